@@ -31,6 +31,7 @@ from lightrec.evaluation.slices import (
     held_out_metrics,
     were_met,
 )
+from lightrec.intervals import bootstrap_interval
 from lightrec.keys import Key
 from lightrec.policies.base import Policy, session_start
 from lightrec.policies.baselines import PopularityPolicy
@@ -109,7 +110,8 @@ class HeldOutLog(Evaluator):
         if own.ineligible:
             metrics["test/ineligible_events"] = own.ineligible
         for name in ("popularity", *models):
-            metrics |= advantage(own, results[name], seed, ADVANTAGE.format(name))
+            lead = own.paired(results[name])
+            metrics |= mean_of_users(ADVANTAGE.format(name), lead, own.users, seed)
         return metrics | cold_metrics(store, blend, models, self.batch_size, self.max_events, seed)
 
     def events(self, store: EventStore, seed: int) -> EvaluationEvents:
@@ -132,6 +134,22 @@ def by_history(part: ItemScorer | Policy) -> Scorer:
     if isinstance(part, Policy):
         return lambda batch: part.scores(session_start(batch[Key.HISTORY], batch.get(Key.USER)))
     return lambda batch: part.scores(batch[Key.HISTORY], batch.get(Key.USER), details=batch)
+
+
+def scorers_of(run: Run, models: Sequence[str] = (MET,)) -> dict[str, Scorer]:
+    """Make scorers of the blend, some item models and popularity, as far as the run has them."""
+    own = item_models(run) if models else {}
+    parts: dict[str, ItemScorer | Policy] = {"blend": run.blend}
+    parts |= {name: own[name] for name in models if name in own}
+    parts["popularity"] = PopularityPolicy.from_run(run)
+    return {name: by_history(part) for name, part in parts.items()}
+
+
+def mean_of_users(key: str, values: Tensor, users: Tensor, seed: int) -> dict[str, float]:
+    """Give the mean of events' values (E,) with its interval over users; nothing of one user."""
+    if len(users.unique()) < 2:
+        return {}
+    return keys_of(key, bootstrap_interval(values, users, seed=seed))
 
 
 def random_scores(num_items: int, seed: int = 0) -> Scorer:
@@ -160,12 +178,6 @@ def item_models(run: Run) -> dict[str, ItemModel]:
             blended = name in run.blend.item_models
             models[name] = run.blend.item_model(name) if blended else model.fit(evidence)
     return models
-
-
-def advantage(one: RankingResult, other: RankingResult, seed: int, key: str) -> dict[str, float]:
-    """Compare two contenders' NDCG@10 by a paired bootstrap over users, if there are two."""
-    several = len(one.users.unique()) > 1
-    return keys_of(key, one.bootstrap(other, "ndcg@10", seed=seed)) if several else {}
 
 
 def findings(metrics: Metrics, validation: Metrics) -> Findings:

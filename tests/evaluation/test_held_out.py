@@ -8,8 +8,7 @@ import torch
 
 from lightrec.data.store import TEST, EventStore
 from lightrec.evaluation import held_out
-from lightrec.evaluation.held_out import HeldOutLog, advantage, beyond_the_mean, rankers
-from lightrec.ranking.metrics import RankingResult
+from lightrec.evaluation.held_out import HeldOutLog, beyond_the_mean, mean_of_users, rankers
 from lightrec.run import Run
 
 RANKERS = ("blend", "policy", "popularity", "random")
@@ -55,8 +54,7 @@ def test_the_advantage_is_the_difference_with_its_interval(metrics):
 @pytest.mark.parametrize("events", [0, 1])
 def test_one_user_or_none_gives_no_interval(events):
     rows = torch.zeros(events, dtype=torch.int64)
-    result = RankingResult(rows, rows, rows.double() + 1)
-    assert advantage(result, result, 0, "key") == {}
+    assert mean_of_users("key", rows.double(), rows, 0) == {}
 
 
 def test_the_report_shows_slices_that_have_events_and_says_who_is_ahead(metrics):

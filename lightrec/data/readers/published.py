@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from os.path import lexists
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 import polars as pl
 
+from lightrec.data.casts import to_numbers
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Reader
@@ -81,13 +83,20 @@ class PublishedReader(TableReader):
         """
         return super().read_log(file, columns)
 
-    def table(self, file: Path, columns: Mapping[str, str]) -> tuple[pl.DataFrame, Place]:
+    def table(
+        self,
+        file: Path,
+        columns: Mapping[str, str],
+        whole: Mapping[str, tuple[float, float, str]] = MappingProxyType({}),
+    ) -> tuple[pl.DataFrame, Place]:
         """Read columns of a file under names of one's own.
 
         :param columns: from the names of one's own to those of the file, or their positions.
+        :param whole: columns that hold a whole number in every row, with the smallest and the
+            largest, and how a message describes what was expected.
         :returns: the columns, of text as strings and null where empty; and the place that names
             their rows.
-        :raises DataError: where the file lacks a column, or a line is none.
+        :raises DataError: where the file lacks a column, a line is none, or a number is wrong.
         """
         problems, table = Problems(file), self.open(file)
         theirs = match_columns(table, dict.fromkeys(columns, ()), columns, [], problems)
@@ -95,7 +104,13 @@ class PublishedReader(TableReader):
         frame, place = table.read([*dict.fromkeys(theirs.values())], problems)
         problems.check()
         named = frame.select(pl.col(name).alias(own) for own, name in theirs.items())
-        return named, replace(place, names=theirs, form=table.form)
+        place = replace(place, names=theirs, form=table.form)
+        numbers = [
+            to_numbers(named[own], pl.Int64(), limits, place, problems, required=True)
+            for own, limits in whole.items()
+        ]
+        problems.check()
+        return named.with_columns(numbers), place
 
     @staticmethod
     def beside(file: Path, name: str) -> Path | None:

@@ -30,19 +30,6 @@ Array = np.ndarray[Any, Any]
 Observation = dict[str, Array]
 
 
-def as_gymnasium(simulator: SessionEnv) -> "SimulatorEnv":
-    """Make a Gymnasium environment of a simulator of one session.
-
-    :raises ValueError: where it has several; see :func:`as_gymnasium_vector`.
-    """
-    return SimulatorEnv(simulator)
-
-
-def as_gymnasium_vector(simulator: SessionEnv) -> "SimulatorVectorEnv":
-    """Make a Gymnasium vector environment of a simulator of B sessions."""
-    return SimulatorVectorEnv(simulator)
-
-
 def from_gymnasium(name: str, batch_size: int, **settings: object) -> EnvBase:
     """Make a TorchRL environment of a registered Gymnasium environment, B of them in this process.
 
@@ -60,8 +47,7 @@ def from_gymnasium(name: str, batch_size: int, **settings: object) -> EnvBase:
 def check_known(name: str) -> None:
     """See that Gymnasium knows an environment.
 
-    :param name: as ``gymnasium.make`` takes it.
-    :raises LightrecError: where no environment has that name.
+    :raises LightrecError: where it does not.
     """
     try:
         gymnasium.spec(name)
@@ -102,26 +88,21 @@ class SimulatorVectorEnv(VectorEnv[Observation, Any, Array]):
     }
 
     def __init__(self, simulator: SessionEnv) -> None:
-        self.simulator = simulator
-        self.num_envs = simulator.batch_size[0]
+        self.simulator, self.num_envs = simulator, simulator.batch_size[0]
         seen = {
             name: _space(spec)
             for name, spec in simulator.observation_spec.items()
             if name not in HIDDEN and not isinstance(spec, Composite)
         }
         self._names = list(seen)
-        self._vectors: Tensor | None = None
-        if not isinstance(simulator, Simulator):
-            self.single_action_space = _space(simulator.action_spec)
-        else:
-            size = simulator.offer_size or simulator.num_items
-            places = [size] * simulator.slate_size
-            several = len(places) > 1
-            self.single_action_space = (
-                spaces.MultiDiscrete(places) if several else spaces.Discrete(size)
-            )
-            if simulator.offer_size is not None:
-                self._vectors = getattr(simulator, "item_vectors", None)
+        self._shows = isinstance(simulator, Simulator)
+        self._offers = self._shows and simulator.offer_size is not None
+        self._vectors = getattr(simulator, "item_vectors", None) if self._offers else None
+        self.single_action_space = _space(simulator.action_spec)
+        if self._shows:
+            size, places = simulator.offer_size or simulator.num_items, simulator.slate_size
+            several = spaces.MultiDiscrete([size] * places)
+            self.single_action_space = several if places > 1 else spaces.Discrete(size)
         if self._vectors is not None:
             shape = (simulator.offer_size, self._vectors.shape[1])
             seen[VECTORS] = spaces.Box(-np.inf, np.inf, shape, np.float32)
@@ -176,28 +157,25 @@ class SimulatorVectorEnv(VectorEnv[Observation, Any, Array]):
                 "A session begins with reset(); call it before step()."
             )
         given = torch.as_tensor(actions, device=self.simulator.device)
-        if isinstance(self.simulator, Simulator):
+        if self._shows:
             places = given.long().reshape(-1, self.simulator.slate_size)
             fine = self._legal().gather(1, places)
             for place in range(1, places.shape[1]):
                 fine[:, place] &= (places[:, :place] != places[:, place, None]).all(1)
-            offered = self.simulator.offer_size is not None
-            items = self._state[Key.CANDIDATES].gather(1, places) if offered else places + 1
-            given = items * fine
+            offer = self._state[Key.CANDIDATES].gather(1, places) if self._offers else places + 1
+            given = offer * fine
         following = self.simulator.step(self._state.copy().set(Key.ACTION, given))["next"]
         self._state = following.exclude("reward")
         return following
 
     def observe(self) -> tuple[Observation, dict[str, Any]]:
         """Give what agents may see, (B, …) each, and what may be shown."""
-        state = self._state
-        assert state is not None
-        seen = {name: state[name] for name in self._names}
+        seen = {name: self._state[name] for name in self._names}
         if self._vectors is not None:
-            seen[VECTORS] = self._vectors[state[Key.CANDIDATES]]
+            seen[VECTORS] = self._vectors[self._state[Key.CANDIDATES]]
         seen = {n: x.to(torch.int8) if x.dtype == torch.bool else x for n, x in seen.items()}
         observation = {name: part.cpu().numpy().copy() for name, part in seen.items()}
-        if not isinstance(self.simulator, Simulator):
+        if not self._shows:
             return observation, {}
         mask = self._legal().to(torch.int8).cpu().numpy()
         if self.simulator.slate_size > 1:
@@ -205,11 +183,7 @@ class SimulatorVectorEnv(VectorEnv[Observation, Any, Array]):
         return observation, {ACTION_MASK: mask, f"_{ACTION_MASK}": np.ones(len(mask), bool)}
 
     def _legal(self) -> Tensor:
-        assert self._state is not None
-        assert isinstance(self.simulator, Simulator)
-        if self.simulator.offer_size is not None:
-            return self._state[Key.CANDIDATES] > 0
-        return self._state[Key.MASK][:, 1:]
+        return self._state[Key.CANDIDATES] > 0 if self._offers else self._state[Key.MASK][:, 1:]
 
 
 class SimulatorEnv(gymnasium.Env[Observation, Any]):
@@ -228,9 +202,8 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
             raise ValueError(
                 f"The simulator has batch size {tuple(simulator.batch_size)}; a Gymnasium "
                 "environment is one session. Build it with batch_size=1, or take "
-                "as_gymnasium_vector."
+                "SimulatorVectorEnv."
             )
-        self.simulator = simulator
         self._sessions = SimulatorVectorEnv(simulator)
         self.observation_space = self._sessions.single_observation_space
         self.action_space = self._sessions.single_action_space
@@ -255,11 +228,10 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
 
     def _observe(self) -> tuple[Observation, dict[str, Any]]:
         batch, info = self._sessions.observe()
-        observation = {name: part[0] for name, part in batch.items()}
-        if ACTION_MASK not in info:
-            return observation, {}
-        mask = info[ACTION_MASK][0]
-        return observation, {ACTION_MASK: mask if mask.ndim == 1 else tuple(mask)}
+        if ACTION_MASK in info:
+            mask = info[ACTION_MASK][0]
+            info = {ACTION_MASK: mask if mask.ndim == 1 else tuple(mask)}
+        return {name: part[0] for name, part in batch.items()}, info
 
 
 def _space(spec: TensorSpec) -> Any:

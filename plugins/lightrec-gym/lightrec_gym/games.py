@@ -38,8 +38,8 @@ class DiscreteGymnasium(Simulator):
     :param scale: what observations are divided by, a number for each of the F; none by default.
     :param device: where everything but the games is computed.
     :raises LightrecError: where no environment has that name.
-    :raises RecipeError: where its actions are not numbered, its observations cannot be laid out in
-        a row, nothing limits its steps, or the scale does not fit.
+    :raises RecipeError: where its actions are not numbered, nothing limits its steps, or the scale
+        does not fit.
     """
 
     def __init__(
@@ -58,8 +58,17 @@ class DiscreteGymnasium(Simulator):
             gymnasium.make(name, disable_env_checker=True, **settings or {})
             for _ in range(batch_size)
         ]
-        self._space, limit = _fitting(name, self.games[0])
-        self.observation_size: int = spaces.flatdim(self._space)
+        actions, limit = self.games[0].action_space, self.games[0].spec.max_episode_steps
+        if not isinstance(actions, spaces.Discrete):
+            raise RecipeError(
+                f"The actions of {name} are {actions}, which are no items; take an environment "
+                "whose action space is Discrete."
+            )
+        if limit is None:
+            raise RecipeError(
+                f"Nothing limits the steps of {name}; give max_episode_steps among its settings."
+            )
+        self.observation_size: int = spaces.flatdim(self.games[0].observation_space)
         self._scale = np.ones(self.observation_size) if scale is None else np.asarray(scale)
         if self._scale.shape != (self.observation_size,) or not (self._scale > 0).all():
             raise RecipeError(
@@ -72,7 +81,7 @@ class DiscreteGymnasium(Simulator):
         self._over = np.ones((batch_size, 2), bool)  # whether a game has ended, was cut
         self._at = np.zeros((batch_size, 2), np.int64)  # a game's session and steps
         super().__init__(
-            int(self.games[0].action_space.n),
+            int(actions.n),
             batch_size,
             history_length=1,
             max_steps=limit,
@@ -94,10 +103,7 @@ class DiscreteGymnasium(Simulator):
             observation, _ = self.games[row].reset(seed=number & (2**63 - 1))
             self._see(row, observation)
             self._over[row], self._at[row] = False, (number, 0)
-        state = {
-            Key.USER: rows.to(self.device),
-            Key.OBSERVATION: self._observed(rows.numpy()),
-        }
+        state = {Key.USER: rows.to(self.device), Key.OBSERVATION: self._observed(rows.numpy())}
         return TensorDict(state, batch_size=[len(rows)], device=self.device)
 
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
@@ -105,23 +111,27 @@ class DiscreteGymnasium(Simulator):
 
         :raises ValueError: where a place is empty, or a state is not where its game is.
         """
+        if not bool((slate > 0).all()):
+            raise ValueError("A game's action is missing: the slate is empty, and must hold one.")
         live = np.flatnonzero(~self._over.any(1))
-        self._check_current(state, slate, live)
-        actions = (slate[:, 0] - 1).tolist()
-        reward = np.zeros(len(actions), np.float32)
-        for row in live.tolist():
-            game = self.games[row]
-            observation, reward[row], ended, cut, _ = game.step(
-                game.action_space.start + actions[row]
+        at = torch.cat([state[Key.SESSION], state[Key.STEP]], 1).cpu().numpy()
+        if (at[live] != self._at[live]).any():
+            raise ValueError(
+                "A state is not the one in which its game stands. Gymnasium keeps its games "
+                "itself: go on from what the last step or reset gave."
             )
+        paid = torch.zeros(len(slate), 1)
+        for row, item in zip(live.tolist(), slate[live, 0].tolist(), strict=True):
+            game = self.games[row]
+            action = game.action_space.start + item - 1
+            observation, paid[row], ended, cut, _ = game.step(action)
             self._see(row, observation)
             self._over[row] = ended, cut
         self._at[live, 1] += 1
         self.environment_steps += len(live)
-        ended = torch.tensor(self._over[:, 0], device=self.device)
         nothing = torch.zeros_like(slate, dtype=torch.bool)
-        paid = torch.from_numpy(reward).to(self.device).unsqueeze(1)
-        changed = {Key.OBSERVATION: self._observed(), Key.TRUE_REWARD: paid}
+        changed = {Key.OBSERVATION: self._observed(), Key.TRUE_REWARD: paid.to(self.device)}
+        ended = torch.tensor(self._over[:, 0], device=self.device)
         return Response(nothing, nothing.float(), ended, changed)
 
     def _step(self, tensordict: TensorDictBase) -> TensorDict:
@@ -131,40 +141,9 @@ class DiscreteGymnasium(Simulator):
         following["done"] = following["truncated"] | following["terminated"]
         return following
 
-    def _check_current(
-        self, state: TensorDictBase, slate: Tensor, live: np.ndarray[Any, Any]
-    ) -> None:
-        if not bool((slate > 0).all()):
-            raise ValueError("A game's action is missing: the slate is empty, and must hold one.")
-        at = torch.cat([state[Key.SESSION], state[Key.STEP]], 1).cpu().numpy()
-        if (at[live] != self._at[live]).any():
-            raise ValueError(
-                "A state is not the one in which its game stands. Gymnasium keeps its games "
-                "itself: go on from what the last step or reset gave."
-            )
-
     def _see(self, row: int, observation: object) -> None:
-        self._seen[row] = spaces.flatten(self._space, observation) / self._scale
+        flat = spaces.flatten(self.games[row].observation_space, observation)
+        self._seen[row] = flat / self._scale
 
     def _observed(self, rows: np.ndarray[Any, Any] | slice = slice(None)) -> Tensor:
         return torch.tensor(self._seen[rows], device=self.device)
-
-
-def _fitting(name: str, game: Any) -> tuple[Any, int]:
-    """Give a game's space of observations and its limit of steps, where it can be played here."""
-    if not isinstance(game.action_space, spaces.Discrete):
-        raise RecipeError(
-            f"The actions of {name} are {game.action_space}, which are no items; take an "
-            "environment whose action space is Discrete."
-        )
-    if not game.observation_space.is_np_flattenable:
-        raise RecipeError(
-            f"The observations of {name} are {game.observation_space}, which cannot be laid out in "
-            "a row of numbers; take another environment."
-        )
-    limit = game.spec.max_episode_steps
-    if limit is None:
-        raise RecipeError(
-            f"Nothing limits the steps of {name}; give max_episode_steps among its settings."
-        )
-    return game.observation_space, int(limit)

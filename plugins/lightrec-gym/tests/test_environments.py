@@ -1,43 +1,37 @@
 """Gymnasium's own checker, and equality with what the simulator itself would have done."""
 
 import warnings
+from functools import partial
+from itertools import pairwise
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
-from lightrec_gym.environments import as_gymnasium, as_gymnasium_vector, from_gymnasium
+from lightrec_gym.environments import SimulatorEnv, SimulatorVectorEnv, from_gymnasium
 from tensordict import TensorDict
 from torchrl.data import Bounded, Composite
 
 from lightrec.errors import LightrecError
 from lightrec.keys import Key
-from lightrec.simulators import noise
-from lightrec.simulators.base import Response, Simulator
 from lightrec.simulators.session_env import SessionEnv
+from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.testing import parametrize_checks, plugin_checks, tiny
 from lightrec.testing.simulators import TinyWorld
 
 ITEMS, OFFER = TinyWorld.ITEMS, TinyWorld.OFFER
 
 
-class Shelf(Simulator):
-    """Users who take the slate's first item, where there is one."""
+@parametrize_checks(plugin_checks("lightrec-gym"))
+def test_contract(check):
+    check()
 
-    def __init__(self, batch_size, **settings):
-        super().__init__(ITEMS, batch_size, history_length=3, max_steps=4, **settings)
 
-    def start(self, rows, session):
-        size = len(rows)
-        mask = noise.uniform(noise.mix(session, torch.arange(ITEMS + 1))) < 0.7
-        history = torch.zeros(size, 3, dtype=torch.int64)
-        state = {Key.USER: rows, Key.HISTORY: history, Key.MASK: mask}
-        return TensorDict(state, batch_size=[size])
-
-    def respond(self, state, slate):
-        first = (slate > 0).int().argmax(1, keepdim=True)
-        taken = (torch.arange(slate.shape[1]) == first) & (slate > 0)
-        return Response(taken, slate * taken.float(), torch.full((len(slate),), 0.2))
+def of_users(rows, **settings):
+    """Users of a model, to whom nothing is shown again: what may be shown stands in a mask."""
+    users, starts = tiny.tiny_user_model(), tiny.tiny_starts()
+    return UserModelSimulator(users, starts, rows, max_steps=4, **settings)
 
 
 class Dial(SessionEnv):
@@ -45,27 +39,26 @@ class Dial(SessionEnv):
 
     def __init__(self, batch_size):
         super().__init__(batch_size, max_steps=4)
-        self.observation_spec = Composite(
-            {Key.STEP: self._indices(1, 4), Key.SESSION: self._numbers(1, dtype=torch.int64)},
-            shape=self.batch_size,
-        )
+        numbers = {Key.STEP: self._indices(1, 4), Key.SESSION: self._numbers(1, dtype=torch.int64)}
+        self.observation_spec = Composite(numbers, shape=self.batch_size)
         self.action_spec = Bounded(-1, 1, (batch_size, 1), dtype=torch.float32)
 
     def first_state(self, rows, session):
         return TensorDict({Key.STEP: torch.zeros_like(session)}, batch_size=[len(rows)])
 
     def _step(self, tensordict):
-        step = tensordict[Key.STEP] + 1
-        ends = {"terminated": step > 4, "truncated": step >= 4, "done": step >= 4}
-        state = {Key.STEP: step, Key.SESSION: tensordict[Key.SESSION], **ends}
-        return TensorDict({**state, "reward": tensordict[Key.ACTION]}, batch_size=self.batch_size)
+        state = tensordict.select(Key.STEP, Key.SESSION).clone()
+        state[Key.STEP] += 1
+        state["truncated"] = state["done"] = state[Key.STEP] >= 4
+        state["terminated"], state["reward"] = state["done"] & False, tensordict[Key.ACTION]
+        return state
 
 
 MAKERS = {
-    "offers": lambda rows: TinyWorld(rows, slate_size=1),
-    "slates of offers": lambda rows: TinyWorld(rows, slate_size=2),
-    "masks": lambda rows: Shelf(rows),
-    "slates under masks": lambda rows: Shelf(rows, slate_size=3),
+    "offers": partial(TinyWorld, slate_size=1),
+    "slates of offers": partial(TinyWorld, slate_size=2),
+    "masks": of_users,
+    "slates under masks": partial(of_users, slate_size=3),
 }
 
 
@@ -79,26 +72,25 @@ def test_gymnasiums_checker_finds_nothing(make):
         warnings.simplefilter("error")
         # What it has to say of boxes without bounds, and of a missing registration, is meant so.
         warnings.filterwarnings("ignore", message=".*(infinity|spec).*")
-        check_env(as_gymnasium(make(1)), skip_render_check=True)
-        check_env(as_gymnasium(Dial(1)), skip_render_check=True)
+        for simulator in (make(1), Dial(1)):
+            check_env(SimulatorEnv(simulator), skip_render_check=True)
 
 
 def test_agents_observe_what_policies_may_see():
-    environment = as_gymnasium(TinyWorld(1))
+    environment = SimulatorEnv(world := TinyWorld(1))
     hidden = {Key.LATENT, Key.TRUE_REWARD, Key.SESSION, Key.USER, Key.MASK}
     observation, info = environment.reset(seed=3)
     assert hidden.isdisjoint(observation)
-    assert {Key.HISTORY, Key.CANDIDATES, Key.OBSERVATION, Key.STEP} < set(observation)
-    assert list(info) == ["action_mask"]
-    vectors = environment.simulator.item_vectors[observation[Key.CANDIDATES]]
+    assert info["action_mask"].shape == (OFFER,)
+    vectors = world.item_vectors[observation[Key.CANDIDATES]]
     assert np.array_equal(observation["candidate_vectors"], vectors)
     assert environment.observation_space["candidate_vectors"].shape == (OFFER, ITEMS)
     assert environment.action_space == gymnasium.spaces.Discrete(OFFER)
-    assert as_gymnasium(Shelf(1, slate_size=3)).action_space.nvec.tolist() == [ITEMS] * 3
+    assert SimulatorEnv(of_users(1, slate_size=3)).action_space.nvec.tolist() == [ITEMS] * 3
 
 
 def test_a_session_is_a_batch_of_one(make):
-    environment, batch = as_gymnasium(make(1)), as_gymnasium_vector(make(1))
+    environment, batch = SimulatorEnv(make(1)), SimulatorVectorEnv(make(1))
     (_, info), _ = environment.reset(seed=5), batch.reset(seed=5)
     environment.action_space.seed(0)
     over = False
@@ -113,21 +105,19 @@ def test_a_session_is_a_batch_of_one(make):
 
 
 def test_what_may_not_be_shown_leaves_its_place_empty():
-    environment = as_gymnasium(Shelf(1, slate_size=2))
+    environment = SimulatorEnv(of_users(1, slate_size=2, ending="fixed"))
     _, info = environment.reset(seed=1)
-    allowed = info["action_mask"][0]
-    bad, good = int(allowed.argmin()), int(allowed.argmax())
-    assert environment.step(np.array([bad, good]))[1] == good + 1  # the only one that is shown
-    _, info = environment.reset(seed=1)
-    _, reward, _, _, after = environment.step(np.array([good, good]))
-    assert reward == good + 1
-    assert after["action_mask"][0][good] == 0
-    assert after["action_mask"][0].sum() == allowed.sum() - 1
-    assert environment.step(np.array([good, good]))[1] == 0
+    masks = [info["action_mask"][0]]
+    first, second, *_ = np.flatnonzero(masks[0])
+    for slate in ([first, first], [first, second], [first, second]):
+        *_, info = environment.step(np.array(slate))
+        masks.append(info["action_mask"][0])
+    left = [np.flatnonzero(before != after).tolist() for before, after in pairwise(masks)]
+    assert left == [[first], [second], []], "what was shown, of a slate, cannot be shown again"
 
 
 def test_a_vector_environment_is_the_simulators_batch(make):
-    environment, simulator = as_gymnasium_vector(make(7)), make(7)
+    environment, simulator = SimulatorVectorEnv(make(7)), make(7)
     simulator.set_seed(5)
     observation, info = environment.reset(seed=5)
     state = simulator.reset()
@@ -154,43 +144,30 @@ def test_a_vector_environment_is_the_simulators_batch(make):
         assert np.array_equal(reward, whole["next", "reward"][:, 0])
         assert np.array_equal(ended | cut, over)
         assert np.array_equal(observation[Key.HISTORY], state[Key.HISTORY])
+        assert over.any() == ("final_obs" in info)
         if over.any():
             ends += over.sum()
             assert np.array_equal(info["_final_obs"], over)
             last = whole["next", Key.STEP]
             assert np.array_equal(info["final_obs"][Key.STEP][over], last[over])
-        else:
-            assert "final_obs" not in info
     assert ends > 7
 
 
 def test_what_is_wrong_is_told():
     with pytest.raises(ValueError, match="one session"):
-        as_gymnasium(Shelf(2))
+        SimulatorEnv(of_users(2))
     with pytest.raises(gymnasium.error.ResetNeeded):
-        as_gymnasium(Shelf(1)).step(0)
+        SimulatorEnv(of_users(1)).step(0)
     with pytest.raises(ValueError, match="share one seed"):
-        as_gymnasium_vector(Shelf(2)).reset(seed=[1, 2])
+        SimulatorVectorEnv(of_users(2)).reset(seed=[1, 2])
     with pytest.raises(LightrecError, match="knows no environment 'Nowhere-v0'"):
         from_gymnasium("Nowhere-v0", 2)
 
 
 def test_outside_environments_become_batches():
     environment = from_gymnasium("CartPole-v1", 3)
-    assert environment.batch_size == (3,)
     environment.set_seed(1)
     steps = environment.rollout(20, break_when_any_done=False)
     assert steps.shape == (3, 20)
     assert steps["next", "reward"].eq(1).all()
     environment.close()
-
-
-def test_stable_baselines_can_play():
-    pytest.importorskip("stable_baselines3", reason="Stable-Baselines3 is not installed")
-    from stable_baselines3 import PPO
-    from stable_baselines3.common.env_checker import check_env as check
-
-    environment = as_gymnasium(TinyWorld(1))
-    check(environment)
-    agent = PPO("MultiInputPolicy", environment, n_steps=32, batch_size=32, n_epochs=1).learn(64)
-    assert agent.num_timesteps == 64

@@ -6,7 +6,6 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
-from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.replay import ReplayPolicyModule
@@ -26,11 +25,9 @@ def data():
 
 
 def fitted(module, data, folder):
-    names = "logger enable_checkpointing enable_progress_bar enable_model_summary"
-    quiet = dict.fromkeys(names.split(), False)
-    trainer = pl.Trainer(max_epochs=1, accelerator="cpu", num_sanity_val_steps=0, **quiet)
     torch.manual_seed(0)
-    trainer.fit(module, data)
+    quiet = {"logger": False, "enable_checkpointing": False, "num_sanity_val_steps": 0}
+    pl.Trainer(max_epochs=1, accelerator="cpu", **quiet).fit(module, data)
     return module, module.write(folder)
 
 
@@ -41,8 +38,6 @@ def test_items_are_actions(data):
     assert policy.feature_size == 4 + 2
     # Centred and scaled, the actions are opposites: what is added to both scores is the critic's.
     assert policy.item_table()[1:].tolist() == [[1, -1], [-1, 1]]
-    with pytest.raises(RecipeError, match="TowerPolicy has no setting 'depth'"):
-        WorldData(data.world, data.settings, policy=partial(TowerPolicy, depth=3)).make_policy()
 
 
 def test_on_policy_targets(data, tmp_path):
@@ -63,10 +58,9 @@ def test_on_policy_targets(data, tmp_path):
     torch.testing.assert_close(rollout["value_target"], 1 + 0.9 * 7 * (~ended).float())
 
 
-@pytest.mark.parametrize("loss", ["dqn", "double-dqn"])
-def test_transitions_of_cut_games_lead_to_their_last_observation(data, tmp_path, loss):
+def test_transitions_of_cut_games_lead_to_their_last_observation(data, tmp_path):
     games = {"sessions": 8, "steps": 30, "updates": 2, "batch_size": 32, "warm_up": 100}
-    module = ReplayPolicyModule(2, 2, loss, **games)
+    module = ReplayPolicyModule(2, 2, "double-dqn", **games)
     module, metrics = fitted(module, data, tmp_path)
     assert metrics["train/environment_steps"] == module.ground.train.environment_steps == 480
     kept = module.buffer[:]

@@ -1,15 +1,16 @@
-"""How much of what is shown its listener has played before, and what that finds."""
+"""Favourites and discoveries: what lists hold of both and find of both, and what each is worth."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
+from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec.data.domain import showable
 from lightrec.data.store import EventStore
+from lightrec.errors import RecipeError
 from lightrec.evaluation.base import (
     Curve,
     Evaluator,
@@ -18,30 +19,26 @@ from lightrec.evaluation.base import (
     Section,
     Table,
     interval,
-    keys_of,
     spread,
 )
-from lightrec.evaluation.held_out import MET, HeldOutLog, by_history, item_models
-from lightrec.intervals import bootstrap_interval
+from lightrec.evaluation.held_out import MET, HeldOutLog, mean_of_users, scorers_of
 from lightrec.keys import PADDING, Key
-from lightrec.policies.baselines import PopularityPolicy
 from lightrec.ranking.metrics import mean_ranks, top_items
 from lightrec.ranking.scorers import Scorer
+from lightrec.rewards.base import Reward
 from lightrec.run import Run
 
 SHOWN: Final = 10
 """Items in a list."""
-TITLES: Final = {"blend": "blend", MET: MET, "popularity": "popularity"}
-COLUMNS: Final = {
-    "familiar": "shown: played before",
-    "skipped": "shown: only skipped before",
-    "repeat_hit": "repeats found",
-    "discovery_hit": "discoveries found",
+TITLES: Final = {name: name for name in ("blend", MET, "popularity")}
+SHARES: Final = {
+    "familiar@10": "shown: played before",
+    "skipped@10": "shown: only skipped before",
 }
+HITS: Final = {"repeat_hit@10": "repeats found", "discovery_hit@10": "discoveries found"}
 
 
-@dataclass(frozen=True)
-class Heard:
+class Heard(NamedTuple):
     """What a scorer's lists say of what their listeners know; one row a held-out event.
 
     :param users: (E,) int64.
@@ -62,11 +59,10 @@ class Heard:
     played: Tensor
 
     def metrics(self, prefix: str, seed: int) -> dict[str, float]:
-        """Give the numbers of :data:`COLUMNS`, each with its interval over users."""
-        shares = {"familiar": self.familiar, "skipped": self.skipped}
+        """Give :data:`SHARES` and :data:`HITS`, each with its interval over users."""
         found = self.hits(self.ranks <= SHOWN, prefix, seed)
-        for name, share in shares.items():
-            found |= _mean(f"{prefix}{name}@{SHOWN}", share, self.users, seed)
+        for name, share in zip(SHARES, (self.familiar, self.skipped), strict=True):
+            found |= mean_of_users(f"{prefix}{name}", share, self.users, seed)
         return found
 
     def reserving(self, places: int, prefix: str, seed: int) -> dict[str, float]:
@@ -81,8 +77,9 @@ class Heard:
     def hits(self, hit: Tensor, prefix: str, seed: int) -> dict[str, float]:
         """Give the shares of repeats and of discoveries that are hits, (E,) bool."""
         found: dict[str, float] = {}
-        for name, part in (("repeat_hit", self.met), ("discovery_hit", ~self.met)):
-            found |= _mean(f"{prefix}{name}@{SHOWN}", hit[part].double(), self.users[part], seed)
+        for name, part in zip(HITS, (self.met, ~self.met), strict=True):
+            own = hit[part].double(), self.users[part]
+            found |= mean_of_users(f"{prefix}{name}", *own, seed)
         return found
 
 
@@ -103,77 +100,64 @@ class Familiarity(Evaluator):
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """Give ``music/<contender>/…`` and ``music/places-<n>/…``."""
-        models = item_models(run)
-        scorers: dict[str, Scorer] = {
-            "blend": by_history(run.blend),
-            "popularity": by_history(PopularityPolicy.from_run(run)),
-        }
-        scorers |= {MET: by_history(models[MET])} if MET in models else {}
-        metrics: dict[str, float] = {}
-        for name, scorer in scorers.items():
-            heard = self.listen(run.data, scorer, seed)
-            metrics |= heard.metrics(f"music/{name}/", seed)
-            if name == "blend":
-                metrics["music/events"] = len(heard.met)
-                metrics["music/repeats"] = int(heard.met.sum())
-                for places in self.places:
-                    metrics |= heard.reserving(places, f"music/places-{places}/", seed)
+        scorers = scorers_of(run)
+        heard = {name: self.listen(run.data, scorer, seed) for name, scorer in scorers.items()}
+        met = heard["blend"].met
+        metrics: dict[str, float] = {"music/events": len(met), "music/repeats": int(met.sum())}
+        for name, found in heard.items():
+            metrics |= found.metrics(f"music/{name}/", seed)
+        for places in self.places:
+            metrics |= heard["blend"].reserving(places, f"music/places-{places}/", seed)
         return Findings(metrics, [self.section(metrics)], verdict(metrics))
 
     @torch.no_grad()
     def listen(self, store: EventStore, scorer: Scorer, seed: int) -> Heard:
         """Rank the test events with one scorer."""
         allowed, likes = showable(store), liked(store)
-        rows: list[tuple[Tensor, ...]] = []
+        rows: list[Heard] = []
         for batch in HeldOutLog(self.max_events).events(store, seed):
-            scores, target = scorer(batch), batch[Key.TARGET]
+            scores, target = scorer(batch), batch[Key.TARGET][:, None]
             met, played = marked(batch, likes, scores)
             may = torch.ones_like(met).scatter(1, batch[Key.SEEN], False)
             eligible = allowed(batch[Key.USER])
             may = may if eligible is None else may & eligible
             shown = top_items(scores, SHOWN, eligible=may)
             share = (shown != PADDING).sum(1).clamp(min=1)
-            known = played.gather(1, target[:, None])
-            side = may & (played == known)
-            rows.append(
-                (
-                    batch[Key.USER],
-                    known.flatten(),
-                    played.gather(1, shown).sum(1) / share,
-                    (met & ~played).gather(1, shown).sum(1) / share,
-                    mean_ranks(scores, target, eligible=may.scatter(1, target[:, None], True)),
-                    mean_ranks(scores, target, eligible=side.scatter(1, target[:, None], True)),
-                    (may & played).sum(1),
-                )
+            known = played.gather(1, target)
+            ranks, own_ranks = (
+                mean_ranks(scores, target[:, 0], eligible=part.scatter(1, target, True))
+                for part in (may, may & (played == known))
             )
+            familiar, skipped = (
+                part.gather(1, shown).sum(1) / share for part in (played, met & ~played)
+            )
+            favourites = (may & played).sum(1)
+            users = batch[Key.USER]
+            rows.append(Heard(users, known[:, 0], familiar, skipped, ranks, own_ranks, favourites))
         return Heard(*(torch.cat(column) for column in zip(*rows, strict=True)))
 
     def section(self, metrics: Metrics) -> Section:
         """Set shares and hits, and what reserved places change."""
-        events, repeats = (int(metrics[f"music/{name}"]) for name in ("events", "repeats"))
         text = (
-            f"Of {events:,} held-out events {repeats:,} are about an item that the listener had "
-            "played before. The first two columns say what share of a list of ten was played "
-            "before, or met and only skipped; the others, how many repeats and discoveries stand "
-            "in the ten."
+            f"Of {metrics['music/events']:,} held-out events {metrics['music/repeats']:,} are "
+            "about an item that the listener had played before. The first two columns say what "
+            "share of a list of ten was played before, or met and only skipped; the others, how "
+            "many repeats and discoveries stand in the ten."
         )
-        columns = {f"{name}@{SHOWN}": title for name, title in COLUMNS.items()}
-        tables = [Table.of(metrics, "music/{}/{}", TITLES, columns, own="blend")]
-        titles = {f"places-{places}": f"{places} of ten" for places in self.places}
-        hits = {name: title for name, title in columns.items() if "hit" in name}
-        both = [title for title in titles if all(f"music/{title}/{hit}" in metrics for hit in hits)]
-        charts = []
-        if both:
-            tables.append(Table.of(metrics, "music/{}/{}", titles, hits, "places for discoveries"))
-            ends = [[metrics[f"music/{title}/{hit}"] for title in both] for hit in hits]
-            words = [title.partition("-")[2] for title in both]
-            axes = "repeats found", "discoveries found"
-            charts.append(Curve(*ends, axes, "places of ten for discoveries", words))
-        note = (
-            "In the second table the blend fills the reserved places with what was never played, "
-            "and the others with favourites."
-        )
-        return Section("Favourites and discoveries", text, tables, charts, note if both else "")
+        tables = [Table.of(metrics, "music/{}/{}", TITLES, SHARES | HITS, own="blend")]
+        charts, note = [], ""
+        if all(f"music/blend/{hit}" in metrics for hit in HITS):
+            titles = {f"places-{places}": f"{places} of ten" for places in self.places}
+            tables.append(Table.of(metrics, "music/{}/{}", titles, HITS, "places for discoveries"))
+            x, y = ([metrics[f"music/{title}/{hit}"] for title in titles] for hit in HITS)
+            words = [str(places) for places in self.places]
+            axes = tuple(HITS.values())
+            charts.append(Curve(x, y, axes, "places of ten for discoveries", words))
+            note = (
+                "In the second table the blend fills the reserved places with what was never "
+                "played, and the others with favourites."
+            )
+        return Section("Favourites and discoveries", text, tables, charts, note)
 
 
 def liked(store: EventStore) -> Tensor:
@@ -184,27 +168,48 @@ def liked(store: EventStore) -> Tensor:
 
 def marked(batch: Mapping[str, Tensor], likes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
     """Mark the items of histories: (B, N + 1) bool for those met, and for those played."""
-    history = batch[Key.HISTORY]
-    met = torch.zeros_like(scores, dtype=torch.bool).scatter(1, history, True)
-    played = met
+    history = good = batch[Key.HISTORY]
     if Key.FEEDBACK in batch:
         good = history.where(likes[batch[Key.FEEDBACK]], PADDING)
-        played = torch.zeros_like(met).scatter(1, good, True)
-    return tuple(pad(marks[:, 1:], (1, 0)) for marks in (met, played))  # type: ignore[return-value]
+    nothing = torch.zeros_like(scores, dtype=torch.bool)
+    met, played = (nothing.scatter(1, items, True) for items in (history, good))
+    return pad(met[:, 1:], (1, 0)), pad(played[:, 1:], (1, 0))
 
 
 def verdict(metrics: Metrics) -> list[str]:
     """Say how familiar the lists are, and what they find."""
     share = interval(metrics, f"music/blend/familiar@{SHOWN}")
     found = [f"Of what the blend shows, its listeners have played {spread(share, '.0%')} before."]
-    for name, what in (("repeat_hit", "repeats"), ("discovery_hit", "discoveries")):
-        if hit := interval(metrics, f"music/blend/{name}@{SHOWN}"):
+    for name, what in zip(HITS, ("repeats", "discoveries"), strict=True):
+        if hit := interval(metrics, f"music/blend/{name}"):
             found.append(f"Of the held-out {what}, {spread(hit, '.0%')} stand in its first ten.")
     return found
 
 
-def _mean(key: str, values: Tensor, users: Tensor, seed: int) -> dict[str, float]:
-    """Give a mean with its interval over users; nothing where there are not two users."""
-    if len(users.unique()) < 2:
-        return {}
-    return keys_of(key, bootstrap_interval(values, users, seed=seed))
+class DiscoveryReward(Reward):
+    """1 for an accepted favourite, another worth for a discovery, and less for what just played.
+
+    A favourite is in the history. Listeners take favourites readily, so that a policy paid by
+    accepted items alone shows little else; this reward says what a discovery is worth in
+    favourites.
+
+    :param discovery: worth of an accepted item that is not in the history.
+    :param tired: worth of one that is among the last steps.
+    :param rest: how many steps those are.
+    :raises RecipeError: where ``rest`` is below 0.
+    """
+
+    def __init__(self, discovery: float = 2.0, tired: float = 0.25, rest: int = 5) -> None:
+        super().__init__()
+        if rest < 0:
+            raise RecipeError(f"rest is {rest}; give the number of last steps, 0 or more.")
+        self.discovery, self.tired, self.rest = discovery, tired, rest
+
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Give rewards (B, 1)."""
+        history, slate = transition[Key.HISTORY], transition[Key.ACTION]
+        same = (history[:, None] == slate[:, :, None]) & (slate != PADDING)[:, :, None]
+        known = same.any(2)
+        just = same[:, :, max(history.shape[1] - self.rest, 0) :].any(2)
+        worth = torch.where(known, 1.0, self.discovery).masked_fill(just, self.tired)
+        return self.of_taken(transition, worth)

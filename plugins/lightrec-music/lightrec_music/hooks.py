@@ -22,7 +22,7 @@ def lightrec_readers() -> dict[str, str]:
 @hookimpl
 def lightrec_rewards() -> dict[str, str]:
     """Give the reward that weighs discoveries against favourites."""
-    return {"DiscoveryReward": "lightrec_music.rewards:DiscoveryReward"}
+    return {"DiscoveryReward": "lightrec_music.familiarity:DiscoveryReward"}
 
 
 @hookimpl

@@ -6,13 +6,11 @@ import polars as pl
 import pytest
 import torch
 from lightrec_music.domain import MusicDomain
-from lightrec_music.familiarity import Familiarity, Heard, liked, marked
-from lightrec_music.rewards import DiscoveryReward
+from lightrec_music.familiarity import DiscoveryReward, Familiarity, Heard, liked, marked
 from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
 from lightrec.testing import TruthChecks, parametrize_checks, plugin_checks
 from lightrec.testing.truth import made_up
@@ -45,8 +43,7 @@ def test_made_up_listeners_repeat_and_skip():
     earlier = pl.int_range(pl.len()).over("user", "item") > 0
     log = log.with_columns(same.alias("same"), earlier.alias("again"))
     assert log["again"].mean() > 0.2, "favourites come again"
-    chances = log.filter("again")["same"].mean()
-    assert chances < 0.05, "but hardly twice in a row: satiation"
+    assert log.filter("again")["same"].mean() < 0.05, "but hardly twice in a row: satiation"
     truth = pl.read_parquet(MADE_UP().log / "truth.parquet")
     means = log.join(truth, on=["user", "item"]).group_by("feedback").agg(pl.mean("appeal"))
     play, skip = (means.filter(feedback=kind)["appeal"].item() for kind in ("play", "skip"))
@@ -54,14 +51,10 @@ def test_made_up_listeners_repeat_and_skip():
 
 
 def test_reward():
-    transition = {
-        Key.HISTORY: torch.tensor([[0, 0, 7, 3, 4]] * 4),
-        Key.ACTION: torch.tensor([[7], [9], [4], [9]]),
-        Key.TAKEN: torch.tensor([[True], [True], [True], [False]]),
-    }
-    transition = TensorDict(transition, [4])
+    history, slate = torch.tensor([[0, 0, 7, 3, 4]] * 4), torch.tensor([[7], [9], [4], [9]])
+    taken = torch.tensor([[True], [True], [True], [False]])
+    transition = TensorDict({Key.HISTORY: history, Key.ACTION: slate, Key.TAKEN: taken}, [4])
     reward = DiscoveryReward(discovery=3.0, tired=0.5, rest=2)
-    reward.bind(RewardContext())
     assert reward(transition).flatten().tolist() == [1.0, 3.0, 0.5, 0.0]
     assert DiscoveryReward(rest=0)(transition).flatten().tolist() == [1.0, 2.0, 1.0, 0.0]
     with pytest.raises(RecipeError, match="rest is -1"):
@@ -93,25 +86,17 @@ def test_places_for_discoveries_by_hand():
         own_ranks=torch.tensor([4.0, 1.0, 3.0, 9.0]),
         played=torch.tensor([20, 1, 20, 1]),
     )
-    found = heard.metrics("", 0)
-    assert (found["repeat_hit@10"], found["discovery_hit@10"]) == (0.5, 0.5)
-    hits = {places: heard.reserving(places, "", 0) for places in (0, 6, 8, 10)}
-    assert {n: (x["repeat_hit@10"], x["discovery_hit@10"]) for n, x in hits.items()} == {
-        0: (1.0, 0.5),
-        6: (1.0, 1.0),
-        8: (0.5, 1.0),
-        10: (0.0, 1.0),
-    }
+    found = [heard.metrics("", 0), *(heard.reserving(n, "", 0) for n in (0, 6, 8, 10))]
+    hits = [(x["repeat_hit@10"], x["discovery_hit@10"]) for x in found]
+    assert hits == [(0.5, 0.5), (1.0, 0.5), (1.0, 1.0), (0.5, 1.0), (0.0, 1.0)]
 
 
 def test_the_evaluator_tells_repeats_from_discoveries():
     findings = Familiarity(places=(0, 5, 10)).evaluate(Run(MADE_UP().run), 0)
     found = findings.metrics
     assert found["music/blend/familiar@10"] > found["music/popularity/familiar@10"]
-    repeats, discoveries = (
-        [found[f"music/places-{places}/{hit}@10"] for places in (0, 5, 10)]
-        for hit in ("repeat_hit", "discovery_hit")
-    )
+    hits = "repeat_hit@10", "discovery_hit@10"
+    repeats, discoveries = ([found[f"music/places-{n}/{hit}"] for n in (0, 5, 10)] for hit in hits)
     assert repeats == sorted(repeats, reverse=True)
     assert discoveries == sorted(discoveries)
     assert repeats[2] == 0

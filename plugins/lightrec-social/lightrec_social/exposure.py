@@ -1,4 +1,4 @@
-"""Who is shown: how exposure is spread over the people who made what is recommended."""
+"""Who is shown: how exposure is spread over the people who made items, and what that is worth."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,16 +7,17 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
+from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.data.store import TRAIN, EventStore
-from lightrec.evaluation.base import Curve, Evaluator, Findings, Metrics, Section, Table, keys_of
-from lightrec.evaluation.held_out import HeldOutLog, by_history, item_models
-from lightrec.intervals import bootstrap_interval
-from lightrec.keys import PADDING
-from lightrec.policies.baselines import PopularityPolicy
+from lightrec.errors import RecipeError
+from lightrec.evaluation.base import Curve, Evaluator, Findings, Metrics, Section, Table
+from lightrec.evaluation.held_out import HeldOutLog, mean_of_users, scorers_of
+from lightrec.keys import PADDING, Key
 from lightrec.ranking.metrics import RankingResult
 from lightrec.ranking.scorers import Scorer
+from lightrec.rewards.base import Reward, RewardContext
 from lightrec.run import Run
 from lightrec_social.domain import MAKER
 
@@ -42,7 +43,7 @@ class Exposure(Evaluator):
     :param max_events: at most so many test events, drawn by the seed; None for all.
     :param few: a maker whose items have at most so many training events is a newcomer.
     :param models: item models that are shown besides blend and popularity.
-    :param bonuses: in nats, what newcomers' items gain in the second table.
+    :param bonuses: one or more, in nats, by which newcomers' items gain in the second table.
     """
 
     def __init__(
@@ -57,19 +58,13 @@ class Exposure(Evaluator):
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """Give ``social/<contender>/…``, ``social/choices/…`` and ``social/bonus-<nats>/…``."""
-        store, own = run.data, item_models(run)
+        store, scorers = run.data, scorers_of(run, self.models)
         makers, counts = events_of_makers(store)
         new = counts <= self.few
-        scorers: dict[str, Scorer] = {"blend": by_history(run.blend)}
-        scorers |= {name: by_history(own[name]) for name in self.models if name in own}
-        scorers["popularity"] = by_history(PopularityPolicy.from_run(run))
-        item_new = torch.from_numpy(np.append(False, new[makers]))
+        newcomers = torch.from_numpy(np.append(False, new[makers]))
         for bonus in self.bonuses:
-            scorers[f"bonus-{bonus:g}"] = _raised(by_history(run.blend), bonus * item_new)
-        metrics: dict[str, float] = {
-            "social/makers": len(counts),
-            "social/newcomers": float(new.mean()),
-        }
+            scorers[f"bonus-{bonus:g}"] = _raised(scorers["blend"], bonus * newcomers)
+        metrics = {"social/makers": len(counts), "social/newcomers": float(new.mean())}
         log = HeldOutLog(self.max_events)
         for name, scorer in scorers.items():
             result = log.rank(store, scorer, seed)
@@ -77,10 +72,9 @@ class Exposure(Evaluator):
             found = spread_of(exposure(result.lists, makers, len(counts)), new)
             found |= served(store, result, seed)
             metrics |= {f"social/{name}/{key}": value for key, value in found.items()}
-            if name == "blend":
-                chosen = np.bincount(makers[result.targets.numpy() - 1], minlength=len(counts))
-                found = spread_of(chosen.astype(np.float64), new)
-                metrics |= {f"social/{CHOICES}/{key}": value for key, value in found.items()}
+        chosen = np.bincount(makers[result.targets.numpy() - 1], minlength=len(counts))
+        choices = spread_of(chosen.astype(np.float64), new)
+        metrics |= {f"social/{CHOICES}/{key}": value for key, value in choices.items()}
         return Findings(metrics, [self.section(metrics)], [verdict(metrics)])
 
     def section(self, metrics: Metrics) -> Section:
@@ -91,23 +85,19 @@ class Exposure(Evaluator):
         text = (
             f"The items have {int(metrics['social/makers']):,} makers, of whom "
             f"{metrics['social/newcomers']:.0%} are newcomers, with at most {self.few} training "
-            "events. "
-            "Exposure is 1 / log2(1 + rank) in lists of ten. Its Gini coefficient is 0 where all "
-            "makers have the same, and 1 where one has all."
+            "events. Exposure is 1 / log2(1 + rank) in lists of ten. Its Gini coefficient is 0 "
+            "where all makers have the same, and 1 where one has all."
         )
-        tables = [Table.of(metrics, "social/{}/{}", titles, COLUMNS, own="blend")]
-        charts = []
-        if bonuses:
-            tables.append(Table.of(metrics, "social/{}/{}", bonuses, COLUMNS, "newcomers gain"))
-            found = [
-                [metrics[f"social/{name}/{key}"] for name in bonuses]
-                for key in ("newcomers", "ndcg@10")
-            ]
-            words = [f"{bonus:g}" for bonus in self.bonuses]
-            axes = "newcomers' share of exposure", "NDCG@10"
-            charts.append(Curve(*found, axes, "a bonus for newcomers, in nats", words))
+        tables = [
+            Table.of(metrics, "social/{}/{}", titles, COLUMNS, own="blend"),
+            Table.of(metrics, "social/{}/{}", bonuses, COLUMNS, "newcomers gain"),
+        ]
+        axes = {"newcomers": "newcomers' share of exposure", "ndcg@10": "NDCG@10"}
+        x, y = ([metrics[f"social/{name}/{key}"] for name in bonuses] for key in axes)
+        words = [f"{bonus:g}" for bonus in self.bonuses]
+        chart = Curve(x, y, (*axes.values(),), "a bonus for newcomers, in nats", words)
         note = f"Users with few events have at most {FEW} in training."
-        return Section("Who is shown", text, tables, charts, note)
+        return Section("Who is shown", text, tables, [chart], note)
 
 
 def events_of_makers(store: EventStore) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -161,12 +151,9 @@ def served(store: EventStore, result: RankingResult, seed: int) -> dict[str, flo
     """Give NDCG@10 of all users, and of those with few training events, with intervals."""
     trained = np.bincount(store.users_of(store.events(TRAIN)), minlength=store.num_users)
     few = torch.from_numpy(trained <= FEW)[result.users]
-    values, found = result.per_event([10])["ndcg@10"], {}
-    for prefix, part in (("", torch.ones_like(few)), ("few/", few)):
-        if len(result.users[part].unique()) > 1:
-            ends = bootstrap_interval(values[part], result.users[part], seed=seed)
-            found |= keys_of(f"{prefix}ndcg@10", ends)
-    return found
+    values = result.per_event([10])["ndcg@10"]
+    found = mean_of_users("ndcg@10", values, result.users, seed)
+    return found | mean_of_users("few/ndcg@10", values[few], result.users[few], seed)
 
 
 def _raised(scorer: Scorer, bonus: Tensor) -> Scorer:
@@ -180,3 +167,37 @@ def verdict(metrics: Metrics) -> str:
         f"Newcomers are {metrics['social/newcomers']:.0%} of the makers; they have {chosen:.1%} of "
         f"what people chose and {shown:.1%} of the exposure that the blend gives."
     )
+
+
+class ExposureReward(Reward):
+    """1 for an accepted item, and a bonus that its maker's training events make smaller.
+
+    The bonus is ``bonus`` / √(1 + c) for a maker whose items have c training events. People who
+    post are users, too: who is never seen stops posting.
+
+    :param bonus: for a maker without any event.
+    :raises RecipeError: where it is below 0.
+    """
+
+    worth: Tensor
+    """(N + 2,) float32: of each item, 0 of padding and of nothing."""
+
+    def __init__(self, bonus: float = 1.0) -> None:
+        super().__init__()
+        if bonus < 0:
+            raise RecipeError(f"The bonus for seldom seen makers is {bonus}; give 0 or more.")
+        self.bonus = bonus
+
+    def bind(self, context: RewardContext) -> None:
+        """Count the events of the items' makers; an item without a maker is its own.
+
+        :raises NotApplicable: where there is no log.
+        """
+        makers, counts = events_of_makers(context.store)
+        bonus = self.bonus / np.sqrt(1 + counts[makers])
+        worth = torch.from_numpy(1 + bonus).float()
+        self.register_buffer("worth", torch.nn.functional.pad(worth, (1, 1)))
+
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Give rewards (B, 1)."""
+        return self.of_taken(transition, self.worth[transition[Key.ACTION]])

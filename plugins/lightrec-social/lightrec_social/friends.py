@@ -1,6 +1,6 @@
 """What friends chose: an item model of a graph of people."""
 
-from typing import Any, ClassVar, Final, Self
+from typing import ClassVar, Final, Self
 
 import numpy as np
 import polars as pl
@@ -51,19 +51,18 @@ class FriendsTaste(ItemModel):
 
         :raises NotApplicable: where the user table lists no friends who are in the log.
         """
-        people = len(evidence.log.offsets) - 1
         graph = friendships(evidence.users, self.attribute)
         if not len(graph):
             raise NotApplicable(
                 f"The user table has no lists {self.attribute!r} of users who are in the log."
             )
-        log, count = evidence.log, evidence.num_items + 1
-        owners = log.users_of(np.arange(len(log.items)))
-        ones = np.ones(len(graph), np.float32)
-        friends = _even(graph[:, 0], graph[:, 1], ones, (people, people), both=True)
-        chosen = _even(owners, log.items, evidence.worths, (people, count), both=False)
-        self._keep("friends", friends)
-        self._keep("chosen", chosen)
+        log, people = evidence.log, len(evidence.log.offsets) - 1
+        friends = np.ones(len(graph), np.float32), graph.T
+        chosen = evidence.worths, (log.users_of(np.arange(len(log.items))), log.items)
+        graph = scipy.sparse.csr_array(friends, shape=(people, people))
+        events = scipy.sparse.csr_array(chosen, shape=(people, evidence.num_items + 1))
+        self._keep("friends", _roots(graph) @ graph @ _roots(graph))
+        self._keep("chosen", _roots(events) @ events)
         self.register_buffer("counts", evidence.counts())
         return self
 
@@ -82,9 +81,8 @@ class FriendsTaste(ItemModel):
         near = friends[rows]
         if self.further:
             far = (near @ friends).tocoo()
-            others = far.col != rows[far.row]
-            entries = far.data[others], (far.row[others], far.col[others])
-            near = near + self.further * scipy.sparse.csr_array(entries, shape=far.shape)
+            far.data[far.col == rows[far.row]] = 0  # nobody is their own friends' friend
+            near = near + self.further * far
         found = torch.from_numpy((near @ self._kept("chosen")).toarray()).float()
         found /= self.counts.cpu().clamp(min=1) ** (self.rarity or 0.0)
         found[:, PADDING] = 0
@@ -92,8 +90,8 @@ class FriendsTaste(ItemModel):
 
     def _keep(self, name: str, matrix: "scipy.sparse.csr_array") -> None:
         for part in PARTS:
-            values = torch.from_numpy(np.asarray(getattr(matrix, part)))
-            self.register_buffer(f"{name}_{part}", values if part == "data" else values.long())
+            values = getattr(matrix, part).astype(np.float32 if part == "data" else np.int64)
+            self.register_buffer(f"{name}_{part}", torch.from_numpy(values))
 
     def _kept(self, name: str) -> "scipy.sparse.csr_array":
         parts = [getattr(self, f"{name}_{part}").cpu().numpy() for part in PARTS]
@@ -110,24 +108,15 @@ def friendships(users: pl.DataFrame, attribute: str) -> NDArray[np.int64]:
     """
     if not isinstance(users.schema.get(attribute), pl.List):
         return np.zeros((0, 2), np.int64)
-    rows = users.select(Column.USER).with_row_index("row").cast({"row": pl.Int64})
-    pairs = users.with_row_index("one").cast({"one": pl.Int64}).select("one", attribute)
-    pairs = pairs.explode(attribute).drop_nulls()
-    found = pairs.join(rows, left_on=attribute, right_on=Column.USER).select("one", "row")
+    number = pl.int_range(pl.len())
+    pairs = users.select(attribute, one=number).explode(attribute).drop_nulls()
+    rows = users.select(Column.USER, other=number)
+    found = pairs.join(rows, left_on=attribute, right_on=Column.USER).select("one", "other")
     either = np.concatenate([found.to_numpy(), found.to_numpy()[:, ::-1]])
     return np.unique(either[either[:, 0] != either[:, 1]], axis=0)
 
 
-def _even(
-    rows: NDArray[np.int64],
-    columns: NDArray[np.signedinteger[Any]],
-    values: NDArray[np.float32],
-    shape: tuple[int, int],
-    both: bool,
-) -> "scipy.sparse.csr_array":
-    """Make a matrix, each value divided by the roots of the sums of its row, and its column's."""
-    even = values.astype(np.float64)
-    for places in (rows, columns) if both else (rows,):
-        sums = np.bincount(places, values)[places]
-        even /= np.sqrt(np.where(sums > 0, sums, 1))
-    return scipy.sparse.csr_array((even.astype(np.float32), (rows, columns)), shape=shape)
+def _roots(matrix: "scipy.sparse.csr_array") -> "scipy.sparse.dia_array":
+    """Make what divides rows by the roots of their sums."""
+    sums = matrix.sum(1)
+    return scipy.sparse.diags_array(1 / np.sqrt(np.where(sums > 0, sums, 1)))

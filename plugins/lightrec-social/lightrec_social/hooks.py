@@ -25,7 +25,7 @@ def lightrec_readers() -> dict[str, str]:
 @hookimpl
 def lightrec_rewards() -> dict[str, str]:
     """Give the reward that pays more for what seldom seen people made."""
-    return {"ExposureReward": "lightrec_social.rewards:ExposureReward"}
+    return {"ExposureReward": "lightrec_social.exposure:ExposureReward"}
 
 
 @hookimpl

@@ -5,18 +5,16 @@ Friendships: who befriended whom; the items are people. Catalog: item, maker (th
 artists (a list, the most played first) where the plays are beside.
 """
 
-import math
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from lightrec.data.casts import to_numbers
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.delimited import TextTable
 from lightrec.data.readers.published import PublishedReader
-from lightrec.data.schema import Place, Problems
+from lightrec.data.schema import Place
 from lightrec.keys import Column
 from lightrec_social.domain import FRIENDS, MAKER
 
@@ -57,14 +55,12 @@ class CiaoReader(PublishedReader):
 
         :raises DataError: where a genre has no name.
         """
-        frame, place = self.table(file, {Column.ITEM: Column.ITEM, "genre": "genre"})
-        problems = Problems(file)
-        limits = 1, len(GENRES), f"the number of a genre, 1 to {len(GENRES)}"
-        numbers = to_numbers(frame["genre"], pl.Int64(), limits, place, problems, required=True)
-        problems.check()
-        words = numbers.replace_strict(range(1, len(GENRES) + 1), GENRES, return_dtype=pl.String)
-        films = frame.with_columns(words).unique(Column.ITEM, keep="first", maintain_order=True)
-        return Catalog(films, place=Place(file))
+        numbers = {"genre": (1, len(GENRES), f"the number of a genre, 1 to {len(GENRES)}")}
+        names = {Column.ITEM: Column.ITEM, "genre": "genre"}
+        frame, _ = self.table(file, names, numbers)
+        films = frame.unique(Column.ITEM, keep="first", maintain_order=True)
+        words = pl.lit(pl.Series(GENRES)).gather(pl.col("genre") - 1)
+        return Catalog(films.with_columns(genre=words), place=Place(file))
 
     def users(self, file: Path) -> Users | None:
         """Read whom people trust, where that is there."""
@@ -114,11 +110,8 @@ class FriendsReader(PublishedReader):
     def most_played(self, plays: Path, artists: Path) -> pl.DataFrame:
         """Read each person's most played artists: ``item`` and ``artists``."""
         names = {Column.ITEM: "userID", "artist": "artistID", "plays": "weight"}
-        frame, place = self.table(plays, names)
-        problems, limits = Problems(plays), (-math.inf, math.inf, "a whole number")
-        numbers = to_numbers(frame["plays"], pl.Int64(), limits, place, problems, required=True)
-        problems.check()
+        frame, _ = self.table(plays, names, {"plays": (0, 2**63 - 1, "a whole number")})
         titles, _ = self.table(artists, {"artist": "id", "artists": "name"})
-        ordered = frame.with_columns(numbers).join(titles.drop_nulls(), on="artist")
+        ordered = frame.join(titles.drop_nulls(), on="artist")
         ordered = ordered.sort("plays", "artists", descending=[True, False], maintain_order=True)
         return ordered.group_by(Column.ITEM, maintain_order=True).agg(pl.col("artists").head(MOST))
