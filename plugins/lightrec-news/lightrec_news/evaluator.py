@@ -7,10 +7,7 @@ from numpy.typing import NDArray
 
 from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Bars, Evaluator, Findings, Section, Table
-from lightrec.evaluation.held_out import LIST_LENGTH, HeldOutLog, by_history
-from lightrec.policies.base import Policy
-from lightrec.policies.baselines import PopularityPolicy
-from lightrec.ranking.scorers import ItemScorer
+from lightrec.evaluation.held_out import LIST_LENGTH, HeldOutLog, by_history, scorers_of
 from lightrec.run import Run
 
 HOUR = 3_600_000
@@ -42,20 +39,15 @@ class TopicsAndAge(Evaluator):
 
         Without topics there are ages only, in a log without times only topics.
         """
-        store, log = run.data, HeldOutLog(self.max_events)
-        events = log.events(store, seed).events
-        topics = store.categories(self.topic)
-        shown: dict[str, ItemScorer | Policy] = {
-            "blend": run.blend,
-            "popularity": PopularityPolicy.from_run(run),
-        }
+        store, log, metrics = run.data, HeldOutLog(self.max_events), dict[str, float]()
+        events, topics = log.events(store, seed).events, store.categories(self.topic)
+        scorers = scorers_of(run, ())
         if run.has("policy"):
-            shown["policy"] = run.policy
-        metrics: dict[str, float] = {}
-        for name, part in shown.items():
-            result = log.rank(store, by_history(part), seed)
-            assert result.lists is not None
-            metrics |= _measures(f"news/{name}", result.lists.numpy(), store, events, topics)
+            scorers["policy"] = by_history(run.policy)
+        for name, scorer in scorers.items():
+            lists = log.rank(store, scorer, seed).lists
+            assert lists is not None
+            metrics |= _measures(f"news/{name}", lists.numpy(), store, events, topics)
         own = np.asarray(store.items, np.int64)[events][:, None]
         metrics |= _measures("news/read", own, store, events, None)
         del metrics["news/read/empty"]
@@ -69,20 +61,21 @@ def _measures(
     events: NDArray[np.int64],
     topics: NDArray[np.int64] | None,
 ) -> dict[str, float]:
-    """Measure lists (E, K), padded with 0, shown at the times of events (E,)."""
+    """Measure lists (E, K), padded with 0, shown at the times of events (E,).
+
+    :param topics: (N + 1,) of the items, below 0 where there is none.
+    """
     there = lists > 0
-    found = {f"{key}/empty": float((~there).sum(1).mean())} if len(lists) else {f"{key}/empty": 0.0}
+    found = {f"{key}/empty": float((~there).sum(1).mean()) if len(lists) else 0.0}
     if topics is not None:
         own = topics[lists]
-        rows, places = np.nonzero(there & (own >= 0))
-        counts = np.zeros((len(lists), topics.max() + 1))
-        np.add.at(counts, (rows, own[rows, places]), 1)
-        counts = counts[(items := counts.sum(1)) > 1]
-        if len(counts):
-            items = items[items > 1]
-            alike = (counts * (counts - 1)).sum(1) / (items * (items - 1))
-            found[f"{key}/topics"] = float((counts > 0).sum(1).mean())
-            found[f"{key}/diversity"] = float(1 - alike.mean())
+        known = own >= 0
+        alike = (own[:, :, None] == own[:, None]).sum(2) * known  # of each place, itself included
+        several = (items := known.sum(1)) > 1
+        if several.any():
+            pairs = (items * (items - 1))[several]
+            found[f"{key}/topics"] = float((known / alike.clip(1)).sum(1)[several].mean())
+            found[f"{key}/diversity"] = float(1 - ((alike.sum(1) - items)[several] / pairs).mean())
     if store.has_times and there.any():
         first = np.append(0, store.first_seen)
         ages = (np.asarray(store.times)[events][:, None] - first[lists])[there]

@@ -6,28 +6,22 @@ from typing import Final
 
 import polars as pl
 
-from lightrec.data.casts import to_numbers
 from lightrec.data.catalog import Catalog
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.published import PublishedReader
-from lightrec.data.schema import Place, Problems
+from lightrec.data.schema import Place
 from lightrec.data.times import TimeFormat
 from lightrec.errors import DataError
 from lightrec.keys import Column
 
 _TIMES: Final = "%m/%d/%Y %I:%M:%S %p"
 _BEHAVIORS: Final = {"impression": "1", "user": "2", "time": "3", "candidates": "5"}
-_NEWS: Final = {
-    "item": "1",
-    "category": "2",
-    "subcategory": "3",
-    "title": "4",
-    "abstract": "5",
-    "entities": "7",
-}
+_NEWS: Final = {"item": "1", "category": "2", "subcategory": "3", "title": "4", "abstract": "5"}
+_ENTITIES: Final = {"entities": "7"}
 
 _TEST: Final = "clickability_test_id"
-_COUNTED: Final = ("impressions", "clicks", "test_week")
+_COUNTED: Final = {"impressions": 1, "clicks": 0, "test_week": 190_001}
+"""Columns of whole numbers, and the smallest of each."""
 _WORDS: Final = ("excerpt", "lede", "eyecatcher_id")
 NOT_RANDOM: Final = (201325, 201402)
 """The first and last week in which headlines were probably not drawn at random, according to the
@@ -73,13 +67,10 @@ class MindReader(PublishedReader):
             )
         first = log.events.select(pl.min(Column.TIME).dt.offset_by("-1ms")).item()
         rows, _ = self.table(file, {Column.USER: "2", Column.ITEM: "4"})
-        earlier = (
-            rows.drop_nulls()
-            .unique(Column.USER, keep="first", maintain_order=True)
-            .with_columns(pl.col(Column.ITEM).str.strip_chars().str.split(" "))
-            .explode(Column.ITEM)
-            .with_columns(pl.lit(first, log.events.schema[Column.TIME]).alias(Column.TIME))
-        )
+        rows = rows.drop_nulls().unique(Column.USER, keep="first", maintain_order=True)
+        words = pl.col(Column.ITEM).str.strip_chars().str.split(" ")
+        earlier = rows.with_columns(words, time=pl.lit(first, log.events.schema[Column.TIME]))
+        earlier = earlier.explode(Column.ITEM)
         clicks = pl.concat([earlier, log.events], how="diagonal")
         return InteractionLog(clicks.with_columns(feedback=pl.lit("click")), place=log.place)
 
@@ -87,7 +78,7 @@ class MindReader(PublishedReader):
         """Read the articles next to the impressions, where they are there."""
         if (file := self.beside(file, "news.tsv")) is None:
             return None
-        rows, place = self.table(file, _NEWS)
+        rows, place = self.table(file, _NEWS | _ENTITIES)
         labels = pl.Series("entities", map(_labels, rows["entities"]), pl.List(pl.String))
         return Catalog(rows.with_columns(labels), place=place)
 
@@ -116,8 +107,8 @@ class UpworthyReader(PublishedReader):
         week = pl.col("test_week").cast(pl.String)
         # Week 1 of a year is the one with its fourth of January.
         begin = (week.str.head(4) + "-01-04").str.to_date()
-        begin = begin - pl.duration(days=begin.dt.weekday() - 1)
-        monday = begin + pl.duration(weeks=pl.col("test_week") % 100 - 1)
+        weeks = pl.duration(weeks=pl.col("test_week") % 100 - 1)
+        monday = begin - pl.duration(days=begin.dt.weekday() - 1) + weeks
         shown = pl.col("impressions")
         share = shown / shown.sum().over(_TEST)
         drawn = ~pl.col("test_week").is_between(*NOT_RANDOM)
@@ -147,24 +138,12 @@ class UpworthyReader(PublishedReader):
     def packages(self, file: Path) -> tuple[pl.DataFrame, Place]:
         """Read the rows of the archive, each named by its test and its number in it."""
         optional = [name for name in _WORDS if name in self.open(file).names]
-        rows, place = self.table(file, {n: n for n in (_TEST, *_COUNTED, "headline", *optional)})
-        problems = Problems(file)
-        least = {"impressions": 1, "clicks": 0, "test_week": 190_001}
-        numbers = [
-            to_numbers(
-                rows[name],
-                pl.Int64(),
-                (low, 2**63 - 1, f"a number from {low}"),
-                place,
-                problems,
-                required=True,
-            )
-            for name, low in least.items()
-        ]
-        problems.check()
+        whole = {name: (low, 2**63 - 1, f"a number from {low}") for name, low in _COUNTED.items()}
+        names = {name: name for name in (_TEST, *_COUNTED, "headline", *optional)}
+        rows, place = self.table(file, names, whole)
         number = pl.int_range(pl.len()).over(_TEST) + 1
         named = pl.format("{}-{}", _TEST, number).alias(Column.ITEM)
-        return rows.with_columns(*numbers).with_columns(named), place
+        return rows.with_columns(named), place
 
 
 def _labels(text: str | None) -> list[str] | None:
