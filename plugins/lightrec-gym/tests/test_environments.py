@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
-from lightrec_gym.environments import SimulatorEnv, SimulatorVectorEnv, from_gymnasium
+from lightrec_gym.environments import SimulatorEnv, from_gymnasium
 from tensordict import TensorDict
 from torchrl.data import Bounded, Composite
 
@@ -89,19 +89,24 @@ def test_agents_observe_what_policies_may_see():
     assert SimulatorEnv(of_users(1, slate_size=3)).action_space.nvec.tolist() == [ITEMS] * 3
 
 
-def test_a_session_is_a_batch_of_one(make):
-    environment, batch = SimulatorEnv(make(1)), SimulatorVectorEnv(make(1))
-    (_, info), _ = environment.reset(seed=5), batch.reset(seed=5)
+def test_sessions_are_those_of_the_simulator(make):
+    environment, simulator = SimulatorEnv(make(1)), make(1)
     environment.action_space.seed(0)
-    over = False
-    while not over:
-        action = environment.action_space.sample(info["action_mask"])
-        seen, reward, ended, cut, info = environment.step(action)
-        many, *found, infos = batch.step(np.asarray(action)[None])
-        assert [reward, ended, cut] == [part[0] for part in found]
-        over = ended or cut
-        many = infos["final_obs"] if over else many
-        assert all(np.array_equal(seen[name], many[name][0]) for name in seen)
+    for seed in range(7):
+        observation, info = environment.reset(seed=seed)
+        simulator.set_seed(seed)
+        state, over = simulator.reset(), False
+        while not over:
+            assert observation in environment.observation_space
+            assert np.array_equal(observation[Key.HISTORY], state[Key.HISTORY][0])
+            action = environment.action_space.sample(info["action_mask"])
+            items, places = torch.arange(1, ITEMS + 1), np.atleast_1d(action).tolist()
+            offered = state[Key.CANDIDATES][0] if Key.CANDIDATES in state else items
+            slate = [[0 if p in places[:k] else int(offered[p]) for k, p in enumerate(places)]]
+            after = simulator.step(state.set(Key.ACTION, torch.tensor(slate)))["next"]
+            observation, *found, info = environment.step(action)
+            assert found == [after[k].item() for k in ("reward", "terminated", "truncated")]
+            state, over = after.exclude("reward"), after["done"].item()
 
 
 def test_what_may_not_be_shown_leaves_its_place_empty():
@@ -116,50 +121,11 @@ def test_what_may_not_be_shown_leaves_its_place_empty():
     assert left == [[first], [second], []], "what was shown, of a slate, cannot be shown again"
 
 
-def test_a_vector_environment_is_the_simulators_batch(make):
-    environment, simulator = SimulatorVectorEnv(make(7)), make(7)
-    simulator.set_seed(5)
-    observation, info = environment.reset(seed=5)
-    state = simulator.reset()
-    environment.action_space.seed(0)
-    environment.single_action_space.seed(0)
-    ends = 0
-    for _ in range(12):
-        assert observation in environment.observation_space
-        masks = info["action_mask"]
-        if masks.ndim == 2:
-            actions = environment.action_space.sample(tuple(masks))
-        else:  # a batch of MultiDiscrete is a Box to Gymnasium, which takes no masks
-            single = environment.single_action_space
-            actions = np.stack([single.sample(tuple(mask)) for mask in masks])
-        places = torch.from_numpy(actions).view(7, -1)
-        offered = state.get(Key.CANDIDATES, None)
-        slate = places + 1 if offered is None else offered.gather(1, places)
-        for place in range(1, slate.shape[1]):
-            again = (slate[:, :place] == slate[:, place, None]).any(1)
-            slate[:, place] = slate[:, place] * ~again
-        whole, state = simulator.step_and_maybe_reset(state.set(Key.ACTION, slate))
-        observation, reward, ended, cut, info = environment.step(actions)
-        over = whole["next", "done"][:, 0].numpy()
-        assert np.array_equal(reward, whole["next", "reward"][:, 0])
-        assert np.array_equal(ended | cut, over)
-        assert np.array_equal(observation[Key.HISTORY], state[Key.HISTORY])
-        assert over.any() == ("final_obs" in info)
-        if over.any():
-            ends += over.sum()
-            assert np.array_equal(info["_final_obs"], over)
-            last = whole["next", Key.STEP]
-            assert np.array_equal(info["final_obs"][Key.STEP][over], last[over])
-    assert ends > 7
-
-
 def test_what_is_wrong_is_told():
     with pytest.raises(ValueError, match="one session"):
         SimulatorEnv(of_users(2))
     with pytest.raises(gymnasium.error.ResetNeeded):
         SimulatorEnv(of_users(1)).step(0)
-    with pytest.raises(ValueError, match="share one seed"):
-        SimulatorVectorEnv(of_users(2)).reset(seed=[1, 2])
     with pytest.raises(LightrecError, match="knows no environment 'Nowhere-v0'"):
         from_gymnasium("Nowhere-v0", 2)
 
