@@ -1,6 +1,9 @@
 """Gymnasium's games as sessions: equal to Gymnasium stepped by hand, cut told apart from ended."""
 
+from functools import partial
+
 import gymnasium
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,10 @@ from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import LightrecError
 from lightrec.keys import Key
+from lightrec.learners.replay import ReplayPolicyModule
+from lightrec.learners.world_data import WorldData
 from lightrec.policies.baselines import RandomPolicy
+from lightrec.policies.tower import TowerPolicy
 from lightrec.simulators.rollout import play
 
 
@@ -112,3 +118,26 @@ def test_what_is_no_game_of_items_is_refused():
     world.step(first.clone().set(Key.ACTION, torch.ones(2, 1).long()))
     with pytest.raises(ValueError, match="not the one in which its game stands"):
         world.step(first.clone().set(Key.ACTION, torch.ones(2, 1).long()))
+
+
+def test_transitions_of_cut_games_lead_to_their_last_observation(tmp_path):
+    scale, limit = [2.4, 2.0, 0.2, 2.0], 12
+    game = {"name": "CartPole-v1", "scale": scale, "settings": {"max_episode_steps": limit}}
+    own = partial(TowerPolicy, pools=0, size=0, hidden=[8], horizon=1000)
+    data = WorldData("DiscreteGymnasium", game, iterations=2, judging=4, policy=own)
+    games = {"sessions": 8, "steps": 30, "updates": 2, "batch_size": 32, "warm_up": 100}
+    module = ReplayPolicyModule(2, 2, "double-dqn", **games)
+    quiet = {"logger": False, "enable_checkpointing": False, "num_sanity_val_steps": 0}
+    torch.manual_seed(0)
+    pl.Trainer(max_epochs=1, accelerator="cpu", **quiet).fit(module, data)
+    assert module.write(tmp_path)["train/environment_steps"] == 2 * 8 * 30
+    kept = module.buffer[:]
+    following = kept["next"]
+    cut = (following["done"] & ~following["terminated"]).squeeze(1)
+    assert cut.any()
+    assert (following[Key.STEP][cut] == limit).all()
+    assert (following[Key.STEP] == kept[Key.STEP] + 1).all()
+    # Carts move by .02 seconds of their velocity, those whose game was cut too.
+    place, speed = (kept[Key.OBSERVATION] * torch.tensor(scale))[:, :2].unbind(1)
+    moved = following[Key.OBSERVATION][:, 0] * scale[0]
+    torch.testing.assert_close(moved, place + 0.02 * speed)
