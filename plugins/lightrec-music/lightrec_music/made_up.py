@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from lightrec.data.made_up import Floats, choose, write_made_up
 
-PEOPLE: Final = 360
-ARTISTS: Final = 40
+PEOPLE, ARTISTS = 360, 40
 TRACKS: Final = 5
 """Of each artist."""
 EVENTS: Final = 24
@@ -25,6 +24,7 @@ SATED: Final = 6.0
 """what having heard it just now takes off,"""
 REST: Final = 2.0
 """and the days after which so much less is left, by a factor of e."""
+Rows = NDArray[np.int64]
 DAY: Final = 86_400.0
 BEGIN: Final = 1_700_000_000.0
 
@@ -65,14 +65,12 @@ def listening(folder: Path, seed: int) -> Path:
     patience = chance.random(times.shape)
     people, middle = np.arange(PEOPLE), appeal.mean(1)
 
-    def skipped(
-        who: NDArray[np.int64], event: int | NDArray[np.int64], items: NDArray[np.int64]
-    ) -> NDArray[np.bool_]:
+    def skipped(who: Rows, event: int | Rows, items: Rows) -> NDArray[np.bool_]:
         """(B,) bool: who skips what a station plays; the less it appeals, the likelier."""
         above = appeal[who, items] - middle[who]
         return radio[who, event] & (patience[who, event] < 1 / (1 + np.exp(above)))
 
-    def moment(event: int, now: Floats, chosen: NDArray[np.int64]) -> Floats:
+    def moment(event: int, now: Floats, chosen: Rows) -> Floats:
         """Add favour and satiation; let stations choose by fame."""
         heard, played = np.full(appeal.shape, -np.inf), np.zeros(appeal.shape, bool)
         for earlier, items in enumerate(chosen.T):
@@ -103,18 +101,14 @@ def _times(chance: np.random.Generator) -> Floats:
     return times
 
 
-def _tracks(
-    genre: NDArray[np.int64], artist: NDArray[np.int64], chance: np.random.Generator
-) -> pl.DataFrame:
-    names = list(GENRES)
-    words = [[*chance.permutation(GENRES[names[g]])[:3]] for g in genre[::TRACKS]]
+def _tracks(genre: Rows, artist: Rows, chance: np.random.Generator) -> pl.DataFrame:
+    words = [[g, *chance.permutation(GENRES[g])[:3]] for g in np.array([*GENRES])[genre[::TRACKS]]]
     bands = [f"{FIRST[n % len(FIRST)]} {SECOND[n // len(FIRST)]}" for n in range(ARTISTS)]
-    titles = [f"{THINGS[t % len(THINGS)]} {t // len(THINGS) + 1}" for t in range(len(genre))]
-    return pl.DataFrame(
-        {
-            "item": [f"track {number}" for number in range(len(genre))],
-            "title": titles,
-            "artist": [bands[a] for a in artist],
-            "tags": [[names[g], *words[a]] for g, a in zip(genre, artist, strict=True)],
-        }
-    )
+    numbers = range(len(genre))
+    tracks = {
+        "item": [f"track {number}" for number in numbers],
+        "title": [f"{THINGS[n % len(THINGS)]} {n // len(THINGS) + 1}" for n in numbers],
+        "artist": [bands[a] for a in artist],
+        "tags": [words[a] for a in artist],
+    }
+    return pl.DataFrame(tracks)

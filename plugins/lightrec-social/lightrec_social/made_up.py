@@ -9,17 +9,11 @@ from numpy.typing import NDArray
 
 from lightrec.data.made_up import Floats, choose, write_made_up
 
-PEOPLE: Final = 420
-POSTS: Final = 240
+PEOPLE, POSTS = 420, 240
 MAKERS: Final = 120
 """The first of the people, who write the posts; a few of them write many."""
 EVENTS: Final = 30
 """At most so many a person."""
-LATENT: Final = 4
-"""Of tastes, besides topics: what a post's words do not say."""
-TOPIC: Final = 0.6
-HIDDEN: Final = 1.0
-"""What a standard deviation of taste adds to appeal, of topics and of what words do not say."""
 ALIKE: Final = 2.0
 """What one of likeness adds to the log-odds of a friendship: homophily."""
 DAY: Final = 86_400.0
@@ -39,8 +33,9 @@ TOPICS: Final = {
 def posts(folder: Path, seed: int) -> Path:
     """Write a log of likes, posts with makers, people with friends, and the truth.
 
-    Friendships are likelier between people whose tastes are alike, so that friends' likes say
-    something of somebody who has liked little, as many have. Some people block a few makers.
+    What appeals is a post's topic, and in four more ways what its words do not say. Friendships are
+    likelier between people whose tastes are alike, so that friends' likes say something of somebody
+    who has liked little, as many have. Some people block a few makers.
 
     :param folder: an empty folder, see :func:`~lightrec.data.made_up.write_made_up`.
     :returns: the folder.
@@ -49,34 +44,25 @@ def posts(folder: Path, seed: int) -> Path:
     topic = chance.integers(len(TOPICS), size=POSTS)
     maker = np.minimum(chance.geometric(0.03, POSTS), MAKERS) - 1
     taste = chance.normal(size=(PEOPLE, len(TOPICS)))
-    hidden, kind = chance.normal(size=(PEOPLE, LATENT)), chance.normal(size=(POSTS, LATENT))
+    hidden, kind = chance.normal(size=(PEOPLE, 4)), chance.normal(size=(POSTS, 4))
     fame = chance.normal(0, 0.5, MAKERS)[maker]
-    appeal = TOPIC * taste[:, topic] + HIDDEN * hidden @ kind.T + fame
+    appeal = 0.6 * taste[:, topic] + hidden @ kind.T + fame
     friends = friendships(np.concatenate([taste, hidden], 1), chance)
     blocked = (chance.random((PEOPLE, MAKERS)) < 0.02) & ~friends[:, :MAKERS]
     unseen = blocked[:, maker] | (np.arange(PEOPLE)[:, None] == maker)
     times = BEGIN + DAY * np.sort(chance.uniform(0, 90, (PEOPLE, EVENTS)), 1)
     lengths = np.clip(3 + chance.geometric(0.12, PEOPLE), 4, EVENTS)
     times[np.arange(EVENTS) >= lengths[:, None]] = np.nan
-    barred = np.where(unseen, -np.inf, 0.0)
-    made = choose(appeal, times, chance, lambda event, now, chosen: barred)
+    never = np.where(unseen, -np.inf, 0.0)
+    made = choose(appeal, times, chance, lambda event, now, chosen: never)
     names = np.array([f"person {number}" for number in range(PEOPLE)])
-    titles = [list(TOPICS.values())[t][n % 4] for n, t in enumerate(topic)]
-    items = pl.DataFrame(
-        {
-            "item": [f"post {number}" for number in range(POSTS)],
-            "title": [f"{title}, part {number // 4 + 1}" for number, title in enumerate(titles)],
-            "topic": [list(TOPICS)[t] for t in topic],
-            "maker": names[maker],
-        }
-    )
-    users = pl.DataFrame(
-        {
-            "user": names,
-            "friends": [names[row].tolist() for row in friends],
-            "blocked": [names[:MAKERS][row].tolist() for row in blocked],
-        }
-    )
+    topics = [[*TOPICS][t] for t in topic]
+    titles = [f"{TOPICS[name][n % 4]}, part {n // 4 + 1}" for n, name in enumerate(topics)]
+    ids = [f"post {number}" for number in range(POSTS)]
+    items = pl.DataFrame({"item": ids, "title": titles, "topic": topics, "maker": names[maker]})
+    friended = [names[row].tolist() for row in friends]
+    barred = [names[:MAKERS][row].tolist() for row in blocked]
+    users = pl.DataFrame({"user": names, "friends": friended, "blocked": barred})
     log = made.log(users["user"], items["item"]).with_columns(feedback=pl.lit("like"))
     return write_made_up(folder, log, items, users, appeal)
 
