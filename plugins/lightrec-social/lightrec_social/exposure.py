@@ -31,6 +31,8 @@ COLUMNS: Final = {
     "few/ndcg@10": "of users with few events",
 }
 CHOICES: Final = "choices"
+TINY: Final = 1e-9
+"""Below every sum of exposure but 0."""
 
 
 class Exposure(Evaluator):
@@ -72,9 +74,8 @@ class Exposure(Evaluator):
             found = spread_of(exposure(result.lists, makers, len(counts)), new)
             found |= served(store, result, seed)
             metrics |= {f"social/{name}/{key}": value for key, value in found.items()}
-        chosen = np.bincount(makers[result.targets.numpy() - 1], minlength=len(counts))
-        choices = spread_of(chosen.astype(np.float64), new)
-        metrics |= {f"social/{CHOICES}/{key}": value for key, value in choices.items()}
+        chosen = spread_of(exposure(result.targets[:, None], makers, len(counts)), new)
+        metrics |= {f"social/{CHOICES}/{key}": value for key, value in chosen.items()}
         return Findings(metrics, [self.section(metrics)], [verdict(metrics)])
 
     def section(self, metrics: Metrics) -> Section:
@@ -100,19 +101,16 @@ class Exposure(Evaluator):
         return Section("Who is shown", text, tables, [chart], note)
 
 
-def events_of_makers(store: EventStore) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def events_of_makers(store: EventStore) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Give each item's maker, (N,) from 0, and each maker's training events, (M,).
 
     An item whose maker is unknown is its own.
     """
-    catalog = store.catalog
-    items = pl.format("item {}", "item")
-    known = MAKER in catalog.columns and not catalog.schema[MAKER].is_nested()
-    maker = pl.coalesce(pl.format("maker {}", MAKER), items) if known else items
-    names = catalog.select(maker.alias(MAKER))[MAKER]
-    rows = names.rank("dense").cast(pl.Int64).to_numpy() - 1
-    counts = np.bincount(rows, store.popularity()[1:], minlength=int(rows.max()) + 1)
-    return rows, counts.astype(np.int64)
+    maker = items = pl.format("item {}", "item")
+    if MAKER in store.catalog.columns and not store.catalog.schema[MAKER].is_nested():
+        maker = pl.coalesce(pl.format("maker {}", MAKER), items)
+    rows = store.catalog.select(maker.rank("dense").cast(pl.Int64) - 1).to_series().to_numpy()
+    return rows, np.bincount(rows, store.popularity()[1:])
 
 
 def exposure(lists: Tensor, makers: NDArray[np.int64], count: int) -> NDArray[np.float64]:
@@ -134,16 +132,13 @@ def gini(values: NDArray[np.float64]) -> float:
 
     It is half the mean absolute difference of two of them, over their mean; 0 of all zeros.
     """
-    total = values.sum()
-    if not total:
-        return 0.0
     ranks = 2 * np.arange(1, len(values) + 1) - len(values) - 1
-    return float(ranks @ np.sort(values) / (len(values) * total))
+    return float(ranks @ np.sort(values) / (len(values) * max(values.sum(), TINY)))
 
 
 def spread_of(values: NDArray[np.float64], new: NDArray[np.bool_]) -> dict[str, float]:
     """Describe exposure (M,): ``gini``, the share ``reached`` at all, that of ``newcomers``."""
-    share = float(values[new].sum() / values.sum()) if values.sum() else 0.0
+    share = float(values[new].sum() / max(values.sum(), TINY))
     return {"gini": gini(values), "reached": float((values > 0).mean()), "newcomers": share}
 
 
