@@ -23,7 +23,6 @@ VISITS: Final = 20
 """Of each user; one article is read in each."""
 SHOWN: Final = 12
 """Articles in an impression."""
-PLACES: Final = np.arange(1, SHOWN + 1)
 START: Final = 1_735_689_600
 """1 January 2025 in seconds since 1970."""
 TOPICS: Final[Mapping[str, tuple[str, str]]] = {
@@ -81,10 +80,9 @@ class NewsDomain(Domain):
             order = np.where(there, chance.gumbel(size=days.shape) - days, -np.inf)
             shown = (-order).argsort(1, kind="stable")[:, :SHOWN]
             impressions.append(shown)
-            pull = -2 * np.log(2) * days[np.arange(USERS)[:, None], shown] - np.log(PLACES)
-            added = np.full(days.shape, -np.inf)
-            np.put_along_axis(added, shown, pull, 1)
-            return np.where(there, added, -np.inf)
+            places = np.full(days.shape, np.inf)
+            np.put_along_axis(places, shown, np.arange(1.0, SHOWN + 1), 1)
+            return np.where(there, -2 * np.log(2) * days - np.log(places), -np.inf)
 
         found = choose(appeal, times, chance, moment)
         users = pl.DataFrame({Column.USER: [f"reader{user:03}" for user in range(USERS)]})
