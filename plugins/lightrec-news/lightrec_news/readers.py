@@ -50,13 +50,6 @@ class MindReader(PublishedReader):
 
         :raises DataError: also where clicks are not marked, as in the test part of MIND.
         """
-        opened = self.open(file)
-        if len(opened.names) != 5:
-            raise DataError(
-                f"There are {len(opened.names)} columns where 5 are expected: impression, user, "
-                "time, history and candidates, parted by tabs and without a header line.",
-                file,
-            )
         log = self.log(file, _BEHAVIORS)
         if not log.has(Column.ITEM):
             raise DataError(

@@ -62,7 +62,7 @@ def test_mind(mind):
     ("old", "new", "message"),
     [
         ("-[01]", "", "No impression says what was clicked"),
-        ("\tN7 N8", "", "4 columns where 5"),
+        ("\tN7 N8", "", "no column .5."),
         ("11/14/2019", "14 Nov", "Line 3, column '3': '14 Nov"),
     ],
 )
