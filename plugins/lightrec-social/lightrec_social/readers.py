@@ -18,7 +18,6 @@ from lightrec.data.schema import Place
 from lightrec.keys import Column
 from lightrec_social.domain import FRIENDS, MAKER
 
-TRUSTS: Final = "trusts.txt"
 MOST: Final = 5
 """So many artists describe a person."""
 GENRES: Final = (
@@ -39,16 +38,10 @@ class CiaoReader(PublishedReader):
     name = "ciao"
     file = "movie-ratings.txt"
 
-    def open(self, path: Path) -> TextTable:
-        """Open one of the two files, which do not name their columns."""
-        names = [Column.USER, Column.ITEM, "genre", "review", Column.VALUE, Column.TIME]
-        if path.name == TRUSTS:
-            names = [Column.USER, FRIENDS, "trust"]
-        return TextTable(path, ",", quote=False, names=names)
-
     def events(self, file: Path) -> InteractionLog:
-        """Read the ratings."""
-        return self.log(file)
+        """Read the ratings, whose columns have no names."""
+        names = {Column.USER: "1", Column.ITEM: "2", Column.VALUE: "5", Column.TIME: "6"}
+        return self.log(file, names)
 
     def items(self, file: Path) -> Catalog:
         """Read the films of the ratings with their genres.
@@ -56,17 +49,16 @@ class CiaoReader(PublishedReader):
         :raises DataError: where a genre has no name.
         """
         numbers = {"genre": (1, len(GENRES), f"the number of a genre, 1 to {len(GENRES)}")}
-        names = {Column.ITEM: Column.ITEM, "genre": "genre"}
-        frame, _ = self.table(file, names, numbers)
+        frame, _ = self.table(file, {Column.ITEM: "2", "genre": "3"}, numbers)
         films = frame.unique(Column.ITEM, keep="first", maintain_order=True)
         words = pl.lit(pl.Series(GENRES)).gather(pl.col("genre") - 1)
         return Catalog(films.with_columns(genre=words), place=Place(file))
 
     def users(self, file: Path) -> Users | None:
         """Read whom people trust, where that is there."""
-        if (trusts := self.beside(file, TRUSTS)) is None:
+        if (trusts := self.beside(file, "trusts.txt")) is None:
             return None
-        pairs, _ = self.table(trusts, {Column.USER: Column.USER, FRIENDS: FRIENDS})
+        pairs, _ = self.table(trusts, {Column.USER: "1", FRIENDS: "2"})
         lists = pairs.drop_nulls().group_by(Column.USER, maintain_order=True).agg(FRIENDS)
         return Users(lists, place=Place(trusts))
 
