@@ -13,7 +13,7 @@ from torchrl.data import Binary, Composite, TensorSpec
 from torchrl.envs import EnvBase, GymEnv, SerialEnv
 
 from lightrec.errors import LightrecError
-from lightrec.keys import Key
+from lightrec.keys import PADDING, Key
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.session_env import SessionEnv
 
@@ -130,12 +130,9 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
             )
         given = torch.as_tensor(np.asarray(action), device=self.simulator.device)[None]
         if self._shows:
-            places = given.long().reshape(1, -1)
-            fine = self._legal()[places]
-            for place in range(1, places.shape[1]):
-                fine[:, place] &= (places[:, :place] != places[:, place, None]).all(1)
-            offer = self._state[Key.CANDIDATES].gather(1, places) if self._offers else places + 1
-            given = offer * fine
+            numbers = given.flatten().tolist()
+            first = [number not in numbers[:place] for place, number in enumerate(numbers)]
+            given = self._choices()[None, numbers] * torch.tensor(first, device=given.device)
         following = self.simulator.step(self._state.copy().set(Key.ACTION, given))["next"]
         self._state = following.exclude("reward")
         reward, ended, cut = (following[k].item() for k in ("reward", "terminated", "truncated"))
@@ -151,13 +148,16 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
         observation = {name: part[0].cpu().numpy().copy() for name, part in seen.items()}
         if not self._shows:
             return observation, {}
-        mask, places = self._legal().cpu().numpy().astype(np.int8), self.simulator.slate_size
+        mask = (self._choices() > PADDING).cpu().numpy().astype(np.int8)
+        places = self.simulator.slate_size
         return observation, {"action_mask": mask if places == 1 else (mask,) * places}
 
-    def _legal(self) -> Tensor:
-        """Tell which numbers may be chosen: (N,) or (C,) bool."""
-        state = self._state
-        return state[Key.CANDIDATES][0] > 0 if self._offers else state[Key.MASK][0, 1:]
+    def _choices(self) -> Tensor:
+        """Give the item that each number stands for, (N,) or (C,) int64; 0 for what is illegal."""
+        if self._offers:
+            return self._state[Key.CANDIDATES][0]
+        mask = self._state[Key.MASK][0]
+        return (mask * torch.arange(len(mask), device=mask.device))[1:]
 
 
 def _space(spec: TensorSpec) -> Any:
