@@ -1,0 +1,290 @@
+"""Logs of whole sessions in worlds of known truth, and what estimators make of them.
+
+``exposure`` is the tabular twin of the world ``LongTermSatisfaction``: values of policies are exact.
+``greed`` is the world ``Greed`` with ten items, played as policies are judged: values are means over
+very many sessions, and satisfaction, which decides who leaves, is hidden from policy and estimator.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from lightrec.evaluation.estimators import (
+    Marginalized,
+    PerDecisionIPS,
+    SequenceLog,
+    SequentialDM,
+    SequentialDR,
+    TrajectoryIPS,
+    fitted_values,
+)
+from lightrec.keys import Key
+from lightrec.policies.base import ScoredPolicy
+from lightrec.simulators.rollout import play
+from lightrec.simulators.worlds.greed import Greed
+from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
+
+SIZES = (500, 2_000, 8_000, 20_000)
+STEPS = 10
+MANY = 200_000
+"""Sessions that give the true value of a policy in `greed`."""
+AT_ONCE = 2_000
+ESTIMATORS = {
+    "whole sessions": TrajectoryIPS(),
+    "per decision": PerDecisionIPS(),
+    "per decision, weighted": PerDecisionIPS(normalized=True),
+    "doubly robust": SequentialDR(),
+    "doubly robust, weighted": SequentialDR(normalized=True),
+    "marginalised": Marginalized(),
+    "marginalised, weighted": Marginalized(normalized=True),
+    "fitted Q evaluation": SequentialDM(),
+}
+
+
+class Logged(NamedTuple):
+    """Sessions that a behavior policy showed, N of T steps, and what policies do in them.
+
+    :param log: of which the target is the behavior policy itself.
+    :param targets: (N, T, A) by name, the laws of the policies that are judged.
+    :param features: (N, T, F) that fitted Q evaluation reads.
+    """
+
+    log: SequenceLog
+    targets: dict[str, Tensor]
+    features: Tensor
+
+
+# --- exposure ---------------------------------------------------------------------------------
+
+SCORES = torch.tensor([0, 12, 24, 37, 49])
+"""The twin's actions that are shown: documents from kale to chocolate."""
+LUMP = 10
+"""So many neighbouring states of the twin are one to the marginalised estimators."""
+TASTES = {
+    "much chocolate": (0.8, 0.0),
+    "some, as exposure allows": (0.5, 0.5),
+    "as exposure allows": (0.0, 0.5),
+    "some kale": (-0.3, 0.0),
+    "much kale": (-0.6, 0.0),
+}
+"""How much the logits of policies rise with an action's chocolate, and with it times exposure."""
+
+
+def twin() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Give rewards (S, A), the law of the next state (S, A, S), that of the first, and exposures."""
+    world = LongTermSatisfaction(1, sensitivity=0.3)
+    reward, following = world.twin()
+    return reward[:, SCORES], following[:, SCORES], world.initial(), world._grid
+
+
+def law(grid: Tensor, chocolate: float, exposure: float) -> Tensor:
+    """Give a policy's law in each state, (S, A)."""
+    amount = torch.linspace(-1, 1, len(SCORES), dtype=torch.float64)
+    return ((chocolate + exposure * grid[:, None]) * amount).softmax(1)
+
+
+def exposure_truth() -> dict[str, float]:
+    """Give the exact values of the policies, by dynamic programming."""
+    reward, following, initial, grid = twin()
+    found = {}
+    for name, taste in TASTES.items():
+        own, value = law(grid, *taste), torch.zeros(len(grid)).double()
+        for _ in range(STEPS):
+            value = (own * (reward + following @ value)).sum(1)
+        found[name] = float(initial @ value)
+    return found
+
+
+def exposure(seed: int, sessions: int) -> Logged:
+    """Log sessions of a policy that likes chocolate a little; rewards are log-normal."""
+    reward, following, initial, grid = twin()
+    chance = torch.Generator().manual_seed(seed)
+    behavior = law(grid, 0.2, 0.0)
+    state = initial.expand(sessions, -1).multinomial(1, generator=chance).squeeze(1)
+    steps = []
+    for _ in range(STEPS):
+        action = behavior[state].multinomial(1, generator=chance).squeeze(1)
+        noise = torch.randn(sessions, generator=chance).double()
+        steps.append((state, action, reward[state, action] * (noise - 0.5).exp()))
+        state = following[state, action].multinomial(1, generator=chance).squeeze(1)
+    states, actions, rewards = (torch.stack(part, 1) for part in zip(*steps, strict=True))
+    log = SequenceLog(
+        actions,
+        rewards,
+        behavior[states],
+        behavior[states, actions],
+        state=states // LUMP,
+    )
+    place = grid[states]
+    features = torch.stack([place, place.square(), place.pow(3)], 2)
+    return Logged(log, {n: law(grid, *taste)[states] for n, taste in TASTES.items()}, features)
+
+
+# --- greed ------------------------------------------------------------------------------------
+
+ITEMS = 10
+LIKINGS = {
+    "random": (0.0, 0.0),
+    "bait": (0.7, 0.0),
+    "bait and quality": (0.5, 1.0),
+    "quality": (0.0, 1.5),
+    "taste and quality": (0.5, 2.0),
+}
+"""How much the logits of policies rise with an item's attraction, and with its quality."""
+
+
+class Liking(ScoredPolicy):
+    """Scores items by what they attract with, and by their quality; never shows the first ones."""
+
+    def __init__(self, world: Greed, attraction: float, quality: float, hidden: int = 0) -> None:
+        super().__init__(world.num_items)
+        self.world, self.attraction, self.quality = world, attraction, quality
+        self.hidden = hidden
+
+    def attractions(self, observation: Tensor) -> Tensor:
+        """Give the attraction of the items that are shown, (..., 11), by what is seen of a user."""
+        direction, bait = self.world.direction[: ITEMS + 1], self.world.bait[: ITEMS + 1]
+        liked, sated = observation[..., :16] @ direction.T, observation[..., 16:32] @ direction.T
+        return 4 * liked + 1.5 * bait - 2 - 3 * sated.clamp_min(0)
+
+    def scores_of(self, observation: Tensor) -> Tensor:
+        """Give the logits of these items, (..., 11)."""
+        quality = self.world.quality[: ITEMS + 1]
+        scores = self.attraction * self.attractions(observation) + self.quality * quality
+        return scores.masked_fill(torch.arange(ITEMS + 1) <= self.hidden, -torch.inf)
+
+    def law(self, observation: Tensor) -> Tensor:
+        """Give the law of the ten items, (..., 10) float64."""
+        return self.scores_of(observation)[..., 1:].double().softmax(-1)
+
+    def logits(self, state: TensorDictBase) -> Tensor:
+        """Give the logits of the candidates."""
+        return self.scores_of(state[Key.OBSERVATION]).gather(1, state[Key.CANDIDATES])
+
+
+def greed_world(sessions: int) -> Greed:
+    """Give the world, in which ten items of ten topics are shown again and again."""
+    items = torch.arange(1, ITEMS + 1)
+    return Greed(sessions, candidates=items, offer_size=ITEMS, repeats=True, max_steps=STEPS)
+
+
+def greed_truth() -> dict[str, float]:
+    """Give the mean clicks of a session under each policy."""
+    world, found = greed_world(AT_ONCE), {}
+    for name, liking in LIKINGS.items():
+        torch.manual_seed(1)
+        rounds = [
+            play(
+                Liking(world, *liking), world, torch.arange(AT_ONCE), 10**6 + k, deterministic=False
+            )
+            for k in range(MANY // AT_ONCE)
+        ]
+        found[name] = float(torch.stack([played.reward.mean() for played, _ in rounds]).mean())
+    return found
+
+
+def greed(seed: int, sessions: int, hidden: int = 0) -> Logged:
+    """Log sessions of a policy near to random, which may never show the first items."""
+    world, steps = greed_world(sessions), []
+
+    def record(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+        steps.append(
+            (
+                state[Key.OBSERVATION],
+                state[Key.ACTION].squeeze(1) - 1,
+                state[Key.LOG_PROBABILITY].double().exp(),
+                following["reward"].squeeze(1).double() * alive,
+                alive,
+            )
+        )
+
+    torch.manual_seed(seed)
+    policy = Liking(world, 0.2, 0.3, hidden)
+    play(policy, world, torch.arange(sessions), seed, deterministic=False, record=record)
+    seen, action, propensity, reward, there = (
+        torch.stack(part, 1) for part in zip(*steps, strict=True)
+    )
+    # What a session's clicks have done to satisfaction, from its mean at first, as who knows the
+    # items can tell.
+    pleased = torch.zeros_like(reward)
+    quality = world.quality[action + 1].double()
+    for step in range(1, pleased.shape[1]):
+        clicked = reward[:, step - 1]
+        gain = 0.5 * quality[:, step - 1] * clicked - 0.05 * (1 - clicked)
+        pleased[:, step] = 0.9 * pleased[:, step - 1] + gain
+    attractions = policy.attractions(seen)[..., 1:].double()
+    last = torch.cat([torch.full_like(action[:, :1], ITEMS), action[:, :-1]], 1)
+    bins = torch.bucketize(pleased, torch.tensor([-0.6, -0.3, -0.1, 0.1, 0.3, 0.6]).double())
+    state = bins * (ITEMS + 1) + last
+    log = SequenceLog(action, reward, policy.law(seen), propensity, there, state=state)
+    targets = {name: Liking(world, *each).law(seen) for name, each in LIKINGS.items()}
+    features = torch.cat([attractions.sigmoid(), pleased[..., None], pleased[..., None] ** 2], 2)
+    return Logged(log, targets, features)
+
+
+# --- measuring --------------------------------------------------------------------------------
+
+WORLDS = {"exposure": exposure, "greed": greed}
+TRUTHS = {"exposure": exposure_truth, "greed": greed_truth}
+
+
+def first(logged: Logged, policy: str, sessions: int) -> SequenceLog:
+    """Take the first sessions of a log, with a policy to be judged and its fitted values."""
+    log = replace(logged.log, target=logged.targets[policy])
+    parts = {name: getattr(log, name) for name in ("action", "reward", "target", "propensity")}
+    parts |= {"there": log.taken, "state": log.state}
+    few = SequenceLog(**{name: part[:sessions] for name, part in parts.items()})
+    return fitted_values(few, logged.features[:sessions])
+
+
+def estimates(world: str, seed: int) -> dict[str, float | str]:
+    """Judge all policies by all estimators from logs of all sizes."""
+    logged, found = WORLDS[world](seed, SIZES[-1]), dict[str, float | str]()
+    for policy in logged.targets:
+        for sessions in SIZES:
+            log = first(logged, policy, sessions)
+            for name, estimator in ESTIMATORS.items():
+                estimate = estimator(log)
+                key = f"{policy}/{sessions}/{name}"
+                found[f"{key}/value"] = round(estimate.value, 5)
+                if sessions == SIZES[-1]:
+                    found[f"{key}/half"] = round(estimate.high - estimate.value, 5)
+                    found[f"{key}/verdict"] = str(estimate.verdict)
+    return found
+
+
+def blind(seed: int) -> dict[str, str]:
+    """Judge policies that show three items, always or in part, which the log's never does."""
+    logged, found = greed(seed, 8_000, hidden=3), dict[str, str]()
+    third = one_hot(torch.arange(3), ITEMS).sum(0).double() / 3
+    for part in (1.0, 0.3):
+        target = part * third + (1 - part) * logged.log.target
+        log = fitted_values(replace(logged.log, target=target), logged.features)
+        for name, estimator in ESTIMATORS.items():
+            found[f"{part:.0%}/{name}"] = str(estimator(log))
+    return found
+
+
+def main() -> None:
+    """Measure what the line names, and write ``metrics.json``."""
+    what, seed, out = sys.argv[1:]
+    torch.set_num_threads(1)
+    world, _, part = what.partition("/")
+    found: Mapping[str, float | str]
+    if world == "blind":
+        found = blind(int(seed))
+    else:
+        found = TRUTHS[world]() if part == "truth" else estimates(world, int(seed))
+    Path(out).joinpath("metrics.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
