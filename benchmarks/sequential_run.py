@@ -1,8 +1,8 @@
 """Logs of whole sessions in worlds of known truth, and what estimators make of them.
 
-``exposure`` is the tabular twin of the world ``LongTermSatisfaction``: values of policies are exact.
-``greed`` is the world ``Greed`` with ten items, played as policies are judged: values are means over
-very many sessions, and satisfaction, which decides who leaves, is hidden from policy and estimator.
+``exposure`` is the tabular twin of the world ``LongTermSatisfaction``: values are exact. ``greed``
+is the world ``Greed`` with ten items, played as policies are judged: values are means over very
+many sessions, and satisfaction, which decides who leaves, is hidden from policy and estimator.
 """
 
 import json
@@ -79,7 +79,7 @@ TASTES = {
 
 
 def twin() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Give rewards (S, A), the law of the next state (S, A, S), that of the first, and exposures."""
+    """Give rewards (S, A), the next state's law (S, A, S), the first one's, and exposures (S,)."""
     world = LongTermSatisfaction(1, sensitivity=0.3)
     reward, following = world.twin()
     return reward[:, SCORES], following[:, SCORES], world.initial(), world._grid

@@ -29,7 +29,7 @@ from lightrec.evaluation.estimators import (
     study,
 )
 from lightrec.evaluation.estimators.estimate import IntervalName
-from lightrec.evaluation.estimators.study import LOGS, Judge
+from lightrec.evaluation.estimators.studies import LOGS, Judge
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import session_start
 from lightrec.run import Run

@@ -36,7 +36,7 @@ from lightrec.evaluation.estimators.slates import (
     SlateIPS,
     SlateLog,
 )
-from lightrec.evaluation.estimators.study import Errors, Study, fitted_world, study
+from lightrec.evaluation.estimators.studies import Errors, Study, fitted_world, study
 
 __all__ = [
     "DM",
