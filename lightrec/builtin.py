@@ -42,6 +42,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "evaluators": {
         "evaluation.held_out": ["HeldOutLog"],
+        "evaluation.robustness": ["Robustness"],
         "evaluation.sessions": ["SimulatedSessions"],
         "evaluation.user_models": ["SimulatedStatistics", "KnownTruth"],
     },

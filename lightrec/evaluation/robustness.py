@@ -1,0 +1,220 @@
+"""The evaluator of what noise in histories does to rankings, and what false users can do."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from lightrec.data.domain import showable
+from lightrec.data.sequences import Sequences
+from lightrec.data.store import TEST, TRAIN
+from lightrec.errors import NotApplicable, RecipeError
+from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Table, keys_of, spread
+from lightrec.evaluation.held_out import LIST_LENGTH, by_history, item_models
+from lightrec.intervals import bootstrap_interval
+from lightrec.keys import PADDING, Key
+from lightrec.ranking.blend import RANKER, Blend
+from lightrec.ranking.evaluation_events import EvaluationEvents
+from lightrec.ranking.item_models.base import Evidence, ItemModel
+from lightrec.ranking.metrics import RankingResult, evaluate_scores
+from lightrec.ranking.scorers import Scorer
+from lightrec.run import Run
+from lightrec.simulators import noise
+
+BLEND: Final = "blend"
+
+
+class Robustness(Evaluator):
+    """Ranks the test events after noise in their histories, and after a planted attack.
+
+    In a noisy history each event is about an item drawn at random with a given probability. In the
+    attack, false users are added to the training events (a bandwagon attack, Mobasher et al. 2007):
+    each chose the promoted items, drawn from the less popular half, and famous items drawn by
+    popularity. The item models are fitted to it again with the settings and weights of the run;
+    the ranker is not trained again, so that its share of the blend knows nothing of the attack.
+
+    :param noise: probabilities, from 0 to 1.
+    :param false_users: their share of the users, from 0 to 1.
+    :param promoted: items that they promote.
+    :param max_events: at most so many test events, drawn by the seed.
+    :param batch_size: events ranked at once.
+    """
+
+    def __init__(
+        self,
+        noise: tuple[float, ...] = (0.1, 0.3),
+        false_users: float = 0.01,
+        promoted: int = 5,
+        max_events: int = 2_000,
+        batch_size: int = 256,
+    ) -> None:
+        if not all(0 <= share <= 1 for share in (*noise, false_users)):
+            raise RecipeError(
+                f"Noise and false users are shares from 0 to 1, and not {noise} and {false_users}."
+            )
+        if promoted < 1:
+            raise RecipeError(f"At least one item is promoted, and not {promoted}.")
+        self.noise, self.false_users, self.promoted = tuple(noise), false_users, promoted
+        self.max_events, self.batch_size = max_events, batch_size
+
+    def evaluate(self, run: Run, seed: int) -> Findings:
+        """Give ``robust/<contender>/…``."""
+        models, scorers = item_models(run), {BLEND: by_history(run.blend)}
+        scorers |= {name: by_history(model) for name, model in models.items()}
+        events = self.events(run, seed)
+        plain = {name: self.ranked(run, events, scorer) for name, scorer in scorers.items()}
+        metrics = {f"robust/{n}/ndcg@10": r.metrics()["ndcg@10"] for n, r in plain.items()}
+        for share in self.noise:
+            for name, scorer in scorers.items():
+                mixed = noisy(scorer, share, run.data.num_items, seed)
+                found = self.ranked(run, events, mixed)
+                metrics |= keys_of(
+                    f"robust/{name}/noise-{share:g}", found.bootstrap(plain[name], seed=seed)
+                )
+        evidence = Evidence.of(run.data, run.ranker.items.vectors)
+        planted, items = attacked(evidence, self.false_users, self.promoted, seed)
+        fooled: dict[str, ItemModel] = {}
+        for name, model in models.items():
+            # Fitting writes into a model, and the run's own are still needed.
+            other = type(model)(**model.settings)
+            with suppress(NotApplicable):
+                fooled[name] = other.fit(planted)
+        blend = run.blend
+        weights = {n: w for n, w in blend.weights.items() if n == RANKER or n in fooled}
+        after = {BLEND: by_history(Blend(blend.ranker, fooled, weights, blend.smoothing))}
+        after |= {name: by_history(model) for name, model in fooled.items()}
+        metrics["robust/false_users"] = len(planted.log.offsets) - len(evidence.log.offsets)
+        for name, scorer in after.items():
+            found = self.ranked(run, events, scorer)
+            metrics |= keys_of(f"robust/{name}/attacked", found.bootstrap(plain[name], seed=seed))
+            for when, result in (("before", plain[name]), ("after", found)):
+                metrics |= exposed(f"robust/{name}/{when}", result, items, seed)
+        return Findings(metrics, [self.section(metrics)])
+
+    def events(self, run: Run, seed: int) -> EvaluationEvents:
+        """Give the test events."""
+        log = Sequences.all_events(run.data)
+        return EvaluationEvents(log, TEST, None, self.batch_size, self.max_events, seed)
+
+    def ranked(self, run: Run, events: EvaluationEvents, scorer: Scorer) -> RankingResult:
+        """Rank the test events."""
+        allowed = showable(run.data)
+        return evaluate_scores(scorer, events, list_length=LIST_LENGTH, showable=allowed)
+
+    def section(self, metrics: Metrics) -> Section:
+        """Set what noise and attack change."""
+        names = [k.split("/")[1] for k in metrics if k.endswith("/ndcg@10")]
+        columns = {f"noise-{share:g}": f"{share:.0%} noise" for share in self.noise}
+        columns["attacked"] = "after the attack"
+
+        def ends(key: str, form: str) -> str:
+            there = key in metrics
+            found = (metrics[key], metrics[f"{key}/low"], metrics[f"{key}/high"]) if there else None
+            return spread(found, form)
+
+        changed = [
+            [name, f"{metrics[f'robust/{name}/ndcg@10']:.3f}"]
+            + [ends(f"robust/{name}/{column}", "+.3f") for column in columns]
+            for name in names
+        ]
+        pushed = [
+            [name, *(ends(f"robust/{name}/{when}", ".2%") for when in ("before", "after"))]
+            for name in names
+            if f"robust/{name}/after" in metrics
+        ]
+        false, own = int(metrics["robust/false_users"]), "lists with a promoted item"
+        return Section(
+            "Noise and false users",
+            "How NDCG@10 changes if part of each history is random, and if "
+            f"{false:,} false users promote {self.promoted} items that few chose, by choosing them "
+            "beside famous ones; and how many lists of ten then hold one of these items.",
+            [
+                Table(["NDCG@10", "as it is", *columns.values()], changed, BLEND),
+                Table([own, "before the attack", "after the attack"], pushed, BLEND),
+            ],
+            note="Differences are paired by user, with 95 % intervals. Item models are fitted "
+            "again with the false users; the ranker is not trained again, so the blend's own "
+            "figure is a lower bound of what the attack can do.",
+        )
+
+
+def noisy(scorer: Scorer, share: float, num_items: int, seed: int) -> Scorer:
+    """Let a scorer read histories in which each item is, with a probability, one at random."""
+
+    def scores(batch: Mapping[str, Tensor]) -> Tensor:
+        history = batch[Key.HISTORY]
+        places = torch.arange(history.shape[1], device=history.device)
+        key = noise.mix(noise.mix(history.new_full((), seed), 1) + batch[Key.USER], 1)[:, None]
+        drawn = noise.mix(key + places, 1) & (2**52 - 1)
+        other = 1 + (drawn >> 20) % num_items
+        replaced = ((drawn & (2**20 - 1)) < share * 2**20) & (history != PADDING)
+        return scorer({**batch, Key.HISTORY: other.where(replaced, history)})
+
+    return scores
+
+
+def attacked(evidence: Evidence, share: float, promoted: int, seed: int) -> tuple[Evidence, Tensor]:
+    """Add false users to training events.
+
+    :param share: of the users, at least one of them.
+    :returns: the evidence with them, and the promoted items, (P,) int64.
+    """
+    generator = np.random.default_rng((seed, 2))
+    log, counts = evidence.log, evidence.counts()[1:].double().numpy()
+    lengths = np.diff(log.offsets)
+    users = max(round(share * int((lengths > 0).sum())), 1)
+    tail = np.argsort(counts, kind="stable")[: max(evidence.num_items // 2, 1)] + 1
+    items = np.sort(generator.permutation(tail)[:promoted])
+    filler = max(int(np.median(lengths[lengths > 0])) - len(items), 1)
+    famous = np.setdiff1d(np.arange(1, evidence.num_items + 1), items)
+    weights = counts[famous - 1] / max(counts[famous - 1].sum(), 1)
+    drawn = min(filler, int((weights > 0).sum()))
+    sessions = [
+        generator.permutation(
+            np.append(items, generator.choice(famous, drawn, replace=False, p=weights))
+        )
+        for _ in range(users)
+    ]
+    chosen = np.concatenate(sessions).astype(log.items.dtype)
+    more = len(chosen)
+    best = 0 if evidence.worth is None else int(evidence.worth.argmax())
+
+    def longer(column: np.ndarray, value: object) -> np.ndarray:
+        return np.concatenate([column, np.full(more, value, column.dtype)])
+
+    last = int(log.times.max(initial=0))
+    added = replace(
+        log,
+        items=np.concatenate([log.items, chosen]),
+        parts=longer(log.parts, TRAIN),
+        offsets=np.append(
+            log.offsets, log.offsets[-1] + len(sessions[0]) * np.arange(1, users + 1)
+        ),
+        times=longer(log.times, last),
+        feedback=None if log.feedback is None else longer(log.feedback, max(best, 1)),
+        seen=None if log.seen is None else np.concatenate([log.seen, chosen]),
+    )
+    people = torch.cat(
+        [evidence.people, evidence.people.new_zeros(users, evidence.people.shape[1])]
+    )
+    table = evidence.users
+    if table.height:
+        # Nobody knows anything of them.
+        unknown = pl.DataFrame({name: [None] * users for name in table.columns}, table.schema)
+        table = pl.concat([table, unknown])
+    planted = replace(evidence, log=added, people=people, users=table)
+    return planted, torch.from_numpy(items.astype(np.int64))
+
+
+def exposed(key: str, result: RankingResult, items: Tensor, seed: int) -> dict[str, float]:
+    """Give the share of lists that hold any of the items, with its interval over users."""
+    assert result.lists is not None
+    held = torch.isin(result.lists, items).any(dim=1).double()
+    if len(result.users.unique()) < 2:
+        return {}
+    return keys_of(key, bootstrap_interval(held, result.users, seed=seed))
