@@ -8,6 +8,7 @@ import sys
 from statistics import fmean, stdev
 
 from benchmarks.cells import Benchmark, data_folder, markdown
+from lightrec.evaluation.base import spread
 
 SEEDS = range(3, 6)
 FILE = "{data}/upworthy-exploratory/upworthy_clean.parquet"
@@ -33,7 +34,25 @@ def main() -> None:
             sys.exit("Name the folder of the data sets with --data.")
         command = [sys.executable, "-m", "benchmarks.headlines_run", str(seed), "{out}", FILE]
         benchmark.cell(key, command, seed, "metrics.json", data=folder)
-    print(table(benchmark.cells))
+    print(table(benchmark.cells), replays(benchmark.cells), sep="\n\n")
+
+
+def replays(cells: dict[str, dict]) -> str:
+    """Set click rates of policies on test trials, means over seeds, as Markdown."""
+    found = [c["metrics"] for c in cells.values() if "replay/chance" in c["metrics"]]
+    if not found:
+        return ""
+    rules = ", ".join(sorted({each["replay/best rule"] for each in found}))
+    titles = {"chance": "one at random", "rule": f"the best fixed rule ({rules})"}
+    rows = []
+    for way, title in (titles | {w: t for w, t in WAYS.items() if w != "length"}).items():
+        shown = [title]
+        for less, form in (("", ".3%"), ("-minus-chance", "+.3%"), ("-minus-rule", "+.3%")):
+            keys = [f"replay/{way}{less}{end}" for end in ("", "/low", "/high")]
+            mean, low, high = (fmean(each[key] for each in found) for key in keys)
+            shown.append(spread((mean, low, high), form))
+        rows.append(shown)
+    return markdown(["shows", "click rate (95 %)", "less chance", "less the rule"], rows)
 
 
 def table(cells: dict[str, dict]) -> str:
