@@ -1,9 +1,9 @@
 """lightrec's own parts, given through the same hooks that other packages use."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lightrec.hookspecs import hookimpl
+from lightrec.hookspecs import gives
 
 LIGHTREC_API = 1
 
@@ -100,28 +100,17 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
 """Classes by slot and module; each goes by its own name."""
 
 
-def _hook(slot: str) -> Callable[[], dict[str, str]]:
-    @hookimpl
-    def parts() -> dict[str, str]:
-        modules = PARTS[slot].items()
-        return {name: f"lightrec.{module}:{name}" for module, names in modules for name in names}
-
-    return parts
-
-
-globals().update({f"lightrec_{slot}": _hook(slot) for slot in PARTS})
-
-
-@hookimpl
-def lightrec_domains() -> dict[str, str]:
-    """Give the domain that knows nothing in particular."""
-    return {"generic": "lightrec.data.domain:Domain"}
-
-
-@hookimpl
-def lightrec_commands() -> dict[str, str]:
-    """Give the commands, in the order in which `lightrec --help` lists them."""
-    return {
+globals().update(
+    {
+        f"lightrec_{slot}": gives(
+            {name: f"lightrec.{where}:{name}" for where, names in own.items() for name in names}
+        )
+        for slot, own in PARTS.items()
+    }
+)
+lightrec_domains = gives({"generic": "lightrec.data.domain:Domain"})
+lightrec_commands = gives(
+    {
         "run": "lightrec.cli.run:run",
         "recommend": "lightrec.cli.recommend:recommend",
         "similar": "lightrec.cli.similar:similar",
@@ -152,10 +141,8 @@ def lightrec_commands() -> dict[str, str]:
         "recipes copy": "lightrec.cli.recipes:copy",
         "doctor": "lightrec.cli.doctor:doctor",
     }
-
-
-@hookimpl
-def lightrec_recipes() -> list[Path]:
-    """Give the recipes: inside the package in a wheel, next to it in a checkout."""
-    inside = Path(__file__).parent / "recipes"
-    return [inside if inside.is_dir() else Path(__file__).parents[1] / "recipes"]
+)
+"""The commands, in the order in which `lightrec --help` lists them."""
+INSIDE: Path = Path(__file__).parent / "recipes"
+"""The recipes lie inside the package in a wheel, and next to it in a checkout."""
+lightrec_recipes = gives([INSIDE if INSIDE.is_dir() else Path(__file__).parents[1] / "recipes"])

@@ -246,10 +246,10 @@ def _parts(manager: pluggy.PluginManager, module: ModuleType, package: Package) 
 
 
 def _refuse_unused(module: ModuleType, hooks: Iterable[str], package: Package) -> None:
-    """Refuse misspelt hooks and those without a mark, which pluggy passes over."""
+    """Refuse misspelt hooks and what has no mark, which pluggy passes over."""
     known = [name.removeprefix(PREFIX) for name in vars(hookspecs) if name.startswith(PREFIX)]
-    functions = [name for name, value in vars(module).items() if inspect.isfunction(value)]
-    for name in [*hooks, *(name for name in functions if name.startswith(PREFIX))]:
+    meant = [n for n, value in vars(module).items() if not inspect.ismodule(value)]
+    for name in [*hooks, *(name for name in meant if name.startswith(PREFIX))]:
         hook = name.removeprefix(PREFIX)
         if hook not in known:
             near = difflib.get_close_matches(hook, known, n=1)
@@ -261,7 +261,7 @@ def _refuse_unused(module: ModuleType, hooks: Iterable[str], package: Package) -
         if name not in hooks:
             raise PluginError(
                 f"The plugin {package} defines {name} without the mark of a hook, so that nobody "
-                "calls it. Write @hookimpl above it."
+                "calls it. Write @hookimpl above it, or put gives() around what it is."
             )
 
 
