@@ -45,12 +45,10 @@ class SocialDomain(Domain):
         """
         if MAKER not in items.columns:
             return None
-        people = users.with_row_index("person")
-        names = [people.select("person", name=pl.col(Column.USER).cast(pl.String))]
-        if BLOCKED in users.columns:
-            names.append(_members(people, "person", BLOCKED))
-        makers = _members(items.with_row_index("row"), "row", MAKER)
-        pairs = pl.concat(names).join(makers, on="name")
+        people, rows = users.with_row_index("person"), items.with_row_index("row")
+        known = [name for name in (Column.USER, BLOCKED) if name in users.columns]
+        names = pl.concat([_members(people, "person", name) for name in known])
+        pairs = names.join(_members(rows, "row", MAKER), on="name")
         found = np.ones((users.height, items.height), bool)
         found[pairs["person"].to_numpy(), pairs["row"].to_numpy()] = False
         return found
