@@ -21,7 +21,8 @@ ALL, NEW, HOME = "simulator", "simulator_new", "simulator_a"
 COLUMNS = {
     "accepted": "accepted a session",
     "length": "steps",
-    "per_step": "accepted a step",
+    "per_step": "click rate (accepted a step)",
+    "conversion": "conversion (sessions with an accept)",
     "reward_a": "learned reward (A)",
     "reward_b": "learned reward (B)",
     "coverage": "catalog shown",

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import yaml
 from jinja2 import Environment, FileSystemLoader
 
@@ -18,7 +19,7 @@ import lightrec
 from lightrec.data.findings import KEPT, LEFT_OUT, TIES, in_words
 from lightrec.data.languages import in_words as in_languages
 from lightrec.data.languages import wording
-from lightrec.data.store import EventStore
+from lightrec.data.store import TEST, EventStore
 from lightrec.encoders.base import ENCODER
 from lightrec.encoders.card import advice
 from lightrec.evaluation import session_tables
@@ -88,13 +89,25 @@ def write(
     path = run.folder("ranker") / ENCODER
     about = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     warning = language_advice(run.data, {"class_path": about.get("class"), "init_args": about})
-    if run.data.goal:
-        warning = f"So did {run.data.conversion:.1%} of the sessions. {warning}".strip()
+    warning = f"{rates(run.data)} {warning}".strip()
     sections = [*filter(None, shown), data_section(meta, about, warning), receipt_section(own)]
     opening = questions([each.answers for each in found if each.answers], chosen)
     opening += [("", sentence) for each in found for sentence in each.verdict]
     write_page(run, folder, stages, sections, opening, headline)
     return sections
+
+
+def rates(store: EventStore) -> str:
+    """Say how often something was chosen, and how often the goal was reached, where a log tells."""
+    said = []
+    if store.goal:
+        said.append(f"So did {store.conversion:.1%} of the sessions (the conversion rate).")
+    if store.has_nothing:
+        chosen = np.asarray(store.items) <= store.num_items
+        held = np.asarray(store.parts) == TEST
+        tested = f" ({chosen[held].mean():.1%} in the test)" if held.any() else ""
+        said.append(f"People chose from {chosen.mean():.1%} of the offers, the click rate{tested}.")
+    return " ".join(said)
 
 
 def questions(given: Sequence[Answers], chosen: Favoured) -> list[tuple[str, str]]:

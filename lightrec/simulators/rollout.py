@@ -93,9 +93,14 @@ class Sessions:
     """Share of the catalog that was shown to anybody."""
 
     def metrics(self) -> dict[str, float]:
-        """Means over all sessions; ``per_step`` is accepted items per step overall."""
+        """Means over all sessions.
+
+        ``per_step``, the click rate, is accepted items per step overall; ``conversion`` the share
+        of sessions with an accepted item.
+        """
         return {
             "accepted": float(self.accepted.mean()),
+            "conversion": float((self.accepted > 0).float().mean()),
             "return": float(self.reward.mean()),
             "length": float(self.length.mean()),
             "per_step": float(self.accepted.sum() / self.length.sum()),

@@ -2,9 +2,11 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 
+from lightrec.data.store import TEST
 from lightrec.evaluation import held_out, session_tables
 from lightrec.evaluation.base import Findings, Table
 from lightrec.evaluation.evidence import CONTENDERS, Favoured
@@ -134,3 +136,14 @@ def test_columns_of_words_are_told_from_numbers():
         [["blend, 1", "Tea, green", "“Tea, red”: place 3 without it", "+0.1 (0.0 to 0.2)"]],
     )
     assert report.worded(table) == {1, 2}
+
+
+def test_click_and_conversion_rates_are_told_by_name():
+    # Four offers, in one of which nothing was chosen; two of them are held out.
+    log = {"items": [1, 2, 3, 1], "parts": [0, 0, TEST, TEST], "num_items": 2}
+    store = SimpleNamespace(**log, has_nothing=True, goal=["buy"], conversion=0.25)
+    assert report.rates(store) == (
+        "So did 25.0% of the sessions (the conversion rate). "
+        "People chose from 75.0% of the offers, the click rate (50.0% in the test)."
+    )
+    assert report.rates(SimpleNamespace(has_nothing=False, goal=[])) == ""
