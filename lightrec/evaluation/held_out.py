@@ -275,9 +275,9 @@ def answers(metrics: Metrics, validation: Metrics) -> Answers:
     few = " So few events decide little." if events < FEW else ""
     return Answers(
         f"At the next event the blend is {compared}.",
-        f"Its NDCG@10 is {metrics['test/ndcg@10']:.3f}; {'; '.join(shown)}.",
-        f"{events:,} held-out events were ranked among all items, and chose no setting. The 95 % "
-        f"intervals count users, and one training: other seeds move the figures, too.{few}",
+        f"The blend's NDCG@10 is {metrics['test/ndcg@10']:.3f}; {'; '.join(shown)}.",
+        f"{events:,} held-out events were ranked among all items; no setting was chosen on them. "
+        f"The 95 % intervals are over users, for one training: another seed moves all figures.{few}",
     )
 
 
