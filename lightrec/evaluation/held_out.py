@@ -277,7 +277,7 @@ def answers(metrics: Metrics, validation: Metrics) -> Answers:
         f"At the next event the blend is {compared}.",
         f"The blend's NDCG@10 is {metrics['test/ndcg@10']:.3f}; {'; '.join(shown)}.",
         f"{events:,} held-out events were ranked among all items; no setting was chosen on them. "
-        f"The 95 % intervals are over users, for one training: another seed moves all figures.{few}",
+        f"The 95 % intervals are over users, for one training: a seed moves all figures, too.{few}",
     )
 
 
