@@ -1,6 +1,5 @@
 """Readers of two public logs of news: MIND's impressions, and Upworthy's tests of headlines."""
 
-import json
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +16,6 @@ from lightrec.keys import Column
 _TIMES: Final = "%m/%d/%Y %I:%M:%S %p"
 _BEHAVIORS: Final = {"impression": "1", "user": "2", "time": "3", "candidates": "5"}
 _NEWS: Final = {"item": "1", "category": "2", "subcategory": "3", "title": "4", "abstract": "5"}
-_ENTITIES: Final = {"entities": "7"}
 
 _TEST: Final = "clickability_test_id"
 _COUNTED: Final = {"impressions": 1, "clicks": 0, "test_week": 190_001}
@@ -71,9 +69,8 @@ class MindReader(PublishedReader):
         """Read the articles next to the impressions, where they are there."""
         if (file := self.beside(file, "news.tsv")) is None:
             return None
-        rows, place = self.table(file, _NEWS | _ENTITIES)
-        labels = pl.Series("entities", map(_labels, rows["entities"]), pl.List(pl.String))
-        return Catalog(rows.with_columns(labels), place=place)
+        rows, place = self.table(file, _NEWS)
+        return Catalog(rows, place=place)
 
 
 class UpworthyReader(PublishedReader):
@@ -137,12 +134,3 @@ class UpworthyReader(PublishedReader):
         number = pl.int_range(pl.len()).over(_TEST) + 1
         named = pl.format("{}-{}", _TEST, number).alias(Column.ITEM)
         return rows.with_columns(named), place
-
-
-def _labels(text: str | None) -> list[str] | None:
-    """Give the names of an article's entities; None where there are none, or not in JSON."""
-    try:
-        found = [entity["Label"] for entity in json.loads(text or "[]")]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return found or None

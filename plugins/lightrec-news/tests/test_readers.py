@@ -15,9 +15,8 @@ BEHAVIORS = (
     "2\tU2\t11/9/2019 2:14:46 PM\t\tN2-0 N1-0\n"
     "3\tU1\t11/14/2019 11:50:13 PM\tN7 N8\tN3-1\n"
 )
-ENTITIES = '[{"Label": "Fort Lauderdale, Florida", "Type": "G"}]'
 NEWS = (
-    f'N1\tnews\tlocal\tA "grand" opening\tMusic played.\thttps://x\t{ENTITIES}\t[]\n'
+    'N1\tnews\tlocal\tA "grand" opening\tMusic played.\thttps://x\t[]\t[]\n'
     "N8\tsports\trunning\tMan wins marathon\t\thttps://y\t[]\t[]\n"
 )
 ARMS = (
@@ -51,10 +50,10 @@ def test_mind(mind):
     ]
     assert rows["feedback"].unique().to_list() == ["click"]
     assert rows["position"].is_null().all(), "MIND shuffles the articles of an impression"
-    items = tables.catalog.rows.select("item", "title", "category", "abstract", "entities")
+    items = tables.catalog.rows.select("item", "title", "category", "abstract")
     assert items.rows() == [
-        ("N1", 'A "grand" opening', "news", "Music played.", ["Fort Lauderdale, Florida"]),
-        ("N8", "Man wins marathon", "sports", None, None),
+        ("N1", 'A "grand" opening', "news", "Music played."),
+        ("N8", "Man wins marathon", "sports", None),
     ]
 
 
