@@ -43,7 +43,7 @@ class RankingMetrics(Metric):
 
 
 class QueryMetrics(Metric):
-    """Means over queries of NDCG, recall, MRR and hit rate at some cutoffs.
+    """Means over queries of NDCG, recall, MRR, hit rate and MAP at some cutoffs.
 
     Keeps sums only, whatever the number of queries.
 

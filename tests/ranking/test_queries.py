@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightrec.errors import RunError
-from lightrec.ranking.metrics import event_metrics, mean_ranks, query_metrics
+from lightrec.ranking.metrics import event_metrics, impression_metrics, mean_ranks, query_metrics
 from lightrec.ranking.running_metrics import QueryMetrics
 
 RANX = {
@@ -72,13 +72,14 @@ def of_order(order, relevant, k):
         "recall": len(ranks) / len(relevant),
         "mrr": 1 / ranks[0] if ranks else 0.0,
         "hitrate": float(bool(ranks)),
+        "map": sum(n / r for n, r in enumerate(ranks, 1)) / min(k, len(relevant)),
     }
 
 
 def test_equal_to_ranx():
     scores, relevant, seen = drawn()
     found = query_metrics(scores, padded(relevant), seen, (1, 5, 10, 20))
-    means = {name: value.mean().item() for name, value in found.items()}
+    means = {name: found[name].mean().item() for name in RANX}
     assert means == pytest.approx(RANX, abs=1e-9)
 
 
@@ -171,7 +172,7 @@ def test_metric_of_batches_is_the_whole_and_of_nothing_is_zero():
     metric.update(scores[:13], relevant[:13], seen[:13])
     metric.update(scores[13:], relevant[13:], seen[13:])
     found = metric.compute()
-    assert {n: found[n].item() for n in found} == pytest.approx(
+    assert {n: found[n].item() for n in found if n in RANX} == pytest.approx(
         {n: v for n, v in RANX.items() if n in found}, abs=1e-9
     )
 
@@ -210,3 +211,33 @@ def test_properties(query):
     again = query_metrics(renamed.exp(), torch.tensor([new[0]]), torch.tensor([new[1]]), cutoffs)
     for name, value in found.items():
         assert again[name].item() == pytest.approx(value.item(), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_impressions_are_ranked_among_what_was_shown(seed):
+    """AUC by counting pairs; all else as of a query in which only what was shown is there."""
+    generator = np.random.default_rng(seed)
+    scores = generator.choice([0.1, 0.2, 0.3, 0.4], (30, 9))
+    shown = np.arange(9) < generator.integers(3, 10, 30)[:, None]
+    clicked = generator.random((30, 9)) < 0.3
+    clicked[:, 0], clicked[:, 1] = True, False
+    clicked &= shown
+    found = impression_metrics(
+        *(torch.from_numpy(array) for array in (scores, clicked, shown)), cutoffs=(3, 5)
+    )
+    for row in range(30):
+        ours = scores[row][clicked[row]]
+        others = scores[row][shown[row] & ~clicked[row]]
+        pairs = [(a > b) + (a == b) / 2 for a in ours for b in others]
+        assert found["auc"][row].item() == pytest.approx(np.mean(pairs), abs=1e-12)
+        few = torch.from_numpy(np.concatenate([[0.0], scores[row][shown[row]]]))[None]
+        alone = query_metrics(few, torch.from_numpy(np.flatnonzero(clicked[row]) + 1)[None])
+        assert found["map@5"][row].item() == pytest.approx(alone["map@5"].item(), abs=1e-12)
+        assert found["ndcg@5"][row].item() == pytest.approx(alone["ndcg@5"].item(), abs=1e-12)
+
+
+def test_an_impression_of_clicks_alone_has_no_auc():
+    whole = torch.ones(1, 2, dtype=torch.bool)
+    assert impression_metrics(torch.tensor([[1.0, 2.0]]), whole)["auc"].isnan()
+    with pytest.raises(RunError, match="no relevant item"):
+        impression_metrics(torch.tensor([[1.0, 2.0]]), ~whole)
