@@ -7,9 +7,10 @@ import polars as pl
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from lightrec.data.store import EventStore
-from lightrec.errors import NotApplicable
+from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.users.user_model import UserModel
 
@@ -143,6 +144,40 @@ class Reward(nn.Module):
         return longer.gather(1, order)
 
 
+class AttributeReward(Reward):
+    """(1 − weight) · 1 + weight · worth for each item taken, by an attribute of the items.
+
+    :param attribute: of the items.
+    :param weight: of its worth, 0 to 1; with 0, items taken are counted.
+    :raises RecipeError: where the weight is out of range.
+    """
+
+    worth: Tensor
+    """(N + 2,) float32: of each item, 0 of padding and of nothing."""
+
+    def __init__(self, attribute: str, weight: float) -> None:
+        super().__init__()
+        if not 0 <= weight <= 1:
+            raise RecipeError(f"The weight of {attribute!r} is {weight}; give one from 0 to 1.")
+        self.attribute, self.weight = attribute, weight
+
+    @abstractmethod
+    def worths(self, column: pl.Series) -> Tensor:
+        """Give what the items (N,) are worth, float32, by their attribute.
+
+        :raises NotApplicable: where it tells nothing.
+        """
+
+    def bind(self, context: RewardContext) -> None:
+        """Take the items' worths."""
+        worths = self.worths(context.item_attribute(self.attribute))
+        self.register_buffer("worth", pad((1 - self.weight) + self.weight * worths, (1, 1)))
+
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Give rewards (B, 1)."""
+        return self.of_taken(transition, self.worth[transition[Key.ACTION]])
+
+
 class UserReward(Reward):
     """A reward by a run's user model."""
 
@@ -158,6 +193,22 @@ class UserReward(Reward):
         """Give histories, slates in which any item stands in for padding, and users."""
         items, user = transition[Key.ACTION].clamp_min(1), transition.get(Key.USER, None)
         return transition[Key.HISTORY], items, user
+
+
+def to_amounts(column: pl.Series, largest: float, expected: str) -> Tensor:
+    """Read numbers of 0 or more, (N,) float32; NaN where there is none.
+
+    :param expected: what they are, for the message.
+    :raises NotApplicable: where one is no number from 0 to the largest.
+    """
+    found = column.cast(pl.Float64, strict=False)
+    good = found.is_between(0, largest) | found.is_nan()
+    if bad := ((found.is_null() & column.is_not_null()) | ~good).sum():
+        raise NotApplicable(
+            f"The attribute {column.name!r} is to be {expected}, and {bad} of {len(column)} items "
+            "have something else: correct the table, or name another attribute."
+        )
+    return torch.tensor(found.fill_null(float("nan")).to_numpy(), dtype=torch.float32)
 
 
 def _there(part: _Part | None, what: str) -> _Part:

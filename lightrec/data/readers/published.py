@@ -127,7 +127,7 @@ class PublishedReader(TableReader):
 
 
 def first_names(file: Path) -> set[str]:
-    """Give the names in the first line of a table with commas, or of Parquet's columns."""
+    """Give the names in a table's first line, of commas or semicolons, or of Parquet's columns."""
     if file.suffix == ".parquet":
         try:
             return set(pl.read_parquet_schema(file))
@@ -135,4 +135,4 @@ def first_names(file: Path) -> set[str]:
             return set()
     with file.open("rb") as stream:
         head = stream.read(1000).partition(b"\n")[0].decode("utf-8", "replace")
-    return {name.strip('" \r\ufeff') for name in head.split(",")}
+    return {name.strip('" \r\ufeff') for name in head.replace(";", ",").split(",")}

@@ -1,33 +1,44 @@
 """Readers of Online Retail's baskets and Amazon's reviews of 2023, in their original files."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from lightrec.data.casts import to_numbers
 from lightrec.data.catalog import Catalog
 from lightrec.data.log import InteractionLog
-from lightrec.data.readers.base import Reader, Tables
 from lightrec.data.readers.json_lines import JsonTable
-from lightrec.data.readers.table import TableReader
+from lightrec.data.readers.published import PublishedReader
 from lightrec.data.readers.text import open_text
 from lightrec.data.schema import Place, Problems
 from lightrec.errors import DataError
 from lightrec.keys import Column
 from lightrec_ecommerce.domain import PRICE
 
-INVOICE: Final = (
-    {"InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"},
-    {"Invoice", "StockCode", "Quantity", "InvoiceDate", "Price", "Customer ID"},
-)
-"""The columns of Online Retail, and of its second edition."""
+INVOICE: Final = {
+    Column.USER: "CustomerID",
+    Column.ITEM: "StockCode",
+    Column.TIME: "InvoiceDate",
+    Column.COUNT: "Quantity",
+    Column.SESSION: "InvoiceNo",
+    Column.TITLE: "Description",
+    PRICE: "UnitPrice",
+}
+SECOND: Final = {Column.USER: "Customer ID", Column.SESSION: "Invoice", PRICE: "Price"}
+"""What the second edition calls otherwise."""
 _JSON: Final = ("*.jsonl", "*.jsonl.gz", "*.jsonl.zst")
+_WHOLE: Final = -(2**62), 2**62, "a whole number"
+_REVIEW: Final = {
+    "user_id": Column.USER,
+    "parent_asin": Column.ITEM,
+    "rating": Column.VALUE,
+    "timestamp": Column.TIME,
+}
+_PRODUCT: Final = {"parent_asin": Column.ITEM, "store": "brand", "main_category": "category"}
 
 
-class RetailReader(TableReader):
+class RetailReader(PublishedReader):
     """Online Retail, or Online Retail II, of UCI as CSV or Parquet: lines of invoices.
 
     A line is a ``purchase``, or a ``return`` where its quantity is below 0 or its invoice begins
@@ -37,80 +48,46 @@ class RetailReader(TableReader):
     """
 
     name = "retail"
+    known_by = frozenset({"StockCode", "Description", "Quantity", "InvoiceDate"})
 
-    @classmethod
-    def recognises(cls, path: Path) -> bool:
-        """Whether it is a table with the set's columns."""
-        names = head(path)
-        return any(columns <= names for columns in INVOICE)
-
-    def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
-        """Read the lines, and the goods that they name."""
-        log = self.read_log(path, columns)
-        return Tables(log, self.read_items(path))
-
-    def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
-        """Read the lines.
-
-        :param columns: must be empty, since the columns are fixed.
-        :raises DataError: with all problems found, up to 20.
-        """
-        lines, place, new = self._lines(path, columns)
-        problems = Problems(path)
-        count = lines["Quantity"].cast(pl.Int64, strict=False)
-        wrong = partial(place.value, lines["Quantity"], expected="a whole number")
-        problems.add_rows(count.is_null(), wrong)
+    def events(self, file: Path) -> InteractionLog:
+        """Read the lines."""
+        lines, place = self.lines(file)
+        problems = Problems(file)
+        count = to_numbers(lines["count"], pl.Int64(), _WHOLE, place, problems, required=True)
         problems.check()
-        invoice = pl.col("Invoice" if new else "InvoiceNo").cast(pl.String)
-        back = (count < 0) | lines.select(invoice.str.starts_with("C")).to_series()
-        person = "Customer ID" if new else "CustomerID"
-        kept = lines[person].is_not_null() & (count != 0)
-        # Spreadsheets make of a customer's number one with a decimal point.
-        customer = pl.col(person).cast(pl.String)
+        session = pl.col(Column.SESSION).cast(pl.String)
+        back = (count < 0) | lines.select(session.str.starts_with("C")).to_series()
+        kept = lines[Column.USER].is_not_null() & (count != 0)
         events = lines.select(
-            customer.str.strip_suffix(".0").alias(Column.USER),
-            pl.col("StockCode").alias(Column.ITEM),
-            pl.col("InvoiceDate").alias(Column.TIME),
-            pl.when(back).then(pl.lit("return")).otherwise(pl.lit("purchase")).alias("feedback"),
-            count.abs().alias(Column.COUNT),
-            invoice.alias(Column.SESSION),
+            # Spreadsheets make of a customer's number one with a decimal point.
+            pl.col(Column.USER).cast(pl.String).str.strip_suffix(".0"),
+            Column.ITEM,
+            Column.TIME,
+            session,
+            count.abs(),
+            feedback=pl.when(back).then(pl.lit("return")).otherwise(pl.lit("purchase")),
         ).filter(kept)
-        names = (person, "StockCode", "InvoiceDate", "Quantity", "Invoice" if new else "InvoiceNo")
-        own = (Column.USER, Column.ITEM, Column.TIME, Column.COUNT, Column.SESSION)
-        form = self.open(path).form
-        named = dict(zip(own, names, strict=True))
-        place = replace(place.within(kept.arg_true()), names=named, form=form)
-        times = "month-first" if self.times in ("auto", ("auto", False)) else self.times
         text = events.schema[Column.TIME] == pl.String
-        with problems.raising():
-            return InteractionLog(events, times=times if text else self.times, place=place)
+        times = "month-first" if text and self.times in ("auto", ("auto", False)) else self.times
+        return InteractionLog(events, times=times, place=place.within(kept.arg_true()))
 
-    def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog:
+    def items(self, file: Path) -> Catalog:
         """Read what the goods are called and cost."""
-        lines, _, new = self._lines(path, columns)
-        price = pl.col("Price" if new else "UnitPrice").cast(pl.Float64, strict=False)
-        named = [pl.col("Description").drop_nulls().last()] * ("Description" in lines.columns)
-        goods = lines.group_by(pl.col("StockCode").alias(Column.ITEM), maintain_order=True).agg(
-            *(words.alias(Column.TITLE) for words in named),
-            price.filter(price > 0).median().alias(PRICE),
+        lines, place = self.lines(file)
+        price = pl.col(PRICE).cast(pl.Float64, strict=False)
+        goods = lines.group_by(Column.ITEM, maintain_order=True).agg(
+            pl.col(Column.TITLE).drop_nulls().last(), price.filter(price > 0).median()
         )
-        return Catalog(goods.drop_nulls(Column.ITEM), place=Place(path))
+        return Catalog(goods.drop_nulls(Column.ITEM), place=place)
 
-    def _lines(
-        self, path: Path, columns: Mapping[str, str] | None
-    ) -> tuple[pl.DataFrame, Place, bool]:
-        """Read all columns; also whether they are those of the second edition."""
-        fixed(columns, path)
-        table, problems = self.open(path), Problems(path)
-        new = "Invoice" in table.names
-        if lacking := INVOICE[new] - {*table.names}:
-            problems.add(f"There is no column {', '.join(sorted(lacking))}; give the whole file.")
-        frame, place = table.read(table.names, problems)
-        problems.check()
-        return frame, place, new
+    def lines(self, file: Path) -> tuple[pl.DataFrame, Place]:
+        """Read the columns of either edition under lightrec's names."""
+        new = SECOND[Column.SESSION] in self.open(file).names
+        return self.table(file, INVOICE | SECOND if new else INVOICE)
 
 
-class AmazonReader(Reader):
+class AmazonReader(PublishedReader):
     """Amazon Reviews 2023 (Hou et al. 2024): JSON lines of reviews, or a folder of such files.
 
     Either a review a line, with ``meta_NAME.jsonl`` beside ``NAME.jsonl``, or a line a person, with
@@ -124,80 +101,36 @@ class AmazonReader(Reader):
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether the first line has the fields of reviews, and products are there too."""
-        return any(_is_amazon(file) for file in _json_files(path)[:1])
+        for file in _files(path)[:1]:
+            try:
+                first = bytes(open_text(file)[0][:10_000])
+            except DataError:
+                return False
+            known = all(f'"{name}"'.encode() in first for name in [*_REVIEW][:3])
+            return known and (_meta(file).is_file() or b'"history"' in first)
+        return False
 
-    def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
-        """Read the reviews.
-
-        :param columns: must be empty, since the fields are fixed.
-        :raises DataError: with all problems found, up to 20.
-        """
-        fixed(columns, path)
-        files = _json_files(path)
-        if not files:
-            raise DataError("There is no file of reviews, whose name ends in .jsonl.", path)
-        rows = pl.concat([_reviews(file) for file in files], how="diagonal")
+    def events(self, file: Path) -> InteractionLog:
+        """Read the reviews."""
+        if not (files := _files(file)):
+            raise DataError("There is no file of reviews, whose name ends in .jsonl.", file)
+        rows = pl.concat([_reviews(part) for part in files], how="diagonal")
         rows = rows.select(pl.exclude("product")).unique(maintain_order=True)
-        with Problems(path).raising():
-            return InteractionLog(rows, times="milliseconds", place=Place(path, "Line"))
+        with Problems(file).raising():
+            return InteractionLog(rows, times="milliseconds", place=Place(file, "Line"))
 
-    def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
+    def items(self, file: Path) -> Catalog | None:
         """Read the products, where they are there."""
-        fixed(columns, path)
-        found = []
-        for file in _json_files(path):
-            meta = _meta(file)
-            if meta.is_file():
-                rows = JsonTable(meta).rows.rename({"parent_asin": Column.ITEM})
-            else:
-                rows = _reviews(file)
-                if "product" not in rows.columns:
-                    continue
-                rows = rows.select(Column.ITEM, "product").unnest("product")
-            rows = rows.rename({"store": "brand", "main_category": "category"}, strict=False)
-            wanted = (Column.ITEM, Column.TITLE, "brand", "category")
-            known = rows.select(pl.col(name for name in wanted if name in rows.columns))
-            if PRICE in rows.columns:  # a number, or words such as "from 9.99"
-                known = known.with_columns(rows[PRICE].cast(pl.Float64, strict=False))
-            found.append(known)
+        found = [rows for part in _files(file) if (rows := _products(part)) is not None]
         if not found:
             return None
         products = pl.concat(found, how="diagonal_relaxed")
         return Catalog(products.unique(Column.ITEM, keep="first", maintain_order=True))
 
 
-def fixed(columns: Mapping[str, str] | None, path: Path) -> None:
-    """Refuse names of columns, which the formats here do not leave open."""
-    if columns:
-        raise DataError("The columns of this format are fixed and cannot be named.", path)
-
-
-def head(path: Path) -> set[str]:
-    """Give the names of a table's columns without reading it; none where it is no table."""
-    if path.is_dir() or not TableReader.recognises(path):
-        return set()
-    if path.suffix == ".parquet":
-        try:
-            return {*pl.read_parquet_schema(path)}
-        except pl.exceptions.PolarsError:  # the reader of tables says what is wrong with it
-            return set()
-    with path.open("rb") as stream:
-        head = stream.read(4000).partition(b"\n")[0].decode("utf-8", "replace")
-    return {name.strip('" \r\ufeff') for name in head.replace(";", ",").split(",")}
-
-
-def _json_files(path: Path) -> list[Path]:
+def _files(path: Path) -> list[Path]:
     files = sorted(f for end in _JSON for f in path.glob(end)) if path.is_dir() else [path]
     return [f for f in files if f.match("*.jsonl*") and not f.name.startswith("meta_")]
-
-
-def _is_amazon(file: Path) -> bool:
-    try:
-        first = bytes(open_text(file)[0][:10_000])
-    except DataError:
-        return False
-    fields = all(f'"{name}"'.encode() in first for name in ("user_id", "parent_asin", "rating"))
-    return fields and (_meta(file).is_file() or b'"history"' in first)
 
 
 def _meta(file: Path) -> Path:
@@ -212,10 +145,23 @@ def _reviews(file: Path) -> pl.DataFrame:
         if "heldout" in rows.columns:
             parts.append(rows.select("user_id", "heldout").unnest("heldout"))
         rows = pl.concat(parts, how="diagonal_relaxed")
-    names = {"user_id": Column.USER, "parent_asin": Column.ITEM, "rating": Column.VALUE}
-    names |= {"timestamp": Column.TIME, "timestamp_ms": Column.TIME}
-    rows = rows.rename(names, strict=False)
-    if lacking := {*names.values()} - {*rows.columns}:
+    rows = rows.rename(_REVIEW | {"timestamp_ms": Column.TIME}, strict=False)
+    if lacking := {*_REVIEW.values()} - {*rows.columns}:
         raise DataError(f"The reviews have no field for {', '.join(sorted(lacking))}.", file)
-    wanted = [*dict.fromkeys(names.values()), *(["product"] * ("product" in rows.columns))]
-    return rows.select(wanted)
+    return rows.select(*_REVIEW.values(), *(["product"] * ("product" in rows.columns)))
+
+
+def _products(file: Path) -> pl.DataFrame | None:
+    """Read a file's products, from the table beside it or from its reviews."""
+    if _meta(file).is_file():
+        rows = JsonTable(_meta(file)).rows
+    else:
+        rows = _reviews(file)
+        if "product" not in rows.columns:
+            return None
+        rows = rows.select(Column.ITEM, "product").unnest("product")
+    rows = rows.rename(_PRODUCT, strict=False)
+    wanted = (Column.ITEM, Column.TITLE, "brand", "category", PRICE)
+    known = rows.select(pl.col(name for name in wanted if name in rows.columns))
+    # A price is a number, or words such as "from 9.99".
+    return known.with_columns(pl.col("^price$").cast(pl.Float64, strict=False))

@@ -2,36 +2,12 @@
 
 from pathlib import Path
 
-from lightrec.hookspecs import hookimpl
+from lightrec.hookspecs import gives
 
 LIGHTREC_API = 1
 
-
-@hookimpl
-def lightrec_domains() -> dict[str, str]:
-    """Give the domain of investments."""
-    return {"finance": "lightrec_finance.domain:FinanceDomain"}
-
-
-@hookimpl
-def lightrec_readers() -> dict[str, str]:
-    """Give the reader of disclosed share trades."""
-    return {"HouseReader": "lightrec_finance.readers:HouseReader"}
-
-
-@hookimpl
-def lightrec_rewards() -> dict[str, str]:
-    """Give the reward after risk."""
-    return {"RiskAdjustedReward": "lightrec_finance.reward:RiskAdjustedReward"}
-
-
-@hookimpl
-def lightrec_evaluators() -> dict[str, str]:
-    """Give what becomes of portfolios of recommended products."""
-    return {"Portfolios": "lightrec_finance.evaluator:Portfolios"}
-
-
-@hookimpl
-def lightrec_recipes() -> list[Path]:
-    """Give the recipes of ``lightrec run finance``."""
-    return [Path(__file__).parent / "recipes"]
+lightrec_domains = gives({"finance": "lightrec_finance.domain:FinanceDomain"})
+lightrec_readers = gives({"HouseReader": "lightrec_finance.readers:HouseReader"})
+lightrec_rewards = gives({"RiskAdjustedReward": "lightrec_finance.reward:RiskAdjustedReward"})
+lightrec_evaluators = gives({"Portfolios": "lightrec_finance.evaluator:Portfolios"})
+lightrec_recipes = gives([Path(__file__).parent / "recipes"])
