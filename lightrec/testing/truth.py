@@ -19,6 +19,7 @@ from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import session_start
 from lightrec.policies.baselines import PopularityPolicy, RandomPolicy
 from lightrec.recommend import Recommender
+from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
 from lightrec.testing.contract import Check, Faults, checks_of, promise
 from lightrec.testing.invariants import seeded
@@ -66,6 +67,16 @@ class MadeUp(NamedTuple):
 
     log: Path
     run: Path
+
+    @property
+    def store(self) -> EventStore:
+        """The prepared log."""
+        return Run(self.run).data
+
+    @property
+    def context(self) -> RewardContext:
+        """What rewards are bound to: the prepared log, without a user model."""
+        return RewardContext(store=self.store)
 
 
 @cache
@@ -139,7 +150,7 @@ def draws(checks: TruthChecks) -> Faults:
     """In a million draws of random and of popular items nobody is shown what is forbidden them, and
     for somebody something is forbidden.
     """
-    store = Run(checks.made().run).data
+    store = checks.made().store
     assert checks.forbidden is not None
     forbidden, users = torch.from_numpy(checks.forbidden(store)), torch.arange(store.num_users)
     if not 0 < forbidden.double().mean() < 1:

@@ -5,20 +5,22 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from lightrec.data.domain import eligible
-from lightrec.data.sequences import Sequences, padded
+from lightrec.data.domain import showable
+from lightrec.data.sequences import Sequences, Targets
 from lightrec.data.store import TEST, EventStore
 from lightrec.errors import NotApplicable
 from lightrec.evaluation.base import Curve, Evaluator, Findings, Section, Table
 from lightrec.evaluation.held_out import by_history
-from lightrec.keys import Key
-from lightrec.ranking.metrics import top_items
+from lightrec.policies.baselines import PopularityPolicy
+from lightrec.ranking.evaluation_events import EvaluationEvents
+from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.scorers import Scorer
 from lightrec.run import Run
 from lightrec_finance.domain import FinanceDomain, is_assessed
-from lightrec_finance.portfolio import Course, Decision, follow
-from lightrec_finance.prices import PriceFiles, Prices
+from lightrec_finance.portfolio import Course, Floats, follow
+from lightrec_finance.prices import Days, PriceFiles, Prices, span
 
 TITLE: Final = "Portfolios of what is recommended"
 ROWS: Final = {
@@ -61,73 +63,73 @@ class Portfolios(Evaluator):
         except NotApplicable as error:
             return Findings({}, [Section(TITLE, str(error), note=FinanceDomain.disclaimer)])
         courses = self.courses(run, prices, days)
-        metrics = {
+        metrics: dict[str, float] = {
             "finance/months": len(days) - 1,
             "finance/users": courses["recommended"].turnover.size,
         }
         for name, course in courses.items():
-            for figure, values in course.figures().items():
-                metrics[f"finance/{name}/{figure}"] = float(values.mean())
+            figures = course.figures().items()
+            metrics |= {f"finance/{name}/{key}": float(value.mean()) for key, value in figures}
         return Findings(metrics, [self.section(run, metrics, courses)])
 
-    def courses(self, run: Run, prices: Prices, days: NDArray[np.datetime64]) -> dict[str, Course]:
+    def courses(self, run: Run, prices: Prices, days: Days) -> dict[str, Course]:
         """Follow each contender's portfolios, those of P users or one, over the test time.
 
         :param days: those of the decisions, and the last one that is looked at.
         """
-        store, prices, days = run.data, prices.until(days[-1]), days[:-1]
-        counts = torch.from_numpy(store.popularity()).double()
-        scorers: dict[str, Scorer] = {
-            "recommended": by_history(run.blend),
-            "popularity": lambda known: counts.expand(len(known[Key.USER]), -1),
+        contenders = {"recommended": run.blend, "popularity": PopularityPolicy.from_run(run)}
+        known = {day: prices.until(day) for day in days}
+        last = known.pop(days[-1])
+        decided = {
+            name: {
+                day: self.decide(run.data, by_history(part), own, days[0])
+                for day, own in known.items()
+            }
+            for name, part in contenders.items()
         }
-        found = {}
-        for name, scores in scorers.items():
-            decided = [self.decide(store, scores, prices.until(day), days[0]) for day in days]
-            found[name] = follow(decided, prices, self.cost)
-        everything = [Decision(day, _equal(_quoted(prices.until(day))[None])) for day in days]
-        return found | {"everything": follow(everything, prices, self.cost)}
+        decided["everything"] = {day: _equal(_quoted(own)[None]) for day, own in known.items()}
+        return {name: follow(shares, last, self.cost) for name, shares in decided.items()}
 
     def decide(
         self, store: EventStore, scores: Scorer, known: Prices, first: np.datetime64
-    ) -> Decision:
+    ) -> Floats:
         """Choose portfolios in the evening of the last day of some prices, from events until then.
 
         :param scores: from what is known of users' events to (B, N + 1).
-        :param first: the day of the first decision: portfolios are those of users who had events
-            before it.
+        :param first: the day of the first decision: portfolios are those of the P users who had
+            events before it.
+        :returns: (P, N) shares of the products.
         """
-        log, day = Sequences.all_events(store), known.days[-1]
-        begins = log.offsets[:-1]
-        users = np.flatnonzero(_ends(log, first) > begins)
-        ends = _ends(log, day)[users]
-        events = log.details(begins[users], ends)
-        events |= {Key.HISTORY: padded(log.items, begins[users], ends), Key.USER: users}
-        seen = torch.from_numpy(log.known(begins[users], ends))
-        allowed = torch.from_numpy(np.append(False, _quoted(known))).expand(len(users), -1)
-        suitable = eligible(store, users)
-        if suitable is not None:
-            allowed = allowed & torch.from_numpy(suitable)
-        with torch.inference_mode():
-            given = scores({name: torch.from_numpy(part) for name, part in events.items()})
-        shown = top_items(given, self.shown, seen, allowed).numpy()
-        held = np.zeros((len(users), store.num_items + 1), bool)
-        np.put_along_axis(held, shown, True, axis=1)
-        return Decision(day, _equal(held[:, 1:]))
+        log, suitable = Sequences.all_events(store), showable(store)
+        users = np.flatnonzero(_ends(log, first) > log.offsets[:-1])
+        quoted = torch.from_numpy(np.append(False, _quoted(known)))
+
+        def allowed(users: Tensor) -> Tensor:
+            found = suitable(users)
+            return quoted.expand(len(users), -1) if found is None else found & quoted
+
+        ends = _ends(log, known.days[-1])[users]
+        # Nobody knows what is bought next: the target is any item.
+        targets = Targets(np.ones(len(users), np.int32), users, ends)
+        events = EvaluationEvents(log, targets, None, 256, None, 0)
+        result = evaluate_scores(scores, events, list_length=self.shown, showable=allowed)
+        assert result.lists is not None
+        held = np.zeros((store.num_users, store.num_items + 1), bool)
+        held[result.users[:, None], result.lists] = True
+        return _equal(held[users, 1:])
 
     def section(self, run: Run, metrics: dict[str, float], courses: dict[str, Course]) -> Section:
         """Set the figures as a table, and draw the mean value of the portfolios."""
-        checked = "Nothing above an investor's risk limit is shown."
-        if not is_assessed(run.data.users, run.data.catalog):
-            checked = (
-                "Nobody has assessed suitability: the log has no risk classes of products, and no "
-                "risk limits of investors."
-            )
+        checked = (
+            "Nothing above an investor's risk limit is shown."
+            if is_assessed(run.data.users, run.data.catalog)
+            else "Nobody has assessed suitability: the log has no risk classes of products, and no "
+            "risk limits of investors."
+        )
         rows = []
         for name, title in ROWS.items():
-            shares = [metrics[f"finance/{name}/{key}"] for key in [*COLUMNS][:3]]
-            traded = f"{metrics[f'finance/{name}/turnover']:.2f}"
-            rows.append([title, *(f"{share:.1%}" for share in shares), traded])
+            *shares, traded = (metrics[f"finance/{name}/{figure}"] for figure in COLUMNS)
+            rows.append([title, *(f"{share:.1%}" for share in shares), f"{traded:.2f}"])
         text = (
             f"The same amount of each of the {self.shown} products shown, decided anew at "
             f"{metrics['finance/months']:.0f} month's ends and carried out a trading day later; "
@@ -135,31 +137,25 @@ class Portfolios(Evaluator):
             f"{self.cost:.2%} of what is traded. Turnover counts purchases and sales. {checked}"
         )
         table = Table(["", *COLUMNS.values()], rows, ROWS["recommended"])
-        axes, days = ("trading days", "mean value"), [*range(len(courses["everything"].days))]
-        means = {name: course.values.mean(1).tolist() for name, course in courses.items()}
-        charts = [Curve(days, values, axes, ROWS[name]) for name, values in means.items()]
+        axes = "trading days", "mean value"
+        charts = [
+            Curve([*range(len(course.days))], course.values.mean(1).tolist(), axes, ROWS[name])
+            for name, course in courses.items()
+        ]
         note = f"{FinanceDomain.disclaimer} A few months are one draw of chance."
         return Section(TITLE, text, [table], charts, note)
 
 
-def month_ends(store: EventStore, prices: Prices) -> NDArray[np.datetime64]:
+def month_ends(store: EventStore, prices: Prices) -> Days:
     """Give the last trading day of each month of the test time, and the last one of that time.
 
     The first is the last trading day before the first test event.
 
-    :raises NotApplicable: where the log has no times, or there are no prices for its test time.
+    :raises NotApplicable: where there are no prices for the log's test time.
     """
-    if not store.has_times:
-        raise NotApplicable("Portfolios follow the calendar, and the log has no times.")
-    times = np.asarray(store.times)[store.events(TEST)]
+    begin, end = span(store, TEST)
     days = prices.days[(~np.isnan(prices.values)).any(1)]
-    if not len(times):
-        raise NotApplicable("The log has no test events, whose time portfolios would follow.")
-    begin, end = (
-        np.datetime64(int(t), "ms").astype("datetime64[D]") for t in (times.min(), times.max())
-    )
-    before = days[days < begin]
-    during = days[(days >= begin) & (days <= end)]
+    before, during = days[days < begin], days[(days >= begin) & (days <= end)]
     if not len(before) or len(during) < 3:
         raise NotApplicable(
             f"The test events are of {begin} to {end}, and there are too few prices for that time: "

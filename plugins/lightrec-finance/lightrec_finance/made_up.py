@@ -5,15 +5,16 @@ by how near a product's risk is to what suits them, by fame, and run after what 
 """
 
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lightrec.data.made_up import choose, write_made_up
+from lightrec.data.made_up import Floats, choose, write_made_up
 from lightrec.keys import Column
 from lightrec_finance.domain import RISK, RISK_LIMIT, risk_class
+from lightrec_finance.portfolio import volatility
 from lightrec_finance.prices import Prices
 
 SECTORS: Final = ("energy", "health", "technology", "banks", "property", "food")
@@ -31,23 +32,17 @@ UNSUITABLE: Final = -3.0
 """Log-odds of a product above the investor's limit, which some buy all the same."""
 
 
-class Market(NamedTuple):
-    """Made-up products and their prices.
+def market(seed: int) -> tuple[pl.DataFrame, Prices]:
+    """Make up 192 products and three years of prices, the same for the same seed.
 
-    :param products: item, title, kind, sector, risk.
+    :returns: item, title, kind, sector and risk of the products; and the prices.
     """
-
-    products: pl.DataFrame
-    prices: Prices
-
-
-def market(seed: int) -> Market:
-    """Make up 192 products and three years of prices, the same for the same seed."""
     chance = np.random.default_rng((seed, 1))
-    named = [(name, kind, sector) for sector in SECTORS for kind in KINDS for name in NAMES]
+    named = [(sector, kind, name) for sector in SECTORS for kind in KINDS for name in NAMES]
     count = len(named)
-    scale = np.array([KINDS[kind] for _, kind, _ in named]) * chance.uniform(0.7, 1.4, count)
-    sector = np.array([SECTORS.index(sector) for *_, sector in named])
+    sectors, kinds, _ = zip(*named, strict=True)
+    scale = np.array([KINDS[kind] for kind in kinds]) * chance.uniform(0.7, 1.4, count)
+    sector = [SECTORS.index(sector) for sector in sectors]
     of_market = chance.normal(0.0003, 0.008, DAYS - 1)
     of_sectors = chance.normal(0, 0.006, (DAYS - 1, len(SECTORS)))
     own = chance.normal(0, 0.008, (DAYS - 1, count))
@@ -56,17 +51,16 @@ def market(seed: int) -> Market:
     steps = np.concatenate([chance.uniform(2.5, 5, (1, count)), returns])
     days = np.busday_offset(FIRST_DAY, np.arange(DAYS))
     items = [f"MU{number:03d}" for number in range(1, count + 1)]
-    volatility = returns.std(axis=0, ddof=1) * np.sqrt(252)
     products = pl.DataFrame(
         {
             Column.ITEM: items,
-            Column.TITLE: [f"{name} {sector.title()} {kind}" for name, kind, sector in named],
-            "kind": [kind for _, kind, _ in named],
-            "sector": [sector for *_, sector in named],
-            RISK: risk_class(volatility),
+            Column.TITLE: [f"{name} {sector.title()} {kind}" for sector, kind, name in named],
+            "kind": kinds,
+            "sector": sectors,
+            RISK: risk_class(volatility(returns)),
         }
     )
-    return Market(products, Prices(days, tuple(items), np.exp(steps.cumsum(axis=0))))
+    return products, Prices(days, tuple(items), np.exp(steps.cumsum(axis=0)))
 
 
 def write(folder: Path, seed: int) -> Path:
@@ -89,9 +83,7 @@ def write(folder: Path, seed: int) -> Path:
     times = seconds + np.sort(chance.integers(0, 1800, rows.shape), axis=1)
     logs = np.log(prices.values)
 
-    def rise(
-        event: int, now: NDArray[np.float64], chosen: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def rise(event: int, now: Floats, chosen: NDArray[np.int64]) -> Floats:
         """Add what prices did in the month until the evening before."""
         last = rows[:, event] - 1
         return np.asarray(CHASE * (logs[last] - logs[last - MONTH]))

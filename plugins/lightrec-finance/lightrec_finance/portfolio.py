@@ -1,6 +1,6 @@
 """What becomes of portfolios: returns, risk and costs, from prices and decisions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -40,17 +40,6 @@ def turnover(before: Floats, after: Floats) -> Floats:
     return np.asarray(np.abs(after - before).sum(axis=-1))
 
 
-class Decision(NamedTuple):
-    """What portfolios shall hold, decided in the evening of a day.
-
-    :param day: whose prices are the last ones known.
-    :param weights: (P, N) shares of each product; what is missing to 1 is cash.
-    """
-
-    day: np.datetime64
-    weights: Floats
-
-
 class Course(NamedTuple):
     """What became of P portfolios.
 
@@ -74,35 +63,33 @@ class Course(NamedTuple):
         }
 
 
-def follow(decisions: Sequence[Decision], prices: Prices, cost: float) -> Course:
+def follow(decisions: Mapping[np.datetime64, Floats], prices: Prices, cost: float) -> Course:
     """Carry out decisions, each at the closing prices of the first trading day after its own.
 
     So no decision can be carried out at a price that it was made with. Between trades shares drift
     with the prices; a product that is not quoted keeps its last price.
 
-    :param decisions: in the order of their days.
+    :param decisions: what portfolios shall hold, (P, N) shares of each product, what is missing to
+        1 being cash; by the days in whose evenings that was decided, in their order.
     :param prices: until the last day that is looked at.
     :param cost: of each unit of :func:`turnover`; 0.001 is 10 basis points of what is traded.
     :raises ValueError: where a decision cannot be carried out: no later day, or no price.
     """
-    rows = [int(np.searchsorted(prices.days, d.day, side="right")) for d in decisions]
+    rows = [int(np.searchsorted(prices.days, day, side="right")) for day in decisions]
     filled, end = prices.filled, len(prices.days) - 1
     if not rows or rows[-1] > end:
         raise ValueError("There is no trading day after the last decision.")
-    count = decisions[0].weights.shape[0]
-    held, value, traded = np.zeros_like(decisions[0].weights), np.ones(count), np.zeros(count)
+    held, value, traded = np.zeros(1), np.ones(1), np.zeros(1)
     path: list[Floats] = []
-    for decision, row, stop in zip(decisions, rows, [*rows[1:], end], strict=True):
-        wanted = decision.weights
+    for (day, wanted), row, stop in zip(decisions.items(), rows, [*rows[1:], end], strict=True):
         if np.isnan(filled[row, (wanted > 0).any(0)]).any():
-            raise ValueError(f"A product without a price shall be bought after {decision.day}.")
+            raise ValueError(f"A product without a price shall be bought after {day}.")
         changed = turnover(held, wanted)
-        traded += changed
+        traded = traded + changed
         value = value * (1 - cost * changed)
         # Products that nobody holds may have no price yet.
         growth = np.nan_to_num(filled[row : stop + 1] / filled[row], nan=1.0)
         grown = growth @ wanted.T + (1 - wanted.sum(1))
         path.append((grown * value)[: None if stop == end else -1])
-        held = wanted * growth[-1] / grown[-1][:, None]
-        value = value * grown[-1]
+        held, value = wanted * growth[-1] / grown[-1][:, None], value * grown[-1]
     return Course(prices.days[rows[0] :], np.concatenate(path), traded)

@@ -68,10 +68,10 @@ class Prices:
         if files == MADE_UP:
             from lightrec_finance.made_up import market
 
-            found = market(store.meta["settings"]["seed"]).prices
+            _, found = market(store.meta["settings"]["seed"])
         else:
             paths = [files] if isinstance(files, str) else files
-            found = cls.read([Path(path) for path in paths])  # type: ignore[assignment]
+            found = cls.read([Path(path) for path in paths])
         columns = {name: column for column, name in enumerate(found.names)}
         rows = [columns.get(item, -1) for item in items]
         unquoted = np.full((len(found.days), 1), np.nan)
@@ -96,17 +96,21 @@ class Prices:
         return np.asarray(np.take_along_axis(self.values, last, 0))
 
 
-def decided_by(store: EventStore) -> np.datetime64:
-    """Give the last day before a log's first held-out event, beyond which no training may look.
+def span(store: EventStore, *parts: int) -> tuple[np.datetime64, np.datetime64]:
+    """Give the first and the last day with events of some parts of a log.
 
-    :raises NotApplicable: in a log without times.
+    :raises NotApplicable: where the log has no times, or no such events.
     """
-    if not store.has_times:
-        raise NotApplicable("Prices are told apart by days, and the log has no times.")
-    held_out = np.isin(store.parts, (VALIDATION, TEST))
-    times = np.asarray(store.times)
-    first = times[held_out].min() if held_out.any() else times.max()
-    return np.datetime64(int(first), "ms").astype("datetime64[D]") - 1
+    own = np.isin(store.parts, parts)
+    if not (store.has_times and own.any()):
+        raise NotApplicable("Prices go by days, and the log has no times, or holds nothing out.")
+    times = np.asarray(store.times)[own].astype("datetime64[ms]").astype("datetime64[D]")
+    return times.min(), times.max()
+
+
+def decided_by(store: EventStore) -> np.datetime64:
+    """Give the last day before a log's first held-out event, beyond which no training may look."""
+    return span(store, VALIDATION, TEST)[0] - 1
 
 
 def _table(file: Path) -> pl.DataFrame:

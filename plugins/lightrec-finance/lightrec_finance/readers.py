@@ -13,16 +13,12 @@ from lightrec.data.readers.published import PublishedReader
 from lightrec.data.schema import Place, Problems
 from lightrec.keys import Column
 
-KINDS: Final = {
-    "purchase": "purchase",
-    "exchange": "exchange",
-    "sale": "sale",
-    "sale_full": "sale",
-    "sale_partial": "sale",
-}
+KINDS: Final = {"purchase": "purchase", "exchange": "exchange"} | dict.fromkeys(
+    ("sale", "sale_full", "sale_partial"), "sale"
+)
 OLDEST: Final = "2012-01-01"
 """The law that makes members disclose their trades is of 2012."""
-_HAS_TICKER: Final = ~pl.col("ticker").fill_null("--").is_in(["", "--"])
+HAS_TICKER: Final = ~pl.col(Column.ITEM).fill_null("--").is_in(["", "--"])
 
 
 class HouseReader(PublishedReader):
@@ -44,54 +40,44 @@ class HouseReader(PublishedReader):
 
     def events(self, file: Path) -> InteractionLog:
         """Read purchases, exchanges and sales."""
-        names = {
-            Column.USER: "representative",
-            Column.ITEM: "ticker",
-            Column.TIME: "disclosure_date",
-            Column.FEEDBACK: "type",
-        }
-        own = ("transaction_date", "disclosure_date", "ticker", "type")
-        frame, place = self.table(file, names | {name: name for name in own})
-        problems, frame = Problems(file), frame.with_row_index("row")
-        expected = f"one of {', '.join(KINDS)}"
-        problems.add_rows(
-            ~frame["type"].is_in([*KINDS]),
-            lambda row: place.value(frame["type"], row, expected),
-        )
+        names = {Column.USER: "representative", Column.ITEM: "ticker", Column.FEEDBACK: "type"}
+        names |= {Column.TIME: "disclosure_date", "traded": "transaction_date"}
+        frame, place = self.table(file, names)
+        problems, kind, expected = Problems(file), frame["feedback"], f"one of {', '.join(KINDS)}"
+        problems.add_rows(~kind.is_in([*KINDS]), lambda row: place.value(kind, row, expected))
         problems.check()
-        known = pl.col("disclosure_date").str.to_date("%m/%d/%Y", strict=False)
-        traded = pl.col("transaction_date").str.to_date("%Y-%m-%d", strict=False)
-        kept = frame.filter(_HAS_TICKER).with_columns(traded=traded, known=known)
+        known = pl.col(Column.TIME).str.to_date("%m/%d/%Y", strict=False)
+        traded = pl.col("traded").str.to_date("%Y-%m-%d", strict=False)
+        good = traded.is_between(pl.lit(OLDEST).str.to_date(), known)
+        broken = pl.format("{} (traded {})", Column.TIME, "traded")
+        kept = frame.with_row_index("row").filter(HAS_TICKER)
         if left_out := frame.height - kept.height:
             plugins.warn(
                 f"{left_out:,} of {frame.height:,} trades name no ticker, and are left out."
             )
-        kept = kept.sort("known", "traded", maintain_order=True, nulls_last=True)
-        good = pl.col("traded").is_between(pl.lit(OLDEST).str.to_date(), pl.col("known"))
-        broken = pl.format("{} (traded {})", "disclosure_date", "transaction_date")
+        kept = kept.sort(known, traded, maintain_order=True, nulls_last=True)
         events = kept.select(
             Column.USER,
             Column.ITEM,
-            pl.when(good).then(pl.col("known").cast(pl.String)).otherwise(broken).alias("time"),
-            pl.col("type").replace_strict(KINDS).alias(Column.FEEDBACK),
+            pl.when(good).then(known.cast(pl.String)).otherwise(broken).alias(Column.TIME),
+            pl.col(Column.FEEDBACK).replace_strict(KINDS),
         )
         return InteractionLog(events, times=self.times, place=place.within(kept["row"]))
 
     def items(self, file: Path) -> Catalog:
         """Read the tickers: title, sector, industry and text, as far as they are known."""
-        frame, _ = self.table(file, {name: name for name in ("ticker", "asset_description")})
-        described = (
-            frame.filter(_HAS_TICKER)
-            .group_by(pl.col("ticker").alias(Column.ITEM), maintain_order=True)
-            .agg(pl.col("asset_description").str.strip_chars().mode().sort().first())
-        )
+        frame, _ = self.table(file, {Column.ITEM: "ticker", "own": "asset_description"})
+        tickers = frame.filter(HAS_TICKER).group_by(Column.ITEM, maintain_order=True)
+        found = tickers.agg(pl.col("own").str.strip_chars().mode().sort().first())
         names = {"name": "Security", "sector": "GICS Sector", "industry": "GICS Sub-Industry"}
-        companies = self.companies(file, "sp500-companies/constituents.csv", names)
         texts = {Column.TEXT: "Longbusinesssummary"}
-        summaries = self.companies(file, "sp500-company-text/sp500_companies.csv", texts)
-        found = described.join(companies, on=Column.ITEM, how="left")
-        found = found.join(summaries, on=Column.ITEM, how="left")
-        title = pl.coalesce("name", "asset_description").alias(Column.TITLE)
+        for where, columns in (
+            ("sp500-companies/constituents.csv", names),
+            ("sp500-company-text/sp500_companies.csv", texts),
+        ):
+            companies = self.companies(file, where, columns)
+            found = found.join(companies, on=Column.ITEM, how="left", maintain_order="left")
+        title = pl.coalesce("name", "own").alias(Column.TITLE)
         rows = found.select(Column.ITEM, title, Column.TEXT, "sector", "industry")
         types = dict.fromkeys(("sector", "industry"), "category")
         return Catalog(rows, place=Place(file), types=types)
@@ -102,8 +88,7 @@ class HouseReader(PublishedReader):
         :param where: it may lie, from the folder above; or in the trades' own folder.
         """
         named = {Column.ITEM: "Symbol"} | dict(columns)
-        places = file.with_name(Path(where).name), file.parent.parent / where
-        for place in places:
+        for place in (file.with_name(Path(where).name), file.parent.parent / where):
             if place.is_file():
                 found, _ = self.table(place, named)
                 return found.unique(Column.ITEM, keep="first", maintain_order=True)

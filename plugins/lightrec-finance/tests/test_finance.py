@@ -19,7 +19,6 @@ from lightrec.data.store import TEST
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.evaluation.held_out import by_history
 from lightrec.keys import Key
-from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
 from lightrec.testing import (
     EvaluatorChecks,
@@ -35,10 +34,6 @@ PORTFOLIOS = partial(Portfolios, "made-up")
 REWARD = partial(RiskAdjustedReward, "made-up")
 
 
-def context():
-    return RewardContext(store=Run(MADE_UP().run).data)
-
-
 def unsuitable(store):
     limits, risks = store.users["risk_limit"].to_numpy(), store.catalog["risk"].to_numpy()
     return risks > limits[:, None]
@@ -47,7 +42,7 @@ def unsuitable(store):
 @parametrize_checks(
     plugin_checks("lightrec-finance"),
     TruthChecks("finance", MADE_UP, ahead=0.1, blend=0.4, forbidden=unsuitable),
-    RewardChecks(REWARD, context=context),
+    RewardChecks(REWARD, context=lambda: MADE_UP().context),
     EvaluatorChecks(PORTFOLIOS, lambda: MADE_UP().run),
 )
 def test_contract(check):
@@ -76,41 +71,44 @@ def test_classes_by_volatility():
     assert risk_class(yearly).tolist() == [1, 2, 2, 3, 4, 5, 6, 7, 7]
 
 
-def test_who_may_be_shown_what():
-    def eligible(users, items):
-        users, items = (pl.DataFrame(given or {"id": [1]}) for given in (users, items))
-        found = FinanceDomain().eligible(users, items, pl.Series([None]))
-        return None if found is None else found.astype(int).tolist()
-
-    classed = eligible({"risk_limit": [1, 4, 7, None, 9]}, {"risk": [1, 4, 7, None, 0]})
-    assert classed == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1] * 5, [1, 0, 0, 0, 0], [1, 0, 0, 0, 0]]
-    # Where only one side is classed, the other is taken for the worst.
-    assert eligible({}, {"risk": [2]}) == [[0]]
-    assert eligible({}, {"risk": [1]}) == [[1]]
-    assert eligible({"risk_limit": [6]}, {}) == [[0]]
-    assert eligible({}, {}) is None
+@pytest.mark.parametrize(
+    ("limits", "risks", "allowed"),
+    [
+        (
+            [1, 4, 7, None, 9],
+            [1, 4, 7, None, 0],
+            [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1] * 5, [1, 0, 0, 0, 0], [1, 0, 0, 0, 0]],
+        ),
+        # Where only one side is classed, the other is taken for the worst.
+        (None, [2, 1], [[0, 1]]),
+        ([6], None, [[0]]),
+        (None, None, None),
+    ],
+)
+def test_who_may_be_shown_what(limits, risks, allowed):
+    sides = {"risk_limit": limits, "risk": risks}
+    users, items = (pl.DataFrame({n: v} if v else {"id": [1]}) for n, v in sides.items())
+    found = FinanceDomain().eligible(users, items, pl.Series([None]))
+    assert (found if found is None else found.astype(int).tolist()) == allowed
 
 
 def test_words():
-    items = pl.DataFrame(
-        {"title": ["Elm", None], "sector": ["food", None], "risk": [3, 12], "industry": ["", "x"]}
-    )
-    assert FinanceDomain().text(items).to_list() == ["Elm. food. risk class 3 of 7", "x"]
+    known = {"title": ["Elm", None], "sector": ["food", None], "industry": ["", "x"]}
+    texts = FinanceDomain().text(pl.DataFrame(known | {"risk": [3, 12]}))
+    assert texts.to_list() == ["Elm. food. risk class 3 of 7", "x"]
 
 
-def test_the_made_up_market_is_the_same_again_and_prices_move_on():
-    one, again, other = market(0), market(0), market(4)
-    assert one.products.equals(again.products)
-    assert np.array_equal(one.prices.values, again.prices.values)
-    assert not np.array_equal(one.prices.values, other.prices.values)
-    logs = np.log(one.prices.values)
-    yearly = np.diff(logs, axis=0).std(axis=0, ddof=1) * 252**0.5
-    assert one.products["risk"].to_list() == risk_class(yearly).tolist()
+def test_prices_move_on_and_people_run_after_what_has_risen():
+    (products, made), (_, again), (_, other) = market(0), market(0), market(4)
+    assert np.array_equal(made.values, again.values)
+    assert not np.array_equal(made.values, other.values)
+    logs = np.log(made.values)
+    assert products["risk"].to_list() == risk_class(volatility(np.diff(logs, axis=0))).tolist()
     log = pl.read_parquet(MADE_UP().log / "log.parquet").filter(feedback="purchase")
-    # People run after what has risen: what they buy did better than the average before.
-    days = np.searchsorted(one.prices.days, log["time"].dt.date().to_numpy()) - 1
+    days = np.searchsorted(made.days, log["time"].dt.date().to_numpy()) - 1
     items = log["item"].str.slice(2).cast(pl.Int64).to_numpy() - 1
     rises = logs[days] - logs[days - MONTH]
+    # What people buy did better than the average before.
     bought = rises[np.arange(len(items)), items] - rises.mean(1)
     assert bought.mean() > 5 * bought.std() / len(bought) ** 0.5
 
@@ -129,7 +127,7 @@ def transition(history, action, taken, step=0):
 
 def bound(**settings):
     reward = REWARD(**settings)
-    reward.bind(context())
+    reward.bind(MADE_UP().context)
     return reward
 
 
@@ -158,61 +156,61 @@ def test_nothing_held_costs_nothing_and_prices_move_on():
 def test_a_reward_does_not_look_ahead(run, prices, monkeypatch):
     """Every price after the log's cut is shifted, and not one reward moves."""
     seen = transition([[0, 7, 9], [1, 2, 3]], [[4, 5], [6, 7]], [[True, False], [True, True]])
-    before, made = bound()(seen), market(0)
-    shifted = made._replace(prices=moved_after(decided_by(run.data), made.prices))
+    before, (products, made) = bound()(seen), market(0)
+    shifted = products, moved_after(decided_by(run.data), made)
     monkeypatch.setattr("lightrec_finance.made_up.market", lambda seed: shifted)
     assert not np.array_equal(Prices.of("made-up", run.data).values, prices.values)
     assert torch.equal(bound()(seen), before)
 
 
-def test_what_cannot_be_computed_is_said():
+def test_what_cannot_be_computed_is_said(run, tmp_path):
     with pytest.raises(NotApplicable, match="a window of 900 takes 901 or more"):
         bound(window=900)
     with pytest.raises(RecipeError, match="a cost is not negative"):
         REWARD(cost=-1)
-
-
-def test_months_begin_before_the_test_and_end_in_it(run, prices):
-    days = month_ends(run.data, prices)
-    times = np.asarray(run.data.times)[run.data.events(TEST)].astype("datetime64[ms]")
-    assert days[0] < times.min() <= days[1]
-    assert days[-1] <= times.max() < days[-1] + 3
-    assert len(days) == 6
-    assert (np.diff(days.astype("datetime64[M]")).astype(int)[1:-1] == 1).all()
-    assert all(np.is_busday(days))
+    (tmp_path / "prices.csv").write_text("Date,XYZ\n2024-01-02,1\n")
+    without = Portfolios(str(tmp_path / "prices.csv")).evaluate(run, 0)
+    assert without.metrics == {}
+    assert "None of the log's 192 items has a price" in without.sections[0].text
+    assert "--values.prices FILE" in without.sections[0].text
 
 
 def test_lists_are_suitable_and_do_not_look_ahead(run, prices):
     """Later prices are shifted, and neither lists nor earlier values change."""
     store, portfolios, days = run.data, PORTFOLIOS(), month_ends(run.data, prices)
-    shifted = moved_after(days[2], prices)
+    both = prices, moved_after(days[2], prices)
     one, other = (
-        portfolios.decide(store, by_history(run.blend), known.until(days[2]), days[0]).weights
-        for known in (prices, shifted)
+        portfolios.decide(store, by_history(run.blend), known.until(days[2]), days[0])
+        for known in both
     )
     assert np.array_equal(one, other)
     assert (one > 0).sum(1).max() == 10
     people = np.flatnonzero(np.diff(store.offsets) > 0)[: len(one)]
     assert not ((one > 0) & unsuitable(store)[people]).any()
-    courses = [portfolios.courses(run, known, days) for known in (prices, shifted)]
+    courses = [portfolios.courses(run, known, days) for known in both]
     until = int(np.searchsorted(courses[0]["recommended"].days, days[2], side="right"))
     for name in courses[0]:
-        values = [course[name].values for course in courses]
-        assert np.array_equal(values[0][:until], values[1][:until])
-        assert not np.allclose(values[0][-1], values[1][-1])
+        first, second = (course[name].values for course in courses)
+        assert np.array_equal(first[:until], second[:until])
+        assert not np.allclose(first[-1], second[-1])
 
 
 def test_equal_weight_of_everything_by_another_way(run, prices):
     """Without costs, the month's value of equal weights is the mean of the products' growth."""
     days = month_ends(run.data, prices)
+    times = np.asarray(run.data.times)[run.data.events(TEST)].astype("datetime64[ms]")
+    assert days[0] < times.min() <= days[1] < days[-1] <= times.max() < days[-1] + 3
+    months = days.astype("datetime64[M]").astype(int)
+    assert len(days) == 6
+    assert (np.diff(months)[1:-1] == 1).all()
     course = PORTFOLIOS(cost=0).courses(run, prices, days)["everything"]
     rows = np.searchsorted(prices.days, days, side="right")
     bounds = [*rows[:-1], rows[-1] - 1]
-    months = [(prices.values[end] / prices.values[begin]).mean() for begin, end in pairwise(bounds)]
-    assert course.values[-1, 0] == pytest.approx(np.prod(months))
+    growth = [(prices.values[end] / prices.values[begin]).mean() for begin, end in pairwise(bounds)]
+    assert course.values[-1, 0] == pytest.approx(np.prod(growth))
 
 
-def test_the_section_says_what_it_is_and_what_it_is_not(run, tmp_path):
+def test_the_section_says_what_it_is_and_what_it_is_not(run):
     findings = PORTFOLIOS().evaluate(run, 0)
     (section,), found = findings.sections, findings.metrics
     assert "no investment advice" in section.note
@@ -221,9 +219,3 @@ def test_the_section_says_what_it_is_and_what_it_is_not(run, tmp_path):
     assert found["finance/everything/turnover"] < found["finance/recommended/turnover"]
     assert 0 < found["finance/everything/volatility"] < 1
     assert 0 <= found["finance/recommended/drawdown"] < 1
-    table = tmp_path / "prices.csv"
-    table.write_text("Date,XYZ\n2024-01-02,1\n")
-    without = Portfolios(str(table)).evaluate(run, 0)
-    assert without.metrics == {}
-    assert "None of the log's 192 items has a price" in without.sections[0].text
-    assert "--values.prices FILE" in without.sections[0].text

@@ -1,15 +1,21 @@
-"""Volatility, drawdown, turnover and what becomes of decisions, against closed forms."""
+"""Prices, volatility, drawdown, turnover and what becomes of decisions, against closed forms."""
 
 import numpy as np
 import pytest
-from lightrec_finance.portfolio import Decision, drawdown, follow, turnover, volatility
+from lightrec_finance.portfolio import drawdown, follow, turnover, volatility
 from lightrec_finance.prices import Prices
+
+from lightrec.errors import DataError
 
 DAYS = np.arange("2024-01-01", "2024-01-08", dtype="datetime64[D]")
 
 
 def prices(*columns):
     return Prices(DAYS, tuple("ABCDEF"[: len(columns)]), np.array(columns, float).T)
+
+
+def decided(*shares):
+    return {DAYS[2 * place]: np.array([own]) for place, own in enumerate(shares)}
 
 
 def test_volatility_of_an_alternating_return():
@@ -30,51 +36,75 @@ def test_drawdown_is_from_the_last_high():
     assert drawdown(many) == pytest.approx(pairs)
 
 
-def test_turnover_counts_both_sides():
-    cash, one, other = np.zeros(2), np.array([1.0, 0.0]), np.array([0.0, 1.0])
-    assert turnover(cash, one) == 1
-    assert turnover(one, other) == 2
-    assert turnover(np.array([0.5, 0.5]), np.array([0.6, 0.4])) == pytest.approx(0.2)
-    assert turnover(one, one) == 0
+@pytest.mark.parametrize(
+    ("before", "after", "traded"),
+    [((0, 0), (1, 0), 1), ((1, 0), (0, 1), 2), ((0.5, 0.5), (0.6, 0.4), 0.2), ((1, 0), (1, 0), 0)],
+)
+def test_turnover_counts_both_sides(before, after, traded):
+    assert turnover(np.array(before), np.array(after)) == pytest.approx(traded)
 
 
 def test_shares_drift_and_are_put_back():
     """Two products, one doubling each day: computed by hand."""
-    course = follow(
-        [Decision(DAYS[0], np.array([[0.5, 0.5]])), Decision(DAYS[2], np.array([[0.5, 0.5]]))],
-        prices([1, 1, 2, 4, 8, 8, 8], [1] * 7),
-        cost=0.01,
-    )
+    quotes = prices([1, 1, 2, 4, 8, 8, 8], [1] * 7)
+    course = follow(decided([0.5, 0.5], [0.5, 0.5]), quotes, cost=0.01)
     # Bought on day 1 for 0.99; on day 3 product A is worth 4/5 of what there is, and 0.6 is traded.
-    before = 0.99 * (0.5 * 4 + 0.5)
-    after = before * (1 - 0.01 * 0.6)
+    after = 0.99 * (0.5 * 4 + 0.5) * (1 - 0.01 * 0.6)
     assert course.days[0] == DAYS[1]
-    assert course.values[:, 0] == pytest.approx(
-        [0.99, 0.99 * 1.5, after, after * 1.5, after * 1.5, after * 1.5]
-    )
-    assert course.turnover == pytest.approx([1.6])
+    expected = [0.99, 0.99 * 1.5, after, after * 1.5, after * 1.5, after * 1.5]
+    assert course.values[:, 0] == pytest.approx(expected)
     figures = course.figures()
-    assert figures["return"] == pytest.approx(after * 1.5 - 1)
     # The first trade costs 1 %, and the second 0.6 % of a rise.
-    assert figures["drawdown"] == pytest.approx([0.01])
+    found = [figures[name].item() for name in ("turnover", "return", "drawdown")]
+    assert found == pytest.approx([1.6, after * 1.5 - 1, 0.01])
 
 
 def test_cash_and_products_that_are_not_quoted():
-    course = follow(
-        [Decision(DAYS[0], np.array([[0.25, 0.0]]))],
-        prices([1, 2, 4, np.nan, 4, 4, 4], [np.nan] * 7),
-        cost=0,
-    )
+    course = follow(decided([0.25, 0]), prices([1, 2, 4, np.nan, 4, 4, 4], [np.nan] * 7), cost=0)
     assert course.values[:, 0] == pytest.approx([1, 1.25, 1.25, 1.25, 1.25, 1.25])
     with pytest.raises(ValueError, match="without a price"):
-        follow([Decision(DAYS[0], np.array([[0.0, 1.0]]))], prices([1] * 7, [np.nan] * 7), 0)
+        follow(decided([0, 1]), prices([1] * 7, [np.nan] * 7), 0)
     with pytest.raises(ValueError, match="no trading day after"):
-        follow([Decision(DAYS[-1], np.array([[1.0]]))], prices([1] * 7), 0)
+        follow(decided([1], [1], [1], [1]), prices([1] * 7), 0)
 
 
 def test_a_decision_is_not_carried_out_at_its_own_prices():
     """What happens until the evening after the decision earns nothing."""
-    decided = [Decision(DAYS[2], np.array([[1.0]]))]
-    calm = follow(decided, prices([1, 1, 1, 1, 1, 1, 1]), 0)
-    jump = follow(decided, prices([1, 1, 1, 9, 9, 9, 9]), 0)
+    own = {DAYS[2]: np.array([[1.0]])}
+    calm, jump = (follow(own, prices(quotes), 0) for quotes in ([1] * 7, [1, 1, 1, 9, 9, 9, 9]))
     assert np.array_equal(calm.values, jump.values)
+
+
+def test_tables_are_joined_by_day_and_the_first_counts(tmp_path):
+    one, two = (tmp_path / name for name in ("one.csv", "two.csv"))
+    one.write_text("Date,A,B\n2024-01-02,1,5\n2024-01-04,,6\n")
+    two.write_text("date,B,C\n2024-01-03,9,2\n2024-01-04,9,3\n")
+    found, nan = Prices.read([one, two]), np.nan
+    assert found.names == ("A", "B", "C")
+    assert list(found.days.astype(str)) == ["2024-01-02", "2024-01-03", "2024-01-04"]
+    assert np.array_equal(found.values, [[1, 5, nan], [nan, nan, 2], [nan, 6, 3]], equal_nan=True)
+    assert np.array_equal(found.filled, [[1, 5, nan], [1, 5, 2], [1, 6, 3]], equal_nan=True)
+    assert found.until(np.datetime64("2024-01-03")).values.shape == (2, 3)
+
+
+def test_what_is_broken_is_named(tmp_path):
+    broken, none = (tmp_path / name for name in ("broken.csv", "none.csv"))
+    broken.write_text("Date,A\n2024-01-02,1\n2024-01-02,0\n3 May,free\n")
+    none.write_text("Date\n")
+    with pytest.raises(DataError) as raised:
+        Prices.read([broken, none])
+    said = "\n".join(raised.value.problems)
+    assert "Lines 2, 3 and 4, column 'Date': for example, '2024-01-02' is not a date such" in said
+    assert "Lines 3 and 4, column 'A': for example, '0' is not a price above 0, or an emp" in said
+    assert "a column of dates and one of prices" in said
+    with pytest.raises(DataError, match="does not exist"):
+        Prices.read([tmp_path / "absent.csv"])
+
+
+def test_the_panel(lightrec_data):
+    folder = lightrec_data / "finance-panel"
+    found = Prices.read([folder / "sp500_dataset.csv", folder / "stock_prices.csv"])
+    assert found.values.shape == (8796, 29)
+    day = np.searchsorted(found.days, np.datetime64("2022-12-28"))
+    assert found.values[day, found.names.index("XOM")] == 106.627
+    assert np.isnan(found.values[0, found.names.index("META")])
