@@ -83,8 +83,8 @@ class VirtualTaobao(SessionEnv):
         super().__init__(batch_size, max_steps=max_steps, ending=ending, device=device)
         networks = _read(Path(folder))
         self.generate, self.answer, self.leave = (network.to(self.device) for network in networks)
-        highest = torch.tensor([1.0] * USER + [PAGE, SECOND - 1, max_steps])
-        highest = highest.to(self.device).expand(batch_size, -1)
+        highest = torch.tensor([1.0] * USER + [PAGE, SECOND - 1, max_steps], device=self.device)
+        highest = highest.expand(batch_size, -1)
         latent = {"leave": self._indices(1, LAST_PAGE)}
         self.observation_spec = Composite(
             {
@@ -97,17 +97,16 @@ class VirtualTaobao(SessionEnv):
             shape=self.batch_size,
         )
         self.reward_spec = Bounded(0, PAGE, (batch_size, 1), device=self.device)
-        shape = (batch_size, WEIGHTS)
-        self.action_spec = Bounded(-1, 1, shape, dtype=torch.float32, device=self.device)
+        self.action_spec = Bounded(
+            -1, 1, (batch_size, WEIGHTS), dtype=torch.float32, device=self.device
+        )
 
     def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Draw users, and the pages on which they will leave."""
         seed = noise.uniform(noise.mix(session, torch.arange(SEED, device=self.device))).float()
         attributes = [
-            one_hot(_draw(logits, noise.mix(session, -2 - group))[:, 0], size)
-            for group, (logits, size) in enumerate(
-                zip(self.generate(seed).split(ATTRIBUTES, 1), ATTRIBUTES, strict=True)
-            )
+            one_hot(_draw(logits, noise.mix(session, -2 - group))[:, 0], logits.shape[1])
+            for group, logits in enumerate(self.generate(seed).split(ATTRIBUTES, 1))
         ]
         user = torch.cat(attributes, 1).float()
         leave = _draw(self.leave(user), noise.mix(session, -2 - len(ATTRIBUTES)))
@@ -119,11 +118,8 @@ class VirtualTaobao(SessionEnv):
         }
         return TensorDict(state, batch_size=[len(session)], device=self.device)
 
-    def odds(self, state: TensorDictBase, action: Tensor) -> Tensor:
-        """Give probabilities (B, 11) of 0 to 10 clicks, after weights (B, 27) float32."""
-        return self._logits(state, action)[0].softmax(1)
-
-    def _logits(self, state: TensorDictBase, action: Tensor) -> tuple[Tensor, ...]:
+    def logits(self, state: TensorDictBase, action: Tensor) -> tuple[Tensor, ...]:
+        """Give logits (B, 11) of 0 to 10 clicks and (B, 10) of the second answer."""
         user = state[Key.OBSERVATION][:, :USER]
         answers: Tensor = self.answer(torch.cat([user, state[Key.STEP].float(), action], 1))
         return answers.split((PAGE + 1, SECOND), 1)
@@ -136,7 +132,7 @@ class VirtualTaobao(SessionEnv):
                 f"An action of Virtual Taobao has a weight of size {float(action.abs().max()):g}; "
                 "its 27 weights must lie between -1 and 1. Squash or clip the policy's output."
             )
-        clicks, second = self._logits(tensordict, action)
+        clicks, second = self.logits(tensordict, action)
         key = self.chance(tensordict)
         reward = _draw(clicks, noise.mix(key, 0)).float()
         other = _draw(second, noise.mix(key, 1)).float()
@@ -148,14 +144,12 @@ class VirtualTaobao(SessionEnv):
             Key.OBSERVATION: torch.cat([user, reward, other, step.float()], 1),
             Key.STEP: step,
             Key.ACCEPTED_TOTAL: tensordict[Key.ACCEPTED_TOTAL] + reward,
-            Key.SESSION: tensordict[Key.SESSION],
-            Key.LATENT: latent,
             "reward": reward,
             "terminated": terminated,
             "truncated": over & ~terminated,
             "done": over | terminated,
         }
-        return TensorDict(state, batch_size=self.batch_size, device=self.device)
+        return tensordict.select(Key.SESSION, Key.LATENT).update(state)
 
     def best_constant_action(
         self, *, population: int = 128, generations: int = 40, elite: int = 16, seed: int = 0
@@ -182,8 +176,8 @@ class VirtualTaobao(SessionEnv):
         for generation in range(generations):
             drawn = torch.randn(population, WEIGHTS, generator=chance).to(device)
             actions = (mean + spread * drawn).clamp(-1, 1)
-            odds = self.odds(everybody, actions.repeat_interleave(users, 0))
-            worth = (odds @ clicks).view(population, users).mean(1)
+            odds, _ = self.logits(everybody, actions.repeat_interleave(users, 0))
+            worth = (odds.softmax(1) @ clicks).view(population, users).mean(1)
             best = actions[worth.topk(elite).indices]
             noise_left = 0.4 * (1 - generation / generations)
             mean, spread = best.mean(0), (best.var(0) + noise_left**2).sqrt()
@@ -207,16 +201,15 @@ def _read(folder: Path) -> Iterator[nn.Sequential]:
     inner = folder / "virtualTB" / "data"
     for name, sizes in SIZES.items():
         path = (inner if inner.is_dir() else folder) / name
-        if not path.is_file():
-            raise DataError(
-                f"{path} is missing. Give the folder that holds {', '.join(SIZES)}, as the "
-                "published repository (eyounx/VirtualTaobao) has them in virtualTB/data."
-            )
-        pairs = pairwise(sizes)
-        layers = [layer for pair in pairs for layer in (nn.Linear(*pair), nn.LeakyReLU())]
+        layers = [part for pair in pairwise(sizes) for part in (nn.Linear(*pair), nn.LeakyReLU())]
         network = nn.Sequential(*layers[:-1])
         try:
             network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        except FileNotFoundError:
+            raise DataError(
+                f"{path} is missing. Give the folder that holds {', '.join(SIZES)}, as the "
+                "published repository (eyounx/VirtualTaobao) has them in virtualTB/data."
+            ) from None
         except (RuntimeError, pickle.UnpicklingError, AttributeError, TypeError) as error:
             raise DataError(
                 f"It holds no network of the widths {sizes}, as the published file does: "

@@ -1,64 +1,70 @@
-"""Words, the log of `--offline`, the reward, and what the report says of sales."""
+"""The contracts, words, the made-up shop, the reward, and what the report says of sales."""
 
-from pathlib import Path
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
 from lightrec_ecommerce.domain import EcommerceDomain
+from lightrec_ecommerce.made_up import make
 from lightrec_ecommerce.rewards import Revenue, prices
-from lightrec_ecommerce.sales import Sales, verdict
+from lightrec_ecommerce.sales import Sales
+from scipy.stats import spearmanr
 from tensordict import TensorDict
 
-from lightrec.data.catalog import Catalog
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
 from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
-from lightrec.stages.run import run
-from lightrec.testing import EvaluatorChecks, check_all
-from lightrec.testing.truth import recovered
+from lightrec.testing import EvaluatorChecks, TruthChecks, parametrize_checks, plugin_checks
+from lightrec.testing.truth import made_up
+
+MADE_UP = partial(made_up, "ecommerce", "Popularity", "EASE", "Demographic", "RepeatConsumption")
 
 
-@pytest.fixture(scope="session")
-def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return EcommerceDomain().synthetic(tmp_path_factory.mktemp("shop"), 0)
+@parametrize_checks(
+    plugin_checks("lightrec-ecommerce"),
+    TruthChecks("ecommerce", MADE_UP, ahead=0.1),
+    EvaluatorChecks(partial(Sales, max_events=100), lambda: MADE_UP().run),
+)
+def test_contract(check):
+    check()
 
 
-@pytest.fixture(scope="session")
-def finished(made_up: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on the made-up log up to item models alone."""
-    out = tmp_path_factory.mktemp("run") / "ecommerce"
-    models = "[Popularity, EASE, Demographic, RepeatConsumption]"
-    settings = {
-        "values": ["--text_encoder", "null"],
-        "ranker": ["--trainer.max_epochs", "0", "--model.init_args.item_models", models],
-    }
-    goal = ["purchase"]
-    return run("ecommerce", log=made_up, out=out, until="ranker", goal=goal, overrides=settings)
-
-
-def test_text_leaves_numbers_out() -> None:
+def test_text_leaves_numbers_out_and_returns_have_negative_worth():
     goods = {"item": ["7", "8"], "title": ["Oak desk", None], "price": [9.99, 5.0]}
     frame = pl.DataFrame({**goods, "tags": [["oak", "office"], []], "brand": ["Holz", None]})
-    assert EcommerceDomain().text(frame).to_list() == [
-        "Oak desk. tags: oak, office. brand: Holz",
-        "",
-    ]
-
-
-def test_returns_have_negative_worth() -> None:
+    texts = EcommerceDomain().text(frame).to_list()
+    assert texts == ["Oak desk. tags: oak, office. brand: Holz", ""]
     worths = EcommerceDomain().weights(["view", "cart", "purchase", "return"], ["purchase"])
     assert worths == {"view": 0.1, "cart": 0.3, "purchase": 1.0, "return": -1.0}
 
 
-def test_made_up_customers_return_and_buy_again(made_up: Path) -> None:
-    tables = [pl.read_parquet(made_up / name) for name in ("log.parquet", "truth.parquet")]
-    items = pl.read_parquet(made_up / "catalog.parquet")
-    log = tables[0].join(tables[1], on=["user", "item"]).join(items, on="item")
+def test_what_is_bought_follows_the_truth_and_what_is_viewed_follows_fame():
+    shop = make(3, events=4_000, customers=150)
+    assert shop.log.height == 4_000
+    bought = shop.log.filter(feedback="purchase")
+    assert bought.select("user", "item").is_unique().all()
+    assert bought["price paid"].null_count() == 0
+    rows = {"user": shop.customers["user"], "item": shop.products["item"]}
+    places = [bought[name].cast(pl.Enum(ids)).to_physical() for name, ids in rows.items()]
+    assert shop.appeal[*places].mean() > np.quantile(shop.appeal, 0.9)
+    views, sales = (
+        shop.products.join(shop.log.filter(feedback=kind)["item"].value_counts(), "item", "left")[
+            "count"
+        ].fill_null(0)
+        for kind in ("view", "purchase")
+    )
+    assert 0 < spearmanr(views, sales).statistic < 0.7
+
+
+def test_made_up_customers_return_and_buy_again():
+    log, truth, items = (
+        pl.read_parquet(MADE_UP().log / f"{name}.parquet") for name in ("log", "truth", "catalog")
+    )
+    log = log.join(truth, on=["user", "item"]).join(items, on="item")
     bought, back = (log.filter(feedback=kind) for kind in ("purchase", "return"))
     pairs = back.join(bought, on=["user", "item"], suffix=" bought")
     assert pairs["user"].n_unique() == back["user"].n_unique(), "only what was bought comes back"
@@ -70,41 +76,39 @@ def test_made_up_customers_return_and_buy_again(made_up: Path) -> None:
     assert 14 <= days["time"].mean().days <= 22
 
 
-def test_the_truth_is_recovered(finished: Path, made_up: Path) -> None:
-    found = recovered(finished, made_up)
-    assert found["blend"] > found["popularity"] + 0.1, found
-
-
-def test_revenue(tmp_path: Path) -> None:
-    goods = pl.DataFrame({"item": ["a", "b", "c"], "price": [10.0, 30.0, None]})
-    log = InteractionLog(pl.DataFrame({"user": ["u"] * 3, "item": ["a", "b", "c"]}))
-    store = prepare(
-        log, tmp_path / "s", catalog=Catalog(goods), domain=EcommerceDomain(), k_core=0, seed=0
-    )
+@pytest.mark.parametrize(
+    ("weight", "paid"), [(1.0, [0.5, 2.0, 1.0, 0.0]), (0.5, [0.75, 2.0, 1.0, 0.0])]
+)
+def test_revenue(weight, paid):
+    reward, goods = Revenue(weight), pl.DataFrame({"price": [10.0, 30.0, None]})
+    reward.bind(RewardContext(store=SimpleNamespace(catalog=goods)))
     slates = torch.tensor([[1, 2], [1, 2], [3, 0], [2, 3]])
     taken = torch.tensor([[True, False], [True, True], [True, False], [False, False]])
-    step = TensorDict({Key.ACTION: slates, Key.TAKEN: taken}, [4])
-    for weight, expected in ((1.0, [0.5, 2.0, 1.0, 0.0]), (0.5, [0.75, 2.0, 1.0, 0.0])):
-        reward = Revenue(weight)
-        reward.bind(RewardContext(store=store))
-        assert reward(step).flatten().tolist() == expected
-    with pytest.raises(RecipeError, match="weight of prices is 2"):
+    assert (
+        reward(TensorDict({Key.ACTION: slates, Key.TAKEN: taken}, [4])).flatten().tolist() == paid
+    )
+
+
+@pytest.mark.parametrize("values", [["1", "free"], [-1.0, 2.0], [None, 0.0]])
+def test_what_is_no_price_is_refused(values):
+    with pytest.raises(NotApplicable, match="'price'"):
+        prices(pl.Series("price", values))
+    with pytest.raises(RecipeError, match="weight of 'price' is 2"):
         Revenue(2)
-    for values in (["1", "free"], [-1.0, 2.0], [None, 0.0]):
-        with pytest.raises(NotApplicable, match="use EngagementReward"):
-            prices(pl.Series("price", values))
 
 
-def test_sales(finished: Path) -> None:
-    check_all(EvaluatorChecks(lambda: Sales(max_events=100), finished))
-    store, found = Run(finished).data, Sales().evaluate(Run(finished), 0)
+def test_sales():
+    store, found = MADE_UP().store, Sales().evaluate(Run(MADE_UP().run), 0)
     metrics = found.metrics
     sign = np.array([{"purchase": 1, "return": -1}.get(kind, 0) for kind in store.feedback_kinds])
+    signs = sign[np.asarray(store.feedback) - 1]
     price = store.catalog["price"].to_numpy()[np.asarray(store.items) - 1]
-    total = float(price @ sign[np.asarray(store.feedback) - 1])
     sessions = metrics["ecommerce/sessions"]
-    assert metrics["ecommerce/session/revenue"] * sessions == pytest.approx(total, rel=1e-5)
-    assert metrics["ecommerce/session/conversion"] == pytest.approx(store.conversion)
+    revenue = metrics["ecommerce/session/revenue"] * sessions
+    assert revenue == pytest.approx(float(price @ signs), rel=1e-5)
+    parts = np.split(signs == 1, store.session_offsets[1:-1])
+    conversion = metrics["ecommerce/session/conversion"]
+    assert conversion == pytest.approx(np.mean([own.any() for own in parts]))
     assert metrics["ecommerce/blend/revenue@10"] > 2 * metrics["ecommerce/popularity/revenue@10"]
     assert "revenue a session" in found.sections[0].markdown()
-    assert verdict(metrics).startswith("The blend's first ten find")
+    assert found.verdict[0].startswith("The blend's first ten find")

@@ -1,8 +1,6 @@
 """Four logs of shops, hand-written and real."""
 
 import json
-import os
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -68,7 +66,7 @@ CASES = {
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Path:
+def small(tmp_path):
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -76,14 +74,13 @@ def small(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_small_files(small: Path, name: str) -> None:
+def test_small_files(small, name):
     reader, columns, rows, items = CASES[name]
     check_all(ReaderChecks(reader, small / name))
     assert type(find_reader(small / name)) is reader
     tables = reader().read(small / name)
     times = pl.col("time").dt.to_string("%F %T")
     assert tables.log.events.with_columns(times).select(columns).rows() == rows
-    assert tables.catalog is not None
     known = {row["item"]: row for row in tables.catalog.rows.iter_rows(named=True)}
     for item, expected in items.items():
         assert {column: known[item][column] for column in expected} == expected
@@ -95,11 +92,7 @@ def test_small_files(small: Path, name: str) -> None:
     ("name", "text", "message"),
     [
         ("retail.csv", FILES["retail.csv"].replace("PEN,2", "PEN,two"), "'Quantity': 'two' is not"),
-        (
-            "retail.csv",
-            FILES["retail.csv"].replace("12/15/2010", "soon"),
-            "Line 5, column 'InvoiceD",
-        ),
+        ("retail.csv", FILES["retail.csv"].replace("12/15/2010", "soon"), "Line 5, column 'Inv"),
         ("Soap.jsonl", json.dumps(REVIEW) + "\nno\n", "Line 2 is no JSON object"),
         ("coat/train.ascii", "0 5\n3\n", "Line 2 has 1 field where 2 are"),
         ("coat/train.ascii", "0 7\n3 0\n", "Line 1, column .2.: .7. is not a whole number"),
@@ -107,7 +100,7 @@ def test_small_files(small: Path, name: str) -> None:
         ("men/men.csv", FILES["men/men.csv"].replace("0.25", "often"), "'often' is not"),
     ],
 )
-def test_problems_are_named(small: Path, name: str, text: str, message: str) -> None:
+def test_problems_are_named(small, name, text, message):
     (small / name).write_text(text)
     path = small / ("coat" if name.startswith("coat") else name)
     with pytest.raises(DataError, match=message):
@@ -125,10 +118,6 @@ def test_problems_are_named(small: Path, name: str, text: str, message: str) -> 
         ("open-bandit-small/obd/bts/men", 10_000, 34),
     ],
 )
-def test_the_real_sets(path: str, events: int, items: int) -> None:
-    data = os.environ.get("LIGHTREC_TEST_DATA")
-    if not data:
-        pytest.skip("LIGHTREC_TEST_DATA is not set")
-    tables = find_reader(Path(data) / path).read(Path(data) / path)
-    assert tables.catalog is not None
+def test_the_real_sets(lightrec_data, path, events, items):
+    tables = find_reader(lightrec_data / path).read(lightrec_data / path)
     assert (len(tables.log), len(tables.catalog.rows)) == (events, items)
