@@ -1,13 +1,12 @@
 """Food, exercises and the like: their words, and what must not be shown to whom."""
 
-from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
+from numpy.typing import NDArray
 
 from lightrec.data.domain import Domain
 
@@ -17,7 +16,7 @@ NOTHING: Final = "none"
 """In place of a list: known to have none."""
 SCORE: Final = "health_score"
 """Attribute of items: how healthy they are, 0 to 1."""
-Mask: TypeAlias = npt.NDArray[np.bool_]
+Mask: TypeAlias = NDArray[np.bool_]
 
 
 class HealthDomain(Domain):
@@ -73,15 +72,14 @@ def _sets(table: pl.DataFrame, name: str) -> list[set[str] | None]:
 
 def _apart(people: list[set[str] | None], things: list[set[str] | None]) -> Mask:
     """Tell which things (N) have nothing in common with which people (U), for sure: (U, N)."""
+    words = sorted(set[str]().union(*filter(None, people)))
 
-    def pairs(test: Callable[[set[str] | None], bool]) -> tuple[Mask, Mask]:
-        of_people, of_things = (np.array([test(own) for own in s], bool) for s in (people, things))
-        return of_people[:, None], of_things
+    def has(side: list[set[str] | None]) -> NDArray[np.float64]:
+        return np.array([[word in (own or ()) for own in side] for word in words or [""]], float)
 
-    person_known, thing_known = pairs(lambda own: own is not None)
-    person_free, thing_free = pairs(lambda own: own == set())
-    found = person_known & thing_known | person_free | thing_free
-    for word in set[str]().union(*filter(None, people)):
-        has, holds = pairs(lambda own, word=word: word in (own or ()))  # type: ignore[misc]
-        found &= ~(has & holds)
-    return np.asarray(found)
+    person_known, thing_known = (
+        np.array([s is not None for s in side]) for side in (people, things)
+    )
+    person_free, thing_free = (np.array([s == set() for s in side]) for side in (people, things))
+    sure = (person_known[:, None] & thing_known) | person_free[:, None] | thing_free
+    return np.asarray(sure & (has(people).T @ has(things) == 0))

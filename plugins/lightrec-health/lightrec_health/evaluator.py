@@ -5,6 +5,7 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lightrec.data.domain import showable
 from lightrec.errors import NotApplicable, RecipeError
@@ -12,6 +13,7 @@ from lightrec.evaluation.base import Curve, Evaluator, Findings, Section, Table
 from lightrec.evaluation.held_out import HeldOutLog, by_history
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.metrics import rankable
+from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
 from lightrec_health.domain import SCORE, HealthDomain, is_asked
 from lightrec_health.reward import health_scores
@@ -42,48 +44,31 @@ class HealthTradeOff(Evaluator):
 
         Where the items have no health score there are no metrics, and the section says why.
         """
-        store = run.data
-        note = HealthDomain.disclaimer
-        if self.attribute not in store.catalog.columns:
-            text = f"The items have no attribute {self.attribute!r}, so health was not looked at."
-            return Findings({}, [Section(TITLE, text, note=note)])
         try:
-            scores = health_scores(store.catalog[self.attribute])
+            column = RewardContext(store=run.data).item_attribute(self.attribute)
+            health = pad(health_scores(column), (1, 0))
         except NotApplicable as error:
-            return Findings({}, [Section(TITLE, str(error), note=note)])
-        metrics = self.measure(run, torch.cat([torch.zeros(1), scores]), seed)
-        return Findings(metrics, [self.section(run, metrics)])
-
-    @property
-    def weights(self) -> list[float]:
-        """The weights of health, ascending."""
-        return [step / self.steps for step in range(self.steps + 1)]
-
-    def measure(self, run: Run, health: Tensor, seed: int) -> dict[str, float]:
-        """Rank the test events with each weight.
-
-        :param health: (N + 1,) with 0 for padding.
-        """
-        log, liking, allowed = (
-            HeldOutLog(self.max_events),
-            by_history(run.blend),
-            showable(run.data),
-        )
+            return Findings({}, [Section(TITLE, str(error), note=HealthDomain.disclaimer)])
         metrics: dict[str, float] = {}
+        log, liking = HeldOutLog(self.max_events), by_history(run.blend)
+        allowed = showable(run.data)
         for weight in self.weights:
 
             def scores(batch: Mapping[str, Tensor], weight: float = weight) -> Tensor:
                 may = allowed(batch[Key.USER])
                 return traded_off(liking(batch), health, weight, batch[Key.SEEN], may)
 
-            result = log.rank(run.data, scores, seed)
+            result, key = log.rank(run.data, scores, seed), f"health/{weight:.2f}"
             if len(result.ranks) and result.lists is not None:
                 shown = result.lists[result.lists != PADDING]
-                metrics[f"health/{weight:.2f}/{_NDCG}"] = result.metrics([SHOWN])[_NDCG]
-                metrics[f"health/{weight:.2f}/score"] = float(
-                    health[shown].sum() / max(len(shown), 1)
-                )
-        return metrics
+                metrics[f"{key}/{_NDCG}"] = result.metrics([SHOWN])[_NDCG]
+                metrics[f"{key}/score"] = float(health[shown].sum() / max(len(shown), 1))
+        return Findings(metrics, [self.section(run, metrics)])
+
+    @property
+    def weights(self) -> list[float]:
+        """The weights of health, ascending."""
+        return [step / self.steps for step in range(self.steps + 1)]
 
     def section(self, run: Run, metrics: dict[str, float]) -> Section:
         """Set the trade-off as a table and a curve."""

@@ -46,6 +46,7 @@ CONTRAINDICATIONS: Final = {
 """Conditions, with the nutrient of a portion and the amount above which a recipe counts as bad for
 them: 1.8 g of salt (720 mg of sodium), 27 g of sugars, 6 g of saturated fat, the bounds of "high"
 for a portion in the UK's guide to front-of-pack labels (Department of Health, 2016)."""
+_LISTS: Final = ("tags", "ingredients")
 _NUMBERS: Final = {
     "calories": "calories",
     "fat": "totalFat",
@@ -77,12 +78,9 @@ class FoodReader(PublishedReader):
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether it is such a folder, or a file of ratings beside such recipes."""
-        recipes, folder = path / RECIPES, path.is_dir()
-        if not folder:
-            recipes = path.with_name(RECIPES)
-        right = bool(_ratings(path)) if folder else path.name in (*PARTS, ALL) and path.is_file()
+        recipes = (path if path.is_dir() else path.parent) / RECIPES
         known = {"recipe_id", "title", "calories"}
-        return right and recipes.is_file() and known <= first_names(recipes)
+        return bool(_ratings(path)) and recipes.is_file() and known <= first_names(recipes)
 
     @classmethod
     def located(cls, path: Path) -> Path:
@@ -91,12 +89,11 @@ class FoodReader(PublishedReader):
 
     def events(self, file: Path) -> InteractionLog:
         """Read ratings."""
-        files = _ratings(file) if file.is_dir() else [file]
-        if not files:
+        if not (parts := _ratings(file)):
             raise DataError(f"There are no ratings, such as {PARTS[0]} or {ALL}.", file)
         problems, logs = Problems(), list[pl.DataFrame]()
         names = {Column.USER: "member_id", Column.ITEM: "recipe_id", Column.VALUE: "rating"}
-        for part in files:
+        for part in parts:
             with problems.taking():
                 logs.append(self.log(part, names).events)
         problems.check()
@@ -105,17 +102,16 @@ class FoodReader(PublishedReader):
     def items(self, file: Path) -> Catalog:
         """Read the recipes."""
         file = (file if file.is_dir() else file.parent) / RECIPES
-        names = {Column.ITEM: "recipe_id", Column.TITLE: "title", "tags": "tags"}
-        names |= {"ingredients": "ingredients"} | _NUMBERS
-        frame, place = self.table(file, names)
         problems = Problems(file)
+        names = {Column.ITEM: "recipe_id", Column.TITLE: "title"}
+        frame, place = self.table(file, names | {name: name for name in _LISTS} | _NUMBERS)
         limits = dict.fromkeys(_NUMBERS, (-math.inf, math.inf, "a number"))
         limits[SCORE] = 0, 1, "a number from 0 to 1"
         numbers = [
             to_numbers(frame[name], pl.Float64(), limit, place, problems)
             for name, limit in limits.items()
         ]
-        lists = [_lists(frame[name], place, problems) for name in ("tags", "ingredients")]
+        lists = [_lists(frame[name], place, problems) for name in _LISTS]
         problems.check()
         found = pl.Series("allergens", map(allergens, lists[1]), pl.List(pl.String))
         rows = frame.with_columns(*lists, *numbers, found).with_columns(bad_for())
@@ -142,24 +138,27 @@ def bad_for() -> pl.Expr:
 def _lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     """Read lists as Python writes them, and of ``{"part": [("name", "amount"), …]}`` the names."""
     found: list[list[str] | None] = []
-    bad: list[bool] = []
     for text in column:
         try:
-            value = ast.literal_eval(text) if text else None
+            value = ast.literal_eval(text or "")
             if isinstance(value, dict):
                 value = [str(name).strip() for part in value.values() for name, _ in part]
-            good = value is None or isinstance(value, list)
         except (SyntaxError, ValueError, TypeError):
-            good, value = False, None
-        found.append(value if good else None)
-        bad.append(not good)
-    expected = "a list as Python writes it"
-    problems.add_rows(pl.Series(bad), lambda row: place.value(column, row, expected))
-    return pl.Series(column.name, found, pl.List(pl.String))
+            value = None
+        found.append(value if isinstance(value, list) else None)
+    lists, expected = (
+        pl.Series(column.name, found, pl.List(pl.String)),
+        "a list as Python writes it",
+    )
+    bad = lists.is_null() & column.is_not_null()
+    problems.add_rows(bad, lambda row: place.value(column, row, expected))
+    return lists
 
 
-def _ratings(folder: Path) -> list[Path]:
-    parts = [folder / name for name in PARTS]
-    if all(part.is_file() for part in parts):
-        return parts
-    return [folder / ALL] if (folder / ALL).is_file() else []
+def _ratings(path: Path) -> list[Path]:
+    """Give a folder's files of ratings, or the path itself where it is one."""
+    if not path.is_dir():
+        return [path] * (path.name in (*PARTS, ALL) and path.is_file())
+    parts = [path / name for name in PARTS]
+    whole = all(part.is_file() for part in parts)
+    return parts if whole else [part for part in [path / ALL] if part.is_file()]

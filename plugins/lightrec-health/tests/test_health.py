@@ -14,7 +14,6 @@ from tensordict import TensorDict
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.evaluation.held_out import HeldOutLog, by_history
 from lightrec.keys import Key
-from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
 from lightrec.testing import (
     EvaluatorChecks,
@@ -26,10 +25,6 @@ from lightrec.testing import (
 from lightrec.testing.truth import made_up
 
 MADE_UP = partial(made_up, "health", "Popularity", "EASE", "Demographic")
-
-
-def context():
-    return RewardContext(store=Run(MADE_UP().run).data)
 
 
 def harmful(store):
@@ -45,7 +40,7 @@ def harmful(store):
 @parametrize_checks(
     plugin_checks("lightrec-health"),
     TruthChecks("health", MADE_UP, ahead=0.1, blend=0.3, forbidden=harmful),
-    RewardChecks(HealthReward, context=context),
+    RewardChecks(HealthReward, context=lambda: MADE_UP().context),
     EvaluatorChecks(HealthTradeOff, lambda: MADE_UP().run),
 )
 def test_contract(check):
@@ -86,10 +81,8 @@ def test_what_must_not_be_shown(people, things, allowed):
 
 
 def test_words():
-    items = pl.DataFrame(
-        {"title": ["Bean salad", None], "tags": [["vegan"], []], "ingredients": ["beans", None]}
-    )
-    texts = HealthDomain().text(items).to_list()
+    items = {"title": ["Bean salad", None], "tags": [["vegan"], []], "ingredients": ["beans", None]}
+    texts = HealthDomain().text(pl.DataFrame(items)).to_list()
     assert texts == ["Bean salad. Tags: vegan. Ingredients: beans", ""]
 
 
@@ -106,7 +99,7 @@ def test_people_avoid_what_harms_them_and_like_it_rich():
 @pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
 def test_a_reward_by_hand(run, weight):
     reward = HealthReward(weight)
-    reward.bind(context())
+    reward.bind(MADE_UP().context)
     scores = run.data.catalog["health_score"]
     transition = {
         Key.ACTION: torch.tensor([[1, 7], [3, 0], [4, 5]]),
@@ -119,7 +112,7 @@ def test_a_reward_by_hand(run, weight):
 
 def test_scores_that_are_none(run):
     assert health_scores(pl.Series("s", [0.5, None, 1])).tolist() == [0.5, 0, 1]
-    with pytest.raises(NotApplicable, match="2 items have something else"):
+    with pytest.raises(NotApplicable, match="2 of 3 items have something else"):
         health_scores(pl.Series("s", ["0.5", "high", "7"]))
     with pytest.raises(RecipeError, match="from 0 to 1"):
         HealthReward(1.5)

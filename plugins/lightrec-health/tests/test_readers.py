@@ -30,12 +30,11 @@ def small(tmp_path):
 
 
 def test_by_hand(small):
+    for path in (small, small / "val_ratings.csv"):
+        check_all(ReaderChecks(FoodReader, path))
     tables = FoodReader().read(small)
-    assert tables.log.events.select("user", "item", "value").rows() == [
-        ("m0", "7", 2.5),
-        ("m1", "8", 3.5),
-        ("m2", "7", 4.5),
-    ]
+    events = tables.log.events.select("user", "item", "value").rows()
+    assert events == [("m0", "7", 2.5), ("m1", "8", 3.5), ("m2", "7", 4.5)]
     cake, beans = tables.catalog.rows.iter_rows(named=True)
     assert (cake["allergens"], beans["allergens"]) == (["eggs", "gluten"], ["none"])
     assert cake["contraindications"] == ["diabetes", "high cholesterol"]
@@ -43,23 +42,23 @@ def test_by_hand(small):
     assert cake["ingredients"] == ["large eggs", "flour"]
     assert (cake["tags"], beans["tags"]) == (["sweet"], None)
     assert (cake["health_score"], beans["minutes"]) == (0.4, None)
-    assert len(FoodReader().read(small / "val_ratings.csv").log) == 1
-
-
-def test_allergens_are_whole_words_and_careful():
-    assert allergens(["eggplant", "nutmeg"]) == ["none"]
-    assert allergens(["crunchy peanut butter"]) == ["milk", "peanuts"]
-    assert allergens(["Worcestershire sauce", "toasted ALMONDS"]) == ["nuts", "fish"]
-    assert allergens(None) is None
-
-
-def test_the_contract(small, tmp_path):
-    check_all(ReaderChecks(FoodReader, small))
-    check_all(ReaderChecks(FoodReader, small / "val_ratings.csv"))
     (small / "test_ratings.csv").unlink()
     assert not FoodReader.recognises(small)
     (small / "all_ratings.csv").write_text(RATINGS + "0,m,7,5,1\n")
     assert len(FoodReader().read(small).log) == 1
+
+
+@pytest.mark.parametrize(
+    ("ingredients", "found"),
+    [
+        (["eggplant", "nutmeg"], ["none"]),
+        (["crunchy peanut butter"], ["milk", "peanuts"]),
+        (["Worcestershire sauce", "toasted ALMONDS"], ["nuts", "fish"]),
+        (None, None),
+    ],
+)
+def test_allergens_are_whole_words_and_careful(ingredients, found):
+    assert allergens(ingredients) == found
 
 
 @pytest.mark.parametrize(
