@@ -17,9 +17,11 @@ import torch
 from lightrec_advertising.calibration import measured, reliability
 from lightrec_advertising.clicks import Coding, fit_clicks
 from lightrec_advertising.readers import AdSmartReader, HillstromReader
-from lightrec_advertising.trials import policy_value
 
 from benchmarks.cells import Benchmark, data_folder, markdown
+from lightrec.evaluation.base import keys_of
+from lightrec.evaluation.estimators.bandit import IPS, BanditLog
+from lightrec.intervals import mean_interval
 
 SEEDS = (3, 4, 5)
 ARMS = ("Mens E-Mail", "Womens E-Mail", "No E-Mail")
@@ -87,24 +89,23 @@ def hillstrom(file: Path, seed: int) -> dict[str, object]:
         linear.append(table[judge] @ weights)
     chosen = {"crossed": np.argmax(worth, 0), "linear": np.argmax(linear, 0)}
     chosen |= {arm: np.full(len(judge), number) for number, arm in enumerate(ARMS)}
-    arms = {name: torch.from_numpy(own.astype(np.int64)) for name, own in chosen.items()}
     rewards = {"spend": spend[judge], "conversion": 100.0 * (spend[judge] > 0)}
-    was = torch.from_numpy(shown[judge].astype(np.int64))
-    for outcome, values in rewards.items():
-        own = torch.from_numpy(values)
-        for name, arm in arms.items():
+    for outcome, reward in rewards.items():
+        parts = {name: weighted(own, shown[judge], reward) for name, own in chosen.items()}
+        for name, own in parts.items():
             key = f"hillstrom/{name}/{outcome}"
-            metrics |= ends(key, policy_value(arm, was, own, 1 / 3))
-            against = policy_value(arm, was, own, 1 / 3, arms[ARMS[0]])
-            metrics |= ends(f"{key}-minus-mens", against)
+            metrics |= keys_of(key, mean_interval(own))
+            metrics |= keys_of(f"{key}-minus-mens", mean_interval(own - parts[ARMS[0]]))
     for name in ("crossed", "linear"):
         metrics[f"hillstrom/{name}/mens"] = float((chosen[name] == 0).mean())
     return metrics
 
 
-def ends(key: str, found: tuple[float, float, float]) -> dict[str, float]:
-    """Write an interval under three keys."""
-    return dict(zip((key, f"{key}/low", f"{key}/high"), map(float, found), strict=True))
+def weighted(chosen: np.ndarray, shown: np.ndarray, reward: np.ndarray) -> torch.Tensor:
+    """Weigh each person's reward by inverse propensity: (P,), whose mean is the policy's value."""
+    target = torch.from_numpy(np.eye(len(ARMS))[chosen])
+    was, paid = torch.from_numpy(shown.astype(np.int64)), torch.from_numpy(reward)
+    return IPS().parts(BanditLog(was, paid, target, torch.full_like(paid, 1 / 3))).values
 
 
 def adsmart(file: Path, seed: int) -> dict[str, object]:

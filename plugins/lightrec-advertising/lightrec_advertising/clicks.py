@@ -56,8 +56,8 @@ class Coding:
                 numbers = column.cast(pl.Float64).to_numpy()
                 codes = np.where(np.isnan(numbers), 0, np.searchsorted(values, numbers) + 1)
             else:
-                numbered = {value: code for code, value in enumerate(values, 1)}
-                codes = np.array([numbered.get(value, 0) for value in column.cast(pl.String)])
+                numbers = range(1, len(values) + 1)
+                codes = column.cast(pl.String).replace_strict(values, numbers, default=0).to_numpy()
             found.append(torch.from_numpy(codes.astype(np.int64)))
         return torch.stack(found, 1)
 
@@ -112,9 +112,6 @@ def fit_clicks(
     crosses: int = 2,
     size: int = 4,
     epochs: int = 20,
-    batch_size: int = 512,
-    learning_rate: float = 0.01,
-    weight_decay: float = 1e-3,
     seed: int = 0,
 ) -> ClickModel:
     """Fit a click model by log-loss, and keep the epoch with the lowest one on validation rows.
@@ -128,13 +125,11 @@ def fit_clicks(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = ClickModel(sizes, size, crosses)
-        rate = clicks[0].mean().clamp(1e-4, 1 - 1e-4)
-        with torch.no_grad():
-            model.out.bias.copy_(rate.logit())
-        optimizer = torch.optim.AdamW(model.parameters(), learning_rate, weight_decay=weight_decay)
+        nn.init.constant_(model.out.bias, float(clicks[0].mean().clamp(1e-4, 1 - 1e-4).logit()))
+        optimizer = torch.optim.AdamW(model.parameters(), 0.01, weight_decay=1e-3)
         best, lowest, since = model.state_dict(), float("inf"), 0
         for _ in range(epochs):
-            for rows in torch.randperm(len(codes[0])).split(batch_size):
+            for rows in torch.randperm(len(codes[0])).split(512):
                 loss = binary_cross_entropy_with_logits(model(codes[0][rows]), clicks[0][rows])
                 optimizer.zero_grad()
                 loss.backward()
@@ -197,20 +192,18 @@ def learn_clicks(
     codes = [coding(table) for table, _ in rows.values()]
     clicks = [clicked for _, clicked in rows.values()]
     truth = clicks[2].double().numpy()
-    metrics = {"clicks/rows": float(len(truth)), "clicks/rate": float(truth.mean())}
-    base = np.full(len(truth), float(clicks[0].mean()))
-    metrics |= {f"clicks/base/{name}": value for name, value in measured(base, truth).items()}
+    predicted = {"base": np.full(len(truth), float(clicks[0].mean()))}
     with stage.output(seed) as folder:
         for name, layers in (("logistic", 0), ("crossed", crosses)):
             model = fit_clicks(
                 codes, clicks, coding.sizes, crosses=layers, size=size, epochs=epochs, seed=seed
             )
-            p = model.predict(codes[2])
-            metrics |= {f"clicks/{name}/{key}": value for key, value in measured(p, truth).items()}
-        for number, pair in enumerate(reliability(p, truth)):
-            metrics |= dict(
-                zip((f"clicks/bin-{number}/p", f"clicks/bin-{number}/rate"), pair, strict=True)
-            )
+            predicted[name] = model.predict(codes[2])
+        metrics = {"clicks/rows": float(len(truth)), "clicks/rate": float(truth.mean())}
+        for name, p in predicted.items():
+            metrics |= {f"clicks/{name}/{key}": own for key, own in measured(p, truth).items()}
+        for number, (p, rate) in enumerate(reliability(predicted["crossed"], truth)):
+            metrics |= {f"clicks/bin-{number}/p": p, f"clicks/bin-{number}/rate": rate}
         model.save_pretrained(folder)
         (folder / "coding.json").write_text(json.dumps(coding.values))
         (folder / METRICS).write_text(json.dumps(metrics, indent=2))

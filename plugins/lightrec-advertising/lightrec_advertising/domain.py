@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from lightrec.data.domain import Domain
 from lightrec.data.made_up import Floats, choose, write_made_up
@@ -101,14 +102,14 @@ class AdvertisingDomain(Domain):
             added[:, ADS] = 0
             return added
 
-        nothing = np.full((USERS, 1), NOTHING)
-        found = choose(np.hstack([appeal, nothing]), times, chance, moment, repeats=True)
-        clicked = found.items < ADS
-        wish = np.hstack([appeal, nothing])[found.users, found.items]
-        bought = chance.random(len(clicked)) < 1 / (1 + np.exp(4 - wish))
+        # The last column is clicking nothing.
+        wish = np.hstack([appeal, np.full((USERS, 1), NOTHING)])
+        found = choose(wish, times, chance, moment, repeats=True)
+        odds = wish[found.users, found.items] - 4
+        bought = (chance.random(len(odds)) < expit(odds)) & (found.items < ADS)
         names = np.array([*items[Column.ITEM], None], object)
         log = found.log(users[Column.USER], pl.Series([*names])).with_columns(
-            feedback=pl.Series(np.where(bought & clicked, "conversion", "click")),
+            feedback=pl.Series(np.where(bought, "conversion", "click")),
             candidates=pl.Series(names[offers[found.numbers, found.users]].tolist()),
             propensity=pl.lit(1 / ADS),
         )

@@ -15,12 +15,11 @@ class ClickCalibration(Evaluator):
         metrics = run.metrics("clicks") if run.has("clicks") else {}
         if not metrics:
             return Findings({})
-        pairs: list[list[float]] = []
-        while f"clicks/bin-{len(pairs)}/p" in metrics:
-            pairs.append([metrics[f"clicks/bin-{len(pairs)}/{name}"] for name in ("p", "rate")])
-        curve = Curve(
-            [p for p, _ in pairs], [rate for _, rate in pairs], ("predicted", "clicked"), "clicks"
-        )
+        ends = [
+            [metrics[k] for k in metrics if k.startswith("clicks/bin-") and k.endswith(end)]
+            for end in ("/p", "/rate")
+        ]
+        curve = Curve(*ends, ("predicted", "clicked"), "clicks")
         text = (
             f"{metrics['clicks/rows']:,.0f} offers of the test part, of which "
             f"{metrics['clicks/rate']:.1%} were clicked. The calibration error is the mean distance"

@@ -55,14 +55,9 @@ class _TrialReader(PublishedReader):
                 value = to_numbers(
                     rows[name], pl.Float64(), _NUMBER, place, problems, required=True
                 )
-                known = {Column.USER: rows[Column.USER], Column.ITEM: rows[Column.ITEM]}
-                tables.append(
-                    pl.DataFrame(known | {Column.VALUE: value}).with_columns(
-                        feedback=pl.lit(kind),
-                        propensity=pl.lit(1 / self.arms),
-                        candidates=pl.lit(names),
-                    )
-                )
+                table = rows.select(Column.USER, Column.ITEM, value.alias(Column.VALUE))
+                constant = {"feedback": kind, "propensity": 1 / self.arms, "candidates": names}
+                tables.append(table.with_columns(**{k: pl.lit(v) for k, v in constant.items()}))
         problems.check()
         return InteractionLog(pl.concat(tables), place=place)
 

@@ -30,8 +30,7 @@ def trial(tmp_path):
 
 def test_hillstrom(trial):
     check_all(ReaderChecks(HillstromReader, trial))
-    assert isinstance(find_reader(trial), HillstromReader)
-    tables = HillstromReader().read(trial)
+    tables = find_reader(trial).read(trial)
     events = tables.log.events
     assert events.select("user", "item", "feedback", "value").rows() == [
         ("1", "Womens E-Mail", "visit", 1),
@@ -47,12 +46,10 @@ def test_hillstrom(trial):
     assert tables.users.rows.columns == known
 
 
-def test_adsmart(tmp_path):
-    path = tmp_path / "test.csv"
-    path.write_text(ADSMART)
-    check_all(ReaderChecks(AdSmartReader, path))
-    assert isinstance(find_reader(path), AdSmartReader)
-    events = AdSmartReader().read(path).log.events
+def test_adsmart(trial):
+    trial.write_text(ADSMART)
+    check_all(ReaderChecks(AdSmartReader, trial))
+    events = find_reader(trial).read(trial).log.events
     assert events.select("user", "item", "feedback", "value", "propensity").rows() == [
         ("a1", "exposed", "yes", 1, 0.5),
         ("a2", "control", "yes", 0, 0.5),
@@ -76,8 +73,7 @@ def test_what_is_wrong_is_said(trial, old, new, message):
 
 def test_the_arms_of_hillstrom(lightrec_data):
     path = lightrec_data / "hillstrom-email" / "hillstrom.csv"
-    assert HillstromReader.recognises(path)
-    log = HillstromReader().read_log(path).events.filter(feedback="spend")
+    log = find_reader(path).read_log(path).events.filter(feedback="spend")
     means = dict(log.group_by("item").agg(pl.col("value").mean()).iter_rows())
     assert means == pytest.approx(
         {"Mens E-Mail": 1.4226, "Womens E-Mail": 1.0772, "No E-Mail": 0.6528}, abs=1e-4
@@ -87,8 +83,7 @@ def test_the_arms_of_hillstrom(lightrec_data):
 
 def test_the_answers_of_adsmart(lightrec_data):
     path = lightrec_data / "adsmart-ab" / "AdSmartABdata.csv"
-    assert AdSmartReader.recognises(path)
-    log = AdSmartReader().read_log(path).events
+    log = find_reader(path).read_log(path).events
     counts = dict(log.group_by("feedback").agg(pl.col("value").sum()).iter_rows())
     assert counts == {"yes": 572, "no": 671}
     assert log.height == 2 * 8077
