@@ -7,12 +7,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lightrec.data.casts import to_numbers
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.delimited import TextTable
 from lightrec.data.readers.published import PublishedReader
-from lightrec.data.schema import Place, Problems
+from lightrec.data.schema import Place
 from lightrec.errors import DataError
 from lightrec.keys import Column
 
@@ -78,15 +77,9 @@ class CoatReader(PublishedReader):
 
     def matrix(self, file: Path, largest: int) -> NDArray[np.int64]:
         """Read a matrix of whole numbers from 0 to the largest."""
-        table, problems = self.open(file), Problems(file)
-        frame, place = table.read(table.names, problems)
+        names = {name: name for name in self.open(file).names}
         limits = 0, largest, f"a whole number from 0 to {largest}"
-        numbers = [
-            to_numbers(column, pl.Int64(), limits, place, problems, required=True)
-            for column in frame
-        ]
-        problems.check()
-        return pl.DataFrame(numbers).to_numpy()
+        return self.table(file, names, dict.fromkeys(names, limits))[0].to_numpy()
 
 
 class OpenBanditReader(PublishedReader):

@@ -5,7 +5,6 @@ from typing import Final
 
 import polars as pl
 
-from lightrec.data.casts import to_numbers
 from lightrec.data.catalog import Catalog
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.json_lines import JsonTable
@@ -28,7 +27,6 @@ INVOICE: Final = {
 SECOND: Final = {Column.USER: "Customer ID", Column.SESSION: "Invoice", PRICE: "Price"}
 """What the second edition calls otherwise."""
 _JSON: Final = ("*.jsonl", "*.jsonl.gz", "*.jsonl.zst")
-_WHOLE: Final = -(2**62), 2**62, "a whole number"
 _REVIEW: Final = {
     "user_id": Column.USER,
     "parent_asin": Column.ITEM,
@@ -52,10 +50,9 @@ class RetailReader(PublishedReader):
 
     def events(self, file: Path) -> InteractionLog:
         """Read the lines."""
-        lines, place = self.lines(file)
-        problems = Problems(file)
-        count = to_numbers(lines["count"], pl.Int64(), _WHOLE, place, problems, required=True)
-        problems.check()
+        whole = {Column.COUNT: (-(2**62), 2**62, "a whole number")}
+        lines, place = self.table(file, self.columns(file), whole)
+        count = lines[Column.COUNT]
         session = pl.col(Column.SESSION).cast(pl.String)
         back = (count < 0) | lines.select(session.str.starts_with("C")).to_series()
         kept = lines[Column.USER].is_not_null() & (count != 0)
@@ -74,17 +71,17 @@ class RetailReader(PublishedReader):
 
     def items(self, file: Path) -> Catalog:
         """Read what the goods are called and cost."""
-        lines, place = self.lines(file)
+        lines, place = self.table(file, self.columns(file))
         price = pl.col(PRICE).cast(pl.Float64, strict=False)
         goods = lines.group_by(Column.ITEM, maintain_order=True).agg(
             pl.col(Column.TITLE).drop_nulls().last(), price.filter(price > 0).median()
         )
         return Catalog(goods.drop_nulls(Column.ITEM), place=place)
 
-    def lines(self, file: Path) -> tuple[pl.DataFrame, Place]:
-        """Read the columns of either edition under lightrec's names."""
+    def columns(self, file: Path) -> dict[str, str]:
+        """Give lightrec's names of the columns, with those of the file's edition."""
         new = SECOND[Column.SESSION] in self.open(file).names
-        return self.table(file, INVOICE | SECOND if new else INVOICE)
+        return INVOICE | SECOND if new else INVOICE
 
 
 class AmazonReader(PublishedReader):

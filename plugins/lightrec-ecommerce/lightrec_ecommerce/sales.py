@@ -1,29 +1,21 @@
 """Conversions and money: what sessions bring, and what lists find of what was bought."""
 
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
 from lightrec.errors import NotApplicable
-from lightrec.evaluation.base import (
-    Evaluator,
-    Findings,
-    Metrics,
-    Section,
-    Table,
-    interval,
-    keys_of,
-    spread,
-)
-from lightrec.evaluation.held_out import MET, HeldOutLog, by_history, item_models
-from lightrec.intervals import bootstrap_interval
+from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Table, interval, spread
+from lightrec.evaluation.held_out import MET, HeldOutLog, mean_of_users, scorers_of
 from lightrec.keys import PADDING
-from lightrec.policies.baselines import PopularityPolicy
-from lightrec.ranking.scorers import Scorer
+from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
 from lightrec_ecommerce.domain import PRICE
 from lightrec_ecommerce.rewards import prices
@@ -53,52 +45,40 @@ class Sales(Evaluator):
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """Give ``ecommerce/session/…`` and ``ecommerce/<contender>/…``."""
-        store, models = run.data, item_models(run)
+        store = run.data
         price = known_prices(store)
         metrics = of_sessions(store, price, seed)
-        scorers: dict[str, Scorer] = {
-            "blend": by_history(run.blend),
-            "popularity": by_history(PopularityPolicy.from_run(run)),
-        }
-        scorers |= {MET: by_history(models[MET])} if MET in models else {}
         log = HeldOutLog(self.max_events)
-        held_out = torch.from_numpy(log.events(store, seed).events)
-        bought = torch.from_numpy(purchases(Sequences.all_events(store).feedback, store))
-        own = torch.ones(len(held_out), dtype=torch.bool) if not len(bought) else bought[held_out]
-        for name, scorer in scorers.items():
-            result, key = log.rank(store, scorer, seed), f"ecommerce/{name}/"
+        held_out = log.events(store, seed).events
+        own = torch.from_numpy(purchases(Sequences.all_events(store), store)[held_out])
+        for name, scorer in scorers_of(run).items():
+            result = log.rank(store, scorer, seed)
             hit, users = (result.ranks <= SHOWN).double()[own], result.users[own]
-            metrics |= _mean(f"{key}purchases@{SHOWN}", hit, users, seed)
-            if price is None or result.lists is None:
-                continue
-            cost = price[result.targets[own]].double()
-            metrics |= _mean(f"{key}revenue@{SHOWN}", hit * cost / cost.mean(), users, seed)
-            shown = result.lists[own]
-            there = shown != PADDING
-            mean = (price[shown] * there).sum(1) / there.sum(1).clamp(min=1)
-            metrics |= _mean(f"{key}price@{SHOWN}", mean.double(), users, seed)
+            found = {"purchases": hit}
+            if price is not None and result.lists is not None:
+                cost, shown = price[result.targets[own]].double(), result.lists[own]
+                found["revenue"] = hit * cost / cost.mean()
+                there = (shown != PADDING).sum(1).clamp(min=1)
+                found["price"] = (price[shown].sum(1) / there).double()
+            for key, values in found.items():
+                metrics |= mean_of_users(f"ecommerce/{name}/{key}@{SHOWN}", values, users, seed)
         return Findings(metrics, [section(metrics)], [verdict(metrics)])
 
 
 def known_prices(store: EventStore) -> Tensor | None:
-    """Give the price of each item, (N + 2,) float32, the mean where it is unknown; or None."""
-    if PRICE not in store.catalog.columns:
-        return None
-    try:
-        price = prices(store.catalog[PRICE])
-    except NotApplicable:
-        return None
-    mean = float(price.nanmean())
-    return torch.nn.functional.pad(price.nan_to_num(mean), (1, 1))
+    """Give the price of each item, (N + 2,) float32, 0 of padding and of nothing; or None."""
+    with suppress(NotApplicable):
+        return pad(prices(RewardContext(store=store).item_attribute(PRICE)), (1, 1))
+    return None
 
 
-def purchases(feedback: np.ndarray | None, store: EventStore) -> np.ndarray:
-    """Mark the events that are purchases, (E,) bool; empty where all events are alike."""
+def purchases(events: Sequences | EventStore, store: EventStore) -> NDArray[np.bool_]:
+    """Mark those of a log's events that are purchases, (E,); all where the log does not tell."""
     kinds = store.feedback_kinds
     bought = store.goal_kinds or tuple(n for n, kind in enumerate(kinds, 1) if kind == "purchase")
-    if feedback is None or not bought:
-        return np.zeros(0, bool)
-    return np.isin(feedback, bought)
+    if events.feedback is None or not bought:
+        return np.ones(len(events.items), bool)
+    return np.isin(events.feedback, bought)
 
 
 def of_sessions(store: EventStore, price: Tensor | None, seed: int) -> dict[str, float]:
@@ -107,20 +87,20 @@ def of_sessions(store: EventStore, price: Tensor | None, seed: int) -> dict[str,
     What was returned is taken off the revenue.
     """
     chosen = np.asarray(store.items) <= store.num_items
-    marks = purchases(store.feedback, store)
-    sold = (marks if len(marks) else np.ones(len(store), bool)) & chosen
+    sold = purchases(store, store) & chosen
     begins = store.session_offsets[:-1]
     users = torch.from_numpy(store.users_of(begins))
     found: dict[str, float] = {"ecommerce/sessions": len(begins)}
-    buys = torch.from_numpy(np.add.reduceat(sold.astype(np.int64), begins) > 0).double()
-    found |= _mean("ecommerce/session/conversion", buys, users, seed)
+    values = {"conversion": np.add.reduceat(sold.astype(int), begins) > 0}
     if price is not None:
         worth = store.meta["settings"]["weights"] or {}
         lost = [n for n, kind in enumerate(store.feedback_kinds, 1) if worth.get(kind, 1.0) < 0]
-        back = chosen & np.isin(store.feedback, lost) if lost else np.zeros(len(store), bool)
+        back = chosen & np.isin(store.feedback, lost) if lost else 0.0
         paid = price.numpy()[np.asarray(store.items)] * (sold.astype(float) - back)
-        revenue = torch.from_numpy(np.add.reduceat(paid, begins))
-        found |= _mean("ecommerce/session/revenue", revenue, users, seed)
+        values["revenue"] = np.add.reduceat(paid, begins)
+    for name, each in values.items():
+        own = torch.from_numpy(each.astype(float))
+        found |= mean_of_users(f"ecommerce/session/{name}", own, users, seed)
     return found
 
 
@@ -148,10 +128,3 @@ def verdict(metrics: Metrics) -> str:
     ends = {title: interval(metrics, f"ecommerce/blend/{n}@{SHOWN}") for n, title in parts.items()}
     said = [f"{spread(found, '.0%')} of {title}" for title, found in ends.items() if found]
     return f"The blend's first ten find {' and '.join(said) or 'no purchases to judge by'}."
-
-
-def _mean(key: str, values: Tensor, users: Tensor, seed: int) -> dict[str, float]:
-    """Give a mean with its interval over users; nothing where there are not two users."""
-    if len(users.unique()) < 2:
-        return {}
-    return keys_of(key, bootstrap_interval(values, users, seed=seed))
