@@ -39,9 +39,9 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 def gives(parts: Mapping[str, str] | Sequence[Path]) -> Callable[[], object]:
-    """Make a hook that gives parts which are known from the start::
+    """Make a hook that gives parts which are known from the start.
 
-    lightrec_encoders = gives({"BagOfWords": "my_package.encoder:BagOfWords"})
+    For example ``lightrec_encoders = gives({"BagOfWords": "my_package.encoder:BagOfWords"})``.
     """
     hook: Callable[[], object] = hookimpl(lambda: parts)
     return hook
