@@ -1,13 +1,14 @@
 import pytest
 
 from lightrec import builtin, plugins
+from lightrec.hookspecs import gives
 
 
 @pytest.fixture
 def tiny_world(monkeypatch):
     """The tiny world is installed, as though it were lightrec's own."""
     own = {**builtin.lightrec_simulators(), "TinyWorld": "lightrec.testing.simulators:TinyWorld"}
-    monkeypatch.setattr(builtin, "lightrec_simulators", builtin.hookimpl(lambda: own))
+    monkeypatch.setattr(builtin, "lightrec_simulators", gives(own))
     plugins.installed.cache_clear()
     yield
     plugins.installed.cache_clear()
