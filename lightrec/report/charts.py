@@ -17,7 +17,7 @@ from lightrec.evaluation.base import Bars, Chart, Curve, Intervals, Points, Side
 
 OWN, OTHER, WORSE = "#1f5fa8", "#7d8a99", "#b5493a"
 GROUPS: Final = ("#3a7cc0", "#b5493a", "#3f8a58", "#93659f", "#a87716", "#4d7f88")
-"""Of points; what comes after these is :data:`OTHER`. All are seen on white and on black."""
+"""Of points; what comes after these is gray. All are seen on white and on black."""
 LEVELS: Final = 5
 """So many sizes of points are told apart."""
 THEMED: Final = {"#000000": "currentColor", OWN: "var(--own)", WORSE: "var(--worse)"}
@@ -98,7 +98,7 @@ def curve(axes: Axes, chart: Curve) -> None:
 
 
 def points(axes: Axes, chart: Points) -> None:
-    """Draw points without axes, in the order in which :func:`_by_look` gives their words."""
+    """Draw points without axes, the largest last."""
     largest = [name for name, _ in Counter(filter(None, chart.groups)).most_common()]
     colors = dict(zip(largest, GROUPS, strict=False))
     for group, level, rows in _by_look(chart):
