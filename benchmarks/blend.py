@@ -21,7 +21,13 @@ from benchmarks.daily_logs import movielens, retail
 from benchmarks.sets import lastfm
 from lightrec.evaluation.base import spread
 
-WAYS = {"likelihood": "likelihood", "ndcg": "searched", "part": "best part", "mean": "mean of all"}
+WAYS = {
+    "likelihood": "likelihood",
+    "ndcg": "searched",
+    "part": "best part",
+    "mean": "mean of all",
+    "popularity": "popularity alone",
+}
 PART = re.compile(r"^test/([A-Za-z]+)/ndcg@10$", re.MULTILINE)
 PLAIN = ["--values.text_encoder", "null"]
 GLOBAL = ["--data.split", "global-time"]
