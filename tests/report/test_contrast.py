@@ -1,0 +1,142 @@
+"""Contrast of the report in light and in dark: WCAG 2.2, level AA, 1.4.3 and 1.4.11."""
+
+import re
+
+import pytest
+
+from lightrec.evaluation.base import Bars, Curve, Intervals, Points, Sides
+from lightrec.report import charts
+
+TEXT, GRAPHIC = 4.5, 3.0
+TEXTS = {
+    ("ink", "page"): "body, words of pictures",
+    ("ink", "shade"): "a table where a shadow says that there is more",
+    ("ink", "own"): "the row that is set off, on a tenth of the color",
+    ("ink", "soft"): "settings",
+    ("dim", "page"): "notes",
+}
+PAINTED = {
+    "color: var(--ink)",
+    "color: var(--dim)",
+    "fill: currentColor",
+    "background: var(--page)",
+    "background: var(--soft)",
+    "background: color-mix(in srgb, var(--own) 10%, transparent)",
+    "background: linear-gradient(to right, var(--page) 1.5rem, transparent) local, "
+    "linear-gradient(to left, var(--page) 1.5rem, transparent) local, "
+    "linear-gradient(to right, var(--shade), transparent .7rem), "
+    "linear-gradient(to left, var(--shade), transparent .7rem)",
+    "outline: 2px solid var(--own)",
+    # Lines between rows are an ornament: rows can be told apart without them.
+    "border-bottom: 1px solid var(--rule)",
+}
+"""All that the page's style paints; what is new here needs a line in TEXTS or in the test."""
+
+Color = tuple[float, ...]
+
+
+def rgba(word: str) -> Color:
+    """Red, green, blue and alpha, 0 to 1, of #rgb, #rgba, #rrggbb or #rrggbbaa."""
+    digits = word.removeprefix("#")
+    digits = digits if len(digits) > 4 else "".join(2 * digit for digit in digits)
+    return tuple(int(digits[at : at + 2], 16) / 255 for at in range(0, len(digits), 2))
+
+
+def over(front: Color, back: Color, opacity: float = 1.0) -> Color:
+    alpha = opacity * (front[3] if len(front) > 3 else 1.0)
+    return tuple(alpha * f + (1 - alpha) * b for f, b in zip(front[:3], back[:3], strict=True))
+
+
+def luminance(color: Color) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color[:3]]
+    return sum(part * c for part, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: Color, other: Color) -> float:
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_the_formula_gives_known_numbers():
+    white = rgba("#fff")
+    assert contrast(rgba("#000"), white) == pytest.approx(21)
+    assert contrast(rgba("#767676"), white) == pytest.approx(4.54, abs=0.005)
+    assert contrast(white, rgba("#777777")) == pytest.approx(4.48, abs=0.005)
+    assert over(rgba("#0008"), white) == pytest.approx(rgba("#777777"))
+
+
+@pytest.fixture(scope="module")
+def page(tiny_run):
+    return (tiny_run / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(params=["light", "dark"])
+def colors(request, page):
+    """The page's colors by name, in one of its two looks."""
+    light, dark = (
+        dict(re.findall(r"--(\w+): (#\w+)", each)) for each in re.findall(r":root \{(.*?)\}", page)
+    )
+    assert light.keys() == dark.keys()
+    return {name: rgba(word) for name, word in (dark if request.param == "dark" else light).items()}
+
+
+def test_all_text_has_a_contrast_of_four_and_a_half(colors):
+    behind = {
+        "page": colors["page"],
+        "soft": colors["soft"],
+        "own": over(colors["own"], colors["page"], 0.1),
+        "shade": over(colors["shade"], colors["page"]),
+    }
+    found = {pair: contrast(colors[pair[0]], behind[pair[1]]) for pair in TEXTS}
+    assert all(value >= TEXT for value in found.values()), found
+    # What has the focus is outlined.
+    assert contrast(colors["own"], colors["page"]) >= GRAPHIC
+
+
+def test_nothing_else_is_painted(page):
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    style = re.sub(r"/\*.*?\*/|:root \{.*?\}", "", style, flags=re.DOTALL)
+    kinds = "color|background|fill|stroke|outline|border(?:-[a-z]+)?"
+    painted = re.findall(rf"(?:^|[\s;{{])((?:{kinds}):[^;}}]+)", style)
+    assert {" ".join(each.split()) for each in painted} - {"border-collapse: collapse"} == PAINTED
+    # Colors of elements stand in pictures alone.
+    assert "style=" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
+
+
+def pictures(page):
+    """Those of the page, and one of every kind with every color that a chart may have."""
+    groups = [*map(str, range(len(charts.GROUPS))), ""]
+    kinds = [
+        Bars({"a": 0.1, "b": 0.2}, "share", "b"),
+        Intervals({"a": (1, 0.5, 2), "b": (-1, -2, -0.5), "c": (0, -1, 1)}, "lead"),
+        Sides({"real": [1.0], "simulated": [2.0]}, ["a"], "length"),
+        Curve([0.0, 1.0], [1.0, 2.0], even=True, words=["a"]),
+        Points([*map(float, range(7))], [0.0] * 7, [0.5] * 7, groups, groups),
+    ]
+    return re.findall(r"<svg.*?</svg>", page, re.DOTALL) + [charts.svg(kind) for kind in kinds]
+
+
+def seen(style: str, what: str, colors: dict[str, Color]) -> float:
+    """The contrast of an element's fill or stroke with the page; 0 of what is not painted."""
+    said = dict(re.findall(r"([\w-]+): ([^;]+)", style))
+    color = said.get(what, "none")
+    if color == "none":
+        return 0.0
+    opacity = float(said.get("opacity", 1)) * float(said.get(f"{what}-opacity", 1))
+    named = color.removeprefix("var(--").removesuffix(")").replace("currentColor", "ink")
+    solid = colors[named] if named in colors else rgba(color)
+    return contrast(over(solid, colors["page"], opacity), colors["page"])
+
+
+def test_lines_bars_and_points_have_a_contrast_of_three(page, colors):
+    count = 0
+    for picture in pictures(page):
+        shown = re.sub(r"<defs>.*?</defs>", "", picture, flags=re.DOTALL)
+        for name, style in re.findall(r'<(\w+)[^>]* style="([^"]+)"', shown):
+            sides = [seen(style, what, colors) for what in ("fill", "stroke")]
+            if name == "text":
+                assert "fill" not in style or sides[0] >= TEXT, style
+            elif max(sides) > 0:
+                assert max(sides) >= GRAPHIC, (name, style, sides)
+                count += 1
+    assert count > 100
