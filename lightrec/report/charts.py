@@ -11,6 +11,7 @@ import matplotlib
 
 matplotlib.use("agg")
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from lightrec.evaluation.base import Bars, Chart, Curve, Intervals, Points, Sides, spread
@@ -105,8 +106,8 @@ def points(axes: Axes, chart: Points) -> None:
         at = [chart.x[row] for row in rows], [chart.y[row] for row in rows]
         color = colors.get(group, OTHER)
         # Edges are solid: a fill that others shine through is too faint on either page by itself.
-        look = {"facecolors": (color, 0.65), "edgecolors": color, "lw": 0.6}
-        drawn = axes.scatter(*at, s=4 * 2.2**level, **look)
+        fill = to_rgba(color, 0.65)
+        drawn = axes.scatter(*at, s=4 * 2.2**level, facecolors=[fill], edgecolors=color, lw=0.6)
         drawn.set_gid(f"{HINT}points")
     for group, color in colors.items():
         axes.plot([], [], "o", color=color, ms=4, label=group)
