@@ -125,6 +125,11 @@ class Domain:
         """Whether some items may not be shown to some users."""
         return type(self).eligible is not Domain.eligible or self.lifetime is not None
 
+    @property
+    def has_synthetic(self) -> bool:
+        """Whether the domain writes a made-up log of its own."""
+        return type(self).synthetic is not Domain.synthetic
+
     def sample(self) -> Path | None:
         """Fetch the domain's sample log and return its folder, or None if it has none.
 

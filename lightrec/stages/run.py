@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -20,6 +21,9 @@ from lightrec.stages import recipes, redo
 from lightrec.stages.recipes import RecipeSet
 from lightrec.stages.stage import Stage, function_of, write_whole
 
+if TYPE_CHECKING:
+    from lightrec.data.domain import Domain
+
 ROOM = "LIGHTREC_ROOM"
 """Environment variable by which the processes that a training starts find the stages' folder."""
 BEGINNING, EVALUATE = "data", "evaluate"
@@ -28,6 +32,8 @@ SOURCES = "sources"
 """In a run: copies of tables from databases."""
 NEXT = "next"
 """The goal that needs no long run, and the set of recipes that leaves it out."""
+FAR = "far"
+"""The world in place of a log, for domains without a synthetic one, and the recipes that fit it."""
 VALUES = "values"
 """What settings of the recipes' shared values begin with, in place of a stage's name."""
 
@@ -117,14 +123,19 @@ def run(
     if told:
         words = [f"--{option}={value}" for option, value in told.items()]
         overrides[BEGINNING] = [*words, *overrides.get(BEGINNING, ())]
+    if offline:
+        overrides[BEGINNING] = ["--offline=true", *overrides.get(BEGINNING, ())]
     moved = {} if start_from is None else settings_from(Run(start_from))
     chosen = {name: [*moved.get(name, ()), *overrides.get(name, ())] for name in moved | overrides}
-    name, found = find_recipes(domain, [*kinds, *brief], values_of(chosen.pop(VALUES, [])))
+    layers, values = ["fast-dev-run"] * fast_dev_run + brief, values_of(chosen.pop(VALUES, []))
+    name, found = find_recipes(domain, layers, values)
+    if name != found.name:
+        chosen[BEGINNING] = ["--domain", name, *chosen.get(BEGINNING, [])]
+    if offline and not has_synthetic(found, chosen[BEGINNING]):
+        _, found = find_recipes(domain, [FAR, *layers], values)
     for absent in moved.keys() - {*overrides, *found.recipes}:
         chosen.pop(absent, None)
     where = Path(out) if out else Path("runs") / "-".join([name, *kinds])
-    if name != found.name:
-        chosen[BEGINNING] = ["--domain", name, *chosen.get(BEGINNING, [])]
     if brief and Run(where, follow=False).has("policy"):
         raise RecipeError(
             f"{where} holds the long run, whose evaluation would give way to that of a run without "
@@ -341,6 +352,16 @@ def find_recipes(
             "-c RECIPE`."
         )
     return found.name, found
+
+
+def has_synthetic(found: RecipeSet, words: Sequence[str]) -> bool:
+    """Return whether the domain of a run writes a synthetic log.
+
+    :param words: settings of the data stage in place of its recipe's.
+    """
+    name = {"domain": "generic", **found.recipes[BEGINNING], **values_of(words)}["domain"]
+    domain: Domain = plugins.installed().get("domains", name).load()()
+    return domain.has_synthetic
 
 
 def publish(stage: Stage) -> None:

@@ -1,6 +1,7 @@
 """Every shipped recipe runs: one batch of each training, over a tiny log."""
 
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from lightrec import plugins
 from lightrec.__main__ import main
+from lightrec.data.domain import Domain
 from lightrec.errors import RecipeError
 from lightrec.evaluation.evidence import REASON, favoured_by
 from lightrec.plugins import Part
@@ -105,7 +107,18 @@ def test_the_world_far_runs_too(tmp_path, monkeypatch):
         until="users_b",  # the last stage that the overlay changes
         overrides={"data": ["--sessions", "60"]},
     )
-    assert Run(out).stamp("users_b")
+    assert Run(out).stamp("users_b")["recipe"]["model"]["init_args"]["leave_rate"] == 0
+
+
+@pytest.mark.parametrize(("synthetic", "leave_rate"), [(False, 0), (True, 0.05)])
+def test_only_in_the_world_far_nobody_leaves(tmp_path, monkeypatch, synthetic, leave_rate):
+    def planned(found, *_):
+        raise RecipeError(f"{found.values['leave_rate']}")
+
+    monkeypatch.setattr(Domain, "has_synthetic", synthetic)
+    monkeypatch.setattr(import_module("lightrec.stages.run"), "plan", planned)
+    with pytest.raises(RecipeError, match=f"^{leave_rate}$"):
+        run("generic", out=tmp_path / "run", offline=True)
 
 
 def write(folder, **files):
@@ -210,7 +223,7 @@ def test_without_the_long_run_data_ranker_and_evaluate_are_left(tiny_run, tmp_pa
 
 
 def test_an_overlay_is_no_run_and_a_value_that_nobody_shares_is_refused():
-    with pytest.raises(RecipeError, match="The recipes of offline make no run"):
-        find_recipes("offline")
+    with pytest.raises(RecipeError, match="The recipes of far make no run"):
+        find_recipes("far")
     with pytest.raises(RecipeError, match=r"There is no value 'leaverate' among .*leave_rate"):
         find_recipes("generic", values={"leaverate": 0})
