@@ -14,11 +14,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 import torch
-from lightrec_advertising.calibration import measured, reliability
 from lightrec_advertising.clicks import Coding, fit_clicks
 from lightrec_advertising.readers import AdSmartReader, HillstromReader
 
 from benchmarks.cells import Benchmark, data_folder, markdown
+from lightrec.calibration import GROUPS, measured, reliability
 from lightrec.evaluation.base import keys_of
 from lightrec.evaluation.estimators.bandit import IPS, BanditLog
 from lightrec.intervals import mean_interval
@@ -49,15 +49,21 @@ def clicks(rows: pl.DataFrame, outcome: np.ndarray, seed: int) -> tuple[dict, Co
     coding = Coding(rows[parts[0]])
     codes = [coding(rows[part]) for part in parts]
     truth = [torch.from_numpy(outcome[part].astype(np.float32)) for part in parts]
-    base, last = np.full(len(parts[2]), outcome[parts[0]].mean()), outcome[parts[2]]
+    base, last = torch.full((len(parts[2]),), outcome[parts[0]].mean()).double(), truth[2]
     metrics = {f"base/{name}": value for name, value in measured(base, last).items()}
     models = {}
     for name, crosses in (("logistic", 0), ("crossed", 2)):
         model = fit_clicks(codes, truth, coding.sizes, crosses=crosses, seed=seed)
         p, models[name] = model.predict(codes[2]), model
         metrics |= {f"{name}/{key}": value for key, value in measured(p, last).items()}
-        metrics |= {f"{name}/bins": reliability(p, last)}
+        metrics |= {f"{name}/bins": bins(p, last)}
     return metrics, coding, models
+
+
+def bins(forecast: torch.Tensor, happened: torch.Tensor) -> list[list[float]]:
+    """Give mean prediction and share of outcomes in groups of equal size."""
+    weight, *sums = reliability(forecast, happened, groups=GROUPS)
+    return torch.stack([own / weight for own in sums], 1).tolist()
 
 
 def features(people: pl.DataFrame) -> np.ndarray:
@@ -84,7 +90,7 @@ def hillstrom(file: Path, seed: int) -> dict[str, object]:
     for number, arm in enumerate(ARMS):
         own = learn[shown[learn] == number]
         p = models["crossed"].predict(coding(people[judge].with_columns(arm=pl.lit(arm))))
-        worth.append(p * spend[own][spend[own] > 0].mean())
+        worth.append(p.numpy() * spend[own][spend[own] > 0].mean())
         weights = np.linalg.lstsq(table[own], spend[own], rcond=None)[0]
         linear.append(table[judge] @ weights)
     chosen = {"crossed": np.argmax(worth, 0), "linear": np.argmax(linear, 0)}

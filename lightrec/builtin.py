@@ -41,6 +41,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "policies.bandits": ["LinUCB", "ThompsonSampling"],
     },
     "evaluators": {
+        "evaluation.exposure": ["ProviderExposure"],
         "evaluation.held_out": ["HeldOutLog"],
         "evaluation.robustness": ["Robustness"],
         "evaluation.sessions": ["SimulatedSessions"],

@@ -106,6 +106,20 @@ class Curve:
     even: bool = False
     """Whether the line y = x is drawn, too, on which a calibrated forecast would lie."""
 
+    @classmethod
+    def of_reliability(
+        cls, counts: Sequence[Sequence[float]], title: str, least: int = 1
+    ) -> "Curve":
+        """Draw how often forecasts came true.
+
+        :param counts: (3, bins), as :func:`lightrec.calibration.reliability` gives them.
+        :param least: bins with fewer forecasts are not drawn.
+        """
+        bins = [each for each in zip(*counts, strict=True) if each[0] >= least]
+        forecasts, happened = ([each[part] / each[0] for each in bins] for part in (1, 2))
+        labels = "probability that the model gave", "share that came true"
+        return cls(forecasts, happened, labels, title, even=True)
+
 
 @dataclass(frozen=True)
 class Points:

@@ -58,10 +58,7 @@ def calibration(run: Run, model: str) -> Curve | None:
     if not path.is_file():
         return None
     counts = json.loads(path.read_text(encoding="utf-8"))
-    bins = [each for each in zip(*counts, strict=True) if each[0] >= SEEN]
-    labels = "probability that the model gave", "share that came true"
-    forecasts, happened = ([each[part] / each[0] for each in bins] for part in (1, 2))
-    return Curve(forecasts, happened, labels, MODELS[model], even=True)
+    return Curve.of_reliability(counts, MODELS[model], SEEN)
 
 
 def returns_left_out(metrics: Metrics) -> str:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightrec.calibration import BINS, calibration_error, reliability
 from lightrec.data.store import TRAIN, VALIDATION, EventStore
 from lightrec.keys import PADDING, Key
 from lightrec.users.choice_data import ChoiceData
@@ -16,37 +17,21 @@ from lightrec.users.choice_model import ChoiceModel, blocks, with_nothing
 from lightrec.users.halves import Half
 from lightrec.users.user_model import UserModel
 
-BINS = 20
 NEVER = -30.0
 """A shift that leaves nothing a probability below e⁻³⁰ next to an item of utility 0."""
 
 
-def reliability(log_probability: Tensor, choice: Tensor, weight: Tensor) -> Tensor:
+def of_alternatives(log_probability: Tensor, choice: Tensor, weight: Tensor) -> Tensor:
     """Count every alternative of every set, nothing included, as a forecast, by its probability.
 
     :param log_probability: (B, C + 1); minus infinity is no alternative and is not counted.
     :param choice: (B,) int64, the column that was chosen; ``weight`` (B,) is that of the set.
-    :returns: (3, BINS) float64: of bins of equal width the weight, the sum of weight · probability,
-        and the weight of the forecasts that came true. Counts of several batches add up.
+    :returns: (3, BINS) float64, see :func:`~lightrec.calibration.reliability`.
     """
     counted = (log_probability > -torch.inf) * weight.double().unsqueeze(1)
-    forecast = log_probability.double().exp()
     came_true = torch.zeros_like(counted).scatter_(1, choice.unsqueeze(1), 1.0)
-    place = (forecast * BINS).long().clamp(0, BINS - 1).flatten()
-    rows = (counted, counted * forecast, counted * came_true)
-    return torch.stack([torch.bincount(place, row.flatten(), BINS) for row in rows])
-
-
-def calibration_error(counts: Tensor) -> float:
-    """Expected calibration error, from 0 to 1, of counts of forecasts; 0 without any.
-
-    That is the mean, over forecasts, of the distance in their bin between the mean forecast and the
-    share that came true (Naeini, Cooper and Hauskrecht 2015; over all alternatives, Nixon et al.
-    2019). A bin of n forecasts of probability p is off by about sqrt(p (1 - p) / n) by chance.
-    """
-    weight, forecast, happened = counts
-    total = float(weight.sum())
-    return float((forecast - happened).abs().sum()) / total if total else 0.0
+    forecast = log_probability.double().exp().flatten()
+    return reliability(forecast, came_true.flatten(), counted.flatten())
 
 
 def maximised(function: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
@@ -168,7 +153,7 @@ def assess(
 ) -> dict[str, float]:
     """Judge the choices of a user model on held-out ones, next to popularity's law.
 
-    :param counts: (3, BINS) float64, to which those of :func:`reliability` are added.
+    :param counts: (3, BINS) float64, to which those of :func:`of_alternatives` are added.
     :returns: ``log_likelihood`` and ``popularity``, mean over weighted rows, in nats;
         ``accuracy``, how often the choice was the likeliest; and the ``calibration_error`` of all
         alternatives. Of several members also ``disagreement``, their mean uncertainty in nats.
@@ -180,7 +165,7 @@ def assess(
     for history, sets, user, choice, weight in _held_out(users, data, part, half):
         found, uncertainty = users.predict(history, sets, user)
         ours, theirs = found.double().cpu(), popularity(sets.cpu())
-        counts += reliability(ours, choice, weight)
+        counts += of_alternatives(ours, choice, weight)
         likely = (law.gather(1, choice.unsqueeze(1)).squeeze(1) for law in (ours, theirs))
         rows = (*likely, ours.argmax(1) == choice, uncertainty.double().cpu())
         weight = weight.double()

@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from lightrec.calibration import BINS
 from lightrec.data.files import RELIABILITY
 from lightrec.data.share import part_of_all
 from lightrec.data.store import TEST, TRAIN, VALIDATION
@@ -22,7 +23,6 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.stage import StageModule
 from lightrec.users.assessment import (
-    BINS,
     assess,
     calibrate,
     choice_auc,

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
+from lightrec.calibration import calibration_error
 from lightrec.users.assessment import (
     NEVER,
-    calibration_error,
     fit_temperature,
-    reliability,
+    of_alternatives,
     tempered,
 )
 
@@ -17,7 +17,7 @@ from lightrec.users.assessment import (
 def binary(probability, happened, weight=1.0):
     """Counts of forecasts (B,) of whether something happened, and as well of whether it did not."""
     laws = torch.stack([1 - probability, probability], 1).log()
-    return reliability(laws, happened.long(), weight * torch.ones(len(laws)))
+    return of_alternatives(laws, happened.long(), weight * torch.ones(len(laws)))
 
 
 def uniform_binary(count=400_000, power=1.0):
@@ -61,7 +61,7 @@ def test_batches_add_up():
 
 def test_padding_is_no_alternative_and_nothing_is_one():
     log_p = torch.tensor([[0.25, 0.0, 0.75], [0.5, 0.25, 0.25]]).log()
-    found = reliability(log_p, torch.tensor([2, 0]), torch.ones(2))
+    found = of_alternatives(log_p, torch.tensor([2, 0]), torch.ones(2))
     assert found.sum(1)[[0, 2]].tolist() == [5, 2]
     # At .25 no forecast of three came true, at .5 and .75 the one did.
     assert calibration_error(found) == pytest.approx((0.75 + 0.5 + 0.25) / 5)
@@ -72,7 +72,7 @@ def test_choices_drawn_from_their_own_law_are_calibrated_and_tempered_ones_are_n
     scores = torch.randn(100_000, 5, generator=generator)
     choice = torch.multinomial(scores.softmax(1), 1, generator=generator).squeeze(1)
     even = torch.ones(len(choice))
-    laws = [reliability((k * scores).log_softmax(1), choice, even) for k in (1, 2)]
+    laws = [of_alternatives((k * scores).log_softmax(1), choice, even) for k in (1, 2)]
     assert calibration_error(laws[0]) < 0.003
     assert calibration_error(laws[1]) > 0.05
 

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from lightrec.calibration import GROUPS, measured, reliability
+from lightrec.data.files import RELIABILITY
 from lightrec.data.store import TEST, TRAIN, VALIDATION, EventStore
 from lightrec.keys import PADDING, Column
 from lightrec.nn.part import Part
 from lightrec.run import METRICS, Run
 from lightrec.stages.stage import Stage
-from lightrec_advertising.calibration import measured, reliability
 
 RARE = 20
 """A value with fewer training rows counts as unknown."""
@@ -98,9 +98,9 @@ class ClickModel(Part):
         return logits
 
     @torch.no_grad()
-    def predict(self, codes: Tensor) -> NDArray[np.float64]:
-        """Give the probabilities (R,) of a click."""
-        found: NDArray[np.float64] = self(codes).sigmoid().double().numpy()
+    def predict(self, codes: Tensor) -> Tensor:
+        """Give the probabilities (R,) float64 of a click."""
+        found: Tensor = self(codes).sigmoid().double()
         return found
 
 
@@ -191,8 +191,8 @@ def learn_clicks(
     coding = Coding(rows[TRAIN][0])
     codes = [coding(table) for table, _ in rows.values()]
     clicks = [clicked for _, clicked in rows.values()]
-    truth = clicks[2].double().numpy()
-    predicted = {"base": np.full(len(truth), float(clicks[0].mean()))}
+    truth = clicks[2]
+    predicted = {"base": clicks[0].mean().expand(len(truth))}
     with stage.output(seed) as folder:
         for name, layers in (("logistic", 0), ("crossed", crosses)):
             model = fit_clicks(
@@ -202,8 +202,8 @@ def learn_clicks(
         metrics = {"clicks/rows": float(len(truth)), "clicks/rate": float(truth.mean())}
         for name, p in predicted.items():
             metrics |= {f"clicks/{name}/{key}": own for key, own in measured(p, truth).items()}
-        for number, (p, rate) in enumerate(reliability(predicted["crossed"], truth)):
-            metrics |= {f"clicks/bin-{number}/p": p, f"clicks/bin-{number}/rate": rate}
+        counts = reliability(predicted["crossed"], truth, groups=GROUPS)
+        (folder / RELIABILITY).write_text(json.dumps(counts.tolist()))
         model.save_pretrained(folder)
         (folder / "coding.json").write_text(json.dumps(coding.values))
         (folder / METRICS).write_text(json.dumps(metrics, indent=2))

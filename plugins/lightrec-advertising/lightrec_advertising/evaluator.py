@@ -1,5 +1,8 @@
 """What the click model is worth, and whether its probabilities can be paid for."""
 
+import json
+
+from lightrec.data.files import RELIABILITY
 from lightrec.evaluation.base import Curve, Evaluator, Findings, Section, Table
 from lightrec.run import Run
 
@@ -15,11 +18,8 @@ class ClickCalibration(Evaluator):
         metrics = run.metrics("clicks") if run.has("clicks") else {}
         if not metrics:
             return Findings({})
-        ends = [
-            [metrics[k] for k in metrics if k.startswith("clicks/bin-") and k.endswith(end)]
-            for end in ("/p", "/rate")
-        ]
-        curve = Curve(*ends, ("predicted", "clicked"), "clicks")
+        counts = json.loads((run.folder("clicks") / RELIABILITY).read_text())
+        curve = Curve.of_reliability(counts, "clicks")
         text = (
             f"{metrics['clicks/rows']:,.0f} offers of the test part, of which "
             f"{metrics['clicks/rate']:.1%} were clicked. The calibration error is the mean distance"

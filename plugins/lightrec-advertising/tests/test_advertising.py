@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from lightrec_advertising.calibration import calibration_error, log_loss, reliability
 from lightrec_advertising.clicks import ClickModel, Coding, fit_clicks
 from lightrec_advertising.domain import AdvertisingDomain, times_shown
 from lightrec_advertising.evaluator import ClickCalibration
@@ -16,6 +15,7 @@ from lightrec_advertising.pacing import Pacing
 from lightrec_advertising.reward import ExpectedValueReward
 from tensordict import TensorDict
 
+from lightrec.calibration import measured
 from lightrec.keys import Key
 from lightrec.run import Run
 from lightrec.testing import RewardChecks, TruthChecks, parametrize_checks, plugin_checks, tiny
@@ -80,8 +80,8 @@ def test_a_cross_is_learned_that_no_sum_can_say():
     codes, clicks = (table.split([3000, 1000, 2000]) for table in (coding(rows), clicks))
     for crosses, expected in ((0, np.log(2)), (1, 0.325)):
         model = fit_clicks(codes, clicks, coding.sizes, crosses=crosses, epochs=30, seed=1)
-        found = log_loss(model.predict(codes[2]), clicks[2].double().numpy())
-        assert found == pytest.approx(expected, abs=0.03 if crosses else 0.01)
+        found = measured(model.predict(codes[2]), clicks[2])
+        assert found["log_loss"] == pytest.approx(expected, abs=0.03 if crosses else 0.01)
 
 
 def test_codes_know_what_is_unknown():
@@ -90,14 +90,6 @@ def test_codes_know_what_is_unknown():
     assert coding.sizes == [4, 9]
     new = pl.DataFrame({"kind": ["b", "c", None], "x": [-1.0, None, 100.0]})
     assert coding(new).tolist() == [[2, 1], [0, 0], [0, 8]]
-
-
-def test_calibration_of_known_predictions():
-    p = np.array([0.2, 0.2, 0.2, 0.2, 0.8, 0.8])
-    clicks = np.array([0.0, 0, 0, 1, 1, 0])
-    assert np.allclose(reliability(p, clicks, 2), [(0.2, 0.0), (0.6, 2 / 3)])
-    assert calibration_error(p, clicks, 2) == pytest.approx((0.2 + 2 / 30) / 2)
-    assert log_loss(np.array([0.5]), np.array([1.0])) == pytest.approx(np.log(2))
 
 
 def test_pacing_spreads_a_budget_and_never_overspends():

@@ -13,7 +13,6 @@ lightrec_readers = gives(
         "FriendsReader": "lightrec_social.readers:FriendsReader",
     }
 )
-lightrec_rewards = gives({"ExposureReward": "lightrec_social.exposure:ExposureReward"})
-lightrec_evaluators = gives({"Exposure": "lightrec_social.exposure:Exposure"})
+lightrec_rewards = gives({"ExposureReward": "lightrec_social.reward:ExposureReward"})
 lightrec_components = gives({"FriendsTaste": "lightrec_social.friends:FriendsTaste"})
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

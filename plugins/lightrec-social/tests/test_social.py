@@ -7,12 +7,13 @@ import polars as pl
 import pytest
 import torch
 from lightrec_social.domain import SocialDomain
-from lightrec_social.exposure import Exposure, ExposureReward, events_of_makers, exposure, gini
 from lightrec_social.friends import FriendsTaste, friendships
+from lightrec_social.reward import ExposureReward
 from tensordict import TensorDict
 
 from lightrec.data.sequences import Sequences
 from lightrec.errors import NotApplicable, RecipeError
+from lightrec.evaluation.exposure import ProviderExposure, events_of_providers
 from lightrec.keys import Key
 from lightrec.ranking.item_models.base import Evidence
 from lightrec.rewards.base import RewardContext
@@ -107,25 +108,11 @@ def test_nothing_of_ones_own_and_of_the_blocked():
     assert SocialDomain().eligible(users, items.drop("maker"), pl.Series([None] * 3)) is None
 
 
-def test_gini():
-    """The closed form of 0, 1, …, n - 1 is (n + 1) / 3n; of one who has all, 1 - 1 / n."""
-    numbers = [range(7), [0, 0, 0, 5], [1, 1, 1, 1], [0, 0, 0, 0]]
-    found = [gini(np.array(values, float)) for values in numbers]
-    assert found == pytest.approx([8 / 21, 0.75, 0, 0])
-
-
-def test_exposure_by_hand():
-    lists = torch.tensor([[1, 2, 0], [3, 1, 2]])
-    found = exposure(lists, np.array([0, 1, 0]), 3)
-    second, third = 1 / np.log2(3), 0.5
-    assert found.tolist() == pytest.approx([2 + second, second + third, 0])
-
-
 def test_reward():
     store = Run(MADE_UP().run).data
     reward = ExposureReward(bonus=2.0)
     reward.bind(RewardContext(store=store))
-    makers, counts = events_of_makers(store)
+    makers, counts = events_of_providers(store, "maker")
     action = torch.tensor([[1, 2], [3, 0]])
     taken = torch.tensor([[True, False], [True, False]])
     found = reward(TensorDict({Key.ACTION: action, Key.TAKEN: taken}, [2])).flatten()
@@ -135,11 +122,11 @@ def test_reward():
         ExposureReward(bonus=-1)
 
 
-def test_the_evaluator():
-    findings = Exposure(bonuses=(0.0, 1.0, 4.0)).evaluate(Run(MADE_UP().run), 0)
-    found = findings.metrics
-    assert found["social/bonus-0/gini"] == found["social/blend/gini"]
-    shares = [found[f"social/bonus-{bonus}/newcomers"] for bonus in (0, 1, 4)]
-    assert shares == sorted(shares)
-    assert shares[0] < shares[2]
-    assert found["social/popularity/gini"] > found["social/blend/gini"]
+def test_popularity_misplaces_more_than_the_blend():
+    found = ProviderExposure("maker").evaluate(Run(MADE_UP().run), 0).metrics
+    gini, misplaced = (
+        [found[f"exposure/{name}/{key}"] for name in ("choices", "blend", "popularity")]
+        for key in ("gini", "misplaced")
+    )
+    assert gini == sorted(gini)
+    assert misplaced == sorted(misplaced)
