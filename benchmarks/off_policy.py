@@ -3,7 +3,8 @@
 ``study`` repeats the synthetic study of Saito et al. 2021, "Open Bandit Dataset and Pipeline": a
 policy learned on one log is judged by another. ``coverage`` counts how often intervals hold the
 truth. Hillstrom's e-mails and Open Bandit's clicks are read from the folder that ``--data`` or the
-variable LIGHTREC_TEST_DATA names. ``--only NAME`` runs the cells whose names begin so.
+variable LIGHTREC_TEST_DATA names. ``speed-obp`` times Open Bandit Pipeline, in an environment
+of its own. ``--only NAME`` runs the cells whose names begin so.
 """
 
 import json
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.cells import Benchmark, data_folder, markdown
+from benchmarks.ranking.environments import environment
 from lightrec.evaluation.estimators import (
     DM,
     DR,
@@ -252,7 +254,14 @@ def main() -> None:
         benchmark.cell(
             key, [*command, *(["{data}"] * (name in REAL))], 3, "metrics.json", data=data
         )
+    key = "speed-obp/seed-3"
+    if benchmark.wants(key):
+        pins = Path(__file__).parent / "requirements"
+        python = "" if benchmark.has(key) else environment("obp", pins)
+        peer = [python, "benchmarks/off_policy_peer.py", "{out}/m.json", "3"]
+        benchmark.cell(key, peer, 3, "m.json")
     print(errors(benchmark.cells), held(benchmark.cells), clicks(benchmark.cells), sep="\n\n")
+    print(timed(benchmark.cells))
 
 
 def errors(cells: dict[str, dict]) -> str:
@@ -291,6 +300,20 @@ def clicks(cells: dict[str, dict]) -> str:
     own, error = found["bts/own"], 1.96 * found["bts/own/error"]
     rows.append(["its own log", f"{own:.4f} ({own - error:.4f} to {own + error:.4f})", ""])
     return markdown(["click rate of Thompson sampling", "estimate (95 %)", "verdict"], rows)
+
+
+def timed(cells: dict[str, dict]) -> str:
+    """Set CPU seconds beside those of Open Bandit Pipeline, as Markdown."""
+    own, other = (cells[f"{name}/seed-3"]["metrics"] for name in ("speed", "speed-obp"))
+    rows = []
+    for key, title in (
+        ("bootstrap", "DR with a bootstrap interval"),
+        ("resampling", "the bootstrap of given values"),
+    ):
+        seconds = [found[f"{key}/seconds"] for found in (own, other)]
+        ratio = f"{seconds[1] / seconds[0]:.0f}"
+        rows.append([title, *(f"{each:.2f}" for each in seconds), ratio])
+    return markdown(["CPU seconds", "lightrec", "Open Bandit Pipeline 0.4.1", "ratio"], rows)
 
 
 if __name__ == "__main__":
