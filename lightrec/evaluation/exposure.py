@@ -75,11 +75,12 @@ class ProviderExposure(Evaluator):
             assert own is not None
             found = spread_of(exposure(own, providers, len(counts)), merit, new)
             metrics |= {f"exposure/{name}/{key}": value for key, value in found.items()}
-        return Findings(metrics, [self.section(metrics)], [verdict(metrics)])
+        return Findings(metrics, [self.section(metrics)])
 
     def section(self, metrics: Metrics) -> Section:
         """Set how exposure is spread."""
-        titles = {name: name for name in ("blend", "policy", *self.models, "popularity")}
+        rows = {name: name for name in ("blend", "policy", *self.models, "popularity")}
+        rows[CHOICES] = "what people chose"
         text = (
             f"The items have {int(metrics['exposure/providers']):,} providers, of whom "
             f"{metrics['exposure/newcomers']:.0%} are newcomers, with at most {self.few} training "
@@ -87,7 +88,6 @@ class ProviderExposure(Evaluator):
             "where all providers have the same, and 1 where one has all. Misplaced is what would "
             "have to go to others for exposure to be proportional to what people chose."
         )
-        rows = titles | {CHOICES: "what people chose"}
         table = Table.of(metrics, "exposure/{}/{}", rows, COLUMNS, own="blend")
         return Section(TITLE, text, [table])
 
@@ -138,14 +138,3 @@ def spread_of(values: Floats, merit: Floats, new: NDArray[np.bool_]) -> dict[str
         "newcomers": float(share[new].sum()),
         "misplaced": float(np.abs(share - due).sum() / 2),
     }
-
-
-def verdict(metrics: Metrics) -> str:
-    """Compare the exposure that the blend and popularity give with what people choose."""
-    own, other = (metrics[f"exposure/{name}/misplaced"] for name in ("blend", "popularity"))
-    shown, chosen = (metrics[f"exposure/{name}/newcomers"] for name in ("blend", CHOICES))
-    return (
-        f"Of the exposure that the blend gives, {own:.0%} would have to go to other providers to "
-        f"match what people chose; popularity misplaces {other:.0%}. Newcomers have {chosen:.1%} "
-        f"of what people chose, and {shown:.1%} of the exposure."
-    )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from lightrec_finance.portfolio import drawdown, follow, turnover, volatility
+from lightrec_finance.portfolio import drawdown, follow, volatility
 from lightrec_finance.prices import Prices
 
 from lightrec.errors import DataError
@@ -34,14 +34,6 @@ def test_drawdown_is_from_the_last_high():
         max(1 - many[j, c] / many[i, c] for i in range(40) for j in range(i, 40)) for c in range(3)
     ]
     assert drawdown(many) == pytest.approx(pairs)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "traded"),
-    [((0, 0), (1, 0), 1), ((1, 0), (0, 1), 2), ((0.5, 0.5), (0.6, 0.4), 0.2), ((1, 0), (1, 0), 0)],
-)
-def test_turnover_counts_both_sides(before, after, traded):
-    assert turnover(np.array(before), np.array(after)) == pytest.approx(traded)
 
 
 def test_shares_drift_and_are_put_back():

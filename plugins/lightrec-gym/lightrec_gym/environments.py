@@ -1,6 +1,5 @@
-"""Gymnasium both ways: outside agents play simulators, outside environments become batches."""
+"""Outside agents play simulators: a session as an environment of Gymnasium."""
 
-from functools import partial
 from typing import Any, ClassVar
 
 import gymnasium
@@ -10,9 +9,7 @@ from gymnasium import spaces
 from tensordict import TensorDictBase
 from torch import Tensor
 from torchrl.data import Binary, Composite, TensorSpec
-from torchrl.envs import EnvBase, GymEnv, SerialEnv
 
-from lightrec.errors import LightrecError
 from lightrec.keys import PADDING, Key
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.session_env import SessionEnv
@@ -24,34 +21,6 @@ VECTORS = "candidate_vectors"
 """The observation of what may be seen of the candidates, (C, D) float32."""
 
 Observation = dict[str, np.ndarray[Any, Any]]
-
-
-def from_gymnasium(name: str, batch_size: int, **settings: object) -> EnvBase:
-    """Make a TorchRL environment of a registered Gymnasium environment, B of them in this process.
-
-    :param name: as ``gymnasium.make`` takes it, such as ``CartPole-v1``.
-    :param settings: for ``gymnasium.make``.
-    :returns: of batch size (B,).
-    :raises LightrecError: where no environment has that name.
-    """
-    check_known(name)
-    # One process: TorchRL's own batches of Gymnasium environments are a process each, in which a
-    # step of a small environment takes longer than the environment itself.
-    return SerialEnv(batch_size, partial(GymEnv, name, **settings))
-
-
-def check_known(name: str) -> None:
-    """See that Gymnasium knows an environment.
-
-    :raises LightrecError: where it does not.
-    """
-    try:
-        gymnasium.spec(name)
-    except (gymnasium.error.Error, ModuleNotFoundError) as error:
-        raise LightrecError(
-            f"Gymnasium knows no environment '{name}': {error} Import the package that registers "
-            "it first, or look at gymnasium.registry for the names."
-        ) from error
 
 
 class SimulatorEnv(gymnasium.Env[Observation, Any]):
@@ -90,14 +59,15 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
             if name not in HIDDEN and not isinstance(spec, Composite)
         }
         self._names = list(seen)
-        self._shows = isinstance(simulator, Simulator)
-        self._offers = self._shows and simulator.offer_size is not None
-        self._vectors = getattr(simulator, "item_vectors", None) if self._offers else None
         self.action_space = _space(simulator.action_spec)
+        self._vectors: Tensor | None = None
+        self._shows = isinstance(simulator, Simulator)
         if self._shows:
             size, places = simulator.offer_size or simulator.num_items, simulator.slate_size
             several = spaces.MultiDiscrete([size] * places)
             self.action_space = several if places > 1 else spaces.Discrete(size)
+            if simulator.offer_size is not None:
+                self._vectors = getattr(simulator, "item_vectors", None)
         if self._vectors is not None:
             shape = (simulator.offer_size, self._vectors.shape[1])
             seen[VECTORS] = spaces.Box(-np.inf, np.inf, shape, np.float32)
@@ -154,7 +124,7 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
 
     def _choices(self) -> Tensor:
         """Give the item that each number stands for, (N,) or (C,) int64; 0 for what is illegal."""
-        if self._offers:
+        if Key.CANDIDATES in self._state:
             return self._state[Key.CANDIDATES][0]
         mask = self._state[Key.MASK][0]
         return (mask * torch.arange(len(mask), device=mask.device))[1:]

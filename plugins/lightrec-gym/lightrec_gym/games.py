@@ -16,7 +16,6 @@ from torchrl.data import TensorSpec, Unbounded
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.simulators.base import Response, Simulator
-from lightrec_gym.environments import check_known
 
 
 class DiscreteGymnasium(Simulator):
@@ -37,9 +36,8 @@ class DiscreteGymnasium(Simulator):
     :param settings: for ``gymnasium.make``.
     :param scale: what observations are divided by, a number for each of the F; none by default.
     :param device: where everything but the games is computed.
-    :raises LightrecError: where no environment has that name.
-    :raises RecipeError: where its actions are not numbered, nothing limits its steps, or the scale
-        does not fit.
+    :raises RecipeError: where no environment has that name, its actions are not numbered, nothing
+        limits its steps, or the scale does not fit.
     """
 
     def __init__(
@@ -51,13 +49,14 @@ class DiscreteGymnasium(Simulator):
         scale: list[float] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        check_known(name)
-        # The checker looks at each step's types; the environments that are trained in had them
-        # looked at when they were written.
-        self.games = [
-            gymnasium.make(name, disable_env_checker=True, **settings or {})
-            for _ in range(batch_size)
-        ]
+        own = {"disable_env_checker": True, **(settings or {})}  # it looks at each step's types
+        try:
+            self.games = [gymnasium.make(name, **own) for _ in range(batch_size)]
+        except (gymnasium.error.Error, ModuleNotFoundError) as error:
+            raise RecipeError(
+                f"Gymnasium knows no environment '{name}': {error} Import the package that "
+                "registers it first, or look at gymnasium.registry for the names."
+            ) from error
         actions, limit = self.games[0].action_space, self.games[0].spec.max_episode_steps
         if not isinstance(actions, spaces.Discrete):
             raise RecipeError(
@@ -75,8 +74,6 @@ class DiscreteGymnasium(Simulator):
                 f"The scale {scale} does not fit {name}: give {self.observation_size} positive "
                 "numbers, one for each that is observed."
             )
-        self.environment_steps = 0
-        """Steps that Gymnasium has made in all, of all games."""
         self._seen = np.zeros((batch_size, self.observation_size), np.float32)
         self._over = np.ones((batch_size, 2), bool)  # whether a game has ended, was cut
         self._at = np.zeros((batch_size, 2), np.int64)  # a game's session and steps
@@ -128,7 +125,6 @@ class DiscreteGymnasium(Simulator):
             self._see(row, observation)
             self._over[row] = ended, cut
         self._at[live, 1] += 1
-        self.environment_steps += len(live)
         nothing = torch.zeros_like(slate, dtype=torch.bool)
         changed = {Key.OBSERVATION: self._observed(), Key.TRUE_REWARD: paid.to(self.device)}
         ended = torch.tensor(self._over[:, 0], device=self.device)

@@ -1,9 +1,6 @@
 """Gymnasium's games as sessions: equal to Gymnasium stepped by hand, cut told apart from ended."""
 
-from functools import partial
-
 import gymnasium
-import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
@@ -11,13 +8,8 @@ from gymnasium import spaces
 from lightrec_gym.games import DiscreteGymnasium
 from torchrl.envs.utils import check_env_specs
 
-from lightrec.errors import LightrecError
+from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.replay import ReplayPolicyModule
-from lightrec.learners.world_data import WorldData
-from lightrec.policies.baselines import RandomPolicy
-from lightrec.policies.tower import TowerPolicy
-from lightrec.simulators.rollout import play
 
 
 class Bell(gymnasium.Env):
@@ -73,7 +65,6 @@ def test_games_are_those_of_gymnasium_stepped_by_hand():
     assert over[0] == (20, False, True)
     assert over[1][0] < 12
     assert over[1][1:] == (True, False)
-    assert world.environment_steps == 20 + over[1][0]
 
 
 def test_an_environment_may_cut_by_itself():
@@ -88,20 +79,6 @@ def test_an_environment_may_cut_by_itself():
     assert after[Key.OBSERVATION].argmax(1).tolist() == [0, 1, 2]
 
 
-def test_judging_is_under_chance_that_follows_from_the_seed():
-    world, lengths = DiscreteGymnasium("CartPole-v1", 5), []
-    for seed in (1, 1, 2):
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            before, users = world.environment_steps, torch.arange(5)
-            sessions, shown = play(RandomPolicy(2), world, users, seed, deterministic=False)
-        assert torch.equal(sessions.reward, sessions.length)
-        assert world.environment_steps - before == int(sessions.length.sum())
-        assert shown.tolist() == [False, True, True]
-        lengths.append(sessions.length.tolist())
-    assert lengths[0] == lengths[1] != lengths[2]
-
-
 def test_what_is_no_game_of_items_is_refused():
     for name, scale, message in (
         ("CartPole-v77", None, "knows no environment 'CartPole-v77'"),
@@ -109,7 +86,7 @@ def test_what_is_no_game_of_items_is_refused():
         ("Bell-v0", None, "give max_episode_steps"),
         ("CartPole-v1", [1.0, 2.0], "give 4 positive numbers"),
     ):
-        with pytest.raises(LightrecError, match=message):
+        with pytest.raises(RecipeError, match=message):
             DiscreteGymnasium(name, 1, scale=scale)
     world = DiscreteGymnasium("CartPole-v1", 2)
     first = world.reset()
@@ -118,26 +95,3 @@ def test_what_is_no_game_of_items_is_refused():
     world.step(first.clone().set(Key.ACTION, torch.ones(2, 1).long()))
     with pytest.raises(ValueError, match="not the one in which its game stands"):
         world.step(first.clone().set(Key.ACTION, torch.ones(2, 1).long()))
-
-
-def test_transitions_of_cut_games_lead_to_their_last_observation(tmp_path):
-    scale, limit = [2.4, 2.0, 0.2, 2.0], 12
-    game = {"name": "CartPole-v1", "scale": scale, "settings": {"max_episode_steps": limit}}
-    own = partial(TowerPolicy, pools=0, size=0, hidden=[8], horizon=1000)
-    data = WorldData("DiscreteGymnasium", game, iterations=2, judging=4, policy=own)
-    games = {"sessions": 8, "steps": 30, "updates": 2, "batch_size": 32, "warm_up": 100}
-    module = ReplayPolicyModule(2, 2, "double-dqn", **games)
-    quiet = {"logger": False, "enable_checkpointing": False, "num_sanity_val_steps": 0}
-    torch.manual_seed(0)
-    pl.Trainer(max_epochs=1, accelerator="cpu", **quiet).fit(module, data)
-    assert module.write(tmp_path)["train/environment_steps"] == 2 * 8 * 30
-    kept = module.buffer[:]
-    following = kept["next"]
-    cut = (following["done"] & ~following["terminated"]).squeeze(1)
-    assert cut.any()
-    assert (following[Key.STEP][cut] == limit).all()
-    assert (following[Key.STEP] == kept[Key.STEP] + 1).all()
-    # Carts move by .02 seconds of their velocity, those whose game was cut too.
-    place, speed = (kept[Key.OBSERVATION] * torch.tensor(scale))[:, :2].unbind(1)
-    moved = following[Key.OBSERVATION][:, 0] * scale[0]
-    torch.testing.assert_close(moved, place + 0.02 * speed)

@@ -143,7 +143,6 @@ def test_weight_nothing_is_the_blend_and_health_grows_with_the_weight(run):
     result = HeldOutLog().rank(run.data, by_history(run.blend), 0)
     found = findings.metrics
     assert found["health/0.00/ndcg@10"] == pytest.approx(result.metrics()["ndcg@10"])
-    assert len(result.ranks) == 400
     shown = [found[f"health/{step / 4:.2f}/score"] for step in range(5)]
     assert shown == sorted(shown)
     assert shown[-1] > shown[0] + 0.2
