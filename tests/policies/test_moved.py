@@ -21,13 +21,14 @@ def tower(seed, vectors, **settings):
 
 
 def test_a_moved_policy_scores_vectors_as_the_other_one_does_whatever_their_numbers():
-    vectors, order = torch.randn(N + 1, D), torch.tensor([0, 4, 3, 6, 5, 1, 2])
+    vectors = torch.randn(N + 1, D, generator=torch.Generator().manual_seed(0))
+    order = torch.tensor([0, 4, 3, 6, 5, 1, 2])
     earlier, moved = tower(0, vectors), tower(1, vectors[order])
     moved.move(earlier)
     history = torch.tensor([[0, 1, 2], [3, 5, 4]])
     found = moved.scores(session_start(history))[:, 1:]
     expected = earlier.scores(session_start(order[history]))[:, order][:, 1:]
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("tune", [False, True])
