@@ -12,6 +12,7 @@ import pytest
 # other make small work slow wherever cores are busy, and fixed threads make sums the same.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import torch
 from hypothesis import settings
 
 from lightrec.testing import tiny
@@ -23,6 +24,12 @@ settings.load_profile("lightrec")
 # What was imported stays: looking through it for garbage again and again costs a twentieth of all.
 gc.freeze()
 gc.set_threshold(10_000, 20, 50)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """What a test draws without a generator does not depend on the tests before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
