@@ -36,7 +36,7 @@ demo: $(VENV)/.installed
 	$(BIN)/lightrec run video
 
 test: $(VENV)/.developing
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.developing docs
 	$(BIN)/ruff check .
