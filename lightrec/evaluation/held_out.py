@@ -328,6 +328,9 @@ def beyond_the_mean(metrics: Metrics) -> Section | None:
             " Over all events the blend's NDCG@10 differs from that of popularity by "
             "{:+.3f} ({:+.3f} to {:+.3f}; 95 %, paired bootstrap over users).".format(*gained)
         )
+    if worst := re.search(rf"^test/{first}/worst/(.+)/ndcg@10$", "\n".join(metrics), re.MULTILINE):
+        lowest = metrics[worst.group()]
+        text += f" Of all groups of users, {own} ranks worst for {worst[1]}: NDCG@10 {lowest:.3f}."
     return Section(
         "Whom it serves, and with what",
         text,

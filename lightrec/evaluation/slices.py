@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 from lightrec.data.domain import showable
 from lightrec.data.sequences import Sequences
-from lightrec.data.store import COLD, TEST, TRAIN, EventStore
+from lightrec.data.store import CATEGORIES, COLD, TEST, TRAIN, EventStore
 from lightrec.evaluation.base import NOTHING, Curve, Metrics, Section, Table, number
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import Blend
@@ -38,6 +38,8 @@ SLICES = {
     "discovered": "items new to their user",
 }
 """Titles of slices, in the order of reports."""
+GROUP = 50
+"""Of a group of users with fewer held-out events nothing is said."""
 PLACES = (0, 1, 2, 3)
 RATES = (0.1, 0.2, 0.3)
 """Of exploration: as many places on average as are reserved above."""
@@ -161,6 +163,26 @@ def slice_metrics(result: RankingResult, slices: Mapping[str, Tensor]) -> dict[s
     return found
 
 
+def worst_group(result: RankingResult, users: pl.DataFrame) -> dict[str, float]:
+    """Find the group of users, by one of their attributes of words, that is ranked for worst.
+
+    :param users: U rows; attributes with more than :data:`CATEGORIES` values make no groups.
+    :returns: the group's NDCG@10, as ``worst/gender F/ndcg@10``; nothing where there are no two
+        groups with :data:`GROUP` events.
+    """
+    values, rows = result.per_event([10])["ndcg@10"].numpy(), result.users.numpy()
+    found: dict[str, float] = {}
+    for column in users:
+        if column.dtype == pl.String and column.n_unique() <= CATEGORIES:
+            events = pl.DataFrame({"group": column.gather(rows), "ndcg": values}).drop_nulls()
+            groups = events.group_by("group").agg(pl.len(), pl.mean("ndcg"))
+            known = groups.filter(pl.col("len") >= GROUP).sort("ndcg", "group")
+            if len(known) > 1:
+                found[f"{column.name} {known['group'][0]}"] = known["ndcg"][0]
+    worst = sorted(found, key=found.__getitem__)[:1]
+    return {f"worst/{name}/ndcg@10": found[name] for name in worst}
+
+
 def held_out_metrics(
     store: EventStore, result: RankingResult, prefix: str, met: Tensor | None = None
 ) -> dict[str, float]:
@@ -176,7 +198,7 @@ def held_out_metrics(
     train = train[np.asarray(store.items)[train] <= store.num_items]
     lengths = np.bincount(store.users_of(train), minlength=store.num_users)
     slices = event_slices(result.users, result.targets, counts, torch.from_numpy(lengths), met)
-    found |= slice_metrics(result, slices)
+    found |= slice_metrics(result, slices) | worst_group(result, store.users)
     return {f"{prefix}{metric}": value for metric, value in found.items()}
 
 

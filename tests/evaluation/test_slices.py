@@ -1,6 +1,7 @@
 """Slices by hand, that they partition whatever is held out, and recommendations in closed form."""
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from lightrec.evaluation.slices import (
     recommended,
     slice_metrics,
     were_met,
+    worst_group,
 )
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import RankingResult
@@ -28,6 +30,16 @@ def test_the_head_is_the_fewest_items_with_half_of_all_events():
     # 4 of 12 do not suffice; of the equally popular items that follow, the first one does.
     assert head_items(torch.tensor([9, 3, 4, 3, 2])).tolist() == [False, True, True, False, False]
     assert not head_items(torch.zeros(4)).any()
+
+
+def test_the_worst_group_by_hand():
+    """Those of the south are ranked third, of NDCG 1/2; the few of the west count for nothing."""
+    regions = ["north"] * 60 + ["south"] * 50 + ["west"] * 49 + [None] * 50
+    users = pl.DataFrame({"user": [str(n) for n in range(209)], "region": regions, "age": 3})
+    rank = pl.Series([1.0] * 60 + [3.0] * 50 + [99.0] * 99).to_torch()
+    result = RankingResult(torch.arange(209), torch.ones(209).long(), rank)
+    assert worst_group(result, users) == {"worst/region south/ndcg@10": 0.5}
+    assert worst_group(result, users.drop("region")) == {}
 
 
 def test_slices_by_hand():
