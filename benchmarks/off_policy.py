@@ -60,6 +60,14 @@ LOGS = 1_000
 WAYS = ("student", "bootstrap", "bernstein")
 RESAMPLES = 500
 ARMS = ("Mens E-Mail", "Womens E-Mail", "No E-Mail")
+LEARNED = "the best arm by segment"
+TITLES = {
+    "common": "rewards of a half",
+    "rare": "rewards of a hundredth",
+    **{arm: f"Hillstrom, {arm}" for arm in (*ARMS, LEARNED)},
+    "SNIPS": "Open Bandit, SNIPS",
+    "DR": "Open Bandit, DR",
+}
 
 
 def world(seed: int) -> tuple[Tensor, Tensor]:
@@ -149,37 +157,63 @@ def coverage(seed: int) -> dict[str, float]:
     return found
 
 
-def hillstrom(seed: int, data: Path) -> dict[str, float]:
-    """Count over resamples of the trial how often intervals of an arm's spend hold the whole's."""
-    (path,) = (data / "hillstrom-email").glob("*.csv")
-    table = pl.read_csv(path)
-    arms = table["treatment"]
-    spend = table["spend"].cast(pl.Float64).to_torch()
-    action = torch.tensor([ARMS.index(arm) for arm in arms.to_list()])
-    found: dict[str, float] = {}
-    chance = torch.Generator().manual_seed(seed)
-    count = 20_000
-    for number, arm in enumerate(ARMS):
-        value = float(spend[action == number].mean())
-        held = dict.fromkeys(WAYS, 0)
-        for resample in range(RESAMPLES):
-            rows = torch.randint(len(spend), (count,), generator=chance)
-            target = torch.zeros(count, 3).double()
-            target[:, number] = 1.0
-            third = torch.full((count,), 1 / 3).double()
-            log = BanditLog(action[rows], spend[rows], target, third)
+def resampled(
+    log: BanditLog, estimators: dict[str, Estimator], rounds: int, seed: int
+) -> dict[str, float]:
+    """Count how often intervals on resamples of a log hold what the estimator finds on all of it.
+
+    :param rounds: of a resample.
+    """
+    chance, found = torch.Generator().manual_seed(seed), {}
+    counts = {f"{name}/{what}": 0.0 for name in estimators for what in (*WAYS, "weak")}
+    whole = {name: estimator(log).value for name, estimator in estimators.items()}
+    tables = {n: t for n, t in vars(log).items() if isinstance(t, Tensor)}
+    for resample in range(RESAMPLES):
+        rows = torch.randint(len(log.action), (rounds,), generator=chance)
+        drawn = BanditLog(**{name: table[rows] for name, table in tables.items()})
+        for name, estimator in estimators.items():
+            estimate = estimator(drawn)
+            counts[f"{name}/weak"] += estimate.verdict is not Verdict.USABLE
             for way in WAYS:
-                estimate = SNIPS()(log, way, resample)
-                held[way] += estimate.low <= value <= estimate.high
-        found[f"{arm}/spend"] = value
-        found |= {f"{arm}/{way}/held": held[way] / RESAMPLES for way in WAYS}
+                _, low, high = around(estimate.parts, None, way, resample)
+                counts[f"{name}/{way}"] += low <= whole[name] <= high
+    for name, value in whole.items():
+        found |= {f"{name}/value": value, f"{name}/weak": counts[f"{name}/weak"] / RESAMPLES}
+        found |= {f"{name}/{way}/held": counts[f"{name}/{way}"] / RESAMPLES for way in WAYS}
     return found
 
 
-def open_bandit(seed: int, data: Path) -> dict[str, float]:
-    """Judge Thompson sampling by the uniform log, men's campaign, beside its own log."""
+def hillstrom(seed: int, data: Path) -> dict[str, float]:
+    """Judge by resamples of the trial the spend of each arm, and of the best arm by last year's.
+
+    The best arm for each segment of last year's spend is learned from every second row; the others
+    judge it.
+    """
+    (path,) = (data / "hillstrom-email").glob("*.csv")
+    table = pl.read_csv(path)
+    spend = table["spend"].cast(pl.Float64).to_torch()
+    action = torch.tensor([ARMS.index(arm) for arm in table["treatment"].to_list()])
+    third = torch.full((len(spend),), 1 / 3).double()
     found: dict[str, float] = {}
-    logs = {}
+    for number, arm in enumerate(ARMS):
+        target = torch.zeros(len(spend), len(ARMS)).double()
+        target[:, number] = 1.0
+        log = BanditLog(action, spend, target, third)
+        each = resampled(log, {"SNIPS": SNIPS()}, 20_000, seed)
+        found |= {key.replace("SNIPS", arm): value for key, value in each.items()}
+    learns = table.with_row_index().filter(pl.col("index") % 2 == 0)
+    means = learns.group_by("history_segment", "treatment").agg(pl.mean("spend"))
+    best = dict(means.sort("spend").select("history_segment", "treatment").iter_rows())
+    arms = torch.tensor([ARMS.index(best[segment]) for segment in table["history_segment"]])
+    target = torch.nn.functional.one_hot(arms, len(ARMS)).double()
+    log = BanditLog(action[1::2], spend[1::2], target[1::2], third[1::2])
+    each = resampled(log, {"SNIPS": SNIPS()}, 20_000, seed)
+    return found | {key.replace("SNIPS", LEARNED): value for key, value in each.items()}
+
+
+def thompson(seed: int, data: Path) -> tuple[BanditLog, dict[str, float]]:
+    """Give the uniform log of the men's campaign, its target Thompson sampling, and click rates."""
+    found, logs = {}, {}
     for policy in ("random", "bts"):
         folder = data / "open-bandit-small" / "obd" / policy / "men"
         logs[policy] = pl.read_csv(folder / "men.csv")
@@ -202,12 +236,24 @@ def open_bandit(seed: int, data: Path) -> dict[str, float]:
         log["position"].to_torch().long() - 1,
     )
     features = torch.ones(len(log), 1).double()
-    fitted = expected_rewards(given, features, seed=seed)
+    return expected_rewards(given, features, seed=seed), found
+
+
+def open_bandit(seed: int, data: Path) -> dict[str, float]:
+    """Judge Thompson sampling by the uniform log, beside its own log."""
+    fitted, found = thompson(seed, data)
     for name in ("IPS", "SNIPS", "DR"):
         estimate = ESTIMATORS[name](fitted, "bootstrap", seed)
         found |= {f"{name}": estimate.value, f"{name}/low": estimate.low}
         found |= {f"{name}/high": estimate.high, f"{name}/usable": estimate.verdict == "usable"}
     return {name: float(value) for name, value in found.items()}
+
+
+def open_bandit_resampled(seed: int, data: Path) -> dict[str, float]:
+    """Judge Thompson sampling by resamples of the uniform log."""
+    log, _ = thompson(seed, data)
+    estimators = {name: ESTIMATORS[name] for name in ("SNIPS", "DR")}
+    return resampled(log, estimators, len(log.action), seed)
 
 
 def speed(seed: int) -> dict[str, float]:
@@ -234,7 +280,11 @@ def speed(seed: int) -> dict[str, float]:
 
 
 CELLS = {"study": study, "coverage": coverage, "speed": speed}
-REAL = {"hillstrom": hillstrom, "open-bandit": open_bandit}
+REAL = {
+    "hillstrom": hillstrom,
+    "open-bandit": open_bandit,
+    "resampled-open-bandit": open_bandit_resampled,
+}
 
 
 def main() -> None:
@@ -274,13 +324,12 @@ def errors(cells: dict[str, dict]) -> str:
 def held(cells: dict[str, dict]) -> str:
     """Set how often nominal 95 % intervals hold the truth, as Markdown."""
     rows = []
-    for cell, names in (("coverage", ("common", "rare")), ("hillstrom", ARMS)):
+    for cell in ("coverage", "hillstrom", "resampled-open-bandit"):
         found = cells.get(f"{cell}/seed-3", {}).get("metrics", {})
-        for name in names if found else ():
-            shown = [f"{found[f'{name}/{way}/held']:.3f}" for way in WAYS]
-            weak = found.get(f"{name}/weak")
-            titles = {"common": "rewards of a half", "rare": "rewards of a hundredth"}
-            rows.append([titles.get(name, name), *shown, "" if weak is None else f"{weak:.0%}"])
+        for name, title in TITLES.items():
+            if f"{name}/weak" in found:
+                shown = [f"{found[f'{name}/{way}/held']:.3f}" for way in WAYS]
+                rows.append([title, *shown, f"{found[f'{name}/weak']:.0%}"])
     return markdown(["log", *WAYS, "called weak"], rows)
 
 

@@ -122,7 +122,7 @@ def ratio_interval(above: Tensor, below: Tensor, *, paired: bool) -> Interval | 
 
 
 def bootstrap_interval(
-    values: Tensor, users: Tensor, resamples: int = 2000, seed: int = 0
+    values: Tensor, users: Tensor, resamples: int = 2000, seed: int = 0, skewness: float = 0.0
 ) -> Interval:
     """Percentile interval of a mean over events, users drawn anew with all their events.
 
@@ -133,6 +133,8 @@ def bootstrap_interval(
     :param users: ``(E,)`` int64, whose event it is.
     :param resamples: how often users are drawn.
     :param seed: of the draws.
+    :param skewness: of the mean, where percentiles shall allow for it: Efron 1987, "Better
+        bootstrap confidence intervals", whose bias and acceleration are both a sixth of it.
     :returns: the mean of the values and its interval, which is infinite for fewer than two users.
     :raises ValueError: where there are no values.
     """
@@ -154,6 +156,8 @@ def bootstrap_interval(
         times = drawn.flatten().bincount(minlength=drawn.numel()).view(len(part), count)
         totals = times.double() @ sums
         means.append(totals[:, 0] / totals[:, 1])
-    ends = torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)
+    sixth, half = skewness / 6, float(scipy.special.ndtri((1 + LEVEL) / 2))
+    off = sixth + torch.tensor([-half, half], dtype=torch.float64)
+    ends = torch.special.ndtr(sixth + off / (1 - sixth * off))
     low, high = torch.cat(means).quantile(ends).tolist()
     return Interval(mean, low, high)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import scipy
 import torch
 from torch import Tensor
 
@@ -45,6 +46,7 @@ from lightrec.evaluation.estimators import (
 )
 from lightrec.evaluation.estimators.estimate import around, pareto_k
 from lightrec.evaluation.replay import bandit_events
+from lightrec.intervals import bootstrap_interval
 from lightrec.policies.baselines import PopularityPolicy, RandomPolicy
 
 REFERENCE = os.environ.get("LIGHTREC_TEST_REFERENCE")
@@ -262,6 +264,63 @@ def test_intervals_hold_the_truth_as_often_as_they_say(interval):
     assert held / 300 >= 0.95 if interval == "bernstein" else 0.91 <= held / 300 <= 0.985
 
 
+def skewed(n: int = 400) -> Tensor:
+    """Values of which a few are large, as rewards of sales are."""
+    return torch.randn(n, generator=torch.Generator().manual_seed(2)).double().mul(1.5).exp()
+
+
+def test_skewness_is_taken_out_of_students_interval():
+    """Hall's polynomial of Student's ratio is the usual quantile at both of the ends."""
+    values = skewed()
+    found = around(values, None)
+    error = float(values.std()) / 400**0.5
+    s = scipy.stats.skew(values.numpy()) / 400**0.5
+    for end, quantile in ((found.low, 1), (found.high, -1)):
+        t = (found.mean - end) / error
+        near = t + s * t**2 / 3 + s**2 * t**3 / 27 + s / 6
+        assert near == pytest.approx(quantile * scipy.stats.t.ppf(0.975, 399))
+    even = around(torch.cat([values, -values]), None)
+    assert even.high == pytest.approx(-even.low)
+
+
+def test_percentiles_of_a_skewed_mean_are_accelerated():
+    """As scipy's, which counts the bias among the draws and takes the acceleration one by one."""
+    values = skewed()
+    found = around(values, None, "bootstrap")
+    other = scipy.stats.bootstrap(
+        (values.numpy(),), np.mean, n_resamples=20_000, method="BCa", rng=0
+    ).confidence_interval
+    width = other.high - other.low
+    assert found.low == pytest.approx(other.low, abs=0.06 * width)
+    assert found.high == pytest.approx(other.high, abs=0.06 * width)
+    plain = bootstrap_interval(values, torch.arange(400), 1_000)
+    assert found.low > plain.low
+    assert found.high > plain.high + 0.02 * width
+
+
+@pytest.mark.parametrize("interval", ["student", "bootstrap"])
+def test_intervals_of_uneven_rewards_hold_the_truth(interval):
+    """One round in 30 has a reward, of a log-normal law: 37 effective ones, and not weak yet."""
+    chance, held = torch.Generator().manual_seed(0), 0
+    for seed in range(300):
+        paid = torch.rand(3_000, generator=chance) < 1 / 30
+        values = paid * torch.randn(3_000, generator=chance).double().exp()
+        found = around(values, None, interval, seed)
+        held += found.low <= math.exp(0.5) / 30 <= found.high
+    assert 0.915 <= held / 300 <= 0.985
+
+
+def test_few_large_rewards_are_called_weak():
+    """Two of 200 rewards are as large as all others together: (198 + 198)² / (198 + 2 · 99²)."""
+    rewards = torch.tensor([1.0, 0.0]).repeat_interleave(torch.tensor([200, 800])).double()
+    log = BanditLog(torch.zeros(1_000).long(), rewards, torch.ones(1_000, 1), torch.ones(1_000))
+    assert IPS()(log).verdict is Verdict.USABLE
+    rewards[:2] = 99
+    estimate = IPS()(log)
+    assert estimate.diagnosis.rewarded == pytest.approx(396**2 / 19_800)
+    assert estimate.verdict is Verdict.WEAK
+
+
 def test_rare_rewards_are_called_weak():
     log = drawn(1_000, 0, rate=0.01)[0]
     assert DR()(log).verdict is Verdict.WEAK
@@ -345,8 +404,8 @@ def test_slope_clips_as_far_as_intervals_agree():
     log = replace(drawn(500, 2, spread=3.0)[0], expected=None)
     estimators = [IPS(at) for at in (1, 3, 10, 100, None)]
     chosen, estimate = slope(estimators, log)
-    widths = {each.at: each(log).high - each(log).value for each in estimators}
-    assert estimate.high - estimate.value == pytest.approx(widths[chosen.at])
+    widths = {each.at: each(log).high - each(log).low for each in estimators}
+    assert estimate.high - estimate.low == pytest.approx(widths[chosen.at])
     assert widths[chosen.at] < widths[None]
     exact = [DM() for _ in range(3)]
     assert slope(exact, drawn(500, 2)[0])[0] is exact[-1]

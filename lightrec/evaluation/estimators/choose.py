@@ -18,14 +18,13 @@ def slope(estimators: Sequence[Estimator[L]], log: L) -> tuple[Estimator[L], Est
     :returns: the estimator, and what it finds.
     """
     found = [(each(log), each) for each in estimators]
-    found.sort(key=lambda pair: pair[0].high - pair[0].value, reverse=True)
+    found.sort(key=lambda pair: pair[0].high - pair[0].low, reverse=True)
+    halves = [(estimate.high - estimate.low) / 2 for estimate, _ in found]
     best = 0
     for i in range(len(found)):
-        own = found[i][0]
         near = [
-            abs(own.value - other.value)
-            <= own.high - own.value + (6**0.5 - 1) * (other.high - other.value)
-            for other, _ in found[:i]
+            abs(found[i][0].value - found[j][0].value) <= halves[i] + (6**0.5 - 1) * halves[j]
+            for j in range(i)
         ]
         if not all(near):
             break

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lightrec.errors import DataError
-from lightrec.intervals import LEVEL, Interval, bootstrap_interval, mean_interval
+from lightrec.intervals import LEVEL, Interval, bootstrap_interval, reach, standard_error
 
 IntervalName = Literal["student", "bootstrap", "bernstein"]
 DRAWN: Final = 1_000
@@ -43,7 +44,8 @@ class Diagnosis:
 
     :param rounds: n.
     :param effective: effective sample size, (Σw)² / Σw² (Kish 1965).
-    :param rewarded: the same over the rounds whose reward is not zero.
+    :param rewarded: the same of weighted rewards, (Σ abs(w r))² / Σ (w r)²: rounds with a reward,
+        were all rewards of one size.
     :param mean: of the weights, which is 1 in expectation.
     :param error: of that mean.
     :param largest: weight.
@@ -67,7 +69,7 @@ class Diagnosis:
         return cls(
             len(weights),
             effective_size(weights),
-            effective_size(weights[rewards != 0]),
+            effective_size((weights * rewards).abs()),
             float(weights.mean()),
             error,
             float(weights.max()),
@@ -174,7 +176,8 @@ class Estimator(ABC, Generic[L]):
 
         :param interval: ``student``; ``bootstrap``, percentiles of 1,000 resamples; ``bernstein``
             (Maurer and Pontil 2009), which holds for any bounded rewards and is the widest. All
-            three take users, where the log names them, for what is independent.
+            three take users, where the log names them, for what is independent; see
+            :func:`around`.
         :param seed: of the bootstrap.
         :raises DataError: where the log lacks what is needed.
         """
@@ -205,28 +208,50 @@ def _never_shown(share: float) -> list[tuple[Verdict, str]]:
 def around(
     values: Tensor, users: Tensor | None, interval: IntervalName = "student", seed: int = 0
 ) -> Interval:
-    """Give the mean of values (n,) with its interval, users being what is independent."""
-    count = len(values)
+    """Give the mean of values (n,) with its interval, users being what is independent.
+
+    A mean of few or uneven rewards is skewed, and an interval that lies evenly about it holds the
+    truth too seldom. So Student's has its skewness removed (Hall 1992, "On the removal of skewness
+    by transformation"), and the bootstrap's percentiles are accelerated by it (Efron 1987).
+    """
+    count, mean = len(values), float(values.mean())
     units = torch.arange(count) if users is None else users.unique(return_inverse=True)[1]
+    total = int(units.max()) + 1
+    # A user's share of the sum, times the number of users: independent numbers whose mean is 0.
+    own = values.new_zeros(total).index_add(0, units, values - mean) * (total / count)
+    skewness = skewness_of_mean(own)
     if interval == "bootstrap":
-        total = int(units.max()) + 1
         if total > DRAWN:
             order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
             units = order[units] % DRAWN
-        return bootstrap_interval(values, units, DRAWN, seed)
-    mean = values.mean()
-    if users is not None:
-        # A user's share of the sum, times the number of users: a mean of independent numbers.
-        sums = values.new_zeros(int(units.max()) + 1).index_add(0, units, values - mean)
-        values = mean + sums * len(sums) / count
+        return bootstrap_interval(values, units, DRAWN, seed, skewness)
+    if total < 2:
+        return Interval(mean, -math.inf, math.inf)
     if interval == "student":
-        return mean_interval(values)._replace(mean=float(mean))
-    n, log = len(values), math.log(4 / (1 - LEVEL))
-    if n < 2:
-        return Interval(float(mean), -math.inf, math.inf)
-    width = float(values.max() - values.min())
-    half = (2 * float(values.var()) * log / n) ** 0.5 + 7 * width * log / (3 * (n - 1))
-    return Interval(float(mean), float(mean) - half, float(mean) + half)
+        error, freedom = standard_error(own)
+        t = reach(freedom)
+        low, high = (mean - error * without_skewness(end, skewness) for end in (t, -t))
+        return Interval(mean, low, high)
+    log, width = math.log(4 / (1 - LEVEL)), float(own.max() - own.min())
+    half = (2 * float(own.var()) * log / total) ** 0.5 + 7 * width * log / (3 * (total - 1))
+    return Interval(mean, mean - half, mean + half)
+
+
+def skewness_of_mean(values: Tensor) -> float:
+    """Skewness of a mean of independent values (n,): theirs over √n; 0 where all are equal."""
+    off = values - values.mean()
+    spread = float(off.square().mean())
+    return float(off.pow(3).mean()) / spread**1.5 / len(values) ** 0.5 if spread else 0.0
+
+
+def without_skewness(end: float, skewness: float) -> float:
+    """Find Student's ratio T for which ``T + s T² / 3 + s² T³ / 27 + s / 6`` is a given end.
+
+    Hall's transformation: of a mean of skewness s, the left side is nearly normal, and T is not.
+    """
+    if abs(skewness) < 1e-6:
+        return end
+    return float(np.cbrt(1 + skewness * (end - skewness / 6)) - 1) * 3 / skewness
 
 
 def effective_size(weights: Tensor) -> float:
