@@ -14,6 +14,7 @@ import pytest
 
 from lightrec import plugins
 from lightrec.__main__ import main
+from tests.docs.pages import ROOT
 from tests.processes import apart, run_pytest
 
 LEFT_OUT = "lightrec_hello"
@@ -25,7 +26,8 @@ class Here:
 
     def __init__(self, capture: pytest.CaptureFixture[str], folder: Path) -> None:
         self.capture = capture
-        self.variables = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self.variables = {"PATH": path, "CHECKOUT": str(ROOT)}
 
     def run(self, command: str) -> tuple[int, str]:
         words = shlex.split(command, comments=True)

@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
+from docs.tutorials import library, market
 from lightrec.data.languages import languages_of
-from lightrec.testing import library, market
 
 
 def test_the_library(tmp_path):

@@ -1,7 +1,7 @@
 """A made-up web market in Chinese: views, carts and purchases, and goods with their prices.
 
 People look at all goods of two categories and buy those in the two styles that they like, which the
-titles alone tell. ``python -m lightrec.testing.market FOLDER`` writes the files, in GB 18030.
+titles alone tell. ``python market.py FOLDER`` writes the files, in GB 18030.
 """
 
 import sys

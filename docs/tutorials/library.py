@@ -2,7 +2,7 @@
 
 Readers go through series volume by volume. The files are as a German program writes them: in
 Windows-1252, with semicolons, decimal commas and dates such as ``09.01.2023 10:31``.
-``python -m lightrec.testing.library FOLDER`` writes them.
+``python library.py FOLDER`` writes them.
 """
 
 import sys
