@@ -3,11 +3,14 @@
 import gc
 import os
 import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
 from importlib.metadata import version
+from types import ModuleType
+from typing import Any
 
 from lightrec import plugins
 from lightrec.cli.command import call, summary
-from lightrec.cli.metrics import SparseMetrics
 from lightrec.errors import LightrecError, RecipeError
 
 # Before torch is imported. Threads that spin while they wait for each other make training many
@@ -103,6 +106,40 @@ def _do(arguments: list[str]) -> int:
         return 0 if rest else 2
     refused = plugins.installed().refused.get((plugins.COMMANDS, group))
     raise RecipeError(refused or f"there is no command {group!r}. `lightrec --help` lists them.")
+
+
+SPARED = ("matplotlib", "scipy", "transformers")
+"""Optional packages that TorchMetrics imports where they are there, and that no command needs: half
+of what importing Lightning takes."""
+
+
+class SparseMetrics:
+    """A finder on ``sys.meta_path`` that finds nothing, but sees when TorchMetrics is imported.
+
+    To TorchMetrics the packages in ``SPARED`` are then missing: its metrics cannot be plotted, and
+    it has neither BERTScore nor metrics of sound. Lightning imports it for one base class, and only
+    the command line's own process is changed.
+    """
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Prepare the import of TorchMetrics; leave finding to others."""
+        if name == "torchmetrics":
+            from lightning_utilities.core import imports
+
+            class Requirement(imports.RequirementCache):
+                def _check_requirement(self: Any) -> None:
+                    super()._check_requirement()
+                    if str(self.requirement).partition(">")[0] in SPARED:
+                        self.available = False
+
+            def there(package: str, found: Any = imports.package_available) -> bool:
+                return package not in SPARED and found(package)
+
+            vars(imports).update(RequirementCache=Requirement, package_available=there)
+        return None
 
 
 if __name__ == "__main__":
