@@ -27,8 +27,7 @@ from lightrec.ranking.item_models.item_to_item import DirectionalCooccurrence
 from lightrec.ranking.language_readers import Decoder, PairClassifier
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.ranker import Ranker
-from lightrec.ranking.reader_data import ReaderData
-from lightrec.ranking.reader_module import ReaderModule
+from lightrec.ranking.reader_module import ReaderData, ReaderModule
 from lightrec.ranking.reranking import DEPTH, Lists, choose_weight
 from lightrec.run import Run
 from lightrec.stages.run import run

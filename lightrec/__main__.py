@@ -33,6 +33,9 @@ examples:
 
 `lightrec COMMAND --help` tells more.  `lightrec --version` gives the version.
 """
+SPARED = ("matplotlib", "scipy", "transformers")
+"""Optional packages that TorchMetrics imports where they are there, and that no command needs: half
+of what importing Lightning takes."""
 
 
 def commands() -> dict[str, plugins.Part]:
@@ -106,11 +109,6 @@ def _do(arguments: list[str]) -> int:
         return 0 if rest else 2
     refused = plugins.installed().refused.get((plugins.COMMANDS, group))
     raise RecipeError(refused or f"there is no command {group!r}. `lightrec --help` lists them.")
-
-
-SPARED = ("matplotlib", "scipy", "transformers")
-"""Optional packages that TorchMetrics imports where they are there, and that no command needs: half
-of what importing Lightning takes."""
 
 
 class SparseMetrics:

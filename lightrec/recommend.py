@@ -208,7 +208,7 @@ class Recommender:
         exclude: str | Sequence[str] = (),
         only: str | Sequence[str] = (),
     ) -> pl.DataFrame:
-        """List the items that are like an item; see :func:`~lightrec.ranking.similar.likeness`.
+        """List the items that are like an item; see :func:`~lightrec.ranking.ranker.likeness`.
 
         :param item: a title or an item id.
         :param k: how many items at most.
@@ -218,7 +218,7 @@ class Recommender:
         :raises RecipeError: as :meth:`recommend`.
         :raises RunError: where words are asked for and the ranker reads none.
         """
-        from lightrec.ranking.similar import likeness
+        from lightrec.ranking.ranker import likeness
 
         counts = torch.from_numpy(self.store.popularity())
         alike = likeness(self.run.ranker, counts, self.item(item), by)

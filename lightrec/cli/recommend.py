@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from lightrec.data.spreadsheet import escaped
+from lightrec.data.readers.predictions import escaped
 from lightrec.errors import RecipeError
 
 WITHOUT_HISTORY = {

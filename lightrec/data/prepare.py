@@ -17,10 +17,9 @@ from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain, with_texts
 from lightrec.data.events import Dropped, Events, by_feedback, drop, encode, number, split_up
 from lightrec.data.files import FORMAT_VERSION, appearing
-from lightrec.data.findings import LEFT_OUT, LOGS_KIND, NO_ITEMS, in_words, tally
+from lightrec.data.findings import LEFT_OUT, LOGS_KIND, NO_ITEMS, in_words, order_note, tally
 from lightrec.data.languages import languages_of, wording
 from lightrec.data.log import InteractionLog
-from lightrec.data.order import order_note
 from lightrec.data.schema import Problems
 from lightrec.data.store import CATALOG, LOG, META, PARTS, SAID, TRAIN, USERS, EventStore
 from lightrec.errors import DataError, no_such

@@ -24,9 +24,8 @@ from lightrec.data.schema import Problems
 from lightrec.data.share import part_of_all, present_share
 from lightrec.data.stage_data import StageData
 from lightrec.encoders.hub import HEAD
-from lightrec.encoders.layers import Layers
+from lightrec.encoders.layers import Layers, LinearMap, Tuned
 from lightrec.encoders.text import TextEncoder
-from lightrec.encoders.tuned import LinearMap, Tuned
 from lightrec.errors import DataError, RecipeError
 from lightrec.nn.stage import StageModule, warm_cosine
 

@@ -14,8 +14,7 @@ from torch.nn.functional import cross_entropy, embedding_bag, normalize
 from lightrec.data.share import part_of_all
 from lightrec.encoders.base import unit_vectors
 from lightrec.encoders.hub import TUNED
-from lightrec.encoders.layers import Layers
-from lightrec.encoders.tuned import LinearMap, Tuned
+from lightrec.encoders.layers import Layers, LinearMap, Tuned
 from lightrec.encoders.tuning_data import Batch, TextData
 from lightrec.errors import RecipeError
 from lightrec.nn.stage import StageModule, warm_cosine

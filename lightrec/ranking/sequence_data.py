@@ -22,7 +22,7 @@ from lightrec.encoders.base import Encoder, item_vectors
 from lightrec.encoders.card import read_json
 from lightrec.encoders.hub import TUNED
 from lightrec.encoders.text import tuned
-from lightrec.encoders.tokens import Tokens, tokens_of
+from lightrec.encoders.words import Tokens, tokens_of
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.continued import windows_to_train

@@ -3,8 +3,7 @@ import pytest
 import torch
 
 from lightrec.encoders.text import TextEncoder
-from lightrec.encoders.tokens import tokens_of
-from lightrec.encoders.words import WordEncoder
+from lightrec.encoders.words import WordEncoder, tokens_of
 from lightrec.errors import RecipeError
 from lightrec.testing.tiny import tiny_text_model
 

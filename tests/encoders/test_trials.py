@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 
 from lightrec.__main__ import main
 from lightrec.encoders.hub import HEAD, TUNED
+from lightrec.encoders.layers import LinearMap
 from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.trials import TrialData, TrialModule, Trials, ridge
-from lightrec.encoders.tuned import LinearMap
 from lightrec.errors import DataError, RecipeError
 from lightrec.testing.tiny import tiny_text_model
 

@@ -5,9 +5,8 @@ import torch
 from tensordict import TensorDict
 
 from lightrec.keys import Key
-from lightrec.nn.left_out import fit_left_out
 from lightrec.policies.base import Policy
-from lightrec.policies.tower import TowerPolicy
+from lightrec.policies.tower import TowerPolicy, fit_left_out
 
 N, D, W, F = 12, 5, 3, 2
 

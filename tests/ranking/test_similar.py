@@ -3,8 +3,7 @@ import pytest
 import torch
 
 from lightrec.errors import RunError
-from lightrec.ranking.ranker import Ranker
-from lightrec.ranking.similar import WORDS, likeness
+from lightrec.ranking.ranker import WORDS, Ranker, likeness
 
 COUNTS = torch.tensor([0, 5, 3, 0, 2, 4])
 

@@ -1,23 +1,25 @@
-"""The reader of predictions by another recommender."""
+"""Predictions of another recommender, and CSV that is safe to open in a spreadsheet."""
 
 import sys
 from pathlib import Path
 from typing import Final
 
 import polars as pl
+from polars import selectors
 
 from lightrec.data.casts import to_numbers, to_required_ids
 from lightrec.data.parquet import ParquetTable
 from lightrec.data.readers.columns import LOG_NAMES, match_columns
 from lightrec.data.readers.table import TableReader
 from lightrec.data.schema import Problems
-from lightrec.data.spreadsheet import unescaped
 from lightrec.keys import Column
 
 SCORE: Final = "score"
 RANK: Final = "rank"
 _FINITE: Final = (-sys.float_info.max, sys.float_info.max, "a finite number")
 _WHOLE: Final = (0, 2**63 - 1, "a whole number")
+FORMULA: Final = r"^('*[=+\-@\t\r])"
+ESCAPED: Final = r"^'('*[=+\-@\t\r])"
 
 
 def read_predictions(path: Path) -> pl.DataFrame:
@@ -61,3 +63,19 @@ def read_predictions(path: Path) -> pl.DataFrame:
     )
     problems.check()
     return result if value == SCORE else result.with_columns(-pl.col(SCORE))
+
+
+def escaped(table: pl.DataFrame) -> pl.DataFrame:
+    """Escape the formulas in the text columns of a table; numbers stay as they are.
+
+    A spreadsheet computes a cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage
+    return, and the words of a log may come from anybody. Such a cell gets an apostrophe in front,
+    as OWASP recommends ("CSV Injection"); so does one with apostrophes before such a character, so
+    that the original can be read back exactly.
+    """
+    return table.with_columns(selectors.string().str.replace(FORMULA, "'$1"))
+
+
+def unescaped(table: pl.DataFrame) -> pl.DataFrame:
+    """Restore a table as it was before :func:`escaped`."""
+    return table.with_columns(selectors.string().str.replace(ESCAPED, "$1"))

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightrec.data.readers.predictions import read_predictions
-from lightrec.data.spreadsheet import escaped, unescaped
+from lightrec.data.readers.predictions import escaped, read_predictions, unescaped
 from lightrec.errors import DataError
 
 

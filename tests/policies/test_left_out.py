@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightrec.nn.left_out import fit_left_out
+from lightrec.policies.tower import fit_left_out
 
 
 def data(rows, columns):
