@@ -75,7 +75,6 @@ class TextData(LogData):
         made is taken at all.
     :param decay: two events g steps apart count ``decay ** (g - 1)``.
     :param reach: steps up to which they count.
-    :param directed: whether only what followed a text counts as near it.
     :param teacher: folder of the stage `ranker` of a run on the same log: what goes with a text is
         then what the ranker's vectors are near, of those trained on the 50 nearest, and not what
         events are near. Its vectors are so distilled into the encoder's.
@@ -94,7 +93,6 @@ class TextData(LogData):
         held_out: float = 0.1,
         decay: float = 0.8,
         reach: int = 10,
-        directed: bool = False,
         teacher: str | None = None,
         max_texts: int = 20_000,
         max_events: int = 5_000,
@@ -102,7 +100,7 @@ class TextData(LogData):
     ) -> None:
         super().__init__(data)
         self.text_encoder, self.batch_size, self.held_out = text_encoder, batch_size, held_out
-        self.decay, self.reach, self.directed, self.teacher = decay, reach, directed, teacher
+        self.decay, self.reach, self.teacher = decay, reach, teacher
         self.max_texts, self.max_events, self.seed = max_texts, max_events, seed
 
     @property
@@ -191,7 +189,7 @@ class TextData(LogData):
         entries = np.ones((own >= 0).sum(), np.float32), (np.flatnonzero(own >= 0), own[own >= 0])
         gather = scipy.sparse.coo_array(entries, shape=(items, len(trained))).tocsr()
         near = gather.T @ counts @ gather
-        near = near if self.directed else near + near.T
+        near = near + near.T
         near = (near - scipy.sparse.diags_array(near.diagonal())).tocsr()
         near.eliminate_zeros()
         return near

@@ -25,8 +25,7 @@ from lightrec.policies.baselines import RandomPolicy
 from lightrec.run import Run
 from lightrec.settings import make_of, with_settings
 from lightrec.simulators.base import Simulator
-from lightrec.simulators.record import SessionLog
-from lightrec.simulators.rollout import Contender, Sessions, judge
+from lightrec.simulators.rollout import Contender, SessionLog, Sessions, judge
 from lightrec.simulators.scored import Scored
 from lightrec.simulators.session_env import Mode
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator

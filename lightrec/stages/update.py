@@ -16,12 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from lightrec.data.append import NothingNew
 from lightrec.data.files import check_input, is_url, without_password
 from lightrec.errors import RecipeError, RunError
 from lightrec.run import VERSION, VERSIONS, Run
 from lightrec.stages import recipes, redo, versions
-from lightrec.stages.data import READ
+from lightrec.stages.data import READ, NothingNew
 from lightrec.stages.run import EVALUATE, do, in_file, publish
 from lightrec.stages.stage import Stage, hash_file, write_whole
 

@@ -14,8 +14,7 @@ from lightrec.keys import Key
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.policies.base import session_start
 from lightrec.policies.baselines import PopularityPolicy
-from lightrec.simulators.record import SessionLog
-from lightrec.simulators.rollout import Sessions, judge
+from lightrec.simulators.rollout import SessionLog, Sessions, judge
 from lightrec.simulators.worlds.greed import Greed
 
 SESSIONS, PLACES, STEPS = 60, 3, 12

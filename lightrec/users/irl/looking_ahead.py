@@ -4,8 +4,6 @@ By maximum entropy, and by inverse soft Q-learning with a none-option of known r
 """
 
 import copy
-from collections.abc import Callable
-from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,15 +20,16 @@ from lightrec.users.reward_model import Continuation, Gate, RewardModel, average
 ANYWHERE = 0.6
 """Deviation of the initial weights of nothing's reward where it is free, of some nats: learning
 that begins near the truth also ends near it."""
+RATE = 0.02
+"""The share of a step by which averaged copies of W move."""
+RAMP = 0.15
+"""The share of training in which γ' rises to its value."""
 
 
 class LookingAhead(RewardLearner):
     """Base of learners with a network of rewards, W next to it, and an averaged copy of W."""
 
-    def __init__(self, rate: float, ramp: float) -> None:
-        super().__init__()
-        self.rate, self.ramp = rate, ramp
-        self.discount = 0.0
+    discount = 0.0
 
     def build(self, make: Make, discount: float) -> None:
         """Make the reward network, W, and its averaged copy."""
@@ -41,11 +40,11 @@ class LookingAhead(RewardLearner):
 
     def stepped(self) -> None:
         """Move the averaged copy of W."""
-        average(self.slow, self.value, self.rate)
+        average(self.slow, self.value, RATE)
 
     def discount_at(self, progress: float) -> float:
         """γ' at a point of the training, from 0 to 1."""
-        return self.discount * min(1.0, progress / self.ramp) if self.ramp else self.discount
+        return self.discount * min(1.0, progress / RAMP)
 
 
 class MaxEnt(LookingAhead):
@@ -60,12 +59,10 @@ class MaxEnt(LookingAhead):
     :param anchored: whether nothing has reward 0. If its reward is learned, choices are explained
         as well and the reward is arbitrary: a number may be added to the rewards of all choices in
         s, nothing included, and subtracted from those that lead to s. The option shows just that.
-    :param rate: the share of a step by which the averaged copy of W moves.
-    :param ramp: the share of training in which γ' rises to its value.
     """
 
-    def __init__(self, anchored: bool = True, rate: float = 0.02, ramp: float = 0.15) -> None:
-        super().__init__(rate, ramp)
+    def __init__(self, anchored: bool = True) -> None:
+        super().__init__()
         self.anchored = anchored
 
     def build(self, make: Make, discount: float) -> None:
@@ -115,18 +112,14 @@ class TasteMixture(RewardLearner):
     :param kinds: K.
     :param memory: how many of the last steps a kind's own reward reads. One that reads the whole
         history distinguishes kinds by itself, and leaves nothing to the mixture.
-    :param rate: the share of a step by which the averaged copies of W move.
-    :param ramp: the share of training in which γ' rises to its value.
     """
 
-    def __init__(
-        self, kinds: int = 2, memory: int = 3, rate: float = 0.02, ramp: float = 0.15
-    ) -> None:
+    def __init__(self, kinds: int = 2, memory: int = 3) -> None:
         super().__init__()
         if kinds < 2:
             raise RecipeError(f"kinds is {kinds}; a mixture has two kinds of people or more.")
         self.kinds, self.memory = kinds, memory
-        self.parts = nn.ModuleList(MaxEnt(rate=rate, ramp=ramp) for _ in range(kinds))
+        self.parts = nn.ModuleList(MaxEnt() for _ in range(kinds))
 
     def build(self, make: Make, discount: float) -> None:
         """Make the parts, which differ by their random beginnings, and the gate."""
@@ -168,65 +161,28 @@ class TasteMixture(RewardLearner):
         return [part for part in self.parts if isinstance(part, MaxEnt)]
 
 
-Divergence = Literal["chi2", "forward-kl", "hellinger", "jensen-shannon", "reverse-kl"]
-
-
-# φ of each divergence's f, and an edge a little inside the range where φ is finite.
-_FUNCTIONS: Final[dict[str, tuple[Callable[[Tensor], Tensor], float]]] = {
-    # f(t) = (t - 1)²
-    "chi2": (lambda x: x - x.square() / 4, -torch.inf),
-    # f(t) = t - 1 - log t; φ is finite above -1.
-    "forward-kl": (torch.log1p, -0.9),
-    # f(t) = (√t - 1)²; φ is finite above -1.
-    "hellinger": (lambda x: x / (1 + x), -0.7),
-    # f(t) = t log t - (t + 1) log((t + 1) / 2); φ is finite above -log 2.
-    "jensen-shannon": (lambda x: torch.log(2 - torch.exp(-x)), -0.6),
-    # f(t) = t log t - t + 1; φ is finite everywhere, but falls exponentially.
-    "reverse-kl": (lambda x: 1 - torch.exp(-x), -3.0),
-}
-
-
-def phi(divergence: Divergence, x: Tensor) -> Tensor:
-    """φ of rewards, elementwise; below its edge the tangent replaces it, to draw rewards back."""
-    value, edge = _FUNCTIONS[divergence]
-    if edge == -torch.inf:
-        return value(x)
-    end, slope = torch.func.jvp(value, (x.new_tensor(edge),), (x.new_ones(()),))[:2]
-    return torch.where(x > edge, value(x.clamp_min(edge)), end + slope * (x - edge))
-
-
 class IQLearn(LookingAhead):
     """Learns Q(s, i) = b(s) + u(s, i), u of nothing being 0; r = Q(s, i) - γ' V(s′).
 
     Garg et al. 2021, "IQ-Learn: inverse soft-Q learning for imitation", from logs alone.
 
-    It maximises the mean over the log's steps of α φ(r / α) - (V(s) - γ' V(s′)), with V(s) =
-    b(s) + log(1 + Σ exp u) over the offer. With φ of χ² this is the log-likelihood of the choices
-    less r² / 4α. Where the log of a session was cut, W predicts V(s′); where the session ended,
-    V(s′) is 0.
+    It maximises the mean over the log's steps of r - r² / 4α - (V(s) - γ' V(s′)), with V(s) =
+    b(s) + log(1 + Σ exp u) over the offer: the log-likelihood of the choices less r² / 4α, by which
+    occupancies are matched in the χ² divergence. Where the log of a session was cut, W predicts
+    V(s′); where the session ended, V(s′) is 0.
 
     :param anchor: weight of (b(s) - γ' W(s after nothing))², by which nothing has reward 0. With 0
         the published method remains, whose reward leaves open how values differ by state.
-    :param divergence: in which occupancies are matched.
     :param strength: α: the larger, the weaker the penalty on large rewards.
-    :param rate: the share of a step by which the averaged copy of W moves.
-    :param ramp: the share of training in which γ' rises to its value.
     """
 
     reads_next = True
 
-    def __init__(
-        self,
-        anchor: float = 1.0,
-        divergence: Divergence = "chi2",
-        strength: float = 10.0,
-        rate: float = 0.02,
-        ramp: float = 0.15,
-    ) -> None:
-        super().__init__(rate, ramp)
+    def __init__(self, anchor: float = 1.0, strength: float = 10.0) -> None:
+        super().__init__()
         if strength <= 0:
             raise RecipeError(f"strength is {strength}; it must be above 0.")
-        self.anchor, self.divergence, self.strength = anchor, divergence, strength
+        self.anchor, self.strength = anchor, strength
 
     def build(self, make: Make, discount: float) -> None:
         """Make u, W, and b on W's states."""
@@ -243,7 +199,8 @@ class IQLearn(LookingAhead):
         value = base + utilities.logsumexp(-1)
         later = self._later(history, batch)
         reward = base + chosen(utilities, batch) - discount * later
-        gained = self.strength * phi(self.divergence, reward / self.strength)
+        scaled = reward / self.strength
+        gained = self.strength * (scaled - scaled.square() / 4)
         with torch.no_grad():
             idle = self.slow.after_nothing(history)
         loose = (base - discount * idle).square()

@@ -3,13 +3,13 @@
 import polars as pl
 import pytest
 
-from lightrec.data.append import NothingNew, append
 from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Tables
 from lightrec.errors import DataError
+from lightrec.stages.data import NothingNew, append
 
 
 def log(*rows):
