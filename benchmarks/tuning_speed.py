@@ -37,7 +37,7 @@ LOOPS = {
     "naive, padded to the longest of a batch": None,
     "all layers above the embeddings": {"layers": None},
     "two layers, cached states below": {"layers": 2},
-    "all of the model": {"embeddings": True},
+    "all of the model": {"tune": "full"},
 }
 
 

@@ -94,7 +94,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "users.irl.looking_ahead": ["MaxEnt", "TasteMixture", "IQLearn"],
         "users.irl.base": ["ClickClassifier", "RewardWeightedLikelihood"],
         "ranking.sequence_transforms": ["Crop", "Mask", "Reorder"],
-        "ranking.adversarial": ["AdversarialPerturbation"],
+        "ranking.perturbation": ["AdversarialPerturbation"],
     },
 }
 """Classes by slot and module; each goes by its own name."""

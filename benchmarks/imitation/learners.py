@@ -18,8 +18,8 @@ from lightrec.keys import Key
 from lightrec.learners.adversarial import AIRL, GAIL
 from lightrec.learners.imitation import SQIL
 from lightrec.learners.on_policy import PolicyModule
+from lightrec.learners.policy_stage import PolicyStage
 from lightrec.learners.replay import ReplayPolicyModule
-from lightrec.learners.stage import PolicyStage
 from lightrec.policies.tower import TowerPolicy
 
 DISCOUNT = 0.95

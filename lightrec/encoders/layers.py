@@ -27,7 +27,7 @@ from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError
 from lightrec.progress import progress_bar
 
-Adapters = Literal["lora", "dora"]
+Tuning = Literal["layers", "lora", "dora", "full"]
 CHUNK: Final = 64
 """Texts that are read at once, of like lengths."""
 BAR: Final = 2_000
@@ -103,10 +103,10 @@ class Layers(Tuned):
 
     :param encoder: is copied.
     :param texts: D different texts, by number less 1.
+    :param tune: ``layers`` trains the layers' own weights; ``lora`` (Hu et al. 2021) and ``dora``
+        (Liu et al. 2024) matrices of low rank beside these, by peft; ``full`` all layers and the
+        embeddings, too, so that nothing is computed before.
     :param layers: how many layers, from above, are trained or get adapters; None for all.
-    :param embeddings: whether the embeddings are trained, too, and nothing is computed before.
-    :param adapters: matrices of low rank beside a layer's own: ``lora`` (Hu et al. 2021) or
-        ``dora`` (Liu et al. 2024), by peft; None trains the layers' own weights.
     :param rank: of the adapters.
     :param checkpointing: whether states are computed anew on the way back: memory for time.
     :raises RecipeError: where the model has fewer layers or cannot be cut, or peft is missing.
@@ -120,9 +120,8 @@ class Layers(Tuned):
         self,
         encoder: TextEncoder,
         texts: Sequence[str],
+        tune: Tuning = "layers",
         layers: int | None = 2,
-        embeddings: bool = False,
-        adapters: Adapters | None = None,
         rank: int = 8,
         checkpointing: bool = False,
     ) -> None:
@@ -130,19 +129,19 @@ class Layers(Tuned):
         encoder = copy.deepcopy(encoder)
         model: Any = encoder.load_weights()
         model.requires_grad_(False)
-        cut = None if embeddings else Cut(model, layers)
+        cut = None if tune == "full" else Cut(model, layers)
         self._hidden: tuple[TextEncoder, Cut | None, Any] = (encoder, cut, None)
         self.texts = Texts.of(encoder, cut, texts)
         if cut is not None:
             self._see_that_cut_is_whole(texts[:ALIKE])
         encoder.fingerprint = None  # what is on disk is of other weights than it will have
         upper = model if cut is None else cut.upper
-        if adapters is None:
+        if tune in ("lora", "dora"):
+            self._hidden = (encoder, cut, _adapted(model, upper, tune, rank))
+        else:
             upper.requires_grad_(True)
             if getattr(model, "pooler", None) is not None:
                 model.pooler.requires_grad_(False)
-        else:
-            self._hidden = (encoder, cut, _adapted(model, upper, adapters, rank))
         if checkpointing:
             model.gradient_checkpointing_enable()
         self.change = nn.Parameter(torch.zeros(encoder.size, encoder.size))
@@ -150,20 +149,6 @@ class Layers(Tuned):
         if encoder.query is not None:
             learned.append(("query", encoder.query))
         self.learned = nn.ParameterDict({name.replace(".", "/"): p for name, p in learned})
-
-    @classmethod
-    def of(
-        cls,
-        tune: str,
-        encoder: TextEncoder,
-        texts: Sequence[str],
-        layers: int | None,
-        rank: int = 8,
-        checkpointing: bool = False,
-    ) -> Self:
-        """Make what the setting ``tune`` names: ``layers``, ``lora``, ``dora`` or ``full``."""
-        adapters: Adapters | None = "lora" if tune == "lora" else "dora" if tune == "dora" else None
-        return cls(encoder, texts, layers, tune == "full", adapters, rank, checkpointing)
 
     def _apply(self, *how: Any, **named: Any) -> Self:
         """Move what is not trained along with what is."""
@@ -364,7 +349,7 @@ def _read(path: Path, count: int) -> Tensor | None:
     return None
 
 
-def _adapted(model: Any, upper: nn.Module, adapters: Adapters, rank: int) -> Any:
+def _adapted(model: Any, upper: nn.Module, tune: Tuning, rank: int) -> Any:
     """Put adapters beside the linear layers of a model's upper part; gives peft's model.
 
     :raises RecipeError: where peft is missing.
@@ -373,13 +358,11 @@ def _adapted(model: Any, upper: nn.Module, adapters: Adapters, rank: int) -> Any
         from peft import LoraConfig, get_peft_model
     except ImportError as missing:
         raise RecipeError(
-            f"`tune: {adapters}` needs peft: `pip install lightrec[lora]` brings it."
+            f"`tune: {tune}` needs peft: `pip install lightrec[lora]` brings it."
         ) from missing
     inside = {id(module) for module in upper.modules() if isinstance(module, nn.Linear)}
     names = [name for name, module in model.named_modules() if id(module) in inside]
-    config = LoraConfig(
-        r=rank, lora_alpha=2 * rank, target_modules=names, use_dora=adapters == "dora"
-    )
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names, use_dora=tune == "dora")
     with warnings.catch_warnings():  # peft asks for what transformers has renamed
         warnings.simplefilter("ignore", FutureWarning)
         return get_peft_model(model, config)

@@ -278,7 +278,7 @@ class TrialModule(StageModule):
             self.part = LinearMap(self.vector_size)
             self.part.given = data.vectors
         else:
-            self.part = Layers.of(given.tune, data.text_encoder, data.texts, given.layers)
+            self.part = Layers(data.text_encoder, data.texts, given.tune, given.layers)
         self.part.to(self.device)
 
     def scores(self, texts: Tensor) -> Tensor:

@@ -118,8 +118,8 @@ class TextModule(StageModule):
             self.part.given = data.given.to(self.device)
         elif self.part is None:
             data.given  # noqa: B018  # by the encoder as it is
-            how = (given.layers, given.rank, given.gradient_checkpointing)
-            self.part = Layers.of(given.tune, data.encoder, data.examples.texts, *how)
+            how = (given.tune, given.layers, given.rank, given.gradient_checkpointing)
+            self.part = Layers(data.encoder, data.examples.texts, *how)
         self.trained = torch.from_numpy(data.examples.trained).to(self.device)
         shares = torch.from_numpy(data.examples.shares).to(self.device)
         self.popular = given.popularity * shares.log()

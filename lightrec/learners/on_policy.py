@@ -9,7 +9,7 @@ from torchrl.objectives.value.functional import generalized_advantage_estimate
 
 from lightrec.errors import RecipeError
 from lightrec.learners.algorithms import ON_POLICY, LossName
-from lightrec.learners.stage import PolicyStage
+from lightrec.learners.policy_stage import PolicyStage
 from lightrec.learners.transitions import FEATURES, slates_alone
 from lightrec.policies.slate import SlatePolicy
 
@@ -44,7 +44,7 @@ class PolicyModule(PolicyStage):
     :param temperature: of the slates that ``slate-sarsa`` shows while it learns, in the first epoch
         and the last: what values, in units of scaled rewards, are divided by to be logits.
     :param max_gradient: norm to which gradients are clipped.
-    :param settings: of :class:`~lightrec.learners.stage.PolicyStage`.
+    :param settings: of :class:`~lightrec.learners.policy_stage.PolicyStage`.
     :raises RecipeError: where settings exclude each other.
     """
 

@@ -13,7 +13,7 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import REPLAY, ReplayLossName
 from lightrec.learners.imitation import DEMONSTRATED
-from lightrec.learners.stage import PolicyStage
+from lightrec.learners.policy_stage import PolicyStage
 from lightrec.learners.transitions import FEATURES, STEPS_AHEAD, drawn, stretches
 
 
@@ -44,7 +44,7 @@ class ReplayPolicyModule(PolicyStage):
     :param learning_rate: of Adam.
     :param discount: γ of the policy's own horizon, beside leaving.
     :param max_gradient: norm to which gradients are clipped.
-    :param settings: of :class:`~lightrec.learners.stage.PolicyStage`. A ``reward`` that
+    :param settings: of :class:`~lightrec.learners.policy_stage.PolicyStage`. A ``reward`` that
         learns rewards what is drawn, so that old transitions have its present opinion.
     :raises RecipeError: where settings exclude each other.
     """

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
         check_all,
         parametrize_checks,
     )
-    from lightrec.testing.data import DomainChecks, EvaluatorChecks, ReaderChecks
-    from lightrec.testing.models import EncoderChecks, RewardChecks, TowerChecks
+    from lightrec.testing.modules import EncoderChecks, RewardChecks, TowerChecks
     from lightrec.testing.plugins import plugin_checks
     from lightrec.testing.policies import PolicyChecks
     from lightrec.testing.simulators import SimulatorChecks
+    from lightrec.testing.tables import DomainChecks, EvaluatorChecks, ReaderChecks
     from lightrec.testing.truth import TruthChecks
 
 __all__ = [
@@ -52,7 +52,15 @@ __all__ = [
 def __getattr__(name: str) -> object:
     # Every run of pytest imports this package for its fixtures and must not pay for torch.
     if name in __all__:
-        for module in ("contract", "data", "models", "policies", "simulators", "plugins", "truth"):
+        for module in (
+            "contract",
+            "tables",
+            "modules",
+            "policies",
+            "simulators",
+            "plugins",
+            "truth",
+        ):
             found = vars(import_module(f"lightrec.testing.{module}"))
             if name in found:
                 return found[name]

@@ -17,7 +17,7 @@ from lightrec.settings import ALL_SETTINGS
 from lightrec.stages import recipes as files
 from lightrec.stages.run import check
 from lightrec.stages.stage import Stage
-from lightrec.testing import data, models, policies, simulators, tiny
+from lightrec.testing import modules, policies, simulators, tables, tiny
 from lightrec.testing.contract import Check, DoesNotApply, Faults, checks_of, promise, run_python
 from lightrec.testing.invariants import PartChecks
 
@@ -26,7 +26,7 @@ HEAVY = ("torch", "transformers", "lightning", "polars", "tensordict", "torchrl"
 
 KINDS: tuple[type[PartChecks], ...] = tuple(
     kind
-    for module in (data, models, policies, simulators)
+    for module in (tables, modules, policies, simulators)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, PartChecks) and hasattr(kind, "base")
 )

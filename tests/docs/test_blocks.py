@@ -17,7 +17,7 @@ import yaml
 from lightrec import plugins
 from lightrec.data.store import EventStore
 from lightrec.stages.train import RecipeCLI
-from lightrec.testing import models
+from lightrec.testing import modules
 from tests.docs.pages import PAGES, ROOT, TUTORIALS, Block, blocks, commands, lines, name
 from tests.docs.settings import check_recipe
 from tests.docs.shell import Environment, Here
@@ -63,7 +63,7 @@ def quickly(monkeypatch):
     """Trainings of the pages' commands end after an epoch; another process has its imports."""
     whole = RecipeCLI.instantiate_trainer
     monkeypatch.setattr(RecipeCLI, "instantiate_trainer", lambda cli: whole(cli, max_epochs=1))
-    monkeypatch.setattr(models, "run_python", run_python)
+    monkeypatch.setattr(modules, "run_python", run_python)
 
 
 @pytest.mark.parametrize("page", RUN_PAGES, ids=name)

@@ -320,16 +320,16 @@ def test_attention_pooling_starts_at_the_mean_and_is_learned_and_kept(folders, t
 
 def test_lower_states_are_read_from_disk_and_damaged_ones_refused(folders, tmp_path, capsys):
     data = texts_of(folders)
-    first = Layers(data.encoder, data.examples.texts, 1).texts
+    first = Layers(data.encoder, data.examples.texts, layers=1).texts
     (path,) = (tmp_path / "cache" / "states").iterdir()
-    again = Layers(data.encoder, data.examples.texts, 1).texts
+    again = Layers(data.encoder, data.examples.texts, layers=1).texts
     assert torch.equal(first.given, again.given)
     assert first.given.dtype == torch.bfloat16
     assert not capsys.readouterr().err
     content = bytearray(path.read_bytes())
     for damaged in (content[:-7], content[:-7] + b"damaged"):
         path.write_bytes(damaged)
-        mended = Layers(data.encoder, data.examples.texts, 1).texts
+        mended = Layers(data.encoder, data.examples.texts, layers=1).texts
         assert torch.equal(first.given, mended.given)
         assert "are damaged, and are computed anew" in capsys.readouterr().err
 
@@ -339,10 +339,10 @@ def test_layers_that_are_not_there_and_models_that_cannot_be_cut_are_refused(fol
     with pytest.raises(
         RecipeError, match="3 upper layers are to be tuned in BertModel, which has 2"
     ):
-        Layers(data.encoder, data.examples.texts, 3)
+        Layers(data.encoder, data.examples.texts, layers=3)
     monkeypatch.setattr(Cut, "__call__", lambda self, states, mask: states)
     with pytest.raises(RecipeError, match="cannot be run by themselves"):
-        Layers(data.encoder, data.examples.texts, 1)
+        Layers(data.encoder, data.examples.texts, layers=1)
 
 
 def test_layers_of_a_causal_model_are_cut_too(tmp_path):

@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from lightrec.keys import Key
-from lightrec.learners.stage import PolicyStage
+from lightrec.learners.policy_stage import PolicyStage
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.choice_process import ChoiceProcess
 from lightrec.simulators.user_model import UserModelSimulator

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lightrec.encoders.base import Encoder
-from lightrec.testing import ContractError, DoesNotApply, EncoderChecks, check_all, models
+from lightrec.testing import ContractError, DoesNotApply, EncoderChecks, check_all, modules
 from tests.processes import run_python
 
 PROCESS = "another process"
@@ -166,7 +166,7 @@ def test_a_class_that_is_not_found_elsewhere_is_passed_over(tmp_path, monkeypatc
     from encoder_that_goes_away import Gone
 
     (tmp_path / "encoder_that_goes_away.py").unlink()
-    monkeypatch.setattr(models, "run_python", run_python)
+    monkeypatch.setattr(modules, "run_python", run_python)
     (check,) = [check for check in EncoderChecks(Gone) if check.name == PROCESS]
     with pytest.raises(DoesNotApply, match="cannot be imported in another process"):
         check()

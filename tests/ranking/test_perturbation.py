@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lightrec.errors import RecipeError
-from lightrec.ranking.adversarial import AdversarialPerturbation
+from lightrec.ranking.perturbation import AdversarialPerturbation
 
 
 class Squares(pl.LightningModule):
