@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import polars as pl
 
-from lightrec.data.readers.predictions import escaped
 from lightrec.errors import RecipeError
 
 WITHOUT_HISTORY = {
@@ -132,6 +131,8 @@ def recommend(
     if out.suffix == ".parquet":
         table.write_parquet(partial)
     else:
+        from lightrec.data.readers.predictions import escaped  # which imports PyArrow
+
         escaped(table).write_csv(partial)
     os.replace(partial, out)
     print(f"{out}: {table.height} rows")

@@ -33,7 +33,7 @@ from lightrec.testing import (
     RewardChecks,
     SimulatorChecks,
     check_all,
-    models,
+    modules,
     parametrize_checks,
     plugin_checks,
     tiny,
@@ -105,7 +105,7 @@ def combined_reward():
 def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIGHTREC_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(models, "run_python", run_python)
+        patch.setattr(modules, "run_python", run_python)
         # How well a world's people know what follows, and for how many days, is none of the
         # contract's business.
         patch.setitem(FarLaws.__init__.__kwdefaults__, "fit_steps", 20)
