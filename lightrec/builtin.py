@@ -45,6 +45,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "evaluation.held_out": ["HeldOutLog"],
         "evaluation.robustness": ["Robustness"],
         "evaluation.sessions": ["SimulatedSessions"],
+        "evaluation.shown": ["ShownItems"],
         "evaluation.user_models": ["SimulatedStatistics", "KnownTruth"],
     },
     "readers": {

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -13,8 +14,18 @@ from torch.nn.functional import one_hot, pad
 
 from lightrec.data.domain import showable
 from lightrec.data.log import InteractionLog
-from lightrec.errors import DataError
-from lightrec.evaluation.base import Table
+from lightrec.data.readers.base import Columns, read_tables
+from lightrec.errors import DataError, RecipeError
+from lightrec.evaluation.base import (
+    NOTHING,
+    Evaluator,
+    Findings,
+    Intervals,
+    Section,
+    Table,
+    keys_of,
+    spread,
+)
 from lightrec.evaluation.estimators import (
     DM,
     DR,
@@ -24,14 +35,16 @@ from lightrec.evaluation.estimators import (
     BanditLog,
     Estimate,
     Study,
+    Verdict,
     fitted_world,
     slope,
     study,
 )
-from lightrec.evaluation.estimators.estimate import IntervalName
+from lightrec.evaluation.estimators.estimate import IntervalName, around
 from lightrec.evaluation.estimators.studies import LOGS, Judge
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import session_start
+from lightrec.policies.baselines import PopularityPolicy
 from lightrec.run import Run
 
 BATCH: Final = 1024
@@ -58,19 +71,88 @@ ESTIMATORS: Final[dict[str, Judge]] = {
 }
 
 
+class ShownItems(Evaluator):
+    """Estimates what contenders would earn, by a log of items that somebody else showed.
+
+    It is what ``lightrec estimate`` does, in the report: the log has a row for each item that was
+    shown, with its reward and its propensity, and is newer than the run's own.
+
+    :param log: a file or folder.
+    :param estimator: one of :data:`ESTIMATORS`.
+    :param interval: as of an estimator.
+    :param columns: the log's columns, by name or position: ``{value: clicked, propensity: p}``.
+    """
+
+    def __init__(
+        self,
+        log: str,
+        estimator: str = "DR",
+        interval: IntervalName = "bootstrap",
+        columns: Columns | None = None,
+    ) -> None:
+        if estimator not in ESTIMATORS:
+            raise RecipeError(
+                f"There is no estimator {estimator!r} of items that were shown; there are "
+                f"{', '.join(ESTIMATORS)}."
+            )
+        self.log, self.columns = Path(log), columns
+        self.estimator, self.interval = estimator, interval
+
+    def evaluate(self, run: Run, seed: int) -> Findings:
+        """Give ``shown/<contender>`` and ``shown/<contender>/gain``, not of what is unusable."""
+        log = read_tables(self.log, columns=self.columns).log
+        names = ["blend", *(["policy"] if run.has("policy") else []), "popularity"]
+        metrics, gains, rows = {"shown/rounds": float(len(log))}, {}, []
+        for name in names:
+            given = with_item_means(rounds(run, log, name), seed)
+            own, found = as_shown(given), ESTIMATORS[self.estimator](given, self.interval, seed)
+            if not rows:
+                shown = IPS()(own, self.interval, seed)
+                metrics |= keys_of("shown/log", (shown.value, shown.low, shown.high))
+                ends = spread((shown.value, shown.low, shown.high), ".4f")
+                rows.append(["what was shown", ends, NOTHING, NOTHING, NOTHING])
+            value = gain = NOTHING
+            if found.verdict is not Verdict.UNUSABLE:
+                ends = found.value, found.low, found.high
+                # Paired by round, since chance of the log's rewards moves both in one direction.
+                lead = around(found.parts - given.reward, given.users, self.interval, seed)
+                metrics |= keys_of(f"shown/{name}", ends) | keys_of(f"shown/{name}/gain", lead)
+                value, gain, gains[name] = spread(ends, ".4f"), spread(lead, "+.4f"), tuple(lead)
+            metrics[f"shown/{name}/verdict"] = [*Verdict][::-1].index(found.verdict)
+            rows.append(
+                [name, value, gain, str(found.verdict), "; ".join(found.reasons) or NOTHING]
+            )
+        head = ["mean reward of an item", "estimate", "gain over what was shown", "verdict", "why"]
+        text = (
+            f"What the first item of each contender would have earned in {len(log):,} rounds in "
+            "which somebody else chose what to show, with the probability of each item: "
+            f"{self.estimator} with 95 % intervals over users, and whether the log can tell at "
+            "all. What it cannot tell has no number."
+        )
+        chart = [Intervals(gains, "gain over what was shown")] if gains else []
+        return Findings(
+            metrics,
+            [Section("What the log says of other policies", text, [Table(head, rows)], chart)],
+        )
+
+
+def as_shown(given: BanditLog) -> BanditLog:
+    """Give a log whose target does what was done."""
+    own = replace(given, target=one_hot(given.action, given.target.shape[1]).double())
+    return replace(own, propensity=torch.ones_like(given.reward))
+
+
 def estimates(
     run: Run, log: InteractionLog, by: str, interval: IntervalName = "bootstrap", seed: int = 0
 ) -> dict[str, Estimate]:
     """Estimate the mean reward of a run's first item by a log of items that were shown.
 
-    :param by: ``policy``, by its law; ``blend``, which always shows its best item.
+    :param by: ``policy``, by its law; ``blend`` or ``popularity``, which show their best item.
     :returns: estimates by name; ``log`` is the log's own mean.
     :raises DataError: where the log lacks rewards or propensities, or shows unknown items.
     """
     given = with_item_means(rounds(run, log, by), seed)
-    own = replace(given, target=one_hot(given.action, given.target.shape[1]).double())
-    own = replace(own, propensity=torch.ones_like(given.reward))
-    found = {"log": IPS()(own, interval, seed)}
+    found = {"log": IPS()(as_shown(given), interval, seed)}
     return found | {name: each(given, interval, seed) for name, each in ESTIMATORS.items()}
 
 
@@ -241,7 +323,11 @@ def _law(run: Run, by: str, state: TensorDict, shown: Tensor) -> Tensor:
         each = [law.log_prob(item.expand(len(state), 1)) for item in shown]
         found = torch.stack(each, 1).double().exp()
     else:
-        scores = run.blend.scores(state[Key.HISTORY]).masked_fill(~state[Key.MASK], -torch.inf)
+        if by == "popularity":
+            scores = PopularityPolicy.from_run(run).scores(state)
+        else:
+            scores = run.blend.scores(state[Key.HISTORY])
+        scores = scores.masked_fill(~state[Key.MASK], -torch.inf)
         found = (scores.argmax(1)[:, None] == shown).double()
     return torch.cat([found, (1 - found.sum(1, keepdim=True)).clamp(min=0)], 1)
 

@@ -11,10 +11,11 @@ import torch
 
 from lightrec.__main__ import main
 from lightrec.data.log import InteractionLog
-from lightrec.errors import DataError
+from lightrec.errors import DataError, RecipeError
 from lightrec.evaluation.estimators import Verdict
 from lightrec.evaluation.shown import (
     ESTIMATORS,
+    ShownItems,
     errors,
     estimates,
     rounds,
@@ -174,3 +175,50 @@ def test_the_command_prints_a_table_and_refuses_what_it_cannot_use(
     ):
         with pytest.raises(DataError, match=says):
             rounds(run, InteractionLog(changed), "blend")
+
+
+def test_the_report_says_what_each_contender_would_have_earned(tiny_run, shown):
+    """Tea pays .6 and all else .2: the value of what a contender shows is known in every round."""
+    path, log, _, titles = shown
+    run = Run(tiny_run)
+    found = ShownItems(str(path), interval="student").evaluate(run, 0)
+    [section] = found.sections
+    assert [row[0] for row in section.tables[0].rows] == [
+        "what was shown",
+        "blend",
+        "policy",
+        "popularity",
+    ]
+    worth = torch.tensor([0.6 if "tea" in title else 0.2 for title in titles]).double()
+    numbers = {item: n for n, item in enumerate(run.data.catalog["item"])}
+    order = sorted(numbers[item] for item in set(log.events["item"]))
+    mean = log.events["value"].mean()
+    for name in ("blend", "policy", "popularity"):
+        law = rounds(run, log, name).target
+        truth = float((law[:, :-1] * worth[order]).sum(1).mean())
+        low, high = (found.metrics[f"shown/{name}/{end}"] for end in ("low", "high"))
+        # Three intervals at once: a tenth more on either side.
+        assert low - 0.1 * (high - low) <= truth <= high + 0.1 * (high - low)
+        gain = found.metrics[f"shown/{name}/gain"]
+        assert gain == pytest.approx(found.metrics[f"shown/{name}"] - mean)
+        assert found.metrics[f"shown/{name}/verdict"] in (1, 2)
+        assert section.charts[0].rows[name][0] == gain
+
+
+def test_the_report_has_no_number_of_what_a_log_never_shows(tiny_run, shown, tmp_path):
+    _, log, _, _ = shown
+    one = log.events["item"][0]
+    path = tmp_path / "one.csv"
+    log.events.filter(pl.col("item") == one).select(
+        "user", "item", pl.col("value").alias("clicked"), "propensity"
+    ).write_csv(path)
+    found = ShownItems(str(path), columns={"value": "clicked"}).evaluate(Run(tiny_run), 0)
+    rows = found.sections[0].tables[0].rows[1:]
+    assert {row[3] for row in rows} == {"unusable"}
+    assert all(row[1] == row[2] == "–" for row in rows)
+    assert "never shows" in rows[0][4]
+    assert found.metrics["shown/blend/verdict"] == 0
+    assert "shown/blend" not in found.metrics
+    assert not found.sections[0].charts
+    with pytest.raises(RecipeError, match="There is no estimator 'DRR'"):
+        ShownItems("log.csv", "DRR")
