@@ -102,22 +102,23 @@ class ShownItems(Evaluator):
         """Give ``shown/<contender>`` and ``shown/<contender>/gain``, not of what is unusable."""
         log = read_tables(self.log, columns=self.columns).log
         names = ["blend", *(["policy"] if run.has("policy") else []), "popularity"]
-        metrics, gains, rows = {"shown/rounds": float(len(log))}, {}, []
+        metrics, rows = {"shown/rounds": float(len(log))}, []
+        gains: dict[str, tuple[float, float, float]] = {}
         for name in names:
             given = with_item_means(rounds(run, log, name), seed)
             own, found = as_shown(given), ESTIMATORS[self.estimator](given, self.interval, seed)
             if not rows:
                 shown = IPS()(own, self.interval, seed)
                 metrics |= keys_of("shown/log", (shown.value, shown.low, shown.high))
-                ends = spread((shown.value, shown.low, shown.high), ".4f")
-                rows.append(["what was shown", ends, NOTHING, NOTHING, NOTHING])
+                mean = spread((shown.value, shown.low, shown.high), ".4f")
+                rows.append(["what was shown", mean, NOTHING, NOTHING, NOTHING])
             value = gain = NOTHING
             if found.verdict is not Verdict.UNUSABLE:
                 ends = found.value, found.low, found.high
                 # Paired by round, since chance of the log's rewards moves both in one direction.
                 lead = around(found.parts - given.reward, given.users, self.interval, seed)
                 metrics |= keys_of(f"shown/{name}", ends) | keys_of(f"shown/{name}/gain", lead)
-                value, gain, gains[name] = spread(ends, ".4f"), spread(lead, "+.4f"), tuple(lead)
+                value, gain, gains[name] = spread(ends, ".4f"), spread(lead, "+.4f"), lead
             metrics[f"shown/{name}/verdict"] = [*Verdict][::-1].index(found.verdict)
             rows.append(
                 [name, value, gain, str(found.verdict), "; ".join(found.reasons) or NOTHING]
