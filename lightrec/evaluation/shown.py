@@ -102,7 +102,8 @@ class ShownItems(Evaluator):
         """Give ``shown/<contender>`` and ``shown/<contender>/gain``, not of what is unusable."""
         log = read_tables(self.log, columns=self.columns).log
         names = ["blend", *(["policy"] if run.has("policy") else []), "popularity"]
-        metrics, rows = {"shown/rounds": float(len(log))}, []
+        metrics = {"shown/rounds": float(len(log))}
+        rows: list[list[str]] = []
         gains: dict[str, tuple[float, float, float]] = {}
         for name in names:
             given = with_item_means(rounds(run, log, name), seed)
