@@ -156,8 +156,8 @@ def bootstrap_interval(
         times = drawn.flatten().bincount(minlength=drawn.numel()).view(len(part), count)
         totals = times.double() @ sums
         means.append(totals[:, 0] / totals[:, 1])
-    sixth, half = skewness / 6, float(scipy.special.ndtri((1 + LEVEL) / 2))
-    off = sixth + torch.tensor([-half, half], dtype=torch.float64)
+    sixth, shares = skewness / 6, torch.tensor([1 - LEVEL, 1 + LEVEL], dtype=torch.float64) / 2
+    off = sixth + torch.special.ndtri(shares)
     ends = torch.special.ndtr(sixth + off / (1 - sixth * off))
     low, high = torch.cat(means).quantile(ends).tolist()
     return Interval(mean, low, high)

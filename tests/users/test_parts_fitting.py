@@ -110,7 +110,7 @@ def test_with_a_goal_a_choice_is_worth_its_kind_times_what_was_paid(tmp_path):
     store = prepared(events, tmp_path / "data", **settings)
     model = PooledChoice(3, 1, 2, pools=1, feature_size=2, hidden_size=4).eval()
     data = ChoiceData(str(store.folder), history_length=2)
-    part, metrics = UserParts(model, data, epochs=150).value()
+    part, metrics = UserParts(model, data, epochs=300).value()
     # Judged on choices of all kinds, by users that were not fitted to, and not on purchases alone.
     assert 50 <= metrics["rows"] < 400
     assert metrics["log_likelihood"] > metrics["constant"] + 0.3
