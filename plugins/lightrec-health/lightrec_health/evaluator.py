@@ -55,8 +55,9 @@ class HealthTradeOff(Evaluator):
         for weight in self.weights:
 
             def scores(batch: Mapping[str, Tensor], weight: float = weight) -> Tensor:
-                may = allowed(batch[Key.USER])
-                return traded_off(liking(batch), health, weight, batch[Key.SEEN], may)
+                found, may = liking(batch), allowed(batch[Key.USER])
+                shown = rankable(found, batch[Key.SEEN], eligible=may)
+                return traded_off(found, health, weight, shown)
 
             result, key = log.rank(run.data, scores, seed), f"health/{weight:.2f}"
             if len(result.ranks) and result.lists is not None:
@@ -92,13 +93,7 @@ class HealthTradeOff(Evaluator):
         return Section(TITLE, text, [table], [curve], HealthDomain.disclaimer)
 
 
-def traded_off(
-    scores: Tensor,
-    health: Tensor,
-    weight: float,
-    seen: Tensor | None = None,
-    allowed: Tensor | None = None,
-) -> Tensor:
+def traded_off(scores: Tensor, health: Tensor, weight: float, shown: Tensor) -> Tensor:
     """Weigh scores with health: (1 − weight) · liking + weight · health.
 
     Liking is the score on a scale from 0, that of the lowest item that may be shown to the user, to
@@ -106,10 +101,9 @@ def traded_off(
 
     :param scores: (B, N + 1) of any scale.
     :param health: (N + 1,) from 0 to 1.
-    :param seen: (B, S) items that may not be shown, as is ``allowed`` (B, N + 1).
+    :param shown: (B, N + 1) bool, what may be shown.
     :returns: (B, N + 1); what may not be shown has some finite number.
     """
-    shown = rankable(scores, seen, eligible=allowed)
     low = scores.masked_fill(~shown, torch.inf).amin(1, keepdim=True)
     high = scores.masked_fill(~shown, -torch.inf).amax(1, keepdim=True)
     liking = ((scores - low) / (high - low).clamp_min(1e-12)).masked_fill(~shown, 0.0)

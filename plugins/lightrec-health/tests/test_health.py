@@ -128,9 +128,7 @@ def test_the_ends_of_the_trade_off_are_the_two_orders():
     health = torch.rand(13, generator=generator)
     allowed = torch.rand(5, 13, generator=generator) < 0.7
     allowed[:, 0], allowed[:, 1:3] = False, True
-    liked, half, healthy = (
-        traded_off(scores, health, weight, allowed=allowed) for weight in (0.0, 0.5, 1.0)
-    )
+    liked, half, healthy = (traded_off(scores, health, weight, allowed) for weight in (0, 0.5, 1))
     for row, own in enumerate(allowed):
         assert torch.equal(liked[row, own].argsort(), scores[row, own].argsort())
         assert torch.equal(healthy[row, own].argsort(), health[own].argsort())

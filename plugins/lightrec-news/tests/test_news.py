@@ -7,15 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
-import torch
 from lightrec_news.domain import DAY, SHOWN, NewsDomain
 from lightrec_news.evaluator import HOUR, TopicsAndAge, _measures
 from lightrec_news.reward import ReadingReward
-from tensordict import TensorDict
 
-from lightrec.keys import Key
-from lightrec.policies.base import session_start
-from lightrec.rewards.accepted import ValueReward
 from lightrec.run import Run
 from lightrec.testing import RewardChecks, TruthChecks, parametrize_checks, plugin_checks, tiny
 from lightrec.testing.truth import made_up
@@ -79,20 +74,11 @@ def test_lists_of_the_made_up_site():
     assert 0 < metrics["news/read/age_hours"] < metrics["news/blend/age_hours"] <= 48
 
 
-def test_reading_is_dwell_over_length():
-    context = tiny.kit_context()
-    words = context.item_attribute("price").cast(pl.Float64)
-    reading, dwell = ReadingReward("price", words_a_second=1e-3), ValueReward()
-    for reward in (reading, dwell):
-        reward.bind(context)
-    slate = torch.tensor([[1, 2], [2, 3], [4, 0]])
-    taken = torch.tensor([[True, False], [False, True], [False, False]])
-    state = session_start(torch.tensor([[0, 2], [1, 2], [3, 4]]), torch.arange(3))
-    state |= {Key.ACTION: slate, Key.TAKEN: taken}
-    transition = TensorDict(state, [3])
-    seconds = torch.tensor([words[0], words[2], 1.0]) / 1e-3
-    expected = (dwell(transition).squeeze(1) / seconds).clamp(0, 1)
-    assert reading(transition).squeeze(1).tolist() == pytest.approx(expected.tolist())
+def test_238_words_take_a_minute():
+    context, reward = tiny.kit_context(), ReadingReward("price")
+    reward.bind(context)
+    words = context.item_attribute("price").cast(pl.Float64).to_numpy()
+    assert reward.lengths[1:].numpy() == pytest.approx(words * 60 / 238)
 
 
 def test_topics_diversity_and_age_of_known_lists():

@@ -5,15 +5,13 @@ from typing import ClassVar, Self
 import numpy as np
 import polars as pl
 import torch
-from tensordict import TensorDictBase
 from torch import Tensor
-from torch.nn.functional import pad
 
-from lightrec.errors import NotApplicable, RecipeError
+from lightrec.errors import NotApplicable
 from lightrec.keys import PADDING
 from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.scorers import Details
-from lightrec.rewards.base import RewardContext, UserReward
+from lightrec.rewards.base import LengthReward
 
 
 class NextEpisode(ItemModel):
@@ -69,7 +67,7 @@ class NextEpisode(ItemModel):
         return found
 
 
-class WatchTime(UserReward):
+class WatchTime(LengthReward):
     """What an accepted title is expected to be watched, from 0 to 1.
 
     Seconds alone pay for long films, and the share that is watched for short clips: so the reward
@@ -78,33 +76,7 @@ class WatchTime(UserReward):
 
     :param completion: how much the share of the title's own length counts, 0 to 1.
     :param length: the items' attribute that holds their seconds.
-    :raises RecipeError: where ``completion`` is not from 0 to 1.
     """
 
-    needs = "valuing"
-    seconds: Tensor
-    """(N + 1,) float32: how long each title is; infinite where that is not known."""
-
     def __init__(self, completion: float = 0.5, length: str = "duration") -> None:
-        super().__init__()
-        if not 0 <= completion <= 1:
-            raise RecipeError(f"completion is {completion}; it must be from 0 to 1.")
-        self.completion, self.length = completion, length
-
-    def bind(self, context: RewardContext) -> None:
-        """Take the user model and the titles' lengths."""
-        super().bind(context)
-        given = context.item_attribute(self.length).cast(pl.Float32).fill_null(0.0).to_torch()
-        seconds = torch.where(given > 0, given, torch.inf)
-        self.register_buffer("seconds", pad(seconds, (1, 0), value=torch.inf))
-
-    @torch.no_grad()
-    def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1); a title of unknown length gives 0."""
-        history, items, user = self.asked(transition)
-        watched, _ = self.users.value(history, items, user)
-        own = self.seconds[items]
-        watched = watched.clamp(min=0).minimum(own).where(own.isfinite(), 0.0)
-        longest = self.seconds[self.seconds.isfinite()].max()
-        worth = self.completion * watched / own + (1 - self.completion) * watched / longest
-        return self.of_taken(transition, worth)
+        super().__init__(length, completion=completion)

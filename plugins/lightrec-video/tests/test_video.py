@@ -1,4 +1,4 @@
-"""The contracts, films in words, the sample, series that are followed, and time that is watched."""
+"""The contracts, films in words, the sample, and series that are followed."""
 
 import shutil
 
@@ -8,18 +8,16 @@ import torch
 from lightrec_video.domain import VideoDomain
 from lightrec_video.fetch import fetch_movielens_100k
 from lightrec_video.watching import NextEpisode, WatchTime
-from tensordict import TensorDict
 
 from lightrec.data.readers.canonical import CanonicalReader
-from lightrec.errors import FetchError, NotApplicable, RecipeError
-from lightrec.keys import Key
-from lightrec.policies.base import session_start
+from lightrec.errors import FetchError, NotApplicable
 from lightrec.ranking.item_models.base import Evidence
-from lightrec.rewards.accepted import ValueReward
-from lightrec.testing import parametrize_checks, plugin_checks, tiny
+from lightrec.testing import RewardChecks, parametrize_checks, plugin_checks
 
 
-@parametrize_checks(plugin_checks("lightrec-video"))
+@parametrize_checks(
+    plugin_checks("lightrec-video"), RewardChecks(lambda: WatchTime(length="price"))
+)
 def test_contract(check):
     check()
 
@@ -98,21 +96,3 @@ def test_the_next_episode_of_what_was_seen_last_comes_first():
 def test_films_alone_are_no_series(columns):
     with pytest.raises(NotApplicable, match="series"):
         NextEpisode().fit(evidence(columns))
-
-
-def test_watch_time_is_a_mean_of_share_and_length():
-    context, value = tiny.kit_context(), ValueReward()
-    length = context.item_attribute("price").cast(pl.Float32).to_torch()
-    reward = WatchTime(0.25, "price")
-    for each in (reward, value):
-        each.bind(context)
-    slate = torch.tensor([[1, 2], [2, 3], [4, 0]])
-    taken = torch.tensor([[True, False], [False, True], [False, False]])
-    state = session_start(torch.tensor([[0, 2], [1, 2], [3, 4]]), torch.arange(3))
-    transition = TensorDict(state | {Key.ACTION: slate, Key.TAKEN: taken}, [3])
-    own = torch.tensor([length[0], length[2], 1.0])
-    seconds = value(transition).squeeze(1).clamp(min=0).minimum(own)
-    expected = 0.25 * seconds / own + 0.75 * seconds / length.max()
-    torch.testing.assert_close(reward(transition).squeeze(1), expected)
-    with pytest.raises(RecipeError, match="from 0 to 1"):
-        WatchTime(1.5)
