@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from lightrec.data.domain import Domain
+from lightrec.data.domain import Domain, in_common
 from lightrec.data.made_up import Floats, choose, write_made_up
 from lightrec.keys import Column
 
@@ -62,7 +62,7 @@ class AdvertisingDomain(Domain):
             allowed &= ~(now > _moments(items["ends"]))
         if "cap" in items.columns and "shown" in users.columns:
             cap = items["cap"].cast(pl.Float64).fill_null(np.inf).to_numpy()
-            allowed &= times_shown(users, items) < cap
+            allowed &= in_common(users["shown"], items[Column.ITEM]) < cap
         return allowed
 
     def synthetic(self, folder: Path, seed: int) -> Path:
@@ -114,16 +114,6 @@ class AdvertisingDomain(Domain):
             propensity=pl.lit(1 / ADS),
         )
         return write_made_up(folder, log, items, users, appeal)
-
-
-def times_shown(users: pl.DataFrame, items: pl.DataFrame) -> NDArray[np.int64]:
-    """Count how often each ad stands in each user's list ``shown``: (U, N) int64."""
-    counts = np.zeros((users.height, items.height), np.int64)
-    rows = pl.DataFrame({"row": range(users.height), Column.ITEM: users["shown"]})
-    places = items.select(Column.ITEM).with_row_index("place")
-    pairs = rows.explode(Column.ITEM).join(places, on=Column.ITEM)
-    np.add.at(counts, (pairs["row"].to_numpy(), pairs["place"].to_numpy()), 1)
-    return counts
 
 
 def _moments(dates: pl.Series) -> Floats:

@@ -13,20 +13,18 @@ from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
 from lightrec.errors import NotApplicable
 from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Table, interval, spread
-from lightrec.evaluation.held_out import MET, HeldOutLog, mean_of_users, scorers_of
+from lightrec.evaluation.held_out import LIST_LENGTH, MET, HeldOutLog, mean_of_users, scorers_of
 from lightrec.keys import PADDING
 from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
 from lightrec_ecommerce.domain import PRICE
 from lightrec_ecommerce.rewards import prices
 
-SHOWN: Final = 10
-"""Items in a list."""
 TITLES: Final = {"blend": "blend", MET: MET, "popularity": "popularity"}
 COLUMNS: Final = {
-    f"purchases@{SHOWN}": "purchases found",
-    f"revenue@{SHOWN}": "revenue found",
-    f"price@{SHOWN}": "mean price shown",
+    "purchases@10": "purchases found",
+    "revenue@10": "revenue found",
+    "price@10": "mean price shown",
 }
 
 
@@ -36,24 +34,19 @@ class Sales(Evaluator):
     A purchase is an event of the goal; without a goal, one of the kind ``purchase``, or any event
     of a log that does not know this kind. Prices are the items' attribute ``price``; where there is
     none, revenue is left out.
-
-    :param max_events: at most so many test events, drawn by the seed; None for all.
     """
-
-    def __init__(self, max_events: int | None = 20_000) -> None:
-        self.max_events = max_events
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """Give ``ecommerce/session/…`` and ``ecommerce/<contender>/…``."""
         store = run.data
         price = known_prices(store)
         metrics = of_sessions(store, price, seed)
-        log = HeldOutLog(self.max_events)
+        log = HeldOutLog()
         held_out = log.events(store, seed).events
         own = torch.from_numpy(purchases(Sequences.all_events(store), store)[held_out])
         for name, scorer in scorers_of(run).items():
             result = log.rank(store, scorer, seed)
-            hit, users = (result.ranks <= SHOWN).double()[own], result.users[own]
+            hit, users = (result.ranks <= LIST_LENGTH).double()[own], result.users[own]
             found = {"purchases": hit}
             if price is not None and result.lists is not None:
                 cost, shown = price[result.targets[own]].double(), result.lists[own]
@@ -61,7 +54,7 @@ class Sales(Evaluator):
                 there = (shown != PADDING).sum(1).clamp(min=1)
                 found["price"] = (price[shown].sum(1) / there).double()
             for key, values in found.items():
-                metrics |= mean_of_users(f"ecommerce/{name}/{key}@{SHOWN}", values, users, seed)
+                metrics |= mean_of_users(f"ecommerce/{name}/{key}@10", values, users, seed)
         return Findings(metrics, [section(metrics)], [verdict(metrics)])
 
 
@@ -125,6 +118,6 @@ def section(metrics: Metrics) -> Section:
 def verdict(metrics: Metrics) -> str:
     """Say what the blend finds of purchases and of their revenue."""
     parts = {"purchases": "purchases", "revenue": "their revenue"}
-    ends = {title: interval(metrics, f"ecommerce/blend/{n}@{SHOWN}") for n, title in parts.items()}
+    ends = {title: interval(metrics, f"ecommerce/blend/{n}@10") for n, title in parts.items()}
     said = [f"{spread(found, '.0%')} of {title}" for title, found in ends.items() if found]
     return f"The blend's first ten find {' and '.join(said) or 'no purchases to judge by'}."

@@ -25,7 +25,7 @@ MADE_UP = partial(made_up, "ecommerce", "Popularity", "EASE", "Demographic", "Re
 @parametrize_checks(
     plugin_checks("lightrec-ecommerce"),
     TruthChecks("ecommerce", MADE_UP, ahead=0.1),
-    EvaluatorChecks(partial(Sales, max_events=100), lambda: MADE_UP().run),
+    EvaluatorChecks(Sales, lambda: MADE_UP().run),
 )
 def test_contract(check):
     check()

@@ -14,6 +14,10 @@ from lightrec.rewards.base import Reward, RewardContext
 from lightrec_finance.portfolio import TRADING_DAYS
 from lightrec_finance.prices import PriceFiles, Prices, decided_by
 
+PERIOD: Final = 5
+"""Trading days in a step."""
+WINDOW: Final = 26
+"""Periods over which risk is measured."""
 _APART: Final = 7919
 """Users begin so many periods apart, a prime, so that together they see all of the past."""
 
@@ -22,10 +26,10 @@ class RiskAdjustedReward(Reward):
     """Engagement, and the net gain of the portfolio less its volatility and its drawdown.
 
     The portfolio is what the history holds: the same amount for each purchase. A step of a session
-    is one period, and prices move on with it: after the step the portfolio earns the returns of the
-    next period, and its volatility and drawdown are those that it would have had in the periods
-    before. Each user begins at another moment of the past. All of it lies before the log's first
-    held-out event; later prices do not count.
+    is a period of five trading days, and prices move on with it: after the step the portfolio earns
+    the returns of the next period, and its volatility and drawdown are those that it would have had
+    in the 26 periods before. Each user begins at another moment of the past. All of it lies before
+    the log's first held-out event; later prices do not count.
 
         reward = engagement · accepted + gain · (return − cost · bought)
                  − volatility · yearly volatility − drawdown · largest drawdown
@@ -39,9 +43,7 @@ class RiskAdjustedReward(Reward):
     :param volatility: weight of the yearly volatility.
     :param drawdown: weight of the largest drawdown.
     :param cost: of each unit bought; 0.001 is 10 basis points.
-    :param period: trading days in a step.
-    :param window: periods over which risk is measured.
-    :raises RecipeError: where a setting is out of range.
+    :raises RecipeError: where the cost is negative.
     """
 
     returns: Tensor
@@ -55,18 +57,12 @@ class RiskAdjustedReward(Reward):
         volatility: float = 1.0,
         drawdown: float = 1.0,
         cost: float = 0.001,
-        period: int = 5,
-        window: int = 26,
     ) -> None:
         super().__init__()
-        if period < 1 or window < 2 or cost < 0:
-            raise RecipeError(
-                f"period is {period}, window {window} and cost {cost}; a period has 1 day or more, "
-                "risk takes 2 periods or more, and a cost is not negative."
-            )
+        if cost < 0:
+            raise RecipeError(f"The cost is {cost}; give 0 or more.")
         self.prices, self.engagement, self.gain = prices, engagement, gain
         self.volatility, self.drawdown, self.cost = volatility, drawdown, cost
-        self.period, self.window = period, window
 
     def bind(self, context: RewardContext) -> None:
         """Take the returns of all periods before the log's first held-out event.
@@ -75,12 +71,11 @@ class RiskAdjustedReward(Reward):
         """
         store = context.store
         known = Prices.of(self.prices, store).until(decided_by(store)).filled
-        values = known[(len(known) - 1) % self.period :: self.period] if len(known) else known
-        if len(values) < self.window + 2:
+        values = known[(len(known) - 1) % PERIOD :: PERIOD] if len(known) else known
+        if len(values) < WINDOW + 2:
             raise NotApplicable(
-                f"There are prices for {max(len(values) - 1, 0)} periods of {self.period} days "
-                f"before the first held-out event; a window of {self.window} takes "
-                f"{self.window + 1} or more. Name older prices, or make period or window smaller."
+                f"There are prices for {max(len(values) - 1, 0)} periods of {PERIOD} days before "
+                f"the first held-out event; risk takes {WINDOW + 1} or more. Name older prices."
             )
         returns = torch.from_numpy(np.nan_to_num(values[1:] / values[:-1] - 1)).float()
         # Column 0 is padding, and column N + 1 that nothing was chosen.
@@ -95,10 +90,10 @@ class RiskAdjustedReward(Reward):
         number = counts.sum(1, keepdim=True)
         shares = counts / number.clamp_min(1)
         now = self._now(transition)
-        before = torch.arange(-self.window, 0, device=now.device)
+        before = torch.arange(-WINDOW, 0, device=now.device)
         window, following = now.unsqueeze(1) + before, self.returns[now.unsqueeze(1), held]
         past = (self.returns[window.unsqueeze(2), held.unsqueeze(1)] * shares.unsqueeze(1)).sum(2)
-        risk = past.std(1, keepdim=True) * (TRADING_DAYS / self.period) ** 0.5
+        risk = past.std(1, keepdim=True) * (TRADING_DAYS / PERIOD) ** 0.5
         values = pad((1 + past).cumprod(1), (1, 0), value=1.0)
         fall = (1 - values / values.cummax(1).values).amax(1, keepdim=True)
         new = (self.priced[transition[Key.ACTION]] & taken).sum(1, keepdim=True)
@@ -112,4 +107,4 @@ class RiskAdjustedReward(Reward):
         user = transition[Key.USER].long()
         step: Tensor | None = transition.get(Key.STEP, None)
         passed = 0 if step is None else step.flatten().long()
-        return self.window + (_APART * user + passed) % (len(self.returns) - self.window)
+        return WINDOW + (_APART * user + passed) % (len(self.returns) - WINDOW)

@@ -154,10 +154,11 @@ def test_a_reward_does_not_look_ahead(run, prices, monkeypatch):
     assert torch.equal(bound()(seen), before)
 
 
-def test_what_cannot_be_computed_is_said(run, tmp_path):
-    with pytest.raises(NotApplicable, match="a window of 900 takes 901 or more"):
-        bound(window=900)
-    with pytest.raises(RecipeError, match="a cost is not negative"):
+def test_what_cannot_be_computed_is_said(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("lightrec_finance.reward.WINDOW", 900)
+    with pytest.raises(NotApplicable, match="risk takes 901 or more"):
+        bound()
+    with pytest.raises(RecipeError, match="cost is -1"):
         REWARD(cost=-1)
     (tmp_path / "prices.csv").write_text("Date,XYZ\n2024-01-02,1\n")
     without = Portfolios(str(tmp_path / "prices.csv")).evaluate(run, 0)

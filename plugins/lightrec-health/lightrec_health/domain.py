@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lightrec.data.domain import Domain
+from lightrec.data.domain import Domain, in_common
 
 AGAINST: Final = {"allergies": "allergens", "conditions": "contraindications"}
 """Attributes of people, and the attributes of items that must have nothing in common with them."""
@@ -43,7 +43,10 @@ class HealthDomain(Domain):
             return None
         allowed = np.ones((users.height, items.height), bool)
         for name in asked:
-            allowed &= _apart(_sets(users, name), _sets(items, AGAINST[name]))
+            people, things = _words(users, name), _words(items, AGAINST[name])
+            known = people.is_not_null().to_numpy()[:, None] & things.is_not_null().to_numpy()
+            sure = known | _is_free(people)[:, None] | _is_free(things)
+            allowed &= sure & (in_common(people, things) == 0)
         return allowed
 
     def synthetic(self, folder: Path, seed: int) -> Path:
@@ -58,28 +61,17 @@ def is_asked(users: pl.DataFrame) -> list[str]:
     return [name for name in AGAINST if name in users.columns]
 
 
-def _sets(table: pl.DataFrame, name: str) -> list[set[str] | None]:
-    """Read lists, or strings such as ``milk|nuts``; None where nothing is known."""
+def _words(table: pl.DataFrame, name: str) -> pl.Series:
+    """Read lists, or strings such as ``milk|nuts``; null where nothing is known."""
     if name not in table.columns:
-        return [None] * table.height
+        return pl.Series([None] * table.height, dtype=pl.List(pl.String))
     column = table[name]
     if not isinstance(column.dtype, pl.List):
         column = column.cast(pl.String).str.replace_all(r"[;,]", "|").str.split("|")
     plain = pl.element().cast(pl.String).str.strip_chars().str.to_lowercase()
-    lists = column.list.eval(plain.filter(~plain.is_in(["", NOTHING])))
-    return [None if words is None else set(words) for words in lists]
+    return column.list.eval(plain.filter(~plain.is_in(["", NOTHING])))
 
 
-def _apart(people: list[set[str] | None], things: list[set[str] | None]) -> Mask:
-    """Tell which things (N) have nothing in common with which people (U), for sure: (U, N)."""
-    words = sorted(set[str]().union(*filter(None, people)))
-
-    def has(side: list[set[str] | None]) -> NDArray[np.float64]:
-        return np.array([[word in (own or ()) for own in side] for word in words or [""]], float)
-
-    person_known, thing_known = (
-        np.array([s is not None for s in side]) for side in (people, things)
-    )
-    person_free, thing_free = (np.array([s == set() for s in side]) for side in (people, things))
-    sure = (person_known[:, None] & thing_known) | person_free[:, None] | thing_free
-    return np.asarray(sure & (has(people).T @ has(things) == 0))
+def _is_free(words: pl.Series) -> Mask:
+    """Tell who is known to have nothing, or what is known to hold nothing."""
+    return (words.list.len() == 0).fill_null(False).to_numpy()

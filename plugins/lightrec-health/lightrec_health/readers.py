@@ -21,7 +21,6 @@ from lightrec_health.domain import NOTHING, SCORE
 RECIPES: Final = "recipes.csv"
 PARTS: Final = ("train_ratings.csv", "val_ratings.csv", "test_ratings.csv")
 """The set's own split, in its order."""
-ALL: Final = "all_ratings.csv"
 ALLERGENS: Final = {
     "milk": r"milk|butter|cream|cheese|parmesan|mozzarella|cheddar|feta|ricotta|yogh?urt|ghee|whey",
     "eggs": r"eggs?|mayonnaise|meringue",
@@ -65,8 +64,7 @@ class FoodReader(PublishedReader):
     """A folder with ``recipes.csv`` and ratings, or one of the files of ratings in it.
 
     From the folder come all ratings: those of ``train_ratings.csv``, then of ``val_ratings.csv``
-    and ``test_ratings.csv``, the set's own split; or else those of ``all_ratings.csv``. The set has
-    no times, so this is their order.
+    and ``test_ratings.csv``, the set's own split. The set has no times, so this is their order.
 
     Recipes have tags, ingredients, nutrients of a portion (grams, milligrams of sodium), minutes,
     ``health_score`` (the WHO score on a scale from 0 to 1) and ``allergens`` and
@@ -90,7 +88,7 @@ class FoodReader(PublishedReader):
     def events(self, file: Path) -> InteractionLog:
         """Read ratings."""
         if not (parts := _ratings(file)):
-            raise DataError(f"There are no ratings, such as {PARTS[0]} or {ALL}.", file)
+            raise DataError(f"Ratings are missing; expected are {', '.join(PARTS)}.", file)
         problems, logs = Problems(), list[pl.DataFrame]()
         names = {Column.USER: "member_id", Column.ITEM: "recipe_id", Column.VALUE: "rating"}
         for part in parts:
@@ -156,9 +154,6 @@ def _lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
 
 
 def _ratings(path: Path) -> list[Path]:
-    """Give a folder's files of ratings, or the path itself where it is one."""
-    if not path.is_dir():
-        return [path] * (path.name in (*PARTS, ALL) and path.is_file())
-    parts = [path / name for name in PARTS]
-    whole = all(part.is_file() for part in parts)
-    return parts if whole else [part for part in [path / ALL] if part.is_file()]
+    """Give a folder's files of ratings, or the path itself where it is one; else nothing."""
+    parts = [path / name for name in PARTS] if path.is_dir() else [path] * (path.name in PARTS)
+    return parts if all(part.is_file() for part in parts) else []

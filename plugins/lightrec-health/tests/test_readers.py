@@ -44,8 +44,6 @@ def test_by_hand(small):
     assert (cake["health_score"], beans["minutes"]) == (0.4, None)
     (small / "test_ratings.csv").unlink()
     assert not FoodReader.recognises(small)
-    (small / "all_ratings.csv").write_text(RATINGS + "0,m,7,5,1\n")
-    assert len(FoodReader().read(small).log) == 1
 
 
 @pytest.mark.parametrize(

@@ -25,16 +25,11 @@ class Familiarity(Evaluator):
 
     An item is familiar where an event of its listener's history was about it that was not worth
     less than nothing: a skip makes nothing familiar.
-
-    :param max_events: at most so many test events, drawn by the seed; None for all.
     """
-
-    def __init__(self, max_events: int | None = 20_000) -> None:
-        self.max_events = max_events
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """Give ``music/events``, ``music/repeats`` and ``music/<contender>/…``."""
-        store, log, metrics = run.data, HeldOutLog(self.max_events), dict[str, float]()
+        store, log, metrics = run.data, HeldOutLog(), dict[str, float]()
         likes = liked(store)
         for name, scorer in scorers_of(run).items():
             result = log.rank(store, scorer, seed)

@@ -57,17 +57,9 @@ def test_mind(mind):
     ]
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("-[01]", "", "No impression says what was clicked"),
-        ("\tN7 N8", "", "no column .5."),
-        ("11/14/2019", "14 Nov", "Line 3, column '3': '14 Nov"),
-    ],
-)
-def test_what_is_wrong_with_mind_is_said(mind, old, new, message):
-    (mind / "behaviors.tsv").write_text(re.sub(old, new, BEHAVIORS))
-    with pytest.raises(DataError, match=message):
+def test_the_test_part_of_mind_has_no_clicks(mind):
+    (mind / "behaviors.tsv").write_text(re.sub("-[01]", "", BEHAVIORS))
+    with pytest.raises(DataError, match="No impression says what was clicked"):
         MindReader().read(mind)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from lightrec.data.domain import Domain
+from lightrec.data.domain import Domain, in_common
 from lightrec.keys import Column
 
 MAKER: Final = "maker"
@@ -45,24 +45,11 @@ class SocialDomain(Domain):
         """
         if MAKER not in items.columns:
             return None
-        people, rows = users.with_row_index("person"), items.with_row_index("row")
         known = [name for name in (Column.USER, BLOCKED) if name in users.columns]
-        names = pl.concat([_members(people, "person", name) for name in known])
-        pairs = names.join(_members(rows, "row", MAKER), on="name")
-        found = np.ones((users.height, items.height), bool)
-        found[pairs["person"].to_numpy(), pairs["row"].to_numpy()] = False
-        return found
+        return np.asarray(sum(in_common(users[name], items[MAKER]) for name in known) == 0)
 
     def synthetic(self, folder: Path, seed: int) -> Path:
         """Write the made-up log of :mod:`lightrec_social.made_up`."""
         from lightrec_social.made_up import posts  # whoever asks only for words needs none
 
         return posts(folder, seed)
-
-
-def _members(table: pl.DataFrame, index: str, column: str) -> pl.DataFrame:
-    """Give a row for each name in a column of names or of lists of names."""
-    rows = table.select(index, name=column)
-    if isinstance(rows.schema["name"], pl.List):
-        rows = rows.explode("name")
-    return rows.with_columns(pl.col("name").cast(pl.String)).drop_nulls()

@@ -60,13 +60,9 @@ def test_100k(tmp_path):
     assert tables.users.rows.rows() == [("7", 24, "M", "technician", "85711")]
     assert tables.log.events["item"].to_list() == ["2", "1"]
     assert str(tables.log.events["time"][0]) == "1997-12-04 15:55:49+00:00"
-    (tmp_path / "u.item").write_text("1|Name (1990)\n")
     (tmp_path / "u.user").write_text("7|old|M|technician|1\n")
-    with pytest.raises(DataError) as raised:
+    with pytest.raises(DataError, match=r"u.user: Line 1, column 'age': 'old' is not a whole"):
         MovieLensReader().read(tmp_path)
-    films, people = raised.value.problems
-    assert "u.item: Line 1 has 2 fields where 24 are expected" in films
-    assert "u.user: Line 1, column 'age': 'old' is not a whole" in people
 
 
 def test_1m(tmp_path):
