@@ -129,4 +129,4 @@ def test_real_reviews(lightrec_data, tmp_path):
     for name, rows in (("Mini.jsonl", reviews), ("meta_Mini.jsonl", products.values())):
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     tables = find_reader(tmp_path / "Mini.jsonl").read(tmp_path / "Mini.jsonl")
-    assert (len(tables.log), len(tables.catalog.rows)) == (0, 0)
+    assert (len(tables.log), len(tables.catalog.rows)) == (5 * 598, 2_807)
