@@ -69,6 +69,7 @@ ESTIMATORS: Final[dict[str, Judge]] = {
     "DR, bounded by SLOPE": _slope,
     "SNDR": SNDR(),
 }
+"""What estimates a log of shown items, by name."""
 
 
 class ShownItems(Evaluator):

@@ -166,7 +166,8 @@ def slice_metrics(result: RankingResult, slices: Mapping[str, Tensor]) -> dict[s
 def worst_group(result: RankingResult, users: pl.DataFrame) -> dict[str, float]:
     """Find the group of users, by one of their attributes of words, that is ranked for worst.
 
-    :param users: U rows; attributes with more than :data:`CATEGORIES` values make no groups.
+    :param users: U rows; attributes with more values than
+        :data:`~lightrec.data.store.CATEGORIES` make no groups.
     :returns: the group's NDCG@10, as ``worst/gender F/ndcg@10``; nothing where there are no two
         groups with :data:`GROUP` events.
     """
