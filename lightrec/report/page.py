@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup, escape
 
 import lightrec
 from lightrec.data.findings import KEPT, LEFT_OUT, TIES, in_words
@@ -263,6 +264,7 @@ def write_page(
         settings[stage] = yaml.safe_dump(chosen, sort_keys=False)
     counts = run.data.meta["counts"]
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+    environment.filters["prose"] = prose
     page = environment.get_template("report.html.j2").render(
         name=run.name,
         version=lightrec.__version__,
@@ -277,6 +279,11 @@ def write_page(
         settings=settings,
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def prose(text: str) -> Markup:
+    """Escape a sentence, and set what stands between backticks as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escape(str(text))))
 
 
 def worded(table: Table) -> set[int]:
