@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache, reduce
 from operator import or_
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import polars as pl
@@ -31,6 +31,15 @@ from lightrec.ranking.scorers import ItemScorer
 from lightrec.run import Run
 
 Placed = Callable[[Tensor, Tensor], Tensor]
+
+
+class Person(NamedTuple):
+    """Whom a list is for."""
+
+    known: dict[str, Tensor]
+    """``Key.HISTORY`` (1, L) and what else is known of its events, ``Key.SEEN`` (1, S)."""
+    row: pl.DataFrame
+    """The row of the user table; null where nothing is known."""
 
 
 class Recommender:
@@ -117,43 +126,17 @@ class Recommender:
             raise RecipeError(
                 "Give a user of the log, or a history, a profile or both of these, or a wish."
             )
-        if user is not None and profile is not None:
-            raise RecipeError("A user of the log has a profile there: give one or the other.")
-        given = [self.item(name) for name in _several(history or ())]
-        if user is None:
-            items = torch.tensor([given], dtype=torch.long)
-            known = {Key.HISTORY: items, Key.SEEN: items * (not self.store.repeats)}
-            person = self._person(profile or {})
-            if profile:
-                known[Key.PROFILE] = user_features(self.store)[0](person)
-        elif (row := self._rows.get(str(user))) is not None:
-            known, person = self._events([row], *self._whole), self.store.users[[row]]
-            known = self._with_more(known, given)
-        else:
-            raise RecipeError(
-                f"There is no user {user!r} in {self.run.folder('data')}.{self.names.left_out} "
-                "For a person who is not in the log, give a history of titles or a profile."
-            )
+        known, person = self.person(user, history, profile)
         if discover:
             known[Key.SEEN] = self._met(known)
-        asked, account = self._allowed(exclude, only)
-        allowed = self._eligible(person, asked)
+        asked, account = self.allowed(exclude, only)
+        allowed = self.may_see(person, asked)
         placed = self._placed(k, new, explore, seed)
-        told = Key.USER in known or Key.PROFILE in known
-        alike = self._demographic if told and not known[Key.HISTORY].any() else None
-        if known[Key.HISTORY].any():
-            self.ranked_by = self.by if ask is None else "blend"
-            items, scores = self._best(self.model, known, allowed, k, placed, ask)
-        elif ask is not None:
-            self.ranked_by = "wish"
-            model = popular(self.store) if alike is None else alike
-            items, scores = self._best(model, known, allowed, k, placed, ask)
-        elif alike is not None:
-            self.ranked_by = "attributes"
-            items, scores = self._best(alike, known, allowed, k, placed)
-        else:
-            self.ranked_by = "popularity"
+        model = self._ranking(known, ask)
+        if model is None:
             items, scores = self._popular(allowed[0], k)
+        else:
+            items, scores = self._best(model, known, allowed, k, placed, ask)
         if not items.any():
             why = f"the person has seen all that may be shown ({int(allowed.sum())})"
             if not allowed.any():
@@ -184,7 +167,7 @@ class Recommender:
             ``known_events``: how many of the user's events the list was made from.
         """
         log, ends = self._whole if before is None else self._before_test()
-        allowed, _ = self._allowed(exclude, only)
+        allowed, _ = self.allowed(exclude, only)
         k = min(k, self.store.num_items)
         placed = self._placed(k, new, explore, seed)
         for start in range(0, self.store.num_users, batch_size):
@@ -194,7 +177,7 @@ class Recommender:
             if discover:
                 events[Key.SEEN] = self._met(events)
             which, table = self._table(
-                *self._best(self.model, events, self._eligible(users, allowed), k, placed, ask)
+                *self._best(self.model, events, self.may_see(users, allowed), k, placed, ask)
             )
             known = pl.Series(Column.KNOWN_EVENTS, (ends - log.offsets[:-1])[rows][which])
             yield table.select(users[Column.USER][which], pl.all(), known)
@@ -222,7 +205,7 @@ class Recommender:
 
         counts = torch.from_numpy(self.store.popularity())
         alike = likeness(self.run.ranker, counts, self.item(item), by)
-        scores = alike.masked_fill(~self._allowed(exclude, only)[0], -torch.inf)[None]
+        scores = alike.masked_fill(~self.allowed(exclude, only)[0], -torch.inf)[None]
         items = with_reserved_places(scores, torch.full_like(scores, -torch.inf), k, 0)
         return self._table(items, scores.gather(1, items))[1]
 
@@ -240,7 +223,62 @@ class Recommender:
         """The items by their names."""
         return Names.of(self.store)
 
-    def _person(self, profile: Mapping[str, object]) -> pl.DataFrame:
+    def person(
+        self,
+        user: str | int | None = None,
+        history: str | Sequence[str] | None = None,
+        profile: Mapping[str, object] | None = None,
+    ) -> Person:
+        """Look up whom a list is for; see :meth:`recommend`.
+
+        :raises RecipeError: where the user, a title, an attribute or its value is not known.
+        """
+        if user is not None and profile is not None:
+            raise RecipeError("A user of the log has a profile there: give one or the other.")
+        given = [self.item(name) for name in _several(history or ())]
+        if user is None:
+            items = torch.tensor([given], dtype=torch.long)
+            known = {Key.HISTORY: items, Key.SEEN: items * (not self.store.repeats)}
+            row = self._row(profile or {})
+            if profile:
+                known[Key.PROFILE] = user_features(self.store)[0](row)
+            return Person(known, row)
+        if (number := self._rows.get(str(user))) is None:
+            raise RecipeError(
+                f"There is no user {user!r} in {self.run.folder('data')}.{self.names.left_out} "
+                "For a person who is not in the log, give a history of titles or a profile."
+            )
+        known = self._with_more(self._events([number], *self._whole), given)
+        return Person(known, self.store.users[[number]])
+
+    @torch.inference_mode()
+    def scores(self, person: Person, ask: str | None = None) -> Tensor:
+        """Score all items for a person before anything is left out; sets ``ranked_by``.
+
+        :param ask: a wish in words, as in :meth:`recommend`.
+        :returns: (1, N + 1) float32, higher is better; column 0 counts for nothing. Without a
+            history and with nothing else known, the logarithm of recent popularity.
+        """
+        model = self._ranking(person.known, ask)
+        if model is None:
+            return popular(self.store).counts.clamp_min(0).log1p()[None]
+        raw, weight, more = self._raw(model, person.known, ask)
+        return weight * raw + more
+
+    def _ranking(self, known: Mapping[str, Tensor], ask: str | None) -> ItemScorer | Policy | None:
+        """Choose by what a person's items are ranked; None for popularity and variety."""
+        told = Key.USER in known or Key.PROFILE in known
+        alike = self._demographic if told and not known[Key.HISTORY].any() else None
+        if known[Key.HISTORY].any():
+            self.ranked_by = self.by if ask is None else "blend"
+            return self.model
+        if ask is not None:
+            self.ranked_by = "wish"
+            return popular(self.store) if alike is None else alike
+        self.ranked_by = "popularity" if alike is None else "attributes"
+        return alike
+
+    def _row(self, profile: Mapping[str, object]) -> pl.DataFrame:
         """Give the row of a user table for a person of whom nothing but a profile is known."""
         people = self.store.users
         person = people.clear(1)
@@ -293,7 +331,7 @@ class Recommender:
             for name, table in known.items()
         }
 
-    def _allowed(
+    def allowed(
         self, exclude: str | Sequence[str], only: str | Sequence[str]
     ) -> tuple[Tensor, str]:
         """Give which items may come at all, (N + 1,) bool, and how many each condition leaves.
@@ -330,7 +368,7 @@ class Recommender:
         row = self.names.find(wish)
         return filters.Filter(wish, pl.col(Column.ITEM) == self.names.ids[row])
 
-    def _eligible(self, people: pl.DataFrame, allowed: Tensor) -> Tensor:
+    def may_see(self, people: pl.DataFrame, allowed: Tensor) -> Tensor:
         """Take from ``allowed`` (N + 1,) what the domain forbids people: ``(B, N + 1)`` bool."""
         found = eligible(self.store, people)
         if found is None:
@@ -360,7 +398,27 @@ class Recommender:
         placed: Placed | None,
         ask: str | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Items ``(B, k)``, best first, 0 where nothing is left, and their scores.
+        """Items ``(B, k)``, best first, 0 where nothing is left, and their scores."""
+        history = known[Key.HISTORY]
+        raw, weight, more = self._raw(model, known, ask)
+        usual = (weight * raw + more).masked_fill(~allowed, -torch.inf)
+        usual = usual.scatter(1, known[Key.SEEN], -torch.inf)
+        if self._reranker is not None and model is self.model and ask is None:
+            usual = self._reranker.lifted(usual, history)
+        fresh = torch.full_like(usual, -torch.inf)
+        if placed is None:
+            items = with_reserved_places(usual, fresh, k, 0)
+        else:
+            fresh = weight * self._new_scores(raw, history) + more
+            fresh = fresh.masked_fill(~allowed, -torch.inf)
+            items = placed(usual, fresh)
+        shown = torch.where(fresh > -torch.inf, fresh, usual)
+        return items, shown.gather(1, items)
+
+    def _raw(
+        self, model: ItemScorer | Policy, known: Mapping[str, Tensor], ask: str | None
+    ) -> tuple[Tensor, float, Tensor]:
+        """Scores ``(B, N + 1)``, their weight beside a wish, and what the wish adds to them.
 
         With a wish, the blend answers in place of the policy, and the logarithm of what other
         models say of people without a history is weighed as that of popularity.
@@ -377,19 +435,7 @@ class Recommender:
             raw = model.scores(history, known.get(Key.USER), details=known)
         if ask is not None and isinstance(model, ItemModel):
             raw = log_shares(raw, self.run.blend.smoothing)
-        usual = (weight * raw + more).masked_fill(~allowed, -torch.inf)
-        usual = usual.scatter(1, known[Key.SEEN], -torch.inf)
-        if self._reranker is not None and model is self.model and ask is None:
-            usual = self._reranker.lifted(usual, history)
-        fresh = torch.full_like(usual, -torch.inf)
-        if placed is None:
-            items = with_reserved_places(usual, fresh, k, 0)
-        else:
-            fresh = weight * self._new_scores(raw, history) + more
-            fresh = fresh.masked_fill(~allowed, -torch.inf)
-            items = placed(usual, fresh)
-        shown = torch.where(fresh > -torch.inf, fresh, usual)
-        return items, shown.gather(1, items)
+        return raw, weight, more
 
     @cached_property
     def _demographic(self) -> Demographic | None:
