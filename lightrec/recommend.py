@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache, reduce
-from operator import or_
+from datetime import datetime
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
@@ -16,6 +16,7 @@ from lightrec.data import filters
 from lightrec.data.attributes import user_features
 from lightrec.data.domain import eligible
 from lightrec.data.names import Names
+from lightrec.data.selection import Selection, several
 from lightrec.data.sequences import Rows, Sequences, padded
 from lightrec.data.store import TEST
 from lightrec.errors import RecipeError, RunError, no_such
@@ -235,7 +236,7 @@ class Recommender:
         """
         if user is not None and profile is not None:
             raise RecipeError("A user of the log has a profile there: give one or the other.")
-        given = [self.item(name) for name in _several(history or ())]
+        given = [self.item(name) for name in several(history or ())]
         if user is None:
             items = torch.tensor([given], dtype=torch.long)
             known = {Key.HISTORY: items, Key.SEEN: items * (not self.store.repeats)}
@@ -339,38 +340,18 @@ class Recommender:
         :returns: these, and the begin of a sentence, empty where there is no condition.
         :raises RecipeError: where none may, with how many items each condition leaves.
         """
-        left = pl.repeat(True, self.store.num_items, eager=True)
-        account: list[str] = []
+        wanted = Selection.parse(exclude, only, self.catalog, self.store.item_kinds, self.names)
+        left, account = wanted.left(self.catalog)
+        return torch.from_numpy(np.append(False, left.to_numpy())), account
 
-        def leave(said: str, mask: pl.Series) -> pl.Series:
-            rest = left & mask
-            kept = f"{rest.sum():,} item{'s' * (rest.sum() != 1)}"
-            account.append(f"{said} leaves {f'{rest.sum():,} of them' if account else kept}")
-            return rest
+    def may_see(
+        self, people: pl.DataFrame, allowed: Tensor, time: datetime | None = None
+    ) -> Tensor:
+        """Take from ``allowed`` (N + 1,) what the domain forbids people: ``(B, N + 1)`` bool.
 
-        wanted = [self._wish(wish) for wish in _several(only)]
-        if len(wanted) == 1:
-            for part in wanted[0].parts or wanted:
-                left = leave(part.text, part.mask(self.catalog))
-        elif wanted:
-            masks = [wish.mask(self.catalog) for wish in wanted]
-            left = leave(" or ".join(wish.text for wish in wanted), reduce(or_, masks))
-        for wish in map(self._wish, _several(exclude)):
-            left = leave(f"without {wish.text}", ~wish.mask(self.catalog))
-        if not left.any():
-            raise RecipeError(f"Nothing is left to recommend: {', '.join(account)}.")
-        return torch.from_numpy(np.append(False, left.to_numpy())), ", ".join(account)
-
-    def _wish(self, wish: str) -> filters.Filter:
-        """Read a condition, or a title or id, which counts as a condition on the id."""
-        if filters.looks_like_one(wish) and not self.names.exactly(wish):
-            return filters.parse(wish, self.catalog, self.store.item_kinds)
-        row = self.names.find(wish)
-        return filters.Filter(wish, pl.col(Column.ITEM) == self.names.ids[row])
-
-    def may_see(self, people: pl.DataFrame, allowed: Tensor) -> Tensor:
-        """Take from ``allowed`` (N + 1,) what the domain forbids people: ``(B, N + 1)`` bool."""
-        found = eligible(self.store, people)
+        :param time: when they are to see it; None for the time of the log's last event.
+        """
+        found = eligible(self.store, people, time)
         if found is None:
             return allowed.expand(people.height, -1)
         return torch.from_numpy(found) & allowed
@@ -470,11 +451,6 @@ class Recommender:
                 "none: give its recipe a text encoder, and the log an item table."
             )
         return self.run.text_map.scores(scores, histories)
-
-
-def _several(texts: str | Sequence[str]) -> Sequence[str]:
-    """Take one text for a list of one, and not for its letters."""
-    return [texts] if isinstance(texts, str) else texts
 
 
 load = Recommender

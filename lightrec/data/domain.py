@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -217,11 +217,14 @@ def domain_of(store: EventStore) -> Domain:
     return Domain()
 
 
-def eligible(store: EventStore, users: Integers | pl.DataFrame) -> npt.NDArray[np.bool_] | None:
+def eligible(
+    store: EventStore, users: Integers | pl.DataFrame, time: datetime | None = None
+) -> npt.NDArray[np.bool_] | None:
     """Return the items that may be shown to some users.
 
     :param users: ``(B,)`` rows of the user table, each at the time of the user's last event; or B
         people as in the user table, all at the time of the log's last event.
+    :param time: when people are to be shown them, in place of the log's last event.
     :returns: ``(B, N + 1)`` bool; column 0 is False. None where everything may be shown.
     :raises PluginError: if the domain is not installed, fails, or returns something else.
     """
@@ -229,7 +232,8 @@ def eligible(store: EventStore, users: Integers | pl.DataFrame) -> npt.NDArray[n
     if not domain.restricts:
         return None
     if isinstance(users, pl.DataFrame):
-        table, times = users, np.full(users.height, store.times.max())
+        now = store.times.max() if time is None else int(time.timestamp() * 1000)
+        table, times = users, np.full(users.height, now)
     else:
         table, ends = store.users[users], store.offsets[users + 1]
         last = ends > store.offsets[users]
