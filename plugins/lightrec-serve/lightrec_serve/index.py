@@ -1,0 +1,266 @@
+"""Indexes: the items whose rows have the largest products with queries.
+
+Nothing here knows what rows and queries mean; nothing but torch is imported, and an approximate
+index's library when one is made.
+"""
+
+import math
+import threading
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from lightrec.keys import PADDING
+
+SCORES = 655_360
+"""So many scores are computed at once: they stay in a core's cache until the best are found."""
+PIECE = 10_240
+"""So many rows are scored at once."""
+BLOCK = 80
+"""Of so many scores only the largest is looked at first."""
+STEP = 1.25
+"""The table grows by this factor where it is full."""
+FEW = 0.25
+"""Where a smaller share of the rows is allowed, only these are scored."""
+
+
+class Found(NamedTuple):
+    """The best items of each query."""
+
+    items: Tensor
+    """(B, k) int64, best first; 0 in empty places."""
+    scores: Tensor
+    """(B, k) float32; minus infinity in empty places."""
+
+
+class Flat:
+    """Searches all rows: exact, whatever is allowed.
+
+    Searches may go on in other threads while one thread puts and deletes: each sees a row or does
+    not.
+
+    :param table: (N + 1, D) the items' rows; row 0 is never found.
+    :param bias: (N + 1,) what is added to an item's product; None for nothing.
+    :raises ValueError: where shapes do not fit, or numbers are not finite.
+    """
+
+    def __init__(self, table: Tensor, bias: Tensor | None = None) -> None:
+        if table.ndim != 2 or (bias is not None and bias.shape != table.shape[:1]):
+            shapes = [tuple(part.shape) for part in (table, bias) if part is not None]
+            raise ValueError(f"Expected a table (N + 1, D) and biases (N + 1,), not {shapes}.")
+        bias = torch.zeros(len(table)) if bias is None else bias.detach().float().clone()
+        rows = table.detach().float().clone()
+        if not (rows.isfinite().all() and bias.isfinite().all()):
+            raise ValueError("An item's row or bias is infinite or not a number.")
+        # Minus infinity keeps a row from being found.
+        bias[PADDING] = -torch.inf
+        self._rows = rows, bias
+        self._count = len(rows)
+
+    def __len__(self) -> int:
+        """Give the number of rows: N + 1, and one for each put; deleted ones count."""
+        return self._count
+
+    @property
+    def table(self) -> Tensor:
+        """The rows, (len, D)."""
+        return self._rows[0][: self._count]
+
+    @property
+    def bias(self) -> Tensor:
+        """The biases, (len,); minus infinity for row 0 and for deleted rows."""
+        return self._rows[1][: self._count]
+
+    def put(self, row: Tensor, bias: float = 0.0) -> int:
+        """Add an item.
+
+        :param row: (D,).
+        :returns: its index, the next one; those of deleted items are not given again.
+        :raises ValueError: where the row is of another length, or not finite.
+        """
+        table, biases = self._rows
+        number = torch.tensor(bias)
+        if row.shape != table.shape[1:] or not (row.isfinite().all() and number.isfinite()):
+            raise ValueError(
+                f"Expected a row of {table.shape[1]} finite numbers and a finite bias, not a row "
+                f"of shape {tuple(row.shape)}."
+            )
+        index = self._count
+        if index == len(table):
+            room = int(index * STEP) + 1 - index
+            table = torch.cat([table, table.new_zeros(room, table.shape[1])])
+            biases = torch.cat([biases, biases.new_full((room,), -torch.inf)])
+            self._rows = table, biases
+        table[index], biases[index] = row, number
+        self._count = index + 1
+        return index
+
+    def delete(self, index: int) -> None:
+        """Never find an item again.
+
+        :raises IndexError: where there is no such row.
+        """
+        if not PADDING < index < self._count:
+            raise IndexError(f"There is no item {index}: items are 1 to {self._count - 1}.")
+        self._rows[1][index] = -torch.inf
+
+    @torch.no_grad()
+    def search(
+        self, queries: Tensor, k: int, allowed: Tensor | None = None, seen: Tensor | None = None
+    ) -> Found:
+        """Find the k items that score highest, of equal ones those of lower indices.
+
+        :param queries: (B, D).
+        :param allowed: (M,) or (B, M) bool, M at most ``len``: items from M on, such as those put
+            since, are not allowed; None for all.
+        :param seen: (B, L) int64 items that a query must not find, 0 for none.
+        :raises ValueError: where shapes do not fit, or a query is not finite.
+        """
+        count = self._count  # before the rows: there are at least so many
+        table, bias = self._rows
+        check(queries, k, allowed, seen, count, table.shape[1])
+        count = count if allowed is None else allowed.shape[-1]
+        rows = Rows(table[:count], bias[:count])
+        if allowed is not None and allowed.ndim == 1:
+            rows, allowed = rows.among(allowed), None
+        chunks = -(-len(queries) * min(PIECE, len(rows.table)) // SCORES) or 1
+        parts = (
+            None if part is None else part.tensor_split(chunks)
+            for part in (queries.float(), allowed, seen)
+        )
+        each = zip(*(part or [None] * chunks for part in parts), strict=True)
+        found = [rows.search(own, k, mask, known) for own, mask, known in each]
+        return Found(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+class Rows(NamedTuple):
+    """Rows to be searched: all, or some."""
+
+    table: Tensor
+    """(M, D)."""
+    bias: Tensor
+    """(M,); minus infinity for what must not be found, the first row among it."""
+    items: Tensor | None = None
+    """(M,) int64, ascending: whose rows these are, 0 first; None where row i is item i's."""
+
+    def among(self, allowed: Tensor) -> "Rows":
+        """Leave out what is not allowed, (M,) bool: gather rows if these are few, else mask."""
+        if allowed.sum() > FEW * len(allowed):
+            return Rows(self.table, self.bias.masked_fill(~allowed, -torch.inf))
+        # Row 0 stands for what is not among the rows.
+        items = torch.cat([torch.zeros(1, dtype=torch.int64), 1 + allowed[1:].nonzero()[:, 0]])
+        return Rows(self.table[items], self.bias[items], items)
+
+    def search(self, queries: Tensor, k: int, allowed: Tensor | None, seen: Tensor | None) -> Found:
+        """Search all rows for some queries; see :meth:`Flat.search`, ``allowed`` being (B, M)."""
+        if allowed is not None:
+            some = self.among(allowed.any(0))
+            if len(queries) == 1:
+                return some.search(queries, k, None, seen)
+            if some.items is not None:
+                allowed = allowed[:, some.items]
+            self = some
+        if seen is not None and self.items is not None:
+            # What is not among the rows goes to row 0, which is never found.
+            place = torch.searchsorted(self.items, seen).clamp_max(len(self.items) - 1)
+            seen = place * (self.items[place] == seen)
+        best, places = [], []
+        for at in range(0, len(self.table), PIECE):
+            piece = slice(at, at + PIECE)
+            table = self.table[piece]
+            scores = room(len(queries), len(table))
+            torch.addmm(self.bias[piece], queries, table.T, out=scores)
+            if allowed is not None:
+                scores.masked_fill_(~allowed[:, piece], -torch.inf)
+            if seen is not None:
+                query, step = ((seen >= at) & (seen < at + scores.shape[1])).nonzero(as_tuple=True)
+                scores[query, seen[query, step] - at] = -torch.inf
+            values, columns = top(scores, k)
+            best.append(values)
+            places.append(columns + at)
+        values, found = best[0], places[0]
+        if len(best) > 1:
+            values, columns = top(torch.cat(best, 1), k)
+            found = torch.cat(places, 1).gather(1, columns)
+        items = found if self.items is None else self.items[found]
+        missing = (0, k - values.shape[1])
+        values = pad(values, missing, value=-torch.inf)
+        return Found(pad(items, missing) * (values > -torch.inf), values)
+
+
+_own = threading.local()
+
+
+def room(*shape: int) -> Tensor:
+    """Give this thread's memory for scores: to ask for fresh pages costs more than to fill them."""
+    count = math.prod(shape)
+    if not hasattr(_own, "scores") or len(_own.scores) < count:
+        _own.scores = torch.empty(count)
+    scores: Tensor = _own.scores[:count].view(shape)
+    return scores
+
+
+def top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Give the k largest scores of each row, of equal ones the first: largest first.
+
+    They lie in the k blocks of columns whose maxima are largest. Taking these first spares most of
+    the work of finding them among all columns.
+
+    :param scores: (B, M).
+    :returns: (B, K) scores and (B, K) int64 columns, K the smaller of k and M.
+    """
+    columns, more = scores.shape[1], min(k + 1, scores.shape[1])
+    across = columns // BLOCK
+    if across > 2 * more:
+        # A block has every across-th column, so that maxima are taken along whole vectors.
+        blocks, rest = scores.split([across * BLOCK, columns - across * BLOCK], 1)
+        blocks = blocks.unflatten(1, (BLOCK, across))
+        best = blocks.amax(1).topk(more, sorted=False).indices
+        chosen = blocks.gather(2, best[:, None].expand(-1, BLOCK, -1)).flatten(1)
+        values, place = torch.cat([chosen, rest], 1).topk(more)
+        inside = best.gather(1, place % more) + place.div(more, rounding_mode="floor") * across
+        found = torch.where(
+            place < chosen.shape[1], inside, place + across * BLOCK - chosen.shape[1]
+        )
+    else:
+        values, found = scores.topk(more)
+    # The values are right; of equal ones any may have been taken.
+    equal = (values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)
+    for row in equal.any(1).nonzero()[:, 0].tolist():
+        enough = (scores[row] >= values[row, -1]).nonzero()[:, 0]
+        order = scores[row, enough].sort(descending=True, stable=True).indices[:more]
+        found[row] = enough[order]
+    return values[:, :k], found[:, :k]
+
+
+def check(
+    queries: Tensor, k: int, allowed: Tensor | None, seen: Tensor | None, count: int, size: int
+) -> None:
+    """See that a search makes sense; see :meth:`Flat.search`.
+
+    :raises ValueError: where it does not.
+    """
+    if queries.ndim != 2 or queries.shape[1] != size:
+        raise ValueError(f"Expected queries (B, {size}), not {tuple(queries.shape)}.")
+    if not queries.isfinite().all():
+        raise ValueError("A query is infinite or not a number.")
+    if k < 1:
+        raise ValueError(f"At least one item must be asked for, not {k}.")
+    shapes = [(count,), (len(queries), count)]
+    if allowed is not None and (
+        allowed.dtype != torch.bool
+        or (*allowed.shape[:-1], count) not in shapes
+        or not 1 <= allowed.shape[-1] <= count
+    ):
+        raise ValueError(
+            f"Expected {shapes[0]} or {shapes[1]} bool of what is allowed, or fewer columns, not "
+            f"{tuple(allowed.shape)} {allowed.dtype}."
+        )
+    if seen is None:
+        return
+    if seen.ndim != 2 or len(seen) != len(queries):
+        raise ValueError(f"Expected ({len(queries)}, L) seen items, not {tuple(seen.shape)}.")
+    if seen.numel() and not 0 <= seen.min() <= seen.max() < count:
+        raise ValueError(f"Seen items must lie between 0 and {count - 1}.")
