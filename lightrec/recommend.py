@@ -25,7 +25,13 @@ from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import Policy, session_start
 from lightrec.policies.earlier import Earlier
 from lightrec.ranking.blend import described_models, log_shares
-from lightrec.ranking.item_models.base import Evidence, ItemModel, popular
+from lightrec.ranking.item_models.base import (
+    Evidence,
+    ItemModel,
+    Popularity,
+    RecentPopularity,
+    popular,
+)
 from lightrec.ranking.item_models.demographic import Demographic
 from lightrec.ranking.lists import diversified, with_explored_places, with_reserved_places
 from lightrec.ranking.scorers import ItemScorer
@@ -80,7 +86,7 @@ class Recommender:
         self.catalog = self.store.catalog.with_columns(title)
         # Read once for all batches of users.
         self._wished = lru_cache(4)(lambda *wish: self.run.wishes.scores(*wish))
-        self._rows = {user: row for row, user in enumerate(self.store.user_ids)}
+        self.rows = {user: row for row, user in enumerate(self.store.user_ids)}
 
     def recommend(
         self,
@@ -220,6 +226,11 @@ class Recommender:
         return self.names.find(str(name)) + 1
 
     @cached_property
+    def popularity(self) -> Popularity | RecentPopularity:
+        """What ranks for somebody of whom nothing is known."""
+        return popular(self.store)
+
+    @cached_property
     def names(self) -> Names:
         """The items by their names."""
         return Names.of(self.store)
@@ -244,7 +255,7 @@ class Recommender:
             if profile:
                 known[Key.PROFILE] = user_features(self.store)[0](row)
             return Person(known, row)
-        if (number := self._rows.get(str(user))) is None:
+        if (number := self.rows.get(str(user))) is None:
             raise RecipeError(
                 f"There is no user {user!r} in {self.run.folder('data')}.{self.names.left_out} "
                 "For a person who is not in the log, give a history of titles or a profile."
@@ -262,7 +273,7 @@ class Recommender:
         """
         model = self._ranking(person.known, ask)
         if model is None:
-            return popular(self.store).counts.clamp_min(0).log1p()[None]
+            return self.popularity.counts.clamp_min(0).log1p()[None]
         raw, weight, more = self._raw(model, person.known, ask)
         return weight * raw + more
 
@@ -275,7 +286,7 @@ class Recommender:
             return self.model
         if ask is not None:
             self.ranked_by = "wish"
-            return popular(self.store) if alike is None else alike
+            return self.popularity if alike is None else alike
         self.ranked_by = "popularity" if alike is None else "attributes"
         return alike
 
@@ -431,7 +442,7 @@ class Recommender:
     @torch.inference_mode()
     def _popular(self, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Items ``(1, k)`` for somebody of whom nothing is known, and their marginal relevance."""
-        popularity = popular(self.store).counts.masked_fill(~allowed, -torch.inf)
+        popularity = self.popularity.counts.masked_fill(~allowed, -torch.inf)
         items, scores = diversified(popularity, self.run.ranker.item_vectors(), k)
         return items[None], scores[None]
 

@@ -1,0 +1,1 @@
+"""Serving: an HTTP service for a run or an export, its store, its page, and exports."""

@@ -1,0 +1,180 @@
+"""Who may do what, how much and how often: tokens by role, and limits."""
+
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Final, Literal
+
+import yaml
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lightrec.errors import RecipeError, no_such
+
+Role = Literal["read", "feedback", "admin"]
+ROLES: Final[Mapping[str, int]] = {"read": 1, "feedback": 2, "admin": 3}
+"""Each may do what those before it may."""
+OPEN: Final = ("/health", "/ready", "/page/", "/docs", "/openapi.json")
+"""What asks for no token, like ``/``: none of it knows anybody."""
+NEEDED: Final[Mapping[tuple[str, str], Role]] = {
+    ("POST", "/feedback"): "feedback",
+    ("PUT", "/items"): "admin",
+    ("DELETE", "/items"): "admin",
+    ("POST", "/admin/reload"): "admin",
+}
+"""What asks for more than the role ``read``."""
+CLIENTS: Final = 10_000
+"""Clients whose rate is remembered."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may ask for at most.
+
+    :param body: bytes.
+    :param rate: requests a second of one client, in the mean; 0 for no limit. Four times as many
+        may come at once.
+    """
+
+    body: int = 1 << 20
+    k: int = 200
+    history: int = 1_000
+    candidates: int = 10_000
+    rate: float = 0.0
+
+
+def read_tokens(path: Path) -> dict[str, Role]:
+    """Read a YAML file such as ``{read: [abc…], feedback: [def…], admin: [ghi…]}``.
+
+    :returns: the role of each token.
+    :raises RecipeError: where it cannot be read, or a token is short or stands twice.
+    """
+    try:
+        held = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"The file of tokens cannot be read: {error}") from None
+    if not isinstance(held, Mapping) or not held:
+        raise RecipeError(f"{path} should have tokens by role, such as `read: [a-long-secret]`.")
+    found: dict[str, Role] = {}
+    for role, tokens in held.items():
+        if role not in ROLES:
+            raise RecipeError(f"{path}: {no_such('a role', str(role), ROLES)}")
+        for token in [tokens] if isinstance(tokens, str) else tokens or ():
+            if not isinstance(token, str) or len(token) < 16:
+                raise RecipeError(f"{path}: a token of {role} is no text of 16 letters or more.")
+            if token in found:
+                raise RecipeError(f"{path}: a token stands twice; give each role its own.")
+            found[token] = role
+    if not found:
+        raise RecipeError(f"{path} names no token.")
+    return found
+
+
+@dataclass
+class Bucket:
+    """What a client may still ask at once."""
+
+    left: float
+    seen: float = field(default_factory=monotonic)
+
+
+class Gate:
+    """Refuses what may not pass before the application reads it: an ASGI middleware.
+
+    :param app: the application.
+    :param limits: of which body and rate are held here.
+    :param tokens: the role of each; None where everybody may do everything.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, tokens: Mapping[str, Role] | None) -> None:
+        self.app, self.limits = app, limits
+        self._tokens: Sequence[tuple[bytes, Role]] | None = None
+        if tokens is not None:
+            self._tokens = [(token.encode(), role) for token, role in tokens.items()]
+        self._buckets: dict[str, Bucket] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer why not."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = {name: value for name, value in scope["headers"]}
+        path = scope["path"]
+        token = headers.get(b"authorization", b"").removeprefix(b"Bearer ").strip()
+        if refused := self._refused(scope["method"], path, token):
+            await _answer(send, *refused)
+            return
+        client = token.decode("latin-1") or (scope.get("client") or ("",))[0]
+        if self.limits.rate and not self._has_room(client):
+            said = f"More than {self.limits.rate:g} requests a second: wait a moment."
+            await _answer(send, 429, said, (b"retry-after", b"1"))
+            return
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self.limits.body:
+            await _answer(send, 413, self._too_long)
+            return
+        await self._bounded(scope, receive, send)
+
+    @property
+    def _too_long(self) -> str:
+        return f"The body is longer than {self.limits.body:,} bytes."
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on whose body may be sent in parts, without its length."""
+        read, over, begun = 0, False, False
+
+        async def counted() -> Message:
+            nonlocal read, over
+            message = await receive()
+            read += len(message.get("body", b""))
+            over |= read > self.limits.body
+            # The rest is not read, and the application's answer to it is not sent.
+            return {"type": "http.request", "body": b"", "more_body": False} if over else message
+
+        async def sent(message: Message) -> None:
+            nonlocal begun
+            if over and not begun:
+                if message["type"] == "http.response.body" and not message.get("more_body"):
+                    await _answer(send, 413, self._too_long)
+                return
+            begun = True
+            await send(message)
+
+        await self.app(scope, counted, sent)
+
+    def _refused(self, method: str, path: str, token: bytes) -> tuple[int, str] | None:
+        if self._tokens is None or path == "/" or path.startswith(OPEN):
+            return None
+        role: Role | None = None
+        for known, its in self._tokens:  # all are compared, so that time tells nothing
+            if hmac.compare_digest(known, token):
+                role = its
+        if role is None:
+            return 401, "Send a token that is known, as `Authorization: Bearer TOKEN`."
+        needed = NEEDED.get((method, path.rstrip("/")), "read")
+        if ROLES[role] < ROLES[needed]:
+            return 403, f"This needs a token of the role {needed}; yours is of the role {role}."
+        return None
+
+    def _has_room(self, client: str) -> bool:
+        now, most = monotonic(), max(1.0, 4 * self.limits.rate)
+        if len(self._buckets) >= CLIENTS and client not in self._buckets:
+            self._buckets.pop(next(iter(self._buckets)))
+        bucket = self._buckets.setdefault(client, Bucket(most, now))
+        bucket.left = min(most, bucket.left + (now - bucket.seen) * self.limits.rate)
+        bucket.seen = now
+        if bucket.left < 1:
+            return False
+        bucket.left -= 1
+        return True
+
+
+async def _answer(send: Send, status: int, error: str, *more: tuple[bytes, bytes]) -> None:
+    body = json.dumps({"error": error}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *more]})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,242 @@
+"""The service over HTTP."""
+
+import logging
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from starlette.exceptions import HTTPException
+
+from lightrec.errors import LightrecError
+from lightrec_serve.access import Gate, Limits, Role
+from lightrec_serve.schema import (
+    Ask,
+    Feedback,
+    Gone,
+    Items,
+    Name,
+    Problem,
+    Ready,
+    Shown,
+    Slate,
+    Stored,
+)
+from lightrec_serve.service import Conflict, Service, Unknown
+
+PAGE: Final = Path(__file__).parent / "page"
+BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+SEEN: Final = 20
+"""Users that the page offers."""
+logger = logging.getLogger("lightrec.serve")
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": Problem, "description": said}
+    for status, said in {
+        401: "No known token was sent.",
+        403: "The token's role may not do this.",
+        404: "What the request names is not there.",
+        409: "The request contradicts what is known.",
+        413: "The body is too long.",
+        422: "The request cannot be answered as it is.",
+        429: "Too many requests.",
+    }.items()
+}
+
+
+class Numbers:
+    """What Prometheus is told."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "lightrec_requests", "Requests.", ["path", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "lightrec_recommend_seconds",
+            "Seconds of an answer: in all, in the tower, in the search.",
+            ["part"],
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self.answers = Counter(
+            "lightrec_answers", "Slates answered.", ["arm", "by"], registry=self.registry
+        )
+        self.feedback = Counter(
+            "lightrec_feedback", "Events stored.", ["kind"], registry=self.registry
+        )
+
+
+def application(
+    service: Service,
+    limits: Limits | None = None,
+    tokens: dict[str, Role] | None = None,
+    hidden: Sequence[str] = (),
+) -> FastAPI:
+    """Make the application.
+
+    :param service: what answers; closed when the application ends.
+    :param limits: of a request.
+    :param tokens: the role of each; None where everybody may do everything.
+    :param hidden: texts, such as the paths of runs, that no answer may contain.
+    """
+    limits, numbers = limits or Limits(), Numbers()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="lightrec",
+        summary="Recommendations from a run, and what people make of them.",
+        lifespan=lifespan,
+        responses=PROBLEMS,
+        redoc_url=None,
+    )
+    app.add_middleware(Gate, limits=limits, tokens=tokens)
+    app.state.service = service
+
+    def said(status: int, error: object) -> JSONResponse:
+        text = str(error)
+        for secret in hidden:
+            text = text.replace(secret, "the run")
+        return JSONResponse({"error": text}, status)
+
+    @app.exception_handler(LightrecError)
+    async def wrong(_: Request, error: LightrecError) -> JSONResponse:
+        status = {Conflict: 409, Unknown: 404}.get(type(error), 422)
+        return said(status, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        parts = []
+        for each in error.errors()[:5]:
+            where = ".".join(str(part) for part in each["loc"][1:]) or str(each["loc"][0])
+            parts.append(f"{where}: {each['msg']}.")
+        return said(422, " ".join(parts))
+
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> JSONResponse:
+        return said(error.status_code, error.detail)
+
+    @app.exception_handler(Exception)
+    async def broken(_: Request, error: Exception) -> JSONResponse:
+        number = uuid.uuid4().hex[:12]
+        logger.error("broken", extra={"number": number}, exc_info=error)
+        return said(500, f"Something broke here; the service's log knows it as {number}.")
+
+    @app.middleware("http")
+    async def counted(request: Request, call_next: Any) -> Response:
+        began = perf_counter()
+        response: Response = await call_next(request)
+        route = request.scope.get("route")
+        path = getattr(route, "path", "other")
+        numbers.requests.labels(path, response.status_code).inc()
+        logger.info(
+            "request",
+            extra={
+                "method": request.method,
+                "path": path,
+                "status": response.status_code,
+                "ms": round((perf_counter() - began) * 1000, 2),
+            },
+        )
+        return response
+
+    def within(name: str, count: int, most: int) -> None:
+        if count > most:
+            raise HTTPException(422, f"{name} is {count}; at most {most} are answered.")
+
+    @app.post("/recommend")
+    async def recommend(ask: Ask) -> Slate:
+        """Recommend to a user of the log, to somebody new, or to a wish in words."""
+        within("k", ask.k, limits.k)
+        within("The history's length", len(ask.history), limits.history)
+        within("The number of candidates", len(ask.candidates or ()), limits.candidates)
+        slate, seconds = await service.recommend(ask)
+        for part, value in seconds.items():
+            numbers.seconds.labels(part).observe(value)
+        numbers.answers.labels(slate.arm, slate.by).inc()
+        return slate
+
+    @app.post("/feedback")
+    async def feedback(given: Feedback) -> Stored:
+        """Keep what people did. Stored means: on the disk. Sent twice, an event counts once."""
+        stored, known = await service.feedback(given.events)
+        for event in given.events:
+            numbers.feedback.labels(event.kind).inc()
+        return Stored(stored=stored, known=known)
+
+    @app.put("/items")
+    async def put(given: Items) -> dict[str, list[str]]:
+        """Put items, new ones or known ones anew; the next answer may hold them."""
+        return {"items": await service.put(given.items)}
+
+    @app.delete("/items")
+    async def delete(given: Gone) -> dict[str, list[str]]:
+        """Take items away: no answer holds them from now on."""
+        return {"items": await service.delete(given.items)}
+
+    @app.get("/items/{item:path}/similar")
+    async def similar(item: Name, k: int = 10, arm: Name | None = None) -> list[Shown]:
+        """Give the items most like an item."""
+        within("k", k, limits.k)
+        if k < 1:
+            raise HTTPException(422, "k should be at least 1.")
+        return await service.similar(item, k, arm)
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """Say that the process lives."""
+        return {"status": "ok"}
+
+    @app.get("/ready")
+    async def ready() -> Ready:
+        """Say that questions are answered, and by what."""
+        arms = service.about()
+        for about in arms.values():
+            for name, value in about.items():
+                if isinstance(value, str):
+                    for secret in hidden:
+                        about[name] = value = value.replace(secret, "the run")
+        return Ready(arms=arms)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Give the numbers that Prometheus gathers."""
+        return Response(generate_latest(numbers.registry), media_type="text/plain; version=0.0.4")
+
+    @app.get("/numbers")
+    async def operating(hours: float = 24) -> list[dict[str, Any]]:
+        """Say what each arm has shown of late, and what people made of it."""
+        return [asdict(arm) for arm in await service.numbers(hours)]
+
+    @app.get("/users")
+    async def users() -> list[str]:
+        """Give some users of the log."""
+        return service.users(SEEN)
+
+    @app.post("/admin/reload")
+    async def reload(arm: Name | None = None) -> dict[str, Any]:
+        """Load a run anew, such as after `lightrec update`; the old one answers until then."""
+        try:
+            return await service.reload(arm)
+        except Unknown:
+            raise
+        except LightrecError as error:
+            raise Conflict(f"The old one answers on. {error}") from error
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(PAGE / "index.html")
+
+    app.mount("/page", StaticFiles(directory=PAGE), name="page")
+    return app

@@ -1,0 +1,80 @@
+"""One engine, one thread: what waits while it works is answered together."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from lightrec.errors import LightrecError
+from lightrec_serve.engine import Engine, Query, Ranked
+
+LARGEST: Final = 64
+"""Queries that are answered together at most."""
+T = TypeVar("T")
+
+
+class Batcher:
+    """Hands queries to an engine; for one event loop.
+
+    :param engine: nobody else may call it.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._waiting: list[tuple[Query, asyncio.Future[Ranked]]] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._busy = False
+
+    async def answer(self, query: Query) -> Ranked:
+        """Answer a query.
+
+        :raises LightrecError: where the query cannot be answered as it is.
+        """
+        future: asyncio.Future[Ranked] = asyncio.get_running_loop().create_future()
+        self._waiting.append((query, future))
+        if not self._busy:
+            self._next()
+        return await future
+
+    def _next(self) -> None:
+        batch, self._waiting = self._waiting[:LARGEST], self._waiting[LARGEST:]
+        self._busy = bool(batch)
+        if batch:
+            loop = asyncio.get_running_loop()
+            work = loop.run_in_executor(
+                self._thread, lambda: self.engine.answer([query for query, _ in batch])
+            )
+            work.add_done_callback(lambda done: self._tell(batch, done))
+
+    def _tell(
+        self,
+        batch: list[tuple[Query, "asyncio.Future[Ranked]"]],
+        done: "asyncio.Future[list[Ranked | LightrecError]]",
+    ) -> None:
+        error = done.exception()
+        results = [error] * len(batch) if error is not None else done.result()
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.cancelled():
+                continue
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+        self._next()
+
+    async def call(self, function: Callable[[Engine], T]) -> T:
+        """Call something with the engine between two batches."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: function(self.engine))
+
+    async def swap(self, engine: Engine) -> None:
+        """Answer by another engine from now on."""
+
+        def put(_: Engine) -> None:
+            self.engine = engine
+
+        await self.call(put)
+
+    def close(self) -> None:
+        """End the thread once it has nothing to do."""
+        self._thread.shutdown()

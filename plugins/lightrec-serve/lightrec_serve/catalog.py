@@ -1,0 +1,164 @@
+"""The items that are served: those of a run or an export, and those put while it is served."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from lightrec.data.filters import Filter
+from lightrec.data.names import Names
+from lightrec.data.selection import Selection
+from lightrec.data.types import Kind
+from lightrec.errors import RecipeError, no_such
+from lightrec.keys import Column
+
+HELD: Final = 256
+"""So many requests' conditions are remembered with what they leave."""
+OWN: Final = (Column.ITEM, Column.TITLE, Column.TEXT)
+
+
+class Catalog:
+    """Items 1 to N, then those put while serving; what was deleted keeps its number.
+
+    :param items: N rows: ``item``, ``title``, ``text`` and attributes.
+    :param kinds: the kinds of the attributes.
+    :param names: finds items as people write them.
+    """
+
+    def __init__(self, items: pl.DataFrame, kinds: Mapping[str, Kind], names: Names) -> None:
+        title = pl.col(Column.TITLE).fill_null(pl.col(Column.ITEM))
+        self.items, self.kinds, self.names = items.with_columns(title), dict(kinds), names
+        self.size = items.height
+        self.live = self.items.clear()
+        """The rows of items N + 1, N + 2, …"""
+        self.gone: set[int] = set()
+        self._index = {item: i for i, item in enumerate(items[Column.ITEM].to_list(), 1)}
+        self._described = [(i, t, x or "") for i, t, x in self.items.select(OWN).iter_rows()]
+        self._selection = lru_cache(HELD)(self._select)
+        self._left = lru_cache(HELD)(self._leave)
+
+    def __len__(self) -> int:
+        return self.size + self.live.height
+
+    def find(self, name: str) -> int:
+        """Give an item's number by its id, or by its title however it is written.
+
+        :raises RecipeError: where none or several fit.
+        """
+        if found := self._index.get(name):
+            return found
+        titles = self.live[Column.TITLE]
+        if titles.len() and (rows := (titles.str.to_lowercase() == name.lower()).arg_true()).len():
+            return self.size + 1 + int(rows[0])
+        return self.names.find(name) + 1
+
+    def number(self, item: str) -> int | None:
+        """Give an item's number by its id alone; None where there is none."""
+        return self._index.get(item)
+
+    def describe(self, number: int) -> tuple[str, str, str]:
+        """Give an item's id, title and text."""
+        return self._described[number - 1]
+
+    def allowed(
+        self, exclude: Sequence[str], only: Sequence[str], candidates: Sequence[str] | None
+    ) -> Tensor:
+        """Give which items a request may be answered with, (N + L + 1,) bool.
+
+        :raises RecipeError: where a name or a condition cannot be read, or nothing is left.
+        """
+        left = self._left(tuple(exclude), tuple(only), len(self))
+        if candidates is not None:
+            numbers = [self._index[item] for item in candidates if item in self._index]
+            if not numbers:
+                raise RecipeError(f"None of the {len(candidates)} candidates is an item.")
+            named = torch.zeros_like(left)
+            named[numbers] = True
+            left = left & named
+        if not left.any():
+            raise RecipeError("Nothing is left to recommend.")
+        return left
+
+    def _select(self, exclude: tuple[str, ...], only: tuple[str, ...]) -> Selection:
+        swap = {t: i for i, t in self.live.select(Column.ITEM, Column.TITLE).iter_rows()}
+        own = {*swap, *swap.values()}
+
+        def split(wishes: Sequence[str]) -> tuple[list[str], list[str]]:
+            return [w for w in wishes if w not in own], [swap.get(w, w) for w in wishes if w in own]
+
+        (without, without_live), (wanted, wanted_live) = split(exclude), split(only)
+        read = Selection.parse(without, wanted, self.items, self.kinds, self.names)
+        return Selection(
+            [*read.only, *map(_is, wanted_live)], [*read.without, *map(_is, without_live)]
+        )
+
+    def _leave(self, exclude: tuple[str, ...], only: tuple[str, ...], count: int) -> Tensor:
+        """Ask the items for their conditions; ``count`` makes it anew where items were put."""
+        if not exclude and not only:
+            left = np.ones(count + 1, dtype=bool)
+        else:
+            chosen = self._selection(exclude, only)
+            parts = [chosen.mask(table)[0].to_numpy() for table in (self.items, self.live)]
+            left = np.concatenate([[True], *parts])
+        left[0] = False
+        left[list(self.gone)] = False
+        return torch.from_numpy(left)
+
+    def row(self, item: str, row: Mapping[str, Any]) -> pl.DataFrame:
+        """Make the row of an item.
+
+        :param row: ``title``, ``text`` and values of attributes.
+        :raises RecipeError: where an attribute is not known or a value does not fit.
+        """
+        schema = self.items.schema
+        if wrong := [name for name in row if name not in schema]:
+            raise RecipeError(no_such("an attribute of the items", wrong[0], self.kinds))
+        try:
+            new = pl.DataFrame([{Column.ITEM: item} | dict(row)], schema=schema, strict=True)
+        except (TypeError, pl.exceptions.PolarsError) as error:
+            raise RecipeError(
+                f"The item {item!r} does not fit the catalog's attributes: {error}"
+            ) from None
+        return new.with_columns(
+            pl.col(Column.TITLE).fill_null(item), pl.col(Column.TEXT).fill_null("")
+        )
+
+    def put(self, item: str, row: Mapping[str, Any]) -> int:
+        """Add an item, or put a known one anew, and give its number; see :meth:`row`."""
+        new = self.row(item, row)
+        number, said = self._index.get(item), new.select(OWN).row(0)
+        if number is None:
+            self.live = pl.concat([self.live, new])
+            self._described.append(said)
+            number = self._index[item] = len(self)
+        elif number <= self.size:
+            self.items = _replaced(self.items, number - 1, new)
+        else:
+            self.live = _replaced(self.live, number - 1 - self.size, new)
+        self._described[number - 1] = said
+        self.gone.discard(number)
+        self._forget()
+        return number
+
+    def delete(self, items: Sequence[str]) -> list[int]:
+        """Take items away, and give the numbers of those that there were."""
+        numbers = [number for item in items if (number := self._index.get(item)) is not None]
+        self.gone.update(numbers)
+        self._forget()
+        return numbers
+
+    def _forget(self) -> None:
+        self._left.cache_clear()
+        self._selection.cache_clear()
+
+
+def _is(item: str) -> Filter:
+    return Filter(item, pl.col(Column.ITEM) == item)
+
+
+def _replaced(table: pl.DataFrame, place: int, row: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat([table[:place], row, table[place + 1 :]])

@@ -1,0 +1,186 @@
+"""`lightrec serve`: an HTTP service for runs and exports."""
+
+import json
+import logging
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from lightrec.errors import RecipeError
+
+LOCAL: Final = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(
+    run: Path,
+    *others: str,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    weights: list[float] | None = None,
+    by: Literal["policy", "blend"] | None = None,
+    store: str | None = None,
+    tokens: Path | None = None,
+    temperature: float = 1.0,
+    threads: int = 1,
+    body: int = 1 << 20,
+    k: int = 200,
+    history: int = 1_000,
+    rate: float = 0.0,
+) -> None:
+    """Serve a run, or several beside each other, over HTTP, with a page at /.
+
+    examples:
+      lightrec serve runs/video
+      lightrec serve runs/video runs/other --weights 0.9 0.1
+      lightrec serve runs/video --host 0.0.0.0 --tokens tokens.yaml
+      lightrec serve runs/video --store postgresql://me@host/served
+
+    Each person meets one of several runs, by the weights, for good. What was shown is stored with
+    its propensities, feedback is stored before it is acknowledged, and `lightrec served` writes
+    both as logs. SIGTERM ends the service once it has answered what it was asked.
+
+    :param run: a run folder, such as runs/video, or an export of `lightrec export`.
+    :param host: the address to listen at; any but this machine's own needs --tokens.
+    :param port: the port.
+    :param weights: of the runs (default: all alike).
+    :param by: what ranks: the policy or the blend; by default what each run's evaluation favours.
+    :param store: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME (default: served.db in the
+        folder of the first run).
+    :param tokens: a YAML file with tokens by role: read, feedback, admin.
+    :param temperature: of slates that are drawn: near 0 the best items, 1 as likely as ranked.
+    :param threads: for the arithmetic of an answer.
+    :param body: bytes of a request at most.
+    :param k: items of an answer at most.
+    :param history: items of a request's history at most.
+    :param rate: requests a second of one client at most; 0 for no limit.
+    """
+    paths = [run, *map(Path, others)]
+    shares = weights or [1.0] * len(paths)
+    if len(shares) != len(paths) or min(shares) < 0 or sum(shares) <= 0:
+        raise RecipeError(
+            f"--weights should have a weight of 0 or more for each of {len(paths)} runs, not all 0."
+        )
+    if host not in LOCAL and tokens is None:
+        raise RecipeError(
+            f"Whoever reaches {host} could read and write: name a file of --tokens, or leave out "
+            "--host to serve this machine alone."
+        )
+    if temperature <= 0:
+        raise RecipeError(f"--temperature should be above 0, not {temperature:g}.")
+
+    import torch
+    import uvicorn
+
+    from lightrec_serve.access import Limits, read_tokens
+    from lightrec_serve.app import application
+    from lightrec_serve.service import Arm, Service
+    from lightrec_serve.store import Store
+
+    known = None if tokens is None else read_tokens(tokens)
+    torch.set_num_threads(threads)
+    arms = [
+        Arm(name, loader(path, by, temperature), share)
+        for name, path, share in zip(names(paths), paths, shares, strict=True)
+    ]
+    kept = Store(store or f"sqlite:///{run / 'served.db'}")
+    log_as_json()
+    app = application(
+        Service(arms, kept),
+        Limits(body=body, k=k, history=history, rate=rate),
+        known,
+        hidden=[str(path) for each in paths for path in (each.absolute(), each.resolve(), each)],
+    )
+    print(f"http://{host}:{port}/ has the page, http://{host}:{port}/docs the interface.")
+    sys.stdout.flush()
+    uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, lifespan="on")
+
+
+def served(
+    store: str,
+    out: Path,
+    *,
+    day: str | None = None,
+    kinds: dict[str, str] | None = None,
+) -> None:
+    """Write what was served and what people did as logs, a Parquet file a day.
+
+    examples:
+      lightrec served runs/video/served.db served
+      lightrec served postgresql://me@host/served served --day 2026-11-27
+      lightrec served runs/video/served.db served --kinds '{accepted: click}'
+      lightrec update runs/video --log served/log/2026-11-27.parquet
+
+    OUT/log holds the events, for `lightrec update`; OUT/shown all that was shown, with its
+    propensities, for the estimators.
+
+    :param store: a file of SQLite or the URL of a database.
+    :param out: a folder.
+    :param day: this day in UTC alone, such as 2026-11-27.
+    :param kinds: other names for kinds of feedback, such as those of the run's own log.
+    """
+    from lightrec_serve.store import Store
+
+    try:
+        wanted = None if day is None else date.fromisoformat(day)
+    except ValueError:
+        raise RecipeError(f"--day should be a date such as 2026-11-27, not {day!r}.") from None
+    if "://" not in store:
+        if not Path(store).is_file():
+            raise RecipeError(f"There is no file {store}.")
+        store = f"sqlite:///{store}"
+    with Store(store) as held:
+        files = held.export(out, wanted, kinds)
+    for file in files:
+        print(file)
+    if not files:
+        print("Nothing was served then.")
+
+
+def names(paths: list[Path]) -> list[str]:
+    """Name arms by their folders, with numbers where folders are called alike."""
+    own = [path.absolute().name for path in paths]
+    return [
+        name if own.count(name) == 1 else f"{name}-{own[: place + 1].count(name)}"
+        for place, name in enumerate(own)
+    ]
+
+
+def loader(path: Path, by: Any, temperature: float) -> Any:
+    """Give what loads a run or an export, anew at each call."""
+    if (path / "manifest.json").is_file():
+        from lightrec_serve.export_engine import ExportEngine
+
+        return lambda: ExportEngine(path, temperature)
+
+    from lightrec_serve.run_engine import RunEngine
+
+    return lambda: RunEngine(path, by, temperature)
+
+
+class AsJson(logging.Formatter):
+    """A line of JSON for each message: what collectors of logs read."""
+
+    PLAIN: Final = frozenset(vars(logging.makeLogRecord({})))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record."""
+        more = {name: value for name, value in vars(record).items() if name not in self.PLAIN}
+        said = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            more["trace"] = self.formatException(record.exc_info)
+        return json.dumps(said | more, default=str)
+
+
+def log_as_json() -> None:
+    """Let the service's messages and uvicorn's go to the error output, one JSON a line."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(AsJson())
+    for name in ("lightrec.serve", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)

@@ -1,0 +1,215 @@
+"""What answers queries: the contract, new items, and how a slate is chosen from scores."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize, pad
+
+from lightrec.encoders.words import word_table, words_of
+from lightrec.errors import LightrecError
+from lightrec.keys import PADDING
+from lightrec_serve.catalog import Catalog
+
+NEAR: Final = 20
+"""So many known items speak for a new one."""
+POWER: Final = 4
+"""Of their texts' cosines: the nearest speak loudest."""
+Encode = Callable[[Sequence[str]], Tensor]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A request whose session is known.
+
+    :param history: items accepted since the log, oldest first, by id.
+    :param dismissed: ids of items that may not come.
+    :param draw: whether the slate is drawn by the law of Plackett and Luce, seeded by ``seed``.
+    """
+
+    user: str | None = None
+    history: tuple[str, ...] = ()
+    dismissed: tuple[str, ...] = ()
+    profile: Mapping[str, Any] | None = None
+    ask: str | None = None
+    k: int = 10
+    exclude: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    candidates: tuple[str, ...] | None = None
+    discover: bool = False
+    new: int = 0
+    time: datetime | None = None
+    by: str | None = None
+    draw: bool = False
+    seed: int = 0
+
+
+@dataclass
+class Ranked:
+    """A slate by the numbers of its items, best first.
+
+    :param propensities: of each item at its place, given the places before; 1 where none is drawn.
+    :param log_prob: of the whole slate.
+    :param seconds: spent on the ``tower`` and on the ``search``.
+    """
+
+    items: list[int]
+    scores: list[float]
+    by: str
+    propensities: list[float]
+    log_prob: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Newcomers:
+    """Items without events, each known by the items whose texts are nearest.
+
+    :param texts: of items 1 to N.
+    :param vectors: (N + 1, V) of these texts; V is 0 where no encoder reads them, and words count.
+    :param encode: makes such vectors.
+    :param warm: (N + 1,) bool, the items that something was learned of.
+    """
+
+    def __init__(
+        self, texts: Sequence[str], vectors: Tensor, encode: Encode | None, warm: Tensor
+    ) -> None:
+        self.encode = encode if vectors.shape[1] else None
+        self.warm = warm.clone().index_fill_(0, torch.tensor([PADDING]), False)
+        if self.encode is not None:
+            self.centre = vectors[1:].mean(0)
+            self.units = normalize(vectors - self.centre, dim=1)
+        else:
+            self.table, words = word_table(texts)
+            self.column = {word: place for place, word in enumerate(words)}
+            counts = np.maximum(1, np.asarray((self.table > 0).sum(0)).ravel())
+            self.rarity = np.log(1 + len(texts) / counts)
+        self.near = torch.zeros(0, NEAR, dtype=torch.int64)
+        """(L, 20) items that speak for each new one."""
+        self.loud = torch.zeros(0, NEAR)
+        """(L, 20) their weights, which sum to 1."""
+
+    def put(self, place: int, text: str) -> None:
+        """Look for what speaks for a new item.
+
+        :param place: 0 for item N + 1, at most L.
+        """
+        alike = self._alike(text).clamp_min(0).mul(self.warm)
+        count = min(NEAR, len(alike))
+        cosines, items = alike.topk(count)
+        loud = cosines**POWER
+        if not loud.any():  # no text is alike: all that was learned of speak
+            loud, items = self.warm.float().topk(count)
+        items, loud = pad(items, (0, NEAR - count)), pad(loud / loud.sum(), (0, NEAR - count))
+        if place == len(self.near):
+            self.near, self.loud = (
+                torch.cat([table, row[None]])
+                for table, row in ((self.near, items), (self.loud, loud))
+            )
+        else:
+            self.near[place], self.loud[place] = items, loud
+
+    def _alike(self, text: str) -> Tensor:
+        if self.encode is not None:
+            vector = self.encode([text]) - self.centre
+            return self.units @ normalize(vector, dim=1)[0]
+        mine = np.zeros(len(self.column), dtype=np.float32)
+        for word in words_of(text):
+            if word in self.column:
+                mine[self.column[word]] = self.rarity[self.column[word]] ** 2
+        return torch.from_numpy(np.asarray(self.table @ mine, dtype=np.float32))
+
+    def mixed(self, values: Tensor) -> Tensor:
+        """Average what holds of known items over those that speak: (…, N + 1) to (…, L)."""
+        return (values[..., self.near] * self.loud).sum(-1)
+
+
+class Engine(ABC):
+    """Answers queries, one batch at a time; not for several threads at once."""
+
+    catalog: Catalog
+    newcomers: Newcomers
+    repeats: bool
+    """Whether an item may come again."""
+    note = ""
+    """What every answer says, such as a field's disclaimer."""
+    temperature = 1.0
+    """Of drawn slates: near 0 the best items, above 1 more even."""
+
+    @abstractmethod
+    def about(self) -> dict[str, Any]:
+        """Describe what answers, for people: its name, version and why it ranks as it does."""
+
+    @abstractmethod
+    def users(self, count: int) -> list[str]:
+        """Give some users of the log."""
+
+    @abstractmethod
+    def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:
+        """Answer queries; what is wrong with one does not touch the others."""
+
+    @abstractmethod
+    def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
+        """Give the items most like an item, and how much: 1 is the highest."""
+
+    def put(self, item: str, row: Mapping[str, Any]) -> int:
+        """Take in an item, which the next answer may hold, and give its number.
+
+        :raises RecipeError: where it does not fit the catalog.
+        """
+        number = self.catalog.put(item, row)
+        if number > self.catalog.size:
+            _, title, text = self.catalog.describe(number)
+            self.newcomers.put(number - self.catalog.size - 1, text or title)
+        return number
+
+    def delete(self, items: Sequence[str]) -> list[int]:
+        """Take items away at once, and give the numbers of those that there were."""
+        return self.catalog.delete(items)
+
+    def known(self, history: Sequence[str]) -> list[int]:
+        """Give the numbers of accepted items; the nearest known item stands for a new one.
+
+        :raises RecipeError: where an item is not known.
+        """
+        found = []
+        for name in history:
+            number = self.catalog.find(name)
+            place = number - self.catalog.size - 1
+            found.append(number if place < 0 else int(self.newcomers.near[place, 0]))
+        return found
+
+    def barred(self, query: Query) -> list[int]:
+        """Give the numbers of items that a session may not be shown again."""
+        names = (
+            query.dismissed
+            if self.repeats and not query.discover
+            else query.dismissed + query.history
+        )
+        return [self.catalog.find(name) for name in names]
+
+
+def chosen(logits: Tensor, query: Query, temperature: float, by: str) -> Ranked:
+    """Choose or draw a slate.
+
+    :param logits: (N + L + 1,) float32, minus infinity for what may not come.
+    """
+    count = min(query.k, int((logits > -torch.inf).sum()))
+    if not query.draw:
+        scores, items = logits.topk(count)
+        return Ranked(items.tolist(), scores.tolist(), by, [1.0] * count)
+    generator = torch.Generator().manual_seed(query.seed)
+    law = (logits / temperature).double().log_softmax(0)
+    uniform = torch.rand(law.shape, generator=generator, dtype=torch.float64)
+    items = (law - (-uniform.clamp_min(1e-300).log()).log()).topk(count).indices
+    probabilities = law[items].exp()
+    # What is left at a place, summed from behind: 1 minus the sum before it would lose digits.
+    rest = law.exp().index_fill(0, items, 0.0).sum()
+    left = rest + probabilities.flip(0).cumsum(0).flip(0)
+    propensities = (probabilities / left).clamp_max(1.0)
+    log_prob = float(propensities.log().sum())
+    return Ranked(items.tolist(), logits[items].tolist(), by, propensities.tolist(), log_prob)

@@ -1,0 +1,190 @@
+"""A run that answers as `lightrec recommend` does."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from lightrec import plugins
+from lightrec.data.domain import with_texts
+from lightrec.errors import LightrecError, RecipeError, RunError
+from lightrec.evaluation.evidence import By
+from lightrec.keys import Column, Key
+from lightrec.ranking.lists import diversified, with_reserved_places
+from lightrec.recommend import Recommender
+from lightrec_serve.catalog import Catalog
+from lightrec_serve.engine import Engine, Newcomers, Query, Ranked, chosen
+
+
+class RunEngine(Engine):
+    """A finished run.
+
+    :param path: its folder; the version that answers is opened once.
+    :param by: what ranks; None for what the run's evaluation favours.
+    :param temperature: of drawn slates.
+    :raises RunError: where the run lacks a stage, or its stages do not belong together.
+    """
+
+    def __init__(self, path: Path, by: By | None = None, temperature: float = 1.0) -> None:
+        self.path, self.temperature = path, temperature
+        self._recommenders = {by: Recommender(path, by)}
+        self.usual = self._recommenders[by]
+        self._recommenders[self.usual.by] = self.usual
+        self.store, self.domain = self.usual.store, self.usual.run.domain
+        self.repeats, self.note = self.store.repeats, self.domain.disclaimer
+        self.catalog = Catalog(self.store.catalog, self.store.item_kinds, self.usual.names)
+        counts = torch.from_numpy(self.store.popularity())[: self.store.num_items + 1]
+        encoder, vectors = None, torch.zeros(len(counts), 0)
+        with suppress(RunError):  # where the ranker reads no texts, words alone say what is near
+            encoder = self.usual.run.wishes.encoder
+        if encoder is not None:
+            vectors = self.usual.run.ranker.items.vectors
+        texts = self.store.catalog[Column.TEXT].fill_null("").to_list()
+        encode = None if encoder is None else encoder.encode
+        self.newcomers = Newcomers(texts, vectors, encode, counts > 0)
+        self.answer([Query(k=1), Query(user=next(iter(self.users(1)), None), k=1)])  # warms up
+
+    def about(self) -> dict[str, Any]:
+        """Name the run, its version and domain, and why it ranks as it does."""
+        run = self.usual.run
+        return {
+            "run": run.name,
+            "version": run.version,
+            "domain": self.domain.name,
+            "by": self.usual.by,
+            "reason": self.usual.reason,
+            "items": len(self.catalog),
+            "users": self.store.num_users,
+        }
+
+    def users(self, count: int) -> list[str]:
+        """Give users spread over the log."""
+        if not self.store.has_users:
+            return []
+        rows = np.linspace(0, self.store.num_users - 1, min(count, self.store.num_users)).astype(
+            int
+        )
+        return self.store.user_ids[rows].to_list()
+
+    def recommender(self, by: str | None) -> Recommender:
+        """Give what ranks by the policy, the blend or the reader, loaded when first asked for."""
+        if by is None:
+            return self.usual
+        if by not in self._recommenders:
+            self._recommenders[by] = Recommender(self.path, by)  # type: ignore[arg-type]
+        return self._recommenders[by]  # type: ignore[index]
+
+    def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:
+        """Answer queries one by one."""
+        found: list[Ranked | LightrecError] = []
+        for query in queries:
+            try:
+                found.append(self._answer(query))
+            except LightrecError as error:
+                found.append(error)
+        return found
+
+    def _answer(self, query: Query) -> Ranked:
+        recommender, began = self.recommender(query.by), perf_counter()
+        known = [self.catalog.describe(number)[0] for number in self.known(query.history)]
+        user = query.user if query.user in recommender.rows else None
+        profile = query.profile
+        person = recommender.person(user, known, profile)
+        scores = recommender.scores(person, query.ask)[0]
+        by, seconds = recommender.ranked_by, {"tower": perf_counter() - began}
+        began = perf_counter()
+        allowed = self.catalog.allowed(query.exclude, query.only, query.candidates)
+        allowed &= self._eligible(person.row, query.time)
+        allowed[person.known[Key.SEEN][0]] = False
+        if query.discover:
+            allowed[person.known[Key.HISTORY][0].clamp_max(self.catalog.size)] = False
+        allowed[self.barred(query)] = False
+        allowed[0] = False
+        whole = torch.cat([scores, self.newcomers.mixed(scores)])
+        logits = whole.masked_fill(~allowed, -torch.inf)
+        if by == "popularity" and not query.draw:
+            ranked = self._varied(allowed, query.k)
+        elif query.new and not query.draw:
+            ranked = self._with_new(logits, query, by)
+        else:
+            ranked = chosen(logits, query, self.temperature, by)
+        ranked.seconds = seconds | {"search": perf_counter() - began}
+        return ranked
+
+    @cached_property
+    def _fresh(self) -> Tensor:
+        return ~self.newcomers.warm
+
+    def _with_new(self, logits: Tensor, query: Query, by: str) -> Ranked:
+        """Keep the last places for items without events."""
+        if query.new > query.k:
+            raise RecipeError(f"Of {query.k} places, {query.new} cannot be reserved for new items.")
+        recent = pad(self._fresh, (0, self.catalog.live.height), value=True)
+        fresh = logits.masked_fill(~recent, -torch.inf)
+        usual = logits.masked_fill(recent, -torch.inf)
+        items = with_reserved_places(usual[None], fresh[None], query.k, query.new)[0]
+        items = items[items > 0]
+        return Ranked(items.tolist(), logits[items].tolist(), by, [1.0] * len(items))
+
+    def _varied(self, allowed: Tensor, k: int) -> Ranked:
+        """Give popular items that differ from each other, to somebody of whom nothing is known."""
+        counts, vectors = self.usual.popularity.counts, self.usual.run.ranker.item_vectors()
+        whole = torch.cat([counts, self.newcomers.mixed(counts)])
+        mixed = (vectors[self.newcomers.near] * self.newcomers.loud[..., None]).sum(1)
+        popular = whole.masked_fill(~allowed, -torch.inf)
+        items, scores = diversified(popular, torch.cat([vectors, mixed]), k)
+        items, scores = items[items > 0], scores[items > 0]
+        return Ranked(items.tolist(), scores.tolist(), "popularity", [1.0] * len(items))
+
+    def _eligible(self, person: pl.DataFrame, time: datetime | None) -> Tensor:
+        """Say what the domain lets a person see, (N + L + 1,) bool; put items count as well."""
+        base = torch.ones(self.catalog.size + 1, dtype=torch.bool)
+        found = self.usual.may_see(person, base, time)[0]
+        live = self.catalog.live
+        if not live.height:
+            return found
+        more = np.ones(live.height, dtype=bool)
+        if self.domain.restricts:
+            when = self.store.times.max() if time is None else int(time.timestamp() * 1000)
+            moment = pl.Series("time", [when if self.store.has_times else None], pl.Int64)
+            with plugins.blaming(self.domain, f"say which of {live.height} items may be shown"):
+                said = self.domain.eligible(person, live, moment.cast(pl.Datetime("ms", "UTC")))
+            more = more if said is None else np.asarray(said)[0]
+            created = live["created"] if "created" in live.columns else None
+            if self.domain.lifetime is not None and created is not None:
+                ms = self.domain.lifetime // timedelta(milliseconds=1)
+                born = created.dt.epoch("ms").fill_null(when).to_numpy()
+                more = more & (when - ms <= born)
+        return torch.cat([found, torch.from_numpy(more)])
+
+    def put(self, item: str, row: Mapping[str, Any]) -> int:
+        """Take in an item, which the field puts into words where its text is not given."""
+        if not row.get(Column.TEXT):
+            words = with_texts(self.domain, self.catalog.row(item, row))[Column.TEXT][0]
+            row = dict(row) | {Column.TEXT: words}
+        return super().put(item, row)
+
+    def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
+        """Give the items that are chosen near an item and whose texts are like its."""
+        if number > self.catalog.size:
+            place = number - self.catalog.size - 1
+            near, loud = self.newcomers.near[place], self.newcomers.loud[place]
+            order = loud.argsort(descending=True)[:k]
+            return near[order].tolist(), (loud[order] / loud.max()).tolist()
+        item = self.catalog.describe(number)[0]
+        table = self.usual.similar(item, k=k + len(self.catalog.gone))
+        found = [
+            (self.catalog.number(i) or 0, score)
+            for i, score in zip(table["item"], table["score"], strict=True)
+        ]
+        kept = [pair for pair in found if pair[0] not in self.catalog.gone][:k]
+        return [i for i, _ in kept], [s for _, s in kept]

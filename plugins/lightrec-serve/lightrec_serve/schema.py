@@ -1,0 +1,137 @@
+"""What requests and answers hold, as OpenAPI shows it."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+PLAIN = r"^[^\x00]*$"
+"""What databases store."""
+Name = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=PLAIN)]
+"""An id or a title."""
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=PLAIN)]
+Plain = str | float | int | bool | None | list[str]
+"""A value of an attribute."""
+
+
+class Strict(BaseModel):
+    """A request: what it does not know, it refuses."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Ask(Strict):
+    """Whom a slate is for, what it may hold, and how it is chosen."""
+
+    user: Name | None = Field(None, description="A user of the log, or a new one.", examples=["42"])
+    session: Name | None = Field(
+        None, description="The session that an answer named; without one, a new session begins."
+    )
+    history: list[Name] = Field(
+        [], description="Titles or item ids, oldest first, after what the log knows of the user."
+    )
+    profile: dict[Name, Plain] | None = Field(
+        None, description="Attributes of a person who is not in the log."
+    )
+    ask: Text | None = Field(None, description="A wish in words.", examples=["slow crime story"])
+    k: int = Field(10, ge=1, description="How many items at most.")
+    exclude: list[Name] = Field([], description="Titles, item ids or conditions on attributes.")
+    only: list[Name] = Field([], description="As exclude, for what alone may come.")
+    candidates: list[Name] | None = Field(None, description="The ids of all items that may come.")
+    discover: bool = Field(False, description="Nothing that the person has met before.")
+    new: int = Field(0, ge=0, description="Last places kept for items without events.")
+    time: datetime | None = Field(None, description="When the slate is shown; else the present.")
+    by: Literal["policy", "blend"] | None = Field(
+        None, description="What ranks, in place of what the run's evaluation favours."
+    )
+    arm: Name | None = Field(None, description="The arm of the experiment, in place of one drawn.")
+    explore: bool = Field(False, description="Draw the slate, and log its propensities.")
+    explain: bool = Field(False, description="Say why each item came.")
+
+
+class Shown(BaseModel):
+    """A place of a slate."""
+
+    rank: int
+    item: str
+    title: str
+    text: str = Field(description="The item in words; empty where nothing is known.")
+    score: float | None
+    propensity: float | None = Field(
+        description="The probability of this item here, given the places before; 1 if not drawn."
+    )
+    why: list[str] = Field([], description="Titles of past events that speak for it, best first.")
+
+
+class Slate(BaseModel):
+    """An answer."""
+
+    answer: str = Field(description="The answer's id, which feedback names.")
+    session: str
+    arm: str
+    by: str = Field(description="What ranked.")
+    note: str = Field("", description="What there is to say, such as a field's disclaimer.")
+    items: list[Shown]
+
+
+class Event(Strict):
+    """What somebody did."""
+
+    id: Name = Field(description="Your own id of the event: sent twice, it counts once.")
+    session: Name
+    item: Name = Field(description="An item's id.")
+    answer: Name | None = Field(None, description="The answer in which the item was shown.")
+    kind: Annotated[str, StringConstraints(pattern=r"^[\w .-]{1,60}$")] = Field(
+        "accepted", description="accepted, dismissed, or a kind of feedback of the log."
+    )
+    value: float | None = Field(None, description="Such as a rating or seconds.")
+    time: datetime | None = Field(None, description="When it happened; else the present.")
+
+
+class Feedback(Strict):
+    """Events, oldest first."""
+
+    events: list[Event] = Field(min_length=1, max_length=1000)
+
+
+class Stored(BaseModel):
+    """How many events are stored for good."""
+
+    stored: int
+    known: int = Field(description="Events that had been sent before, and count once.")
+
+
+class Item(Strict):
+    """A new item, or an item that is put anew."""
+
+    item: Name
+    title: Name | None = None
+    text: Annotated[str, StringConstraints(max_length=5000, pattern=PLAIN)] | None = Field(
+        None, description="The item in words; else the field's words for its attributes."
+    )
+    attributes: dict[Name, Plain] = {}
+
+
+class Items(Strict):
+    """Items to put."""
+
+    items: list[Item] = Field(min_length=1, max_length=1000)
+
+
+class Gone(Strict):
+    """Ids of items that may not be shown any more."""
+
+    items: list[Name] = Field(min_length=1, max_length=1000)
+
+
+class Problem(BaseModel):
+    """What was wrong, in sentences."""
+
+    error: str
+
+
+class Ready(BaseModel):
+    """What answers."""
+
+    status: Literal["ok", "loading"] = "ok"
+    arms: dict[str, dict[str, Any]] = {}

@@ -1,0 +1,354 @@
+"""The service without HTTP: arms, sessions and their state, and what is stored of them."""
+
+import asyncio
+import hashlib
+import logging
+import secrets
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from time import perf_counter, time_ns
+from typing import TYPE_CHECKING, Any, Final
+
+from lightrec.data.domain import NEGATIVE
+from lightrec.errors import LightrecError, RecipeError
+from lightrec_serve.batching import Batcher
+from lightrec_serve.engine import Engine, Query
+from lightrec_serve.schema import Ask, Event, Item, Shown, Slate
+from lightrec_serve.store import Answer, Feedback, Session, Store
+
+if TYPE_CHECKING:
+    from lightrec_serve.records import ArmNumbers
+
+HELD: Final = 50_000
+"""Sessions whose state is held in memory; others are read from the store when they go on."""
+REMEMBERED: Final = 1_000
+"""Accepted items of a person that are read from the store, the newest ones."""
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND: Final = timedelta(milliseconds=1)
+logger = logging.getLogger("lightrec.serve")
+
+
+class Conflict(LightrecError):
+    """A request contradicts what is known."""
+
+
+class Unknown(LightrecError):
+    """A request names what there is not."""
+
+
+@dataclass
+class Arm:
+    """One of the contenders of an experiment.
+
+    :param load: makes the engine, anew each time.
+    :param weight: the share of people who meet it, next to the other arms'.
+    """
+
+    name: str
+    load: Callable[[], Engine]
+    weight: float = 1.0
+    batcher: Batcher = field(init=False)
+
+    def open(self) -> None:
+        """Load the engine."""
+        self.batcher = Batcher(self.load())
+
+
+@dataclass
+class State:
+    """What a session has come to."""
+
+    session: Session
+    accepted: list[str] = field(default_factory=list)
+    dismissed: list[str] = field(default_factory=list)
+
+    def take(self, item: str, kind: str) -> None:
+        """Take in an event."""
+        wanted = kind != "dismissed" and kind.lower() not in NEGATIVE
+        (self.accepted if wanted else self.dismissed).append(item)
+
+
+class Service:
+    """Answers for people and keeps what they did.
+
+    A session knows its user's events in the run's log, what was stored of the user before it began,
+    and its own feedback: two sessions of one user do not disturb each other.
+
+    :param arms: contenders; each person meets one of them, by the weights, for good.
+    :param store: where sessions, answers, feedback and items are kept.
+    """
+
+    def __init__(self, arms: Sequence[Arm], store: Store) -> None:
+        self.arms, self.store = {arm.name: arm for arm in arms}, store
+        self._states: OrderedDict[str, State] = OrderedDict()
+        self._reloading = asyncio.Lock()
+        for arm in arms:
+            arm.open()
+            _put_all(arm.batcher.engine, store)
+
+    async def recommend(self, ask: Ask) -> tuple[Slate, dict[str, float]]:
+        """Answer, and say how many seconds went into what.
+
+        :raises LightrecError: where the request cannot be answered as it is.
+        """
+        began = perf_counter()
+        state = await self._state(ask)
+        arm = self.arms[state.session.arm]
+        query = Query(
+            user=state.session.user,
+            history=(*ask.history, *state.accepted),
+            dismissed=tuple(state.dismissed),
+            profile=ask.profile,
+            ask=ask.ask,
+            k=ask.k,
+            exclude=tuple(ask.exclude),
+            only=tuple(ask.only),
+            candidates=None if ask.candidates is None else tuple(ask.candidates),
+            discover=ask.discover,
+            new=ask.new,
+            time=ask.time,
+            by=ask.by,
+            draw=ask.explore,
+            seed=secrets.randbits(62),
+        )
+        ranked = await arm.batcher.answer(query)
+        engine, places = arm.batcher.engine, []
+        for rank, number in enumerate(ranked.items):
+            item, title, text = engine.catalog.describe(number)
+            places.append(
+                Shown(
+                    rank=rank + 1,
+                    item=item,
+                    title=title,
+                    text=text,
+                    score=ranked.scores[rank],
+                    propensity=ranked.propensities[rank],
+                )
+            )
+        slate = Slate(
+            answer=uuid.uuid4().hex,
+            session=state.session.id,
+            arm=arm.name,
+            by=ranked.by,
+            note=engine.note,
+            items=places,
+        )
+        seconds = ranked.seconds | {"total": perf_counter() - began}
+        self.store.answered(
+            Answer(
+                id=slate.answer,
+                session=slate.session,
+                user=state.session.user,
+                arm=arm.name,
+                time=milliseconds(),
+                items=tuple(place.item for place in places),
+                propensities=tuple(ranked.propensities),
+                log_prob=ranked.log_prob,
+                ranked_by=ranked.by,
+                request=ask.model_dump(mode="json", exclude_defaults=True),
+                latency_ms=seconds["total"] * 1000,
+            )
+        )
+        return slate, seconds
+
+    async def feedback(self, events: Sequence[Event]) -> tuple[int, int]:
+        """Store events, and let them change what their sessions are answered next.
+
+        :returns: how many are new, and how many had been sent before. All are stored for good.
+        :raises Unknown: where a session or an item is not known; then nothing is stored.
+        """
+        states = [await self._held(event.session) for event in events]
+        kept = []
+        for event, state in zip(events, states, strict=True):
+            if state is None:
+                raise Unknown(f"There is no session {event.session!r}: ask for a slate first.")
+            catalog = self.arms[state.session.arm].batcher.engine.catalog
+            if catalog.number(event.item) is None:
+                raise Unknown(f"There is no item {event.item!r}.")
+            kept.append(
+                Feedback(
+                    id=event.id,
+                    session=event.session,
+                    answer=event.answer,
+                    user=state.session.user,
+                    item=event.item,
+                    kind=event.kind,
+                    value=event.value,
+                    time=milliseconds(event.time),
+                )
+            )
+        new = await asyncio.to_thread(self.store.feedback, kept)
+        for event, state, is_new in zip(events, states, new, strict=True):
+            if is_new and state is not None:
+                state.take(event.item, event.kind)
+        return sum(new), len(new) - sum(new)
+
+    async def put(self, items: Sequence[Item]) -> list[str]:
+        """Take in items, which the next answers may hold.
+
+        :raises RecipeError: where one does not fit; then none is taken in.
+        """
+        rows = {
+            each.item: {"title": each.title, "text": each.text} | dict(each.attributes)
+            for each in items
+        }
+        batchers = [arm.batcher for arm in self.arms.values()]
+        for batcher in batchers:
+            await batcher.call(lambda engine: [engine.catalog.row(i, r) for i, r in rows.items()])
+        stored = [{"item": item} | row for item, row in rows.items()]
+        await asyncio.to_thread(self.store.put_items, stored)
+        for batcher in batchers:
+            await batcher.call(lambda engine: [engine.put(i, r) for i, r in rows.items()])
+        return list(rows)
+
+    async def delete(self, items: Sequence[str]) -> list[str]:
+        """Take items away; gives those that there were.
+
+        :raises Unknown: where none of them is known.
+        """
+        catalogs = [arm.batcher.engine.catalog for arm in self.arms.values()]
+        known = [item for item in items if any(c.number(item) is not None for c in catalogs)]
+        if not known:
+            raise Unknown(f"None of {len(items)} ids is an item's.")
+        await asyncio.to_thread(self.store.delete_items, known)
+        for arm in self.arms.values():
+            await arm.batcher.call(lambda engine: engine.delete(known))
+        return known
+
+    async def similar(self, item: str, k: int, arm: str | None = None) -> list[Shown]:
+        """Give the items most like an item.
+
+        :raises Unknown: where there is no such item.
+        """
+        batcher = self._arm(arm).batcher
+        number = batcher.engine.catalog.number(item)
+        if number is None:
+            raise Unknown(f"There is no item {item!r}.")
+        numbers, scores = await batcher.call(lambda engine: engine.similar(number, k))
+        found = []
+        for rank, (other, score) in enumerate(zip(numbers, scores, strict=True), 1):
+            name, title, text = batcher.engine.catalog.describe(other)
+            found.append(
+                Shown(rank=rank, item=name, title=title, text=text, score=score, propensity=None)
+            )
+        return found
+
+    async def reload(self, name: str | None = None) -> dict[str, Any]:
+        """Load an arm anew, while the old one answers, and swap them.
+
+        :raises LightrecError: where it cannot be loaded; the old one goes on.
+        """
+        async with self._reloading:
+            arm = self._arm(name)
+            fresh = await asyncio.to_thread(arm.load)
+            await asyncio.to_thread(_put_all, fresh, self.store)
+            await arm.batcher.swap(fresh)
+        logger.info("reloaded", extra={"arm": arm.name})
+        return fresh.about()
+
+    def about(self) -> dict[str, dict[str, Any]]:
+        """Describe the arms."""
+        total = sum(arm.weight for arm in self.arms.values())
+        return {
+            name: arm.batcher.engine.about() | {"share": arm.weight / total}
+            for name, arm in self.arms.items()
+        }
+
+    async def numbers(self, hours: float) -> "list[ArmNumbers]":
+        """Count what each arm has shown in the last hours."""
+        since = milliseconds() - int(min(max(hours, 0.0), 1e6) * 3_600_000)
+        return await asyncio.to_thread(self.store.numbers, since)
+
+    def users(self, count: int) -> list[str]:
+        """Give some users of the log."""
+        return self._arm(None).batcher.engine.users(count)
+
+    def close(self) -> None:
+        """Finish what was begun, and close the store."""
+        for arm in self.arms.values():
+            arm.batcher.close()
+        self.store.close()
+
+    def _arm(self, name: str | None) -> Arm:
+        if name is None:
+            return next(iter(self.arms.values()))
+        if name not in self.arms:
+            raise Unknown(f"There is no arm {name!r}; there are {', '.join(self.arms)}.")
+        return self.arms[name]
+
+    def _drawn(self, person: str) -> str:
+        """Assign a person to an arm, always to the same one as long as the weights stay."""
+        digest = hashlib.sha256(person.encode()).digest()
+        place = int.from_bytes(digest[:8], "big") / 2**64
+        place *= sum(arm.weight for arm in self.arms.values())
+        for arm in self.arms.values():
+            place -= arm.weight
+            if place < 0:
+                return arm.name
+        return arm.name
+
+    async def _state(self, ask: Ask) -> State:
+        """Give the state of a request's session, which begins where it is new."""
+        name = ask.session or uuid.uuid4().hex
+        state = await self._held(name) if ask.session else None
+        if state is None:
+            arm = self._arm(ask.arm).name if ask.arm else self._drawn(ask.user or name)
+            session = Session(id=name, user=ask.user, arm=arm, began=milliseconds())
+            held = await asyncio.to_thread(self.store.begin, session)
+            state = await self._restored(held)
+        if ask.user is not None and state.session.user != ask.user:
+            raise Conflict("The session is another person's: leave it out, and a new one begins.")
+        if ask.arm is not None and state.session.arm != ask.arm:
+            raise Conflict(f"The session is of the arm {state.session.arm!r}: begin a new one.")
+        return state
+
+    async def _held(self, name: str) -> State | None:
+        """Give the state of a session that has begun; None where there is none."""
+        if name in self._states:
+            self._states.move_to_end(name)
+            return self._states[name]
+        session = await asyncio.to_thread(self.store.session, name)
+        return None if session is None else await self._restored(session)
+
+    async def _restored(self, session: Session) -> State:
+        """Make the state of a session from what is stored."""
+
+        def read() -> State:
+            state = State(session)
+            if session.user is not None:
+                for event in self.store.history(session.user, session.began, REMEMBERED):
+                    state.take(event.item, event.kind)
+                state.dismissed.clear()  # what was not wanted then may be wanted now
+            for event in self.store.events(session.id):
+                state.take(event.item, event.kind)
+            return state
+
+        state = await asyncio.to_thread(read)
+        # Another request may have made it meanwhile, and gone on.
+        state = self._states.setdefault(session.id, state)
+        while len(self._states) > HELD:
+            self._states.popitem(last=False)
+        return state
+
+
+def milliseconds(time: datetime | None = None) -> int:
+    """Give a time, or the present, in milliseconds since 1970 UTC; without a zone it is UTC."""
+    if time is None:
+        return time_ns() // 1_000_000
+    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH) // MILLISECOND
+
+
+def _put_all(engine: Engine, store: Store) -> None:
+    """Give an engine the items that were put and deleted before."""
+    for change in store.items():
+        if change.row is None:
+            engine.delete([change.item])
+            continue
+        row = {name: value for name, value in change.row.items() if name != "item"}
+        try:
+            engine.put(change.item, row)
+        except RecipeError as error:  # another run's catalog may have other attributes
+            logger.warning("item left out", extra={"item": change.item, "why": str(error)})
