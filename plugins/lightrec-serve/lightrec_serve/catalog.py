@@ -57,8 +57,9 @@ class Catalog:
         return self.names.find(name) + 1
 
     def number(self, item: str) -> int | None:
-        """Give an item's number by its id alone; None where there is none."""
-        return self._index.get(item)
+        """Give an item's number by its id alone; None where there is none, or none any more."""
+        number = self._index.get(item)
+        return None if number in self.gone else number
 
     def describe(self, number: int) -> tuple[str, str, str]:
         """Give an item's id, title and text."""
@@ -73,7 +74,7 @@ class Catalog:
         """
         left = self._left(tuple(exclude), tuple(only), len(self))
         if candidates is not None:
-            numbers = [self._index[item] for item in candidates if item in self._index]
+            numbers = [number for item in candidates if (number := self.number(item)) is not None]
             if not numbers:
                 raise RecipeError(f"None of the {len(candidates)} candidates is an item.")
             named = torch.zeros_like(left)

@@ -51,7 +51,10 @@ class RunEngine(Engine):
         texts = self.store.catalog[Column.TEXT].fill_null("").to_list()
         encode = None if encoder is None else encoder.encode
         self.newcomers = Newcomers(texts, vectors, encode, counts > 0)
-        self.answer([Query(k=1), Query(user=next(iter(self.users(1)), None), k=1)])  # warms up
+        # So that the first person does not wait for what is loaded when it is first asked for.
+        self.answer([Query(k=1), Query(user=next(iter(self.users(1)), None), k=1)])
+        if encode is not None:
+            encode(["warm up"])
 
     def about(self) -> dict[str, Any]:
         """Name the run, its version and domain, and why it ranks as it does."""
