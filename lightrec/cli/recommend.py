@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,11 +107,12 @@ def recommend(
         print(disclaimer, file=sys.stderr)
     wishes: dict[str, Any] = {"ask": ask, "k": k, "exclude": exclude, "only": only}
     wishes |= {"discover": discover, "new": new, "explore": explore, "seed": seed}
-    if all:
+    if out is not None and all:
         from tqdm.auto import tqdm
 
-        table = pl.concat(tqdm(recommender.recommend_all(**wishes, before=before), unit="batch"))
-        if left := recommender.store.num_users - table["user"].n_unique():
+        lists = tqdm(recommender.recommend_all(**wishes, before=before), unit="batch")
+        rows, users = write(lists, out)
+        if left := recommender.store.num_users - users:
             print(f"For {left} users nothing is left that may be shown to them.", file=sys.stderr)
     else:
         person = None if profile is None else {name: value for name, _, value in given}
@@ -126,16 +128,35 @@ def recommend(
         )
     if out is None:
         print(render(table))
-        return
-    partial = out.with_suffix(f".partial{out.suffix}")
-    if out.suffix == ".parquet":
-        table.write_parquet(partial)
     else:
-        from lightrec.data.readers.predictions import escaped  # which imports PyArrow
+        print(f"{out}: {rows if all else write([table], out)[0]} rows")
 
-        escaped(table).write_csv(partial)
+
+def write(tables: Iterable[pl.DataFrame], out: Path) -> tuple[int, int]:
+    """Write tables one after another, so that only one is held; the file appears whole.
+
+    :param out: a .parquet or .csv file.
+    :returns: the number of rows, and of users where users have rows.
+    """
+    partial, rows, users = out.with_suffix(f".partial{out.suffix}"), 0, 0
+    with ExitStack() as stack:
+        writer = None
+        for number, table in enumerate(tables):
+            if out.suffix == ".parquet":
+                from pyarrow.parquet import ParquetWriter
+
+                arrow = table.to_arrow()
+                writer = writer or stack.enter_context(ParquetWriter(partial, arrow.schema))
+                writer.write_table(arrow)
+            else:
+                from lightrec.data.readers.predictions import escaped  # which imports PyArrow
+
+                writer = writer or stack.enter_context(partial.open("wb"))
+                escaped(table).write_csv(writer, include_header=not number)
+            rows += table.height
+            users += table["user"].n_unique() if "user" in table.columns else 0
     os.replace(partial, out)
-    print(f"{out}: {table.height} rows")
+    return rows, users
 
 
 def render(table: pl.DataFrame) -> str:
