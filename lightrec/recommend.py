@@ -268,7 +268,7 @@ class Recommender:
         """Score all items for a person before anything is left out; sets ``ranked_by``.
 
         :param ask: a wish in words, as in :meth:`recommend`.
-        :returns: (1, N + 1) float32, higher is better; column 0 counts for nothing. Without a
+        :returns: (B, N + 1) float32, higher is better; column 0 counts for nothing. Without a
             history and with nothing else known, the logarithm of recent popularity.
         """
         model = self._ranking(person.known, ask)

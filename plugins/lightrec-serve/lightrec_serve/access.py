@@ -2,10 +2,10 @@
 
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Final, Literal
 
 import yaml
@@ -86,10 +86,17 @@ class Gate:
     :param app: the application.
     :param limits: of which body and rate are held here.
     :param tokens: the role of each; None where everybody may do everything.
+    :param counted: told of each request its method, the path of its route, status and seconds.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, tokens: Mapping[str, Role] | None) -> None:
-        self.app, self.limits = app, limits
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        tokens: Mapping[str, Role] | None,
+        counted: Callable[[str, str, int, float], None],
+    ) -> None:
+        self.app, self.limits, self.counted = app, limits, counted
         self._tokens: Sequence[tuple[bytes, Role]] | None = None
         if tokens is not None:
             self._tokens = [(token.encode(), role) for token, role in tokens.items()]
@@ -100,6 +107,20 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        status, began = 500, perf_counter()
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._passed(scope, receive, noted)
+        finally:
+            path = getattr(scope.get("route"), "path", "other")
+            self.counted(scope["method"], path, status, perf_counter() - began)
+
+    async def _passed(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name: value for name, value in scope["headers"]}
         path = scope["path"]
         token = headers.get(b"authorization", b"").removeprefix(b"Bearer ").strip()

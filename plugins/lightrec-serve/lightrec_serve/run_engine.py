@@ -20,7 +20,7 @@ from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.evaluation.evidence import By
 from lightrec.keys import Column, Key
 from lightrec.ranking.lists import diversified, with_reserved_places
-from lightrec.recommend import Recommender
+from lightrec.recommend import Person, Recommender
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import Engine, Newcomers, Query, Ranked, chosen
 
@@ -87,23 +87,43 @@ class RunEngine(Engine):
         return self._recommenders[by]  # type: ignore[index]
 
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:
-        """Answer queries one by one."""
-        found: list[Ranked | LightrecError] = []
-        for query in queries:
+        """Answer queries; those of people with histories are scored together."""
+        found: list[Ranked | LightrecError] = [RunError("Not answered.")] * len(queries)
+        groups: dict[tuple[object, ...], list[tuple[int, Query, Person]]] = {}
+        for place, query in enumerate(queries):
             try:
-                found.append(self._answer(query))
+                person = self._person(query)
             except LightrecError as error:
-                found.append(error)
+                found[place] = error
+                continue
+            alone = None if query.ask is None and person.known[Key.HISTORY].any() else place
+            key = query.by, alone, *sorted(person.known)
+            groups.setdefault(key, []).append((place, query, person))
+        for group in groups.values():
+            began = perf_counter()
+            try:
+                recommender = self.recommender(group[0][1].by)
+                scores = recommender.scores(together([p for *_, p in group]), group[0][1].ask)
+            except LightrecError as error:
+                found[group[0][0]] = error  # a wish, which is alone
+                continue
+            spent = (perf_counter() - began) / len(group)
+            for (place, query, person), row in zip(group, scores, strict=True):
+                try:
+                    found[place] = self._choose(query, person, row, recommender.ranked_by, spent)
+                except LightrecError as error:
+                    found[place] = error
         return found
 
-    def _answer(self, query: Query) -> Ranked:
-        recommender, began = self.recommender(query.by), perf_counter()
+    def _person(self, query: Query) -> Person:
+        recommender = self.recommender(query.by)
         known = [self.catalog.describe(number)[0] for number in self.known(query.history)]
         user = query.user if query.user in recommender.rows else None
-        profile = query.profile
-        person = recommender.person(user, known, profile)
-        scores = recommender.scores(person, query.ask)[0]
-        by, seconds = recommender.ranked_by, {"tower": perf_counter() - began}
+        return recommender.person(user, known, query.profile)
+
+    def _choose(
+        self, query: Query, person: Person, scores: Tensor, by: str, spent: float
+    ) -> Ranked:
         began = perf_counter()
         allowed = self.catalog.allowed(query.exclude, query.only, query.candidates)
         allowed &= self._eligible(person.row, query.time)
@@ -120,7 +140,7 @@ class RunEngine(Engine):
             ranked = self._with_new(logits, query, by)
         else:
             ranked = chosen(logits, query, self.temperature, by)
-        ranked.seconds = seconds | {"search": perf_counter() - began}
+        ranked.seconds = {"tower": spent, "search": perf_counter() - began}
         return ranked
 
     @cached_property
@@ -191,3 +211,16 @@ class RunEngine(Engine):
         ]
         kept = [pair for pair in found if pair[0] not in self.catalog.gone][:k]
         return [i for i, _ in kept], [s for _, s in kept]
+
+
+def together(people: Sequence[Person]) -> Person:
+    """Make one batch of people of whom the same is known."""
+    if len(people) == 1:
+        return people[0]
+    known = {}
+    for key in people[0].known:
+        tables = [person.known[key] for person in people]
+        width = max(table.shape[-1] for table in tables)
+        rows = (pad(t, (width - t.shape[-1], 0)) if t.ndim > 1 else t for t in tables)
+        known[key] = torch.cat(list(rows))
+    return Person(known, pl.concat([person.row for person in people]))

@@ -1,0 +1,198 @@
+"""An export that answers: a query tower and an index, many queries at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from lightrec.data.names import Names
+from lightrec.errors import LightrecError, RecipeError
+from lightrec.keys import Column
+from lightrec_serve.catalog import Catalog
+from lightrec_serve.engine import Engine, Newcomers, Query, Ranked, chosen
+from lightrec_serve.exported import Exported
+from lightrec_serve.index import Flat
+
+
+class ExportEngine(Engine):
+    """A folder that `lightrec export` wrote. Neither lightning nor torchrl is imported.
+
+    People are known by the histories of the log, where the export holds them, and by what the
+    store has of them. Fields that say what may be shown to whom are served from their runs.
+
+    :param path: the folder.
+    :param temperature: of drawn slates.
+    :raises RunError: where a file is not the one that was exported.
+    """
+
+    def __init__(self, path: Path, temperature: float = 1.0) -> None:
+        self.exported, self.temperature = Exported(path), temperature
+        held = self.exported
+        self.repeats, self.note = held.repeats, held.note
+        self.catalog = Catalog(held.catalog, held.kinds, Names(held.catalog))
+        self.index = Flat(held.table, held.bias)
+        texts = held.catalog[Column.TEXT].fill_null("").to_list()
+        warm = torch.ones(len(held.table), dtype=torch.bool)
+        self.newcomers = Newcomers(texts, held.text_vectors, held.encode, warm)
+        self._past = held.histories()
+        self.answer([Query(k=1)])  # so that the first person does not wait
+
+    def about(self) -> dict[str, Any]:
+        """Name the export and what it was made from."""
+        return self.exported.about | {"items": len(self.catalog), "users": len(self._past)}
+
+    def users(self, count: int) -> list[str]:
+        """Give users spread over those whose histories are known."""
+        names = list(self._past)
+        return [
+            names[i] for i in np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)
+        ]
+
+    def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:
+        """Answer queries together."""
+        found: list[Ranked | LightrecError] = [RecipeError("")] * len(queries)
+        began, ready = perf_counter(), []
+        for place, query in enumerate(queries):
+            try:
+                ready.append((place, self._read(query)))
+            except LightrecError as error:
+                found[place] = error
+        if not ready:
+            return found
+        read = perf_counter()
+        histories = [one.history for _, one in ready]
+        vectors = self.exported.queries(padded(histories, self.exported.history_length))
+        towered = perf_counter()
+        plain = [row for row, (_, one) in enumerate(ready) if not one.query.draw]
+        if plain:
+            ranked = self._search(vectors[plain], [ready[row][1] for row in plain])
+            for row, one in zip(plain, ranked, strict=True):
+                found[ready[row][0]] = one
+        for row, (place, one) in enumerate(ready):
+            if one.query.draw:
+                found[place] = self._draw(vectors[row], one)
+        done = perf_counter()
+        spent = {"read": read - began, "tower": towered - read, "search": done - towered}
+        for one in found:
+            if isinstance(one, Ranked):  # each has its share
+                one.seconds = {part: seconds / len(ready) for part, seconds in spent.items()}
+        return found
+
+    def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
+        """Give the items whose rows point into the direction of an item's."""
+        table = self.index.table
+        units = normalize(table - table[1:].mean(0), dim=1)
+        cosines = units @ units[number]
+        cosines[[0, number, *self.catalog.gone]] = -torch.inf
+        scores, items = cosines.topk(min(k, len(self.catalog) - len(self.catalog.gone) - 1))
+        return items.tolist(), scores.tolist()
+
+    def put(self, item: str, row: Mapping[str, Any]) -> int:
+        """Take in an item: its row is the mean of the rows of items whose texts are near."""
+        number = super().put(item, row)
+        place = number - self.catalog.size - 1
+        if place >= 0:
+            near, loud = self.newcomers.near[place], self.newcomers.loud[place]
+            mixed = loud @ self.index.table[near]
+            bias = float(loud @ self.index.bias[near])
+            if number == len(self.index):
+                self.index.put(mixed, bias)
+            else:
+                self.index.table[number], self.index.bias[number] = mixed, bias
+        return number
+
+    def _read(self, query: Query) -> "_Read":
+        """See what a query means.
+
+        :raises RecipeError: where it asks for what an export cannot do, or names what there is not.
+        """
+        if query.ask is not None or query.profile is not None or query.by is not None:
+            raise RecipeError(
+                "An export has one way to rank, by histories: leave out ask, profile and by, or "
+                "serve the run itself."
+            )
+        past = self._past.get(query.user, ()) if query.user is not None else ()
+        history = [*past, *self.known(query.history)]
+        barred = self.barred(query)
+        if query.discover or not self.repeats:
+            barred += past
+        allowed = None
+        if query.only or query.exclude or query.candidates is not None or self.catalog.gone:
+            allowed = self.catalog.allowed(query.exclude, query.only, query.candidates)
+        return _Read(query, history, barred, allowed)
+
+    def _search(self, vectors: Tensor, asked: Sequence["_Read"]) -> list[Ranked]:
+        masks = [one.allowed for one in asked if one.allowed is not None]
+        allowed = None
+        if len(asked) == 1 and masks:
+            allowed = masks[0]
+        elif masks:
+            everything = torch.ones(len(self.index), dtype=torch.bool)
+            each = [everything if one.allowed is None else one.allowed for one in asked]
+            allowed = torch.stack(each)
+        seen = padded([one.barred for one in asked], None)
+        k = min(max(one.query.k for one in asked), len(self.index) - 1)
+        items, scores = self.index.search(vectors, k, allowed, seen)
+        ranked = []
+        for one, own, its in zip(asked, items.tolist(), scores.tolist(), strict=True):
+            own = [item for item in own[: one.query.k] if item]
+            ranked.append(Ranked(own, its[: len(own)], one.by, [1.0] * len(own)))
+            if one.query.new:
+                ranked[-1] = self._with_new(ranked[-1], one)
+        return ranked
+
+    def _with_new(self, ranked: Ranked, one: "_Read") -> Ranked:
+        """Keep the last places for items put while serving."""
+        if one.query.new > one.query.k:
+            raise RecipeError(
+                f"Of {one.query.k} places, {one.query.new} cannot be reserved for new items."
+            )
+        left = {*one.barred, *self.catalog.gone}
+        fresh = [n for n in range(len(self.catalog), self.catalog.size, -1) if n not in left]
+        if one.allowed is not None:
+            fresh = [n for n in fresh if one.allowed[n]]
+        fresh = fresh[: one.query.new]
+        pairs = [p for p in zip(ranked.items, ranked.scores, strict=True) if p[0] not in fresh]
+        pairs = pairs[: one.query.k - len(fresh)] + [(n, float("nan")) for n in fresh]
+        return Ranked([n for n, _ in pairs], [s for _, s in pairs], one.by, [1.0] * len(pairs))
+
+    def _draw(self, vector: Tensor, one: "_Read") -> Ranked:
+        logits = self.index.table @ vector + self.index.bias
+        if one.allowed is not None:
+            logits.masked_fill_(~one.allowed, -torch.inf)
+        logits[one.barred] = -torch.inf
+        return chosen(logits, one.query, self.temperature, one.by)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A query whose names are known."""
+
+    query: Query
+    history: list[int]
+    barred: list[int]
+    allowed: Tensor | None
+    """(N + L + 1,) bool; None where everything is allowed."""
+
+    @property
+    def by(self) -> str:
+        """What ranks."""
+        return "export" if self.history else "popularity"
+
+
+def padded(rows: Sequence[Sequence[int]], length: int | None) -> Tensor:
+    """Make a table (B, L) int64 of lists, padded on the left, of their last items."""
+    longest = max(1, max(map(len, rows)))
+    width = longest if length is None else min(length, longest)
+    table = torch.zeros(len(rows), width, dtype=torch.int64)
+    for row, items in zip(table, rows, strict=True):
+        if items:
+            last = items[-width:]
+            row[width - len(last) :] = torch.tensor(last)
+    return table
