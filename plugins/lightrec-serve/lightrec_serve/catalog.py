@@ -72,7 +72,7 @@ class Catalog:
 
         :raises RecipeError: where a name or a condition cannot be read, or nothing is left.
         """
-        left = self._left(tuple(exclude), tuple(only), len(self))
+        left = self._left(tuple(exclude), tuple(only), len(self)).clone()  # that is remembered
         if candidates is not None:
             numbers = [number for item in candidates if (number := self.number(item)) is not None]
             if not numbers:
