@@ -8,6 +8,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -68,7 +69,6 @@ async def load(port: int, requests: list[bytes], clients: int, seconds: float) -
 
 if __name__ == "__main__":
     port, clients, seconds, file = sys.argv[1:]
-    bodies = [
-        request(path, body) for path, body in json.loads(open(file, encoding="utf-8").read())
-    ]
+    asked = json.loads(Path(file).read_text())
+    bodies = [request(path, body) for path, body in asked]
     print(json.dumps(asyncio.run(load(int(port), bodies, int(clients), float(seconds)))))
