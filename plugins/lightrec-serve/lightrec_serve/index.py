@@ -1,12 +1,13 @@
 """Indexes: the items whose rows have the largest products with queries.
 
-Nothing here knows what rows and queries mean; nothing but torch is imported, and an approximate
-index's library when one is made.
+Nothing here knows what rows and queries mean. Nothing but torch is imported, and FAISS by whoever
+makes an approximate index.
 """
 
 import math
 import threading
-from typing import NamedTuple
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +25,14 @@ STEP = 1.25
 """The table grows by this factor where it is full."""
 FEW = 0.25
 """Where a smaller share of the rows is allowed, only these are scored."""
+
+
+LINKS = 16
+"""Of each item in an approximate index's graph, in each direction."""
+VECTOR = 8
+"""So many numbers are multiplied at once."""
+WIDTHS = (32, 64, 128, 256, 512, 1024)
+"""So many items of the graph are looked at, at least and at most."""
 
 
 class Found(NamedTuple):
@@ -80,30 +89,34 @@ class Flat:
         :returns: its index, the next one; those of deleted items are not given again.
         :raises ValueError: where the row is of another length, or not finite.
         """
+        row = self._checked(row, bias)
         table, biases = self._rows
-        number = torch.tensor(bias)
-        if row.shape != table.shape[1:] or not (row.isfinite().all() and number.isfinite()):
-            raise ValueError(
-                f"Expected a row of {table.shape[1]} finite numbers and a finite bias, not a row "
-                f"of shape {tuple(row.shape)}."
-            )
         index = self._count
         if index == len(table):
             room = int(index * STEP) + 1 - index
             table = torch.cat([table, table.new_zeros(room, table.shape[1])])
             biases = torch.cat([biases, biases.new_full((room,), -torch.inf)])
             self._rows = table, biases
-        table[index], biases[index] = row, number
+        table[index], biases[index] = row, bias
         self._count = index + 1
         return index
+
+    def replace(self, index: int, row: Tensor, bias: float = 0.0) -> None:
+        """Give an item another row; one that was deleted is found again.
+
+        :raises IndexError: where there is no such item.
+        :raises ValueError: as in :meth:`put`.
+        """
+        self._known(index)
+        table, biases = self._rows
+        table[index], biases[index] = self._checked(row, bias), bias
 
     def delete(self, index: int) -> None:
         """Never find an item again.
 
         :raises IndexError: where there is no such row.
         """
-        if not PADDING < index < self._count:
-            raise IndexError(f"There is no item {index}: items are 1 to {self._count - 1}.")
+        self._known(index)
         self._rows[1][index] = -torch.inf
 
     @torch.no_grad()
@@ -133,6 +146,133 @@ class Flat:
         each = zip(*(part or [None] * chunks for part in parts), strict=True)
         found = [rows.search(own, k, mask, known) for own, mask, known in each]
         return Found(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+    def _known(self, index: int) -> None:
+        if not PADDING < index < self._count:
+            raise IndexError(f"There is no item {index}: items are 1 to {self._count - 1}.")
+
+    def _checked(self, row: Tensor, bias: float) -> Tensor:
+        size = self.table.shape[1]
+        if row.shape != (size,) or not (row.isfinite().all() and math.isfinite(bias)):
+            raise ValueError(
+                f"Expected a row of {size} finite numbers and a finite bias, not a row of shape "
+                f"{tuple(row.shape)} and {bias}."
+            )
+        return row
+
+
+class Approximate:
+    """Searches a graph of neighbours: most of the best items, of many, in a fraction of the time.
+
+    Hierarchical navigable small worlds (Malkov and Yashunin 2018, arXiv 1603.09320) by FAISS, on
+    rows and biases in half precision. What the graph finds is scored exactly. Exact, and as slow as
+    :class:`Flat`, is a search in which less than half of the items are allowed, and one for whose
+    query the graph finds too few that may come. Items that are put or replaced are scored exactly
+    in each search: make the index anew when there are many.
+
+    :param table: as for :class:`Flat`, and so is ``bias``.
+    :param queries: (Q, D) a sample of what will be asked: they decide how much of the graph is
+        looked through.
+    :param wanted: the share of the exact ten best that is to be found.
+    :raises ValueError: as for :class:`Flat`, and where there are no queries.
+    """
+
+    def __init__(
+        self, table: Tensor, bias: Tensor | None, queries: Tensor, wanted: float = 0.98
+    ) -> None:
+        faiss: Any = import_module("faiss")  # its own types lack some of what it has
+        self._flat = Flat(table, bias)
+        if not len(queries):
+            raise ValueError("There are no queries to measure by how many of the best are found.")
+        rows = torch.cat([self._flat.table[1:], self._flat.bias[1:, None]], 1)
+        # The library is fast for such widths alone.
+        self._room = -rows.shape[1] % VECTOR
+        rows = pad(rows, (0, self._room)).numpy()
+        half, product = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        self._graph = faiss.IndexHNSWSQ(rows.shape[1], half, LINKS, product)
+        self._graph.hnsw.efConstruction = WIDTHS[2]
+        self._parameters = faiss.SearchParametersHNSW
+        self._graph.train(rows[:1])
+        self._graph.add(rows)
+        self._current = torch.ones(len(table), dtype=torch.bool)
+        """(N + 1,) whether the graph holds an item's row as it is now."""
+        self._others: list[int] = []
+        """The other items."""
+        k = min(10, len(table) - 1)
+        exact = self._flat.search(queries, k)
+        for self._width in WIDTHS:
+            found = self.search(queries, k).items
+            self.recall = float((exact.items[:, :, None] == found[:, None]).any(2).float().mean())
+            """The share of the exact ten best that was found for the sample of queries."""
+            if self.recall >= wanted:
+                break
+
+    def __len__(self) -> int:
+        """Give the number of rows; see :class:`Flat`."""
+        return len(self._flat)
+
+    @property
+    def table(self) -> Tensor:
+        """The rows; see :class:`Flat`."""
+        return self._flat.table
+
+    @property
+    def bias(self) -> Tensor:
+        """The biases; see :class:`Flat`."""
+        return self._flat.bias
+
+    def put(self, row: Tensor, bias: float = 0.0) -> int:
+        """Add an item; see :meth:`Flat.put`."""
+        index = self._flat.put(row, bias)
+        self._others = [*self._others, index]
+        return index
+
+    def replace(self, index: int, row: Tensor, bias: float = 0.0) -> None:
+        """Give an item another row; see :meth:`Flat.replace`."""
+        self._flat.replace(index, row, bias)
+        if index < len(self._current) and self._current[index]:
+            self._current[index] = False
+            self._others = [*self._others, index]
+
+    def delete(self, index: int) -> None:
+        """Never find an item again; see :meth:`Flat.delete`."""
+        self._flat.delete(index)
+
+    @torch.no_grad()
+    def search(
+        self, queries: Tensor, k: int, allowed: Tensor | None = None, seen: Tensor | None = None
+    ) -> Found:
+        """Find most of the k items that score highest; see :meth:`Flat.search`."""
+        table, bias = self.table, self.bias
+        check(queries, k, allowed, seen, len(table), table.shape[1])
+        if not len(queries) or (allowed is not None and 2 * allowed.float().mean(-1).min() < 1):
+            return self._flat.search(queries, k, allowed, seen)
+        queries = queries.float()
+        known = 0 if seen is None else int((seen > 0).sum(1).max())
+        many = min((k + known) * (1 if allowed is None else 2), WIDTHS[-1], len(self._current) - 1)
+        parameters = self._parameters(efSearch=max(self._width, many))
+        asked = pad(pad(queries, (0, 1), value=1.0), (0, self._room)).numpy()
+        found = 1 + torch.from_numpy(self._graph.search(asked, many, params=parameters)[1])
+        found = found * self._current[found]
+        others = torch.tensor(self._others, dtype=torch.int64).expand(len(queries), -1)
+        # In the order of their indices, so that of equal ones the first stay in front.
+        items = torch.cat([found, others], 1).sort(dim=1).values
+        scores = torch.einsum("bfd,bd->bf", table[items], queries) + bias[items]
+        if allowed is not None:
+            may = pad(allowed, (0, len(table) - allowed.shape[-1])).expand(len(queries), -1)
+            scores = scores.masked_fill(~may.gather(1, items), -torch.inf)
+        if seen is not None:
+            scores = scores.masked_fill((items[:, :, None] == seen[:, None]).any(2), -torch.inf)
+        scores, order = scores.sort(dim=1, descending=True, stable=True)
+        missing = (0, max(0, k - scores.shape[1]))
+        values = pad(scores[:, :k], missing, value=-torch.inf)
+        items = pad(items.gather(1, order)[:, :k], missing) * (values > -torch.inf)
+        for row in (values[:, -1] == -torch.inf).nonzero()[:, 0].tolist():
+            one = slice(row, row + 1)
+            mask = allowed[one] if allowed is not None and allowed.ndim == 2 else allowed
+            exact = self._flat.search(queries[one], k, mask, None if seen is None else seen[one])
+            items[one], values[one] = exact
+        return Found(items, values)
 
 
 class Rows(NamedTuple):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lightrec_serve import index
-from lightrec_serve.index import Flat, top
+from lightrec_serve.index import Approximate, Flat, top
 
 
 def whole(values: torch.Tensor) -> torch.Tensor:
@@ -100,10 +100,14 @@ def test_items_are_put_and_deleted():
     # What was allowed before an item came says nothing of it.
     allowed = torch.ones(39, dtype=torch.bool)
     assert flat.search(torch.ones(1, 1), 2, allowed).items.tolist() == [[38, 37]]
+    flat.replace(2, torch.tensor([99.0]), 2.0)
+    assert flat.search(torch.ones(1, 1), 2).scores.tolist() == [[101, 100]]
     assert flat.table.shape == (41, 1)
     for gone in (0, 41, -1):
         with pytest.raises(IndexError, match=r"items are 1 to 40\."):
             flat.delete(gone)
+        with pytest.raises(IndexError, match=r"items are 1 to 40\."):
+            flat.replace(gone, torch.ones(1))
 
 
 def test_the_given_table_is_left_alone():
@@ -143,3 +147,71 @@ def test_a_table_that_makes_no_sense_is_refused(table):
 def test_a_row_that_makes_no_sense_is_refused(given):
     with pytest.raises(ValueError, match="Expected a row of 2 finite numbers"):
         Flat(torch.ones(5, 2)).put(*given)
+
+
+@pytest.fixture(scope="module")
+def clusters():
+    """Rows of a hundred clusters, biases, and queries that lie among them."""
+    pytest.importorskip("faiss")
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(100, 16, generator=generator)
+    drawn = torch.randint(0, 100, (4_101,), generator=generator)
+    rows = centres[drawn] + 0.6 * torch.randn(4_101, 16, generator=generator)
+    return rows[:4_001], torch.randn(4_001, generator=generator), rows[4_001:]
+
+
+def shares(found, exact):
+    return (exact.items[:, :, None] == found.items[:, None]).any(2).float().mean(1)
+
+
+def test_most_of_the_best_are_found_and_scored_exactly(clusters):
+    table, bias, queries = clusters
+    near, flat = Approximate(*clusters), Flat(table, bias)
+    found, exact = near.search(queries, 10), flat.search(queries, 10)
+    assert near.recall == pytest.approx(float(shares(found, exact).mean()))
+    assert near.recall >= 0.98
+    scores = (table[found.items] * queries[:, None]).sum(2) + bias[found.items]
+    torch.testing.assert_close(found.scores, scores)
+    assert (found.scores[:, 1:] <= found.scores[:, :-1]).all()
+
+
+@pytest.mark.parametrize("each", [False, True])
+@pytest.mark.parametrize(("share", "least"), [(0.0005, 1), (0.3, 1), (0.9, 0.97)])
+def test_filters_do_not_cost_recall(clusters, each, share, least):
+    table, bias, queries = clusters
+    generator = torch.Generator().manual_seed(1)
+    shape = (len(queries), len(table)) if each else (len(table),)
+    allowed = torch.rand(shape, generator=generator) < share
+    seen = Flat(table, bias).search(queries, 30).items
+    near = Approximate(*clusters).search(queries, 10, allowed, seen)
+    exact = Flat(table, bias).search(queries, 10, allowed, seen)
+    assert shares(near, exact).mean() >= least
+    assert (near.items == 0).equal(exact.items == 0)
+    assert (
+        not (near.items[:, :, None] == seen[:, None]).logical_and(near.items[:, :, None] > 0).any()
+    )
+
+
+def test_what_changes_is_known_to_an_approximate_index(clusters):
+    table, bias, queries = clusters
+    near, flat = Approximate(*clusters), Flat(table, bias)
+    for each in (near, flat):
+        assert each.put(3 * queries[0], 1.0) == len(table)
+        each.replace(7, 4 * queries[0])
+        each.replace(7, 5 * queries[0])
+        for gone in flat.search(queries[:1], 25).items[0, 3:].tolist():
+            each.delete(gone)
+    assert len(near) == len(flat) == len(table) + 1
+    assert near.search(queries[:1], 3).items.tolist() == flat.search(queries[:1], 3).items.tolist()
+    assert near.search(queries[:1], 2).items.tolist() == [[7, len(table)]]
+    near.delete(7)
+    assert near.search(queries[:1], 1).items.tolist() == [[len(table)]]
+
+
+def test_an_approximate_index_of_few_items_leaves_places_empty():
+    pytest.importorskip("faiss")
+    near = Approximate(torch.tensor([[0.0], [1.0], [2.0]]), None, torch.ones(3, 1))
+    assert near.recall == 1
+    assert near.search(torch.ones(2, 1), 4).items.tolist() == [[2, 1, 0, 0]] * 2
+    with pytest.raises(ValueError, match="no queries"):
+        Approximate(torch.ones(3, 1), None, torch.ones(0, 1))
