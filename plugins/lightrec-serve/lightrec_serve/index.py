@@ -187,13 +187,13 @@ class Approximate:
         rows = torch.cat([self._flat.table[1:], self._flat.bias[1:, None]], 1)
         # The library is fast for such widths alone.
         self._room = -rows.shape[1] % VECTOR
-        rows = pad(rows, (0, self._room)).numpy()
+        padded = pad(rows, (0, self._room)).numpy()
         half, product = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-        self._graph = faiss.IndexHNSWSQ(rows.shape[1], half, LINKS, product)
+        self._graph = faiss.IndexHNSWSQ(padded.shape[1], half, LINKS, product)
         self._graph.hnsw.efConstruction = WIDTHS[2]
         self._parameters = faiss.SearchParametersHNSW
-        self._graph.train(rows[:1])
-        self._graph.add(rows)
+        self._graph.train(padded[:1])
+        self._graph.add(padded)
         self._current = torch.ones(len(table), dtype=torch.bool)
         """(N + 1,) whether the graph holds an item's row as it is now."""
         self._others: list[int] = []
