@@ -18,6 +18,10 @@ from lightrec_serve.catalog import Catalog
 
 NEAR: Final = 20
 """So many known items speak for a new one."""
+TOLD: Final = 30
+"""So many of a history's last events are asked what they did."""
+REASONS: Final = 3
+"""So many of them are named for an item."""
 POWER: Final = 4
 """Of their texts' cosines: the nearest speak loudest."""
 Encode = Callable[[Sequence[str]], Tensor]
@@ -47,6 +51,7 @@ class Query:
     by: str | None = None
     draw: bool = False
     seed: int = 0
+    explain: bool = False
 
 
 @dataclass
@@ -55,6 +60,7 @@ class Ranked:
 
     :param propensities: of each item at its place, given the places before; 1 where none is drawn.
     :param log_prob: of the whole slate.
+    :param why: for each item the events of the history that speak most for it, see :func:`reasons`.
     :param seconds: spent on the ``tower`` and on the ``search``.
     """
 
@@ -63,6 +69,7 @@ class Ranked:
     by: str
     propensities: list[float]
     log_prob: float = 0.0
+    why: list[list[int]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -213,3 +220,36 @@ def chosen(logits: Tensor, query: Query, temperature: float, by: str) -> Ranked:
     propensities = (probabilities / left).clamp_max(1.0)
     log_prob = float(propensities.log().sum())
     return Ranked(items.tolist(), logits[items].tolist(), by, propensities.tolist(), log_prob)
+
+
+def reasons(events: Sequence[int], whole: Tensor, without: Tensor) -> list[list[int]]:
+    """Name the events that made items come: those without which they would be less likely.
+
+    :param events: E items of a history.
+    :param whole: (K,) logarithms of K items' probabilities.
+    :param without: (E, K) the same without each event.
+    :returns: for each of the K items the events that count most, at most :data:`REASONS`; none that
+        makes it less likely.
+    """
+    lost = (whole - without).T
+    found = []
+    for row in lost:
+        values, places = row.topk(min(REASONS, len(row)))
+        kept = [events[p] for p, v in zip(places.tolist(), values.tolist(), strict=True) if v > 0]
+        found.append(list(dict.fromkeys(kept)))
+    return found
+
+
+def left_out(table: Tensor, count: int) -> Tensor:
+    """Leave out each of the last events of a row, the others moving up.
+
+    :param table: (1, L), padded on the left.
+    :param count: E.
+    :returns: (E, L), the last event left out first.
+    """
+    length = table.shape[1]
+    rows = [
+        torch.cat([torch.zeros_like(table[:, :1]), table[:, :at], table[:, at + 1 :]], 1)
+        for at in range(length - 1, length - 1 - count, -1)
+    ]
+    return torch.cat(rows)

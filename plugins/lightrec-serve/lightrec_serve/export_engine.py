@@ -15,7 +15,16 @@ from lightrec.data.names import Names
 from lightrec.errors import LightrecError, RecipeError
 from lightrec.keys import Column
 from lightrec_serve.catalog import Catalog
-from lightrec_serve.engine import Engine, Newcomers, Query, Ranked, chosen
+from lightrec_serve.engine import (
+    TOLD,
+    Engine,
+    Newcomers,
+    Query,
+    Ranked,
+    chosen,
+    left_out,
+    reasons,
+)
 from lightrec_serve.exported import Exported
 from lightrec_serve.index import Flat
 
@@ -77,6 +86,10 @@ class ExportEngine(Engine):
         for row, (place, one) in enumerate(ready):
             if one.query.draw:
                 found[place] = self._draw(vectors[row], one)
+        for row, (place, one) in enumerate(ready):
+            ranked = found[place]
+            if one.query.explain and one.history and isinstance(ranked, Ranked):
+                ranked.why = self._why(vectors[row], one, ranked.items)
         done = perf_counter()
         spent = {"read": read - began, "tower": towered - read, "search": done - towered}
         for one in found:
@@ -161,6 +174,15 @@ class ExportEngine(Engine):
         pairs = [p for p in zip(ranked.items, ranked.scores, strict=True) if p[0] not in fresh]
         pairs = pairs[: one.query.k - len(fresh)] + [(n, float("nan")) for n in fresh]
         return Ranked([n for n, _ in pairs], [s for _, s in pairs], one.by, [1.0] * len(pairs))
+
+    def _why(self, vector: Tensor, one: "_Read", items: list[int]) -> list[list[int]]:
+        """Ask what each event did: query without it."""
+        length = self.exported.history_length
+        history = padded([one.history], length)
+        count = min(TOLD, history.shape[1])
+        queries = torch.cat([vector[None], self.exported.queries(left_out(history, count))])
+        logits = (queries @ self.index.table.T + self.index.bias).log_softmax(-1)[:, items]
+        return reasons(one.history[::-1][:count], logits[0], logits[1:])
 
     def _draw(self, vector: Tensor, one: "_Read") -> Ranked:
         logits = self.index.table @ vector + self.index.bias

@@ -22,7 +22,16 @@ from lightrec.keys import Column, Key
 from lightrec.ranking.lists import diversified, with_reserved_places
 from lightrec.recommend import Person, Recommender
 from lightrec_serve.catalog import Catalog
-from lightrec_serve.engine import Engine, Newcomers, Query, Ranked, chosen
+from lightrec_serve.engine import (
+    TOLD,
+    Engine,
+    Newcomers,
+    Query,
+    Ranked,
+    chosen,
+    left_out,
+    reasons,
+)
 
 
 class RunEngine(Engine):
@@ -140,8 +149,32 @@ class RunEngine(Engine):
             ranked = self._with_new(logits, query, by)
         else:
             ranked = chosen(logits, query, self.temperature, by)
+        if query.explain and person.known[Key.HISTORY].any() and query.ask is None:
+            ranked.why = self._why(query, person, ranked.items, scores)
         ranked.seconds = {"tower": spent, "search": perf_counter() - began}
         return ranked
+
+    def _why(
+        self, query: Query, person: Person, items: list[int], scores: Tensor
+    ) -> list[list[int]]:
+        """Ask what each event did: score the person without it."""
+        history = person.known[Key.HISTORY]
+        count = min(TOLD, int((history > 0).sum()))
+        known = {
+            key: left_out(table, count)
+            if table.ndim > 1 and key != Key.PROFILE
+            else table.expand(count, *table.shape[1:])
+            for key, table in person.known.items()
+        }
+        rows = pl.concat([person.row] * count)
+        without = self.recommender(query.by).scores(Person(known, rows))
+
+        def likely(raw: Tensor) -> Tensor:
+            whole = torch.cat([raw, self.newcomers.mixed(raw)], -1)
+            return whole.index_fill(-1, torch.tensor([0]), -torch.inf).log_softmax(-1)[..., items]
+
+        events = history[0].flip(0)[:count].tolist()
+        return reasons(events, likely(scores), likely(without))
 
     @cached_property
     def _fresh(self) -> Tensor:

@@ -112,6 +112,7 @@ class Service:
             time=ask.time,
             by=ask.by,
             draw=ask.explore,
+            explain=ask.explain,
             seed=secrets.randbits(62),
         )
         ranked = await arm.batcher.answer(query)
@@ -126,6 +127,9 @@ class Service:
                     text=text,
                     score=ranked.scores[rank],
                     propensity=ranked.propensities[rank],
+                    why=[engine.catalog.describe(n)[1] for n in ranked.why[rank]]
+                    if ranked.why
+                    else [],
                 )
             )
         slate = Slate(
