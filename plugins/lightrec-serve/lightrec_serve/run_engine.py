@@ -160,12 +160,10 @@ class RunEngine(Engine):
         """Ask what each event did: score the person without it."""
         history = person.known[Key.HISTORY]
         count = min(TOLD, int((history > 0).sum()))
-        known = {
-            key: left_out(table, count)
-            if table.ndim > 1 and key != Key.PROFILE
-            else table.expand(count, *table.shape[1:])
-            for key, table in person.known.items()
-        }
+        known = {}
+        for key, table in person.known.items():
+            own = table.ndim == 1 or key == Key.PROFILE  # of the person, not of an event
+            known[key] = table.expand(count, *table.shape[1:]) if own else left_out(table, count)
         rows = pl.concat([person.row] * count)
         without = self.recommender(query.by).scores(Person(known, rows))
 
