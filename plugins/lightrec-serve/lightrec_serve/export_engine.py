@@ -66,7 +66,8 @@ class ExportEngine(Engine):
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:
         """Answer queries together."""
         found: list[Ranked | LightrecError] = [RecipeError("")] * len(queries)
-        began, ready = perf_counter(), []
+        ready: list[tuple[int, _Read]] = []
+        began = perf_counter()
         for place, query in enumerate(queries):
             try:
                 ready.append((place, self._read(query)))
@@ -81,20 +82,20 @@ class ExportEngine(Engine):
         plain = [row for row, (_, one) in enumerate(ready) if not one.query.draw]
         if plain:
             ranked = self._search(vectors[plain], [ready[row][1] for row in plain])
-            for row, one in zip(plain, ranked, strict=True):
-                found[ready[row][0]] = one
+            for row, slate in zip(plain, ranked, strict=True):
+                found[ready[row][0]] = slate
         for row, (place, one) in enumerate(ready):
             if one.query.draw:
                 found[place] = self._draw(vectors[row], one)
         for row, (place, one) in enumerate(ready):
-            ranked = found[place]
-            if one.query.explain and one.history and isinstance(ranked, Ranked):
-                ranked.why = self._why(vectors[row], one, ranked.items)
+            answer = found[place]
+            if one.query.explain and one.history and isinstance(answer, Ranked):
+                answer.why = self._why(vectors[row], one, answer.items)
         done = perf_counter()
         spent = {"read": read - began, "tower": towered - read, "search": done - towered}
-        for one in found:
-            if isinstance(one, Ranked):  # each has its share
-                one.seconds = {part: seconds / len(ready) for part, seconds in spent.items()}
+        for answer in found:
+            if isinstance(answer, Ranked):  # each has its share
+                answer.seconds = {part: seconds / len(ready) for part, seconds in spent.items()}
         return found
 
     def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
