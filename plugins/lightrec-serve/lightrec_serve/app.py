@@ -28,6 +28,7 @@ from lightrec_serve.schema import (
     Shown,
     Slate,
     Stored,
+    Why,
 )
 from lightrec_serve.service import Conflict, Service, Unknown
 
@@ -153,6 +154,12 @@ def application(
             numbers.seconds.labels(part).observe(value)
         numbers.answers.labels(slate.arm, slate.by).inc()
         return slate
+
+    @app.post("/explain")
+    async def explain(why: Why) -> dict[str, Any]:
+        """Say at length why an item comes: past events, words, the reward, what would change it."""
+        within("k", why.k, limits.k)
+        return await service.explain(why)
 
     @app.post("/feedback")
     async def feedback(given: Feedback) -> Stored:

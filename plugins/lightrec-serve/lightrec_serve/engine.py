@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, pad
 
 from lightrec.encoders.words import word_table, words_of
-from lightrec.errors import LightrecError
+from lightrec.errors import LightrecError, RecipeError
 from lightrec.keys import PADDING
 from lightrec_serve.catalog import Catalog
 
@@ -162,6 +162,13 @@ class Engine(ABC):
     @abstractmethod
     def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
         """Give the items most like an item, and how much: 1 is the highest."""
+
+    def explain(self, query: Query, item: str) -> dict[str, Any]:
+        """Say at length why an item comes, see :func:`lightrec.explain.explain`.
+
+        :raises RecipeError: where that is not known, such as of an item put while serving.
+        """
+        raise RecipeError("Only a run can say at length why an item comes: serve the run itself.")
 
     def put(self, item: str, row: Mapping[str, Any]) -> int:
         """Take in an item, which the next answer may hold, and give its number.

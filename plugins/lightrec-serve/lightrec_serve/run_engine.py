@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -124,11 +125,26 @@ class RunEngine(Engine):
                     found[place] = error
         return found
 
-    def _person(self, query: Query) -> Person:
-        recommender = self.recommender(query.by)
+    def explain(self, query: Query, item: str) -> dict[str, Any]:
+        """Say at length why an item comes."""
+        from lightrec.explain import explain
+
+        number = self.catalog.number(item)
+        if number is None or number > self.catalog.size:
+            raise RecipeError("Nothing was learned of an item that was put while serving.")
+        user, known = self._whom(query)
+        told = explain(
+            self.recommender(query.by), user, history=known or None, item=item, k=query.k
+        )
+        return asdict(told)
+
+    def _whom(self, query: Query) -> tuple[str | None, list[str]]:
+        """Give the user, if the log has one, and the ids of what was accepted since."""
         known = [self.catalog.describe(number)[0] for number in self.known(query.history)]
-        user = query.user if query.user in recommender.rows else None
-        return recommender.person(user, known, query.profile)
+        return query.user if query.user in self.usual.rows else None, known
+
+    def _person(self, query: Query) -> Person:
+        return self.recommender(query.by).person(*self._whom(query), query.profile)
 
     def _choose(
         self, query: Query, person: Person, scores: Tensor, by: str, spent: float

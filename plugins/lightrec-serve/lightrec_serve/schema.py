@@ -49,6 +49,15 @@ class Ask(Strict):
     explain: bool = Field(False, description="Say why each item came.")
 
 
+class Why(Strict):
+    """An item of a session's slates that is to be explained."""
+
+    session: Name
+    item: Name
+    k: int = Field(10, ge=1, description="An item comes if it is among so many.")
+    by: Literal["policy", "blend"] | None = None
+
+
 class Shown(BaseModel):
     """A place of a slate."""
 

@@ -16,7 +16,7 @@ from lightrec.data.domain import NEGATIVE
 from lightrec.errors import LightrecError, RecipeError
 from lightrec_serve.batching import Batcher
 from lightrec_serve.engine import Engine, Query
-from lightrec_serve.schema import Ask, Event, Item, Shown, Slate
+from lightrec_serve.schema import Ask, Event, Item, Shown, Slate, Why
 from lightrec_serve.store import Answer, Feedback, Session, Store
 
 if TYPE_CHECKING:
@@ -157,6 +157,20 @@ class Service:
             )
         )
         return slate, seconds
+
+    async def explain(self, why: Why) -> dict[str, Any]:
+        """Say at length why an item comes in a session.
+
+        :raises Unknown: where there is no such session or item.
+        """
+        state = await self._held(why.session)
+        if state is None:
+            raise Unknown(f"There is no session {why.session!r}: ask for a slate first.")
+        batcher = self.arms[state.session.arm].batcher
+        if batcher.engine.catalog.number(why.item) is None:
+            raise Unknown(f"There is no item {why.item!r}.")
+        query = Query(user=state.session.user, history=tuple(state.accepted), k=why.k, by=why.by)
+        return await batcher.call(lambda engine: engine.explain(query, why.item))
 
     async def feedback(self, events: Sequence[Event]) -> tuple[int, int]:
         """Store events, and let them change what their sessions are answered next.
