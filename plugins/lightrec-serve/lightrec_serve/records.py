@@ -1,0 +1,292 @@
+"""What was served, as a whole: Parquet files by day, and an operator's numbers.
+
+``log/2026-11-27.parquet`` has the day's feedback as new rows of a log, for ``lightrec update RUN
+--log log``: the session, the answer as the impression, and the position. It has no propensities: a
+log that has some keeps every row as a decision of its own, and one day of it would change how a
+run treats its whole log.
+
+``shown/2026-11-27.parquet`` has a row for each item that was shown that day, for ``lightrec
+estimate RUN shown`` and the evaluator ``ShownItems``: the value is what its feedback was worth, the
+strongest where there are several, and 0 where there is none. Other columns name the arm, what
+ranked, and the logarithm of the probability of the whole slate.
+"""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from lightrec.data.parquet import KIND_KEY, SCHEMA_VERSION, VERSION_KEY
+from lightrec.data.schema import LOG_SCHEMA
+from lightrec.errors import DataError
+from lightrec.keys import Column
+from lightrec_serve.tables import ANSWERS, FEEDBACK, SHOWN
+
+ROWS: Final = 50_000
+"""Rows that are held in memory at a time, and stand together in a file."""
+DAY: Final = 86_400_000
+SHOWN_KIND: Final = "shown"
+"""The kind of event of what was shown."""
+ARM, RANKED_BY, LOG_PROB = "arm", "ranked_by", "slate_log_probability"
+"""Columns of what was shown that a log does not have."""
+PERCENTS: Final = (50, 95, 99)
+"""Quantiles of latencies."""
+NORMAL: Final = 1.959963984540054
+"""Standard deviations to either side that hold 95 % of a normal law."""
+
+
+EPOCH: Final = date(1970, 1, 1)
+LOG: Final[pa.Schema] = (
+    pl.DataFrame(schema=LOG_SCHEMA)
+    .to_arrow()
+    .schema.with_metadata({VERSION_KEY: str(SCHEMA_VERSION), KIND_KEY: "log"})
+)
+SHOWN_LOG: Final = pa.schema(
+    [*LOG, (ARM, pa.large_string()), (RANKED_BY, pa.large_string()), (LOG_PROB, pa.float64())]
+)
+_Query: TypeAlias = Callable[[sa.ColumnElement[bool]], sa.Select[Any]]
+
+
+@dataclass(frozen=True)
+class ArmNumbers:
+    """What an arm has done.
+
+    :param answers: slates.
+    :param shown: items in them, places counted.
+    :param accepted: of these, those whose feedback is worth more than 0.
+    :param rate: accepted / shown; 0 where nothing was shown.
+    :param low: of Wilson's 95 % interval, which takes shown items for independent.
+    :param high: of it.
+    :param items: distinct ones that were shown.
+    :param latency_ms: 50, 95 and 99 % of the answers took no longer; empty where that is not known.
+    """
+
+    arm: str
+    answers: int
+    shown: int
+    accepted: int
+    rate: float
+    low: float
+    high: float
+    items: int
+    latency_ms: tuple[float, ...]
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share (1927, "Probable inference"); 0 to 1 without trials."""
+    if not trials:
+        return 0.0, 1.0
+    share, z = successes / trials, NORMAL
+    middle = share + z**2 / (2 * trials)
+    half = z * math.sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)
+    whole = 1 + z**2 / trials
+    # At the ends rounding may leave a trace.
+    low = (middle - half) / whole if successes else 0.0
+    high = (middle + half) / whole if successes < trials else 1.0
+    return low, high
+
+
+def numbers(
+    connection: sa.Connection, worth: Mapping[str, float], since: int = 0
+) -> list[ArmNumbers]:
+    """Count what each arm has shown, by the arms' names.
+
+    :param worth: of each kind of feedback.
+    :param since: milliseconds since 1970 UTC.
+    """
+    good = [kind for kind, each in worth.items() if each > 0]
+    taken = sa.exists().where(
+        FEEDBACK.c.answer == SHOWN.c.answer,
+        FEEDBACK.c.item == SHOWN.c.item,
+        FEEDBACK.c.kind.in_(good),
+    )
+    arm, late = ANSWERS.c.arm, ANSWERS.c.time >= since
+    of_items = (
+        sa.select(
+            arm,
+            sa.func.count(),
+            sa.func.sum(sa.case((taken, 1), else_=0)),
+            sa.func.count(SHOWN.c.item.distinct()),
+        )
+        .join_from(ANSWERS, SHOWN, SHOWN.c.answer == ANSWERS.c.id)
+        .where(late)
+        .group_by(arm)
+    )
+    shown = {name: found for name, *found in connection.execute(of_items)}
+    answers = connection.execute(sa.select(arm, sa.func.count()).where(late).group_by(arm)).all()
+    latencies = _latencies(connection, late)
+    rows = []
+    for name, count in sorted(map(tuple, answers)):
+        places, accepted, items = shown.get(name, (0, 0, 0))
+        rate = accepted / places if places else 0.0
+        ends = wilson(accepted, places)
+        latency = latencies.get(name, ())
+        rows.append(ArmNumbers(name, count, places, int(accepted), rate, *ends, items, latency))
+    return rows
+
+
+def _latencies(
+    connection: sa.Connection, late: sa.ColumnElement[bool]
+) -> dict[str, tuple[float, ...]]:
+    """Give each arm's quantiles: the smallest latency that so many answers did not exceed."""
+    arm, latency = ANSWERS.c.arm, ANSWERS.c.latency_ms
+    ranked = (
+        sa.select(
+            arm,
+            latency,
+            sa.func.row_number().over(partition_by=arm, order_by=latency).label("rank"),
+            sa.func.count().over(partition_by=arm).label("count"),
+        )
+        .where(late, latency.is_not(None))
+        .subquery()
+    )
+    places = [(ranked.c.count * percent + 99) // 100 for percent in PERCENTS]
+    query = sa.select(ranked).where(sa.or_(*(ranked.c.rank == place for place in places)))
+    found: dict[str, dict[int, float]] = {}
+    counts: dict[str, int] = {}
+    for name, value, rank, count in connection.execute(query):
+        found.setdefault(name, {})[rank] = value
+        counts[name] = count
+    return {
+        name: tuple(own[(counts[name] * percent + 99) // 100] for percent in PERCENTS)
+        for name, own in found.items()
+    }
+
+
+def export(
+    engine: sa.Engine,
+    folder: Path,
+    worth: Mapping[str, float],
+    day: date | None = None,
+    kinds: Mapping[str, str] | None = None,
+) -> list[Path]:
+    """Write the files of a day in UTC, or of all days that have any; each appears whole.
+
+    The same record gives the same bytes. Feedback that comes later changes the day on which its
+    item was shown: export that day again.
+
+    :param folder: gets the folders ``log`` and ``shown``.
+    :param worth: of each kind of feedback.
+    :param kinds: other names for kinds of feedback, in ``log``.
+    :returns: the files that were written.
+    :raises DataError: where the folder cannot be written to.
+    """
+    files = []
+    tables: tuple[tuple[str, sa.Column[int], _Query, pa.Schema], ...] = (
+        ("log", FEEDBACK.c.time, lambda days: _log(days, kinds or {}), LOG),
+        ("shown", ANSWERS.c.time, lambda days: _shown(days, worth), SHOWN_LOG),
+    )
+    with engine.connect() as connection:
+        for name, time, query, schema in tables:
+            for number in _days(connection, time) if day is None else [_number(day)]:
+                within = time.between(number * DAY, number * DAY + DAY - 1)
+                stem = (EPOCH + timedelta(days=number)).isoformat()
+                file = folder / name / f"{stem}.parquet"
+                if _write(connection, query(within), schema, file):
+                    files.append(file)
+    return files
+
+
+def _number(day: date) -> int:
+    return (day - EPOCH).days
+
+
+def _days(connection: sa.Connection, time: sa.Column[int]) -> list[int]:
+    """Find the days on which something happened, by looks into the index."""
+    days, after = list[int](), 0
+    while (
+        first := connection.scalar(sa.select(sa.func.min(time)).where(time >= after))
+    ) is not None:
+        days.append(first // DAY)
+        after = (days[-1] + 1) * DAY
+    return days
+
+
+def _log(within: sa.ColumnElement[bool], kinds: Mapping[str, str]) -> sa.Select[Any]:
+    """Select feedback as events of a log, in the order of their times."""
+    event = FEEDBACK.c
+    kind: sa.ColumnElement[str] = event.kind
+    if kinds:
+        kind = sa.case(dict(kinds), value=event.kind, else_=event.kind)
+    place = sa.and_(SHOWN.c.answer == event.answer, SHOWN.c.item == event.item)
+    return (
+        sa.select(
+            event.user.label(Column.USER),
+            event.item.label(Column.ITEM),
+            event.time.label(Column.TIME),
+            kind.label(Column.FEEDBACK),
+            event.value.label(Column.VALUE),
+            event.session.label(Column.SESSION),
+            event.answer.label(Column.IMPRESSION),
+            SHOWN.c.position.label(Column.POSITION),
+        )
+        .join_from(FEEDBACK, SHOWN, place, isouter=True)
+        .where(within)
+        .order_by(event.time, event.number)
+    )
+
+
+def _shown(within: sa.ColumnElement[bool], worth: Mapping[str, float]) -> sa.Select[Any]:
+    """Select the items that were shown, with what their feedback was worth."""
+    event, answer = FEEDBACK.c, ANSWERS.c
+    counts = {kind: each for kind, each in worth.items() if each}
+    earned: Any = sa.literal(0.0)
+    if counts:
+        each = sa.func.coalesce(event.value, 1.0) * sa.case(counts, value=event.kind)
+        strongest = sa.select(sa.func.max(each)).where(
+            event.answer == SHOWN.c.answer, event.item == SHOWN.c.item, event.kind.in_(counts)
+        )
+        earned = sa.func.coalesce(strongest.scalar_subquery(), 0.0)
+    return (
+        sa.select(
+            answer.user.label(Column.USER),
+            SHOWN.c.item.label(Column.ITEM),
+            answer.time.label(Column.TIME),
+            sa.literal(SHOWN_KIND).label(Column.FEEDBACK),
+            earned.label(Column.VALUE),
+            answer.session.label(Column.SESSION),
+            answer.id.label(Column.IMPRESSION),
+            SHOWN.c.position.label(Column.POSITION),
+            SHOWN.c.propensity.label(Column.PROPENSITY),
+            answer.arm.label(ARM),
+            answer.ranked_by.label(RANKED_BY),
+            answer.log_prob.label(LOG_PROB),
+        )
+        .join_from(ANSWERS, SHOWN, SHOWN.c.answer == answer.id)
+        .where(within)
+        .order_by(answer.time, answer.number, SHOWN.c.position)
+    )
+
+
+def _write(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema, file: Path) -> bool:
+    """Write what a query finds, some rows at a time; tell whether it finds anything."""
+    part = file.with_name(f".{file.stem}.{os.getpid()}.part")
+    found = connection.execution_options(yield_per=ROWS).execute(query)
+    writer = None
+    try:
+        for rows in found.partitions():
+            if writer is None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                writer = pq.ParquetWriter(part, schema, compression="zstd")
+            values = dict(zip(found.keys(), zip(*rows, strict=True), strict=True))
+            none = (None,) * len(rows)
+            columns = [pa.array(values.get(each.name, none), each.type) for each in schema]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+        if writer is None:
+            return False
+        writer.close()
+        os.replace(part, file)
+    except OSError as error:
+        raise DataError(f"The file cannot be written ({error.strerror or error}).", file) from None
+    finally:
+        found.close()
+        part.unlink(missing_ok=True)
+    return True

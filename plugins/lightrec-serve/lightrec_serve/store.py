@@ -1,0 +1,369 @@
+"""The store: sessions, what was shown, feedback, and items put while serving, in SQL.
+
+One thread of a process writes. It takes all that waits into one transaction, so that callers who
+arrive together share one wait for the disk (group commit). Several processes may use one database.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from lightrec.errors import DataError
+from lightrec.keys import Column
+from lightrec_serve.tables import (
+    ANSWERS,
+    FEEDBACK,
+    ITEMS,
+    PATIENCE,
+    SESSIONS,
+    SHOWN,
+    WRITING,
+    Answer,
+    Feedback,
+    ItemChange,
+    Session,
+    StoreError,
+    failing,
+    inserting,
+    name_of,
+    open_database,
+)
+
+if TYPE_CHECKING:
+    from lightrec_serve.records import ArmNumbers
+
+__all__ = ["Answer", "Feedback", "ItemChange", "Session", "Store", "StoreError"]
+
+WAITING: Final = 10_000
+"""Calls that wait for the writer; more wait for room."""
+GATHER: Final = 0.05
+"""Seconds for which answers wait for others, unless somebody waits for the writer."""
+AGAIN: Final = 1.0
+"""Seconds after which answers that could not be written are tried again."""
+ACCEPTED: Final[Mapping[str, float]] = {"accepted": 1.0}
+"""The worth of feedback, where nobody says another."""
+
+_Row: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Rows that somebody wants written, and what that somebody waits for; None: does not wait."""
+
+    done: Future[list[bool]] | None = None
+    sessions: Sequence[_Row] = ()
+    answers: Sequence[_Row] = ()
+    shown: Sequence[_Row] = ()
+    feedback: Sequence[_Row] = ()
+    items: Mapping[str, str | None] = field(default_factory=dict)
+
+
+class Store:
+    """What a service remembers, in SQLite or PostgreSQL.
+
+    A call that writes returns after the commit, which waits for the disk; only :meth:`answered`
+    does not wait. Where a transaction fails, all its callers get the error, nothing of it is
+    stored, and they may send the same again. Any thread may call.
+
+    :param url: ``sqlite:///path.db`` or ``postgresql://user:password@host/name``.
+    :param worth: the worth of an event of each kind, as a domain's ``feedback``. What is shown is
+        accepted where its feedback is worth more than 0. Kinds that are not named are stored, and
+        count for nothing in what was shown.
+    :raises StoreError: where the database cannot be used, as all methods do.
+    """
+
+    def __init__(self, url: str, worth: Mapping[str, float] = ACCEPTED) -> None:
+        self.worth = dict(worth)
+        self.engine = open_database(url)
+        self._lock = threading.Lock()
+        self._some, self._room = (threading.Condition(self._lock) for _ in range(2))
+        self._calls: list[_Call] = []
+        self._urgent = self._closed = False
+        self._pause = GATHER
+        self._lost: BaseException | None = None
+        self._writer = threading.Thread(target=self._write, name="store", daemon=True)
+        self._writer.start()
+
+    def begin(self, session: Session) -> Session:
+        """Begin a session, once.
+
+        :returns: the session as it is stored: where its id is known, the one that began first.
+        """
+        found = self.session(session.id)
+        if found is None:
+            self._wait_for(sessions=[vars(session)])
+            found = self.session(session.id)
+            assert found is not None
+        return found
+
+    def session(self, session: str) -> Session | None:
+        """Find a session by its id."""
+        with self._reading() as connection:
+            row = connection.execute(sa.select(SESSIONS).where(SESSIONS.c.id == session)).first()
+        return None if row is None else Session(**row._mapping)
+
+    def answered(self, answer: Answer) -> None:
+        """Note what was shown; it is written within a moment, and before later feedback.
+
+        What a process that is killed has not yet written is lost. What a database refuses for a
+        time is written later.
+
+        :raises StoreError: where so much waits to be written that there is no room.
+        """
+        row = vars(answer) | {"request": _as_json(answer.request)}
+        items, propensities = row.pop("items"), row.pop("propensities")
+        shown = [
+            {"answer": answer.id, "position": place, "item": item, "propensity": p and min(p, 1.0)}
+            for place, (item, p) in enumerate(zip(items, propensities, strict=True), start=1)
+        ]
+        self._call(_Call(answers=[row], shown=shown))
+
+    def feedback(self, events: Sequence[Feedback]) -> list[bool]:
+        """Store events, all or none.
+
+        :returns: for each, False where the session has had an event of this id before, or has it
+            twice here; the first one counts.
+        """
+        return self._wait_for(feedback=[vars(event) for event in events]) if events else []
+
+    def flush(self) -> None:
+        """Wait until everything that was noted is written."""
+        self._wait_for()
+
+    def events(self, session: str) -> list[Feedback]:
+        """Give a session's feedback in its order."""
+        return self._feedback(FEEDBACK.c.session == session)
+
+    def history(
+        self, user: str, before: int | None = None, last: int | None = None
+    ) -> list[Feedback]:
+        """Give a user's feedback in its order.
+
+        :param before: only what is older than this time.
+        :param last: only so many of the newest.
+        """
+        conditions = [FEEDBACK.c.user == user]
+        if before is not None:
+            conditions.append(FEEDBACK.c.time < before)
+        return self._feedback(*conditions, last=last)
+
+    def put_items(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Store items that were put while serving, each in the place of an earlier one of its id.
+
+        :param rows: of the catalog, with the id as ``item``, as JSON can hold them.
+        :raises DataError: where a row has no id.
+        """
+        for number, row in enumerate(rows, start=1):
+            if not isinstance(row.get(Column.ITEM), str) or not row[Column.ITEM]:
+                raise DataError(
+                    f"Item {number} of {len(rows)} has no id: give it as '{Column.ITEM}'."
+                )
+        self._wait_for(items={row[Column.ITEM]: _as_json(row) for row in rows})
+
+    def delete_items(self, items: Sequence[str]) -> None:
+        """Store that items were deleted while serving."""
+        self._wait_for(items=dict.fromkeys(items))
+
+    def items(self, after: int = 0) -> list[ItemChange]:
+        """Give the last change of each item that was put or deleted, the oldest first.
+
+        :param after: only changes with larger numbers: those that other processes have made since.
+        """
+        query = sa.select(ITEMS).where(ITEMS.c.number > after).order_by(ITEMS.c.number)
+        with self._reading() as connection:
+            found = connection.execute(query).all()
+        return [
+            ItemChange(n, item, None if row is None else json.loads(row)) for n, item, row in found
+        ]
+
+    def export(
+        self, folder: Path | str, day: date | None = None, kinds: Mapping[str, str] | None = None
+    ) -> list[Path]:
+        """Write Parquet files of a day in UTC, or of all days; see :mod:`lightrec_serve.records`.
+
+        :param kinds: other names for kinds of feedback, such as those of a run's own log:
+            ``{"accepted": "click"}``.
+        :returns: the files: ``log/2026-11-27.parquet``, ``shown/2026-11-27.parquet``. A day on
+            which nothing happened has none.
+        """
+        from lightrec_serve.records import export  # serving needs no Parquet
+
+        self.flush()
+        with failing(self.engine, "read"):
+            return export(self.engine, Path(folder), self.worth, day, kinds or {})
+
+    def numbers(self, since: int = 0) -> "list[ArmNumbers]":
+        """Count what each arm has shown since a time, by the arms' names."""
+        from lightrec_serve.records import numbers
+
+        with self._reading() as connection:
+            return numbers(connection, self.worth, since)
+
+    def close(self) -> None:
+        """Write what waits, and close the database; a closed store refuses everything else.
+
+        :raises StoreError: where something could not be written.
+        """
+        with self._lock:
+            self._closed = True
+            self._some.notify()
+            self._room.notify_all()
+        self._writer.join()
+        self.engine.dispose()
+        if self._lost is not None:
+            lost, self._lost = self._lost, None
+            raise self._unwritten(lost)
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with failing(self.engine, "read"), self.engine.connect() as connection:
+            yield connection
+
+    def _feedback(
+        self, *conditions: sa.ColumnElement[bool], last: int | None = None
+    ) -> list[Feedback]:
+        columns = [column for column in FEEDBACK.c if column.name != "number"]
+        newest = FEEDBACK.c.time.desc(), FEEDBACK.c.number.desc()
+        query = sa.select(*columns).where(*conditions).order_by(*newest).limit(last)
+        with self._reading() as connection:
+            return [Feedback(**row._mapping) for row in connection.execute(query)][::-1]
+
+    def _wait_for(self, **rows: Any) -> list[bool]:
+        """Hand rows to the writer, and wait for the commit."""
+        done: Future[list[bool]] = Future()
+        self._call(_Call(done, **rows))
+        while True:
+            try:
+                return done.result(timeout=PATIENCE)
+            except NotYet:
+                if not self._writer.is_alive():  # as in a process that was forked
+                    raise StoreError("The store's writer has ended: open the store anew.") from None
+            except (SQLAlchemyError, StoreError) as error:
+                raise self._unwritten(error) from error
+
+    def _call(self, call: _Call) -> None:
+        with self._lock:
+            room = self._room.wait_for(
+                lambda: self._closed or len(self._calls) < WAITING, timeout=PATIENCE
+            )
+            if self._closed:
+                raise StoreError(f"The store {name_of(self.engine)} is closed: open it anew.")
+            if not room:
+                raise StoreError(
+                    f"{len(self._calls):,} calls wait to be written to {name_of(self.engine)}, "
+                    "which does not keep up: look at its disk, or send less at a time."
+                )
+            self._calls.append(call)
+            self._urgent |= call.done is not None
+            self._some.notify()
+
+    def _unwritten(self, error: BaseException) -> StoreError:
+        try:
+            with failing(self.engine, "written"):
+                raise error
+        except StoreError as found:
+            return found
+
+    def _write(self) -> None:
+        """Write groups of calls until the store is closed and nothing waits."""
+        while calls := self._take():
+            try:
+                with self.engine.begin() as connection:
+                    connection.exec_driver_sql(WRITING[self.engine.dialect.name])
+                    fresh = _insert(connection, self.engine, calls)
+            except BaseException as error:  # whatever it is, nobody may wait for ever
+                self._failed(calls, error)
+            else:
+                self._pause = GATHER
+                for call in calls:
+                    keys = [(event["session"], event["id"]) for event in call.feedback]
+                    if call.done is not None:
+                        call.done.set_result([_take_out(fresh, key) for key in keys])
+
+    def _take(self) -> list[_Call]:
+        with self._lock:
+            self._some.wait_for(lambda: self._closed or self._calls)
+            self._some.wait_for(lambda: self._closed or self._urgent, timeout=self._pause)
+            calls, self._calls, self._urgent = self._calls, [], False
+            self._room.notify_all()
+            return calls
+
+    def _failed(self, calls: Sequence[_Call], error: BaseException) -> None:
+        """Tell those who wait; the answers, for which nobody does, are tried again."""
+        left = [call for call in calls if call.done is None]
+        if left and self._closed:
+            self._lost = error
+        elif left:
+            logging.getLogger(__name__).warning("%s It is tried again.", self._unwritten(error))
+            with self._lock:
+                self._calls[:0] = left
+                self._pause = AGAIN
+        for call in calls:
+            if call.done is not None:
+                call.done.set_exception(error)
+
+
+def _take_out(keys: set[tuple[str, str]], key: tuple[str, str]) -> bool:
+    """Tell whether a key is there, the first time that it is asked for."""
+    found = key in keys
+    keys.discard(key)
+    return found
+
+
+def _insert(
+    connection: sa.Connection, engine: sa.Engine, calls: Sequence[_Call]
+) -> set[tuple[str, str]]:
+    """Insert all rows of calls; give the sessions and ids of the events that were not known."""
+
+    def rows(of: Callable[[_Call], Sequence[_Row]]) -> list[_Row]:
+        return [row for call in calls for row in of(call)]
+
+    for table, given in (
+        (SESSIONS, rows(lambda call: call.sessions)),
+        (ANSWERS, rows(lambda call: call.answers)),
+        (SHOWN, rows(lambda call: call.shown)),
+    ):
+        if given:
+            connection.execute(inserting(engine, table), given)
+    changes: dict[str, str | None] = {}
+    for call in calls:
+        for item, row in call.items.items():
+            changes.pop(item, None)  # the last change is the newest
+            changes[item] = row
+    if changes:
+        connection.execute(
+            ITEMS.delete().where(ITEMS.c.item == sa.bindparam("i")), [{"i": i} for i in changes]
+        )
+        connection.execute(ITEMS.insert(), [{"item": i, "row": row} for i, row in changes.items()])
+    if not (events := rows(lambda call: call.feedback)):
+        return set()
+    fresh = inserting(engine, FEEDBACK).returning(FEEDBACK.c.session, FEEDBACK.c.id)
+    return {(session, id) for session, id in connection.execute(fresh, events)}
+
+
+def _as_json(row: Mapping[str, Any]) -> str:
+    """Write a row as JSON; done before it waits with others.
+
+    :raises DataError: where JSON cannot hold it.
+    """
+    try:
+        return json.dumps(row, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{row!r:.200} cannot be stored as JSON ({error}).") from None

@@ -1,0 +1,385 @@
+"""What the store holds: rows as Python sees them, their tables, and how a database is opened.
+
+What writes them is in :mod:`lightrec_serve.store`, what reads them as a whole in
+:mod:`lightrec_serve.records`.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from lightrec.data.files import without_password
+from lightrec.errors import DataError, LightrecError
+
+FORMAT_VERSION: Final = 1
+"""Of the tables; a database of a newer one is refused."""
+LONGEST: Final = 1000
+"""Bytes of an id, a user or a kind: PostgreSQL indexes no more than two such together."""
+LATEST: Final = 253_402_300_800_000
+"""The first millisecond of the year 10000, which no calendar here knows."""
+PATIENCE: Final = 30.0
+"""Seconds for which a writer waits for another one, or for room in the queue."""
+WRITING: Final = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7241)"}
+"""What each transaction that writes begins with. One writes at a time, also of several processes:
+none waits for rows of another one that waits for its own, and numbers follow the commits."""
+
+
+class StoreError(LightrecError):
+    """The store cannot be opened, read or written."""
+
+
+def _refuse(row: object, name: str, value: object, expected: str) -> None:
+    shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}…"
+    raise DataError(f"The {name} of a {type(row).__name__} is {shown}; expected is {expected}.")
+
+
+def _check(row: object, texts: str, perhaps: str = "", time: str = "time") -> None:
+    """Refuse what a database would: one bad row would fail a group that others wait for."""
+    for name in f"{texts} {perhaps}".split():
+        value = getattr(row, name)
+        if value is None and name in perhaps.split():
+            continue
+        if not isinstance(value, str) or not _storable(value):
+            _refuse(row, name, value, f"text of 1 to {LONGEST} bytes in UTF-8 without NUL")
+    moment = getattr(row, time)
+    if type(moment) is not int or not 0 <= moment < LATEST:
+        _refuse(row, time, moment, "a whole number of milliseconds since 1970 UTC")
+
+
+def _storable(text: str) -> bool:
+    try:
+        return 0 < len(text.encode()) <= LONGEST and "\0" not in text
+    except UnicodeEncodeError:
+        return False
+
+
+def _check_number(row: object, name: str, low: float, high: float, expected: str) -> None:
+    value = getattr(row, name)
+    number = isinstance(value, int | float) and math.isfinite(value)
+    if value is not None and not (number and low <= value <= high):
+        _refuse(row, name, value, expected)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A visit.
+
+    :param arm: what answers it, such as a run's name.
+    :param began: in milliseconds since 1970 UTC, as all times here.
+    :raises DataError: where a value cannot be stored, as for all rows here.
+    """
+
+    id: str
+    user: str | None
+    arm: str
+    began: int
+
+    def __post_init__(self) -> None:
+        _check(self, "id arm", "user", "began")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was shown: K items in their order.
+
+    :param propensities: K probabilities with which each item stood at its place, 1 where nothing
+        was left to chance; None where that is not known.
+    :param log_prob: the natural logarithm of the probability of the whole slate in its order.
+    :param ranked_by: what put the items in order, such as ``blend`` or ``policy``.
+    :param request: what was asked, as JSON can hold it.
+    :param latency_ms: how long it took.
+    """
+
+    id: str
+    session: str
+    user: str | None
+    arm: str
+    time: int
+    items: tuple[str, ...]
+    propensities: tuple[float | None, ...]
+    log_prob: float | None
+    ranked_by: str
+    request: Mapping[str, Any] = field(default_factory=dict)
+    latency_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, "id session arm ranked_by", "user")
+        _check_number(self, "log_prob", -math.inf, 1e-6, "a finite logarithm of a probability")
+        _check_number(self, "latency_ms", 0, math.inf, "a number of milliseconds")
+        if len(self.propensities) != len(self.items):
+            _refuse(self, "propensities", self.propensities, f"one for each of {self.items}")
+        for item in self.items:
+            if not isinstance(item, str) or not _storable(item):
+                _refuse(self, "items", item, "ids of items")
+        if len({*self.items}) < len(self.items):
+            _refuse(self, "items", self.items, "each item once")
+        for each in self.propensities:
+            # Sums of float32 may end a little above 1.
+            if each is not None and not 0 < each <= 1 + 1e-6:
+                _refuse(self, "propensities", each, "a probability above 0 and up to 1")
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What somebody did with an item.
+
+    :param id: chosen by the client, once for each event of a session: what it sends again under
+        the same id counts once.
+    :param answer: the id of the answer that showed the item, if one did.
+    :param kind: such as ``accepted`` or ``dismissed``, or a kind of the domain.
+    :param value: such as a rating or seconds; None where the kind says all.
+    """
+
+    id: str
+    session: str
+    answer: str | None
+    user: str | None
+    item: str
+    kind: str
+    value: float | None
+    time: int
+
+    def __post_init__(self) -> None:
+        _check(self, "id session item kind", "answer user")
+        _check_number(self, "value", -1e30, 1e30, "a number between -1e30 and 1e30")
+
+
+@dataclass(frozen=True)
+class ItemChange:
+    """An item that was put or deleted while serving.
+
+    :param number: grows with each change.
+    :param row: the item's row of the catalog, with its id as ``item``; None where it was deleted.
+    """
+
+    number: int
+    item: str
+    row: Mapping[str, Any] | None
+
+
+METADATA: Final = sa.MetaData()
+_NUMBER: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _table(
+    name: str, *columns: sa.Column[Any] | sa.Constraint | sa.Index, **options: Any
+) -> sa.Table:
+    return sa.Table(f"serve_{name}", METADATA, *columns, **options)
+
+
+def _text(name: str, nullable: bool = False, **options: Any) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=nullable, **options)
+
+
+def _counted() -> sa.Column[int]:
+    return sa.Column("number", _NUMBER, primary_key=True, autoincrement=True)
+
+
+def _time(name: str = "time") -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False)
+
+
+ABOUT: Final = _table("about", sa.Column("version", sa.Integer, primary_key=True))
+SESSIONS: Final = _table(
+    "sessions",
+    _text("id", primary_key=True),
+    _text("user", True),
+    _text("arm"),
+    _time("began"),
+)
+ANSWERS: Final = _table(
+    "answers",
+    _counted(),
+    _text("id", unique=True),
+    _text("session"),
+    _text("user", True),
+    _text("arm"),
+    _time(),
+    sa.Column("log_prob", sa.Double),
+    _text("ranked_by"),
+    _text("request"),
+    sa.Column("latency_ms", sa.Double),
+    sa.Index("serve_answers_time", "time"),
+)
+SHOWN: Final = _table(
+    "shown",
+    _text("answer", primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),  # from 1
+    _text("item"),
+    sa.Column("propensity", sa.Double),
+    sqlite_with_rowid=False,
+)
+FEEDBACK: Final = _table(
+    "feedback",
+    _counted(),
+    _text("id"),
+    _text("session"),
+    _text("answer", True),
+    _text("user", True),
+    _text("item"),
+    _text("kind"),
+    sa.Column("value", sa.Double),
+    _time(),
+    sa.UniqueConstraint("session", "id"),
+    sa.Index("serve_feedback_time", "time"),
+    sa.Index("serve_feedback_user", "user", "time"),
+    sa.Index("serve_feedback_answer", "answer", "item"),
+)
+ITEMS: Final = _table(
+    "items",
+    _counted(),
+    _text("item", unique=True),
+    _text("row", True),
+    sqlite_autoincrement=True,  # a number is never used again, also where the last row went
+)
+
+
+def inserting(engine: sa.Engine, table: sa.Table) -> Any:
+    """Give an insertion that leaves out the rows that a table has already."""
+    kind: Callable[..., Any] = sqlite.insert if _is_sqlite(engine) else postgresql.insert
+    return kind(table).on_conflict_do_nothing()
+
+
+def open_database(url: str) -> sa.Engine:
+    """Open a database, and make the tables where it has none.
+
+    :param url: ``sqlite:///path.db`` or ``postgresql://user:password@host/name``.
+    :raises StoreError: where that cannot be done.
+    """
+    engine = _engine(url)
+    try:
+        with failing(engine, "opened"), engine.begin() as connection:
+            connection.exec_driver_sql(WRITING[engine.dialect.name])
+            _check_durable(connection)
+            METADATA.create_all(connection)
+            version = connection.scalar(sa.select(ABOUT.c.version))
+            if version is not None and version > FORMAT_VERSION:
+                raise StoreError(
+                    f"{name_of(engine)} has tables of version {version}, made by a newer "
+                    f"lightrec-serve; this one knows versions up to {FORMAT_VERSION}. Update "
+                    "lightrec-serve, or name another database."
+                )
+            # Written each time, so that who may not write learns it here.
+            noted = ABOUT.insert() if version is None else ABOUT.update()
+            connection.execute(noted.values(version=FORMAT_VERSION))
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _engine(url: str) -> sa.Engine:
+    shown = without_password(url)
+    try:
+        parsed = sa.make_url(url)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.get_backend_name() not in WRITING:
+            raise ArgumentError
+        if _is_memory(parsed):
+            raise StoreError(
+                f"{shown} is a database in memory, which keeps nothing: name a file, as in "
+                "sqlite:///serve.db."
+            )
+        if parsed.get_backend_name() == "sqlite":
+            # Transactions are begun by this module, and not by the driver.
+            own: dict[str, Any] = {"timeout": PATIENCE, "isolation_level": None}
+            engine = sa.create_engine(parsed, connect_args=own)
+            sa.event.listen(engine, "connect", _make_durable)
+            return engine
+        own = {} if "connect_timeout" in parsed.query else {"connect_timeout": 10}
+        return sa.create_engine(parsed, connect_args=own, pool_pre_ping=True)
+    except ImportError:
+        raise StoreError(
+            "A store in PostgreSQL needs psycopg: pip install 'psycopg[binary]'."
+        ) from None
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        raise StoreError(
+            f"{shown} is no address of a store; expected is sqlite:///path.db or "
+            "postgresql://user:password@host/name."
+        ) from None
+
+
+def _is_memory(url: sa.URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+
+
+def _is_sqlite(engine: sa.Engine) -> bool:
+    return engine.dialect.name == "sqlite"
+
+
+def _make_durable(connection: Any, _: object) -> None:
+    """Have commits of SQLite wait for the disk, and readers not wait for the writer."""
+    for setting in ("synchronous = FULL", "fullfsync = ON", "journal_mode = WAL"):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _check_durable(connection: sa.Connection) -> None:
+    """Refuse a database that acknowledges what it may lose."""
+    if _is_sqlite(connection.engine):
+        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+        if mode != "wal":
+            raise StoreError(
+                f"{name_of(connection.engine)} cannot keep a write-ahead log (its journal is "
+                f"{mode!r}), as on some network drives: name a file on a disk of this machine."
+            )
+        return
+    for name in ("fsync", "synchronous_commit"):
+        if connection.exec_driver_sql(f"SHOW {name}").scalar() == "off":
+            raise StoreError(
+                f"{name_of(connection.engine)} acknowledges what it may lose ({name} is off): "
+                f"set {name} to on for this database."
+            )
+
+
+def name_of(engine: sa.Engine) -> str:
+    """Name a database without its password."""
+    return engine.url.render_as_string(hide_password=True)
+
+
+@contextmanager
+def failing(engine: sa.Engine, done: str) -> Iterator[None]:
+    """Say in a sentence what a database has refused.
+
+    :param done: what was to be done with it, such as ``read``.
+    :raises StoreError: in place of the database's errors.
+    """
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreError(_in_words(engine, done, error)) from error
+
+
+_ADVICE: Final = (
+    (r"unable to open", "Look whether its folder exists and may be written to."),
+    (r"readonly|read-only", "Give this user the right to write to the file and its folder."),
+    (r"not a database", "The file is something else: name another one."),
+    (r"locked", "Another process writes for long: look what has the file open."),
+    (r"full|No space", "Make room on the disk."),
+    (r"password|authentication|no pg_hba", "Look at the user and the password of the address."),
+    (r"permission denied", "Give this user the right to make tables in this database."),
+    (r"database .* does not exist", "Make it with `createdb`, or name another one."),
+    (r"role .* does not exist", "Make the user with `createuser`, or name another one."),
+    (
+        r"refused|could not translate|resolve|timeout|timed out|No such file|terminat|closed",
+        "Look whether the server runs, and at the host and the port of the address.",
+    ),
+)
+"""What to do, by what a database says."""
+
+
+def _in_words(engine: sa.Engine, done: str, error: SQLAlchemyError) -> str:
+    lines = str(getattr(error, "orig", None) or error).splitlines() or ["no reason given"]
+    reason = lines[0].strip().rstrip(".:")
+    if password := engine.url.password:
+        reason = reason.replace(str(password), "***")
+    found = (advice for pattern, advice in _ADVICE if re.search(pattern, reason, re.IGNORECASE))
+    advice = next(found, "Look at the database.")
+    return f"{name_of(engine)} cannot be {done} ({reason}). {advice}"
