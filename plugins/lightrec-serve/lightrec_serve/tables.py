@@ -6,6 +6,8 @@ What writes them is in :mod:`lightrec_serve.store`, what reads them as a whole i
 
 import math
 import re
+import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -315,10 +317,20 @@ def _is_sqlite(engine: sa.Engine) -> bool:
     return engine.dialect.name == "sqlite"
 
 
-def _make_durable(connection: Any, _: object) -> None:
+def _make_durable(connection: sqlite3.Connection, _: object) -> None:
     """Have commits of SQLite wait for the disk, and readers not wait for the writer."""
-    for setting in ("synchronous = FULL", "fullfsync = ON", "journal_mode = WAL"):
-        connection.execute(f"PRAGMA {setting}")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            # Where several open a new file at once, SQLite does not wait by itself.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def _check_durable(connection: sa.Connection) -> None:
