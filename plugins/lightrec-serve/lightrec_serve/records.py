@@ -3,7 +3,8 @@
 ``log/2026-11-27.parquet`` has the day's feedback as new rows of a log, for ``lightrec update RUN
 --log log``: the session, the answer as the impression, and the position. It has no propensities: a
 log that has some keeps every row as a decision of its own, and one day of it would change how a
-run treats its whole log.
+run treats its whole log. A run that was made with the setting ``columns`` reads these names with
+``--data.columns null``.
 
 ``shown/2026-11-27.parquet`` has a row for each item that was shown that day, for ``lightrec
 estimate RUN shown`` and the evaluator ``ShownItems``: the value is what its feedback was worth, the
@@ -24,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from lightrec.data.domain import Domain
 from lightrec.data.parquet import KIND_KEY, SCHEMA_VERSION, VERSION_KEY
 from lightrec.data.schema import LOG_SCHEMA
 from lightrec.errors import DataError
@@ -37,6 +39,8 @@ SHOWN_KIND: Final = "shown"
 """The kind of event of what was shown."""
 ARM, RANKED_BY, LOG_PROB = "arm", "ranked_by", "slate_log_probability"
 """Columns of what was shown that a log does not have."""
+DISMISSED: Final = {"dismissed": -1.0}
+"""What a slate's reader sends of what is not wanted."""
 PERCENTS: Final = (50, 95, 99)
 """Quantiles of latencies."""
 NORMAL: Final = 1.959963984540054
@@ -94,15 +98,24 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return low, high
 
 
+def worth_of(connection: sa.Connection, named: Mapping[str, float]) -> dict[str, float]:
+    """Give the worth of each kind of feedback that there is, as a log's where it is not named."""
+    kinds = connection.scalars(
+        sa.select(FEEDBACK.c.kind).distinct().order_by(FEEDBACK.c.kind)
+    ).all()
+    usual = Domain().weights(kinds) or dict.fromkeys(kinds, 1.0)
+    return {kind: usual[kind] for kind in kinds} | DISMISSED | dict(named)
+
+
 def numbers(
     connection: sa.Connection, worth: Mapping[str, float], since: int = 0
 ) -> list[ArmNumbers]:
     """Count what each arm has shown, by the arms' names.
 
-    :param worth: of each kind of feedback.
+    :param worth: of kinds of feedback.
     :param since: milliseconds since 1970 UTC.
     """
-    good = [kind for kind, each in worth.items() if each > 0]
+    good = [kind for kind, each in worth_of(connection, worth).items() if each > 0]
     taken = sa.exists().where(
         FEEDBACK.c.answer == SHOWN.c.answer,
         FEEDBACK.c.item == SHOWN.c.item,
@@ -174,12 +187,14 @@ def export(
     item was shown: export that day again.
 
     :param folder: gets the folders ``log`` and ``shown``.
-    :param worth: of each kind of feedback.
+    :param worth: of kinds of feedback.
     :param kinds: other names for kinds of feedback, in ``log``.
     :returns: the files that were written.
     :raises DataError: where the folder cannot be written to.
     """
     files = []
+    with engine.connect() as connection:
+        worth = worth_of(connection, worth)
     tables: tuple[tuple[str, sa.Column[int], _Query, pa.Schema], ...] = (
         ("log", FEEDBACK.c.time, lambda days: _log(days, kinds or {}), LOG),
         ("shown", ANSWERS.c.time, lambda days: _shown(days, worth), SHOWN_LOG),

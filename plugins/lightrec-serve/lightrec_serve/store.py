@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
 from lightrec.errors import DataError
 from lightrec.keys import Column
@@ -25,6 +24,7 @@ from lightrec_serve.tables import (
     ANSWERS,
     FEEDBACK,
     ITEMS,
+    LONGEST,
     PATIENCE,
     SESSIONS,
     SHOWN,
@@ -35,9 +35,11 @@ from lightrec_serve.tables import (
     Session,
     StoreError,
     failing,
+    in_words,
     inserting,
     name_of,
     open_database,
+    storable,
 )
 
 if TYPE_CHECKING:
@@ -51,8 +53,6 @@ GATHER: Final = 0.05
 """Seconds for which answers wait for others, unless somebody waits for the writer."""
 AGAIN: Final = 1.0
 """Seconds after which answers that could not be written are tried again."""
-ACCEPTED: Final[Mapping[str, float]] = {"accepted": 1.0}
-"""The worth of feedback, where nobody says another."""
 
 _Row: TypeAlias = Mapping[str, Any]
 
@@ -77,21 +77,21 @@ class Store:
     stored, and they may send the same again. Any thread may call.
 
     :param url: ``sqlite:///path.db`` or ``postgresql://user:password@host/name``.
-    :param worth: the worth of an event of each kind, as a domain's ``feedback``. What is shown is
-        accepted where its feedback is worth more than 0. Kinds that are not named are stored, and
-        count for nothing in what was shown.
+    :param worth: the worth of kinds of feedback, as a domain's ``feedback``; of the others, as a
+        log says: -1 where the name says that an item was not liked, else 1. What was shown is
+        accepted where its feedback is worth more than 0.
     :raises StoreError: where the database cannot be used, as all methods do.
     """
 
-    def __init__(self, url: str, worth: Mapping[str, float] = ACCEPTED) -> None:
-        self.worth = dict(worth)
+    def __init__(self, url: str, worth: Mapping[str, float] | None = None) -> None:
+        self.worth = dict(worth or {})
         self.engine = open_database(url)
         self._lock = threading.Lock()
         self._some, self._room = (threading.Condition(self._lock) for _ in range(2))
         self._calls: list[_Call] = []
         self._urgent = self._closed = False
         self._pause = GATHER
-        self._lost: BaseException | None = None
+        self._lost = ""
         self._writer = threading.Thread(target=self._write, name="store", daemon=True)
         self._writer.start()
 
@@ -164,15 +164,12 @@ class Store:
         :param rows: of the catalog, with the id as ``item``, as JSON can hold them.
         :raises DataError: where a row has no id.
         """
-        for number, row in enumerate(rows, start=1):
-            if not isinstance(row.get(Column.ITEM), str) or not row[Column.ITEM]:
-                raise DataError(
-                    f"Item {number} of {len(rows)} has no id: give it as '{Column.ITEM}'."
-                )
+        _check_ids([row.get(Column.ITEM) for row in rows])
         self._wait_for(items={row[Column.ITEM]: _as_json(row) for row in rows})
 
     def delete_items(self, items: Sequence[str]) -> None:
         """Store that items were deleted while serving."""
+        _check_ids(items)
         self._wait_for(items=dict.fromkeys(items))
 
     def items(self, after: int = 0) -> list[ItemChange]:
@@ -221,9 +218,9 @@ class Store:
             self._room.notify_all()
         self._writer.join()
         self.engine.dispose()
-        if self._lost is not None:
-            lost, self._lost = self._lost, None
-            raise self._unwritten(lost)
+        lost, self._lost = self._lost, ""
+        if lost:
+            raise StoreError(lost)
 
     def __enter__(self) -> "Store":
         return self
@@ -255,8 +252,6 @@ class Store:
             except NotYet:
                 if not self._writer.is_alive():  # as in a process that was forked
                     raise StoreError("The store's writer has ended: open the store anew.") from None
-            except (SQLAlchemyError, StoreError) as error:
-                raise self._unwritten(error) from error
 
     def _call(self, call: _Call) -> None:
         with self._lock:
@@ -273,13 +268,6 @@ class Store:
             self._calls.append(call)
             self._urgent |= call.done is not None
             self._some.notify()
-
-    def _unwritten(self, error: BaseException) -> StoreError:
-        try:
-            with failing(self.engine, "written"):
-                raise error
-        except StoreError as found:
-            return found
 
     def _write(self) -> None:
         """Write groups of calls until the store is closed and nothing waits."""
@@ -307,17 +295,29 @@ class Store:
 
     def _failed(self, calls: Sequence[_Call], error: BaseException) -> None:
         """Tell those who wait; the answers, for which nobody does, are tried again."""
+        why = in_words(self.engine, "written", error)
         left = [call for call in calls if call.done is None]
         if left and self._closed:
-            self._lost = error
+            self._lost = f"{why} Answers that are lost: {len(left):,}."
         elif left:
-            logging.getLogger(__name__).warning("%s It is tried again.", self._unwritten(error))
+            logging.getLogger("lightrec.serve").warning("%s It is tried again.", why)
             with self._lock:
                 self._calls[:0] = left
                 self._pause = AGAIN
         for call in calls:
             if call.done is not None:
-                call.done.set_exception(error)
+                own = StoreError(why)
+                own.__cause__ = error
+                call.done.set_exception(own)
+
+
+def _check_ids(items: Sequence[object]) -> None:
+    for number, item in enumerate(items, start=1):
+        if not storable(item):
+            raise DataError(
+                f"The id of item {number} of {len(items)}, as '{Column.ITEM}', is {item!r:.60}; "
+                f"expected is text of 1 to {LONGEST} bytes without NUL."
+            )
 
 
 def _take_out(keys: set[tuple[str, str]], key: tuple[str, str]) -> bool:

@@ -48,14 +48,17 @@ def _check(row: object, texts: str, perhaps: str = "", time: str = "time") -> No
         value = getattr(row, name)
         if value is None and name in perhaps.split():
             continue
-        if not isinstance(value, str) or not _storable(value):
+        if not storable(value):
             _refuse(row, name, value, f"text of 1 to {LONGEST} bytes in UTF-8 without NUL")
     moment = getattr(row, time)
     if type(moment) is not int or not 0 <= moment < LATEST:
         _refuse(row, time, moment, "a whole number of milliseconds since 1970 UTC")
 
 
-def _storable(text: str) -> bool:
+def storable(text: object) -> bool:
+    """Whether a database can hold something as an id."""
+    if not isinstance(text, str):
+        return False
     try:
         return 0 < len(text.encode()) <= LONGEST and "\0" not in text
     except UnicodeEncodeError:
@@ -118,7 +121,7 @@ class Answer:
         if len(self.propensities) != len(self.items):
             _refuse(self, "propensities", self.propensities, f"one for each of {self.items}")
         for item in self.items:
-            if not isinstance(item, str) or not _storable(item):
+            if not storable(item):
                 _refuse(self, "items", item, "ids of items")
         if len({*self.items}) < len(self.items):
             _refuse(self, "items", self.items, "each item once")
@@ -285,12 +288,13 @@ def _engine(url: str) -> sa.Engine:
             parsed = parsed.set(drivername="postgresql+psycopg")
         if parsed.get_backend_name() not in WRITING:
             raise ArgumentError
-        if _is_memory(parsed):
+        lite = parsed.get_backend_name() == "sqlite"
+        if lite and parsed.database in (None, "", ":memory:"):
             raise StoreError(
                 f"{shown} is a database in memory, which keeps nothing: name a file, as in "
                 "sqlite:///serve.db."
             )
-        if parsed.get_backend_name() == "sqlite":
+        if lite:
             # Transactions are begun by this module, and not by the driver.
             own: dict[str, Any] = {"timeout": PATIENCE, "isolation_level": None}
             engine = sa.create_engine(parsed, connect_args=own)
@@ -300,17 +304,13 @@ def _engine(url: str) -> sa.Engine:
         return sa.create_engine(parsed, connect_args=own, pool_pre_ping=True)
     except ImportError:
         raise StoreError(
-            "A store in PostgreSQL needs psycopg: pip install 'psycopg[binary]'."
+            "A store in PostgreSQL needs psycopg: pip install 'lightrec-serve[postgresql]'."
         ) from None
     except (ArgumentError, NoSuchModuleError, ValueError):
         raise StoreError(
             f"{shown} is no address of a store; expected is sqlite:///path.db or "
             "postgresql://user:password@host/name."
         ) from None
-
-
-def _is_memory(url: sa.URL) -> bool:
-    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
 
 
 def _is_sqlite(engine: sa.Engine) -> bool:
@@ -366,7 +366,7 @@ def failing(engine: sa.Engine, done: str) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        raise StoreError(_in_words(engine, done, error)) from error
+        raise StoreError(in_words(engine, done, error)) from error
 
 
 _ADVICE: Final = (
@@ -387,7 +387,8 @@ _ADVICE: Final = (
 """What to do, by what a database says."""
 
 
-def _in_words(engine: sa.Engine, done: str, error: SQLAlchemyError) -> str:
+def in_words(engine: sa.Engine, done: str, error: BaseException) -> str:
+    """Say what a database has refused, why, and what to do, without a password."""
     lines = str(getattr(error, "orig", None) or error).splitlines() or ["no reason given"]
     reason = lines[0].strip().rstrip(".:")
     if password := engine.url.password:
