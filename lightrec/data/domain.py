@@ -25,7 +25,7 @@ Showable: TypeAlias = Callable[["torch.Tensor"], "torch.Tensor | None"]
 NEGATIVE: Final = frozenset(
     re.findall(
         r"\w+",
-        "return returned refund refunded skip skipped dislike disliked thumbsdown downvote hide "
+        "return returned refund refunded skip skipped dislike disliked dismissed thumbsdown downvote hide "
         "hidden notinterested reject rejected block blocked",
     )
 )

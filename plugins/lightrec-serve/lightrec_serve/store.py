@@ -127,7 +127,7 @@ class Store:
             {"answer": answer.id, "position": place, "item": item, "propensity": p and min(p, 1.0)}
             for place, (item, p) in enumerate(zip(items, propensities, strict=True), start=1)
         ]
-        self._call(_Call(answers=[row], shown=shown))
+        self._call(_Call(answers=[row], shown=shown), patience=0)
 
     def feedback(self, events: Sequence[Feedback]) -> list[bool]:
         """Store events, all or none.
@@ -253,10 +253,10 @@ class Store:
                 if not self._writer.is_alive():  # as in a process that was forked
                     raise StoreError("The store's writer has ended: open the store anew.") from None
 
-    def _call(self, call: _Call) -> None:
+    def _call(self, call: _Call, patience: float = PATIENCE) -> None:
         with self._lock:
             room = self._room.wait_for(
-                lambda: self._closed or len(self._calls) < WAITING, timeout=PATIENCE
+                lambda: self._closed or len(self._calls) < WAITING, timeout=patience
             )
             if self._closed:
                 raise StoreError(f"The store {name_of(self.engine)} is closed: open it anew.")
