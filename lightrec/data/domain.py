@@ -25,8 +25,8 @@ Showable: TypeAlias = Callable[["torch.Tensor"], "torch.Tensor | None"]
 NEGATIVE: Final = frozenset(
     re.findall(
         r"\w+",
-        "return returned refund refunded skip skipped dislike disliked dismissed thumbsdown downvote hide "
-        "hidden notinterested reject rejected block blocked",
+        "return returned refund refunded skip skipped dislike disliked dismissed thumbsdown "
+        "downvote hide hidden notinterested reject rejected block blocked",
     )
 )
 """Kinds of feedback, without case and punctuation, of worth -1 where nobody says another."""
