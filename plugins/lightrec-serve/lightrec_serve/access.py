@@ -9,6 +9,7 @@ from time import monotonic, perf_counter
 from typing import Final, Literal
 
 import yaml
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lightrec.errors import RecipeError, no_such
@@ -123,47 +124,41 @@ class Gate:
     async def _passed(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name: value for name, value in scope["headers"]}
         path = scope["path"]
-        token = headers.get(b"authorization", b"").removeprefix(b"Bearer ").strip()
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        token = token.strip() if scheme.lower() == b"bearer" else b""
         if refused := self._refused(scope["method"], path, token):
             await _answer(send, *refused)
             return
-        client = token.decode("latin-1") or (scope.get("client") or ("",))[0]
+        # A token that nobody has looked at is no name: each request could bring another.
+        named = token.decode("latin-1") if self._tokens is not None else ""
+        client = named or (scope.get("client") or ("",))[0]
         if self.limits.rate and not self._has_room(client):
             said = f"More than {self.limits.rate:g} requests a second: wait a moment."
             await _answer(send, 429, said, (b"retry-after", b"1"))
             return
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self.limits.body:
+        if len(length) > 15 or not length.isdigit() or int(length) > self.limits.body:
             await _answer(send, 413, self._too_long)
             return
-        await self._bounded(scope, receive, send)
+        await self.app(scope, self._bounded(receive), send)
 
     @property
     def _too_long(self) -> str:
         return f"The body is longer than {self.limits.body:,} bytes."
 
-    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on whose body may be sent in parts, without its length."""
-        read, over, begun = 0, False, False
+    def _bounded(self, receive: Receive) -> Receive:
+        """Refuse a body while it comes: it may be sent in parts, without its length."""
+        read = 0
 
         async def counted() -> Message:
-            nonlocal read, over
+            nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            over |= read > self.limits.body
-            # The rest is not read, and the application's answer to it is not sent.
-            return {"type": "http.request", "body": b"", "more_body": False} if over else message
+            if read > self.limits.body:
+                raise HTTPException(413, self._too_long)
+            return message
 
-        async def sent(message: Message) -> None:
-            nonlocal begun
-            if over and not begun:
-                if message["type"] == "http.response.body" and not message.get("more_body"):
-                    await _answer(send, 413, self._too_long)
-                return
-            begun = True
-            await send(message)
-
-        await self.app(scope, counted, sent)
+        return counted
 
     def _refused(self, method: str, path: str, token: bytes) -> tuple[int, str] | None:
         if self._tokens is None or path == "/" or path.startswith(OPEN):

@@ -2,20 +2,20 @@
 
 import logging
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.exceptions import HTTPException
 
-from lightrec.errors import LightrecError
+from lightrec.errors import LightrecError, PluginError
 from lightrec_serve.access import Gate, Limits, Role
 from lightrec_serve.schema import (
     Ask,
@@ -31,15 +31,29 @@ from lightrec_serve.schema import (
     Why,
 )
 from lightrec_serve.service import Conflict, Service, Unknown
+from lightrec_serve.store import StoreError
 
 PAGE: Final = Path(__file__).parent / "page"
 BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 SEEN: Final = 20
 """Users that the page offers."""
+LONGEST: Final = 2_000
+"""Characters of a message: it may repeat what was sent."""
+KINDS: Final = ("accepted", "dismissed")
+"""Kinds of feedback that are counted by name: anybody can make up others."""
+SENTENCES: Final = {
+    "Not Found": "There is nothing here: /docs lists what there is.",
+    "Method Not Allowed": "This does not take that method: /docs lists what there is.",
+    "There was an error parsing the body": "The body cannot be read as JSON.",
+}
+"""What the framework says in words of its own."""
+Count = Annotated[int, Query(ge=1)]
+Hours = Annotated[float, Query(ge=0, le=1e6, allow_inf_nan=False)]
 logger = logging.getLogger("lightrec.serve")
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": Problem, "description": said}
     for status, said in {
+        400: "The body cannot be read.",
         401: "No known token was sent.",
         403: "The token's role may not do this.",
         404: "What the request names is not there.",
@@ -47,6 +61,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
         413: "The body is too long.",
         422: "The request cannot be answered as it is.",
         429: "Too many requests.",
+        503: "The store is not there for the moment.",
     }.items()
 }
 
@@ -70,7 +85,7 @@ class Numbers:
             "lightrec_answers", "Slates answered.", ["arm", "by"], registry=self.registry
         )
         self.feedback = Counter(
-            "lightrec_feedback", "Events stored.", ["kind"], registry=self.registry
+            "lightrec_feedback", "Events received.", ["kind"], registry=self.registry
         )
 
     def count(self, method: str, path: str, status: int, seconds: float) -> None:
@@ -110,14 +125,23 @@ def application(
     app.add_middleware(Gate, limits=limits, tokens=tokens, counted=numbers.count)
     app.state.service = service
 
-    def said(status: int, error: object) -> JSONResponse:
-        text = str(error)
+    def said(status: int, error: object, headers: Mapping[str, str] | None = None) -> JSONResponse:
+        text = str(error)[:LONGEST].encode(errors="replace").decode()
         for secret in hidden:
             text = text.replace(secret, "the run")
-        return JSONResponse({"error": text}, status)
+        return JSONResponse({"error": text}, status, headers)
+
+    def known_as(error: Exception) -> str:
+        number = uuid.uuid4().hex[:12]
+        logger.error("broken", extra={"number": number}, exc_info=error)
+        return f"the service's log knows it as {number}."
 
     @app.exception_handler(LightrecError)
     async def wrong(_: Request, error: LightrecError) -> JSONResponse:
+        if isinstance(error, StoreError):  # names the database, and is nobody's business
+            return said(503, f"Nothing can be stored or read now; {known_as(error)}")
+        if isinstance(error, PluginError):
+            return said(500, f"The field's rules broke here; {known_as(error)}")
         status = {Conflict: 409, Unknown: 404}.get(type(error), 422)
         return said(status, error)
 
@@ -126,18 +150,23 @@ def application(
         parts = []
         for each in error.errors()[:5]:
             where = ".".join(str(part) for part in each["loc"][1:]) or str(each["loc"][0])
-            parts.append(f"{where}: {each['msg']}.")
+            what = each["msg"].removeprefix("Value error, ")
+            if each["type"] == "json_invalid":
+                what = f"The body is not JSON, {each['ctx']['error']} at character {where}"
+                where = "body"
+            if each["type"] == "model_attributes_type":
+                what = "Send a JSON object, with the header `content-type: application/json`"
+            parts.append(f"{where}: {what}.")
         return said(422, " ".join(parts))
 
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> JSONResponse:
-        return said(error.status_code, error.detail)
+        text = SENTENCES.get(str(error.detail), error.detail)
+        return said(error.status_code, text, error.headers)
 
     @app.exception_handler(Exception)
     async def broken(_: Request, error: Exception) -> JSONResponse:
-        number = uuid.uuid4().hex[:12]
-        logger.error("broken", extra={"number": number}, exc_info=error)
-        return said(500, f"Something broke here; the service's log knows it as {number}.")
+        return said(500, f"Something broke here; {known_as(error)}")
 
     def within(name: str, count: int, most: int) -> None:
         if count > most:
@@ -166,7 +195,8 @@ def application(
         """Keep what people did. Stored means: on the disk. Sent twice, an event counts once."""
         stored, known = await service.feedback(given.events)
         for event in given.events:
-            numbers.feedback.labels(event.kind).inc()
+            kind = event.kind if event.kind in KINDS else "other"
+            numbers.feedback.labels(kind).inc()
         return Stored(stored=stored, known=known)
 
     @app.put("/items")
@@ -180,11 +210,9 @@ def application(
         return {"items": await service.delete(given.items)}
 
     @app.get("/items/{item:path}/similar")
-    async def similar(item: Name, k: int = 10, arm: Name | None = None) -> list[Shown]:
+    async def similar(item: Name, k: Count = 10, arm: Name | None = None) -> list[Shown]:
         """Give the items most like an item."""
         within("k", k, limits.k)
-        if k < 1:
-            raise HTTPException(422, "k should be at least 1.")
         return await service.similar(item, k, arm)
 
     @app.get("/health")
@@ -209,7 +237,7 @@ def application(
         return Response(generate_latest(numbers.registry), media_type="text/plain; version=0.0.4")
 
     @app.get("/numbers")
-    async def operating(hours: float = 24) -> list[dict[str, Any]]:
+    async def operating(hours: Hours = 24) -> list[dict[str, Any]]:
         """Say what each arm has shown of late, and what people made of it."""
         return [asdict(arm) for arm in await service.numbers(hours)]
 

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from lightrec.errors import LightrecError
 from lightrec_serve.engine import Engine, Query, Ranked
 
 LARGEST: Final = 64
 """Queries that are answered together at most."""
 T = TypeVar("T")
+Answered = tuple[Engine, Ranked]
+"""A slate, and the engine whose items its numbers mean."""
 
 
 class Batcher:
@@ -21,16 +22,16 @@ class Batcher:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._waiting: list[tuple[Query, asyncio.Future[Ranked]]] = []
+        self._waiting: list[tuple[Query, asyncio.Future[Answered]]] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._busy = False
 
-    async def answer(self, query: Query) -> Ranked:
-        """Answer a query.
+    async def answer(self, query: Query) -> Answered:
+        """Answer a query, and say which engine did.
 
         :raises LightrecError: where the query cannot be answered as it is.
         """
-        future: asyncio.Future[Ranked] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
         self._waiting.append((query, future))
         if not self._busy:
             self._next()
@@ -41,25 +42,33 @@ class Batcher:
         self._busy = bool(batch)
         if batch:
             loop = asyncio.get_running_loop()
-            work = loop.run_in_executor(
-                self._thread, lambda: self.engine.answer([query for query, _ in batch])
-            )
+            work = loop.run_in_executor(self._thread, self._answer, [query for query, _ in batch])
             work.add_done_callback(lambda done: self._tell(batch, done))
+
+    def _answer(self, queries: list[Query]) -> tuple[Engine, list[Ranked | Exception]]:
+        engine, found = self.engine, list[Ranked | Exception]()
+        try:
+            return engine, [*engine.answer(queries)]
+        except Exception as error:  # which nobody else's answer should fail for
+            if len(queries) == 1:
+                return engine, [error]
+        for query in queries:
+            found += self._answer([query])[1]
+        return engine, found
 
     def _tell(
         self,
-        batch: list[tuple[Query, "asyncio.Future[Ranked]"]],
-        done: "asyncio.Future[list[Ranked | LightrecError]]",
+        batch: list[tuple[Query, "asyncio.Future[Answered]"]],
+        done: "asyncio.Future[tuple[Engine, list[Ranked | Exception]]]",
     ) -> None:
-        error = done.exception()
-        results = [error] * len(batch) if error is not None else done.result()
+        engine, results = done.result()
         for (_, future), result in zip(batch, results, strict=True):
             if future.cancelled():
                 continue
-            if isinstance(result, BaseException):
+            if isinstance(result, Exception):
                 future.set_exception(result)
             else:
-                future.set_result(result)
+                future.set_result((engine, result))
         self._next()
 
     async def call(self, function: Callable[[Engine], T]) -> T:

@@ -9,7 +9,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from lightrec.data.filters import Filter
+from lightrec.data.filters import Filter, as_times
 from lightrec.data.names import Names
 from lightrec.data.selection import Selection
 from lightrec.data.types import Kind
@@ -35,6 +35,8 @@ class Catalog:
         self.size = items.height
         self.live = self.items.clear()
         """The rows of items N + 1, N + 2, …"""
+        self.renewed: list[int] = []
+        """Which of items 1 to N were put anew."""
         self.gone: set[int] = set()
         self._index = {item: i for i, item in enumerate(items[Column.ITEM].to_list(), 1)}
         self._described = [(i, t, x or "") for i, t, x in self.items.select(OWN).iter_rows()]
@@ -55,6 +57,10 @@ class Catalog:
         if titles.len() and (rows := (titles.str.to_lowercase() == name.lower()).arg_true()).len():
             return self.size + 1 + int(rows[0])
         return self.names.find(name) + 1
+
+    def numbers(self, items: Sequence[str]) -> list[int]:
+        """Give the numbers of those ids that are an item's, also of one that was deleted."""
+        return [number for item in items if (number := self._index.get(item)) is not None]
 
     def number(self, item: str) -> int | None:
         """Give an item's number by its id alone; None where there is none, or none any more."""
@@ -118,11 +124,19 @@ class Catalog:
         schema = self.items.schema
         if wrong := [name for name in row if name not in schema]:
             raise RecipeError(no_such("an attribute of the items", wrong[0], self.kinds))
+        dates = {
+            name: moment.date() if schema[name] == pl.Date else moment
+            for name, value in row.items()
+            if self.kinds.get(name) == "date" and isinstance(value, str)
+            for moment in as_times(name, value)[:1]
+        }
         try:
-            new = pl.DataFrame([{Column.ITEM: item} | dict(row)], schema=schema, strict=True)
-        except (TypeError, pl.exceptions.PolarsError) as error:
+            given = {Column.ITEM: item} | dict(row) | dates
+            new = pl.DataFrame([given], schema=schema, strict=True)
+        except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+            reason = str(error).partition("\n")[0][:200]
             raise RecipeError(
-                f"The item {item!r} does not fit the catalog's attributes: {error}"
+                f"The item {item!r} does not fit the catalog's attributes: {reason}."
             ) from None
         return new.with_columns(
             pl.col(Column.TITLE).fill_null(item), pl.col(Column.TEXT).fill_null("")
@@ -138,6 +152,8 @@ class Catalog:
             number = self._index[item] = len(self)
         elif number <= self.size:
             self.items = _replaced(self.items, number - 1, new)
+            if number not in self.renewed:
+                self.renewed.append(number)
         else:
             self.live = _replaced(self.live, number - 1 - self.size, new)
         self._described[number - 1] = said
@@ -145,9 +161,15 @@ class Catalog:
         self._forget()
         return number
 
+    def put_since(self) -> tuple[list[int], pl.DataFrame]:
+        """Give the numbers of all items put while serving, and their rows."""
+        anew = self.items[[number - 1 for number in self.renewed]]
+        numbers = [*self.renewed, *range(self.size + 1, len(self) + 1)]
+        return numbers, pl.concat([anew, self.live])
+
     def delete(self, items: Sequence[str]) -> list[int]:
         """Take items away, and give the numbers of those that there were."""
-        numbers = [number for item in items if (number := self._index.get(item)) is not None]
+        numbers = self.numbers(items)
         self.gone.update(numbers)
         self._forget()
         return numbers

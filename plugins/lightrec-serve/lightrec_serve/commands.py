@@ -9,6 +9,8 @@ from typing import Any, Final, Literal
 
 from lightrec.errors import RecipeError
 
+GRACE: Final = 30
+"""Seconds for which a service that is told to end goes on answering what it was asked."""
 LOCAL: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -89,11 +91,19 @@ def serve(
         Service(arms, kept),
         Limits(body=body, k=k, history=history, rate=rate),
         known,
-        hidden=[str(path) for each in paths for path in (each.absolute(), each.resolve(), each)],
+        hidden=hidden(paths),
     )
     print(f"http://{host}:{port}/ has the page, http://{host}:{port}/docs the interface.")
     sys.stdout.flush()
-    uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, lifespan="on")
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACE,
+    )
 
 
 def served(
@@ -135,6 +145,12 @@ def served(
         print(file)
     if not files:
         print("Nothing was served then.")
+
+
+def hidden(paths: list[Path]) -> list[str]:
+    """Give how messages may name runs, the longest first."""
+    forms = {str(p) for each in paths for p in (each.absolute(), each.resolve(), each)}
+    return sorted((form for form in forms if "/" in form), key=len, reverse=True)
 
 
 def names(paths: list[Path]) -> list[str]:

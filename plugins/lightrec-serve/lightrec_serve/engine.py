@@ -1,7 +1,7 @@
 """What answers queries: the contract, new items, and how a slate is chosen from scores."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -31,13 +31,15 @@ Encode = Callable[[Sequence[str]], Tensor]
 class Query:
     """A request whose session is known.
 
-    :param history: items accepted since the log, oldest first, by id.
+    :param history: titles or ids of items after those of the log, oldest first.
+    :param accepted: ids of items accepted after these; what is no item any more counts for nothing.
     :param dismissed: ids of items that may not come.
     :param draw: whether the slate is drawn by the law of Plackett and Luce, seeded by ``seed``.
     """
 
     user: str | None = None
     history: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
     dismissed: tuple[str, ...] = ()
     profile: Mapping[str, Any] | None = None
     ask: str | None = None
@@ -185,26 +187,27 @@ class Engine(ABC):
         """Take items away at once, and give the numbers of those that there were."""
         return self.catalog.delete(items)
 
-    def known(self, history: Sequence[str]) -> list[int]:
-        """Give the numbers of accepted items; the nearest known item stands for a new one.
+    def met(self, query: Query, past: Collection[int] = ()) -> list[int]:
+        """Give the numbers of the items that a person has accepted, as the query says.
 
-        :raises RecipeError: where an item is not known.
+        :param past: items accepted before, which what was stored of the person may hold as well.
+        :raises RecipeError: where an item of the history is not known.
         """
+        stored = self.catalog.numbers(query.accepted)
+        return [*map(self.catalog.find, query.history), *(n for n in stored if n not in past)]
+
+    def known(self, query: Query, past: Collection[int] = ()) -> list[int]:
+        """Give the same; the nearest known item stands for a new one."""
         found = []
-        for name in history:
-            number = self.catalog.find(name)
+        for number in self.met(query, past):
             place = number - self.catalog.size - 1
             found.append(number if place < 0 else int(self.newcomers.near[place, 0]))
         return found
 
     def barred(self, query: Query) -> list[int]:
         """Give the numbers of items that a session may not be shown again."""
-        names = (
-            query.dismissed
-            if self.repeats and not query.discover
-            else query.dismissed + query.history
-        )
-        return [self.catalog.find(name) for name in names]
+        dismissed = self.catalog.numbers(query.dismissed)
+        return dismissed if self.repeats and not query.discover else dismissed + self.met(query)
 
 
 def chosen(logits: Tensor, query: Query, temperature: float, by: str) -> Ranked:
@@ -217,16 +220,16 @@ def chosen(logits: Tensor, query: Query, temperature: float, by: str) -> Ranked:
         scores, items = logits.topk(count)
         return Ranked(items.tolist(), scores.tolist(), by, [1.0] * count)
     generator = torch.Generator().manual_seed(query.seed)
-    law = (logits / temperature).double().log_softmax(0)
+    law = (logits.double() / temperature).log_softmax(0)
     uniform = torch.rand(law.shape, generator=generator, dtype=torch.float64)
     items = (law - (-uniform.clamp_min(1e-300).log()).log()).topk(count).indices
-    probabilities = law[items].exp()
-    # What is left at a place, summed from behind: 1 minus the sum before it would lose digits.
-    rest = law.exp().index_fill(0, items, 0.0).sum()
-    left = rest + probabilities.flip(0).cumsum(0).flip(0)
-    propensities = (probabilities / left).clamp_max(1.0)
-    log_prob = float(propensities.log().sum())
-    return Ranked(items.tolist(), logits[items].tolist(), by, propensities.tolist(), log_prob)
+    # What is left at a place, summed from behind: 1 minus the sum before it would lose digits, and
+    # where the temperature is low, probabilities would be 0.
+    rest = law.index_fill(0, items, -torch.inf).logsumexp(0, keepdim=True)
+    left = torch.cat([rest, law[items].flip(0)]).logcumsumexp(0)[1:].flip(0)
+    steps = (law[items] - left).clamp_max(0.0)
+    log_prob, propensities = float(steps.sum()), steps.exp().tolist()
+    return Ranked(items.tolist(), logits[items].tolist(), by, propensities, log_prob)
 
 
 def reasons(events: Sequence[int], whole: Tensor, without: Tensor) -> list[list[int]]:

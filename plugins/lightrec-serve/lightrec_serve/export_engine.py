@@ -132,7 +132,7 @@ class ExportEngine(Engine):
                 "serve the run itself."
             )
         past = self._past.get(query.user, ()) if query.user is not None else ()
-        history = [*past, *self.known(query.history)]
+        history = [*past, *self.known(query, () if self.repeats else past)]
         barred = self.barred(query)
         if query.discover or not self.repeats:
             barred += past

@@ -115,7 +115,8 @@ class RunEngine(Engine):
                 recommender = self.recommender(group[0][1].by)
                 scores = recommender.scores(together([p for *_, p in group]), group[0][1].ask)
             except LightrecError as error:
-                found[group[0][0]] = error  # a wish, which is alone
+                for place, *_ in group:
+                    found[place] = error
                 continue
             spent = (perf_counter() - began) / len(group)
             for (place, query, person), row in zip(group, scores, strict=True):
@@ -140,8 +141,11 @@ class RunEngine(Engine):
 
     def _whom(self, query: Query) -> tuple[str | None, list[str]]:
         """Give the user, if the log has one, and the ids of what was accepted since."""
-        known = [self.catalog.describe(number)[0] for number in self.known(query.history)]
-        return query.user if query.user in self.usual.rows else None, known
+        user, past = query.user if query.user in self.usual.rows else None, set[int]()
+        if user is not None and not self.repeats:  # an updated log has what was stored before
+            row = self.usual.rows[user]
+            past.update(self.store.items[slice(*self.store.offsets[row : row + 2])].tolist())
+        return user, [self.catalog.describe(number)[0] for number in self.known(query, past)]
 
     def _person(self, query: Query) -> Person:
         return self.recommender(query.by).person(*self._whom(query), query.profile)
@@ -154,15 +158,16 @@ class RunEngine(Engine):
         allowed &= self._eligible(person.row, query.time)
         allowed[person.known[Key.SEEN][0]] = False
         if query.discover:
-            allowed[person.known[Key.HISTORY][0].clamp_max(self.catalog.size)] = False
+            history = person.known[Key.HISTORY][0]
+            allowed[history[history <= self.catalog.size]] = False
         allowed[self.barred(query)] = False
         allowed[0] = False
         whole = torch.cat([scores, self.newcomers.mixed(scores)])
         logits = whole.masked_fill(~allowed, -torch.inf)
-        if by == "popularity" and not query.draw:
-            ranked = self._varied(allowed, query.k)
-        elif query.new and not query.draw:
+        if query.new:
             ranked = self._with_new(logits, query, by)
+        elif by == "popularity" and not query.draw:
+            ranked = self._varied(allowed, query.k)
         else:
             ranked = chosen(logits, query, self.temperature, by)
         if query.explain and person.known[Key.HISTORY].any() and query.ask is None:
@@ -198,6 +203,8 @@ class RunEngine(Engine):
         """Keep the last places for items without events."""
         if query.new > query.k:
             raise RecipeError(f"Of {query.k} places, {query.new} cannot be reserved for new items.")
+        if query.draw:
+            raise RecipeError("New items get reserved places, or all places are drawn; not both.")
         recent = pad(self._fresh, (0, self.catalog.live.height), value=True)
         fresh = logits.masked_fill(~recent, -torch.inf)
         usual = logits.masked_fill(recent, -torch.inf)
@@ -219,22 +226,24 @@ class RunEngine(Engine):
         """Say what the domain lets a person see, (N + L + 1,) bool; put items count as well."""
         base = torch.ones(self.catalog.size + 1, dtype=torch.bool)
         found = self.usual.may_see(person, base, time)[0]
-        live = self.catalog.live
-        if not live.height:
+        numbers, rows = self.catalog.put_since()
+        found = torch.cat([found, torch.ones(self.catalog.live.height, dtype=torch.bool)])
+        if not numbers or not self.domain.restricts:
             return found
-        more = np.ones(live.height, dtype=bool)
-        if self.domain.restricts:
-            when = self.store.times.max() if time is None else int(time.timestamp() * 1000)
-            moment = pl.Series("time", [when if self.store.has_times else None], pl.Int64)
-            with plugins.blaming(self.domain, f"say which of {live.height} items may be shown"):
-                said = self.domain.eligible(person, live, moment.cast(pl.Datetime("ms", "UTC")))
-            more = more if said is None else np.asarray(said)[0]
-            created = live["created"] if "created" in live.columns else None
-            if self.domain.lifetime is not None and created is not None:
-                ms = self.domain.lifetime // timedelta(milliseconds=1)
-                born = created.dt.epoch("ms").fill_null(when).to_numpy()
-                more = more & (when - ms <= born)
-        return torch.cat([found, torch.from_numpy(more)])
+        when = self.store.times.max() if time is None else int(time.timestamp() * 1000)
+        moment = pl.Series("time", [when if self.store.has_times else None], pl.Int64)
+        with plugins.blaming(self.domain, f"say which of {rows.height} items may be shown"):
+            said = self.domain.eligible(person, rows, moment.cast(pl.Datetime("ms", "UTC")))
+        more = np.ones(rows.height, dtype=bool) if said is None else np.asarray(said)[0]
+        if self.domain.lifetime is not None and self.store.has_times:
+            ms, old = self.domain.lifetime // timedelta(milliseconds=1), self.store.first_seen
+            known = [old[n - 1] if n <= self.catalog.size else when for n in numbers]
+            born = pl.Series(known, dtype=pl.Int64)
+            if self.catalog.kinds.get("created") == "date":
+                born = rows["created"].dt.epoch("ms").fill_null(born)
+            more = more & (when - ms <= born.to_numpy())
+        found[numbers] = torch.from_numpy(more)
+        return found
 
     def put(self, item: str, row: Mapping[str, Any]) -> int:
         """Take in an item, which the field puts into words where its text is not given."""

@@ -1,17 +1,33 @@
 """What requests and answers hold, as OpenAPI shows it."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 PLAIN = r"^[^\x00]*$"
 """What databases store."""
 Name = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=PLAIN)]
 """An id or a title."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=PLAIN)]
+
+
+def _moment(time: datetime) -> datetime:
+    if not 1970 <= time.year < 9999:
+        raise ValueError("a time should be of the years 1970 to 9998")
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_moment)]
+"""A time; without a zone it is UTC."""
 Plain = str | float | int | bool | None | list[str]
 """A value of an attribute."""
+
+
+def _attributes(values: dict[str, Any]) -> dict[str, Any]:
+    if own := {"item", "title", "text"} & values.keys():
+        raise ValueError(f"{min(own)} stands beside the attributes, not among them")
+    return values
 
 
 class Strict(BaseModel):
@@ -34,19 +50,25 @@ class Ask(Strict):
         None, description="Attributes of a person who is not in the log."
     )
     ask: Text | None = Field(None, description="A wish in words.", examples=["slow crime story"])
-    k: int = Field(10, ge=1, description="How many items at most.")
+    k: int = Field(10, ge=1, strict=True, description="How many items at most.")
     exclude: list[Name] = Field([], description="Titles, item ids or conditions on attributes.")
     only: list[Name] = Field([], description="As exclude, for what alone may come.")
     candidates: list[Name] | None = Field(None, description="The ids of all items that may come.")
-    discover: bool = Field(False, description="Nothing that the person has met before.")
-    new: int = Field(0, ge=0, description="Last places kept for items without events.")
-    time: datetime | None = Field(None, description="When the slate is shown; else the present.")
+    discover: bool = Field(
+        False, strict=True, description="Nothing that the person has met before."
+    )
+    new: int = Field(0, ge=0, strict=True, description="Last places kept for items without events.")
+    time: Moment | None = Field(
+        None, description="When the slate is shown; else at the time of the log's last event."
+    )
     by: Literal["policy", "blend"] | None = Field(
         None, description="What ranks, in place of what the run's evaluation favours."
     )
     arm: Name | None = Field(None, description="The arm of the experiment, in place of one drawn.")
-    explore: bool = Field(False, description="Draw the slate, and log its propensities.")
-    explain: bool = Field(False, description="Say why each item came.")
+    explore: bool = Field(
+        False, strict=True, description="Draw the slate, and log its propensities."
+    )
+    explain: bool = Field(False, strict=True, description="Say why each item came.")
 
 
 class Why(Strict):
@@ -93,8 +115,8 @@ class Event(Strict):
     kind: Annotated[str, StringConstraints(pattern=r"^[\w .-]{1,60}$")] = Field(
         "accepted", description="accepted, dismissed, or a kind of feedback of the log."
     )
-    value: float | None = Field(None, description="Such as a rating or seconds.")
-    time: datetime | None = Field(None, description="When it happened; else the present.")
+    value: float | None = Field(None, strict=True, description="Such as a rating or seconds.")
+    time: Moment | None = Field(None, description="When it happened; else the present.")
 
 
 class Feedback(Strict):
@@ -118,7 +140,7 @@ class Item(Strict):
     text: Annotated[str, StringConstraints(max_length=5000, pattern=PLAIN)] | None = Field(
         None, description="The item in words; else the field's words for its attributes."
     )
-    attributes: dict[Name, Plain] = {}
+    attributes: Annotated[dict[Name, Plain], AfterValidator(_attributes)] = {}
 
 
 class Items(Strict):

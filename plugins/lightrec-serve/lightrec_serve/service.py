@@ -59,9 +59,13 @@ class Arm:
 
 @dataclass
 class State:
-    """What a session has come to."""
+    """What a session has come to.
+
+    :param begun: whether it is stored.
+    """
 
     session: Session
+    begun: bool = True
     accepted: list[str] = field(default_factory=list)
     dismissed: list[str] = field(default_factory=list)
 
@@ -84,7 +88,7 @@ class Service:
     def __init__(self, arms: Sequence[Arm], store: Store) -> None:
         self.arms, self.store = {arm.name: arm for arm in arms}, store
         self._states: OrderedDict[str, State] = OrderedDict()
-        self._reloading = asyncio.Lock()
+        self._reloading, self._changing = asyncio.Lock(), asyncio.Lock()
         for arm in arms:
             arm.open()
             _put_all(arm.batcher.engine, store)
@@ -99,7 +103,8 @@ class Service:
         arm = self.arms[state.session.arm]
         query = Query(
             user=state.session.user,
-            history=(*ask.history, *state.accepted),
+            history=tuple(ask.history),
+            accepted=tuple(state.accepted),
             dismissed=tuple(state.dismissed),
             profile=ask.profile,
             ask=ask.ask,
@@ -115,8 +120,9 @@ class Service:
             explain=ask.explain,
             seed=secrets.randbits(62),
         )
-        ranked = await arm.batcher.answer(query)
-        engine, places = arm.batcher.engine, []
+        engine, ranked = await arm.batcher.answer(query)
+        await self._begin(state)  # only now: what cannot be answered leaves nothing
+        places = []
         for rank, number in enumerate(ranked.items):
             item, title, text = engine.catalog.describe(number)
             places.append(
@@ -169,7 +175,7 @@ class Service:
         batcher = self.arms[state.session.arm].batcher
         if batcher.engine.catalog.number(why.item) is None:
             raise Unknown(f"There is no item {why.item!r}.")
-        query = Query(user=state.session.user, history=tuple(state.accepted), k=why.k, by=why.by)
+        query = Query(user=state.session.user, accepted=tuple(state.accepted), k=why.k, by=why.by)
         return await batcher.call(lambda engine: engine.explain(query, why.item))
 
     async def feedback(self, events: Sequence[Event]) -> tuple[int, int]:
@@ -179,12 +185,12 @@ class Service:
         :raises Unknown: where a session or an item is not known; then nothing is stored.
         """
         states = [await self._held(event.session) for event in events]
-        kept = []
+        kept, arms = [], self.arms.values()
         for event, state in zip(events, states, strict=True):
             if state is None:
                 raise Unknown(f"There is no session {event.session!r}: ask for a slate first.")
-            catalog = self.arms[state.session.arm].batcher.engine.catalog
-            if catalog.number(event.item) is None:
+            # Who was shown an item may like it after it was deleted.
+            if not any(arm.batcher.engine.catalog.numbers([event.item]) for arm in arms):
                 raise Unknown(f"There is no item {event.item!r}.")
             kept.append(
                 Feedback(
@@ -214,12 +220,13 @@ class Service:
             for each in items
         }
         batchers = [arm.batcher for arm in self.arms.values()]
-        for batcher in batchers:
-            await batcher.call(lambda engine: [engine.catalog.row(i, r) for i, r in rows.items()])
         stored = [{"item": item} | row for item, row in rows.items()]
-        await asyncio.to_thread(self.store.put_items, stored)
-        for batcher in batchers:
-            await batcher.call(lambda engine: [engine.put(i, r) for i, r in rows.items()])
+        async with self._changing:
+            for batcher in batchers:
+                await batcher.call(lambda own: [own.catalog.row(i, r) for i, r in rows.items()])
+            await asyncio.to_thread(self.store.put_items, stored)
+            for batcher in batchers:
+                await batcher.call(lambda engine: [engine.put(i, r) for i, r in rows.items()])
         return list(rows)
 
     async def delete(self, items: Sequence[str]) -> list[str]:
@@ -231,9 +238,10 @@ class Service:
         known = [item for item in items if any(c.number(item) is not None for c in catalogs)]
         if not known:
             raise Unknown(f"None of {len(items)} ids is an item's.")
-        await asyncio.to_thread(self.store.delete_items, known)
-        for arm in self.arms.values():
-            await arm.batcher.call(lambda engine: engine.delete(known))
+        async with self._changing:
+            await asyncio.to_thread(self.store.delete_items, known)
+            for arm in self.arms.values():
+                await arm.batcher.call(lambda engine: engine.delete(known))
         return known
 
     async def similar(self, item: str, k: int, arm: str | None = None) -> list[Shown]:
@@ -262,8 +270,9 @@ class Service:
         async with self._reloading:
             arm = self._arm(name)
             fresh = await asyncio.to_thread(arm.load)
-            await asyncio.to_thread(_put_all, fresh, self.store)
-            await arm.batcher.swap(fresh)
+            async with self._changing:  # no item is put between these two
+                await asyncio.to_thread(_put_all, fresh, self.store)
+                await arm.batcher.swap(fresh)
         logger.info("reloaded", extra={"arm": arm.name})
         return fresh.about()
 
@@ -277,7 +286,7 @@ class Service:
 
     async def numbers(self, hours: float) -> "list[ArmNumbers]":
         """Count what each arm has shown in the last hours."""
-        since = milliseconds() - int(min(max(hours, 0.0), 1e6) * 3_600_000)
+        since = milliseconds() - int(hours * 3_600_000)
         return await asyncio.to_thread(self.store.numbers, since)
 
     def users(self, count: int) -> list[str]:
@@ -315,13 +324,25 @@ class Service:
         if state is None:
             arm = self._arm(ask.arm).name if ask.arm else self._drawn(ask.user or name)
             session = Session(id=name, user=ask.user, arm=arm, began=milliseconds())
-            held = await asyncio.to_thread(self.store.begin, session)
-            state = await self._restored(held)
+            state = await self._restored(session, begun=False)
         if ask.user is not None and state.session.user != ask.user:
             raise Conflict("The session is another person's: leave it out, and a new one begins.")
-        if ask.arm is not None and state.session.arm != ask.arm:
-            raise Conflict(f"The session is of the arm {state.session.arm!r}: begin a new one.")
+        own = state.session.arm
+        if own not in self.arms or ask.arm not in (None, own):
+            raise Conflict(
+                f"The session is of the arm {own!r}: leave it out, and a new one begins."
+            )
         return state
+
+    async def _begin(self, state: State) -> None:
+        """Store a session that was answered for the first time."""
+        if state.begun:
+            return
+        held = await asyncio.to_thread(self.store.begin, state.session)
+        if (held.user, held.arm) != (state.session.user, state.session.arm):
+            raise Conflict("Another person has begun this session: leave it out, and one begins.")
+        state.begun = True
+        self._hold(state)
 
     async def _held(self, name: str) -> State | None:
         """Give the state of a session that has begun; None where there is none."""
@@ -331,22 +352,25 @@ class Service:
         session = await asyncio.to_thread(self.store.session, name)
         return None if session is None else await self._restored(session)
 
-    async def _restored(self, session: Session) -> State:
-        """Make the state of a session from what is stored."""
+    async def _restored(self, session: Session, begun: bool = True) -> State:
+        """Make the state of a session from what is stored, and hold it once it has begun."""
 
         def read() -> State:
-            state = State(session)
+            state = State(session, begun)
             if session.user is not None:
                 for event in self.store.history(session.user, session.began, REMEMBERED):
                     state.take(event.item, event.kind)
                 state.dismissed.clear()  # what was not wanted then may be wanted now
-            for event in self.store.events(session.id):
+            for event in self.store.events(session.id) if begun else ():
                 state.take(event.item, event.kind)
             return state
 
         state = await asyncio.to_thread(read)
+        return self._hold(state) if begun else state
+
+    def _hold(self, state: State) -> State:
         # Another request may have made it meanwhile, and gone on.
-        state = self._states.setdefault(session.id, state)
+        state = self._states.setdefault(state.session.id, state)
         while len(self._states) > HELD:
             self._states.popitem(last=False)
         return state
