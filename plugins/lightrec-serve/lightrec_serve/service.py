@@ -172,7 +172,7 @@ class Service:
         state = await self._held(why.session)
         if state is None:
             raise Unknown(f"There is no session {why.session!r}: ask for a slate first.")
-        batcher = self.arms[state.session.arm].batcher
+        batcher = self._arm(state.session.arm).batcher
         if batcher.engine.catalog.number(why.item) is None:
             raise Unknown(f"There is no item {why.item!r}.")
         query = Query(user=state.session.user, accepted=tuple(state.accepted), k=why.k, by=why.by)
