@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -146,6 +147,8 @@ class Engine(ABC):
     """Whether an item may come again."""
     note = ""
     """What every answer says, such as a field's disclaimer."""
+    worth: Mapping[str, float] = MappingProxyType({})
+    """Of kinds of feedback, as the field says."""
     temperature = 1.0
     """Of drawn slates: near 0 the best items, above 1 more even."""
 

@@ -92,6 +92,7 @@ class Service:
         for arm in arms:
             arm.open()
             _put_all(arm.batcher.engine, store)
+            store.worth |= arm.batcher.engine.worth
 
     async def recommend(self, ask: Ask) -> tuple[Slate, dict[str, float]]:
         """Answer, and say how many seconds went into what.
