@@ -91,7 +91,7 @@ class Shown(BaseModel):
     propensity: float | None = Field(
         description="The probability of this item here, given the places before; 1 if not drawn."
     )
-    why: list[str] = Field([], description="Titles of past events that speak for it, best first.")
+    why: list[str] = Field(default=[], description="Titles of past events that speak for it, best first.")
 
 
 class Slate(BaseModel):
@@ -101,7 +101,7 @@ class Slate(BaseModel):
     session: str
     arm: str
     by: str = Field(description="What ranked.")
-    note: str = Field("", description="What there is to say, such as a field's disclaimer.")
+    note: str = Field(default="", description="What there is to say, such as a field's disclaimer.")
     items: list[Shown]
 
 

@@ -216,7 +216,7 @@ class Service:
 
         :raises RecipeError: where one does not fit; then none is taken in.
         """
-        rows = {
+        rows: dict[str, dict[str, Any]] = {
             each.item: {"title": each.title, "text": each.text} | dict(each.attributes)
             for each in items
         }
