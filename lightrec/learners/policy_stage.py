@@ -202,7 +202,7 @@ class PolicyStage(StageModule):
     def on_train_epoch_start(self) -> None:
         """Begin fresh sessions, drawn after the pipeline has seeded the epoch; set the rate."""
         self._state = self.ground.train.reset()
-        self._memory = UserMemory(self.policy)
+        self._memory = UserMemory(self.policy.user_vectors)
         self._shown.zero_()
         for group in self._optimizer(0).param_groups:
             rate = self.settings.learning_rate
@@ -260,7 +260,7 @@ class PolicyStage(StageModule):
         """
         rows = []
         if self.policy.tune:  # its way of reading histories has moved
-            self._memory = UserMemory(self.policy)
+            self._memory = UserMemory(self.policy.user_vectors)
         assert self._state is not None
         state = self.see(self._state, self._memory)
         row = self._read(state)

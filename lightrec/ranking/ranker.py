@@ -1,6 +1,6 @@
 """The ranker: item tower, user tower, the score of every item, and which items are alike."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Literal, TypeAlias
 
 import torch
@@ -91,15 +91,20 @@ class Ranker(Part):
             they are known.
         :returns: (B, L, D): at each position the user vector after that item.
         """
-        read, known = self.items(history), details or {}
-        for key, table in ((Key.FEEDBACK, self.feedback), (Key.GAP, self.gaps)):
-            if table is not None and key in known:
-                read = read + nn.functional.embedding(known[key], table, padding_idx=0)
-        states = self.users(read * self.size**0.5, history != PADDING)
+        known = details or {}
+        states: Tensor = self.users(*self._read(history, known))
         if self.asked is None:
             return states
         asked = known.get(Key.ASKED, self.asks.expand(history.shape))
         return states + nn.functional.embedding(asked, self.asked, padding_idx=0)
+
+    def _read(self, history: Tensor, known: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Give what the user tower reads: vectors (B, L, D), and where there is anything (B, L)."""
+        read = self.items(history)
+        for key, table in ((Key.FEEDBACK, self.feedback), (Key.GAP, self.gaps)):
+            if table is not None and key in known:
+                read = read + nn.functional.embedding(known[key], table, padding_idx=0)
+        return read * self.size**0.5, history != PADDING
 
     def user_vectors(self, history: Tensor, details: Details = None) -> Tensor:
         """Give user vectors.
@@ -112,7 +117,11 @@ class Ranker(Part):
         last = slice(-self.max_length, None)
         known = details or {}
         read = {key: known[key][:, last] for key in (Key.FEEDBACK, Key.GAP) if key in known}
-        return self.states(history[:, last], read)[:, -1] * (history[:, -1:] != PADDING)
+        vectors = self.users.last(*self._read(history[:, last], read))
+        if self.asked is not None:
+            asked = self.asks.expand(len(history))
+            vectors = vectors + nn.functional.embedding(asked, self.asked, padding_idx=0)
+        return vectors * (history[:, -1:] != PADDING)
 
     def item_vectors(self) -> Tensor:
         """Give all item vectors, (N + 1, D), row 0 zero."""

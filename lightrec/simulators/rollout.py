@@ -12,7 +12,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.data.log import InteractionLog
-from lightrec.keys import Column, Key
+from lightrec.keys import PADDING, Column, Key
 from lightrec.simulators.session_env import HIDDEN, SessionEnv
 
 RewardFunction = Callable[[Tensor, Tensor], Tensor]
@@ -57,32 +57,35 @@ class Acting:
 
 
 class UserMemory:
-    """Computes user vectors anew only where histories have changed.
+    """Reads histories anew only where they have changed.
 
-    :param policy: whose vectors they are. It must not change in between.
+    :param read: gives a row (D,) for each history of (B, L), padded on the left, of any L. It must
+        not change in between.
     """
 
-    def __init__(self, policy: HasUserVectors) -> None:
-        self.policy = policy
+    def __init__(self, read: Callable[[Tensor], Tensor]) -> None:
+        self.read = read
         self._history: Tensor | None = None
-        self._vectors = torch.empty(0)
+        self._rows = torch.empty(0)
 
-    def __call__(self, history: Tensor, wanted: Tensor | None = None) -> Tensor:
-        """Give the user vectors ``(B, D)`` of the same sessions' histories ``(B, L)``.
-
-        :param wanted: ``(B,)`` bool, whose vectors are asked for; those of others may be old.
-        """
+    def __call__(self, history: Tensor) -> Tensor:
+        """Give what is read (B, D) of the same sessions' histories (B, L)."""
         if self._history is None or self._history.shape != history.shape:
-            self._vectors = self.policy.user_vectors(history)
+            self._rows = self.read(_without_padding(history))
         else:
-            changed = (history != self._history).any(1)
-            rows = (changed if wanted is None else changed & wanted).nonzero().squeeze(1)
-            if len(rows):
-                # Out of place: earlier steps' vectors are still in use.
-                fresh = self.policy.user_vectors(history[rows])
-                self._vectors = self._vectors.index_copy(0, rows, fresh)
+            changed = (history != self._history).any(1).nonzero().squeeze(1)
+            if len(changed):
+                # Out of place: earlier steps' rows are still in use.
+                fresh = self.read(_without_padding(history[changed]))
+                self._rows = self._rows.index_copy(0, changed, fresh)
         self._history = history
-        return self._vectors
+        return self._rows
+
+
+def _without_padding(history: Tensor) -> Tensor:
+    """Leave out the columns in which all histories (B, L) are padded, save the last."""
+    longest = int((history != PADDING).sum(1).max())
+    return history[:, -max(longest, 1) :]
 
 
 @dataclass(frozen=True)
@@ -167,10 +170,12 @@ def play(
     shown = torch.zeros(items + 1, dtype=torch.bool, device=device)
     choices: list[tuple[Tensor, Tensor, Tensor]] = []
     hidden = () if getattr(policy, "knows_truth", False) else HIDDEN
-    memory = UserMemory(policy) if items and isinstance(policy, HasUserVectors) else None
+    memory = None
+    if items and isinstance(policy, HasUserVectors):
+        memory = UserMemory(policy.user_vectors)
     for _ in range(simulator.max_steps):
         if memory is not None:
-            state[Key.USER_VECTOR] = memory(state[Key.HISTORY], alive)
+            state[Key.USER_VECTOR] = memory(state[Key.HISTORY])
         slate_size = getattr(simulator, "slate_size", 1)
         acted = policy.act(state.exclude(*hidden), slate_size, deterministic)
         state[Key.ACTION] = acted[Key.ACTION]
@@ -189,7 +194,10 @@ def play(
         alive = alive & ~following["done"].squeeze(1)
         if not alive.any():
             break
-        state = following.exclude("reward")
+        before, state = state, following.exclude("reward")
+        if items:  # what is over stays as it was, so that nobody reads it again
+            history = state[Key.HISTORY]
+            state[Key.HISTORY] = history.where(alive.unsqueeze(1), before[Key.HISTORY])
     shown[0] = False
     learned = _learned(choices, rewards, count) if rewards else {}
     accepted, reward, length = (x.unsqueeze(0).cpu() for x in (accepted, reward, length))

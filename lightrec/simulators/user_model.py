@@ -15,6 +15,7 @@ from lightrec.errors import DataError, RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Outcomes, Response, Simulator
+from lightrec.simulators.rollout import UserMemory
 from lightrec.users.user_model import UserModel
 
 
@@ -160,6 +161,7 @@ class UserModelSimulator(Simulator):
         self.declined_enter = user_model.records_nothing
         self.starts = starts
         self.leave_rate = leave_rate
+        self._forget()
 
     def own_specs(self) -> dict[str, TensorSpec]:
         """Announce the uncertainty of an ensemble."""
@@ -168,6 +170,8 @@ class UserModelSimulator(Simulator):
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Begin sessions: drawn users, or the given ones, whose logs are over."""
         count = len(rows)
+        if count == self.batch_size[0]:
+            self._forget()
         if self.given is None:
             users, ends = self.starts.draw(count, self.generator)
         else:
@@ -188,8 +192,8 @@ class UserModelSimulator(Simulator):
     @torch.no_grad()
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Choose by utilities plus Gumbel noise, which is the law ∝ exp(utility)."""
-        history = state[Key.HISTORY][:, -self.user_model.history_length :]
-        utilities, uncertainty = self.user_model.predict(history, slate, state[Key.USER])
+        states = self._states(state[Key.HISTORY][:, -self.user_model.history_length :])
+        utilities, uncertainty = self.user_model.law(states, slate, state[Key.USER])
         changed = {Key.UNCERTAINTY: uncertainty.unsqueeze(1)} if self.is_ensemble else {}
         # (B, K + 1), nothing last.
         utilities = torch.cat([self.biased(utilities[:, :-1]), utilities[:, -1:]], 1)
@@ -199,6 +203,16 @@ class UserModelSimulator(Simulator):
         taken = keys.argmax(1, keepdim=True) == torch.arange(slate.shape[1], device=self.device)
         law = self._law(utilities) if self.expected else None
         return Response(taken, taken.float(), self._leave(state, slate, taken), changed, law)
+
+    def _forget(self) -> None:
+        """Begin to remember what the members make of histories: most steps leave most as it is."""
+        self._memories = [UserMemory(member.state) for member in self.user_model.members]
+
+    def _states(self, history: Tensor) -> list[Tensor]:
+        """Give each member's states (B, S) of histories."""
+        if torch.compiler.is_compiling():  # a look at what has changed would break the graph
+            return [member.state(history) for member in self.user_model.members]
+        return [memory(history) for memory in self._memories]
 
     def _law(self, utilities: Tensor) -> Outcomes:
         """Give the law of what is chosen: each place in turn, and nothing last; O = K + 1."""

@@ -175,9 +175,13 @@ class ChoiceModel(Part):
         :param user: (B,) or (M · B,) int64, see :meth:`tastes`.
         :returns: (M · B, C + 1).
         """
-        state = blocks(self.state(history), len(items))
+        return self.law(self.state(history), items, user)
+
+    def law(self, state: Tensor, items: Tensor, user: Tensor | None = None) -> Tensor:
+        """Give what :meth:`log_probabilities` does, from the states (B, S) of the histories."""
         user = None if user is None else blocks(user, len(items))
-        return with_nothing(self.utilities(state, items, user)).log_softmax(-1)
+        utilities = self.utilities(blocks(state, len(items)), items, user)
+        return with_nothing(utilities).log_softmax(-1)
 
     def continuation(self, state: Tensor) -> Tensor:
         """W (...,): the expected value of the next offer in states (..., S)."""
@@ -280,7 +284,7 @@ class RecurrentChoice(ChoiceModel):
 
     def state(self, history: Tensor) -> Tensor:
         """States (B, state_size)."""
-        return self._read(self._last(history))
+        return self._read(history[:, -self.history_length :])
 
     def after(self, history: Tensor, items: Tensor) -> Tensor:
         """States (B, C, state_size) after one more item."""

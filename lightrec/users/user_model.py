@@ -139,10 +139,16 @@ class UserModel(Part):
         :param items: (M · B, C) int64: M blocks of sets, each in the order of the histories.
         :returns: (M · B, C + 1), nothing in the last column, and (M · B,).
         """
-        if len(self.members) == 1:
-            alone = self.members[0].log_probabilities(history, items, user)
-            return alone, alone.new_zeros(len(alone))
-        each = torch.stack([m.log_probabilities(history, items, user) for m in self.members])
+        return self.law([m.state(history) for m in self.members], items, user)
+
+    def law(
+        self, states: Sequence[Tensor], items: Tensor, user: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Give what :meth:`predict` does, from the states (B, S) of each member."""
+        laws = [m.law(s, items, user) for m, s in zip(self.members, states, strict=True)]
+        if len(laws) == 1:
+            return laws[0], laws[0].new_zeros(len(laws[0]))
+        each = torch.stack(laws)
         mean = each.logsumexp(0) - torch.tensor(float(len(each)), device=each.device).log()
         whole, own = (torch.special.entr(law.exp()).sum(-1) for law in (mean, each))
         return mean, (whole - own.mean(0)).clamp_min(0)

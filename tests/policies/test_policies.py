@@ -121,7 +121,7 @@ def test_random_slates_are_a_fair_draw(deterministic):
 
 def test_memory_gives_what_reading_anew_would(ranker):
     policy = GreedyRankerPolicy(ranker)
-    memory = UserMemory(policy)
+    memory = UserMemory(policy.user_vectors)
     for seed in (0, 0, 1, 2):
         history = histories(seed=seed)
         history[:3] = histories()[:3]
