@@ -30,7 +30,7 @@ class UserTower(nn.Module, ABC):
         :returns: (B, L, D) user vectors; at padding they are meaningless but finite.
         """
 
-    def last(self, x: Tensor, present: Tensor) -> Tensor:
+    def last_only(self, x: Tensor, present: Tensor) -> Tensor:
         """Give the user vectors after the last items alone, (B, D); a tower may spare the rest."""
         last: Tensor = self(x, present)[:, -1]
         return last
@@ -170,7 +170,7 @@ class CausalTransformer(UserTower):
         """Read sequences; see :meth:`UserTower.forward`."""
         return self._read(x, present, 0)
 
-    def last(self, x: Tensor, present: Tensor) -> Tensor:
+    def last_only(self, x: Tensor, present: Tensor) -> Tensor:
         """Give the last user vectors; in the last layer no other position asks for anything."""
         return self._read(x, present, x.shape[1] - 1)[:, 0]
 

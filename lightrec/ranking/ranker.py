@@ -117,7 +117,7 @@ class Ranker(Part):
         last = slice(-self.max_length, None)
         known = details or {}
         read = {key: known[key][:, last] for key in (Key.FEEDBACK, Key.GAP) if key in known}
-        vectors = self.users.last(*self._read(history[:, last], read))
+        vectors = self.users.last_only(*self._read(history[:, last], read))
         if self.asked is not None:
             asked = self.asks.expand(len(history))
             vectors = vectors + nn.functional.embedding(asked, self.asked, padding_idx=0)

@@ -175,6 +175,14 @@ class TowerChecks(BatchChecks):
         x, lead = torch.cat([torch.randn(5, 7, 16), other], 1), 7 + (~given["present"]).sum(1)
         yield from self.differing(None, _histories(x, lead), lambda v: v[:, -7:])
 
+    @promise("Give from `last_only` what `forward` gives in the last place, or leave it out.")
+    def last_only(self) -> Faults:
+        """The last vectors alone are those that stand last among all."""
+        self.must_be_steady()
+        tower, given = self._ready(), self.standard()
+        last = tower.last_only(given["x"], given["present"]) * given["present"][:, -1:]
+        yield from differences(self.output(tower, given)[:, -1], last)
+
 
 class RewardChecks(HistoryChecks):
     """The checks of a reward.

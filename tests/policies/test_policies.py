@@ -128,6 +128,21 @@ def test_memory_gives_what_reading_anew_would(ranker):
         torch.testing.assert_close(memory(history), policy.user_vectors(history))
 
 
+def test_memory_reads_what_has_changed_without_common_padding():
+    asked = []
+
+    def read(history):
+        asked.append(history.tolist())
+        return history.sum(1, keepdim=True)
+
+    memory = UserMemory(read)
+    first = torch.tensor([[0, 0, 0, 3], [0, 0, 2, 1], [0, 0, 0, 0]])
+    second = torch.tensor([[0, 0, 0, 3], [0, 0, 2, 1], [0, 0, 0, 5]])
+    found = [memory(history).flatten().tolist() for history in (first, first, second)]
+    assert found == [[3, 3, 0], [3, 3, 0], [3, 3, 5]]
+    assert asked == [[[0, 3], [2, 1], [0, 0]], [[5]]]
+
+
 def rotated(history):
     """Items in a circle that begins after the last one chosen."""
     return (history[:, -1:] + torch.arange(N)) % N + 1

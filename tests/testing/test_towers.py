@@ -69,6 +69,11 @@ class SlowlyChanging(Changing):
         return vectors + again
 
 
+class LastWithoutThePast(Right):
+    def last_only(self, x, present):
+        return self(x[:, -1:], present[:, -1:])[:, 0]
+
+
 class UnusedWeight(Right):
     def __init__(self, size):
         super().__init__(size)
@@ -89,6 +94,7 @@ def test_a_right_one_passes(failing):
         (ReadsPadding, {"padding"}),
         (CentredOverTheBatch, {"rows apart"}),
         (SlowlyChanging, {"deterministic"}),
+        (LastWithoutThePast, {"last only"}),
         (UnusedWeight, {"gradients"}),
     ],
 )
