@@ -1,0 +1,94 @@
+// The operator's view: what each arm has shown, and what people made of it.
+
+const EVERY = 10_000; // milliseconds
+const AXES = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
+
+const count = new Intl.NumberFormat("en").format;
+const tenth = (value) => (100 * value).toFixed(1);
+const share = (value) => `${tenth(value)}\u00a0%`;
+const milliseconds = (value) => (value < 10 ? value.toFixed(1) : count(Math.round(value)));
+
+export function operator({ api, element, stamp, say, find, arms }) {
+  let timer = null;
+
+  function entry(name, value) {
+    const pair = element("div");
+    pair.append(element("dt", name), element("dd", value));
+    return pair;
+  }
+
+  // All arms share an axis, so that their intervals can be compared by eye.
+  function interval(place, numbers, end) {
+    const at = (value) => `${(100 * value) / end}%`;
+    const range = place.querySelector(".range");
+    range.style.left = at(numbers.low);
+    range.style.width = at(numbers.high - numbers.low);
+    place.querySelector(".point").style.left = at(numbers.rate);
+    const ticks = [0, end / 2, end].map((value) => element("span", `${+(100 * value).toFixed(2)} %`));
+    place.querySelector(".ticks").replaceChildren(...ticks);
+    place.setAttribute(
+      "aria-label",
+      `${share(numbers.rate)} accepted, 95 % interval ${share(numbers.low)} to ${share(numbers.high)}`,
+    );
+  }
+
+  function card(name, about, numbers, end) {
+    const root = stamp("arm");
+    root.querySelector("h3").textContent = name;
+    const shares = about ? `${+tenth(about.share)}\u00a0% of people, ranked by the ${about.by}` : "not served now";
+    root.querySelector(".bar .quiet").textContent = shares;
+    const list = root.querySelector("dl");
+    if (!numbers) {
+      root.querySelector(".interval").remove();
+      list.append(entry("Answers", "none yet"));
+      return root;
+    }
+    interval(root.querySelector(".interval"), numbers, end);
+    const covered = about?.items ? numbers.items / about.items : null;
+    const coverage = entry("Coverage", count(numbers.items));
+    if (covered !== null) {
+      coverage.lastChild.textContent += ` of ${count(about.items)} (${share(covered)})`;
+      const meter = element("div", "", "meter");
+      meter.append(element("span"));
+      meter.lastChild.style.width = `${100 * Math.min(covered, 1)}%`;
+      coverage.append(meter);
+    }
+    const latency = numbers.latency_ms.map(milliseconds).join(" · ");
+    list.append(
+      entry("Rate, 95 % interval", `${share(numbers.rate)} (${tenth(numbers.low)} to ${tenth(numbers.high)})`),
+      entry("Answers", count(numbers.answers)),
+      entry("Items shown", count(numbers.shown)),
+      entry("Accepted", count(numbers.accepted)),
+      coverage,
+      entry("Latency, 50 · 95 · 99 %", latency ? `${latency}\u00a0ms` : "not known"),
+    );
+    return root;
+  }
+
+  async function refresh() {
+    try {
+      const found = await api(`numbers?hours=${find("hours").value}`);
+      const known = arms();
+      const names = new Set([...Object.keys(known), ...found.map((numbers) => numbers.arm)]);
+      const highest = Math.max(0, ...found.map((numbers) => numbers.high));
+      const end = AXES.find((axis) => axis >= highest) ?? 1;
+      find("arms").replaceChildren(...Array.from(names, (name) =>
+        card(name, known[name], found.find((numbers) => numbers.arm === name), end)));
+      say(find("broken"), "");
+      const now = new Date().toLocaleTimeString("en-GB");
+      say(find("updated"), `Counted at ${now}, and again every ${EVERY / 1000} seconds.`);
+    } catch (error) {
+      say(find("broken"), error.message);
+    }
+  }
+
+  find("hours").addEventListener("change", refresh);
+  return {
+    run(visible) {
+      clearInterval(timer);
+      if (!visible) return;
+      refresh();
+      timer = setInterval(() => document.hidden || refresh(), EVERY);
+    },
+  };
+}
