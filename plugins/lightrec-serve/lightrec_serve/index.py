@@ -18,7 +18,7 @@ from lightrec.keys import PADDING
 SCORES = 655_360
 """So many scores are computed at once: they stay in a core's cache until the best are found."""
 PIECE = 10_240
-"""So many rows are scored at once."""
+"""So many rows are scored at once, or more of them for few queries."""
 BLOCK = 80
 """Of so many scores only the largest is looked at first."""
 STEP = 1.25
@@ -307,8 +307,10 @@ class Rows(NamedTuple):
             place = torch.searchsorted(self.items, seen).clamp_max(len(self.items) - 1)
             seen = place * (self.items[place] == seen)
         best, places = [], []
-        for at in range(0, len(self.table), PIECE):
-            piece = slice(at, at + PIECE)
+        # Few queries take larger pieces, since finding the best costs much for each piece.
+        size = max(PIECE, SCORES // max(1, len(queries)))
+        for at in range(0, len(self.table), size):
+            piece = slice(at, at + size)
             table = self.table[piece]
             scores = room(len(queries), len(table))
             torch.addmm(self.bias[piece], queries, table.T, out=scores)

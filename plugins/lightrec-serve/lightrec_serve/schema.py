@@ -91,7 +91,9 @@ class Shown(BaseModel):
     propensity: float | None = Field(
         description="The probability of this item here, given the places before; 1 if not drawn."
     )
-    why: list[str] = Field(default=[], description="Titles of past events that speak for it, best first.")
+    why: list[str] = Field(
+        default=[], description="Titles of past events that speak for it, best first."
+    )
 
 
 class Slate(BaseModel):
