@@ -62,10 +62,12 @@ class State:
     """What a session has come to.
 
     :param begun: whether it is stored.
+    :param unheard: whether its id was made here and is not told yet, so that nobody else begins it.
     """
 
     session: Session
     begun: bool = True
+    unheard: bool = False
     accepted: list[str] = field(default_factory=list)
     dismissed: list[str] = field(default_factory=list)
 
@@ -326,6 +328,7 @@ class Service:
             arm = self._arm(ask.arm).name if ask.arm else self._drawn(ask.user or name)
             session = Session(id=name, user=ask.user, arm=arm, began=milliseconds())
             state = await self._restored(session, begun=False)
+            state.unheard = not ask.session
         if ask.user is not None and state.session.user != ask.user:
             raise Conflict("The session is another person's: leave it out, and a new one begins.")
         own = state.session.arm
@@ -338,6 +341,11 @@ class Service:
     async def _begin(self, state: State) -> None:
         """Store a session that was answered for the first time."""
         if state.begun:
+            return
+        if state.unheard:
+            self.store.begun(state.session)
+            state.begun = True
+            self._hold(state)
             return
         held = await asyncio.to_thread(self.store.begin, state.session)
         if (held.user, held.arm) != (state.session.user, state.session.arm):
@@ -366,7 +374,8 @@ class Service:
                 state.take(event.item, event.kind)
             return state
 
-        state = await asyncio.to_thread(read)
+        known = begun or session.user is not None
+        state = await asyncio.to_thread(read) if known else State(session, begun)
         return self._hold(state) if begun else state
 
     def _hold(self, state: State) -> State:

@@ -107,6 +107,13 @@ class Store:
             assert found is not None
         return found
 
+    def begun(self, session: Session) -> None:
+        """Note that a session has begun whose id nobody else can know; written as :meth:`answered`.
+
+        :raises StoreError: where so much waits to be written that there is no room.
+        """
+        self._call(_Call(sessions=[vars(session)]), patience=0)
+
     def session(self, session: str) -> Session | None:
         """Find a session by its id."""
         with self._reading() as connection:
