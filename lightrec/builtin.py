@@ -115,6 +115,7 @@ lightrec_commands = gives(
         "run": "lightrec.cli.run:run",
         "recommend": "lightrec.cli.recommend:recommend",
         "similar": "lightrec.cli.recommend:similar",
+        "explain": "lightrec.cli.explain:explain",
         "encode": "lightrec.cli.encode:encode",
         "evaluate": "lightrec.cli.evaluate:evaluate",
         "compare": "lightrec.cli.evaluate:compare",

@@ -71,15 +71,15 @@ class Recommender:
         choose, or, where nothing is known of the person, by recent popularity and variety; with a
         wish besides, by it and one of these."""
         self.store = self.run.data
-        self._earlier = None if learned is self.run else Earlier(self.store, learned.data)
+        self.earlier = None if learned is self.run else Earlier(self.store, learned.data)
         """Where the policy is that of an earlier version: how its items and users are numbered."""
-        if self._earlier is not None:
+        if self.earlier is not None:
             self.reason += (
                 f" The policy is that of version {learned.version}, and does not know "
-                f"{self._earlier.unknown:,} of the items."
+                f"{self.earlier.unknown:,} of the items."
             )
-        self._reranker = self.run.reranker if by == "reader" else None
-        if self._reranker is not None and not self._reranker.reader.weight:
+        self.reranker = self.run.reranker if by == "reader" else None
+        if self.reranker is not None and not self.reranker.reader.weight:
             self.reason = "The reader has no weight, and changes nothing: it did not help."
         _ = self.run.domain  # refused here where it is not installed
         title = pl.col(Column.TITLE).fill_null(pl.col(Column.ITEM))
@@ -173,7 +173,7 @@ class Recommender:
         :returns: an iterator over tables ``user``, ``rank``, ``item``, ``title``, ``score`` and
             ``known_events``: how many of the user's events the list was made from.
         """
-        log, ends = self._whole if before is None else self._before_test()
+        log, ends = self.whole if before is None else self._before_test()
         allowed, _ = self.allowed(exclude, only)
         k = min(k, self.store.num_items)
         placed = self._placed(k, new, explore, seed)
@@ -210,8 +210,7 @@ class Recommender:
         """
         from lightrec.ranking.ranker import likeness
 
-        counts = torch.from_numpy(self.store.popularity())
-        alike = likeness(self.run.ranker, counts, self.item(item), by)
+        alike = likeness(self.run.ranker, self.counts, self.item(item), by)
         scores = alike.masked_fill(~self.allowed(exclude, only)[0], -torch.inf)[None]
         items = with_reserved_places(scores, torch.full_like(scores, -torch.inf), k, 0)
         return self._table(items, scores.gather(1, items))[1]
@@ -260,7 +259,7 @@ class Recommender:
                 f"There is no user {user!r} in {self.run.folder('data')}.{self.names.left_out} "
                 "For a person who is not in the log, give a history of titles or a profile."
             )
-        known = self._with_more(self._events([number], *self._whole), given)
+        known = self._with_more(self._events([number], *self.whole), given)
         return Person(known, self.store.users[[number]])
 
     @torch.inference_mode()
@@ -274,7 +273,7 @@ class Recommender:
         model = self._ranking(person.known, ask)
         if model is None:
             return self.popularity.counts.clamp_min(0).log1p()[None]
-        raw, weight, more = self._raw(model, person.known, ask)
+        raw, weight, more = self._weighed(model, person.known, ask)
         return weight * raw + more
 
     def _ranking(self, known: Mapping[str, Tensor], ask: str | None) -> ItemScorer | Policy | None:
@@ -303,7 +302,12 @@ class Recommender:
         return person
 
     @cached_property
-    def _whole(self) -> tuple[Sequences, Rows]:
+    def counts(self) -> Tensor:
+        """(N + 1,) int64: how many training events each item has."""
+        return torch.from_numpy(self.store.popularity())
+
+    @cached_property
+    def whole(self) -> tuple[Sequences, Rows]:
         """Whole histories, and where they end."""
         log = Sequences.chosen(self.store)
         return log, log.offsets[1:]
@@ -392,11 +396,11 @@ class Recommender:
     ) -> tuple[Tensor, Tensor]:
         """Items ``(B, k)``, best first, 0 where nothing is left, and their scores."""
         history = known[Key.HISTORY]
-        raw, weight, more = self._raw(model, known, ask)
+        raw, weight, more = self._weighed(model, known, ask)
         usual = (weight * raw + more).masked_fill(~allowed, -torch.inf)
         usual = usual.scatter(1, known[Key.SEEN], -torch.inf)
-        if self._reranker is not None and model is self.model and ask is None:
-            usual = self._reranker.lifted(usual, history)
+        if self.reranker is not None and model is self.model and ask is None:
+            usual = self.reranker.lifted(usual, history)
         fresh = torch.full_like(usual, -torch.inf)
         if placed is None:
             items = with_reserved_places(usual, fresh, k, 0)
@@ -407,7 +411,21 @@ class Recommender:
         shown = torch.where(fresh > -torch.inf, fresh, usual)
         return items, shown.gather(1, items)
 
-    def _raw(
+    def raw(self, known: Mapping[str, Tensor], model: ItemScorer | Policy | None = None) -> Tensor:
+        """Score all items for histories, ``Key.HISTORY`` (B, L), and what else is known of them.
+
+        :param model: by what, in place of what this recommender ranks by.
+        :returns: (B, N + 1), higher is better, before anything is left out.
+        """
+        model = self.model if model is None else model
+        history, user = known[Key.HISTORY], known.get(Key.USER)
+        if not isinstance(model, Policy):
+            return model.scores(history, user, details=known)
+        if self.earlier is not None:
+            return self.earlier.scores(model, history, user)
+        return model.scores(session_start(history, user))
+
+    def _weighed(
         self, model: ItemScorer | Policy, known: Mapping[str, Tensor], ask: str | None
     ) -> tuple[Tensor, float, Tensor]:
         """Scores ``(B, N + 1)``, their weight beside a wish, and what the wish adds to them.
@@ -419,12 +437,7 @@ class Recommender:
         if ask is not None:
             model = self.run.blend if model is self.model else model
             more, weight = self._wished(ask, "history" if history.any() else "alone")
-        if isinstance(model, Policy) and self._earlier is not None:
-            raw = self._earlier.scores(model, history, known.get(Key.USER))
-        elif isinstance(model, Policy):
-            raw = model.scores(session_start(history, known.get(Key.USER)))
-        else:
-            raw = model.scores(history, known.get(Key.USER), details=known)
+        raw = self.raw(known, model)
         if ask is not None and isinstance(model, ItemModel):
             raw = log_shares(raw, self.run.blend.smoothing)
         return raw, weight, more

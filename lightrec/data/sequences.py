@@ -1,11 +1,14 @@
 """Users' events in sequence, from which histories and training pieces are cut."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lightrec.data.store import CONTEXT, TRAIN, EventStore, padded
 from lightrec.keys import Key
@@ -143,3 +146,20 @@ def gap_buckets(gaps: NDArray[np.int64]) -> NDArray[np.int64]:
     :returns: the same shape, int64, 1 to :data:`GAP_BUCKETS`.
     """
     return np.searchsorted(60_000 * 2 ** np.arange(GAP_BUCKETS - 1), gaps, side="right") + 1
+
+
+def with_only(known: Mapping[str, Tensor], kept: Tensor) -> dict[str, Tensor]:
+    """Keep some events of histories; what came before one that is left out moves up.
+
+    :param known: of B histories, or of one, ``Key.HISTORY`` (B, L) int64, padded on the left, and
+        what else is known of them, of which ``Key.FEEDBACK`` and ``Key.GAP`` are of their events.
+    :param kept: (B, L) bool.
+    :returns: the same, all of B histories.
+    """
+    order = kept.to(torch.int8).sort(dim=1, stable=True).indices
+    return {
+        name: (table * kept).gather(1, order)
+        if name in (Key.HISTORY, Key.FEEDBACK, Key.GAP)
+        else table.expand(len(kept), *table.shape[1:])
+        for name, table in known.items()
+    }

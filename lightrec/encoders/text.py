@@ -34,7 +34,7 @@ from lightrec.encoders.hub import (
     quiet_loading,
     refusing,
 )
-from lightrec.errors import RecipeError
+from lightrec.errors import NotApplicable, RecipeError
 
 VERSION = 3
 """Counts changes of pooling or truncation: older vectors are then no longer used."""
@@ -145,6 +145,32 @@ class TextEncoder(TrainableEncoder):
         texts = [card.prompt + (text.lower() if card.lower else text) for text in values]
         pairs = [text.lower() if card.lower else text for text in second] or None
         return dict(self._tokenizer(texts, pairs, **settings, return_tensors="pt"))
+
+    def spelled(self, text: str) -> "Spelled":
+        """Give what the first layer reads of a text, and where in the text each token stands.
+
+        :raises NotApplicable: where the model's tokenizer does not tell.
+        """
+        if not self._tokenizer.is_fast:
+            raise NotApplicable(f"The tokenizer of {self.model} does not tell where tokens stand.")
+        read = text.lower() if self.card.lower else text
+        settings = {"truncation": True, "max_length": self.card.max_length}
+        found = self._tokenizer(
+            self.card.prompt + read, **settings, return_offsets_mapping=True, return_tensors="pt"
+        )
+        model = self.load_weights()
+        known: Tensor = found["input_ids"].to(next(model.parameters()).device)
+        blank = torch.full_like(known, self._tokenizer.pad_token_id or 0)
+        with torch.no_grad():
+            states, blanks = map(model.get_input_embeddings(), (known, blank))  # type: ignore[operator]
+        begin = len(self.card.prompt)
+        places = [(int(a) - begin, int(b) - begin) for a, b in found["offset_mapping"][0]]
+        return Spelled(states, blanks, places)
+
+    def of_states(self, states: Tensor) -> Tensor:
+        """Give vectors ``(n, size)`` of what the first layer reads, ``(n, T, E)``."""
+        mask = torch.ones(states.shape[:2], dtype=torch.int64, device=states.device)
+        return self.finish(self.pooled({"inputs_embeds": states, "attention_mask": mask}))
 
     def pieces(self, values: Sequence[str], length: int) -> list[list[str]]:
         """Split texts into the tokenizer's pieces, the first ``length`` of each."""
@@ -350,6 +376,18 @@ def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
             "--values.text_encoder, or leave it as it is with --text.model.init_args.tune none."
         )
     return encoder.moved(Path(stage))
+
+
+class Spelled(NamedTuple):
+    """What a text encoder's first layer reads of one text of T tokens.
+
+    ``states`` and, with every token replaced by padding, ``blank`` are (1, T, E); ``places`` has
+    the begin and the end of each token in the text, below 0 in a prompt, and equal for marks.
+    """
+
+    states: Tensor
+    blank: Tensor
+    places: list[tuple[int, int]]
 
 
 class _Dense(NamedTuple):

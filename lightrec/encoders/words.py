@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 """Scripts that are written without blanks: Thai, Lao, Burmese, Khmer, kana, Chinese."""
 _RUN: Final = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+")
+_LETTERS: Final = rf"[^\W{_UNSPACED}]+"
+_JOINED: Final = re.compile(rf"[{_UNSPACED}]|{_LETTERS}(?:[-'’]{_LETTERS})*")
 _STARTS_UNSPACED: Final = re.compile(rf"[{_UNSPACED}]")
 MIN_ITEMS: Final = 3
 """A word that fewer known items have tells nothing of others."""
@@ -42,6 +44,11 @@ def words_of(text: str) -> list[str]:
         if _STARTS_UNSPACED.match(run) and len(run) > 1:
             found[-1:] = [*run, *map("".join, pairwise(run))]
     return found
+
+
+def spans_of(text: str) -> list[tuple[int, int]]:
+    """Say where the words of a text begin and end; of a script without blanks, its characters."""
+    return [word.span() for word in _JOINED.finditer(text)]
 
 
 def word_table(texts: Sequence[str]) -> tuple["scipy.sparse.csr_array", list[str]]:

@@ -155,12 +155,13 @@ class TowerPolicy(TwoTowerPolicy, LearnedPolicy):
 
     def user_vectors(self, history: Tensor) -> Tensor:
         """Give the sums over histories, ``(B, P · (W + 1))``."""
-        pools = len(self.weights)
-        if not pools:
-            return torch.zeros(len(history), 0, device=history.device)
         recent = history[:, -self.history_length :]
         recent = pad(recent, (self.history_length - recent.shape[1], 0))
-        return torch.einsum("pl,bla->bpa", self.weights, embedding(recent, self.vectors)).flatten(1)
+        return self.pooled(embedding(recent, self.vectors))
+
+    def pooled(self, recent: Tensor) -> Tensor:
+        """Give the same of the rows ``(B, L, W + 1)`` of the last L steps."""
+        return torch.einsum("pl,bla->bpa", self.weights, recent).flatten(1)
 
     def item_table(self) -> Tensor:
         """Give the plain and the learned item vectors, ``(N + 1, W + size)``."""

@@ -98,30 +98,35 @@ class Ranker(Part):
         asked = known.get(Key.ASKED, self.asks.expand(history.shape))
         return states + nn.functional.embedding(asked, self.asked, padding_idx=0)
 
-    def _read(self, history: Tensor, known: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _read(
+        self, history: Tensor, known: Mapping[str, Tensor], vectors: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Give what the user tower reads: vectors (B, L, D), and where there is anything (B, L)."""
-        read = self.items(history)
+        read = self.items(history) if vectors is None else vectors
         for key, table in ((Key.FEEDBACK, self.feedback), (Key.GAP, self.gaps)):
             if table is not None and key in known:
                 read = read + nn.functional.embedding(known[key], table, padding_idx=0)
-        return read * self.size**0.5, history != PADDING
+        return read * self.size**0.5, (history != PADDING).expand(read.shape[:2])
 
-    def user_vectors(self, history: Tensor, details: Details = None) -> Tensor:
+    def user_vectors(
+        self, history: Tensor, details: Details = None, vectors: Tensor | None = None
+    ) -> Tensor:
         """Give user vectors.
 
         The arguments are those of :meth:`states`, of any L; only the last ``max_length`` positions
         are read.
 
+        :param vectors: (B, ``max_length`` or L, D) in place of the vectors of the items read.
         :returns: (B, D); zeros for an empty history, which then scores items by bias alone.
         """
         last = slice(-self.max_length, None)
         known = details or {}
         read = {key: known[key][:, last] for key in (Key.FEEDBACK, Key.GAP) if key in known}
-        vectors = self.users.last_only(*self._read(history[:, last], read))
+        found = self.users.last_only(*self._read(history[:, last], read, vectors))
         if self.asked is not None:
-            asked = self.asks.expand(len(history))
-            vectors = vectors + nn.functional.embedding(asked, self.asked, padding_idx=0)
-        return vectors * (history[:, -1:] != PADDING)
+            asked = self.asks.expand(len(found))
+            found = found + nn.functional.embedding(asked, self.asked, padding_idx=0)
+        return found * (history[:, -1:] != PADDING)
 
     def item_vectors(self) -> Tensor:
         """Give all item vectors, (N + 1, D), row 0 zero."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightrec.data.domain import Showable, showable
-from lightrec.data.sequences import Sequences
+from lightrec.data.sequences import Sequences, with_only
 from lightrec.data.store import TEST, EventStore
 from lightrec.evaluation.base import NOTHING, Points, Section, Table
 from lightrec.evaluation.held_out import HeldOutLog, by_history
@@ -157,8 +157,9 @@ def _listed(
     history = batch[Key.HISTORY]
     places = [at for at in range(history.shape[1]) if history[0, at] != PADDING]
     places = places[max(len(places) - left_out, 0) :]
-    less = [_without(batch, place) for place in places]
-    together = {k: torch.cat([batch[k], *(own[k] for own in less)]) for k in batch}
+    kept = torch.ones(1 + len(places), history.shape[1], dtype=torch.bool)
+    kept[range(1, len(kept)), places] = False
+    together = with_only(batch, kept)
     scores = scorer(together).scatter(1, together[Key.SEEN], -torch.inf)
     scores[:, PADDING] = -torch.inf
     eligible = allowed(together[Key.USER])
@@ -179,15 +180,3 @@ def _listed(
             why = f"“{name}”: place {int(ranks[event + 1])} without it"
         found.append((item, why))
     return found
-
-
-def _without(batch: Mapping[str, Tensor], place: int) -> dict[str, Tensor]:
-    """Leave one event out of a history (1, L); what came before it moves up."""
-    shape = batch[Key.HISTORY].shape
-
-    def shifted(table: Tensor) -> Tensor:
-        kept = torch.cat([table[:, :place], table[:, place + 1 :]], dim=1)
-        return torch.cat([torch.zeros_like(table[:, :1]), kept], dim=1)
-
-    own = {name for name, table in batch.items() if table.shape == shape} - {Key.SEEN}
-    return {n: shifted(table) if n in own else table for n, table in batch.items()}

@@ -254,7 +254,19 @@ def write_page(
     opening: Sequence[tuple[str, str]],
     headline: Sequence[Chart],
 ) -> None:
-    """Write ``report.html``: opening, picture, sections, and the stages' settings.
+    """Write ``report.html``; see :func:`page_of`."""
+    page = page_of(run, sections, opening, headline, stages)
+    (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def page_of(
+    run: Run,
+    sections: Sequence[Section],
+    opening: Sequence[tuple[str, str]],
+    headline: Sequence[Chart] = (),
+    stages: Sequence[str] = (),
+) -> str:
+    """Lay out a page about a run: opening, picture, sections, and the stages' settings.
 
     :param opening: questions, perhaps empty, and what answers them.
     """
@@ -265,7 +277,7 @@ def write_page(
     counts = run.data.meta["counts"]
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     environment.filters["prose"] = prose
-    page = environment.get_template("report.html.j2").render(
+    return environment.get_template("report.html.j2").render(
         name=run.name,
         version=lightrec.__version__,
         seed=run.stamp("ranker")["seed"],
@@ -278,7 +290,6 @@ def write_page(
         worded=worded,
         settings=settings,
     )
-    (folder / "report.html").write_text(page, encoding="utf-8")
 
 
 def prose(text: str) -> Markup:

@@ -214,8 +214,8 @@ class ChoiceModel(Part):
         inputs = torch.cat([self.vectors, self.identity], -1)
         return torch.cat([self.hidden(inputs), inputs], -1)
 
-    def _past(self) -> Tensor:
-        # (N + 2, feature_size): padding is zero, the last row is nothing.
+    def past_items(self) -> Tensor:
+        """Give what items say in a history: (N + 2, F), zeros for padding, nothing in the last."""
         items = self.as_past(self._features())[1:]
         return torch.cat([pad(items, (0, 0, 1, 0)), self.past_nothing.unsqueeze(0)])
 
@@ -251,12 +251,15 @@ class PooledChoice(ChoiceModel):
 
     def state(self, history: Tensor) -> Tensor:
         """States (B, pools · features)."""
-        past = embedding(self._last(history), self._past())
+        return self.pooled(embedding(self._last(history), self.past_items()))
+
+    def pooled(self, past: Tensor) -> Tensor:
+        """States (B, pools · features) of the rows (B, L, F) of the last L steps."""
         return torch.einsum("kl,bld->bkd", self.weights, past).flatten(1)
 
     def after(self, history: Tensor, items: Tensor) -> Tensor:
         """States (B, C, pools · features) after one more item."""
-        table = self._past()
+        table = self.past_items()
         past = embedding(self._last(history)[:, 1:], table)
         shifted = torch.einsum("kl,bld->bkd", self.weights[:, :-1], past).unsqueeze(1)
         latest = torch.einsum("k,bcd->bckd", self.weights[:, -1], embedding(items, table))
@@ -290,7 +293,7 @@ class RecurrentChoice(ChoiceModel):
         """States (B, C, state_size) after one more item."""
         before = self._read(self._last(history)[:, 1:]).unsqueeze(1)
         before = before.expand(-1, items.shape[1], -1).flatten(0, 1)
-        latest = embedding(items, self._past()).flatten(0, 1)
+        latest = embedding(items, self.past_items()).flatten(0, 1)
         moved = torch.gru_cell(latest, before, *self.unit.all_weights[0])
         read = (items != PADDING).flatten().unsqueeze(-1)
         return torch.where(read, moved, before).unflatten(0, items.shape)
@@ -300,7 +303,7 @@ class RecurrentChoice(ChoiceModel):
         length = (history != PADDING).sum(1)
         steps = torch.arange(history.shape[1], device=history.device)
         moved = (steps - length.unsqueeze(1)) % max(history.shape[1], 1)
-        states, _ = self.unit(embedding(history.gather(1, moved), self._past()))
+        states, _ = self.unit(embedding(history.gather(1, moved), self.past_items()))
         last = (length - 1).clamp_min(0)
         state = states[torch.arange(len(states), device=history.device), last]
         return state * (length > 0).unsqueeze(-1)

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
-from lightrec.data.sequences import GAP_BUCKETS, gap_buckets
+from lightrec.data.sequences import GAP_BUCKETS, gap_buckets, with_only
+from lightrec.keys import Key
 
 MINUTE, DAY = 60_000, 24 * 60 * 60_000
 
@@ -35,3 +37,17 @@ def test_shape_stays_and_no_bucket_lies_beyond_the_last():
     found = gap_buckets(np.array([[0, 1], [2**62, 3 * MINUTE]]))
     assert found.dtype == np.int64
     assert found.tolist() == [[1, 1], [GAP_BUCKETS, 3]]
+
+
+def test_events_are_left_out_with_what_is_known_of_them():
+    batch = {
+        Key.HISTORY: torch.tensor([[0, 5, 6, 7]]),
+        Key.FEEDBACK: torch.tensor([[0, 1, 2, 3]]),
+        Key.SEEN: torch.tensor([[0, 5, 6, 7]]),
+        Key.TARGET: torch.tensor([9]),
+    }
+    less = with_only(batch, torch.tensor([[1, 1, 0, 1], [1, 0, 0, 1]]).bool())
+    assert less[Key.HISTORY].tolist() == [[0, 0, 5, 7], [0, 0, 0, 7]]
+    assert less[Key.FEEDBACK].tolist() == [[0, 0, 1, 3], [0, 0, 0, 3]]
+    assert less[Key.SEEN].tolist() == [[0, 5, 6, 7]] * 2
+    assert less[Key.TARGET].tolist() == [9, 9]

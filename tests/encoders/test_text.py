@@ -72,6 +72,18 @@ def test_encoding_is_what_forward_makes_of_tokens_and_forward_is_differentiable(
     assert (found[0] - found[1]).item() / 2e-2 == pytest.approx(slope[row, column].item(), rel=0.05)
 
 
+def test_what_the_first_layer_reads_gives_the_text_s_vector(folder):
+    encoder = TextEncoder(folder, prompt="song of ", cache=False)
+    states, blank, places = encoder.spelled("A red lamp")
+    torch.testing.assert_close(encoder.of_states(states), encoder.encode(["A red lamp"]))
+    assert blank.shape == states.shape
+    # Two marks at the ends and the prompt's two words stand in no place of the text.
+    assert [place for place in places if place[0] >= 0 and place[0] < place[1]] == [
+        *((0, 1), (2, 5), (6, 10)),
+    ]
+    assert len(places) == 7
+
+
 def test_encoding_while_it_is_trained_leaves_out_nothing_by_chance(folder):
     own = encoder(folder, cache=False).train()
     assert torch.equal(own.encode(TEXTS), own.encode(TEXTS))

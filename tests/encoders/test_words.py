@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightrec.encoders.words import WordEncoder, words_of
+from lightrec.encoders.words import WordEncoder, spans_of, words_of
 from lightrec.ranking.item_models.text_map import word_weights
 
 
@@ -43,3 +43,10 @@ def test_chinese_titles_share_words_in_the_map_of_texts():
 
 def test_a_word_of_all_texts_weighs_nothing():
     assert not word_weights(["Tee rot", "Tee grün", "Tee"], np.arange(1, 4)).toarray().any()
+
+
+def test_spans_join_what_a_hyphen_or_an_apostrophe_joins():
+    text = "The Devil's Advocate (1997), Sci-Fi – 東京"
+    assert [text[slice(*span)] for span in spans_of(text)] == [
+        *("The", "Devil's", "Advocate", "1997", "Sci-Fi", "東", "京"),
+    ]

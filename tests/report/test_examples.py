@@ -20,20 +20,6 @@ def test_the_plane_is_that_of_the_principal_components():
     assert examples.plane(torch.ones(3, 1)).shape == (3, 2)
 
 
-def test_an_event_is_left_out_with_what_is_known_of_it():
-    batch = {
-        Key.HISTORY: torch.tensor([[0, 5, 6, 7]]),
-        Key.FEEDBACK: torch.tensor([[0, 1, 2, 3]]),
-        Key.SEEN: torch.tensor([[0, 5, 6, 7]]),
-        Key.TARGET: torch.tensor([9]),
-    }
-    less = examples._without(batch, 2)
-    assert less[Key.HISTORY].tolist() == [[0, 0, 5, 7]]
-    assert less[Key.FEEDBACK].tolist() == [[0, 0, 1, 3]]
-    assert less[Key.SEEN].tolist() == [[0, 5, 6, 7]]
-    assert less[Key.TARGET].tolist() == [9]
-
-
 def test_the_reason_is_the_event_without_which_most_places_are_lost():
     titles = [f"item {number}" for number in range(1, 7)]
 

@@ -75,13 +75,23 @@ class ALS(ItemModel):
         self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
     ) -> Tensor:
         """Score all items, (B, N + 1), by the vector that fits the history best."""
-        items = self.items
-        confidence, size = 1 + self._alpha, items.shape[1]
-        # Items that come twice in a history count once, as in fitting.
-        ordered = histories.sort(dim=1).values
+        return self.by_vectors(self.items[histories * self.first(histories)])
+
+    @staticmethod
+    def first(histories: Tensor) -> Tensor:
+        """(B, L) bool: which events are the first of their items; others count for nothing.
+
+        So it is in fitting, too.
+        """
+        ordered, order = histories.sort(dim=1, stable=True)
         fresh = torch.ones_like(ordered, dtype=torch.bool)
         fresh[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-        had = items[ordered * fresh]
+        return fresh.scatter(1, order, fresh)
+
+    def by_vectors(self, had: Tensor) -> Tensor:
+        """Score all items by the vectors of what was had, (B, L, F), zeros for nothing."""
+        items = self.items
+        confidence, size = 1 + self._alpha, items.shape[1]
         square = items.T @ items + self.l2 * torch.eye(size, device=items.device)
         square = square + (confidence - 1) * had.transpose(1, 2) @ had
         users = torch.linalg.solve(square, confidence * had.sum(1))
