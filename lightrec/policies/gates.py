@@ -179,7 +179,9 @@ def _(model: TowerPolicy, past: Past) -> Gated:
 @gated.register
 def _(model: CandidatePolicy, past: Past) -> Gated:
     table = _kept(model.ranker, model.ranker.item_vectors)
-    parts = [_user_vectors(model.ranker, table, past.last(model.history_length))]
+    # It reads neither feedback nor gaps.
+    items = Past({Key.HISTORY: past.history}, past.average)
+    parts = [_user_vectors(model.ranker, table, items.last(model.history_length))]
     if model.user_model is not None:
         parts.append(_tastes(model.user_model, past))
     return _of_session(model, lambda gates: torch.cat([part(gates) for part in parts], 1), past)
