@@ -88,7 +88,7 @@ class Policy(Part, ABC):
         :param history: ``(B, L)`` int64, any L, padded on the left; N + 1 for declined slates.
         :returns: ``(B, D)`` float32; D is 0 for policies that look at no history.
         """
-        return torch.zeros(len(history), 0, device=history.device)
+        return torch.zeros(history.shape[0], 0, device=history.device)
 
     @torch.no_grad()
     def scores(self, state: State) -> Tensor:
@@ -216,7 +216,8 @@ def session_start(history: Tensor, users: Tensor | None = None) -> dict[str, Ten
     :param history: ``(B, L)`` int64, padded on the left.
     :param users: ``(B,)`` int64 rows of the user table, where they are known.
     """
-    zero = torch.zeros(len(history), 1, device=history.device)
+    # Not its len, which an export would take for one number for good.
+    zero = torch.zeros(history.shape[0], 1, device=history.device)
     state = {Key.HISTORY: history, Key.STEP: zero.long(), Key.ACCEPTED_TOTAL: zero}
     if users is not None:
         state[Key.USER] = users
