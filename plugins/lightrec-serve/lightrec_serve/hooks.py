@@ -5,5 +5,10 @@ from lightrec.hookspecs import gives
 LIGHTREC_API = 1
 
 lightrec_commands = gives(
-    {"serve": "lightrec_serve.commands:serve", "served": "lightrec_serve.commands:served"}
+    {
+        "serve": "lightrec_serve.commands:serve",
+        "served": "lightrec_serve.commands:served",
+        "export": "lightrec_serve.commands:export",
+        "batch": "lightrec_serve.batch:batch",
+    }
 )
