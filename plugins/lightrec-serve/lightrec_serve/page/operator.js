@@ -1,5 +1,7 @@
 // The operator's view: what each arm has shown, and what people made of it.
 
+import { api, element, find, say, stamp } from "./parts.js";
+
 const EVERY = 10_000; // milliseconds
 const AXES = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
 
@@ -8,7 +10,7 @@ const tenth = (value) => (100 * value).toFixed(1);
 const share = (value) => `${tenth(value)}\u00a0%`;
 const milliseconds = (value) => (value < 10 ? value.toFixed(1) : count(Math.round(value)));
 
-export function operator({ api, element, stamp, say, find, arms }) {
+export function operator(arms) {
   let timer = null;
 
   function entry(name, value) {
