@@ -1,0 +1,237 @@
+// A slate: its cards, what people do with them, and what comes next.
+
+import { api, element, newId, say, stamp } from "./parts.js";
+
+const ALIKE = 5; // items that "More like this" shows
+
+const LIST = new Intl.ListFormat("en");
+const RANKED = {
+  popularity: "Nothing is known of this person yet: these are popular items that differ from each other.",
+  attributes: "Ranked by what people with the same attributes choose.",
+  wish: "Ranked by the wish.",
+  blend: "Ranked by the blend, which looks at the next choice.",
+  policy: "Ranked by the policy, which looks at the whole session.",
+  reader: "Ranked by the blend, and again by the reader of texts.",
+};
+
+export class Column {
+  // whom() gives what to ask for; arms() those that are served; shown() hears of each slate.
+  constructor(name, { whom, arms, shown }, ranker) {
+    Object.assign(this, { whom, arms, shown });
+    this.root = stamp("column");
+    this.part = (selector) => this.root.querySelector(selector);
+    this.part("h2").textContent = name;
+    const select = this.part("select");
+    select.id = newId();
+    this.part("label").htmlFor = select.id;
+    this.offer(ranker);
+    select.addEventListener("change", () => {
+      this.begin();
+      this.ask();
+    });
+    this.part(".cards").addEventListener("click", (event) => this.clicked(event));
+    this.begin();
+  }
+
+  // Offer what may rank. The first choice needs no knowledge of the arms, so that the first slate
+  // does not wait for it.
+  offer(chosen = 0) {
+    const arms = this.arms();
+    const names = Object.keys(arms);
+    const usual = ({ by }) => `As evaluated (${by})`;
+    const first = ["As evaluated", usual(arms[names[0]] ?? {}), "An arm drawn for you"];
+    const choices = [[first[Math.min(names.length, 2)], {}]];
+    for (const arm of names) {
+      const prefix = names.length > 1 ? `${arm} · ` : "";
+      if (prefix) choices.push([prefix + usual(arms[arm]), { arm }]);
+      choices.push([`${prefix}Policy`, { arm, by: "policy" }], [`${prefix}Blend`, { arm, by: "blend" }]);
+    }
+    this.choices = choices.map(([, choice]) => choice);
+    const select = this.part("select");
+    select.replaceChildren(...choices.map(([said]) => element("option", said)));
+    select.selectedIndex = Math.min(chosen, choices.length - 1);
+  }
+
+  begin() {
+    this.session = null;
+    this.slate = null;
+    this.part(".did").replaceChildren();
+  }
+
+  // Ask for the next slate of the session.
+  async ask() {
+    this.asking?.abort();
+    const asking = (this.asking = new AbortController());
+    const body = { ...this.whom(), ...this.choices[this.part("select").selectedIndex] };
+    if (this.session) body.session = this.session;
+    this.root.setAttribute("aria-busy", "true");
+    try {
+      const slate = await api("recommend", { method: "POST", body, signal: asking.signal });
+      this.session = slate.session;
+      this.show({ ...slate, wish: body.ask, drawn: body.explore });
+    } catch (error) {
+      if (error.name !== "AbortError") this.fail(error); // else a newer question is on its way
+    } finally {
+      if (this.asking === asking) this.root.removeAttribute("aria-busy");
+    }
+  }
+
+  get failed() {
+    return !this.part(".problem").hidden;
+  }
+
+  fail(error) {
+    say(this.part(".problem"), error.message);
+    if (this.slate) return;
+    this.part(".changed").textContent = "";
+    this.part(".cards").replaceChildren(); // another person's
+  }
+
+  show(slate) {
+    const before = this.slate?.items.map((place) => place.item);
+    this.slate = slate;
+    this.describe();
+    say(this.part(".problem"), "");
+    const scores = slate.items.map((place) => place.score).filter((score) => score !== null);
+    const [low, high] = [Math.min(...scores), Math.max(...scores)];
+    const cards = slate.items.map((place) => {
+      const card = this.card(place, high > low ? (place.score - low) / (high - low) : 1);
+      if (before) mark(card.querySelector(".moved"), before.indexOf(place.item) + 1, place.rank);
+      return card;
+    });
+    const [focused, rank] = this.focused();
+    this.part(".cards").replaceChildren(...cards);
+    if (focused && cards.length) {
+      const card = cards[Math.min(rank, cards.length - 1)];
+      card.querySelector(`button[value=${focused}]`).focus({ preventScroll: true });
+    }
+    this.part(".changed").textContent = changes(before, slate.items);
+    this.shown();
+  }
+
+  describe() {
+    if (!this.slate) return;
+    const { by, arm, note, wish } = this.slate;
+    const both = wish && by !== "wish" && `Ranked by the wish and the ${by}.`;
+    const more = Object.keys(this.arms()).length > 1 ? ` Arm: ${arm}.` : "";
+    this.part(".about").textContent = (both || RANKED[by] || `Ranked by ${by}.`) + more;
+    say(this.part(".note"), note);
+  }
+
+  // Who works with the keyboard stays at the same place and the same button.
+  focused() {
+    const card = document.activeElement?.closest(".card");
+    const rank = Array.from(this.part(".cards").children).indexOf(card);
+    return rank < 0 ? [null, 0] : [document.activeElement.value, rank];
+  }
+
+  card(place, share) {
+    const card = stamp("card");
+    const part = (selector) => card.querySelector(selector);
+    card.dataset.item = place.item;
+    part(".rank").textContent = place.rank;
+    part("h3").textContent = place.title;
+    part("h3").id = newId();
+    const text = place.text.startsWith(place.title) ? place.text.slice(place.title.length) : place.text;
+    // What is left may begin with a year in parentheses, or with a full stop.
+    say(part(".text"), text.trim().replace(/^\((.*?)\)/, "$1").replace(/^[.,:;]\s*/, ""));
+    say(part(".why"), because(place));
+    part(".score").hidden = place.score === null;
+    if (place.score !== null) {
+      part(".meter span").style.width = `${8 + 92 * share}%`;
+      part(".value").textContent = `score ${place.score.toFixed(2).replace("-", "−")}`;
+    }
+    if (this.slate.drawn) part(".propensity").textContent = probability(place.propensity);
+    for (const button of card.querySelectorAll("button")) {
+      button.setAttribute("aria-describedby", part("h3").id);
+    }
+    return card;
+  }
+
+  clicked(event) {
+    const button = event.target.closest("button");
+    if (!button || !this.slate) return;
+    const card = button.closest(".card");
+    const place = this.slate.items.find((each) => each.item === card.dataset.item);
+    if (button.value === "similar") this.similar(button, card, place);
+    else this.react(place, button.value);
+  }
+
+  async react(place, kind) {
+    if (this.reacting) return;
+    this.reacting = true;
+    // An event that is sent again, because no answer came, counts once by its id.
+    place.events ??= {};
+    const id = (place.events[kind] ??= newId());
+    const { answer, session } = this.slate;
+    try {
+      const event = { id, session, answer, item: place.item, kind };
+      await api("feedback", { method: "POST", body: { events: [event] } });
+      const done = element("li", place.title, kind);
+      done.prepend(element("span", kind === "accepted" ? "Taken: " : "Not this: "));
+      if (session === this.session) {
+        this.part(".did").append(done);
+        await this.ask();
+      }
+    } catch (error) {
+      this.fail(error);
+    } finally {
+      this.reacting = false;
+    }
+  }
+
+  async similar(button, card, place) {
+    const list = card.querySelector(".similar");
+    const open = list.hidden;
+    if (open && !list.childElementCount) {
+      try {
+        const arm = encodeURIComponent(this.slate.arm);
+        const path = `items/${encodeURIComponent(place.item)}/similar?k=${ALIKE}&arm=${arm}`;
+        const found = await api(path);
+        list.replaceChildren(...found.map((other) => {
+          const row = element("li", other.title);
+          if (other.score !== null) row.append(element("span", `${percent(other.score)} alike`, "quiet"));
+          return row;
+        }));
+        if (!found.length) list.append(element("li", "Nothing is like it."));
+      } catch (error) {
+        this.fail(error);
+        return;
+      }
+    }
+    list.hidden = !open;
+    button.setAttribute("aria-expanded", String(open));
+  }
+}
+
+// Why an item came, in a sentence; empty where nothing is said. Longer explanations go here.
+function because(place) {
+  return place.why?.length ? `Because of ${LIST.format(place.why.map((title) => `“${title}”`))}` : "";
+}
+
+function percent(share) {
+  const value = 100 * share;
+  return `${value >= 10 || value === 0 ? value.toFixed(0) : value.toPrecision(2)} %`;
+}
+
+function probability(propensity) {
+  return propensity === null ? "" : `drawn with probability ${percent(propensity)}`;
+}
+
+function mark(place, before, now) {
+  const up = before - now;
+  if (before && !up) return;
+  place.textContent = !before ? "new" : up > 0 ? `▲ ${up}` : `▼ ${-up}`;
+  place.setAttribute("aria-label", !before ? "new in the slate" : up > 0 ? `up ${up}` : `down ${-up}`);
+  place.setAttribute("role", "img");
+  place.classList.toggle("new", !before);
+}
+
+function changes(before, items) {
+  if (!items.length) return "Nothing is left to show.";
+  if (!before) return `${items.length} items.`;
+  const fresh = items.filter((place) => !before.includes(place.item)).length;
+  const moved = items.some((place, rank) => before[rank] !== place.item);
+  if (!moved) return "The slate stays as it was.";
+  return fresh ? `New here: ${fresh} of ${items.length} items.` : "The same items in another order.";
+}
