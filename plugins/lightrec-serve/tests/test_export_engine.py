@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-
-from lightrec.errors import DataError, RecipeError
 from lightrec_serve import batch, export_engine, exported
 from lightrec_serve.engine import Query, Ranked
 from lightrec_serve.export_engine import ExportEngine
+
+from lightrec.errors import DataError, RecipeError
 
 ITEMS, SIZE = 30, 4
 
