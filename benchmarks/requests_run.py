@@ -4,6 +4,7 @@ Servers are forked from a process that has imported everything and started no th
 them do not import it 40 times; each is `lightrec serve` otherwise.
 """
 
+import atexit
 import json
 import math
 import os
@@ -26,7 +27,7 @@ import sqlalchemy as sa
 
 TOKENS = {"read": "r" * 20, "feedback": "f" * 20, "admin": "a" * 20}
 ADMIN = TOKENS["admin"]
-MALFORMED, GENERATED, WARM_UP, KILLS, CLIENTS = 10_000, 2_000, 1_500, 20, 8
+MALFORMED, GENERATED, WARM_UP, KILLS, CLIENTS = 10_000, 1_500, 500, 20, 8
 JSON = {"content-type": "application/json"}
 LIMIT = 1 << 20
 PARENT = """
@@ -61,13 +62,15 @@ class Servers:
         command = [sys.executable, "-c", PARENT]
         pipe = subprocess.PIPE
         self.parent = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        self.pid: int | None = None
+        atexit.register(self.close)
 
     def start(self) -> int:
         """Start a server, and give its process once it answers."""
         words = self.run, self.port, self.store, self.tokens, self.log
         self.parent.stdin.write("\t".join(map(str, words)) + "\n")
         self.parent.stdin.flush()
-        pid = int(self.parent.stdout.readline())
+        self.pid = pid = int(self.parent.stdout.readline())
         while True:
             with suppress(OSError, HTTPException):
                 if self.ask("GET", "/ready")[0] == 200:
@@ -77,7 +80,8 @@ class Servers:
     def end(self, pid: int, how: signal.Signals) -> int:
         """End it, and give its status."""
         os.kill(pid, how)
-        return int(self.parent.stdout.readline())
+        status, self.pid = int(self.parent.stdout.readline()), None
+        return status
 
     def connect(self) -> HTTPConnection:
         return HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -94,6 +98,9 @@ class Servers:
             connection.close()
 
     def close(self) -> None:
+        if self.pid is not None:  # something went wrong here
+            os.kill(self.pid, signal.SIGKILL)
+            self.pid = None
         self.parent.stdin.close()
         self.parent.wait()
 
@@ -120,7 +127,6 @@ VALID: list[tuple[str, str, Any]] = [
     ),
     ("PUT", "/items", {"items": [{"item": "x", "text": "a", "attributes": {"kind": "tea"}}]}),
     ("DELETE", "/items", {"items": ["no such item"]}),
-    ("POST", "/explain", {"session": "s", "item": "i1"}),
 ]
 WRONG: list[Any] = [
     None,
@@ -229,7 +235,7 @@ def generated(specification: dict[str, Any], count: int, seed: int) -> Iterator[
     cases: list[Any] = []
     for operation in operations:
         strategy = operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
-        found = hypothesis.given(strategy)(cases.append)
+        found = hypothesis.given(strategy)(lambda case: cases.append(case))
         found = hypothesis.settings(
             max_examples=count // 7,
             database=None,
@@ -270,6 +276,8 @@ def malformed(run: Path, out: Path, seed: int) -> dict[str, float]:
             found["wrong_tokens_let_in"] += status == "2xx"
             return
         found[status] += 1
+        if status == "5xx":
+            print(method, path[:200], body[:200], text, file=sys.stderr)
         leaks = (b"Traceback", str(run).encode(), b"site-packages", b".py")
         found["paths_in_answers"] += any(leak in text for leak in leaks)
 
