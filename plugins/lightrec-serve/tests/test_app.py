@@ -6,7 +6,7 @@ import logging
 import math
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import httpx
 import polars as pl
 import pytest
 import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
 from lightrec_serve.access import Limits
 from lightrec_serve.app import application
 from lightrec_serve.engine import Query
@@ -637,6 +639,41 @@ def test_what_cannot_be_answered_is_refused_in_a_sentence(client: Client, run: P
             answer = http.post("/recommend", content=b'{"k": 1}', headers={"content-type": kind})
             assert answer.status_code == 422, kind
         assert [arm["answers"] for arm in shown(http)] == [1]
+
+
+def test_what_breaks_the_interface_as_it_is_described_is_refused(client: Client) -> None:
+    schemathesis = pytest.importorskip("schemathesis")
+    with client() as http:
+        specification = http.get("/openapi.json").json()
+        operations = schemathesis.openapi.from_dict(specification).get_all_operations()
+        for operation in (found.ok() for found in operations):
+            mode = schemathesis.GenerationMode.NEGATIVE
+
+            @settings(
+                max_examples=6,
+                derandomize=True,
+                database=None,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(operation.as_strategy(generation_mode=mode))
+            def refused(case: Any) -> None:
+                body = case.body
+                if not isinstance(body, bytes):
+                    body = b"" if not case.operation.body else json.dumps(body).encode()
+                answer = http.request(
+                    case.method,
+                    case.formatted_path,
+                    params=case.query,
+                    content=body,
+                    headers={"content-type": "application/json"},
+                )
+                # What looks wrong in a query may be right, such as a name that nobody knows.
+                right = () if case.operation.body else (200,)
+                assert answer.status_code in (400, 404, 409, 422, *right), (case, answer.text)
+
+            with suppress(Unsatisfiable):  # nothing can be wrong with what takes nothing
+                refused()
 
 
 def test_strange_names_are_kept_as_they_are(client: Client) -> None:
