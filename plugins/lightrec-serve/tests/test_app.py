@@ -651,6 +651,7 @@ def test_what_breaks_the_interface_as_it_is_described_is_refused(client: Client)
 
             @settings(
                 max_examples=6,
+                deadline=None,
                 derandomize=True,
                 database=None,
                 phases=[Phase.generate],
