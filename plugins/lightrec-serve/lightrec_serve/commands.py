@@ -23,7 +23,7 @@ def serve(
     by: Literal["policy", "blend"] | None = None,
     store: str | None = None,
     tokens: Path | None = None,
-    temperature: float = 1.0,
+    temperature: list[float] | None = None,
     threads: int = 1,
     body: int = 1 << 20,
     k: int = 200,
@@ -35,6 +35,7 @@ def serve(
     examples:
       lightrec serve runs/video
       lightrec serve runs/video runs/other --weights 0.9 0.1
+      lightrec serve runs/video runs/video --temperature 1 0.7
       lightrec serve runs/video --host 0.0.0.0 --tokens tokens.yaml
       lightrec serve runs/video --store postgresql://me@host/served
 
@@ -50,7 +51,8 @@ def serve(
     :param store: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME (default: served.db in the
         folder of the first run).
     :param tokens: a YAML file with tokens by role: read, feedback, admin.
-    :param temperature: of slates that are drawn: near 0 the best items, 1 as likely as ranked.
+    :param temperature: of slates that are drawn, for all runs or for each: near 0 the best items,
+        1 as likely as ranked (default: 1).
     :param threads: for the arithmetic of an answer.
     :param body: bytes of a request at most.
     :param k: items of an answer at most.
@@ -68,8 +70,13 @@ def serve(
             f"Whoever reaches {host} could read and write: name a file of --tokens, or leave out "
             "--host to serve this machine alone."
         )
-    if temperature <= 0:
-        raise RecipeError(f"--temperature should be above 0, not {temperature:g}.")
+    given = temperature or [1.0]
+    temperatures = given * len(paths) if len(given) == 1 else given
+    if len(temperatures) != len(paths) or min(temperatures) <= 0:
+        raise RecipeError(
+            f"--temperature should be a number above 0, or one for each of {len(paths)} runs, not "
+            f"{' '.join(f'{each:g}' for each in given)}."
+        )
 
     import torch
     import uvicorn
@@ -82,8 +89,8 @@ def serve(
     known = None if tokens is None else read_tokens(tokens)
     torch.set_num_threads(threads)
     arms = [
-        Arm(name, loader(path, by, temperature), share)
-        for name, path, share in zip(names(paths), paths, shares, strict=True)
+        Arm(name, loader(path, by, heat), share)
+        for name, path, heat, share in zip(names(paths), paths, temperatures, shares, strict=True)
     ]
     kept = Store(store or f"sqlite:///{run / 'served.db'}")
     log_as_json()
