@@ -206,8 +206,9 @@ def laws(run: Path, shown: pl.DataFrame, temperatures: Sequence[float]) -> Tenso
             session, before = row["session"], []
         accepted = tuple(item for item, taken in before if taken)
         refused = tuple(item for item, taken in before if not taken)
-        everything = engine.store.num_items
-        queries.append(Query(row["user"], accepted, refused, k=everything))
+        queries.append(
+            Query(row["user"], history=accepted, dismissed=refused, k=engine.store.num_items)
+        )
         before.append((row["item"], row["accepted"]))
     found = []
     for start in range(0, len(queries), BATCH):
