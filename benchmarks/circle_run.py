@@ -132,8 +132,8 @@ def play(
 
     All sessions begin before anybody answers, so that a user's sessions know nothing of each other.
 
-    :returns: a row for each slate: session, step, arm, item, propensity, accepted; and how many
-        events were sent twice.
+    :returns: a row for each slate: user, session, step, arm, item, propensity, accepted; and how
+        many events were sent twice.
     :raises RuntimeError: where an event counts twice, or not at all.
     """
     simulator.set_seed(seed)
@@ -160,9 +160,8 @@ def play(
             event = {"id": str(step), "session": slate["session"], "answer": slate["answer"]}
             event |= {"item": shown["item"], "kind": "accepted" if taken else "dismissed"}
             events.append(event)
-            rows.append(
-                (slate["session"], step, slate["arm"], shown["item"], shown["propensity"], taken)
-            )
+            made = users[row], slate["session"], step, slate["arm"]
+            rows.append((*made, shown["item"], shown["propensity"], taken))
         bodies = [{"events": events[at : at + TOGETHER]} for at in range(0, len(events), TOGETHER)]
         stored = asyncio.run(ask_all(port, "/feedback", bodies + bodies[::TWICE]))
         again = sum(len(body["events"]) for body in bodies[::TWICE])
@@ -177,7 +176,7 @@ def play(
         print(f"step {step}: {len(there)} slates", flush=True)
         if not alive.any():
             break
-    head = ["session", "step", "arm", "item", "propensity", "accepted"]
+    head = ["user", "session", "step", "arm", "item", "propensity", "accepted"]
     return pl.DataFrame(rows, head, orient="row"), resent
 
 
@@ -207,7 +206,7 @@ def laws(run: Path, shown: pl.DataFrame, temperatures: Sequence[float]) -> Tenso
         accepted = tuple(item for item, taken in before if taken)
         refused = tuple(item for item, taken in before if not taken)
         queries.append(
-            Query(row["user"], history=accepted, dismissed=refused, k=engine.store.num_items)
+            Query(row["user"], accepted=accepted, dismissed=refused, k=engine.store.num_items)
         )
         before.append((row["item"], row["accepted"]))
     found = []
@@ -324,13 +323,14 @@ def served_sessions(
         client, metrics["sent_twice"] = play(port, users_of(given, sessions), given.data, seed)
         client.write_parquet(out / "client.parquet")
         command("served", str(run / "served.db"), str(exported))
-        checked = json.loads(command("data", "check", str(exported / "log"), "--json"))
-        (out / "checked.json").write_text(json.dumps(checked))
+        command("data", "check", str(exported / "log"))
         command("update", str(run), "--log", str(exported / "log"))
         for place, arm in enumerate(sorted(client["arm"].unique())):
             (about,) = asyncio.run(ask_all(port, f"/admin/reload?arm={arm}", [None]))
             metrics[f"arm-{place}/version"] = about["version"]
         asyncio.run(ask_all(port, "/recommend", [{"user": given.data.user_ids[0]}]))
+    # Of a film that a user met in two sessions, the log of films, which are seen once, keeps one.
+    metrics["pairs"] = client.select("user", "item").n_unique()
     metrics["appended"] = len(Run(run).data.items) - len(given.data.items)
     return metrics
 

@@ -100,7 +100,7 @@ def test_an_arm_asked_offline_has_the_propensities_that_were_logged(round_):
     for session in shown.partition_by("session"):
         accepted, refused = [], []
         for slate in session.partition_by("impression", maintain_order=True):
-            known = {"history": tuple(accepted), "dismissed": tuple(refused)}
+            known = {"accepted": tuple(accepted), "dismissed": tuple(refused)}
             query = Query(slate["user"][0], **known, k=tiny.ITEMS)
             (ranked,) = engine.answer([query])
             places = [ranked.items.index(engine.catalog.find(item)) for item in slate["item"]]
