@@ -2,16 +2,18 @@
 
 ``python -m benchmarks.circle_run RUN OUT SEED SESSIONS TEMPERATURE TEMPERATURE``: the run is served
 by the command, as two arms which draw slates of one item from its policy at two temperatures. The
-client is a simulator: users of user model B, who answer and leave as it says, all at once. What was
-served is exported, checked, appended and reloaded, and each arm is estimated from the other's log.
+client is a simulator: users of user model B answer and leave as it says, all at the same time. What
+was served is exported, checked, appended and reloaded, and each arm is estimated from what the
+other one logged.
 
-**Which estimator.** An arm decides also what is to come: what was shown is not shown again, and
-what was accepted is read from then on. A bandit's estimate for every slate would take the states of
-the log for the arm's own. So whole sessions are weighed: each reward by how much likelier the other
-arm was to come to it, step by step (per-decision importance weights), divided by their mean of the
-step. The other arm's probabilities come from its own engine, asked offline in the states that the
-export tells: the run's log, what was accepted in the session, and what was shown in it. Sessions of
-a user are one cluster of the interval, and a user meets one arm alone.
+**Which estimator.** What an arm shows changes what it can show later: what was shown does not come
+again, and what was accepted is read from then on. A bandit's estimate over all slates would take
+the states of the log for those of the arm that is judged. So whole sessions are weighed: each
+reward by how much likelier the other arm was to come to it, step by step (per-decision importance
+weights), divided by the step's mean weight. The other arm's probabilities come from its own engine,
+asked offline in the states that the export tells: the run's log, what was accepted in the session,
+and what was shown in it. A user's sessions are one cluster of the interval, and a user meets one
+arm.
 """
 
 import asyncio
@@ -215,7 +217,7 @@ def laws(run: Path, shown: pl.DataFrame, temperatures: Sequence[float]) -> Tenso
         for ranked, item in zip(engine.answer(queries[start : start + BATCH]), items, strict=True):
             if isinstance(ranked, Exception):
                 raise ranked
-            place = ranked.items.index(engine.catalog.find(item))
+            place = ranked.items.index(engine.catalog.number(item))
             scores = torch.tensor(ranked.scores, dtype=torch.float64)
             found.append([float((scores / t).log_softmax(0)[place].exp()) for t in temperatures])
     return torch.tensor(found, dtype=torch.float64)
