@@ -40,6 +40,7 @@ SHIPPED = (
     "lightrec-health",
     "lightrec-music",
     "lightrec-news",
+    "lightrec-serve",
     "lightrec-social",
     "lightrec-video",
 )
