@@ -127,6 +127,7 @@ VALID: list[tuple[str, str, Any]] = [
     ),
     ("PUT", "/items", {"items": [{"item": "x", "text": "a", "attributes": {"kind": "tea"}}]}),
     ("DELETE", "/items", {"items": ["no such item"]}),
+    ("POST", "/explain", {"session": "s", "item": "i1"}),
 ]
 WRONG: list[Any] = [
     None,
@@ -331,8 +332,9 @@ class Client(threading.Thread):
         number = 0
         while True:
             try:
-                slate = self.ask(connection, "/recommend", {"user": "u3", "session": self.name})
-                event = {"id": f"{self.name} {number}", "session": self.name}
+                session = f"{self.name} {number // 10}"  # accepted items do not come again
+                slate = self.ask(connection, "/recommend", {"session": session})
+                event = {"id": f"{self.name} {number}", "session": session}
                 event |= {"item": slate["items"][number % 5]["item"], "answer": slate["answer"]}
                 self.sent.append(event)
                 said = self.ask(connection, "/feedback", {"events": [event]})
