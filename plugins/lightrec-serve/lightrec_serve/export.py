@@ -253,6 +253,12 @@ class PolicyQuery(nn.Module):
         for name, part in self.policy.named_children():
             if isinstance(part, Ranker):
                 setattr(self.policy, name, without_items(part))
+        for part in self.policy.modules():
+            for name, value in [*part.named_buffers(recurse=False)]:
+                if value.dtype == torch.bool and not value.ndim:
+                    # Which way the code goes by it is exported.
+                    delattr(part, name)
+                    setattr(part, name, bool(value))
 
     def forward(self, history: Tensor) -> Tensor:
         """Compute queries."""
@@ -301,8 +307,9 @@ class Bytes(nn.Module):
                 self.names.append(name)
                 tensor.data = tensor.new_zeros(())
 
-    def forward(self, *given: Tensor) -> Tensor:
-        """Compute what the module computes."""
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Compute what the module computes, of a history or of tokens and their mask."""
+        given = (tokens,) if mask is None else (tokens, mask)
         weights = {}
         for place, name in enumerate(self.names):
             rows, scale = getattr(self, f"rows_{place}"), getattr(self, f"scale_{place}")
@@ -429,7 +436,8 @@ def text_encoder(run: Run) -> TextEncoder | None:
 def traced(network: nn.Module, *examples: Tensor) -> ExportedProgram:
     """Trace a network of tensors (B, L) of any B and L."""
     shapes = tuple({0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for _ in examples)
-    return torch.export.export(network.eval(), examples, dynamic_shapes=shapes)
+    with torch.no_grad():
+        return torch.export.export(network.eval(), examples, dynamic_shapes=shapes)
 
 
 def write_pt2(program: ExportedProgram, path: Path) -> None:

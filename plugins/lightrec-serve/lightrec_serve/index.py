@@ -200,7 +200,7 @@ class Approximate:
         """The other items."""
         k = min(10, len(table) - 1)
         exact = self._flat.search(queries, k)
-        for self._width in WIDTHS:
+        for self.width in WIDTHS:
             found = self.search(queries, k).items
             self.recall = float((exact.items[:, :, None] == found[:, None]).any(2).float().mean())
             """The share of the exact ten best that was found for the sample of queries."""
@@ -250,7 +250,7 @@ class Approximate:
         queries = queries.float()
         known = 0 if seen is None else int((seen > 0).sum(1).max())
         many = min((k + known) * (1 if allowed is None else 2), WIDTHS[-1], len(self._current) - 1)
-        parameters = self._parameters(efSearch=max(self._width, many))
+        parameters = self._parameters(efSearch=max(self.width, many))
         asked = pad(pad(queries, (0, 1), value=1.0), (0, self._room)).numpy()
         found = 1 + torch.from_numpy(self._graph.search(asked, many, params=parameters)[1])
         found = found * self._current[found]
