@@ -95,7 +95,7 @@ def judged(recommender: Recommender, read: int) -> dict[str, float]:
         "ms/words": median(with_words),
     }
     for name, values in (("won", won), ("won-read", won_read)):
-        interval = mean_interval(np.array(values))
+        interval = mean_interval(torch.tensor(values))
         metrics |= {name: interval.mean, f"{name}/low": interval.low, f"{name}/high": interval.high}
     return metrics
 
