@@ -224,7 +224,7 @@ class _Case:
     def explained(self, k: int, words: bool) -> Explanation:
         nats, error, average = self.by_events()
         events, catalog = self.events(nats), self.recommender.catalog
-        change = self.change([event.position - 1 for event in events if event.nats > 0], k)
+        helpful = [event.position - 1 for event in events if event.nats > 0]
         missing: dict[str, str] = {}
         found, reward = list[Word](), None
         try:
@@ -250,7 +250,7 @@ class _Case:
             events=events,
             words=found,
             reward=reward,
-            change=change if self.rank <= k else None,
+            change=self.change(helpful, k) if self.rank <= k else None,
             missing=missing,
         )
 

@@ -16,6 +16,7 @@ from lightrec.explain import explain, integrated
 from lightrec.keys import Key
 from lightrec.ranking.ranker import Ranker
 from lightrec.recommend import load
+from lightrec.report import explanation
 
 K = 3
 
@@ -211,5 +212,7 @@ def test_the_command_prints_and_writes(tiny_run, tmp_path, capsys):
     assert found.events[0].title in page
     assert "<svg" in page
     assert "Settings" not in page
+    probabilities = [explanation._percent(value) for value in (1.0, 0.0213, 0.002, 1e-9)]
+    assert probabilities == ["100 %", "2.1 %", "0.2 %", "less than 0.001 %"]
     assert main([*line, "--out", "reasons.txt"]) == 2
     assert "--out must end in .html or .json, not reasons.txt." in capsys.readouterr().err

@@ -133,5 +133,8 @@ def _sum(shares: Sequence[float], sign: int) -> str:
 
 
 def _percent(probability: float) -> str:
-    """Give a probability with two digits that count, and no more than it has."""
-    return f"{100 * probability:.2g} %"
+    """Give a probability with the two digits that count."""
+    value = 100 * probability
+    if value < 0.001:
+        return "less than 0.001 %"
+    return f"{value:.0f} %" if value >= 10 else f"{value:.2g} %"
