@@ -25,6 +25,7 @@ def serve(
     tokens: Path | None = None,
     temperature: list[float] | None = None,
     threads: int = 1,
+    approximate: int = 300_000,
     body: int = 1 << 20,
     k: int = 200,
     history: int = 1_000,
@@ -54,6 +55,8 @@ def serve(
     :param temperature: of slates that are drawn, for all runs or for each: near 0 the best items,
         1 as likely as ranked (default: 1).
     :param threads: for the arithmetic of an answer.
+    :param approximate: exports with more items are searched by a graph, which finds most of the
+        best ones; needs the package faiss-cpu.
     :param body: bytes of a request at most.
     :param k: items of an answer at most.
     :param history: items of a request's history at most.
@@ -89,7 +92,7 @@ def serve(
     known = None if tokens is None else read_tokens(tokens)
     torch.set_num_threads(threads)
     arms = [
-        Arm(name, loader(path, by, heat), share)
+        Arm(name, loader(path, by, heat, approximate), share)
         for name, path, heat, share in zip(names(paths), paths, temperatures, shares, strict=True)
     ]
     kept = Store(store or f"sqlite:///{run / 'served.db'}")
@@ -203,7 +206,7 @@ def export(
     made = exporting.export(
         Run(run), out, what=what, int8=int8, size=size, histories=histories, seed=seed
     )
-    total = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
+    total = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     print(f"{out}: {total / 2**20:.1f} MiB; scores differ from the run's by so much at most:")
     print(json.dumps(made["parity"], indent=2))
 
@@ -217,12 +220,12 @@ def names(paths: list[Path]) -> list[str]:
     ]
 
 
-def loader(path: Path, by: Any, temperature: float) -> Any:
+def loader(path: Path, by: Any, temperature: float, approximate: int) -> Any:
     """Give what loads a run or an export, anew at each call."""
     if (path / "manifest.json").is_file():
         from lightrec_serve.export_engine import ExportEngine
 
-        return lambda: ExportEngine(path, temperature)
+        return lambda: ExportEngine(path, temperature, approximate)
 
     from lightrec_serve.run_engine import RunEngine
 

@@ -1,10 +1,12 @@
 """An export that answers: a query tower and an index, many queries at once."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lightrec.data.names import Names
-from lightrec.errors import LightrecError, RecipeError
+from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.keys import Column
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import (
@@ -26,7 +28,13 @@ from lightrec_serve.engine import (
     reasons,
 )
 from lightrec_serve.exported import Exported
-from lightrec_serve.index import Flat
+from lightrec_serve.index import Approximate, Flat
+
+APPROXIMATE: Final = 300_000
+"""From so many items on an exact search takes longer than an answer should."""
+SAMPLE: Final = 200
+"""So many queries say which share of the best items a graph finds."""
+logger = logging.getLogger("lightrec.serve")
 
 
 class ExportEngine(Engine):
@@ -37,20 +45,44 @@ class ExportEngine(Engine):
 
     :param path: the folder.
     :param temperature: of drawn slates.
+    :param approximate: from so many items on a graph is searched, which does not find all of the
+        best ones; its recall is logged.
     :raises RunError: where a file is not the one that was exported.
     """
 
-    def __init__(self, path: Path, temperature: float = 1.0) -> None:
+    def __init__(
+        self, path: Path, temperature: float = 1.0, approximate: int = APPROXIMATE
+    ) -> None:
         self.exported, self.temperature = Exported(path), temperature
         held = self.exported
         self.repeats, self.note = held.repeats, held.note
         self.catalog = Catalog(held.catalog, held.kinds, Names(held.catalog))
-        self.index = Flat(held.table, held.bias)
-        texts = held.catalog[Column.TEXT].fill_null("").to_list()
-        warm = torch.ones(len(held.table), dtype=torch.bool)
-        self.newcomers = Newcomers(texts, held.text_vectors, held.encode, warm)
         self._past = held.histories()
+        self.index = self._indexed(approximate)
+        texts = held.catalog[Column.TEXT].fill_null("").to_list()
+        encode = held.encode if held.text_vectors.shape[1] else None
+        self.newcomers = Newcomers(texts, held.text_vectors, encode, held.events > 0)
         self.answer([Query(k=1)])  # so that the first person does not wait
+
+    def _indexed(self, approximate: int) -> Flat | Approximate:
+        held = self.exported
+        if len(held.table) <= approximate:
+            return Flat(held.table, held.bias)
+        if find_spec("faiss") is None:
+            raise RunError(
+                f"{len(held.table) - 1:,} items are searched by a graph, which needs the package "
+                "faiss-cpu: pip install 'lightrec-serve[approximate]', or give --approximate a "
+                "larger number of items for an exact search."
+            )
+        draw = torch.Generator().manual_seed(0)
+        past = [*self._past.values()]
+        rows = torch.randint(1, len(held.table), (SAMPLE, 5), generator=draw).tolist()
+        if past:
+            rows = [past[n] for n in torch.randperm(len(past), generator=draw)[:SAMPLE].tolist()]
+        queries = held.queries(padded(rows, held.history_length))
+        index = Approximate(held.table, held.bias, queries)
+        logger.info("approximate", extra={"items": len(held.table) - 1, "recall": index.recall})
+        return index
 
     def about(self) -> dict[str, Any]:
         """Name the export and what it was made from."""
@@ -118,7 +150,7 @@ class ExportEngine(Engine):
             if number == len(self.index):
                 self.index.put(mixed, bias)
             else:
-                self.index.table[number], self.index.bias[number] = mixed, bias
+                self.index.replace(number, mixed, bias)
         return number
 
     def _read(self, query: Query) -> "_Read":

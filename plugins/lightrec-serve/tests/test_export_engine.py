@@ -10,6 +10,7 @@ import torch
 from lightrec_serve import batch, export_engine, exported
 from lightrec_serve.engine import Query, Ranked
 from lightrec_serve.export_engine import ExportEngine
+from lightrec_serve.index import Approximate
 
 from lightrec.errors import DataError, RecipeError
 
@@ -34,6 +35,7 @@ class Towers:
         columns = {"item": names, "title": names, "text": words, "even": even}
         self.catalog = pl.DataFrame(columns)
         self.text_vectors, self.encode = torch.zeros(ITEMS + 1, 0), None
+        self.events = torch.ones(ITEMS + 1, dtype=torch.int64)
 
     def queries(self, histories):
         assert histories.shape[1] <= 5
@@ -82,6 +84,20 @@ def test_answers_are_the_best_products(engine):
     ]
     assert [items(answer) for answer in engine.answer(queries)] == right
     assert [items(engine.answer([query])[0]) for query in queries] == right
+
+
+def test_a_graph_is_searched_where_there_are_many_items(monkeypatch):
+    """So few that it finds all: the answers are the same, new items and deleted ones, too."""
+    pytest.importorskip("faiss", reason="faiss-cpu is not installed.")
+    monkeypatch.setattr(export_engine, "Exported", Towers)
+    engine = ExportEngine(Path("towers"), approximate=10)
+    assert isinstance(engine.index, Approximate)
+    assert engine.index.recall == 1
+    assert items(engine.answer([Query(user="ann", k=4)])[0]) == expected([1, 2, 3], 4, {1, 2, 3})
+    engine.put("red new", {"title": "New", "text": "red"})
+    assert items(engine.answer([Query(user="bob", k=3, new=1)])[0])[-1] == ITEMS + 1
+    engine.delete(["i9"])
+    assert items(engine.answer([Query(user="bob", k=3)])[0]) == expected([4], 3, {4, 9})
 
 
 def test_what_an_export_cannot_do_is_said(engine):
