@@ -253,16 +253,9 @@ def reasons(events: Sequence[int], whole: Tensor, without: Tensor) -> list[list[
     return found
 
 
-def left_out(table: Tensor, count: int) -> Tensor:
-    """Leave out each of the last events of a row, the others moving up.
+def all_but_one(length: int, count: int) -> Tensor:
+    """Leave out each of the last events of a history in turn.
 
-    :param table: (1, L), padded on the left.
-    :param count: E.
-    :returns: (E, L), the last event left out first.
+    :returns: (count, length) bool, which events are kept; the last one is left out first.
     """
-    length = table.shape[1]
-    rows = [
-        torch.cat([torch.zeros_like(table[:, :1]), table[:, :at], table[:, at + 1 :]], 1)
-        for at in range(length - 1, length - 1 - count, -1)
-    ]
-    return torch.cat(rows)
+    return ~torch.eye(length, dtype=torch.bool).flip(0)[:count]

@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lightrec.data.names import Names
+from lightrec.data.sequences import with_only
 from lightrec.errors import LightrecError, RecipeError, RunError
-from lightrec.keys import Column
+from lightrec.keys import Column, Key
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import (
     TOLD,
@@ -23,8 +24,8 @@ from lightrec_serve.engine import (
     Newcomers,
     Query,
     Ranked,
+    all_but_one,
     chosen,
-    left_out,
     reasons,
 )
 from lightrec_serve.exported import Exported
@@ -213,7 +214,9 @@ class ExportEngine(Engine):
         length = self.exported.history_length
         history = padded([one.history], length)
         count = min(TOLD, history.shape[1])
-        queries = torch.cat([vector[None], self.exported.queries(left_out(history, count))])
+        kept = all_but_one(history.shape[1], count)
+        without = with_only({Key.HISTORY: history}, kept)[Key.HISTORY]
+        queries = torch.cat([vector[None], self.exported.queries(without)])
         logits = (queries @ self.index.table.T + self.index.bias).log_softmax(-1)[:, items]
         return reasons(one.history[::-1][:count], logits[0], logits[1:])
 

@@ -17,6 +17,7 @@ from torch.nn.functional import pad
 
 from lightrec import plugins
 from lightrec.data.domain import with_texts
+from lightrec.data.sequences import with_only
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.evaluation.evidence import By
 from lightrec.keys import Column, Key
@@ -29,8 +30,8 @@ from lightrec_serve.engine import (
     Newcomers,
     Query,
     Ranked,
+    all_but_one,
     chosen,
-    left_out,
     reasons,
 )
 
@@ -182,10 +183,7 @@ class RunEngine(Engine):
         """Ask what each event did: score the person without it."""
         history = person.known[Key.HISTORY]
         count = min(TOLD, int((history > 0).sum()))
-        known = {}
-        for key, table in person.known.items():
-            own = table.ndim == 1 or key == Key.PROFILE  # of the person, not of an event
-            known[key] = table.expand(count, *table.shape[1:]) if own else left_out(table, count)
+        known = with_only(person.known, all_but_one(history.shape[1], count))
         rows = pl.concat([person.row] * count)
         without = self.recommender(query.by).scores(Person(known, rows))
 
