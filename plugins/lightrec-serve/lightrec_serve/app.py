@@ -188,6 +188,7 @@ def application(
     async def explain(why: Why) -> dict[str, Any]:
         """Say at length why an item comes: past events, words, the reward, what would change it."""
         within("k", why.k, limits.k)
+        within("The history's length", len(why.history), limits.history)
         return await service.explain(why)
 
     @app.post("/feedback")

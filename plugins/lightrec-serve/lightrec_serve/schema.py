@@ -76,6 +76,7 @@ class Why(Strict):
 
     session: Name
     item: Name
+    history: list[Name] = Field([], description="What the request for the slate gave.")
     k: int = Field(10, ge=1, description="An item comes if it is among so many.")
     by: Literal["policy", "blend"] | None = None
 

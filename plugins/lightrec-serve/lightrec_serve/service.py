@@ -178,7 +178,13 @@ class Service:
         batcher = self._arm(state.session.arm).batcher
         if batcher.engine.catalog.number(why.item) is None:
             raise Unknown(f"There is no item {why.item!r}.")
-        query = Query(user=state.session.user, accepted=tuple(state.accepted), k=why.k, by=why.by)
+        query = Query(
+            user=state.session.user,
+            history=tuple(why.history),
+            accepted=tuple(state.accepted),
+            k=why.k,
+            by=why.by,
+        )
         return await batcher.call(lambda engine: engine.explain(query, why.item))
 
     async def feedback(self, events: Sequence[Event]) -> tuple[int, int]:

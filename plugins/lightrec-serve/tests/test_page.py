@@ -280,6 +280,17 @@ def test_items_like_an_item_open_and_close(tab):
     expect(card.locator(".similar")).to_be_hidden()
 
 
+def test_why_an_item_came_is_told_at_length(tab):
+    """By events of the history, and by none else: this user walks through the songs."""
+    tab.page.select_option("#user", "u3")
+    expect(tab.page.locator(".about")).to_contain_text("the blend")
+    card = tab.page.locator(".card").first
+    card.get_by_role("button", name="Why?").click()
+    expect(card.locator(".reasons li")).not_to_have_count(0)
+    told = card.locator(".reasons li").all_inner_texts()
+    assert all(line.startswith(("song", "It would not come without “song")) for line in told)
+
+
 def test_why_an_item_came_is_said(tab):
     def explained(route: Route) -> None:
         assert route.request.post_data_json["explain"]

@@ -3,6 +3,7 @@
 import { api, element, newId, say, stamp } from "./parts.js";
 
 const ALIKE = 5; // items that "More like this" shows
+const TOLD = 5; // past events that "Why?" shows
 
 const LIST = new Intl.ListFormat("en");
 const RANKED = {
@@ -153,7 +154,8 @@ export class Column {
     if (!button || !this.slate) return;
     const card = button.closest(".card");
     const place = this.slate.items.find((each) => each.item === card.dataset.item);
-    if (button.value === "similar") this.similar(button, card, place);
+    if (button.value === "similar") this.unfold(button, card, () => this.similar(place));
+    else if (button.value === "reasons") this.unfold(button, card, () => this.reasons(place));
     else this.react(place, button.value);
   }
 
@@ -180,31 +182,56 @@ export class Column {
     }
   }
 
-  async similar(button, card, place) {
-    const list = card.querySelector(".similar");
+  // Show or hide the list that a button is named after; rows are asked for once.
+  async unfold(button, card, rows) {
+    const list = card.querySelector(`.${button.value}`);
     const open = list.hidden;
     if (open && !list.childElementCount) {
+      button.setAttribute("aria-busy", "true");
       try {
-        const arm = encodeURIComponent(this.slate.arm);
-        const path = `items/${encodeURIComponent(place.item)}/similar?k=${ALIKE}&arm=${arm}`;
-        const found = await api(path);
-        list.replaceChildren(...found.map((other) => {
-          const row = element("li", other.title);
-          if (other.score !== null) row.append(element("span", `${percent(other.score)} alike`, "quiet"));
-          return row;
-        }));
-        if (!found.length) list.append(element("li", "Nothing is like it."));
+        list.replaceChildren(...await rows());
       } catch (error) {
         this.fail(error);
         return;
+      } finally {
+        button.removeAttribute("aria-busy");
       }
     }
     list.hidden = !open;
     button.setAttribute("aria-expanded", String(open));
   }
+
+  async similar(place) {
+    const arm = encodeURIComponent(this.slate.arm);
+    const path = `items/${encodeURIComponent(place.item)}/similar?k=${ALIKE}&arm=${arm}`;
+    const found = await api(path);
+    if (!found.length) return [element("li", "Nothing is like it.")];
+    return found.map((other) => row(other.title, other.score === null ? "" : `${percent(other.score)} alike`));
+  }
+
+  async reasons(place) {
+    const { session, items } = this.slate;
+    const { by } = this.choices[this.part("select").selectedIndex];
+    const body = { session, item: place.item, k: items.length, history: this.whom().history ?? [] };
+    const told = await api("explain", { method: "POST", body: by ? { ...body, by } : body });
+    const titles = new Map(told.events.map((event) => [event.position, event.title]));
+    const rows = told.events.slice(0, TOLD).map((event) => {
+      const sign = event.share < 0 ? "against it" : "for it";
+      return row(event.title, `${percent(Math.abs(event.share))} ${sign}`);
+    });
+    const lost = told.change?.without.map((position) => `“${titles.get(position)}”`) ?? [];
+    if (lost.length) rows.push(element("li", `It would not come without ${LIST.format(lost)}.`));
+    return rows;
+  }
 }
 
-// Why an item came, in a sentence; empty where nothing is said. Longer explanations go here.
+function row(said, aside) {
+  const made = element("li", said);
+  if (aside) made.append(element("span", aside, "quiet"));
+  return made;
+}
+
+// Why an item came, in a sentence; empty where nothing is said.
 function because(place) {
   return place.why?.length ? `Because of ${LIST.format(place.why.map((title) => `“${title}”`))}` : "";
 }
