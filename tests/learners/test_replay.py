@@ -104,7 +104,7 @@ def test_transitions_are_what_was_played(bandit):
     torch.manual_seed(3)
     world = module.ground.train
     module._state = world.reset()
-    module._memory = UserMemory(module.policy)
+    module._memory = UserMemory(module.policy.user_vectors)
     real = world.step_and_maybe_reset
     seen = []
 
@@ -175,7 +175,7 @@ def test_returns_go_on_where_sessions_were_cut_and_stop_where_they_ended(time_aw
     torch.nn.init.constant_(module.critic[-1].bias, 2.0)
     torch.manual_seed(0)
     module._state = module.ground.train.reset()
-    module._memory = UserMemory(module.policy)
+    module._memory = UserMemory(module.policy.user_vectors)
     rollout = module._estimate(module._play())
     done, ended = (rollout["next", name].squeeze(-1) for name in ("done", "terminated"))
     assert (done & ended).any()

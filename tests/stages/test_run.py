@@ -25,7 +25,7 @@ def test_every_stage_leaves_its_files_and_the_report_stands_by_itself(tiny_run):
     assert {p.name for p in tiny_run.iterdir() if p.is_dir()} == {*DEFAULT, "logs", ".work"}
     assert not list((tiny_run / ".work").iterdir())
     page = (tiny_run / "report.html").read_text()
-    assert "once more with `--until assumptions`" in page
+    assert "once more with <code>--until assumptions</code>" in page
     assert page.count("<svg") >= 4
     for outside in ("<script", "<link", "src="):
         assert outside not in page

@@ -220,7 +220,7 @@ def names(paths: list[Path]) -> list[str]:
     ]
 
 
-def loader(path: Path, by: Any, temperature: float, approximate: int) -> Any:
+def loader(path: Path, by: Any, temperature: float, approximate: int = 300_000) -> Any:
     """Give what loads a run or an export, anew at each call."""
     if (path / "manifest.json").is_file():
         from lightrec_serve.export_engine import ExportEngine
