@@ -294,7 +294,8 @@ def page_of(
 
 def prose(text: str) -> Markup:
     """Escape a sentence, and set what stands between backticks as code."""
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escape(str(text))))
+    safe = str(escape(str(text)))  # joining pieces of Markup would escape the marks, too
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", safe))
 
 
 def worded(table: Table) -> set[int]:
