@@ -15,6 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from hypothesis import settings
 
+from lightrec import plugins
 from lightrec.testing import tiny
 
 # How long an example takes says nothing of whether it is right.
@@ -27,9 +28,10 @@ gc.set_threshold(10_000, 20, 50)
 
 
 @pytest.fixture(autouse=True)
-def seeded() -> None:
-    """What a test draws without a generator does not depend on the tests before it."""
+def alone() -> None:
+    """What a test draws without a generator, and hears, does not depend on the tests before it."""
     torch.manual_seed(0)
+    plugins.warn.cache_clear()  # a process says each sentence once
 
 
 @pytest.fixture(scope="session")
