@@ -94,9 +94,10 @@ class Newcomers:
             self.centre = vectors[1:].mean(0)
             self.units = normalize(vectors - self.centre, dim=1)
         else:
-            self.table, words = word_table(texts)
+            table, words = word_table(texts)
+            self.table = table.tocsc()  # a text reads the columns of its own words alone
             self.column = {word: place for place, word in enumerate(words)}
-            counts = np.maximum(1, np.asarray((self.table > 0).sum(0)).ravel())
+            counts = np.maximum(1, np.asarray((table > 0).sum(0)).ravel())
             self.rarity = np.log(1 + len(texts) / counts)
         self.near = torch.zeros(0, NEAR, dtype=torch.int64)
         """(L, 20) items that speak for each new one."""
@@ -127,11 +128,9 @@ class Newcomers:
         if self.encode is not None:
             vector = self.encode([text]) - self.centre
             return self.units @ normalize(vector, dim=1)[0]
-        mine = np.zeros(len(self.column), dtype=np.float32)
-        for word in words_of(text):
-            if word in self.column:
-                mine[self.column[word]] = self.rarity[self.column[word]] ** 2
-        return torch.from_numpy(np.asarray(self.table @ mine, dtype=np.float32))
+        known = sorted({self.column[word] for word in words_of(text) if word in self.column})
+        found = self.table[:, known] @ self.rarity[known] ** 2
+        return torch.from_numpy(np.asarray(found, dtype=np.float32))
 
     def mixed(self, values: Tensor) -> Tensor:
         """Average what holds of known items over those that speak: (…, N + 1) to (…, L)."""

@@ -23,7 +23,7 @@ BLOCK = 80
 """Of so many scores only the largest is looked at first."""
 STEP = 1.25
 """The table grows by this factor where it is full."""
-FEW = 0.25
+FEW = 0.005
 """Where a smaller share of the rows is allowed, only these are scored."""
 
 
@@ -60,12 +60,13 @@ class Flat:
             shapes = [tuple(part.shape) for part in (table, bias) if part is not None]
             raise ValueError(f"Expected a table (N + 1, D) and biases (N + 1,), not {shapes}.")
         bias = torch.zeros(len(table)) if bias is None else bias.detach().float().clone()
-        rows = table.detach().float().clone()
+        rows = table.detach().float()
         if not (rows.isfinite().all() and bias.isfinite().all()):
             raise ValueError("An item's row or bias is infinite or not a number.")
         # Minus infinity keeps a row from being found.
         bias[PADDING] = -torch.inf
-        self._rows = rows, bias
+        # A row's numbers lie in a column: one query is multiplied four times as fast.
+        self._columns = rows.T.contiguous(), bias
         self._count = len(rows)
 
     def __len__(self) -> int:
@@ -75,12 +76,12 @@ class Flat:
     @property
     def table(self) -> Tensor:
         """The rows, (len, D)."""
-        return self._rows[0][: self._count]
+        return self._columns[0][:, : self._count].T
 
     @property
     def bias(self) -> Tensor:
         """The biases, (len,); minus infinity for row 0 and for deleted rows."""
-        return self._rows[1][: self._count]
+        return self._columns[1][: self._count]
 
     def put(self, row: Tensor, bias: float = 0.0) -> int:
         """Add an item.
@@ -90,14 +91,13 @@ class Flat:
         :raises ValueError: where the row is of another length, or not finite.
         """
         row = self._checked(row, bias)
-        table, biases = self._rows
+        columns, biases = self._columns
         index = self._count
-        if index == len(table):
+        if index == len(biases):
             room = int(index * STEP) + 1 - index
-            table = torch.cat([table, table.new_zeros(room, table.shape[1])])
-            biases = torch.cat([biases, biases.new_full((room,), -torch.inf)])
-            self._rows = table, biases
-        table[index], biases[index] = row, bias
+            columns, biases = pad(columns, (0, room)), pad(biases, (0, room), value=-torch.inf)
+            self._columns = columns, biases
+        columns[:, index], biases[index] = row, bias
         self._count = index + 1
         return index
 
@@ -108,8 +108,8 @@ class Flat:
         :raises ValueError: as in :meth:`put`.
         """
         self._known(index)
-        table, biases = self._rows
-        table[index], biases[index] = self._checked(row, bias), bias
+        columns, biases = self._columns
+        columns[:, index], biases[index] = self._checked(row, bias), bias
 
     def delete(self, index: int) -> None:
         """Never find an item again.
@@ -117,7 +117,7 @@ class Flat:
         :raises IndexError: where there is no such row.
         """
         self._known(index)
-        self._rows[1][index] = -torch.inf
+        self._columns[1][index] = -torch.inf
 
     @torch.no_grad()
     def search(
@@ -132,13 +132,13 @@ class Flat:
         :raises ValueError: where shapes do not fit, or a query is not finite.
         """
         count = self._count  # before the rows: there are at least so many
-        table, bias = self._rows
-        check(queries, k, allowed, seen, count, table.shape[1])
+        columns, bias = self._columns
+        check(queries, k, allowed, seen, count, len(columns))
         count = count if allowed is None else allowed.shape[-1]
-        rows = Rows(table[:count], bias[:count])
+        rows = Rows(columns[:, :count], bias[:count])
         if allowed is not None and allowed.ndim == 1:
             rows, allowed = rows.among(allowed), None
-        chunks = -(-len(queries) * min(PIECE, len(rows.table)) // SCORES) or 1
+        chunks = -(-len(queries) * min(PIECE, len(rows.bias)) // SCORES) or 1
         parts = (
             None if part is None else part.tensor_split(chunks)
             for part in (queries.float(), allowed, seen)
@@ -278,8 +278,8 @@ class Approximate:
 class Rows(NamedTuple):
     """Rows to be searched: all, or some."""
 
-    table: Tensor
-    """(M, D)."""
+    columns: Tensor
+    """(D, M): a row's numbers lie in a column."""
     bias: Tensor
     """(M,); minus infinity for what must not be found, the first row among it."""
     items: Tensor | None = None
@@ -288,10 +288,10 @@ class Rows(NamedTuple):
     def among(self, allowed: Tensor) -> "Rows":
         """Leave out what is not allowed, (M,) bool: gather rows if these are few, else mask."""
         if allowed.sum() > FEW * len(allowed):
-            return Rows(self.table, self.bias.masked_fill(~allowed, -torch.inf))
+            return Rows(self.columns, self.bias.masked_fill(~allowed, -torch.inf))
         # Row 0 stands for what is not among the rows.
         items = torch.cat([torch.zeros(1, dtype=torch.int64), 1 + allowed[1:].nonzero()[:, 0]])
-        return Rows(self.table[items], self.bias[items], items)
+        return Rows(self.columns[:, items], self.bias[items], items)
 
     def search(self, queries: Tensor, k: int, allowed: Tensor | None, seen: Tensor | None) -> Found:
         """Search all rows for some queries; see :meth:`Flat.search`, ``allowed`` being (B, M)."""
@@ -309,11 +309,11 @@ class Rows(NamedTuple):
         best, places = [], []
         # Few queries take larger pieces, since finding the best costs much for each piece.
         size = max(PIECE, SCORES // max(1, len(queries)))
-        for at in range(0, len(self.table), size):
+        for at in range(0, len(self.bias), size):
             piece = slice(at, at + size)
-            table = self.table[piece]
-            scores = room(len(queries), len(table))
-            torch.addmm(self.bias[piece], queries, table.T, out=scores)
+            columns = self.columns[:, piece]
+            scores = room(len(queries), columns.shape[1])
+            torch.addmm(self.bias[piece], queries, columns, out=scores)
             if allowed is not None:
                 scores.masked_fill_(~allowed[:, piece], -torch.inf)
             if seen is not None:
