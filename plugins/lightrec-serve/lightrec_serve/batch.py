@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,6 @@ import torch
 
 from lightrec.errors import DataError, RecipeError
 from lightrec.keys import Column
-
-if TYPE_CHECKING:
-    pass
 
 HISTORY: Final = "history"
 ROWS: Final = 8_192
@@ -104,7 +101,7 @@ def batch(
     :param people: a Parquet file or a folder of such files.
     :param out: a .parquet file; with --ray a folder.
     :param k: items of a list at most.
-    :param ray: spread the work over a cluster of Ray; needs the package ray[data].
+    :param ray: spread the work over a cluster of Ray; needs the package ray, 2.51 or later.
     :param threads: for the arithmetic.
     """
     if k < 1:
@@ -161,9 +158,9 @@ def tables(people: Path) -> Iterator[pa.Table]:
 
 def _on_ray(export: Path, people: Path, out: Path, k: int) -> None:
     try:
-        import ray
+        import ray.data
     except ImportError:
-        raise RecipeError("--ray needs the package ray: pip install 'ray[data]'.") from None
+        raise RecipeError("--ray needs Ray: pip install 'lightrec-serve[ray]'.") from None
     next(tables(people), None)  # what is wrong with the file is said before the cluster starts
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -172,7 +169,9 @@ def _on_ray(export: Path, people: Path, out: Path, k: int) -> None:
         fn_constructor_args=(str(export.absolute()), k),
         batch_format="pyarrow",
         batch_size=ROWS,
-        concurrency=max(1, int(ray.cluster_resources().get("CPU", 1))),
+        # Half a core each: Ray reads and writes with the rest, and waits for ever for none.
+        num_cpus=0.5,
+        compute=ray.data.ActorPoolStrategy(size=max(1, int(ray.cluster_resources().get("CPU", 1)))),
     )
     made.write_parquet(str(partial.absolute()))
     rows = sum(pq.read_metadata(file).num_rows for file in partial.glob("*.parquet"))

@@ -9,10 +9,13 @@ import pytest
 import torch
 from lightrec_serve import batch, export_engine, exported
 from lightrec_serve.engine import Query, Ranked
+from lightrec_serve.export import export
 from lightrec_serve.export_engine import ExportEngine
 from lightrec_serve.index import Approximate
 
 from lightrec.errors import DataError, RecipeError
+from lightrec.run import Run
+from lightrec.testing import tiny
 
 ITEMS, SIZE = 30, 4
 
@@ -173,3 +176,20 @@ def test_people_that_cannot_be_read_are_refused(people, tmp_path):
     with pytest.raises(DataError, match="no Parquet"):
         batch.batch(tmp_path, other, out=out)
     assert not out.exists()
+
+
+def test_lists_on_a_cluster_are_the_same(tmp_path):
+    """Ray reads, makes lists and writes in processes of its own."""
+    for package in ("ray.data", "onnxruntime", "onnxscript"):
+        pytest.importorskip(package)
+    run, people = Run(tiny.kit_run()), tmp_path / "people.parquet"
+    export(run, tmp_path / "export")
+    ids = run.data.catalog["item"].to_list()
+    histories = [ids[at : at + 3] for at in range(len(ids) - 3)]
+    users = list(map(str, range(len(histories))))
+    pq.write_table(pa.table({"user": users, "history": histories}), people)
+    for out, ray in (("alone.parquet", False), ("cluster", True)):
+        batch.batch(tmp_path / "export", people, out=tmp_path / out, k=4, ray=ray)
+    alone, cluster = (pl.read_parquet(tmp_path / out) for out in ("alone.parquet", "cluster"))
+    assert cluster["items"].to_list() == alone["items"].to_list()
+    assert cluster["user"].to_list() == alone["user"].to_list()
