@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -14,13 +15,15 @@ from torch.nn.functional import normalize, pad
 
 from lightrec.encoders.words import word_table, words_of
 from lightrec.errors import LightrecError, RecipeError
-from lightrec.keys import PADDING
+from lightrec.keys import PADDING, Column
 from lightrec_serve.catalog import Catalog
 
 NEAR: Final = 20
 """So many known items speak for a new one."""
 TOLD: Final = 30
 """So many of a history's last events are asked what they did."""
+HELD: Final = 1_000
+"""So many new texts are remembered with what speaks for them."""
 REASONS: Final = 3
 """So many of them are named for an item."""
 POWER: Final = 4
@@ -99,23 +102,18 @@ class Newcomers:
             self.column = {word: place for place, word in enumerate(words)}
             counts = np.maximum(1, np.asarray((table > 0).sum(0)).ravel())
             self.rarity = np.log(1 + len(texts) / counts)
+        self.speakers = lru_cache(HELD)(self._speakers)
         self.near = torch.zeros(0, NEAR, dtype=torch.int64)
         """(L, 20) items that speak for each new one."""
         self.loud = torch.zeros(0, NEAR)
         """(L, 20) their weights, which sum to 1."""
 
     def put(self, place: int, text: str) -> None:
-        """Look for what speaks for a new item.
+        """Note what speaks for a new item.
 
         :param place: 0 for item N + 1, at most L.
         """
-        alike = self._alike(text).clamp_min(0).mul(self.warm)
-        count = min(NEAR, len(alike))
-        cosines, items = alike.topk(count)
-        loud = cosines**POWER
-        if not loud.any():  # no text is alike: all that was learned of speak
-            loud, items = self.warm.float().topk(count)
-        items, loud = pad(items, (0, NEAR - count)), pad(loud / loud.sum(), (0, NEAR - count))
+        items, loud = self.speakers(text)
         if place == len(self.near):
             self.near, self.loud = (
                 torch.cat([table, row[None]])
@@ -123,6 +121,16 @@ class Newcomers:
             )
         else:
             self.near[place], self.loud[place] = items, loud
+
+    def _speakers(self, text: str) -> tuple[Tensor, Tensor]:
+        """Find the items (20,) that speak for one with such a text, and their weights."""
+        alike = self._alike(text).clamp_min(0).mul(self.warm)
+        count = min(NEAR, len(alike))
+        cosines, items = alike.topk(count)
+        loud = cosines**POWER
+        if not loud.any():  # no text is alike: all that was learned of speak
+            loud, items = self.warm.float().topk(count)
+        return pad(items, (0, NEAR - count)), pad(loud / loud.sum(), (0, NEAR - count))
 
     def _alike(self, text: str) -> Tensor:
         if self.encode is not None:
@@ -174,12 +182,24 @@ class Engine(ABC):
         """
         raise RecipeError("Only a run can say at length why an item comes: serve the run itself.")
 
+    def checked(self, item: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Give an item's row as it is put, in words.
+
+        :raises RecipeError: where it does not fit the catalog.
+        """
+        self.catalog.row(item, row)
+        return dict(row)
+
+    def prepare(self, row: Mapping[str, Any]) -> None:
+        """Look for what speaks for an item, by its row: the costly part of putting it."""
+        self.newcomers.speakers(row.get(Column.TEXT) or row.get(Column.TITLE) or "")
+
     def put(self, item: str, row: Mapping[str, Any]) -> int:
         """Take in an item, which the next answer may hold, and give its number.
 
         :raises RecipeError: where it does not fit the catalog.
         """
-        number = self.catalog.put(item, row)
+        number = self.catalog.put(item, self.checked(item, row))
         if number > self.catalog.size:
             _, title, text = self.catalog.describe(number)
             self.newcomers.put(number - self.catalog.size - 1, text or title)

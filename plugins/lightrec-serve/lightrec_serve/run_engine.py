@@ -244,12 +244,12 @@ class RunEngine(Engine):
         found[numbers] = torch.from_numpy(more)
         return found
 
-    def put(self, item: str, row: Mapping[str, Any]) -> int:
-        """Take in an item, which the field puts into words where its text is not given."""
-        if not row.get(Column.TEXT):
-            words = with_texts(self.domain, self.catalog.row(item, row))[Column.TEXT][0]
-            row = dict(row) | {Column.TEXT: words}
-        return super().put(item, row)
+    def checked(self, item: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Give an item's row, which the field puts into words where its text is not given."""
+        table = self.catalog.row(item, row)
+        if row.get(Column.TEXT):
+            return dict(row)
+        return dict(row) | {Column.TEXT: with_texts(self.domain, table)[Column.TEXT][0]}
 
     def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
         """Give the items that are chosen near an item and whose texts are like its."""

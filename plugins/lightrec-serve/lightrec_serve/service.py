@@ -6,9 +6,10 @@ import logging
 import secrets
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
@@ -231,9 +232,16 @@ class Service:
         batchers = [arm.batcher for arm in self.arms.values()]
         stored = [{"item": item} | row for item, row in rows.items()]
         async with self._changing:
-            for batcher in batchers:
-                await batcher.call(lambda own: [own.catalog.row(i, r) for i, r in rows.items()])
-            await asyncio.to_thread(self.store.put_items, stored)
+            checked = [
+                await batcher.call(lambda own: [own.checked(i, r) for i, r in rows.items()])
+                for batcher in batchers
+            ]
+            writing = asyncio.create_task(asyncio.to_thread(self.store.put_items, stored))
+            try:  # while the disk works
+                for batcher, own in zip(batchers, checked, strict=True):
+                    await batcher.call(partial(_prepare, own))
+            finally:
+                await writing
             for batcher in batchers:
                 await batcher.call(lambda engine: [engine.put(i, r) for i, r in rows.items()])
         return list(rows)
@@ -397,6 +405,11 @@ def milliseconds(time: datetime | None = None) -> int:
     if time is None:
         return time_ns() // 1_000_000
     return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH) // MILLISECOND
+
+
+def _prepare(rows: Sequence[Mapping[str, Any]], engine: Engine) -> None:
+    for row in rows:
+        engine.prepare(row)
 
 
 def _put_all(engine: Engine, store: Store) -> None:
