@@ -4,12 +4,15 @@ The cell ``ml-100k`` trains the domain ``video``'s ranker on its sample, MovieLe
 it in full, by whole numbers of 8 bits, and with half of the dimensions; each export ranks the test
 events. ``batch`` gives 10,000 items of 64 dimensions to many users at once, in one thread: the
 search alone, and with the query of a policy of two towers before it. ``graph`` searches a million
-vectors of 2,000 clusters in one thread, exactly and approximately.
+vectors of 2,000 clusters in one thread, exactly and approximately. ``students/seed-N`` trains the
+same ranker from a seed, teaches students what its blend says, and ranks the test events by all of
+them; the settings of students were chosen on the validation events of other seeds.
 """
 
 import json
 import sys
 from pathlib import Path
+from statistics import fmean
 from time import process_time
 
 import torch
@@ -25,11 +28,16 @@ from lightrec.data.store import TEST
 from lightrec.keys import Key
 from lightrec.policies.base import session_start
 from lightrec.policies.tower import TowerPolicy
+from lightrec.ranking.blending import scorer
 from lightrec.ranking.evaluation_events import EvaluationEvents
-from lightrec.ranking.metrics import evaluate_scores
+from lightrec.ranking.metrics import RankingResult, evaluate_scores
+from lightrec.ranking.scorers import Scorer
+from lightrec.ranking.sequence_transforms import Batch
 from lightrec.run import Run
 
 WAYS = {"full": {}, "int8": {"int8": True}, "half": {"size": 32}}
+STUDENTS = {"student": {}, "student, half": {"size": 32, "layers": 1}}
+SEEDS = (3, 4, 5)
 SERVED = ("query.onnx", "query.pt2", "items.safetensors")
 ITEMS, SIZE, K, USERS, SEEN = 10_000, 64, 10, 4_096, 100
 CLUSTERED, CLUSTERS, SPREAD, ASKED = 1_000_000, 2_000, 0.6, 1_000
@@ -39,36 +47,36 @@ ROUNDS = 5
 
 def exports(out: Path) -> dict[str, object]:
     """Train, export, and rank the test events by each export."""
-    status = lightrec(["run", "video", "--out", str(out / "run"), "--until", "ranker"])
-    if status:
-        raise SystemExit(status)
-    run = Run(out / "run")
-    store = run.data
-    targets = Sequences.targets(store, TEST)
-    events = [*EvaluationEvents(Sequences.all_events(store), targets, None, 256, None, 0)]
+    run, events = _trained(out, 0)
     metrics: dict[str, object] = {"events": sum(len(batch[Key.TARGET]) for batch in events)}
-    best: dict[str, Tensor] = {}
-    for name, settings in {**WAYS, "run": None}.items():
-        if settings is None:
-            scores = run.ranker.scores
-        else:
-            parity = export(run, out / name, **settings)["parity"]
-            held = Exported(out / name)
-            metrics |= {f"{name}/{key}": parity[key] for key in ("onnx", "torch", "top10", "text")}
-            scores = _scorer(held)
-            for file in SERVED:
-                metrics[f"{name}/bytes/{file}"] = (out / name / file).stat().st_size
-            whole = sum(f.stat().st_size for f in (out / name).rglob("*") if f.is_file())
-            metrics[f"{name}/bytes"] = whole
-        with torch.no_grad():
-            result = evaluate_scores(lambda batch, s=scores: s(batch[Key.HISTORY]), events)
-            lists = [_lists(scores(batch[Key.HISTORY]), batch[Key.SEEN]) for batch in events]
-        metrics[f"{name}/ndcg@10"] = result.metrics()["ndcg@10"]
-        best[name] = torch.cat(lists)
-    for name in WAYS:
-        same = (best[name][:, :, None] == best["run"][:, None]).any(2)
-        metrics[f"{name}/overlap@10"] = float(same.float().mean())
-    return metrics
+    results = {"run": _ranked(scorer(run.ranker), events)}
+    for name, settings in WAYS.items():
+        parity = export(run, out / name, **settings)["parity"]
+        metrics |= {f"{name}/{key}": parity[key] for key in ("onnx", "torch", "top10", "text")}
+        results[name] = _ranked(_scorer(Exported(out / name)), events)
+        for file in SERVED:
+            metrics[f"{name}/bytes/{file}"] = (out / name / file).stat().st_size
+        whole = sum(f.stat().st_size for f in (out / name).rglob("*") if f.is_file())
+        metrics[f"{name}/bytes"] = whole
+    return metrics | _compared(results, "run")
+
+
+def students(out: Path, seed: int) -> dict[str, object]:
+    """Train, teach students, and rank the test events by all of them."""
+    run, events = _trained(out, seed)
+    metrics: dict[str, object] = {}
+    results = {name: _ranked(scorer(getattr(run, name)), events) for name in ("blend", "ranker")}
+    for name, settings in STUDENTS.items():
+        made = export(run, out / name, distill="blend", seed=seed, **settings)
+        taught = made["distilled"]
+        metrics[f"{name}/epoch"] = taught["epoch"]
+        parts = {**taught["parts"], name: taught["parts"]["student"]}
+        for part in ("blend", "ranker", name):
+            metrics |= {f"{part}/{key}": parts[part][key] for key in ("mib", "ms")}
+            metrics[f"{part}/validation/ndcg@10"] = parts[part]["ndcg@10"]
+        results[name] = _ranked(_scorer(Exported(out / name)), events)
+        metrics[f"{name}/lead"] = list(results[name].bootstrap(results["ranker"]))
+    return metrics | _compared(results, "blend")
 
 
 def batch() -> dict[str, object]:
@@ -124,7 +132,11 @@ def main() -> None:
         if benchmark.wants(key):
             command = [sys.executable, "-m", "benchmarks.exports", "{out}", key]
             benchmark.cell(key, command, 0, "metrics.json")
-    print(table(benchmark.cells))
+    for seed in SEEDS:
+        if benchmark.wants(key := f"students/seed-{seed}"):
+            command = [sys.executable, "-m", "benchmarks.exports", "{out}", "students", str(seed)]
+            benchmark.cell(key, command, seed, "metrics.json")
+    print(table(benchmark.cells), taught(benchmark.cells), sep="\n\n")
 
 
 def table(cells: dict[str, dict]) -> str:
@@ -157,16 +169,45 @@ def table(cells: dict[str, dict]) -> str:
     return markdown(["what", "asked", "measured"], rows)
 
 
-def _scorer(held: Exported):
-    def scores(histories: Tensor) -> Tensor:
-        found = held.queries(histories) @ held.table.T + held.bias
-        return found.index_fill(1, torch.tensor([0]), -torch.inf)
+def taught(cells: dict[str, dict]) -> str:
+    """Set students beside the blend and the ranker as a Markdown table, means over the seeds."""
+    found = [cell["metrics"] for key, cell in cells.items() if key.startswith("students/")]
+    rows = []
+    for name in ("blend", "ranker", *STUDENTS) if found else ():
+        kinds = "ndcg@10", "overlap@10", "mib", "ms"
+        ndcg, same, mib, ms = (fmean(own[f"{name}/{kind}"] for own in found) for kind in kinds)
+        each = ", ".join(f"{own[f'{name}/ndcg@10']:.4f}" for own in found)
+        rows.append([name, f"{ndcg:.4f}", each, f"{100 * same:.1f} %", f"{mib:.1f}", f"{ms:.2f}"])
+    head = ["scores by", "NDCG@10", "by seed", "the blend's ten best", "MiB", "ms a user"]
+    return markdown(head, rows)
 
-    return scores
+
+def _trained(out: Path, seed: int) -> tuple[Run, list[Batch]]:
+    """Train the ranker of the domain ``video``, and give the run and its test events."""
+    command = ["run", "video", "--out", str(out / "run"), "--until", "ranker", "--seed", str(seed)]
+    if status := lightrec(command):
+        raise SystemExit(status)
+    run = Run(out / "run")
+    targets = Sequences.targets(run.data, TEST)
+    events = EvaluationEvents(Sequences.all_events(run.data), targets, None, 256, None, 0)
+    return run, [*events]
 
 
-def _lists(scores: Tensor, seen: Tensor) -> Tensor:
-    return scores.scatter(1, seen, -torch.inf).topk(K).indices
+def _ranked(scores: Scorer, events: list[Batch]) -> RankingResult:
+    return evaluate_scores(scores, events, list_length=K)
+
+
+def _compared(results: dict[str, RankingResult], best: str) -> dict[str, object]:
+    metrics: dict[str, object] = {}
+    for name, result in results.items():
+        same = (result.lists[:, :, None] == results[best].lists[:, None]).any(2)
+        metrics[f"{name}/overlap@10"] = float(same.float().mean())
+        metrics[f"{name}/ndcg@10"] = result.metrics()["ndcg@10"]
+    return metrics
+
+
+def _scorer(held: Exported) -> Scorer:
+    return lambda batch: held.queries(batch[Key.HISTORY]) @ held.table.T + held.bias
 
 
 def _seconds(made, rounds: int = ROUNDS) -> float:
@@ -182,7 +223,9 @@ if __name__ == "__main__":
     if len(sys.argv) > 2 and not sys.argv[1].startswith("--"):
         torch.set_num_threads(1)
         folder, cell = Path(sys.argv[1]), sys.argv[2]
-        made = {"ml-100k": lambda: exports(folder), "batch": batch, "graph": graph}[cell]()
+        cells = {"ml-100k": lambda: exports(folder), "batch": batch, "graph": graph}
+        cells["students"] = lambda: students(folder, int(sys.argv[3]))
+        made = cells[cell]()
         (folder / "metrics.json").write_text(json.dumps(made))
     else:
         main()

@@ -163,54 +163,6 @@ def hidden(paths: list[Path]) -> list[str]:
     return sorted((form for form in forms if "/" in form), key=len, reverse=True)
 
 
-def export(
-    run: Path,
-    out: Path,
-    *,
-    what: Literal["ranker", "policy"] = "ranker",
-    int8: bool = False,
-    size: int | None = None,
-    histories: bool = False,
-    seed: int = 0,
-) -> None:
-    """Export a run's ranker or policy as two towers: ONNX, torch.export and safetensors.
-
-    examples:
-      lightrec export runs/video exported
-      lightrec export runs/video exported --what policy
-      lightrec export runs/video small --int8 --size 32
-      lightrec serve exported
-
-    An item's score is a history's query · the item's row, plus the item's bias. The export is tried
-    on histories of the log, and one that does not score as its run does is not left. What reads it
-    needs neither lightning nor torchrl.
-
-    :param run: a run folder, such as runs/video.
-    :param out: a folder that is not there yet.
-    :param what: the ranker (the next event) or the policy (the long run), if that has two towers.
-    :param int8: write rows and weights as whole numbers of 8 bits with a scale for each row.
-    :param size: the dimensions of queries and rows; by default all.
-    :param histories: write the users' histories, so that people are known by their ids.
-    :param seed: draws the histories that are tried.
-    """
-    from importlib.util import find_spec
-
-    if missing := [n for n in ("onnx", "onnxscript", "onnxruntime") if find_spec(n) is None]:
-        raise RecipeError(
-            f"To export needs {', '.join(missing)}: pip install 'lightrec-serve[export]'."
-        )
-
-    from lightrec.run import Run
-    from lightrec_serve import export as exporting
-
-    made = exporting.export(
-        Run(run), out, what=what, int8=int8, size=size, histories=histories, seed=seed
-    )
-    total = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    print(f"{out}: {total / 2**20:.1f} MiB; scores differ from the run's by so much at most:")
-    print(json.dumps(made["parity"], indent=2))
-
-
 def names(paths: list[Path]) -> list[str]:
     """Name arms by their folders, with numbers where folders are called alike."""
     own = [path.absolute().name for path in paths]

@@ -1,6 +1,7 @@
-"""Exports: a run's two towers as files that other programs read.
+"""`lightrec export`: a run's two towers as files that other programs read.
 
-What is written here, :mod:`lightrec_serve.exported` reads.
+What is written here, :mod:`lightrec_serve.exported` reads. :mod:`lightrec_serve.towers` has the
+networks, and :mod:`lightrec_serve.distil` teaches small ones.
 """
 
 import json
@@ -9,10 +10,9 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
-from functools import partial
 from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -22,19 +22,18 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
-from torch.func import functional_call
-from torch.nn.functional import embedding, pad
 
+from lightrec.cli.command import with_options_of
 from lightrec.data.files import appearing, save_tensors
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore, padded
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError, RunError
+from lightrec.evaluation.base import Table
 from lightrec.evaluation.receipt import RECEIPT, receipt
 from lightrec.keys import PADDING, Column
-from lightrec.policies.base import TwoTowerPolicy, session_start
-from lightrec.ranking.ranker import Ranker
 from lightrec.run import Run
+from lightrec_serve.distil import Teacher, distilled
 from lightrec_serve.exported import (
     CATALOG,
     FORMAT,
@@ -51,6 +50,15 @@ from lightrec_serve.exported import (
     Exported,
     digest,
 )
+from lightrec_serve.towers import (
+    BATCH,
+    SMALL,
+    Bytes,
+    TextNetwork,
+    Towers,
+    part_of,
+    whole,
+)
 
 TOLERANCE: Final = 1e-4
 """The largest difference of a score that an export may show."""
@@ -58,12 +66,6 @@ TRIED: Final = 256
 """So many histories try whether an export scores as its run does."""
 SAMPLE: Final = 1_024
 """So many histories say which dimensions of the items' rows matter."""
-TILT: Final = 0.25
-"""The power of an item's mean probability by which its row counts there. On MovieLens-100K's
-validation events half of the dimensions lose least NDCG@10 with it (of 0, 1/4, 1/2, 3/4 and 1)."""
-SMALL: Final = 256
-"""Parameters of fewer numbers stay as they are in an export by whole numbers."""
-BATCH: Final = 64
 TEXTS_TRIED: Final = 32
 """So many texts of the catalog try the text encoder."""
 
@@ -73,8 +75,10 @@ def export(
     out: Path,
     *,
     what: Literal["ranker", "policy"] = "ranker",
-    int8: bool = False,
+    distill: Teacher | None = None,
     size: int | None = None,
+    layers: int | None = None,
+    int8: bool = False,
     histories: bool = False,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -83,40 +87,48 @@ def export(
     An item's score is a history's query · the item's row, plus the item's bias. The export is tried
     on histories of the log, and nothing is left of one that does not score as its run does.
 
-    :param run: with a finished ranker, or policy.
+    :param run: a run with a finished ranker or policy, such as runs/video.
     :param out: a folder that is not there yet.
     :param what: the ranker (the next event) or the policy (the long run), if that has two towers.
-    :param int8: write rows and weights as whole numbers of 8 bits with a scale for each row.
+    :param distill: teach a new ranker what the blend, or the ranker alone, says, and export that.
     :param size: the dimensions of queries and rows; by default all.
+    :param layers: of the user tower that --distill teaches; by default as many as the ranker has.
+    :param int8: write rows and weights as whole numbers of 8 bits with a scale for each row.
     :param histories: write the users' histories, so that people are known by their ids.
-    :param seed: draws the histories that are tried.
+    :param seed: draws the histories that are tried, and those that --distill learns from.
     :returns: the manifest.
-    :raises RecipeError: where something is at ``out``, or the size is none.
+    :raises RecipeError: where something is at ``out``, or settings do not go together.
     :raises RunError: where the run has no such part, or it cannot be exported.
     """
     if out.exists() or out.is_symlink():
         raise RecipeError(f"There is something at {out} already: name a folder that is not there.")
+    if distill is None and layers is not None:
+        raise RecipeError(
+            "--layers is for the ranker that --distill teaches: add --distill blend, or leave it "
+            "out."
+        )
+    if distill is not None and what == "policy":
+        raise RecipeError("--distill teaches a ranker: leave out --what policy, or --distill.")
     if run.domain.restricts:
         raise RunError(
             f"The domain {run.domain.name} says what may be shown to whom, and an export cannot "
             "tell: serve the run itself."
         )
-    store, towers = run.data, Towers(run, what)
-    network, table, bias = towers.network, towers.table, towers.bias
-    if size is not None:
-        if not 1 <= size < table.shape[1]:
-            raise RecipeError(
-                f"--size should be 1 to {table.shape[1] - 1}, since the items' rows have "
-                f"{table.shape[1]} dimensions, and not {size}."
-            )
-        drawn = drawn_histories(store, network.length, SAMPLE, seed)
-        network.turn, table = principal(in_batches(network, drawn), table, bias, size)
+    store, taught = run.data, None
+    if distill is None:
+        towers = Towers(part_of(run, what))
+    else:
+        student, taught = distilled(run, distill, size, layers, seed)
+        towers = Towers(student)
+    network = towers.network
+    if size is not None and taught is None:
+        towers.cut(size, drawn_histories(store, network.length, SAMPLE, seed))
     if int8:
         network.inner = Bytes(network.inner)
     encoder = text_encoder(run) if what == "ranker" else None
     with appearing(out) as folder:
-        tensors = {"bias": bias, "events": torch.from_numpy(store.popularity()).int()}
-        save_tensors(tensors | written("table", table, int8), folder / ITEMS)
+        tensors = {"bias": towers.bias, "events": torch.from_numpy(store.popularity()).int()}
+        save_tensors(tensors | written("table", towers.table, int8), folder / ITEMS)
         store.catalog.write_parquet(folder / CATALOG)
         (folder / RECEIPT).write_text(json.dumps(receipt(run), indent=2) + "\n")
         if histories:
@@ -137,8 +149,9 @@ def export(
             "run": run.name,
             "what": what,
             "class": towers.name,
-            "size": table.shape[1],
+            "size": towers.table.shape[1],
             "int8": int8,
+            "distilled": taught,
             "history_length": network.length,
             "repeats": store.repeats,
             "note": run.domain.disclaimer,
@@ -154,199 +167,55 @@ def export(
         found = parity(folder, towers, drawn_histories(store, network.length, TRIED, seed + 1))
         if encoder is not None:
             found |= parity_of_texts(folder, encoder, store.catalog[Column.TEXT].drop_nulls())
-        refuse(found, exact=not int8 and size is None)
+        refuse(found, exact=not int8 and network.turn is None)
         write_manifest(manifest | {"parity": found}, folder)
     return manifest | {"parity": found}
 
 
-class Towers:
-    """A run's part that scores by two towers.
+@with_options_of(export)
+def command(run: Path, out: Path, **options: Any) -> None:
+    """Export a run's ranker or policy as two towers: ONNX, torch.export and safetensors.
 
-    :raises RunError: where the run's part has none.
+    examples:
+      lightrec export runs/video exported
+      lightrec export runs/video exported --what policy
+      lightrec export runs/video small --int8 --size 32
+      lightrec export runs/video small --distill blend --size 32 --layers 1
+      lightrec serve exported
+
+    An item's score is a history's query · the item's row, plus the item's bias. The export is tried
+    on histories of the log, and one that does not score as its run does is not left. What reads it
+    needs neither lightning nor torchrl.
+
+    What `lightrec recommend` ranks by, the blend, has no two towers. --distill teaches a new ranker
+    what it says after training histories, and prints what is lost and saved.
     """
-
-    def __init__(self, run: Run, what: Literal["ranker", "policy"]) -> None:
-        inner: nn.Module
-        self.scores: Callable[[Tensor], Tensor]
-        """Of histories (B, L), what the part itself gives: (B, N + 1)."""
-        if what == "ranker":
-            ranker = run.ranker
-            self.name, self.scores = type(ranker).__name__, ranker.scores
-            self.table, self.bias = ranker.item_vectors().detach(), ranker.bias.detach()
-            inner = RankerQuery(ranker)
-        else:
-            held = run.holding("policy")
-            policy = held.policy
-            self.name = type(policy).__name__
-            if held is not run:
-                raise RunError(
-                    f"The policy is that of version {held.version}, whose items are other ones: "
-                    f"export {held.path}."
-                )
-            if not isinstance(policy, TwoTowerPolicy):
-                raise RunError(
-                    f"The policy, a {self.name}, does not score by two towers: export the ranker, "
-                    "or serve the run itself."
-                )
-            self.scores = partial(scores_of, policy)
-            self.table = policy.item_table().detach()
-            self.bias = torch.zeros(len(self.table))
-            inner = PolicyQuery(policy)
-        self.table = self.table.index_fill(0, torch.tensor([PADDING]), 0.0)
-        self.network = Network(inner).eval().requires_grad_(False)
+    if missing := [n for n in ("onnx", "onnxscript", "onnxruntime") if find_spec(n) is None]:
+        raise RecipeError(
+            f"To export needs {', '.join(missing)}: pip install 'lightrec-serve[export]'."
+        )
+    made = export(Run(run), out, **options)
+    if made["distilled"]:
+        print(table_of(made["distilled"]).text(), end="\n\n")
+    total = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    print(f"{out}: {total / 2**20:.1f} MiB; scores differ from the run's by so much at most:")
+    print(json.dumps(made["parity"], indent=2))
 
 
-def scores_of(policy: TwoTowerPolicy, histories: Tensor) -> Tensor:
-    """Score all items for sessions that begin, (B, N + 1)."""
-    return policy.scores(session_start(histories))
-
-
-class Network(nn.Module):
-    """From histories (B, L) int64, L at least 1, to queries (B, D).
-
-    :param inner: computes queries of histories (B, ``length``).
-    """
-
-    turn: Tensor | None
-    """(D, d) what queries are multiplied by; None for nothing."""
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-        limits = [
-            getattr(part, name, None)
-            for part in inner.modules()
-            for name in ("history_length", "max_length")
+def table_of(taught: Mapping[str, Any]) -> Table:
+    """Set what the manifest says of a student, its teacher and the run's ranker."""
+    rows = [
+        [
+            f"{name} (teacher)" if name == taught["teacher"] else name,
+            f"{found['ndcg@10']:.4f}",
+            f"{100 * found['top10']:.1f} %",
+            f"{found['mib']:.1f}",
+            f"{found['ms']:.3f}",
         ]
-        self.length = max(filter(None, limits), default=None)
-        """So many last items are read; None for all."""
-        self.register_buffer("turn", None)
-
-    def forward(self, history: Tensor) -> Tensor:
-        """Compute queries."""
-        if self.length is not None:
-            # More padding changes nothing, and shapes that are known can be exported.
-            more = history.new_zeros(history.shape[0], self.length)
-            history = torch.cat([more, history], 1)[:, -self.length :]
-        found = self.inner(history)
-        return found if self.turn is None else found @ self.turn
-
-
-class RankerQuery(nn.Module):
-    """A ranker's user tower."""
-
-    def __init__(self, ranker: Ranker) -> None:
-        super().__init__()
-        self.ranker = without_items(ranker)
-
-    def forward(self, history: Tensor) -> Tensor:
-        """Compute user vectors."""
-        return self.ranker.user_vectors(history)
-
-
-class PolicyQuery(nn.Module):
-    """A policy's query, of sessions that begin."""
-
-    def __init__(self, policy: TwoTowerPolicy) -> None:
-        super().__init__()
-        self.policy = deepcopy(policy)
-        for name, part in self.policy.named_children():
-            if isinstance(part, Ranker):
-                setattr(self.policy, name, without_items(part))
-        for part in self.policy.modules():
-            for name, value in [*part.named_buffers(recurse=False)]:
-                if value.dtype == torch.bool and not value.ndim:
-                    # Which way the code goes by it is exported.
-                    delattr(part, name)
-                    setattr(part, name, bool(value))
-
-    def forward(self, history: Tensor) -> Tensor:
-        """Compute queries."""
-        return self.policy.query(session_start(history))
-
-
-class Lookup(nn.Module):
-    """Item vectors in the place of the item tower.
-
-    :param rows: (N + 1, D).
-    """
-
-    rows: Tensor
-    scale: Tensor | None
-    """(N + 1,) what rows are multiplied by where they are whole numbers."""
-
-    def __init__(self, rows: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("rows", rows)
-        self.register_buffer("scale", None)
-
-    def forward(self, items: Tensor) -> Tensor:
-        """Give vectors of items, of any shape."""
-        if self.scale is None:
-            return embedding(items, self.rows)
-        return self.rows[items].float() * self.scale[items][..., None]
-
-
-class Bytes(nn.Module):
-    """A module whose tables and weights are whole numbers of 8 bits, with a scale for each row.
-
-    :param inner: is changed: its own weights are taken away.
-    """
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        for part in inner.modules():
-            if isinstance(part, Lookup):
-                part.rows, part.scale = whole(part.rows)
-        self.inner, self.names = inner, list[str]()
-        for name, tensor in [*inner.named_parameters(), *inner.named_buffers()]:
-            if tensor.is_floating_point() and tensor.ndim > 1 and tensor.numel() >= SMALL:
-                rows, scale = whole(tensor.detach())
-                self.register_buffer(f"rows_{len(self.names)}", rows)
-                self.register_buffer(f"scale_{len(self.names)}", scale)
-                self.names.append(name)
-                tensor.data = tensor.new_zeros(())
-
-    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Compute what the module computes, of a history or of tokens and their mask."""
-        given = (tokens,) if mask is None else (tokens, mask)
-        weights = {}
-        for place, name in enumerate(self.names):
-            rows, scale = getattr(self, f"rows_{place}"), getattr(self, f"scale_{place}")
-            weights[name] = rows.float() * scale.view(-1, *[1] * (rows.ndim - 1))
-        found: Tensor = functional_call(self.inner, weights, given)
-        return found
-
-
-class TextNetwork(nn.Module):
-    """A text encoder, from tokens and their mask, (B, T) int64 each, to vectors (B, V)."""
-
-    def __init__(self, encoder: TextEncoder) -> None:
-        super().__init__()
-        encoder.load_weights()
-        self.encoder = deepcopy(encoder).cpu().eval().requires_grad_(False)
-        own: Any = self.encoder.transformer
-        own.set_attn_implementation("eager")  # the fused one is not exported for any length
-
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Compute vectors."""
-        return self.encoder({"input_ids": tokens, "attention_mask": mask})
-
-
-def without_items(ranker: Ranker) -> Ranker:
-    """Copy what a user tower needs of a ranker, the item tower being a table."""
-    rows = ranker.item_vectors().detach().clone()
-    copied = deepcopy(ranker).eval()
-    copied.items = Lookup(rows)  # type: ignore[assignment]
-    copied.bias = nn.Parameter(torch.zeros(0), requires_grad=False)
-    return copied
-
-
-def whole(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Round rows (M, ...) to whole numbers -127 to 127 of a scale of their own: int8 and (M,)."""
-    largest = rows.flatten(1).abs().amax(1)
-    scale = torch.where(largest > 0, largest / 127, 1.0)
-    return (rows / scale.view(-1, *[1] * (rows.ndim - 1))).round().to(torch.int8), scale
+        for name, found in taught["parts"].items()
+    ]
+    head = ["on validation events", "NDCG@10", "teacher's ten best", "MiB", "ms a user"]
+    return Table(head, rows, own="student")
 
 
 def written(name: str, table: Tensor, int8: bool) -> dict[str, Tensor]:
@@ -355,39 +224,6 @@ def written(name: str, table: Tensor, int8: bool) -> dict[str, Tensor]:
         return {name: table}
     rows, scale = whole(table)
     return {name: rows, name + SCALE: scale}
-
-
-def principal(queries: Tensor, table: Tensor, bias: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Find the directions in which items' scores differ most, and turn both towers into them.
-
-    The squared error of scores is least, over queries and over items with weights, where the rows
-    in units of the queries' own spread are cut to their first principal directions (the theorem of
-    Eckart and Young 1936). What is the same for all items ranks nothing, and is left out. An item
-    weighs by the root of its mean probability, so that those which may be shown are kept best.
-
-    :param queries: (Q, D) a sample.
-    :param table: (N + 1, D), and ``bias`` (N + 1,).
-    :returns: (D, size) what queries are to be multiplied by, and rows (N + 1, size).
-    """
-    asked, rows = queries.double(), table[1:].double()
-    likely = torch.zeros(len(rows), dtype=torch.float64)
-    for some in asked.split(BATCH):
-        likely += (some @ rows.T + bias[1:]).softmax(1).sum(0) / len(asked)
-    weight = likely.clamp_min(likely.max() * 1e-6) ** TILT
-    rows = rows - weight.square() @ rows / weight.square().sum()
-    moments = asked.T @ asked / len(asked)
-    spread, axes = torch.linalg.eigh(moments)
-    root = spread.clamp_min(spread.max() * 1e-6).sqrt()
-    there, back = axes * root @ axes.T, axes / root @ axes.T
-    weighted = weight[:, None] * (rows @ there)
-    turn = torch.linalg.eigh(weighted.T @ weighted)[1].flip(1)[:, :size]
-    return (back @ turn).float(), pad((rows @ there @ turn).float(), (0, 0, 1, 0))
-
-
-@torch.no_grad()
-def in_batches(compute: Callable[[Tensor], Tensor], histories: Tensor) -> Tensor:
-    """Compute something of some histories at a time."""
-    return torch.cat([compute(some) for some in histories.split(BATCH)])
 
 
 def drawn_histories(store: EventStore, length: int | None, count: int, seed: int) -> Tensor:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 from lightrec_serve import export as exporting
-from lightrec_serve.export import export, principal, whole
+from lightrec_serve.export import export
 from lightrec_serve.exported import FORMAT, ITEMS, MANIFEST, ONNX, Exported
+from lightrec_serve.towers import principal, whole
 from safetensors.torch import load_file
 
 from lightrec.encoders.text import TextEncoder
