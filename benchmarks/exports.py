@@ -176,10 +176,14 @@ def taught(cells: dict[str, dict]) -> str:
     for name in ("blend", "ranker", *STUDENTS) if found else ():
         kinds = "ndcg@10", "overlap@10", "mib", "ms"
         ndcg, same, mib, ms = (fmean(own[f"{name}/{kind}"] for own in found) for kind in kinds)
-        each = ", ".join(f"{own[f'{name}/ndcg@10']:.4f}" for own in found)
-        rows.append([name, f"{ndcg:.4f}", each, f"{100 * same:.1f} %", f"{mib:.1f}", f"{ms:.2f}"])
-    head = ["scores by", "NDCG@10", "by seed", "the blend's ten best", "MiB", "ms a user"]
-    return markdown(head, rows)
+        leads = [own[f"{name}/lead"] for own in found if f"{name}/lead" in own]
+        told = "; ".join(f"{mean:+.4f} ({low:+.4f} to {high:+.4f})" for mean, low, high in leads)
+        same = f"{100 * same:.1f} %"
+        rows.append([name, f"{ndcg:.4f}", told or "–", same, f"{mib:.1f}", f"{ms:.2f}"])
+    seeds = "seed" if len(found) == 1 else "seeds"
+    numbers = ", ".join(key.partition("-")[2] for key in cells if key.startswith("students/"))
+    head = [f"{seeds} {numbers}", "NDCG@10", "less the ranker's (95 %)", "the blend's ten best"]
+    return markdown([*head, "MiB", "ms a user"], rows)
 
 
 def _trained(out: Path, seed: int) -> tuple[Run, list[Batch]]:

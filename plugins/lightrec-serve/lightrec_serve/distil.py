@@ -144,7 +144,7 @@ def teach(student: Ranker, teacher: Scorer, store: EventStore, seed: int, rate: 
     optimizer, steps = torch.optim.AdamW(student.parameters(), rate), EPOCHS * len(sampler)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps)
     lowest, best, reached = torch.inf, student.state_dict(), 0
-    with progress_bar(steps, "batch") as bar:
+    with progress_bar(steps, "batch", desc="learning") as bar:
         for epoch in range(EPOCHS + 1):
             if (found := distance(student.eval(), held, expected)) < lowest:
                 lowest, best, reached = found, deepcopy(student.state_dict()), epoch
@@ -220,11 +220,13 @@ def ask(teacher: Scorer, events: EvaluationEvents) -> tuple[Tensor, Tensor]:
         float32, the logarithms of their probabilities and of that of all others together.
     """
     first, said = [], []
-    for batch in events:
-        scores = masked(teacher(batch), batch[Key.SEEN])
-        best = scores.topk(min(FIRST, scores.shape[1] - 1)).indices
-        first.append(best.int())
-        said.append(grouped(scores, best))
+    with progress_bar(len(events), "batch", desc="asking the teacher") as bar:
+        for batch in events:
+            scores = masked(teacher(batch), batch[Key.SEEN])
+            best = scores.topk(min(FIRST, scores.shape[1] - 1)).indices
+            first.append(best.int())
+            said.append(grouped(scores, best))
+            bar.update()
     return torch.cat(first), torch.cat(said)
 
 
