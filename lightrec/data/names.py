@@ -48,6 +48,7 @@ class Names:
             np.zeros(len(items)) if popularity is None else np.asarray(popularity, float)
         )
         years = items["year"] if "year" in items.columns else pl.Series([None] * len(items))
+        self._said: set[str] = set()
         self._years = years.cast(pl.Int64, strict=False)
 
     @classmethod
@@ -68,8 +69,8 @@ class Names:
     def find(self, name: str) -> int:
         """Give the row of the item that is meant, 0 to N - 1.
 
-        What is taken for a misspelt name or a beginning is said on the error output, as is an id
-        that is another item's title, too.
+        What is taken for a misspelt name or a beginning is said on the error output, once, as is an
+        id that is another item's title, too.
 
         :raises RecipeError: where none is, or several may be, with the likeliest first.
         """
@@ -80,10 +81,9 @@ class Names:
             others = [other for other in called if other != found]
             if self.ids[found] == name and others:
                 more = "; ".join(map(self.shown, others[:_SHOWN]))
-                print(
+                self._say(
                     f"{name!r} is taken as the id of {self.shown(found, False)}. It is also the "
-                    f"title of {more}: give that id where it is meant.",
-                    file=sys.stderr,
+                    f"title of {more}: give that id where it is meant."
                 )
             return found
         row = self._beginning(name)
@@ -92,8 +92,14 @@ class Names:
             near = self._likeliest(name)
             hint = f" Did you mean {'; '.join(map(self.shown, near))}?" if near else ""
             raise RecipeError(f"There is no item {name!r}.{hint}{self.left_out}")
-        print(f"{name!r} is taken as {self.shown(row, False)}.", file=sys.stderr)
+        self._say(f"{name!r} is taken as {self.shown(row, False)}.")
         return row
+
+    def _say(self, sentence: str) -> None:
+        """Say something once, and not for each of a service's thousand requests."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            print(sentence, file=sys.stderr)
 
     def shown(self, row: int, with_id: bool = True) -> str:
         """Write an item as ``Toy Story (1995), id 1``."""
