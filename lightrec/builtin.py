@@ -65,6 +65,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "users.choice_data": ["ChoiceData"],
         "learners.on_policy": ["PolicyModule"],
         "learners.replay": ["ReplayPolicyModule"],
+        "learners.offline": ["OfflinePolicyModule"],
         "learners.policy_data": ["PolicyData"],
         "learners.world_data": ["WorldData"],
         "learners.imitation": ["SQIL"],

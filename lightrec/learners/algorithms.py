@@ -146,7 +146,7 @@ class Learner(nn.Module, ABC):
         if self.values_single_items and slate_size > 1:
             raise RecipeError(
                 f"{type(self).__name__} values single items, and the slates have {slate_size} "
-                "places. Take slate-q, or an on-policy loss."
+                "places. Take a loss of whole slates, such as slate-q, ppo or, from a log, bc."
             )
         try:
             self.loss = self.make_loss(**settings)
@@ -248,7 +248,7 @@ class ReinforceTopK(Learner):
 
     def make_loss(self, **settings: Any) -> nn.Module:
         """Build lightrec's loss for slates of the simulator's size."""
-        behavior: Any = self.others["behavior"]
+        behavior: Any = self.others["behavior"] if "behavior" in self.others else None
         return ReinforceTopKLoss(
             self.policy, self.critic, behavior, top_k=self.slate_size, **settings
         )
@@ -274,8 +274,9 @@ class DQN(Learner):
     """Deep Q-learning over candidates (Mnih et al. 2015; dueling, Wang et al. 2016)."""
 
     values_single_items = greedy = True
-    prefers_learned = False
-    """Whether targets value the column that the learned network prefers."""
+    kind: ClassVar[type[LossModule]] = DQNLoss
+    own: ClassVar[Mapping[str, bool]] = {"double_dqn": False}
+    """Settings that set relatives apart."""
     temperature: float | None = None
     """τ of soft values; None for hard ones."""
 
@@ -283,7 +284,7 @@ class DQN(Learner):
         """Build TorchRL's loss."""
         values = ActionValues(self.policy, self.critic, self.temperature)
         chosen = {"loss_function": "smooth_l1", "action_space": "categorical", **settings}
-        loss = DQNLoss(values, double_dqn=self.prefers_learned, delay_value=True, **chosen)
+        loss = self.kind(values, delay_value=True, **self.own, **chosen)
         loss.make_value_estimator(ValueEstimators.TD0, gamma=self.discount)
         self._targets = SoftUpdate(loss, tau=self.tau)
         return loss
@@ -296,7 +297,7 @@ class DQN(Learner):
 class DoubleDQN(DQN):
     """Its target values the column that the learned network prefers (van Hasselt et al. 2016)."""
 
-    prefers_learned = True
+    own: ClassVar = {"double_dqn": True}
 
 
 class SoftQ(DQN):

@@ -9,12 +9,12 @@ from torchrl.objectives.value.functional import generalized_advantage_estimate
 
 from lightrec.errors import RecipeError
 from lightrec.learners.algorithms import ON_POLICY, LossName
-from lightrec.learners.policy_stage import PolicyStage
+from lightrec.learners.playing import PlayingStage
 from lightrec.learners.transitions import FEATURES, slates_alone
 from lightrec.policies.slate import SlatePolicy
 
 
-class PolicyModule(PolicyStage):
+class PolicyModule(PlayingStage):
     """Trains a policy with a loss on what the present policy has just played.
 
     One batch of the data module is one iteration: play ``steps`` steps of ``sessions`` sessions,
@@ -44,7 +44,7 @@ class PolicyModule(PolicyStage):
     :param temperature: of the slates that ``slate-sarsa`` shows while it learns, in the first epoch
         and the last: what values, in units of scaled rewards, are divided by to be logits.
     :param max_gradient: norm to which gradients are clipped.
-    :param settings: of :class:`~lightrec.learners.policy_stage.PolicyStage`.
+    :param settings: of :class:`~lightrec.learners.playing.PlayingStage`.
     :raises RecipeError: where settings exclude each other.
     """
 

@@ -1,7 +1,7 @@
-"""What the modules share that train policies in simulators: parts, sessions, judging, stepping.
+"""What the modules share that train policies: networks, checkpoints, optimizer steps, judging.
 
-Sessions are played inside the training step, so that no update sees those of an older policy than
-its learner means it to.
+What they learn from is theirs: :mod:`lightrec.learners.playing` plays, and
+:mod:`lightrec.learners.offline` has a log.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,41 +11,36 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDictBase
 from torch import Tensor, nn
 
 from lightrec.errors import RecipeError
-from lightrec.keys import PADDING, Key
+from lightrec.keys import Key
 from lightrec.learners.algorithms import Learner
-from lightrec.learners.imitation import READ, REWARD, LearnableReward
 from lightrec.learners.simulator_data import Playground, SimulatorData
 from lightrec.learners.transitions import (
     CLICKED_COLUMN,
     FEATURES,
     PACKED,
     SLATE,
+    STEPS_AHEAD,
     clicked_column,
-    drawn,
     pack,
+    stretches,
     unpack,
 )
-from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.precision import full_precision
 from lightrec.nn.session import perceptron
-from lightrec.nn.slate_law import columns_at, items_at
+from lightrec.nn.slate_law import columns_at
 from lightrec.nn.stage import StageModule
 from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy, session_start
 from lightrec.rewards.combined import moments
-from lightrec.simulators.rollout import UserMemory, play
+from lightrec.simulators.rollout import play
 from lightrec.trust import built
 
 
 class PolicyStage(StageModule):
-    """Trains a policy and a critic in a simulator, with manual optimization.
-
-    An epoch begins with fresh sessions, so that one resumed at an epoch's end goes on as it would
-    have. A reward that learns takes its steps first, on demonstrations and on what was just played;
-    the policy then learns from what it says.
+    """Trains a policy and a critic, with manual optimization.
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
@@ -59,9 +54,6 @@ class PolicyStage(StageModule):
     :param validation_seed: seed of the judging sessions.
     :param continues: folder of an earlier policy of the same class, of this catalog or another:
         what learns starts from its weights, save those with a row for every item.
-    :param reward: learned from the data's demonstrations, and what the policy is trained on in
-        place of the simulator's own reward, by which it is still judged: ``GAIL``, ``AIRL`` or,
-        with a replay buffer, ``SQIL``.
     """
 
     monitor: ClassVar[str] = "validation/return"
@@ -80,41 +72,31 @@ class PolicyStage(StageModule):
         time_aware: bool = False,
         reward_scale: float = 1.0,
         validation_seed: int = 0,
-        reward: LearnableReward | None = None,
         continues: str | None = None,
     ) -> None:
         super().__init__(num_items, vector_size)
-        self.save_hyperparameters(ignore=["reward"])
-        # In a tuple, which hides it: what is made of it is a part of the module.
-        self._template = (reward,)
-        self.reward: LearnableReward | None = None
+        self.save_hyperparameters(ignore=["reward"])  # a part of its own where there is one
         self.automatic_optimization = False
         self._learned: dict[str, Tensor] = {}
         self._measured: dict[str, Tensor] = {}
-        self._state: TensorDictBase | None = None
-        self._shown = torch.zeros(num_items + 1, dtype=torch.bool)
         self._steps = {"train": 0, "validation": 0}
 
     def setup(self, stage: str) -> None:
-        """Build the policy and the reward on the data's vectors, where no checkpoint has done so.
+        """Build the policy on the data's vectors, where no checkpoint has done so.
 
         :raises RecipeError: where several processes are to train it.
         """
         if self.trainer.world_size > 1:
             raise RecipeError(
-                f"{type(self).__name__} plays its own sessions and trains in one process, and the "
-                f"recipe asks for {self.trainer.world_size}. Set trainer.devices to 1; the ranker, "
-                "users_a and users_b stages can train in several."
+                f"{type(self).__name__} trains in one process, and the recipe asks for "
+                f"{self.trainer.world_size}. Set trainer.devices to 1; the ranker, users_a and "
+                "users_b stages can train in several."
             )
         data, hidden = self._data, self.settings.critic_hidden
         if not hasattr(self, "policy"):
             self._build(self._kind.wrap(data.make_policy(), data.slate_size, hidden))
             if self.settings.continues is not None:
                 self.policy.move(LearnedPolicy.load(self.settings.continues))
-        (given,) = self._template
-        if given is not None and self.reward is None:
-            size = self.policy.feature_size
-            self.reward = given.fitted_to(size, data.vectors, data.slate_size)
 
     @property
     def _kind(self) -> type[Learner]:
@@ -133,8 +115,6 @@ class PolicyStage(StageModule):
         """
         checkpoint["policy"] = self.policy.description
         checkpoint["environment_steps"] = dict(self._steps)
-        if self.reward is not None:
-            checkpoint["learned_reward"] = self.reward.description
         if self.ground.reward is not None:
             checkpoint["reward"] = moments(self.ground.reward).state_dict()
         own = {tensor.data_ptr() for tensor in self.state_dict().values()}
@@ -148,8 +128,6 @@ class PolicyStage(StageModule):
         """Build the parts that the weights belong to, and take back the rest."""
         if not hasattr(self, "policy"):
             self._build(built(checkpoint["policy"], LearnedPolicy))
-        if self.reward is None and "learned_reward" in checkpoint:
-            self.reward = built(checkpoint["learned_reward"], LearnableReward)
         self._measured = checkpoint.get("reward", {})
         self._steps |= checkpoint.get("environment_steps", {})
         self._learned = checkpoint.get("learner", {})
@@ -168,10 +146,10 @@ class PolicyStage(StageModule):
     def ground(self) -> Playground:
         """The simulators, made when first asked for, on the module's device."""
         settings = self.settings
-        ground = self._data.playground(settings.sessions, settings.discount, self.device)
+        sessions = settings.get("sessions", 1)  # who learns from a log plays none
+        ground = self._data.playground(sessions, settings.discount, self.device)
         if ground.reward is not None and self._measured:
             moments(ground.reward).load_state_dict(self._measured)
-        self._shown = self._shown.to(self.device)
         return ground
 
     @cached_property
@@ -196,14 +174,9 @@ class PolicyStage(StageModule):
     def on_fit_start(self) -> None:
         """Draw what the beginning draws before the first epoch is seeded, resumed or not."""
         assert self.ground
-        if self.reward is not None:
-            assert len(self.demonstrations)
 
     def on_train_epoch_start(self) -> None:
-        """Begin fresh sessions, drawn after the pipeline has seeded the epoch; set the rate."""
-        self._state = self.ground.train.reset()
-        self._memory = UserMemory(self.policy.user_vectors)
-        self._shown.zero_()
+        """Set the learning rate."""
         for group in self._optimizer(0).param_groups:
             rate = self.settings.learning_rate
             group["lr"] = rate * (1 - (1 - self.settings.final_rate) * self.progress)
@@ -215,13 +188,11 @@ class PolicyStage(StageModule):
         return min(1.0, self.current_epoch / last)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Give Adam over the policy's networks and the loss's numbers, and the reward's own."""
+        """Give Adam over the policy's networks and the loss's numbers."""
         networks = self.policy, self.critic, self.others, self.learner
         found = {id(p): p for network in networks for p in network.parameters()}
         learned = [p for p in found.values() if p.requires_grad]
-        policy = torch.optim.Adam(learned, self.settings.learning_rate)
-        own = None if self.reward is None else self.reward.optimizer()
-        return [policy] if own is None else [policy, own]
+        return [torch.optim.Adam(learned, self.settings.learning_rate)]
 
     def _optimizer(self, which: int) -> LightningOptimizer:
         found = self.optimizers()
@@ -241,9 +212,36 @@ class PolicyStage(StageModule):
 
     def _read(self, state: TensorDictBase) -> TensorDictBase:
         """Take of a state what learners read, masks packed: they are nearly all of it."""
-        more = [key for key in (Key.CANDIDATES, Key.ABSORBING) if key in state]
+        more = [key for key in (Key.CANDIDATES, Key.ABSORBING, PACKED) if key in state]
         found = state.select(*self.policy.reads, FEATURES, *more)
-        return found if Key.CANDIDATES in more else found.set(PACKED, pack(state[Key.MASK]))
+        return found.set(PACKED, pack(state[Key.MASK])) if Key.MASK in state else found
+
+    @torch.no_grad()
+    def _seen(self, rows: TensorDictBase) -> TensorDictBase:
+        """Give transitions (R,) that somebody else played as the policy sees them, with columns."""
+        slate, following = rows[Key.ACTION], rows["next"]
+        made = self._read(self.see(rows))
+        made["next"] = self._read(self.see(following))
+        made[SLATE], made[Key.ACTION] = slate, columns_at(slate, rows.get(Key.CANDIDATES, None))
+        taken = following.get(Key.TAKEN, torch.zeros_like(slate, dtype=torch.bool))
+        made[CLICKED_COLUMN] = clicked_column(made[Key.ACTION], taken)
+        return made
+
+    def _transitions(self, played: TensorDictBase) -> TensorDictBase:
+        """Make of what was played what learners ask for: ``(B · T,)`` transitions over n steps."""
+        following, length = played["next"], self.settings.n_step
+        reward = self.settings.reward_scale * following["reward"]
+        total, steps, end = stretches(reward, following["done"], length, self._discount)
+
+        def at_last(values: Tensor) -> Tensor:
+            index = end.view(*end.shape, *[1] * (values.ndim - 2))
+            return values.gather(1, index.expand_as(values))
+
+        rows, last = played.exclude(FEATURES), following.exclude(FEATURES, Key.ACCEPTED)
+        rows["next"] = last = last.apply(at_last)
+        last["terminated"], last["reward"] = self._ended(last), total
+        rows[STEPS_AHEAD] = steps
+        return rows.flatten()
 
     def _with_masks(self, rows: TensorDictBase) -> TensorDictBase:
         """Give rows (R,), and what follows, the masks that were packed while they were played."""
@@ -252,96 +250,12 @@ class PolicyStage(StageModule):
                 state[Key.MASK] = unpack(state.pop(PACKED), self.num_items + 1)
         return rows
 
-    @torch.no_grad()
-    def _play(self, epsilon: float = 0.0) -> TensorDict:
-        """Play ``steps`` steps: ``(B, T)`` transitions, the reset states nowhere among them.
-
-        :param epsilon: with which probability to explore, for policies that are no laws.
-        """
-        rows = []
-        if self.policy.tune:  # its way of reading histories has moved
-            self._memory = UserMemory(self.policy.user_vectors)
-        assert self._state is not None
-        state = self.see(self._state, self._memory)
-        row = self._read(state)
-        for _ in range(self.settings.steps):
-            columns, log_probability = self.learner.act(state, epsilon)
-            slate = items_at(columns, state.get(Key.CANDIDATES, None))
-            played, self._state = self.ground.train.step_and_maybe_reset(
-                state.set(Key.ACTION, slate)
-            )
-            following = played["next"]
-            state = self.see(self._state, self._memory)
-            after = self._read(state)
-            row.update({Key.ACTION: columns, Key.LOG_PROBABILITY: log_probability, SLATE: slate})
-            row[CLICKED_COLUMN] = clicked_column(columns, following[Key.TAKEN])
-            row["next"] = after.copy()
-            over = following["done"].squeeze(1).nonzero().squeeze(1)
-            if len(over):  # what followed there is not what a reset has put in its place
-                last = self._read(self.see(following[over]))
-                row["next"] = after.apply(lambda a, b, over=over: a.index_copy(0, over, b), last)
-            for name in ("reward", "done", "terminated", Key.ACCEPTED):
-                row["next", name] = following[name]
-            rows.append(row)
-            row = after.copy()
-        return TensorDict.stack(rows, 1)
-
-    @cached_property
-    def demonstrations(self) -> TensorDictBase:
-        """The data's demonstrations (R,) as the policy sees them; marked, with columns."""
-        rows = self._data.demonstrations().to(self.device)
-        slate, following = rows[Key.ACTION], rows["next"]
-        with torch.no_grad():
-            made = self._read(self.see(rows))
-            made["next"] = self._read(self.see(following))
-        made[SLATE], made[Key.ACTION] = slate, columns_at(slate, rows.get(Key.CANDIDATES, None))
-        taken = following.get(Key.TAKEN, torch.zeros_like(slate, dtype=torch.bool))
-        made[CLICKED_COLUMN] = clicked_column(made[Key.ACTION], taken)
-        for name in ("done", "terminated"):
-            made["next", name] = following["terminated"]
-        return made
-
-    def _law(self, rows: TensorDictBase) -> PlackettLuce:
-        """Give the present policy's law of the slates of transitions (R,), over columns."""
-        return self.policy.columns(self._with_masks(rows), rows[SLATE].shape[-1])
-
-    @torch.no_grad()
-    def _for_reward(self, rows: TensorDictBase, own: bool = False) -> TensorDictBase:
-        """Give transitions (R,) as rewards see them: items, and the policy's own probability.
-
-        :param own: whether the present policy played them, so that its probability is there.
-        """
-        found = rows.select(*READ, strict=False).set(Key.ACTION, rows[SLATE])
-        if not own and self.reward is not None and self.reward.reads_probability:
-            found[Key.LOG_PROBABILITY] = self._law(rows.copy()).log_prob(rows[Key.ACTION])
-        return found
-
-    def _imitate(self, played: TensorDict, batch_index: int) -> bool:
-        """Let the reward take its steps, and put what it says in the place of the simulator's own.
-
-        :returns: whether the policy learns from it already.
-        """
-        reward = self.reward
-        if reward is None:
-            return True
-        iteration = self.current_epoch * int(self.trainer.num_training_batches) + batch_index
-        if iteration == 0 and reward.cloning:
-            for _ in range(reward.cloning):
-                rows = drawn(self.demonstrations, reward.batch_size)
-                likelihood = self._law(rows).log_prob(rows[Key.ACTION]).mean()
-                outcome = self._update({"loss_cloning": -likelihood})
-            self._log_means(outcome)
-            return False  # what was played is no longer this policy's
-        own = self._for_reward(played.flatten(), own=True)
-        size, outcomes = min(reward.batch_size, len(own)), []
-        for _ in range(reward.updates):
-            expert = self._for_reward(drawn(self.demonstrations, size))
-            outcomes.append(self._update(reward.losses(expert, drawn(own, size)), 1))
-        waiting = iteration < reward.warm_up + bool(reward.cloning)
-        reward.end_iteration(waiting)
-        self._log_means(*outcomes)
-        played["next", "reward"] = reward(own).unflatten(0, played.batch_size)
-        return not waiting
+    def _whole(self, rows: TensorDictBase) -> TensorDictBase:
+        """Add to drawn transitions what follows from the rest: masks and features."""
+        self._with_masks(rows)
+        for state in (rows, rows["next"]):
+            state[FEATURES] = self.policy.session_features(state)
+        return rows
 
     def item_vectors(self) -> Tensor | None:
         """Give the rows of the policy's item table, (N + 1, D); None where it has none."""
@@ -379,23 +293,6 @@ class PolicyStage(StageModule):
         optimizer.step()
         return {name: value.detach().float().mean() for name, value in losses.items()}
 
-    def _log_play(self, rows: TensorDict) -> None:
-        """Log what was just played."""
-        following = rows["next"]
-        self._shown[rows[SLATE].flatten()] = True
-        self._steps["train"] += rows.numel()
-        ended = following["done"].sum().clamp_min(1)
-        values = {
-            "reward_per_step": following["reward"].mean(),
-            "acceptance": following[Key.ACCEPTED].mean(),
-            "length": (following[Key.STEP] * following["done"]).sum() / ended,
-            "coverage": self._shown[PADDING + 1 :].float().mean(),
-        }
-        weight = getattr(self.policy, "utility_weight", None)
-        if weight is not None:
-            values["utility_weight"] = weight.detach()
-        self._log_means(values)
-
     def _log_means(self, *outcomes: Mapping[str, Tensor]) -> None:
         """Log the means over what one or several updates gave."""
         for name in outcomes[0] if outcomes else ():
@@ -416,14 +313,12 @@ class PolicyStage(StageModule):
         return {f"validation/{name}": value for name, value in sessions.metrics().items()}
 
     def write(self, folder: Path) -> dict[str, float]:
-        """Save the policy, its encoder included, and the reward if one was learned; judge again.
+        """Save the policy, its encoder included; judge again.
 
         :returns: next to the judging's metrics, how many steps of users were played in all, to
             train and to judge.
         """
         self.policy.save_pretrained(folder)
-        if self.reward is not None:
-            self.reward.save_pretrained(folder / REWARD)
         # Lightning has moved the networks to the CPU, and the sessions are where they were.
         self.to(self.ground.judging.device)
         return self.judge() | {f"{name}/environment_steps": n for name, n in self._steps.items()}

@@ -13,11 +13,11 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import REPLAY, ReplayLossName
 from lightrec.learners.imitation import DEMONSTRATED
-from lightrec.learners.policy_stage import PolicyStage
-from lightrec.learners.transitions import FEATURES, STEPS_AHEAD, drawn, stretches
+from lightrec.learners.playing import PlayingStage
+from lightrec.learners.transitions import STEPS_AHEAD, drawn
 
 
-class ReplayPolicyModule(PolicyStage):
+class ReplayPolicyModule(PlayingStage):
     """Trains a policy with a loss on transitions drawn from a replay buffer.
 
     One batch of the data module is one iteration: play ``steps`` steps of ``sessions`` sessions,
@@ -44,7 +44,7 @@ class ReplayPolicyModule(PolicyStage):
     :param learning_rate: of Adam.
     :param discount: γ of the policy's own horizon, beside leaving.
     :param max_gradient: norm to which gradients are clipped.
-    :param settings: of :class:`~lightrec.learners.policy_stage.PolicyStage`. A ``reward`` that
+    :param settings: of :class:`~lightrec.learners.playing.PlayingStage`. A ``reward`` that
         learns rewards what is drawn, so that old transitions have its present opinion.
     :raises RecipeError: where settings exclude each other.
     """
@@ -125,22 +125,6 @@ class ReplayPolicyModule(PolicyStage):
             self.learner.follow_up()
         self._log_means(*outcomes)
 
-    def _transitions(self, played: TensorDictBase) -> TensorDictBase:
-        """Make of what was played what learners ask for: ``(B · T,)`` transitions over n steps."""
-        following, length = played["next"], self.settings.n_step
-        reward = self.settings.reward_scale * following["reward"]
-        total, steps, end = stretches(reward, following["done"], length, self._discount)
-
-        def at_last(values: Tensor) -> Tensor:
-            index = end.view(*end.shape, *[1] * (values.ndim - 2))
-            return values.gather(1, index.expand_as(values))
-
-        rows, last = played.exclude(FEATURES), following.exclude(FEATURES, Key.ACCEPTED)
-        rows["next"] = last = last.apply(at_last)
-        last["terminated"], last["reward"] = self._ended(last), total
-        rows[STEPS_AHEAD] = steps
-        return rows.flatten()
-
     @torch.no_grad()
     def _drawn(self) -> TensorDictBase:
         """Draw transitions, and say what a reward that learns makes of them now."""
@@ -156,11 +140,4 @@ class ReplayPolicyModule(PolicyStage):
             rows = TensorDict.cat([rows.select(*keys), shown.select(*keys)])
         reward: Tensor = self.reward(self._for_reward(rows))
         rows["next", "reward"] = self.settings.reward_scale * reward
-        return rows
-
-    def _whole(self, rows: TensorDictBase) -> TensorDictBase:
-        """Add to drawn transitions what follows from the rest: masks and features."""
-        self._with_masks(rows)
-        for state in (rows, rows["next"]):
-            state[FEATURES] = self.policy.session_features(state)
         return rows

@@ -73,6 +73,20 @@ class SimulatorData(StageData):
             "WorldData and name who demonstrates under demonstrations."
         )
 
+    def log(self) -> TensorDict:
+        """Give what learners off-line learn from, and nothing else.
+
+        :returns: (R,) transitions, whole sessions one after another: a simulator's state, the
+            items shown at ``action`` and the logarithm of their probability at the root; under
+            ``next`` the state that followed, ``reward``, ``done`` and ``terminated``. The last
+            transition of a session is done.
+        :raises RecipeError: where there is no log.
+        """
+        raise RecipeError(
+            f"The policy is learned from a log, and {type(self).__name__} has none. Take WorldData "
+            "and name under behavior who makes it."
+        )
+
     def train_dataloader(self) -> DataLoader[int]:
         """Count the iterations of an epoch."""
         return count(self.iterations)

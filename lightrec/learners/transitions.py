@@ -1,4 +1,4 @@
-"""Transitions as learners keep them: their keys, packed masks, several steps, demonstrations.
+"""Transitions as learners keep them: their keys, packed masks, several steps, played by others.
 
 A transition is a TensorDict in TorchRL's form: at its root what the policy reads of a state, what
 was shown and with which probability; under ``next`` the state that followed, the reward, and
@@ -12,7 +12,8 @@ from torchrl.envs import EnvBase
 
 from lightrec.keys import PADDING, Key
 from lightrec.nn.plackett_luce import EMPTY
-from lightrec.simulators.rollout import Contender
+from lightrec.simulators.base import Simulator
+from lightrec.simulators.rollout import Contender, play
 from lightrec.simulators.session_env import HIDDEN
 
 FEATURES = "features"
@@ -122,3 +123,34 @@ def demonstrate(simulator: EnvBase, expert: Contender, steps: int) -> TensorDict
         row["next"] = played["next"].exclude(*HIDDEN)
         rows.append(row)
     return TensorDict.stack(rows, 1)
+
+
+def logged(simulator: Simulator, behavior: Contender, sessions: int, seed: int) -> TensorDict:
+    """Let a policy draw the slates of whole sessions, which all follow from a seed.
+
+    :param simulator: of B sessions, which are played side by side.
+    :param behavior: writes the logarithm of a slate's probability next to it.
+    :param sessions: how many are played.
+    :returns: (R,) transitions, sessions one after another, without what only a world knows; masks
+        are packed.
+    """
+    rows: list[TensorDictBase] = []
+
+    def record(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+        there = alive & (state[Key.USER] < sessions)
+        row = state.exclude(*HIDDEN, Key.USER_VECTOR)[there]
+        row["next"] = following.exclude(*HIDDEN)[there]
+        for each in (row, row["next"]):
+            if Key.MASK in each:
+                each[PACKED] = pack(each.pop(Key.MASK))
+        rows.append(row)
+
+    users = torch.arange(simulator.batch_size[0])
+    # Nothing here may move the generator that training draws from.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for first in range(0, sessions, len(users)):
+            play(behavior, simulator, first + users, seed, deterministic=False, record=record)
+    found = TensorDict.cat(rows)
+    place = found[Key.USER] * simulator.max_steps + found[Key.STEP].squeeze(1)
+    return found[place.argsort()]

@@ -5,14 +5,15 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from lightrec import plugins
 from lightrec.encoders.base import Encoder, text_vectors
 from lightrec.errors import RecipeError
+from lightrec.keys import Key
 from lightrec.learners.simulator_data import Playground, PolicySlot, SimulatorData
-from lightrec.learners.transitions import demonstrate
+from lightrec.learners.transitions import demonstrate, logged
 from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.policies.tower import TowerPolicy
@@ -21,6 +22,10 @@ from lightrec.simulators.base import Simulator
 from lightrec.simulators.scored import Scored
 from lightrec.trust import class_and_settings
 
+AT_ONCE = 250
+"""Sessions of a log that are played side by side."""
+SCORES = ("greedy", "oracle")
+"""Scores of what a state offers that worlds give."""
 WorldSetting = int | float | str | bool | list[int] | list[float] | dict[str, Any]
 
 
@@ -44,7 +49,12 @@ class WorldData(SimulatorData):
     :param demonstration_steps: steps of each; sessions that end begin anew.
     :param policy: the policy that learns, with its settings; null for TowerPolicy, whose
         ``horizon`` is the world's number of steps where none is given.
-    :param seed: not used: a world's items follow from its own ``seed`` in ``settings``.
+    :param behavior: who plays the log that learners off-line learn from, drawing slates. Logits
+        are a sum: by name, the weights of what the world scores items by, which are ``greedy``,
+        ``oracle``, and numbers of its items, such as ``quality`` in ``Greed``; ``{}`` draws evenly.
+        Or the folder of a saved policy.
+    :param logged_sessions: sessions of that log, which is played again where training goes on.
+    :param seed: of that log. A world's items follow from its own ``seed`` in ``settings``.
     """
 
     def __init__(
@@ -57,6 +67,8 @@ class WorldData(SimulatorData):
         demonstrations: str | None = None,
         demonstration_sessions: int = 64,
         demonstration_steps: int = 100,
+        behavior: str | dict[str, float] | None = None,
+        logged_sessions: int = 20_000,
         policy: PolicySlot | None = None,
         seed: int = 0,
     ) -> None:
@@ -67,6 +79,7 @@ class WorldData(SimulatorData):
         self.demonstrator = demonstrations
         self.demonstration_sessions = demonstration_sessions
         self.demonstration_steps = demonstration_steps
+        self.behavior, self.logged_sessions, self.seed = behavior, logged_sessions, seed
 
     @classmethod
     def check_settings(cls, settings: Mapping[str, Any]) -> None:
@@ -159,3 +172,40 @@ class WorldData(SimulatorData):
                 "of a saved policy, or random."
             )
         return Scored(simulator.oracle)
+
+    def log(self) -> TensorDict:
+        """Let the behavior policy play, always the same sessions.
+
+        :raises RecipeError: where there is none, or the world does not score items so.
+        """
+        if self.behavior is None:
+            return super().log()
+        simulator = self.make(min(AT_ONCE, self.logged_sessions))
+        return logged(simulator, self._behavior(simulator), self.logged_sessions, self.seed)
+
+    def _behavior(self, world: Any) -> Any:
+        if isinstance(self.behavior, str):
+            return Policy.load(self.behavior)
+        weights = self.behavior or {}
+        for name in weights:
+            numbers = getattr(world, name, None)
+            if name not in SCORES and getattr(numbers, "shape", None) != (world.num_items + 1,):
+                raise RecipeError(
+                    f"behavior gives {name!r} a weight, and {type(world).__name__} does not score "
+                    f"items by it. Name {', '.join(SCORES)}, or an attribute of the world that has "
+                    "a number for each of its items."
+                )
+
+        def scores(state: TensorDictBase) -> Tensor:
+            columns = state.get(Key.CANDIDATES, None)
+            shape = state[Key.MASK].shape if columns is None else columns.shape
+            total = torch.zeros(shape, device=world.device)
+            for name, weight in weights.items():
+                known = getattr(world, name)
+                if name in SCORES:
+                    total = total + weight * known(state)
+                else:
+                    total = total + weight * (known if columns is None else known[columns])
+            return total
+
+        return Scored(scores)

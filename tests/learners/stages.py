@@ -7,6 +7,8 @@ import torch
 from lightrec.learners.adversarial import AIRL, GAIL
 from lightrec.learners.algorithms import ON_POLICY, REPLAY
 from lightrec.learners.imitation import SQIL
+from lightrec.learners.offline import OfflinePolicyModule
+from lightrec.learners.offline_algorithms import OFFLINE
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.replay import ReplayPolicyModule
@@ -31,6 +33,7 @@ from lightrec.users.irl.base import ClickClassifier
 from lightrec.users.irl.looking_ahead import IQLearn, MaxEnt
 from lightrec.users.module import ChoiceModule
 
+WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 2}
 LOSSES = {
     "softmax": None,
     "sampled": SampledSoftmaxLoss(64),
@@ -81,11 +84,17 @@ def replay(folder, loss="dqn", **settings):
     return ReplayPolicyModule(data.num_items, data.vector_size, **chosen), data
 
 
+def offline(folder, loss="iql", **settings):
+    more = {"behavior": {}, "logged_sessions": 20, "policy": partial(TowerPolicy, hidden=[8])}
+    data = WorldData("LongTermSatisfaction", WORLD, 2, judging=4, **more)
+    chosen = {"loss": loss, "batch_size": 8, "updates": 2, **settings}
+    return OfflinePolicyModule(data.num_items, data.vector_size, **chosen), data
+
+
 def imitation(folder, kind=GAIL, **settings):
-    world = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 2}
     shown = {"demonstration_sessions": 4, "demonstration_steps": 4}
     shown |= {"demonstrations": "oracle", "policy": partial(TowerPolicy, hidden=[8])}
-    data = WorldData("LongTermSatisfaction", world, 2, judging=4, **shown)
+    data = WorldData("LongTermSatisfaction", WORLD, 2, judging=4, **shown)
     chosen = {"sessions": 4, "steps": 4, "batch_size": 8}
     sizes = data.num_items, data.vector_size
     if kind is SQIL:
@@ -104,6 +113,7 @@ STAGES = {
     **{f"choice {n}": (choice, {"learner": kind}) for n, kind in REWARDS.items()},
     **{f"policy {n}": (policy, {"loss": n}) for n in ON_POLICY},
     **{f"replay {n}": (replay, {"loss": n}) for n in REPLAY},
+    **{f"offline {n}": (offline, {"loss": n}) for n in OFFLINE},
     **{f"imitation {kind.__name__}": (imitation, {"kind": kind}) for kind in (GAIL, AIRL, SQIL)},
 }
 """By name: what makes module and data of a folder, and the settings that it takes."""

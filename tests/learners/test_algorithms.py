@@ -7,12 +7,13 @@ from tensordict import TensorDict
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import ON_POLICY, REPLAY
-from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES
+from lightrec.learners.offline_algorithms import OFFLINE
+from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES, STEPS_AHEAD
 from lightrec.nn.session import perceptron
 from lightrec.policies.tower import TowerPolicy
 
 ITEMS, ROWS = 6, 8
-LEARNERS = ON_POLICY | REPLAY
+LEARNERS = ON_POLICY | REPLAY | {f"{name} from a log": kind for name, kind in OFFLINE.items()}
 LOSSES = [*((loss, 1) for loss in LEARNERS), ("slate-q", 2)]
 """With their sizes of slates."""
 ALLOWED = [[1, 3, 4], [2, 3, 6]]
@@ -67,6 +68,7 @@ def rows(policy, offers, following=ALLOWED[1]):
     batch[Key.ACTION], batch[Key.LOG_PROBABILITY] = shown, torch.zeros(ROWS)
     batch[CLICKED_COLUMN] = torch.where(accepted, shown[:, :1], -1)
     batch["next", "reward"] = batch["advantage"] = batch["value_target"] = accepted.float()
+    batch[STEPS_AHEAD] = torch.ones(ROWS, 1, dtype=torch.int64)
     batch["next", "done"] = batch["next", "terminated"] = torch.arange(ROWS).unsqueeze(1) > 5
     return batch
 

@@ -16,6 +16,7 @@ TRAINED = [
     "choice pooled", "choice recurrent", "choice maxent",
     "policy ppo", "policy reinforce-top-k", "policy slate-sarsa",
     "replay dqn", "replay sac", "replay slate-q", "imitation GAIL", "imitation SQIL",
+    "offline bc", "offline reinforce-top-k", "offline cql", "offline iql", "offline sa2c",
 ]  # fmt: skip
 """One stage of each kind of network, loss and buffer."""
 

@@ -48,9 +48,8 @@ def test_two_processes_come_to_what_one_does(bandit, both, name):
 def test_what_plays_its_own_sessions_refuses_a_second_process(both, name):
     for found in both:
         assert found[name]["refused"] == (
-            f"{ALONE[name]} plays its own sessions and trains in one process, and the recipe asks "
-            "for 2. Set trainer.devices to 1; the ranker, users_a and users_b stages can train in "
-            "several."
+            f"{ALONE[name]} trains in one process, and the recipe asks for 2. Set trainer.devices "
+            "to 1; the ranker, users_a and users_b stages can train in several."
         )
 
 

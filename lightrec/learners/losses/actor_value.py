@@ -129,7 +129,7 @@ class CandidateSACLoss(ValueLoss):
 
     def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
         """Give the three losses, α and the policy's entropy."""
-        values = _stacked(self.networks, batch)
+        values = stacked(self.networks, batch)
         target = self._target(batch, self._next_value(batch["next"]))
         logits = logits_of(self.actor, batch)
         shown, log_policy = may_be_shown(logits), log_probabilities(logits)
@@ -150,12 +150,13 @@ class CandidateSACLoss(ValueLoss):
     def _next_value(self, following: TensorDictBase) -> Tensor:
         logits = logits_of(self.actor, following)
         log_policy = log_probabilities(logits)
-        lesser = _stacked(self.targets, following).amin(0)
+        lesser = stacked(self.targets, following).amin(0)
         soft = lesser - self.log_alpha.exp() * log_policy
         return expectation(log_policy.exp(), soft, may_be_shown(logits))
 
 
-def _stacked(networks: Iterable[Any], state: TensorDictBase) -> Tensor:
+def stacked(networks: Iterable[Any], state: TensorDictBase) -> Tensor:
+    """Give the action values of several networks, ``(M, B, C)``."""
     return torch.stack([network.values(state) for network in networks])
 
 

@@ -1,0 +1,90 @@
+"""The LightningModule that trains a policy on a log of what another policy has shown."""
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+
+from lightrec.keys import Key
+from lightrec.learners.offline_algorithms import OFFLINE, OfflineLossName
+from lightrec.learners.policy_stage import PolicyStage
+from lightrec.learners.transitions import drawn
+
+AT_ONCE = 8192
+"""Transitions whose histories are read together."""
+
+
+class OfflinePolicyModule(PolicyStage):
+    """Trains a policy with a loss on transitions drawn from a log; it plays nothing.
+
+    One batch of the data module is one iteration: move ``updates`` times on ``batch_size``
+    transitions drawn from the log. Sessions that were cut are bootstrapped, those that ended are
+    not.
+
+    The policy of the last epoch is kept. Each epoch is judged in the data's simulator, so that one
+    can look how training comes along, but a true return, which whoever has only a log does not
+    know, chooses nothing.
+
+    :param num_items: number of items N.
+    :param vector_size: length of the data module's item vectors.
+    :param loss: ``bc``, ``reward-weighted``, ``reinforce-top-k``, ``cql``, ``iql``, ``snqn`` or
+        ``sa2c``; see :mod:`lightrec.learners.offline_algorithms`.
+    :param n_step: steps that a transition goes over; more carry rewards back faster, and belong to
+        the policy of the log.
+    :param updates: optimizer steps in an iteration.
+    :param batch_size: transitions of an optimizer step.
+    :param tau: share by which target networks move to the learned ones after an update.
+    :param learning_rate: of Adam.
+    :param discount: γ of the policy's own horizon.
+    :param max_gradient: norm to which gradients are clipped.
+    :param settings: of :class:`~lightrec.learners.policy_stage.PolicyStage`.
+    """
+
+    monitor: ClassVar[str] = "epoch"  # of which the largest is the last
+    learners: ClassVar = OFFLINE
+
+    def __init__(
+        self,
+        num_items: int,
+        vector_size: int,
+        loss: OfflineLossName = "iql",
+        n_step: int = 1,
+        updates: int = 16,
+        batch_size: int = 256,
+        tau: float = 0.01,
+        learning_rate: float = 1e-3,
+        discount: float = 0.95,
+        max_gradient: float = 10.0,
+        **settings: Any,
+    ) -> None:
+        super().__init__(num_items, vector_size, **settings)
+
+    @cached_property
+    def transitions(self) -> TensorDictBase:
+        """The data's log (R,) as the policy sees it, each transition over ``n_step`` steps."""
+        log, made = self._data.log(), []
+        for rows in log.split(AT_ONCE):
+            row = self._seen(rows.to(self.device))
+            row[Key.LOG_PROBABILITY] = rows[Key.LOG_PROBABILITY].to(self.device)
+            for name in ("reward", "done", "terminated"):
+                row["next", name] = rows["next", name].to(self.device)
+            made.append(row)
+        # Sessions stand one after another, each with its end: one row of steps.
+        return self._transitions(TensorDict.cat(made).unsqueeze(0))
+
+    def on_fit_start(self) -> None:
+        """Draw what the beginning draws before the first epoch is seeded, resumed or not."""
+        super().on_fit_start()
+        assert len(self.transitions)
+
+    def training_step(self, batch: Any, batch_index: int) -> None:
+        """Learn from the log."""
+        outcomes = []
+        for _ in range(self.settings.updates):
+            rows = drawn(self.transitions, self.settings.batch_size)
+            with torch.no_grad():
+                rows = self._whole(rows)
+            outcomes.append(self._update(self.learner.losses(rows)))
+            self.learner.follow_up()
+        self._log_means(*outcomes)
