@@ -248,7 +248,8 @@ class ReinforceTopK(Learner):
 
     def make_loss(self, **settings: Any) -> nn.Module:
         """Build lightrec's loss for slates of the simulator's size."""
-        behavior: Any = self.others["behavior"] if "behavior" in self.others else None
+        known: list[Any] = [*self.others.values()]
+        behavior = known[0] if known else None
         return ReinforceTopKLoss(
             self.policy, self.critic, behavior, top_k=self.slate_size, **settings
         )

@@ -10,6 +10,7 @@ from lightrec.keys import Key
 from lightrec.learners.offline_algorithms import OFFLINE, OfflineLossName
 from lightrec.learners.policy_stage import PolicyStage
 from lightrec.learners.transitions import drawn
+from lightrec.nn.stage import LAST
 
 AT_ONCE = 8192
 """Transitions whose histories are read together."""
@@ -41,7 +42,7 @@ class OfflinePolicyModule(PolicyStage):
     :param settings: of :class:`~lightrec.learners.policy_stage.PolicyStage`.
     """
 
-    monitor: ClassVar[str] = "epoch"  # of which the largest is the last
+    monitor: ClassVar[str] = LAST
     learners: ClassVar = OFFLINE
 
     def __init__(

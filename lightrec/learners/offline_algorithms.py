@@ -18,9 +18,7 @@ from lightrec.learners.transitions import FEATURES, STEPS_AHEAD
 from lightrec.nn.session import perceptron
 from lightrec.policies.base import LearnedPolicy
 
-OfflineLossName = Literal[
-    "bc", "reward-weighted", "reinforce-top-k", "cql", "iql", "snqn", "sa2c"
-]
+OfflineLossName = Literal["bc", "reward-weighted", "reinforce-top-k", "cql", "iql", "snqn", "sa2c"]
 
 
 class BehaviorCloning(Learner):

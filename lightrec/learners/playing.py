@@ -4,14 +4,12 @@ Sessions are played inside the training step, so that no update sees those of an
 its learner means it to.
 """
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from tensordict import TensorDict, TensorDictBase
-from torch import Tensor
 
 from lightrec.keys import PADDING, Key
 from lightrec.learners.imitation import READ, REWARD, LearnableReward

@@ -10,7 +10,6 @@ from torch import Tensor
 from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
 
 from lightrec.errors import RecipeError
-from lightrec.keys import Key
 from lightrec.learners.algorithms import REPLAY, ReplayLossName
 from lightrec.learners.imitation import DEMONSTRATED
 from lightrec.learners.playing import PlayingStage

@@ -19,6 +19,8 @@ from lightrec.trust import PlainCheckpoint, described
 _Data = TypeVar("_Data")
 
 
+LAST: Final = "epoch"
+"""The monitor of modules that keep their last epoch, having no metric to choose by."""
 WARMUP: Final = 0.1
 """Share of all steps in which the learning rate of :func:`warm_cosine` rises."""
 

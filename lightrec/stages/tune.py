@@ -27,7 +27,7 @@ from optuna.trial import Trial, TrialState
 
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.evaluation.base import Table
-from lightrec.nn.stage import StageModule
+from lightrec.nn.stage import LAST, StageModule
 from lightrec.stages.space import Space, ends, held, text
 from lightrec.stages.stage import Stage, write_whole
 from lightrec.stages.tensorboard import write_final
@@ -131,6 +131,11 @@ class Search:
         self.recipe = ParsedRecipe(stage)
         module: type[StageModule] = resolve_name(self.recipe.config["model"]["class_path"])
         self.monitor, self.mode = module.monitor, module.mode
+        if self.monitor == LAST:
+            raise RecipeError(
+                f"{module.__name__} keeps its last epoch and has no metric to choose by, so that "
+                "its settings cannot be searched. Tune a stage that has one, such as the ranker."
+            )
         extremes = {name: ends(given) for name, given in space.items()}
         for number in range(max(map(len, extremes.values()))):
             chosen = {name: values[number % len(values)] for name, values in extremes.items()}

@@ -7,6 +7,7 @@ candidates, sums over all of them stand here.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from tensordict import TensorDictBase
@@ -160,7 +161,9 @@ class SupervisedValueLoss(ValueLoss):
         super().__init__(discount, loss_function)
         if negatives < 0 or (advantages and not negatives):
             raise ValueError(f"negatives is {negatives}; advantages compare with some")
-        self.actor, self.network, self.target = actor, network, self._lagging(network)
+        self.actor = actor
+        self.network: Any = network
+        self.target = self._lagging(network)
         self.advantages, self.negatives, self.warm_up = advantages, negatives, warm_up
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
@@ -170,8 +173,10 @@ class SupervisedValueLoss(ValueLoss):
         shown = at(values, slate).squeeze(-1)
         others = may_be_shown(values).scatter(-1, slate, False)
         even = others / others.sum(-1, keepdim=True).clamp_min(1)
-        target = self._target(batch, self._best(batch["next"]))
-        same = self.discount * self._best(batch).unsqueeze(-1).expand_as(values)
+        with torch.no_grad():
+            after = batch["next"]
+            target = self._target(batch, self._best(after, self.network.values(after)))
+            same = self.discount * self._best(batch, values).unsqueeze(-1).expand_as(values)
         distance = distance_loss(torch.where(others, values, same), same, self.loss_function)
         advantage = (shown - expectation(even, values, others)).detach()
         advantage = advantage * self.negatives / (1 + self.negatives)
@@ -190,8 +195,6 @@ class SupervisedValueLoss(ValueLoss):
         super().follow_up(tau)
         self.updates += 1
 
-    @torch.no_grad()
-    def _best(self, state: TensorDictBase) -> Tensor:
-        """Give what the target network thinks of the column that the learned one prefers, (B,)."""
-        column = self.network.values(state).argmax(-1, keepdim=True)
-        return at(self.target.values(state), column).squeeze(-1)
+    def _best(self, state: TensorDictBase, values: Tensor) -> Tensor:
+        """Give what the target network thinks of the column of highest value, (B,)."""
+        return at(self.target.values(state), values.argmax(-1, keepdim=True)).squeeze(-1)

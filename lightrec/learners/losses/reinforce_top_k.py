@@ -37,8 +37,8 @@ class ReinforceTopKLoss(nn.Module):
     whose first three factors are constants. π is the softmax of the policy's logits over the
     columns that may be shown. β is that of the behavior policy, learned by ``loss_behavior``, minus
     the mean log-likelihood of the items shown; or, without such a policy, it is what was logged at
-    ``action_log_prob`` of single items, and is not learned. A is read at ``advantage``; ``loss_value`` is
-    the distance of the critic's value from ``value_target``.
+    ``action_log_prob`` of single items, and is not learned. A is read at ``advantage``;
+    ``loss_value`` is the distance of the critic's value from ``value_target``.
 
     :param actor: the policy.
     :param critic: from a state's features to its value.
