@@ -232,6 +232,7 @@ def test_settings_that_were_tried_are_not_trained_again(quickly, capsys):
         (SPACE, ["--run", "runs/none"], "runs/none holds no finished data stage"),
         (SPACE, ["-c", "generic/data"], "trains nothing, so that there is nothing to tune"),
         (SPACE, ["--no-such", "3"], "no-such"),
+        (SPACE, ["-c", "worlds/offline"], "keeps its last epoch and has no metric to choose by"),
     ],
 )
 def test_what_cannot_be_searched_is_told_before_work_starts(
