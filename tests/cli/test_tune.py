@@ -232,7 +232,6 @@ def test_settings_that_were_tried_are_not_trained_again(quickly, capsys):
         (SPACE, ["--run", "runs/none"], "runs/none holds no finished data stage"),
         (SPACE, ["-c", "generic/data"], "trains nothing, so that there is nothing to tune"),
         (SPACE, ["--no-such", "3"], "no-such"),
-        (SPACE, ["-c", "worlds/offline"], "keeps its last epoch and has no metric to choose by"),
     ],
 )
 def test_what_cannot_be_searched_is_told_before_work_starts(
@@ -243,6 +242,14 @@ def test_what_cannot_be_searched_is_told_before_work_starts(
     said = capsys.readouterr().err
     assert told in said
     assert "The default space" not in said
+    assert not (folder / "found").exists()
+
+
+def test_what_keeps_its_last_epoch_is_not_searched(folder, capsys):
+    (folder / "space.yaml").write_text("model.init_args.tau: [0.01, 0.1]")
+    assert main(["tune", "-c", "worlds/offline", "--space", "space.yaml", "--out", "found"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "OfflinePolicyModule keeps its last epoch and has no metric to choose by" in said
     assert not (folder / "found").exists()
 
 
