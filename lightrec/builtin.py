@@ -31,6 +31,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "rewards.staying": ["StayReward", "ReturnReward", "ContinuationShaping"],
         "rewards.penalties": ["RepetitionPenalty", "FatiguePenalty", "UncertaintyPenalty"],
         "rewards.combined": ["WeightedSum", "NormalisedReward"],
+        "rewards.limits": ["ConstrainedReward"],
     },
     "policies": {
         "policies.candidate": ["CandidatePolicy"],
@@ -70,6 +71,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "learners.world_data": ["WorldData"],
         "learners.imitation": ["SQIL"],
         "learners.adversarial": ["GAIL", "AIRL"],
+        "rewards.limits": ["EqualExposure", "NewItems", "FewRepeats", "Variety"],
         "nn.towers": [
             *("CausalTransformer", "LigrTransformer", "GRU", "MeanPooling", "AdditiveAttention"),
         ],

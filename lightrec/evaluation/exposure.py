@@ -13,6 +13,7 @@ from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Table
 from lightrec.evaluation.held_out import HeldOutLog, by_history, scorers_of
 from lightrec.keys import PADDING
+from lightrec.rewards.limits import providers_of
 from lightrec.run import Run
 
 Floats = NDArray[np.float64]
@@ -97,11 +98,9 @@ def events_of_providers(store: EventStore, attribute: str) -> tuple[NDArray[np.i
 
     An item whose provider is not known is its own.
     """
-    names = store.catalog.get_column(attribute, default=pl.Series([None] * store.num_items))
-    names = names.list.first() if isinstance(names.dtype, pl.List) else names
-    rows = names.rank("dense").cast(pl.Int64).fill_null(0).to_numpy() - 1
-    alone = rows < 0
-    rows[alone] = rows.max(initial=-1) + 1 + np.arange(alone.sum())
+    rows = providers_of(
+        store.catalog.get_column(attribute, default=pl.Series([None] * store.num_items))
+    )
     return rows, np.bincount(rows, store.popularity()[1:]).astype(np.float64)
 
 

@@ -17,6 +17,7 @@ from lightrec.learners.policy_stage import PolicyStage
 from lightrec.learners.transitions import CLICKED_COLUMN, SLATE, clicked_column, drawn
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.slate_law import items_at
+from lightrec.rewards.limits import Kept
 from lightrec.simulators.rollout import UserMemory
 from lightrec.trust import built
 
@@ -198,6 +199,7 @@ class PlayingStage(PolicyStage):
             "length": (following[Key.STEP] * following["done"]).sum() / ended,
             "coverage": self._shown[PADDING + 1 :].float().mean(),
         }
+        values |= Kept(self.ground.reward).prices()
         weight = getattr(self.policy, "utility_weight", None)
         if weight is not None:
             values["utility_weight"] = weight.detach()

@@ -34,7 +34,8 @@ from lightrec.nn.session import perceptron
 from lightrec.nn.slate_law import columns_at
 from lightrec.nn.stage import StageModule
 from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy, session_start
-from lightrec.rewards.combined import moments
+from lightrec.rewards.combined import measured
+from lightrec.rewards.limits import Kept
 from lightrec.simulators.rollout import play
 from lightrec.trust import built
 
@@ -116,7 +117,7 @@ class PolicyStage(StageModule):
         checkpoint["policy"] = self.policy.description
         checkpoint["environment_steps"] = dict(self._steps)
         if self.ground.reward is not None:
-            checkpoint["reward"] = moments(self.ground.reward).state_dict()
+            checkpoint["reward"] = measured(self.ground.reward).state_dict()
         own = {tensor.data_ptr() for tensor in self.state_dict().values()}
         checkpoint["learner"] = {
             name: value
@@ -149,7 +150,7 @@ class PolicyStage(StageModule):
         sessions = settings.get("sessions", 1)  # who learns from a log plays none
         ground = self._data.playground(sessions, settings.discount, self.device)
         if ground.reward is not None and self._measured:
-            moments(ground.reward).load_state_dict(self._measured)
+            measured(ground.reward).load_state_dict(self._measured)
         return ground
 
     @cached_property
@@ -308,9 +309,11 @@ class PolicyStage(StageModule):
         ground, seed = self.ground, self.settings.validation_seed
         # Nothing here may move the generator that training draws from.
         with torch.random.fork_rng(), full_precision(self.device):
-            sessions, _ = play(self.policy, ground.judging, ground.users, seed)
+            kept = Kept(ground.reward)
+            sessions, _ = play(self.policy, ground.judging, ground.users, seed, record=kept)
         self._steps["validation"] += int(sessions.length.sum())
-        return {f"validation/{name}": value for name, value in sessions.metrics().items()}
+        metrics = kept.judged(sessions.metrics())
+        return {f"validation/{name}": value for name, value in metrics.items()}
 
     def write(self, folder: Path) -> dict[str, float]:
         """Save the policy, its encoder included; judge again.

@@ -1,6 +1,7 @@
 """The data of policies in worlds: simulators that are made by name and settings."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,7 @@ from lightrec.learners.transitions import demonstrate, logged
 from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.policies.tower import TowerPolicy
+from lightrec.rewards.base import Reward, RewardContext
 from lightrec.settings import check_of, make_of
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.scored import Scored
@@ -47,6 +49,8 @@ class WorldData(SimulatorData):
         random sessions, it was not told by demonstrations.
     :param demonstration_sessions: sessions that are shown.
     :param demonstration_steps: steps of each; sessions that end begin anew.
+    :param reward: what the policy maximises the sum of, such as a ConstrainedReward; null for the
+        world's own.
     :param policy: the policy that learns, with its settings; null for TowerPolicy, whose
         ``horizon`` is the world's number of steps where none is given.
     :param behavior: who plays the log that learners off-line learn from, drawing slates. Logits
@@ -69,6 +73,7 @@ class WorldData(SimulatorData):
         demonstration_steps: int = 100,
         behavior: str | dict[str, float] | None = None,
         logged_sessions: int = 20_000,
+        reward: Reward | None = None,
         policy: PolicySlot | None = None,
         seed: int = 0,
     ) -> None:
@@ -76,7 +81,7 @@ class WorldData(SimulatorData):
         self.iterations, self.judging = iterations, judging
         self.world, self.settings = world, dict(settings or {})
         self.policy, self.text_encoder = policy or TowerPolicy, text_encoder
-        self.demonstrator = demonstrations
+        self.reward, self.demonstrator = reward, demonstrations
         self.demonstration_sessions = demonstration_sessions
         self.demonstration_steps = demonstration_steps
         self.behavior, self.logged_sessions, self.seed = behavior, logged_sessions, seed
@@ -87,14 +92,19 @@ class WorldData(SimulatorData):
         kind = plugins.installed().get("simulators", settings["world"]).load()
         check_of(kind, settings["settings"] or {}, "batch_size", "device")
 
-    def make(self, sessions: int, device: torch.device | str = "cpu") -> Simulator:
+    def make(
+        self, sessions: int, device: torch.device | str = "cpu", reward: Reward | None = None
+    ) -> Simulator:
         """Make the world with so many sessions.
 
+        :param reward: what it pays; None for its own.
         :raises PluginError: where no installed package provides it.
         :raises RecipeError: where it has no ``item_vectors``, or no such setting.
         """
         kind = plugins.installed().get("simulators", self.world).load()
-        simulator: Simulator = make_of(kind, self.settings, batch_size=sessions, device=device)
+        given = {} if reward is None else {"reward": reward}
+        own = {"batch_size": sessions, "device": device, **given}
+        simulator: Simulator = make_of(kind, self.settings, **own)
         if not hasattr(simulator, "item_vectors"):
             raise RecipeError(
                 f"{self.world} has no item_vectors, by which policies see its items. Take a world, "
@@ -143,8 +153,15 @@ class WorldData(SimulatorData):
 
     def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:
         """Make what is trained in, and that in which epochs are judged."""
-        users = torch.arange(self.judging)
-        return Playground(self.make(sessions, device), self.make(self.judging, device), users)
+        users, reward = torch.arange(self.judging), deepcopy(self.reward)
+        judging = self.make(self.judging, device)
+        if reward is None:
+            return Playground(self.make(sessions, device), judging, users)
+        items = self.single.catalog().rows
+        with plugins.blaming(reward, "be bound to the world"):
+            reward.bind(RewardContext(discount=discount, items=items))
+        reward = reward.to(device)
+        return Playground(self.make(sessions, device, reward), judging, users, reward)
 
     def demonstrations(self) -> TensorDict:
         """Let the demonstrator play, always the same sessions.

@@ -36,6 +36,7 @@ class RewardContext:
     :param store: the prepared log; None where there is none.
     :param discount: the learner's γ, times the probability of going on where that is constant.
     :param fitted_ends: whether sessions end by a fitted model of leaving, not by the discount.
+    :param items: the items' table where there is no log, N rows.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class RewardContext:
         *,
         discount: float = 1.0,
         fitted_ends: bool = False,
+        items: pl.DataFrame | None = None,
     ) -> None:
-        self._users, self._store = users, store
+        self._users, self._store, self._items = users, store, items
         self.discount, self.fitted_ends = discount, fitted_ends
 
     @property
@@ -76,7 +78,8 @@ class RewardContext:
 
     def item_attribute(self, name: str) -> pl.Series:
         """Give an attribute of the items, with its type: N rows, item i in row i - 1."""
-        return _column(self.store.catalog, name, "items")
+        items = self.store.catalog if self._items is None else self._items
+        return _column(items, name, "items")
 
     def user_attribute(self, name: str) -> pl.Series:
         """Give an attribute of the users, with its type: a row for each number under ``user``."""

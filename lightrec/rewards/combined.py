@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lightrec.errors import RecipeError
 from lightrec.rewards.base import Reward
+from lightrec.rewards.limits import Limit
 
 
 class WeightedSum(Reward):
@@ -119,6 +120,7 @@ class NormalisedReward(Reward):
         return view
 
 
-def moments(reward: Reward) -> nn.ModuleList:
+def measured(reward: Reward) -> nn.ModuleList:
     """Give what a reward has measured in training, whose state checkpoints hold."""
-    return nn.ModuleList(part for part in reward.modules() if isinstance(part, RunningMoments))
+    kinds = RunningMoments, Limit
+    return nn.ModuleList(part for part in reward.modules() if isinstance(part, kinds))

@@ -168,7 +168,8 @@ def describe_bait(
         if words != "plain":
             text = f"{text} {remark}."
         found.append((f"{headline.format(name.title())} {row + 1}", text))
-    return _catalog("item-{:04d}", found)
+    names = pl.Series("topic", [CATEGORIES[number][0] for number in topic], pl.String)
+    return Catalog(_catalog("item-{:04d}", found).rows.with_columns(names))
 
 
 TOPICS = (

@@ -1,0 +1,95 @@
+"""What equal exposure costs in a world of known truth: `make bench NAME=fairness`.
+
+PPO in `Greed`, without and with the limit of the recipe `worlds/fair`: topics are to be shown by
+the number of their items. One thread a cell; sessions of judging are those of no training.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from benchmarks.cells import Benchmark, markdown
+from lightrec.evaluation.exposure import spread_of
+from lightrec.intervals import mean_interval
+from lightrec.keys import Key
+from lightrec.policies.base import Policy
+from lightrec.simulators.rollout import play
+from lightrec.simulators.worlds.greed import Greed
+from lightrec.stages import recipes
+from lightrec.stages.stage import Stage
+from lightrec.stages.train import train
+
+SEEDS = (3, 4, 5)
+WAYS = {"plain": "without a limit", "fair": "equal exposure"}
+EPOCHS = "12"
+SESSIONS = 4_096
+JUDGED = 10**6
+"""Seed of the judging sessions."""
+
+
+def measure(way: str, seed: int, folder: Path) -> dict[str, float]:
+    """Train, play, and say what was earned and who was shown."""
+    more = ["--seed_everything", str(seed), "--trainer.max_epochs", EPOCHS]
+    if way == "plain":
+        more += ["--data.init_args.reward", "null"]
+    train(Stage("policy", recipes.find("worlds/fair")[1], folder / "policy", more))
+    world, shown = Greed(SESSIONS), torch.zeros(Greed.ITEMS + 1)
+
+    def record(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+        shown.index_add_(0, state[Key.ACTION][alive].flatten(), torch.ones(int(alive.sum())))
+
+    policy = Policy.load(folder / "policy")
+    sessions, _ = play(policy, world, torch.arange(SESSIONS), JUDGED + seed, record=record)
+    by_topic = torch.zeros(world.TOPICS).index_add_(0, world.topic, shown[1:]).double().numpy()
+    items = torch.bincount(world.topic, minlength=world.TOPICS).double().numpy()
+    found = spread_of(by_topic, items, items < 0)
+    ratio = by_topic / by_topic.sum() * items.sum() / items
+    return {
+        "return": float(sessions.reward.mean()),
+        "error": float(sessions.reward.std()) / SESSIONS**0.5,
+        "misplaced": found["misplaced"],
+        "least": float(ratio.min()),
+        "most": float(ratio.max()),
+    }
+
+
+def table(cells: dict[str, dict]) -> str:
+    """Set returns and exposure, means over the seeds."""
+    rows = []
+    for way, title in WAYS.items():
+        found = [cells[f"{way}/seed-{seed}"]["metrics"] for seed in SEEDS]
+        own = (sum(each[key] for each in found) / len(SEEDS) for key in found[0])
+        earned, _, misplaced, least, most = own
+        rows.append([title, f"{earned:.2f}", f"{misplaced:.3f}", f"{least:.2f} to {most:.2f}"])
+    head = ["PPO in Greed", "return", "exposure misplaced", "a topic's exposure over its due"]
+    return markdown(head, rows)
+
+
+def cost(cells: dict[str, dict]) -> str:
+    """Say what the limit costs, with an interval over refits."""
+    pairs = [[cells[f"{way}/seed-{s}"]["metrics"]["return"] for way in WAYS] for s in SEEDS]
+    found = mean_interval(torch.tensor([fair - plain for plain, fair in pairs]))
+    return f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
+
+
+def main() -> None:
+    """Run the cells and print the table, or measure one."""
+    if len(sys.argv) == 4 and sys.argv[1] in WAYS:
+        torch.set_num_threads(1)
+        way, seed, out = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+        (out / "metrics.json").write_text(json.dumps(measure(way, seed, out)))
+        return
+    benchmark = Benchmark("fairness")
+    for way in WAYS:
+        for seed in SEEDS:
+            command = [sys.executable, "-m", "benchmarks.fairness", way, str(seed), "{out}"]
+            benchmark.cell(f"{way}/seed-{seed}", command, seed, "metrics.json")
+    print(table(benchmark.cells), f"The limit changes the return by {cost(benchmark.cells)}.")
+
+
+if __name__ == "__main__":
+    main()
