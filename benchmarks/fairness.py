@@ -69,11 +69,14 @@ def table(cells: dict[str, dict]) -> str:
     return markdown(head, rows)
 
 
-def cost(cells: dict[str, dict]) -> str:
+def sentence(cells: dict[str, dict]) -> str:
     """Say what the limit costs, with an interval over refits."""
     pairs = [[cells[f"{way}/seed-{s}"]["metrics"]["return"] for way in WAYS] for s in SEEDS]
     found = mean_interval(torch.tensor([fair - plain for plain, fair in pairs]))
-    return f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
+    return (
+        f"Over {len(SEEDS)} seeds the limit changes the return by {found.mean:+.2f} "
+        f"({found.low:+.2f} to {found.high:+.2f})."
+    )
 
 
 def main() -> None:
@@ -88,7 +91,7 @@ def main() -> None:
         for seed in SEEDS:
             command = [sys.executable, "-m", "benchmarks.fairness", way, str(seed), "{out}"]
             benchmark.cell(f"{way}/seed-{seed}", command, seed, "metrics.json")
-    print(table(benchmark.cells), f"The limit changes the return by {cost(benchmark.cells)}.")
+    print(table(benchmark.cells), sentence(benchmark.cells), sep="\n\n")
 
 
 if __name__ == "__main__":

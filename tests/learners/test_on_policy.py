@@ -17,6 +17,7 @@ from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward, SurplusReward
 from lightrec.rewards.combined import NormalisedReward
+from lightrec.rewards.limits import ConstrainedReward, EqualExposure, FewRepeats
 from lightrec.rewards.staying import ContinuationShaping
 from lightrec.settings import make_of
 from lightrec.simulators.rollout import play
@@ -254,3 +255,16 @@ def test_what_a_normalised_reward_has_measured_is_resumed(run, tmp_path):
     # Two rewards a step, one for each outcome: 2 epochs of 2 iterations, 32 sessions, 4 steps.
     assert whole.ground.reward.moments.count == 2 * 2 * 2 * 32 * 4
     assert torch.equal(whole.ground.reward.moments.square, later.ground.reward.moments.square)
+
+
+def test_the_prices_of_limits_are_resumed(run, tmp_path):
+    limits = [EqualExposure("item", "items", 0.0), FewRepeats(0.0)]
+    settings = {"reward": ConstrainedReward(EngagementReward(), limits, rate=1.0)}
+    whole, later = resumed(lambda *how: fit(run, *how, **settings), tmp_path)
+    prices = [limit.price for limit in whole.ground.reward.each]
+    assert prices[0].any()
+    for price, limit in zip(prices, later.ground.reward.each, strict=True):
+        assert torch.equal(price, limit.price)
+    for name, weight in whole.policy.state_dict().items():
+        assert torch.equal(weight, later.policy.state_dict()[name]), name
+    assert {"validation/short", "validation/return_alone"} <= whole.judge().keys()
