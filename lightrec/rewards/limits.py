@@ -208,7 +208,7 @@ class ConstrainedReward(Reward):
     """
 
     def __init__(
-        self, reward: Reward, limits: list[Limit], rate: float = 0.01, largest: float = 10.0
+        self, reward: Reward, limits: list[Limit], rate: float = 0.04, largest: float = 10.0
     ) -> None:
         super().__init__()
         if not limits or rate <= 0 or largest <= 0:
