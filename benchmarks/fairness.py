@@ -63,8 +63,10 @@ def table(cells: dict[str, dict]) -> str:
     rows = []
     for way, title in WAYS.items():
         found = [cells[f"{way}/seed-{seed}"]["metrics"] for seed in SEEDS]
-        own = (sum(each[key] for each in found) / len(SEEDS) for key in found[0])
-        earned, _, misplaced, least, most = own
+        earned, misplaced, least, most = (
+            sum(each[key] for each in found) / len(SEEDS)
+            for key in ("return", "misplaced", "least", "most")
+        )
         rows.append([title, f"{earned:.2f}", f"{misplaced:.3f}", f"{least:.2f} to {most:.2f}"])
     head = ["PPO in Greed", "return", "exposure misplaced", "a topic's exposure over its due"]
     return markdown(head, rows)
