@@ -52,8 +52,11 @@ def test_no_recipe_in_the_repository_is_left_out():
 @pytest.mark.parametrize("name", SINGLE)
 def test_every_recipe_that_stands_by_itself_runs(name, tmp_path):
     out = tmp_path / "run" / "policy"
-    few = ["--trainer.fast_dev_run=1", "--model.init_args.sessions=4", "--data.init_args.judging=4"]
-    train(Stage("policy", recipes.find(name)[1], out, few))
+    few = ["--trainer.fast_dev_run=1", "--data.init_args.judging=4"]
+    recipe = recipes.find(name)[1]
+    logged = "logged_sessions" in recipe["data"]["init_args"]
+    few += ["--data.init_args.logged_sessions=4" if logged else "--model.init_args.sessions=4"]
+    train(Stage("policy", recipe, out, few))
     assert Run(out.parent).stamp(out.name)["seed"] == 0
     assert Policy.load(out).num_items > 0
 
