@@ -96,7 +96,7 @@ class PlayingStage(PolicyStage):
     def write(self, folder: Path) -> dict[str, float]:
         """Save the policy, its encoder included, and the reward if one was learned; judge again.
 
-        :returns: see :meth:`PolicyStage.write`.
+        :returns: see :meth:`~lightrec.learners.policy_stage.PolicyStage.write`.
         """
         if self.reward is not None:
             self.reward.save_pretrained(folder / REWARD)

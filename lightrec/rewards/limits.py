@@ -61,7 +61,7 @@ class Limit(nn.Module):
 
     @abstractmethod
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Measure the slates of B transitions, (B, C) float32; see :class:`Reward`."""
+        """Measure the slates of B transitions, (B, C) float32, as a reward reads them."""
 
     @torch.no_grad()
     def move(self, measured: Tensor, rate: float, largest: float) -> None:
