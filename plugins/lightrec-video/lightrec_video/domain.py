@@ -1,4 +1,4 @@
-"""Films and series: how they are put into words, and the MovieLens sample."""
+"""Films and series: how they are put into words, the MovieLens sample, and a made-up log."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,3 +50,9 @@ class VideoDomain(Domain):
         from lightrec_video.fetch import fetch_movielens_100k  # words need none of it
 
         return fetch_movielens_100k()
+
+    def synthetic(self, folder: Path, seed: int) -> Path:
+        """Write the made-up log of :mod:`lightrec_video.made_up`."""
+        from lightrec_video.made_up import watching  # words need none of it
+
+        return watching(folder, seed)

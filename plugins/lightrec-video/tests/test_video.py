@@ -1,6 +1,7 @@
-"""The contracts, films in words, the sample, and series that are followed."""
+"""The contracts, films in words, the sample and the made-up log, and series that are followed."""
 
 import shutil
+from functools import partial
 
 import polars as pl
 import pytest
@@ -12,11 +13,16 @@ from lightrec_video.watching import NextEpisode, WatchTime
 from lightrec.data.readers.canonical import CanonicalReader
 from lightrec.errors import FetchError, NotApplicable
 from lightrec.ranking.item_models.base import Evidence
-from lightrec.testing import RewardChecks, parametrize_checks, plugin_checks
+from lightrec.testing import RewardChecks, TruthChecks, parametrize_checks, plugin_checks
+from lightrec.testing.truth import made_up
+
+MADE_UP = partial(made_up, "video", "Popularity", "ItemKNN", "EASE", "NextEpisode")
 
 
 @parametrize_checks(
-    plugin_checks("lightrec-video"), RewardChecks(lambda: WatchTime(length="price"))
+    plugin_checks("lightrec-video"),
+    RewardChecks(lambda: WatchTime(length="price")),
+    TruthChecks("video", MADE_UP, ahead=0.15),
 )
 def test_contract(check):
     check()
@@ -41,6 +47,25 @@ def test_text(title, year, genres, words):
 
 def test_what_was_abandoned_is_no_target():
     assert VideoDomain().weights(["watch", "abandon"]) == {"watch": 1.0, "abandon": -1.0}
+
+
+def test_made_up_viewers_follow_series_and_give_up_what_appeals_little():
+    folder = MADE_UP().log
+    log = pl.read_parquet(folder / "log.parquet").join(
+        pl.read_parquet(folder / "catalog.parquet"), on="item"
+    )
+    for (_, series), episodes in log.sort("user", "time").group_by("user", "series"):
+        finished = episodes.filter(feedback="watch")["episode"].to_list()
+        if series is not None:
+            assert finished == [*range(1, len(finished) + 1)], "none before the one before it"
+    assert not log.select("user", "item").is_duplicated().any()
+    shares = log.with_columns(share=pl.col("value") / pl.col("duration"))
+    assert shares.filter(feedback="watch")["share"].unique().to_list() == [1.0]
+    assert shares.filter(feedback="abandon")["share"].is_between(0.04, 0.56).all()
+    truth = pl.read_parquet(folder / "truth.parquet")
+    means = log.join(truth, on=["user", "item"]).group_by("feedback").agg(pl.mean("appeal"))
+    watched, left = (means.filter(feedback=k)["appeal"].item() for k in ("watch", "abandon"))
+    assert left < watched - 1.5
 
 
 def fails(to):

@@ -1,0 +1,119 @@
+"""A made-up log of watching: films and series, tastes for genres, and what is given up half-way."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lightrec.data.made_up import Floats, choose, write_made_up
+
+PEOPLE, FILMS, SERIES = 400, 200, 10
+EPISODES: Final = 5
+"""Of each series."""
+EVENTS: Final = 26
+"""At most so many a person; the shortest history has two thirds of them."""
+PAIRED: Final = 0.5
+"""How much a title's second genre counts beside its first."""
+FRONT: Final = 0.25
+"""The share of events in which people take what the front page shows: by fame alone."""
+HOOKED: Final = 2.0
+"""What having watched an episode to its end adds to the appeal of the next one."""
+DAY: Final = 86_400.0
+BEGIN: Final = 1_700_000_000.0
+Rows = NDArray[np.int64]
+
+GENRES: Final = {
+    "Comedy": ("Wedding", "Landlord", "Holiday", "Understudy"),
+    "Crime": ("Witness", "Ransom", "Alibi", "Informer"),
+    "Documentary": ("Reef", "Archive", "Migration", "Orchestra"),
+    "Family": ("Puppy", "Treehouse", "Circus", "Lighthouse"),
+    "Horror": ("Cellar", "Ritual", "Fog", "Séance"),
+    "Romance": ("Letter", "Platform", "Summer", "Waltz"),
+    "Sci-Fi": ("Orbit", "Colony", "Signal", "Android"),
+    "Western": ("Canyon", "Sheriff", "Railroad", "Outlaw"),
+}
+"""Genres, and what titles of each are about."""
+KINDS: Final = ("Last", "Silent", "Borrowed", "Second", "Long", "Hidden", "Paper", "Crooked")
+
+
+def watching(folder: Path, seed: int) -> Path:
+    """Write a log with kinds ``watch`` and ``abandon`` and seconds watched, titles and their truth.
+
+    What appeals is a title's two genres, its fame, and in three more ways what its words do not
+    say; episodes appeal as their series does. An episode can be watched when the one before was,
+    to its end. The less a title appeals to somebody who took it from the front page, the likelier
+    it is abandoned.
+
+    :param folder: an empty folder, see :func:`~lightrec.data.made_up.write_made_up`.
+    :returns: the folder.
+    """
+    chance = np.random.default_rng(seed)
+    title = np.concatenate([np.arange(FILMS), FILMS + np.arange(SERIES).repeat(EPISODES)])
+    genres = np.array([chance.permutation(len(GENRES))[:2] for _ in range(FILMS + SERIES)])
+    taste = 1.8 * chance.normal(size=(PEOPLE, len(GENRES)))
+    hidden, kind = chance.normal(size=(PEOPLE, 3)), chance.normal(size=(FILMS + SERIES, 3))
+    fame = chance.normal(0, 0.5, FILMS + SERIES)[title]
+    said = taste[:, genres[:, 0]] + PAIRED * taste[:, genres[:, 1]]
+    appeal = (said + 0.4 * hidden @ kind.T)[:, title] + fame
+    first = np.r_[np.ones(FILMS, bool), np.arange(SERIES * EPISODES) % EPISODES == 0]
+    times = _times(chance)
+    front, patience = chance.random((2, *times.shape))
+    middle, people = np.quantile(appeal, 0.6, 1), np.arange(PEOPLE)
+
+    def abandoned(who: Rows, event: int | Rows, items: Rows) -> NDArray[np.bool_]:
+        """(B,) bool: who gives up what the front page showed."""
+        below = middle[who] - appeal[who, items]
+        return (front[who, event] < FRONT) & (patience[who, event] < 1 / (1 + np.exp(-below)))
+
+    def moment(event: int, now: Floats, chosen: Rows) -> Floats:
+        """Add what follows; take away what cannot be followed yet."""
+        seen = np.zeros(appeal.shape, bool)
+        for earlier, items in enumerate(chosen.T):
+            seen[people, items] = ~abandoned(people, earlier, items)
+        follows = np.roll(seen, 1, 1) & ~first
+        added = np.where(front[:, event, None] < FRONT, fame - appeal, HOOKED * follows)
+        return np.where(first | follows, added, -np.inf)
+
+    made = choose(appeal, times, chance, moment)
+    titles = _titles(title, genres, chance)
+    users = pl.Series("user", [f"viewer {person}" for person in people])
+    given_up = abandoned(made.users, made.numbers, made.items)
+    shares = np.where(given_up, 0.05 + 0.5 * chance.random(len(given_up)), 1.0)
+    seconds = np.floor(shares * titles["duration"].to_numpy()[made.items])
+    log = made.log(users, titles["item"]).with_columns(
+        feedback=pl.Series(np.where(given_up, "abandon", "watch")), value=pl.Series(seconds)
+    )
+    return write_made_up(folder, log, titles, users.to_frame(), appeal)
+
+
+def _times(chance: np.random.Generator) -> Floats:
+    """(U, EVENTS) seconds: an evening every few days, NaN after the last."""
+    times = BEGIN + DAY * np.cumsum(0.2 + chance.exponential(2.5, (PEOPLE, EVENTS)), 1)
+    lengths = chance.integers(2 * EVENTS // 3, EVENTS + 1, PEOPLE)
+    times[np.arange(EVENTS) >= lengths[:, None]] = np.nan
+    return times
+
+
+def _titles(title: Rows, genres: Rows, chance: np.random.Generator) -> pl.DataFrame:
+    """Give N rows: what each film and each episode is called, and how many seconds it takes."""
+    words = [[[*GENRES][genre] for genre in pair] for pair in genres]
+    things = [GENRES[pair[0]][n // len(KINDS) % 4] for n, pair in enumerate(words)]
+    names = [f"The {KINDS[n % len(KINDS)]} {thing}" for n, thing in enumerate(things)]
+    episode = [None] * FILMS + [1 + n % EPISODES for n in range(SERIES * EPISODES)]
+    series = [names[t] if t >= FILMS else None for t in title]
+    minutes = np.where(np.arange(len(names)) < FILMS, 80, 25) + chance.integers(60, size=len(names))
+    numbered = zip(title, episode, strict=True)
+    called = [f"{names[t]}, episode {e}" if e else names[t] for t, e in numbered]
+    return pl.DataFrame(
+        {
+            "item": [f"title {number}" for number in range(len(title))],
+            "title": called,
+            "year": chance.integers(1970, 2024, len(names))[title],
+            "genres": [words[t] for t in title],
+            "series": series,
+            "episode": episode,
+            "duration": 60 * minutes[title],
+        }
+    )
