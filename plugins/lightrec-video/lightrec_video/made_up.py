@@ -58,7 +58,9 @@ def watching(folder: Path, seed: int) -> Path:
     said = taste[:, genres[:, 0]] + PAIRED * taste[:, genres[:, 1]]
     appeal = (said + 0.4 * hidden @ kind.T)[:, title] + fame
     first = np.r_[np.ones(FILMS, bool), np.arange(SERIES * EPISODES) % EPISODES == 0]
-    times = _times(chance)
+    times = BEGIN + DAY * np.cumsum(0.2 + chance.exponential(2.5, (PEOPLE, EVENTS)), 1)
+    lengths = chance.integers(2 * EVENTS // 3, EVENTS + 1, PEOPLE)
+    times[np.arange(EVENTS) >= lengths[:, None]] = np.nan
     front, patience = chance.random((2, *times.shape))
     middle, people = np.quantile(appeal, 0.6, 1), np.arange(PEOPLE)
 
@@ -88,32 +90,22 @@ def watching(folder: Path, seed: int) -> Path:
     return write_made_up(folder, log, titles, users.to_frame(), appeal)
 
 
-def _times(chance: np.random.Generator) -> Floats:
-    """(U, EVENTS) seconds: an evening every few days, NaN after the last."""
-    times = BEGIN + DAY * np.cumsum(0.2 + chance.exponential(2.5, (PEOPLE, EVENTS)), 1)
-    lengths = chance.integers(2 * EVENTS // 3, EVENTS + 1, PEOPLE)
-    times[np.arange(EVENTS) >= lengths[:, None]] = np.nan
-    return times
-
-
 def _titles(title: Rows, genres: Rows, chance: np.random.Generator) -> pl.DataFrame:
     """Give N rows: what each film and each episode is called, and how many seconds it takes."""
     words = [[[*GENRES][genre] for genre in pair] for pair in genres]
     things = [GENRES[pair[0]][n // len(KINDS) % 4] for n, pair in enumerate(words)]
     names = [f"The {KINDS[n % len(KINDS)]} {thing}" for n, thing in enumerate(things)]
     episode = [None] * FILMS + [1 + n % EPISODES for n in range(SERIES * EPISODES)]
-    series = [names[t] if t >= FILMS else None for t in title]
     minutes = np.where(np.arange(len(names)) < FILMS, 80, 25) + chance.integers(60, size=len(names))
     numbered = zip(title, episode, strict=True)
     called = [f"{names[t]}, episode {e}" if e else names[t] for t, e in numbered]
-    return pl.DataFrame(
-        {
-            "item": [f"title {number}" for number in range(len(title))],
-            "title": called,
-            "year": chance.integers(1970, 2024, len(names))[title],
-            "genres": [words[t] for t in title],
-            "series": series,
-            "episode": episode,
-            "duration": 60 * minutes[title],
-        }
-    )
+    titles = {
+        "item": [f"title {number}" for number in range(len(title))],
+        "title": called,
+        "year": chance.integers(1970, 2024, len(names))[title],
+        "genres": [words[t] for t in title],
+        "series": [names[t] if t >= FILMS else None for t in title],
+        "episode": episode,
+        "duration": 60 * minutes[title],
+    }
+    return pl.DataFrame(titles)

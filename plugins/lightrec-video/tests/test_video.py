@@ -51,9 +51,8 @@ def test_what_was_abandoned_is_no_target():
 
 def test_made_up_viewers_follow_series_and_give_up_what_appeals_little():
     folder = MADE_UP().log
-    log = pl.read_parquet(folder / "log.parquet").join(
-        pl.read_parquet(folder / "catalog.parquet"), on="item"
-    )
+    titles, log = (pl.read_parquet(folder / f"{table}.parquet") for table in ("catalog", "log"))
+    log = log.join(titles, on="item")
     for (_, series), episodes in log.sort("user", "time").group_by("user", "series"):
         finished = episodes.filter(feedback="watch")["episode"].to_list()
         if series is not None:
