@@ -41,6 +41,8 @@ HELD_OUT = 5_000
 AT_ONCE = 4096
 STEPS = 40
 PENALTY = 1.0
+DECAYS = (0.9,)
+"""What a step leaves of what is remembered."""
 ESTIMATORS = {
     "fitted Q evaluation": SequentialDM(),
     "doubly robust, weighted": SequentialDR(normalized=True),
@@ -90,10 +92,35 @@ def references(data: WorldData, seed: int) -> dict[str, float]:
 # --- estimates --------------------------------------------------------------------------------
 
 
-def of_states(observation: Tensor) -> Tensor:
-    """Give what fitted values read of states, (R, 37)."""
+def of_states(observation: Tensor, memory: Tensor) -> Tensor:
+    """Give what fitted values read of states, (R, 37 + 3 M).
+
+    :param observation: (R, 35).
+    :param memory: (R, M) what the sessions have taken so far, see :func:`remembered`.
+    """
     time = observation[:, 2 * Greed.SIZE, None]
-    return torch.cat([torch.ones_like(time), observation, time.square()], 1).double()
+    own = [torch.ones_like(time), observation, time.square()]
+    return torch.cat([*own, memory, memory.square(), memory * time], 1).double()
+
+
+def remembered(rows: TensorDictBase) -> tuple[Tensor, Tensor]:
+    """Sum the qualities and baits of what was taken, the latest most: (R, M) before and after.
+
+    Who leaves depends on what was taken long before, which no observation holds.
+    """
+    known = WORLD.item_vectors[rows[Key.ACTION].squeeze(1), -2:]
+    taken = known * rows["next", Key.OBSERVATION][:, -1:]
+    user, step = rows[Key.USER], rows[Key.STEP].squeeze(1)
+    sums = torch.zeros(int(user.max()) + 1, len(DECAYS), 2)
+    after = torch.zeros(len(rows), len(DECAYS), 2)
+    before = torch.zeros_like(after)
+    decay = torch.tensor(DECAYS)[:, None]
+    for now in range(STEPS):
+        here = (step == now).nonzero()[:, 0]
+        before[here] = sums[user[here]]
+        sums[user[here]] = decay * before[here] + taken[here].unsqueeze(1)
+        after[here] = sums[user[here]]
+    return before.flatten(1), after.flatten(1)
 
 
 def of_items(items: Tensor) -> Tensor:
@@ -125,8 +152,9 @@ class HeldOut:
 
     def __init__(self, rows: TensorDictBase) -> None:
         self.rows, self.item = rows, rows[Key.ACTION].squeeze(1)
-        self.state, self.shown = of_states(rows[Key.OBSERVATION]), of_items(self.item)
-        self.following = of_states(rows["next", Key.OBSERVATION])
+        before, after = remembered(rows)
+        self.state, self.shown = of_states(rows[Key.OBSERVATION], before), of_items(self.item)
+        self.following = of_states(rows["next", Key.OBSERVATION], after)
         self.reward = rows["next", "reward"].squeeze(1).double()
         self.goes_on = ~rows["next", "done"].squeeze(1)
         size = self.state.shape[1] * self.shown.shape[1]

@@ -126,6 +126,8 @@ class Learner(nn.Module, ABC):
     """Whether the loss looks at the items shown alone, and not at all that might have been."""
     values_single_items: bool = False
     """Whether slates of several places are refused."""
+    weighs_by_propensity: bool = False
+    """Whether what was shown is weighed by the probability of showing it."""
     greedy: bool = False
     """Whether the best slate is shown, or with probability ε any; the policy is no law itself."""
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from tensordict import TensorDict, TensorDictBase
 
+from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.offline_algorithms import OFFLINE, OfflineLossName
 from lightrec.learners.policy_stage import PolicyStage
@@ -65,9 +66,17 @@ class OfflinePolicyModule(PolicyStage):
     def transitions(self) -> TensorDictBase:
         """The data's log (R,) as the policy sees it, each transition over ``n_step`` steps."""
         log, made = self._data.log(), []
+        known = Key.LOG_PROBABILITY in log
+        if self._kind.weighs_by_propensity and not known:
+            raise RecipeError(
+                f"{self.settings.loss} divides by the probability with which items were shown, and "
+                "the log does not know it. Take another loss, such as sa2c or iql, or a log with "
+                "propensities."
+            )
         for rows in log.split(AT_ONCE):
             row = self._seen(rows.to(self.device))
-            row[Key.LOG_PROBABILITY] = rows[Key.LOG_PROBABILITY].to(self.device)
+            if known:
+                row[Key.LOG_PROBABILITY] = rows[Key.LOG_PROBABILITY].to(self.device)
             for name in ("reward", "done", "terminated"):
                 row["next", name] = rows["next", name].to(self.device)
             made.append(row)

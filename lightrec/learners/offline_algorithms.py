@@ -46,6 +46,7 @@ class LoggedReinforceTopK(ReinforceTopK):
     """
 
     values_single_items = True
+    weighs_by_propensity = True
     networks = Learner.networks
 
     def losses(self, batch: TensorDictBase) -> dict[str, Tensor]:

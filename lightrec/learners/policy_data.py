@@ -5,11 +5,13 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from tensordict import TensorDict
 from torch import Tensor
 
 from lightrec import plugins
 from lightrec.data.stage_data import LogData
 from lightrec.errors import RecipeError
+from lightrec.learners.logged_sessions import logged_sessions
 from lightrec.learners.simulator_data import Playground, PolicySlot, SimulatorData
 from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.candidate import CandidatePolicy
@@ -139,12 +141,25 @@ class PolicyData(LogData, SimulatorData):
         known = self.user_model.choice if used else None
         return make_of(CandidatePolicy, chosen, ranker=self.ranker, user_model=known)
 
-    def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:
-        """Make user model A's simulators, in which rewards are means over what could be chosen.
+    def log(self) -> TensorDict:
+        """Give the training events of the users that training meets, with the reward for each.
 
-        :raises RunError: where user model B, that will judge, learned from users of A.
+        It is the reward that policies are judged by, without shaping or limits.
+
+        :raises NotApplicable: see :func:`~lightrec.learners.logged_sessions.logged_sessions`.
         """
-        self._run.check_halves()
+        reward, _ = self._paying()
+        return logged_sessions(
+            self.store,
+            self.starts,
+            reward.judged,
+            history_length=max(self.history_length, self.user_model.history_length),
+            slate_size=self.slate_size,
+            max_steps=self.max_steps,
+        )
+
+    def _paying(self, discount: float = 1.0) -> tuple[Reward, float]:
+        """Give the reward, bound to the run, and the probability of going on that it counts."""
         fitted = self.user_model.leaving is not None
         going_on = 1.0 if fitted or self.ending == "fixed" else 1 - self.leave_rate
         reward = deepcopy(self.reward)
@@ -158,6 +173,16 @@ class PolicyData(LogData, SimulatorData):
         )
         with plugins.blaming(reward, "be bound to the run"):
             reward.bind(context)
+        return reward, going_on
+
+    def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:
+        """Make user model A's simulators, in which rewards are means over what could be chosen.
+
+        :raises RunError: where user model B, that will judge, learned from users of A.
+        """
+        self._run.check_halves()
+        fitted = self.user_model.leaving is not None
+        reward, going_on = self._paying(discount)
         reward, users = reward.to(device), self.held_out_users
 
         def simulator(rows: int, reward: Reward) -> UserModelSimulator:

@@ -77,9 +77,9 @@ class SimulatorData(StageData):
         """Give what learners off-line learn from, and nothing else.
 
         :returns: (R,) transitions, whole sessions one after another: a simulator's state, the
-            items shown at ``action`` and the logarithm of their probability at the root; under
-            ``next`` the state that followed, ``reward``, ``done`` and ``terminated``. The last
-            transition of a session is done.
+            items shown at ``action`` and, where it is known, the logarithm of their probability at
+            the root; under ``next`` the state that followed, ``reward``, ``done`` and
+            ``terminated``. The last transition of a session is done.
         :raises RecipeError: where there is no log.
         """
         raise RecipeError(

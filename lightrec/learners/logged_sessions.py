@@ -1,0 +1,153 @@
+"""The training events of a prepared log, as transitions that learners off-line learn from."""
+
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tensordict import TensorDict
+from torch import Tensor
+
+from lightrec.data.store import CONTEXT, TRAIN, EventStore
+from lightrec.errors import NotApplicable
+from lightrec.keys import PADDING, Column, Key
+from lightrec.learners.transitions import PACKED, pack
+from lightrec.rewards.base import Reward
+from lightrec.simulators.user_model import LogStarts
+
+AT_ONCE: Final = 4096
+"""Transitions whose masks are written at once."""
+MOST: Final = 8e9
+"""Bytes that the masks of all transitions may take."""
+
+
+def logged_sessions(
+    store: EventStore,
+    starts: LogStarts,
+    reward: Reward,
+    *,
+    history_length: int,
+    slate_size: int,
+    max_steps: int,
+) -> TensorDict:
+    """Give the events of users before the held-out ones as transitions.
+
+    What was shown is what the user could choose from, where the log says that and it is as many
+    items as a slate has. Else it is the item alone, and events in which nothing was chosen are left
+    out. An item is taken if it was chosen, its kind of feedback is of positive worth and, where the
+    log has a goal, one of the goal. Sessions are those of the log; a user's last one is cut where
+    the held-out events begin, and so is a session after ``max_steps``.
+
+    :param store: without cold events.
+    :param starts: of its users; those from whom it draws are taken.
+    :param reward: pays (B, 1) for transitions, see :class:`~lightrec.rewards.base.Reward`.
+    :param history_length: L, of the histories in states.
+    :returns: (R,) as :meth:`~lightrec.learners.simulator_data.SimulatorData.log` says; the
+        logarithm of the propensity only where the log knows it.
+    :raises NotApplicable: where slates of several items are asked for and not known, no event is
+        left, or masks would not fit into memory.
+    """
+    shown = _shown(store, slate_size)
+    events = np.flatnonzero(np.isin(store.parts, (TRAIN, CONTEXT)))
+    users = store.users_of(events)
+    kept = np.isin(users, starts.users.numpy()) & (events < store.train_ends()[users])
+    if shown is None:
+        kept &= np.asarray(store.items)[events] <= store.num_items
+    events, users = events[kept], users[kept]
+    if not len(events):
+        raise NotApplicable("No training event of these users shows an item.")
+    size = 2 * len(events) * (store.num_items // 8 + 1)
+    if size > MOST:
+        raise NotApplicable(
+            f"{len(events):,} events of a catalog of {store.num_items:,} items take "
+            f"{size / 1e9:.0f} GB to say what may be shown, and at most {MOST / 1e9:.0f} are meant "
+            "to be taken. Learn from fewer items: prepare the log with a larger k_core."
+        )
+    begins, step, done, cut = _places(store, events, users, max_steps)
+    items = np.asarray(store.items)[events]
+    slate = items[:, None] if shown is None else shown[events]
+    strength = np.nan_to_num(np.asarray(store.strengths)[events])
+    taken = (slate == items[:, None]) & ((strength > 0) & store.reaches[events])[:, None]
+    value = np.where(taken, strength[:, None], 0.0)
+    before = taken.any(1).cumsum() - taken.any(1)
+    total = torch.from_numpy(before - before[begins]).float().unsqueeze(1)
+    who, when = torch.from_numpy(users), torch.from_numpy(events)
+    accepted = torch.from_numpy(taken.any(1)).float().unsqueeze(1)
+
+    def state(ends: Tensor, step: Tensor, total: Tensor) -> TensorDict:
+        masks = [
+            _mask(starts, *part, store.num_items)
+            for part in zip(who.split(AT_ONCE), ends.split(AT_ONCE), strict=True)
+        ]
+        known = {
+            Key.USER: starts.rows[who],
+            Key.HISTORY: starts.history(who, ends, history_length),
+            Key.STEP: step,
+            Key.ACCEPTED_TOTAL: total,
+            PACKED: torch.cat(masks),
+        }
+        return TensorDict(known, [len(who)])
+
+    steps = torch.from_numpy(step).unsqueeze(1)
+    rows = state(when, steps, total)
+    rows[Key.ACTION] = torch.from_numpy(slate).long()
+    rows["next"] = state(when + 1, steps + 1, total + accepted)
+    rows["next"].update(
+        {
+            Key.TAKEN: torch.from_numpy(taken),
+            Key.VALUE: torch.from_numpy(value).float(),
+            "done": torch.from_numpy(done).unsqueeze(1),
+            "terminated": torch.from_numpy(done & ~cut).unsqueeze(1),
+        }
+    )
+    if Column.PROPENSITY in store.log.columns:
+        propensity = store.log[Column.PROPENSITY].gather(events).to_torch()
+        rows[Key.LOG_PROBABILITY] = propensity.log().float()
+    with torch.no_grad():
+        paid = [reward(part.exclude(PACKED)) for part in rows.split(AT_ONCE)]
+    rows["next", "reward"] = torch.cat(paid).float()
+    return rows
+
+
+def _shown(store: EventStore, slate_size: int) -> NDArray[np.int32] | None:
+    """Give what was shown at each event, (E, K); None where it is the item alone."""
+    candidates = store.candidates
+    if candidates is not None and candidates.shape[1] == slate_size:
+        return candidates
+    if slate_size == 1:
+        return None
+    raise NotApplicable(
+        f"The policy shows {slate_size} items at once, and the log does not say which ones were "
+        "shown together. Set slate_size to 1, or take a log whose candidates are the slates."
+    )
+
+
+def _places(
+    store: EventStore, events: NDArray[np.int64], users: NDArray[np.int64], max_steps: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Say where events (R,) stand in their sessions.
+
+    :returns: (R,) each: the row of the session's first event, the step, whether the session is over
+        after it, and whether it was cut there.
+    """
+    session = np.searchsorted(store.session_offsets, events, side="right")
+    rows = np.arange(len(events))
+    first = np.r_[True, session[1:] != session[:-1]]
+    step = rows - np.maximum.accumulate(np.where(first, rows, 0))
+    first |= step % max_steps == 0
+    begins = np.maximum.accumulate(np.where(first, rows, 0))
+    done = np.r_[first[1:], True]
+    last = np.r_[users[1:] != users[:-1], True]
+    return begins, rows - begins, done, last | ((step + 1) % max_steps == 0)
+
+
+def _mask(starts: LogStarts, users: Tensor, ends: Tensor, num_items: int) -> Tensor:
+    """Pack what may be shown to users after the events before ``ends``."""
+    mask = torch.ones(len(users), num_items + 1, dtype=torch.bool)
+    mask[:, PADDING] = False
+    places, items = starts.seen(users, ends)
+    known = items <= num_items
+    mask[places[known], items[known]] = False
+    if starts.allowed is not None and (allowed := starts.allowed(users)) is not None:
+        mask &= allowed
+    return pack(mask)

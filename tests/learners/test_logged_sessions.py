@@ -1,0 +1,108 @@
+"""A prepared log as transitions: by hand, and learned from."""
+
+from functools import partial
+
+import polars as pl
+import pytest
+import torch
+
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+from lightrec.errors import NotApplicable, RecipeError
+from lightrec.keys import Key
+from lightrec.learners.logged_sessions import logged_sessions
+from lightrec.learners.offline import OfflinePolicyModule
+from lightrec.learners.policy_data import PolicyData
+from lightrec.learners.transitions import PACKED, unpack
+from lightrec.policies.candidate import CandidatePolicy
+from lightrec.rewards.accepted import EngagementReward
+from lightrec.simulators.user_model import LogStarts
+from tests.learners.training import fit, resumed
+
+HOUR = 3_600
+
+
+def prepared(folder, events, **columns):
+    """Prepare events (user, item, time) of which each user's last two are held out."""
+    log = pl.DataFrame(events, schema=["user", "item", "time"], orient="row")
+    log = log.with_columns(pl.from_epoch("time"), **{n: pl.Series(v) for n, v in columns.items()})
+    return prepare(InteractionLog(log), folder / "data", domain=Domain(), k_core=1, seed=0)
+
+
+def transitions(store, **settings):
+    chosen = {"history_length": 3, "slate_size": 1, "max_steps": 9, **settings}
+    return logged_sessions(store, LogStarts.from_store(store), EngagementReward(), **chosen)
+
+
+TIMES = (0, 1, 2, 9 * HOUR, 10**6, 10**7)
+EVENTS = [("u", item, time) for item, time in zip("abcdef", TIMES, strict=True)]
+
+
+def test_sessions_of_a_log_by_hand(tmp_path):
+    kinds = ["view", "skip", "view", "view", "view", "view"]
+    store = prepared(tmp_path, EVENTS, feedback=kinds)
+    rows = transitions(store)
+    assert rows[Key.ACTION].flatten().tolist() == [1, 2, 3, 4]
+    assert rows[Key.STEP].flatten().tolist() == [0, 1, 2, 0], "nine hours later comes another one"
+    assert rows[Key.HISTORY].tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 3]]
+    following = rows["next"]
+    assert following[Key.HISTORY].tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4]]
+    assert following["done"].flatten().tolist() == [False, False, True, True]
+    assert following["terminated"].flatten().tolist() == [False, False, True, False], "is cut"
+    assert following["reward"].flatten().tolist() == [1, 0, 1, 1], "what was skipped is not taken"
+    assert rows[Key.ACCEPTED_TOTAL].flatten().tolist() == [0, 1, 1, 0]
+    assert following[Key.ACCEPTED_TOTAL].flatten().tolist() == [1, 1, 2, 1]
+    mask = unpack(rows[PACKED], store.num_items + 1)
+    for row, own in enumerate(mask.tolist()):
+        assert own == [False] + [item > row for item in range(1, store.num_items + 1)]
+    assert Key.LOG_PROBABILITY not in rows
+    assert transitions(store, max_steps=2)["next", "done"].flatten().tolist() == [0, 1, 1, 1]
+
+
+def test_slates_and_propensities_are_those_that_were_logged(tmp_path):
+    events = [("u", item, time) for time, item in enumerate(["a", None, "c", "d", "e"])]
+    offered = [["a", "b"], ["c", "b"], ["a", "c"], ["d", "e"], ["e", "a"]]
+    store = prepared(tmp_path, events, candidates=offered, propensity=[0.5, 0.25, 0.5, 1.0, 0.1])
+    rows = transitions(store, slate_size=2)
+    shown = [[store.catalog["item"][item - 1] for item in row] for row in rows[Key.ACTION].tolist()]
+    assert shown == offered[:3]
+    assert rows["next", Key.TAKEN].tolist() == [[True, False], [False, False], [False, True]]
+    torch.testing.assert_close(rows[Key.LOG_PROBABILITY].exp(), torch.tensor([0.5, 0.25, 0.5]))
+    with pytest.raises(NotApplicable, match="shows 3 items at once"):
+        transitions(store, slate_size=3)
+
+
+def data(bandit, **settings):
+    folders = [str(bandit / name) for name in ("data", "ranker", "users_a")]
+    own = {"max_steps": 3, "held_out": 8, "iterations": 2, "reward": EngagementReward()}
+    return PolicyData(*folders, **own | {"policy": partial(CandidatePolicy, size=4)} | settings)
+
+
+@pytest.mark.parametrize("loss", ["bc", "sa2c"])
+def test_a_policy_is_learned_from_a_prepared_log_and_resumes(bandit, loss, tmp_path):
+    own = data(bandit)
+    settings = {"loss": loss, "updates": 2, "batch_size": 16}
+    if loss == "sa2c":
+        settings["loss_settings"] = {"warm_up": 2}
+    whole, _ = resumed(lambda *how: fit(own, OfflinePolicyModule, *how, **settings), tmp_path)
+    assert len(whole.transitions) == len(own.log())
+    assert {*own.log()[Key.USER].tolist()} == {*own.starts.users.tolist()}, "and nobody else"
+
+
+def test_a_clone_of_a_log_scores_what_comes_next_highest(bandit):
+    """In the log each user goes on from item to item."""
+    own = data(bandit, policy=partial(CandidatePolicy, size=8, use_utilities=False))
+    how = {"loss": "bc", "updates": 50, "batch_size": 64, "learning_rate": 0.02}
+    module, _ = fit(own, OfflinePolicyModule, 3, **how)
+    rows = own.log()
+    rows = rows[rows[Key.HISTORY].any(1)]
+    with torch.no_grad():
+        state = module.see(module._with_masks(rows.copy()))
+        found = module.policy.columns(state).logits.argmax(1)
+    assert (found == rows[Key.ACTION].flatten()).float().mean() > 0.9
+
+
+def test_a_loss_that_asks_for_propensities_is_refused_without(bandit):
+    with pytest.raises(RecipeError, match="reinforce-top-k divides by the probability"):
+        fit(data(bandit), OfflinePolicyModule, 1, loss="reinforce-top-k")
