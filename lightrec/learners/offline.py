@@ -95,6 +95,6 @@ class OfflinePolicyModule(PolicyStage):
             rows = drawn(self.transitions, self.settings.batch_size)
             with torch.no_grad():
                 rows = self._whole(rows)
-            outcomes.append(self._update(self.learner.losses(rows)))
+            outcomes.append(self._update(self._losses(rows)))
             self.learner.follow_up()
         self._log_means(*outcomes)

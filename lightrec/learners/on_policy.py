@@ -108,7 +108,7 @@ class PolicyModule(PlayingStage):
         for _ in range(self.settings.passes):
             order = torch.randperm(len(rows), device=self.device)
             for chosen in order.split(self.settings.batch_size):
-                losses = self.learner.losses(self._with_masks(rows[chosen]))
+                losses = self._losses(self._with_masks(rows[chosen]))
                 outcomes.append(self._update(losses))
         self._log_means(*outcomes)
 

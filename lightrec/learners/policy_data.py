@@ -60,6 +60,8 @@ class PolicyData(LogData, SimulatorData):
         end.
     :param held_out: users on whose sessions epochs are judged; no training session is theirs.
     :param seed: of the choice of those users.
+    :param users_c: folder of a third user model, best of another class, in which epochs are judged:
+        what pays in A alone is not chosen. Null judges in A.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class PolicyData(LogData, SimulatorData):
         cut: bool = True,
         held_out: int = 256,
         seed: int = 0,
+        users_c: str | None = None,
     ) -> None:
         super().__init__(data)
         self.ranker_folder, self.users_a = ranker, users_a
@@ -89,7 +92,7 @@ class PolicyData(LogData, SimulatorData):
         self.slate_size, self.leave_rate, self.max_steps = slate_size, leave_rate, max_steps
         self.ending, self.max_candidates = ending, max_candidates
         self.history_length, self.iterations = history_length, iterations
-        self.cut, self.held_out, self.seed = cut, held_out, seed
+        self.cut, self.held_out, self.seed, self.users_c = cut, held_out, seed, users_c
 
     @cached_property
     def ranker(self) -> Ranker:
@@ -148,32 +151,38 @@ class PolicyData(LogData, SimulatorData):
 
         :raises NotApplicable: see :func:`~lightrec.learners.logged_sessions.logged_sessions`.
         """
-        reward, _ = self._paying()
         return logged_sessions(
             self.store,
             self.starts,
-            reward.judged,
+            self._paying(self.user_model).judged,
             history_length=max(self.history_length, self.user_model.history_length),
             slate_size=self.slate_size,
             max_steps=self.max_steps,
         )
 
-    def _paying(self, discount: float = 1.0) -> tuple[Reward, float]:
-        """Give the reward, bound to the run, and the probability of going on that it counts."""
-        fitted = self.user_model.leaving is not None
-        going_on = 1.0 if fitted or self.ending == "fixed" else 1 - self.leave_rate
+    @property
+    def _fitted(self) -> bool:
+        return self.user_model.leaving is not None
+
+    @property
+    def _going_on(self) -> float:
+        """The probability of going on after a step that is a part of the discount."""
+        return 1.0 if self._fitted or self.ending == "fixed" else 1 - self.leave_rate
+
+    def _paying(self, users: UserModel, discount: float = 1.0, penalty: float = 0.0) -> Reward:
+        """Give the reward, bound to the run and a user model."""
         reward = deepcopy(self.reward)
-        if self.penalty:
-            reward = WeightedSum([reward, UncertaintyPenalty()], [1.0, self.penalty])
+        if penalty:
+            reward = WeightedSum([reward, UncertaintyPenalty()], [1.0, penalty])
         context = RewardContext(
-            self.user_model,
+            users,
             self.store,
-            discount=discount * going_on,
-            fitted_ends=fitted and self.ending != "fixed",
+            discount=discount * self._going_on,
+            fitted_ends=self._fitted and self.ending != "fixed",
         )
         with plugins.blaming(reward, "be bound to the run"):
             reward.bind(context)
-        return reward, going_on
+        return reward
 
     def playground(self, sessions: int, discount: float, device: torch.device) -> Playground:
         """Make user model A's simulators, in which rewards are means over what could be chosen.
@@ -181,19 +190,22 @@ class PolicyData(LogData, SimulatorData):
         :raises RunError: where user model B, that will judge, learned from users of A.
         """
         self._run.check_halves()
-        fitted = self.user_model.leaving is not None
-        reward, going_on = self._paying(discount)
-        reward, users = reward.to(device), self.held_out_users
+        users = self.held_out_users
+        reward = self._paying(self.user_model, discount, self.penalty).to(device)
+        judge, judged = self.user_model, reward.judged
+        if self.users_c is not None:
+            judge = UserModel.load(self.users_c)
+            judged = self._paying(judge, discount).to(device).judged
 
-        def simulator(rows: int, reward: Reward) -> UserModelSimulator:
+        def simulator(users: UserModel, rows: int, reward: Reward) -> UserModelSimulator:
             return UserModelSimulator(
-                self.user_model.to(device),
+                users.to(device),
                 self.starts,
                 rows,
                 reward=reward,
                 expected=True,
                 slate_size=self.slate_size,
-                leave_rate=None if fitted else self.leave_rate,
+                leave_rate=None if self._fitted else self.leave_rate,
                 max_steps=self.max_steps,
                 ending=self.ending,
                 history_length=self.history_length,
@@ -203,5 +215,6 @@ class PolicyData(LogData, SimulatorData):
                 device=device,
             )
 
-        train, judging = simulator(sessions, reward), simulator(len(users), reward.judged)
-        return Playground(train, judging, users, reward, going_on)
+        train = simulator(self.user_model, sessions, reward)
+        judging = simulator(judge, len(users), judged)
+        return Playground(train, judging, users, reward, self._going_on)

@@ -40,6 +40,13 @@ from lightrec.simulators.rollout import play
 from lightrec.trust import built
 
 
+def divergence(logits: Tensor, others: Tensor) -> Tensor:
+    """Give KL(p, q) of laws by their logits, (B, C) each; minus infinity for what is forbidden."""
+    own, other = logits.log_softmax(-1), others.log_softmax(-1)
+    there = own > -torch.inf
+    return (own.exp() * (own - other).where(there, 0.0)).sum(-1)
+
+
 class PolicyStage(StageModule):
     """Trains a policy and a critic, with manual optimization.
 
@@ -52,6 +59,9 @@ class PolicyStage(StageModule):
         to show, end the task, as where returns are counted up to there and the policy sees the time
         (Pardo et al. 2018, "Time limits in reinforcement learning").
     :param reward_scale: what rewards are multiplied by, so that returns are of order 1 to 10.
+    :param anchor: weight of the divergence KL(π, π₀) from the policy as it began, π₀, which on a
+        run is the ranker's law: a policy then moves where rewards say so clearly, and exploits a
+        user model's mistakes less.
     :param validation_seed: seed of the judging sessions.
     :param continues: folder of an earlier policy of the same class, of this catalog or another:
         what learns starts from its weights, save those with a row for every item.
@@ -74,6 +84,7 @@ class PolicyStage(StageModule):
         reward_scale: float = 1.0,
         validation_seed: int = 0,
         continues: str | None = None,
+        anchor: float = 0.0,
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters(ignore=["reward"])  # a part of its own where there is one
@@ -92,6 +103,11 @@ class PolicyStage(StageModule):
                 f"{type(self).__name__} trains in one process, and the recipe asks for "
                 f"{self.trainer.world_size}. Set trainer.devices to 1; the ranker, users_a and "
                 "users_b stages can train in several."
+            )
+        if self.settings.anchor and self._kind.greedy:
+            raise RecipeError(
+                f"{self.settings.loss} learns values and no law that could be anchored. Set anchor "
+                "to 0, or take a loss of policies, such as ppo or iql."
             )
         data, hidden = self._data, self.settings.critic_hidden
         if not hasattr(self, "policy"):
@@ -167,6 +183,26 @@ class PolicyStage(StageModule):
         ).to(self.device)
         learner.load_state_dict(self._learned, strict=False)
         return learner
+
+    @cached_property
+    def _beginning(self) -> LearnedPolicy:
+        """The policy as it began, frozen."""
+        policy = self._data.make_policy().to(self.device)
+        if self.settings.continues is not None:
+            policy.move(LearnedPolicy.load(self.settings.continues))
+        return policy.requires_grad_(False).eval()
+
+    def _losses(self, rows: TensorDictBase) -> dict[str, Tensor]:
+        """Give the learner's losses, and what moving away from the beginning costs."""
+        found = dict(self.learner.losses(rows))
+        if self.settings.anchor:
+            moved = divergence(self.policy.columns(rows).logits, self._first_logits(rows))
+            found["loss_anchor"] = self.settings.anchor * moved.mean()
+        return found
+
+    @torch.no_grad()
+    def _first_logits(self, rows: TensorDictBase) -> Tensor:
+        return self._beginning.columns(rows).logits
 
     @property
     def _discount(self) -> float:

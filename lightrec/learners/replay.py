@@ -120,7 +120,7 @@ class ReplayPolicyModule(PlayingStage):
             return
         outcomes = []
         for _ in range(self.settings.updates):
-            outcomes.append(self._update(self.learner.losses(self._drawn())))
+            outcomes.append(self._update(self._losses(self._drawn())))
             self.learner.follow_up()
         self._log_means(*outcomes)
 

@@ -1,0 +1,92 @@
+"""One log and seed of what there is to gain by planning; not run by hand.
+
+Policies of one class learn in user model A, with one number to learn and with layers of their own,
+the latter with and without the pessimism of the recipe `careful`, and in user model B, which then
+judges all of them: what the last one earns is about what any policy can earn there.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks.cells import data_folder
+from lightrec.evaluation.arena import Arena, arena
+from lightrec.evaluation.contenders import mixture
+from lightrec.evaluation.sessions import MIXTURES
+from lightrec.policies.base import Policy
+from lightrec.run import Run
+from lightrec.simulators.rollout import Contender, Sessions
+from lightrec.stages.run import run
+
+LOGS = {
+    "ml-100k": {"log": "ml-100k"},
+    "online-retail": {"log": "online-retail", "repeats": True},
+}
+WHOLE = {"data.init_args.penalty": 0.0, "model.init_args.anchor": 0.0}
+POLICIES = {
+    "number": {
+        **WHOLE,
+        "trainer.max_epochs": 5,
+        "model.init_args.learning_rate": 0.01,
+        "data.init_args.policy.init_args.size": 0,
+        "data.init_args.reward": "SurplusReward",
+    },
+    "whole": WHOLE,
+    "careful": {},
+    "judge": WHOLE,
+}
+"""Settings over the recipe ``careful``: one weight in A, as ``generic`` has it; a whole policy in
+A; the recipe as it is; and a whole policy in the judge."""
+SESSIONS, ROUNDS = 1_000, 2
+
+
+def train(name: str, log: str, seed: int, out: Path) -> Contender:
+    """Do all stages up to a policy; those before it are done once."""
+    learns_in = str(out / ("users_b" if name == "judge" else "users_a"))
+    given = {"data.init_args.users_a": learns_in} | POLICIES[name]
+    if name != "careful":
+        given["data.init_args.users_c"] = learns_in  # nobody else judges its epochs
+    words = [f"--{key}={value}" for key, value in given.items()]
+    log_and_more = LOGS[log] | {"log": data_folder() / LOGS[log]["log"]}
+    run("careful", out=out, seed=seed, until="policy", overrides={"policy": words}, **log_and_more)
+    return Policy.load(out / "policy")
+
+
+def judged(contenders: dict[str, Contender], judge: Arena, seed: int) -> dict[str, Sessions]:
+    """Play the same sessions with each."""
+    return {
+        name: judge.play(contender, ROUNDS * SESSIONS, seed, deterministic=True)
+        for name, contender in contenders.items()
+    }
+
+
+def measure(log: str, seed: int, out: Path) -> dict[str, float]:
+    """Train, choose the mixture in A, judge in B."""
+    learned = {name: train(name, log, seed, out) for name in POLICIES}
+    made = Run(out)
+    mixtures = {f"mixture {w:g}": mixture(made.blend, made.users_a, w) for w in MIXTURES}
+    home = arena(str(out), SESSIONS, seed, {}, "users_a")
+    at_home = judged(mixtures, home, 1000 + seed)
+    best = max(mixtures, key=lambda name: float(at_home[name].accepted.mean()))
+    judge = arena(str(out), SESSIONS, seed, {})
+    contenders = {"blend": judge.policy("blend"), "mixture": mixtures[best], **learned}
+    contenders |= {name: judge.policy(name) for name in ("even-mixture", "user-model-a", "random")}
+    found = judged(contenders, judge, seed)
+    metrics = {f"{name}/accepted": float(each.accepted.mean()) for name, each in found.items()}
+    metrics["mixture/weight"] = float(best.split()[1])
+    return metrics
+
+
+def main() -> None:
+    """Measure a log and a seed, and write ``metrics.json``."""
+    log, seed, out = sys.argv[1:]
+    torch.set_num_threads(1)
+    metrics = measure(log, int(seed), Path(out) / "run")
+    print(metrics)
+    (Path(out) / "metrics.json").write_text(json.dumps(metrics))
+
+
+if __name__ == "__main__":
+    main()
