@@ -22,6 +22,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "simulators.worlds.far": ["Far"],
         "simulators.worlds.greed": ["Greed"],
         "simulators.worlds.retention": ["Retention"],
+        "simulators.worlds.tastes": ["Tastes"],
     },
     "rewards": {
         "rewards.accepted": [

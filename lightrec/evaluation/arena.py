@@ -17,11 +17,18 @@ from lightrec.data.readers.base import Tables
 from lightrec.data.readers.canonical import write_tables
 from lightrec.errors import RecipeError
 from lightrec.evaluation.base import Table
-from lightrec.evaluation.contenders import chosen_users, run_contenders, world_contenders
+from lightrec.evaluation.contenders import (
+    EPSILON,
+    chosen_users,
+    run_contenders,
+    world_contenders,
+)
+from lightrec.evaluation.run_policy import RunPolicy
 from lightrec.intervals import mean_interval
 from lightrec.keys import Column
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
+from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.run import Run
 from lightrec.settings import make_of, with_settings
 from lightrec.simulators.base import Simulator
@@ -71,6 +78,9 @@ class Arena:
     def policy(self, name: str) -> Contender:
         """Find a contender: ``random``, ``Habit:strength=2``, or a folder: ``runs/video/policy``.
 
+        A run's own folder stands for its blend, and one slate in ten at random where slates are
+        drawn; see :class:`~lightrec.evaluation.run_policy.RunPolicy`.
+
         :raises RecipeError: where there is none, or where it is of another catalog.
         """
         if name in self.policies:
@@ -80,6 +90,10 @@ class Arena:
             kind: type[Policy] = plugins.installed().get("policies", short).load()
             with plugins.blaming(kind, f"be made with {settings}"):
                 return self.build(kind, settings)
+        if (Path(name) / "data").is_dir():
+            people = None if self.people is None else self.people.rows[Column.USER]
+            served = RunPolicy(Run(name), self.catalog.rows[Column.ITEM], people)
+            return EpsilonGreedy(served, EPSILON)
         if (Path(name) / "config.json").is_file():
             saved: Policy = Policy.load(name)
             if saved.num_items != self.simulator.num_items:
@@ -90,7 +104,8 @@ class Arena:
             return saved
         raise RecipeError(
             f"There is no policy {name!r} here. Give {', '.join(self.policies)}, an installed "
-            "policy by its short name, or the folder of a saved one, such as runs/video/policy."
+            "policy by its short name, the folder of a saved one, such as runs/video/policy, or "
+            "that of a run, such as runs/video."
         )
 
     def play(self, contender: Contender, sessions: int, seed: int, **how: Any) -> Sessions:
@@ -110,7 +125,8 @@ class Arena:
             simulator, the behavior policy, the seed.
         """
         names = None if self.people is None else self.people.rows[Column.USER].to_list()
-        log = SessionLog(self.catalog.rows[Column.ITEM].to_list(), names)
+        items = self.catalog.rows[Column.ITEM].to_list()
+        log = SessionLog(items, names, self.simulator.day)
         contender = self.policy(policy)
         found = self.play(contender, sessions, seed, deterministic=False, record=log)
         out.mkdir(parents=True, exist_ok=True)
@@ -156,7 +172,7 @@ def arena(
         simulator,
         torch.arange(count),
         simulator.catalog(),
-        None,
+        simulator.people() if isinstance(simulator, World) else None,
         world_contenders(simulator) if isinstance(simulator, World) else plain,
         lambda kind, settings: make_of(kind, settings, num_items=simulator.num_items),
     )

@@ -60,6 +60,8 @@ class Simulator(SessionEnv):
     endings = ("leave", "fixed", "absorbing")
     declined_enter = False
     """Whether a step in which nothing was taken enters histories, as N + 1."""
+    day: int = 0
+    """On which sessions are played, from 0; logs are dated by it."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ RewardFunction = Callable[[Tensor, Tensor], Tensor]
 Recorder = Callable[[TensorDictBase, TensorDictBase, Tensor], None]
 """Called at each step: the state with its slate, what followed, and which sessions were on (B,)."""
 START = datetime(2020, 1, 1, tzinfo=UTC)
-"""When the first round of sessions begins; steps are a second apart, rounds a day."""
+"""When day 0 begins; steps are a second apart, rounds of sessions a day."""
 DAY = 24 * 3600
 CHOICE, SKIP = "choice", "skip"
 
@@ -274,11 +274,14 @@ class SessionLog:
 
     :param items: names of the items 1 to N.
     :param users: names of the users by their number; None makes each session a user of its own.
+    :param day: of the first round of sessions, from 0.
     """
 
-    def __init__(self, items: Sequence[str], users: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, items: Sequence[str], users: Sequence[str] | None = None, day: int = 0
+    ) -> None:
         self.items, self.users = pl.Series(items), users
-        self._rounds = 0
+        self._rounds = day
         self._steps: list[dict[str, Tensor]] = []
 
     def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:

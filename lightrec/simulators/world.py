@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torchrl.data import Composite, TensorSpec
 
-from lightrec.data.catalog import Catalog
+from lightrec.data.catalog import Catalog, Users
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
@@ -73,6 +73,10 @@ class World(Simulator):
     @abstractmethod
     def catalog(self) -> Catalog:
         """The items, named, with titles and texts; row i - 1 is item i."""
+
+    def people(self) -> Users | None:
+        """The users by their numbers from 0; None where each session is that of a new user."""
+        return None
 
     def pick(
         self, state: TensorDictBase, slate: Tensor, logits: Tensor, nothing: Tensor | float = 0.0

@@ -12,11 +12,17 @@ from lightrec.simulators.scored import Scored, even_chance, play
 from lightrec.simulators.worlds.far import Far, FarLaws
 from lightrec.simulators.worlds.greed import Greed
 from lightrec.simulators.worlds.retention import Retention
+from lightrec.simulators.worlds.tastes import Tastes
 from lightrec.simulators.worlds.texts import describe_bait
 
 LAWS = FarLaws(0, fit_users=32, fit_steps=20)
-WORLDS = [partial(Far, laws=LAWS), Greed, partial(Retention, horizon=5)]
-every_world = pytest.mark.parametrize("make", WORLDS, ids=["Far", "Greed", "Retention"])
+WORLDS = [
+    partial(Far, laws=LAWS),
+    Greed,
+    partial(Retention, horizon=5),
+    partial(Tastes, max_steps=5),
+]
+every_world = pytest.mark.parametrize("make", WORLDS, ids=["Far", "Greed", "Retention", "Tastes"])
 
 
 @every_world

@@ -1,0 +1,73 @@
+"""The closed loop: a run shows to the people of a world, their day is logged, and it is updated."""
+
+import polars as pl
+import pytest
+
+from lightrec.__main__ import main as lightrec
+from lightrec.errors import RecipeError
+from lightrec.evaluation.arena import arena
+from lightrec.keys import Column
+from lightrec.run import Run
+from lightrec.testing.tiny import FAST
+
+PEOPLE, ITEMS = "40", 60
+WORLD = ["--set", f"num_items={ITEMS}", "drift=0.2", "slate_size=5"]
+QUICK = [f"--ranker.{word.removeprefix('--')}" for word in FAST["ranker"]]
+
+
+def simulated(out, policy, day, *settings):
+    words = ["simulate", "Tastes", "--sessions", PEOPLE, "--policy", policy, "--seed", str(day)]
+    assert lightrec([*words, *WORLD, f"day={day}", *settings, "--out", str(out)]) == 0
+    return pl.read_parquet(out / "log.parquet")
+
+
+def loop(folder):
+    """Two rounds; gives the run and the days' logs."""
+    run = folder / "run"
+    days = [simulated(folder / "day-0", "random", 0, "max_steps=6")]
+    words = ["run", "generic", "--repeats", "--log", str(folder / "day-0"), "--until", "ranker"]
+    assert lightrec([*words, "--values.text_encoder", "null", *QUICK, "--out", str(run)]) == 0
+    for day in (1, 2):
+        days.append(simulated(folder / f"day-{day}", str(run), day))
+        assert lightrec(["update", str(run), "--log", str(folder / f"day-{day}")]) == 0
+    return run, days
+
+
+@pytest.fixture(scope="module")
+def looped(tmp_path_factory):
+    return loop(tmp_path_factory.mktemp("loop"))
+
+
+def test_two_rounds_are_shown_logged_and_learned(looped):
+    run, days = looped
+    assert Run(run).version == 3
+    assert len(Run(run).data) == sum(day.height for day in days)
+    people = set(days[0][Column.USER])
+    assert people == set(days[2][Column.USER])
+    dates = [set(day[Column.TIME].dt.date()) for day in days]
+    assert [len(each) for each in dates] == [1, 1, 1]
+    assert dates[0] < {*dates[0], *dates[1]}
+    sessions = pl.concat([day.select(Column.SESSION, Column.USER) for day in days]).unique()
+    assert sessions[Column.SESSION].n_unique() == 3 * int(PEOPLE)
+
+
+def test_one_slate_in_ten_is_drawn_and_the_propensities_say_so(looped):
+    _, days = looped
+    best = days[1][Column.PROPENSITY] > 0.5
+    even = 1.0
+    for place in range(5):
+        even /= ITEMS - place
+    assert days[1].filter(best)[Column.PROPENSITY].to_numpy() == pytest.approx(0.9 + 0.1 * even)
+    drawn = days[1].filter(~best)[Column.PROPENSITY].to_numpy()
+    assert drawn == pytest.approx(0.1 * even)
+
+
+def test_the_same_seeds_loop_alike(looped, tmp_path):
+    _, again = loop(tmp_path)
+    for day, other in zip(looped[1], again, strict=True):
+        assert day.equals(other)
+
+
+def test_a_run_of_other_items_is_refused(tiny_run):
+    with pytest.raises(RecipeError, match="names none of the 1,000 items"):
+        arena("Tastes", 10, 0, {}).policy(str(tiny_run))
