@@ -16,7 +16,9 @@ from lightrec.rewards.base import Reward
 from lightrec.simulators.user_model import LogStarts
 
 AT_ONCE: Final = 4096
-"""Transitions whose masks are written at once."""
+"""Transitions that are paid at once."""
+CELLS: Final = 2**26
+"""Of masks that are written at once."""
 MOST: Final = 8e9
 """Bytes that the masks of all transitions may take."""
 
@@ -75,9 +77,10 @@ def logged_sessions(
     accepted = torch.from_numpy(taken.any(1)).float().unsqueeze(1)
 
     def state(ends: Tensor, step: Tensor, total: Tensor) -> TensorDict:
+        some = max(1, CELLS // (store.num_items + 1))
         masks = [
             _mask(starts, *part, store.num_items)
-            for part in zip(who.split(AT_ONCE), ends.split(AT_ONCE), strict=True)
+            for part in zip(who.split(some), ends.split(some), strict=True)
         ]
         known = {
             Key.USER: starts.rows[who],
