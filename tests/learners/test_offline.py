@@ -1,9 +1,12 @@
 """Policies learned from a log: what the log holds, who improves on it, and resuming."""
 
+import os
+import signal
+
 import lightning.pytorch as pl
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
@@ -11,11 +14,16 @@ from lightrec.learners.offline import OfflinePolicyModule
 from lightrec.learners.offline_algorithms import OFFLINE
 from lightrec.learners.transitions import PACKED, SLATE, unpack
 from lightrec.learners.world_data import WorldData
+from lightrec.nn.part import WEIGHTS
 from lightrec.policies.base import Policy
 from lightrec.policies.tower import TowerPolicy
 from lightrec.simulators.worlds.greed import Greed
+from lightrec.stages import recipes
+from lightrec.stages import train as training
+from lightrec.stages.stage import Stage
 from tests.learners.arms import BEST, ArmsData
 from tests.learners.training import fit, resumed
+from tests.processes import SERVER
 
 OFFERS = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 6}
 SMALL = {"updates": 2, "batch_size": 32}
@@ -181,3 +189,43 @@ def test_what_is_missing_is_told():
         fit(world_data(behavior=None), OfflinePolicyModule, 1, **SMALL)
     with pytest.raises(RecipeError, match=r"gives 'charm' a weight, and Greed does not score"):
         world_data(behavior={"charm": 1.0}).log()
+
+
+def trained(loss, folder, killed):
+    """Train three epochs by the recipe on one thread, in a process that may die in the second."""
+
+    class Death(Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.current_epoch == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.set_num_threads(1)
+    recipe = recipes.find("worlds/offline")[1]
+    recipe["data"]["init_args"] |= {
+        "world": "LongTermSatisfaction",
+        "settings": dict(OFFERS),
+        "behavior": {},
+        "logged_sessions": 30,
+        "iterations": 2,
+        "judging": 4,
+    }
+    own = ["--model.init_args.loss", loss, "--trainer.max_epochs", "3"]
+    own += ["--model.init_args.updates", "2", "--model.init_args.batch_size", "32"]
+    if loss == "sa2c":
+        own += ["--model.init_args.loss_settings", '{"warm_up": 4}']
+    training.train(Stage("policy", recipe, folder / "policy", own), [Death()] * killed)
+
+
+@pytest.mark.parametrize("loss", OFFLINE)
+def test_who_is_killed_comes_to_the_same_end(loss, tmp_path):
+    whole, resumed_at = tmp_path / "whole", tmp_path / "killed"
+    for folder, killed in ((whole, False), (resumed_at, True), (resumed_at, False)):
+        process = SERVER.Process(target=trained, args=(loss, folder, killed))
+        process.start()
+        process.join(120)
+        assert process.exitcode == (-signal.SIGKILL if killed else 0)
+        assert (folder / "policy" / WEIGHTS).is_file() != killed
+        if killed:  # the first epoch is kept
+            assert [*folder.rglob("last.ckpt")]
+    found = [(folder / "policy" / WEIGHTS).read_bytes() for folder in (whole, resumed_at)]
+    assert found[0] == found[1]
