@@ -137,7 +137,7 @@ class ValueModel(UserPart):
     def log_likelihood(self, *row: Tensor) -> Tensor:
         """Log-density (B,) of values (B,), in nats."""
         values, *known = row
-        return _log_normal(values, *self(*known))
+        return normal_log_density(values, *self(*known))
 
 
 class ReturnModel(UserPart):
@@ -190,9 +190,10 @@ class ReturnModel(UserPart):
         mean, deviation = self(*known)
         logs = seconds.clamp_min(NO_TIME).log()
         later = torch.special.log_ndtr((mean - logs) / deviation)
-        return torch.where(seen, _log_normal(logs, mean, deviation), later)
+        return torch.where(seen, normal_log_density(logs, mean, deviation), later)
 
 
-def _log_normal(values: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+def normal_log_density(values: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Give the log-density of normal laws, in nats."""
     standard = (values - mean) / deviation
     return -standard.square() / 2 - deviation.log() - math.log(2 * math.pi) / 2

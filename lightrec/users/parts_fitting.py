@@ -268,29 +268,39 @@ class UserParts:
             found.append(self.model.state(self._tensor(history)))
         return torch.cat(found)
 
-    def _learn(
-        self, part: UserPart, fit: tuple[Tensor, ...], test: Rows, batch_size: int = 1024
-    ) -> dict[str, float]:
-        """Maximise the log-posterior; give the log-likelihood of held-out rows, else of these."""
-        optimizer = torch.optim.Adam(part.parameters(), 1e-2)
-        generator = torch.Generator().manual_seed(self.data.seed)
-        count, batch = len(fit[0]), min(batch_size, len(fit[0]))
-        # Few rows are passed over more often, until as many steps are made.
-        epochs = max(self.epochs, LEAST_STEPS * batch // count)
-        total = epochs * -(-count // batch)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, max(total, 2))
-        with torch.enable_grad():
-            for _ in range(epochs):
-                for rows in torch.randperm(count, generator=generator).split(batch):
-                    rows = rows.to(self.device)
-                    likely = part.log_likelihood(*(x[rows] for x in fit))
-                    loss = -likely.mean() + part.prior() / count
-                    optimizer.zero_grad()
-                    loss.backward()
-                    optimizer.step()
-                    schedule.step()
-        part.eval()
+    def _learn(self, part: UserPart, fit: tuple[Tensor, ...], test: Rows) -> dict[str, float]:
+        """Fit a part; give the log-likelihood of held-out rows, else of these."""
+        learn(part, fit, self.epochs, self.data.seed)
         shown = test or fit
         with torch.no_grad():
             found = part.log_likelihood(*shown).double().mean()
         return {"log_likelihood": float(found), "rows": float(len(shown[0]))}
+
+
+def learn(
+    part: UserPart, fit: tuple[Tensor, ...], epochs: int, seed: int, batch_size: int = 1024
+) -> None:
+    """Maximise the log-posterior of a part, which is left in evaluation mode.
+
+    :param fit: arguments of its ``log_likelihood``, R rows each.
+    :param epochs: passes over the rows.
+    :param seed: of the order of the rows.
+    """
+    optimizer = torch.optim.Adam(part.parameters(), 1e-2)
+    generator = torch.Generator().manual_seed(seed)
+    count, batch = len(fit[0]), min(batch_size, len(fit[0]))
+    # Few rows are passed over more often, until as many steps are made.
+    epochs = max(epochs, LEAST_STEPS * batch // count)
+    total = epochs * -(-count // batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, max(total, 2))
+    with torch.enable_grad():
+        for _ in range(epochs):
+            for rows in torch.randperm(count, generator=generator).split(batch):
+                rows = rows.to(fit[0].device)
+                likely = part.log_likelihood(*(x[rows] for x in fit))
+                loss = -likely.mean() + part.prior() / count
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+    part.eval()
