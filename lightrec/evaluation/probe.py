@@ -24,6 +24,7 @@ from lightrec.evaluation.comparison import earned, per_user
 from lightrec.evaluation.contenders import best_constant_lists
 from lightrec.evaluation.judge import ORACLE
 from lightrec.intervals import Interval, function_interval
+from lightrec.keys import PADDING, Column
 from lightrec.progress import progress_bar
 from lightrec.settings import make_of
 from lightrec.simulators.rollout import Acting, Contender, Sessions, play
@@ -36,6 +37,8 @@ LASTING, UNREPEATED = "constant, by session", "constant, no repeats"
 """The list that earns most a session, if it is another one; the constant list without repeats."""
 LISTS = ("constant", "popularity")
 """Contenders of an arena that look at nobody."""
+NAMED = 3
+"""Items of a list that are named."""
 SEARCHED = 64
 """Users on whom an action is searched; what it earns is measured on others."""
 RATE, RETURN = "reward_per_step", "returns"
@@ -147,7 +150,18 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
     ends = torch.stack(bounds)
     action = "list of items" if there.simulator.slate_size > 1 or not again else "item"
     reached = float(ends.min()), float(ends.max())
-    return judge_probe(on.title, mode, action, found, reached, learned)
+    return judge_probe(
+        on.title, mode, action, found, reached, learned, _begins(players[CONSTANT], on)
+    )
+
+
+def _begins(constant: Contender, on: Arena) -> list[str]:
+    """Give the names of the items with which a constant list begins, where it has an order."""
+    appeal = getattr(constant, "appeal", None)
+    if appeal is None:
+        return []
+    first = appeal[PADDING + 1 :].topk(min(NAMED, on.simulator.num_items)).indices
+    return [str(on.catalog.rows[Column.ITEM][int(place)]) for place in first]
 
 
 def judge_probe(
@@ -157,12 +171,14 @@ def judge_probe(
     sessions: Mapping[str, Sessions],
     bounds: tuple[float, float],
     learned: Sequence[str] = (),
+    begins: Sequence[str] = (),
 ) -> Probe:
     """Apply the rule to what was played.
 
     :param sessions: of ``random``, ``constant`` and others, on the same users.
     :param bounds: the lowest and the highest reward that a step gave, or can give.
     :param learned: contenders that look at users: policies, an oracle.
+    :param begins: names of the items with which the constant list begins.
     """
     lowest, highest = bounds
     span = max(highest - lowest, 1e-12)
@@ -183,6 +199,8 @@ def judge_probe(
             f"A constant {action} earns {constant:.3g} a session, no less than {best} "
             f"({returns[best]:.3g}), which looks at users."
         )
+    if hole and begins:
+        said.append(f"The list begins with {', '.join(begins)}.")
     if hole:
         said.append("Returns in this simulator prove nothing about personalisation.")
     repeats = None
