@@ -35,6 +35,7 @@ SETTINGS = {
     # A weight of utilities alone cannot tell genres apart.
     "data.init_args.policy.init_args.size": 32,
     "model.init_args.learning_rate": 0.003,
+    "model.init_args.anchor": 1.0,
     "trainer.max_epochs": 10,
 }
 
