@@ -28,18 +28,14 @@ ROWS = {
 TITLES = {"ml-100k": "MovieLens-100K", "online-retail": "Online Retail"}
 
 
-def metrics_of(cells: dict[str, dict], log: str) -> list[dict[str, float]]:
-    """Give the metrics of a log's seeds."""
-    return [cells[f"{log}/seed-{s}"]["metrics"] for s in SEEDS if f"{log}/seed-{s}" in cells]
-
-
 def table(cells: dict[str, dict]) -> str:
     """Set what is accepted in a session, and what that is over the mixture, over refits."""
     parts = []
     for log, title in TITLES.items():
-        if not (found := metrics_of(cells, log)):
+        rows, seeds = [], [seed for seed in SEEDS if f"{log}/seed-{seed}" in cells]
+        if not seeds:
             continue
-        rows = []
+        found = [cells[f"{log}/seed-{seed}"]["metrics"] for seed in seeds]
         for name, row in ROWS.items():
             each = [metrics[f"{name}/accepted"] for metrics in found]
             over = [metrics[f"{name}/accepted"] - metrics["mixture/accepted"] for metrics in found]
@@ -47,7 +43,7 @@ def table(cells: dict[str, dict]) -> str:
             mean, low, high = mean_interval(torch.tensor(over))
             own = f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
             rows[-1].append("–" if name == "mixture" else own)
-        head = [title, *(f"seed {seed}" for seed in SEEDS), "mean", "over the mixture (95 %)"]
+        head = [title, *(f"seed {seed}" for seed in seeds), "mean", "over the mixture (95 %)"]
         parts.append(markdown(head, rows))
     return "\n\n".join(parts)
 
