@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from tensordict import TensorDictBase
@@ -91,13 +92,17 @@ def sentence(cells: dict[str, dict]) -> str:
     )
 
 
+def on_a_log(cells: dict[str, dict]) -> list[dict[str, float]]:
+    """Give the metrics of the seeds that are measured on CiaoDVD."""
+    return [cells[key]["metrics"] for s in SEEDS if (key := f"ciao/seed-{s}") in cells]
+
+
 def log_table(cells: dict[str, dict]) -> str:
     """Set what is accepted and who is shown on CiaoDVD, means over the seeds."""
-    rows = []
+    rows, found = [], on_a_log(cells)
     for way, title in ON_A_LOG.items():
-        found = [cells[f"ciao/seed-{seed}"]["metrics"] for seed in SEEDS]
         accepted, misplaced, least, most = (
-            sum(each[f"{way}/{key}"] for each in found) / len(SEEDS)
+            fmean(each[f"{way}/{key}"] for each in found)
             for key in ("accepted", "misplaced", "least", "most")
         )
         rows.append([title, f"{accepted:.2f}", f"{misplaced:.3f}", f"{least:.2f} to {most:.2f}"])
@@ -107,10 +112,10 @@ def log_table(cells: dict[str, dict]) -> str:
 
 def log_sentence(cells: dict[str, dict]) -> str:
     """Say what the limit costs on CiaoDVD, with an interval over refits."""
-    each = [cells[f"ciao/seed-{seed}"]["metrics"] for seed in SEEDS]
+    each = on_a_log(cells)
     found = mean_interval(torch.tensor([m["fair/accepted"] - m["plain/accepted"] for m in each]))
     return (
-        f"Over {len(SEEDS)} seeds the limit changes what is accepted in a session by "
+        f"Over {len(each)} seeds the limit changes what is accepted in a session by "
         f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})."
     )
 

@@ -121,11 +121,20 @@ def draw(cells: Cells, path: Path) -> None:
         "coverage": "share of the catalog shown",
         "popular": "share of the top tenth",
     }
+    drifts = [drift for drift in DRIFTS if seeds(cells, drift)]
+    if not drifts:
+        return
     figure, axes = plt.subplots(
-        len(DRIFTS), len(titles), figsize=(9, 5), layout="constrained", sharex=True, sharey="col"
+        len(drifts),
+        len(titles),
+        figsize=(9, 0.2 + 2.5 * len(drifts)),
+        layout="constrained",
+        sharex=True,
+        sharey="col",
+        squeeze=False,
     )
     turns = range(1, ROUNDS + 1)
-    for row, drift in zip(axes, DRIFTS, strict=True):
+    for row, drift in zip(axes, drifts, strict=True):
         for part, (name, title) in zip(row, titles.items(), strict=True):
             for arm, color in zip(ARMS, COLORS, strict=True):
                 means = [values(cells, drift, f"{arm}/round-{turn}/{name}") for turn in turns]
@@ -138,7 +147,7 @@ def draw(cells: Cells, path: Path) -> None:
             part.set_ylim(bottom=0)
     for part in axes[-1]:
         part.set_xlabel("round", fontsize=8)
-    axes[0, 0].legend(frameon=False, fontsize=7)
+    axes[0, 0].legend(frameon=False, fontsize=7, loc="lower left", ncol=2)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
