@@ -1,7 +1,7 @@
 """What there is to gain by planning on a real log: `make bench NAME=to_gain`.
 
 A policy that learned in the judge itself bounds what any policy can earn there. ``--log NAME``
-runs one log. Settings are those shipped and one round number of epochs: nothing was chosen.
+runs one log. What the recipe `careful` adds to `generic` are round numbers, chosen on no log.
 """
 
 import argparse

@@ -38,14 +38,15 @@ def logged_sessions(
     items as a slate has. Else it is the item alone, and events in which nothing was chosen are left
     out. An item is taken if it was chosen, its kind of feedback is of positive worth and, where the
     log has a goal, one of the goal. Sessions are those of the log; a user's last one is cut where
-    the held-out events begin, and so is a session after ``max_steps``.
+    the held-out events begin, and so is a session after ``max_steps``. Of a slate from which
+    several items were taken, each item's event is a step.
 
     :param store: without cold events.
     :param starts: of its users; those from whom it draws are taken.
     :param reward: pays (B, 1) for transitions, see :class:`~lightrec.rewards.base.Reward`.
     :param history_length: L, of the histories in states.
     :returns: (R,) as :meth:`~lightrec.learners.simulator_data.SimulatorData.log` says; the
-        logarithm of the propensity only where the log knows it.
+        logarithm of the propensity only where the log knows that of every event.
     :raises NotApplicable: where slates of several items are asked for and not known, no event is
         left, or masks would not fit into memory.
     """
@@ -104,8 +105,9 @@ def logged_sessions(
         }
     )
     if Column.PROPENSITY in store.log.columns:
-        propensity = store.log[Column.PROPENSITY].gather(events).to_torch()
-        rows[Key.LOG_PROBABILITY] = propensity.log().float()
+        propensity = store.log[Column.PROPENSITY].gather(events)
+        if not propensity.null_count():
+            rows[Key.LOG_PROBABILITY] = propensity.to_torch().log().float()
     with torch.no_grad():
         paid = [reward(part.exclude(PACKED)) for part in rows.split(AT_ONCE)]
     rows["next", "reward"] = torch.cat(paid).float()

@@ -59,9 +59,9 @@ class PolicyStage(StageModule):
         to show, end the task, as where returns are counted up to there and the policy sees the time
         (Pardo et al. 2018, "Time limits in reinforcement learning").
     :param reward_scale: what rewards are multiplied by, so that returns are of order 1 to 10.
-    :param anchor: weight of the divergence KL(π, π₀) from the policy as it began, π₀, which on a
-        run is the ranker's law: a policy then moves where rewards say so clearly, and exploits a
-        user model's mistakes less.
+    :param anchor: weight of the divergence KL(π, π₀) of what is shown first from the policy as it
+        began, π₀, which on a run is the ranker's law: a policy then moves where rewards say so
+        clearly, and exploits a user model's mistakes less.
     :param validation_seed: seed of the judging sessions.
     :param continues: folder of an earlier policy of the same class, of this catalog or another:
         what learns starts from its weights, save those with a row for every item.
@@ -104,7 +104,7 @@ class PolicyStage(StageModule):
                 f"{self.trainer.world_size}. Set trainer.devices to 1; the ranker, users_a and "
                 "users_b stages can train in several."
             )
-        if self.settings.anchor and self._kind.greedy:
+        if self.settings.anchor and (self._kind.greedy or self._kind.learns_slates_alone):
             raise RecipeError(
                 f"{self.settings.loss} learns values and no law that could be anchored. Set anchor "
                 "to 0, or take a loss of policies, such as ppo or iql."

@@ -69,6 +69,10 @@ def test_slates_and_propensities_are_those_that_were_logged(tmp_path):
     assert shown == offered[:3]
     assert rows["next", Key.TAKEN].tolist() == [[True, False], [False, False], [False, True]]
     torch.testing.assert_close(rows[Key.LOG_PROBABILITY].exp(), torch.tensor([0.5, 0.25, 0.5]))
+    gaps = [0.5, None, 0.5, 1.0, 0.1]
+    (tmp_path / "gaps").mkdir()
+    partly = prepared(tmp_path / "gaps", events, candidates=offered, propensity=gaps)
+    assert Key.LOG_PROBABILITY not in transitions(partly, slate_size=2), "not of every event"
     with pytest.raises(NotApplicable, match="shows 3 items at once"):
         transitions(store, slate_size=3)
 
