@@ -1,0 +1,1 @@
+"""Recommenders that write: identifiers of items, and decoders that write them."""

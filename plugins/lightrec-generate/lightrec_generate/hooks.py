@@ -1,0 +1,3 @@
+"""What this package adds to lightrec."""
+
+LIGHTREC_API = 1
