@@ -1,0 +1,183 @@
+"""Reasons in words: for which past events an item comes, and nothing else.
+
+What speaks for an item is attributed by :mod:`lightrec.explain`. An event that speaks for it is
+named where the history without the event says so, too: both the item's score and its
+log-probability are lower, the latter by :data:`LEAST` or more, and both move further than without
+any other event but two. Sentences are filled in and never written freely: a decoder may choose
+among them, and can say nothing else.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import permutations
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from lightrec.data.sequences import with_only
+from lightrec.errors import RecipeError
+from lightrec.explain import explain
+from lightrec.keys import Column, Key
+from lightrec.ranking.language_readers import LanguageReader
+from lightrec.recommend import Person, Recommender
+
+LEAST: Final = 0.05
+"""In nats: without an event that is named the item is less likely by 5 % or more."""
+FIRST: Final = 3
+"""An event that is named is among so many whose deletion moves the item's score most."""
+AT_ONCE: Final = 1 << 24
+"""Scores that are held at once."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The sentences that may be said, in one language.
+
+    ``{item}`` stands for the item's title and ``{events}`` for those of the events.
+    """
+
+    because: Sequence[str] = (
+        "“{item}” comes because of {events}.",
+        "Because of {events}, “{item}” is on this list.",
+        "Past events that speak for “{item}”: {events}.",
+    )
+    """For an item with events; without a decoder the first of them."""
+    nothing: str = "No single event stands out for “{item}”."
+    popularity: str = "“{item}” is popular; nothing is known of this person."
+    attributes: str = "“{item}” is what people with the same attributes choose."
+    title: str = "“{}”"
+    last: str = " and "
+    """Stands before the last of several titles, and a comma between the others."""
+
+    def sentences(self, item: str, events: Sequence[str]) -> list[str]:
+        """Give all that may be said of an item for events; first the first, in the given order."""
+        titles = [self.title.format(event) for event in events]
+        found = []
+        for order in permutations(titles):
+            named = self.last.join([", ".join(order[:-1]), order[-1]]) if order[1:] else order[0]
+            found += [form.format(item=item, events=named) for form in self.because]
+        return found
+
+
+ENGLISH: Final = Wording()
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A past event that an item comes for."""
+
+    position: int
+    """In the history; 1 is the oldest event."""
+    item: str
+    title: str
+    nats: float
+    """What it adds to the item's log-probability by the attribution."""
+    lost: float
+    """What the log-probability loses without it, in nats."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why an item of a slate comes."""
+
+    rank: int
+    item: str
+    title: str
+    text: str
+    events: list[Cause]
+    """What adds most first; empty where nothing stands out."""
+
+
+def reasons(
+    recommender: Recommender,
+    user: str | int | None = None,
+    *,
+    history: str | Sequence[str] | None = None,
+    k: int = 5,
+    exclude: str | Sequence[str] = (),
+    only: str | Sequence[str] = (),
+    events: int = 2,
+    wording: Wording = ENGLISH,
+    writer: LanguageReader | None = None,
+) -> list[Reason]:
+    """Recommend, and say of each item why it comes.
+
+    :param recommender: ranks by the blend or the policy.
+    :param user: as in :meth:`~lightrec.recommend.Recommender.recommend`, as are ``history``, ``k``,
+        ``exclude`` and ``only``.
+    :param events: at most so many events are named for an item.
+    :param writer: chooses among the sentences that may be said, such as a
+        :class:`~lightrec.ranking.language_readers.Decoder`; None takes the first.
+    :returns: a reason for each item, best first.
+    :raises RecipeError: as ``recommend`` and :func:`~lightrec.explain.explain` do.
+    """
+    if events < 1:
+        raise RecipeError(f"events is {events}; let at least 1 event be named.")
+    asked: dict[str, Any] = {"history": history, "exclude": exclude, "only": only}
+    slate = recommender.recommend(user, k=k, **asked)
+    rows = zip(slate["rank"], slate[Column.ITEM], slate[Column.TITLE], strict=True)
+    if (by := recommender.ranked_by) not in ("blend", "policy", "reader"):
+        said = wording.attributes if by == "attributes" else wording.popularity
+        return [Reason(*row, text=said.format(item=row[2]), events=[]) for row in rows]
+    person = recommender.person(user, history)
+    allowed = recommender.may_see(person.row, recommender.allowed(exclude, only)[0])
+    items = torch.tensor([recommender.item(item) for item in slate[Column.ITEM]], dtype=torch.long)
+    lost = without_each(recommender, person, allowed, items)
+    found = []
+    for (rank, item, title), falls in zip(rows, lost.unbind(2), strict=True):
+        most = falls.abs().topk(min(FIRST, falls.shape[1])).values[:, -1:]
+        matters = ((falls >= most) & (falls > 0)).all(0) & (falls[0] >= LEAST)
+        causes = [
+            Cause(event.position, event.item, event.title, event.nats, float(falls[0, place]))
+            for event in explain(recommender, user, item=item, k=k, words=False, **asked).events
+            if matters[place := event.position - 1] and event.nats > 0
+        ][:events]
+        text = wording.nothing.format(item=title)
+        if causes:
+            titles = [*dict.fromkeys(cause.title for cause in causes)]
+            sentences = wording.sentences(title, titles)
+            text = best_of(writer, title, titles, sentences) if writer else sentences[0]
+        found.append(Reason(rank, item, title, text, causes))
+    return found
+
+
+@torch.inference_mode()
+def without_each(
+    recommender: Recommender, person: Person, allowed: Tensor, items: Tensor
+) -> Tensor:
+    """Delete each event of a history in turn; what was seen stays seen.
+
+    :param allowed: (1, N + 1) bool, what may be shown to the person.
+    :param items: (K,) int64.
+    :returns: (2, L, K) float32: what each item's log-probability loses, in nats, and its score.
+    """
+    length = person.known[Key.HISTORY].shape[1]
+    may = allowed.scatter(1, person.known[Key.SEEN], False)
+
+    def both(kept: Tensor) -> Tensor:
+        scores = recommender.raw(with_only(person.known, kept))
+        likely = scores.masked_fill(~may, -torch.inf).log_softmax(1)
+        return torch.stack([likely[:, items], scores[:, items]])
+
+    whole = both(torch.ones(1, length, dtype=torch.bool))
+    kept = ~torch.eye(length, dtype=torch.bool)
+    rows = max(1, AT_ONCE // allowed.shape[1])
+    return whole - torch.cat([both(some) for some in kept.split(rows)], 1)
+
+
+def best_of(writer: LanguageReader, item: str, events: Sequence[str], said: Sequence[str]) -> str:
+    """Choose among sentences by what a decoder expects after a line on what they are about."""
+    about = [
+        "A recommender says in one clear sentence why it shows something.",
+        f"It shows {item}, because of {' and '.join(events)}. It says:",
+    ]
+    with torch.inference_mode():
+        return said[int(writer([about], [said])[0].argmax())]
+
+
+def as_json(found: Sequence[Reason]) -> str:
+    """Give reasons as JSON: a list of objects with the attributes' names."""
+    said: list[Mapping[str, Any]] = [asdict(reason) for reason in found]
+    return json.dumps(said, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

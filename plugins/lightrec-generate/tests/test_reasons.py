@@ -1,0 +1,165 @@
+"""Reasons name events that matter, and no others, and say nothing else."""
+
+import json
+import re
+
+import pytest
+import torch
+from lightrec_generate.reasons import ENGLISH, FIRST, LEAST, Wording, as_json, reasons
+
+from lightrec.__main__ import main
+from lightrec.errors import RecipeError
+from lightrec.explain import explain
+from lightrec.keys import Key
+from lightrec.ranking.language_readers import LanguageReader
+from lightrec.recommend import load
+from lightrec.testing import tiny
+
+QUOTED = re.compile("“(.+?)”")
+
+
+@pytest.fixture(scope="module")
+def run():
+    return tiny.kit_run()
+
+
+@pytest.fixture(scope="module", params=["blend", "policy"])
+def recommender(request, run):
+    return load(run, request.param)
+
+
+def deleted(recommender, user, item):
+    """What an item's log-probability and score lose without each event, by cut histories."""
+    person = recommender.person(user)
+    seen = person.known[Key.SEEN]
+    may = recommender.may_see(person.row, recommender.allowed((), ())[0]).scatter(1, seen, False)
+
+    def scored(places):
+        known = {
+            name: table[:, places] if name in (Key.HISTORY, Key.FEEDBACK, Key.GAP) else table
+            for name, table in person.known.items()
+        }
+        scores, place = recommender.raw(known).detach()[0], recommender.item(item)
+        likely = scores.masked_fill(~may[0], -torch.inf).log_softmax(0)
+        return torch.stack([likely[place], scores[place]]).double()
+
+    places = [*range(person.known[Key.HISTORY].shape[1])]
+    whole = scored(places)
+    lost = [whole - scored([p for p in places if p != place]) for place in places]
+    return torch.stack(lost, 1)
+
+
+def test_what_is_named_is_among_the_three_that_matter_most(recommender):
+    named = silent = 0
+    for user in ("u0", "u3", "u17", "u41", "u59"):
+        for reason in reasons(recommender, user, k=3):
+            lost = deleted(recommender, user, reason.item)
+            least = lost.abs().sort(descending=True).values[:, :FIRST][:, -1] - 1e-4
+            found = explain(recommender, user, item=reason.item, k=3, words=False)
+            nats = {event.position: event.nats for event in found.events}
+            for event in reason.events:
+                without = lost[:, event.position - 1]
+                assert event.lost == pytest.approx(float(without[0]), abs=1e-4)
+                assert event.lost >= LEAST
+                assert (without >= least).all()
+                assert (without > 0).all()
+                assert event.nats == pytest.approx(nats[event.position], abs=1e-5)
+                assert event.nats > 0
+            adding = [event.nats for event in reason.events]
+            assert adding == sorted(adding, reverse=True)
+            assert len(adding) <= 2
+            named, silent = named + bool(adding), silent + (not adding)
+    assert named
+
+
+def test_nothing_else_is_said(recommender):
+    for reason in reasons(recommender, "u17", k=5, events=3):
+        titles = [event.title for event in reason.events]
+        assert QUOTED.findall(reason.text) == [reason.title, *titles]
+        if titles:
+            assert reason.text in ENGLISH.sentences(reason.title, titles)
+        else:
+            assert reason.text == f"No single event stands out for “{reason.title}”."
+
+
+def test_where_no_event_matters_enough_it_says_so(recommender, monkeypatch):
+    monkeypatch.setattr("lightrec_generate.reasons.LEAST", 1e9)
+    for reason in reasons(recommender, "u3", k=2):
+        assert reason.events == []
+        assert reason.text == f"No single event stands out for “{reason.title}”."
+
+
+def test_without_a_history_popularity_is_the_reason(recommender):
+    (reason,) = reasons(recommender, history=[], k=1)
+    assert reason.text == f"“{reason.title}” is popular; nothing is known of this person."
+    assert reason.events == []
+
+
+def test_a_single_event_may_be_the_reason(recommender):
+    title = recommender.catalog["title"][0]
+    for reason in reasons(recommender, history=[title], k=3):
+        assert [event.title for event in reason.events] in ([], [title])
+
+
+def test_all_that_may_be_said():
+    own = Wording(because=["{item} par {events}.", "{events} : {item}."], title="«{}»", last=" et ")
+    assert own.sentences("A", ["b"]) == ["A par «b».", "«b» : A."]
+    assert own.sentences("A", ["b", "c"]) == [
+        "A par «b» et «c».",
+        "«b» et «c» : A.",
+        "A par «c» et «b».",
+        "«c» et «b» : A.",
+    ]
+    assert len(own.sentences("A", ["b", "c", "d"])) == 12
+    assert own.sentences("A", ["b", "c", "d"])[0] == "A par «b», «c» et «d»."
+
+
+class Longest(LanguageReader):
+    """Likes many letters, and notes what it read."""
+
+    asked = ""
+
+    def forward(self, histories, candidates):
+        self.asked += histories[0][-1]
+        return torch.tensor([[float(len(item)) for item in own] for own in candidates])
+
+
+def test_a_writer_chooses_among_them(recommender):
+    writer = Longest()
+    plain = reasons(recommender, "u17", k=3)
+    for one, other in zip(plain, reasons(recommender, "u17", k=3, writer=writer), strict=True):
+        assert one.events == other.events
+        if one.events:
+            allowed = ENGLISH.sentences(one.title, [event.title for event in one.events])
+            assert other.text == max(allowed, key=len)
+            assert f"It shows {one.title}, because of {one.events[0].title}" in writer.asked
+
+
+def test_the_command(run, tmp_path, capsys):
+    found = reasons(load(run), "u3", k=2)
+    assert main(["reasons", str(run), "--user", "u3", "-k", "2"]) == 0
+    lines = [f"{reason.rank:>2}. {reason.text}" for reason in found]
+    assert capsys.readouterr().out.splitlines() == lines
+    out = tmp_path / "reasons.json"
+    assert main(["reasons", str(run), "--user", "u3", "-k", "2", "--out", str(out)]) == 0
+    assert out.read_text("utf-8") == as_json(found)
+    assert [row["text"] for row in json.loads(out.read_text("utf-8"))] == [x.text for x in found]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ([], "Say whose list is meant"),
+        (["--user", "u3", "--events", "0"], "events is 0"),
+        (["--user", "u3", "--out", "reasons.txt"], "must end in .json"),
+        (["--user", "nobody"], "There is no user 'nobody'"),
+    ],
+)
+def test_mistakes_are_named(run, words, complaint, capsys):
+    assert main(["reasons", str(run), *words]) != 0
+    assert complaint in capsys.readouterr().err
+
+
+def test_at_least_one_event_is_to_be_named(recommender):
+    with pytest.raises(RecipeError, match="at least 1"):
+        reasons(recommender, "u3", events=0)
