@@ -4,4 +4,10 @@ from lightrec.hookspecs import gives
 
 LIGHTREC_API = 1
 
-lightrec_commands = gives({"reasons": "lightrec_generate.commands:reasons"})
+lightrec_simulators = gives({"LanguageModelUsers": "lightrec_generate.users:LanguageModelUsers"})
+lightrec_commands = gives(
+    {
+        "agreement": "lightrec_generate.commands:agreement",
+        "reasons": "lightrec_generate.commands:reasons",
+    }
+)

@@ -1,0 +1,294 @@
+"""Users who are a language model: what they are asked, what they choose, when they may judge."""
+
+import json
+import math
+import shutil
+from functools import cache
+from unittest.mock import patch
+from zlib import crc32
+
+import numpy as np
+import pytest
+import torch
+from lightrec_generate import users
+from lightrec_generate.agreement import Agreement, Choices, fitted, measured
+from lightrec_generate.users import (
+    FOLDER,
+    NOTHING,
+    SETTINGS,
+    Answers,
+    LanguageChoice,
+    LanguageModelUsers,
+    agree,
+)
+
+from lightrec.__main__ import main
+from lightrec.data.sequences import Sequences
+from lightrec.data.store import TEST, VALIDATION
+from lightrec.errors import DataError, RecipeError, RunError
+from lightrec.intervals import Interval
+from lightrec.keys import Key
+from lightrec.ranking.language_readers import Decoder, LanguageReader
+from lightrec.run import Run
+from lightrec.testing import parametrize_checks, tiny
+from lightrec.testing.simulators import SimulatorChecks
+
+WORDS = ["", "a red lamp", "tea of rope", "song", "red tea"]
+
+
+class Noise(LanguageReader):
+    """Likes lines for no reason, and counts what it is asked."""
+
+    asked = 0
+
+    def forward(self, histories, candidates):
+        self.asked += sum(map(len, candidates))
+        rows = zip(histories, candidates, strict=True)
+        return torch.tensor([[self.score(text, line) for line in own] for text, own in rows])
+
+    def score(self, text, line):
+        return crc32("\n".join([*text, line]).encode()) / 2**30
+
+
+class Walker(Noise):
+    """Knows that people of the tiny log walk through the items of a kind in their order."""
+
+    def score(self, text, line):
+        if line == NOTHING or " number " not in text[-1]:
+            return 0.0
+        kind, number = text[-1].split(" number ")
+        return 8.0 * (line == f"{kind} number {(int(number) + 1) % 12}")
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory):
+    """The folder of a decoder of random weights, with a tokenizer of 13 words."""
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    pytest.importorskip("peft")
+    encoder, folder = (tmp_path_factory.mktemp(name) for name in ("encoder", "decoder"))
+    tiny.tiny_text_model(encoder)
+    AutoTokenizer.from_pretrained(encoder).save_pretrained(folder)
+    size = {"vocab_size": 13, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        **size, num_attention_heads=2, num_key_value_heads=1, initializer_range=0.5
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A tiny run of one's own."""
+    shutil.copytree(tiny.kit_run(), tmp_path / "run")
+    return Run(tmp_path / "run")
+
+
+def read_by(monkeypatch, reader):
+    monkeypatch.setattr(users, "reader_of", lambda run, model: reader)
+
+
+def test_everything_is_asked_once_and_kept_on_disk(tmp_path):
+    reader = Noise()
+    answers = Answers(reader, tmp_path / "answers.db")
+    texts = [["one"], ["one", "two"], ["one"]]
+    lines = [[f"line {n}" for n in range(40)], ["line 0", "line 1"], ["line 39", "line 40"]]
+    said = answers.scores(texts[1:], lines[1:])
+    rows = zip(texts[1:], lines[1:], strict=True)
+    own = torch.tensor([[reader.score(text, line) for line in own] for text, own in rows])
+    torch.testing.assert_close(said, own)
+    assert answers.asked == 4
+    whole = answers.scores(texts[:1], lines[:1])
+    assert whole[0].tolist() == pytest.approx([reader.score(texts[0], x) for x in lines[0]])
+    assert answers.asked == 43
+    answers.scores(texts[:1], lines[:1])
+    assert answers.asked == 43
+    again = Answers(Noise(), tmp_path / "answers.db")
+    assert torch.equal(again.scores(texts[:1], lines[:1]), whole)
+    assert again.asked == 0
+    other = Answers(Walker(), tmp_path / "answers.db")
+    other.scores(texts[1:2], lines[1:2])
+    assert other.asked == 2  # what another model said does not count
+
+
+def test_utilities_are_likelihoods_of_whole_sequences(decoder):
+    reader = Decoder(decoder, score="sum").eval()
+    choice = LanguageChoice(Answers(reader), WORDS, "of a", ["", "a and a"], items=2)
+    choice.weights.copy_(torch.tensor([0.7, -0.4]))
+    choice.nothing_shift.fill_(0.3)
+
+    def likely(text, line):
+        cut = lambda words: reader.tokenizer(words, add_special_tokens=False)["input_ids"]  # noqa: E731
+        before = [reader.start]
+        for words in text:
+            before += [*cut(words), reader.newline]
+        tokens = [*cut(line), reader.newline]
+        with torch.no_grad():
+            laws = reader.base(torch.tensor([before + tokens])).logits[0].log_softmax(-1)
+        own = laws[len(before) - 1 : -1].gather(1, torch.tensor(tokens)[:, None])
+        return float(own.sum())
+
+    def worth(text, line):
+        return 0.7 * likely(text, line) - 0.4 * likely(["of a"], line)
+
+    history, items = torch.tensor([[3, 1, 2], [0, 0, 0]]), torch.tensor([[3, 4], [1, 0]])
+    found = choice.utilities(choice.state(history), items, torch.tensor([1, 0]))
+    text = ["of a", "a and a", "a red lamp", "tea of rope"]
+    for column, line in enumerate(("song", "red tea")):
+        expected = worth(text, line) - worth(text, NOTHING) - 0.3
+        assert float(found[0, column]) == pytest.approx(expected, abs=1e-4)
+    expected = worth(["of a"], "a red lamp") - worth(["of a"], NOTHING) - 0.3
+    assert float(found[1, 0]) == pytest.approx(expected, abs=1e-4)
+    assert found[1, 1] == -torch.inf
+    law = choice.log_probabilities(history, items)
+    torch.testing.assert_close(law.exp().sum(1), torch.ones(2))
+    assert torch.equal(
+        choice.utilities(choice.state(history))[:, [3, 4]][0:1],
+        choice.utilities(choice.state(history), items)[0:1],
+    )
+    after = choice.after(history, items)
+    assert after.tolist() == [[[2, 3], [2, 4]], [[0, 1], [0, 0]]]
+
+
+def test_people_are_read_by_their_attributes(tmp_path):
+    store = tiny.tiny_store(tmp_path)
+    choice = LanguageChoice.of_store(store, Answers(Noise()), "people:")
+    assert choice.about[:2] == [
+        "age: 8, country: fr, member: True",
+        "age: 9, country: jp, member: False",
+    ]
+    assert choice.about[2] == "age: 10, member: True"
+    history = torch.tensor([[0, 1, 2]])
+    titles = store.catalog["title"][:2].to_list()
+    assert choice.texts(history, torch.tensor([1])) == [["people:", choice.about[1], *titles]]
+    assert choice.texts(history) == [["people:", *titles]]
+    plain = LanguageChoice.of_store(store, Answers(Noise()), "people:", attributes=False)
+    assert plain.texts(history, torch.tensor([1])) == [["people:", *titles]]
+
+
+def test_held_out_choices_stand_first_among_what_was_not_seen(run):
+    store = run.data
+    found = Choices.held_out(store, TEST, 1_000, 6, 4, seed=0)
+    targets, log = Sequences.targets(store, TEST), Sequences.all_events(store)
+    assert sorted(found.items[:, 0].tolist()) == sorted(targets.items.tolist())
+    for user, items, history in zip(
+        *map(torch.Tensor.tolist, (found.user, found.items, found.history)), strict=True
+    ):
+        assert len({*items}) == 6
+        end = int(targets.ends[targets.users == user][0])
+        before = log.items[log.offsets[user] : end].tolist()
+        assert not {*items} & {*before}
+        assert [item for item in history if item] == before[-4:]
+    again = Choices.held_out(store, TEST, 1_000, 6, 4, seed=0)
+    assert torch.equal(again.items, found.items)
+    with pytest.raises(DataError, match="fewer candidates"):
+        Choices.held_out(store, TEST, 10, store.num_items, 4, seed=0)
+
+
+def test_other_items_are_drawn_by_their_popularity(run):
+    store = run.data
+    counts = np.zeros(store.num_items + 1)
+    for seed in range(200):
+        others = Choices.held_out(store, VALIDATION, 50, 2, 4, seed).items[:, 1]
+        counts += np.bincount(others, minlength=len(counts))
+    popularity = store.popularity().astype(float)
+    assert counts[popularity == 0].sum() == 0
+    # What a user has seen is not drawn, so that this holds only nearly.
+    assert np.corrcoef(counts[1:], popularity[1:])[0, 1] > 0.6
+
+
+def test_agreement_of_laws_that_are_known():
+    even = torch.full((400, 4), 0.25).log()
+    found = measured(even, even)
+    assert found.log_likelihood == pytest.approx(-math.log(4))
+    assert found.chance == pytest.approx(-math.log(4))
+    assert found.over_chance == pytest.approx(Interval(0, 0, 0), abs=1e-6)
+    assert found.calibration_error == pytest.approx(0, abs=1e-6)
+    # In three of four choices the likeliest is right, as often as it says.
+    right, wrong = torch.tensor([0.75, 0.25]), torch.tensor([0.25, 0.75])
+    law = torch.stack([right, right, right, wrong] * 100).log()
+    found = measured(law, torch.full((400, 2), 0.5).log())
+    assert found.accuracy == 0.75
+    assert found.calibration_error == pytest.approx(0, abs=1e-6)
+    gain = math.log(2) + 0.75 * math.log(0.75) + 0.25 * math.log(0.25)
+    assert found.over_popularity.mean == pytest.approx(gain)
+    assert found.may_judge
+    assert Agreement.of_plain(json.loads(json.dumps(found.plain()))) == found
+    assert "They may judge." in found.in_words()
+
+
+def test_numbers_are_fitted_by_likelihood():
+    # Three of four choose the item of utility 1, one that of 0: the odds are 3, so a = ln 3.
+    utilities = torch.tensor([[1.0, 0.0]] * 3 + [[0.0, 1.0]]).double()
+    found = fitted(lambda a: (utilities * a).log_softmax(1), torch.zeros(1))
+    assert float(found) == pytest.approx(math.log(3), rel=1e-4)
+
+
+def test_who_knows_the_log_may_judge(run, monkeypatch):
+    read_by(monkeypatch, Walker())
+    found = agree(run, events=60, candidates=5)
+    assert found.may_judge
+    assert found.accuracy > 0.7
+    assert found.log_likelihood > found.popularity + 0.3
+    simulator = LanguageModelUsers(str(run.path), 3)
+    assert simulator.in_mode("fixed").ending == "fixed"
+    said = json.loads((run.path / FOLDER / SETTINGS).read_text())
+    choice, again = users.load(run)
+    assert again == found
+    assert choice.weights.tolist() == pytest.approx(said["weights"])
+    # None is taken as often as was assumed.
+    drawn = Choices.held_out(run.data, VALIDATION, 60, 5, 5, 0)
+    with torch.no_grad():
+        law = choice.log_probabilities(drawn.history, drawn.items, drawn.user)
+    assert float(law[:, -1].exp().mean()) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_who_does_not_is_refused_as_a_judge_and_plays(run, monkeypatch, capsys):
+    read_by(monkeypatch, Noise())
+    assert not agree(run, events=60, candidates=5).may_judge
+    simulator = LanguageModelUsers(str(run.path), 3, slate_size=2, max_steps=2)
+    state = simulator.rollout(2, policy=simulator.rand_action)
+    assert state[Key.ACTION].shape == (3, 2, 2)
+    with pytest.raises(RecipeError, match="may not judge anything"):
+        simulator.in_mode("free")
+    line = [f"LanguageModelUsers:run={run.path}", "--policy", "random", "--sessions", "4"]
+    assert main(["judge", *line]) != 0
+    assert "may not judge anything. On 60 held-out choices among 5" in capsys.readouterr().err
+
+
+def test_who_was_not_measured_does_not_play(run):
+    with pytest.raises(RunError, match="lightrec agreement"):
+        LanguageModelUsers(str(run.path), 3)
+
+
+@pytest.mark.parametrize("wrong", [{"nothing_rate": 1.0}, {"candidates": 1}, {"items": 0}])
+def test_settings_are_checked(run, wrong):
+    with pytest.raises(RecipeError, match="expected are"):
+        agree(run, **wrong)
+
+
+def test_the_command(run, decoder, capsys):
+    line = ["agreement", str(run.path), "--model", decoder, "--events", "20", "--candidates", "4"]
+    assert main(line) == 0
+    said = capsys.readouterr().out
+    assert said == users.load(run)[1].in_words() + "\n"
+    assert said.startswith("On 20 held-out choices among 4 items")
+
+
+@cache
+def measured_run():
+    with tiny.kit_folder("language-users") as folder:
+        shutil.copytree(tiny.kit_run(), folder / "run")
+        agree(Run(folder / "run"), events=60, candidates=5)
+    return str(folder / "run")
+
+
+def walkers(rows):
+    with patch.object(users, "reader_of", lambda run, model: Walker()):
+        return LanguageModelUsers(measured_run(), rows, slate_size=2, max_steps=4)
+
+
+@parametrize_checks(c for c in SimulatorChecks(walkers, part="walkers") if c.name != "compiles")
+def test_they_keep_the_contract_of_simulators(check):
+    check()
