@@ -51,7 +51,8 @@ class Choices:
         """
         generator = np.random.default_rng((seed, part))
         targets, log = Sequences.targets(store, part), Sequences.all_events(store)
-        drawn = np.sort(generator.permutation(len(targets.items))[:events])
+        # More events are drawn after these, and leave them and their other items as they are.
+        drawn = generator.permutation(len(targets.items))[:events]
         users, ends = targets.users[drawn], targets.ends[drawn]
         begins = log.offsets[users]
         with np.errstate(divide="ignore"):

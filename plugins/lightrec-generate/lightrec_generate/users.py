@@ -5,11 +5,8 @@ its title is as the next line than it would be of anybody. How far such users ag
 measured in :mod:`lightrec_generate.agreement`; before that they judge nothing.
 """
 
-import hashlib
 import json
-import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final, Self
 
 import torch
@@ -21,7 +18,6 @@ from lightrec.data.store import TEST, VALIDATION, EventStore
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import PADDING, Column
 from lightrec.ranking.language_readers import (
-    AT_ONCE,
     SMOLLM,
     Decoder,
     LanguageReader,
@@ -33,84 +29,13 @@ from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.user_model import UserModel
 from lightrec_generate.agreement import Agreement, Choices, fitted, measured
+from lightrec_generate.answers import Answers
 
 FOLDER: Final = "language_users"
 """In a run's folder: what `lightrec agreement` leaves."""
 SETTINGS, ANSWERS = "users.json", "answers.db"
 NOTHING: Final = "None of these"
 """What stands for choosing nothing among the lines that may come next."""
-LINES: Final = 16
-"""So many lines of a text are read at once."""
-PROBE: Final = (["One", "Two"], ["Three", "Four"])
-"""By what a model says of these its answers are told from those of another."""
-
-
-class Answers:
-    """What a reader said, each asked once.
-
-    :param reader: scores lines as the next ones of a text.
-    :param path: a file of SQLite that keeps the answers; None keeps them in memory.
-    """
-
-    def __init__(self, reader: LanguageReader, path: Path | None = None) -> None:
-        self.reader = reader
-        self.held: dict[bytes, float] = {}
-        self.asked = 0
-        """How many were computed, and not found."""
-        self.file = None if path is None else sqlite3.connect(path)
-        if self.file is not None:
-            self.file.execute(
-                "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, score REAL)"
-            )
-            self.held = dict(self.file.execute("SELECT key, score FROM answers"))
-        said = self._read([PROBE[0]], [PROBE[1]])[0]
-        self.mark = json.dumps([reader.description, [f"{score:.3f}" for score in said]])
-
-    def scores(self, texts: Sequence[Sequence[str]], lines: Sequence[Sequence[str]]) -> Tensor:
-        """Score C lines as the next one of each of B texts: (B, C) float32.
-
-        :param texts: B lists of lines, the last one last.
-        :param lines: B lists of C lines.
-        """
-        wanted: dict[tuple[str, ...], dict[bytes, str]] = {}
-        keys = []
-        for text, own in zip(texts, lines, strict=True):
-            keys.append([self._key(text, line) for line in own])
-            lacking = wanted.setdefault(tuple(text), {})
-            lacking |= {k: v for k, v in zip(keys[-1], own, strict=True) if k not in self.held}
-        jobs = [
-            (text, lacking[start : start + LINES])
-            for text, own in wanted.items()
-            for lacking in [[*own.items()]]
-            for start in range(0, len(lacking), LINES)
-        ]
-        jobs.sort(key=lambda job: len(job[1]))  # so that little is asked in vain
-        for start in range(0, len(jobs), AT_ONCE):
-            self._ask(jobs[start : start + AT_ONCE])
-        return torch.tensor([[self.held[key] for key in row] for row in keys])
-
-    def _key(self, text: Sequence[str], line: str) -> bytes:
-        said = json.dumps([self.mark, *text, line])
-        return hashlib.blake2b(said.encode(), digest_size=16).digest()
-
-    def _ask(self, jobs: Sequence[tuple[tuple[str, ...], Sequence[tuple[bytes, str]]]]) -> None:
-        """Ask about the lines of some texts, the last of which has most of them."""
-        width = len(jobs[-1][1])
-        lines = [[line for _, line in own] for _, own in jobs]
-        padded = [own + own[-1:] * (width - len(own)) for own in lines]
-        found = self._read([[*text] for text, _ in jobs], padded)
-        pairs = [zip(own, row, strict=False) for (_, own), row in zip(jobs, found, strict=True)]
-        new = {key: score for pair in pairs for (key, _), score in pair}
-        self.held |= new
-        self.asked += len(new)
-        if self.file is not None:
-            with self.file:
-                self.file.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", new.items())
-
-    @torch.inference_mode()
-    def _read(self, texts: list[list[str]], lines: list[list[str]]) -> list[list[float]]:
-        scores: list[list[float]] = self.reader(texts, lines).float().tolist()
-        return scores
 
 
 class LanguageChoice(ChoiceModel):

@@ -12,11 +12,11 @@ import pytest
 import torch
 from lightrec_generate import users
 from lightrec_generate.agreement import Agreement, Choices, fitted, measured
+from lightrec_generate.answers import Answers
 from lightrec_generate.users import (
     FOLDER,
     NOTHING,
     SETTINGS,
-    Answers,
     LanguageChoice,
     LanguageModelUsers,
     agree,
@@ -180,8 +180,9 @@ def test_held_out_choices_stand_first_among_what_was_not_seen(run):
         before = log.items[log.offsets[user] : end].tolist()
         assert not {*items} & {*before}
         assert [item for item in history if item] == before[-4:]
-    again = Choices.held_out(store, TEST, 1_000, 6, 4, seed=0)
-    assert torch.equal(again.items, found.items)
+    fewer = Choices.held_out(store, TEST, 20, 6, 4, seed=0)
+    assert torch.equal(fewer.items, found.items[:20])
+    assert torch.equal(fewer.user, found.user[:20])
     with pytest.raises(DataError, match="fewer candidates"):
         Choices.held_out(store, TEST, 10, store.num_items, 4, seed=0)
 
@@ -260,6 +261,11 @@ def test_who_does_not_is_refused_as_a_judge_and_plays(run, monkeypatch, capsys):
 def test_who_was_not_measured_does_not_play(run):
     with pytest.raises(RunError, match="lightrec agreement"):
         LanguageModelUsers(str(run.path), 3)
+
+
+def test_a_run_without_a_tuned_reader_says_so(run):
+    with pytest.raises(RunError, match="reader"):
+        agree(run, "reader")
 
 
 @pytest.mark.parametrize("wrong", [{"nothing_rate": 1.0}, {"candidates": 1}, {"items": 0}])
