@@ -39,7 +39,7 @@ def reasons(
     :param by: what ranks, as in `lightrec recommend`.
     :param exclude: nothing that is one of these, as in `lightrec recommend`.
     :param only: nothing but what is one of these.
-    :param events: at most so many events are named for an item.
+    :param events: at most so many events are named for an item, never more than three.
     :param writer: a language model, by its name or folder, that chooses among the sentences that
         may be said; by default it is the same sentence for all.
     :param out: a .json file, which also gets the numbers.
