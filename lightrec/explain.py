@@ -28,6 +28,7 @@ from lightrec.nn.session import State
 from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.gates import Past, by_leaving_out, gated
+from lightrec.policies.mixture import Mixture
 from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.ranker import Ranker
 from lightrec.recommend import Person, Recommender
@@ -145,7 +146,7 @@ def explain(
 
     Several threads may ask at once.
 
-    :param recommender: ranks by the blend or the policy.
+    :param recommender: ranks by anything but a reader.
     :param user: as in :meth:`~lightrec.recommend.Recommender.recommend`, as are ``history``,
         ``exclude`` and ``only``.
     :param item: a title or an item id; None for the first of the list.
@@ -259,13 +260,11 @@ class _Case:
         recommender = self.recommender
         counts = recommender.counts.float().index_fill(0, torch.tensor([PADDING]), 0)
         past = Past(self.known, counts / counts.sum())
-        scores = gated(recommender.model, past) if recommender.earlier is None else None
-        ends = torch.tensor([[1.0], [0.0]]).expand(-1, self.length)
-        if scores is not None:
-            with torch.no_grad():
-                own = float(self.target(scores(ends[:1])))
-        if scores is None or not math.isclose(own, self.log_probability, abs_tol=1e-3):
-            # A policy of an earlier version, or a model that scores otherwise than its class.
+        scores = gated(recommender.model, past)
+        with torch.no_grad():
+            own = float(self.target(scores(torch.ones(1, self.length))))
+        if not math.isclose(own, self.log_probability, abs_tol=1e-3):
+            # A model that scores otherwise than its class.
             scores = by_leaving_out(recommender.raw, past)
         return integrated(lambda gates: self.target(scores(gates)), self.length)
 
@@ -335,7 +334,7 @@ class _Case:
         """Attribute the item's score to words of its text, through encoder and item tower."""
         recommender, model = self.recommender, self.recommender.model
         ranker, direction = self._direction(model)
-        if ranker.items.project is None or recommender.earlier is not None:
+        if ranker.items.project is None:
             raise NotApplicable("The ranker reads no vectors of texts, so that no word counts.")
         encoder = recommender.run.wishes.encoder
         if not isinstance(encoder, TextEncoder):
@@ -374,7 +373,11 @@ class _Case:
 
     def _direction(self, model: object) -> tuple[Ranker, Tensor]:
         """Give the ranker, and what its item vector is multiplied with in the score: (D,)."""
-        history = self.known[Key.HISTORY]
+        known = self.known
+        if isinstance(model, Mixture):  # the utilities read no words
+            known = model.read(known)
+            model = model.blend
+        history = known[Key.HISTORY]
         with torch.no_grad():
             if isinstance(model, CandidatePolicy):
                 state: State = session_start(history)
@@ -383,7 +386,7 @@ class _Case:
             ranker = model.ranker if isinstance(model, Blend) else model
             if not isinstance(ranker, Ranker) or not weight:
                 raise NotApplicable("The ranker has no part in the list, nor have its words.")
-            return ranker, weight * ranker.user_vectors(history, self.known)[0]
+            return ranker, weight * ranker.user_vectors(history, known)[0]
 
 
 def integrated(score: Callable[[Tensor], Tensor], length: int) -> tuple[Tensor, float, float]:

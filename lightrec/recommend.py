@@ -20,10 +20,9 @@ from lightrec.data.selection import Selection, several
 from lightrec.data.sequences import Rows, Sequences, padded
 from lightrec.data.store import TEST
 from lightrec.errors import RecipeError, RunError, no_such
-from lightrec.evaluation.evidence import By, Favoured, favoured_by
+from lightrec.evaluation.evidence import By, Favoured, favoured_by, ranked_by
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import Policy, session_start
-from lightrec.policies.earlier import Earlier
 from lightrec.ranking.blend import described_models, log_shares
 from lightrec.ranking.item_models.base import (
     Evidence,
@@ -53,9 +52,10 @@ class Recommender:
     """What a run learned, ready to use.
 
     :param run: a run folder such as ``runs/video``.
-    :param by: rank by the ``policy`` (the long run), the ``blend`` (the next event), or the blend
-        re-ranked by the ``reader``; None takes that of the first two which the run's evaluation
-        favours, and ``reason`` says why.
+    :param by: rank by the ``policy`` (the long run), the ``blend`` (the next event), the
+        ``mixture`` of the blend with user model A's utilities, the ``even-mixture`` of its
+        transformer with these, or the blend re-ranked by the ``reader``; None takes what the run's
+        evaluation favours of all but the last, and ``reason`` says why.
     :raises RunError: where the run lacks that stage, or its stages do not belong together.
     :raises PluginError: where the log's domain forbids items and is not installed.
     """
@@ -63,21 +63,14 @@ class Recommender:
     def __init__(self, run: str | Path, by: By | None = None) -> None:
         self.run = Run(run)
         chosen = Favoured(by, "It was asked for.") if by else favoured_by(self.run)
-        self.by, self.reason = chosen.by, chosen.reason
-        learned = self.run.holding("policy") if self.by == "policy" else self.run
-        self.model = learned.policy if self.by == "policy" else learned.blend
+        self.by = chosen.by
+        self.model, of_version = ranked_by(self.run, self.by)
+        self.reason = chosen.reason + of_version
         self.ranked_by: By | Literal["attributes", "popularity", "wish"] = self.by
         """How the last list was ranked: without a history, by what people with the same attributes
         choose, or, where nothing is known of the person, by recent popularity and variety; with a
         wish besides, by it and one of these."""
         self.store = self.run.data
-        self.earlier = None if learned is self.run else Earlier(self.store, learned.data)
-        """Where the policy is that of an earlier version: how its items and users are numbered."""
-        if self.earlier is not None:
-            self.reason += (
-                f" The policy is that of version {learned.version}, and does not know "
-                f"{self.earlier.unknown:,} of the items."
-            )
         self.reranker = self.run.reranker if by == "reader" else None
         if self.reranker is not None and not self.reranker.reader.weight:
             self.reason = "The reader has no weight, and changes nothing: it did not help."
@@ -419,11 +412,9 @@ class Recommender:
         """
         model = self.model if model is None else model
         history, user = known[Key.HISTORY], known.get(Key.USER)
-        if not isinstance(model, Policy):
-            return model.scores(history, user, details=known)
-        if self.earlier is not None:
-            return self.earlier.scores(model, history, user)
-        return model.scores(session_start(history, user))
+        if isinstance(model, Policy):
+            return model.scores(session_start(history, user))
+        return model.scores(history, user, details=known)
 
     def _weighed(
         self, model: ItemScorer | Policy, known: Mapping[str, Tensor], ask: str | None

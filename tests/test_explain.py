@@ -21,7 +21,7 @@ from lightrec.report import explanation
 K = 3
 
 
-@pytest.fixture(scope="module", params=["blend", "policy"])
+@pytest.fixture(scope="module", params=["blend", "policy", "mixture"])
 def recommender(request, tiny_run):
     return load(tiny_run, request.param)
 

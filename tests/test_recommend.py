@@ -245,6 +245,59 @@ def test_what_ranks_follows_from_what_the_run_has(tiny_run, detailed, tmp_path):
         load(tmp_path)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("by", ["mixture", "even-mixture"])
+def test_a_mixture_adds_what_user_model_a_likes(tiny_run, by):
+    recommender, run = load(tiny_run, by=by), Run(tiny_run)
+    assert (recommender.by, recommender.reason) == (by, "It was asked for.")
+    known = recommender.person("u3").known
+    history, user = known["history"], known["user"]
+    liked = run.users_a.scores(history, user)
+    if by == "mixture":
+        weight = run.metrics()["simulator/mixture/weight"]
+        expected = run.blend.scores(history, user, details=known) + weight * liked
+    else:
+        expected = run.ranker.scores(history[:, -run.users_a.choice.history_length :]) + liked
+    best = expected[:, 1:].scatter(1, history - 1, -torch.inf).topk(5)
+    items = [recommender.catalog["item"][place] for place in best.indices[0].tolist()]
+    alone, everybody = recommender.recommend("u3", k=5), pl.concat(recommender.recommend_all(k=5))
+    for table in (alone, everybody.filter(user="u3")):
+        assert table["item"].to_list() == items
+        assert table["score"].to_list() == pytest.approx(best.values[0].tolist(), abs=1e-4)
+
+
+def test_what_the_evaluation_did_not_choose_is_no_mixture(tiny_run, detailed, tmp_path, capsys):
+    line = ["recommend", str(tiny_run), "--user", "u3", "-k", "1"]
+    with pytest.raises(RunError, match="holds no finished users_a stage"):
+        load(detailed.run.path, by="mixture")
+    for stage in ("data", "ranker", "users_a"):
+        (tmp_path / stage).symlink_to(tiny_run / stage)
+    line[1] = str(tmp_path)
+    assert main([*line, "--by", "mixture"]) == 2
+    assert "has no weight for the mixture" in (said := capsys.readouterr().err)
+    assert "or take the even mixture (--by even-mixture), which needs none." in said
+    assert main([*line, "--by", "even-mixture"]) == 0
+
+
+def test_a_mixture_that_is_favoured_is_taken_and_says_why(tiny_run, tmp_path, capsys):
+    for part in tiny_run.iterdir():
+        (tmp_path / part.name).symlink_to(part)
+    (tmp_path / "evaluate").unlink()
+    (tmp_path / "evaluate").mkdir()
+    for part in (tiny_run / "evaluate").iterdir():
+        (tmp_path / "evaluate" / part.name).write_bytes(part.read_bytes())
+    told = {"recommend/by": "even-mixture", "recommend/reason": "It was ahead of the blend."}
+    metrics = Run(tiny_run).metrics() | told
+    (tmp_path / "evaluate" / "metrics.json").write_text(json.dumps(metrics))
+    assert main(["recommend", str(tmp_path), "--user", "u3", "-k", "3"]) == 0
+    output = capsys.readouterr()
+    assert output.err == (
+        "Ranked by the even mixture (--by even-mixture). It was ahead of the blend.\n"
+    )
+    assert main(["recommend", str(tmp_path), "--user", "u3", "-k", "3", "--by", "blend"]) == 0
+    assert capsys.readouterr().out != output.out
+
+
 def test_nothing_is_asked_of_a_bare_history(detailed):
     assert detailed.recommend(history=[], k=3).height == 3
     assert detailed.recommend(history=["lamp number 3"], k=3).height == 3

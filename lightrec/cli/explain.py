@@ -15,7 +15,7 @@ def explain(
     history: list[str] | None = None,
     item: str | None = None,
     k: int = 10,
-    by: Literal["policy", "blend"] | None = None,
+    by: Literal["policy", "blend", "mixture", "even-mixture"] | None = None,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
     out: Path | None = None,

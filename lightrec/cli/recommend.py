@@ -27,7 +27,7 @@ def recommend(
     ask: str | None = None,
     all: bool = False,
     k: int = 10,
-    by: Literal["policy", "blend", "reader"] | None = None,
+    by: Literal["policy", "blend", "mixture", "even-mixture", "reader"] | None = None,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
     discover: bool = False,
@@ -64,8 +64,9 @@ def recommend(
         without, or for everybody.
     :param all: everybody in the log; needs --out.
     :param k: how many items.
-    :param by: what ranks: the policy (the long run), the blend (the next event), or the blend
-        re-ranked by the reader; by default what the run's evaluation favours of the first two.
+    :param by: what ranks: the policy (the long run), the blend (the next event), the mixture of the
+        blend with user model A, the even mixture of its transformer with A, or the blend re-ranked
+        by the reader; by default what the run's evaluation favours of all but the last.
     :param exclude: nothing that is one of these.
     :param only: nothing but what is one of these.
     :param discover: nothing that the person has met before, even where items come again.
@@ -100,6 +101,7 @@ def recommend(
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise RecipeError(f"--out must end in .parquet or .csv, not {out.name}.")
 
+    from lightrec.evaluation.evidence import named
     from lightrec.recommend import Recommender
 
     recommender = Recommender(run, by)
@@ -123,7 +125,7 @@ def recommend(
         print("Ranked by the wish and the blend.", file=sys.stderr)
     elif by in (None, "reader"):
         print(
-            f"Ranked by the {recommender.by} (--by {recommender.by}). {recommender.reason}",
+            f"Ranked by {named(recommender.by)}. {recommender.reason}",
             file=sys.stderr,
         )
     if out is None:

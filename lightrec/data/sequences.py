@@ -163,3 +163,9 @@ def with_only(known: Mapping[str, Tensor], kept: Tensor) -> dict[str, Tensor]:
         else table.expand(len(kept), *table.shape[1:])
         for name, table in known.items()
     }
+
+
+def last_events(known: Mapping[str, Tensor], length: int) -> dict[str, Tensor]:
+    """Keep the last events of histories; ``known`` as in :func:`with_only`."""
+    of_events = (Key.HISTORY, Key.FEEDBACK, Key.GAP)
+    return {n: table[:, -length:] if n in of_events else table for n, table in known.items()}

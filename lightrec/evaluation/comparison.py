@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lightrec.evaluation.base import keys_of
+from lightrec.evaluation.evidence import MIXTURES
 from lightrec.evaluation.session_tables import RATIOS
 from lightrec.intervals import Interval, function_interval, mean_interval, ratio_interval
 from lightrec.simulators.rollout import Refits, Sessions, together
@@ -65,12 +66,13 @@ def normalised(own: Sessions, floor: Sessions, top: Sessions) -> Interval | None
 
 
 def compare(sessions: Mapping[str, Refits]) -> dict[str, float]:
-    """Write the contenders' metrics and the policy's paired advantages as flat keys.
+    """Write the contenders' metrics and their paired advantages as flat keys.
 
     :param sessions: by contender, one entry for each refit of the simulator.
     :returns: ``policy/accepted`` and so on, ``policy-minus-random/accepted`` with ``/low`` and
         ``/high``: the mean over users of the difference in the user's own mean over seeds, with an
-        interval that counts users and, where there are several, refits.
+        interval that counts users and, where there are several, refits. Of mixtures that played
+        with a blend, ``mixture-minus-blend/accepted``.
     """
     found: dict[str, float] = {}
     for name, refits in sessions.items():
@@ -78,6 +80,11 @@ def compare(sessions: Mapping[str, Refits]) -> dict[str, float]:
     for name, gained in _advantages(sessions).items():
         for key, values in gained.items():
             found |= keys_of(f"policy-minus-{name}/{key}", mean_interval(values))
+    for name in MIXTURES:
+        if {name, "blend"} <= sessions.keys():
+            pair = {each: sessions[each] for each in (name, "blend")}
+            ahead = _advantages(pair, name)["blend"]["accepted"]
+            found |= keys_of(f"{name}-minus-blend/accepted", mean_interval(ahead))
     return found
 
 
@@ -98,11 +105,11 @@ def transfer_ratios(here: Mapping[str, Refits], there: Mapping[str, Refits]) -> 
     return found
 
 
-def _advantages(sessions: Mapping[str, Refits]) -> dict[str, dict[str, Tensor]]:
-    """The policy's advantage in each refit, by user ``(J, U)``, other contender and metric."""
+def _advantages(sessions: Mapping[str, Refits], of: str = "policy") -> dict[str, dict[str, Tensor]]:
+    """One's advantage in each refit, by user ``(J, U)``, other contender and metric."""
     means: dict[str, dict[str, Tensor]] = {}
     for name, refits in sessions.items():
         each = [played.user_means() for played in refits]
         means[name] = {key: torch.stack([one[key] for one in each]) for key in each[0]}
-    mine = means.pop("policy")
+    mine = means.pop(of)
     return {name: {key: mine[key] - theirs[key] for key in mine} for name, theirs in means.items()}

@@ -22,6 +22,7 @@ from lightrec.policies.baselines import (
     ScoringPolicy,
 )
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
+from lightrec.policies.mixture import Mixture, utilities
 from lightrec.progress import progress_bar
 from lightrec.ranking.blend import Blend
 from lightrec.run import Run
@@ -131,42 +132,20 @@ def _taught(
     return shown
 
 
-def ranking(blend: Blend, length: int | None = None) -> Scores:
-    """Make what scores all items as the next one by a history's last items, declined ones left out.
-
-    :param length: how many of these are read; None for all.
-    """
+def ranking(blend: Blend) -> Scores:
+    """Make what scores all items as the next one of a history, declined ones left out."""
     count = blend.ranker.num_items
-    return lambda history: blend.scores(without_nothing(history, count)[:, -(length or 0) :])
-
-
-def utilities(users: UserModel) -> Scores:
-    """Make what scores all items by a user model's utilities.
-
-    It reads declined slates only where the model learned from them, as every policy on it does.
-    """
-    if users.records_nothing:
-        return users.scores
-    return lambda history: users.scores(without_nothing(history, users.num_items))
+    return lambda history: blend.scores(without_nothing(history, count))
 
 
 def even_mixture(blend: Blend, users: UserModel) -> ScoringPolicy:
-    """Make the policy of the transformer's scores plus a user model's utilities, weighed alike.
-
-    It reads as much of a history as the user model does; nothing in it was learned or chosen.
-    """
-    return mixture(Blend(blend.ranker), users, 1.0, users.choice.history_length)
+    """Make the policy of the even mixture."""
+    return ScoringPolicy(users.num_items, Mixture.even(blend, users).scores)
 
 
-def mixture(
-    blend: Blend, users: UserModel, weight: float, length: int | None = None
-) -> ScoringPolicy:
-    """Make the policy of the blend's scores plus ``weight`` times a user model's utilities.
-
-    :param length: how many of a history's last items the blend reads; None for all.
-    """
-    ranked, liked = ranking(blend, length), utilities(users)
-    return ScoringPolicy(users.num_items, lambda history: ranked(history) + weight * liked(history))
+def mixture(blend: Blend, users: UserModel, weight: float) -> ScoringPolicy:
+    """Make the policy of the blend's scores plus ``weight`` times a user model's utilities."""
+    return ScoringPolicy(users.num_items, Mixture(blend, utilities(users), weight).scores)
 
 
 def chosen_users(users: Tensor, limit: int, seed: int) -> Tensor:

@@ -1,17 +1,24 @@
-"""What a finished run recommends by: the policy, or the blend that ranks the next event.
+"""What a finished run recommends by: the policy, a mixture, or the blend that ranks the next event.
 
 The policy is taken only where its sessions are clearly better than those of everything that could
-explain its gain away. Nothing heavy is imported here.
+explain its gain away, and a mixture only where its sessions are clearly better than the blend's.
+Nothing heavy is imported here before something is loaded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from lightrec.errors import RunError
 from lightrec.run import Run
 
-By = Literal["policy", "blend", "reader"]
+if TYPE_CHECKING:
+    from lightrec.policies.base import Policy
+    from lightrec.ranking.scorers import ItemScorer
+
+Name = TypeVar("Name", bound=str)
+By = Literal["policy", "blend", "mixture", "even-mixture", "reader"]
+MIXTURES: Sequence[Literal["mixture", "even-mixture"]] = ("mixture", "even-mixture")
 
 CONTENDERS = {
     "policy": "policy",
@@ -25,13 +32,20 @@ CONTENDERS = {
 }
 """Who plays in user model B: titles by the names under which their metrics stand."""
 RIVALS = {
-    name: f"the {title}" if name in ("mixture", "even-mixture", "constant") else title
+    name: f"the {title}" if name in (*MIXTURES, "constant") else title
     for name, title in CONTENDERS.items()
     if name != "policy"
 }
 """Whom the policy has to beat, as a sentence names them."""
+WEIGHT = "simulator/mixture/weight"
+"""Key of ``metrics.json``: of user model A's utilities in the mixture, chosen by its sessions."""
 BY, REASON = "recommend/by", "recommend/reason"
 """Keys of ``metrics.json`` whose values are words."""
+
+
+def named(by: By) -> str:
+    """Name what ranks, and the option that asks for it."""
+    return f"the {by.replace('-', ' ')} (--by {by})"
 
 
 class Favoured(NamedTuple):
@@ -48,30 +62,49 @@ def favoured(metrics: Mapping[str, float], has_policy: bool = True) -> Favoured:
     """
     if not has_policy:
         return Favoured("blend", "The run has no trained policy.")
-    keys = {f"simulator_new/policy-minus-{name}/accepted": t for name, t in RIVALS.items()}
-    least = min(keys, key=lambda key: metrics.get(f"{key}/low", float("inf")))
-    if least not in metrics:
+    ahead = _ahead(metrics, "policy-minus-{}", RIVALS)
+    if not ahead:
         return Favoured("blend", "No sessions were played with users who are new to user model A.")
-    where, title = "in sessions of new users in user model B", keys[least]
-    mean, low, high = (metrics[least + end] for end in ("", "/low", "/high"))
-    ends = f"95 % interval {low:+.3f} to {high:+.3f}"
+    where = "in sessions of new users in user model B"
+    closest = min(ahead, key=lambda name: ahead[name][0])
+    low, ends = ahead[closest]
     if low > 0:
         return Favoured(
             "policy",
             f"The policy is accepted clearly more often than everything it was compared with, "
-            f"{where}; the closest is {title} ({mean:+.3f}, {ends}).",
+            f"{where}; the closest is {RIVALS[closest]} {ends}.",
         )
-    return Favoured(
-        "blend",
-        f"The policy is not clearly better than {title} {where} ({mean:+.3f} accepted items a "
-        f"session, {ends}).",
-    )
+    reason = f"The policy is not clearly better than {RIVALS[closest]} {where} {ends}."
+    mixed = _ahead(metrics, "{}-minus-blend", MIXTURES)
+    if not mixed:
+        return Favoured("blend", reason)
+    best = max(mixed, key=lambda name: mixed[name][0])
+    low, ends = mixed[best]
+    if low > 0:
+        clearly = f"The {CONTENDERS[best]} is clearly better than the blend there {ends}."
+        return Favoured(best, f"{reason} {clearly}")
+    neither = "Neither mixture is clearly better than the blend there"
+    return Favoured("blend", f"{reason} {neither}; the closest is {RIVALS[best]} {ends}.")
+
+
+def _ahead(
+    metrics: Mapping[str, float], form: str, names: Iterable[Name]
+) -> dict[Name, tuple[float, str]]:
+    """Give differences that were measured with new users: their lower ends, and what to say."""
+    found = {}
+    for name in names:
+        key = f"simulator_new/{form.format(name)}/accepted"
+        if key in metrics:
+            mean, low, high = (metrics[key + end] for end in ("", "/low", "/high"))
+            unit = "accepted items a session, 95 % interval"
+            found[name] = low, f"({mean:+.3f} {unit} {low:+.3f} to {high:+.3f})"
+    return found
 
 
 def favoured_by(run: Run | Path) -> Favoured:
     """Read what a run's last stage wrote; before an evaluation nothing favours a policy.
 
-    An update makes no policy: that of an earlier version is weighed by what was measured there.
+    An update makes no policy and no user model: what an earlier version measured of its own counts.
     """
     run = run if isinstance(run, Run) else Run(run)
     try:
@@ -85,3 +118,39 @@ def favoured_by(run: Run | Path) -> Favoured:
     if BY not in metrics:
         return favoured(metrics)
     return Favoured(metrics[BY], metrics[REASON])
+
+
+def ranked_by(run: Run, by: By) -> "tuple[ItemScorer | Policy, str]":
+    """Load what ranks a run's items.
+
+    :returns: it, and what is to be said of it where a part is of an earlier version; else empty.
+    :raises RunError: where the run lacks a stage, or no weight was chosen for its mixture.
+    """
+    if by in ("blend", "reader"):
+        return run.blend, ""
+    from lightrec.policies.earlier import Earlier
+    from lightrec.policies.mixture import Mixture, utilities
+    from lightrec.users.user_model import UserModel
+
+    stage, title = ("policy", "The policy") if by == "policy" else ("users_a", "User model A")
+    learned, about, older = run.holding(stage), "", None
+    part = learned.policy if by == "policy" else learned.users_a
+    if learned is not run:
+        older = Earlier(part, run.data, learned.data)
+        about = (
+            f" {title} is that of version {learned.version}, and does not know "
+            f"{older.unknown:,} of the items."
+        )
+    if not isinstance(part, UserModel):
+        return older or part, about
+    liked = utilities(part) if older is None else older.scores
+    if by == "even-mixture":
+        return Mixture.even(run.blend, part, liked), about
+    weight = learned.metrics().get(WEIGHT) if learned.has("evaluate") else None
+    if weight is None:
+        raise RunError(
+            f"{learned.path} has no weight for the mixture, which the sessions of its stage "
+            "evaluate choose. Finish the run with `lightrec run`, or take the even mixture (--by "
+            "even-mixture), which needs none."
+        )
+    return Mixture(run.blend, liked, weight), about

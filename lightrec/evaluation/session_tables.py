@@ -14,7 +14,7 @@ from lightrec.evaluation.base import (
     number,
     spread,
 )
-from lightrec.evaluation.evidence import CONTENDERS, favoured
+from lightrec.evaluation.evidence import CONTENDERS, MIXTURES, favoured
 
 ALL, NEW, HOME = "simulator", "simulator_new", "simulator_a"
 """Prefixes of metrics: of all users in B, of those new to A and to the policy, of all in A."""
@@ -110,6 +110,10 @@ def section(metrics: Metrics) -> Section:
     differences = [
         [f"policy − {title}", *(spread(of.get(title)) for of in groups)] for title in everyone
     ]
+    for name in MIXTURES:
+        both = (interval(metrics, f"{part}/{name}-minus-blend/accepted") for part in (ALL, NEW))
+        title = f"{CONTENDERS[name]} − {CONTENDERS['blend']}"
+        differences += [[title, *map(spread, both), spread(None)]] if name in titles else []
     reached = Table.of(metrics, ALL + "/{}/{}", titles, COLUMNS, own="policy")
     return Section(
         "Whole sessions, in user model B",

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from lightrec.data.sequences import with_only
+from lightrec.data.sequences import last_events, with_only
 from lightrec.keys import PADDING, Key
 from lightrec.policies.base import Policy, session_start
 from lightrec.policies.candidate import CandidatePolicy
+from lightrec.policies.mixture import Mixture
 from lightrec.policies.tower import TowerPolicy
 from lightrec.ranking.blend import RANKER, Blend, log_shares
 from lightrec.ranking.item_models.als import ALS
@@ -54,12 +55,7 @@ class Past:
 
     def last(self, length: int) -> "Past":
         """Give the last events alone."""
-        length = min(length, self.history.shape[1])
-        tail = {
-            name: table[:, -length:] if name in (Key.HISTORY, Key.FEEDBACK, Key.GAP) else table
-            for name, table in self.known.items()
-        }
-        return Past(tail, self.average)
+        return Past(last_events(self.known, length), self.average)
 
     def rows(self, table: Tensor) -> Gated:
         """Give a function from gates (S, L) to rows (S, L, D) of a table (at least N + 1, D)."""
@@ -121,6 +117,14 @@ def _(model: Blend, past: Past) -> Gated:
         return total
 
     return scores
+
+
+@gated.register
+def _(model: Mixture, past: Past) -> Gated:
+    read = Past(model.read(past.known), past.average)
+    ranked, length = gated(model.blend, read), read.history.shape[1]
+    liked = by_leaving_out(lambda known: model.liked(known[Key.HISTORY]), past)
+    return lambda gates: ranked(gates[:, -length:]) + model.weight * liked(gates)
 
 
 @gated.register

@@ -21,9 +21,10 @@ BAR: Final = 16
 def opening(found: Explanation) -> str:
     """Say where the item comes, and how likely it is."""
     late = "" if found.rank <= found.k else f", so that it is not among the first {found.k}"
+    by = found.by.replace("-", " ")
     return (
         f"“{found.title}” is in place {found.rank} of {found.among:,} items that may be shown, "
-        f"ranked by the {found.by}{late}. It is the next one with a probability of "
+        f"ranked by the {by}{late}. It is the next one with a probability of "
         f"{_percent(found.probability)}; after as many average events that would be "
         f"{_percent(found.average_probability)}."
     )

@@ -25,7 +25,7 @@ from lightrec.encoders.base import ENCODER
 from lightrec.encoders.card import advice
 from lightrec.evaluation import session_tables
 from lightrec.evaluation.base import Answers, Chart, Curve, Findings, Metrics, Section, Table
-from lightrec.evaluation.evidence import BY, REASON, Favoured, favoured
+from lightrec.evaluation.evidence import BY, REASON, Favoured, favoured, favoured_by, named
 from lightrec.evaluation.receipt import COMPARED, RECEIPT, receipt
 from lightrec.report import charts, examples
 from lightrec.report.summary import LONG_RUN, WIDTH, from_before, recommending, summary
@@ -64,7 +64,8 @@ def write(
     :param stages: the stages whose settings are quoted.
     :returns: the sections of the page.
     """
-    chosen = favoured(metrics, "policy" in stages)
+    earlier = "policy" in run.about.get("elsewhere", {})
+    chosen = favoured_by(run) if earlier else favoured(metrics, "policy" in stages)
     write_metrics(folder, {**metrics, BY: chosen.by, REASON: chosen.reason})
     own = receipt(run)
     (folder / RECEIPT).write_text(json.dumps(own, indent=2) + "\n", encoding="utf-8")
@@ -115,7 +116,7 @@ def questions(given: Sequence[Answers], chosen: Favoured) -> list[tuple[str, str
     """Pose the three questions that open the page, and answer them with what evaluators say."""
     if not given:
         return [("", recommending(chosen))]
-    ranks = f"So `lightrec recommend` ranks by the {chosen.by}."
+    ranks = f"So `lightrec recommend` ranks by {named(chosen.by)}."
     return [
         ("Is it better?", " ".join([*(each.better for each in given), ranks])),
         ("By how much?", " ".join(each.by_how_much for each in given)),

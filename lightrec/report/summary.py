@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from lightrec.evaluation import held_out, predictions, session_tables
 from lightrec.evaluation.base import Metrics
-from lightrec.evaluation.evidence import Favoured, favoured
+from lightrec.evaluation.evidence import Favoured, favoured, named
 from lightrec.run import Run
 
 WIDTH = 100
@@ -46,8 +46,7 @@ def from_before(run: Run) -> str:
 
 def recommending(chosen: Favoured) -> str:
     """Say what `lightrec recommend` ranks by, and why."""
-    by = "the policy" if chosen.by == "policy" else "the blend (--by blend)"
-    return f"`lightrec recommend` ranks by {by}. {chosen.reason}"
+    return f"`lightrec recommend` ranks by {named(chosen.by)}. {chosen.reason}"
 
 
 def summary(metrics: Metrics, tables: Sequence[str] | None = None) -> str:

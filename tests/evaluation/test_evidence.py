@@ -7,6 +7,12 @@ import pytest
 from lightrec.evaluation.evidence import RIVALS, Favoured, favoured, favoured_by
 
 
+def difference(pair, low):
+    """A difference of new users, with an interval of width 1 from its lower end on."""
+    key = f"simulator_new/{pair}/accepted"
+    return {key: low + 0.5, f"{key}/low": low, f"{key}/high": low + 1}
+
+
 def measured(prefix="simulator_new", **low):
     """A policy one item ahead of everybody, but for the lower ends that are given."""
     found = {}
@@ -20,7 +26,10 @@ def measured(prefix="simulator_new", **low):
 def test_a_policy_ahead_of_everybody_is_taken():
     found = favoured(measured(mixture=0.25))
     assert found.by == "policy"
-    assert "the closest is the mixture chosen in A (+0.750, 95 % interval +0.250" in found.reason
+    assert found.reason.endswith(
+        "the closest is the mixture chosen in A (+0.750 accepted items a session, 95 % interval "
+        "+0.250 to +1.250)."
+    )
 
 
 @pytest.mark.parametrize("rival", RIVALS)
@@ -29,6 +38,35 @@ def test_one_rival_that_is_not_beaten_is_enough(rival):
     assert found.by == "blend"
     assert f"not clearly better than {RIVALS[rival]} in sessions of new users" in found.reason
     assert "(+0.375 accepted items a session, 95 % interval -0.125 to +0.875)" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("mixture", "even", "by", "why"),
+    [
+        (0.25, -0.25, "mixture", "The mixture chosen in A is clearly better than the blend"),
+        (-0.25, 0.25, "even-mixture", "The even mixture is clearly better than the blend"),
+        (0.25, 0.125, "mixture", "The mixture chosen in A is clearly better than the blend"),
+        (0.125, 0.25, "even-mixture", "The even mixture is clearly better than the blend"),
+        (-0.25, 0.0, "blend", "Neither mixture is clearly better than the blend"),
+        (None, 0.25, "even-mixture", "The even mixture is clearly better than the blend"),
+    ],
+)
+def test_without_such_a_policy_a_mixture_clearly_better_than_the_blend_is_taken(
+    mixture, even, by, why
+):
+    lows = {"mixture-minus-blend": mixture, "even-mixture-minus-blend": even}
+    pairs = [difference(pair, low) for pair, low in lows.items() if low is not None]
+    mixtures = {key: value for pair in pairs for key, value in pair.items()}
+    found = favoured(measured(popularity=-0.125) | mixtures)
+    assert found.by == by
+    assert found.reason.startswith("The policy is not clearly better than popularity in sessions")
+    assert f"{why} there" in found.reason
+    low = max(low for low in (mixture, even) if low is not None)
+    assert found.reason.endswith(
+        f"({low + 0.5:+.3f} accepted items a session, 95 % interval {low:+.3f} to {low + 1:+.3f})."
+    )
+    assert favoured(measured() | mixtures).by == "policy"
+    assert favoured(mixtures).by == "blend"
 
 
 def test_only_new_users_count():

@@ -8,6 +8,7 @@ from lightrec.policies.base import session_start
 from lightrec.policies.baselines import GreedyRankerPolicy
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.gates import Past, by_leaving_out, gated
+from lightrec.policies.mixture import Mixture, utilities
 from lightrec.policies.tower import TowerPolicy
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.als import ALS
@@ -15,6 +16,7 @@ from lightrec.ranking.item_models.base import Popularity
 from lightrec.ranking.item_models.item_to_item import ItemKNN
 from lightrec.testing import tiny
 from lightrec.users.choice_model import RecurrentChoice
+from lightrec.users.user_model import UserModel
 
 N = tiny.NUM_ITEMS
 HISTORY = torch.tensor([[3, 7, 1, 7, 12, 5, 2]])
@@ -64,6 +66,10 @@ def blend():
     return Blend(tiny.tiny_ranker(), models, {"ranker": 0.7, **dict.fromkeys(models, 0.5)})
 
 
+def mixed(length=None):
+    return Mixture(blend(), utilities(UserModel([tiny.tiny_choice_model()])), 0.5, length)
+
+
 MODELS = {
     "ranker": tiny.tiny_ranker,
     "matrix": knn,
@@ -75,9 +81,12 @@ MODELS = {
     "candidate of ids": lambda: candidate(None),
     "recurrent": lambda: candidate(RecurrentChoice(N, tiny.VECTOR_SIZE, 3).eval()),
     "popularity": popularity,
+    "mixture": mixed,
+    "mixture of the last events": lambda: mixed(length=4),
     "another policy": lambda: GreedyRankerPolicy(tiny.tiny_ranker()),
 }
-EXACT = [name for name in MODELS if name not in ("recurrent", "another policy", "blend")]
+EXACT = [name for name in MODELS if name not in {"recurrent", "another policy", "blend"}]
+EXACT = [name for name in EXACT if not name.startswith("mixture")]
 
 
 def scores_of(model, history):

@@ -77,6 +77,17 @@ def test_paired_differences(sessions):
     assert found["policy-minus-bad/length"] == found["policy-minus-bad/length/high"] == 0
 
 
+def test_mixtures_are_compared_with_the_blend(sessions):
+    found = compare({name: [played] for name, played in sessions.items()})
+    assert not any(key.endswith("-minus-blend/accepted") for key in found)
+    names = {"policy": "policy", "mixture": "policy", "blend": "bad", "even-mixture": "bad"}
+    found = compare({name: [sessions[other]] for name, other in names.items()})
+    for end in ("", "/low", "/high"):
+        same = found[f"policy-minus-blend/accepted{end}"]
+        assert found[f"mixture-minus-blend/accepted{end}"] == same > 0
+        assert found[f"even-mixture-minus-blend/accepted{end}"] == 0
+
+
 def test_refits_are_averaged_and_widen_the_interval(sessions):
     once = compare({name: [played] for name, played in sessions.items()})
     moved = {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 
 import lightrec
 from lightrec.__main__ import main
@@ -87,6 +88,26 @@ def test_the_policy_of_an_earlier_version_still_answers_and_says_so(updated):
     assert table.height == 45  # of 49, three are seen and the policy does not know "a"
     assert "a" not in table["item"].to_list()
     assert recommender.recommend("u3", k=3).height == 3
+
+
+def test_a_mixture_of_todays_blend_and_of_the_earlier_user_model_answers(updated):
+    run, _ = updated
+    recommender, plain = (lightrec.load(run, by=by) for by in ("mixture", "blend"))
+    assert recommender.reason == (
+        "It was asked for. User model A is that of version 1, and does not know 1 of the items."
+    )
+    known, first = recommender.person("u3").known, Run(run, follow=False)
+    store = recommender.store
+    numbers = {item: number for number, item in enumerate(first.data.catalog["item"], 1)}
+    before = [numbers.get(item, 0) for item in store.catalog["item"]]
+    history = [before[item - 1] for item in known["history"][0] if before[item - 1]]
+    with torch.no_grad():
+        own = first.users_a.scores(torch.tensor([history]))[0]
+        added = recommender.raw(known)[0] - plain.raw(known)[0]
+    own[0] = own[[number for number in before if number]].mean()  # for an item that A does not know
+    weight = first.metrics()["simulator/mixture/weight"]
+    torch.testing.assert_close(added[1:], weight * own[before], atol=1e-4, rtol=1e-4)
+    assert "a" in recommender.recommend("u0", k=49)["item"].to_list()
 
 
 def test_events_of_the_last_minute_are_appended_to_a_users_own(updated):

@@ -20,7 +20,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     weights: list[float] | None = None,
-    by: Literal["policy", "blend"] | None = None,
+    by: Literal["policy", "blend", "mixture", "even-mixture"] | None = None,
     store: str | None = None,
     tokens: Path | None = None,
     temperature: list[float] | None = None,
@@ -48,7 +48,8 @@ def serve(
     :param host: the address to listen at; any but this machine's own needs --tokens.
     :param port: the port.
     :param weights: of the runs (default: all alike).
-    :param by: what ranks: the policy or the blend; by default what each run's evaluation favours.
+    :param by: what ranks, as in `lightrec recommend`; by default what each run's evaluation
+        favours.
     :param store: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME (default: served.db in the
         folder of the first run).
     :param tokens: a YAML file with tokens by role: read, feedback, admin.

@@ -91,7 +91,7 @@ class RunEngine(Engine):
         return self.store.user_ids[rows].to_list()
 
     def recommender(self, by: str | None) -> Recommender:
-        """Give what ranks by the policy, the blend or the reader, loaded when first asked for."""
+        """Give what ranks by something else than usual, loaded when first asked for."""
         if by is None:
             return self.usual
         if by not in self._recommenders:

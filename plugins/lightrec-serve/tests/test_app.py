@@ -390,6 +390,16 @@ def test_a_reload_swaps_and_one_that_fails_changes_nothing(client: Client, run: 
         assert items(asked(http, session=slate["session"], k=60)) == items(after)
 
 
+@pytest.mark.parametrize("by", ["mixture", "even-mixture"])
+def test_a_mixture_answers_as_it_recommends(client: Client, run: Path, by: str) -> None:
+    expected = Recommender(run, by).recommend("u3", k=5)  # type: ignore[arg-type]
+    with client(lambda: RunEngine(run, by)) as http:  # type: ignore[arg-type]
+        slate = asked(http, user="u3", k=5)
+        assert (slate["by"], items(slate)) == (by, expected["item"].to_list())
+    with client() as http:
+        assert items(asked(http, user="u3", k=5, by=by)) == items(slate)
+
+
 def test_items_that_an_updated_log_has_count_once(run: Path, recommender: Recommender) -> None:
     past = recommender.store.items[slice(*recommender.store.offsets[3:5])]
     known = recommender.catalog["item"][int(past[-2]) - 1]

@@ -12,6 +12,8 @@ const RANKED = {
   wish: "Ranked by the wish.",
   blend: "Ranked by the blend, which looks at the next choice.",
   policy: "Ranked by the policy, which looks at the whole session.",
+  mixture: "Ranked by the blend and by what user model A likes.",
+  "even-mixture": "Ranked by the transformer and by what user model A likes.",
   reader: "Ranked by the blend, and again by the reader of texts.",
 };
 
