@@ -20,7 +20,7 @@ from lightrec.data.selection import Selection, several
 from lightrec.data.sequences import Rows, Sequences, padded
 from lightrec.data.store import TEST
 from lightrec.errors import RecipeError, RunError, no_such
-from lightrec.evaluation.evidence import By, Favoured, favoured_by, ranked_by
+from lightrec.evaluation.evidence import By, Favoured, favoured_by, what_ranks
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import Policy, session_start
 from lightrec.ranking.blend import described_models, log_shares
@@ -64,7 +64,7 @@ class Recommender:
         self.run = Run(run)
         chosen = Favoured(by, "It was asked for.") if by else favoured_by(self.run)
         self.by = chosen.by
-        self.model, of_version = ranked_by(self.run, self.by)
+        self.model, of_version = what_ranks(self.run, self.by)
         self.reason = chosen.reason + of_version
         self.ranked_by: By | Literal["attributes", "popularity", "wish"] = self.by
         """How the last list was ranked: without a history, by what people with the same attributes

@@ -120,7 +120,7 @@ def favoured_by(run: Run | Path) -> Favoured:
     return Favoured(metrics[BY], metrics[REASON])
 
 
-def ranked_by(run: Run, by: By) -> "tuple[ItemScorer | Policy, str]":
+def what_ranks(run: Run, by: By) -> "tuple[ItemScorer | Policy, str]":
     """Load what ranks a run's items.
 
     :returns: it, and what is to be said of it where a part is of an earlier version; else empty.

@@ -13,6 +13,7 @@ import torch
 import lightrec
 from lightrec.__main__ import main
 from lightrec.errors import RecipeError, RunError
+from lightrec.evaluation.evidence import favoured_by
 from lightrec.run import Run
 from lightrec.stages import update as updating
 from lightrec.stages import versions
@@ -55,6 +56,8 @@ def test_the_new_version_ranks_as_well_and_its_report_is_at_the_top(updated, tin
     assert top == Run(run).metrics()
     assert top["test/events"] == 61
     assert top["test/ndcg@10"] > Run(tiny_run).metrics()["test/ndcg@10"] - 0.1
+    assert (top["recommend/by"], top["recommend/reason"]) == favoured_by(run)
+    assert top["recommend/reason"].endswith("That was measured in version 1.")
     assert "run, version 2" in (page := (run / "report.html").read_text())
     assert "of version 1: the policy, the tuning of texts, user model A, user model B." in page
 
