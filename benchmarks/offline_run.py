@@ -48,6 +48,8 @@ ESTIMATORS = {
     "doubly robust, weighted": SequentialDR(normalized=True),
     "per decision, weighted": PerDecisionIPS(normalized=True),
 }
+OWN = {"return-conditioned": ("--model.init_args.n_step", str(STEPS))}
+"""What a learner's recipe sets otherwise."""
 LAWS = ("bc", "iql")
 """Learners that are judged as they draw, too."""
 WORLD = Greed(1)
@@ -215,8 +217,8 @@ def learned(loss: str, seed: int, folder: Path, more: list[str]) -> LearnedPolic
     recipe: dict[str, Any] = recipes.find("worlds/offline")[1]
     recipe["data"]["class_path"] = f"{__name__}.{LoggedOnce.__name__}"
     # Few sessions to be looked at after each epoch, as nothing depends on them.
-    own = ["--model.init_args.loss", loss, "--data.init_args.judging", "16", *more]
-    own += ["--seed_everything", str(seed)]
+    own = ["--model.init_args.loss", loss, "--data.init_args.judging", "16"]
+    own += ["--seed_everything", str(seed), *OWN.get(loss, ()), *more]
     train(Stage("policy", recipe, folder / loss / "policy", own))
     return LearnedPolicy.load(folder / loss / "policy")
 

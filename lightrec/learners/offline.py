@@ -30,8 +30,8 @@ class OfflinePolicyModule(PolicyStage):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param loss: ``bc``, ``reward-weighted``, ``reinforce-top-k``, ``cql``, ``iql``, ``snqn`` or
-        ``sa2c``; see :mod:`lightrec.learners.offline_algorithms`.
+    :param loss: ``bc``, ``reward-weighted``, ``return-conditioned``, ``reinforce-top-k``, ``cql``,
+        ``iql``, ``snqn`` or ``sa2c``; see :mod:`lightrec.learners.offline_algorithms`.
     :param n_step: steps that a transition goes over; more carry rewards back faster, and belong to
         the policy of the log.
     :param updates: optimizer steps in an iteration.

@@ -13,12 +13,20 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import DQN, SAC, ActionValues, Learner, ReinforceTopK
 from lightrec.learners.losses.actor_value import positive
-from lightrec.learners.losses.offline import CandidateIQLLoss, LikelihoodLoss, SupervisedValueLoss
+from lightrec.learners.losses.offline import (
+    CandidateIQLLoss,
+    LikelihoodLoss,
+    ReturnConditionedLoss,
+    SupervisedValueLoss,
+)
 from lightrec.learners.transitions import FEATURES, STEPS_AHEAD
 from lightrec.nn.session import perceptron
 from lightrec.policies.base import LearnedPolicy
+from lightrec.policies.return_conditioned import ReturnConditioned
 
-OfflineLossName = Literal["bc", "reward-weighted", "reinforce-top-k", "cql", "iql", "snqn", "sa2c"]
+OfflineLossName = Literal[
+    "bc", "reward-weighted", "return-conditioned", "reinforce-top-k", "cql", "iql", "snqn", "sa2c"
+]
 
 
 class BehaviorCloning(Learner):
@@ -35,6 +43,23 @@ class RewardWeighted(BehaviorCloning):
     """Likelihood of what was shown, weighted with the reward that came of it."""
 
     weighted = True
+
+
+class ReturnConditioning(Learner):
+    """Likelihood of what was shown, given the return that came of it, and later a high one.
+
+    ``n_step`` is to be as long as sessions are: then a transition's reward is its return to go.
+    """
+
+    @staticmethod
+    def wrap(policy: LearnedPolicy, slate_size: int, hidden: Sequence[int]) -> LearnedPolicy:
+        """Give the policy that a return can be asked of."""
+        return ReturnConditioned(policy, tuple(hidden))
+
+    def make_loss(self, **settings: Any) -> nn.Module:
+        """Build lightrec's loss."""
+        assert isinstance(self.policy, ReturnConditioned)
+        return ReturnConditionedLoss(self.policy, **settings)
 
 
 class LoggedReinforceTopK(ReinforceTopK):
@@ -144,6 +169,7 @@ def second_head(policy: LearnedPolicy, hidden: Sequence[int]) -> ActionValues:
 OFFLINE: dict[str, type[Learner]] = {
     "bc": BehaviorCloning,
     "reward-weighted": RewardWeighted,
+    "return-conditioned": ReturnConditioning,
     "reinforce-top-k": LoggedReinforceTopK,
     "cql": CQL,
     "iql": IQL,

@@ -29,6 +29,7 @@ OFFERS = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 6}
 SMALL = {"updates": 2, "batch_size": 32}
 TOWER = {"pools": 1, "size": 2, "hidden": [8]}
 SINGLE = [loss for loss in OFFLINE if OFFLINE[loss].values_single_items]
+WHOLE = ("bc", "reward-weighted", "return-conditioned")
 FIT = {"updates": 40, "batch_size": 128, "learning_rate": 0.02, "tau": 0.1}
 
 
@@ -174,10 +175,10 @@ def test_slates_are_refused_where_single_items_are_valued(loss):
     data = world_data(settings={"slate_size": 2}, logged_sessions=2)
     with pytest.raises(RecipeError, match=r"values single items, and the slates have 2 places"):
         fit(data, OfflinePolicyModule, 1, loss=loss, **SMALL)
-    assert set(OFFLINE) == {*SINGLE, "bc", "reward-weighted"}
+    assert set(OFFLINE) == {*SINGLE, *WHOLE}
 
 
-@pytest.mark.parametrize("loss", ["bc", "reward-weighted"])
+@pytest.mark.parametrize("loss", WHOLE)
 def test_whole_slates_are_learned(loss):
     data = world_data(settings={"slate_size": 2}, logged_sessions=10)
     _, trainer = fit(data, OfflinePolicyModule, 1, loss=loss, **SMALL)

@@ -19,6 +19,7 @@ from lightrec.learners.losses.actor_value import Distance, ValueLoss, positive, 
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.plackett_luce import at, expectation, may_be_shown
 from lightrec.policies.base import ScoredPolicy
+from lightrec.policies.return_conditioned import RETURN_TO_GO, ReturnConditioned
 
 
 def log_likelihood(actor: ScoredPolicy, batch: TensorDictBase) -> Tensor:
@@ -51,6 +52,52 @@ class LikelihoodLoss(nn.Module):
             "loss_actor": -(weight * likelihood).mean(),
             "log_likelihood": likelihood.detach().mean(),
         }
+
+
+class ReturnConditionedLoss(nn.Module):
+    """Likelihood of what was shown, given what came of it, and the high returns to ask for later.
+
+    With G the reward of a transition, which is the session's return to go where ``n_step`` is as
+    long as sessions are:
+
+    - ``loss_actor``: -E log π(a | s, G).
+    - ``loss_value``: E abs(τ - 1[u < 0]) u², u = G - V(s), an expectile of the returns to go.
+
+    :param actor: the policy.
+    :param expectile: τ, .5 for the mean return, towards 1 for the highest.
+    :raises ValueError: where it is not between 0 and 1.
+    """
+
+    def __init__(self, actor: ReturnConditioned, *, expectile: float = 0.99) -> None:
+        super().__init__()
+        self.actor, self.expectile = actor, between_0_and_1(expectile)
+
+    def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
+        """Give both losses, and the mean return that would be asked for."""
+        reached = batch["next", "reward"]
+        given = batch.copy().set(RETURN_TO_GO, reached)
+        expected = self.actor.expected(batch[FEATURES])
+        return {
+            "loss_actor": -log_likelihood(self.actor, given).mean(),
+            "loss_value": expectile_loss(reached - expected, self.expectile),
+            "return_to_go": expected.detach().mean(),
+        }
+
+
+def expectile_loss(surplus: Tensor, expectile: float) -> Tensor:
+    """Give E abs(τ - 1[u < 0]) u² of surpluses u, which an expectile τ makes least."""
+    tilt = torch.where(surplus < 0, 1 - expectile, expectile)
+    return (tilt * surplus.square()).mean()
+
+
+def between_0_and_1(expectile: float) -> float:
+    """Give an expectile back.
+
+    :raises ValueError: where it is none.
+    """
+    if not 0 < expectile < 1:
+        raise ValueError(f"expectile is {expectile}; it must lie between 0 and 1")
+    return expectile
 
 
 class CandidateIQLLoss(ValueLoss):
@@ -90,11 +137,9 @@ class CandidateIQLLoss(ValueLoss):
     ) -> None:
         super().__init__(discount, loss_function)
         positive(inverse_temperature=inverse_temperature, cap=cap)
-        if not 0 < expectile < 1:
-            raise ValueError(f"expectile is {expectile}; it must lie between 0 and 1")
         self.actor, self.networks, self.critic = actor, nn.ModuleList(networks), critic
         self.targets = self._lagging(self.networks)
-        self.expectile, self.cap = expectile, cap
+        self.expectile, self.cap = between_0_and_1(expectile), cap
         self.inverse_temperature = inverse_temperature
 
     def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
@@ -104,10 +149,9 @@ class CandidateIQLLoss(ValueLoss):
             target = self._target(batch, following)
             known = self._taken(self.targets, batch).amin(0)
         surplus = known - self.critic(batch[FEATURES]).squeeze(-1)
-        tilt = torch.where(surplus < 0, 1 - self.expectile, self.expectile)
         weight = (self.inverse_temperature * surplus.detach()).exp().clamp_max(self.cap)
         return {
-            "loss_value": (tilt * surplus.square()).mean(),
+            "loss_value": expectile_loss(surplus, self.expectile),
             "loss_qvalue": self._distance(self._taken(self.networks, batch), target),
             "loss_actor": -(weight * log_likelihood(self.actor, batch)).mean(),
             "surplus": surplus.detach().mean(),
