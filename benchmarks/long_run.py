@@ -105,16 +105,18 @@ def kept(cells: Cells, world: str) -> Value:
 
 
 def table(cells: Cells) -> str:
-    """Set shares of the oracle's return as Markdown."""
+    """Set shares of the oracle's return as Markdown; the last ratio is that of the means."""
     rows = []
     for world, course in COURSES.items():
         lines = {
             "behavior policy, drawn": reached(cells, world, "truth", "behavior"),
             f"{course.learner}, from its log alone": reached(cells, world, "log", "learned"),
             f"{course.learner}, in the true world": reached(cells, world, "truth", "learned"),
-            "log alone / true world": kept(cells, world),
         }
         rows += [[world, name, *row(value)] for name, value in lines.items()]
+        both = [each(reached(cells, world, what, "learned")) for what in ("log", "truth")]
+        whole = f"{fmean(both[0]) / fmean(both[1]):.2f}" if all(both) else MISSING
+        rows.append([world, "log alone / true world", *row(kept(cells, world))[:-1], whole])
     return markdown(["world", "", *(f"seed {seed}" for seed in SEEDS), "mean"], rows)
 
 

@@ -7,6 +7,7 @@ sequence modeling for offline RL" (ICML), from which comes the return to ask for
 """
 
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ class ReturnConditioned(TwoTowerPolicy, LearnedPolicy):
                 f"{type(policy).__name__} makes no query to which a return could add. Take a "
                 "policy that does, such as TowerPolicy, or another loss, such as iql."
             )
-        self.policy: LearnedPolicy = deepcopy(policy)
+        self.policy: Any = deepcopy(policy)
         self.reads, self.history_length = policy.reads, policy.history_length
         self.tune, self.feature_size = policy.tune, policy.feature_size
         with torch.no_grad():
@@ -49,15 +50,18 @@ class ReturnConditioned(TwoTowerPolicy, LearnedPolicy):
 
     def user_vectors(self, history: Tensor) -> Tensor:
         """Summarise histories as the other policy does."""
-        return self.policy.user_vectors(history)
+        found: Tensor = self.policy.user_vectors(history)
+        return found
 
     def session_features(self, state: State) -> Tensor:
         """Give the other policy's features."""
-        return self.policy.session_features(state)
+        found: Tensor = self.policy.session_features(state)
+        return found
 
     def item_table(self) -> Tensor:
         """Give the other policy's rows, ``(N + 1, D)``."""
-        return self.policy.item_table()
+        found: Tensor = self.policy.item_table()
+        return found
 
     def query(self, state: State) -> Tensor:
         """Give the query ``(..., D)`` for the return asked for."""
@@ -65,4 +69,5 @@ class ReturnConditioned(TwoTowerPolicy, LearnedPolicy):
         wanted = state.get(RETURN_TO_GO, None)
         if wanted is None:
             wanted = self.expected(features)
-        return self.policy.query(state) + self.turn(torch.cat([features, wanted], -1))
+        query: Tensor = self.policy.query(state)
+        return query + self.turn(torch.cat([features, wanted], -1))
