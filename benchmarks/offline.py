@@ -38,10 +38,16 @@ def shares(cells: dict[str, dict], name: str) -> list[float]:
     return [share(metrics, metrics[name]) for metrics in found]
 
 
+def learners(cells: dict[str, dict]) -> list[str]:
+    """Give the learners that were measured on every seed."""
+    known = [cells[f"seed-{seed}"]["metrics"] for seed in SEEDS]
+    return [loss for loss in OFFLINE if all(f"{loss}/return" in metrics for metrics in known)]
+
+
 def table(cells: dict[str, dict]) -> str:
     """Set the shares of the items of highest score, and of drawn ones, as Markdown."""
     rows = []
-    for name in ("behavior", *OFFLINE):
+    for name in ("behavior", *learners(cells)):
         best = shares(cells, f"{name}/return")
         draws = name in ("behavior", *LAWS)
         drawn = reached(cells, f"{name}/drawn") if draws else "–"
@@ -60,12 +66,12 @@ def ranks(cells: dict[str, dict]) -> str:
     for name in ESTIMATORS:
         found = [cells[f"seed-{seed}"]["metrics"] for seed in SEEDS]
         pairs = [
-            [(each[f"{loss}/{name}/value"], each[f"{loss}/return"]) for loss in OFFLINE]
+            [(each[f"{loss}/{name}/value"], each[f"{loss}/return"]) for loss in learners(cells)]
             for each in found
         ]
         orders = [float(spearmanr(*zip(*each, strict=True)).statistic) for each in pairs]
         errors = [abs(value / truth - 1) for each in pairs for value, truth in each]
-        verdicts = [each[f"{loss}/{name}/verdict"] for each in found for loss in OFFLINE]
+        verdicts = [each[f"{loss}/{name}/verdict"] for each in found for loss in learners(cells)]
         said = ", ".join(
             f"{verdicts.count(word)} {word}"
             for word in ("usable", "weak", "unusable")
