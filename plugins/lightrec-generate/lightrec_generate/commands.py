@@ -14,7 +14,7 @@ def reasons(
     user: str | None = None,
     history: list[str] | None = None,
     k: int = 5,
-    by: Literal["policy", "blend"] | None = None,
+    by: Literal["policy", "blend", "mixture", "even-mixture"] | None = None,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
     events: int = 2,

@@ -104,7 +104,7 @@ def reasons(
 ) -> list[Reason]:
     """Recommend, and say of each item why it comes.
 
-    :param recommender: ranks by the blend or the policy.
+    :param recommender: ranks by what it favours, or was asked to rank by.
     :param user: as in :meth:`~lightrec.recommend.Recommender.recommend`, as are ``history``, ``k``,
         ``exclude`` and ``only``.
     :param events: at most so many events are named for an item.
@@ -118,7 +118,7 @@ def reasons(
     asked: dict[str, Any] = {"history": history, "exclude": exclude, "only": only}
     slate = recommender.recommend(user, k=k, **asked)
     rows = zip(slate["rank"], slate[Column.ITEM], slate[Column.TITLE], strict=True)
-    if (by := recommender.ranked_by) not in ("blend", "policy", "reader"):
+    if (by := recommender.ranked_by) in ("attributes", "popularity"):
         said = wording.attributes if by == "attributes" else wording.popularity
         return [Reason(*row, text=said.format(item=row[2]), events=[]) for row in rows]
     person = recommender.person(user, history)

@@ -23,7 +23,7 @@ def run():
     return tiny.kit_run()
 
 
-@pytest.fixture(scope="module", params=["blend", "policy"])
+@pytest.fixture(scope="module", params=["blend", "policy", "even-mixture"])
 def recommender(request, run):
     return load(run, request.param)
 
