@@ -79,13 +79,14 @@ def table(cells: dict[str, dict]) -> str:
         gains = ("{:+.3f} ({:+.3f} to {:+.3f})".format(*own[f"over_{x}"]) for x in OVER)
         rest = (f"{own['accuracy']:.0%}", f"{own['calibration_error']:.3f}")
         verdict = "yes" if own["may_judge"] else "no"
-        rows.append([title, f"{own['log_likelihood']:.3f}", *gains, *rest, verdict])
+        numbers = [f"{own['log_likelihood']:.3f}", *gains, *rest]
+        rows.append([title, *(number.replace("-", "−") for number in numbers), verdict])
     own = metrics["language/popularity"], metrics["language/chance"]
     accuracies = metrics["language/popularity_accuracy"], 1 / metrics["language/candidates"]
     for title, likely, right in zip(OVER, own, accuracies, strict=True):
-        rows.append([title, f"{likely:.3f}", "–", "–", f"{right:.0%}", "–", "–"])
+        rows.append([title, f"−{-likely:.3f}", "–", "–", f"{right:.0%}", "–", "–"])
     head = ["who chooses", "log-likelihood", "over popularity (95 %)", "over chance"]
-    return markdown([*head, "accuracy", "calibration error", "may judge"], rows)
+    return markdown([*head, "accuracy", "calibration error", "above both"], rows)
 
 
 if __name__ == "__main__":
