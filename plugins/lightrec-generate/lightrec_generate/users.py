@@ -163,7 +163,8 @@ class LanguageModelUsers(UserModelSimulator):
             LogStarts.from_store(store),
             batch_size,
             popularity=torch.from_numpy(store.popularity()),
-            **{"repeats": store.repeats, **settings},
+            repeats=store.repeats,
+            **settings,
         )
 
     def in_mode(self, mode: Mode) -> Self:
@@ -178,6 +179,18 @@ class LanguageModelUsers(UserModelSimulator):
                 "still learn from them; judge in another simulator."
             )
         return super().in_mode(mode)
+
+    def fix(self, users: Tensor, seed: int) -> None:
+        """Let every reset begin with these users; see the base class.
+
+        :raises RecipeError: where the log has fewer users.
+        """
+        if int(users.max()) >= len(self.starts.ends):
+            raise RecipeError(
+                f"{int(users.max()) + 1} users are to play, and the log has "
+                f"{len(self.starts.ends)}: ask for at most so many sessions (--sessions)."
+            )
+        super().fix(users, seed)
 
 
 def agree(

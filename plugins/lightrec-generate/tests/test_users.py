@@ -245,6 +245,19 @@ def test_who_knows_the_log_may_judge(run, monkeypatch):
     assert float(law[:, -1].exp().mean()) == pytest.approx(0.5, abs=1e-3)
 
 
+def test_they_judge_from_the_command_line(run, monkeypatch, capsys):
+    read_by(monkeypatch, Walker())
+    agree(run, events=60, candidates=5)
+    settings = f"LanguageModelUsers:run={run.path},slate_size=2,max_steps=3,leave_rate=0.0"
+    line = [settings, "--policy", str(run.path / "policy"), "--modes", "free"]
+    assert main(["judge", *line, "--sessions", "20"]) == 0
+    shown = capsys.readouterr().out
+    assert "LanguageModelUsers" in shown
+    assert "random" in shown
+    assert main(["judge", *line, "--sessions", "61"]) != 0
+    assert "61 users are to play, and the log has 60" in capsys.readouterr().err
+
+
 def test_who_does_not_is_refused_as_a_judge_and_plays(run, monkeypatch, capsys):
     read_by(monkeypatch, Noise())
     assert not agree(run, events=60, candidates=5).may_judge
