@@ -79,12 +79,15 @@ def errs(error: float, module: nn.Module, given: tuple[Tensor, ...], found: tupl
     return mean + error * (given[1][..., 0] > SHOWN_TO), deviation
 
 
-def probed(folder: Path, policy: Policy, seed: int) -> dict[str, float | str]:
-    """Probe the fitted users for a constant list that earns too much."""
+def probed(folder: Path, policy: Policy, shown: Tensor, seed: int) -> dict[str, float | str]:
+    """Probe the fitted users for a constant list that earns too much.
+
+    :param shown: (N + 1,) how often the log shows each document.
+    """
     simulator = platform_of(SETUP.make(1), *loaded(folder), PLAYED)
     makers = {"random": lambda: RandomPolicy(DOCUMENTS), "policy": lambda: policy}
     users, catalog = torch.arange(PLAYED), SETUP.make(1).catalog()
-    on = Arena("fitted users", simulator, users, catalog, None, makers)
+    on = Arena("fitted users", simulator, users, catalog, None, makers, evidence=shown)
     found = probe_lists(on, ["policy"], "free", seed, PLAYED)
     return {"probe/hole": float(found.hole), "probe/verdict": found.verdict}
 
@@ -115,7 +118,8 @@ def measure(name: str, seed: int, folder: Path, more: list[str]) -> dict[str, fl
         "oracle": returned(SETUP, Scored(world.oracle), seed),
         "learned": returned(SETUP, policy, seed),
     }
-    return found | (probed(folder / "users", policy, seed) if not penalty else {})
+    shown = steps.slate.flatten().bincount(minlength=DOCUMENTS + 1)
+    return found | (probed(folder / "users", policy, shown, seed) if not penalty else {})
 
 
 def main() -> None:

@@ -54,6 +54,8 @@ class Arena:
     :param policies: how the contenders that are known by a word are made.
     :param build: makes a policy of an installed class with settings; None where none plays.
     :param domain: whose rules the sessions keep.
+    :param evidence: (N + 1,) how many events of the log that the users were fitted to are about
+        each item; None where there is no such log.
     """
 
     title: str
@@ -64,6 +66,7 @@ class Arena:
     policies: Mapping[str, Callable[[], Contender]]
     build: Callable[[type[Policy], Mapping[str, Any]], Policy] | None = None
     domain: str = Domain.name
+    evidence: Tensor | None = None
 
     def in_mode(self, mode: Mode) -> "Arena":
         """Give the same in a mode of judging; itself where the mode adds nothing to its rules."""
@@ -206,6 +209,7 @@ def _of_run(run: Run, count: int, seed: int, settings: Mapping[str, Any], model:
         policies,
         lambda kind, settings: kind.from_run(run, **settings),
         run.domain.name,
+        torch.from_numpy(store.popularity()),
     )
 
 

@@ -5,6 +5,10 @@ that a step gave is 0 and the highest 1. A simulator has a hole where a constant
 everybody has more than ten times the share of random actions, with the lower end of its interval,
 and has half of the highest reward or more, or earns a session no less than the best policy or
 oracle next to it. No list of a real shop is taken by half of all people whenever it is shown.
+
+Users who were fitted to a log have a hole, too, where the constant action begins with an item that
+no event of the log is about, and has more than twice the share of random actions: the model goes
+beyond what the log bears out, and policies that learn in it will follow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,6 +36,8 @@ from lightrec.simulators.session_env import Mode
 
 TIMES, HALF = 10.0, 0.5
 """How many times the share of random actions, and which share of the highest, is suspicious."""
+UNSEEN_TIMES = 2.0
+"""The same of what begins with an item of which the log says nothing."""
 RANDOM, CONSTANT = "random", "constant"
 LASTING, UNREPEATED = "constant, by session", "constant, no repeats"
 """The list that earns most a session, if it is another one; the constant list without repeats."""
@@ -150,18 +156,21 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
     ends = torch.stack(bounds)
     action = "list of items" if there.simulator.slate_size > 1 or not again else "item"
     reached = float(ends.min()), float(ends.max())
-    return judge_probe(
-        on.title, mode, action, found, reached, learned, _begins(players[CONSTANT], on)
-    )
+    begins, unseen = _begins(players[CONSTANT], on)
+    return judge_probe(on.title, mode, action, found, reached, learned, begins, unseen=unseen)
 
 
-def _begins(constant: Contender, on: Arena) -> list[str]:
-    """Give the names of the items with which a constant list begins, where it has an order."""
+def _begins(constant: Contender, on: Arena) -> tuple[list[str], bool]:
+    """Give the names of the items with which a constant list begins, where it has an order.
+
+    :returns: these, and whether the log is known and says nothing of the first.
+    """
     appeal = getattr(constant, "appeal", None)
     if appeal is None:
-        return []
+        return [], False
     first = appeal[PADDING + 1 :].topk(min(NAMED, on.simulator.num_items)).indices
-    return [str(on.catalog.rows[Column.ITEM][int(place)]) for place in first]
+    names = [str(on.catalog.rows[Column.ITEM][int(place)]) for place in first]
+    return names, on.evidence is not None and not on.evidence[PADDING + 1 + first[0]]
 
 
 def judge_probe(
@@ -172,6 +181,8 @@ def judge_probe(
     bounds: tuple[float, float],
     learned: Sequence[str] = (),
     begins: Sequence[str] = (),
+    *,
+    unseen: bool = False,
 ) -> Probe:
     """Apply the rule to what was played.
 
@@ -179,6 +190,7 @@ def judge_probe(
     :param bounds: the lowest and the highest reward that a step gave, or can give.
     :param learned: contenders that look at users: policies, an oracle.
     :param begins: names of the items with which the constant list begins.
+    :param unseen: whether the log that the users were fitted to says nothing of the first of them.
     """
     lowest, highest = bounds
     span = max(highest - lowest, 1e-12)
@@ -192,7 +204,8 @@ def judge_probe(
     best = max(learned, key=returns.__getitem__, default=None)
     constant = max(returns[name] for name in (CONSTANT, LASTING) if name in made)
     level = best is not None and constant >= returns[best]
-    hole = much and (shares[CONSTANT].mean >= HALF or level)
+    beyond = unseen and shares[CONSTANT].low > UNSEEN_TIMES * shares[RANDOM].mean
+    hole = beyond or (much and (shares[CONSTANT].mean >= HALF or level))
     said = [_hole(action, made, shares, highest) if hole else _cleared(action, made, best)]
     if best is not None and level:
         said.append(
@@ -201,6 +214,11 @@ def judge_probe(
         )
     if hole and begins:
         said.append(f"The list begins with {', '.join(begins)}.")
+    if beyond:
+        said.append(
+            f"The log that these users were fitted to says nothing of {begins[0]}: what it earns "
+            "here is not borne out."
+        )
     if hole:
         said.append("Returns in this simulator prove nothing about personalisation.")
     repeats = None

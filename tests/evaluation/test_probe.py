@@ -12,12 +12,13 @@ from lightrec.evaluation.probe import (
     LASTING,
     RANDOM,
     UNREPEATED,
+    _begins,
     judge_probe,
     probe,
     probe_lists,
 )
 from lightrec.keys import Key
-from lightrec.policies.baselines import RandomPolicy
+from lightrec.policies.baselines import ConstantListPolicy, RandomPolicy
 from lightrec.simulators.rollout import Sessions
 from lightrec.simulators.scored import Scored
 from lightrec.simulators.worlds.far import Far, FarLaws
@@ -150,6 +151,28 @@ def test_what_could_be_popularity_or_a_narrow_scale_is_none(random, constant, bo
     assert not found.hole
     assert found.verdict.startswith("No hole was found: ")
     assert "no proof that there is nothing" in found.verdict
+
+
+def test_what_the_log_says_nothing_of_may_earn_twice_as_much_as_random_and_no_more():
+    played = {RANDOM: sessions(0.1), CONSTANT: sessions(0.3)}
+    how = ("A", "free", "item", played, (0, 1), (), ["x"])
+    assert not judge_probe(*how).hole
+    found = judge_probe(*how, unseen=True)
+    assert found.hole
+    assert "says nothing of x: what it earns here is not borne out." in found.verdict
+    played[CONSTANT] = sessions(0.19)
+    assert not judge_probe(*how, unseen=True).hole
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_list_begins_with_what_no_event_is_about(known):
+    world = TinyWorld(20)
+    counts = torch.ones(world.num_items + 1)
+    counts[world.num_items] = known
+    names = world.catalog().rows["item"].to_list()
+    order = ConstantListPolicy.from_appeal(torch.arange(world.num_items + 1).float())
+    on = replace(arena_of(world), evidence=counts)
+    assert _begins(order, on) == (names[::-1][:3], not known)
 
 
 def test_what_is_not_clear_of_chance_is_none():
