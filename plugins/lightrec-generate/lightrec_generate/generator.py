@@ -1,0 +1,305 @@
+"""Generators: from a history to the law of the identifier that comes next."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, embedding, pad
+
+from lightrec import plugins
+from lightrec.keys import PADDING
+from lightrec.nn.part import Part
+from lightrec.nn.towers import CausalTransformer, UserTower
+from lightrec.ranking.scorers import Details
+from lightrec_generate.identifiers import Identifiers
+from lightrec_generate.trie import Trie
+
+NORM = 0.5
+"""Root mean square of the norms of items' vectors at first."""
+
+
+class Generator(Part):
+    """Reads a history, and writes the digits of the item that comes next.
+
+    Of an item are read the sum of its digits' vectors and a vector of its own, which is zero at
+    first, and stays so for a new item.
+
+    :param identifiers: names the items.
+    :param size: length D of user vectors.
+    :param tower: makes the user tower of its width D; None for a CausalTransformer.
+    :param max_length: how many of a history's last items are read.
+    :param fresh: as how often chosen an item without training events counts.
+    """
+
+    counts: Tensor
+    """``(N + 1,)`` float32 training events of each item."""
+
+    def __init__(
+        self,
+        identifiers: Identifiers,
+        size: int = 64,
+        tower: Callable[[int], UserTower] | None = None,
+        max_length: int = 50,
+        fresh: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.identifiers, self.size, self.max_length = identifiers, size, max_length
+        self.fresh = fresh
+        self.num_items = identifiers.num_items
+        with plugins.blaming(self, "build its user tower"):
+            self.users = (tower or CausalTransformer)(size)
+        self.register_buffer("counts", torch.zeros(self.num_items + 1))
+        digits = identifiers.digits, identifiers.size, size
+        self.read = nn.Parameter(torch.randn(*digits) * size**-0.5)
+        self.own = nn.Parameter(torch.zeros(self.num_items + 1, size))
+        self.written = nn.Parameter(torch.randn(*digits) * size**-0.5)
+        self.asks = nn.ModuleList(
+            nn.Linear(size, size, bias=False) for _ in range(identifiers.digits)
+        )
+        for ask in self.asks:
+            nn.init.eye_(ask.weight)
+        self._tables: Any = None
+
+    @torch.no_grad()
+    def start(self, counts: Tensor) -> None:
+        """Let digits' vectors start from the codewords, as far as these say what people choose.
+
+        :param counts: ``(N + 1,)`` training events of each item.
+        """
+        self.counts.copy_(counts)
+        # The last columns; an RQ-VAE's latent vectors have no meaning by column, but may serve.
+        books, codes = self.identifiers.books[..., -self.size :], self.identifiers.codes[1:]
+        self.read.zero_()
+        for m, digits in enumerate(codes.T):
+            used = digits.unique()
+            self.read[m, used, : books.shape[-1]] = books[m, used]
+        items = self._digits(codes, self.read)
+        self.read *= NORM / items.square().sum(1).mean().sqrt().clamp_min(1e-6)
+        self.written.copy_(self.read)
+
+    def train(self, mode: bool = True) -> "Generator":
+        """Forget what was computed from weights that may change."""
+        self._tables = None
+        return super().train(mode)
+
+    def states(self, history: Tensor) -> Tensor:
+        """Read histories ``(B, L)`` int64, padded on the left: ``(B, L, D)``, after each item."""
+        states: Tensor = self.users(self._items(history), history != PADDING)
+        return states
+
+    def user_vectors(self, history: Tensor) -> Tensor:
+        """Give the states after the last items alone, ``(B, D)``; zeros for an empty history."""
+        history = history[:, -self.max_length :]
+        last: Tensor = self.users.last_only(self._items(history), history != PADDING)
+        return last * (history[:, -1:] != PADDING)
+
+    def _items(self, history: Tensor) -> Tensor:
+        digits = self._digits(self.identifiers.codes[history], self.read)
+        present = (history != PADDING).unsqueeze(-1)
+        return (digits + embedding(history, self.own)) * present * self.size**0.5
+
+    def _digits(self, codes: Tensor, table: Tensor) -> Tensor:
+        """Add up the vectors of digits ``(..., m)``, the first ones or all, ``(..., D)``."""
+        shift = self.identifiers.size * torch.arange(codes.shape[-1], device=codes.device)
+        found: Tensor = embedding(codes + shift, table.flatten(0, 1)).sum(-2)
+        return found
+
+    def scores(
+        self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
+    ) -> Tensor:
+        """Score all items by the exact law; see :class:`~lightrec.ranking.scorers.ItemScorer`."""
+        return self.log_probabilities(self.user_vectors(histories))
+
+    def log_probabilities(self, users: Tensor) -> Tensor:
+        """Give the exact law over the catalog.
+
+        :param users: ``(B, D)`` from :meth:`user_vectors`.
+        :returns: ``(B, N + 1)`` float32 log-probabilities; column 0 is minus infinity.
+        """
+        if self.training or torch.is_grad_enabled():
+            return self.law(users, self.tables())
+        if self._tables is None:
+            self._tables = self.tables()
+        return self.law(users, self._tables)
+
+    @abstractmethod
+    def loss(self, states: Tensor, target: Tensor) -> Tensor:
+        """Give what training makes small, such as minus the log-probability of what came.
+
+        :param states: ``(T, D)``.
+        :param target: ``(T,)`` int64 items.
+        :returns: ``(T,)``.
+        """
+
+    @abstractmethod
+    def tables(self) -> Any:
+        """Compute what :meth:`law` reads of items, whoever asks."""
+
+    @abstractmethod
+    def law(self, users: Tensor, tables: Any) -> Tensor:
+        """Give what :meth:`log_probabilities` does, from what :meth:`tables` gave."""
+
+
+class TreeGenerator(Generator):
+    """Writes digit after digit, each one given the history and the digits before it.
+
+    The logit of a digit after a prefix is (user vector, scaled and shifted as the prefix says) ·
+    digit's vector, plus a learned multiple of the logarithm of how often the items below were
+    chosen. Only digits that go on in the trie take part. Since scale and shift depend on the prefix
+    alone, every node of the trie has a vector and a bias, and the law over the whole catalog is a
+    matrix product and a softmax among siblings.
+
+    The other parameters are those of :class:`Generator`.
+
+    :param hidden: width of the layer that reads a prefix.
+    """
+
+    def __init__(
+        self,
+        identifiers: Identifiers,
+        size: int = 64,
+        tower: Callable[[int], UserTower] | None = None,
+        max_length: int = 50,
+        fresh: float = 1.0,
+        hidden: int = 128,
+    ) -> None:
+        super().__init__(identifiers, size, tower, max_length, fresh)
+        self.prefixes = nn.ModuleList(
+            nn.Sequential(
+                nn.RMSNorm(size), nn.Linear(size, hidden), nn.GELU(), nn.Linear(hidden, 2 * size)
+            )
+            for _ in range(identifiers.digits - 1)
+        )
+        for network in self.prefixes:
+            for parameter in network[-1].parameters():
+                nn.init.zeros_(parameter)
+        self.popularity = nn.Parameter(torch.ones(identifiers.digits))
+        self._trie: Trie | None = None
+        self._siblings: list[tuple[Tensor, Tensor]] = []
+        self._weights: list[Tensor] = []
+
+    @property
+    def trie(self) -> Trie:
+        """The trie of the identifiers."""
+        if self._trie is None:
+            self._trie = Trie(self.identifiers.codes[1:], self.identifiers.size)
+        return self._trie
+
+    def asked(self, depth: int, users: Tensor, codes: Tensor) -> Tensor:
+        """Give what digits are compared with.
+
+        :param users: ``(..., D)``.
+        :param codes: ``(..., M)`` int64, of which the first ``depth`` digits are read.
+        :returns: ``(..., D)``.
+        """
+        asked: Tensor = self.asks[depth](users)
+        if depth == 0:
+            return asked
+        scale, shift = self._bends(depth, codes)
+        return asked * scale + shift
+
+    def _bends(self, depth: int, codes: Tensor) -> tuple[Tensor, Tensor]:
+        bend = self.prefixes[depth - 1](self._digits(codes[..., :depth], self.written))
+        scale, shift = bend.chunk(2, -1)
+        return 1 + scale, shift
+
+    def weights(self, depth: int) -> Tensor:
+        """Give logarithms ``(P,)`` of how often the items below each node were chosen."""
+        if not self._weights:
+            counts = self.counts.where(self.counts > 0, self.fresh)
+            self._weights = [each.log() for each in self._below(counts)]
+        return self._weights[depth]
+
+    def _below(self, counts: Tensor) -> list[Tensor]:
+        """Add up numbers ``(N + 1,)`` of the items below each node, a level each ``(P,)``."""
+        total = pad(counts[self.trie.items].double().cumsum(0), (1, 0))
+        return [total[level.leaves].diff().float() for level in self.trie.levels]
+
+    def loss(self, states: Tensor, target: Tensor) -> Tensor:
+        """Give minus the log-probability of what came, ``(T,)``."""
+        codes, total = self.identifiers.codes[target], states.new_zeros(len(states))
+        for depth in range(codes.shape[1]):
+            logits = self.asked(depth, states, codes) @ self.written[depth].T
+            weights, there = self._after(depth, target)
+            logits = (logits + self.popularity[depth] * weights).masked_fill(~there, -torch.inf)
+            total = total + cross_entropy(logits, codes[:, depth], reduction="none")
+        return total
+
+    def _after(self, depth: int, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the weights of digits after the first ones of some items.
+
+        Items without training events do not exist yet: as what never comes, they would teach their
+        words that nobody wants them.
+
+        :returns: ``(T, K)``, and which of them go on in the trie.
+        """
+        if not self._siblings:
+            chosen = self._below(self.counts)
+            for number, level in enumerate(self.trie.levels):
+                above, row = level.parents.unique_consecutive(return_inverse=True)
+                table = torch.full((len(above), self.identifiers.size), torch.nan)
+                weights = self.weights(number).where(chosen[number] > 0, torch.nan)
+                table[row, level.digits] = weights
+                rows = torch.repeat_interleave(row, level.leaves.diff())[self.trie.place]
+                self._siblings.append((table, pad(rows, (1, 0))))
+        table, rows = self._siblings[depth]
+        found = table[rows[target]]
+        return found.nan_to_num(0.0), ~found.isnan()
+
+    def tables(self) -> list[tuple[Tensor, Tensor]]:
+        """Give, a level each, vectors ``(S, D)`` and biases ``(S, 1)`` of the arranged nodes."""
+        found, ordered = [], self.identifiers.codes[self.trie.items]
+        for depth, (level, nodes) in enumerate(
+            zip(self.trie.levels, self.trie.arrangements, strict=True)
+        ):
+            vectors = self.written[depth][level.digits]
+            bias = self.popularity[depth] * self.weights(depth)
+            if depth:
+                above = self.trie.levels[depth - 1]
+                scale, shift = self._bends(depth, ordered[above.leaves[:-1]])
+                bias = bias + (shift[level.parents] * vectors).sum(1)
+                vectors = vectors * scale[level.parents]
+            slots, empty = nodes.slots.clamp_min(0), nodes.slots < 0
+            bias = bias[slots].masked_fill(empty, -torch.inf)
+            found.append((vectors[slots] @ self.asks[depth].weight, bias.unsqueeze(1)))
+        return found
+
+    def law(self, users: Tensor, tables: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """Give the exact law over the catalog, ``(B, N + 1)``."""
+        total = users.new_zeros(1, len(users))
+        for (vectors, bias), level, nodes in zip(
+            tables, self.trie.levels, self.trie.arrangements, strict=True
+        ):
+            logits = torch.addmm(bias, vectors, users.T)
+            total = nodes.log_softmax(logits) + total[level.parents]
+        return pad(total[self.trie.place].T, (1, 0), value=-torch.inf)
+
+
+class ParallelGenerator(Generator):
+    """Writes all digits at once, each given the history alone (RPG, Hou et al. 2025).
+
+    It learns each digit by itself, over all of its values. The law over the catalog is the product
+    of the digits' probabilities, brought to a sum of 1 over the items that exist.
+
+    The parameters are those of :class:`Generator`.
+    """
+
+    def loss(self, states: Tensor, target: Tensor) -> Tensor:
+        """Give minus the digits' mean log-probability, ``(T,)``."""
+        codes = self.identifiers.codes[target]
+        asked = torch.stack([ask(states) for ask in self.asks])
+        logits = torch.einsum("mtd,mkd->tmk", asked, self.written)
+        loss = cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none")
+        return loss.view_as(codes).mean(1)
+
+    def tables(self) -> Tensor:
+        """Give a vector for every item, ``(N + 1, D)``."""
+        heads = torch.stack([ask.weight for ask in self.asks])
+        return self._digits(self.identifiers.codes, self.written @ heads)
+
+    def law(self, users: Tensor, tables: Tensor) -> Tensor:
+        """Give the exact law over the catalog, ``(B, N + 1)``."""
+        padding = torch.tensor([PADDING], device=users.device)
+        return (users @ tables.T).index_fill(1, padding, -torch.inf).log_softmax(1)

@@ -1,0 +1,238 @@
+"""Identifiers: a few digits for each item, which a decoder can write."""
+
+import sys
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from lightrec.data.sequences import Sequences
+from lightrec.encoders.base import Encoder, item_vectors
+from lightrec.errors import DataError
+from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
+from lightrec.nn.part import Part
+from lightrec.run import Run
+from lightrec.stages.stage import Stage
+from lightrec_generate.quantise import (
+    ResidualAutoencoder,
+    distances,
+    encode,
+    product_books,
+    residual_books,
+)
+
+Kind = Literal["residual", "product", "rqvae"]
+RIDGE = 0.1
+"""The penalty of the map from words to what people choose together, times the items."""
+
+
+class Identifiers(Part):
+    """Digits of items: no two items have the same ones, and a new item gets its from its words.
+
+    Vectors are quantised that hold, side by side, what an item's words say and what people chose
+    near it. Where two items fall on the same digits, the one nearer to its codeword keeps them, and
+    the other takes the nearest last digit that is free. Codebooks know nothing of items without
+    events: these are named like new ones.
+
+    :param num_items: number of items N.
+    :param words_size: length V of the vectors of words.
+    :param chosen_size: length C of the vectors of what people chose; W = V + C.
+    :param digits: number of digits M of an identifier.
+    :param size: number of values K of a digit.
+    :param kind: ``residual`` k-means, ``product`` quantisation, or an ``rqvae``.
+    """
+
+    codes: Tensor
+    """``(N + 1, M)`` int64 digits, 0 to K - 1; row 0 means nothing."""
+    books: Tensor
+    """``(M, K, W)`` float32, or of the RQ-VAE's latent vectors."""
+    moved: int
+    """How many items have other digits than the nearest."""
+
+    def __init__(
+        self,
+        num_items: int,
+        words_size: int,
+        chosen_size: int = 64,
+        digits: int = 3,
+        size: int = 256,
+        kind: Kind = "residual",
+    ) -> None:
+        super().__init__()
+        self.num_items, self.digits, self.size, self.kind = num_items, digits, size, kind
+        width = words_size + chosen_size
+        self.autoencoder = ResidualAutoencoder(width) if kind == "rqvae" else None
+        latent = width if self.autoencoder is None else self.autoencoder.decoder[0].in_features
+        self.moved = 0
+        self.register_buffer("codes", torch.zeros(num_items + 1, digits, dtype=torch.int64))
+        self.register_buffer("books", torch.zeros(digits, size, latent))
+        self.register_buffer("centre", torch.zeros(words_size))
+        self.register_buffer("chosen_from_words", torch.zeros(words_size, chosen_size))
+
+    centre: Tensor
+    """``(V,)``: mean of the vectors of words."""
+    chosen_from_words: Tensor
+    """``(V, C)``: what people choose near an item, as its words predict it."""
+
+    def fit(self, words: Tensor, chosen: Tensor, seed: int = 0) -> Self:
+        """Make codebooks and identifiers.
+
+        :param words: ``(N + 1, V)`` float32, a row of zeros for an item without words.
+        :param chosen: ``(N + 1, C)`` float32, a row of zeros for an item without events.
+        :param seed: of the codebooks.
+        """
+        said = words[1:].any(1)
+        if said.any():
+            self.centre.copy_(words[1:][said].mean(0))
+        known = self._words(words[1:])
+        met = chosen[1:].any(1)
+        both = said & met
+        gram = known[both].T @ known[both]
+        gram.diagonal().add_(RIDGE * max(int(both.sum()), 1) / max(words.shape[1], 1))
+        self.chosen_from_words.copy_(torch.linalg.solve(gram, known[both].T @ chosen[1:][both]))
+        vectors = torch.cat([known, chosen[1:]], 1)[met]
+        generator = torch.Generator().manual_seed(seed)
+        if self.autoencoder is not None:
+            with torch.random.fork_rng():
+                torch.manual_seed(seed)
+                self.autoencoder = ResidualAutoencoder(vectors.shape[1])
+                books = self.autoencoder.learn(vectors, self.digits, self.size, generator)
+        else:
+            make = product_books if self.kind == "product" else residual_books
+            books, _ = make(vectors, self.digits, self.size, generator)
+        self.books.copy_(books)
+        placed = self._placed(vectors, self.codes[:0])
+        self.codes[1:][met] = placed
+        self.codes[1:][~met] = self._named(words[1:][~met], placed)
+        return self
+
+    def with_items(self, words: Tensor) -> "Identifiers":
+        """Give identifiers that also name new items, N + 1 to N + R; no other item's change.
+
+        :param words: ``(R, V)`` float32, by the encoder of the others.
+        """
+        settings = self._arguments | {"num_items": self.num_items + len(words)}
+        grown = type(self)(**settings)
+        kept = {n: t for n, t in self.state_dict().items() if n != "codes"}
+        grown.load_state_dict(kept, strict=False)
+        grown.codes[: len(self.codes)] = self.codes
+        grown.codes[len(self.codes) :] = self._named(words, self.codes[1:])
+        return grown.eval()
+
+    def _named(self, words: Tensor, taken: Tensor) -> Tensor:
+        """Give digits of items of which nothing is known but their words ``(R, V)``."""
+        known = self._words(words)
+        return self._placed(torch.cat([known, known @ self.chosen_from_words], 1), taken)
+
+    def _words(self, words: Tensor) -> Tensor:
+        """Centre vectors ``(R, V)`` of words and bring them to length 1; zeros stay zeros."""
+        said = words.any(1, keepdim=True)
+        return normalize(words - self.centre) * said
+
+    @torch.no_grad()
+    def _placed(self, vectors: Tensor, taken: Tensor) -> Tensor:
+        """Give digits of vectors ``(R, W)``, all different from each other and from taken ones."""
+        if self.autoencoder is not None:
+            vectors = self.autoencoder.encoder(vectors)
+        first = encode(vectors, self.books)
+        codes = first.clone()
+        for m in range(self.digits - 1):
+            before, vectors = vectors, vectors - self.books[m][codes[:, m]]
+        placed = reassigned(codes, distances(vectors, self.books[-1]), taken)
+        full = (placed[:, -1] < 0).nonzero().flatten().tolist()
+        for row in full:
+            # Every last digit is taken: the next digit above is tried that is near.
+            for digit in distances(before[row : row + 1], self.books[-2])[0].argsort():
+                left = before[row : row + 1] - self.books[-2][digit]
+                codes[row, -2:] = torch.stack([digit, distances(left, self.books[-1]).argmin()])
+                others = torch.cat([taken, placed[placed[:, -1] >= 0]])
+                apart = distances(left, self.books[-1])
+                placed[row] = reassigned(codes[row : row + 1], apart, others)[0]
+                if placed[row, -1] >= 0:
+                    break
+            else:
+                raise DataError(
+                    f"More than {self.size**2:,} items share the first digits of an identifier: "
+                    "give identifiers more digits, or their digits more values."
+                )
+        self.moved += int((placed != first).any(1).sum())
+        return placed
+
+
+def reassigned(codes: Tensor, apart: Tensor, taken: Tensor) -> Tensor:
+    """Give each of several items with the same digits the nearest last digit that is free.
+
+    Of items with equal first digits those nearer to their codeword choose first.
+
+    :param codes: ``(R, M)`` int64.
+    :param apart: ``(R, K)``: how far each item is from the codewords of the last digit.
+    :param taken: ``(T, M)`` int64 identifiers that are taken, all different.
+    :returns: ``(R, M)`` int64, all different; the last digit is -1 where none is free.
+    """
+    size = apart.shape[1]
+    both = torch.cat([taken, codes])
+    _, group = both[:, :-1].unique(dim=0, return_inverse=True)
+    # Only groups in which digits meet need to be looked at.
+    _, place, count = (group * size + both[:, -1]).unique(return_inverse=True, return_counts=True)
+    crowded = torch.zeros(int(group.max()) + 1, dtype=torch.bool)
+    crowded[group[count[place] > 1]] = True
+    codes = codes.clone()
+    before, own = group[: len(taken)], group[len(taken) :]
+    near = apart.gather(1, codes[:, -1:]).squeeze(1).numpy()
+    rows = crowded[own].nonzero().squeeze(1).numpy()
+    order = rows[np.lexsort((near[rows], own.numpy()[rows]))]
+    free: dict[int, Tensor] = {}
+    for row in order.tolist():
+        key = int(own[row])
+        if key not in free:
+            free[key] = torch.ones(size, dtype=torch.bool)
+            free[key][taken[before == key, -1]] = False
+        if not free[key].any():
+            codes[row, -1] = -1
+            continue
+        codes[row, -1] = apart[row].masked_fill(~free[key], torch.inf).argmin()
+        free[key][codes[row, -1]] = False
+    return codes
+
+
+def make(
+    stage: Stage,
+    text_encoder: Encoder | None = None,
+    kind: Kind = "residual",
+    digits: int = 3,
+    size: int = 256,
+    chosen_size: int = 64,
+    chosen_weight: float = 1.0,
+    decay: float = 0.8,
+    reach: int = 10,
+    seed: int = 0,
+) -> None:
+    """Make identifiers of a log's items, from their words and from training events alone.
+
+    :param text_encoder: makes the vectors of words; null does without.
+    :param kind: ``residual`` k-means, ``product`` quantisation, or an ``rqvae``.
+    :param digits: number of digits of an identifier.
+    :param size: number of values of a digit.
+    :param chosen_size: length of the vectors of what people chose near each other.
+    :param chosen_weight: root mean square of their length, that of words' vectors being 1.
+    :param decay: what two events count less for each step between them.
+    :param reach: steps up to which they count.
+    :param seed: of the codebooks.
+    """
+    stage.prepare_work()
+    store = Run(stage.run).data.without_cold
+    words = torch.zeros(store.num_items + 1, 0)
+    if text_encoder is not None:
+        words = item_vectors(text_encoder, store.catalog)
+    log = Sequences.all_events(store).training()
+    counts = cooccurrence(log.items, log.offsets, store.num_items, decay, reach)
+    chosen = leading_vectors(counts, chosen_size, seed=seed) * chosen_weight
+    identifiers = Identifiers(store.num_items, words.shape[1], chosen_size, digits, size, kind).fit(
+        words, chosen, seed
+    )
+    with stage.output(seed) as folder:
+        identifiers.save_pretrained(folder)
+    moved = f"{identifiers.moved:,} of {store.num_items:,}"
+    print(f"identifiers: {moved} items have other digits than the nearest", file=sys.stderr)

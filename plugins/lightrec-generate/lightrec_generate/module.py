@@ -1,0 +1,152 @@
+"""The stage `generator`: its data, and how a generator learns to write what comes next."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from lightrec.data.share import part_of_all
+from lightrec.keys import PADDING, Key
+from lightrec.nn.stage import StageModule, warm_cosine
+from lightrec.ranking.blending import judge, scorer, validation_events
+from lightrec.ranking.running_metrics import RankingMetrics
+from lightrec.ranking.sequence_data import SequenceData
+from lightrec.ranking.sequence_transforms import Batch, SequenceTransform
+from lightrec_generate.generator import Generator, TreeGenerator
+from lightrec_generate.identifiers import Identifiers
+
+
+class GeneratorData(SequenceData):
+    """Histories of a prepared log, and the identifiers of its items.
+
+    :param data: folder of the prepared log.
+    :param identifiers: folder of the stage `identifiers`.
+    :param max_length: positions in a training window and in an evaluated history.
+    :param batch_size: training windows in a batch.
+    :param evaluation_batch_size: held-out events in a batch.
+    :param max_validated: at most so many validation events are ranked; null for all of them.
+    :param transforms: change training windows by chance; null for none.
+    :param seed: of the order and the draws.
+    """
+
+    def __init__(
+        self,
+        data: str,
+        identifiers: str,
+        max_length: int = 50,
+        batch_size: int = 128,
+        evaluation_batch_size: int = 128,
+        max_validated: int | None = 20_000,
+        transforms: list[SequenceTransform] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            data,
+            max_length=max_length,
+            batch_size=batch_size,
+            evaluation_batch_size=evaluation_batch_size,
+            max_validated=max_validated,
+            transforms=transforms,
+            seed=seed,
+        )
+        self.folder = identifiers
+
+    @cached_property
+    def identifiers(self) -> Identifiers:
+        """The identifiers."""
+        return Identifiers.load(self.folder)
+
+
+class GeneratorModule(StageModule):
+    """Trains a :class:`~lightrec_generate.generator.Generator` by the likelihood of what came.
+
+    Every position of a window is one prediction. Only digits that go on in the trie take part in
+    the loss. The best epoch is the one with the highest NDCG@10 on validation events, ranked among
+    all items by the exact law.
+
+    :param num_items: linked from the data.
+    :param vector_size: linked from the data.
+    :param generator: makes the generator, such as ``{class_path: ParallelGenerator}``; null for a
+        TreeGenerator.
+    :param learning_rate: AdamW's, at its highest.
+    :param weight_decay: AdamW's, on matrices and embeddings.
+    """
+
+    monitor: ClassVar[str] = "validation/ndcg@10"
+    mode: ClassVar[Literal["min", "max"]] = "max"
+
+    def __init__(
+        self,
+        num_items: int,
+        vector_size: int,
+        generator: Callable[[Identifiers], Generator] | None = None,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(num_items, vector_size)
+        self.save_hyperparameters()
+        self.make = generator or TreeGenerator
+        self.metrics = RankingMetrics()
+
+    def setup(self, stage: str) -> None:
+        """Make the generator around the identifiers, and count the training events."""
+        if not hasattr(self, "generator"):
+            data = self.data_of(GeneratorData)
+            self.generator = self.make(data.identifiers)
+            self.generator.start(torch.from_numpy(data.store.popularity()))
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Give the loss and log its mean over the epoch."""
+        target = batch[Key.TARGET]
+        there = target != PADDING
+        states = self.generator.states(batch[Key.HISTORY])[there]
+        loss, count = self.generator.loss(states, target[there]).mean(), there.sum()
+        size = max(int(count), 1)
+        self.log("train/loss", loss, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
+        return loss * part_of_all(count.float())
+
+    def scores_of(self, histories: Tensor) -> Tensor:
+        """Score all items for histories (B, L), from which declined offers are taken out."""
+        known = histories * (histories <= self.num_items)
+        order = (known != PADDING).int().argsort(dim=1, stable=True)
+        return self.generator.scores(known.gather(1, order))
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Rank held-out events among all items."""
+        scores = self.generator.scores(batch[Key.HISTORY])
+        self.metrics.update(scores, batch[Key.TARGET], batch[Key.SEEN])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means of the ranking metrics."""
+        part = "test" if self.trainer.testing else "validation"
+        found = {
+            f"{part}/{n}": v.float().to(self.device) for n, v in self.metrics.compute().items()
+        }
+        self.metrics.reset()
+        self.log_dict(found, sync_dist=True)
+
+    test_step = validation_step
+    on_test_epoch_end = on_validation_epoch_end
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW; matrices and embeddings decay, gains and biases do not."""
+        parameters = list(self.generator.parameters())
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1]},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        rate, decay = self.settings.learning_rate, self.settings.weight_decay
+        optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
+        return self.scheduled(optimizer, warm_cosine)
+
+    @torch.no_grad()
+    def write(self, folder: Path) -> dict[str, float]:
+        """Write the generator, and how it ranks validation events."""
+        self.generator.eval().save_pretrained(folder)
+        data = self.data_of(GeneratorData)
+        found = judge(scorer(self.generator.cpu()), validation_events(data, data.max_validated))
+        return {f"validation/{name}": value for name, value in found.items()}

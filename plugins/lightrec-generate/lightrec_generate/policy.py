@@ -1,0 +1,57 @@
+"""The policy of a generator: it shows what the generator is likely to write."""
+
+from copy import deepcopy
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from lightrec.nn.session import State
+from lightrec.policies.base import ScoredPolicy, among_candidates, vectors_of, without_nothing
+from lightrec.run import Run
+from lightrec_generate.generator import Generator
+
+
+class GeneratorPolicy(ScoredPolicy):
+    """Shows slates by the exact law of a generator over the items that may be shown.
+
+    An item's logit is its log-probability, so that the first place goes to item i with probability
+    p(i) over the sum of all that may be shown, and each further place likewise among those left.
+
+    :param generator: the generator, of which the policy has a frozen copy.
+    :param inverse_temperature: a factor on log-probabilities; above 1 draws are more certain.
+    """
+
+    history_length: int
+
+    def __init__(self, generator: Generator, inverse_temperature: float = 1.0) -> None:
+        super().__init__(generator.num_items)
+        self.generator = deepcopy(generator).requires_grad_(False).eval()
+        self.history_length = generator.max_length
+        self.inverse_temperature = inverse_temperature
+
+    @classmethod
+    def from_run(cls, run: Run, stage: str = "generator", **settings: Any) -> Self:
+        """Make the policy of a run's generator.
+
+        :param stage: the stage that left it.
+        """
+        run.check(stage)
+        return cls(Generator.load(run.folder(stage)), **settings)
+
+    @torch.no_grad()
+    def user_vectors(self, history: Tensor) -> Tensor:
+        """Give the generator's user vectors, ``(B, D)``."""
+        return self.generator.user_vectors(without_nothing(history, self.num_items))
+
+    @torch.no_grad()
+    def logits(self, state: State) -> Tensor:
+        """Give the log-probabilities of a state's columns."""
+        vectors = vectors_of(self, state)
+        found = self.generator.log_probabilities(vectors.flatten(0, -2))
+        found = found.unflatten(0, vectors.shape[:-1]) * self.inverse_temperature
+        return among_candidates(state, found)
+
+    def train(self, mode: bool = True) -> "GeneratorPolicy":
+        """Stay as in evaluation: there is nothing to train."""
+        return super().train(False)

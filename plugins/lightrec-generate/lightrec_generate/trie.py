@@ -1,0 +1,137 @@
+"""The trie of all identifiers: which digits may follow which, and the law over its leaves."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Level(NamedTuple):
+    """The nodes of one depth, P of them, in the order of their digits: children of a node follow
+    one another.
+    """
+
+    parents: Tensor
+    """``(P,)`` int64 nodes of the level above; 0 for the root."""
+    digits: Tensor
+    """``(P,)`` int64."""
+    starts: Tensor
+    """``(P + 1,)`` int64: where the children of each node begin in the level below; of a leaf, its
+    place among the items in the order of their digits."""
+    leaves: Tensor
+    """``(P + 1,)`` int64: where its leaves begin among the items in the order of their digits."""
+
+
+class Arrangement:
+    """Nodes of a level in blocks of equally many siblings, over which a softmax is one operation.
+
+    Groups of siblings are filled up to the next power of two. An only child stands in no block: its
+    probability is 1.
+
+    :param parents: ``(P,)`` int64 ascending.
+    """
+
+    def __init__(self, parents: Tensor) -> None:
+        _, group, count = parents.unique_consecutive(return_inverse=True, return_counts=True)
+        width = 2 ** (count - 1).clamp_min(0).to(torch.float64).add(1).log2().ceil().long()
+        within = torch.arange(len(parents)) - (count.cumsum(0) - count)[group]
+        self.blocks: list[tuple[int, int, int]] = []
+        """First slot, number of groups and their width, block by block."""
+        self.place = torch.zeros(len(parents), dtype=torch.int64)
+        """``(P,)`` int64: each node's slot; the number of slots for an only child."""
+        first = torch.zeros(len(count), dtype=torch.int64)
+        end = 0
+        for size in width[count > 1].unique().tolist():
+            own = ((width == size) & (count > 1)).nonzero().squeeze(1)
+            first[own] = end + size * torch.arange(len(own))
+            self.blocks.append((end, len(own), size))
+            end += size * len(own)
+        several = count[group] > 1
+        self.place = torch.where(several, first[group] + within, end)
+        self.slots = torch.full((end,), -1)
+        """``(S,)`` int64: the node in each slot, -1 where there is none."""
+        self.slots[self.place[several]] = several.nonzero().squeeze(1)
+
+    def log_softmax(self, logits: Tensor) -> Tensor:
+        """Normalise among siblings.
+
+        :param logits: ``(S, B)``; of slots without a node minus infinity.
+        :returns: ``(P, B)`` by node.
+        """
+        found = [
+            logits[start : start + groups * size]
+            .view(groups, size, -1)
+            .log_softmax(1)
+            .flatten(0, 1)
+            for start, groups, size in self.blocks
+        ]
+        found.append(logits.new_zeros(1, logits.shape[1]))
+        return torch.cat(found)[self.place]
+
+
+class Trie:
+    """Every prefix of the identifiers of N items.
+
+    :param codes: ``(N, M)`` int64 digits, 0 to K - 1, all different.
+    :param size: K.
+    :raises ValueError: where two items have the same digits.
+    """
+
+    def __init__(self, codes: Tensor, size: int) -> None:
+        self.size = size
+        order = torch.from_numpy(np.lexsort(codes.flip(1).T.cpu().numpy()))
+        self.items = order + 1
+        """``(N,)`` int64 items in the order of their digits."""
+        ordered = codes.cpu()[order]
+        new = torch.ones(len(codes), dtype=torch.bool)
+        new[1:] = False
+        found, above = [], torch.zeros(len(codes), dtype=torch.int64)
+        for m in range(codes.shape[1]):
+            new[1:] |= ordered[1:, m] != ordered[:-1, m]
+            first = new.nonzero().squeeze(1)
+            found.append((above[first], ordered[first, m], first))
+            above = new.cumsum(0) - 1
+        if len(found[-1][2]) < len(codes):
+            raise ValueError("Two items have the same digits: identifiers must differ.")
+        end, self.levels = torch.tensor([len(codes)]), []
+        for m, (parents, digits, first) in enumerate(found):
+            leaves = torch.cat([first, end])
+            below = found[m + 1][2] if m + 1 < len(found) else first
+            starts = torch.searchsorted(torch.cat([below, end]), leaves)
+            self.levels.append(Level(parents, digits, starts, leaves))
+        self.arrangements = [Arrangement(level.parents) for level in self.levels]
+        self.place = torch.empty(len(codes), dtype=torch.int64)
+        """``(N,)`` int64: where each item stands in the order of digits."""
+        self.place[order] = torch.arange(len(codes))
+
+    def roots(self) -> Tensor:
+        """Give where the children of the root begin and end."""
+        return torch.tensor([0, len(self.levels[0].digits)])
+
+    def children(self, depth: int, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """List the children of nodes.
+
+        :param depth: of the children; that of the root's is 0.
+        :param nodes: ``(...)`` int64 of the level above; any for the root.
+        :returns: ``(..., C)`` int64 nodes, C being that of the widest, and which of them are there.
+        """
+        bounds = self.roots() if depth == 0 else self.levels[depth - 1].starts
+        nodes = torch.zeros_like(nodes) if depth == 0 else nodes
+        first, last = bounds[nodes], bounds[nodes + 1]
+        widest = int((last - first).max()) if nodes.numel() else 0
+        listed = first.unsqueeze(-1) + torch.arange(widest)
+        there = listed < last.unsqueeze(-1)
+        return listed.where(there, 0), there
+
+    def allowed(self, shown: Tensor) -> list[Tensor]:
+        """Tell which nodes have a leaf that may be shown.
+
+        :param shown: ``(..., N + 1)`` bool by item; column 0 counts for nothing.
+        :returns: a level each ``(..., P)`` bool.
+        """
+        ordered = shown[..., self.items]
+        count = torch.nn.functional.pad(ordered.cumsum(-1, dtype=torch.int32), (1, 0))
+        return [
+            count[..., level.leaves[1:]] > count[..., level.leaves[:-1]] for level in self.levels
+        ]

@@ -1,0 +1,40 @@
+"""A tiny generator of random weights, whose law is far from even."""
+
+import pytest
+import torch
+from lightrec_generate.generator import Generator, TreeGenerator
+from lightrec_generate.identifiers import Identifiers
+
+from lightrec.testing.invariants import seeded
+
+ITEMS = 40
+
+
+def identifiers_of(kind="residual", items=ITEMS, digits=3, size=8) -> Identifiers:
+    generator = torch.Generator().manual_seed(0)
+    words, chosen = (torch.randn(items + 1, n, generator=generator) for n in (6, 8))
+    words[0] = chosen[0] = words[5] = chosen[7] = 0
+    return Identifiers(items, 6, 8, digits, size, kind).fit(words, chosen)
+
+
+@pytest.fixture(scope="session")
+def tiny_identifiers():
+    return identifiers_of
+
+
+@pytest.fixture(scope="session")
+def tiny_generator():
+    def make(kind: type[Generator] = TreeGenerator, items=ITEMS, seed=0) -> Generator:
+        with seeded(seed):
+            made = kind(identifiers_of(items=items), size=8)
+            made.start(torch.arange(items + 1))
+            for parameter in made.parameters():
+                torch.nn.init.normal_(parameter, std=0.5)
+        return made.eval()
+
+    return make
+
+
+@pytest.fixture
+def generator(tiny_generator) -> Generator:
+    return tiny_generator()

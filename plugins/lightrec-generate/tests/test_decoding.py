@@ -1,0 +1,59 @@
+"""Beams find what the exact law puts first, and drawn slates have its law."""
+
+import itertools
+
+import pytest
+import torch
+from lightrec_generate.decoding import beam
+
+from lightrec.nn.plackett_luce import PlackettLuce
+
+ITEMS = 40
+USERS = torch.randn(6, 8, generator=torch.Generator().manual_seed(4))
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_a_wide_beam_is_the_exact_ranking(generator, filtered):
+    shown = torch.rand(6, ITEMS + 1, generator=torch.Generator().manual_seed(5)) < 0.4
+    law = generator.log_probabilities(USERS).detach()
+    if filtered:
+        law = law.masked_fill(~shown, -torch.inf)
+    found = beam(generator, USERS, ITEMS, shown if filtered else None)
+    best = law.topk(ITEMS, dim=1)
+    there = best.values > -torch.inf
+    assert torch.equal(found.items * there, best.indices * there)
+    assert (found.items[~there] == 0).all()
+    torch.testing.assert_close(found.log_probabilities, best.values)
+    assert found.exact.all()
+
+
+def test_a_narrow_beam_never_writes_what_may_not_be_shown(generator):
+    shown = torch.zeros(ITEMS + 1, dtype=torch.bool)
+    shown[[3, 30]] = True
+    for draw in (False, True):
+        found = beam(generator, USERS, 3, shown, draw).items
+        assert (found.sort(1).values == torch.tensor([0, 3, 30])).all()
+
+
+def test_what_is_called_exact_is(generator):
+    law = generator.log_probabilities(USERS)
+    found = beam(generator, USERS, 4)
+    assert found.exact.any()
+    best = law.topk(4, dim=1).indices
+    assert torch.equal(found.items[found.exact], best[found.exact])
+
+
+def test_drawn_slates_have_the_law_of_plackett_and_luce(generator):
+    torch.manual_seed(0)
+    shown = torch.zeros(ITEMS + 1, dtype=torch.bool)
+    shown[[2, 8, 21, 34]] = True
+    draws = 20_000
+    found = beam(generator, USERS[:1].expand(draws, -1), 4, shown, draw=True)
+    assert found.exact.all()
+    law = generator.log_probabilities(USERS[:1])
+    expected = PlackettLuce(law, shown, 2)
+    for pair in itertools.permutations([2, 8, 21, 34], 2):
+        share = (found.items[:, :2] == torch.tensor(pair)).all(1).double().mean()
+        chance = expected.log_prob(torch.tensor([pair])).exp().double()
+        error = (chance * (1 - chance) / draws).sqrt()
+        assert (share - chance).abs() < 5 * error + 1e-4

@@ -1,0 +1,105 @@
+"""The law over the catalog is exact, and the policy keeps the contract."""
+
+from functools import partial
+
+import pytest
+import torch
+from lightrec_generate.generator import Generator, ParallelGenerator, TreeGenerator
+from lightrec_generate.identifiers import Identifiers
+from lightrec_generate.policy import GeneratorPolicy
+
+from lightrec.keys import Key
+from lightrec.testing import PolicyChecks, parametrize_checks
+
+ITEMS = 40
+USERS = torch.randn(5, 8, generator=torch.Generator().manual_seed(3))
+
+
+def random_policy(kind):
+    generator = torch.Generator().manual_seed(0)
+    words, chosen = torch.randn(2, ITEMS + 1, 6, generator=generator)
+    made = kind(Identifiers(ITEMS, 6, 6, 3, 8).fit(words, chosen), size=8)
+    made.start(torch.arange(ITEMS + 1))
+    return GeneratorPolicy(made)
+
+
+@parametrize_checks(
+    PolicyChecks(partial(random_policy, TreeGenerator), part="tree"),
+    PolicyChecks(partial(random_policy, ParallelGenerator), part="parallel"),
+)
+def test_contract(check):
+    check()
+
+
+@pytest.mark.parametrize("kind", [TreeGenerator, ParallelGenerator])
+def test_probabilities_of_the_catalog_sum_to_one(kind, tiny_generator):
+    made = tiny_generator(kind)
+    found = made.log_probabilities(USERS)
+    torch.testing.assert_close(found.exp().sum(1), torch.ones(5), atol=1e-5, rtol=0)
+    assert (found[:, 0] == -torch.inf).all()
+    with torch.no_grad():
+        torch.testing.assert_close(made.log_probabilities(USERS), found)
+
+
+def test_what_is_learned_is_the_law(generator):
+    items = torch.arange(1, ITEMS + 1)
+    states = USERS[:1].expand(ITEMS, -1)
+    expected = generator.log_probabilities(USERS[:1])[0, 1:]
+    torch.testing.assert_close(-generator.loss(states, items), expected, atol=1e-5, rtol=1e-5)
+    generator.loss(states, items).mean().backward()
+    assert generator.written.grad.isfinite().all()
+    assert generator.popularity.grad.isfinite().all()
+
+
+def test_new_items_exist_only_after_training(tiny_generator):
+    made = tiny_generator()
+    made.counts[[3, 17]] = 0
+    items = torch.tensor([i for i in range(1, ITEMS + 1) if i not in (3, 17)])
+    expected = -made.loss(USERS[:1].expand(len(items), -1), items)
+    torch.testing.assert_close(expected.exp().sum(), torch.tensor(1.0), atol=1e-5, rtol=0)
+    law = made.log_probabilities(USERS[:1])[0]
+    torch.testing.assert_close(law.exp().sum(), torch.tensor(1.0), atol=1e-5, rtol=0)
+    assert (law[[3, 17]] > -torch.inf).all()
+
+
+def test_the_law_is_that_of_digits_one_after_the_other(generator):
+    codes = generator.identifiers.codes[1:]
+    chosen = torch.arange(1, ITEMS + 1).float()
+    for item in range(0, ITEMS, 7):
+        total = torch.zeros(())
+        for depth in range(3):
+            below = (codes[:, :depth] == codes[item, :depth]).all(1)
+            asked = generator.asked(depth, USERS[0], codes[item])
+            logits = torch.full((8,), -torch.inf)
+            for digit in codes[below, depth].unique():
+                often = chosen[below & (codes[:, depth] == digit)].sum()
+                logits[digit] = asked @ generator.written[depth, digit]
+                logits[digit] += generator.popularity[depth] * (often).log()
+            total = total + logits.log_softmax(0)[codes[item, depth]]
+        torch.testing.assert_close(generator.log_probabilities(USERS[:1])[0, item + 1], total)
+
+
+def test_parallel_digits_multiply(tiny_generator):
+    made = tiny_generator(ParallelGenerator)
+    loss = torch.stack([made.loss(USERS, torch.full((5,), item)) for item in range(1, ITEMS + 1)])
+    expected = (-3 * loss).log_softmax(0).T
+    torch.testing.assert_close(made.log_probabilities(USERS)[:, 1:], expected)
+
+
+def test_a_saved_generator_is_the_same(generator, tmp_path):
+    generator.save_pretrained(tmp_path)
+    again, history = Generator.load(tmp_path), torch.tensor([[0, 0, 3, 8], [1, 2, 3, 4]])
+    torch.testing.assert_close(again.scores(history), generator.scores(history))
+
+
+def test_the_policy_shows_only_what_may_be_shown(generator):
+    policy = GeneratorPolicy(generator)
+    mask = torch.zeros(2, ITEMS + 1, dtype=torch.bool)
+    mask[:, [4, 9, 11]] = True
+    state = {Key.HISTORY: torch.tensor([[0, 0, 3], [1, 2, 41]]), Key.MASK: mask}
+    law = policy.distribution(state, 4)
+    assert set(law.sample()[:, :3].flatten().tolist()) == {4, 9, 11}
+    assert (law.mode[:, 3] == 0).all()
+    found = generator.scores(torch.tensor([[0, 0, 3], [0, 1, 2]]))[:, [4, 9, 11]]
+    first = policy.distribution(state, 1).log_prob(torch.tensor([[9], [9]]))
+    torch.testing.assert_close(first, found.log_softmax(1)[:, 1])

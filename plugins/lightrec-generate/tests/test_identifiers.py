@@ -1,0 +1,96 @@
+"""Identifiers differ, collisions end at the nearest free digit, and new items get theirs."""
+
+import pytest
+import torch
+from lightrec_generate.identifiers import Identifiers, reassigned
+from lightrec_generate.quantise import encode, kmeans, product_books
+
+from lightrec.errors import DataError
+
+ITEMS = 40
+
+
+@pytest.mark.parametrize("kind", ["residual", "product", "rqvae"])
+def test_no_two_items_share_digits(kind, tiny_identifiers):
+    made = tiny_identifiers(kind)
+    codes = made.codes[1:]
+    assert len(codes.unique(dim=0)) == ITEMS
+    assert codes.min() >= 0
+    assert codes.max() < 8
+    again = tiny_identifiers(kind)
+    assert torch.equal(codes, again.codes[1:])
+
+
+def test_collisions_end_at_the_nearest_free_digit():
+    codes = torch.tensor([[0, 1], [0, 1], [0, 1], [1, 1], [0, 2]])
+    apart = torch.tensor([[3.0, 2, 4, 9], [9, 1, 3, 2], [5, 3, 4, 1.5], [0, 0, 0, 0], [7, 8, 0, 6]])
+    # Row 4 is nearest to its codeword and keeps 2, row 1 keeps 1. Row 0 comes next, and of the free
+    # ones 0 is nearest to it; row 2 has 3 left. Row 3 has another first digit.
+    free = torch.zeros(0, 2, dtype=torch.int64)
+    found = reassigned(codes, apart, free)
+    assert found.tolist() == [[0, 0], [0, 1], [0, 3], [1, 1], [0, 2]]
+    # With 0 taken, nothing is left for row 2.
+    assert reassigned(codes, apart, torch.tensor([[0, 0]]))[:, 1].tolist() == [3, 1, -1, 1, 2]
+
+
+def test_where_no_last_digit_is_free_the_one_before_gives_way():
+    # Twenty equal items and eight last digits.
+    words = torch.zeros(65, 2)
+    words[1:21] = torch.tensor([1.0, 0])
+    words[21:] = torch.randn(44, 2, generator=torch.Generator().manual_seed(0))
+    codes = Identifiers(64, 2, 2, 3, 8).fit(words, words).codes[1:]
+    assert len(codes.unique(dim=0)) == 64
+    assert len(codes[:20, :2].unique(dim=0)) == 3
+    with pytest.raises(DataError, match="more digits"):
+        Identifiers(64, 2, 2, 2, 4).fit(words, words)
+
+
+def test_what_is_taken_stays_taken():
+    found = reassigned(
+        torch.tensor([[2, 1]]), torch.tensor([[1.0, 0, 2]]), torch.tensor([[2, 1], [2, 0], [1, 2]])
+    )
+    assert found.tolist() == [[2, 2]]
+
+
+def test_new_items_get_identifiers_from_their_words(tiny_identifiers):
+    made = tiny_identifiers()
+    words = torch.randn(9, 6, generator=torch.Generator().manual_seed(1))
+    grown = made.with_items(words)
+    assert torch.equal(grown.codes[: ITEMS + 1], made.codes)
+    assert len(grown.codes[1:].unique(dim=0)) == ITEMS + 9
+    assert grown.num_items == ITEMS + 9
+
+
+def test_words_alone_say_where_an_item_that_nobody_chose_stands(tmp_path):
+    # What people choose is a linear map of the words: a new item with an old one's words falls
+    # where that one stands, or next to it.
+    generator = torch.Generator().manual_seed(0)
+    words = torch.nn.functional.normalize(torch.randn(200, 5, generator=generator))
+    words = torch.cat([torch.zeros(1, 5), words - words.mean(0)])
+    chosen = words @ torch.randn(5, 7, generator=generator)
+    made = Identifiers(200, 5, 7, 3, 16).fit(words, chosen)
+    grown = made.with_items(words[1:21])
+    same = (grown.codes[201:, :2] == made.codes[1:21, :2]).all(1).float().mean()
+    assert same > 0.9
+    made.save_pretrained(tmp_path)
+    assert torch.equal(Identifiers.load(tmp_path).codes, made.codes)
+
+
+def test_kmeans_finds_clusters_that_lie_apart():
+    generator = torch.Generator().manual_seed(0)
+    centres = 10 * torch.eye(4)
+    points = centres.repeat(25, 1) + 0.1 * torch.randn(100, 4, generator=generator)
+    found = kmeans(points, 4, generator)
+    assert (found[(torch.cdist(centres, found)).argmin(1)] - centres).abs().max() < 0.1
+    more = kmeans(points[:3], 5, generator)
+    assert encode(points[:3], more[None]).unique().numel() == 3
+
+
+def test_parts_are_quantised_by_themselves():
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(60, 6, generator=generator)
+    books, codes = product_books(points, 3, 4, generator)
+    for m, part in enumerate(points.split(2, 1)):
+        book = books[m][:, 2 * m : 2 * m + 2]
+        assert torch.equal(torch.cdist(part, book).argmin(1), codes[:, m])
+        assert books[m].count_nonzero() == book.count_nonzero()

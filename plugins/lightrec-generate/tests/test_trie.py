@@ -1,0 +1,58 @@
+"""The trie knows what goes on where, and its softmaxes are those of siblings."""
+
+import pytest
+import torch
+from lightrec_generate.trie import Trie
+
+
+@pytest.fixture(scope="module")
+def codes():
+    generator = torch.Generator().manual_seed(0)
+    whole = torch.cartesian_prod(*[torch.arange(5)] * 3)
+    return whole[torch.randperm(125, generator=generator)[:60]]
+
+
+def test_children_are_what_goes_on(codes):
+    trie = Trie(codes, 5)
+    prefixes = [()]
+    for depth, level in enumerate(trie.levels):
+        nodes = torch.arange(len(prefixes))
+        listed, there = trie.children(depth, nodes)
+        below = []
+        for number, prefix in enumerate(prefixes):
+            digits = level.digits[listed[number][there[number]]].tolist()
+            known = codes[(codes[:, :depth] == torch.tensor(prefix).long()).all(1), depth]
+            assert digits == known.unique().tolist()
+            below += [(*prefix, digit) for digit in digits]
+        prefixes = below
+    order = [tuple(row) for row in codes[trie.items - 1].tolist()]
+    assert prefixes == order == sorted(order)
+    assert torch.equal(trie.items[trie.place], torch.arange(1, 61))
+
+
+def test_masks_are_exact(codes):
+    trie = Trie(codes, 5)
+    shown = torch.rand(7, 61, generator=torch.Generator().manual_seed(1)) < 0.1
+    for depth, allowed in enumerate(trie.allowed(shown)):
+        starts = codes[trie.items - 1][trie.levels[depth].leaves[:-1], : depth + 1]
+        for row in range(7):
+            left = codes[shown[row, 1:], : depth + 1]
+            expected = (starts[:, None] == left[None]).all(2).any(1)
+            assert torch.equal(allowed[row], expected)
+    assert torch.equal(trie.allowed(shown[0])[1], trie.allowed(shown)[1][0])
+
+
+def test_siblings_share_one(codes):
+    trie = Trie(codes, 5)
+    for level, nodes in zip(trie.levels, trie.arrangements, strict=True):
+        logits = torch.randn(len(level.digits), 3, generator=torch.Generator().manual_seed(2))
+        slots = logits[nodes.slots.clamp_min(0)].masked_fill((nodes.slots < 0)[:, None], -torch.inf)
+        found = nodes.log_softmax(slots)
+        for parent in level.parents.unique():
+            own = level.parents == parent
+            torch.testing.assert_close(found[own], logits[own].log_softmax(0))
+
+
+def test_two_items_with_the_same_digits_are_refused():
+    with pytest.raises(ValueError, match="same digits"):
+        Trie(torch.tensor([[1, 2], [0, 3], [1, 2]]), 4)
