@@ -52,8 +52,10 @@ def beam(
     given_up = users.new_full((len(users), 1), -torch.inf)
     for depth, level in enumerate(trie.levels):
         listed, there = trie.children(depth, nodes)
-        asked = generator.asked(depth, users.unsqueeze(1), codes) @ generator.written[depth].T
-        logits = asked.gather(2, level.digits[listed])
+        asked = generator.asked(depth, users.unsqueeze(1), codes)
+        logits = (asked @ generator.written[depth].T).gather(2, level.digits[listed])
+        if depth == len(trie.levels) - 1:
+            logits = logits + generator.leaf_logits(asked, listed)
         logits = logits + generator.popularity[depth] * generator.weights(depth)[listed]
         found = logits.masked_fill(~there, -torch.inf).log_softmax(-1) + total.unsqueeze(-1)
         # Places of a beam that hold nothing lead nowhere.

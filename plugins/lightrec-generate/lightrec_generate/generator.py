@@ -23,7 +23,8 @@ NORM = 0.5
 class Generator(Part):
     """Reads a history, and writes the digits of the item that comes next.
 
-    Of an item are read the sum of its digits' vectors and a vector of its own, which is zero at
+    Of an item three vectors are read and added up: of its digits, of what the identifiers know of
+    it (words, and what people chose near it) by a linear map, and one of its own, which is zero at
     first, and stays so for a new item.
 
     :param identifiers: names the items.
@@ -52,6 +53,7 @@ class Generator(Part):
             self.users = (tower or CausalTransformer)(size)
         self.register_buffer("counts", torch.zeros(self.num_items + 1))
         digits = identifiers.digits, identifiers.size, size
+        self.known_read = nn.Linear(identifiers.vectors.shape[1], size, bias=False)
         self.read = nn.Parameter(torch.randn(*digits) * size**-0.5)
         self.own = nn.Parameter(torch.zeros(self.num_items + 1, size))
         self.written = nn.Parameter(torch.randn(*digits) * size**-0.5)
@@ -64,20 +66,22 @@ class Generator(Part):
 
     @torch.no_grad()
     def start(self, counts: Tensor) -> None:
-        """Let digits' vectors start from the codewords, as far as these say what people choose.
+        """Let vectors start from the identifiers', as far as these say what people choose.
 
         :param counts: ``(N + 1,)`` training events of each item.
         """
         self.counts.copy_(counts)
-        # The last columns; an RQ-VAE's latent vectors have no meaning by column, but may serve.
-        books, codes = self.identifiers.books[..., -self.size :], self.identifiers.codes[1:]
-        self.read.zero_()
-        for m, digits in enumerate(codes.T):
+        known = self.identifiers.vectors[:, -self.size :]
+        scale = NORM / known.square().sum(1)[1:].mean().sqrt().clamp_min(1e-6)
+        # An RQ-VAE's latent vectors have no meaning by column.
+        books = self.identifiers.books[..., -known.shape[1] :]
+        for m, digits in enumerate(self.identifiers.codes[1:].T):
             used = digits.unique()
-            self.read[m, used, : books.shape[-1]] = books[m, used]
-        items = self._digits(codes, self.read)
-        self.read *= NORM / items.square().sum(1).mean().sqrt().clamp_min(1e-6)
-        self.written.copy_(self.read)
+            self.written[m, used, : books.shape[2]] = books[m, used] * scale
+        self.read.zero_()
+        self.known_read.weight.zero_()
+        place = torch.arange(known.shape[1])
+        self.known_read.weight[place, place - known.shape[1]] = scale
 
     def train(self, mode: bool = True) -> "Generator":
         """Forget what was computed from weights that may change."""
@@ -98,7 +102,8 @@ class Generator(Part):
     def _items(self, history: Tensor) -> Tensor:
         digits = self._digits(self.identifiers.codes[history], self.read)
         present = (history != PADDING).unsqueeze(-1)
-        return (digits + embedding(history, self.own)) * present * self.size**0.5
+        known = self.known_read(self.identifiers.vectors[history])
+        return (digits + known + embedding(history, self.own)) * present * self.size**0.5
 
     def _digits(self, codes: Tensor, table: Tensor) -> Tensor:
         """Add up the vectors of digits ``(..., m)``, the first ones or all, ``(..., D)``."""
@@ -147,9 +152,10 @@ class TreeGenerator(Generator):
 
     The logit of a digit after a prefix is (user vector, scaled and shifted as the prefix says) ·
     digit's vector, plus a learned multiple of the logarithm of how often the items below were
-    chosen. Only digits that go on in the trie take part. Since scale and shift depend on the prefix
-    alone, every node of the trie has a vector and a bias, and the law over the whole catalog is a
-    matrix product and a softmax among siblings.
+    chosen. To the last digit's vector is added what is known of the item, as in reading. Only
+    digits that go on in the trie take part. Since scale and shift depend on the prefix alone, every
+    node of the trie has a vector and a bias, and the law over the whole catalog is a matrix product
+    and a softmax among siblings.
 
     The other parameters are those of :class:`Generator`.
 
@@ -176,6 +182,9 @@ class TreeGenerator(Generator):
             for parameter in network[-1].parameters():
                 nn.init.zeros_(parameter)
         self.popularity = nn.Parameter(torch.ones(identifiers.digits))
+        self.leaves = nn.Parameter(torch.zeros(self.num_items + 1, size))
+        self.known_written = nn.Linear(identifiers.vectors.shape[1], size, bias=False)
+        nn.init.zeros_(self.known_written.weight)
         self._trie: Trie | None = None
         self._siblings: list[tuple[Tensor, Tensor]] = []
         self._weights: list[Tensor] = []
@@ -200,6 +209,22 @@ class TreeGenerator(Generator):
         scale, shift = self._bends(depth, codes)
         return asked * scale + shift
 
+    def leaf_logits(self, asked: Tensor, leaves: Tensor) -> Tensor:
+        """Give what items add to the logits of their last digits.
+
+        :param asked: ``(..., D)`` from :meth:`asked`.
+        :param leaves: ``(..., C)`` int64 nodes of the last level.
+        :returns: ``(..., C)``.
+        """
+        items, place = self.trie.items[leaves].unique(return_inverse=True)
+        found = embedding(place, self._leaves(items)) @ asked.unsqueeze(-1)
+        return found.squeeze(-1)
+
+    def _leaves(self, items: Tensor) -> Tensor:
+        """Give what items ``(R,)`` add to their last digits' vectors, ``(R, D)``."""
+        added: Tensor = self.leaves[items] + self.known_written(self.identifiers.vectors[items])
+        return added
+
     def _bends(self, depth: int, codes: Tensor) -> tuple[Tensor, Tensor]:
         bend = self.prefixes[depth - 1](self._digits(codes[..., :depth], self.written))
         scale, shift = bend.chunk(2, -1)
@@ -221,7 +246,14 @@ class TreeGenerator(Generator):
         """Give minus the log-probability of what came, ``(T,)``."""
         codes, total = self.identifiers.codes[target], states.new_zeros(len(states))
         for depth in range(codes.shape[1]):
-            logits = self.asked(depth, states, codes) @ self.written[depth].T
+            asked = self.asked(depth, states, codes)
+            logits = asked @ self.written[depth].T
+            if depth == self.identifiers.digits - 1:
+                leaf = self.trie.place[target - 1]
+                level = self.trie.levels[depth]
+                listed, here = self.trie.children(depth, level.parents[leaf])
+                own = self.leaf_logits(asked, listed) * here
+                logits = logits.scatter_add(1, level.digits[listed], own)
             weights, there = self._after(depth, target)
             logits = (logits + self.popularity[depth] * weights).masked_fill(~there, -torch.inf)
             total = total + cross_entropy(logits, codes[:, depth], reduction="none")
@@ -255,6 +287,8 @@ class TreeGenerator(Generator):
             zip(self.trie.levels, self.trie.arrangements, strict=True)
         ):
             vectors = self.written[depth][level.digits]
+            if depth == self.identifiers.digits - 1:
+                vectors = vectors + self._leaves(self.trie.items)
             bias = self.popularity[depth] * self.weights(depth)
             if depth:
                 above = self.trie.levels[depth - 1]

@@ -37,15 +37,18 @@ class Identifiers(Part):
     events: these are named like new ones.
 
     :param num_items: number of items N.
-    :param words_size: length V of the vectors of words.
-    :param chosen_size: length C of the vectors of what people chose; W = V + C.
+    :param words_size: length V of the vectors of words; 0 where there are none.
+    :param chosen_size: length C of the vectors of what people chose; W = kept + C.
     :param digits: number of digits M of an identifier.
     :param size: number of values K of a digit.
+    :param kept: length to which vectors of words are brought, by their principal components.
     :param kind: ``residual`` k-means, ``product`` quantisation, or an ``rqvae``.
     """
 
     codes: Tensor
     """``(N + 1, M)`` int64 digits, 0 to K - 1; row 0 means nothing."""
+    vectors: Tensor
+    """``(N + 1, W)`` float32: what was quantised, row 0 zero."""
     books: Tensor
     """``(M, K, W)`` float32, or of the RQ-VAE's latent vectors."""
     moved: int
@@ -59,22 +62,28 @@ class Identifiers(Part):
         digits: int = 3,
         size: int = 256,
         kind: Kind = "residual",
+        kept: int = 128,
     ) -> None:
         super().__init__()
         self.num_items, self.digits, self.size, self.kind = num_items, digits, size, kind
-        width = words_size + chosen_size
+        kept = min(kept, words_size)
+        width = kept + chosen_size
         self.autoencoder = ResidualAutoencoder(width) if kind == "rqvae" else None
         latent = width if self.autoencoder is None else self.autoencoder.decoder[0].in_features
         self.moved = 0
         self.register_buffer("codes", torch.zeros(num_items + 1, digits, dtype=torch.int64))
+        self.register_buffer("vectors", torch.zeros(num_items + 1, width))
         self.register_buffer("books", torch.zeros(digits, size, latent))
         self.register_buffer("centre", torch.zeros(words_size))
-        self.register_buffer("chosen_from_words", torch.zeros(words_size, chosen_size))
+        self.register_buffer("axes", torch.zeros(words_size, kept))
+        self.register_buffer("chosen_from_words", torch.zeros(kept, chosen_size))
 
     centre: Tensor
     """``(V,)``: mean of the vectors of words."""
+    axes: Tensor
+    """``(V, kept)``: the principal components of vectors of words."""
     chosen_from_words: Tensor
-    """``(V, C)``: what people choose near an item, as its words predict it."""
+    """``(kept, C)``: what people choose near an item, as its words predict it."""
 
     def fit(self, words: Tensor, chosen: Tensor, seed: int = 0) -> Self:
         """Make codebooks and identifiers.
@@ -86,11 +95,14 @@ class Identifiers(Part):
         said = words[1:].any(1)
         if said.any():
             self.centre.copy_(words[1:][said].mean(0))
+        plain = normalize(words[1:] - self.centre) * said.unsqueeze(1)
+        _, axes = torch.linalg.eigh(plain.T @ plain)
+        self.axes.copy_(axes[:, axes.shape[1] - self.axes.shape[1] :])
         known = self._words(words[1:])
         met = chosen[1:].any(1)
         both = said & met
         gram = known[both].T @ known[both]
-        gram.diagonal().add_(RIDGE * max(int(both.sum()), 1) / max(words.shape[1], 1))
+        gram.diagonal().add_(RIDGE * max(int(both.sum()), 1) / max(known.shape[1], 1))
         self.chosen_from_words.copy_(torch.linalg.solve(gram, known[both].T @ chosen[1:][both]))
         vectors = torch.cat([known, chosen[1:]], 1)[met]
         generator = torch.Generator().manual_seed(seed)
@@ -103,9 +115,10 @@ class Identifiers(Part):
             make = product_books if self.kind == "product" else residual_books
             books, _ = make(vectors, self.digits, self.size, generator)
         self.books.copy_(books)
+        self.vectors[1:][met], self.vectors[1:][~met] = vectors, self._said(words[1:][~met])
         placed = self._placed(vectors, self.codes[:0])
         self.codes[1:][met] = placed
-        self.codes[1:][~met] = self._named(words[1:][~met], placed)
+        self.codes[1:][~met] = self._placed(self.vectors[1:][~met], placed)
         return self
 
     def with_items(self, words: Tensor) -> "Identifiers":
@@ -115,21 +128,24 @@ class Identifiers(Part):
         """
         settings = self._arguments | {"num_items": self.num_items + len(words)}
         grown = type(self)(**settings)
-        kept = {n: t for n, t in self.state_dict().items() if n != "codes"}
-        grown.load_state_dict(kept, strict=False)
-        grown.codes[: len(self.codes)] = self.codes
-        grown.codes[len(self.codes) :] = self._named(words, self.codes[1:])
+        state, vectors = self.state_dict(), self._said(words)
+        state["vectors"] = torch.cat([self.vectors, vectors])
+        state["codes"] = torch.cat([self.codes, self._placed(vectors, self.codes[1:])])
+        grown.load_state_dict(state)
         return grown.eval()
 
-    def _named(self, words: Tensor, taken: Tensor) -> Tensor:
-        """Give digits of items of which nothing is known but their words ``(R, V)``."""
+    def _said(self, words: Tensor) -> Tensor:
+        """Give vectors ``(R, W)`` of items of which nothing is known but their words ``(R, V)``."""
         known = self._words(words)
-        return self._placed(torch.cat([known, known @ self.chosen_from_words], 1), taken)
+        return torch.cat([known, known @ self.chosen_from_words], 1)
 
     def _words(self, words: Tensor) -> Tensor:
-        """Centre vectors ``(R, V)`` of words and bring them to length 1; zeros stay zeros."""
+        """Centre vectors ``(R, V)`` of words, bring them to length 1 and then to the first axes.
+
+        Zeros stay zeros.
+        """
         said = words.any(1, keepdim=True)
-        return normalize(words - self.centre) * said
+        return (normalize(words - self.centre) * said) @ self.axes
 
     @torch.no_grad()
     def _placed(self, vectors: Tensor, taken: Tensor) -> Tensor:
@@ -204,7 +220,7 @@ def make(
     digits: int = 3,
     size: int = 256,
     chosen_size: int = 64,
-    chosen_weight: float = 1.0,
+    chosen_weight: float = 1.5,
     decay: float = 0.8,
     reach: int = 10,
     seed: int = 0,
@@ -215,8 +231,8 @@ def make(
     :param kind: ``residual`` k-means, ``product`` quantisation, or an ``rqvae``.
     :param digits: number of digits of an identifier.
     :param size: number of values of a digit.
-    :param chosen_size: length of the vectors of what people chose near each other.
-    :param chosen_weight: root mean square of their length, that of words' vectors being 1.
+    :param chosen_size: number of values of the vectors of what people chose near each other.
+    :param chosen_weight: length to which they are brought, that of words' vectors being 1.
     :param decay: what two events count less for each step between them.
     :param reach: steps up to which they count.
     :param seed: of the codebooks.
@@ -228,7 +244,7 @@ def make(
         words = item_vectors(text_encoder, store.catalog)
     log = Sequences.all_events(store).training()
     counts = cooccurrence(log.items, log.offsets, store.num_items, decay, reach)
-    chosen = leading_vectors(counts, chosen_size, seed=seed) * chosen_weight
+    chosen = normalize(leading_vectors(counts, chosen_size, seed=seed)) * chosen_weight
     identifiers = Identifiers(store.num_items, words.shape[1], chosen_size, digits, size, kind).fit(
         words, chosen, seed
     )

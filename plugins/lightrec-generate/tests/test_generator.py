@@ -74,7 +74,10 @@ def test_the_law_is_that_of_digits_one_after_the_other(generator):
             for digit in codes[below, depth].unique():
                 often = chosen[below & (codes[:, depth] == digit)].sum()
                 logits[digit] = asked @ generator.written[depth, digit]
-                logits[digit] += generator.popularity[depth] * (often).log()
+                logits[digit] += generator.popularity[depth] * often.log()
+                if depth == 2:
+                    own = (below & (codes[:, depth] == digit)).nonzero().flatten()
+                    logits[digit] += generator.leaf_logits(asked, generator.trie.place[own])[0]
             total = total + logits.log_softmax(0)[codes[item, depth]]
         torch.testing.assert_close(generator.log_probabilities(USERS[:1])[0, item + 1], total)
 
