@@ -87,6 +87,24 @@ def exact(cells: Mapping[str, dict]) -> str:
     return markdown(["NDCG@10 of 2,000 events", "exact law", "beam of 50"], rows)
 
 
+def off(cells: Mapping[str, dict]) -> str:
+    """Say how far a catalog's probabilities are from a sum of 1, at most."""
+    found = (cell["metrics"].get("off one", 0.0) for cell in cells.values())
+    return f"{max(found):.0e}".replace("-", "−")
+
+
+def tokens(cells: Mapping[str, dict]) -> str:
+    """Set the times of beams over a million items, as Markdown."""
+    found = cells["million"]["metrics"]
+    names = {
+        "free": "any digits",
+        "beam": "items alone",
+        "beam, half may be shown": "items that may be shown, half of all",
+    }
+    rows = [[said, f"{found[f'{name}/ms a token']:.2f}"] for name, said in names.items()]
+    return markdown(["a beam of 20 writes", "CPU ms a token"], rows)
+
+
 def unseen(cells: Mapping[str, dict]) -> str:
     """Set how events of new items are ranked, seed by seed, as Markdown."""
     rows = []
