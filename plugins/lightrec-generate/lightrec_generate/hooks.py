@@ -10,7 +10,7 @@ lightrec_components = gives(
     {
         "GeneratorData": "lightrec_generate.module:GeneratorData",
         "GeneratorModule": "lightrec_generate.module:GeneratorModule",
-        "ParallelGenerator": "lightrec_generate.generator:ParallelGenerator",
+        "ParallelGenerator": "lightrec_generate.parallel:ParallelGenerator",
         "TreeGenerator": "lightrec_generate.generator:TreeGenerator",
     }
 )

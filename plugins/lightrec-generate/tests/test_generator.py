@@ -4,8 +4,9 @@ from functools import partial
 
 import pytest
 import torch
-from lightrec_generate.generator import Generator, ParallelGenerator, TreeGenerator
+from lightrec_generate.generator import Generator, TreeGenerator
 from lightrec_generate.identifiers import Identifiers
+from lightrec_generate.parallel import ParallelGenerator
 from lightrec_generate.policy import GeneratorPolicy
 
 from lightrec.keys import Key
