@@ -2,7 +2,7 @@
 
 Beauty, the five-core file of P5, is read from the folder that ``--data`` or the variable
 LIGHTREC_TEST_DATA names; MovieLens-100K is the sample of the domain ``video``. Settings were chosen
-on validation events with seeds 0 to 2. ``--only beauty/`` runs the cells whose keys begin so.
+on Beauty's validation events with seed 0. ``--only beauty/`` runs the cells whose keys begin so.
 """
 
 import sys

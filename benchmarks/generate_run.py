@@ -142,7 +142,7 @@ def new(run: Run, seed: int) -> Found:
 
     found: Found = {"new items": int(cold[1:].sum()), "new events": len(events["new"].events)}
     for fresh in FRESH:
-        made = Generator.from_pretrained(folder, fresh=fresh)
+        made = TreeGenerator.from_pretrained(folder, fresh=fresh)
         lost = 1 - ndcg(made, "validation", False) / ndcg(made, "validation", True)
         if lost <= 0.05 or fresh == FRESH[-1]:
             break

@@ -1,6 +1,6 @@
 """Generators: from a history to the law of the identifier that comes next."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +20,7 @@ NORM = 0.5
 """Root mean square of the norms of items' vectors at first."""
 
 
-class Generator(Part):
+class Generator(Part, ABC):
     """Reads a history, and writes the digits of the item that comes next.
 
     Of an item three vectors are read and added up: of its digits, of what the identifiers know of
