@@ -134,6 +134,17 @@ class Benchmark:
         os.replace(partial, self.path)
 
 
+def on_a_run(name: str, seed: int) -> dict[str, dict]:
+    """Measure the one cell of a benchmark on a run of MovieLens-100K, and give the cells.
+
+    The benchmark's module makes the run, unless ``--run`` names one.
+    """
+    benchmark, run = Benchmark(name), option("--run")
+    command = [sys.executable, "-m", f"benchmarks.{name}", "{out}", *(["{run}"] if run else [])]
+    benchmark.cell("ml-100k", command, seed, "metrics.json", run=Path(run))
+    return benchmark.cells
+
+
 def today(cells: dict[str, dict]) -> dict[str, dict]:
     """Give cells under the metrics' names of today; results keep the names of their time.
 

@@ -15,7 +15,7 @@ from time import process_time
 import numpy as np
 import torch
 
-from benchmarks.cells import Benchmark, markdown, option
+from benchmarks.cells import markdown, on_a_run
 from lightrec.__main__ import main as lightrec
 from lightrec.data.sequences import with_only
 from lightrec.explain import explain
@@ -125,12 +125,7 @@ def measure(out: Path, run: str) -> None:
 
 def main() -> None:
     """Run the cell and print the table."""
-    benchmark = Benchmark("explanations")
-    run = option("--run")
-    command = [sys.executable, "-m", "benchmarks.explanations", "{out}"]
-    command += ["{run}"] if run else []
-    benchmark.cell("ml-100k", command, SEED, "metrics.json", run=Path(run))
-    print(table(benchmark.cells))
+    print(table(on_a_run("explanations", SEED)))
 
 
 def table(cells: dict[str, dict]) -> str:

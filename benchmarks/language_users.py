@@ -16,7 +16,7 @@ import torch
 from lightrec_generate.agreement import Choices, fitted, measured
 from lightrec_generate.users import agree
 
-from benchmarks.cells import Benchmark, markdown, option
+from benchmarks.cells import markdown, on_a_run
 from lightrec.__main__ import main as lightrec
 from lightrec.data.store import TEST, VALIDATION
 from lightrec.run import Run
@@ -63,12 +63,7 @@ def measure(out: Path, run: str) -> None:
 
 def main() -> None:
     """Run the cell and print the table."""
-    benchmark = Benchmark("language_users")
-    run = option("--run")
-    command = [sys.executable, "-m", "benchmarks.language_users", "{out}"]
-    command += ["{run}"] if run else []
-    benchmark.cell("ml-100k", command, SEED, "metrics.json", run=Path(run))
-    print(table(benchmark.cells))
+    print(table(on_a_run("language_users", SEED)))
 
 
 def table(cells: dict[str, dict]) -> str:

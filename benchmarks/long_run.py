@@ -157,9 +157,11 @@ def of_hole(cells: Cells, name: str) -> Value:
 
 
 def hole(cells: Cells) -> str:
-    """Set what a hole costs and what pessimism wins back as Markdown."""
+    """Set what a hole costs and what pessimism wins back as Markdown, of what is measured."""
     rows = []
     for name, words in HOLES.items():
+        if not each(of_hole(cells, name)):
+            continue
         said = each(lambda seed, name=name: metrics(cells, f"hole/{name}", seed)["probe/hole"])
         probed = f"{sum(said):.0f} of {len(said)}" if said else MISSING
         rows.append([words, *row(of_hole(cells, name)), probed])

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from lightrec_generate.reasons import FIRST, LEAST, Reason, reasons
 
-from benchmarks.cells import Benchmark, markdown, option
+from benchmarks.cells import markdown, on_a_run
 from lightrec.__main__ import main as lightrec
 from lightrec.explain import explain
 from lightrec.keys import PADDING, Key
@@ -163,12 +163,7 @@ def measure(out: Path, run: str) -> None:
 
 def main() -> None:
     """Run the cell and print the table."""
-    benchmark = Benchmark("reasons")
-    run = option("--run")
-    command = [sys.executable, "-m", "benchmarks.reasons", "{out}"]
-    command += ["{run}"] if run else []
-    benchmark.cell("ml-100k", command, SEED, "metrics.json", run=Path(run))
-    print(table(benchmark.cells))
+    print(table(on_a_run("reasons", SEED)))
 
 
 def table(cells: dict[str, dict]) -> str:
