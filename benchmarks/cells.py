@@ -145,6 +145,15 @@ def on_a_run(name: str, seed: int) -> dict[str, dict]:
     return benchmark.cells
 
 
+def trained(out: Path, until: str) -> str:
+    """Make a run of MovieLens-100K up to a stage, and give its folder.
+
+    :raises subprocess.CalledProcessError: where it fails.
+    """
+    subprocess.run([LIGHTREC, "run", "video", "--out", out, "--until", until], check=True)
+    return str(out)
+
+
 def today(cells: dict[str, dict]) -> dict[str, dict]:
     """Give cells under the metrics' names of today; results keep the names of their time.
 

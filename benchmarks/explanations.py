@@ -15,8 +15,7 @@ from time import process_time
 import numpy as np
 import torch
 
-from benchmarks.cells import markdown, on_a_run
-from lightrec.__main__ import main as lightrec
+from benchmarks.cells import markdown, on_a_run, trained
 from lightrec.data.sequences import with_only
 from lightrec.explain import explain
 from lightrec.intervals import mean_interval
@@ -104,11 +103,7 @@ def judged(recommender: Recommender, read: int) -> dict[str, float]:
 def measure(out: Path, run: str) -> None:
     """Explain with a run, which is trained where none is given, and write the metrics."""
     torch.set_num_threads(1)
-    if not run:
-        run = str(out / "run")
-        line = ["run", "video", "--out", run, "--until", "policy"]
-        if status := lightrec(line):
-            raise SystemExit(status)
+    run = run or trained(out / "run", "policy")
     blend, policy = Recommender(run, "blend"), Recommender(run, "policy")
     ranker = Recommender(run, "blend")
     ranker.model = ranker.run.ranker

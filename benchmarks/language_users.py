@@ -16,8 +16,7 @@ import torch
 from lightrec_generate.agreement import Choices, fitted, measured
 from lightrec_generate.users import agree
 
-from benchmarks.cells import markdown, on_a_run
-from lightrec.__main__ import main as lightrec
+from benchmarks.cells import markdown, on_a_run, trained
 from lightrec.data.store import TEST, VALIDATION
 from lightrec.run import Run
 
@@ -31,10 +30,7 @@ NAMES = {"language": "SmolLM2-135M as the users", "blend": "blend"}
 def measure(out: Path, run: str) -> None:
     """Measure with a run, which is trained where none is given, and write the metrics."""
     torch.set_num_threads(1)
-    if not run:
-        run = str(out / "run")
-        if status := lightrec(["run", "video", "--out", run, "--until", "ranker"]):
-            raise SystemExit(status)
+    run = run or trained(out / "run", "ranker")
     found = Run(run)
     begin = process_time()
     agreements = {"language": agree(found, events=EVENTS, candidates=CANDIDATES, seed=SEED)}

@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from lightrec_generate.reasons import FIRST, LEAST, Reason, reasons
 
-from benchmarks.cells import markdown, on_a_run
-from lightrec.__main__ import main as lightrec
+from benchmarks.cells import markdown, on_a_run, trained
 from lightrec.explain import explain
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.language_readers import WHEEL, Decoder
@@ -145,10 +144,7 @@ def said_rightly(reason: Reason) -> bool:
 def measure(out: Path, run: str) -> None:
     """Give reasons with a run, which is trained where none is given, and write the metrics."""
     torch.set_num_threads(1)
-    if not run:
-        run = str(out / "run")
-        if status := lightrec(["run", "video", "--out", run, "--until", "ranker"]):
-            raise SystemExit(status)
+    run = run or trained(out / "run", "ranker")
     blend, ranker = Recommender(run, "blend"), Recommender(run, "blend")
     ranker.model = ranker.run.ranker
     writer = Decoder().eval() if find_spec(WHEEL) and find_spec("peft") else None
