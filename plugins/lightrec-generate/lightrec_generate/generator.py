@@ -1,7 +1,7 @@
 """Generators: from a history to the law of the identifier that comes next."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy, embedding, pad
 from lightrec import plugins
 from lightrec.keys import PADDING
 from lightrec.nn.part import Part
+from lightrec.nn.precision import full_precision
 from lightrec.nn.towers import CausalTransformer, UserTower
 from lightrec.ranking.scorers import Details
 from lightrec_generate.identifiers import Identifiers
@@ -65,10 +66,11 @@ class Generator(Part, ABC):
         self._tables: Any = None
 
     @torch.no_grad()
-    def start(self, counts: Tensor) -> None:
+    def start(self, counts: Tensor, words: Sequence[str] = ()) -> None:
         """Let vectors start from the identifiers', as far as these say what people choose.
 
         :param counts: ``(N + 1,)`` training events of each item.
+        :param words: of N + 1 items, for generators that read them.
         """
         self.counts.copy_(counts)
         known = self.identifiers.vectors[:, -self.size :]
@@ -123,11 +125,13 @@ class Generator(Part, ABC):
         :param users: ``(B, D)`` from :meth:`user_vectors`.
         :returns: ``(B, N + 1)`` float32 log-probabilities; column 0 is minus infinity.
         """
-        if self.training or torch.is_grad_enabled():
-            return self.law(users, self.tables())
-        if self._tables is None:
-            self._tables = self.tables()
-        return self.law(users, self._tables)
+        # In fewer bits many items would be equal.
+        with full_precision(users.device):
+            if self.training or torch.is_grad_enabled():
+                return self.law(users.float(), self.tables())
+            if self._tables is None:
+                self._tables = self.tables()
+            return self.law(users.float(), self._tables)
 
     @abstractmethod
     def loss(self, states: Tensor, target: Tensor) -> Tensor:

@@ -10,7 +10,9 @@ lightrec_components = gives(
     {
         "GeneratorData": "lightrec_generate.module:GeneratorData",
         "GeneratorModule": "lightrec_generate.module:GeneratorModule",
+        "LanguageGenerator": "lightrec_generate.language:LanguageGenerator",
         "ParallelGenerator": "lightrec_generate.parallel:ParallelGenerator",
+        "TitleDecoder": "lightrec_generate.titles:TitleDecoder",
         "TreeGenerator": "lightrec_generate.generator:TreeGenerator",
     }
 )

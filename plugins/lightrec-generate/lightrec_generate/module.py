@@ -11,8 +11,10 @@ from torch import Tensor
 
 from lightrec.data.share import part_of_all
 from lightrec.keys import PADDING, Key
+from lightrec.nn.precision import full_precision
 from lightrec.nn.stage import StageModule, warm_cosine
 from lightrec.ranking.blending import judge, scorer, validation_events
+from lightrec.ranking.language_readers import words_of_items
 from lightrec.ranking.running_metrics import RankingMetrics
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.ranking.sequence_transforms import Batch, SequenceTransform
@@ -25,6 +27,8 @@ class GeneratorData(SequenceData):
 
     :param data: folder of the prepared log.
     :param identifiers: folder of the stage `identifiers`.
+    :param generator: folder of a trained generator, from whose weights training goes on; null for
+        none.
     :param max_length: positions in a training window and in an evaluated history.
     :param batch_size: training windows in a batch.
     :param evaluation_batch_size: held-out events in a batch.
@@ -37,6 +41,7 @@ class GeneratorData(SequenceData):
         self,
         data: str,
         identifiers: str,
+        generator: str | None = None,
         max_length: int = 50,
         batch_size: int = 128,
         evaluation_batch_size: int = 128,
@@ -53,7 +58,7 @@ class GeneratorData(SequenceData):
             transforms=transforms,
             seed=seed,
         )
-        self.folder = identifiers
+        self.folder, self.generator = identifiers, generator
 
     @cached_property
     def identifiers(self) -> Identifiers:
@@ -97,14 +102,21 @@ class GeneratorModule(StageModule):
         if not hasattr(self, "generator"):
             data = self.data_of(GeneratorData)
             self.generator = self.make(data.identifiers)
-            self.generator.start(torch.from_numpy(data.store.popularity()))
+            counts = torch.from_numpy(data.store.popularity())
+            self.generator.start(counts, words_of_items(data.store))
+            if data.generator is not None:
+                earlier = Generator.load(data.generator)
+                self.generator.take_weights(earlier, dict(earlier.named_parameters()))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Give the loss and log its mean over the epoch."""
         target = batch[Key.TARGET]
         there = target != PADDING
         states = self.generator.states(batch[Key.HISTORY])[there]
-        loss, count = self.generator.loss(states, target[there]).mean(), there.sum()
+        # A law in fewer bits would rank many items alike.
+        with full_precision(self.device):
+            loss = self.generator.loss(states.float(), target[there]).mean()
+        count = there.sum()
         size = max(int(count), 1)
         self.log("train/loss", loss, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
         return loss * part_of_all(count.float())

@@ -5,6 +5,7 @@ import torch
 from lightrec_generate.generator import Generator, TreeGenerator
 from lightrec_generate.identifiers import Identifiers
 
+from lightrec.testing import tiny
 from lightrec.testing.invariants import seeded
 
 ITEMS = 40
@@ -38,3 +39,21 @@ def tiny_generator():
 @pytest.fixture
 def generator(tiny_generator) -> Generator:
     return tiny_generator()
+
+
+@pytest.fixture(scope="session")
+def decoder(tmp_path_factory):
+    """The folder of a decoder of random weights, with a tokenizer of 13 words."""
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    pytest.importorskip("peft")
+    encoder, folder = (tmp_path_factory.mktemp(name) for name in ("encoder", "decoder"))
+    tiny.tiny_text_model(encoder)
+    AutoTokenizer.from_pretrained(encoder).save_pretrained(folder)
+    size = {"vocab_size": 13, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        **size, num_attention_heads=2, num_key_value_heads=1, initializer_range=0.5
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return str(folder)

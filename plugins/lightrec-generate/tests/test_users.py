@@ -60,24 +60,6 @@ class Walker(Noise):
         return 8.0 * (line == f"{kind} number {(int(number) + 1) % 12}")
 
 
-@pytest.fixture(scope="module")
-def decoder(tmp_path_factory):
-    """The folder of a decoder of random weights, with a tokenizer of 13 words."""
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    pytest.importorskip("peft")
-    encoder, folder = (tmp_path_factory.mktemp(name) for name in ("encoder", "decoder"))
-    tiny.tiny_text_model(encoder)
-    AutoTokenizer.from_pretrained(encoder).save_pretrained(folder)
-    size = {"vocab_size": 13, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        **size, num_attention_heads=2, num_key_value_heads=1, initializer_range=0.5
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return str(folder)
-
-
 @pytest.fixture
 def run(tmp_path):
     """A tiny run of one's own."""
