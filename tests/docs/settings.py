@@ -33,8 +33,16 @@ def check_recipe(text: str, folder: Path) -> None:
         check_settings("any", str(path), ())
 
 
+def stages_of(name: str) -> list[str]:
+    """The stages of a named set, or of the generic one where the name is an example."""
+    return recipes.in_order(recipes.load(known(name)).recipes)
+
+
 def recipe_of(stage: str, name: str) -> str:
     """The recipe of a stage in a named set, or in the generic one where the name is an example."""
-    known = name in plugins.installed().parts[plugins.RECIPES]
-    assert stage in STAGES
-    return f"{name if known else 'generic'}/{stage}"
+    assert stage in stages_of(name)
+    return f"{known(name)}/{stage}"
+
+
+def known(name: str) -> str:
+    return name if name in plugins.installed().parts[plugins.RECIPES] else "generic"

@@ -20,7 +20,7 @@ from lightrec.cli.run import stage_overrides
 from lightrec.errors import LightrecError, RecipeError
 from lightrec.stages.run import VALUES, find_recipes, values_of
 from tests.docs.pages import PAGES, ROOT, blocks, inline_code, lines, name
-from tests.docs.settings import STAGES, check_settings, recipe_of
+from tests.docs.settings import STAGES, check_settings, recipe_of, stages_of
 
 PROGRAMS = ("lightrec", "make", "pip")
 EXAMPLES = {
@@ -140,7 +140,7 @@ def check_overrides(domain: str, overrides: list[str]) -> None:
             skip = word.partition("=")[0] in own
         if not skip:
             words.append(word)
-    for stage, settings in stage_overrides(words, [*STAGES, VALUES]).items():
+    for stage, settings in stage_overrides(words, [*stages_of(domain), VALUES]).items():
         if stage == VALUES:
             find_recipes(domain, values=values_of(settings))
             continue

@@ -1,4 +1,4 @@
-"""A generator whose reader is a causal language model: histories go in as titles, digits come out."""
+"""A generator that reads by a causal language model: titles go in, digits come out."""
 
 from collections.abc import Callable, Sequence
 
