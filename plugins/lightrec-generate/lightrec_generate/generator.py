@@ -129,9 +129,11 @@ class Generator(Part, ABC):
         with full_precision(users.device):
             if self.training or torch.is_grad_enabled():
                 return self.law(users.float(), self.tables())
-            if self._tables is None:
-                self._tables = self.tables()
-            return self.law(users.float(), self._tables)
+            # While a policy learns, it plays with weights that an optimizer has changed in place.
+            written = [parameter._version for parameter in self.parameters()]
+            if self._tables is None or self._tables[0] != written:
+                self._tables = written, self.tables()
+            return self.law(users.float(), self._tables[1])
 
     @abstractmethod
     def loss(self, states: Tensor, target: Tensor) -> Tensor:

@@ -10,14 +10,30 @@ lightrec_components = gives(
     {
         "GeneratorData": "lightrec_generate.module:GeneratorData",
         "GeneratorModule": "lightrec_generate.module:GeneratorModule",
+        "GeneratorPolicyData": "lightrec_generate.policy:GeneratorPolicyData",
         "LanguageGenerator": "lightrec_generate.language:LanguageGenerator",
         "ParallelGenerator": "lightrec_generate.parallel:ParallelGenerator",
+        "ReinforcedData": "lightrec_generate.reinforce:ReinforcedData",
+        "ReinforcedModule": "lightrec_generate.reinforce:ReinforcedModule",
         "TitleDecoder": "lightrec_generate.titles:TitleDecoder",
         "TreeGenerator": "lightrec_generate.generator:TreeGenerator",
     }
 )
-lightrec_policies = gives({"GeneratorPolicy": "lightrec_generate.policy:GeneratorPolicy"})
+lightrec_policies = gives(
+    {
+        "GeneratorPolicy": "lightrec_generate.policy:GeneratorPolicy",
+        "TunedGeneratorPolicy": "lightrec_generate.policy:TunedGeneratorPolicy",
+    }
+)
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])
+lightrec_rewards = gives(
+    {
+        "DiversityReward": "lightrec_generate.rewards:DiversityReward",
+        "GainReward": "lightrec_generate.rewards:GainReward",
+        "NoveltyReward": "lightrec_generate.rewards:NoveltyReward",
+        "WholeSlate": "lightrec_generate.rewards:WholeSlate",
+    }
+)
 lightrec_simulators = gives({"LanguageModelUsers": "lightrec_generate.users:LanguageModelUsers"})
 lightrec_commands = gives(
     {

@@ -1,13 +1,25 @@
-"""The policy of a generator: it shows what the generator is likely to write."""
+"""The policies of generators: they show what the generator is likely to write.
+
+One of them is as its stage left it; the other learns on, in simulators.
+"""
 
 from copy import deepcopy
 from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import rms_norm
 
-from lightrec.nn.session import State
-from lightrec.policies.base import ScoredPolicy, among_candidates, vectors_of, without_nothing
+from lightrec.keys import Key
+from lightrec.learners.policy_data import PolicyData
+from lightrec.nn.session import State, with_progress
+from lightrec.policies.base import (
+    LearnedPolicy,
+    ScoredPolicy,
+    among_candidates,
+    vectors_of,
+    without_nothing,
+)
 from lightrec.run import Run
 from lightrec_generate.generator import Generator
 
@@ -22,6 +34,7 @@ class GeneratorPolicy(ScoredPolicy):
     :param inverse_temperature: a factor on log-probabilities; above 1 draws are more certain.
     """
 
+    tune = False
     history_length: int
 
     def __init__(self, generator: Generator, inverse_temperature: float = 1.0) -> None:
@@ -39,19 +52,58 @@ class GeneratorPolicy(ScoredPolicy):
         run.check(stage)
         return cls(Generator.load(run.folder(stage)), **settings)
 
-    @torch.no_grad()
     def user_vectors(self, history: Tensor) -> Tensor:
         """Give the generator's user vectors, ``(B, D)``."""
-        return self.generator.user_vectors(without_nothing(history, self.num_items))
+        with torch.set_grad_enabled(self.tune and torch.is_grad_enabled()):
+            return self.generator.user_vectors(without_nothing(history, self.num_items))
 
-    @torch.no_grad()
     def logits(self, state: State) -> Tensor:
         """Give the log-probabilities of a state's columns."""
-        vectors = vectors_of(self, state)
-        found = self.generator.log_probabilities(vectors.flatten(0, -2))
-        found = found.unflatten(0, vectors.shape[:-1]) * self.inverse_temperature
-        return among_candidates(state, found)
+        with torch.set_grad_enabled(self.tune and torch.is_grad_enabled()):
+            vectors = vectors_of(self, state)
+            found = self.generator.log_probabilities(vectors.flatten(0, -2))
+            found = found.unflatten(0, vectors.shape[:-1]) * self.inverse_temperature
+            return among_candidates(state, found)
 
     def train(self, mode: bool = True) -> "GeneratorPolicy":
-        """Stay as in evaluation: there is nothing to train."""
+        """Stay as in evaluation: what is drawn is to have the law that is learned."""
         return super().train(False)
+
+
+class TunedGeneratorPolicy(GeneratorPolicy, LearnedPolicy):
+    """A GeneratorPolicy whose whole generator learns on from what simulated users answer.
+
+    Untrained, it shows what the generator does. The law being exact, so is the divergence from the
+    beginning that ``anchor`` weighs in lightrec's learners.
+
+    :param generator: the generator, which the policy copies.
+    :param inverse_temperature: a factor on log-probabilities; above 1 draws are more certain.
+    :param horizon: steps after which the step counts as 1 to critics.
+    """
+
+    tune = True
+    reads = (Key.HISTORY, Key.STEP, Key.ACCEPTED_TOTAL)
+
+    def __init__(
+        self, generator: Generator, inverse_temperature: float = 1.0, horizon: int = 40
+    ) -> None:
+        super().__init__(generator, inverse_temperature)
+        self.generator.requires_grad_(True)
+        self.feature_size, self.horizon = generator.size + 2, horizon
+
+    def session_features(self, state: State) -> Tensor:
+        """Give the user vector, of unit mean square, time, and success so far."""
+        vectors = vectors_of(self, state).detach()
+        return with_progress(rms_norm(vectors, vectors.shape[-1:]), state, self.horizon)
+
+
+class GeneratorPolicyData(PolicyData):
+    """What PolicyData has, for a policy that is made of the run's generator.
+
+    :param generator: folder of the stage `generator`, which the policy's ``from_run`` loads.
+    :param settings: of :class:`~lightrec.learners.policy_data.PolicyData`.
+    """
+
+    def __init__(self, generator: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.generator = generator

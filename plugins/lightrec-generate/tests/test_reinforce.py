@@ -1,0 +1,195 @@
+"""What moves a generator by rewards: advantages, gradients, rewards of slates, and whole stages."""
+
+import itertools
+import math
+
+import polars as pl
+import pytest
+import torch
+from lightrec_generate.generator import Generator
+from lightrec_generate.policy import TunedGeneratorPolicy
+from lightrec_generate.reinforce import (
+    LoggedEvents,
+    UsersEvenly,
+    leave_one_out,
+    standardised,
+    surrogate,
+)
+from lightrec_generate.rewards import DiversityReward, GainReward, NoveltyReward, WholeSlate
+from tensordict import TensorDict
+
+from lightrec.data.store import TEST, TRAIN
+from lightrec.keys import Key
+from lightrec.learners.policy_stage import divergence
+from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.rewards.accepted import EngagementReward
+from lightrec.rewards.base import RewardContext
+from lightrec.run import Run
+from lightrec.stages.run import run
+from lightrec.testing.tiny import FAST, tiny_store, write_log
+
+
+def transition(slate, taken=None, **more):
+    slate = torch.tensor(slate)
+    taken = torch.zeros_like(slate, dtype=torch.bool) if taken is None else torch.tensor(taken)
+    told = {Key.ACTION: slate, Key.TAKEN: taken, **more}
+    return TensorDict(told, batch_size=[len(slate)])
+
+
+def test_advantages_are_those_of_the_definitions():
+    rewards = torch.tensor([[1.0, 2.0], [0.0, 2.0], [5.0, 2.0]])
+    expected = torch.tensor([[1 - 2.5, 0.0], [0 - 3.0, 0.0], [5 - 0.5, 0.0]])
+    torch.testing.assert_close(leave_one_out(rewards), expected)
+    deviation = math.sqrt((1 + 4 + 9) / 2)  # about the mean 2
+    expected = torch.tensor([[-1.0, 0.0], [-2.0, 0.0], [3.0, 0.0]]) / deviation
+    torch.testing.assert_close(standardised(rewards), expected)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "value", "slope"),
+    [(1.0, 2.0, 2.0, 2.0), (1.5, 2.0, 2.4, 0.0), (0.5, 2.0, 1.0, 1.0), (0.5, -2.0, -1.6, 0.0)],
+)
+def test_the_surrogate_is_clipped_where_it_would_pay_to_go_on(ratio, advantage, value, slope):
+    logarithm = torch.tensor([[math.log(ratio)]], requires_grad=True)
+    found = surrogate(logarithm, torch.tensor([[advantage]]), 0.2)
+    assert found.item() == pytest.approx(value)
+    found.backward()
+    assert float(logarithm.grad) == pytest.approx(slope)
+
+
+def test_the_mean_gradient_is_that_of_the_expected_reward():
+    """Over all pairs of slates, by their probabilities, as if all had been drawn."""
+    logits = torch.tensor([0.3, -0.5, 1.0], dtype=torch.float64, requires_grad=True)
+    worth = torch.tensor([1.0, 4.0, 2.0], dtype=torch.float64)
+    law = PlackettLuce(logits.unsqueeze(0), slate_size=2)
+    slates = torch.tensor([*itertools.permutations(range(3), 2)]).unsqueeze(1)
+    chance = law.log_prob(slates).squeeze(1)
+    paid = (worth[slates] * torch.tensor([1.0, 0.5], dtype=torch.float64)).sum(-1).squeeze(1)
+    (exact,) = torch.autograd.grad((chance.exp() * paid).sum(), logits, retain_graph=True)
+    total = torch.zeros_like(logits)
+    for pair in itertools.product(range(len(paid)), repeat=2):
+        chosen = [*pair]
+        drawn = chance[chosen].unsqueeze(1)
+        gain = surrogate(drawn - drawn.detach(), leave_one_out(paid[chosen].unsqueeze(1)), 0.2)
+        (own,) = torch.autograd.grad(gain, logits, retain_graph=True)
+        total += drawn.sum().exp().detach() * own
+    torch.testing.assert_close(total, exact)
+
+
+def test_gains_are_those_of_the_place_and_the_value():
+    shown = transition([[7, 8, 9], [7, 8, 9]], [[False, False, True], [False] * 3])
+    assert GainReward()(shown).flatten().tolist() == [pytest.approx(0.5), 0.0]
+    shown[Key.VALUE] = torch.tensor([[0.0, 0.0, 2.0], [0.0] * 3])
+    assert float(GainReward(least=3.0)(shown)[0]) == pytest.approx(-0.5)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tiny_store(tmp_path_factory.mktemp("tiny"))
+
+
+def test_novelty_is_self_information(store):
+    reward = NoveltyReward()
+    reward.bind(RewardContext(store=store))
+    counts = torch.from_numpy(store.popularity()).double()
+    a, b = 3, 5
+    own = [-math.log(counts[i] / counts[1:].sum()) / math.log(counts[1:].sum()) for i in (a, b)]
+    found = reward(transition([[a, b, 0], [0, 0, 0]]))
+    assert found.flatten().tolist() == pytest.approx([sum(own) / 2, 0.0], abs=1e-6)
+
+
+def test_diversity_is_what_pairs_do_not_share():
+    genres = [["drama", "war"], ["war"], ["comedy"], None]
+    reward = DiversityReward()
+    reward.bind(RewardContext(store=object(), items=pl.DataFrame({"genres": genres})))
+    found = reward(transition([[1, 2, 3], [1, 2, 0], [1, 4, 0], [1, 0, 0]])).flatten()
+    assert found.tolist() == pytest.approx([1 - 0.5 / 3, 0.5, 1.0, 0.0])
+
+
+def test_a_whole_slate_is_paid_as_if_all_were_taken():
+    nothing = torch.zeros(1, 3, dtype=torch.bool)
+    shown = transition([[7, 8, 0]], next=TensorDict({Key.TAKEN: nothing}, batch_size=[1]))
+    assert float(WholeSlate(EngagementReward())(shown)) == 1.0
+
+
+def test_events_come_with_all_that_was_before(store):
+    events = LoggedEvents(store, TEST, 50)
+    found = events[torch.arange(len(events)).numpy()]
+    for row in range(0, len(events), 7):
+        user = int(found[Key.USER][row])
+        own = store.items[store.offsets[user] : store.offsets[user + 1]].tolist()
+        assert [item for item in found[Key.HISTORY][row].tolist() if item] == own[:-1]
+        assert int(found[Key.TARGET][row]) == own[-1]
+
+
+def test_users_are_drawn_evenly_whatever_they_did(store):
+    events = LoggedEvents(store, TRAIN, 50)
+    assert int((events[torch.arange(len(events)).numpy()][Key.HISTORY] > 0).sum(1).min()) == 1
+    users = torch.tensor([0] * 90 + [1] * 10).numpy()
+    sampler = UsersEvenly(users, 50, batches=40, passes=2, seed=0)
+    batches = [*sampler]
+    assert len(batches) == len(sampler) == 80
+    assert all((a == b).all() for a, b in zip(batches[::2], batches[1::2], strict=True))
+    share = sum(int((users[rows] == 0).sum()) for rows in batches) / (80 * 50)
+    assert abs(share - 0.5) < 5 * 0.5 / math.sqrt(40 * 50)
+    assert all((a == b).all() for a, b in zip(batches, sampler, strict=True))
+
+
+def policy_of(tiny_generator):
+    return TunedGeneratorPolicy(tiny_generator())
+
+
+def test_the_policy_plays_with_the_weights_of_now(tiny_generator):
+    policy = policy_of(tiny_generator)
+    state = {Key.HISTORY: torch.tensor([[0, 0, 3], [1, 2, 41]])}
+    with torch.no_grad():
+        before = policy.logits(state)
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=0.1)
+    (-policy.columns(state).log_prob(torch.tensor([[9], [9]])).mean()).backward()
+    optimizer.step()
+    with torch.no_grad():
+        after = policy.logits(state)
+    assert (after[:, 9] > before[:, 9]).all()
+    torch.testing.assert_close(after, policy.logits(state).detach())
+    law = PlackettLuce(before)
+    assert (divergence(PlackettLuce(after).logits, law.logits) > 0).all()
+    torch.testing.assert_close(divergence(law.logits, law.logits), torch.zeros(2))
+
+
+SETTINGS = {
+    "values": ["--text_encoder=null"],
+    "data": FAST["data"],
+    "identifiers": ["--size=8", "--chosen_size=8"],
+    "generator": ["--trainer.max_epochs=1", "--data.init_args.batch_size=16"],
+    "reinforced": [
+        *(
+            "--trainer.max_epochs=3",
+            "--data.init_args.batches=20",
+            "--data.init_args.batch_size=32",
+        ),
+        *("--model.init_args.learning_rate=0.003", "--model.init_args.anchor=0.0"),
+        *("--data.init_args.slate_size=3", "--data.init_args.passes=2"),
+    ],
+}
+
+
+def test_a_stage_reaches_what_it_is_paid_for(tmp_path):
+    log, items = write_log(tmp_path)
+    reward = (
+        "{class_path: WeightedSum, init_args: {parts: [GainReward, {class_path: DiversityReward, "
+        "init_args: {attribute: kind}}], weights: [0.5, 1.0]}}"
+    )
+
+    def reinforced(*more):
+        words = [*SETTINGS["reinforced"], f"--data.init_args.reward={reward}", *more]
+        given = {"log": log, "items": items, "overrides": {**SETTINGS, "reinforced": words}}
+        return Run(run("generator-alone", out=tmp_path / "run", until="reinforced", **given))
+
+    found = reinforced()
+    reached = found.metrics("reinforced")
+    assert reached["validation/reward"] > reached["validation/reward_at_first"] + 0.1
+    # One that reaches no more is left as it was.
+    found = reinforced("--model.init_args.learning_rate=0.0")
+    names = "generator", "reinforced"
+    before, after = (Generator.load(found.folder(name)).state_dict() for name in names)
+    assert all(torch.equal(before[name], after[name]) for name in before)
