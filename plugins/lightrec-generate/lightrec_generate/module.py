@@ -79,6 +79,7 @@ class GeneratorModule(StageModule):
         TreeGenerator.
     :param learning_rate: AdamW's, at its highest.
     :param weight_decay: AdamW's, on matrices and embeddings.
+    :param continues: folder of a trained generator of the same identifiers, which learns on.
     """
 
     monitor: ClassVar[str] = "validation/ndcg@10"
@@ -91,6 +92,7 @@ class GeneratorModule(StageModule):
         generator: Callable[[Identifiers], Generator] | None = None,
         learning_rate: float = 2e-3,
         weight_decay: float = 0.01,
+        continues: str | None = None,
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters()
@@ -99,7 +101,11 @@ class GeneratorModule(StageModule):
 
     def setup(self, stage: str) -> None:
         """Make the generator around the identifiers, and count the training events."""
-        if not hasattr(self, "generator"):
+        if hasattr(self, "generator"):
+            return
+        if self.settings.continues is not None:
+            self.generator = Generator.load(self.settings.continues)
+        else:
             data = self.data_of(GeneratorData)
             self.generator = self.make(data.identifiers)
             counts = torch.from_numpy(data.store.popularity())

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm
 
-from lightrec.keys import Key
 from lightrec.learners.policy_data import PolicyData
 from lightrec.nn.session import State, with_progress
 from lightrec.policies.base import (
@@ -23,6 +22,9 @@ from lightrec.policies.base import (
 from lightrec.run import Run
 from lightrec_generate.generator import Generator
 
+READING = ("users.", "known_read.", "read", "own")
+"""How the names of those parameters of a generator begin that read histories."""
+
 
 class GeneratorPolicy(ScoredPolicy):
     """Shows slates by the exact law of a generator over the items that may be shown.
@@ -34,7 +36,6 @@ class GeneratorPolicy(ScoredPolicy):
     :param inverse_temperature: a factor on log-probabilities; above 1 draws are more certain.
     """
 
-    tune = False
     history_length: int
 
     def __init__(self, generator: Generator, inverse_temperature: float = 1.0) -> None:
@@ -52,18 +53,21 @@ class GeneratorPolicy(ScoredPolicy):
         run.check(stage)
         return cls(Generator.load(run.folder(stage)), **settings)
 
+    @torch.no_grad()
     def user_vectors(self, history: Tensor) -> Tensor:
         """Give the generator's user vectors, ``(B, D)``."""
-        with torch.set_grad_enabled(self.tune and torch.is_grad_enabled()):
-            return self.generator.user_vectors(without_nothing(history, self.num_items))
+        return self.generator.user_vectors(without_nothing(history, self.num_items))
 
+    @torch.no_grad()
     def logits(self, state: State) -> Tensor:
         """Give the log-probabilities of a state's columns."""
-        with torch.set_grad_enabled(self.tune and torch.is_grad_enabled()):
-            vectors = vectors_of(self, state)
-            found = self.generator.log_probabilities(vectors.flatten(0, -2))
-            found = found.unflatten(0, vectors.shape[:-1]) * self.inverse_temperature
-            return among_candidates(state, found)
+        return self._logits(state)
+
+    def _logits(self, state: State) -> Tensor:
+        vectors = vectors_of(self, state)
+        found = self.generator.log_probabilities(vectors.flatten(0, -2))
+        found = found.unflatten(0, vectors.shape[:-1]) * self.inverse_temperature
+        return among_candidates(state, found)
 
     def train(self, mode: bool = True) -> "GeneratorPolicy":
         """Stay as in evaluation: what is drawn is to have the law that is learned."""
@@ -71,29 +75,32 @@ class GeneratorPolicy(ScoredPolicy):
 
 
 class TunedGeneratorPolicy(GeneratorPolicy, LearnedPolicy):
-    """A GeneratorPolicy whose whole generator learns on from what simulated users answer.
+    """A GeneratorPolicy whose generator learns on from what simulated users answer.
 
-    Untrained, it shows what the generator does. The law being exact, so is the divergence from the
-    beginning that ``anchor`` weighs in lightrec's learners.
+    What writes learns; what reads histories stays as it was, so that they need not be read again
+    for every update. Untrained, the policy shows what the generator does. The law being exact, so
+    is the divergence from the beginning that ``anchor`` weighs in lightrec's learners.
 
     :param generator: the generator, which the policy copies.
     :param inverse_temperature: a factor on log-probabilities; above 1 draws are more certain.
     :param horizon: steps after which the step counts as 1 to critics.
     """
 
-    tune = True
-    reads = (Key.HISTORY, Key.STEP, Key.ACCEPTED_TOTAL)
-
     def __init__(
         self, generator: Generator, inverse_temperature: float = 1.0, horizon: int = 40
     ) -> None:
         super().__init__(generator, inverse_temperature)
-        self.generator.requires_grad_(True)
+        for name, parameter in self.generator.named_parameters():
+            parameter.requires_grad_(not name.startswith(READING))
         self.feature_size, self.horizon = generator.size + 2, horizon
+
+    def logits(self, state: State) -> Tensor:
+        """Give the log-probabilities of a state's columns."""
+        return self._logits(state)
 
     def session_features(self, state: State) -> Tensor:
         """Give the user vector, of unit mean square, time, and success so far."""
-        vectors = vectors_of(self, state).detach()
+        vectors = vectors_of(self, state)
         return with_progress(rms_norm(vectors, vectors.shape[-1:]), state, self.horizon)
 
 

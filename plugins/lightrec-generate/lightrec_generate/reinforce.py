@@ -226,6 +226,8 @@ class ReinforcedModule(GeneratorModule):
     :param group: slates G of a history, at least 2.
     :param anchor: weight of the divergence, in rewards (``grpo``: their deviations) a nat.
     :param clip: ε.
+    :param inverse_temperature: a factor on log-probabilities; above 1 what is drawn, and learned
+        by, is nearer to the best slates.
     :param learning_rate: AdamW's, at its highest.
     :param weight_decay: AdamW's, on matrices and embeddings.
     """
@@ -240,13 +242,14 @@ class ReinforcedModule(GeneratorModule):
         group: int = 16,
         anchor: float = 0.1,
         clip: float = 0.2,
+        inverse_temperature: float = 1.0,
         learning_rate: float = 3e-4,
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(
             num_items, vector_size, learning_rate=learning_rate, weight_decay=weight_decay
         )
-        self._advantages = {"leave-one-out": leave_one_out, "grpo": standardised}[advantage]
+        self._compared = {"leave-one-out": leave_one_out, "grpo": standardised}[advantage]
 
     def setup(self, stage: str) -> None:
         """Take the trained generator, where no checkpoint has one."""
@@ -267,23 +270,25 @@ class ReinforcedModule(GeneratorModule):
         assert self.beginning
 
     def _law(self, generator: Generator, batch: Batch) -> PlackettLuce:
-        shown = self._data.may_be_shown(batch)
-        return PlackettLuce(generator.scores(batch[Key.HISTORY]), shown, self._data.slate_size)
+        scores = self.settings.inverse_temperature * generator.scores(batch[Key.HISTORY])
+        return PlackettLuce(scores, self._data.may_be_shown(batch), self._data.slate_size)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Draw slates in the first pass over a batch, and give the loss."""
         self.generator.eval()  # with dropout, slates would not be drawn by the law that is learned
         law, size = self._law(self.generator, batch), len(batch[Key.TARGET])
-        if batch_index % self._data.passes == 0:
-            slates, chance = law.sample_and_log_prob((self.settings.group,))
-            rewards = self._data.paid(batch, items_at(slates))
-            self._drawn = slates, self._advantages(rewards), chance.detach()
+        begins = batch_index % self._data.passes == 0
+        if begins:
+            self._slates = law.sample((self.settings.group,))
+        chance = law.log_prob(self._slates)
+        if begins:
+            rewards = self._data.paid(batch, items_at(self._slates))
+            self._advantages, self._before = self._compared(rewards), chance.detach()
             self.log("train/reward", rewards.mean(), batch_size=size, on_step=False, on_epoch=True)
-        slates, advantages, before = self._drawn
         with torch.no_grad():
             first = self._law(self.beginning, batch)
         moved = divergence(law.logits, first.logits).mean()
-        gain = surrogate(law.log_prob(slates) - before, advantages, self.settings.clip)
+        gain = surrogate(chance - self._before, self._advantages, self.settings.clip)
         self.log("train/divergence", moved, batch_size=size, on_step=False, on_epoch=True)
         return self.settings.anchor * moved - gain
 

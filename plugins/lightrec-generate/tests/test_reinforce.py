@@ -22,6 +22,7 @@ from lightrec.data.store import TEST, TRAIN
 from lightrec.keys import Key
 from lightrec.learners.policy_stage import divergence
 from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.policies.base import Policy
 from lightrec.rewards.accepted import EngagementReward
 from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
@@ -193,3 +194,33 @@ def test_a_stage_reaches_what_it_is_paid_for(tmp_path):
     names = "generator", "reinforced"
     before, after = (Generator.load(found.folder(name)).state_dict() for name in names)
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_generator_learns_in_a_user_model(tmp_path):
+    log, items = write_log(tmp_path)
+    recipes = tmp_path / "sessions"
+    recipes.mkdir()
+    (recipes / "set.yaml").write_text("over: generator\nwithout: [policy]\n")
+    few = {
+        "values": ["--text_encoder=null", "--max_steps=6", "--slate_size=2"],
+        "ranker": [*FAST["ranker"], "--model.init_args.item_models=[Popularity]"],
+        **{name: FAST[name] for name in ("text", "users_a", "users_b")},
+    }
+
+    def learned(rate):
+        words = [
+            *("--trainer.max_epochs=3", "--model.init_args.sessions=64"),
+            *("--model.init_args.steps=6", "--model.init_args.anchor=0.0"),
+            f"--model.init_args.learning_rate={rate}",
+        ]
+        settings = {**SETTINGS, **few, "generator_policy": words}
+        settings.pop("reinforced")
+        given = {"log": log, "items": items, "overrides": settings}
+        return Run(run(str(recipes), out=tmp_path / "run", until="generator_policy", **given))
+
+    still = learned(0.0)
+    start, history = Generator.load(still.folder("generator")), torch.tensor([[0, 1, 2, 3]])
+    policy = Policy.load(still.folder("generator_policy"))
+    torch.testing.assert_close(policy.scores({Key.HISTORY: history}), start.scores(history))
+    before = still.metrics("generator_policy")["validation/return"]
+    assert learned(0.01).metrics("generator_policy")["validation/return"] > 1.1 * before

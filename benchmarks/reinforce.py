@@ -1,0 +1,93 @@
+"""Generators that learn on from rewards, beside likelihood: `make bench NAME=reinforce`.
+
+MovieLens-100K is read from the folder that ``--data`` or the variable LIGHTREC_TEST_DATA names.
+Settings were chosen on validation events, and on sessions in user model A, of seed 0. ``--only
+seed-3`` runs one seed; with ``--runs FOLDER`` runs are kept there, and finished stages taken.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
+
+from benchmarks.cells import Benchmark, data_folder, markdown, option
+
+SEEDS = (3, 4, 5)
+REWARDS = {
+    "next": "the next item: NDCG@10",
+    "novelty": "NDCG@10 + 0.3 · novelty",
+    "rating": "gain of the next item by its stars less 3",
+}
+JUDGES = {"users_a": "user model A, who taught it", "users_b": "user model B"}
+Cells = Mapping[str, dict]
+
+
+def main() -> None:
+    """Run the cells and print the tables."""
+    benchmark, data = Benchmark("reinforce"), data_folder()
+    if data is None:
+        sys.exit("Name the folder of the logs with --data.")
+    for seed in SEEDS:
+        if benchmark.wants(f"seed-{seed}"):
+            command = [sys.executable, "-m", "benchmarks.reinforce_run", "{out}", str(seed)]
+            kept = {"runs": Path(option("--runs"))} if option("--runs") else {}
+            command += ["{runs}"] * len(kept)
+            benchmark.cell(f"seed-{seed}", command, seed, "metrics.json", **kept)
+    print(*(made(benchmark.cells) for made in (slates, parts, sessions)), sep="\n\n")
+
+
+def _over(found: Mapping[str, float], name: str) -> str:
+    mean, low, high = (found[f"{name}{end}"] for end in ("", ", low", ", high"))
+    return f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
+
+
+def slates(cells: Cells) -> str:
+    """Set what test users' lists are paid, by reward and seed, as Markdown."""
+    rows = []
+    for name, title in REWARDS.items():
+        for seed in SEEDS:
+            if (key := f"seed-{seed}") in cells:
+                found = cells[key]["metrics"]
+                means = [found[f"{name}/{way}"] for way in ("start/reward", "control/reward")]
+                means.append(found[f"{name}/reinforced/mean"])
+                over = [_over(found, f"{name}/reinforced/over {w}") for w in ("start", "control")]
+                rows.append([title, str(seed), *(f"{value:.4f}" for value in means), *over])
+    head = ["reward", "seed", "start", "by likelihood", "by reward", "over the start (95 %)"]
+    return markdown([*head, "over likelihood (95 %)"], rows)
+
+
+def parts(cells: Cells) -> str:
+    """Set what relevance and novelty come to, means over seeds, as Markdown."""
+    rows, found = [], [cell["metrics"] for cell in cells.values()]
+    ways = {
+        "start": "start",
+        "control": "goes on by likelihood",
+        "rearranged": "start, rearranged by novelty",
+        "reinforced": "goes on by reward",
+    }
+    for way, title in ways.items() if found else ():
+        values = [
+            fmean(m[f"novelty/{way}/{part}"] for m in found) for part in ("ndcg@10", "novelty")
+        ]
+        whole = values[0] + 0.3 * values[1]
+        rows.append([title, *(f"{value:.4f}" for value in [*values, whole])])
+    return markdown(["lists of ten", "NDCG@10", "novelty", "the reward"], rows)
+
+
+def sessions(cells: Cells) -> str:
+    """Set what is accepted in a session, by judge and seed, as Markdown."""
+    rows = []
+    for model, title in JUDGES.items():
+        for seed in SEEDS:
+            if (key := f"seed-{seed}") in cells:
+                found = cells[key]["metrics"]
+                means = [found[f"{model}/{way}"] for way in ("start", "control")]
+                means += [found[f"{model}/reinforced/mean"], found[f"{model}/greedy"]]
+                over = [_over(found, f"{model}/reinforced/over {w}") for w in ("start", "control")]
+                rows.append([title, str(seed), *(f"{value:.2f}" for value in means), *over])
+    head = ["judge", "seed", "start", "by likelihood", "by reward", "greedy by user model A"]
+    return markdown([*head, "over the start (95 %)", "over likelihood (95 %)"], rows)
+
+
+if __name__ == "__main__":
+    main()

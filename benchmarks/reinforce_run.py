@@ -1,0 +1,219 @@
+"""One seed of generators that learn on from rewards: a cell of `make bench NAME=reinforce`.
+
+``python -m benchmarks.reinforce_run OUT SEED [RUNS]`` trains a generator and two user models on
+MovieLens-100K, lets the generator learn on from rewards of its slates and from what user model A
+answers, and beside that from likelihood for as many CPU seconds. Stages that are finished in a
+folder RUNS are taken from there; ``base`` in place of OUT does those before, and no more.
+"""
+
+import json
+import math
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from lightrec_generate.generator import Generator
+from lightrec_generate.policy import GeneratorPolicy
+from lightrec_generate.reinforce import ReinforcedData
+from lightrec_generate.rewards import GainReward, NoveltyReward
+from torch import Tensor
+
+from benchmarks.cells import data_folder
+from lightrec.data.store import TEST, VALIDATION
+from lightrec.evaluation.arena import arena
+from lightrec.intervals import mean_interval
+from lightrec.keys import Key
+from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.nn.slate_law import items_at
+from lightrec.policies.base import Policy
+from lightrec.run import Run
+from lightrec.stages.run import run
+
+NOVELTY, LEAST = 0.3, 3.0
+"""What novelty weighs beside the gain of the next item; the stars that are worth nothing."""
+PARTS = {
+    "ndcg@10": (GainReward(), 1.0),
+    "novelty": (NoveltyReward(), NOVELTY),
+    "rating": (GainReward(least=LEAST), 1.0),
+}
+REWARDS = {"next": ["ndcg@10"], "novelty": ["ndcg@10", "novelty"], "rating": ["rating"]}
+"""What a slate is paid by: sums of parts."""
+RECIPES = {
+    "ndcg@10": "GainReward",
+    "novelty": "NoveltyReward",
+    "rating": f"{{class_path: GainReward, init_args: {{least: {LEAST}}}}}",
+}
+SETTINGS = {
+    "data": ["--domain=video"],
+    "text": ["--model.init_args.tune=none"],
+    "ranker": ["--trainer.max_epochs=4", "--model.init_args.item_models=[Popularity]"],
+    "identifiers": ["--size=64"],
+    "generator": ["--trainer.max_epochs=12", "--data.init_args.batch_size=32"],
+}
+SET = "over: generator\nwithout: [policy]\n"
+CONTROL = """reads: [data, identifiers]
+optional: true
+trainer: {max_epochs: 1, gradient_clip_val: 1.0}
+model:
+  class_path: GeneratorModule
+  init_args: {continues: "${run}/generator", learning_rate: 0.001}
+data:
+  class_path: GeneratorData
+  init_args: {batch_size: 32}
+"""
+WEIGHTS = [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0]
+"""How much an item's novelty counts beside its log-probability where lists are only rearranged."""
+ROUNDS = 2
+CHOSEN: dict[str, list[str]] = {"next": [], "novelty": [], "rating": [], "sessions": []}
+"""Settings over the recipes, chosen on validation events and sessions in A of seeds 0 to 2."""
+Found = dict[str, float]
+
+
+def stages(folder: Path, seed: int, until: str, *words: str) -> float:
+    """Do the stages up to one, which has settings of its own; give the CPU seconds."""
+    with tempfile.TemporaryDirectory() as parent:
+        own = Path(parent) / "reinforce"
+        own.mkdir()
+        (own / "set.yaml").write_text(SET)
+        (own / "control.yaml").write_text(CONTROL)
+        log, began = data_folder(), time.process_time()
+        assert log is not None
+        settings = {**SETTINGS, **({until: [*words]} if words else {})}
+        run(str(own), out=folder, log=log / "ml-100k", seed=seed, until=until, overrides=settings)
+        return time.process_time() - began
+
+
+def likelihood(folder: Path, seed: int, seconds: float) -> tuple[Generator, float]:
+    """Let the generator go on by likelihood for at least so many CPU seconds."""
+    one = stages(folder, seed, "control", "--trainer.max_epochs=1")
+    epochs = 1 + math.ceil(seconds / one)
+    spent = stages(folder, seed, "control", f"--trainer.max_epochs={epochs}")
+    return Generator.load(folder / "control"), spent
+
+
+def recipe(name: str) -> str:
+    """Write a reward as a recipe names it."""
+    parts = REWARDS[name]
+    weights = [PARTS[part][1] for part in parts]
+    return (
+        f"{{class_path: WeightedSum, init_args: {{parts: [{', '.join(RECIPES[p] for p in parts)}], "
+        f"weights: {weights}}}}}"
+    )
+
+
+class Lists:
+    """The best slates of generators after held-out events, and what each is paid.
+
+    :param made: the run.
+    :param part: VALIDATION or TEST.
+    """
+
+    def __init__(self, made: Run, part: int) -> None:
+        folders = [str(made.folder(name)) for name in ("data", "identifiers", "generator")]
+        self.payers = {n: ReinforcedData(*folders, reward=r) for n, (r, _) in PARTS.items()}
+        self.data = self.payers["novelty"]
+        self.batches = [*self.data._evaluation(part, None)]
+        self.novelty = self.data.reward.novelty[:-1]
+
+    @torch.no_grad()
+    def paid(self, generator: Generator, novelty: float = 0.0) -> dict[str, Tensor]:
+        """Give what each part and each reward pays for each event, ``(E,)``.
+
+        :param novelty: what an item's novelty adds to its log-probability.
+        """
+        found: dict[str, list[Tensor]] = {name: [] for name in PARTS}
+        for batch in self.batches:
+            scores = generator.scores(batch[Key.HISTORY]) + novelty * self.novelty
+            best = PlackettLuce(scores, self.data.may_be_shown(batch), self.data.slate_size).mode
+            for name, payer in self.payers.items():
+                found[name].append(payer.paid(batch, items_at(best).unsqueeze(0)).squeeze(0))
+        whole = {name: torch.cat(values) for name, values in found.items()}
+        sums = {n: sum(PARTS[p][1] * whole[p] for p in parts) for n, parts in REWARDS.items()}
+        return {**whole, **{f"reward {name}": values for name, values in sums.items()}}
+
+
+def compared(own: Tensor, others: dict[str, Tensor]) -> Found:
+    """Give a mean, and what it is over others', with 95 % intervals over the same users."""
+    found = {"mean": float(own.mean())}
+    for name, values in others.items():
+        mean, low, high = mean_interval(own - values)
+        found |= {f"over {name}": mean, f"over {name}, low": low, f"over {name}, high": high}
+        found[f"over {name}, error"] = float((own - values).std() / len(own) ** 0.5)
+    return found
+
+
+def on_the_log(made: Run, folder: Path, seed: int) -> Found:
+    """Let the generator learn on from each reward of slates, and judge on test users."""
+    start, learned, found = Generator.load(made.folder("generator")), {}, Found()
+    for name in REWARDS:
+        words = [f"--data.init_args.reward={recipe(name)}", *CHOSEN[name]]
+        found[f"{name}/cpu_seconds"] = stages(folder, seed, "reinforced", *words)
+        learned[name] = Generator.load(folder / "reinforced")
+    longest = max(found.values())
+    control, found["control/cpu_seconds"] = likelihood(folder, seed, longest)
+    validation, test = Lists(made, VALIDATION), Lists(made, TEST)
+    ways = {"start": start, "control": control}
+    chosen = {name: validation.paid(way) for name, way in ways.items()}
+    judged = {name: test.paid(way) for name, way in ways.items()}
+    for name, generator in learned.items():
+        key, own = f"reward {name}", test.paid(generator)
+        # Like the stage, the control keeps the start where it is no better.
+        better = chosen["control"][key].mean() > chosen["start"][key].mean()
+        others = {"start": judged["start"], "control": judged["control" if better else "start"]}
+        if name == "novelty":
+            of_validation = {w: validation.paid(start, w) for w in WEIGHTS}
+            best = max(WEIGHTS, key=lambda w, all_=of_validation: float(all_[w][key].mean()))
+            others["rearranged"] = test.paid(start, best)
+            found["rearranged/weight"] = best
+        for part in {"ndcg@10", *REWARDS[name]}:
+            for way, values in {"reinforced": own, **others}.items():
+                found[f"{name}/{way}/{part}"] = float(values[part].mean())
+        for way, values in others.items():
+            found[f"{name}/{way}/reward"] = float(values[key].mean())
+        given = {way: values[key] for way, values in others.items()}
+        found |= {f"{name}/reinforced/{n}": v for n, v in compared(own[key], given).items()}
+    return found
+
+
+def in_sessions(made: Run, folder: Path, seed: int) -> Found:
+    """Let the generator learn on in user model A, and judge in both user models."""
+    spent = stages(folder, seed, "generator_policy", *CHOSEN["sessions"])
+    control, longer = likelihood(folder, seed, spent)
+    found = {"sessions/cpu_seconds": spent, "sessions/control/cpu_seconds": longer}
+    policies = {
+        "start": GeneratorPolicy.from_run(made),
+        "control": GeneratorPolicy(control),
+        "reinforced": Policy.load(folder / "generator_policy"),
+    }
+    for model in ("users_a", "users_b"):
+        judge = arena(str(folder), 1_000, seed, {}, model)
+        users = len(judge.users)
+        played = {
+            name: judge.play(policy, ROUNDS * users, seed).accepted.mean(0)
+            for name, policy in {**policies, "greedy": judge.policy("user-model-a")}.items()
+        }
+        own = played.pop("reinforced")
+        found |= {f"{model}/{name}": float(values.mean()) for name, values in played.items()}
+        found |= {f"{model}/reinforced/{n}": v for n, v in compared(own, played).items()}
+    return found
+
+
+def main() -> None:
+    """Measure a seed, and write ``metrics.json``."""
+    out, given, *runs = sys.argv[1:]
+    seed = int(given)
+    torch.set_num_threads(1)
+    folder = Path(runs[0]) / f"seed-{seed}" if runs else Path(out) / "run"
+    stages(folder, seed, "users_b")
+    if out == "base":
+        return
+    made = Run(folder)
+    found = on_the_log(made, folder, seed) | in_sessions(made, folder, seed)
+    print(json.dumps(found, indent=2))
+    (Path(out) / "metrics.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
