@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightrec.keys import PADDING
 from lightrec_generate.generator import TreeGenerator
+from lightrec_generate.trie import at
 
 
 class Written(NamedTuple):
@@ -46,25 +47,23 @@ def beam(
     :param draw: whether to draw from torch's global generator.
     """
     trie, codes = generator.trie, torch.zeros(len(users), 1, 0, dtype=torch.int64)
-    allowed = None if shown is None else trie.allowed(shown)
+    counted = None if shown is None else trie.counted(shown)
     nodes = torch.zeros(len(users), 1, dtype=torch.int64)
     total, order = users.new_zeros(len(users), 1), users.new_zeros(len(users), 1)
     given_up = users.new_full((len(users), 1), -torch.inf)
     for depth, level in enumerate(trie.levels):
         listed, there = trie.children(depth, nodes)
         asked = generator.asked(depth, users.unsqueeze(1), codes)
-        logits = (asked @ generator.written[depth].T).gather(2, level.digits[listed])
+        logits = (asked @ generator.written[depth].T).gather(2, at(level.digits, listed))
         if depth == len(trie.levels) - 1:
             logits = logits + generator.leaf_logits(asked, listed)
-        logits = logits + generator.popularity[depth] * generator.weights(depth)[listed]
+        logits = logits + generator.popularity[depth] * at(generator.weights(depth), listed)
         found = logits.masked_fill(~there, -torch.inf).log_softmax(-1) + total.unsqueeze(-1)
         # Places of a beam that hold nothing lead nowhere.
         found = found.masked_fill(~(there & (total > -torch.inf).unsqueeze(-1)), -torch.inf)
         keys = gumbels_below(order, found) if draw else found
-        if allowed is not None:
-            may = allowed[depth]
-            may = may[listed] if may.ndim == 1 else may.gather(1, listed.flatten(1)).view_as(there)
-            keys = keys.masked_fill(~may, -torch.inf)
+        if counted is not None:
+            keys = keys.masked_fill(~trie.allowed(depth, listed, counted), -torch.inf)
         keys = keys.flatten(1)
         best = keys.topk(min(width + 1, keys.shape[1]), dim=1)
         kept = best.indices[:, :width]
@@ -74,7 +73,7 @@ def beam(
         total = found.flatten(1).gather(1, kept).where(order > -torch.inf, -torch.inf)
         nodes = listed.flatten(1).gather(1, kept)
         above = (kept // listed.shape[-1]).unsqueeze(-1).expand(-1, -1, depth)
-        codes = torch.cat([codes.gather(1, above), level.digits[nodes].unsqueeze(-1)], -1)
+        codes = torch.cat([codes.gather(1, above), at(level.digits, nodes).unsqueeze(-1)], -1)
     items = trie.items[nodes].where(order > -torch.inf, PADDING)
     lack = width - items.shape[1]
     pad = torch.nn.functional.pad

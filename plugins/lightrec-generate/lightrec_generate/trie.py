@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 
 class Level(NamedTuple):
@@ -118,20 +119,42 @@ class Trie:
         """
         bounds = self.roots() if depth == 0 else self.levels[depth - 1].starts
         nodes = torch.zeros_like(nodes) if depth == 0 else nodes
-        first, last = bounds[nodes], bounds[nodes + 1]
+        first, last = at(bounds, nodes), at(bounds, nodes + 1)
         widest = int((last - first).max()) if nodes.numel() else 0
         listed = first.unsqueeze(-1) + torch.arange(widest)
         there = listed < last.unsqueeze(-1)
         return listed.where(there, 0), there
 
-    def allowed(self, shown: Tensor) -> list[Tensor]:
-        """Tell which nodes have a leaf that may be shown.
+    def counted(self, shown: Tensor) -> Tensor:
+        """Count what may be shown among the items before each one, in the order of their digits.
 
         :param shown: ``(..., N + 1)`` bool by item; column 0 counts for nothing.
-        :returns: a level each ``(..., P)`` bool.
+        :returns: ``(..., N + 1)`` int32.
         """
-        ordered = shown[..., self.items]
-        count = torch.nn.functional.pad(ordered.cumsum(-1, dtype=torch.int32), (1, 0))
-        return [
-            count[..., level.leaves[1:]] > count[..., level.leaves[:-1]] for level in self.levels
-        ]
+        ordered = shown.index_select(-1, self.items)
+        return pad(ordered.cumsum(-1, dtype=torch.int32), (1, 0))
+
+    def allowed(self, depth: int, nodes: Tensor, counted: Tensor) -> Tensor:
+        """Tell which nodes have a leaf that may be shown.
+
+        :param nodes: ``(B, ...)`` int64 of a level.
+        :param counted: ``(N + 1,)`` for all rows or ``(B, N + 1)``, from :meth:`counted`.
+        :returns: ``(B, ...)`` bool.
+        """
+        leaves = self.levels[depth].leaves
+        shared = counted.ndim == 1
+        asked = nodes.numel() if shared else nodes[0].numel()
+        if len(leaves) <= asked:  # a small level is looked at once, and as a whole
+            count = counted.index_select(-1, leaves)
+            may = count[..., 1:] > count[..., :-1]
+            return at(may, nodes) if shared else may.gather(1, nodes.flatten(1)).view_as(nodes)
+        first, last = at(leaves, nodes), at(leaves, nodes + 1)
+        if shared:
+            return at(counted, last) > at(counted, first)
+        found = [counted.gather(1, ends.flatten(1)) for ends in (first, last)]
+        return (found[1] > found[0]).view_as(nodes)
+
+
+def at(values: Tensor, places: Tensor) -> Tensor:
+    """Give values ``(P,)`` at places ``(...)`` int64: indexing, at twice its speed or more."""
+    return values.index_select(0, places.flatten()).view_as(places)

@@ -33,13 +33,16 @@ def test_children_are_what_goes_on(codes):
 def test_masks_are_exact(codes):
     trie = Trie(codes, 5)
     shown = torch.rand(7, 61, generator=torch.Generator().manual_seed(1)) < 0.1
-    for depth, allowed in enumerate(trie.allowed(shown)):
+    counted = trie.counted(shown)
+    for depth, level in enumerate(trie.levels):
+        nodes = torch.arange(len(level.digits))
+        allowed = trie.allowed(depth, nodes.expand(7, -1), counted)
         starts = codes[trie.items - 1][trie.levels[depth].leaves[:-1], : depth + 1]
         for row in range(7):
             left = codes[shown[row, 1:], : depth + 1]
             expected = (starts[:, None] == left[None]).all(2).any(1)
             assert torch.equal(allowed[row], expected)
-    assert torch.equal(trie.allowed(shown[0])[1], trie.allowed(shown)[1][0])
+        assert torch.equal(trie.allowed(depth, nodes, counted[0]), allowed[0])
 
 
 def test_siblings_share_one(codes):
