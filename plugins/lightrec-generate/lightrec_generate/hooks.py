@@ -9,6 +9,7 @@ LIGHTREC_API = 1
 lightrec_components = gives(
     {
         "GeneratorData": "lightrec_generate.module:GeneratorData",
+        "GeneratorShares": "lightrec_generate.in_blend:GeneratorShares",
         "GeneratorModule": "lightrec_generate.module:GeneratorModule",
         "GeneratorPolicyData": "lightrec_generate.policy:GeneratorPolicyData",
         "LanguageGenerator": "lightrec_generate.language:LanguageGenerator",

@@ -24,8 +24,12 @@ from lightrec_generate.quantise import (
 )
 
 Kind = Literal["residual", "product", "rqvae"]
-RIDGE = 0.1
-"""The penalty of the map from words to what people choose together, times the items."""
+NEIGHBOURS = 5
+"""So many items say where one of which only the words are known stands among what people choose."""
+SHARPNESS = 10.0
+"""Of their weights, exp(SHARPNESS · cosine)."""
+AT_ONCE = 1 << 24
+"""At most so many cosines are held in memory."""
 
 
 class Identifiers(Part):
@@ -76,14 +80,14 @@ class Identifiers(Part):
         self.register_buffer("books", torch.zeros(digits, size, latent))
         self.register_buffer("centre", torch.zeros(words_size))
         self.register_buffer("axes", torch.zeros(words_size, kept))
-        self.register_buffer("chosen_from_words", torch.zeros(kept, chosen_size))
+        self.register_buffer("chosen", torch.zeros(num_items + 1, dtype=torch.bool))
 
     centre: Tensor
     """``(V,)``: mean of the vectors of words."""
     axes: Tensor
     """``(V, kept)``: the principal components of vectors of words."""
-    chosen_from_words: Tensor
-    """``(kept, C)``: what people choose near an item, as its words predict it."""
+    chosen: Tensor
+    """``(N + 1,)`` bool: which items have events."""
 
     def fit(self, words: Tensor, chosen: Tensor, seed: int = 0) -> Self:
         """Make codebooks and identifiers.
@@ -100,10 +104,6 @@ class Identifiers(Part):
         self.axes.copy_(axes[:, axes.shape[1] - self.axes.shape[1] :])
         known = self._words(words[1:])
         met = chosen[1:].any(1)
-        both = said & met
-        gram = known[both].T @ known[both]
-        gram.diagonal().add_(RIDGE * max(int(both.sum()), 1) / max(known.shape[1], 1))
-        self.chosen_from_words.copy_(torch.linalg.solve(gram, known[both].T @ chosen[1:][both]))
         vectors = torch.cat([known, chosen[1:]], 1)[met]
         generator = torch.Generator().manual_seed(seed)
         if self.autoencoder is not None:
@@ -115,7 +115,8 @@ class Identifiers(Part):
             make = product_books if self.kind == "product" else residual_books
             books, _ = make(vectors, self.digits, self.size, generator)
         self.books.copy_(books)
-        self.vectors[1:][met], self.vectors[1:][~met] = vectors, self._said(words[1:][~met])
+        self.chosen[1:], self.vectors[1:][met] = met, vectors
+        self.vectors[1:][~met] = self._said(known[~met])
         placed = self._placed(vectors, self.codes[:0])
         self.codes[1:][met] = placed
         self.codes[1:][~met] = self._placed(self.vectors[1:][~met], placed)
@@ -128,16 +129,43 @@ class Identifiers(Part):
         """
         settings = self._arguments | {"num_items": self.num_items + len(words)}
         grown = type(self)(**settings)
-        state, vectors = self.state_dict(), self._said(words)
+        state, vectors = self.state_dict(), self._said(self._words(words))
         state["vectors"] = torch.cat([self.vectors, vectors])
+        state["chosen"] = torch.cat([self.chosen, torch.zeros(len(words), dtype=torch.bool)])
         state["codes"] = torch.cat([self.codes, self._placed(vectors, self.codes[1:])])
         grown.load_state_dict(state)
         return grown.eval()
 
-    def _said(self, words: Tensor) -> Tensor:
-        """Give vectors ``(R, W)`` of items of which nothing is known but their words ``(R, V)``."""
-        known = self._words(words)
-        return torch.cat([known, known @ self.chosen_from_words], 1)
+    def as_new(self) -> Tensor:
+        """Give the vectors ``(N + 1, W)`` that items would have had without their events."""
+        known = self.vectors[:, : self.axes.shape[1]]
+        return self._said(known, torch.arange(self.num_items + 1))
+
+    def _said(self, known: Tensor, own: Tensor | None = None) -> Tensor:
+        """Give vectors of items of which nothing is known but their words.
+
+        What people choose near such an item is what they choose near the items that it reads like.
+
+        :param known: ``(R, kept)`` from :meth:`_words`; zeros, for no words, stay zeros.
+        :param own: ``(R,)`` int64 items that say nothing of themselves; None for new ones.
+        :returns: ``(R, W)``.
+        """
+        words, chosen = self.vectors.split(
+            [known.shape[1], self.vectors.shape[1] - known.shape[1]], 1
+        )
+        neighbours = (self.chosen & words.any(1)).nonzero().squeeze(1)
+        found = known.new_zeros(len(known), chosen.shape[1])
+        if len(neighbours) > NEIGHBOURS:
+            length, directions = chosen[neighbours].norm(dim=1).mean(), normalize(words[neighbours])
+            for rows in known.any(1).nonzero().squeeze(1).split(max(1, AT_ONCE // len(neighbours))):
+                cosines = normalize(known[rows]) @ directions.T
+                if own is not None:
+                    cosines[own[rows, None] == neighbours] = -torch.inf
+                near = cosines.topk(NEIGHBOURS)
+                weights = (SHARPNESS * near.values).softmax(1).unsqueeze(2)
+                mean = (weights * chosen[neighbours[near.indices]]).sum(1)
+                found[rows] = normalize(mean) * length
+        return torch.cat([known, found], 1)
 
     def _words(self, words: Tensor) -> Tensor:
         """Centre vectors ``(R, V)`` of words, bring them to length 1 and then to the first axes.

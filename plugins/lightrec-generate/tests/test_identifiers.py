@@ -62,18 +62,42 @@ def test_new_items_get_identifiers_from_their_words(tiny_identifiers):
 
 
 def test_words_alone_say_where_an_item_that_nobody_chose_stands(tmp_path):
-    # What people choose is a linear map of the words: a new item with an old one's words falls
-    # where that one stands, or next to it.
     generator = torch.Generator().manual_seed(0)
-    words = torch.nn.functional.normalize(torch.randn(200, 5, generator=generator))
-    words = torch.cat([torch.zeros(1, 5), words - words.mean(0)])
-    chosen = words @ torch.randn(5, 7, generator=generator)
-    made = Identifiers(200, 5, 7, 3, 16).fit(words, chosen)
-    grown = made.with_items(words[1:21])
-    same = (grown.codes[201:, :2] == made.codes[1:21, :2]).all(1).float().mean()
-    assert same > 0.9
+    fields, chosen = torch.randn(8, 5, generator=generator), torch.randn(8, 7, generator=generator)
+    field = torch.arange(200) % 8
+    words = fields[field] + 0.05 * torch.randn(200, 5, generator=generator)
+    chosen = chosen[field] + 0.05 * torch.randn(200, 7, generator=generator)
+    first = torch.zeros(1, 5), torch.zeros(1, 7)
+    made = Identifiers(200, 5, 7, 3, 8).fit(
+        torch.cat([first[0], words]), torch.cat([first[1], chosen])
+    )
+    grown = made.with_items(words[:24])
+    assert torch.equal(grown.codes[201:, 0], made.codes[1:25, 0])
     made.save_pretrained(tmp_path)
     assert torch.equal(Identifiers.load(tmp_path).codes, made.codes)
+
+
+def test_a_new_item_stands_where_its_nearest_by_words_do():
+    generator = torch.Generator().manual_seed(1)
+    words, chosen = (torch.randn(13, n, generator=generator) for n in (4, 3))
+    words[0] = chosen[0] = words[3] = chosen[5] = 0
+    made = Identifiers(12, 4, 3, 3, 4).fit(words, chosen)
+    known, found = made.vectors[:, :4].double(), made.as_new().double()
+    others = [item for item in range(1, 13) if item not in (3, 5)]
+    length = chosen[others].norm(dim=1).mean()
+    for item in range(1, 13):
+        expected = torch.zeros(3, dtype=torch.float64)
+        if item != 3:
+            cosine = {
+                other: torch.cosine_similarity(known[item], known[other], 0)
+                for other in others
+                if other != item
+            }
+            for other in sorted(cosine, key=lambda other: -cosine[other])[:5]:
+                expected += (10 * cosine[other]).exp() * chosen[other]
+            expected *= length / expected.norm()
+        torch.testing.assert_close(found[item, 4:], expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(made.vectors[5].double(), found[5], rtol=1e-4, atol=1e-4)
 
 
 def test_kmeans_finds_clusters_that_lie_apart():

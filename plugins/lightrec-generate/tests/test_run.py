@@ -1,9 +1,18 @@
 """A run makes identifiers and a generator, from training events alone."""
 
+import shutil
+from dataclasses import replace
+
+import pytest
 import torch
 from lightrec_generate.generator import Generator
+from lightrec_generate.in_blend import GeneratorShares
 from lightrec_generate.policy import GeneratorPolicy
 
+from lightrec.data.sequences import Sequences
+from lightrec.errors import RecipeError
+from lightrec.ranking.blend import Blend
+from lightrec.ranking.item_models.base import Evidence
 from lightrec.run import Run
 from lightrec.stages.run import run
 from lightrec.testing.tiny import FAST, write_log
@@ -26,3 +35,29 @@ def test_a_generator_learns_the_pattern_of_a_log(tmp_path):
     made = Generator.load(found.folder("generator"))
     history = torch.tensor([[0, 1, 2, 3]])
     torch.testing.assert_close(policy.scores({"history": history}), made.scores(history))
+
+
+def test_a_blend_keeps_the_generator_that_it_hears(tmp_path):
+    log, items = write_log(tmp_path)
+    given = {"log": log, "items": items}
+    alone = run("generator-alone", out=tmp_path / "alone", **given, overrides=SETTINGS)
+    made = Generator.load(Run(alone).folder("generator"))
+    parts = f"[Popularity, {{class_path: GeneratorShares, init_args: {{generator: {alone}}}}}]"
+    settings = {**FAST, "ranker": [*FAST["ranker"], f"--model.init_args.item_models={parts}"]}
+    blended = run("generic", out=tmp_path / "run", until="ranker", **given, overrides=settings)
+    shutil.rmtree(alone)
+    blend = Blend.load(Run(blended).folder("ranker"))
+    assert blend.weights["GeneratorShares"] > 0
+    histories = torch.tensor([[0, 1, 2, 3], [0, 0, 0, 5]])
+    expected = made.log_probabilities(made.user_vectors(histories)).exp()
+    torch.testing.assert_close(blend.item_model("GeneratorShares").scores(histories), expected)
+
+
+def test_a_generator_of_other_events_is_refused(tmp_path):
+    log, items = write_log(tmp_path)
+    alone = run("generator-alone", out=tmp_path / "alone", log=log, items=items, overrides=SETTINGS)
+    store = Run(alone).data
+    known = Evidence.of(store, torch.zeros(store.num_items + 1, 0))
+    more = Sequences.all_events(store)
+    with pytest.raises(RecipeError, match="same settings of the stage data"):
+        GeneratorShares(str(alone)).fit(replace(known, log=more))
