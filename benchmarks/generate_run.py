@@ -34,8 +34,10 @@ FEW = 2_000
 """So many test events are decoded by beams."""
 USERS, SLATE = 20_000, 50
 """So many slates are drawn, a million items in all."""
-FRESH = (100.0, 30.0, 10.0, 5.0, 3.0, 2.0, 1.0, 0.5)
-"""As how often chosen an item without training events may count."""
+FRESH = tuple(4 * 0.85**step for step in range(20))
+"""How much an item without training events may count, beside those that it reads like."""
+LOST = 0.06
+"""The share of NDCG@10 that other items' validation events may lose by new ones."""
 Found = dict[str, float]
 
 
@@ -122,7 +124,7 @@ def drawn(run: Run, made: Generator, seed: int) -> Found:
 def new(run: Run, seed: int) -> Found:
     """Rank events of items that no training event names, and what the others lose by these items.
 
-    How often chosen a new item counts is the most by which warm validation events lose 5 % at most.
+    How much a new item counts is the most by which warm validation events lose ``LOST`` at most.
     """
     store, folder = run.data, run.folder("generator")
     cold = torch.from_numpy(store.popularity() == 0)
@@ -144,7 +146,7 @@ def new(run: Run, seed: int) -> Found:
     for fresh in FRESH:
         made = TreeGenerator.from_pretrained(folder, fresh=fresh)
         lost = 1 - ndcg(made, "validation", False) / ndcg(made, "validation", True)
-        if lost <= 0.05 or fresh == FRESH[-1]:
+        if lost <= LOST or fresh == FRESH[-1]:
             break
     found |= {"fresh": fresh, "validation/lost": lost}
     found["warm, without new/ndcg@10"] = ndcg(made, "test", True)

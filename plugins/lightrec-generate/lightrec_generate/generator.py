@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from lightrec.nn.part import Part
 from lightrec.nn.precision import full_precision
 from lightrec.nn.towers import CausalTransformer, UserTower
 from lightrec.ranking.scorers import Details
+from lightrec.trust import arguments_of
 from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.trie import Trie
 
@@ -32,7 +33,8 @@ class Generator(Part, ABC):
     :param size: length D of user vectors.
     :param tower: makes the user tower of its width D; None for a CausalTransformer.
     :param max_length: how many of a history's last items are read.
-    :param fresh: as how often chosen an item without training events counts.
+    :param fresh: how often chosen an item without training events counts, as a multiple of the
+        geometric mean of the items that it reads like.
     """
 
     counts: Tensor
@@ -89,6 +91,21 @@ class Generator(Part, ABC):
         """Forget what was computed from weights that may change."""
         self._tables = None
         return super().train(mode)
+
+    @torch.no_grad()
+    def with_items(self, words: Tensor) -> Self:
+        """Give a generator that also writes new items, N + 1 to N + R, without training.
+
+        :param words: ``(R, V)`` float32 vectors of words, by the encoder of the other items.
+        """
+        settings = self._arguments | {"identifiers": self.identifiers.with_items(words)}
+        grown = type(self)(**arguments_of(type(self), settings))
+        state = grown.state_dict()
+        for name, value in self.state_dict().items():
+            if not name.startswith("identifiers."):
+                state[name][: len(value)] = value
+        grown.load_state_dict(state)
+        return grown.eval()
 
     def states(self, history: Tensor) -> Tensor:
         """Read histories ``(B, L)`` int64, padded on the left: ``(B, L, D)``, after each item."""
@@ -239,7 +256,10 @@ class TreeGenerator(Generator):
     def weights(self, depth: int) -> Tensor:
         """Give logarithms ``(P,)`` of how often the items below each node were chosen."""
         if not self._weights:
-            counts = self.counts.where(self.counts > 0, self.fresh)
+            new = (self.counts == 0).nonzero().squeeze(1)
+            known = self.identifiers.vectors[new, : self.identifiers.axes.shape[1]]
+            alike = self.identifiers.of_nearest(self.counts.clamp_min(1).log(), known)
+            counts = self.counts.index_copy(0, new, self.fresh * alike.exp())
             self._weights = [each.log() for each in self._below(counts)]
         return self._weights[depth]
 

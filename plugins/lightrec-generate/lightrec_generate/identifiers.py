@@ -24,8 +24,8 @@ from lightrec_generate.quantise import (
 )
 
 Kind = Literal["residual", "product", "rqvae"]
-NEIGHBOURS = 5
-"""So many items say where one of which only the words are known stands among what people choose."""
+NEIGHBOURS = 10
+"""So many items speak for one of which only the words are known."""
 SHARPNESS = 10.0
 """Of their weights, exp(SHARPNESS · cosine)."""
 AT_ONCE = 1 << 24
@@ -136,36 +136,32 @@ class Identifiers(Part):
         grown.load_state_dict(state)
         return grown.eval()
 
-    def as_new(self) -> Tensor:
-        """Give the vectors ``(N + 1, W)`` that items would have had without their events."""
-        known = self.vectors[:, : self.axes.shape[1]]
-        return self._said(known, torch.arange(self.num_items + 1))
+    def of_nearest(self, values: Tensor, known: Tensor) -> Tensor:
+        """Average values over the items with events that some words are nearest to.
 
-    def _said(self, known: Tensor, own: Tensor | None = None) -> Tensor:
-        """Give vectors of items of which nothing is known but their words.
+        :param values: ``(N + 1, ...)`` float32.
+        :param known: ``(R, kept)``, the words' columns of :attr:`vectors`.
+        :returns: ``(R, ...)``; zeros where there are no words.
+        """
+        words = self.vectors[:, : self.axes.shape[1]]
+        near = (self.chosen & words.any(1)).nonzero().squeeze(1)
+        found = values.new_zeros(len(known), *values.shape[1:])
+        if len(near):
+            directions = normalize(words[near]).T
+            for rows in known.any(1).nonzero().squeeze(1).split(max(1, AT_ONCE // len(near))):
+                nearest = (normalize(known[rows]) @ directions).topk(min(NEIGHBOURS, len(near)))
+                weights = (SHARPNESS * nearest.values).softmax(1)
+                found[rows] = torch.einsum("rk,rk...->r...", weights, values[near[nearest.indices]])
+        return found
+
+    def _said(self, known: Tensor) -> Tensor:
+        """Give vectors ``(R, W)`` of items of which nothing is known but their words.
 
         What people choose near such an item is what they choose near the items that it reads like.
-
-        :param known: ``(R, kept)`` from :meth:`_words`; zeros, for no words, stay zeros.
-        :param own: ``(R,)`` int64 items that say nothing of themselves; None for new ones.
-        :returns: ``(R, W)``.
         """
-        words, chosen = self.vectors.split(
-            [known.shape[1], self.vectors.shape[1] - known.shape[1]], 1
-        )
-        neighbours = (self.chosen & words.any(1)).nonzero().squeeze(1)
-        found = known.new_zeros(len(known), chosen.shape[1])
-        if len(neighbours) > NEIGHBOURS:
-            length, directions = chosen[neighbours].norm(dim=1).mean(), normalize(words[neighbours])
-            for rows in known.any(1).nonzero().squeeze(1).split(max(1, AT_ONCE // len(neighbours))):
-                cosines = normalize(known[rows]) @ directions.T
-                if own is not None:
-                    cosines[own[rows, None] == neighbours] = -torch.inf
-                near = cosines.topk(NEIGHBOURS)
-                weights = (SHARPNESS * near.values).softmax(1).unsqueeze(2)
-                mean = (weights * chosen[neighbours[near.indices]]).sum(1)
-                found[rows] = normalize(mean) * length
-        return torch.cat([known, found], 1)
+        chosen = self.vectors[:, known.shape[1] :]
+        length = chosen[self.chosen].norm(dim=1).mean() if self.chosen.any() else 0.0
+        return torch.cat([known, normalize(self.of_nearest(chosen, known)) * length], 1)
 
     def _words(self, words: Tensor) -> Tensor:
         """Centre vectors ``(R, V)`` of words, bring them to length 1 and then to the first axes.

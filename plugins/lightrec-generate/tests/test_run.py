@@ -25,10 +25,17 @@ SETTINGS = {
 }
 
 
-def test_a_generator_learns_the_pattern_of_a_log(tmp_path):
-    log, items = write_log(tmp_path)
-    given = {"log": log, "items": items, "overrides": SETTINGS}
-    found = Run(run("generator-alone", out=tmp_path / "run", **given))
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Where a generator has been trained, and the log and the items."""
+    room = tmp_path_factory.mktemp("trained")
+    log, items = write_log(room)
+    given = {"log": log, "items": items}
+    return run("generator-alone", out=room / "run", **given, overrides=SETTINGS), given
+
+
+def test_a_generator_learns_the_pattern_of_a_log(trained):
+    found = Run(trained[0])
     assert not found.has("ranker")
     assert found.metrics("generator")["validation/ndcg@10"] > 0.5
     policy = GeneratorPolicy.from_run(found)
@@ -37,14 +44,12 @@ def test_a_generator_learns_the_pattern_of_a_log(tmp_path):
     torch.testing.assert_close(policy.scores({"history": history}), made.scores(history))
 
 
-def test_a_blend_keeps_the_generator_that_it_hears(tmp_path):
-    log, items = write_log(tmp_path)
-    given = {"log": log, "items": items}
-    alone = run("generator-alone", out=tmp_path / "alone", **given, overrides=SETTINGS)
-    made = Generator.load(Run(alone).folder("generator"))
+def test_a_blend_keeps_the_generator_that_it_hears(trained, tmp_path):
+    alone, given = shutil.copytree(trained[0], tmp_path / "alone"), trained[1]
     parts = f"[Popularity, {{class_path: GeneratorShares, init_args: {{generator: {alone}}}}}]"
     settings = {**FAST, "ranker": [*FAST["ranker"], f"--model.init_args.item_models={parts}"]}
     blended = run("generic", out=tmp_path / "run", until="ranker", **given, overrides=settings)
+    made = Generator.load(Run(alone).folder("generator"))
     shutil.rmtree(alone)
     blend = Blend.load(Run(blended).folder("ranker"))
     assert blend.weights["GeneratorShares"] > 0
@@ -53,11 +58,9 @@ def test_a_blend_keeps_the_generator_that_it_hears(tmp_path):
     torch.testing.assert_close(blend.item_model("GeneratorShares").scores(histories), expected)
 
 
-def test_a_generator_of_other_events_is_refused(tmp_path):
-    log, items = write_log(tmp_path)
-    alone = run("generator-alone", out=tmp_path / "alone", log=log, items=items, overrides=SETTINGS)
-    store = Run(alone).data
+def test_a_generator_of_other_events_is_refused(trained):
+    store = Run(trained[0]).data
     known = Evidence.of(store, torch.zeros(store.num_items + 1, 0))
-    more = Sequences.all_events(store)
+    more = replace(known, log=Sequences.all_events(store))
     with pytest.raises(RecipeError, match="same settings of the stage data"):
-        GeneratorShares(str(alone)).fit(replace(known, log=more))
+        GeneratorShares(str(trained[0])).fit(more)
