@@ -26,6 +26,10 @@ CELLS = {
     "films": FILMS,
     "beauty, parallel digits": [*BEAUTY, *PARALLEL],
 }
+BLENDS = {
+    "films": [*FILMS[:2], "--", *FILMS[2:]],
+    "beauty": BEAUTY,
+}
 TITLES = {"beauty": "Beauty", "films": "MovieLens-100K"}
 WAYS = ("generator", "text neighbours")
 SHOWN = {
@@ -59,9 +63,15 @@ def main() -> None:
             paths = {"data": data / "amazon-beauty-p5"}
             command = [*module, str(seed), "new", *BEAUTY, *split]
             benchmark.cell(key, command, seed, "metrics.json", **paths)
+    for name, given in BLENDS.items():
+        for seed in SEEDS:
+            if benchmark.wants(key := f"blend, {name}/seed-{seed}"):
+                command = [sys.executable, "-m", "benchmarks.generate_blend", "{out}", str(seed)]
+                paths = {"data": data / "amazon-beauty-p5"}
+                benchmark.cell(key, [*command, *given], seed, "metrics.json", **paths)
     if benchmark.wants("million"):
         benchmark.cell("million", [*module, "3", "million"], 3, "metrics.json")
-    print(*(made(benchmark.cells) for made in (ranked, exact, unseen)), sep="\n\n")
+    print(*(made(benchmark.cells) for made in (ranked, exact, unseen, added)), sep="\n\n")
 
 
 def ranked(cells: Mapping[str, dict]) -> str:
@@ -119,6 +129,21 @@ def unseen(cells: Mapping[str, dict]) -> str:
         rows.append([key.partition("/seed-")[2], f"{found['new events']:,}", *shown, f"{lost:.1%}"])
     head = [f"{way}, among {each}" for each in ("all items", "new ones") for way in WAYS]
     return markdown(["seed", "events of new items", *head, "NDCG@10 that others lose"], rows)
+
+
+def added(cells: Mapping[str, dict]) -> str:
+    """Set the blend with a generator beside the one without, seed by seed, as Markdown."""
+    rows = []
+    for name in BLENDS:
+        for seed in SEEDS:
+            if cell := cells.get(f"blend, {name}/seed-{seed}"):
+                found = cell["metrics"]
+                ends = (f"{found[f'ahead/ndcg@10/{end}']:+.4f}" for end in ("low", "high"))
+                shown = [f"{found[f'{way}/ndcg@10']:.4f}" for way in ("without", "with")]
+                lead = f"{found['ahead/ndcg@10']:+.4f} ({' to '.join(ends)})"
+                rows.append([TITLES[name], str(seed), *shown, lead, f"{found['weight']:.2f}"])
+    head = ["log", "seed", "blend without", "blend with it", "ahead (95 %)", "its weight"]
+    return markdown(head, rows)
 
 
 if __name__ == "__main__":
