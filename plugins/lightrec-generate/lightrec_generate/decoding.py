@@ -46,9 +46,9 @@ def beam(
     :param shown: bool, ``(N + 1,)`` for all users or ``(B, N + 1)``: what may be shown now.
     :param draw: whether to draw from torch's global generator.
     """
-    trie, codes = generator.trie, torch.zeros(len(users), 1, 0, dtype=torch.int64)
+    trie, nodes = generator.trie, torch.zeros_like(users[:, :1], dtype=torch.int64)
+    codes = nodes.new_zeros(len(users), 1, 0)
     counted = None if shown is None else trie.counted(shown)
-    nodes = torch.zeros(len(users), 1, dtype=torch.int64)
     total, order = users.new_zeros(len(users), 1), users.new_zeros(len(users), 1)
     given_up = users.new_full((len(users), 1), -torch.inf)
     for depth, level in enumerate(trie.levels):

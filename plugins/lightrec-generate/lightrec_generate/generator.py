@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, embedding, pad
 from lightrec import plugins
 from lightrec.keys import PADDING
 from lightrec.nn.part import Part
-from lightrec.nn.precision import full_precision
+from lightrec.nn.precision import as_float64, full_precision
 from lightrec.nn.towers import CausalTransformer, UserTower
 from lightrec.ranking.scorers import Details
 from lightrec.trust import arguments_of
@@ -214,9 +214,11 @@ class TreeGenerator(Generator):
 
     @property
     def trie(self) -> Trie:
-        """The trie of the identifiers."""
-        if self._trie is None:
-            self._trie = Trie(self.identifiers.codes[1:], self.identifiers.size)
+        """The trie of the identifiers, on their device."""
+        codes = self.identifiers.codes
+        if self._trie is None or self._trie.items.device != codes.device:
+            self._trie = Trie(codes[1:], self.identifiers.size).to(codes.device)
+            self._siblings, self._weights = [], []
         return self._trie
 
     def asked(self, depth: int, users: Tensor, codes: Tensor) -> Tensor:
@@ -255,7 +257,7 @@ class TreeGenerator(Generator):
 
     def weights(self, depth: int) -> Tensor:
         """Give logarithms ``(P,)`` of how often the items below each node were chosen."""
-        if not self._weights:
+        if self.trie and not self._weights:  # on another device the trie forgets them
             new = (self.counts == 0).nonzero().squeeze(1)
             known = self.identifiers.vectors[new, : self.identifiers.axes.shape[1]]
             alike = self.identifiers.of_nearest(self.counts.clamp_min(1).log(), known)
@@ -265,8 +267,9 @@ class TreeGenerator(Generator):
 
     def _below(self, counts: Tensor) -> list[Tensor]:
         """Add up numbers ``(N + 1,)`` of the items below each node, a level each ``(P,)``."""
-        total = pad(counts[self.trie.items].double().cumsum(0), (1, 0))
-        return [total[level.leaves].diff().float() for level in self.trie.levels]
+        total = pad(as_float64(counts[self.trie.items]).cumsum(0), (1, 0))
+        ends = (level.leaves.to(total.device) for level in self.trie.levels)
+        return [total[leaves].diff().float().to(counts.device) for leaves in ends]
 
     def loss(self, states: Tensor, target: Tensor) -> Tensor:
         """Give minus the log-probability of what came, ``(T,)``."""
@@ -293,11 +296,12 @@ class TreeGenerator(Generator):
 
         :returns: ``(T, K)``, and which of them go on in the trie.
         """
-        if not self._siblings:
+        if self.trie and not self._siblings:
             chosen = self._below(self.counts)
             for number, level in enumerate(self.trie.levels):
                 above, row = level.parents.unique_consecutive(return_inverse=True)
-                table = torch.full((len(above), self.identifiers.size), torch.nan)
+                shape = len(above), self.identifiers.size
+                table = torch.full(shape, torch.nan, device=above.device)
                 weights = self.weights(number).where(chosen[number] > 0, torch.nan)
                 table[row, level.digits] = weights
                 rows = torch.repeat_interleave(row, level.leaves.diff())[self.trie.place]

@@ -106,9 +106,17 @@ class Trie:
         """``(N,)`` int64: where each item stands in the order of digits."""
         self.place[order] = torch.arange(len(codes))
 
+    def to(self, device: torch.device) -> "Trie":
+        """Move everything to a device; gives the trie itself."""
+        self.items, self.place = self.items.to(device), self.place.to(device)
+        self.levels = [Level(*(part.to(device) for part in level)) for level in self.levels]
+        for nodes in self.arrangements:
+            nodes.place, nodes.slots = nodes.place.to(device), nodes.slots.to(device)
+        return self
+
     def roots(self) -> Tensor:
         """Give where the children of the root begin and end."""
-        return torch.tensor([0, len(self.levels[0].digits)])
+        return torch.tensor([0, len(self.levels[0].digits)], device=self.items.device)
 
     def children(self, depth: int, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """List the children of nodes.
@@ -121,7 +129,7 @@ class Trie:
         nodes = torch.zeros_like(nodes) if depth == 0 else nodes
         first, last = at(bounds, nodes), at(bounds, nodes + 1)
         widest = int((last - first).max()) if nodes.numel() else 0
-        listed = first.unsqueeze(-1) + torch.arange(widest)
+        listed = first.unsqueeze(-1) + torch.arange(widest, device=first.device)
         there = listed < last.unsqueeze(-1)
         return listed.where(there, 0), there
 
