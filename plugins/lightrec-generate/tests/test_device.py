@@ -1,4 +1,4 @@
-"""A generator keeps to one device, whichever it is, and says there what it says on the processor."""
+"""A generator keeps to one device, whichever it is, and gives there what it gives elsewhere."""
 
 import copy
 import sys
