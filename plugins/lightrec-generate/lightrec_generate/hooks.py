@@ -16,6 +16,7 @@ lightrec_components = gives(
         "ParallelGenerator": "lightrec_generate.parallel:ParallelGenerator",
         "ReinforcedData": "lightrec_generate.reinforce:ReinforcedData",
         "ReinforcedModule": "lightrec_generate.reinforce:ReinforcedModule",
+        "TitleData": "lightrec_generate.titles:TitleData",
         "TitleDecoder": "lightrec_generate.titles:TitleDecoder",
         "TreeGenerator": "lightrec_generate.generator:TreeGenerator",
     }

@@ -1,12 +1,15 @@
 """Titles as identifiers: a language model writes an item in its own words, and no other words."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from lightrec.ranking.language_readers import SMOLLM, Decoder
+from lightrec.ranking.reader_module import ReaderData
+from lightrec_generate.generator import Generator
 from lightrec_generate.trie import Trie
 
 LINES = 512
@@ -87,3 +90,34 @@ def closed(logits: Tensor, trie: Trie, leaves: Tensor) -> Tensor:
         shut = torch.ones_like(logits[:, depth], dtype=torch.bool).scatter(1, ways, False)
         found[:, depth] = logits[:, depth].masked_fill(shut, -torch.inf)
     return found
+
+
+class TitleData(ReaderData):
+    """What a generator puts first at events, for a language model to re-rank.
+
+    :param generator: folder of the stage `generator`, the first stage.
+
+    All other parameters are those of :class:`~lightrec.ranking.reader_module.ReaderData`.
+    """
+
+    def __init__(
+        self,
+        data: str,
+        generator: str,
+        hard: int = 50,
+        batch_size: int = 8,
+        max_trained: int = 4_000,
+        max_judged: int = 2_000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(data, generator, hard, batch_size, max_trained, max_judged, seed)
+
+    @cached_property
+    def first(self) -> Generator:  # type: ignore[override]
+        """The first stage."""
+        return Generator.load(self.ranker)
+
+    @property
+    def vectors(self) -> Tensor:
+        """(N + 1, 0): no vectors are read."""
+        return torch.zeros(self.num_items + 1, 0)

@@ -4,7 +4,10 @@ import pytest
 import torch
 from lightrec_generate.titles import TitleDecoder
 
-from lightrec.ranking.language_readers import Decoder
+from lightrec.ranking.language_readers import Decoder, LanguageReader, words_of_items
+from lightrec.run import Run
+from lightrec.stages.run import run
+from lightrec.testing.tiny import FAST, write_log
 
 WORDS = ["", "a red lamp", "tea of rope", "song", "red tea", "song", "", "a red song", "a red"]
 HISTORIES = torch.tensor([[0, 4, 2], [0, 0, 0]])
@@ -63,3 +66,33 @@ def test_padding_among_candidates_is_harmless(titles):
         if parameter.requires_grad:
             (gradient,) = torch.autograd.grad(loss, parameter, retain_graph=True)
             assert gradient.isfinite().all()
+
+
+def test_a_run_learns_to_rerank_by_titles(decoder, tmp_path):
+    """The stage leaves a reader whose law is over the catalog, and a weight from validation."""
+    log, items = write_log(tmp_path)
+    model = "--model.init_args.reader.init_args"
+    settings = {
+        "values": ["--text_encoder=null"],
+        "data": FAST["data"],
+        "identifiers": ["--size=8", "--chosen_size=8"],
+        "generator": ["--trainer.max_epochs=1", "--data.init_args.batch_size=16"],
+        "titles": [
+            *(
+                f"{model}.model={decoder}",
+                "--data.init_args.hard=20",
+                "--data.init_args.max_judged=20",
+            ),
+            *("--data.init_args.max_trained=40", "--trainer.precision=32-true"),
+        ],
+    }
+    given = {"log": log, "items": items, "overrides": settings}
+    found = Run(run("generator-alone", out=tmp_path / "run", until="titles", **given))
+    metrics = found.metrics("titles")
+    assert metrics["test/events"] == 20
+    assert metrics["reader/weight"] >= 0
+    reader = LanguageReader.load(found.folder("titles"))
+    assert isinstance(reader, TitleDecoder)
+    words = words_of_items(found.data)
+    law = reader.scores(torch.tensor([[1, 2]]), torch.arange(1, 49)[None], words)
+    torch.testing.assert_close(law.exp().sum(), torch.tensor(1.0), atol=1e-4, rtol=0)
