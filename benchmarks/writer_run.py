@@ -1,4 +1,4 @@
-"""A language model beside a generator, on some of a log's users: a cell of `make bench NAME=writer`.
+"""A language model beside a generator, on some users of a log: `make bench NAME=writer`.
 
 ``python -m benchmarks.writer_run KIND OUT SEED FOLDER`` draws users of the log in a folder and
 trains a generator. ``titles`` then trains a language model to re-rank what it puts first by titles;
