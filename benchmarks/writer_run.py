@@ -46,7 +46,8 @@ def cut(source: Path, folder: Path, seed: int) -> list[str]:
     items = pl.read_csv(source / "items.csv").filter(pl.col("item").is_in(log["item"].implode()))
     items.write_csv(folder / "items.csv")
     files = ["--log", str(folder / "log.csv"), "--items", str(folder / "items.csv")]
-    return [*files, "--data.k_core", "0"]
+    # So few users would give ten epochs of the recipe's batches few steps.
+    return [*files, "--data.k_core", "0", "--generator.data.init_args.batch_size", "32"]
 
 
 def run_of(folder: Path, recipes: str, seed: str, options: list[str]) -> tuple[Run, float]:
