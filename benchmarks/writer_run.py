@@ -33,6 +33,10 @@ FEW = [
     *("--titles.data.init_args.max_trained", "300"),
     *("--titles.model.init_args.reader.init_args.characters", "40"),
 ]
+SHORT = [
+    *("--language.model.init_args.generator.init_args.words", "8"),
+    *("--language.data.init_args.max_validated", "50"),  # there is one epoch, and none to choose
+]
 Found = dict[str, float]
 
 
@@ -87,7 +91,7 @@ def added(made: Generator, given: Lists) -> Tensor:
 def language(out: Path, seed: str, options: list[str]) -> Found:
     """Let the language model join the generator, and re-rank by what comes of it."""
     precision = [] if BFLOAT16 else ["--language.trainer.precision", "32-true"]
-    options += precision
+    options += [*SHORT, *precision]
     recipes = "language-generator"
     first, _ = run_of(out / "run", recipes, seed, [*options, "--until", "generator"])
     shutil.copytree(first.path, out / "without")
