@@ -147,7 +147,7 @@ class Generator(Part, ABC):
             if self.training or torch.is_grad_enabled():
                 return self.law(users.float(), self.tables())
             # While a policy learns, it plays with weights that an optimizer has changed in place.
-            written = [parameter._version for parameter in self.parameters()]
+            written = [(each.device, each._version) for each in self.parameters()]
             if self._tables is None or self._tables[0] != written:
                 self._tables = written, self.tables()
             return self.law(users.float(), self._tables[1])
