@@ -1,5 +1,7 @@
 """A generator that reads titles by a language model keeps the law, and files of its own weights."""
 
+from contextlib import suppress
+
 import pytest
 import torch
 from lightrec_generate.decoding import beam
@@ -39,7 +41,8 @@ def test_the_policy_keeps_the_contract(language):
     left = [check for check in checks if "saved" not in check.id]
     assert len(left) == len(checks) - 1
     for check in left:
-        check()
+        with suppress(pytest.skip.Exception):  # of one check, not of those after it
+            check()
 
 
 def test_a_state_is_the_towers_and_what_the_model_says_at_the_lines_end(language):
