@@ -18,7 +18,7 @@ FILMS = [
     *("--generator.trainer.max_epochs", "12", "--generator.data.init_args.batch_size", "32"),
 ]
 PARALLEL = [
-    *("--identifiers.kind", "product", "--identifiers.digits", "16", "--identifiers.size", "64"),
+    *("--identifiers.kind", "product", "--identifiers.digits", "32", "--identifiers.size", "256"),
     *("--generator.model.init_args.generator", "ParallelGenerator"),
 ]
 CELLS = {
