@@ -15,9 +15,10 @@ from benchmarks.cells import Benchmark, data_folder, markdown, option
 SEEDS = (3, 4, 5)
 REWARDS = {
     "next": "the next item: NDCG@10",
-    "novelty": "NDCG@10 + 0.3 · novelty",
+    "lists": "NDCG@10 + 0.2 · novelty + 0.5 · diversity",
     "rating": "gain of the next item by its stars less 3",
 }
+PARTS = {"ndcg@10": "NDCG@10", "novelty": "novelty", "diversity": "diversity"}
 JUDGES = {"users_a": "user model A, who taught it", "users_b": "user model B"}
 Cells = Mapping[str, dict]
 
@@ -57,21 +58,20 @@ def slates(cells: Cells) -> str:
 
 
 def parts(cells: Cells) -> str:
-    """Set what relevance and novelty come to, means over seeds, as Markdown."""
+    """Set what lists are like by each way, means over seeds, as Markdown."""
     rows, found = [], [cell["metrics"] for cell in cells.values()]
     ways = {
         "start": "start",
         "control": "goes on by likelihood",
-        "rearranged": "start, rearranged by novelty",
+        "rearranged": "start, rearranged by marginal relevance",
         "reinforced": "goes on by reward",
     }
     for way, title in ways.items() if found else ():
-        values = [
-            fmean(m[f"novelty/{way}/{part}"] for m in found) for part in ("ndcg@10", "novelty")
-        ]
-        whole = values[0] + 0.3 * values[1]
-        rows.append([title, *(f"{value:.4f}" for value in [*values, whole])])
-    return markdown(["lists of ten", "NDCG@10", "novelty", "the reward"], rows)
+        values = [fmean(m[f"lists/{way}/{part}"] for m in found) for part in PARTS]
+        name = "lists/reinforced/mean" if way == "reinforced" else f"lists/{way}/reward"
+        whole = [metrics[name] for metrics in found]
+        rows.append([title, *(f"{value:.4f}" for value in [*values, fmean(whole)])])
+    return markdown(["lists of ten", *(PARTS.values()), "the reward"], rows)
 
 
 def sessions(cells: Cells) -> str:

@@ -17,34 +17,36 @@ import torch
 from lightrec_generate.generator import Generator
 from lightrec_generate.policy import GeneratorPolicy
 from lightrec_generate.reinforce import ReinforcedData
-from lightrec_generate.rewards import GainReward, NoveltyReward
+from lightrec_generate.rewards import DiversityReward, GainReward, NoveltyReward
 from torch import Tensor
 
 from benchmarks.cells import data_folder
-from lightrec.data.store import TEST, VALIDATION
 from lightrec.evaluation.arena import arena
 from lightrec.intervals import mean_interval
 from lightrec.keys import Key
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.slate_law import items_at
 from lightrec.policies.base import Policy
+from lightrec.ranking.lists import diversified
 from lightrec.run import Run
 from lightrec.stages.run import run
 
-NOVELTY, LEAST = 0.3, 3.0
-"""What novelty weighs beside the gain of the next item; the stars that are worth nothing."""
+LEAST = 3.0
+"""The stars that are worth nothing."""
 PARTS = {
-    "ndcg@10": (GainReward(), 1.0),
-    "novelty": (NoveltyReward(), NOVELTY),
-    "rating": (GainReward(least=LEAST), 1.0),
+    "ndcg@10": (GainReward(), "GainReward", 1.0),
+    "novelty": (NoveltyReward(), "NoveltyReward", 0.2),
+    "diversity": (DiversityReward(), "DiversityReward", 0.5),
+    "rating": (
+        GainReward(least=LEAST),
+        f"{{class_path: GainReward, init_args: {{least: {LEAST}}}}}",
+        1.0,
+    ),
 }
-REWARDS = {"next": ["ndcg@10"], "novelty": ["ndcg@10", "novelty"], "rating": ["rating"]}
+"""Rewards, how recipes name them, and how much they count. By these weights lists of chance, and
+the newest and most diverse lists that there are, are worth less than a generator's own."""
+REWARDS = {"next": ["ndcg@10"], "lists": ["ndcg@10", "novelty", "diversity"], "rating": ["rating"]}
 """What a slate is paid by: sums of parts."""
-RECIPES = {
-    "ndcg@10": "GainReward",
-    "novelty": "NoveltyReward",
-    "rating": f"{{class_path: GainReward, init_args: {{least: {LEAST}}}}}",
-}
 SETTINGS = {
     "data": ["--domain=video"],
     "text": ["--model.init_args.tune=none"],
@@ -63,11 +65,15 @@ data:
   class_path: GeneratorData
   init_args: {batch_size: 32}
 """
-WEIGHTS = [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0]
-"""How much an item's novelty counts beside its log-probability where lists are only rearranged."""
+VARIETIES = [0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9]
+"""How much difference counts where the start's lists are only rearranged."""
 ROUNDS = 2
-CHOSEN: dict[str, list[str]] = {"next": [], "novelty": [], "rating": [], "sessions": []}
-"""Settings over the recipes, chosen on validation events and sessions in A of seeds 0 to 2."""
+CHOSEN: dict[str, list[str]] = {
+    "next": [],
+    "lists": ["--model.init_args.anchor=0.003"],
+    "rating": [],
+}
+"""Settings over the recipe, chosen on validation events of seed 0."""
 Found = dict[str, float]
 
 
@@ -96,41 +102,45 @@ def likelihood(folder: Path, seed: int, seconds: float) -> tuple[Generator, floa
 def recipe(name: str) -> str:
     """Write a reward as a recipe names it."""
     parts = REWARDS[name]
-    weights = [PARTS[part][1] for part in parts]
-    return (
-        f"{{class_path: WeightedSum, init_args: {{parts: [{', '.join(RECIPES[p] for p in parts)}], "
-        f"weights: {weights}}}}}"
-    )
+    named, weights = ", ".join(PARTS[p][1] for p in parts), [PARTS[p][2] for p in parts]
+    return f"{{class_path: WeightedSum, init_args: {{parts: [{named}], weights: {weights}}}}}"
 
 
 class Lists:
     """The best slates of generators after held-out events, and what each is paid.
 
     :param made: the run.
-    :param part: VALIDATION or TEST.
+    :param test: whether these are its test events, or validation events.
     """
 
-    def __init__(self, made: Run, part: int) -> None:
+    def __init__(self, made: Run, test: bool) -> None:
         folders = [str(made.folder(name)) for name in ("data", "identifiers", "generator")]
-        self.payers = {n: ReinforcedData(*folders, reward=r) for n, (r, _) in PARTS.items()}
-        self.data = self.payers["novelty"]
-        self.batches = [*self.data._evaluation(part, None)]
-        self.novelty = self.data.reward.novelty[:-1]
+        self.payers = {n: ReinforcedData(*folders, reward=r) for n, (r, *_) in PARTS.items()}
+        self.data = data = self.payers["diversity"]
+        self.batches = [*(data.test_dataloader() if test else data.val_dataloader())]
 
     @torch.no_grad()
-    def paid(self, generator: Generator, novelty: float = 0.0) -> dict[str, Tensor]:
+    def paid(self, generator: Generator, variety: float | None = None) -> dict[str, Tensor]:
         """Give what each part and each reward pays for each event, ``(E,)``.
 
-        :param novelty: what an item's novelty adds to its log-probability.
+        :param variety: of maximal marginal relevance, which rearranges the lists by what items
+            have in common; None leaves them.
         """
         found: dict[str, list[Tensor]] = {name: [] for name in PARTS}
+        size, values = self.data.slate_size, self.data.reward.values[:-1]
         for batch in self.batches:
-            scores = generator.scores(batch[Key.HISTORY]) + novelty * self.novelty
-            best = PlackettLuce(scores, self.data.may_be_shown(batch), self.data.slate_size).mode
+            law = PlackettLuce(
+                generator.scores(batch[Key.HISTORY]), self.data.may_be_shown(batch), size
+            )
+            best = items_at(law.mode)
+            if variety is not None:
+                likely = law.logits.softmax(1).masked_fill(law.logits < -1e9, -torch.inf)
+                lists = [diversified(row, values, size, variety)[0] for row in likely]
+                best = torch.stack(lists)
             for name, payer in self.payers.items():
-                found[name].append(payer.paid(batch, items_at(best).unsqueeze(0)).squeeze(0))
+                found[name].append(payer.paid(batch, best.unsqueeze(0)).squeeze(0))
         whole = {name: torch.cat(values) for name, values in found.items()}
-        sums = {n: sum(PARTS[p][1] * whole[p] for p in parts) for n, parts in REWARDS.items()}
+        sums = {n: sum(PARTS[p][2] * whole[p] for p in parts) for n, parts in REWARDS.items()}
         return {**whole, **{f"reward {name}": values for name, values in sums.items()}}
 
 
@@ -153,7 +163,7 @@ def on_the_log(made: Run, folder: Path, seed: int) -> Found:
         learned[name] = Generator.load(folder / "reinforced")
     longest = max(found.values())
     control, found["control/cpu_seconds"] = likelihood(folder, seed, longest)
-    validation, test = Lists(made, VALIDATION), Lists(made, TEST)
+    validation, test = Lists(made, False), Lists(made, True)
     ways = {"start": start, "control": control}
     chosen = {name: validation.paid(way) for name, way in ways.items()}
     judged = {name: test.paid(way) for name, way in ways.items()}
@@ -162,11 +172,10 @@ def on_the_log(made: Run, folder: Path, seed: int) -> Found:
         # Like the stage, the control keeps the start where it is no better.
         better = chosen["control"][key].mean() > chosen["start"][key].mean()
         others = {"start": judged["start"], "control": judged["control" if better else "start"]}
-        if name == "novelty":
-            of_validation = {w: validation.paid(start, w) for w in WEIGHTS}
-            best = max(WEIGHTS, key=lambda w, all_=of_validation: float(all_[w][key].mean()))
+        if name == "lists":
+            reached = {v: float(validation.paid(start, v)[key].mean()) for v in VARIETIES}
+            found["rearranged/variety"] = best = max(reached, key=lambda v: reached[v])
             others["rearranged"] = test.paid(start, best)
-            found["rearranged/weight"] = best
         for part in {"ndcg@10", *REWARDS[name]}:
             for way, values in {"reinforced": own, **others}.items():
                 found[f"{name}/{way}/{part}"] = float(values[part].mean())
@@ -179,7 +188,7 @@ def on_the_log(made: Run, folder: Path, seed: int) -> Found:
 
 def in_sessions(made: Run, folder: Path, seed: int) -> Found:
     """Let the generator learn on in user model A, and judge in both user models."""
-    spent = stages(folder, seed, "generator_policy", *CHOSEN["sessions"])
+    spent = stages(folder, seed, "generator_policy")
     control, longer = likelihood(folder, seed, spent)
     found = {"sessions/cpu_seconds": spent, "sessions/control/cpu_seconds": longer}
     policies = {
@@ -191,7 +200,7 @@ def in_sessions(made: Run, folder: Path, seed: int) -> Found:
         judge = arena(str(folder), 1_000, seed, {}, model)
         users = len(judge.users)
         played = {
-            name: judge.play(policy, ROUNDS * users, seed).accepted.mean(0)
+            name: judge.play(policy, ROUNDS * users, seed, deterministic=True).accepted.mean(0)
             for name, policy in {**policies, "greedy": judge.policy("user-model-a")}.items()
         }
         own = played.pop("reinforced")
