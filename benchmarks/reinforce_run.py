@@ -60,7 +60,7 @@ optional: true
 trainer: {max_epochs: 1, gradient_clip_val: 1.0}
 model:
   class_path: GeneratorModule
-  init_args: {continues: "${run}/generator", learning_rate: 0.001}
+  init_args: {continues: "${run}/generator", learning_rate: 0.0003}
 data:
   class_path: GeneratorData
   init_args: {batch_size: 32}
