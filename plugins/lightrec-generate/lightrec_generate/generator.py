@@ -147,7 +147,11 @@ class Generator(Part, ABC):
             if self.training or torch.is_grad_enabled():
                 return self.law(users.float(), self.tables())
             # While a policy learns, it plays with weights that an optimizer has changed in place.
-            written = [(each.device, each._version) for each in self.parameters()]
+            # Tensors of inference mode, which never learn, do not count changes.
+            written = [
+                (each.device, 0 if each.is_inference() else each._version)
+                for each in self.parameters()
+            ]
             if self._tables is None or self._tables[0] != written:
                 self._tables = written, self.tables()
             return self.law(users.float(), self._tables[1])

@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightrec import plugins
 from lightrec.data.domain import showable
-from lightrec.data.sequences import Sequences, padded
+from lightrec.data.sequences import Sequences
 from lightrec.data.share import present_share
-from lightrec.data.store import TRAIN, EventStore
-from lightrec.errors import DataError
+from lightrec.data.store import TRAIN, EventStore, padded
+from lightrec.errors import DataError, RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.learners.policy_stage import divergence
 from lightrec.nn.plackett_luce import PlackettLuce
@@ -143,7 +143,8 @@ class ReinforcedData(GeneratorData):
             max_validated=max_validated,
             seed=seed,
         )
-        self.generator, self.users_a = generator, users_a
+        self.generator: str = generator
+        self.users_a = users_a
         self.given = reward or GainReward()
         self.slate_size, self.batches, self.passes = slate_size, batches, passes
 
@@ -201,7 +202,7 @@ class ReinforcedData(GeneratorData):
         share.check(len(events), "held-out events")
         rows = np.random.default_rng(self.seed).permutation(len(events))[:limit][share.rows]
         batches: Sequence[Rows] = np.array_split(rows, -(-len(rows) // self.evaluation_batch_size))
-        return DataLoader(events, batch_size=None, sampler=batches)  # type: ignore[arg-type]
+        return DataLoader(events, batch_size=None, sampler=batches)
 
 
 class ReinforcedModule(GeneratorModule):
@@ -230,6 +231,7 @@ class ReinforcedModule(GeneratorModule):
         by, is nearer to the best slates.
     :param learning_rate: AdamW's, at its highest.
     :param weight_decay: AdamW's, on matrices and embeddings.
+    :raises RecipeError: where a group has fewer than two slates to compare.
     """
 
     monitor: ClassVar[str] = "validation/reward"
@@ -249,6 +251,11 @@ class ReinforcedModule(GeneratorModule):
         super().__init__(
             num_items, vector_size, learning_rate=learning_rate, weight_decay=weight_decay
         )
+        if group < 2:
+            raise RecipeError(
+                f"group is {group}, and the slates of a group are compared with each other: give 2 "
+                "or more."
+            )
         self._compared = {"leave-one-out": leave_one_out, "grpo": standardised}[advantage]
 
     def setup(self, stage: str) -> None:
@@ -296,7 +303,8 @@ class ReinforcedModule(GeneratorModule):
     def _reward_of_best(self, generator: Generator, batch: Batch) -> Tensor:
         """Give the rewards ``(B,)`` of the best slates after held-out events."""
         best = items_at(self._law(generator, batch).mode)
-        return self._data.paid(batch, best.unsqueeze(0)).squeeze(0)
+        (found,) = self._data.paid(batch, best.unsqueeze(0))
+        return found
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Rank held-out events among all items, and pay for the best slates."""

@@ -100,7 +100,8 @@ class DiversityReward(Reward):
         pairs = (shown.unsqueeze(1) * shown.unsqueeze(2)).triu(1)
         alike = (common / either.clamp_min(1) * pairs).sum((1, 2))
         count = pairs.sum((1, 2))
-        return (1 - alike / count.clamp_min(1)).where(count > 0, 0.0).unsqueeze(1)
+        found: Tensor = (1 - alike / count.clamp_min(1)).where(count > 0, 0.0)
+        return found.unsqueeze(1)
 
 
 class WholeSlate(Reward):

@@ -93,6 +93,14 @@ def test_parallel_digits_multiply(tiny_generator):
     torch.testing.assert_close(made.log_probabilities(USERS)[:, 1:], expected)
 
 
+def test_a_generator_is_loaded_in_inference_mode(generator, tmp_path):
+    generator.save_pretrained(tmp_path)
+    history = torch.tensor([[0, 0, 3, 8]])
+    with torch.inference_mode():
+        found = Generator.load(tmp_path).scores(history)
+    torch.testing.assert_close(found, generator.scores(history).detach())
+
+
 def test_a_saved_generator_is_the_same(generator, tmp_path):
     generator.save_pretrained(tmp_path)
     again, history = Generator.load(tmp_path), torch.tensor([[0, 0, 3, 8], [1, 2, 3, 4]])

@@ -10,6 +10,8 @@ from lightrec_generate.generator import Generator
 from lightrec_generate.policy import TunedGeneratorPolicy
 from lightrec_generate.reinforce import (
     LoggedEvents,
+    ReinforcedData,
+    ReinforcedModule,
     UsersEvenly,
     leave_one_out,
     standardised,
@@ -19,6 +21,7 @@ from lightrec_generate.rewards import DiversityReward, GainReward, NoveltyReward
 from tensordict import TensorDict
 
 from lightrec.data.store import TEST, TRAIN
+from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.policy_stage import divergence
 from lightrec.nn.plackett_luce import PlackettLuce
@@ -121,6 +124,24 @@ def test_events_come_with_all_that_was_before(store):
         own = store.items[store.offsets[user] : store.offsets[user + 1]].tolist()
         assert [item for item in found[Key.HISTORY][row].tolist() if item] == own[:-1]
         assert int(found[Key.TARGET][row]) == own[-1]
+
+
+def test_nothing_seen_is_drawn(store):
+    data = ReinforcedData(str(store.folder), "", "", slate_size=5, batch_size=16, batches=2)
+    for batch in data.train_dataloader():
+        law = PlackettLuce(torch.zeros(16, data.num_items + 1), data.may_be_shown(batch), 5)
+        slates = law.sample((50,))
+        assert not (slates.unsqueeze(-1) == batch[Key.SEEN].unsqueeze(1)).any()
+        assert (slates > 0).all()
+        paid = data.paid(batch, slates)
+        places = (slates == batch[Key.TARGET].unsqueeze(1)).float()
+        expected = (places / torch.arange(2, 7).log2()).sum(-1)
+        torch.testing.assert_close(paid, expected)
+
+
+def test_a_group_of_one_is_refused():
+    with pytest.raises(RecipeError, match="compared with each other"):
+        ReinforcedModule(40, 8, group=1)
 
 
 def test_users_are_drawn_evenly_whatever_they_did(store):
