@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 
+import torch
+
 from benchmarks.cells import Benchmark, data_folder, markdown, option
+from lightrec.intervals import mean_interval
 
 SEEDS = (3, 4, 5)
 REWARDS = {
@@ -42,6 +45,17 @@ def _over(found: Mapping[str, float], name: str) -> str:
     return f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
+def _means(rows: list[list[str]], found: list[Mapping[str, float]], title: str, name: str) -> None:
+    """Add a row of differences with intervals over seeds, where there are all of them."""
+    if len(found) == len(SEEDS):
+        over = []
+        for way in ("start", "control"):
+            values = torch.tensor([metrics[f"{name}/over {way}"] for metrics in found])
+            mean, low, high = mean_interval(values)
+            over.append(f"{mean:+.4f} ({low:+.4f} to {high:+.4f})")
+        rows.append([title, "all", *[""] * (len(rows[-1]) - 4), *over])
+
+
 def slates(cells: Cells) -> str:
     """Set what test users' lists are paid, by reward and seed, as Markdown."""
     rows = []
@@ -53,6 +67,7 @@ def slates(cells: Cells) -> str:
                 means.append(found[f"{name}/reinforced/mean"])
                 over = [_over(found, f"{name}/reinforced/over {w}") for w in ("start", "control")]
                 rows.append([title, str(seed), *(f"{value:.4f}" for value in means), *over])
+        _means(rows, [cell["metrics"] for cell in cells.values()], title, f"{name}/reinforced")
     head = ["reward", "seed", "start", "by likelihood", "by reward", "over the start (95 %)"]
     return markdown([*head, "over likelihood (95 %)"], rows)
 
@@ -85,6 +100,7 @@ def sessions(cells: Cells) -> str:
                 means += [found[f"{model}/reinforced/mean"], found[f"{model}/greedy"]]
                 over = [_over(found, f"{model}/reinforced/over {w}") for w in ("start", "control")]
                 rows.append([title, str(seed), *(f"{value:.2f}" for value in means), *over])
+        _means(rows, [cell["metrics"] for cell in cells.values()], title, f"{model}/reinforced")
     head = ["judge", "seed", "start", "by likelihood", "by reward", "greedy by user model A"]
     return markdown([*head, "over the start (95 %)", "over likelihood (95 %)"], rows)
 

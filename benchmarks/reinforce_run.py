@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.reinforce_run OUT SEED [RUNS]`` trains a generator and two user models on
 MovieLens-100K, lets the generator learn on from rewards of its slates and from what user model A
-answers, and beside that from likelihood for as many CPU seconds. Stages that are finished in a
-folder RUNS are taken from there; ``base`` in place of OUT does those before, and no more.
+answers, and beside that from likelihood for about as many CPU seconds. Stages that are finished in
+a folder RUNS are taken from there; ``base`` in place of OUT does those before, and no more.
 """
 
 import json
@@ -92,7 +92,7 @@ def stages(folder: Path, seed: int, until: str, *words: str) -> float:
 
 
 def likelihood(folder: Path, seed: int, seconds: float) -> tuple[Generator, float]:
-    """Let the generator go on by likelihood for at least so many CPU seconds."""
+    """Let the generator go on by likelihood for about so many CPU seconds."""
     one = stages(folder, seed, "control", "--trainer.max_epochs=1")
     epochs = 1 + math.ceil(seconds / one)
     spent = stages(folder, seed, "control", f"--trainer.max_epochs={epochs}")
