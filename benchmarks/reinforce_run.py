@@ -43,8 +43,7 @@ PARTS = {
         1.0,
     ),
 }
-"""Rewards, how recipes name them, and how much they count. By these weights lists of chance, and
-the newest and most diverse lists that there are, are worth less than a generator's own."""
+"""Rewards, how recipes name them, and how much they count."""
 REWARDS = {"next": ["ndcg@10"], "lists": ["ndcg@10", "novelty", "diversity"], "rating": ["rating"]}
 """What a slate is paid by: sums of parts."""
 SETTINGS = {

@@ -242,6 +242,7 @@ def test_a_generator_learns_in_a_user_model(tmp_path):
     still = learned(0.0)
     start, history = Generator.load(still.folder("generator")), torch.tensor([[0, 1, 2, 3]])
     policy = Policy.load(still.folder("generator_policy"))
-    torch.testing.assert_close(policy.scores({Key.HISTORY: history}), start.scores(history))
+    expected = policy.inverse_temperature * start.scores(history)
+    torch.testing.assert_close(policy.scores({Key.HISTORY: history}), expected)
     before = still.metrics("generator_policy")["validation/return"]
     assert learned(0.01).metrics("generator_policy")["validation/return"] > before
