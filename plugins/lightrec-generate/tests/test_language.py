@@ -1,6 +1,7 @@
 """A generator that reads titles by a language model keeps the law, and files of its own weights."""
 
 from contextlib import suppress
+from unittest import SkipTest
 
 import pytest
 import torch
@@ -41,7 +42,7 @@ def test_the_policy_keeps_the_contract(language):
     left = [check for check in checks if "saved" not in check.id]
     assert len(left) == len(checks) - 1
     for check in left:
-        with suppress(pytest.skip.Exception):  # of one check, not of those after it
+        with suppress(SkipTest):  # of one check, not of those after it
             check()
 
 
