@@ -38,13 +38,14 @@ def table(cells: Mapping[str, dict]) -> str:
         first = found.get("test/first/ndcg@10")
         row = [KINDS[kind], seed, f"{found['test/events']:,.0f}", f"{found['reader/weight']:.2f}"]
         row.append("" if first is None else f"{first:.4f}")
-        row.append(spread(interval(found, "test/reader-minus-first/ndcg@10"), "+.4f"))
+        for name in ("reader", "reader, even", "without, even"):
+            row.append(spread(interval(found, f"test/{name}-minus-first/ndcg@10"), "+.4f"))
         row.append(f"{found['stage/cpu_seconds']:.0f}")
         row.append(f"{cells[key]['cpu_seconds'] / 60:.0f}")
         rows.append(row)
     head = ["the language model", "seed", "users", "weight", "generator's NDCG@10"]
-    more = ["with it, less the generator (95 %)", "CPU seconds of its stage", "CPU minutes in all"]
-    return markdown([*head, *more], rows)
+    more = ["ahead with it (95 %)", "in equal parts", "in equal parts, without the language model"]
+    return markdown([*head, *more, "CPU seconds of its stage", "CPU minutes in all"], rows)
 
 
 if __name__ == "__main__":
