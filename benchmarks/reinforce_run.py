@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from lightrec_generate.generator import Generator
 from lightrec_generate.policy import GeneratorPolicy
-from lightrec_generate.reinforce import ReinforcedData
+from lightrec_generate.reinforced_data import ReinforcedData
 from lightrec_generate.rewards import DiversityReward, GainReward, NoveltyReward
 from torch import Tensor
 

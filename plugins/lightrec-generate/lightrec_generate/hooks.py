@@ -14,7 +14,7 @@ lightrec_components = gives(
         "GeneratorPolicyData": "lightrec_generate.policy:GeneratorPolicyData",
         "LanguageGenerator": "lightrec_generate.language:LanguageGenerator",
         "ParallelGenerator": "lightrec_generate.parallel:ParallelGenerator",
-        "ReinforcedData": "lightrec_generate.reinforce:ReinforcedData",
+        "ReinforcedData": "lightrec_generate.reinforced_data:ReinforcedData",
         "ReinforcedModule": "lightrec_generate.reinforce:ReinforcedModule",
         "TitleData": "lightrec_generate.titles:TitleData",
         "TitleDecoder": "lightrec_generate.titles:TitleDecoder",

@@ -9,14 +9,12 @@ import torch
 from lightrec_generate.generator import Generator
 from lightrec_generate.policy import TunedGeneratorPolicy
 from lightrec_generate.reinforce import (
-    LoggedEvents,
-    ReinforcedData,
     ReinforcedModule,
-    UsersEvenly,
     leave_one_out,
     standardised,
     surrogate,
 )
+from lightrec_generate.reinforced_data import LoggedEvents, ReinforcedData, UsersEvenly
 from lightrec_generate.rewards import DiversityReward, GainReward, NoveltyReward, WholeSlate
 from tensordict import TensorDict
 
