@@ -12,9 +12,10 @@ from pathlib import Path
 
 import torch
 from lightrec_generate.decoding import beam
-from lightrec_generate.generator import Generator, TreeGenerator
+from lightrec_generate.generator import Generator
 from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.policy import GeneratorPolicy
+from lightrec_generate.tree import TreeGenerator
 from torch import Tensor
 
 from lightrec.__main__ import main as lightrec

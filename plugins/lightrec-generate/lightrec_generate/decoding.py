@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightrec.keys import PADDING
-from lightrec_generate.generator import TreeGenerator
+from lightrec_generate.tree import TreeGenerator
 from lightrec_generate.trie import at
 
 

@@ -18,7 +18,7 @@ lightrec_components = gives(
         "ReinforcedModule": "lightrec_generate.reinforce:ReinforcedModule",
         "TitleData": "lightrec_generate.titles:TitleData",
         "TitleDecoder": "lightrec_generate.titles:TitleDecoder",
-        "TreeGenerator": "lightrec_generate.generator:TreeGenerator",
+        "TreeGenerator": "lightrec_generate.tree:TreeGenerator",
     }
 )
 lightrec_policies = gives(

@@ -9,8 +9,8 @@ from lightrec.encoders.layers import Cut
 from lightrec.nn.precision import full_precision
 from lightrec.nn.towers import UserTower
 from lightrec.ranking.language_readers import SMOLLM, Decoder
-from lightrec_generate.generator import TreeGenerator
 from lightrec_generate.identifiers import Identifiers
+from lightrec_generate.tree import TreeGenerator
 
 
 class LanguageGenerator(TreeGenerator):
@@ -21,7 +21,7 @@ class LanguageGenerator(TreeGenerator):
     the model gives the states after all items, so that every position is an example to learn from.
     The model is trained through low-rank adapters (LoRA, Hu et al. 2022), and files hold these
     alone, with the base model's name. Of items that join later no line is read. The law, beams and
-    the policy are those of a :class:`~lightrec_generate.generator.TreeGenerator`, as are the other
+    the policy are those of a :class:`~lightrec_generate.tree.TreeGenerator`, as are the other
     parameters.
 
     :param model: the language model, as of :class:`~lightrec.ranking.language_readers.Decoder`.

@@ -18,8 +18,9 @@ from lightrec.ranking.language_readers import words_of_items
 from lightrec.ranking.running_metrics import RankingMetrics
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.ranking.sequence_transforms import Batch, SequenceTransform
-from lightrec_generate.generator import Generator, TreeGenerator
+from lightrec_generate.generator import Generator
 from lightrec_generate.identifiers import Identifiers
+from lightrec_generate.tree import TreeGenerator
 
 
 class GeneratorData(SequenceData):

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from lightrec_generate.generator import Generator, TreeGenerator
+from lightrec_generate.generator import Generator
 from lightrec_generate.identifiers import Identifiers
+from lightrec_generate.tree import TreeGenerator
 
 from lightrec.testing import tiny
 from lightrec.testing.invariants import seeded

@@ -4,11 +4,12 @@ from functools import partial
 
 import pytest
 import torch
-from lightrec_generate.generator import Generator, TreeGenerator
+from lightrec_generate.generator import Generator
 from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.parallel import ParallelGenerator
 from lightrec_generate.policy import GeneratorPolicy, TunedGeneratorPolicy
 from lightrec_generate.rewards import DiversityReward
+from lightrec_generate.tree import TreeGenerator
 
 from lightrec.keys import Key
 from lightrec.testing import PolicyChecks, RewardChecks, parametrize_checks

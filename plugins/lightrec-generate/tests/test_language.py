@@ -6,9 +6,10 @@ from unittest import SkipTest
 import pytest
 import torch
 from lightrec_generate.decoding import beam
-from lightrec_generate.generator import Generator, TreeGenerator
+from lightrec_generate.generator import Generator
 from lightrec_generate.language import LanguageGenerator
 from lightrec_generate.policy import GeneratorPolicy
+from lightrec_generate.tree import TreeGenerator
 from safetensors.torch import load_file
 
 from lightrec.nn.part import WEIGHTS

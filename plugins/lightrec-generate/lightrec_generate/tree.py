@@ -1,0 +1,184 @@
+"""The generator that writes digit after digit, down the trie of all identifiers."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, embedding, pad
+
+from lightrec.nn.precision import as_float64
+from lightrec.nn.towers import UserTower
+from lightrec_generate.generator import Generator
+from lightrec_generate.identifiers import Identifiers
+from lightrec_generate.trie import Trie
+
+
+class TreeGenerator(Generator):
+    """Writes digit after digit, each one given the history and the digits before it.
+
+    The logit of a digit after a prefix is (user vector, scaled and shifted as the prefix says) ·
+    digit's vector, plus a learned multiple of the logarithm of how often the items below were
+    chosen. To the last digit's vector is added what is known of the item, as in reading. Only
+    digits that go on in the trie take part. Since scale and shift depend on the prefix alone, every
+    node of the trie has a vector and a bias, and the law over the whole catalog is a matrix product
+    and a softmax among siblings.
+
+    The other parameters are those of :class:`Generator`.
+
+    :param hidden: width of the layer that reads a prefix.
+    """
+
+    def __init__(
+        self,
+        identifiers: Identifiers,
+        size: int = 64,
+        tower: Callable[[int], UserTower] | None = None,
+        max_length: int = 50,
+        fresh: float = 1.0,
+        hidden: int = 128,
+    ) -> None:
+        super().__init__(identifiers, size, tower, max_length, fresh)
+        self.prefixes = nn.ModuleList(
+            nn.Sequential(
+                nn.RMSNorm(size), nn.Linear(size, hidden), nn.GELU(), nn.Linear(hidden, 2 * size)
+            )
+            for _ in range(identifiers.digits - 1)
+        )
+        for network in self.prefixes:
+            for parameter in network[-1].parameters():
+                nn.init.zeros_(parameter)
+        self.popularity = nn.Parameter(torch.ones(identifiers.digits))
+        self.leaves = nn.Parameter(torch.zeros(self.num_items + 1, size))
+        self.known_written = nn.Linear(identifiers.vectors.shape[1], size, bias=False)
+        nn.init.zeros_(self.known_written.weight)
+        self._trie: Trie | None = None
+        self._siblings: list[tuple[Tensor, Tensor]] = []
+        self._weights: list[Tensor] = []
+
+    @property
+    def trie(self) -> Trie:
+        """The trie of the identifiers, on their device."""
+        codes = self.identifiers.codes
+        if self._trie is None or self._trie.items.device != codes.device:
+            self._trie = Trie(codes[1:], self.identifiers.size).to(codes.device)
+            self._siblings, self._weights = [], []
+        return self._trie
+
+    def asked(self, depth: int, users: Tensor, codes: Tensor) -> Tensor:
+        """Give what digits are compared with.
+
+        :param users: ``(..., D)``.
+        :param codes: ``(..., M)`` int64, of which the first ``depth`` digits are read.
+        :returns: ``(..., D)``.
+        """
+        asked: Tensor = self.asks[depth](users)
+        if depth == 0:
+            return asked
+        scale, shift = self._bends(depth, codes)
+        return asked * scale + shift
+
+    def leaf_logits(self, asked: Tensor, leaves: Tensor) -> Tensor:
+        """Give what items add to the logits of their last digits.
+
+        :param asked: ``(..., D)`` from :meth:`asked`.
+        :param leaves: ``(..., C)`` int64 nodes of the last level.
+        :returns: ``(..., C)``.
+        """
+        items, place = self.trie.items[leaves].unique(return_inverse=True)
+        found = embedding(place, self._leaves(items)) @ asked.unsqueeze(-1)
+        return found.squeeze(-1)
+
+    def _leaves(self, items: Tensor) -> Tensor:
+        """Give what items ``(R,)`` add to their last digits' vectors, ``(R, D)``."""
+        added: Tensor = self.leaves[items] + self.known_written(self.identifiers.vectors[items])
+        return added
+
+    def _bends(self, depth: int, codes: Tensor) -> tuple[Tensor, Tensor]:
+        bend = self.prefixes[depth - 1](self._digits(codes[..., :depth], self.written))
+        scale, shift = bend.chunk(2, -1)
+        return 1 + scale, shift
+
+    def weights(self, depth: int) -> Tensor:
+        """Give logarithms ``(P,)`` of how often the items below each node were chosen."""
+        if self.trie and not self._weights:  # on another device the trie forgets them
+            new = (self.counts == 0).nonzero().squeeze(1)
+            known = self.identifiers.vectors[new, : self.identifiers.axes.shape[1]]
+            alike = self.identifiers.of_nearest(self.counts.clamp_min(1).log(), known)
+            counts = self.counts.index_copy(0, new, self.fresh * alike.exp())
+            self._weights = [each.log() for each in self._below(counts)]
+        return self._weights[depth]
+
+    def _below(self, counts: Tensor) -> list[Tensor]:
+        """Add up numbers ``(N + 1,)`` of the items below each node, a level each ``(P,)``."""
+        total = pad(as_float64(counts[self.trie.items]).cumsum(0), (1, 0))
+        ends = (level.leaves.to(total.device) for level in self.trie.levels)
+        return [total[leaves].diff().float().to(counts.device) for leaves in ends]
+
+    def loss(self, states: Tensor, target: Tensor) -> Tensor:
+        """Give minus the log-probability of what came, ``(T,)``."""
+        codes, total = self.identifiers.codes[target], states.new_zeros(len(states))
+        for depth in range(codes.shape[1]):
+            asked = self.asked(depth, states, codes)
+            logits = asked @ self.written[depth].T
+            if depth == self.identifiers.digits - 1:
+                leaf = self.trie.place[target - 1]
+                level = self.trie.levels[depth]
+                listed, here = self.trie.children(depth, level.parents[leaf])
+                own = self.leaf_logits(asked, listed) * here
+                logits = logits.scatter_add(1, level.digits[listed], own)
+            weights, there = self._after(depth, target)
+            logits = (logits + self.popularity[depth] * weights).masked_fill(~there, -torch.inf)
+            total = total + cross_entropy(logits, codes[:, depth], reduction="none")
+        return total
+
+    def _after(self, depth: int, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the weights of digits after the first ones of some items.
+
+        Items without training events do not exist yet: as what never comes, they would teach their
+        words that nobody wants them.
+
+        :returns: ``(T, K)``, and which of them go on in the trie.
+        """
+        if self.trie and not self._siblings:
+            chosen = self._below(self.counts)
+            for number, level in enumerate(self.trie.levels):
+                above, row = level.parents.unique_consecutive(return_inverse=True)
+                shape = len(above), self.identifiers.size
+                table = torch.full(shape, torch.nan, device=above.device)
+                weights = self.weights(number).where(chosen[number] > 0, torch.nan)
+                table[row, level.digits] = weights
+                rows = torch.repeat_interleave(row, level.leaves.diff())[self.trie.place]
+                self._siblings.append((table, pad(rows, (1, 0))))
+        table, rows = self._siblings[depth]
+        found = table[rows[target]]
+        return found.nan_to_num(0.0), ~found.isnan()
+
+    def tables(self) -> list[tuple[Tensor, Tensor]]:
+        """Give, a level each, vectors ``(S, D)`` and biases ``(S, 1)`` of the arranged nodes."""
+        found, ordered = [], self.identifiers.codes[self.trie.items]
+        for depth, (level, nodes) in enumerate(
+            zip(self.trie.levels, self.trie.arrangements, strict=True)
+        ):
+            vectors = self.written[depth][level.digits]
+            if depth == self.identifiers.digits - 1:
+                vectors = vectors + self._leaves(self.trie.items)
+            bias = self.popularity[depth] * self.weights(depth)
+            if depth:
+                above = self.trie.levels[depth - 1]
+                scale, shift = self._bends(depth, ordered[above.leaves[:-1]])
+                bias = bias + (shift[level.parents] * vectors).sum(1)
+                vectors = vectors * scale[level.parents]
+            slots, empty = nodes.slots.clamp_min(0), nodes.slots < 0
+            bias = bias[slots].masked_fill(empty, -torch.inf)
+            found.append((vectors[slots] @ self.asks[depth].weight, bias.unsqueeze(1)))
+        return found
+
+    def law(self, users: Tensor, tables: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """Give the exact law over the catalog, ``(B, N + 1)``."""
+        total = users.new_zeros(1, len(users))
+        for (vectors, bias), level, nodes in zip(
+            tables, self.trie.levels, self.trie.arrangements, strict=True
+        ):
+            logits = torch.addmm(bias, vectors, users.T)
+            total = nodes.log_softmax(logits) + total[level.parents]
+        return pad(total[self.trie.place].T, (1, 0), value=-torch.inf)
