@@ -1,13 +1,13 @@
 """A generator that reads by a causal language model: titles go in, digits come out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lightrec.encoders.layers import Cut
 from lightrec.nn.precision import full_precision
-from lightrec.nn.towers import UserTower
 from lightrec.ranking.language_readers import SMOLLM, Decoder
 from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.tree import TreeGenerator
@@ -41,22 +41,19 @@ class LanguageGenerator(TreeGenerator):
         self,
         identifiers: Identifiers,
         model: str = SMOLLM,
-        size: int = 64,
-        tower: Callable[[int], UserTower] | None = None,
         max_length: int = 20,
-        fresh: float = 1.0,
-        hidden: int = 128,
         words: int = 12,
         layers: int | None = None,
         rank: int = 8,
         target_modules: list[str] | None = None,
+        **settings: Any,
     ) -> None:
-        super().__init__(identifiers, size, tower, max_length, fresh, hidden)
+        super().__init__(identifiers, max_length=max_length, **settings)
         self.language = Decoder(model, rank=rank, target_modules=target_modules)
         cut = Cut(self.language.base, layers)
         cut.stack[: cut.below].requires_grad_(False)
         width = self.language.base.get_input_embeddings().weight.shape[1]
-        self.leave = nn.Linear(width, size, bias=False)
+        self.leave = nn.Linear(width, self.size, bias=False)
         nn.init.zeros_(self.leave.weight)
         self.register_buffer("lines", torch.full((self.num_items + 1, words), -1))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -95,22 +96,13 @@ def closed(logits: Tensor, trie: Trie, leaves: Tensor) -> Tensor:
 class TitleData(ReaderData):
     """What a generator puts first at events, for a language model to re-rank.
 
+    :param data: folder of the prepared log.
     :param generator: folder of the stage `generator`, the first stage.
-
-    All other parameters are those of :class:`~lightrec.ranking.reader_module.ReaderData`.
+    :param settings: of :class:`~lightrec.ranking.reader_module.ReaderData`.
     """
 
-    def __init__(
-        self,
-        data: str,
-        generator: str,
-        hard: int = 50,
-        batch_size: int = 8,
-        max_trained: int = 4_000,
-        max_judged: int = 2_000,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(data, generator, hard, batch_size, max_trained, max_judged, seed)
+    def __init__(self, data: str, generator: str, **settings: Any) -> None:
+        super().__init__(data, generator, **settings)
 
     @cached_property
     def first(self) -> Generator:  # type: ignore[override]

@@ -1,13 +1,12 @@
 """The generator that writes digit after digit, down the trie of all identifiers."""
 
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, embedding, pad
 
 from lightrec.nn.precision import as_float64
-from lightrec.nn.towers import UserTower
 from lightrec_generate.generator import Generator
 from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.trie import Trie
@@ -23,21 +22,14 @@ class TreeGenerator(Generator):
     node of the trie has a vector and a bias, and the law over the whole catalog is a matrix product
     and a softmax among siblings.
 
-    The other parameters are those of :class:`Generator`.
-
+    :param identifiers: names the items.
     :param hidden: width of the layer that reads a prefix.
+    :param settings: of :class:`~lightrec_generate.generator.Generator`.
     """
 
-    def __init__(
-        self,
-        identifiers: Identifiers,
-        size: int = 64,
-        tower: Callable[[int], UserTower] | None = None,
-        max_length: int = 50,
-        fresh: float = 1.0,
-        hidden: int = 128,
-    ) -> None:
-        super().__init__(identifiers, size, tower, max_length, fresh)
+    def __init__(self, identifiers: Identifiers, hidden: int = 128, **settings: Any) -> None:
+        super().__init__(identifiers, **settings)
+        size = self.size
         self.prefixes = nn.ModuleList(
             nn.Sequential(
                 nn.RMSNorm(size), nn.Linear(size, hidden), nn.GELU(), nn.Linear(hidden, 2 * size)
