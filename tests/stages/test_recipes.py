@@ -33,11 +33,15 @@ START, END = date(2023, 1, 1), date(2024, 3, 1)
 ROOT = Path(__file__).parents[2]
 SETS = plugins.discover().parts[plugins.RECIPES]
 LOADED = {name: recipes.load(name) for name in SETS}
-RUNS = [name for name, found in LOADED.items() if "data" in found.recipes and not found.overlay]
-"""Sets that make a whole run."""
 PLAYED = ("gym", "worlds")
-ALONE = (*PLAYED, "trials")  # the last runs in its own room's tests
-"""Sets of recipes that stand by themselves."""
+ALONE = (*PLAYED, "trials", "language-generator")
+"""Sets that stand by themselves, or read a language model; the last runs as a tutorial is tested."""
+RUNS = [
+    name
+    for name, found in LOADED.items()
+    if "data" in found.recipes and not found.overlay and name not in ALONE
+]
+"""Sets that make a whole run."""
 SINGLE = [f"{name}/{recipe}" for name in PLAYED for recipe in LOADED[name].recipes]
 
 
