@@ -54,12 +54,12 @@ SETTINGS = {
     "generator": ["--trainer.max_epochs=12", "--data.init_args.batch_size=32"],
 }
 SET = "over: generator\nwithout: [policy]\n"
-CONTROL = """reads: [data, identifiers]
+CONTROL = """reads: [data, identifiers, generator]
 optional: true
 trainer: {max_epochs: 1, gradient_clip_val: 1.0}
 model:
   class_path: GeneratorModule
-  init_args: {continues: "${run}/generator", learning_rate: 0.0003}
+  init_args: {learning_rate: 0.0003}
 data:
   class_path: GeneratorData
   init_args: {batch_size: 32}

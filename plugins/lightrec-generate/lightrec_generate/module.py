@@ -28,8 +28,7 @@ class GeneratorData(SequenceData):
 
     :param data: folder of the prepared log.
     :param identifiers: folder of the stage `identifiers`.
-    :param generator: folder of a trained generator, from whose weights training goes on; null for
-        none.
+    :param generator: folder of a trained generator that training goes on with; null for none.
     :param max_length: positions in a training window and in an evaluated history.
     :param batch_size: training windows in a batch.
     :param evaluation_batch_size: held-out events in a batch.
@@ -76,11 +75,10 @@ class GeneratorModule(StageModule):
 
     :param num_items: linked from the data.
     :param vector_size: linked from the data.
-    :param generator: makes the generator, such as ``{class_path: ParallelGenerator}``; null for a
-        TreeGenerator.
+    :param generator: makes the generator, such as ``{class_path: ParallelGenerator}``, which takes
+        the weights of the data's where there is one; null for that one itself, or a TreeGenerator.
     :param learning_rate: AdamW's, at its highest.
     :param weight_decay: AdamW's, on matrices and embeddings.
-    :param continues: folder of a trained generator of the same identifiers, which learns on.
     """
 
     monitor: ClassVar[str] = "validation/ndcg@10"
@@ -93,27 +91,26 @@ class GeneratorModule(StageModule):
         generator: Callable[[Identifiers], Generator] | None = None,
         learning_rate: float = 2e-3,
         weight_decay: float = 0.01,
-        continues: str | None = None,
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters()
-        self.make = generator or TreeGenerator
+        self.make = generator
         self.metrics = RankingMetrics()
 
     def setup(self, stage: str) -> None:
         """Make the generator around the identifiers, and count the training events."""
         if hasattr(self, "generator"):
             return
-        if self.settings.continues is not None:
-            self.generator = Generator.load(self.settings.continues)
-        else:
-            data = self.data_of(GeneratorData)
-            self.generator = self.make(data.identifiers)
-            counts = torch.from_numpy(data.store.popularity())
-            self.generator.start(counts, words_of_items(data.store))
-            if data.generator is not None:
-                earlier = Generator.load(data.generator)
-                self.generator.take_weights(earlier, dict(earlier.named_parameters()))
+        data = self.data_of(GeneratorData)
+        earlier = None if data.generator is None else Generator.load(data.generator)
+        if earlier is not None and self.make is None:
+            self.generator = earlier
+            return
+        self.generator = (self.make or TreeGenerator)(data.identifiers)
+        counts = torch.from_numpy(data.store.popularity())
+        self.generator.start(counts, words_of_items(data.store))
+        if earlier is not None:
+            self.generator.take_weights(earlier, dict(earlier.named_parameters()))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Give the loss and log its mean over the epoch."""

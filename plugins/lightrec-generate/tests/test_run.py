@@ -7,7 +7,9 @@ import pytest
 import torch
 from lightrec_generate.generator import Generator
 from lightrec_generate.in_blend import GeneratorShares
+from lightrec_generate.module import GeneratorData, GeneratorModule
 from lightrec_generate.policy import GeneratorPolicy
+from lightrec_generate.tree import TreeGenerator
 
 from lightrec.data.sequences import Sequences
 from lightrec.errors import RecipeError
@@ -64,3 +66,17 @@ def test_a_generator_of_other_events_is_refused(trained):
     more = replace(known, log=Sequences.all_events(store))
     with pytest.raises(RecipeError, match="same settings of the stage data"):
         GeneratorShares(str(trained[0])).fit(more)
+
+
+def test_training_goes_on_with_a_trained_generator(trained, monkeypatch):
+    folders = [str(Run(trained[0]).folder(name)) for name in ("data", "identifiers", "generator")]
+    data, made = GeneratorData(*folders), Generator.load(folders[-1])
+    fresh = TreeGenerator.from_pretrained(folders[-1])
+    torch.nn.init.ones_(fresh.leaves)
+    for make in (None, lambda _: fresh):
+        module = GeneratorModule(data.num_items, 0, make)
+        monkeypatch.setattr(module, "data_of", lambda _: data)
+        module.setup("fit")
+        for name, value in made.state_dict().items():
+            assert torch.equal(module.generator.state_dict()[name], value), name
+    assert module.generator is fresh
