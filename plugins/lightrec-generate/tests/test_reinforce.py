@@ -209,7 +209,8 @@ def test_a_stage_reaches_what_it_is_paid_for(tmp_path):
     reached = found.metrics("reinforced")
     assert reached["validation/reward"] > reached["validation/reward_at_first"] + 0.1
     # One that reaches no more is left as it was.
-    found = reinforced("--model.init_args.learning_rate=0.0")
+    few = "--trainer.max_epochs=1", "--data.init_args.batches=2"
+    found = reinforced("--model.init_args.learning_rate=0.0", *few)
     names = "generator", "reinforced"
     before, after = (Generator.load(found.folder(name)).state_dict() for name in names)
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -226,9 +227,9 @@ def test_a_generator_learns_in_a_user_model(tmp_path):
         **{name: FAST[name] for name in ("text", "users_a", "users_b")},
     }
 
-    def learned(rate):
+    def learned(rate, epochs):
         words = [
-            *("--trainer.max_epochs=3", "--model.init_args.sessions=64"),
+            *(f"--trainer.max_epochs={epochs}", "--model.init_args.sessions=64"),
             *("--model.init_args.steps=6", "--model.init_args.anchor=0.0"),
             f"--model.init_args.learning_rate={rate}",
         ]
@@ -237,10 +238,10 @@ def test_a_generator_learns_in_a_user_model(tmp_path):
         given = {"log": log, "items": items, "overrides": settings}
         return Run(run(str(recipes), out=tmp_path / "run", until="generator_policy", **given))
 
-    still = learned(0.0)
+    still = learned(0.0, 1)
     start, history = Generator.load(still.folder("generator")), torch.tensor([[0, 1, 2, 3]])
     policy = Policy.load(still.folder("generator_policy"))
     expected = policy.inverse_temperature * start.scores(history)
     torch.testing.assert_close(policy.scores({Key.HISTORY: history}), expected)
     before = still.metrics("generator_policy")["validation/return"]
-    assert learned(0.01).metrics("generator_policy")["validation/return"] > before
+    assert learned(0.01, 3).metrics("generator_policy")["validation/return"] > before
