@@ -35,7 +35,7 @@ SETS = plugins.discover().parts[plugins.RECIPES]
 LOADED = {name: recipes.load(name) for name in SETS}
 PLAYED = ("gym", "worlds")
 ALONE = (*PLAYED, "trials", "language-generator")
-"""Sets that stand by themselves, or read a language model; the last runs as a tutorial is tested."""
+"""Sets that stand by themselves, or read a language model: the last runs in a tutorial's test."""
 RUNS = [
     name
     for name, found in LOADED.items()
