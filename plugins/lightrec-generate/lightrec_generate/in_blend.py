@@ -55,6 +55,7 @@ class GeneratorShares(ItemModel):
         self.register_buffer(
             "saved", torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
         )
+        self._made = []
         return self
 
     @torch.no_grad()
