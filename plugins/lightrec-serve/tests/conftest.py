@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the tests of the store, where its binaries are installed."""
+"""What the tests of the service share: databases, a tiny run, and a client of a service on it."""
 
 import os
 import shutil
@@ -7,18 +7,29 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from lightrec_serve.app import application
+from lightrec_serve.run_engine import RunEngine
+from lightrec_serve.service import Arm, Service
+from lightrec_serve.store import Answer, Feedback, Store
+from starlette.testclient import TestClient
+
+from lightrec.testing import tiny
 
 PASSWORD = "a secret of the tests"
+NOON = int(datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp() * 1000)
 
 
 class Server:
-    """A server that is up; each test gets a database of its own."""
+    """A PostgreSQL server that is up; each test gets a database of its own."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -103,3 +114,85 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgresql":
         return request.getfixturevalue("server").new_database()
     return f"sqlite:///{tmp_path}/serve.db"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    with Store(url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def lite(tmp_path: Path) -> Iterator[Store]:
+    """A store in SQLite alone, for what does not depend on the database."""
+    with Store(f"sqlite:///{tmp_path}/serve.db") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def event() -> Callable[..., Feedback]:
+    """Makes an event of a user who accepts an item."""
+
+    def event(
+        id: str, item: str = "i", session: str = "s", time: int = NOON, **more: object
+    ) -> Feedback:
+        fields = {"answer": None, "user": "u", "kind": "accepted", "value": None} | more
+        return Feedback(id=id, session=session, item=item, time=time, **fields)
+
+    return event
+
+
+@pytest.fixture(scope="session")
+def answer() -> Callable[..., Answer]:
+    """Makes an answer that shows items, each with even odds."""
+
+    def answer(
+        id: str, items: Sequence[str] = ("i", "j"), time: int = NOON, **more: object
+    ) -> Answer:
+        fields = {
+            "session": "s",
+            "user": "u",
+            "arm": "blend",
+            "propensities": (0.5,) * len(items),
+            "log_prob": -1.5,
+            "ranked_by": "policy",
+        }
+        return Answer(id=id, time=time, items=tuple(items), **(fields | more))
+
+    return answer
+
+
+@pytest.fixture(scope="session")
+def tiny_run() -> Path:
+    return tiny.kit_run()
+
+
+class Http(TestClient):
+    """A client of the service that is opened for a test."""
+
+    def numbers(self) -> list[dict[str, Any]]:
+        """Give what is counted by arm, once all that waits is written."""
+        self.app.state.service.store.flush()
+        return self.get("/numbers").json()
+
+
+@pytest.fixture
+def client(tiny_run: Path, tmp_path: Path) -> Callable[..., AbstractContextManager[Http]]:
+    """Opens a service on the store of the test, with an arm for each of some loaders."""
+
+    @contextmanager
+    def client(
+        *loaders: Callable[[], RunEngine], weights: tuple[float, ...] = (), **options: Any
+    ) -> Iterator[Http]:
+        loaders = loaders or (lambda: RunEngine(tiny_run),)
+        weights = weights or (1.0,) * len(loaders)
+        arms = [
+            Arm(f"arm-{place}", *pair)
+            for place, pair in enumerate(zip(loaders, weights, strict=True))
+        ]
+        service = Service(arms, Store(f"sqlite:///{tmp_path}/served.db"))
+        app = application(service, hidden=[str(tiny_run)], **options)
+        with Http(app, raise_server_exceptions=False) as found:
+            yield found
+
+    return client

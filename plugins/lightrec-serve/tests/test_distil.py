@@ -27,11 +27,6 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 
-@pytest.fixture(scope="module")
-def tiny_run():
-    return tiny.kit_run()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def brief():
     """Let students learn for a moment only."""

@@ -39,11 +39,6 @@ def histories(num_items, seed=0):
 
 
 @pytest.fixture(scope="module")
-def tiny_run():
-    return tiny.kit_run()
-
-
-@pytest.fixture(scope="module")
 def whole_export(tiny_run, tmp_path_factory):
     out = tmp_path_factory.mktemp("exports") / "whole"
     export(Run(tiny_run), out, histories=True)

@@ -1,0 +1,334 @@
+"""What the service refuses over HTTP, and how: roles, limits, what is odd, and what breaks."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from lightrec_serve.access import Limits
+from lightrec_serve.run_engine import RunEngine
+from starlette.testclient import TestClient
+
+Client = Callable[..., AbstractContextManager[TestClient]]
+TOKENS = {"r" * 16: "read", "f" * 16: "feedback", "a" * 16: "admin"}
+ROUTES = {
+    ("GET", "/health"): None,
+    ("GET", "/ready"): None,
+    ("GET", "/"): None,
+    ("GET", "/page/index.html"): None,
+    ("GET", "/openapi.json"): None,
+    ("GET", "/metrics"): "read",
+    ("GET", "/numbers"): "read",
+    ("GET", "/users"): "read",
+    ("GET", "/items/i1/similar"): "read",
+    ("GET", "/page/%2e%2e/metrics"): "",
+    ("GET", "/metrics/"): "read",
+    ("POST", "/recommend"): "read",
+    ("POST", "/explain"): "read",
+    ("POST", "/feedback"): "feedback",
+    ("PUT", "/items"): "admin",
+    ("DELETE", "/items"): "admin",
+    ("POST", "/admin/reload"): "admin",
+    ("POST", "/feedback/"): "feedback",
+}
+
+
+def test_each_route_asks_for_its_role(client: Client) -> None:
+    event = {"id": "1", "session": "s", "item": "i1"}
+    bodies = {
+        "/recommend": {"session": "s"},
+        "/explain": {"session": "s", "item": "i1"},
+        "/feedback": {"events": [event]},
+        "/items": {"items": ["i47"]},
+    }
+    ranks = ["read", "feedback", "admin"]
+    with client(tokens=TOKENS) as http:
+        http.post(
+            "/recommend",
+            json={"session": "s", "user": "u3"},
+            headers={"authorization": "Bearer " + "r" * 16},
+        )
+        paths = http.get("/openapi.json").json()["paths"]
+        known = {(method.upper(), path) for path, of in paths.items() for method in of}
+        named = {(m, p.replace("i1", "{item}")) for m, p in ROUTES}
+        assert known <= named, "say here what a new route asks for"
+        for (method, path), role in ROUTES.items():
+            body = bodies.get(path.rstrip("/"))
+            if method == "PUT":
+                body = {"items": [{"item": "i47"}]}
+            for token in (None, "", "wrong", "r" * 15, "ä" * 16, *TOKENS):
+                sent = {} if token is None else {"authorization": f"Bearer {token}".encode()}
+                answer = http.request(method, path, json=body, headers=sent)
+                own = TOKENS.get(token or "")
+                case = method, path, token, answer.text
+                if role is None:
+                    assert answer.status_code == 200, case
+                elif role == "":
+                    assert answer.status_code == 404, case
+                elif own is None:
+                    assert answer.status_code == 401, case
+                    assert answer.headers["www-authenticate"] == "Bearer"
+                else:
+                    refused = ranks.index(own) < ranks.index(role)
+                    assert (answer.status_code == 403) == refused, case
+                    assert answer.status_code != 401, case
+        for sent in ("a" * 16, "Basic " + "a" * 16, "Bearer", "Bearer Bearer " + "a" * 16):
+            assert http.get("/users", headers={"authorization": sent}).status_code == 401
+        assert (
+            http.get("/users", headers={"authorization": "bearer " + "a" * 16}).status_code == 200
+        )
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"x" * 2001, 413), (b'{"k": 3}' + b" " * 2000, 413), (b'{"k": 3}' + b" " * 1900, 200)],
+    ids=["junk", "blanks", "short"],
+)
+@pytest.mark.parametrize("parts", [False, True], ids=["whole", "in parts"])
+def test_a_body_has_a_limit_however_it_comes(client: Client, body, status, parts) -> None:
+    def stream() -> Iterator[bytes]:
+        for start in range(0, len(body), 100):
+            yield body[start : start + 100]
+
+    sent = {"content-type": "application/json"}
+    with client(limits=Limits(body=2000)) as http:
+        answer = http.post("/recommend", content=stream() if parts else body, headers=sent)
+        assert answer.status_code == status
+        arms = http.numbers()
+    assert len(arms) == (status == 200), "what was refused was not done"
+
+
+def test_limits_are_said_in_sentences(client: Client) -> None:
+    limits = Limits(k=5, history=2, candidates=3)
+    with client(limits=limits) as http:
+        for ask, said in (
+            ({}, "k is 10; at most 5 are answered."),
+            ({"k": 6}, "k is 6; at most 5 are answered."),
+            ({"k": 1, "history": ["i1"] * 3}, "The history's length is 3; at most 2 are answered."),
+            (
+                {"k": 1, "candidates": ["i1"] * 4},
+                "The number of candidates is 4; at most 3 are answered.",
+            ),
+            ({"k": 0}, "k: Input should be greater than or equal to 1."),
+            ({"k": 2, "new": 3}, "Of 2 places, 3 cannot be reserved for new items."),
+        ):
+            answer = http.post("/recommend", json=ask)
+            assert (answer.status_code, answer.json()) == (422, {"error": said})
+        assert http.get("/items/i1/similar", params={"k": 6}).status_code == 422
+
+
+def test_a_client_that_asks_too_often_waits(client: Client) -> None:
+    with client(limits=Limits(rate=0.001), tokens=TOKENS) as http:
+        for token in TOKENS:  # each client has its own
+            sent = {"authorization": f"Bearer {token}"}
+            found = [http.get("/users", headers=sent) for _ in range(3)]
+            assert [answer.status_code for answer in found] == [200, 429, 429]
+        assert found[-1].headers["retry-after"] == "1"
+        assert found[-1].json()["error"].endswith("wait a moment.")
+    with client(limits=Limits(rate=0.001)) as http:  # a token that nobody looks at is no name
+        found = [http.get("/users", headers={"authorization": f"Bearer {n}"}) for n in range(3)]
+        assert [answer.status_code for answer in found] == [200, 429, 429]
+
+
+ODD: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "/recommend", {"content": body})
+    for body in (
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"\xff\xfe{}",
+        b"[" * 100_000,
+        b'{"a":' * 50_000,
+        b'{"k":' + b"9" * 5000 + b"}",
+        b'{"k": NaN}',
+        b'{"k": 1e400}',
+        b'{"k": -1}',
+        b'{"k": true}',
+        rb'{"user": "\ud800"}',
+        rb'{"\ud800": 1}',
+        rb'{"user": "\u0000"}',
+        rb'{"profile": {"\ud800": 1}}',
+        rb'{"profile": {"a": ["\ud800"]}}',
+        rb'{"history": ["\ud800"]}',
+        b'{"user": ""}',
+        b'{"user": 3}',
+        b'{"time": "0001-01-01T00:00:00"}',
+        b'{"time": "9999-12-31T23:59:59-12:00"}',
+        b'{"time": 1e30}',
+        b'{"history": ["  "]}',
+        b'{"history": ["(.*)[", "\\\\"]}',
+        b'{"only": ["kind=~["]}',
+        b'{"only": ["kind<nan"]}',
+        b'{"only": [">"]}',
+        b'{"only": ["=", "=="]}',
+        b'{"exclude": ["kind!=tea", "year<1990"]}',
+        b'{"profile": {"age": 3}}',
+        b'{"profile": {}, "user": "u1"}',
+        b'{"by": "reader"}',
+        b'{"new": 11}',
+        b'{"new": 2, "explore": true}',
+        b'{"candidates": []}',
+        b'{"session": "' + b"s" * 301 + b'"}',
+    )
+]
+ODD += [
+    ("POST", "/feedback", {"content": body})
+    for body in (
+        b'{"events": []}',
+        b'{"events": [{"id": "1", "session": "none", "item": "i1"}]}',
+        b'{"events": [{"id": "1", "session": "own", "item": "none"}]}',
+        b'{"events": [{"id": "1", "session": "own", "item": "i1", "kind": "a\\nb"}]}',
+        b'{"events": [{"id": "1", "session": "own", "item": "i1", "kind": ""}]}',
+        b'{"events": [{"id": "1", "session": "own", "item": "i1", "value": NaN}]}',
+        b'{"events": [{"id": "1", "session": "own", "item": "i1", "value": 1e300}]}',
+        b'{"events": [{"id": "1", "session": "own", "item": "i1", "value": true}]}',
+        b'{"events": [{"id": "1", "session": "own", "item": "i1", "time": "1969-12-31"}]}',
+        b'{"events": [{"id": "\\u0000", "session": "own", "item": "i1"}]}',
+        '{"events": [{"id": "1", "session": "own", "item": "i1", "kind": "%s"}]}'.replace(
+            "%s", "𝕜" * 61
+        ).encode(),
+    )
+]
+ODD += [
+    ("PUT", "/items", {"content": body})
+    for body in (
+        b'{"items": [{"item": ""}]}',
+        b'{"items": [{"item": "x", "attributes": {"kind": ' + b"9" * 400 + b"}}]}",
+        b'{"items": [{"item": "x", "attributes": {"kind": NaN}}]}',
+        b'{"items": [{"item": "x", "attributes": {"kind": ["tea"]}}]}',
+        b'{"items": [{"item": "x", "attributes": {"text": "y"}}]}',
+        rb'{"items": [{"item": "x", "title": "\udfff"}]}',
+    )
+]
+ODD += [
+    ("POST", "/explain", {"json": {"session": session, "item": item}})
+    for session, item in (("none", "i1"), ("own", "none"), ("own", ""))
+]
+ODD += [
+    (method, path, {})
+    for method, path in (
+        ("GET", "/nothing"),
+        ("GET", "/page/%00"),
+        ("GET", "/page/" + "a" * 3000),
+        ("GET", "/page/..%2fapp.py"),
+        ("GET", "/page/%2e%2e/app.py"),
+        ("GET", "/page//etc/passwd"),
+        ("GET", "/items//similar"),
+        ("GET", "/items/%00/similar"),
+        ("GET", "/items/%ff/similar"),
+        ("GET", "/items/i1/similar?k=0"),
+        ("GET", "/items/i1/similar?k=" + "9" * 30),
+        ("GET", "/items/i1/similar?arm=none"),
+        ("GET", "/numbers?hours=nan"),
+        ("GET", "/numbers?hours=-1"),
+        ("GET", "/numbers?hours=1e300"),
+        ("HEAD", "/recommend"),
+        ("OPTIONS", "/recommend"),
+        ("TRACE", "/items"),
+        ("DELETE", "/items"),
+        ("POST", "/admin/reload?arm=%00"),
+    )
+]
+
+
+def test_what_cannot_be_answered_is_refused_in_a_sentence(client: Client, tiny_run: Path) -> None:
+    secrets = str(tiny_run), str(Path(__file__).parents[3]), "Traceback", "site-packages"
+    with client() as http:
+        assert http.post("/recommend", json={"session": "own"}).status_code == 200
+        for method, path, more in ODD:
+            sent = {"content-type": "application/json"}
+            answer = http.request(method, path, headers=sent, **more)
+            case = method, path[:60], str(more)[:80], answer.text[:300]
+            assert 400 <= answer.status_code < 500, case
+            if method == "HEAD":
+                continue
+            said = answer.json()
+            assert list(said) == ["error"], case
+            assert said["error"][-1] in ".?", case
+            for secret in secrets:
+                assert secret not in answer.text, case
+        for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
+            answer = http.post("/recommend", content=b'{"k": 1}', headers={"content-type": kind})
+            assert answer.status_code == 422, kind
+        assert [arm["answers"] for arm in http.numbers()] == [1]
+
+
+def test_what_breaks_the_interface_as_it_is_described_is_refused(client: Client) -> None:
+    schemathesis = pytest.importorskip("schemathesis")
+    with client() as http:
+        specification = http.get("/openapi.json").json()
+        operations = schemathesis.openapi.from_dict(specification).get_all_operations()
+        for operation in (found.ok() for found in operations):
+            mode = schemathesis.GenerationMode.NEGATIVE
+
+            @settings(
+                max_examples=6,
+                deadline=None,
+                derandomize=True,
+                database=None,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(operation.as_strategy(generation_mode=mode))
+            def refused(case: Any) -> None:
+                body = case.body
+                if not isinstance(body, bytes):
+                    body = b"" if not case.operation.body else json.dumps(body).encode()
+                answer = http.request(
+                    case.method,
+                    case.formatted_path,
+                    params=case.query,
+                    content=body,
+                    headers={"content-type": "application/json"},
+                )
+                # What looks wrong in a query may be right, such as a name that nobody knows.
+                right = () if case.operation.body else (200,)
+                assert answer.status_code in (400, 404, 409, 422, *right), (case, answer.text)
+
+            with suppress(Unsatisfiable):  # nothing can be wrong with what takes nothing
+                refused()
+
+
+def test_an_error_of_the_service_shows_nothing_of_it(
+    client: Client, tiny_run: Path, caplog
+) -> None:
+    class Broken(RunEngine):
+        def similar(self, number: int, k: int) -> Any:
+            raise ValueError(f"secret of {tiny_run}")
+
+    with client(lambda: Broken(tiny_run)) as http, caplog.at_level(logging.ERROR, "lightrec.serve"):
+        answer = http.get("/items/i1/similar")
+        assert http.post("/recommend", json={}).json()["items"]
+        metrics = http.get("/metrics").text
+    assert answer.status_code == 500
+    (record,) = [r for r in caplog.records if r.name == "lightrec.serve"]
+    assert answer.json()["error"].endswith(f"knows it as {record.number}.")
+    assert "secret" not in answer.text
+    assert 'lightrec_requests_total{path="/items/{item:path}/similar",status="500"} 1.0' in metrics
+
+
+def test_a_query_that_breaks_breaks_no_other(client: Client, tiny_run: Path) -> None:
+    class Brittle(RunEngine):
+        def answer(self, queries):
+            if any(query.user == "bad" for query in queries):
+                raise ValueError("bad")
+            return super().answer(queries)
+
+    with client(lambda: Brittle(tiny_run)) as http:
+
+        async def together() -> list[int]:
+            transport = httpx.ASGITransport(http.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://x") as some:
+                users = ["bad" if n % 5 == 0 else f"u{n}" for n in range(20)]
+                posts = (some.post("/recommend", json={"user": user}) for user in users)
+                return [answer.status_code for answer in await asyncio.gather(*posts)]
+
+        assert http.portal.call(together) == [500, 200, 200, 200, 200] * 4

@@ -1,0 +1,208 @@
+"""What the store makes of its records: an operator's numbers, and what is exported."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+from lightrec_serve import records
+from lightrec_serve.records import wilson
+from lightrec_serve.store import Store
+
+from lightrec.data.log import InteractionLog
+from lightrec.data.readers.base import read_tables
+from lightrec.data.schema import LOG_SCHEMA
+from lightrec.errors import DataError
+from lightrec.evaluation.estimators import IPS, BanditLog, SlateIPS, SlateLog
+from lightrec.stages.data import NothingNew, append
+
+Make = Callable[..., Any]
+DAY = date(2026, 11, 27)
+NOON = int(datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp() * 1000)
+HALF_A_DAY = 43_200_000
+
+
+# An operator's numbers.
+
+
+def test_wilson_is_that_of_its_formula() -> None:
+    # The ends are the roots of (p - share)² = z² p (1 - p) / n.
+    for successes, trials in ((0, 5), (1, 10), (7, 7), (300, 1000)):
+        low, high = wilson(successes, trials)
+        for end in (low, high):
+            spread = 1.959963984540054**2 * end * (1 - end) / trials
+            assert (end - successes / trials) ** 2 == pytest.approx(spread, abs=1e-12)
+        assert 0 <= low <= successes / trials <= high <= 1
+    assert wilson(0, 0) == (0, 1)
+
+
+def test_numbers_are_counted_by_arm(store: Store, event: Make, answer: Make) -> None:
+    for n in range(100):
+        store.answered(answer(f"a{n}", ["i", "j", f"k{n % 7}"], latency_ms=100.0 - n))
+        store.answered(answer(f"b{n}", ["i"], NOON - 1, arm="policy", latency_ms=None))
+    store.answered(answer("empty", [], arm="policy"))
+    store.feedback(
+        [
+            event("1", "i", answer="a0"),
+            event("2", "i", answer="a0"),  # taken twice, shown once
+            event("3", "j", answer="a0"),
+            event("4", "i", answer="a1", kind="dismissed"),
+            event("5", "never shown", answer="a1"),
+            event("6", "i"),
+            event("7", "i", answer="b0"),
+        ]
+    )
+    blend, policy = store.numbers()
+    assert (blend.arm, blend.answers, blend.shown, blend.accepted, blend.items) == (
+        "blend",
+        100,
+        300,
+        2,
+        9,
+    )
+    assert (blend.rate, (blend.low, blend.high)) == (2 / 300, wilson(2, 300))
+    assert blend.latency_ms == (50.0, 95.0, 99.0)
+    assert (policy.answers, policy.shown, policy.accepted, policy.items) == (101, 100, 1, 1)
+    assert policy.latency_ms == ()
+    late = store.numbers(since=NOON)
+    assert late[0] == blend
+    assert (late[1].answers, late[1].shown, late[1].rate, late[1].high) == (1, 0, 0, 1)
+
+
+# What is exported.
+
+
+def test_feedback_becomes_a_log_that_is_read_and_appended_once(
+    store: Store, tmp_path: Path, event: Make, answer: Make
+) -> None:
+    store.answered(answer("a", ["x", "y"]))
+    store.feedback(
+        [
+            event("1", "y", answer="a", time=NOON + 5),
+            event("2", "z", value=3.0, kind="rating", time=NOON + 4),
+            event("3", "x", answer="a", time=NOON + HALF_A_DAY),
+        ]
+    )
+    files = store.export(tmp_path / "out", kinds={"accepted": "click"})
+    assert [str(file.relative_to(tmp_path / "out")) for file in files] == [
+        "log/2026-11-27.parquet",
+        "log/2026-11-28.parquet",
+        "shown/2026-11-27.parquet",
+    ]
+    log = read_tables(tmp_path / "out" / "log").log
+    assert log.events.schema == LOG_SCHEMA
+    assert InteractionLog.read_parquet(files[0]).events.equals(log.events[:2])
+    assert log.events.drop("propensity", "candidates", "count").rows() == [
+        ("u", "z", at(NOON + 4), "rating", 3.0, "s", None, None),
+        ("u", "y", at(NOON + 5), "click", None, "s", "a", 2),
+        ("u", "x", at(NOON + HALF_A_DAY), "click", None, "s", "a", 1),
+    ]
+    # A log with propensities would keep every repetition of the log that it is appended to.
+    assert not log.has("propensity")
+    before = read_tables(files[1])
+    after = append(before, [log])
+    assert after.log.events.height == 3
+    with pytest.raises(NothingNew):
+        append(after, [log])
+
+
+def at(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def test_what_was_shown_has_what_its_feedback_was_worth(
+    url: str, tmp_path: Path, event: Make, answer: Make
+) -> None:
+    worth = {"click": 1.0, "buy": 5.0, "skip": -1.0, "seconds": 0.1}
+    with Store(url, worth) as store:
+        store.answered(
+            answer("b", ["v", "w"], NOON + 1, arm="policy", propensities=(1.0000001, None))
+        )
+        store.answered(answer("a", ["v", "w", "x", "y", "z"]))
+        store.feedback(
+            [
+                event("1", "v", answer="a", kind="click"),
+                event("2", "v", answer="a", kind="buy"),
+                event("3", "v", answer="a", kind="skip"),
+                event("4", "w", answer="a", kind="skip"),
+                event("5", "x", answer="a", kind="seconds", value=20.0),
+                event("6", "y", answer="a", kind="dismissed"),
+                event("8", "y", answer="a", kind="worth 1 as of a log", value=0.5),
+                # Later than the day: it counts on the day on which the item was shown.
+                event("7", "v", answer="b", kind="click", time=NOON + HALF_A_DAY),
+            ]
+        )
+        files = store.export(tmp_path, DAY)
+    shown = pl.read_parquet(files[1])
+    columns = ["impression", "position", "item", "value", "propensity", "arm"]
+    assert shown.select(columns).rows() == [
+        ("a", 1, "v", 5.0, 0.5, "blend"),
+        ("a", 2, "w", -1.0, 0.5, "blend"),
+        ("a", 3, "x", 2.0, 0.5, "blend"),
+        ("a", 4, "y", 0.5, 0.5, "blend"),
+        ("a", 5, "z", 0.0, 0.5, "blend"),
+        ("b", 1, "v", 1.0, 1.0, "policy"),
+        ("b", 2, "w", 0.0, None, "policy"),
+    ]
+    assert shown["time"].to_list() == [at(NOON)] * 5 + [at(NOON + 1)] * 2
+    log = read_tables(files[1].parent).log
+    assert log.place.ignored == ("arm", "ranked_by", "slate_log_probability")
+    assert log.events.equals(shown.select(list(LOG_SCHEMA)))
+
+
+def test_estimators_find_what_was_earned(
+    lite: Store, tmp_path: Path, event: Make, answer: Make
+) -> None:
+    """Two items in both orders: a policy that always shows one first earns that one's clicks."""
+    first = {"i": 0.75, "j": 0.25}
+    for n in range(400):
+        slate = ("i", "j") if n % 4 else ("j", "i")
+        own = first[slate[0]]
+        log_prob = float(torch.tensor(own).double().log())
+        given = answer(f"{n:03}", slate, NOON + n, propensities=(own, own), log_prob=log_prob)
+        lite.answered(given)
+        if slate[0] == "j":
+            lite.feedback([event(str(n), "j", answer=f"{n:03}")])
+    shown = pl.read_parquet(lite.export(tmp_path, DAY)[1])
+    top = shown.filter(pl.col("position") == 1)
+    action = (top["item"] == "j").cast(pl.Int64).to_torch()
+    target = torch.tensor([0.0, 1.0]).expand(400, 2)
+    rewards = top["value"].to_torch()
+    found = IPS()(BanditLog(action, rewards, target, top["propensity"].to_torch()))
+    assert found.value == pytest.approx(1)  # all of j's 100 rounds were clicked, at 1 / 0.25
+    slates = shown.group_by("impression", maintain_order=True)
+    slates = slates.agg("value", pl.col("slate_log_probability").first().exp(), pl.col("item"))
+    judged = SlateLog(
+        torch.tensor(slates["value"].to_list()),
+        slates["slate_log_probability"].to_torch(),
+        (slates["item"].list.first() == "j").cast(pl.Float64).to_torch(),
+    )
+    assert SlateIPS()(judged).value == pytest.approx(1)
+
+
+def test_an_export_is_the_same_again_and_appears_whole(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event: Make, answer: Make
+) -> None:
+    monkeypatch.setattr(records, "ROWS", 7)
+    for n in range(20):
+        store.answered(answer(str(n), time=NOON + n % 3))
+        store.feedback([event(str(n), answer=str(n), time=NOON + n % 3)])
+    folder = tmp_path / "out"
+    files = store.export(folder, DAY)
+    before = [file.read_bytes() for file in files]
+    assert [pl.read_parquet(file).height for file in files] == [20, 40]
+    assert store.export(folder) == files
+    assert [file.read_bytes() for file in files] == before
+    assert store.export(folder, date(2020, 1, 1)) == []
+
+    def stop(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(records.pq.ParquetWriter, "write_table", stop)
+    with pytest.raises(DataError, match="cannot be written \\(No space left on device\\)"):
+        store.export(folder, DAY)
+    assert [file.read_bytes() for file in files] == before
+    assert sorted(path for path in folder.rglob("*") if path.is_file()) == sorted(files)
