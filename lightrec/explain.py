@@ -19,6 +19,7 @@ import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor
 
+from lightrec.data.people import Person
 from lightrec.data.sequences import with_only
 from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.words import spans_of
@@ -31,7 +32,7 @@ from lightrec.policies.gates import Past, by_leaving_out, gated
 from lightrec.policies.mixture import Mixture
 from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.ranker import Ranker
-from lightrec.recommend import Person, Recommender
+from lightrec.recommend import Recommender
 
 STEPS: Final = (12, 24, 48, 96, 192, 384)
 """Points of the quadrature; the next number where the completeness error is too large."""
@@ -273,7 +274,7 @@ class _Case:
         store, catalog = self.recommender.store, self.recommender.catalog
         times: list[str | None] = [None] * self.length
         if self.user is not None and store.has_times:
-            log, ends = self.recommender.whole
+            log, ends = self.recommender.people.whole
             row = int(self.known[Key.USER])
             for place, time in enumerate(log.times[log.offsets[row] : ends[row]].tolist()):
                 times[place] = datetime.fromtimestamp(time / 1000, UTC).isoformat()

@@ -5,21 +5,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
 
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
 
-from lightrec.data import filters
-from lightrec.data.attributes import user_features
 from lightrec.data.domain import eligible
 from lightrec.data.names import Names
-from lightrec.data.selection import Selection, several
-from lightrec.data.sequences import Rows, Sequences, padded
-from lightrec.data.store import TEST
-from lightrec.errors import RecipeError, RunError, no_such
+from lightrec.data.people import People, Person
+from lightrec.data.selection import Selection
+from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import By, Favoured, favoured_by, what_ranks
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import Policy, session_start
@@ -37,15 +34,6 @@ from lightrec.ranking.scorers import ItemScorer
 from lightrec.run import Run
 
 Placed = Callable[[Tensor, Tensor], Tensor]
-
-
-class Person(NamedTuple):
-    """Whom a list is for."""
-
-    known: dict[str, Tensor]
-    """``Key.HISTORY`` (1, L) and what else is known of its events, ``Key.SEEN`` (1, S)."""
-    row: pl.DataFrame
-    """The row of the user table; null where nothing is known."""
 
 
 class Recommender:
@@ -79,7 +67,9 @@ class Recommender:
         self.catalog = self.store.catalog.with_columns(title)
         # Read once for all batches of users.
         self._wished = lru_cache(4)(lambda *wish: self.run.wishes.scores(*wish))
-        self.rows = {user: row for row, user in enumerate(self.store.user_ids)}
+        self.people = People(self.store)
+        self.person = self.people.person
+        """Looks up whom a list is for; see :meth:`lightrec.data.people.People.person`."""
 
     def recommend(
         self,
@@ -128,7 +118,7 @@ class Recommender:
             )
         known, person = self.person(user, history, profile)
         if discover:
-            known[Key.SEEN] = self._met(known)
+            known[Key.SEEN] = self.people.met(known)
         asked, account = self.allowed(exclude, only)
         allowed = self.may_see(person, asked)
         placed = self._placed(k, new, explore, seed)
@@ -166,16 +156,16 @@ class Recommender:
         :returns: an iterator over tables ``user``, ``rank``, ``item``, ``title``, ``score`` and
             ``known_events``: how many of the user's events the list was made from.
         """
-        log, ends = self.whole if before is None else self._before_test()
+        log, ends = self.people.whole if before is None else self.people.before_test()
         allowed, _ = self.allowed(exclude, only)
         k = min(k, self.store.num_items)
         placed = self._placed(k, new, explore, seed)
         for start in range(0, self.store.num_users, batch_size):
             rows = np.arange(start, min(start + batch_size, self.store.num_users))
             users = self.store.users[rows]
-            events = self._events(rows, log, ends)
+            events = self.people.events(rows, log, ends)
             if discover:
-                events[Key.SEEN] = self._met(events)
+                events[Key.SEEN] = self.people.met(events)
             which, table = self._table(
                 *self._best(self.model, events, self.may_see(users, allowed), k, placed, ask)
             )
@@ -222,38 +212,10 @@ class Recommender:
         """What ranks for somebody of whom nothing is known."""
         return popular(self.store)
 
-    @cached_property
+    @property
     def names(self) -> Names:
         """The items by their names."""
-        return Names.of(self.store)
-
-    def person(
-        self,
-        user: str | int | None = None,
-        history: str | Sequence[str] | None = None,
-        profile: Mapping[str, object] | None = None,
-    ) -> Person:
-        """Look up whom a list is for; see :meth:`recommend`.
-
-        :raises RecipeError: where the user, a title, an attribute or its value is not known.
-        """
-        if user is not None and profile is not None:
-            raise RecipeError("A user of the log has a profile there: give one or the other.")
-        given = [self.item(name) for name in several(history or ())]
-        if user is None:
-            items = torch.tensor([given], dtype=torch.long)
-            known = {Key.HISTORY: items, Key.SEEN: items * (not self.store.repeats)}
-            row = self._row(profile or {})
-            if profile:
-                known[Key.PROFILE] = user_features(self.store)[0](row)
-            return Person(known, row)
-        if (number := self.rows.get(str(user))) is None:
-            raise RecipeError(
-                f"There is no user {user!r} in {self.run.folder('data')}.{self.names.left_out} "
-                "For a person who is not in the log, give a history of titles or a profile."
-            )
-        known = self._with_more(self._events([number], *self.whole), given)
-        return Person(known, self.store.users[[number]])
+        return self.people.names
 
     @torch.inference_mode()
     def scores(self, person: Person, ask: str | None = None) -> Tensor:
@@ -282,63 +244,10 @@ class Recommender:
         self.ranked_by = "popularity" if alike is None else "attributes"
         return alike
 
-    def _row(self, profile: Mapping[str, object]) -> pl.DataFrame:
-        """Give the row of a user table for a person of whom nothing but a profile is known."""
-        people = self.store.users
-        person = people.clear(1)
-        kinds = self.store.user_kinds
-        for name, value in profile.items():
-            if name not in kinds:
-                raise RecipeError(no_such("an attribute of the users", name, kinds))
-            given = filters.as_value(people[name], kinds[name], value)
-            person = person.with_columns(pl.Series(name, [given], people.schema[name]))
-        return person
-
     @cached_property
     def counts(self) -> Tensor:
         """(N + 1,) int64: how many training events each item has."""
         return torch.from_numpy(self.store.popularity())
-
-    @cached_property
-    def whole(self) -> tuple[Sequences, Rows]:
-        """Whole histories, and where they end."""
-        log = Sequences.chosen(self.store)
-        return log, log.offsets[1:]
-
-    def _before_test(self) -> tuple[Sequences, Rows]:
-        """Histories as the held-out events are judged from, and where they end: (U,)."""
-        log = Sequences.all_events(self.store)
-        tested = Sequences.targets(self.store, TEST)
-        ends = log.offsets[1:].copy()
-        np.minimum.at(ends, tested.users, tested.ends)
-        return log, ends
-
-    def _events(self, rows: Sequence[int] | Rows, log: Sequences, ends: Rows) -> dict[str, Tensor]:
-        """Give users' histories, (B, L), with what else is known of their events."""
-        users = np.asarray(rows)
-        begins = log.offsets[users]
-        found = log.details(begins, ends[users])
-        found |= {Key.HISTORY: padded(log.items, begins, ends[users]), Key.USER: users}
-        found[Key.SEEN] = log.known(begins, ends[users])
-        return {name: torch.from_numpy(table) for name, table in found.items()}
-
-    def _met(self, known: Mapping[str, Tensor]) -> Tensor:
-        """Give all items of histories, (B, L), also those that may come again; 0 for no item."""
-        history = known[Key.HISTORY]
-        return history * (history <= self.store.num_items)
-
-    def _with_more(self, known: dict[str, Tensor], items: Sequence[int]) -> dict[str, Tensor]:
-        """Append items to a user's history (1, L); nothing else is known of these events."""
-        if not items:
-            return known
-        more = torch.tensor([items], dtype=torch.long)
-        added = {Key.HISTORY: more, Key.SEEN: more * (not self.store.repeats)}
-        return {
-            name: table
-            if name == Key.USER
-            else torch.cat([table, added.get(name, torch.zeros_like(more))], dim=1)
-            for name, table in known.items()
-        }
 
     def allowed(
         self, exclude: str | Sequence[str], only: str | Sequence[str]

@@ -113,7 +113,7 @@ def tiny_store(folder: Path) -> EventStore:
     )
 
 
-def tiny_text_model(folder: Path) -> Path:
+def tiny_text_model(folder: Path, layers: int = 2) -> Path:
     """Write a transformer of random weights and 13 words, for ``TextEncoder(str(folder))``."""
     from transformers import BertConfig, BertModel, BertTokenizer
 
@@ -125,7 +125,7 @@ def tiny_text_model(folder: Path) -> Path:
     config = BertConfig(
         vocab_size=len(words),
         hidden_size=12,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=2,
         intermediate_size=24,
         max_position_embeddings=32,

@@ -16,12 +16,13 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from lightrec.data.people import Person
 from lightrec.data.sequences import with_only
 from lightrec.errors import RecipeError
 from lightrec.explain import explain
 from lightrec.keys import Column, Key
 from lightrec.ranking.language_readers import LanguageReader
-from lightrec.recommend import Person, Recommender
+from lightrec.recommend import Recommender
 
 LEAST: Final = 0.05
 """In nats: without an event that is named the item is less likely by 5 % or more."""

@@ -17,12 +17,13 @@ from torch.nn.functional import pad
 
 from lightrec import plugins
 from lightrec.data.domain import with_texts
+from lightrec.data.people import Person
 from lightrec.data.sequences import with_only
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.evaluation.evidence import By
 from lightrec.keys import Column, Key
 from lightrec.ranking.lists import diversified, with_reserved_places
-from lightrec.recommend import Person, Recommender
+from lightrec.recommend import Recommender
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import (
     TOLD,
@@ -143,9 +144,9 @@ class RunEngine(Engine):
 
     def _whom(self, query: Query) -> tuple[str | None, list[str]]:
         """Give the user, if the log has one, and the ids of what was accepted since."""
-        user, past = query.user if query.user in self.usual.rows else None, set[int]()
+        user, past = query.user if query.user in self.usual.people.rows else None, set[int]()
         if user is not None and not self.repeats:  # an updated log has what was stored before
-            row = self.usual.rows[user]
+            row = self.usual.people.rows[user]
             past.update(self.store.items[slice(*self.store.offsets[row : row + 2])].tolist())
         return user, [self.catalog.describe(number)[0] for number in self.known(query, past)]
 
