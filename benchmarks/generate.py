@@ -14,9 +14,13 @@ from benchmarks.cells import Benchmark, data_folder, markdown
 SEEDS = (3, 4, 5)
 BEAUTY = ["--log", "{data}/log.csv", "--items", "{data}/items.csv"]
 FILMS = [
-    *("--data.domain", "video", "--identifiers.size", "64"),
-    *("--generator.trainer.max_epochs", "12", "--generator.data.init_args.batch_size", "32"),
+    "--data.domain=video",
+    "--identifiers.size=64",
+    "--generator.trainer.max_epochs=12",
+    "--generator.data.init_args.batch_size=32",
+    "--generator.model.init_args.without_dropout=0.25",
 ]
+"""Chosen on MovieLens-100K's validation events, with seeds 0 and 1."""
 PARALLEL = [
     *("--identifiers.kind", "product", "--identifiers.digits", "32", "--identifiers.size", "256"),
     *("--generator.model.init_args.generator", "ParallelGenerator"),
@@ -27,7 +31,7 @@ CELLS = {
     "beauty, parallel digits": [*BEAUTY, *PARALLEL],
 }
 BLENDS = {
-    "films": [*FILMS[:2], "--", *FILMS[2:]],
+    "films": [FILMS[0], "--", *FILMS[1:]],
     "beauty": BEAUTY,
 }
 TITLES = {"beauty": "Beauty", "films": "MovieLens-100K"}

@@ -11,6 +11,7 @@ import math
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -21,6 +22,8 @@ from lightrec_generate.rewards import DiversityReward, GainReward, NoveltyReward
 from torch import Tensor
 
 from benchmarks.cells import data_folder
+from benchmarks.generate import FILMS
+from lightrec.cli.run import stage_overrides
 from lightrec.evaluation.arena import arena
 from lightrec.intervals import mean_interval
 from lightrec.keys import Key
@@ -47,11 +50,9 @@ PARTS = {
 REWARDS = {"next": ["ndcg@10"], "lists": ["ndcg@10", "novelty", "diversity"], "rating": ["rating"]}
 """What a slate is paid by: sums of parts."""
 SETTINGS = {
-    "data": ["--domain=video"],
+    **stage_overrides(FILMS, ["data", "identifiers", "generator"]),
     "text": ["--model.init_args.tune=none"],
     "ranker": ["--trainer.max_epochs=4", "--model.init_args.item_models=[Popularity]"],
-    "identifiers": ["--size=64"],
-    "generator": ["--trainer.max_epochs=12", "--data.init_args.batch_size=32"],
 }
 SET = "over: generator\nwithout: [policy]\n"
 CONTROL = """reads: [data, identifiers, generator]
@@ -59,7 +60,7 @@ optional: true
 trainer: {max_epochs: 1, gradient_clip_val: 1.0}
 model:
   class_path: GeneratorModule
-  init_args: {learning_rate: 0.0003}
+  init_args: {learning_rate: 0.0003, without_dropout: 1.0}
 data:
   class_path: GeneratorData
   init_args: {batch_size: 32}
@@ -153,21 +154,28 @@ def compared(own: Tensor, others: dict[str, Tensor]) -> Found:
     return found
 
 
-def on_the_log(made: Run, folder: Path, seed: int) -> Found:
-    """Let the generator learn on from each reward of slates, and judge on test users."""
-    start, learned, found = Generator.load(made.folder("generator")), {}, Found()
+def learned(folder: Path, seed: int) -> tuple[dict[str, Generator], Found]:
+    """Let the generator learn on from each reward, in user model A too, and by likelihood."""
+    ways, spent = {}, Found()
     for name in REWARDS:
         words = [f"--data.init_args.reward={recipe(name)}", *CHOSEN[name]]
-        found[f"{name}/cpu_seconds"] = stages(folder, seed, "reinforced", *words)
-        learned[name] = Generator.load(folder / "reinforced")
-    longest = max(found.values())
-    control, found["control/cpu_seconds"] = likelihood(folder, seed, longest)
+        spent[f"{name}/cpu_seconds"] = stages(folder, seed, "reinforced", *words)
+        ways[name] = Generator.load(folder / "reinforced")
+    spent["sessions/cpu_seconds"] = stages(folder, seed, "generator_policy")
+    ways["control"], spent["control/cpu_seconds"] = likelihood(folder, seed, max(spent.values()))
+    return ways, spent
+
+
+def on_the_log(made: Run, ways: Mapping[str, Generator]) -> Found:
+    """Judge what was learned from rewards of slates on test users."""
+    found = Found()
     validation, test = Lists(made, False), Lists(made, True)
-    ways = {"start": start, "control": control}
-    chosen = {name: validation.paid(way) for name, way in ways.items()}
-    judged = {name: test.paid(way) for name, way in ways.items()}
-    for name, generator in learned.items():
-        key, own = f"reward {name}", test.paid(generator)
+    start = Generator.load(made.folder("generator"))
+    likely = {"start": start, "control": ways["control"]}
+    chosen = {name: validation.paid(way) for name, way in likely.items()}
+    judged = {name: test.paid(way) for name, way in likely.items()}
+    for name in REWARDS:
+        key, own = f"reward {name}", test.paid(ways[name])
         # Like the stage, the control keeps the start where it is no better.
         better = chosen["control"][key].mean() > chosen["start"][key].mean()
         others = {"start": judged["start"], "control": judged["control" if better else "start"]}
@@ -186,13 +194,13 @@ def on_the_log(made: Run, folder: Path, seed: int) -> Found:
 
 
 def in_sessions(made: Run, folder: Path, seed: int) -> Found:
-    """Let the generator learn on in user model A, and judge in both user models."""
-    spent = stages(folder, seed, "generator_policy")
-    control, longer = likelihood(folder, seed, spent)
-    found = {"sessions/cpu_seconds": spent, "sessions/control/cpu_seconds": longer}
+    """Judge what was learned in user model A in both user models."""
+    # Like the stages, the control keeps the start where validation events see no gain.
+    reached = {n: made.metrics(n)["validation/ndcg@10"] for n in ("generator", "control")}
+    found = Found()
     policies = {
         "start": GeneratorPolicy.from_run(made),
-        "control": GeneratorPolicy(control),
+        "control": GeneratorPolicy.from_run(made, max(reached, key=lambda n: reached[n])),
         "reinforced": Policy.load(folder / "generator_policy"),
     }
     for model in ("users_a", "users_b"):
@@ -218,7 +226,8 @@ def main() -> None:
     if out == "base":
         return
     made = Run(folder)
-    found = on_the_log(made, folder, seed) | in_sessions(made, folder, seed)
+    ways, spent = learned(folder, seed)
+    found = spent | on_the_log(made, ways) | in_sessions(made, folder, seed)
     print(json.dumps(found, indent=2))
     (Path(out) / "metrics.json").write_text(json.dumps(found))
 

@@ -79,6 +79,8 @@ class GeneratorModule(StageModule):
         the weights of the data's where there is one; null for that one itself, or a TreeGenerator.
     :param learning_rate: AdamW's, at its highest.
     :param weight_decay: AdamW's, on matrices and embeddings.
+    :param without_dropout: share of the epochs, the last ones, that are trained without dropout, as
+        events are ranked.
     """
 
     monitor: ClassVar[str] = "validation/ndcg@10"
@@ -91,6 +93,7 @@ class GeneratorModule(StageModule):
         generator: Callable[[Identifiers], Generator] | None = None,
         learning_rate: float = 2e-3,
         weight_decay: float = 0.01,
+        without_dropout: float = 0.0,
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters()
@@ -104,13 +107,19 @@ class GeneratorModule(StageModule):
         data = self.data_of(GeneratorData)
         earlier = None if data.generator is None else Generator.load(data.generator)
         if earlier is not None and self.make is None:
-            self.generator = earlier
+            self.generator = earlier.train()
             return
         self.generator = (self.make or TreeGenerator)(data.identifiers)
         counts = torch.from_numpy(data.store.popularity())
         self.generator.start(counts, words_of_items(data.store))
         if earlier is not None:
             self.generator.take_weights(earlier, dict(earlier.named_parameters()))
+
+    def on_train_epoch_start(self) -> None:
+        """Drop out no more in the last epochs."""
+        done = self.trainer.global_step / self.trainer.estimated_stepping_batches
+        if done >= 1 - self.settings.without_dropout:
+            self.generator.eval()
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Give the loss and log its mean over the epoch."""

@@ -89,13 +89,16 @@ class ReinforcedModule(GeneratorModule):
         """Load the beginning before anything is validated, which is done in inference mode."""
         assert self.beginning
 
+    def on_train_epoch_start(self) -> None:
+        """Drop nothing out: slates are to be drawn by the law that is learned."""
+        self.generator.eval()
+
     def _law(self, generator: Generator, batch: Batch) -> PlackettLuce:
         scores = self.settings.inverse_temperature * generator.scores(batch[Key.HISTORY])
         return PlackettLuce(scores, self._data.may_be_shown(batch), self._data.slate_size)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Draw slates in the first pass over a batch, and give the loss."""
-        self.generator.eval()  # with dropout, slates would not be drawn by the law that is learned
         law, size = self._law(self.generator, batch), len(batch[Key.TARGET])
         begins = batch_index % self._data.passes == 0
         if begins:

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -71,7 +72,7 @@ def test_a_generator_of_other_events_is_refused(trained):
 def test_training_goes_on_with_a_trained_generator(trained, monkeypatch):
     folders = [str(Run(trained[0]).folder(name)) for name in ("data", "identifiers", "generator")]
     data, made = GeneratorData(*folders), Generator.load(folders[-1])
-    fresh = TreeGenerator.from_pretrained(folders[-1])
+    fresh = TreeGenerator.from_pretrained(folders[-1]).train()
     torch.nn.init.ones_(fresh.leaves)
     for make in (None, lambda _: fresh):
         module = GeneratorModule(data.num_items, 0, make)
@@ -79,4 +80,16 @@ def test_training_goes_on_with_a_trained_generator(trained, monkeypatch):
         module.setup("fit")
         for name, value in made.state_dict().items():
             assert torch.equal(module.generator.state_dict()[name], value), name
+        assert module.generator.training
     assert module.generator is fresh
+
+
+def test_the_last_epochs_drop_nothing_out(generator, monkeypatch):
+    module = GeneratorModule(generator.num_items, 0, without_dropout=0.25)
+    module.generator, dropping = generator.train(), []
+    for step in (0, 50, 100, 150):
+        trainer = SimpleNamespace(global_step=step, estimated_stepping_batches=200)
+        monkeypatch.setattr(GeneratorModule, "trainer", trainer)
+        module.on_train_epoch_start()
+        dropping.append(module.generator.users.dropout.training)
+    assert dropping == [True, True, True, False]
