@@ -2,10 +2,12 @@
 
 MovieLens-100K is read from the folder that ``--data`` or the variable LIGHTREC_TEST_DATA names.
 Settings were chosen on validation events, and on sessions in user model A, of seed 0. ``--only
-seed-3`` runs one seed; with ``--runs FOLDER`` runs are kept there, and finished stages taken.
+learn/seed-3`` runs one cell; with ``--runs FOLDER`` runs are kept there, and finished stages taken,
+which the cells that play sessions begin with.
 """
 
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
@@ -31,13 +33,20 @@ def main() -> None:
     benchmark, data = Benchmark("reinforce"), data_folder()
     if data is None:
         sys.exit("Name the folder of the logs with --data.")
+    runs = Path(option("--runs") or tempfile.mkdtemp())
+    module = [sys.executable, "-m", "benchmarks.reinforce_run", "{out}"]
     for seed in SEEDS:
-        if benchmark.wants(f"seed-{seed}"):
-            command = [sys.executable, "-m", "benchmarks.reinforce_run", "{out}", str(seed)]
-            kept = {"runs": Path(option("--runs"))} if option("--runs") else {}
-            command += ["{runs}"] * len(kept)
-            benchmark.cell(f"seed-{seed}", command, seed, "metrics.json", **kept)
+        for what in ("learn", "sessions"):
+            if benchmark.wants(key := f"{what}/seed-{seed}"):
+                command = [*module, str(seed), "{runs}", what]
+                benchmark.cell(key, command, seed, "metrics.json", runs=runs)
     print(*(made(benchmark.cells) for made in (slates, parts, sessions)), sep="\n\n")
+
+
+def _of(cells: Cells, what: str) -> dict[int, Mapping[str, float]]:
+    """Give what was measured with each seed that there is."""
+    keys = {seed: f"{what}/seed-{seed}" for seed in SEEDS}
+    return {seed: cells[key]["metrics"] for seed, key in keys.items() if key in cells}
 
 
 def _over(found: Mapping[str, float], name: str) -> str:
@@ -58,23 +67,21 @@ def _means(rows: list[list[str]], found: list[Mapping[str, float]], title: str, 
 
 def slates(cells: Cells) -> str:
     """Set what test users' lists are paid, by reward and seed, as Markdown."""
-    rows = []
+    rows, measured = [], _of(cells, "learn")
     for name, title in REWARDS.items():
-        for seed in SEEDS:
-            if (key := f"seed-{seed}") in cells:
-                found = cells[key]["metrics"]
-                means = [found[f"{name}/{way}"] for way in ("start/reward", "control/reward")]
-                means.append(found[f"{name}/reinforced/mean"])
-                over = [_over(found, f"{name}/reinforced/over {w}") for w in ("start", "control")]
-                rows.append([title, str(seed), *(f"{value:.4f}" for value in means), *over])
-        _means(rows, [cell["metrics"] for cell in cells.values()], title, f"{name}/reinforced")
+        for seed, found in measured.items():
+            means = [found[f"{name}/{way}"] for way in ("start/reward", "control/reward")]
+            means.append(found[f"{name}/reinforced/mean"])
+            over = [_over(found, f"{name}/reinforced/over {way}") for way in ("start", "control")]
+            rows.append([title, str(seed), *(f"{value:.4f}" for value in means), *over])
+        _means(rows, [*measured.values()], title, f"{name}/reinforced")
     head = ["reward", "seed", "start", "by likelihood", "by reward", "over the start (95 %)"]
     return markdown([*head, "over likelihood (95 %)"], rows)
 
 
 def parts(cells: Cells) -> str:
     """Set what lists are like by each way, means over seeds, as Markdown."""
-    rows, found = [], [cell["metrics"] for cell in cells.values()]
+    rows, found = [], [*_of(cells, "learn").values()]
     ways = {
         "start": "start",
         "control": "goes on by likelihood",
@@ -91,16 +98,14 @@ def parts(cells: Cells) -> str:
 
 def sessions(cells: Cells) -> str:
     """Set what is accepted in a session, by judge and seed, as Markdown."""
-    rows = []
+    rows, measured = [], _of(cells, "sessions")
     for model, title in JUDGES.items():
-        for seed in SEEDS:
-            if (key := f"seed-{seed}") in cells:
-                found = cells[key]["metrics"]
-                means = [found[f"{model}/{way}"] for way in ("start", "control")]
-                means += [found[f"{model}/reinforced/mean"], found[f"{model}/greedy"]]
-                over = [_over(found, f"{model}/reinforced/over {w}") for w in ("start", "control")]
-                rows.append([title, str(seed), *(f"{value:.2f}" for value in means), *over])
-        _means(rows, [cell["metrics"] for cell in cells.values()], title, f"{model}/reinforced")
+        for seed, found in measured.items():
+            means = [found[f"{model}/{way}"] for way in ("start", "control")]
+            means += [found[f"{model}/reinforced/mean"], found[f"{model}/greedy"]]
+            over = [_over(found, f"{model}/reinforced/over {way}") for way in ("start", "control")]
+            rows.append([title, str(seed), *(f"{value:.2f}" for value in means), *over])
+        _means(rows, [*measured.values()], title, f"{model}/reinforced")
     head = ["judge", "seed", "start", "by likelihood", "by reward", "greedy by user model A"]
     return markdown([*head, "over the start (95 %)", "over likelihood (95 %)"], rows)
 

@@ -1,9 +1,9 @@
 """One seed of generators that learn on from rewards: a cell of `make bench NAME=reinforce`.
 
-``python -m benchmarks.reinforce_run OUT SEED [RUNS]`` trains a generator and two user models on
-MovieLens-100K, lets the generator learn on from rewards of its slates and from what user model A
-answers, and beside that from likelihood for about as many CPU seconds. Stages that are finished in
-a folder RUNS are taken from there; ``base`` in place of OUT does those before, and no more.
+``python -m benchmarks.reinforce_run OUT SEED RUNS learn|sessions`` trains a generator and two user
+models on MovieLens-100K, lets the generator learn on from rewards of its slates and from what user
+model A answers, and beside that from likelihood for about as many CPU seconds, and judges lists;
+then it judges in both user models what it left in the folder RUNS.
 """
 
 import json
@@ -67,7 +67,8 @@ data:
 """
 VARIETIES = [0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9]
 """How much difference counts where the start's lists are only rearranged."""
-ROUNDS = 2
+ROUNDS = 8
+"""Sessions of each user, by whom generators are judged."""
 CHOSEN: dict[str, list[str]] = {
     "next": [],
     "lists": ["--model.init_args.anchor=0.003"],
@@ -218,16 +219,16 @@ def in_sessions(made: Run, folder: Path, seed: int) -> Found:
 
 def main() -> None:
     """Measure a seed, and write ``metrics.json``."""
-    out, given, *runs = sys.argv[1:]
+    out, given, runs, what = sys.argv[1:]
     seed = int(given)
     torch.set_num_threads(1)
-    folder = Path(runs[0]) / f"seed-{seed}" if runs else Path(out) / "run"
-    stages(folder, seed, "users_b")
-    if out == "base":
-        return
-    made = Run(folder)
-    ways, spent = learned(folder, seed)
-    found = spent | on_the_log(made, ways) | in_sessions(made, folder, seed)
+    folder = Path(runs) / f"seed-{seed}"
+    if what == "learn":
+        stages(folder, seed, "users_b")
+        ways, spent = learned(folder, seed)
+        found = spent | on_the_log(Run(folder), ways)
+    else:
+        found = in_sessions(Run(folder), folder, seed)
     print(json.dumps(found, indent=2))
     (Path(out) / "metrics.json").write_text(json.dumps(found))
 
