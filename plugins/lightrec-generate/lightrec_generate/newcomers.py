@@ -65,10 +65,6 @@ class Newcomers(NamedTuple):
         shares = chances[replaced].flatten()[order]
         return cls(items, table, chances, sources[order], starts, shares)
 
-    def to(self, device: torch.device) -> "Newcomers":
-        """Give the same on a device."""
-        return Newcomers(*(each.to(device) for each in self))
-
     def recent(self, last: Tensor) -> Tensor:
         """Give how much each of a history's last items counts.
 
