@@ -7,7 +7,6 @@ pages train, they train for one epoch here.
 
 import json
 import shutil
-import sys
 import tomllib
 from pathlib import Path
 
@@ -62,8 +61,6 @@ def demo_run(tiny_run, tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch):
     """Trainings of the pages' commands end after an epoch; another process has its imports."""
-    # A module that a page writes twice within a second would be read from its first bytecode.
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     whole = RecipeCLI.instantiate_trainer
     monkeypatch.setattr(RecipeCLI, "instantiate_trainer", lambda cli: whole(cli, max_epochs=1))
     monkeypatch.setattr(modules, "run_python", run_python)
