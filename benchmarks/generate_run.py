@@ -35,10 +35,10 @@ FEW = 2_000
 """So many test events are decoded by beams."""
 USERS, SLATE = 20_000, 50
 """So many slates are drawn, a million items in all."""
-FRESH = tuple(4 * 0.85**step for step in range(20))
-"""How much an item without training events may count, beside those that it reads like."""
 LOST = 0.06
 """The share of NDCG@10 that other items' validation events may lose by new ones."""
+STEP = 0.01
+"""What new items' share is chosen to."""
 Found = dict[str, float]
 
 
@@ -125,12 +125,12 @@ def drawn(run: Run, made: Generator, seed: int) -> Found:
 def new(run: Run, seed: int) -> Found:
     """Rank events of items that no training event names, and what the others lose by these items.
 
-    How much a new item counts is the most by which warm validation events lose ``LOST`` at most.
+    New items' share is the largest by which warm validation events lose ``LOST`` at most.
     """
     store, folder = run.data, run.folder("generator")
     cold = torch.from_numpy(store.popularity() == 0)
     events = {
-        part: EvaluationEvents(Sequences.all_events(store), targets, None, 256, 4_000, seed)
+        part: EvaluationEvents(Sequences.all_events(store), targets, None, 256, None, seed)
         for part, targets in (
             ("validation", VALIDATION),
             ("test", TEST),
@@ -138,20 +138,22 @@ def new(run: Run, seed: int) -> Found:
         )
     }
 
-    def ndcg(made: Generator, part: str, without: bool) -> float:
-        hidden = cold if without else torch.zeros_like(cold)
-        scores = lambda b: made.scores(b[Key.HISTORY]).masked_fill(hidden, -torch.inf)  # noqa: E731
+    def ndcg(made: Generator, part: str) -> float:
+        scores = lambda b: made.scores(b[Key.HISTORY])  # noqa: E731
         return evaluate_scores(scores, events[part]).metrics()["ndcg@10"]
 
     found: Found = {"new items": int(cold[1:].sum()), "new events": len(events["new"].events)}
-    for fresh in FRESH:
-        made = TreeGenerator.from_pretrained(folder, fresh=fresh)
-        lost = 1 - ndcg(made, "validation", False) / ndcg(made, "validation", True)
-        if lost <= LOST or fresh == FRESH[-1]:
-            break
-    found |= {"fresh": fresh, "validation/lost": lost}
-    found["warm, without new/ndcg@10"] = ndcg(made, "test", True)
-    found["warm/ndcg@10"] = ndcg(made, "test", False)
+    least, most = 0.0, 1.0
+    alone = TreeGenerator.from_pretrained(folder, fresh=0.0)
+    without = ndcg(alone, "validation")
+    while most - least > STEP:
+        fresh = (least + most) / 2
+        lost = 1 - ndcg(TreeGenerator.from_pretrained(folder, fresh=fresh), "validation") / without
+        least, most = (fresh, most) if lost <= LOST else (least, fresh)
+        found |= {"fresh": least} | ({"validation/lost": lost} if lost <= LOST else {})
+    made = TreeGenerator.from_pretrained(folder, fresh=least)
+    found["warm, without new/ndcg@10"] = ndcg(alone, "test")
+    found["warm/ndcg@10"] = ndcg(made, "test")
     vectors = item_vectors(TextEncoder(), store.catalog)
     texts = TextNeighbours().fit(Evidence.of(store.without_cold, vectors))
     for name, scorer in (("generator", made), ("text neighbours", texts)):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -47,26 +48,66 @@ def pip(python: Path, *command: object) -> None:
 
 
 LOOK = """
+import importlib, os, sys, traceback
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from lightrec.testing import tiny
-tiny.kit_run = lambda: Path({run!r})  # made once for all packages
+import lightrec.stages.evaluate, lightrec.stages.train
 from lightrec.__main__ import main
-assert main(["plugins", "list", "--strict"]) == 0
-assert main(["plugins", "check", {name!r}]) == 0
+from lightrec.testing import tiny
+
+def look(name, run, printed):
+    importlib.invalidate_caches()
+    tiny.kit_run = lambda: Path(run)  # made once for all packages
+    with open(printed, "w") as told, redirect_stdout(told), redirect_stderr(told):
+        try:
+            assert main(["plugins", "list", "--strict"]) == 0
+            assert main(["plugins", "check", name]) == 0
+        except BaseException:
+            traceback.print_exc()
+            return 1
+    return 0
+
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        os._exit(look(*line.rstrip("\\n").split("\\t")))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+
+
+@pytest.fixture(scope="module")
+def look(
+    environment: tuple[Path, Path], tiny_run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], str]]:
+    """Lists and checks a package in a process of its own, and gives what that prints.
+
+    It is forked from one that has imported what lightrec depends on, and no package.
+    """
+    folder = tmp_path_factory.mktemp("looks")
+    command, pipe = [environment[0], "-I", "-c", LOOK], subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, text=True) as parent:
+
+        def look(name: str) -> str:
+            printed = folder / name
+            parent.stdin.write(f"{name}\t{tiny_run}\t{printed}\n")
+            parent.stdin.flush()
+            status = parent.stdout.readline()
+            assert status == "0\n", printed.read_text()
+            return printed.read_text()
+
+        yield look
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=[folder.name for folder in FOLDERS])
 def test_a_plugin_alone(
-    folder: Path, environment: tuple[Path, Path], tiny_run: Path, tmp_path: Path
+    folder: Path, environment: tuple[Path, Path], look: Callable[[str], str], tmp_path: Path
 ) -> None:
     """Installed alone it is listed and keeps its contracts; uninstalled nothing of it remains."""
     python, site = environment
     before = {path.name for path in site.iterdir()}
     pip(python, "install", "--no-deps", "--no-index", wheel(folder, tmp_path / "wheel"))
     try:
-        look = LOOK.format(name=folder.name, run=str(tiny_run))
-        listed = run(python, "-I", "-c", look, cwd=tmp_path)
+        listed = look(folder.name)
     finally:
         pip(python, "uninstall", "-y", folder.name)
     assert folder.name in listed

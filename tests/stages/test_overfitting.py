@@ -27,7 +27,7 @@ MEANS = {
 }
 
 # From a random start every epoch is better than the one before, so that the last is kept.
-SLOW = ["--model.init_args.start=random"]
+SLOW = ["--model.init_args.start=random", "--model.init_args.item_models=[Popularity]"]
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lightrec.keys import PADDING
+from lightrec_generate.newcomers import Newcomers
 from lightrec_generate.tree import TreeGenerator
 from lightrec_generate.trie import at
 
@@ -20,10 +22,23 @@ class Written(NamedTuple):
     items: Tensor
     """``(B, W)`` int64; 0 where fewer than W may be shown."""
     log_probabilities: Tensor
-    """``(B, W)`` float32: the generator's, of each item by itself; minus infinity at 0."""
+    """``(B, W)`` float32: the generator's, of each item by itself; minus infinity at 0. Of a new
+    item it is that of its coming in place of what the beam holds."""
     exact: Tensor
     """``(B, W)`` bool, where slates are drawn: whether no prefix that was given up can have led to
-    an item that belongs before this one. In beams it is True for what is certainly in its place."""
+    an item that belongs before this one. In beams it is True for what is certainly in its place,
+    and nothing is where there are new items."""
+
+
+class Held(NamedTuple):
+    """What a beam holds, C items for each user; an item that is not there has a key of -inf."""
+
+    items: Tensor
+    """``(B, C)`` int64."""
+    total: Tensor
+    """``(B, C)`` float32 log-probabilities."""
+    keys: Tensor
+    """``(B, C)`` float32: the order goes by them."""
 
 
 @torch.no_grad()
@@ -39,21 +54,58 @@ def beam(
     A slate is drawn by adding Gumbel noise top down (Kool, van Hoof and Welling 2019, "Stochastic
     beams and where to find them"), which draws items without replacement, each next one with
     probability in proportion to its own. What may not be shown is left out of the order; so the
-    others keep the law that they have among themselves.
+    others keep the law that they have among themselves. New items come in place of what the beam
+    holds in the end, and of a history's last items.
 
-    :param users: ``(B, D)`` from ``user_vectors``.
+    :param users: as of :meth:`~lightrec_generate.generator.Generator.log_probabilities`.
     :param width: W.
     :param shown: bool, ``(N + 1,)`` for all users or ``(B, N + 1)``: what may be shown now.
     :param draw: whether to draw from torch's global generator.
     """
-    trie, nodes = generator.trie, torch.zeros_like(users[:, :1], dtype=torch.int64)
-    codes = nodes.new_zeros(len(users), 1, 0)
+    states, last = users[:, : generator.size], users[:, generator.size :].long()
+    new, zero = generator.newcomers, users.new_zeros(len(users), 1)
+    if new is None:
+        held, given_up = written(generator, states, width, shown, draw, zero, zero)
+    else:
+        parts = new.parts(last, generator.fresh)
+        keys = gumbels_below(zero, parts.unsqueeze(1)).squeeze(1) if draw else parts
+        seen = None if shown is None else new.leads_to(shown)
+        held, given_up = written(generator, states, width, seen, draw, parts[:, :1], keys[:, :1])
+        recent = Held(last, parts[:, 1:], keys[:, 1:])
+        held = with_new(held, recent, new, generator.fresh, shown, draw)
+    best = held.keys.topk(min(width, held.keys.shape[1]), dim=1)
+    there, lack = best.values > -torch.inf, width - best.values.shape[1]
+    items = held.items.gather(1, best.indices).where(there, PADDING)
+    total = held.total.gather(1, best.indices).where(there, -torch.inf)
+    exact = pad(best.values >= given_up, (0, lack), value=True)
+    if new is not None and not draw:
+        exact = torch.zeros_like(exact)
+    return Written(pad(items, (0, lack)), pad(total, (0, lack), value=-torch.inf), exact)
+
+
+def written(
+    generator: TreeGenerator,
+    states: Tensor,
+    width: int,
+    shown: Tensor | None,
+    draw: bool,
+    total: Tensor,
+    keys: Tensor,
+) -> tuple[Held, Tensor]:
+    """Go down the trie.
+
+    :param states: ``(B, D)``.
+    :param total: ``(B, 1)``: the logarithm of what there is to share out.
+    :param keys: ``(B, 1)``: its key.
+    :returns: at most W items, and the highest key that was given up, ``(B, 1)``.
+    """
+    trie, nodes = generator.trie, torch.zeros_like(states[:, :1], dtype=torch.int64)
+    codes, order = nodes.new_zeros(len(states), 1, 0), keys
     counted = None if shown is None else trie.counted(shown)
-    total, order = users.new_zeros(len(users), 1), users.new_zeros(len(users), 1)
-    given_up = users.new_full((len(users), 1), -torch.inf)
+    given_up = states.new_full((len(states), 1), -torch.inf)
     for depth, level in enumerate(trie.levels):
         listed, there = trie.children(depth, nodes)
-        asked = generator.asked(depth, users.unsqueeze(1), codes)
+        asked = generator.asked(depth, states.unsqueeze(1), codes)
         logits = (asked @ generator.written[depth].T).gather(2, at(level.digits, listed))
         if depth == len(trie.levels) - 1:
             logits = logits + generator.leaf_logits(asked, listed)
@@ -74,11 +126,42 @@ def beam(
         nodes = listed.flatten(1).gather(1, kept)
         above = (kept // listed.shape[-1]).unsqueeze(-1).expand(-1, -1, depth)
         codes = torch.cat([codes.gather(1, above), at(level.digits, nodes).unsqueeze(-1)], -1)
-    items = trie.items[nodes].where(order > -torch.inf, PADDING)
-    lack = width - items.shape[1]
-    pad = torch.nn.functional.pad
-    exact = pad(order >= given_up, (0, lack), value=True)
-    return Written(pad(items, (0, lack)), pad(total, (0, lack), value=-torch.inf), exact)
+    return Held(trie.items[nodes], total, order), given_up
+
+
+def with_new(
+    held: Held, recent: Held, new: Newcomers, fresh: float, shown: Tensor | None, draw: bool
+) -> Held:
+    """Let new items come in place of what would be written, and of the last items.
+
+    :param held: what would be written.
+    :param recent: the last items.
+    :param shown: what may be shown, as of :func:`beam`.
+    """
+    share = new.recent(recent.items).sum(1, keepdim=True)
+    replaced = fresh * (1 - share) * new.chances[held.items].any(-1) / (1 - fresh * share)
+    replaced = torch.cat([replaced, torch.ones_like(recent.total)], 1).unsqueeze(-1)
+    sources, total, above = (torch.cat(both, 1) for both in zip(held, recent, strict=True))
+    items = torch.cat([sources.unsqueeze(-1), new.items[new.table[sources]]], -1)
+    parts = torch.cat([1 - replaced, replaced * new.chances[sources]], -1)
+    found = (parts.log() + total.unsqueeze(-1)).masked_fill(
+        above.unsqueeze(-1) == -torch.inf, -torch.inf
+    )
+    keys = gumbels_below(above, found) if draw else found
+    items, found, keys = (each.flatten(1) for each in (items, found, keys))
+    if shown is not None:
+        may = shown[items] if shown.ndim == 1 else shown.gather(1, items)
+        keys = keys.masked_fill(~may, -torch.inf)
+    # A new item may come in several places: its probabilities add up, and the first draw counts.
+    order = items.argsort(dim=1, stable=True)
+    items, found, keys = (each.gather(1, order) for each in (items, found, keys))
+    place = pad(items.diff() != 0, (1, 0)).cumsum(1)
+    largest = found.amax(1, keepdim=True)
+    summed = torch.zeros_like(found).scatter_add(1, place, (found - largest).exp())
+    summed = summed.log() + largest
+    first = torch.full_like(keys, -torch.inf).scatter_reduce(1, place, keys, "amax")
+    first = first if draw else summed.where(first > -torch.inf, -torch.inf)
+    return Held(torch.zeros_like(items).scatter(1, place, items), summed, first)
 
 
 def gumbels_below(above: Tensor, logarithms: Tensor) -> Tensor:

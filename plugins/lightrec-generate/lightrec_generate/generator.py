@@ -6,9 +6,10 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding
+from torch.nn.functional import embedding, pad
 
 from lightrec import plugins
+from lightrec.errors import RecipeError
 from lightrec.keys import PADDING
 from lightrec.nn.part import Part
 from lightrec.nn.precision import full_precision
@@ -16,7 +17,10 @@ from lightrec.nn.towers import CausalTransformer, UserTower
 from lightrec.ranking.scorers import Details
 from lightrec.trust import arguments_of
 from lightrec_generate.identifiers import Identifiers
+from lightrec_generate.newcomers import RECENT, Newcomers
 
+LEAST = -80.0
+"""The log-probability of an item of which nothing is known is not above it."""
 NORM = 0.5
 """Root mean square of the norms of items' vectors at first."""
 
@@ -26,14 +30,16 @@ class Generator(Part, ABC):
 
     Of an item three vectors are read and added up: of its digits, of what the identifiers know of
     it (words, and what people chose near it) by a linear map, and one of its own, which is zero at
-    first, and stays so for a new item.
+    first, and stays so for a new item. Items are written that have training events; new ones come
+    in place of those that they read like
+    (:class:`~lightrec_generate.newcomers.Newcomers`).
 
     :param identifiers: names the items.
     :param size: length D of user vectors.
     :param tower: makes the user tower of its width D; None for a CausalTransformer.
     :param max_length: how many of a history's last items are read.
-    :param fresh: how often chosen an item without training events counts, as a multiple of the
-        geometric mean of the items that it reads like.
+    :param fresh: the share of what is written that new items take; at least 0 and below 1.
+    :raises RecipeError: where it is not.
     """
 
     counts: Tensor
@@ -45,9 +51,14 @@ class Generator(Part, ABC):
         size: int = 64,
         tower: Callable[[int], UserTower] | None = None,
         max_length: int = 50,
-        fresh: float = 1.0,
+        fresh: float = 0.1,
     ) -> None:
         super().__init__()
+        if not 0 <= fresh < 1:
+            raise RecipeError(
+                f"fresh is {fresh}, and it is the share of what is written that new items take: "
+                "give a number from 0 to below 1, such as 0.1."
+            )
         self.identifiers, self.size, self.max_length = identifiers, size, max_length
         self.fresh = fresh
         self.num_items = identifiers.num_items
@@ -65,6 +76,23 @@ class Generator(Part, ABC):
         for ask in self.asks:
             nn.init.eye_(ask.weight)
         self._tables: Any = None
+        self._newcomers: Newcomers | None = None
+
+    @property
+    def known(self) -> Tensor:
+        """``(N + 1,)`` bool: which items are written; all of them where nothing was counted yet."""
+        known = self.counts > 0 if self.counts.any() else torch.ones_like(self.counts).bool()
+        return known.index_fill(0, torch.tensor([PADDING], device=known.device), False)
+
+    @property
+    def newcomers(self) -> Newcomers | None:
+        """In place of which items those come that have no training events; None without such."""
+        known = self.known
+        if known[1:].all():
+            return None
+        if self._newcomers is None or self._newcomers.items.device != known.device:
+            self._newcomers = Newcomers.of(self.identifiers, known)
+        return self._newcomers
 
     @torch.no_grad()
     def start(self, counts: Tensor, words: Sequence[str] = ()) -> None:
@@ -112,8 +140,17 @@ class Generator(Part, ABC):
         return states
 
     def user_vectors(self, history: Tensor) -> Tensor:
+        """Give what the law reads of histories ``(B, L)`` int64, padded on the left.
+
+        :returns: ``(B, D + RECENT)``: states after the last items, zeros for an empty history, and
+            the numbers of the last items, which new ones may come in place of.
+        """
+        states = self.last_states(history[:, -self.max_length :])
+        last = pad(history[:, -RECENT:], (max(0, RECENT - history.shape[1]), 0))
+        return torch.cat([states, last.float()], 1)
+
+    def last_states(self, history: Tensor) -> Tensor:
         """Give the states after the last items alone, ``(B, D)``; zeros for an empty history."""
-        history = history[:, -self.max_length :]
         last: Tensor = self.users.last_only(self._items(history), history != PADDING)
         return last * (history[:, -1:] != PADDING)
 
@@ -138,22 +175,31 @@ class Generator(Part, ABC):
     def log_probabilities(self, users: Tensor) -> Tensor:
         """Give the exact law over the catalog.
 
-        :param users: ``(B, D)`` from :meth:`user_vectors`.
-        :returns: ``(B, N + 1)`` float32 log-probabilities; column 0 is minus infinity.
+        :param users: ``(B, D + RECENT)`` from :meth:`user_vectors`, or ``(B, D)`` of histories
+            whose last items are not known.
+        :returns: ``(B, N + 1)`` float32 log-probabilities; column 0 is minus infinity. Of an item
+            of which neither events nor words are known it is at most LEAST.
         """
         # In fewer bits many items would be equal.
         with full_precision(users.device):
-            if self.training or torch.is_grad_enabled():
-                return self.law(users.float(), self.tables())
-            # While a policy learns, it plays with weights that an optimizer has changed in place.
-            # Tensors of inference mode, which never learn, do not count changes.
-            written = [
-                (each.device, 0 if each.is_inference() else each._version)
-                for each in self.parameters()
-            ]
-            if self._tables is None or self._tables[0] != written:
-                self._tables = written, self.tables()
-            return self.law(users.float(), self._tables[1])
+            states, last = users[:, : self.size].float(), users[:, self.size :].long()
+            law = self.law(states, self._present_tables())
+            least, new = torch.full_like(law[0], LEAST), self.newcomers
+            least[PADDING] = -torch.inf
+            law = law.where(self.known, least)
+            return law if new is None else new.joined(law, last, self.fresh)
+
+    def _present_tables(self) -> Any:
+        if self.training or torch.is_grad_enabled():
+            return self.tables()
+        # While a policy learns, it plays with weights that an optimizer has changed in place.
+        # Tensors of inference mode, which never learn, do not count changes.
+        written = [
+            (each.device, 0 if each.is_inference() else each._version) for each in self.parameters()
+        ]
+        if self._tables is None or self._tables[0] != written:
+            self._tables = written, self.tables()
+        return self._tables[1]
 
     @abstractmethod
     def loss(self, states: Tensor, target: Tensor) -> Tensor:
@@ -170,4 +216,9 @@ class Generator(Part, ABC):
 
     @abstractmethod
     def law(self, users: Tensor, tables: Any) -> Tensor:
-        """Give what :meth:`log_probabilities` does, from what :meth:`tables` gave."""
+        """Give the law over the items that are :attr:`known`.
+
+        :param users: ``(B, D)`` states.
+        :param tables: what :meth:`tables` gave.
+        :returns: ``(B, N + 1)`` float32; at other items it means nothing.
+        """

@@ -147,11 +147,10 @@ class Identifiers(Part):
         near = (self.chosen & words.any(1)).nonzero().squeeze(1)
         found = values.new_zeros(len(known), *values.shape[1:])
         if len(near):
-            directions = normalize(words[near]).T
-            for rows in known.any(1).nonzero().squeeze(1).split(max(1, AT_ONCE // len(near))):
-                nearest = (normalize(known[rows]) @ directions).topk(min(NEIGHBOURS, len(near)))
-                weights = (SHARPNESS * nearest.values).softmax(1)
-                found[rows] = torch.einsum("rk,rk...->r...", weights, values[near[nearest.indices]])
+            rows = known.any(1).nonzero().squeeze(1)
+            cosines, columns = nearest(known[rows], words[near], NEIGHBOURS)
+            weights = (SHARPNESS * cosines).softmax(1)
+            found[rows] = torch.einsum("rk,rk...->r...", weights, values[near[columns]])
         return found
 
     def _said(self, known: Tensor) -> Tensor:
@@ -199,6 +198,20 @@ class Identifiers(Part):
                 )
         self.moved += int((placed != first).any(1).sum())
         return placed
+
+
+def nearest(vectors: Tensor, others: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Find which others vectors are nearest to by their cosine.
+
+    :param vectors: ``(R, W)``, none of them zero.
+    :param others: ``(S, W)``, likewise.
+    :param count: K, or S where there are fewer.
+    :returns: cosines ``(R, K)``, and rows of the others ``(R, K)`` int64.
+    """
+    directions, count = normalize(others).T, min(count, len(others))
+    parts = vectors.split(max(1, AT_ONCE // max(len(others), 1)))
+    found = [(normalize(part) @ directions).topk(count) for part in parts]
+    return torch.cat([each.values for each in found]), torch.cat([each.indices for each in found])
 
 
 def reassigned(codes: Tensor, apart: Tensor, taken: Tensor) -> Tensor:

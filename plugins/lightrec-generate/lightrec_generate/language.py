@@ -80,12 +80,11 @@ class LanguageGenerator(TreeGenerator):
         with full_precision(history.device):
             return super().states(history) + self.leave(said.float())
 
-    def user_vectors(self, history: Tensor) -> Tensor:
+    def last_states(self, history: Tensor) -> Tensor:
         """Give the states after the last items alone, ``(B, D)``; zeros for an empty history."""
-        history = history[:, -self.max_length :]
         said = self._said(history)[:, -1] * (history[:, -1:] > 0)
         with full_precision(history.device):
-            return super().user_vectors(history) + self.leave(said.float())
+            return super().last_states(history) + self.leave(said.float())
 
     def _said(self, history: Tensor) -> Tensor:
         """Give the language model's states ``(B, L, W)`` at the ends of the items' lines."""

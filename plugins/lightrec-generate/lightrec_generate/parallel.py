@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from lightrec.keys import PADDING
 from lightrec_generate.generator import Generator
 
 
@@ -31,6 +30,5 @@ class ParallelGenerator(Generator):
         return self._digits(self.identifiers.codes, self.written @ heads)
 
     def law(self, users: Tensor, tables: Tensor) -> Tensor:
-        """Give the exact law over the catalog, ``(B, N + 1)``."""
-        padding = torch.tensor([PADDING], device=users.device)
-        return (users @ tables.T).index_fill(1, padding, -torch.inf).log_softmax(1)
+        """Give the law over the items that are known, ``(B, N + 1)``."""
+        return (users @ tables.T).masked_fill(~self.known, -torch.inf).log_softmax(1)

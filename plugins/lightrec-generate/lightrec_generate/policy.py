@@ -55,7 +55,7 @@ class GeneratorPolicy(ScoredPolicy):
 
     @torch.no_grad()
     def user_vectors(self, history: Tensor) -> Tensor:
-        """Give the generator's user vectors, ``(B, D)``."""
+        """Give what the generator reads of histories, ``(B, D + RECENT)``."""
         return self.generator.user_vectors(without_nothing(history, self.num_items))
 
     @torch.no_grad()
@@ -100,7 +100,7 @@ class TunedGeneratorPolicy(GeneratorPolicy, LearnedPolicy):
 
     def session_features(self, state: State) -> Tensor:
         """Give the user vector, of unit mean square, time, and success so far."""
-        vectors = vectors_of(self, state)
+        vectors = vectors_of(self, state)[..., : self.generator.size]
         return with_progress(rms_norm(vectors, vectors.shape[-1:]), state, self.horizon)
 
 

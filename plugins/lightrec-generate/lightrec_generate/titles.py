@@ -71,7 +71,12 @@ class TitleDecoder(Decoder):
             codes = pad_sequence([torch.tensor(line) for line in lines], batch_first=True)
             codes, rows, count = codes.unique(dim=0, return_inverse=True, return_counts=True)
             size = self.base.get_output_embeddings().weight.shape[0]
-            self._titles = words, Trie(codes, size), rows, count[rows].float()
+            self._titles = (
+                words,
+                Trie(codes, size, torch.arange(len(codes))),
+                rows,
+                count[rows].float(),
+            )
         return self._titles[1:]
 
 

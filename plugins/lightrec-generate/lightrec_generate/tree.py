@@ -49,10 +49,11 @@ class TreeGenerator(Generator):
 
     @property
     def trie(self) -> Trie:
-        """The trie of the identifiers, on their device."""
+        """The trie of the identifiers of known items, on their device."""
         codes = self.identifiers.codes
         if self._trie is None or self._trie.items.device != codes.device:
-            self._trie = Trie(codes[1:], self.identifiers.size).to(codes.device)
+            items = self.known.nonzero().squeeze(1)
+            self._trie = Trie(codes, self.identifiers.size, items).to(codes.device)
             self._siblings, self._weights = [], []
         return self._trie
 
@@ -93,18 +94,11 @@ class TreeGenerator(Generator):
     def weights(self, depth: int) -> Tensor:
         """Give logarithms ``(P,)`` of how often the items below each node were chosen."""
         if self.trie and not self._weights:  # on another device the trie forgets them
-            new = (self.counts == 0).nonzero().squeeze(1)
-            known = self.identifiers.vectors[new, : self.identifiers.axes.shape[1]]
-            alike = self.identifiers.of_nearest(self.counts.clamp_min(1).log(), known)
-            counts = self.counts.index_copy(0, new, self.fresh * alike.exp())
-            self._weights = [each.log() for each in self._below(counts)]
+            total = pad(as_float64(self.counts.clamp_min(1)[self.trie.items]).cumsum(0), (1, 0))
+            ends = [level.leaves.to(total.device) for level in self.trie.levels]
+            found = [total[leaves].diff().float().log() for leaves in ends]
+            self._weights = [each.to(self.counts.device) for each in found]
         return self._weights[depth]
-
-    def _below(self, counts: Tensor) -> list[Tensor]:
-        """Add up numbers ``(N + 1,)`` of the items below each node, a level each ``(P,)``."""
-        total = pad(as_float64(counts[self.trie.items]).cumsum(0), (1, 0))
-        ends = (level.leaves.to(total.device) for level in self.trie.levels)
-        return [total[leaves].diff().float().to(counts.device) for leaves in ends]
 
     def loss(self, states: Tensor, target: Tensor) -> Tensor:
         """Give minus the log-probability of what came, ``(T,)``."""
@@ -113,7 +107,7 @@ class TreeGenerator(Generator):
             asked = self.asked(depth, states, codes)
             logits = asked @ self.written[depth].T
             if depth == self.identifiers.digits - 1:
-                leaf = self.trie.place[target - 1]
+                leaf = self.trie.place[target]
                 level = self.trie.levels[depth]
                 listed, here = self.trie.children(depth, level.parents[leaf])
                 own = self.leaf_logits(asked, listed) * here
@@ -126,21 +120,16 @@ class TreeGenerator(Generator):
     def _after(self, depth: int, target: Tensor) -> tuple[Tensor, Tensor]:
         """Give the weights of digits after the first ones of some items.
 
-        Items without training events do not exist yet: as what never comes, they would teach their
-        words that nobody wants them.
-
         :returns: ``(T, K)``, and which of them go on in the trie.
         """
         if self.trie and not self._siblings:
-            chosen = self._below(self.counts)
             for number, level in enumerate(self.trie.levels):
                 above, row = level.parents.unique_consecutive(return_inverse=True)
                 shape = len(above), self.identifiers.size
                 table = torch.full(shape, torch.nan, device=above.device)
-                weights = self.weights(number).where(chosen[number] > 0, torch.nan)
-                table[row, level.digits] = weights
+                table[row, level.digits] = self.weights(number)
                 rows = torch.repeat_interleave(row, level.leaves.diff())[self.trie.place]
-                self._siblings.append((table, pad(rows, (1, 0))))
+                self._siblings.append((table, rows))
         table, rows = self._siblings[depth]
         found = table[rows[target]]
         return found.nan_to_num(0.0), ~found.isnan()
@@ -166,11 +155,11 @@ class TreeGenerator(Generator):
         return found
 
     def law(self, users: Tensor, tables: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """Give the exact law over the catalog, ``(B, N + 1)``."""
+        """Give the law over the items that are known, ``(B, N + 1)``."""
         total = users.new_zeros(1, len(users))
         for (vectors, bias), level, nodes in zip(
             tables, self.trie.levels, self.trie.arrangements, strict=True
         ):
             logits = torch.addmm(bias, vectors, users.T)
             total = nodes.log_softmax(logits) + total[level.parents]
-        return pad(total[self.trie.place].T, (1, 0), value=-torch.inf)
+        return total[self.trie.place].T

@@ -72,39 +72,41 @@ class Arrangement:
 
 
 class Trie:
-    """Every prefix of the identifiers of N items.
+    """Every prefix of the identifiers of R items.
 
-    :param codes: ``(N, M)`` int64 digits, 0 to K - 1, all different.
+    :param codes: ``(N + 1, M)`` int64 digits of all items, 0 to K - 1.
     :param size: K.
+    :param items: ``(R,)`` int64: which items are in the trie.
     :raises ValueError: where two items have the same digits.
     """
 
-    def __init__(self, codes: Tensor, size: int) -> None:
+    def __init__(self, codes: Tensor, size: int, items: Tensor) -> None:
         self.size = size
-        order = torch.from_numpy(np.lexsort(codes.flip(1).T.cpu().numpy()))
-        self.items = order + 1
-        """``(N,)`` int64 items in the order of their digits."""
-        ordered = codes.cpu()[order]
-        new = torch.ones(len(codes), dtype=torch.bool)
+        codes, items = codes.cpu(), items.cpu()
+        order = torch.from_numpy(np.lexsort(codes[items].flip(1).T.numpy()))
+        self.items = items[order]
+        """``(R,)`` int64 items in the order of their digits."""
+        ordered = codes[self.items]
+        new = torch.ones(len(items), dtype=torch.bool)
         new[1:] = False
-        found, above = [], torch.zeros(len(codes), dtype=torch.int64)
+        found, above = [], torch.zeros(len(items), dtype=torch.int64)
         for m in range(codes.shape[1]):
             new[1:] |= ordered[1:, m] != ordered[:-1, m]
             first = new.nonzero().squeeze(1)
             found.append((above[first], ordered[first, m], first))
             above = new.cumsum(0) - 1
-        if len(found[-1][2]) < len(codes):
+        if len(found[-1][2]) < len(items):
             raise ValueError("Two items have the same digits: identifiers must differ.")
-        end, self.levels = torch.tensor([len(codes)]), []
+        end, self.levels = torch.tensor([len(items)]), []
         for m, (parents, digits, first) in enumerate(found):
             leaves = torch.cat([first, end])
             below = found[m + 1][2] if m + 1 < len(found) else first
             starts = torch.searchsorted(torch.cat([below, end]), leaves)
             self.levels.append(Level(parents, digits, starts, leaves))
         self.arrangements = [Arrangement(level.parents) for level in self.levels]
-        self.place = torch.empty(len(codes), dtype=torch.int64)
-        """``(N,)`` int64: where each item stands in the order of digits."""
-        self.place[order] = torch.arange(len(codes))
+        self.place = torch.zeros(len(codes), dtype=torch.int64)
+        """``(N + 1,)`` int64: where each item stands in the order of digits; 0 of others."""
+        self.place[self.items] = torch.arange(len(items))
 
     def to(self, device: torch.device) -> "Trie":
         """Move everything to a device; gives the trie itself."""
@@ -137,7 +139,7 @@ class Trie:
         """Count what may be shown among the items before each one, in the order of their digits.
 
         :param shown: ``(..., N + 1)`` bool by item; column 0 counts for nothing.
-        :returns: ``(..., N + 1)`` int32.
+        :returns: ``(..., R + 1)`` int32.
         """
         ordered = shown.index_select(-1, self.items)
         return pad(ordered.cumsum(-1, dtype=torch.int32), (1, 0))
@@ -146,7 +148,7 @@ class Trie:
         """Tell which nodes have a leaf that may be shown.
 
         :param nodes: ``(B, ...)`` int64 of a level.
-        :param counted: ``(N + 1,)`` for all rows or ``(B, N + 1)``, from :meth:`counted`.
+        :param counted: ``(R + 1,)`` for all rows or ``(B, R + 1)``, from :meth:`counted`.
         :returns: ``(B, ...)`` bool.
         """
         leaves = self.levels[depth].leaves

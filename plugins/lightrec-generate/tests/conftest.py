@@ -26,10 +26,12 @@ def tiny_identifiers():
 
 @pytest.fixture(scope="session")
 def tiny_generator():
-    def make(kind: type[Generator] = TreeGenerator, items=ITEMS, seed=0) -> Generator:
+    def make(kind: type[Generator] = TreeGenerator, items=ITEMS, seed=0, new=()) -> Generator:
         with seeded(seed):
-            made = kind(identifiers_of(items=items), size=8)
-            made.start(torch.arange(items + 1))
+            made = kind(identifiers_of(items=items), size=8, fresh=0.3)
+            counts = torch.arange(items + 1)
+            counts[[*new]] = 0
+            made.start(counts)
             for parameter in made.parameters():
                 torch.nn.init.normal_(parameter, std=0.5)
         return made.eval()

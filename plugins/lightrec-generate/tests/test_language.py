@@ -63,7 +63,7 @@ def test_a_state_is_the_towers_and_what_the_model_says_at_the_lines_end(language
 
 def test_padding_and_what_is_too_long_ago_change_nothing(language):
     found = language.user_vectors(HISTORY)
-    torch.testing.assert_close(found[:2], language.states(HISTORY)[:2, -1])
+    torch.testing.assert_close(found[:2, : language.size], language.states(HISTORY)[:2, -1])
     assert (found[2] == 0).all()
     padded = torch.nn.functional.pad(HISTORY, (2, 0))
     torch.testing.assert_close(language.user_vectors(padded), found)
@@ -77,7 +77,7 @@ def test_the_law_and_beams_are_those_of_a_tree(language):
     torch.testing.assert_close(law.exp().sum(1), torch.ones(3), atol=1e-5, rtol=0)
     found = beam(language, users, ITEMS)
     assert torch.equal(found.items, law.topk(ITEMS).indices)
-    states = users[:1].expand(ITEMS, -1)
+    states = users[:1, : language.size].expand(ITEMS, -1)
     torch.testing.assert_close(
         -language.loss(states, torch.arange(1, ITEMS + 1)), law[0, 1:], atol=1e-5, rtol=1e-5
     )

@@ -12,8 +12,12 @@ def codes():
     return whole[torch.randperm(125, generator=generator)[:60]]
 
 
-def test_children_are_what_goes_on(codes):
-    trie = Trie(codes, 5)
+@pytest.fixture(scope="module")
+def trie(codes):
+    return Trie(torch.cat([codes[:1], codes]), 5, torch.arange(1, 61))
+
+
+def test_children_are_what_goes_on(codes, trie):
     prefixes = [()]
     for depth, level in enumerate(trie.levels):
         nodes = torch.arange(len(prefixes))
@@ -27,11 +31,10 @@ def test_children_are_what_goes_on(codes):
         prefixes = below
     order = [tuple(row) for row in codes[trie.items - 1].tolist()]
     assert prefixes == order == sorted(order)
-    assert torch.equal(trie.items[trie.place], torch.arange(1, 61))
+    assert torch.equal(trie.items[trie.place[1:]], torch.arange(1, 61))
 
 
-def test_masks_are_exact(codes):
-    trie = Trie(codes, 5)
+def test_masks_are_exact(codes, trie):
     shown = torch.rand(7, 61, generator=torch.Generator().manual_seed(1)) < 0.1
     counted = trie.counted(shown)
     for depth, level in enumerate(trie.levels):
@@ -45,8 +48,7 @@ def test_masks_are_exact(codes):
         assert torch.equal(trie.allowed(depth, nodes, counted[0]), allowed[0])
 
 
-def test_siblings_share_one(codes):
-    trie = Trie(codes, 5)
+def test_siblings_share_one(trie):
     for level, nodes in zip(trie.levels, trie.arrangements, strict=True):
         logits = torch.randn(len(level.digits), 3, generator=torch.Generator().manual_seed(2))
         slots = logits[nodes.slots.clamp_min(0)].masked_fill((nodes.slots < 0)[:, None], -torch.inf)
@@ -58,4 +60,4 @@ def test_siblings_share_one(codes):
 
 def test_two_items_with_the_same_digits_are_refused():
     with pytest.raises(ValueError, match="same digits"):
-        Trie(torch.tensor([[1, 2], [0, 3], [1, 2]]), 4)
+        Trie(torch.tensor([[0, 0], [1, 2], [0, 3], [1, 2]]), 4, torch.arange(1, 4))

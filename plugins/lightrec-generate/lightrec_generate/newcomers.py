@@ -1,0 +1,116 @@
+"""Items without training events, which come in place of items that they read like."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from lightrec_generate.identifiers import SHARPNESS, Identifiers, nearest
+
+LIKE = 20
+"""At most so many new items come in place of one."""
+RECENT = 5
+"""So many of a history's last items are replaced, too."""
+DECAY = 0.5
+"""What each of them counts less than the one after it."""
+RECENT_SHARE = 0.2
+"""The share of new items that come in place of these, and not of what would be written."""
+
+
+class Newcomers(NamedTuple):
+    """Items without training events, R of them, and in place of what they come.
+
+    A share f of what is written is replaced. What is replaced is an item that the generator would
+    write, or, RECENT_SHARE of the time, one of the history's last. In its place a new item comes
+    with a probability that grows with the cosine of their words; among items that are equally near
+    to it, each new item comes about as often. An item whose words say nothing stays.
+    """
+
+    items: Tensor
+    """``(R,)`` int64."""
+    table: Tensor
+    """``(N + 1, F)`` int64: which of the new items may come in place of each, 0 to R - 1."""
+    chances: Tensor
+    """``(N + 1, F)`` float32: the probability of each; rows sum to 1, or to 0 for what stays."""
+    sources: Tensor
+    """``(E,)`` int64: what each new item may come in place of, one new item after the other."""
+    starts: Tensor
+    """``(R,)`` int64: where those of a new item begin."""
+    shares: Tensor
+    """``(E,)`` float32: the probability of the new item in place of each source."""
+
+    @classmethod
+    def of(cls, identifiers: Identifiers, known: Tensor) -> "Newcomers | None":
+        """Find what new items read like; None where no words say it.
+
+        :param known: ``(N + 1,)`` bool: which items have training events.
+        """
+        words = identifiers.vectors[:, : identifiers.axes.shape[1]]
+        said = words.any(1)
+        items, replaced = (each.nonzero().squeeze(1) for each in (said & ~known, said & known))
+        if not len(items) or not len(replaced):
+            return None
+        cosines, columns = nearest(words[replaced], words[items], LIKE)
+        table = torch.zeros(len(words), columns.shape[1], dtype=torch.int64, device=words.device)
+        chances = torch.zeros_like(table, dtype=torch.float32)
+        table[replaced], chances[replaced] = columns, (SHARPNESS * cosines).exp()
+        heard = chances.new_zeros(len(items)).index_add(0, table.flatten(), chances.flatten())
+        chances = chances / heard[table].clamp_min(1e-9)
+        chances = chances / chances.sum(1, keepdim=True).clamp_min(1e-9)
+        sources = replaced.repeat_interleave(columns.shape[1])
+        column = columns.flatten()
+        order = column.argsort(stable=True)
+        starts = torch.searchsorted(column[order], torch.arange(len(items), device=words.device))
+        shares = chances[replaced].flatten()[order]
+        return cls(items, table, chances, sources[order], starts, shares)
+
+    def recent(self, last: Tensor) -> Tensor:
+        """Give how much each of a history's last items counts.
+
+        :param last: ``(B, T)`` int64 items, the last one at the right; 0 where there is none.
+        :returns: ``(B, T)`` float32; sums to RECENT_SHARE, or to 0 where none can be replaced.
+        """
+        age = torch.arange(last.shape[1], device=last.device).flip(0)
+        counted = DECAY**age * self.chances[last].any(-1)
+        return RECENT_SHARE * counted / counted.sum(1, keepdim=True).clamp_min(1e-9)
+
+    def parts(self, last: Tensor, fresh: float) -> Tensor:
+        """Give the logarithms of what is written and of what replaces each of the last items.
+
+        :param last: as of :meth:`recent`.
+        :param fresh: the share f.
+        :returns: ``(B, 1 + T)``.
+        """
+        replaced = fresh * self.recent(last)
+        return torch.cat([1 - replaced.sum(1, keepdim=True), replaced], 1).log()
+
+    def leads_to(self, shown: Tensor) -> Tensor:
+        """Tell which items may be shown, or have one in their place that may.
+
+        :param shown: ``(..., N + 1)`` bool: what may be shown.
+        """
+        return shown | (shown[..., self.items[self.table]] & (self.chances > 0)).any(-1)
+
+    def joined(self, law: Tensor, last: Tensor, fresh: float) -> Tensor:
+        """Let new items join a law.
+
+        :param law: ``(B, N + 1)`` float32 log-probabilities of what would be written.
+        :param last: as of :meth:`recent`.
+        :param fresh: the share f.
+        :returns: ``(B, N + 1)`` log-probabilities.
+        """
+        recent = self.recent(last)
+        share = recent.sum(1, keepdim=True)
+        found = embedding_bag(
+            self.sources,
+            law.exp().T.contiguous(),
+            self.starts,
+            mode="sum",
+            per_sample_weights=self.shares,
+        ).T * (1 - share)
+        added = recent.unsqueeze(-1) * self.chances[last]
+        found = found.scatter_add(1, self.table[last].flatten(1), added.flatten(1))
+        stays = torch.where(self.chances.any(1), 1 - fresh, 1 - fresh * share)
+        new = (fresh * found).clamp_min(1e-38).log()
+        return (law + stays.log()).index_copy_(1, self.items, new)
