@@ -74,7 +74,7 @@ class Generator(Part, ABC):
             nn.Linear(size, size, bias=False) for _ in range(identifiers.digits)
         )
         for ask in self.asks:
-            nn.init.eye_(ask.weight)
+            nn.init.eye_(ask.get_parameter("weight"))
         self._tables: Any = None
         self._newcomers: Newcomers | None = None
 
