@@ -143,15 +143,19 @@ def new(run: Run, seed: int) -> Found:
         return evaluate_scores(scores, events[part]).metrics()["ndcg@10"]
 
     found: Found = {"new items": int(cold[1:].sum()), "new events": len(events["new"].events)}
-    least, most = 0.0, 1.0
-    alone = TreeGenerator.from_pretrained(folder, fresh=0.0)
+    per_share = int((~cold[1:]).sum()) / found["new items"]
+
+    def sharing(share: float) -> Generator:
+        return TreeGenerator.from_pretrained(folder, fresh=share / (1 - share) * per_share)
+
+    alone, least, most = sharing(0.0), 0.0, 1.0
     without = ndcg(alone, "validation")
     while most - least > STEP:
-        fresh = (least + most) / 2
-        lost = 1 - ndcg(TreeGenerator.from_pretrained(folder, fresh=fresh), "validation") / without
-        least, most = (fresh, most) if lost <= LOST else (least, fresh)
-        found |= {"fresh": least} | ({"validation/lost": lost} if lost <= LOST else {})
-    made = TreeGenerator.from_pretrained(folder, fresh=least)
+        share = (least + most) / 2
+        lost = 1 - ndcg(sharing(share), "validation") / without
+        least, most = (share, most) if lost <= LOST else (least, share)
+        found |= {"share": least} | ({"validation/lost": lost} if lost <= LOST else {})
+    made = sharing(least)
     found["warm, without new/ndcg@10"] = ndcg(alone, "test")
     found["warm/ndcg@10"] = ndcg(made, "test")
     vectors = item_vectors(TextEncoder(), store.catalog)

@@ -56,8 +56,8 @@ class Coding:
                 numbers = column.cast(pl.Float64).to_numpy()
                 codes = np.where(np.isnan(numbers), 0, np.searchsorted(values, numbers) + 1)
             else:
-                numbers = range(1, len(values) + 1)
-                codes = column.cast(pl.String).replace_strict(values, numbers, default=0).to_numpy()
+                known = range(1, len(values) + 1)
+                codes = column.cast(pl.String).replace_strict(values, known, default=0).to_numpy()
             found.append(torch.from_numpy(codes.astype(np.int64)))
         return torch.stack(found, 1)
 

@@ -107,10 +107,10 @@ class AdvertisingDomain(Domain):
         found = choose(wish, times, chance, moment, repeats=True)
         odds = wish[found.users, found.items] - 4
         bought = (chance.random(len(odds)) < expit(odds)) & (found.items < ADS)
-        names = np.array([*items[Column.ITEM], None], object)
-        log = found.log(users[Column.USER], pl.Series([*names])).with_columns(
+        ads = np.array([*items[Column.ITEM], None], object)
+        log = found.log(users[Column.USER], pl.Series([*ads])).with_columns(
             feedback=pl.Series(np.where(bought, "conversion", "click")),
-            candidates=pl.Series(names[offers[found.numbers, found.users]].tolist()),
+            candidates=pl.Series(ads[offers[found.numbers, found.users]].tolist()),
             propensity=pl.lit(1 / ADS),
         )
         return write_made_up(folder, log, items, users, appeal)

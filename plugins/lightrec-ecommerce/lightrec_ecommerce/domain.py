@@ -1,9 +1,7 @@
 """Goods: how they are put into words, what buying and sending back are worth, a made-up shop."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
 
 import polars as pl
 
@@ -21,9 +19,7 @@ class EcommerceDomain(Domain):
 
     name = "ecommerce"
     repeats = True
-    feedback: ClassVar[Mapping[str, float]] = MappingProxyType(
-        {"view": 0.1, "cart": 0.3, "purchase": 1.0, "return": -1.0}
-    )
+    feedback = MappingProxyType({"view": 0.1, "cart": 0.3, "purchase": 1.0, "return": -1.0})
 
     def text(self, items: pl.DataFrame) -> pl.Series:
         """Put goods into words: ``Oak garden A1. category: garden. tags: oak, kids``.

@@ -185,10 +185,11 @@ def _visits(
     rows: list[tuple[int, str, int]] = []
     basket: list[int] = []
     bought: set[int] = set()
+    now = START
 
-    def add(product: int, kind: str, *seconds: int) -> None:
+    def add(product: int, kind: str, least: int, most: int) -> None:
         nonlocal now
-        now += int(chance.integers(*seconds))
+        now += int(chance.integers(least, most))
         rows.append((product, kind, now))
 
     for begin in np.sort(chance.uniform(0, DAYS * DAY, chance.poisson(3.2) + 1)):

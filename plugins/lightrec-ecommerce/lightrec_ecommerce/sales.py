@@ -88,7 +88,7 @@ def of_sessions(store: EventStore, price: Tensor | None, seed: int) -> dict[str,
     if price is not None:
         worth = store.meta["settings"]["weights"] or {}
         lost = [n for n, kind in enumerate(store.feedback_kinds, 1) if worth.get(kind, 1.0) < 0]
-        back = chosen & np.isin(store.feedback, lost) if lost else 0.0
+        back = chosen & np.isin(np.asarray(store.feedback), lost) if lost else 0.0
         paid = price.numpy()[np.asarray(store.items)] * (sold.astype(float) - back)
         values["revenue"] = np.add.reduceat(paid, begins)
     for name, each in values.items():

@@ -77,14 +77,14 @@ class Portfolios(Evaluator):
 
         :param days: those of the decisions, and the last one that is looked at.
         """
-        contenders = {"recommended": run.blend, "popularity": PopularityPolicy.from_run(run)}
+        contenders = {
+            "recommended": by_history(run.blend),
+            "popularity": by_history(PopularityPolicy.from_run(run)),
+        }
         known = {day: prices.until(day) for day in days}
         last = known.pop(days[-1])
         decided = {
-            name: {
-                day: self.decide(run.data, by_history(part), own, days[0])
-                for day, own in known.items()
-            }
+            name: {day: self.decide(run.data, part, own, days[0]) for day, own in known.items()}
             for name, part in contenders.items()
         }
         decided["everything"] = {day: _equal(_quoted(own)[None]) for day, own in known.items()}

@@ -11,6 +11,7 @@ from lightrec.data.catalog import Catalog
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.published import PublishedReader
 from lightrec.data.schema import Place, Problems
+from lightrec.data.types import Kind
 from lightrec.keys import Column
 
 KINDS: Final = {"purchase": "purchase", "exchange": "exchange"} | dict.fromkeys(
@@ -79,7 +80,7 @@ class HouseReader(PublishedReader):
             found = found.join(companies, on=Column.ITEM, how="left", maintain_order="left")
         title = pl.coalesce("name", "own").alias(Column.TITLE)
         rows = found.select(Column.ITEM, title, Column.TEXT, "sector", "industry")
-        types = dict.fromkeys(("sector", "industry"), "category")
+        types: dict[str, Kind] = {"sector": "category", "industry": "category"}
         return Catalog(rows, place=Place(file), types=types)
 
     def companies(self, file: Path, where: str, columns: Mapping[str, str]) -> pl.DataFrame:

@@ -67,12 +67,12 @@ def beam(
     if new is None:
         held, given_up = written(generator, states, width, shown, draw, zero, zero)
     else:
-        parts = new.parts(last, generator.fresh)
+        parts = new.parts(last)
         keys = gumbels_below(zero, parts.unsqueeze(1)).squeeze(1) if draw else parts
         seen = None if shown is None else new.leads_to(shown)
         held, given_up = written(generator, states, width, seen, draw, parts[:, :1], keys[:, :1])
         recent = Held(last, parts[:, 1:], keys[:, 1:])
-        held = with_new(held, recent, new, generator.fresh, shown, draw)
+        held = with_new(held, recent, new, shown, draw)
     best = held.keys.topk(min(width, held.keys.shape[1]), dim=1)
     there, lack = best.values > -torch.inf, width - best.values.shape[1]
     items = held.items.gather(1, best.indices).where(there, PADDING)
@@ -129,17 +129,15 @@ def written(
     return Held(trie.items[nodes], total, order), given_up
 
 
-def with_new(
-    held: Held, recent: Held, new: Newcomers, fresh: float, shown: Tensor | None, draw: bool
-) -> Held:
+def with_new(held: Held, recent: Held, new: Newcomers, shown: Tensor | None, draw: bool) -> Held:
     """Let new items come in place of what would be written, and of the last items.
 
     :param held: what would be written.
     :param recent: the last items.
     :param shown: what may be shown, as of :func:`beam`.
     """
-    share = new.recent(recent.items).sum(1, keepdim=True)
-    replaced = fresh * (1 - share) * new.chances[held.items].any(-1) / (1 - fresh * share)
+    last_ones, there = new.recent(recent.items).sum(1, keepdim=True), new.chances.any(1)
+    replaced = new.share * (1 - last_ones) / (1 - new.share * last_ones) * there[held.items]
     replaced = torch.cat([replaced, torch.ones_like(recent.total)], 1).unsqueeze(-1)
     sources, total, above = (torch.cat(both, 1) for both in zip(held, recent, strict=True))
     items = torch.cat([sources.unsqueeze(-1), new.items[new.table[sources]]], -1)

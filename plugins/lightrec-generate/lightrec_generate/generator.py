@@ -38,8 +38,9 @@ class Generator(Part, ABC):
     :param size: length D of user vectors.
     :param tower: makes the user tower of its width D; None for a CausalTransformer.
     :param max_length: how many of a history's last items are read.
-    :param fresh: the share of what is written that new items take; at least 0 and below 1.
-    :raises RecipeError: where it is not.
+    :param fresh: how much a new item counts beside another one: at 1 new items take that share of
+        what is written which they have of the catalog.
+    :raises RecipeError: where it is below 0.
     """
 
     counts: Tensor
@@ -51,13 +52,12 @@ class Generator(Part, ABC):
         size: int = 64,
         tower: Callable[[int], UserTower] | None = None,
         max_length: int = 50,
-        fresh: float = 0.1,
+        fresh: float = 1.0,
     ) -> None:
         super().__init__()
-        if not 0 <= fresh < 1:
+        if fresh < 0:
             raise RecipeError(
-                f"fresh is {fresh}, and it is the share of what is written that new items take: "
-                "give a number from 0 to below 1, such as 0.1."
+                f"fresh is {fresh}, and it says how much a new item counts: give 0 or more."
             )
         self.identifiers, self.size, self.max_length = identifiers, size, max_length
         self.fresh = fresh
@@ -74,7 +74,7 @@ class Generator(Part, ABC):
             nn.Linear(size, size, bias=False) for _ in range(identifiers.digits)
         )
         for ask in self.asks:
-            nn.init.eye_(ask.weight)
+            nn.init.eye_(ask.get_parameter("weight"))
         self._tables: Any = None
         self._newcomers: Newcomers | None = None
 
@@ -91,7 +91,7 @@ class Generator(Part, ABC):
         if known[1:].all():
             return None
         if self._newcomers is None or self._newcomers.items.device != known.device:
-            self._newcomers = Newcomers.of(self.identifiers, known)
+            self._newcomers = Newcomers.of(self.identifiers, known, self.fresh)
         return self._newcomers
 
     @torch.no_grad()
@@ -187,7 +187,7 @@ class Generator(Part, ABC):
             least, new = torch.full_like(law[0], LEAST), self.newcomers
             least[PADDING] = -torch.inf
             law = law.where(self.known, least)
-            return law if new is None else new.joined(law, last, self.fresh)
+            return law if new is None else new.joined(law, last)
 
     def _present_tables(self) -> Any:
         if self.training or torch.is_grad_enabled():

@@ -73,7 +73,7 @@ class Identifiers(Part):
         kept = min(kept, words_size)
         width = kept + chosen_size
         self.autoencoder = ResidualAutoencoder(width) if kind == "rqvae" else None
-        latent = width if self.autoencoder is None else self.autoencoder.decoder[0].in_features
+        latent = width if self.autoencoder is None else self.autoencoder.latent
         self.moved = 0
         self.register_buffer("codes", torch.zeros(num_items + 1, digits, dtype=torch.int64))
         self.register_buffer("vectors", torch.zeros(num_items + 1, width))

@@ -21,12 +21,14 @@ RECENT_SHARE = 0.2
 class Newcomers(NamedTuple):
     """Items without training events, R of them, and in place of what they come.
 
-    A share f of what is written is replaced. What is replaced is an item that the generator would
+    A share of what is written is replaced. What is replaced is an item that the generator would
     write, or, RECENT_SHARE of the time, one of the history's last. In its place a new item comes
     with a probability that grows with the cosine of their words; among items that are equally near
     to it, each new item comes about as often. An item whose words say nothing stays.
     """
 
+    share: float
+    """Of what is written, the share that is replaced."""
     items: Tensor
     """``(R,)`` int64."""
     table: Tensor
@@ -41,10 +43,11 @@ class Newcomers(NamedTuple):
     """``(E,)`` float32: the probability of the new item in place of each source."""
 
     @classmethod
-    def of(cls, identifiers: Identifiers, known: Tensor) -> "Newcomers | None":
+    def of(cls, identifiers: Identifiers, known: Tensor, fresh: float) -> "Newcomers | None":
         """Find what new items read like; None where no words say it.
 
         :param known: ``(N + 1,)`` bool: which items have training events.
+        :param fresh: how much a new item counts beside one of these.
         """
         words = identifiers.vectors[:, : identifiers.axes.shape[1]]
         said = words.any(1)
@@ -63,7 +66,9 @@ class Newcomers(NamedTuple):
         order = column.argsort(stable=True)
         starts = torch.searchsorted(column[order], torch.arange(len(items), device=words.device))
         shares = chances[replaced].flatten()[order]
-        return cls(items, table, chances, sources[order], starts, shares)
+        counted = fresh * len(items)
+        share = counted / (int(known.sum()) + counted)
+        return cls(share, items, table, chances, sources[order], starts, shares)
 
     def recent(self, last: Tensor) -> Tensor:
         """Give how much each of a history's last items counts.
@@ -75,14 +80,13 @@ class Newcomers(NamedTuple):
         counted = DECAY**age * self.chances[last].any(-1)
         return RECENT_SHARE * counted / counted.sum(1, keepdim=True).clamp_min(1e-9)
 
-    def parts(self, last: Tensor, fresh: float) -> Tensor:
+    def parts(self, last: Tensor) -> Tensor:
         """Give the logarithms of what is written and of what replaces each of the last items.
 
         :param last: as of :meth:`recent`.
-        :param fresh: the share f.
         :returns: ``(B, 1 + T)``.
         """
-        replaced = fresh * self.recent(last)
+        replaced = self.share * self.recent(last)
         return torch.cat([1 - replaced.sum(1, keepdim=True), replaced], 1).log()
 
     def leads_to(self, shown: Tensor) -> Tensor:
@@ -92,25 +96,24 @@ class Newcomers(NamedTuple):
         """
         return shown | (shown[..., self.items[self.table]] & (self.chances > 0)).any(-1)
 
-    def joined(self, law: Tensor, last: Tensor, fresh: float) -> Tensor:
+    def joined(self, law: Tensor, last: Tensor) -> Tensor:
         """Let new items join a law.
 
         :param law: ``(B, N + 1)`` float32 log-probabilities of what would be written.
         :param last: as of :meth:`recent`.
-        :param fresh: the share f.
         :returns: ``(B, N + 1)`` log-probabilities.
         """
         recent = self.recent(last)
-        share = recent.sum(1, keepdim=True)
+        last_ones = recent.sum(1, keepdim=True)
         found = embedding_bag(
             self.sources,
             law.exp().T.contiguous(),
             self.starts,
             mode="sum",
             per_sample_weights=self.shares,
-        ).T * (1 - share)
+        ).T * (1 - last_ones)
         added = recent.unsqueeze(-1) * self.chances[last]
         found = found.scatter_add(1, self.table[last].flatten(1), added.flatten(1))
-        stays = torch.where(self.chances.any(1), 1 - fresh, 1 - fresh * share)
-        new = (fresh * found).clamp_min(1e-38).log()
-        return (law + stays.log()).index_copy_(1, self.items, new)
+        replaced = self.share * last_ones.where(~self.chances.any(1), 1.0)
+        new = (self.share * found).clamp_min(1e-38).log()
+        return (law + (1 - replaced).log()).index_copy_(1, self.items, new)

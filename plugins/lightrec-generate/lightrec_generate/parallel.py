@@ -26,7 +26,7 @@ class ParallelGenerator(Generator):
 
     def tables(self) -> Tensor:
         """Give a vector for every item, ``(N + 1, D)``."""
-        heads = torch.stack([ask.weight for ask in self.asks])
+        heads = torch.stack([ask.get_parameter("weight") for ask in self.asks])
         return self._digits(self.identifiers.codes, self.written @ heads)
 
     def law(self, users: Tensor, tables: Tensor) -> Tensor:

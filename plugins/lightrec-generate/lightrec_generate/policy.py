@@ -45,7 +45,9 @@ class GeneratorPolicy(ScoredPolicy):
         self.inverse_temperature = inverse_temperature
 
     @classmethod
-    def from_run(cls, run: Run, stage: str = "generator", **settings: Any) -> Self:
+    def from_run(  # type: ignore[override]
+        cls, run: Run, stage: str = "generator", **settings: Any
+    ) -> Self:
         """Make the policy of a run's generator.
 
         :param stage: the stage that left it.

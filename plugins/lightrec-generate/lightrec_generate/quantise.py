@@ -106,6 +106,7 @@ class ResidualAutoencoder(nn.Module):
         layers: Callable[[int, int], nn.Sequential] = lambda narrow, wide: nn.Sequential(  # noqa: E731
             nn.Linear(narrow, hidden), nn.GELU(), nn.Linear(hidden, wide)
         )
+        self.latent = latent
         self.encoder, self.decoder = layers(width, latent), layers(latent, width)
 
     def learn(

@@ -37,8 +37,8 @@ class TreeGenerator(Generator):
             for _ in range(identifiers.digits - 1)
         )
         for network in self.prefixes:
-            for parameter in network[-1].parameters():
-                nn.init.zeros_(parameter)
+            for name in ("3.weight", "3.bias"):
+                nn.init.zeros_(network.get_parameter(name))
         self.popularity = nn.Parameter(torch.ones(identifiers.digits))
         self.leaves = nn.Parameter(torch.zeros(self.num_items + 1, size))
         self.known_written = nn.Linear(identifiers.vectors.shape[1], size, bias=False)
@@ -151,7 +151,9 @@ class TreeGenerator(Generator):
                 vectors = vectors * scale[level.parents]
             slots, empty = nodes.slots.clamp_min(0), nodes.slots < 0
             bias = bias[slots].masked_fill(empty, -torch.inf)
-            found.append((vectors[slots] @ self.asks[depth].weight, bias.unsqueeze(1)))
+            found.append(
+                (vectors[slots] @ self.asks[depth].get_parameter("weight"), bias.unsqueeze(1))
+            )
         return found
 
     def law(self, users: Tensor, tables: list[tuple[Tensor, Tensor]]) -> Tensor:

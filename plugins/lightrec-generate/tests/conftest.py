@@ -26,9 +26,9 @@ def tiny_identifiers():
 
 @pytest.fixture(scope="session")
 def tiny_generator():
-    def make(kind: type[Generator] = TreeGenerator, items=ITEMS, seed=0, new=()) -> Generator:
+    def make(kind=TreeGenerator, items=ITEMS, seed=0, new=(), fresh=4.0) -> Generator:
         with seeded(seed):
-            made = kind(identifiers_of(items=items), size=8, fresh=0.3)
+            made = kind(identifiers_of(items=items), size=8, fresh=fresh)
             counts = torch.arange(items + 1)
             counts[[*new]] = 0
             made.start(counts)

@@ -15,10 +15,10 @@ HISTORIES = torch.tensor([[0, 0, 0], [0, 0, 9], [3, 6, 7], [0, 5, 8], [12, 1, 20
 
 @pytest.mark.parametrize("kind", [TreeGenerator, ParallelGenerator])
 def test_the_law_is_that_of_what_is_replaced(tiny_generator, kind):
-    made, fresh = tiny_generator(kind, new=(*NEW, 5)), 0.3
+    made, share = tiny_generator(kind, new=(*NEW, 5)), 4.0 * 4 / (4.0 * 4 + 35)
     law = made.log_probabilities(made.user_vectors(HISTORIES)).double()
     torch.testing.assert_close(law.exp().sum(1), torch.ones(5).double(), atol=1e-5, rtol=0)
-    made.fresh = 0.0
+    made = tiny_generator(kind, new=(*NEW, 5), fresh=0.0)
     alone = made.log_probabilities(made.user_vectors(HISTORIES)).double().exp()
     words = made.identifiers.vectors[:, :6].double()
     old = [item for item in range(1, ITEMS + 1) if item not in (*NEW, 5)]
@@ -35,9 +35,9 @@ def test_the_law_is_that_of_what_is_replaced(tiny_generator, kind):
         for item, weight in ages.items():
             replaced[item] += 0.2 * weight / sum(ages.values())
         for j in NEW:
-            expected = fresh * sum(replaced[i] * chance[i][j] for i in old)
+            expected = share * sum(replaced[i] * chance[i][j] for i in old)
             torch.testing.assert_close(law[row, j].exp(), expected, rtol=1e-4, atol=1e-7)
-        torch.testing.assert_close(law[row, old].exp(), (1 - fresh) * alone[row, old])
+        torch.testing.assert_close(law[row, old].exp(), (1 - share) * alone[row, old])
     assert (law[:, 5] <= LEAST).all()  # neither chosen nor described
 
 
@@ -69,9 +69,9 @@ def test_without_words_nothing_new_is_written(tiny_identifiers):
     made = tiny_identifiers()
     known = torch.ones(ITEMS + 1, dtype=torch.bool)
     known[[0, 5]] = False  # item 5 has no words
-    assert Newcomers.of(made, known) is None
+    assert Newcomers.of(made, known, 1.0) is None
 
 
-def test_a_share_of_everything_is_refused(tiny_identifiers):
-    with pytest.raises(RecipeError, match="from 0 to below 1"):
-        TreeGenerator(tiny_identifiers(), fresh=1.0)
+def test_new_items_do_not_count_less_than_nothing(tiny_identifiers):
+    with pytest.raises(RecipeError, match="give 0 or more"):
+        TreeGenerator(tiny_identifiers(), fresh=-1.0)

@@ -111,6 +111,7 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
 
     def _observe(self) -> tuple[Observation, dict[str, Any]]:
         """Give what agents may see, and what may be shown."""
+        assert self._state is not None
         seen = {name: self._state[name] for name in self._names}
         if self._vectors is not None:
             seen[VECTORS] = self._vectors[self._state[Key.CANDIDATES]]
@@ -124,6 +125,7 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
 
     def _choices(self) -> Tensor:
         """Give the item that each number stands for, (N,) or (C,) int64; 0 for what is illegal."""
+        assert self._state is not None
         if Key.CANDIDATES in self._state:
             return self._state[Key.CANDIDATES][0]
         mask = self._state[Key.MASK][0]

@@ -88,8 +88,8 @@ class HealthTradeOff(Evaluator):
             f"mean of the ten items shown. {checked}"
         )
         labels = "mean health score of what is shown", "NDCG@10"
-        points = [[float(row[column]) for row in table.rows] for column in (2, 1)]
-        curve = Curve(*points, labels, TITLE, [row[0] for row in table.rows])
+        scores, ndcg = ([float(row[column]) for row in table.rows] for column in (2, 1))
+        curve = Curve(scores, ndcg, labels, TITLE, [row[0] for row in table.rows])
         return Section(TITLE, text, [table], [curve], HealthDomain.disclaimer)
 
 

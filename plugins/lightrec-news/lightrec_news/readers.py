@@ -67,9 +67,9 @@ class MindReader(PublishedReader):
 
     def items(self, file: Path) -> Catalog | None:
         """Read the articles next to the impressions, where they are there."""
-        if (file := self.beside(file, "news.tsv")) is None:
+        if (articles := self.beside(file, "news.tsv")) is None:
             return None
-        rows, place = self.table(file, _NEWS)
+        rows, place = self.table(articles, _NEWS)
         return Catalog(rows, place=place)
 
 

@@ -96,7 +96,7 @@ class RunEngine(Engine):
         if by is None:
             return self.usual
         if by not in self._recommenders:
-            self._recommenders[by] = Recommender(self.path, by)  # type: ignore[arg-type]
+            self._recommenders[by] = Recommender(self.path, by)  # type: ignore[arg-type, index]
         return self._recommenders[by]  # type: ignore[index]
 
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:

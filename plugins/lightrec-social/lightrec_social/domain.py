@@ -1,9 +1,8 @@
 """Posts and people: who must not be shown to whom, what a report is worth, and a made-up log."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +27,7 @@ class SocialDomain(Domain):
 
     name = "social"
     repeats = False
-    feedback: ClassVar[Mapping[str, float]] = MappingProxyType(
+    feedback = MappingProxyType(
         {"follow": 1.0, "like": 1.0, "comment": 1.0, "share": 2.0, "report": -1.0, "unfollow": -1.0}
     )
 

@@ -1,9 +1,8 @@
 """Films and series: how they are put into words, the MovieLens sample, and a made-up log."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import Final
 
 import polars as pl
 
@@ -24,9 +23,7 @@ class VideoDomain(Domain):
     repeats = False
     words = MappingProxyType({"title": "{}", "genres": "Genres: {}"})
     sample_name = "movielens-100k"
-    feedback: ClassVar[Mapping[str, float]] = MappingProxyType(
-        {"watch": 1.0, "rating": 1.0, "trailer": 0.1, "abandon": -1.0}
-    )
+    feedback = MappingProxyType({"watch": 1.0, "rating": 1.0, "trailer": 0.1, "abandon": -1.0})
 
     def text(self, items: pl.DataFrame) -> pl.Series:
         """Put films into words: ``Toy Story (1995). Genres: Animation, Children's, Comedy``.
