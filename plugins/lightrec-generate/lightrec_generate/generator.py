@@ -76,23 +76,25 @@ class Generator(Part, ABC):
         for ask in self.asks:
             nn.init.eye_(ask.get_parameter("weight"))
         self._tables: Any = None
-        self._newcomers: Newcomers | None = None
+        self._catalog: tuple[Tensor, Newcomers | None] | None = None
 
     @property
     def known(self) -> Tensor:
         """``(N + 1,)`` bool: which items are written; all of them where nothing was counted yet."""
-        known = self.counts > 0 if self.counts.any() else torch.ones_like(self.counts).bool()
-        return known.index_fill(0, torch.tensor([PADDING], device=known.device), False)
+        return self._present[0]
 
     @property
     def newcomers(self) -> Newcomers | None:
         """In place of which items those come that have no training events; None without such."""
-        known = self.known
-        if known[1:].all():
-            return None
-        if self._newcomers is None or self._newcomers.items.device != known.device:
-            self._newcomers = Newcomers.of(self.identifiers, known, self.fresh)
-        return self._newcomers
+        return self._present[1]
+
+    @property
+    def _present(self) -> tuple[Tensor, Newcomers | None]:
+        if self._catalog is None or self._catalog[0].device != self.counts.device:
+            known = self.counts > 0 if self.counts.any() else torch.ones_like(self.counts).bool()
+            known[PADDING] = False
+            self._catalog = known, Newcomers.of(self.identifiers, known, self.fresh)
+        return self._catalog
 
     @torch.no_grad()
     def start(self, counts: Tensor, words: Sequence[str] = ()) -> None:
@@ -102,6 +104,7 @@ class Generator(Part, ABC):
         :param words: of N + 1 items, for generators that read them.
         """
         self.counts.copy_(counts)
+        self._catalog = None
         known = self.identifiers.vectors[:, -self.size :]
         scale = NORM / known.square().sum(1)[1:].mean().sqrt().clamp_min(1e-6)
         # An RQ-VAE's latent vectors have no meaning by column.
