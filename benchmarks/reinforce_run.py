@@ -67,7 +67,7 @@ data:
 """
 VARIETIES = [0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9]
 """How much difference counts where the start's lists are only rearranged."""
-ROUNDS = 2
+ROUNDS = 8
 """Sessions of each user, by whom generators are judged."""
 CHOSEN: dict[str, list[str]] = {
     "next": [],
