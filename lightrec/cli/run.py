@@ -39,7 +39,7 @@ def run(domain: str, *settings: str, **options: Any) -> None:
     recipes share as --values.NAME VALUE; `lightrec recipes show video` shows stages and settings.
     """
     brief = stages.NEXT in options["goal"]
-    _, found = stages.find_recipes(domain, [stages.NEXT] if brief else [])
+    _, found = stages.find_recipes(domain, [stages.NEXT] if brief else [], until=options["until"])
     reading = {name: value for name in READING if (value := options.pop(name))}
     given = [
         f"--data.{name}={v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}"

@@ -118,6 +118,23 @@ def load(
     return found
 
 
+def take(found: RecipeSet, stage: str, overlays: Iterable[str] = ()) -> None:
+    """Add a stage that a set lacks and one other installed set has, such as a plugin's.
+
+    With it come the stages before it that the set lacks, too. Those that are there stay as they
+    are.
+
+    :param overlays: names or folders of sets that are laid over the other one.
+    """
+    sets = plugins.installed().parts[plugins.RECIPES]
+    having = [name for name in sets if (Path(sets[name].path) / f"{stage}.yaml").is_file()]
+    if stage not in found.recipes and len(having) == 1:
+        other = load(having[0], overlays)
+        found.values = other.values | found.values
+        for name in until(other.recipes, stage):
+            found.recipes.setdefault(name, other.recipes[name])
+
+
 def _layers(path: Path, above: tuple[Path, ...]) -> list[Path]:
     """Give the folders that make a set, the lowest first."""
     if path in above:

@@ -84,8 +84,9 @@ def run(
     :param fresh: do every stage anew.
     :param fast_dev_run: train every stage on a single batch, to see whether everything fits; the
         results mean nothing and go into a folder of their own, runs/DOMAIN-fast-dev-run.
-    :param until: the last stage to do, such as ranker (default: all but optional ones, such as
-        assumptions, which are done only where they are named here).
+    :param until: the last stage to do, such as ranker, or one that another installed set adds, such
+        as a plugin's generator (default: all but optional ones, such as assumptions, which are done
+        only where they are named here).
     :param start_from: a run on another log, such as runs/films, with other items: the ranker and
         the policy start from what that run has learned of words and of sessions.
     :param strict: refuse to run while any plugin is broken, instead of a warning.
@@ -128,11 +129,11 @@ def run(
     moved = {} if start_from is None else settings_from(Run(start_from))
     chosen = {name: [*moved.get(name, ()), *overrides.get(name, ())] for name in moved | overrides}
     layers, values = ["fast-dev-run"] * fast_dev_run + brief, values_of(chosen.pop(VALUES, []))
-    name, found = find_recipes(domain, layers, values)
+    name, found = find_recipes(domain, layers, values, until)
     if name != found.name:
         chosen[BEGINNING] = ["--domain", name, *chosen.get(BEGINNING, [])]
     if offline and not has_synthetic(found, chosen[BEGINNING]):
-        _, found = find_recipes(domain, [FAR, *layers], values)
+        _, found = find_recipes(domain, [FAR, *layers], values, until)
     for absent in moved.keys() - {*overrides, *found.recipes}:
         chosen.pop(absent, None)
     where = Path(out) if out else Path("runs") / "-".join([name, *kinds])
@@ -330,20 +331,25 @@ def duration(seconds: float) -> str:
 
 
 def find_recipes(
-    domain: str, overlays: Sequence[str] = (), values: Mapping[str, object] | None = None
+    domain: str,
+    overlays: Sequence[str] = (),
+    values: Mapping[str, object] | None = None,
+    until: str | None = None,
 ) -> tuple[str, RecipeSet]:
     """Find the recipes of a run: a set, a folder, or generic for a domain without a set of its own.
 
     :param overlays: sets that are laid over it.
     :param values: in place of those that its recipes share.
+    :param until: the last stage to do, which may be another installed set's.
     :returns: the name that the run goes by, and the recipes.
     :raises RecipeError: where there is none of these.
     """
     parts = plugins.installed().parts
     without = parts["domains"].keys() - parts[plugins.RECIPES].keys()
-    if domain in without and not Path(domain).is_dir():
-        return domain, recipes.load("generic", overlays, values)
-    found = recipes.load(domain, overlays, values)
+    alone = domain in without and not Path(domain).is_dir()
+    found = recipes.load("generic" if alone else domain, overlays, values)
+    if until is not None:
+        recipes.take(found, until, overlays)
     if found.overlay or BEGINNING not in found.recipes:
         raise RecipeError(
             f"The recipes of {domain} make no run: there is none of the stage {BEGINNING}, with "
@@ -351,7 +357,7 @@ def find_recipes(
             "generic` in its set.yaml; or train one of its recipes by itself with `lightrec fit "
             "-c RECIPE`."
         )
-    return found.name, found
+    return domain if alone else found.name, found
 
 
 def has_synthetic(found: RecipeSet, words: Sequence[str]) -> bool:
