@@ -4,6 +4,7 @@ Both go down the trie digit by digit and keep the W best prefixes, whatever the 
 never write what does not exist, nor go where nothing may be shown.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -65,12 +66,14 @@ def beam(
     states, last = users[:, : generator.size], users[:, generator.size :].long()
     new, zero = generator.newcomers, users.new_zeros(len(users), 1)
     if new is None:
-        held, given_up = written(generator, states, width, shown, draw, zero, zero)
+        masks = [None] if shown is None else [shown]
+        held, given_up = written(generator, states, width, masks, draw, zero, zero)
     else:
         parts = new.parts(last)
         keys = gumbels_below(zero, parts.unsqueeze(1)).squeeze(1) if draw else parts
-        seen = None if shown is None else new.leads_to(shown)
-        held, given_up = written(generator, states, width, seen, draw, parts[:, :1], keys[:, :1])
+        # What may be shown, and what one that may comes in place of, have places of their own.
+        masks = [None] if shown is None else [shown, new.leads_to(shown)]
+        held, given_up = written(generator, states, width, masks, draw, parts[:, :1], keys[:, :1])
         recent = Held(last, parts[:, 1:], keys[:, 1:])
         held = with_new(held, recent, new, shown, draw)
     best = held.keys.topk(min(width, held.keys.shape[1]), dim=1)
@@ -87,7 +90,7 @@ def written(
     generator: TreeGenerator,
     states: Tensor,
     width: int,
-    shown: Tensor | None,
+    masks: Sequence[Tensor | None],
     draw: bool,
     total: Tensor,
     keys: Tensor,
@@ -95,13 +98,15 @@ def written(
     """Go down the trie.
 
     :param states: ``(B, D)``.
+    :param masks: as ``shown`` of :func:`beam`: W places for what each of them allows, as far as
+        those before it have left it.
     :param total: ``(B, 1)``: the logarithm of what there is to share out.
     :param keys: ``(B, 1)``: its key.
-    :returns: at most W items, and the highest key that was given up, ``(B, 1)``.
+    :returns: at most W items for each mask, and the highest key that was given up, ``(B, 1)``.
     """
     trie, nodes = generator.trie, torch.zeros_like(states[:, :1], dtype=torch.int64)
     codes, order = nodes.new_zeros(len(states), 1, 0), keys
-    counted = None if shown is None else trie.counted(shown)
+    counted = [None if mask is None else trie.counted(mask) for mask in masks]
     given_up = states.new_full((len(states), 1), -torch.inf)
     for depth, level in enumerate(trie.levels):
         listed, there = trie.children(depth, nodes)
@@ -114,14 +119,22 @@ def written(
         # Places of a beam that hold nothing lead nowhere.
         found = found.masked_fill(~(there & (total > -torch.inf).unsqueeze(-1)), -torch.inf)
         keys = gumbels_below(order, found) if draw else found
-        if counted is not None:
-            keys = keys.masked_fill(~trie.allowed(depth, listed, counted), -torch.inf)
-        keys = keys.flatten(1)
-        best = keys.topk(min(width + 1, keys.shape[1]), dim=1)
-        kept = best.indices[:, :width]
-        order = best.values[:, :width]
-        if best.values.shape[1] > width:
-            given_up = torch.maximum(given_up, best.values[:, width:])
+        taken = []
+        for each in counted:
+            left = keys
+            if each is not None:
+                left = keys.masked_fill(~trie.allowed(depth, listed, each), -torch.inf)
+            best = left.flatten(1).topk(min(width + 1, left[0].numel()), dim=1)
+            taken.append((best.indices[:, :width], best.values[:, :width]))
+            if best.values.shape[1] > width:
+                given_up = torch.maximum(given_up, best.values[:, width:])
+            if len(counted) > 1:
+                places, values = taken[-1]
+                rest = (
+                    keys.flatten(1).gather(1, places).masked_fill(values > -torch.inf, -torch.inf)
+                )
+                keys = keys.flatten(1).scatter(1, places, rest).view_as(keys)
+        kept, order = (torch.cat(each, 1) for each in zip(*taken, strict=True))
         total = found.flatten(1).gather(1, kept).where(order > -torch.inf, -torch.inf)
         nodes = listed.flatten(1).gather(1, kept)
         above = (kept // listed.shape[-1]).unsqueeze(-1).expand(-1, -1, depth)

@@ -20,7 +20,7 @@ from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.newcomers import RECENT, Newcomers
 
 LEAST = -80.0
-"""The log-probability of an item of which nothing is known is not above it."""
+"""The log-probability of an item that is not written is not above it."""
 NORM = 0.5
 """Root mean square of the norms of items' vectors at first."""
 
@@ -55,7 +55,7 @@ class Generator(Part, ABC):
         fresh: float = 1.0,
     ) -> None:
         super().__init__()
-        if fresh < 0:
+        if not 0 <= fresh < torch.inf:
             raise RecipeError(
                 f"fresh is {fresh}, and it says how much a new item counts: give 0 or more."
             )
@@ -77,6 +77,7 @@ class Generator(Part, ABC):
             nn.init.eye_(ask.get_parameter("weight"))
         self._tables: Any = None
         self._catalog: tuple[Tensor, Newcomers | None] | None = None
+        self.register_load_state_dict_post_hook(_read_anew)
 
     @property
     def known(self) -> Tensor:
@@ -91,9 +92,11 @@ class Generator(Part, ABC):
     @property
     def _present(self) -> tuple[Tensor, Newcomers | None]:
         if self._catalog is None or self._catalog[0].device != self.counts.device:
-            known = self.counts > 0 if self.counts.any() else torch.ones_like(self.counts).bool()
-            known[PADDING] = False
-            self._catalog = known, Newcomers.of(self.identifiers, known, self.fresh)
+            with torch.inference_mode(False), full_precision(self.counts.device):
+                known = self.counts > 0
+                known = known if known.any() else torch.ones_like(known)
+                known[PADDING] = False
+                self._catalog = known, Newcomers.of(self.identifiers, known, self.fresh)
         return self._catalog
 
     @torch.no_grad()
@@ -104,7 +107,7 @@ class Generator(Part, ABC):
         :param words: of N + 1 items, for generators that read them.
         """
         self.counts.copy_(counts)
-        self._catalog = None
+        _read_anew(self)
         known = self.identifiers.vectors[:, -self.size :]
         scale = NORM / known.square().sum(1)[1:].mean().sqrt().clamp_min(1e-6)
         # An RQ-VAE's latent vectors have no meaning by column.
@@ -135,7 +138,7 @@ class Generator(Part, ABC):
             if not name.startswith("identifiers."):
                 state[name][: len(value)] = value
         grown.load_state_dict(state)
-        return grown.eval()
+        return grown.to(self.counts.device).eval()
 
     def states(self, history: Tensor) -> Tensor:
         """Read histories ``(B, L)`` int64, padded on the left: ``(B, L, D)``, after each item."""
@@ -146,7 +149,8 @@ class Generator(Part, ABC):
         """Give what the law reads of histories ``(B, L)`` int64, padded on the left.
 
         :returns: ``(B, D + RECENT)``: states after the last items, zeros for an empty history, and
-            the numbers of the last items, which new ones may come in place of.
+            the numbers of the last items, which new ones may come in place of; these are exact
+            for catalogs of less than 2^24 items.
         """
         states = self.last_states(history[:, -self.max_length :])
         last = pad(history[:, -RECENT:], (max(0, RECENT - history.shape[1]), 0))
@@ -181,7 +185,7 @@ class Generator(Part, ABC):
         :param users: ``(B, D + RECENT)`` from :meth:`user_vectors`, or ``(B, D)`` of histories
             whose last items are not known.
         :returns: ``(B, N + 1)`` float32 log-probabilities; column 0 is minus infinity. Of an item
-            of which neither events nor words are known it is at most LEAST.
+            of which neither events nor words are known, it is at most LEAST.
         """
         # In fewer bits many items would be equal.
         with full_precision(users.device):
@@ -225,3 +229,8 @@ class Generator(Part, ABC):
         :param tables: what :meth:`tables` gave.
         :returns: ``(B, N + 1)`` float32; at other items it means nothing.
         """
+
+
+def _read_anew(generator: Generator, *_: Any) -> None:
+    """Forget what was computed from counts and weights that have changed."""
+    generator._catalog = generator._tables = None

@@ -1,6 +1,7 @@
 """Identifiers: a few digits for each item, which a decoder can write."""
 
 import sys
+from copy import deepcopy
 from typing import Literal, Self
 
 import numpy as np
@@ -127,6 +128,8 @@ class Identifiers(Part):
 
         :param words: ``(R, V)`` float32, by the encoder of the others.
         """
+        if words.device.type != "cpu" or self.codes.device.type != "cpu":
+            return deepcopy(self).cpu().with_items(words.cpu()).to(self.codes.device)
         settings = self._arguments | {"num_items": self.num_items + len(words)}
         grown = type(self)(**settings)
         state, vectors = self.state_dict(), self._said(self._words(words))

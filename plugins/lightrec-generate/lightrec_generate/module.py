@@ -118,7 +118,7 @@ class GeneratorModule(StageModule):
     def on_train_epoch_start(self) -> None:
         """Drop out no more in the last epochs."""
         done = self.trainer.global_step / self.trainer.estimated_stepping_batches
-        if done >= 1 - self.settings.without_dropout:
+        if done + self.settings.without_dropout > 1 - 1e-9:  # done is a sum of floats
             self.generator.eval()
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:

@@ -23,8 +23,9 @@ class Newcomers(NamedTuple):
 
     A share of what is written is replaced. What is replaced is an item that the generator would
     write, or, RECENT_SHARE of the time, one of the history's last. In its place a new item comes
-    with a probability that grows with the cosine of their words; among items that are equally near
-    to it, each new item comes about as often. An item whose words say nothing stays.
+    with a probability that grows with the cosine of their words, and falls with how near the new
+    item is to all others, so that none comes everywhere. An item whose words say nothing stays, and
+    a new one that is among the LIKE nearest of no item is not written.
     """
 
     share: float
@@ -57,10 +58,10 @@ class Newcomers(NamedTuple):
         cosines, columns = nearest(words[replaced], words[items], LIKE)
         table = torch.zeros(len(words), columns.shape[1], dtype=torch.int64, device=words.device)
         chances = torch.zeros_like(table, dtype=torch.float32)
-        table[replaced], chances[replaced] = columns, (SHARPNESS * cosines).exp()
-        heard = chances.new_zeros(len(items)).index_add(0, table.flatten(), chances.flatten())
-        chances = chances / heard[table].clamp_min(1e-9)
-        chances = chances / chances.sum(1, keepdim=True).clamp_min(1e-9)
+        near = SHARPNESS * cosines.float()
+        heard = near.new_zeros(len(items)).index_add(0, columns.flatten(), near.exp().flatten())
+        table[replaced] = columns
+        chances[replaced] = (near - heard.log()[columns]).softmax(1)
         sources = replaced.repeat_interleave(columns.shape[1])
         column = columns.flatten()
         order = column.argsort(stable=True)
@@ -90,11 +91,11 @@ class Newcomers(NamedTuple):
         return torch.cat([1 - replaced.sum(1, keepdim=True), replaced], 1).log()
 
     def leads_to(self, shown: Tensor) -> Tensor:
-        """Tell which items may be shown, or have one in their place that may.
+        """Tell in place of which items one comes that may be shown.
 
         :param shown: ``(..., N + 1)`` bool: what may be shown.
         """
-        return shown | (shown[..., self.items[self.table]] & (self.chances > 0)).any(-1)
+        return (shown[..., self.items[self.table]] & (self.chances > 0)).any(-1)
 
     def joined(self, law: Tensor, last: Tensor) -> Tensor:
         """Let new items join a law.

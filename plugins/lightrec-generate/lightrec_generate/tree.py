@@ -44,17 +44,19 @@ class TreeGenerator(Generator):
         self.known_written = nn.Linear(identifiers.vectors.shape[1], size, bias=False)
         nn.init.zeros_(self.known_written.weight)
         self._trie: Trie | None = None
+        self._of: Tensor | None = None
         self._siblings: list[tuple[Tensor, Tensor]] = []
         self._weights: list[Tensor] = []
 
     @property
     def trie(self) -> Trie:
         """The trie of the identifiers of known items, on their device."""
-        codes = self.identifiers.codes
-        if self._trie is None or self._trie.items.device != codes.device:
-            items = self.known.nonzero().squeeze(1)
-            self._trie = Trie(codes, self.identifiers.size, items).to(codes.device)
-            self._siblings, self._weights = [], []
+        known = self.known
+        if self._trie is None or self._of is not known:
+            with torch.inference_mode(False):
+                codes, items = self.identifiers.codes, known.nonzero().squeeze(1)
+                self._trie = Trie(codes, self.identifiers.size, items).to(codes.device)
+            self._of, self._siblings, self._weights = known, [], []
         return self._trie
 
     def asked(self, depth: int, users: Tensor, codes: Tensor) -> Tensor:
@@ -93,11 +95,13 @@ class TreeGenerator(Generator):
 
     def weights(self, depth: int) -> Tensor:
         """Give logarithms ``(P,)`` of how often the items below each node were chosen."""
-        if self.trie and not self._weights:  # on another device the trie forgets them
-            total = pad(as_float64(self.counts.clamp_min(1)[self.trie.items]).cumsum(0), (1, 0))
-            ends = [level.leaves.to(total.device) for level in self.trie.levels]
-            found = [total[leaves].diff().float().log() for leaves in ends]
-            self._weights = [each.to(self.counts.device) for each in found]
+        if self.trie and not self._weights:  # a new trie has none
+            with torch.inference_mode(False):
+                often = as_float64(self.counts.clamp_min(1)[self.trie.items])
+                total = pad(often.cumsum(0), (1, 0))
+                ends = [level.leaves.to(total.device) for level in self.trie.levels]
+                found = [total[leaves].diff().float().log() for leaves in ends]
+                self._weights = [each.to(self.counts.device) for each in found]
         return self._weights[depth]
 
     def loss(self, states: Tensor, target: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from lightrec_generate.generator import LEAST
+from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.newcomers import Newcomers
 from lightrec_generate.parallel import ParallelGenerator
 from lightrec_generate.tree import TreeGenerator
@@ -57,6 +58,41 @@ def test_new_items_are_written_without_training(tiny_generator, kind):
     assert grown.newcomers.items.tolist() == [*range(ITEMS + 1, ITEMS + 6)]
 
 
+@pytest.mark.parametrize("kind", [TreeGenerator, ParallelGenerator])
+def test_the_law_is_one_where_words_are_far_apart(kind):
+    words = torch.cat([torch.zeros(1, 2), torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).repeat(10, 1)])
+    chosen = torch.randn(21, 4, generator=torch.Generator().manual_seed(0))
+    made = kind(Identifiers(20, 2, 4, 3, 8).fit(words, chosen), size=8, fresh=20.0)
+    counts = torch.arange(21)
+    counts[4] = 0
+    made.start(counts)
+    law = made.eval().scores(HISTORIES % 21)
+    torch.testing.assert_close(law.exp().sum(1), torch.ones(5), atol=1e-5, rtol=0)
+
+
+def test_counts_that_change_change_the_law(tiny_generator):
+    made, again = tiny_generator(), tiny_generator(new=NEW)
+    assert made.newcomers is None
+    assert made.scores(HISTORIES)[:, 1:].isfinite().all()
+    made.load_state_dict(again.state_dict())
+    torch.testing.assert_close(made.scores(HISTORIES), again.scores(HISTORIES))
+    with torch.no_grad():
+        before = made.written.clone()
+        made.start(torch.ones(ITEMS + 1))
+        assert not torch.equal(made.written, before)
+    torch.testing.assert_close(made.scores(HISTORIES).exp().sum(1), torch.ones(5))
+    assert made.newcomers is None
+
+
+def test_what_is_looked_up_first_in_inference_mode_learns(tiny_generator):
+    for kind in (TreeGenerator, ParallelGenerator):
+        made = tiny_generator(kind, new=NEW)
+        with torch.inference_mode():
+            made.scores(HISTORIES)
+        made.log_probabilities(made.user_vectors(HISTORIES))[:, 17].sum().backward()
+        assert made.written.grad.isfinite().all()
+
+
 def test_what_learns_by_new_items_has_a_gradient(tiny_generator):
     made = tiny_generator(new=NEW)
     law = made.log_probabilities(made.user_vectors(HISTORIES))
@@ -73,5 +109,6 @@ def test_without_words_nothing_new_is_written(tiny_identifiers):
 
 
 def test_new_items_do_not_count_less_than_nothing(tiny_identifiers):
-    with pytest.raises(RecipeError, match="give 0 or more"):
-        TreeGenerator(tiny_identifiers(), fresh=-1.0)
+    for fresh in (-1.0, float("nan")):
+        with pytest.raises(RecipeError, match="give 0 or more"):
+            TreeGenerator(tiny_identifiers(), fresh=fresh)
