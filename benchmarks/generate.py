@@ -2,7 +2,8 @@
 
 Beauty, the five-core file of P5, is read from the folder that ``--data`` or the variable
 LIGHTREC_TEST_DATA names; MovieLens-100K is the sample of the domain ``video``. Settings were chosen
-on Beauty's validation events with seed 0. ``--only beauty/`` runs the cells whose keys begin so.
+on validation events of seeds 0 to 2, most of them on Beauty's of seed 0. ``--only beauty/`` runs
+the cells whose keys begin so.
 """
 
 import sys

@@ -38,7 +38,7 @@ USERS, SLATE = 20_000, 50
 LOST = 0.06
 """The share of NDCG@10 that other items' validation events may lose by new ones."""
 STEP = 0.01
-"""What new items' share is chosen to."""
+"""How finely the share of new items is searched."""
 Found = dict[str, float]
 
 

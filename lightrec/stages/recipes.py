@@ -121,8 +121,8 @@ def load(
 def take(found: RecipeSet, stage: str, overlays: Iterable[str] = ()) -> None:
     """Add a stage that a set lacks and one other installed set has, such as a plugin's.
 
-    With it come the stages before it that the set lacks, too. Those that are there stay as they
-    are.
+    With it come the stages that it reads in the end, as far as the set lacks them. Those that are
+    there stay as they are.
 
     :param overlays: names or folders of sets that are laid over the other one.
     """
@@ -131,7 +131,7 @@ def take(found: RecipeSet, stage: str, overlays: Iterable[str] = ()) -> None:
     if stage not in found.recipes and len(having) == 1:
         other = load(having[0], overlays)
         found.values = other.values | found.values
-        for name in until(other.recipes, stage):
+        for name in _read_by({stage}, other.recipes):
             found.recipes.setdefault(name, other.recipes[name])
 
 
@@ -264,10 +264,16 @@ def until(recipes: Mapping[str, Recipe], last: str | None = None) -> list[str]:
     if last is not None and last not in order:
         raise RecipeError(f"There is no stage {last!r}; the stages are {', '.join(order)}.")
     upto = order[: order.index(last) + 1] if last else order
-    needed = {name for name in order if name == last or not recipes[name].get("optional")}
-    for name in reversed(order):
-        needed |= {*names(recipes[name])} if name in needed else set()
+    asked = {name for name in order if name == last or not recipes[name].get("optional")}
+    needed = _read_by(asked, recipes)
     return [name for name in upto if name in needed]
+
+
+def _read_by(stages: set[str], recipes: Mapping[str, Recipe]) -> set[str]:
+    """Give some stages, and those that they read in the end."""
+    for name in reversed(in_order(recipes)):
+        stages = stages | {*names(recipes[name])} if name in stages else stages
+    return stages
 
 
 def _resolved(value: Any, values: Mapping[str, object], stage: str) -> Any:

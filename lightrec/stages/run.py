@@ -348,8 +348,6 @@ def find_recipes(
     without = parts["domains"].keys() - parts[plugins.RECIPES].keys()
     alone = domain in without and not Path(domain).is_dir()
     found = recipes.load("generic" if alone else domain, overlays, values)
-    if until is not None:
-        recipes.take(found, until, overlays)
     if found.overlay or BEGINNING not in found.recipes:
         raise RecipeError(
             f"The recipes of {domain} make no run: there is none of the stage {BEGINNING}, with "
@@ -357,6 +355,8 @@ def find_recipes(
             "generic` in its set.yaml; or train one of its recipes by itself with `lightrec fit "
             "-c RECIPE`."
         )
+    if until is not None:
+        recipes.take(found, until, overlays)
     return domain if alone else found.name, found
 
 

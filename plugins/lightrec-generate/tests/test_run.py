@@ -50,6 +50,11 @@ def test_any_domain_takes_the_stages_of_the_package(over):
     assert ("fast_dev_run" in found.resolved("generator")["trainer"]) == bool(over)
 
 
+def test_a_set_that_makes_no_run_takes_no_stages():
+    with pytest.raises(RecipeError, match="make no run"):
+        find_recipes("worlds", until="generator")
+
+
 def test_a_generator_learns_the_pattern_of_a_log(trained):
     found = Run(trained[0])
     assert not found.has("ranker")
