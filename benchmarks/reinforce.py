@@ -2,9 +2,9 @@
 
 MovieLens-100K is read from the folder that ``--data`` or the variable LIGHTREC_TEST_DATA names.
 Settings were chosen on validation events of seeds 0 and 1, those of rewards on validation events of
-seed 0, and those of sessions in user model A of seed 0. ``--only
-learn/seed-3`` runs one cell; with ``--runs FOLDER`` runs are kept there, and finished stages taken,
-which the cells that play sessions begin with.
+seed 0, and those of sessions in user model A of seed 0. ``--only learn/seed-3`` runs one cell; with
+``--runs FOLDER`` runs are kept there, and finished stages taken, which the cells that play sessions
+begin with.
 """
 
 import sys

@@ -217,9 +217,7 @@ def trained(loss, folder, killed):
     training.train(Stage("policy", recipe, folder / "policy", own), [Death()] * killed)
 
 
-# How each loss goes on is asked above; what a killed process leaves is the same for all of them,
-# but for a learner that counts its own steps.
-@pytest.mark.parametrize("loss", ["iql", "sa2c"])
+@pytest.mark.parametrize("loss", OFFLINE)
 def test_who_is_killed_comes_to_the_same_end(loss, tmp_path):
     whole, resumed_at = tmp_path / "whole", tmp_path / "killed"
     for folder, killed in ((whole, False), (resumed_at, True), (resumed_at, False)):

@@ -86,7 +86,7 @@ class Generator(Part, ABC):
 
     @property
     def newcomers(self) -> Newcomers | None:
-        """In place of which items those come that have no training events; None without such."""
+        """The items without training events, and what they come in place of; None without such."""
         return self._present[1]
 
     @property

@@ -19,7 +19,7 @@ RECENT_SHARE = 0.2
 
 
 class Newcomers(NamedTuple):
-    """Items without training events, R of them, and in place of what they come.
+    """Items without training events, R of them, and what they come in place of.
 
     A share of what is written is replaced. What is replaced is an item that the generator would
     write, or, RECENT_SHARE of the time, one of the history's last. In its place a new item comes
@@ -37,7 +37,7 @@ class Newcomers(NamedTuple):
     chances: Tensor
     """``(N + 1, F)`` float32: the probability of each; rows sum to 1, or to 0 for what stays."""
     sources: Tensor
-    """``(E,)`` int64: what each new item may come in place of, one new item after the other."""
+    """``(E,)`` int64: what each new item may come in place of, in the order of the new items."""
     starts: Tensor
     """``(R,)`` int64: where those of a new item begin."""
     shares: Tensor
