@@ -23,7 +23,7 @@ from torch import Tensor
 
 from benchmarks.cells import Benchmark, markdown
 from lightrec.__main__ import main as lightrec
-from lightrec.data.sequences import Sequences
+from lightrec.data.sequences import Batch, Sequences
 from lightrec.data.store import TEST
 from lightrec.keys import Key
 from lightrec.policies.base import session_start
@@ -32,7 +32,6 @@ from lightrec.ranking.blending import scorer
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import RankingResult, evaluate_scores
 from lightrec.ranking.scorers import Scorer
-from lightrec.ranking.sequence_transforms import Batch
 from lightrec.run import Run
 
 WAYS = {"full": {}, "int8": {"int8": True}, "half": {"size": 32}}

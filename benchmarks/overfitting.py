@@ -12,11 +12,6 @@ STOPPING = {
 SEEDS = range(3)
 
 
-def transforms(*names: str) -> list[str]:
-    chosen = [{"class_path": name} for name in names]
-    return ["--ranker.data.init_args.transforms", json.dumps(chosen)]
-
-
 def callback(name: str, **settings: object) -> list[str]:
     """Add a callback to the recipe's own."""
     chosen = [STOPPING, {"class_path": name, "init_args": settings}]
@@ -35,12 +30,8 @@ NAMES = {
 }
 MEANS = {
     "baseline": [],
-    "crop": transforms("Crop"),
-    "mask": transforms("Mask"),
-    "reorder": transforms("Reorder"),
     "no-dropout": ["--ranker.model.init_args.tower.init_args.dropout", "0"],
     "no-weight-decay": ["--ranker.model.init_args.weight_decay", "0"],
-    "adversarial": callback("AdversarialPerturbation"),
     "average": callback("EMAWeightAveraging", decay=0.99),
 }
 

@@ -98,8 +98,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "users.choice_model": ["PooledChoice", "RecurrentChoice"],
         "users.irl.looking_ahead": ["MaxEnt", "TasteMixture", "IQLearn"],
         "users.irl.base": ["ClickClassifier", "RewardWeightedLikelihood"],
-        "ranking.sequence_transforms": ["Crop", "Mask", "Reorder"],
-        "ranking.perturbation": ["AdversarialPerturbation"],
     },
 }
 """Classes by slot and module; each goes by its own name."""

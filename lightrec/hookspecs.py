@@ -104,8 +104,8 @@ def lightrec_components() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add classes of any other kind that a recipe can name.
 
     These are user towers, ranking losses, item models, choice models, reward learners, modules and
-    data modules of stages, transforms of batches and callbacks. The type of a recipe's setting says
-    which of them it takes.
+    data modules of stages, and callbacks. The type of a recipe's setting says which of them it
+    takes.
     """
 
 

@@ -255,7 +255,7 @@ def test_a_data_module_builds_nothing_that_a_checkpoint_names(run, marker):
         "datamodule_hyper_parameters": {
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
             "data": str(run / "data"),
-            "transforms": [{"class_path": "payload_on_the_path.Attack"}],
+            "text_encoder": {"class_path": "payload_on_the_path.Attack"},
         },
     }
     torch.save(content, run / "ranker" / "model.ckpt")

@@ -14,6 +14,7 @@ from lightrec.data.store import CONTEXT, TRAIN, EventStore, padded
 from lightrec.keys import Key
 
 Rows: TypeAlias = NDArray[np.int64]
+Batch: TypeAlias = dict[str, Tensor]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Final
 
 import torch
 
+from lightrec.data.sequences import Batch
 from lightrec.data.store import VALIDATION
 from lightrec.errors import NotApplicable
 from lightrec.keys import PADDING, Column, Key
@@ -27,7 +28,6 @@ from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import ItemScorer, Scorer
 from lightrec.ranking.sequence_data import SequenceData
-from lightrec.ranking.sequence_transforms import Batch
 
 JUDGED: Final = 2_000
 """So many validation events choose the settings of item models."""

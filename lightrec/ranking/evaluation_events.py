@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from lightrec.data.sequences import Sequences, Targets, padded
+from lightrec.data.sequences import Batch, Sequences, Targets, padded
 from lightrec.data.share import Share
 from lightrec.keys import Key
-from lightrec.ranking.sequence_transforms import Batch
 
 
 class EvaluationEvents(Dataset[Batch]):

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from lightrec.data.files import save_tensors
-from lightrec.data.sequences import GAP_BUCKETS
+from lightrec.data.sequences import GAP_BUCKETS, Batch
 from lightrec.data.share import part_of_all
 from lightrec.data.store import EventStore
 from lightrec.encoders.base import ENCODER
@@ -27,7 +27,7 @@ from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.losses import RankingLoss, SoftmaxLoss
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.running_metrics import RankingMetrics
-from lightrec.ranking.sequence_data import Batch, SequenceData
+from lightrec.ranking.sequence_data import SequenceData
 from lightrec.ranking.wishes import write_wishes
 
 

@@ -3,7 +3,7 @@
 Batches are plain NumPy over the memory-mapped log.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightrec.data.attributes import item_features
-from lightrec.data.sequences import Sequences, padded
+from lightrec.data.sequences import Batch, Sequences, padded
 from lightrec.data.share import present_share
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, VALIDATION, EventStore
@@ -27,12 +27,9 @@ from lightrec.errors import DataError
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.continued import windows_to_train
 from lightrec.ranking.evaluation_events import EvaluationEvents
-from lightrec.ranking.sequence_transforms import Batch, SequenceTransform
 
 Windows = NDArray[np.int64]
 """(W, 2), each the first position and the position after the last, as inputs."""
-Draw = tuple[tuple[int, int, int], Windows]
-"""Seed, epoch and number of a batch, from which its chance follows, and its windows."""
 
 
 class TrainWindows(Dataset[Batch]):
@@ -41,7 +38,6 @@ class TrainWindows(Dataset[Batch]):
     :param sequences: from :meth:`~lightrec.data.sequences.Sequences.training`.
     :param max_length: positions in a window; a longer history is cut into several.
     :param seen_length: how many of the items before a window are given, the last ones.
-    :param transforms: applied to each batch, one after the other.
     :param last: (U,) how many of each user's windows count, the last ones; None for all.
     """
 
@@ -50,11 +46,9 @@ class TrainWindows(Dataset[Batch]):
         sequences: Sequences,
         max_length: int,
         seen_length: int,
-        transforms: Sequence[SequenceTransform] = (),
         last: NDArray[np.int64] | None = None,
     ) -> None:
         self.sequences, self.max_length, self.seen_length = sequences, max_length, seen_length
-        self.transforms = transforms
         steps = np.maximum(np.diff(sequences.offsets) - 1, 0)
         self.counts = -(-steps // max_length)
         self.slack = self.counts * max_length - steps
@@ -79,13 +73,12 @@ class TrainWindows(Dataset[Batch]):
         cut = np.stack([np.maximum(start, begin), np.minimum(start + self.max_length, last)], 1)
         return cut[number >= (self.counts - self.last)[users]]
 
-    def __getitem__(self, draw: Draw) -> Batch:
+    def __getitem__(self, windows: Windows) -> Batch:
         """Give a batch of B windows: history and target (B, L), seen (B, S).
 
         Where the log has them, also feedback and gap (B, L) of the history's events, the targets'
         feedback as asked (B, L), and with a goal what of the history was reached (B, L).
         """
-        key, windows = draw
         starts, ends = windows[:, 0], windows[:, 1]
         items, parts = self.sequences.items, self.sequences.parts
         target = padded(items, starts + 1, ends + 1)
@@ -98,20 +91,13 @@ class TrainWindows(Dataset[Batch]):
             found[Key.ASKED] = padded(self.sequences.feedback, starts + 1, ends + 1)
         if self.sequences.seen is not None:
             found[Key.REACHED] = self.sequences.known(starts, ends)
-        batch = whole = {name: torch.from_numpy(table) for name, table in found.items()}
-        generator = np.random.default_rng(key)
-        for transform in self.transforms:
-            batch = transform(batch, generator)
-        # With context in histories, a small batch may lose its last target.
-        return batch if (batch[Key.TARGET] != PADDING).any() else whole
+        return {name: torch.from_numpy(table) for name, table in found.items()}
 
 
-class WindowSampler(Sampler[Draw]):
+class WindowSampler(Sampler[Windows]):
     """Batches of windows of like length, in an order that follows from seed and epoch alone.
 
-    What a batch's transforms draw from travels with it, so that it is the same in any number of
-    worker processes. Of each batch a process gets its own share, see
-    :class:`~lightrec.data.share.Share`.
+    Of each batch a process gets its own share, see :class:`~lightrec.data.share.Share`.
 
     :param dataset: the windows.
     :param batch_size: windows in a batch.
@@ -132,7 +118,7 @@ class WindowSampler(Sampler[Draw]):
     def __len__(self) -> int:
         return present_share().batches(len(self.dataset), self.batch_size)
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[Windows]:
         share = present_share()
         generator = np.random.default_rng((self.seed, self.epoch))
         windows = generator.permutation(self.dataset.windows(generator))
@@ -142,8 +128,8 @@ class WindowSampler(Sampler[Draw]):
             pool = pool[np.argsort(pool[:, 1] - pool[:, 0], kind="stable")]
             batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
         whole = [i for i in generator.permutation(len(batches)) if len(batches[i]) >= share.world]
-        for number, index in enumerate(whole):
-            yield (self.seed, self.epoch, number), batches[index][share.rows]
+        for index in whole:
+            yield batches[index][share.rows]
 
 
 class SequenceData(LogData):
@@ -166,8 +152,6 @@ class SequenceData(LogData):
     :param max_tested: the same for test events.
     :param seen_length: how many items before a training window are given to the loss.
     :param num_workers: processes that make batches.
-    :param transforms: change training windows by chance, one after the other, against overfitting;
-        null for none.
     :param use_attributes: whether the ranker reads what :mod:`lightrec.data.attributes` makes of
         the items' attributes.
     :param reads: columns of the items, such as ``[title, genres]``, whose words the ranker's reader
@@ -190,7 +174,6 @@ class SequenceData(LogData):
         max_tested: int | None = None,
         seen_length: int = 1000,
         num_workers: int = 0,
-        transforms: list[SequenceTransform] | None = None,
         use_attributes: bool = False,
         reads: list[str] | None = None,
         read_length: int = 32,
@@ -205,7 +188,6 @@ class SequenceData(LogData):
         self.evaluation_batch_size = evaluation_batch_size
         self.max_validated, self.max_tested = max_validated, max_tested
         self.seen_length, self.num_workers, self.seed = seen_length, num_workers, seed
-        self.transforms = transforms or []
         self.use_attributes = use_attributes
         self.reads, self.read_length = reads or [], read_length
         self.since, self.replay = since, replay
@@ -280,8 +262,7 @@ class SequenceData(LogData):
         if self.before is not None:
             chosen = self.max_length, self.replay, self.seed
             last = windows_to_train(self.training, self.store, self.before, *chosen)
-        own = self.seen_length, self.transforms, last
-        windows = TrainWindows(self.training, self.max_length, *own)
+        windows = TrainWindows(self.training, self.max_length, self.seen_length, last)
         untrained = self.trainer is not None and self.trainer.max_epochs == 0
         if not (len(windows) or untrained):
             raise DataError(

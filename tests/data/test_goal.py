@@ -67,7 +67,7 @@ def test_the_last_events_of_the_goal_are_held_out_and_what_follows_is_not_traine
     assert events["history"].tolist() == [[1, 2, 1, 1, 3, 3, 4, 4]]
     assert events["seen"].tolist() == [[0, 0, 0, 1, 0, 3, 0, 0]]
     training = Sequences.all_events(store).training()
-    batch = TrainWindows(training, 9, 9)[(0, 0, 0), np.array([[0, 4]])]
+    batch = TrainWindows(training, 9, 9)[np.array([[0, 4]])]
     assert batch["target"].tolist() == [[2, 1, 1, 3]]
     assert [store.feedback_kinds[k - 1] for k in batch["asked"][0]] == [
         "view",

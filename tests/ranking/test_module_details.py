@@ -21,7 +21,6 @@ from lightrec.ranking.item_models.base import RecentPopularity
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.sequence_data import SequenceData
-from lightrec.ranking.sequence_transforms import Crop, Mask, Reorder
 from lightrec.run import Run
 from tests.ranking.training import prepared, trainer
 
@@ -78,9 +77,9 @@ def long_gaps(tmp_path_factory):
     return written(tmp_path_factory.mktemp("gaps") / "data", start_over)
 
 
-def fitted(store, folder, epochs=12, transforms=None, **settings):
+def fitted(store, folder, epochs=12, **settings):
     pl.seed_everything(0, verbose=False)
-    data = SequenceData(str(store), max_length=STEPS, batch_size=16, transforms=transforms)
+    data = SequenceData(str(store), max_length=STEPS, batch_size=16)
     given = {
         "size": 16,
         "max_length": STEPS,
@@ -107,12 +106,6 @@ def test_what_comes_after_a_like_and_after_a_skip_is_learned(liked, knowing, tmp
 
 def test_what_comes_after_a_long_gap_is_learned(long_gaps, tmp_path):
     assert fitted(long_gaps, tmp_path, use_gaps=True)[1] > 0.97
-
-
-def test_transforms_keep_feedback_with_its_event(liked, tmp_path):
-    transforms = [Crop(0.7, 0.5), Mask(0.1, 0.3), Reorder(0.2, 0.1)]
-    _, known, _ = fitted(liked, tmp_path, transforms=transforms, use_feedback=True)
-    assert known > 0.95
 
 
 def test_unused_details_change_nothing(liked, tmp_path):

@@ -41,7 +41,7 @@ def test_training_events_are_the_only_targets_of_training(sequences):
     assert training.offsets.tolist() == [0, 7, 9, 32, 33]
     assert set(training.parts) == {TRAIN}
     windows = TrainWindows(training, 100, 10)
-    batch = windows[(0, 0, 0), windows.windows(np.random.default_rng(0))]
+    batch = windows[windows.windows(np.random.default_rng(0))]
     assert batch["history"][0, -6:].tolist() == [1, 2, 3, 4, 5, 6]
     assert batch["target"][0, -6:].tolist() == [2, 3, 4, 5, 6, 7]
     assert batch["history"].shape == (3, 22)  # the user with one training event has no window
@@ -59,15 +59,13 @@ def test_windows_cover_every_target_once_in_any_epoch(sequences, max_length):
     starts = set()
     for epoch in range(6):
         sampler.set_epoch(epoch)
-        draws = list(sampler)
-        assert len(draws) == len(sampler)
-        assert [key for key, _ in draws] == [(3, epoch, number) for number in range(len(draws))]
-        batches = [number for _, number in draws]
+        batches = list(sampler)
+        assert len(batches) == len(sampler)
         assert sum(map(len, batches)) == len(windows)
         starts.add(tuple(np.sort(np.concatenate(batches)[:, 0])))
         pairs = []
         for number in batches:
-            batch = windows[(3, epoch, 0), number]
+            batch = windows[number]
             assert batch["history"].shape == batch["target"].shape
             assert batch["history"].shape[1] <= max_length
             inside = batch["target"] > 0
@@ -91,7 +89,7 @@ def test_order_follows_from_seed_and_epoch(sequences):
     def order(seed, epoch):
         sampler = WindowSampler(TrainWindows(sequences.training(), 3, 9), 2, seed)
         sampler.set_epoch(epoch)
-        return [batch.tolist() for _, batch in sampler]
+        return [batch.tolist() for batch in sampler]
 
     assert order(0, 4) == order(0, 4)
     assert order(0, 4) != order(0, 5)
@@ -127,7 +125,7 @@ def test_context_is_history_but_no_target():
     parts = [CONTEXT, TRAIN, CONTEXT, TRAIN, CONTEXT, TEST]
     sequences = Sequences.all_events(Store([([1, 2, 3, 4, 5, 6], parts)]))
     windows = TrainWindows(sequences.training(), 10, 5)
-    batch = windows[(0, 0, 0), windows.windows(np.random.default_rng(0))]
+    batch = windows[windows.windows(np.random.default_rng(0))]
     assert batch["history"].tolist() == [[1, 2, 3]]
     assert batch["target"].tolist() == [[2, 0, 4]]
     held_out = EvaluationEvents(sequences, TEST, 10, 4, None, 0)[0]
@@ -174,13 +172,13 @@ def detailed(times=(0, 0, 1, 3, 11, 500), feedback=(1, 2, 2, 1, 3, 1)):
 
 def test_windows_hold_their_events_feedback_and_the_gaps_before_them():
     windows = TrainWindows(detailed().training(), 10, 5)
-    batch = windows[(0, 0, 0), np.array([[0, 3], [4, 5]])]
+    batch = windows[np.array([[0, 3], [4, 5]])]
     assert batch["history"].tolist() == [[1, 2, 3], [0, 0, 7]]
     assert batch["feedback"].tolist() == [[1, 2, 2], [0, 0, 3]]
     # At once, then after a minute; a user's first event has no gap.
     assert batch["gap"].tolist() == [[0, 1, 2], [0, 0, 0]]
     # What lies before a window is known, too.
-    assert windows[(0, 0, 0), np.array([[2, 3]])]["gap"].tolist() == [[2]]
+    assert windows[np.array([[2, 3]])]["gap"].tolist() == [[2]]
     assert all(batch[name].dtype == torch.int64 for name in ("feedback", "gap"))
 
 
@@ -200,7 +198,7 @@ def test_the_target_says_nothing_of_itself():
     def batches(sequences):
         windows = TrainWindows(sequences.training(), 10, 5)
         events = [EvaluationEvents(sequences, part, None, 10, None, 0) for part in (TEST, 1)]
-        return [windows[(0, 0, 0), np.array([[0, 3]])], *(e[0] for e in events)]
+        return [windows[np.array([[0, 3]])], *(e[0] for e in events)]
 
     for changed, others in (
         # The last training event is the target of the window's last position.

@@ -11,13 +11,9 @@ from lightrec.stages import train as training
 from lightrec.stages.stage import Stage
 from lightrec.testing.tiny import FAST
 
-TRANSFORMS = [{"class_path": name, "init_args": {"share": 0.5}} for name in ("Crop", "Reorder")]
-TRANSFORMS.append({"class_path": "Mask", "init_args": {"probability": 0.9}})
 AVERAGE = {"class_path": "EMAWeightAveraging", "init_args": {"decay": 0.9}}
 MEANS = {
     "none": [],
-    "transforms": ["--data.init_args.transforms", json.dumps(TRANSFORMS)],
-    "adversarial": ["--trainer.callbacks", json.dumps([{"class_path": "AdversarialPerturbation"}])],
     "average": ["--trainer.callbacks", json.dumps([AVERAGE])],
     "average-negatives": [
         *("--trainer.callbacks", json.dumps([AVERAGE])),
@@ -98,10 +94,9 @@ def test_what_is_left_and_judged_is_the_average(encoder, monkeypatch):
     assert torch.equal(state["state_dict"]["ranker.items.ids"], found["items.ids"])
 
 
-def test_a_recipe_names_them_by_short_names(encoder):
+def test_a_recipe_names_it_by_its_short_name(encoder):
     _, content = recipes.find("generic/ranker")
-    content["data"]["init_args"]["transforms"] = TRANSFORMS
-    content["trainer"]["callbacks"] += [AVERAGE, {"class_path": "AdversarialPerturbation"}]
+    content["trainer"]["callbacks"] += [AVERAGE]
     made = encoder([])
     training.train(Stage("ranker", content, made.out, FAST["ranker"]))
     assert (made.out / "metrics.json").is_file()

@@ -14,7 +14,7 @@ def test_ranges_and_choices_of_any_kind():
         model.init_args.dropout: {low: 0, high: .5}
         model.init_args.layers: {low: 1, high: 5, step: 2}
         model.init_args.start: [random, cooccurrence]
-        data.init_args.transforms: [null, [{class_path: Crop}]]
+        trainer.callbacks: [null, [{class_path: EarlyStopping}]]
         """,
         "here",
     )
@@ -23,7 +23,7 @@ def test_ranges_and_choices_of_any_kind():
         FloatDistribution(0.0, 0.5),
         IntDistribution(1, 5, step=2),
         CategoricalDistribution(("random", "cooccurrence")),
-        CategoricalDistribution(("null", '[{"class_path": "Crop"}]')),
+        CategoricalDistribution(("null", '[{"class_path": "EarlyStopping"}]')),
     ]
     assert [ends(given) for given in space.values()][1:4] == [
         (0.0, 0.5),

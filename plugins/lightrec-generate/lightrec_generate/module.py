@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from lightrec.data.sequences import Batch
 from lightrec.data.share import part_of_all
 from lightrec.keys import PADDING, Key
 from lightrec.nn.precision import full_precision
@@ -17,7 +18,6 @@ from lightrec.ranking.blending import judge, scorer, validation_events
 from lightrec.ranking.language_readers import words_of_items
 from lightrec.ranking.running_metrics import RankingMetrics
 from lightrec.ranking.sequence_data import SequenceData
-from lightrec.ranking.sequence_transforms import Batch, SequenceTransform
 from lightrec_generate.generator import Generator
 from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.tree import TreeGenerator
@@ -33,7 +33,6 @@ class GeneratorData(SequenceData):
     :param batch_size: training windows in a batch.
     :param evaluation_batch_size: held-out events in a batch.
     :param max_validated: at most so many validation events are ranked; null for all of them.
-    :param transforms: change training windows by chance; null for none.
     :param seed: of the order and the draws.
     """
 
@@ -46,7 +45,6 @@ class GeneratorData(SequenceData):
         batch_size: int = 128,
         evaluation_batch_size: int = 128,
         max_validated: int | None = 20_000,
-        transforms: list[SequenceTransform] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -55,7 +53,6 @@ class GeneratorData(SequenceData):
             batch_size=batch_size,
             evaluation_batch_size=evaluation_batch_size,
             max_validated=max_validated,
-            transforms=transforms,
             seed=seed,
         )
         self.folder, self.generator = identifiers, generator

@@ -7,12 +7,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from lightrec.data.sequences import Batch
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.policy_stage import divergence
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.slate_law import items_at
-from lightrec.ranking.sequence_transforms import Batch
 from lightrec_generate.generator import Generator
 from lightrec_generate.module import GeneratorModule
 from lightrec_generate.reinforced_data import ReinforcedData

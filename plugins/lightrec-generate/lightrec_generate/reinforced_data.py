@@ -13,12 +13,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightrec import plugins
 from lightrec.data.domain import showable
-from lightrec.data.sequences import Sequences
+from lightrec.data.sequences import Batch, Sequences
 from lightrec.data.share import present_share
 from lightrec.data.store import TRAIN, EventStore, padded
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Key
-from lightrec.ranking.sequence_transforms import Batch
 from lightrec.rewards.base import Reward, RewardContext
 from lightrec.users.user_model import UserModel
 from lightrec_generate.module import GeneratorData

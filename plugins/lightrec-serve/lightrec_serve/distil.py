@@ -29,7 +29,7 @@ from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import evaluate_scores, rankable
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import Scorer
-from lightrec.ranking.sequence_data import Draw, TrainWindows, WindowSampler
+from lightrec.ranking.sequence_data import TrainWindows, Windows, WindowSampler
 from lightrec.run import Run
 from lightrec.trust import ARGUMENTS
 from lightrec_serve.towers import principal
@@ -151,9 +151,9 @@ def teach(student: Ranker, teacher: Scorer, store: EventStore, seed: int, rate: 
             bar.set_postfix({"from the teacher": f"{found:.4f}"})
             sampler.set_epoch(epoch)
             student.train()
-            for draw in sampler if epoch < EPOCHS else ():
+            for windows in sampler if epoch < EPOCHS else ():
                 optimizer.zero_grad()
-                lessons.loss(student, draw).backward()
+                lessons.loss(student, windows).backward()
                 optimizer.step()
                 schedule.step()
                 bar.update()
@@ -177,13 +177,13 @@ class Lessons:
         counted = np.where(users, len(log.items), 0)
         self.windows = TrainWindows(log, length, len(log.items), last=counted)
 
-    def loss(self, student: Ranker, draw: Draw) -> Tensor:
+    def loss(self, student: Ranker, windows: Windows) -> Tensor:
         """Compute the :func:`divergence` over some positions of windows.
 
         A window that begins amid a history lacks what came before, which the teacher has read:
         nothing is learned from its first half.
         """
-        batch, (starts, ends) = self.windows[draw], draw[1].T
+        batch, (starts, ends) = self.windows[windows], windows.T
         history, target = batch[Key.HISTORY], batch[Key.TARGET]
         rows = torch.from_numpy(padded(self.row_of, starts + 1, ends + 1))
         begins = torch.from_numpy(np.isin(starts, self.windows.sequences.offsets))
