@@ -6,11 +6,12 @@ BIN     = $(VENV)/bin
 DEMO    = plugins/lightrec-video plugins/lightrec-serve
 PLUGINS = $(filter-out plugins/lightrec-hello $(DEMO),$(wildcard plugins/lightrec-*))
 
-.PHONY: help demo test check docs links pages format bench clean
+.PHONY: help demo test test-portable check docs links pages format bench clean
 
 help:
 	@echo 'make demo    install, then learn a recommender for films from MovieLens-100K'
-	@echo 'make test    install what the tests need, then run them'
+	@echo 'make test    install what the tests need, then run them, or some: TESTS=tests/data'
+	@echo 'make test-portable   run them as other processors and numbers of threads would'
 	@echo 'make check   lint, formatting, types, layers, documentation'
 	@echo 'make docs    build the documentation into docs/_build'
 	@echo 'make links   look whether the documentation'"'"'s outside links still work'
@@ -36,8 +37,19 @@ $(VENV)/.developing: $(VENV)/.installed $(PLUGINS:%=%/pyproject.toml)
 demo: $(VENV)/.installed
 	$(BIN)/lightrec run video
 
+TESTS  =
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
+
 test: $(VENV)/.developing
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(PYTEST)
+
+# Sums and exponentials differ in their last bits between instruction sets, numbers of threads and
+# places in a batch. The last run makes places differ as no processor here does: see tests/rounding.py.
+test-portable: $(VENV)/.developing
+	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(PYTEST)
+	ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=2 $(PYTEST)
+	ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=4 $(PYTEST)
+	$(PYTEST) -p tests.rounding
 
 check: $(VENV)/.developing docs
 	$(BIN)/ruff check .
