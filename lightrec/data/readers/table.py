@@ -9,7 +9,7 @@ import polars as pl
 
 from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.files import is_url
+from lightrec.data.files import is_url, located
 from lightrec.data.log import InteractionLog
 from lightrec.data.parquet import ParquetTable
 from lightrec.data.readers.base import Reader, Tables
@@ -145,11 +145,11 @@ class TableReader(Reader):
 
     def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
         """Read an item table; columns other than item, title and text become attributes."""
-        return self._table(Catalog, Path(path), columns or {})
+        return self._table(Catalog, located(path), columns or {})
 
     def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
         """Read a user table; columns other than user become attributes."""
-        return self._table(Users, Path(path), columns or {})
+        return self._table(Users, located(path), columns or {})
 
     def _table(
         self, kind: type[TableKind], path: Path, columns: Mapping[str, str]
