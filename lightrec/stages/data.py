@@ -41,6 +41,15 @@ SAME: Final = (
     Column.POSITION,
 )
 """Two events that agree in all of these are one."""
+_TIMELESS: Final = (
+    "None of its events has a time, and those of the run have: nobody could tell where they "
+    "belong, and all would be left out. Name their column with --data.columns '{time: COLUMN}', or "
+    "give a log with times."
+)
+_TIMED: Final = (
+    "Its events have times, and those of the run have none: all of the run's would be left out. "
+    "Make the run anew from logs with times, or leave these out with --data.columns '{time: none}'."
+)
 _Table = TypeVar("_Table", Catalog, Users)
 
 
@@ -188,9 +197,15 @@ def append(
     Without times nobody can tell known events from repetitions, and all count.
 
     :raises NothingNew: where this changes nothing.
-    :raises DataError: where a column cannot be brought to the type that it has in the tables.
+    :raises DataError: where a column cannot be brought to the type that it has in the tables, or
+        only one side has times.
     """
     events, timed = before.log.events, before.log.has(Column.TIME)
+    problems = Problems()
+    for log in logs:
+        if log.has(Column.TIME) != timed:
+            problems.add(f"{log.place.source}: {_TIMELESS if timed else _TIMED}")
+    problems.check()
     for log in logs:
         fresh = log.events
         if timed:

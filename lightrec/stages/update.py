@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from lightrec.data.files import check_input, is_url, without_password
+from lightrec.data.files import check_input, is_url, leaving_nothing, without_password
 from lightrec.errors import RecipeError, RunError
 from lightrec.run import VERSION, VERSIONS, Run
 from lightrec.stages import recipes, redo, versions
@@ -91,7 +91,8 @@ def update(
             if not sources:
                 raise NothingNew("There is nothing new.")
             if (made := same(run, about)) is None:
-                make(run, present, about, sources, overrides or {})
+                with leaving_nothing(run / NEXT, run / NEXT / "data"):
+                    make(run, present, about, sources, overrides or {})
                 os.replace(run / NEXT, versions.folder(run, number))
         except NothingNew:
             shutil.rmtree(run / NEXT, ignore_errors=True)

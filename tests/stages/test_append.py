@@ -16,6 +16,11 @@ def log(*rows):
     return InteractionLog(pl.DataFrame(rows, ["user", "item", "time"], orient="row"))
 
 
+def untimed(*pairs, **more):
+    rows = [tuple(pair) for pair in pairs]
+    return InteractionLog(pl.DataFrame(rows, ["user", "item"], orient="row").with_columns(**more))
+
+
 ROWS = [(u, i, 1_700_000_000 + 100 * n) for n, (u, i) in enumerate(["aw", "ax", "by", "bw", "az"])]
 FILMS = {"item": ["w", "x"], "title": ["Woe", "Xi"], "price": [1.5, 2], "tags": ["a|b", "b|c"]}
 
@@ -35,9 +40,17 @@ def test_appended_in_pieces_a_log_is_prepared_as_if_it_had_come_whole(tmp_path):
     assert len(pieces.log) == 5
 
 
-def test_without_times_a_repetition_counts():
-    untimed = InteractionLog(pl.DataFrame({"user": ["a"], "item": ["w"]}))
-    assert len(append(Tables(untimed), [untimed]).log) == 2
+@pytest.mark.parametrize(
+    ("known", "given", "sentence"),
+    [
+        (log(*ROWS), untimed("ax"), r"None of its events has a time.*--data\.columns"),
+        (untimed("ax"), log(*ROWS), r"Its events have times.*--data\.columns"),
+    ],
+)
+def test_times_on_one_side_alone_are_refused(known, given, sentence):
+    with pytest.raises(DataError, match=sentence) as refused:
+        append(Tables(known), [known, given])
+    assert not isinstance(refused.value, NothingNew)
 
 
 def test_nothing_new_is_said():

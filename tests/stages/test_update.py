@@ -81,6 +81,19 @@ def test_what_is_known_is_nothing_new(updated, tmp_path, capsys):
     assert sorted(path.name for path in (run / "versions").iterdir()) == ["2"]
 
 
+def test_a_log_without_times_is_refused_where_the_run_has_them_and_leaves_nothing(
+    tiny_run, tmp_path, capsys
+):
+    run, log = tmp_path / "run", tmp_path / "day.csv"
+    shutil.copytree(tiny_run, run)
+    before = {path for path in run.rglob("*") if path.is_file()}
+    log.write_text("customer,sku\nu3,i0\nu3,i1\n")
+    assert main(["update", str(run), "--log", str(log)]) == 2
+    assert f"{log}: None of its events has a time" in capsys.readouterr().err
+    left = {path for path in run.rglob("*") if path.is_file()}
+    assert {path.name for path in left - before} <= {"update.lock"}
+
+
 def test_the_policy_of_an_earlier_version_still_answers_and_says_so(updated):
     run, _ = updated
     recommender = lightrec.load(run, by="policy")
