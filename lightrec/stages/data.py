@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar
 
+import numpy as np
 import polars as pl
 
 from lightrec import plugins
@@ -194,7 +195,7 @@ def append(
 ) -> Tables:
     """Append to tables; an event that is known counts once.
 
-    Without times nobody can tell known events from repetitions, and all count.
+    Without times see :func:`_unknown`.
 
     :raises NothingNew: where this changes nothing.
     :raises DataError: where a column cannot be brought to the type that it has in the tables, or
@@ -207,16 +208,51 @@ def append(
             problems.add(f"{log.place.source}: {_TIMELESS if timed else _TIMED}")
     problems.check()
     for log in logs:
-        fresh = log.events
         if timed:
-            fresh = fresh.join(events.select(SAME), on=SAME, how="anti", nulls_equal=True)
+            known = events.select(SAME)
+            fresh = log.events.join(known, on=SAME, how="anti", nulls_equal=True)
+        else:
+            fresh = _unknown(events, log)
         events = pl.concat([events, fresh]) if fresh.height else events
-    known = before.catalog, before.users
+    tables = before.catalog, before.users
     merged = _merged(before.catalog, catalog), _merged(before.users, users)
-    if events is before.log.events and all(a is b for a, b in zip(known, merged, strict=True)):
+    if events is before.log.events and all(a is b for a, b in zip(tables, merged, strict=True)):
         raise NothingNew("There is nothing new.")
     log = before.log if events is before.log.events else InteractionLog(events)
     return Tables(log, *merged)
+
+
+def _unknown(events: pl.DataFrame, log: InteractionLog) -> pl.DataFrame:
+    """Leave out of a log without times what stands in events already, as far as that can be told.
+
+    A single event may be known or come again. A log whose events, in any order, stand in one
+    stretch of those that are known is known, and in one that holds all of them they are; else all
+    count. What is found is told.
+    """
+    marks, known = log.events.hash_rows().alias("mark"), events.hash_rows().alias("mark")
+    count, sums = len(log), np.append(np.uint64(0), known.to_numpy()).cumsum()
+    if (sums[count:] - sums[:-count] == marks.to_numpy().sum()).any():
+        plugins.warn(
+            f"{log.place.source}: its {count:,} events stand in the run's log already, one after "
+            "the other, and count once."
+        )
+        return log.events.clear()
+    times = pl.DataFrame([marks]).with_columns(time=pl.int_range(pl.len()).over("mark"))
+    often = times.join(known.value_counts(), on="mark", how="left", maintain_order="left")
+    common = (often["time"] < often["count"]).fill_null(False)
+    if common.sum() == len(events):
+        plugins.warn(
+            f"{log.place.source}: all {len(events):,} events of the run's log stand in it: only "
+            f"its {count - len(events):,} others are appended."
+        )
+        return log.events.filter(~common)
+    if common.any():
+        plugins.warn(
+            f"{log.place.source}: {common.sum():,} of its {count:,} events are equal to events of "
+            "the run's log. Without times nobody can tell known events from repetitions, and all "
+            "count: leave out what is known, or give logs with times."
+        )
+    return log.events
 
 
 def _merged(known: _Table | None, given: _Table | None) -> _Table | None:

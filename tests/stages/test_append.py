@@ -40,6 +40,35 @@ def test_appended_in_pieces_a_log_is_prepared_as_if_it_had_come_whole(tmp_path):
     assert len(pieces.log) == 5
 
 
+PLAYS = ["aw", "ax", "by", "aw", "az"]
+
+
+@pytest.mark.parametrize(
+    ("given", "added", "told"),
+    [
+        (PLAYS, 0, "5 events stand in the run's log already, one after the other"),
+        (["by", "ax", "aw"], 0, "3 events stand in the run's log already"),
+        (PLAYS[::-1], 0, "5 events stand"),
+        ([*PLAYS, "aw", "cw"], 2, "all 5 events of the run's log stand in it: only its 2 others"),
+        (["aw", "cw", "az", "ax"], 4, "3 of its 4 events are equal to events of the run's log"),
+        (["cw", "cw"], 2, ""),
+    ],
+    ids=str,
+)
+def test_without_times_what_a_log_has_in_common_with_the_runs_is_counted_once_or_told(
+    given, added, told, capsys
+):
+    whole = append(Tables(untimed(*PLAYS)), [untimed(*given), untimed("zz")]).log
+    assert len(whole) == len(PLAYS) + 1 + added
+    said = capsys.readouterr().err
+    assert told in said if told else not said
+    with pytest.raises(NothingNew):
+        append(Tables(whole), [untimed("zz"), untimed(*given[::-1])])
+    # Rows of another value are other events, whatever their user and item.
+    valued = append(Tables(whole), [untimed("zz", value=pl.lit(2.0))]).log
+    assert len(valued) == len(whole) + 1
+
+
 @pytest.mark.parametrize(
     ("known", "given", "sentence"),
     [

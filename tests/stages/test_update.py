@@ -1,5 +1,6 @@
 """A run is updated: its new version goes on from the old one and answers by one rename."""
 
+import gzip
 import json
 import shutil
 import sqlite3
@@ -79,6 +80,25 @@ def test_what_is_known_is_nothing_new(updated, tmp_path, capsys):
         f"There is nothing new: version 2 of {run} answers as before.\n"
     )
     assert sorted(path.name for path in (run / "versions").iterdir()) == ["2"]
+
+
+def test_without_times_a_file_counts_once_however_it_is_written(tmp_path, capsys):
+    run, log = tmp_path / "run", tmp_path / "log.csv"
+    rows = [f"u{n % 4},i{n * 7 % 11}" for n in range(44)]
+    log.write_text("user,item\n" + "\n".join(rows))
+    words = ["--out", str(run), "--until", "data", "--data.k_core=0"]
+    assert main(["run", "generic", "--repeats", "--log", str(log), *words]) == 0
+    (run / "ranker").mkdir()
+    facts = {"fingerprint": "", "overrides": [], "recipe": {}}
+    (run / "ranker" / "stage.json").write_text(json.dumps(facts))
+    (tmp_path / "other name.csv").write_bytes(log.read_bytes())
+    (tmp_path / "lines.csv").write_text("user,item\r\n" + "\r\n".join(rows) + "\r\n")
+    with gzip.open(tmp_path / "zipped.csv.gz", "wt") as file:
+        file.write("user,item\n" + "\n".join(reversed(rows)))
+    for name in ("log.csv", "other name.csv", "lines.csv", "zipped.csv.gz"):
+        assert update(run, log=[tmp_path / name]) is None
+        assert f"{name}: its 44 events stand in the run's log already" in capsys.readouterr().err
+    assert update(run, log=list(tmp_path.glob("*.csv"))) is None
 
 
 def test_a_log_without_times_is_refused_where_the_run_has_them_and_leaves_nothing(
