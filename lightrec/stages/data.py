@@ -149,26 +149,29 @@ def more(
 ) -> tuple[list[InteractionLog], Catalog | None, Users | None]:
     """Read what is appended: logs, each by itself, and tables of items and users.
 
-    A log without events counts for none.
+    A log without events counts for none. The tables that come with logs are joined, the later ones
+    counting where they differ, which is told, and those of ``sources`` before all.
 
     :param sources: the tables' by ``items`` and ``users``, the logs' by names with ``log``.
     :param read: of a log's path, with the tables that come with it.
     :raises DataError: where one of them cannot be used.
     """
     found, problems = [], Problems()
-    catalog = users = None
+    catalog = users = own_catalog = own_users = None
     for role, path in sources.items():
         with problems.taking():
             if role == "items":
-                catalog = read_table(path, "item", item_columns)
+                own_catalog = read_table(path, "item", item_columns)
             elif role == "users":
-                users = read_table(path, "user", user_columns)
+                own_users = read_table(path, "user", user_columns)
             elif role.startswith("log"):
                 found += _read(path, read)
     problems.check()
     for tables in found:
-        catalog, users = catalog or tables.catalog, users or tables.users
-    return [tables.log for tables in found], catalog, users
+        catalog = _merged(catalog, tables.catalog, tell=True)
+        users = _merged(users, tables.users, tell=True)
+    logs = [tables.log for tables in found]
+    return logs, _merged(catalog, own_catalog), _merged(users, own_users)
 
 
 def _read(path: Path, read: Callable[[Path], Tables]) -> list[Tables]:
@@ -255,9 +258,10 @@ def _unknown(events: pl.DataFrame, log: InteractionLog) -> pl.DataFrame:
     return log.events
 
 
-def _merged(known: _Table | None, given: _Table | None) -> _Table | None:
+def _merged(known: _Table | None, given: _Table | None, tell: bool = False) -> _Table | None:
     """Add rows to a table. Of a known row the values given count, and what they leave open stays.
 
+    :param tell: whether to warn of known values that are given otherwise.
     :returns: the table itself where that changes nothing.
     """
     if known is None or given is None:
@@ -275,7 +279,17 @@ def _merged(known: _Table | None, given: _Table | None) -> _Table | None:
         if name not in old.columns
     )
     rows = wider.update(new, on=known.key, how="full", maintain_order="left_right")
-    return known if rows.equals(old) else type(known)(rows, types=given.kinds | known.kinds)
+    if rows.equals(old):
+        return known
+    same = rows.head(old.height)
+    changed = {n: old[n].is_not_null() & old[n].ne_missing(same[n]) for n in old.columns}
+    if tell and (count := pl.DataFrame(changed).select(pl.any_horizontal(pl.all()).sum()).item()):
+        plugins.warn(
+            f"{given.place.source} says otherwise of {count:,} {known.key}{'s' * (count > 1)} "
+            f"({', '.join(n for n, rows in changed.items() if rows.any())}) than the tables before "
+            "it, and counts."
+        )
+    return type(known)(rows, types=given.kinds | known.kinds)
 
 
 def _as_before(new: pl.Series, old: pl.Series, problems: Problems) -> pl.Series:
@@ -286,6 +300,6 @@ def _as_before(new: pl.Series, old: pl.Series, problems: Problems) -> pl.Series:
         problems.add(
             f"The column {new.name!r} has {int(lost.sum()):,} values such as "
             f"{new.filter(lost)[0]!r}, which cannot be read as {old.dtype}, the type that the "
-            "column has in the run: correct them, or leave the column out."
+            "column has so far: correct them, or leave the column out."
         )
     return cast
