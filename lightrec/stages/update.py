@@ -106,13 +106,13 @@ def update(
 
 
 def files_of(paths: Sequence[Path]) -> Iterator[Path]:
-    """Give logs one by one; of a folder that no reader takes as one log, the files in it."""
+    """Give logs one by one; of a folder that no reader takes as one log, those in it."""
     from lightrec import plugins
 
     readers = [part.load() for part in plugins.installed().parts["readers"].values()]
     for path in paths:
         if path.is_dir() and not any(reader.recognises(path) for reader in readers):
-            yield from sorted(p for p in path.iterdir() if p.is_file() and p.name[0] not in "._")
+            yield from files_of(sorted(p for p in path.iterdir() if p.name[0] not in "._"))
         else:
             yield path
 

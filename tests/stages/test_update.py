@@ -13,6 +13,9 @@ import torch
 
 import lightrec
 from lightrec.__main__ import main
+from lightrec.data.log import InteractionLog
+from lightrec.data.readers.base import Tables
+from lightrec.data.readers.canonical import write_folder
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import favoured_by
 from lightrec.run import Run
@@ -80,6 +83,20 @@ def test_what_is_known_is_nothing_new(updated, tmp_path, capsys):
         f"There is nothing new: version 2 of {run} answers as before.\n"
     )
     assert sorted(path.name for path in (run / "versions").iterdir()) == ["2"]
+
+
+def test_a_folder_of_logs_is_read_with_its_subfolders(tmp_path):
+    days, log = tmp_path / "days", InteractionLog(pl.DataFrame({"user": ["a"], "item": ["x"]}))
+    files = ["2024/05/01.csv", "2024/05/02.csv.gz", "2024/06/1.tsv", "notes/.hidden", "_tmp/a.csv"]
+    for name in [*files, "last.csv"]:
+        (days / name).parent.mkdir(parents=True, exist_ok=True)
+        (days / name).touch()
+    write_folder(Tables(log), days / "2024/07")  # one log
+    hive = days / "2024/08/day=01/part.parquet"
+    hive.parent.mkdir(parents=True)
+    log.rows.write_parquet(hive)
+    found = [str(path.relative_to(days)) for path in updating.files_of([days])]
+    assert found == [*files[:3], "2024/07", "2024/08", "last.csv"]
 
 
 def test_without_times_a_file_counts_once_however_it_is_written(tmp_path, capsys):

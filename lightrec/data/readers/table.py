@@ -35,6 +35,8 @@ CLICKS: Final = ("click", "clicked")
 
 _TEXT: Final = (".csv", ".tsv", ".txt", ".dat")
 _JSON: Final = (".jsonl", ".ndjson", ".json")
+_TABLES: Final = (".csv", ".tsv", ".jsonl", ".ndjson")
+"""Endings of what is a table wherever it lies."""
 _OFFERS: Final = (Column.SESSION, Column.IMPRESSION, Column.PROPENSITY, Column.CANDIDATES)
 """What may stand for a user: nobody is missed in a log that has one of these."""
 
@@ -54,9 +56,15 @@ class TableReader(Reader):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether it is a file with one of these endings, or a folder of Parquet files."""
+        """Whether it is a file with one of these endings, or a folder of Parquet files alone.
+
+        A folder with other logs in it, in text or canonical ones, is none.
+        """
         if path.is_dir():
-            return not (path / "log.parquet").exists() and any(path.rglob("*.parquet"))
+            files = [file.relative_to(path) for file in path.rglob("*")]
+            texts = any(_ending(file) in _TABLES for file in files)
+            logs = any(f.name == "log.parquet" and "=" not in str(f.parent) for f in files)
+            return not texts and not logs and any(file.suffix == ".parquet" for file in files)
         return path.is_file() and _ending(path) in (*_TEXT, *_JSON, ".parquet")
 
     def open(self, path: Path) -> Table:
