@@ -42,14 +42,13 @@ SAME: Final = (
     Column.POSITION,
 )
 """Two events that agree in all of these are one."""
-_TIMELESS: Final = (
-    "None of its events has a time, and those of the run have: nobody could tell where they "
-    "belong, and all would be left out. Name their column with --data.columns '{time: COLUMN}', or "
-    "give a log with times."
+_NO_TIMES: Final = (
+    "It has no times, which the run's log has: its events would all be left out. Name its column "
+    "of times with --data.columns '{time: COLUMN}'."
 )
-_TIMED: Final = (
-    "Its events have times, and those of the run have none: all of the run's would be left out. "
-    "Make the run anew from logs with times, or leave these out with --data.columns '{time: none}'."
+_TIMES: Final = (
+    "It has times, which the run's log lacks: the run's events would all be left out. Leave them "
+    "out of this log with --data.columns '{time: none}', or make the run anew."
 )
 _Table = TypeVar("_Table", Catalog, Users)
 
@@ -208,7 +207,7 @@ def append(
     problems = Problems()
     for log in logs:
         if log.has(Column.TIME) != timed:
-            problems.add(f"{log.place.source}: {_TIMELESS if timed else _TIMED}")
+            problems.add(f"{log.place.source}: {_NO_TIMES if timed else _TIMES}")
     problems.check()
     for log in logs:
         if timed:
@@ -228,34 +227,23 @@ def append(
 def _unknown(events: pl.DataFrame, log: InteractionLog) -> pl.DataFrame:
     """Leave out of a log without times what stands in events already, as far as that can be told.
 
-    A single event may be known or come again. A log whose events, in any order, stand in one
-    stretch of those that are known is known, and in one that holds all of them they are; else all
-    count. What is found is told.
+    A single event may be known or come again. A log whose events, in any order, stand there one
+    after the other is known; in one that holds all of them, they are. What else is equal is told.
     """
     marks, known = log.events.hash_rows().alias("mark"), events.hash_rows().alias("mark")
     count, sums = len(log), np.append(np.uint64(0), known.to_numpy()).cumsum()
-    if (sums[count:] - sums[:-count] == marks.to_numpy().sum()).any():
+    together = (sums[count:] - sums[:-count] == marks.to_numpy().sum()).any()
+    often = pl.DataFrame([marks]).with_columns(earlier=pl.int_range(pl.len()).over("mark"))
+    often = often.join(known.value_counts(), on="mark", how="left", maintain_order="left")
+    equal = (often["earlier"] < often["count"]).fill_null(False)
+    once = together or equal.sum() == len(events)
+    if equal.any():
+        told = "count again: without times nobody can tell known events from repetitions"
         plugins.warn(
-            f"{log.place.source}: its {count:,} events stand in the run's log already, one after "
-            "the other, and count once."
+            f"{log.place.source}: {equal.sum():,} of its {count:,} events are equal to events of "
+            f"the run's log, and {'are taken to be the same' if once else told}."
         )
-        return log.events.clear()
-    times = pl.DataFrame([marks]).with_columns(time=pl.int_range(pl.len()).over("mark"))
-    often = times.join(known.value_counts(), on="mark", how="left", maintain_order="left")
-    common = (often["time"] < often["count"]).fill_null(False)
-    if common.sum() == len(events):
-        plugins.warn(
-            f"{log.place.source}: all {len(events):,} events of the run's log stand in it: only "
-            f"its {count - len(events):,} others are appended."
-        )
-        return log.events.filter(~common)
-    if common.any():
-        plugins.warn(
-            f"{log.place.source}: {common.sum():,} of its {count:,} events are equal to events of "
-            "the run's log. Without times nobody can tell known events from repetitions, and all "
-            "count: leave out what is known, or give logs with times."
-        )
-    return log.events
+    return log.events.filter(~equal) if once else log.events
 
 
 def _merged(known: _Table | None, given: _Table | None, tell: bool = False) -> _Table | None:

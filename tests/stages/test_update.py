@@ -16,7 +16,7 @@ from lightrec.__main__ import main
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Tables
 from lightrec.data.readers.canonical import write_folder
-from lightrec.errors import RecipeError, RunError
+from lightrec.errors import DataError, RecipeError, RunError
 from lightrec.evaluation.evidence import favoured_by
 from lightrec.run import Run
 from lightrec.stages import update as updating
@@ -114,8 +114,16 @@ def test_without_times_a_file_counts_once_however_it_is_written(tmp_path, capsys
         file.write("user,item\n" + "\n".join(reversed(rows)))
     for name in ("log.csv", "other name.csv", "lines.csv", "zipped.csv.gz"):
         assert update(run, log=[tmp_path / name]) is None
-        assert f"{name}: its 44 events stand in the run's log already" in capsys.readouterr().err
+        assert (
+            f"{name}: 44 of its 44 events are equal to events of the run's log"
+            in capsys.readouterr().err
+        )
     assert update(run, log=list(tmp_path.glob("*.csv"))) is None
+    dated = tmp_path / "dated.csv"
+    dated.write_text("user,item,time\n" + "\n".join(f"{row},2024-01-01" for row in rows))
+    with pytest.raises(DataError, match=r"Leave them out of this log .* '\{time: none\}'"):
+        update(run, log=[dated])
+    assert update(run, log=[dated], overrides={"data": ["--columns", "{time: none}"]}) is None
 
 
 def test_a_log_without_times_is_refused_where_the_run_has_them_and_leaves_nothing(
@@ -126,7 +134,7 @@ def test_a_log_without_times_is_refused_where_the_run_has_them_and_leaves_nothin
     before = {path for path in run.rglob("*") if path.is_file()}
     log.write_text("customer,sku\nu3,i0\nu3,i1\n")
     assert main(["update", str(run), "--log", str(log)]) == 2
-    assert f"{log}: None of its events has a time" in capsys.readouterr().err
+    assert f"{log}: It has no times, which" in capsys.readouterr().err
     left = {path for path in run.rglob("*") if path.is_file()}
     assert {path.name for path in left - before} <= {"update.lock"}
 
