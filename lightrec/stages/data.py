@@ -20,7 +20,7 @@ from lightrec.data.log import NO_EVENTS, InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Columns, Tables, read_table, read_tables
 from lightrec.data.readers.canonical import CanonicalReader, write_tables
-from lightrec.data.schema import Problems
+from lightrec.data.schema import LOG_SCHEMA, Problems
 from lightrec.data.store import META
 from lightrec.data.types import Kind
 from lightrec.errors import DataError, RecipeError
@@ -32,15 +32,8 @@ READ = "read"
 """In the stage's folder: the tables as they were read, to which an update appends."""
 TRUTH = "truth.safetensors"
 """In worlds whose truth is known: fresh sessions with their true rewards, for evaluation only."""
-SAME: Final = (
-    Column.USER,
-    Column.TIME,
-    Column.ITEM,
-    Column.FEEDBACK,
-    Column.SESSION,
-    Column.IMPRESSION,
-    Column.POSITION,
-)
+_SAID: Final = (Column.VALUE, Column.COUNT, Column.PROPENSITY, Column.CANDIDATES)
+SAME: Final = tuple(name for name in LOG_SCHEMA if name not in _SAID)
 """Two events that agree in all of these are one."""
 _NO_TIMES: Final = (
     "It has no times, which the run's log has: its events would all be left out. Name its column "
