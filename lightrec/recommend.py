@@ -298,9 +298,9 @@ class Recommender:
     ) -> tuple[Tensor, Tensor]:
         """Items ``(B, k)``, best first, 0 where nothing is left, and their scores."""
         history = known[Key.HISTORY]
+        allowed = allowed.scatter(1, known[Key.SEEN], False)
         raw, weight, more = self._weighed(model, known, ask)
         usual = (weight * raw + more).masked_fill(~allowed, -torch.inf)
-        usual = usual.scatter(1, known[Key.SEEN], -torch.inf)
         if self.reranker is not None and model is self.model and ask is None:
             usual = self.reranker.lifted(usual, history)
         fresh = torch.full_like(usual, -torch.inf)

@@ -51,6 +51,27 @@ def test_discoveries_are_what_was_not_met_even_where_items_come_again(recommende
     assert lists.filter(user="u3")["item"].to_list() == found.to_list()
 
 
+@pytest.mark.parametrize("places", [{"new": 4}, {"explore": 1.0}], ids=str)
+def test_places_for_new_items_show_none_that_was_seen_or_is_not_wanted(
+    recommender, monkeypatch, places
+):
+    # New to the item models, but not to this person: what they have just told, or its events are
+    # held out.
+    new = [*sorted(seen(recommender, "u3"))[:2], "i1", "i2", "i3"]
+    assert not {"i1", "i2", "i3"} & seen(recommender, "u3")
+    numbers = [recommender.item(item) for item in new]
+    fresh = torch.full((1, recommender.store.num_items + 1), -torch.inf)
+    fresh[0, numbers] = torch.tensor([5.0, 4, 3, 2, 1])
+    monkeypatch.setattr(recommender, "_new_scores", lambda scores, histories: fresh)
+    asked = {"k": 4, "exclude": ["i2"], **places}
+    found = recommender.recommend("u3", history=["i3"], **asked)["item"].to_list()
+    assert "i1" in found
+    assert not {*new[:2], "i2", "i3"} & {*found}
+    everybody = pl.concat(recommender.recommend_all(**asked)).filter(user="u3")["item"].to_list()
+    assert {"i1", "i3"} < {*everybody}
+    assert not {*new[:2], "i2"} & {*everybody}
+
+
 def test_a_history_of_titles_stands_for_a_user(recommender):
     row = recommender.store.user_ids.to_list().index("u3")
     start, end = recommender.store.offsets[row : row + 2]

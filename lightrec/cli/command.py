@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 
+from lightrec.data.files import located
 from lightrec.errors import RecipeError
 
 Function = Callable[..., int | None]
@@ -166,4 +167,4 @@ def _kind(annotation: Any) -> dict[str, Any]:
         return {"type": mapping}
     if isinstance(origin, type) and issubclass(origin, Iterable):
         return {"nargs": "+", **_kind(get_args(annotation)[0])}
-    return {"type": annotation}
+    return {"type": located if annotation is Path else annotation}

@@ -10,12 +10,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lightrec.data.log import InteractionLog
+from lightrec.data.pairs import Codes, Mask, strongest_of_pairs, taken_back
 from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Column
 
-Codes: TypeAlias = NDArray[np.integer]
-Mask: TypeAlias = NDArray[np.bool_]
 Dropped: TypeAlias = dict[str, dict[str, int]]
 """How many events of each feedback were dropped, by the names of ``findings.LEFT_OUT``."""
 
@@ -202,8 +201,8 @@ def drop(
         dropped["dropped_without_time"] = events.take(events.times != NO_TIME)
     dropped["dropped_without_weight"] = events.take(~np.isnan(events.strengths))
     if minimum_value is not None:
-        liked = (events.strengths >= minimum_value) | (events.items == NOTHING)
-        dropped["dropped_below_minimum"] = events.take(liked)
+        stays = (events.strengths >= minimum_value) | (events.items == NOTHING) | events.unwanted
+        dropped["dropped_below_minimum"] = events.take(stays)
     # lexsort is stable, so equal times stay in the order they had.
     order = np.lexsort((events.times, events.users))
     if has_times:
@@ -217,11 +216,15 @@ def drop(
     if events.candidates is None:
         # With propensities every row is a decision of its own.
         if not repeats and not log.has(Column.PROPENSITY):
-            reaches = events.reaches
+            back, reaches = taken_back(events), events.reaches
             stays = ~reaches  # what does not reach the goal may come again
             stays[reaches] = strongest_of_pairs(
-                events.users[reaches], events.items[reaches], events.strengths[reaches]
+                events.users[reaches],
+                events.items[reaches],
+                np.where(back, -np.inf, events.strengths)[reaches],
             )
+            # Where only the goal's events are paired, what was taken back was had all the same.
+            events.unwanted |= back & reaches
             dropped["dropped_repeated"] = events.take(stays)
         return dropped | drop_rare(events, least)
     offered = (events.candidates == events.items[:, None]).any(axis=1)
@@ -282,19 +285,6 @@ def k_core(users: Codes, items: Codes, k: int) -> Mask:
             counts = np.bincount(codes[keep], minlength=int(codes.max(initial=0)) + 1)
             keep &= counts[codes] >= k
     return keep
-
-
-def strongest_of_pairs(users: Codes, items: Codes, strengths: NDArray[np.floating]) -> Mask:
-    """Find the strongest event of each (user, item) pair, the first of equally strong ones.
-
-    :param strengths: (E,) no NaN.
-    :returns: (E,) bool.
-    """
-    order = np.argsort(-strengths, kind="stable")
-    pairs = users.astype(np.int64) * (int(items.max(initial=0)) + 1) + items
-    strongest = np.zeros(len(pairs), bool)
-    strongest[order[np.unique(pairs[order], return_index=True)[1]]] = True
-    return strongest
 
 
 def split_up(

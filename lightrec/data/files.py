@@ -6,8 +6,8 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path, PosixPath
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from lightrec.errors import DataError, LightrecError, RunError
 
@@ -37,6 +37,26 @@ _KINDS: Final = {
 
 
 _URL: Final = re.compile(r"[a-z][a-z+]{2,}:/+[^/]")
+
+
+class Url(PosixPath):
+    """The URL of a database as it was written: another path loses slashes of its query."""
+
+    text = ""
+
+    def __new__(cls, text: str) -> Self:
+        """Keep the text."""
+        self = super().__new__(cls, text)
+        self.text = text
+        return self
+
+    def __str__(self) -> str:
+        return self.text or super().__str__()
+
+
+def located(text: Path | str) -> Path:
+    """The path, or the URL of a database, that somebody gave."""
+    return text if isinstance(text, Path) else (Url if is_url(text) else Path)(text)
 
 
 def is_url(path: Path | str) -> bool:

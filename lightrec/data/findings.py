@@ -34,7 +34,7 @@ LEFT_OUT: Final = {
     "dropped_without_weight": "events whose feedback has no weight, or weight 0",
     "dropped_below_minimum": "events below the minimum value",
     "dropped_duplicate": "duplicates: same user, item, time and feedback as an earlier event",
-    "dropped_repeated": "repeats of a user and an item, of which the strongest stays",
+    "dropped_repeated": "repeats of a user and an item: the strongest stays, or what takes it back",
     "dropped_k_core": "events of users or items with too few events (k-core)",
 }
 """Events that are dropped, in the order of the steps."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar
 
+import numpy as np
 import polars as pl
 
 from lightrec import plugins
@@ -19,7 +20,7 @@ from lightrec.data.log import NO_EVENTS, InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Columns, Tables, read_table, read_tables
 from lightrec.data.readers.canonical import CanonicalReader, write_tables
-from lightrec.data.schema import Problems
+from lightrec.data.schema import LOG_SCHEMA, Problems
 from lightrec.data.store import META
 from lightrec.data.types import Kind
 from lightrec.errors import DataError, RecipeError
@@ -31,16 +32,17 @@ READ = "read"
 """In the stage's folder: the tables as they were read, to which an update appends."""
 TRUTH = "truth.safetensors"
 """In worlds whose truth is known: fresh sessions with their true rewards, for evaluation only."""
-SAME: Final = (
-    Column.USER,
-    Column.TIME,
-    Column.ITEM,
-    Column.FEEDBACK,
-    Column.SESSION,
-    Column.IMPRESSION,
-    Column.POSITION,
-)
+_SAID: Final = (Column.VALUE, Column.COUNT, Column.PROPENSITY, Column.CANDIDATES)
+SAME: Final = tuple(name for name in LOG_SCHEMA if name not in _SAID)
 """Two events that agree in all of these are one."""
+_NO_TIMES: Final = (
+    "It has no times, which the run's log has: its events would all be left out. Name its column "
+    "of times with --data.columns '{time: COLUMN}'."
+)
+_TIMES: Final = (
+    "It has times, which the run's log lacks: the run's events would all be left out. Leave them "
+    "out of this log with --data.columns '{time: none}', or make the run anew."
+)
 _Table = TypeVar("_Table", Catalog, Users)
 
 
@@ -139,26 +141,29 @@ def more(
 ) -> tuple[list[InteractionLog], Catalog | None, Users | None]:
     """Read what is appended: logs, each by itself, and tables of items and users.
 
-    A log without events counts for none.
+    A log without events counts for none. The tables that come with logs are joined, the later ones
+    counting where they differ, which is told, and those of ``sources`` before all.
 
     :param sources: the tables' by ``items`` and ``users``, the logs' by names with ``log``.
     :param read: of a log's path, with the tables that come with it.
     :raises DataError: where one of them cannot be used.
     """
     found, problems = [], Problems()
-    catalog = users = None
+    catalog = users = own_catalog = own_users = None
     for role, path in sources.items():
         with problems.taking():
             if role == "items":
-                catalog = read_table(path, "item", item_columns)
+                own_catalog = read_table(path, "item", item_columns)
             elif role == "users":
-                users = read_table(path, "user", user_columns)
+                own_users = read_table(path, "user", user_columns)
             elif role.startswith("log"):
                 found += _read(path, read)
     problems.check()
     for tables in found:
-        catalog, users = catalog or tables.catalog, users or tables.users
-    return [tables.log for tables in found], catalog, users
+        catalog = _merged(catalog, tables.catalog, tell=True)
+        users = _merged(users, tables.users, tell=True)
+    logs = [tables.log for tables in found]
+    return logs, _merged(catalog, own_catalog), _merged(users, own_users)
 
 
 def _read(path: Path, read: Callable[[Path], Tables]) -> list[Tables]:
@@ -185,28 +190,59 @@ def append(
 ) -> Tables:
     """Append to tables; an event that is known counts once.
 
-    Without times nobody can tell known events from repetitions, and all count.
+    Without times see :func:`_unknown`.
 
     :raises NothingNew: where this changes nothing.
-    :raises DataError: where a column cannot be brought to the type that it has in the tables.
+    :raises DataError: where a column cannot be brought to the type that it has in the tables, or
+        only one side has times.
     """
     events, timed = before.log.events, before.log.has(Column.TIME)
+    problems = Problems()
     for log in logs:
-        fresh = log.events
+        if log.has(Column.TIME) != timed:
+            problems.add(f"{log.place.source}: {_NO_TIMES if timed else _TIMES}")
+    problems.check()
+    for log in logs:
         if timed:
-            fresh = fresh.join(events.select(SAME), on=SAME, how="anti", nulls_equal=True)
+            known = events.select(SAME)
+            fresh = log.events.join(known, on=SAME, how="anti", nulls_equal=True)
+        else:
+            fresh = _unknown(events, log)
         events = pl.concat([events, fresh]) if fresh.height else events
-    known = before.catalog, before.users
+    tables = before.catalog, before.users
     merged = _merged(before.catalog, catalog), _merged(before.users, users)
-    if events is before.log.events and all(a is b for a, b in zip(known, merged, strict=True)):
+    if events is before.log.events and all(a is b for a, b in zip(tables, merged, strict=True)):
         raise NothingNew("There is nothing new.")
     log = before.log if events is before.log.events else InteractionLog(events)
     return Tables(log, *merged)
 
 
-def _merged(known: _Table | None, given: _Table | None) -> _Table | None:
+def _unknown(events: pl.DataFrame, log: InteractionLog) -> pl.DataFrame:
+    """Leave out of a log without times what stands in events already, as far as that can be told.
+
+    A single event may be known or come again. A log whose events, in any order, stand there one
+    after the other is known; in one that holds all of them, they are. What else is equal is told.
+    """
+    marks, known = log.events.hash_rows().alias("mark"), events.hash_rows().alias("mark")
+    count, sums = len(log), np.append(np.uint64(0), known.to_numpy()).cumsum()
+    together = (sums[count:] - sums[:-count] == marks.to_numpy().sum()).any()
+    often = pl.DataFrame([marks]).with_columns(earlier=pl.int_range(pl.len()).over("mark"))
+    often = often.join(known.value_counts(), on="mark", how="left", maintain_order="left")
+    equal = (often["earlier"] < often["count"]).fill_null(False)
+    once = together or equal.sum() == len(events)
+    if equal.any():
+        told = "count again: without times nobody can tell known events from repetitions"
+        plugins.warn(
+            f"{log.place.source}: {equal.sum():,} of its {count:,} events are equal to events of "
+            f"the run's log, and {'are taken to be the same' if once else told}."
+        )
+    return log.events.filter(~equal) if once else log.events
+
+
+def _merged(known: _Table | None, given: _Table | None, tell: bool = False) -> _Table | None:
     """Add rows to a table. Of a known row the values given count, and what they leave open stays.
 
+    :param tell: whether to warn of known values that are given otherwise.
     :returns: the table itself where that changes nothing.
     """
     if known is None or given is None:
@@ -224,7 +260,17 @@ def _merged(known: _Table | None, given: _Table | None) -> _Table | None:
         if name not in old.columns
     )
     rows = wider.update(new, on=known.key, how="full", maintain_order="left_right")
-    return known if rows.equals(old) else type(known)(rows, types=given.kinds | known.kinds)
+    if rows.equals(old):
+        return known
+    same = rows.head(old.height)
+    changed = {n: old[n].is_not_null() & old[n].ne_missing(same[n]) for n in old.columns}
+    if tell and (count := pl.DataFrame(changed).select(pl.any_horizontal(pl.all()).sum()).item()):
+        plugins.warn(
+            f"{given.place.source} says otherwise of {count:,} {known.key}{'s' * (count > 1)} "
+            f"({', '.join(n for n, rows in changed.items() if rows.any())}) than the tables before "
+            "it, and counts."
+        )
+    return type(known)(rows, types=given.kinds | known.kinds)
 
 
 def _as_before(new: pl.Series, old: pl.Series, problems: Problems) -> pl.Series:
@@ -235,6 +281,6 @@ def _as_before(new: pl.Series, old: pl.Series, problems: Problems) -> pl.Series:
         problems.add(
             f"The column {new.name!r} has {int(lost.sum()):,} values such as "
             f"{new.filter(lost)[0]!r}, which cannot be read as {old.dtype}, the type that the "
-            "column has in the run: correct them, or leave the column out."
+            "column has so far: correct them, or leave the column out."
         )
     return cast

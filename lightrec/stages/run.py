@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from lightrec import plugins
-from lightrec.data.files import check_input, is_url, leaving_nothing, without_password
+from lightrec.data.files import check_input, is_url, leaving_nothing, located, without_password
 from lightrec.errors import PluginError, RecipeError
 from lightrec.run import Run
 from lightrec.stages import recipes, redo
@@ -102,7 +102,7 @@ def run(
     for sentence in complaints:
         plugins.warn(sentence)
     given = {"log": log, "items": items, "users": users}
-    sources = {role: Path(path) for role, path in given.items() if path is not None}
+    sources = {role: located(path) for role, path in given.items() if path is not None}
     for path in sources.values():
         check_input(path)
     if offline and sources:

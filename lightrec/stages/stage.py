@@ -44,11 +44,18 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def hash_file(path: Path) -> str:
-    """Give a file's content hash; for a folder, that of all files in it."""
-    digest = hashlib.sha256()
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    for file in files:
-        digest.update(file.name.encode())
+    """Hash a file's content, whatever it is called but for its ending.
+
+    Of a folder, that of all files in it with their places, which may hold values, such as
+    ``day=2024-05-01``.
+    """
+    digest, files = hashlib.sha256(), {path.suffix: path}
+    if path.is_dir():
+        above = [part for part in path.parts if "=" in part]
+        inside = [file for file in path.rglob("*") if file.is_file()]
+        files = {"/".join([*above, *file.relative_to(path).parts]): file for file in inside}
+    for name, file in sorted(files.items()):
+        digest.update(os.fsencode(name))
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from lightrec.data.files import check_input, is_url, without_password
+from lightrec.data.files import check_input, is_url, leaving_nothing, without_password
 from lightrec.errors import RecipeError, RunError
 from lightrec.run import VERSION, VERSIONS, Run
 from lightrec.stages import recipes, redo, versions
@@ -91,7 +91,8 @@ def update(
             if not sources:
                 raise NothingNew("There is nothing new.")
             if (made := same(run, about)) is None:
-                make(run, present, about, sources, overrides or {})
+                with leaving_nothing(run / NEXT, run / NEXT / "data"):
+                    make(run, present, about, sources, overrides or {})
                 os.replace(run / NEXT, versions.folder(run, number))
         except NothingNew:
             shutil.rmtree(run / NEXT, ignore_errors=True)
@@ -105,13 +106,13 @@ def update(
 
 
 def files_of(paths: Sequence[Path]) -> Iterator[Path]:
-    """Give logs one by one; of a folder that no reader takes as one log, the files in it."""
+    """Give logs one by one; of a folder that no reader takes as one log, those in it."""
     from lightrec import plugins
 
     readers = [part.load() for part in plugins.installed().parts["readers"].values()]
     for path in paths:
         if path.is_dir() and not any(reader.recognises(path) for reader in readers):
-            yield from sorted(p for p in path.iterdir() if p.is_file() and p.name[0] not in "._")
+            yield from files_of(sorted(p for p in path.iterdir() if p.name[0] not in "._"))
         else:
             yield path
 

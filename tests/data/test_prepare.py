@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -175,6 +176,47 @@ def test_of_a_pair_the_strongest_event_stays(run: Prepare) -> None:
     assert store.meta["left_out"] == {"dropped_repeated": {"cart": 1, "view": 1}}
     # Without weights all are equally strong, and the first stays.
     assert run(SHOP).times.tolist() == [1000, 4000, 5000, 6000, 7000]
+
+
+@pytest.mark.parametrize(
+    ("said", "target", "strength"),
+    [
+        ("count 1, return 1", "", -1),
+        ("count 3, return 3", "", -3),
+        ("count 3, return 1", "count", 3),  # two are kept
+        ("count 2, count 2, return 3", "count", 2),
+        ("count 2, count 2, return 3, return 1", "", -1),
+        ("count 1, return 1, count 1", "count", 1),
+        ("view 1, count 1, return 1, view 1", "", -1),
+        ("skip 1, skip 1, count 1", "count", 1),  # it was taken in the end
+        ("count 1, skip 1", "", -1),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, {"minimum_value": 0.5}, {"goal": ["count"]}], ids=str)
+def test_what_a_person_took_back_is_no_target(
+    run: Prepare, said: str, target: str, strength: float, more: dict[str, Any]
+) -> None:
+    kinds, counts = zip(*(word.split() for word in said.split(", ")), strict=True)
+    others = ["count", "skip", "return", "view"]
+    events = {
+        "user": ["b"] * 4 + ["a"] * len(kinds),
+        "item": [*"vwyz", *["x"] * len(kinds)],
+        "time": range(len(kinds) + 4),
+        "feedback": [*others, *kinds],
+        "count": [1] * 4 + [int(count) for count in counts],
+    }
+    weights = {"count": 1, "return": -1, "skip": -1, "view": 0.1}
+    store = run(events, weights=weights, **more)
+    own = slice(*store.offsets[:2])
+    assert store.user_ids[0] == "a"
+    targets = np.asarray(store.parts[own]) != CONTEXT
+    named = [store.feedback_kinds[kind - 1] for kind in store.feedback[own]]
+    assert {kind for kind, wanted in zip(named, targets, strict=True) if wanted} - {"view"} == (
+        {target} if target else set()
+    )
+    if not more.get("goal"):
+        assert store.strengths[own].tolist() == [strength]
+    assert store.seen[own].any()  # it is not recommended again, whoever sent it back
 
 
 def test_feedback_of_weight_0_is_nothing_that_was_chosen(run: Prepare) -> None:

@@ -16,6 +16,11 @@ def log(*rows):
     return InteractionLog(pl.DataFrame(rows, ["user", "item", "time"], orient="row"))
 
 
+def untimed(*pairs, **more):
+    rows = [tuple(pair) for pair in pairs]
+    return InteractionLog(pl.DataFrame(rows, ["user", "item"], orient="row").with_columns(**more))
+
+
 ROWS = [(u, i, 1_700_000_000 + 100 * n) for n, (u, i) in enumerate(["aw", "ax", "by", "bw", "az"])]
 FILMS = {"item": ["w", "x"], "title": ["Woe", "Xi"], "price": [1.5, 2], "tags": ["a|b", "b|c"]}
 
@@ -35,9 +40,46 @@ def test_appended_in_pieces_a_log_is_prepared_as_if_it_had_come_whole(tmp_path):
     assert len(pieces.log) == 5
 
 
-def test_without_times_a_repetition_counts():
-    untimed = InteractionLog(pl.DataFrame({"user": ["a"], "item": ["w"]}))
-    assert len(append(Tables(untimed), [untimed]).log) == 2
+PLAYS = ["aw", "ax", "by", "aw", "az"]
+
+
+@pytest.mark.parametrize(
+    ("given", "added", "equal", "told"),
+    [
+        (PLAYS, 0, 5, "are taken to be the same"),
+        (["by", "ax", "aw"], 0, 3, "are taken to be the same"),
+        (PLAYS[::-1], 0, 5, "are taken to be the same"),
+        ([*PLAYS, "aw", "cw"], 2, 5, "are taken to be the same"),  # a later export of the whole
+        (["aw", "cw", "az", "ax"], 4, 3, "count again"),
+        (["cw", "cw"], 2, 0, ""),
+    ],
+    ids=str,
+)
+def test_without_times_what_a_log_has_in_common_with_the_runs_is_counted_once_or_told(
+    given, added, equal, told, capsys
+):
+    whole = append(Tables(untimed(*PLAYS)), [untimed(*given), untimed("zz")]).log
+    assert len(whole) == len(PLAYS) + 1 + added
+    said = f"{equal} of its {len(given)} events are equal to events of the run's log, and {told}"
+    assert (said in capsys.readouterr().err) == (equal > 0)
+    with pytest.raises(NothingNew):
+        append(Tables(whole), [untimed("zz"), untimed(*given[::-1])])
+    # Rows of another value are other events, whatever their user and item.
+    valued = append(Tables(whole), [untimed("zz", value=pl.lit(2.0))]).log
+    assert len(valued) == len(whole) + 1
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "sentence"),
+    [
+        (log(*ROWS), untimed("ax"), "It has no times, which the run's log has: its events would"),
+        (untimed("ax"), log(*ROWS), "It has times, which the run's log lacks: the run's events"),
+    ],
+)
+def test_times_on_one_side_alone_are_refused(known, given, sentence):
+    with pytest.raises(DataError, match=sentence) as refused:
+        append(Tables(known), [known, given])
+    assert not isinstance(refused.value, NothingNew)
 
 
 def test_nothing_new_is_said():

@@ -1,5 +1,6 @@
 """A run is updated: its new version goes on from the old one and answers by one rename."""
 
+import gzip
 import json
 import shutil
 import sqlite3
@@ -12,7 +13,10 @@ import torch
 
 import lightrec
 from lightrec.__main__ import main
-from lightrec.errors import RecipeError, RunError
+from lightrec.data.log import InteractionLog
+from lightrec.data.readers.base import Tables
+from lightrec.data.readers.canonical import write_folder
+from lightrec.errors import DataError, RecipeError, RunError
 from lightrec.evaluation.evidence import favoured_by
 from lightrec.run import Run
 from lightrec.stages import update as updating
@@ -79,6 +83,60 @@ def test_what_is_known_is_nothing_new(updated, tmp_path, capsys):
         f"There is nothing new: version 2 of {run} answers as before.\n"
     )
     assert sorted(path.name for path in (run / "versions").iterdir()) == ["2"]
+
+
+def test_a_folder_of_logs_is_read_with_its_subfolders(tmp_path):
+    days, log = tmp_path / "days", InteractionLog(pl.DataFrame({"user": ["a"], "item": ["x"]}))
+    files = ["2024/05/01.csv", "2024/05/02.csv.gz", "2024/06/1.tsv", "notes/.hidden", "_tmp/a.csv"]
+    for name in [*files, "last.csv"]:
+        (days / name).parent.mkdir(parents=True, exist_ok=True)
+        (days / name).touch()
+    write_folder(Tables(log), days / "2024/07")  # one log
+    hive = days / "2024/08/day=01/part.parquet"
+    hive.parent.mkdir(parents=True)
+    log.rows.write_parquet(hive)
+    found = [str(path.relative_to(days)) for path in updating.files_of([days])]
+    assert found == [*files[:3], "2024/07", "2024/08", "last.csv"]
+
+
+def test_without_times_a_file_counts_once_however_it_is_written(tmp_path, capsys):
+    run, log = tmp_path / "run", tmp_path / "log.csv"
+    rows = [f"u{n % 4},i{n * 7 % 11}" for n in range(44)]
+    log.write_text("user,item\n" + "\n".join(rows))
+    words = ["--out", str(run), "--until", "data", "--data.k_core=0"]
+    assert main(["run", "generic", "--repeats", "--log", str(log), *words]) == 0
+    (run / "ranker").mkdir()
+    facts = {"fingerprint": "", "overrides": [], "recipe": {}}
+    (run / "ranker" / "stage.json").write_text(json.dumps(facts))
+    (tmp_path / "other name.csv").write_bytes(log.read_bytes())
+    (tmp_path / "lines.csv").write_text("user,item\r\n" + "\r\n".join(rows) + "\r\n")
+    with gzip.open(tmp_path / "zipped.csv.gz", "wt") as file:
+        file.write("user,item\n" + "\n".join(reversed(rows)))
+    for name in ("log.csv", "other name.csv", "lines.csv", "zipped.csv.gz"):
+        assert update(run, log=[tmp_path / name]) is None
+        assert (
+            f"{name}: 44 of its 44 events are equal to events of the run's log"
+            in capsys.readouterr().err
+        )
+    assert update(run, log=list(tmp_path.glob("*.csv"))) is None
+    dated = tmp_path / "dated.csv"
+    dated.write_text("user,item,time\n" + "\n".join(f"{row},2024-01-01" for row in rows))
+    with pytest.raises(DataError, match=r"Leave them out of this log .* '\{time: none\}'"):
+        update(run, log=[dated])
+    assert update(run, log=[dated], overrides={"data": ["--columns", "{time: none}"]}) is None
+
+
+def test_a_log_without_times_is_refused_where_the_run_has_them_and_leaves_nothing(
+    tiny_run, tmp_path, capsys
+):
+    run, log = tmp_path / "run", tmp_path / "day.csv"
+    shutil.copytree(tiny_run, run)
+    before = {path for path in run.rglob("*") if path.is_file()}
+    log.write_text("customer,sku\nu3,i0\nu3,i1\n")
+    assert main(["update", str(run), "--log", str(log)]) == 2
+    assert f"{log}: It has no times, which" in capsys.readouterr().err
+    left = {path for path in run.rglob("*") if path.is_file()}
+    assert {path.name for path in left - before} <= {"update.lock"}
 
 
 def test_the_policy_of_an_earlier_version_still_answers_and_says_so(updated):

@@ -9,7 +9,7 @@ import polars as pl
 
 from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.files import is_url
+from lightrec.data.files import is_url, located
 from lightrec.data.log import InteractionLog
 from lightrec.data.parquet import ParquetTable
 from lightrec.data.readers.base import Reader, Tables
@@ -35,6 +35,8 @@ CLICKS: Final = ("click", "clicked")
 
 _TEXT: Final = (".csv", ".tsv", ".txt", ".dat")
 _JSON: Final = (".jsonl", ".ndjson", ".json")
+_TABLES: Final = (".csv", ".tsv", ".jsonl", ".ndjson")
+"""Endings of what is a table wherever it lies."""
 _OFFERS: Final = (Column.SESSION, Column.IMPRESSION, Column.PROPENSITY, Column.CANDIDATES)
 """What may stand for a user: nobody is missed in a log that has one of these."""
 
@@ -54,9 +56,15 @@ class TableReader(Reader):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether it is a file with one of these endings, or a folder of Parquet files."""
+        """Whether it is a file with one of these endings, or a folder of Parquet files alone.
+
+        A folder with other logs in it, in text or canonical ones, is none.
+        """
         if path.is_dir():
-            return not (path / "log.parquet").exists() and any(path.rglob("*.parquet"))
+            files = [file.relative_to(path) for file in path.rglob("*")]
+            texts = any(_ending(file) in _TABLES for file in files)
+            logs = any(f.name == "log.parquet" and "=" not in str(f.parent) for f in files)
+            return not texts and not logs and any(file.suffix == ".parquet" for file in files)
         return path.is_file() and _ending(path) in (*_TEXT, *_JSON, ".parquet")
 
     def open(self, path: Path) -> Table:
@@ -145,11 +153,11 @@ class TableReader(Reader):
 
     def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
         """Read an item table; columns other than item, title and text become attributes."""
-        return self._table(Catalog, Path(path), columns or {})
+        return self._table(Catalog, located(path), columns or {})
 
     def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
         """Read a user table; columns other than user become attributes."""
-        return self._table(Users, Path(path), columns or {})
+        return self._table(Users, located(path), columns or {})
 
     def _table(
         self, kind: type[TableKind], path: Path, columns: Mapping[str, str]
