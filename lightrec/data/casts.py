@@ -33,7 +33,7 @@ def to_log_column(
 ) -> pl.Series:
     """Convert a column of a log to its type; null where it was refused."""
     if column.name == Column.TIME:
-        return parse_times(column, times, place, problems)
+        return parse_times(column, times, place, problems, events=True)
     if column.name in LIMITS:
         return to_numbers(column, LOG_SCHEMA[column.name], LIMITS[column.name], place, problems)
     if column.name == Column.CANDIDATES:
