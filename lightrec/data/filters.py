@@ -213,7 +213,10 @@ class _Parser:
         known = name if name in self.kinds else plain.get(name.lower().replace("_", " "))
         if known is None:
             raise self.refused(no_such("an attribute of the items", name, self.kinds))
-        return pl.col(known), known, self.kinds[known]
+        column = pl.col(known)
+        # NaN is missing too; in comparisons it would be above every number.
+        column = column.fill_nan(None) if self.items.schema[known].is_float() else column
+        return column, known, self.kinds[known]
 
     def dated(self, column: pl.Expr, name: str, sign: str, value: str) -> pl.Expr:
         begin, end = as_times(name, value)

@@ -141,6 +141,12 @@ def test_refused(text: str, told: str) -> None:
     assert told in str(raised.value)
 
 
+def test_what_is_not_a_number_is_missing() -> None:
+    items = pl.DataFrame({"item": ["a", "b", "c"], "price": [5.0, float("nan"), None]})
+    for text, left in {"price>1": "a", "price!=7": "a", "price=missing": "bc"}.items():
+        assert "".join(items.filter(parse(text, items, KINDS).mask(items))["item"]) == left
+
+
 def test_parts_that_all_must_hold() -> None:
     text = "genres=Comedy and (year>=1996 or price<5) and brand=Estee Lauder"
     parts = [part.text for part in parse(text, ITEMS, KINDS).parts]
