@@ -32,6 +32,8 @@ TableKind = TypeVar("TableKind", Catalog, Users)
 
 CLICKS: Final = ("click", "clicked")
 """Names of columns whose values (0 or 1) are clicks rather than ratings."""
+_GRADES: Final = ("value", "rating", "score", "stars", "overall", "preference", "bewertung", "note")
+"""Names of columns whose 0 may be a grade, even where every value is 0 or 1."""
 
 _TEXT: Final = (".csv", ".tsv", ".txt", ".dat")
 _JSON: Final = (".jsonl", ".ndjson", ".json")
@@ -101,8 +103,7 @@ class TableReader(Reader):
         ).cast({pl.Categorical: pl.String})
         if frame.schema.get(Column.CANDIDATES) == pl.String:
             frame = frame.with_columns(_split_list(frame[Column.CANDIDATES]))
-        if Column.FEEDBACK not in matched and matched.get(Column.VALUE, "").lower() in CLICKS:
-            frame = frame.with_columns(pl.lit("click").alias(Column.FEEDBACK))
+        frame = _happened(frame, matched.get(Column.VALUE, "").lower())
         frame, place = _marked(_returned(frame), place)
         ignored = tuple(name for name in table.names if name not in matched.values())
         if Column.TIME in names and Column.TIME not in matched:
@@ -197,6 +198,33 @@ def _ending(path: Path) -> str:
 def _quoted(name: str) -> str:
     """Write a name in a mapping of YAML."""
     return name if name.replace(" ", "").replace("_", "").isalnum() else f'"{name}"'
+
+
+def _happened(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Tell apart what happened and what was only shown, where 0 and 1 say so.
+
+    With propensities or candidates every row is a decision, and its value is the reward.
+
+    :param name: the file's name of the value, in lower case.
+    """
+    given = frame.get_column(Column.VALUE, default=pl.Series(dtype=pl.Null))
+    is_plain = given.dtype.is_numeric() or given.dtype in (pl.String, pl.Boolean)
+    if not is_plain or Column.FEEDBACK in frame.columns:
+        return frame
+    values, clicks = given.cast(pl.Float64, strict=False), name in CLICKS
+    shown = (values == 0).fill_null(False)
+    decided = not {Column.PROPENSITY, Column.CANDIDATES}.isdisjoint(frame.columns)
+    if decided or not shown.any() or not ((values == 0) | (values == 1)).all():
+        return frame.with_columns(pl.lit("click").alias(Column.FEEDBACK)) if clicks else frame
+    if name in _GRADES:
+        plugins.warn(
+            f"Every value of '{name}' is 0 or 1, and the {int(shown.sum()):,} rows of 0 are events "
+            "too. If they say that nothing was chosen or liked, leave them out with "
+            "--data.minimum_value 1."
+        )
+        return frame
+    kind = pl.when(shown).then(pl.lit("impression")).otherwise(pl.lit("click" if clicks else None))
+    return frame.with_columns(kind.alias(Column.FEEDBACK))
 
 
 def _returned(frame: pl.DataFrame) -> pl.DataFrame:

@@ -7,6 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from lightrec.data.domain import Domain
+from lightrec.data.findings import look_at
 from lightrec.data.readers.base import read_tables
 from lightrec.data.readers.table import TableReader
 from lightrec.errors import DataError
@@ -77,6 +79,33 @@ def test_a_logged_bandit(tmp_path: Path) -> None:
     assert (event["feedback"], event["value"]) == ("click", 0.0)
     assert event["propensity"] == 0.0294117647
     assert event["time"].microsecond == 101_000
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kinds"),
+    [
+        ("clicked", "1 0 0", ["click", "impression", "impression"]),
+        ("Click", "1.0 0.0 ", ["click", "impression", "click"]),
+        ("bought", "1 0 1", ["rating", "impression", "rating"]),
+        ("clicked", "1 0 2", ["click", "click", "click"]),
+        ("rating", "1 0 1", ["rating", "rating", "rating"]),
+    ],
+)
+def test_rows_of_what_did_not_happen_are_no_events(
+    name: str,
+    values: str,
+    kinds: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = [f"{n % 2},{n},{value}" for n, value in enumerate(values.split(" "))]
+    path = write(tmp_path / "log.csv", "\n".join([f"user,item,{name}", *lines]) + "\n")
+    tables = read_tables(path, columns={"value": name})
+    assert tables.log.events["feedback"].to_list() == kinds
+    found = look_at(tables, Domain()).counts
+    assert found["dropped_without_weight"] == kinds.count("impression")
+    warned = "Every value of 'rating' is 0 or 1, and the 1 rows of 0 are events too."
+    assert (warned in capsys.readouterr().err) == (name == "rating")
 
 
 def test_parquet_keeps_its_types(tmp_path: Path) -> None:
