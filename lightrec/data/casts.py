@@ -53,8 +53,8 @@ def to_ids(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     if dtype.is_integer() or dtype == pl.Null or getattr(dtype, "scale", None) == 0:
         return column.cast(pl.String)
     if dtype.is_float():
-        # Beyond these, whole numbers are no longer exact.
-        limit = 2**24 if dtype == pl.Float32 else 2**53
+        # From the next number on, several whole numbers are one float.
+        limit = 2**24 - 1 if dtype == pl.Float32 else 2**53 - 1
         limits = -limit, limit, f"an id; a float must hold a whole number up to {limit}"
         return to_numbers(column, pl.Int64(), limits, place, problems).cast(pl.String)
     return _refused(column, pl.String(), "text or whole numbers", problems)

@@ -15,6 +15,7 @@ or in a recipe overrides it. Kinds and the types of their values:
 
 import ast
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
@@ -254,7 +255,7 @@ def _lists(text: pl.Series, whole: bool) -> pl.Series | None:
     """Split what can only be lists; None where it is no such column."""
     values = text.drop_nulls()
     if values.str.contains(_BRACKETS).all():
-        lists = _in_brackets(text)
+        lists = in_brackets(text)
         return lists if lists.null_count() == text.null_count() else None
     if not whole:
         return text  # a few values do not show what they share
@@ -288,18 +289,20 @@ def _split(text: pl.Series) -> pl.Series:
     """Split text that is to be lists: as in brackets, or at the likeliest mark."""
     values = text.drop_nulls()
     if len(values) and values.str.contains(_BRACKETS).all():
-        return _in_brackets(text)
+        return in_brackets(text)
     counts = {mark: int(values.str.count_matches(mark, literal=True).sum()) for mark in _MARKS}
     return _parted(text, max(counts, key=counts.__getitem__))
 
 
-def _in_brackets(text: pl.Series) -> pl.Series:
+def in_brackets(text: pl.Series) -> pl.Series:
     """Read ``["a", "b"]`` (JSON) and ``['a', 'b']`` (Python); null where a value is neither."""
     read = {value: _members(value) for value in text.drop_nulls().unique()}
     return pl.Series(text.name, [read.get(value) for value in text], pl.List(pl.String))
 
 
 def _members(text: str) -> list[str] | None:
+    if re.search(r"""(['"])\s+\1(?!\s*[],])""", text):  # of NumPy; Python would join the words
+        return None
     try:
         found = json.loads(text)
     except ValueError:

@@ -26,6 +26,7 @@ from lightrec.data.readers.sql import SqlTable
 from lightrec.data.readers.text import COMPRESSED
 from lightrec.data.schema import Place, Problems, Table
 from lightrec.data.times import looks_like_times
+from lightrec.data.types import in_brackets
 from lightrec.keys import Column
 
 TableKind = TypeVar("TableKind", Catalog, Users)
@@ -35,6 +36,7 @@ CLICKS: Final = ("click", "clicked")
 _GRADES: Final = ("value", "rating", "score", "stars", "overall", "preference", "bewertung", "note")
 """Names of columns whose 0 may be a grade, even where every value is 0 or 1."""
 
+_one: Final = pl.element()
 _TEXT: Final = (".csv", ".tsv", ".txt", ".dat")
 _JSON: Final = (".jsonl", ".ndjson", ".json")
 _OFFERS: Final = (Column.SESSION, Column.IMPRESSION, Column.PROPENSITY, Column.CANDIDATES)
@@ -134,6 +136,13 @@ class TableReader(Reader):
             return f"{begin}By their values the likeliest is {option} '{{{pairs}}}'."
 
         matched = match_columns(table, names, given, required, problems, likely)
+        roles = [*matched.values()] if in_log else []
+        for name in {name for name in roles if roles.count(name) > 1}:
+            two = " and ".join(column for column, own in matched.items() if own == name)
+            problems.add(
+                f"The column '{name}' is named as {two}; give each a column of its own, or say "
+                f"{option} '{{{two.split()[0]}: none}}'."
+            )
         known = {Column.USER, *_OFFERS} & {*matched}
         if in_log and Column.USER in names and Column.ITEM in matched and not (known or problems):
             sentence = likely(matched)
@@ -182,11 +191,21 @@ def _with_own_names(
 
 
 def _split_list(column: pl.Series) -> pl.Series:
-    """Split strings into lists: at bars if any value has one, else at commas, else at blanks."""
-    for mark in "|,":
-        if column.str.contains(mark, literal=True).any():
-            return column.str.split(mark)
-    return column.str.strip_chars().str.split(" ")
+    """Split strings into lists: at bars if any value has one, else at commas, else at blanks.
+
+    Brackets around a list, quotes around its members, and blanks around both are left out.
+    """
+    text = column.str.strip_chars()
+    if text.drop_nulls().str.contains(r"(?s)^[\[({].*[\])}]$").all():
+        lists = in_brackets(text)
+        if lists.null_count() == text.null_count():
+            return lists
+        text = text.str.slice(1, text.str.len_chars() - 2).str.strip_chars()
+    if text.drop_nulls().str.contains(r"""(?s)^('.*'|".*"|)$""").all():
+        quoted = text.str.extract_all(r"""'[^']*'|"[^"]*["]""")
+        return quoted.list.eval(_one.str.slice(1).str.head(-1))
+    mark = next((mark for mark in "|," if text.str.contains(mark, literal=True).any()), " ")
+    return text.str.split(mark).list.eval(_one.str.strip_chars())
 
 
 def _ending(path: Path) -> str:
@@ -246,12 +265,11 @@ def _marked(frame: pl.DataFrame, place: Place) -> tuple[pl.DataFrame, Place]:
         return frame, place
     if not lists.explode().drop_nulls().str.contains(r".-[01]$").all():
         return frame, place
-    one = pl.element()
-    chosen = lists.list.eval(one.filter(one.str.ends_with("-1")).str.head(-2))
+    chosen = lists.list.eval(_one.filter(_one.str.ends_with("-1")).str.head(-2))
     # Some versions of polars leave out a row whose list is empty, and none that of a null.
     chosen = chosen.to_frame().select(pl.when(pl.all().list.len() > 0).then(pl.all())).to_series()
     rows = frame.with_columns(
-        lists.list.eval(one.str.head(-2)),
+        lists.list.eval(_one.str.head(-2)),
         chosen.alias(Column.ITEM),
         pl.lit("click").alias(Column.FEEDBACK),
     ).with_row_index("row")

@@ -108,6 +108,49 @@ def test_rows_of_what_did_not_happen_are_no_events(
     assert (warned in capsys.readouterr().err) == (name == "rating")
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("a|b c", "a | b c", "a,b c", "a, b c", "['a', 'b c']", '["a", "b c"]', "[a, b c]"),
+        *("'a','b c'", '"a" "b c"', "['a' 'b c']", "{a,b c}", "('a', 'b c')"),
+    ],
+)
+def test_candidates_are_ids_without_marks(written: str, tmp_path: Path) -> None:
+    rows = {"user": ["u", "v", "w"], "item": ["a", "b c", None], "candidates": [written] * 3}
+    pl.DataFrame(rows).write_csv(tmp_path / "log.csv")
+    log = TableReader().read(tmp_path / "log.csv").log
+    assert log.events["candidates"].to_list() == [["a", "b c"]] * 3
+
+
+def test_a_column_has_one_role(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", "a,b\nx,1\ny,2\n")
+    for columns in ({"user": "a", "item": "a"}, {"user": "1", "item": "a"}):
+        with pytest.raises(DataError, match="The column 'a' is named as user and item; give each"):
+            TableReader().read(path, columns)
+
+
+@pytest.mark.parametrize(
+    ("ids", "problem"),
+    [
+        (("9007199254740993.0", "1"), "9007199254740992.0 is not an id; a float must hold"),
+        (("12345678901234567.0", '"x"'), "Line 1 has the number 12345678901234567.0 in a column"),
+        (("12345678901234567", '"x"'), ""),
+        (("123456789012345678901", "1"), ""),
+    ],
+)
+def test_long_ids_of_json_keep_their_digits(
+    ids: tuple[str, str], problem: str, tmp_path: Path
+) -> None:
+    lines = [f'{{"user": {user}, "item": {n}}}' for n, user in enumerate(ids)]
+    path = write(tmp_path / "log.jsonl", "\n".join(lines) + "\n")
+    if problem:
+        with pytest.raises(DataError, match=problem):
+            TableReader().read(path)
+    else:
+        users = TableReader().read(path).log.events["user"].to_list()
+        assert users == [user.strip('"') for user in ids]
+
+
 def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     path = tmp_path / "log.parquet"
     pl.DataFrame(
