@@ -362,6 +362,45 @@ def test_other_encodings_are_recognised(encoding: str, name: str, tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("encoding", "word", "read"),
+    [
+        ("cp1250", "Łódź śliwka", None),
+        ("cp1250", "Zażółć", None),
+        ("cp1250", "kůň", "kùò"),
+        ("cp1250", "Árvíztűrő", "Árvíztûrõ"),
+        ("cp1254", "güneş", None),
+        ("cp1254", "Işık ağaç", None),
+        ("euc_kr", "사과", None),
+        ("euc_kr", "사과 바나나", None),
+        ("euc_kr", "한국어 문장입니다", None),
+        ("cp1251", "Иванов", None),
+        ("shift_jis", "テレビ", None),
+        ("gb18030", "我爱北京天安门", "我爱北京天安门"),
+        ("cp1252", "crème", "crème"),
+        ("cp1252", "Müller “Größe”", "Müller “Größe”"),
+        ("cp1252", "m² 5 £ ¿Qué? n°5 col·lecció", "m² 5 £ ¿Qué? n°5 col·lecció"),
+    ],
+)
+def test_an_encoding_that_is_not_sure_is_refused_or_told(
+    encoding: str,
+    word: str,
+    read: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(f"user,item\na,{word}\n".encode(encoding))
+    if read is None:
+        with pytest.raises(DataError, match=r"beyond doubt.*iconv -f") as raised:
+            TableReader().read(path)
+        assert f"{word.split()[0]!r} in {encoding}" in str(raised.value)
+        return
+    assert TableReader().read(path).log.events["item"].to_list() == [read]
+    told = f"{path} is not UTF-8 and is read as" in capsys.readouterr().err
+    assert told == ("Müller" not in word)
+
+
+@pytest.mark.parametrize(
     "content",
     [
         b"user,item\r\na,x\r\nb,y\r\n",
