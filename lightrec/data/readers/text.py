@@ -147,8 +147,9 @@ def _unknown(text: bytes | mmap.mmap, path: Path) -> DataError:
     word = _WORD.search(bytes(text[:_ENOUGH]))
     shown = {name: word[0].decode(name, "replace") for name in _OTHERS} if word else {}
     readings = [f"{w!r} in {name}" for name, w in shown.items() if re.fullmatch(r"[^\W_]+", w)]
+    would = f"A word would be {', '.join(readings)}. " if readings else ""
     return DataError(
         "The text is neither UTF-8 nor UTF-16, Windows-1252 or GB 18030 beyond doubt. "
-        f"{'A word would be ' + ', '.join(readings) + '. ' if readings else ''}To have it read, {_ADVICE}",
+        f"{would}To have it read, {_ADVICE}",
         path,
     )
