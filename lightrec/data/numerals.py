@@ -35,7 +35,7 @@ def readings(figures: pl.Series) -> dict[str, pl.Series]:
 def dots_may_part(figures: pl.Series) -> bool:
     """Whether the dots of numbers without commas may part thousands, as in 1.299 beside 850.
 
-    Where every number has a dot, they have three decimals; so they do where one of 1000 has none.
+    They are decimal points where every number has one, and where a number of 1000 or more has none.
     """
     given = figures.drop_nulls()
     dotted = given.str.contains(".", literal=True)

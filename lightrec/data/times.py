@@ -52,6 +52,7 @@ _UNITS: Final = {
 """By unit: the magnitude below which a number is taken for it, and its milliseconds."""
 _LIKELY: Final = (631_152_000_000, 4_102_444_800_000)
 """Milliseconds of the years 1990 to 2099, in which most events were."""
+_YEAR_9999: Final = 253_370_764_800_000
 _DAY: Final = 86_400_000
 _DAYS: Final = {"%Y": "a year", "%Y%m": "a month", "excel": "a day of a spreadsheet"}
 """Forms of numbers that may as well be order numbers."""
@@ -141,12 +142,10 @@ def looks_like_times(values: Sequence[str]) -> bool:
 
 
 def _likely(numbers: pl.Series) -> dict[str, float]:
-    """Give the share of numbers that are likely times, by unit."""
-    bounds = {unit: [end / length for end in _LIKELY] for unit, (_, length) in _UNITS.items()}
-    return {
-        unit: int(numbers.is_between(low, high).sum()) / max(1, len(numbers))
-        for unit, (low, high) in bounds.items()
-    }
+    """The share of numbers that are likely times, by unit."""
+    first, last = _LIKELY
+    counts = {u: numbers.is_between(first / ms, last / ms).sum() for u, (_, ms) in _UNITS.items()}
+    return {unit: int(count) / max(1, len(numbers)) for unit, count in counts.items()}
 
 
 def _stand_for_none(times: pl.Series) -> pl.Series:
@@ -155,7 +154,7 @@ def _stand_for_none(times: pl.Series) -> pl.Series:
     :returns: (rows,) bool, False for nulls.
     """
     stamps = times.to_physical()
-    odd = times.dt.year() == 9999
+    odd = stamps >= _YEAR_9999
     if stamps.is_between(*_LIKELY).sum() > times.count() / 2:
         odd |= stamps.is_between(-_DAY, _DAY - 1) | ~stamps.is_between(-25_202 * _DAY, _LIKELY[1])
     return odd.fill_null(False)
@@ -196,7 +195,7 @@ def _parse(
                 f"{_DAYS[form]}, or an order number or seconds since 1970. Say which: --times "
                 f"{form} or --times seconds."
             )
-            return nulls(column), ""
+            form = "seconds"
     if form in _UNITS or form == "excel":
         return _from_numbers(stripped(column), form)
     text = _words(column)
