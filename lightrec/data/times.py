@@ -89,12 +89,7 @@ _READINGS: Final[Mapping[tuple[bool, str], Mapping[str, Sequence[str]]]] = {
 
 
 def parse_times(
-    column: pl.Series,
-    times: TimeFormat,
-    place: Place,
-    problems: Problems,
-    *,
-    events: bool = False,
+    column: pl.Series, times: TimeFormat, place: Place, problems: Problems, *, events: bool = False
 ) -> pl.Series:
     """Read a column of dates, datetimes, numbers or strings.
 
@@ -185,7 +180,7 @@ def _parse(
     """Read numbers or text; gives the times, and the words for what was expected."""
     words = _words(column.drop_nulls().gather_every(max(1, len(column) // 1000)))
     numbers = words.cast(pl.Float64, strict=False)
-    compact = words.str.contains(_DIGITS).sum() > len(words) / 2
+    compact = words.str.contains(_DIGITS).sum() > (numbers != 0).sum() / 2
     mostly = column.dtype != pl.String or len(words) - numbers.null_count() > len(words) / 2
     if form == "auto" and mostly and not compact:
         form = _unit(stripped(column).cast(pl.Float64, strict=False))

@@ -192,8 +192,8 @@ STAMP = 1_704_067_200
         ([20240101.0, 20240102.0, None], None),
         (["20240101.0", "20240102.0", None], None),
         ([20240101, 20240102, 0], "0"),
-        ([20240101, 20240102, 99991231], "99991231"),
         (["20240101", "20240102", "0"], "'0'"),
+        ([20240101, 20240102, 99991231], "99991231"),
         (["2024-01-01", "2024-01-02", "9999-12-31"], "'9999-12-31'"),
         (["2024-01-01", "2024-01-02", "1900-01-01"], "'1900-01-01'"),
         ([STAMP, STAMP + 86_400, 0], "0"),
@@ -230,6 +230,11 @@ def test_what_may_be_order_numbers_is_to_be_named(
     assert of_a_log(values, "seconds")[0][:10] in ("1970-01-01", "1970-01-03")
     # Whoever says that an attribute is a date has said which.
     assert str(parse(values)[0][0])[:16] == first
+
+
+def test_many_zeros_do_not_turn_a_column() -> None:
+    with pytest.raises(DataError, match="others, column 'time': 0 is not a time written as %Y%m%d"):
+        of_a_log([20240101, 20240102, *[0] * 7])
 
 
 def test_order_numbers_stay_order_numbers() -> None:
