@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightrec.data.store import TRAIN, EventStore
+from lightrec.data.types import parted
 
 CAP: Final = 64
 """At most so many categories, or members of lists, of an attribute have a feature of their own."""
@@ -112,7 +113,7 @@ class Features:
         self.names: list[str] = []
         """What each feature is: ``price (log)``, ``genres: Comedy``, ``price: unknown``."""
         self._made: dict[str, tuple[_Number | _Members, bool, float]] = {}
-        for name, kind in kinds.items():
+        for name, kind in ((name, parted(kind)[0]) for name, kind in kinds.items()):
             fitted = _MAKERS[kind].fitted(table[name]) if kind in _MAKERS else None
             if fitted is None:
                 continue

@@ -9,6 +9,7 @@ from typing import Final
 
 import polars as pl
 
+from lightrec.data.numerals import dots_may_part, readings
 from lightrec.data.schema import LOG_SCHEMA, Place, Problems
 from lightrec.data.times import TimeFormat, nulls, outside_calendar, parse_times, stripped
 from lightrec.keys import Column
@@ -21,11 +22,6 @@ LIMITS: Final[dict[str, tuple[float, float, str]]] = {
     Column.PROPENSITY: (math.ulp(0), 1, "a probability above 0 and up to 1"),
 }
 """Numbers of a log: smallest, largest, and how a message describes what was expected."""
-_NUMERALS: Final = (
-    (r"^[+-]?(0|[1-9]\d{0,14}|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?$", r"[,]", "."),
-    (r"^[+-]?(0|[1-9]\d{0,14}|[1-9]\d{0,2}([.'\s]\d{3})+)(,\d+)?$", r"[.'\s]", ","),
-)
-"""Numbers with English and with other marks: pattern, mark of thousands, decimal mark."""
 
 
 def to_log_column(
@@ -33,7 +29,7 @@ def to_log_column(
 ) -> pl.Series:
     """Convert a column of a log to its type; null where it was refused."""
     if column.name == Column.TIME:
-        return parse_times(column, times, place, problems)
+        return parse_times(column, times, place, problems, events=True)
     if column.name in LIMITS:
         return to_numbers(column, LOG_SCHEMA[column.name], LIMITS[column.name], place, problems)
     if column.name == Column.CANDIDATES:
@@ -53,8 +49,8 @@ def to_ids(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     if dtype.is_integer() or dtype == pl.Null or getattr(dtype, "scale", None) == 0:
         return column.cast(pl.String)
     if dtype.is_float():
-        # Beyond these, whole numbers are no longer exact.
-        limit = 2**24 if dtype == pl.Float32 else 2**53
+        # From the next number on, several whole numbers are one float.
+        limit = 2**24 - 1 if dtype == pl.Float32 else 2**53 - 1
         limits = -limit, limit, f"an id; a float must hold a whole number up to {limit}"
         return to_numbers(column, pl.Int64(), limits, place, problems).cast(pl.String)
     return _refused(column, pl.String(), "text or whole numbers", problems)
@@ -118,16 +114,23 @@ def to_numbers(
     if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Boolean, pl.Null)):
         return _refused(column, dtype, "numbers", problems)
     text = stripped(column)
-    if text.dtype == pl.String and (commas := text.str.contains(",", literal=True)).any():
-        readings = plain_numbers(text)
-        if len(readings) > 1:
-            one = text.filter(commas)[0]
+    if text.dtype == pl.String and text.str.contains(r",|\.\d{3}$").any():
+        found = readings(text)
+        if dtype.is_integer():
+            counts = {mark: _whole(read, dtype).count() for mark, read in found.items()}
+            found = {mark: found[mark] for mark in found if counts[mark] == text.count()} or found
+        elif not text.str.contains(",", literal=True).any() and not dots_may_part(text):
+            found = {mark: found[mark] for mark in found if mark != ","} or found
+        if len(found) > 1:
+            english, other = found.values()
+            row = (english != other).arg_true()[0]
+            mark = "comma" if "," in text[row] else "dot"
             problems.add(
-                f"Column '{place.name(column)}': {one!r} may be {one.replace(',', '')} or "
-                f"{one.replace(',', '.')}; write it without the comma."
+                f"Column '{place.name(column)}': {text[row]!r} may be {english[row]} or "
+                f"{other[row]}; write it without the {mark}."
             )
             return nulls(column, dtype)
-        text = next(iter(readings), text)
+        text = next(iter(found.values()), text)
     cast = _whole(text, dtype) if dtype.is_integer() else text.cast(dtype, strict=False)
     # NaN is above every number, and so outside.
     bad = ~cast.is_between(low, high).fill_null(False) & (column.is_not_null() | required)
@@ -135,18 +138,6 @@ def to_numbers(
         problems.add_rows(bad, lambda row: place.value(column, row, expected))
         cast = cast.set(bad, None)
     return cast
-
-
-def plain_numbers(figures: pl.Series) -> list[pl.Series]:
-    """Write numbers with thousands parted, or with a decimal comma, as other numbers are written.
-
-    :returns: every reading that fits all of them, of the English and the other marks.
-    """
-    return [
-        figures.str.replace_all(thousands, "").str.replace(mark, ".", literal=True)
-        for pattern, thousands, mark in _NUMERALS
-        if figures.drop_nulls().str.contains(pattern).all()
-    ]
 
 
 def _whole(source: pl.Series, dtype: pl.DataType) -> pl.Series:

@@ -30,6 +30,8 @@ NEGATIVE: Final = frozenset(
     )
 )
 """Kinds of feedback, without case and punctuation, of worth -1 where nobody says another."""
+SHOWN: Final = frozenset({"impression", "impressions"})
+"""Kinds of worth 0, which say no more than that an item was shown."""
 ON_THE_WAY: Final = 0.1
 """The worth of an event that is not of the goal, where nobody says another."""
 
@@ -55,8 +57,8 @@ class Domain:
     feedback: Mapping[str, float] = MappingProxyType({})
     """The worth of an event of each kind, for logs whose recipe states no `weights`; worth 0 leaves
     events out. An event of negative worth is in histories but is never a target. A kind that is
-    not named has worth -1 where its name says that it was not liked, such as `skip` or `return`,
-    else 0.1 where it is not of the goal, else 1."""
+    not named has worth -1 where its name says that it was not liked, such as `skip` or `return`, 0
+    if it is `impression`, else 0.1 where it is not of the goal, else 1."""
     lifetime: timedelta | None = None
     """How long an item is eligible after it was created, which its attribute `created` says, or
     else after its first event in the log."""
@@ -113,12 +115,12 @@ class Domain:
         :param goal: the kinds that are to be brought about.
         """
         plain = {kind: re.sub(r"[\W_]", "", kind.lower()) for kind in kinds}
-        unliked = {kind: -1.0 for kind in kinds if plain[kind] in NEGATIVE and kind not in goal}
-        if not goal and not unliked and self.feedback.keys().isdisjoint(kinds):
+        others = [kind for kind in kinds if plain[kind] in NEGATIVE | SHOWN and kind not in goal]
+        if not goal and not others and self.feedback.keys().isdisjoint(kinds):
             return None
         usual = {kind: ON_THE_WAY if goal and kind not in goal else 1.0 for kind in kinds}
         stated = {kind: float(worth) for kind, worth in self.feedback.items() if kind in kinds}
-        return usual | unliked | stated
+        return usual | {kind: 0.0 - (plain[kind] in NEGATIVE) for kind in others} | stated
 
     @property
     def restricts(self) -> bool:

@@ -27,8 +27,9 @@ from typing import Final
 import polars as pl
 
 from lightrec.data.casts import parse_times
+from lightrec.data.numerals import number_in
 from lightrec.data.schema import Place, Problems
-from lightrec.data.types import Kind, recognised
+from lightrec.data.types import Kind, parted
 from lightrec.errors import RecipeError, no_such
 from lightrec.keys import Column
 
@@ -200,8 +201,8 @@ class _Parser:
                 if sign not in ("=", "!="):
                     raise self.refused(f"{name!r} is true or false, which {sign} does not compare.")
                 found.append(_COMPARE[sign](column, as_boolean(name, value)))
-            elif kind == "number":
-                found.append(_COMPARE[sign](column, as_number(name, value)))
+            elif parted(kind)[0] == "number":
+                found.append(_COMPARE[sign](column, as_number(name, value, kind)))
             elif kind == "date":
                 found.append(self.dated(column, name, sign, value))
             else:
@@ -213,7 +214,10 @@ class _Parser:
         known = name if name in self.kinds else plain.get(name.lower().replace("_", " "))
         if known is None:
             raise self.refused(no_such("an attribute of the items", name, self.kinds))
-        return pl.col(known), known, self.kinds[known]
+        column = pl.col(known)
+        # NaN is missing too; in comparisons it would be above every number.
+        column = column.fill_nan(None) if self.items.schema[known].is_float() else column
+        return column, known, self.kinds[known]
 
     def dated(self, column: pl.Expr, name: str, sign: str, value: str) -> pl.Expr:
         begin, end = as_times(name, value)
@@ -296,8 +300,8 @@ def as_value(column: pl.Series, kind: Kind, value: object) -> object:
         return [matching(column.explode(), name, str(member))[0] for member in members]
     if column.dtype == pl.Boolean:
         return as_boolean(name, text)
-    if kind == "number":
-        number = as_number(name, text)
+    if parted(kind)[0] == "number":
+        number = as_number(name, text, kind)
         if column.dtype.is_integer() and number != int(number):
             raise RecipeError(f"{name!r} is a whole number, and {text!r} is none.")
         return number
@@ -314,16 +318,15 @@ def as_boolean(name: str, value: str) -> bool:
     return _BOOLEANS[value.lower()]
 
 
-def as_number(name: str, value: str) -> float:
-    """Read a number or a price.
+def as_number(name: str, value: str, kind: Kind = "number") -> float:
+    """Read a number or a price as those of an attribute are read.
 
-    :raises RecipeError: where it is none.
+    :raises RecipeError: where it is none, may be two numbers, or is in another currency.
     """
-    kind, numbers = recognised(pl.Series([value]))
-    if kind != "number" or numbers.dtype == pl.Boolean or numbers[0] is None:
-        raise RecipeError(f"{name!r} is a number, and {value!r} is none.")
-    number: float = numbers[0]
-    return number
+    try:
+        return number_in(value.strip(), parted(kind)[1])
+    except ValueError as error:
+        raise RecipeError(f"{name!r} is a number, and {error}.") from None
 
 
 def as_times(name: str, value: str) -> tuple[datetime, datetime]:

@@ -1,14 +1,18 @@
 """How the times of a log are written, chosen once for a whole column and never value by value.
 
 - Dates and datetimes (Parquet, SQL) are taken as they are; those without a zone are UTC.
-- Numbers count from 1970 UTC; the largest magnitude gives the unit: below 1e11 seconds (until the
-  year 5138), below 1e14 milliseconds, below 1e17 microseconds, above that nanoseconds. Milliseconds
-  before March 1973 would be read as seconds: then say ``milliseconds``. Whole numbers that are all
-  dates as ``YYYYMMDD``, ``YYYYMMDDHHMM`` or ``YYYYMMDDHHMMSS`` (1900 to 2099) are dates.
+- Numbers count from 1970 UTC, in the unit that puts most of them between 1990 and 2100. Where no
+  unit does, as with plain order numbers, the largest magnitude gives it: below 1e11 seconds, below
+  1e14 milliseconds, below 1e17 microseconds, above that nanoseconds. Where most are dates such as
+  ``YYYYMMDD``, ``YYYYMMDDHHMM`` or ``YYYYMMDDHHMMSS`` (1900 to 2099), all are. Years, months
+  (``YYYYMM``) and a spreadsheet's days may as well be order numbers: a log must say which.
 - Text has its parts in one order in the whole column, and perhaps a time of day: ``2024-05-01``,
   ``2024-05-01T10:30:00.250+02:00``, ``1/27/2015 1:05 PM``, ``27 Jan 2015``. Whether day or month
   comes first is known where some number is above 12, or between dots, where the day does; all other
   columns are refused with both readings. Without a zone it is UTC.
+
+In a log, a time that stands for none (the year 9999, or 1970-01-01 among times since 1990) is as
+one that cannot be read.
 """
 
 import math
@@ -26,8 +30,8 @@ from lightrec.keys import Column
 class Times(NamedTuple):
     """How times are written, and what happens where they are not written so.
 
-    :param form: ``auto``, a unit of numbers such as ``seconds``, ``iso``, ``day-first``,
-        ``month-first``, or a pattern such as ``%d.%m.%Y %H:%M``.
+    :param form: ``auto``, a unit of numbers such as ``seconds``, ``excel`` (days of a spreadsheet),
+        ``iso``, ``day-first``, ``month-first``, or a pattern such as ``%d.%m.%Y %H:%M``.
     :param drop: whether times that cannot be read are nulls, as if none were given; otherwise they
         are problems.
     """
@@ -46,7 +50,13 @@ _UNITS: Final = {
     "nanoseconds": (math.inf, 1e-6),
 }
 """By unit: the magnitude below which a number is taken for it, and its milliseconds."""
-WORDS: Final = ("auto", *_UNITS, "iso", "day-first", "month-first")
+_LIKELY: Final = (631_152_000_000, 4_102_444_800_000)
+"""Milliseconds of the years 1990 to 2099, in which most events were."""
+_YEAR_9999: Final = 253_370_764_800_000
+_DAY: Final = 86_400_000
+_DAYS: Final = {"%Y": "a year", "%Y%m": "a month", "excel": "a day of a spreadsheet"}
+"""Forms of numbers that may as well be order numbers."""
+WORDS: Final = ("auto", *_UNITS, "excel", "iso", "day-first", "month-first")
 
 _DIGITS: Final = (
     r"^(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(([01]\d|2[0-3])[0-5]\d([0-5]\d)?)?$"
@@ -79,11 +89,13 @@ _READINGS: Final[Mapping[tuple[bool, str], Mapping[str, Sequence[str]]]] = {
 
 
 def parse_times(
-    column: pl.Series, times: TimeFormat, place: Place, problems: Problems
+    column: pl.Series, times: TimeFormat, place: Place, problems: Problems, *, events: bool = False
 ) -> pl.Series:
     """Read a column of dates, datetimes, numbers or strings.
 
     :param times: how the values are written.
+    :param events: whether they are those of a log, whose numbers may be plain order numbers, and
+        whose times are none in the year 9999.
     :returns: datetimes in milliseconds UTC, null where the column is null or was not readable.
     """
     times = Times(times) if isinstance(times, str) else times
@@ -98,17 +110,22 @@ def parse_times(
     if dtype in (pl.Date, pl.Datetime):
         parsed = column.cast(MILLISECONDS)
     elif dtype == pl.String or dtype.is_numeric() or dtype == pl.Null:
-        parsed, expected = _parse(column, times.form, name, problems)
+        parsed, expected = _parse(column, times.form, name, problems, events)
     else:
         problems.add(f"Column '{name}' has type {dtype}, which is no time.")
         return nulls(column)
-    parsed = parsed.set(outside_calendar(parsed), None)
+    parsed = parsed.set(outside_calendar(parsed), None).alias(column.name)
     bad = parsed.is_null() & column.is_not_null()
-    if bad.any() and (not times.drop or bad.sum() > parsed.count()):
+    odd = _stand_for_none(parsed) if events else bad & ~bad
+    lost = int((bad | odd).sum())
+    kept = parsed.count() - int(odd.sum())
+    if lost and (not times.drop or lost > kept):
         more = "; correct it, or leave such rows out with --drop-unreadable-times"
-        more = more if parsed.count() >= bad.sum() else ""
+        more = more if kept >= lost else ""
+        shown = parsed.cast(pl.String) if column.dtype.is_temporal() else column
         problems.add_rows(bad, lambda row: place.value(column, row, expected + more))
-    return parsed.alias(column.name)
+        problems.add_rows(odd, lambda row: place.value(shown, row, f"the time of an event{more}"))
+    return parsed.set(odd, None)
 
 
 def looks_like_times(values: Sequence[str]) -> bool:
@@ -116,8 +133,26 @@ def looks_like_times(values: Sequence[str]) -> bool:
     if all(_form_of(value.strip()) for value in values):
         return bool(values)
     numbers = pl.Series(values, dtype=pl.String).cast(pl.Float64, strict=False).abs()
-    bounds = [(6.3e8 * 10**power, 4.2e9 * 10**power) for power in (0, 3, 6, 9)]
-    return any(numbers.is_between(low, high).fill_null(False).all() for low, high in bounds)
+    return any(share == 1 for share in _likely(numbers).values())
+
+
+def _likely(numbers: pl.Series) -> dict[str, float]:
+    """The share of numbers that are likely times, by unit."""
+    first, last = _LIKELY
+    counts = {u: numbers.is_between(first / ms, last / ms).sum() for u, (_, ms) in _UNITS.items()}
+    return {unit: int(count) / max(1, len(numbers)) for unit, count in counts.items()}
+
+
+def _stand_for_none(times: pl.Series) -> pl.Series:
+    """Find the year 9999, and among likely times 1970-01-01 and what is before 1901 or after 2099.
+
+    :returns: (rows,) bool, False for nulls.
+    """
+    stamps = times.to_physical()
+    odd = stamps >= _YEAR_9999
+    if stamps.is_between(*_LIKELY).sum() > times.count() / 2:
+        odd |= stamps.is_between(-_DAY, _DAY - 1) | ~stamps.is_between(-25_202 * _DAY, _LIKELY[1])
+    return odd.fill_null(False)
 
 
 def outside_calendar(column: pl.Series) -> pl.Series:
@@ -139,17 +174,26 @@ def nulls(column: pl.Series, dtype: pl.DataType = MILLISECONDS) -> pl.Series:
     return pl.Series(column.name, [None], dtype).new_from_index(0, len(column))
 
 
-def _parse(column: pl.Series, form: str, name: str, problems: Problems) -> tuple[pl.Series, str]:
+def _parse(
+    column: pl.Series, form: str, name: str, problems: Problems, events: bool
+) -> tuple[pl.Series, str]:
     """Read numbers or text; gives the times, and the words for what was expected."""
-    words = stripped(column.drop_nulls().head(1000).cast(pl.String))
+    words = _words(column.drop_nulls().gather_every(max(1, len(column) // 1000)))
     numbers = words.cast(pl.Float64, strict=False)
-    compact = len(words) and words.str.contains(_DIGITS).all()
+    compact = words.str.contains(_DIGITS).sum() > (numbers != 0).sum() / 2
     mostly = column.dtype != pl.String or len(words) - numbers.null_count() > len(words) / 2
-    if form in _UNITS or (form == "auto" and mostly and not compact):
+    if form == "auto" and mostly and not compact:
+        form = _unit(stripped(column).cast(pl.Float64, strict=False))
+        if form in _DAYS and events:
+            problems.add(
+                f"Column '{name}' can be read in two ways: {words.filter(numbers > 0)[0]} may be "
+                f"{_DAYS[form]}, or an order number or seconds since 1970. Say which: --times "
+                f"{form} or --times seconds."
+            )
+            form = "seconds"
+    if form in _UNITS or form == "excel":
         return _from_numbers(stripped(column), form)
-    if column.dtype != pl.String:
-        column = column.cast(pl.Int64, strict=False).cast(pl.String)
-    text = stripped(column)
+    text = _words(column)
     if "%" not in form:
         return _from_text(text, form, name, problems)
     try:
@@ -164,14 +208,34 @@ def stripped(column: pl.Series) -> pl.Series:
     return column.str.strip_chars() if column.dtype == pl.String else column
 
 
+def _words(column: pl.Series) -> pl.Series:
+    """Write values as text, and whole numbers without the fraction of 20240101.0."""
+    return stripped(column.cast(pl.String)).str.replace(r"^(\d{4,14})\.0+$", "$1")
+
+
+def _unit(numbers: pl.Series) -> str:
+    """Say what numbers count, or the form of years, months or days in which they may be written."""
+    numbers = numbers.filter(numbers.is_finite() & (numbers != 0))
+    shares = _likely(numbers)
+    if shares[best := max(shares, key=lambda unit: shares[unit])] > 0.5:
+        return best
+    is_whole, is_month = numbers == numbers.floor(), (numbers % 100).is_between(1, 12)
+    fits = {
+        "%Y": is_whole & numbers.is_between(1900, 2099),
+        "%Y%m": is_whole & is_month & numbers.is_between(1900_01, 2099_12),
+        "excel": numbers.is_between(32_874, 73_050),  # 1990 to 2099
+    }
+    found = [form for form, fit in fits.items() if fit.sum() > 0.9 * len(fit)]
+    size = numbers.abs()
+    return found[0] if found else next(u for u, (most, _) in _UNITS.items() if (size < most).all())
+
+
 def _from_numbers(column: pl.Series, unit: str) -> tuple[pl.Series, str]:
     # Float64 holds milliseconds exactly up to 2^53, which is far beyond the year 9999.
     numbers = column.cast(pl.Float64, strict=False)
-    if unit == "auto":
-        finite = numbers.filter(numbers.is_finite()).abs()
-        unit = next(unit for unit, (limit, _) in _UNITS.items() if (finite < limit).all())
-    times = (numbers * _UNITS[unit][1]).round().cast(pl.Int64, strict=False).cast(MILLISECONDS)
-    return times, f"a number of {unit} since 1970"
+    stamps = (numbers - 25_569) * _DAY if unit == "excel" else numbers * _UNITS[unit][1]
+    times = stamps.round().cast(pl.Int64, strict=False).cast(MILLISECONDS)
+    return times, _DAYS[unit] if unit == "excel" else f"a number of {unit} since 1970"
 
 
 def _tried(text: pl.Series, pattern: str) -> pl.Series:

@@ -15,13 +15,14 @@ or in a recipe overrides it. Kinds and the types of their values:
 
 import ast
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, cast, get_args
 
 import polars as pl
 
-from lightrec.data.casts import plain_numbers
+from lightrec.data.numerals import PLAIN, WHOLE, dots_may_part, prices
 from lightrec.data.schema import Place, Problems
 from lightrec.data.times import Times, parse_times
 
@@ -31,10 +32,6 @@ KINDS: Final[tuple[str, ...]] = get_args(Kind)
 
 MISSING: Final = ("", "na", "n/a", "nan", "null", "none", "-", "--", "?", r"\n")
 """What stands for a missing value among numbers and dates, in lower case."""
-_WHOLE: Final = r"^-?(0|[1-9]\d{0,17})$"
-_PLAIN: Final = r"^-?(0|[1-9]\d{0,17})(\.\d+)?([eE][+-]?\d{1,2})?$"
-_CURRENCY: Final = r"[€$£¥₹₩]|EUR|USD|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|kr|zł|Rs\.?"
-_PRICE: Final = rf"^(-?)\s*({_CURRENCY})?\s*(-?)(\d[\d.,'\s]*?)\s*({_CURRENCY})?$"
 _DATELIKE: Final = r"^\d[\d\s:./+\-]*\d.{0,12}$|^\d.*\d{4}|^[A-Za-z]{3,9}\.? \d.*\d{4}"
 _IMAGE: Final = r"(?i)\.(png|jpe?g|gif|webp|bmp|tiff?|avif)(\?\S*)?$"
 _BRACKETS: Final = r"^\[.*\]$"
@@ -68,12 +65,13 @@ def converted(column: pl.Series, kind: Kind, place: Place, problems: Problems) -
 
     :param problems: receives a sentence where values do not fit, with the first of them.
     """
+    kind, form = parted(kind)
     if kind == _kind_of(column.dtype) or kind not in ("number", "date", "list"):
         return _cast(column, kind)
     text = column if column.dtype.is_numeric() and kind == "date" else _cast(column, "words")
     if kind == "list":
         return _split(text)
-    numbers = _numbers(text, True) if kind == "number" else None
+    numbers = _numbers(text, True, form) if kind == "number" else None
     if kind == "date":
         said = Problems()
         values = parse_times(_unmissing(text), "auto", place, said)
@@ -109,8 +107,23 @@ def typed(
         else recognised(column)
         for column in frame
     }
-    values = pl.DataFrame([values.alias(name) for name, (_, values) in found.items()])
-    return values, {name: kind for name, (kind, _) in found.items()}
+    columns = pl.DataFrame([values.alias(name) for name, (_, values) in found.items()])
+    return columns, {name: _formed(frame[name], *each) for name, each in found.items()}
+
+
+def parted(kind: str) -> tuple[Kind, str]:
+    """Part the kind of numbers with marks, such as ``number:€,``, into kind and form."""
+    plain, _, form = kind.partition(":")
+    return cast(Kind, plain), form
+
+
+def _formed(column: pl.Series, kind: Kind, values: pl.Series) -> Kind:
+    """Add to a kind in what form its numbers were written; see ``numerals.prices``."""
+    if kind != "number" or column.dtype != pl.String or not values.dtype.is_numeric():
+        return kind
+    text = _unmissing(column).str.strip_chars()
+    found = None if text.drop_nulls().str.contains(PLAIN).all() else prices(text)
+    return cast(Kind, f"{kind}:{found[1]}") if found and found[1] else kind
 
 
 @dataclass(frozen=True)
@@ -134,6 +147,7 @@ class Attribute:
     @classmethod
     def of(cls, column: pl.Series, kind: Kind) -> "Attribute":
         """Describe a typed column."""
+        kind = parted(kind)[0]
         values = (column.explode() if kind == "list" else column).drop_nulls().alias("value")
         if values.dtype == pl.Boolean:
             example = "true and false" if values.n_unique() == 2 else str(values.first()).lower()
@@ -151,7 +165,10 @@ class Attribute:
 def _almost(values: pl.Series) -> str:
     """Say which few values keep text from being numbers or dates; nothing of postcodes."""
     values = _unmissing(values).drop_nulls()
-    fits = values.str.contains(_PLAIN)
+    fits = values.str.contains(PLAIN)
+    if fits.all() and dots_may_part(values):
+        some = values.filter(values.str.contains(".", literal=True))[0]
+        return f"text because {some!r} may be {some.replace('.', '')}"
     if not fits.any():
         fits = values.str.contains(_DATELIKE)
         if fits.sum() >= 0.9 * len(values):  # otherwise reading them is for nothing
@@ -207,28 +224,23 @@ def _unmissing(text: pl.Series) -> pl.Series:
     return text.set(text.str.strip_chars().str.to_lowercase().is_in(MISSING), None)
 
 
-def _numbers(text: pl.Series, whole: bool) -> pl.Series | None:
-    """Read numbers and prices; None where a value is neither, or where no value is left."""
+def _numbers(text: pl.Series, whole: bool, form: str = "") -> pl.Series | None:
+    """Read numbers and prices; None where a value is neither, or may be two numbers.
+
+    :param form: how they are written where that is known.
+    """
     text = _unmissing(text).str.strip_chars()
     values = text.drop_nulls()
     if not len(values):
         return None if whole else text
-    if values.str.contains(_WHOLE).all():
+    if values.str.contains(WHOLE).all():
         return text.cast(pl.Int64)
-    if values.str.contains(_PLAIN).all():
-        return text.cast(pl.Float64)
+    if values.str.contains(PLAIN).all() and form[-1:] != ",":
+        return None if whole and not form and dots_may_part(values) else text.cast(pl.Float64)
     if values.str.contains(r"^(?i)(true|false)$").all():
         return text.str.to_lowercase() == "true"
-    if not values.str.contains(_PRICE).all():
-        return None
-    parts = text.str.extract_groups(_PRICE).struct
-    currencies = pl.concat([parts.field("2"), parts.field("5")]).drop_nulls().unique()
-    readings = plain_numbers(parts.field("4"))
-    if len(currencies) > 1 or not readings:
-        return None
-    signed = parts.field("1") + parts.field("3") + readings[0]
-    decimal = signed.str.contains(".", literal=True).any()
-    return signed.cast(pl.Float64 if decimal else pl.Int64, strict=False)
+    found = prices(text, form)
+    return found and found[0]
 
 
 def _dates(text: pl.Series, whole: bool) -> pl.Series | None:
@@ -254,7 +266,7 @@ def _lists(text: pl.Series, whole: bool) -> pl.Series | None:
     """Split what can only be lists; None where it is no such column."""
     values = text.drop_nulls()
     if values.str.contains(_BRACKETS).all():
-        lists = _in_brackets(text)
+        lists = in_brackets(text)
         return lists if lists.null_count() == text.null_count() else None
     if not whole:
         return text  # a few values do not show what they share
@@ -288,18 +300,20 @@ def _split(text: pl.Series) -> pl.Series:
     """Split text that is to be lists: as in brackets, or at the likeliest mark."""
     values = text.drop_nulls()
     if len(values) and values.str.contains(_BRACKETS).all():
-        return _in_brackets(text)
+        return in_brackets(text)
     counts = {mark: int(values.str.count_matches(mark, literal=True).sum()) for mark in _MARKS}
     return _parted(text, max(counts, key=counts.__getitem__))
 
 
-def _in_brackets(text: pl.Series) -> pl.Series:
+def in_brackets(text: pl.Series) -> pl.Series:
     """Read ``["a", "b"]`` (JSON) and ``['a', 'b']`` (Python); null where a value is neither."""
     read = {value: _members(value) for value in text.drop_nulls().unique()}
     return pl.Series(text.name, [read.get(value) for value in text], pl.List(pl.String))
 
 
 def _members(text: str) -> list[str] | None:
+    if re.search(r"""(['"])\s+\1(?!\s*[],])""", text):  # of NumPy; Python would join the words
+        return None
     try:
         found = json.loads(text)
     except ValueError:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightrec.data.filters import looks_like_one, parse
+from lightrec.data.filters import as_number, looks_like_one, parse
 from lightrec.data.types import Kind
 from lightrec.errors import RecipeError
 
@@ -139,6 +139,39 @@ def test_refused(text: str, told: str) -> None:
     with pytest.raises(RecipeError) as raised:
         parse(text, ITEMS, KINDS)
     assert told in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "read"),
+    [
+        ("number:€,", "1.299 €", 1299),
+        ("number:€,", "1.299", 1299),
+        ("number:€,", "EUR 12,60", 12.6),
+        ("number:€,", "12.60", 12.6),
+        ("number:$.", "$1,299", 1299),
+        ("number:$.", "1.299", 1.299),
+        ("number:€", "-5 €", -5),
+        ("number", "1.299", 1.299),
+        ("number", "12,60", 12.6),
+        ("number:€,", "$5", "its numbers are in €, which '$5' is not."),
+        ("number:€", "1.299 €", "'1.299 €' may be 1.299 or 1299; write one of these."),
+        ("number", "1,299", "'1,299' may be 1299 or 1.299; write one of these."),
+        ("number", "1.2.3", "'1.2.3' is none."),
+    ],
+)
+def test_numbers_are_read_as_those_of_the_table(kind: Kind, value: str, read: float | str) -> None:
+    if isinstance(read, str):
+        with pytest.raises(RecipeError) as raised:
+            as_number("price", value, kind)
+        assert str(raised.value) == f"'price' is a number, and {read}"
+    else:
+        assert as_number("price", value, kind) == read
+
+
+def test_what_is_not_a_number_is_missing() -> None:
+    items = pl.DataFrame({"item": ["a", "b", "c"], "price": [5.0, float("nan"), None]})
+    for text, left in {"price>1": "a", "price!=7": "a", "price=missing": "bc"}.items():
+        assert "".join(items.filter(parse(text, items, KINDS).mask(items))["item"]) == left
 
 
 def test_parts_that_all_must_hold() -> None:

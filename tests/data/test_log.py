@@ -151,8 +151,8 @@ def test_refusals(columns: dict[str, list[object]], message: str) -> None:
 IDS = {
     "int64": (pl.Series([2**63 - 1, -(2**63), 2**53 + 1]), None),
     "uint64": (pl.Series([2**64 - 1, 2**63], dtype=pl.UInt64), None),
-    "float": (pl.Series([12.0, -3.0, 2.0**53]), ["12", "-3", "9007199254740992"]),
-    "float32": (pl.Series([16777216.0], dtype=pl.Float32), ["16777216"]),
+    "float": (pl.Series([12.0, -3.0, 2.0**53 - 1]), ["12", "-3", "9007199254740991"]),
+    "float32": (pl.Series([16777215.0], dtype=pl.Float32), ["16777215"]),
     "categorical": (pl.Series(["b", "a"], dtype=pl.Categorical), ["b", "a"]),
     "text": (
         pl.Series([" a", "a ", "a", "007", "a,b", 'a"b', "a\nb", "é", "e\u0301", "12.0"]),

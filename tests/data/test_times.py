@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lightrec.data.log import InteractionLog
 from lightrec.data.schema import Place, Problems
 from lightrec.data.times import TimeFormat, Times, parse_times
+from lightrec.errors import DataError
 
 MOMENT = datetime(2024, 5, 1, 10, 30, 0, 250_000, tzinfo=UTC)
 WHOLE = MOMENT.replace(microsecond=0)
@@ -172,6 +174,73 @@ def test_slips_of_the_pen_can_be_left_out() -> None:
     assert parse([*given, *["2021-06-24"] * 9], Times(drop=True))[1] == []
     # Where most cannot be read, they have been misunderstood.
     assert len(parse(given, Times(drop=True))[1]) == 1
+
+
+def of_a_log(values: list[object], times: TimeFormat = "auto") -> list[str | None]:
+    rows = pl.DataFrame({"item": "a", "time": values}, strict=False)
+    parsed = InteractionLog(rows, times=times).events["time"]
+    return parsed.dt.strftime("%Y-%m-%d %H:%M").to_list()
+
+
+DAYS = ["2024-01-01 00:00", "2024-01-02 00:00", None]
+STAMP = 1_704_067_200
+
+
+@pytest.mark.parametrize(
+    ("values", "odd"),
+    [
+        ([20240101.0, 20240102.0, None], None),
+        (["20240101.0", "20240102.0", None], None),
+        ([20240101, 20240102, 0], "0"),
+        (["20240101", "20240102", "0"], "'0'"),
+        ([20240101, 20240102, 99991231], "99991231"),
+        (["2024-01-01", "2024-01-02", "9999-12-31"], "'9999-12-31'"),
+        (["2024-01-01", "2024-01-02", "1900-01-01"], "'1900-01-01'"),
+        ([STAMP, STAMP + 86_400, 0], "0"),
+        ([STAMP, STAMP + 86_400, 253402300799], "253402300799"),
+        ([STAMP * 1000, (STAMP + 86_400) * 1000, 253402300799000], "253402300799000"),
+        ([date(2024, 1, 1), date(2024, 1, 2), date(9999, 12, 31)], "'9999-12-31 "),
+    ],
+)
+def test_one_value_does_not_turn_a_column(values: list[object], odd: str | None) -> None:
+    assert of_a_log(values, Times(drop=True)) == DAYS
+    if odd:
+        with pytest.raises(DataError, match="leave such rows out with --drop-unr") as raised:
+            of_a_log(values)
+        assert raised.value.problems[0].startswith(f"Row 3, column 'time': {odd}")
+
+
+@pytest.mark.parametrize(
+    ("values", "form", "what", "first"),
+    [
+        ([2015, 2016, 0], "%Y", "a year", "2015-01-01 00:00"),
+        ([2015.0, 2016.0], "%Y", "a year", "2015-01-01 00:00"),
+        (["201512", "201601"], "%Y%m", "a month", "2015-12-01 00:00"),
+        ([45292.0, 45293.5], "excel", "a day of a spreadsheet", "2024-01-01 00:00"),
+    ],
+)
+def test_what_may_be_order_numbers_is_to_be_named(
+    values: list[object], form: str, what: str, first: str
+) -> None:
+    with pytest.raises(DataError, match=f"may be {what}, or .*: --times {form} or --t") as raised:
+        of_a_log(values)
+    assert len(raised.value.problems) == 1
+    assert of_a_log(values, Times(form, drop=True))[0] == first
+    assert of_a_log(values, "seconds")[0] == str(of_a_log([values[0]], "seconds")[0])
+    assert of_a_log(values, "seconds")[0][:10] in ("1970-01-01", "1970-01-03")
+    # Whoever says that an attribute is a date has said which.
+    assert str(parse(values)[0][0])[:16] == first
+
+
+def test_many_zeros_do_not_turn_a_column() -> None:
+    with pytest.raises(DataError, match="others, column 'time': 0 is not a time written as %Y%m%d"):
+        of_a_log([20240101, 20240102, *[0] * 7])
+
+
+def test_order_numbers_stay_order_numbers() -> None:
+    for values in ([0, 1, 2], list(range(60_000)), [5.0, 7.0], [100, 250, 40_000]):
+        assert parse(values) == (parse(values, "seconds")[0], [])
+        assert of_a_log(values) == of_a_log(values, "seconds")
 
 
 @given(st.lists(st.integers(10**12, 253402300799999), min_size=1))

@@ -23,6 +23,12 @@ GENRES = [["Adventure", "Animation"], ["Comedy"], ["Adventure", "Comedy"], ["Ani
         (["$1,299.00", "$5"], "number", [1299.0, 5.0]),
         (["12,5 EUR", "7,25 EUR"], "number", [12.5, 7.25]),
         (["1,299", "12,000"], "number", [1299, 12000]),
+        (["1.299 €", "2.450 €"], "number", [1299, 2450]),
+        (["1.299 €", "12,50 EUR"], "number", [1299.0, 12.5]),
+        (["$1.299", "$12.5"], "number", [1.299, 12.5]),
+        (["1.299", "850", "12.450"], "code", None),
+        (["1.299", "850", "0.5"], "number", [1.299, 850.0, 0.5]),
+        (["1.299", "2.450"], "number", [1.299, 2.45]),
         (["$5", "€5"], "code", None),
         (["1,299.00", "1.299,00"], "code", None),
         (["01067", "80331", "01067"], "category", None),
@@ -64,6 +70,21 @@ def test_the_few_values_that_are_no_numbers_or_dates_are_named() -> None:
         column = pl.concat([before + years, pl.Series("year", [more, None])])
         found = Attribute.of(*reversed(recognised(column)))
         assert (found.values, found.missing, found.note) == (21, 1 / 22, note)
+
+
+def test_prices_of_one_table_are_read_in_one_way() -> None:
+    rows = pl.DataFrame({"item": ["a", "b"], "price": ["1.299 €", "12,50 €"], "plain": ["1", "2"]})
+    catalog = Catalog(rows)
+    assert catalog.kinds == {"price": "number:€,", "plain": "number"}
+    assert [each.kind for each in catalog.attributes()] == ["number", "number"]
+    again = Catalog(catalog.rows, types=catalog.kinds)
+    assert (again.kinds, again.rows.equals(catalog.rows)) == (catalog.kinds, True)
+    # More rows are read as the first were, and not in another currency.
+    more = Catalog(rows.with_columns(price=pl.Series(["1.300", "2.400"])))
+    assert more.rows["price"].to_list() == [1.3, 2.4]
+    assert more.retyped(catalog.kinds).rows["price"].to_list() == [1300, 2400]
+    with pytest.raises(DataError, match=r"values cannot be read as one: '\$5'"):
+        Catalog(rows.with_columns(price=pl.Series(["$5", "$6"]))).retyped(catalog.kinds)
 
 
 def test_named_types_are_read_from_what_was_given() -> None:

@@ -1,14 +1,19 @@
 """Files of one JSON object a line; every faulty line is named."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
 from lightrec.data.readers.text import open_text
 from lightrec.data.schema import NAMED, Place, Problems, Table
 from lightrec.errors import DataError
+
+_ROUNDED: Final = re.compile(rb"[:,\[]\s*(-?\d{16,}(?:\.\d+|[eE])[-+\deE]*)")
+"""A number that JSON reads as a float, with more digits than a float holds."""
 
 
 class JsonTable(Table):
@@ -33,6 +38,14 @@ class JsonTable(Table):
         except pl.exceptions.PolarsError as error:
             self._refuse(bytes(text), error)
         self.names = self.rows.columns
+        long = self.rows.select(pl.col(pl.String).str.contains(r"^-?\d{16,}$").any())
+        if any(map(any, long.iter_rows())) and (found := _ROUNDED.search(bytes(text))):
+            raise DataError(
+                f"Line {bytes(text[: found.start()]).count(10) + 1} has the number "
+                f"{found[1].decode()} in a column of text: so long, and with a fraction, its last "
+                "digits are lost. Write ids as text, in quotes.",
+                path,
+            )
 
     def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
         """Read some columns with their types; an empty text is null.

@@ -26,13 +26,17 @@ from lightrec.data.readers.sql import SqlTable
 from lightrec.data.readers.text import COMPRESSED
 from lightrec.data.schema import Place, Problems, Table
 from lightrec.data.times import looks_like_times
+from lightrec.data.types import in_brackets
 from lightrec.keys import Column
 
 TableKind = TypeVar("TableKind", Catalog, Users)
 
 CLICKS: Final = ("click", "clicked")
 """Names of columns whose values (0 or 1) are clicks rather than ratings."""
+_GRADES: Final = ("value", "rating", "score", "stars", "overall", "preference", "bewertung", "note")
+"""Names of columns whose 0 may be a grade, even where every value is 0 or 1."""
 
+_one: Final = pl.element()
 _TEXT: Final = (".csv", ".tsv", ".txt", ".dat")
 _JSON: Final = (".jsonl", ".ndjson", ".json")
 _TABLES: Final = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -109,8 +113,7 @@ class TableReader(Reader):
         ).cast({pl.Categorical: pl.String})
         if frame.schema.get(Column.CANDIDATES) == pl.String:
             frame = frame.with_columns(_split_list(frame[Column.CANDIDATES]))
-        if Column.FEEDBACK not in matched and matched.get(Column.VALUE, "").lower() in CLICKS:
-            frame = frame.with_columns(pl.lit("click").alias(Column.FEEDBACK))
+        frame = _happened(frame, matched.get(Column.VALUE, "").lower())
         frame, place = _marked(_returned(frame), place)
         ignored = tuple(name for name in table.names if name not in matched.values())
         if Column.TIME in names and Column.TIME not in matched:
@@ -141,6 +144,13 @@ class TableReader(Reader):
             return f"{begin}By their values the likeliest is {option} '{{{pairs}}}'."
 
         matched = match_columns(table, names, given, required, problems, likely)
+        roles = [*matched.values()] if in_log else []
+        for name in {name for name in roles if roles.count(name) > 1}:
+            two = " and ".join(column for column, own in matched.items() if own == name)
+            problems.add(
+                f"The column '{name}' is named as {two}; give each a column of its own, or say "
+                f"{option} '{{{two.split()[0]}: none}}'."
+            )
         known = {Column.USER, *_OFFERS} & {*matched}
         if in_log and Column.USER in names and Column.ITEM in matched and not (known or problems):
             sentence = likely(matched)
@@ -189,11 +199,21 @@ def _with_own_names(
 
 
 def _split_list(column: pl.Series) -> pl.Series:
-    """Split strings into lists: at bars if any value has one, else at commas, else at blanks."""
-    for mark in "|,":
-        if column.str.contains(mark, literal=True).any():
-            return column.str.split(mark)
-    return column.str.strip_chars().str.split(" ")
+    """Split strings into lists: at bars if any value has one, else at commas, else at blanks.
+
+    Brackets around a list, quotes around its members, and blanks around both are left out.
+    """
+    text = column.str.strip_chars()
+    if text.drop_nulls().str.contains(r"(?s)^[\[({].*[\])}]$").all():
+        lists = in_brackets(text)
+        if lists.null_count() == text.null_count():
+            return lists
+        text = text.str.slice(1, text.str.len_chars() - 2).str.strip_chars()
+    if text.drop_nulls().str.contains(r"""(?s)^('.*'|".*"|)$""").all():
+        quoted = text.str.extract_all(r"""'[^']*'|"[^"]*["]""")
+        return quoted.list.eval(_one.str.slice(1).str.head(-1))
+    mark = next((mark for mark in "|," if text.str.contains(mark, literal=True).any()), " ")
+    return text.str.split(mark).list.eval(_one.str.strip_chars())
 
 
 def _ending(path: Path) -> str:
@@ -205,6 +225,33 @@ def _ending(path: Path) -> str:
 def _quoted(name: str) -> str:
     """Write a name in a mapping of YAML."""
     return name if name.replace(" ", "").replace("_", "").isalnum() else f'"{name}"'
+
+
+def _happened(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Tell apart what happened and what was only shown, where 0 and 1 say so.
+
+    With propensities or candidates every row is a decision, and its value is the reward.
+
+    :param name: the file's name of the value, in lower case.
+    """
+    given = frame.get_column(Column.VALUE, default=pl.Series(dtype=pl.Null))
+    is_plain = given.dtype.is_numeric() or given.dtype in (pl.String, pl.Boolean)
+    if not is_plain or Column.FEEDBACK in frame.columns:
+        return frame
+    values, clicks = given.cast(pl.Float64, strict=False), name in CLICKS
+    shown = (values == 0).fill_null(False)
+    decided = not {Column.PROPENSITY, Column.CANDIDATES}.isdisjoint(frame.columns)
+    if decided or not shown.any() or not ((values == 0) | (values == 1)).all():
+        return frame.with_columns(pl.lit("click").alias(Column.FEEDBACK)) if clicks else frame
+    if name in _GRADES:
+        plugins.warn(
+            f"Every value of '{name}' is 0 or 1, and the {int(shown.sum()):,} rows of 0 are events "
+            "too. If they say that nothing was chosen or liked, leave them out with "
+            "--data.minimum_value 1."
+        )
+        return frame
+    kind = pl.when(shown).then(pl.lit("impression")).otherwise(pl.lit("click" if clicks else None))
+    return frame.with_columns(kind.alias(Column.FEEDBACK))
 
 
 def _returned(frame: pl.DataFrame) -> pl.DataFrame:
@@ -226,12 +273,11 @@ def _marked(frame: pl.DataFrame, place: Place) -> tuple[pl.DataFrame, Place]:
         return frame, place
     if not lists.explode().drop_nulls().str.contains(r".-[01]$").all():
         return frame, place
-    one = pl.element()
-    chosen = lists.list.eval(one.filter(one.str.ends_with("-1")).str.head(-2))
+    chosen = lists.list.eval(_one.filter(_one.str.ends_with("-1")).str.head(-2))
     # Some versions of polars leave out a row whose list is empty, and none that of a null.
     chosen = chosen.to_frame().select(pl.when(pl.all().list.len() > 0).then(pl.all())).to_series()
     rows = frame.with_columns(
-        lists.list.eval(one.str.head(-2)),
+        lists.list.eval(_one.str.head(-2)),
         chosen.alias(Column.ITEM),
         pl.lit("click").alias(Column.FEEDBACK),
     ).with_row_index("row")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-from charset_normalizer import from_bytes
 
+from lightrec import plugins
 from lightrec.data.files import check_content
 from lightrec.errors import DataError
 
@@ -22,7 +22,19 @@ _ENOUGH: Final = 1 << 16
 _LETTER: Final = re.compile(
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
-_LONE: Final = re.compile(rb"(?<![\x80-\xff])[\x80-\xff](?![\x80-\xff])")
+_FEW: Final = re.compile(rb"(?<![\x80-\xff])[\x80-\xff]{1,2}(?![\x80-\xff])")
+_WORD: Final = re.compile(rb"[^\s,;:|\"]*[\x80-\xff][^\s,;:|\"]*")
+_ODD: Final = re.compile(
+    r"[ÐÝÞðýþƒ\x81\x8d\x8f\x90\x9d]|(?<=[A-Za-zÀ-ÿŒœ])[¡-¶¸-¿×÷](?=[A-Za-zÀ-ÿŒœ])|[£¹³¼¾](?=[a-zß-ÿ])"
+)
+"""What texts in Windows-1252 seldom have, and those of other Windows encodings often."""
+_OTHERS: Final = (
+    *("cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "iso8859_2", "koi8_r"),
+    *("gb18030", "euc_kr", "shift_jis", "euc_jp", "big5"),
+)
+_ADVICE: Final = (
+    "convert it from the right encoding, for example with `iconv -f cp1250 -t utf-8 OLD > NEW`."
+)
 _NAMES: Final = {"utf-8": "UTF-8", "cp1252": "Windows-1252", "gb18030": "GB 18030"}
 _MARKS: Final = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -31,7 +43,8 @@ def open_text(path: Path) -> tuple[bytes | mmap.mmap, str]:
     """Return the text of a file, mapped from disk where it is plain UTF-8, and what it was.
 
     Text that is not UTF-8 is taken for Windows-1252 (which includes Latin-1) or GB 18030 where its
-    letters say so; a few damaged letters in UTF-8 are left for the reader to name.
+    letters say so, with a warning where words may be others; a few damaged letters in UTF-8 are
+    left for the reader to name.
 
     :returns: the text, perhaps with a byte-order mark, and words such as ``UTF-16, gzip``.
     :raises DataError: if the file is missing, not readable, damaged, or in another encoding.
@@ -95,23 +108,48 @@ def _encoding(text: bytes | mmap.mmap, path: Path) -> str:
     damaged = sum(map(len, _LETTER.findall(lines))) > high / 2
     if damaged or re.search(rb"[\0-\x08\x0e-\x1f]", lines):
         return "utf-8"
-    found = from_bytes(bytes(lines), cp_isolation=["cp1252", "gb18030"]).best()
-    others = ["gb18030", "big5", "shift_jis", "euc_kr"]
-    if found is not None and found.encoding == "gb18030" and high > 200:
-        found = from_bytes(bytes(lines), cp_isolation=others).best()
-    if found is not None and found.encoding in _NAMES:
-        return found.encoding
-    if len(_LONE.findall(lines)) > high * 0.8:
-        return "cp1252"
-    raise _unknown(bytes(lines), path)
+    if _is_chinese(bytes(lines)):
+        name = "gb18030"
+    elif _is_western(bytes(lines), high):
+        name = "cp1252"
+    else:
+        raise _unknown(bytes(lines), path)
+    readings = [[w.decode(n, "replace") for n in (name, "cp1250")] for w in _WORD.findall(lines)]
+    if unlike := dict.fromkeys(repr(word) for word, other in readings if word != other):
+        plugins.warn(
+            f"{path} is not UTF-8 and is read as {_NAMES[name]}, with words such as "
+            f"{', '.join([*unlike][:3])}. If they are wrong, {_ADVICE}"
+        )
+    return name
+
+
+def _is_western(text: bytes, high: int) -> bool:
+    """Whether text with so many high bytes has them among plain letters, and few that are odd."""
+    odd = len(_ODD.findall(text.decode("cp1252", "replace")))
+    return sum(map(len, _FEW.findall(text))) > 0.8 * high and odd <= 0.1 * high
+
+
+def _is_chinese(text: bytes) -> bool:
+    """Whether text is common Chinese in GB 18030, and can be neither Korean nor of single bytes."""
+    try:
+        letters = [c.encode("gb2312", "ignore") for c in text.decode("gb18030") if c > "\x7f"]
+    except UnicodeDecodeError:
+        return False
+    common = [c for c in letters if c and c[0] <= 0xD7]
+    # Syllables of EUC-KR begin below the first; Cyrillic and Greek letters are above the second.
+    beyond = sum(c[0] > 0xC8 for c in common)
+    below = sum(min(c) < 0xC0 for c in common)
+    return len(common) >= 0.9 * len(letters) and min(beyond, below) > 0.1 * len(letters)
 
 
 def _unknown(text: bytes | mmap.mmap, path: Path) -> DataError:
-    guess = from_bytes(bytes(text[:_ENOUGH])).best()
-    name = guess.encoding if guess is not None else "latin1"
+    """Show what the first word would be in several encodings."""
+    word = _WORD.search(bytes(text[:_ENOUGH]))
+    shown = {name: word[0].decode(name, "replace") for name in _OTHERS} if word else {}
+    readings = [f"{w!r} in {name}" for name, w in shown.items() if re.fullmatch(r"[^\W_]+", w)]
+    would = f"A word would be {', '.join(readings)}. " if readings else ""
     return DataError(
-        f"The text is neither UTF-8 nor UTF-16, Windows-1252 or GB 18030; perhaps it is {name}. "
-        f"Convert it with `iconv -f {name} -t utf-8 OLD > NEW`, and look whether its words are "
-        "right.",
+        "The text is neither UTF-8 nor UTF-16, Windows-1252 or GB 18030 beyond doubt. "
+        f"{would}To have it read, {_ADVICE}",
         path,
     )

@@ -7,6 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from lightrec.data.domain import Domain
+from lightrec.data.findings import look_at
 from lightrec.data.readers.base import read_tables
 from lightrec.data.readers.table import TableReader
 from lightrec.errors import DataError
@@ -77,6 +79,76 @@ def test_a_logged_bandit(tmp_path: Path) -> None:
     assert (event["feedback"], event["value"]) == ("click", 0.0)
     assert event["propensity"] == 0.0294117647
     assert event["time"].microsecond == 101_000
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kinds"),
+    [
+        ("clicked", "1 0 0", ["click", "impression", "impression"]),
+        ("Click", "1.0 0.0 ", ["click", "impression", "click"]),
+        ("bought", "1 0 1", ["rating", "impression", "rating"]),
+        ("clicked", "1 0 2", ["click", "click", "click"]),
+        ("rating", "1 0 1", ["rating", "rating", "rating"]),
+    ],
+)
+def test_rows_of_what_did_not_happen_are_no_events(
+    name: str,
+    values: str,
+    kinds: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = [f"{n % 2},{n},{value}" for n, value in enumerate(values.split(" "))]
+    path = write(tmp_path / "log.csv", "\n".join([f"user,item,{name}", *lines]) + "\n")
+    tables = read_tables(path, columns={"value": name})
+    assert tables.log.events["feedback"].to_list() == kinds
+    found = look_at(tables, Domain()).counts
+    assert found["dropped_without_weight"] == kinds.count("impression")
+    warned = "Every value of 'rating' is 0 or 1, and the 1 rows of 0 are events too."
+    assert (warned in capsys.readouterr().err) == (name == "rating")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("a|b c", "a | b c", "a,b c", "a, b c", "['a', 'b c']", '["a", "b c"]', "[a, b c]"),
+        *("'a','b c'", '"a" "b c"', "['a' 'b c']", "{a,b c}", "('a', 'b c')"),
+    ],
+)
+def test_candidates_are_ids_without_marks(written: str, tmp_path: Path) -> None:
+    rows = {"user": ["u", "v", "w"], "item": ["a", "b c", None], "candidates": [written] * 3}
+    pl.DataFrame(rows).write_csv(tmp_path / "log.csv")
+    log = TableReader().read(tmp_path / "log.csv").log
+    assert log.events["candidates"].to_list() == [["a", "b c"]] * 3
+
+
+def test_a_column_has_one_role(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", "a,b\nx,1\ny,2\n")
+    for columns in ({"user": "a", "item": "a"}, {"user": "1", "item": "a"}):
+        with pytest.raises(DataError, match="The column 'a' is named as user and item; give each"):
+            TableReader().read(path, columns)
+
+
+@pytest.mark.parametrize(
+    ("ids", "problem"),
+    [
+        (("9007199254740993.0", "1"), "9007199254740992.0 is not an id; a float must hold"),
+        (("12345678901234567.0", '"x"'), "Line 1 has the number 12345678901234567.0 in a column"),
+        (("12345678901234567", '"x"'), ""),
+        (("123456789012345678901", "1"), ""),
+    ],
+)
+def test_long_ids_of_json_keep_their_digits(
+    ids: tuple[str, str], problem: str, tmp_path: Path
+) -> None:
+    lines = [f'{{"user": {user}, "item": {n}}}' for n, user in enumerate(ids)]
+    path = write(tmp_path / "log.jsonl", "\n".join(lines) + "\n")
+    if problem:
+        with pytest.raises(DataError, match=problem):
+            TableReader().read(path)
+    else:
+        users = TableReader().read(path).log.events["user"].to_list()
+        assert users == [user.strip('"') for user in ids]
 
 
 def test_parquet_keeps_its_types(tmp_path: Path) -> None:
@@ -287,6 +359,45 @@ def test_other_encodings_are_recognised(encoding: str, name: str, tmp_path: Path
     log = TableReader().read(path).log
     assert log.events["item"].to_list() == [words]
     assert log.place.form == f"text parted by commas, {name}"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "word", "read"),
+    [
+        ("cp1250", "Łódź śliwka", None),
+        ("cp1250", "Zażółć", None),
+        ("cp1250", "kůň", "kùò"),
+        ("cp1250", "Árvíztűrő", "Árvíztûrõ"),
+        ("cp1254", "güneş", None),
+        ("cp1254", "Işık ağaç", None),
+        ("euc_kr", "사과", None),
+        ("euc_kr", "사과 바나나", None),
+        ("euc_kr", "한국어 문장입니다", None),
+        ("cp1251", "Иванов", None),
+        ("shift_jis", "テレビ", None),
+        ("gb18030", "我爱北京天安门", "我爱北京天安门"),
+        ("cp1252", "crème", "crème"),
+        ("cp1252", "Müller “Größe”", "Müller “Größe”"),
+        ("cp1252", "m² 5 £ ¿Qué? n°5 col·lecció", "m² 5 £ ¿Qué? n°5 col·lecció"),
+    ],
+)
+def test_an_encoding_that_is_not_sure_is_refused_or_told(
+    encoding: str,
+    word: str,
+    read: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(f"user,item\na,{word}\n".encode(encoding))
+    if read is None:
+        with pytest.raises(DataError, match=r"beyond doubt.*iconv -f") as raised:
+            TableReader().read(path)
+        assert f"{word.split()[0]!r} in {encoding}" in str(raised.value)
+        return
+    assert TableReader().read(path).log.events["item"].to_list() == [read]
+    told = f"{path} is not UTF-8 and is read as" in capsys.readouterr().err
+    assert told == ("Müller" not in word)
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,12 @@ VARIANTS: dict[str, tuple[str, str | bytes, dict[str, Any], Any]] = {
     "Zstandard": ("log.csv.zst", bytes(pa.compress(b"user,item\na,x\n", codec="zstd", asbytes=True)), {}, (UI, "a", "x", None)),
     "a workbook": ("log.csv", b"PK\x03\x04", {}, "save the sheet as CSV"),
     "quoted thousands": ("log.csv", 'user,item,price_paid\na,x,"1,234.50"\n', {"columns": {"value": "price_paid"}}, ({**UI, "value": "price_paid"}, "a", "x", None)),
+    "thousands or a whole number": (
+        "log.csv", "user,item,count\na,x,1.000\nb,x,12\n", {}, "'1.000' may be 1.000 or 1000; write"
+    ),
+    "thousands or a decimal dot": (
+        "log.csv", "user,item,value\na,x,1.299\nb,x,850\n", {}, "may be 1.299 or 1299; write it"
+    ),
     "thousands or decimals": ("log.csv", 'user,item,value\na,x,"1,234"\n', {}, "may be 1234 or 1.234"),
     "too many fields": ("log.csv", "user,item\na,x\nb,y,z\nc,y,z\nd,y\n", {}, "Lines 3 and 4 have 3 fields where 2 are expected"),
 }  # fmt: skip
