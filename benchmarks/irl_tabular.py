@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cells import Benchmark, markdown
-from lightrec.users.irl.tabular import (
+from benchmarks.tabular_irl import (
     TabularProcess,
     TabularReward,
     fit_occupancy,

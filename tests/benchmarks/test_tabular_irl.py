@@ -13,8 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightrec.errors import DataError, RecipeError
-from lightrec.users.irl.tabular import (
+from benchmarks.tabular_irl import (
     TabularProcess,
     empirical_occupancy,
     fit_occupancy,
@@ -22,6 +21,7 @@ from lightrec.users.irl.tabular import (
     soft_policy,
     visits,
 )
+from lightrec.errors import DataError, RecipeError
 
 TWO = np.full((2, 2, 2), 0.5)
 
