@@ -226,7 +226,7 @@ class Engine(ABC):
         :raises RecipeError: where an item of the history is not known.
         """
         stored = self.catalog.numbers(query.accepted)
-        return [*map(self.catalog.find, query.history), *(n for n in stored if n not in past)]
+        return [*self.catalog.find(query.history), *(n for n in stored if n not in past)]
 
     def known(self, query: Query, past: Collection[int] = ()) -> list[int]:
         """Give the same; the nearest known item stands for a new one."""
