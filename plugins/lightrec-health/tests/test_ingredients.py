@@ -20,7 +20,7 @@ HOLDS = {
         "vital wheat gluten; seasoned breadcrumbs; dinner rolls; gingersnaps; dumplings; chow "
         "mein noodles; falafel mix; barley malt; ale; stuffing mix; cornbread mix; doughnuts; "
         "waffles; ravioli; flatbread; taco shells; onion rings; breaded cod; chicken tenders; "
-        "miso; vegetarian haggis"
+        "miso; vegetarian haggis; shredded suet"
     ),
     "crustaceans": (
         "shrimp; prawns; king prawns; crab; crabmeat; lobster tails; crayfish; crawfish; "
@@ -153,7 +153,7 @@ UNKNOWN = (
     "chicken salad; white; potato crisps; kimmelwick rolls; chicken bites; butterfish; "
     "milkfish; shrimpy thing; chestnutty bar; beef stew; chicken schnitzel; fried onions; "
     "orange liqueur; ice pops; bean dip; orange chicken; sweet and sour pork; hot cocoa "
-    "mix; rice pilaf; duck sauce"
+    "mix; rice pilaf; duck sauce; butternuts; yeast extract"
 )
 """Words that name no food, or one that may hold anything."""
 
