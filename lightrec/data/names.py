@@ -4,9 +4,11 @@ Case, accents, punctuation, years and articles (English, German, French, Spanish
 in front or behind) do not count where what is left names one item, such as ``rock, the (1996)``.
 """
 
+import re
 import sys
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,7 @@ _BEHIND: Final = rf"(?i)^(.+?),\s+({_ARTICLES})'?((?:\s*\(.*\))?)$"
 _IN_FRONT: Final = rf"^(?:{_ARTICLES}) (.+)$"
 _NUMERAL: Final = r"\b(\d+|[ivx]+)\b"
 _SHOWN: Final = 5
+_Reading: TypeAlias = dict[str, Any]
 
 
 class Names:
@@ -60,36 +63,57 @@ class Names:
             rare = f" Users and items with fewer than {least} events (k_core) are not in the run."
         return cls(store.catalog, store.popularity()[1:], rare)
 
-    def exactly(self, name: str) -> list[int]:
+    def exactly(self, names: Sequence[str]) -> dict[str, list[int]]:
         """Give the rows that have a name as their id, or else as their title, whatever its case."""
-        names = (self.ids, name), (self.titles, name), (self._lower, name.lower())
-        rows = ((known == asked).arg_true().to_list() for known, asked in names)
-        return next(filter(None, rows), [])
+        found: dict[str, list[int]] = {}
+        lower = [name.lower() for name in names]
+        for known, asked in ((self._lower, lower), (self.titles, names), (self.ids, names)):
+            rows = known.is_in(pl.Series(asked, dtype=pl.String).implode()).arg_true()
+            table = pl.DataFrame({"name": known.gather(rows), "row": rows}).group_by("name")
+            own = dict(table.agg("row").iter_rows())
+            found |= {name: own[key] for name, key in zip(names, asked, strict=True) if key in own}
+        return found
 
     def find(self, name: str) -> int:
-        """Give the row of the item that is meant, 0 to N - 1.
+        """Give the row of the item that is meant, see :meth:`find_all`."""
+        return self.find_all([name])[0]
+
+    def find_all(self, names: Sequence[str], most: int | None = None) -> list[int]:
+        """Give the rows of the items that are meant, 0 to N - 1; many take little longer than one.
 
         What is taken for a misspelt name or a beginning is said on the error output, once, as is an
         id that is another item's title, too.
 
+        :param most: names at most that are no id or title as it stands; None for any number.
         :raises RecipeError: where none is, or several may be, with the likeliest first.
         """
-        name = str(name)
-        if rows := self.exactly(name) or self._alike(name):
+        given = [*dict.fromkeys(map(str, names))]
+        known = self.exactly(given)
+        other = [name for name in given if name not in known]
+        if most is not None and len(other) > most:
+            raise RecipeError(
+                f"{len(other)} names are no item's id or title as it stands, such as "
+                f"{other[0]!r:.60}; at most {most} at a time are searched for by their spelling."
+            )
+        asked = _asked(other) if other else {}
+        found = {n: self._meant(n, known.get(n, []), asked.get(n, [])) for n in given}
+        return [found[str(name)] for name in names]
+
+    def _meant(self, name: str, rows: list[int], asked: Sequence[_Reading]) -> int:
+        if rows := rows or self._alike(asked):
             found = self._one(name, rows)
-            called = (self._lower == name.lower()).arg_true().to_list()
-            others = [other for other in called if other != found]
-            if self.ids[found] == name and others:
+            others = (self._lower == name.lower()).arg_true().to_list()
+            if self.ids[found] == name and (others := [row for row in others if row != found]):
                 more = "; ".join(map(self.shown, others[:_SHOWN]))
                 self._say(
                     f"{name!r} is taken as the id of {self.shown(found, False)}. It is also the "
                     f"title of {more}: give that id where it is meant."
                 )
             return found
-        row = self._beginning(name)
-        row = self._misspelt(name) if row is None else row
+        row = self._beginning(name, asked[0])
+        row = self._misspelt(asked[-1]) if row is None else row
         if row is None:
-            near = self._likeliest(name)
+            near = self._likeliest(asked[-1]["whole"])
             hint = f" Did you mean {'; '.join(map(self.shown, near))}?" if near else ""
             raise RecipeError(f"There is no item {name!r}.{hint}{self.left_out}")
         self._say(f"{name!r} is taken as {self.shown(row, False)}.")
@@ -117,11 +141,15 @@ class Names:
         keys = _plain(self.titles)
         return keys.with_columns(pl.coalesce(pl.col("year"), self._years).alias("year"))
 
-    def _alike(self, name: str) -> list[int]:
+    @cached_property
+    def _parts(self) -> dict[str, list[Any]]:
+        """The same as lists, which a search for a misspelt name reads without a copy."""
+        return self._keys.to_dict(as_series=False)
+
+    def _alike(self, asked: Sequence[_Reading]) -> list[int]:
         """Give the rows whose titles differ in nothing that counts."""
-        asked = _asked(name)
         for key in ("whole", "bare", "outer", "inner"):
-            for row in asked.iter_rows(named=True):
+            for row in asked:
                 match = self._keys[key] == row["whole" if key == "whole" else "bare"]
                 if row["year"] is not None:
                     match &= self._keys["year"].eq_missing(row["year"])
@@ -139,11 +167,8 @@ class Names:
             f"{name!r} fits several items: {some}{more}. Give the id of one, or its whole title."
         )
 
-    def _beginning(self, name: str) -> int | None:
-        asked = _asked(name).row(0, named=True)
-        if asked["year"] is not None:
-            return None
-        for key in dict.fromkeys([asked["whole"], asked["bare"]]):
+    def _beginning(self, name: str, asked: _Reading) -> int | None:
+        for key in dict.fromkeys([asked["whole"], asked["bare"]] if asked["year"] is None else []):
             match = self._keys.select(
                 pl.any_horizontal(pl.col("whole", "bare").str.starts_with(f"{key} "))
             )
@@ -151,27 +176,26 @@ class Names:
                 return self._one(name, rows)
         return None
 
-    def _misspelt(self, name: str) -> int | None:
+    def _misspelt(self, asked: _Reading) -> int | None:
         """Give the only row within one mistake per five letters whose numerals are the same."""
         from rapidfuzz import process
         from rapidfuzz.distance import OSA
 
-        asked = _asked(name).row(-1, named=True)
         for column in ("whole", "bare"):
-            key, keys = asked[column], self._keys[column].to_list()
+            key, keys = asked[column], self._parts[column]
             most = max(len(key) // 5, 1) if len(key) >= 4 else 0
             near = process.extract(key, keys, scorer=OSA.distance, limit=2, score_cutoff=most)
             if near and (len(near) == 1 or near[0][1] < near[1][1]):
                 row: int = near[0][2]
-                one, other = pl.Series([key, keys[row]]).str.extract_all(_NUMERAL).to_list()
-                if one == other and asked["year"] in (None, self._keys["year"][row]):
+                one, other = (re.findall(_NUMERAL, text) for text in (key, keys[row]))
+                if one == other and asked["year"] in (None, self._parts["year"][row]):
                     return row
         return None
 
-    def _likeliest(self, name: str) -> list[int]:
+    def _likeliest(self, key: str) -> list[int]:
         from rapidfuzz import fuzz, process
 
-        key, keys = _asked(name)["whole"][-1], dict(enumerate(self._keys["whole"]))
+        keys = dict(enumerate(self._parts["whole"]))
         # A short title within a long name, such as SO in "microsoft", is chance.
         longer = {row: title for row, title in keys.items() if len(title) >= len(key)}
         scores: dict[int, float] = {}
@@ -184,14 +208,13 @@ class Names:
         return [row for row in found[:_SHOWN] if scores[row] > scores[found[0]] - 10]
 
 
-def _asked(name: str) -> pl.DataFrame:
-    """Give the ways in which a name can be read: a year at its end may be part of the title."""
-    readings = _plain(pl.Series([name]))
-    parts = pl.Series([name]).str.extract_groups(_TRAILING_YEAR).struct
-    if parts.field("1")[0] is None:
-        return readings
+def _asked(names: Sequence[str]) -> dict[str, list[_Reading]]:
+    """Give the ways in which names can be read: a year at the end may be part of the title."""
+    given = pl.Series(names, dtype=pl.String)
+    parts = given.str.extract_groups(_TRAILING_YEAR).struct
     dated = _plain(parts.field("1")).with_columns(parts.field("2").cast(pl.Int64).alias("year"))
-    return pl.concat([readings, dated])
+    readings = zip(names, _plain(given).to_dicts(), dated.to_dicts(), strict=True)
+    return {n: [one, other][: 1 if other["whole"] is None else 2] for n, one, other in readings}
 
 
 def _plain(titles: pl.Series) -> pl.DataFrame:

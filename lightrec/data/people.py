@@ -69,7 +69,7 @@ class People:
         """
         if user is not None and profile is not None:
             raise RecipeError("A user of the log has a profile there: give one or the other.")
-        given = [self.names.find(str(name)) + 1 for name in several(history or ())]
+        given = [row + 1 for row in self.names.find_all(several(history or ()))]
         if user is None:
             items = torch.tensor([given], dtype=torch.long)
             known = {Key.HISTORY: items, Key.SEEN: items * (not self.store.repeats)}

@@ -39,11 +39,16 @@ class Selection(NamedTuple):
         :raises RecipeError: where a title, an attribute or its value is not known.
         """
 
+        wishes = *several(only), *several(exclude)
+        known = names.exactly(wishes)
+        titles = [w for w in wishes if w in known or not filters.looks_like_one(w)]
+        rows = dict(zip(titles, names.find_all(titles), strict=True))
+
         def read(wish: str) -> Filter:
             # A title or id counts as a condition on the id.
-            if filters.looks_like_one(wish) and not names.exactly(wish):
+            if wish not in rows:
                 return filters.parse(wish, catalog, kinds)
-            return Filter(wish, pl.col(Column.ITEM) == names.ids[names.find(wish)])
+            return Filter(wish, pl.col(Column.ITEM) == names.ids[rows[wish]])
 
         return cls(list(map(read, several(only))), list(map(read, several(exclude))))
 

@@ -1,5 +1,6 @@
 """Food, exercises and the like: their words, and what must not be shown to whom."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -14,6 +15,34 @@ AGAINST: Final = {"allergies": "allergens", "conditions": "contraindications"}
 """Attributes of people, and the attributes of items that must have nothing in common with them."""
 NOTHING: Final = "none"
 """In place of a list: known to have none."""
+UNKNOWN: Final = "unknown"
+"""In a list: there may be more than it names."""
+ALLERGENS: Final = (
+    "gluten", "crustaceans", "eggs", "fish", "peanuts", "soy", "milk", "nuts", "celery", "mustard",
+    "sesame", "sulphites", "lupin", "molluscs",
+)  # fmt: skip
+"""The fourteen that labels in the EU must name: Regulation (EU) No 1169/2011, annex II."""
+SAME: Final = {
+    "gluten": "wheat|rye|barley|oats|spelt|cereals|coeliac|celiac",
+    "crustaceans": "crustacean|shrimp|shrimps|prawn|prawns|crab|crabs|lobster",
+    "eggs": "egg",
+    "peanuts": "peanut|groundnuts|groundnut",
+    "soy": "soya|soybean|soybeans",
+    "milk": "dairy|lactose|casein|cow's milk|butter|cheese",
+    "nuts": "nut|tree nut|tree nuts|almond|almonds|hazelnut|hazelnuts|walnut|walnuts|cashew|"
+    "cashews|pecan|pecans|pistachio|pistachios|macadamia|brazil nut|brazil nuts",
+    "sesame": "sesame seed|sesame seeds",
+    "sulphites": "sulphite|sulfites|sulfite|sulphur dioxide|sulfur dioxide",
+    "lupin": "lupine|lupins",
+    "molluscs": "mollusc|mollusks|mollusk|squid|clams|mussels|oysters|scallops",
+    "crustaceans|molluscs": "shellfish",
+    "fish|crustaceans|molluscs": "seafood",
+}
+"""Other names of allergens, by those that they stand for."""
+CONDITIONS: Final = ("hypertension", "diabetes", "high cholesterol")
+"""Conditions that the recipes' reader looks at."""
+CHECKED: Final = {"allergies": ALLERGENS, "conditions": CONDITIONS}
+"""What items are taken to be looked through for, also where none of them has it."""
 SCORE: Final = "health_score"
 """Attribute of items: how healthy they are, 0 to 1."""
 Mask: TypeAlias = NDArray[np.bool_]
@@ -33,20 +62,26 @@ class HealthDomain(Domain):
     def eligible(self, users: pl.DataFrame, items: pl.DataFrame, time: pl.Series) -> Mask | None:
         """Forbid items that hold an allergen of the person, or are bad for a condition of theirs.
 
-        An item of which this is not known is only for people known to have nothing. A person of
-        whom it is not known, such as a stranger, is shown only items known to hold nothing. Where
-        the log asks nobody for allergies or conditions, nothing is forbidden, and the report says
-        so.
+        An item of which this is not known, or not in full, is only for people known to have
+        nothing. A person of whom it is not known, such as a stranger, is shown only items known to
+        hold nothing. Whoever has something that is none of :data:`ALLERGENS` or :data:`CONDITIONS`
+        and that no item names is shown nothing: nobody has looked for it. Where the log asks nobody
+        for allergies or conditions, nothing is forbidden, and the report says so.
         """
         asked = is_asked(users)
         if not asked:
             return None
         allowed = np.ones((users.height, items.height), bool)
         for name in asked:
+            listed = CHECKED[name]
             people, things = _words(users, name), _words(items, AGAINST[name])
-            known = people.is_not_null().to_numpy()[:, None] & things.is_not_null().to_numpy()
+            known = _is_known(people)[:, None] & _is_known(things)
+            if name == "allergies":  # what is none of the fourteen may be one in other words
+                known &= ~(_has(people, listed)[:, None] & _has_other(things, (*listed, UNKNOWN)))
             sure = known | _is_free(people)[:, None] | _is_free(things)
             allowed &= sure & (in_common(people, things) == 0)
+            named = things.explode().drop_nulls().unique()
+            allowed &= ~_has_other(people, (*listed, UNKNOWN, *named))[:, None]
         return allowed
 
     def synthetic(self, folder: Path, seed: int) -> Path:
@@ -62,16 +97,39 @@ def is_asked(users: pl.DataFrame) -> list[str]:
 
 
 def _words(table: pl.DataFrame, name: str) -> pl.Series:
-    """Read lists, or strings such as ``milk|nuts``; null where nothing is known."""
+    """Read lists, or strings such as ``milk|nuts``; null where nothing is known.
+
+    Allergens have the names of :data:`ALLERGENS`, and what is blank in a list is ``unknown``.
+    """
     if name not in table.columns:
         return pl.Series([None] * table.height, dtype=pl.List(pl.String))
     column = table[name]
     if not isinstance(column.dtype, pl.List):
         column = column.cast(pl.String).str.replace_all(r"[;,]", "|").str.split("|")
-    plain = pl.element().cast(pl.String).str.strip_chars().str.to_lowercase()
-    return column.list.eval(plain.filter(~plain.is_in(["", NOTHING])))
+    plain = pl.element().cast(pl.String).str.strip_chars().str.to_lowercase().fill_null("")
+    plain = plain.replace({"": UNKNOWN} | (_SAME if "aller" in name else {}))
+    plain = plain.str.split("|").explode()
+    return column.list.eval(plain.filter(plain != NOTHING))
 
 
 def _is_free(words: pl.Series) -> Mask:
     """Tell who is known to have nothing, or what is known to hold nothing."""
     return (words.list.len() == 0).fill_null(False).to_numpy()
+
+
+def _is_known(words: pl.Series) -> Mask:
+    """Tell of whom, or of what, all is known."""
+    return words.is_not_null().to_numpy() & ~_has(words, [UNKNOWN])
+
+
+def _has(words: pl.Series, listed: Sequence[str]) -> Mask:
+    """Tell who or what has a word that is listed."""
+    return words.list.eval(pl.element().is_in(listed)).list.any().fill_null(False).to_numpy()
+
+
+def _has_other(words: pl.Series, listed: Sequence[str]) -> Mask:
+    """Tell who or what has a word that is not listed."""
+    return words.list.eval(~pl.element().is_in(listed)).list.any().fill_null(False).to_numpy()
+
+
+_SAME: Final = {other: own for own, others in SAME.items() for other in others.split("|")}

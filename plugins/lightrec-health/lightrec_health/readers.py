@@ -2,8 +2,6 @@
 
 import ast
 import math
-import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -16,32 +14,15 @@ from lightrec.data.readers.published import PublishedReader, first_names
 from lightrec.data.schema import Place, Problems
 from lightrec.errors import DataError
 from lightrec.keys import Column
-from lightrec_health.domain import NOTHING, SCORE
+from lightrec_health.domain import CONDITIONS, NOTHING, SCORE
+from lightrec_health.ingredients import allergens
 
 RECIPES: Final = "recipes.csv"
 PARTS: Final = ("train_ratings.csv", "val_ratings.csv", "test_ratings.csv")
 """The set's own split, in its order."""
-ALLERGENS: Final = {
-    "milk": r"milk|butter|cream|cheese|parmesan|mozzarella|cheddar|feta|ricotta|yogh?urt|ghee|whey",
-    "eggs": r"eggs?|mayonnaise|meringue",
-    "gluten": r"flour|wheat|breads?|breadcrumbs?|pasta|spaghetti|noodles?|macaroni|penne|couscous|"
-    r"lasagn[ae]|barley|rye|oats|oatmeal|crackers?|biscuits?|tortillas?|dough|soy sauce|bulgur",
-    "nuts": r"nuts?|almonds?|walnuts?|pecans?|cashews?|hazelnuts?|pistachios?|macadamias?",
-    "peanuts": r"peanuts?",
-    "soy": r"soy|soya|soybeans?|tofu|miso|edamame|tempeh",
-    "fish": r"fish|salmon|tuna|cod|anchov(?:y|ies)|tilapia|halibut|trout|haddock|worcestershire",
-    "shellfish": r"shrimps?|prawns?|crabs?|crabmeat|lobsters?|clams?|scallops?|mussels?|oysters?",
-    "sesame": r"sesame|tahini",
-    "mustard": r"mustard",
-    "celery": r"celery",
-}
-"""Words of ingredients that name an allergen; they err on the careful side, as with peanut butter,
-which counts as milk, and know nothing that they do not list."""
-CONTRAINDICATIONS: Final = {
-    "hypertension": ("sodium", 720.0),
-    "diabetes": ("sugars", 27.0),
-    "high cholesterol": ("saturated_fat", 6.0),
-}
+CONTRAINDICATIONS: Final = dict(
+    zip(CONDITIONS, (("sodium", 720.0), ("sugars", 27.0), ("saturated_fat", 6.0)), strict=True)
+)
 """Conditions, with the nutrient of a portion and the amount above which a recipe counts as bad for
 them: 1.8 g of salt (720 mg of sodium), 27 g of sugars, 6 g of saturated fat, the bounds of "high"
 for a portion in the UK's guide to front-of-pack labels (Department of Health, 2016)."""
@@ -57,7 +38,6 @@ _NUMBERS: Final = {
     "who_score": "who_score",
     SCORE: "health_score",
 }
-_WORDS: Final = {name: re.compile(rf"\b(?:{w})\b", re.IGNORECASE) for name, w in ALLERGENS.items()}
 
 
 class FoodReader(PublishedReader):
@@ -114,13 +94,6 @@ class FoodReader(PublishedReader):
         found = pl.Series("allergens", map(allergens, lists[1]), pl.List(pl.String))
         rows = frame.with_columns(*lists, *numbers, found).with_columns(bad_for())
         return Catalog(rows, place=place)
-
-
-def allergens(ingredients: Iterable[str] | None) -> list[str] | None:
-    """Find the allergens that ingredients name; ``none`` where there are none, None if unknown."""
-    text = "\n".join(ingredients if ingredients is not None else ())
-    found = [name for name, words in _WORDS.items() if words.search(text)] or [NOTHING]
-    return found if text else None
 
 
 def bad_for() -> pl.Expr:

@@ -72,8 +72,54 @@ def run():
         ),
         ({"allergies": [["milk"], ["none"], None]}, {"calories": [1]}, [[0], [1], [0]]),
         ({"age": [40]}, {"allergens": [["milk"]]}, None),
+        (
+            {
+                "allergies": [
+                    ["milk"],
+                    ["none"],
+                    ["unknown"],
+                    ["milk", "unknown"],
+                    [""],
+                    ["nuts", ""],
+                ]
+            },
+            {"allergens": [["eggs", "unknown"], ["unknown"], ["eggs"], ["none"], [None], [""]]},
+            [[0, 0, 1, 1, 0, 0], [1] * 6] + [[0, 0, 0, 1, 0, 0]] * 4,
+        ),
+        (
+            {"allergies": ["dairy", "Peanut", "shellfish", "crab; lupine", "tree nuts", "none"]},
+            {"allergens": ["milk", "peanuts", "crustaceans", "molluscs", "Prawns", "almonds"]},
+            [
+                [0, 1, 1, 1, 1, 1],
+                [1, 0, 1, 1, 1, 1],
+                [1, 1, 0, 0, 0, 1],
+                [1, 1, 0, 1, 0, 1],
+                [1, 1, 1, 1, 1, 0],
+                [1] * 6,
+            ],
+        ),
+        (
+            {"allergies": ["milk", "kiwi", "Milch", "none"]},
+            {"allergens": ["Milch", "Soja", "eggs", "none"]},
+            [[0, 0, 1, 1], [0] * 4, [0, 1, 1, 1], [1] * 4],
+        ),
+        (
+            {"conditions": ["gout", "bad knees", "diabetes", "none"]},
+            {"contraindications": ["bad knees", "diabetes", "none", None]},
+            [[0] * 4, [0, 1, 1, 0], [1, 0, 1, 0], [1] * 4],
+        ),
     ],
-    ids=["shared or unknown", "strings", "both reasons", "items say nothing", "nobody asked"],
+    ids=[
+        "shared or unknown",
+        "strings",
+        "both reasons",
+        "items say nothing",
+        "nobody asked",
+        "known in part",
+        "other names",
+        "words that nobody knows",
+        "conditions that nobody looked for",
+    ],
 )
 def test_what_must_not_be_shown(people, things, allowed):
     found = HealthDomain().eligible(pl.DataFrame(people), pl.DataFrame(things), pl.Series([None]))

@@ -18,6 +18,8 @@ from lightrec.keys import Column
 
 HELD: Final = 256
 """So many requests' conditions are remembered with what they leave."""
+SPELT: Final = 100
+"""So many names of a request at most are searched for by their spelling, which takes time."""
 OWN: Final = (Column.ITEM, Column.TITLE, Column.TEXT)
 
 
@@ -46,17 +48,17 @@ class Catalog:
     def __len__(self) -> int:
         return self.size + self.live.height
 
-    def find(self, name: str) -> int:
-        """Give an item's number by its id, or by its title however it is written.
+    def find(self, names: Sequence[str]) -> list[int]:
+        """Give items' numbers by their ids, or by their titles however these are written.
 
-        :raises RecipeError: where none or several fit.
+        :raises RecipeError: where none or several fit, or :data:`SPELT` is exceeded.
         """
-        if found := self._index.get(name):
-            return found
-        titles = self.live[Column.TITLE]
-        if titles.len() and (rows := (titles.str.to_lowercase() == name.lower()).arg_true()).len():
-            return self.size + 1 + int(rows[0])
-        return self.names.find(name) + 1
+        live = self.live[Column.TITLE].str.to_lowercase().to_list()
+        found = {title: self.size + 1 + row for row, title in [*enumerate(live)][::-1]}
+        known = {n: self._index.get(n) or found.get(n.lower()) for n in dict.fromkeys(names)}
+        other = [name for name, number in known.items() if number is None]
+        rows = dict(zip(other, self.names.find_all(other, SPELT), strict=True))
+        return [known[name] or rows[name] + 1 for name in names]
 
     def numbers(self, items: Sequence[str]) -> list[int]:
         """Give the numbers of those ids that are an item's, also of one that was deleted."""

@@ -151,11 +151,18 @@ def served(
             raise RecipeError(f"There is no file {store}.")
         store = f"sqlite:///{store}"
     with Store(store) as held:
-        files = held.export(out, wanted, kinds)
+        files, worth = held.export(out, wanted, kinds), held.worth
     for file in files:
         print(file)
     if not files:
         print("Nothing was served then.")
+    elif not worth:
+        print(
+            "The store does not say what kinds of feedback are worth: each counts as 1, or as -1 "
+            "where its name says that an item was not liked. If the run's field says otherwise, "
+            "start `lightrec serve` on this store once, and export again.",
+            file=sys.stderr,
+        )
 
 
 def hidden(paths: list[Path]) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from lightrec.encoders.words import word_table, words_of
 from lightrec.errors import LightrecError, RecipeError
 from lightrec.keys import PADDING, Column
 from lightrec_serve.catalog import Catalog
+
+if TYPE_CHECKING:
+    from lightrec.run import Run
 
 NEAR: Final = 20
 """So many known items speak for a new one."""
@@ -145,6 +148,13 @@ class Newcomers:
         return (values[..., self.near] * self.loud).sum(-1)
 
 
+def worth_in(run: "Run") -> dict[str, float]:
+    """The worth of an event of each kind: the run's own weights, and of other kinds the field's."""
+    weights = run.data.meta["settings"]["weights"]
+    own = dict.fromkeys(run.data.feedback_kinds, 1.0) if weights is None else weights
+    return {**run.domain.feedback, **own}
+
+
 class Engine(ABC):
     """Answers queries, one batch at a time; not for several threads at once."""
 
@@ -155,7 +165,7 @@ class Engine(ABC):
     note = ""
     """What every answer says, such as a field's disclaimer."""
     worth: Mapping[str, float] = MappingProxyType({})
-    """Of kinds of feedback, as the field says."""
+    """Of kinds of feedback, as the run weighs them."""
     temperature = 1.0
     """Of drawn slates: near 0 the best items, above 1 more even."""
 
@@ -216,7 +226,7 @@ class Engine(ABC):
         :raises RecipeError: where an item of the history is not known.
         """
         stored = self.catalog.numbers(query.accepted)
-        return [*map(self.catalog.find, query.history), *(n for n in stored if n not in past)]
+        return [*self.catalog.find(query.history), *(n for n in stored if n not in past)]
 
     def known(self, query: Query, past: Collection[int] = ()) -> list[int]:
         """Give the same; the nearest known item stands for a new one."""

@@ -34,6 +34,7 @@ from lightrec.evaluation.receipt import RECEIPT, receipt
 from lightrec.keys import PADDING, Column
 from lightrec.run import Run
 from lightrec_serve.distil import Teacher, distilled
+from lightrec_serve.engine import worth_in
 from lightrec_serve.exported import (
     CATALOG,
     FORMAT,
@@ -156,6 +157,7 @@ def export(
             "repeats": store.repeats,
             "note": run.domain.disclaimer,
             "kinds": dict(store.item_kinds),
+            "worth": worth_in(run),
             "text": text,
             "files": {
                 path.relative_to(folder).as_posix(): digest(path)

@@ -56,7 +56,7 @@ class ExportEngine(Engine):
     ) -> None:
         self.exported, self.temperature = Exported(path), temperature
         held = self.exported
-        self.repeats, self.note = held.repeats, held.note
+        self.repeats, self.note, self.worth = held.repeats, held.note, held.worth
         self.catalog = Catalog(held.catalog, held.kinds, Names(held.catalog))
         self._past = held.histories()
         self.index = self._indexed(approximate)

@@ -61,6 +61,8 @@ class Exported:
         """Whether an item may come again."""
         self.note: str = self.manifest["note"]
         """What the field says of all recommendations; empty for nothing."""
+        self.worth: dict[str, float] = self.manifest.get("worth", {})
+        """Of kinds of feedback; empty in exports of releases that did not write it."""
         self.history_length: int | None = self.manifest["history_length"]
         """So many last items of a history are read; None for all."""
 

@@ -98,13 +98,20 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return low, high
 
 
-def worth_of(connection: sa.Connection, named: Mapping[str, float]) -> dict[str, float]:
-    """Give the worth of each kind of feedback that there is, as a log's where it is not named."""
+def worth_of(
+    connection: sa.Connection, named: Mapping[str, float], renamed: Mapping[str, str] | None = None
+) -> dict[str, float]:
+    """Give the worth of each kind of feedback that there is, as a log's where it is not named.
+
+    :param renamed: other names of kinds, by which they are worth what these are.
+    """
     kinds = connection.scalars(
         sa.select(FEEDBACK.c.kind).distinct().order_by(FEEDBACK.c.kind)
     ).all()
-    usual = Domain().weights(kinds) or dict.fromkeys(kinds, 1.0)
-    return {kind: usual[kind] for kind in kinds} | DISMISSED | dict(named)
+    other = {kind: (renamed or {}).get(kind, kind) for kind in kinds}
+    usual = dict.fromkeys(other.values(), 1.0) | (Domain().weights([*other.values()]) or {})
+    usual |= DISMISSED | dict(named)
+    return {kind: usual[name] for kind, name in other.items()}
 
 
 def numbers(
@@ -188,13 +195,14 @@ def export(
 
     :param folder: gets the folders ``log`` and ``shown``.
     :param worth: of kinds of feedback.
-    :param kinds: other names for kinds of feedback, in ``log``.
+    :param kinds: other names for kinds of feedback, which stand in ``log`` and say what they are
+        worth in ``shown``.
     :returns: the files that were written.
     :raises DataError: where the folder cannot be written to.
     """
     files = []
     with engine.connect() as connection:
-        worth = worth_of(connection, worth)
+        worth = worth_of(connection, worth, kinds)
     tables: tuple[tuple[str, sa.Column[int], _Query, pa.Schema], ...] = (
         ("log", FEEDBACK.c.time, lambda days: _log(days, kinds or {}), LOG),
         ("shown", ANSWERS.c.time, lambda days: _shown(days, worth), SHOWN_LOG),

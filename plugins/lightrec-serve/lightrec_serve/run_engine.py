@@ -34,6 +34,7 @@ from lightrec_serve.engine import (
     all_but_one,
     chosen,
     reasons,
+    worth_in,
 )
 
 
@@ -53,7 +54,7 @@ class RunEngine(Engine):
         self._recommenders[self.usual.by] = self.usual
         self.store, self.domain = self.usual.store, self.usual.run.domain
         self.repeats, self.note = self.store.repeats, self.domain.disclaimer
-        self.worth = self.domain.feedback
+        self.worth = worth_in(self.usual.run)
         self.catalog = Catalog(self.store.catalog, self.store.item_kinds, self.usual.names)
         counts = torch.from_numpy(self.store.popularity())[: self.store.num_items + 1]
         encoder, vectors = None, torch.zeros(len(counts), 0)

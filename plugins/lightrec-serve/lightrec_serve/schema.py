@@ -1,7 +1,7 @@
 """What requests and answers hold, as OpenAPI shows it."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -20,8 +20,10 @@ def _moment(time: datetime) -> datetime:
 
 Moment = Annotated[datetime, AfterValidator(_moment)]
 """A time; without a zone it is UTC."""
-Plain = str | float | int | bool | None | list[str]
+Plain = str | float | int | bool | None | Annotated[list[str], Field(max_length=1000)]
 """A value of an attribute."""
+MOST: Final = 100
+"""Conditions of a request, or attributes of a person, at most."""
 
 
 def _attributes(values: dict[str, Any]) -> dict[str, Any]:
@@ -47,12 +49,16 @@ class Ask(Strict):
         [], description="Titles or item ids, oldest first, after what the log knows of the user."
     )
     profile: dict[Name, Plain] | None = Field(
-        None, description="Attributes of a person who is not in the log."
+        None, max_length=MOST, description="Attributes of a person who is not in the log."
     )
     ask: Text | None = Field(None, description="A wish in words.", examples=["slow crime story"])
     k: int = Field(10, ge=1, strict=True, description="How many items at most.")
-    exclude: list[Name] = Field([], description="Titles, item ids or conditions on attributes.")
-    only: list[Name] = Field([], description="As exclude, for what alone may come.")
+    exclude: list[Name] = Field(
+        [], max_length=MOST, description="Titles, item ids or conditions on attributes."
+    )
+    only: list[Name] = Field(
+        [], max_length=MOST, description="As exclude, for what alone may come."
+    )
     candidates: list[Name] | None = Field(None, description="The ids of all items that may come.")
     discover: bool = Field(
         False, strict=True, description="Nothing that the person has met before."
@@ -143,7 +149,9 @@ class Item(Strict):
     text: Annotated[str, StringConstraints(max_length=5000, pattern=PLAIN)] | None = Field(
         None, description="The item in words; else the field's words for its attributes."
     )
-    attributes: Annotated[dict[Name, Plain], AfterValidator(_attributes)] = {}
+    attributes: Annotated[dict[Name, Plain], AfterValidator(_attributes)] = Field(
+        {}, max_length=10 * MOST
+    )
 
 
 class Items(Strict):

@@ -95,7 +95,7 @@ class Service:
         for arm in arms:
             arm.open()
             _put_all(arm.batcher.engine, store)
-            store.worth |= arm.batcher.engine.worth
+            store.note_worth(arm.batcher.engine.worth)
 
     async def recommend(self, ask: Ask) -> tuple[Slate, dict[str, float]]:
         """Answer, and say how many seconds went into what.
@@ -289,6 +289,7 @@ class Service:
             fresh = await asyncio.to_thread(arm.load)
             async with self._changing:  # no item is put between these two
                 await asyncio.to_thread(_put_all, fresh, self.store)
+                await asyncio.to_thread(self.store.note_worth, fresh.worth)
                 await arm.batcher.swap(fresh)
         logger.info("reloaded", extra={"arm": arm.name})
         return fresh.about()

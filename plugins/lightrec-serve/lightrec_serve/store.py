@@ -28,6 +28,7 @@ from lightrec_serve.tables import (
     PATIENCE,
     SESSIONS,
     SHOWN,
+    WORTH,
     WRITING,
     Answer,
     Feedback,
@@ -77,15 +78,16 @@ class Store:
     stored, and they may send the same again. Any thread may call.
 
     :param url: ``sqlite:///path.db`` or ``postgresql://user:password@host/name``.
-    :param worth: the worth of kinds of feedback, as a domain's ``feedback``; of the others, as a
-        log says: -1 where the name says that an item was not liked, else 1. What was shown is
-        accepted where its feedback is worth more than 0.
+    :param worth: the worth of kinds of feedback, see :meth:`note_worth`.
     :raises StoreError: where the database cannot be used, as all methods do.
     """
 
     def __init__(self, url: str, worth: Mapping[str, float] | None = None) -> None:
-        self.worth = dict(worth or {})
         self.engine = open_database(url)
+        with self._reading() as connection:
+            self.worth: dict[str, float] = dict(map(tuple, connection.execute(sa.select(WORTH))))
+        if worth:
+            self.note_worth(worth)
         self._lock = threading.Lock()
         self._some, self._room = (threading.Condition(self._lock) for _ in range(2))
         self._calls: list[_Call] = []
@@ -94,6 +96,22 @@ class Store:
         self._lost = ""
         self._writer = threading.Thread(target=self._write, name="store", daemon=True)
         self._writer.start()
+
+    def note_worth(self, worth: Mapping[str, float]) -> None:
+        """Store what kinds of feedback are worth, for whoever opens the database later.
+
+        A kind of which nothing is noted is worth what a log says: -1 where the name says that an
+        item was not liked, else 1. What was shown is accepted where its feedback is worth more
+        than 0.
+        """
+        rows = [{"kind": kind, "worth": each} for kind, each in worth.items()]
+        if all(self.worth.get(kind) == each for kind, each in worth.items()):
+            return
+        with failing(self.engine, "written"), self.engine.begin() as connection:
+            connection.exec_driver_sql(WRITING[self.engine.dialect.name])
+            connection.execute(WORTH.delete().where(WORTH.c.kind.in_([*worth])))
+            connection.execute(WORTH.insert(), rows)
+        self.worth |= worth
 
     def begin(self, session: Session) -> Session:
         """Begin a session, once.

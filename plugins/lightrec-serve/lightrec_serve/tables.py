@@ -237,6 +237,9 @@ FEEDBACK: Final = _table(
     sa.Index("serve_feedback_user", "user", "time"),
     sa.Index("serve_feedback_answer", "answer", "item"),
 )
+WORTH: Final = _table(
+    "worth", _text("kind", primary_key=True), sa.Column("worth", sa.Double, nullable=False)
+)
 ITEMS: Final = _table(
     "items",
     _counted(),

@@ -7,13 +7,15 @@ import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import polars as pl
 import pytest
 import torch
-from lightrec_serve.engine import Query
+from lightrec_serve.commands import served
+from lightrec_serve.engine import Query, worth_in
 from lightrec_serve.run_engine import RunEngine
 from starlette.testclient import TestClient
 
@@ -108,6 +110,24 @@ def test_an_event_counts_once_however_often_it_is_sent(client: Client) -> None:
         assert items(asked(http, session=slate["session"])) == one
         numbers = http.numbers()
     assert [(arm["arm"], arm["answers"], arm["accepted"]) for arm in numbers] == [("arm-0", 3, 1)]
+
+
+def test_what_was_served_is_exported_at_the_worth_that_the_run_gives_it(
+    client: Client, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = RunEngine(tiny_run)
+    assert engine.worth == dict.fromkeys(engine.store.feedback_kinds, 1.0)
+    meta = {"settings": {"weights": {"view": 0.1, "purchase": 1.0}}}
+    shop = SimpleNamespace(feedback={"view": 0.5, "return": -1.0})
+    engine.worth = worth_in(SimpleNamespace(domain=shop, data=SimpleNamespace(meta=meta)))
+    assert engine.worth == {"view": 0.1, "purchase": 1.0, "return": -1.0}
+    with client(lambda: engine) as http:
+        slate = asked(http, user="u1", k=2)
+        told(http, slate, items(slate)[0], "view", "1")
+    served(str(tmp_path / "served.db"), tmp_path / "out")
+    shown = pl.read_parquet(tmp_path / "out" / "shown" / "*.parquet")
+    assert shown["value"].to_list() == [0.1, 0.0]
+    assert capsys.readouterr().err == ""
 
 
 def test_a_session_goes_on_after_a_restart(client: Client) -> None:

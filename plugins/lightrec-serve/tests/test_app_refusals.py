@@ -105,6 +105,28 @@ def test_a_body_has_a_limit_however_it_comes(client: Client, body, status, parts
     assert len(arms) == (status == 200), "what was refused was not done"
 
 
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        ({"exclude": ["i1"] * 101}, "exclude: List should have at most 100 items"),
+        ({"only": ["kind=tea"] * 101}, "only: List should have at most 100 items"),
+        ({"profile": dict.fromkeys(map(str, range(101)), 1)}, "profile: Dictionary should have at"),
+        ({"profile": {"a": ["b"] * 1001}}, "at most 1000 items"),
+        (
+            {"history": [f"tee numbr {n}" for n in range(101)]},
+            "101 names are no item's id or title as it stands, such as 'tee numbr 0'; at most 100",
+        ),
+    ],
+    ids=["exclude", "only", "profile", "a profile's list", "spelt otherwise"],
+)
+def test_every_list_of_a_request_has_an_end(client: Client, ask, said) -> None:
+    with client() as http:
+        refused = http.post("/recommend", json={"k": 1} | ask)
+        assert (refused.status_code, said in refused.json()["error"]) == (422, True), refused.text
+        answered = http.post("/recommend", json={"k": 1, "history": ["tea number 6", "i5"] * 400})
+        assert answered.status_code == 200, answered.text
+
+
 def test_limits_are_said_in_sentences(client: Client) -> None:
     limits = Limits(k=5, history=2, candidates=3)
     with client(limits=limits) as http:

@@ -103,7 +103,7 @@ def test_an_arm_asked_offline_has_the_propensities_that_were_logged(round_):
             known = {"accepted": tuple(accepted), "dismissed": tuple(refused)}
             query = Query(slate["user"][0], **known, k=tiny.ITEMS)
             (ranked,) = engine.answer([query])
-            places = [ranked.items.index(engine.catalog.find(item)) for item in slate["item"]]
+            places = [ranked.items.index(n) for n in engine.catalog.find(slate["item"].to_list())]
             scores = torch.tensor(ranked.scores).double() / TEMPERATURES[slate["arm"][0]]
             for place, logged in zip(places, slate["propensity"], strict=True):
                 assert float(scores.softmax(0)[place]) == pytest.approx(logged, rel=1e-4)

@@ -1,6 +1,7 @@
 """An export that answers, and lists in batches: by towers that are written down here."""
 
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 import pyarrow as pa
@@ -23,7 +24,7 @@ ITEMS, SIZE = 30, 4
 class Towers:
     """What an export holds: a history's query is the sum of its last five rows."""
 
-    repeats, note, history_length = False, "", 5
+    repeats, note, history_length, worth = False, "", 5, MappingProxyType({})
     kinds = {"even": "number"}  # noqa: RUF012
     about = {"run": "towers"}  # noqa: RUF012
 

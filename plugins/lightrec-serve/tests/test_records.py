@@ -153,6 +153,25 @@ def test_what_was_shown_has_what_its_feedback_was_worth(
     assert log.events.equals(shown.select(list(LOG_SCHEMA)))
 
 
+def test_what_a_service_noted_of_worth_holds_for_whoever_exports(
+    url: str, tmp_path: Path, event: Make, answer: Make
+) -> None:
+    def values(kinds: dict[str, str] | None = None) -> list[float]:
+        with Store(url) as store:
+            assert store.numbers()[0].accepted == 3
+            return pl.read_parquet(store.export(tmp_path, DAY, kinds)[1])["value"].to_list()
+
+    with Store(url) as store:
+        store.answered(answer("a", ["v", "w", "x", "y"]))
+        given = {"v": "view", "w": "skip", "x": "accepted", "y": "buy"}
+        store.feedback([event(i, i, answer="a", kind=kind) for i, kind in given.items()])
+    assert values() == [1, -1, 1, 1]
+    with Store(url, {"view": 0.2, "buy": 1.0}) as store:
+        store.note_worth({"view": 0.1})
+    assert values() == [0.1, -1, 1, 1]
+    assert values({"accepted": "view"}) == [0.1, -1, 0.1, 1]
+
+
 def test_estimators_find_what_was_earned(
     lite: Store, tmp_path: Path, event: Make, answer: Make
 ) -> None:
