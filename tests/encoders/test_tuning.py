@@ -345,15 +345,56 @@ def test_layers_that_are_not_there_and_models_that_cannot_be_cut_are_refused(fol
         Layers(data.encoder, data.examples.texts, layers=1)
 
 
-def test_layers_of_a_causal_model_are_cut_too(tmp_path):
-    from transformers import LlamaConfig, LlamaModel
+SIZES = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 6}
+SIZES |= {"intermediate_size": 24, "vocab_size": 9}
+WINDOW = {"num_key_value_heads": 1, "sliding_window": 4}
+MIXED = {"use_sliding_window": True, "max_window_layers": 4, **WINDOW}
+PATTERN = {"sliding_window_pattern": 3, "head_dim": 8, **WINDOW}
+MODERN = {"local_attention": 4, "pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2}
 
-    sizes = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3}
-    model = LlamaModel(LlamaConfig(vocab_size=9, intermediate_size=16, **sizes)).eval()
-    cut = Cut(model, 2)
-    tokens, mask = torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([[1, 1, 1], [1, 1, 0]])
-    whole = model(input_ids=tokens, attention_mask=mask).last_hidden_state
-    torch.testing.assert_close(cut(cut.lower(tokens, mask), mask), whole)
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("Llama", {}),
+        ("Mistral", WINDOW),
+        ("Qwen2", MIXED),
+        ("Gemma2", {"head_dim": 8, **WINDOW}),
+        ("Gemma3Text", PATTERN),
+        ("Gemma3Text", {"use_bidirectional_attention": True, **PATTERN}),
+        ("ModernBert", MODERN),
+        ("Electra", {"embedding_size": 8}),
+        ("DistilBert", {"dim": 16, "n_heads": 2, "hidden_dim": 24}),
+    ],
+)
+def test_layers_of_any_kind_give_what_the_whole_model_gives(kind, settings):
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**SIZES | settings)
+    model = transformers.AutoModel.from_config(config).eval()
+    for weights in model.parameters():
+        if weights.ndim > 1:  # as they are, little depends on attention
+            torch.nn.init.normal_(weights, std=0.4)
+    # Longer than the windows of layers that have one.
+    tokens, mask = torch.randint(3, 9, (2, 15)), torch.ones(2, 15, dtype=torch.long)
+    mask[1, 9:] = 0
+    with torch.no_grad():
+        whole = model(input_ids=tokens, attention_mask=mask).last_hidden_state[mask.bool()]
+        for layers in (1, 4, None):
+            cut = Cut(model, layers)
+            own = cut(cut.lower(tokens, mask), mask)[mask.bool()]
+            torch.testing.assert_close(own, whole)
+
+
+def test_a_model_whose_layers_hand_on_more_than_states_is_not_cut():
+    from transformers import T5Config, T5EncoderModel
+
+    sizes = {"d_model": 8, "d_kv": 4, "d_ff": 16, "num_layers": 3, "num_heads": 2}
+    cut = Cut(T5EncoderModel(T5Config(vocab_size=9, **sizes)).eval(), 2)
+    mask = torch.ones(1, 3, dtype=torch.long)
+    with pytest.raises(TypeError, match="hands more than states"):
+        cut(cut.lower(mask, mask), mask)
 
 
 class Stop(pl.Callback):
