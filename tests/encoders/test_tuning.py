@@ -334,15 +334,36 @@ def test_lower_states_are_read_from_disk_and_damaged_ones_refused(folders, tmp_p
         assert "are damaged, and are computed anew" in capsys.readouterr().err
 
 
-def test_layers_that_are_not_there_and_models_that_cannot_be_cut_are_refused(folders, monkeypatch):
-    data = texts_of(folders)
+LONG = " ".join(["song"] * 20)
+
+
+def slightly(cut, states, mask):
+    """A cut model that is wrong of the longest text alone, and there a little in each component."""
+    found = whole_cut(cut, states, mask)
+    return found + 0.1 * (mask.sum(1, keepdim=True) > 15)[..., None] * found.roll(1, 2)
+
+
+def failing(cut, states, mask):
+    raise TypeError("forward() got an unexpected argument")
+
+
+whole_cut = Cut.__call__
+
+
+@pytest.mark.parametrize("wrong", [slightly, failing])
+def test_layers_that_are_not_there_and_models_that_cannot_be_cut_are_refused(
+    folders, monkeypatch, wrong
+):
+    encoder = texts_of(folders).encoder
+    texts = [*TEXTS[:20], LONG]
     with pytest.raises(
         RecipeError, match="3 upper layers are to be tuned in BertModel, which has 2"
     ):
-        Layers(data.encoder, data.examples.texts, layers=3)
-    monkeypatch.setattr(Cut, "__call__", lambda self, states, mask: states)
-    with pytest.raises(RecipeError, match="cannot be run by themselves"):
-        Layers(data.encoder, data.examples.texts, layers=1)
+        Layers(encoder, texts, layers=3)
+    Layers(encoder, texts, layers=1)
+    monkeypatch.setattr(Cut, "__call__", wrong)
+    with pytest.raises(RecipeError, match=r"BertModel\) cannot be run by themselves"):
+        Layers(encoder, texts, layers=1)
 
 
 SIZES = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 6}
