@@ -18,7 +18,7 @@ from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.encoders import text, tuning, tuning_data
+from lightrec.encoders import text, tuning, tuning_data, worth
 from lightrec.encoders.hub import TUNED
 from lightrec.encoders.layers import Cut, Layers
 from lightrec.encoders.text import TextEncoder
@@ -26,6 +26,7 @@ from lightrec.encoders.tuning import TextModule
 from lightrec.encoders.tuning_data import Nearby, TextData
 from lightrec.encoders.words import WordEncoder
 from lightrec.errors import FetchError, RecipeError
+from lightrec.intervals import Interval
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.stages.train import EpochSeed
 from lightrec.testing.tiny import tiny_text_model
@@ -36,7 +37,7 @@ TOPICS = ("red", "lamp", "tea", "rope")
 OTHERS = list(itertools.product(("a", "of", "and", "song"), repeat=3))
 TEXTS = [" ".join((TOPICS[n % 4], *OTHERS[n // 4 * 2 + n % 2])) for n in range(128)]
 """What goes together is those with the same first word; the other three say nothing."""
-USERS, STEPS = 240, 8
+USERS, STEPS = 480, 8
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,10 @@ def folders(tmp_path_factory):
 
 def patched(patch, folder):
     patch.setattr(tuning_data, "MIN_TEXTS", 50)
+    patch.setattr(tuning_data, "MIN_EVENTS", 40)
     patch.setattr(tuning, "RECALLED", 3)  # of twelve
+    # Who chose what says all here, so that no text is ever taken, see below.
+    patch.setattr(tuning, "compared", lambda *_: ({}, Interval(0.2, 0.1, 0.3)))
     patch.setenv("LIGHTREC_CACHE", str(folder / "cache"))
 
 
@@ -135,6 +139,11 @@ def test_targets_are_shares_of_what_is_near_and_held_out_texts_are_in_none(folde
     asked = examples.held_out[examples.chosen]
     assert (examples.histories != asked[:, None]).all()
     assert np.isin(examples.histories, examples.held_out).any()
+    # One in three users chooses, and the others judge.
+    thirds = [own.users % 3 == 0 for own in examples.asked]
+    assert thirds[0].all()
+    assert not thirds[1].any()
+    assert min(map(len, thirds)) > 0.9 * USERS / 3
 
 
 def test_the_loss_is_a_softmax_over_all_other_texts_with_popularity_as_its_prior(learned):
@@ -183,11 +192,16 @@ def test_a_map_finds_items_it_never_saw_and_leaves_a_model_for_any_stage(
     torch.testing.assert_close(TextEncoder(str(more), device="cpu").encode(["lamp"]), new[1:])
 
 
-def test_what_does_not_help_is_not_taken(folders, tmp_path):
-    module, data = fitted(folders, tmp_path, epochs=0)
+def test_what_ranks_no_better_beside_who_chose_what_is_not_taken(
+    folders, learned, tmp_path, monkeypatch
+):
+    module, data, *_ = learned
+    monkeypatch.setattr(tuning, "compared", worth.compared)
     metrics = written(module, folder := tmp_path / "text")
-    assert metrics["text/tuned/recall@10"] == metrics["text/frozen/recall@10"]
-    assert "not found better" in json.loads((folder / TUNED).read_text())["left as it is"]
+    assert metrics["text/tuned/recall@10"] > metrics["text/frozen/recall@10"] + 0.08
+    assert metrics["text/tuned-minus-frozen/ndcg@10/low"] <= 0
+    assert metrics["text/tuned/ndcg@10"] > 0.1
+    assert "not rank clearly better" in json.loads((folder / TUNED).read_text())["left as it is"]
     ranker = SequenceData(str(folders[0]), data.text_encoder, text=str(folder))
     assert ranker.text_encoder is data.text_encoder
 
@@ -198,7 +212,8 @@ def test_what_does_not_help_is_not_taken(folders, tmp_path):
         ({"text_encoder": None}, 50, "There is no text encoder"),
         ({"text_encoder": WordEncoder()}, 50, "There is WordEncoder"),
         ({}, 300, "There are 113 items with a text of their own"),
-        ({"max_events": 99}, 50, "Items held out have 99 events"),
+        ({"max_events": 39}, 50, "Items held out have 39 events"),
+        ({"held_out": 0.4, "max_events": 30}, 50, "Items held out have 30 events"),
     ],
 )
 def test_a_log_that_says_too_little_leaves_texts_as_they_are(
