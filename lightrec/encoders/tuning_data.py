@@ -32,6 +32,8 @@ MIN_EVENTS: Final = 100
 """Fewer events cannot tell whether the vectors have become better."""
 HISTORY: Final = 50
 """Items of a history that are compared with those held out."""
+RANKED: Final = 20_000
+"""At most so many validation events tell whether tuned vectors rank better than frozen ones."""
 JUDGED: Final = 256
 """Events judged at once."""
 TAUGHT: Final = 50
@@ -85,7 +87,7 @@ class TextData(LogData):
     :param max_texts: at most so many texts are trained on, the most popular ones: an epoch's cost
         is their square.
     :param max_events: at most so many events of held-out texts are judged: validation events, then
-        training events, drawn by the seed; and as many validation events of all texts.
+        training events, drawn by the seed.
     :param seed: of the order and the draws.
     """
 
@@ -177,7 +179,8 @@ class TextData(LogData):
             )
         every = Sequences.targets(self.store, VALIDATION)
         every = every.only(numbers[every.items] > 0)
-        asked = [self._asked(numbers, own, self.max_events, generator) for own in every.thirds()]
+        limits = zip(every.thirds(), (self.max_events, RANKED), strict=True)
+        asked = [self._asked(numbers, own, limit, generator) for own, limit in limits]
         if (enough := min(len(own.chosen) for own in asked)) < MIN_EVENTS:
             raise NotApplicable(
                 f"A third of the users has {enough} validation events, and {MIN_EVENTS} or more "

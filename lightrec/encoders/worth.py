@@ -3,7 +3,7 @@
 It stands for the ranker stage's blend, which takes minutes to make.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -38,8 +38,14 @@ class Asked(NamedTuple):
     users: NDArray[np.int64]
 
 
-def gains(asked: Asked, follows: "scipy.sparse.csr_array", vectors: Tensor, decay: float) -> Tensor:
-    """NDCG@10 of events by each weight of :data:`SHARPNESS`, all texts not in a history ranked.
+def gains(
+    asked: Asked,
+    follows: "scipy.sparse.csr_array",
+    vectors: Tensor,
+    decay: float,
+    weights: Sequence[float] = SHARPNESS,
+) -> Tensor:
+    """NDCG@10 of events by each of W weights of a cosine, all texts not in a history ranked.
 
     :param follows: (D + 1, D + 1), how much a text says that another comes next.
     :param vectors: (D + 1, V).
@@ -63,7 +69,7 @@ def gains(asked: Asked, follows: "scipy.sparse.csr_array", vectors: Tensor, deca
         alike = normalize(met, dim=1) @ units.T
         column = torch.from_numpy(asked.chosen[start : start + BLOCK])[:, None]
         places = []
-        for weight in SHARPNESS:
+        for weight in weights:
             scores = torch.add(known.log(), alike, alpha=weight)
             mine = scores.gather(1, column)
             scores = scores.scatter(1, histories, -torch.inf).scatter(1, column, -torch.inf)
@@ -89,8 +95,8 @@ def compared(
     """
     found = {}
     for name, own in vectors.items():
-        chosen, judged = (gains(each, follows, own, decay) for each in asked)
-        found[name] = judged[chosen.mean(1).argmax()]
+        best = int(gains(asked[0], follows, own, decay).mean(1).argmax())
+        found[name] = gains(asked[1], follows, own, decay, [SHARPNESS[best]])[0]
     frozen, tuned = found.values()
     gain = bootstrap_interval(tuned - frozen, torch.from_numpy(asked[1].users))
     return {name: float(values.mean()) for name, values in found.items()}, gain
