@@ -35,7 +35,7 @@ from lightrec.stages.run import run
 DECAY = 0.8
 """What an item of a history counts next to the one after it, where vectors are compared."""
 KINDS = {"classifier": (PairClassifier, 1_500, 1_000, 2e-4), "decoder": (Decoder, 200, 300, 1e-3)}
-"""Class, training events, judged events of validation and of test each, and learning rate."""
+"""Class, events to learn from, judged events of validation and of test each, and learning rate."""
 
 
 def first_stage(found: Run, folder: Path) -> None:

@@ -132,6 +132,11 @@ class Targets:
         """The targets that a (T,) mask selects."""
         return Targets(self.items[kept], self.users[kept], self.ends[kept])
 
+    def thirds(self) -> tuple["Targets", "Targets"]:
+        """Those of every third user, and of all others: one part judges what the other chose."""
+        third = self.users % 3 == 0
+        return self.only(third), self.only(~third)
+
 
 GAP_BUCKETS: Final = 21
 """The highest bucket; 0 is an unknown gap."""

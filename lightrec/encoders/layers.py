@@ -8,8 +8,9 @@ import hashlib
 import sys
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
@@ -18,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import normalize
+from torch.nn.functional import cosine_similarity, normalize
 from torch.nn.utils.rnn import pad_sequence
 
 from lightrec.data.fetch import cache_folder
@@ -33,9 +34,9 @@ CHUNK: Final = 64
 BAR: Final = 2_000
 """Fewer texts are read without a progress bar."""
 ALIKE: Final = 8
-"""So many texts tell whether a model can be cut."""
-NEAR: Final = 0.02
-"""How far a cut model's vectors, of norm 1, may be from the whole one's: bfloat16 rounds states."""
+"""So many texts, the longest, tell whether a model can be cut."""
+NEAR: Final = 1e-3
+"""What the cosine of a cut model's vector and the whole one's may lack: bfloat16 rounds states."""
 
 
 class Tuned(nn.Module):
@@ -133,7 +134,7 @@ class Layers(Tuned):
         self._hidden: tuple[TextEncoder, Cut | None, Any] = (encoder, cut, None)
         self.texts = Texts.of(encoder, cut, texts)
         if cut is not None:
-            self._see_that_cut_is_whole(texts[:ALIKE])
+            self._see_that_cut_is_whole(texts)
         encoder.fingerprint = None  # what is on disk is of other weights than it will have
         upper = model if cut is None else cut.upper
         if tune in ("lora", "dora"):
@@ -190,15 +191,20 @@ class Layers(Tuned):
 
     @torch.no_grad()
     def _see_that_cut_is_whole(self, texts: Sequence[str]) -> None:
-        """See that cut and whole model give the same vectors.
+        """See that cut and whole model give the same vectors of the longest texts.
 
         :raises RecipeError: where they do not.
         """
-        (encoder, cut, _), n = self._hidden, torch.arange(len(texts))
+        encoder, cut, _ = self._hidden
         assert cut is not None
-        given, mask = (part.to(encoder.device) for part in self.texts.batch(n))
-        whole, ours = encoder.encode(texts), encoder.finish(encoder.pool(cut(given, mask), mask))
-        if not (ours.cpu() - whole).abs().max() < NEAR:
+        longest = self.texts.lengths.argsort(descending=True, stable=True)[:ALIKE]
+        given, mask = (part.to(encoder.device) for part in self.texts.batch(longest))
+        whole, alike = encoder.encode([texts[n] for n in longest]), torch.tensor(-1.0)
+        # What a model of another make does to states that are not its own is not known.
+        with suppress(AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
+            ours = encoder.finish(encoder.pool(cut(given, mask), mask))
+            alike = cosine_similarity(ours.cpu(), whole).min()
+        if not 1 - alike < NEAR:
             raise RecipeError(
                 f"The layers of {encoder.model} ({type(encoder.transformer).__name__}) cannot be "
                 "run by themselves: they do not give what the whole model gives. Set `tune: full` "
@@ -242,29 +248,45 @@ class Cut:
             raise _Reached
 
         hook = self.upper[0].register_forward_pre_hook(catch, with_kwargs=True)
-        with suppress(_Reached):
+        with hook, suppress(_Reached):
             self.model(input_ids=tokens, attention_mask=mask)
-        hook.remove()
         return found[0]
 
     def __call__(self, states: Tensor, mask: Tensor) -> Tensor:
         """Give the last hidden states, (B, T, H), of what :meth:`lower` gave."""
-        with self._lower_left_out():
-            return self.model(inputs_embeds=states, attention_mask=mask).last_hidden_state
+        first = self.upper[0]
 
-    @contextmanager
-    def _lower_left_out(self) -> Iterator[None]:
-        """Let the model pass states on to its upper layers."""
-        embeddings = getattr(self.model, "embeddings", None)
-        setattr(self.owner, self.name, self.upper)
-        if embeddings is not None:  # models of BERT's kind add positions there
-            self.model.embeddings = _Passing()
+        def enter(*given: Tensor, **named: Any) -> Any:
+            named.pop("hidden_states", None)
+            return first(states, *given[1:], **named)
+
+        # A layer's place says what it attends to and where it is, so that all keep theirs.
+        passed = states if self._beside is None else (states, *self._beside)
+        lower = [_Instead(own, lambda *_, **__: passed) for own in self.stack[: self.below]]
+        above = nn.ModuleList([*lower, _Instead(first, enter), *self.upper[1:]])
+        setattr(self.owner, self.name, above)
         try:
-            yield
+            # Of tokens, no more than their number is read.
+            tokens = torch.zeros_like(mask)
+            return self.model(input_ids=tokens, attention_mask=mask).last_hidden_state
         finally:
             setattr(self.owner, self.name, self.stack)
-            if embeddings is not None:
-                self.model.embeddings = embeddings
+
+    @cached_property
+    def _beside(self) -> tuple[object, ...] | None:
+        """What a layer gives after its states; None where it gives them alone.
+
+        :raises TypeError: where the next layer needs it.
+        """
+        found: list[Any] = []
+        tokens = torch.zeros(1, 2, dtype=torch.int64, device=next(self.model.parameters()).device)
+        hook = self.stack[0].register_forward_hook(lambda *given: found.append(given[-1]))
+        with hook, torch.no_grad():
+            self.model(input_ids=tokens, attention_mask=torch.ones_like(tokens))
+        beside = tuple(found[0][1:]) if isinstance(found[0], tuple) else None
+        if any(isinstance(own, Tensor) for own in beside or ()):
+            raise TypeError("A layer hands more than states to the next one.")
+        return beside
 
 
 class Texts:
@@ -327,11 +349,15 @@ class _Reached(Exception):
     """The lower layers are done."""
 
 
-class _Passing(nn.Module):
-    """In the place of embeddings."""
+class _Instead(nn.Module):
+    """In the place of a layer, whose attributes it shows."""
 
-    def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> Tensor:
-        return inputs_embeds
+    def __init__(self, layer: nn.Module, forward: Callable[..., Any]) -> None:
+        super().__init__()
+        self.__dict__ |= {"layer": layer, "forward": forward}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["layer"], name)
 
 
 def _states(encoder: TextEncoder, tokens: Tensor, mask: Tensor) -> Tensor:
@@ -352,7 +378,7 @@ def _read(path: Path, count: int) -> Tensor | None:
 def _adapted(model: Any, upper: nn.Module, tune: Tuning, rank: int) -> Any:
     """Put adapters beside the linear layers of a model's upper part; gives peft's model.
 
-    :raises RecipeError: where peft is missing.
+    :raises RecipeError: where peft is missing, or there are no such layers.
     """
     try:
         from peft import LoraConfig, get_peft_model
@@ -362,6 +388,11 @@ def _adapted(model: Any, upper: nn.Module, tune: Tuning, rank: int) -> Any:
         ) from missing
     inside = {id(module) for module in upper.modules() if isinstance(module, nn.Linear)}
     names = [name for name, module in model.named_modules() if id(module) in inside]
+    if not names:
+        raise RecipeError(
+            f"`tune: {tune}` needs linear layers, and {type(model).__name__} has none of torch's: "
+            "set `tune: layers`, or `tune: map`."
+        )
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names, use_dora=tune == "dora")
     with warnings.catch_warnings():  # peft asks for what transformers has renamed
         warnings.simplefilter("ignore", FutureWarning)

@@ -16,6 +16,7 @@ from lightrec.encoders.base import unit_vectors
 from lightrec.encoders.hub import TUNED
 from lightrec.encoders.layers import Layers, LinearMap, Tuned
 from lightrec.encoders.tuning_data import Batch, TextData
+from lightrec.encoders.worth import compared
 from lightrec.errors import RecipeError
 from lightrec.nn.stage import StageModule, warm_cosine
 
@@ -23,6 +24,8 @@ RECALLED = 10
 """How many of the texts held out may stand before the one that was chosen."""
 HELD_OUT = "items held out that are found in ten"
 """What the report calls the recall."""
+RANKED = "NDCG@10 beside who chose what"
+"""What it calls the other judgement."""
 MANY = 1 << 14
 """So many texts go into vectors at once."""
 SHARPNESS_RATE = 0.03
@@ -39,9 +42,11 @@ class TextModule(StageModule):
     plus the logarithm of the other text's popularity: what everybody chooses says nothing of a
     text. Cost follows the number of items, and not of events.
 
-    The best epoch, and whether what was learned is taken at all, are decided by the recall of items
-    that were never trained on, see :class:`~lightrec.encoders.tuning_data.TextData`. Where a log
-    says too little, the encoder is left as it is, and the stage says why.
+    The best epoch is decided by the recall of items that were never trained on, see
+    :class:`~lightrec.encoders.tuning_data.TextData`. Whether what was learned is taken at all is
+    decided by other users' validation events: a ranking by who chose what and by the vectors, see
+    :mod:`~lightrec.encoders.worth`, is to be clearly better by the tuned ones. Where a log says too
+    little, the encoder is left as it is, and the stage says why.
 
     :param num_items: linked from the data.
     :param vector_size: linked from the data.
@@ -225,24 +230,33 @@ class TextModule(StageModule):
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:
-        """Write the tuned encoder where it is better than the frozen one, and what each recalls."""
+        """Write the tuned encoder where it ranks better than the frozen one, and what each does."""
         data, part = self.data_of(TextData), self.part
         reason = "The recipe says `tune: none`." if part is None else data.without
-        recalls: dict[str, Tensor] = {}
+        metrics, said = dict[str, float](), dict[str, object]()
         if part is not None and not reason:
-            recalls = {"frozen": self._recall(data.given), "tuned": self._recall(self.vectors())}
-            gain = recalls["tuned"] - recalls["frozen"]
-            if gain.mean() <= gain.std() / math.sqrt(len(gain)):
-                reason = "Items held out of training are not found better by what was learned."
-        shares = {name: hits.mean().item() for name, hits in recalls.items()}
-        said = {HELD_OUT: ", ".join(f"{name} {share:.3f}" for name, share in shares.items())}
+            vectors = {"frozen": data.given, "tuned": self.vectors().cpu()}
+            shares = {name: float(self._recall(own).mean()) for name, own in vectors.items()}
+            examples = data.examples
+            means, gain = compared(examples.asked, examples.follows, vectors, data.decay)
+            metrics = {f"text/{name}/recall@10": share for name, share in shares.items()}
+            metrics |= {f"text/{name}/ndcg@10": mean for name, mean in means.items()}
+            key = "text/tuned-minus-frozen/ndcg@10"
+            metrics |= zip((key, f"{key}/low", f"{key}/high"), gain, strict=True)
+            told = f"{gain.mean:+.4f}, 95 % interval {gain.low:+.4f} to {gain.high:+.4f}"
+            said = {HELD_OUT: ", ".join(f"{name} {n:.3f}" for name, n in shares.items())}
+            said[RANKED] = ", ".join(f"{name} {n:.4f}" for name, n in means.items()) + f" ({told})"
+            if gain.low <= 0:
+                reason = (
+                    f"What was learned does not rank clearly better at validation events ({told})."
+                )
         if part is not None and not reason:
             part.save(data.encoder, folder, {"tuned": self.settings.tune, **said})
         else:
-            noted = {"left as it is": reason, **(said if shares else {})}
+            noted = {"left as it is": reason, **said}
             (folder / TUNED).write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
-        print(reason or f"{HELD_OUT}: {said[HELD_OUT]}.", file=sys.stderr)
-        return {f"text/{name}/recall@10": share for name, share in shares.items()}
+        print(reason or f"{RANKED}: {said[RANKED]}.", file=sys.stderr)
+        return metrics
 
     def _recall(self, vectors: Tensor) -> Tensor:
         """Tell of each event whether vectors (D + 1, V) find what was chosen: (E,) 0 or 1."""

@@ -15,12 +15,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightrec import plugins
-from lightrec.data.sequences import Sequences, padded
+from lightrec.data.sequences import Sequences, Targets, padded
 from lightrec.data.share import present_share
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TRAIN, VALIDATION
 from lightrec.encoders.base import Encoder, item_vectors, unit_vectors
 from lightrec.encoders.text import TextEncoder
+from lightrec.encoders.worth import Asked
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.nn.cooccurrence import cooccurrence
 
@@ -28,9 +29,11 @@ Batch: TypeAlias = dict[str, Tensor]
 MIN_TEXTS: Final = 300
 """Fewer texts that go with others say too little of what goes with what."""
 MIN_EVENTS: Final = 100
-"""Fewer events of items held out cannot tell whether the vectors have become better."""
+"""Fewer events cannot tell whether the vectors have become better."""
 HISTORY: Final = 50
 """Items of a history that are compared with those held out."""
+RANKED: Final = 20_000
+"""At most so many validation events tell whether tuned vectors rank better than frozen ones."""
 JUDGED: Final = 256
 """Events judged at once."""
 TAUGHT: Final = 50
@@ -52,6 +55,8 @@ class Examples:
     :param held_out: (H,) int64, numbers of warm texts that are not trained on.
     :param histories: (E, L) int64, numbers of the texts before events, padded on the left.
     :param chosen: (E,) int64: which of ``held_out`` was chosen.
+    :param follows: (D + 1, D + 1) float32: how much a text says that another comes next.
+    :param asked: validation events, of the users whose events choose the best epoch, and of others.
     """
 
     texts: list[str]
@@ -62,6 +67,8 @@ class Examples:
     held_out: NDArray[np.int64]
     histories: NDArray[np.int64]
     chosen: NDArray[np.int64]
+    follows: "scipy.sparse.csr_array"
+    asked: tuple[Asked, Asked]
 
 
 class TextData(LogData):
@@ -71,8 +78,7 @@ class TextData(LogData):
     :param text_encoder: what is tuned; null does without.
     :param batch_size: texts in a batch, of all processes together; null: as what is tuned has it.
     :param held_out: share of warm texts that are kept out of training, drawn by the seed: how well
-        their vectors tell who chooses them decides when training stops, and whether what it has
-        made is taken at all.
+        their vectors tell which of them every third user chooses decides when training stops.
     :param decay: two events g steps apart count ``decay ** (g - 1)``.
     :param reach: steps up to which they count.
     :param teacher: folder of the stage `ranker` of a run on the same log: what goes with a text is
@@ -155,8 +161,9 @@ class TextData(LogData):
         generator = np.random.default_rng(self.seed)
         held = np.sort(generator.permutation(warm)[: round(self.held_out * len(warm))])
         trained = np.setdiff1d(warm, held)
+        follows = self._follows(numbers)
         near = (
-            self._near(numbers, trained) if self.teacher is None else self._taught(numbers, trained)
+            self._near(follows, trained) if self.teacher is None else self._taught(numbers, trained)
         )
         mass = near.sum(axis=1)
         if (enough := int((mass > 0).sum())) < MIN_TEXTS:
@@ -170,25 +177,39 @@ class TextData(LogData):
                 f"Items held out have {len(chosen)} events, and {MIN_EVENTS} or more can say "
                 "whether tuned vectors are the better ones."
             )
+        every = Sequences.targets(self.store, VALIDATION)
+        every = every.only(numbers[every.items] > 0)
+        limits = zip(every.thirds(), (self.max_events, RANKED), strict=True)
+        asked = [self._asked(numbers, own, limit, generator) for own, limit in limits]
+        if (enough := min(len(own.chosen) for own in asked)) < MIN_EVENTS:
+            raise NotApplicable(
+                f"A third of the users has {enough} validation events, and {MIN_EVENTS} or more "
+                "can say whether a ranking by tuned vectors is the better one."
+            )
         scale = np.divide(1, mass, out=np.zeros_like(mass), where=mass > 0)
         shares = near.sum(axis=0) + near.sum() / len(trained) / 10  # none is impossible
         targets = (scipy.sparse.diags_array(scale) @ near).tocsr().astype(np.float32)
         shares = (shares / shares.sum()).astype(np.float32)
+        usual = scipy.sparse.diags_array(1 / np.maximum(events, 1) ** 0.5)
+        follows = follows if self.store.is_ordered else follows + follows.T
+        follows = (usual @ follows @ usual).tocsr().astype(np.float32)
         whole = (list(places), numbers, trained, targets, shares)
-        return Examples(*whole, held, histories, chosen)
+        return Examples(*whole, held, histories, chosen, follows, (asked[0], asked[1]))
 
-    def _near(
-        self, numbers: NDArray[np.int64], trained: NDArray[np.int64]
-    ) -> "scipy.sparse.csr_array":
-        """Count how often texts trained on come near each other: (M, M)."""
+    def _follows(self, numbers: NDArray[np.int64]) -> "scipy.sparse.csr_array":
+        """Count how often texts come soon after each other: (D + 1, D + 1), 0 being no text."""
         log, items = self.histories.training(), self.num_items
         counts = cooccurrence(log.items, log.offsets, items, self.decay, self.reach)
-        place = np.full(numbers.max(initial=0) + 1, -1)
-        place[trained] = np.arange(len(trained))
-        own = place[numbers[1:]]
-        entries = np.ones((own >= 0).sum(), np.float32), (np.flatnonzero(own >= 0), own[own >= 0])
-        gather = scipy.sparse.coo_array(entries, shape=(items, len(trained))).tocsr()
-        near = gather.T @ counts @ gather
+        own = numbers[1:]
+        entries = (own > 0).astype(np.float32), (np.arange(items), own)
+        gather = scipy.sparse.coo_array(entries, shape=(items, numbers.max() + 1)).tocsr()
+        return (gather.T @ counts @ gather).tocsr()
+
+    def _near(
+        self, follows: "scipy.sparse.csr_array", trained: NDArray[np.int64]
+    ) -> "scipy.sparse.csr_array":
+        """Count how often texts trained on come near each other: (M, M)."""
+        near = follows[trained][:, trained]
         near = near + near.T
         near = (near - scipy.sparse.diags_array(near.diagonal())).tocsr()
         near.eliminate_zeros()
@@ -226,21 +247,32 @@ class TextData(LogData):
         self, numbers: NDArray[np.int64], held: NDArray[np.int64], generator: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Give histories before events of held-out texts, and which of these was chosen."""
-        found: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        found: list[Asked] = []
         for part in (VALIDATION, TRAIN):
-            events = Sequences.targets(self.store, part)
-            own = events.only(np.isin(numbers[events.items], held))
-            starts = self.histories.offsets[:-1][own.users]
-            own, starts = own.only(own.ends > starts), starts[own.ends > starts]
-            cut = padded(self.histories.items, np.maximum(starts, own.ends - HISTORY), own.ends)
-            texts, target = numbers[cut], numbers[own.items]
-            new = texts.any(axis=1) & (texts != target[:, None]).all(axis=1)
-            left = self.max_events - sum(len(target) for _, target in found)
-            some = generator.permutation(np.flatnonzero(new))[:left]
-            wide = np.pad(texts[some], ((0, 0), (HISTORY - texts.shape[1], 0)))
-            found.append((wide, target[some]))
-        histories, targets = (np.concatenate(parts) for parts in zip(*found, strict=True))
+            events = Sequences.targets(self.store, part).thirds()[0]
+            left = self.max_events - sum(len(own.chosen) for own in found)
+            events = events.only(np.isin(numbers[events.items], held))
+            found.append(self._asked(numbers, events, left, generator))
+        histories, targets, _ = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return histories, np.searchsorted(held, targets)
+
+    def _asked(
+        self,
+        numbers: NDArray[np.int64],
+        events: Targets,
+        limit: int,
+        generator: np.random.Generator,
+    ) -> Asked:
+        """Draw some events whose text is not in the history before them."""
+        starts = self.histories.offsets[:-1][events.users]
+        events, starts = events.only(events.ends > starts), starts[events.ends > starts]
+        starts = np.maximum(starts, events.ends - HISTORY)
+        texts = numbers[padded(self.histories.items, starts, events.ends)]
+        target = numbers[events.items]
+        new = texts.any(axis=1) & (texts != target[:, None]).all(axis=1)
+        some = generator.permutation(np.flatnonzero(new))[:limit]
+        wide = np.pad(texts[some], ((0, 0), (HISTORY - texts.shape[1], 0)))
+        return Asked(wide, target[some], events.users[some])
 
     @cached_property
     def histories(self) -> Sequences:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 from lightrec.data.sequences import Sequences
 from lightrec.data.share import present_share
 from lightrec.data.stage_data import LogData
-from lightrec.data.store import TEST, TRAIN, VALIDATION
+from lightrec.data.store import TEST, VALIDATION
 from lightrec.errors import DataError
 from lightrec.keys import PADDING
 from lightrec.nn.stage import StageModule, warm_cosine
@@ -27,10 +27,10 @@ from lightrec.ranking.reranking import DEPTH, Lists, choose_weight, lists_of
 class ReaderModule(StageModule):
     """Trains a language model to tell what came from what the first stage expected.
 
-    The loss is the cross-entropy of a softmax over a group: what came at a training event, and
-    others of what the first stage puts first. The best epoch is the one whose reader, alone, puts
-    what came first in validation lists. What its score counts beside the first stage's is chosen
-    for NDCG@10 there, and is 0 where it does not help.
+    The loss is the cross-entropy of a softmax over a group: what came at an event, and others of
+    what the first stage puts first. The best epoch is the one whose reader, alone, puts what came
+    first in other users' lists. What its score counts beside the first stage's is chosen for
+    NDCG@10 there, and is 0 where it does not help.
 
     :param num_items: linked from the data.
     :param vector_size: linked from the data.
@@ -123,13 +123,16 @@ class ReaderModule(StageModule):
 class ReaderData(LogData):
     """What the first stage puts first at events: longer lists to learn from, others to judge by.
 
+    The first stage has learned what came at training events, and lists it there as nowhere else. So
+    a reader learns from validation events of two users in three, and the third's judge.
+
     :param data: folder of the prepared log.
     :param ranker: folder of the stage `ranker`, whose blend is the first stage.
     :param hard: items of a list to learn from.
-    :param batch_size: training events in a batch, of all processes together.
-    :param max_trained: at most so many training events, drawn by the seed; those whose list holds
-        what came are learned from.
-    :param max_judged: at most so many validation events, and as many test events.
+    :param batch_size: events in a batch, of all processes together.
+    :param max_trained: at most so many events to learn from, drawn by the seed; those whose list
+        holds what came are learned from.
+    :param max_judged: at most so many validation events to judge by, and as many test events.
     :param seed: of the draws and the order.
     """
 
@@ -162,21 +165,25 @@ class ReaderData(LogData):
         """What is read of each item: N + 1 strings."""
         return words_of_items(self.store)
 
-    def lists(self, part: int) -> Lists:
-        """Give the first stage's lists at some events of a part, all of which have a history."""
-        train = part == TRAIN
+    def lists(self, part: int, learn: bool = False) -> Lists:
+        """Give the first stage's lists at some events of a part, all of which have a history.
+
+        :param part: TEST, or VALIDATION for events to judge by or to learn from.
+        """
         log, events = Sequences.all_events(self.store), Sequences.targets(self.store, part)
         events = events.only(events.ends > log.offsets[:-1][events.users])
-        limit = self.max_trained if train else self.max_judged
+        if part == VALIDATION:
+            events = events.thirds()[learn]
+        limit = self.max_trained if learn else self.max_judged
         batches = EvaluationEvents(log, events, None, 128, limit, self.seed)
-        return lists_of(self.first, batches, self.hard if train else DEPTH)
+        return lists_of(self.first, batches, self.hard if learn else DEPTH)
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         """Histories (B, L), lists (B, H) and what came (B,), in an order of seed and epoch.
 
         :raises DataError: where there is nothing to learn from.
         """
-        lists, share = self.lists(TRAIN), present_share()
+        lists, share = self.lists(VALIDATION, learn=True), present_share()
         # What came is to be told from what the first stage ranks as high, and not by how popular
         # it is: where it is not listed, it is mostly less popular than all that is.
         lists = lists.only(lists.listed)

@@ -18,7 +18,7 @@ from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.encoders import text, tuning, tuning_data
+from lightrec.encoders import text, tuning, tuning_data, worth
 from lightrec.encoders.hub import TUNED
 from lightrec.encoders.layers import Cut, Layers
 from lightrec.encoders.text import TextEncoder
@@ -26,6 +26,7 @@ from lightrec.encoders.tuning import TextModule
 from lightrec.encoders.tuning_data import Nearby, TextData
 from lightrec.encoders.words import WordEncoder
 from lightrec.errors import FetchError, RecipeError
+from lightrec.intervals import Interval
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.stages.train import EpochSeed
 from lightrec.testing.tiny import tiny_text_model
@@ -36,7 +37,7 @@ TOPICS = ("red", "lamp", "tea", "rope")
 OTHERS = list(itertools.product(("a", "of", "and", "song"), repeat=3))
 TEXTS = [" ".join((TOPICS[n % 4], *OTHERS[n // 4 * 2 + n % 2])) for n in range(128)]
 """What goes together is those with the same first word; the other three say nothing."""
-USERS, STEPS = 240, 8
+USERS, STEPS = 480, 8
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,10 @@ def folders(tmp_path_factory):
 
 def patched(patch, folder):
     patch.setattr(tuning_data, "MIN_TEXTS", 50)
+    patch.setattr(tuning_data, "MIN_EVENTS", 40)
     patch.setattr(tuning, "RECALLED", 3)  # of twelve
+    # Who chose what says all here, so that no text is ever taken, see below.
+    patch.setattr(tuning, "compared", lambda *_: ({}, Interval(0.2, 0.1, 0.3)))
     patch.setenv("LIGHTREC_CACHE", str(folder / "cache"))
 
 
@@ -135,6 +139,11 @@ def test_targets_are_shares_of_what_is_near_and_held_out_texts_are_in_none(folde
     asked = examples.held_out[examples.chosen]
     assert (examples.histories != asked[:, None]).all()
     assert np.isin(examples.histories, examples.held_out).any()
+    # One in three users chooses, and the others judge.
+    thirds = [own.users % 3 == 0 for own in examples.asked]
+    assert thirds[0].all()
+    assert not thirds[1].any()
+    assert min(map(len, thirds)) > 0.9 * USERS / 3
 
 
 def test_the_loss_is_a_softmax_over_all_other_texts_with_popularity_as_its_prior(learned):
@@ -183,11 +192,16 @@ def test_a_map_finds_items_it_never_saw_and_leaves_a_model_for_any_stage(
     torch.testing.assert_close(TextEncoder(str(more), device="cpu").encode(["lamp"]), new[1:])
 
 
-def test_what_does_not_help_is_not_taken(folders, tmp_path):
-    module, data = fitted(folders, tmp_path, epochs=0)
+def test_what_ranks_no_better_beside_who_chose_what_is_not_taken(
+    folders, learned, tmp_path, monkeypatch
+):
+    module, data, *_ = learned
+    monkeypatch.setattr(tuning, "compared", worth.compared)
     metrics = written(module, folder := tmp_path / "text")
-    assert metrics["text/tuned/recall@10"] == metrics["text/frozen/recall@10"]
-    assert "not found better" in json.loads((folder / TUNED).read_text())["left as it is"]
+    assert metrics["text/tuned/recall@10"] > metrics["text/frozen/recall@10"] + 0.08
+    assert metrics["text/tuned-minus-frozen/ndcg@10/low"] <= 0
+    assert metrics["text/tuned/ndcg@10"] > 0.1
+    assert "not rank clearly better" in json.loads((folder / TUNED).read_text())["left as it is"]
     ranker = SequenceData(str(folders[0]), data.text_encoder, text=str(folder))
     assert ranker.text_encoder is data.text_encoder
 
@@ -198,7 +212,8 @@ def test_what_does_not_help_is_not_taken(folders, tmp_path):
         ({"text_encoder": None}, 50, "There is no text encoder"),
         ({"text_encoder": WordEncoder()}, 50, "There is WordEncoder"),
         ({}, 300, "There are 113 items with a text of their own"),
-        ({"max_events": 99}, 50, "Items held out have 99 events"),
+        ({"max_events": 39}, 50, "Items held out have 39 events"),
+        ({"held_out": 0.4, "max_events": 30}, 50, "Items held out have 30 events"),
     ],
 )
 def test_a_log_that_says_too_little_leaves_texts_as_they_are(
@@ -334,26 +349,88 @@ def test_lower_states_are_read_from_disk_and_damaged_ones_refused(folders, tmp_p
         assert "are damaged, and are computed anew" in capsys.readouterr().err
 
 
-def test_layers_that_are_not_there_and_models_that_cannot_be_cut_are_refused(folders, monkeypatch):
-    data = texts_of(folders)
+LONG = " ".join(["song"] * 20)
+
+
+def slightly(cut, states, mask):
+    """A cut model that is wrong of the longest text alone, and there a little in each component."""
+    found = whole_cut(cut, states, mask)
+    return found + 0.1 * (mask.sum(1, keepdim=True) > 15)[..., None] * found.roll(1, 2)
+
+
+def failing(cut, states, mask):
+    raise TypeError("forward() got an unexpected argument")
+
+
+whole_cut = Cut.__call__
+
+
+@pytest.mark.parametrize("wrong", [slightly, failing])
+def test_layers_that_are_not_there_and_models_that_cannot_be_cut_are_refused(
+    folders, monkeypatch, wrong
+):
+    encoder = texts_of(folders).encoder
+    texts = [*TEXTS[:20], LONG]
     with pytest.raises(
         RecipeError, match="3 upper layers are to be tuned in BertModel, which has 2"
     ):
-        Layers(data.encoder, data.examples.texts, layers=3)
-    monkeypatch.setattr(Cut, "__call__", lambda self, states, mask: states)
-    with pytest.raises(RecipeError, match="cannot be run by themselves"):
-        Layers(data.encoder, data.examples.texts, layers=1)
+        Layers(encoder, texts, layers=3)
+    Layers(encoder, texts, layers=1)
+    monkeypatch.setattr(Cut, "__call__", wrong)
+    with pytest.raises(RecipeError, match=r"BertModel\) cannot be run by themselves"):
+        Layers(encoder, texts, layers=1)
 
 
-def test_layers_of_a_causal_model_are_cut_too(tmp_path):
-    from transformers import LlamaConfig, LlamaModel
+SIZES = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 6}
+SIZES |= {"intermediate_size": 24, "vocab_size": 9}
+WINDOW = {"num_key_value_heads": 1, "sliding_window": 4}
+MIXED = {"use_sliding_window": True, "max_window_layers": 4, **WINDOW}
+PATTERN = {"sliding_window_pattern": 3, "head_dim": 8, **WINDOW}
+MODERN = {"local_attention": 4, "pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2}
 
-    sizes = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3}
-    model = LlamaModel(LlamaConfig(vocab_size=9, intermediate_size=16, **sizes)).eval()
-    cut = Cut(model, 2)
-    tokens, mask = torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([[1, 1, 1], [1, 1, 0]])
-    whole = model(input_ids=tokens, attention_mask=mask).last_hidden_state
-    torch.testing.assert_close(cut(cut.lower(tokens, mask), mask), whole)
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("Llama", {}),
+        ("Mistral", WINDOW),
+        ("Qwen2", MIXED),
+        ("Gemma2", {"head_dim": 8, **WINDOW}),
+        ("Gemma3Text", PATTERN),
+        ("Gemma3Text", {"use_bidirectional_attention": True, **PATTERN}),
+        ("ModernBert", MODERN),
+        ("Electra", {"embedding_size": 8}),
+        ("DistilBert", {"dim": 16, "n_heads": 2, "hidden_dim": 24}),
+    ],
+)
+def test_layers_of_any_kind_give_what_the_whole_model_gives(kind, settings):
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**SIZES | settings)
+    model = transformers.AutoModel.from_config(config).eval()
+    for weights in model.parameters():
+        if weights.ndim > 1:  # as they are, little depends on attention
+            torch.nn.init.normal_(weights, std=0.4)
+    # Longer than the windows of layers that have one.
+    tokens, mask = torch.randint(3, 9, (2, 15)), torch.ones(2, 15, dtype=torch.long)
+    mask[1, 9:] = 0
+    with torch.no_grad():
+        whole = model(input_ids=tokens, attention_mask=mask).last_hidden_state[mask.bool()]
+        for layers in (1, 4, None):
+            cut = Cut(model, layers)
+            own = cut(cut.lower(tokens, mask), mask)[mask.bool()]
+            torch.testing.assert_close(own, whole)
+
+
+def test_a_model_whose_layers_hand_on_more_than_states_is_not_cut():
+    from transformers import T5Config, T5EncoderModel
+
+    sizes = {"d_model": 8, "d_kv": 4, "d_ff": 16, "num_layers": 3, "num_heads": 2}
+    cut = Cut(T5EncoderModel(T5Config(vocab_size=9, **sizes)).eval(), 2)
+    mask = torch.ones(1, 3, dtype=torch.long)
+    with pytest.raises(TypeError, match="hands more than states"):
+        cut(cut.lower(mask, mask), mask)
 
 
 class Stop(pl.Callback):

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from lightrec.__main__ import main
+from lightrec.data.sequences import Sequences
+from lightrec.data.store import VALIDATION
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError
 from lightrec.ranking import language_readers
 from lightrec.ranking.language_readers import Decoder, LanguageReader, PairClassifier
-from lightrec.ranking.reader_module import ReaderModule
+from lightrec.ranking.reader_module import ReaderData, ReaderModule
 from lightrec.ranking.reranking import DEPTH, Lists, Reranker, choose_weight
 from lightrec.recommend import load
 from lightrec.stages.run import run
@@ -187,6 +189,21 @@ def test_negatives_are_others_of_the_list(monkeypatch):
     # Four items of one letter, and three, two of which have a letter less than what came.
     expected = (math.log(4) + math.log(1 + 2 * math.e)) / 2
     assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_reader_learns_what_the_first_stage_did_not_and_other_users_judge_it(tiny_run):
+    data = ReaderData(str(tiny_run / "data"), str(tiny_run / "ranker"))
+    targets = Sequences.targets(data.store, VALIDATION)
+    came = {(user, item) for user, item in zip(targets.users, targets.items, strict=True)}
+    learned, judged = data.lists(VALIDATION, learn=True), data.lists(VALIDATION)
+    pairs = [set(zip(x.users.tolist(), x.targets.tolist(), strict=True)) for x in (learned, judged)]
+    assert pairs[0] | pairs[1] == came
+    assert not {*learned.users.tolist()} & {*judged.users.tolist()}
+    histories, _, asked = data.train_dataloader().dataset.tensors
+    own = learned.only(learned.listed)
+    assert torch.equal(asked, own.targets)
+    assert torch.equal(histories, own.histories)
+    assert len(asked) > 10
 
 
 def test_the_stage_leaves_a_reader_that_recommends(models, tiny_run, tmp_path, capsys):
