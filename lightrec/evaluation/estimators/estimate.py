@@ -147,12 +147,14 @@ class Parts(NamedTuple):
     :param weights: (n,) importance weights that it rests on; None for none.
     :param rewards: (n,) rewards that these multiply.
     :param uncovered: share of what the target does that the log never shows.
+    :param in_sample: whether a model that it reads has learned from the rounds that it judges.
     """
 
     values: Tensor
     weights: Tensor | None = None
     rewards: Tensor | None = None
     uncovered: float = 0.0
+    in_sample: bool = False
 
 
 L = TypeVar("L", bound=Log, contravariant=True)
@@ -186,6 +188,8 @@ class Estimator(ABC, Generic[L]):
         faults = [(Verdict.WEAK, self.rests_on)] if self.rests_on else []
         if log.estimated and parts.weights is not None:
             faults.append((Verdict.WEAK, "its propensities are estimates"))
+        if parts.in_sample:
+            faults.append((Verdict.WEAK, "its model has learned from the rounds that it judges"))
         diagnosis = None
         if parts.weights is not None and parts.rewards is not None:
             diagnosis = Diagnosis.of(parts.weights, parts.rewards, parts.uncovered)
@@ -205,6 +209,20 @@ def _never_shown(share: float) -> list[tuple[Verdict, str]]:
     return [(Verdict.UNUSABLE, f"the log never shows {share:.0%} of what the target does")]
 
 
+def averaged(weights: Tensor, values: Tensor, normalized: bool) -> Tensor:
+    """Weighted values, column by column, whose mean is the estimate and whose spread its error.
+
+    Where weights are divided by their mean, a round enters with its influence on the ratio.
+
+    :param weights: (n,) or (n, T), as ``values``.
+    """
+    if not normalized:
+        return weights * values
+    mean = weights.mean(0)
+    ratio = (weights * values).mean(0) / mean
+    return ratio + weights * (values - ratio) / mean
+
+
 def around(
     values: Tensor, users: Tensor | None, interval: IntervalName = "student", seed: int = 0
 ) -> Interval:
@@ -215,7 +233,7 @@ def around(
     by transformation"), and the bootstrap's percentiles are accelerated by it (Efron 1987).
     """
     count, mean = len(values), float(values.mean())
-    units = torch.arange(count) if users is None else users.unique(return_inverse=True)[1]
+    units = independent(users, count)
     total = int(units.max()) + 1
     # A user's share of the sum, times the number of users: independent numbers whose mean is 0.
     own = values.new_zeros(total).index_add(0, units, values - mean) * (total / count)
@@ -235,6 +253,11 @@ def around(
     log, width = math.log(4 / (1 - LEVEL)), float(own.max() - own.min())
     half = (2 * float(own.var()) * log / total) ** 0.5 + 7 * width * log / (3 * (total - 1))
     return Interval(mean, mean - half, mean + half)
+
+
+def independent(users: Tensor | None, count: int) -> Tensor:
+    """Number from 0 what is independent of others: users, or each of so many rounds; (n,)."""
+    return torch.arange(count) if users is None else users.unique(return_inverse=True)[1]
 
 
 def skewness_of_mean(values: Tensor) -> float:
