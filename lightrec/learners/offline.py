@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
@@ -22,7 +23,7 @@ class OfflinePolicyModule(PolicyStage):
 
     One batch of the data module is one iteration: move ``updates`` times on ``batch_size``
     transitions drawn from the log. Sessions that were cut are bootstrapped, those that ended are
-    not.
+    not: the log shows who left, so that no rate of leaving is a part of the discount.
 
     The policy of the last epoch is kept. Each epoch is judged in the data's simulator, so that one
     can look how training comes along, but a true return, which whoever has only a log does not
@@ -61,6 +62,19 @@ class OfflinePolicyModule(PolicyStage):
         **settings: Any,
     ) -> None:
         super().__init__(num_items, vector_size, **settings)
+
+    @property
+    def _discount(self) -> float:
+        return float(self.settings.discount)
+
+    def _ended(self, following: TensorDictBase) -> Tensor:
+        """Say after which steps nothing more was to come, as the log says.
+
+        Of its cuts that at the step limit alone is the task's own.
+        """
+        limit = following[Key.STEP] >= self.ground.train.max_steps
+        own = following["done"] & limit & self.settings.time_aware
+        return following["terminated"] | own
 
     @cached_property
     def transitions(self) -> TensorDictBase:

@@ -94,6 +94,24 @@ def test_a_policy_is_learned_from_a_prepared_log_and_resumes(bandit, loss, tmp_p
     assert {*own.log()[Key.USER].tolist()} == {*own.starts.users.tolist()}, "and nobody else"
 
 
+@pytest.mark.parametrize("time_aware", [False, True])
+def test_a_session_of_the_log_ends_where_it_ended_and_leaving_is_not_in_the_discount(
+    bandit, time_aware
+):
+    """In the simulator of these users one in twenty leaves with each step, which is assumed."""
+    own = data(bandit, max_steps=4)
+    log = own.log()
+    log["next", "terminated"] = log["next", "done"] & (log[Key.USER] % 2 == 0).unsqueeze(1)
+    own.log = lambda: log
+    module, _ = fit(
+        own, OfflinePolicyModule, 1, loss="iql", updates=1, discount=0.9, time_aware=time_aware
+    )
+    assert torch.equal(module.transitions["next", "terminated"], log["next", "terminated"])
+    assert 0 < int(log["next", "terminated"].sum()) < int(log["next", "done"].sum())
+    assert module.learner.discount == 0.9
+    assert module.ground.continuation_probability == pytest.approx(0.95)
+
+
 def test_a_clone_of_a_log_scores_what_comes_next_highest(bandit):
     """In the log each user goes on from item to item."""
     own = data(bandit, policy=partial(CandidatePolicy, size=8, use_utilities=False))
