@@ -4,16 +4,16 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, Final, Generic, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lightrec.errors import DataError
-from lightrec.intervals import LEVEL, Interval, bootstrap_interval, reach, standard_error
+from lightrec.intervals import Interval, bootstrap_interval, reach, standard_error
 
-IntervalName = Literal["student", "bootstrap", "bernstein"]
+IntervalName = Literal["student", "bootstrap"]
 DRAWN: Final = 1_000
 """Units that a bootstrap draws at most: of more, random groups of like size stand together."""
 UNCOVERED: Final = 0.05
@@ -176,10 +176,8 @@ class Estimator(ABC, Generic[L]):
     def __call__(self, log: L, interval: IntervalName = "student", seed: int = 0) -> Estimate:
         """Estimate, with a 95 % interval.
 
-        :param interval: ``student``; ``bootstrap``, percentiles of 1,000 resamples; ``bernstein``
-            (Maurer and Pontil 2009), which holds for any bounded rewards and is the widest. All
-            three take users, where the log names them, for what is independent; see
-            :func:`around`.
+        :param interval: ``student``; or ``bootstrap``, percentiles of 1,000 resamples. Both take
+            users, where the log names them, for what is independent; see :func:`around`.
         :param seed: of the bootstrap.
         :raises DataError: where the log lacks what is needed.
         """
@@ -230,8 +228,16 @@ def around(
 
     A mean of few or uneven rewards is skewed, and an interval that lies evenly about it holds the
     truth too seldom. So Student's has its skewness removed (Hall 1992, "On the removal of skewness
-    by transformation"), and the bootstrap's percentiles are accelerated by it (Efron 1987).
+    by transformation"), and the bootstrap's percentiles are accelerated by it (Efron 1987). A bound
+    such as Bernstein's would need the largest value that can be, which no sample of rare rewards
+    has.
+
+    :raises DataError: where there is no such interval.
     """
+    if interval not in get_args(IntervalName):
+        raise DataError(
+            f"There is no interval {interval!r}; there are {' and '.join(get_args(IntervalName))}."
+        )
     count, mean = len(values), float(values.mean())
     units = independent(users, count)
     total = int(units.max()) + 1
@@ -245,14 +251,10 @@ def around(
         return bootstrap_interval(values, units, DRAWN, seed, skewness)
     if total < 2:
         return Interval(mean, -math.inf, math.inf)
-    if interval == "student":
-        error, freedom = standard_error(own)
-        t = reach(freedom)
-        low, high = (mean - error * without_skewness(end, skewness) for end in (t, -t))
-        return Interval(mean, low, high)
-    log, width = math.log(4 / (1 - LEVEL)), float(own.max() - own.min())
-    half = (2 * float(own.var()) * log / total) ** 0.5 + 7 * width * log / (3 * (total - 1))
-    return Interval(mean, mean - half, mean + half)
+    error, freedom = standard_error(own)
+    t = reach(freedom)
+    low, high = (mean - error * without_skewness(end, skewness) for end in (t, -t))
+    return Interval(mean, low, high)
 
 
 def independent(users: Tensor | None, count: int) -> Tensor:
