@@ -48,7 +48,10 @@ ESTIMATORS = {
     "doubly robust, weighted": SequentialDR(normalized=True),
     "per decision, weighted": PerDecisionIPS(normalized=True),
 }
-OWN = {"return-conditioned": ("--model.init_args.n_step", str(STEPS))}
+OWN = {
+    "return-conditioned": ("--model.init_args.n_step", str(STEPS)),
+    "reinforce-top-k": ("--model.init_args.loss_settings", '{"top_k": 1}'),
+}
 """What a learner's recipe sets otherwise."""
 LAWS = ("bc", "iql")
 """Learners that are judged as they draw, too."""

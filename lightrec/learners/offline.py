@@ -95,7 +95,15 @@ class OfflinePolicyModule(PolicyStage):
                 row["next", name] = rows["next", name].to(self.device)
             made.append(row)
         # Sessions stand one after another, each with its end: one row of steps.
-        return self._transitions(TensorDict.cat(made).unsqueeze(0))
+        found = self._transitions(TensorDict.cat(made).unsqueeze(0))
+        if self._kind.looks_ahead and not bool(found["next", "done"].all()):
+            raise RecipeError(
+                f"{self.settings.loss} asks for what came of a step up to the end of its session, "
+                f"and n_step is {self.settings.n_step}, in which some sessions of the log do not "
+                "end. Set n_step to the number of steps that sessions have at most: "
+                f"{self.ground.train.max_steps}."
+            )
+        return found
 
     def on_fit_start(self) -> None:
         """Draw what the beginning draws before the first epoch is seeded, resumed or not."""
