@@ -84,8 +84,8 @@ class OfflinePolicyModule(PolicyStage):
         if self._kind.weighs_by_propensity and not known:
             raise RecipeError(
                 f"{self.settings.loss} divides by the probability with which items were shown, and "
-                "the log does not know it. Take another loss, such as sa2c or iql, or a log with "
-                "propensities."
+                "the log does not say it of single items. Take another loss, such as sa2c or iql, "
+                "or a log with propensities."
             )
         for rows in log.split(AT_ONCE):
             row = self._seen(rows.to(self.device))
