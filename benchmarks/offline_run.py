@@ -204,6 +204,7 @@ class HeldOut:
             self.grid(self.reward),
             propensity=self.grid(chance, 1.0),
             there=self.grid(torch.ones_like(chance)) > 0,
+            in_sample=True,
             **{name: torch.stack(pair, 2) for name, pair in pairs.items()},
         )
 
