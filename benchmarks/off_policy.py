@@ -57,7 +57,7 @@ SHARPNESS = 0.5
 """Of the logging policy's logits. The study's tables do not say how far it was from uniform, nor
 where its weights were bounded: both are set so that weights are of a size like theirs."""
 LOGS = 1_000
-WAYS = ("student", "bootstrap", "bernstein")
+WAYS = ("student", "bootstrap")
 RESAMPLES = 500
 ARMS = ("Mens E-Mail", "Womens E-Mail", "No E-Mail")
 LEARNED = "the best arm by segment"

@@ -48,7 +48,10 @@ ESTIMATORS = {
     "doubly robust, weighted": SequentialDR(normalized=True),
     "per decision, weighted": PerDecisionIPS(normalized=True),
 }
-OWN = {"return-conditioned": ("--model.init_args.n_step", str(STEPS))}
+OWN = {
+    "return-conditioned": ("--model.init_args.n_step", str(STEPS)),
+    "reinforce-top-k": ("--model.init_args.loss_settings", '{"top_k": 1}'),
+}
 """What a learner's recipe sets otherwise."""
 LAWS = ("bc", "iql")
 """Learners that are judged as they draw, too."""
@@ -201,6 +204,7 @@ class HeldOut:
             self.grid(self.reward),
             propensity=self.grid(chance, 1.0),
             there=self.grid(torch.ones_like(chance)) > 0,
+            in_sample=True,
             **{name: torch.stack(pair, 2) for name, pair in pairs.items()},
         )
 

@@ -11,7 +11,7 @@ from statistics import fmean
 from scipy.stats import spearmanr
 
 from benchmarks.cells import Benchmark, markdown
-from benchmarks.sequential_run import ESTIMATORS, SIZES
+from benchmarks.sequential_run import ESTIMATORS, ROBUST, SIZES, WIDTHS
 
 SEEDS = range(3, 8)
 WORLDS = ("exposure", "greed")
@@ -23,7 +23,8 @@ def main() -> None:
     """Run the cells and print the tables."""
     benchmark = Benchmark("sequential")
     keys = [f"{world}/seed-{seed}" for world in WORLDS for seed in SEEDS]
-    for key in ("exposure/truth", "greed/truth", "blind/seed-3", *keys):
+    widths = [f"coverage/{width}" for width in WIDTHS]
+    for key in ("exposure/truth", "greed/truth", "blind/seed-3", *keys, *widths):
         if benchmark.wants(key):
             seed = key.rpartition("-")[2] if "seed" in key else "0"
             command = [sys.executable, "-m", "benchmarks.sequential_run", key, seed, "{out}"]
@@ -31,7 +32,7 @@ def main() -> None:
     cells = benchmark.cells
     for world in WORLDS:
         print(errors(cells, world), ranks(cells, world), sep="\n\n", end="\n\n")
-    print(blind(cells, "100%"), blind(cells, "30%"), sep="\n")
+    print(blind(cells, "100%"), blind(cells, "30%"), coverage(cells), sep="\n")
 
 
 def logs(cells: dict[str, dict], world: str) -> tuple[dict[str, float], list[dict]]:
@@ -87,6 +88,19 @@ def ranks(cells: dict[str, dict], world: str) -> str:
         rows.append([name, f"{fmean(order):.2f}", f"{min(order):.2f}", f"{fmean(held):.0%}", said])
     sessions = f"from {SIZES[-1]:,} sessions"
     return markdown([sessions, "Spearman", "lowest", "intervals that hold", "verdicts"], rows)
+
+
+def coverage(cells: dict[str, dict]) -> str:
+    """Set how often intervals hold the truth where states have many features, as Markdown."""
+    rows = [
+        [
+            f"{name}, {how}",
+            *(f"{cells[f'coverage/{w}']['metrics'][f'{name}/{k}']:.3f}" for w in WIDTHS),
+        ]
+        for k, how in ((1, "fitted to the log itself"), (3, "fitted to other users"))
+        for name in ROBUST
+    ]
+    return markdown(["intervals that hold", *(f"{width} features" for width in WIDTHS)], rows)
 
 
 def recommended(cells: dict[str, dict], world: str) -> str:

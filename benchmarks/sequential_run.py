@@ -3,6 +3,7 @@
 ``exposure`` is the tabular twin of the world ``LongTermSatisfaction``: values are exact. ``greed``
 is the world ``Greed`` with ten items, played as policies are judged: values are means over very
 many sessions, and satisfaction, which decides who leaves, is hidden from policy and estimator.
+``coverage`` has states of many features, and counts how often intervals hold the truth.
 """
 
 import json
@@ -47,6 +48,7 @@ ESTIMATORS = {
     "marginalised, weighted": Marginalized(normalized=True),
     "fitted Q evaluation": SequentialDM(),
 }
+ROBUST = ("doubly robust", "doubly robust, weighted")
 
 
 class Logged(NamedTuple):
@@ -230,6 +232,59 @@ def greed(seed: int, sessions: int, hidden: int = 0) -> Logged:
     return Logged(log, targets, features)
 
 
+# --- many features ----------------------------------------------------------------------------
+
+WIDTHS = (60, 90)
+"""Features of a state, of which two count."""
+LOGS, SESSIONS, LENGTH, ACTIONS = 200, 400, 4, 5
+WORTH = torch.linspace(0, 1, ACTIONS, dtype=torch.float64)
+
+
+def wide(
+    width: int, seed: int, sessions: int = SESSIONS, own: bool = False
+) -> tuple[SequenceLog, Tensor]:
+    """Log sessions whose states have many features: Gaussian numbers that change slowly.
+
+    :param own: whether the policy that is judged shows, and not the uniform one.
+    :returns: the log, and its features.
+    """
+    chance = torch.Generator().manual_seed(seed)
+    state = torch.randn(sessions, width, generator=chance, dtype=torch.float64)
+    uniform, steps = torch.full((sessions, ACTIONS), 1 / ACTIONS, dtype=torch.float64), []
+    for _ in range(LENGTH):
+        target = ((0.2 * state[:, :1] + 0.3) * WORTH).softmax(1)
+        action = (target if own else uniform).multinomial(1, generator=chance).squeeze(1)
+        noise = torch.randn(sessions, generator=chance, dtype=torch.float64)
+        reward = 0.5 * state[:, 1] + WORTH[action] * (0.5 + 0.5 * state[:, 0]) + noise
+        steps.append((action, reward, target, uniform[:, 0], state))
+        fresh = torch.randn(state.shape, generator=chance, dtype=torch.float64)
+        state = 0.7 * state + 0.51**0.5 * fresh
+        state[:, 1] += 0.3 * WORTH[action]
+    *parts, states = (torch.stack(part, 1) for part in zip(*steps, strict=True))
+    return SequenceLog(*parts), states
+
+
+def coverage(
+    width: int, logs: int = LOGS, sessions: int = SESSIONS, many: int = 10**6
+) -> dict[str, float]:
+    """Count how often intervals of doubly robust estimates hold the truth.
+
+    Values are fitted anew to each log, to three folds of its users or to all of it at once.
+
+    :param many: sessions that give the true value.
+    """
+    truth = float(wide(2, 10**6, many, own=True)[0].reward.sum(1).mean())
+    found = dict.fromkeys((f"{name}/{folds}" for folds in (1, 3) for name in ROBUST), 0.0)
+    for seed in range(logs):
+        log, states = wide(width, seed, sessions)
+        for folds in (1, 3):
+            fitted = fitted_values(log, states, folds=folds)
+            for name in ROBUST:
+                estimate = ESTIMATORS[name](fitted)
+                found[f"{name}/{folds}"] += (estimate.low <= truth <= estimate.high) / logs
+    return found
+
+
 # --- measuring --------------------------------------------------------------------------------
 
 WORLDS = {"exposure": exposure, "greed": greed}
@@ -281,6 +336,8 @@ def main() -> None:
     found: Mapping[str, float | str]
     if world == "blind":
         found = blind(int(seed))
+    elif world == "coverage":
+        found = coverage(int(part))
     else:
         found = TRUTHS[world]() if part == "truth" else estimates(world, int(seed))
     Path(out).joinpath("metrics.json").write_text(json.dumps(found))

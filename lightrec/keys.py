@@ -70,7 +70,7 @@ class Key:
     CUT: Final = "cut"
     """(B,) bool: whether the session may have gone on, but is not known any further."""
     WEIGHT: Final = "weight"
-    """(B,) float32: how much a row counts."""
+    """(B,) float32: how much a row counts; of one of a step's outcomes, how likely it was."""
     MASK: Final = "mask"
     """(B, N + 1) bool: which items may be shown now; column 0 is always False."""
     ACTION: Final = "action"

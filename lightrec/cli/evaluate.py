@@ -131,7 +131,7 @@ def estimate(
     log: Path,
     *,
     by: Literal["blend", "policy"] = "blend",
-    interval: Literal["student", "bootstrap", "bernstein"] = "bootstrap",
+    interval: Literal["student", "bootstrap"] = "bootstrap",
     study: bool = False,
     seed: int = 0,
     out: Path | None = None,
@@ -141,7 +141,7 @@ def estimate(
 
     examples:
       lightrec estimate runs/shop shown.csv
-      lightrec estimate runs/shop shown.csv --by policy --interval bernstein
+      lightrec estimate runs/shop shown.csv --by policy --interval student
       lightrec estimate runs/shop shown.csv --columns '{value: clicked, propensity: p}'
       lightrec estimate runs/shop shown.csv --study
 
@@ -154,7 +154,7 @@ def estimate(
     :param run: a run folder, such as runs/shop.
     :param log: the log of what was shown.
     :param by: what shows the items: blend, which always shows its best one; policy, by its law.
-    :param interval: bootstrap, student, or bernstein, which always holds and is the widest.
+    :param interval: bootstrap or student.
     :param study: draw 200 logs from a world fitted to this one, and show how far each estimator is
         off the truth of that world.
     :param seed: of the bootstrap, of the folds of the reward model, and of the study.

@@ -41,6 +41,7 @@ from lightrec.evaluation.estimators import (
     study,
 )
 from lightrec.evaluation.estimators.estimate import IntervalName, around
+from lightrec.evaluation.estimators.models import by_user
 from lightrec.evaluation.estimators.studies import LOGS, Judge
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import session_start
@@ -186,14 +187,14 @@ def rounds(run: Run, log: InteractionLog, by: str) -> BanditLog:
         raise DataError(problems)
     shown, action = torch.tensor(items).unique(return_inverse=True)
     laws = [_law(run, by, state, shown) for _, state in _states(run, frame)]
-    rows = _users(run, frame)
-    _, users = np.unique(np.where(rows < 0, -1 - np.arange(len(rows)), rows), return_inverse=True)
+    row = pl.format("round {}", pl.int_range(pl.len()))
+    users = frame.select(pl.coalesce(log.users(), row).rank("dense")).to_series()
     return BanditLog(
         action,
         frame[Column.VALUE].cast(pl.Float64).to_torch(),
         torch.cat(laws),
         frame[Column.PROPENSITY].to_torch(),
-        users=torch.from_numpy(users),
+        users=users.cast(pl.Int64).to_torch(),
     )
 
 
@@ -335,15 +336,16 @@ def _law(run: Run, by: str, state: TensorDict, shown: Tensor) -> Tensor:
     return torch.cat([found, (1 - found.sum(1, keepdim=True)).clamp(min=0)], 1)
 
 
-def with_item_means(log: BanditLog, seed: int = 0, folds: int = 3) -> BanditLog:
-    """Expect of each item its mean reward in the rounds of other folds, shrunk to that of all."""
-    count, n = log.target.shape[1], len(log.action)
-    fold = torch.randperm(n, generator=torch.Generator().manual_seed(seed)) % folds
-    expected = torch.zeros(n, count, dtype=torch.float64)
-    for number in range(folds):
-        other = fold != number
-        mean = log.reward[other].double().mean()
-        sums = torch.bincount(log.action[other], log.reward[other].double(), count)
-        times = torch.bincount(log.action[other], minlength=count)
-        expected[fold == number] = (sums + PRIOR * mean) / (times + PRIOR)
+def with_item_means(log: BanditLog, seed: int = 0) -> BanditLog:
+    """Expect of each item its mean reward in other users' rounds, shrunk to that of all items.
+
+    :raises DataError: where there is one user alone.
+    """
+    count = log.target.shape[1]
+    expected = torch.zeros(len(log.action), count, dtype=torch.float64)
+    for others, own in by_user(log.users, len(expected), seed):
+        mean = log.reward[others].double().mean()
+        sums = torch.bincount(log.action[others], log.reward[others].double(), count)
+        times = torch.bincount(log.action[others], minlength=count)
+        expected[own] = (sums + PRIOR * mean) / (times + PRIOR)
     return replace(log, expected=expected)

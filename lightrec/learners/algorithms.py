@@ -128,6 +128,8 @@ class Learner(nn.Module, ABC):
     """Whether slates of several places are refused."""
     weighs_by_propensity: bool = False
     """Whether what was shown is weighed by the probability of showing it."""
+    looks_ahead: bool = False
+    """Whether a reward must be the return of all that came of a step, to the session's end."""
     greedy: bool = False
     """Whether the best slate is shown, or with probability ε any; the policy is no law itself."""
 
@@ -250,8 +252,7 @@ class ReinforceTopK(Learner):
 
     def make_loss(self, **settings: Any) -> nn.Module:
         """Build lightrec's loss for slates of the simulator's size."""
-        known: list[Any] = [*self.others.values()]
-        behavior = known[0] if known else None
+        behavior: Any = self.others["behavior"]
         return ReinforceTopKLoss(
             self.policy, self.critic, behavior, top_k=self.slate_size, **settings
         )

@@ -35,30 +35,40 @@ def logged_sessions(
     """Give the events of users before the held-out ones as transitions.
 
     What was shown is what the user could choose from, where the log says that and it is as many
-    items as a slate has. Else it is the item alone, and events in which nothing was chosen are left
-    out. An item is taken if it was chosen, its kind of feedback is of positive worth and, where the
-    log has a goal, one of the goal. Sessions are those of the log; a user's last one is cut where
-    the held-out events begin, and so is a session after ``max_steps``. Of a slate from which
-    several items were taken, each item's event is a step.
+    items as a slate has. Else it is the item alone, in a log in which something was always chosen.
+    An item is taken if it was chosen, its kind of feedback is of positive worth and, where the log
+    has a goal, one of the goal. Sessions are those of the log; a user's last one is cut where the
+    held-out events begin, and so is a session after ``max_steps``. An event without an offer, in a
+    log that has some, is a step of its session, and no transition: the one before it is cut there.
+    Of a slate from which several items were taken, each item's event is a step.
 
     :param store: without cold events.
     :param starts: of its users; those from whom it draws are taken.
     :param reward: pays (B, 1) for transitions, see :class:`~lightrec.rewards.base.Reward`.
     :param history_length: L, of the histories in states.
     :returns: (R,) as :meth:`~lightrec.learners.simulator_data.SimulatorData.log` says; the
-        logarithm of the propensity only where the log knows that of every event.
-    :raises NotApplicable: where slates of several items are asked for and not known, no event is
-        left, or masks would not fit into memory.
+        logarithm of the propensity only where the log knows that of every event, and it is not
+        that of an offer from which the item was chosen.
+    :raises NotApplicable: where slates of several items are asked for and not known, nothing was
+        chosen of offers that are no slates, no event is left, or masks would not fit into memory.
     """
     shown = _shown(store, slate_size)
     events = np.flatnonzero(np.isin(store.parts, (TRAIN, CONTEXT)))
     users = store.users_of(events)
     kept = np.isin(users, starts.users.numpy()) & (events < store.train_ends()[users])
-    if shown is None:
-        kept &= np.asarray(store.items)[events] <= store.num_items
     events, users = events[kept], users[kept]
-    if not len(events):
+    items = np.asarray(store.items)[events]
+    slate = items[:, None] if shown is None else shown[events]
+    told = (slate != PADDING).any(1)
+    if not told.any():
         raise NotApplicable("No training event of these users shows an item.")
+    if shown is None and (declined := int((items > store.num_items).sum())):
+        raise NotApplicable(
+            f"In {declined:,} of {len(items):,} training events nothing was chosen, and the log "
+            "does not say which single item was shown then. Without these events the log would "
+            "seem to please everybody. Set slate_size to the number of items in an offer, or take "
+            "a log without declined offers."
+        )
     size = 2 * len(events) * (store.num_items // 8 + 1)
     if size > MOST:
         raise NotApplicable(
@@ -67,8 +77,8 @@ def logged_sessions(
             "to be taken. Learn from fewer items: prepare the log with a larger k_core."
         )
     begins, step, done, cut = _places(store, events, users, max_steps)
-    items = np.asarray(store.items)[events]
-    slate = items[:, None] if shown is None else shown[events]
+    before_gap = np.r_[~told[1:], False] & ~done
+    done, cut = done | before_gap, cut | before_gap
     strength = np.nan_to_num(np.asarray(store.strengths)[events])
     taken = (slate == items[:, None]) & ((strength > 0) & store.reaches[events])[:, None]
     value = np.where(taken, strength[:, None], 0.0)
@@ -104,10 +114,13 @@ def logged_sessions(
             "terminated": torch.from_numpy(done & ~cut).unsqueeze(1),
         }
     )
-    if Column.PROPENSITY in store.log.columns:
+    # With offers that are no slates, propensities are those of the offers.
+    known = store.candidates is None or shown is not None
+    if known and Column.PROPENSITY in store.log.columns:
         propensity = store.log[Column.PROPENSITY].gather(events)
         if not propensity.null_count():
             rows[Key.LOG_PROBABILITY] = propensity.to_torch().log().float()
+    rows = rows[torch.from_numpy(told)]
     with torch.no_grad():
         paid = [reward(part.exclude(PACKED)) for part in rows.split(AT_ONCE)]
     rows["next", "reward"] = torch.cat(paid).float()
@@ -121,9 +134,12 @@ def _shown(store: EventStore, slate_size: int) -> NDArray[np.int32] | None:
         return candidates
     if slate_size == 1:
         return None
+    longest = 0 if candidates is None else candidates.shape[1]
+    offers = f"its offers have up to {longest} items" if longest else "it has no offers"
     raise NotApplicable(
         f"The policy shows {slate_size} items at once, and the log does not say which ones were "
-        "shown together. Set slate_size to 1, or take a log whose candidates are the slates."
+        f"shown together: {offers}. Set slate_size to 1, or take a log whose candidates are the "
+        "slates."
     )
 
 

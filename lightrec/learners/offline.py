@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
@@ -22,7 +23,7 @@ class OfflinePolicyModule(PolicyStage):
 
     One batch of the data module is one iteration: move ``updates`` times on ``batch_size``
     transitions drawn from the log. Sessions that were cut are bootstrapped, those that ended are
-    not.
+    not: the log shows who left, so that no rate of leaving is a part of the discount.
 
     The policy of the last epoch is kept. Each epoch is judged in the data's simulator, so that one
     can look how training comes along, but a true return, which whoever has only a log does not
@@ -62,6 +63,19 @@ class OfflinePolicyModule(PolicyStage):
     ) -> None:
         super().__init__(num_items, vector_size, **settings)
 
+    @property
+    def _discount(self) -> float:
+        return float(self.settings.discount)
+
+    def _ended(self, following: TensorDictBase) -> Tensor:
+        """Say after which steps nothing more was to come, as the log says.
+
+        Of its cuts that at the step limit alone is the task's own.
+        """
+        limit = following[Key.STEP] >= self.ground.train.max_steps
+        own = following["done"] & limit & self.settings.time_aware
+        return following["terminated"] | own
+
     @cached_property
     def transitions(self) -> TensorDictBase:
         """The data's log (R,) as the policy sees it, each transition over ``n_step`` steps."""
@@ -70,8 +84,8 @@ class OfflinePolicyModule(PolicyStage):
         if self._kind.weighs_by_propensity and not known:
             raise RecipeError(
                 f"{self.settings.loss} divides by the probability with which items were shown, and "
-                "the log does not know it. Take another loss, such as sa2c or iql, or a log with "
-                "propensities."
+                "the log does not say it of single items. Take another loss, such as sa2c or iql, "
+                "or a log with propensities."
             )
         for rows in log.split(AT_ONCE):
             row = self._seen(rows.to(self.device))
@@ -81,7 +95,15 @@ class OfflinePolicyModule(PolicyStage):
                 row["next", name] = rows["next", name].to(self.device)
             made.append(row)
         # Sessions stand one after another, each with its end: one row of steps.
-        return self._transitions(TensorDict.cat(made).unsqueeze(0))
+        found = self._transitions(TensorDict.cat(made).unsqueeze(0))
+        if self._kind.looks_ahead and not bool(found["next", "done"].all()):
+            raise RecipeError(
+                f"{self.settings.loss} asks for what came of a step up to the end of its session, "
+                f"and n_step is {self.settings.n_step}, in which some sessions of the log do not "
+                "end. Set n_step to the number of steps that sessions have at most: "
+                f"{self.ground.train.max_steps}."
+            )
+        return found
 
     def on_fit_start(self) -> None:
         """Draw what the beginning draws before the first epoch is seeded, resumed or not."""

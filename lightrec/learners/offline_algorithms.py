@@ -19,6 +19,7 @@ from lightrec.learners.losses.offline import (
     ReturnConditionedLoss,
     SupervisedValueLoss,
 )
+from lightrec.learners.losses.reinforce_top_k import ReinforceTopKLoss
 from lightrec.learners.transitions import FEATURES, STEPS_AHEAD
 from lightrec.nn.session import perceptron
 from lightrec.policies.base import LearnedPolicy
@@ -48,8 +49,10 @@ class RewardWeighted(BehaviorCloning):
 class ReturnConditioning(Learner):
     """Likelihood of what was shown, given the return that came of it, and later a high one.
 
-    ``n_step`` is to be as long as sessions are: then a transition's reward is its return to go.
+    ``n_step`` must be as long as sessions are: then a transition's reward is its return to go.
     """
+
+    looks_ahead = True
 
     @staticmethod
     def wrap(policy: LearnedPolicy, slate_size: int, hidden: Sequence[int]) -> LearnedPolicy:
@@ -65,6 +68,9 @@ class ReturnConditioning(Learner):
 class LoggedReinforceTopK(ReinforceTopK):
     """REINFORCE with the top-K correction, whose behavior policy's propensities were logged.
 
+    The log shows one item at a time, the policy will show K of them, which no log tells: K is the
+    setting ``top_k``. With 1 the correction is gone, and only π / β is left.
+
     What an item is credited with is, as in the paper, the return that came of it: rewards of
     ``n_step`` steps and the critic's value of where they led. A baseline would make many credits
     negative, and drive the policy to what the log does not show.
@@ -73,6 +79,16 @@ class LoggedReinforceTopK(ReinforceTopK):
     values_single_items = True
     weighs_by_propensity = True
     networks = Learner.networks
+
+    def make_loss(self, top_k: int | None = None, **settings: Any) -> nn.Module:
+        """Build lightrec's loss."""
+        if top_k is None or top_k < 1:
+            raise RecipeError(
+                f"reinforce-top-k counts an item by what it adds to a list of K, and top_k is "
+                f"{top_k}. Name under loss_settings how many items the policy will show at once, "
+                "such as top_k: 10; with 1 items count for themselves."
+            )
+        return ReinforceTopKLoss(self.policy, self.critic, None, top_k=top_k, **settings)
 
     def losses(self, batch: TensorDictBase) -> dict[str, Tensor]:
         """Give the losses, returns being estimated first."""

@@ -36,6 +36,7 @@ from lightrec.nn.stage import StageModule
 from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy, session_start
 from lightrec.rewards.combined import measured
 from lightrec.rewards.limits import Kept
+from lightrec.rewards.staying import ShapedReward
 from lightrec.simulators.rollout import play
 from lightrec.trust import built
 
@@ -161,12 +162,22 @@ class PolicyStage(StageModule):
 
     @cached_property
     def ground(self) -> Playground:
-        """The simulators, made when first asked for, on the module's device."""
+        """The simulators, made when first asked for, on the module's device.
+
+        :raises RecipeError: where a potential would be paid out at the step limit.
+        """
         settings = self.settings
         sessions = settings.get("sessions", 1)  # who learns from a log plays none
         ground = self._data.playground(sessions, settings.discount, self.device)
         if ground.reward is not None and self._measured:
             measured(ground.reward).load_state_dict(self._measured)
+        parts = () if ground.reward is None else ground.reward.modules()
+        if settings.time_aware and any(isinstance(part, ShapedReward) for part in parts):
+            raise RecipeError(
+                "With time_aware the step limit ends the task, and a shaped reward pays for the "
+                "potential of the state in which it does: another policy would be best than "
+                "without the shaping. Set time_aware to false, or take the reward by itself."
+            )
         return ground
 
     @cached_property

@@ -7,6 +7,7 @@ from tensordict import TensorDictBase
 from torch import Tensor, nn
 
 from lightrec.errors import RecipeError
+from lightrec.keys import Key
 from lightrec.rewards.base import Reward
 from lightrec.rewards.limits import Limit
 
@@ -63,17 +64,22 @@ class RunningMoments(nn.Module):
         return self
 
     @torch.no_grad()
-    def update(self, values: Tensor) -> None:
-        """Take numbers of any shape into account."""
+    def update(self, values: Tensor, weights: Tensor | None = None) -> None:
+        """Take numbers (n,) into account, each by its weight (n,), by default 1.
+
+        A number of weight 0 may be anything, even infinite.
+        """
         numbers = values.cpu().double()
-        if not numbers.numel():
+        weight = torch.ones_like(numbers) if weights is None else weights.cpu().double()
+        numbers, new = numbers.where(weight > 0, 0.0), weight.sum()
+        if not new:
             return
-        total = self.count + numbers.numel()
-        mean = numbers.mean()
+        total = self.count + new
+        mean = (weight * numbers).sum() / new
         apart = mean - self.mean
-        within = (numbers - mean).square().sum()
-        self.square += within + apart.square() * self.count * numbers.numel() / total
-        self.mean += apart * numbers.numel() / total
+        within = (weight * (numbers - mean).square()).sum()
+        self.square += within + apart.square() * self.count * new / total
+        self.mean += apart * new / total
         self.count.copy_(total)
 
     @property
@@ -87,7 +93,9 @@ class NormalisedReward(Reward):
     """A reward divided by its standard deviation so far.
 
     The deviation is measured in training mode only, over the first rows: later the scale stays, so
-    that epochs can be compared. The judged reward has the same scale.
+    that epochs can be compared. The judged reward has the same scale. Where a step pays the mean
+    over all its outcomes, these count by their probabilities, so that the scale is that of drawn
+    outcomes.
 
     Subtracting the mean changes the task wherever sessions may end: with rewards above 0 users are
     worth keeping, and with a mean of 0 no longer.
@@ -106,7 +114,7 @@ class NormalisedReward(Reward):
         """Give rewards (B, 1)."""
         found: Tensor = self.reward(transition)
         if self.training and self.moments.count < self.rows:
-            self.moments.update(found)
+            self.moments.update(found.squeeze(1), transition.get(Key.WEIGHT, None))
         mean = self.moments.mean if self.center else torch.zeros_like(self.moments.mean)
         return ((found - mean.to(found)) / self.moments.deviation.to(found)).float()
 

@@ -309,6 +309,7 @@ class Simulator(SessionEnv):
         taken, value = response.taken, response.value
         if law is not None:
             known = known.repeat_interleave(law.probability.shape[1])
+            known[Key.WEIGHT] = law.probability.flatten()
             taken, value = law.taken.flatten(0, 1), law.value.flatten(0, 1)
         known["next"].update({Key.TAKEN: taken, Key.VALUE: value})
         count = len(known)

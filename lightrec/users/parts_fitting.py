@@ -23,6 +23,8 @@ LEAST, MOST = 50, 200_000
 LEAST_STEPS = 50
 SIXTEENTH = 4
 """In a split that holds out single events, sessions of 2 ** -4 of the users test."""
+QUARTER = 2
+"""Of the users who are fitted to, 2 ** -2 say by a trial whether a part is kept."""
 
 
 class SessionTable:
@@ -76,8 +78,13 @@ class SessionTable:
 
 def _sixteenth(owners: NDArray[np.int64], split_seed: int) -> NDArray[np.bool_]:
     """Tell which users (S,) test."""
-    seeds = [split_seed + 1000 + n for n in range(SIXTEENTH)]
-    return np.logical_and.reduce([in_half(owners, "a", seed) for seed in seeds])
+    return _part(owners, split_seed + 1000, SIXTEENTH)
+
+
+def _part(owners: NDArray[np.int64], seed: int, halvings: int) -> NDArray[np.bool_]:
+    """Tell which users (S,) are in a part of all that was halved so often."""
+    each = [in_half(owners, "a", seed + n) for n in range(halvings)]
+    return np.logical_and.reduce(each)
 
 
 def _longest(lengths: NDArray[np.int64]) -> int | None:
@@ -108,6 +115,9 @@ class UserParts:
     def fit(self) -> tuple[dict[str, Any], dict[str, float]]:
         """Fit every part, and keep those that beat one law for everybody.
 
+        That is seen in a trial, fitted to three quarters of the users and judged by the others;
+        held-out rows, of which the metrics are, choose nothing.
+
         :returns: the parts, by their names in a :class:`~lightrec.users.user_model.UserModel`; and
             metrics such as ``leaving/log_likelihood`` and ``leaving/constant``: means over held-out
             rows, in nats, of the part and of one law for everybody.
@@ -122,19 +132,32 @@ class UserParts:
             if (found := fit()) is not None:
                 part, own = found
                 metrics |= {f"{name}/{key}": value for key, value in own.items()}
-                if own["log_likelihood"] > own["constant"]:
+                tried = fit(trial=True)
+                if tried is not None and tried[1]["log_likelihood"] > tried[1]["constant"]:
                     parts[argument] = part
         return parts, metrics
 
-    def leaving(self) -> Found:
+    def _for_trial(self, owners: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell whose rows (R,) judge a trial."""
+        return _part(owners, self.data.split_seed + 2000, QUARTER)
+
+    def _sessions(self, trial: bool) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Tell which sessions (S,) are fitted to, and which judge."""
+        table = self.table
+        if not trial:
+            return table.fitted, table.held_out
+        judges = self._for_trial(table.owners)
+        return table.fitted & ~judges, table.fitted & judges
+
+    def leaving(self, trial: bool = False) -> Found:
         """Fit leaving; None in a log without declined slates, which lacks steps."""
         table = self.table
         lengths = table.ends - table.begins
         if not self.store.has_nothing or lengths.max(initial=0) < 2 or table.cut.all():
             return None
         part = LeavingModel(self.model.state_size, int(min(64, lengths.max()))).to(self.device)
-        fit, test = self._leaving_rows(table.fitted), self._leaving_rows(table.held_out)
-        if fit is None or fit[0].sum() < LEAST:
+        fit, test = map(self._leaving_rows, self._sessions(trial))
+        if fit is None or fit[0].sum() < LEAST or (trial and test is None):
             return None
         part.standardise(*fit[1:])
         found = self._learn(part, fit, test)
@@ -160,10 +183,10 @@ class UserParts:
             self._tensor(accepted)[:, None].float(),
         )
 
-    def value(self) -> Found:
+    def value(self, trial: bool = False) -> Found:
         """Fit values of choices; None where all are the same."""
-        fit, test = self._value_rows(TRAIN), self._value_rows(TEST)
-        if fit is None or float(fit[0].std()) == 0:
+        fit, test = self._value_rows(TRAIN, trial), self._value_rows(TEST, trial)
+        if fit is None or float(fit[0].std()) == 0 or (trial and test is None):
             return None
         sizes = fit[2].shape[1], self.model.num_items
         part = ValueModel(self.model.state_size, *sizes).to(self.device)
@@ -176,13 +199,16 @@ class UserParts:
         found["constant"] = float(constant.mean()) - float(np.log(2 * np.pi) / 2)
         return part, found
 
-    def _value_rows(self, which: int) -> Rows:
-        events = self.data.events(which)
+    def _value_rows(self, which: int, trial: bool = False) -> Rows:
+        events = self.data.events(TRAIN if trial else which)
         if self.store.goal_kinds:
             # Held out are events of the goal alone, whose worth is not that of any choice.
             events = self.data.events(TRAIN)
             tests = _sixteenth(self.store.users_of(events), self.data.split_seed)
-            events = events[tests == (which == TEST)]
+            events = events[tests == (which == TEST and not trial)]
+        if trial:
+            judges = self._for_trial(self.store.users_of(events))
+            events = events[judges == (which == TEST)]
         items = np.asarray(self.store.items)
         events = self._some(events[items[events] <= self.store.num_items])
         if len(events) < LEAST:
@@ -193,7 +219,7 @@ class UserParts:
         states = self._states(self.store.users_of(events), events)
         return self._tensor(np.array(self.store.strengths[events])), states, features[taken], taken
 
-    def returning(self) -> Found:
+    def returning(self, trial: bool = False) -> Found:
         """Fit times until the next session; None where too few users have several.
 
         Users who are not seen again are censored in a split by time; in any other the last events
@@ -201,9 +227,8 @@ class UserParts:
         """
         if not self.store.has_times:
             return None
-        table = self.table
-        fit, test = self._return_rows(table.fitted), self._return_rows(table.held_out)
-        if fit is None or fit[1].sum() < LEAST:
+        fit, test = map(self._return_rows, self._sessions(trial))
+        if fit is None or fit[1].sum() < LEAST or (trial and test is None):
             return None
         logs = fit[0][fit[1]].clamp_min(1).log()
         if float(logs.std()) < 1e-2:

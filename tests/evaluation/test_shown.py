@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -97,16 +98,21 @@ def test_candidates_and_strangers(tiny_run, shown):
         log.events.filter(pl.col("item") != names[0])
         .head(40)
         .with_columns(
-            user=pl.lit("nobody"), candidates=pl.concat_list(pl.col("item"), pl.lit(names[0]))
+            user=pl.format("nobody {}", pl.int_range(40) // 2),
+            candidates=pl.concat_list(pl.col("item"), pl.lit(names[0])),
         )
     )
     given = rounds(Run(tiny_run), InteractionLog(few), "policy")
-    assert given.users.unique().numel() == 40
+    assert given.users.unique(return_counts=True)[1].tolist() == [2] * 20
     allowed = given.target[:, :-1] > 0
     assert (allowed.sum(1) <= 2).all()
 
 
-def test_item_means_are_of_other_folds(tiny_run, shown):
+def test_item_means_are_of_other_users(tiny_run, shown):
+    few = replace(rounds(Run(tiny_run), shown[1], "blend"), users=torch.arange(ROUNDS) % 10)
+    turned = replace(few, reward=few.reward.where(few.users != 3, 1 - few.reward))
+    off = (with_item_means(few).expected - with_item_means(turned).expected)[few.users == 3]
+    torch.testing.assert_close(off, torch.zeros_like(off))
     given = with_item_means(rounds(Run(tiny_run), shown[1], "blend"))
     flipped = with_item_means(
         rounds(

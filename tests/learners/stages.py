@@ -87,7 +87,10 @@ def replay(folder, loss="dqn", **settings):
 def offline(folder, loss="iql", **settings):
     more = {"behavior": {}, "logged_sessions": 20, "policy": partial(TowerPolicy, hidden=[8])}
     data = WorldData("LongTermSatisfaction", WORLD, 2, judging=4, **more)
-    chosen = {"loss": loss, "batch_size": 8, "updates": 2, **settings}
+    # As long as sessions, which a learner from returns asks for.
+    chosen = {"loss": loss, "batch_size": 8, "updates": 2, "n_step": WORLD["max_steps"]}
+    chosen |= {"loss_settings": {"top_k": 2}} if loss == "reinforce-top-k" else {}
+    chosen |= settings
     return OfflinePolicyModule(data.num_items, data.vector_size, **chosen), data
 
 

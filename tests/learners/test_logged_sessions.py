@@ -73,8 +73,34 @@ def test_slates_and_propensities_are_those_that_were_logged(tmp_path):
     (tmp_path / "gaps").mkdir()
     partly = prepared(tmp_path / "gaps", events, candidates=offered, propensity=gaps)
     assert Key.LOG_PROBABILITY not in transitions(partly, slate_size=2), "not of every event"
-    with pytest.raises(NotApplicable, match="shows 3 items at once"):
+    with pytest.raises(NotApplicable, match=r"shows 3 items .* its offers have up to 2 items"):
         transitions(store, slate_size=3)
+
+
+def test_offers_that_are_no_slates_are_not_read_as_single_items(tmp_path):
+    """The second of six offers is declined; without it, a propensity is still that of two items."""
+    events = [("u", item, time) for time, item in enumerate(["a", None, "c", "d", "e", "a"])]
+    offered = [["a", "b"], ["c", "b"], ["a", "c"], ["d", "e"], ["e", "a"], ["a", "b"]]
+    odds = [0.5, 0.25, 0.5, 1.0, 0.1, 0.2]
+    declined = prepared(tmp_path / "all", events, candidates=offered, propensity=odds)
+    with pytest.raises(NotApplicable, match="In 1 of 4 training events nothing was chosen"):
+        transitions(declined)
+    rest = [n for n in range(6) if n != 1]
+    of = {"candidates": [offered[n] for n in rest], "propensity": [odds[n] for n in rest]}
+    store = prepared(tmp_path / "rest", [events[n] for n in rest], **of)
+    rows = transitions(store)
+    assert rows["next", Key.TAKEN].all()
+    assert Key.LOG_PROBABILITY not in rows
+
+
+def test_a_choice_that_was_not_on_offer_is_a_step_and_no_transition(tmp_path):
+    events = [("u", item, time) for time, item in enumerate("abcdef")]
+    offered = [["a", "b"], ["c", "d"], ["c", "a"], ["d", "b"], ["e", "a"], ["f", "a"]]
+    rows = transitions(prepared(tmp_path, events, candidates=offered), slate_size=2)
+    assert rows[Key.STEP].flatten().tolist() == [0, 2, 3]
+    assert rows["next", "done"].flatten().tolist() == [True, False, True]
+    assert not rows["next", "terminated"].any(), "the log goes on, and ends at the held-out events"
+    assert (rows[Key.ACTION] > 0).all()
 
 
 def data(bandit, **settings):
@@ -94,6 +120,24 @@ def test_a_policy_is_learned_from_a_prepared_log_and_resumes(bandit, loss, tmp_p
     assert {*own.log()[Key.USER].tolist()} == {*own.starts.users.tolist()}, "and nobody else"
 
 
+@pytest.mark.parametrize("time_aware", [False, True])
+def test_a_session_of_the_log_ends_where_it_ended_and_leaving_is_not_in_the_discount(
+    bandit, time_aware
+):
+    """In the simulator of these users one in twenty leaves with each step, which is assumed."""
+    own = data(bandit, max_steps=4)
+    log = own.log()
+    log["next", "terminated"] = log["next", "done"] & (log[Key.USER] % 2 == 0).unsqueeze(1)
+    own.log = lambda: log
+    module, _ = fit(
+        own, OfflinePolicyModule, 1, loss="iql", updates=1, discount=0.9, time_aware=time_aware
+    )
+    assert torch.equal(module.transitions["next", "terminated"], log["next", "terminated"])
+    assert 0 < int(log["next", "terminated"].sum()) < int(log["next", "done"].sum())
+    assert module.learner.discount == 0.9
+    assert module.ground.continuation_probability == pytest.approx(0.95)
+
+
 def test_a_clone_of_a_log_scores_what_comes_next_highest(bandit):
     """In the log each user goes on from item to item."""
     own = data(bandit, policy=partial(CandidatePolicy, size=8, use_utilities=False))
@@ -108,5 +152,6 @@ def test_a_clone_of_a_log_scores_what_comes_next_highest(bandit):
 
 
 def test_a_loss_that_asks_for_propensities_is_refused_without(bandit):
+    how = {"loss": "reinforce-top-k", "loss_settings": {"top_k": 10}}
     with pytest.raises(RecipeError, match="reinforce-top-k divides by the probability"):
-        fit(data(bandit), OfflinePolicyModule, 1, loss="reinforce-top-k")
+        fit(data(bandit), OfflinePolicyModule, 1, **how)

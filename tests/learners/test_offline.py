@@ -1,5 +1,6 @@
 """Policies learned from a log: what the log holds, who improves on it, and resuming."""
 
+import json
 import os
 import signal
 
@@ -30,6 +31,8 @@ SMALL = {"updates": 2, "batch_size": 32}
 TOWER = {"pools": 1, "size": 2, "hidden": [8]}
 SINGLE = [loss for loss in OFFLINE if OFFLINE[loss].values_single_items]
 WHOLE = ("bc", "reward-weighted", "return-conditioned")
+OWN = {"sa2c": {"warm_up": 4}, "reinforce-top-k": {"top_k": 2}}
+"""Settings of losses."""
 FIT = {"updates": 40, "batch_size": 128, "learning_rate": 0.02, "tau": 0.1}
 
 
@@ -55,7 +58,7 @@ class LoggedArms(ArmsData):
 @pytest.mark.parametrize("loss", [loss for loss in OFFLINE if loss not in ("bc", "snqn")])
 def test_every_learner_finds_the_best_arm_in_a_log_of_random_ones(loss):
     policy = {"size": 0, "hidden": [8]}
-    settings = {"warm_up": 100} if loss == "sa2c" else None
+    settings = {"warm_up": 100} if loss == "sa2c" else OWN.get(loss)
     how = {"loss": loss, "loss_settings": settings, "policy": policy, **FIT}
     _, trainer = fit(LoggedArms({}), OfflinePolicyModule, 2, **how)
     assert trainer.callback_metrics["validation/return"] == pytest.approx(BEST)
@@ -78,9 +81,8 @@ def test_cloning_finds_the_law_of_the_log():
 @pytest.mark.parametrize("loss", OFFLINE)
 def test_a_resumed_run_goes_on_as_an_unbroken_one(loss, tmp_path):
     data = world_data("LongTermSatisfaction", dict(OFFERS), logged_sessions=30)
-    settings = {"loss": loss, "policy": TOWER, **SMALL}
-    if loss == "sa2c":
-        settings["loss_settings"] = {"warm_up": 4}
+    settings = {"loss": loss, "policy": TOWER, "loss_settings": OWN.get(loss), **SMALL}
+    settings["n_step"] = 6 if loss == "return-conditioned" else 1
     whole, later = resumed(lambda *how: fit(data, OfflinePolicyModule, *how, **settings), tmp_path)
     for name, value in whole.learner.state_dict().items():
         if isinstance(value, torch.Tensor):
@@ -181,8 +183,30 @@ def test_slates_are_refused_where_single_items_are_valued(loss):
 @pytest.mark.parametrize("loss", WHOLE)
 def test_whole_slates_are_learned(loss):
     data = world_data(settings={"slate_size": 2}, logged_sessions=10)
-    _, trainer = fit(data, OfflinePolicyModule, 1, loss=loss, **SMALL)
+    steps = 40 if loss == "return-conditioned" else 1
+    _, trainer = fit(data, OfflinePolicyModule, 1, loss=loss, n_step=steps, **SMALL)
     assert trainer.callback_metrics["train/loss_actor"].isfinite()
+
+
+def test_an_item_counts_by_what_it_adds_to_the_items_shown_at_once():
+    """λ_3 = 3 (1 - π)² of a policy that draws one of eight evenly; with 1 it is 1."""
+    policy, size = {"size": 0, "hidden": [8]}, []
+    for top_k in (1, 3):
+        how = {"loss_settings": {"top_k": top_k}, "policy": policy, "learning_rate": 0.0}
+        module, _ = fit(LoggedArms({}), OfflinePolicyModule, 1, loss="reinforce-top-k", **how)
+        with torch.no_grad():
+            rows = module._whole(module.transitions[:100])
+            assert module.policy.columns(rows).logits[:, 1:].std() < 1e-6
+            size.append(float(module.learner.losses(rows)["loss_actor"]))
+    assert size[1] / size[0] == pytest.approx(3 * (1 - 1 / 8) ** 2)
+    with pytest.raises(RecipeError, match=r"top_k is None\. Name under loss_settings how many"):
+        fit(LoggedArms({}), OfflinePolicyModule, 1, loss="reinforce-top-k")
+
+
+def test_a_return_goes_to_the_end_of_a_session_or_is_refused():
+    data = world_data("LongTermSatisfaction", dict(OFFERS), logged_sessions=5)
+    with pytest.raises(RecipeError, match=r"n_step is 5, in which .* have at most: 6"):
+        fit(data, OfflinePolicyModule, 1, loss="return-conditioned", n_step=5, **SMALL)
 
 
 def test_what_is_missing_is_told():
@@ -212,8 +236,8 @@ def trained(loss, folder, killed):
     }
     own = ["--model.init_args.loss", loss, "--trainer.max_epochs", "3"]
     own += ["--model.init_args.updates", "2", "--model.init_args.batch_size", "32"]
-    if loss == "sa2c":
-        own += ["--model.init_args.loss_settings", '{"warm_up": 4}']
+    if loss in OWN:
+        own += ["--model.init_args.loss_settings", json.dumps(OWN[loss])]
     training.train(Stage("policy", recipe, folder / "policy", own), [Death()] * killed)
 
 

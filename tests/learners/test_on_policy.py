@@ -247,13 +247,15 @@ def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(r
     assert type(shaped.reward).__name__ == "EngagementReward"
     fixed, _ = fit(run, 1, reward=own, ending="fixed")
     assert fixed.ground.train.reward.discount == 1
+    with pytest.raises(RecipeError, match="pays for the potential of the state in which it does"):
+        fit(run, 1, reward=NormalisedReward(own), time_aware=True)
 
 
 def test_what_a_normalised_reward_has_measured_is_resumed(run, tmp_path):
     settings = {"reward": NormalisedReward(EngagementReward())}
     whole, later = resumed(lambda *how: fit(run, *how, **settings), tmp_path)
-    # Two rewards a step, one for each outcome: 2 epochs of 2 iterations, 32 sessions, 4 steps.
-    assert whole.ground.reward.moments.count == 2 * 2 * 2 * 32 * 4
+    # The outcomes of a step count once together: 2 epochs of 2 iterations, 32 sessions, 4 steps.
+    assert whole.ground.reward.moments.count.item() == pytest.approx(2 * 2 * 32 * 4)
     assert torch.equal(whole.ground.reward.moments.square, later.ground.reward.moments.square)
 
 

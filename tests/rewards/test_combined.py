@@ -86,6 +86,37 @@ def test_normalised_rewards_have_unit_spread(center):
     assert apart.item() == pytest.approx(scale)
 
 
+def test_outcomes_count_by_their_probabilities():
+    """The deviation is that of drawn answers, and of one that cannot be nothing is asked."""
+    drawn, law = NormalisedReward(ItemReward()), NormalisedReward(ItemReward())
+    drawn(rows([[0]] * 10, [4] + [0] * 9))
+    outcomes = rows([[0]] * 6, [4, 0] * 3)
+    outcomes[Key.WEIGHT] = torch.tensor([0.1, 0.9]).repeat(3)
+    law(outcomes)
+    assert law.moments.mean.item() == pytest.approx(drawn.moments.mean.item())
+    assert law.moments.square.item() / 3 == pytest.approx(drawn.moments.square.item() / 10)
+    assert law.moments.count.item() == pytest.approx(3)
+    moments = RunningMoments()
+    moments.update(torch.tensor([1.0, 3.0, torch.inf]), torch.tensor([0.5, 0.5, 0.0]))
+    assert (moments.mean, moments.square) == (2, 1)
+
+
+def test_a_simulator_that_pays_means_says_how_likely_each_outcome_was():
+    seen = []
+
+    class Looks(EngagementReward):
+        def forward(self, transition):
+            seen.append(transition[Key.WEIGHT].view(8, 2))
+            return super().forward(transition)
+
+    model = tiny.tiny_user_model()
+    settings = {"leave_rate": 0.1, "max_steps": 3, "repeats": True, "expected": True}
+    simulator = UserModelSimulator(model, tiny.tiny_starts(), 8, reward=Looks(), **settings)
+    paid = simulator.step(simulator.reset().set("action", torch.ones(8, 1).long()))["next"]
+    torch.testing.assert_close(seen[0].sum(1), torch.ones(8))
+    torch.testing.assert_close(seen[0][:, 0], paid["reward"].squeeze(1))
+
+
 def test_after_enough_rows_the_scale_stays():
     reward = NormalisedReward(ItemReward(), rows=4)
     for _ in range(3):

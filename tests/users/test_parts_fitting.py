@@ -137,6 +137,33 @@ def test_returns_a_fixed_time_apart_are_not_fitted(parts):
     assert parts.returning() is None
 
 
+def test_what_is_kept_is_not_chosen_by_the_rows_that_are_reported(parts, monkeypatch):
+    """Rows on which leaving looks good and a trial in which it looks bad, and the other way."""
+    told = {False: -0.1, True: -0.9}
+
+    def leaving(trial=False):
+        return ReturnModel(0), {"log_likelihood": told[trial], "constant": -0.5, "rows": 9.0}
+
+    for name in ("value", "returning"):
+        monkeypatch.setattr(parts, name, lambda trial=False: None)
+    monkeypatch.setattr(parts, "leaving", leaving)
+    kept, metrics = parts.fit()
+    assert not kept
+    assert metrics["leaving/log_likelihood"] == -0.1
+    told = {False: -0.9, True: -0.1}
+    kept, metrics = parts.fit()
+    assert [*kept] == ["leaving"]
+    assert metrics["leaving/log_likelihood"] == -0.9
+
+
+def test_a_trial_fits_to_some_users_and_judges_by_others(parts):
+    fitted, judging = parts._sessions(True)
+    owners = parts.table.owners
+    assert not np.isin(owners[fitted], owners[judging]).any()
+    assert not (judging & parts.table.held_out).any()
+    assert len(np.unique(owners[judging])) == pytest.approx(len(np.unique(owners)) / 4, rel=0.15)
+
+
 def test_censored_times_count_as_later_ones():
     # Log-normal times around e², of which those above e³ are only known to be later.
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.errors import DataError
-from lightrec.evaluation.estimators.estimate import Estimator, Parts, needed
+from lightrec.evaluation.estimators.estimate import Estimator, Parts, averaged, needed
 from lightrec.keys import Key
 from lightrec.policies.base import Policy
 
@@ -178,11 +178,7 @@ class IPS(Estimator[BanditLog]):
         self.at, self.how = at, how
 
     def parts(self, log: BanditLog) -> Parts:
-        """Give w · (r - q) + E[q] for each round, q being 0 without a model.
-
-        Weights that are divided by their mean enter with the influence that a round has on the
-        ratio, so that the spread of the values is the error of the estimate.
-        """
+        """Give w · (r - q) + E[q] for each round, q being 0 without a model."""
         whole = self.importance(log)
         weights, reward = tamed(whole, self.how, self.at), log.reward.double()
         residual, base = reward, torch.zeros_like(reward)
@@ -191,17 +187,12 @@ class IPS(Estimator[BanditLog]):
             assert log.expected is not None
             residual = reward - log.of_shown(log.expected)
             base = (log.along(log.target) * log.along(log.expected)).sum(1)
-        if self.normalized:
-            mean = weights.mean()
-            if mean <= 0:
-                raise DataError(
-                    "All weights are 0: the policy never does what the log shows, and a log of "
-                    "another policy is needed."
-                )
-            ratio = (weights * residual).mean() / mean
-            found = base + ratio + weights * (residual - ratio) / mean
-        else:
-            found = base + weights * residual
+        if self.normalized and weights.mean() <= 0:
+            raise DataError(
+                "All weights are 0: the policy never does what the log shows, and a log of another "
+                "policy is needed."
+            )
+        found = base + averaged(weights, residual, self.normalized)
         return Parts(found, whole, reward, log.uncovered)
 
     def importance(self, log: BanditLog) -> Tensor:

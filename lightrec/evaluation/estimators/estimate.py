@@ -4,16 +4,16 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, Final, Generic, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lightrec.errors import DataError
-from lightrec.intervals import LEVEL, Interval, bootstrap_interval, reach, standard_error
+from lightrec.intervals import Interval, bootstrap_interval, reach, standard_error
 
-IntervalName = Literal["student", "bootstrap", "bernstein"]
+IntervalName = Literal["student", "bootstrap"]
 DRAWN: Final = 1_000
 """Units that a bootstrap draws at most: of more, random groups of like size stand together."""
 UNCOVERED: Final = 0.05
@@ -147,12 +147,14 @@ class Parts(NamedTuple):
     :param weights: (n,) importance weights that it rests on; None for none.
     :param rewards: (n,) rewards that these multiply.
     :param uncovered: share of what the target does that the log never shows.
+    :param in_sample: whether a model that it reads has learned from the rounds that it judges.
     """
 
     values: Tensor
     weights: Tensor | None = None
     rewards: Tensor | None = None
     uncovered: float = 0.0
+    in_sample: bool = False
 
 
 L = TypeVar("L", bound=Log, contravariant=True)
@@ -174,10 +176,8 @@ class Estimator(ABC, Generic[L]):
     def __call__(self, log: L, interval: IntervalName = "student", seed: int = 0) -> Estimate:
         """Estimate, with a 95 % interval.
 
-        :param interval: ``student``; ``bootstrap``, percentiles of 1,000 resamples; ``bernstein``
-            (Maurer and Pontil 2009), which holds for any bounded rewards and is the widest. All
-            three take users, where the log names them, for what is independent; see
-            :func:`around`.
+        :param interval: ``student``; or ``bootstrap``, percentiles of 1,000 resamples. Both take
+            users, where the log names them, for what is independent; see :func:`around`.
         :param seed: of the bootstrap.
         :raises DataError: where the log lacks what is needed.
         """
@@ -186,6 +186,8 @@ class Estimator(ABC, Generic[L]):
         faults = [(Verdict.WEAK, self.rests_on)] if self.rests_on else []
         if log.estimated and parts.weights is not None:
             faults.append((Verdict.WEAK, "its propensities are estimates"))
+        if parts.in_sample:
+            faults.append((Verdict.WEAK, "its model has learned from the rounds that it judges"))
         diagnosis = None
         if parts.weights is not None and parts.rewards is not None:
             diagnosis = Diagnosis.of(parts.weights, parts.rewards, parts.uncovered)
@@ -205,6 +207,20 @@ def _never_shown(share: float) -> list[tuple[Verdict, str]]:
     return [(Verdict.UNUSABLE, f"the log never shows {share:.0%} of what the target does")]
 
 
+def averaged(weights: Tensor, values: Tensor, normalized: bool) -> Tensor:
+    """Weighted values, column by column, whose mean is the estimate and whose spread its error.
+
+    Where weights are divided by their mean, a round enters with its influence on the ratio.
+
+    :param weights: (n,) or (n, T), as ``values``.
+    """
+    if not normalized:
+        return weights * values
+    mean = weights.mean(0)
+    ratio = (weights * values).mean(0) / mean
+    return ratio + weights * (values - ratio) / mean
+
+
 def around(
     values: Tensor, users: Tensor | None, interval: IntervalName = "student", seed: int = 0
 ) -> Interval:
@@ -212,10 +228,18 @@ def around(
 
     A mean of few or uneven rewards is skewed, and an interval that lies evenly about it holds the
     truth too seldom. So Student's has its skewness removed (Hall 1992, "On the removal of skewness
-    by transformation"), and the bootstrap's percentiles are accelerated by it (Efron 1987).
+    by transformation"), and the bootstrap's percentiles are accelerated by it (Efron 1987). A bound
+    such as Bernstein's would need the largest value that can be, which no sample of rare rewards
+    has.
+
+    :raises DataError: where there is no such interval.
     """
+    if interval not in get_args(IntervalName):
+        raise DataError(
+            f"There is no interval {interval!r}; there are {' and '.join(get_args(IntervalName))}."
+        )
     count, mean = len(values), float(values.mean())
-    units = torch.arange(count) if users is None else users.unique(return_inverse=True)[1]
+    units = independent(users, count)
     total = int(units.max()) + 1
     # A user's share of the sum, times the number of users: independent numbers whose mean is 0.
     own = values.new_zeros(total).index_add(0, units, values - mean) * (total / count)
@@ -227,14 +251,15 @@ def around(
         return bootstrap_interval(values, units, DRAWN, seed, skewness)
     if total < 2:
         return Interval(mean, -math.inf, math.inf)
-    if interval == "student":
-        error, freedom = standard_error(own)
-        t = reach(freedom)
-        low, high = (mean - error * without_skewness(end, skewness) for end in (t, -t))
-        return Interval(mean, low, high)
-    log, width = math.log(4 / (1 - LEVEL)), float(own.max() - own.min())
-    half = (2 * float(own.var()) * log / total) ** 0.5 + 7 * width * log / (3 * (total - 1))
-    return Interval(mean, mean - half, mean + half)
+    error, freedom = standard_error(own)
+    t = reach(freedom)
+    low, high = (mean - error * without_skewness(end, skewness) for end in (t, -t))
+    return Interval(mean, low, high)
+
+
+def independent(users: Tensor | None, count: int) -> Tensor:
+    """Number from 0 what is independent of others: users, or each of so many rounds; (n,)."""
+    return torch.arange(count) if users is None else users.unique(return_inverse=True)[1]
 
 
 def skewness_of_mean(values: Tensor) -> float:

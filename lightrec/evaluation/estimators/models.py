@@ -1,11 +1,12 @@
 """What a log lacks, from a model: expected rewards of all actions, and propensities.
 
-Both are cross-fitted: what a model says of a round it has not learned from, so that its errors do
-not hide in the estimate (Chernozhukov et al. 2018).
+Both are cross-fitted by user: what a model says of a round it has learned from other users, so that
+its errors do not hide in the estimate (Chernozhukov et al. 2018).
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from lightrec.errors import DataError
 from lightrec.evaluation.estimators.bandit import BanditLog
+from lightrec.evaluation.estimators.estimate import independent
 
-FOLDS = 3
+FOLDS: Final = 3
+"""Parts of the users, each of which is judged by a model of the others."""
 
 
 def expected_rewards(
@@ -50,7 +53,7 @@ def expected_rewards(
     known = _even(torch.cat(parts, 1))
     found = torch.zeros(len(known), count, places, dtype=torch.float64)
     loss = binary_cross_entropy_with_logits if binary else nn.functional.mse_loss
-    for train, rest in _folds(len(known), seed):
+    for train, rest in by_user(log.users, len(known), seed):
         goal, counts = log.reward[train].double(), weights[train]
 
         def missed(out: Tensor, goal: Tensor = goal, counts: Tensor = counts) -> Tensor:
@@ -78,7 +81,7 @@ def estimated_propensities(
     """
     known, count = _even(features.double()), log.target.shape[1]
     logits = torch.zeros(len(known), count, dtype=torch.float64)
-    for train, rest in _folds(len(known), seed):
+    for train, rest in by_user(log.users, len(known), seed):
         own = log.action[train]
 
         def surprise(out: Tensor, own: Tensor = own) -> Tensor:
@@ -94,10 +97,26 @@ def estimated_propensities(
     return replace(log, propensity=shown, behavior=law, estimated=True)
 
 
-def _folds(count: int, seed: int) -> list[tuple[Tensor, Tensor]]:
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    parts = [order[fold::FOLDS] for fold in range(FOLDS)]
-    return [(torch.cat([p for p in parts if p is not rest]), rest) for rest in parts]
+def by_user(
+    users: Tensor | None, rows: int, seed: int, folds: int = FOLDS
+) -> list[tuple[Tensor, Tensor]]:
+    """Folds of whole users: the numbers of all other rows, and those of each fold.
+
+    :param users: (n,) int64, whose rows depend on each other; None where all are independent.
+    :param rows: n.
+    :raises DataError: where there is one user alone.
+    """
+    units = independent(users, rows)
+    count = int(units.max()) + 1
+    if count < 2:
+        raise DataError(
+            "All rounds of the log are one user's, and a model that an estimate reads must have "
+            "learned from other users. Take a log of several, or an estimator without a model."
+        )
+    place = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).argsort()
+    fold = place[units] % folds
+    each = [fold == number for number in range(min(folds, count))]
+    return [((~own).nonzero()[:, 0], own.nonzero()[:, 0]) for own in each]
 
 
 def _even(features: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lightrec.errors import DataError
-from lightrec.evaluation.estimators.estimate import Estimator, Parts, needed
+from lightrec.evaluation.estimators.estimate import Estimator, Parts, averaged, needed
+from lightrec.evaluation.estimators.models import FOLDS, by_user
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,12 @@ class SequenceLog:
     :param there: (N, T) bool, which steps were taken; None for all.
     :param discount: γ.
     :param state: (N, T) int64, numbers of states, from 0, for the marginalised estimator.
-    :param expected: (N, T, A) a model's values of actions under the policy that is judged, see
-        :func:`fitted_values`.
+    :param expected: (N, T, A) values of actions under the policy that is judged, by a model of
+        other users' trajectories, see :func:`fitted_values`.
     :param users: (N,) whose trajectories depend on each other.
     :param estimated: whether propensities are estimates.
     :param behavior: as ``target``, of the policy that made the log; None where it is not known.
+    :param in_sample: whether the model of ``expected`` has learned from these trajectories.
     :raises DataError: where a propensity of a step that was taken is not above 0 and at most 1.
     """
 
@@ -44,6 +46,7 @@ class SequenceLog:
     users: Tensor | None = None
     estimated: bool = False
     behavior: Tensor | None = None
+    in_sample: bool = False
 
     def __post_init__(self) -> None:
         p = self.propensity
@@ -98,11 +101,7 @@ class _Weighted(Estimator[SequenceLog]):
     def parts(self, log: SequenceLog) -> Parts:
         """Give the weighted sum over a trajectory's steps."""
         weights, reward = self.weights(log), log.discounted
-        found = (weights * reward).sum(1)
-        if self.normalized:
-            mean = weights.mean(0)
-            ratio = (weights * reward).mean(0) / mean
-            found = (ratio + weights * (reward - ratio) / mean).sum(1)
+        found = averaged(weights, reward, self.normalized).sum(1)
         return Parts(found, weights[:, -1], reward.abs().sum(1), log.uncovered)
 
 
@@ -128,11 +127,15 @@ class SequentialDM(Estimator[SequenceLog]):
         needed(log, "expected")
         assert log.expected is not None
         values = (log.target[:, 0].double() * log.expected[:, 0].double()).sum(1)
-        return Parts(values, uncovered=log.uncovered)
+        return Parts(values, uncovered=log.uncovered, in_sample=log.in_sample)
 
 
 class SequentialDR(_Weighted):
-    """Per-decision IPS of what the model of values misses (Jiang and Li 2016)."""
+    """Per-decision IPS of what the model of values misses (Jiang and Li 2016).
+
+    A model that has learned from the trajectories at hand misses less of them than of others:
+    its estimate is then called weak, since its interval is too narrow.
+    """
 
     def parts(self, log: SequenceLog) -> Parts:
         """Give w_t · (r_t - q_t) + w_(t-1) · E[q_t], discounted and summed over steps."""
@@ -142,11 +145,11 @@ class SequentialDR(_Weighted):
         steps = log.discount ** torch.arange(weights.shape[1], dtype=torch.float64)
         own = expected.gather(2, log.action[:, :, None]).squeeze(2) * steps * log.taken
         base = (log.target.double() * expected).sum(2) * steps * log.taken
-        mean = weights.mean(0) if self.normalized else torch.ones(weights.shape[1]).double()
-        scaled = weights / mean
-        before = torch.cat([torch.ones_like(weights[:, :1]), scaled[:, :-1]], 1)
-        found = (scaled * (log.discounted - own) + before * base).sum(1)
-        return Parts(found, weights[:, -1], log.discounted.abs().sum(1), log.uncovered)
+        before = torch.cat([torch.ones_like(weights[:, :1]), weights[:, :-1]], 1)
+        missed = averaged(weights, log.discounted - own, self.normalized)
+        found = (missed + averaged(before, base, self.normalized)).sum(1)
+        rewards = log.discounted.abs().sum(1)
+        return Parts(found, weights[:, -1], rewards, log.uncovered, log.in_sample)
 
 
 class Marginalized(_Weighted):
@@ -188,31 +191,48 @@ class Marginalized(_Weighted):
         return torch.stack(found, 1)
 
 
-def fitted_values(log: SequenceLog, features: Tensor, penalty: float = 1.0) -> SequenceLog:
+def fitted_values(
+    log: SequenceLog, features: Tensor, penalty: float = 1.0, folds: int = FOLDS, seed: int = 0
+) -> SequenceLog:
     """Fit the values of actions under the policy that is judged: fitted Q evaluation.
 
     Backwards from the last step, each step's value is a ridge regression of its reward and the
     policy's expected value of the next step (Le et al. 2019), an own linear function of the
-    features for each action.
+    features for each action. It is cross-fitted: each fold of users has the values of a model
+    that learned from all others.
 
     :param features: (N, T, F) of states; a constant is added.
     :param penalty: of the regression.
+    :param folds: of users; 1 fits to the very log that is judged, which makes estimates weak.
+    :param seed: of the folds.
     :returns: the log with ``expected``.
+    :raises DataError: where there are several folds, and one user alone.
     """
-    rows, steps, count = *log.action.shape, log.target.shape[2]
-    one = torch.ones(rows, steps, 1, dtype=torch.float64)
+    one = torch.ones(*log.action.shape, 1, dtype=torch.float64)
     known = torch.cat([features.double(), one], 2)
-    values = torch.zeros(rows, steps, count, dtype=torch.float64)
-    after = torch.zeros(rows, dtype=torch.float64)
+    values = torch.zeros(log.target.shape, dtype=torch.float64)
+    every = torch.arange(len(known))
+    parts = by_user(log.users, len(known), seed, folds) if folds > 1 else [(every, every)]
+    for train, rest in parts:
+        values[rest] = _fitted(log, known, train, penalty)[rest]
+    return replace(log, expected=values, in_sample=folds == 1)
+
+
+def _fitted(log: SequenceLog, known: Tensor, train: Tensor, penalty: float) -> Tensor:
+    """Values of all actions (N, T, A) as some trajectories tell them."""
+    learned = torch.zeros_like(log.taken)
+    learned[train] = log.taken[train]
+    values = torch.zeros(log.target.shape, dtype=torch.float64)
+    after = torch.zeros(len(known), dtype=torch.float64)
     eye = penalty * torch.eye(known.shape[2], dtype=torch.float64)
-    for step in range(steps - 1, -1, -1):
-        here = log.taken[:, step]
+    for step in range(known.shape[1] - 1, -1, -1):
         goal = log.reward[:, step].double() + log.discount * after
-        for action in range(count):
-            own = here & (log.action[:, step] == action)
+        for action in range(values.shape[2]):
+            own = learned[:, step] & (log.action[:, step] == action)
             x, y = known[own, step], goal[own]
             if len(y):
                 slope = torch.linalg.solve(x.T @ x + eye, x.T @ y)
                 values[:, step, action] = known[:, step] @ slope
-        after = ((log.target[:, step].double() * values[:, step]).sum(1)).where(here, 0.0)
-    return replace(log, expected=values)
+        now = (log.target[:, step].double() * values[:, step]).sum(1)
+        after = now.where(log.taken[:, step], 0.0)
+    return values

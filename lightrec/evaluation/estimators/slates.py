@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lightrec.errors import DataError
-from lightrec.evaluation.estimators.estimate import Estimator, Parts, needed
+from lightrec.evaluation.estimators.estimate import Estimator, Parts, averaged, needed
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,7 @@ class SlateIPS(Estimator[SlateLog]):
         """Give the weighted sum over a slate's places."""
         reward, weights = log.reward.double(), log.ratio(self.by)
         weights = weights.reshape(len(reward), -1).expand_as(reward)
-        if self.normalized:
-            mean = weights.mean(0)
-            ratio = (weights * reward).mean(0) / mean
-            found = (ratio + weights * (reward - ratio) / mean).sum(1)
-        else:
-            found = (weights * reward).sum(1)
+        found = averaged(weights, reward, self.normalized).sum(1)
         return Parts(found, weights[:, -1], reward.abs().sum(1))
 
 
