@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, unquote_plus
 
 from lightrec.errors import DataError, LightrecError, RunError
 
@@ -36,7 +37,13 @@ _KINDS: Final = {
 """By first bytes: short name, description, and what to do if text was expected."""
 
 
-_URL: Final = re.compile(r"[a-z][a-z+]{2,}:/+[^/]")
+_URL: Final = re.compile(r"[a-z][\w+]{2,}:/+[^/]", re.IGNORECASE)
+_LOGIN: Final = re.compile(r"(:/+[^:/@?#]*:)(?!\d+(?:[/?#]|$))([^@]*(?:@[^/?#]*)?)(?=@)")
+"""What follows a user in a URL, which is no port: a password."""
+_QUERY: Final = re.compile(
+    r"([?&;]\s*[^=&;?#]*(?:pass|pwd|secret|token|key|credential|odbc_connect)[^=&;?#]*=)([^&;#]+)",
+    re.IGNORECASE,
+)
 
 
 def is_url(path: Path | str) -> bool:
@@ -44,9 +51,18 @@ def is_url(path: Path | str) -> bool:
     return bool(_URL.match(str(path)))
 
 
-def without_password(url: str) -> str:
-    """Hide the password of a URL."""
-    return re.sub(r"(:/+[^:/@]+):[^@]*@", r"\1:***@", url)
+def without_password(text: str, url: str = "") -> str:
+    """Hide the passwords, tokens and keys of a URL.
+
+    :param text: the URL itself, or what a database says.
+    :param url: whose secrets are hidden wherever the text has them.
+    """
+    for pattern in (_LOGIN, _QUERY):
+        for _, secret in pattern.findall(url):
+            for form in filter(None, (secret, unquote_plus(secret), unquote(secret))):
+                text = text.replace(form, "***")
+        text = pattern.sub(r"\1***", text)
+    return text
 
 
 def check_file(path: Path) -> None:
