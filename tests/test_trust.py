@@ -19,14 +19,16 @@ from torch import nn
 
 from lightrec.__main__ import main
 from lightrec.data.store import EventStore
+from lightrec.encoders.image import ImageEncoder
 from lightrec.encoders.text import TextEncoder
-from lightrec.errors import RunError
+from lightrec.errors import FetchError, RunError
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.nn.part import Part
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.ranking.blend import Blend, described_models
 from lightrec.ranking.item_models.base import ItemModel, Popularity
+from lightrec.ranking.language_readers import Decoder, PairClassifier
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import SequenceData
@@ -335,7 +337,27 @@ def test_a_part_within_a_part_must_be_of_its_type(inner, told):
         built(kept, Part)
 
 
-def test_code_in_the_folder_of_a_text_model_is_not_run(marker, monkeypatch, tmp_path):
+LOADERS = {
+    "text": lambda folder: TextEncoder(folder).encode(["tea"]),
+    "pictures": lambda folder: ImageEncoder(folder).size,
+    "pairs": PairClassifier,
+    "lines": Decoder,
+}
+CODE = {"model_type": "of-its-own", "auto_map": {"AutoConfig": "payload.Attack"}}
+ADAPTER = {"base_model_name_or_path": "elsewhere", "peft_type": "LORA"}
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("config.json", CODE, "code of its own"),
+        ("adapter_config.json", ADAPTER, "of a model that lies elsewhere"),
+    ],
+)
+@pytest.mark.parametrize("load", LOADERS.values(), ids=LOADERS)
+def test_code_in_the_folder_of_a_model_is_not_run(
+    marker, monkeypatch, tmp_path, load, file, content, said
+):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "payload.py").write_text(
@@ -343,11 +365,19 @@ def test_code_in_the_folder_of_a_text_model_is_not_run(marker, monkeypatch, tmp_
         "from transformers import BertConfig\n"
         "class Attack(BertConfig): model_type = 'of-its-own'\n"
     )
-    content = {"model_type": "of-its-own", "auto_map": {"AutoConfig": "payload.Attack"}}
-    (folder / "config.json").write_text(json.dumps(content))
+    (folder / file).write_text(json.dumps(content))
     monkeypatch.setattr("builtins.input", lambda *_: "y")
-    with pytest.raises(Exception, match="trust_remote_code"):
-        TextEncoder(str(folder)).encode(["tea"])
+    with pytest.raises(FetchError, match=said):
+        load(str(folder))
+    assert not marker.exists()
+
+
+def test_a_language_model_of_pickles_is_refused(marker, tmp_path):
+    tiny.tiny_text_model(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({"weight": Pickle(marker)}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(FetchError, match="could not be loaded"):
+        Decoder(str(tmp_path))
     assert not marker.exists()
 
 
