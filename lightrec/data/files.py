@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 STAMP, EXPLAINED = "stage.json", "explained.json"
 """What a finished stage notes in its folder: the fingerprint of all that went in, and those of the
 stages that it read."""
+ROOMS: Final = ("current", "logs", "sources", "versions")
+"""In a run folder: what is no stage's own."""
 RELIABILITY: Final = "reliability.json"
 """What a user model's stage notes: its forecasts and what came true, by bins of probability."""
 FORMAT_VERSION: Final = 4
@@ -63,6 +65,15 @@ def without_password(text: str, url: str = "") -> str:
                 text = text.replace(form, "***")
         text = pattern.sub(r"\1***", text)
     return text
+
+
+def is_plain(name: object) -> bool:
+    """Whether a name that a file gives, of a stage or of a file, is a single plain part of a path.
+
+    Any other could lead out of a run folder, or into what belongs to no stage.
+    """
+    plain = isinstance(name, str) and name.isprintable() and name not in ROOMS
+    return plain and re.fullmatch(r"[^./\\:][^/\\:]*", str(name)) is not None
 
 
 def check_file(path: Path) -> None:

@@ -19,7 +19,7 @@ from lightrec.errors import PluginError, RecipeError
 from lightrec.run import Run
 from lightrec.stages import recipes, redo
 from lightrec.stages.recipes import RecipeSet
-from lightrec.stages.stage import Stage, function_of, write_whole
+from lightrec.stages.stage import Stage, function_of, publish
 
 if TYPE_CHECKING:
     from lightrec.data.domain import Domain
@@ -135,7 +135,8 @@ def run(
             f"{where} holds the long run, whose evaluation would give way to that of a run without "
             f"it: leave out --goal {NEXT}, or name another folder with --out."
         )
-    with leaving_nothing(where / SOURCES, where / BEGINNING):
+    refusing = leaving_nothing(where / SOURCES, where / BEGINNING)
+    with refusing, redo.alone(where, "run"):
         sources = {role: in_file(path, where, role) for role, path in sources.items()}
         stages = plan(found, where, sources, seed, chosen, until, command)
         redo.complete(where)
@@ -154,10 +155,9 @@ def run(
             if first:
                 os.environ.pop(ROOM, None)
                 redo.tidy(where)
-    answers = Run(where).version
-    if answers == 1:
-        for stage in stages:
-            publish(stage)
+        answers = Run(where).version
+        for stage in stages if answers == 1 else ():
+            publish(stage.recipe, stage.out, where)
     if later > 1:
         said = "version 1 was made again, and" if answers == 1 else f"version {answers}"
         print(
@@ -336,15 +336,6 @@ def has_synthetic(found: RecipeSet, words: Sequence[str]) -> bool:
     name = {"domain": "generic", **found.recipes[BEGINNING], **values_of(words)}["domain"]
     domain: Domain = plugins.installed().get("domains", name).load()()
     return domain.has_synthetic
-
-
-def publish(stage: Stage) -> None:
-    """Copy what a stage shows to the top of the run folder, each file by one rename."""
-    for name in recipes.names(stage.recipe, "shows"):
-        if (stage.out / name).is_file():
-            write_whole(stage.run / name, (stage.out / name).read_bytes())
-        else:
-            (stage.run / name).unlink(missing_ok=True)
 
 
 def in_file(path: Path, where: Path, role: str) -> Path:

@@ -39,8 +39,24 @@ WORD = re.compile(r"[\w./-]+")
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file by one rename: whoever is killed while writing leaves no half a file behind."""
     partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)  # it might be a link
     partial.write_bytes(content if isinstance(content, bytes) else content.encode())
     os.replace(partial, path)
+
+
+def publish(recipe: Recipe, made: Path, top: Path) -> None:
+    """Copy what a stage shows to the top of a run folder, each file by one rename.
+
+    :param made: the stage's folder.
+    :raises LightrecError: where it would show something in the place of a stage.
+    """
+    for name in recipes.names(recipe, "shows"):
+        if (top / name).is_dir():
+            raise RecipeError(f"A recipe shows {name!r}, and {top / name} is a folder of the run.")
+        if (made / name).is_file():
+            write_whole(top / name, (made / name).read_bytes())
+        else:
+            (top / name).unlink(missing_ok=True)
 
 
 def hash_file(path: Path) -> str:
