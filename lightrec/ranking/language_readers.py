@@ -257,7 +257,7 @@ def _decoder(name: str) -> tuple[Any, Any]:
         packed = [path.name for path in sorted(folder.glob("*.gguf"))[:1]]
         how = {"gguf_file": packed[0]} if packed else {}
         tokenizer = loaded(AutoTokenizer, folder, **how)
-        given = how or {"use_safetensors": True}
+        given: dict[str, Any] = {**how} if packed else {"use_safetensors": True}
         return loaded(AutoModelForCausalLM, folder, dtype=torch.float32, **given), tokenizer
     except (FetchError, ImportError) as error:
         raise FetchError(

@@ -16,14 +16,13 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
 
 import lightrec
-from lightrec import plugins
+from lightrec import plugins, trust
 from lightrec.data.files import FORMAT_VERSION, STAMP
 from lightrec.errors import RecipeError
 from lightrec.run import Run
@@ -206,10 +205,10 @@ def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:
 
     :raises RecipeError: where there is no such function, or a setting is unknown or has the wrong
         type.
+    :raises RunError: where a run folder names another function than a stage's.
     """
-    module, _, name = (stage.function or "").rpartition(".")
     try:
-        function: Callable[..., None] = getattr(import_module(module), name)
+        function = trust.function(stage.function or "", takes="Stage")
     except (ImportError, AttributeError, ValueError) as error:
         raise RecipeError(
             f"The recipe {stage.name} names the function {stage.function!r}, which cannot be "

@@ -21,6 +21,7 @@ from lightrec.stages import recipes, redo, versions
 from lightrec.stages.data import READ, NothingNew
 from lightrec.stages.run import EVALUATE, do, in_file
 from lightrec.stages.stage import Stage, hash_file, publish, write_whole
+from lightrec.trust import gate
 
 NEXT: Final = Path(VERSIONS, ".next")
 """In a run: the version that is being made."""
@@ -76,7 +77,7 @@ def update(
         raise RunError(f"There is no run folder {run}.")
     shown = {role: without_password(str(path)) for role, path in given.items()}
     words = [w for role, name in shown.items() for w in (f"--{role.partition('-')[0]}", name)]
-    with redo.alone(run, "update"):
+    with redo.alone(run, "update"), gate():
         redo.complete(run)
         given = {role: in_file(path, run / NEXT, role) for role, path in given.items()}
         present = Run(run)
