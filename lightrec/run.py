@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightrec.data.files import STAMP, mending, stamp
+from lightrec.data.files import STAMP, is_plain, mending, stamp
 from lightrec.errors import RunError
 
 if TYPE_CHECKING:
@@ -51,7 +51,13 @@ class Run:
     def __init__(self, path: str | Path, follow: bool = True) -> None:
         self.path = Path(path)
         if follow and (link := self.path / CURRENT).is_symlink():
-            self.path /= link.readlink()
+            place = link.readlink()
+            if place.parent != Path(VERSIONS) or not place.name.isdecimal():
+                raise RunError(
+                    f"{link} leads to {place}, and not to a version such as {VERSIONS}/2: remove "
+                    "it, and let a version answer with `lightrec runs promote`."
+                )
+            self.path /= place
 
     @cached_property
     def about(self) -> dict[str, Any]:
@@ -61,7 +67,17 @@ class Run:
         ``elsewhere`` the stages that were not made anew, each with ``version`` and ``fingerprint``.
         """
         path = self.path / VERSION
-        return dict(json.loads(path.read_text())) if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        found = dict(json.loads(path.read_text()))
+        numbers = [found.get("version", 1), found.get("updated", 1)]
+        numbers += [held["version"] for held in found.get("elsewhere", {}).values()]
+        if any(type(number) is not int for number in numbers):
+            raise RunError(
+                f"{path} is damaged: it has {numbers}, where numbers of versions are expected. "
+                "Let another version answer with `lightrec runs promote`."
+            )
+        return found
 
     @property
     def version(self) -> int:
@@ -99,7 +115,15 @@ class Run:
         return earlier
 
     def folder(self, stage: str) -> Path:
-        """Give the folder of a stage, whether it is there or not."""
+        """Give the folder of a stage, whether it is there or not.
+
+        :raises RunError: where a file names something else than a stage.
+        """
+        if not is_plain(stage):
+            raise RunError(
+                f"A file in {self.path} names the stage {stage!r}, which is no plain name such as "
+                "ranker: the file is damaged. Make the run again with `lightrec run`."
+            )
         return self.path / stage
 
     def has(self, stage: str) -> bool:

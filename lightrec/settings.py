@@ -25,6 +25,7 @@ _VALUE = re.compile(
 )
 _BASE = re.compile(r"Subtypes: [\[(](?:<class '|collections\.abc\.Callable\[\[.*?\], )([\w.]+)")
 _ABSTRACT = re.compile(r"is abstract.*?Given value: (?:[^\n]*?class_path\W+)?([\w.]+)", re.DOTALL)
+_DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
 _IMPORT = re.compile(
     r"module '[\w.]+' has no attribute '\w+'|No module named '[\w.]+'"
     r"|(?:Expected '[\w.]+' to be|Import path does not correspond to) a subclass of (?:<[^>]+>|\w+)"
@@ -104,6 +105,11 @@ def in_sentences(message: str) -> str:
     if found := re.search(rf"{CANNOT} (.+?)\s*{ALL_SETTINGS.strip()}", message, re.DOTALL):
         # A parser within the parser has said it already.
         return found[1]
+    if found := _DENIED.search(message):
+        return (
+            f"{found[1]} belongs neither to lightrec nor to an installed plugin, so that it was "
+            "not imported."
+        )
     if found := _CLASS.search(message):
         bases = _BASE.findall(message[: found.start()])
         return _unknown_class(found[1], bases[-1] if bases else None)

@@ -2,16 +2,21 @@
 
 A run folder, a checkpoint or a saved part is data, and may come from anybody. Nothing that it names
 is imported unless it belongs to lightrec or to an installed plugin, and nothing is called unless it
-is derived from the class that is expected there.
+is derived from the class that is expected there. Recipes that people give may name anything; those
+that a run folder notes are read behind a :func:`gate`.
 """
 
 import importlib.util
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from importlib import import_module
-from inspect import signature
+from inspect import isroutine, signature
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from unittest import mock
 
 from lightrec import plugins
 from lightrec.errors import RunError
@@ -19,6 +24,20 @@ from lightrec.errors import RunError
 CLASS, ARGUMENTS = "class_path", "init_args"
 """How recipes and files describe an object: by its class and its arguments."""
 
+HARMLESS: Final = tuple(
+    f"lightning.pytorch.callbacks.{module}{name}"
+    for module, name in (
+        ("early_stopping.", "EarlyStopping"),
+        ("weight_averaging.", "EMAWeightAveraging"),
+        ("stochastic_weight_avg.", "StochasticWeightAveraging"),
+        ("lr_monitor.", "LearningRateMonitor"),
+        ("gradient_accumulation_scheduler.", "GradientAccumulationScheduler"),
+    )
+    for module in ("", module)
+)
+"""What else the recipes of a run folder may name: Lightning's callbacks that write nothing."""
+_DOTTED: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_GATED: Final = ContextVar("_GATED", default=False)
 _Base = TypeVar("_Base")
 _ANYTHING = (NoneType, object, Any)
 """Types that say nothing of what may be built for them."""
@@ -59,12 +78,7 @@ def trusted_class(name: str, base: type[_Base]) -> type[_Base]:
         if dotted == f"{known.__module__}.{known.__qualname__}":
             return known
     module, _, own = name.rpartition(":" if ":" in name else ".")
-    if not _may_import(module, dotted):
-        raise RunError(
-            f"A file names the class {name}, which belongs neither to lightrec nor to an installed "
-            "plugin, so that it was not imported. If you trust the file, install the class's "
-            "package as a plugin, or import the class before you load the file."
-        )
+    _check_may_import(module, "class", name, ", or import the class before you load the file")
     try:
         found = getattr(import_module(module), own, None)
     except Exception as error:
@@ -77,6 +91,53 @@ def trusted_class(name: str, base: type[_Base]) -> type[_Base]:
     if not issubclass(found, base):
         raise RunError(f"A file names {name}, which is not a subclass of {base.__name__}.")
     return found
+
+
+@contextmanager
+def gate() -> Iterator[None]:
+    """Read recipes that a run folder notes: what they name is imported only if it may be."""
+    from jsonargparse import _common, set_parsing_settings
+
+    parts = (part.path.replace(":", ".") for part in plugins.installed().every_part)
+    known = [*_packages(), *filter(_DOTTED.fullmatch, parts), *HARMLESS]
+    token = _GATED.set(True)
+    try:
+        with mock.patch.dict(_common.parsing_settings):  # put back at the end
+            set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=known)
+            yield
+    finally:
+        _GATED.reset(token)
+
+
+def function(name: str, takes: str) -> Callable[..., None]:
+    """Import a function that a recipe names, as ``package.module.function``.
+
+    :param takes: name of the class of its first argument, which tells those that a run folder may
+        name.
+    :raises RunError: where a run folder names another one.
+    """
+    module, _, own = name.rpartition(".")
+    if _GATED.get():
+        _check_may_import(module, "function", name)
+    found: Callable[..., None] = getattr(import_module(module), own)
+    if _GATED.get():
+        first = next(iter(signature(found).parameters.values()), None)
+        if getattr(kind := first and first.annotation, "__name__", kind) != takes:
+            raise RunError(f"A file names the function {name}, which takes no {takes}.")
+    return found
+
+
+def check_classes(value: Any) -> None:
+    """See that a parsed recipe that a run folder notes names classes, and no functions.
+
+    :raises RunError: where it names a function.
+    """
+    if _GATED.get() and isroutine(value):
+        raise RunError(f"A file names {value.__qualname__}, a function where a class is expected.")
+    for inner in value.values() if isinstance(value, Mapping) else ():
+        check_classes(inner)
+    for inner in value if isinstance(value, list | tuple) else ():
+        check_classes(inner)
 
 
 def described(value: Any) -> Any:
@@ -168,12 +229,23 @@ def _types(kind: type) -> dict[str, Any]:
     return types
 
 
-def _may_import(module: str, dotted: str) -> bool:
-    found = plugins.installed()
-    packages = ["lightrec", *(_own_package(package.module) for package in found.packages)]
-    if any(f"{module}.".startswith(f"{package}.") for package in packages):
-        return True
-    return any(part.path.replace(":", ".") == dotted for part in found.every_part)
+def _check_may_import(module: str, what: str, name: str, otherwise: str = "") -> None:
+    """Refuse what belongs neither to lightrec nor to an installed plugin."""
+    dotted = name.replace(":", ".")
+    if not (
+        any(f"{module}.".startswith(f"{package}.") for package in _packages())
+        or any(part.path.replace(":", ".") == dotted for part in plugins.installed().every_part)
+    ):
+        raise RunError(
+            f"A file names the {what} {name}, which belongs neither to lightrec nor to an "
+            "installed plugin, so that it was not imported. If you trust the file, install the "
+            f"{what}'s package as a plugin{otherwise}."
+        )
+
+
+def _packages() -> list[str]:
+    """Name the packages of which run folders may name all."""
+    return ["lightrec", *(_own_package(package.module) for package in plugins.installed().packages)]
 
 
 def _own_package(hooks: str) -> str:

@@ -19,22 +19,26 @@ from torch import nn
 
 from lightrec.__main__ import main
 from lightrec.data.store import EventStore
+from lightrec.encoders.image import ImageEncoder
 from lightrec.encoders.text import TextEncoder
-from lightrec.errors import RunError
+from lightrec.errors import FetchError, LightrecError, RunError
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.nn.part import Part
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.ranking.blend import Blend, described_models
 from lightrec.ranking.item_models.base import ItemModel, Popularity
+from lightrec.ranking.language_readers import Decoder, PairClassifier
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import SequenceData
+from lightrec.run import Run
 from lightrec.stages import assumptions
 from lightrec.stages import run as pipeline
+from lightrec.stages.stage import Stage
 from lightrec.stages.train import ParsedRecipe
 from lightrec.testing import tiny
-from lightrec.trust import built, trusted_class
+from lightrec.trust import built, gate, trusted_class
 from lightrec.users.module import ChoiceModule
 from lightrec.users.user_model import UserModel
 
@@ -335,7 +339,27 @@ def test_a_part_within_a_part_must_be_of_its_type(inner, told):
         built(kept, Part)
 
 
-def test_code_in_the_folder_of_a_text_model_is_not_run(marker, monkeypatch, tmp_path):
+LOADERS = {
+    "text": lambda folder: TextEncoder(folder).encode(["tea"]),
+    "pictures": lambda folder: ImageEncoder(folder).size,
+    "pairs": PairClassifier,
+    "lines": Decoder,
+}
+CODE = {"model_type": "of-its-own", "auto_map": {"AutoConfig": "payload.Attack"}}
+ADAPTER = {"base_model_name_or_path": "elsewhere", "peft_type": "LORA"}
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("config.json", CODE, "code of its own"),
+        ("adapter_config.json", ADAPTER, "of a model that lies elsewhere"),
+    ],
+)
+@pytest.mark.parametrize("load", LOADERS.values(), ids=LOADERS)
+def test_code_in_the_folder_of_a_model_is_not_run(
+    marker, monkeypatch, tmp_path, load, file, content, said
+):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "payload.py").write_text(
@@ -343,11 +367,19 @@ def test_code_in_the_folder_of_a_text_model_is_not_run(marker, monkeypatch, tmp_
         "from transformers import BertConfig\n"
         "class Attack(BertConfig): model_type = 'of-its-own'\n"
     )
-    content = {"model_type": "of-its-own", "auto_map": {"AutoConfig": "payload.Attack"}}
-    (folder / "config.json").write_text(json.dumps(content))
+    (folder / file).write_text(json.dumps(content))
     monkeypatch.setattr("builtins.input", lambda *_: "y")
-    with pytest.raises(Exception, match="trust_remote_code"):
-        TextEncoder(str(folder)).encode(["tea"])
+    with pytest.raises(FetchError, match=said):
+        load(str(folder))
+    assert not marker.exists()
+
+
+def test_a_language_model_of_pickles_is_refused(marker, tmp_path):
+    tiny.tiny_text_model(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({"weight": Pickle(marker)}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(FetchError, match="could not be loaded"):
+        Decoder(str(tmp_path))
     assert not marker.exists()
 
 
@@ -368,6 +400,60 @@ def test_settings_that_a_stage_notes_are_not_used_again(
         pipeline.run(
             "generic", out=run, log=log, items=items, until="assumptions", overrides=tiny.FAST
         )
+    assert not marker.exists()
+
+
+MODULE = "payload_on_the_path.Attack"
+UPDATED = {
+    "data, function": ("data", lambda made, name, given: made["recipe"].update(function=name)),
+    "ranker, model": ("ranker", lambda made, name, given: made["recipe"].update(model=given)),
+    "ranker, loss": (
+        "ranker",
+        lambda made, name, given: made["recipe"]["model"]["init_args"].update(loss=given),
+    ),
+    "ranker, tower": (
+        "ranker",
+        lambda made, name, given: made["recipe"]["model"]["init_args"].update(tower=name),
+    ),
+    "ranker, callbacks": (
+        "ranker",
+        lambda made, name, given: made["recipe"]["trainer"].update(callbacks=[given]),
+    ),
+    "ranker, overrides": (
+        "ranker",
+        lambda made, name, given: made["overrides"].append(f"--trainer.callbacks+={name}"),
+    ),
+}
+"""Where an update's stages might be told to import something."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        MODULE,
+        "subprocess.Popen",
+        "lightrec.plugins.importlib.import_module",
+        "lightrec.data.files.check_file",
+        "lightning.pytorch.callbacks.ModelCheckpoint",
+    ],
+)
+@pytest.mark.parametrize("place", UPDATED)
+def test_a_recipe_that_a_run_notes_imports_nothing(run, marker, place, name):
+    stage, change = UPDATED[place]
+    edit(run / stage / "stage.json", lambda made: change(made, name, described(name, {})))
+    facts = Run(run).stamp(stage)
+    with gate(), pytest.raises(LightrecError):
+        pipeline.check(Stage(stage, facts["recipe"], run / stage, facts["overrides"]))
+    assert not marker.exists()
+    assert "payload_on_the_path" not in sys.modules
+
+
+def test_an_update_reads_recipes_behind_the_gate(run, marker, tmp_path, capsys):
+    edit(run / "data" / "stage.json", lambda made: UPDATED["data, function"][1](made, MODULE, {}))
+    log = tmp_path / "day.csv"
+    log.write_text("customer,sku,date\nu1,i1,2024-02-01T12:00:00\n")
+    assert main(["update", str(run), "--log", str(log)]) == 2
+    assert "names the function payload_on_the_path.Attack, which belongs" in capsys.readouterr().err
     assert not marker.exists()
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightrec import plugins
 from lightrec.cli.command import with_options_of
+from lightrec.data.files import without_password
 from lightrec.data.readers.base import read_tables
 from lightrec.errors import DataError, RecipeError
 
@@ -121,7 +122,7 @@ def render(path: Path, findings: "Findings") -> str:
     """Set findings as a short table."""
     from lightrec.data.findings import KEPT, LEFT_OUT, WIDTH, in_words, recognised
 
-    lines = [f"{path} can be used.", "", *recognised(findings)]
+    lines = [f"{without_password(str(path))} can be used.", "", *recognised(findings)]
     for title, kinds in (("left out:", LEFT_OUT), ("kept, but:", KEPT)):
         if sentences := in_words(findings.counts, kinds, findings.left_out):
             lines += ["", title, *(f"{n:>{WIDTH - 2},}  {words}" for n, words in sentences)]

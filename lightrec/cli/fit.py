@@ -16,7 +16,7 @@ from lightrec import plugins
 from lightrec.cli.command import Function, documented, parser_of, with_options_of
 from lightrec.data.files import check_file
 from lightrec.errors import RecipeError, RunError
-from lightrec.stages import recipes
+from lightrec.stages import recipes, redo
 from lightrec.stages.recipes import Recipe
 from lightrec.stages.stage import Stage
 from lightrec.trust import described
@@ -52,7 +52,8 @@ def fit(
     if stage is not None:
         from lightrec.stages import train
 
-        train.train(stage)
+        with redo.alone(stage.run, "fit"):
+            train.train(stage)
         print(f"{stage.name}: {stage.out}")
 
 
@@ -166,8 +167,9 @@ def _assess(function: Function, command: str, settings: Sequence[str], **options
         checkpoint = stage.out / train.CHECKPOINT
         if not checkpoint.is_file():
             raise RunError(f"There is no {checkpoint}: train first with `lightrec fit`.")
-        cli = train.RecipeCLI(train.arguments(stage), stage, command)
-        getattr(cli.trainer, command)(cli.model, cli.datamodule, ckpt_path=str(checkpoint))
+        with redo.alone(stage.run, command):  # it draws curves
+            cli = train.RecipeCLI(train.arguments(stage), stage, command)
+            getattr(cli.trainer, command)(cli.model, cli.datamodule, ckpt_path=str(checkpoint))
 
 
 def tune(
@@ -235,8 +237,10 @@ def tune(
     if not searched:
         raise RecipeError("Every setting of the default space is given on the line.")
     where = out or stage.run / f"tune-{stage.name}"
-    found = search.Search(stage, searched, where, advice, prune=not no_pruning)
-    found.run(trials)
-    search.write(found)
+    redo.check_rooms(stage.run, where.name)
+    with redo.alone(where, "tune"):
+        found = search.Search(stage, searched, where, advice, prune=not no_pruning)
+        found.run(trials)
+        search.write(found)
     print(search.table(found), end="")
     print(f"best recipe: {where / search.BEST}\npictures: {where}/*.png")

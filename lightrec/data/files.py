@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PosixPath
 from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import unquote, unquote_plus
 
 from lightrec.errors import DataError, LightrecError, RunError
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 STAMP, EXPLAINED = "stage.json", "explained.json"
 """What a finished stage notes in its folder: the fingerprint of all that went in, and those of the
 stages that it read."""
+ROOMS: Final = ("current", "logs", "sources", "versions")
+"""In a run folder: what is no stage's own."""
 RELIABILITY: Final = "reliability.json"
 """What a user model's stage notes: its forecasts and what came true, by bins of probability."""
 FORMAT_VERSION: Final = 4
@@ -36,7 +39,13 @@ _KINDS: Final = {
 """By first bytes: short name, description, and what to do if text was expected."""
 
 
-_URL: Final = re.compile(r"[a-z][a-z+]{2,}:/+[^/]")
+_URL: Final = re.compile(r"[a-z][\w+]{2,}:/+[^/]", re.IGNORECASE)
+_LOGIN: Final = re.compile(r"(:/+[^:/@?#]*:)(?!\d+(?:[/?#]|$))([^@]*(?:@[^/?#]*)?)(?=@)")
+"""What follows a user in a URL, which is no port: a password."""
+_QUERY: Final = re.compile(
+    r"([?&;]\s*[^=&;?#]*(?:pass|pwd|secret|token|key|credential|odbc_connect)[^=&;?#]*=)([^&;#]+)",
+    re.IGNORECASE,
+)
 
 
 class Url(PosixPath):
@@ -64,9 +73,27 @@ def is_url(path: Path | str) -> bool:
     return bool(_URL.match(str(path)))
 
 
-def without_password(url: str) -> str:
-    """Hide the password of a URL."""
-    return re.sub(r"(:/+[^:/@]+):[^@]*@", r"\1:***@", url)
+def without_password(text: str, url: str = "") -> str:
+    """Hide the passwords, tokens and keys of a URL.
+
+    :param text: the URL itself, or what a database says.
+    :param url: whose secrets are hidden wherever the text has them.
+    """
+    for pattern in (_LOGIN, _QUERY):
+        for _, secret in pattern.findall(url):
+            for form in filter(None, (secret, unquote_plus(secret), unquote(secret))):
+                text = text.replace(form, "***")
+        text = pattern.sub(r"\1***", text)
+    return text
+
+
+def is_plain(name: object) -> bool:
+    """Whether a name that a file gives, of a stage or of a file, is a single plain part of a path.
+
+    Any other could lead out of a run folder, or into what belongs to no stage.
+    """
+    plain = isinstance(name, str) and name.isprintable() and name not in ROOMS
+    return plain and re.fullmatch(r"[^./\\:][^/\\:]*", str(name)) is not None
 
 
 def check_file(path: Path) -> None:

@@ -4,13 +4,13 @@ import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from safetensors import SafetensorError
 
 from lightrec.data.files import STAMP
 from lightrec.encoders.base import DIGEST
-from lightrec.encoders.card import MINILM, TIMEOUT, model_folder
+from lightrec.encoders.card import MINILM, TIMEOUT, model_folder, read_json
 from lightrec.errors import FetchError
 
 TUNED = "tuned.json"
@@ -23,8 +23,8 @@ NOTES: Final = (*OWN, TUNED, HEAD, STAMP, "metrics.json")
 """These, and what a stage notes next to a model that it leaves: no part of the model itself."""
 FILES = (".json", ".txt", ".model", ".safetensors", ".bin")
 """Endings of the files that a model is made of."""
-SAFELY: Final = {"local_files_only": True, "trust_remote_code": False}
-"""A folder with code of its own is refused; by default transformers asks whether to run it."""
+ADAPTER: Final = "adapter_config.json"
+"""In a folder that holds no whole model: changes to another one, which it names."""
 
 
 def files_of(model: str) -> Path:
@@ -46,6 +46,23 @@ def fingerprint_of(folder: Path, how: str) -> str:
     return mark.hexdigest()
 
 
+def loaded(kind: Any, folder: Path, **how: Any) -> Any:
+    """What a class of transformers loads from a folder: nothing from elsewhere, and no code.
+
+    :param kind: such as ``AutoModel`` or ``AutoTokenizer``.
+    :param how: settings of its ``from_pretrained``.
+    :raises FetchError: where the folder is damaged, needs code of its own or changes another model.
+    """
+    if (folder / ADAPTER).is_file():
+        raise FetchError(
+            f"The folder {folder} holds an adapter ({ADAPTER}) of a model that lies elsewhere, and "
+            "no whole model. Merge the two, as peft's merge_and_unload does, and name the result."
+        )
+    with quiet_loading(), refusing(folder):
+        # By default transformers asks whether to run what code a folder brings.
+        return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **how)
+
+
 @contextlib.contextmanager
 def refusing(folder: Path) -> Iterator[None]:
     """Refuse files of weights that are damaged or missing.
@@ -55,6 +72,12 @@ def refusing(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        names = ("config.json", "tokenizer_config.json", "preprocessor_config.json")
+        if any("auto_map" in read_json(folder / name) for name in names):
+            raise FetchError(
+                f"The model in {folder} needs code of its own (auto_map), which lightrec does not "
+                "run. Take a model that transformers loads without."
+            ) from error
         raise FetchError(
             f"The model in {folder} cannot be loaded, so that its folder is damaged or not "
             f"whole ({str(error).splitlines()[0]}). Fetch the model again, or make it again where "

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lightrec.encoders.base import DIGEST, SHOWN, Encoder, through_cache
-from lightrec.encoders.hub import SAFELY, files_of, fingerprint_of, quiet_loading, refusing
+from lightrec.encoders.hub import files_of, fingerprint_of, loaded
 from lightrec.errors import DataError, FetchError
 
 VERSION = 1
@@ -54,8 +54,7 @@ class ImageEncoder(Encoder):
         """Length of the vectors, as the model's configuration says."""
         from transformers import AutoConfig
 
-        with refusing(self._source):
-            said = AutoConfig.from_pretrained(self._source, **SAFELY)
+        said = loaded(AutoConfig, self._source)
         own = getattr(said, "vision_config", said)
         length = getattr(said, "projection_dim", None) if own is not said else None
         return int(length or getattr(own, "hidden_size", None) or own.hidden_sizes[-1])
@@ -115,11 +114,9 @@ class ImageEncoder(Encoder):
         """
         from transformers import AutoImageProcessor, AutoModel
 
-        with quiet_loading(), refusing(self._source):
-            processor = AutoImageProcessor.from_pretrained(self._source, **SAFELY)
-            model, said = AutoModel.from_pretrained(
-                self._source, dtype=torch.float32, output_loading_info=True, **SAFELY
-            )
+        processor = loaded(AutoImageProcessor, self._source)
+        how = {"dtype": torch.float32, "output_loading_info": True}
+        model, said = loaded(AutoModel, self._source, **how)
         lost = [name for name in said["missing_keys"] if "pooler" not in name]
         if lost:
             raise FetchError(

@@ -27,10 +27,10 @@ from lightrec.encoders.hub import (
     FILES,
     NOTES,
     OWN,
-    SAFELY,
     TUNED,
     files_of,
     fingerprint_of,
+    loaded,
     quiet_loading,
     refusing,
 )
@@ -105,7 +105,7 @@ class TextEncoder(TrainableEncoder):
             return int(said["hidden_size"])
         from transformers import AutoConfig  # it knows the names that models have for this
 
-        return int(AutoConfig.from_pretrained(self.source, **SAFELY).hidden_size)
+        return int(loaded(AutoConfig, self.source).hidden_size)
 
     @cached_property
     def card(self) -> Card:
@@ -232,8 +232,7 @@ class TextEncoder(TrainableEncoder):
         if self.transformer is None:
             from transformers import AutoModel
 
-            with quiet_loading(), refusing(self.source):
-                model = AutoModel.from_pretrained(self.source, dtype=torch.float32, **SAFELY)
+            model = loaded(AutoModel, self.source, dtype=torch.float32)
             if getattr(model, "pooler", None) is not None:
                 # Not read: distributed training waits for the gradient of all that is trained.
                 model.pooler.requires_grad_(False)
@@ -351,7 +350,7 @@ class TextEncoder(TrainableEncoder):
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self.source, **SAFELY)
+        return loaded(AutoTokenizer, self.source)
 
 
 def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:

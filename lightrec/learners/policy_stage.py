@@ -64,8 +64,6 @@ class PolicyStage(StageModule):
         began, π₀, which on a run is the ranker's law: a policy then moves where rewards say so
         clearly, and exploits a user model's mistakes less.
     :param validation_seed: seed of the judging sessions.
-    :param continues: folder of an earlier policy of the same class, of this catalog or another:
-        what learns starts from its weights, save those with a row for every item.
     """
 
     monitor: ClassVar[str] = "validation/return"
@@ -84,7 +82,6 @@ class PolicyStage(StageModule):
         time_aware: bool = False,
         reward_scale: float = 1.0,
         validation_seed: int = 0,
-        continues: str | None = None,
         anchor: float = 0.0,
     ) -> None:
         super().__init__(num_items, vector_size)
@@ -113,8 +110,6 @@ class PolicyStage(StageModule):
         data, hidden = self._data, self.settings.critic_hidden
         if not hasattr(self, "policy"):
             self._build(self._kind.wrap(data.make_policy(), data.slate_size, hidden))
-            if self.settings.continues is not None:
-                self.policy.move(LearnedPolicy.load(self.settings.continues))
 
     @property
     def _kind(self) -> type[Learner]:
@@ -198,10 +193,7 @@ class PolicyStage(StageModule):
     @cached_property
     def _beginning(self) -> LearnedPolicy:
         """The policy as it began, frozen."""
-        policy = self._data.make_policy().to(self.device)
-        if self.settings.continues is not None:
-            policy.move(LearnedPolicy.load(self.settings.continues))
-        return policy.requires_grad_(False).eval()
+        return self._data.make_policy().to(self.device).requires_grad_(False).eval()
 
     def _losses(self, rows: TensorDictBase) -> dict[str, Tensor]:
         """Give the learner's losses, and what moving away from the beginning costs."""

@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn.functional import embedding
 
 from lightrec.data.store import EventStore
-from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.part import Part
 from lightrec.nn.plackett_luce import PlackettLuce
@@ -181,22 +180,6 @@ class LearnedPolicy(ScoredPolicy):
 
         They have no learned part, so that critics see the same.
         """
-
-    def move(self, earlier: "LearnedPolicy") -> None:
-        """Take what an earlier policy, such as one of another catalog, has learned of no item.
-
-        Parameters that do not learn stay as they are, and so do those with a row for every item.
-
-        :raises RecipeError: where the classes or the sizes are not the same.
-        """
-        if type(earlier) is not type(self):
-            raise RecipeError(
-                f"The policy to go on from is a {type(earlier).__name__}, and the recipe's is a "
-                f"{type(self).__name__}: name the same class, and the same loss, for both."
-            )
-        rows = self.num_items + 1
-        learned = [(n, p) for n, p in self.named_parameters() if p.requires_grad]
-        self.take_weights(earlier, [n for n, p in learned if rows not in p.shape[:1]])
 
 
 def vectors_of(policy: Policy, state: State) -> Tensor:

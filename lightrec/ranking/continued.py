@@ -1,7 +1,6 @@
-"""Going on from an earlier ranker: after its log has grown, or on the log of another catalog.
+"""Going on from an earlier ranker after its log has grown.
 
-Items and users have other numbers in the longer log; ids say who is who. Items of another catalog
-are others whatever their ids are, and only what the ranker has learned of no single item is taken.
+Items and users have other numbers in the longer log; ids say who is who.
 """
 
 from collections.abc import Sequence
@@ -15,17 +14,11 @@ from torch import Tensor
 from lightrec.data.attributes import item_features
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
-from lightrec.encoders.base import Encoder, item_vectors
-from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Column
 from lightrec.ranking.ranker import Ranker
 
 ITEM_TABLES = ("items.ids", "bias")
 """Parameters with a row for every item."""
-NAMED = ("feedback", "asked", "items.describe")
-"""Parameters with a row for every kind of feedback or feature, which zeros start."""
-COMPARED = 8
-"""Texts of so many items tell whether two rankers read the same vectors."""
 
 
 def numbers_before(ids: pl.Series, before: pl.Series) -> NDArray[np.int64]:
@@ -67,9 +60,18 @@ def take_over(
     counts = torch.from_numpy(store.popularity()).float().log1p()[:, None]
     ids = [] if ranker.items.ids is None else [ranker.items.ids.cpu()]
     start = torch.cat([*ids, counts, torch.ones_like(counts)], dim=1).double()
-    for name in take_over_by_name(ranker, earlier, store, before, words):
-        weights, own = ranker.get_parameter(name), known.get(name)
-        if name in ITEM_TABLES and own is not None and own.shape[1:] == weights.shape[1:]:
+    kinds = [["", *each.feedback_kinds] for each in (store, before)]
+    named = {"feedback": kinds, "asked": kinds} | ({"items.words": words} if words else {})
+    if ranker.items.describe is not None:
+        named["items.describe"] = [item_features(each)[0].names for each in (store, before)]
+    for name, weights in ranker.named_parameters():
+        own = known.get(name)
+        fits = own is not None and own.shape[1:] == weights.shape[1:]
+        if own is not None and fits and name in named:
+            now, then = (pl.Series(rows, dtype=pl.String) for rows in named[name])
+            rows = torch.from_numpy(numbers_before(now, then))
+            weights.copy_(torch.where((rows >= 0)[:, None], own[rows], weights.cpu()))
+        elif own is not None and fits and name in ITEM_TABLES:
             taken = own[places]
             foretold = taken.reshape(len(taken), -1).double()
             if (~new).any():
@@ -82,75 +84,6 @@ def take_over(
         else:
             anew.append(name)
     return anew
-
-
-@torch.no_grad()
-def take_over_by_name(
-    ranker: Ranker,
-    earlier: Ranker,
-    store: EventStore,
-    before: EventStore,
-    words: tuple[Sequence[str], Sequence[str]] | None = None,
-) -> list[str]:
-    """Give a ranker an earlier one's weights of kinds of feedback, features and words, by name.
-
-    The arguments are those of :func:`take_over`.
-
-    :returns: names of all other parameters, and of those without earlier weights.
-    """
-    kinds = [["", *each.feedback_kinds] for each in (store, before)]
-    named = {"feedback": kinds, "asked": kinds} | ({"items.words": words} if words else {})
-    if ranker.items.describe is not None:
-        named["items.describe"] = [item_features(each)[0].names for each in (store, before)]
-    known, others = dict(earlier.named_parameters()), []
-    for name, weights in ranker.named_parameters():
-        own = known.get(name)
-        if name in named and own is not None and own.shape[1:] == weights.shape[1:]:
-            now, then = (pl.Series(rows, dtype=pl.String) for rows in named[name])
-            rows = torch.from_numpy(numbers_before(now, then))
-            weights.copy_(torch.where((rows >= 0)[:, None], own[rows], weights.cpu()))
-        else:
-            others.append(name)
-    return others
-
-
-def move(
-    ranker: Ranker,
-    earlier: Ranker,
-    store: EventStore,
-    before: EventStore,
-    encoder: Encoder | None,
-    words: tuple[Sequence[str], Sequence[str]] | None = None,
-) -> None:
-    """Give a ranker what that of another catalog has learned, save of its items: they start anew.
-
-    The arguments are those of :func:`take_over`, and
-
-    :param encoder: whose vectors the ranker reads.
-    :raises RecipeError: where the other one reads no texts or other vectors of them, or where
-        classes or sizes do not fit.
-    """
-    tower = earlier.items
-    if tower.project is None and tower.reader is None:
-        raise RecipeError(
-            "The ranker to go on from reads no texts, and what it has learned of its own items "
-            "tells nothing of others: train it with texts and use_ids false, or leave out "
-            "`continues`."
-        )
-    some = before.catalog.head(COMPARED)
-    if tower.project is not None and (
-        encoder is None
-        or encoder.size != tower.vectors.shape[1]
-        or not torch.allclose(item_vectors(encoder, some), tower.vectors[: COMPARED + 1], atol=0.01)
-    ):
-        raise RecipeError(
-            "The ranker to go on from reads other vectors of texts than this one would: name the "
-            "text encoder that it reads, such as the folder `text` of its run, with "
-            "--values.text_encoder.model, and leave that one as it is with "
-            "--text.model.init_args.tune none."
-        )
-    left = take_over_by_name(ranker, earlier, store, before, words)
-    ranker.take_weights(earlier, [name for name in left if name not in (*ITEM_TABLES, *NAMED)])
 
 
 def windows_to_train(

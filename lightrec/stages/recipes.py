@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from lightrec import plugins
+from lightrec.data.files import is_plain
 from lightrec.errors import RecipeError
 
 Recipe = dict[str, Any]
@@ -218,8 +219,10 @@ def names(recipe: Recipe, key: str = "reads") -> list[str]:
     :raises RecipeError: where it is no list of names.
     """
     found = recipe.get(key, [])
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-        raise RecipeError(f"A recipe's `{key}` is a list of names, such as [data], not {found!r}.")
+    if not isinstance(found, list) or not all(map(is_plain, found)):
+        raise RecipeError(
+            f"A recipe's `{key}` is a list of plain names, such as [data], not {found!r}."
+        )
     return found
 
 

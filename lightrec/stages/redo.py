@@ -1,4 +1,4 @@
-"""Redoing a run: its new stages wait out of sight and take the place of the old ones together.
+"""Writing into a run's folder: by one command at a time, which may redo stages that are there.
 
 The new stages are made in ``.work/next/NAME``, a run folder of its own, in which the stages that
 stay are links. Until the last new one is finished, the run answers as before. The exchange is a
@@ -6,18 +6,107 @@ few renames; a note of it is written first, so that a run that is stopped betwee
 completed by the next command.
 """
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final, TextIO
 
-from lightrec.data.files import STAMP
+from lightrec.data.files import ROOMS, STAMP, is_plain
+from lightrec.errors import RunError
 from lightrec.run import CURRENT
 from lightrec.stages.stage import write_whole
 
 NOTE = Path(".work", "exchange.json")
 """In a run that exchanges stages: which ones."""
+
+
+LOCK: Final = Path(".work", "lock")
+"""In a run that a command writes into: which command, and its process."""
+HELD: Final = "LIGHTREC_HELD"
+"""Environment variable with the run that is this command's own, for what it calls and starts."""
+
+
+@contextmanager
+def alone(run: Path, command: str) -> Iterator[None]:
+    """Let no other command write into a run folder; the lock goes with the process.
+
+    :param run: is made where it is not there, and taken away again where it stays empty.
+    :param command: its name, for who meets the lock.
+    :raises RunError: where another command writes, where the folder may not be written to, or where
+        links in it lead elsewhere.
+    """
+    place = os.path.realpath(run)
+    if (held := os.environ.get(HELD)) == place:
+        yield
+        return
+    check_rooms(run)
+    missing = [folder for folder in (run, *run.parents) if not folder.exists()]
+    try:
+        with _locked(run) as file:
+            file.write(f"lightrec {command} (process {os.getpid()})")
+            file.flush()
+            os.environ[HELD] = place
+            try:
+                yield
+            finally:
+                os.environ.pop(HELD)
+                os.environ.update({} if held is None else {HELD: held})
+                (run / LOCK).unlink(missing_ok=True)
+    finally:
+        for folder in ((run / LOCK).parent, *missing):
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+
+
+@contextmanager
+def _locked(run: Path) -> Iterator[TextIO]:
+    path = run / LOCK
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        except FileNotFoundError:  # who held the lock takes its folder away
+            continue
+        except OSError as error:
+            raise RunError(f"{run} cannot be written to: {error.strerror}.") from error
+        with os.fdopen(number, "r+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                who = file.read(200)
+                who = f": {who}" if who.isprintable() else ""
+                raise RunError(
+                    f"Another command writes into {run}{who}. Wait until it ends."
+                ) from error
+            if path.exists() and os.path.samestat(os.fstat(number), path.stat()):
+                file.truncate(0)
+                yield file
+                return
+
+
+def check_rooms(run: Path, *rooms: str) -> None:
+    """See that no link leads out of a run folder what is written into its rooms.
+
+    :param rooms: names of further folders.
+    :raises RunError: where one does.
+    """
+    base = os.path.realpath(run)
+    for room in (LOCK.parent.name, *ROOMS, *rooms):
+        for path in (run / room, *(run / room).rglob("*")):
+            # The link to the version that answers is replaced, and nothing is written through it.
+            if (
+                room != CURRENT
+                and path.is_symlink()
+                and not Path(os.path.realpath(path)).is_relative_to(base)
+            ):
+                raise RunError(
+                    f"{path} is a link to {os.path.realpath(path)}, outside of the run folder, "
+                    "where nothing of a run is written: remove it."
+                )
 
 
 def waiting_room(run: Path) -> Path:
@@ -66,6 +155,8 @@ def complete(run: Path) -> None:
         return
     room, old = waiting_room(run), run / ".work" / "old"
     redone = json.loads(note.read_text())
+    if not isinstance(redone, list) or not all(map(is_plain, redone)):
+        raise RunError(f"{note} is damaged: it names {redone}, and no stages. Remove it.")
     for path in _paths(redone):
         if not (room / path).exists():
             continue  # it was moved before the stop

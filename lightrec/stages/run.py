@@ -19,7 +19,7 @@ from lightrec.errors import PluginError, RecipeError
 from lightrec.run import Run
 from lightrec.stages import recipes, redo
 from lightrec.stages.recipes import RecipeSet
-from lightrec.stages.stage import Stage, function_of, write_whole
+from lightrec.stages.stage import Stage, function_of, publish
 
 if TYPE_CHECKING:
     from lightrec.data.domain import Domain
@@ -54,7 +54,6 @@ def run(
     fresh: bool = False,
     fast_dev_run: bool = False,
     until: str | None = None,
-    start_from: Path | str | None = None,
     strict: bool = False,
     overrides: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
@@ -87,8 +86,6 @@ def run(
     :param until: the last stage to do, such as ranker, or one that another installed set adds, such
         as a plugin's generator (default: all but optional ones, such as assumptions, which are done
         only where they are named here).
-    :param start_from: a run on another log, such as runs/films, with other items: the ranker and
-        the policy start from what that run has learned of words and of sessions.
     :param strict: refuse to run while any plugin is broken, instead of a warning.
     :param overrides: LightningCLI settings by stage, such as
         ``{"ranker": ["--trainer.max_epochs", "5"]}``; under ``values``, the recipes' shared values,
@@ -119,30 +116,27 @@ def run(
     kinds = ["offline"] * offline + ["fast-dev-run"] * fast_dev_run
     options: dict[str, object] = {r: without_password(str(path)) for r, path in sources.items()}
     options |= {**told, "goal": [*goal] or None, "repeats": None, "seed": seed}
-    options["start-from"] = start_from
     command = command_of(domain, options, [*kinds, *["repeats"] * repeats], overrides)
     if told:
         words = [f"--{option}={value}" for option, value in told.items()]
         overrides[BEGINNING] = [*words, *overrides.get(BEGINNING, ())]
     if offline:
         overrides[BEGINNING] = ["--offline=true", *overrides.get(BEGINNING, ())]
-    moved = {} if start_from is None else settings_from(Run(start_from))
-    chosen = {name: [*moved.get(name, ()), *overrides.get(name, ())] for name in moved | overrides}
+    chosen = {name: [*words] for name, words in overrides.items()}
     layers, values = ["fast-dev-run"] * fast_dev_run + brief, values_of(chosen.pop(VALUES, []))
     name, found = find_recipes(domain, layers, values, until)
     if name != found.name:
         chosen[BEGINNING] = ["--domain", name, *chosen.get(BEGINNING, [])]
     if offline and not has_synthetic(found, chosen[BEGINNING]):
         _, found = find_recipes(domain, [FAR, *layers], values, until)
-    for absent in moved.keys() - {*overrides, *found.recipes}:
-        chosen.pop(absent, None)
     where = Path(out) if out else Path("runs") / "-".join([name, *kinds])
     if brief and Run(where, follow=False).has("policy"):
         raise RecipeError(
             f"{where} holds the long run, whose evaluation would give way to that of a run without "
             f"it: leave out --goal {NEXT}, or name another folder with --out."
         )
-    with leaving_nothing(where / SOURCES, where / BEGINNING):
+    refusing = leaving_nothing(where / SOURCES, where / BEGINNING)
+    with refusing, redo.alone(where, "run"):
         sources = {role: in_file(path, where, role) for role, path in sources.items()}
         stages = plan(found, where, sources, seed, chosen, until, command)
         redo.complete(where)
@@ -161,10 +155,9 @@ def run(
             if first:
                 os.environ.pop(ROOM, None)
                 redo.tidy(where)
-    answers = Run(where).version
-    if answers == 1:
-        for stage in stages:
-            publish(stage)
+        answers = Run(where).version
+        for stage in stages if answers == 1 else ():
+            publish(stage.recipe, stage.out, where)
     if later > 1:
         said = "version 1 was made again, and" if answers == 1 else f"version {answers}"
         print(
@@ -180,31 +173,6 @@ def run(
             file=sys.stderr,
         )
     return where
-
-
-def settings_from(source: Run) -> dict[str, list[str]]:
-    """Give the settings with which a run starts from another, by stage.
-
-    Texts are read by the other run's text encoder, tuned or not. Ranker and policy have the
-    settings that were given there, and go on from what was learned there.
-
-    :raises RunError: where the other run has no finished ranker.
-    """
-    source.check("data", "ranker")
-    encoder = source.stamp("ranker")["recipe"]["data"]["init_args"].get("text_encoder")
-    texts = source.holding("text").folder("text")
-    if (texts / "config.json").is_file():
-        encoder = {"class_path": "TextEncoder", "init_args": {"model": str(texts.resolve())}}
-    found = {
-        VALUES: [f"--text_encoder={json.dumps(encoder)}"],
-        "text": ["--model.init_args.tune=none"],
-    }
-    for stage in ("ranker", "policy"):
-        held = source.holding(stage)
-        if held.has(stage):
-            folder = held.folder(stage).resolve()
-            found[stage] = [*held.overrides(stage), f"--model.init_args.continues={folder}"]
-    return found
 
 
 def command_of(
@@ -368,15 +336,6 @@ def has_synthetic(found: RecipeSet, words: Sequence[str]) -> bool:
     name = {"domain": "generic", **found.recipes[BEGINNING], **values_of(words)}["domain"]
     domain: Domain = plugins.installed().get("domains", name).load()()
     return domain.has_synthetic
-
-
-def publish(stage: Stage) -> None:
-    """Copy what a stage shows to the top of the run folder, each file by one rename."""
-    for name in recipes.names(stage.recipe, "shows"):
-        if (stage.out / name).is_file():
-            write_whole(stage.run / name, (stage.out / name).read_bytes())
-        else:
-            (stage.run / name).unlink(missing_ok=True)
 
 
 def in_file(path: Path, where: Path, role: str) -> Path:

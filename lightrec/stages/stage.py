@@ -16,14 +16,13 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
 
 import lightrec
-from lightrec import plugins
+from lightrec import plugins, trust
 from lightrec.data.files import FORMAT_VERSION, STAMP
 from lightrec.errors import RecipeError
 from lightrec.run import Run
@@ -39,8 +38,24 @@ WORD = re.compile(r"[\w./-]+")
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file by one rename: whoever is killed while writing leaves no half a file behind."""
     partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)  # it might be a link
     partial.write_bytes(content if isinstance(content, bytes) else content.encode())
     os.replace(partial, path)
+
+
+def publish(recipe: Recipe, made: Path, top: Path) -> None:
+    """Copy what a stage shows to the top of a run folder, each file by one rename.
+
+    :param made: the stage's folder.
+    :raises LightrecError: where it would show something in the place of a stage.
+    """
+    for name in recipes.names(recipe, "shows"):
+        if (top / name).is_dir():
+            raise RecipeError(f"A recipe shows {name!r}, and {top / name} is a folder of the run.")
+        if (made / name).is_file():
+            write_whole(top / name, (made / name).read_bytes())
+        else:
+            (top / name).unlink(missing_ok=True)
 
 
 def hash_file(path: Path) -> str:
@@ -197,10 +212,10 @@ def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:
 
     :raises RecipeError: where there is no such function, or a setting is unknown or has the wrong
         type.
+    :raises RunError: where a run folder names another function than a stage's.
     """
-    module, _, name = (stage.function or "").rpartition(".")
     try:
-        function: Callable[..., None] = getattr(import_module(module), name)
+        function = trust.function(stage.function or "", takes="Stage")
     except (ImportError, AttributeError, ValueError) as error:
         raise RecipeError(
             f"The recipe {stage.name} names the function {stage.function!r}, which cannot be "

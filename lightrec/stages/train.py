@@ -21,7 +21,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
 from tqdm.auto import tqdm
 
-from lightrec import plugins
+from lightrec import plugins, trust
 from lightrec.data.files import EXPLAINED
 from lightrec.data.stage_data import LogData, StageData
 from lightrec.errors import RecipeError
@@ -172,6 +172,10 @@ class RecipeCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
         # Two threads that add to one row add in any order, unless they are told not to.
         parser.set_defaults({"trainer.deterministic": "warn"})
+
+    def before_instantiate_classes(self) -> None:
+        """See that a run folder's recipe names nothing but classes."""
+        trust.check_classes(self.config.as_dict())
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Give the trainer its TensorBoard folder and the callbacks that make it resumable."""

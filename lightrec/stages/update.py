@@ -5,14 +5,12 @@ folder appears whole, then the link that names the version that answers is repla
 update goes on where it was.
 """
 
-import fcntl
 import json
 import os
 import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,8 +19,9 @@ from lightrec.errors import RecipeError, RunError
 from lightrec.run import VERSION, VERSIONS, Run
 from lightrec.stages import recipes, redo, versions
 from lightrec.stages.data import READ, NothingNew
-from lightrec.stages.run import EVALUATE, do, in_file, publish
-from lightrec.stages.stage import Stage, hash_file, write_whole
+from lightrec.stages.run import EVALUATE, do, in_file
+from lightrec.stages.stage import Stage, hash_file, publish, write_whole
+from lightrec.trust import gate
 
 NEXT: Final = Path(VERSIONS, ".next")
 """In a run: the version that is being made."""
@@ -74,9 +73,11 @@ def update(
         if not is_url(path):
             check_input(path)
     run = run.absolute()
+    if not run.is_dir():
+        raise RunError(f"There is no run folder {run}.")
     shown = {role: without_password(str(path)) for role, path in given.items()}
     words = [w for role, name in shown.items() for w in (f"--{role.partition('-')[0]}", name)]
-    with alone(run):
+    with redo.alone(run, "update"), gate():
         redo.complete(run)
         given = {role: in_file(path, run / NEXT, role) for role, path in given.items()}
         present = Run(run)
@@ -215,21 +216,4 @@ def make(
         stages[EVALUATE] = Stage(EVALUATE, recipe, room / EVALUATE, [], {}, command, dict(stages))
     for number, stage in enumerate(stages.values(), start=1):
         do(stage, f"[{number}/{len(stages)}] {stage.name}", not stage.is_current())
-        publish(stage)
-
-
-@contextmanager
-def alone(run: Path) -> Iterator[None]:
-    """See that no other update of a run is under way; the lock goes with the process.
-
-    :raises RunError: where there is one.
-    """
-    if not run.is_dir():
-        raise RunError(f"There is no run folder {run}.")
-    (run / ".work").mkdir(exist_ok=True)
-    with (run / ".work" / "update.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(f"Another update of {run} is under way; wait until it ends.") from error
-        yield
+        publish(stage.recipe, stage.out, room)

@@ -8,14 +8,13 @@ replaces that link by one rename; see :class:`~lightrec.run.Run` for who reads i
 import json
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lightrec.errors import RunError
 from lightrec.run import CURRENT, METRICS, VERSION, VERSIONS, Run
-from lightrec.stages import recipes
-from lightrec.stages.stage import write_whole
+from lightrec.stages import redo
+from lightrec.stages.stage import publish
 
 
 def folder(run: Path, number: int) -> Path:
@@ -50,12 +49,11 @@ def promote(run: Path, number: int) -> None:
         raise RunError(
             f"{run} has no version {number}. It has: {', '.join(map(str, known)) or 'none'}."
         )
-    link(run, number)
-    chosen = Run(run)
-    if chosen.has("evaluate"):
-        for name in recipes.names(chosen.stamp("evaluate")["recipe"], "shows"):
-            with suppress(FileNotFoundError):
-                write_whole(run / name, (chosen.folder("evaluate") / name).read_bytes())
+    with redo.alone(run, "runs promote"):
+        link(run, number)
+        chosen = Run(run)
+        if chosen.has("evaluate"):
+            publish(chosen.stamp("evaluate")["recipe"], chosen.folder("evaluate"), run)
 
 
 def before(run: Path) -> int:

@@ -31,6 +31,12 @@ def test_what_belongs_to_no_stage_is_refused(arguments):
         stage_overrides(arguments, STAGES)
 
 
+def test_a_run_starts_from_no_other_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", "generic", "--out", str(tmp_path / "run"), "--start-from", "runs/films"]
+    assert main(words) == 2
+    assert "There is no option --start-from." in capsys.readouterr().err
+
+
 def test_what_is_recognised_is_printed_first_and_a_refused_database_leaves_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

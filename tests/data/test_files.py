@@ -2,12 +2,15 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 import torch
 
-from lightrec.data.files import save_tensors
+from lightrec.data.files import is_url, save_tensors, without_password
+from lightrec.data.readers.sql import SqlTable
 from lightrec.encoders.base import Encoder, encoded
+from lightrec.errors import DataError
 from lightrec.ranking.ranker import Ranker
 from lightrec.testing import tiny
 
@@ -49,3 +52,48 @@ def test_tensors_and_cached_vectors_follow_the_umask(tmp_path, mode, monkeypatch
 
 def test_all_files_of_a_run_have_one_mode(tiny_run):
     assert len(modes(tiny_run)) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:s3cret@host/db#t", "postgresql://me:***@host/db#t"),
+        (
+            "postgresql+psycopg2://me:s3cret@host:5432/db",
+            "postgresql+psycopg2://me:***@host:5432/db",
+        ),
+        ("postgresql://:s3cret@host/db", "postgresql://:***@host/db"),
+        ("postgresql://me:s3/cr@et@host/db", "postgresql://me:***@host/db"),
+        (
+            "postgresql://host/db?user=me&password=s3cret#t",
+            "postgresql://host/db?user=me&password=***#t",
+        ),
+        ("MySQL+pymysql://host/db?Passwd=s3cret&x=1", "MySQL+pymysql://host/db?Passwd=***&x=1"),
+        ("mssql+pyodbc://host/db?driver=x;PWD=s3cret", "mssql+pyodbc://host/db?driver=x;PWD=***"),
+        ("mssql+pyodbc:///?odbc_connect=PWD%3Ds3cret", "mssql+pyodbc:///?odbc_connect=***"),
+        ("snowflake://me@host/db?access_token=s3cret", "snowflake://me@host/db?access_token=***"),
+        ("postgresql://host:5432/db#SELECT '@'", "postgresql://host:5432/db#SELECT '@'"),
+        (
+            "sqlite:///shop.db#SELECT ':' AS a, '@' AS b",
+            "sqlite:///shop.db#SELECT ':' AS a, '@' AS b",
+        ),
+    ],
+)
+def test_a_url_is_shown_without_its_secrets(url, shown):
+    assert is_url(url)
+    assert without_password(url) == shown
+    # A path has lost a slash.
+    assert without_password(str(Path(url))) == str(Path(shown))
+
+
+@pytest.mark.parametrize("told", ["s%40cret", "s@cret"])
+def test_what_a_database_says_of_its_address_holds_no_secret(told, monkeypatch):
+    def refuse(url):
+        raise ValueError(f"no connection with {told} to {url}")
+
+    monkeypatch.setattr("sqlalchemy.create_engine", refuse)
+    with pytest.raises(
+        DataError, match=r"no connection with \*\*\* to postgresql\+psycopg2://h"
+    ) as e:
+        SqlTable("postgresql+psycopg2://h/db?password=s%40cret#t")
+    assert "cret" not in str(e.value)

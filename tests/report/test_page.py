@@ -14,8 +14,7 @@ from lightrec.report import page as report
 from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages.evaluate import EARLY, early_ranking
-from lightrec.stages.run import publish
-from lightrec.stages.stage import Stage
+from lightrec.stages.stage import Stage, publish
 
 
 def metrics_of(tiny_run):
@@ -108,7 +107,7 @@ def test_a_picture_that_is_no_longer_made_does_not_stay(tmp_path):
     for name in ("metrics.json", "report.png"):
         (tmp_path / name).write_text("old")
     _, recipe = recipes.find("generic/evaluate")
-    publish(Stage("evaluate", recipe, tmp_path / "evaluate"))
+    publish(recipe, tmp_path / "evaluate", tmp_path)
     assert [(p.name, p.read_text()) for p in tmp_path.glob("*.*")] == [("metrics.json", "{}")]
 
 

@@ -1,17 +1,20 @@
 """While a run is redone the old one answers, and its new stages appear together."""
 
+import json
+import os
 import re
 import shutil
 
 import pytest
 
 from lightrec import load
+from lightrec.__main__ import main
 from lightrec.errors import RunError
 from lightrec.run import Run
-from lightrec.stages import redo
+from lightrec.stages import redo, versions
 from lightrec.stages import run as pipeline
 from lightrec.stages.run import duration, run
-from lightrec.stages.stage import Stage
+from lightrec.stages.stage import Stage, write_whole
 from lightrec.testing import tiny
 
 RECIPES = {"data": {"k_core": 5}, "ranker": {"k_core": 5, "reads": ["data"]}}
@@ -116,7 +119,7 @@ def test_the_old_run_answers_while_it_is_redone(
     (out / "versions/2").mkdir(parents=True)
     (out / "versions/2/version.json").write_text('{"version": 2}')
     (out / "current").symlink_to("versions/2")
-    monkeypatch.setattr(pipeline, "publish", lambda stage: pytest.fail("It was published."))
+    monkeypatch.setattr(pipeline, "publish", lambda *_: pytest.fail("It was published."))
     go(until="ranker")
     assert f"{out} was updated since: version 2 answers. " in capsys.readouterr().err
 
@@ -165,3 +168,93 @@ def test_another_process_of_a_training_goes_where_the_first_one_is(waiting, monk
     monkeypatch.setattr(redo, "exchange", lambda run, left: None)
     pipeline.work_off(stages, ["data", "ranker"], fresh)
     assert done == [(room / "ranker", False)]
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """A folder next to the run, with a file that nobody may touch."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    (folder / "kept").write_text("kept")
+    yield folder
+    assert [path.name for path in folder.iterdir()] == ["kept"]
+    assert (folder / "kept").read_text() == "kept"
+
+
+@pytest.mark.parametrize("name", ["../outside", "{outside}", "..", "", ".work", "versions", 5])
+def test_a_note_of_an_exchange_names_nothing_but_stages(waiting, outside, name):
+    shutil.rmtree(waiting / ".work")
+    (waiting / ".work").mkdir()
+    named = name.format(outside=outside) if isinstance(name, str) else name
+    (waiting / redo.NOTE).write_text(json.dumps(["data", named]))
+    with pytest.raises(RunError, match="and no stages"):
+        redo.complete(waiting)
+    assert words(waiting) == ["old"] * 4
+
+
+@pytest.mark.parametrize(
+    "room",
+    [
+        *(".work", ".work/old", ".work/lock", ".work/next/run/.work/ranker", "logs", "logs/ranker"),
+        *("versions", "versions/.next", "versions/2", "sources", "sources/log.parquet"),
+    ],
+)
+def test_a_room_that_is_a_link_to_elsewhere_is_refused(waiting, outside, room):
+    path = waiting / room
+    if path.exists():
+        shutil.rmtree(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(outside / "kept" if path.suffix or room == ".work/lock" else outside)
+    for call in (lambda: run("generic", out=waiting), lambda: versions.promote(waiting, 1)):
+        with pytest.raises(RunError, match="outside of the run folder"):
+            call()
+
+
+def test_what_is_written_whole_follows_no_link(waiting, outside):
+    (waiting / ".metrics.json.partial").symlink_to(outside / "kept")
+    write_whole(waiting / "metrics.json", "{}")
+    assert (waiting / "metrics.json").read_text() == "{}"
+
+
+WRITING = [
+    "run generic --out {run}",
+    "update {run} --log {run}/metrics.json",
+    "runs promote {run} 1",
+    "fit -c generic/ranker --out {run}/ranker",
+    "test -c generic/ranker --out {run}/ranker",
+    "tune -c generic/ranker --run {run} --out {run}",
+]
+
+
+@pytest.mark.parametrize("line", WRITING)
+def test_two_commands_do_not_write_into_one_run(waiting, monkeypatch, capsys, line):
+    (waiting / "metrics.json").write_text("{}")
+    (waiting / "ranker" / "model.ckpt").touch()
+    with redo.alone(waiting, "update"):
+        # What a command calls, and starts, is its own; another process is not.
+        with redo.alone(waiting, "runs promote"):
+            pass
+        monkeypatch.delenv(redo.HELD)
+        assert main(line.format(run=waiting).split()) == 2
+        assert (
+            f"Another command writes into {waiting}: lightrec update (process {os.getpid()}). "
+            "Wait until it ends."
+        ) in capsys.readouterr().err
+        assert Run(waiting).stamp("data")
+        monkeypatch.setenv(redo.HELD, str(waiting))
+    assert not (waiting / redo.LOCK).exists()
+    with redo.alone(waiting, "run"):
+        pass
+
+
+def test_a_folder_that_may_not_be_written_to_is_read_all_the_same(waiting, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with (
+        pytest.raises(RunError, match="cannot be written to: Permission denied"),
+        redo.alone(waiting, "run"),
+    ):
+        pass
+    assert versions.numbers(waiting) == [1]

@@ -8,7 +8,7 @@ import pytest
 from lightrec.data.files import FORMAT_VERSION
 from lightrec.errors import RunError
 from lightrec.run import Run
-from lightrec.stages.stage import Stage
+from lightrec.stages.stage import Stage, named_files
 
 
 @pytest.fixture
@@ -141,3 +141,15 @@ def test_the_stamp_tells_recipe_overrides_and_seed(tmp_path, recipe):
     assert facts["seed"] == 7
     assert facts["recipe"] == {"k_core": 5}
     assert json.loads((stage.out / "stage.json").read_text()) == facts
+
+
+def test_a_stage_that_a_setting_names_goes_into_the_fingerprint(tmp_path):
+    (tmp_path / "ranker").mkdir()
+    setting = f"--model.init_args.continues={tmp_path / 'ranker'}"
+    assert named_files([setting]) == {}
+    marks = []
+    for content in ("one", "another"):
+        (tmp_path / "ranker" / "stage.json").write_text(content)
+        marks.append(named_files([setting]))
+    assert marks[0].keys() == marks[1].keys() == {str(tmp_path / "ranker" / "stage.json")}
+    assert marks[0] != marks[1]

@@ -16,7 +16,7 @@ from lightrec.__main__ import main
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Tables
 from lightrec.data.readers.canonical import write_folder
-from lightrec.errors import DataError, RecipeError, RunError
+from lightrec.errors import DataError, LightrecError, RecipeError, RunError
 from lightrec.evaluation.evidence import favoured_by
 from lightrec.run import Run
 from lightrec.stages import update as updating
@@ -256,10 +256,8 @@ def test_old_versions_are_removed_but_never_the_first_or_the_one_that_answers(ch
     assert versions.numbers(run) == [1, 7]
 
 
-def test_two_updates_at_once_and_settings_of_other_stages_are_refused(cheap):
+def test_settings_of_other_stages_are_refused(cheap):
     run, log = cheap
-    with updating.alone(run), pytest.raises(RunError, match="is under way"):
-        update(run, log=[log])
     with pytest.raises(RecipeError, match="none called 'policy'"):
         update(run, log=[log], overrides={"policy": []})
     with pytest.raises(RecipeError, match="Say what is new"):
@@ -270,3 +268,31 @@ def test_two_updates_at_once_and_settings_of_other_stages_are_refused(cheap):
     shutil.rmtree(run / "data" / updating.READ)
     with pytest.raises(RunError, match="has not kept the log"):
         update(run, log=[log])
+
+
+@pytest.mark.parametrize("name", ["../outside/kept", "{outside}/kept", "data", "versions"])
+def test_what_a_stage_shows_lands_in_the_run_alone(cheap, name):
+    run, _ = cheap
+    outside = run.parent / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    facts = {"fingerprint": "old", "recipe": {"shows": [name.format(outside=outside)]}}
+    (run / "evaluate").mkdir()
+    (run / "evaluate" / "kept").write_text("other")
+    (run / "evaluate" / "stage.json").write_text(json.dumps(facts))
+    with pytest.raises(LightrecError, match="shows"):
+        versions.promote(run, 1)
+    assert (outside / "kept").read_text() == "kept"
+    assert list((run / "data").iterdir())
+
+
+@pytest.mark.parametrize("link", ["../outside", "{outside}", "data", "versions/.next"])
+def test_the_version_that_answers_is_one_of_the_run(cheap, link):
+    run, _ = cheap
+    shutil.copytree(run / "data", run.parent / "outside" / "data")
+    (run / "current").unlink(missing_ok=True)
+    (run / "current").symlink_to(link.format(outside=run.parent / "outside"))
+    with pytest.raises(RunError, match="and not to a version such as"):
+        Run(run)
+    versions.promote(run, 1)
+    assert Run(run).version == 1

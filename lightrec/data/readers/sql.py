@@ -57,8 +57,8 @@ class SqlTable(Table):
                         bare,
                     )
                 self._rows = pl.read_database(text(wanted), connection, infer_schema_length=None)
-        except (ImportError, SQLAlchemyError, pl.exceptions.PolarsError) as error:
-            first = str(error).splitlines()[0].rstrip(".")
+        except (ImportError, ValueError, SQLAlchemyError, pl.exceptions.PolarsError) as error:
+            first = without_password(str(error).splitlines()[0].rstrip("."), url)
             missing = isinstance(error, ImportError) or "plugin" in first
             advice = f"The driver may be missing: {driver}." if missing else "Look at the URL."
             raise DataError(f"It cannot be read ({first}). {advice}", bare) from None

@@ -26,6 +26,7 @@ from lightrec.ranking.language_readers import (
 from lightrec.run import Run
 from lightrec.simulators.session_env import Mode
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
+from lightrec.stages.redo import check_rooms
 from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.user_model import UserModel
 from lightrec_generate.agreement import Agreement, Choices, fitted, measured
@@ -225,6 +226,7 @@ def agree(
             f"items is {items}: expected are a share between 0 and 1, at least 2, 2 and 1."
         )
     folder = run.path / FOLDER
+    check_rooms(run.path, FOLDER)
     folder.mkdir(exist_ok=True)
     if opening is None:
         opening = f"What one person chose, the latest last ({run.domain.name}):"
@@ -281,6 +283,7 @@ def load(run: Run) -> tuple[LanguageChoice, Agreement]:
             f"How far a language model agrees with the log of {run.path} was not measured, so that "
             f"its users cannot be played: run `lightrec agreement {run.path}` first."
         )
+    check_rooms(run.path, FOLDER)
     said = json.loads((folder / SETTINGS).read_text("utf-8"))
     answers = Answers(reader_of(run, said["model"]), folder / ANSWERS)
     choice = LanguageChoice.of_store(

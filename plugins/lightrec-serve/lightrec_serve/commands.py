@@ -85,6 +85,7 @@ def serve(
     import torch
     import uvicorn
 
+    from lightrec.stages.redo import check_rooms
     from lightrec_serve.access import Limits, read_tokens
     from lightrec_serve.app import application
     from lightrec_serve.service import Arm, Service
@@ -96,6 +97,8 @@ def serve(
         Arm(name, loader(path, by, heat, approximate), share)
         for name, path, heat, share in zip(names(paths), paths, temperatures, shares, strict=True)
     ]
+    if store is None:
+        check_rooms(run, "served.db")
     kept = Store(store or f"sqlite:///{run / 'served.db'}")
     log_as_json()
     app = application(

@@ -356,7 +356,7 @@ def _check_durable(connection: sa.Connection) -> None:
 
 def name_of(engine: sa.Engine) -> str:
     """Name a database without its password."""
-    return engine.url.render_as_string(hide_password=True)
+    return without_password(engine.url.render_as_string(hide_password=False))
 
 
 @contextmanager
@@ -393,9 +393,8 @@ _ADVICE: Final = (
 def in_words(engine: sa.Engine, done: str, error: BaseException) -> str:
     """Say what a database has refused, why, and what to do, without a password."""
     lines = str(getattr(error, "orig", None) or error).splitlines() or ["no reason given"]
-    reason = lines[0].strip().rstrip(".:")
-    if password := engine.url.password:
-        reason = reason.replace(str(password), "***")
+    url = engine.url.render_as_string(hide_password=False)
+    reason = without_password(lines[0].strip().rstrip(".:"), url)
     found = (advice for pattern, advice in _ADVICE if re.search(pattern, reason, re.IGNORECASE))
     advice = next(found, "Look at the database.")
     return f"{name_of(engine)} cannot be {done} ({reason}). {advice}"

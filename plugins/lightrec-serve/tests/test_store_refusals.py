@@ -65,6 +65,7 @@ def test_what_json_cannot_hold_is_refused_at_once(
         ("sqlite://", "is a database in memory, which keeps nothing: name a file"),
         ("sqlite:////no/such/folder/x.db", "(unable to open database file). Look whether its"),
         ("postgresql://me:secret@127.0.0.1:1/db", "me:***@127.0.0.1:1/db cannot be opened ("),
+        ("postgresql://127.0.0.1:1/db?password=secret", "db?password=*** cannot be opened ("),
     ],
 )
 def test_an_address_that_cannot_be_used_is_named_without_its_password(url: str, said: str) -> None:

@@ -1,0 +1,271 @@
+"""A run folder from anybody: whatever its files say, no command reaches out of it.
+
+Every text and every name in every file of a finished, updated run is replaced by hostile values,
+and every command that takes a run folder and reads that file is called. Nothing may be imported or
+called that lightrec's and plugins' own classes are not, and nothing outside be written or deleted.
+"""
+
+import builtins
+import io
+import json
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from itertools import cycle
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pytest
+
+from lightrec.__main__ import commands, main
+from lightrec.errors import RunError
+from lightrec.run import Run
+from lightrec.testing.tiny import FAST, tiny_text_model, write_log
+
+SETTINGS = shlex.join(
+    f"--{stage}.{word[2:]}" if word.startswith("--") else word
+    for stage, words in FAST.items()
+    for word in words
+)
+RANKER = shlex.join(FAST["ranker"])
+LINES = {
+    "run": f"generic --out {{run}} --log {{log}} --items {{items}} {SETTINGS}",
+    "update": "{run} --log {day}",
+    "runs list": "{run}",
+    "runs promote": "{run} 2",
+    "runs rollback": "{run}",
+    "recommend": "{run} --user u3 -k 3",
+    "similar": "{run} 'lamp number 0' -k 3",
+    "explain": "{run} --user u3 --by policy",
+    "encode": "{run} --out {scratch}/vectors.parquet",
+    "evaluate": "{run}",
+    "compare": "{run} {whole}",
+    "estimate": "{run} {shown}",
+    "fit": f"-c generic/ranker --out {{run}}/ranker {RANKER}",
+    "validate": f"-c generic/ranker --out {{run}}/ranker {RANKER}",
+    "test": f"-c generic/ranker --out {{run}}/ranker {RANKER}",
+    "tune": f"-c generic/ranker --run {{run}} --trials 1 {RANKER}",
+    "simulate": "{run} --policy policy --sessions 2",
+    "judge": "{run} --policy random --over random --sessions 2",
+    "probe": "{run} --policy policy --sessions 2",
+    "serve": "{run} --store sqlite:///{scratch}/served.db",
+    "export": "{run} {scratch}/export",
+    "reasons": "{run} --user u3",
+    "agreement": "{run} --model {model}",
+}
+ELSEWHERE = ("data ", "plugins ", "recipes ", "doctor", "served", "batch")
+"""What the names of commands begin with that take no run folder."""
+WRITING = ("run", "update", "runs promote", "fit")
+SLOW = ("tune", "export", "judge", "probe")
+ROUNDS = 2
+"""Hostile values for each command and each file that it reads; all take their turns."""
+HOSTILE = (
+    "../../outside/kept",
+    "{outside}",
+    "canary_on_the_path.Attack",
+    "canary_on_the_path:Attack",
+    "os:system",
+    "antigravity",
+    "!!python/object/apply:canary_on_the_path.attack []",
+    "--config={outside}/recipe.yaml",
+)
+CANARY = """
+import pathlib
+marker = pathlib.Path({marker!r})
+marker.touch()
+def attack(*_, **__): marker.touch()
+class Attack: pass
+"""
+NAMES = ("inputs", "elsewhere", "overrides", "item_models", "sources", "settings", "init_args")
+"""What a file has by names that may be paths or classes."""
+
+
+class Trap:
+    """A run, what lies around it, and what would show that it was left."""
+
+    def __init__(self, folder: Path, run: Path) -> None:
+        self.whole, self.folder = run, folder
+        self.run, self.outside = folder / "runs" / "mine", folder / "outside"
+        self.marker = folder / "it-ran"
+        (folder / "path").mkdir()
+        (folder / "path" / "canary_on_the_path.py").write_text(
+            CANARY.format(marker=str(self.marker))
+        )
+        log, items = write_log(folder)
+        day, shown = folder / "day.csv", folder / "shown.csv"
+        day.write_text("customer,sku,date\nu1,i1,2024-02-01T12:00:00\n")
+        shown.write_text("user,item,propensity,value\nu1,i1,0.5,1\nu2,i2,0.5,0\n")
+        (folder / "model").mkdir()
+        self.words = {"log": log, "items": items, "day": day, "shown": shown, "run": self.run}
+        self.words |= {
+            "whole": run,
+            "model": tiny_text_model(folder / "model"),
+            "scratch": folder / "scratch",
+        }
+        self.reset()
+
+    def reset(self) -> None:
+        for place in (self.run, self.outside, self.folder / "scratch"):
+            shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(self.whole, self.run, symlinks=True)
+        (self.folder / "scratch").mkdir()
+        self.outside.mkdir()
+        (self.outside / "kept").write_text("kept")
+        (self.outside / "recipe.yaml").write_text(
+            "trainer: {callbacks: canary_on_the_path.Attack}\n"
+        )
+
+    def call(self, name: str) -> None:
+        words = shlex.split(LINES[name].format(**self.words))
+        try:
+            main([*name.split(), *words])
+        except (Exception, SystemExit, KeyboardInterrupt):  # sentences are another test's
+            return
+
+    def look(self) -> dict[str, bytes]:
+        """Everything outside of the run, which must stay as it is, by its path."""
+        return {
+            str(path): path.read_bytes()
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and not {"scratch", "runs", "__pycache__"} & {*path.parts}
+        }
+
+
+@pytest.fixture(scope="module")
+def updated(tiny_run, tmp_path_factory) -> Path:
+    """A run of two versions; the second one has not made all stages anew."""
+    run = tmp_path_factory.mktemp("updated") / "run"
+    shutil.copytree(tiny_run, run)
+    later = run / "versions" / "2"
+    for name in ("data", "ranker", "evaluate"):
+        shutil.copytree(run / name, later / name)
+    known, source = Run(run, follow=False), {"0" * 64: "yesterday.csv"}
+    others = {
+        name: {"version": 1, "fingerprint": known.stamp(name)["fingerprint"]}
+        for name in ("text", "users_a", "users_b", "policy")
+    }
+    about = {"version": 2, "updated": 1, "sources": source, "elsewhere": others, "asked": {}}
+    about |= {"overrides": {name: known.overrides(name) for name in ("data", "ranker")}}
+    about |= {"command": "lightrec update run --log yesterday.csv"}
+    (later / "version.json").write_text(json.dumps(about))
+    (run / "current").symlink_to("versions/2")
+    (run / ".work").mkdir()
+    (run / ".work" / "exchange.json").write_text('["text"]')
+    return run
+
+
+@pytest.fixture
+def trap(updated, tmp_path, monkeypatch) -> Iterator[Trap]:
+    trap = Trap(tmp_path, updated)
+    monkeypatch.syspath_prepend(tmp_path / "path")
+    monkeypatch.chdir(tmp_path)
+
+    def stop(*_: object, **__: object) -> None:
+        raise RunError("Nothing is trained here.")
+
+    monkeypatch.setattr(pl.Trainer, "fit", stop)
+    monkeypatch.setattr(os, "system", lambda *_: trap.marker.touch())
+    if "serve" in commands():
+        monkeypatch.setattr("uvicorn.run", stop)
+    yield trap
+    sys.modules.pop("canary_on_the_path", None)
+
+
+def places(value: object) -> Iterator[tuple[object, object]]:
+    """Every mapping and list with the key of a text in it, and names of parts as ``(name,)``."""
+    inner = enumerate(value) if isinstance(value, list) else getattr(value, "items", tuple)()
+    for key, each in inner:
+        if isinstance(each, str):
+            yield value, key
+        if key in NAMES and isinstance(each, dict):
+            yield from ((each, (name,)) for name in each)
+        yield from places(each)
+
+
+def forge(path: Path, number: int, hostile: str) -> None:
+    """Put a hostile value in the place of one of a file's texts, counted around and around."""
+    if path.suffix != ".json":
+        path.write_text(hostile)
+        return
+    content = json.loads(path.read_text())
+    found = list(places(content)) or [(content, 0)]
+    holder, key = found[number % len(found)]
+    if isinstance(key, tuple):
+        holder[hostile] = holder.pop(key[0])
+    else:
+        holder[key] = hostile
+    path.write_text(json.dumps(content))
+
+
+def readers(trap: Trap, monkeypatch) -> dict[str, set[str]]:
+    """Find out which commands read which files of the run."""
+    found: dict[str, set[str]] = {}
+    for name in filter(commands().__contains__, LINES):
+        trap.reset()
+        with monkeypatch.context() as patch:
+            for module in (io, builtins):
+                opened = module.open
+
+                def noted(file, *given, _own=opened, _name=name, **more):
+                    path = os.path.realpath(file) if isinstance(file, str | Path) else ""
+                    inside = path.removeprefix(f"{trap.run}/")
+                    own = inside != path and (trap.whole / inside).is_file()
+                    if own and path.endswith((".json", ".txt")):
+                        found.setdefault(inside, set()).add(_name)
+                    return _own(file, *given, **more)
+
+                patch.setattr(module, "open", noted)
+            trap.call(name)
+    trap.reset()
+    return found
+
+
+def test_every_command_that_takes_a_run_is_walked():
+    others = {name for name in commands() if not name.startswith(ELSEWHERE)}
+    assert others <= {*LINES}
+
+
+def test_whatever_its_files_say_no_command_leaves_the_run(trap, monkeypatch):
+    read, before = readers(trap, monkeypatch), trap.look()
+    assert {name for names in read.values() for name in names} >= {*WRITING, "recommend", "judge"}
+    number, values = 0, cycle(HOSTILE)
+    for file, names in sorted(read.items()):
+        for name in [*sorted(names)] * ROUNDS:
+            hostile, number = next(values).format(outside=trap.outside), number + 1
+            if not (name in SLOW and number % ROUNDS):
+                forge(trap.run / file, number, hostile)
+                trap.call(name)
+                assert trap.look() == before, (file, name, hostile)
+                trap.reset()
+    assert not trap.marker.exists()
+    assert not {"canary_on_the_path", "antigravity"} & sys.modules.keys()
+
+
+@pytest.mark.parametrize("name", WRITING)
+def test_no_command_writes_through_a_link(trap, monkeypatch, name):
+    rooms = ("logs", "logs/ranker", "sources", "versions", "versions/.next", ".work", ".work/old")
+    files = ("metrics.json", ".metrics.json.partial", "logs/ranker/items.tsv", "ranker/stage.json")
+    for place in (*rooms, *files, "ranker", "evaluate", "versions/2", "tune-ranker"):
+        path, elsewhere = trap.run / place, trap.outside / "elsewhere"
+        path.parent.mkdir(exist_ok=True)
+        if path.exists():
+            shutil.move(path, elsewhere)
+        elif place in files:
+            elsewhere.write_text("kept")
+        else:
+            elsewhere.mkdir()
+        path.symlink_to(elsewhere)
+        before = trap.look()
+        trap.call(name)
+        assert trap.look() == before, place
+        trap.reset()
+
+
+def test_a_service_keeps_its_answers_in_the_run(trap, capsys):
+    pytest.importorskip("lightrec_serve")
+    (trap.run / "served.db").symlink_to(trap.outside / "served.db")
+    assert main(["serve", str(trap.run)]) == 2
+    assert "outside of the run folder" in capsys.readouterr().err
+    assert not (trap.outside / "served.db").exists()
