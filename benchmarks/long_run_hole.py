@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from benchmarks.long_run_run import Course, learned, returned
 from benchmarks.long_run_users import loaded, platform_of, save, starts_of, steps_of, users_of
 from benchmarks.policies.learner_worlds import WORLDS, Setup
+from benchmarks.session_fitting import fit_sessions
 from lightrec.evaluation.arena import Arena
 from lightrec.evaluation.probe import probe_lists
 from lightrec.keys import Key
@@ -29,7 +30,6 @@ from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.scored import Scored, even_chance
 from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
-from lightrec.users.session_fitting import fit_sessions
 
 DOCUMENTS, SHOWN_TO = 50, 0.95
 """Size of the catalog, and the clickbait score above which the behavior policy shows nothing."""

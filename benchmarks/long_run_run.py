@@ -22,6 +22,8 @@ from benchmarks.long_run_users import FittedData, save, starts_of, steps_of, use
 from benchmarks.policies.learner_run import SESSIONS
 from benchmarks.policies.learner_worlds import WORLDS, Setup, at_seed, true_rewards
 from benchmarks.policies.learners import MANY
+from benchmarks.session_fitting import SessionSteps, fit_sessions, log_likelihoods
+from benchmarks.session_model import SessionModel
 from lightrec.learners.transitions import logged
 from lightrec.learners.world_data import WorldData
 from lightrec.policies.base import Policy
@@ -30,8 +32,6 @@ from lightrec.simulators.scored import Scored, even_chance
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
-from lightrec.users.session_fitting import SessionSteps, fit_sessions, log_likelihoods
-from lightrec.users.session_model import SessionModel
 
 LOGGED, HELD_OUT = 5_000, 1_000
 """Users of the log, and of one that only likelihoods are measured on."""

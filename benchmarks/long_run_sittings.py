@@ -20,10 +20,10 @@ import torch
 from benchmarks.cells import data_folder
 from benchmarks.daily_logs import SETS
 from benchmarks.long_run_run import likelihoods
+from benchmarks.session_fitting import SessionSteps, fit_sessions
+from benchmarks.session_model import SessionModel
 from lightrec.data.store import SESSION_GAP
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
-from lightrec.users.session_fitting import SessionSteps, fit_sessions
-from lightrec.users.session_model import SessionModel
 
 GAP = SESSION_GAP // 1000
 """Seconds."""

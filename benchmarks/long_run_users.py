@@ -13,15 +13,15 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from benchmarks.session_fitting import SessionSteps
+from benchmarks.session_model import SessionModel
+from benchmarks.session_simulator import SessionSimulator
 from lightrec.keys import Key
 from lightrec.learners.world_data import WorldData
 from lightrec.rewards.base import Reward
-from lightrec.simulators.session_model import SessionSimulator
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.long_term_satisfaction import SEEN, LongTermSatisfaction
 from lightrec.simulators.worlds.retention import Retention
-from lightrec.users.session_fitting import SessionSteps
-from lightrec.users.session_model import SessionModel
 
 DAY, SLATES, RATE, CLICK, ABSENCE = range(-5, 0)
 """Columns of an observation in `Retention`."""
@@ -32,7 +32,7 @@ class Platform(SessionSimulator):
     """Fitted users whom a world's platform shows items.
 
     :param world: of one session.
-    :param settings: of :class:`~lightrec.simulators.session_model.SessionSimulator`.
+    :param settings: of :class:`~benchmarks.session_simulator.SessionSimulator`.
     """
 
     def __init__(self, world: World, *users: Any, **settings: Any) -> None:
@@ -141,7 +141,7 @@ class FittedData(WorldData):
     """Sessions of fitted users on a world's platform.
 
     :param fitted: folder of the fitted members, and of the contexts in which users began.
-    :param penalty: see :class:`~lightrec.simulators.session_model.SessionSimulator`.
+    :param penalty: see :class:`~benchmarks.session_simulator.SessionSimulator`.
     :param settings: of :class:`~lightrec.learners.world_data.WorldData`.
     """
 

@@ -25,7 +25,7 @@ CLASS, ARGUMENTS = "class_path", "init_args"
 """How recipes and files describe an object: by its class and its arguments."""
 
 HARMLESS: Final = tuple(
-    f"lightning.pytorch.callbacks.{module}{name}"
+    f"lightning.pytorch.callbacks.{within}{name}"
     for module, name in (
         ("early_stopping.", "EarlyStopping"),
         ("weight_averaging.", "EMAWeightAveraging"),
@@ -33,7 +33,7 @@ HARMLESS: Final = tuple(
         ("lr_monitor.", "LearningRateMonitor"),
         ("gradient_accumulation_scheduler.", "GradientAccumulationScheduler"),
     )
-    for module in ("", module)
+    for within in ("", module)
 )
 """What else the recipes of a run folder may name: Lightning's callbacks that write nothing."""
 _DOTTED: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")

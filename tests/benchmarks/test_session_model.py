@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
-from lightrec.users.session_fitting import (
+from benchmarks.session_fitting import (
     SessionSteps,
     fit_sessions,
     log_likelihoods,
     rows_of,
     states,
 )
-from lightrec.users.session_model import ReturnHazard, SessionModel, SlateModel, TakenValue
+from benchmarks.session_model import ReturnHazard, SessionModel, SlateModel, TakenValue
 
 
 def steps_of(users, **given):

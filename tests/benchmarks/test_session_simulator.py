@@ -3,14 +3,14 @@
 import pytest
 import torch
 
+from benchmarks.session_model import SessionModel
+from benchmarks.session_simulator import SessionSimulator
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.simulators.rollout import play
 from lightrec.simulators.scored import Scored
-from lightrec.simulators.session_model import SessionSimulator
 from lightrec.testing.contract import check_all
 from lightrec.testing.simulators import SimulatorChecks
-from lightrec.users.session_model import SessionModel
 
 ITEMS, USERS = 4, 20_000
 

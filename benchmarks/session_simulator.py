@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torchrl.data import Composite, TensorSpec
 
+from benchmarks.session_model import SessionModel
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator, State
-from lightrec.users.session_model import SessionModel
 
 Pays = Literal["values", "returns"]
 PAY = "pay"

@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from benchmarks.session_model import SessionModel
 from lightrec.users.parts import UserPart
 from lightrec.users.parts_fitting import learn
-from lightrec.users.session_model import SessionModel
 
 UPDATES, BATCH = 300, 1024
 """Optimizer steps of a part, at least, and their rows; each row is met twice, at least."""
