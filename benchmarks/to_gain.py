@@ -1,7 +1,9 @@
-"""What there is to gain by planning on a real log: `make bench NAME=to_gain`.
+"""Policies learned in user models of a real log, beside controls: `make bench NAME=to_gain`.
 
-A policy that learned in the judge itself bounds what any policy can earn there. ``--log NAME``
-runs one log. What the recipe `careful` adds to `generic` are round numbers, chosen on no log.
+No gain counts as one of planning that greedy by the judge's own law, γ = 0 or a constant list has,
+too, and no policy that learned in the judge bounds what others can earn there. ``--log NAME`` runs
+one log, ``--only ml-100k/seed-3`` a cell. What the recipe `careful` adds to `generic` are round
+numbers, chosen on no log.
 """
 
 import argparse
@@ -23,29 +25,45 @@ ROWS = {
     "number": "policy with one weight, learned in A",
     "whole": "policy with layers of its own, learned in A",
     "careful": "the same, with pessimism and epochs chosen by a third user model",
+    "careful-myopic": "the same with γ = 0",
     "judge": "policy with layers of its own, learned in the judge",
+    "judge-myopic": "the same with γ = 0",
+    "judge-greedy": "greedy by the judge's own law, untrained",
+    "constant": "best constant list, searched in the judge",
 }
+MISSING = "–"
 TITLES = {"ml-100k": "MovieLens-100K", "online-retail": "Online Retail"}
 
 
 def table(cells: dict[str, dict]) -> str:
-    """Set what is accepted in a session, and what that is over the mixture, over refits."""
+    """Set what is accepted in a session, and what that is over the even mixture, over refits.
+
+    Rows that were not measured with every seed have no interval.
+    """
     parts = []
     for log, title in TITLES.items():
-        rows, seeds = [], [seed for seed in SEEDS if f"{log}/seed-{seed}" in cells]
+        seeds = [seed for seed in SEEDS if f"{log}/seed-{seed}" in cells]
         if not seeds:
             continue
         found = [cells[f"{log}/seed-{seed}"]["metrics"] for seed in seeds]
+        rows = []
         for name, row in ROWS.items():
-            each = [metrics[f"{name}/accepted"] for metrics in found]
-            over = [metrics[f"{name}/accepted"] - metrics["mixture/accepted"] for metrics in found]
-            rows.append([row, *(f"{value:.2f}" for value in each), f"{fmean(each):.2f}"])
-            mean, low, high = mean_interval(torch.tensor(over))
-            own = f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
-            rows[-1].append("–" if name == "mixture" else own)
-        head = [title, *(f"seed {seed}" for seed in seeds), "mean", "over the mixture (95 %)"]
+            key = f"{name}/accepted"
+            each = [metrics[key] for metrics in found if key in metrics]
+            over = [m[key] - m["even-mixture/accepted"] for m in found if key in m]
+            texts = [f"{m[key]:.2f}" if key in m else MISSING for m in found]
+            rows.append([row, *texts, f"{fmean(each):.2f}" if each else MISSING])
+            rows[-1].append(MISSING if name == "even-mixture" or not over else _over(over))
+        head = [title, *(f"seed {seed}" for seed in seeds), "mean", "over the even mixture (95 %)"]
         parts.append(markdown(head, rows))
     return "\n\n".join(parts)
+
+
+def _over(found: list[float]) -> str:
+    if len(found) < len(SEEDS):
+        return f"{fmean(found):+.2f}"
+    mean, low, high = mean_interval(torch.tensor(found))
+    return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def main() -> None:
@@ -53,12 +71,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--log", choices=[*LOGS])
     parser.add_argument("--fresh", action="store_true")
+    parser.add_argument("--only")
     chosen = parser.parse_args()
     benchmark = Benchmark("to_gain")
     for log in [chosen.log] if chosen.log else LOGS:
         for seed in SEEDS:
-            command = [sys.executable, "-m", "benchmarks.to_gain_run", log, str(seed), "{out}"]
-            benchmark.cell(f"{log}/seed-{seed}", command, seed, "metrics.json")
+            if benchmark.wants(key := f"{log}/seed-{seed}"):
+                command = [sys.executable, "-m", "benchmarks.to_gain_run", log, str(seed), "{out}"]
+                benchmark.cell(key, command, seed, "metrics.json")
     print(table(benchmark.cells))
 
 

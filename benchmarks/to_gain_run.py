@@ -1,8 +1,9 @@
-"""One log and seed of what there is to gain by planning; not run by hand.
+"""One log and seed of policies that learn in a user model and are judged in another.
 
 Policies of one class learn in user model A, with one number to learn and with layers of their own,
 the latter with and without the pessimism of the recipe `careful`, and in user model B, which then
-judges all of them: what the last one earns is about what any policy can earn there.
+judges all of them. Three controls say what planning has to do with a gain: who is greedy by the
+judge's own law and learns nothing, who learns with γ = 0, and the best constant list.
 """
 
 import json
@@ -13,9 +14,11 @@ import torch
 
 from benchmarks.cells import data_folder
 from lightrec.evaluation.arena import Arena, arena
-from lightrec.evaluation.contenders import mixture
-from lightrec.evaluation.sessions import MIXTURES
+from lightrec.evaluation.contenders import best_constant_lists, mixture
+from lightrec.evaluation.sessions import MIXTURES, SEARCH
 from lightrec.policies.base import Policy
+from lightrec.policies.baselines import ScoringPolicy
+from lightrec.policies.mixture import utilities
 from lightrec.run import Run
 from lightrec.simulators.rollout import Contender, Sessions
 from lightrec.stages.run import run
@@ -25,6 +28,7 @@ LOGS = {
     "online-retail": {"log": "online-retail", "repeats": True},
 }
 WHOLE = {"data.init_args.penalty": 0.0, "model.init_args.anchor": 0.0}
+MYOPIC = {"model.init_args.discount": 0.0}
 POLICIES = {
     "number": {
         **WHOLE,
@@ -35,18 +39,22 @@ POLICIES = {
     },
     "whole": WHOLE,
     "careful": {},
+    "careful-myopic": MYOPIC,
     "judge": WHOLE,
+    "judge-myopic": WHOLE | MYOPIC,
 }
 """Settings over the recipe ``careful``: one weight in A, as ``generic`` has it; a whole policy in
-A; the recipe as it is; and a whole policy in the judge."""
+A; the recipe as it is; a whole policy in the judge; and the last two with γ = 0."""
+PLAIN = ("blend", "even-mixture", "user-model-a", "popularity", "random")
 SESSIONS, ROUNDS = 1_000, 2
 
 
 def train(name: str, log: str, seed: int, out: Path) -> Contender:
     """Do all stages up to a policy; those before it are done once."""
-    learns_in = str(out / ("users_b" if name == "judge" else "users_a"))
+    kind = name.partition("-")[0]
+    learns_in = str(out / ("users_b" if kind == "judge" else "users_a"))
     given = {"data.init_args.users_a": learns_in} | POLICIES[name]
-    if name != "careful":
+    if kind != "careful":
         given["data.init_args.users_c"] = learns_in  # nobody else judges its epochs
     words = [f"--{key}={value}" for key, value in given.items()]
     log_and_more = LOGS[log] | {"log": data_folder() / LOGS[log]["log"]}
@@ -71,11 +79,17 @@ def measure(log: str, seed: int, out: Path) -> dict[str, float]:
     at_home = judged(mixtures, home, 1000 + seed)
     best = max(mixtures, key=lambda name: float(at_home[name].accepted.mean()))
     judge = arena(str(out), SESSIONS, seed, {})
-    contenders = {"blend": judge.policy("blend"), "mixture": mixtures[best], **learned}
-    contenders |= {name: judge.policy(name) for name in ("even-mixture", "user-model-a", "random")}
-    found = judged(contenders, judge, seed)
-    metrics = {f"{name}/accepted": float(each.accepted.mean()) for name, each in found.items()}
-    metrics["mixture/weight"] = float(best.split()[1])
+    contenders = {name: judge.policy(name) for name in PLAIN}
+    contenders |= {"mixture": mixtures[best], **learned}
+    law = utilities(made.users_b)
+    contenders["judge-greedy"] = ScoringPolicy(made.users_b.num_items, law)
+    _, contenders["constant"] = best_constant_lists(
+        judge.simulator, judge.users, seed * 1000 + SEARCH, known=[judge.policy("popularity")]
+    )
+    metrics = {"mixture/weight": float(best.split()[1])}
+    for name, each in judged(contenders, judge, seed).items():
+        metrics[f"{name}/accepted"] = float(each.accepted.mean())
+        metrics[f"{name}/length"] = float(each.length.mean())
     return metrics
 
 
