@@ -2,17 +2,21 @@
 
 No gain counts as one of planning that greedy by the judge's own law, γ = 0 or a constant list has,
 too, and no policy that learned in the judge bounds what others can earn there. ``--log NAME`` runs
-one log, ``--only ml-100k/seed-3`` a cell. What the recipe `careful` adds to `generic` are round
-numbers, chosen on no log.
+one log, ``--only ml-100k/controls/seed-3`` a cell; with ``--runs FOLDER`` runs are kept there, and
+finished stages taken. What the recipe `careful` adds to `generic` are round numbers, chosen on no
+log.
 """
 
 import argparse
 import sys
+import tempfile
+from itertools import product
+from pathlib import Path
 from statistics import fmean
 
 import torch
 
-from benchmarks.cells import Benchmark, markdown
+from benchmarks.cells import Benchmark, markdown, option
 from benchmarks.to_gain_run import LOGS
 from lightrec.intervals import mean_interval
 
@@ -25,61 +29,80 @@ ROWS = {
     "number": "policy with one weight, learned in A",
     "whole": "policy with layers of its own, learned in A",
     "careful": "the same, with pessimism and epochs chosen by a third user model",
-    "careful-myopic": "the same with γ = 0",
+    "judge": "policy with layers of its own, learned in the judge",
+}
+CONTROLS = {
+    "even-mixture": "even mixture",
     "judge": "policy with layers of its own, learned in the judge",
     "judge-myopic": "the same with γ = 0",
     "judge-greedy": "greedy by the judge's own law, untrained",
     "constant": "best constant list, searched in the judge",
+    "popularity": "popularity",
+    "random": "random",
 }
-MISSING = "–"
 TITLES = {"ml-100k": "MovieLens-100K", "online-retail": "Online Retail"}
 
 
 def table(cells: dict[str, dict]) -> str:
-    """Set what is accepted in a session, and what that is over the even mixture, over refits.
-
-    Rows that were not measured with every seed have no interval.
-    """
+    """Set what is accepted in a session, and what that is over the even mixture, over refits."""
     parts = []
     for log, title in TITLES.items():
-        seeds = [seed for seed in SEEDS if f"{log}/seed-{seed}" in cells]
-        if not seeds:
-            continue
-        found = [cells[f"{log}/seed-{seed}"]["metrics"] for seed in seeds]
+        seeds, found = _of(cells, log)
         rows = []
-        for name, row in ROWS.items():
-            key = f"{name}/accepted"
-            each = [metrics[key] for metrics in found if key in metrics]
-            over = [m[key] - m["even-mixture/accepted"] for m in found if key in m]
-            texts = [f"{m[key]:.2f}" if key in m else MISSING for m in found]
-            rows.append([row, *texts, f"{fmean(each):.2f}" if each else MISSING])
-            rows[-1].append(MISSING if name == "even-mixture" or not over else _over(over))
+        for name, row in ROWS.items() if seeds else ():
+            each = [metrics[f"{name}/accepted"] for metrics in found]
+            rows.append([row, *(f"{value:.2f}" for value in each), f"{fmean(each):.2f}"])
+            mean, low, high = mean_interval(torch.tensor(_over(found, name)))
+            own = f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
+            rows[-1].append("–" if name == "even-mixture" else own)
         head = [title, *(f"seed {seed}" for seed in seeds), "mean", "over the even mixture (95 %)"]
-        parts.append(markdown(head, rows))
+        parts += [markdown(head, rows)] if rows else []
     return "\n\n".join(parts)
 
 
-def _over(found: list[float]) -> str:
-    if len(found) < len(SEEDS):
-        return f"{fmean(found):+.2f}"
-    mean, low, high = mean_interval(torch.tensor(found))
-    return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
+def controls(cells: dict[str, dict]) -> str:
+    """Set what controls are accepted in a session of how many steps, with the seeds measured."""
+    parts = []
+    for log, title in TITLES.items():
+        seeds, found = _of(cells, f"{log}/controls")
+        rows = []
+        for name, row in CONTROLS.items() if seeds else ():
+            each = [metrics[f"{name}/accepted"] for metrics in found]
+            rows.append([row, *(f"{value:.2f}" for value in each)])
+            over = f"{fmean(_over(found, name)):+.2f}"
+            rows[-1].append("–" if name == "even-mixture" else over)
+            rows[-1].append(f"{fmean(metrics[f'{name}/length'] for metrics in found):.2f}")
+        head = [title, *(f"seed {seed}" for seed in seeds), "over the even mixture", "steps"]
+        parts += [markdown(head, rows)] if rows else []
+    return "\n\n".join(parts)
+
+
+def _of(cells: dict[str, dict], kind: str) -> tuple[list[int], list[dict[str, float]]]:
+    """Give the seeds that are measured, and what was found with each."""
+    seeds = [seed for seed in SEEDS if f"{kind}/seed-{seed}" in cells]
+    return seeds, [cells[f"{kind}/seed-{seed}"]["metrics"] for seed in seeds]
+
+
+def _over(found: list[dict[str, float]], name: str) -> list[float]:
+    return [each[f"{name}/accepted"] - each["even-mixture/accepted"] for each in found]
 
 
 def main() -> None:
-    """Run the cells and print the table."""
+    """Run the cells and print the tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--log", choices=[*LOGS])
-    parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--only")
+    parser.add_argument("--runs")
+    parser.add_argument("--fresh", action="store_true")
     chosen = parser.parse_args()
-    benchmark = Benchmark("to_gain")
-    for log in [chosen.log] if chosen.log else LOGS:
-        for seed in SEEDS:
-            if benchmark.wants(key := f"{log}/seed-{seed}"):
-                command = [sys.executable, "-m", "benchmarks.to_gain_run", log, str(seed), "{out}"]
-                benchmark.cell(key, command, seed, "metrics.json")
-    print(table(benchmark.cells))
+    benchmark, runs = Benchmark("to_gain"), Path(option("--runs") or tempfile.mkdtemp())
+    kinds = {"policies": "", "controls": "/controls"}
+    for log, seed, what in product([chosen.log] if chosen.log else LOGS, SEEDS, kinds):
+        if benchmark.wants(key := f"{log}{kinds[what]}/seed-{seed}"):
+            module = [sys.executable, "-m", "benchmarks.to_gain_run"]
+            command = [*module, what, log, str(seed), "{out}", "{runs}"]
+            benchmark.cell(key, command, seed, "metrics.json", runs=runs)
+    print(table(benchmark.cells), controls(benchmark.cells), sep="\n\n")
 
 
 if __name__ == "__main__":

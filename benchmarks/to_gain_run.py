@@ -1,4 +1,4 @@
-"""One log and seed of policies that learn in a user model and are judged in another.
+"""One log and seed of policies that learn in a user model and are judged in another, or controls.
 
 Policies of one class learn in user model A, with one number to learn and with layers of their own,
 the latter with and without the pessimism of the recipe `careful`, and in user model B, which then
@@ -28,7 +28,6 @@ LOGS = {
     "online-retail": {"log": "online-retail", "repeats": True},
 }
 WHOLE = {"data.init_args.penalty": 0.0, "model.init_args.anchor": 0.0}
-MYOPIC = {"model.init_args.discount": 0.0}
 POLICIES = {
     "number": {
         **WHOLE,
@@ -39,22 +38,20 @@ POLICIES = {
     },
     "whole": WHOLE,
     "careful": {},
-    "careful-myopic": MYOPIC,
     "judge": WHOLE,
-    "judge-myopic": WHOLE | MYOPIC,
 }
 """Settings over the recipe ``careful``: one weight in A, as ``generic`` has it; a whole policy in
-A; the recipe as it is; a whole policy in the judge; and the last two with γ = 0."""
+A; the recipe as it is; and a whole policy in the judge."""
+CONTROLS = {"judge": WHOLE, "judge-myopic": WHOLE | {"model.init_args.discount": 0.0}}
 PLAIN = ("blend", "even-mixture", "user-model-a", "popularity", "random")
 SESSIONS, ROUNDS = 1_000, 2
 
 
-def train(name: str, log: str, seed: int, out: Path) -> Contender:
+def train(name: str, settings: dict[str, float | str], log: str, seed: int, out: Path) -> Contender:
     """Do all stages up to a policy; those before it are done once."""
-    kind = name.partition("-")[0]
-    learns_in = str(out / ("users_b" if kind == "judge" else "users_a"))
-    given = {"data.init_args.users_a": learns_in} | POLICIES[name]
-    if kind != "careful":
+    learns_in = str(out / ("users_b" if name in CONTROLS else "users_a"))
+    given = {"data.init_args.users_a": learns_in} | settings
+    if name != "careful":
         given["data.init_args.users_c"] = learns_in  # nobody else judges its epochs
     words = [f"--{key}={value}" for key, value in given.items()]
     log_and_more = LOGS[log] | {"log": data_folder() / LOGS[log]["log"]}
@@ -70,9 +67,9 @@ def judged(contenders: dict[str, Contender], judge: Arena, seed: int) -> dict[st
     }
 
 
-def measure(log: str, seed: int, out: Path) -> dict[str, float]:
+def policies(log: str, seed: int, out: Path) -> dict[str, float]:
     """Train, choose the mixture in A, judge in B."""
-    learned = {name: train(name, log, seed, out) for name in POLICIES}
+    learned = {name: train(name, own, log, seed, out) for name, own in POLICIES.items()}
     made = Run(out)
     mixtures = {f"mixture {w:g}": mixture(made.blend, made.users_a, w) for w in MIXTURES}
     home = arena(str(out), SESSIONS, seed, {}, "users_a")
@@ -81,23 +78,38 @@ def measure(log: str, seed: int, out: Path) -> dict[str, float]:
     judge = arena(str(out), SESSIONS, seed, {})
     contenders = {name: judge.policy(name) for name in PLAIN}
     contenders |= {"mixture": mixtures[best], **learned}
-    law = utilities(made.users_b)
-    contenders["judge-greedy"] = ScoringPolicy(made.users_b.num_items, law)
+    return accepted(contenders, judge, seed) | {"mixture/weight": float(best.split()[1])}
+
+
+def controls(log: str, seed: int, out: Path) -> dict[str, float]:
+    """Judge in B who knows B's law, without planning and with it, and the best constant list."""
+    learned = {name: train(name, own, log, seed, out) for name, own in CONTROLS.items()}
+    law, judge = Run(out).users_b, arena(str(out), SESSIONS, seed, {})
+    contenders = {name: judge.policy(name) for name in PLAIN} | learned
+    contenders["judge-greedy"] = ScoringPolicy(law.num_items, utilities(law))
     _, contenders["constant"] = best_constant_lists(
-        judge.simulator, judge.users, seed * 1000 + SEARCH, known=[judge.policy("popularity")]
+        judge.simulator, judge.users, seed * 1000 + SEARCH, known=[contenders["popularity"]]
     )
-    metrics = {"mixture/weight": float(best.split()[1])}
+    return accepted(contenders, judge, seed)
+
+
+def accepted(contenders: dict[str, Contender], judge: Arena, seed: int) -> dict[str, float]:
+    """Give what is accepted in a session, and its steps."""
+    found = {}
     for name, each in judged(contenders, judge, seed).items():
-        metrics[f"{name}/accepted"] = float(each.accepted.mean())
-        metrics[f"{name}/length"] = float(each.length.mean())
-    return metrics
+        found[f"{name}/accepted"] = float(each.accepted.mean())
+        found[f"{name}/length"] = float(each.length.mean())
+    return found
+
+
+WHAT = {"policies": policies, "controls": controls}
 
 
 def main() -> None:
     """Measure a log and a seed, and write ``metrics.json``."""
-    log, seed, out = sys.argv[1:]
+    what, log, seed, out, runs = sys.argv[1:]
     torch.set_num_threads(1)
-    metrics = measure(log, int(seed), Path(out) / "run")
+    metrics = WHAT[what](log, int(seed), Path(runs) / f"{log}-{seed}")
     print(metrics)
     (Path(out) / "metrics.json").write_text(json.dumps(metrics))
 
