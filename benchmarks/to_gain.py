@@ -33,13 +33,14 @@ ROWS = {
 }
 CONTROLS = {
     "even-mixture": "even mixture",
+    "judge-greedy": "greedy by the judge's own law, untrained",
     "judge": "policy with layers of its own, learned in the judge",
     "judge-myopic": "the same with γ = 0",
-    "judge-greedy": "greedy by the judge's own law, untrained",
     "constant": "best constant list, searched in the judge",
     "popularity": "popularity",
     "random": "random",
 }
+MISSING = "–"
 TITLES = {"ml-100k": "MovieLens-100K", "online-retail": "Online Retail"}
 
 
@@ -61,17 +62,21 @@ def table(cells: dict[str, dict]) -> str:
 
 
 def controls(cells: dict[str, dict]) -> str:
-    """Set what controls are accepted in a session of how many steps, with the seeds measured."""
+    """Set what controls are accepted in a session, and its steps, with the seeds measured."""
     parts = []
     for log, title in TITLES.items():
-        seeds, found = _of(cells, f"{log}/controls")
+        seeds, untrained = _of(cells, f"{log}/controls")
+        trained = [cells.get(f"{log}/myopic/seed-{seed}", {"metrics": {}}) for seed in seeds]
+        found = [a | b["metrics"] for a, b in zip(untrained, trained, strict=True)]
         rows = []
         for name, row in CONTROLS.items() if seeds else ():
-            each = [metrics[f"{name}/accepted"] for metrics in found]
-            rows.append([row, *(f"{value:.2f}" for value in each)])
-            over = f"{fmean(_over(found, name)):+.2f}"
-            rows[-1].append("–" if name == "even-mixture" else over)
-            rows[-1].append(f"{fmean(metrics[f'{name}/length'] for metrics in found):.2f}")
+            known = [metrics for metrics in found if f"{name}/accepted" in metrics]
+            each = [f"{m[f'{name}/accepted']:.2f}" if m in known else MISSING for m in found]
+            over, steps = MISSING, MISSING
+            if known:
+                over = f"{fmean(_over(known, name)):+.2f}" if name != "even-mixture" else MISSING
+                steps = f"{fmean(metrics[f'{name}/length'] for metrics in known):.2f}"
+            rows.append([row, *each, over, steps])
         head = [title, *(f"seed {seed}" for seed in seeds), "over the even mixture", "steps"]
         parts += [markdown(head, rows)] if rows else []
     return "\n\n".join(parts)
@@ -96,7 +101,7 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true")
     chosen = parser.parse_args()
     benchmark, runs = Benchmark("to_gain"), Path(option("--runs") or tempfile.mkdtemp())
-    kinds = {"policies": "", "controls": "/controls"}
+    kinds = {"policies": "", "controls": "/controls", "myopic": "/myopic"}
     for log, seed, what in product([chosen.log] if chosen.log else LOGS, SEEDS, kinds):
         if benchmark.wants(key := f"{log}{kinds[what]}/seed-{seed}"):
             module = [sys.executable, "-m", "benchmarks.to_gain_run"]

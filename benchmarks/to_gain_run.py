@@ -42,14 +42,14 @@ POLICIES = {
 }
 """Settings over the recipe ``careful``: one weight in A, as ``generic`` has it; a whole policy in
 A; the recipe as it is; and a whole policy in the judge."""
-CONTROLS = {"judge": WHOLE, "judge-myopic": WHOLE | {"model.init_args.discount": 0.0}}
+MYOPIC = {"judge": WHOLE, "judge-myopic": WHOLE | {"model.init_args.discount": 0.0}}
 PLAIN = ("blend", "even-mixture", "user-model-a", "popularity", "random")
 SESSIONS, ROUNDS = 1_000, 2
 
 
 def train(name: str, settings: dict[str, float | str], log: str, seed: int, out: Path) -> Contender:
     """Do all stages up to a policy; those before it are done once."""
-    learns_in = str(out / ("users_b" if name in CONTROLS else "users_a"))
+    learns_in = str(out / ("users_b" if name in MYOPIC else "users_a"))
     given = {"data.init_args.users_a": learns_in} | settings
     if name != "careful":
         given["data.init_args.users_c"] = learns_in  # nobody else judges its epochs
@@ -81,11 +81,18 @@ def policies(log: str, seed: int, out: Path) -> dict[str, float]:
     return accepted(contenders, judge, seed) | {"mixture/weight": float(best.split()[1])}
 
 
+def myopic(log: str, seed: int, out: Path) -> dict[str, float]:
+    """Train in B, which judges, with γ = 1 and with γ = 0."""
+    learned = {name: train(name, own, log, seed, out) for name, own in MYOPIC.items()}
+    return accepted(learned, arena(str(out), SESSIONS, seed, {}), seed)
+
+
 def controls(log: str, seed: int, out: Path) -> dict[str, float]:
-    """Judge in B who knows B's law, without planning and with it, and the best constant list."""
-    learned = {name: train(name, own, log, seed, out) for name, own in CONTROLS.items()}
+    """Judge in B, without training a policy, who knows B's law, and the best constant list."""
+    log_and_more = LOGS[log] | {"log": data_folder() / LOGS[log]["log"]}
+    run("careful", out=out, seed=seed, until="users_b", **log_and_more)
     law, judge = Run(out).users_b, arena(str(out), SESSIONS, seed, {})
-    contenders = {name: judge.policy(name) for name in PLAIN} | learned
+    contenders = {name: judge.policy(name) for name in PLAIN}
     contenders["judge-greedy"] = ScoringPolicy(law.num_items, utilities(law))
     _, contenders["constant"] = best_constant_lists(
         judge.simulator, judge.users, seed * 1000 + SEARCH, known=[contenders["popularity"]]
@@ -102,7 +109,7 @@ def accepted(contenders: dict[str, Contender], judge: Arena, seed: int) -> dict[
     return found
 
 
-WHAT = {"policies": policies, "controls": controls}
+WHAT = {"policies": policies, "controls": controls, "myopic": myopic}
 
 
 def main() -> None:
