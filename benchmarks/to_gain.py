@@ -34,8 +34,7 @@ ROWS = {
 CONTROLS = {
     "even-mixture": "even mixture",
     "judge-greedy": "greedy by the judge's own law, untrained",
-    "judge": "policy with layers of its own, learned in the judge",
-    "judge-myopic": "the same with γ = 0",
+    "judge-myopic": "policy with layers of its own, learned in the judge with γ = 0",
     "constant": "best constant list, searched in the judge",
     "popularity": "popularity",
     "random": "random",

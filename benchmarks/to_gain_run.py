@@ -42,14 +42,14 @@ POLICIES = {
 }
 """Settings over the recipe ``careful``: one weight in A, as ``generic`` has it; a whole policy in
 A; the recipe as it is; and a whole policy in the judge."""
-MYOPIC = {"judge": WHOLE, "judge-myopic": WHOLE | {"model.init_args.discount": 0.0}}
+MYOPIC = WHOLE | {"model.init_args.discount": 0.0}
 PLAIN = ("blend", "even-mixture", "user-model-a", "popularity", "random")
 SESSIONS, ROUNDS = 1_000, 2
 
 
 def train(name: str, settings: dict[str, float | str], log: str, seed: int, out: Path) -> Contender:
     """Do all stages up to a policy; those before it are done once."""
-    learns_in = str(out / ("users_b" if name in MYOPIC else "users_a"))
+    learns_in = str(out / ("users_b" if name.startswith("judge") else "users_a"))
     given = {"data.init_args.users_a": learns_in} | settings
     if name != "careful":
         given["data.init_args.users_c"] = learns_in  # nobody else judges its epochs
@@ -82,8 +82,8 @@ def policies(log: str, seed: int, out: Path) -> dict[str, float]:
 
 
 def myopic(log: str, seed: int, out: Path) -> dict[str, float]:
-    """Train in B, which judges, with γ = 1 and with γ = 0."""
-    learned = {name: train(name, own, log, seed, out) for name, own in MYOPIC.items()}
+    """Train with γ = 0 in B, which judges."""
+    learned = {"judge-myopic": train("judge-myopic", MYOPIC, log, seed, out)}
     return accepted(learned, arena(str(out), SESSIONS, seed, {}), seed)
 
 
