@@ -117,6 +117,11 @@ def reached(cells: Cells, world: str, what: str, name: str) -> Value:
     )
 
 
+def mean_of(cells: Cells, world: str, what: str, name: str) -> str:
+    """Give the mean share that a policy or a rule reaches in a world."""
+    return f"{fmean(each(reached(cells, world, what, name.replace('-', ' ')))):.2f}"
+
+
 def kept(cells: Cells, world: str) -> Value:
     """Give what the log's learner reaches of what it reaches in the true world, by seed."""
     log, truth = (reached(cells, world, what, "learned") for what in ("log", "truth"))
