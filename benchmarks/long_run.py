@@ -94,7 +94,7 @@ def each(value: Value) -> list[float]:
 
 
 def row(value: Value) -> list[str]:
-    """Write a value seed by seed, and its mean."""
+    """Write a value seed by seed, and its mean where all seeds are measured."""
     texts = []
     for seed in SEEDS:
         try:
@@ -102,7 +102,7 @@ def row(value: Value) -> list[str]:
         except LookupError:
             texts.append(MISSING)
     found = each(value)
-    return [*texts, f"{fmean(found):.2f}" if found else MISSING]
+    return [*texts, f"{fmean(found):.2f}" if len(found) == len(SEEDS) else MISSING]
 
 
 def share(known: Mapping[str, float], value: float) -> float:
