@@ -2,9 +2,10 @@
 
 A behavior policy shows sessions in a world; users are fitted to them, a policy is learned in the
 fitted users, and is judged in the true world beside the same learner's policy that met the true
-world (:mod:`benchmarks.long_run_run`). A hole is planted in fitted users, probed and closed
-(:mod:`benchmarks.long_run_hole`). Real logs say what can be predicted of sittings
-(:mod:`benchmarks.long_run_sittings`; ``--data FOLDER``, or the variable LIGHTREC_TEST_DATA).
+world, and beside fixed rules (:mod:`benchmarks.long_run_run`). A hole is planted in fitted users
+where they disagree or where they do not, and probed (:mod:`benchmarks.long_run_hole`). Real logs
+say what can be predicted of sittings (:mod:`benchmarks.long_run_sittings`; ``--data FOLDER``, or
+the variable LIGHTREC_TEST_DATA).
 ``--only retention/log`` runs some cells; tables show what is measured.
 """
 
@@ -14,7 +15,7 @@ from statistics import fmean
 
 from benchmarks.cells import Benchmark, data_folder, markdown
 from benchmarks.daily_logs import SETS
-from benchmarks.long_run_hole import VARIANTS
+from benchmarks.long_run_hole import CONSTANT, VARIANTS
 from benchmarks.long_run_run import COURSES, WHAT
 
 SEEDS = range(3, 6)
@@ -33,6 +34,24 @@ HOLES = {
     "careful": "hole, disagreement off the reward",
     "alike": "hole in which all members err alike, disagreement off the reward",
 }
+CONSTANTS = {
+    "constant": "always the same document, the best of 50 in the true world",
+    "most kale": "always the same document, the most kale",
+}
+RULES = {
+    "satisfaction": {
+        "greedy": "always the most chocolate",
+        "most kale": "always the most kale",
+        "one level": "always the nearest to one clickbait score, the best of eleven",
+    },
+    "retention": {
+        "greedy": "always the likeliest click",
+        "quality": "always the highest quality",
+        "least bait": "always the least bait",
+        "both": "always the highest quality times the true chance of a click",
+    },
+}
+"""Nobody learns anything for these."""
 Cells = dict[str, dict]
 Value = Callable[[int], float]
 
@@ -41,7 +60,7 @@ def main() -> None:
     """Run the cells and print the tables."""
     benchmark = Benchmark("long_run")
     kinds = {f"{world}/{what}": ("run", what, world) for world in COURSES for what in WHAT}
-    kinds |= {f"hole/{name}": ("hole", name) for name in VARIANTS}
+    kinds |= {f"hole/{name}": ("hole", name) for name in (*VARIANTS, CONSTANT)}
     kinds |= {f"sittings/{name}": ("sittings", name) for name in SETS}
     for kind, (module, *names) in kinds.items():
         for seed in SEEDS:
@@ -75,7 +94,7 @@ def each(value: Value) -> list[float]:
 
 
 def row(value: Value) -> list[str]:
-    """Write a value seed by seed, and its mean."""
+    """Write a value seed by seed, and its mean where all seeds are measured."""
     texts = []
     for seed in SEEDS:
         try:
@@ -83,7 +102,7 @@ def row(value: Value) -> list[str]:
         except LookupError:
             texts.append(MISSING)
     found = each(value)
-    return [*texts, f"{fmean(found):.2f}" if found else MISSING]
+    return [*texts, f"{fmean(found):.2f}" if len(found) == len(SEEDS) else MISSING]
 
 
 def share(known: Mapping[str, float], value: float) -> float:
@@ -96,6 +115,11 @@ def reached(cells: Cells, world: str, what: str, name: str) -> Value:
     return lambda seed: share(
         metrics(cells, f"{world}/truth", seed), metrics(cells, f"{world}/{what}", seed)[name]
     )
+
+
+def mean_of(cells: Cells, world: str, what: str, name: str) -> str:
+    """Give the mean share that a policy or a rule reaches in a world."""
+    return f"{fmean(each(reached(cells, world, what, name.replace('-', ' ')))):.2f}"
 
 
 def kept(cells: Cells, world: str) -> Value:
@@ -112,6 +136,9 @@ def table(cells: Cells) -> str:
             "behavior policy, drawn": reached(cells, world, "truth", "behavior"),
             f"{course.learner}, from its log alone": reached(cells, world, "log", "learned"),
             f"{course.learner}, in the true world": reached(cells, world, "truth", "learned"),
+        }
+        lines |= {
+            words: reached(cells, world, "rules", rule) for rule, words in RULES[world].items()
         }
         rows += [[world, name, *row(value)] for name, value in lines.items()]
         both = [each(reached(cells, world, what, "learned")) for what in ("log", "truth")]
@@ -156,8 +183,15 @@ def of_hole(cells: Cells, name: str) -> Value:
     return value
 
 
+def always(cells: Cells, name: str) -> Value:
+    """Give the share that one document reaches which is shown always, by seed."""
+    return lambda seed: share(
+        metrics(cells, "hole/sound", seed), metrics(cells, f"hole/{CONSTANT}", seed)[name]
+    )
+
+
 def hole(cells: Cells) -> str:
-    """Set what a hole costs and what pessimism wins back as Markdown, of what is measured."""
+    """Set what a hole costs, beside controls and constant documents, as Markdown."""
     rows = []
     for name, words in HOLES.items():
         if not each(of_hole(cells, name)):
@@ -165,6 +199,8 @@ def hole(cells: Cells) -> str:
         said = each(lambda seed, name=name: metrics(cells, f"hole/{name}", seed)["probe/hole"])
         probed = f"{sum(said):.0f} of {len(said)}" if said else MISSING
         rows.append([words, *row(of_hole(cells, name)), probed])
+    for name, words in CONSTANTS.items():
+        rows.append([words, *row(always(cells, name)), MISSING])
     seeds = [f"seed {seed}" for seed in SEEDS]
     return markdown(["", *seeds, "mean", "the probe finds a hole"], rows)
 

@@ -1,16 +1,18 @@
 """One cell of a user model's hole: planted, probed, and closed by pessimism or not.
 
     python -m benchmarks.long_run_hole careful 3 OUT
+    python -m benchmarks.long_run_hole constant 3 OUT
 
 In `LongTermSatisfaction` with a catalog of 50 documents, all of them on offer, the behavior policy
 never shows the few that are most chocolate. An ensemble is fitted to its log, and in ``hole`` each
 member is made to err about these documents, which the log cannot correct: the logarithm of their
 engagement is shifted, for each member by another quantile of a normal law. In ``alike`` all members
-err as one.
+err as one. In ``constant`` nothing is fitted: the same document is shown to everybody, always.
 """
 
 import argparse
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
-from benchmarks.long_run_run import Course, learned, returned
+from benchmarks.long_run_run import Course, Scores, learned, returned
 from benchmarks.long_run_users import loaded, platform_of, save, starts_of, steps_of, users_of
 from benchmarks.policies.learner_worlds import WORLDS, Setup
 from benchmarks.session_fitting import fit_sessions
@@ -28,15 +30,17 @@ from lightrec.keys import Key
 from lightrec.learners.transitions import logged
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.simulators.scored import Scored, even_chance
+from lightrec.simulators.scored import Scored, even_chance, play
 from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 
 DOCUMENTS, SHOWN_TO = 50, 0.95
 """Size of the catalog, and the clickbait score above which the behavior policy shows nothing."""
 MEMBERS, LOGGED, PLAYED = 5, 2_000, 1_000
+CONSTANT = "constant"
 DEVIATION, ALIKE = 4.0, 3.0
 """Of the members' errors; and the one that all of them make in ``alike``."""
 PENALTY = 1.0
+SEARCH_SESSIONS = 256
 NEVER = -30.0
 """A logit with which nothing is shown in any log."""
 VARIANTS = {
@@ -122,15 +126,39 @@ def measure(name: str, seed: int, folder: Path, more: list[str]) -> dict[str, fl
     return found | (probed(folder / "users", policy, shown, seed) if not penalty else {})
 
 
+def constants(seed: int) -> dict[str, float]:
+    """Give what a document earns in the true world that is always shown.
+
+    ``constant`` is the best of all, found in sessions in which it is not judged; for ``most kale``
+    nothing is searched.
+    """
+    world = SETUP.make(SEARCH_SESSIONS)
+    assert isinstance(world, LongTermSatisfaction)
+
+    def always(document: int) -> Scores:
+        return lambda state: (state[Key.CANDIDATES] == document).float()
+
+    earned = {n: play(world, always(n), seed).returns.mean() for n in range(1, DOCUMENTS + 1)}
+    best, kale = max(earned, key=earned.__getitem__), int(world.score[1:].argmin()) + 1
+    return {
+        "constant": returned(SETUP, Scored(always(best)), seed),
+        "constant/score": float(world.score[best]),
+        "most kale": returned(SETUP, Scored(always(kale)), seed),
+    }
+
+
 def main() -> None:
     """Measure a cell, and write ``metrics.json``."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", choices=VARIANTS)
+    parser.add_argument("name", choices=[*VARIANTS, CONSTANT])
     parser.add_argument("seed", type=int)
     parser.add_argument("out", type=Path)
     chosen, more = parser.parse_known_args()
     torch.set_num_threads(1)
-    found = measure(chosen.name, chosen.seed, chosen.out, more)
+    if chosen.name == CONSTANT:
+        found: Mapping[str, float | str] = constants(chosen.seed)
+    else:
+        found = measure(chosen.name, chosen.seed, chosen.out, more)
     chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / "metrics.json").write_text(json.dumps(found))
     print(json.dumps(found, indent=1))

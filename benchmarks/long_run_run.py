@@ -2,20 +2,23 @@
 
     python -m benchmarks.long_run_run truth retention 3 OUT
     python -m benchmarks.long_run_run log retention 3 OUT
+    python -m benchmarks.long_run_run rules retention 3 OUT
 
 One thread. Whoever learns from the log has users fitted to it and nothing else; the learner, its
 settings and its epochs are those of the policy that learns in the true world. Both are judged
-there, in 4,096 sessions that nobody has met, by what they score highest.
+there, in 4,096 sessions that nobody has met, by what they score highest, and so are fixed rules.
 """
 
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from tensordict import TensorDictBase
 from torch import Tensor
 
 from benchmarks.long_run_users import FittedData, save, starts_of, steps_of, users_of
@@ -24,11 +27,15 @@ from benchmarks.policies.learner_worlds import WORLDS, Setup, at_seed, true_rewa
 from benchmarks.policies.learners import MANY
 from benchmarks.session_fitting import SessionSteps, fit_sessions, log_likelihoods
 from benchmarks.session_model import SessionModel
+from lightrec.keys import Key
 from lightrec.learners.transitions import logged
 from lightrec.learners.world_data import WorldData
 from lightrec.policies.base import Policy
 from lightrec.simulators.rollout import Contender, play
 from lightrec.simulators.scored import Scored, even_chance
+from lightrec.simulators.scored import play as play_scores
+from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec.simulators.worlds.retention import Retention
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
@@ -36,6 +43,7 @@ from lightrec.stages.train import train
 LOGGED, HELD_OUT = 5_000, 1_000
 """Users of the log, and of one that only likelihoods are measured on."""
 AT_ONCE = 1_000
+Scores = Callable[[TensorDictBase], Tensor]
 
 
 @dataclass(frozen=True)
@@ -171,7 +179,37 @@ def from_log(name: str, seed: int, folder: Path, more: list[str]) -> dict[str, f
     return found | {"learned": returned(setup, policy, seed)}
 
 
-WHAT = {"truth": truth, "log": from_log}
+def fixed_rules(setup: Setup, seed: int) -> dict[str, Scores]:
+    """Give what scores by numbers of the catalog, for everybody and always.
+
+    The best clickbait score is searched in the true world, in sessions that nobody is judged by.
+    """
+    world = setup.make(AT_ONCE)
+    if isinstance(world, LongTermSatisfaction):
+        levels = [by(-(world.score - level / 10).abs()) for level in range(11)]
+        best = max(levels, key=lambda level: float(play_scores(world, level, seed).returns.mean()))
+        return {"greedy": by(world.score), "most kale": by(-world.score), "one level": best}
+    assert isinstance(world, Retention)
+
+    def both(state: TensorDictBase) -> Tensor:
+        return world.greedy(state).sigmoid() * world.quality[state[Key.CANDIDATES]]
+
+    own = {"quality": by(world.quality), "least bait": by(-world.bait)}
+    return {"greedy": world.greedy, **own, "both": both}
+
+
+def by(number: Tensor) -> Scores:
+    """Score what is on offer by a number (N + 1,) of each item."""
+    return lambda state: number[state[Key.CANDIDATES]]
+
+
+def rules(name: str, seed: int, folder: Path, more: list[str]) -> dict[str, float]:
+    """Judge fixed rules in the true world: nothing is learned."""
+    found = fixed_rules(WORLDS[name], seed).items()
+    return {rule: returned(WORLDS[name], Scored(scores), seed) for rule, scores in found}
+
+
+WHAT = {"truth": truth, "log": from_log, "rules": rules}
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ AT_ONCE = 4096
 STEPS = 40
 PENALTY = 1.0
 DECAYS = (0.9,)
-"""What a step leaves of what is remembered."""
+"""What a step leaves of what is remembered: the world's own constant, which no log tells."""
 ESTIMATORS = {
     "fitted Q evaluation": SequentialDM(),
     "doubly robust, weighted": SequentialDR(normalized=True),

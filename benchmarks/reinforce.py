@@ -9,7 +9,7 @@ begin with.
 
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -55,15 +55,21 @@ def _over(found: Mapping[str, float], name: str) -> str:
     return f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
-def _means(rows: list[list[str]], found: list[Mapping[str, float]], title: str, name: str) -> None:
+def _means(
+    rows: list[list[str]],
+    found: list[Mapping[str, float]],
+    title: str,
+    name: str,
+    ways: Sequence[str] = ("start", "control"),
+) -> None:
     """Add a row of differences with intervals over seeds, where there are all of them."""
     if len(found) == len(SEEDS):
         over = []
-        for way in ("start", "control"):
+        for way in ways:
             values = torch.tensor([metrics[f"{name}/over {way}"] for metrics in found])
             mean, low, high = mean_interval(values)
             over.append(f"{mean:+.4f} ({low:+.4f} to {high:+.4f})")
-        rows.append([title, "all", *[""] * (len(rows[-1]) - 4), *over])
+        rows.append([title, "all", *[""] * (len(rows[-1]) - 2 - len(over)), *over])
 
 
 def slates(cells: Cells) -> str:
@@ -99,16 +105,17 @@ def parts(cells: Cells) -> str:
 
 def sessions(cells: Cells) -> str:
     """Set what is accepted in a session, by judge and seed, as Markdown."""
-    rows, measured = [], _of(cells, "sessions")
+    rows, measured, ways = [], _of(cells, "sessions"), ("start", "control", "greedy")
     for model, title in JUDGES.items():
         for seed, found in measured.items():
             means = [found[f"{model}/{way}"] for way in ("start", "control")]
             means += [found[f"{model}/reinforced/mean"], found[f"{model}/greedy"]]
-            over = [_over(found, f"{model}/reinforced/over {way}") for way in ("start", "control")]
+            over = [_over(found, f"{model}/reinforced/over {way}") for way in ways]
             rows.append([title, str(seed), *(f"{value:.2f}" for value in means), *over])
-        _means(rows, [*measured.values()], title, f"{model}/reinforced")
+        _means(rows, [*measured.values()], title, f"{model}/reinforced", ways)
     head = ["judge", "seed", "start", "by likelihood", "by reward", "greedy by user model A"]
-    return markdown([*head, "over the start (95 %)", "over likelihood (95 %)"], rows)
+    head += ["over the start (95 %)", "over likelihood (95 %)", "over greedy by A (95 %)"]
+    return markdown(head, rows)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 ``exposure`` is the tabular twin of the world ``LongTermSatisfaction``: values are exact. ``greed``
 is the world ``Greed`` with ten items, played as policies are judged: values are means over very
-many sessions, and satisfaction, which decides who leaves, is hidden from policy and estimator.
-``coverage`` has states of many features, and counts how often intervals hold the truth.
+many sessions, and satisfaction, which decides who leaves, is hidden from policy and estimator; what
+stands in for it is estimated from the log (:func:`satisfied`). ``coverage`` has states of many
+features, and counts how often intervals hold the truth.
 """
 
 import json
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
-from torch.nn.functional import one_hot
+from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 
 from lightrec.evaluation.estimators import (
     Marginalized,
@@ -214,22 +215,55 @@ def greed(seed: int, sessions: int, hidden: int = 0) -> Logged:
     seen, action, propensity, reward, there = (
         torch.stack(part, 1) for part in zip(*steps, strict=True)
     )
-    # What a session's clicks have done to satisfaction, from its mean at first, as who knows the
-    # items can tell.
-    pleased = torch.zeros_like(reward)
     quality = world.quality[action + 1].double()
-    for step in range(1, pleased.shape[1]):
-        clicked = reward[:, step - 1]
-        gain = 0.5 * quality[:, step - 1] * clicked - 0.05 * (1 - clicked)
-        pleased[:, step] = 0.9 * pleased[:, step - 1] + gain
+    pleased = satisfied(quality, reward, there)
     attractions = policy.attractions(seen)[..., 1:].double()
     last = torch.cat([torch.full_like(action[:, :1], ITEMS), action[:, :-1]], 1)
-    bins = torch.bucketize(pleased, torch.tensor([-0.6, -0.3, -0.1, 0.1, 0.3, 0.6]).double())
+    bins = torch.bucketize(pleased, pleased[there].quantile(torch.arange(1, 7).double() / 7))
     state = bins * (ITEMS + 1) + last
     log = SequenceLog(action, reward, policy.law(seen), propensity, there, state=state)
     targets = {name: Liking(world, *each).law(seen) for name, each in LIKINGS.items()}
     features = torch.cat([attractions.sigmoid(), pleased[..., None], pleased[..., None] ** 2], 2)
     return Logged(log, targets, features)
+
+
+FADING = torch.linspace(0, 1, 21, dtype=torch.float64)
+"""What a step may leave of satisfaction: one of these is chosen by the log."""
+ROUNDS = 10
+"""Of Newton's method, from zero."""
+
+
+def satisfied(quality: Tensor, clicked: Tensor, there: Tensor) -> Tensor:
+    """Estimate from a log what its users' clicks have done to their satisfaction, (N, T).
+
+    Who leaves after a step is regressed on the qualities of what was clicked so far and on steps
+    without a click, both fading; the part that a step leaves is the likeliest. No constant of the
+    world is read.
+
+    :param quality: (N, T) of the items shown.
+    :param clicked: (N, T), 1 or 0.
+    :param there: (N, T) bool: which steps there were.
+    """
+    known = there[:, :-1]  # whether the last step was somebody's last is not known
+    leaves = (known & ~there[:, 1:])[known].double()
+    best, likeliest = torch.zeros_like(quality), -torch.inf
+    for fading in FADING:
+        sums = torch.zeros(*quality.shape, 3, dtype=torch.float64)  # before each step
+        sums[..., 0] = 1
+        for step in range(1, quality.shape[1]):
+            click = clicked[:, step - 1]
+            news = torch.stack([quality[:, step - 1] * click, 1 - click], 1)
+            sums[:, step, 1:] = fading * sums[:, step - 1, 1:] + news
+        rows, weights = sums[:, 1:][known], torch.zeros(3, dtype=torch.float64)
+        for _ in range(ROUNDS):
+            chance = (rows @ weights).sigmoid()
+            hessian = rows.T @ (rows * (chance * (1 - chance)).unsqueeze(1))
+            ridge = 1e-6 * torch.eye(3, dtype=torch.float64)
+            weights = weights + torch.linalg.solve(hessian + ridge, rows.T @ (leaves - chance))
+        likelihood = float(-binary_cross_entropy_with_logits(rows @ weights, leaves))
+        if likelihood > likeliest:
+            best, likeliest = -(sums[..., 1:] @ weights[1:]), likelihood
+    return best
 
 
 # --- many features ----------------------------------------------------------------------------
@@ -291,21 +325,14 @@ WORLDS = {"exposure": exposure, "greed": greed}
 TRUTHS = {"exposure": exposure_truth, "greed": greed_truth}
 
 
-def first(logged: Logged, policy: str, sessions: int) -> SequenceLog:
-    """Take the first sessions of a log, with a policy to be judged and its fitted values."""
-    log = replace(logged.log, target=logged.targets[policy])
-    parts = {name: getattr(log, name) for name in ("action", "reward", "target", "propensity")}
-    parts |= {"there": log.taken, "state": log.state}
-    few = SequenceLog(**{name: part[:sessions] for name, part in parts.items()})
-    return fitted_values(few, logged.features[:sessions])
-
-
 def estimates(world: str, seed: int) -> dict[str, float | str]:
-    """Judge all policies by all estimators from logs of all sizes."""
-    logged, found = WORLDS[world](seed, SIZES[-1]), dict[str, float | str]()
-    for policy in logged.targets:
-        for sessions in SIZES:
-            log = first(logged, policy, sessions)
+    """Judge all policies by all estimators from logs of all sizes, each drawn for itself."""
+    found = dict[str, float | str]()
+    for sessions in SIZES:
+        logged = WORLDS[world](seed, sessions)
+        for policy in logged.targets:
+            log = replace(logged.log, target=logged.targets[policy])
+            log = fitted_values(log, logged.features)
             for name, estimator in ESTIMATORS.items():
                 estimate = estimator(log)
                 key = f"{policy}/{sessions}/{name}"
