@@ -87,7 +87,7 @@ class ParquetTable(Table):
         """
         usable = []
         for name in dict.fromkeys(names):
-            kind = self._schema.field(self.names.index(name)).type
+            kind = self._schema.field(name).type
             if _is_usable(kind):
                 usable.append(name)
                 continue

@@ -302,7 +302,7 @@ def _in_brackets(text: pl.Series) -> pl.Series:
 def _members(text: str) -> list[str] | None:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
             found = ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -1,14 +1,20 @@
 """Files of one JSON object a line; every faulty line is named."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
 from lightrec.data.readers.text import open_text
 from lightrec.data.schema import NAMED, Place, Problems, Table
 from lightrec.errors import DataError
+
+_DEPTH: Final = 50
+"""Levels of lists and objects within each other; the parser's stack ends somewhere."""
+_WORDS: Final = re.compile(rb'"(?:\\.|[^"\\])*"?|[^][{}"]')
 
 
 class JsonTable(Table):
@@ -27,6 +33,7 @@ class JsonTable(Table):
                 "example with `jq -c '.[]' OLD > NEW.jsonl`.",
                 path,
             )
+        self._check_depth(bytes(text))
         try:
             self.rows: pl.DataFrame = pl.read_ndjson(bytes(text), infer_schema_length=None)
             """All columns as they are, objects too."""
@@ -47,6 +54,20 @@ class JsonTable(Table):
             else:
                 usable.append(name)
         return self.rows.select(usable), Place(self.path, "Line")
+
+    def _check_depth(self, text: bytes) -> None:
+        """Refuse lines whose values lie too deep within each other."""
+        problems, bad = Problems(self.path), list[int]()
+        for number, line in enumerate(text.split(b"\n"), 1):
+            if line.count(b"[") + line.count(b"{") > _DEPTH:
+                depth = deepest = 0
+                for mark in _WORDS.sub(b"", line):
+                    depth += 1 if mark in b"[{" else -1
+                    deepest = max(deepest, depth)
+                bad += [number] if deepest > _DEPTH else []
+        said = [f"Line {n} has values more than {_DEPTH} levels within each other." for n in bad]
+        problems.add_places(said[:NAMED], len(bad))
+        problems.check()
 
     def _refuse(self, text: bytes, error: Exception) -> None:
         """Name the lines that are no JSON objects."""
