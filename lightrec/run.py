@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from lightrec.data.files import STAMP, mending, stamp
 from lightrec.errors import RunError
@@ -31,6 +31,8 @@ VERSIONS, CURRENT = "versions", "current"
 """In a run that was updated: its later versions, and the link to the one that answers."""
 VERSION = "version.json"
 """In a later version's folder: what it was made from."""
+OPENED: Final[set[Path]] = set()
+"""The folders of all runs that this process has looked into."""
 
 
 class Run:
@@ -52,6 +54,7 @@ class Run:
         self.path = Path(path)
         if follow and (link := self.path / CURRENT).is_symlink():
             self.path /= link.readlink()
+        OPENED.add(self.path)
 
     @cached_property
     def about(self) -> dict[str, Any]:
