@@ -38,7 +38,11 @@ installed = {font.name for font in font_manager.fontManager.ttflist}
 warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
 matplotlib.rcParams.update(
     {
-        "font.family": ["DejaVu Sans", *(name for name in MORE_FONTS if name in installed)],
+        "font.family": [
+            "DejaVu Sans",
+            *(name for name in MORE_FONTS if name in installed),
+            "sans-serif",
+        ],
         "svg.fonttype": "none",
         # A fixed salt makes the same metrics give the same bytes.
         "svg.hashsalt": "lightrec",
