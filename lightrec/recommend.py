@@ -50,6 +50,7 @@ class Recommender:
 
     def __init__(self, run: str | Path, by: By | None = None) -> None:
         self.run = Run(run)
+        self.run.hold()  # much of it is read at the first wish for it
         chosen = Favoured(by, "It was asked for.") if by else favoured_by(self.run)
         self.by = chosen.by
         self.model, of_version = what_ranks(self.run, self.by)

@@ -6,8 +6,12 @@ learned from another log than the one that lies next to them answer nonsense. No
 imported before a part is loaded.
 """
 
+import fcntl
 import json
+import os
+import weakref
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -64,7 +68,25 @@ class Run:
         ``elsewhere`` the stages that were not made anew, each with ``version`` and ``fingerprint``.
         """
         path = self.path / VERSION
-        return dict(json.loads(path.read_text())) if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        with suppress(ValueError, RecursionError):
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if (
+                isinstance(found, dict)
+                and isinstance(found.get("version"), int)
+                and isinstance(found.get("updated", 1), int)
+                and all(isinstance(found.get(n, {}), dict) for n in ("elsewhere", "overrides"))
+                and all(
+                    isinstance(each, dict) and isinstance(each.get("version"), int)
+                    for each in found.get("elsewhere", {}).values()
+                )
+            ):
+                return found
+        raise RunError(
+            f"{path} is damaged: it is no note of a version. Copy the run again, or let another "
+            "version answer with `lightrec runs promote`."
+        )
 
     @property
     def version(self) -> int:
@@ -81,6 +103,13 @@ class Run:
         """What the run goes by, such as ``video``, or ``video, version 2``."""
         own = self.base.resolve().name
         return f"{own}, version {self.version}" if self.about else own
+
+    def hold(self) -> None:
+        """Keep this version from being removed by updates for as long as this object lives."""
+        if self.about:
+            held = os.open(self.path / VERSION, os.O_RDONLY)
+            fcntl.flock(held, fcntl.LOCK_SH)
+            weakref.finalize(self, os.close, held)
 
     def holding(self, stage: str) -> "Run":
         """Give the version in which a stage is found: this one, or an earlier one.
