@@ -13,6 +13,7 @@ from typing import Any
 from lightrec import plugins
 from lightrec.cli.command import call, summary
 from lightrec.errors import LightrecError, RecipeError
+from lightrec.run import OPENED
 
 # Before torch is imported. Threads that spin long while they wait for each other make training many
 # times slower beside a busy process on few cores; to wake sleeping ones for each small sum costs a
@@ -87,6 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     keep_memory()
     # Imports make a million objects that stay; looking for garbage among them takes a second.
     gc.set_threshold(20_000)
+    OPENED.clear()
     try:
         status = _do(arguments)
         sys.stdout.flush()

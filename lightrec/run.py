@@ -36,7 +36,7 @@ VERSIONS, CURRENT = "versions", "current"
 VERSION = "version.json"
 """In a later version's folder: what it was made from."""
 OPENED: Final[set[Path]] = set()
-"""The folders of all runs that this process has looked into."""
+"""The folders of all runs that the present command has looked into."""
 
 
 class Run:
