@@ -213,12 +213,33 @@ def damage(run: Path) -> str:
         folder, facts = note.parent, _noted(note) or {"files": {STAMP: ""}}
         found, noted = _marks(folder, facts), facts.get("files", {})
         for name in (n for n, mark in noted.items() if found.get(n) != mark):
-            what = "damaged: it is not as the stage left it" if name in found else "missing"
-            return (
-                f"{folder / name} is {what}. Copy the run again, or remove {folder} and make the "
-                f"stage again with `{mending(run, facts)}`."
-            )
+            return _damaged(folder / name, folder, facts)
     return ""
+
+
+def undamaged(path: Path) -> Path:
+    """Give a file of a stage that is as the stage left it, for readers that take that for granted.
+
+    :raises RunError: where it is another.
+    """
+    facts = _noted(path.parent / STAMP) if (path.parent / STAMP).is_file() else None
+    noted = (facts or {}).get("files", {}).get(path.name)
+    if noted and not (path.is_file() and _mark(path) == noted):
+        raise RunError(_damaged(path, path.parent, facts or {}))
+    return path
+
+
+def _damaged(path: Path, folder: Path, facts: dict[str, Any]) -> str:
+    what = "damaged: it is not as the stage left it" if path.exists() else "missing"
+    return (
+        f"{path} is {what}. Copy the run again, or remove {folder} and make the stage again with "
+        f"`{mending(folder.parent, facts)}`."
+    )
+
+
+def _mark(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _marks(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
@@ -227,9 +248,7 @@ def _marks(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
     found = {STAMP: hashlib.sha256(own.encode()).hexdigest()}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path != folder / STAMP:
-            with path.open("rb") as stream:
-                mark = hashlib.file_digest(stream, "sha256").hexdigest()
-            found[path.relative_to(folder).as_posix()] = mark
+            found[path.relative_to(folder).as_posix()] = _mark(path)
     return found
 
 
