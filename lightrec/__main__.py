@@ -13,6 +13,7 @@ from typing import Any
 from lightrec import plugins
 from lightrec.cli.command import call, summary
 from lightrec.errors import LightrecError, RecipeError
+from lightrec.run import OPENED
 
 # Before torch is imported. Threads that spin long while they wait for each other make training many
 # times slower beside a busy process on few cores; to wake sleeping ones for each small sum costs a
@@ -87,8 +88,11 @@ def main(arguments: list[str] | None = None) -> int:
     keep_memory()
     # Imports make a million objects that stay; looking for garbage among them takes a second.
     gc.set_threshold(20_000)
+    OPENED.clear()
     try:
-        return _do(arguments)
+        status = _do(arguments)
+        sys.stdout.flush()
+        return status
     except LightrecError as error:
         print(f"lightrec: {error}", file=sys.stderr)
         return 2
@@ -96,7 +100,26 @@ def main(arguments: list[str] | None = None) -> int:
         print("lightrec: stopped. The same command goes on where this one was.", file=sys.stderr)
         return 130
     except BrokenPipeError:
+        _print_no_more()
         return 0
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # polars' panics are no Exceptions
+        from lightrec.cli.failures import in_a_sentence
+
+        if (sentence := in_a_sentence(error)) is None:
+            raise
+        _print_no_more()
+        print(f"lightrec: {sentence}", file=sys.stderr)
+        return 2
+
+
+def _print_no_more() -> None:
+    """Drop what is left to print where nobody reads it or it cannot be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def keep_memory() -> None:

@@ -50,6 +50,7 @@ class Recommender:
 
     def __init__(self, run: str | Path, by: By | None = None) -> None:
         self.run = Run(run)
+        self.run.hold()  # much of it is read at the first wish for it
         chosen = Favoured(by, "It was asked for.") if by else favoured_by(self.run)
         self.by = chosen.by
         self.model, of_version = what_ranks(self.run, self.by)
@@ -116,6 +117,7 @@ class Recommender:
             raise RecipeError(
                 "Give a user of the log, or a history, a profile or both of these, or a wish."
             )
+        k = min(k, self.store.num_items)
         known, person = self.person(user, history, profile)
         if discover:
             known[Key.SEEN] = self.people.met(known)
@@ -193,6 +195,7 @@ class Recommender:
         """
         from lightrec.ranking.ranker import likeness
 
+        k = min(k, self.store.num_items)
         alike = likeness(self.run.ranker, self.counts, self.item(item), by)
         scores = alike.masked_fill(~self.allowed(exclude, only)[0], -torch.inf)[None]
         items = with_reserved_places(scores, torch.full_like(scores, -torch.inf), k, 0)

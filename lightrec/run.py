@@ -6,11 +6,15 @@ learned from another log than the one that lies next to them answer nonsense. No
 imported before a part is loaded.
 """
 
+import fcntl
 import json
+import os
+import weakref
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from lightrec.data.files import STAMP, is_plain, mending, stamp
 from lightrec.errors import RunError
@@ -31,6 +35,8 @@ VERSIONS, CURRENT = "versions", "current"
 """In a run that was updated: its later versions, and the link to the one that answers."""
 VERSION = "version.json"
 """In a later version's folder: what it was made from."""
+OPENED: Final[set[Path]] = set()
+"""The folders of all runs that the present command has looked into."""
 
 
 class Run:
@@ -58,6 +64,7 @@ class Run:
                     "it, and let a version answer with `lightrec runs promote`."
                 )
             self.path /= place
+        OPENED.add(self.path)
 
     @cached_property
     def about(self) -> dict[str, Any]:
@@ -69,15 +76,23 @@ class Run:
         path = self.path / VERSION
         if not path.is_file():
             return {}
-        found = dict(json.loads(path.read_text()))
-        numbers = [found.get("version", 1), found.get("updated", 1)]
-        numbers += [held["version"] for held in found.get("elsewhere", {}).values()]
-        if any(type(number) is not int for number in numbers):
-            raise RunError(
-                f"{path} is damaged: it has {numbers}, where numbers of versions are expected. "
-                "Let another version answer with `lightrec runs promote`."
-            )
-        return found
+        with suppress(ValueError, RecursionError):
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if (
+                isinstance(found, dict)
+                and type(found.get("version")) is int
+                and type(found.get("updated", 1)) is int
+                and all(isinstance(found.get(n, {}), dict) for n in ("elsewhere", "overrides"))
+                and all(
+                    isinstance(each, dict) and type(each.get("version")) is int
+                    for each in found.get("elsewhere", {}).values()
+                )
+            ):
+                return found
+        raise RunError(
+            f"{path} is damaged: it is no note of a version. Copy the run again, or let another "
+            "version answer with `lightrec runs promote`."
+        )
 
     @property
     def version(self) -> int:
@@ -94,6 +109,13 @@ class Run:
         """What the run goes by, such as ``video``, or ``video, version 2``."""
         own = self.base.resolve().name
         return f"{own}, version {self.version}" if self.about else own
+
+    def hold(self) -> None:
+        """Keep this version from being removed by updates for as long as this object lives."""
+        if self.about:
+            held = os.open(self.path / VERSION, os.O_RDONLY)
+            fcntl.flock(held, fcntl.LOCK_SH)
+            weakref.finalize(self, os.close, held)
 
     def holding(self, stage: str) -> "Run":
         """Give the version in which a stage is found: this one, or an earlier one.

@@ -138,6 +138,13 @@ def test_mistakes_are_told(recommender, arguments, told):
         recommender.recommend(**arguments)
 
 
+@pytest.mark.parametrize("k", [10**3, 10**11, 10**30])
+def test_a_list_is_no_longer_than_the_catalog(recommender, k):
+    assert recommender.recommend("u3", k=k).height == tiny.ITEMS - tiny.STEPS
+    assert recommender.recommend(history=[], k=k).height == tiny.ITEMS
+    assert recommender.similar("i3", k=k).height == tiny.ITEMS - 1
+
+
 def test_wishes_join_a_history_or_stand_alone(recommender, tiny_run, capsys):
     settings = recommender.run.wishes.settings
     assert settings["history"][1] > 0.3, "words tell what is wanted"

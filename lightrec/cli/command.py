@@ -167,4 +167,11 @@ def _kind(annotation: Any) -> dict[str, Any]:
         return {"type": mapping}
     if isinstance(origin, type) and issubclass(origin, Iterable):
         return {"nargs": "+", **_kind(get_args(annotation)[0])}
-    return {"type": located if annotation is Path else annotation}
+    return {"type": {int: _whole, Path: located}.get(annotation, annotation)}
+
+
+def _whole(text: str) -> int:
+    """Read a whole number that fits into 64 bits, as what it counts or seeds does."""
+    if abs(number := int(text)) >= 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text:.20}… is too large a number")
+    return number

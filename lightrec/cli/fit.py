@@ -21,7 +21,11 @@ from lightrec.stages.recipes import Recipe
 from lightrec.stages.stage import Stage
 from lightrec.trust import described
 
-Config = Annotated[str | None, "the recipe: a YAML file, or a name such as video/ranker", "-c"]
+Config = Annotated[
+    Sequence[str] | None,
+    "the recipe: a YAML file, or a name such as video/ranker; further ones are laid over it",
+    "-c",
+]
 Out = Annotated[Path | None, "the folder that the stage leaves (default: the recipe's)"]
 Help = Annotated[bool, "show this; with -c RECIPE, its stage's settings as well", "-h"]
 HelpTrainer = Annotated[bool, "show the settings of Lightning's Trainer, --trainer.…"]
@@ -70,20 +74,23 @@ def assess_test(*settings: str, **options: Any) -> None:
 
 
 def stage_of(
-    command: str, settings: Sequence[str], config: str | None, out: Path | None = None
+    command: str, settings: Sequence[str], config: Sequence[str] | None, out: Path | None = None
 ) -> Stage:
     """Give the stage of a recipe.
 
     :param settings: LightningCLI's, before those of the recipe.
+    :param config: the recipe, and others that are laid over it in their order.
     :raises RecipeError: where there is no recipe, its stage trains nothing, or the folder to leave
         is not called as a stage.
     """
-    if config is None:
+    if not config:
         raise RecipeError(
             f"`lightrec {command}` needs a recipe, for example: lightrec {command} -c "
             "video/ranker. `lightrec recipes list` shows those that are installed."
         )
-    name, recipe = recipes.find(config)
+    name, recipe = recipes.find(config[0])
+    for more in config[1:]:
+        recipe = recipes.merged(recipe, recipes.find(more)[1])
     out = out or Path(str(recipe.get("out", f"runs/{name}")))
     stages = {*recipes.load("generic").recipes, Path(name).name}
     if out.name not in stages:
@@ -135,7 +142,7 @@ def _stage(
     function: Function,
     command: str,
     settings: Sequence[str],
-    config: str | None,
+    config: Sequence[str] | None,
     out: Path | None,
     help: bool,
     help_trainer: bool,

@@ -15,12 +15,12 @@ from lightrec.stages import recipes
 from lightrec.stages import run as stages
 from lightrec.stages import update as updating
 
-READING = ("columns", "item_columns", "user_columns", "times", "drop_unreadable_times")
+READING = ("reader", "columns", "item_columns", "user_columns", "times", "drop_unreadable_times")
 """Options that are settings of the stage that reads the log."""
 
 
 @with_options_of(stages.run, but="overrides")
-@with_options_of(read_tables, but="items users reader types")
+@with_options_of(read_tables, but="items users types")
 def run(domain: str, *settings: str, **options: Any) -> None:
     """Do all stages in order, skipping those whose inputs have not changed.
 

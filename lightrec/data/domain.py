@@ -75,9 +75,9 @@ class Domain:
         if forms is None:
             others = items.drop(Column.ITEM, Column.TITLE, Column.TEXT, strict=False).columns
             forms = {Column.TITLE: "{}"} | {n: f"{n.replace('_', ' ')}: {{}}" for n in others}
-        parts = []
+        parts, schema = [], items.schema
         for name, form in forms.items():
-            words = _in_words(name, items.schema[name]) if name in items.columns else None
+            words = _in_words(name, schema[name]) if name in schema else None
             if words is not None:
                 before, _, behind = form.rpartition("{}")
                 parts.append(pl.concat_str(pl.lit(before), words, pl.lit(behind)))

@@ -1,5 +1,6 @@
 """Files before they are parsed, and files that are written: mode, appearance, a stage's note."""
 
+import hashlib
 import json
 import os
 import re
@@ -25,6 +26,9 @@ RELIABILITY: Final = "reliability.json"
 FORMAT_VERSION: Final = 4
 """Of the prepared log that the stage ``data`` leaves; what has another one is prepared again."""
 
+_MARKS: Final = ("inputs", "files")
+_NOTED: Final = {**dict.fromkeys((*_MARKS, "recipe"), dict), "overrides": list, "fingerprint": str}
+"""What a stage's note must be, where it says it."""
 _KINDS: Final = {
     b"PAR1": ("parquet", "a Parquet file", "name it with the ending .parquet"),
     b"\x1f\x8b": ("gzip", "compressed with gzip", "name it with the ending .csv.gz or .tsv.gz"),
@@ -215,11 +219,84 @@ def stamp(folder: Path) -> dict[str, Any]:
             f"{folder.parent} holds no finished {folder.name} stage (there is no {path}). Make it "
             "with `lightrec run`, or name another run folder."
         )
-    with suppress(ValueError):
-        facts = json.loads(path.read_text())
-        if isinstance(facts, dict) and "fingerprint" in facts:
+    if (facts := _noted(path)) is None:
+        raise RunError(
+            f"{path} is damaged: it is no note of a finished stage. Make the stage again."
+        )
+    return facts
+
+
+def _noted(path: Path) -> dict[str, Any] | None:
+    """Read a stage's note; None where it is none."""
+    with suppress(ValueError, RecursionError):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if (
+            isinstance(facts, dict)
+            and "fingerprint" in facts
+            and all(isinstance(facts[name], _NOTED[name]) for name in _NOTED.keys() & facts.keys())
+            and all(isinstance(mark, str) for n in _MARKS for mark in facts.get(n, {}).values())
+        ):
             return facts
-    raise RunError(f"{path} is damaged: it is no note of a finished stage. Make the stage again.")
+    return None
+
+
+def write_stamp(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write the ``stage.json`` of a stage whose other files are all there.
+
+    It notes their hashes, and its own, as ``files``: see :func:`damage`.
+    """
+    plain = json.loads(json.dumps(facts, default=str))
+    text = json.dumps({**plain, "files": _marks(folder, plain)}, indent=2)
+    (folder / STAMP).write_text(f"{text}\n", encoding="utf-8")
+
+
+def damage(run: Path) -> str:
+    """Say which file of a run's stages is not the one that the stage left; empty if none is.
+
+    All files are read, which takes long where they are large. Stages that earlier releases made
+    have noted nothing of their files.
+    """
+    for note in sorted(run.glob(f"*/{STAMP}")):
+        folder, facts = note.parent, _noted(note) or {"files": {STAMP: ""}}
+        found, noted = _marks(folder, facts), facts.get("files", {})
+        for name in (n for n, mark in noted.items() if found.get(n) != mark):
+            return _damaged(folder / name, folder, facts)
+    return ""
+
+
+def undamaged(path: Path) -> Path:
+    """Give a file of a stage that is as the stage left it, for readers that take that for granted.
+
+    :raises RunError: where it is another.
+    """
+    facts = _noted(path.parent / STAMP) if (path.parent / STAMP).is_file() else None
+    noted = (facts or {}).get("files", {}).get(path.name)
+    if noted and not (path.is_file() and _mark(path) == noted):
+        raise RunError(_damaged(path, path.parent, facts or {}))
+    return path
+
+
+def _damaged(path: Path, folder: Path, facts: dict[str, Any]) -> str:
+    what = "damaged: it is not as the stage left it" if path.exists() else "missing"
+    return (
+        f"{path} is {what}. Copy the run again, or remove {folder} and make the stage again with "
+        f"`{mending(folder.parent, facts)}`."
+    )
+
+
+def _mark(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _marks(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
+    """Give the hashes of a stage's files by their paths in its folder, and that of its facts."""
+    own = json.dumps({n: each for n, each in facts.items() if n != "files"}, sort_keys=True)
+    found = {STAMP: hashlib.sha256(own.encode()).hexdigest()}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path != folder / STAMP:
+            found[path.relative_to(folder).as_posix()] = _mark(path)
+    return found
 
 
 def mending(run: Path, *facts: dict[str, Any]) -> str:

@@ -17,11 +17,11 @@ false, and its ``not`` therefore true.
 
 import operator
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import reduce
-from operator import and_, or_
+from functools import partial
 from typing import Final
 
 import polars as pl
@@ -49,6 +49,8 @@ _COMPARE: Final[Mapping[str, Callable[..., pl.Expr]]] = {
 }
 _BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _MISSING: Final = "missing"
+_DEPTH: Final = 50
+"""Levels of brackets and ``not`` within each other."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class _Parser:
         self.text, self.items = text, items
         words: dict[str, Kind] = {Column.ITEM: "code", Column.TITLE: "words", Column.TEXT: "words"}
         self.kinds = {n: k for n, k in (words | dict(kinds)).items() if n in items.columns}
-        self.tokens, self.at = [*_TOKEN.finditer(text)], 0
+        self.tokens, self.at, self.depth = [*_TOKEN.finditer(text)], 0, 0
 
     def whole(self) -> Filter:
         found = self.condition()
@@ -100,30 +102,36 @@ class _Parser:
         return found
 
     def condition(self) -> Filter:
-        return self.joined("or", or_, lambda: self.joined("and", and_, self.single))
+        each = partial(self.joined, "and", pl.all_horizontal, self.single)
+        return self.joined("or", pl.any_horizontal, each)
 
     def joined(
-        self, word: str, join: Callable[[pl.Expr, pl.Expr], pl.Expr], one: Callable[[], Filter]
+        self, word: str, join: Callable[[list[pl.Expr]], pl.Expr], one: Callable[[], Filter]
     ) -> Filter:
         begin, found = self.at, [one()]
         while self.take(word):
             found.append(one())
         if len(found) == 1:
             return found[0]
-        expression = reduce(join, [each.expression for each in found])
+        expression = join([each.expression for each in found])
         return Filter(self.written(begin), expression, tuple(found) if word == "and" else ())
 
     def single(self) -> Filter:
         begin = self.at
+        self.depth += 1
+        if self.depth > _DEPTH:
+            raise self.refused(f"more than {_DEPTH} brackets and 'not' stand within each other.")
         if self.take("not"):
             denied = self.single()
-            return Filter(self.written(begin), ~denied.expression)
-        if self.take("("):
-            inner = self.condition()
+            found = Filter(self.written(begin), ~denied.expression)
+        elif self.take("("):
+            found = self.condition()
             if not self.take(")"):
                 raise self.fault("a ')' is missing before {}")
-            return inner
-        return self.comparison()
+        else:
+            found = self.comparison()
+        self.depth -= 1
+        return found
 
     def comparison(self) -> Filter:
         begin = self.at
@@ -144,7 +152,7 @@ class _Parser:
             if not self.take(")"):
                 raise self.fault("a ')' is missing before {}")
             if negated:
-                found = reduce(and_, [self.compared(name, "!=", [value]) for value in values])
+                found = pl.all_horizontal([self.compared(name, "!=", [v]) for v in values])
             else:
                 found = self.compared(name, "=", values)
         elif self.kind() == "sign":
@@ -207,7 +215,7 @@ class _Parser:
                 found.append(self.dated(column, name, sign, value))
             else:
                 found.append(self.worded(column, name, sign, value))
-        return reduce(or_, [each.fill_null(False) for each in found])
+        return pl.any_horizontal([each.fill_null(False) for each in found])
 
     def column(self, name: str) -> tuple[pl.Expr, str, Kind]:
         plain = {each.lower().replace("_", " "): each for each in self.kinds}
@@ -271,7 +279,8 @@ class _Parser:
         return self.refused(f"{sentence.format(here)}.")
 
     def refused(self, sentence: str) -> RecipeError:
-        return RecipeError(f"In the filter {self.text!r}: {sentence}")
+        shown = textwrap.shorten(self.text, 300, placeholder=" …")
+        return RecipeError(f"In the filter {shown!r}: {sentence}")
 
 
 def matching(values: pl.Series, name: str, value: str) -> list[str]:
@@ -302,8 +311,10 @@ def as_value(column: pl.Series, kind: Kind, value: object) -> object:
         return as_boolean(name, text)
     if parted(kind)[0] == "number":
         number = as_number(name, text, kind)
-        if column.dtype.is_integer() and number != int(number):
+        if column.dtype.is_integer() and not float(number).is_integer():
             raise RecipeError(f"{name!r} is a whole number, and {text!r} is none.")
+        if pl.Series([number]).cast(column.dtype, strict=False)[0] is None:
+            raise RecipeError(f"{name!r} has no numbers as far from zero as {text!r}.")
         return number
     return as_times(name, text)[0] if kind == "date" else matching(column, name, text)[0]
 
@@ -346,5 +357,7 @@ def as_times(name: str, value: str) -> tuple[datetime, datetime]:
             f"{name!r} is a date, and {value!r} is none: write 1996, 1996-05 or 1996-05-31."
         )
     begin: datetime = moments.dt.replace_time_zone(None)[0]
+    if begin.year == datetime.max.year:
+        raise RecipeError(f"{name!r} is a date, and {value!r} is none that people live to see.")
     whole_day = begin.time() == datetime.min.time() and ":" not in value
     return begin, begin + (timedelta(days=1) if whole_day else timedelta(milliseconds=1))

@@ -7,6 +7,7 @@ metadata of every file that lightrec writes has the version of the schema.
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Self
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 
 from lightrec.data.files import check_content
 from lightrec.data.schema import Place, Problems, Table
-from lightrec.data.types import Kind
+from lightrec.data.types import KINDS, Kind
 from lightrec.errors import DataError
 
 SCHEMA_VERSION: Final = 1
@@ -87,7 +88,7 @@ class ParquetTable(Table):
         """
         usable = []
         for name in dict.fromkeys(names):
-            kind = self._schema.field(self.names.index(name)).type
+            kind = self._schema.field(name).type
             if _is_usable(kind):
                 usable.append(name)
                 continue
@@ -186,5 +187,9 @@ class CanonicalTable(ABC):
         problems = Problems(path)
         with problems.raising():
             rows, place = table.read(table.names, problems)
-        kinds = json.loads(table.metadata.get(KINDS_KEY, "{}"))
+        kinds: object = None
+        with suppress(ValueError, RecursionError):
+            kinds = json.loads(table.metadata.get(KINDS_KEY, "{}"))
+        if not isinstance(kinds, dict) or any(kind not in KINDS for kind in kinds.values()):
+            raise table._damaged(ValueError(f"its {KINDS_KEY} are no kinds of attributes"))
         return cls(rows, place=place, **({"types": kinds} if kinds else {}))

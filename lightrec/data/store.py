@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from lightrec.data.files import FORMAT_VERSION, STAMP, mending, stamp
+from lightrec.data.files import FORMAT_VERSION, STAMP, mending, stamp, undamaged
 from lightrec.data.schema import LOG_SCHEMA
 from lightrec.data.types import Kind
 from lightrec.errors import DataError
@@ -112,13 +112,13 @@ class EventStore:
         The columns are those of :data:`SAID` that the log knows, with the types of
         ``lightrec.data.schema.LOG_SCHEMA``; feedback is an enumeration of names.
         """
-        whole = pl.read_ipc(self.folder / LOG)
+        whole = pl.read_ipc(undamaged(self.folder / LOG))
         return whole if self._kept is None else whole.filter(self._kept)
 
     @cached_property
     def users(self) -> pl.DataFrame:
         """The user table in row order: ``user`` and any attributes."""
-        return pl.read_parquet(self.folder / USERS)
+        return pl.read_parquet(undamaged(self.folder / USERS))
 
     @property
     def user_ids(self) -> pl.Series:
@@ -128,7 +128,7 @@ class EventStore:
     @cached_property
     def catalog(self) -> pl.DataFrame:
         """The items in order (row i - 1 is item i): item, title or null, text, attributes."""
-        return pl.read_parquet(self.folder / CATALOG)
+        return pl.read_parquet(undamaged(self.folder / CATALOG))
 
     @cached_property
     def first_seen(self) -> npt.NDArray[np.int64]:

@@ -3,6 +3,7 @@
 import html
 import io
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 import matplotlib
 
 matplotlib.use("agg")
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -25,8 +27,22 @@ THEMED: Final = {"#000000": "currentColor", OWN: "var(--own)", WORSE: "var(--wor
 """Colors that follow the page's, which may be light or dark."""
 HINT: Final = "hint: "
 """Begins what a part of a picture says when it is pointed at."""
+MORE_FONTS: Final = (
+    *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "SimHei"),
+    *("Microsoft YaHei", "PingFang SC", "Hiragino Sans", "Yu Gothic", "Malgun Gothic"),
+    *("Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Thai"),
+)
+"""Fonts for scripts that matplotlib's own lacks, in the order in which they are tried."""
+installed = {font.name for font in font_manager.fontManager.ttflist}
+# A page's text is drawn by its reader's fonts, so that nothing is missing there.
+warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
 matplotlib.rcParams.update(
     {
+        "font.family": [
+            "DejaVu Sans",
+            *(name for name in MORE_FONTS if name in installed),
+            "sans-serif",
+        ],
         "svg.fonttype": "none",
         # A fixed salt makes the same metrics give the same bytes.
         "svg.hashsalt": "lightrec",

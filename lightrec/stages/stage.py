@@ -23,7 +23,7 @@ from jsonargparse import ArgumentParser
 
 import lightrec
 from lightrec import plugins, trust
-from lightrec.data.files import FORMAT_VERSION, STAMP
+from lightrec.data.files import FORMAT_VERSION, STAMP, write_stamp
 from lightrec.errors import RecipeError
 from lightrec.run import Run
 from lightrec.settings import in_sentences
@@ -199,8 +199,7 @@ class Stage:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         yield folder
-        stamped = json.dumps({**facts, "seed": seed}, indent=2, default=str)
-        (folder / STAMP).write_text(f"{stamped}\n")
+        write_stamp(folder, {**facts, "seed": seed})
         if self.out.exists():
             os.replace(self.out, self.work / "replaced")
         os.replace(folder, self.out)

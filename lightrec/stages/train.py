@@ -16,7 +16,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
 from tqdm.auto import tqdm
@@ -171,14 +171,35 @@ class RecipeCLI(LightningCLI):
             parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
         # Two threads that add to one row add in any order, unless they are told not to.
-        parser.set_defaults({"trainer.deterministic": "warn"})
+        defaults = {"deterministic": "warn", "enable_model_summary": False}
+        defaults |= {"num_sanity_val_steps": 0, "use_distributed_sampler": False}
+        parser.set_defaults({f"trainer.{name}": value for name, value in defaults.items()})
 
     def before_instantiate_classes(self) -> None:
-        """See that a run folder's recipe names nothing but classes."""
+        """See that a run folder's recipe names nothing but classes, and the trainer's settings.
+
+        :raises RunError: where it does.
+        :raises RecipeError: naming the first setting of the trainer that a stage cannot follow.
+        """
         trust.check_classes(self.config.as_dict())
+        given = self.config["trainer"]
+        for name, why in {
+            "use_distributed_sampler": "lightrec's own samplers share batches out",
+            "default_root_dir": "a stage works in its run's folder: name that with --out",
+        }.items():
+            if given[name]:
+                raise RecipeError(f"The setting trainer.{name} cannot be {given[name]}: {why}.")
+        if given["logger"] is False:
+            raise RecipeError(
+                "The setting trainer.logger cannot be false: the report shows the stage's curves. "
+                "Loggers that it names get them, too."
+            )
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Give the trainer its TensorBoard folder and the callbacks that make it resumable."""
+        """Give the trainer the stage's loggers and the callbacks that make it resumable.
+
+        Loggers that are named come after TensorBoard's, whose curves the report shows.
+        """
         stage = self.stage
         assert stage is not None
         if self.config["trainer"]["strategy"] == "ddp":
@@ -196,14 +217,14 @@ class RecipeCLI(LightningCLI):
             ),
         ]
         self.trainer_defaults = {"callbacks": [*own, *self.watchers]}
+        board = TensorBoardLogger(
+            stage.logs.parent, name=stage.logs.name, version="", default_hp_metric=False
+        )
+        named = self.config_init["trainer"]["logger"]
+        more = named if isinstance(named, list) else [named]
         return super().instantiate_trainer(
-            logger=TensorBoardLogger(
-                stage.logs.parent, name=stage.logs.name, version="", default_hp_metric=False
-            ),
+            logger=[board, *(logger for logger in more if isinstance(logger, Logger))],
             default_root_dir=str(stage.work),
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,  # lightrec's own samplers share batches out
             **kwargs,
         )
 

@@ -5,6 +5,7 @@ folder in ``versions``, and the link ``current`` names the one that answers. Pro
 replaces that link by one rename; see :class:`~lightrec.run.Run` for who reads it.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -101,12 +102,13 @@ def listed(run: Path) -> list[dict[str, Any]]:
 def prune(run: Path, keep: int) -> list[int]:
     """Remove old versions.
 
-    :param keep: how many of the newest stay. The one that answers stays, too, and so does
-        version 1.
+    :param keep: how many of the newest stay. The one that answers stays, too, and so do version 1
+        and those that somebody has loaded; a later call removes these.
     :returns: those that were removed.
     """
     present = Run(run).version
-    old = [n for n in numbers(run)[:-keep] if n not in (1, present)]
+    older = [n for n in numbers(run)[:-keep] if n not in (1, present)]
+    old = [number for number in older if not _is_held(folder(run, number))]
     for number in old:
         # Out of sight at once, so that nobody finds half of it.
         gone = run / VERSIONS / f".{number}.removed"
@@ -114,3 +116,13 @@ def prune(run: Path, keep: int) -> list[int]:
     for gone in (run / VERSIONS).glob(".*.removed"):
         shutil.rmtree(gone, ignore_errors=True)
     return old
+
+
+def _is_held(version: Path) -> bool:
+    """Tell whether somebody has loaded a version: see :meth:`lightrec.run.Run.hold`."""
+    with (version / VERSION).open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -49,6 +49,39 @@ def test_a_wrong_setting_is_told_before_work_starts(data, capsys):
     assert not (data / "ranker").exists()
 
 
+def test_recipes_are_laid_over_each_other_in_their_order(data, capsys):
+    for name, rate in (("first", 0.5), ("second", 0.25)):
+        given = {
+            "model": {"init_args": {"learning_rate": rate}},
+            "trainer": {"max_epochs": int(8 * rate)},
+        }
+        Path(f"{name}.yaml").write_text(yaml.safe_dump(given))
+    words = ["-c", "generic/ranker", "-c", "first.yaml", "--config", "second.yaml"]
+    with pytest.raises(SystemExit):
+        main(["fit", *words, "--print_config"])
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["model"]["init_args"]["learning_rate"] == 0.25
+    assert shown["trainer"]["max_epochs"] == 2
+    assert shown["data"]["class_path"].endswith("SequenceData")
+
+
+def test_named_loggers_get_the_curves_too(data):
+    words = ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=csv"]
+    assert main(["fit", "-c", "generic/ranker", *FAST["ranker"], *words]) == 0
+    assert "validation/ndcg@10" in next(Path("csv").rglob("metrics.csv")).read_text()
+    assert any((data / "logs" / "ranker").glob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize(
+    "setting", ["logger=false", "use_distributed_sampler=true", "default_root_dir=elsewhere"]
+)
+def test_what_a_stage_cannot_follow_is_refused_by_name(data, setting, capsys):
+    assert main(["fit", "-c", "generic/ranker", f"--trainer.{setting}"]) == 2
+    name = setting.partition("=")[0]
+    assert f"The setting trainer.{name} cannot be" in capsys.readouterr().err
+    assert not (data / "ranker").exists()
+
+
 def test_print_config_shows_every_setting(data, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["fit", "-c", "generic/ranker", "--print_config"])

@@ -37,6 +37,13 @@ def test_a_run_starts_from_no_other_run(tmp_path: Path, capsys: pytest.CaptureFi
     assert "There is no option --start-from." in capsys.readouterr().err
 
 
+def test_a_log_is_read_by_the_reader_that_is_named(tmp_path, capsys):
+    (tmp_path / "log.csv").write_text("user,item\na,b\n")
+    words = ["run", "generic", "--log", str(tmp_path / "log.csv"), "--out", str(tmp_path / "run")]
+    assert main([*words, "--reader", "NoSuchReader"]) == 2
+    assert "'NoSuchReader'" in capsys.readouterr().err
+
+
 def test_what_is_recognised_is_printed_first_and_a_refused_database_leaves_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -284,7 +284,7 @@ def test_the_default_space_can_be_printed_and_fits_every_encoder(capsys):
     for recipe in ("generic/ranker", "video/ranker"):
         assert main(["tune", "-c", recipe, "--print-space"]) == 0
         space = parse_space(capsys.readouterr().out, "printed")
-        parsed = ParsedRecipe(stage_of("tune", [], recipe))
+        parsed = ParsedRecipe(stage_of("tune", [], [recipe]))
         assert all(held(given, parsed.config.get(n)) is not None for n, given in space.items())
     assert main(["tune", "-c", "generic/users_a", "--print-space"]) == 2
     assert "no default space for the stage users_a" in capsys.readouterr().err

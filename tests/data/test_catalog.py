@@ -35,3 +35,16 @@ def test_all_problems_at_once() -> None:
     ]
     with pytest.raises(DataError, match="The users table has no column 'user'; it has id, age"):
         Users(pl.DataFrame({"id": ["x"], "age": [1]}))
+
+
+@pytest.mark.parametrize("kinds", ["{", "[]", "[" * 5000, '{"year": 5}', '{"year": "no kind"}'])
+def test_damaged_metadata_of_a_table_is_told(kinds: str, tmp_path: Path) -> None:
+    rows = pl.DataFrame({"item": ["a"], "title": ["A"], "year": [1990]})
+    metadata = {
+        "lightrec.schema_version": "1",
+        "lightrec.table": "catalog",
+        "lightrec.kinds": kinds,
+    }
+    rows.write_parquet(tmp_path / "catalog.parquet", metadata=metadata)
+    with pytest.raises(DataError, match="are no kinds of attributes"):
+        Catalog.read_parquet(tmp_path / "catalog.parquet")

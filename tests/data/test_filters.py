@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightrec.data.filters import as_number, looks_like_one, parse
+from lightrec.data.filters import as_number, as_value, looks_like_one, parse
 from lightrec.data.types import Kind
 from lightrec.errors import RecipeError
 
@@ -132,6 +132,11 @@ def test_meaning(text: str, items: str) -> None:
         ("(year=1995", "a ')' is missing before its end."),
         ("year=1995)", "I do not understand ')'"),
         ("year", "'year' is followed by its end."),
+        (
+            "(" * 5000 + "year=1995" + ")" * 5000,
+            "more than 50 brackets and 'not' stand within each",
+        ),
+        ("not " * 5000 + "year=1995", "more than 50 brackets and 'not' stand within each other."),
         ("title=A=B", "a value is expected before '='; put it in quotes if it has signs."),
     ],
 )
@@ -172,6 +177,16 @@ def test_what_is_not_a_number_is_missing() -> None:
     items = pl.DataFrame({"item": ["a", "b", "c"], "price": [5.0, float("nan"), None]})
     for text, left in {"price>1": "a", "price!=7": "a", "price=missing": "bc"}.items():
         assert "".join(items.filter(parse(text, items, KINDS).mask(items))["item"]) == left
+
+
+def test_long_conditions_stay_flat() -> None:
+    assert parse(" or ".join(["year=1995"] * 5000), ITEMS, KINDS).mask(ITEMS).any()
+
+
+@pytest.mark.parametrize("text", ["1e30", "-1e30", "2.5", "300"])
+def test_a_number_must_fit_its_column(text: str) -> None:
+    with pytest.raises(RecipeError, match=r"'age' (is a whole number|has no numbers as far)"):
+        as_value(pl.Series("age", [30], pl.Int8), "number", text)
 
 
 def test_parts_that_all_must_hold() -> None:

@@ -123,3 +123,7 @@ def test_types_that_do_not_fit_are_refused() -> None:
         "'x' (row 1), 'y' (row 2), 'z' (row 4), …. Mend these values, or give another of the types "
         "number, category, list, date, image, words, code."
     )
+
+
+def test_deep_brackets_are_no_list() -> None:
+    assert recognised(pl.Series(["[" * 5000 + "]" * 5000, "['a']"]))[0] != "number"

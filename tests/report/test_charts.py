@@ -2,6 +2,8 @@
 
 import html
 import re
+import subprocess
+import sys
 
 from lightrec.evaluation.base import Bars, Curve, Intervals, Points, Sides
 from lightrec.report import charts
@@ -51,3 +53,30 @@ def test_a_picture_in_words():
         "policy: from 0.100 at 1 to 0.200 at 3, highest 0.300"
     )
     assert charts.in_words(Curve([], [], ("cost", "gain"))) == "gain over cost: empty"
+
+
+def test_words_in_other_scripts_stay_text_and_nothing_is_said_of_fonts():
+    code = """
+from lightrec.evaluation.base import Bars
+from lightrec.report import charts
+charts.draw([Bars({"红楼梦": 1.0}, "标签")]).savefig("/dev/null", format="png")
+print(charts.svg(Bars({"红楼梦": 1.0}, "标签")))
+"""
+    words = [sys.executable, "-X", "utf8", "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, encoding="utf-8")
+    assert done.stderr == ""
+    assert re.search(r"<text [^>]*sans[^>]*>红楼梦</text>", done.stdout)
+
+
+def test_hostile_words_are_escaped():
+    word = "</title></svg><script>alert(1)</script>"
+    for chart in (
+        Bars({word: 1.0}, word, word),
+        Intervals({word: (0.0, -1.0, 1.0)}, word),
+        Sides({"real": [1.0], word: [2.0]}, [word], word),
+        Curve([0.0], [1.0], (word, ""), word, [word]),
+        Points([0.0], [1.0], [0.5], [word], [word], word),
+    ):
+        picture = charts.svg(chart)
+        assert "<script" not in picture
+        assert picture.count("</svg>") == 1

@@ -1,5 +1,6 @@
 """A run is updated: its new version goes on from the old one and answers by one rename."""
 
+import gc
 import gzip
 import json
 import shutil
@@ -254,6 +255,49 @@ def test_old_versions_are_removed_but_never_the_first_or_the_one_that_answers(ch
     # Numbers are not given twice, and the file that version 6 was made from is new to version 1.
     assert update(run, log=[log], keep=1) == 7
     assert versions.numbers(run) == [1, 7]
+
+
+def test_a_version_that_is_loaded_stays_until_nobody_has_it(cheap):
+    run, log = cheap
+    loaded = None
+    for number in (2, 3, 4):
+        log.write_text(f"more {number}")
+        assert update(run, log=[log], keep=1) == number
+        if loaded is None:
+            loaded = Run(run)
+            loaded.hold()
+        assert loaded.has("ranker")
+        assert versions.numbers(run) == [1, *dict.fromkeys((2, number))]
+    del loaded
+    assert versions.prune(run, 1) == [2]
+
+
+def test_what_answers_holds_its_version(updated):
+    run, _ = updated
+    recommender = lightrec.load(run)
+    assert recommender.run.version == 2
+    assert versions._is_held(recommender.run.path)
+    del recommender
+    gc.collect()
+    assert not versions._is_held(versions.folder(run, 2))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "[" * 5000, '{"version": "x"}', '{"version": 2, "elsewhere": {"policy": 1}}'],
+)
+@pytest.mark.parametrize("command", [["runs", "list"], ["recommend", "--user", "u3"]])
+def test_a_damaged_note_of_a_version_is_told(updated, content, command, capsys):
+    run, _ = updated
+    note = versions.folder(run, 2) / "version.json"
+    before = note.read_text()
+    note.write_text(content)
+    try:
+        name, *words = command
+        assert main([name, *words[: name == "runs"], str(run), *words[name == "runs" :]]) == 2
+        assert f"{note} is damaged: it is no note of a version." in capsys.readouterr().err
+    finally:
+        note.write_text(before)
 
 
 def test_settings_of_other_stages_are_refused(cheap):

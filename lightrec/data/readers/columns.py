@@ -129,11 +129,9 @@ def looks_like_data(rows: Sequence[Sequence[str]]) -> bool:
     That is where a field of it comes again in its column, or where no name is known and one is a
     number or a time, or has letters and digits in the places of all other values of its column.
     """
-    first, others = (list(rows[0]), rows[1:]) if rows else ([], [])
-    columns = [
-        [row[at] for row in others if len(row) == len(first) and list(row) != first]
-        for at in range(len(first))
-    ]
+    first = list(rows[0]) if rows else []
+    others = [row for row in rows[1:] if len(row) == len(first) and list(row) != first]
+    columns = [[row[at] for row in others] for at in range(len(first))]
     if first == [str(number) for number in range(len(first))]:  # as pandas names columns
         return False
     if any(field and field in column for field, column in zip(first, columns, strict=True)):

@@ -14,6 +14,9 @@ from lightrec.errors import DataError
 
 _ROUNDED: Final = re.compile(rb"[:,\[]\s*(-?\d{16,}(?:\.\d+|[eE])[-+\deE]*)")
 """A number that JSON reads as a float, with more digits than a float holds."""
+_DEPTH: Final = 50
+"""Levels of lists and objects within each other; the parser's stack ends somewhere."""
+_WORDS: Final = re.compile(rb'"(?:\\.|[^"\\])*"?|[^][{}"]')
 
 
 class JsonTable(Table):
@@ -32,6 +35,7 @@ class JsonTable(Table):
                 "example with `jq -c '.[]' OLD > NEW.jsonl`.",
                 path,
             )
+        self._check_depth(bytes(text))
         try:
             self.rows: pl.DataFrame = pl.read_ndjson(bytes(text), infer_schema_length=None)
             """All columns as they are, objects too."""
@@ -60,6 +64,20 @@ class JsonTable(Table):
             else:
                 usable.append(name)
         return self.rows.select(usable), Place(self.path, "Line")
+
+    def _check_depth(self, text: bytes) -> None:
+        """Refuse lines whose values lie too deep within each other."""
+        problems, bad = Problems(self.path), list[int]()
+        for number, line in enumerate(text.split(b"\n"), 1):
+            if line.count(b"[") + line.count(b"{") > _DEPTH:
+                depth = deepest = 0
+                for mark in _WORDS.sub(b"", line):
+                    depth += 1 if mark in b"[{" else -1
+                    deepest = max(deepest, depth)
+                bad += [number] if deepest > _DEPTH else []
+        said = [f"Line {n} has values more than {_DEPTH} levels within each other." for n in bad]
+        problems.add_places(said[:NAMED], len(bad))
+        problems.check()
 
     def _refuse(self, text: bytes, error: Exception) -> None:
         """Name the lines that are no JSON objects."""

@@ -10,6 +10,7 @@ import pytest
 from lightrec.data.domain import Domain
 from lightrec.data.findings import look_at
 from lightrec.data.readers.base import read_tables
+from lightrec.data.readers.columns import looks_like_data
 from lightrec.data.readers.table import TableReader
 from lightrec.errors import DataError
 
@@ -559,3 +560,38 @@ def test_an_impression_without_a_click_is_an_event_without_an_item(tmp_path: Pat
         ("u1", "N3", ["N1", "N2", "N3"]),
         ("u2", None, ["N2", "N1"]),
     ]
+
+
+DEEP = {
+    "within lists": "[" * 5000 + "]" * 5000,
+    "within objects": '{"a": ' * 5000 + "1" + "}" * 5000,
+    "not at once": '[1, "]", ' * 60 + "1" + "]" * 60,
+}
+
+
+@pytest.mark.parametrize("deep", DEEP.values(), ids=DEEP)
+def test_values_deep_within_each_other_are_refused(deep: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "items.jsonl", f'{{"item": "a", "tags": {deep}}}\n{{"item": "b"}}\n')
+    with pytest.raises(DataError, match="Line 1 has values more than 50 levels within each other"):
+        TableReader().read_items(path)
+
+
+def test_brackets_in_words_are_no_levels(tmp_path: Path) -> None:
+    path = write(tmp_path / "items.jsonl", '{"item": "a", "title": "' + "[" * 99 + '\\"{"}\n')
+    items = TableReader().read_items(path)
+    assert items is not None
+    assert items.rows["title"][0] == "[" * 99 + '"{'
+
+
+def test_wide_rows_are_compared_once() -> None:
+    class Row(list[str]):
+        looks = 0
+
+        def __iter__(self):
+            Row.looks += 1
+            return super().__iter__()
+
+    rows = [Row(f"c{column}" for column in range(500))]
+    rows += [Row(str(100 * row + column) for column in range(500)) for row in range(3)]
+    assert not looks_like_data(rows)
+    assert Row.looks < 10

@@ -1,0 +1,217 @@
+"""Whatever happens to a file of a run, commands end with an answer or a sentence."""
+
+import errno
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from lightrec.__main__ import main
+from lightrec.data.files import damage
+from lightrec.recommend import Recommender
+from lightrec.stages import versions
+
+MUTATIONS = int(os.environ.get("LIGHTREC_MUTATIONS", "200"))
+FORTY = 40
+"""Mutations are drawn by the number of a test, each of so many."""
+VALUES = (None, True, -1, 0, 1e300, 10**30, float("nan"), "", "x", "../..", [], {}, ["x"], {"x": 1})
+LISTS = ["recommend", "--user", "u3"], ["similar", "i3", "-k", "3"], ["explain", "--user", "u3"]
+READS = {
+    "data": [*LISTS, ["runs list"], ["explain", "--user", "u3", "--by", "policy"]],
+    "ranker": [*LISTS, ["evaluate"], ["recommend", "--history", "--profile", "age=3"]],
+    "evaluate": [["evaluate"], ["recommend", "--user", "u3"], ["runs list"]],
+    "policy": [["recommend", "--user", "u3", "--by", "policy"], ["explain", "--by", "policy"]],
+    "users_a": [["recommend", "--user", "u3", "--by", "even-mixture"], ["simulate", "users_a"]],
+    "users_b": [["simulate", "users_b"]],
+}
+"""Commands that read a stage; others look at its note alone."""
+
+
+def words_of(command, run):
+    """Write a command of ``READS`` as words of a line."""
+    name, *options = command
+    if name == "simulate":
+        return [name, str(run), "--model", *options, "--policy", "greedy", "--sessions", "4"]
+    if name == "explain" and "--user" not in options:
+        options = ["--user", "u3", *options]
+    return [*name.split(), str(run), *options]
+
+
+def leaves(value, within=()):
+    """List the paths to all that is in a JSON value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, each in inner:
+        yield (*within, key)
+        if isinstance(each, dict | list):
+            yield from leaves(each, (*within, key))
+
+
+def with_another_leaf(content, chance):
+    """Replace something in a JSON file by something of another kind, or drop it."""
+    whole = json.loads(content)
+    if not (places := [*leaves(whole)]) or chance.random() < 0.1:
+        return json.dumps(chance.choice([*VALUES, 3, "word"])).encode()
+    *within, last = chance.choice(places)
+    holder = whole
+    for key in within:
+        holder = holder[key]
+    if chance.random() < 0.2:
+        del holder[last]
+    else:
+        holder[last] = chance.choice(VALUES)
+    if chance.random() < 0.02:
+        return (
+            json.dumps(whole).replace("{", '{"deep": ' + "[" * 5000 + "]" * 5000 + ",", 1).encode()
+        )
+    return json.dumps(whole).encode()
+
+
+def mutated(content, chance, others):
+    """Make other bytes of a file's, None for no file at all."""
+    kind = chance.choice(["flip", "flip", "flip", "cut", "empty", "none", "swap", "noise"])
+    if content[:1] in (b"{", b"[") and chance.random() < 0.7:
+        return with_another_leaf(content, chance)
+    if kind == "swap":
+        return chance.choice(others).read_bytes()
+    if kind == "noise":
+        return chance.randbytes(chance.randrange(1, 2000))
+    if kind in ("empty", "none") or not content:
+        return None if kind == "none" else b""
+    if kind == "cut":
+        return content[: chance.randrange(len(content))]
+    changed = bytearray(content)
+    # The begin of a file says what it holds, and its end often, too.
+    end = chance.choice([min(len(content), 200), len(content)])
+    for _ in range(chance.choice([1, 1, 4, 40])):
+        changed[chance.randrange(end) * chance.choice([1, 1, -1])] = chance.randrange(256)
+    return bytes(changed)
+
+
+@pytest.fixture(scope="module")
+def run(tiny_run, tmp_path_factory) -> Path:
+    return Path(shutil.copytree(tiny_run, tmp_path_factory.mktemp("damage") / "run"))
+
+
+def files_of(run):
+    """List the files of stages that commands read."""
+    unread = (".ckpt", ".html", ".png", ".md")
+    found = sorted(path for path in run.glob("*/*") if path.is_file())
+    return [path for path in found if path.suffix not in unread and path.parent.name != "logs"]
+
+
+def one_more(run, number, capsys=None):
+    """Mutate one file, try the commands that read it, and put the file back."""
+    chance = random.Random(number)
+    path = chance.choice(files_of(run))
+    content = path.read_bytes()
+    instead = mutated(content, chance, files_of(run))
+    stage = path.parent.name
+    try:
+        path.unlink()
+        if instead is not None:
+            path.write_bytes(instead)
+        for command in READS.get(stage, LISTS):
+            with suppress(SystemExit):
+                assert main(words_of(command, run)) in (0, 2), (number, path, command)
+            if capsys:
+                assert "panicked" not in capsys.readouterr().err, (number, path, command)
+    finally:
+        path.unlink(missing_ok=True)
+        path.write_bytes(content)
+
+
+def test_the_damaged_file_is_named_and_the_advice_makes_it_whole(run, capsys):
+    path = run / "data" / "items.npy"
+    content = path.read_bytes()
+    for instead in (content[:99], None):
+        path.unlink()
+        if instead is not None:
+            path.write_bytes(instead)
+        assert main(["recommend", str(run), "--user", "u3"]) == 2
+        said = capsys.readouterr().err
+        assert f"{path} is {'damaged' if instead else 'missing'}" in said
+        assert f"remove {run / 'data'} and make the stage again with `lightrec run generic" in said
+        path.write_bytes(content)
+    assert main(["recommend", str(run), "--user", "u3"]) == 0
+
+
+def test_stages_are_as_they_noted_whatever_was_asked_of_the_run(tiny_run):
+    notes = [json.loads(path.read_text())["files"] for path in tiny_run.glob("*/stage.json")]
+    assert all({"stage.json"} < files.keys() for files in notes)
+    assert damage(tiny_run) == ""
+
+
+def test_a_mistake_in_the_code_keeps_its_traceback(tiny_run, monkeypatch):
+    monkeypatch.setattr(Recommender, "similar", lambda *_, **__: {}["no such"])
+    with pytest.raises(KeyError, match="no such"):
+        main(["similar", str(tiny_run), "i3"])
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a/b"), "at a/b: the disk is full"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "the disk is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "a/b"), "this at a/b: Permission den"),
+        (RecursionError(), "nested too deeply"),
+        (MemoryError("Unable to allocate 99 GiB"), "does not suffice (Unable to allocate 99 GiB)"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "memory does not suffice"),
+    ],
+)
+def test_what_the_machine_refuses_is_told(error, told, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(versions, "listed", fail)
+    assert main(["runs", "list", "none"]) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["recommend", "RUN", "--user", "u3", "--out"],
+        ["recommend", "RUN", "--all", "--out"],
+        ["explain", "RUN", "--user", "u3", "--out"],
+        ["compare", "RUN", "RUN/", "--out"],
+    ],
+)
+def test_there_is_no_writing_into_nowhere(tiny_run, tmp_path, command, capsys):
+    out = tmp_path / "nowhere" / ("a.csv" if command[0] == "recommend" else "a.json")
+    words = [word.replace("RUN", str(tiny_run)) for word in command]
+    if command[0] == "compare":
+        words[2] = str(shutil.copytree(tiny_run, tmp_path / "run"))
+    assert main([*words, str(out)]) == 2
+    assert f"There is no folder {out.parent}: make it first" in capsys.readouterr().err
+
+
+def test_a_full_disk_behind_the_output_is_told(tiny_run):
+    code = "import sys; from lightrec.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    words = [sys.executable, "-c", code, "runs", "list", str(tiny_run)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("lightrec: Nothing more can be written: the disk is full.")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("begin", range(0, MUTATIONS, FORTY))
+def test_no_mutation_of_a_file_ends_in_a_traceback(run, begin, capfd):
+    for number in range(begin, begin + FORTY):
+        one_more(run, number, capfd)
+
+
+def test_nothing_is_heard_of_a_panic_within_polars(run, capfd):
+    one_more(run, 8363, capfd)  # bits of a dictionary's keys in the catalog
+    path = run / "data" / "catalog.parquet"
+    content = path.read_bytes()
+    path.write_bytes(content[:-9] + b"x" + content[-8:])
+    assert main(["similar", str(run), "i3"]) == 2
+    assert f"{path} is damaged" in capfd.readouterr().err
+    path.write_bytes(content)
