@@ -79,7 +79,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "nn.item_readers": ["SelfAttentionReader", "ConvolutionReader"],
         "ranking.losses": [
             *("SoftmaxLoss", "SampledSoftmaxLoss", "InBatchLoss"),
-            *("BPRLoss", "BCELoss", "GBCELoss"),
         ],
         "ranking.item_models.base": ["Popularity", "RecentPopularity"],
         "ranking.item_models.item_to_item": [

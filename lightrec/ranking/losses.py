@@ -194,49 +194,6 @@ def _with_own(target: Tensor, seen: Rows) -> Rows:
     return lambda rows: torch.cat([functional.pad(target[rows, None], (0, 1)), seen(rows)], dim=1)
 
 
-class DrawnLoss(RankingLoss):
-    """A loss with negatives that are drawn.
-
-    :param negatives: draws for each row.
-    :raises ValueError: where there are none.
-    """
-
-    def __init__(self, negatives: int = 1) -> None:
-        super().__init__()
-        if negatives < 1:
-            raise ValueError(
-                f"A loss cannot draw {negatives} negatives: give 1 or more, or take SoftmaxLoss, "
-                "which draws none."
-            )
-        self.negatives = negatives
-
-    def drawn(
-        self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw K items for each row, all alike and with replacement, and score them.
-
-        Memory: R × K vectors of length D, twice.
-
-        :returns: (R,) scores of the rows' own items; (R, K) of the drawn ones; and (R, K) bool,
-            False where the drawn item is the row's own or was seen by it.
-        """
-        shape = (len(target), self.negatives)
-        drawn = torch.randint(1, ranker.num_items + 1, shape, device=target.device)
-        # Text is projected once for an item, however often it was drawn.
-        items, place = torch.cat([target[:, None], drawn], dim=1).unique(return_inverse=True)
-        vectors = functional.embedding(place, ranker.items(items))
-        scores = (vectors @ states[:, :, None]).squeeze(-1) + ranker.bias[items][place]
-        counts = torch.empty_like(drawn, dtype=torch.bool)
-        step = max(1, ELEMENTS // (ranker.num_items + 1))
-        for start in range(0, len(target), step):
-            rows = slice(start, start + step)
-            own = target[rows, None]
-            table = own.new_ones(len(own), ranker.num_items + 1, dtype=torch.bool)
-            table.scatter_(1, torch.cat([own, seen(rows)], dim=1), False)
-            counts[rows] = table.gather(1, drawn[rows])
-        return scores[:, 0], scores[:, 1:], counts
-
-
 class SoftmaxLoss(RankingLoss):
     """Cross-entropy of the next item against all others, in blocks; the default.
 
@@ -252,7 +209,7 @@ class SoftmaxLoss(RankingLoss):
         return softmax_loss(states, weights, bias, _with_own(target, seen), positive)
 
 
-class SampledSoftmaxLoss(DrawnLoss):
+class SampledSoftmaxLoss(RankingLoss):
     """Cross-entropy of the next item against drawn ones, corrected for how likely they were drawn.
 
     The draws are shared by a batch. With the correction (logQ, Bengio and Senécal 2008) the sum of
@@ -261,13 +218,19 @@ class SampledSoftmaxLoss(DrawnLoss):
 
     :param negatives: draws for a batch, with replacement.
     :param power: 0 draws all items alike, 1 by popularity.
+    :raises ValueError: where there are no draws.
     """
 
     proposal: Tensor
 
     def __init__(self, negatives: int = 4096, power: float = 0.75) -> None:
-        super().__init__(negatives)
-        self.power = power
+        super().__init__()
+        if negatives < 1:
+            raise ValueError(
+                f"A loss cannot draw {negatives} negatives: give 1 or more, or take SoftmaxLoss, "
+                "which draws none."
+            )
+        self.negatives, self.power = negatives, power
         self.register_buffer("proposal", None, persistent=False)
 
     def prepare(self, popularity: Tensor) -> None:
@@ -316,63 +279,3 @@ class InBatchLoss(RankingLoss):
         # An item that c rows chose is c equal negatives; a row that chose it leaves all c out.
         correction = (counts / (others * self.popularity[items])).log()
         return candidate_softmax(ranker, states, target, seen, items, correction, self.temperature)
-
-
-class BPRLoss(DrawnLoss):
-    """Bayesian personalised ranking (Rendle et al. 2009): the next item beats items drawn alike.
-
-    A row's loss is the mean of -log σ(score of the next item - score of a negative).
-    """
-
-    def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
-        """Mean pairwise loss; see :meth:`.RankingLoss.forward`."""
-        positive, negative, counts = self.drawn(ranker, states, target, seen)
-        losses = (functional.softplus(negative - positive[:, None]) * counts).sum(dim=1)
-        return (losses / counts.sum(dim=1).clamp_min(1)).sum() / max(len(target), 1)
-
-
-class BCELoss(DrawnLoss):
-    """Binary cross-entropy of the next item and of items drawn for each row, all alike.
-
-    A row's loss is the mean over its own item and the negatives that count; with one negative this
-    is half of SASRec's (Kang and McAuley 2018).
-    """
-
-    def weight(self, num_items: int) -> float:
-        """By what the part of the row's own item is multiplied."""
-        return 1.0
-
-    def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
-        """Mean binary cross-entropy; see :meth:`.RankingLoss.forward`."""
-        positive, negative, counts = self.drawn(ranker, states, target, seen)
-        own = self.weight(ranker.num_items) * functional.softplus(-positive)
-        others = (functional.softplus(negative) * counts).sum(dim=1)
-        return ((own + others) / (1 + counts.sum(dim=1))).sum() / max(len(target), 1)
-
-
-class GBCELoss(BCELoss):
-    """Generalised binary cross-entropy, gSASRec's loss (Petrov and Macdonald 2023).
-
-    Where few of many negatives are drawn, binary cross-entropy makes σ(score) larger than the
-    probability of the next item. The next item's likelihood is therefore raised to the power
-    β = α (t (1 - 1/α) + 1/α), where α = negatives / (N - 1) is the share that is drawn. With t = 1
-    σ(score) estimates the probability; t = 0 is :class:`BCELoss`.
-
-    :param negatives: draws for each row; the authors take 256.
-    :param calibration: t, from 0 to 1; the authors take 0.75.
-    :raises ValueError: where t is not between 0 and 1.
-    """
-
-    def __init__(self, negatives: int = 256, calibration: float = 0.75) -> None:
-        super().__init__(negatives)
-        if not 0 <= calibration <= 1:
-            raise ValueError(
-                f"A calibration of {calibration} is not possible: give a number from 0, for binary "
-                "cross-entropy, to 1, for probabilities as a softmax gives them."
-            )
-        self.calibration = calibration
-
-    def weight(self, num_items: int) -> float:
-        """Give β; more draws than items are as good as all of them."""
-        share = min(self.negatives / max(num_items - 1, 1), 1.0)
-        return share * (self.calibration * (1 - 1 / share) + 1 / share)

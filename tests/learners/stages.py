@@ -17,9 +17,6 @@ from lightrec.nn.towers import GRU, CausalTransformer, LigrTransformer, MeanPool
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.tower import TowerPolicy
 from lightrec.ranking.losses import (
-    BCELoss,
-    BPRLoss,
-    GBCELoss,
     InBatchLoss,
     SampledSoftmaxLoss,
 )
@@ -38,9 +35,6 @@ LOSSES = {
     "softmax": None,
     "sampled": SampledSoftmaxLoss(64),
     "in-batch": InBatchLoss(),
-    "bce": BCELoss(4),
-    "gbce": GBCELoss(4),
-    "bpr": BPRLoss(4),
 }
 TOWERS = (CausalTransformer, LigrTransformer, GRU, MeanPooling)
 POOLED, RECURRENT = (

@@ -14,9 +14,6 @@ from lightrec.errors import DataError, RecipeError
 from lightrec.nn.item_readers import SelfAttentionReader
 from lightrec.nn.towers import GRU, CausalTransformer, LigrTransformer, MeanPooling
 from lightrec.ranking.losses import (
-    BCELoss,
-    BPRLoss,
-    GBCELoss,
     InBatchLoss,
     SampledSoftmaxLoss,
 )
@@ -132,7 +129,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(store, tmp_path):
 
 @pytest.mark.parametrize(
     "loss",
-    [BCELoss(4), BPRLoss(4), GBCELoss(12, 0.75), InBatchLoss(0.5), SampledSoftmaxLoss(12, 0.5)],
+    [InBatchLoss(0.5), SampledSoftmaxLoss(12, 0.5)],
     ids=lambda loss: type(loss).__name__,
 )
 def test_every_loss_learns_a_walk_and_is_found_in_its_checkpoint(store, tmp_path, loss):
