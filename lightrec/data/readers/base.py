@@ -107,7 +107,7 @@ def read_tables(
     :param columns: the log's columns, by name or position: {user: customer, item: 3}.
     :param item_columns: the item table's: {item: id, title: 2, brand: maker}.
     :param user_columns: the user table's: {user: id, born: birthday}.
-    :param reader: by default the one that recognises the log.
+    :param reader: the reader of the log (default: the one that recognises it).
     :param times: how times are written: auto, a unit such as milliseconds, iso, day-first,
         month-first, or a pattern with the codes of strptime (default: auto).
     :param drop_unreadable_times: drop events whose time cannot be read, which are problems
