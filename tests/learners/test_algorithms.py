@@ -31,6 +31,8 @@ def learner_of(loss, size, strange=0.0, **settings_of_loss):
     critic = perceptron([policy.feature_size, 8, 1])
     others = torch.nn.ModuleDict(LEARNERS[loss].networks(policy, (8,)))
     more = {"slate_size": size, "discount": 0.9, "tau": 0.1}
+    if loss == "reinforce-top-k from a log":
+        settings_of_loss.setdefault("top_k", 3)
     learner = LEARNERS[loss](policy, critic, others, settings=settings_of_loss, **more)
     with torch.no_grad():  # target networks like any other, away from the learned ones
         for number, parameter in enumerate(learner.parameters()):

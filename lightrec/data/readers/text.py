@@ -130,16 +130,19 @@ def _is_western(text: bytes, high: int) -> bool:
 
 
 def _is_chinese(text: bytes) -> bool:
-    """Whether text is common Chinese in GB 18030, and can be neither Korean nor of single bytes."""
+    """Whether text is common Chinese in GB 18030, and can be neither Korean nor of single bytes.
+
+    Each letter counts once: a log repeats few words.
+    """
     try:
-        letters = [c.encode("gb2312", "ignore") for c in text.decode("gb18030") if c > "\x7f"]
+        letters = [c.encode("gb2312", "ignore") for c in {*text.decode("gb18030")} if c > "\x7f"]
     except UnicodeDecodeError:
         return False
     common = [c for c in letters if c and c[0] <= 0xD7]
     # Syllables of EUC-KR begin below the first; Cyrillic and Greek letters are above the second.
     beyond = sum(c[0] > 0xC8 for c in common)
     below = sum(min(c) < 0xC0 for c in common)
-    return len(common) >= 0.9 * len(letters) and min(beyond, below) > 0.1 * len(letters)
+    return len(common) >= 0.8 * len(letters) and min(beyond, below) > 0.1 * len(letters)
 
 
 def _unknown(text: bytes | mmap.mmap, path: Path) -> DataError:
