@@ -128,8 +128,8 @@ def test_with_a_goal_a_choice_is_worth_its_kind_times_what_was_paid(tmp_path):
     )
     share = bought[items == 2].mean()
     worth = [0.1 * 1, 0.5 * 40, share * 0.5 * 40 + (1 - share) * 0.1, 0.0]
-    # After so few steps worths differ by 1.6 between seeds and processors; without the kinds' worths
-    # item 2 would have 10.75, and 20 by purchases alone.
+    # After so few steps worths differ by 1.6 between seeds and processors; without the kinds'
+    # worths item 2 would have 10.75, and 20 by purchases alone.
     assert reward(transition).squeeze(1).tolist() == pytest.approx(worth, abs=2.5)
 
 
