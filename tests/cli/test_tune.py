@@ -131,7 +131,7 @@ def test_it_leaves_the_best_recipe_which_gives_the_best_value_again(whole, monke
     for picture in ("history.png", "settings.png"):
         assert (where / "found" / picture).read_bytes().startswith(b"\x89PNG")
     assert not (where / "found" / "importances.png").exists()  # three trials say nothing of them
-    assert not list((where / "found" / ".work").iterdir())
+    assert not (where / "found" / ".work").exists()
 
     recipe = yaml.safe_load((where / "found" / "best.yaml").read_text())
     chosen = recipe["model"]["init_args"]["tower"]["init_args"]["dropout"]

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from lightrec import plugins
+from lightrec.data.files import stamp, write_stamp
 from lightrec.data.store import EventStore
 from lightrec.stages.train import RecipeCLI
 from lightrec.testing import modules
@@ -55,6 +56,7 @@ def demo_run(tiny_run, tmp_path_factory) -> Path:
     users = pl.read_parquet(run / "data" / "users.parquet")
     users = users.with_columns(pl.col("user").str.strip_prefix("u"))
     users.write_parquet(run / "data" / "users.parquet")
+    write_stamp(run / "data", stamp(run / "data"))  # with the hashes of these files
     return run
 
 

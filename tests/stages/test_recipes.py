@@ -200,7 +200,10 @@ def test_another_policy_inherits_no_settings_and_is_checked_before_work(tmp_path
         ({"data": "reads: [ranker]", "ranker": "reads: [data]"}, "read each other in a circle"),
         ({"data": "reads: [text]"}, "The recipe data reads the stage text, of which there is no"),
         ({"ranker": "reads: []"}, "make no run: there is none of the stage data"),
-        ({"data": "reads: data"}, r"`reads` is a list of names, such as \[data\], not 'data'"),
+        (
+            {"data": "reads: data"},
+            r"`reads` is a list of plain names, such as \[data\], not 'data'",
+        ),
         ({"set": "over: own"}, "is laid over itself"),
         ({"data": "k_core: ${k}"}, "refers to \\${k}, which is no value"),
     ],
