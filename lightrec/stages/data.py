@@ -188,9 +188,7 @@ def append(
     catalog: Catalog | None = None,
     users: Users | None = None,
 ) -> Tables:
-    """Append to tables; an event that is known counts once.
-
-    Without times see :func:`_unknown`.
+    """Append to tables; an event that is known counts once, without times as far as can be told.
 
     :raises NothingNew: where this changes nothing.
     :raises DataError: where a column cannot be brought to the type that it has in the tables, or
