@@ -120,7 +120,8 @@ class Domain:
             return None
         usual = {kind: ON_THE_WAY if goal and kind not in goal else 1.0 for kind in kinds}
         stated = {kind: float(worth) for kind, worth in self.feedback.items() if kind in kinds}
-        return usual | {kind: 0.0 - (plain[kind] in NEGATIVE) for kind in others} | stated
+        told = {kind: -1.0 if plain[kind] in NEGATIVE else 0.0 for kind in others}
+        return usual | told | stated
 
     @property
     def restricts(self) -> bool:
