@@ -137,7 +137,7 @@ class Trap:
 def updated(tiny_run, tmp_path_factory) -> Path:
     """A run of two versions; the second one has not made all stages anew."""
     run = tmp_path_factory.mktemp("updated") / "run"
-    shutil.copytree(tiny_run, run)
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns(".work"))
     later = run / "versions" / "2"
     for name in ("data", "ranker", "evaluate"):
         shutil.copytree(run / name, later / name)

@@ -128,6 +128,7 @@ class Seen:
     def click(self, rank: int, what: str, column: int = 0) -> str:
         """Press a button, wait for what it brings, and give the title."""
         root = self.page.locator(".column").nth(column)
+        expect(root).not_to_have_attribute("aria-busy", "true")  # a new slate may be on its way
         card = root.locator(".card").nth(rank - 1)
         title = card.locator("h3").inner_text()
         card.get_by_role("button", name=what, exact=True).click()
