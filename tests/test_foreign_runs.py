@@ -1,19 +1,21 @@
 """A run folder from anybody: whatever its files say, no command reaches out of it.
 
-Every text and every name in every file of a finished, updated run is replaced by hostile values,
-and every command that takes a run folder and reads that file is called. Nothing may be imported or
-called that lightrec's and plugins' own classes are not, and nothing outside be written or deleted.
+Texts and names in every JSON and text file of a finished, updated run are replaced by hostile
+values, and every command that takes a run folder and reads that file is called: with values and
+places that are drawn, and with all names of classes and functions of a file at once. Nothing may be
+imported or called that lightrec's and plugins' own classes are not, and nothing outside be written
+or deleted. ``LIGHTREC_WALK_ROUNDS=8`` tries each value with each command and file (ten minutes).
 """
 
 import builtins
 import io
 import json
 import os
+import random
 import shlex
 import shutil
 import sys
 from collections.abc import Iterator
-from itertools import cycle
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -59,8 +61,8 @@ ELSEWHERE = ("data ", "plugins ", "recipes ", "doctor", "served", "batch")
 """What the names of commands begin with that take no run folder."""
 WRITING = ("run", "update", "runs promote", "fit")
 SLOW = ("tune", "export", "judge", "probe")
-ROUNDS = 2
-"""Hostile values for each command and each file that it reads; all take their turns."""
+ROUNDS = int(os.environ.get("LIGHTREC_WALK_ROUNDS", "2"))
+"""Hostile values for each command and each file that it reads."""
 HOSTILE = (
     "../../outside/kept",
     "{outside}",
@@ -78,6 +80,8 @@ marker.touch()
 def attack(*_, **__): marker.touch()
 class Attack: pass
 """
+IMPORTED = ("class_path", "class", "function", "text_encoder")
+"""Under what keys a file names what is imported."""
 NAMES = ("inputs", "elsewhere", "overrides", "item_models", "sources", "settings", "init_args")
 """What a file has by names that may be paths or classes."""
 
@@ -184,18 +188,20 @@ def places(value: object) -> Iterator[tuple[object, object]]:
         yield from places(each)
 
 
-def forge(path: Path, number: int, hostile: str) -> None:
-    """Put a hostile value in the place of one of a file's texts, counted around and around."""
+def forge(path: Path, chance: random.Random, hostile: str | None) -> None:
+    """Put a hostile value in the place of one of a file's texts; None: in that of all imports."""
     if path.suffix != ".json":
-        path.write_text(hostile)
+        path.write_text(hostile or HOSTILE[2])
         return
     content = json.loads(path.read_text())
     found = list(places(content)) or [(content, 0)]
-    holder, key = found[number % len(found)]
-    if isinstance(key, tuple):
-        holder[hostile] = holder.pop(key[0])
-    else:
-        holder[key] = hostile
+    if hostile is None:
+        found = [(holder, key) for holder, key in found if key in IMPORTED]
+    for holder, key in found if hostile is None else [chance.choice(found)]:
+        if isinstance(key, tuple):
+            holder[hostile] = holder.pop(key[0])
+        else:
+            holder[key] = hostile or HOSTILE[2]
     path.write_text(json.dumps(content))
 
 
@@ -230,16 +236,17 @@ def test_every_command_that_takes_a_run_is_walked():
 def test_whatever_its_files_say_no_command_leaves_the_run(trap, monkeypatch):
     read, before = readers(trap, monkeypatch), trap.look()
     assert {name for names in read.values() for name in names} >= {*WRITING, "recommend", "judge"}
-    number, values = 0, cycle(HOSTILE)
+    chance = random.Random(0)
     for file, names in sorted(read.items()):
-        for name in [*sorted(names)] * ROUNDS:
-            hostile, number = next(values).format(outside=trap.outside), number + 1
-            if not (name in SLOW and number % ROUNDS):
-                forge(trap.run / file, number, hostile)
+        for name in sorted(names):
+            drawn = chance.sample(HOSTILE, 1 if name in SLOW and ROUNDS < len(HOSTILE) else ROUNDS)
+            for hostile in [None, *drawn]:
+                value = hostile and hostile.format(outside=trap.outside)
+                forge(trap.run / file, chance, value)
                 trap.call(name)
                 assert trap.look() == before, (file, name, hostile)
+                assert not trap.marker.exists(), (file, name, hostile)
                 trap.reset()
-    assert not trap.marker.exists()
     assert not {"canary_on_the_path", "antigravity"} & sys.modules.keys()
 
 
