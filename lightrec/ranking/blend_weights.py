@@ -1,4 +1,4 @@
-"""The weights of a blend, chosen on held-out events in one of three ways, or their mean.
+"""The weights of a blend, chosen on held-out events in one of three ways.
 
 What the parts say is computed elsewhere, once: see :mod:`lightrec.ranking.blending`.
 """
@@ -27,11 +27,10 @@ FEW: Final = 300
 CLEAR: Final = 2.0
 """by so many standard errors."""
 
-Choice: TypeAlias = Literal["likelihood", "ndcg", "part", "mean", "popularity"]
+Choice: TypeAlias = Literal["likelihood", "ndcg", "part", "popularity"]
 LIKELIHOOD: Final = "likelihood"
 SEARCH: Final = "ndcg"
 PART: Final = "part"
-MEAN: Final = "mean"
 POPULARITY: Final = "popularity"
 
 
@@ -157,10 +156,9 @@ def choose_weights(
 ) -> tuple[dict[str, float], Choice, dict[str, float]]:
     """Choose weights by likelihood, or searched for NDCG@10, or of the best part alone.
 
-    In doubt the mean of the three is taken, each with a sum of 1; one of them alone where it ranks
-    better by more than one standard error, users being what is drawn. Searched weights are judged
-    on users that took no part in the search; taken are their means over the folds. The sum of all
-    weights is that of the likelihood's.
+    The likeliest are taken unless another way ranks better by more than one standard error, users
+    being what is drawn. Searched weights are judged on users that took no part in the search; taken
+    are their means over the folds. The sum of all weights is that of the likelihood's.
 
     Below :data:`FEW` events the settings of parts and the weights fit chance. Popularity, which has
     nothing to choose, is then taken alone unless the others beat it by :data:`CLEAR` standard
@@ -181,15 +179,12 @@ def choose_weights(
     folds = users % FOLDS
     chosen: Choice = LIKELIHOOD
     if len(folds.unique()) == FOLDS:
-        searched, found[SEARCH], found[MEAN] = [], *parts.new_zeros(2, len(users))
-        others = likely / likely.sum().clamp_min(1e-6) + alone[best]
+        searched, found[SEARCH] = [], parts.new_zeros(len(users))
         for fold in range(FOLDS):
             own = folds == fold
             searched.append(search_weights(heads[:, ~own], [likely, alone[best]]))
             found[SEARCH][own] = gains(weighed(searched[-1], heads[:, own]))
-            found[MEAN][own] = gains(weighed(searched[-1] + others, heads[:, own]))
         weights[SEARCH] = torch.stack(searched).mean(0)
-        weights[MEAN], chosen = (weights[SEARCH] + others) / 3, MEAN
     for other in found:
         if ahead(found[other] - found[chosen], users) > 1:
             chosen = other
@@ -211,7 +206,6 @@ def choose_weights(
 def told(chosen: Choice, metrics: Mapping[str, float]) -> str:
     """Say in words how weights were chosen, and what there was to choose from."""
     ways = {LIKELIHOOD: "by likelihood", SEARCH: "searched", PART: "the best part alone"}
-    ways[MEAN] = "the mean of these"
     if chosen == POPULARITY:
         return f"popularity alone, which nothing beats clearly on fewer than {FEW} held-out events"
     keys = {f"weights/{way}/ndcg@{CUTOFF}": title for way, title in ways.items()}

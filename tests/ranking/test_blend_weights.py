@@ -109,20 +109,35 @@ def test_a_part_that_alone_ranks_best_is_left_alone():
     assert metrics["sure/ndcg@10"] == pytest.approx(mean)
 
 
-def test_in_doubt_all_three_ways_have_a_say():
+def test_in_doubt_the_likeliest_weights_are_taken():
     generator = torch.Generator().manual_seed(1)
     given = Candidates(
         torch.randn(3, 300, 20, generator=generator), torch.zeros(300, 20), 20, torch.arange(300)
     )
     weights, chosen, metrics = choose_weights(given, ["a", "b", "c"])
-    assert chosen == "mean"
-    likely = fit_weights(given)
-    best = torch.eye(3)[max(range(3), key=lambda k: metrics[f"{'abc'[k]}/ndcg@10"])]
+    assert chosen == "likelihood"
+    assert metrics["weights/ndcg/ndcg@10"] > 0
+    assert [*weights.values()] == pytest.approx(fit_weights(given).tolist())
+
+
+def test_searched_weights_are_taken_where_they_are_clearly_ahead():
+    # Two users of three are as above. Those of the third choose what no list of ten would hold, and
+    # what the second part says of them is so wrong that it gets no weight by likelihood.
+    differences = torch.full((2, 300, 20), -4.0)
+    differences[0, :200, 0] = differences[1, :200, 1] = 1.0
+    differences[0, 200:], differences[1, 200:] = 0.5, 8.0
+    given = Candidates(differences, torch.zeros(300, 20), 20, torch.arange(300))
+    weights, chosen, metrics = choose_weights(given, ["right", "helpful"])
+    assert chosen == "ndcg"
+    assert metrics["weights/likelihood/ndcg@10"] == pytest.approx(2 / 3 / math.log2(3))
+    assert metrics["weights/ndcg/ndcg@10"] == pytest.approx(2 / 3)
+    likely, best = fit_weights(given), torch.eye(2)[0]
+    assert likely[1] == 0
     folds = [
         search_weights(given.heads()[:, given.users % 5 != fold], [likely, best])
         for fold in range(5)
     ]
-    mean = (likely / likely.sum() + best + torch.stack(folds).mean(0)) / 3 * max(likely.sum(), 0.1)
+    mean = torch.stack(folds).mean(0) * max(likely.sum(), 0.1)
     assert [*weights.values()] == pytest.approx(mean.tolist(), rel=1e-5)
 
 
