@@ -1,4 +1,4 @@
-"""The weights of a blend, chosen on held-out events in one of three ways.
+"""The weights of a blend, chosen on held-out events: the likeliest, searched ones, or their mean.
 
 What the parts say is computed elsewhere, once: see :mod:`lightrec.ranking.blending`.
 """
@@ -27,10 +27,10 @@ FEW: Final = 300
 CLEAR: Final = 2.0
 """by so many standard errors."""
 
-Choice: TypeAlias = Literal["likelihood", "ndcg", "part", "popularity"]
+Choice: TypeAlias = Literal["likelihood", "ndcg", "mean", "popularity"]
 LIKELIHOOD: Final = "likelihood"
 SEARCH: Final = "ndcg"
-PART: Final = "part"
+MEAN: Final = "mean"
 POPULARITY: Final = "popularity"
 
 
@@ -154,11 +154,12 @@ def search_weights(heads: Tensor, starts: Sequence[Tensor]) -> Tensor:
 def choose_weights(
     given: Candidates, names: Sequence[str]
 ) -> tuple[dict[str, float], Choice, dict[str, float]]:
-    """Choose weights by likelihood, or searched for NDCG@10, or of the best part alone.
+    """Choose weights by likelihood, searched for NDCG@10, or the mean of both.
 
-    The likeliest are taken unless another way ranks better by more than one standard error, users
-    being what is drawn. Searched weights are judged on users that took no part in the search; taken
-    are their means over the folds. The sum of all weights is that of the likelihood's.
+    The mean, each with a sum of 1, is taken unless one of the two ranks better by more than one
+    standard error, users being what is drawn. Searched weights are judged on users that took no
+    part in the search; taken are their means over the folds. The sum of all weights is that of the
+    likelihood's.
 
     Below :data:`FEW` events the settings of parts and the weights fit chance. Popularity, which has
     nothing to choose, is then taken alone unless the others beat it by :data:`CLEAR` standard
@@ -173,18 +174,21 @@ def choose_weights(
     if not len(users):
         return dict(zip(names, likely.tolist(), strict=True)), LIKELIHOOD, {}
     parts = torch.stack([gains(head) for head in heads])
-    best = int(parts.mean(1).argmax())
-    found: dict[Choice, Tensor] = {LIKELIHOOD: gains(weighed(likely, heads)), PART: parts[best]}
-    weights: dict[Choice, Tensor] = {LIKELIHOOD: likely, PART: alone[best]}
+    found: dict[Choice, Tensor] = {LIKELIHOOD: gains(weighed(likely, heads))}
+    weights: dict[Choice, Tensor] = {LIKELIHOOD: likely}
     folds = users % FOLDS
     chosen: Choice = LIKELIHOOD
     if len(folds.unique()) == FOLDS:
-        searched, found[SEARCH] = [], parts.new_zeros(len(users))
+        searched, found[SEARCH], found[MEAN] = [], *parts.new_zeros(2, len(users))
+        evened = likely / likely.sum().clamp_min(1e-6)
         for fold in range(FOLDS):
             own = folds == fold
-            searched.append(search_weights(heads[:, ~own], [likely, alone[best]]))
+            best = alone[parts[:, ~own].mean(1).argmax()]
+            searched.append(search_weights(heads[:, ~own], [likely, best]))
             found[SEARCH][own] = gains(weighed(searched[-1], heads[:, own]))
+            found[MEAN][own] = gains(weighed(searched[-1] + evened, heads[:, own]))
         weights[SEARCH] = torch.stack(searched).mean(0)
+        weights[MEAN], chosen = (weights[SEARCH] + evened) / 2, MEAN
     for other in found:
         if ahead(found[other] - found[chosen], users) > 1:
             chosen = other
@@ -205,7 +209,7 @@ def choose_weights(
 
 def told(chosen: Choice, metrics: Mapping[str, float]) -> str:
     """Say in words how weights were chosen, and what there was to choose from."""
-    ways = {LIKELIHOOD: "by likelihood", SEARCH: "searched", PART: "the best part alone"}
+    ways = {LIKELIHOOD: "by likelihood", SEARCH: "searched", MEAN: "the mean of both"}
     if chosen == POPULARITY:
         return f"popularity alone, which nothing beats clearly on fewer than {FEW} held-out events"
     keys = {f"weights/{way}/ndcg@{CUTOFF}": title for way, title in ways.items()}

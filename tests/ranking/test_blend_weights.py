@@ -91,38 +91,34 @@ def test_the_search_finds_shares_at_which_two_parts_outrank_either():
     assert float(found.sum()) == pytest.approx(1)
 
 
-def test_a_part_that_alone_ranks_best_is_left_alone():
-    # The first part is sure of what came in every other event, which is most likely, and puts
-    # another item before it in the rest. The second part puts it first always, by a little.
-    given = ranked(
-        [[-5.0, -5.0], [0.1, -5.0]],
-        [[-0.001, -0.001], [-0.001, -0.001]],
-    )
-    likely = fit_weights(given)
-    mean = (1 + 1 / math.log2(3)) / 2
-    assert gains(weighed(likely, given.heads())).mean() == pytest.approx(mean)
-    weights, chosen, metrics = choose_weights(given, ["sure", "first"])
-    assert chosen == "part"
-    assert weights["sure"] == 0 < weights["first"]
-    found = {name: metrics[f"weights/{name}/ndcg@10"] for name in ("likelihood", "part", "ndcg")}
-    assert found == pytest.approx({"likelihood": mean, "part": 1, "ndcg": 1})
-    assert metrics["sure/ndcg@10"] == pytest.approx(mean)
+def searched_of(given: Candidates, likely: torch.Tensor, best: int) -> torch.Tensor:
+    """The mean of what each fifth of the users is left out of."""
+    folds = [
+        search_weights(
+            given.heads()[:, given.users % 5 != fold], [likely, torch.eye(len(likely))[best]]
+        )
+        for fold in range(5)
+    ]
+    return torch.stack(folds).mean(0)
 
 
-def test_in_doubt_the_likeliest_weights_are_taken():
+def test_in_doubt_the_mean_of_likeliest_and_searched_weights_is_taken():
     generator = torch.Generator().manual_seed(1)
     given = Candidates(
-        torch.randn(3, 300, 20, generator=generator), torch.zeros(300, 20), 20, torch.arange(300)
+        torch.randn(2, 300, 20, generator=generator), torch.zeros(300, 20), 20, torch.arange(300)
     )
-    weights, chosen, metrics = choose_weights(given, ["a", "b", "c"])
-    assert chosen == "likelihood"
-    assert metrics["weights/ndcg/ndcg@10"] > 0
-    assert [*weights.values()] == pytest.approx(fit_weights(given).tolist())
+    weights, chosen, metrics = choose_weights(given, ["a", "b"])
+    assert chosen == "mean"
+    likely = fit_weights(given)
+    best = max(range(2), key=lambda k: metrics[f"{'ab'[k]}/ndcg@10"])
+    mean = (likely / likely.sum() + searched_of(given, likely, best)) / 2
+    assert [*weights.values()] == pytest.approx((mean * max(likely.sum(), 0.1)).tolist(), rel=1e-5)
 
 
 def test_searched_weights_are_taken_where_they_are_clearly_ahead():
-    # Two users of three are as above. Those of the third choose what no list of ten would hold, and
-    # what the second part says of them is so wrong that it gets no weight by likelihood.
+    # Of two users of three each part puts another item before what came; at shares of 1/5 to 4/5
+    # neither is. Those of the third choose what no list of ten would hold, and what the second part
+    # says of them is so wrong that it gets no weight by likelihood.
     differences = torch.full((2, 300, 20), -4.0)
     differences[0, :200, 0] = differences[1, :200, 1] = 1.0
     differences[0, 200:], differences[1, 200:] = 0.5, 8.0
@@ -131,13 +127,10 @@ def test_searched_weights_are_taken_where_they_are_clearly_ahead():
     assert chosen == "ndcg"
     assert metrics["weights/likelihood/ndcg@10"] == pytest.approx(2 / 3 / math.log2(3))
     assert metrics["weights/ndcg/ndcg@10"] == pytest.approx(2 / 3)
-    likely, best = fit_weights(given), torch.eye(2)[0]
+    assert metrics["right/ndcg@10"] == pytest.approx(2 / 3 / math.log2(3))
+    likely = fit_weights(given)
     assert likely[1] == 0
-    folds = [
-        search_weights(given.heads()[:, given.users % 5 != fold], [likely, best])
-        for fold in range(5)
-    ]
-    mean = torch.stack(folds).mean(0) * max(likely.sum(), 0.1)
+    mean = searched_of(given, likely, 0) * max(likely.sum(), 0.1)
     assert [*weights.values()] == pytest.approx(mean.tolist(), rel=1e-5)
 
 
