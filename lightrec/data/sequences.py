@@ -45,13 +45,17 @@ class Sequences:
 
     @classmethod
     def chosen(cls, store: EventStore) -> "Sequences":
-        """All events in which an item was chosen, held out or not: what is known in service."""
+        """All events in which an item was chosen, held out or not: what is known in service.
+
+        Those that only led to an event of the goal are left out: whoever is to foretell a purchase
+        must not know that its item was put into the basket a minute before.
+        """
         arrays = (store.items, store.parts, store.offsets, store.times)
         seen = None if store.seen is store.items else store.seen
         whole = cls(*arrays, store.feedback, store.has_times, seen)
-        if not store.has_nothing:
+        if not store.has_nothing and store.leads is None:
             return whole
-        return whole._keep(np.asarray(store.items) <= store.num_items)
+        return whole._keep(_in_sequence(store))
 
     @classmethod
     def targets(cls, store: EventStore, part: int) -> "Targets":
@@ -60,7 +64,7 @@ class Sequences:
         :param part: VALIDATION, TEST or COLD.
         """
         events = store.events(part)
-        chosen = np.asarray(store.items) <= store.num_items
+        chosen = _in_sequence(store)
         events = events[(chosen & store.reaches)[events]]
         before = np.concatenate([[0], np.cumsum(chosen & store.in_histories)])
         return Targets(np.asarray(store.items)[events], store.users_of(events), before[events])
@@ -113,6 +117,11 @@ class Sequences:
         buckets = gap_buckets(np.diff(self.times, prepend=self.times[:1])).astype(np.int8)
         buckets[self.offsets[:-1][np.diff(self.offsets) > 0]] = 0
         return buckets
+
+
+def _in_sequence(store: EventStore) -> NDArray[np.bool_]:
+    chosen = np.asarray(store.items) <= store.num_items
+    return chosen if store.leads is None else chosen & ~store.leads
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ class Store:
         self.offsets = np.cumsum([0, *(len(u[0]) for u in users)])
         self.times = np.arange(len(self.items), dtype=np.int64)
         self.has_nothing, self.without_cold = has_nothing, self
-        self.feedback, self.has_times = None, False
+        self.feedback, self.leads, self.has_times = None, None, False
         self.seen, self.reaches = self.items, True
 
 
