@@ -72,7 +72,7 @@ def early_ranking(stage: Stage) -> str:
             early = run.path / ".work" / EARLY
             early.parent.mkdir(exist_ok=True)
             write_whole(early, json.dumps({"mark": made_from, "metrics": metrics}))
-            tables.append(held_out.ranking_table(metrics).text())
+            tables.append(held_out.lines(metrics, run.metrics("ranker")))
     return "\n".join(tables)
 
 

@@ -1,5 +1,7 @@
 """Orders of shops whose truth is known: what the visit gave away is not what is measured."""
 
+import json
+
 import pytest
 import torch
 
@@ -13,6 +15,8 @@ from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence
 from lightrec.ranking.item_models.repeats import RepeatConsumption
 from lightrec.ranking.metrics import evaluate_scores
+from lightrec.stages.run import run
+from lightrec.testing import tiny
 from tests.shops import Shop
 
 
@@ -26,3 +30,17 @@ def test_who_knows_only_what_was_met_foretells_no_order(hides, least, most, tmp_
     events = EvaluationEvents(Sequences.all_events(store), TEST, None, 256, None, 0)
     found = evaluate_scores(by_history(model), events).metrics()["ndcg@10"]
     assert least <= found <= most
+
+
+def test_where_nothing_can_be_known_nothing_is_claimed(tmp_path):
+    paths = Shop("chance", customers=120).write(tmp_path / "shop")
+    quick = {stage: tiny.FAST[stage] for stage in ("data", "text", "ranker")}
+    out = run("generic", out=tmp_path / "run", **paths, goal=["order", "next"], overrides=quick)
+    told = (out / "summary.txt").read_text()
+    page = (out / "report.html").read_text()
+    for shown in (" ".join(told.split()), page):
+        assert "At discoveries (" in shown
+        assert "clearly better" not in shown
+        assert "TOO GOOD" not in shown
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["test/blend-minus-popularity/ndcg@10/low"] <= 0
