@@ -30,6 +30,7 @@ from lightrec.data.files import FORMAT_VERSION, appearing
 from lightrec.data.findings import LEFT_OUT, LOGS_KIND, NO_ITEMS, in_words, order_note, tally
 from lightrec.data.languages import languages_of, wording
 from lightrec.data.log import InteractionLog
+from lightrec.data.pairs import worths
 from lightrec.data.schema import Problems
 from lightrec.data.store import CATALOG, LOG, META, PARTS, SAID, TRAIN, USERS, EventStore
 from lightrec.errors import DataError, no_such
@@ -74,7 +75,8 @@ def prepare(
     :param hide_visit: whether to leave out of histories, in a log with a goal, what only led to an
         event of it: the same visit's earlier events about its item, such as views and the basket.
     :param weights: worth of each feedback; events of worth 0 and of feedback without a worth are
-        dropped, and those of negative worth are no targets. None: as ``domain.weights`` says.
+        dropped, and those of negative worth are no targets. None: see
+        :func:`lightrec.data.pairs.worths`.
     :param repeats: whether an item may come again to a user; None: as the domain says.
     :param k_core: the least number of events of every user and every item; 0 for no limit.
     :param split: see :mod:`lightrec.data.events`.
@@ -91,7 +93,7 @@ def prepare(
     out = Path(out)
     kinds = log.events[Column.FEEDBACK].unique().sort().to_list()
     repeats = domain.repeats if repeats is None else repeats
-    weights = domain.weights(kinds, goal) if weights is None else weights
+    weights = worths(log, domain, goal) if weights is None else weights
     settings: dict[str, Any] = {
         "minimum_value": minimum_value,
         "goal": [*goal],
