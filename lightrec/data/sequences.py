@@ -1,6 +1,6 @@
 """Users' events in sequence, from which histories and training pieces are cut."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, TypeAlias
@@ -184,3 +184,18 @@ def last_events(known: Mapping[str, Tensor], length: int) -> dict[str, Tensor]:
     """Keep the last events of histories; ``known`` as in :func:`with_only`."""
     of_events = (Key.HISTORY, Key.FEEDBACK, Key.GAP)
     return {n: table[:, -length:] if n in of_events else table for n, table in known.items()}
+
+
+def named_events(
+    known: Mapping[str, Tensor], titles: Sequence[str], kinds: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Name the events of one history, oldest first: each item's title and its kind of feedback.
+
+    :param known: of one history; see :func:`with_only`.
+    :param titles: N.
+    :param kinds: of feedback, as in the store; where there are none, a kind is empty.
+    """
+    items = known[Key.HISTORY]
+    rows = zip(*(x[0].tolist() for x in (items, known.get(Key.FEEDBACK, items * 0))), strict=True)
+    names = ["", *kinds]
+    return [(titles[item - 1], names[kind]) for item, kind in rows if 0 < item <= len(titles)]
