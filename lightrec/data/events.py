@@ -1,10 +1,4 @@
-"""Events as arrays of integer codes: encoding, filtering, numbering and splitting.
-
-Before an event of the goal, the same visit's other events about its item only lead to it: what is
-bought was put into the basket a minute before. They are in no history, and nobody is judged by what
-they give away. A visit is a session of the store; without times and names of sessions it is an
-unbroken run of events about one item.
-"""
+"""Events as arrays of integer codes: encoding, filtering, numbering and splitting."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +11,7 @@ from numpy.typing import NDArray
 
 from lightrec.data.log import InteractionLog
 from lightrec.data.pairs import Codes, Mask, strongest_of_pairs, taken_back
-from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION, begin_sessions
+from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Column
 
@@ -293,32 +287,6 @@ def k_core(users: Codes, items: Codes, k: int) -> Mask:
     return keep
 
 
-def visited(events: Events, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
-    """Number what was visited: (E,), the same number where visit and item are the same.
-
-    :param arrays: of :func:`number`.
-    """
-    log, items = events.log, arrays["items"].astype(np.int64)
-    named, there = log.has(Column.SESSION), len(items) > 0
-    names = log.events[Column.SESSION][events.rows] if named else None
-    begins = begin_sessions(arrays["offsets"], names, arrays["times"])
-    if there and not (named or log.has(Column.TIME)):
-        begins[1:] |= items[1:] != items[:-1]
-    keys = np.cumsum(begins) * (int(items.max(initial=0)) + 1) + items
-    return np.unique(keys, return_inverse=True)[1]
-
-
-def leading(visits: NDArray[np.int64], reaches: Mask) -> Mask:
-    """Find the events (E,) that come before one of the goal, and are not of it, in their visit.
-
-    :param visits: (E,) from :func:`visited`.
-    """
-    last = np.full(int(visits.max(initial=0)) + 1, -1)
-    reached = np.flatnonzero(reaches)
-    last[visits[reached]] = reached  # ascending, so the last one stays
-    return ~reaches & (np.arange(len(visits)) < last[visits])
-
-
 def split_up(
     events: Events,
     arrays: Mapping[str, NDArray[Any]],
@@ -327,17 +295,22 @@ def split_up(
 ) -> NDArray[np.int8]:
     """Assign each event to a part (E,), by the arrays of :func:`number` and prepare's settings.
 
-    :param visits: from :func:`visited`; what led to a held-out event is not trained on. None in a
-        log where nothing leads to anything.
+    :param visits: (E,) of :func:`lightrec.data.pairs.visited`, in a log where something leads to
+        the goal: what led to a held-out event is not trained on, and where the split is not by
+        time, what nothing else comes before is not held out.
     :raises DataError: if there is no event to train on.
     """
     offsets, is_target = arrays["offsets"], events.is_target
     goal = is_target & events.reaches
+    if visits is not None and settings["split"] != "global-time":
+        frame = pl.DataFrame({"user": events.users, "visit": visits, "n": is_target.astype(int)})
+        user, visit = (pl.col("n").cum_sum().over(whose) for whose in ("user", "visit"))
+        goal &= frame.select(user > visit).to_series().to_numpy()
     if settings["split"] == "leave-one-out":
-        parts = leave_one_out(offsets, is_target, goal, visits)
+        parts = leave_one_out(offsets, is_target, goal)
     elif settings["split"] == "item-cold":
         drawn = settings["cold_fraction"], settings["seed"]
-        parts = item_cold(arrays["items"], offsets, is_target, goal, *drawn, visits)
+        parts = item_cold(arrays["items"], offsets, is_target, goal, *drawn)
     else:
         fractions = settings["validation_fraction"], settings["test_fraction"]
         parts = global_time(events.times, is_target, goal, *fractions)
@@ -349,35 +322,23 @@ def split_up(
     return parts
 
 
-def leave_one_out(
-    offsets: NDArray[np.int64],
-    is_target: Mask,
-    goal: Mask,
-    visits: NDArray[np.int64] | None = None,
-) -> NDArray[np.int8]:
+def leave_one_out(offsets: NDArray[np.int64], is_target: Mask, goal: Mask) -> NDArray[np.int8]:
     """Assign each user's last event to test, the one before to validation, all others to training.
 
     With a goal, the last events of the goal are held out, and what follows the first of them is
-    CONTEXT. An event is not held out that has no target before it but those of its own visit that
-    led to it.
+    CONTEXT. A user always has a training event: what has none before it is not held out.
 
     :param offsets: (U + 1,) where each user's events begin.
     :param is_target: (E,) whether an event may be a target; the others are CONTEXT.
     :param goal: (E,) whether it may be held out: a target, and where there is a goal, of the goal.
-    :param visits: (E,) from :func:`visited`, where something led to the goal.
     :returns: (E,) int8 parts.
     """
     parts = np.where(is_target, TRAIN, CONTEXT).astype(np.int8)
     users = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     before = np.concatenate([[0], np.cumsum(is_target)])
-    follows = before[:-1] - before[offsets[:-1]][users]
-    if visits is not None:
-        same = pl.DataFrame({"visit": visits, "target": is_target.astype(np.int64)})
-        follows -= same.select(pl.col("target").cum_sum().over("visit") - pl.col("target"))[
-            "target"
-        ].to_numpy()
+    follows = before[:-1] > before[offsets[:-1]][users]
     # Boundaries of users among the events that may be held out.
-    held_out = np.flatnonzero(goal & (follows > 0))
+    held_out = np.flatnonzero(goal & follows)
     bounds = np.searchsorted(held_out, offsets)
     counts, ends = np.diff(bounds), bounds[1:]
     parts[held_out[ends[counts >= 1] - 1]] = TEST
@@ -416,7 +377,6 @@ def item_cold(
     goal: Mask,
     fraction: float,
     seed: int,
-    visits: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int8]:
     """Leave-one-out among most items; all events of the others, drawn uniformly, are COLD.
 
@@ -427,6 +387,6 @@ def item_cold(
     there = np.unique(items[goal])
     drawn = np.random.default_rng(seed).permutation(there)[: int(len(there) * fraction)]
     cold = np.isin(items, drawn) & is_target
-    parts = leave_one_out(offsets, is_target & ~cold, goal & ~cold, visits)
+    parts = leave_one_out(offsets, is_target & ~cold, goal & ~cold)
     parts[cold] = COLD
     return parts

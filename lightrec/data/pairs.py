@@ -1,7 +1,13 @@
-"""Several events of one user with one item: which of them counts."""
+"""Several events of one user with one item: which of them counts.
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+Before an event of the goal, the same visit's other events about its item only lead to it: what is
+bought was put into the basket a minute before. They are in no history, and nobody is judged by what
+they give away. A visit is a session of the store; without times and names of sessions it is an
+unbroken run of events about one item.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -9,6 +15,7 @@ from numpy.typing import NDArray
 
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
+from lightrec.data.store import begin_sessions
 from lightrec.keys import Column
 
 if TYPE_CHECKING:
@@ -97,3 +104,27 @@ def taken_back(events: "Events") -> Mask:
     gone = np.bincount(pairs, -events.strengths * later)
     lost = (gone > 0) & (gone >= np.bincount(pairs, events.strengths * same))
     return lost[pairs] & ~events.unwanted
+
+
+def visited(events: "Events", arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """Number pairs of a visit and an item: (E,), the same number where both are the same.
+
+    :param arrays: of :func:`lightrec.data.events.number`.
+    """
+    log, items = events.log, arrays["items"].astype(np.int64)
+    named = log.has(Column.SESSION)
+    names = log.events[Column.SESSION][events.rows] if named else None
+    begins = begin_sessions(arrays["offsets"], names, arrays["times"])
+    if not (named or log.has(Column.TIME)):
+        begins[1:] |= items[1:] != items[:-1]
+    return np.unique(np.cumsum(begins) * (items.max() + 1) + items, return_inverse=True)[1]
+
+
+def leading(visits: NDArray[np.int64], reaches: Mask) -> Mask:
+    """Find the events (E,) that come before one of the goal in their visit, and are none of it.
+
+    :param visits: (E,) from :func:`visited`.
+    """
+    last, reached = np.full(visits.max() + 1, -1), np.flatnonzero(reaches)
+    last[visits[reached]] = reached  # ascending, so the last one stays
+    return ~reaches & (np.arange(len(visits)) < last[visits])

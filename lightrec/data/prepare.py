@@ -15,22 +15,12 @@ from numpy.typing import NDArray
 from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain, with_texts
-from lightrec.data.events import (
-    Dropped,
-    Events,
-    by_feedback,
-    drop,
-    encode,
-    leading,
-    number,
-    split_up,
-    visited,
-)
+from lightrec.data.events import Dropped, Events, by_feedback, drop, encode, number, split_up
 from lightrec.data.files import FORMAT_VERSION, appearing
 from lightrec.data.findings import LEFT_OUT, LOGS_KIND, NO_ITEMS, in_words, order_note, tally
 from lightrec.data.languages import languages_of, wording
 from lightrec.data.log import InteractionLog
-from lightrec.data.pairs import worths
+from lightrec.data.pairs import leading, visited, worths
 from lightrec.data.schema import Problems
 from lightrec.data.store import CATALOG, LOG, META, PARTS, SAID, TRAIN, USERS, EventStore
 from lightrec.errors import DataError, no_such

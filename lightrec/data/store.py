@@ -70,7 +70,7 @@ class EventStore:
         """(E,) int8 or int16: each event's kind of feedback, 0 if nothing was chosen; None in logs
         with one kind."""
         self.leads: npt.NDArray[np.bool_] | None = self._array("leads")
-        """(E,) bool: whether an event only led to one of the goal, see :mod:`lightrec.data.events`;
+        """(E,) bool: whether an event only led to one of the goal, see :mod:`lightrec.data.pairs`;
         None where no event did."""
         self.item_kinds: dict[str, Kind] = self.meta["item_kinds"]
         """The kind of each attribute of the items; see :mod:`lightrec.data.types`."""

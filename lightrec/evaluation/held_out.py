@@ -297,8 +297,8 @@ def compared(metrics: Metrics, validation: Metrics) -> list[tuple[str, str]]:
     found = []
     for part, (title, note) in PARTS.items():
         at = part and f"{part}/"
-        count = int(metrics.get(f"test/blend/{at}events", 0))
-        if part and not count:
+        own, other = (metrics.get(f"test/{n}/{at}ndcg@10") for n in ("blend", "popularity"))
+        if own is None or other is None:
             continue
         rivals = {"popularity": "popularity"}
         if names := model_names(metrics):
@@ -313,14 +313,10 @@ def compared(metrics: Metrics, validation: Metrics) -> list[tuple[str, str]]:
             lead = "without an interval" if ends is None else f"a difference of {spread(ends)}"
             shown.append(f"{name} has {metrics[f'test/{name}/{at}ndcg@10']:.3f}, {lead}")
         ahead = "; ".join(f"{how} {' and '.join(words)}" for how, words in outcomes.items())
-        own = metrics[f"test/{at and f'blend/{at}'}ndcg@10"]
+        about = part and note.format(int(metrics[f"test/blend/{at}events"]))
         begin = f"At {title} it is" if part else "The blend's NDCG@10 is"
-        found.append(
-            (
-                f"At {title}{note.format(count)} the blend is {ahead}.",
-                f"{begin} {own:.3f}; {'; '.join(shown)}.",
-            )
-        )
+        how = f"At {title}{about} the blend is {ahead}."
+        found.append((how, f"{begin} {own:.3f}; {'; '.join(shown)}."))
     return found
 
 

@@ -39,7 +39,7 @@ def first_lists(run: Path) -> str:
     from lightrec.recommend import Recommender  # an update shows no lists
 
     recommender = Recommender(run, "blend")
-    titles, store = recommender.catalog["title"], recommender.store
+    titles, store = recommender.catalog["title"].to_list(), recommender.store
     lengths = np.diff(store.offsets)
     middle = np.argsort(lengths, kind="stable")[len(lengths) // 2 :][:SHOWN]
     lines = ["for example, to three users the blend recommends:"]
