@@ -66,7 +66,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Word:
-    """A word of the item's text, and what it adds to the score by the ranker's vectors."""
+    """A word of the item's text, and what it adds to the ranker's part of the item's score."""
 
     word: str
     nats: float
@@ -111,7 +111,7 @@ class Explanation:
     """An item comes where its place is among the first k."""
     score: float
     probability: float
-    """Of being the next item, among all that may be shown."""
+    """Of being the next item, among all that may be shown; with a goal, of its next event."""
     average_probability: float
     """The same after as many average events."""
     among: int
@@ -124,6 +124,8 @@ class Explanation:
     reward: Reward | None
     change: Change | None
     """None where the item does not come anyway."""
+    goal: list[str] = field(default_factory=list)
+    """The kinds of events that the probability is of; every kind where there are none."""
     missing: dict[str, str] = field(default_factory=dict)
     """Why there are no ``words`` or no ``reward``, in sentences."""
 
@@ -253,6 +255,7 @@ class _Case:
             words=found,
             reward=reward,
             change=self.change(helpful, k) if self.rank <= k else None,
+            goal=self.recommender.store.goal,
             missing=missing,
         )
 

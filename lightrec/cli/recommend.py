@@ -124,10 +124,9 @@ def recommend(
     elif ask is not None:
         print("Ranked by the wish and the blend.", file=sys.stderr)
     elif by in (None, "reader"):
-        print(
-            f"Ranked by {named(recommender.by)}. {recommender.reason}",
-            file=sys.stderr,
-        )
+        # Why is said at the run's end and in its report; of what was asked for, what it lacks.
+        why = f" {recommender.reason}" if by else ""
+        print(f"Ranked by {named(recommender.by)}.{why}", file=sys.stderr)
     if out is None:
         print(render(table))
     else:

@@ -288,14 +288,24 @@ def k_core(users: Codes, items: Codes, k: int) -> Mask:
 
 
 def split_up(
-    events: Events, arrays: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]
+    events: Events,
+    arrays: Mapping[str, NDArray[Any]],
+    settings: Mapping[str, Any],
+    visits: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int8]:
     """Assign each event to a part (E,), by the arrays of :func:`number` and prepare's settings.
 
+    :param visits: (E,) of :func:`lightrec.data.pairs.visited`, in a log where something leads to
+        the goal: what led to a held-out event is not trained on, and where the split is not by
+        time, what nothing else comes before is not held out.
     :raises DataError: if there is no event to train on.
     """
     offsets, is_target = arrays["offsets"], events.is_target
     goal = is_target & events.reaches
+    if visits is not None and settings["split"] != "global-time":
+        frame = pl.DataFrame({"user": events.users, "visit": visits, "n": is_target.astype(int)})
+        user, visit = (pl.col("n").cum_sum().over(whose) for whose in ("user", "visit"))
+        goal &= frame.select(user > visit).to_series().to_numpy()
     if settings["split"] == "leave-one-out":
         parts = leave_one_out(offsets, is_target, goal)
     elif settings["split"] == "item-cold":
@@ -304,6 +314,9 @@ def split_up(
     else:
         fractions = settings["validation_fraction"], settings["test_fraction"]
         parts = global_time(events.times, is_target, goal, *fractions)
+    if visits is not None:
+        held_out = np.isin(parts, (VALIDATION, TEST))
+        parts[(parts == TRAIN) & np.isin(visits, visits[held_out])] = CONTEXT
     if TRAIN not in parts:
         raise DataError("The split leaves no event to train on; the log is too small for it.")
     return parts

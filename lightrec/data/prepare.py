@@ -20,6 +20,7 @@ from lightrec.data.files import FORMAT_VERSION, appearing
 from lightrec.data.findings import LEFT_OUT, LOGS_KIND, NO_ITEMS, in_words, order_note, tally
 from lightrec.data.languages import languages_of, wording
 from lightrec.data.log import InteractionLog
+from lightrec.data.pairs import leading, visited, worths
 from lightrec.data.schema import Problems
 from lightrec.data.store import CATALOG, LOG, META, PARTS, SAID, TRAIN, USERS, EventStore
 from lightrec.errors import DataError, no_such
@@ -35,6 +36,7 @@ def prepare(
     domain: Domain,
     minimum_value: float | None = None,
     goal: Sequence[str] = (),
+    hide_visit: bool = True,
     weights: Mapping[str, float] | None = None,
     repeats: bool | None = None,
     k_core: int = 5,
@@ -60,8 +62,11 @@ def prepare(
         the count, else 1) times the weight of the feedback.
     :param goal: the kinds of feedback that are to be brought about, such as purchases: they alone
         are held out, and only they make an item seen. None: every kind.
+    :param hide_visit: whether to leave out of histories, in a log with a goal, what only led to an
+        event of it: the same visit's earlier events about its item, such as views and the basket.
     :param weights: worth of each feedback; events of worth 0 and of feedback without a worth are
-        dropped, and those of negative worth are no targets. None: as ``domain.weights`` says.
+        dropped, and those of negative worth are no targets. None: see
+        :func:`lightrec.data.pairs.worths`.
     :param repeats: whether an item may come again to a user; None: as the domain says.
     :param k_core: the least number of events of every user and every item; 0 for no limit.
     :param split: see :mod:`lightrec.data.events`.
@@ -78,7 +83,7 @@ def prepare(
     out = Path(out)
     kinds = log.events[Column.FEEDBACK].unique().sort().to_list()
     repeats = domain.repeats if repeats is None else repeats
-    weights = domain.weights(kinds, goal) if weights is None else weights
+    weights = worths(log, domain, goal) if weights is None else weights
     settings: dict[str, Any] = {
         "minimum_value": minimum_value,
         "goal": [*goal],
@@ -94,6 +99,8 @@ def prepare(
         "domain": domain.name,
         "repeats": repeats,
     }
+    if goal:
+        settings["hide_visit"] = hide_visit
     worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.rows)
     known_users = None if users is None else users.rows
     tables = {"log": log.events, "catalog": worded if catalog else None, "users": known_users}
@@ -119,7 +126,11 @@ def prepare(
     if not events.reaches.any():
         raise _nothing_left(events, dropped, settings)
     arrays, item_ids, user_ids = number(events)
-    arrays["parts"] = parts = split_up(events, arrays, settings)
+    hides = goal and hide_visit and not events.reaches.all()
+    visits = visited(events, arrays) if hides else None
+    if visits is not None:
+        arrays["leads"] = leading(visits, events.reaches)
+    arrays["parts"] = parts = split_up(events, arrays, settings, visits)
     feedback, chosen_kinds = events.feedback_kinds()
     if len(chosen_kinds) > 1:
         arrays["feedback"] = feedback
@@ -133,6 +144,7 @@ def prepare(
         "events": len(parts),
         **tally(events, dropped, item_ids, user_ids, worded),
         **{name: int((parts == part).sum()) for name, part in PARTS.items()},
+        **({"leads": int(arrays["leads"].sum())} if hides else {}),
         "users_with_goal": len(np.unique(events.users[events.reaches])),
         "users_without_train": len(user_ids) - len(np.unique(events.users[parts == TRAIN])),
         "items_with_own_text": _own_texts(item_ids, catalog, domain),

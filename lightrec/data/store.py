@@ -69,6 +69,9 @@ class EventStore:
         self.feedback: npt.NDArray[np.signedinteger[Any]] | None = self._array("feedback")
         """(E,) int8 or int16: each event's kind of feedback, 0 if nothing was chosen; None in logs
         with one kind."""
+        self.leads: npt.NDArray[np.bool_] | None = self._array("leads")
+        """(E,) bool: whether an event only led to one of the goal, see :mod:`lightrec.data.pairs`;
+        None where no event did."""
         self.item_kinds: dict[str, Kind] = self.meta["item_kinds"]
         """The kind of each attribute of the items; see :mod:`lightrec.data.types`."""
         self.user_kinds: dict[str, Kind] = self.meta["user_kinds"]
@@ -192,12 +195,8 @@ class EventStore:
         Sessions are those that the log names. If it names none, a session lasts until half an hour
         passes without an event; without times, all events of a user are one session.
         """
-        begins = np.isin(np.arange(len(self)), self.offsets)
-        if self.has_sessions:
-            names = self.log[Column.SESSION]
-            begins[1:] |= names.ne_missing(names.shift()).to_numpy()[1:]
-        elif self.has_times:
-            begins[1:] |= np.diff(np.asarray(self.times)) > SESSION_GAP
+        names = self.log[Column.SESSION] if self.has_sessions else None
+        begins = begin_sessions(self.offsets, names, self.times)
         return np.append(np.flatnonzero(begins), len(self)).astype(np.int64)
 
     def category(self, name: str | None = None) -> pl.Series | None:
@@ -272,10 +271,26 @@ class EventStore:
         """Keep only the events of a mask (E,)."""
         self._kept = kept
         self.offsets = np.concatenate([[0], np.cumsum(kept)])[self.offsets]
-        for name in ("items", "times", "strengths", "parts", "candidates", "feedback"):
+        for name in ("items", "times", "strengths", "parts", "candidates", "feedback", "leads"):
             column = getattr(self, name)
             if column is not None:
                 setattr(self, name, column[kept])
+
+
+def begin_sessions(
+    offsets: npt.NDArray[np.int64], names: pl.Series | None, times: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Find the events that begin a session, (E,) bool; see :attr:`EventStore.session_offsets`.
+
+    :param names: (E,) of the sessions; None where the log names none.
+    :param times: (E,) as in the store.
+    """
+    begins = np.isin(np.arange(len(times)), offsets)
+    if names is not None:
+        begins[1:] |= names.ne_missing(names.shift()).to_numpy()[1:]
+    else:
+        begins[1:] |= np.diff(np.asarray(times)) > SESSION_GAP
+    return begins
 
 
 def padded(

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -77,7 +78,8 @@ def blend(
                 print(f"{name} is left out. {reason}", file=sys.stderr)
         bar.set_description("blend")
         mixed = Blend(ranker, fitted)
-        given = candidates(mixed, data, fitting_events(data))
+        deciding = fitting_events(data)
+        given = replace(candidates(mixed, data, deciding), met=deciding.met)
         bar.update()
         mixed.weights, mixed.chosen, found = choose_weights(given, [RANKER, *fitted])
         mixed.weights = heard(mixed.weights)
