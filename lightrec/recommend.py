@@ -1,5 +1,6 @@
 """Recommending with a finished run: for a known person, a new one, or everybody."""
 
+import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -53,7 +54,8 @@ class Recommender:
         self.run.hold()  # much of it is read at the first wish for it
         chosen = Favoured(by, "It was asked for.") if by else favoured_by(self.run)
         self.by = chosen.by
-        self.model, of_version = what_ranks(self.run, self.by)
+        self.blend = self.run.served
+        self.model, of_version = what_ranks(self.run, self.by, self.blend)
         self.reason = chosen.reason + of_version
         self.ranked_by: By | Literal["attributes", "popularity", "wish"] = self.by
         """How the last list was ranked: without a history, by what people with the same attributes
@@ -159,6 +161,7 @@ class Recommender:
             ``known_events``: how many of the user's events the list was made from.
         """
         log, ends = self.people.whole if before is None else self.people.before_test()
+        ranking = self if before is None else self._judged
         allowed, _ = self.allowed(exclude, only)
         k = min(k, self.store.num_items)
         placed = self._placed(k, new, explore, seed)
@@ -169,7 +172,7 @@ class Recommender:
             if discover:
                 events[Key.SEEN] = self.people.met(events)
             which, table = self._table(
-                *self._best(self.model, events, self.may_see(users, allowed), k, placed, ask)
+                *ranking._best(ranking.model, events, self.may_see(users, allowed), k, placed, ask)
             )
             known = pl.Series(Column.KNOWN_EVENTS, (ends - log.offsets[:-1])[rows][which])
             yield table.select(users[Column.USER][which], pl.all(), known)
@@ -196,7 +199,7 @@ class Recommender:
         from lightrec.ranking.ranker import likeness
 
         k = min(k, self.store.num_items)
-        alike = likeness(self.run.ranker, self.counts, self.item(item), by)
+        alike = likeness(self.blend.ranker, self.counts, self.item(item), by)
         scores = alike.masked_fill(~self.allowed(exclude, only)[0], -torch.inf)[None]
         items = with_reserved_places(scores, torch.full_like(scores, -torch.inf), k, 0)
         return self._table(items, scores.gather(1, items))[1]
@@ -213,7 +216,15 @@ class Recommender:
     @cached_property
     def popularity(self) -> Popularity | RecentPopularity:
         """What ranks for somebody of whom nothing is known."""
-        return popular(self.store)
+        return popular(self.store.whole)
+
+    @cached_property
+    def _judged(self) -> "Recommender":
+        """What has not learned from the held-out events, and may be judged by them."""
+        judged = copy.copy(self)
+        judged.blend = self.run.blend
+        judged.model, _ = what_ranks(self.run, self.by, judged.blend)
+        return judged
 
     @property
     def names(self) -> Names:
@@ -250,7 +261,7 @@ class Recommender:
     @cached_property
     def counts(self) -> Tensor:
         """(N + 1,) int64: how many training events each item has."""
-        return torch.from_numpy(self.store.popularity())
+        return torch.from_numpy(self.store.whole.popularity())
 
     def allowed(
         self, exclude: str | Sequence[str], only: str | Sequence[str]
@@ -338,11 +349,11 @@ class Recommender:
         """
         history, weight, more = known[Key.HISTORY], 1.0, torch.zeros(())
         if ask is not None:
-            model = self.run.blend if model is self.model else model
+            model = self.blend if model is self.model else model
             more, weight = self._wished(ask, "history" if history.any() else "alone")
         raw = self.raw(known, model)
         if ask is not None and isinstance(model, ItemModel):
-            raw = log_shares(raw, self.run.blend.smoothing)
+            raw = log_shares(raw, self.blend.smoothing)
         return raw, weight, more
 
     @cached_property
@@ -350,16 +361,18 @@ class Recommender:
         """What ranks by attributes alone; None where the run found nothing that they tell."""
         for name, model in described_models(self.run.folder("ranker")).items():
             if isinstance(model, Demographic):
-                if name in self.run.blend.item_models:
-                    return cast(Demographic, self.run.blend.item_models[name])
-                return model.fit(Evidence.of(self.store, torch.zeros(self.store.num_items + 1, 0)))
+                if name in self.blend.item_models:
+                    return cast(Demographic, self.blend.item_models[name])
+                return model.fit(
+                    Evidence.of(self.store.whole, torch.zeros(self.store.num_items + 1, 0))
+                )
         return None
 
     @torch.inference_mode()
     def _popular(self, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Items ``(1, k)`` for somebody of whom nothing is known, and their marginal relevance."""
         popularity = self.popularity.counts.masked_fill(~allowed, -torch.inf)
-        items, scores = diversified(popularity, self.run.ranker.item_vectors(), k)
+        items, scores = diversified(popularity, self.blend.ranker.item_vectors(), k)
         return items[None], scores[None]
 
     def _table(self, items: Tensor, scores: Tensor) -> tuple[list[int], pl.DataFrame]:

@@ -120,6 +120,7 @@ def prepare(
         raise _nothing_left(events, dropped, settings)
     arrays, item_ids, user_ids = number(events)
     arrays["parts"] = parts = split_up(events, arrays, settings)
+    arrays["targets"] = events.is_target
     feedback, chosen_kinds = events.feedback_kinds()
     if len(chosen_kinds) > 1:
         arrays["feedback"] = feedback

@@ -14,6 +14,7 @@ from lightrec.run import Run
 
 if TYPE_CHECKING:
     from lightrec.policies.base import Policy
+    from lightrec.ranking.blend import Blend
     from lightrec.ranking.scorers import ItemScorer
 
 Name = TypeVar("Name", bound=str)
@@ -120,14 +121,15 @@ def favoured_by(run: Run | Path) -> Favoured:
     return Favoured(metrics[BY], metrics[REASON])
 
 
-def what_ranks(run: Run, by: By) -> "tuple[ItemScorer | Policy, str]":
+def what_ranks(run: Run, by: By, blend: "Blend") -> "tuple[ItemScorer | Policy, str]":
     """Load what ranks a run's items.
 
+    :param blend: the run's ``served`` or, to be judged by held-out events, its ``blend``.
     :returns: it, and what is to be said of it where a part is of an earlier version; else empty.
     :raises RunError: where the run lacks a stage, or no weight was chosen for its mixture.
     """
     if by in ("blend", "reader"):
-        return run.blend, ""
+        return blend, ""
     from lightrec.policies.earlier import Earlier
     from lightrec.policies.mixture import Mixture, utilities
     from lightrec.users.user_model import UserModel
@@ -145,7 +147,7 @@ def what_ranks(run: Run, by: By) -> "tuple[ItemScorer | Policy, str]":
         return older or part, about
     liked = utilities(part) if older is None else older.scores
     if by == "even-mixture":
-        return Mixture.even(run.blend, part, liked), about
+        return Mixture.even(blend, part, liked), about
     weight = learned.metrics().get(WEIGHT) if learned.has("evaluate") else None
     if weight is None:
         raise RunError(
@@ -153,4 +155,4 @@ def what_ranks(run: Run, by: By) -> "tuple[ItemScorer | Policy, str]":
             "evaluate choose. Finish the run with `lightrec run`, or take the even mixture (--by "
             "even-mixture), which needs none."
         )
-    return Mixture(run.blend, liked, weight), about
+    return Mixture(blend, liked, weight), about
