@@ -21,7 +21,7 @@ from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import By, Favoured, favoured_by, what_ranks
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import Policy, session_start
-from lightrec.ranking.blend import described_models, log_shares
+from lightrec.ranking.blend import Blend, described_models, log_shares
 from lightrec.ranking.item_models.base import (
     Evidence,
     ItemModel,
@@ -54,8 +54,7 @@ class Recommender:
         self.run.hold()  # much of it is read at the first wish for it
         chosen = Favoured(by, "It was asked for.") if by else favoured_by(self.run)
         self.by = chosen.by
-        self.blend = self.run.served
-        self.model, of_version = what_ranks(self.run, self.by, self.blend)
+        self.model, of_version = what_ranks(self.run, self.by)
         self.reason = chosen.reason + of_version
         self.ranked_by: By | Literal["attributes", "popularity", "wish"] = self.by
         """How the last list was ranked: without a history, by what people with the same attributes
@@ -219,11 +218,16 @@ class Recommender:
         return popular(self.store.whole)
 
     @cached_property
+    def blend(self) -> Blend:
+        """What ranks the next event, or a wish beside it."""
+        return self.run.served
+
+    @cached_property
     def _judged(self) -> "Recommender":
         """What has not learned from the held-out events, and may be judged by them."""
         judged = copy.copy(self)
         judged.blend = self.run.blend
-        judged.model, _ = what_ranks(self.run, self.by, judged.blend)
+        judged.model, _ = what_ranks(self.run, self.by, judged=True)
         return judged
 
     @property

@@ -14,7 +14,6 @@ from lightrec.run import Run
 
 if TYPE_CHECKING:
     from lightrec.policies.base import Policy
-    from lightrec.ranking.blend import Blend
     from lightrec.ranking.scorers import ItemScorer
 
 Name = TypeVar("Name", bound=str)
@@ -121,15 +120,16 @@ def favoured_by(run: Run | Path) -> Favoured:
     return Favoured(metrics[BY], metrics[REASON])
 
 
-def what_ranks(run: Run, by: By, blend: "Blend") -> "tuple[ItemScorer | Policy, str]":
+def what_ranks(run: Run, by: By, judged: bool = False) -> "tuple[ItemScorer | Policy, str]":
     """Load what ranks a run's items.
 
-    :param blend: the run's ``served`` or, to be judged by held-out events, its ``blend``.
+    :param judged: whether it is to be judged by held-out events: the run's ``blend`` has not
+        learned from them, as the one that is ``served`` has.
     :returns: it, and what is to be said of it where a part is of an earlier version; else empty.
     :raises RunError: where the run lacks a stage, or no weight was chosen for its mixture.
     """
     if by in ("blend", "reader"):
-        return blend, ""
+        return run.blend if judged else run.served, ""
     from lightrec.policies.earlier import Earlier
     from lightrec.policies.mixture import Mixture, utilities
     from lightrec.users.user_model import UserModel
@@ -145,6 +145,7 @@ def what_ranks(run: Run, by: By, blend: "Blend") -> "tuple[ItemScorer | Policy, 
         )
     if not isinstance(part, UserModel):
         return older or part, about
+    blend = run.blend if judged else run.served
     liked = utilities(part) if older is None else older.scores
     if by == "even-mixture":
         return Mixture.even(blend, part, liked), about
