@@ -1,5 +1,6 @@
 """Recommending with a finished run: for a known person, a new one, or everybody."""
 
+import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -20,7 +21,7 @@ from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import By, Favoured, favoured_by, what_ranks
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import Policy, session_start
-from lightrec.ranking.blend import described_models, log_shares
+from lightrec.ranking.blend import Blend, described_models, log_shares
 from lightrec.ranking.item_models.base import (
     Evidence,
     ItemModel,
@@ -159,6 +160,7 @@ class Recommender:
             ``known_events``: how many of the user's events the list was made from.
         """
         log, ends = self.people.whole if before is None else self.people.before_test()
+        ranking = self if before is None else self._judged
         allowed, _ = self.allowed(exclude, only)
         k = min(k, self.store.num_items)
         placed = self._placed(k, new, explore, seed)
@@ -169,7 +171,7 @@ class Recommender:
             if discover:
                 events[Key.SEEN] = self.people.met(events)
             which, table = self._table(
-                *self._best(self.model, events, self.may_see(users, allowed), k, placed, ask)
+                *ranking._best(ranking.model, events, self.may_see(users, allowed), k, placed, ask)
             )
             known = pl.Series(Column.KNOWN_EVENTS, (ends - log.offsets[:-1])[rows][which])
             yield table.select(users[Column.USER][which], pl.all(), known)
@@ -196,7 +198,7 @@ class Recommender:
         from lightrec.ranking.ranker import likeness
 
         k = min(k, self.store.num_items)
-        alike = likeness(self.run.ranker, self.counts, self.item(item), by)
+        alike = likeness(self.blend.ranker, self.counts, self.item(item), by)
         scores = alike.masked_fill(~self.allowed(exclude, only)[0], -torch.inf)[None]
         items = with_reserved_places(scores, torch.full_like(scores, -torch.inf), k, 0)
         return self._table(items, scores.gather(1, items))[1]
@@ -213,7 +215,20 @@ class Recommender:
     @cached_property
     def popularity(self) -> Popularity | RecentPopularity:
         """What ranks for somebody of whom nothing is known."""
-        return popular(self.store)
+        return popular(self.store.whole)
+
+    @cached_property
+    def blend(self) -> Blend:
+        """What ranks the next event, or a wish beside it."""
+        return self.run.served
+
+    @cached_property
+    def _judged(self) -> "Recommender":
+        """What has not learned from the held-out events, and may be judged by them."""
+        judged = copy.copy(self)
+        judged.blend = self.run.blend
+        judged.model, _ = what_ranks(self.run, self.by, judged=True)
+        return judged
 
     @property
     def names(self) -> Names:
@@ -250,7 +265,7 @@ class Recommender:
     @cached_property
     def counts(self) -> Tensor:
         """(N + 1,) int64: how many training events each item has."""
-        return torch.from_numpy(self.store.popularity())
+        return torch.from_numpy(self.store.whole.popularity())
 
     def allowed(
         self, exclude: str | Sequence[str], only: str | Sequence[str]
@@ -338,11 +353,11 @@ class Recommender:
         """
         history, weight, more = known[Key.HISTORY], 1.0, torch.zeros(())
         if ask is not None:
-            model = self.run.blend if model is self.model else model
+            model = self.blend if model is self.model else model
             more, weight = self._wished(ask, "history" if history.any() else "alone")
         raw = self.raw(known, model)
         if ask is not None and isinstance(model, ItemModel):
-            raw = log_shares(raw, self.run.blend.smoothing)
+            raw = log_shares(raw, self.blend.smoothing)
         return raw, weight, more
 
     @cached_property
@@ -350,16 +365,18 @@ class Recommender:
         """What ranks by attributes alone; None where the run found nothing that they tell."""
         for name, model in described_models(self.run.folder("ranker")).items():
             if isinstance(model, Demographic):
-                if name in self.run.blend.item_models:
-                    return cast(Demographic, self.run.blend.item_models[name])
-                return model.fit(Evidence.of(self.store, torch.zeros(self.store.num_items + 1, 0)))
+                if name in self.blend.item_models:
+                    return cast(Demographic, self.blend.item_models[name])
+                return model.fit(
+                    Evidence.of(self.store.whole, torch.zeros(self.store.num_items + 1, 0))
+                )
         return None
 
     @torch.inference_mode()
     def _popular(self, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Items ``(1, k)`` for somebody of whom nothing is known, and their marginal relevance."""
         popularity = self.popularity.counts.masked_fill(~allowed, -torch.inf)
-        items, scores = diversified(popularity, self.run.ranker.item_vectors(), k)
+        items, scores = diversified(popularity, self.blend.ranker.item_vectors(), k)
         return items[None], scores[None]
 
     def _table(self, items: Tensor, scores: Tensor) -> tuple[list[int], pl.DataFrame]:

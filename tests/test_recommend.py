@@ -283,9 +283,11 @@ def test_a_mixture_adds_what_user_model_a_likes(tiny_run, by):
     liked = run.users_a.scores(history, user)
     if by == "mixture":
         weight = run.metrics()["simulator/mixture/weight"]
-        expected = run.blend.scores(history, user, details=known) + weight * liked
+        expected = run.served.scores(history, user, details=known) + weight * liked
     else:
-        expected = run.ranker.scores(history[:, -run.users_a.choice.history_length :]) + liked
+        expected = (
+            run.served.ranker.scores(history[:, -run.users_a.choice.history_length :]) + liked
+        )
     best = expected[:, 1:].scatter(1, history - 1, -torch.inf).topk(5)
     items = [recommender.catalog["item"][place] for place in best.indices[0].tolist()]
     alone, everybody = recommender.recommend("u3", k=5), pl.concat(recommender.recommend_all(k=5))

@@ -131,6 +131,7 @@ def prepare(
     if visits is not None:
         arrays["leads"] = leading(visits, events.reaches)
     arrays["parts"] = parts = split_up(events, arrays, settings, visits)
+    arrays["targets"] = events.is_target
     feedback, chosen_kinds = events.feedback_kinds()
     if len(chosen_kinds) > 1:
         arrays["feedback"] = feedback

@@ -42,15 +42,17 @@ class EventStore:
     """A prepared log: the events of one user after another, oldest first.
 
     Arrays are read-only and memory-mapped, so that processes share them; only the path is pickled.
-    Stages see a log through :attr:`without_cold`, so that none of them sees held-out items.
+    Stages see a log through :attr:`without_cold`, so that none of them sees held-out items, and the
+    last one, after which nothing is judged, through :attr:`whole`.
 
     :param folder: written by ``prepare``.
     :param cold: whether to include the events of held-out items.
+    :param held_out: whether events are held out; otherwise all that may be learned are TRAIN.
     :raises DataError: if the folder holds no store, or one of another format version.
     """
 
-    def __init__(self, folder: Path | str, cold: bool = True) -> None:
-        self.folder, self._cold = Path(folder), cold
+    def __init__(self, folder: Path | str, cold: bool = True, held_out: bool = True) -> None:
+        self.folder, self._views = Path(folder), (cold, held_out)
         self.meta: dict[str, Any] = _read_meta(self.folder)
         self.offsets: npt.NDArray[np.int64] = self._array("offsets")
         """(U + 1,) int64: user u's events are ``offsets[u]`` to ``offsets[u + 1] - 1``."""
@@ -90,14 +92,16 @@ class EventStore:
         self.has_times: bool = self.meta["order"] == "time"
         self.is_ordered: bool = self.has_times or self.meta["settings"]["equal_times"] == "file"
         """Whether the order of a user's events has a meaning, from their times or from the file."""
-        self.has_cold: bool = cold and self.meta["counts"]["cold"] > 0
+        self.has_cold: bool = cold and held_out and self.meta["counts"]["cold"] > 0
         """Whether there are events of held-out items."""
         self._kept: npt.NDArray[np.bool_] | None = None
-        if not cold and self.meta["counts"]["cold"]:
+        if not held_out:
+            self.parts = np.where(self._array("targets"), TRAIN, CONTEXT).astype(np.int8)
+        elif not cold and self.meta["counts"]["cold"]:
             self._take(self.in_histories)
 
-    def __reduce__(self) -> tuple[type["EventStore"], tuple[Path, bool]]:
-        return EventStore, (self.folder, self._cold)
+    def __reduce__(self) -> tuple[type["EventStore"], tuple[Path, bool, bool]]:
+        return EventStore, (self.folder, *self._views)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -182,6 +186,11 @@ class EventStore:
         If nothing was held out, this is the store itself; otherwise positions differ.
         """
         return EventStore(self.folder, cold=False) if self.has_cold else self
+
+    @property
+    def whole(self) -> "EventStore":
+        """The log as what is served has learned it: nothing is held out."""
+        return EventStore(self.folder, held_out=False)
 
     @property
     def has_sessions(self) -> bool:

@@ -106,8 +106,8 @@ def refitted(
 ) -> tuple[Blend, dict[str, float]]:
     """Fit anew what a blend was made of, with the settings chosen then, and its weights.
 
-    Weights that were not of highest likelihood stay as they are. Item models that had no weight are
-    only described, as they were.
+    Weights that were not of highest likelihood stay as they are, as do all where nothing is held
+    out. Item models that had no weight are only described, as they were.
 
     :param ranker: trained; not changed.
     :param earlier: folder of the ranker stage whose settings are taken.
@@ -132,13 +132,13 @@ def refitted(
             for batch in events
         ]
     names = [RANKER, *fitted]
-    if before.chosen == LIKELIHOOD or not before.weights.keys() & set(names):
+    if batches and (before.chosen == LIKELIHOOD or not before.weights.keys() & set(names)):
         found = fit_weights(candidates(mixed, data, batches))
         mixed.weights = heard(dict(zip(names, found.tolist(), strict=True)))
     else:
         mixed.weights = {name: before.weights[name] for name in names}
     mixed.item_models.update({name: m for name, m in described.items() if name not in fitted})
-    return mixed, judge(scorer(mixed), batches)
+    return mixed, judge(scorer(mixed), batches) if batches else {}
 
 
 def validation_events(data: SequenceData, limit: int | None) -> EvaluationEvents:

@@ -384,6 +384,8 @@ def plan(
     for name in names:
         recipe = found.resolved(name)
         extra = list(chosen.get(name, ()))
+        if "like" in recipe:
+            extra = [*chosen.get(recipe["like"], ()), *found.words(name), *extra]
         seeds = [key for key in ("seed_everything", "seed") if key in recipe]
         if seed is not None and seeds:
             extra += [f"--{seeds[0]}", str(seed)]

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from lightrec.data.files import check_input, is_url, leaving_nothing, without_password
 from lightrec.errors import RecipeError, RunError
-from lightrec.run import VERSION, VERSIONS, Run
+from lightrec.run import FINAL, VERSION, VERSIONS, Run
 from lightrec.stages import recipes, redo, versions
 from lightrec.stages.data import READ, NothingNew
 from lightrec.stages.run import EVALUATE, do, in_file
@@ -25,16 +25,9 @@ from lightrec.trust import gate
 
 NEXT: Final = Path(VERSIONS, ".next")
 """In a run: the version that is being made."""
-CONTINUED: Final = (
-    "--trainer.max_epochs=2",
-    "--trainer.check_val_every_n_epoch=2",  # early stopping waits for what is not validated
-    "--trainer.limit_val_batches=0",
-    "--model.init_args.learning_rate=0.0005",
-    "--data.init_args.replay=0.1",
-)
-"""How the ranker goes on, chosen on validation: see docs/how-to/update.md."""
 EVALUATORS: Final = [{"class_path": "HeldOutLog", "init_args": {"max_events": 20_000}}]
-STAGES: Final = ("data", "ranker", EVALUATE)
+LEARNED: Final = ("data", "ranker", FINAL)
+STAGES: Final = (*LEARNED, EVALUATE)
 
 
 def update(
@@ -161,7 +154,7 @@ def noted(
         "updated": present.version,
         "sources": dict(sources),
         "elsewhere": elsewhere,
-        "overrides": {stage: present.overrides(stage) for stage in ("data", "ranker")},
+        "overrides": {stage: present.overrides(stage) for stage in LEARNED if present.has(stage)},
         "asked": {stage: list(words) for stage, words in more.items()},
     }
 
@@ -192,23 +185,22 @@ def make(
     write_whole(room / VERSION, json.dumps(about, indent=2))
     command = about["command"]
     more: dict[str, Sequence[str]] = {
-        "data": [],
         "ranker": [
             f"--model.init_args.continues={present.folder('ranker')}",
             f"--data.init_args.since={present.folder('data')}",
-            *CONTINUED,
+            *recipes.load("generic").words(FINAL),  # chosen on validation: docs/how-to/update.md
         ],
     }
-    for name in ("data", "ranker"):
-        made = present.stamp(name)
-        own = [*about["overrides"][name], *more[name], *overrides.get(name, ())]
+    for name in about["overrides"]:
+        made, asked = present.stamp(name), overrides.get("data" if name == "data" else "ranker", ())
+        own = [*about["overrides"][name], *more.get(name, ()), *asked]
         read = {**sources, "before": present.folder("data") / READ} if name == "data" else {}
         recipe = made["recipe"]
         tuned = "text" in (*recipes.names(recipe), *about["elsewhere"])
-        if name == "ranker" and tuned:  # no update tunes texts
+        if name != "data" and tuned:  # no update tunes texts
             texts = present.holding("text").folder("text")
             own.insert(0, f"--data.init_args.text={texts}")
-            recipe = {**recipe, "reads": ["data"]}
+            recipe = {**recipe, "reads": ["data", *(["ranker"] if name == FINAL else [])]}
         stages[name] = Stage(name, recipe, room / name, own, read, command, dict(stages))
     if present.has(EVALUATE):
         made = present.stamp(EVALUATE)

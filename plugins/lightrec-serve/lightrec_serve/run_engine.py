@@ -215,7 +215,7 @@ class RunEngine(Engine):
 
     def _varied(self, allowed: Tensor, k: int) -> Ranked:
         """Give popular items that differ from each other, to somebody of whom nothing is known."""
-        counts, vectors = self.usual.popularity.counts, self.usual.run.ranker.item_vectors()
+        counts, vectors = self.usual.popularity.counts, self.usual.blend.ranker.item_vectors()
         whole = torch.cat([counts, self.newcomers.mixed(counts)])
         mixed = (vectors[self.newcomers.near] * self.newcomers.loud[..., None]).sum(1)
         popular = whole.masked_fill(~allowed, -torch.inf)
