@@ -58,7 +58,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "components": {
         "encoders.tuning": ["TextModule"],
         "encoders.tuning_data": ["TextData"],
-        "encoders.trials": ["TrialData", "TrialModule"],
         "ranking.module": ["RankingModule"],
         "ranking.sequence_data": ["SequenceData"],
         "ranking.reader_module": ["ReaderModule", "ReaderData"],
