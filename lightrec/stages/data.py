@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,7 @@ from lightrec.data.domain import Domain
 from lightrec.data.files import leaving_nothing
 from lightrec.data.findings import glance, recognised
 from lightrec.data.log import NO_EVENTS, InteractionLog
+from lightrec.data.parquet import holds_log
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Columns, Tables, read_table, read_tables
 from lightrec.data.readers.canonical import CanonicalReader, write_tables
@@ -135,7 +136,7 @@ def prepare_log(
 
 def more(
     sources: Mapping[str, Path],
-    read: Callable[[Path], Tables],
+    read: "partial[Tables]",
     item_columns: Columns | None = None,
     user_columns: Columns | None = None,
 ) -> tuple[list[InteractionLog], Catalog | None, Users | None]:
@@ -166,10 +167,19 @@ def more(
     return logs, _merged(catalog, own_catalog), _merged(users, own_users)
 
 
-def _read(path: Path, read: Callable[[Path], Tables]) -> list[Tables]:
-    """Read a log; one without events is none."""
+def _read(path: Path, read: "partial[Tables]") -> list[Tables]:
+    """Read a log; one without events is none.
+
+    A log that lightrec wrote, as `lightrec served` does, has columns and times of its own, whatever
+    those of the run's log were called; what the run leaves out is left out of it, too.
+    """
     if path.is_file() and not path.stat().st_size:
         return []
+    whole = CanonicalReader.recognises(path)
+    if whole or holds_log(path):
+        columns = {} if whole else read.keywords.get("columns") or {}
+        none = {name: own for name, own in columns.items() if str(own).lower() in ("none", "null")}
+        read = partial(read, columns=none, reader=None, times="auto")
     try:
         return [read(path)]
     except DataError as error:

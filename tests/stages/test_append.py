@@ -1,5 +1,7 @@
 """Appending to tables: what is known counts once, types stay, the order of time decides."""
 
+from functools import partial
+
 import polars as pl
 import pytest
 
@@ -7,9 +9,10 @@ from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.data.readers.base import Tables
+from lightrec.data.readers.base import Tables, read_tables
+from lightrec.data.readers.canonical import write_folder
 from lightrec.errors import DataError
-from lightrec.stages.data import NothingNew, append
+from lightrec.stages.data import NothingNew, append, more
 
 
 def log(*rows):
@@ -107,3 +110,18 @@ def test_a_value_that_is_no_number_where_numbers_were_is_refused():
     known = Tables(log(*ROWS), Catalog(pl.DataFrame(FILMS)))
     with pytest.raises(DataError, match="price"):
         append(known, [], Catalog(pl.DataFrame({"item": ["y"], "price": ["cheap"]})))
+
+
+@pytest.mark.parametrize("form", ["file", "days", "folder"])
+def test_a_log_that_lightrec_wrote_is_read_whatever_the_runs_columns_were_called(tmp_path, form):
+    known, path = log(*ROWS), tmp_path / "log"
+    if form == "folder":
+        write_folder(Tables(known), path)
+    else:
+        path = path / "2026-11-27.parquet"
+        path.parent.mkdir()
+        known.write_parquet(path)
+    own = {"user": "customer", "item": "sku", "time": "when", "value": "none"}
+    read = partial(read_tables, columns=own, reader="TableReader", times="seconds")
+    (found,), _, _ = more({"log-1": path if form == "file" else tmp_path / "log"}, read)
+    assert found.events.equals(known.events)

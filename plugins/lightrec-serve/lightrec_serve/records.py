@@ -3,8 +3,7 @@
 ``log/2026-11-27.parquet`` has the day's feedback as new rows of a log, for ``lightrec update RUN
 --log log``: the session, the answer as the impression, and the position. It has no propensities: a
 log that has some keeps every row as a decision of its own, and one day of it would change how a
-run treats its whole log. A run that was made with the setting ``columns`` reads these names with
-``--data.columns null``.
+run treats its whole log.
 
 ``shown/2026-11-27.parquet`` has a row for each item that was shown that day, for ``lightrec
 estimate RUN shown`` and the evaluator ``ShownItems``: the value is what its feedback was worth, the
