@@ -133,12 +133,9 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def holds_log(path: Path) -> bool:
     """Whether a Parquet file, or the first of a folder's, is a log that lightrec wrote."""
-    with suppress(*_FAILURES, DataError):
-        files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-        return (
-            bool(files)
-            and (pq.read_metadata(files[0]).metadata or {}).get(KIND_KEY.encode()) == b"log"
-        )
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    with suppress(*_FAILURES, IndexError):
+        return (pq.read_metadata(files[0]).metadata or {}).get(KIND_KEY.encode()) == b"log"
     return False
 
 
