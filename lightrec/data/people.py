@@ -1,22 +1,29 @@
 """Whom a list is for: a user of the log, somebody with a history or a profile, or everybody."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lightrec.data import filters
-from lightrec.data.attributes import user_features
+from lightrec.data.attributes import Features, user_features
+from lightrec.data.catalog import Users
+from lightrec.data.events import Events, drop, encode
+from lightrec.data.log import InteractionLog
 from lightrec.data.names import Names
+from lightrec.data.readers.canonical import LOG_FILE, USERS_FILE
 from lightrec.data.selection import several
 from lightrec.data.sequences import Rows, Sequences, padded
-from lightrec.data.store import TEST, EventStore
-from lightrec.errors import RecipeError, no_such
-from lightrec.keys import Key
+from lightrec.data.store import READ, TEST, TRAIN, EventStore
+from lightrec.errors import DataError, RecipeError, no_such
+from lightrec.keys import PADDING, Column, Key
 
 
 class Person(NamedTuple):
@@ -26,6 +33,82 @@ class Person(NamedTuple):
     """``Key.HISTORY`` (1, L) and what else is known of its events, ``Key.SEEN`` (1, S)."""
     row: pl.DataFrame
     """The row of the user table; null where nothing is known."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """People of the log and of the user table who have no place in a store, as by its k-core.
+
+    :param users: their rows, as those of the store's user table.
+    :param log: their events with items of the store.
+    """
+
+    users: pl.DataFrame
+    log: Sequences
+
+    @classmethod
+    def of(cls, store: EventStore) -> Self:
+        """Find them among the tables from which a store was made.
+
+        :raises DataError: where these cannot be read.
+        """
+        folder, like = store.folder / READ, store.users
+        named = store.has_users and (folder / LOG_FILE).is_file()
+        events = _events(store, folder / LOG_FILE) if named else None
+        ids = like[Column.USER].clear() if events is None else events.user_words.alias(Column.USER)
+        there = (folder / USERS_FILE).is_file()
+        table = Users.read_parquet(folder / USERS_FILE).rows if there else like.clear()
+        more = table[Column.USER].filter(~table[Column.USER].is_in(store.user_ids.implode()))
+        ids = pl.concat([ids, more]).unique(maintain_order=True)
+        users = ids.to_frame().join(table, on=Column.USER, how="left", maintain_order="left")
+        if events is None:
+            nothing = np.zeros(0, np.int64)
+            log = Sequences(nothing, nothing, np.zeros(len(ids) + 1, np.int64), nothing)
+            return cls(users.select(like.columns), log)
+        counts = np.bincount(events.users, minlength=len(ids))
+        kinds = {kind: number for number, kind in enumerate(store.feedback_kinds, 1)}
+        numbers = np.array([kinds.get(kind, 0) for kind in events.feedback_words])
+        seen = np.where(events.reaches & (not store.repeats), events.items, PADDING)
+        log = Sequences(
+            events.items,
+            np.full(len(events.items), TRAIN, np.int8),
+            np.append(0, counts.cumsum()),
+            events.times,
+            None if store.feedback is None else numbers[events.feedback],
+            store.has_times,
+            seen,
+        )
+        return cls(users.select(like.columns), log)
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """The rows of the users by their ids."""
+        return {user: row for row, user in enumerate(self.users[Column.USER])}
+
+    @cached_property
+    def described(self) -> NDArray[np.bool_]:
+        """(V,) bool: whether an attribute of a person is known."""
+        known = self.users.select(pl.any_horizontal(pl.exclude(Column.USER).is_not_null()))
+        return known.to_series().to_numpy() if self.users.width > 1 else np.zeros(len(known), bool)
+
+
+def _events(store: EventStore, path: Path) -> Events | None:
+    """Read the events of people without a place in a store; of its items, by their numbers."""
+    known = store.user_ids.implode()
+    try:
+        rows = pl.scan_parquet(path).filter(~pl.col(Column.USER).is_in(known)).collect()
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"The file cannot be read as Parquet ({error}).", path) from None
+    if not rows.height:
+        return None
+    settings = store.meta["settings"]
+    events = encode(InteractionLog(rows), settings["weights"], store.goal)
+    drop(events, repeats=store.repeats, minimum_value=settings["minimum_value"])
+    places = {item: number for number, item in enumerate(store.catalog[Column.ITEM], 1)}
+    numbers = np.array([*(places.get(i, PADDING) for i in events.item_words), PADDING], np.int32)
+    events.items = numbers[events.items]
+    events.take(events.items != PADDING, "dropped_unknown")
+    return events
 
 
 class People:
@@ -49,6 +132,15 @@ class People:
         log = Sequences.chosen(self.store)
         return log, log.offsets[1:]
 
+    @cached_property
+    def outside(self) -> Outside:
+        """People who have no place in the store."""
+        return Outside.of(self.store)
+
+    @cached_property
+    def _features(self) -> Features:
+        return user_features(self.store)[0]
+
     def before_test(self) -> tuple[Sequences, Rows]:
         """Histories as the held-out events are judged from, and where they end: (U,)."""
         log = Sequences.all_events(self.store)
@@ -67,23 +159,66 @@ class People:
 
         :raises RecipeError: where the user, a title, an attribute or its value is not known.
         """
-        if user is not None and profile is not None:
+        row = self.rows.get(str(user))
+        if row is not None and user is not None and profile is not None:
             raise RecipeError("A user of the log has a profile there: give one or the other.")
         given = [row + 1 for row in self.names.find_all(several(history or ()))]
         if user is None:
             items = torch.tensor([given], dtype=torch.long)
             known = {Key.HISTORY: items, Key.SEEN: items * (not self.store.repeats)}
-            row = self._row(profile or {})
+            table = self._row(profile or {})
             if profile:
-                known[Key.PROFILE] = user_features(self.store)[0](row)
-            return Person(known, row)
-        if (number := self.rows.get(str(user))) is None:
+                known[Key.PROFILE] = self._features(table)
+            return Person(known, table)
+        if row is not None:
+            known, table = self.events([row], *self.whole), self.store.users[[row]]
+        elif (row := self.outside.rows.get(str(user))) is not None:
+            known, table = self._outsiders([row], None if profile is None else self._row(profile))
+        else:
             raise RecipeError(
-                f"There is no user {user!r} in {self.store.folder}.{self.names.left_out} "
-                "For a person who is not in the log, give a history of titles or a profile."
+                f"There is no user {user!r} in the log and the user table of {self.store.folder}. "
+                "For somebody else, give a history of titles or a profile."
             )
-        known = self._with_more(self.events([number], *self.whole), given)
-        return Person(known, self.store.users[[number]])
+        return Person(self._with_more(known, given), table)
+
+    def everybody(
+        self, size: int, before_test: bool = False
+    ) -> Iterator[tuple[pl.DataFrame, dict[str, Tensor], Rows]]:
+        """Go through all people in batches of whom the same is known.
+
+        :param before_test: only those of the store, with what came before their test events.
+        :returns: an iterator over rows of the user table (B), what is known of these people, and
+            how many events it holds, (B,).
+        """
+        log, ends = self.before_test() if before_test else self.whole
+        for start in range(0, self.store.num_users, size):
+            rows = np.arange(start, min(start + size, self.store.num_users))
+            yield (
+                self.store.users[rows],
+                self.events(rows, log, ends),
+                ends[rows] - log.offsets[rows],
+            )
+        if before_test:
+            return
+        counts, described = np.diff(self.outside.log.offsets), self.outside.described
+        for alike in (2 * (counts > 0) + described == kind for kind in (3, 2, 1, 0)):
+            whole = np.flatnonzero(alike)
+            for start in range(0, len(whole), size):
+                rows = whole[start : start + size]
+                known, table = self._outsiders(rows)
+                yield table, known, counts[rows]
+
+    def _outsiders(
+        self, rows: Sequence[int] | Rows, profile: pl.DataFrame | None = None
+    ) -> tuple[dict[str, Tensor], pl.DataFrame]:
+        """Look up people who have no place in the store; of all or none there are attributes."""
+        log, table = self.outside.log, self.outside.users[rows]
+        known = self.events(rows, log, log.offsets[1:])
+        del known[Key.USER]
+        table = table if profile is None else profile.with_columns(table[Column.USER])
+        if profile is not None or self.outside.described[rows].all():
+            known[Key.PROFILE] = self._features(table)
+        return known, table
 
     def events(self, rows: Sequence[int] | Rows, log: Sequences, ends: Rows) -> dict[str, Tensor]:
         """Give users' histories, (B, L), with what else is known of their events."""
