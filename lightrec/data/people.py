@@ -154,9 +154,12 @@ class People:
         user: str | int | None = None,
         history: str | Sequence[str] | None = None,
         profile: Mapping[str, object] | None = None,
+        kinds: Sequence[str | None] = (),
     ) -> Person:
         """Look up one person; see :meth:`lightrec.recommend.Recommender.recommend`.
 
+        :param kinds: of the feedback of the history's events, where they are known. As in training,
+            where the log has a goal, an event of another kind makes no item seen.
         :raises RecipeError: where the user, a title, an attribute or its value is not known.
         """
         row = self.rows.get(str(user))
@@ -164,13 +167,12 @@ class People:
             raise RecipeError("A user of the log has a profile there: give one or the other.")
         given = [row + 1 for row in self.names.find_all(several(history or ()))]
         if user is None:
-            items = torch.tensor([given], dtype=torch.long)
-            known = {Key.HISTORY: items, Key.SEEN: items * (not self.store.repeats)}
+            nothing = torch.zeros(1, 0, dtype=torch.long)
+            known = {Key.HISTORY: nothing, Key.SEEN: nothing}
             table = self._row(profile or {})
             if profile:
                 known[Key.PROFILE] = self._features(table)
-            return Person(known, table)
-        if row is not None:
+        elif row is not None:
             known, table = self.events([row], *self.whole), self.store.users[[row]]
         elif (row := self.outside.rows.get(str(user))) is not None:
             known, table = self._outsiders([row], None if profile is None else self._row(profile))
@@ -179,7 +181,7 @@ class People:
                 f"There is no user {user!r} in the log and the user table of {self.store.folder}. "
                 "For somebody else, give a history of titles or a profile."
             )
-        return Person(self._with_more(known, given), table)
+        return Person(self._with_more(known, given, kinds), table)
 
     def everybody(
         self, size: int, before_test: bool = False
@@ -246,15 +248,24 @@ class People:
             person = person.with_columns(pl.Series(name, [given], people.schema[name]))
         return person
 
-    def _with_more(self, known: dict[str, Tensor], items: Sequence[int]) -> dict[str, Tensor]:
-        """Append items to a user's history (1, L); nothing else is known of these events."""
+    def _with_more(
+        self, known: dict[str, Tensor], items: Sequence[int], kinds: Sequence[str | None]
+    ) -> dict[str, Tensor]:
+        """Append items to a history (1, L); but for their kinds, nothing is known of the events."""
         if not items:
             return known
         more = torch.tensor([items], dtype=torch.long)
-        added = {Key.HISTORY: more, Key.SEEN: more * (not self.store.repeats)}
+        goal, named = self.store.goal, self.store.feedback_kinds
+        had = [not goal or kind is None or kind in goal for kind in kinds or [None] * len(items)]
+        seen = more * torch.tensor([had]) * (not self.store.repeats)
+        added = {Key.HISTORY: more, Key.SEEN: seen}
+        if named and any(kinds):
+            numbers = [named.index(kind) + 1 if kind in named else 0 for kind in kinds]
+            added[Key.FEEDBACK] = torch.tensor([numbers])
+            known = {Key.FEEDBACK: torch.zeros_like(known[Key.HISTORY]), **known}
         return {
             name: table
-            if name == Key.USER
+            if name in (Key.USER, Key.PROFILE)
             else torch.cat([table, added.get(name, torch.zeros_like(more))], dim=1)
             for name, table in known.items()
         }
