@@ -62,8 +62,8 @@ class Outside:
         ids = pl.concat([ids, more]).unique(maintain_order=True)
         users = ids.to_frame().join(table, on=Column.USER, how="left", maintain_order="left")
         if events is None:
-            nothing = np.zeros(0, np.int64)
-            log = Sequences(nothing, nothing, np.zeros(len(ids) + 1, np.int64), nothing)
+            items, parts = np.zeros(0, np.int32), np.zeros(0, np.int8)
+            log = Sequences(items, parts, np.zeros(len(ids) + 1, np.int64), parts.astype(np.int64))
             return cls(users.select(like.columns), log)
         counts = np.bincount(events.users, minlength=len(ids))
         kinds = {kind: number for number, kind in enumerate(store.feedback_kinds, 1)}

@@ -99,13 +99,13 @@ def prepare_log(
                 tables = Tables(*world.log(sessions), None)
             elif before is not None:
                 old, known = EventStore(before.parent), CanonicalReader().read(before)
-                logs, *given = more(stage.sources, read, **named)
+                logs, catalog, users = more(stage.sources, read, **named)
                 try:
-                    tables = append(known, [log for log in logs.values() if log], *given)
+                    tables = append(known, [log for log in logs.values() if log], catalog, users)
                 except NothingNew:  # but perhaps other settings
                     tables, nothing = Appended(*vars(known).values()), True
-                settings["appended"] = account(known, tables, logs, *given)
-                settings["also"] = _named(old, tables, given[0])
+                settings["appended"] = account(known, tables, logs, catalog, users)
+                settings["also"] = _named(old, tables, catalog)
                 if tables.catalog is known.catalog and settings.get("languages") is None:
                     settings["languages"] = old.meta["languages"]
             else:
@@ -171,7 +171,7 @@ def more(
     for tables in filter(None, found.values()):
         catalog = _merged(catalog, tables.catalog, tell=True)
         users = _merged(users, tables.users, tell=True)
-    logs = {role: tables and tables.log for role, tables in found.items()}
+    logs = {role: None if own is None else own.log for role, own in found.items()}
     return logs, _merged(catalog, own_catalog), _merged(users, own_users)
 
 
