@@ -183,6 +183,14 @@ class People:
             )
         return Person(self._with_more(known, given, kinds), table)
 
+    def times(self, user: str) -> list[int]:
+        """Give the milliseconds since 1970 UTC of a user's events, oldest first."""
+        outside = user not in self.rows
+        log = self.outside.log if outside else self.whole[0]
+        row = (self.outside.rows if outside else self.rows)[user]
+        found: list[int] = log.times[log.offsets[row] : log.offsets[row + 1]].tolist()
+        return found
+
     def everybody(
         self, size: int, before_test: bool = False
     ) -> Iterator[tuple[pl.DataFrame, dict[str, Tensor], Rows]]:

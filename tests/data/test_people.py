@@ -45,6 +45,7 @@ def test_whom_the_k_core_leaves_out_is_known_by_events_or_attributes(people):
     assert known[Key.SEEN].tolist() == [[0, numbers["x"]]]
     kinds = [store.feedback_kinds[n - 1] for n in known[Key.FEEDBACK][0]]
     assert kinds == ["view", "order"]
+    assert people.times("cid") == [1_700_000_720_000, 1_700_000_840_000]
     assert Key.USER not in known
     assert Key.PROFILE not in known
     assert row.rows() == [("cid", None)]

@@ -140,8 +140,9 @@ class RunEngine(Engine):
         if number is None or number > self.catalog.size:
             raise RecipeError("Nothing was learned of an item that was put while serving.")
         user, events = self._whom(query)
-        known = [item for item, _ in events] or None
-        told = explain(self.recommender(query.by), user, history=known, item=item, k=query.k)
+        known, kinds = [item for item, _ in events] or None, [kind for _, kind in events]
+        recommender = self.recommender(query.by)
+        told = explain(recommender, user, history=known, kinds=kinds, item=item, k=query.k)
         return asdict(told)
 
     def _whom(self, query: Query) -> tuple[str | None, list[tuple[str, str | None]]]:
