@@ -144,6 +144,8 @@ def test_days_go_by_with_service_feedback_updates_and_a_way_back(shop, capsys):
     assert Run(run).data.meta["settings"]["new_items"] is True
     shown = str(folder / f"served-{DAYS - 1}" / "shown")
     assert main(["estimate", str(run), shown]) == 0
+    capsys.readouterr()
     assert main(["evaluate", str(run)]) == 0
+    assert capsys.readouterr().out.startswith("validation events")
     assert main(["runs", "rollback", str(run)]) == 0
     assert Run(run).version == DAYS + 1
