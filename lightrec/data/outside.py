@@ -1,4 +1,4 @@
-"""People of a log whom its store leaves out; apart, since few lists need what reads their events."""
+"""People of a log whom its store leaves out; apart, since few lists need what reads them."""
 
 from dataclasses import dataclass
 from functools import cached_property
