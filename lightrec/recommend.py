@@ -93,7 +93,8 @@ class Recommender:
         What the log's domain forbids is never recommended, be the list shorter or empty; a sentence
         on the error output says why a list is empty.
 
-        :param user: a user id of the log.
+        :param user: a user id of the log or of the user table. Of one with too few events to be
+            learned from (k-core), what is known counts: events, or else attributes.
         :param history: titles or item ids, oldest first, see :mod:`lightrec.data.names`: of
             somebody who is not in the log, or with a user what came after their events in it.
             Where it is empty and there is no profile, recently popular items are recommended that
@@ -127,7 +128,7 @@ class Recommender:
         placed = self._placed(k, new, explore, seed)
         model = self._ranking(known, ask)
         if model is None:
-            items, scores = self._popular(allowed[0], k)
+            items, scores = self._popular(allowed, k)
         else:
             items, scores = self._best(model, known, allowed, k, placed, ask)
         if not items.any():
@@ -152,29 +153,33 @@ class Recommender:
         before: Literal["test"] | None = None,
         batch_size: int = 256,
     ) -> Iterator[pl.DataFrame]:
-        """Recommend to every user of the log, in batches; see :meth:`recommend`.
+        """Recommend to every user of the log and of the user table, in batches; see
+        :meth:`recommend`.
 
         :param before: ``test`` to recommend from what came before each user's first test event, so
-            that the lists can be judged on those events; None to recommend from everything.
-        :returns: an iterator over tables ``user``, ``rank``, ``item``, ``title``, ``score`` and
-            ``known_events``: how many of the user's events the list was made from.
+            that the lists can be judged on those events, to users with enough events (k-core)
+            alone; None to recommend from everything to everybody.
+        :returns: an iterator over tables ``user``, ``rank``, ``item``, ``title``, ``score``,
+            ``known_events``: how many of the user's events the list was made from, and
+            ``ranked_by``: ``history``, or what ``ranked_by`` of this class names where there is
+            none.
         """
-        log, ends = self.people.whole if before is None else self.people.before_test()
         ranking = self if before is None else self._judged
         allowed, _ = self.allowed(exclude, only)
         k = min(k, self.store.num_items)
         placed = self._placed(k, new, explore, seed)
-        for start in range(0, self.store.num_users, batch_size):
-            rows = np.arange(start, min(start + batch_size, self.store.num_users))
-            users = self.store.users[rows]
-            events = self.people.events(rows, log, ends)
+        for users, known, counts in self.people.everybody(batch_size, before is not None):
             if discover:
-                events[Key.SEEN] = self.people.met(events)
-            which, table = self._table(
-                *ranking._best(ranking.model, events, self.may_see(users, allowed), k, placed, ask)
-            )
-            known = pl.Series(Column.KNOWN_EVENTS, (ends - log.offsets[:-1])[rows][which])
-            yield table.select(users[Column.USER][which], pl.all(), known)
+                known[Key.SEEN] = self.people.met(known)
+            may, model = self.may_see(users, allowed), ranking._ranking(known, ask)
+            if model is None:
+                which, table = self._table(*ranking._popular(may, k))
+            else:
+                which, table = self._table(*ranking._best(model, known, may, k, placed, ask))
+            by = "history" if known[Key.HISTORY].any() else ranking.ranked_by
+            events = pl.Series(Column.KNOWN_EVENTS, counts[which])
+            told = events, pl.lit(by).alias(Column.RANKED_BY)
+            yield table.select(users[Column.USER][which], pl.all(), *told)
 
     def similar(
         self,
@@ -374,10 +379,13 @@ class Recommender:
 
     @torch.inference_mode()
     def _popular(self, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Items ``(1, k)`` for somebody of whom nothing is known, and their marginal relevance."""
-        popularity = self.popularity.counts.masked_fill(~allowed, -torch.inf)
-        items, scores = diversified(popularity, self.blend.ranker.item_vectors(), k)
-        return items[None], scores[None]
+        """Items ``(B, k)`` for people of whom nothing is known, and their marginal relevance."""
+        # Few kinds, where anything is forbidden.
+        kinds, which = allowed.unique(dim=0, return_inverse=True)
+        popularity, vectors = self.popularity.counts, self.blend.ranker.item_vectors()
+        found = [diversified(popularity.masked_fill(~m, -torch.inf), vectors, k) for m in kinds]
+        items, scores = zip(*found, strict=True)
+        return torch.stack(items)[which], torch.stack(scores)[which]
 
     def _table(self, items: Tensor, scores: Tensor) -> tuple[list[int], pl.DataFrame]:
         """Lists ``(B, k)`` as rows of a table, and each row's place among the B."""

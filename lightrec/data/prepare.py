@@ -48,6 +48,8 @@ def prepare(
     equal_times: Literal["file", "shuffle"] = "file",
     languages: dict[str, float] | None = None,
     seed: int,
+    also: pl.Series | None = None,
+    appended: Mapping[str, Mapping[str, int]] | None = None,
 ) -> EventStore:
     """Filter, sort and split a log and write its store; the data reference describes the steps.
 
@@ -73,11 +75,14 @@ def prepare(
     :param validation_fraction: of the log's time; for ``global-time`` only.
     :param test_fraction: of the log's time; for ``global-time`` only.
     :param cold_fraction: of the items, held out; for ``item-cold`` only.
-    :param new_items: whether to include items of the catalog that the log never names.
+    :param new_items: whether to include items of the catalog of which no event is left.
     :param equal_times: order of a user's events with equal times: that of the ``file``, or drawn
         from ``seed`` (``shuffle``). Without times, all times are equal.
     :param languages: shares of the items' texts by ISO 639-1 code, such as ``{de: 1}``; null: they
         are recognised.
+    :param also: ids of items that are included as those of ``new_items`` are.
+    :param appended: what was appended to the log, piece by piece, each with how many of the log's
+        last rows are its ``new`` ones; ``meta.json`` says what became of these.
     :raises DataError: if the log does not allow these settings, or no event is left.
     """
     out = Path(out)
@@ -110,6 +115,7 @@ def prepare(
     }
     format_ = {"format": FORMAT_VERSION, "restricts": domain.restricts}
     told = {} if languages is None else {"languages": languages}
+    tables["also"] = None if also is None else also.to_frame()
     mark = fingerprint(tables, settings | format_ | kinds_of | told)
     with suppress(DataError, OSError, ValueError, KeyError):
         if (made := EventStore(out)).meta["fingerprint"] == mark:
@@ -135,9 +141,10 @@ def prepare(
     feedback, chosen_kinds = events.feedback_kinds()
     if len(chosen_kinds) > 1:
         arrays["feedback"] = feedback
-    if new_items:
-        named = pl.concat([log.events[Column.ITEM], log.events[Column.CANDIDATES].explode()])
-        fresh = worded[Column.ITEM].filter(~worded[Column.ITEM].is_in(named.unique().implode()))
+    if new_items or also is not None:
+        fresh = worded[Column.ITEM].filter(~worded[Column.ITEM].is_in(item_ids.implode()))
+        if not new_items and also is not None:
+            fresh = fresh.filter(fresh.is_in(also.implode()))
         arrays["items"][arrays["items"] > len(item_ids)] += len(fresh)
         item_ids = item_ids.append(fresh)
     counts = {
@@ -165,6 +172,7 @@ def prepare(
         "feedback": chosen_kinds if len(chosen_kinds) > 1 else [],
         "left_out": by_feedback(events, dropped),
         "used": events.by_kind(),
+        "appended": _fates(events, appended or {}),
         "counts": counts,
         "languages": languages_of(wording(worded)) if languages is None else languages,
     }
@@ -179,6 +187,21 @@ def prepare(
     }
     _write(out, arrays, written, meta)
     return EventStore(out)
+
+
+def _fates(events: Events, appended: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """Count what became of the new rows of each piece, which are the log's last ones."""
+    names = ["events", *events.fates]
+    fate = np.zeros(len(events.log), np.int8)
+    for code, rows in enumerate(events.fates.values(), start=1):
+        fate[rows] = code
+    begin, told = len(events.log) - sum(each.get("new", 0) for each in appended.values()), {}
+    for piece, each in appended.items():
+        end = begin + each.get("new", 0)
+        counts = np.bincount(fate[begin:end], minlength=len(names)).tolist()
+        told[piece] = {**each, **dict(zip(names, counts, strict=True))}
+        begin = end
+    return told
 
 
 def _nothing_left(events: Events, dropped: Dropped, settings: Mapping[str, Any]) -> DataError:

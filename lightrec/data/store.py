@@ -33,6 +33,8 @@ SAID: Final = tuple(name for name in LOG_SCHEMA if name not in _ARRAYS)
 CATEGORIES: Final = 40
 """An attribute with more values than this is no category."""
 META: Final = "meta.json"
+READ: Final = "read"
+"""In the store's folder: the tables as they were read, to which an update appends."""
 LOG: Final = "log.arrow"
 CATALOG: Final = "catalog.parquet"
 USERS: Final = "users.parquet"

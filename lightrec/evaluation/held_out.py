@@ -265,9 +265,9 @@ def ranking_table(
 
 def validation_table(metrics: Metrics) -> Table | None:
     """Set how the blend, its ranker and the item models rank the validation events."""
-    names = _by_ndcg(metrics, "validation")
-    if not names or "validation/ndcg@10" not in metrics:
+    if "validation/ndcg@10" not in metrics:
         return None
+    names = _by_ndcg(metrics, "validation")  # none after an update, which chooses no settings
     titles = {"": "blend"} | {f"{name}/": RANKERS.get(name, name) for name in names}
     head = {"ndcg@10": "NDCG@10"}
     return Table.of(metrics, "validation/{}{}", titles, head, "validation events")

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from lightrec.data.files import check_input, is_url, leaving_nothing, without_password
+from lightrec.data.findings import LEFT_OUT, in_words
+from lightrec.data.store import META, READ
 from lightrec.errors import RecipeError, RunError
 from lightrec.run import FINAL, VERSION, VERSIONS, Run
 from lightrec.stages import recipes, redo, versions
-from lightrec.stages.data import READ, NothingNew
+from lightrec.stages.data import NothingNew
 from lightrec.stages.run import EVALUATE, do, in_file
 from lightrec.stages.stage import Stage, hash_file, publish, write_whole
 from lightrec.trust import gate
@@ -82,13 +84,16 @@ def update(
         about = noted(present, number, known | marks, overrides or {})
         about["command"] = shlex.join(["lightrec", "update", str(run), *words])
         try:
-            if not sources:
-                raise NothingNew("There is nothing new.")
+            if not sources and not (overrides or {}).get("data"):
+                raise NothingNew
             if (made := same(run, about)) is None:
                 with leaving_nothing(run / NEXT, run / NEXT / "data"):
                     make(run, present, about, sources, overrides or {})
+                meta = json.loads((run / NEXT / "data" / META).read_text(encoding="utf-8"))
+                tell(meta.get("appended", {}), shown)
                 os.replace(run / NEXT, versions.folder(run, number))
-        except NothingNew:
+        except NothingNew as nothing:
+            tell(nothing.appended, shown)
             shutil.rmtree(run / NEXT, ignore_errors=True)
             versions.promote(run, present.version)
             return None
@@ -97,6 +102,23 @@ def update(
         for old in versions.prune(run, keep):
             print(f"version {old} is removed (--keep {keep})", file=sys.stderr)
     return number
+
+
+def tell(appended: Mapping[str, Mapping[str, int]], shown: Mapping[str, str]) -> None:
+    """Say what became of each row of each source.
+
+    :param appended: as :func:`lightrec.stages.data.account` and `prepare` count it.
+    :param shown: names of the sources by the same keys; one that is not counted was known.
+    """
+    for role in {**shown, **appended}:
+        name, each = shown.get(role, f"the logs' {role}"), appended.get(role)
+        if each is None:
+            print(f"{name}: it was taken in before.", file=sys.stderr)
+            continue
+        kinds = {"events": "come in", "added": "are new", "changed": "are changed"}
+        kinds |= {"known": "are known already"} | {n: f"are {w}" for n, w in LEFT_OUT.items()}
+        found = [f"{count:,} {words}" for count, words in in_words(each, kinds)]
+        print(f"{name}: of {each['rows']:,} rows {', '.join(found) or 'none'}.", file=sys.stderr)
 
 
 def files_of(paths: Sequence[Path]) -> Iterator[Path]:
