@@ -70,7 +70,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "learners.policy_data": ["PolicyData"],
         "learners.world_data": ["WorldData"],
         "learners.imitation": ["SQIL"],
-        "learners.adversarial": ["GAIL", "AIRL"],
         "rewards.limits": ["EqualExposure", "NewItems", "FewRepeats", "Variety"],
         "nn.towers": [
             *("CausalTransformer", "LigrTransformer", "GRU", "MeanPooling", "AdditiveAttention"),

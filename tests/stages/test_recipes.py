@@ -33,7 +33,7 @@ START, END = date(2023, 1, 1), date(2024, 3, 1)
 ROOT = Path(__file__).parents[2]
 SETS = plugins.discover().parts[plugins.RECIPES]
 LOADED = {name: recipes.load(name) for name in SETS}
-PLAYED = ("gym", "worlds")
+PLAYED = ("gym", "lab", "worlds")
 ALONE = (*PLAYED, "trials", "language-generator")
 """Sets that stand by themselves, or read a language model: the last runs in a tutorial's test."""
 RUNS = [
