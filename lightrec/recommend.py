@@ -220,7 +220,7 @@ class Recommender:
     @cached_property
     def popularity(self) -> Popularity | RecentPopularity:
         """What ranks for somebody of whom nothing is known."""
-        return popular(self.store.whole)
+        return popular(self.run.learned)
 
     @cached_property
     def blend(self) -> Blend:
@@ -270,7 +270,7 @@ class Recommender:
     @cached_property
     def counts(self) -> Tensor:
         """(N + 1,) int64: how many training events each item has."""
-        return torch.from_numpy(self.store.whole.popularity())
+        return torch.from_numpy(self.run.learned.popularity())
 
     def allowed(
         self, exclude: str | Sequence[str], only: str | Sequence[str]
@@ -373,7 +373,7 @@ class Recommender:
                 if name in self.blend.item_models:
                     return cast(Demographic, self.blend.item_models[name])
                 return model.fit(
-                    Evidence.of(self.store.whole, torch.zeros(self.store.num_items + 1, 0))
+                    Evidence.of(self.run.learned, torch.zeros(self.store.num_items + 1, 0))
                 )
         return None
 

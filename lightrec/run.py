@@ -255,9 +255,16 @@ class Run:
         """
         from lightrec.ranking.blend import Blend
 
-        if not self.has(FINAL) or self.stale([FINAL]):
-            return self.blend
-        return Blend.load(self.folder(FINAL))
+        return Blend.load(self.folder(FINAL)) if self._is_final else self.blend
+
+    @property
+    def learned(self) -> "EventStore":
+        """The prepared log, of which ``served`` has learned the training events."""
+        return self.data.whole if self._is_final else self.data
+
+    @cached_property
+    def _is_final(self) -> bool:
+        return self.has(FINAL) and not self.stale([FINAL])
 
     @property
     def ranker(self) -> "Ranker":
@@ -282,7 +289,7 @@ class Run:
         """What gives items without events their scores; None where the ranker reads no texts."""
         from lightrec.ranking.item_models.text_map import TextMap
 
-        return TextMap.of(self.served, self.data.whole)
+        return TextMap.of(self.served, self.learned)
 
     @cached_property
     def wishes(self) -> "Wishes":

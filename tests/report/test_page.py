@@ -118,6 +118,7 @@ def test_the_early_table_is_that_of_the_evaluation(tiny_run):
     shown = held_out.lines(metrics_of(tiny_run), metrics_of(tiny_run)).splitlines()
     assert found == sorted(line for line in shown if not line.startswith("policy"))
     (tiny_run / ".work" / EARLY).unlink()
+    (tiny_run / ".work").rmdir()
 
 
 def test_every_picture_has_words_and_the_page_needs_no_network(tiny_run):
