@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
+from lightrec_worlds.greed import Greed
 from tensordict import TensorDictBase
 from torch import Tensor
 
@@ -23,7 +24,6 @@ from lightrec.intervals import mean_interval
 from lightrec.keys import Key
 from lightrec.policies.base import Policy
 from lightrec.simulators.rollout import play
-from lightrec.simulators.worlds.greed import Greed
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
@@ -31,7 +32,6 @@ from lightrec.learners.transitions import logged
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.scored import Scored, even_chance, play
-from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 
 DOCUMENTS, SHOWN_TO = 50, 0.95
 """Size of the catalog, and the clickbait score above which the behavior policy shows nothing."""

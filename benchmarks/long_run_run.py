@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec_worlds.retention import Retention
 from tensordict import TensorDictBase
 from torch import Tensor
 
@@ -34,8 +36,6 @@ from lightrec.policies.base import Policy
 from lightrec.simulators.rollout import Contender, play
 from lightrec.simulators.scored import Scored, even_chance
 from lightrec.simulators.scored import play as play_scores
-from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
-from lightrec.simulators.worlds.retention import Retention
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train

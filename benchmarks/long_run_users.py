@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightrec_worlds.long_term_satisfaction import SEEN, LongTermSatisfaction
+from lightrec_worlds.retention import Retention
 from tensordict import TensorDictBase
 from torch import Tensor
 
@@ -20,8 +22,6 @@ from lightrec.keys import Key
 from lightrec.learners.world_data import WorldData
 from lightrec.rewards.base import Reward
 from lightrec.simulators.world import World
-from lightrec.simulators.worlds.long_term_satisfaction import SEEN, LongTermSatisfaction
-from lightrec.simulators.worlds.retention import Retention
 
 DAY, SLATES, RATE, CLICK, ABSENCE = range(-5, 0)
 """Columns of an observation in `Retention`."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightrec_worlds.greed import Greed
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
@@ -29,7 +30,6 @@ from lightrec.learners.world_data import WorldData
 from lightrec.policies.base import LearnedPolicy
 from lightrec.simulators.rollout import Contender, play
 from lightrec.simulators.scored import Scored, even_chance
-from lightrec.simulators.worlds.greed import Greed
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train

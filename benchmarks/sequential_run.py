@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from lightrec_worlds.greed import Greed
+from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
 from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
@@ -31,8 +33,6 @@ from lightrec.evaluation.estimators import (
 from lightrec.keys import Key
 from lightrec.policies.base import ScoredPolicy
 from lightrec.simulators.rollout import play
-from lightrec.simulators.worlds.greed import Greed
-from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 
 SIZES = (500, 2_000, 8_000, 20_000)
 STEPS = 10

@@ -7,6 +7,8 @@ from itertools import product
 from pathlib import Path
 
 import torch
+from lightrec_worlds.greed import Greed
+from lightrec_worlds.retention import Retention
 from tensordict import TensorDictBase
 from torch import Tensor
 
@@ -16,8 +18,6 @@ from lightrec.simulators.scored import even_chance, play
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.far import Far
 from lightrec.simulators.worlds.far_log import FarLog
-from lightrec.simulators.worlds.greed import Greed
-from lightrec.simulators.worlds.retention import Retention
 
 Scores = Callable[[TensorDictBase], Tensor]
 SESSIONS = 16_384

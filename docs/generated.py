@@ -45,6 +45,7 @@ SHIPPED = (
     "lightrec-serve",
     "lightrec-social",
     "lightrec-video",
+    "lightrec-worlds",
 )
 """The distributions of this repository whose recipes and parts the reference shows."""
 

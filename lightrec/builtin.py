@@ -17,12 +17,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "simulators": {
         "simulators.user_model": ["UserModelSimulator"],
-        "simulators.worlds.interest_evolution": ["InterestEvolution"],
-        "simulators.worlds.long_term_satisfaction": ["LongTermSatisfaction"],
         "simulators.worlds.far": ["Far"],
-        "simulators.worlds.greed": ["Greed"],
-        "simulators.worlds.retention": ["Retention"],
-        "simulators.worlds.tastes": ["Tastes"],
     },
     "rewards": {
         "rewards.accepted": [

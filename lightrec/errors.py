@@ -13,7 +13,9 @@ prints them without a traceback and exits with code 2.
 """
 
 import difflib
+import sys
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 
 class LightrecError(Exception):
@@ -79,3 +81,9 @@ def no_such(what: str, name: str, known: Iterable[str]) -> str:
     some = ", ".join(names[:20]) or "none"
     others = f" There are {some}{', …' if len(names) > 20 else ''}."
     return f"{name!r} is not {what}.{did_you_mean(name, names, 3) or others}"
+
+
+@lru_cache
+def warn(sentence: str) -> None:
+    """Print a warning, once a process."""
+    print(f"warning: {sentence}", file=sys.stderr)

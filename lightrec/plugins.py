@@ -24,7 +24,8 @@ from typing import Any, TypeVar
 import pluggy
 
 from lightrec import hookspecs
-from lightrec.errors import LightrecError, PluginError
+from lightrec.errors import LightrecError, PluginError, warn
+from lightrec.moved import hint
 
 ENTRY_POINT_GROUP, PREFIX = "lightrec", "lightrec_"
 BUILTIN = "lightrec.builtin"
@@ -161,8 +162,8 @@ class Plugins:
         known = ", ".join(sorted(self.parts[slot])) or "none"
         broken = "".join(f" {sentence}" for sentence in self.broken.values())
         raise PluginError(
-            f"There is no {name!r} among the {slot}. Installed are: {known}. "
-            f"Install the package that provides it, or correct the name.{broken}"
+            f"There is no {name!r} among the {slot}. Installed are: {known}."
+            f"{hint(name) or ' Install the package that provides it, or correct the name.'}{broken}"
         )
 
     def load_all(self, named: str | None = None) -> list[str]:
@@ -312,12 +313,6 @@ def _sort_out(plugins: Plugins, found: list[Part], own: str) -> None:
             plugins.refused[slot, name] = (
                 f"The name {name!r} among the {slot} is taken: {who} both give it, and {end}."
             )
-
-
-@lru_cache
-def warn(sentence: str) -> None:
-    """Print a warning, once a process."""
-    print(f"warning: {sentence}", file=sys.stderr)
 
 
 def load_parts(settings: object) -> None:

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from lightrec import plugins
 from lightrec.errors import PluginError, RecipeError, did_you_mean
+from lightrec.moved import hint, moved
 
 CANNOT: Final = "The recipe or its settings cannot be used."
 ALL_SETTINGS: Final = "\n`lightrec fit -c RECIPE --print_config` shows all settings."
@@ -61,6 +62,7 @@ def check_of(
     :returns: the parser of the settings, and what it read.
     :raises RecipeError: where there is no such setting, or a value does not fit.
     """
+    settings = moved(settings)
     if any(isinstance(value, str | list | Mapping) for value in settings.values()):
         plugins.installed().load_all(str(settings))
     parser = ArgumentParser(exit_on_error=False)
@@ -132,7 +134,7 @@ def in_sentences(message: str) -> str:
 def _unknown_class(name: str, base: str | None) -> str:
     sentence = f"There is no class {name!r}"
     if base is None:
-        return f"{sentence} that could be used here."
+        return f"{sentence} that could be used here.{hint(name)}"
     plugins.installed().load_all()
     module, _, kind = base.rpartition(".")
     known = {
@@ -143,7 +145,7 @@ def _unknown_class(name: str, base: str | None) -> str:
     sentence += f" among those of the kind {kind}. Installed are: "
     sentence += f"{', '.join(sorted(known)) or 'none'}."
     mend = " Install the package that provides it, or correct the name."
-    return f"{sentence}{did_you_mean(name, known) or mend}"
+    return f"{sentence}{hint(name) or did_you_mean(name, known) or mend}"
 
 
 def _abstract_class(name: str) -> str:

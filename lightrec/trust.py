@@ -20,6 +20,7 @@ from unittest import mock
 
 from lightrec import plugins
 from lightrec.errors import RunError
+from lightrec.moved import moved
 
 CLASS, ARGUMENTS = "class_path", "init_args"
 """How recipes and files describe an object: by its class and its arguments."""
@@ -73,6 +74,7 @@ def trusted_class(name: str, base: type[_Base]) -> type[_Base]:
     :param base: what it must be derived from.
     :raises RunError: where it may not be imported, is not there, or is not derived from ``base``.
     """
+    name = moved(name)
     dotted = name.replace(":", ".")
     for known in plugins.subclasses(base):
         if dotted == f"{known.__module__}.{known.__qualname__}":

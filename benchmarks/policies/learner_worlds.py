@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from lightrec_worlds.greed import Greed
+from lightrec_worlds.interest_evolution import InterestEvolution
+from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec_worlds.retention import Retention
 from tensordict import TensorDictBase
 from torch import Tensor
 
@@ -11,10 +15,6 @@ from lightrec.keys import Key
 from lightrec.simulators.scored import even_chance
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.far import Far
-from lightrec.simulators.worlds.greed import Greed
-from lightrec.simulators.worlds.interest_evolution import InterestEvolution
-from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
-from lightrec.simulators.worlds.retention import Retention
 
 ON_POLICY = ("ppo", "a2c", "reinforce", "reinforce-top-k", "slate-sarsa")
 SINGLE = ("dqn", "double-dqn", "sac", "mpo")

@@ -8,18 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from tensordict import TensorDictBase
-from torch import Tensor
-
-from lightrec.keys import Key
-from lightrec.simulators.world import World
-from lightrec.simulators.worlds.interest_evolution import InterestEvolution
-from lightrec.simulators.worlds.long_term_satisfaction import (
+from lightrec_worlds.interest_evolution import InterestEvolution
+from lightrec_worlds.long_term_satisfaction import (
     ACTIONS,
     LongTermSatisfaction,
     best_values,
     ranks,
 )
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from lightrec.keys import Key
+from lightrec.simulators.world import World
 
 USERS = 8192
 CPU_SECONDS = 20.0

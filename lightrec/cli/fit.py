@@ -16,6 +16,7 @@ from lightrec import plugins
 from lightrec.cli.command import Function, documented, parser_of, with_options_of
 from lightrec.data.files import check_file
 from lightrec.errors import RecipeError, RunError
+from lightrec.moved import moved
 from lightrec.stages import recipes, redo
 from lightrec.stages.recipes import Recipe
 from lightrec.stages.stage import Stage
@@ -115,7 +116,7 @@ def settings_help(recipe: Recipe) -> str:
     for section in ("model", "data"):
         named, given = recipe[section]["class_path"], recipe[section].get("init_args") or {}
         known = [part for part in parts if part.name == named]
-        kind = known[0].load() if known else resolve_name(named)
+        kind = known[0].load() if known else resolve_name(moved(named))
         text, helps = documented(kind)
         lines += ["", f"{section}: {kind.__name__}", f"  {text.partition(chr(10))[0]}"]
         for name, parameter in inspect.signature(kind).parameters.items():

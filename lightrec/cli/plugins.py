@@ -14,6 +14,7 @@ import lightrec
 from lightrec import plugins
 from lightrec.errors import PluginError, RecipeError
 from lightrec.hookspecs import API_VERSION
+from lightrec.moved import hint
 
 FILES = (".py", ".toml", ".md", ".typed")
 """What is copied of the package that a new one begins as."""
@@ -68,7 +69,8 @@ def show(name: str) -> int:
     refused = [why for (_, refused), why in found.refused.items() if refused == name]
     if package is None and not parts and not refused:
         raise PluginError(
-            f"There is no plugin and no part called {name!r}. `lightrec plugins list` shows all."
+            f"There is no plugin and no part called {name!r}."
+            f"{hint(name) or ' `lightrec plugins list` shows all.'}"
         )
     if package is not None:
         _show_package(package, found)

@@ -20,6 +20,7 @@ import yaml
 from lightrec import plugins
 from lightrec.data.files import is_plain
 from lightrec.errors import RecipeError
+from lightrec.moved import hint
 
 Recipe = dict[str, Any]
 
@@ -172,7 +173,7 @@ def folder(name: str) -> Path:
         found.refused.get((plugins.RECIPES, name))
         or f"There is no set of recipes and no domain {name!r}, neither installed nor as a folder "
         f"with YAML files. Installed are: {', '.join(sorted({*sets, *found.parts['domains']}))}. "
-        "`lightrec recipes list` and `lightrec plugins list` show more."
+        f"`lightrec recipes list` and `lightrec plugins list` show more.{hint(name)}"
     )
 
 

@@ -25,6 +25,7 @@ import lightrec
 from lightrec import plugins, trust
 from lightrec.data.files import FORMAT_VERSION, STAMP, write_stamp
 from lightrec.errors import RecipeError
+from lightrec.moved import moved
 from lightrec.run import Run
 from lightrec.settings import in_sentences
 from lightrec.stages import recipes
@@ -220,14 +221,15 @@ def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:
             f"The recipe {stage.name} names the function {stage.function!r}, which cannot be "
             f"imported: {error}. Write it as package.module.function."
         ) from error
-    plugins.load_parts([stage.recipe, *stage.overrides])
+    given = moved(json.dumps(recipes.settings(stage.recipe, stage.run), default=str))
+    overrides = moved([*stage.overrides])
+    plugins.load_parts([given, *overrides])
     given_by_us = next(iter(inspect.signature(function).parameters))
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--config", action="config")
     parser.add_function_arguments(function, skip={given_by_us})
-    given = json.dumps(recipes.settings(stage.recipe, stage.run), default=str)
     try:
-        parsed = parser.parse_args(["--config", given, *stage.overrides])
+        parsed = parser.parse_args(["--config", given, *overrides])
     except Exception as error:
         raise RecipeError(
             f"The settings of the stage {stage.name} cannot be used. {in_sentences(str(error))}"

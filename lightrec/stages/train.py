@@ -25,6 +25,7 @@ from lightrec import plugins, trust
 from lightrec.data.files import EXPLAINED
 from lightrec.data.stage_data import LogData, StageData
 from lightrec.errors import RecipeError
+from lightrec.moved import moved
 from lightrec.nn.stage import StageModule
 from lightrec.policies.base import Policy
 from lightrec.progress import progress_bar
@@ -140,6 +141,7 @@ class RecipeCLI(LightningCLI):
     ) -> None:
         self.stage, self.watchers = stage, watchers
         _quiet()
+        arguments = moved(arguments)
         plugins.load_parts(arguments)
         # LightningCLI warns where it is called with arguments in a process that has its own.
         with mock.patch.object(sys, "argv", sys.argv[:1]):

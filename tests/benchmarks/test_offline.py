@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lightrec_worlds.greed import Greed
 from torch.nn.functional import one_hot
 
 from benchmarks import offline, offline_run
@@ -10,7 +11,6 @@ from lightrec.keys import Key
 from lightrec.learners.offline_algorithms import OFFLINE
 from lightrec.learners.world_data import WorldData
 from lightrec.policies.tower import TowerPolicy
-from lightrec.simulators.worlds.greed import Greed
 
 FEW, STEPS = 6, 3
 

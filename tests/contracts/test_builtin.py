@@ -24,7 +24,6 @@ from lightrec.rewards.penalties import FatiguePenalty
 from lightrec.rewards.staying import ContinuationShaping
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.worlds.far import FarLaws
-from lightrec.simulators.worlds.retention import Retention
 from lightrec.testing import (
     EncoderChecks,
     EvaluatorChecks,
@@ -106,10 +105,8 @@ def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIGHTREC_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(modules, "run_python", run_python)
-        # How well a world's people know what follows, and for how many days, is none of the
-        # contract's business.
+        # How well a world's people know what follows is none of the contract's business.
         patch.setitem(FarLaws.__init__.__kwdefaults__, "fit_steps", 20)
-        patch.setitem(Retention.__init__.__kwdefaults__, "horizon", 5)
         yield
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
 from tensordict import TensorDict
 
 from lightrec.evaluation import contenders
@@ -15,7 +16,6 @@ from lightrec.ranking.ranker import Ranker
 from lightrec.simulators.rollout import judge
 from lightrec.simulators.scored import Scored
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
-from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec.testing.simulators import TinyWorld
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel

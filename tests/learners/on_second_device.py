@@ -11,6 +11,10 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightrec_worlds.greed import Greed
+from lightrec_worlds.interest_evolution import InterestEvolution
+from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec_worlds.retention import Retention
 
 from lightrec.keys import Key
 from lightrec.learners.policy_stage import PolicyStage
@@ -19,10 +23,6 @@ from lightrec.simulators.choice_process import ChoiceProcess
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.far import Far, FarLaws
-from lightrec.simulators.worlds.greed import Greed
-from lightrec.simulators.worlds.interest_evolution import InterestEvolution
-from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
-from lightrec.simulators.worlds.retention import Retention
 from lightrec.testing.simulators import TinyWorld
 from lightrec.testing.tiny import tiny_starts, tiny_user_model
 from tests.learners.stages import make

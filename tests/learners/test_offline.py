@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightrec_worlds.greed import Greed
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
@@ -18,7 +19,6 @@ from lightrec.learners.world_data import WorldData
 from lightrec.nn.part import WEIGHTS
 from lightrec.policies.base import Policy
 from lightrec.policies.tower import TowerPolicy
-from lightrec.simulators.worlds.greed import Greed
 from lightrec.stages import recipes
 from lightrec.stages import train as training
 from lightrec.stages.stage import Stage

@@ -1,10 +1,10 @@
 import pytest
 import torch
+from lightrec_worlds.greed import Greed
 from torchrl.envs.utils import check_env_specs
 
 from benchmarks.imitation.cart_pole import CartPole
 from lightrec.keys import Key
-from lightrec.simulators.worlds.greed import Greed
 
 
 @pytest.mark.parametrize("kind", [CartPole, Greed])

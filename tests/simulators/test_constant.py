@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from lightrec_worlds.greed import Greed
+from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
 
 from lightrec.keys import Key
 from lightrec.simulators.scored import (
@@ -12,8 +14,6 @@ from lightrec.simulators.scored import (
     even_chance,
     play,
 )
-from lightrec.simulators.worlds.greed import Greed
-from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 
 
 @pytest.fixture(scope="module")

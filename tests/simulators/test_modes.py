@@ -4,13 +4,13 @@ from itertools import pairwise
 
 import pytest
 import torch
+from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
 from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.simulators.session_env import RULES, SessionEnv
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
-from lightrec.simulators.worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec.testing.simulators import TinyWorld
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel

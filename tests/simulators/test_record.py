@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightrec_worlds.greed import Greed
 
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
@@ -15,7 +16,6 @@ from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.policies.base import session_start
 from lightrec.policies.baselines import PopularityPolicy
 from lightrec.simulators.rollout import SessionLog, Sessions, judge
-from lightrec.simulators.worlds.greed import Greed
 
 SESSIONS, PLACES, STEPS = 60, 3, 12
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lightrec_worlds.greed import Greed
 
 from lightrec.errors import RecipeError
 from lightrec.evaluation.contenders import world_contenders
@@ -12,7 +13,6 @@ from lightrec.rewards.accepted import EngagementReward
 from lightrec.rewards.base import Reward
 from lightrec.simulators import noise
 from lightrec.simulators.base import Outcomes, Response
-from lightrec.simulators.worlds.greed import Greed
 from lightrec.testing.simulators import TinyWorld
 
 OFFER = TinyWorld.OFFER

@@ -18,7 +18,7 @@ from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, State
 from lightrec.simulators.world import World
-from lightrec.simulators.worlds.texts import TOPICS, describe_videos
+from lightrec_worlds.texts import TOPICS, describe_videos
 
 LENGTH = 4.0
 """Minutes of every video."""

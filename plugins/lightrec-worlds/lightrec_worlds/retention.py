@@ -17,14 +17,14 @@ from lightrec.keys import PADDING, Key
 from lightrec.nn.best_slate import best_slate
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, State
-from lightrec.simulators.worlds.greed import BaitWorld
+from lightrec_worlds.greed import BaitWorld
 
 
 class Retention(BaitWorld):
     """Users whose satisfaction at the end of a session decides when they come back, and whether.
 
     Items have a direction v, quality q and bait b, as in
-    :class:`~lightrec.simulators.worlds.greed.Greed`. A user has a taste u, between two topics, and
+    :class:`~lightrec_worlds.greed.Greed`. A user has a taste u, between two topics, and
     a satisfaction of 0 to ``levels`` - 1; x is its part of the highest. Each step offers candidates
     drawn evenly. Users pick item i of the slate with weight exp(``PULL`` u·v + 1.5 b - 1.5),
     nothing with weight 1. A pick raises satisfaction by one level with probability (1 + q) / 2 and

@@ -18,7 +18,7 @@ from lightrec.keys import Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, State
 from lightrec.simulators.world import World
-from lightrec.simulators.worlds.texts import Words, describe_bait
+from lightrec_worlds.texts import Words, describe_bait
 
 
 class BaitWorld(World):
@@ -26,7 +26,7 @@ class BaitWorld(World):
 
     :param latent: as for :class:`~lightrec.simulators.world.World`.
     :param words: how differently the catalog puts items that are alike, see
-        :data:`~lightrec.simulators.worlds.texts.Words`.
+        :data:`~lightrec_worlds.texts.Words`.
     :param twins: items of which a second one is added, from N + 1 on, alike in all but words that
         are not plain. The first N items and the chance that they meet stay as they are.
     :raises RecipeError: where a twin is one of no item.

@@ -19,7 +19,7 @@ from lightrec.keys import Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, State
 from lightrec.simulators.world import World
-from lightrec.simulators.worlds.texts import describe_documents
+from lightrec_worlds.texts import describe_documents
 
 
 def best_values(

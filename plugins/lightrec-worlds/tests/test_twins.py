@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 import torch
+from lightrec_worlds import texts as wordings
+from lightrec_worlds.greed import Greed
+from lightrec_worlds.texts import describe_bait
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Column, Key
-from lightrec.simulators.worlds import texts as wordings
-from lightrec.simulators.worlds.greed import Greed
-from lightrec.simulators.worlds.texts import describe_bait
 
 
 def test_twins_are_alike_and_stand_last():

@@ -5,17 +5,17 @@ import math
 
 import pytest
 import torch
-
-from lightrec.errors import RecipeError
-from lightrec.keys import Column, Key
-from lightrec.simulators.worlds.long_term_satisfaction import (
+from lightrec_worlds.long_term_satisfaction import (
     ACTIONS,
     LongTermSatisfaction,
     best_values,
     interpolation,
     ranks,
 )
-from lightrec.simulators.worlds.texts import PAIRS
+from lightrec_worlds.texts import PAIRS
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Column, Key
 
 ROWS = 20_000
 

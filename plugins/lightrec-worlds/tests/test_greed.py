@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from lightrec_worlds.greed import Greed
 from torch.nn.functional import normalize
 
 from lightrec.keys import Key
 from lightrec.simulators.scored import even_chance, play
-from lightrec.simulators.worlds.greed import Greed
 
 
 def test_items_have_the_laws_moments():

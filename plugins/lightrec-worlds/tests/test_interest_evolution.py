@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from lightrec_worlds.interest_evolution import InterestEvolution
+from lightrec_worlds.texts import TOPICS
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Column, Key
 from lightrec.rewards.accepted import EngagementReward
-from lightrec.simulators.worlds.interest_evolution import InterestEvolution
-from lightrec.simulators.worlds.texts import TOPICS
 
 ROWS = 4000
 

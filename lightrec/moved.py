@@ -1,0 +1,69 @@
+"""Classes that have moved to packages beside lightrec: their new paths, and who provides them.
+
+Recipes, run folders and checkpoints that name an old path keep loading.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from lightrec.errors import warn
+
+MOVED: Final = {
+    f"{old}.{name}": f"{new}.{name}"
+    for old, new, names in (
+        ("lightrec.encoders.trials", "lightrec_news.trials", "TrialData TrialModule"),
+        ("lightrec.learners.adversarial", "lightrec_lab.adversarial", "GAIL AIRL"),
+        *(
+            (f"lightrec.simulators.worlds.{module}", f"lightrec_worlds.{module}", name)
+            for module, name in (
+                ("greed", "Greed"),
+                ("interest_evolution", "InterestEvolution"),
+                ("long_term_satisfaction", "LongTermSatisfaction"),
+                ("retention", "Retention"),
+                ("tastes", "Tastes"),
+            )
+        ),
+    )
+    for name in names.split()
+}
+"""New paths of classes by their old ones."""
+RECIPES: Final = {"worlds": "lightrec-worlds", "lab": "lightrec-lab", "trials": "lightrec-news"}
+"""Packages of sets of recipes that once were lightrec's own."""
+_PATH: Final = re.compile(r"\blightrec(?:\.\w+)+[.:]\w+")
+
+
+def moved(value: Any) -> Any:
+    """Settings, or a path of a class, with new paths in place of old ones; each is warned of once.
+
+    :param value: text, or mappings and lists of texts; all else stays what it is.
+    """
+    if isinstance(value, str):
+        return _PATH.sub(_new, value)
+    if isinstance(value, Mapping):
+        return {name: moved(inner) for name, inner in value.items()}
+    return [moved(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _new(path: re.Match[str]) -> str:
+    new = MOVED.get(path[0].replace(":", "."))
+    if new is not None:
+        warn(f"{path[0]} is now {new}, of the package {_package(new)}. Write the new name.")
+    return new or path[0]
+
+
+def hint(name: str) -> str:
+    """Say which package provides what once was lightrec's own; empty where there is none.
+
+    :param name: of a class, with or without its module, or of a set of recipes.
+    """
+    short = re.split("[.:]", name)[-1]
+    packages = [_package(new) for new in MOVED.values() if new.endswith(f".{short}")]
+    package = next(iter(packages), RECIPES.get(name))
+    if package is None:
+        return ""
+    return f" {short} is part of {package}: `pip install plugins/{package}` in a checkout."
+
+
+def _package(path: str) -> str:
+    return path.partition(".")[0].replace("_", "-")

@@ -1,0 +1,18 @@
+"""What this package adds to lightrec."""
+
+from pathlib import Path
+
+from lightrec.hookspecs import gives
+
+LIGHTREC_API = 1
+
+lightrec_simulators = gives(
+    {
+        "InterestEvolution": "lightrec_worlds.interest_evolution:InterestEvolution",
+        "LongTermSatisfaction": "lightrec_worlds.long_term_satisfaction:LongTermSatisfaction",
+        "Greed": "lightrec_worlds.greed:Greed",
+        "Retention": "lightrec_worlds.retention:Retention",
+        "Tastes": "lightrec_worlds.tastes:Tastes",
+    }
+)
+lightrec_recipes = gives([Path(__file__).parent / "recipes"])

@@ -1,0 +1,79 @@
+"""Classes that moved to packages beside lightrec are found by the paths that files have of them."""
+
+from functools import partial
+from importlib import import_module
+
+import pytest
+from lightrec_lab.adversarial import GAIL
+from lightrec_worlds.greed import Greed
+
+from lightrec import plugins
+from lightrec.errors import PluginError, RecipeError
+from lightrec.moved import MOVED, moved
+from lightrec.rewards.base import Reward
+from lightrec.settings import make_of
+from lightrec.simulators.base import Simulator
+from lightrec.stages import recipes
+from lightrec.stages.stage import Stage
+from lightrec.stages.train import ParsedRecipe
+from lightrec.trust import built, trusted_class
+
+OLD = "lightrec.learners.adversarial.GAIL"
+NEW = "lightrec_lab.adversarial.GAIL"
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_each_is_where_the_table_says_and_no_longer_where_it_was(old):
+    module, _, name = MOVED[old].rpartition(".")
+    assert getattr(import_module(module), name).__module__ == module
+    with pytest.raises(ModuleNotFoundError):
+        import_module(old.rpartition(".")[0])
+
+
+def test_a_file_s_old_path_is_followed_with_a_warning(capsys):
+    assert trusted_class("lightrec.simulators.worlds.greed:Greed", Simulator) is Greed
+    assert "is now lightrec_worlds.greed.Greed, of the package lightrec-worlds" in (
+        capsys.readouterr().err
+    )
+    assert isinstance(built({"class_path": OLD}, Reward), GAIL)
+
+
+def test_settings_keep_all_else():
+    given = {OLD: [OLD, f"{OLD}s", 3], "other": ("lightrec.learners.imitation.SQIL", None)}
+    assert moved(given) == {**given, OLD: [NEW, f"{OLD}s", 3]}
+    assert moved(f'["{OLD}"]') == f'["{NEW}"]'
+
+
+@pytest.mark.parametrize("where", ["in the recipe", "on the line"])
+def test_a_recipe_with_an_old_path_is_parsed(where, tmp_path):
+    recipe, more = recipes.find("lab/gail")[1], []
+    if where == "in the recipe":
+        recipe["model"]["init_args"]["reward"]["class_path"] = OLD
+    else:
+        more = ["--model.init_args.reward", OLD]
+    parsed = ParsedRecipe(Stage("policy", recipe, tmp_path / "policy"), more)
+    assert parsed.config["model"]["init_args"]["reward"]["class_path"] == NEW
+
+
+class Holder:
+    def __init__(self, reward: Reward) -> None:
+        self.reward = reward
+
+
+def test_a_setting_in_python_with_an_old_path_is_followed():
+    assert isinstance(make_of(Holder, {"reward": {"class_path": OLD}}).reward, GAIL)
+
+
+@pytest.mark.parametrize(
+    ("ask", "package"),
+    [
+        (lambda: plugins.installed().get("simulators", "Greed"), "lightrec-worlds"),
+        (lambda: recipes.find("worlds/ppo"), "lightrec-worlds"),
+        (partial(make_of, Holder, {"reward": "TrialData"}), "lightrec-news"),
+    ],
+)
+def test_lightrec_alone_says_which_package_has_it(ask, package, monkeypatch):
+    alone = plugins.discover([])
+    monkeypatch.setattr(plugins, "installed", lambda: alone)
+    with pytest.raises((PluginError, RecipeError), match=f"part of {package}: `pip install"):
+        ask()
