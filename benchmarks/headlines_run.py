@@ -10,9 +10,9 @@ from pathlib import Path
 
 import polars as pl
 import torch
+from lightrec_news.trials import TrialModule, Trials
 from torch import Tensor
 
-from lightrec.encoders.trials import TrialModule, Trials
 from lightrec.evaluation.base import keys_of
 from lightrec.intervals import bootstrap_interval
 from lightrec.stages import recipes

@@ -18,7 +18,6 @@ from torch import Tensor
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import LOG, META, TEST, VALIDATION, EventStore
 from lightrec.evaluation.held_out import by_history, item_models
-from lightrec.evaluation.slices import were_met
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.evaluation_events import EvaluationEvents
@@ -117,7 +116,7 @@ def ranked(contender: str, found: Run, whole: EventStore) -> dict[str, dict[str,
             events = EvaluationEvents(sequences, number, None, 256, None, 0)
             result = evaluate_scores(only(kind, scorer), events)
             order = result.users.argsort()
-            own, met = result.per_event([10])["ndcg@10"][order], were_met(events)[order]
+            own, met = result.per_event([10])["ndcg@10"][order], events.met[order]
             values[part][name] = own.tolist()
             values[part] |= {f"{name}/met": own[met].tolist()}
             values[part] |= {f"{name}/discovered": own[~met].tolist()}

@@ -39,6 +39,7 @@ SHIPPED = (
     "lightrec-generate",
     "lightrec-gym",
     "lightrec-health",
+    "lightrec-lab",
     "lightrec-music",
     "lightrec-news",
     "lightrec-serve",

@@ -58,7 +58,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "components": {
         "encoders.tuning": ["TextModule"],
         "encoders.tuning_data": ["TextData"],
-        "encoders.trials": ["TrialData", "TrialModule"],
         "ranking.module": ["RankingModule"],
         "ranking.sequence_data": ["SequenceData"],
         "ranking.reader_module": ["ReaderModule", "ReaderData"],
@@ -71,7 +70,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "learners.policy_data": ["PolicyData"],
         "learners.world_data": ["WorldData"],
         "learners.imitation": ["SQIL"],
-        "learners.adversarial": ["GAIL", "AIRL"],
         "rewards.limits": ["EqualExposure", "NewItems", "FewRepeats", "Variety"],
         "nn.towers": [
             *("CausalTransformer", "LigrTransformer", "GRU", "MeanPooling", "AdditiveAttention"),

@@ -66,7 +66,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Word:
-    """A word of the item's text, and what it adds to the score by the ranker's vectors."""
+    """A word of the item's text, and what it adds to the ranker's part of the item's score."""
 
     word: str
     nats: float
@@ -111,7 +111,7 @@ class Explanation:
     """An item comes where its place is among the first k."""
     score: float
     probability: float
-    """Of being the next item, among all that may be shown."""
+    """Of being the next item, among all that may be shown; with a goal, of its next event."""
     average_probability: float
     """The same after as many average events."""
     among: int
@@ -124,6 +124,8 @@ class Explanation:
     reward: Reward | None
     change: Change | None
     """None where the item does not come anyway."""
+    goal: list[str] = field(default_factory=list)
+    """The kinds of events that the probability is of; every kind where there are none."""
     missing: dict[str, str] = field(default_factory=dict)
     """Why there are no ``words`` or no ``reward``, in sentences."""
 
@@ -137,6 +139,7 @@ def explain(
     user: str | int | None = None,
     *,
     history: str | Sequence[str] | None = None,
+    kinds: Sequence[str | None] = (),
     item: str | int | None = None,
     k: int = 10,
     exclude: str | Sequence[str] = (),
@@ -150,6 +153,7 @@ def explain(
     :param recommender: ranks by anything but a reader.
     :param user: as in :meth:`~lightrec.recommend.Recommender.recommend`, as are ``history``,
         ``exclude`` and ``only``.
+    :param kinds: of the history's events, as in :meth:`lightrec.data.people.People.person`.
     :param item: a title or an item id; None for the first of the list.
     :param k: an item comes where it is among the first k.
     :param words: whether to explain the item's words, too, which takes most of the time.
@@ -163,7 +167,8 @@ def explain(
     if user is None and history is None:
         raise RecipeError("Say whose list is to be explained: give a user of the log or a history.")
     with torch.inference_mode(False), torch.enable_grad():
-        return _Case(recommender, user, history, exclude, only, item).explained(k, words)
+        person = recommender.person(user, history, None, kinds)
+        return _Case(recommender, user, person, exclude, only, item).explained(k, words)
 
 
 class _Case:
@@ -173,14 +178,14 @@ class _Case:
         self,
         recommender: Recommender,
         user: str | int | None,
-        history: str | Sequence[str] | None,
+        person: Person,
         exclude: str | Sequence[str],
         only: str | Sequence[str],
         item: str | int | None,
     ) -> None:
         self.recommender = recommender
         self.user = None if user is None else str(user)
-        self.person: Person = recommender.person(user, history)
+        self.person = person
         self.known: Mapping[str, Tensor] = self.person.known
         self.length = self.known[Key.HISTORY].shape[1]
         if not self.known[Key.HISTORY].any():
@@ -253,6 +258,7 @@ class _Case:
             words=found,
             reward=reward,
             change=self.change(helpful, k) if self.rank <= k else None,
+            goal=self.recommender.store.goal,
             missing=missing,
         )
 
@@ -274,9 +280,7 @@ class _Case:
         store, catalog = self.recommender.store, self.recommender.catalog
         times: list[str | None] = [None] * self.length
         if self.user is not None and store.has_times:
-            log, ends = self.recommender.people.whole
-            row = int(self.known[Key.USER])
-            for place, time in enumerate(log.times[log.offsets[row] : ends[row]].tolist()):
+            for place, time in enumerate(self.recommender.people.times(self.user)):
                 times[place] = datetime.fromtimestamp(time / 1000, UTC).isoformat()
         kinds = self.known.get(Key.FEEDBACK, torch.zeros(1, self.length, dtype=torch.int64))[0]
         names = [None, *store.feedback_kinds]

@@ -31,6 +31,8 @@ class Column:
     TEXT: Final = "text"
     KNOWN_EVENTS: Final = "known_events"
     """In lists of recommendations: how many of the user's events a list was made from."""
+    RANKED_BY: Final = "ranked_by"
+    """In lists of recommendations: by what of a person a list was ranked."""
 
 
 class Key:

@@ -1,5 +1,6 @@
 """Recommending with a finished run: for a known person, a new one, or everybody."""
 
+import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -20,7 +21,7 @@ from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import By, Favoured, favoured_by, what_ranks
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import Policy, session_start
-from lightrec.ranking.blend import described_models, log_shares
+from lightrec.ranking.blend import Blend, described_models, log_shares
 from lightrec.ranking.item_models.base import (
     Evidence,
     ItemModel,
@@ -92,7 +93,8 @@ class Recommender:
         What the log's domain forbids is never recommended, be the list shorter or empty; a sentence
         on the error output says why a list is empty.
 
-        :param user: a user id of the log.
+        :param user: a user id of the log or of the user table. Of one with too few events to be
+            learned from (k-core), what is known counts: events, or else attributes.
         :param history: titles or item ids, oldest first, see :mod:`lightrec.data.names`: of
             somebody who is not in the log, or with a user what came after their events in it.
             Where it is empty and there is no profile, recently popular items are recommended that
@@ -126,7 +128,7 @@ class Recommender:
         placed = self._placed(k, new, explore, seed)
         model = self._ranking(known, ask)
         if model is None:
-            items, scores = self._popular(allowed[0], k)
+            items, scores = self._popular(allowed, k)
         else:
             items, scores = self._best(model, known, allowed, k, placed, ask)
         if not items.any():
@@ -151,28 +153,33 @@ class Recommender:
         before: Literal["test"] | None = None,
         batch_size: int = 256,
     ) -> Iterator[pl.DataFrame]:
-        """Recommend to every user of the log, in batches; see :meth:`recommend`.
+        """Recommend to every user of the log and of the user table, in batches; see
+        :meth:`recommend`.
 
         :param before: ``test`` to recommend from what came before each user's first test event, so
-            that the lists can be judged on those events; None to recommend from everything.
-        :returns: an iterator over tables ``user``, ``rank``, ``item``, ``title``, ``score`` and
-            ``known_events``: how many of the user's events the list was made from.
+            that the lists can be judged on those events, to users with enough events (k-core)
+            alone; None to recommend from everything to everybody.
+        :returns: an iterator over tables ``user``, ``rank``, ``item``, ``title``, ``score``,
+            ``known_events``: how many of the user's events the list was made from, and
+            ``ranked_by``: ``history``, or what ``ranked_by`` of this class names where there is
+            none.
         """
-        log, ends = self.people.whole if before is None else self.people.before_test()
+        ranking = self if before is None else self._judged
         allowed, _ = self.allowed(exclude, only)
         k = min(k, self.store.num_items)
         placed = self._placed(k, new, explore, seed)
-        for start in range(0, self.store.num_users, batch_size):
-            rows = np.arange(start, min(start + batch_size, self.store.num_users))
-            users = self.store.users[rows]
-            events = self.people.events(rows, log, ends)
+        for users, known, counts in self.people.everybody(batch_size, before is not None):
             if discover:
-                events[Key.SEEN] = self.people.met(events)
-            which, table = self._table(
-                *self._best(self.model, events, self.may_see(users, allowed), k, placed, ask)
-            )
-            known = pl.Series(Column.KNOWN_EVENTS, (ends - log.offsets[:-1])[rows][which])
-            yield table.select(users[Column.USER][which], pl.all(), known)
+                known[Key.SEEN] = self.people.met(known)
+            may, model = self.may_see(users, allowed), ranking._ranking(known, ask)
+            if model is None:
+                which, table = self._table(*ranking._popular(may, k))
+            else:
+                which, table = self._table(*ranking._best(model, known, may, k, placed, ask))
+            by = "history" if known[Key.HISTORY].any() else ranking.ranked_by
+            events = pl.Series(Column.KNOWN_EVENTS, counts[which])
+            told = events, pl.lit(by).alias(Column.RANKED_BY)
+            yield table.select(users[Column.USER][which], pl.all(), *told)
 
     def similar(
         self,
@@ -196,7 +203,7 @@ class Recommender:
         from lightrec.ranking.ranker import likeness
 
         k = min(k, self.store.num_items)
-        alike = likeness(self.run.ranker, self.counts, self.item(item), by)
+        alike = likeness(self.blend.ranker, self.counts, self.item(item), by)
         scores = alike.masked_fill(~self.allowed(exclude, only)[0], -torch.inf)[None]
         items = with_reserved_places(scores, torch.full_like(scores, -torch.inf), k, 0)
         return self._table(items, scores.gather(1, items))[1]
@@ -213,7 +220,20 @@ class Recommender:
     @cached_property
     def popularity(self) -> Popularity | RecentPopularity:
         """What ranks for somebody of whom nothing is known."""
-        return popular(self.store)
+        return popular(self.run.learned)
+
+    @cached_property
+    def blend(self) -> Blend:
+        """What ranks the next event, or a wish beside it."""
+        return self.run.served
+
+    @cached_property
+    def _judged(self) -> "Recommender":
+        """What has not learned from the held-out events, and may be judged by them."""
+        judged = copy.copy(self)
+        judged.blend = self.run.blend
+        judged.model, _ = what_ranks(self.run, self.by, judged=True)
+        return judged
 
     @property
     def names(self) -> Names:
@@ -250,7 +270,7 @@ class Recommender:
     @cached_property
     def counts(self) -> Tensor:
         """(N + 1,) int64: how many training events each item has."""
-        return torch.from_numpy(self.store.popularity())
+        return torch.from_numpy(self.run.learned.popularity())
 
     def allowed(
         self, exclude: str | Sequence[str], only: str | Sequence[str]
@@ -338,11 +358,11 @@ class Recommender:
         """
         history, weight, more = known[Key.HISTORY], 1.0, torch.zeros(())
         if ask is not None:
-            model = self.run.blend if model is self.model else model
+            model = self.blend if model is self.model else model
             more, weight = self._wished(ask, "history" if history.any() else "alone")
         raw = self.raw(known, model)
         if ask is not None and isinstance(model, ItemModel):
-            raw = log_shares(raw, self.run.blend.smoothing)
+            raw = log_shares(raw, self.blend.smoothing)
         return raw, weight, more
 
     @cached_property
@@ -350,17 +370,22 @@ class Recommender:
         """What ranks by attributes alone; None where the run found nothing that they tell."""
         for name, model in described_models(self.run.folder("ranker")).items():
             if isinstance(model, Demographic):
-                if name in self.run.blend.item_models:
-                    return cast(Demographic, self.run.blend.item_models[name])
-                return model.fit(Evidence.of(self.store, torch.zeros(self.store.num_items + 1, 0)))
+                if name in self.blend.item_models:
+                    return cast(Demographic, self.blend.item_models[name])
+                return model.fit(
+                    Evidence.of(self.run.learned, torch.zeros(self.store.num_items + 1, 0))
+                )
         return None
 
     @torch.inference_mode()
     def _popular(self, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Items ``(1, k)`` for somebody of whom nothing is known, and their marginal relevance."""
-        popularity = self.popularity.counts.masked_fill(~allowed, -torch.inf)
-        items, scores = diversified(popularity, self.run.ranker.item_vectors(), k)
-        return items[None], scores[None]
+        """Items ``(B, k)`` for people of whom nothing is known, and their marginal relevance."""
+        # Few kinds, where anything is forbidden.
+        kinds, which = allowed.unique(dim=0, return_inverse=True)
+        popularity, vectors = self.popularity.counts, self.blend.ranker.item_vectors()
+        found = [diversified(popularity.masked_fill(~m, -torch.inf), vectors, k) for m in kinds]
+        items, scores = zip(*found, strict=True)
+        return torch.stack(items)[which], torch.stack(scores)[which]
 
     def _table(self, items: Tensor, scores: Tensor) -> tuple[list[int], pl.DataFrame]:
         """Lists ``(B, k)`` as rows of a table, and each row's place among the B."""

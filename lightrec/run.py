@@ -35,6 +35,8 @@ VERSIONS, CURRENT = "versions", "current"
 """In a run that was updated: its later versions, and the link to the one that answers."""
 VERSION = "version.json"
 """In a later version's folder: what it was made from."""
+FINAL = "final"
+"""The stage that learns from all events, after all is judged."""
 OPENED: Final[set[Path]] = set()
 """The folders of all runs that the present command has looked into."""
 
@@ -245,6 +247,25 @@ class Run:
 
         return Blend.load(self._checked("ranker"))
 
+    @cached_property
+    def served(self) -> "Blend":
+        """The blend that has learned from all events, to be shown; where there is none, ``blend``.
+
+        The stage `final` makes it after all is judged, so that nothing may be judged by it.
+        """
+        from lightrec.ranking.blend import Blend
+
+        return Blend.load(self.folder(FINAL)) if self._is_final else self.blend
+
+    @property
+    def learned(self) -> "EventStore":
+        """The prepared log, of which ``served`` has learned the training events."""
+        return self.data.whole if self._is_final else self.data
+
+    @cached_property
+    def _is_final(self) -> bool:
+        return self.has(FINAL) and not self.stale([FINAL])
+
     @property
     def ranker(self) -> "Ranker":
         """The ranker alone."""
@@ -268,7 +289,7 @@ class Run:
         """What gives items without events their scores; None where the ranker reads no texts."""
         from lightrec.ranking.item_models.text_map import TextMap
 
-        return TextMap.of(self.blend, self.data)
+        return TextMap.of(self.served, self.learned)
 
     @cached_property
     def wishes(self) -> "Wishes":

@@ -239,7 +239,7 @@ def test_whatever_its_files_say_no_command_leaves_the_run(trap, monkeypatch):
     chance = random.Random(0)
     for file, names in sorted(read.items()):
         for name in sorted(names):
-            drawn = chance.sample(HOSTILE, 1 if name in SLOW and ROUNDS < len(HOSTILE) else ROUNDS)
+            drawn = chance.sample(HOSTILE, 1 if name in SLOW and len(HOSTILE) > ROUNDS else ROUNDS)
             for hostile in [None, *drawn]:
                 value = hostile and hostile.format(outside=trap.outside)
                 forge(trap.run / file, chance, value)

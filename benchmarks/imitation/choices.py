@@ -13,13 +13,13 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightrec_lab.adversarial import AIRL, AdversarialReward
 from tensordict import TensorDict
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
 from lightrec.evaluation.user_models import spearman_within_sets
 from lightrec.keys import Key
-from lightrec.learners.adversarial import AIRL, AdversarialReward
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.world_data import WorldData
 from lightrec.policies.tower import TowerPolicy

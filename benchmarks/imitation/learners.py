@@ -11,11 +11,11 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightrec_lab.adversarial import AIRL, GAIL
 from tensordict import TensorDict
 
 from benchmarks.imitation.cart_pole import CartPoleData
 from lightrec.keys import Key
-from lightrec.learners.adversarial import AIRL, GAIL
 from lightrec.learners.imitation import SQIL
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_stage import PolicyStage

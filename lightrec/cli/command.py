@@ -163,7 +163,7 @@ def _kind(annotation: Any) -> dict[str, Any]:
         return {"action": "store_true"}
     if origin is Literal:
         return {"choices": get_args(annotation)}
-    if origin is Mapping:
+    if isinstance(origin, type) and issubclass(origin, Mapping):
         return {"type": mapping}
     if isinstance(origin, type) and issubclass(origin, Iterable):
         return {"nargs": "+", **_kind(get_args(annotation)[0])}

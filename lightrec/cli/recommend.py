@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import polars as pl
 
 from lightrec.errors import RecipeError
+from lightrec.keys import Column
 
 WITHOUT_HISTORY = {
     "attributes": "There is no history: ranked by what people with these attributes choose.",
@@ -55,14 +57,15 @@ def recommend(
     by and, or, not; put each in quotes. Titles need not be written exactly.
 
     :param run: a run folder, such as runs/video.
-    :param user: a user id of the log.
+    :param user: a user id of the log or of the user table.
     :param history: titles or item ids, oldest first: of a new person, where none gives popular and
         varied items, or with --user what came after that user's events in the log.
     :param profile: ATTRIBUTE=VALUE of the user table, of a person who is not in the log; with a
         history or without: then what people with such attributes choose.
     :param ask: a wish in words, which the texts and attributes of items answer; with a history or
         without, or for everybody.
-    :param all: everybody in the log; needs --out.
+    :param all: everybody in the log and the user table; needs --out. The column ranked_by says
+        whether a list goes by a history, by attributes or, where nothing is known, by popularity.
     :param k: how many items.
     :param by: what ranks: the policy (the long run), the blend (the next event), the mixture of the
         blend with user model A, the even mixture of its transformer with A, or the blend re-ranked
@@ -113,34 +116,38 @@ def recommend(
         from tqdm.auto import tqdm
 
         lists = tqdm(recommender.recommend_all(**wishes, before=before), unit="batch")
-        rows, users = write(lists, out)
-        if left := recommender.store.num_users - users:
+        rows, kinds = write(lists, out)
+        people = recommender.people
+        count = recommender.store.num_users + len(people.outside.users) * (before is None)
+        if left := count - sum(kinds.values()):
             print(f"For {left} users nothing is left that may be shown to them.", file=sys.stderr)
+        told = ", ".join(f"{kind} {users:,}" for kind, users in kinds.items())
+        print(f"Lists of {sum(kinds.values()):,} users, ranked by {told}.", file=sys.stderr)
     else:
         person = None if profile is None else {name: value for name, _, value in given}
         table = recommender.recommend(user, history=history, profile=person, **wishes)
-    if recommender.ranked_by in WITHOUT_HISTORY:
+    if recommender.ranked_by in WITHOUT_HISTORY and not all:
         print(WITHOUT_HISTORY[recommender.ranked_by], file=sys.stderr)
     elif ask is not None:
         print("Ranked by the wish and the blend.", file=sys.stderr)
     elif by in (None, "reader"):
-        print(
-            f"Ranked by {named(recommender.by)}. {recommender.reason}",
-            file=sys.stderr,
-        )
+        # Why is said at the run's end and in its report; of what was asked for, what it lacks.
+        why = f" {recommender.reason}" if by else ""
+        print(f"Ranked by {named(recommender.by)}.{why}", file=sys.stderr)
     if out is None:
         print(render(table))
     else:
         print(f"{out}: {rows if all else write([table], out)[0]} rows")
 
 
-def write(tables: Iterable[pl.DataFrame], out: Path) -> tuple[int, int]:
+def write(tables: Iterable[pl.DataFrame], out: Path) -> tuple[int, Counter[str]]:
     """Write tables one after another, so that only one is held; the file appears whole.
 
     :param out: a .parquet or .csv file.
-    :returns: the number of rows, and of users where users have rows.
+    :returns: the number of rows, and of users by what their lists are ranked by.
     """
-    partial, rows, users = out.with_suffix(f".partial{out.suffix}"), 0, 0
+    partial, rows = out.with_suffix(f".partial{out.suffix}"), 0
+    users = Counter[str]()
     with ExitStack() as stack:
         writer = None
         for number, table in enumerate(tables):
@@ -156,7 +163,9 @@ def write(tables: Iterable[pl.DataFrame], out: Path) -> tuple[int, int]:
                 writer = writer or stack.enter_context(partial.open("wb"))
                 escaped(table).write_csv(writer, include_header=not number)
             rows += table.height
-            users += table["user"].n_unique() if "user" in table.columns else 0
+            if Column.USER in table.columns:
+                kinds = table.unique(Column.USER)[Column.RANKED_BY]
+                users.update(kinds.to_list())
     os.replace(partial, out)
     return rows, users
 

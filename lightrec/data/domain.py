@@ -58,7 +58,8 @@ class Domain:
     """The worth of an event of each kind, for logs whose recipe states no `weights`; worth 0 leaves
     events out. An event of negative worth is in histories but is never a target. A kind that is
     not named has worth -1 where its name says that it was not liked, such as `skip` or `return`, 0
-    if it is `impression`, else 0.1 where it is not of the goal, else 1."""
+    if it is `impression`, else 0.1 where it is not of the goal or, without one, not what the log's
+    other kinds lead to, such as orders, else 1."""
     lifetime: timedelta | None = None
     """How long an item is eligible after it was created, which its attribute `created` says, or
     else after its first event in the log."""

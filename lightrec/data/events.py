@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -46,13 +46,18 @@ class Events:
     goal: tuple[str, ...] = ()
     """The kinds of events that are to be brought about; none: every kind."""
     not_offered: int = 0
+    fates: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    """The rows of the log that were dropped, by the names of ``findings.LEFT_OUT``."""
 
-    def take(self, rows: Codes | Mask) -> dict[str, int]:
+    def take(self, rows: Codes | Mask, why: str) -> dict[str, int]:
         """Keep these rows (positions or a mask) in this order.
 
+        :param why: the name under which :attr:`fates` holds the others.
         :returns: how many events of each feedback were dropped, the most first.
         """
-        before = self.by_kind()
+        before, gone = self.by_kind(), np.ones(len(self.rows), bool)
+        gone[rows] = False
+        self.fates[why] = self.rows[gone]
         for column in fields(self):
             values = getattr(self, column.name)
             if isinstance(values, np.ndarray):
@@ -196,13 +201,15 @@ def drop(
     """
     log = events.log
     has_times = log.has(Column.TIME)
-    dropped = {"dropped_without_user": events.take(events.users != NOTHING)}
+    dropped = {"dropped_without_user": events.take(events.users != NOTHING, "dropped_without_user")}
     if has_times:
-        dropped["dropped_without_time"] = events.take(events.times != NO_TIME)
-    dropped["dropped_without_weight"] = events.take(~np.isnan(events.strengths))
+        timed = events.times != NO_TIME
+        dropped["dropped_without_time"] = events.take(timed, "dropped_without_time")
+    weighed = ~np.isnan(events.strengths)
+    dropped["dropped_without_weight"] = events.take(weighed, "dropped_without_weight")
     if minimum_value is not None:
         stays = (events.strengths >= minimum_value) | (events.items == NOTHING) | events.unwanted
-        dropped["dropped_below_minimum"] = events.take(stays)
+        dropped["dropped_below_minimum"] = events.take(stays, "dropped_below_minimum")
     # lexsort is stable, so equal times stay in the order they had.
     order = np.lexsort((events.times, events.users))
     if has_times:
@@ -210,7 +217,7 @@ def drop(
     if shuffle_seed is not None:
         order = np.random.default_rng(shuffle_seed).permutation(np.sort(order))
         order = order[np.lexsort((events.times[order], events.users[order]))]
-    duplicates = events.take(order)
+    duplicates = events.take(order, "dropped_duplicate")
     if has_times:
         dropped["dropped_duplicate"] = duplicates
     if events.candidates is None:
@@ -225,7 +232,7 @@ def drop(
             )
             # Where only the goal's events are paired, what was taken back was had all the same.
             events.unwanted |= back & reaches
-            dropped["dropped_repeated"] = events.take(stays)
+            dropped["dropped_repeated"] = events.take(stays, "dropped_repeated")
         return dropped | drop_rare(events, least)
     offered = (events.candidates == events.items[:, None]).any(axis=1)
     # A choice that was not on offer cannot be explained by the offer: it is history only.
@@ -240,10 +247,12 @@ def drop_rare(events: Events, least: int) -> Dropped:
     has_users = events.log.has(Column.USER)
     if least > 1 and events.candidates is None:
         users = events.users if has_users else events.items  # made-up users do not count
-        return {"dropped_k_core": events.take(k_core(users, events.items, least))}
+        core = k_core(users, events.items, least)
+        return {"dropped_k_core": events.take(core, "dropped_k_core")}
     if least > 1 and len(events.users) and has_users:
         decisions = np.bincount(events.users, weights=events.is_target)
-        return {"dropped_k_core": events.take(decisions[events.users] >= least)}
+        core = decisions[events.users] >= least
+        return {"dropped_k_core": events.take(core, "dropped_k_core")}
     return {}
 
 
@@ -288,14 +297,24 @@ def k_core(users: Codes, items: Codes, k: int) -> Mask:
 
 
 def split_up(
-    events: Events, arrays: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]
+    events: Events,
+    arrays: Mapping[str, NDArray[Any]],
+    settings: Mapping[str, Any],
+    visits: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int8]:
     """Assign each event to a part (E,), by the arrays of :func:`number` and prepare's settings.
 
+    :param visits: (E,) of :func:`lightrec.data.pairs.visited`, in a log where something leads to
+        the goal: what led to a held-out event is not trained on, and where the split is not by
+        time, what nothing else comes before is not held out.
     :raises DataError: if there is no event to train on.
     """
     offsets, is_target = arrays["offsets"], events.is_target
     goal = is_target & events.reaches
+    if visits is not None and settings["split"] != "global-time":
+        frame = pl.DataFrame({"user": events.users, "visit": visits, "n": is_target.astype(int)})
+        user, visit = (pl.col("n").cum_sum().over(whose) for whose in ("user", "visit"))
+        goal &= frame.select(user > visit).to_series().to_numpy()
     if settings["split"] == "leave-one-out":
         parts = leave_one_out(offsets, is_target, goal)
     elif settings["split"] == "item-cold":
@@ -304,6 +323,9 @@ def split_up(
     else:
         fractions = settings["validation_fraction"], settings["test_fraction"]
         parts = global_time(events.times, is_target, goal, *fractions)
+    if visits is not None:
+        held_out = np.isin(parts, (VALIDATION, TEST))
+        parts[(parts == TRAIN) & np.isin(visits, visits[held_out])] = CONTEXT
     if TRAIN not in parts:
         raise DataError("The split leaves no event to train on; the log is too small for it.")
     return parts

@@ -23,7 +23,7 @@ ROOMS: Final = ("current", "logs", "sources", "versions")
 """In a run folder: what is no stage's own."""
 RELIABILITY: Final = "reliability.json"
 """What a user model's stage notes: its forecasts and what came true, by bins of probability."""
-FORMAT_VERSION: Final = 4
+FORMAT_VERSION: Final = 5
 """Of the prepared log that the stage ``data`` leaves; what has another one is prepared again."""
 
 _MARKS: Final = ("inputs", "files")

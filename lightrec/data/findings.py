@@ -1,5 +1,6 @@
 """A summary of a log and its tables: what is dropped or tolerated, and what orders the events."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -22,6 +23,7 @@ from lightrec.data.events import (
 )
 from lightrec.data.languages import fitted, languages_of, width, wording
 from lightrec.data.languages import in_words as in_languages
+from lightrec.data.pairs import funnel, worths
 from lightrec.data.readers.base import Tables
 from lightrec.data.types import MISSING, Attribute
 from lightrec.errors import DataError, no_such
@@ -92,6 +94,8 @@ class Findings:
     :param languages: of the items' titles, the share of each by ISO 639-1 code; empty where there
         are too few words to tell.
     :param used: the events, users and items that are left after the k-core; empty if all are.
+    :param proposed: a goal where none is given, with the share of its events that repeat others;
+        see :func:`lightrec.data.pairs.funnel`.
     """
 
     counts: Mapping[str, int]
@@ -107,6 +111,7 @@ class Findings:
     form: str = ""
     languages: Mapping[str, float] = field(default_factory=dict)
     used: Mapping[str, int] = field(default_factory=dict)
+    proposed: Sequence[tuple[str, float]] = ()
 
 
 def glance(
@@ -122,9 +127,11 @@ def glance(
     """
     log, catalog, users = tables.log, tables.catalog, tables.users
     times = log.events[Column.TIME].drop_nulls()
-    ends = pl.Series([times.min(), times.max()], dtype=times.dtype)
     kinds = dict(log.events[Column.FEEDBACK].value_counts(sort=True).iter_rows())
-    worth = domain.weights(list(kinds), goal) if weights is None else weights
+    proposed = [] if goal else funnel(log, domain)
+    aims = goal or [kind for kind, _ in proposed]
+    worth = domain.weights(list(kinds), aims) if weights is None else weights
+    ends = pl.Series([times.min(), times.max()], dtype=times.dtype)
     return Findings(
         counts={
             "events": len(log),
@@ -139,6 +146,7 @@ def glance(
         items=() if catalog is None else catalog.attributes(),
         users=() if users is None else users.attributes(),
         form=log.place.form,
+        proposed=proposed,
     )
 
 
@@ -164,7 +172,7 @@ def look_at(
         f"goal: {no_such(LOGS_KIND, kind, kinds)}" for kind in goal if kind not in kinds
     ]:
         raise DataError(unknown)
-    events = encode(tables.log, domain.weights(kinds, goal), goal)
+    events = encode(tables.log, worths(tables.log, domain, goal), goal)
     dropped = drop(events, repeats=repeats or domain.repeats)
     worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.rows)
     counts = tally(events, dropped, *number(events)[1:], worded)
@@ -200,6 +208,11 @@ def recognised(findings: Findings) -> list[str]:
         "weights may say otherwise"
         if findings.negative
         else "",
+        "goal": "".join(
+            f"none; give --goal {shlex.quote(kind)} if that is what the recommender is for: "
+            f"{share:.0%} of these follow another kind of event of the same user and item"
+            for kind, share in findings.proposed
+        ),
         "columns": ", ".join(columns),
         "titles in": in_languages(findings.languages),
         "not used": ", ".join(name or "''" for name in findings.ignored),

@@ -60,7 +60,7 @@ class Names:
         rare = ""
         if store.meta["counts"].get("dropped_k_core"):
             least = store.meta["settings"]["k_core"]
-            rare = f" Users and items with fewer than {least} events (k_core) are not in the run."
+            rare = f" Items with fewer than {least} events (k_core) are not in the run."
         return cls(store.catalog, store.popularity()[1:], rare)
 
     def exactly(self, names: Sequence[str]) -> dict[str, list[int]]:

@@ -1,15 +1,71 @@
-"""Several events of one user with one item: which of them counts."""
+"""Several events of one user with one item: which of them counts.
 
-from typing import TYPE_CHECKING, TypeAlias
+Before an event of the goal, the same visit's other events about its item only lead to it: what is
+bought was put into the basket a minute before. They are in no history, and nobody is judged by what
+they give away. A visit is a session of the store; without times and names of sessions it is an
+unbroken run of events about one item.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
+
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.store import begin_sessions
+from lightrec.keys import Column
 
 if TYPE_CHECKING:
     from lightrec.data.events import Events
 
+FEW: Final = 20
+"""Of a kind with fewer events nothing is known."""
+ALREADY: Final = 0.5
+"""The share of a kind's events from which on another kind leads to them."""
+
 Codes: TypeAlias = NDArray[np.integer]
 Mask: TypeAlias = NDArray[np.bool_]
+
+
+def worths(log: InteractionLog, domain: Domain, goal: Sequence[str]) -> dict[str, float] | None:
+    """What an event of each kind is worth where no weights are given, see ``Domain.weights``.
+
+    Without a goal, what a funnel leads to is worth more than what leads there. Otherwise almost no
+    order would be left of a shop's log, as each repeats a view.
+    """
+    kinds = log.events[Column.FEEDBACK].unique().sort().to_list()
+    return domain.weights(kinds, goal or [end for end, _ in funnel(log, domain)])
+
+
+def funnel(log: InteractionLog, domain: Domain) -> list[tuple[str, float]]:
+    """Find the kind of feedback that the others lead to, such as orders; none in most logs.
+
+    That is the rarest kind, of those that are wanted and at most half as frequent as another, of
+    which half of the events or more follow one of a more frequent kind, of the same user and item.
+
+    :returns: the kind, with the share of its events that follow another kind's; or nothing.
+    """
+    kinds = log.events[Column.FEEDBACK].value_counts(sort=True).rows()
+    worth = domain.weights([kind for kind, _ in kinds]) or {}
+    kinds = [(kind, count) for kind, count in kinds if worth.get(kind, 1) > 0]
+    if len(kinds) < 2:
+        return []
+    pair = [Column.USER, Column.ITEM]
+    at = pl.col(Column.TIME) if log.has(Column.TIME) else pl.int_range(pl.len())
+    events = log.events.with_columns(log.users().alias(Column.USER), at.alias("at"))
+    for place, (kind, count) in reversed([*enumerate(kinds)]):
+        if count < FEW or 2 * count > kinds[0][1]:
+            continue
+        before = events.filter(pl.col(Column.FEEDBACK).is_in([n for n, _ in kinds[:place]]))
+        first = before.group_by(pair).agg(pl.col("at").min().alias("first"))
+        own = events.filter(pl.col(Column.FEEDBACK) == kind).join(first, on=pair, how="left")
+        share = own.select((pl.col("first") <= pl.col("at")).fill_null(False).mean()).item()
+        if share >= ALREADY:
+            return [(kind, share)]
+    return []
 
 
 def strongest_of_pairs(users: Codes, items: Codes, strengths: NDArray[np.floating]) -> Mask:
@@ -48,3 +104,27 @@ def taken_back(events: "Events") -> Mask:
     gone = np.bincount(pairs, -events.strengths * later)
     lost = (gone > 0) & (gone >= np.bincount(pairs, events.strengths * same))
     return lost[pairs] & ~events.unwanted
+
+
+def visited(events: "Events", arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """Number pairs of a visit and an item: (E,), the same number where both are the same.
+
+    :param arrays: of :func:`lightrec.data.events.number`.
+    """
+    log, items = events.log, arrays["items"].astype(np.int64)
+    named = log.has(Column.SESSION)
+    names = log.events[Column.SESSION][events.rows] if named else None
+    begins = begin_sessions(arrays["offsets"], names, arrays["times"])
+    if not (named or log.has(Column.TIME)):
+        begins[1:] |= items[1:] != items[:-1]
+    return np.unique(np.cumsum(begins) * (items.max() + 1) + items, return_inverse=True)[1]
+
+
+def leading(visits: NDArray[np.int64], reaches: Mask) -> Mask:
+    """Find the events (E,) that come before one of the goal in their visit, and are none of it.
+
+    :param visits: (E,) from :func:`visited`.
+    """
+    last, reached = np.full(visits.max() + 1, -1), np.flatnonzero(reaches)
+    last[visits[reached]] = reached  # ascending, so the last one stays
+    return ~reaches & (np.arange(len(visits)) < last[visits])

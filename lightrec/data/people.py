@@ -1,8 +1,8 @@
 """Whom a list is for: a user of the log, somebody with a history or a profile, or everybody."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -10,13 +10,16 @@ import torch
 from torch import Tensor
 
 from lightrec.data import filters
-from lightrec.data.attributes import user_features
+from lightrec.data.attributes import Features, user_features
 from lightrec.data.names import Names
 from lightrec.data.selection import several
 from lightrec.data.sequences import Rows, Sequences, padded
 from lightrec.data.store import TEST, EventStore
 from lightrec.errors import RecipeError, no_such
-from lightrec.keys import Key
+from lightrec.keys import Column, Key
+
+if TYPE_CHECKING:
+    from lightrec.data.outside import Outside
 
 
 class Person(NamedTuple):
@@ -49,6 +52,17 @@ class People:
         log = Sequences.chosen(self.store)
         return log, log.offsets[1:]
 
+    @cached_property
+    def outside(self) -> "Outside":
+        """People who have no place in the store."""
+        from lightrec.data.outside import Outside
+
+        return Outside.of(self.store)
+
+    @cached_property
+    def _features(self) -> Features:
+        return user_features(self.store)[0]
+
     def before_test(self) -> tuple[Sequences, Rows]:
         """Histories as the held-out events are judged from, and where they end: (U,)."""
         log = Sequences.all_events(self.store)
@@ -62,28 +76,81 @@ class People:
         user: str | int | None = None,
         history: str | Sequence[str] | None = None,
         profile: Mapping[str, object] | None = None,
+        kinds: Sequence[str | None] = (),
     ) -> Person:
         """Look up one person; see :meth:`lightrec.recommend.Recommender.recommend`.
 
+        :param kinds: of the feedback of the history's events, where they are known. As in training,
+            where the log has a goal, an event of another kind makes no item seen.
         :raises RecipeError: where the user, a title, an attribute or its value is not known.
         """
-        if user is not None and profile is not None:
+        row = self.rows.get(str(user))
+        if row is not None and user is not None and profile is not None:
             raise RecipeError("A user of the log has a profile there: give one or the other.")
         given = [row + 1 for row in self.names.find_all(several(history or ()))]
         if user is None:
-            items = torch.tensor([given], dtype=torch.long)
-            known = {Key.HISTORY: items, Key.SEEN: items * (not self.store.repeats)}
-            row = self._row(profile or {})
+            nothing = torch.zeros(1, 0, dtype=torch.long)
+            known = {Key.HISTORY: nothing, Key.SEEN: nothing}
+            table = self._row(profile or {})
             if profile:
-                known[Key.PROFILE] = user_features(self.store)[0](row)
-            return Person(known, row)
-        if (number := self.rows.get(str(user))) is None:
+                known[Key.PROFILE] = self._features(table)
+        elif row is not None:
+            known, table = self.events([row], *self.whole), self.store.users[[row]]
+        elif (row := self.outside.rows.get(str(user))) is not None:
+            known, table = self._outsiders([row], None if profile is None else self._row(profile))
+        else:
             raise RecipeError(
-                f"There is no user {user!r} in {self.store.folder}.{self.names.left_out} "
-                "For a person who is not in the log, give a history of titles or a profile."
+                f"There is no user {user!r} in the log and the user table of {self.store.folder}. "
+                "For somebody else, give a history of titles or a profile."
             )
-        known = self._with_more(self.events([number], *self.whole), given)
-        return Person(known, self.store.users[[number]])
+        return Person(self._with_more(known, given, kinds), table)
+
+    def times(self, user: str) -> list[int]:
+        """Give the milliseconds since 1970 UTC of a user's events, oldest first."""
+        outside = user not in self.rows
+        log = self.outside.log if outside else self.whole[0]
+        row = (self.outside.rows if outside else self.rows)[user]
+        found: list[int] = log.times[log.offsets[row] : log.offsets[row + 1]].tolist()
+        return found
+
+    def everybody(
+        self, size: int, before_test: bool = False
+    ) -> Iterator[tuple[pl.DataFrame, dict[str, Tensor], Rows]]:
+        """Go through all people in batches of whom the same is known.
+
+        :param before_test: only those of the store, with what came before their test events.
+        :returns: an iterator over rows of the user table (B), what is known of these people, and
+            how many events it holds, (B,).
+        """
+        log, ends = self.before_test() if before_test else self.whole
+        for start in range(0, self.store.num_users, size):
+            rows = np.arange(start, min(start + size, self.store.num_users))
+            yield (
+                self.store.users[rows],
+                self.events(rows, log, ends),
+                ends[rows] - log.offsets[rows],
+            )
+        if before_test:
+            return
+        counts, described = np.diff(self.outside.log.offsets), self.outside.described
+        for alike in (2 * (counts > 0) + described == kind for kind in (3, 2, 1, 0)):
+            whole = np.flatnonzero(alike)
+            for start in range(0, len(whole), size):
+                rows = whole[start : start + size]
+                known, table = self._outsiders(rows)
+                yield table, known, counts[rows]
+
+    def _outsiders(
+        self, rows: Sequence[int] | Rows, profile: pl.DataFrame | None = None
+    ) -> tuple[dict[str, Tensor], pl.DataFrame]:
+        """Look up people who have no place in the store; of all or none there are attributes."""
+        log, table = self.outside.log, self.outside.users[rows]
+        known = self.events(rows, log, log.offsets[1:])
+        del known[Key.USER]
+        table = table if profile is None else profile.with_columns(table[Column.USER])
+        if profile is not None or self.outside.described[rows].all():
+            known[Key.PROFILE] = self._features(table)
+        return known, table
 
     def events(self, rows: Sequence[int] | Rows, log: Sequences, ends: Rows) -> dict[str, Tensor]:
         """Give users' histories, (B, L), with what else is known of their events."""
@@ -111,15 +178,24 @@ class People:
             person = person.with_columns(pl.Series(name, [given], people.schema[name]))
         return person
 
-    def _with_more(self, known: dict[str, Tensor], items: Sequence[int]) -> dict[str, Tensor]:
-        """Append items to a user's history (1, L); nothing else is known of these events."""
+    def _with_more(
+        self, known: dict[str, Tensor], items: Sequence[int], kinds: Sequence[str | None]
+    ) -> dict[str, Tensor]:
+        """Append items to a history (1, L); but for their kinds, nothing is known of the events."""
         if not items:
             return known
         more = torch.tensor([items], dtype=torch.long)
-        added = {Key.HISTORY: more, Key.SEEN: more * (not self.store.repeats)}
+        goal, named = self.store.goal, self.store.feedback_kinds
+        had = [not goal or kind is None or kind in goal for kind in kinds or [None] * len(items)]
+        seen = more * torch.tensor([had]) * (not self.store.repeats)
+        added = {Key.HISTORY: more, Key.SEEN: seen}
+        if named and any(kinds):
+            numbers = [named.index(kind) + 1 if kind in named else 0 for kind in kinds]
+            added[Key.FEEDBACK] = torch.tensor([numbers])
+            known = {Key.FEEDBACK: torch.zeros_like(known[Key.HISTORY]), **known}
         return {
             name: table
-            if name == Key.USER
+            if name in (Key.USER, Key.PROFILE)
             else torch.cat([table, added.get(name, torch.zeros_like(more))], dim=1)
             for name, table in known.items()
         }

@@ -20,6 +20,7 @@ from lightrec.data.files import FORMAT_VERSION, appearing
 from lightrec.data.findings import LEFT_OUT, LOGS_KIND, NO_ITEMS, in_words, order_note, tally
 from lightrec.data.languages import languages_of, wording
 from lightrec.data.log import InteractionLog
+from lightrec.data.pairs import leading, visited, worths
 from lightrec.data.schema import Problems
 from lightrec.data.store import CATALOG, LOG, META, PARTS, SAID, TRAIN, USERS, EventStore
 from lightrec.errors import DataError, no_such
@@ -35,6 +36,7 @@ def prepare(
     domain: Domain,
     minimum_value: float | None = None,
     goal: Sequence[str] = (),
+    hide_visit: bool = True,
     weights: Mapping[str, float] | None = None,
     repeats: bool | None = None,
     k_core: int = 5,
@@ -46,6 +48,8 @@ def prepare(
     equal_times: Literal["file", "shuffle"] = "file",
     languages: dict[str, float] | None = None,
     seed: int,
+    also: pl.Series | None = None,
+    appended: Mapping[str, Mapping[str, int]] | None = None,
 ) -> EventStore:
     """Filter, sort and split a log and write its store; the data reference describes the steps.
 
@@ -60,25 +64,31 @@ def prepare(
         the count, else 1) times the weight of the feedback.
     :param goal: the kinds of feedback that are to be brought about, such as purchases: they alone
         are held out, and only they make an item seen. None: every kind.
+    :param hide_visit: whether to leave out of histories, in a log with a goal, what only led to an
+        event of it: the same visit's earlier events about its item, such as views and the basket.
     :param weights: worth of each feedback; events of worth 0 and of feedback without a worth are
-        dropped, and those of negative worth are no targets. None: as ``domain.weights`` says.
+        dropped, and those of negative worth are no targets. None: see
+        :func:`lightrec.data.pairs.worths`.
     :param repeats: whether an item may come again to a user; None: as the domain says.
     :param k_core: the least number of events of every user and every item; 0 for no limit.
     :param split: see :mod:`lightrec.data.events`.
     :param validation_fraction: of the log's time; for ``global-time`` only.
     :param test_fraction: of the log's time; for ``global-time`` only.
     :param cold_fraction: of the items, held out; for ``item-cold`` only.
-    :param new_items: whether to include items of the catalog that the log never names.
+    :param new_items: whether to include items of the catalog of which no event is left.
     :param equal_times: order of a user's events with equal times: that of the ``file``, or drawn
         from ``seed`` (``shuffle``). Without times, all times are equal.
     :param languages: shares of the items' texts by ISO 639-1 code, such as ``{de: 1}``; null: they
         are recognised.
+    :param also: ids of items that are included as those of ``new_items`` are.
+    :param appended: what was appended to the log, piece by piece, each with how many of the log's
+        last rows are its ``new`` ones; ``meta.json`` says what became of these.
     :raises DataError: if the log does not allow these settings, or no event is left.
     """
     out = Path(out)
     kinds = log.events[Column.FEEDBACK].unique().sort().to_list()
     repeats = domain.repeats if repeats is None else repeats
-    weights = domain.weights(kinds, goal) if weights is None else weights
+    weights = worths(log, domain, goal) if weights is None else weights
     settings: dict[str, Any] = {
         "minimum_value": minimum_value,
         "goal": [*goal],
@@ -94,6 +104,8 @@ def prepare(
         "domain": domain.name,
         "repeats": repeats,
     }
+    if goal:
+        settings["hide_visit"] = hide_visit
     worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.rows)
     known_users = None if users is None else users.rows
     tables = {"log": log.events, "catalog": worded if catalog else None, "users": known_users}
@@ -103,6 +115,7 @@ def prepare(
     }
     format_ = {"format": FORMAT_VERSION, "restricts": domain.restricts}
     told = {} if languages is None else {"languages": languages}
+    tables["also"] = None if also is None else also.to_frame()
     mark = fingerprint(tables, settings | format_ | kinds_of | told)
     with suppress(DataError, OSError, ValueError, KeyError):
         if (made := EventStore(out)).meta["fingerprint"] == mark:
@@ -119,13 +132,19 @@ def prepare(
     if not events.reaches.any():
         raise _nothing_left(events, dropped, settings)
     arrays, item_ids, user_ids = number(events)
-    arrays["parts"] = parts = split_up(events, arrays, settings)
+    hides = goal and hide_visit and not events.reaches.all()
+    visits = visited(events, arrays) if hides else None
+    if visits is not None:
+        arrays["leads"] = leading(visits, events.reaches)
+    arrays["parts"] = parts = split_up(events, arrays, settings, visits)
+    arrays["targets"] = events.is_target
     feedback, chosen_kinds = events.feedback_kinds()
     if len(chosen_kinds) > 1:
         arrays["feedback"] = feedback
-    if new_items:
-        named = pl.concat([log.events[Column.ITEM], log.events[Column.CANDIDATES].explode()])
-        fresh = worded[Column.ITEM].filter(~worded[Column.ITEM].is_in(named.unique().implode()))
+    if new_items or also is not None:
+        fresh = worded[Column.ITEM].filter(~worded[Column.ITEM].is_in(item_ids.implode()))
+        if not new_items and also is not None:
+            fresh = fresh.filter(fresh.is_in(also.implode()))
         arrays["items"][arrays["items"] > len(item_ids)] += len(fresh)
         item_ids = item_ids.append(fresh)
     counts = {
@@ -133,6 +152,7 @@ def prepare(
         "events": len(parts),
         **tally(events, dropped, item_ids, user_ids, worded),
         **{name: int((parts == part).sum()) for name, part in PARTS.items()},
+        **({"leads": int(arrays["leads"].sum())} if hides else {}),
         "users_with_goal": len(np.unique(events.users[events.reaches])),
         "users_without_train": len(user_ids) - len(np.unique(events.users[parts == TRAIN])),
         "items_with_own_text": _own_texts(item_ids, catalog, domain),
@@ -152,6 +172,7 @@ def prepare(
         "feedback": chosen_kinds if len(chosen_kinds) > 1 else [],
         "left_out": by_feedback(events, dropped),
         "used": events.by_kind(),
+        "appended": _fates(events, appended or {}),
         "counts": counts,
         "languages": languages_of(wording(worded)) if languages is None else languages,
     }
@@ -166,6 +187,21 @@ def prepare(
     }
     _write(out, arrays, written, meta)
     return EventStore(out)
+
+
+def _fates(events: Events, appended: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """Count what became of the new rows of each piece, which are the log's last ones."""
+    names = ["events", *events.fates]
+    fate = np.zeros(len(events.log), np.int8)
+    for code, rows in enumerate(events.fates.values(), start=1):
+        fate[rows] = code
+    begin, told = len(events.log) - sum(each.get("new", 0) for each in appended.values()), {}
+    for piece, each in appended.items():
+        end = begin + each.get("new", 0)
+        counts = np.bincount(fate[begin:end], minlength=len(names)).tolist()
+        told[piece] = {**each, **dict(zip(names, counts, strict=True))}
+        begin = end
+    return told
 
 
 def _nothing_left(events: Events, dropped: Dropped, settings: Mapping[str, Any]) -> DataError:

@@ -1,6 +1,6 @@
 """Users' events in sequence, from which histories and training pieces are cut."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, TypeAlias
@@ -45,13 +45,17 @@ class Sequences:
 
     @classmethod
     def chosen(cls, store: EventStore) -> "Sequences":
-        """All events in which an item was chosen, held out or not: what is known in service."""
+        """All events in which an item was chosen, held out or not: what is known in service.
+
+        Those that only led to an event of the goal are left out: whoever is to foretell a purchase
+        must not know that its item was put into the basket a minute before.
+        """
         arrays = (store.items, store.parts, store.offsets, store.times)
         seen = None if store.seen is store.items else store.seen
         whole = cls(*arrays, store.feedback, store.has_times, seen)
-        if not store.has_nothing:
+        if not store.has_nothing and store.leads is None:
             return whole
-        return whole._keep(np.asarray(store.items) <= store.num_items)
+        return whole._keep(_in_sequence(store))
 
     @classmethod
     def targets(cls, store: EventStore, part: int) -> "Targets":
@@ -60,7 +64,7 @@ class Sequences:
         :param part: VALIDATION, TEST or COLD.
         """
         events = store.events(part)
-        chosen = np.asarray(store.items) <= store.num_items
+        chosen = _in_sequence(store)
         events = events[(chosen & store.reaches)[events]]
         before = np.concatenate([[0], np.cumsum(chosen & store.in_histories)])
         return Targets(np.asarray(store.items)[events], store.users_of(events), before[events])
@@ -113,6 +117,11 @@ class Sequences:
         buckets = gap_buckets(np.diff(self.times, prepend=self.times[:1])).astype(np.int8)
         buckets[self.offsets[:-1][np.diff(self.offsets) > 0]] = 0
         return buckets
+
+
+def _in_sequence(store: EventStore) -> NDArray[np.bool_]:
+    chosen = np.asarray(store.items) <= store.num_items
+    return chosen if store.leads is None else chosen & ~store.leads
 
 
 @dataclass(frozen=True)
@@ -175,3 +184,18 @@ def last_events(known: Mapping[str, Tensor], length: int) -> dict[str, Tensor]:
     """Keep the last events of histories; ``known`` as in :func:`with_only`."""
     of_events = (Key.HISTORY, Key.FEEDBACK, Key.GAP)
     return {n: table[:, -length:] if n in of_events else table for n, table in known.items()}
+
+
+def named_events(
+    known: Mapping[str, Tensor], titles: Sequence[str], kinds: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Name the events of one history, oldest first: each item's title and its kind of feedback.
+
+    :param known: of one history; see :func:`with_only`.
+    :param titles: N.
+    :param kinds: of feedback, as in the store; where there are none, a kind is empty.
+    """
+    items = known[Key.HISTORY]
+    rows = zip(*(x[0].tolist() for x in (items, known.get(Key.FEEDBACK, items * 0))), strict=True)
+    names = ["", *kinds]
+    return [(titles[item - 1], names[kind]) for item, kind in rows if 0 < item <= len(titles)]

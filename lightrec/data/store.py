@@ -33,6 +33,8 @@ SAID: Final = tuple(name for name in LOG_SCHEMA if name not in _ARRAYS)
 CATEGORIES: Final = 40
 """An attribute with more values than this is no category."""
 META: Final = "meta.json"
+READ: Final = "read"
+"""In the store's folder: the tables as they were read, to which an update appends."""
 LOG: Final = "log.arrow"
 CATALOG: Final = "catalog.parquet"
 USERS: Final = "users.parquet"
@@ -42,15 +44,17 @@ class EventStore:
     """A prepared log: the events of one user after another, oldest first.
 
     Arrays are read-only and memory-mapped, so that processes share them; only the path is pickled.
-    Stages see a log through :attr:`without_cold`, so that none of them sees held-out items.
+    Stages see a log through :attr:`without_cold`, so that none of them sees held-out items, and the
+    last one, after which nothing is judged, through :attr:`whole`.
 
     :param folder: written by ``prepare``.
     :param cold: whether to include the events of held-out items.
+    :param held_out: whether events are held out; otherwise all that may be learned are TRAIN.
     :raises DataError: if the folder holds no store, or one of another format version.
     """
 
-    def __init__(self, folder: Path | str, cold: bool = True) -> None:
-        self.folder, self._cold = Path(folder), cold
+    def __init__(self, folder: Path | str, cold: bool = True, held_out: bool = True) -> None:
+        self.folder, self._views = Path(folder), (cold, held_out)
         self.meta: dict[str, Any] = _read_meta(self.folder)
         self.offsets: npt.NDArray[np.int64] = self._array("offsets")
         """(U + 1,) int64: user u's events are ``offsets[u]`` to ``offsets[u + 1] - 1``."""
@@ -69,6 +73,9 @@ class EventStore:
         self.feedback: npt.NDArray[np.signedinteger[Any]] | None = self._array("feedback")
         """(E,) int8 or int16: each event's kind of feedback, 0 if nothing was chosen; None in logs
         with one kind."""
+        self.leads: npt.NDArray[np.bool_] | None = self._array("leads")
+        """(E,) bool: whether an event only led to one of the goal, see :mod:`lightrec.data.pairs`;
+        None where no event did."""
         self.item_kinds: dict[str, Kind] = self.meta["item_kinds"]
         """The kind of each attribute of the items; see :mod:`lightrec.data.types`."""
         self.user_kinds: dict[str, Kind] = self.meta["user_kinds"]
@@ -87,14 +94,16 @@ class EventStore:
         self.has_times: bool = self.meta["order"] == "time"
         self.is_ordered: bool = self.has_times or self.meta["settings"]["equal_times"] == "file"
         """Whether the order of a user's events has a meaning, from their times or from the file."""
-        self.has_cold: bool = cold and self.meta["counts"]["cold"] > 0
+        self.has_cold: bool = cold and held_out and self.meta["counts"]["cold"] > 0
         """Whether there are events of held-out items."""
         self._kept: npt.NDArray[np.bool_] | None = None
-        if not cold and self.meta["counts"]["cold"]:
+        if not held_out:
+            self.parts = np.where(self._array("targets"), TRAIN, CONTEXT).astype(np.int8)
+        elif not cold and self.meta["counts"]["cold"]:
             self._take(self.in_histories)
 
-    def __reduce__(self) -> tuple[type["EventStore"], tuple[Path, bool]]:
-        return EventStore, (self.folder, self._cold)
+    def __reduce__(self) -> tuple[type["EventStore"], tuple[Path, bool, bool]]:
+        return EventStore, (self.folder, *self._views)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -181,6 +190,11 @@ class EventStore:
         return EventStore(self.folder, cold=False) if self.has_cold else self
 
     @property
+    def whole(self) -> "EventStore":
+        """The log as what is served has learned it: nothing is held out."""
+        return EventStore(self.folder, held_out=False)
+
+    @property
     def has_sessions(self) -> bool:
         """Whether the log names sessions."""
         return Column.SESSION in self.log.columns
@@ -192,12 +206,8 @@ class EventStore:
         Sessions are those that the log names. If it names none, a session lasts until half an hour
         passes without an event; without times, all events of a user are one session.
         """
-        begins = np.isin(np.arange(len(self)), self.offsets)
-        if self.has_sessions:
-            names = self.log[Column.SESSION]
-            begins[1:] |= names.ne_missing(names.shift()).to_numpy()[1:]
-        elif self.has_times:
-            begins[1:] |= np.diff(np.asarray(self.times)) > SESSION_GAP
+        names = self.log[Column.SESSION] if self.has_sessions else None
+        begins = begin_sessions(self.offsets, names, self.times)
         return np.append(np.flatnonzero(begins), len(self)).astype(np.int64)
 
     def category(self, name: str | None = None) -> pl.Series | None:
@@ -272,10 +282,26 @@ class EventStore:
         """Keep only the events of a mask (E,)."""
         self._kept = kept
         self.offsets = np.concatenate([[0], np.cumsum(kept)])[self.offsets]
-        for name in ("items", "times", "strengths", "parts", "candidates", "feedback"):
+        for name in ("items", "times", "strengths", "parts", "candidates", "feedback", "leads"):
             column = getattr(self, name)
             if column is not None:
                 setattr(self, name, column[kept])
+
+
+def begin_sessions(
+    offsets: npt.NDArray[np.int64], names: pl.Series | None, times: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Find the events that begin a session, (E,) bool; see :attr:`EventStore.session_offsets`.
+
+    :param names: (E,) of the sessions; None where the log names none.
+    :param times: (E,) as in the store.
+    """
+    begins = np.isin(np.arange(len(times)), offsets)
+    if names is not None:
+        begins[1:] |= names.ne_missing(names.shift()).to_numpy()[1:]
+    else:
+        begins[1:] |= np.diff(np.asarray(times)) > SESSION_GAP
+    return begins
 
 
 def padded(

@@ -120,14 +120,16 @@ def favoured_by(run: Run | Path) -> Favoured:
     return Favoured(metrics[BY], metrics[REASON])
 
 
-def what_ranks(run: Run, by: By) -> "tuple[ItemScorer | Policy, str]":
+def what_ranks(run: Run, by: By, judged: bool = False) -> "tuple[ItemScorer | Policy, str]":
     """Load what ranks a run's items.
 
+    :param judged: whether it is to be judged by held-out events: the run's ``blend`` has not
+        learned from them, as the one that is ``served`` has.
     :returns: it, and what is to be said of it where a part is of an earlier version; else empty.
     :raises RunError: where the run lacks a stage, or no weight was chosen for its mixture.
     """
     if by in ("blend", "reader"):
-        return run.blend, ""
+        return run.blend if judged else run.served, ""
     from lightrec.policies.earlier import Earlier
     from lightrec.policies.mixture import Mixture, utilities
     from lightrec.users.user_model import UserModel
@@ -143,9 +145,10 @@ def what_ranks(run: Run, by: By) -> "tuple[ItemScorer | Policy, str]":
         )
     if not isinstance(part, UserModel):
         return older or part, about
+    blend = run.blend if judged else run.served
     liked = utilities(part) if older is None else older.scores
     if by == "even-mixture":
-        return Mixture.even(run.blend, part, liked), about
+        return Mixture.even(blend, part, liked), about
     weight = learned.metrics().get(WEIGHT) if learned.has("evaluate") else None
     if weight is None:
         raise RunError(
@@ -153,4 +156,4 @@ def what_ranks(run: Run, by: By) -> "tuple[ItemScorer | Policy, str]":
             "evaluate choose. Finish the run with `lightrec run`, or take the even mixture (--by "
             "even-mixture), which needs none."
         )
-    return Mixture(run.blend, liked, weight), about
+    return Mixture(blend, liked, weight), about

@@ -1,6 +1,7 @@
 """The evaluator of the held-out log: how contenders rank the test events, and whom that serves."""
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
@@ -29,7 +30,6 @@ from lightrec.evaluation.slices import (
     cold_metrics,
     cold_section,
     held_out_metrics,
-    were_met,
 )
 from lightrec.intervals import bootstrap_interval
 from lightrec.keys import Key
@@ -63,6 +63,14 @@ RECOMMENDED = {
 MET = "RepeatConsumption"
 """The item model that knows nothing but what its user had met before."""
 ADVANTAGE = "test/blend-minus-{}/ndcg@10"
+PARTS = {
+    "": ("the next event", ""),
+    "discovered": ("discoveries", " ({:,} held-out events about items new to their user)"),
+    "met": ("reminders", " ({:,} held-out events about items that their user had met before)"),
+}
+"""What the headline is of, all held-out events first, with a note on each."""
+BELIEVED = 0.9
+"""NDCG@10 above which nobody should believe it."""
 FEW = 300
 """Held-out events below which the page warns of chance."""
 
@@ -84,7 +92,7 @@ class HeldOutLog(Evaluator):
         metrics = dict(self.without_policy(run, seed) if self.ranked is None else self.ranked)
         if run.has("policy"):
             result = self.rank(run.data, by_history(run.policy), seed)
-            met = were_met(self.events(run.data, seed))
+            met = self.events(run.data, seed).met
             metrics |= held_out_metrics(run.data, result, "test/policy/", met)
         return findings(metrics, run.metrics("ranker"))
 
@@ -101,7 +109,7 @@ class HeldOutLog(Evaluator):
         scorers |= {name: by_history(model) for name, model in models.items()}
         results = {name: self.rank(store, scorer, seed) for name, scorer in scorers.items()}
         metrics: dict[str, float] = {}
-        met = were_met(self.events(store, seed))
+        met = self.events(store, seed).met
         for name, result in results.items():
             metrics |= held_out_metrics(store, result, f"test/{name}/", met)
         own = results["blend"]
@@ -110,8 +118,11 @@ class HeldOutLog(Evaluator):
         if own.ineligible:
             metrics["test/ineligible_events"] = own.ineligible
         for name in ("popularity", *models):
-            lead = own.paired(results[name])
-            metrics |= mean_of_users(ADVANTAGE.format(name), lead, own.users, seed)
+            lead, key = own.paired(results[name]), ADVANTAGE.format(name)
+            metrics |= mean_of_users(key, lead, own.users, seed)
+            for part, of in {"met": met, "discovered": ~met}.items() if met.any() else ():
+                key = ADVANTAGE.format(f"{name}/{part}")
+                metrics |= mean_of_users(key, lead[of], own.users[of], seed)
         return metrics | cold_metrics(store, blend, models, self.batch_size, self.max_events, seed)
 
     def events(self, store: EventStore, seed: int) -> EvaluationEvents:
@@ -188,11 +199,17 @@ def findings(metrics: Metrics, validation: Metrics) -> Findings:
     return Findings(
         metrics,
         sections,
-        met_before(metrics),
-        ranking_table(metrics).text(),
-        [Bars(values, "test NDCG@10, held-out log", "blend")],
-        answers(metrics, validation),
+        summary=lines(metrics, validation),
+        headline=[Bars(values, "test NDCG@10, held-out log", "blend")],
+        answers=answers(metrics, validation),
     )
+
+
+def lines(metrics: Metrics, validation: Metrics) -> str:
+    """Set for a terminal how contenders rank, and what must not be overlooked."""
+    told = [too_good(metrics), *(how for how, _ in compared(metrics, validation)[1:])]
+    shown = [textwrap.fill(sentence, 100) for sentence in told if sentence]
+    return "\n".join([ranking_table(metrics).text(), *shown])
 
 
 def rankers(metrics: Metrics) -> dict[str, str]:
@@ -248,9 +265,9 @@ def ranking_table(
 
 def validation_table(metrics: Metrics) -> Table | None:
     """Set how the blend, its ranker and the item models rank the validation events."""
-    names = _by_ndcg(metrics, "validation")
-    if not names or "validation/ndcg@10" not in metrics:
+    if "validation/ndcg@10" not in metrics:
         return None
+    names = _by_ndcg(metrics, "validation")  # none after an update, which chooses no settings
     titles = {"": "blend"} | {f"{name}/": RANKERS.get(name, name) for name in names}
     head = {"ndcg@10": "NDCG@10"}
     return Table.of(metrics, "validation/{}{}", titles, head, "validation events")
@@ -258,26 +275,69 @@ def validation_table(metrics: Metrics) -> Table | None:
 
 def answers(metrics: Metrics, validation: Metrics) -> Answers:
     """Compare the blend with popularity, and with the item model that is best on validation."""
-    values = {n: validation.get(f"validation/{n}/ndcg@10", 0.0) for n in model_names(metrics)}
-    rivals = {"popularity": "popularity"}
-    if values:
-        best = max(values, key=values.__getitem__)
-        rivals[best] = f"{best}, the best single item model on the validation events"
-    outcomes: dict[str, list[str]] = {}
-    shown = []
-    for name, title in rivals.items():
-        ends, other = interval(metrics, ADVANTAGE.format(name)), metrics[f"test/{name}/ndcg@10"]
-        outcomes.setdefault(_outcome(ends), []).append(title)
-        lead = "without an interval" if ends is None else f"a difference of {spread(ends)}"
-        shown.append(f"{name} has {other:.3f}, {lead}")
-    compared = "; ".join(f"{how} {' and '.join(names)}" for how, names in outcomes.items())
+    told = compared(metrics, validation)
     events = int(metrics["test/events"])
     few = " So few events decide little." if events < FEW else ""
     return Answers(
-        f"At the next event the blend is {compared}.",
-        f"The blend's NDCG@10 is {metrics['test/ndcg@10']:.3f}; {'; '.join(shown)}.",
+        " ".join(filter(None, [too_good(metrics), *(how for how, _ in told)])),
+        " ".join(much for _, much in told),
         f"{events:,} held-out events were ranked among all items; no setting was chosen on them. "
         f"The 95 % intervals are over users, for one training: a seed moves all figures, too.{few}",
+    )
+
+
+def compared(metrics: Metrics, validation: Metrics) -> list[tuple[str, str]]:
+    """Say who is ahead at all events and, where some are about an item met before, at each part.
+
+    Of what was met, recency alone may foretell much: such reminders and discoveries have rivals of
+    their own, each the best single item model there on the validation events.
+
+    :returns: of each a sentence that says who is ahead, and one with the figures.
+    """
+    found = []
+    for part, (title, note) in PARTS.items():
+        at = part and f"{part}/"
+        own, other = (metrics.get(f"test/{n}/{at}ndcg@10") for n in ("blend", "popularity"))
+        if own is None or other is None:
+            continue
+        rivals = {"popularity": "popularity"}
+        if names := model_names(metrics):
+            best = max(names, key=lambda name: validation.get(f"validation/{name}/{at}ndcg@10", 0))
+            where = "there on the validation events" if part else "on the validation events"
+            rivals[best] = f"{best}, the best single item model {where}"
+        outcomes: dict[str, list[str]] = {}
+        shown = []
+        for name, words in rivals.items():
+            ends = interval(metrics, ADVANTAGE.format(f"{name}/{part}" if part else name))
+            outcomes.setdefault(_outcome(ends), []).append(words)
+            lead = "without an interval" if ends is None else f"a difference of {spread(ends)}"
+            shown.append(f"{name} has {metrics[f'test/{name}/{at}ndcg@10']:.3f}, {lead}")
+        ahead = "; ".join(f"{how} {' and '.join(words)}" for how, words in outcomes.items())
+        about = part and note.format(int(metrics[f"test/blend/{at}events"]))
+        begin = f"At {title} it is" if part else "The blend's NDCG@10 is"
+        how = f"At {title}{about} the blend is {ahead}."
+        found.append((how, f"{begin} {own:.3f}; {'; '.join(shown)}."))
+    return found
+
+
+def too_good(metrics: Metrics) -> str:
+    """Warn of a figure that is too good to be true, with the reason; empty where none is."""
+    values = {name: metrics[f"test/{name}/ndcg@10"] for name in rankers(metrics)}
+    best = max(values, key=values.__getitem__)
+    if values[best] <= BELIEVED:
+        return ""
+    reason = (
+        f"{MET}, which knows nothing but what its user had met before, has {values[MET]:.3f}: what "
+        "is to be foretold stands in the history already, such as the basket before an order. Say "
+        "with --goal which kind of event counts, leave hide_visit on, and look whether sessions "
+        "and times are right, so that a visit is known as one."
+        if values.get(MET, 0) > BELIEVED
+        else "something beside the choices gives them away: copies of events, items that always "
+        "come together, a file sorted by item, or texts that were written afterwards."
+    )
+    return (
+        f"TOO GOOD TO BE TRUE: {best} has NDCG@10 {values[best]:.3f}, and nobody foretells people "
+        f"so well. Believe no figure here before the reason is known: {reason}"
     )
 
 
@@ -289,23 +349,6 @@ def _outcome(ends: tuple[float, float, float] | None) -> str:
     if low > 0:
         return "clearly better than"
     return "clearly worse than" if high < 0 else "not clearly different from"
-
-
-def met_before(metrics: Metrics) -> list[str]:
-    """Set what its user had met before, which recency alone may foretell, apart from discoveries.
-
-    :returns: a sentence on each; none where no held-out event is about an item met before.
-    """
-    rows = {"blend": "the blend", MET: MET, "popularity": "popularity"}
-    shown = {name: title for name, title in rows.items() if f"test/{name}/met/ndcg@10" in metrics}
-    found = []
-    for part in ("met", "discovered"):
-        if shown and (count := int(metrics[f"test/blend/{part}/events"])):
-            each = (f"{t} {metrics[f'test/{n}/{part}/ndcg@10']:.3f}" for n, t in shown.items())
-            found.append(
-                f"NDCG@10 of {count:,} held-out events, about {SLICES[part]}: {', '.join(each)}."
-            )
-    return found
 
 
 def beyond_the_mean(metrics: Metrics) -> Section | None:

@@ -44,8 +44,9 @@ from lightrec.evaluation.estimators.estimate import IntervalName, around
 from lightrec.evaluation.estimators.models import by_user
 from lightrec.evaluation.estimators.studies import LOGS, Judge
 from lightrec.keys import PADDING, Column, Key
-from lightrec.policies.base import session_start
+from lightrec.policies.base import session_start, without_nothing
 from lightrec.policies.baselines import PopularityPolicy
+from lightrec.ranking.continued import items_before
 from lightrec.run import Run
 
 BATCH: Final = 1024
@@ -103,7 +104,11 @@ class ShownItems(Evaluator):
     def evaluate(self, run: Run, seed: int) -> Findings:
         """Give ``shown/<contender>`` and ``shown/<contender>/gain``, not of what is unusable."""
         log = read_tables(self.log, columns=self.columns).log
-        names = ["blend", *(["policy"] if run.has("policy") else []), "popularity"]
+        names = [
+            "blend",
+            *(["policy"] if run.holding("policy").has("policy") else []),
+            "popularity",
+        ]
         metrics = {"shown/rounds": float(len(log))}
         rows: list[list[str]] = []
         gains: dict[str, tuple[float, float, float]] = {}
@@ -323,8 +328,14 @@ def _offered(rows: pl.DataFrame, places: dict[str, int], like: Tensor) -> Tensor
 def _law(run: Run, by: str, state: TensorDict, shown: Tensor) -> Tensor:
     """Give the probability of each item that the log shows, and of the others: (B, M + 1)."""
     if by == "policy":
-        law = run.policy.distribution(state)
-        each = [law.log_prob(item.expand(len(state), 1)) for item in shown]
+        learned = run.holding("policy")  # an update makes none: it knows the items of its version
+        own, nothing = items_before(run.data, learned.data), learned.data.num_items + 1
+        known = without_nothing(pad(own, (0, 1), value=nothing)[state[Key.HISTORY]], nothing)
+        before = TensorDict(session_start(known), state.batch_size)
+        mask = torch.zeros(len(state), nothing, dtype=torch.bool)
+        before[Key.MASK] = mask.index_copy_(1, own[own > 0], state[Key.MASK][:, own > 0])
+        law, none = learned.policy.distribution(before), torch.full((len(state),), -torch.inf)
+        each = [law.log_prob(n.expand(len(state), 1)) if n else none for n in own[shown]]
         found = torch.stack(each, 1).double().exp()
     else:
         if by == "popularity":

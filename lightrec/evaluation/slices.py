@@ -105,20 +105,6 @@ def head_items(counts: Tensor) -> Tensor:
     return torch.zeros_like(counts, dtype=torch.bool).index_fill(0, order[needed] + 1, True)
 
 
-def were_met(events: EvaluationEvents) -> Tensor:
-    """Tell events about an item of their user's history from discoveries: (E,) bool.
-
-    Where a goal is set, that is a purchase of what had been viewed; else what came again.
-    """
-    sequences = events.sequences
-    size = int(max(sequences.items.max(initial=0), events.targets.max(initial=0))) + 1
-    owners = np.repeat(np.arange(len(sequences.offsets) - 1), np.diff(sequences.offsets))
-    pairs, first = np.unique(owners * size + sequences.items, return_index=True)
-    own = events.users * size + events.targets
-    place = np.searchsorted(pairs, own).clip(max=max(len(pairs) - 1, 0))
-    return torch.from_numpy((pairs[place] == own) & (first[place] < events.events))
-
-
 def event_slices(
     users: Tensor,
     targets: Tensor,
@@ -135,7 +121,7 @@ def event_slices(
     :param targets: (E,) int64, 1 to N.
     :param counts: (N + 1,) training events of each item.
     :param lengths: (U,) int64 training events of each user.
-    :param met: (E,) bool from :func:`were_met`; its slices are left out where it is None or no
+    :param met: (E,) bool, ``met`` of the events; its slices are left out where it is None or no
         event is about an item met before.
     :returns: by the names of :data:`SLICES`, (E,) bool.
     """

@@ -1,6 +1,6 @@
 """Rewards that learn from demonstrations while a policy learns from them.
 
-See :mod:`lightrec.learners.adversarial` for rewards that a discriminator gives.
+The plugin lightrec-lab has rewards that a discriminator gives.
 """
 
 import copy

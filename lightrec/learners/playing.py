@@ -32,8 +32,8 @@ class PlayingStage(PolicyStage):
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
     :param reward: learned from the data's demonstrations, and what the policy is trained on in
-        place of the simulator's own reward, by which it is still judged: ``GAIL``, ``AIRL`` or,
-        with a replay buffer, ``SQIL``.
+        place of the simulator's own reward, by which it is still judged: ``SQIL``, with a replay
+        buffer, or, of the plugin lightrec-lab, ``GAIL`` and ``AIRL``.
     :param settings: of :class:`~lightrec.learners.policy_stage.PolicyStage`.
     """
 

@@ -45,12 +45,14 @@ class Candidates:
     :param ranked: the first so many candidates of an event are those that can be before the item
         that came; the others are a sample.
     :param users: (E,) int64.
+    :param met: (E,) bool: what its user had met before; None where that is not asked.
     """
 
     differences: Tensor
     corrections: Tensor
     ranked: int
     users: Tensor
+    met: Tensor | None = None
 
     def heads(self) -> Tensor:
         """(K, E, H): of the candidates that are ranked."""
@@ -167,7 +169,8 @@ def choose_weights(
 
     :param names: K, of the parts.
     :returns: weights by name, how they were chosen, and metrics: NDCG@10 of each part, and of each
-        way to choose.
+        way to choose. Where something was met before, also of each part with that alone, as
+        ``EASE/met/ndcg@10``, and with ``discovered`` items alone.
     """
     heads, users = given.heads(), given.users
     likely, alone = fit_weights(given), torch.eye(len(names))
@@ -203,6 +206,11 @@ def choose_weights(
         taken = taken * likely.sum().clamp_min(0.1)
     values = dict(zip(names, parts.mean(1).tolist(), strict=True))
     values |= {f"weights/{name}": float(value.mean()) for name, value in found.items()}
+    met = given.met if given.met is not None else torch.zeros(len(users), dtype=torch.bool)
+    for part, own in {"met": met, "discovered": ~met}.items() if met.any() else ():
+        if own.any():
+            means = parts[:, own].mean(1).tolist()
+            values |= {f"{n}/{part}": mean for n, mean in zip(names, means, strict=True)}
     metrics = {f"{name}/ndcg@{CUTOFF}": value for name, value in values.items()}
     return dict(zip(names, taken.tolist(), strict=True)), chosen, metrics
 

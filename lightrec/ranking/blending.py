@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -77,7 +78,8 @@ def blend(
                 print(f"{name} is left out. {reason}", file=sys.stderr)
         bar.set_description("blend")
         mixed = Blend(ranker, fitted)
-        given = candidates(mixed, data, fitting_events(data))
+        deciding = fitting_events(data)
+        given = replace(candidates(mixed, data, deciding), met=deciding.met)
         bar.update()
         mixed.weights, mixed.chosen, found = choose_weights(given, [RANKER, *fitted])
         mixed.weights = heard(mixed.weights)
@@ -104,8 +106,8 @@ def refitted(
 ) -> tuple[Blend, dict[str, float]]:
     """Fit anew what a blend was made of, with the settings chosen then, and its weights.
 
-    Weights that were not of highest likelihood stay as they are. Item models that had no weight are
-    only described, as they were.
+    Weights that were not of highest likelihood stay as they are, as do all where nothing is held
+    out. Item models that had no weight are only described, as they were.
 
     :param ranker: trained; not changed.
     :param earlier: folder of the ranker stage whose settings are taken.
@@ -130,13 +132,13 @@ def refitted(
             for batch in events
         ]
     names = [RANKER, *fitted]
-    if before.chosen == LIKELIHOOD or not before.weights.keys() & set(names):
+    if batches and (before.chosen == LIKELIHOOD or not before.weights.keys() & set(names)):
         found = fit_weights(candidates(mixed, data, batches))
         mixed.weights = heard(dict(zip(names, found.tolist(), strict=True)))
     else:
         mixed.weights = {name: before.weights[name] for name in names}
     mixed.item_models.update({name: m for name, m in described.items() if name not in fitted})
-    return mixed, judge(scorer(mixed), batches)
+    return mixed, judge(scorer(mixed), batches) if batches else {}
 
 
 def validation_events(data: SequenceData, limit: int | None) -> EvaluationEvents:

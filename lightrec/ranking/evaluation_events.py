@@ -1,9 +1,11 @@
 """Held-out events in batches, each with what came before it."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightrec.data.sequences import Batch, Sequences, Targets, padded
@@ -50,6 +52,20 @@ class EvaluationEvents(Dataset[Batch]):
 
     def __len__(self) -> int:
         return -(-len(self.events) // self.batch_size)
+
+    @cached_property
+    def met(self) -> Tensor:
+        """(E,) bool: whether an event is about an item of its user's history, or a discovery.
+
+        Where a goal is set, that is a purchase of what had been viewed; else what came again.
+        """
+        sequences = self.sequences
+        size = int(max(sequences.items.max(initial=0), self.targets.max(initial=0))) + 1
+        owners = np.repeat(np.arange(len(sequences.offsets) - 1), np.diff(sequences.offsets))
+        pairs, first = np.unique(owners * size + sequences.items, return_index=True)
+        own = self.users * size + self.targets
+        place = np.searchsorted(pairs, own).clip(max=max(len(pairs) - 1, 0))
+        return torch.from_numpy((pairs[place] == own) & (first[place] < self.events))
 
     def __iter__(self) -> Iterator[Batch]:
         return (self[index] for index in range(len(self)))

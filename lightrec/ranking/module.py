@@ -169,13 +169,18 @@ class RankingModule(StageModule):
 
     def on_fit_start(self) -> None:
         """Go on from an earlier ranker, unless this training is itself resumed."""
-        data, folder = self.data_of(SequenceData), self.settings.continues
+        data, folder = self.data_of(SequenceData), self.earlier
         if folder is not None and data.before is not None and self.trainer.ckpt_path is None:
             before, earlier, words = data.before, Ranker.load(folder), None
             if self.ranker.items.reader is not None:
                 words = data.tokens.names, data.tokens_of(before).names
             if anew := take_over(self.ranker, earlier, data.store, before, words):
                 print(f"Learned anew, for want of earlier weights: {', '.join(anew)}.")
+
+    @property
+    def earlier(self) -> str | None:
+        """The folder of the ranker from which training goes on, if there is one."""
+        return self.data_of(SequenceData).ranker or self.settings.continues
 
     def _check_details(self, data: SequenceData) -> None:
         problems, given = [], self.settings
@@ -316,7 +321,7 @@ class RankingModule(StageModule):
         data = self.data_of(SequenceData)
         noted = json.dumps(data.about_texts, indent=2, ensure_ascii=False)
         (folder / ENCODER).write_text(f"{noted}\n", encoding="utf-8")
-        earlier = self.settings.continues
+        earlier = self.earlier
         if earlier is not None:
             blended, metrics = refitted(self.ranker.cpu(), earlier, data)
         else:

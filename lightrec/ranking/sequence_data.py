@@ -160,6 +160,8 @@ class SequenceData(LogData):
     :param since: folder of an earlier prepared log; training then sees the windows with events that
         are new since, and those of some other users. Null for all windows.
     :param replay: share of those other users.
+    :param ranker: folder of the ranker stage, from which training goes on after all is judged: as
+        with ``since``, what is new being the events that were held out. Then none is any more.
     :param seed: of the order and the draws.
     """
 
@@ -180,6 +182,7 @@ class SequenceData(LogData):
         since: str | None = None,
         replay: float = 0.1,
         text: str | None = None,
+        ranker: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(data)
@@ -190,7 +193,16 @@ class SequenceData(LogData):
         self.seen_length, self.num_workers, self.seed = seen_length, num_workers, seed
         self.use_attributes = use_attributes
         self.reads, self.read_length = reads or [], read_length
-        self.since, self.replay = since, replay
+        self.since, self.replay, self.ranker = since, replay, ranker
+
+    @cached_property
+    def store(self) -> EventStore:
+        """The prepared log as the stage sees it, opened on first use."""
+        return (
+            EventStore(self.data).without_cold
+            if self.ranker is None
+            else EventStore(self.data).whole
+        )
 
     @property
     def vector_size(self) -> int:
@@ -251,7 +263,8 @@ class SequenceData(LogData):
     @cached_property
     def before(self) -> EventStore | None:
         """The earlier log from which training goes on, if there is one."""
-        return None if self.since is None else EventStore(self.since).without_cold
+        before = self.since if self.ranker is None else self.data
+        return None if before is None else EventStore(before).without_cold
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Windows, in an order that follows from seed and epoch.
@@ -281,9 +294,9 @@ class SequenceData(LogData):
         )
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Validation events.
+        """Validation events; none where nothing is held out.
 
-        :raises DataError: where there are none.
+        :raises DataError: where there are none in a log that holds events out.
         """
         return self._evaluation(VALIDATION, self.max_validated)
 
@@ -296,6 +309,8 @@ class SequenceData(LogData):
         events = EvaluationEvents(
             self.histories, part, self.max_length, size, limit, self.seed, share
         )
+        if self.ranker is not None:
+            return DataLoader(events, batch_size=None)
         if part == VALIDATION and not len(events):
             raise DataError(
                 "There are no validation events to choose the best epoch by: leave-one-out needs "

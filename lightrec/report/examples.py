@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightrec.data.domain import Showable, showable
-from lightrec.data.sequences import Sequences, with_only
+from lightrec.data.sequences import Sequences, last_events, named_events, with_only
 from lightrec.data.store import TEST, EventStore
 from lightrec.evaluation.base import NOTHING, Points, Section, Table
 from lightrec.evaluation.held_out import HeldOutLog, by_history
@@ -122,11 +122,10 @@ def histories(run: Run, seed: int) -> Section | None:
     # Events stand in the order of their histories' lengths: a short, a middling, and a long one.
     for place in sorted({len(events) * quarter // 4 for quarter in (1, 2, 3)}):
         batch = events[min(place, len(events) - 1)]
-        history = batch[Key.HISTORY][0]
-        known = history[(history != PADDING) & (history <= store.num_items)]
         target = int(batch[Key.TARGET])
         chosen = titles[target - 1] if target <= store.num_items else NOTHING
-        rows = [["before that", titles[item - 1], ""] for item in known[-LATEST:].tolist()]
+        known = named_events(last_events(batch, LATEST), titles, store.feedback_kinds)
+        rows = [["before that", *event] for event in known]
         rows += [["held out", chosen, "what came next"]]
         for name, scorer in contenders(run).items():
             personal = name != POPULAR

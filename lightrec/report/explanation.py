@@ -24,10 +24,14 @@ def opening(found: Explanation) -> str:
     by = found.by.replace("-", " ")
     return (
         f"“{found.title}” is in place {found.rank} of {found.among:,} items that may be shown, "
-        f"ranked by the {by}{late}. It is the next one with a probability of "
+        f"ranked by the {by}{late}. The next {_goal(found)} is about it with a probability of "
         f"{_percent(found.probability)}; after as many average events that would be "
         f"{_percent(found.average_probability)}."
     )
+
+
+def _goal(found: Explanation) -> str:
+    return " or ".join(found.goal) or "event"
 
 
 def sections(found: Explanation) -> list[Section]:
@@ -35,12 +39,15 @@ def sections(found: Explanation) -> list[Section]:
     events = Section(
         EVENTS,
         "An event's share is what it adds to the logarithm of that probability, or takes from it, "
-        "in place of an average event. The sum of all differs from the whole by "
+        "in place of an average event: a share of all that events add and take on the way from "
+        f"{_percent(found.average_probability)} to {_percent(found.probability)}, and no "
+        "probability itself. The sum of all differs from the whole by "
         f"{found.completeness_error:.1%} (the completeness error).",
     )
     words = Section(
         WORDS,
-        "What each word of the item's text adds in place of a blank, as the ranker reads it."
+        "What each word of the item's text adds in place of a blank, as the ranker reads it: to "
+        "the ranker's score of the item, which is a part of what ranks, and not to the probability."
         if found.words
         else found.missing.get("words", ""),
     )
@@ -52,7 +59,11 @@ def sections(found: Explanation) -> list[Section]:
 def text_of(found: Explanation) -> str:
     """Set an explanation for a terminal."""
     columns = min(50, max(width(event.title) for event in found.events))
-    named = [(e.share, f"{fitted(e.title, columns)}  {_day(e)}") for e in found.events]
+    kinds = max(width(event.feedback or "") for event in found.events)
+    named = [
+        (e.share, f"{fitted(e.title, columns)}  {_day(e):<10}  {fitted(e.feedback or '', kinds)}")
+        for e in found.events
+    ]
     bars = {EVENTS: _lines(named), WORDS: _lines([(w.share, w.word) for w in found.words])}
     blocks = [textwrap.fill(opening(found), WIDTH)]
     for section in sections(found):
@@ -136,6 +147,6 @@ def _sum(shares: Sequence[float], sign: int) -> str:
 def _percent(probability: float) -> str:
     """Give a probability with the two digits that count."""
     value = 100 * probability
-    if value < 0.001:
-        return "less than 0.001 %"
+    if value < 0.001 or value > 99:
+        return "less than 0.001 %" if value < 1 else "more than 99 %"
     return f"{value:.0f} %" if value >= 10 else f"{value:.2g} %"

@@ -196,11 +196,12 @@ def _goal(meta: Mapping[str, Any]) -> str:
     if not (goal := meta["settings"].get("goal")):
         return ""
     counts = meta["counts"]
-    users, reached = counts["users"], counts["users_with_goal"]
+    users, reached, leads = counts["users"], counts["users_with_goal"], counts.get("leads", 0)
+    hidden = f" {leads:,} events only led to it in the same visit and are in no history."
     return (
         f"The goal is {' or '.join(goal)}: {counts['validation']:,} validation and "
         f"{counts['test']:,} test events, all NDCG is of it, and {reached:,} of {users:,} users "
-        f"({reached / users:.1%}) reached it."
+        f"({reached / users:.1%}) reached it.{hidden if leads else ''}"
     )
 
 

@@ -55,7 +55,7 @@ def summary(metrics: Metrics, tables: Sequence[str] | None = None) -> str:
     :param tables: of its evaluators; None for those of lightrec's own.
     """
     if tables is None:
-        ranked = held_out.ranking_table(metrics).text() if held_out.rankers(metrics) else ""
+        ranked = held_out.lines(metrics, metrics) if held_out.rankers(metrics) else ""
         played = session_tables.summary(metrics), session_tables.truth_line(metrics)
         tables = [ranked, predictions.lines(metrics), *played]
     validated = None if "test/events" in metrics else held_out.validation_table(metrics)

@@ -1,8 +1,8 @@
 """The data stage: files, a domain's sample or a synthetic world, and what is appended to them."""
 
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,19 +17,18 @@ from lightrec.data.domain import Domain
 from lightrec.data.files import leaving_nothing
 from lightrec.data.findings import glance, recognised
 from lightrec.data.log import NO_EVENTS, InteractionLog
+from lightrec.data.parquet import holds_log
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Columns, Tables, read_table, read_tables
 from lightrec.data.readers.canonical import CanonicalReader, write_tables
 from lightrec.data.schema import LOG_SCHEMA, Problems
-from lightrec.data.store import META
+from lightrec.data.store import READ, EventStore
 from lightrec.data.types import Kind
 from lightrec.errors import DataError, RecipeError
 from lightrec.keys import Column
 from lightrec.stages.stage import Stage
 
 HELD_OUT_SESSIONS = 4000
-READ = "read"
-"""In the stage's folder: the tables as they were read, to which an update appends."""
 TRUTH = "truth.safetensors"
 """In worlds whose truth is known: fresh sessions with their true rewards, for evaluation only."""
 _SAID: Final = (Column.VALUE, Column.COUNT, Column.PROPENSITY, Column.CANDIDATES)
@@ -88,7 +87,7 @@ def prepare_log(
                 drop_unreadable_times=drop_unreadable_times,
             )
             named: Any = {"item_columns": item_columns, "user_columns": user_columns}
-            before = stage.sources.get("before")
+            before, old, nothing = stage.sources.get("before"), None, False
             offline = offline and before is None
             made = chosen.synthetic(Path(scratch), seed) if offline else None
             world = None
@@ -99,11 +98,16 @@ def prepare_log(
             if world is not None:
                 tables = Tables(*world.log(sessions), None)
             elif before is not None:
-                known = CanonicalReader().read(before)
-                tables = append(known, *more(stage.sources, read, **named))
+                old, known = EventStore(before.parent), CanonicalReader().read(before)
+                logs, catalog, users = more(stage.sources, read, **named)
+                try:
+                    tables = append(known, [log for log in logs.values() if log], catalog, users)
+                except NothingNew:  # but perhaps other settings
+                    tables, nothing = Appended(*vars(known).values()), True
+                settings["appended"] = account(known, tables, logs, catalog, users)
+                settings["also"] = _named(old, tables, catalog)
                 if tables.catalog is known.catalog and settings.get("languages") is None:
-                    noted = json.loads((before.parent / META).read_text())
-                    settings["languages"] = noted["languages"]
+                    settings["languages"] = old.meta["languages"]
             else:
                 source = made or stage.sources.get("log") or chosen.sample()
                 if source is None:
@@ -125,6 +129,10 @@ def prepare_log(
                 seed=seed,
                 **settings,
             )
+            if old is not None and nothing:  # of the same tables, the same is made or other things
+                same = store.meta["settings"] == old.meta["settings"]
+                if same and store.num_items == old.num_items:
+                    raise NothingNew(store.meta["appended"])
             (folder / READ).mkdir()
             write_tables(tables, folder / READ)
             if world is not None:
@@ -135,10 +143,10 @@ def prepare_log(
 
 def more(
     sources: Mapping[str, Path],
-    read: Callable[[Path], Tables],
+    read: "partial[Tables]",
     item_columns: Columns | None = None,
     user_columns: Columns | None = None,
-) -> tuple[list[InteractionLog], Catalog | None, Users | None]:
+) -> tuple[dict[str, InteractionLog | None], Catalog | None, Users | None]:
     """Read what is appended: logs, each by itself, and tables of items and users.
 
     A log without events counts for none. The tables that come with logs are joined, the later ones
@@ -146,9 +154,10 @@ def more(
 
     :param sources: the tables' by ``items`` and ``users``, the logs' by names with ``log``.
     :param read: of a log's path, with the tables that come with it.
+    :returns: the logs by the same names, None for one without events, and the tables.
     :raises DataError: where one of them cannot be used.
     """
-    found, problems = [], Problems()
+    found, problems = dict[str, Tables | None](), Problems()
     catalog = users = own_catalog = own_users = None
     for role, path in sources.items():
         with problems.taking():
@@ -157,29 +166,86 @@ def more(
             elif role == "users":
                 own_users = read_table(path, "user", user_columns)
             elif role.startswith("log"):
-                found += _read(path, read)
+                found[role] = _read(path, read)
     problems.check()
-    for tables in found:
+    for tables in filter(None, found.values()):
         catalog = _merged(catalog, tables.catalog, tell=True)
         users = _merged(users, tables.users, tell=True)
-    logs = [tables.log for tables in found]
+    logs = {role: None if own is None else own.log for role, own in found.items()}
     return logs, _merged(catalog, own_catalog), _merged(users, own_users)
 
 
-def _read(path: Path, read: Callable[[Path], Tables]) -> list[Tables]:
-    """Read a log; one without events is none."""
+def _read(path: Path, read: "partial[Tables]") -> Tables | None:
+    """Read a log; None where it has no events.
+
+    A log that lightrec wrote, as `lightrec served` does, has columns and times of its own, whatever
+    those of the run's log were called; what the run leaves out is left out of it, too.
+    """
     if path.is_file() and not path.stat().st_size:
-        return []
+        return None
+    whole = CanonicalReader.recognises(path)
+    if whole or holds_log(path):
+        columns = {} if whole else read.keywords.get("columns") or {}
+        none = {name: own for name, own in columns.items() if str(own).lower() in ("none", "null")}
+        read = partial(read, columns=none, reader=None, times="auto")
     try:
-        return [read(path)]
+        return read(path)
     except DataError as error:
         if len(error.problems) == 1 and error.problems[0].endswith(NO_EVENTS):
-            return []
+            return None
         raise
 
 
 class NothingNew(DataError):
-    """All that was given is known already."""
+    """All that was given is known already.
+
+    :param appended: what became of each source, as :func:`account` counts it.
+    """
+
+    def __init__(self, appended: Mapping[str, Mapping[str, int]] | None = None) -> None:
+        super().__init__("There is nothing new.")
+        self.appended = appended or {}
+
+
+@dataclass(frozen=True)
+class Appended(Tables):
+    """Tables to which logs were appended."""
+
+    new: tuple[int, ...] = ()
+    """How many events of each log were not known; they are the last ones, log by log."""
+
+
+def account(
+    before: Tables,
+    after: Appended,
+    logs: Mapping[str, InteractionLog | None],
+    catalog: Catalog | None,
+    users: Users | None,
+) -> dict[str, dict[str, int]]:
+    """Count what became of each row of what was given: is it new, changed or known?"""
+    told, new = dict[str, dict[str, int]](), iter(after.new)
+    for name, log in logs.items():
+        fresh = next(new, 0) if log else 0
+        told[name] = {"rows": len(log or ()), "new": fresh, "known": len(log or ()) - fresh}
+    for name, given, old, now in (
+        ("items", catalog, before.catalog, after.catalog),
+        ("users", users, before.users, after.users),
+    ):
+        if given is not None and now is not None:
+            nobody = now.rows.clear()
+            known = nobody if old is None else pl.concat([nobody, old.rows], how="diagonal")
+            kept = now.rows.head(known.height)
+            counts = {"added": now.rows.height - known.height}
+            counts["changed"] = int((known.hash_rows() != kept.hash_rows()).sum())
+            told[name] = {"rows": len(given), **counts, "known": len(given) - sum(counts.values())}
+    return told
+
+
+def _named(old: EventStore, after: Appended, catalog: Catalog | None) -> pl.Series:
+    """Name the items of a store, of what was appended to its log, and of a table."""
+    fresh = after.log.events[Column.ITEM].tail(sum(after.new)).drop_nulls()
+    put = [] if catalog is None else [catalog.rows[Column.ITEM]]
+    return pl.concat([old.catalog[Column.ITEM], fresh, *put]).unique().sort()
 
 
 def append(
@@ -187,7 +253,7 @@ def append(
     logs: Sequence[InteractionLog] = (),
     catalog: Catalog | None = None,
     users: Users | None = None,
-) -> Tables:
+) -> Appended:
     """Append to tables; an event that is known counts once, without times as far as can be told.
 
     :raises NothingNew: where this changes nothing.
@@ -200,6 +266,7 @@ def append(
         if log.has(Column.TIME) != timed:
             problems.add(f"{log.place.source}: {_NO_TIMES if timed else _TIMES}")
     problems.check()
+    new = []
     for log in logs:
         if timed:
             known = events.select(SAME)
@@ -207,12 +274,13 @@ def append(
         else:
             fresh = _unknown(events, log)
         events = pl.concat([events, fresh]) if fresh.height else events
+        new.append(fresh.height)
     tables = before.catalog, before.users
     merged = _merged(before.catalog, catalog), _merged(before.users, users)
     if events is before.log.events and all(a is b for a, b in zip(tables, merged, strict=True)):
-        raise NothingNew("There is nothing new.")
+        raise NothingNew
     log = before.log if events is before.log.events else InteractionLog(events)
-    return Tables(log, *merged)
+    return Appended(log, *merged, new=tuple(new))
 
 
 def _unknown(events: pl.DataFrame, log: InteractionLog) -> pl.DataFrame:

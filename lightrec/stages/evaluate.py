@@ -11,6 +11,7 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from lightrec import plugins
+from lightrec.data.sequences import last_events, named_events
 from lightrec.errors import LightrecError, PluginError, RunError
 from lightrec.evaluation import held_out
 from lightrec.evaluation.base import Evaluator, Findings, Section
@@ -38,17 +39,20 @@ def first_lists(run: Path) -> str:
     from lightrec.recommend import Recommender  # an update shows no lists
 
     recommender = Recommender(run, "blend")
-    titles, store = recommender.catalog["title"], recommender.store
+    titles, store = recommender.catalog["title"].to_list(), recommender.store
     lengths = np.diff(store.offsets)
     middle = np.argsort(lengths, kind="stable")[len(lengths) // 2 :][:SHOWN]
     lines = ["for example, to three users the blend recommends:"]
     for row in np.sort(middle):
-        events = np.asarray(store.items[store.offsets[row] : store.offsets[row + 1]])
-        last = [titles[int(item) - 1] for item in events[events <= store.num_items][-LAST:]]
         user = store.user_ids[int(row)]
-        found = recommender.recommend(user, k=LISTED)["title"].to_list()
+        known = last_events(recommender.person(user).known, LAST)
+        last = named_events(known, titles, store.feedback_kinds)
+        found = [(title, "") for title in recommender.recommend(user, k=LISTED)["title"]]
         for word, names in ((f"{user}'s last events:", last), ("so perhaps:", found)):
-            shown = "; ".join(textwrap.shorten(name, 30, placeholder="…") for name in names)
+            shown = "; ".join(
+                textwrap.shorten(name, 30, placeholder="…") + (kind and f" ({kind})")
+                for name, kind in names
+            )
             lines += textwrap.wrap(
                 f"{word} {shown}", WIDTH, initial_indent="  ", subsequent_indent="    "
             )
@@ -72,7 +76,7 @@ def early_ranking(stage: Stage) -> str:
             early = run.path / ".work" / EARLY
             early.parent.mkdir(exist_ok=True)
             write_whole(early, json.dumps({"mark": made_from, "metrics": metrics}))
-            tables.append(held_out.ranking_table(metrics).text())
+            tables.append(held_out.lines(metrics, run.metrics("ranker")))
     return "\n".join(tables)
 
 

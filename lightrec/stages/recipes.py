@@ -1,14 +1,16 @@
 """Recipes: found by name, laid over each other, in the order in which their stages run.
 
-A recipe is one stage's YAML. Next to the stage's settings it says what it ``reads``, and where the
-stage trains nothing which ``function`` runs it. Recipes in one folder are a set. Its ``set.yaml``
+A recipe is one stage's YAML. Next to the stage's settings it says what it ``reads``, where the
+stage trains nothing which ``function`` runs it, and which stage it is ``like`` where its settings
+are laid over another's. Recipes in one folder are a set. Its ``set.yaml``
 may name the sets that it is laid ``over``, ``values`` that several recipes refer to as ``${name}``,
 settings of every ``trained`` stage, and stages that it does ``without``. Nothing heavy is imported
 here.
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from lightrec.errors import RecipeError
 Recipe = dict[str, Any]
 
 SET = "set.yaml"
-OWN = ("reads", "function", "optional", "shows", "out")
+OWN = ("reads", "function", "optional", "shows", "out", "like")
 """Keys of a recipe that say what its stage is; all others are its settings."""
 TRAINED = "trainer"
 """The key by which a stage that is trained is known."""
@@ -59,7 +61,7 @@ class RecipeSet:
                 # What the folder says of all that are trained goes before what it says of one.
                 self.recipes[name] = merged(self.recipes.get(name, {}), recipe)
         for name, recipe in self.recipes.items():
-            if TRAINED in recipe:
+            if TRAINED in recipe and "like" not in recipe:
                 self.recipes[name] = merged(merged(recipe, about["trained"]), own.get(name, {}))
         gone = {*names(about, "without")}
         while gone:
@@ -71,7 +73,18 @@ class RecipeSet:
 
         :raises RecipeError: where it refers to a value that is not there.
         """
-        return _resolved(self.recipes[name], {"run": "${run}", **self.values}, name)
+        recipe = self.recipes[name]
+        if (like := recipe.get("like")) is not None:
+            if like not in self.recipes:
+                raise RecipeError(f"The recipe {name} is like the stage {like}: there is none.")
+            base = {key: x for key, x in self.recipes[like].items() if key not in OWN}
+            recipe = merged(base, recipe)
+        return _resolved(recipe, {"run": "${run}", **self.values}, name)
+
+    def words(self, name: str) -> list[str]:
+        """Write what a stage's recipe says over another that it is ``like`` as a command line."""
+        own = {key: x for key, x in self.recipes[name].items() if key not in OWN}
+        return [f"--{key}={x if isinstance(x, str) else json.dumps(x)}" for key, x in flat(own)]
 
 
 def about_set(folder: Path) -> Recipe:
@@ -210,6 +223,15 @@ def merged(base: Recipe, over: Recipe) -> Recipe:
         both = isinstance(found.get(key), dict) and isinstance(value, dict)
         found[key] = merged(found[key], value) if both else copy.deepcopy(value)
     return found
+
+
+def flat(settings: Recipe, above: str = "") -> Iterator[tuple[str, object]]:
+    """Name settings as a command line does: ``model.init_args.size``."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def names(recipe: Recipe, key: str = "reads") -> list[str]:

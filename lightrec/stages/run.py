@@ -75,8 +75,8 @@ def run(
         alone, in a fraction of the time.
     :param weights: what an event of each kind is worth, '{view: 0.1, cart: 0.3, purchase: 1}'; of
         negative worth: in histories, never to be brought about; 0: left out (default: as the
-        domain says, else 1 each, but 0.1 for what is not the goal and -1 for returns, skips and
-        the like).
+        domain says, else 1 each, but 0.1 for what is not the goal or, without one, leads to another
+        kind, and -1 for returns, skips and the like).
     :param repeats: items may come again, and be recommended again (default: as the domain says).
     :param offline: run on the domain's synthetic log, or else the world 'far', and no log.
     :param seed: the seed of every stage, in place of the recipes'.
@@ -384,6 +384,8 @@ def plan(
     for name in names:
         recipe = found.resolved(name)
         extra = list(chosen.get(name, ()))
+        if "like" in recipe:
+            extra = [*chosen.get(recipe["like"], ()), *found.words(name), *extra]
         seeds = [key for key in ("seed_everything", "seed") if key in recipe]
         if seed is not None and seeds:
             extra += [f"--{seeds[0]}", str(seed)]

@@ -15,26 +15,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from lightrec.data.files import check_input, is_url, leaving_nothing, without_password
+from lightrec.data.findings import LEFT_OUT, in_words
+from lightrec.data.store import META, READ
 from lightrec.errors import RecipeError, RunError
-from lightrec.run import VERSION, VERSIONS, Run
+from lightrec.run import FINAL, VERSION, VERSIONS, Run
 from lightrec.stages import recipes, redo, versions
-from lightrec.stages.data import READ, NothingNew
+from lightrec.stages.data import NothingNew
 from lightrec.stages.run import EVALUATE, do, in_file
 from lightrec.stages.stage import Stage, hash_file, publish, write_whole
 from lightrec.trust import gate
 
 NEXT: Final = Path(VERSIONS, ".next")
 """In a run: the version that is being made."""
-CONTINUED: Final = (
-    "--trainer.max_epochs=2",
-    "--trainer.check_val_every_n_epoch=2",  # early stopping waits for what is not validated
-    "--trainer.limit_val_batches=0",
-    "--model.init_args.learning_rate=0.0005",
-    "--data.init_args.replay=0.1",
-)
-"""How the ranker goes on, chosen on validation: see docs/how-to/update.md."""
 EVALUATORS: Final = [{"class_path": "HeldOutLog", "init_args": {"max_events": 20_000}}]
-STAGES: Final = ("data", "ranker", EVALUATE)
+LEARNED: Final = ("data", "ranker", FINAL)
+STAGES: Final = (*LEARNED, EVALUATE)
 
 
 def update(
@@ -89,13 +84,16 @@ def update(
         about = noted(present, number, known | marks, overrides or {})
         about["command"] = shlex.join(["lightrec", "update", str(run), *words])
         try:
-            if not sources:
-                raise NothingNew("There is nothing new.")
+            if not sources and not (overrides or {}).get("data"):
+                raise NothingNew
             if (made := same(run, about)) is None:
                 with leaving_nothing(run / NEXT, run / NEXT / "data"):
                     make(run, present, about, sources, overrides or {})
+                meta = json.loads((run / NEXT / "data" / META).read_text(encoding="utf-8"))
+                tell(meta.get("appended", {}), shown)
                 os.replace(run / NEXT, versions.folder(run, number))
-        except NothingNew:
+        except NothingNew as nothing:
+            tell(nothing.appended, shown)
             shutil.rmtree(run / NEXT, ignore_errors=True)
             versions.promote(run, present.version)
             return None
@@ -104,6 +102,23 @@ def update(
         for old in versions.prune(run, keep):
             print(f"version {old} is removed (--keep {keep})", file=sys.stderr)
     return number
+
+
+def tell(appended: Mapping[str, Mapping[str, int]], shown: Mapping[str, str]) -> None:
+    """Say what became of each row of each source.
+
+    :param appended: as :func:`lightrec.stages.data.account` and `prepare` count it.
+    :param shown: names of the sources by the same keys; one that is not counted was known.
+    """
+    for role in {**shown, **appended}:
+        name, each = shown.get(role, f"the logs' {role}"), appended.get(role)
+        if each is None:
+            print(f"{name}: it was taken in before.", file=sys.stderr)
+            continue
+        kinds = {"events": "come in", "added": "are new", "changed": "are changed"}
+        kinds |= {"known": "are known already"} | {n: f"are {w}" for n, w in LEFT_OUT.items()}
+        found = [f"{count:,} {words}" for count, words in in_words(each, kinds)]
+        print(f"{name}: of {each['rows']:,} rows {', '.join(found) or 'none'}.", file=sys.stderr)
 
 
 def files_of(paths: Sequence[Path]) -> Iterator[Path]:
@@ -161,7 +176,7 @@ def noted(
         "updated": present.version,
         "sources": dict(sources),
         "elsewhere": elsewhere,
-        "overrides": {stage: present.overrides(stage) for stage in ("data", "ranker")},
+        "overrides": {stage: present.overrides(stage) for stage in LEARNED if present.has(stage)},
         "asked": {stage: list(words) for stage, words in more.items()},
     }
 
@@ -192,23 +207,22 @@ def make(
     write_whole(room / VERSION, json.dumps(about, indent=2))
     command = about["command"]
     more: dict[str, Sequence[str]] = {
-        "data": [],
         "ranker": [
             f"--model.init_args.continues={present.folder('ranker')}",
             f"--data.init_args.since={present.folder('data')}",
-            *CONTINUED,
+            *recipes.load("generic").words(FINAL),  # chosen on validation: docs/how-to/update.md
         ],
     }
-    for name in ("data", "ranker"):
-        made = present.stamp(name)
-        own = [*about["overrides"][name], *more[name], *overrides.get(name, ())]
+    for name in about["overrides"]:
+        made, asked = present.stamp(name), overrides.get("data" if name == "data" else "ranker", ())
+        own = [*about["overrides"][name], *more.get(name, ()), *asked]
         read = {**sources, "before": present.folder("data") / READ} if name == "data" else {}
         recipe = made["recipe"]
         tuned = "text" in (*recipes.names(recipe), *about["elsewhere"])
-        if name == "ranker" and tuned:  # no update tunes texts
+        if name != "data" and tuned:  # no update tunes texts
             texts = present.holding("text").folder("text")
             own.insert(0, f"--data.init_args.text={texts}")
-            recipe = {**recipe, "reads": ["data"]}
+            recipe = {**recipe, "reads": ["data", *(["ranker"] if name == FINAL else [])]}
         stages[name] = Stage(name, recipe, room / name, own, read, command, dict(stages))
     if present.has(EVALUATE):
         made = present.stamp(EVALUATE)

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from lightrec_news.trials import Trials
 
 from benchmarks.headlines_run import replay, replayed
-from lightrec.encoders.trials import Trials
 
 TRIALS = Trials(
     texts=torch.tensor([[1, 2, 0], [3, 4, 5]]),

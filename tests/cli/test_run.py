@@ -87,7 +87,7 @@ def test_the_slashes_of_a_query_are_its_own(
 
         def make(run: Path, present: Run, about: object, sources: dict[str, Path], more: object):
             shutil.copy(sources["log-1"], out)
-            raise NothingNew("There is nothing new.")
+            raise NothingNew({})
 
         monkeypatch.setattr(updating, "make", make)
     assert main([*command.split(), *words]) == 0

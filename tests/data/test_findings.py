@@ -8,11 +8,13 @@ import pytest
 from lightrec.cli.data import render
 from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
-from lightrec.data.findings import KEPT, LEFT_OUT, in_words, look_at
+from lightrec.data.findings import KEPT, LEFT_OUT, in_words, look_at, recognised
 from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Tables
 from lightrec.data.schema import Place
 from lightrec.errors import DataError
+from tests.shops import Shop
 from tests.users.stores import prepared
 
 EVENTS = pl.DataFrame(
@@ -91,6 +93,28 @@ def test_what_a_run_with_a_goal_or_with_repeats_keeps_is_not_told_as_left_out() 
     assert [repeated(), repeated("buy"), repeated(repeats=True)] == [3, 1, 0]
     with pytest.raises(DataError, match="Did you mean 'buy'"):
         repeated("buyy")
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_without_a_goal_orders_stay_and_are_proposed(timed: bool, tmp_path: Path) -> None:
+    shop = Shop("category", customers=40)
+    kept = ["user", "item", "feedback", "price", "time"]
+    frame = shop.events.rename(dict(zip(shop.events.columns, kept, strict=True))).drop("price")
+    frame = frame.with_columns(pl.col("user").cast(pl.String))
+    tables = Tables(InteractionLog(frame if timed else frame.drop("time")))
+    ordered = shop.events["event"].eq("order").sum()
+    found = look_at(tables, Domain())
+    assert found.proposed == [("order", 1.0)]
+    assert "goal          none; give --goal order if" in "\n".join(recognised(found))
+    returned = shop.events["event"].eq("return").sum()
+    assert found.left_out["dropped_repeated"].get("order", 0) <= returned < ordered / 4
+    assert prepare(tables.log, tmp_path / "s", domain=Domain(), seed=0).meta["settings"][
+        "weights"
+    ] == {"view": 0.1, "basket": 0.1, "order": 1, "return": -1}
+    assert look_at(tables, Domain(), goal=["order"]).proposed == []
+    # Hearts of other songs than those that were played, and ratings, lead nowhere.
+    other = frame.with_columns(item=pl.format("{} {}", "item", "feedback"))
+    assert look_at(Tables(InteractionLog(other)), Domain()).proposed == []
 
 
 def test_what_is_left_out_is_told_by_feedback(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ SHOPPER = [
 def test_the_last_events_of_the_goal_are_held_out_and_what_follows_is_not_trained_on(
     tmp_path: Path,
 ) -> None:
-    store = made(SHOPPER, tmp_path / "s")
+    store = made(SHOPPER, tmp_path / "s", hide_visit=False)
     # The second purchase of a is a repeat; that a was viewed twice stays.
     assert store.meta["left_out"] == {"dropped_repeated": {"buy": 1}}
     assert store.items.tolist() == [1, 2, 1, 1, 3, 3, 4, 4, 4, 2]
@@ -79,8 +79,70 @@ def test_the_last_events_of_the_goal_are_held_out_and_what_follows_is_not_traine
     again = made(SHOPPER, tmp_path / "again", repeats=True)
     assert len(again) == len(SHOPPER)
     assert not again.seen.any()
-    by_time = made(SHOPPER, tmp_path / "t", split="global-time", test_fraction=0.3)
+    kept = {"split": "global-time", "test_fraction": 0.3, "hide_visit": False}
+    by_time = made(SHOPPER, tmp_path / "t", **kept)
     assert by_time.parts.tolist() == [TRAIN] * 6 + [TRAIN, CONTEXT, TEST, CONTEXT]
+    assert by_time.leads is None
+
+
+def histories(store: EventStore, part: int) -> list[list[int]]:
+    targets, log = Sequences.targets(store, part), Sequences.all_events(store)
+    batches = EvaluationEvents(log, targets, None, 9, None, 0)
+    return [[i for i in row if i] for row in batches[0][Key.HISTORY].tolist()]
+
+
+def test_what_only_led_to_an_event_of_the_goal_is_in_no_history(tmp_path: Path) -> None:
+    store = made(SHOPPER, tmp_path / "s")
+    assert store.items.tolist() == [1, 2, 1, 1, 3, 3, 4, 4, 4, 2]
+    assert store.leads is not None
+    assert np.flatnonzero(store.leads).tolist() == [0, 2, 4, 6, 7]
+    # What led to a purchase that is held out is not trained on; a was bought in training.
+    assert store.parts.tolist() == [TRAIN] * 4 + [CONTEXT, VALIDATION, CONTEXT, CONTEXT, TEST, 3]
+    assert histories(store, TEST) == [[2, 1, 3]]
+    training = Sequences.all_events(store).training()
+    assert training.items.tolist() == [2, 1]
+    assert training.known(np.array([0]), np.array([2])).tolist() == [[0, 1]]
+    assert Sequences.chosen(store).items.tolist() == [2, 1, 3, 4, 2]
+    assert store.meta["counts"]["leads"] == 5
+    plain = made(SHOPPER, tmp_path / "plain", goal=[])
+    assert plain.leads is None
+    assert "hide_visit" not in plain.meta["settings"]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "left"),
+    [
+        # Half an hour parts visits: the view of the first day is a reminder.
+        ("time", [0, 60, 61, 70, 71, 72], [[1, 2]]),
+        ("time", [0, 10, 20, 30, 40, 50], [[2]]),
+        # Sessions that the log names part them, whatever the times.
+        ("session", ["x", "y", "y", "y", "y", "y"], [[1, 2]]),
+        # With neither, the run of events about the item is the visit.
+        (None, [], [[1, 1, 2]]),
+    ],
+)
+def test_a_visit_is_a_session_or_else_an_unbroken_run(
+    column: str | None, values: list[object], left: list[list[int]], tmp_path: Path
+) -> None:
+    kinds = ["view", "view", "view", "view", "cart", "buy"]
+    frame = pl.DataFrame({"user": "u", "item": [*"aabaaa"], "feedback": kinds})
+    if column == "time":
+        minutes = pl.Series(values).cast(pl.Int64) * 60
+        frame = frame.with_columns(pl.from_epoch(minutes).alias("time"))
+    elif column:
+        frame = frame.with_columns(pl.Series(column, values))
+    chosen = {"goal": ["buy"], "k_core": 0, "seed": 0}
+    store = prepare(InteractionLog(frame), tmp_path / "s", domain=Domain(), **chosen)  # type: ignore[arg-type]
+    assert histories(store, TEST) == left
+
+
+@pytest.mark.parametrize("split", ["leave-one-out", "item-cold"])
+def test_what_nothing_but_its_own_visit_foretells_is_not_held_out(
+    split: str, tmp_path: Path
+) -> None:
+    rows = [("u", "a", "view"), ("u", "a", "buy"), ("v", "b", "view"), ("v", "a", "buy")]
+    store = made(rows, tmp_path / "s", split=split, cold_fraction=0.4)
+    assert store.parts.tolist() == [TRAIN, TRAIN, TRAIN, TEST]
 
 
 def test_what_was_viewed_may_be_offered_and_what_was_bought_may_not(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 import torch
@@ -17,6 +18,13 @@ RANKERS = ("blend", "policy", "popularity", "random")
 @pytest.fixture(scope="module")
 def metrics(tiny_run):
     return json.loads((tiny_run / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def lesser(metrics):
+    """The same with figures that can be believed: the made-up log's next event is certain."""
+    ranked = {k: v / 2 for k, v in metrics.items() if re.fullmatch(r"test/(\w+/)?ndcg@10", k)}
+    return metrics | ranked
 
 
 def test_recommendations_are_as_popular_as_their_contender(metrics):
@@ -84,37 +92,64 @@ def test_item_models_stand_beside_the_encoder_in_the_order_of_their_ranking(metr
         (-1, 1, "not clearly different from"),
     ],
 )
-def test_the_answers_name_the_best_item_model_on_validation(metrics, low, high, told):
-    changed = {f"validation/{name}/ndcg@10": 0.1 for name in held_out.model_names(metrics)}
+def test_the_answers_name_the_best_item_model_on_validation(lesser, low, high, told):
+    changed = {f"validation/{name}/ndcg@10": 0.1 for name in held_out.model_names(lesser)}
     changed["validation/EASE/ndcg@10"] = 0.2
     for name in ("EASE", "popularity"):
         key = f"test/blend-minus-{name}/ndcg@10"
         changed |= {key: 0.5, f"{key}/low": low, f"{key}/high": high}
-    found = held_out.answers(metrics | changed, changed)
+    found = held_out.answers(lesser | changed, changed)
     assert found.better == (
         f"At the next event the blend is {told} popularity and EASE, the best single item model on "
         "the validation events."
     )
     assert f"a difference of +0.500 ({low:+.3f} to {high:+.3f})" in found.by_how_much
-    assert "few events" in held_out.answers(metrics | changed | {"test/events": 299}, {}).believe
-    assert "few events" not in held_out.answers(metrics | {"test/events": 300}, {}).believe
+    assert "few events" in held_out.answers(lesser | changed | {"test/events": 299}, {}).believe
+    assert "few events" not in held_out.answers(lesser | {"test/events": 300}, {}).believe
 
 
-def test_what_comes_again_is_told_apart_from_discoveries():
-    values = {"blend": (0.7, 0.1), "popularity": (0.2, 0.05), "RepeatConsumption": (0.7, 0)}
-    events = {"test/blend/met/events": 560, "test/blend/discovered/events": 358}
-    parts = {
-        f"test/{name}/{part}/ndcg@10": value
-        for name, pair in values.items()
-        for part, value in zip(("met", "discovered"), pair, strict=True)
-    }
-    met, new = held_out.met_before(events | parts)
-    assert met == (
-        "NDCG@10 of 560 held-out events, about items that their user had met before: "
-        "the blend 0.700, RepeatConsumption 0.700, popularity 0.200."
+def test_discoveries_and_reminders_have_rivals_of_their_own(lesser):
+    names = held_out.model_names(lesser)
+    changed, validation = {**lesser}, {}
+    for part, best in (("met", "ItemKNN"), ("discovered", "EASE")):
+        changed |= {f"test/{name}/{part}/ndcg@10": 0.25 for name in ("popularity", "blend", *names)}
+        changed[f"test/blend/{part}/events"] = 1_560
+        validation |= {f"validation/{name}/{part}/ndcg@10": 0.1 for name in names}
+        validation[f"validation/{best}/{part}/ndcg@10"] = 0.2
+        key = f"test/blend-minus-{best}/{part}/ndcg@10"
+        changed |= {key: 0.5, f"{key}/low": 0.4, f"{key}/high": 0.6}
+    (_, whole), (new, how_new), (met, how_met) = held_out.compared(changed, validation)
+    assert new == (
+        "At discoveries (1,560 held-out events about items new to their user) the blend is not "
+        "comparable, for want of users, with popularity; clearly better than EASE, the best single "
+        "item model there on the validation events."
     )
-    assert new.endswith("the blend 0.100, RepeatConsumption 0.000, popularity 0.050.")
-    assert held_out.met_before({"test/ndcg@10": 0.1}) == []
+    assert met.startswith("At reminders (1,560 held-out events about items that their user had met")
+    assert how_new.startswith("At discoveries it is 0.250; popularity has 0.250, without an")
+    assert how_met.endswith("ItemKNN has 0.250, a difference of +0.500 (+0.400 to +0.600).")
+    found = held_out.answers(changed, validation)
+    assert new in found.better
+    assert met in found.better
+    assert whole in found.by_how_much
+    assert how_met in found.by_how_much
+    shown = " ".join(held_out.lines(changed, validation).split())
+    assert new in shown
+    assert met in shown
+    assert len(held_out.compared(lesser, {})) == 1
+    assert held_out.lines(lesser, {}) == held_out.ranking_table(lesser).text()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("RepeatConsumption", "stands in the history already"), ("EASE", "copies")]
+)
+def test_what_is_too_good_to_be_true_is_said_first(lesser, name, reason):
+    assert held_out.too_good(lesser) == ""
+    changed = {**lesser, f"test/{name}/ndcg@10": 0.95}
+    told = held_out.too_good(changed)
+    assert told.startswith(f"TOO GOOD TO BE TRUE: {name} has NDCG@10 0.950, and nobody")
+    assert reason in told
+    assert held_out.answers(changed, {}).better.startswith(told)
+    assert told in " ".join(held_out.lines(changed, {}).split())
 
 
 def test_what_was_ranked_before_there_was_a_policy_is_not_ranked_again(

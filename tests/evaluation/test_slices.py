@@ -16,7 +16,6 @@ from lightrec.evaluation.slices import (
     popularity_percentiles,
     recommended,
     slice_metrics,
-    were_met,
     worst_group,
 )
 from lightrec.ranking.evaluation_events import EvaluationEvents
@@ -75,7 +74,7 @@ def test_an_item_is_met_where_its_own_user_has_an_earlier_event_of_it():
     parts[[5, 6]] = TEST
     sequences = Sequences(items, parts, np.array([0, 4, 7]), np.zeros(7))
     events = EvaluationEvents(sequences, TEST, None, 4, None, 0)
-    found = dict(zip(events.events.tolist(), were_met(events).tolist(), strict=True))
+    found = dict(zip(events.events.tolist(), events.met.tolist(), strict=True))
     # Item 3 of the second user, which the first had met, would be new to him; so are 1 and 2.
     assert found == {2: True, 3: False, 5: False, 6: False}
 

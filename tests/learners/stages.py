@@ -3,8 +3,8 @@
 from functools import partial
 
 import torch
+from lightrec_lab.adversarial import AIRL, GAIL
 
-from lightrec.learners.adversarial import AIRL, GAIL
 from lightrec.learners.algorithms import ON_POLICY, REPLAY
 from lightrec.learners.imitation import SQIL
 from lightrec.learners.offline import OfflinePolicyModule

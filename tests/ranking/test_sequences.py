@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightrec.data.sequences import Sequences
+from lightrec.data.sequences import Sequences, named_events
 from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.sequence_data import TrainWindows, WindowSampler
@@ -19,7 +19,7 @@ class Store:
         self.offsets = np.cumsum([0, *(len(u[0]) for u in users)])
         self.times = np.arange(len(self.items), dtype=np.int64)
         self.has_nothing, self.without_cold = has_nothing, self
-        self.feedback, self.has_times = None, False
+        self.feedback, self.leads, self.has_times = None, None, False
         self.seen, self.reaches = self.items, True
 
 
@@ -227,3 +227,10 @@ def test_gaps_pass_over_events_that_chose_nothing():
         found = sequences.details(np.array([0]), np.array([3]))
         assert found["gap"].tolist() == [[0, 4, 4]]
         assert found["feedback"].tolist() == [[1, 2, 1]]
+
+
+def test_events_are_named_with_their_kinds():
+    known = {"history": torch.tensor([[0, 2, 9, 1]]), "feedback": torch.tensor([[0, 1, 0, 2]])}
+    named = named_events(known, ["tea", "rope"], ["view", "order"])
+    assert named == [("rope", "view"), ("tea", "order")]
+    assert named_events({"history": known["history"]}, ["tea", "rope"], [])[0] == ("rope", "")

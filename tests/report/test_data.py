@@ -45,7 +45,9 @@ def test_a_goal_is_told_with_its_events_and_who_reached_it() -> None:
         "users (90.0%) reached it."
     )
     assert data_lines(meta).splitlines()[2] == f"{sentence} Used are view 900, purchase 100."
-    assert sentence in data_section(meta).text
+    counts["leads"] = 1_234
+    hidden = "1,234 events only led to it in the same visit and are in no history."
+    assert f"{sentence} {hidden}" in data_section(meta).text
 
 
 def test_the_section_adds_up() -> None:

@@ -1,5 +1,7 @@
 """Appending to tables: what is known counts once, types stay, the order of time decides."""
 
+from functools import partial
+
 import polars as pl
 import pytest
 
@@ -7,9 +9,10 @@ from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.data.readers.base import Tables
+from lightrec.data.readers.base import Tables, read_tables
+from lightrec.data.readers.canonical import write_folder
 from lightrec.errors import DataError
-from lightrec.stages.data import NothingNew, append
+from lightrec.stages.data import NothingNew, account, append, more
 
 
 def log(*rows):
@@ -107,3 +110,53 @@ def test_a_value_that_is_no_number_where_numbers_were_is_refused():
     known = Tables(log(*ROWS), Catalog(pl.DataFrame(FILMS)))
     with pytest.raises(DataError, match="price"):
         append(known, [], Catalog(pl.DataFrame({"item": ["y"], "price": ["cheap"]})))
+
+
+@pytest.mark.parametrize("form", ["file", "days", "folder"])
+def test_a_log_that_lightrec_wrote_is_read_whatever_the_runs_columns_were_called(tmp_path, form):
+    known, path = log(*ROWS), tmp_path / "log"
+    if form == "folder":
+        write_folder(Tables(known), path)
+    else:
+        path = path / "2026-11-27.parquet"
+        path.parent.mkdir()
+        known.write_parquet(path)
+    own = {"user": "customer", "item": "sku", "time": "when", "value": "none"}
+    read = partial(read_tables, columns=own, reader="TableReader", times="seconds")
+    [found] = more({"log-1": path if form == "file" else tmp_path / "log"}, read)[0].values()
+    assert found.events.equals(known.events)
+
+
+def test_what_became_of_each_row_that_was_given_is_counted(tmp_path):
+    films = {"item": [*"wxyz"], "title": ["Woe", "Xi", "Why", "Zen"]}
+    known = Tables(log(*ROWS), Catalog(pl.DataFrame(films)))
+    late = [("a", "v", 1_800_000_000), ("b", "x", 1_800_000_100), ("b", "x", 1_800_000_100)]
+    logs = {"log-1": log(*ROWS[:2], *late, ("new", "w", 1_800_000_200)), "log-2": None}
+    more_films = {"item": ["v", "w", "u", "x"], "title": ["Vow", "Woe!", "Urn", "Xi"]}
+    catalog = Catalog(pl.DataFrame(more_films))
+    tables = append(known, [logs["log-1"]], catalog)
+    told = account(known, tables, logs, catalog, None)
+    assert told["log-2"] == {"rows": 0, "new": 0, "known": 0}
+    assert told["items"] == {"rows": 4, "added": 2, "changed": 1, "known": 1}
+    store = prepare(
+        tables.log,
+        tmp_path / "store",
+        catalog=tables.catalog,
+        domain=Domain(),
+        k_core=2,
+        also=pl.Series(["v", "w", "nothing"]),
+        appended=told,
+        seed=0,
+    )
+    counts = store.meta["appended"]["log-1"]
+    assert {name: count for name, count in counts.items() if count} == {
+        "rows": 6,
+        "new": 4,
+        "known": 2,
+        "events": 1,
+        "dropped_duplicate": 1,
+        "dropped_k_core": 2,
+    }
+    # An item that was only viewed is an item; one that is not named does not come in.
+    assert store.catalog["item"].to_list() == ["w", "x", "v"]
+    assert store.popularity()[3] == 0

@@ -33,7 +33,7 @@ START, END = date(2023, 1, 1), date(2024, 3, 1)
 ROOT = Path(__file__).parents[2]
 SETS = plugins.discover().parts[plugins.RECIPES]
 LOADED = {name: recipes.load(name) for name in SETS}
-PLAYED = ("gym", "worlds")
+PLAYED = ("gym", "lab", "worlds")
 ALONE = (*PLAYED, "trials", "language-generator")
 """Sets that stand by themselves, or read a language model: the last runs in a tutorial's test."""
 RUNS = [
@@ -218,7 +218,14 @@ def test_recipes_that_make_no_run_are_refused(tmp_path, monkeypatch, files, told
 
 def test_without_the_long_run_data_ranker_and_evaluate_are_left(tiny_run, tmp_path, capsys):
     found = recipes.load("generic", ["next"])
-    assert recipes.in_order(found.recipes) == ["data", "text", "ranker", "evaluate", "reader"]
+    assert recipes.in_order(found.recipes) == [
+        "data",
+        "text",
+        "ranker",
+        "evaluate",
+        "final",
+        "reader",
+    ]
     for name in ("data", "ranker"):
         (tmp_path / name).symlink_to(tiny_run / name)
     run_stage(Stage("evaluate", found.resolved("evaluate"), tmp_path / "evaluate"))

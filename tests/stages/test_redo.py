@@ -96,11 +96,11 @@ def test_the_old_run_answers_while_it_is_redone(
     assert Run(out).stamp("data") == Run(tiny_run).stamp("data")
     assert load(out, "policy").recommend(user="u3", k=3).height == 3
     told = capsys.readouterr().err
-    assert re.search(r"\[3/7\] ranker: (\d+ min )?\d+ s\n", told)
+    assert re.search(r"\[3/8\] ranker: (\d+ min )?\d+ s\n", told)
     # Item models and their blend count what is done, to its end.
     assert re.search(r"blend: 100%\|.*\| (\d+)/\1 ", told)
     # The ranking is known before the other stages begin.
-    assert told.index("held-out log ") < told.index("[4/7] users_a")
+    assert told.index("held-out log ") < told.index("[4/8] users_a")
     go(until="ranker")
     lines = capsys.readouterr().err.splitlines()
     assert lines[:3] == [
@@ -109,8 +109,8 @@ def test_the_old_run_answers_while_it_is_redone(
     assert "a" in load(out, "blend").store.catalog["item"].to_list()
     assert not (out / ".work/next").exists()
     assert lines[-1] == (
-        f"lightrec: {out} still holds users_a, users_b, policy, evaluate, made from earlier "
-        "inputs; no command will open them. The same command with --until evaluate makes them "
+        f"lightrec: {out} still holds users_a, users_b, policy, evaluate, final, made from earlier "
+        "inputs; no command will open them. The same command with --until final makes them "
         "again."
     )
     with pytest.raises(RunError, match="The stage policy in"):

@@ -18,7 +18,7 @@ from lightrec.testing.tiny import FAST
 from lightrec.users.user_model import UserModel
 from tests.processes import SERVER
 
-DEFAULT = ("data", "text", "ranker", "users_a", "users_b", "policy", "evaluate")
+DEFAULT = ("data", "text", "ranker", "users_a", "users_b", "policy", "evaluate", "final")
 
 
 def test_every_stage_leaves_its_files_and_the_report_stands_by_itself(tiny_run):

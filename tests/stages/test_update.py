@@ -172,6 +172,25 @@ def test_a_mixture_of_todays_blend_and_of_the_earlier_user_model_answers(updated
     assert "a" in recommender.recommend("u0", k=49)["item"].to_list()
 
 
+def test_an_updated_run_is_evaluated_and_estimated_also_by_its_earlier_policy(
+    updated, tiny_run, tmp_path, capsys
+):
+    run, _ = updated
+    assert main(["evaluate", str(run)]) == 0
+    shown, out = tmp_path / "shown.csv", tmp_path / "out.json"
+    rows = [(f"u{n % 60}", f"i{n % 48}", n % 3 % 2, 1 / 48) for n in range(240)]
+    table = pl.DataFrame(rows, ["user", "item", "value", "propensity"], orient="row")
+    table.with_columns(time=pl.lit("2024-03-01T12:00:00")).write_csv(shown)
+    found = []
+    for folder in (run, tiny_run):
+        words = [str(shown), "--by", "policy", "--out", str(out)]
+        assert main(["estimate", str(folder), *words]) == 0
+        found.append(json.loads(out.read_text())["DM"]["value"])
+    # Of one user and one item the history is another one.
+    assert found[0] == pytest.approx(found[1], abs=0.02)
+    assert "usable" in capsys.readouterr().out
+
+
 def test_events_of_the_last_minute_are_appended_to_a_users_own(updated):
     run, _ = updated
     recommender = lightrec.load(run, by="blend")

@@ -15,4 +15,10 @@ lightrec_readers = gives(
 )
 lightrec_rewards = gives({"ReadingReward": "lightrec_news.reward:ReadingReward"})
 lightrec_evaluators = gives({"TopicsAndAge": "lightrec_news.evaluator:TopicsAndAge"})
+lightrec_components = gives(
+    {
+        "TrialData": "lightrec_news.trials:TrialData",
+        "TrialModule": "lightrec_news.trials:TrialModule",
+    }
+)
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

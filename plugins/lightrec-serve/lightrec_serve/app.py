@@ -40,7 +40,8 @@ SEEN: Final = 20
 LONGEST: Final = 2_000
 """Characters of a message: it may repeat what was sent."""
 KINDS: Final = ("accepted", "dismissed")
-"""Kinds of feedback that are counted by name: anybody can make up others."""
+"""Kinds of feedback that are counted by name beside those of the runs: anybody can make up others.
+"""
 SENTENCES: Final = {
     "Not Found": "There is nothing here: /docs lists what there is.",
     "Method Not Allowed": "This does not take that method: /docs lists what there is.",
@@ -196,7 +197,7 @@ def application(
         """Keep what people did. Stored means: on the disk. Sent twice, an event counts once."""
         stored, known = await service.feedback(given.events)
         for event in given.events:
-            kind = event.kind if event.kind in KINDS else "other"
+            kind = event.kind if event.kind in {*KINDS, *service.kinds} else "other"
             numbers.feedback.labels(kind).inc()
         return Stored(stored=stored, known=known)
 

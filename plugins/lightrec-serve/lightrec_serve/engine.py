@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ from lightrec.encoders.words import word_table, words_of
 from lightrec.errors import LightrecError, RecipeError
 from lightrec.keys import PADDING, Column
 from lightrec_serve.catalog import Catalog
+from lightrec_serve.worth import worth_of
 
 if TYPE_CHECKING:
     from lightrec.run import Run
@@ -39,7 +41,9 @@ class Query:
     """A request whose session is known.
 
     :param history: titles or ids of items after those of the log, oldest first.
-    :param accepted: ids of items accepted after these; what is no item any more counts for nothing.
+    :param accepted: ids of items of wanted events after these; what is no item any more counts for
+        nothing.
+    :param kinds: of these events; none where each makes its item had.
     :param dismissed: ids of items that may not come.
     :param draw: whether the slate is drawn by the law of Plackett and Luce, seeded by ``seed``.
     """
@@ -47,6 +51,7 @@ class Query:
     user: str | None = None
     history: tuple[str, ...] = ()
     accepted: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
     dismissed: tuple[str, ...] = ()
     profile: Mapping[str, Any] | None = None
     ask: str | None = None
@@ -166,6 +171,8 @@ class Engine(ABC):
     """What every answer says, such as a field's disclaimer."""
     worth: Mapping[str, float] = MappingProxyType({})
     """Of kinds of feedback, as the run weighs them."""
+    goal: Sequence[str] = ()
+    """The kinds of feedback that are to be brought about; none: every kind."""
     temperature = 1.0
     """Of drawn slates: near 0 the best items, above 1 more even."""
 
@@ -219,27 +226,50 @@ class Engine(ABC):
         """Take items away at once, and give the numbers of those that there were."""
         return self.catalog.delete(items)
 
-    def met(self, query: Query, past: Collection[int] = ()) -> list[int]:
-        """Give the numbers of the items that a person has accepted, as the query says.
+    def heard(self, events: Sequence[tuple[str, str]], before: int = 0) -> dict[str, Any]:
+        """Give what a query says of items and the kinds of their events, by their worth.
 
-        :param past: items accepted before, which what was stored of the person may hold as well.
+        :param before: how many of the events are of earlier sessions: what was not wanted then may
+            be wanted now.
+        """
+        worth = worth_of({kind for _, kind in events}, self.worth, self.goal)
+        wanted = [event for event in events if worth[event[1]] > 0]
+        accepted, kinds = zip(*wanted, strict=True) if wanted else ((), ())
+        dismissed = tuple(item for item, kind in events[before:] if worth[kind] < 0)
+        return {"accepted": accepted, "kinds": kinds, "dismissed": dismissed}
+
+    def events(self, query: Query) -> list[tuple[int, str | None]]:
+        """Give the numbers of the items of a query's events, with the kinds that are known.
+
         :raises RecipeError: where an item of the history is not known.
         """
-        stored = self.catalog.numbers(query.accepted)
-        return [*self.catalog.find(query.history), *(n for n in stored if n not in past)]
+        pairs = zip_longest(query.accepted, query.kinds)
+        stored = [(n, kind) for item, kind in pairs for n in self.catalog.numbers([item])]
+        return [*((number, None) for number in self.catalog.find(query.history)), *stored]
 
     def known(self, query: Query, past: Collection[int] = ()) -> list[int]:
-        """Give the same; the nearest known item stands for a new one."""
-        found = []
-        for number in self.met(query, past):
-            place = number - self.catalog.size - 1
-            found.append(number if place < 0 else int(self.newcomers.near[place, 0]))
-        return found
+        """Give the numbers of these items; the nearest known item stands for a new one.
+
+        :param past: items of earlier events, which what was stored of the person may hold as well.
+        """
+        given = len(query.history)
+        met = [number for number, _ in self.events(query)]
+        return [self.stands_for(n) for place, n in enumerate(met) if place < given or n not in past]
+
+    def stands_for(self, number: int) -> int:
+        """Give the item that stands for one in histories: itself, or the nearest to a new one."""
+        place = number - self.catalog.size - 1
+        return number if place < 0 else int(self.newcomers.near[place, 0])
 
     def barred(self, query: Query) -> list[int]:
-        """Give the numbers of items that a session may not be shown again."""
+        """Give the numbers of items that a session may not be shown again.
+
+        As in training, where there is a goal its events alone make an item had.
+        """
+        every = query.discover or not self.goal
+        had = [n for n, kind in self.events(query) if every or kind is None or kind in self.goal]
         dismissed = self.catalog.numbers(query.dismissed)
-        return dismissed if self.repeats and not query.discover else dismissed + self.met(query)
+        return dismissed if self.repeats and not query.discover else dismissed + had
 
 
 def chosen(logits: Tensor, query: Query, temperature: float, by: str) -> Ranked:

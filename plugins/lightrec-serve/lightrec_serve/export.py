@@ -158,6 +158,7 @@ def export(
             "note": run.domain.disclaimer,
             "kinds": dict(store.item_kinds),
             "worth": worth_in(run),
+            "goal": run.data.goal,
             "text": text,
             "files": {
                 path.relative_to(folder).as_posix(): digest(path)

@@ -57,6 +57,7 @@ class ExportEngine(Engine):
         self.exported, self.temperature = Exported(path), temperature
         held = self.exported
         self.repeats, self.note, self.worth = held.repeats, held.note, held.worth
+        self.goal = held.goal
         self.catalog = Catalog(held.catalog, held.kinds, Names(held.catalog))
         self._past = held.histories()
         self.index = self._indexed(approximate)

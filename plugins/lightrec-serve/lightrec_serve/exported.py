@@ -62,6 +62,7 @@ class Exported:
         self.note: str = self.manifest["note"]
         """What the field says of all recommendations; empty for nothing."""
         self.worth: dict[str, float] = self.manifest.get("worth", {})
+        self.goal: list[str] = self.manifest.get("goal", [])
         """Of kinds of feedback; empty in exports of releases that did not write it."""
         self.history_length: int | None = self.manifest["history_length"]
         """So many last items of a history are read; None for all."""

@@ -3,18 +3,18 @@
 ``log/2026-11-27.parquet`` has the day's feedback as new rows of a log, for ``lightrec update RUN
 --log log``: the session, the answer as the impression, and the position. It has no propensities: a
 log that has some keeps every row as a decision of its own, and one day of it would change how a
-run treats its whole log. A run that was made with the setting ``columns`` reads these names with
-``--data.columns null``.
+run treats its whole log.
 
 ``shown/2026-11-27.parquet`` has a row for each item that was shown that day, for ``lightrec
 estimate RUN shown`` and the evaluator ``ShownItems``: the value is what its feedback was worth, the
-strongest where there are several, and 0 where there is none. Other columns name the arm, what
-ranked, and the logarithm of the probability of the whole slate.
+strongest where there are several, and 0 where there is none; where the run has a goal, events on
+the way to it, such as views, earn nothing. Other columns name the arm, what ranked, and the
+logarithm of the probability of the whole slate.
 """
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -25,12 +25,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from lightrec.data.domain import Domain
 from lightrec.data.parquet import KIND_KEY, SCHEMA_VERSION, VERSION_KEY
 from lightrec.data.schema import LOG_SCHEMA
 from lightrec.errors import DataError
 from lightrec.keys import Column
-from lightrec_serve.tables import ANSWERS, FEEDBACK, SHOWN
+from lightrec_serve.tables import ANSWERS, FEEDBACK, SESSIONS, SHOWN
+from lightrec_serve.worth import earnings, worth_of
 
 ROWS: Final = 50_000
 """Rows that are held in memory at a time, and stand together in a file."""
@@ -39,8 +39,6 @@ SHOWN_KIND: Final = "shown"
 """The kind of event of what was shown."""
 ARM, RANKED_BY, LOG_PROB = "arm", "ranked_by", "slate_log_probability"
 """Columns of what was shown that a log does not have."""
-DISMISSED: Final = {"dismissed": -1.0}
-"""What a slate's reader sends of what is not wanted."""
 PERCENTS: Final = (50, 95, 99)
 """Quantiles of latencies."""
 NORMAL: Final = 1.959963984540054
@@ -65,11 +63,13 @@ class ArmNumbers:
 
     :param answers: slates.
     :param shown: items in them, places counted.
-    :param accepted: of these, those whose feedback is worth more than 0.
+    :param accepted: of these, those whose feedback is of the goal or, without one, is worth more
+        than 0.
     :param rate: accepted / shown; 0 where nothing was shown.
     :param low: of Wilson's 95 % interval, which takes shown items for independent.
     :param high: of it.
     :param items: distinct ones that were shown.
+    :param feedback: how many events of each kind came of the arm's sessions.
     :param latency_ms: 50, 95 and 99 % of the answers took no longer; empty where that is not known.
     """
 
@@ -81,6 +81,7 @@ class ArmNumbers:
     low: float
     high: float
     items: int
+    feedback: dict[str, int]
     latency_ms: tuple[float, ...]
 
 
@@ -98,10 +99,13 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return low, high
 
 
-def worth_of(
-    connection: sa.Connection, named: Mapping[str, float], renamed: Mapping[str, str] | None = None
+def _earned(
+    connection: sa.Connection,
+    named: Mapping[str, float],
+    goal: Collection[str],
+    renamed: Mapping[str, str] | None = None,
 ) -> dict[str, float]:
-    """Give the worth of each kind of feedback that there is, as a log's where it is not named.
+    """What an event of each kind of feedback that there is earns.
 
     :param renamed: other names of kinds, by which they are worth what these are.
     """
@@ -109,20 +113,23 @@ def worth_of(
         sa.select(FEEDBACK.c.kind).distinct().order_by(FEEDBACK.c.kind)
     ).all()
     other = {kind: (renamed or {}).get(kind, kind) for kind in kinds}
-    usual = dict.fromkeys(other.values(), 1.0) | (Domain().weights([*other.values()]) or {})
-    usual |= DISMISSED | dict(named)
-    return {kind: usual[name] for kind, name in other.items()}
+    each = earnings(worth_of(other.values(), named, goal), goal)
+    return {kind: each[name] for kind, name in other.items()}
 
 
 def numbers(
-    connection: sa.Connection, worth: Mapping[str, float], since: int = 0
+    connection: sa.Connection,
+    worth: Mapping[str, float],
+    since: int = 0,
+    goal: Collection[str] = (),
 ) -> list[ArmNumbers]:
     """Count what each arm has shown, by the arms' names.
 
     :param worth: of kinds of feedback.
     :param since: milliseconds since 1970 UTC.
+    :param goal: the kinds that are to be brought about.
     """
-    good = [kind for kind, each in worth_of(connection, worth).items() if each > 0]
+    good = [kind for kind, each in _earned(connection, worth, goal).items() if each > 0]
     taken = sa.exists().where(
         FEEDBACK.c.answer == SHOWN.c.answer,
         FEEDBACK.c.item == SHOWN.c.item,
@@ -142,6 +149,16 @@ def numbers(
     )
     shown = {name: found for name, *found in connection.execute(of_items)}
     answers = connection.execute(sa.select(arm, sa.func.count()).where(late).group_by(arm)).all()
+    by_kind = (
+        sa.select(SESSIONS.c.arm, FEEDBACK.c.kind, sa.func.count())
+        .join_from(FEEDBACK, SESSIONS, SESSIONS.c.id == FEEDBACK.c.session)
+        .where(FEEDBACK.c.time >= since)
+        .group_by(SESSIONS.c.arm, FEEDBACK.c.kind)
+        .order_by(FEEDBACK.c.kind)
+    )
+    feedback: dict[str, dict[str, int]] = {}
+    for name, kind, count in connection.execute(by_kind):
+        feedback.setdefault(name, {})[kind] = count
     latencies = _latencies(connection, late)
     rows = []
     for name, count in sorted(map(tuple, answers)):
@@ -149,7 +166,10 @@ def numbers(
         rate = accepted / places if places else 0.0
         ends = wilson(accepted, places)
         latency = latencies.get(name, ())
-        rows.append(ArmNumbers(name, count, places, int(accepted), rate, *ends, items, latency))
+        own = feedback.get(name, {})
+        rows.append(
+            ArmNumbers(name, count, places, int(accepted), rate, *ends, items, own, latency)
+        )
     return rows
 
 
@@ -187,6 +207,7 @@ def export(
     worth: Mapping[str, float],
     day: date | None = None,
     kinds: Mapping[str, str] | None = None,
+    goal: Collection[str] = (),
 ) -> list[Path]:
     """Write the files of a day in UTC, or of all days that have any; each appears whole.
 
@@ -197,12 +218,13 @@ def export(
     :param worth: of kinds of feedback.
     :param kinds: other names for kinds of feedback, which stand in ``log`` and say what they are
         worth in ``shown``.
+    :param goal: the kinds that are to be brought about.
     :returns: the files that were written.
     :raises DataError: where the folder cannot be written to.
     """
     files = []
     with engine.connect() as connection:
-        worth = worth_of(connection, worth, kinds)
+        worth = _earned(connection, worth, goal, kinds)
     tables: tuple[tuple[str, sa.Column[int], _Query, pa.Schema], ...] = (
         ("log", FEEDBACK.c.time, lambda days: _log(days, kinds or {}), LOG),
         ("shown", ANSWERS.c.time, lambda days: _shown(days, worth), SHOWN_LOG),

@@ -54,7 +54,7 @@ class RunEngine(Engine):
         self._recommenders[self.usual.by] = self.usual
         self.store, self.domain = self.usual.store, self.usual.run.domain
         self.repeats, self.note = self.store.repeats, self.domain.disclaimer
-        self.worth = worth_in(self.usual.run)
+        self.worth, self.goal = worth_in(self.usual.run), self.store.goal
         self.catalog = Catalog(self.store.catalog, self.store.item_kinds, self.usual.names)
         counts = torch.from_numpy(self.store.popularity())[: self.store.num_items + 1]
         encoder, vectors = None, torch.zeros(len(counts), 0)
@@ -65,6 +65,7 @@ class RunEngine(Engine):
         texts = self.store.catalog[Column.TEXT].fill_null("").to_list()
         encode = None if encoder is None else encoder.encode
         self.newcomers = Newcomers(texts, vectors, encode, counts > 0)
+        _ = self.usual.people.outside
         # So that the first person does not wait for what is loaded when it is first asked for.
         self.answer([Query(k=1), Query(user=next(iter(self.users(1)), None), k=1)])
         if encode is not None:
@@ -81,6 +82,7 @@ class RunEngine(Engine):
             "reason": self.usual.reason,
             "items": len(self.catalog),
             "users": self.store.num_users,
+            "goal": [*self.goal],
         }
 
     def users(self, count: int) -> list[str]:
@@ -137,22 +139,34 @@ class RunEngine(Engine):
         number = self.catalog.number(item)
         if number is None or number > self.catalog.size:
             raise RecipeError("Nothing was learned of an item that was put while serving.")
-        user, known = self._whom(query)
-        told = explain(
-            self.recommender(query.by), user, history=known or None, item=item, k=query.k
-        )
+        user, events = self._whom(query)
+        known, kinds = [item for item, _ in events] or None, [kind for _, kind in events]
+        recommender = self.recommender(query.by)
+        told = explain(recommender, user, history=known, kinds=kinds, item=item, k=query.k)
         return asdict(told)
 
-    def _whom(self, query: Query) -> tuple[str | None, list[str]]:
-        """Give the user, if the log has one, and the ids of what was accepted since."""
-        user, past = query.user if query.user in self.usual.people.rows else None, set[int]()
+    def _whom(self, query: Query) -> tuple[str | None, list[tuple[str, str | None]]]:
+        """Give the user, if the run knows one, and the items and kinds of events since."""
+        people, user, past = self.usual.people, query.user, set[tuple[int, str | None]]()
+        tell = bool(self.goal and self.store.feedback_kinds)  # else an item is had by any event
+        user = user if user in people.rows or user in people.outside.rows else None
         if user is not None and not self.repeats:  # an updated log has what was stored before
-            row = self.usual.people.rows[user]
-            past.update(self.store.items[slice(*self.store.offsets[row : row + 2])].tolist())
-        return user, [self.catalog.describe(number)[0] for number in self.known(query, past)]
+            known = people.person(user).known
+            kinds = [None, *self.store.feedback_kinds]
+            numbers = known.get(Key.FEEDBACK, known[Key.HISTORY] * 0)[0] * tell
+            items = known[Key.HISTORY][0].tolist()
+            past = {(n, kinds[kind]) for n, kind in zip(items, numbers.tolist(), strict=True)}
+        found = []
+        for place, (number, kind) in enumerate(self.events(query)):
+            same = number, kind if tell else None
+            if place < len(query.history) or same not in past:
+                found.append((self.catalog.describe(self.stands_for(number))[0], kind))
+        return user, found
 
     def _person(self, query: Query) -> Person:
-        return self.recommender(query.by).person(*self._whom(query), query.profile)
+        user, events = self._whom(query)
+        items, kinds = [item for item, _ in events], [kind for _, kind in events]
+        return self.recommender(query.by).person(user, items, query.profile, kinds)
 
     def _choose(
         self, query: Query, person: Person, scores: Tensor, by: str, spent: float
@@ -215,7 +229,7 @@ class RunEngine(Engine):
 
     def _varied(self, allowed: Tensor, k: int) -> Ranked:
         """Give popular items that differ from each other, to somebody of whom nothing is known."""
-        counts, vectors = self.usual.popularity.counts, self.usual.run.ranker.item_vectors()
+        counts, vectors = self.usual.popularity.counts, self.usual.blend.ranker.item_vectors()
         whole = torch.cat([counts, self.newcomers.mixed(counts)])
         mixed = (vectors[self.newcomers.near] * self.newcomers.loud[..., None]).sum(1)
         popular = whole.masked_fill(~allowed, -torch.inf)

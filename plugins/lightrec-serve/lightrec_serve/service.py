@@ -13,7 +13,6 @@ from functools import partial
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
-from lightrec.data.domain import NEGATIVE
 from lightrec.errors import LightrecError, RecipeError
 from lightrec_serve.batching import Batcher
 from lightrec_serve.engine import Engine, Query
@@ -69,13 +68,10 @@ class State:
     session: Session
     begun: bool = True
     unheard: bool = False
-    accepted: list[str] = field(default_factory=list)
-    dismissed: list[str] = field(default_factory=list)
-
-    def take(self, item: str, kind: str) -> None:
-        """Take in an event."""
-        wanted = kind != "dismissed" and kind.lower() not in NEGATIVE
-        (self.accepted if wanted else self.dismissed).append(item)
+    events: list[tuple[str, str]] = field(default_factory=list)
+    """Items of the user's events and the kinds of these."""
+    before: int = 0
+    """How many of them are of earlier sessions."""
 
 
 class Service:
@@ -95,7 +91,7 @@ class Service:
         for arm in arms:
             arm.open()
             _put_all(arm.batcher.engine, store)
-            store.note_worth(arm.batcher.engine.worth)
+        self._note()
 
     async def recommend(self, ask: Ask) -> tuple[Slate, dict[str, float]]:
         """Answer, and say how many seconds went into what.
@@ -108,8 +104,7 @@ class Service:
         query = Query(
             user=state.session.user,
             history=tuple(ask.history),
-            accepted=tuple(state.accepted),
-            dismissed=tuple(state.dismissed),
+            **arm.batcher.engine.heard(state.events, state.before),
             profile=ask.profile,
             ask=ask.ask,
             k=ask.k,
@@ -182,7 +177,7 @@ class Service:
         query = Query(
             user=state.session.user,
             history=tuple(why.history),
-            accepted=tuple(state.accepted),
+            **batcher.engine.heard(state.events, state.before),
             k=why.k,
             by=why.by,
         )
@@ -217,7 +212,7 @@ class Service:
         new = await asyncio.to_thread(self.store.feedback, kept)
         for event, state, is_new in zip(events, states, new, strict=True):
             if is_new and state is not None:
-                state.take(event.item, event.kind)
+                state.events.append((event.item, event.kind))
         return sum(new), len(new) - sum(new)
 
     async def put(self, items: Sequence[Item]) -> list[str]:
@@ -289,10 +284,23 @@ class Service:
             fresh = await asyncio.to_thread(arm.load)
             async with self._changing:  # no item is put between these two
                 await asyncio.to_thread(_put_all, fresh, self.store)
-                await asyncio.to_thread(self.store.note_worth, fresh.worth)
                 await arm.batcher.swap(fresh)
+                await asyncio.to_thread(self._note)
         logger.info("reloaded", extra={"arm": arm.name})
         return fresh.about()
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of feedback that the arms know."""
+        return {kind for arm in self.arms.values() for kind in arm.batcher.engine.worth}
+
+    def _note(self) -> None:
+        """Store what kinds of feedback are worth, and the goal, where all arms have one."""
+        engines = [arm.batcher.engine for arm in self.arms.values()]
+        worth = {kind: each for engine in engines for kind, each in engine.worth.items()}
+        goals = [engine.goal for engine in engines]
+        goal = sorted({kind for each in goals for kind in each}) if all(goals) else []
+        self.store.note_worth(worth, goal)
 
     def about(self) -> dict[str, dict[str, Any]]:
         """Describe the arms."""
@@ -382,11 +390,11 @@ class Service:
         def read() -> State:
             state = State(session, begun)
             if session.user is not None:
-                for event in self.store.history(session.user, session.began, REMEMBERED):
-                    state.take(event.item, event.kind)
-                state.dismissed.clear()  # what was not wanted then may be wanted now
-            for event in self.store.events(session.id) if begun else ():
-                state.take(event.item, event.kind)
+                earlier = self.store.history(session.user, session.began, REMEMBERED)
+                state.events = [(event.item, event.kind) for event in earlier]
+                state.before = len(earlier)
+            own = self.store.events(session.id) if begun else ()
+            state.events += [(event.item, event.kind) for event in own]
             return state
 
         known = begun or session.user is not None

@@ -23,6 +23,7 @@ from lightrec.keys import Column
 from lightrec_serve.tables import (
     ANSWERS,
     FEEDBACK,
+    GOAL,
     ITEMS,
     LONGEST,
     PATIENCE,
@@ -86,6 +87,8 @@ class Store:
         self.engine = open_database(url)
         with self._reading() as connection:
             self.worth: dict[str, float] = dict(map(tuple, connection.execute(sa.select(WORTH))))
+            self.goal: list[str] = [*connection.scalars(sa.select(GOAL.c.kind))]
+            """The kinds of feedback that are to be brought about; none: every kind."""
         if worth:
             self.note_worth(worth)
         self._lock = threading.Lock()
@@ -97,21 +100,30 @@ class Store:
         self._writer = threading.Thread(target=self._write, name="store", daemon=True)
         self._writer.start()
 
-    def note_worth(self, worth: Mapping[str, float]) -> None:
+    def note_worth(self, worth: Mapping[str, float], goal: Sequence[str] | None = None) -> None:
         """Store what kinds of feedback are worth, for whoever opens the database later.
 
         A kind of which nothing is noted is worth what a log says: -1 where the name says that an
         item was not liked, else 1. What was shown is accepted where its feedback is worth more
-        than 0.
+        than 0 and, where there is a goal, of the goal.
+
+        :param goal: the kinds that are to be brought about; None: as noted before.
         """
         rows = [{"kind": kind, "worth": each} for kind, each in worth.items()]
-        if all(self.worth.get(kind) == each for kind, each in worth.items()):
+        known = all(self.worth.get(kind) == each for kind, each in worth.items())
+        if known and (goal is None or {*goal} == {*self.goal}):
             return
         with failing(self.engine, "written"), self.engine.begin() as connection:
             connection.exec_driver_sql(WRITING[self.engine.dialect.name])
             connection.execute(WORTH.delete().where(WORTH.c.kind.in_([*worth])))
-            connection.execute(WORTH.insert(), rows)
+            if rows:
+                connection.execute(WORTH.insert(), rows)
+            if goal is not None:
+                connection.execute(GOAL.delete())
+            if goal:
+                connection.execute(GOAL.insert(), [{"kind": kind} for kind in goal])
         self.worth |= worth
+        self.goal = self.goal if goal is None else [*goal]
 
     def begin(self, session: Session) -> Session:
         """Begin a session, once.
@@ -223,14 +235,14 @@ class Store:
 
         self.flush()
         with failing(self.engine, "read"):
-            return export(self.engine, Path(folder), self.worth, day, kinds or {})
+            return export(self.engine, Path(folder), self.worth, day, kinds or {}, self.goal)
 
     def numbers(self, since: int = 0) -> "list[ArmNumbers]":
         """Count what each arm has shown since a time, by the arms' names."""
         from lightrec_serve.records import numbers
 
         with self._reading() as connection:
-            return numbers(connection, self.worth, since)
+            return numbers(connection, self.worth, since, self.goal)
 
     def close(self) -> None:
         """Write what waits, and close the database; a closed store refuses everything else.

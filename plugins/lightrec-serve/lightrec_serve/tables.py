@@ -240,6 +240,7 @@ FEEDBACK: Final = _table(
 WORTH: Final = _table(
     "worth", _text("kind", primary_key=True), sa.Column("worth", sa.Double, nullable=False)
 )
+GOAL: Final = _table("goal", _text("kind", primary_key=True))
 ITEMS: Final = _table(
     "items",
     _counted(),

@@ -36,7 +36,7 @@ def part_of(run: Run, what: Literal["ranker", "policy"]) -> Ranker | TwoTowerPol
     :raises RunError: where the run's part has none.
     """
     if what == "ranker":
-        return run.ranker
+        return run.served.ranker
     held = run.holding("policy")
     policy, name = held.policy, type(held.policy).__name__
     if held is not run:

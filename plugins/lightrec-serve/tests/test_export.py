@@ -49,11 +49,11 @@ def whole_export(tiny_run, tmp_path_factory):
 @torch.no_grad()
 def test_an_export_scores_as_its_run_does(tiny_run, whole_export, engine):
     run, held = Run(tiny_run), Exported(whole_export, engine)
-    given = histories(run.data.num_items)
+    ranker, given = run.served.ranker, histories(run.data.num_items)
     scores = held.queries(given) @ held.table.T + held.bias
-    torch.testing.assert_close(scores[:, 1:], run.ranker.scores(given)[:, 1:], atol=1e-4, rtol=0)
+    torch.testing.assert_close(scores[:, 1:], ranker.scores(given)[:, 1:], atol=1e-4, rtol=0)
     one = held.queries(given[5:6, -3:]) @ held.table.T + held.bias
-    expected = run.ranker.scores(given[5:6, -3:])
+    expected = ranker.scores(given[5:6, -3:])
     torch.testing.assert_close(one[:, 1:], expected[:, 1:], atol=1e-4, rtol=0)
     nothing = held.queries(torch.zeros(2, 0, dtype=torch.int64))
     assert nothing.equal(torch.zeros(2, held.table.shape[1]))

@@ -12,6 +12,7 @@ from lightrec_serve import records
 from lightrec_serve.records import wilson
 from lightrec_serve.store import Store
 
+from lightrec.__main__ import main
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import read_tables
 from lightrec.data.schema import LOG_SCHEMA
@@ -73,6 +74,14 @@ def test_numbers_are_counted_by_arm(store: Store, event: Make, answer: Make) -> 
 
 
 # What is exported.
+
+
+def test_the_command_takes_other_names_of_kinds(lite: Store, event: Make, tmp_path: Path) -> None:
+    lite.feedback([event("1"), event("2", kind="dismissed")])
+    paths = str(tmp_path / "serve.db"), str(tmp_path / "out")
+    assert main(["served", *paths, "--kinds", "{accepted: click}"]) == 0
+    kinds = pl.read_parquet(tmp_path / "out" / "log" / "*.parquet")["feedback"]
+    assert kinds.to_list() == ["click", "dismissed"]
 
 
 def test_feedback_becomes_a_log_that_is_read_and_appended_once(

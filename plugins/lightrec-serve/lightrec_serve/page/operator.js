@@ -55,12 +55,14 @@ export function operator(arms) {
       meter.lastChild.style.width = `${100 * Math.min(covered, 1)}%`;
       coverage.append(meter);
     }
+    const kinds = Object.entries(numbers.feedback).map(([kind, number]) => `${kind} ${count(number)}`);
     const latency = numbers.latency_ms.map(milliseconds).join(" · ");
     list.append(
       entry("Rate, 95 % interval", `${share(numbers.rate)} (${tenth(numbers.low)} to ${tenth(numbers.high)})`),
       entry("Answers", count(numbers.answers)),
       entry("Items shown", count(numbers.shown)),
       entry("Accepted", count(numbers.accepted)),
+      entry("Feedback", kinds.join(" · ") || "none yet"),
       coverage,
       entry("Latency, 50 · 95 · 99 %", latency ? `${latency}\u00a0ms` : "not known"),
     );

@@ -169,7 +169,10 @@ export class Column {
     const id = (place.events[kind] ??= newId());
     const { answer, session } = this.slate;
     try {
-      const event = { id, session, answer, item: place.item, kind };
+      // What a run is to bring about is what was taken.
+      const [taken = "accepted"] = this.arms()[this.slate.arm]?.goal ?? [];
+      const sent = kind === "accepted" ? taken : kind;
+      const event = { id, session, answer, item: place.item, kind: sent };
       await api("feedback", { method: "POST", body: { events: [event] } });
       const done = element("li", place.title, kind);
       done.prepend(element("span", kind === "accepted" ? "Taken: " : "Not this: "));

@@ -1,48 +1,21 @@
-"""Policies that learn from rewards that learn from demonstrations."""
+"""Policies that learn from rewards by a discriminator of demonstrations."""
 
 import pytest
 import torch
+from lightrec_lab.adversarial import AIRL, GAIL
 
-from benchmarks.imitation.cart_pole import CartPoleData
-from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.adversarial import AIRL, GAIL
-from lightrec.learners.imitation import REWARD, SQIL, LearnableReward
+from lightrec.learners.imitation import REWARD, LearnableReward
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.replay import ReplayPolicyModule
-from lightrec.learners.transitions import PACKED, SLATE, demonstrate
+from lightrec.learners.transitions import SLATE, demonstrate
 from lightrec.learners.world_data import WorldData
 from lightrec.nn.slate_law import items_at
 from lightrec.simulators.choice_process import ChoiceProcess, transitions
+from tests.learners.carts import carts, small
 from tests.learners.training import FIRST, fit, resumed
 
-POLICY = {"pools": 0, "size": 0, "hidden": [64, 64], "horizon": 1_000_000}
-SMALL = {"policy": POLICY | {"hidden": [8]}, "sessions": 4, "steps": 8, "batch_size": 32}
 KINDS = {"gail": (PolicyModule, GAIL), "airl": (PolicyModule, AIRL)}
-
-
-def carts(**settings):
-    chosen = {"judging": 4, "iterations": 2, "demonstration_sessions": 4, **settings}
-    return CartPoleData(**{"max_steps": 20, **chosen})
-
-
-def small(kind, reward, data=None, epochs=1, folder=None, checkpoint=None, **settings):
-    chosen = SMALL | settings
-    module, trainer = fit(
-        data or carts(), kind, epochs, folder, checkpoint, reward=reward, **chosen
-    )
-    module.log = lambda *_, **__: None  # tests take steps outside of the training
-    return module, trainer
-
-
-@pytest.mark.parametrize("shown", ["oracle", "random"])
-def test_sqil_learns_from_demonstrations_and_not_without(shown):
-    data = carts(demonstrations=shown, max_steps=100, demonstration_steps=100, iterations=4)
-    settings = {"loss": "soft-q", "warm_up": 0, "sessions": 16, "steps": 25, "updates": 60}
-    settings |= {"policy": POLICY, "batch_size": 64, "learning_rate": 5e-3}
-    _, trainer = fit(data, ReplayPolicyModule, 1, reward=SQIL(), **settings)
-    reached = trainer.callback_metrics["validation/return"]
-    assert reached > 95 if shown == "oracle" else reached < 60
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -96,18 +69,10 @@ def test_the_policy_is_paid_what_the_reward_says(kind):
     torch.testing.assert_close(said, logit * (said[0] / logit[0]).detach())
 
 
-def test_half_of_what_sqil_learns_from_is_demonstrated():
-    module, _ = small(ReplayPolicyModule, SQIL(), loss="soft-q", warm_up=0)
-    rows = module._drawn()
-    assert len(rows) == 2 * 32
-    assert rows["next", "reward"].flatten().tolist() == [0.0] * 32 + [1.0] * 32
-
-
 @pytest.mark.parametrize(
     ("kind", "reward", "settings"),
     [
         (PolicyModule, lambda: AIRL(updates=2, batch_size=16, hidden=[4], cloning=3), {}),
-        (ReplayPolicyModule, SQIL, {"loss": "soft-q", "warm_up": 0, "updates": 2}),
         (ReplayPolicyModule, lambda: GAIL(updates=2, batch_size=16), {"loss": "dqn"}),
     ],
 )
@@ -176,43 +141,3 @@ def test_choices_are_imitated_and_nothing_is_the_anchor():
     assert (items_at(law.mode, rows[Key.CANDIDATES]) == right).float().mean() > 0.95
     learned = module.reward.learned(module._for_reward(rows, own=True))
     assert torch.equal(learned == 0, (rows[SLATE] == 7).squeeze(1))
-
-
-def test_the_control_is_as_many_random_steps():
-    shown, control = (carts(demonstrations=who).demonstrations() for who in ("oracle", "random"))
-    assert shown.batch_size == control.batch_size == (400,)
-    share = (control[Key.ACTION] == 2).float().mean()
-    assert 0.4 < share < 0.6
-    again = carts(demonstrations="random").demonstrations()
-    assert torch.equal(control[Key.ACTION], again[Key.ACTION])
-    assert PACKED not in control
-
-
-def test_a_saved_policy_demonstrates(tmp_path):
-    module, _ = small(PolicyModule, None)
-    module.policy.save_pretrained(tmp_path)
-    data = carts(demonstrations=str(tmp_path))
-    rows = data.demonstrations()
-    best = module.policy.act(rows.copy())[Key.ACTION]
-    assert torch.equal(rows[Key.ACTION], best)
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings", "message"),
-    [
-        (PolicyModule, {"reward": SQIL()}, "SQIL needs a learner that learns from demonstrations"),
-        (ReplayPolicyModule, {"reward": GAIL(), "n_step": 2}, "n_step is 2, and GAIL rewards"),
-    ],
-)
-def test_what_does_not_go_together_is_refused(kind, settings, message):
-    with pytest.raises(RecipeError, match=message):
-        kind(2, 2, **settings)
-
-
-def test_a_reward_that_learns_needs_somebody_who_demonstrates(bandit):
-    with pytest.raises(RecipeError, match=r"CartPoleData has none\. Take WorldData and name"):
-        small(PolicyModule, GAIL(), carts(demonstrations=None))
-    data = WorldData("Greed", demonstrations="oracle", demonstration_sessions=2)
-    data.make = lambda sessions, device="cpu": Choices().make(sessions, device)
-    with pytest.raises(RecipeError, match="ChoiceProcess has no oracle"):
-        data.demonstrations()

@@ -7,13 +7,13 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_news.trials import TrialData, TrialModule, Trials, ridge
 from safetensors.torch import load_file
 
 from lightrec.__main__ import main
 from lightrec.encoders.hub import HEAD, TUNED
 from lightrec.encoders.layers import LinearMap
 from lightrec.encoders.text import TextEncoder
-from lightrec.encoders.trials import TrialData, TrialModule, Trials, ridge
 from lightrec.errors import DataError, RecipeError
 from lightrec.testing.tiny import tiny_text_model
 

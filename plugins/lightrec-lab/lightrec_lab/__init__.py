@@ -1,0 +1,1 @@
+"""What a researcher compares with lightrec's own learners."""

@@ -1,0 +1,245 @@
+"""Rewards by a discriminator, by themselves: closed forms, signs, penalties."""
+
+import math
+
+import pytest
+import torch
+from lightrec_lab.adversarial import AIRL, GAIL, reward_from_logit
+from tensordict import TensorDict
+
+from lightrec.keys import Key
+from lightrec.learners.transitions import FEATURES
+
+EXPERT = torch.tensor([[1, 7], [3, 5]])
+POLICY = torch.tensor([[8, 2], [2, 4]])
+"""How often each of two items was shown in each of two states."""
+RATIO = (EXPERT / EXPERT.sum()).log() - (POLICY / POLICY.sum()).log()
+TWO = torch.eye(3)[:, 1:]
+"""Vectors of two items."""
+
+
+def transitions(features, items, following, ended):
+    rows = len(features)
+    after = {FEATURES: following, "terminated": torch.tensor(ended).unsqueeze(1)}
+    action = torch.tensor(items).view(rows, -1)
+    state = {FEATURES: features, Key.ACTION: action, "next": TensorDict(after, [rows])}
+    return TensorDict(state, [rows])
+
+
+def random_transitions(rows, size=3):
+    items = (1 + torch.randint(2, (rows,))).tolist()
+    ended = (torch.rand(rows) < 0.2).tolist()
+    found = transitions(torch.randn(rows, size), items, torch.randn(rows, size), ended)
+    return found.set(Key.LOG_PROBABILITY, -torch.rand(rows))
+
+
+def counted(counts):
+    state, item = torch.tensor([(s, i) for s in (0, 1) for i in (0, 1)]).T
+    times = counts.flatten()
+    state, item = state.repeat_interleave(times), item.repeat_interleave(times)
+    features = torch.eye(2)[state]
+    rows = transitions(features, (1 + item).tolist(), features, [False] * len(state))
+    chance = POLICY / POLICY.sum(1, keepdim=True)
+    return rows.set(Key.LOG_PROBABILITY, chance[state, item].log())
+
+
+def fitted(reward):
+    reward = reward.fitted_to(2, TWO, 1)
+    expert, policy = counted(EXPERT), counted(POLICY)
+    learned = reward.discriminator.parameters()
+    optimizer = torch.optim.LBFGS(learned, max_iter=400, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        loss = reward.losses(expert, policy)["loss_discriminator"]
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    reward.end_iteration(waiting=True)
+    return reward, counted(torch.ones(2, 2, dtype=torch.int64))
+
+
+def test_the_best_logit_is_the_log_ratio_of_the_densities():
+    torch.manual_seed(0)
+    reward, each = fitted(GAIL(hidden=[8], penalty=0.0))
+    torch.testing.assert_close(reward.logit(each).view(2, 2), RATIO, atol=2e-3, rtol=0)
+    assert torch.equal(reward.learned(each), reward.logit(each))
+
+
+@pytest.mark.parametrize("shaping", [True, False])
+def test_airl_takes_the_policy_off(shaping):
+    torch.manual_seed(0)
+    reward, each = fitted(AIRL(0.5, shaping, hidden=[8], penalty=0.0))
+    torch.testing.assert_close(reward.logit(each).view(2, 2), RATIO, atol=2e-3, rtol=0)
+    f = (reward.logit(each) + each[Key.LOG_PROBABILITY]).view(2, 2)
+    # At its best f is the expert's log-policy, up to what states' densities leave.
+    log_policy = (POLICY / POLICY.sum(1, keepdim=True)).log()
+    torch.testing.assert_close(f, RATIO + log_policy, atol=2e-3, rtol=0)
+    expert = (EXPERT / EXPERT.sum(1, keepdim=True)).log()
+    torch.testing.assert_close(f[:, 1] - f[:, 0], expert[:, 1] - expert[:, 0], atol=4e-3, rtol=0)
+
+
+def test_airl_is_reward_potential_and_policy():
+    """f = g + γ h(s') - h(s), h being 0 after an end; by hand."""
+    reward = AIRL(0.9, hidden=[]).fitted_to(1, TWO, 1)
+    reward.vectors.copy_(TWO)
+    with torch.no_grad():
+        tower = reward.discriminator["choice"][0]
+        tower.weight.copy_(torch.tensor([[1.0, 9], [2, 9], [0.5, 9]]))
+        tower.bias.copy_(torch.tensor([0.1, 0.2, 0.0]))
+        potential = reward.discriminator["potential"][0]
+        potential.weight.copy_(torch.tensor([[3.0, 9]]))
+        potential.bias.fill_(1.0)
+    reward.end_iteration(waiting=True)
+    two, four = torch.full((2, 1), 2.0), torch.full((2, 1), 4.0)
+    batch = transitions(two, [1, 2], four, [False, True])
+    batch[Key.LOG_PROBABILITY] = torch.tensor([0.25, 0.5]).log()
+    g = torch.tensor([1 * 2 + 0.1 + 0.5 * 2, 2 * 2 + 0.2 + 0.5 * 2])
+    f = g + torch.tensor([0.9 * 13 - 7, -7])
+    torch.testing.assert_close(reward.learned(batch), g)
+    torch.testing.assert_close(reward.logit(batch), f - batch[Key.LOG_PROBABILITY])
+    # D = exp f / (exp f + π) is the sigmoid of that.
+    d = f.exp() / (f.exp() + torch.tensor([0.25, 0.5]))
+    torch.testing.assert_close(reward.logit(batch).sigmoid(), d)
+
+
+def test_state_only_rewards_see_no_item_and_the_anchor_has_none():
+    torch.manual_seed(0)
+    batch = random_transitions(6)
+    other = batch.clone().set(Key.ACTION, 3 - batch[Key.ACTION])
+    states = AIRL(state_only=True).fitted_to(3, TWO, 1)
+    assert torch.equal(states.learned(batch), states.learned(other))
+    anchored = AIRL(anchor=2).fitted_to(3, TWO, 1)
+    assert torch.equal(anchored.learned(batch) == 0, batch[Key.ACTION].squeeze(1) == 2)
+    assert AIRL().fitted_to(3, TWO, 1).learned(batch).all()
+
+
+def test_absorbing_states_are_all_alike():
+    reward = GAIL().fitted_to(3, TWO, 1)
+    batch = random_transitions(4)
+    over = torch.tensor([[True], [False]]).repeat(2, 1)
+    batch[Key.ABSORBING] = batch["next", Key.ABSORBING] = over
+    logits = reward.logit(batch)
+    assert logits[0] == logits[2]
+    assert logits[1] != logits[3]
+    assert torch.equal(reward.states(batch)[0], torch.tensor([0.0, 0, 0, 1]))
+
+
+def test_slates_and_ids_are_seen_too():
+    torch.manual_seed(0)
+    reward = GAIL(identity_size=2).fitted_to(3, torch.randn(6, 4), 2)
+    batch = transitions(torch.randn(3, 3), [[1, 2], [2, 1], [5, 0]], torch.randn(3, 3), [False] * 3)
+    shown = reward.inputs(reward.discriminator, batch)[1]
+    assert shown.shape == (3, 2 * (4 + 2))
+    assert torch.equal(shown[0], shown[1].roll(6))
+    assert not shown[2, 6:].any()
+
+
+def linear(weight, bias):
+    """A GAIL of one feature x, whatever is shown: logit = w · x + b."""
+    reward = GAIL(hidden=[], penalty=0.0).fitted_to(1, TWO, 1)
+    with torch.no_grad():
+        for parameter in reward.discriminator["choice"].parameters():
+            parameter.zero_()
+        reward.discriminator["choice"][0].weight[-1, 0] = weight
+        reward.discriminator["choice"][0].bias[-1] = bias
+    return reward
+
+
+def at(*values):
+    features = torch.tensor(values).unsqueeze(1)
+    return transitions(features, [1] * len(values), features, [False] * len(values))
+
+
+def test_loss_is_the_mean_cross_entropy_of_both_sides():
+    losses = linear(2.0, 1.0).losses(at(1.0, -2.0), at(0.0, -1.0))
+    # Logits: the expert's 3 and -3, the policy's 1 and -1.
+    expert = [math.log1p(math.exp(-3)), math.log1p(math.exp(3))]
+    policy = [math.log1p(math.exp(1)), math.log1p(math.exp(-1))]
+    expected = (sum(expert) / 2 + sum(policy) / 2) / 2
+    assert losses["loss_discriminator"].item() == pytest.approx(expected)
+    assert float(losses["expert_right"]) == float(losses["policy_right"]) == 0.5
+    assert "loss_penalty" not in losses
+
+
+def test_penalty_of_a_linear_score_is_that_of_its_slope():
+    reward = linear(3.0, 0.0)
+    assert reward.gradient_penalty(at(1.0, 2.0), at(5.0, -1.0)).item() == pytest.approx(4.0)
+    reward.penalty = 10.0
+    assert reward.losses(at(1.0), at(5.0))["loss_penalty"].item() == pytest.approx(40.0)
+
+
+@pytest.mark.parametrize("kind", [GAIL, AIRL])
+def test_penalty_is_finite_and_leaves_embeddings_alone(kind):
+    torch.manual_seed(0)
+    reward = kind(identity_size=4).fitted_to(3, TWO, 1)
+    penalty = reward.gradient_penalty(random_transitions(16), random_transitions(16))
+    penalty.backward()
+    ids = reward.discriminator["identity"].weight
+    assert torch.isfinite(penalty)
+    assert ids.grad is None or not ids.grad.any()
+    slopes = [p.grad for p in reward.discriminator["choice"].parameters()]
+    assert any(slope is not None and slope.abs().sum() > 0 for slope in slopes)
+    losses = reward.losses(random_transitions(16), random_transitions(16))
+    sum(value for name, value in losses.items() if name.startswith("loss")).backward()
+    assert ids.grad.abs().sum() > 0
+
+
+def test_spectral_norm_bounds_the_slope():
+    torch.manual_seed(0)
+    reward = GAIL(hidden=[16, 16], spectral=True).fitted_to(3, TWO, 1)
+    tower = reward.discriminator["choice"]
+    with torch.no_grad():
+        for layer in tower[::2]:
+            layer.parametrizations.weight.original.mul_(50)
+        for _ in range(60):  # each pass in training brings the singular values closer
+            tower(torch.randn(1, 4))
+    tower.eval()
+    states = torch.randn(200, 4, requires_grad=True)
+    for column in tower(states).T:
+        (slope,) = torch.autograd.grad(column.sum(), states, retain_graph=True)
+        assert slope.norm(dim=1).max() <= 1.01
+
+
+def test_forms_of_the_reward():
+    logit = torch.tensor([-30.0, -1.0, 0.0, 2.0, 30.0], dtype=torch.float64)
+    d = logit.sigmoid()
+    positive, negative = (reward_from_logit(logit, form) for form in ("positive", "negative"))
+    assert torch.equal(reward_from_logit(logit, "logit"), logit)
+    torch.testing.assert_close(positive[:4], -torch.log(1 - d[:4]), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(negative[1:], torch.log(d[1:]), rtol=1e-9, atol=1e-12)
+    assert (positive > 0).all()
+    assert (negative < 0).all()
+    torch.testing.assert_close(positive + negative, logit)
+
+
+def test_rewards_are_divided_by_their_spread_and_nothing_is_taken_off():
+    reward = linear(1.0, 0.0)
+    first = reward(at(1.0, 3.0))
+    torch.testing.assert_close(first, torch.tensor([[1.0], [3.0]]))  # their deviation is 1
+    # Means 2 and 6, mean squares 5 and 40: the mixture's variance is 22.5 - 16.
+    found = reward(at(4.0, 8.0))
+    torch.testing.assert_close(found, torch.tensor([[4.0], [8.0]]) / math.sqrt(22.5 - 16))
+    assert not first.requires_grad
+    again = reward.eval()(at(4.0))  # and in evaluation by what was seen in training
+    torch.testing.assert_close(again, torch.tensor([[4.0]]) / math.sqrt(22.5 - 16))
+
+
+def test_what_is_left_is_an_average_of_discriminators():
+    reward = linear(1.0, 0.0)
+    reward.end_iteration(waiting=True)
+    with torch.no_grad():
+        reward.discriminator["choice"][0].bias[-1] = 1.0
+    reward.end_iteration(waiting=False)
+    assert reward.logit(at(2.0)).item() == 3.0
+    assert reward.learned(at(2.0)).item() == pytest.approx(2.0 + reward.average)
+
+
+def test_a_reward_is_saved_and_loaded(tmp_path):
+    reward = AIRL(anchor=1, learning_rate=0.1, hidden=[4]).fitted_to(3, TWO, 1)
+    reward.save_pretrained(tmp_path)
+    again = AIRL.load(tmp_path)
+    batch = random_transitions(5)
+    assert torch.equal(again.learned(batch), reward.learned(batch))
+    assert again.optimizer().param_groups[0]["lr"] == 0.1

@@ -1,0 +1,51 @@
+"""Orders of shops whose truth is known: what the visit gave away is not what is measured."""
+
+import json
+import re
+
+import pytest
+import torch
+
+from lightrec.data.domain import Domain
+from lightrec.data.prepare import prepare
+from lightrec.data.readers.base import read_tables
+from lightrec.data.sequences import Sequences
+from lightrec.data.store import TEST
+from lightrec.evaluation.held_out import by_history
+from lightrec.ranking.evaluation_events import EvaluationEvents
+from lightrec.ranking.item_models.base import Evidence
+from lightrec.ranking.item_models.repeats import RepeatConsumption
+from lightrec.ranking.metrics import evaluate_scores
+from lightrec.stages.evaluate import first_lists
+from lightrec.stages.run import run
+from lightrec.testing import tiny
+from tests.shops import Shop
+
+
+@pytest.mark.parametrize(("hides", "least", "most"), [(True, 0.0, 0.2), (False, 0.95, 1.0)])
+def test_who_knows_only_what_was_met_foretells_no_order(hides, least, most, tmp_path):
+    paths = Shop("category", customers=200).write(tmp_path / "shop")
+    log = read_tables(paths["log"]).log
+    given = {"domain": Domain(), "goal": ["order"], "hide_visit": hides, "seed": 0}
+    store = prepare(log, tmp_path / "store", **given)
+    model = RepeatConsumption().fit(Evidence.of(store, torch.zeros(store.num_items + 1, 0)))
+    events = EvaluationEvents(Sequences.all_events(store), TEST, None, 256, None, 0)
+    found = evaluate_scores(by_history(model), events).metrics()["ndcg@10"]
+    assert least <= found <= most
+
+
+def test_where_nothing_can_be_known_nothing_is_claimed(tmp_path):
+    paths = Shop("chance", customers=120).write(tmp_path / "shop")
+    quick = {stage: tiny.FAST[stage] for stage in ("data", "text", "ranker")}
+    out = run("generic", out=tmp_path / "run", **paths, goal=["order", "next"], overrides=quick)
+    told = (out / "summary.txt").read_text()
+    page = (out / "report.html").read_text()
+    for shown in (" ".join(told.split()), page):
+        assert "At discoveries (" in shown
+        assert "clearly better" not in shown
+        assert "TOO GOOD" not in shown
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["test/blend-minus-popularity/ndcg@10/low"] <= 0
+    *_, last = [line for line in first_lists(out).splitlines() if "'s last events: " in line]
+    assert re.search(r" \d+ \((view|basket|order|return)\); ", last)
+    assert re.search(r"before that</td>.*?<td[^>]*>(view|basket|order)</td>", page, re.DOTALL)
