@@ -1,7 +1,7 @@
 """Shops whose truth is known: the blend beside the best simple rule: `make bench NAME=shops`.
 
-A rule counts what a customer ordered by one attribute, or by what follows what, times popularity;
-its setting is the best on validation orders, and the best rule is picked on the test orders, which
+A rule counts what a customer did by one attribute, or by what follows what, times popularity, of
+all events or of orders alone; its setting is the best on validation orders, and the best rule is picked on the test orders, which
 favors it. ``oracle`` is the true probability that ten recommended items hold of the next order,
 over what the best ten hold. The models were made by looking at seeds 0 to 3; ``--seeds 0,1,2``
 takes these in place of 6, 7 and 8, ``--only NAME`` runs the cells whose names begin so.
@@ -19,6 +19,8 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 import torch
+from tensordict import TensorDict
+from torch import Tensor
 
 from benchmarks.cells import Benchmark, markdown, option
 from lightrec.__main__ import main as lightrec
@@ -41,13 +43,15 @@ SETTINGS = (0.2, 0.4, 0.8, 1.5, 3.0, 10.0)
 """Events that everybody's shares count for; for prices, spreads of their logarithms."""
 
 
-def rules(store: EventStore) -> dict[str, Callable[[float], Scorer]]:
-    """Plain rules of counting, from a setting to what ranks."""
+def rules(store: EventStore, kinds: tuple[int, ...]) -> dict[str, Callable[[float], Scorer]]:
+    """Plain rules of counting events of some kinds, from a setting to what ranks."""
     log, count = Sequences.all_events(store).training(), store.num_items
-    popular = np.bincount(log.items, minlength=count + 1) + 0.1
+    of_kinds = np.isin(log.feedback, kinds)
+    items, users = log.items[of_kinds], log.users_of(np.flatnonzero(of_kinds))
+    popular = np.bincount(items, minlength=count + 1) + 0.1
     follows = np.zeros((count + 1, count + 1))
-    same = np.diff(log.users_of(np.arange(len(log.items)))) == 0
-    np.add.at(follows, (log.items[:-1][same], log.items[1:][same]), 1)
+    same = np.diff(users) == 0
+    np.add.at(follows, (items[:-1][same], items[1:][same]), 1)
     price = np.append(0, store.catalog["price"].log().to_numpy())
 
     def by_value(column: pl.Series, setting: float, history: np.ndarray) -> np.ndarray:
@@ -63,15 +67,20 @@ def rules(store: EventStore) -> dict[str, Callable[[float], Scorer]]:
         return popular * np.exp(-(distance**2) / (2 * setting**2))
 
     def by_last(setting: float, history: np.ndarray) -> np.ndarray:
-        return follows[history[:, -1]] + setting * popular / popular.sum()
+        latest = (history[:, ::-1] > 0).argmax(1)
+        last = history[np.arange(len(history)), history.shape[1] - 1 - latest]
+        return follows[last] + setting * popular / popular.sum()
+
+    def scorer(rule: Rule, setting: float) -> Scorer:
+        def scores(batch: TensorDict) -> Tensor:
+            heard = torch.isin(batch[Key.FEEDBACK], torch.tensor(kinds))
+            return torch.from_numpy(rule(setting, (batch[Key.HISTORY] * heard).numpy())).float()
+
+        return scores
 
     found: dict[str, Rule] = {"price": by_price, "what follows": by_last}
     found |= {name: partial(by_value, store.catalog[name]) for name in ("category", "brand")}
-    return {name: partial(_scorer, rule) for name, rule in found.items()}
-
-
-def _scorer(rule: Rule, setting: float) -> Scorer:
-    return lambda batch: torch.from_numpy(rule(setting, batch[Key.HISTORY].numpy())).float()
+    return {name: partial(scorer, rule) for name, rule in found.items()}
 
 
 def measure(out: Path, law: str, seed: int) -> None:
@@ -90,9 +99,11 @@ def measure(out: Path, law: str, seed: int) -> None:
         return evaluate_scores(scores, events)
 
     results, found = {"blend": ranked(by_history(run.blend))}, {}
-    for name, rule in rules(run.data).items():
-        values = {s: ranked(rule(s), VALIDATION).metrics()["ndcg@10"] for s in SETTINGS}
-        found[name] = ranked(rule(max(values, key=values.__getitem__)))
+    everything = tuple(range(1, len(run.data.feedback_kinds) + 1))
+    kinds = [rules(run.data, some) for some in (everything, run.data.goal_kinds)]
+    for name in kinds[0]:
+        tried = [each[name](setting) for each in kinds for setting in SETTINGS]
+        found[name] = ranked(max(tried, key=lambda r: ranked(r, VALIDATION).metrics()["ndcg@10"]))
     results |= found
     results |= {name: ranked(by_history(model)) for name, model in item_models(run).items()}
     ndcg = {f"test/{name}/ndcg@10": r.metrics()["ndcg@10"] for name, r in results.items()}
@@ -107,25 +118,30 @@ def measure(out: Path, law: str, seed: int) -> None:
     )
 
 
+def table(cells: dict[str, dict]) -> str:
+    """Means over the seeds, in Markdown: a row for each law."""
+    ahead_of, rows = "test/blend-minus-rule/ndcg@10", []
+    keys = ["test/blend/ndcg@10", ahead_of, f"{ahead_of}/low", f"{ahead_of}/high"]
+    for law in LAWS:
+        if found := [c["metrics"] for name, c in cells.items() if name.startswith(law)]:
+            own, *ahead, share = (fmean(cell[key] for cell in found) for key in [*keys, "oracle"])
+            best = ", ".join(sorted({cell["best rule"] for cell in found}))
+            rule = fmean(cell[f"test/{cell['best rule']}/ndcg@10"] for cell in found)
+            shown = f"{best} {rule:.3f}", spread((ahead[0], ahead[1], ahead[2]))
+            rows.append([law, f"{own:.3f}", *shown, f"{share:.2f}"])
+    return markdown(["shop", "blend", "best rule", "blend ahead (95 %)", "of the oracle"], rows)
+
+
 def main() -> None:
     """Run the cells and print the table."""
     if len(sys.argv) == 4 and sys.argv[2] in LAWS:
         return measure(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
-    benchmark, rows = Benchmark("shops"), []
+    benchmark = Benchmark("shops")
     for law, seed in product(LAWS, option("--seeds", "6,7,8").split(",")):
         if benchmark.wants(law):
             command = [sys.executable, "-m", "benchmarks.shops", "{out}", law, seed]
             benchmark.cell(f"{law}/seed-{seed}", command, int(seed), "metrics.json")
-    ahead_of = "test/blend-minus-rule/ndcg@10"
-    keys = ["test/blend/ndcg@10", ahead_of, f"{ahead_of}/low", f"{ahead_of}/high"]
-    for law in LAWS:
-        if cells := [c["metrics"] for name, c in benchmark.cells.items() if name.startswith(law)]:
-            own, *ahead, share = (fmean(cell[key] for cell in cells) for key in [*keys, "oracle"])
-            best = ", ".join(sorted({cell["best rule"] for cell in cells}))
-            rule = fmean(cell[f"test/{cell['best rule']}/ndcg@10"] for cell in cells)
-            shown = f"{best} {rule:.3f}", spread((ahead[0], ahead[1], ahead[2]))
-            rows.append([law, f"{own:.3f}", *shown, f"{share:.2f}"])
-    print(markdown(["shop", "blend", "best rule", "blend ahead (95 %)", "of the oracle"], rows))
+    print(table(benchmark.cells))
     return None
 
 
