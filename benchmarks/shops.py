@@ -1,9 +1,9 @@
 """Shops whose truth is known: the blend beside the best simple rule: `make bench NAME=shops`.
 
 A rule counts what a customer did by one attribute, or by what follows what, times popularity, of
-all events or of orders alone; its setting is the best on validation orders, and the best rule is picked on the test orders, which
-favors it. ``oracle`` is the true probability that ten recommended items hold of the next order,
-over what the best ten hold. The models were made by looking at seeds 0 to 3; ``--seeds 0,1,2``
+all events or of orders alone; its setting is the best on validation orders, and the best rule is
+picked on the test orders, which favors it. ``oracle`` is the true probability that ten recommended
+items hold of the next order, over what the best ten hold. The models were made by looking at seeds 0 to 3; ``--seeds 0,1,2``
 takes these in place of 6, 7 and 8, ``--only NAME`` runs the cells whose names begin so.
 """
 
@@ -46,6 +46,7 @@ SETTINGS = (0.2, 0.4, 0.8, 1.5, 3.0, 10.0)
 def rules(store: EventStore, kinds: tuple[int, ...]) -> dict[str, Callable[[float], Scorer]]:
     """Plain rules of counting events of some kinds, from a setting to what ranks."""
     log, count = Sequences.all_events(store).training(), store.num_items
+    assert log.feedback is not None, "shops have kinds of feedback"
     of_kinds = np.isin(log.feedback, kinds)
     items, users = log.items[of_kinds], log.users_of(np.flatnonzero(of_kinds))
     popular = np.bincount(items, minlength=count + 1) + 0.1
