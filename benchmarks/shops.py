@@ -3,8 +3,9 @@
 A rule counts what a customer did by one attribute, or by what follows what, times popularity, of
 all events or of orders alone; its setting is the best on validation orders, and the best rule is
 picked on the test orders, which favors it. ``oracle`` is the true probability that ten recommended
-items hold of the next order, over what the best ten hold. The models were made by looking at seeds 0 to 3; ``--seeds 0,1,2``
-takes these in place of 6, 7 and 8, ``--only NAME`` runs the cells whose names begin so.
+items hold of the next order, over what the best ten hold. The models were made by looking at seeds
+0 to 3; ``--seeds 0,1,2`` takes these in place of 6, 7 and 8, ``--only NAME`` runs the cells whose
+names begin so.
 """
 
 import json
