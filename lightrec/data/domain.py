@@ -25,11 +25,15 @@ Showable: TypeAlias = Callable[["torch.Tensor"], "torch.Tensor | None"]
 NEGATIVE: Final = frozenset(
     re.findall(
         r"\w+",
-        "return returned refund refunded skip skipped dislike disliked dismissed thumbsdown "
-        "downvote hide hidden notinterested reject rejected block blocked",
+        "return returned refund refunded cancel canceled cancelled cancellation skip skipped "
+        "dislike disliked dismissed thumbsdown downvote hide hidden notinterested reject rejected "
+        "block blocked storno storniert stornierung retoure rückgabe rückerstattung widerruf "
+        "retour remboursement annulation annulé annulée devolución devuelto reembolso cancelado "
+        "cancelación reso rimborso annullato devolução 退货 退款 取消",
     )
 )
-"""Kinds of feedback, without case and punctuation, of worth -1 where nobody says another."""
+"""Kinds of feedback, without case and punctuation, of worth -1 where nobody says another: what was
+taken back or disliked, in the languages in which columns are recognised."""
 SHOWN: Final = frozenset({"impression", "impressions"})
 """Kinds of worth 0, which say no more than that an item was shown."""
 ON_THE_WAY: Final = 0.1

@@ -74,6 +74,11 @@ def test_names_of_kinds_say_what_was_not_liked() -> None:
     bought = {"Thumbs_Down": -1, "view": 0.1, "purchase": 1}
     assert Domain().weights(kinds, ["purchase"]) == bought
     assert Domain().weights(["skip"], ["skip"]) == {"skip": 1}
+    assert Domain().weights(["Seite", "Buchung", "Storno"]) == {
+        "Seite": 1,
+        "Buchung": 1,
+        "Storno": -1,
+    }
     assert Domain().weights(["view", "purchase"]) is None
 
 

@@ -18,18 +18,19 @@ _NUMBER: Final = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?$")
 
 _words: Final = str.split
 
-_KINDS: Final = ("type", "event", "action", "kind", "behav", "feedback")
+_KINDS: Final = _words("type event action kind behav feedback vorgang ereignis aktion évén acción")
 
 _USER: Final = _words(
     "user userid uid customer customerid visitor visitorid member memberid account accountid "
     "reviewer reviewerid person personid client clientid shopper shopperid username kunde "
-    "kundennummer kundenid nutzer nutzerid benutzer utilisateur usuario cliente 用户 用户id 顾客"
+    "kundennummer kundennr kundenid nutzer nutzerid benutzer utilisateur usuario cliente 用户 "
+    "用户id 顾客"
 )
 _ITEM: Final = _words(
     "item itemid iid movie movieid product productid sku asin parentasin article articleid news "
     "newsid song songid track trackid artist artistid book bookid video videoid content contentid "
-    "recipe recipeid ticker stockcode game gameid business businessid film filmid anime animeid "
-    "artikel artikelnummer artikelnr produkt produit articulo producto 商品 商品id 物品"
+    "recipe recipeid ticker stockcode game gameid business businessid film filmid filmnr anime "
+    "animeid artikel artikelnummer artikelnr produkt produit articulo producto 商品 商品id 物品"
 )
 
 LOG_NAMES: Final[dict[str, Sequence[str]]] = {
@@ -41,7 +42,8 @@ LOG_NAMES: Final[dict[str, Sequence[str]]] = {
         "fecha 时间 日期"
     ),
     Column.FEEDBACK: _words(
-        "feedback event eventtype action behavior behaviour interaction behaviortype 行为"
+        "feedback event eventtype action behavior behaviour interaction behaviortype vorgang "
+        "ereignis aktion événement evento acción 行为"
     ),
     Column.VALUE: _words(
         "value rating score stars overall preference label click clicked bewertung note 评分"
