@@ -66,16 +66,15 @@ def restrict(folder: Path, kind: str) -> None:
     store = EventStore(folder)
     own = np.asarray(store.feedback) == store.feedback_kinds.index(kind) + 1
     kept = own | np.isin(store.parts, (VALIDATION, TEST))
-    arrays = {
-        n: np.array(getattr(store, n))[kept] for n in ("items", "times", "strengths", "parts")
-    }
+    (folder / "feedback.npy").unlink()
+    arrays = {path.stem: np.load(path) for path in folder.glob("*.npy")}
+    arrays = {name: array[kept] for name, array in arrays.items() if len(array) == len(kept)}
     arrays["offsets"] = np.concatenate([[0], np.cumsum(kept)])[store.offsets]
     log, meta = store.log.filter(kept), store.meta
     meta["feedback"], meta["settings"]["goal"] = [], []
     meta["settings"]["repeats"] = kind != GOAL  # what was only viewed may still be bought
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
-    (folder / "feedback.npy").unlink()
     log.write_ipc(folder / LOG)
     (folder / META).write_text(json.dumps(meta))
 

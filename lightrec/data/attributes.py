@@ -3,6 +3,7 @@
 Free words, images and codes give none: words go through a text encoder.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -24,12 +25,14 @@ SKEWED: Final = 2.0
 """Positive numbers of a greater skewness are replaced by their logarithms."""
 FARTHEST: Final = 4.0
 """Standard deviations from the mean at which numbers are clamped."""
+STEP: Final = re.compile(r"\s*>\s*|\s+/\s+")
+"""What parts the steps of a category's path, such as ``Books > Crime``."""
 Rows = NDArray[np.float64]
 """(R, C): a row of the table each, and the attribute's features."""
 
 
 @dataclass(frozen=True)
-class _Number:
+class Number:
     """A number or a date, in standard deviations from the mean; unknown ones are the mean."""
 
     logarithm: bool
@@ -37,7 +40,8 @@ class _Number:
     spread: float
 
     @classmethod
-    def fitted(cls, column: pl.Series) -> "_Number | None":
+    def fitted(cls, column: pl.Series) -> "Number | None":
+        """Measure a column; None where it has less than two values."""
         values = _numbers(column)
         known = values[np.isfinite(values)]
         if len(np.unique(known)) < 2:
@@ -48,9 +52,11 @@ class _Number:
 
     @property
     def names(self) -> list[str]:
+        """What stands behind the attribute's name."""
         return [" (log)" if self.logarithm else ""]
 
     def __call__(self, column: pl.Series) -> Rows:
+        """Standard deviations from the mean: (R, 1)."""
         values = _numbers(column)
         if self.logarithm:
             # Zero and less lie as far below as may be.
@@ -68,7 +74,7 @@ class _Members:
 
     @classmethod
     def fitted(cls, column: pl.Series) -> "_Members | None":
-        counts = _lists(column).list.unique().explode().drop_nulls().value_counts()
+        counts = lists(column).list.unique().explode().drop_nulls().value_counts()
         counts = counts.sort(pl.col("count"), pl.col(column.name), descending=[True, False])
         common = counts.filter(pl.col("count") >= FEW)[column.name].head(CAP).sort().to_list()
         if len(common) + (len(common) < counts.height) < 2:
@@ -81,7 +87,7 @@ class _Members:
 
     def __call__(self, column: pl.Series) -> Rows:
         found = np.zeros((len(column), len(self.common) + 1))
-        rows = pl.DataFrame({"row": np.arange(len(column)), "member": _lists(column)})
+        rows = pl.DataFrame({"row": np.arange(len(column)), "member": lists(column)})
         rows = rows.explode("member").drop_nulls()
         place = {member: number for number, member in enumerate(self.common)}
         places = rows["member"].replace_strict(place, default=len(place), return_dtype=pl.Int64)
@@ -89,8 +95,8 @@ class _Members:
         return found[:, : len(self.names)]
 
 
-_MAKERS: Final[dict[str, type[_Number] | type[_Members]]] = {
-    **dict.fromkeys(("number", "date"), _Number),
+_MAKERS: Final[dict[str, type[Number] | type[_Members]]] = {
+    **dict.fromkeys(("number", "date"), Number),
     **dict.fromkeys(("category", "list"), _Members),
 }
 
@@ -112,12 +118,12 @@ class Features:
         """The columns of each attribute that has features."""
         self.names: list[str] = []
         """What each feature is: ``price (log)``, ``genres: Comedy``, ``price: unknown``."""
-        self._made: dict[str, tuple[_Number | _Members, bool, float]] = {}
+        self._made: dict[str, tuple[Number | _Members, bool, float]] = {}
         for name, kind in ((name, parted(kind)[0]) for name, kind in kinds.items()):
             fitted = _MAKERS[kind].fitted(table[name]) if kind in _MAKERS else None
             if fitted is None:
                 continue
-            lacks = bool(_unknown(table[name]).any())
+            lacks = bool(is_unknown(table[name]).any())
             size = np.sqrt(np.square(_rows(table[name], fitted, lacks)).sum(1).mean())
             self._made[name] = fitted, lacks, float(size)
             begin = len(self.names)
@@ -160,12 +166,13 @@ def _fitted(table: pl.DataFrame, kinds: Mapping[str, str], trained: NDArray[np.b
     return Features(table.filter(trained) if trained.any() else table, kinds)
 
 
-def _rows(column: pl.Series, fitted: _Number | _Members, lacks: bool) -> Rows:
-    unknown = _unknown(column).to_numpy()[:, None]
+def _rows(column: pl.Series, fitted: Number | _Members, lacks: bool) -> Rows:
+    unknown = is_unknown(column).to_numpy()[:, None]
     return np.concatenate([fitted(column), unknown[:, : int(lacks)]], 1)
 
 
-def _unknown(column: pl.Series) -> pl.Series:
+def is_unknown(column: pl.Series) -> pl.Series:
+    """Rows without a value: (R,) bool."""
     if isinstance(column.dtype, pl.List):
         return column.list.len().fill_null(0) == 0
     return column.is_null() | (column.is_nan() if column.dtype.is_float() else False)
@@ -183,7 +190,7 @@ def _skewness(values: NDArray[np.float64]) -> float:
     return float((((values - values.mean()) / values.std()) ** 3).mean())
 
 
-def _lists(column: pl.Series) -> pl.Series:
+def lists(column: pl.Series) -> pl.Series:
     """Members of rows as lists of strings."""
     if isinstance(column.dtype, pl.List):
         return column.cast(pl.List(pl.String))

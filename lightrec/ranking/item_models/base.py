@@ -46,6 +46,7 @@ class Evidence:
     :param texts: N texts, of the items 1 … N; none where no text encoder reads them.
     :param users: the user table in the order of its rows: ``user`` and any attributes.
     :param items: the catalog, of the items 1 … N: ``item``, ``title``, ``text`` and any attributes.
+    :param kinds: of the items' attributes; see :mod:`lightrec.data.types`.
     """
 
     log: Sequences
@@ -58,6 +59,7 @@ class Evidence:
     texts: Sequence[str] = ()
     users: pl.DataFrame = field(default_factory=pl.DataFrame)
     items: pl.DataFrame = field(default_factory=pl.DataFrame)
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, store: EventStore, vectors: Tensor) -> "Evidence":
@@ -67,7 +69,8 @@ class Evidence:
         worth = worth_of_kinds(store)
         texts = store.catalog[Column.TEXT].to_list() if vectors.shape[1] else []
         known = log, store.num_items, vectors, store.is_ordered, people, worth
-        return cls(*known, texts=texts, users=store.users, items=store.catalog)
+        tables = store.users, store.catalog, store.item_kinds
+        return cls(*known, SOLVED, texts, *tables)
 
     @property
     def worths(self) -> NDArray[np.float32]:
