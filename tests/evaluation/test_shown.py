@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
@@ -10,8 +11,11 @@ import polars as pl
 import pytest
 import torch
 
+import lightrec
 from lightrec.__main__ import main
 from lightrec.data.log import InteractionLog
+from lightrec.data.people import Person
+from lightrec.data.sequences import Sequences
 from lightrec.errors import DataError, RecipeError
 from lightrec.evaluation.estimators import Verdict
 from lightrec.evaluation.shown import (
@@ -26,6 +30,9 @@ from lightrec.evaluation.shown import (
 from lightrec.keys import Key
 from lightrec.policies.base import session_start
 from lightrec.run import Run
+from lightrec.stages.run import run as make_run
+from lightrec.testing import tiny
+from tests.shops import Shop
 
 ROUNDS = 6_000
 
@@ -75,6 +82,66 @@ def test_the_blends_value_is_that_of_its_best_items(tiny_run, shown):
         assert found[name].low <= np.mean(truth) + 0.02
         assert found[name].high >= np.mean(truth) - 0.02
     assert found["DM"].verdict is Verdict.WEAK
+
+
+@pytest.fixture(scope="module")
+def shop_run(tmp_path_factory):
+    """A run with a goal, kinds of feedback, times, attributes, and people below its k-core."""
+    folder = tmp_path_factory.mktemp("shop")
+    paths = Shop("category", customers=60, items=60).write(folder)
+    quick = {stage: tiny.FAST[stage] for stage in ("text", "ranker")}
+    quick["data"] = ["--k_core", "20"]
+    given = {"goal": ["order"], "until": "ranker", "overrides": quick}
+    return make_run("generic", out=folder / "run", **paths, **given)
+
+
+def slates(user, items, time=None):
+    """A log in which some items were shown to a person, one a round."""
+    columns = {"item": items, "value": 0.0, "propensity": 0.5, "user": user, "time": time}
+    return InteractionLog(pl.DataFrame(columns))
+
+
+def test_the_blend_that_is_judged_is_the_one_that_recommend_shows(shop_run):
+    run, known = Run(shop_run), lightrec.load(shop_run, by="blend")
+    items, outside = run.data.catalog["item"].to_list(), known.people.outside
+    own = [*run.data.user_ids[:12], *outside.rows]
+    assert len(outside.rows) > 2
+    for user in own:
+        law = rounds(run, slates(user, items), "blend").target
+        assert (law == law[0]).all()
+        assert items[int(law[0].argmax())] == known.recommend(user, k=1)["item"][0]
+    law = rounds(run, slates("nobody", items), "blend").target
+    assert items[int(law[0].argmax())] == known.recommend(history=[], k=1)["item"][0]
+
+
+def test_only_what_came_before_a_round_is_known_in_it(shop_run):
+    run, known = Run(shop_run), lightrec.load(shop_run, by="blend")
+    items, user = run.data.catalog["item"].to_list(), run.data.user_ids[0]
+    log = Sequences.chosen(run.data)
+    begin, end = log.offsets[:2]
+    for count in (end - begin - 1, 0):
+        now = datetime.fromtimestamp(log.times[begin + count] / 1000, UTC)
+        law = rounds(run, slates(user, items, now), "blend").target
+        kept = log.until(np.array([0]), log.times[begin + count : begin + count + 1])
+        before = known.people.events([0], log, kept)
+        assert int((before["history"] > 0).sum()) == count
+        scores = known.scores(Person(before, run.data.users[[0]]))[0].clone()
+        scores[[0, *before["seen"][0].tolist()]] = -torch.inf
+        assert int(law[0].argmax()) == int(scores.argmax()) - 1
+
+
+def test_what_stands_at_earlier_places_of_a_slate_does_not_come_again(shop_run):
+    run, user = Run(shop_run), Run(shop_run).data.user_ids[0]
+    items = run.data.catalog["item"].to_list()
+    best = lightrec.load(shop_run, by="blend").recommend(user, k=2)["item"].to_list()
+    some = [best[0], *(item for item in items if item not in best), best[1]]
+    slate = slates(user, some).events.with_columns(
+        impression=pl.lit("a"), position=pl.int_range(1, len(items) + 1, dtype=pl.Int64)
+    )
+    law = rounds(run, InteractionLog(slate), "blend").target
+    numbers = [items.index(item) for item in best]
+    assert law.argmax(1)[:2].tolist() == numbers
+    assert law[-1, numbers[1]] == 1
 
 
 def test_a_policys_law_is_its_own_among_what_may_be_shown(tiny_run, shown):
