@@ -1,6 +1,6 @@
 """What a run would earn on a log of items that somebody else showed, each with its propensity."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -41,9 +41,9 @@ from lightrec.evaluation.estimators import (
     slope,
     study,
 )
-from lightrec.evaluation.estimators.estimate import IntervalName, around
+from lightrec.evaluation.estimators.estimate import IntervalName, around, unusable
 from lightrec.evaluation.estimators.models import by_user
-from lightrec.evaluation.estimators.studies import LOGS, Judge
+from lightrec.evaluation.estimators.studies import HELD, LOGS, Judge
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import session_start, without_nothing
 from lightrec.policies.baselines import PopularityPolicy
@@ -64,12 +64,31 @@ def _slope(log: BanditLog, interval: IntervalName, seed: int) -> Estimate:
     return slope([DR(at) for at in BOUNDS], log)[0](log, interval, seed)
 
 
+def _in_agreement(biased: Judge) -> Judge:
+    """Offer an estimator only where DR and SNIPS, which are less biased, do not contradict it.
+
+    No interval holds a bias: this one is made as wide as that of DR.
+    """
+
+    def judge(log: BanditLog, interval: IntervalName, seed: int) -> Estimate:
+        found = biased(log, interval, seed)
+        less = {"DR": DR()(log, interval, seed), "SNIPS": SNIPS()(log, interval, seed)}
+        off = [name for name, each in less.items() if not each.low <= found.value <= each.high]
+        if off:
+            why = f"{' and '.join(off)}, of less bias, find{'s' * (len(off) < 2)} something else"
+            return unusable(found, why)
+        low, high = min(found.low, less["DR"].low), max(found.high, less["DR"].high)
+        return replace(found, low=low, high=high)
+
+    return judge
+
+
 ESTIMATORS: Final[dict[str, Judge]] = {
     "IPS": IPS(),
     "SNIPS": SNIPS(),
-    "DM": DM(),
+    "DM": _in_agreement(DM()),
     "DR": DR(),
-    "DR, bounded by SLOPE": _slope,
+    "DR, bounded by SLOPE": _in_agreement(_slope),
     "SNDR": SNDR(),
 }
 """What estimates a log of shown items, by name."""
@@ -227,6 +246,34 @@ def studied(
         return with_item_means(drawn, seed)
 
     return study(world, ESTIMATORS, refit, interval, logs, seed)
+
+
+def believed(found: Mapping[str, Estimate], whole: Study | None) -> dict[str, Estimate]:
+    """Take back the estimates whose intervals held the truth too seldom in a study's logs."""
+    seldom = {} if whole is None else {name: each.covered for name, each in whole.missing.items()}
+    return {
+        name: unusable(each, f"in the study {seldom[name]:.0%} of its intervals held the truth")
+        if name in seldom
+        else each
+        for name, each in found.items()
+    }
+
+
+def verdict(found: Mapping[str, Estimate], whole: Study | None) -> str:
+    """Say what stands above all numbers: which of them are not to be believed; empty for none.
+
+    :param found: of :func:`believed`.
+    """
+    said = []
+    if whole is not None and whole.missing:
+        names = ", ".join(f"{name} ({each.covered:.0%})" for name, each in whole.missing.items())
+        said.append(
+            f"NOT TO BE BELIEVED: in a world like this log, fewer than {HELD:.0%} of the intervals "
+            f"hold the truth, and 95% should: {names}."
+        )
+    if all(each.verdict is Verdict.UNUSABLE for name, each in found.items() if name != "log"):
+        said.append("THIS LOG CANNOT TELL what would be earned: no estimate can be believed.")
+    return "\n".join(said)
 
 
 def errors(found: Study) -> str:
