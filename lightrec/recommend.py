@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -21,15 +21,8 @@ from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import By, Favoured, favoured_by, what_ranks
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import Policy, session_start
-from lightrec.ranking.blend import Blend, described_models, log_shares
-from lightrec.ranking.item_models.base import (
-    Evidence,
-    ItemModel,
-    Popularity,
-    RecentPopularity,
-    popular,
-)
-from lightrec.ranking.item_models.demographic import Demographic
+from lightrec.ranking.blend import Blend, log_shares
+from lightrec.ranking.item_models.base import ItemModel, Popularity, RecentPopularity
 from lightrec.ranking.lists import diversified, with_explored_places, with_reserved_places
 from lightrec.ranking.scorers import ItemScorer
 from lightrec.run import Run
@@ -217,10 +210,10 @@ class Recommender:
         """
         return self.names.find(str(name)) + 1
 
-    @cached_property
+    @property
     def popularity(self) -> Popularity | RecentPopularity:
         """What ranks for somebody of whom nothing is known."""
-        return popular(self.run.learned)
+        return self.run.popularity
 
     @cached_property
     def blend(self) -> Blend:
@@ -257,7 +250,7 @@ class Recommender:
     def _ranking(self, known: Mapping[str, Tensor], ask: str | None) -> ItemScorer | Policy | None:
         """Choose by what a person's items are ranked; None for popularity and variety."""
         told = Key.USER in known or Key.PROFILE in known
-        alike = self._demographic if told and not known[Key.HISTORY].any() else None
+        alike = self.run.demographic if told and not known[Key.HISTORY].any() else None
         if known[Key.HISTORY].any():
             self.ranked_by = self.by if ask is None else "blend"
             return self.model
@@ -364,18 +357,6 @@ class Recommender:
         if ask is not None and isinstance(model, ItemModel):
             raw = log_shares(raw, self.blend.smoothing)
         return raw, weight, more
-
-    @cached_property
-    def _demographic(self) -> Demographic | None:
-        """What ranks by attributes alone; None where the run found nothing that they tell."""
-        for name, model in described_models(self.run.folder("ranker")).items():
-            if isinstance(model, Demographic):
-                if name in self.blend.item_models:
-                    return cast(Demographic, self.blend.item_models[name])
-                return model.fit(
-                    Evidence.of(self.run.learned, torch.zeros(self.store.num_items + 1, 0))
-                )
-        return None
 
     @torch.inference_mode()
     def _popular(self, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:

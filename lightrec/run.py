@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lightrec.data.store import EventStore
     from lightrec.policies.base import Policy
     from lightrec.ranking.blend import Blend
+    from lightrec.ranking.item_models.base import Popularity, RecentPopularity
+    from lightrec.ranking.item_models.demographic import Demographic
     from lightrec.ranking.item_models.text_map import TextMap
     from lightrec.ranking.ranker import Ranker
     from lightrec.ranking.reranking import Reranker
@@ -283,6 +285,25 @@ class Run:
         held = self.holding("reader")
         reader = LanguageReader.load(held._checked("reader"))
         return Reranker(reader, words_of_items(self.data))
+
+    @cached_property
+    def popularity(self) -> "Popularity | RecentPopularity":
+        """What ranks for somebody of whom nothing is known."""
+        from lightrec.ranking.item_models.base import popular
+
+        return popular(self.learned)
+
+    @cached_property
+    def demographic(self) -> "Demographic | None":
+        """What ranks by attributes alone; None where the run found nothing that they tell."""
+        from lightrec.ranking.blend import described_models
+        from lightrec.ranking.item_models.demographic import Demographic
+
+        for name, model in described_models(self.folder("ranker")).items():
+            if isinstance(model, Demographic):
+                own = dict(self.served.item_models.items()).get(name)
+                return own if isinstance(own, Demographic) else model.of(self.learned)
+        return None
 
     @cached_property
     def text_map(self) -> "TextMap | None":

@@ -147,9 +147,10 @@ def estimate(
 
     The log has a row for each item that was shown, with its user, its reward (value, such as 1 for
     a click and 0 for none) and the probability with which it was shown (propensity); perhaps with
-    the items that could have been shown (candidates). It must be newer than the run's own log. Each
-    estimate comes with a 95 % interval over users and a verdict; one that cannot be believed shows
-    no number.
+    the items that could have been shown (candidates), and of slates the impression and the
+    position. What would have been shown is what `lightrec recommend` lists, by what was known
+    before the round; the log should be newer than the run's own. Each estimate comes with a 95 %
+    interval over users and a verdict; one that cannot be believed shows no number.
 
     :param run: a run folder, such as runs/shop.
     :param log: the log of what was shown.
@@ -161,17 +162,20 @@ def estimate(
     :param out: write all of it into this JSON file, too.
     """
     from lightrec.evaluation.base import Table
-    from lightrec.evaluation.shown import errors, estimates, studied
+    from lightrec.evaluation.shown import believed, errors, estimates, studied, verdict
     from lightrec.run import Run
 
     tables = read_tables(log, **reading)
-    found = estimates(Run(run), tables.log, by, interval, seed)
+    opened = Run(run)
+    found = estimates(opened, tables.log, by, interval, seed)
+    whole = studied(opened, tables.log, by, interval, seed) if study else None
+    found = believed(found, whole)
+    if said := verdict(found, whole):
+        print(said, end="\n\n")
     titles = {"log": "what was shown"} | {name: f"{by}, {name}" for name in found if name != "log"}
     rows = [[titles[name], str(each)] for name, each in found.items()]
     print(Table(["mean reward a round", "estimate (95 %)"], rows).text())
-    whole = None
-    if study:
-        whole = studied(Run(run), tables.log, by, interval, seed)
+    if whole is not None:
         print("", errors(whole), sep="\n")
         if whole.best is not None:
             print(f"On this log it finds: {found[whole.best]}.")

@@ -226,13 +226,14 @@ def domain_of(store: EventStore) -> Domain:
 
 
 def eligible(
-    store: EventStore, users: Integers | pl.DataFrame, time: datetime | None = None
+    store: EventStore, users: Integers | pl.DataFrame, time: datetime | Integers | None = None
 ) -> npt.NDArray[np.bool_] | None:
     """Return the items that may be shown to some users.
 
     :param users: ``(B,)`` rows of the user table, each at the time of the user's last event; or B
         people as in the user table, all at the time of the log's last event.
-    :param time: when people are to be shown them, in place of the log's last event.
+    :param time: when people are to be shown them, in place of the log's last event; or (B,) such
+        times, in milliseconds since 1970 UTC.
     :returns: ``(B, N + 1)`` bool; column 0 is False. None where everything may be shown.
     :raises PluginError: if the domain is not installed, fails, or returns something else.
     """
@@ -240,8 +241,8 @@ def eligible(
     if not domain.restricts:
         return None
     if isinstance(users, pl.DataFrame):
-        now = store.times.max() if time is None else int(time.timestamp() * 1000)
-        table, times = users, np.full(users.height, now)
+        now = int(time.timestamp() * 1000) if isinstance(time, datetime) else time
+        table, times = users, np.broadcast_to(store.times.max() if now is None else now, len(users))
     else:
         table, ends = store.users[users], store.offsets[users + 1]
         last = ends > store.offsets[users]

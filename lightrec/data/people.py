@@ -95,7 +95,8 @@ class People:
             if profile:
                 known[Key.PROFILE] = self._features(table)
         elif row is not None:
-            known, table = self.events([row], *self.whole), self.store.users[[row]]
+            log, ends = self.whole
+            known, table = self.events([row], log, ends[[row]]), self.store.users[[row]]
         elif (row := self.outside.rows.get(str(user))) is not None:
             known, table = self._outsiders([row], None if profile is None else self._row(profile))
         else:
@@ -127,7 +128,7 @@ class People:
             rows = np.arange(start, min(start + size, self.store.num_users))
             yield (
                 self.store.users[rows],
-                self.events(rows, log, ends),
+                self.events(rows, log, ends[rows]),
                 ends[rows] - log.offsets[rows],
             )
         if before_test:
@@ -140,12 +141,48 @@ class People:
                 known, table = self._outsiders(rows)
                 yield table, known, counts[rows]
 
+    def before(
+        self, users: Sequence[str], times: Rows, size: int
+    ) -> Iterator[tuple[Rows, pl.DataFrame, dict[str, Tensor]]]:
+        """Go through people at moments, in batches of whom the same is known.
+
+        :param users: R ids; of somebody who is in no table nothing is known.
+        :param times: (R,) milliseconds since 1970 UTC; only the events before them are known.
+        :returns: an iterator over places among the R, (B,), rows of the user table (B), and what is
+            known of these people.
+        """
+        inside = np.array([self.rows.get(user, -1) for user in users])
+        others = {} if (inside >= 0).all() else self.outside.rows
+        outside = np.array([others.get(user, -1) for user in users])
+        kinds = np.where(inside >= 0, 3, 0)
+        if (outside >= 0).any():
+            kinds[outside >= 0] = 1 + self.outside.described[outside[outside >= 0]]
+        for kind in range(4):
+            whole = np.flatnonzero(kinds == kind)
+            for start in range(0, len(whole), size):
+                places = whole[start : start + size]
+                if kind == 0:
+                    nothing = torch.zeros(len(places), 1, dtype=torch.long)
+                    known = {Key.HISTORY: nothing, Key.SEEN: nothing}
+                    yield places, pl.concat([self._row({})] * len(places)), known
+                elif kind == 3:
+                    rows, log = inside[places], self.whole[0]
+                    known = self.events(rows, log, log.until(rows, times[places]))
+                    yield places, self.store.users[rows], known
+                else:
+                    known, table = self._outsiders(outside[places], times=times[places])
+                    yield places, table, known
+
     def _outsiders(
-        self, rows: Sequence[int] | Rows, profile: pl.DataFrame | None = None
+        self,
+        rows: Sequence[int] | Rows,
+        profile: pl.DataFrame | None = None,
+        times: Rows | None = None,
     ) -> tuple[dict[str, Tensor], pl.DataFrame]:
         """Look up people who have no place in the store; of all or none there are attributes."""
-        log, table = self.outside.log, self.outside.users[rows]
-        known = self.events(rows, log, log.offsets[1:])
+        log, table, users = self.outside.log, self.outside.users[rows], np.asarray(rows)
+        ends = log.offsets[users + 1] if times is None else log.until(users, times)
+        known = self.events(rows, log, ends)
         del known[Key.USER]
         table = table if profile is None else profile.with_columns(table[Column.USER])
         if profile is not None or self.outside.described[rows].all():
@@ -153,12 +190,12 @@ class People:
         return known, table
 
     def events(self, rows: Sequence[int] | Rows, log: Sequences, ends: Rows) -> dict[str, Tensor]:
-        """Give users' histories, (B, L), with what else is known of their events."""
+        """Give users' histories until their ends (B,): (B, L), with what else is known of them."""
         users = np.asarray(rows)
         begins = log.offsets[users]
-        found = log.details(begins, ends[users])
-        found |= {Key.HISTORY: padded(log.items, begins, ends[users]), Key.USER: users}
-        found[Key.SEEN] = log.known(begins, ends[users])
+        found = log.details(begins, ends)
+        found |= {Key.HISTORY: padded(log.items, begins, ends), Key.USER: users}
+        found[Key.SEEN] = log.known(begins, ends)
         return {name: torch.from_numpy(table) for name, table in found.items()}
 
     def met(self, known: Mapping[str, Tensor]) -> Tensor:

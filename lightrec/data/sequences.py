@@ -94,6 +94,18 @@ class Sequences:
         """Cut out what the events of a piece make seen, as :meth:`details` cuts: (B, L)."""
         return padded(self.items if self.seen is None else self.seen, starts, ends)
 
+    def until(self, users: Rows, times: Rows) -> Rows:
+        """Where users' histories end before moments, both (B,): (B,) int64; without times, whole.
+
+        :param times: in milliseconds since 1970 UTC.
+        """
+        ends = self.offsets[users + 1]
+        if not self.has_times:
+            return ends
+        pairs = zip(self.offsets[users], ends, times, strict=True)
+        found = [begin + np.searchsorted(self.times[begin:end], t) for begin, end, t in pairs]
+        return np.array(found, np.int64)
+
     def users_of(self, events: Rows) -> Rows:
         """Return the users of events: the same shape, int64."""
         return np.searchsorted(self.offsets, events, side="right") - 1

@@ -1,9 +1,9 @@
 """What a run would earn on a log of items that somebody else showed, each with its propensity."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -12,8 +12,9 @@ from tensordict import TensorDict
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
-from lightrec.data.domain import showable
+from lightrec.data.domain import eligible
 from lightrec.data.log import InteractionLog
+from lightrec.data.people import People
 from lightrec.data.readers.base import Columns, read_tables
 from lightrec.errors import DataError, RecipeError
 from lightrec.evaluation.base import (
@@ -40,19 +41,19 @@ from lightrec.evaluation.estimators import (
     slope,
     study,
 )
-from lightrec.evaluation.estimators.estimate import IntervalName, around
+from lightrec.evaluation.estimators.estimate import IntervalName, around, unusable
 from lightrec.evaluation.estimators.models import by_user
-from lightrec.evaluation.estimators.studies import LOGS, Judge
+from lightrec.evaluation.estimators.studies import HELD, LOGS, Judge
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import session_start, without_nothing
 from lightrec.policies.baselines import PopularityPolicy
 from lightrec.ranking.continued import items_before
 from lightrec.run import Run
 
-BATCH: Final = 1024
+BATCH: Final = 256
 """Rounds that are looked at together."""
-HISTORY: Final = 200
-"""Items of a history that are read."""
+Known: TypeAlias = dict[str, Tensor]
+"""What is known of people, see :meth:`lightrec.data.people.People.events`."""
 PRIOR: Final = 10.0
 """So many rounds of the mean reward stand beside an item's own."""
 BOUNDS: Final = (1, 3, 10, 30, 100, None)
@@ -63,12 +64,31 @@ def _slope(log: BanditLog, interval: IntervalName, seed: int) -> Estimate:
     return slope([DR(at) for at in BOUNDS], log)[0](log, interval, seed)
 
 
+def _in_agreement(biased: Judge) -> Judge:
+    """Offer an estimator only where DR and SNIPS, which are less biased, do not contradict it.
+
+    No interval holds a bias: this one is made as wide as that of DR.
+    """
+
+    def judge(log: BanditLog, interval: IntervalName, seed: int) -> Estimate:
+        found = biased(log, interval, seed)
+        less = {"DR": DR()(log, interval, seed), "SNIPS": SNIPS()(log, interval, seed)}
+        off = [name for name, each in less.items() if not each.low <= found.value <= each.high]
+        if off:
+            why = f"{' and '.join(off)}, of less bias, find{'s' * (len(off) < 2)} something else"
+            return unusable(found, why)
+        low, high = min(found.low, less["DR"].low), max(found.high, less["DR"].high)
+        return replace(found, low=low, high=high)
+
+    return judge
+
+
 ESTIMATORS: Final[dict[str, Judge]] = {
     "IPS": IPS(),
     "SNIPS": SNIPS(),
-    "DM": DM(),
+    "DM": _in_agreement(DM()),
     "DR": DR(),
-    "DR, bounded by SLOPE": _slope,
+    "DR, bounded by SLOPE": _in_agreement(_slope),
     "SNDR": SNDR(),
 }
 """What estimates a log of shown items, by name."""
@@ -167,11 +187,11 @@ def estimates(
 
 @torch.no_grad()
 def rounds(run: Run, log: InteractionLog, by: str) -> BanditLog:
-    """Ask a run what it would have shown in each round of a log.
+    """Ask a run what it would have shown in each round of a log: what it recommends.
 
-    A user's history is what the run knows of the user: the log must be newer than that. Users whom
-    it does not know have none. Items seen before are not shown again unless the domain lets them
-    come again, and neither is what it forbids.
+    A person's history is what the run knows of them before the round, so that the log should be
+    newer than the run's; it is read and served as `lightrec recommend` does. Of a slate whose
+    impression and positions are known, what stands at earlier places cannot come again.
 
     :returns: actions are the items that the log shows, in the order of their numbers; the last
         action stands for all others.
@@ -191,13 +211,13 @@ def rounds(run: Run, log: InteractionLog, by: str) -> BanditLog:
     if problems:
         raise DataError(problems)
     shown, action = torch.tensor(items).unique(return_inverse=True)
-    laws = [_law(run, by, state, shown) for _, state in _states(run, frame)]
+    laws = _each_round(run, log, lambda known, mask, _: _law(run, by, known, mask, shown))
     row = pl.format("round {}", pl.int_range(pl.len()))
     users = frame.select(pl.coalesce(log.users(), row).rank("dense")).to_series()
     return BanditLog(
         action,
         frame[Column.VALUE].cast(pl.Float64).to_torch(),
-        torch.cat(laws),
+        laws,
         frame[Column.PROPENSITY].to_torch(),
         users=users.cast(pl.Int64).to_torch(),
     )
@@ -220,12 +240,40 @@ def studied(
     :raises DataError: as :func:`estimates`.
     """
     given = rounds(run, log, by)
-    world = fitted_world(given, *_appeal(run, log.events))
+    world = fitted_world(given, *_appeal(run, log))
 
     def refit(drawn: BanditLog, _: Tensor, seed: int) -> BanditLog:
         return with_item_means(drawn, seed)
 
     return study(world, ESTIMATORS, refit, interval, logs, seed)
+
+
+def believed(found: Mapping[str, Estimate], whole: Study | None) -> dict[str, Estimate]:
+    """Take back the estimates whose intervals held the truth too seldom in a study's logs."""
+    seldom = {} if whole is None else {name: each.covered for name, each in whole.missing.items()}
+    return {
+        name: unusable(each, f"in the study {seldom[name]:.0%} of its intervals held the truth")
+        if name in seldom
+        else each
+        for name, each in found.items()
+    }
+
+
+def verdict(found: Mapping[str, Estimate], whole: Study | None) -> str:
+    """Say what stands above all numbers: which of them are not to be believed; empty for none.
+
+    :param found: of :func:`believed`.
+    """
+    said = []
+    if whole is not None and whole.missing:
+        names = ", ".join(f"{name} ({each.covered:.0%})" for name, each in whole.missing.items())
+        said.append(
+            f"NOT TO BE BELIEVED: in a world like this log, fewer than {HELD:.0%} of the intervals "
+            f"hold the truth, and 95% should: {names}."
+        )
+    if all(each.verdict is Verdict.UNUSABLE for name, each in found.items() if name != "log"):
+        said.append("THIS LOG CANNOT TELL what would be earned: no estimate can be believed.")
+    return "\n".join(said)
 
 
 def errors(found: Study) -> str:
@@ -260,23 +308,22 @@ def errors(found: Study) -> str:
 
 
 @torch.no_grad()
-def _appeal(run: Run, frame: pl.DataFrame) -> tuple[Tensor, Tensor]:
+def _appeal(run: Run, log: InteractionLog) -> tuple[Tensor, Tensor]:
     """Score what the log shows by the blend, standardised in each round: (n, M + 1, 1).
 
     Gives what of it could be shown, too: (n, M + 1) bool; where the log shows nothing that the run
     would not, such as what a user has had, that could not. The last column, all others, is 0.
     """
     places = _places(run)
-    items = torch.tensor([places[str(item)] for item in frame[Column.ITEM].to_list()])
+    items = torch.tensor([places[str(item)] for item in log.events[Column.ITEM].to_list()])
     shown, own = items.unique(return_inverse=True)
-    scores, offered, allowed = [], [], []
-    for some, state in _states(run, frame):
-        scores.append(run.blend.scores(state[Key.HISTORY])[:, shown])
-        every = torch.ones_like(state[Key.MASK])
-        offered.append(_offered(some, places, every)[:, shown])
-        allowed.append(state[Key.MASK][:, shown])
-    found, could, may = torch.cat(scores), torch.cat(offered), torch.cat(allowed)
-    could = may if bool(may.gather(1, own[:, None]).all()) else could
+
+    def ask(known: Known, mask: Tensor, offered: Tensor) -> Tensor:
+        parts = _scores(run, known), offered, mask
+        return torch.stack([part[:, shown].float() for part in parts], 1)
+
+    found, could, may = _each_round(run, log, ask).unbind(1)
+    could = (may if bool(may.gather(1, own[:, None]).all()) else could).bool()
     found = (found - found.mean(1, keepdim=True)) / found.std(1, keepdim=True).clamp(min=1e-6)
     return pad(found.nan_to_num(), (0, 1)).unsqueeze(2), pad(could, (0, 1))
 
@@ -286,63 +333,81 @@ def _places(run: Run) -> dict[str, int]:
     return {str(item): n for n, item in enumerate(run.data.catalog[Column.ITEM].to_list(), 1)}
 
 
-def _users(run: Run, frame: pl.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """Give the users' rows (n,); -1 for those whom the run does not know."""
-    known = {str(user): row for row, user in enumerate(run.data.user_ids.to_list())}
-    return np.array([known.get(str(user), -1) for user in frame[Column.USER].to_list()])
+def _each_round(
+    run: Run, log: InteractionLog, ask: Callable[[Known, Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Ask something of the state in which each round of a log found the run: (n, …).
 
-
-def _states(run: Run, frame: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, TensorDict]]:
-    """Give some rounds at a time, with their states."""
-    store, places, rows = run.data, _places(run), _users(run, frame)
-    allowed = showable(store)
-    for part in np.array_split(np.arange(len(rows)), -(-len(rows) // BATCH)):
-        some, own = frame[part.tolist()], rows[part]
-        ends = np.where(own < 0, 0, store.offsets[own + 1])
-        history = torch.from_numpy(store.histories(np.maximum(own, 0), ends, HISTORY)).long()
-        history[own < 0] = PADDING
-        history *= history <= store.num_items
-        mask = torch.ones(len(part), store.num_items + 1, dtype=torch.bool)
-        if not store.repeats:
-            mask.scatter_(1, history, False)
-        forbidden = allowed(torch.from_numpy(np.maximum(own, 0)))
-        mask &= _offered(some, places, mask) & (
-            torch.ones_like(mask) if forbidden is None else forbidden
-        )
+    :param ask: gets what is known of B people, what the run may show them and what the log could,
+        (B, N + 1) bool each.
+    """
+    store, places, frame = run.data, _places(run), log.events
+    whole = pl.lit(np.iinfo(np.int64).max)
+    times = frame.select(pl.col(Column.TIME).dt.epoch("ms").fill_null(whole)).to_series().to_numpy()
+    users = [*map(str, log.users())]
+    candidates, before = frame[Column.CANDIDATES].to_list(), _shown_before(frame)
+    order, answers = [], []
+    for rows, table, known in People(store).before(users, times, BATCH):
+        offered = torch.ones(len(rows), store.num_items + 1, dtype=torch.bool)
+        for row, number in enumerate(rows.tolist()):
+            if (some := candidates[number]) is not None:
+                offered[row] = False
+                offered[row, [places.get(str(item), PADDING) for item in some]] = True
+            gone = [places.get(str(item), PADDING) for item in before.get(number, ())]
+            offered[row, gone] = False
+        mask = offered.scatter(1, known[Key.SEEN], False)
         mask[:, PADDING] = False
-        state = TensorDict(session_start(history), [len(part)])
-        state[Key.MASK] = mask
-        yield some, state
+        now = np.minimum(times[rows], store.times.max())
+        if (allowed := eligible(store, table, now)) is not None:
+            mask &= torch.from_numpy(allowed)
+        order.append(rows)
+        answers.append(ask(known, mask, offered))
+    return torch.cat(answers)[np.concatenate(order).argsort()]
 
 
-def _offered(rows: pl.DataFrame, places: dict[str, int], like: Tensor) -> Tensor:
-    """Tell what could be shown in each round, (B, N + 1); everything where that is not said."""
-    found = torch.ones_like(like)
-    for row, offered in enumerate(rows[Column.CANDIDATES].to_list()):
-        if offered is not None:
-            found[row] = False
-            found[row, [places.get(str(item), PADDING) for item in offered]] = True
-    return found
+def _shown_before(frame: pl.DataFrame) -> dict[int, list[str]]:
+    """Name the items at earlier places of a round's slate, by the round's number."""
+    place = Column.IMPRESSION, Column.USER, Column.POSITION
+    slates = frame.select(pl.int_range(pl.len()).alias("round"), Column.ITEM, *place)
+    slates = slates.drop_nulls([Column.IMPRESSION, Column.POSITION])
+    pairs = slates.join(slates, on=place[:2], nulls_equal=True, suffix=" before")
+    pairs = pairs.filter(pl.col(Column.POSITION) > pl.col(f"{Column.POSITION} before"))
+    return dict(pairs.group_by("round").agg(f"{Column.ITEM} before").iter_rows())
 
 
-def _law(run: Run, by: str, state: TensorDict, shown: Tensor) -> Tensor:
+def _scores(run: Run, known: Known) -> Tensor:
+    """Score all items as `lightrec recommend` does by the blend, (B, N + 1).
+
+    Without a history, by what people with the same attributes choose or by popularity.
+    """
+    history, user = known[Key.HISTORY], known.get(Key.USER)
+    scores = run.served.scores(history, user, details=known)
+    told = user is not None or Key.PROFILE in known
+    alike = (run.demographic if told else None) or run.popularity
+    return scores.where(history.any(1, keepdim=True), alike.scores(history, user, details=known))
+
+
+def _law(run: Run, by: str, known: Known, mask: Tensor, shown: Tensor) -> Tensor:
     """Give the probability of each item that the log shows, and of the others: (B, M + 1)."""
+    history, count = known[Key.HISTORY], len(mask)
     if by == "policy":
         learned = run.holding("policy")  # an update makes none: it knows the items of its version
         own, nothing = items_before(run.data, learned.data), learned.data.num_items + 1
-        known = without_nothing(pad(own, (0, 1), value=nothing)[state[Key.HISTORY]], nothing)
-        before = TensorDict(session_start(known), state.batch_size)
-        mask = torch.zeros(len(state), nothing, dtype=torch.bool)
-        before[Key.MASK] = mask.index_copy_(1, own[own > 0], state[Key.MASK][:, own > 0])
-        law, none = learned.policy.distribution(before), torch.full((len(state),), -torch.inf)
-        each = [law.log_prob(n.expand(len(state), 1)) if n else none for n in own[shown]]
+        then = without_nothing(pad(own, (0, 1), value=nothing)[history], nothing)
+        user = known.get(Key.USER) if learned is run else None
+        before = TensorDict(session_start(then, user), [count])
+        there = torch.zeros(count, nothing, dtype=torch.bool)
+        before[Key.MASK] = there.index_copy_(1, own[own > 0], mask[:, own > 0])
+        law, none = learned.policy.distribution(before), torch.full((count,), -torch.inf)
+        each = [law.log_prob(n.expand(count, 1)) if n else none for n in own[shown]]
         found = torch.stack(each, 1).double().exp()
     else:
         if by == "popularity":
+            state = TensorDict(session_start(history), [count])
             scores = PopularityPolicy.from_run(run).scores(state)
         else:
-            scores = run.blend.scores(state[Key.HISTORY])
-        scores = scores.masked_fill(~state[Key.MASK], -torch.inf)
+            scores = _scores(run, known)
+        scores = scores.masked_fill(~mask, -torch.inf)
         found = (scores.argmax(1)[:, None] == shown).double()
     return torch.cat([found, (1 - found.sum(1, keepdim=True)).clamp(min=0)], 1)
 

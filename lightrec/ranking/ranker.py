@@ -124,7 +124,8 @@ class Ranker(Part):
         read = {key: known[key][:, last] for key in (Key.FEEDBACK, Key.GAP) if key in known}
         found = self.users.last_only(*self._read(history[:, last], read, vectors))
         if self.asked is not None:
-            asked = self.asks.expand(len(found))
+            # Not its len, which an export would take for one number for good.
+            asked = self.asks.expand(found.shape[0])
             found = found + nn.functional.embedding(asked, self.asked, padding_idx=0)
         return found * (history[:, -1:] != PADDING)
 

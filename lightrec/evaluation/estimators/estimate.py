@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import ClassVar, Final, Generic, Literal, NamedTuple, Protocol, TypeVar, get_args
 
@@ -126,6 +126,11 @@ class Estimate:
         if self.verdict is Verdict.UNUSABLE:
             return f"unusable{why}"
         return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g}), {self.verdict}{why}"
+
+
+def unusable(found: Estimate, why: str) -> Estimate:
+    """Take an estimate back, for a reason that its own weights do not show."""
+    return replace(found, verdict=Verdict.UNUSABLE, reasons=(why, *found.reasons))
 
 
 class Log(Protocol):

@@ -21,6 +21,9 @@ from lightrec.progress import progress_bar
 
 LOGS: Final = 200
 """So many logs are drawn: standard errors are then a fourteenth of the deviations shown."""
+HELD: Final = 0.8
+"""Share of logs in which intervals of 95 % should hold the truth at least: 30 of 200 logs fewer
+than they promise."""
 Refit = Callable[[BanditLog, Tensor, int], BanditLog]
 """Fits to a drawn log what estimators read of models; gets the numbers (n,) of its rounds in the
 world, and a seed."""
@@ -67,8 +70,17 @@ class Study:
 
     @property
     def best(self) -> str | None:
-        """The estimator of least RMSE, of those that can tell in most logs; None without one."""
-        return next((name for name, each in self.errors.items() if each.unusable < 0.5), None)
+        """The estimator of least RMSE, of those that can tell in most logs; None without one.
+
+        One whose intervals miss the truth is none.
+        """
+        can = (n for n, x in self.errors.items() if x.unusable < 0.5 and n not in self.missing)
+        return next(can, None)
+
+    @property
+    def missing(self) -> dict[str, Errors]:
+        """The estimators whose intervals hold the truth in fewer than :data:`HELD` of the logs."""
+        return {name: each for name, each in self.errors.items() if each.covered < HELD}
 
 
 def fitted_world(

@@ -12,7 +12,7 @@ import torch
 from lightrec_serve import export as exporting
 from lightrec_serve.export import export
 from lightrec_serve.exported import FORMAT, ITEMS, MANIFEST, ONNX, Exported
-from lightrec_serve.towers import principal, whole
+from lightrec_serve.towers import Towers, principal, whole
 from safetensors.torch import load_file
 
 from lightrec.encoders.text import TextEncoder
@@ -58,6 +58,19 @@ def test_an_export_scores_as_its_run_does(tiny_run, whole_export, engine):
     nothing = held.queries(torch.zeros(2, 0, dtype=torch.int64))
     assert nothing.equal(torch.zeros(2, held.table.shape[1]))
     assert held.queries(given[:0]).shape == (0, held.table.shape[1])
+
+
+@torch.no_grad()
+def test_a_ranker_that_tells_kinds_apart_is_traced_for_any_number_of_histories(tmp_path):
+    ranker = Ranker(20, size=8, max_length=5, feedback_kinds=3, gaps=4).eval()
+    for table in (ranker.asked, ranker.feedback, ranker.gaps, ranker.bias):
+        torch.nn.init.normal_(table)
+    ranker.asks.fill_(2)  # the goal's kind
+    network = Towers(ranker).network
+    program = exporting.traced(network, torch.zeros(2, 3, dtype=torch.int64)).module()
+    given = histories(20)
+    found = program(given) @ ranker.item_vectors().T + ranker.bias
+    torch.testing.assert_close(found[:, 1:], ranker.scores(given)[:, 1:], atol=1e-4, rtol=0)
 
 
 def test_an_export_says_what_it_is(tiny_run, whole_export):
