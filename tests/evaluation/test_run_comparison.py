@@ -66,6 +66,7 @@ def test_a_run_is_compared_with_itself_and_not_with_another_split(tiny_run, tmp_
     assert main(["compare", str(tiny_run), str(other)]) == 2
     told = capsys.readouterr().err
     assert "cannot be compared. They differ in split, hash" in " ".join(told.split())
+    assert "['" not in told  # sentences, and no Python list of them
     assert not differences(own, own)
     assert main(["compare", str(tiny_run), str(tiny_run)]) == 2
     assert "named twice" in capsys.readouterr().err
