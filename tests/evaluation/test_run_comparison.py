@@ -31,7 +31,12 @@ def test_differences_are_taken_user_by_user():
     other = RankingResult(
         users, targets, (ranks + torch.from_numpy(rng.integers(0, 3, 300))).double()
     )
-    table, figures = compared({"a": one, "b": other}, "ndcg@10")
+    table, figures, (means, differences) = compared({"b": other, "a": one}, "ndcg@10")
+    assert [row[0] for row in table.rows] == ["a", "b"]  # the best first
+    assert figures["a"]["low"] > 0
+    assert means.values["b"] == figures["b"]["mean"]
+    assert [*differences.rows] == ["a"]
+    table, figures, _ = compared({"a": one, "b": other}, "ndcg@10")
     gaps = by_user(other.paired(one), users)
     expected = [np.mean(other.paired(one)[users == user].numpy()) for user in users.unique()]
     assert gaps.tolist() == pytest.approx(expected)
