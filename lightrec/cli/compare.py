@@ -1,11 +1,13 @@
 """`lightrec compare`: models of one log, or runs, by the same held-out events."""
 
-import csv
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
 
 from lightrec import trust
 from lightrec.cli.command import with_options_of
@@ -19,8 +21,6 @@ from lightrec.stages.stage import Stage
 
 if TYPE_CHECKING:
     from lightrec.ranking.metrics import RankingResult
-    from lightrec.ranking.module import RankingModule
-    from lightrec.ranking.sequence_data import SequenceData
 
 RANKER = "ranker"
 """The stage whose recipe names the models."""
@@ -52,7 +52,7 @@ def compare(
     Models: data and, for blend and ranker, the ranker are made as by `lightrec run`, in the folder
     that is named or in runs/compare. Settings are chosen on the validation events alone, those of
     every item model in the same way; then all rank the same test events. With the times: seconds
-    of choosing settings and fitting, milliseconds of a list.
+    of choosing settings and fitting, milliseconds of a whole list.
 
     Runs must have the same log, the same split and the same protocol: else the command says where
     their receipts differ, and compares nothing.
@@ -82,26 +82,46 @@ def compare(
         if len(paths) > 1:
             raise RecipeError("With a log, name one folder at most: that of the run to be made.")
         making |= {"out": (paths or [Path("runs", "compare")])[0], "seed": seed or None}
-        found = _models_of_log(domain or "generic", settings, making, words, max_events, seed)
+        stage = _made(domain or "generic", settings, making, words)
+        found = _models(stage, nullcontext(), words, max_events, seed)
     elif settings:
         raise RecipeError(f"{settings[0]} needs a log: name it with --log. See --help.")
     elif len(paths) == 1:
         run = Run(paths[0])
         own = Stage(RANKER, run.stamp(RANKER)["recipe"], run.folder(RANKER), run.overrides(RANKER))
-        with trust.gate():
-            recipe = _recipe(own)
-        found = _models(run, recipe, words, max_events, seed)
+        found = _models(own, trust.gate(), words, max_events, seed)
     elif words or not paths:
         raise RecipeError(
             "Name a log with --log or one run folder, whose models are compared, or several runs."
         )
     else:
         found = _runs(paths, by, max_events, seed)
-    _show(*found, metric, by, seed, out)
+    from lightrec.evaluation.run_comparison import compared
+
+    results, times, receipts = found
+    table, figures, drawn = compared(results, metric, seed, times)
+    log, split = receipts[0]["log"], receipts[0]["split"]
+    print(table.markdown())
+    print(
+        f"\n{split['test events']:,} test events of {log['users']:,} users, all {log['items']:,} "
+        f"items ranked; log {str(log['hash'])[:8]}, split {str(split['hash'])[:8]}."
+    )
+    if out is None:
+        return
+    if out.suffix == ".csv":
+        pl.DataFrame([{"name": name, **own} for name, own in figures.items()]).write_csv(out)
+    else:
+        content = {"metric": metric, "by": by, "figures": figures, "receipts": receipts}
+        out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    from lightrec.report import charts
+
+    picture = out.with_suffix(".png")
+    charts.draw(drawn).savefig(picture, dpi=110, metadata={"Software": None})
+    print(f"{out}, {picture}")
 
 
 Found = tuple[dict[str, "RankingResult"], dict[str, dict[str, float | None]], list[dict[str, Any]]]
-"""How each one ranked, further figures of each, and the runs' receipts."""
+"""How each one ranked, times of each, and the runs' receipts."""
 
 
 def _runs(paths: Sequence[Path], by: str, max_events: int, seed: int) -> Found:
@@ -113,13 +133,9 @@ def _runs(paths: Sequence[Path], by: str, max_events: int, seed: int) -> Found:
     runs = [Run(path) for path in paths]
     receipts = [receipt(run) for run in runs]
     for path, own in zip(paths[1:], receipts[1:], strict=True):
+        told = f"{paths[0]} and {path} cannot be compared. They differ in"
         if unlike := differences(receipts[0], own):
-            raise RunError(
-                [
-                    f"{paths[0]} and {path} cannot be compared. They differ in {each}."
-                    for each in unlike
-                ]
-            )
+            raise RunError([f"{told} {each}." for each in unlike])
     results: dict[str, RankingResult] = {}
     for path, run in zip(paths, runs, strict=True):
         print(f"ranking the held-out events by {path}", file=sys.stderr)
@@ -127,15 +143,10 @@ def _runs(paths: Sequence[Path], by: str, max_events: int, seed: int) -> Found:
     return results, {}, receipts
 
 
-def _models_of_log(
-    domain: str,
-    settings: Sequence[str],
-    making: dict[str, Any],
-    words: Sequence[str],
-    max_events: int,
-    seed: int,
-) -> Found:
-    """Make the run of a log as far as the models need it, and compare them."""
+def _made(
+    domain: str, settings: Sequence[str], making: dict[str, Any], words: Sequence[str]
+) -> Stage:
+    """Make the run of a log as far as the models need it; gives its ranker's stage."""
     from lightrec.evaluation.model_comparison import TRAINED, find_models
 
     kinds = find_models(words)  # before anything is made
@@ -143,75 +154,28 @@ def _models_of_log(
     trained = not kinds or {*TRAINED} & {*kinds}
     making["until"] = RANKER if trained else recipes.until(found.recipes, RANKER)[-2]
     where, _, overrides = made(domain, settings, making)
-    stage = Stage(RANKER, found.resolved(RANKER), where / RANKER, overrides.get(RANKER, ()))
-    return _models(Run(where, follow=False), _recipe(stage), words, max_events, seed)
-
-
-def _recipe(stage: Stage) -> "tuple[RankingModule, SequenceData]":
-    from lightrec.ranking.module import RankingModule
-    from lightrec.ranking.sequence_data import SequenceData
-    from lightrec.stages.train import parts_of
-
-    module, data = parts_of(stage)
-    if isinstance(module, RankingModule) and isinstance(data, SequenceData):
-        return module, data
-    raise RecipeError(f"The ranker of {stage.run} is no RankingModule: it has no item models.")
+    return Stage(RANKER, found.resolved(RANKER), where / RANKER, overrides.get(RANKER, ()))
 
 
 def _models(
-    run: Run,
-    recipe: "tuple[RankingModule, SequenceData]",
+    stage: Stage,
+    reading: AbstractContextManager[None],
     words: Sequence[str],
     max_events: int,
     seed: int,
 ) -> Found:
     from lightrec.evaluation.model_comparison import find_models, rank_models
     from lightrec.evaluation.receipt import receipt
-    from lightrec.stages.train import SECONDS
+    from lightrec.ranking.module import RankingModule
+    from lightrec.ranking.sequence_data import SequenceData
+    from lightrec.stages.train import SECONDS, parts_of
 
-    path = run.folder(RANKER) / SECONDS
+    with reading:
+        module, data = parts_of(stage)
+    if not (isinstance(module, RankingModule) and isinstance(data, SequenceData)):
+        raise RecipeError(f"The ranker of {stage.run} is no RankingModule: it has no item models.")
+    run, path = Run(stage.run, follow=False), stage.out / SECONDS
     seconds = json.loads(path.read_text()) if path.is_file() else {}
-    module, data = recipe
     given = module.item_models or []
     found = rank_models(run, find_models(words), given, data, max_events, seed, seconds)
-    if not found:
-        raise RunError("None of the models can be fitted to this log.")
-    times = {n: {"fitted in s": t.fitting, "ms a list": 1000 * t.scoring} for n, t in found.items()}
-    return {name: each.result for name, each in found.items()}, times, [receipt(run)]
-
-
-def _show(
-    results: dict[str, "RankingResult"],
-    more: dict[str, dict[str, float | None]],
-    receipts: list[dict[str, Any]],
-    metric: str,
-    by: str,
-    seed: int,
-    out: Path | None,
-) -> None:
-    """Print the table, and write it or all figures, with a picture beside."""
-    from lightrec.evaluation.run_comparison import compared
-
-    table, figures, drawn = compared(results, metric, seed, more)
-    log, split = receipts[0]["log"], receipts[0]["split"]
-    print(table.markdown())
-    print(
-        f"\n{split['test events']:,} test events of {log['users']:,} users, all {log['items']:,} "
-        f"items ranked; log {str(log['hash'])[:8]}, split {str(split['hash'])[:8]}."
-    )
-    if out is None:
-        return
-    if out.suffix == ".csv":
-        columns = dict.fromkeys(column for own in figures.values() for column in own)
-        with out.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["name", *columns])
-            writer.writeheader()
-            writer.writerows({"name": name, **own} for name, own in figures.items())
-    else:
-        content = {"metric": metric, "by": by, "figures": figures, "receipts": receipts}
-        out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    from lightrec.report import charts
-
-    picture = out.with_suffix(".png")
-    charts.draw(drawn).savefig(picture, dpi=110, metadata={"Software": None})
-    print(f"{out}, {picture}")
+    return *found, [receipt(run)]

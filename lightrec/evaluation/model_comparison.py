@@ -6,41 +6,24 @@ that rank the validation events best, as the blend chooses them, so that their t
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pkgutil import resolve_name
 from time import perf_counter
 from typing import Final
 
-from torch import Tensor
-
 from lightrec import plugins
-from lightrec.errors import PluginError, RecipeError, did_you_mean
+from lightrec.errors import PluginError, RecipeError, RunError, did_you_mean
 from lightrec.evaluation.held_out import HeldOutLog, by_history, random_scores
 from lightrec.progress import progress_bar
 from lightrec.ranking.blend import RANKER, Blend, names_of
 from lightrec.ranking.blending import JUDGED, chosen, settings_of, validation_events
 from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.metrics import RankingResult
-from lightrec.ranking.scorers import Scorer
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
 
 BLEND, RANDOM = "blend", "random"
 TRAINED: Final = (BLEND, RANKER)
 """Names of models for which the stage `ranker` has to be trained."""
-
-
-@dataclass(frozen=True)
-class Timed:
-    """How a model ranked the test events.
-
-    :param fitting: seconds that choosing its settings and fitting it took; None if not known.
-    :param scoring: seconds that scoring all items took, a list in the mean.
-    """
-
-    result: RankingResult
-    fitting: float | None
-    scoring: float
 
 
 def find_models(words: Sequence[str]) -> dict[str, type[ItemModel] | None]:
@@ -103,20 +86,23 @@ def rank_models(
     max_events: int | None,
     seed: int,
     seconds: Mapping[str, float],
-) -> dict[str, Timed]:
+) -> tuple[dict[str, RankingResult], dict[str, dict[str, float | None]]]:
     """Fit models, and rank a run's test events by each; what a log is not for is left out.
 
     :param kinds: from :func:`find_models`; empty for all that the run has.
     :param recipe: the item models of the ranker's recipe, whose settings count.
     :param data: what the run's ranker learns from, with the items' vectors.
     :param seconds: how long ``training`` of the ranker took, and the ``stage`` with its blend.
+    :returns: results by name, and times: seconds of choosing settings and of fitting, None where
+        they are not known, and milliseconds of a list.
+    :raises RunError: where nothing is left.
     """
     evidence = Evidence.of(data.store, data.vectors)
     judged, protocol = validation_events(data, JUDGED), HeldOutLog(max_events)
     given = names_of(recipe)
     own = {name: given.get(name) or _made(kind) for name, kind in kinds.items() if kind}
     own = own if kinds else given
-    found: dict[str, Timed] = {}
+    found, times = {}, {}
     with progress_bar(settings_of(own, evidence), "setting") as bar:
         for name in kinds or (*TRAINED, *given, RANDOM):
             begin, fitting = perf_counter(), None
@@ -131,24 +117,15 @@ def rank_models(
             else:
                 scorer = by_history(run.blend if name == BLEND else Blend(run.ranker))
                 fitting = seconds.get("stage" if name == BLEND else "training")
-            spent: list[float] = []
-            result = protocol.rank(run.data, _timed(scorer, spent), seed)
-            found[name] = Timed(result, fitting, sum(spent) / max(len(result.ranks), 1))
-    return found
+            begin = perf_counter()
+            found[name] = protocol.rank(run.data, scorer, seed)
+            spent = 1000 * (perf_counter() - begin) / max(len(found[name].ranks), 1)
+            times[name] = {"fitted in s": fitting, "ms a list": spent}
+    if not found:
+        raise RunError("None of the models can be fitted to this log.")
+    return found, times
 
 
 def _made(kind: type[ItemModel]) -> ItemModel:
     with plugins.blaming(kind, "be made without settings"):
         return kind()
-
-
-def _timed(scorer: Scorer, seconds: list[float]) -> Scorer:
-    """Note how long a scorer takes for each batch."""
-
-    def scores(batch: Mapping[str, Tensor]) -> Tensor:
-        begin = perf_counter()
-        found = scorer(batch)
-        seconds.append(perf_counter() - begin)
-        return found
-
-    return scores
