@@ -114,7 +114,7 @@ lightrec_commands = gives(
         "explain": "lightrec.cli.explain:explain",
         "encode": "lightrec.cli.encode:encode",
         "evaluate": "lightrec.cli.evaluate:evaluate",
-        "compare": "lightrec.cli.evaluate:compare",
+        "compare": "lightrec.cli.compare:compare",
         "estimate": "lightrec.cli.evaluate:estimate",
         "update": "lightrec.cli.run:update",
         "runs list": "lightrec.cli.runs:list_versions",

@@ -19,7 +19,13 @@ from functools import lru_cache
 
 
 class LightrecError(Exception):
-    """Base of all errors that are meant for the user's eyes."""
+    """Base of all errors that are meant for the user's eyes.
+
+    :param sentences: one text, or a whole sentence for each problem, which stand below each other.
+    """
+
+    def __init__(self, sentences: str | Sequence[str]) -> None:
+        super().__init__(sentences if isinstance(sentences, str) else "\n".join(sentences))
 
 
 class DataError(LightrecError):

@@ -168,7 +168,8 @@ def explain(
         raise RecipeError("Say whose list is to be explained: give a user of the log or a history.")
     with torch.inference_mode(False), torch.enable_grad():
         person = recommender.person(user, history, None, kinds)
-        return _Case(recommender, user, person, exclude, only, item).explained(k, words)
+        case = _Case(recommender, user, person, exclude, only, item)
+        return case.explained(recommender.length(k), words)
 
 
 class _Case:

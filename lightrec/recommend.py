@@ -106,13 +106,14 @@ class Recommender:
             list: the policy's or the blend's; without a history the share of people with such
             attributes, or the marginal relevance of :func:`~lightrec.ranking.lists.diversified`,
             0.5 for the most popular item.
-        :raises RecipeError: where the user, a title, an attribute or its value is not known.
+        :raises RecipeError: where the user, a title, an attribute or its value is not known, or k
+            is below 1.
         """
         if user is None and history is None and profile is None and ask is None:
             raise RecipeError(
                 "Give a user of the log, or a history, a profile or both of these, or a wish."
             )
-        k = min(k, self.store.num_items)
+        k = self.length(k)
         known, person = self.person(user, history, profile)
         if discover:
             known[Key.SEEN] = self.people.met(known)
@@ -159,7 +160,7 @@ class Recommender:
         """
         ranking = self if before is None else self._judged
         allowed, _ = self.allowed(exclude, only)
-        k = min(k, self.store.num_items)
+        k = self.length(k)
         placed = self._placed(k, new, explore, seed)
         for users, known, counts in self.people.everybody(batch_size, before is not None):
             if discover:
@@ -186,7 +187,7 @@ class Recommender:
         """List the items that are like an item; see :func:`~lightrec.ranking.ranker.likeness`.
 
         :param item: a title or an item id.
-        :param k: how many items at most.
+        :param k: how many items at most, from 1; more than there are gives all that may come.
         :param by: what people choose near each other and the texts, or the ``words`` alone.
         :param exclude: as in :meth:`recommend`, and so is ``only``.
         :returns: ``rank``, ``item``, ``title``, ``score``, the most alike first; 1 is the highest.
@@ -195,7 +196,7 @@ class Recommender:
         """
         from lightrec.ranking.ranker import likeness
 
-        k = min(k, self.store.num_items)
+        k = self.length(k)
         alike = likeness(self.blend.ranker, self.counts, self.item(item), by)
         scores = alike.masked_fill(~self.allowed(exclude, only)[0], -torch.inf)[None]
         items = with_reserved_places(scores, torch.full_like(scores, -torch.inf), k, 0)
@@ -209,6 +210,19 @@ class Recommender:
         :raises RecipeError: where none or several fit.
         """
         return self.names.find(str(name)) + 1
+
+    def length(self, k: int) -> int:
+        """How long a list of k items at most can be: k, or as many items as there are.
+
+        :raises RecipeError: where k is no number of items.
+        """
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+            raise RecipeError(f"k is how many items come at most, 1 or more, and not {k!r}.")
+        return min(int(k), self.store.num_items)
+
+    def __repr__(self) -> str:
+        size = f"users={self.store.num_users}, items={self.store.num_items}"
+        return f"Recommender({str(self.run.path)!r}, by={self.by!r}, {size})"
 
     @property
     def popularity(self) -> Popularity | RecentPopularity:

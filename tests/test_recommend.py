@@ -1,6 +1,7 @@
 """Recommending with a finished run."""
 
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,7 @@ from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import favoured_by
 from lightrec.evaluation.predictions import evaluate_predictions
+from lightrec.explain import explain
 from lightrec.recommend import load
 from lightrec.run import Run
 from lightrec.stages.run import run
@@ -87,6 +89,26 @@ def test_everybody_gets_what_each_would_get_alone(recommender):
         own = table.filter(pl.col("user") == user).drop("user")
         alone = recommender.recommend(user, k=3)
         assert own["item"].to_list() == alone["item"].to_list()
+
+
+@pytest.mark.parametrize("k", [0, -1, True, 2.5, "5"])
+def test_a_length_that_is_none_is_refused_in_a_sentence(recommender, k):
+    asked = [
+        lambda: recommender.recommend("u3", k=k),
+        lambda: next(recommender.recommend_all(k=k)),
+        lambda: recommender.similar("lamp number 1", k=k),
+        lambda: explain(recommender, "u3", k=k),
+    ]
+    for ask in asked:
+        with pytest.raises(RecipeError, match=re.escape(f"1 or more, and not {k!r}.")):
+            ask()
+
+
+def test_a_recommender_says_what_it_is(recommender, tiny_run):
+    shown = repr(recommender)
+    assert shown == f"Recommender({str(tiny_run)!r}, by={recommender.by!r}, users=60, items=48)"
+    # More than there are: all that may come.
+    assert recommender.recommend("u3", k=10**30).height < 48
 
 
 def test_similar_items_leave_out_the_item_and_keep_to_wishes(recommender, tiny_run, capsys):

@@ -14,6 +14,7 @@ from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages import run as stages
 from lightrec.stages import update as updating
+from lightrec.stages.recipes import RecipeSet
 
 READING = ("reader", "columns", "item_columns", "user_columns", "times", "drop_unreadable_times")
 """Options that are settings of the stage that reads the log."""
@@ -39,15 +40,7 @@ def run(domain: str, *settings: str, **options: Any) -> None:
     recipes share as --values.NAME VALUE; `lightrec recipes show video` shows stages and settings.
     """
     brief = stages.NEXT in options["goal"]
-    _, found = stages.find_recipes(domain, [stages.NEXT] if brief else [], until=options["until"])
-    reading = {name: value for name in READING if (value := options.pop(name))}
-    given = [
-        f"--data.{name}={v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}"
-        for name, v in reading.items()
-    ]
-    names = [*recipes.in_order(found.recipes), stages.VALUES]
-    overrides = stage_overrides([*given, *settings], names)
-    where = stages.run(domain, **options, overrides=overrides)
+    where, found, _ = made(domain, settings, options)
     for name in recipes.until(found.recipes, options["until"]):
         shown = recipes.names(found.recipes[name], "shows")
         if "summary.txt" in shown:
@@ -67,6 +60,27 @@ def run(domain: str, *settings: str, **options: Any) -> None:
         print(f"\n{textwrap.fill(f'{LONG_RUN} This command goes on to it:', WIDTH)}\n  {command}")
 
 
+def made(
+    domain: str, settings: Sequence[str], options: dict[str, Any]
+) -> tuple[Path, RecipeSet, dict[str, list[str]]]:
+    """Make a run as a line asks for it.
+
+    :param settings: words of the line that are settings of stages.
+    :param options: those of :func:`run`; what reads the log is taken out.
+    :returns: its folder, its recipes, and the settings by stage.
+    """
+    brief = stages.NEXT in options["goal"]
+    _, found = stages.find_recipes(domain, [stages.NEXT] if brief else [], until=options["until"])
+    reading = {name: value for name in READING if (value := options.pop(name))}
+    given = [
+        f"--data.{name}={v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}"
+        for name, v in reading.items()
+    ]
+    names = [*recipes.in_order(found.recipes), stages.VALUES]
+    overrides = stage_overrides([*given, *settings], names)
+    return stages.run(domain, **options, overrides=overrides), found, overrides
+
+
 def stage_overrides(words: Sequence[str], stages: Collection[str]) -> dict[str, list[str]]:
     """Sort ``--ranker.trainer.max_epochs 5`` into ``{"ranker": ["--trainer.max_epochs", "5"]}``.
 
@@ -80,7 +94,7 @@ def stage_overrides(words: Sequence[str], stages: Collection[str]) -> dict[str, 
             head, dot, tail = word[2:].partition(".")
             if not dot or head not in stages:
                 raise RecipeError(
-                    f"There is no option {word.partition('=')[0]}. `lightrec run --help` lists "
+                    f"There is no option {word.partition('=')[0]}. The command's --help lists "
                     f"them; a stage's setting begins with one of {', '.join(stages)}."
                 )
             own = overrides.setdefault(head, [])

@@ -72,8 +72,8 @@ class Outside:
     @cached_property
     def described(self) -> NDArray[np.bool_]:
         """(V,) bool: whether an attribute of a person is known."""
-        known = self.users.select(pl.any_horizontal(pl.exclude(Column.USER).is_not_null()))
-        return known.to_series().to_numpy() if self.users.width > 1 else np.zeros(len(known), bool)
+        told = [pl.lit(False), pl.exclude(Column.USER).is_not_null()]
+        return self.users.with_columns(_told=pl.any_horizontal(told))["_told"].to_numpy()
 
 
 def _events(store: EventStore, path: Path) -> Events | None:

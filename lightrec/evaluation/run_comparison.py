@@ -7,14 +7,17 @@ import torch
 from torch import Tensor
 
 from lightrec.errors import RunError
-from lightrec.evaluation.base import Table, spread
+from lightrec.evaluation.base import Bars, Chart, Intervals, Table, number, spread
 from lightrec.evaluation.held_out import HeldOutLog, by_history
-from lightrec.intervals import Interval
+from lightrec.intervals import bootstrap_interval
 from lightrec.policies.base import Policy
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.metrics import RankingResult
 from lightrec.ranking.scorers import ItemScorer
 from lightrec.run import Run
+
+SHORT = 30
+"""Characters of a name in a picture."""
 
 
 def ranked(run: Run, by: str, max_events: int | None, seed: int) -> RankingResult:
@@ -29,45 +32,58 @@ def ranked(run: Run, by: str, max_events: int | None, seed: int) -> RankingResul
 
 
 def compared(
-    results: Mapping[str, RankingResult], metric: str, seed: int = 0
-) -> tuple[Table, dict[str, dict[str, float]]]:
+    results: Mapping[str, RankingResult],
+    metric: str,
+    seed: int = 0,
+    more: Mapping[str, Mapping[str, float | None]] | None = None,
+) -> tuple[Table, dict[str, dict[str, float | None]], list[Chart]]:
     """Compare rankings with the first one, user by user.
 
-    :returns: a table, and by name the mean, its difference with interval, and p as it is and after
-        Holm's correction.
+    :param more: further figures of each, by name and title, such as seconds.
+    :returns: a table, the best first; by name the mean with its interval, its difference with
+        interval, and p as it is and after Holm's correction; and charts of both.
     :raises RunError: where the rankings are not of the same events.
     """
     cutoff = [int(metric.partition("@")[2])]
     (base, first), *others = results.items()
-    figures = {base: {"mean": float(first.per_event(cutoff)[metric].mean())}}
+    means, gaps, p = {}, {}, {}
+    for name, result in results.items():
+        values = result.per_event(cutoff)[metric]
+        means[name] = bootstrap_interval(values, result.users, seed=seed)
     for name, result in others:
         try:
-            gap = result.bootstrap(first, metric, seed=seed)
+            gaps[name] = result.bootstrap(first, metric, seed=seed)
         except ValueError as reason:
             raise RunError(f"{base} and {name} cannot be compared. {reason}") from None
-        figures[name] = {
-            "mean": float(result.per_event(cutoff)[metric].mean()),
-            "difference": gap.mean,
-            "low": gap.low,
-            "high": gap.high,
-            "p": signed_ranks(by_user(result.paired(first, metric), result.users)),
-        }
-    names = [name for name, _ in others]
-    for name, p in zip(names, holm([figures[name]["p"] for name in names]), strict=True):
-        figures[name]["p_holm"] = p
-    rows = [[base, f"{figures[base]['mean']:.4f}", "", "", ""]]
-    for name in names:
-        own = figures[name]
-        gap = Interval(own["difference"], own["low"], own["high"])
-        shown = [
-            f"{own['mean']:.4f}",
-            spread(gap, "+.4f"),
-            f"{own['p']:.3g}",
-            f"{own['p_holm']:.3g}",
-        ]
-        rows.append([name, *shown])
-    head = ["run", metric, "less the first (95 %)", "p (Wilcoxon)", "p (Holm)"]
-    return Table(head, rows), figures
+        p[name] = signed_ranks(by_user(result.paired(first, metric), result.users))
+    corrected = dict(zip(p, holm([*p.values()]), strict=True))
+    figures: dict[str, dict[str, float | None]] = {}
+    rows = {}
+    for name, (mean, low, high) in means.items():
+        own = figures[name] = {"mean": mean, "mean_low": low, "mean_high": high}
+        row = rows[name] = [name, spread(means[name], ".4f"), *[""] * 3]
+        if name in gaps:
+            own |= dict(zip(("difference", "low", "high"), gaps[name], strict=True))
+            own |= {"p": p[name], "p_holm": corrected[name]}
+            row[2:] = [spread(gaps[name], "+.4f"), f"{p[name]:.3g}", f"{corrected[name]:.3g}"]
+        for title, value in (more or {}).get(name, {}).items():
+            own[title] = value
+            row.append(number(value))
+    less = _short(base)
+    head = ["", f"{metric} (95 %)", f"less {less} (95 %)", "p (Wilcoxon)", "p (Holm)"]
+    head += (more or {}).get(base, {})
+    table = Table(head, sorted(rows.values(), key=lambda row: -means[row[0]].mean))
+    bars = {_short(name): ends.mean for name, ends in means.items()}
+    drawn: list[Chart] = [Bars(bars, metric, less)]
+    if gaps:
+        ranked = {_short(n): gaps[n] for n in sorted(gaps, key=lambda name: -gaps[name].mean)}
+        drawn.append(Intervals(ranked, f"{metric}, less that of {less} (95 %)"))
+    return table, figures, drawn
+
+
+def _short(name: str) -> str:
+    """Cut a path's beginning, so that it fits beside a picture."""
+    return name if len(name) <= SHORT else f"…{name[1 - SHORT :]}"
 
 
 def by_user(values: Tensor, users: Tensor) -> Tensor:

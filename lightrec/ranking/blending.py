@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
@@ -29,6 +29,9 @@ from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import ItemScorer, Scorer
 from lightrec.ranking.sequence_data import SequenceData
+
+if TYPE_CHECKING:
+    from tqdm.auto import tqdm
 
 JUDGED: Final = 2_000
 """So many validation events choose the settings of item models."""
@@ -58,24 +61,11 @@ def blend(
     """
     evidence = Evidence.of(data.store, data.vectors)
     judged = validation_events(data, JUDGED)
-    fitted: dict[str, ItemModel] = {}
     values: dict[str, float] = {}
     named = names_of(item_models)
-    tried = sum(len(combinations(model.values(evidence))) for model in named.values())
-    total = tried + BLENDING
+    total = settings_of(named, evidence) + BLENDING
     with progress_bar(total, "setting") as bar:
-
-        def ndcg(model: ItemScorer) -> float:
-            value = judge(scorer(model), judged)["ndcg@10"]
-            bar.update()
-            return value
-
-        for name, model in named.items():
-            bar.set_description(name)
-            try:
-                fitted[name], _ = choose(model, evidence, ndcg)
-            except NotApplicable as reason:
-                print(f"{name} is left out. {reason}", file=sys.stderr)
+        fitted = chosen(named, evidence, judged, bar)
         bar.set_description("blend")
         mixed = Blend(ranker, fitted)
         deciding = fitting_events(data)
@@ -92,13 +82,46 @@ def blend(
                 (scores(batch), batch[Key.TARGET], batch[Key.SEEN], batch[Key.HISTORY])
                 for batch in judged
             )
-            chosen = choose_map(items.vectors, texts, counts, found_for, data.seed)
-            mixed.l2, mixed.text_weights = chosen
+            mapped = choose_map(items.vectors, texts, counts, found_for, data.seed)
+            mixed.l2, mixed.text_weights = mapped
         bar.update()
         values |= found | judge(scorer(mixed), validation_events(data, data.max_validated))
         bar.update(total - bar.n)
     print(f"The blend's weights: {told(mixed.chosen, found)}", file=sys.stderr)
     return mixed, values
+
+
+def settings_of(named: Mapping[str, ItemModel], evidence: Evidence) -> int:
+    """Count the settings that item models have to choose from on a log."""
+    return sum(len(combinations(model.values(evidence))) for model in named.values())
+
+
+def chosen(
+    named: Mapping[str, ItemModel],
+    evidence: Evidence,
+    judged: EvaluationEvents,
+    bar: "tqdm[Any]",
+) -> dict[str, ItemModel]:
+    """Fit item models with those of their settings that rank some validation events best.
+
+    One that the log is not of a kind for is left out, which is printed.
+
+    :param bar: moved on by each setting, see :func:`settings_of`.
+    """
+    fitted: dict[str, ItemModel] = {}
+
+    def ndcg(model: ItemScorer) -> float:
+        value = judge(scorer(model), judged)["ndcg@10"]
+        bar.update()
+        return value
+
+    for name, model in named.items():
+        bar.set_description(name)
+        try:
+            fitted[name], _ = choose(model, evidence, ndcg)
+        except NotApplicable as reason:
+            print(f"{name} is left out. {reason}", file=sys.stderr)
+    return fitted
 
 
 def refitted(

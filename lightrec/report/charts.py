@@ -83,6 +83,7 @@ def intervals(axes: Axes, chart: Intervals) -> None:
     axes.axvline(0, color="black", lw=0.8)
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.locator_params(axis="x", nbins=5)
     axes.set_xlabel(chart.label, loc="right")
 
 

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import sys
+import time
 import warnings
 from argparse import SUPPRESS
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ from lightrec.stages.tensorboard import Curves, flat, write_final, write_items
 from lightrec.users.halves import overlap
 
 CHECKPOINT = "model.ckpt"
+SECONDS = "seconds.json"
+"""In the folder of a stage that was trained at one go: how long ``training`` and ``stage`` took."""
 
 
 class EpochSeed(Callback):
@@ -285,6 +288,16 @@ def check_planned_halves(stages: Sequence[Stage]) -> None:
         raise RecipeError(sentence)
 
 
+def parts_of(stage: Stage) -> tuple[StageModule, StageData]:
+    """Build what a stage's recipe names, as before its training; nothing is trained.
+
+    :raises RecipeError: where a setting is unknown or impossible.
+    """
+    parsed = ParsedRecipe(stage)
+    built = parsed.parser.instantiate_classes(parsed.config)
+    return built.model, built.data
+
+
 def _quiet() -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -336,8 +349,10 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
     :param watchers: callbacks in addition to the stage's and the recipe's own.
     :raises RecipeError: where the recipe has no seed.
     """
+    begin, resumed = time.monotonic(), (stage.work / "last.ckpt").is_file()
     cli = fit(stage, watchers)
     end_processes(cli.trainer)
+    seconds = {"training": time.monotonic() - begin}
     best = stage.work / "best.ckpt"
     if not best.is_file():  # nothing was validated
         best = stage.work / "last.ckpt"
@@ -357,6 +372,9 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
         write_final(stage.logs, cli.shown_settings, metrics)
         if isinstance(cli.datamodule, LogData):
             write_items(cli.model, cli.datamodule.store, stage.logs)
+        if not resumed:  # else nobody knows how long the first part took
+            seconds["stage"] = time.monotonic() - begin
+            (folder / SECONDS).write_text(json.dumps(seconds))
 
 
 def end_processes(trainer: pl.Trainer) -> None:

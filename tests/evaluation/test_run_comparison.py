@@ -31,7 +31,12 @@ def test_differences_are_taken_user_by_user():
     other = RankingResult(
         users, targets, (ranks + torch.from_numpy(rng.integers(0, 3, 300))).double()
     )
-    table, figures = compared({"a": one, "b": other}, "ndcg@10")
+    table, figures, (means, differences) = compared({"b": other, "a": one}, "ndcg@10")
+    assert [row[0] for row in table.rows] == ["a", "b"]  # the best first
+    assert figures["a"]["low"] > 0
+    assert means.values["b"] == figures["b"]["mean"]
+    assert [*differences.rows] == ["a"]
+    table, figures, _ = compared({"a": one, "b": other}, "ndcg@10")
     gaps = by_user(other.paired(one), users)
     expected = [np.mean(other.paired(one)[users == user].numpy()) for user in users.unique()]
     assert gaps.tolist() == pytest.approx(expected)
@@ -66,6 +71,7 @@ def test_a_run_is_compared_with_itself_and_not_with_another_split(tiny_run, tmp_
     assert main(["compare", str(tiny_run), str(other)]) == 2
     told = capsys.readouterr().err
     assert "cannot be compared. They differ in split, hash" in " ".join(told.split())
+    assert "['" not in told  # sentences, and no Python list of them
     assert not differences(own, own)
     assert main(["compare", str(tiny_run), str(tiny_run)]) == 2
     assert "named twice" in capsys.readouterr().err

@@ -119,6 +119,9 @@ class ItemModel(nn.Module, ABC):
     CUBIC: ClassVar[bool] = False
     """Whether the work of ``fit`` grows with the cube of ``Evidence.solved``."""
 
+    def __init__(self) -> None:
+        super().__init__()  # whose own takes any arguments
+
     @property
     def settings(self) -> dict[str, Setting]:
         """The constructor arguments."""
@@ -200,9 +203,6 @@ class Popularity(ItemModel):
 
     counts: Tensor
     """(N + 1,) float32."""
-
-    def __init__(self) -> None:
-        super().__init__()
 
     def fit(self, evidence: Evidence) -> Self:
         """Count."""

@@ -3,7 +3,14 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 PLAIN = r"^[^\x00]*$"
 """What databases store."""
@@ -26,6 +33,22 @@ MOST: Final = 100
 """Conditions of a request, or attributes of a person, at most."""
 
 
+Names = Annotated[
+    list[Name],
+    BeforeValidator(
+        lambda given: [given] if isinstance(given, str) else given,
+        json_schema_input_type=list[Name] | Name,
+    ),
+]
+"""Names, or one that stands for itself, as in Python."""
+User = Annotated[
+    Name,
+    BeforeValidator(
+        lambda given: str(given) if type(given) is int else given, json_schema_input_type=Name | int
+    ),
+]
+
+
 def _attributes(values: dict[str, Any]) -> dict[str, Any]:
     if own := {"item", "title", "text"} & values.keys():
         raise ValueError(f"{min(own)} stands beside the attributes, not among them")
@@ -41,11 +64,11 @@ class Strict(BaseModel):
 class Ask(Strict):
     """Whom a slate is for, what it may hold, and how it is chosen."""
 
-    user: Name | None = Field(None, description="A user of the log, or a new one.", examples=["42"])
+    user: User | None = Field(None, description="A user of the log, or a new one.", examples=["42"])
     session: Name | None = Field(
         None, description="The session that an answer named; without one, a new session begins."
     )
-    history: list[Name] = Field(
+    history: Names = Field(
         [], description="Titles or item ids, oldest first, after what the log knows of the user."
     )
     profile: dict[Name, Plain] | None = Field(
@@ -53,12 +76,10 @@ class Ask(Strict):
     )
     ask: Text | None = Field(None, description="A wish in words.", examples=["slow crime story"])
     k: int = Field(10, ge=1, strict=True, description="How many items at most.")
-    exclude: list[Name] = Field(
+    exclude: Names = Field(
         [], max_length=MOST, description="Titles, item ids or conditions on attributes."
     )
-    only: list[Name] = Field(
-        [], max_length=MOST, description="As exclude, for what alone may come."
-    )
+    only: Names = Field([], max_length=MOST, description="As exclude, for what alone may come.")
     candidates: list[Name] | None = Field(None, description="The ids of all items that may come.")
     discover: bool = Field(
         False, strict=True, description="Nothing that the person has met before."

@@ -78,6 +78,18 @@ def test_a_slate_is_what_recommend_gives(client: Client, recommender: Recommende
     assert all(place["propensity"] == 1 for place in slate["items"])
 
 
+def test_one_name_needs_no_list_and_a_user_may_be_a_number(client: Client) -> None:
+    with client() as http:
+        for one in ({"history": "i5"}, {"history": "i5", "only": "kind=tea", "exclude": "i6"}):
+            listed = {name: [value] for name, value in one.items()}
+            assert items(asked(http, k=5, **one)) == items(asked(http, k=5, **listed))
+        session = asked(http, user=42)["session"]
+        assert asked(http, user="42", session=session)["session"] == session
+        described = http.get("/openapi.json").json()["components"]["schemas"]["Ask"]["properties"]
+        kinds = [each.get("type") for each in described["history"]["anyOf"]]
+        assert kinds == ["array", "string"]
+
+
 def test_a_stranger_gets_what_recommend_gives_for_an_empty_history(
     client: Client, recommender: Recommender
 ) -> None:

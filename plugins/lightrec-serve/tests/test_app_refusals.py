@@ -181,7 +181,7 @@ ODD: list[tuple[str, str, dict[str, Any]]] = [
         rb'{"profile": {"a": ["\ud800"]}}',
         rb'{"history": ["\ud800"]}',
         b'{"user": ""}',
-        b'{"user": 3}',
+        b'{"user": 3.5}',
         b'{"time": "0001-01-01T00:00:00"}',
         b'{"time": "9999-12-31T23:59:59-12:00"}',
         b'{"time": 1e30}',

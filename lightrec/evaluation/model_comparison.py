@@ -1,0 +1,131 @@
+"""Models beside each other on one split: settings chosen alike, then the same test events ranked.
+
+The blend and its ranker are those of the run. Item models are fitted anew, each with the settings
+that rank the validation events best, as the blend chooses them, so that their times are known.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pkgutil import resolve_name
+from time import perf_counter
+from typing import Final
+
+from lightrec import plugins
+from lightrec.errors import PluginError, RecipeError, RunError, did_you_mean
+from lightrec.evaluation.held_out import HeldOutLog, by_history, random_scores
+from lightrec.progress import progress_bar
+from lightrec.ranking.blend import RANKER, Blend, names_of
+from lightrec.ranking.blending import JUDGED, chosen, settings_of, validation_events
+from lightrec.ranking.item_models.base import Evidence, ItemModel
+from lightrec.ranking.metrics import RankingResult
+from lightrec.ranking.sequence_data import SequenceData
+from lightrec.run import Run
+
+BLEND, RANDOM = "blend", "random"
+TRAINED: Final = (BLEND, RANKER)
+"""Names of models for which the stage `ranker` has to be trained."""
+
+
+def find_models(words: Sequence[str]) -> dict[str, type[ItemModel] | None]:
+    """Find models by name: ``blend``, its transformer as ``ranker``, ``random``, and item models.
+
+    An item model goes by its short name in any case, with dashes or without, or by the path of a
+    class of your own, such as ``my_models:Seasonal``.
+
+    :returns: classes by name; None for what is no item model.
+    :raises RecipeError: where a name is not known; all that are known are listed.
+    """
+    found: dict[str, type[ItemModel] | None] = {}
+    for word in words:
+        if plain(word) in (*TRAINED, RANDOM):
+            found[plain(word)] = None
+        else:
+            kind = _class_of(word)
+            found[kind.__name__] = kind
+    return found
+
+
+def plain(name: str) -> str:
+    """Write a name without case, dashes and underscores."""
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def _class_of(word: str) -> type[ItemModel]:
+    parts = plugins.installed().parts["components"]
+    fitting = [part for name, part in parts.items() if plain(name) == plain(word)]
+    kind = fitting[0].load() if fitting else None
+    if kind is None and {*".:"} & {*word}:
+        try:
+            kind = resolve_name(word)
+        except Exception as error:
+            raise RecipeError(
+                f"The model {word} cannot be imported: {error}. PYTHONPATH must name its folder."
+            ) from error
+    if isinstance(kind, type) and issubclass(kind, ItemModel):
+        return kind
+    known = [*TRAINED, RANDOM, *_item_models(parts.values())]
+    raise RecipeError(
+        f"There is no model {word!r}.{did_you_mean(word, known)} Known are: {', '.join(known)}. A "
+        "model of your own is a subclass of ItemModel, named as my_module:MyModel or given by a "
+        "plugin; scores of another program are judged by `lightrec evaluate --predictions`."
+    )
+
+
+def _item_models(parts: Iterable[plugins.Part]) -> Iterable[str]:
+    for part in parts:
+        with suppress(PluginError):
+            if issubclass(part.load(), ItemModel):
+                yield part.name
+
+
+def rank_models(
+    run: Run,
+    kinds: Mapping[str, type[ItemModel] | None],
+    recipe: Sequence[ItemModel],
+    data: SequenceData,
+    max_events: int | None,
+    seed: int,
+    seconds: Mapping[str, float],
+) -> tuple[dict[str, RankingResult], dict[str, dict[str, float | None]]]:
+    """Fit models, and rank a run's test events by each; what a log is not for is left out.
+
+    :param kinds: from :func:`find_models`; empty for all that the run has.
+    :param recipe: the item models of the ranker's recipe, whose settings count.
+    :param data: what the run's ranker learns from, with the items' vectors.
+    :param seconds: how long ``training`` of the ranker took, and the ``stage`` with its blend.
+    :returns: results by name, and times: seconds of choosing settings and of fitting, None where
+        they are not known, and milliseconds of a list.
+    :raises RunError: where nothing is left.
+    """
+    evidence = Evidence.of(data.store, data.vectors)
+    judged, protocol = validation_events(data, JUDGED), HeldOutLog(max_events)
+    given = names_of(recipe)
+    own = {name: given.get(name) or _made(kind) for name, kind in kinds.items() if kind}
+    own = own if kinds else given
+    found, times = {}, {}
+    with progress_bar(settings_of(own, evidence), "setting") as bar:
+        for name in kinds or (*TRAINED, *given, RANDOM):
+            begin, fitting = perf_counter(), None
+            if name in own:
+                with plugins.blaming(own[name], "be fitted to the log"):
+                    fitted = chosen({name: own[name]}, evidence, judged, bar)
+                if name not in fitted:
+                    continue
+                scorer, fitting = by_history(fitted[name]), perf_counter() - begin
+            elif name == RANDOM:
+                scorer, fitting = random_scores(run.data.num_items, seed), 0.0
+            else:
+                scorer = by_history(run.blend if name == BLEND else Blend(run.ranker))
+                fitting = seconds.get("stage" if name == BLEND else "training")
+            begin = perf_counter()
+            found[name] = protocol.rank(run.data, scorer, seed)
+            spent = 1000 * (perf_counter() - begin) / max(len(found[name].ranks), 1)
+            times[name] = {"fitted in s": fitting, "ms a list": spent}
+    if not found:
+        raise RunError("None of the models can be fitted to this log.")
+    return found, times
+
+
+def _made(kind: type[ItemModel]) -> ItemModel:
+    with plugins.blaming(kind, "be made without settings"):
+        return kind()
