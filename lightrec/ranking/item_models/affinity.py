@@ -211,13 +211,14 @@ class AttributeAffinity(ItemModel):
         assert self.decay is not None, "not fitted"
         ages = torch.arange(histories.shape[1] - 1, -1, -1, device=histories.device)
         loud = self.decay**ages * (histories != PADDING)
-        kinds = (details or {}).get(Key.FEEDBACK)
-        return loud if kinds is None or len(self.worth) == 1 else loud * self._amounts()[kinds]
+        return loud * self._amounts((details or {}).get(Key.FEEDBACK))
 
-    def _amounts(self) -> Tensor:
-        """What events of each kind count, (K + 1,): nothing where they are worth nothing."""
+    def _amounts(self, kinds: Tensor | None) -> Tensor:
+        """What events of some kinds count: nothing where they are worth nothing."""
         assert self.power is not None, "not fitted"
-        return self.worth**self.power * (self.worth > 0)
+        if kinds is None or len(self.worth) == 1:
+            return self.worth.new_ones(())
+        return (self.worth**self.power * (self.worth > 0))[kinds]
 
     def _popularity(self, evidence: Evidence) -> tuple[Tensor, Tensor]:
         """Logarithms of p, (N + 1,), and by how much an item's is less without one event, (N,).
@@ -225,8 +226,8 @@ class AttributeAffinity(ItemModel):
         To each item's count is added what makes events of the goal likeliest given all others.
         """
         log, size = evidence.log, evidence.num_items + 1
-        kinds = np.zeros(1, np.int64) if log.feedback is None else log.feedback
-        amounts = np.broadcast_to(self._amounts().numpy()[kinds], log.items.shape)
+        kinds = None if log.feedback is None else torch.from_numpy(np.int64(log.feedback))
+        amounts = np.broadcast_to(self._amounts(kinds).numpy(), log.items.shape)
         counts = torch.from_numpy(np.bincount(log.items, amounts, size)[1:])
         goal = torch.from_numpy(np.bincount(log.items, evidence.worths == 1, size)[1:])
         others = (counts - 1).clamp_min(0)

@@ -137,6 +137,10 @@ def test_what_leads_to_the_goal_tells_of_tastes_and_worthless_kinds_do_not():
     scores = model.scores(history, details=known)
     assert torch.allclose(scores, model.scores(history, details=alike))
     assert torch.allclose(scores, model.scores(torch.tensor([[1, 2, 0]]), details=alike))
+    # Without a goal all kinds tell as much as one another.
+    without = AttributeAffinity().fit(replace(given, log=log)).scores(history, details=known)
+    plain = AttributeAffinity().fit(given).scores(history)
+    assert torch.allclose(without, plain)
 
 
 def test_attributes_that_are_not_there_or_tell_nothing_are_refused():
