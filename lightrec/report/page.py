@@ -28,6 +28,7 @@ from lightrec.evaluation.base import Answers, Chart, Curve, Findings, Metrics, S
 from lightrec.evaluation.evidence import BY, REASON, Favoured, favoured, favoured_by, named
 from lightrec.evaluation.receipt import COMPARED, RECEIPT, receipt
 from lightrec.report import charts, examples
+from lightrec.report.owner import owner
 from lightrec.report.summary import LONG_RUN, WIDTH, from_before, recommending, summary
 from lightrec.report.users import learned_reward, user_models_section
 from lightrec.run import Run
@@ -93,7 +94,8 @@ def write(
     warning = language_advice(run.data, {"class_path": about.get("class"), "init_args": about})
     warning = f"{rates(run.data)} {warning}".strip()
     sections = [*filter(None, shown), data_section(meta, about, warning), receipt_section(own)]
-    opening = questions([each.answers for each in found if each.answers], chosen)
+    opening = owner(metrics, run.data)
+    opening += questions([each.answers for each in found if each.answers], chosen)
     opening += [("", sentence) for each in found for sentence in each.verdict]
     write_page(run, folder, stages, sections, opening, headline)
     return sections

@@ -18,6 +18,7 @@ TEXTS = {
 PAINTED = {
     "color: var(--ink)",
     "color: var(--dim)",
+    "color: inherit",  # links, as the text around them
     "fill: currentColor",
     "background: var(--page)",
     "background: var(--soft)",

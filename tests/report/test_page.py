@@ -11,6 +11,7 @@ from lightrec.evaluation import held_out, session_tables
 from lightrec.evaluation.base import Findings, Table
 from lightrec.evaluation.evidence import CONTENDERS, Favoured
 from lightrec.report import page as report
+from lightrec.report.owner import owner
 from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages.evaluate import EARLY, early_ranking
@@ -29,18 +30,74 @@ def test_a_loss_is_told_in_plain_words(tiny_run):
     assert "a difference of -70.000 (-90.000 to -50.000)" in found.by_how_much
 
 
-def test_three_questions_open_the_page(tiny_run):
+def test_lines_for_the_owner_and_three_questions_open_the_page(tiny_run):
     text = (tiny_run / "report.html").read_text()
     top = text[: text.index("<svg")]
     asked = re.findall(r"<dt>(.*?)</dt><dd>(.+?)</dd>", top)
     assert [question for question, _ in asked] == [
+        "What was found",
+        "How sure is it?",
+        "What to do next",
         "Is it better?",
         "By how much?",
         "Can I believe it?",
     ]
-    assert "ranks by the" in asked[0][1]
+    assert "ranks by the" in asked[3][1]
     [(_, alone)] = report.questions([], Favoured("blend", "It was asked for."))
     assert alone == "`lightrec recommend` ranks by the blend (--by blend). It was asked for."
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "blend", "sure", "advice"),
+    [
+        (
+            0.1,
+            0.2,
+            0.3,
+            "The lists' lead over what is popular is more than chance.",
+            "Show these lists to a part",
+        ),
+        (-0.1, 0.2, 0.3, "The difference may be chance.", "Go on showing what is popular"),
+        (
+            -0.2,
+            -0.1,
+            0.3,
+            "The lead of what is popular is more than",
+            "Go on showing what is popular",
+        ),
+        (0.1, 0.2, 0.97, "Not at all: the figures are too good", "Use nothing of it before"),
+    ],
+)
+def test_the_owner_reads_what_was_found_how_sure_it_is_and_what_to_do(
+    low, high, blend, sure, advice
+):
+    key = "test/blend-minus-popularity/ndcg@10"
+    metrics = {key: (low + high) / 2, f"{key}/low": low, f"{key}/high": high, "test/events": 400}
+    metrics |= {"test/blend/ndcg@10": blend, "test/popularity/ndcg@10": 0.1}
+    metrics |= {"test/blend/recall@10": 0.416, "test/popularity/recall@10": 0.05}
+    metrics |= {"test/blend/discovered/recall@10": 0.2, "test/popularity/discovered/recall@10": 0.1}
+    found, second, third = (answer for _, answer in owner(metrics, SimpleNamespace(goal=["order"])))
+    assert found == (
+        "400 events of your customers (order) were hidden from lightrec. In 100 of them its list "
+        "of ten held the item 42 times, and the ten most popular items 5 times; where the item was "
+        "new to the customer, 20 and 10 times."
+    )
+    assert second.startswith(sure)
+    assert third.startswith(advice)
+    few = owner(metrics | {"test/events": 20}, SimpleNamespace(goal=[]))
+    assert few[0][1].startswith("20 events of your customers were hidden")
+    assert ("So few events decide little" in few[1][1]) == (blend < 0.9)
+    assert owner({"mine/score": 0.5}, SimpleNamespace(goal=[])) == []
+
+
+def test_a_table_of_contents_leads_to_every_part(tiny_run):
+    text = (tiny_run / "report.html").read_text()
+    contents = text[text.index("<nav") : text.index("</nav>")]
+    listed = re.findall(r'<a href="#(.*?)">(.*?)</a>', contents)
+    headings = re.findall(r'<h2 id="(.*?)">(.*?)</h2>', text)
+    assert listed == headings
+    assert len(listed) > 5
+    assert len({place for place, _ in listed}) == len(listed)
 
 
 def test_the_summary_has_a_line_for_every_contender(tiny_run):
@@ -78,7 +135,7 @@ def test_the_report_shows_what_the_recipe_computes(tiny_run, tmp_path, left, hea
     report.write(Run(tiny_run), tmp_path, metrics, [found], ["ranker"])
     page = (tmp_path / "report.html").read_text()
     known = {"The next event, on the held-out log", "Whole sessions, in user model B"}
-    assert {heading for heading in known if f"<h2>{heading}</h2>" in page} == headings
+    assert {heading for heading in known if f">{heading}</h2>" in page} == headings
     summary = (tmp_path / "summary.txt").read_text()
     assert ("held-out log" in summary) == (left == "held-out log")
     assert ("validation events" in summary) == (left != "held-out log")
