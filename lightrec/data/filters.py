@@ -221,7 +221,8 @@ class _Parser:
         plain = {each.lower().replace("_", " "): each for each in self.kinds}
         known = name if name in self.kinds else plain.get(name.lower().replace("_", " "))
         if known is None:
-            raise self.refused(no_such("an attribute of the items", name, self.kinds))
+            whose = "users" if Column.USER in self.items.columns else "items"
+            raise self.refused(no_such(f"an attribute of the {whose}", name, self.kinds))
         column = pl.col(known)
         # NaN is missing too; in comparisons it would be above every number.
         column = column.fill_nan(None) if self.items.schema[known].is_float() else column
