@@ -134,6 +134,13 @@ class Recommender:
         allowed = self.may_see(person, asked)
         placed = places_for_new(k, new, explore, seed)
         model = self._ranking(known, ask)
+        if ask is not None and (answering := self.run.wishes.answering(ask)) is not None:
+            may = allowed.scatter(1, known[Key.SEEN], False)
+            if answering.any() and not (answering & may).any():
+                raise RecipeError(
+                    f"No item that may come has a word of the wish {ask!r}: what has one is "
+                    "excluded, or was had before."
+                )
         if model is None:
             items, scores = self._popular(allowed, k, rules, person)
         else:

@@ -174,6 +174,17 @@ def test_wishes_join_a_history_or_stand_alone(recommender, tiny_run, capsys):
     assert "leave out --by policy" in capsys.readouterr().err
 
 
+def test_a_wish_that_nothing_answers_says_so(recommender):
+    found = recommender.recommend(ask="a lamp or ropes", exclude="kind=lamp", k=12)
+    assert {*kinds(found)} == {"rope"}
+    with pytest.raises(RecipeError, match="No item that may come has a word of the wish 'lamps'"):
+        recommender.recommend("u3", ask="lamps", exclude="kind=lamp")
+    own = recommender.recommend(history=["i3"], k=48)["item"].to_list()
+    with pytest.raises(RecipeError, match="what has one is excluded, or was had"):
+        recommender.recommend(history=["i3"], ask="3", exclude=["i15", "i27", "i39"])
+    assert "i15" in own
+
+
 def test_an_empty_list_says_why(recommender, capsys):
     table = recommender.recommend(history="lamp nmber 3", only="LAMP NUMBER 3")
     assert table.is_empty()
