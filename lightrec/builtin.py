@@ -111,6 +111,7 @@ lightrec_commands = gives(
         "run": "lightrec.cli.run:run",
         "recommend": "lightrec.cli.recommend:recommend",
         "similar": "lightrec.cli.recommend:similar",
+        "rules": "lightrec.cli.rules:rules",
         "explain": "lightrec.cli.explain:explain",
         "encode": "lightrec.cli.encode:encode",
         "evaluate": "lightrec.cli.evaluate:evaluate",

@@ -194,7 +194,8 @@ class _Case:
                 "There is no history, so that no event made anything come: without one, items are "
                 "ranked by popularity or by attributes. Give --history or a user with events."
             )
-        allowed = recommender.may_see(self.person.row, recommender.allowed(exclude, only)[0])
+        wanted, _ = recommender.allowed(exclude, only, recommender.rules)
+        allowed = recommender.may_see(self.person.row, wanted)
         unseen = allowed.scatter(1, self.known[Key.SEEN], False)
         with torch.no_grad():
             raw = recommender.raw(self.known)
@@ -205,7 +206,11 @@ class _Case:
             raise RecipeError("Nothing may be shown to this person, so that nothing is explained.")
         self.item = int(scores.argmax()) if item is None else recommender.item(item)
         if not self.may[0, self.item]:
-            why = "the person has seen it" if allowed[0, self.item] else "it is excluded"
+            why = (
+                "the person has seen it"
+                if allowed[0, self.item]
+                else "it is excluded or out of stock"
+            )
             title = recommender.catalog[Column.TITLE][self.item - 1]
             raise RecipeError(f"“{title}” does not come, and no event changes that: {why}.")
         self.score = float(scores[0, self.item])

@@ -2,9 +2,9 @@
 
 import copy
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -23,11 +23,16 @@ from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import Policy, session_start
 from lightrec.ranking.blend import Blend, log_shares
 from lightrec.ranking.item_models.base import ItemModel, Popularity, RecentPopularity
-from lightrec.ranking.lists import diversified, with_explored_places, with_reserved_places
+from lightrec.ranking.lists import (
+    Choose,
+    Placed,
+    diversified,
+    places_for_new,
+    with_reserved_places,
+)
+from lightrec.ranking.rules import RuleBook, Standing
 from lightrec.ranking.scorers import ItemScorer
 from lightrec.run import Run
-
-Placed = Callable[[Tensor, Tensor], Tensor]
 
 
 class Recommender:
@@ -63,6 +68,7 @@ class Recommender:
         # Read once for all batches of users.
         self._wished = lru_cache(4)(lambda *wish: self.run.wishes.scores(*wish))
         self.people = People(self.store)
+        self.book = RuleBook(self.run.base, self.item, self.people.asked)
         self.person = self.people.person
         """Looks up whom a list is for; see :meth:`lightrec.data.people.People.person`."""
 
@@ -117,14 +123,22 @@ class Recommender:
         known, person = self.person(user, history, profile)
         if discover:
             known[Key.SEEN] = self.people.met(known)
-        asked, account = self.allowed(exclude, only)
+        rules = self.rules
+        asked, account = self.allowed(exclude, only, rules)
         allowed = self.may_see(person, asked)
-        placed = self._placed(k, new, explore, seed)
+        placed = places_for_new(k, new, explore, seed)
         model = self._ranking(known, ask)
+        if ask is not None and (answering := self.run.wishes.answering(ask)) is not None:
+            may = allowed.scatter(1, known[Key.SEEN], False)
+            if answering.any() and not (answering & may).any():
+                raise RecipeError(
+                    f"No item that may come has a word of the wish {ask!r}: what has one is "
+                    "excluded, or was had before."
+                )
         if model is None:
-            items, scores = self._popular(allowed, k)
+            items, scores = self._popular(allowed, k, rules, person)
         else:
-            items, scores = self._best(model, known, allowed, k, placed, ask)
+            items, scores = self._best(model, known, allowed, k, placed, ask, rules, person)
         if not items.any():
             why = f"the person has seen all that may be shown ({int(allowed.sum())})"
             if not allowed.any():
@@ -152,24 +166,26 @@ class Recommender:
 
         :param before: ``test`` to recommend from what came before each user's first test event, so
             that the lists can be judged on those events, to users with enough events (k-core)
-            alone; None to recommend from everything to everybody.
+            alone, without the run's standing rules; None to recommend from everything to everybody.
         :returns: an iterator over tables ``user``, ``rank``, ``item``, ``title``, ``score``,
             ``known_events``: how many of the user's events the list was made from, and
             ``ranked_by``: ``history``, or what ``ranked_by`` of this class names where there is
             none.
         """
         ranking = self if before is None else self._judged
-        allowed, _ = self.allowed(exclude, only)
+        rules = self.rules if before is None else None
+        allowed, _ = self.allowed(exclude, only, rules)
         k = self.length(k)
-        placed = self._placed(k, new, explore, seed)
+        placed = places_for_new(k, new, explore, seed)
         for users, known, counts in self.people.everybody(batch_size, before is not None):
             if discover:
                 known[Key.SEEN] = self.people.met(known)
             may, model = self.may_see(users, allowed), ranking._ranking(known, ask)
             if model is None:
-                which, table = self._table(*ranking._popular(may, k))
+                found = ranking._popular(may, k, rules, users)
             else:
-                which, table = self._table(*ranking._best(model, known, may, k, placed, ask))
+                found = ranking._best(model, known, may, k, placed, ask, rules, users)
+            which, table = self._table(*found)
             by = "history" if known[Key.HISTORY].any() else ranking.ranked_by
             events = pl.Series(Column.KNOWN_EVENTS, counts[which])
             told = events, pl.lit(by).alias(Column.RANKED_BY)
@@ -198,7 +214,7 @@ class Recommender:
 
         k = self.length(k)
         alike = likeness(self.blend.ranker, self.counts, self.item(item), by)
-        scores = alike.masked_fill(~self.allowed(exclude, only)[0], -torch.inf)[None]
+        scores = alike.masked_fill(~self.allowed(exclude, only, self.rules)[0], -torch.inf)[None]
         items = with_reserved_places(scores, torch.full_like(scores, -torch.inf), k, 0)
         return self._table(items, scores.gather(1, items))[1]
 
@@ -209,7 +225,7 @@ class Recommender:
         :returns: its index, 1 to N.
         :raises RecipeError: where none or several fit.
         """
-        return self.names.find(str(name)) + 1
+        return self.names.number(str(name))
 
     def length(self, k: int) -> int:
         """How long a list of k items at most can be: k, or as many items as there are.
@@ -241,6 +257,11 @@ class Recommender:
         judged.blend = self.run.blend
         judged.model, _ = what_ranks(self.run, self.by, judged=True)
         return judged
+
+    @property
+    def rules(self) -> Standing | None:
+        """The run's standing rules as they are at present; see :mod:`lightrec.ranking.rules`."""
+        return self.book.of(self.catalog, self.store.item_kinds)
 
     @property
     def names(self) -> Names:
@@ -280,16 +301,26 @@ class Recommender:
         return torch.from_numpy(self.run.learned.popularity())
 
     def allowed(
-        self, exclude: str | Sequence[str], only: str | Sequence[str]
+        self,
+        exclude: str | Sequence[str],
+        only: str | Sequence[str],
+        rules: Standing | None = None,
     ) -> tuple[Tensor, str]:
         """Give which items may come at all, (N + 1,) bool, and how many each condition leaves.
 
+        :param rules: what they keep from coming does not come.
         :returns: these, and the begin of a sentence, empty where there is no condition.
         :raises RecipeError: where none may, with how many items each condition leaves.
         """
         wanted = Selection.parse(exclude, only, self.catalog, self.store.item_kinds, self.names)
         left, account = wanted.left(self.catalog)
-        return torch.from_numpy(np.append(False, left.to_numpy())), account
+        allowed = torch.from_numpy(np.append(False, left.to_numpy()))
+        if rules is not None:
+            allowed &= rules.there
+            account += f"{', ' * bool(account)}the standing rules leave {int(allowed.sum()):,}"
+            if not allowed.any():
+                raise RecipeError(f"Nothing is left to recommend: {account}.")
+        return allowed, account
 
     def may_see(
         self, people: pl.DataFrame, allowed: Tensor, time: datetime | None = None
@@ -303,19 +334,6 @@ class Recommender:
             return allowed.expand(people.height, -1)
         return torch.from_numpy(found) & allowed
 
-    def _placed(self, k: int, new: int, explore: float, seed: int) -> Placed | None:
-        """What gives new items their places, from usual scores and theirs; None if nothing does."""
-        if new and explore:
-            raise RecipeError("New items get reserved places or explored ones, not both.")
-        if not 0 <= new <= k:
-            raise RecipeError(f"Of {k} places, {new} cannot be reserved for new items.")
-        if not 0 <= explore <= 1:
-            raise RecipeError(f"A place is explored with a probability, 0 to 1, not {explore}.")
-        if explore:
-            generator = torch.Generator().manual_seed(seed)
-            return lambda usual, fresh: with_explored_places(usual, fresh, k, explore, generator)
-        return (lambda usual, fresh: with_reserved_places(usual, fresh, k, new)) if new else None
-
     @torch.inference_mode()
     def _best(
         self,
@@ -324,24 +342,31 @@ class Recommender:
         allowed: Tensor,
         k: int,
         placed: Placed | None,
-        ask: str | None = None,
+        ask: str | None,
+        rules: Standing | None,
+        people: pl.DataFrame,
     ) -> tuple[Tensor, Tensor]:
         """Items ``(B, k)``, best first, 0 where nothing is left, and their scores."""
         history = known[Key.HISTORY]
         allowed = allowed.scatter(1, known[Key.SEEN], False)
         raw, weight, more = self._weighed(model, known, ask)
+        choose: Choose | None = None
+        shares = rules is not None and isinstance(model, ItemModel) and ask is None
+        if rules is not None:  # which go by logarithms of weights
+            raw, more = raw.clamp_min(1e-30).log() if shares else raw, more + rules.boost
+            choose = partial(rules.fill, people=people)
         usual = (weight * raw + more).masked_fill(~allowed, -torch.inf)
         if self.reranker is not None and model is self.model and ask is None:
             usual = self.reranker.lifted(usual, history)
         fresh = torch.full_like(usual, -torch.inf)
         if placed is None:
-            items = with_reserved_places(usual, fresh, k, 0)
+            items = with_reserved_places(usual, fresh, k, 0, choose)
         else:
             fresh = weight * self._new_scores(raw, history) + more
             fresh = fresh.masked_fill(~allowed, -torch.inf)
-            items = placed(usual, fresh)
+            items = placed(usual, fresh, choose=choose)
         shown = torch.where(fresh > -torch.inf, fresh, usual)
-        return items, shown.gather(1, items)
+        return items, (shown.exp() if shares else shown).gather(1, items)
 
     def raw(self, known: Mapping[str, Tensor], model: ItemScorer | Policy | None = None) -> Tensor:
         """Score all items for histories, ``Key.HISTORY`` (B, L), and what else is known of them.
@@ -373,11 +398,16 @@ class Recommender:
         return raw, weight, more
 
     @torch.inference_mode()
-    def _popular(self, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def _popular(
+        self, allowed: Tensor, k: int, rules: Standing | None, people: pl.DataFrame
+    ) -> tuple[Tensor, Tensor]:
         """Items ``(B, k)`` for people of whom nothing is known, and their marginal relevance."""
+        popularity, vectors = self.popularity.counts, self.blend.ranker.item_vectors()
+        if rules is not None:
+            counts = popularity.masked_fill(~allowed, -torch.inf)
+            return rules.varied(counts, vectors, k, people)
         # Few kinds, where anything is forbidden.
         kinds, which = allowed.unique(dim=0, return_inverse=True)
-        popularity, vectors = self.popularity.counts, self.blend.ranker.item_vectors()
         found = [diversified(popularity.masked_fill(~m, -torch.inf), vectors, k) for m in kinds]
         items, scores = zip(*found, strict=True)
         return torch.stack(items)[which], torch.stack(scores)[which]

@@ -1,7 +1,9 @@
 """Recommending with a finished run."""
 
+import copy
 import json
 import re
+import shutil
 
 import numpy as np
 import polars as pl
@@ -16,6 +18,7 @@ from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import favoured_by
 from lightrec.evaluation.predictions import evaluate_predictions
 from lightrec.explain import explain
+from lightrec.ranking.rules import RuleBook
 from lightrec.recommend import load
 from lightrec.run import Run
 from lightrec.stages.run import run
@@ -191,6 +194,17 @@ def test_wishes_join_a_history_or_stand_alone(recommender, tiny_run, capsys):
     )
     assert main([*line, "--by", "policy"]) == 2
     assert "leave out --by policy" in capsys.readouterr().err
+
+
+def test_a_wish_that_nothing_answers_says_so(recommender):
+    found = recommender.recommend(ask="a lamp or ropes", exclude="kind=lamp", k=12)
+    assert {*kinds(found)} == {"rope"}
+    with pytest.raises(RecipeError, match="No item that may come has a word of the wish 'lamps'"):
+        recommender.recommend("u3", ask="lamps", exclude="kind=lamp")
+    own = recommender.recommend(history=["i3"], k=48)["item"].to_list()
+    with pytest.raises(RecipeError, match="what has one is excluded, or was had"):
+        recommender.recommend(history=["i3"], ask="3", exclude=["i15", "i27", "i39"])
+    assert "i15" in own
 
 
 def test_an_empty_list_says_why(recommender, capsys):
@@ -459,3 +473,71 @@ def test_a_run_that_ends_with_the_ranker_shows_its_ranking(detailed, capsys):
     values = [float(line.split()[-1]) for line in others]
     assert values == sorted(values, reverse=True)
     assert len(values) >= 6
+
+
+@pytest.fixture
+def ruled(recommender, tmp_path):
+    """The recommender with rules of its own: no lamps, two places a kind, u3's song, then tea."""
+    own = copy.copy(recommender)
+    own.book = RuleBook(tmp_path, own.item, own.people.asked)
+    own.book.change(
+        {
+            "in_stock": "kind!=lamp",
+            "boosts": [{"where": "kind=tea", "times": 1e12}],
+            "pins": [{"item": "song number 2", "place": 2, "people": "user=u3"}],
+            "at_most": [{"per": "kind", "places": 2}],
+        },
+        own.catalog,
+        own.store.item_kinds,
+    )
+    return own
+
+
+def kinds(items):
+    return [title.split()[0] for title in items["title"]]
+
+
+def test_every_list_keeps_to_the_standing_rules(recommender, ruled, monkeypatch):
+    assert kinds(ruled.recommend("u3", k=9))[:3] == ["tea", "song", "tea"]
+    found = pl.concat(ruled.recommend_all(k=9))
+    pinned = found.filter(rank=2, title="song number 2")["user"]
+    assert "u3" in pinned
+    for user in ("u0", "u3", "u17"):
+        own = found.filter(user=user)
+        assert own["item"].to_list() == ruled.recommend(user, k=9)["item"].to_list()
+        assert sorted(kinds(own)) == ["rope"] * 2 + ["song"] * 2 + ["tea"] * 2
+    stranger = ruled.recommend(history=[], k=9)
+    assert sorted(kinds(stranger)) == sorted(kinds(found.filter(user="u3")))
+    assert "lamp" not in kinds(ruled.similar("lamp number 3", k=40))
+    # What is judged by held-out events is the ranking, and not the rules.
+    judged = [pl.concat(each.recommend_all(k=9, before="test")) for each in (recommender, ruled)]
+    assert judged[0].equals(judged[1])
+    fresh = torch.full((1, ruled.store.num_items + 1), -torch.inf)
+    fresh[0, [ruled.item("lamp number 1"), ruled.item("rope number 9")]] = torch.tensor([2.0, 1])
+    monkeypatch.setattr(ruled, "_new_scores", lambda scores, histories: fresh)
+    assert ruled.recommend("u3", k=3, new=1)["title"].to_list()[1:] == [
+        "song number 2",
+        "rope number 9",
+    ]
+    with pytest.raises(RecipeError, match="leaves 12 items, the standing rules leave 0"):
+        ruled.recommend("u3", only="kind=lamp")
+
+
+def test_rules_are_set_and_shown_by_a_command(tiny_run, tmp_path, capsys):
+    shutil.copytree(tiny_run, tmp_path / "run", symlinks=True)
+    run, words = str(tmp_path / "run"), ["in_stock=kind!=lamp", "at_most=[{per: kind, places: 1}]"]
+    assert main(["rules", run]) == 0
+    assert "has no standing rules" in capsys.readouterr().out
+    assert main(["rules", run, "--set", *words]) == 0
+    assert "# kind!=lamp: 36 items may come" in capsys.readouterr().out
+    assert main(["recommend", run, "--user", "u3"]) == 0
+    out, err = capsys.readouterr()
+    assert "lamp" not in out
+    assert out.count("song") == 1
+    assert "The standing rules of" in err
+    assert main(["rules", run, "--set", "in_stock=stock>0"]) == 2
+    assert "'stock' is not an attribute of the items. There are item, title" in (
+        capsys.readouterr().err
+    )
+    assert main(["rules", run, "--set", "at_most=null"]) == 0
+    assert "at_most" not in (tmp_path / "run" / "rules.yaml").read_text()

@@ -110,6 +110,8 @@ def recommend(
     recommender = Recommender(run, by)
     if disclaimer := recommender.run.domain.disclaimer:
         print(disclaimer, file=sys.stderr)
+    if recommender.rules is not None and not before:
+        print(f"The standing rules of {recommender.book.path} hold.", file=sys.stderr)
     wishes: dict[str, Any] = {"ask": ask, "k": k, "exclude": exclude, "only": only}
     wishes |= {"discover": discover, "new": new, "explore": explore, "seed": seed}
     if out is not None and all:

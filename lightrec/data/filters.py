@@ -8,7 +8,8 @@
     comparison = ATTRIBUTE ("=" | "!=" | "<" | "<=" | ">" | ">=") VALUE
                | ATTRIBUTE ["not"] "in" "(" VALUE {"," VALUE} ")"
 
-Values are whole, and their case does not count; lists are compared by membership, numbers as
+Values are whole, and their case does not count; but ``category=Books`` is met by the path
+``Books > Crime``, too. Lists are compared by membership, numbers as
 numbers, and a date such as ``1996`` or ``1996-05`` is the whole year or month. A value with blanks
 needs no quotes up to the next ``and`` or ``or`` that begins a comparison; ``"…"`` and ``'…'`` take
 everything between them. ``missing`` stands for no value; any other comparison of a missing value is
@@ -49,6 +50,8 @@ _COMPARE: Final[Mapping[str, Callable[..., pl.Expr]]] = {
 }
 _BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _MISSING: Final = "missing"
+_PATH: Final = "[>›»|]"
+"""What parts the steps of a path of categories."""
 _DEPTH: Final = 50
 """Levels of brackets and ``not`` within each other."""
 
@@ -221,7 +224,8 @@ class _Parser:
         plain = {each.lower().replace("_", " "): each for each in self.kinds}
         known = name if name in self.kinds else plain.get(name.lower().replace("_", " "))
         if known is None:
-            raise self.refused(no_such("an attribute of the items", name, self.kinds))
+            whose = "users" if Column.USER in self.items.columns else "items"
+            raise self.refused(no_such(f"an attribute of the {whose}", name, self.kinds))
         column = pl.col(known)
         # NaN is missing too; in comparisons it would be above every number.
         column = column.fill_nan(None) if self.items.schema[known].is_float() else column
@@ -242,7 +246,7 @@ class _Parser:
                 f"{name!r} holds words, and {sign} compares numbers and dates; use =, != or in."
             )
         values = self.items[name].explode() if self.kinds[name] == "list" else self.items[name]
-        wanted = matching(values, name, value)
+        wanted = matching(values, name, value, below=True)
         if self.kinds[name] == "list":
             has = column.list.eval(pl.element().is_in(wanted)).list.any()
             has = pl.when(column.list.len() > 0).then(has)
@@ -283,13 +287,22 @@ class _Parser:
         return RecipeError(f"In the filter {shown!r}: {sentence}")
 
 
-def matching(values: pl.Series, name: str, value: str) -> list[str]:
+def matching(values: pl.Series, name: str, value: str, below: bool = False) -> list[str]:
     """Give the words of an attribute that a value means, whatever its case.
 
+    :param below: whether a value also means the paths that begin with it, such as ``Books > Crime``
+        or, where most values have a stroke, ``Books/Crime``.
     :raises RecipeError: where it is none of them.
     """
     known = values.drop_nulls().unique()
-    found = known.filter(known.str.to_lowercase() == value.lower()).to_list()
+    marks = _PATH + ("|/" if known.str.contains("/").sum() * 2 > len(known) else "")
+    plain, wanted = (
+        each.str.to_lowercase().str.replace_all(rf"\s*(?:{marks})\s*", "\0")
+        for each in (known, pl.Series([value]))
+    )
+    meant = plain == wanted[0]
+    meant |= plain.str.starts_with(wanted[0] + "\0") if below else meant
+    found = known.filter(meant).to_list()
     if not found:
         hint = ""
         if re.search(r"\b(and|or)\b", value, re.IGNORECASE):

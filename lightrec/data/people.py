@@ -15,6 +15,7 @@ from lightrec.data.names import Names
 from lightrec.data.selection import several
 from lightrec.data.sequences import Rows, Sequences, padded
 from lightrec.data.store import TEST, EventStore
+from lightrec.data.types import Kind
 from lightrec.errors import RecipeError, no_such
 from lightrec.keys import Column, Key
 
@@ -62,6 +63,11 @@ class People:
     @cached_property
     def _features(self) -> Features:
         return user_features(self.store)[0]
+
+    @property
+    def asked(self) -> tuple[pl.DataFrame, dict[str, Kind]]:
+        """The user table, and the kinds of the columns of which conditions may ask."""
+        return self.store.users, {Column.USER: "code", **self.store.user_kinds}
 
     def before_test(self) -> tuple[Sequences, Rows]:
         """Histories as the held-out events are judged from, and where they end: (U,)."""

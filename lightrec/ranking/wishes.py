@@ -34,7 +34,7 @@ from torch.nn.functional import normalize
 from lightrec import plugins
 from lightrec.data.store import EventStore
 from lightrec.encoders.base import Encoder, encoded, unit_vectors
-from lightrec.encoders.words import word_table, words_of
+from lightrec.encoders.words import GRAMMAR, same_stem, word_table, words_of
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Column, Key
 from lightrec.nn.item_tower import ItemTower
@@ -131,7 +131,7 @@ class Wishes:
         :returns: (N + 1,), and the weight of what the history says, to which they are to be added.
         :raises RecipeError: where nothing of the wish can be read.
         """
-        words = list(dict.fromkeys(words_of(wish)))
+        words = self._words(wish, tell=True)
         unknown = [word for word in words if word not in self.column]
         if len(unknown) == len(words) and (self.encoder is None or not words):
             telling = np.where(self._counts * 2 > self.table.shape[0], 0, self._counts)
@@ -145,9 +145,32 @@ class Wishes:
             how = "its vector alone reads" if self.encoder else "nothing reads"
             what = " or ".join(map(repr, unknown)) if len(unknown) < len(words) else "of the wish"
             print(f"No item has the word {what}: {how} it.", file=sys.stderr)
-        reading = self.read([wish])[0]
+        reading = self.read([wish if self.encoder else " ".join(words)])[0]
         before, weight = self.settings[kind]
         return weight * self.likelihood(reading), before
+
+    def answering(self, wish: str) -> Tensor | None:
+        """Tell which items have a word of a wish, (N + 1,) bool; None where vectors read it."""
+        if self.encoder is not None:
+            return None
+        places = [self.column[word] for word in self._words(wish) if word in self.column]
+        return torch.from_numpy(np.asarray(self._said[:, places].sum(1)).ravel() > 0)
+
+    def _words(self, wish: str, tell: bool = False) -> list[str]:
+        """Split a wish into words. Where no vectors weigh them, grammar is left out, and a word
+        that no item has stands for one with another ending, which is told.
+        """
+        words = [*dict.fromkeys(words_of(wish))]
+        if self.encoder is not None:
+            return words
+        words = [word for word in words if word not in GRAMMAR]
+        for place, word in enumerate(words):
+            alike = [w for w in self.column if w[:3] == word[:3] and same_stem(w, word)]
+            if word not in self.column and alike:
+                words[place] = max(alike, key=lambda each: self._counts[self.column[each]])
+                if tell:
+                    print(f"{word!r} is taken as {words[place]}.", file=sys.stderr)
+        return [*dict.fromkeys(words)]
 
     def likelihood(self, reading: Reading) -> Tensor:
         """Give what a wish says of items, as a logarithm: (C,)."""

@@ -245,3 +245,46 @@ def holds(tree: Any, row: dict[str, Any]) -> bool:
 def test_any_condition_means_what_python_says(tree: Any) -> None:
     found = parse(written(tree), ITEMS, KINDS).mask(ITEMS)
     assert found.to_list() == [holds(tree, row) for row in ROWS]
+
+
+PATHS = ["Books", "Books > Crime", "Books > Crime > Nordic", "Bookshelves", None, "Toys>Trains"]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("path=Books", [0, 1, 2]),
+        ('path="books > crime"', [1, 2]),
+        ('path="Books>Crime"', [1, 2]),
+        ("path=Toys", [5]),
+        ("path!=Books", [3, 5]),
+        ("path in (Toys, Bookshelves)", [3, 5]),
+        ("paths=Books", [0, 1, 2]),
+        ("slashed=Books", [1, 2]),
+        ("bands=AC", [0]),
+    ],
+)
+def test_a_path_is_below_its_beginnings(text: str, rows: list[int]) -> None:
+    items = pl.DataFrame(
+        {
+            "item": list("abcdef"),
+            "path": PATHS,
+            "paths": [[path] if path else None for path in PATHS],
+            "slashed": [
+                "Toys",
+                "Books/Crime",
+                "Books/Crime/Nordic",
+                "Toys/Big",
+                "Toys/Big/Blue",
+                "",
+            ],
+            "bands": ["AC", "AC/DC", "Abba", "Blur", "Can", "Devo"],
+        }
+    )
+    kinds: dict[str, Kind] = dict.fromkeys(("path", "slashed", "bands"), "category")
+    mask = parse(text, items, kinds | {"paths": "list"}).mask(items)
+    assert mask.arg_true().to_list() == rows
+
+
+def test_a_profile_has_the_value_itself() -> None:
+    assert as_value(pl.Series("path", PATHS[::-1]), "category", "books") == "Books"

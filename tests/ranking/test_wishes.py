@@ -93,6 +93,31 @@ def test_grammar_and_words_that_no_item_has(capsys):
         wishes.scores("!", HISTORY)
 
 
+@pytest.mark.parametrize(
+    ("wish", "same", "told"),
+    [
+        ("lamps for the blue", "lamp blue", "'lamps' is taken as lamp."),
+        ("Lights of a reds", "light red", "'lights' is taken as light. 'reds' is taken as red."),
+        ("something with tea", "tea", "No item has the word 'something': nothing reads it."),
+    ],
+)
+def test_grammar_does_not_count_and_other_endings_do(capsys, wish, same, told):
+    plain = Wishes(STORE, ITEMS, None, SETTINGS)
+    expected = plain.scores(same, ALONE)[0].argsort(stable=True)
+    assert capsys.readouterr().err == ""
+    assert plain.scores(wish, ALONE)[0].argsort(stable=True).equal(expected)
+    assert " ".join(capsys.readouterr().err.splitlines()) == told
+    assert plain.answering(wish).equal(plain.answering(same))
+
+
+def test_items_that_answer_a_wish_have_a_word_of_it():
+    plain = Wishes(STORE, ITEMS, None, SETTINGS)
+    assert plain.answering("blue teas").tolist() == [False, False, True, True]
+    assert Wishes(STORE, ITEMS, Meanings(), SETTINGS).answering("blue teas") is None
+    with pytest.raises(RecipeError, match="No item knows any of the words of the wish 'for a'"):
+        plain.scores("for a", ALONE)
+
+
 def test_words_that_stand_in_come_from_one_half(tmp_path):
     words = [f"word{number}" for number in range(40)]
     catalog = {"item": ["a", "b"], "title": [" ".join(words)] * 2, "text": ["", ""]}

@@ -18,6 +18,7 @@ _NUMBER: Final = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?$")
 
 _words: Final = str.split
 
+_MONEY: Final = _words("price preis prix amount betrag margin cost discount rabatt")
 _KINDS: Final = _words("type event action kind behav feedback vorgang ereignis aktion évén acción")
 
 _USER: Final = _words(
@@ -48,7 +49,7 @@ LOG_NAMES: Final[dict[str, Sequence[str]]] = {
     Column.VALUE: _words(
         "value rating score stars overall preference label click clicked bewertung note 评分"
     ),
-    Column.COUNT: _words("count plays playcount listens quantity menge anzahl"),
+    Column.COUNT: _words("count plays playcount listens quantity qty menge anzahl quantité 数量"),
     Column.SESSION: _words("session sessionid invoiceno orderid transactionid basketid"),
     Column.IMPRESSION: _words("impression impressionid"),
     Column.POSITION: _words("position slot rank"),
@@ -206,8 +207,12 @@ def likely_columns(
         found.pop(Column.ITEM, None)
     rest = [n for n in kinds if n in few and n not in found.values()]
     values = [n for n in rest if number[n] and texts[n].cast(pl.Float64).is_between(-10, 100).all()]
+    values = [n for n in values if not _hints(n, _MONEY)]  # what is paid is no grade
+    counts = [n for n in values if _hints(n, LOG_NAMES[Column.COUNT])]
     words = [n for n in rest if not number[n] and _hints(n, _KINDS)]
-    for role, columns in ((Column.VALUE, values), (Column.FEEDBACK, words)):
+    grades = [n for n in values if n not in counts]
+    roles = Column.VALUE, Column.COUNT, Column.FEEDBACK
+    for role, columns in zip(roles, (grades, counts, words), strict=True):
         if role not in found and columns and kinds[columns[0]] > 1:
             found[role] = columns[0]
     return {name: found[name] for name in names if name in found}

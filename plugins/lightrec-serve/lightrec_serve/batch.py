@@ -11,14 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from lightrec.data.names import Names
 from lightrec.errors import DataError, RecipeError
 from lightrec.keys import Column
+from lightrec.ranking.rules import RuleBook
 
 HISTORY: Final = "history"
 ROWS: Final = 8_192
 """People who are read at once."""
 TOGETHER: Final = 512
-"""People whose lists are made at once."""
+"""People whose lists are made at once,"""
+CELLS: Final = 1 << 24
+"""and with standing rules their scores at most."""
 
 
 class Lists:
@@ -34,6 +38,8 @@ class Lists:
 
         self.exported: Exported = Exported(Path(path))
         self.k, self.index = k, Flat(self.exported.table, self.exported.bias)
+        book = RuleBook(Path(path), Names(self.exported.catalog).number)
+        self.rules = book.of(self.exported.catalog, self.exported.kinds)
         self.ids = self.exported.catalog[Column.ITEM].to_arrow().cast(pa.string())
 
     def __call__(self, people: pa.Table) -> pa.Table:
@@ -44,7 +50,8 @@ class Lists:
         :returns: ``user``, ``items`` and ``scores``, lists of k at most, best first.
         """
         table = self._histories(people)
-        found = [self._search(rows) for rows in table.split(TOGETHER)]
+        together = TOGETHER if self.rules is None else max(1, min(TOGETHER, CELLS // len(self.ids)))
+        found = [self._search(rows) for rows in table.split(together)]
         items, scores = (torch.cat(parts).numpy() for parts in zip(*found, strict=True))
         there = items > 0
         ends = np.concatenate([[0], there.sum(1).cumsum()]).astype(np.int32)
@@ -60,6 +67,12 @@ class Lists:
     def _search(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         length = self.exported.history_length
         queries = self.exported.queries(rows if length is None else rows[:, -length:])
+        if self.rules is not None:
+            scores = queries @ self.exported.table.T + self.exported.bias + self.rules.boost
+            scores.masked_fill_(~self.rules.there, -torch.inf)
+            scores.scatter_(1, rows * (not self.exported.repeats), -torch.inf)
+            items, _ = self.rules.fill(scores, self.k)
+            return items, scores.gather(1, items)
         found = self.index.search(queries, self.k, None, None if self.exported.repeats else rows)
         return found.items, found.scores
 

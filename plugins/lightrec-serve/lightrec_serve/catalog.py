@@ -1,7 +1,7 @@
 """The items that are served: those of a run or an export, and those put while it is served."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -47,6 +47,11 @@ class Catalog:
 
     def __len__(self) -> int:
         return self.size + self.live.height
+
+    @cached_property
+    def whole(self) -> pl.DataFrame:
+        """The rows of all items, another table whenever one of them has changed."""
+        return pl.concat([self.items, self.live])
 
     def find(self, names: Sequence[str]) -> list[int]:
         """Give items' numbers by their ids, or by their titles however these are written.
@@ -177,6 +182,7 @@ class Catalog:
         return numbers
 
     def _forget(self) -> None:
+        vars(self).pop("whole", None)
         self._left.cache_clear()
         self._selection.cache_clear()
 

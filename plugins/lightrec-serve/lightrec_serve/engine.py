@@ -1,15 +1,17 @@
 """What answers queries: the contract, new items, and how a slate is chosen from scores."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import zip_longest
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize, pad
@@ -17,6 +19,8 @@ from torch.nn.functional import normalize, pad
 from lightrec.encoders.words import word_table, words_of
 from lightrec.errors import LightrecError, RecipeError
 from lightrec.keys import PADDING, Column
+from lightrec.ranking.lists import with_reserved_places
+from lightrec.ranking.rules import RuleBook, Standing
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.worth import worth_of
 
@@ -33,6 +37,7 @@ REASONS: Final = 3
 """So many of them are named for an item."""
 POWER: Final = 4
 """Of their texts' cosines: the nearest speak loudest."""
+logger = logging.getLogger("lightrec.serve")
 Encode = Callable[[Sequence[str]], Tensor]
 
 
@@ -75,6 +80,8 @@ class Ranked:
     :param propensities: of each item at its place, given the places before; 1 where none is drawn.
     :param log_prob: of the whole slate.
     :param why: for each item the events of the history that speak most for it, see :func:`reasons`.
+    :param pinned: the items that have places of their own by the standing rules.
+    :param rules: what names these rules; empty where there are none.
     :param seconds: spent on the ``tower`` and on the ``search``.
     """
 
@@ -84,6 +91,8 @@ class Ranked:
     propensities: list[float]
     log_prob: float = 0.0
     why: list[list[int]] = field(default_factory=list)
+    pinned: frozenset[int] = frozenset()
+    rules: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -165,6 +174,8 @@ class Engine(ABC):
 
     catalog: Catalog
     newcomers: Newcomers
+    book: RuleBook
+    _mark = ""
     repeats: bool
     """Whether an item may come again."""
     note = ""
@@ -226,6 +237,17 @@ class Engine(ABC):
         """Take items away at once, and give the numbers of those that there were."""
         return self.catalog.delete(items)
 
+    @property
+    def rules(self) -> Standing | None:
+        """The standing rules as they are at present; a change is logged."""
+        found = self.book.of(self.catalog.whole, self.catalog.kinds)
+        mark = found.mark if found else ""
+        if mark != self._mark:
+            said = found.rules if found else "none"
+            logger.info("rules", extra={"mark": mark, "rules": str(said)})
+            self._mark = mark
+        return found
+
     def heard(self, events: Sequence[tuple[str, str]], before: int = 0) -> dict[str, Any]:
         """Give what a query says of items and the kinds of their events, by their worth.
 
@@ -272,11 +294,29 @@ class Engine(ABC):
         return dismissed if self.repeats and not query.discover else dismissed + had
 
 
-def chosen(logits: Tensor, query: Query, temperature: float, by: str) -> Ranked:
+def chosen(
+    logits: Tensor,
+    query: Query,
+    temperature: float,
+    by: str,
+    rules: Standing | None = None,
+    people: pl.DataFrame | None = None,
+) -> Ranked:
     """Choose or draw a slate.
 
     :param logits: (N + L + 1,) float32, minus infinity for what may not come.
+    :param rules: which the slate keeps to; their boosts are in the logits.
+    :param people: the row of the user table that pins ask.
     """
+    if rules is not None:
+        heat, generator = (temperature if query.draw else 1.0), torch.Generator()
+        given = generator.manual_seed(query.seed) if query.draw else None
+        found, steps = rules.fill(logits[None] / heat, query.k, people, generator=given)
+        places = found[0] > PADDING
+        kept, each = found[0][places], steps[0][places]
+        log_prob = float(each.log().sum())
+        ranked = Ranked(kept.tolist(), logits[kept].tolist(), by, each.tolist(), log_prob)
+        return marked(ranked, rules, logits, query.k, people)
     count = min(query.k, int((logits > -torch.inf).sum()))
     if not query.draw:
         scores, items = logits.topk(count)
@@ -292,6 +332,34 @@ def chosen(logits: Tensor, query: Query, temperature: float, by: str) -> Ranked:
     steps = (law[items] - left).clamp_max(0.0)
     log_prob, propensities = float(steps.sum()), steps.exp().tolist()
     return Ranked(items.tolist(), logits[items].tolist(), by, propensities, log_prob)
+
+
+def with_new(
+    logits: Tensor,
+    recent: Tensor,
+    query: Query,
+    by: str,
+    rules: Standing | None = None,
+    people: pl.DataFrame | None = None,
+) -> Ranked:
+    """Choose a slate as :func:`chosen` does, whose last places are kept for new items.
+
+    :param recent: (N + L + 1,) bool, which items are new.
+    """
+    fresh, usual = logits.masked_fill(~recent, -torch.inf), logits.masked_fill(recent, -torch.inf)
+    choose = None if rules is None else partial(rules.fill, people=people)
+    items = with_reserved_places(usual[None], fresh[None], query.k, query.new, choose)[0]
+    items = items[items > PADDING]
+    ranked = Ranked(items.tolist(), logits[items].tolist(), by, [1.0] * len(items))
+    return ranked if rules is None else marked(ranked, rules, logits, query.k, people)
+
+
+def marked(
+    ranked: Ranked, rules: Standing, logits: Tensor, k: int, people: pl.DataFrame | None
+) -> Ranked:
+    """Note by which rules a slate was made, and what they have pinned."""
+    pinned = rules.pinned(logits[None] > -torch.inf, k, people)[0].tolist()
+    return replace(ranked, rules=rules.mark, pinned=frozenset(pinned) - {PADDING})
 
 
 def reasons(events: Sequence[int], whole: Tensor, without: Tensor) -> list[list[int]]:

@@ -25,6 +25,7 @@ from torch.export import Dim, ExportedProgram
 
 from lightrec.cli.command import with_options_of
 from lightrec.data.files import appearing, save_tensors
+from lightrec.data.names import Names
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore, padded
 from lightrec.encoders.text import TextEncoder
@@ -32,6 +33,7 @@ from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.base import Table
 from lightrec.evaluation.receipt import RECEIPT, receipt
 from lightrec.keys import PADDING, Column
+from lightrec.ranking.rules import RuleBook
 from lightrec.run import Run
 from lightrec_serve.distil import Teacher, distilled
 from lightrec_serve.engine import worth_in
@@ -116,6 +118,8 @@ def export(
             "tell: serve the run itself."
         )
     store, taught = run.data, None
+    book = RuleBook(run.base, Names.of(store).number)
+    book.of(store.catalog, store.item_kinds)  # rules that cannot leave are refused here
     if distill is None:
         towers = Towers(part_of(run, what))
     else:
@@ -172,6 +176,7 @@ def export(
             found |= parity_of_texts(folder, encoder, store.catalog[Column.TEXT].drop_nulls())
         refuse(found, exact=not int8 and network.turn is None)
         write_manifest(manifest | {"parity": found}, folder)
+        book.copy(folder)  # not among the manifest's files: rules change
     return manifest | {"parity": found}
 
 

@@ -16,7 +16,8 @@ from torch.nn.functional import normalize
 from lightrec.data.names import Names
 from lightrec.data.sequences import with_only
 from lightrec.errors import LightrecError, RecipeError, RunError
-from lightrec.keys import Column, Key
+from lightrec.keys import PADDING, Column, Key
+from lightrec.ranking.rules import RuleBook, Standing
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import (
     TOLD,
@@ -27,6 +28,7 @@ from lightrec_serve.engine import (
     all_but_one,
     chosen,
     reasons,
+    with_new,
 )
 from lightrec_serve.exported import Exported
 from lightrec_serve.index import Approximate, Flat
@@ -59,6 +61,7 @@ class ExportEngine(Engine):
         self.repeats, self.note, self.worth = held.repeats, held.note, held.worth
         self.goal = held.goal
         self.catalog = Catalog(held.catalog, held.kinds, Names(held.catalog))
+        self.book = RuleBook(path, lambda name: self.catalog.find([name])[0])
         self._past = held.histories()
         self.index = self._indexed(approximate)
         texts = held.catalog[Column.TEXT].fill_null("").to_list()
@@ -113,14 +116,15 @@ class ExportEngine(Engine):
         histories = [one.history for _, one in ready]
         vectors = self.exported.queries(padded(histories, self.exported.history_length))
         towered = perf_counter()
-        plain = [row for row, (_, one) in enumerate(ready) if not one.query.draw]
+        rules = self.rules
+        plain = [row for row, (_, one) in enumerate(ready) if not one.query.draw and not rules]
         if plain:
             ranked = self._search(vectors[plain], [ready[row][1] for row in plain])
             for row, slate in zip(plain, ranked, strict=True):
                 found[ready[row][0]] = slate
         for row, (place, one) in enumerate(ready):
-            if one.query.draw:
-                found[place] = self._draw(vectors[row], one)
+            if row not in plain:
+                found[place] = self._draw(vectors[row], one, rules)
         for row, (place, one) in enumerate(ready):
             answer = found[place]
             if one.query.explain and one.history and isinstance(answer, Ranked):
@@ -165,6 +169,8 @@ class ExportEngine(Engine):
                 "An export has one way to rank, by histories: leave out ask, profile and by, or "
                 "serve the run itself."
             )
+        if query.new > query.k:
+            raise RecipeError(f"Of {query.k} places, {query.new} cannot be reserved for new items.")
         past = self._past.get(query.user, ()) if query.user is not None else ()
         history = [*past, *self.known(query, () if self.repeats else past)]
         barred = self.barred(query)
@@ -197,10 +203,6 @@ class ExportEngine(Engine):
 
     def _with_new(self, ranked: Ranked, one: "_Read") -> Ranked:
         """Keep the last places for items put while serving."""
-        if one.query.new > one.query.k:
-            raise RecipeError(
-                f"Of {one.query.k} places, {one.query.new} cannot be reserved for new items."
-            )
         left = {*one.barred, *self.catalog.gone}
         fresh = [n for n in range(len(self.catalog), self.catalog.size, -1) if n not in left]
         if one.allowed is not None:
@@ -221,12 +223,17 @@ class ExportEngine(Engine):
         logits = (queries @ self.index.table.T + self.index.bias).log_softmax(-1)[:, items]
         return reasons(one.history[::-1][:count], logits[0], logits[1:])
 
-    def _draw(self, vector: Tensor, one: "_Read") -> Ranked:
+    def _draw(self, vector: Tensor, one: "_Read", rules: Standing | None) -> Ranked:
         logits = self.index.table @ vector + self.index.bias
         if one.allowed is not None:
             logits.masked_fill_(~one.allowed, -torch.inf)
-        logits[one.barred] = -torch.inf
-        return chosen(logits, one.query, self.temperature, one.by)
+        logits[[PADDING, *one.barred]] = -torch.inf
+        if rules is not None:
+            logits = (logits + rules.boost).masked_fill(~rules.there, -torch.inf)
+        if rules is not None and one.query.new:
+            recent = torch.arange(len(logits)) > self.catalog.size
+            return with_new(logits, recent, one.query, one.by, rules)
+        return chosen(logits, one.query, self.temperature, one.by, rules)
 
 
 @dataclass(frozen=True)

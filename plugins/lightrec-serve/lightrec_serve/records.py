@@ -8,10 +8,12 @@ run treats its whole log.
 ``shown/2026-11-27.parquet`` has a row for each item that was shown that day, for ``lightrec
 estimate RUN shown`` and the evaluator ``ShownItems``: the value is what its feedback was worth, the
 strongest where there are several, and 0 where there is none; where the run has a goal, events on
-the way to it, such as views, earn nothing. Other columns name the arm, what ranked, and the
-logarithm of the probability of the whole slate.
+the way to it, such as views, earn nothing. An item that a standing rule pinned to its place is the
+only one of its ``candidates``, so that no estimator takes it for a choice. Other columns name the
+arm, what ranked, and the logarithm of the probability of the whole slate.
 """
 
+import json
 import math
 import os
 from collections.abc import Callable, Collection, Mapping
@@ -39,6 +41,7 @@ SHOWN_KIND: Final = "shown"
 """The kind of event of what was shown."""
 ARM, RANKED_BY, LOG_PROB = "arm", "ranked_by", "slate_log_probability"
 """Columns of what was shown that a log does not have."""
+REQUEST: Final = "request"
 PERCENTS: Final = (50, 95, 99)
 """Quantiles of latencies."""
 NORMAL: Final = 1.959963984540054
@@ -304,11 +307,18 @@ def _shown(within: sa.ColumnElement[bool], worth: Mapping[str, float]) -> sa.Sel
             answer.arm.label(ARM),
             answer.ranked_by.label(RANKED_BY),
             answer.log_prob.label(LOG_PROB),
+            answer.request.label(REQUEST),
         )
         .join_from(ANSWERS, SHOWN, SHOWN.c.answer == answer.id)
         .where(within)
         .order_by(answer.time, answer.number, SHOWN.c.position)
     )
+
+
+def _alone(request: str, item: str) -> list[str] | None:
+    """Give the only candidate of a place that is pinned; None for other places."""
+    rules = json.loads(request).get("rules", {}) if '"pinned"' in request else {}
+    return [item] if item in rules.get("pinned", ()) else None
 
 
 def _write(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema, file: Path) -> bool:
@@ -322,6 +332,9 @@ def _write(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema, 
                 file.parent.mkdir(parents=True, exist_ok=True)
                 writer = pq.ParquetWriter(part, schema, compression="zstd")
             values = dict(zip(found.keys(), zip(*rows, strict=True), strict=True))
+            if REQUEST in values:
+                both = zip(values[REQUEST], values[Column.ITEM], strict=True)
+                values[Column.CANDIDATES] = tuple(_alone(request, item) for request, item in both)
             none = (None,) * len(rows)
             columns = [pa.array(values.get(each.name, none), each.type) for each in schema]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))

@@ -22,7 +22,8 @@ from lightrec.data.sequences import with_only
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.evaluation.evidence import By
 from lightrec.keys import Column, Key
-from lightrec.ranking.lists import diversified, with_reserved_places
+from lightrec.ranking.lists import diversified
+from lightrec.ranking.rules import RuleBook, Standing
 from lightrec.recommend import Recommender
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import (
@@ -33,7 +34,9 @@ from lightrec_serve.engine import (
     Ranked,
     all_but_one,
     chosen,
+    marked,
     reasons,
+    with_new,
     worth_in,
 )
 
@@ -56,6 +59,8 @@ class RunEngine(Engine):
         self.repeats, self.note = self.store.repeats, self.domain.disclaimer
         self.worth, self.goal = worth_in(self.usual.run), self.store.goal
         self.catalog = Catalog(self.store.catalog, self.store.item_kinds, self.usual.names)
+        find = lambda name: self.catalog.find([name])[0]  # noqa: E731
+        self.book = RuleBook(self.usual.run.base, find, self.usual.people.asked)
         counts = torch.from_numpy(self.store.popularity())[: self.store.num_items + 1]
         encoder, vectors = None, torch.zeros(len(counts), 0)
         with suppress(RunError):  # where the ranker reads no texts, words alone say what is near
@@ -83,6 +88,7 @@ class RunEngine(Engine):
             "items": len(self.catalog),
             "users": self.store.num_users,
             "goal": [*self.goal],
+            "rules": self.rules.mark if self.rules else "",
         }
 
     def users(self, count: int) -> list[str]:
@@ -181,13 +187,16 @@ class RunEngine(Engine):
         allowed[self.barred(query)] = False
         allowed[0] = False
         whole = torch.cat([scores, self.newcomers.mixed(scores)])
+        if (rules := self.rules) is not None:  # which go by logarithms of weights
+            allowed &= rules.there
+            whole = (whole.clamp_min(1e-30).log() if by == "attributes" else whole) + rules.boost
         logits = whole.masked_fill(~allowed, -torch.inf)
         if query.new:
-            ranked = self._with_new(logits, query, by)
+            ranked = self._with_new(logits, query, by, rules, person.row)
         elif by == "popularity" and not query.draw:
-            ranked = self._varied(allowed, query.k)
+            ranked = self._varied(allowed, query.k, rules, person.row)
         else:
-            ranked = chosen(logits, query, self.temperature, by)
+            ranked = chosen(logits, query, self.temperature, by, rules, person.row)
         if query.explain and person.known[Key.HISTORY].any() and query.ask is None:
             ranked.why = self._why(query, person, ranked.items, scores)
         ranked.seconds = {"tower": spent, "search": perf_counter() - began}
@@ -214,28 +223,38 @@ class RunEngine(Engine):
     def _fresh(self) -> Tensor:
         return ~self.newcomers.warm
 
-    def _with_new(self, logits: Tensor, query: Query, by: str) -> Ranked:
+    def _with_new(
+        self,
+        logits: Tensor,
+        query: Query,
+        by: str,
+        rules: Standing | None,
+        people: pl.DataFrame,
+    ) -> Ranked:
         """Keep the last places for items without events."""
         if query.new > query.k:
             raise RecipeError(f"Of {query.k} places, {query.new} cannot be reserved for new items.")
         if query.draw:
             raise RecipeError("New items get reserved places, or all places are drawn; not both.")
         recent = pad(self._fresh, (0, self.catalog.live.height), value=True)
-        fresh = logits.masked_fill(~recent, -torch.inf)
-        usual = logits.masked_fill(recent, -torch.inf)
-        items = with_reserved_places(usual[None], fresh[None], query.k, query.new)[0]
-        items = items[items > 0]
-        return Ranked(items.tolist(), logits[items].tolist(), by, [1.0] * len(items))
+        return with_new(logits, recent, query, by, rules, people)
 
-    def _varied(self, allowed: Tensor, k: int) -> Ranked:
+    def _varied(
+        self, allowed: Tensor, k: int, rules: Standing | None, people: pl.DataFrame
+    ) -> Ranked:
         """Give popular items that differ from each other, to somebody of whom nothing is known."""
         counts, vectors = self.usual.popularity.counts, self.usual.blend.ranker.item_vectors()
         whole = torch.cat([counts, self.newcomers.mixed(counts)])
         mixed = (vectors[self.newcomers.near] * self.newcomers.loud[..., None]).sum(1)
         popular = whole.masked_fill(~allowed, -torch.inf)
-        items, scores = diversified(popular, torch.cat([vectors, mixed]), k)
+        vectors = torch.cat([vectors, mixed])
+        if rules is None:
+            items, scores = diversified(popular, vectors, k)
+        else:
+            items, scores = (x[0] for x in rules.varied(popular[None], vectors, k, people))
         items, scores = items[items > 0], scores[items > 0]
-        return Ranked(items.tolist(), scores.tolist(), "popularity", [1.0] * len(items))
+        ranked = Ranked(items.tolist(), scores.tolist(), "popularity", [1.0] * len(items))
+        return ranked if rules is None else marked(ranked, rules, popular, k, people)
 
     def _eligible(self, person: pl.DataFrame, time: datetime | None) -> Tensor:
         """Say what the domain lets a person see, (N + L + 1,) bool; put items count as well."""

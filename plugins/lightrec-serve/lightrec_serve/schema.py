@@ -119,6 +119,7 @@ class Shown(BaseModel):
     propensity: float | None = Field(
         description="The probability of this item here, given the places before; 1 if not drawn."
     )
+    pinned: bool = Field(default=False, description="Whether a standing rule keeps the place.")
     why: list[str] = Field(
         default=[], description="Titles of past events that speak for it, best first."
     )

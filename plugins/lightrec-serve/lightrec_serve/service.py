@@ -132,6 +132,7 @@ class Service:
                     text=text,
                     score=ranked.scores[rank],
                     propensity=ranked.propensities[rank],
+                    pinned=number in ranked.pinned,
                     why=[engine.catalog.describe(n)[1] for n in ranked.why[rank]]
                     if ranked.why
                     else [],
@@ -145,6 +146,10 @@ class Service:
             note=engine.note,
             items=places,
         )
+        request = ask.model_dump(mode="json", exclude_defaults=True)
+        if ranked.rules:
+            pinned = [place.item for place in places if place.pinned]
+            request["rules"] = {"mark": ranked.rules, "pinned": pinned}
         seconds = ranked.seconds | {"total": perf_counter() - began}
         self.store.answered(
             Answer(
@@ -157,7 +162,7 @@ class Service:
                 propensities=tuple(ranked.propensities),
                 log_prob=ranked.log_prob,
                 ranked_by=ranked.by,
-                request=ask.model_dump(mode="json", exclude_defaults=True),
+                request=request,
                 latency_ms=seconds["total"] * 1000,
             )
         )

@@ -98,7 +98,8 @@ class Answer:
         was left to chance; None where that is not known.
     :param log_prob: the natural logarithm of the probability of the whole slate in its order.
     :param ranked_by: what put the items in order, such as ``blend`` or ``policy``.
-    :param request: what was asked, as JSON can hold it.
+    :param request: what was asked, as JSON can hold it, and as ``rules`` what names the standing
+        rules, ``mark``, and the items that they ``pinned``.
     :param latency_ms: how long it took.
     """
 

@@ -20,9 +20,12 @@ from lightrec_serve.run_engine import RunEngine
 from starlette.testclient import TestClient
 
 from lightrec.data.domain import Domain
+from lightrec.data.readers.base import read_tables
 from lightrec.errors import RunError
+from lightrec.evaluation.shown import rounds
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.recommend import Recommender
+from lightrec.run import Run
 from lightrec.testing import tiny
 
 Client = Callable[..., AbstractContextManager[TestClient]]
@@ -431,3 +434,65 @@ def test_metrics_count_what_was_asked_under_few_names(client: Client) -> None:
     )
     assert counts['lightrec_feedback_total{kind="other"}'] == "2.0"
     assert counts['lightrec_recommend_seconds_count{part="total"}'] == "1.0"
+
+
+RULES = {
+    "in_stock": "kind!=lamp",
+    "pins": [{"item": "song number 2", "place": 2, "people": "user=u3"}],
+    "at_most": [{"per": "kind", "places": 2}],
+    "boosts": [{"where": "kind=tea", "times": 1e6}],
+}
+
+
+@pytest.fixture(scope="module")
+def ruled(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with standing rules."""
+    run = tmp_path_factory.mktemp("ruled") / "run"
+    shutil.copytree(tiny_run, run, symlinks=True)
+    (run / "rules.yaml").write_text(json.dumps(RULES))
+    return run
+
+
+def test_slates_keep_to_the_standing_rules_as_recommend_does(client: Client, ruled: Path) -> None:
+    recommender = Recommender(ruled)
+    with client(lambda: RunEngine(ruled)) as http:
+        for ask in ({"user": "u3", "k": 9}, {"user": "u8"}, {"user": "u3", "exclude": ["i16"]}):
+            assert items(asked(http, **ask)) == recommender.recommend(**ask)["item"].to_list()
+        stranger = asked(http, user="nobody yet", k=9)
+        assert items(stranger) == recommender.recommend(history=[], k=9)["item"].to_list()
+        assert [place["pinned"] for place in asked(http, user="u3", k=4)["items"]] == [
+            *(False, True, False, False),
+        ]
+        put(http, "fresh", attributes={"kind": "tea"}, title="tea of today")
+        put(http, "dark", attributes={"kind": "lamp"}, title="lamp of today")
+        new = asked(http, user="u3", k=4, new=1)
+        assert items(new)[3] == "fresh"
+        assert new["items"][1]["pinned"]
+        (ruled / "rules.yaml").write_text(json.dumps(RULES | {"in_stock": "kind=song"}))
+        now = asked(http, user="u5", k=9)
+        assert {place["title"].split()[0] for place in now["items"]} == {"song"}
+        (ruled / "rules.yaml").write_text(json.dumps(RULES))
+
+
+def test_what_rules_pin_is_logged_as_no_choice(client: Client, ruled: Path, tmp_path: Path) -> None:
+    with client(lambda: RunEngine(ruled, temperature=1e9)) as http:
+        slates = [asked(http, user="u3", k=4, explore=True) for _ in range(5)]
+        for slate in slates:
+            chances = [place["propensity"] for place in slate["items"]]
+            # Of two songs that u3 has not had one is pinned; of tea and rope all 24 are open, and
+            # a kind is closed once it has had its two places.
+            assert chances[:3:2] == [pytest.approx(1 / 25), pytest.approx(1 / 24)]
+            assert chances[1] == 1
+            told(http, slate, "i38", "accepted", slate["answer"])
+        assert [place["item"] for slate in slates for place in slate["items"][1:2]] == ["i38"] * 5
+    served(f"{tmp_path}/served.db", tmp_path / "out")
+    shown = next((tmp_path / "out" / "shown").glob("*.parquet"))
+    log = read_tables(shown).log
+    alone = log.events.filter(pl.col("candidates").is_not_null())
+    assert alone["item"].to_list() == ["i38"] * 5
+    assert alone["candidates"].to_list() == [["i38"]] * 5
+    # Whatever a policy would show, here the pin stands: the five rounds count for it as they are.
+    given = rounds(Run(ruled), log, "popularity")
+    pinned = (log.events["item"] == "i38").to_torch()
+    own = given.target.gather(1, given.action[:, None])[:, 0]
+    assert (own[pinned] == 1).all()

@@ -194,3 +194,26 @@ def test_lists_on_a_cluster_are_the_same(tmp_path):
     alone, cluster = (pl.read_parquet(tmp_path / out) for out in ("alone.parquet", "cluster"))
     assert cluster["items"].to_list() == alone["items"].to_list()
     assert cluster["user"].to_list() == alone["user"].to_list()
+
+
+def test_an_engine_and_lists_in_batches_keep_to_standing_rules(people, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_engine, "Exported", Towers)
+    monkeypatch.setattr(batch, "CELLS", 2 * ITEMS)  # two people at a time
+    rules = (
+        "{in_stock: even=1, pins: [{item: i10, place: 2}], boosts: [{where: item=i4, times: 9}]}"
+    )
+    (tmp_path / "rules.yaml").write_text(rules)
+    batch.batch(tmp_path, people, out=tmp_path / "lists.parquet", k=4)
+    found = pl.read_parquet(tmp_path / "lists.parquet")["items"].to_list()
+    engine = ExportEngine(tmp_path)
+    queries = [Query(user="ann", k=4), Query(user="bob", k=4), Query(k=4)]
+    for query, row, had in zip(queries, found, ([1, 2, 3], [4], []), strict=False):
+        free = expected(had, ITEMS, {*had, 10}, lambda n: n % 2 == 0)
+        assert row[1] == "i10"
+        answer = engine.answer([query])[0]
+        assert [f"i{n}" for n in items(answer)] == row
+        assert answer.pinned == {10}
+        assert {*items(answer)} - {4, 10} <= {*free[:4]}
+    (tmp_path / "rules.yaml").write_text("pins: [{item: i10, place: 2, people: country=DE}]")
+    with pytest.raises(RecipeError, match="Nobody's attributes are known here"):
+        ExportEngine(tmp_path)

@@ -546,6 +546,27 @@ def test_databases(kind: str, tmp_path: Path) -> None:
         read_tables(Path(f"{kind}:///none.db#orders"))
 
 
+@pytest.mark.parametrize(
+    ("name", "proposed"),
+    [
+        ("qty", "count: qty"),
+        ("menge_bestellt", "count: menge_bestellt"),
+        ("unit_price", None),
+        ("discount", None),
+        ("sterne", "value: sterne"),
+    ],
+)
+def test_a_quantity_or_a_price_is_not_proposed_as_a_value(
+    tmp_path: Path, name: str, proposed: str | None
+) -> None:
+    rows = [f"K{n % 40},A{n * 7 % 30},2025-01-{n % 28 + 1:02d},{n % 3 + 1}\n" for n in range(400)]
+    path = write(tmp_path / "log.csv", f"kdnr,artnr,wann,{name}\n{''.join(rows)}")
+    with pytest.raises(DataError, match="item: artnr") as told:
+        TableReader().read(path)
+    assert (proposed or "time: wann}") in str(told.value)
+    assert (f": {name}" in str(told.value)) is (proposed is not None)
+
+
 def test_what_returned_is_a_kind_of_feedback(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", "customer,stockcode,quantity\na,x,2\na,x,-1\n")
     events = TableReader().read(path).log.events

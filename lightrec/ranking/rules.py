@@ -1,0 +1,363 @@
+"""A shop's standing rules, which every list of a run keeps to, whatever ranks it.
+
+They stand in ``rules.yaml`` in the run's folder, beside its versions, and are read anew whenever
+that file, or the table that it names, has changed::
+
+    table: stock.csv                # of items; its columns go before the item table's
+    in_stock: stock>0               # no other items come
+    boosts:
+    - {where: brand=Acme, times: 1.5}
+    pins:
+    - {item: Gift card, place: 1, people: country=DE}
+    at_most:
+    - {per: category, places: 2}
+    tie_break: {by: margin, within: 0.05}
+
+A list is filled from its first place to its last. A place has the item that is pinned to it, if
+that may be shown; else the best of what is left or, where there is a tie-break, of what is nearly
+as good. A boost multiplies an item's weight in the law of Plackett and Luce, from which lists are
+drawn, and so adds to its score the logarithm.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+import yaml
+from torch import Tensor
+
+from lightrec import plugins
+from lightrec.data.catalog import Catalog
+from lightrec.data.filters import Filter, parse
+from lightrec.data.readers.base import read_table
+from lightrec.data.types import Kind, parted
+from lightrec.errors import LightrecError, RecipeError, no_such
+from lightrec.keys import PADDING, Column
+from lightrec.ranking.lists import diversified
+from lightrec.settings import make_of
+
+FILE: Final = "rules.yaml"
+
+
+class Boost(NamedTuple):
+    """Items whose weight is multiplied: those that meet a condition."""
+
+    where: str
+    times: float
+
+
+class Pin(NamedTuple):
+    """An item, by its id or title, with a place of its own, for the people of a condition."""
+
+    item: str | int
+    place: int
+    people: str = ""
+
+
+class Limit(NamedTuple):
+    """The number of places that items have together that share a value of an attribute."""
+
+    per: str
+    places: int
+
+
+class TieBreak(NamedTuple):
+    """A number that decides between items whose weights differ by no larger share than this."""
+
+    by: str
+    within: float = 0.05
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What stands in the file, as this module's docstring shows it.
+
+    :raises RecipeError: where a number is out of its range.
+    """
+
+    table: str = ""
+    in_stock: str = ""
+    boosts: tuple[Boost, ...] = ()
+    pins: tuple[Pin, ...] = ()
+    at_most: tuple[Limit, ...] = ()
+    tie_break: TieBreak | None = None
+
+    def __post_init__(self) -> None:
+        if wrong := [each.times for each in self.boosts if not 0 < each.times < math.inf]:
+            raise RecipeError(f"A boost multiplies by a number above 0, not {wrong[0]:g}.")
+        least = min([1, *(each.place for each in self.pins), *(x.places for x in self.at_most)])
+        if least < 1:
+            raise RecipeError(f"Places count from 1, and {least} is none.")
+        if self.tie_break is not None and not 0 <= (within := self.tie_break.within) < 1:
+            raise RecipeError(f"A tie-break is within a share, 0 up to below 1, not {within:g}.")
+
+
+class Standing:
+    """Rules as they are for a catalog.
+
+    :param mark: names the rules and the content of their table, for logs.
+    :param table: whose columns go before those of the items; None where the rules name none.
+    :param items: N rows.
+    :param kinds: of their attributes.
+    :param find: gives an item's number, 1 to N, by its id or title.
+    :param users: table that pins may ask for, and the kinds of its columns; None for none.
+    :raises RecipeError: where there is no such attribute, value or item.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        mark: str,
+        table: Catalog | None,
+        items: pl.DataFrame,
+        kinds: Mapping[str, Kind],
+        find: Callable[[str], int],
+        users: tuple[pl.DataFrame, Mapping[str, Kind]] | None = None,
+    ) -> None:
+        self.rules, self.mark, self.read = rules, mark, (rules, mark, table)
+        if table is not None:
+            rows = table.rows.drop(Column.TITLE, Column.TEXT, strict=False)
+            items = items.drop(rows.columns, strict=False).with_columns(items[Column.ITEM])
+            items = items.join(rows, on=Column.ITEM, how="left", maintain_order="left")
+            kinds = {**kinds, **{n: k for n, k in table.kinds.items() if n in rows.columns}}
+        self.account: list[str] = []
+        """How many items each condition meets, in sentences."""
+
+        def meets(condition: str) -> Tensor:
+            mask = parse(condition, items, kinds).mask(items)
+            return torch.from_numpy(np.append(False, mask.to_numpy()))
+
+        self.there = torch.ones(items.height + 1, dtype=torch.bool)
+        """(N + 1,) which items may come at all."""
+        if rules.in_stock:
+            self.there = meets(rules.in_stock)
+            self.account.append(f"{rules.in_stock}: {self.there.sum():,} items may come")
+        self.boost = torch.zeros(items.height + 1)
+        """(N + 1,) what is added to scores."""
+        for each in rules.boosts:
+            self.boost += (met := meets(each.where)) * math.log(each.times)
+            self.account.append(f"{each.where}: {met.sum():,} items count {each.times:g} times")
+        self.pins: list[tuple[int, int, Filter | None]] = []
+        for pin in rules.pins:
+            if pin.people and users is None:
+                raise RecipeError(f"Nobody's attributes are known here to say {pin.people!r}.")
+            who = parse(pin.people, *users) if pin.people and users else None
+            self.pins.append((pin.place - 1, find(str(pin.item)), who))
+        self.limits = [(_members(items, each.per, kinds), each.places) for each in rules.at_most]
+        self.slack, self.value = 0.0, None
+        if rules.tie_break is not None:
+            by = rules.tie_break.by
+            if parted(kinds.get(by, "text"))[0] != "number":
+                numbers = [name for name, kind in kinds.items() if parted(kind)[0] == "number"]
+                raise RecipeError(no_such("a number that items have", by, numbers))
+            value = items[by].cast(pl.Float32).fill_nan(None).fill_null(-math.inf).to_numpy()
+            self.value = torch.from_numpy(np.append(np.float32(-np.inf), value))
+            self.slack = -math.log1p(-rules.tie_break.within)
+
+    def fill(
+        self,
+        scores: Tensor,
+        length: int,
+        people: pl.DataFrame | None = None,
+        *,
+        fresh: Tensor | None = None,
+        mine: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Fill lists place by place.
+
+        :param scores: (B, N + 1) logarithms of weights with their boosts; -inf for what may not
+            come.
+        :param length: of the lists, k.
+        :param people: B rows of the user table; None where nobody's attributes are known.
+        :param fresh: (B, N + 1) scores of new items, which come at the places that are ``mine``,
+            (B, k) bool, and at no others.
+        :param generator: draws each item by the law of Plackett and Luce; nothing is nearly equal
+            there, so that a tie-break counts for nothing.
+        :returns: (B, k) int64 items, 0 where nothing is left; and (B, k) float64 propensities of
+            each at its place, given the places before, 1 of what is not drawn.
+        """
+        usual = scores if fresh is None else scores.masked_fill(fresh > -torch.inf, -torch.inf)
+        may = scores > -torch.inf if fresh is None else (scores > -torch.inf) | (fresh > -torch.inf)
+        items = self.pinned(may, length, people)
+        pinned, chances = items > PADDING, torch.ones(items.shape, dtype=torch.float64)
+        left = may.scatter(1, items, False)
+        counts = [
+            torch.zeros(len(left), int(members.max()) + 1).scatter_add_(
+                1, members[items].flatten(1), torch.ones(len(left), length * members.shape[1])
+            )
+            for members, _ in self.limits
+        ]
+        for place in range(length):
+            free, pool = left, usual
+            for (members, most), count in zip(self.limits, counts, strict=True):
+                full = (count >= most).index_fill(1, torch.tensor([PADDING]), False)
+                free = free & ~full[:, members].any(-1)
+            if fresh is not None and mine is not None:
+                pool = torch.where(mine[:, [place]], fresh, usual)
+            pool = pool.masked_fill(~free, -torch.inf)
+            best, item = pool.max(1)
+            if generator is not None:
+                law = pool.double().log_softmax(1).nan_to_num(-torch.inf)
+                uniform = torch.rand(law.shape, generator=generator, dtype=torch.float64)
+                item = (law - (-uniform.clamp_min(1e-300).log()).log()).argmax(1)
+                chances[:, place] = law.gather(1, item[:, None])[:, 0].exp()
+            elif self.value is not None:
+                near = (pool >= best[:, None] - self.slack) & (pool > -torch.inf)
+                value = self.value.expand_as(pool).where(near, -torch.inf)
+                near &= value == value.max(1, keepdim=True).values
+                item = pool.masked_fill(~near, -torch.inf).argmax(1)
+            item = item.where((best > -torch.inf) & ~pinned[:, place], PADDING)
+            items[:, place] += item
+            left = left.scatter(1, item[:, None], False)
+            for (members, _), count in zip(self.limits, counts, strict=True):
+                count.scatter_add_(1, members[item], torch.ones(len(item), members.shape[1]))
+        order = (items == PADDING).to(torch.int8).sort(dim=1, stable=True).indices
+        chances = chances.masked_fill(pinned | (items == PADDING), 1.0)
+        return items.gather(1, order), chances.gather(1, order)
+
+    @torch.no_grad()
+    def varied(
+        self, counts: Tensor, vectors: Tensor, length: int, people: pl.DataFrame | None
+    ) -> tuple[Tensor, Tensor]:
+        """Fill lists with popular items that differ, for people of whom nothing is known.
+
+        :param counts: (B, N + 1) events of each item; -inf for what may not come.
+        :param vectors: (N + 1, D).
+        :returns: (B, k) int64 items, 0 where nothing is left, and their marginal relevance; of what
+            comes last of all it is not known, and its popularity less 2 stands there.
+        """
+        kinds, which = (counts * self.boost.exp()).unique(dim=0, return_inverse=True)
+        scores = kinds / kinds.amax(1, keepdim=True).clamp_min(1e-12) - 2
+        for row, kind in enumerate(kinds):
+            items, values = diversified(kind, vectors, min(len(kind) - 1, 10 * (length + 5)))
+            scores[row, items[items > PADDING]] = values[items > PADDING]
+        scores = scores[which]
+        # The highest of all is .5: nearly equal are those within a share of it.
+        items, _ = self.fill(2 * scores, length, people)
+        return items, scores.gather(1, items)
+
+    def pinned(self, may: Tensor, length: int, people: pl.DataFrame | None) -> Tensor:
+        """Place what is pinned and may come, (B, N + 1): (B, k) int64, 0 for a free place."""
+        found = torch.zeros(len(may), length, dtype=torch.int64)
+        for place, item, who in self.pins:
+            if place < length:
+                meant = may[:, item] & (found != item).all(1) & (found[:, place] == PADDING)
+                if who is not None:
+                    given = None if people is None else who.mask(people).to_numpy()
+                    meant &= torch.from_numpy(given) if given is not None else False
+                found[meant, place] = item
+        return found
+
+
+class RuleBook:
+    """The rules of a folder, read anew where they have changed.
+
+    :param folder: of a run or an export.
+    :param people: what :class:`Standing` is given of them.
+    """
+
+    def __init__(self, folder: Path, *people: Any) -> None:
+        self.path = self._table = folder / FILE
+        self._people = people
+        self._seen: object = None
+        self._items: pl.DataFrame | None = None
+        self._standing: Standing | None = None
+
+    def of(self, items: pl.DataFrame, kinds: Mapping[str, Kind]) -> Standing | None:
+        """Give the rules for a catalog, as :class:`Standing` takes it; None where there are none.
+
+        Where a change cannot be read, the rules before go on, and a warning says why.
+
+        :raises RecipeError: where the first rules cannot be read.
+        """
+        if self._seen != self._version():
+            try:
+                there = self.path.is_file()
+                self._standing = self._read(self.path.read_bytes(), items, kinds) if there else None
+                self._items = items
+            except (LightrecError, OSError) as error:
+                if self._items is None:
+                    raise RecipeError(f"{self.path}: {error}") from None
+                plugins.warn(f"The rules of {self.path} stay as they were: {error}")
+            self._seen = self._version()
+        if self._items is not items and self._standing is not None:
+            self._standing = Standing(*self._standing.read, items, kinds, *self._people)
+        self._items = items
+        return self._standing
+
+    def change(
+        self, changed: Mapping[str, Any], items: pl.DataFrame, kinds: Mapping[str, Kind]
+    ) -> None:
+        """Write rules in place of those of the same names; None takes one away.
+
+        :raises LightrecError: where they cannot be used; then the file stays as it is.
+        """
+        rules = (_rules(self.path.read_bytes()) if self.path.is_file() else {}) | dict(changed)
+        text = yaml.safe_dump({n: x for n, x in rules.items() if x}, sort_keys=False)
+        self._read(text.encode(), items, kinds)
+        new = self.path.with_suffix(".new")
+        new.write_text(text, encoding="utf-8")
+        new.replace(self.path)
+
+    def copy(self, folder: Path) -> None:
+        """Copy the rules into another folder, if there are any; both read one table."""
+        if self.path.is_file():
+            rules = _rules(self.path.read_bytes())
+            if rules.get("table"):
+                rules["table"] = str((self.path.parent / rules["table"]).absolute())
+            (folder / FILE).write_text(yaml.safe_dump(rules, sort_keys=False), encoding="utf-8")
+
+    def _version(self) -> object:
+        """Tell the present files from others."""
+        stats = [path.stat() for path in (self.path, self._table) if path.exists()]
+        return [(each.st_mtime_ns, each.st_size, each.st_ino) for each in stats]
+
+    def _read(self, content: bytes, items: pl.DataFrame, kinds: Mapping[str, Kind]) -> Standing:
+        rules: Rules = make_of(Rules, _rules(content))
+        table = None
+        if rules.table:
+            self._table = self.path.parent / rules.table
+            table = read_table(self._table, "item")
+            content += self._table.read_bytes()
+        mark = hashlib.sha256(content).hexdigest()[:12]
+        return Standing(rules, mark, table, items, kinds, *self._people)
+
+
+def _rules(content: bytes) -> dict[str, Any]:
+    """Read rules by their names.
+
+    :raises RecipeError: where they are none.
+    """
+    try:
+        said = yaml.safe_load(content) or {}
+    except yaml.YAMLError as error:
+        raise RecipeError(f"This is no YAML: {error}") from None
+    if not isinstance(said, dict):
+        raise RecipeError(f"Expected are rules by their names, and not {said!r:.60}.")
+    names = [each.name for each in fields(Rules)]
+    if unknown := [str(name) for name in said if name not in names]:
+        raise RecipeError(no_such("a rule", unknown[0], names))
+    return said
+
+
+def _members(items: pl.DataFrame, name: str, kinds: Mapping[str, Kind]) -> Tensor:
+    """Number the values that items have of an attribute: (N + 1, W) int64, 0 for none."""
+    if name not in kinds:
+        raise RecipeError(no_such("an attribute of the items", name, kinds))
+    values = items[name] if kinds[name] == "list" else items.select(pl.concat_list(name))[name]
+    rows = pl.DataFrame({"values": values}).with_row_index("row").explode("values").drop_nulls()
+    codes = rows.with_columns(
+        pl.col("values").rank("dense").cast(pl.Int64), place=pl.int_range(pl.len()).over("row")
+    )
+    width = 1 if codes.is_empty() else int(codes["place"].max()) + 1  # type: ignore[arg-type]
+    found = torch.zeros(items.height + 1, width, dtype=torch.int64)
+    at = codes["row"].cast(pl.Int64).to_torch() + 1
+    found[at, codes["place"].to_torch()] = codes["values"].to_torch()
+    return found

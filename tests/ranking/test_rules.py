@@ -1,0 +1,154 @@
+"""A shop's standing rules: what they do to scores, how they are read, and what they refuse."""
+
+from collections import Counter
+
+import polars as pl
+import pytest
+import torch
+
+from lightrec.errors import LightrecError, RecipeError
+from lightrec.ranking.rules import FILE, RuleBook
+
+ITEMS = pl.DataFrame(
+    {
+        "item": list("abcdef"),
+        "title": ["Anvil", "Bell", "Cup", "Dart", "Egg", "Fan"],
+        "kind": ["tool", "tool", "home", "home", "home", None],
+        "tags": [["x"], ["x", "y"], ["y"], [], None, ["z"]],
+        "stock": [3, 0, 5, 1, None, 2],
+        "margin": [0.1, 0.9, 0.3, None, 0.8, 0.2],
+    }
+)
+KINDS = {"kind": "category", "tags": "list", "stock": "number", "margin": "number"}
+USERS = pl.DataFrame({"user": ["u", "v"], "country": ["DE", "FR"]})
+SCORES = torch.tensor([[-torch.inf, 6.0, 5.5, 5.0, 4.99, 4.98, 1.0]]).expand(2, -1)
+
+
+def book(folder, text):
+    (folder / FILE).write_text(text)
+    find = lambda name: ITEMS["item"].to_list().index(name) + 1  # noqa: E731
+    return RuleBook(folder, find, (USERS, {"user": "code", "country": "category"}))
+
+
+def lists(folder, text, length=4, **more):
+    rules = book(folder, text).of(ITEMS, KINDS)
+    scores = (SCORES + rules.boost).masked_fill(~rules.there, -torch.inf)
+    items, chances = rules.fill(scores, length, USERS, **more)
+    assert (chances == 1).all()
+    return ["".join(" abcdef"[i] for i in row).rstrip() for row in items.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "abcd"),
+        ("in_stock: stock>0", "acdf"),
+        ("boosts: [{where: kind=home, times: 20}]", "cdea"),
+        ("boosts: [{where: kind=home, times: 20}, {where: stock=missing, times: 2}]", "ecda"),
+        ("boosts: [{where: item=a, times: 0.001}]", "bcde"),
+        ("pins: [{item: f, place: 2}]", "afbc"),
+        ("pins: [{item: a, place: 3}, {item: e, place: 9}]", "bcad"),
+        ("{pins: [{item: b, place: 1}], in_stock: stock>0}", "acdf"),
+        ("at_most: [{per: kind, places: 1}]", "acf"),
+        ("at_most: [{per: tags, places: 1}]", "acde"),  # b has x, too
+        ("{at_most: [{per: kind, places: 1}], pins: [{item: b, place: 4}]}", "cfb"),
+        ("tie_break: {by: margin, within: 0.05}", "abec"),
+        ("tie_break: {by: margin, within: 0.5}", "baec"),
+    ],
+)
+def test_each_rule_does_what_it_says(tmp_path, text, expected):
+    assert lists(tmp_path, text) == [expected] * 2
+
+
+def test_a_pin_may_be_for_some_people_alone(tmp_path):
+    assert lists(tmp_path, "pins: [{item: f, place: 1, people: country=DE}]") == ["fabc", "abcd"]
+    assert lists(tmp_path, "pins: [{item: f, place: 1, people: user=v}]") == ["abcd", "fabc"]
+
+
+def test_places_for_new_items_keep_to_the_rules(tmp_path):
+    fresh = torch.full_like(SCORES, -torch.inf)
+    fresh[:, [4, 5]] = torch.tensor([1.0, 2.0])
+    mine = torch.tensor([False, False, True, True]).expand(2, -1)
+    text = "{at_most: [{per: kind, places: 1}], pins: [{item: f, place: 3, people: country=DE}]}"
+    # At the third place stands a pin, at the fourth another of a kind that has had its place.
+    assert lists(tmp_path, text, fresh=fresh, mine=mine) == ["acf", "ac"]
+    assert lists(tmp_path, "boosts: []", fresh=fresh, mine=mine) == ["abed"] * 2
+
+
+def test_what_is_drawn_under_rules_has_the_propensities_that_are_told(tmp_path):
+    text = "{pins: [{item: f, place: 2}], at_most: [{per: kind, places: 1}]}"
+    rules = book(tmp_path, text).of(ITEMS, KINDS)
+    draws = 20_000
+    scores = torch.tensor([-torch.inf, 1.0, 0.5, 0.8, 0.0, -torch.inf, -3.0]).expand(draws, -1)
+    items, chances = rules.fill(scores, 4, generator=torch.Generator().manual_seed(0))
+    assert (items[:, 1] == 6).all()
+    assert (chances[:, 1] == 1).all()
+    # A tool and something for the home come in either order, and nothing at the last place.
+    assert {*map(tuple, items[:, 2:].tolist())} == {(1, 0), (2, 0), (3, 0), (4, 0)}
+    weights = scores[0].double().exp()
+    first = weights[items[:, 0]] / weights[1:5].sum()
+    left = torch.where(items[:, 0] > 2, weights[1] + weights[2], weights[3] + weights[4])
+    torch.testing.assert_close(chances[:, 0], first, atol=1e-6, rtol=0)
+    torch.testing.assert_close(chances[:, 2], weights[items[:, 2]] / left, atol=1e-6, rtol=0)
+    told = dict(zip(map(tuple, items.tolist()), chances.prod(1).tolist(), strict=True))
+    assert sum(told.values()) == pytest.approx(1)
+    for slate, count in Counter(map(tuple, items.tolist())).items():
+        assert count / draws == pytest.approx(told[slate], abs=0.012)
+
+
+def test_strangers_lists_keep_to_the_rules(tmp_path):
+    text = "{at_most: [{per: kind, places: 1}], boosts: [{where: item=d, times: 3}]}"
+    rules = book(tmp_path, text).of(ITEMS, KINDS)
+    counts = torch.tensor([[-torch.inf, 9.0, 8, 6, 4, 3, -torch.inf]])
+    items, values = rules.varied(counts, torch.eye(7), 4, None)
+    assert items.tolist() == [[4, 1, 0, 0]]  # 12 and 9 of 12
+    assert values[0, :2].tolist() == pytest.approx([0.5, 0.375])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("in_stok: stock>0", "'in_stok' is not a rule. Did you mean 'in_stock'?"),
+        ("in_stock: stok>0", "'stok' is not an attribute of the items. Did you mean 'stock'"),
+        ("boosts: [{where: kind=tol, times: 2}]", "'tol' is not a value of 'kind'. Did .* 'tool'"),
+        ("boosts: [{where: kind=tool, times: 0}]", "multiplies by a number above 0, not 0"),
+        ("boosts: [{where: kind=tool, times: much}]", "takes float, not much"),
+        ("at_most: [{per: seller, places: 2}]", "'seller' is not an attribute .*There are .*kind"),
+        ("at_most: [{per: kind, places: 0}]", "Places count from 1, and 0 is none"),
+        (
+            "tie_break: {by: kind}",
+            "'kind' is not a number that items have. There are stock, margin",
+        ),
+        ("tie_break: {by: margin, within: 5}", "within a share, 0 up to below 1, not 5"),
+        ("pins: [{item: a, place: 1, people: land=DE}]", "not an attribute of the users"),
+        ("[in_stock]", "Expected are rules by their names"),
+        ("table: nowhere.csv", "nowhere.csv"),
+    ],
+)
+def test_what_is_no_rule_is_refused_with_the_names_that_there_are(tmp_path, text, said):
+    with pytest.raises(LightrecError, match=said):
+        book(tmp_path, text).of(ITEMS, KINDS)
+
+
+def test_rules_and_their_table_are_read_anew_when_they_change(tmp_path, capsys):
+    rules = book(tmp_path, "")
+    (tmp_path / FILE).unlink()
+    assert rules.of(ITEMS, KINDS) is None
+    (tmp_path / "now.csv").write_text("item,stock,margin\na,0,1.5\nb,2,0.5\nz,9,1\n")
+    rules.change({"table": "now.csv", "in_stock": "stock>0"}, ITEMS, KINDS)
+    first = rules.of(ITEMS, KINDS)
+    assert first.there.nonzero().flatten().tolist() == [2]  # the others are not in the table
+    assert rules.of(ITEMS, KINDS) is first
+    (tmp_path / "now.csv").write_text("item,stock,margin\na,1,1.5\nb,2,0.5\n")
+    second = rules.of(ITEMS, KINDS)
+    assert second.there.nonzero().flatten().tolist() == [1, 2]
+    assert second.mark != first.mark
+    (tmp_path / FILE).write_text("in_stock: price>0")
+    assert rules.of(ITEMS, KINDS) is second
+    assert "stay as they were" in capsys.readouterr().err
+    more = pl.concat([ITEMS, ITEMS[:1].with_columns(item=pl.lit("g"))])
+    assert len(rules.of(more, KINDS).there) == 8
+    with pytest.raises(RecipeError, match="'tie' is not a rule"):
+        rules.change({"tie": 1}, ITEMS, KINDS)
+    (tmp_path / FILE).unlink()
+    assert rules.of(ITEMS, KINDS) is None
