@@ -72,8 +72,9 @@ class Outside:
     @cached_property
     def described(self) -> NDArray[np.bool_]:
         """(V,) bool: whether an attribute of a person is known."""
-        known = self.users.select(pl.any_horizontal(pl.exclude(Column.USER).is_not_null()))
-        return known.to_series().to_numpy() if self.users.width > 1 else np.zeros(len(known), bool)
+        known = [column.is_not_null() for column in self.users.drop(Column.USER)]
+        nothing = np.zeros(len(self.users), bool)
+        return np.logical_or.reduce([nothing, *(column.to_numpy() for column in known)])
 
 
 def _events(store: EventStore, path: Path) -> Events | None:
