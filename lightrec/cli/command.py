@@ -108,7 +108,8 @@ def parser_of(function: Function, name: str) -> argparse.ArgumentParser:
 def documented(thing: Callable[..., object]) -> tuple[str, dict[str, str]]:
     """Read a function's or a class's docstring: its text, and what it says of each parameter."""
     text, *fields = re.split(r"^:", inspect.getdoc(thing) or "", flags=re.MULTILINE)
-    said = dict(field.split(":", 1) for field in fields)
+    # A command's own words come before those of the function whose options it has.
+    said = dict(field.split(":", 1) for field in reversed(fields))
     words = {name: " ".join(each.split()) for name, each in said.items()}
     return text, {n.removeprefix("param "): w for n, w in words.items() if n.startswith("param ")}
 

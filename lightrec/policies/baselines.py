@@ -20,6 +20,7 @@ from lightrec.policies.base import (
     with_biases,
     without_nothing,
 )
+from lightrec.ranking.item_models.base import Evidence
 from lightrec.ranking.ranker import Ranker
 from lightrec.users.user_model import UserModel
 
@@ -104,8 +105,9 @@ class PopularityPolicy(ConstantListPolicy):
 
     @classmethod
     def from_run(cls, run: RunParts, **settings: Any) -> Self:
-        """Count the training events."""
-        return cls.from_appeal(torch.from_numpy(run.data.popularity()), **settings)
+        """Count the training events, each for what its kind is worth to the goal."""
+        evidence = Evidence.of(run.data, torch.zeros(run.data.num_items + 1, 0))
+        return cls.from_appeal(evidence.counts(), **settings)
 
 
 class RandomPolicy(ScoredPolicy):

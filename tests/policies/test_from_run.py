@@ -1,5 +1,7 @@
 """Policies by their names, made of a run."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -7,9 +9,11 @@ from lightrec import plugins
 from lightrec.evaluation.arena import arena
 from lightrec.policies.bandits import LinUCB
 from lightrec.policies.base import Policy, session_start
-from lightrec.policies.baselines import RandomPolicy
+from lightrec.policies.baselines import PopularityPolicy, RandomPolicy
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
+from lightrec.ranking.item_models.base import Evidence, Popularity
 from lightrec.run import Run
+from tests.users.stores import prepared
 
 SETTINGS = {"LinUCB": {"size": 4}, "ThompsonSampling": {"size": 4}, "EpsilonGreedy": {"epsilon": 0}}
 
@@ -52,3 +56,14 @@ def test_epsilon_greedy_takes_another_policy_with_its_settings(run):
     assert isinstance(policy.policy, LinUCB)
     assert (policy.policy.alpha, policy.policy.item_vectors.shape[1]) == (0.5, 4)
     assert isinstance(EpsilonGreedy.from_run(run, "RandomPolicy").policy, RandomPolicy)
+
+
+def test_popularity_counts_kinds_as_the_item_model_does(tmp_path):
+    """So that all are compared with one baseline."""
+    kinds = ["view"] * 3 + ["order"] * 5
+    log = {"user": ["a"] * 8, "item": list("xyzxyzvw"), "feedback": kinds}
+    store = prepared(log, tmp_path, goal=["order"], hide_visit=False)
+    policy = PopularityPolicy.from_run(SimpleNamespace(data=store))
+    model = Popularity().fit(Evidence.of(store, torch.zeros(store.num_items + 1, 0)))
+    assert torch.equal(policy.appeal, model.counts)
+    assert policy.appeal.sum() == pytest.approx(3 * 0.1 + 3)  # two orders are held out
