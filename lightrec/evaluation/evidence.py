@@ -5,6 +5,7 @@ explain its gain away, and a mixture only where its sessions are clearly better 
 Nothing heavy is imported here before something is loaded.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
@@ -68,13 +69,14 @@ def favoured(metrics: Mapping[str, float], has_policy: bool = True) -> Favoured:
     where = "in sessions of new users in user model B"
     closest = min(ahead, key=lambda name: ahead[name][0])
     low, ends = ahead[closest]
-    if low > 0:
+    spoiled = unfit(metrics)
+    if low > 0 and not spoiled:
         return Favoured(
             "policy",
             f"The policy is accepted clearly more often than everything it was compared with, "
             f"{where}; the closest is {RIVALS[closest]} {ends}.",
         )
-    reason = f"The policy is not clearly better than {RIVALS[closest]} {where} {ends}."
+    reason = spoiled or f"The policy is not clearly better than {RIVALS[closest]} {where} {ends}."
     mixed = _ahead(metrics, "{}-minus-blend", MIXTURES)
     if not mixed:
         return Favoured("blend", reason)
@@ -85,6 +87,23 @@ def favoured(metrics: Mapping[str, float], has_policy: bool = True) -> Favoured:
         return Favoured(best, f"{reason} {clearly}")
     neither = "Neither mixture is clearly better than the blend there"
     return Favoured("blend", f"{reason} {neither}; the closest is {RIVALS[best]} {ends}.")
+
+
+def unfit(metrics: Mapping[str, float]) -> str:
+    """Say why the reward from which the policy learned is unfit; empty where it is not.
+
+    It is where random or popularity earns more by it than the policy did before it learned.
+    """
+    began = metrics.get("reward/beginning", math.inf)
+    earned = {name: metrics.get(f"reward/{name}", -math.inf) for name in ("random", "popularity")}
+    best = max(earned, key=earned.__getitem__)
+    if earned[best] <= began:
+        return ""
+    return (
+        f"The reward from which the policy learned is unfit, so that the policy is not used: by it "
+        f"{best} earns {earned[best]:.3f} a session, more than the policy as it began "
+        f"({began:.3f})."
+    )
 
 
 def _ahead(

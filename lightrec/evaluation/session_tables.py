@@ -22,7 +22,7 @@ COLUMNS = {
     "accepted": "accepted a session",
     "length": "steps",
     "per_step": "click rate (accepted a step)",
-    "conversion": "conversion (sessions with an accept)",
+    "accepting": "sessions with an accept",
     "reward_a": "learned reward (A)",
     "reward_b": "learned reward (B)",
     "coverage": "catalog shown",
@@ -32,6 +32,15 @@ RATIOS = ("accepted", "per_step", "length")
 RATIO_TITLES = dict(zip(RATIOS, ("accepted", "per step", "steps"), strict=True))
 
 
+SESSIONS = {
+    "length": "steps",
+    "accepted": "choices",
+    "accepting": "sessions with a choice",
+    "conversion": "conversion",
+    "repeats": "repeats",
+}
+SIDES = {"sessions": "log", f"{HOME}/blend": "user model A", f"{ALL}/blend": "user model B"}
+"""Prefixes of what is said of the log's sessions and of the user models'."""
 TRUTH = {
     "learned": "learned reward",
     "logit": "conditional logit (γ = 0)",
@@ -119,7 +128,7 @@ def section(metrics: Metrics) -> Section:
         "Whole sessions, in user model B",
         "User model B is of another class than A, was fitted on the other half of the users, and "
         f"has item vectors of its own; it was fitted {_times(metrics)}, and every contender plays "
-        "in each fit. All contenders meet the same users with the same chance.",
+        f"in each fit. All contenders meet the same users with the same chance.{unfit(metrics)}",
         [reached, Table(head, differences), *_ratios(metrics, titles)],
         charts,
         "The mixture adds user model A's utilities to the blend's scores, with the weight "
@@ -131,6 +140,47 @@ def section(metrics: Metrics) -> Section:
         "fits of B. The transfer ratio is the advantage in B over that in A, where the policy "
         "learned; there is none where the advantage in A is not clearly above 0.",
     )
+
+
+def against_log(metrics: Metrics) -> Section | None:
+    """Set the sessions of both user models beside the log's; None where they were not played."""
+    if "sessions/length" not in metrics or f"{ALL}/blend/length" not in metrics:
+        return None
+    return Section(
+        "The log's sessions and the user models'",
+        f"{unlike(metrics) or 'None of these differs by more than half.'} What rests on a row in "
+        "which the user models are unlike the log deserves the least belief.",
+        [Table.of(metrics, "{1}/{0}", SESSIONS, SIDES)],
+        note="A session is a visit: events of a user without a gap above half an hour, or those "
+        "that the log itself puts together; in a user model, the slates that the blend shows until "
+        "the user leaves or is cut. A step is an event, or a slate, whether anything is taken of "
+        "it or not. Conversion is the share of sessions with an event of the goal: user models "
+        "know no kinds of events, so that they have none, and a session with a choice is no "
+        "conversion. Repeats are the share of choices of an item chosen before in the session.",
+    )
+
+
+def unlike(metrics: Metrics) -> str:
+    """Say in what a user model's sessions are more than half as much again, or less; or nothing."""
+    told = []
+    for name, title in SESSIONS.items():
+        real, *models = [metrics[f"{s}/{name}"] for s in SIDES if f"{s}/{name}" in metrics] or [0.0]
+        if any(not 2 * real <= 3 * model <= 4.5 * real for model in models):
+            shown = " and ".join(map(number, models))
+            told.append(f"{title} ({shown} against {number(real)} in the log)")
+    begin = "Sessions of the user models are unlike the log's"
+    return f"{begin}: {', '.join(told)}." if told and "sessions/length" in metrics else ""
+
+
+def unfit(metrics: Metrics) -> str:
+    """Say which learned rewards are unfit to judge sessions by; empty where none is."""
+    told = []
+    for key in ("reward_a", "reward_b"):
+        earned = {name: metrics.get(f"{ALL}/{name}/{key}") for name in contenders(metrics)}
+        known = {name: value for name, value in earned.items() if value is not None}
+        if known and (best := max(known, key=known.__getitem__)) in ("random", "popularity"):
+            told.append(f"the {COLUMNS[key]}, by which {best} is best")
+    return f" Unfit to judge sessions by is {', and '.join(told)}." if told else ""
 
 
 def _ratios(metrics: Metrics, titles: Mapping[str, str]) -> list[Table]:

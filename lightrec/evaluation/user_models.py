@@ -164,7 +164,7 @@ class SimulatedStatistics(Evaluator):
         self.sessions, self.max_steps = sessions, max_steps
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give ``statistics/…``, see :func:`compare`."""
+        """Give ``statistics/…``, see :func:`compare`, and ``sessions/…``, of all in the log."""
         store, users = run.data.without_cold, run.users_b
         begins, ends = self._drawn(store, users.learned_from(store.num_users), seed)
         if not len(begins):
@@ -201,7 +201,7 @@ class SimulatedStatistics(Evaluator):
             simulated = simulated.cut(real.session.bincount(minlength=len(begins)))
         found = compare(real, simulated, lengths=users.leaving is not None)
         metrics = {f"statistics/{key}": value for key, value in found.items()}
-        return Findings(metrics, [statistics_section(metrics)])
+        return Findings(metrics | logged_figures(store), [statistics_section(metrics)])
 
     def _drawn(
         self, store: EventStore, learned: NDArray[np.bool_], seed: int
@@ -215,6 +215,18 @@ class SimulatedStatistics(Evaluator):
         own = np.flatnonzero(learned[store.users_of(begins)])
         drawn = np.sort(np.random.default_rng(seed).permutation(own)[: self.sessions])
         return begins[drawn], np.minimum(ends[drawn], begins[drawn] + self.max_steps)
+
+
+def logged_figures(store: EventStore) -> dict[str, float]:
+    """Sum up a log's sessions as those that are played are; with a goal, also the conversion."""
+    begins, items = store.session_offsets, np.asarray(store.items)
+    session = np.repeat(np.arange(len(begins) - 1), np.diff(begins))[items <= store.num_items]
+    pairs = session * (store.num_items + 1) + items[items <= store.num_items]
+    found = {"length": np.diff(begins).mean(), "accepted": len(session) / (len(begins) - 1)}
+    found["accepting"] = len(np.unique(session)) / (len(begins) - 1)
+    found["repeats"] = (len(pairs) - len(np.unique(pairs))) / max(len(pairs), 1)
+    found |= {"conversion": store.conversion} if store.goal else {}
+    return {f"sessions/{name}": float(value) for name, value in found.items()}
 
 
 def _logged(

@@ -13,7 +13,8 @@ from lightrec.data.stage_data import LogData
 from lightrec.errors import RecipeError
 from lightrec.learners.logged_sessions import logged_sessions
 from lightrec.learners.simulator_data import Playground, PolicySlot, SimulatorData
-from lightrec.policies.base import LearnedPolicy
+from lightrec.policies.base import LearnedPolicy, Policy
+from lightrec.policies.baselines import PopularityPolicy, RandomPolicy
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import SurplusReward
@@ -143,6 +144,15 @@ class PolicyData(LogData, SimulatorData):
             )
         known = self.user_model.choice if used else None
         return make_of(CandidatePolicy, chosen, ranker=self.ranker, user_model=known)
+
+    def rivals(self) -> dict[str, Policy]:
+        """Give the policy as it began, and what takes no notice of people."""
+        popularity = torch.from_numpy(self.store.popularity())
+        return {
+            "beginning": self.make_policy().eval(),
+            "random": RandomPolicy(self.num_items),
+            "popularity": PopularityPolicy.from_appeal(popularity),
+        }
 
     def log(self) -> TensorDict:
         """Give the training events of the users that training meets, with the reward for each.

@@ -355,12 +355,17 @@ class PolicyStage(StageModule):
         return {f"validation/{name}": value for name, value in metrics.items()}
 
     def write(self, folder: Path) -> dict[str, float]:
-        """Save the policy, its encoder included; judge again.
+        """Save the policy, its encoder included; judge again, and rivals by the same reward.
 
         :returns: next to the judging's metrics, how many steps of users were played in all, to
-            train and to judge.
+            train and to judge; and ``reward/…``, what a session of each rival is worth.
         """
         self.policy.save_pretrained(folder)
         # Lightning has moved the networks to the CPU, and the sessions are where they were.
         self.to(self.ground.judging.device)
-        return self.judge() | {f"{name}/environment_steps": n for name, n in self._steps.items()}
+        found, ground, seed = self.judge(), self.ground, self.settings.validation_seed
+        for name, rival in self._data.rivals().items():
+            with torch.random.fork_rng(), full_precision(self.device):
+                played, _ = play(rival.to(self.device), ground.judging, ground.users, seed)
+            found[f"reward/{name}"] = float(played.reward.mean())
+        return found | {f"{name}/environment_steps": n for name, n in self._steps.items()}

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from lightrec.data.stage_data import StageData
 from lightrec.errors import RecipeError
-from lightrec.policies.base import LearnedPolicy, RunParts
+from lightrec.policies.base import LearnedPolicy, Policy, RunParts
 from lightrec.rewards.base import Reward
 from lightrec.simulators.base import Simulator
 
@@ -60,6 +60,13 @@ class SimulatorData(StageData):
 
         :raises RecipeError: where it has no such setting as it is given.
         """
+
+    def rivals(self) -> dict[str, Policy]:
+        """Give policies that show whether a reward is fit to learn from; none by default.
+
+        :returns: the policy as it began, ``beginning``, and ``random`` and ``popularity``.
+        """
+        return {}
 
     def demonstrations(self) -> TensorDict:
         """Give what rewards that learn are shown of an expert.

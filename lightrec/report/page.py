@@ -72,6 +72,8 @@ def write(
     (folder / RECEIPT).write_text(json.dumps(own, indent=2) + "\n", encoding="utf-8")
     meta = run.data.meta
     text = data_lines(meta) + "\n" + summary(metrics, [each.summary for each in found])
+    if apart := session_tables.unlike(metrics):
+        text += textwrap.fill(apart, WIDTH) + "\n"
     if older := from_before(run):
         text += "\n" + textwrap.fill(older, WIDTH) + "\n"
     (folder / "summary.txt").write_text(text, encoding="utf-8")
@@ -83,7 +85,8 @@ def write(
     seed = run.stamp("ranker")["seed"]
     shown += [examples.histories(run, seed), examples.catalog_map(run, seed)]
     if "users_a" in stages:
-        shown += [user_models_section(run, metrics), learned_reward(run, metrics), ASSUMED]
+        shown += [session_tables.against_log(metrics), user_models_section(run, metrics)]
+        shown += [learned_reward(run, metrics), ASSUMED]
     elif older:
         shown.append(Section("From earlier versions", older))
     else:

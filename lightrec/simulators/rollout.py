@@ -102,20 +102,23 @@ class Sessions:
     """By name, (R, U) float32: sums of further rewards of what was accepted."""
     coverage: float
     """Share of the catalog that was shown to anybody."""
+    repeats: float = 0.0
+    """Share of what was accepted that had been accepted before in its session."""
 
     def metrics(self) -> dict[str, float]:
         """Means over all sessions.
 
-        ``per_step``, the click rate, is accepted items per step overall; ``conversion`` the share
+        ``per_step``, the click rate, is accepted items per step overall; ``accepting`` the share
         of sessions with an accepted item.
         """
         return {
             "accepted": float(self.accepted.mean()),
-            "conversion": float((self.accepted > 0).float().mean()),
+            "accepting": float((self.accepted > 0).float().mean()),
             "return": float(self.reward.mean()),
             "length": float(self.length.mean()),
             "per_step": float(self.accepted.sum() / self.length.sum()),
             "coverage": self.coverage,
+            "repeats": self.repeats,
             **{name: float(total.mean()) for name, total in self.learned.items()},
         }
 
@@ -126,7 +129,8 @@ class Sessions:
         """
         learned = {name: total[:, chosen] for name, total in self.learned.items()}
         accepted, reward = self.accepted[:, chosen], self.reward[:, chosen]
-        return Sessions(accepted, reward, self.length[:, chosen], learned, self.coverage)
+        length = self.length[:, chosen]
+        return Sessions(accepted, reward, length, learned, self.coverage, self.repeats)
 
     def user_means(self) -> dict[str, Tensor]:
         """Each user's means over the seeds ``(U,)``, by metric."""
@@ -169,6 +173,7 @@ def play(
     items = getattr(simulator, "num_items", 0)
     shown = torch.zeros(items + 1, dtype=torch.bool, device=device)
     choices: list[tuple[Tensor, Tensor, Tensor]] = []
+    chosen = [torch.zeros(0, dtype=torch.int64, device=device)]
     hidden = () if getattr(policy, "knows_truth", False) else HIDDEN
     memory = None
     if items and isinstance(policy, HasUserVectors):
@@ -188,9 +193,11 @@ def play(
         length += alive
         if items:
             shown[state[Key.ACTION][alive]] = True
-        if rewards:
             row, place = (following[Key.TAKEN] & alive.unsqueeze(1)).nonzero(as_tuple=True)
-            choices.append((row, state[Key.HISTORY][row], state[Key.ACTION][row, place]))
+            taken = state[Key.ACTION][row, place]
+            chosen.append(row * (items + 1) + taken)
+            if rewards:
+                choices.append((row, state[Key.HISTORY][row], taken))
         alive = alive & ~following["done"].squeeze(1)
         if not alive.any():
             break
@@ -202,7 +209,9 @@ def play(
     learned = _learned(choices, rewards, count) if rewards else {}
     accepted, reward, length = (x.unsqueeze(0).cpu() for x in (accepted, reward, length))
     share = float(shown.sum() / max(items, 1))
-    return Sessions(accepted, reward, length, learned, share), shown.cpu()
+    found = torch.cat(chosen)
+    again = (len(found) - len(found.unique())) / max(len(found), 1)
+    return Sessions(accepted, reward, length, learned, share, again), shown.cpu()
 
 
 def _learned(
@@ -256,13 +265,14 @@ Refits = Sequence[Sessions]
 
 
 def together(refits: Refits) -> Sessions:
-    """All refits' sessions as one, with the mean of their coverages."""
+    """All refits' sessions as one, with the means of their coverages and repeats."""
     return Sessions(
         torch.cat([played.accepted for played in refits]),
         torch.cat([played.reward for played in refits]),
         torch.cat([played.length for played in refits]),
         {key: torch.cat([played.learned[key] for played in refits]) for key in refits[0].learned},
         sum(played.coverage for played in refits) / len(refits),
+        sum(played.repeats for played in refits) / len(refits),
     )
 
 

@@ -105,6 +105,9 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
     metrics: dict[str, float] = run.metrics("ranker")
     if run.has("text"):
         metrics |= run.metrics("text")
+    if "policy" in stage.inputs:
+        learned = run.metrics("policy").items()
+        metrics |= {key: value for key, value in learned if key.startswith("reward/")}
     for name in halves:
         metrics |= {f"choice/{name[-1]}/{k}": v for k, v in run.metrics(name).items()}
     if bad := _not_finite(metrics):

@@ -32,6 +32,21 @@ def test_a_policy_ahead_of_everybody_is_taken():
     )
 
 
+@pytest.mark.parametrize(("random", "popularity", "best"), [(2.0, 0.5, "random"), (0, 1.5, "pop")])
+def test_a_policy_of_an_unfit_reward_is_not_used(random, popularity, best):
+    """Whatever its sessions: by the reward, taking no notice of people pays."""
+    earned = {"reward/random": random, "reward/popularity": popularity}
+    found = favoured(measured() | earned | {"reward/beginning": 1.0})
+    assert found.by == "blend"
+    assert f"by it {best}" in found.reason
+    assert "more than the policy as it began (1.000)" in found.reason
+    mixtures = difference("mixture-minus-blend", 0.25)
+    unfit = favoured(measured() | earned | mixtures | {"reward/beginning": 1.0})
+    assert unfit.by == "mixture"
+    assert unfit.reason.startswith("The reward from which the policy learned is unfit")
+    assert favoured(measured() | earned | {"reward/beginning": 2.0}).by == "policy"
+
+
 @pytest.mark.parametrize("rival", RIVALS)
 def test_one_rival_that_is_not_beaten_is_enough(rival):
     found = favoured(measured(**{rival.replace("-", "_"): -0.125}))

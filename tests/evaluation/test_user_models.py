@@ -126,6 +126,14 @@ def test_the_true_law_makes_the_log_again(tmp_path):
     assert abs(found["statistics/length/real"] - 3) < 0.15
     assert abs(found["statistics/length/simulated"] - 3) < 0.15
     assert abs(found["statistics/repeats/real"] - found["statistics/repeats/simulated"]) < 0.03
+    # A third leave at each of up to 40 steps, seven in ten steps have a choice.
+    assert abs(found["sessions/length"] - 3) < 0.15
+    assert abs(found["sessions/accepted"] - 2.1) < 0.15
+    assert found["sessions/repeats"] == pytest.approx(found["statistics/repeats/real"], abs=1e-6)
+    assert found["sessions/accepting"] == pytest.approx(
+        len({r["user"] for r in rows if r["item"]}) / 3000
+    )
+    assert "sessions/conversion" not in found  # there is no goal
     (section,) = findings.sections
     panels = [chart.label.split(" by ")[0] for chart in section.charts]
     assert panels == ["share of choices", "share of sessions"]

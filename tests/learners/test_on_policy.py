@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lightrec.errors import PluginError, RecipeError
+from lightrec.evaluation.evidence import unfit
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
@@ -16,7 +17,7 @@ from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward, SurplusReward
-from lightrec.rewards.combined import NormalisedReward
+from lightrec.rewards.combined import NormalisedReward, WeightedSum
 from lightrec.rewards.limits import ConstrainedReward, EqualExposure, FewRepeats
 from lightrec.rewards.staying import ContinuationShaping
 from lightrec.settings import make_of
@@ -108,6 +109,19 @@ def test_what_is_written_suffices(run, tmp_path):
         float(trainer.callback_metrics["validation/return"])
     )
     assert {"validation/accepted", "validation/length", "validation/coverage"} <= set(metrics)
+
+
+def test_what_takes_no_notice_of_people_is_judged_by_the_same_reward(run, tmp_path):
+    """A reward that takes a point for each accept pays for what nobody wants: it is unfit."""
+    rivals = ("beginning", "random", "popularity")
+    found = {}
+    for sign in (1.0, -1.0):
+        module, _ = fit(run, 1, reward=WeightedSum([EngagementReward()], [sign]))
+        metrics = module.write(tmp_path)
+        found[sign] = [metrics[f"reward/{name}"] for name in rivals]
+        assert bool(unfit(metrics)) == (sign < 0)
+    assert found[-1.0] == pytest.approx([-value for value in found[1.0]])
+    assert found[1.0][0] > found[1.0][1] > 0
 
 
 def test_slates_and_fixed_sessions_train_too(run):

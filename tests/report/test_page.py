@@ -10,6 +10,7 @@ from lightrec.data.store import TEST
 from lightrec.evaluation import held_out, session_tables
 from lightrec.evaluation.base import Findings, Table
 from lightrec.evaluation.evidence import CONTENDERS, Favoured
+from lightrec.evaluation.session_tables import ALL, HOME
 from lightrec.report import page as report
 from lightrec.report.owner import owner
 from lightrec.run import Run
@@ -45,6 +46,37 @@ def test_lines_for_the_owner_and_three_questions_open_the_page(tiny_run):
     assert "ranks by the" in asked[3][1]
     [(_, alone)] = report.questions([], Favoured("blend", "It was asked for."))
     assert alone == "`lightrec recommend` ranks by the blend (--by blend). It was asked for."
+
+
+def test_the_user_models_sessions_stand_beside_the_logs(tiny_run):
+    metrics = {"sessions/length": 4.0, "sessions/accepted": 4.0, "sessions/conversion": 0.25}
+    for place in ("simulator", "simulator_a"):
+        metrics |= {f"{place}/blend/length": 17.0, f"{place}/blend/accepted": 4.5}
+    section = session_tables.against_log(metrics)
+    assert section.tables[0].rows == [
+        ["steps", "4.000", "17.000", "17.000"],
+        ["choices", "4.000", "4.500", "4.500"],
+        ["conversion", "0.250", "–", "–"],
+    ]
+    told = "unlike the log's: steps (17.000 and 17.000 against 4.000 in the log)."
+    assert session_tables.unlike(metrics).endswith(told)
+    assert told in section.text
+    assert not session_tables.unlike(metrics | {f"{p}/blend/length": 5.9 for p in (ALL, HOME)})
+    assert session_tables.against_log({"sessions/length": 4.0}) is None
+    own = metrics_of(tiny_run)
+    assert own["sessions/accepting"] == 1
+    assert (
+        "The log&#39;s sessions and the user models&#39;" in (tiny_run / "report.html").read_text()
+    )
+
+
+def test_a_learned_reward_by_which_random_is_best_is_called_unfit():
+    metrics = {f"simulator/{name}/accepted": 1.0 for name in ("blend", "random")}
+    metrics |= {"simulator/blend/reward_a": -3.5, "simulator/random/reward_a": -1.8}
+    metrics |= {"simulator/blend/reward_b": 2.0, "simulator/random/reward_b": 1.0}
+    told = " Unfit to judge sessions by is the learned reward (A), by which random is best."
+    assert session_tables.unfit(metrics) == told
+    assert session_tables.unfit(metrics | {"simulator/blend/reward_a": 1.0}) == ""
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,19 @@ def test_returns_in_closed_form(sessions):
     assert found["policy/return"] == found["policy/accepted"]
 
 
+def test_repeats_are_accepts_of_what_was_accepted_before_in_the_session(simulator, sessions):
+    """Items do not come again, unless the simulator says so: then all but a session's first."""
+    assert sessions["policy"].metrics()["repeats"] == 0
+    again = UserModelSimulator(
+        simulator.user_model, simulator.starts, USERS, leave_rate=0.1, max_steps=15, repeats=True
+    )
+    found = judge({"best": popularity(range(1, 41))}, again, torch.arange(USERS), [0])["best"]
+    first = int((found.accepted > 0).sum())
+    total = int(found.accepted.sum())
+    assert found.repeats == pytest.approx((total - first) / total)
+    assert found.repeats > 0.5
+
+
 def test_paired_differences(sessions):
     found = compare({name: [played] for name, played in sessions.items()})
     for name in ("same", "constant"):
