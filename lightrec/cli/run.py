@@ -15,7 +15,10 @@ from lightrec.stages import recipes
 from lightrec.stages import run as stages
 from lightrec.stages import update as updating
 
-READING = ("reader", "columns", "item_columns", "user_columns", "times", "drop_unreadable_times")
+READING = (
+    *("reader", "columns", "item_columns", "user_columns", "times", "drop_unreadable_times"),
+    "skip_broken",
+)
 """Options that are settings of the stage that reads the log."""
 
 

@@ -49,9 +49,9 @@ def words_of(text: str) -> list[str]:
 GRAMMAR: Final = frozenset(
     words_of(
         "a an and are as at be by for from i in is it me my of on or our some that the this to "
-        "want with you your das dem den der des die ein eine einem einen einer etwas für ich im ist "
-        "mein mit oder und von zu zum zur au aux avec de du en et la le les mon ou par pour sur un une "
-        "con da del di e el il las los mi o para per por una uno y"
+        "want with you your das dem den der des die ein eine einem einen einer etwas für ich im "
+        "ist mein mit oder und von zu zum zur au aux avec de du en et la le les mon ou par pour "
+        "sur un une con da del di e el il las los mi o para per por una uno y"
     )
 )
 """Words of English, German, French, Spanish and Italian that say nothing of what is wanted."""

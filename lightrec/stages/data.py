@@ -55,6 +55,7 @@ def prepare_log(
     user_columns: dict[str, str | int | None] | None = None,
     times: str = "auto",
     drop_unreadable_times: bool = False,
+    skip_broken: str | None = None,
     types: dict[str, Kind] | None = None,
     seed: int = 0,
     offline: bool = False,
@@ -85,6 +86,7 @@ def prepare_log(
                 reader=reader,
                 times=times,
                 drop_unreadable_times=drop_unreadable_times,
+                skip_broken=skip_broken,
             )
             named: Any = {"item_columns": item_columns, "user_columns": user_columns}
             before, old, nothing = stage.sources.get("before"), None, False
