@@ -24,7 +24,7 @@ READING = (
 
 @with_options_of(stages.run, but="overrides")
 @with_options_of(read_tables, but="items users types")
-def run(domain: str, *settings: str, **options: Any) -> None:
+def run(domain: str, *settings: str, leave_out_bots: bool = False, **options: Any) -> None:
     """Do all stages in order, skipping those whose inputs have not changed.
 
     examples:
@@ -40,6 +40,9 @@ def run(domain: str, *settings: str, **options: Any) -> None:
 
     Any setting of any stage's recipe can be given as --STAGE.SETTING VALUE, and values that several
     recipes share as --values.NAME VALUE; `lightrec recipes show video` shows stages and settings.
+
+    :param leave_out_bots: leave out the events of users who are programs; `lightrec data check`
+        shows who they are and why.
     """
     brief = stages.NEXT in options["goal"]
     _, found = stages.find_recipes(domain, [stages.NEXT] if brief else [], until=options["until"])
@@ -48,6 +51,7 @@ def run(domain: str, *settings: str, **options: Any) -> None:
         f"--data.{name}={v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}"
         for name, v in reading.items()
     ]
+    given += ["--data.leave_out_bots=true"] * leave_out_bots
     names = [*recipes.in_order(found.recipes), stages.VALUES]
     overrides = stage_overrides([*given, *settings], names)
     where = stages.run(domain, **options, overrides=overrides)
