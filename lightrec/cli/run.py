@@ -16,13 +16,16 @@ from lightrec.stages import run as stages
 from lightrec.stages import update as updating
 from lightrec.stages.recipes import RecipeSet
 
-READING = ("reader", "columns", "item_columns", "user_columns", "times", "drop_unreadable_times")
+READING = (
+    *("reader", "columns", "item_columns", "user_columns", "times", "drop_unreadable_times"),
+    "skip_broken",
+)
 """Options that are settings of the stage that reads the log."""
 
 
 @with_options_of(stages.run, but="overrides")
 @with_options_of(read_tables, but="items users types")
-def run(domain: str, *settings: str, **options: Any) -> None:
+def run(domain: str, *settings: str, leave_out_bots: bool = False, **options: Any) -> None:
     """Do all stages in order, skipping those whose inputs have not changed.
 
     examples:
@@ -38,8 +41,13 @@ def run(domain: str, *settings: str, **options: Any) -> None:
 
     Any setting of any stage's recipe can be given as --STAGE.SETTING VALUE, and values that several
     recipes share as --values.NAME VALUE; `lightrec recipes show video` shows stages and settings.
+
+    :param leave_out_bots: leave out the events of users who are programs; `lightrec data check`
+        shows who they are and why.
     """
     brief = stages.NEXT in options["goal"]
+    if leave_out_bots:
+        settings = ("--data.leave_out_bots=true", *settings)
     where, found, _ = made(domain, settings, options)
     for name in recipes.until(found.recipes, options["until"]):
         shown = recipes.names(found.recipes[name], "shows")

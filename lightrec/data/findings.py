@@ -26,12 +26,13 @@ from lightrec.data.languages import in_words as in_languages
 from lightrec.data.pairs import funnel, worths
 from lightrec.data.readers.base import Tables
 from lightrec.data.types import MISSING, Attribute
+from lightrec.data.visitors import bots, persons, renamed
 from lightrec.errors import DataError, no_such
 from lightrec.keys import Column
 
 LOGS_KIND: Final = "a kind of feedback that the log has"
 LEFT_OUT: Final = {
-    "dropped_without_user": "events without a user",
+    "dropped_without_user": "events without a user, or of a bot that is left out",
     "dropped_without_time": "events without a time that can be read, in a log that has times",
     "dropped_without_weight": "events whose feedback has no weight, or weight 0",
     "dropped_below_minimum": "events below the minimum value",
@@ -94,6 +95,8 @@ class Findings:
     :param languages: of the items' titles, the share of each by ISO 639-1 code; empty where there
         are too few words to tell.
     :param used: the events, users and items that are left after the k-core; empty if all are.
+    :param bots: users who are programs, each with why; see :func:`lightrec.data.visitors.bots`.
+    :param ids_merged: how many user ids are those of other persons.
     :param proposed: a goal where none is given, with the share of its events that repeat others;
         see :func:`lightrec.data.pairs.funnel`.
     """
@@ -112,6 +115,9 @@ class Findings:
     languages: Mapping[str, float] = field(default_factory=dict)
     used: Mapping[str, int] = field(default_factory=dict)
     proposed: Sequence[tuple[str, float]] = ()
+    bots: Mapping[str, str] = field(default_factory=dict)
+    events_of_bots: int = 0
+    ids_merged: int = 0
 
 
 def glance(
@@ -125,13 +131,15 @@ def glance(
     :param weights: the worth of each kind of feedback; None: as the domain says.
     :param goal: the kinds that are to be brought about.
     """
-    log, catalog, users = tables.log, tables.catalog, tables.users
+    people, whose = persons(tables.users)
+    log, catalog, users = renamed(tables.log, whose), tables.catalog, people
     times = log.events[Column.TIME].drop_nulls()
     kinds = dict(log.events[Column.FEEDBACK].value_counts(sort=True).iter_rows())
     proposed = [] if goal else funnel(log, domain)
     aims = goal or [kind for kind, _ in proposed]
     worth = domain.weights(list(kinds), aims) if weights is None else weights
     ends = pl.Series([times.min(), times.max()], dtype=times.dtype)
+    programs = bots(log, aims)
     return Findings(
         counts={
             "events": len(log),
@@ -147,6 +155,9 @@ def glance(
         users=() if users is None else users.attributes(),
         form=log.place.form,
         proposed=proposed,
+        bots=programs,
+        events_of_bots=int(log.events[Column.USER].is_in([*programs]).sum()),
+        ids_merged=len(whose),
     )
 
 
@@ -172,7 +183,8 @@ def look_at(
         f"goal: {no_such(LOGS_KIND, kind, kinds)}" for kind in goal if kind not in kinds
     ]:
         raise DataError(unknown)
-    events = encode(tables.log, worths(tables.log, domain, goal), goal)
+    log = renamed(tables.log, persons(tables.users)[1])
+    events = encode(log, worths(log, domain, goal), goal)
     dropped = drop(events, repeats=repeats or domain.repeats)
     worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.rows)
     counts = tally(events, dropped, *number(events)[1:], worded)
@@ -199,6 +211,7 @@ def recognised(findings: Findings) -> list[str]:
     times = findings.times
     kinds = [f"{name} {count:,}" for name, count in list(findings.feedback.items())[:10]]
     columns = [n if c == n else f"{n} as {c}" for c, n in findings.columns.items()]
+    merged = findings.ids_merged
     rows = {
         "format": findings.form,
         **{name: f"{findings.counts[name]:,}" for name in ("events", "users", "items")},
@@ -213,6 +226,12 @@ def recognised(findings: Findings) -> list[str]:
             f"{share:.0%} of these follow another kind of event of the same user and item"
             for kind, share in findings.proposed
         ),
+        "persons": f"{merged:,} user ids are those of other persons" if merged else "",
+        "bots": f"{len(findings.bots):,} users with {findings.events_of_bots:,} events: "
+        f"{'; '.join(f'{user} ({why})' for user, why in [*findings.bots.items()][:3])}. Leave them "
+        "out with --leave-out-bots"
+        if findings.bots
+        else "",
         "columns": ", ".join(columns),
         "titles in": in_languages(findings.languages),
         "not used": ", ".join(name or "''" for name in findings.ignored),

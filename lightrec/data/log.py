@@ -6,7 +6,7 @@ import polars as pl
 
 from lightrec.data.casts import to_log_column
 from lightrec.data.parquet import CanonicalTable
-from lightrec.data.schema import LOG_SCHEMA, Place, Problems
+from lightrec.data.schema import LOG_SCHEMA, Place, Problems, Skipping
 from lightrec.data.times import TimeFormat
 from lightrec.keys import Column
 
@@ -25,16 +25,22 @@ class InteractionLog(CanonicalTable):
         candidates are given: the user then chose nothing.
     :param times: how numbers and strings in ``time`` are written (``lightrec.data.times``).
     :param place: where the events come from, for messages, and what the file calls its columns.
+    :param skip: whether rows with problems of their own are left out.
     :raises DataError: with all problems (up to 20) if the table does not fit the schema.
     """
 
     kind = "log"
 
     def __init__(
-        self, events: pl.DataFrame, *, times: TimeFormat = "auto", place: Place | None = None
+        self,
+        events: pl.DataFrame,
+        *,
+        times: TimeFormat = "auto",
+        place: Place | None = None,
+        skip: bool = False,
     ) -> None:
         place = place or Place()
-        problems = Problems(place.source)
+        problems = Skipping(place.source, events.height) if skip else Problems(place.source)
         for name in events.columns:
             if name not in LOG_SCHEMA:
                 problems.add(
@@ -55,6 +61,13 @@ class InteractionLog(CanonicalTable):
         frame = frame.with_columns(feedback)
         _check_items(frame, events, place, problems)
         problems.check()
+        self.skipped: dict[str, str] = {}
+        """What is wrong with rows that are left out, by what they are called."""
+        if isinstance(problems, Skipping) and problems.rows:
+            self.skipped = {place.row(row): said for row, said in problems.rows.items()}
+            kept = pl.int_range(frame.height, eager=True)
+            kept = kept.filter(~kept.is_in(pl.Series([*problems.rows]).implode()))
+            frame, place = frame[kept], place.within(kept)
         self.place = place
         """The source of the events, and the file's names of the columns."""
         self.rows = frame

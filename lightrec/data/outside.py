@@ -15,6 +15,7 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.readers.canonical import LOG_FILE, USERS_FILE
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import READ, TRAIN, EventStore
+from lightrec.data.visitors import persons
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Column
 
@@ -41,7 +42,8 @@ class Outside:
         events = _events(store, folder / LOG_FILE) if named else None
         ids = like[Column.USER].clear() if events is None else events.user_words.alias(Column.USER)
         there = (folder / USERS_FILE).is_file()
-        table = Users.read_parquet(folder / USERS_FILE).rows if there else like.clear()
+        known, _ = persons(Users.read_parquet(folder / USERS_FILE) if there else None)
+        table = like.clear() if known is None else known.rows
         more = table[Column.USER].filter(~table[Column.USER].is_in(store.user_ids.implode()))
         ids = pl.concat([ids, more]).unique(maintain_order=True)
         users = ids.to_frame().join(table, on=Column.USER, how="left", maintain_order="left")

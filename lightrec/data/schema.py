@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
 
@@ -88,6 +89,11 @@ class Table(ABC):
     """Whether the columns have names of their own, and not only positions."""
     form = ""
     """The format in words."""
+
+    @cached_property
+    def faults(self) -> dict[str, str]:
+        """What is wrong with lines that were not read, by what they are called."""
+        return {}
 
     @abstractmethod
     def read(self, names: Sequence[str], problems: "Problems") -> tuple[pl.DataFrame, Place]:
@@ -184,3 +190,24 @@ class Problems:
         """Raise all problems as one DataError, if there are any."""
         if self:
             raise DataError(self.sentences, self.source, self.more)
+
+
+class Skipping(Problems):
+    """Problems of single rows of a table, which are left out; all others are as ever.
+
+    :param height: how many rows the table has.
+    """
+
+    def __init__(self, source: object | None, height: int) -> None:
+        super().__init__(source)
+        self.height = height
+        self.rows: dict[int, str] = {}
+        """What is wrong with rows, counted from 0."""
+
+    def add_rows(self, bad: pl.Series, sentence: Callable[[int], str]) -> None:
+        """Note the bad rows of the table, each with its first problem."""
+        if len(bad) != self.height:
+            super().add_rows(bad, sentence)
+            return
+        for row in bad.fill_null(False).arg_true():
+            self.rows.setdefault(row, sentence(row))

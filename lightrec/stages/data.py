@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,7 @@ from lightrec.data.domain import Domain
 from lightrec.data.files import leaving_nothing
 from lightrec.data.findings import glance, recognised
 from lightrec.data.log import NO_EVENTS, InteractionLog
+from lightrec.data.pairs import funnel
 from lightrec.data.parquet import holds_log
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Columns, Tables, read_table, read_tables
@@ -24,6 +25,7 @@ from lightrec.data.readers.canonical import CanonicalReader, write_tables
 from lightrec.data.schema import LOG_SCHEMA, Problems
 from lightrec.data.store import READ, EventStore
 from lightrec.data.types import Kind
+from lightrec.data.visitors import bots, persons, renamed
 from lightrec.errors import DataError, RecipeError
 from lightrec.keys import Column
 from lightrec.stages.stage import Stage
@@ -55,6 +57,8 @@ def prepare_log(
     user_columns: dict[str, str | int | None] | None = None,
     times: str = "auto",
     drop_unreadable_times: bool = False,
+    skip_broken: str | None = None,
+    leave_out_bots: bool = False,
     types: dict[str, Kind] | None = None,
     seed: int = 0,
     offline: bool = False,
@@ -69,6 +73,8 @@ def prepare_log(
     :param domain: name of the domain, which puts items into words.
     :param reader: as for :func:`lightrec.data.readers.base.read_tables`, as are the settings up to
         ``types``.
+    :param leave_out_bots: whether events of users who are programs count as nobody's; see
+        :func:`lightrec.data.visitors.bots`.
     :param seed: of the shuffle, of the items kept out and of the synthetic world.
     :param offline: use the domain's synthetic log, or else the world ``far``, in place of a log.
     :param sessions: how many sessions of the world to log.
@@ -85,6 +91,7 @@ def prepare_log(
                 reader=reader,
                 times=times,
                 drop_unreadable_times=drop_unreadable_times,
+                skip_broken=skip_broken,
             )
             named: Any = {"item_columns": item_columns, "user_columns": user_columns}
             before, old, nothing = stage.sources.get("before"), None, False
@@ -100,6 +107,8 @@ def prepare_log(
             elif before is not None:
                 old, known = EventStore(before.parent), CanonicalReader().read(before)
                 logs, catalog, users = more(stage.sources, read, **named)
+                _, whose = persons(_merged(known.users, users))
+                logs = {role: log and renamed(log, whose) for role, log in logs.items()}
                 try:
                     tables = append(known, [log for log in logs.values() if log], catalog, users)
                 except NothingNew:  # but perhaps other settings
@@ -120,11 +129,18 @@ def prepare_log(
                 chosen_kinds = {n: settings[n] for n in ("weights", "goal") if settings.get(n)}
                 found = recognised(glance(tables, chosen, **chosen_kinds))
                 print(f"{source}:", *found, "", sep="\n", file=sys.stderr)
+            people, whose = persons(tables.users)
+            tables = replace(tables, log=renamed(tables.log, whose))
+            if leave_out_bots:
+                goal = settings.get("goal") or [kind for kind, _ in funnel(tables.log, chosen)]
+                nobody = dict.fromkeys(bots(tables.log, goal))
+                tables = replace(tables, log=renamed(tables.log, nobody))
+                print(f"Left out as bots: {len(nobody)} users.", file=sys.stderr)
             store = prepare(
                 tables.log,
                 folder,
                 catalog=tables.catalog,
-                users=tables.users,
+                users=people,
                 domain=chosen,
                 seed=seed,
                 **settings,

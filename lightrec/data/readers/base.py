@@ -36,6 +36,8 @@ class Reader(ABC):
 
     name: ClassVar[str]
     """Short name of the format, such as ``csv``."""
+    skip: Path | None = None
+    """Where lines of the log that cannot be used are written, which are then left out."""
 
     def __init__(self, times: TimeFormat = "auto") -> None:
         self.times: TimeFormat = times
@@ -94,6 +96,7 @@ def read_tables(
     reader: str | None = None,
     times: str | None = None,
     drop_unreadable_times: bool = False,
+    skip_broken: str | None = None,
     types: Mapping[str, Kind] | None = None,
 ) -> Tables:
     """Read a log with the reader that recognises it, and item and user tables.
@@ -112,13 +115,17 @@ def read_tables(
         month-first, or a pattern with the codes of strptime (default: auto).
     :param drop_unreadable_times: drop events whose time cannot be read, which are problems
         otherwise.
+    :param skip_broken: leave out lines of the log that cannot be used, which are problems
+        otherwise, and write them with what is wrong to this file, such as broken.csv.
     :param types: kinds of attributes in place of those recognised: {genres: list, zip: category}.
     :raises DataError: with the problems of all the files, up to 20.
     """
     problems, catalog, known = Problems(), None, None
     with problems.taking():
         form = Times(times or "auto", drop_unreadable_times)
-        tables = find_reader(log, reader, form).read(log, _names(columns))
+        found = find_reader(log, reader, form)
+        found.skip = Path(skip_broken) if skip_broken else None
+        tables = found.read(log, _names(columns))
     with problems.taking():
         catalog = items and read_table(items, "item", item_columns)
     with problems.raising():

@@ -200,6 +200,7 @@ class TextTable(Table):
             found = self._good_record.match(self._text, at, self._stop)
             text, fault = (found[0], "") if found else self._record_at(at)
             if fault:
+                self.faults[f"Line {number}"] = f"Line {number}{fault}"
                 # All lines may need what a second sentence advises for the file: it is said once.
                 kind = fault.partition(". ")[2] or fault
                 counts[kind] += 1

@@ -22,11 +22,12 @@ _WORDS: Final = re.compile(rb'"(?:\\.|[^"\\])*"?|[^][{}"]')
 class JsonTable(Table):
     """A file of one JSON object a line, compressed or not: its columns and their values.
 
+    :param skip: whether lines that are no JSON objects are left out.
     :raises DataError: if it is missing, not readable, or has lines that are no JSON objects.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, skip: bool = False) -> None:
+        self.path, self._number = path, (1).__add__
         text, encoding = open_text(path)
         self.form = f"JSON lines, {encoding}"
         if bytes(text[:64]).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"[":
@@ -35,6 +36,12 @@ class JsonTable(Table):
                 "example with `jq -c '.[]' OLD > NEW.jsonl`.",
                 path,
             )
+        if skip:
+            lines = _lines(bytes(text))
+            good = [number for number, line in lines.items() if _is_object(line)]
+            text, self._number = b"\n".join(lines[number] for number in good), good.__getitem__
+            for name in (f"Line {number}" for number in lines.keys() - {*good}):
+                self.faults[name] = f"{name} is no JSON object."
         self._check_depth(bytes(text))
         try:
             self.rows: pl.DataFrame = pl.read_ndjson(bytes(text), infer_schema_length=None)
@@ -63,7 +70,7 @@ class JsonTable(Table):
                 problems.add(f"Column '{name}' holds objects, which have no place in a table.")
             else:
                 usable.append(name)
-        return self.rows.select(usable), Place(self.path, "Line")
+        return self.rows.select(usable), Place(self.path, "Line", self._number)
 
     def _check_depth(self, text: bytes) -> None:
         """Refuse lines whose values lie too deep within each other."""
@@ -82,14 +89,22 @@ class JsonTable(Table):
     def _refuse(self, text: bytes, error: Exception) -> None:
         """Name the lines that are no JSON objects."""
         problems, bad = Problems(self.path), list[int]()
-        for number, line in enumerate(text.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
-            try:
-                good = not line.strip() or isinstance(json.loads(line), dict)
-            except ValueError:
-                good = False
-            bad += [] if good else [number]
+        bad += [number for number, line in _lines(text).items() if not _is_object(line)]
         said = [f'Line {n} is no JSON object, such as {{"user": 1}}.' for n in bad[:NAMED]]
         problems.add_places(said, len(bad))
         if not bad:
             problems.add(f"The lines have no columns in common ({str(error).splitlines()[0]}).")
         problems.check()
+
+
+def _lines(text: bytes) -> dict[int, bytes]:
+    """Give the lines that are not blank by their numbers."""
+    lines = enumerate(text.removeprefix(b"\xef\xbb\xbf").splitlines(), 1)
+    return {number: line for number, line in lines if line.strip()}
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

@@ -23,10 +23,11 @@ from lightrec.data.readers.columns import (
 from lightrec.data.readers.delimited import TextTable
 from lightrec.data.readers.json_lines import JsonTable
 from lightrec.data.readers.sql import SqlTable
-from lightrec.data.readers.text import COMPRESSED
-from lightrec.data.schema import Place, Problems, Table
+from lightrec.data.readers.text import COMPRESSED, open_text
+from lightrec.data.schema import NAMED, Place, Problems, Table
 from lightrec.data.times import looks_like_times
 from lightrec.data.types import in_brackets
+from lightrec.errors import DataError
 from lightrec.keys import Column
 
 TableKind = TypeVar("TableKind", Catalog, Users)
@@ -77,7 +78,8 @@ class TableReader(Reader):
             return SqlTable(path)
         if _ending(path) == ".parquet" or path.is_dir():
             return ParquetTable(path)
-        return JsonTable(path) if _ending(path) in _JSON else TextTable(path)
+        skip = self.skip is not None
+        return JsonTable(path, skip) if _ending(path) in _JSON else TextTable(path)
 
     def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
         """Read a log; in a log without users, other columns become attributes of the made-up users.
@@ -104,7 +106,8 @@ class TableReader(Reader):
         names = {c: n for c, n in LOG_NAMES.items() if c in asked or c not in (columns or {})}
         needed = [] if Column.CANDIDATES in asked else [Column.ITEM]
         matched = self._match(table, names, asked, needed, problems)
-        frame, place = table.read(list(matched.values()) or table.names[:1], problems)
+        broken = problems if self.skip is None else Problems(path)
+        frame, place = table.read(list(matched.values()) or table.names[:1], broken)
         # The values of columns that are missing or duplicated cannot be checked.
         if not matched or not frame.height or (needed and Column.ITEM not in matched):
             problems.check()
@@ -120,7 +123,11 @@ class TableReader(Reader):
             _mention_times(table, ignored)
         with problems.raising():
             place = replace(place, names=matched, ignored=ignored, form=table.form)
-            return InteractionLog(frame, times=self.times, place=place)
+            skip = self.skip is not None
+            log = InteractionLog(frame, times=self.times, place=place, skip=skip)
+            if self.skip is not None:
+                _note(self.skip, path, table.faults | log.skipped, len(log))
+            return log
 
     def _match(
         self,
@@ -183,6 +190,30 @@ class TableReader(Reader):
         frame = _with_own_names(found, frame.drop(matched.values(), strict=False), names)
         with problems.raising():
             return kind(frame, place=place)
+
+
+def _note(out: Path, path: Path, broken: Mapping[str, str], good: int) -> None:
+    """Write lines that are left out to a file, with what is wrong, and say how many there are.
+
+    :param broken: sentences by what lines are called.
+    :param good: how many others there are.
+    :raises DataError: where they are more than the others.
+    """
+    from lightrec.data.readers.predictions import escaped  # which reads tables itself
+
+    out.unlink(missing_ok=True)
+    if not broken:
+        return
+    some = f"{len(broken):,} of {len(broken) + good:,} lines cannot be used"
+    if len(broken) > good:
+        raise DataError([f"{some}, too many to leave out.", *[*broken.values()][:NAMED]], path)
+    numbers = pl.Series([int(name.split()[1]) for name in broken])
+    is_text = path.is_file() and _ending(path) in (*_TEXT, *_JSON)
+    lines = bytes(open_text(path)[0]).decode("utf-8", "replace").splitlines() if is_text else []
+    text = [lines[number - 1] if number <= len(lines) else "" for number in numbers]
+    table = pl.DataFrame({"line": numbers, "why": [*broken.values()], "text": text}).sort("line")
+    escaped(table).write_csv(out)
+    plugins.warn(f"{some}, and {'is' if len(broken) == 1 else 'are'} left out: {out} has them.")
 
 
 def _with_own_names(

@@ -1,6 +1,7 @@
 """CSV and Parquet logs: columns named or recognised, errors with file, line and column."""
 
 import gzip
+import json
 from datetime import date
 from pathlib import Path
 
@@ -616,3 +617,43 @@ def test_wide_rows_are_compared_once() -> None:
     rows += [Row(str(100 * row + column) for column in range(500)) for row in range(3)]
     assert not looks_like_data(rows)
     assert Row.looks < 10
+
+
+CLEAN = "user,item,time,rating\n" + "".join(f"u{n},i{n},2025-01-0{n},{n}\n" for n in range(1, 8))
+BROKEN = {
+    3: "u9,i9",
+    5: "u9,,2025-01-01,1",
+    6: "u9,i9,yesterday,2",
+    8: "u9,i9,2025-01-01,five",
+}
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_lines_that_cannot_be_used_are_left_out_and_kept_in_a_file(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = CLEAN.splitlines()
+    for number, line in BROKEN.items():
+        lines.insert(number - 1, line)
+    if kind == "jsonl":
+        rows = [dict(zip(lines[0].split(","), line.split(","), strict=False)) for line in lines]
+        lines = [json.dumps({name: x or None for name, x in row.items()}) for row in rows[1:]]
+        lines[1] = '{"user": '
+    path, out = write(tmp_path / f"log.{kind}", "\n".join(lines) + "\n"), tmp_path / "broken.csv"
+    clean = TableReader().read_log(write(tmp_path / "clean.csv", CLEAN)).events
+    with pytest.raises(DataError, match="Line"):
+        read_tables(path)
+    log = read_tables(path, skip_broken=str(out)).log
+    assert log.events.equals(clean)
+    assert "4 of 11 lines cannot be used, and are left out" in capsys.readouterr().err
+    told = pl.read_csv(out)
+    assert told["line"].to_list() == [n - (kind == "jsonl") for n in BROKEN]
+    assert told["text"].to_list() == [lines[n - 1] for n in told["line"]]
+    for why, said in zip(told["why"], ("Line", "no item", "yesterday", "five"), strict=True):
+        assert said in why
+    assert log.place.row(6) == ("Line 12" if kind == "csv" else "Line 11")
+    read_tables(tmp_path / "clean.csv", skip_broken=str(out))
+    assert not out.exists()
+    write(path, "\n".join([*lines, *[lines[told["line"][0] - 1]] * 4]) + "\n")
+    with pytest.raises(DataError, match="8 of 15 lines cannot be used, too many to leave out"):
+        read_tables(path, skip_broken=str(out))
