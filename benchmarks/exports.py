@@ -50,7 +50,7 @@ def exports(out: Path) -> dict[str, object]:
     metrics: dict[str, object] = {"events": sum(len(batch[Key.TARGET]) for batch in events)}
     results = {"run": _ranked(scorer(run.ranker), events)}
     for name, settings in WAYS.items():
-        parity = export(run, out / name, **settings)["parity"]
+        parity = export(run, out / name, what="ranker", **settings)["parity"]
         metrics |= {f"{name}/{key}": parity[key] for key in ("onnx", "torch", "top10", "text")}
         results[name] = _ranked(_scorer(Exported(out / name)), events)
         for file in SERVED:

@@ -145,7 +145,7 @@ def main(out: Path, seed: int) -> None:
     paths = log(out, seed)
     given = ["run", "generic", "--log", paths[0], "--items", paths[1], "--out", out / "run"]
     assert not lightrec(list(map(str, [*given, *SETTINGS, "--seed", seed])))
-    export(Run(out / "run"), out / "export")
+    export(Run(out / "run"), out / "export", what="ranker")
     rng = np.random.default_rng(seed + 1)
     histories = [list(map(str, rng.integers(ITEMS, size=LENGTH))) for _ in range(500)]
     asked_for = out / "requests.json"

@@ -91,6 +91,8 @@ class Names:
         :param most: names at most that are no id or title as it stands; None for any number.
         :raises RecipeError: where none is, or several may be, with the likeliest first.
         """
+        if not names:
+            return []
         given = [*dict.fromkeys(map(str, names))]
         known = self.exactly(given)
         other = [name for name in given if name not in known]

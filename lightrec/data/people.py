@@ -1,6 +1,6 @@
 """Whom a list is for: a user of the log, somebody with a history or a profile, or everybody."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -110,7 +110,10 @@ class People:
                 f"There is no user {user!r} in the log and the user table of {self.store.folder}. "
                 "For somebody else, give a history of titles or a profile."
             )
-        return Person(self._with_more(known, given, kinds), table)
+        named = self.store.feedback_kinds
+        return Person(
+            with_events(known, given, kinds, named, self.store.goal, self.store.repeats), table
+        )
 
     def times(self, user: str) -> list[int]:
         """Give the milliseconds since 1970 UTC of a user's events, oldest first."""
@@ -221,24 +224,34 @@ class People:
             person = person.with_columns(pl.Series(name, [given], people.schema[name]))
         return person
 
-    def _with_more(
-        self, known: dict[str, Tensor], items: Sequence[int], kinds: Sequence[str | None]
-    ) -> dict[str, Tensor]:
-        """Append items to a history (1, L); but for their kinds, nothing is known of the events."""
-        if not items:
-            return known
-        more = torch.tensor([items], dtype=torch.long)
-        goal, named = self.store.goal, self.store.feedback_kinds
-        had = [not goal or kind is None or kind in goal for kind in kinds or [None] * len(items)]
-        seen = more * torch.tensor([had]) * (not self.store.repeats)
-        added = {Key.HISTORY: more, Key.SEEN: seen}
-        if named and any(kinds):
-            numbers = [named.index(kind) + 1 if kind in named else 0 for kind in kinds]
-            added[Key.FEEDBACK] = torch.tensor([numbers])
-            known = {Key.FEEDBACK: torch.zeros_like(known[Key.HISTORY]), **known}
-        return {
-            name: table
-            if name in (Key.USER, Key.PROFILE)
-            else torch.cat([table, added.get(name, torch.zeros_like(more))], dim=1)
-            for name, table in known.items()
-        }
+
+def with_events(
+    known: Mapping[str, Tensor],
+    items: Sequence[int],
+    kinds: Sequence[str | None],
+    named: Sequence[str],
+    goal: Collection[str],
+    repeats: bool,
+) -> dict[str, Tensor]:
+    """Append items to a history (1, L); but for their kinds, nothing is known of the events.
+
+    :param kinds: of the items' events, where they are known.
+    :param named: the log's kinds of feedback, in the order of their numbers.
+    :param goal: those that are to be brought about, and ``repeats`` whether an item may come again:
+        what makes an item seen.
+    """
+    if not items:
+        return dict(known)
+    more = torch.tensor([items], dtype=torch.long)
+    had = [not goal or kind is None or kind in goal for kind in kinds or [None] * len(items)]
+    added = {Key.HISTORY: more, Key.SEEN: more * torch.tensor([had]) * (not repeats)}
+    if named and any(kinds):
+        numbers = [named.index(kind) + 1 if kind in named else 0 for kind in kinds]
+        added[Key.FEEDBACK] = torch.tensor([numbers])
+        known = {Key.FEEDBACK: torch.zeros_like(known[Key.HISTORY]), **known}
+    return {
+        name: table
+        if name in (Key.USER, Key.PROFILE)
+        else torch.cat([table, added.get(name, torch.zeros_like(more))], dim=1)
+        for name, table in known.items()
+    }

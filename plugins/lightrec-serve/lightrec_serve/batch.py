@@ -64,7 +64,14 @@ class Lists:
             }
         )
 
+    @torch.inference_mode()
     def _search(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if (blend := self.exported.blend) is not None:
+            scores = blend.scores(rows).where(rows.any(1, keepdim=True), self.exported.popular)
+            scores = scores.scatter(1, rows * (not self.exported.repeats), -torch.inf)
+            scores[:, 0] = -torch.inf
+            best = scores.topk(min(self.k, scores.shape[1] - 1))
+            return best.indices * (best.values > -torch.inf), best.values
         length = self.exported.history_length
         queries = self.exported.queries(rows if length is None else rows[:, -length:])
         if self.rules is not None:

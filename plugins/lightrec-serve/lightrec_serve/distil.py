@@ -1,8 +1,8 @@
 """Distillation: a small ranker of two towers learns to say of all items what a run's blend says.
 
-The blend has no two towers, and so cannot be exported; a ranker that has learned from it can. The
-student learns from training events, and validation events choose the epoch: test events are not
-read.
+The blend has no two towers, and a ranker that has learned from it has. The teacher is what the run
+serves. The student learns what it says after training events, and the histories of validation
+events choose the epoch.
 """
 
 from collections.abc import Mapping
@@ -71,18 +71,21 @@ def distilled(
     :param layers: of the student's user tower; None for as many as the run's ranker has.
     :param seed: of the first weights and all draws.
     :returns: the student, and what is noted of it: ``teacher``, ``epoch``, and by part what
-        :func:`compared` finds on validation events.
+        :func:`compared` finds on validation events; no ``ndcg@10`` where they were learned from.
     :raises RecipeError: where the run's ranker has no student of that size, or of so many layers.
     """
-    ranker = run.ranker
-    teacher = run.blend if by == "blend" else ranker
+    ranker = run.served.ranker
+    teacher = run.served if by == "blend" else ranker
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         student = student_of(ranker, run.data, size, layers, seed)
         rate = RATE if student.size == ranker.size else FRESH
         epoch = teach(student, scorer(teacher), run.data, seed, rate)
     parts = {by: teacher, "ranker": ranker, "student": student}
-    return student, {"teacher": by, "epoch": epoch, "parts": compared(parts, run.data, seed)}
+    found = compared(parts, run.data, seed)
+    if run.served is not run.blend:  # what it serves has learned from these events
+        found = {name: {**each, "ndcg@10": None} for name, each in found.items()}
+    return student, {"teacher": by, "epoch": epoch, "parts": found}
 
 
 def student_of(
@@ -283,14 +286,14 @@ def validation_events(store: EventStore, seed: int) -> EvaluationEvents:
 
 def compared(
     parts: Mapping[str, Ranker | Blend], store: EventStore, seed: int
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float | None]]:
     """Compare parts, of which the first is the teacher, on validation events.
 
     :returns: of each ``ndcg@10``; ``top10``, the share of the teacher's ten best items that are
         among its own; ``mib`` of its weights and tables; and ``ms``, of the time to score all items
         for a user, several at once.
     """
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, float | None]] = {}
     best: Tensor | None = None
     for name, part in parts.items():
         spent: list[float] = []

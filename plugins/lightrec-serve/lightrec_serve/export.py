@@ -1,4 +1,4 @@
-"""`lightrec export`: a run's two towers as files that other programs read.
+"""`lightrec export`: what a run recommends by, or two towers of it, as files of their own.
 
 What is written here, :mod:`lightrec_serve.exported` reads. :mod:`lightrec_serve.towers` has the
 networks, and :mod:`lightrec_serve.distil` teaches small ones.
@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -26,25 +27,34 @@ from torch.export import Dim, ExportedProgram
 from lightrec.cli.command import with_options_of
 from lightrec.data.files import appearing, save_tensors
 from lightrec.data.names import Names
+from lightrec.data.people import People
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore, padded
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.base import Table
+from lightrec.evaluation.evidence import favoured_by
 from lightrec.evaluation.receipt import RECEIPT, receipt
-from lightrec.keys import PADDING, Column
+from lightrec.keys import PADDING, Column, Key
+from lightrec.ranking.blend import Blend
+from lightrec.ranking.item_models.demographic import Demographic
+from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.rules import RuleBook
 from lightrec.run import Run
 from lightrec_serve.distil import Teacher, distilled
 from lightrec_serve.engine import worth_in
 from lightrec_serve.exported import (
+    ATTRIBUTES,
+    BLEND,
     CATALOG,
     FORMAT,
     HISTORIES,
     ITEMS,
     MANIFEST,
     ONNX,
+    POPULAR,
     PT2,
+    ROW,
     SCALE,
     TEXT_ONNX,
     TEXTS,
@@ -63,6 +73,7 @@ from lightrec_serve.towers import (
     whole,
 )
 
+What = Literal["blend", "ranker", "policy"]
 TOLERANCE: Final = 1e-4
 """The largest difference of a score that an export may show."""
 TRIED: Final = 256
@@ -77,7 +88,7 @@ def export(
     run: Run,
     out: Path,
     *,
-    what: Literal["ranker", "policy"] = "ranker",
+    what: What | None = None,
     distill: Teacher | None = None,
     size: int | None = None,
     layers: int | None = None,
@@ -85,14 +96,17 @@ def export(
     histories: bool = False,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Export the towers of a run's ranker or policy: a query network and the items' rows.
+    """Export what a run recommends by, or the two towers of its ranker or policy.
 
-    An item's score is a history's query · the item's row, plus the item's bias. The export is tried
-    on histories of the log, and nothing is left of one that does not score as its run does.
+    A blend is written with its ranker and item models. Of two towers, an item's score is a
+    history's query · the item's row, plus the item's bias. The export is tried on histories of the
+    log, and nothing is left of one that does not score as its run does.
 
     :param run: a run with a finished ranker or policy, such as runs/video.
     :param out: a folder that is not there yet.
-    :param what: the ranker (the next event) or the policy (the long run), if that has two towers.
+    :param what: the blend; or two towers: the ranker's (the next event) or the policy's (the long
+        run), if that has them. By default what `lightrec recommend` ranks by, or the ranker where
+        settings of towers are given.
     :param distill: teach a new ranker what the blend, or the ranker alone, says, and export that.
     :param size: the dimensions of queries and rows; by default all.
     :param layers: of the user tower that --distill teaches; by default as many as the ranker has.
@@ -110,16 +124,29 @@ def export(
             "--layers is for the ranker that --distill teaches: add --distill blend, or leave it "
             "out."
         )
-    if distill is not None and what == "policy":
-        raise RecipeError("--distill teaches a ranker: leave out --what policy, or --distill.")
+    if distill is not None and what not in (None, "ranker"):
+        raise RecipeError(f"--distill teaches a ranker: leave out --what {what}, or --distill.")
+    of_towers = distill is not None or size is not None or int8
+    if of_towers and what == "blend":
+        raise RecipeError(
+            "A blend has no two towers that could be smaller: leave out --size and --int8, or take "
+            "--what ranker or --distill blend."
+        )
     if run.domain.restricts:
         raise RunError(
             f"The domain {run.domain.name} says what may be shown to whom, and an export cannot "
             "tell: serve the run itself."
         )
+    what = what or ("ranker" if of_towers else leaving(run))
     store, taught = run.data, None
     book = RuleBook(run.base, Names.of(store).number)
     book.of(store.catalog, store.item_kinds)  # rules that cannot leave are refused here
+    if what == "blend":
+        return export_blend(run, out, histories, seed, book)
+    if missing := [n for n in ("onnx", "onnxscript", "onnxruntime") if find_spec(n) is None]:
+        raise RecipeError(
+            f"Two towers need {', '.join(missing)}: pip install 'lightrec-serve[export]'."
+        )
     if distill is None:
         towers = Towers(part_of(run, what))
     else:
@@ -130,6 +157,8 @@ def export(
         towers.cut(size, drawn_histories(store, network.length, SAMPLE, seed))
     if int8:
         network.inner = Bytes(network.inner)
+    if what == "ranker" and taught is None and (unread := unread_by_towers(run.served.ranker)):
+        print(unread, file=sys.stderr)
     encoder = text_encoder(run) if what == "ranker" else None
     with appearing(out) as folder:
         tensors = {"bias": towers.bias, "events": torch.from_numpy(store.popularity()).int()}
@@ -148,28 +177,15 @@ def export(
             save_tensors(written("vectors", vectors, int8), folder / TEXTS)
             with exporting("text encoder"):
                 text = write_encoder(encoder, folder, int8)
-        manifest = {
-            "format": FORMAT,
-            "lightrec": version("lightrec"),
-            "run": run.name,
-            "what": what,
+        said = {
             "class": towers.name,
             "size": towers.table.shape[1],
             "int8": int8,
             "distilled": taught,
             "history_length": network.length,
-            "repeats": store.repeats,
-            "note": run.domain.disclaimer,
-            "kinds": dict(store.item_kinds),
-            "worth": worth_in(run),
-            "goal": run.data.goal,
             "text": text,
-            "files": {
-                path.relative_to(folder).as_posix(): digest(path)
-                for path in sorted(folder.rglob("*"))
-                if path.is_file()
-            },
         }
+        manifest = manifest_of(run, what, folder, said)
         write_manifest(manifest, folder)
         found = parity(folder, towers, drawn_histories(store, network.length, TRIED, seed + 1))
         if encoder is not None:
@@ -180,28 +196,158 @@ def export(
     return manifest | {"parity": found}
 
 
+def leaving(run: Run) -> Literal["blend", "policy"]:
+    """Say what of a run leaves: what `lightrec recommend` ranks by.
+
+    :raises RunError: where that cannot leave.
+    """
+    by, _ = favoured_by(run)
+    if by == "blend" or by == "policy":
+        return by
+    raise RunError(
+        f"`lightrec recommend` ranks by the {by.replace('-', ' ')} of the blend and user model A, "
+        "and user model A cannot be exported. Export the blend alone (--what blend), or serve the "
+        "run itself."
+    )
+
+
+def unread_by_towers(ranker: Ranker) -> str:
+    """Say what a ranker reads that its exported query network does not; empty for nothing."""
+    tables = {"kinds of feedback": ranker.feedback, "times between events": ranker.gaps}
+    if not (names := [name for name, table in tables.items() if table is not None]):
+        return ""
+    return (
+        f"The query network reads items alone; of the run's own ranker, what it says of "
+        f"{' and '.join(names)} is left behind. --what blend exports all of it."
+    )
+
+
+def export_blend(run: Run, out: Path, histories: bool, seed: int, book: RuleBook) -> dict[str, Any]:
+    """Export the blend that a run serves; the arguments are those of :func:`export`.
+
+    :param book: the run's standing rules.
+    """
+    store, blend = run.data, run.served
+    with appearing(out) as folder:
+        blend.ranker.save_pretrained(folder / BLEND)
+        own = without_people(blend) if not histories else blend
+        own.save(folder / BLEND)
+        tensors = {
+            "table": blend.ranker.item_vectors().detach(),
+            "bias": blend.ranker.bias.detach(),
+            "events": torch.from_numpy(run.learned.popularity()).int(),
+            POPULAR: run.popularity.counts,
+        }
+        attributes = run.demographic if histories else None
+        if attributes is not None:
+            tensors |= {ATTRIBUTES + name: table for name, table in attributes.named_buffers()}
+        save_tensors(tensors, folder / ITEMS)
+        store.catalog.write_parquet(folder / CATALOG)
+        (folder / RECEIPT).write_text(json.dumps(receipt(run), indent=2) + "\n")
+        if histories:
+            everybody(store).write_parquet(folder / HISTORIES)
+        said = {
+            "class": type(blend).__name__,
+            "size": blend.ranker.size,
+            "int8": False,
+            "distilled": None,
+            "history_length": None,
+            "text": None,
+            "attributes": None if attributes is None else attributes.description,
+        }
+        manifest = manifest_of(run, BLEND, folder, said)
+        write_manifest(manifest, folder)
+        held = Exported(folder).blend
+        assert held is not None
+        given = drawn_histories(store, None, TRIED, seed + 1)
+        with torch.no_grad():
+            off = (held.scores(given) - blend.scores(given))[:, 1:]
+        difference = float(off.abs().max())
+        if not difference <= TOLERANCE:
+            raise RunError(
+                f"The exported blend scores items other than the run does: by up to "
+                f"{difference:.2g}, where {TOLERANCE:g} may be. Nothing was exported; serve the "
+                "run itself."
+            )
+        found = {"histories": len(given), "blend": {"scores": difference}}
+        write_manifest(manifest | {"parity": found}, folder)
+        book.copy(folder)
+    return manifest | {"parity": found}
+
+
+def without_people(blend: Blend) -> Blend:
+    """Copy a blend without what it knows of the attributes of the log's users."""
+    models = {name: copy(blend.item_model(name)) for name in blend.item_models}
+    for model in models.values():
+        model._buffers = dict(model._buffers)
+        if isinstance(model, Demographic):
+            model.people = model.people[:0]
+    found = Blend(blend.ranker, models, blend.weights, blend.smoothing)
+    found.l2, found.text_weights, found.chosen = blend.l2, blend.text_weights, blend.chosen
+    return found
+
+
+def everybody(store: EventStore) -> pl.DataFrame:
+    """List what is known of each person: ``user``, ``items`` and what a blend reads beside them."""
+    tables = []
+    for users, known, _ in People(store).everybody(BATCH):
+        there = known[Key.HISTORY] > PADDING
+        columns = {Column.USER: users[Column.USER].cast(pl.String)}
+        for name, table in known.items():
+            if name == Key.USER:
+                columns[ROW] = pl.Series(table.tolist())
+            elif name == Key.PROFILE:
+                columns[name] = pl.Series(table.tolist(), dtype=pl.List(pl.Float32))
+            else:
+                rows = [row[own].tolist() for row, own in zip(table, there, strict=True)]
+                column = "items" if name == Key.HISTORY else name
+                columns[column] = pl.Series(rows, dtype=pl.List(pl.Int64))
+        tables.append(pl.DataFrame(columns))
+    return pl.concat(tables, how="diagonal")
+
+
+def manifest_of(run: Run, what: What, folder: Path, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what was exported, and hash the files that are written."""
+    return {
+        "format": FORMAT,
+        "lightrec": version("lightrec"),
+        "run": run.name,
+        "what": what,
+        **said,
+        "repeats": run.data.repeats,
+        "note": run.domain.disclaimer,
+        "kinds": dict(run.data.item_kinds),
+        "feedback_kinds": [*run.data.feedback_kinds],
+        "worth": worth_in(run),
+        "goal": run.data.goal,
+        "files": {
+            path.relative_to(folder).as_posix(): digest(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        },
+    }
+
+
 @with_options_of(export)
 def command(run: Path, out: Path, **options: Any) -> None:
-    """Export a run's ranker or policy as two towers: ONNX, torch.export and safetensors.
+    """Export what a run recommends by, or the two towers of its ranker or policy.
 
     examples:
-      lightrec export runs/video exported
-      lightrec export runs/video exported --what policy
+      lightrec export runs/video exported --histories
+      lightrec export runs/video exported --what ranker
       lightrec export runs/video small --int8 --size 32
       lightrec export runs/video small --distill blend --size 32 --layers 1
       lightrec serve exported
 
-    An item's score is a history's query · the item's row, plus the item's bias. The export is tried
-    on histories of the log, and one that does not score as its run does is not left. What reads it
-    needs neither lightning nor torchrl.
+    Mostly that is the blend: its lists are those of `lightrec recommend`, and what reads it needs
+    lightrec without lightning and torchrl. Other programs read two towers, as ONNX, for
+    torch.export and safetensors: an item's score is a history's query · the item's row, plus the
+    item's bias. Each export is tried on histories of the log, and one that does not score as its
+    run does is not left.
 
-    What `lightrec recommend` ranks by, the blend, has no two towers. --distill teaches a new ranker
-    what it says after training histories, and prints what is lost and saved.
+    A blend has no two towers: --distill teaches a new ranker what it says after training histories,
+    and prints what is lost and saved.
     """
-    if missing := [n for n in ("onnx", "onnxscript", "onnxruntime") if find_spec(n) is None]:
-        raise RecipeError(
-            f"To export needs {', '.join(missing)}: pip install 'lightrec-serve[export]'."
-        )
     made = export(Run(run), out, **options)
     if made["distilled"]:
         print(table_of(made["distilled"]).text(), end="\n\n")
@@ -215,7 +361,7 @@ def table_of(taught: Mapping[str, Any]) -> Table:
     rows = [
         [
             f"{name} (teacher)" if name == taught["teacher"] else name,
-            f"{found['ndcg@10']:.4f}",
+            "–" if found["ndcg@10"] is None else f"{found['ndcg@10']:.4f}",
             f"{100 * found['top10']:.1f} %",
             f"{found['mib']:.1f}",
             f"{found['ms']:.3f}",

@@ -15,13 +15,24 @@ from torch import Tensor
 
 from lightrec.data.types import Kind
 from lightrec.errors import RunError
+from lightrec.keys import Column, Key
+from lightrec.ranking.blend import Blend
+from lightrec.ranking.item_models.base import ItemModel
+from lightrec.trust import built
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of the folder; raised where an earlier reader could not read it."""
 MANIFEST: Final = "manifest.json"
 ONNX, PT2, ITEMS = "query.onnx", "query.pt2", "items.safetensors"
+ROW: Final = "row"
+"""Of people with a history in the log: their numbers in its table of users."""
 CATALOG, HISTORIES = "catalog.parquet", "histories.parquet"
 TEXTS, TEXT_ONNX, TOKENIZER = "texts.safetensors", "text/model.onnx", "text/tokenizer.json"
+BLEND: Final = "blend"
+"""The folder of an exported blend's ranker and item models."""
+POPULAR, ATTRIBUTES = "popular", "attributes."
+"""Among the items' tensors of an exported blend: what ranks where nothing is known of somebody, and
+how the names of what ranks by attributes begin."""
 SCALE: Final = ".scale"
 """What follows a table's name where its rows are whole numbers: what each row is multiplied by."""
 BATCH: Final = 64
@@ -31,10 +42,11 @@ Engine = Literal["onnx", "torch"]
 
 
 class Exported:
-    """A query network, the items' rows, and what is known of the items.
+    """A query network or a blend, the items' rows, and what is known of the items.
 
-    A history's score of an item is its query · the item's row, plus the item's bias. Histories are
-    of items alone: kinds of feedback and times are not read.
+    Of two towers, a history's score of an item is its query · the item's row, plus the item's bias;
+    histories are of items alone, and kinds of feedback and times are not read. A :attr:`blend`
+    reads all that the run's reads.
 
     :param folder: that `lightrec export` wrote.
     :param engine: what computes queries: ``onnx``, by onnxruntime, or ``torch``. The file of the
@@ -61,6 +73,8 @@ class Exported:
         """Whether an item may come again."""
         self.note: str = self.manifest["note"]
         """What the field says of all recommendations; empty for nothing."""
+        self.feedback_kinds: list[str] = self.manifest.get("feedback_kinds", [])
+        """The log's kinds of feedback, in the order of their numbers."""
         self.worth: dict[str, float] = self.manifest.get("worth", {})
         self.goal: list[str] = self.manifest.get("goal", [])
         """Of kinds of feedback; empty in exports of releases that did not write it."""
@@ -101,7 +115,53 @@ class Exported:
         if HISTORIES not in self.manifest["files"]:
             return {}
         table = pl.read_parquet(self._path(HISTORIES))
-        return {user: tuple(items) for user, items in table.iter_rows()}
+        return {user: tuple(items) for user, items in table.select("user", "items").iter_rows()}
+
+    def people(self) -> dict[str, dict[str, Tensor]]:
+        """Give what a blend reads of each person of the log, by their ids.
+
+        :returns: as of :meth:`lightrec.data.people.People.person`; none where they are not here.
+        """
+        if HISTORIES not in self.manifest["files"]:
+            return {}
+        table = pl.read_parquet(self._path(HISTORIES)).rename({"items": Key.HISTORY})
+        names = [name for name in table.columns if name != Column.USER]
+        return {
+            user: {
+                Key.USER if name == ROW else name: torch.tensor(
+                    [value], dtype=torch.float32 if name == Key.PROFILE else torch.int64
+                )
+                for name, value in zip(names, values, strict=True)
+                if value is not None
+            }
+            for user, *values in table.select(Column.USER, *names).iter_rows()
+        }
+
+    @cached_property
+    def blend(self) -> Blend | None:
+        """The blend; None in an export of two towers."""
+        if self.manifest["what"] != BLEND:
+            return None
+        for name in self.manifest["files"]:
+            if name.startswith(f"{BLEND}/"):
+                self._path(name)
+        return Blend.load(self.folder / BLEND)
+
+    @cached_property
+    def popular(self) -> Tensor:
+        """(N + 1,) what ranks for somebody of whom nothing is known, where a blend is exported."""
+        return self._tensors(ITEMS)[POPULAR]
+
+    @cached_property
+    def attributes(self) -> ItemModel | None:
+        """What ranks for somebody with attributes and no history, where a blend is exported."""
+        if (said := self.manifest.get("attributes")) is None:
+            return None
+        model = built(said, ItemModel)
+        for name, tensor in self._tensors(ITEMS).items():
+            if name.startswith(ATTRIBUTES):
+                model.register_buffer(name.removeprefix(ATTRIBUTES), tensor)
+        return model
 
     @cached_property
     def text_vectors(self) -> Tensor:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -24,7 +24,6 @@ from lightrec.evaluation.evidence import By
 from lightrec.keys import Column, Key
 from lightrec.ranking.lists import diversified
 from lightrec.ranking.rules import RuleBook, Standing
-from lightrec.recommend import Recommender
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import (
     TOLD,
@@ -40,6 +39,9 @@ from lightrec_serve.engine import (
     worth_in,
 )
 
+if TYPE_CHECKING:
+    from lightrec.recommend import Recommender
+
 
 class RunEngine(Engine):
     """A finished run.
@@ -51,11 +53,14 @@ class RunEngine(Engine):
     """
 
     def __init__(self, path: Path, by: By | None = None, temperature: float = 1.0) -> None:
+        from lightrec.recommend import Recommender  # not where an export answers
+
         self.path, self.temperature = path, temperature
         self._recommenders = {by: Recommender(path, by)}
         self.usual = self._recommenders[by]
         self._recommenders[self.usual.by] = self.usual
         self.store, self.domain = self.usual.store, self.usual.run.domain
+        self.feedback_kinds = self.store.feedback_kinds
         self.repeats, self.note = self.store.repeats, self.domain.disclaimer
         self.worth, self.goal = worth_in(self.usual.run), self.store.goal
         self.catalog = Catalog(self.store.catalog, self.store.item_kinds, self.usual.names)
@@ -100,10 +105,12 @@ class RunEngine(Engine):
         )
         return self.store.user_ids[rows].to_list()
 
-    def recommender(self, by: str | None) -> Recommender:
+    def recommender(self, by: str | None) -> "Recommender":
         """Give what ranks by something else than usual, loaded when first asked for."""
         if by is None:
             return self.usual
+        from lightrec.recommend import Recommender
+
         if by not in self._recommenders:
             self._recommenders[by] = Recommender(self.path, by)  # type: ignore[arg-type, index]
         return self._recommenders[by]  # type: ignore[index]
@@ -154,11 +161,11 @@ class RunEngine(Engine):
     def _whom(self, query: Query) -> tuple[str | None, list[tuple[str, str | None]]]:
         """Give the user, if the run knows one, and the items and kinds of events since."""
         people, user, past = self.usual.people, query.user, set[tuple[int, str | None]]()
-        tell = bool(self.goal and self.store.feedback_kinds)  # else an item is had by any event
+        tell = bool(self.goal and self.feedback_kinds)  # else an item is had by any event
         user = user if user in people.rows or user in people.outside.rows else None
         if user is not None and not self.repeats:  # an updated log has what was stored before
             known = people.person(user).known
-            kinds = [None, *self.store.feedback_kinds]
+            kinds = [None, *self.feedback_kinds]
             numbers = known.get(Key.FEEDBACK, known[Key.HISTORY] * 0)[0] * tell
             items = known[Key.HISTORY][0].tolist()
             past = {(n, kinds[kind]) for n, kind in zip(items, numbers.tolist(), strict=True)}

@@ -9,7 +9,7 @@ import torch
 from lightrec_serve import distil
 from lightrec_serve.distil import distilled, student_of
 from lightrec_serve.engine import Query
-from lightrec_serve.export import export
+from lightrec_serve.export import export, table_of
 from lightrec_serve.export_engine import ExportEngine
 from lightrec_serve.exported import ITEMS, MANIFEST, ONNX
 
@@ -53,6 +53,7 @@ def with_popularity(run):
     popularity.counts[1::2] *= 20
     given = {"ranker": 1.0, "Popularity": 1.0}
     run.__dict__["blend"] = Blend(run.ranker, {"Popularity": popularity}, given)
+    run.__dict__["served"] = run.blend
     return run
 
 
@@ -100,6 +101,20 @@ def test_students_learn_from_training_events_alone(tiny_run, tmp_path):
     assert about["epoch"] == about_other["epoch"]
 
 
+def test_the_teacher_is_what_is_served_and_figures_are_of_what_was_not_learned(tiny_run):
+    """Of what has learned from the validation events there is no NDCG on them."""
+    run = with_popularity(Run(tiny_run))
+    assert distilled(run, "blend", layers=1)[1]["parts"]["blend"]["ndcg@10"] > 0
+    asked = []
+    run.__dict__["served"] = served = Blend(run.ranker)
+    scores = served.scores
+    served.scores = lambda *given, **more: asked.append(1) or scores(*given, **more)
+    _, about = distilled(run, "blend", layers=1)
+    assert asked
+    assert {each["ndcg@10"] for each in about["parts"].values()} == {None}
+    assert table_of(about).rows[0][1] == "–"
+
+
 def test_another_seed_gives_another_student(tiny_run):
     one, other = (distilled(Run(tiny_run), "blend", size=8, seed=seed)[0] for seed in (3, 4))
     assert not weights(one).equal(weights(other))
@@ -145,7 +160,7 @@ def test_settings_that_do_not_go_together_are_refused(tiny_run, tmp_path):
             export(run, out, distill="blend", size=size)
     with pytest.raises(RecipeError, match="--layers should be 1 or more, and not 0"):
         export(run, out, distill="blend", layers=0)
-    run.__dict__["blend"] = Blend(Ranker(tiny.ITEMS, size=16, tower=MeanPooling))
+    run.__dict__["served"] = Blend(Ranker(tiny.ITEMS, size=16, tower=MeanPooling))
     with pytest.raises(RecipeError, match="a MeanPooling, has no layers: leave out --layers"):
         export(run, out, distill="ranker", layers=1)
     assert not [*tmp_path.iterdir()]

@@ -41,7 +41,7 @@ def histories(num_items, seed=0):
 @pytest.fixture(scope="module")
 def whole_export(tiny_run, tmp_path_factory):
     out = tmp_path_factory.mktemp("exports") / "whole"
-    export(Run(tiny_run), out, histories=True)
+    export(Run(tiny_run), out, what="ranker", histories=True)
     return out
 
 
@@ -183,7 +183,7 @@ def test_nothing_is_left_of_an_export_that_scores_otherwise(
         monkeypatch.setattr(exporting, name, written)
     monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
     with pytest.raises(RunError, match="Nothing was exported"):
-        export(Run(tiny_run), tmp_path / "out")
+        export(Run(tiny_run), tmp_path / "out", what="ranker")
     assert not [*tmp_path.iterdir()]
 
 
@@ -199,7 +199,7 @@ def test_texts_are_encoded_and_all_is_smaller_in_whole_numbers(tiny_run, tmp_pat
     torch.nn.init.normal_(ranker.items.project.weight, std=0.1)
     run.__dict__["blend"] = Blend(ranker)
     run.__dict__["wishes"] = SimpleNamespace(encoder=encoder)
-    manifest = export(run, tmp_path / "out")
+    manifest = export(run, tmp_path / "out", what="ranker")
     assert manifest["parity"]["text"] <= 1e-4
     held, some = Exported(tmp_path / "out"), ["", "a lamp of tea", "song " * 99, "rope"]
     torch.testing.assert_close(held.encode(some), encoder.encode(some), atol=1e-5, rtol=0)

@@ -24,6 +24,7 @@ ITEMS, SIZE = 30, 4
 class Towers:
     """What an export holds: a history's query is the sum of its last five rows."""
 
+    blend = None
     repeats, note, history_length, worth, goal = False, "", 5, MappingProxyType({}), ()
     kinds = {"even": "number"}  # noqa: RUF012
     about = {"run": "towers"}  # noqa: RUF012

@@ -1,0 +1,158 @@
+"""Exported blends of ordinary shops: their lists are those of `recommend` and of the service."""
+
+import json
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import polars as pl
+import pyarrow as pa
+import pytest
+import torch
+from lightrec_serve import export as exporting
+from lightrec_serve.batch import Lists
+from lightrec_serve.blend_engine import BlendEngine
+from lightrec_serve.commands import loader
+from lightrec_serve.engine import Query, Ranked
+from lightrec_serve.export import export
+from lightrec_serve.exported import MANIFEST, Exported
+from lightrec_serve.run_engine import RunEngine
+
+import lightrec
+from lightrec.errors import RecipeError, RunError
+from lightrec.evaluation.evidence import Favoured
+from lightrec.ranking.blend import Blend
+from lightrec.ranking.item_models.demographic import Demographic
+from lightrec.run import Run
+from lightrec.stages.run import run as make_run
+from lightrec.testing import tiny
+from tests.shops import Shop
+
+KINDS = {
+    "goal": {"goal": ["order"]},
+    "returns": {},
+    "attributes": {"columns": ["customer", "sku", "time"]},
+    "plain": {"columns": ["customer", "sku", "time"], "without": ("items", "users")},
+}
+"""What is given of a shop, and how."""
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def made(request, tmp_path_factory):
+    """A run of a kind, and its export with histories; a few people are below the k-core."""
+    folder = tmp_path_factory.mktemp(request.param)
+    paths = Shop("category", customers=50, items=40).write(folder)
+    given = dict(KINDS[request.param])
+    if columns := given.pop("columns", None):
+        pl.read_csv(paths["log"]).select(columns).write_csv(paths["log"])
+    for name in given.pop("without", ()):
+        del paths[name]
+    quick = {stage: tiny.FAST[stage] for stage in ("text", "ranker")}
+    quick["data"] = ["--k_core", "12"]
+    out = make_run("generic", out=folder / "run", **paths, **given, until="ranker", overrides=quick)
+    export(Run(out), folder / "export", histories=True)
+    return out, folder / "export"
+
+
+def test_lists_are_those_of_recommend_and_of_the_service(made):
+    path, folder = made
+    known, served, own = lightrec.load(path), RunEngine(path), BlendEngine(folder)
+    everybody = [*known.people.rows, *known.people.outside.rows]
+    assert {*own.users(99)} == {*everybody}
+    people = everybody[::2]
+    queries = [Query(user=user, k=8) for user in people]
+    expected = [known.recommend(user, k=8)["item"].to_list() for user in people]
+    for engine in (own, served):
+        found = [[engine.catalog.describe(n)[0] for n in x.items] for x in engine.answer(queries)]
+        assert found == expected
+    items = tuple(known.store.catalog["item"][:3])
+    kinds = tuple(known.store.feedback_kinds[:1] * 3)
+    for query in (
+        Query(k=8),
+        Query(history=items, k=8, explain=True),
+        Query(user=people[0], accepted=items, kinds=kinds, k=8, explain=True),
+        Query(history=items, k=8, draw=True, seed=3),
+        Query(history=items, k=8, only=items, discover=True),
+    ):
+        one, other = (engine.answer([query])[0] for engine in (own, served))
+        assert isinstance(one, Ranked)
+        assert (one.items, one.by, one.why) == (other.items, other.by, other.why)
+    assert own.similar(3, 5)[0] == served.similar(3, 5)[0]
+
+
+def test_lists_in_batches_are_those_of_recommend(made):
+    path, folder = made
+    known = lightrec.load(path)
+    items = known.store.catalog["item"].to_list()
+    histories = [items[:3], items[4:5]]
+    found = Lists(str(folder), 6)(pa.table({"user": ["a", "b"], "history": histories}))
+    expected = [known.recommend(history=each, k=6)["item"].to_list() for each in histories]
+    assert found["items"].to_pylist() == expected
+
+
+@pytest.fixture
+def tiny_blend(tiny_run, tmp_path):
+    export(Run(tiny_run), tmp_path / "out", what="blend")
+    return tmp_path / "out"
+
+
+@torch.no_grad()
+def test_nobody_leaves_unless_it_is_said(tiny_blend):
+    held = Exported(tiny_blend)
+    assert held.people() == held.histories() == {}
+    assert held.attributes is None
+    model, count = Demographic(), tiny.NUM_ITEMS + 1
+    shapes = {"level": (count,), "weights": (2, count), "people": (60, 2), "mean": (2,)}
+    for name, shape in shapes.items():
+        model.register_buffer(name, torch.ones(shape))
+    given = {"ranker": 1.0, "Demographic": 1.0}
+    blend = Blend(tiny.tiny_ranker(), {"Demographic": model}, given)
+    bare = exporting.without_people(blend)
+    assert (len(bare.item_model("Demographic").people), len(model.people)) == (0, 60)
+    history = torch.tensor([[1, 2, 3]])
+    assert bare.scores(history).equal(blend.scores(history))
+
+
+def test_it_is_read_without_heavy_packages_and_served_by_the_command(tiny_blend):
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from lightrec_serve.commands import loader\n"
+        "from lightrec_serve.engine import Query\n"
+        f"engine = loader(Path({str(tiny_blend)!r}), None, 1.0)()\n"
+        "print(type(engine).__name__, engine.answer([Query(k=3)])[0].items)\n"
+        "heavy = {'lightning', 'torchrl', 'tensordict', 'transformers', 'torchmetrics'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    answer, heavy = told.stdout.splitlines()
+    assert answer.startswith("BlendEngine [")
+    assert heavy == "[]"
+
+
+def test_what_cannot_leave_is_named_before_anything_is_written(tiny_run, tmp_path, monkeypatch):
+    run, out = Run(tiny_run), tmp_path / "out"
+    monkeypatch.setattr(exporting, "favoured_by", lambda _: Favoured("even-mixture", "It won."))
+    with pytest.raises(RunError, match=r"ranks by the even mixture .* user model A cannot be"):
+        export(run, out)
+    for settings in ({"size": 8}, {"int8": True}):
+        with pytest.raises(RecipeError, match="A blend has no two towers"):
+            export(run, out, what="blend", **settings)
+    run.__dict__["domain"] = SimpleNamespace(restricts=True, name="wine", disclaimer="")
+    with pytest.raises(RunError, match="The domain wine says what may be shown to whom"):
+        export(run, out, what="blend")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_it_does_not_know_and_what_was_changed_is_refused(tiny_blend, tmp_path):
+    engine = loader(tiny_blend, None, 1.0)()
+    for query in (Query(ask="tea"), Query(profile={"age": 3}), Query(by="policy")):
+        assert isinstance(engine.answer([query])[0], RecipeError)
+    copied = shutil.copytree(tiny_blend, tmp_path / "copy")
+    said = json.loads((copied / MANIFEST).read_text())
+    weights = next(name for name in said["files"] if name.endswith("model.safetensors"))
+    (copied / weights).write_bytes(b"x")
+    with pytest.raises(RunError, match="is not the file that was exported"):
+        BlendEngine(copied)
