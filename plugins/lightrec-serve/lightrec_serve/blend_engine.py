@@ -16,6 +16,7 @@ from lightrec.data.people import Person, with_events
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Column, Key
 from lightrec.ranking.ranker import likeness
+from lightrec.ranking.rules import RuleBook
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import Engine, Newcomers, Query
 from lightrec_serve.exported import Exported
@@ -92,6 +93,7 @@ class BlendEngine(RunEngine):
         self.worth, self.goal = held.worth, held.goal
         self.feedback_kinds = held.feedback_kinds
         self.catalog = Catalog(held.catalog, held.kinds, own.names)
+        self.book = RuleBook(path, lambda name: self.catalog.find([name])[0])
         texts = held.catalog[Column.TEXT].fill_null("").to_list()
         vectors = torch.zeros(len(held.events), 0)
         self.newcomers = Newcomers(texts, vectors, None, held.events > 0)
