@@ -1,6 +1,7 @@
 """The page in a browser, on a service of a small run that has two arms."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
