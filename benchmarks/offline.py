@@ -10,9 +10,8 @@ from statistics import fmean
 from scipy.stats import spearmanr
 
 from benchmarks.cells import Benchmark, markdown
-from benchmarks.offline_run import ESTIMATORS, LAWS
+from benchmarks.offline_run import ESTIMATORS, LAWS, OFFLINE
 from benchmarks.policies.learners import share
-from lightrec.learners.offline_algorithms import OFFLINE
 
 SEEDS = range(3, 6)
 """Settings were chosen on others."""

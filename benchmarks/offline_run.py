@@ -24,7 +24,6 @@ from lightrec.evaluation.estimators import (
     SequentialDR,
 )
 from lightrec.keys import Key
-from lightrec.learners.offline_algorithms import OFFLINE
 from lightrec.learners.transitions import PACKED, unpack
 from lightrec.learners.world_data import WorldData
 from lightrec.policies.base import LearnedPolicy
@@ -48,6 +47,11 @@ ESTIMATORS = {
     "doubly robust, weighted": SequentialDR(normalized=True),
     "per decision, weighted": PerDecisionIPS(normalized=True),
 }
+OFFLINE = (
+    *("bc", "reward-weighted", "return-conditioned", "reinforce-top-k"),
+    *("cql", "iql", "snqn", "sa2c"),
+)
+"""Losses of the learners, in the order of the tables."""
 OWN = {
     "return-conditioned": ("--model.init_args.n_step", str(STEPS)),
     "reinforce-top-k": ("--model.init_args.loss_settings", '{"top_k": 1}'),

@@ -90,8 +90,8 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "ranking.item_models.series": ["NextInSeries"],
         "ranking.item_models.repeats": ["RepeatConsumption"],
         "users.choice_model": ["PooledChoice", "RecurrentChoice"],
-        "users.irl.looking_ahead": ["MaxEnt", "TasteMixture", "IQLearn"],
-        "users.irl.base": ["ClickClassifier", "RewardWeightedLikelihood"],
+        "users.irl.looking_ahead": ["MaxEnt"],
+        "users.irl.base": ["RewardWeightedLikelihood"],
     },
 }
 """Classes by slot and module; each goes by its own name."""
@@ -103,6 +103,18 @@ globals().update(
             {name: f"lightrec.{where}:{name}" for where, names in own.items() for name in names}
         )
         for slot, own in PARTS.items()
+    }
+)
+lightrec_offline_learners = gives(
+    {
+        name: f"lightrec.learners.offline_algorithms:{kind}"
+        for name, kind in {
+            "bc": "BehaviorCloning",
+            "reward-weighted": "RewardWeighted",
+            "iql": "IQL",
+            "snqn": "SNQN",
+            "sa2c": "SA2C",
+        }.items()
     }
 )
 lightrec_domains = gives({"generic": "lightrec.data.domain:Domain"})

@@ -99,6 +99,11 @@ def lightrec_readers() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add readers of file formats. A reader says by itself whether a path is its own."""
 
 
+@_slot("lightrec.learners.algorithms:Learner", names="names of losses (``iql``)")
+def lightrec_offline_learners() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add learners from a log, which ``OfflinePolicyModule`` takes as its ``loss``."""
+
+
 @_slot(OBJECT)
 def lightrec_components() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add classes of any other kind that a recipe can name.

@@ -14,6 +14,13 @@ MOVED: Final = {
     for old, new, names in (
         ("lightrec.encoders.trials", "lightrec_news.trials", "TrialData TrialModule"),
         ("lightrec.learners.adversarial", "lightrec_lab.adversarial", "GAIL AIRL"),
+        (
+            "lightrec.policies.return_conditioned",
+            "lightrec_lab.return_conditioned",
+            "ReturnConditioned",
+        ),
+        ("lightrec.users.irl.base", "lightrec_lab.irl", "ClickClassifier"),
+        ("lightrec.users.irl.looking_ahead", "lightrec_lab.irl", "IQLearn TasteMixture"),
         *(
             (f"lightrec.simulators.worlds.{module}", f"lightrec_worlds.{module}", name)
             for module, name in (
@@ -28,8 +35,11 @@ MOVED: Final = {
     for name in names.split()
 }
 """New paths of classes by their old ones."""
-RECIPES: Final = {"worlds": "lightrec-worlds", "lab": "lightrec-lab", "trials": "lightrec-news"}
-"""Packages of sets of recipes that once were lightrec's own."""
+OTHERS: Final = {
+    **{"worlds": "lightrec-worlds", "lab": "lightrec-lab", "trials": "lightrec-news"},
+    **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),
+}
+"""Packages of sets of recipes, and of losses, that once were lightrec's own."""
 _PATH: Final = re.compile(r"\blightrec(?:\.\w+)+[.:]\w+")
 
 
@@ -55,14 +65,17 @@ def _new(path: re.Match[str]) -> str:
 def hint(name: str) -> str:
     """Say which package provides what once was lightrec's own; empty where there is none.
 
-    :param name: of a class, with or without its module, or of a set of recipes.
+    :param name: of a class, with or without its module, of a set of recipes, or of a loss.
     """
     short = re.split("[.:]", name)[-1]
     packages = [_package(new) for new in MOVED.values() if new.endswith(f".{short}")]
-    package = next(iter(packages), RECIPES.get(name))
+    package = next(iter(packages), OTHERS.get(name))
     if package is None:
         return ""
-    return f" {short} is part of {package}: `pip install plugins/{package}` in a checkout."
+    folders = f"plugins/{package}"
+    if package == "lightrec-lab":  # its recipes play in worlds
+        folders = f"plugins/lightrec-worlds {folders}"
+    return f" {short} is part of {package}: `pip install {folders}` in a checkout."
 
 
 def _package(path: str) -> str:

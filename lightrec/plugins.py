@@ -35,8 +35,9 @@ _Kind = TypeVar("_Kind")
 SLOTS = hookspecs.SLOTS
 COMMANDS, RECIPES = "commands", "recipes"
 """The slots of functions and of folders."""
-FREELY_NAMED = ("domains", "readers")
-"""Slots whose names are words of the command line. In all others the name is the class's own."""
+FREELY_NAMED = ("domains", "readers", "offline_learners")
+"""Slots whose names are words of the command line, or of recipes. In all others the name is the
+class's own."""
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,8 @@ def in_sentences(message: str) -> str:
         return f"Give a value for {found[1]}; `lightrec plugins show NAME` says what is meant."
     if found := _VALUE.search(message):
         expected = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", found[2])
-        return f"The setting {found[1]} takes {expected}, not {found[3].strip()}."
+        value = found[3].strip()
+        return f"The setting {found[1]} takes {expected}, not {value}.{hint(value)}"
     return message
 
 

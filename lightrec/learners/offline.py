@@ -1,19 +1,24 @@
 """The LightningModule that trains a policy on a log of what another policy has shown."""
 
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
+from lightrec import plugins
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.offline_algorithms import OFFLINE, OfflineLossName
+from lightrec.learners.algorithms import Learner
 from lightrec.learners.policy_stage import PolicyStage
 from lightrec.learners.transitions import drawn
 from lightrec.nn.stage import LAST
 
+if TYPE_CHECKING:
+    OfflineLossName = str
+else:  # those that are installed, so that recipes are checked before a run
+    OfflineLossName = Literal[tuple(plugins.installed().parts["offline_learners"])]
 AT_ONCE = 8192
 """Transitions whose histories are read together."""
 
@@ -31,8 +36,9 @@ class OfflinePolicyModule(PolicyStage):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param loss: ``bc``, ``reward-weighted``, ``return-conditioned``, ``reinforce-top-k``, ``cql``,
-        ``iql``, ``snqn`` or ``sa2c``; see :mod:`lightrec.learners.offline_algorithms`.
+    :param loss: ``bc``, ``reward-weighted``, ``iql``, ``snqn`` or ``sa2c``, see
+        :mod:`lightrec.learners.offline_algorithms`; or, of the plugin lightrec-lab,
+        ``return-conditioned``, ``reinforce-top-k`` or ``cql``.
     :param n_step: steps that a transition goes over; more carry rewards back faster, and belong to
         the policy of the log.
     :param updates: optimizer steps in an iteration.
@@ -45,7 +51,6 @@ class OfflinePolicyModule(PolicyStage):
     """
 
     monitor: ClassVar[str] = LAST
-    learners: ClassVar = OFFLINE
 
     def __init__(
         self,
@@ -62,6 +67,11 @@ class OfflinePolicyModule(PolicyStage):
         **settings: Any,
     ) -> None:
         super().__init__(num_items, vector_size, **settings)
+
+    @property
+    def _kind(self) -> type[Learner]:
+        kind: type[Learner] = plugins.installed().get("offline_learners", self.settings.loss).load()
+        return kind
 
     @property
     def _discount(self) -> float:

@@ -1,33 +1,16 @@
-"""The learners from a log, by the name of their loss; see :mod:`lightrec.learners.algorithms`."""
+"""The learners from a log; the hook ``lightrec_offline_learners`` names them by their losses."""
 
 import copy
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-import torch
-from tensordict import TensorDictBase
-from torch import Tensor, nn
-from torchrl.objectives import DiscreteCQLLoss
+from torch import nn
 
 from lightrec.errors import RecipeError
-from lightrec.keys import Key
-from lightrec.learners.algorithms import DQN, SAC, ActionValues, Learner, ReinforceTopK
-from lightrec.learners.losses.actor_value import positive
-from lightrec.learners.losses.offline import (
-    CandidateIQLLoss,
-    LikelihoodLoss,
-    ReturnConditionedLoss,
-    SupervisedValueLoss,
-)
-from lightrec.learners.losses.reinforce_top_k import ReinforceTopKLoss
-from lightrec.learners.transitions import FEATURES, STEPS_AHEAD
+from lightrec.learners.algorithms import SAC, ActionValues, Learner
+from lightrec.learners.losses.offline import CandidateIQLLoss, LikelihoodLoss, SupervisedValueLoss
 from lightrec.nn.session import perceptron
 from lightrec.policies.base import LearnedPolicy
-from lightrec.policies.return_conditioned import ReturnConditioned
-
-OfflineLossName = Literal[
-    "bc", "reward-weighted", "return-conditioned", "reinforce-top-k", "cql", "iql", "snqn", "sa2c"
-]
 
 
 class BehaviorCloning(Learner):
@@ -44,84 +27,6 @@ class RewardWeighted(BehaviorCloning):
     """Likelihood of what was shown, weighted with the reward that came of it."""
 
     weighted = True
-
-
-class ReturnConditioning(Learner):
-    """Likelihood of what was shown, given the return that came of it, and later a high one.
-
-    ``n_step`` must be as long as sessions are: then a transition's reward is its return to go.
-    """
-
-    looks_ahead = True
-
-    @staticmethod
-    def wrap(policy: LearnedPolicy, slate_size: int, hidden: Sequence[int]) -> LearnedPolicy:
-        """Give the policy that a return can be asked of."""
-        return ReturnConditioned(policy, tuple(hidden))
-
-    def make_loss(self, **settings: Any) -> nn.Module:
-        """Build lightrec's loss."""
-        assert isinstance(self.policy, ReturnConditioned)
-        return ReturnConditionedLoss(self.policy, **settings)
-
-
-class LoggedReinforceTopK(ReinforceTopK):
-    """REINFORCE with the top-K correction, whose behavior policy's propensities were logged.
-
-    The log shows one item at a time, the policy will show K of them, which no log tells: K is the
-    setting ``top_k``. With 1 the correction is gone, and only π / β is left.
-
-    What an item is credited with is, as in the paper, the return that came of it: rewards of
-    ``n_step`` steps and the critic's value of where they led. A baseline would make many credits
-    negative, and drive the policy to what the log does not show.
-    """
-
-    values_single_items = True
-    weighs_by_propensity = True
-    networks = Learner.networks
-
-    def make_loss(self, top_k: int | None = None, **settings: Any) -> nn.Module:
-        """Build lightrec's loss."""
-        if top_k is None or top_k < 1:
-            raise RecipeError(
-                f"reinforce-top-k counts an item by what it adds to a list of K, and top_k is "
-                f"{top_k}. Name under loss_settings how many items the policy will show at once, "
-                "such as top_k: 10; with 1 items count for themselves."
-            )
-        return ReinforceTopKLoss(self.policy, self.critic, None, top_k=top_k, **settings)
-
-    def losses(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """Give the losses, returns being estimated first."""
-        after = batch["next"]
-        with torch.no_grad():
-            goes_on = self.discount ** batch[STEPS_AHEAD] * ~after["terminated"]
-            target = after["reward"] + goes_on * self.critic(after[FEATURES])
-            batch["value_target"] = batch["advantage"] = target
-        return super().losses(batch)
-
-
-class CQL(DQN):
-    """Conservative Q-learning over candidates (Kumar et al. 2020).
-
-    To the loss of Q-learning comes ``alpha`` times log Σ exp Q(s, j) - Q(s, a), which keeps columns
-    that the log does not show from being thought better than those that it does.
-    """
-
-    kind = DiscreteCQLLoss
-    own: ClassVar = {}
-
-    def make_loss(self, alpha: float = 0.1, **settings: Any) -> nn.Module:
-        """Build TorchRL's loss."""
-        positive(alpha=alpha)
-        self.alpha = alpha
-        return super().make_loss(**settings)
-
-    def losses(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """Give TorchRL's losses, one of them times α."""
-        flat = batch.copy().set(Key.ACTION, batch[Key.ACTION].squeeze(-1))  # as TorchRL asks
-        found = super().losses(flat)
-        del found["pred_value"]  # over all columns, minus infinity where one may not be shown
-        return found | {"loss_cql": self.alpha * found["loss_cql"]}
 
 
 class IQL(SAC):
@@ -180,16 +85,3 @@ def second_head(policy: LearnedPolicy, hidden: Sequence[int]) -> ActionValues:
     shared = {id(part): part for part in parts if id(part) not in own}
     values = perceptron([policy.feature_size, *hidden, 1])
     return ActionValues(copy.deepcopy(policy, shared), values)
-
-
-OFFLINE: dict[str, type[Learner]] = {
-    "bc": BehaviorCloning,
-    "reward-weighted": RewardWeighted,
-    "return-conditioned": ReturnConditioning,
-    "reinforce-top-k": LoggedReinforceTopK,
-    "cql": CQL,
-    "iql": IQL,
-    "snqn": SNQN,
-    "sa2c": SA2C,
-}
-"""Learners from a log, by the name of their loss."""

@@ -6,7 +6,6 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from lightrec.keys import Key
 
@@ -28,19 +27,14 @@ def with_progress(features: Tensor, state: State, horizon: int) -> Tensor:
     return torch.cat([features, step.float() / horizon, share], -1)
 
 
-def perceptron(
-    sizes: Sequence[int], spectral: bool = False, activation: type[nn.Module] = nn.Tanh
-) -> nn.Sequential:
-    """Give linear layers with a nonlinearity between them.
+def perceptron(sizes: Sequence[int], activation: type[nn.Module] = nn.Tanh) -> nn.Sequential:
+    """Linear layers with a nonlinearity between them.
 
     :param sizes: input, hidden widths, output.
-    :param spectral: divide each layer by its largest singular value, so that the whole changes no
-        faster than its input (Miyato et al. 2018).
     """
     layers: list[nn.Module] = []
     for narrow, wide in pairwise(sizes):
-        layer = nn.Linear(narrow, wide)
-        layers += [spectral_norm(layer) if spectral else layer, activation()]
+        layers += [nn.Linear(narrow, wide), activation()]
     return nn.Sequential(*layers[:-1])
 
 

@@ -8,7 +8,6 @@ from torch.nn.functional import one_hot
 from benchmarks import offline, offline_run
 from lightrec.evaluation.estimators import SequenceLog, SequentialDR
 from lightrec.keys import Key
-from lightrec.learners.offline_algorithms import OFFLINE
 from lightrec.learners.world_data import WorldData
 from lightrec.policies.tower import TowerPolicy
 
@@ -69,7 +68,7 @@ def test_fitted_values_of_single_steps_are_a_ridge_regression_of_rewards(held_ou
 def test_tables_set_shares_and_orders():
     metrics = {"random/return": 2.0, "oracle/return": 12.0, "behavior/drawn": 6.0}
     metrics["behavior/return"] = 7.0
-    for place, loss in enumerate(OFFLINE):
+    for place, loss in enumerate(offline_run.OFFLINE):
         metrics |= {f"{loss}/return": 5.0 + place, f"{loss}/drawn": 5.0}
         for name in offline_run.ESTIMATORS:
             sign = -1 if name.startswith("per decision") else 1

@@ -4,11 +4,12 @@ from functools import partial
 
 import torch
 from lightrec_lab.adversarial import AIRL, GAIL
+from lightrec_lab.irl import ClickClassifier, IQLearn
 
+from lightrec import plugins
 from lightrec.learners.algorithms import ON_POLICY, REPLAY
 from lightrec.learners.imitation import SQIL
 from lightrec.learners.offline import OfflinePolicyModule
-from lightrec.learners.offline_algorithms import OFFLINE
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.replay import ReplayPolicyModule
@@ -26,8 +27,7 @@ from lightrec.rewards.accepted import SurplusReward
 from lightrec.rewards.combined import NormalisedReward
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
-from lightrec.users.irl.base import ClickClassifier
-from lightrec.users.irl.looking_ahead import IQLearn, MaxEnt
+from lightrec.users.irl.looking_ahead import MaxEnt
 from lightrec.users.module import ChoiceModule
 
 WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 2}
@@ -40,6 +40,7 @@ TOWERS = (CausalTransformer, LigrTransformer, GRU, MeanPooling)
 POOLED, RECURRENT = (
     partial(kind, feature_size=4, hidden_size=8) for kind in (PooledChoice, RecurrentChoice)
 )
+OFFLINE = {n: part.load() for n, part in plugins.installed().parts["offline_learners"].items()}
 REWARDS = {"maxent": MaxEnt, "iq": IQLearn, "clicks": ClickClassifier}
 
 

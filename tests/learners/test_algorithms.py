@@ -7,10 +7,10 @@ from tensordict import TensorDict
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import ON_POLICY, REPLAY
-from lightrec.learners.offline_algorithms import OFFLINE
 from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES, STEPS_AHEAD
 from lightrec.nn.session import perceptron
 from lightrec.policies.tower import TowerPolicy
+from tests.learners.stages import OFFLINE
 
 ITEMS, ROWS = 6, 8
 LEARNERS = ON_POLICY | REPLAY | {f"{name} from a log": kind for name, kind in OFFLINE.items()}

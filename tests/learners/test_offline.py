@@ -13,7 +13,6 @@ from lightrec_worlds.greed import Greed
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.offline import OfflinePolicyModule
-from lightrec.learners.offline_algorithms import OFFLINE
 from lightrec.learners.transitions import PACKED, SLATE, unpack
 from lightrec.learners.world_data import WorldData
 from lightrec.nn.part import WEIGHTS
@@ -23,6 +22,7 @@ from lightrec.stages import recipes
 from lightrec.stages import train as training
 from lightrec.stages.stage import Stage
 from tests.learners.arms import BEST, ArmsData
+from tests.learners.stages import OFFLINE
 from tests.learners.training import fit, resumed
 from tests.processes import SERVER
 

@@ -5,6 +5,7 @@ import numpy as np
 import polars
 import pytest
 import torch
+from lightrec_lab.irl import IQLearn
 from safetensors.torch import save_file
 from tensordict import TensorDict
 
@@ -24,7 +25,7 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.halves import in_half
 from lightrec.users.irl.base import mean
-from lightrec.users.irl.looking_ahead import IQLearn, MaxEnt
+from lightrec.users.irl.looking_ahead import MaxEnt
 from lightrec.users.module import ChoiceModule, bootstrap_times
 from lightrec.users.user_model import UserModel
 from tests.users.stores import prepared

@@ -19,7 +19,6 @@ from lightrec.learners.losses.actor_value import Distance, ValueLoss, positive, 
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.plackett_luce import at, expectation, may_be_shown
 from lightrec.policies.base import ScoredPolicy
-from lightrec.policies.return_conditioned import RETURN_TO_GO, ReturnConditioned
 
 
 def log_likelihood(actor: ScoredPolicy, batch: TensorDictBase) -> Tensor:
@@ -51,36 +50,6 @@ class LikelihoodLoss(nn.Module):
         return {
             "loss_actor": -(weight * likelihood).mean(),
             "log_likelihood": likelihood.detach().mean(),
-        }
-
-
-class ReturnConditionedLoss(nn.Module):
-    """Likelihood of what was shown, given what came of it, and the high returns to ask for later.
-
-    With G the reward of a transition, which is the session's return to go where ``n_step`` is as
-    long as sessions are:
-
-    - ``loss_actor``: -E log π(a | s, G).
-    - ``loss_value``: E abs(τ - 1[u < 0]) u², u = G - V(s), an expectile of the returns to go.
-
-    :param actor: the policy.
-    :param expectile: τ, .5 for the mean return, towards 1 for the highest.
-    :raises ValueError: where it is not between 0 and 1.
-    """
-
-    def __init__(self, actor: ReturnConditioned, *, expectile: float = 0.99) -> None:
-        super().__init__()
-        self.actor, self.expectile = actor, between_0_and_1(expectile)
-
-    def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """Give both losses, and the mean return that would be asked for."""
-        reached = batch["next", "reward"]
-        given = batch.copy().set(RETURN_TO_GO, reached)
-        expected = self.actor.expected(batch[FEATURES])
-        return {
-            "loss_actor": -log_likelihood(self.actor, given).mean(),
-            "loss_value": expectile_loss(reached - expected, self.expectile),
-            "return_to_go": expected.detach().mean(),
         }
 
 

@@ -11,10 +11,10 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, pad
+from torch.nn.functional import pad
 
 from lightrec.errors import RecipeError
-from lightrec.keys import PADDING, Key
+from lightrec.keys import Key
 from lightrec.nn.part import Part
 from lightrec.users.choice_model import ChoiceModel, blocks, with_nothing
 from lightrec.users.choice_sets import Batch
@@ -75,22 +75,6 @@ def mean(values: Tensor, batch: Batch, times: Tensor | float = 1.0) -> Tensor:
 def chosen(values: Tensor, batch: Batch) -> Tensor:
     """Pick the choices' own (R,) from values (R, C + 1)."""
     return values.gather(1, batch[Key.CHOICE].unsqueeze(1)).squeeze(1)
-
-
-class ClickClassifier(RewardLearner):
-    """Classifies each shown item by itself: a logit above 0 means that it was probably chosen."""
-
-    def loss(self, batch: Batch, progress: float) -> Tensor:
-        """Binary cross-entropy, the mean over a set's items."""
-        items = batch[Key.CANDIDATES]
-        logits = self.utilities(batch[Key.HISTORY], items)
-        there = items != PADDING
-        slots = torch.arange(items.shape[1], device=items.device)
-        taken = (slots == batch[Key.CHOICE].unsqueeze(1)).to(logits.dtype)
-        each = binary_cross_entropy_with_logits(
-            logits.masked_fill(~there, 0.0), taken, reduction="none"
-        )
-        return mean((each * there).sum(1) / there.sum(1).clamp_min(1), batch)
 
 
 class RewardWeightedLikelihood(RewardLearner):

@@ -1,21 +1,15 @@
-"""Inverse reinforcement learning of people who look ahead, from choices with known sets.
-
-By maximum entropy, and by inverse soft Q-learning with a none-option of known reward.
-"""
+"""Inverse reinforcement learning of people who look ahead, from choices with known sets."""
 
 import copy
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
-from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.nn.session import perceptron
 from lightrec.users.choice_model import blocks, with_nothing
 from lightrec.users.choice_sets import Batch
 from lightrec.users.irl.base import Make, RewardLearner, chosen, mean
-from lightrec.users.reward_model import Continuation, Gate, RewardModel, average, recent
+from lightrec.users.reward_model import Continuation, average
 
 ANYWHERE = 0.6
 """Deviation of the initial weights of nothing's reward where it is free, of some nats: learning
@@ -104,129 +98,3 @@ class MaxEnt(LookingAhead):
         rewards = self.reward_network.utilities(state, items)
         nothing = None if self.nothing is None else self.nothing(state).squeeze(1)
         return with_nothing(rewards + discount * gain, nothing), idle
-
-
-class TasteMixture(RewardLearner):
-    """K kinds of people, each with a reward and a W of its own: P(i | s) = Σ_k g_k(s) P_k(i | s).
-
-    :param kinds: K.
-    :param memory: how many of the last steps a kind's own reward reads. One that reads the whole
-        history distinguishes kinds by itself, and leaves nothing to the mixture.
-    """
-
-    def __init__(self, kinds: int = 2, memory: int = 3) -> None:
-        super().__init__()
-        if kinds < 2:
-            raise RecipeError(f"kinds is {kinds}; a mixture has two kinds of people or more.")
-        self.kinds, self.memory = kinds, memory
-        self.parts = nn.ModuleList(MaxEnt() for _ in range(kinds))
-
-    def build(self, make: Make, discount: float) -> None:
-        """Make the parts, which differ by their random beginnings, and the gate."""
-        for part in self._learners:
-            part.build(make, discount)
-        self.gate = Gate(make(), self.kinds)
-
-    def stepped(self) -> None:
-        """Move the averaged copies of W."""
-        for part in self._learners:
-            part.stepped()
-
-    def loss(self, batch: Batch, progress: float) -> Tensor:
-        """Minus the mixture's log-likelihood, and each kind's error of W by its share in a row."""
-        short = batch | {Key.HISTORY: recent(batch[Key.HISTORY], self.memory)}
-        parts = [part.terms(short, progress) for part in self._learners]
-        likely, errors = (torch.stack(terms, 1) for terms in zip(*parts, strict=True))
-        weights = blocks(self.gate(batch[Key.HISTORY]), len(likely))
-        joint = weights + likely
-        share = joint.detach().softmax(1)
-        return mean((share * errors).sum(1) / 2 - joint.logsumexp(1), batch)
-
-    def utilities(self, history: Tensor, items: Tensor) -> Tensor:
-        """Give log-odds against nothing (M · B, C) under the mixture."""
-        short = recent(history, self.memory)
-        each = [with_nothing(part.utilities(short, items)) for part in self._learners]
-        log_p = torch.stack([values.log_softmax(1) for values in each])
-        weights = blocks(self.gate(history), len(items)).T.unsqueeze(2)
-        mixed = (weights + log_p).logsumexp(0)
-        return mixed[:, :-1] - mixed[:, -1:]
-
-    def reward_model(self) -> RewardModel:
-        """Give the first kind's reward and the others', weighted by the gate."""
-        first, *others = (part.reward_network for part in self._learners)
-        return RewardModel(first, others=others, gate=self.gate, memory=self.memory)
-
-    @property
-    def _learners(self) -> list[MaxEnt]:
-        return [part for part in self.parts if isinstance(part, MaxEnt)]
-
-
-class IQLearn(LookingAhead):
-    """Learns Q(s, i) = b(s) + u(s, i), u of nothing being 0; r = Q(s, i) - γ' V(s′).
-
-    Garg et al. 2021, "IQ-Learn: inverse soft-Q learning for imitation", from logs alone.
-
-    It maximises the mean over the log's steps of r - r² / 4α - (V(s) - γ' V(s′)), with V(s) =
-    b(s) + log(1 + Σ exp u) over the offer: the log-likelihood of the choices less r² / 4α, by which
-    occupancies are matched in the χ² divergence. Where the log of a session was cut, W predicts
-    V(s′); where the session ended, V(s′) is 0.
-
-    :param anchor: weight of (b(s) - γ' W(s after nothing))², by which nothing has reward 0. With 0
-        the published method remains, whose reward leaves open how values differ by state.
-    :param strength: α: the larger, the weaker the penalty on large rewards.
-    """
-
-    reads_next = True
-
-    def __init__(self, anchor: float = 1.0, strength: float = 10.0) -> None:
-        super().__init__()
-        if strength <= 0:
-            raise RecipeError(f"strength is {strength}; it must be above 0.")
-        self.anchor, self.strength = anchor, strength
-
-    def build(self, make: Make, discount: float) -> None:
-        """Make u, W, and b on W's states."""
-        super().build(make, discount)
-        size, width = self.value.trunk.state_size, self.value.hidden_size
-        self.base = perceptron([size, width, 1], activation=nn.SiLU)
-
-    def loss(self, batch: Batch, progress: float) -> Tensor:
-        """Minus the objective, the anchor, and half W's squared error."""
-        items = batch[Key.CANDIDATES]
-        history = blocks(batch[Key.HISTORY], len(items))
-        discount = self.discount_at(progress)
-        base, utilities = self._parts(history, items)
-        value = base + utilities.logsumexp(-1)
-        later = self._later(history, batch)
-        reward = base + chosen(utilities, batch) - discount * later
-        scaled = reward / self.strength
-        gained = self.strength * (scaled - scaled.square() / 4)
-        with torch.no_grad():
-            idle = self.slow.after_nothing(history)
-        loose = (base - discount * idle).square()
-        error = (self.value(history) - value.detach()).square()
-        each = value - discount * later - gained + self.anchor / 2 * loose + error / 2
-        return mean(each, batch)
-
-    def reward_model(self) -> RewardModel:
-        """Give Q less the averaged continuation value, both relative to nothing."""
-        return RewardModel(self.reward_network, self.slow, self.discount)
-
-    def _parts(self, history: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """b (R,), and u (R, C + 1) with nothing last."""
-        utilities = self.reward_network.utilities(self.reward_network.state(history), items)
-        base = self.base(self.value.trunk.state(history)).squeeze(-1)
-        return base, with_nothing(utilities)
-
-    def _later(self, history: Tensor, batch: Batch) -> Tensor:
-        """V(s′) (R,) after the choices, 0 where the session ended."""
-        nothing = self.reward_network.num_items + 1
-        taken = chosen(pad(batch[Key.CANDIDATES], (0, 1), value=nothing), batch).unsqueeze(1)
-        after = torch.cat([history[:, 1:], taken], 1)
-        if not self.reward_network.records_nothing:
-            after = torch.where(taken == nothing, history, after)
-        base, utilities = self._parts(after, batch[Key.NEXT_CANDIDATES])
-        with torch.no_grad():
-            predicted = self.slow(after)
-        later = torch.where(batch[Key.CUT], predicted, base + utilities.logsumexp(-1))
-        return torch.where(batch[Key.ENDED], 0.0, later)

@@ -13,6 +13,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 from torch.nn.functional import embedding, softplus
+from torch.nn.utils.parametrizations import spectral_norm
 
 from lightrec.keys import PADDING, Key
 from lightrec.learners.imitation import LearnableReward
@@ -74,6 +75,14 @@ class AdversarialReward(LearnableReward):
             nn.init.normal_(identity.weight, std=0.1)
             self.discriminator["identity"] = identity
             self.averaged = copy.deepcopy(self.discriminator).requires_grad_(False)
+
+    def layers(self, sizes: Sequence[int]) -> nn.Sequential:
+        """Layers of these widths, with their slopes bounded where ``spectral`` says so."""
+        made = perceptron(sizes)
+        for layer in made:
+            if self.spectral and isinstance(layer, nn.Linear):
+                spectral_norm(layer)
+        return made
 
     @abstractmethod
     def networks(self) -> nn.ModuleDict:
@@ -200,7 +209,7 @@ class GAIL(AdversarialReward):
     def networks(self) -> nn.ModuleDict:
         """Make one network, of states and items."""
         sizes = [self.state_size, *self.hidden, self.choice_size + 1]
-        return nn.ModuleDict({"choice": perceptron(sizes, self.spectral)})
+        return nn.ModuleDict({"choice": self.layers(sizes)})
 
     def score(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
         """Give the logit."""
@@ -240,9 +249,9 @@ class AIRL(AdversarialReward):
         """Make g, of states and items or of states alone, and h, of states."""
         size = 0 if self.state_only else self.choice_size
         sizes = [self.state_size, *self.hidden, size + 1]
-        made = nn.ModuleDict({"choice": perceptron(sizes, self.spectral)})
+        made = nn.ModuleDict({"choice": self.layers(sizes)})
         if self.shaping:
-            made["potential"] = perceptron([self.state_size, *self.hidden, 1], self.spectral)
+            made["potential"] = self.layers([self.state_size, *self.hidden, 1])
         return made
 
     def inputs(self, networks: nn.ModuleDict, transition: TensorDictBase) -> tuple[Tensor, ...]:

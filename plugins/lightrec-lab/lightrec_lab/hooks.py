@@ -10,6 +10,16 @@ lightrec_components = gives(
     {
         "GAIL": "lightrec_lab.adversarial:GAIL",
         "AIRL": "lightrec_lab.adversarial:AIRL",
+        "TasteMixture": "lightrec_lab.irl:TasteMixture",
+        "IQLearn": "lightrec_lab.irl:IQLearn",
+        "ClickClassifier": "lightrec_lab.irl:ClickClassifier",
+    }
+)
+lightrec_offline_learners = gives(
+    {
+        "return-conditioned": "lightrec_lab.offline:ReturnConditioning",
+        "reinforce-top-k": "lightrec_lab.offline:LoggedReinforceTopK",
+        "cql": "lightrec_lab.offline:CQL",
     }
 )
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

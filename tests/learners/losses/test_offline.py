@@ -8,7 +8,6 @@ from tensordict import TensorDict
 
 from lightrec.learners.losses.offline import CandidateIQLLoss, LikelihoodLoss, SupervisedValueLoss
 from lightrec.learners.losses.reinforce_top_k import ReinforceTopKLoss
-from lightrec.learners.offline_algorithms import CQL
 from tests.learners.losses.rows import DISCOUNT, NONE, Level, Rows, batch, gradients, softmax
 
 LOGITS = [[NONE, 1.0, 0.5, -0.5], [NONE, NONE, 0.2, 0.3]]
@@ -101,27 +100,6 @@ def test_impossible_settings_are_refused(settings, message):
         iql(**settings)
     with pytest.raises(ValueError, match="negatives is 0"):
         SupervisedValueLoss(Rows(LOGITS), Rows(FIRST), advantages=True, negatives=0)
-
-
-def test_cql_by_hand():
-    policy = Rows(FIRST)
-    policy.reads = ("state",)
-    settings = {"alpha": 0.3, "loss_function": "l2"}
-    learner = CQL(
-        policy,
-        Level(BASELINE),
-        torch.nn.ModuleDict(),
-        slate_size=1,
-        discount=DISCOUNT,
-        settings=settings,
-    )
-    found = learner.losses(batch(SLATES))
-    penalties = [-math.log(softmax(FIRST[row])[SLATES[row][0]]) for row in (0, 1)]
-    assert found["loss_cql"].item() == pytest.approx(0.3 * sum(penalties) / 2)
-    # Q is the state's level and the policy's logits; TorchRL halves the squares.
-    errors = 2.0 + 0.7 - (1.0 + DISCOUNT * (3.0 - 0.4)), 0.5 - 0.4 - 2.0
-    assert found["loss_qvalue"].item() == pytest.approx(sum(e**2 for e in errors) / 4)
-    assert all(value.isfinite().all() for value in found.values())
 
 
 def test_logged_propensities_take_the_place_of_learned_ones():

@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+from lightrec_lab.irl import ClickClassifier, IQLearn
 from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.users.choice_model import PooledChoice, with_nothing
-from lightrec.users.irl.base import ClickClassifier, RewardWeightedLikelihood, chosen, mean
-from lightrec.users.irl.looking_ahead import IQLearn, MaxEnt
+from lightrec.users.irl.base import RewardWeightedLikelihood, chosen, mean
+from lightrec.users.irl.looking_ahead import MaxEnt
 from lightrec.users.reward_model import RewardModel
 from tests.users.irl.tabular_choice import SETS, N, TabularChoice, solve
 

@@ -2,15 +2,16 @@
 
 import pytest
 import torch
+from lightrec_lab.offline import ReturnConditionedLoss
+from lightrec_lab.return_conditioned import RETURN_TO_GO, ReturnConditioned
 from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.losses.offline import ReturnConditionedLoss, expectile_loss
+from lightrec.learners.losses.offline import expectile_loss
 from lightrec.learners.transitions import FEATURES
 from lightrec.policies.base import LearnedPolicy, session_start
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.policies.return_conditioned import RETURN_TO_GO, ReturnConditioned
 from lightrec.policies.tower import TowerPolicy
 
 ITEMS = 3

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from lightrec_lab.irl import TasteMixture
 from torch.nn.functional import one_hot
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.users.choice_model import PooledChoice, with_nothing
-from lightrec.users.irl.looking_ahead import MaxEnt, TasteMixture
+from lightrec.users.irl.looking_ahead import MaxEnt
 from lightrec.users.reward_model import RewardModel
 
 ITEMS, STEPS = 6, 8
