@@ -22,7 +22,7 @@ drawn, and so adds to its score the logarithm.
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -183,25 +183,28 @@ class Standing:
         :returns: (B, k) int64 items, 0 where nothing is left; and (B, k) float64 propensities of
             each at its place, given the places before, 1 of what is not drawn.
         """
-        usual = scores if fresh is None else scores.masked_fill(fresh > -torch.inf, -torch.inf)
-        may = scores > -torch.inf if fresh is None else (scores > -torch.inf) | (fresh > -torch.inf)
-        items = self.pinned(may, length, people)
+        nothing = torch.full_like(scores, -torch.inf)
+        fresh = nothing if fresh is None else fresh
+        usual = scores.masked_fill(fresh > -torch.inf, -torch.inf)
+        left = usual.maximum(fresh) > -torch.inf
+        items = self.pinned(left, length, people)
         pinned, chances = items > PADDING, torch.ones(items.shape, dtype=torch.float64)
-        left = may.scatter(1, items, False)
-        counts = [
-            torch.zeros(len(left), int(members.max()) + 1).scatter_add_(
-                1, members[items].flatten(1), torch.ones(len(left), length * members.shape[1])
-            )
-            for members, _ in self.limits
-        ]
+        counts = [torch.zeros(len(left), int(own.max()) + 1) for own, _ in self.limits]
+
+        def take(taken: Tensor) -> None:
+            left.scatter_(1, taken, False)
+            for (own, _), count in zip(self.limits, counts, strict=True):
+                each = own[taken].flatten(1)
+                count.scatter_add_(1, each, torch.ones(each.shape))
+                count[:, PADDING] = 0
+
+        take(items)
         for place in range(length):
-            free, pool = left, usual
-            for (members, most), count in zip(self.limits, counts, strict=True):
-                full = (count >= most).index_fill(1, torch.tensor([PADDING]), False)
-                free = free & ~full[:, members].any(-1)
-            if fresh is not None and mine is not None:
-                pool = torch.where(mine[:, [place]], fresh, usual)
-            pool = pool.masked_fill(~free, -torch.inf)
+            pool = usual if mine is None else torch.where(mine[:, [place]], fresh, usual)
+            free = left.clone()
+            for (own, most), count in zip(self.limits, counts, strict=True):
+                free &= ~(count >= most)[:, own].any(-1)
+            pool = pool.where(free, nothing)
             best, item = pool.max(1)
             if generator is not None:
                 law = pool.double().log_softmax(1).nan_to_num(-torch.inf)
@@ -210,14 +213,12 @@ class Standing:
                 chances[:, place] = law.gather(1, item[:, None])[:, 0].exp()
             elif self.value is not None:
                 near = (pool >= best[:, None] - self.slack) & (pool > -torch.inf)
-                value = self.value.expand_as(pool).where(near, -torch.inf)
+                value = self.value.expand_as(pool).where(near, nothing)
                 near &= value == value.max(1, keepdim=True).values
-                item = pool.masked_fill(~near, -torch.inf).argmax(1)
+                item = pool.where(near, nothing).argmax(1)
             item = item.where((best > -torch.inf) & ~pinned[:, place], PADDING)
             items[:, place] += item
-            left = left.scatter(1, item[:, None], False)
-            for (members, _), count in zip(self.limits, counts, strict=True):
-                count.scatter_add_(1, members[item], torch.ones(len(item), members.shape[1]))
+            take(item[:, None])
         order = (items == PADDING).to(torch.int8).sort(dim=1, stable=True).indices
         chances = chances.masked_fill(pinned | (items == PADDING), 1.0)
         return items.gather(1, order), chances.gather(1, order)
@@ -292,20 +293,6 @@ class RuleBook:
         self._items = items
         return self._standing
 
-    def change(
-        self, changed: Mapping[str, Any], items: pl.DataFrame, kinds: Mapping[str, Kind]
-    ) -> None:
-        """Write rules in place of those of the same names; None takes one away.
-
-        :raises LightrecError: where they cannot be used; then the file stays as it is.
-        """
-        rules = (_rules(self.path.read_bytes()) if self.path.is_file() else {}) | dict(changed)
-        text = yaml.safe_dump({n: x for n, x in rules.items() if x}, sort_keys=False)
-        self._read(text.encode(), items, kinds)
-        new = self.path.with_suffix(".new")
-        new.write_text(text, encoding="utf-8")
-        new.replace(self.path)
-
     def copy(self, folder: Path) -> None:
         """Copy the rules into another folder, if there are any; both read one table."""
         if self.path.is_file():
@@ -331,19 +318,12 @@ class RuleBook:
 
 
 def _rules(content: bytes) -> dict[str, Any]:
-    """Read rules by their names.
-
-    :raises RecipeError: where they are none.
-    """
     try:
         said = yaml.safe_load(content) or {}
     except yaml.YAMLError as error:
         raise RecipeError(f"This is no YAML: {error}") from None
     if not isinstance(said, dict):
         raise RecipeError(f"Expected are rules by their names, and not {said!r:.60}.")
-    names = [each.name for each in fields(Rules)]
-    if unknown := [str(name) for name in said if name not in names]:
-        raise RecipeError(no_such("a rule", unknown[0], names))
     return said
 
 
