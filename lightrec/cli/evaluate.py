@@ -162,7 +162,8 @@ def estimate(
     :param out: write all of it into this JSON file, too.
     """
     from lightrec.evaluation.base import Table
-    from lightrec.evaluation.shown import believed, errors, estimates, studied, verdict
+    from lightrec.evaluation.estimators.studies import believed, verdict
+    from lightrec.evaluation.shown import errors, estimates, studied
     from lightrec.run import Run
 
     tables = read_tables(log, **reading)

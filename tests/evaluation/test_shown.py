@@ -18,16 +18,14 @@ from lightrec.data.people import Person
 from lightrec.data.sequences import Sequences
 from lightrec.errors import DataError, RecipeError
 from lightrec.evaluation.estimators import DM, DR, BanditLog, Study, Verdict
-from lightrec.evaluation.estimators.studies import Errors
+from lightrec.evaluation.estimators.studies import Errors, believed, verdict
 from lightrec.evaluation.shown import (
     ESTIMATORS,
     ShownItems,
-    believed,
     errors,
     estimates,
     rounds,
     studied,
-    verdict,
     with_item_means,
 )
 from lightrec.keys import Key
