@@ -336,6 +336,14 @@ def _each_round(
     return torch.cat(answers)[np.concatenate(order).argsort()]
 
 
+def not_newer(run: Run, log: InteractionLog) -> int:
+    """Count the rounds before the last event of a run, which may have learned what they brought."""
+    if not run.data.has_times:
+        return 0
+    last = int(run.data.times.max())
+    return int((log.events[Column.TIME].dt.epoch("ms") <= last).sum())
+
+
 def _shown_before(frame: pl.DataFrame) -> dict[int, list[str]]:
     """Name the items at earlier places of a round's slate, by the round's number."""
     place = Column.IMPRESSION, Column.USER, Column.POSITION
