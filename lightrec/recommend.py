@@ -254,7 +254,7 @@ class Recommender:
     def _judged(self) -> "Recommender":
         """What has not learned from the held-out events, and may be judged by them."""
         judged = copy.copy(self)
-        judged.blend = self.run.blend
+        judged.blend, judged.run = self.run.blend, self.run.judged  # which shares the first
         judged.model, _ = what_ranks(self.run, self.by, judged=True)
         return judged
 

@@ -6,6 +6,7 @@ learned from another log than the one that lies next to them answer nonsense. No
 imported before a part is loaded.
 """
 
+import copy
 import fcntl
 import json
 import os
@@ -263,6 +264,15 @@ class Run:
     def learned(self) -> "EventStore":
         """The prepared log, of which ``served`` has learned the training events."""
         return self.data.whole if self._is_final else self.data
+
+    @property
+    def judged(self) -> "Run":
+        """The run without its stage `final`: what serves then may be judged by held-out events."""
+        found = copy.copy(self)
+        for name in ("served", "popularity", "demographic", "text_map"):
+            found.__dict__.pop(name, None)
+        found.__dict__["_is_final"] = False
+        return found
 
     @cached_property
     def _is_final(self) -> bool:

@@ -87,7 +87,8 @@ def estimate(
     :param out: write all of it into this JSON file, too.
     """
     from lightrec.evaluation.base import Table
-    from lightrec.evaluation.shown import believed, errors, estimates, studied, verdict
+    from lightrec.evaluation.estimators.studies import believed, verdict
+    from lightrec.evaluation.shown import errors, estimates, not_newer, studied
     from lightrec.run import Run
 
     tables = read_tables(log, **reading)
@@ -95,6 +96,13 @@ def estimate(
     found = estimates(opened, tables.log, by, interval, seed)
     whole = studied(opened, tables.log, by, interval, seed) if study else None
     found = believed(found, whole)
+    if old := not_newer(opened, tables.log):
+        print(
+            f"NOT NEWER: {old:,} of {len(tables.log):,} rounds are not after the run's last event. "
+            "It may have learned what they brought, which flatters it: take an earlier version of "
+            "the run, or later rounds.",
+            end="\n\n",
+        )
     if said := verdict(found, whole):
         print(said, end="\n\n")
     titles = {"log": "what was shown"} | {name: f"{by}, {name}" for name in found if name != "log"}

@@ -170,17 +170,17 @@ class People:
             whole = np.flatnonzero(kinds == kind)
             for start in range(0, len(whole), size):
                 places = whole[start : start + size]
-                if kind == 0:
+                if kind == 3:
+                    rows, log = inside[places], self.whole[0]
+                    table = self.store.users[rows]
+                    known = self.events(rows, log, log.until(rows, times[places]))
+                elif kind:
+                    known, table = self._outsiders(outside[places], times=times[places])
+                else:
                     nothing = torch.zeros(len(places), 1, dtype=torch.long)
                     known = {Key.HISTORY: nothing, Key.SEEN: nothing}
-                    yield places, pl.concat([self._row({})] * len(places)), known
-                elif kind == 3:
-                    rows, log = inside[places], self.whole[0]
-                    known = self.events(rows, log, log.until(rows, times[places]))
-                    yield places, self.store.users[rows], known
-                else:
-                    known, table = self._outsiders(outside[places], times=times[places])
-                    yield places, table, known
+                    table = pl.concat([self._row({})] * len(places))
+                yield places, table, known
 
     def _outsiders(
         self,

@@ -1,6 +1,6 @@
 """What a run would earn on a log of items that somebody else showed, each with its propensity."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -43,10 +43,9 @@ from lightrec.evaluation.estimators import (
 )
 from lightrec.evaluation.estimators.estimate import IntervalName, around, unusable
 from lightrec.evaluation.estimators.models import by_user
-from lightrec.evaluation.estimators.studies import HELD, LOGS, Judge
+from lightrec.evaluation.estimators.studies import LOGS, Judge
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import session_start, without_nothing
-from lightrec.policies.baselines import PopularityPolicy
 from lightrec.ranking.continued import items_before
 from lightrec.run import Run
 
@@ -248,34 +247,6 @@ def studied(
     return study(world, ESTIMATORS, refit, interval, logs, seed)
 
 
-def believed(found: Mapping[str, Estimate], whole: Study | None) -> dict[str, Estimate]:
-    """Take back the estimates whose intervals held the truth too seldom in a study's logs."""
-    seldom = {} if whole is None else {name: each.covered for name, each in whole.missing.items()}
-    return {
-        name: unusable(each, f"in the study {seldom[name]:.0%} of its intervals held the truth")
-        if name in seldom
-        else each
-        for name, each in found.items()
-    }
-
-
-def verdict(found: Mapping[str, Estimate], whole: Study | None) -> str:
-    """Say what stands above all numbers: which of them are not to be believed; empty for none.
-
-    :param found: of :func:`believed`.
-    """
-    said = []
-    if whole is not None and whole.missing:
-        names = ", ".join(f"{name} ({each.covered:.0%})" for name, each in whole.missing.items())
-        said.append(
-            f"NOT TO BE BELIEVED: in a world like this log, fewer than {HELD:.0%} of the intervals "
-            f"hold the truth, and 95% should: {names}."
-        )
-    if all(each.verdict is Verdict.UNUSABLE for name, each in found.items() if name != "log"):
-        said.append("THIS LOG CANNOT TELL what would be earned: no estimate can be believed.")
-    return "\n".join(said)
-
-
 def errors(found: Study) -> str:
     """Set a study's errors as a table, as parts of the truth, and say what it recommends."""
 
@@ -365,6 +336,14 @@ def _each_round(
     return torch.cat(answers)[np.concatenate(order).argsort()]
 
 
+def not_newer(run: Run, log: InteractionLog) -> int:
+    """Count the rounds before the last event of a run, which may have learned what they brought."""
+    if not run.data.has_times:
+        return 0
+    last = int(run.data.times.max())
+    return int((log.events[Column.TIME].dt.epoch("ms") <= last).sum())
+
+
 def _shown_before(frame: pl.DataFrame) -> dict[int, list[str]]:
     """Name the items at earlier places of a round's slate, by the round's number."""
     place = Column.IMPRESSION, Column.USER, Column.POSITION
@@ -402,11 +381,7 @@ def _law(run: Run, by: str, known: Known, mask: Tensor, shown: Tensor) -> Tensor
         each = [law.log_prob(n.expand(count, 1)) if n else none for n in own[shown]]
         found = torch.stack(each, 1).double().exp()
     else:
-        if by == "popularity":
-            state = TensorDict(session_start(history), [count])
-            scores = PopularityPolicy.from_run(run).scores(state)
-        else:
-            scores = _scores(run, known)
+        scores = run.popularity.scores(history) if by == "popularity" else _scores(run, known)
         scores = scores.masked_fill(~mask, -torch.inf)
         found = (scores.argmax(1)[:, None] == shown).double()
     return torch.cat([found, (1 - found.sum(1, keepdim=True)).clamp(min=0)], 1)

@@ -18,16 +18,15 @@ from lightrec.data.people import Person
 from lightrec.data.sequences import Sequences
 from lightrec.errors import DataError, RecipeError
 from lightrec.evaluation.estimators import DM, DR, BanditLog, Study, Verdict
-from lightrec.evaluation.estimators.studies import Errors
+from lightrec.evaluation.estimators.studies import Errors, believed, verdict
 from lightrec.evaluation.shown import (
     ESTIMATORS,
     ShownItems,
-    believed,
     errors,
     estimates,
+    not_newer,
     rounds,
     studied,
-    verdict,
     with_item_means,
 )
 from lightrec.keys import Key
@@ -131,6 +130,21 @@ def test_only_what_came_before_a_round_is_known_in_it(shop_run):
         scores = known.scores(Person(before, run.data.users[[0]]))[0].clone()
         scores[[0, *before["seen"][0].tolist()]] = -torch.inf
         assert int(law[0].argmax()) == int(scores.argmax()) - 1
+
+
+def test_rounds_that_the_run_may_have_learned_from_are_counted(shop_run, tmp_path, capsys):
+    run, user = Run(shop_run), Run(shop_run).data.user_ids[0]
+    items = run.data.catalog["item"].to_list()
+    last = int(run.data.times.max())
+    times = [datetime.fromtimestamp((last + step) / 1000, UTC) for step in (-60_000, 0, 60_000)]
+    logs = [slates(user, items, time).events for time in times]
+    assert not_newer(run, InteractionLog(pl.concat(logs))) == 2 * len(items)
+    assert not_newer(run, slates(user, items)) == 0
+    path = tmp_path / "shown.csv"
+    rows = pl.concat(logs).with_columns(user=pl.Series(["a", "b", "c"] * len(items)))
+    rows.select("user", "item", "value", "propensity", "time").write_csv(path)
+    assert main(["estimate", str(shop_run), str(path)]) == 0
+    assert capsys.readouterr().out.startswith(f"NOT NEWER: {2 * len(items)} of {3 * len(items)} ")
 
 
 def test_what_stands_at_earlier_places_of_a_slate_does_not_come_again(shop_run):

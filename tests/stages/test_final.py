@@ -61,6 +61,19 @@ def test_lists_that_are_to_be_judged_are_those_of_what_was_judged(tiny_run):
     assert first["score"].to_list() == pytest.approx(best.tolist(), abs=1e-4)
 
 
+def test_nothing_that_is_to_be_judged_has_learned_from_held_out_events(tiny_run):
+    known = lightrec.load(tiny_run, by="blend")
+    assert known.popularity.counts.sum() > 0
+    judged = known._judged.run
+    assert judged.served is known.run.blend
+    assert judged.learned is known.run.data
+    model = type(known.popularity)().fit(
+        Evidence.of(known.run.data, torch.zeros(known.store.num_items + 1, 0))
+    )
+    assert known._judged.popularity.counts.equal(model.counts)
+    assert known._judged.popularity.counts.sum() < known.popularity.counts.sum()
+
+
 def test_a_run_without_the_final_stage_serves_what_was_judged(tiny_run, tmp_path):
     for name in ("data", "ranker", "text"):
         if (tiny_run / name).exists():

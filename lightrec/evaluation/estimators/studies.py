@@ -15,7 +15,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from lightrec.errors import DataError
 from lightrec.evaluation.estimators.bandit import BanditLog
-from lightrec.evaluation.estimators.estimate import Estimate, IntervalName, Verdict, effective_size
+from lightrec.evaluation.estimators.estimate import (
+    Estimate,
+    IntervalName,
+    Verdict,
+    effective_size,
+    unusable,
+)
 from lightrec.evaluation.estimators.models import _even, _minimize
 from lightrec.progress import progress_bar
 
@@ -192,6 +198,32 @@ def study(
     if world.propensity is not None and sizes:
         both = effective_size(world.weights), sum(sizes) / len(sizes)
     return Study(truth, errors, left_out, both)
+
+
+def believed(found: Mapping[str, Estimate], whole: Study | None) -> dict[str, Estimate]:
+    """Take back the estimates whose intervals held the truth too seldom in a study's logs."""
+    why = {
+        name: f"in the study {each.covered:.0%} of its intervals held the truth"
+        for name, each in (whole.missing if whole else {}).items()
+    }
+    return {name: unusable(x, why[name]) if name in why else x for name, x in found.items()}
+
+
+def verdict(found: Mapping[str, Estimate], whole: Study | None) -> str:
+    """Say what stands above all numbers: which of them are not to be believed; empty for none.
+
+    :param found: of :func:`believed`; what was shown stands under ``log``.
+    """
+    said = []
+    if whole is not None and whole.missing:
+        names = ", ".join(f"{name} ({each.covered:.0%})" for name, each in whole.missing.items())
+        said.append(
+            f"NOT TO BE BELIEVED: in a world like this log, fewer than {HELD:.0%} of the intervals "
+            f"hold the truth, and 95% should: {names}."
+        )
+    if all(each.verdict is Verdict.UNUSABLE for name, each in found.items() if name != "log"):
+        said.append("THIS LOG CANNOT TELL what would be earned: no estimate can be believed.")
+    return "\n".join(said)
 
 
 def _errors(found: list[Estimate], truth: float) -> Errors:
