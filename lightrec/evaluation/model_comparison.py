@@ -4,18 +4,17 @@ The blend and its ranker are those of the run. Item models are fitted anew, each
 that rank the validation events best, as the blend chooses them, so that their times are known.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from inspect import isabstract
 from pkgutil import resolve_name
 from time import perf_counter
 from typing import Final
 
 from lightrec import plugins
-from lightrec.errors import PluginError, RecipeError, RunError, did_you_mean
+from lightrec.errors import RecipeError, RunError, did_you_mean
 from lightrec.evaluation.held_out import HeldOutLog, by_history, random_scores
-from lightrec.progress import progress_bar
 from lightrec.ranking.blend import RANKER, Blend, names_of
-from lightrec.ranking.blending import JUDGED, chosen, settings_of, validation_events
+from lightrec.ranking.blending import JUDGED, chosen, validation_events
 from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.metrics import RankingResult
 from lightrec.ranking.sequence_data import SequenceData
@@ -63,19 +62,14 @@ def _class_of(word: str) -> type[ItemModel]:
             ) from error
     if isinstance(kind, type) and issubclass(kind, ItemModel):
         return kind
-    known = [*TRAINED, RANDOM, *_item_models(parts.values())]
+    plugins.installed().load_all()
+    kinds = [kind.__name__ for kind in plugins.subclasses(ItemModel) if not isabstract(kind)]
+    known = [*TRAINED, RANDOM, *sorted({*kinds})]
     raise RecipeError(
         f"There is no model {word!r}.{did_you_mean(word, known)} Known are: {', '.join(known)}. A "
         "model of your own is a subclass of ItemModel, named as my_module:MyModel or given by a "
         "plugin; scores of another program are judged by `lightrec evaluate --predictions`."
     )
-
-
-def _item_models(parts: Iterable[plugins.Part]) -> Iterable[str]:
-    for part in parts:
-        with suppress(PluginError):
-            if issubclass(part.load(), ItemModel):
-                yield part.name
 
 
 def rank_models(
@@ -100,32 +94,29 @@ def rank_models(
     evidence = Evidence.of(data.store, data.vectors)
     judged, protocol = validation_events(data, JUDGED), HeldOutLog(max_events)
     given = names_of(recipe)
-    own = {name: given.get(name) or _made(kind) for name, kind in kinds.items() if kind}
-    own = own if kinds else given
+    own = {} if kinds else given
+    for name, kind in kinds.items():
+        if kind is not None:
+            with plugins.blaming(kind, "be made without settings"):
+                own[name] = given.get(name) or kind()
     found, times = {}, {}
-    with progress_bar(settings_of(own, evidence), "setting") as bar:
-        for name in kinds or (*TRAINED, *given, RANDOM):
-            begin, fitting = perf_counter(), None
-            if name in own:
-                with plugins.blaming(own[name], "be fitted to the log"):
-                    fitted = chosen({name: own[name]}, evidence, judged, bar)
-                if name not in fitted:
-                    continue
-                scorer, fitting = by_history(fitted[name]), perf_counter() - begin
-            elif name == RANDOM:
-                scorer, fitting = random_scores(run.data.num_items, seed), 0.0
-            else:
-                scorer = by_history(run.blend if name == BLEND else Blend(run.ranker))
-                fitting = seconds.get("stage" if name == BLEND else "training")
-            begin = perf_counter()
-            found[name] = protocol.rank(run.data, scorer, seed)
-            spent = 1000 * (perf_counter() - begin) / max(len(found[name].ranks), 1)
-            times[name] = {"fitted in s": fitting, "ms a list": spent}
+    for name in kinds or (*TRAINED, *given, RANDOM):
+        begin, fitting = perf_counter(), None
+        if name in own:
+            with plugins.blaming(own[name], "be fitted to the log"):
+                fitted = chosen({name: own[name]}, evidence, judged)
+            if name not in fitted:
+                continue
+            scorer, fitting = by_history(fitted[name]), perf_counter() - begin
+        elif name == RANDOM:
+            scorer, fitting = random_scores(run.data.num_items, seed), 0.0
+        else:
+            scorer = by_history(run.blend if name == BLEND else Blend(run.ranker))
+            fitting = seconds.get("stage" if name == BLEND else "training")
+        begin = perf_counter()
+        found[name] = protocol.rank(run.data, scorer, seed)
+        spent = 1000 * (perf_counter() - begin) / max(len(found[name].ranks), 1)
+        times[name] = {"fitted in s": fitting, "ms a list": spent}
     if not found:
         raise RunError("None of the models can be fitted to this log.")
     return found, times
-
-
-def _made(kind: type[ItemModel]) -> ItemModel:
-    with plugins.blaming(kind, "be made without settings"):
-        return kind()

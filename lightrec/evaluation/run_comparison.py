@@ -16,9 +16,6 @@ from lightrec.ranking.metrics import RankingResult
 from lightrec.ranking.scorers import ItemScorer
 from lightrec.run import Run
 
-SHORT = 30
-"""Characters of a name in a picture."""
-
 
 def ranked(run: Run, by: str, max_events: int | None, seed: int) -> RankingResult:
     """Rank a run's test events, named by users and items of the log and not by its own numbers.
@@ -69,21 +66,15 @@ def compared(
         for title, value in (more or {}).get(name, {}).items():
             own[title] = value
             row.append(number(value))
-    less = _short(base)
+    less = base[-30:]  # what fits into a picture of a path
     head = ["", f"{metric} (95 %)", f"less {less} (95 %)", "p (Wilcoxon)", "p (Holm)"]
     head += (more or {}).get(base, {})
     table = Table(head, sorted(rows.values(), key=lambda row: -means[row[0]].mean))
-    bars = {_short(name): ends.mean for name, ends in means.items()}
-    drawn: list[Chart] = [Bars(bars, metric, less)]
+    drawn: list[Chart] = [Bars({name[-30:]: m.mean for name, m in means.items()}, metric, less)]
     if gaps:
-        ranked = {_short(n): gaps[n] for n in sorted(gaps, key=lambda name: -gaps[name].mean)}
-        drawn.append(Intervals(ranked, f"{metric}, less that of {less} (95 %)"))
+        ordered = {row[0][-30:]: gaps[row[0]] for row in table.rows if row[0] in gaps}
+        drawn.append(Intervals(ordered, f"{metric}, less that of {less} (95 %)"))
     return table, figures, drawn
-
-
-def _short(name: str) -> str:
-    """Cut a path's beginning, so that it fits beside a picture."""
-    return name if len(name) <= SHORT else f"…{name[1 - SHORT :]}"
 
 
 def by_user(values: Tensor, users: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import torch
 
@@ -30,9 +30,6 @@ from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import ItemScorer, Scorer
 from lightrec.ranking.sequence_data import SequenceData
 
-if TYPE_CHECKING:
-    from tqdm.auto import tqdm
-
 JUDGED: Final = 2_000
 """So many validation events choose the settings of item models."""
 FITTED: Final = 4_000
@@ -43,8 +40,6 @@ HEAD: Final = 32
 """The items that each part puts first are compared with the one that came."""
 SAMPLE: Final = 1_024
 """So many items stand for all others."""
-BLENDING: Final = 4
-"""So many steps of the progress bar follow the item models."""
 
 
 def blend(
@@ -61,66 +56,50 @@ def blend(
     """
     evidence = Evidence.of(data.store, data.vectors)
     judged = validation_events(data, JUDGED)
-    values: dict[str, float] = {}
-    named = names_of(item_models)
-    total = settings_of(named, evidence) + BLENDING
-    with progress_bar(total, "setting") as bar:
-        fitted = chosen(named, evidence, judged, bar)
-        bar.set_description("blend")
-        mixed = Blend(ranker, fitted)
-        deciding = fitting_events(data)
-        given = replace(candidates(mixed, data, deciding), met=deciding.met)
-        bar.update()
-        mixed.weights, mixed.chosen, found = choose_weights(given, [RANKER, *fitted])
-        mixed.weights = heard(mixed.weights)
-        bar.update()
-        items, scores = ranker.items, scorer(mixed)
-        if items.uses_text and items.vectors.any():
-            texts = data.store.catalog[Column.TEXT].to_list()
-            counts = torch.from_numpy(data.store.popularity())
-            found_for = (
-                (scores(batch), batch[Key.TARGET], batch[Key.SEEN], batch[Key.HISTORY])
-                for batch in judged
-            )
-            mapped = choose_map(items.vectors, texts, counts, found_for, data.seed)
-            mixed.l2, mixed.text_weights = mapped
-        bar.update()
-        values |= found | judge(scorer(mixed), validation_events(data, data.max_validated))
-        bar.update(total - bar.n)
+    fitted = chosen(names_of(item_models), evidence, judged)
+    mixed = Blend(ranker, fitted)
+    deciding = fitting_events(data)
+    given = replace(candidates(mixed, data, deciding), met=deciding.met)
+    mixed.weights, mixed.chosen, found = choose_weights(given, [RANKER, *fitted])
+    mixed.weights = heard(mixed.weights)
+    items, scores = ranker.items, scorer(mixed)
+    if items.uses_text and items.vectors.any():
+        texts = data.store.catalog[Column.TEXT].to_list()
+        counts = torch.from_numpy(data.store.popularity())
+        found_for = (
+            (scores(batch), batch[Key.TARGET], batch[Key.SEEN], batch[Key.HISTORY])
+            for batch in judged
+        )
+        mapped = choose_map(items.vectors, texts, counts, found_for, data.seed)
+        mixed.l2, mixed.text_weights = mapped
+    values = found | judge(scores, validation_events(data, data.max_validated))
     print(f"The blend's weights: {told(mixed.chosen, found)}", file=sys.stderr)
     return mixed, values
 
 
-def settings_of(named: Mapping[str, ItemModel], evidence: Evidence) -> int:
-    """Count the settings that item models have to choose from on a log."""
-    return sum(len(combinations(model.values(evidence))) for model in named.values())
-
-
 def chosen(
-    named: Mapping[str, ItemModel],
-    evidence: Evidence,
-    judged: EvaluationEvents,
-    bar: "tqdm[Any]",
+    named: Mapping[str, ItemModel], evidence: Evidence, judged: EvaluationEvents
 ) -> dict[str, ItemModel]:
     """Fit item models with those of their settings that rank some validation events best.
 
     One that the log is not of a kind for is left out, which is printed.
-
-    :param bar: moved on by each setting, see :func:`settings_of`.
     """
     fitted: dict[str, ItemModel] = {}
+    total = sum(len(combinations(model.values(evidence))) for model in named.values())
+    with progress_bar(total, "setting") as bar:
 
-    def ndcg(model: ItemScorer) -> float:
-        value = judge(scorer(model), judged)["ndcg@10"]
-        bar.update()
-        return value
+        def ndcg(model: ItemScorer) -> float:
+            value = judge(scorer(model), judged)["ndcg@10"]
+            bar.update()
+            return value
 
-    for name, model in named.items():
-        bar.set_description(name)
-        try:
-            fitted[name], _ = choose(model, evidence, ndcg)
-        except NotApplicable as reason:
-            print(f"{name} is left out. {reason}", file=sys.stderr)
+        for name, model in named.items():
+            bar.set_description(name)
+            try:
+                fitted[name], _ = choose(model, evidence, ndcg)
+            except NotApplicable as reason:
+                print(f"{name} is left out. {reason}", file=sys.stderr)
+        bar.update(total - bar.n)
     return fitted
 
 
