@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Ten days of a shop, as its engineer would have them: one service, feedback, new items and
-# customers, an update each night, and the way back. Takes about a minute on two idle cores.
+# customers, standing rules with each day's stock, an update each night, and the way back. Takes
+# about a minute on two idle cores.
 #
 #   tests/ten_days.sh            in a folder that goes again; `lightrec` must be on the PATH
 #
@@ -42,6 +43,10 @@ for day in range(-1, days):
     for table, key, which, name in ((items, "sku", new, "items"), (users, "customer", late, "users")):
         number = pl.col(key).replace_strict(which, default=-1)
         table.filter(number == day).write_csv(place / f"{name}.csv")
+    # One item is sold out each day.
+    stock = items.select("sku", stock=(pl.col("sku") != f"i{day}").cast(pl.Int64))
+    (folder / "stock").mkdir(exist_ok=True)
+    stock.write_csv(folder / "stock" / f"{day}.csv")
 PY
 
 lightrec run generic --log "$folder/day--1/log.csv" --items "$folder/day--1/items.csv" \
@@ -50,10 +55,20 @@ lightrec run generic --log "$folder/day--1/log.csv" --items "$folder/day--1/item
   --ranker.trainer.max_epochs 2 --ranker.model.init_args.size 16 \
   --ranker.data.init_args.text_encoder null
 
+cp "$folder/stock/-1.csv" "$run/stock.csv"
+cat > "$run/rules.yaml" <<'YAML'
+table: stock.csv
+in_stock: stock>0
+pins:
+- {item: i5, place: 2}
+YAML
+lightrec rules "$run"
+
 lightrec serve "$run" --port "$port" > "$folder/service.log" 2>&1 &
 service=$!
 
 for day in $(seq 0 $((days - 1))); do
+  cp "$folder/stock/$day.csv" "$run/stock.csv"
   python - "$port" "$day" <<'PY'
 """Visit the service: three customers, of whom one is new, view, put into the basket and order."""
 import json
@@ -87,6 +102,8 @@ for customer in ("c1", f"c{50 + day}", f"stranger-{day}"):
     assert ask("/feedback", {"events": events})["stored"] == 3
     again = ask("/recommend", {"session": slate["session"], "k": 100})
     left = {place["item"] for place in again["items"]}
+    assert f"i{day}" not in left.union(shown), "it is sold out"
+    assert customer[0] != "s" or (shown[1] == "i5") == (day != 5), "it is pinned"
     assert [item in left for item in shown[:3]] == [True, True, False]
 PY
   lightrec served "$run/served.db" "$folder/served-$day"
