@@ -6,7 +6,7 @@ import polars as pl
 
 from lightrec.data.casts import to_log_column
 from lightrec.data.parquet import CanonicalTable
-from lightrec.data.schema import LOG_SCHEMA, Place, Problems, Skipping
+from lightrec.data.schema import LOG_SCHEMA, Place, Problems
 from lightrec.data.times import TimeFormat
 from lightrec.keys import Column
 
@@ -40,7 +40,7 @@ class InteractionLog(CanonicalTable):
         skip: bool = False,
     ) -> None:
         place = place or Place()
-        problems = Skipping(place.source, events.height) if skip else Problems(place.source)
+        problems = Problems(place.source, events.height if skip else None)
         for name in events.columns:
             if name not in LOG_SCHEMA:
                 problems.add(
@@ -61,12 +61,11 @@ class InteractionLog(CanonicalTable):
         frame = frame.with_columns(feedback)
         _check_items(frame, events, place, problems)
         problems.check()
-        self.skipped: dict[str, str] = {}
+        self.skipped = {place.row(row): said for row, said in problems.skipped.items()}
         """What is wrong with rows that are left out, by what they are called."""
-        if isinstance(problems, Skipping) and problems.rows:
-            self.skipped = {place.row(row): said for row, said in problems.rows.items()}
+        if problems.skipped:
             kept = pl.int_range(frame.height, eager=True)
-            kept = kept.filter(~kept.is_in(pl.Series([*problems.rows]).implode()))
+            kept = kept.filter(~kept.is_in(pl.Series([*problems.skipped]).implode()))
             frame, place = frame[kept], place.within(kept)
         self.place = place
         """The source of the events, and the file's names of the columns."""

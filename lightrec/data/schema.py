@@ -121,10 +121,14 @@ class Problems:
     Only as many become sentences as are shown; the others are counted.
 
     :param source: the file, named in the error; None if the sentences name it.
+    :param skipping: how many rows a table has of which bad ones are left out; None: they are
+        problems.
     """
 
-    def __init__(self, source: object | None = None) -> None:
-        self.source = source
+    def __init__(self, source: object | None = None, skipping: int | None = None) -> None:
+        self.source, self.skipping = source, skipping
+        self.skipped: dict[int, str] = {}
+        """What is wrong with rows that are left out, counted from 0."""
         self.sentences: list[str] = []
         self.more = 0
         """The number of problems without a sentence."""
@@ -146,6 +150,9 @@ class Problems:
         :param sentence: from a row, counted from 0, to its problem.
         """
         rows = bad.fill_null(False).arg_true()
+        if len(bad) == self.skipping:
+            self.skipped = {row: sentence(row) for row in rows} | self.skipped
+            return
         self.add_places([sentence(row) for row in rows.head(NAMED)], len(rows))
 
     def add_places(self, sentences: Sequence[str], count: int) -> None:
@@ -190,24 +197,3 @@ class Problems:
         """Raise all problems as one DataError, if there are any."""
         if self:
             raise DataError(self.sentences, self.source, self.more)
-
-
-class Skipping(Problems):
-    """Problems of single rows of a table, which are left out; all others are as ever.
-
-    :param height: how many rows the table has.
-    """
-
-    def __init__(self, source: object | None, height: int) -> None:
-        super().__init__(source)
-        self.height = height
-        self.rows: dict[int, str] = {}
-        """What is wrong with rows, counted from 0."""
-
-    def add_rows(self, bad: pl.Series, sentence: Callable[[int], str]) -> None:
-        """Note the bad rows of the table, each with its first problem."""
-        if len(bad) != self.height:
-            super().add_rows(bad, sentence)
-            return
-        for row in bad.fill_null(False).arg_true():
-            self.rows.setdefault(row, sentence(row))
