@@ -1,13 +1,16 @@
 """Each check of a plugin fails for a plugin that is wrong in just that."""
 
 import re
+from pathlib import Path
 
+import lightrec_worlds
 import pytest
 import yaml
 
 from lightrec.stages import recipes
 from lightrec.testing import ContractError, check_all, plugin_checks
 
+RECIPES = Path(lightrec_worlds.__file__).parent / "recipes" / "worlds"
 RIGHT = """
     from typing import Any
 
@@ -140,17 +143,17 @@ def test_the_recipe_of_a_training_passes(chess, failing):
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"world": "Gred"}, "There is no 'Gred' among the simulators."),
+        ({"world": "Fra"}, "There is no 'Fra' among the simulators."),
         (
             {"settings": {"max_step": 3}},
-            "Greed has no setting 'max_step'. Did you mean",
+            "Far has no setting 'max_step'. Did you mean",
         ),
         ({"settings": {"max_steps": "few"}}, "The setting max_steps takes int"),
     ],
 )
 def test_a_world_that_does_not_take_its_settings_is_named(chess, settings, why):
-    recipe = recipes.find("worlds/ppo")[1]
-    recipe["data"]["init_args"] |= {"world": "Greed", **settings}
+    recipe = yaml.safe_load((RECIPES / "ppo.yaml").read_text())
+    recipe["data"]["init_args"] |= {"world": "Far", **settings}
     checks = chess(recipe=yaml.safe_dump(recipe), name="policy")
     (check,) = (check for check in checks if check.name == "recipes")
     with pytest.raises(ContractError) as raised:
