@@ -99,6 +99,7 @@ def chosen(
                 fitted[name], _ = choose(model, evidence, ndcg)
             except NotApplicable as reason:
                 print(f"{name} is left out. {reason}", file=sys.stderr)
+        bar.set_description("item models")
         bar.update(total - bar.n)
     return fitted
 

@@ -131,7 +131,7 @@ def questions(given: Sequence[Answers], chosen: Favoured) -> list[tuple[str, str
 
 def receipt_section(own: Mapping[str, Mapping[str, object]]) -> Section:
     """Show what must be the same in two runs that are compared."""
-    rows = [[f"{part}, {name}", str(own[part][name])] for part in COMPARED for name in own[part]]
+    rows = [[f"{part}, {n}", _listed(own[part][n])] for part in COMPARED for n in own[part]]
     text = (
         "Figures of two runs may be compared where all of this is the same: `lightrec compare` "
         f"sees to that. {RECEIPT} has the commands and the formulas, too."

@@ -10,6 +10,7 @@ from lightrec.data.store import TEST
 from lightrec.evaluation import held_out, session_tables
 from lightrec.evaluation.base import Findings, Table
 from lightrec.evaluation.evidence import CONTENDERS, Favoured
+from lightrec.evaluation.receipt import COMPARED
 from lightrec.evaluation.session_tables import ALL, HOME
 from lightrec.report import page as report
 from lightrec.report.owner import owner
@@ -68,6 +69,12 @@ def test_the_user_models_sessions_stand_beside_the_logs(tiny_run):
     assert (
         "The log&#39;s sessions and the user models&#39;" in (tiny_run / "report.html").read_text()
     )
+
+
+def test_the_receipt_shows_no_python_list():
+    own = {part: {"cutoffs": [5, 10]} for part in COMPARED}
+    (table,) = report.receipt_section(own).tables
+    assert table.rows[0] == ["log, cutoffs", "5, 10"]
 
 
 def test_a_learned_reward_by_which_random_is_best_is_called_unfit():

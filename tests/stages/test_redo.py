@@ -97,8 +97,8 @@ def test_the_old_run_answers_while_it_is_redone(
     assert load(out, "policy").recommend(user="u3", k=3).height == 3
     told = capsys.readouterr().err
     assert re.search(r"\[3/8\] ranker: (\d+ min )?\d+ s\n", told)
-    # Item models and their blend count what is done, to its end.
-    assert re.search(r"blend: 100%\|.*\| (\d+)/\1 ", told)
+    # Item models count what is done, to its end.
+    assert re.search(r"item models: 100%\|.*\| (\d+)/\1 ", told)
     # The ranking is known before the other stages begin.
     assert told.index("held-out log ") < told.index("[4/8] users_a")
     go(until="ranker")
