@@ -78,7 +78,7 @@ TRIED: Final = 256
 """So many histories try whether an export scores as its run does."""
 SAMPLE: Final = 1_024
 """So many histories say which dimensions of the items' rows matter."""
-TEXTS_TRIED: Final = 32
+TEXTS_TRIED: Final = 8
 """So many texts of the catalog try the text encoder."""
 
 
