@@ -13,6 +13,7 @@ import torch
 from lightrec_serve import export as exporting
 from lightrec_serve.batch import Lists
 from lightrec_serve.blend_engine import BlendEngine
+from lightrec_serve.blend_export import without_people
 from lightrec_serve.commands import loader
 from lightrec_serve.engine import Query, Ranked
 from lightrec_serve.export import export
@@ -108,7 +109,7 @@ def test_nobody_leaves_unless_it_is_said(tiny_blend):
         model.register_buffer(name, torch.ones(shape))
     given = {"ranker": 1.0, "Demographic": 1.0}
     blend = Blend(tiny.tiny_ranker(), {"Demographic": model}, given)
-    bare = exporting.without_people(blend)
+    bare = without_people(blend)
     assert (len(bare.item_model("Demographic").people), len(model.people)) == (0, 60)
     history = torch.tensor([[1, 2, 3]])
     assert bare.scores(history).equal(blend.scores(history))
