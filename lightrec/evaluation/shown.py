@@ -338,9 +338,7 @@ def _each_round(
 
 def not_newer(run: Run, log: InteractionLog) -> int:
     """Count the rounds before the last event of a run, which may have learned what they brought."""
-    if not run.data.has_times:
-        return 0
-    last = int(run.data.times.max())
+    last = int(run.data.times.max()) if run.data.has_times else -1
     return int((log.events[Column.TIME].dt.epoch("ms") <= last).sum())
 
 

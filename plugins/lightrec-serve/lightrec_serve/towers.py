@@ -46,8 +46,8 @@ def part_of(run: Run, what: Literal["ranker", "policy"]) -> Ranker | TwoTowerPol
         )
     if not isinstance(policy, TwoTowerPolicy):
         raise RunError(
-            f"The policy, a {name}, does not score by two towers: export the ranker, or serve the "
-            "run itself."
+            f"The policy, a {name}, does not score by two towers: export the blend (--what blend), "
+            "or serve the run itself."
         )
     return policy
 

@@ -13,6 +13,7 @@ import torch
 from lightrec_serve import export as exporting
 from lightrec_serve.batch import Lists
 from lightrec_serve.blend_engine import BlendEngine
+from lightrec_serve.blend_export import without_people
 from lightrec_serve.commands import loader
 from lightrec_serve.engine import Query, Ranked
 from lightrec_serve.export import export
@@ -91,6 +92,26 @@ def test_lists_in_batches_are_those_of_recommend(made):
     assert found["items"].to_pylist() == expected
 
 
+def test_standing_rules_hold_in_the_export_as_in_the_run(made, tmp_path):
+    path, folder = made
+    known, own = lightrec.load(path), BlendEngine(folder)
+    pinned = known.store.catalog["item"][-1]
+    people = [*known.people.rows][:9]
+    rules = [place / "rules.yaml" for place in (path, folder)]
+    for file in rules:
+        file.write_text(f"pins:\n- {{item: {pinned}, place: 2}}\n")
+    try:
+        expected = [known.recommend(user, k=5)["item"].to_list() for user in people]
+        export(Run(path), tmp_path / "new")
+        assert (tmp_path / "new" / "rules.yaml").is_file()
+        answers = own.answer([Query(user=user, k=5) for user in people])
+    finally:
+        for file in rules:
+            file.unlink()
+    assert [[own.catalog.describe(n)[0] for n in x.items] for x in answers] == expected
+    assert sum(items[1] == pinned for items in expected) > 4
+
+
 @pytest.fixture
 def tiny_blend(tiny_run, tmp_path):
     export(Run(tiny_run), tmp_path / "out", what="blend")
@@ -108,7 +129,7 @@ def test_nobody_leaves_unless_it_is_said(tiny_blend):
         model.register_buffer(name, torch.ones(shape))
     given = {"ranker": 1.0, "Demographic": 1.0}
     blend = Blend(tiny.tiny_ranker(), {"Demographic": model}, given)
-    bare = exporting.without_people(blend)
+    bare = without_people(blend)
     assert (len(bare.item_model("Demographic").people), len(model.people)) == (0, 60)
     history = torch.tensor([[1, 2, 3]])
     assert bare.scores(history).equal(blend.scores(history))
