@@ -194,9 +194,12 @@ class RunEngine(Engine):
         allowed[self.barred(query)] = False
         allowed[0] = False
         whole = torch.cat([scores, self.newcomers.mixed(scores)])
-        if (rules := self.rules) is not None:  # which go by logarithms of weights
+        rules = self.rules
+        if by == "attributes" and (rules is not None or query.draw):
+            whole = whole.clamp_min(1e-30).log()  # shares; both go by logarithms of weights
+        if rules is not None:
             allowed &= rules.there
-            whole = (whole.clamp_min(1e-30).log() if by == "attributes" else whole) + rules.boost
+            whole = whole + rules.boost
         logits = whole.masked_fill(~allowed, -torch.inf)
         if query.new:
             ranked = self._with_new(logits, query, by, rules, person.row)
