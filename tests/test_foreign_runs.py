@@ -41,6 +41,7 @@ LINES = {
     "recommend": "{run} --user u3 -k 3",
     "similar": "{run} 'lamp number 0' -k 3",
     "explain": "{run} --user u3 --by policy",
+    "rules": "{run}",
     "encode": "{run} --out {scratch}/vectors.parquet",
     "evaluate": "{run}",
     "compare": "{run} {whole}",

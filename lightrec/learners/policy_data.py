@@ -16,6 +16,7 @@ from lightrec.learners.simulator_data import Playground, PolicySlot, SimulatorDa
 from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.policies.baselines import PopularityPolicy, RandomPolicy
 from lightrec.policies.candidate import CandidatePolicy
+from lightrec.ranking.item_models.base import Evidence
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import SurplusReward
 from lightrec.rewards.base import Reward, RewardContext
@@ -147,11 +148,10 @@ class PolicyData(LogData, SimulatorData):
 
     def rivals(self) -> dict[str, Policy]:
         """Give the policy as it began, and what takes no notice of people."""
-        popularity = torch.from_numpy(self.store.popularity())
         return {
             "beginning": self.make_policy().eval(),
             "random": RandomPolicy(self.num_items),
-            "popularity": PopularityPolicy.from_appeal(popularity),
+            "popularity": PopularityPolicy.from_appeal(Evidence.of(self.store).counts()),
         }
 
     def log(self) -> TensorDict:

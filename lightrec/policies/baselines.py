@@ -106,8 +106,7 @@ class PopularityPolicy(ConstantListPolicy):
     @classmethod
     def from_run(cls, run: RunParts, **settings: Any) -> Self:
         """Count the training events, each for what its kind is worth to the goal."""
-        evidence = Evidence.of(run.data, torch.zeros(run.data.num_items + 1, 0))
-        return cls.from_appeal(evidence.counts(), **settings)
+        return cls.from_appeal(Evidence.of(run.data).counts(), **settings)
 
 
 class RandomPolicy(ScoredPolicy):

@@ -62,7 +62,9 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
     ) -> None:
         super().__init__(ranker.num_items)
         self.ranker = deepcopy(ranker).requires_grad_(False).eval()
-        self.user_model = deepcopy(user_model)
+        # A simulator may have taken the user model to another device.
+        device = self.ranker.bias.device
+        self.user_model = None if user_model is None else deepcopy(user_model).to(device)
         self.history_length, self.inverse_temperature = history_length, inverse_temperature
         self.tune = tune
         if tune:

@@ -24,7 +24,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -33,14 +33,14 @@ import yaml
 from torch import Tensor
 
 from lightrec import plugins
-from lightrec.data.catalog import Catalog
 from lightrec.data.filters import Filter, parse
-from lightrec.data.readers.base import read_table
 from lightrec.data.types import Kind, parted
 from lightrec.errors import LightrecError, RecipeError, no_such
 from lightrec.keys import PADDING, Column
 from lightrec.ranking.lists import diversified
-from lightrec.settings import make_of
+
+if TYPE_CHECKING:
+    from lightrec.data.catalog import Catalog
 
 FILE: Final = "rules.yaml"
 
@@ -114,7 +114,7 @@ class Standing:
         self,
         rules: Rules,
         mark: str,
-        table: Catalog | None,
+        table: "Catalog | None",
         items: pl.DataFrame,
         kinds: Mapping[str, Kind],
         find: Callable[[str], int],
@@ -307,6 +307,10 @@ class RuleBook:
         return [(each.st_mtime_ns, each.st_size, each.st_ino) for each in stats]
 
     def _read(self, content: bytes, items: pl.DataFrame, kinds: Mapping[str, Kind]) -> Standing:
+        # Their imports take long, and most runs have no rules.
+        from lightrec.data.readers.base import read_table
+        from lightrec.settings import make_of
+
         rules: Rules = make_of(Rules, _rules(content))
         table = None
         if rules.table:

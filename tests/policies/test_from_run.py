@@ -64,6 +64,6 @@ def test_popularity_counts_kinds_as_the_item_model_does(tmp_path):
     log = {"user": ["a"] * 8, "item": list("xyzxyzvw"), "feedback": kinds}
     store = prepared(log, tmp_path, goal=["order"], hide_visit=False)
     policy = PopularityPolicy.from_run(SimpleNamespace(data=store))
-    model = Popularity().fit(Evidence.of(store, torch.zeros(store.num_items + 1, 0)))
+    model = Popularity().fit(Evidence.of(store))
     assert torch.equal(policy.appeal, model.counts)
     assert policy.appeal.sum() == pytest.approx(3 * 0.1 + 3)  # two orders are held out

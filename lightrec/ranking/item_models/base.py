@@ -62,8 +62,9 @@ class Evidence:
     kinds: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, store: EventStore, vectors: Tensor) -> "Evidence":
-        """The training events of a prepared log."""
+    def of(cls, store: EventStore, vectors: Tensor | None = None) -> "Evidence":
+        """The training events of a prepared log; without vectors nobody reads texts."""
+        vectors = torch.zeros(store.num_items + 1, 0) if vectors is None else vectors
         log = Sequences.all_events(store).training()
         people = user_features(store)[1]
         worth = worth_of_kinds(store)
@@ -244,7 +245,7 @@ class RecentPopularity(Popularity):
 
 def popular(store: EventStore) -> "Popularity | RecentPopularity":
     """Rank for somebody unknown: by popularity, that of late where there are times."""
-    evidence = Evidence.of(store, torch.zeros(store.num_items + 1, 0))
+    evidence = Evidence.of(store)
     try:
         return RecentPopularity().fit(evidence)
     except NotApplicable:

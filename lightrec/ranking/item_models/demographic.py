@@ -65,7 +65,7 @@ class Demographic(ItemModel):
 
     def of(self, store: EventStore) -> Self:
         """Fit to the training events of a prepared log."""
-        return self.fit(Evidence.of(store, torch.zeros(store.num_items + 1, 0)))
+        return self.fit(Evidence.of(store))
 
     def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
         """Nothing: :meth:`fit` chooses what is open."""

@@ -224,9 +224,9 @@ def command(run: Path, out: Path, **options: Any) -> None:
       lightrec export runs/video small --distill blend --size 32 --layers 1
       lightrec serve exported
 
-    Mostly that is the blend: its lists are those of `lightrec recommend`, and what reads it needs
-    lightrec without lightning and torchrl. Other programs read two towers, as ONNX, for
-    torch.export and safetensors: an item's score is a history's query · the item's row, plus the
+    Mostly that is the blend: its lists are those of `lightrec recommend`, and to read it neither
+    lightning nor torchrl is needed. Other programs read two towers, as ONNX, for torch.export and
+    safetensors: an item's score is a history's query · the item's row, plus the
     item's bias. Each export is tried on histories of the log, and one that does not score as its
     run does is not left.
 
