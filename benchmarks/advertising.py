@@ -16,11 +16,11 @@ import polars as pl
 import torch
 from lightrec_advertising.clicks import Coding, fit_clicks
 from lightrec_advertising.readers import AdSmartReader, HillstromReader
+from lightrec_ope.estimators.bandit import IPS, BanditLog
 
 from benchmarks.cells import Benchmark, data_folder, markdown
 from lightrec.calibration import GROUPS, measured, reliability
 from lightrec.evaluation.base import keys_of
-from lightrec.evaluation.estimators.bandit import IPS, BanditLog
 from lightrec.intervals import mean_interval
 
 SEEDS = (3, 4, 5)

@@ -29,19 +29,19 @@ from pathlib import Path
 
 import polars as pl
 import torch
-from torch import Tensor
-
-from benchmarks.cells import LIGHTREC
-from benchmarks.serving_client import Connection, request
-from lightrec.data.store import EventStore
-from lightrec.evaluation.estimators import (
+from lightrec_ope.estimators import (
     Estimate,
     PerDecisionIPS,
     SequenceLog,
     TrajectoryIPS,
     Verdict,
 )
-from lightrec.evaluation.estimators.estimate import around
+from lightrec_ope.estimators.estimate import around
+from torch import Tensor
+
+from benchmarks.cells import LIGHTREC
+from benchmarks.serving_client import Connection, request
+from lightrec.data.store import EventStore
 from lightrec.intervals import Interval
 from lightrec.keys import Column, Key
 from lightrec.nn.plackett_luce import PlackettLuce

@@ -15,11 +15,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
-
-from benchmarks.cells import Benchmark, data_folder, markdown
-from benchmarks.ranking.environments import environment
-from lightrec.evaluation.estimators import (
+from lightrec_ope.estimators import (
     DM,
     DR,
     IPS,
@@ -30,8 +26,12 @@ from lightrec.evaluation.estimators import (
     Verdict,
     expected_rewards,
 )
-from lightrec.evaluation.estimators.estimate import around
-from lightrec.evaluation.estimators.models import _fitted
+from lightrec_ope.estimators.estimate import around
+from lightrec_ope.estimators.models import _fitted
+from torch import Tensor
+
+from benchmarks.cells import Benchmark, data_folder, markdown
+from benchmarks.ranking.environments import environment
 
 RUNS, ROUNDS, ACTIONS, DIMENSION = 20, 10_000, 30, 5
 PUBLISHED = {

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightrec_worlds.greed import Greed
-from tensordict import TensorDict, TensorDictBase
-from torch import Tensor
-
-from benchmarks.policies.learner_worlds import at_seed
-from lightrec.evaluation.estimators import (
+from lightrec_ope.estimators import (
     PerDecisionIPS,
     SequenceLog,
     SequentialDM,
     SequentialDR,
 )
+from lightrec_worlds.greed import Greed
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+
+from benchmarks.policies.learner_worlds import at_seed
 from lightrec.keys import Key
 from lightrec.learners.transitions import PACKED, unpack
 from lightrec.learners.world_data import WorldData

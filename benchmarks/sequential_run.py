@@ -15,13 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from lightrec_worlds.greed import Greed
-from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
-from tensordict import TensorDictBase
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
-
-from lightrec.evaluation.estimators import (
+from lightrec_ope.estimators import (
     Marginalized,
     PerDecisionIPS,
     SequenceLog,
@@ -30,6 +24,12 @@ from lightrec.evaluation.estimators import (
     TrajectoryIPS,
     fitted_values,
 )
+from lightrec_worlds.greed import Greed
+from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
+from tensordict import TensorDictBase
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
+
 from lightrec.keys import Key
 from lightrec.policies.base import ScoredPolicy
 from lightrec.simulators.rollout import play

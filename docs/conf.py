@@ -45,7 +45,7 @@ nitpick_ignore_regex = [
         r"(abc|argparse|array|collections|contextlib|datetime|enum|functools|importlib|mmap|pathlib|types|unittest)(\..*)?",
     ),
     # Types that stand for themselves, and classes that are for their module alone, have no entry.
-    (r"py:.*", r"Json|lightrec\.evaluation\.estimators\.estimate\.L"),
+    (r"py:.*", r"Json|lightrec_ope\.estimators\.estimate\.L"),
     (r"py:.*", r"lightrec\..*\._\w+"),
 ]
 

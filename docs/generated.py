@@ -42,6 +42,7 @@ SHIPPED = (
     "lightrec-lab",
     "lightrec-music",
     "lightrec-news",
+    "lightrec-ope",
     "lightrec-serve",
     "lightrec-social",
     "lightrec-video",

@@ -13,6 +13,7 @@ from typing import Any
 from lightrec import plugins
 from lightrec.cli.command import call, summary
 from lightrec.errors import LightrecError, RecipeError
+from lightrec.moved import hint
 from lightrec.run import OPENED
 
 # Before torch is imported. Threads that spin long while they wait for each other make training many
@@ -150,7 +151,8 @@ def _do(arguments: list[str]) -> int:
         print(usage(group), end="", file=sys.stdout if rest else sys.stderr)
         return 0 if rest else 2
     refused = plugins.installed().refused.get((plugins.COMMANDS, group))
-    raise RecipeError(refused or f"there is no command {group!r}. `lightrec --help` lists them.")
+    mend = hint(group) or " `lightrec --help` lists them."
+    raise RecipeError(refused or f"there is no command {group!r}.{mend}")
 
 
 class SparseMetrics:

@@ -42,7 +42,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "evaluation.held_out": ["HeldOutLog"],
         "evaluation.robustness": ["Robustness"],
         "evaluation.sessions": ["SimulatedSessions"],
-        "evaluation.shown": ["ShownItems"],
         "evaluation.user_models": ["SimulatedStatistics", "KnownTruth"],
     },
     "readers": {
@@ -128,7 +127,6 @@ lightrec_commands = gives(
         "encode": "lightrec.cli.encode:encode",
         "evaluate": "lightrec.cli.evaluate:evaluate",
         "compare": "lightrec.cli.compare:compare",
-        "estimate": "lightrec.cli.evaluate:estimate",
         "update": "lightrec.cli.run:update",
         "runs list": "lightrec.cli.runs:list_versions",
         "runs promote": "lightrec.cli.runs:promote",

@@ -22,6 +22,18 @@ MOVED: Final = {
         ("lightrec.users.irl.base", "lightrec_lab.irl", "ClickClassifier"),
         ("lightrec.users.irl.looking_ahead", "lightrec_lab.irl", "IQLearn TasteMixture"),
         *(
+            (f"lightrec.evaluation.{module}", f"lightrec_ope.{module}", names)
+            for module, names in (
+                ("shown", "ShownItems"),
+                ("replay", "Replayed"),
+                ("estimators.bandit", "BanditLog IPS SNIPS DR SNDR DM MIPS SNMIPS"),
+                ("estimators.slates", "SlateLog SlateIPS IndependentIPS"),
+                ("estimators.slates", "CascadeIPS CascadeDR PseudoInverse"),
+                ("estimators.sequences", "SequenceLog PerDecisionIPS TrajectoryIPS"),
+                ("estimators.sequences", "SequentialDM SequentialDR Marginalized"),
+            )
+        ),
+        *(
             (f"lightrec.simulators.worlds.{module}", f"lightrec_worlds.{module}", name)
             for module, name in (
                 ("greed", "Greed"),
@@ -37,9 +49,10 @@ MOVED: Final = {
 """New paths of classes by their old ones."""
 OTHERS: Final = {
     **{"worlds": "lightrec-worlds", "lab": "lightrec-lab", "trials": "lightrec-news"},
+    "estimate": "lightrec-ope",
     **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),
 }
-"""Packages of sets of recipes, and of losses, that once were lightrec's own."""
+"""Packages of sets of recipes, losses and commands that once were lightrec's own."""
 _PATH: Final = re.compile(r"\blightrec(?:\.\w+)+[.:]\w+")
 
 
@@ -65,7 +78,7 @@ def _new(path: re.Match[str]) -> str:
 def hint(name: str) -> str:
     """Say which package provides what once was lightrec's own; empty where there is none.
 
-    :param name: of a class, with or without its module, of a set of recipes, or of a loss.
+    :param name: of a class, with or without its module, of a set of recipes, a loss or a command.
     """
     short = re.split("[.:]", name)[-1]
     packages = [_package(new) for new in MOVED.values() if new.endswith(f".{short}")]

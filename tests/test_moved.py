@@ -8,6 +8,7 @@ from lightrec_lab.adversarial import GAIL
 from lightrec_worlds.greed import Greed
 
 from lightrec import plugins
+from lightrec.__main__ import _do
 from lightrec.errors import PluginError, RecipeError
 from lightrec.moved import MOVED, moved
 from lightrec.rewards.base import Reward
@@ -71,6 +72,8 @@ def test_a_setting_in_python_with_an_old_path_is_followed():
         (lambda: plugins.installed().get("simulators", "Greed"), "lightrec-worlds"),
         (lambda: plugins.installed().get("offline_learners", "cql"), "lightrec-lab"),
         (lambda: recipes.find("worlds/ppo"), "lightrec-worlds"),
+        (lambda: plugins.installed().get("evaluators", "ShownItems"), "lightrec-ope"),
+        (partial(_do, ["estimate", "runs/shop", "shown.csv"]), "lightrec-ope"),
         (partial(make_of, Holder, {"reward": "TrialData"}), "lightrec-news"),
     ],
 )

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from lightrec_ope.estimators import SequenceLog, SequentialDR
 from lightrec_worlds.greed import Greed
 from torch.nn.functional import one_hot
 
 from benchmarks import offline, offline_run
-from lightrec.evaluation.estimators import SequenceLog, SequentialDR
 from lightrec.keys import Key
 from lightrec.learners.world_data import WorldData
 from lightrec.policies.tower import TowerPolicy

@@ -14,6 +14,7 @@ import httpx
 import polars as pl
 import pytest
 import torch
+from lightrec_ope.shown import rounds
 from lightrec_serve.commands import served
 from lightrec_serve.engine import Query, worth_in
 from lightrec_serve.run_engine import RunEngine
@@ -22,7 +23,6 @@ from starlette.testclient import TestClient
 from lightrec.data.domain import Domain
 from lightrec.data.readers.base import read_tables
 from lightrec.errors import RunError
-from lightrec.evaluation.shown import rounds
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.recommend import Recommender
 from lightrec.run import Run

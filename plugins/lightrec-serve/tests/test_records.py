@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
+from lightrec_ope.estimators import IPS, BanditLog, SlateIPS, SlateLog
 from lightrec_serve import records
 from lightrec_serve.records import wilson
 from lightrec_serve.store import Store
@@ -17,7 +18,6 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import read_tables
 from lightrec.data.schema import LOG_SCHEMA
 from lightrec.errors import DataError
-from lightrec.evaluation.estimators import IPS, BanditLog, SlateIPS, SlateLog
 from lightrec.stages.data import NothingNew, append
 
 Make = Callable[..., Any]

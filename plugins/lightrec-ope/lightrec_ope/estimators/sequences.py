@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lightrec.errors import DataError
-from lightrec.evaluation.estimators.estimate import Estimator, Parts, averaged, needed
-from lightrec.evaluation.estimators.models import FOLDS, by_user
+from lightrec_ope.estimators.estimate import Estimator, Parts, averaged, needed
+from lightrec_ope.estimators.models import FOLDS, by_user
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,7 @@ import polars as pl
 import pytest
 import scipy
 import torch
-from torch import Tensor
-
-from lightrec.data.log import InteractionLog
-from lightrec.errors import DataError
-from lightrec.evaluation.estimators import (
+from lightrec_ope.estimators import (
     DM,
     DR,
     IPS,
@@ -44,8 +40,12 @@ from lightrec.evaluation.estimators import (
     one_hot,
     slope,
 )
-from lightrec.evaluation.estimators.estimate import around, pareto_k
-from lightrec.evaluation.replay import bandit_events
+from lightrec_ope.estimators.estimate import around, pareto_k
+from lightrec_ope.replay import bandit_events
+from torch import Tensor
+
+from lightrec.data.log import InteractionLog
+from lightrec.errors import DataError
 from lightrec.intervals import bootstrap_interval
 from lightrec.policies.baselines import PopularityPolicy, RandomPolicy
 

@@ -4,7 +4,7 @@ A log is put into a :class:`BanditLog`, :class:`SlateLog` or :class:`SequenceLog
 called on it gives an :class:`Estimate`: number, interval, and whether it can be believed.
 """
 
-from lightrec.evaluation.estimators.bandit import (
+from lightrec_ope.estimators.bandit import (
     DM,
     DR,
     IPS,
@@ -16,10 +16,10 @@ from lightrec.evaluation.estimators.bandit import (
     judged,
     one_hot,
 )
-from lightrec.evaluation.estimators.choose import slope
-from lightrec.evaluation.estimators.estimate import Diagnosis, Estimate, Estimator, Parts, Verdict
-from lightrec.evaluation.estimators.models import estimated_propensities, expected_rewards
-from lightrec.evaluation.estimators.sequences import (
+from lightrec_ope.estimators.choose import slope
+from lightrec_ope.estimators.estimate import Diagnosis, Estimate, Estimator, Parts, Verdict
+from lightrec_ope.estimators.models import estimated_propensities, expected_rewards
+from lightrec_ope.estimators.sequences import (
     Marginalized,
     PerDecisionIPS,
     SequenceLog,
@@ -28,7 +28,7 @@ from lightrec.evaluation.estimators.sequences import (
     TrajectoryIPS,
     fitted_values,
 )
-from lightrec.evaluation.estimators.slates import (
+from lightrec_ope.estimators.slates import (
     CascadeDR,
     CascadeIPS,
     IndependentIPS,
@@ -36,7 +36,7 @@ from lightrec.evaluation.estimators.slates import (
     SlateIPS,
     SlateLog,
 )
-from lightrec.evaluation.estimators.studies import Errors, Study, fitted_world, study
+from lightrec_ope.estimators.studies import Errors, Study, fitted_world, study
 
 __all__ = [
     "DM",

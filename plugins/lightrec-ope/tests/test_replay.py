@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_ope.replay import bandit_events, replay
 from tensordict import TensorDict
 
 from lightrec.data.log import InteractionLog
 from lightrec.errors import DataError
-from lightrec.evaluation.replay import bandit_events, replay
 from lightrec.keys import Column, Key
 from lightrec.policies.baselines import PopularityPolicy, RandomPolicy
 

@@ -10,16 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-
-import lightrec
-from lightrec.__main__ import main
-from lightrec.data.log import InteractionLog
-from lightrec.data.people import Person
-from lightrec.data.sequences import Sequences
-from lightrec.errors import DataError, RecipeError
-from lightrec.evaluation.estimators import DM, DR, BanditLog, Study, Verdict
-from lightrec.evaluation.estimators.studies import Errors, believed, verdict
-from lightrec.evaluation.shown import (
+from lightrec_ope.estimators import DM, DR, BanditLog, Study, Verdict
+from lightrec_ope.estimators.studies import Errors, believed, verdict
+from lightrec_ope.shown import (
     ESTIMATORS,
     ShownItems,
     errors,
@@ -29,6 +22,13 @@ from lightrec.evaluation.shown import (
     studied,
     with_item_means,
 )
+
+import lightrec
+from lightrec.__main__ import main
+from lightrec.data.log import InteractionLog
+from lightrec.data.people import Person
+from lightrec.data.sequences import Sequences
+from lightrec.errors import DataError, RecipeError
 from lightrec.keys import Key
 from lightrec.policies.base import session_start
 from lightrec.run import Run
@@ -289,7 +289,7 @@ def test_the_command_shows_no_number_of_what_the_log_never_shows(
     path, out = tmp_path / "blind.csv", tmp_path / "found.json"
     log.events.select("user", "item", "value", "propensity").filter(~hidden).write_csv(path)
     words = ["estimate", str(tiny_run), str(path), "--interval", "student", "--out", str(out)]
-    monkeypatch.setattr("lightrec.evaluation.shown.studied", partial(studied, logs=3))
+    monkeypatch.setattr("lightrec_ope.shown.studied", partial(studied, logs=3))
     assert main([*words, "--study"]) == 0
     printed = capsys.readouterr().out
     assert "THIS LOG CANNOT TELL what would be earned" in printed.partition("mean reward")[0]

@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from lightrec.errors import DataError
-from lightrec.evaluation.estimators.bandit import BanditLog
-from lightrec.evaluation.estimators.estimate import (
+from lightrec.progress import progress_bar
+from lightrec_ope.estimators.bandit import BanditLog
+from lightrec_ope.estimators.estimate import (
     Estimate,
     IntervalName,
     Verdict,
     effective_size,
     unusable,
 )
-from lightrec.evaluation.estimators.models import _even, _minimize
-from lightrec.progress import progress_bar
+from lightrec_ope.estimators.models import _even, _minimize
 
 LOGS: Final = 200
 """So many logs are drawn: standard errors are then a fourteenth of the deviations shown."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lightrec.errors import DataError
-from lightrec.evaluation.estimators.estimate import Estimator, Parts, averaged, needed
+from lightrec_ope.estimators.estimate import Estimator, Parts, averaged, needed
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-
-from lightrec.errors import DataError
-from lightrec.evaluation.estimators import (
+from lightrec_ope.estimators import (
     DM,
     DR,
     IPS,
@@ -16,6 +14,8 @@ from lightrec.evaluation.estimators import (
     fitted_world,
     study,
 )
+
+from lightrec.errors import DataError
 
 ESTIMATORS = {"IPS": IPS(), "SNIPS": SNIPS(), "DM": DM(), "DR": DR()}
 

@@ -11,9 +11,9 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.errors import DataError
-from lightrec.evaluation.estimators.estimate import Estimator, Parts, averaged, needed
 from lightrec.keys import Key
 from lightrec.policies.base import Policy
+from lightrec_ope.estimators.estimate import Estimator, Parts, averaged, needed
 
 Taming = Literal["clip", "switch", "optimistic", "harmonic"]
 NEAR: Final = 1e-6
@@ -118,7 +118,7 @@ class BanditLog:
 def judged(policy: Policy, events: TensorDictBase, batch_size: int = 4096) -> BanditLog:
     """Put a log of single items and a policy's law in each round together.
 
-    :param events: (E,) as :func:`~lightrec.evaluation.replay.bandit_events` gives them, with one
+    :param events: (E,) as :func:`~lightrec_ope.replay.bandit_events` gives them, with one
         item in each ``action``; a propensity of 0 stands for none.
     :param batch_size: events that the policy looks at together.
     :returns: actions 0 to N - 1 are the items 1 to N.
@@ -210,7 +210,7 @@ class DR(IPS):
     """Doubly robust: E[q] plus IPS of what the model misses (Dudík et al. 2011).
 
     ``DR(5, "switch")`` is Switch-DR, ``DR(10, "optimistic")`` DR with optimistic shrinkage, and on
-    expected rewards of :func:`~lightrec.evaluation.estimators.models.expected_rewards` with
+    expected rewards of :func:`~lightrec_ope.estimators.models.expected_rewards` with
     ``robust=True`` it is MRDR (Farajtabar et al. 2018).
     """
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lightrec.evaluation.estimators.estimate import Estimate, Estimator, L
+from lightrec_ope.estimators.estimate import Estimate, Estimator, L
 
 
 def slope(estimators: Sequence[Estimator[L]], log: L) -> tuple[Estimator[L], Estimate]:

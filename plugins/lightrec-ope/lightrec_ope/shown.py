@@ -27,7 +27,11 @@ from lightrec.evaluation.base import (
     keys_of,
     spread,
 )
-from lightrec.evaluation.estimators import (
+from lightrec.keys import PADDING, Column, Key
+from lightrec.policies.base import session_start, without_nothing
+from lightrec.ranking.continued import items_before
+from lightrec.run import Run
+from lightrec_ope.estimators import (
     DM,
     DR,
     IPS,
@@ -41,13 +45,9 @@ from lightrec.evaluation.estimators import (
     slope,
     study,
 )
-from lightrec.evaluation.estimators.estimate import IntervalName, around, unusable
-from lightrec.evaluation.estimators.models import by_user
-from lightrec.evaluation.estimators.studies import LOGS, Judge
-from lightrec.keys import PADDING, Column, Key
-from lightrec.policies.base import session_start, without_nothing
-from lightrec.ranking.continued import items_before
-from lightrec.run import Run
+from lightrec_ope.estimators.estimate import IntervalName, around, unusable
+from lightrec_ope.estimators.models import by_user
+from lightrec_ope.estimators.studies import LOGS, Judge
 
 BATCH: Final = 256
 """Rounds that are looked at together."""

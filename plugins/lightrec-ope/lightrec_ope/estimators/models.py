@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 
 from lightrec.errors import DataError
-from lightrec.evaluation.estimators.bandit import BanditLog
-from lightrec.evaluation.estimators.estimate import independent
+from lightrec_ope.estimators.bandit import BanditLog
+from lightrec_ope.estimators.estimate import independent
 
 FOLDS: Final = 3
 """Parts of the users, each of which is judged by a model of the others."""

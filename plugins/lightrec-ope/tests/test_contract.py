@@ -1,0 +1,8 @@
+"""The evaluator keeps the contract of evaluators."""
+
+from lightrec.testing import parametrize_checks, plugin_checks
+
+
+@parametrize_checks(plugin_checks("lightrec-ope"))
+def test_contract(check):
+    check()
