@@ -46,7 +46,7 @@ nitpick_ignore_regex = [
     ),
     # Types that stand for themselves, and classes that are for their module alone, have no entry.
     (r"py:.*", r"Json|lightrec_ope\.estimators\.estimate\.L"),
-    (r"py:.*", r"lightrec\..*\._\w+"),
+    (r"py:.*", r"lightrec(_\w+)?\..*\._\w+"),
 ]
 
 linkcheck_timeout = 20

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from lightrec.data.files import check_content
 from lightrec.data.schema import Place, Problems, Table
-from lightrec.data.types import KINDS, Kind
+from lightrec.data.types import KINDS, Kind, parted
 from lightrec.errors import DataError
 
 SCHEMA_VERSION: Final = 1
@@ -198,6 +198,8 @@ class CanonicalTable(ABC):
         kinds: object = None
         with suppress(ValueError, RecursionError):
             kinds = json.loads(table.metadata.get(KINDS_KEY, "{}"))
-        if not isinstance(kinds, dict) or any(kind not in KINDS for kind in kinds.values()):
+        if not isinstance(kinds, dict) or any(
+            parted(str(kind))[0] not in KINDS for kind in kinds.values()
+        ):
             raise table._damaged(ValueError(f"its {KINDS_KEY} are no kinds of attributes"))
         return cls(rows, place=place, **({"types": kinds} if kinds else {}))

@@ -85,7 +85,7 @@ class Study:
 
     @property
     def missing(self) -> dict[str, Errors]:
-        """The estimators whose intervals hold the truth in fewer than :data:`HELD` of the logs."""
+        """The estimators whose intervals hold the truth in fewer than ``HELD`` of the logs."""
         return {name: each for name, each in self.errors.items() if each.covered < HELD}
 
 
