@@ -107,12 +107,14 @@ def _reward(found: Explanation) -> str:
 def _change(found: Explanation) -> str:
     if (change := found.change) is None:
         return f"It is not among the first {found.k} anyway."
+    if found.among <= found.k:
+        return f"All {found.among} items that may be shown are among the first {found.k}."
     if not change.tried:
         return "No event that could be left out speaks for it."
     if not change.without:
         return (
             f"Even without the {change.tried} events that add most it would be among the first "
-            f"{found.k}: it hangs on no few events."
+            f"{found.k}: it does not depend on a few events."
         )
     titles = {event.position: event.title for event in found.events}
     named = "; ".join(f"“{titles[position]}”" for position in change.without)

@@ -2,7 +2,7 @@
 
 from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Metrics, interval
-from lightrec.evaluation.held_out import ADVANTAGE, FEW, too_good
+from lightrec.evaluation.held_out import ADVANTAGE, FEW, model_names, too_good
 
 AHEAD = (
     "Show these lists to a part of your customers, drawn at random, and count what they and the "
@@ -40,6 +40,11 @@ def owner(metrics: Metrics, store: EventStore) -> list[tuple[str, str]]:
     sure, advice = "The difference may be chance", LEVEL
     if low > 0:
         sure, advice = "The lists' lead over what is popular is more than chance", AHEAD
+        # The best on these very events, which favors it.
+        if names := model_names(metrics):
+            lead = interval(metrics, ADVANTAGE.format(names[0]))
+            clear = "more than chance, too" if lead and lead[1] > 0 else "perhaps chance"
+            sure += f"; that over the best simple model, {names[0]}, is {clear}"
     elif high < 0:
         sure = "The lead of what is popular is more than chance"
     few = ". So few events decide little" if events < FEW else ""

@@ -123,6 +123,12 @@ def test_the_owner_reads_what_was_found_how_sure_it_is_and_what_to_do(
     )
     assert second.startswith(sure)
     assert third.startswith(advice)
+    other = "test/blend-minus-EASE/ndcg@10"
+    metrics |= {"test/EASE/ndcg@10": 0.25, other: 0.05, f"{other}/low": -0.1, f"{other}/high": 0.2}
+    beside = owner(metrics, SimpleNamespace(goal=[]))[1][1]
+    assert ("that over the best simple model, EASE, is perhaps chance" in beside) == (
+        low > 0 and blend < 0.9
+    )
     few = owner(metrics | {"test/events": 20}, SimpleNamespace(goal=[]))
     assert few[0][1].startswith("20 events of your customers were hidden")
     assert ("So few events decide little" in few[1][1]) == (blend < 0.9)

@@ -19,6 +19,7 @@ _NUMBER: Final = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?$")
 _words: Final = str.split
 
 _MONEY: Final = _words("price preis prix amount betrag margin cost discount rabatt")
+_TITLE: Final = _words("name title titel titre titulo")
 _KINDS: Final = _words("type event action kind behav feedback vorgang ereignis aktion évén acción")
 
 _USER: Final = _words(
@@ -180,12 +181,17 @@ def likely_columns(
     kinds = {name: text.n_unique() for name, text in texts.items() if name not in times}
     if Column.TIME not in names:
         unique = [name for name, count in kinds.items() if count == len(texts[name])]
-        words = [n for n in kinds if texts[n].str.contains(" ").sum() > len(texts[n]) / 2]
+        words = [
+            n
+            for n, count in kinds.items()
+            if texts[n].str.contains(" ").sum() > len(texts[n]) / 2
+            or (2 * count > rows.height and _hints(n, _TITLE))
+        ]
         key = next(iter(names if Column.USER in names else [Column.ITEM]))
         ids = [n for n in unique if n not in words and key not in found]
         found |= {key: ids[0]} if ids else {}
         if Column.TITLE in names and Column.TITLE not in found and words:
-            found[Column.TITLE] = words[0]
+            found[Column.TITLE] = max(words, key=lambda name: len(texts[name]))
         return found
     is_marked = {n: text.str.contains(r"-[01]( \S+-[01])*$").all() for n, text in texts.items()}
     marked = [name for name in kinds if is_marked[name] and name not in taken]

@@ -11,7 +11,7 @@ import pytest
 from lightrec.data.domain import Domain
 from lightrec.data.findings import look_at
 from lightrec.data.readers.base import read_tables
-from lightrec.data.readers.columns import looks_like_data
+from lightrec.data.readers.columns import CATALOG_NAMES, likely_columns, looks_like_data
 from lightrec.data.readers.table import TableReader
 from lightrec.errors import DataError
 
@@ -206,6 +206,13 @@ def test_the_context_of_a_log_without_users_belongs_to_whom_is_made_up(tmp_path:
     assert tables.users.rows.rows() == [("session s", 9), ("row 3", 17)]
     assert tables.log.users().to_list() == ["session s", "session s", "row 3"]
     assert TableReader().read(write(path, "user,item,hour\na,x,9\n")).users is None
+
+
+def test_the_title_is_the_fullest_column_of_names():
+    dishes = {"nr": ["1", "2", "3"], "dish_name": ["Soup", "Pie", "Fish pie"]}
+    dishes |= {"note": ["with warm bread", None, "of the day"], "brand_name": ["A", "A", "A"]}
+    found = likely_columns(pl.DataFrame(dishes), {}, CATALOG_NAMES)
+    assert found == {"item": "nr", "title": "dish_name"}
 
 
 @pytest.mark.parametrize(
