@@ -2,7 +2,7 @@
 
 Before an event of the goal, the same visit's other events about its item only lead to it: what is
 bought was put into the basket a minute before. They are in no history, and nobody is judged by what
-they give away. A visit is a session of the store; without times and names of sessions it is an
+they give away. A visit is a session of the store; without times and a name of a session it is an
 unbroken run of events about one item.
 """
 
@@ -112,11 +112,11 @@ def visited(events: "Events", arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.
     :param arrays: of :func:`lightrec.data.events.number`.
     """
     log, items = events.log, arrays["items"].astype(np.int64)
-    named = log.has(Column.SESSION)
-    names = log.events[Column.SESSION][events.rows] if named else None
+    names = log.events[Column.SESSION][events.rows]
     begins = begin_sessions(arrays["offsets"], names, arrays["times"])
-    if not (named or log.has(Column.TIME)):
-        begins[1:] |= items[1:] != items[:-1]
+    if not log.has(Column.TIME):
+        unnamed = names.is_null().to_numpy()
+        begins[1:] |= (unnamed[1:] | unnamed[:-1]) & (items[1:] != items[:-1])
     return np.unique(np.cumsum(begins) * (items.max() + 1) + items, return_inverse=True)[1]
 
 

@@ -117,6 +117,10 @@ def test_what_only_led_to_an_event_of_the_goal_is_in_no_history(tmp_path: Path) 
         ("time", [0, 10, 20, 30, 40, 50], [[2]]),
         # Sessions that the log names part them, whatever the times.
         ("session", ["x", "y", "y", "y", "y", "y"], [[1, 2]]),
+        # An event that names none keeps to the half hour, among events that do, too.
+        ("both", [(0, None), (60, None), (61, None), (70, "x"), (71, None), (72, None)], [[1, 2]]),
+        ("both", [(0, None), (10, None), (20, "x"), (30, "y"), (40, "y"), (99, "y")], [[1, 1, 2]]),
+        ("both", [(0, "x"), (60, "x"), (120, "x"), (130, None), (140, "x"), (150, None)], [[2]]),
         # With neither, the run of events about the item is the visit.
         (None, [], [[1, 1, 2]]),
     ],
@@ -129,6 +133,9 @@ def test_a_visit_is_a_session_or_else_an_unbroken_run(
     if column == "time":
         minutes = pl.Series(values).cast(pl.Int64) * 60
         frame = frame.with_columns(pl.from_epoch(minutes).alias("time"))
+    elif column == "both":
+        told = pl.DataFrame(values, {"time": pl.Int64, "session": pl.String}, orient="row")
+        frame = frame.hstack(told.with_columns(pl.from_epoch(pl.col("time") * 60)))
     elif column:
         frame = frame.with_columns(pl.Series(column, values))
     chosen = {"goal": ["buy"], "k_core": 0, "seed": 0}
