@@ -40,6 +40,11 @@ ON_THE_WAY: Final = 0.1
 """The worth of an event that is not of the goal, where nobody says another."""
 
 
+def plain(kind: str) -> str:
+    """Write a kind of feedback without case and punctuation, as in :data:`NEGATIVE`."""
+    return re.sub(r"[\W_]", "", kind.lower())
+
+
 class Domain:
     """A field of use, such as video or news.
 
@@ -119,13 +124,12 @@ class Domain:
 
         :param goal: the kinds that are to be brought about.
         """
-        plain = {kind: re.sub(r"[\W_]", "", kind.lower()) for kind in kinds}
-        others = [kind for kind in kinds if plain[kind] in NEGATIVE | SHOWN and kind not in goal]
+        others = [kind for kind in kinds if plain(kind) in NEGATIVE | SHOWN and kind not in goal]
         if not goal and not others and self.feedback.keys().isdisjoint(kinds):
             return None
         usual = {kind: ON_THE_WAY if goal and kind not in goal else 1.0 for kind in kinds}
         stated = {kind: float(worth) for kind, worth in self.feedback.items() if kind in kinds}
-        told = {kind: -1.0 if plain[kind] in NEGATIVE else 0.0 for kind in others}
+        told = {kind: -1.0 if plain(kind) in NEGATIVE else 0.0 for kind in others}
         return usual | told | stated
 
     @property

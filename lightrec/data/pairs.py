@@ -2,10 +2,11 @@
 
 Before an event of the goal, the same visit's other events about its item only lead to it: what is
 bought was put into the basket a minute before. They are in no history, and nobody is judged by what
-they give away. A visit is a session of the store; without times and names of sessions it is an
-unbroken run of events about one item.
+they give away. A visit is a session of the store; without times and a name of a session it is an
+unbroken run of events about one item. Or it is as long as a setting says.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
-from lightrec.data.store import begin_sessions
+from lightrec.data.store import TEST, VALIDATION, begin_sessions
+from lightrec.errors import DataError
 from lightrec.keys import Column
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ FEW: Final = 20
 """Of a kind with fewer events nothing is known."""
 ALREADY: Final = 0.5
 """The share of a kind's events from which on another kind leads to them."""
+OFTEN: Final = 0.2
+"""The share of held-out events from which on it is told that others foretell them."""
+_UNITS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 Codes: TypeAlias = NDArray[np.integer]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -106,17 +111,51 @@ def taken_back(events: "Events") -> Mask:
     return lost[pairs] & ~events.unwanted
 
 
-def visited(events: "Events", arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
-    """Number pairs of a visit and an item: (E,), the same number where both are the same.
+def milliseconds(length: str) -> int:
+    """Read a length such as ``90m``, ``24h`` or ``2d``.
+
+    :raises DataError: where it is none.
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([mhd])", str(length))
+    if not found or not (read := round(float(found[1]) * _UNITS[found[2]])):
+        raise DataError(
+            f"visit: {length!r} is not a length of time; write minutes, hours or days, such as "
+            "90m, 24h or 2d."
+        )
+    return read
+
+
+def aims(events: "Events", arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """Find the next event of the goal of the same user and item, (E,).
+
+    For events of the goal, and those that none follows, it is the event itself.
 
     :param arrays: of :func:`lightrec.data.events.number`.
     """
+    columns = {"user": events.users, "item": arrays["items"], "reaches": events.reaches}
+    frame = pl.DataFrame(columns).with_row_index("place")
+    reached = pl.when("reaches").then("place").otherwise(None)
+    aim = reached.backward_fill().over("user", "item").fill_null(pl.col("place"))
+    return frame.select(aim.cast(pl.Int64)).to_series().to_numpy()
+
+
+def visited(
+    events: "Events", arrays: Mapping[str, NDArray[Any]], length: str | None = None
+) -> NDArray[np.int64]:
+    """Number pairs of a visit and an item: (E,), the same number where both are the same.
+
+    :param arrays: of :func:`lightrec.data.events.number`.
+    :param length: that before each event of the goal is its visit; None: see the module.
+    """
+    if length is not None:
+        aim, times = aims(events, arrays), arrays["times"]
+        return np.where(times[aim] - times <= milliseconds(length), aim, np.arange(len(aim)))
     log, items = events.log, arrays["items"].astype(np.int64)
-    named = log.has(Column.SESSION)
-    names = log.events[Column.SESSION][events.rows] if named else None
+    names = log.events[Column.SESSION][events.rows]
     begins = begin_sessions(arrays["offsets"], names, arrays["times"])
-    if not (named or log.has(Column.TIME)):
-        begins[1:] |= items[1:] != items[:-1]
+    if not log.has(Column.TIME):
+        unnamed = names.is_null().to_numpy()
+        begins[1:] |= (unnamed[1:] | unnamed[:-1]) & (items[1:] != items[:-1])
     return np.unique(np.cumsum(begins) * (items.max() + 1) + items, return_inverse=True)[1]
 
 
@@ -128,3 +167,22 @@ def leading(visits: NDArray[np.int64], reaches: Mask) -> Mask:
     last, reached = np.full(visits.max() + 1, -1), np.flatnonzero(reaches)
     last[visits[reached]] = reached  # ascending, so the last one stays
     return ~reaches & (np.arange(len(visits)) < last[visits])
+
+
+def day_note(events: "Events", arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Say where many held-out events follow another about their item on one day (UTC).
+
+    :param arrays: with ``leads``, events that do not count, and ``parts``.
+    :returns: a sentence; empty where they are few, or the log has no times.
+    """
+    aim, days = aims(events, arrays), arrays["times"] // _UNITS["d"]
+    near = ~events.reaches & ~arrays["leads"] & (aim > np.arange(len(aim))) & (days[aim] == days)
+    held_out = np.flatnonzero(np.isin(arrays["parts"], (VALIDATION, TEST)))
+    share = np.isin(held_out, aim[near]).mean() if len(held_out) else 0
+    if share < OFTEN or not events.log.has(Column.TIME):
+        return ""
+    return (
+        f"{share:.0%} of the {len(held_out):,} held-out events follow another event about the same "
+        "item on the same day, in an earlier visit. If such events only lead to them, as a "
+        "preorder does, whoever repeats the last one scores well: hide them with --data.visit 24h."
+    )

@@ -20,7 +20,7 @@ from lightrec.data.files import FORMAT_VERSION, appearing
 from lightrec.data.findings import LEFT_OUT, LOGS_KIND, NO_ITEMS, in_words, order_note, tally
 from lightrec.data.languages import languages_of, wording
 from lightrec.data.log import InteractionLog
-from lightrec.data.pairs import leading, visited, worths
+from lightrec.data.pairs import day_note, leading, milliseconds, visited, worths
 from lightrec.data.schema import Problems
 from lightrec.data.store import CATALOG, LOG, META, PARTS, SAID, TRAIN, USERS, EventStore
 from lightrec.errors import DataError, no_such
@@ -37,6 +37,7 @@ def prepare(
     minimum_value: float | None = None,
     goal: Sequence[str] = (),
     hide_visit: bool = True,
+    visit: str | None = None,
     weights: Mapping[str, float] | None = None,
     repeats: bool | None = None,
     k_core: int = 5,
@@ -66,6 +67,9 @@ def prepare(
         are held out, and only they make an item seen. None: every kind.
     :param hide_visit: whether to leave out of histories, in a log with a goal, what only led to an
         event of it: the same visit's earlier events about its item, such as views and the basket.
+    :param visit: how long before an event of the goal others about its item are of the same visit,
+        such as ``24h`` (or ``90m``, ``2d``); None: those of its session, see
+        :mod:`lightrec.data.pairs`.
     :param weights: worth of each feedback; events of worth 0 and of feedback without a worth are
         dropped, and those of negative worth are no targets. None: see
         :func:`lightrec.data.pairs.worths`.
@@ -105,7 +109,7 @@ def prepare(
         "repeats": repeats,
     }
     if goal:
-        settings["hide_visit"] = hide_visit
+        settings |= {"hide_visit": hide_visit} | ({"visit": visit} if visit else {})
     worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.rows)
     known_users = None if users is None else users.rows
     tables = {"log": log.events, "catalog": worded if catalog else None, "users": known_users}
@@ -133,7 +137,7 @@ def prepare(
         raise _nothing_left(events, dropped, settings)
     arrays, item_ids, user_ids = number(events)
     hides = goal and hide_visit and not events.reaches.all()
-    visits = visited(events, arrays) if hides else None
+    visits = visited(events, arrays, visit) if hides else None
     if visits is not None:
         arrays["leads"] = leading(visits, events.reaches)
     arrays["parts"] = parts = split_up(events, arrays, settings, visits)
@@ -158,7 +162,7 @@ def prepare(
         "items_with_own_text": _own_texts(item_ids, catalog, domain),
     }
     note = "" if equal_times == "shuffle" else order_note(events)
-    _warn(counts, domain, note)
+    _warn(counts, domain, [note, day_note(events, arrays) if hides else ""])
     meta = {
         "version": FORMAT_VERSION,
         "fingerprint": mark,
@@ -227,8 +231,8 @@ def _own_texts(items: pl.Series, catalog: Catalog | None, domain: Domain) -> int
     return int(items.is_in(given.implode()).sum())
 
 
-def _warn(counts: Mapping[str, int], domain: Domain, note: str) -> None:
-    if note:
+def _warn(counts: Mapping[str, int], domain: Domain, notes: Sequence[str]) -> None:
+    for note in filter(None, notes):
         plugins.warn(note)
     if made_up := counts["users_made_up"]:
         plugins.warn(
@@ -250,6 +254,11 @@ def _check(log: InteractionLog, kinds: Sequence[str], settings: Mapping[str, Any
             f"The split 'global-time' needs times, and the log has none; name the column as "
             f"'{Column.TIME}' or use the split 'leave-one-out', which then goes by file order."
         )
+    if "visit" in settings:
+        with problems.taking():
+            milliseconds(settings["visit"])
+        if not log.has(Column.TIME):
+            problems.add("A length of visits needs times, and the log has none: leave visit out.")
     fractions = settings["validation_fraction"], settings["test_fraction"]
     if min(fractions) < 0 or sum(fractions) >= 1:
         problems.add(

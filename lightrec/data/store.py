@@ -203,8 +203,8 @@ class EventStore:
     def session_offsets(self) -> npt.NDArray[np.int64]:
         """(S + 1,) int64: the events of session s begin at ``session_offsets[s]``.
 
-        Sessions are those that the log names. If it names none, a session lasts until half an hour
-        passes without an event; without times, all events of a user are one session.
+        Sessions are those that the log names. An event without a name belongs to the session before
+        it unless half an hour has passed since; without times, all of a user's belong together.
         """
         names = self.log[Column.SESSION] if self.has_sessions else None
         begins = begin_sessions(self.offsets, names, self.times)
@@ -297,10 +297,13 @@ def begin_sessions(
     :param times: (E,) as in the store.
     """
     begins = np.isin(np.arange(len(times)), offsets)
+    parted = np.diff(np.asarray(times)) > SESSION_GAP
     if names is not None:
-        begins[1:] |= names.ne_missing(names.shift()).to_numpy()[1:]
-    else:
-        begins[1:] |= np.diff(np.asarray(times)) > SESSION_GAP
+        runs = pl.Series(np.cumsum(begins | np.append(False, parted)))
+        told = pl.DataFrame({"run": runs, "name": names})
+        last = told.select(pl.col("name").forward_fill().over("run").shift()).to_series()
+        parted = (names != last).fill_null(pl.Series(np.append(False, parted))).to_numpy()[1:]
+    begins[1:] |= parted
     return begins
 
 

@@ -117,6 +117,10 @@ def test_what_only_led_to_an_event_of_the_goal_is_in_no_history(tmp_path: Path) 
         ("time", [0, 10, 20, 30, 40, 50], [[2]]),
         # Sessions that the log names part them, whatever the times.
         ("session", ["x", "y", "y", "y", "y", "y"], [[1, 2]]),
+        # An event that names none keeps to the half hour, among events that do, too.
+        ("both", [(0, None), (60, None), (61, None), (70, "x"), (71, None), (72, None)], [[1, 2]]),
+        ("both", [(0, None), (10, None), (20, "x"), (30, "y"), (40, "y"), (99, "y")], [[1, 1, 2]]),
+        ("both", [(0, "x"), (60, "x"), (120, "x"), (130, None), (140, "x"), (150, None)], [[2]]),
         # With neither, the run of events about the item is the visit.
         (None, [], [[1, 1, 2]]),
     ],
@@ -129,11 +133,45 @@ def test_a_visit_is_a_session_or_else_an_unbroken_run(
     if column == "time":
         minutes = pl.Series(values).cast(pl.Int64) * 60
         frame = frame.with_columns(pl.from_epoch(minutes).alias("time"))
+    elif column == "both":
+        told = pl.DataFrame(values, {"time": pl.Int64, "session": pl.String}, orient="row")
+        frame = frame.hstack(told.with_columns(pl.from_epoch(pl.col("time") * 60)))
     elif column:
         frame = frame.with_columns(pl.Series(column, values))
     chosen = {"goal": ["buy"], "k_core": 0, "seed": 0}
     store = prepare(InteractionLog(frame), tmp_path / "s", domain=Domain(), **chosen)  # type: ignore[arg-type]
     assert histories(store, TEST) == left
+
+
+def test_a_visit_is_as_long_as_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Every day a is viewed in the morning, b is viewed at noon, and a is bought in the evening; of
+    # w, a is viewed in the evening before.
+    hours = [("a", "view", 8), ("b", "view", 12), ("a", "buy", 18)]
+    rows = [("u", item, kind, 24 * day + hour) for day in range(4) for item, kind, hour in hours]
+    rows += [("w", "b", "view", 0), ("w", "a", "view", 19), ("w", "a", "buy", 42)]
+    frame = pl.DataFrame(rows, ["user", "item", "feedback", "hour"], orient="row")
+    log = InteractionLog(
+        frame.select(pl.exclude("hour"), pl.from_epoch(pl.col("hour") * 3600).alias("time"))
+    )
+    chosen = {"domain": Domain(), "goal": ["buy"], "k_core": 0, "seed": 0, "repeats": True}
+
+    def prepared(name: str, **more: object) -> EventStore:
+        return prepare(log, tmp_path / name, **chosen | more)  # type: ignore[arg-type]
+
+    assert sorted(histories(prepared("plain"), TEST)) == [[1, 2, 1] * 3 + [1, 2], [2, 1]]
+    assert "67% of the 3 held-out events follow another event about" in capsys.readouterr().err
+    for length, left in (("12h", [2, 1]), ("1d", [2]), ("1380m", [2])):
+        store = prepared(length, visit=length)
+        assert sorted(histories(store, TEST)) == sorted([[2, 1] * 3 + [2], left])
+        assert store.meta["counts"]["leads"] == 4 + (left == [2])
+        assert store.meta["counts"]["train"] == 7 + len(left)
+    assert not capsys.readouterr().err
+    for wrong in ("24", "0h", "a day"):
+        with pytest.raises(DataError, match=r"visit: .* is not a length of time"):
+            prepared("wrong", visit=wrong)
+    log = InteractionLog(frame.drop("hour"))
+    with pytest.raises(DataError, match="A length of visits needs times"):
+        prepared("untimed", visit="24h")
 
 
 @pytest.mark.parametrize("split", ["leave-one-out", "item-cold"])

@@ -157,7 +157,7 @@ def test_sessions_are_those_of_the_log_else_parted_by_half_an_hour(tmp_path: Pat
     told = prepared(named, tmp_path / "told")
     assert told.has_sessions
     assert told.log["session"].to_list() == ["x", "x", "x", "y", "y", None]
-    assert told.session_offsets.tolist() == [0, 3, 4, 5, 6]
+    assert told.session_offsets.tolist() == [0, 3, 4, 6]
     untimed = pl.DataFrame(events).drop("time")
     whole = prepared(untimed, tmp_path / "whole")
     assert whole.session_offsets.tolist() == [0, 4, 6]

@@ -1,6 +1,6 @@
 """The reader of tables with named columns: text, JSON lines, Parquet and SQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
@@ -9,6 +9,7 @@ import polars as pl
 
 from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
+from lightrec.data.domain import NEGATIVE, plain
 from lightrec.data.files import is_url, located
 from lightrec.data.log import InteractionLog
 from lightrec.data.parquet import ParquetTable
@@ -117,7 +118,8 @@ class TableReader(Reader):
         if frame.schema.get(Column.CANDIDATES) == pl.String:
             frame = frame.with_columns(_split_list(frame[Column.CANDIDATES]))
         frame = _happened(frame, matched.get(Column.VALUE, "").lower())
-        frame, place = _marked(_returned(frame), place)
+        tell = problems.add if self.skip is None else plugins.warn
+        frame, place = _marked(_returned(frame, tell), place)
         ignored = tuple(name for name in table.names if name not in matched.values())
         if Column.TIME in names and Column.TIME not in matched:
             _mention_times(table, ignored)
@@ -285,16 +287,36 @@ def _happened(frame: pl.DataFrame, name: str) -> pl.DataFrame:
     return frame.with_columns(kind.alias(Column.FEEDBACK))
 
 
-def _returned(frame: pl.DataFrame) -> pl.DataFrame:
-    """Turn negative counts into returns, which are a kind of feedback."""
-    if Column.COUNT not in frame.columns or Column.FEEDBACK in frame.columns:
+def _returned(frame: pl.DataFrame, tell: Callable[[str], None]) -> pl.DataFrame:
+    """Turn negative counts into returns, which are a kind of feedback.
+
+    Where the log names the kinds, such counts are those of returns, and refused of other kinds.
+
+    :param tell: what takes a sentence about those of other kinds.
+    """
+    kinds = frame.get_column(Column.FEEDBACK, default=pl.Series([None], dtype=pl.String))
+    if Column.COUNT not in frame.columns or kinds.dtype != pl.String:
         return frame
-    counts = frame[Column.COUNT].cast(pl.Int64, strict=False)
-    if not (counts < 0).any():
+    below = (frame[Column.COUNT].cast(pl.Int64, strict=False) < 0).fill_null(False)
+    if not below.any():
         return frame
-    kind = pl.when(counts < 0).then(pl.lit("return")).otherwise(pl.lit("count"))
-    number = pl.when(counts < 0).then(-counts).otherwise(frame[Column.COUNT])
-    return frame.with_columns(kind.alias(Column.FEEDBACK), number.alias(Column.COUNT))
+    if Column.FEEDBACK in frame.columns:
+        returns = [kind for kind in kinds.drop_nulls().unique() if plain(kind) in NEGATIVE]
+        back = kinds.is_in(returns).fill_null(False)
+        others = kinds.filter(below & ~back).fill_null("no kind")
+        if len(others):
+            found = others.value_counts(sort=True).head(NAMED).iter_rows()
+            tell(
+                "Negative counts are those of what was returned or cancelled, and the kind of "
+                f"{len(others):,} does not say so ({', '.join(f'{n:,} {k}' for k, n in found)}). "
+                "Correct them, or read no counts: --columns '{count: none}'."
+            )
+        below &= back
+    else:
+        kind = pl.when(below).then(pl.lit("return")).otherwise(pl.lit("count"))
+        frame = frame.with_columns(kind.alias(Column.FEEDBACK))
+    number = pl.when(below).then(-pl.col(Column.COUNT).cast(pl.Int64, strict=False))
+    return frame.with_columns(number.otherwise(pl.col(Column.COUNT)).alias(Column.COUNT))
 
 
 def _marked(frame: pl.DataFrame, place: Place) -> tuple[pl.DataFrame, Place]:

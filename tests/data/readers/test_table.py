@@ -575,10 +575,23 @@ def test_a_quantity_or_a_price_is_not_proposed_as_a_value(
     assert (f": {name}" in str(told.value)) is (proposed is not None)
 
 
-def test_what_returned_is_a_kind_of_feedback(tmp_path: Path) -> None:
+def test_what_returned_is_a_kind_of_feedback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write(tmp_path / "log.csv", "customer,stockcode,quantity\na,x,2\na,x,-1\n")
     events = TableReader().read(path).log.events
     assert events.select("feedback", "count").rows() == [("count", 2), ("return", 1)]
+    lines = "customer,sku,event,qty\na,x,bought,2\na,x,Returned,-1\nb,x,storno,-3\nb,x,returned,1\n"
+    path = write(tmp_path / "kinds.csv", lines)
+    events = TableReader().read(path).log.events
+    kinds = ["bought", "Returned", "storno", "returned"]
+    assert events.select("feedback", "count").rows() == [*zip(kinds, [2, 1, 3, 1], strict=True)]
+    path = write(tmp_path / "wrong.csv", f"{lines}c,x,bought,-1\nc,y,view,-2\nc,z,bought,-2\n")
+    with pytest.raises(DataError, match=r"3 does not say so \(2 bought, 1 view\)"):
+        TableReader().read(path)
+    log = read_tables(path, skip_broken=str(tmp_path / "broken.csv")).log
+    assert log.events.equals(events)
+    assert "3 does not say so (2 bought, 1 view)" in capsys.readouterr().err
 
 
 def test_an_impression_without_a_click_is_an_event_without_an_item(tmp_path: Path) -> None:
