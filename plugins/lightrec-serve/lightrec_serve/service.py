@@ -163,6 +163,7 @@ class Service:
                 log_prob=ranked.log_prob,
                 ranked_by=ranked.by,
                 request=request,
+                left=tuple(ranked.left),
                 latency_ms=seconds["total"] * 1000,
             )
         )

@@ -488,9 +488,20 @@ def test_what_rules_pin_is_logged_as_no_choice(client: Client, ruled: Path, tmp_
     served(f"{tmp_path}/served.db", tmp_path / "out")
     shown = next((tmp_path / "out" / "shown").glob("*.parquet"))
     log = read_tables(shown).log
-    alone = log.events.filter(pl.col("candidates").is_not_null())
+    alone = log.events.filter(pl.col("candidates").list.len() == 1)
     assert alone["item"].to_list() == ["i38"] * 5
     assert alone["candidates"].to_list() == [["i38"]] * 5
+    # The other places have what the stock, the pin and the limits left open, and estimates keep to
+    # it: the first place has 11 songs and 24 others.
+    stock = Recommender(ruled).catalog.filter(pl.col("kind") != "lamp")
+    kinds = dict(stock.select("item", "kind").rows())
+    for slate in log.events.partition_by("impression", maintain_order=True):
+        own, left = slate["item"].to_list(), slate["candidates"].to_list()
+        assert {*left[0]} == {*kinds} - {"i38"}
+        for place in (2, 3):
+            had = [kinds[item] for item in own[:place]]
+            left_over = {kind for kind in kinds.values() if had.count(kind) < 2}
+            assert {kinds[item] for item in left[place]} == left_over
     # Whatever a policy would show, here the pin stands: the five rounds count for it as they are.
     given = rounds(Run(ruled), log, "popularity")
     pinned = (log.events["item"] == "i38").to_torch()
