@@ -199,6 +199,10 @@ class Engine(ABC):
     def users(self, count: int) -> list[str]:
         """Give some users of the log."""
 
+    def known_as(self, user: str) -> str:
+        """Give the id by which a person is known, for any of their ids."""
+        return user
+
     @abstractmethod
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:
         """Answer queries; what is wrong with one does not touch the others."""

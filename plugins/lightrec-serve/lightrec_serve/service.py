@@ -351,14 +351,14 @@ class Service:
 
     async def _state(self, ask: Ask) -> State:
         """Give the state of a request's session, which begins where it is new."""
-        name = ask.session or uuid.uuid4().hex
+        name, user = ask.session or uuid.uuid4().hex, self._known_as(ask.user)
         state = await self._held(name) if ask.session else None
         if state is None:
-            arm = self._arm(ask.arm).name if ask.arm else self._drawn(ask.user or name)
-            session = Session(id=name, user=ask.user, arm=arm, began=milliseconds())
+            arm = self._arm(ask.arm).name if ask.arm else self._drawn(user or name)
+            session = Session(id=name, user=user, arm=arm, began=milliseconds())
             state = await self._restored(session, begun=False)
             state.unheard = not ask.session
-        if ask.user is not None and state.session.user != ask.user:
+        if user is not None and self._known_as(state.session.user) != user:
             raise Conflict("The session is another person's: leave it out, and a new one begins.")
         own = state.session.arm
         if own not in self.arms or ask.arm not in (None, own):
@@ -366,6 +366,12 @@ class Service:
                 f"The session is of the arm {own!r}: leave it out, and a new one begins."
             )
         return state
+
+    def _known_as(self, user: str | None) -> str | None:
+        """Give the id by which the arms know a person."""
+        for arm in self.arms.values():
+            user = None if user is None else arm.batcher.engine.known_as(user)
+        return user
 
     async def _begin(self, state: State) -> None:
         """Store a session that was answered for the first time."""
