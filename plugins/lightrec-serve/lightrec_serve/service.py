@@ -26,6 +26,8 @@ HELD: Final = 50_000
 """Sessions whose state is held in memory; others are read from the store when they go on."""
 REMEMBERED: Final = 1_000
 """Accepted items of a person that are read from the store, the newest ones."""
+ANSWERED: Final = ("accepted", "dismissed")
+"""Kinds of feedback that may always be sent beside those of the runs."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
 logger = logging.getLogger("lightrec.serve")
@@ -194,7 +196,13 @@ class Service:
 
         :returns: how many are new, and how many had been sent before. All are stored for good.
         :raises Unknown: where a session or an item is not known; then nothing is stored.
+        :raises RecipeError: where a kind is none of several that the arms know; nor then.
         """
+        known = {*self.kinds} - {*ANSWERED}
+        wrong = [each.kind for each in events if each.kind not in {*known, *ANSWERED}]
+        if wrong and len(known) > 1:
+            there = ", ".join([*sorted(known), *ANSWERED])
+            raise RecipeError(f"{wrong[0]!r} is no kind of feedback here; there are {there}.")
         states = [await self._held(event.session) for event in events]
         kept, arms = [], self.arms.values()
         for event, state in zip(events, states, strict=True):

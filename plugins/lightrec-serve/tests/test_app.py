@@ -20,6 +20,7 @@ from lightrec_serve.engine import Query, worth_in
 from lightrec_serve.run_engine import RunEngine
 from starlette.testclient import TestClient
 
+from lightrec.data.catalog import Users
 from lightrec.data.domain import Domain
 from lightrec.data.readers.base import read_tables
 from lightrec.errors import RunError
@@ -395,6 +396,25 @@ def test_a_mixture_answers_as_it_recommends(client: Client, tiny_run: Path, by: 
         assert (slate["by"], items(slate)) == (by, expected["item"].to_list())
     with client() as http:
         assert items(asked(http, user="u3", k=5, by=by)) == items(slate)
+
+
+def test_a_session_is_its_persons_by_any_of_their_ids(
+    client: Client, tiny_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, symlinks=True)
+    table = pl.DataFrame({"user": ["u3-web"], "person": ["u3"]})
+    Users(table).write_parquet(run / "data" / "read" / "users.parquet")
+    with client(lambda: RunEngine(run)) as http:
+        slate = asked(http, user="u3-web", k=5)
+        assert items(slate) == items(asked(http, user="u3", k=5))
+        told(http, slate, items(slate)[0], "accepted", "1")
+        again = asked(http, user="u3", session=slate["session"], k=5)
+        assert items(again)[0] != items(slate)[0]
+        http.app.state.service.store.flush()
+        assert [each.item for each in http.app.state.service.store.history("u3")] == items(slate)[
+            :1
+        ]
 
 
 def test_items_that_an_updated_log_has_count_once(tiny_run: Path, recommender: Recommender) -> None:
