@@ -20,6 +20,12 @@ from lightrec.errors import DataError
 from lightrec.keys import PADDING, Column
 
 
+def users_read(store: EventStore) -> tuple[Users | None, dict[str, str]]:
+    """Read the user table from which a store was made, see :func:`~.visitors.persons`."""
+    path = store.folder / READ / USERS_FILE
+    return persons(Users.read_parquet(path) if path.is_file() else None)
+
+
 @dataclass(frozen=True)
 class Outside:
     """People of the log and of the user table who have no place in a store, as by its k-core.
@@ -41,8 +47,7 @@ class Outside:
         named = store.has_users and (folder / LOG_FILE).is_file()
         events = _events(store, folder / LOG_FILE) if named else None
         ids = like[Column.USER].clear() if events is None else events.user_words.alias(Column.USER)
-        there = (folder / USERS_FILE).is_file()
-        known, _ = persons(Users.read_parquet(folder / USERS_FILE) if there else None)
+        known, _ = users_read(store)
         table = like.clear() if known is None else known.rows
         more = table[Column.USER].filter(~table[Column.USER].is_in(store.user_ids.implode()))
         ids = pl.concat([ids, more]).unique(maintain_order=True)

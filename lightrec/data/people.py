@@ -48,6 +48,18 @@ class People:
         return Names.of(self.store)
 
     @cached_property
+    def whose(self) -> dict[str, str]:
+        """Whose each id is that is another person's, by the user table."""
+        from lightrec.data.outside import users_read
+
+        return users_read(self.store)[1]
+
+    def known_as(self, user: str | int) -> str:
+        """Give the id by which a person is known, for any of their ids."""
+        name = str(user)
+        return name if name in self.rows else self.whose.get(name, name)
+
+    @cached_property
     def whole(self) -> tuple[Sequences, Rows]:
         """Whole histories, and where they end."""
         log = Sequences.chosen(self.store)
@@ -90,8 +102,9 @@ class People:
             where the log has a goal, an event of another kind makes no item seen.
         :raises RecipeError: where the user, a title, an attribute or its value is not known.
         """
-        row = self.rows.get(str(user))
-        if row is not None and user is not None and profile is not None:
+        name = None if user is None else self.known_as(user)
+        row = None if name is None else self.rows.get(name)
+        if row is not None and profile is not None:
             raise RecipeError("A user of the log has a profile there: give one or the other.")
         given = [row + 1 for row in self.names.find_all(several(history or ()))]
         if user is None:
@@ -103,7 +116,7 @@ class People:
         elif row is not None:
             log, ends = self.whole
             known, table = self.events([row], log, ends[[row]]), self.store.users[[row]]
-        elif (row := self.outside.rows.get(str(user))) is not None:
+        elif name is not None and (row := self.outside.rows.get(name)) is not None:
             known, table = self._outsiders([row], None if profile is None else self._row(profile))
         else:
             raise RecipeError(
@@ -117,6 +130,7 @@ class People:
 
     def times(self, user: str) -> list[int]:
         """Give the milliseconds since 1970 UTC of a user's events, oldest first."""
+        user = self.known_as(user)
         outside = user not in self.rows
         log = self.outside.log if outside else self.whole[0]
         row = (self.outside.rows if outside else self.rows)[user]
@@ -160,6 +174,7 @@ class People:
         :returns: an iterator over places among the R, (B,), rows of the user table (B), and what is
             known of these people.
         """
+        users = [self.known_as(user) for user in users]
         inside = np.array([self.rows.get(user, -1) for user in users])
         others = {} if (inside >= 0).all() else self.outside.rows
         outside = np.array([others.get(user, -1) for user in users])

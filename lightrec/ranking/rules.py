@@ -21,7 +21,7 @@ drawn, and so adds to its score the logarithm.
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -254,6 +254,26 @@ class Standing:
                     given = None if people is None else who.mask(people).to_numpy()
                     meant &= torch.from_numpy(given) if given is not None else False
                 found[meant, place] = item
+        return found
+
+    def left(self, items: Sequence[int], pinned: Collection[int]) -> Tensor:
+        """Say which items the rules left open at each place of a list that was filled.
+
+        :param items: of the list, k.
+        :param pinned: those of them that were.
+        :returns: (k, N + 1) bool; what came at earlier places counts as open.
+        """
+        found = self.there.repeat(len(items), 1)
+        for own, most in self.limits:
+            for place, free in enumerate(found):
+                before = [n for at, n in enumerate(items) if at < place or n in pinned]
+                full = own[before].flatten().bincount(minlength=int(own.max()) + 1) >= most
+                full[PADDING] = False
+                free &= ~full[own].any(-1)
+        found[:, [*pinned]] = False
+        for place, item in enumerate(items):
+            if item in pinned:
+                found[place] = torch.arange(found.shape[1]) == item
         return found
 
 

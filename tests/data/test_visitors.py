@@ -10,8 +10,10 @@ from lightrec.__main__ import main
 from lightrec.data.catalog import Users
 from lightrec.data.log import InteractionLog
 from lightrec.data.outside import Outside
+from lightrec.data.people import People
 from lightrec.data.store import EventStore
 from lightrec.data.visitors import bots, persons, renamed
+from lightrec.errors import RecipeError
 from lightrec.run import Run
 from tests.shops import Shop
 
@@ -104,6 +106,14 @@ def test_ids_of_one_person_are_merged_by_the_user_table(
     assert merged.user_ids.equals(whole.user_ids)
     assert (merged.items == whole.items).all()
     assert not [name for name in Outside.of(merged).rows if "-web" in name]
+    # Whoever is asked for by another one of their ids is the same person.
+    people, user = People(merged), str(merged.user_ids[3])
+    other, own = people.person(f"{user}-web"), people.person(user)
+    assert other.row.equals(own.row)
+    assert other.known["history"].equal(own.known["history"])
+    assert people.times(f"{user}-web") == people.times(user)
+    with pytest.raises(RecipeError, match="no user 'nobody-web'"):
+        people.person("nobody-web")
 
 
 def test_one_program_is_one_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

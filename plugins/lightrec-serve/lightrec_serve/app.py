@@ -30,7 +30,7 @@ from lightrec_serve.schema import (
     Stored,
     Why,
 )
-from lightrec_serve.service import Conflict, Service, Unknown
+from lightrec_serve.service import ANSWERED, Conflict, Service, Unknown
 from lightrec_serve.store import StoreError
 
 PAGE: Final = Path(__file__).parent / "page"
@@ -39,9 +39,6 @@ SEEN: Final = 20
 """Users that the page offers."""
 LONGEST: Final = 2_000
 """Characters of a message: it may repeat what was sent."""
-KINDS: Final = ("accepted", "dismissed")
-"""Kinds of feedback that are counted by name beside those of the runs: anybody can make up others.
-"""
 SENTENCES: Final = {
     "Not Found": "There is nothing here: /docs lists what there is.",
     "Method Not Allowed": "This does not take that method: /docs lists what there is.",
@@ -197,7 +194,7 @@ def application(
         """Keep what people did. Stored means: on the disk. Sent twice, an event counts once."""
         stored, known = await service.feedback(given.events)
         for event in given.events:
-            kind = event.kind if event.kind in {*KINDS, *service.kinds} else "other"
+            kind = event.kind if event.kind in {*ANSWERED, *service.kinds} else "other"
             numbers.feedback.labels(kind).inc()
         return Stored(stored=stored, known=known)
 

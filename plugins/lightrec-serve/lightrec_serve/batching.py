@@ -48,7 +48,11 @@ class Batcher:
     def _answer(self, queries: list[Query]) -> tuple[Engine, list[Ranked | Exception]]:
         engine, found = self.engine, list[Ranked | Exception]()
         try:
-            return engine, [*engine.answer(queries)]
+            answers = engine.answer(queries)
+            for query, answer in zip(queries, answers, strict=True):
+                if query.draw and isinstance(answer, Ranked):
+                    answer.left = engine.left(query, answer)
+            return engine, [*answers]
         except Exception as error:  # which nobody else's answer should fail for
             if len(queries) == 1:
                 return engine, [error]

@@ -33,6 +33,8 @@ TOLD: Final = 30
 """So many of a history's last events are asked what they did."""
 HELD: Final = 1_000
 """So many new texts are remembered with what speaks for them."""
+MOST: Final = 1_000
+"""So many items at most are named as those that could come at a place."""
 REASONS: Final = 3
 """So many of them are named for an item."""
 POWER: Final = 4
@@ -94,6 +96,8 @@ class Ranked:
     pinned: frozenset[int] = frozenset()
     rules: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    left: list[tuple[str, ...]] = field(default_factory=list)
+    """The ids of the items that could come at each place, as :meth:`Engine.left` names them."""
 
 
 class Newcomers:
@@ -195,6 +199,10 @@ class Engine(ABC):
     def users(self, count: int) -> list[str]:
         """Give some users of the log."""
 
+    def known_as(self, user: str) -> str:
+        """Give the id by which a person is known, for any of their ids."""
+        return user
+
     @abstractmethod
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:
         """Answer queries; what is wrong with one does not touch the others."""
@@ -282,6 +290,26 @@ class Engine(ABC):
         """Give the item that stands for one in histories: itself, or the nearest to a new one."""
         place = number - self.catalog.size - 1
         return number if place < 0 else int(self.newcomers.near[place, 0])
+
+    def left(self, query: Query, ranked: Ranked) -> list[tuple[str, ...]]:
+        """Name the items that a request and the rules left open at each place of its slate.
+
+        What a person has had, and what stands at earlier places, are among them.
+
+        :returns: for each place the ids; none where all items or more than :data:`MOST` were open.
+        """
+        allowed = self.catalog.allowed(query.exclude, query.only, query.candidates)
+        found, rules = allowed.repeat(len(ranked.items), 1), self.rules
+        if rules is not None and rules.mark == ranked.rules:
+            found &= rules.left(ranked.items, ranked.pinned)
+        named: dict[bytes, tuple[str, ...]] = {}
+        for place in found:
+            numbers, key = place.nonzero()[:, 0].tolist(), place.numpy().tobytes()
+            if key not in named:
+                told = len(numbers) <= MOST and len(numbers) < len(place) - 1
+                ids = (self.catalog.describe(number)[0] for number in numbers)
+                named[key] = tuple(ids) if told else ()
+        return [named[place.numpy().tobytes()] for place in found]
 
     def barred(self, query: Query) -> list[int]:
         """Give the numbers of items that a session may not be shown again.

@@ -9,8 +9,9 @@ run treats its whole log.
 estimate RUN shown`` and the evaluator ``ShownItems``: the value is what its feedback was worth, the
 strongest where there are several, and 0 where there is none; where the run has a goal, events on
 the way to it, such as views, earn nothing. An item that a standing rule pinned to its place is the
-only one of its ``candidates``, so that no estimator takes it for a choice. Other columns name the
-arm, what ranked, and the logarithm of the probability of the whole slate.
+only one of its ``candidates``, so that no estimator takes it for a choice; those of a place that
+was drawn are what the request and the rules left open there. Other columns name the arm, what
+ranked, and the logarithm of the probability of the whole slate.
 """
 
 import json
@@ -19,6 +20,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -31,10 +33,10 @@ from lightrec.data.parquet import KIND_KEY, SCHEMA_VERSION, VERSION_KEY
 from lightrec.data.schema import LOG_SCHEMA
 from lightrec.errors import DataError
 from lightrec.keys import Column
-from lightrec_serve.tables import ANSWERS, FEEDBACK, SESSIONS, SHOWN
+from lightrec_serve.tables import ANSWERS, FEEDBACK, LEFT, SESSIONS, SHOWN
 from lightrec_serve.worth import earnings, worth_of
 
-ROWS: Final = 50_000
+ROWS: Final = 10_000
 """Rows that are held in memory at a time, and stand together in a file."""
 DAY: Final = 86_400_000
 SHOWN_KIND: Final = "shown"
@@ -315,10 +317,19 @@ def _shown(within: sa.ColumnElement[bool], worth: Mapping[str, float]) -> sa.Sel
     )
 
 
-def _alone(request: str, item: str) -> list[str] | None:
-    """Give the only candidate of a place that is pinned; None for other places."""
-    rules = json.loads(request).get("rules", {}) if '"pinned"' in request else {}
-    return [item] if item in rules.get("pinned", ()) else None
+def _candidates(
+    request: str, item: str, place: int, named: Callable[[str], list[str]]
+) -> list[str] | None:
+    """Give the items that could come at a place, an only one where it is pinned; None for all.
+
+    :param place: counted from 1.
+    :param named: gives the items that a mark stands for.
+    """
+    said = json.loads(request) if '"pinned"' in request or '"left"' in request else {}
+    if item in said.get("rules", {}).get("pinned", ()):
+        return [item]
+    mark = said["left"][place - 1] if "left" in said else ""
+    return named(mark) if mark else None
 
 
 def _write(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema, file: Path) -> bool:
@@ -326,6 +337,13 @@ def _write(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema, 
     part = file.with_name(f".{file.stem}.{os.getpid()}.part")
     found = connection.execution_options(yield_per=ROWS).execute(query)
     writer = None
+
+    @lru_cache(1_000)
+    def named(mark: str) -> list[str]:
+        one = sa.select(LEFT.c.named).where(LEFT.c.mark == mark)
+        items: list[str] = json.loads(connection.scalar(one) or "[]")
+        return items
+
     try:
         for rows in found.partitions():
             if writer is None:
@@ -333,8 +351,10 @@ def _write(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema, 
                 writer = pq.ParquetWriter(part, schema, compression="zstd")
             values = dict(zip(found.keys(), zip(*rows, strict=True), strict=True))
             if REQUEST in values:
-                both = zip(values[REQUEST], values[Column.ITEM], strict=True)
-                values[Column.CANDIDATES] = tuple(_alone(request, item) for request, item in both)
+                each = (values[name] for name in (REQUEST, Column.ITEM, Column.POSITION))
+                values[Column.CANDIDATES] = tuple(
+                    _candidates(*row, named) for row in zip(*each, strict=True)
+                )
             none = (None,) * len(rows)
             columns = [pa.array(values.get(each.name, none), each.type) for each in schema]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))

@@ -75,7 +75,7 @@ class RunEngine(Engine):
         texts = self.store.catalog[Column.TEXT].fill_null("").to_list()
         encode = None if encoder is None else encoder.encode
         self.newcomers = Newcomers(texts, vectors, encode, counts > 0)
-        _ = self.usual.people.outside
+        _ = self.usual.people.outside, self.usual.people.whose
         # So that the first person does not wait for what is loaded when it is first asked for.
         self.answer([Query(k=1), Query(user=next(iter(self.users(1)), None), k=1)])
         if encode is not None:
@@ -104,6 +104,10 @@ class RunEngine(Engine):
             int
         )
         return self.store.user_ids[rows].to_list()
+
+    def known_as(self, user: str) -> str:
+        """Give the id by which the run knows a person, for any of their ids."""
+        return self.usual.people.known_as(user)
 
     def recommender(self, by: str | None) -> "Recommender":
         """Give what ranks by something else than usual, loaded when first asked for."""
@@ -160,7 +164,8 @@ class RunEngine(Engine):
 
     def _whom(self, query: Query) -> tuple[str | None, list[tuple[str, str | None]]]:
         """Give the user, if the run knows one, and the items and kinds of events since."""
-        people, user, past = self.usual.people, query.user, set[tuple[int, str | None]]()
+        people, past = self.usual.people, set[tuple[int, str | None]]()
+        user = None if query.user is None else self.known_as(query.user)
         tell = bool(self.goal and self.feedback_kinds)  # else an item is had by any event
         user = user if user in people.rows or user in people.outside.rows else None
         if user is not None and not self.repeats:  # an updated log has what was stored before

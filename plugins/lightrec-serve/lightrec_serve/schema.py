@@ -144,7 +144,9 @@ class Event(Strict):
     item: Name = Field(description="An item's id.")
     answer: Name | None = Field(None, description="The answer in which the item was shown.")
     kind: Annotated[str, StringConstraints(pattern=r"^[\w .-]{1,60}$")] = Field(
-        "accepted", description="accepted, dismissed, or a kind of feedback of the log."
+        "accepted",
+        description="accepted, dismissed, or a kind of feedback of the log; no other one where "
+        "the log has several.",
     )
     value: float | None = Field(None, strict=True, description="Such as a rating or seconds.")
     time: Moment | None = Field(None, description="When it happened; else the present.")

@@ -26,6 +26,8 @@ HELD: Final = 50_000
 """Sessions whose state is held in memory; others are read from the store when they go on."""
 REMEMBERED: Final = 1_000
 """Accepted items of a person that are read from the store, the newest ones."""
+ANSWERED: Final = ("accepted", "dismissed")
+"""Kinds of feedback that may always be sent beside those of the runs."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
 logger = logging.getLogger("lightrec.serve")
@@ -163,6 +165,7 @@ class Service:
                 log_prob=ranked.log_prob,
                 ranked_by=ranked.by,
                 request=request,
+                left=tuple(ranked.left),
                 latency_ms=seconds["total"] * 1000,
             )
         )
@@ -193,7 +196,13 @@ class Service:
 
         :returns: how many are new, and how many had been sent before. All are stored for good.
         :raises Unknown: where a session or an item is not known; then nothing is stored.
+        :raises RecipeError: where a kind is none of several that the arms know; nor then.
         """
+        known = {*self.kinds} - {*ANSWERED}
+        wrong = [each.kind for each in events if each.kind not in {*known, *ANSWERED}]
+        if wrong and len(known) > 1:
+            there = ", ".join([*sorted(known), *ANSWERED])
+            raise RecipeError(f"{wrong[0]!r} is no kind of feedback here; there are {there}.")
         states = [await self._held(event.session) for event in events]
         kept, arms = [], self.arms.values()
         for event, state in zip(events, states, strict=True):
@@ -350,14 +359,14 @@ class Service:
 
     async def _state(self, ask: Ask) -> State:
         """Give the state of a request's session, which begins where it is new."""
-        name = ask.session or uuid.uuid4().hex
+        name, user = ask.session or uuid.uuid4().hex, self._known_as(ask.user)
         state = await self._held(name) if ask.session else None
         if state is None:
-            arm = self._arm(ask.arm).name if ask.arm else self._drawn(ask.user or name)
-            session = Session(id=name, user=ask.user, arm=arm, began=milliseconds())
+            arm = self._arm(ask.arm).name if ask.arm else self._drawn(user or name)
+            session = Session(id=name, user=user, arm=arm, began=milliseconds())
             state = await self._restored(session, begun=False)
             state.unheard = not ask.session
-        if ask.user is not None and state.session.user != ask.user:
+        if user is not None and self._known_as(state.session.user) != user:
             raise Conflict("The session is another person's: leave it out, and a new one begins.")
         own = state.session.arm
         if own not in self.arms or ask.arm not in (None, own):
@@ -365,6 +374,12 @@ class Service:
                 f"The session is of the arm {own!r}: leave it out, and a new one begins."
             )
         return state
+
+    def _known_as(self, user: str | None) -> str | None:
+        """Give the id by which the arms know a person."""
+        for arm in self.arms.values():
+            user = None if user is None else arm.batcher.engine.known_as(user)
+        return user
 
     async def _begin(self, state: State) -> None:
         """Store a session that was answered for the first time."""

@@ -13,6 +13,7 @@ from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -25,6 +26,7 @@ from lightrec_serve.tables import (
     FEEDBACK,
     GOAL,
     ITEMS,
+    LEFT,
     LONGEST,
     PATIENCE,
     SESSIONS,
@@ -67,6 +69,7 @@ class _Call:
     sessions: Sequence[_Row] = ()
     answers: Sequence[_Row] = ()
     shown: Sequence[_Row] = ()
+    left: Sequence[_Row] = ()
     feedback: Sequence[_Row] = ()
     items: Mapping[str, str | None] = field(default_factory=dict)
 
@@ -91,6 +94,7 @@ class Store:
             """The kinds of feedback that are to be brought about; none: every kind."""
         if worth:
             self.note_worth(worth)
+        self._left = set[str]()
         self._lock = threading.Lock()
         self._some, self._room = (threading.Condition(self._lock) for _ in range(2))
         self._calls: list[_Call] = []
@@ -158,13 +162,23 @@ class Store:
 
         :raises StoreError: where so much waits to be written that there is no room.
         """
-        row = vars(answer) | {"request": _as_json(answer.request)}
+        row = dict(vars(answer))
         items, propensities = row.pop("items"), row.pop("propensities")
+        sets = {each: _as_json(each) for each in row.pop("left")}
+        marks = {e: sha256(s.encode()).hexdigest()[:16] if e else "" for e, s in sets.items()}
+        more = {"left": [marks[each] for each in answer.left]} if any(answer.left) else {}
+        row["request"] = _as_json({**answer.request, **more})
+        left = [
+            {"mark": mark, "named": sets[each]}
+            for each, mark in marks.items()
+            if mark and mark not in self._left
+        ]
         shown = [
             {"answer": answer.id, "position": place, "item": item, "propensity": p and min(p, 1.0)}
             for place, (item, p) in enumerate(zip(items, propensities, strict=True), start=1)
         ]
-        self._call(_Call(answers=[row], shown=shown), patience=0)
+        self._call(_Call(answers=[row], shown=shown, left=left), patience=0)
+        self._left.update(each["mark"] for each in left)
 
     def feedback(self, events: Sequence[Feedback]) -> list[bool]:
         """Store events, all or none.
@@ -376,6 +390,7 @@ def _insert(
         (SESSIONS, rows(lambda call: call.sessions)),
         (ANSWERS, rows(lambda call: call.answers)),
         (SHOWN, rows(lambda call: call.shown)),
+        (LEFT, rows(lambda call: call.left)),
     ):
         if given:
             connection.execute(inserting(engine, table), given)

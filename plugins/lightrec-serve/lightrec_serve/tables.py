@@ -101,6 +101,8 @@ class Answer:
     :param request: what was asked, as JSON can hold it, and as ``rules`` what names the standing
         rules, ``mark``, and the items that they ``pinned``.
     :param latency_ms: how long it took.
+    :param left: the items that could come at each of the K places, what came at earlier ones
+        included; none at a place where that is not known or all could. Empty for all.
     """
 
     id: str
@@ -114,6 +116,7 @@ class Answer:
     ranked_by: str
     request: Mapping[str, Any] = field(default_factory=dict)
     latency_ms: float | None = None
+    left: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         _check(self, "id session arm ranked_by", "user")
@@ -222,6 +225,8 @@ SHOWN: Final = _table(
     sa.Column("propensity", sa.Double),
     sqlite_with_rowid=False,
 )
+LEFT: Final = _table("left", _text("mark", primary_key=True), _text("named"))
+"""Sets of items that could come, each stored once; requests have their marks, place by place."""
 FEEDBACK: Final = _table(
     "feedback",
     _counted(),

@@ -20,6 +20,7 @@ from lightrec_serve.engine import Query, worth_in
 from lightrec_serve.run_engine import RunEngine
 from starlette.testclient import TestClient
 
+from lightrec.data.catalog import Users
 from lightrec.data.domain import Domain
 from lightrec.data.readers.base import read_tables
 from lightrec.errors import RunError
@@ -397,6 +398,25 @@ def test_a_mixture_answers_as_it_recommends(client: Client, tiny_run: Path, by: 
         assert items(asked(http, user="u3", k=5, by=by)) == items(slate)
 
 
+def test_a_session_is_its_persons_by_any_of_their_ids(
+    client: Client, tiny_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, symlinks=True)
+    table = pl.DataFrame({"user": ["u3-web"], "person": ["u3"]})
+    Users(table).write_parquet(run / "data" / "read" / "users.parquet")
+    with client(lambda: RunEngine(run)) as http:
+        slate = asked(http, user="u3-web", k=5)
+        assert items(slate) == items(asked(http, user="u3", k=5))
+        told(http, slate, items(slate)[0], "accepted", "1")
+        again = asked(http, user="u3", session=slate["session"], k=5)
+        assert items(again)[0] != items(slate)[0]
+        http.app.state.service.store.flush()
+        assert [each.item for each in http.app.state.service.store.history("u3")] == items(slate)[
+            :1
+        ]
+
+
 def test_items_that_an_updated_log_has_count_once(tiny_run: Path, recommender: Recommender) -> None:
     past = recommender.store.items[slice(*recommender.store.offsets[3:5])]
     known = recommender.catalog["item"][int(past[-2]) - 1]
@@ -488,9 +508,20 @@ def test_what_rules_pin_is_logged_as_no_choice(client: Client, ruled: Path, tmp_
     served(f"{tmp_path}/served.db", tmp_path / "out")
     shown = next((tmp_path / "out" / "shown").glob("*.parquet"))
     log = read_tables(shown).log
-    alone = log.events.filter(pl.col("candidates").is_not_null())
+    alone = log.events.filter(pl.col("candidates").list.len() == 1)
     assert alone["item"].to_list() == ["i38"] * 5
     assert alone["candidates"].to_list() == [["i38"]] * 5
+    # The other places have what the stock, the pin and the limits left open, and estimates keep to
+    # it: the first place has 11 songs and 24 others.
+    stock = Recommender(ruled).catalog.filter(pl.col("kind") != "lamp")
+    kinds = dict(stock.select("item", "kind").rows())
+    for slate in log.events.partition_by("impression", maintain_order=True):
+        own, left = slate["item"].to_list(), slate["candidates"].to_list()
+        assert {*left[0]} == {*kinds} - {"i38"}
+        for place in (2, 3):
+            had = [kinds[item] for item in own[:place]]
+            left_over = {kind for kind in kinds.values() if had.count(kind) < 2}
+            assert {kinds[item] for item in left[place]} == left_over
     # Whatever a policy would show, here the pin stands: the five rounds count for it as they are.
     given = rounds(Run(ruled), log, "popularity")
     pinned = (log.events["item"] == "i38").to_torch()

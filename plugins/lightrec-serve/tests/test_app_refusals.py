@@ -127,6 +127,25 @@ def test_every_list_of_a_request_has_an_end(client: Client, ask, said) -> None:
         assert answered.status_code == 200, answered.text
 
 
+def test_a_kind_of_feedback_that_no_run_knows_is_refused(client: Client, tiny_run: Path) -> None:
+    engine = RunEngine(tiny_run)
+    engine.worth = {"view": 0.1, "bought": 1.0}
+    with client(lambda: engine) as http:
+        slate = http.post("/recommend", json={"k": 1}).json()
+        event = {"session": slate["session"], "item": "i1"}
+        wrong = {
+            "events": [event | {"id": "1", "kind": "bought"}, event | {"id": "2", "kind": "eaten"}]
+        }
+        refused = http.post("/feedback", json=wrong)
+        assert refused.status_code == 422
+        said = refused.json()["error"]
+        assert "'eaten' is no kind of feedback" in said
+        assert "bought, view, accepted, dismissed" in said
+        for number, kind in enumerate(("bought", "accepted", "dismissed")):
+            body = {"events": [event | {"id": f"{number + 3}", "kind": kind}]}
+            assert http.post("/feedback", json=body).json()["stored"] == 1
+
+
 def test_limits_are_said_in_sentences(client: Client) -> None:
     limits = Limits(k=5, history=2, candidates=3)
     with client(limits=limits) as http:
