@@ -25,6 +25,7 @@ def check(
     domain: str = "generic",
     goal: Sequence[str] = (),
     repeats: bool = False,
+    leave_out_bots: bool = False,
     json: bool = False,
     **reading: Any,
 ) -> int:
@@ -42,6 +43,7 @@ def check(
     :param domain: whose rules the log is held to.
     :param goal: as in `lightrec run`: what is not of the goal may come again.
     :param repeats: as in `lightrec run`: items may come again.
+    :param leave_out_bots: as in `lightrec run`: the events of users who are programs are left out.
     :param json: for programs to read.
     """
     from lightrec.data.findings import look_at
@@ -62,7 +64,7 @@ def check(
     _, found = find_recipes(domain)
     least = found.recipes[BEGINNING].get("k_core") or 0
     kinds = [word for word in goal if word != NEXT]
-    findings = look_at(tables, kind(), least, kinds, repeats)
+    findings = look_at(tables, kind(), least, kinds, repeats, leave_out_bots)
     texts = [] if tables.catalog is None else wording(tables.catalog.rows).to_list()
     sentence = advice(findings.languages, texts, found.values.get("text_encoder"))
     if json:

@@ -96,7 +96,9 @@ class Findings:
         are too few words to tell.
     :param used: the events, users and items that are left after the k-core; empty if all are.
     :param bots: users who are programs, each with why; see :func:`lightrec.data.visitors.bots`.
-    :param ids_merged: how many user ids are those of other persons.
+    :param bots_left_out: whether their events count as nobody's.
+    :param ids: how many user ids the log has where a table says whose they are, else 0; ``users``
+        of ``counts`` then counts persons.
     :param proposed: a goal where none is given, with the share of its events that repeat others;
         see :func:`lightrec.data.pairs.funnel`.
     """
@@ -117,7 +119,8 @@ class Findings:
     proposed: Sequence[tuple[str, float]] = ()
     bots: Mapping[str, str] = field(default_factory=dict)
     events_of_bots: int = 0
-    ids_merged: int = 0
+    bots_left_out: bool = False
+    ids: int = 0
 
 
 def glance(
@@ -157,7 +160,7 @@ def glance(
         proposed=proposed,
         bots=programs,
         events_of_bots=int(log.events[Column.USER].is_in([*programs]).sum()),
-        ids_merged=len(whose),
+        ids=tables.log.users().drop_nulls().n_unique() if whose else 0,
     )
 
 
@@ -167,6 +170,7 @@ def look_at(
     least: int = 0,
     goal: Sequence[str] = (),
     repeats: bool = False,
+    leave_out_bots: bool = False,
 ) -> Findings:
     """Count what a run over these tables would find, drop and tolerate.
 
@@ -175,6 +179,7 @@ def look_at(
         it, but for users with one event; it comes last.
     :param goal: the kinds of feedback that are to be brought about.
     :param repeats: whether items may repeat even where the domain does not say so.
+    :param leave_out_bots: whether events of users who are programs count as nobody's.
     :raises DataError: where the log has no event of a kind of the goal.
     """
     seen, catalog = glance(tables, domain, goal=goal), tables.catalog
@@ -184,6 +189,8 @@ def look_at(
     ]:
         raise DataError(unknown)
     log = renamed(tables.log, persons(tables.users)[1])
+    if leave_out_bots:
+        log = renamed(log, dict.fromkeys(seen.bots))
     events = encode(log, worths(log, domain, goal), goal)
     dropped = drop(events, repeats=repeats or domain.repeats)
     worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.rows)
@@ -198,6 +205,7 @@ def look_at(
     without = {n: c for n, c in counts.items() if catalog or not n.startswith("items_without")}
     return replace(
         seen,
+        bots_left_out=leave_out_bots,
         counts={**seen.counts, **without},
         left_out=by_feedback(events, dropped | rare),
         order=order,
@@ -211,7 +219,7 @@ def recognised(findings: Findings) -> list[str]:
     times = findings.times
     kinds = [f"{name} {count:,}" for name, count in list(findings.feedback.items())[:10]]
     columns = [n if c == n else f"{n} as {c}" for c, n in findings.columns.items()]
-    merged = findings.ids_merged
+    programs, people = len(findings.bots), findings.counts["users"]
     rows = {
         "format": findings.form,
         **{name: f"{findings.counts[name]:,}" for name in ("events", "users", "items")},
@@ -226,11 +234,14 @@ def recognised(findings: Findings) -> list[str]:
             f"{share:.0%} of these follow another kind of event of the same user and item"
             for kind, share in findings.proposed
         ),
-        "persons": f"{merged:,} user ids are those of other persons" if merged else "",
-        "bots": f"{len(findings.bots):,} users with {findings.events_of_bots:,} events: "
-        f"{'; '.join(f'{user} ({why})' for user, why in [*findings.bots.items()][:3])}. Leave them "
-        "out with --leave-out-bots"
-        if findings.bots
+        "persons": f"{findings.ids:,} user ids are those of {people:,} persons"
+        if findings.ids
+        else "",
+        "bots": f"{programs:,} user{'s' * (programs > 1)} with {findings.events_of_bots:,} events: "
+        f"{'; '.join(f'{user} ({why})' for user, why in [*findings.bots.items()][:3])}. "
+        f"{'They are left out' if findings.bots_left_out else 'Leave them out'} with "
+        "--leave-out-bots"
+        if programs
         else "",
         "columns": ", ".join(columns),
         "titles in": in_languages(findings.languages),

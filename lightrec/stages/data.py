@@ -127,15 +127,17 @@ def prepare_log(
                 named |= {role: stage.sources.get(role) for role in ("items", "users")}
                 tables = read(source, types=types, **named)
                 chosen_kinds = {n: settings[n] for n in ("weights", "goal") if settings.get(n)}
-                found = recognised(glance(tables, chosen, **chosen_kinds))
-                print(f"{source}:", *found, "", sep="\n", file=sys.stderr)
+                found = glance(tables, chosen, **chosen_kinds)
+                lines = recognised(replace(found, bots_left_out=leave_out_bots))
+                print(f"{source}:", *lines, "", sep="\n", file=sys.stderr)
             people, whose = persons(tables.users)
             tables = replace(tables, log=renamed(tables.log, whose))
             if leave_out_bots:
                 goal = settings.get("goal") or [kind for kind, _ in funnel(tables.log, chosen)]
                 nobody = dict.fromkeys(bots(tables.log, goal))
                 tables = replace(tables, log=renamed(tables.log, nobody))
-                print(f"Left out as bots: {len(nobody)} users.", file=sys.stderr)
+                many = "" if len(nobody) == 1 else "s"
+                print(f"Left out as bots: {len(nobody):,} user{many}.", file=sys.stderr)
             store = prepare(
                 tables.log,
                 folder,

@@ -68,6 +68,10 @@ def test_programs_are_told_and_left_out_by_one_flag(
     files = ["--log", str(shop[1] / "log.csv"), "--items", str(shop[1] / "items.csv")]
     assert main(["data", "check", files[1]]) == 0
     assert "bots          3 users with 600 events: clock (an event every" in capsys.readouterr().out
+    assert main(["data", "check", files[1], "--leave-out-bots"]) == 0
+    told = capsys.readouterr().out
+    assert "They are left out with --leave-out-bots" in told
+    assert "         600  events without a user" in told
     run = [*("run", "generic", *files), "--out", str(tmp_path / "run"), "--until", "data"]
     assert main([*run, "--leave-out-bots"]) == 0
     assert "Left out as bots: 3 users." in capsys.readouterr().err
@@ -94,11 +98,25 @@ def test_ids_of_one_person_are_merged_by_the_user_table(
         line = ["run", "generic", "--log", f"{out}.csv", "--out", str(out), "--until", "data"]
         assert main([*line, *more]) == 0
         stores.append(EventStore(out / "data"))
-    assert "user ids are those of other persons" in capsys.readouterr().err
     whole, merged = stores
+    told = f"persons       {len(ids)} user ids are those of {whole.num_users} persons"
+    assert told in capsys.readouterr().err
     assert merged.user_ids.equals(whole.user_ids)
     assert (merged.items == whole.items).all()
     assert not [name for name in Outside.of(merged).rows if "-web" in name]
+
+
+def test_one_program_is_one_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    times = [DAY + timedelta(hours=n * 7 % 150) for n in range(12)]
+    people = [row for user in "abc" for row in rows(user, sorted(times))]
+    names = ["user", "item", "event", "time"]
+    frame = pl.DataFrame([row[:4] for row in people + PROGRAMS["clock"]], names, orient="row")
+    frame.write_csv(tmp_path / "log.csv")
+    line = ["run", "generic", "--log", str(tmp_path / "log.csv"), "--out", str(tmp_path / "run")]
+    assert main([*line, "--until", "data", "--leave-out-bots", "--data.k_core", "0"]) == 0
+    told = capsys.readouterr().err
+    assert "bots          1 user with 120 events" in told
+    assert "Left out as bots: 1 user.\n" in told
 
 
 def test_ids_may_lead_to_each_other() -> None:

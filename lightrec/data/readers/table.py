@@ -302,7 +302,8 @@ def _returned(frame: pl.DataFrame, tell: Callable[[str], None]) -> pl.DataFrame:
         return frame
     if Column.FEEDBACK in frame.columns:
         returns = [kind for kind in kinds.drop_nulls().unique() if plain(kind) in NEGATIVE]
-        others = kinds.filter(below & ~kinds.is_in(returns).fill_null(False)).fill_null("no kind")
+        back = kinds.is_in(returns).fill_null(False)
+        others = kinds.filter(below & ~back).fill_null("no kind")
         if len(others):
             found = others.value_counts(sort=True).head(NAMED).iter_rows()
             tell(
@@ -310,7 +311,7 @@ def _returned(frame: pl.DataFrame, tell: Callable[[str], None]) -> pl.DataFrame:
                 f"{len(others):,} does not say so ({', '.join(f'{n:,} {k}' for k, n in found)}). "
                 "Correct them, or read no counts: --columns '{count: none}'."
             )
-        below &= kinds.is_in(returns).fill_null(False)
+        below &= back
     else:
         kind = pl.when(below).then(pl.lit("return")).otherwise(pl.lit("count"))
         frame = frame.with_columns(kind.alias(Column.FEEDBACK))
