@@ -234,8 +234,8 @@ def recognised(findings: Findings) -> list[str]:
             f"{share:.0%} of these follow another kind of event of the same user and item"
             for kind, share in findings.proposed
         ),
-        "persons": f"{ids:,} user ids are those of {findings.counts['users']:,} persons"
-        if ids
+        "persons": f"{findings.ids:,} user ids are those of {people:,} persons"
+        if findings.ids
         else "",
         "bots": f"{programs:,} user{'s' * (programs > 1)} with {findings.events_of_bots:,} events: "
         f"{'; '.join(f'{user} ({why})' for user, why in [*findings.bots.items()][:3])}. "

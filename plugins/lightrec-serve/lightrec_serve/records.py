@@ -353,7 +353,8 @@ def _write(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema, 
             if REQUEST in values:
                 each = (values[name] for name in (REQUEST, Column.ITEM, Column.POSITION))
                 values[Column.CANDIDATES] = tuple(
-                    _candidates(*row, named) for row in zip(*each, strict=True)
+                    _candidates(request, item, place, named)
+                    for request, item, place in zip(*each, strict=True)
                 )
             none = (None,) * len(rows)
             columns = [pa.array(values.get(each.name, none), each.type) for each in schema]
