@@ -20,7 +20,9 @@ drawn, and so adds to its score the logarithm.
 """
 
 import hashlib
+import json
 import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +35,10 @@ import yaml
 from torch import Tensor
 
 from lightrec import plugins
+from lightrec.data.files import STAMP
 from lightrec.data.filters import Filter, parse
 from lightrec.data.types import Kind, parted
-from lightrec.errors import LightrecError, RecipeError, no_such
+from lightrec.errors import DataError, LightrecError, RecipeError, no_such
 from lightrec.keys import PADDING, Column
 from lightrec.ranking.lists import diversified
 
@@ -82,6 +85,7 @@ class Rules:
     """
 
     table: str = ""
+    item_column: str = ""
     in_stock: str = ""
     boosts: tuple[Boost, ...] = ()
     pins: tuple[Pin, ...] = ()
@@ -127,7 +131,14 @@ class Standing:
             items = items.join(rows, on=Column.ITEM, how="left", maintain_order="left")
             kinds = {**kinds, **{n: k for n, k in table.kinds.items() if n in rows.columns}}
         self.account: list[str] = []
-        """How many items each condition meets, in sentences."""
+        """How many items each condition meets, and what is pinned, in sentences."""
+        if table is not None:
+            others = rows[Column.ITEM].filter(
+                ~rows[Column.ITEM].is_in(items[Column.ITEM].implode())
+            )
+            such = f", such as {others[0]}" if len(others) else ""
+            told = f"{len(others):,} of {len(rows):,} rows name items that are not known here{such}"
+            self.account.append(f"{rules.table}: {told}")
 
         def meets(condition: str) -> Tensor:
             mask = parse(condition, items, kinds).mask(items)
@@ -148,6 +159,9 @@ class Standing:
             if pin.people and users is None:
                 raise RecipeError(f"Nobody's attributes are known here to say {pin.people!r}.")
             who = parse(pin.people, *users) if pin.people and users else None
+            self.account.append(
+                f"{pin.item}: pinned to place {pin.place} for {pin.people or 'all'}"
+            )
             self.pins.append((pin.place - 1, find(str(pin.item)), who))
         self.limits = [(_members(items, each.per, kinds), each.places) for each in rules.at_most]
         self.slack, self.value = 0.0, None
@@ -286,7 +300,7 @@ class RuleBook:
 
     def __init__(self, folder: Path, *people: Any) -> None:
         self.path = self._table = folder / FILE
-        self._people = people
+        self._people, self._column = people, ""
         self._seen: object = None
         self._items: pl.DataFrame | None = None
         self._standing: Standing | None = None
@@ -319,6 +333,8 @@ class RuleBook:
             rules = _rules(self.path.read_bytes())
             if rules.get("table"):
                 rules["table"] = str((self.path.parent / rules["table"]).absolute())
+            if self._column:
+                rules["item_column"] = self._column
             (folder / FILE).write_text(yaml.safe_dump(rules, sort_keys=False), encoding="utf-8")
 
     def _version(self) -> object:
@@ -335,10 +351,32 @@ class RuleBook:
         table = None
         if rules.table:
             self._table = self.path.parent / rules.table
-            table = read_table(self._table, "item")
+            names = [rules.item_column] if rules.item_column else _called(self.path.parent)
+            for self._column in [*names, ""]:
+                try:
+                    named = {"item": self._column} if self._column else None
+                    table = read_table(self._table, "item", named)
+                    break
+                except DataError as error:
+                    what, advice, _ = str(error).partition(
+                        "By their values the likeliest is --item"
+                    )
+                    if advice:
+                        what += f"Call the one of the items' ids item, or name it in {FILE}, as in "
+                        raise RecipeError(f"{what}`item_column: sku`.") from None
+                    if not self._column:
+                        raise
             content += self._table.read_bytes()
         mark = hashlib.sha256(content).hexdigest()[:12]
         return Standing(rules, mark, table, items, kinds, *self._people)
+
+
+def _called(folder: Path) -> list[str]:
+    """Name the columns of items in the tables from which the run in a folder was made."""
+    file = folder / "data" / STAMP
+    given = " ".join(json.loads(file.read_text())["overrides"]) if file.is_file() else ""
+    columns = re.findall(r"--(?:item_)?columns[= ](\{[^}]*\})", given)
+    return [str(own["item"]) for own in map(yaml.safe_load, columns) if own.get("item")]
 
 
 def _rules(content: bytes) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A shop's standing rules: what they do to scores, how they are read, and what they refuse."""
 
+import json
 from collections import Counter
 
 import polars as pl
@@ -128,6 +129,37 @@ def test_strangers_lists_keep_to_the_rules(tmp_path):
 def test_what_is_no_rule_is_refused_with_the_names_that_there_are(tmp_path, text, said):
     with pytest.raises(RecipeError, match=said):
         book(tmp_path, text).of(ITEMS, KINDS)
+
+
+def test_a_table_may_call_its_items_as_the_tables_of_the_run_do(tmp_path):
+    (tmp_path / "menu.csv").write_text("dish_no,on_menu\na,1\nb,0\nc,1\nz,1\n")
+    text = "{table: menu.csv, in_stock: on_menu=1, pins: [{item: c, place: 2, people: country=DE}]"
+    with pytest.raises(RecipeError, match=r"as item; .*`item_column: sku`\.$") as refused:
+        book(tmp_path, text + "}").of(ITEMS, KINDS)
+    assert "--item-columns" not in str(refused.value)
+    named = book(tmp_path, text + ", item_column: dish_no}").of(ITEMS, KINDS)
+    given = ['--columns={"user": "card", "item": "dish_no"}', "--seed", "1"]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "stage.json").write_text(json.dumps({"overrides": given}))
+    rules = book(tmp_path, text + "}")
+    found = rules.of(ITEMS, KINDS)
+    for each in (named, found):
+        assert each.there.nonzero().flatten().tolist() == [1, 3]
+        assert each.account == [
+            "menu.csv: 1 of 4 rows name items that are not known here, such as z",
+            "on_menu=1: 2 items may come",
+            "c: pinned to place 2 for country=DE",
+        ]
+    (tmp_path / "export").mkdir()
+    rules.copy(tmp_path / "export")
+    find = {"c": 3}.get
+    people = (USERS, {"country": "category"})
+    assert (
+        RuleBook(tmp_path / "export", find, people).of(ITEMS, KINDS).account[1:]
+        == found.account[1:]
+    )
+    (tmp_path / "menu.csv").write_text("item,on_menu\nb,1\n")
+    assert rules.of(ITEMS, KINDS).there.nonzero().flatten().tolist() == [2]
 
 
 def test_rules_and_their_table_are_read_anew_when_they_change(tmp_path, capsys):
