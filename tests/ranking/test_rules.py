@@ -66,6 +66,25 @@ def test_a_pin_may_be_for_some_people_alone(tmp_path):
     assert lists(tmp_path, "pins: [{item: f, place: 1, people: user=v}]") == ["abcd", "fabc"]
 
 
+def test_what_alone_may_come_may_be_for_some_people(tmp_path):
+    only = "only: [{where: kind=home, people: country=DE}, {where: item!=d}]"
+    assert lists(tmp_path, only) == ["ce", "abce"]
+    pin = "pins: [{item: f, place: 1}, {item: c, place: 2}]"
+    assert lists(tmp_path, f"{{{only}, {pin}}}") == ["ec", "fcab"]
+    rules = book(tmp_path, f"{{{only}, {pin}}}").of(ITEMS, KINDS)
+    may = torch.ones(2, 7, dtype=torch.bool)
+    assert rules.pinned(may, 2, USERS).tolist() == [[0, 3], [6, 3]]
+    assert rules.account[:2] == [
+        "kind=home: 3 items may come to country=DE",
+        "item!=d: 5 items may come",
+    ]
+    counts = torch.tensor([[-torch.inf, 9.0, 8, 6, -torch.inf, 3, 1]]).expand(2, -1)
+    items, _ = rules.varied(counts, torch.eye(7), 3, USERS)
+    assert items.tolist() == [[5, 3, 0], [6, 3, 1]]
+    with pytest.raises(RecipeError, match="Nobody's attributes are known"):
+        RuleBook(tmp_path, int).of(ITEMS, KINDS)
+
+
 def test_places_for_new_items_keep_to_the_rules(tmp_path):
     fresh = torch.full_like(SCORES, -torch.inf)
     fresh[:, [4, 5]] = torch.tensor([1.0, 2.0])
@@ -134,7 +153,7 @@ def test_what_is_no_rule_is_refused_with_the_names_that_there_are(tmp_path, text
 def test_a_table_may_call_its_items_as_the_tables_of_the_run_do(tmp_path):
     (tmp_path / "menu.csv").write_text("dish_no,on_menu\na,1\nb,0\nc,1\nz,1\n")
     text = "{table: menu.csv, in_stock: on_menu=1, pins: [{item: c, place: 2, people: country=DE}]"
-    with pytest.raises(RecipeError, match=r"as item; .*`item_column: sku`\.$") as refused:
+    with pytest.raises(RecipeError, match=r"as item; .* as item_column\.$") as refused:
         book(tmp_path, text + "}").of(ITEMS, KINDS)
     assert "--item-columns" not in str(refused.value)
     named = book(tmp_path, text + ", item_column: dish_no}").of(ITEMS, KINDS)
@@ -146,7 +165,7 @@ def test_a_table_may_call_its_items_as_the_tables_of_the_run_do(tmp_path):
     for each in (named, found):
         assert each.there.nonzero().flatten().tolist() == [1, 3]
         assert each.account == [
-            "menu.csv: 1 of 4 rows name items that are not known here, such as z",
+            "menu.csv: 1 of 4 rows name items that are not known here",
             "on_menu=1: 2 items may come",
             "c: pinned to place 2 for country=DE",
         ]
