@@ -5,6 +5,8 @@ that file, or the table that it names, has changed::
 
     table: stock.csv                # of items; its columns go before the item table's
     in_stock: stock>0               # no other items come
+    only:
+    - {where: veggie=yes, people: diet=vegetarian}
     boosts:
     - {where: brand=Acme, times: 1.5}
     pins:
@@ -20,7 +22,9 @@ drawn, and so adds to its score the logarithm.
 """
 
 import hashlib
+import json
 import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +37,10 @@ import yaml
 from torch import Tensor
 
 from lightrec import plugins
+from lightrec.data.files import STAMP
 from lightrec.data.filters import Filter, parse
 from lightrec.data.types import Kind, parted
-from lightrec.errors import LightrecError, RecipeError, no_such
+from lightrec.errors import DataError, LightrecError, RecipeError, no_such
 from lightrec.keys import PADDING, Column
 from lightrec.ranking.lists import diversified
 
@@ -50,6 +55,13 @@ class Boost(NamedTuple):
 
     where: str
     times: float
+
+
+class Only(NamedTuple):
+    """A condition without which no item comes, for the people of another condition."""
+
+    where: str
+    people: str = ""
 
 
 class Pin(NamedTuple):
@@ -82,7 +94,9 @@ class Rules:
     """
 
     table: str = ""
+    item_column: str = ""
     in_stock: str = ""
+    only: tuple[Only, ...] = ()
     boosts: tuple[Boost, ...] = ()
     pins: tuple[Pin, ...] = ()
     at_most: tuple[Limit, ...] = ()
@@ -106,7 +120,7 @@ class Standing:
     :param items: N rows.
     :param kinds: of their attributes.
     :param find: gives an item's number, 1 to N, by its id or title.
-    :param users: table that pins may ask for, and the kinds of its columns; None for none.
+    :param users: table that conditions on people ask, and the kinds of its columns; None for none.
     :raises RecipeError: where there is no such attribute, value or item.
     """
 
@@ -127,17 +141,32 @@ class Standing:
             items = items.join(rows, on=Column.ITEM, how="left", maintain_order="left")
             kinds = {**kinds, **{n: k for n, k in table.kinds.items() if n in rows.columns}}
         self.account: list[str] = []
-        """How many items each condition meets, in sentences."""
+        """How many items each condition meets, and what is pinned, in sentences."""
+        if table is not None:
+            known = int(rows[Column.ITEM].is_in(items[Column.ITEM].implode()).sum())
+            told = f"{len(rows) - known:,} of {len(rows):,} rows name items that are not known here"
+            self.account.append(f"{rules.table}: {told}")
 
         def meets(condition: str) -> Tensor:
             mask = parse(condition, items, kinds).mask(items)
             return torch.from_numpy(np.append(False, mask.to_numpy()))
 
+        def among(condition: str) -> Filter | None:
+            if condition and users is None:
+                raise RecipeError(f"Nobody's attributes are known here to say {condition!r}.")
+            return parse(condition, *users) if condition and users else None
+
         self.there = torch.ones(items.height + 1, dtype=torch.bool)
         """(N + 1,) which items may come at all."""
-        if rules.in_stock:
-            self.there = meets(rules.in_stock)
-            self.account.append(f"{rules.in_stock}: {self.there.sum():,} items may come")
+        self.only: list[tuple[Tensor, Filter]] = []
+        for where, people in [(rules.in_stock, "")] * bool(rules.in_stock) + [*rules.only]:
+            met, who = meets(where), among(people)
+            whom = f" to {people}" * bool(people)
+            self.account.append(f"{where}: {met.sum():,} items may come{whom}")
+            if who is None:
+                self.there &= met
+            else:
+                self.only.append((met, who))
         self.boost = torch.zeros(items.height + 1)
         """(N + 1,) what is added to scores."""
         for each in rules.boosts:
@@ -145,10 +174,9 @@ class Standing:
             self.account.append(f"{each.where}: {met.sum():,} items count {each.times:g} times")
         self.pins: list[tuple[int, int, Filter | None]] = []
         for pin in rules.pins:
-            if pin.people and users is None:
-                raise RecipeError(f"Nobody's attributes are known here to say {pin.people!r}.")
-            who = parse(pin.people, *users) if pin.people and users else None
-            self.pins.append((pin.place - 1, find(str(pin.item)), who))
+            whom = f" for {pin.people}" * bool(pin.people)
+            self.account.append(f"{pin.item}: pinned to place {pin.place}{whom}")
+            self.pins.append((pin.place - 1, find(str(pin.item)), among(pin.people)))
         self.limits = [(_members(items, each.per, kinds), each.places) for each in rules.at_most]
         self.slack, self.value = 0.0, None
         if rules.tie_break is not None:
@@ -186,7 +214,7 @@ class Standing:
         nothing = torch.full_like(scores, -torch.inf)
         fresh = nothing if fresh is None else fresh
         usual = scores.masked_fill(fresh > -torch.inf, -torch.inf)
-        left = usual.maximum(fresh) > -torch.inf
+        left = self.meant(usual.maximum(fresh) > -torch.inf, people)
         items = self.pinned(left, length, people)
         pinned, chances = items > PADDING, torch.ones(items.shape, dtype=torch.float64)
         counts = [torch.zeros(len(left), int(own.max()) + 1) for own, _ in self.limits]
@@ -244,8 +272,15 @@ class Standing:
         items, _ = self.fill(2 * scores, length, people)
         return items, scores.gather(1, items)
 
+    def meant(self, may: Tensor, people: pl.DataFrame | None) -> Tensor:
+        """Take from what may come, (B, N + 1) bool, what these people may not be shown."""
+        for met, who in self.only if people is not None else ():
+            may = may & (met | ~torch.from_numpy(who.mask(people).to_numpy())[:, None])
+        return may
+
     def pinned(self, may: Tensor, length: int, people: pl.DataFrame | None) -> Tensor:
         """Place what is pinned and may come, (B, N + 1): (B, k) int64, 0 for a free place."""
+        may = self.meant(may, people)
         found = torch.zeros(len(may), length, dtype=torch.int64)
         for place, item, who in self.pins:
             if place < length:
@@ -261,7 +296,7 @@ class Standing:
 
         :param items: of the list, k.
         :param pinned: those of them that were.
-        :returns: (k, N + 1) bool; what came at earlier places counts as open.
+        :returns: (k, N + 1) bool; what came at earlier places counts as open, and no pinned one.
         """
         found = self.there.repeat(len(items), 1)
         for own, most in self.limits:
@@ -271,9 +306,6 @@ class Standing:
                 full[PADDING] = False
                 free &= ~full[own].any(-1)
         found[:, [*pinned]] = False
-        for place, item in enumerate(items):
-            if item in pinned:
-                found[place] = torch.arange(found.shape[1]) == item
         return found
 
 
@@ -286,7 +318,7 @@ class RuleBook:
 
     def __init__(self, folder: Path, *people: Any) -> None:
         self.path = self._table = folder / FILE
-        self._people = people
+        self._people, self._column = people, ""
         self._seen: object = None
         self._items: pl.DataFrame | None = None
         self._standing: Standing | None = None
@@ -319,6 +351,8 @@ class RuleBook:
             rules = _rules(self.path.read_bytes())
             if rules.get("table"):
                 rules["table"] = str((self.path.parent / rules["table"]).absolute())
+            if self._column:
+                rules["item_column"] = self._column
             (folder / FILE).write_text(yaml.safe_dump(rules, sort_keys=False), encoding="utf-8")
 
     def _version(self) -> object:
@@ -335,10 +369,28 @@ class RuleBook:
         table = None
         if rules.table:
             self._table = self.path.parent / rules.table
-            table = read_table(self._table, "item")
+            names = [rules.item_column] if rules.item_column else _called(self.path.parent)
+            for self._column in [*names, ""]:
+                named = {"item": self._column} if self._column else None
+                try:
+                    table = read_table(self._table, "item", named)
+                    break
+                except DataError as error:
+                    what, advice, _ = str(error).partition("By their values")
+                    if not self._column:
+                        how = f"Call it item, or name it in {FILE} as item_column." * bool(advice)
+                        raise RecipeError(what + how) from None
             content += self._table.read_bytes()
         mark = hashlib.sha256(content).hexdigest()[:12]
         return Standing(rules, mark, table, items, kinds, *self._people)
+
+
+def _called(folder: Path) -> list[str]:
+    """Name the columns of items in the tables from which the run in a folder was made."""
+    file = folder / "data" / STAMP
+    given = " ".join(json.loads(file.read_text())["overrides"]) if file.is_file() else ""
+    columns = re.findall(r"--(?:item_)?columns[= ](\{[^}]*\})", given)
+    return [str(own["item"]) for own in map(yaml.safe_load, columns) if own.get("item")]
 
 
 def _rules(content: bytes) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A shop's standing rules: what they do to scores, how they are read, and what they refuse."""
 
+import json
 from collections import Counter
 
 import polars as pl
@@ -65,6 +66,25 @@ def test_a_pin_may_be_for_some_people_alone(tmp_path):
     assert lists(tmp_path, "pins: [{item: f, place: 1, people: user=v}]") == ["abcd", "fabc"]
 
 
+def test_what_alone_may_come_may_be_for_some_people(tmp_path):
+    only = "only: [{where: kind=home, people: country=DE}, {where: item!=d}]"
+    assert lists(tmp_path, only) == ["ce", "abce"]
+    pin = "pins: [{item: f, place: 1}, {item: c, place: 2}]"
+    assert lists(tmp_path, f"{{{only}, {pin}}}") == ["ec", "fcab"]
+    rules = book(tmp_path, f"{{{only}, {pin}}}").of(ITEMS, KINDS)
+    may = torch.ones(2, 7, dtype=torch.bool)
+    assert rules.pinned(may, 2, USERS).tolist() == [[0, 3], [6, 3]]
+    assert rules.account[:2] == [
+        "kind=home: 3 items may come to country=DE",
+        "item!=d: 5 items may come",
+    ]
+    counts = torch.tensor([[-torch.inf, 9.0, 8, 6, -torch.inf, 3, 1]]).expand(2, -1)
+    items, _ = rules.varied(counts, torch.eye(7), 3, USERS)
+    assert items.tolist() == [[5, 3, 0], [6, 3, 1]]
+    with pytest.raises(RecipeError, match="Nobody's attributes are known"):
+        RuleBook(tmp_path, int).of(ITEMS, KINDS)
+
+
 def test_places_for_new_items_keep_to_the_rules(tmp_path):
     fresh = torch.full_like(SCORES, -torch.inf)
     fresh[:, [4, 5]] = torch.tensor([1.0, 2.0])
@@ -128,6 +148,37 @@ def test_strangers_lists_keep_to_the_rules(tmp_path):
 def test_what_is_no_rule_is_refused_with_the_names_that_there_are(tmp_path, text, said):
     with pytest.raises(RecipeError, match=said):
         book(tmp_path, text).of(ITEMS, KINDS)
+
+
+def test_a_table_may_call_its_items_as_the_tables_of_the_run_do(tmp_path):
+    (tmp_path / "menu.csv").write_text("dish_no,on_menu\na,1\nb,0\nc,1\nz,1\n")
+    text = "{table: menu.csv, in_stock: on_menu=1, pins: [{item: c, place: 2, people: country=DE}]"
+    with pytest.raises(RecipeError, match=r"as item; .* as item_column\.$") as refused:
+        book(tmp_path, text + "}").of(ITEMS, KINDS)
+    assert "--item-columns" not in str(refused.value)
+    named = book(tmp_path, text + ", item_column: dish_no}").of(ITEMS, KINDS)
+    given = ['--columns={"user": "card", "item": "dish_no"}', "--seed", "1"]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "stage.json").write_text(json.dumps({"overrides": given}))
+    rules = book(tmp_path, text + "}")
+    found = rules.of(ITEMS, KINDS)
+    for each in (named, found):
+        assert each.there.nonzero().flatten().tolist() == [1, 3]
+        assert each.account == [
+            "menu.csv: 1 of 4 rows name items that are not known here",
+            "on_menu=1: 2 items may come",
+            "c: pinned to place 2 for country=DE",
+        ]
+    (tmp_path / "export").mkdir()
+    rules.copy(tmp_path / "export")
+    find = {"c": 3}.get
+    people = (USERS, {"country": "category"})
+    assert (
+        RuleBook(tmp_path / "export", find, people).of(ITEMS, KINDS).account[1:]
+        == found.account[1:]
+    )
+    (tmp_path / "menu.csv").write_text("item,on_menu\nb,1\n")
+    assert rules.of(ITEMS, KINDS).there.nonzero().flatten().tolist() == [2]
 
 
 def test_rules_and_their_table_are_read_anew_when_they_change(tmp_path, capsys):

@@ -96,6 +96,8 @@ class Ranked:
     pinned: frozenset[int] = frozenset()
     rules: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    may: Tensor | None = None
+    """(N + L + 1,) bool, what the rules let this person see."""
     left: list[tuple[str, ...]] = field(default_factory=list)
     """The ids of the items that could come at each place, as :meth:`Engine.left` names them."""
 
@@ -302,6 +304,7 @@ class Engine(ABC):
         found, rules = allowed.repeat(len(ranked.items), 1), self.rules
         if rules is not None and rules.mark == ranked.rules:
             found &= rules.left(ranked.items, ranked.pinned)
+            found &= torch.ones(()).bool() if ranked.may is None else ranked.may
         named: dict[bytes, tuple[str, ...]] = {}
         for place in found:
             numbers, key = place.nonzero()[:, 0].tolist(), place.numpy().tobytes()
@@ -387,7 +390,8 @@ def marked(
 ) -> Ranked:
     """Note by which rules a slate was made, and what they have pinned."""
     pinned = rules.pinned(logits[None] > -torch.inf, k, people)[0].tolist()
-    return replace(ranked, rules=rules.mark, pinned=frozenset(pinned) - {PADDING})
+    may = rules.meant(torch.ones_like(logits, dtype=torch.bool)[None], people)[0]
+    return replace(ranked, rules=rules.mark, pinned=frozenset(pinned) - {PADDING}, may=may)
 
 
 def reasons(events: Sequence[int], whole: Tensor, without: Tensor) -> list[list[int]]:
