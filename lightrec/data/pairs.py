@@ -116,13 +116,12 @@ def milliseconds(length: str) -> int:
 
     :raises DataError: where it is none.
     """
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([mhd])", str(length))
-    if not found or not (read := round(float(found[1]) * _UNITS[found[2]])):
-        raise DataError(
-            f"visit: {length!r} is not a length of time; write minutes, hours or days, such as "
-            "90m, 24h or 2d."
-        )
-    return read
+    if found := re.fullmatch(r"([1-9][0-9]*) ?([mhd])", str(length)):
+        return int(found[1]) * _UNITS[found[2]]
+    raise DataError(
+        f"visit: {length!r} is not a length of time; write minutes, hours or days, such as 90m, "
+        "24h or 2d."
+    )
 
 
 def aims(events: "Events", arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:

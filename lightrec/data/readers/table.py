@@ -294,29 +294,28 @@ def _returned(frame: pl.DataFrame, tell: Callable[[str], None]) -> pl.DataFrame:
 
     :param tell: what takes a sentence about those of other kinds.
     """
-    kinds = frame.get_column(Column.FEEDBACK, default=pl.Series([None], dtype=pl.String))
-    if Column.COUNT not in frame.columns or kinds.dtype != pl.String:
+    kinds = frame.get_column(Column.FEEDBACK, default=None)
+    wordless = kinds is not None and kinds.dtype != pl.String
+    if wordless or Column.COUNT not in frame.columns:
         return frame
-    below = (frame[Column.COUNT].cast(pl.Int64, strict=False) < 0).fill_null(False)
+    counts = frame[Column.COUNT].cast(pl.Int64, strict=False)
+    below = (counts < 0).fill_null(False)
     if not below.any():
         return frame
-    if Column.FEEDBACK in frame.columns:
-        returns = [kind for kind in kinds.drop_nulls().unique() if plain(kind) in NEGATIVE]
-        back = kinds.is_in(returns).fill_null(False)
-        others = kinds.filter(below & ~back).fill_null("no kind")
-        if len(others):
-            found = others.value_counts(sort=True).head(NAMED).iter_rows()
-            tell(
-                "Negative counts are those of what was returned or cancelled, and the kind of "
-                f"{len(others):,} does not say so ({', '.join(f'{n:,} {k}' for k, n in found)}). "
-                "Correct them, or read no counts: --columns '{count: none}'."
-            )
-        below &= back
-    else:
-        kind = pl.when(below).then(pl.lit("return")).otherwise(pl.lit("count"))
-        frame = frame.with_columns(kind.alias(Column.FEEDBACK))
-    number = pl.when(below).then(-pl.col(Column.COUNT).cast(pl.Int64, strict=False))
-    return frame.with_columns(number.otherwise(pl.col(Column.COUNT)).alias(Column.COUNT))
+    if kinds is None:
+        kinds = below.replace_strict({True: "return", False: "count"})
+    returns = [kind for kind in kinds.drop_nulls().unique() if plain(kind) in NEGATIVE]
+    back = below & kinds.is_in(returns).fill_null(False)
+    others = kinds.filter(below & ~back).fill_null("no kind")
+    if len(others):
+        found = others.value_counts(sort=True).head(NAMED).iter_rows()
+        tell(
+            "Negative counts are those of what was returned or cancelled, and the kind of "
+            f"{len(others):,} does not say so ({', '.join(f'{n:,} {kind}' for kind, n in found)}). "
+            "Correct them, or read no counts: --columns '{count: none}'."
+        )
+    number = pl.when(back).then(-counts).otherwise(pl.col(Column.COUNT))
+    return frame.with_columns(kinds.alias(Column.FEEDBACK), number.alias(Column.COUNT))
 
 
 def _marked(frame: pl.DataFrame, place: Place) -> tuple[pl.DataFrame, Place]:
