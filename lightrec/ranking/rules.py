@@ -274,8 +274,9 @@ class Standing:
 
     def meant(self, may: Tensor, people: pl.DataFrame | None) -> Tensor:
         """Take from what may come, (B, N + 1) bool, what these people may not be shown."""
-        for met, who in self.only if people is not None else ():
-            may = may & (met | ~torch.from_numpy(who.mask(people).to_numpy())[:, None])
+        for met, who in self.only:
+            if people is not None:
+                may = may & (met | ~torch.from_numpy(who.mask(people).to_numpy())[:, None])
         return may
 
     def pinned(self, may: Tensor, length: int, people: pl.DataFrame | None) -> Tensor:
