@@ -351,10 +351,10 @@ def _write(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema, 
                 writer = pq.ParquetWriter(part, schema, compression="zstd")
             values = dict(zip(found.keys(), zip(*rows, strict=True), strict=True))
             if REQUEST in values:
-                each = (values[name] for name in (REQUEST, Column.ITEM, Column.POSITION))
+                requests, places = values[REQUEST], values[Column.POSITION]
+                each = zip(requests, values[Column.ITEM], places, strict=True)
                 values[Column.CANDIDATES] = tuple(
-                    _candidates(request, item, place, named)
-                    for request, item, place in zip(*each, strict=True)
+                    _candidates(request, item, place, named) for request, item, place in each
                 )
             none = (None,) * len(rows)
             columns = [pa.array(values.get(each.name, none), each.type) for each in schema]
