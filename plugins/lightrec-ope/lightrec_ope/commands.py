@@ -1,6 +1,7 @@
 """`lightrec estimate`: what a run would earn, from a log of what somebody else showed."""
 
 import json
+import textwrap
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -46,6 +47,7 @@ def estimate(
     :param out: write all of it into this JSON file, too.
     """
     from lightrec.evaluation.base import Table
+    from lightrec.report.summary import WIDTH
     from lightrec.run import Run
     from lightrec_ope.estimators.studies import believed, verdict
     from lightrec_ope.shown import errors, estimates, not_newer, studied
@@ -65,8 +67,11 @@ def estimate(
     if said := verdict(found, whole):
         print(said, end="\n\n")
     titles = {"log": "what was shown"} | {name: f"{by}, {name}" for name in found if name != "log"}
-    rows = [[titles[name], str(each)] for name, each in found.items()]
+    rows = [[titles[name], each.brief] for name, each in found.items()]
     print(Table(["mean reward a round", "estimate (95 %)"], rows).text())
+    for name, each in found.items():
+        if each.reasons:
+            print(textwrap.fill(f"{titles[name]}: {'; '.join(each.reasons)}.", WIDTH))
     if whole is not None:
         print("", errors(whole), sep="\n")
         if whole.best is not None:

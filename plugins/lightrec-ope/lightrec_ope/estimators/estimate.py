@@ -121,11 +121,15 @@ class Estimate:
     parts: Tensor
 
     def __str__(self) -> str:
-        """Give number, interval and verdict; an unusable estimate shows no number."""
-        why = f": {'; '.join(self.reasons)}" if self.reasons else ""
+        """Number, interval, verdict and reasons; an unusable estimate shows no number."""
+        return f"{self.brief}: {'; '.join(self.reasons)}" if self.reasons else self.brief
+
+    @property
+    def brief(self) -> str:
+        """Number, interval and verdict without the reasons."""
         if self.verdict is Verdict.UNUSABLE:
-            return f"unusable{why}"
-        return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g}), {self.verdict}{why}"
+            return "unusable"
+        return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g}), {self.verdict}"
 
 
 def unusable(found: Estimate, why: str) -> Estimate:
