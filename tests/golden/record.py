@@ -58,7 +58,7 @@ def run(folder: Path) -> dict[str, list[str]]:
 
 
 def main() -> None:
-    """Write commands and recipes; what a run has is written by its test with ``--record``."""
+    """Write commands and recipes; a run's test writes what it holds, with LIGHTREC_RECORD=1."""
     for made in (commands, recipes):
         text = json.dumps(made(), indent=1, ensure_ascii=False)
         (HERE / f"{made.__name__}.json").write_text(text + "\n", encoding="utf-8")
