@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from benchmarks import figures
-from benchmarks.cells import RESULTS
+from benchmarks import store
+from benchmarks.store import RESULTS
 from docs.generated import MARKED, fill, pages
 from tests.docs.pages import INLINE, ROOT, name, prose
 
@@ -27,7 +27,7 @@ def results(tmp_path, monkeypatch):
         for seed, gain in enumerate((0.25, -1.5))
     }
     (tmp_path / "made.json").write_text(json.dumps(cells | {"flat": 1.0}))
-    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    monkeypatch.setattr(store, "RESULTS", tmp_path)
 
 
 @pytest.mark.parametrize("page", pages(), ids=name)
@@ -83,7 +83,8 @@ def test_a_mark_on_a_line_of_its_own_holds_lines(results):
         "made: value log/seed-* gain .2f",
         "made: mean log/seed-9 gain .2f",
         "made: mean log/seed-0 loss .2f",
-        "made: far.no_such_table",
+        "made: table none",
+        "other: kept",
         "made: nothing",
         "code: nothing",
         "code: modules lightrec.nothing",
