@@ -14,7 +14,6 @@ from lightrec.ranking.metrics import (
 )
 from lightrec.ranking.running_metrics import RankingMetrics
 
-
 RANX = {
     "ndcg@5": 0.07544456402014998,
     "ndcg@10": 0.12956598584183907,
