@@ -116,6 +116,19 @@ lightrec_offline_learners = gives(
         }.items()
     }
 )
+lightrec_rankers = gives(
+    {
+        name: f"lightrec.evaluation.rankers:{kind}"
+        for name, kind in {
+            "policy": "ByPolicy",
+            "blend": "RunRanker",
+            "mixture": "ByMixture",
+            "even-mixture": "ByEvenMixture",
+            "ranker": "ByRanker",
+            "reader": "ByReader",
+        }.items()
+    }
+)
 lightrec_domains = gives({"generic": "lightrec.data.domain:Domain"})
 lightrec_commands = gives(
     {

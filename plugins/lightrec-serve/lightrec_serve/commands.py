@@ -5,7 +5,7 @@ import logging
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from lightrec.errors import RecipeError
 
@@ -20,7 +20,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     weights: list[float] | None = None,
-    by: Literal["policy", "blend", "mixture", "even-mixture"] | None = None,
+    by: str | None = None,
     store: str | None = None,
     tokens: Path | None = None,
     temperature: list[float] | None = None,
