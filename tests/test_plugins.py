@@ -1,5 +1,8 @@
 """Plugins: found through entry points, isolated when broken, refused when they clash."""
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from lightrec import plugins
@@ -18,6 +21,13 @@ def test_lightrecs_own_parts_come_through_the_hooks_and_load():
     assert found.parts["domains"]["generic"].path == "lightrec.data.domain:Domain"
     assert found.load_all() == []
     assert not found.broken
+
+
+def test_the_extra_all_names_every_package_of_the_repository():
+    root = Path(__file__).parents[1]
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    folders = {path.name for path in root.glob("plugins/lightrec-*")} - {"lightrec-hello"}
+    assert {name.partition(">")[0] for name in extras["optional-dependencies"]["all"]} == folders
 
 
 def test_only_the_parts_that_settings_name_are_imported(lightrec_plugins):
