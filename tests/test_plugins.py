@@ -73,6 +73,34 @@ def test_a_broken_plugin_is_told_of_and_the_others_go_on(lightrec_plugins, body,
     assert "chess" in found.parts["domains"]
 
 
+CRAWLER = """
+    @hookimpl
+    def lightrec_crawlers():
+        return {"Crawler": "lightrec.encoders.words:WordEncoder", "TextEncoder": "nowhere:None"}
+"""
+SLOTS = """
+    @hookimpl
+    def lightrec_slots():
+        return {"crawlers": "lightrec.encoders.base:Encoder"}
+"""
+
+
+def test_a_package_adds_a_slot_that_others_fill(lightrec_plugins, capsys):
+    filling = lightrec_plugins.add("a_filling", CRAWLER)
+    assert "there is no such hook" in plugins.discover([filling]).broken["a_filling"]
+    found = plugins.discover([filling, lightrec_plugins.add("slots", SLOTS)])
+    assert not found.broken
+    assert found.parts["crawlers"]["Crawler"].base == "lightrec.encoders.base:Encoder"
+    with pytest.raises(PluginError, match="Call it 'WordEncoder' in lightrec_crawlers"):
+        found.get("crawlers", "Crawler").load()
+    with pytest.raises(PluginError, match="There is no 'Spider' among"):
+        found.get("crawlers", "Spider")
+    assert main(["plugins", "list"]) == 0
+    assert "crawlers:\n  Crawler " in capsys.readouterr().out
+    taken = lightrec_plugins.add("taken", SLOTS.replace("crawlers", "encoders"))
+    assert "adds the slot 'encoders', which is taken" in plugins.discover([taken]).broken["taken"]
+
+
 def test_allow_and_block_lists(lightrec_plugins, monkeypatch):
     points = [
         lightrec_plugins.add("one", GOOD),
