@@ -150,7 +150,6 @@ lightrec_commands = gives(
         "simulate": "lightrec.cli.play:simulate",
         "judge": "lightrec.cli.play:judge",
         "probe": "lightrec.cli.play:probe",
-        "tune": "lightrec.cli.fit:tune",
         "data check": "lightrec.cli.data:check",
         "data convert": "lightrec.cli.data:convert",
         "data fetch": "lightrec.cli.data:fetch",

@@ -1,10 +1,10 @@
 """What may be searched, and what is said of a file that cannot be."""
 
 import pytest
+from lightrec_tune.space import default_space, ends, held, parse_space
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from lightrec.errors import DataError, RecipeError
-from lightrec.stages.space import default_space, ends, held, parse_space
 
 
 def test_ranges_and_choices_of_any_kind():

@@ -1,7 +1,6 @@
 """The search for the best settings: the same twice and after a stop, and blind to the test part."""
 
 import contextlib
-import importlib.util
 import io
 import json
 import shutil
@@ -12,14 +11,14 @@ from types import SimpleNamespace
 import optuna
 import pytest
 import yaml
+from lightrec_tune import search as tune
+from lightrec_tune.space import held, parse_space
 
 from lightrec.__main__ import main
 from lightrec.cli.fit import stage_of
 from lightrec.data.store import TEST
 from lightrec.ranking import sequence_data
 from lightrec.stages import train as training
-from lightrec.stages import tune
-from lightrec.stages.space import held, parse_space
 from lightrec.stages.train import ParsedRecipe
 
 SPACE = """
@@ -269,15 +268,6 @@ def test_another_search_is_not_mixed_with_this_one(whole, capsys, monkeypatch):
     assert search("--trainer.max_epochs=1", trials=1) == 2
     assert "found holds a search over another space, recipe or log" in capsys.readouterr().err
     assert trials() == whole[1]
-
-
-def test_without_optuna_it_says_what_to_install(folder, monkeypatch, capsys):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "optuna" else found(name)
-    )
-    assert search() == 2
-    assert "Install it with `pip install optuna`" in capsys.readouterr().err
 
 
 def test_the_default_space_can_be_printed_and_fits_every_encoder(capsys):
