@@ -257,6 +257,10 @@ class EventStore:
         """Return the rows of the events' users: the same shape, int64."""
         return np.searchsorted(self.offsets, events, side="right") - 1
 
+    def sessions_of(self, events: Integers) -> npt.NDArray[np.int64]:
+        """Return the numbers of the events' sessions: the same shape, int64."""
+        return np.searchsorted(self.session_offsets, events, side="right") - 1
+
     def train_ends(self) -> npt.NDArray[np.int64]:
         """Return each user's first validation or test event, else the end of all: (U,) int64."""
         held_out = np.flatnonzero(np.isin(self.parts, (VALIDATION, TEST)))
@@ -305,6 +309,20 @@ def begin_sessions(
         parted = (names != last).fill_null(pl.Series(np.append(False, parted))).to_numpy()[1:]
     begins[1:] |= parted
     return begins
+
+
+def stretches(
+    begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """All events of S stretches of a log, such as sessions, one stretch after another.
+
+    :param begins: (S,) positions of the first events.
+    :param ends: (S,) positions after the last; a stretch may be empty.
+    :returns: (E,) the number of each event's stretch, and (E,) its position in the log.
+    """
+    lengths = ends - begins
+    stretch = np.repeat(np.arange(len(begins)), lengths)
+    return stretch, np.arange(len(stretch)) + (ends - np.cumsum(lengths))[stretch]
 
 
 def padded(

@@ -15,7 +15,7 @@ from lightrec.data.catalog import Catalog, Users
 from lightrec.data.files import FORMAT_VERSION
 from lightrec.data.log import InteractionLog
 from lightrec.data.stage_data import LogData
-from lightrec.data.store import TEST, TRAIN, EventStore
+from lightrec.data.store import TEST, TRAIN, EventStore, stretches
 from lightrec.errors import DataError
 from tests.users.stores import prepared
 
@@ -158,6 +158,10 @@ def test_sessions_are_those_of_the_log_else_parted_by_half_an_hour(tmp_path: Pat
     assert told.has_sessions
     assert told.log["session"].to_list() == ["x", "x", "x", "y", "y", None]
     assert told.session_offsets.tolist() == [0, 3, 4, 6]
+    assert told.sessions_of(np.arange(6)).tolist() == [0, 0, 0, 1, 2, 2]
+    session, places = stretches(np.array([1, 3, 4]), np.array([3, 3, 6]))
+    assert session.tolist() == [0, 0, 2, 2]
+    assert places.tolist() == [1, 2, 4, 5]
     untimed = pl.DataFrame(events).drop("time")
     whole = prepared(untimed, tmp_path / "whole")
     assert whole.session_offsets.tolist() == [0, 4, 6]
