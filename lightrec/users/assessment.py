@@ -220,8 +220,7 @@ def future_share(users: UserModel, data: ChoiceData, part: int, half: Half) -> f
 def events_of(store: EventStore, sessions: NDArray[np.int64]) -> NDArray[np.int64]:
     """All training events of some sessions, ascending, for ``ChoiceData``'s ``events``."""
     train = store.events(TRAIN)
-    own = np.searchsorted(store.session_offsets, train, side="right") - 1
-    return train[np.isin(own, sessions)]
+    return train[np.isin(store.sessions_of(train), sessions)]
 
 
 @torch.no_grad()
