@@ -65,13 +65,9 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "learners.world_data": ["WorldData"],
         "learners.imitation": ["SQIL"],
         "rewards.limits": ["EqualExposure", "NewItems", "FewRepeats", "Variety"],
-        "nn.towers": [
-            *("CausalTransformer", "LigrTransformer", "GRU", "MeanPooling", "AdditiveAttention"),
-        ],
-        "nn.item_readers": ["SelfAttentionReader", "ConvolutionReader"],
-        "ranking.losses": [
-            *("SoftmaxLoss", "SampledSoftmaxLoss", "InBatchLoss"),
-        ],
+        "nn.towers": ["CausalTransformer"],
+        "nn.item_readers": ["SelfAttentionReader"],
+        "ranking.losses": ["SoftmaxLoss", "SampledSoftmaxLoss"],
         "ranking.item_models.base": ["Popularity", "RecentPopularity"],
         "ranking.item_models.item_to_item": [
             *(

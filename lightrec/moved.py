@@ -13,6 +13,9 @@ MOVED: Final = {
     f"{old}.{name}": f"{new}.{name}"
     for old, new, names in (
         ("lightrec.encoders.trials", "lightrec_news.trials", "TrialData TrialModule"),
+        ("lightrec.nn.item_readers", "lightrec_news.reading", "ConvolutionReader"),
+        ("lightrec.nn.towers", "lightrec_news.reading", "AdditiveAttention"),
+        ("lightrec.nn.towers", "lightrec_lab.towers", "GRU LigrTransformer MeanPooling"),
         ("lightrec.learners.adversarial", "lightrec_lab.adversarial", "GAIL AIRL"),
         (
             "lightrec.policies.return_conditioned",

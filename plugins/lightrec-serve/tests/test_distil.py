@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from lightrec_lab.towers import MeanPooling
 from lightrec_serve import distil
 from lightrec_serve.distil import distilled, student_of
 from lightrec_serve.engine import Query
@@ -16,7 +17,6 @@ from lightrec_serve.exported import ITEMS, MANIFEST, ONNX
 from lightrec.__main__ import main
 from lightrec.data.store import TEST, EventStore
 from lightrec.errors import RecipeError
-from lightrec.nn.towers import MeanPooling
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.base import Evidence, Popularity
 from lightrec.ranking.ranker import Ranker

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from lightrec_lab.towers import GRU
 from lightrec_serve import export as exporting
 from lightrec_serve.export import export
 from lightrec_serve.exported import FORMAT, ITEMS, MANIFEST, ONNX, Exported
@@ -18,7 +19,6 @@ from safetensors.torch import load_file
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Column
-from lightrec.nn.towers import GRU
 from lightrec.policies.base import session_start
 from lightrec.policies.tower import TowerPolicy
 from lightrec.ranking.blend import Blend

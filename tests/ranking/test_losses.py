@@ -1,22 +1,149 @@
-"""The softmaxes against loops, torch's own cross-entropy, and each other."""
+"""Losses against loops, torch's own cross-entropy and each other, and what all have in common."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.softmax_step import measure
 from lightrec.ranking import losses as module
 from lightrec.ranking.losses import (
-    InBatchLoss,
+    RankingLoss,
     SampledSoftmaxLoss,
     SoftmaxLoss,
     draw_negatives,
     proposal,
 )
+from lightrec.ranking.ranker import Ranker
 from tests.processes import apart
-from tests.ranking.losses.cases import N, make, mean
+
+N, D = 9, 4
+
+
+@dataclass
+class Case:
+    """Six predictions over nine items; rows 0 and 3 have the same target, row 5 has seen all."""
+
+    ranker: Ranker
+    states: Tensor
+    target: Tensor
+    table: Tensor
+
+    def seen(self, rows):
+        return self.table[rows]
+
+    @property
+    def scores(self):
+        """scores[row][item], item 0 unused."""
+        return (self.states @ self.ranker.item_vectors().T + self.ranker.bias).tolist()
+
+    def taken(self, row):
+        """Items that are no negatives of a row."""
+        return {0, int(self.target[row]), *self.table[row].tolist()}
+
+    def loss(self, loss):
+        return loss(self.ranker, self.states, self.target, self.seen)
+
+
+def make(dtype=torch.float64):
+    torch.manual_seed(0)
+    ranker = Ranker(N, size=D).to(dtype)
+    for parameter in ranker.parameters():
+        torch.nn.init.normal_(parameter)
+    target = torch.tensor([2, 5, 7, 2, 1, 4])
+    table = torch.zeros(6, 8, dtype=torch.int64)
+    table[0, :2], table[1, :3], table[3, 5] = torch.tensor([1, 3]), torch.tensor([5, 5, 8]), 7
+    table[5] = torch.tensor([1, 2, 3, 5, 6, 7, 8, 9])
+    return Case(ranker, torch.randn(6, D, dtype=dtype, requires_grad=True), target, table)
+
+
+def mean(values):
+    values = list(values)
+    return sum(values) / len(values)
+
+
+LOSSES = [
+    SampledSoftmaxLoss(5),
+    SoftmaxLoss(),
+]
+every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+
+
+@pytest.fixture(autouse=True)
+def prepared():
+    popularity = torch.arange(N + 1).float()
+    for loss in LOSSES:
+        loss.prepare(popularity)
+    torch.manual_seed(1)
+
+
+@every_loss
+def test_a_finite_scalar_with_finite_gradients(loss):
+    case = make(torch.float32)
+    value = case.loss(loss)
+    assert value.shape == ()
+    assert value.isfinite()
+    value.backward()
+    ranker = case.ranker
+    for reached in [case.states, ranker.items.ids, ranker.bias]:
+        assert reached.grad.isfinite().all()
+        assert reached.grad.abs().sum() > 0
+    assert ranker.items.ids.grad[0].abs().sum() == 0
+
+
+@every_loss
+def test_no_predictions_cost_nothing(loss):
+    ranker = make().ranker
+    states = torch.zeros(0, D, dtype=torch.float64, requires_grad=True)
+    none = torch.zeros(0, dtype=torch.int64)
+    value = loss(ranker, states, none, lambda rows: none[rows, None])
+    value.backward()
+    assert value == 0
+
+
+@every_loss
+def test_falls_where_the_next_items_rise(loss):
+    case, found = make(), []
+    for shift in (-20.0, 0.0, 20.0):
+        torch.manual_seed(1)
+        with torch.no_grad():
+            case.ranker.bias.zero_()
+            case.ranker.bias[case.target[1:3]] = shift
+        rows = slice(1, 3)
+        value = loss(
+            case.ranker, case.states[rows], case.target[rows], lambda r: case.table[1:3][r]
+        )
+        found.append(value.item())
+    assert found == sorted(found, reverse=True)
+    assert found[0] > found[2] + 2
+
+
+@every_loss
+def test_what_was_seen_is_no_negative(loss):
+    case = make()
+    case.table[:, :4] = torch.tensor([3, 6, 8, 9])
+    case.loss(loss).backward()
+    moved = {int(i) for i in case.ranker.bias.grad.nonzero().squeeze(1)}
+    assert moved <= {1, 2, 4, 5, 7}
+
+
+@every_loss
+def test_settings_make_the_same_loss_again(loss):
+    module, _, name = loss.description["class_path"].rpartition(".")
+    assert module.startswith("lightrec.ranking.losses")
+    again = globals()[name](**loss.description["init_args"])
+    assert again.description == loss.description
+    assert isinstance(again, RankingLoss)
+    assert not loss.state_dict()
+
+
+def test_impossible_settings_are_refused():
+    with pytest.raises(ValueError, match="cannot draw 0 negatives"):
+        SampledSoftmaxLoss(negatives=0)
+
 
 POPULARITY = torch.tensor([0.0, 4, 1, 1, 3, 0, 9, 2, 2, 8])
 
@@ -45,6 +172,7 @@ def test_full_softmax_is_cross_entropy(monkeypatch, dtype, close, elements):
         assert torch.allclose(found.grad, wanted.grad, atol=close)
 
 
+@pytest.mark.slow
 def test_a_step_over_many_items_adds_little_memory():
     """The logits of the 500 targets alone would take 0.37 GiB."""
     (found,) = apart(measure, (200_000, 64, 10))
@@ -86,48 +214,6 @@ def test_negatives_by_the_thousand_equal_the_full_softmax():
     case, loss = make(), SampledSoftmaxLoss(100_000)
     loss.prepare(POPULARITY)
     assert case.loss(loss).item() == pytest.approx(case.loss(SoftmaxLoss()).item(), rel=1e-5)
-
-
-@pytest.mark.parametrize("temperature", [1.0, 0.3])
-def test_in_batch_by_hand(temperature):
-    case, loss = make(), InBatchLoss(temperature)
-    loss.prepare(POPULARITY)
-    total = sum(POPULARITY.tolist()) + N
-    rows = []
-    for row, scores in enumerate(case.scores):
-        own, mass = scores[case.target[row]] / temperature, 0.0
-        for other in range(6):
-            item = int(case.target[other])
-            if other == row or item in case.taken(row):
-                continue
-            chance = (float(POPULARITY[item]) + 1) / total
-            mass += math.exp(scores[item] / temperature - math.log(5 * chance))
-        rows.append(math.log(math.exp(own) + mass) - own)
-    assert rows[5] == pytest.approx(0, abs=1e-12)
-    assert case.loss(loss).item() == pytest.approx(mean(rows), rel=1e-6)
-
-
-def test_in_batch_sums_estimate_the_whole_catalog_without_bias():
-    torch.manual_seed(0)
-    case, loss, own = make(), InBatchLoss(), 3
-    loss.prepare(POPULARITY)
-    states = case.states.detach()[:1].expand(40, -1)
-    scores = torch.tensor(case.scores[0], dtype=torch.float64)
-    # All rows but the first have seen everything and cost nothing.
-    seen = torch.arange(N + 1).repeat(40, 1)
-    seen[0] = 0
-    masses = []
-    for _ in range(2000):
-        target = torch.multinomial(proposal(POPULARITY, 1.0), 40, replacement=True)
-        target[0] = own
-        with torch.no_grad():
-            first = 40 * loss(case.ranker, states, target, lambda rows: seen[rows])
-        masses.append(scores[own].exp() * first.expm1())
-    found = torch.stack(masses)
-    error = found.std() / len(found) ** 0.5
-    truth = scores[1:].exp().sum() - scores[own].exp()
-    assert abs(found.mean() - truth) < 4 * error
-    assert error < 0.02 * truth
 
 
 def test_proposal_is_flattened_popularity():
