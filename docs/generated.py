@@ -43,6 +43,7 @@ SHIPPED = (
     "lightrec-music",
     "lightrec-news",
     "lightrec-ope",
+    "lightrec-rewards",
     "lightrec-serve",
     "lightrec-social",
     "lightrec-video",
