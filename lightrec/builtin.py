@@ -86,7 +86,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "ranking.item_models.repeats": ["RepeatConsumption"],
         "users.choice_model": ["PooledChoice", "RecurrentChoice"],
         "users.irl.looking_ahead": ["MaxEnt"],
-        "users.irl.base": ["RewardWeightedLikelihood"],
     },
 }
 """Classes by slot and module; each goes by its own name."""

@@ -19,7 +19,8 @@ MOVED: Final = {
             "lightrec_lab.return_conditioned",
             "ReturnConditioned",
         ),
-        ("lightrec.users.irl.base", "lightrec_lab.irl", "ClickClassifier"),
+        ("lightrec.users.irl.base", "lightrec_lab.irl", "ClickClassifier RewardWeightedLikelihood"),
+        ("lightrec.simulators.choice_process", "lightrec_lab.choice_process", "ChoiceProcess"),
         ("lightrec.users.irl.looking_ahead", "lightrec_lab.irl", "IQLearn TasteMixture"),
         ("lightrec.rewards.penalties", "lightrec.rewards.accepted", "UncertaintyPenalty"),
         *(

@@ -13,6 +13,7 @@ lightrec_components = gives(
         "TasteMixture": "lightrec_lab.irl:TasteMixture",
         "IQLearn": "lightrec_lab.irl:IQLearn",
         "ClickClassifier": "lightrec_lab.irl:ClickClassifier",
+        "RewardWeightedLikelihood": "lightrec_lab.irl:RewardWeightedLikelihood",
     }
 )
 lightrec_offline_learners = gives(
