@@ -22,12 +22,9 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "rewards": {
         "rewards.accepted": [
             *("EngagementReward", "LearnedReward", "SurplusReward"),
-            *("ValueReward", "ConversionReward", "ProbabilityLogReward"),
+            *("ValueReward", "ConversionReward", "ProbabilityLogReward", "UncertaintyPenalty"),
         ],
-        "rewards.staying": ["StayReward", "ReturnReward", "ContinuationShaping"],
-        "rewards.penalties": ["RepetitionPenalty", "FatiguePenalty", "UncertaintyPenalty"],
         "rewards.combined": ["WeightedSum", "NormalisedReward"],
-        "rewards.limits": ["ConstrainedReward"],
     },
     "policies": {
         "policies.candidate": ["CandidatePolicy"],
@@ -64,7 +61,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "learners.policy_data": ["PolicyData"],
         "learners.world_data": ["WorldData"],
         "learners.imitation": ["SQIL"],
-        "rewards.limits": ["EqualExposure", "NewItems", "FewRepeats", "Variety"],
         "nn.towers": ["CausalTransformer"],
         "nn.item_readers": ["SelfAttentionReader"],
         "ranking.losses": ["SoftmaxLoss", "SampledSoftmaxLoss"],
@@ -86,7 +82,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "ranking.item_models.repeats": ["RepeatConsumption"],
         "users.choice_model": ["PooledChoice", "RecurrentChoice"],
         "users.irl.looking_ahead": ["MaxEnt"],
-        "users.irl.base": ["RewardWeightedLikelihood"],
     },
 }
 """Classes by slot and module; each goes by its own name."""

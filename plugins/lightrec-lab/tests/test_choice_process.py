@@ -1,12 +1,12 @@
 import pytest
 import torch
+from lightrec_lab.choice_process import ChoiceProcess, transitions
 from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.transitions import demonstrate
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.simulators.choice_process import ChoiceProcess, transitions
 
 N = 12
 STARTS = torch.tensor([[0, 0, 3], [1, 2, 13]])

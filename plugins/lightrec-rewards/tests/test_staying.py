@@ -1,4 +1,4 @@
-"""What accepted items are worth, and whether people stay and return, by hand."""
+"""Whether people stay and return, and what values by length are worth, by hand."""
 
 import math
 from types import SimpleNamespace
@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 import torch
+from lightrec_rewards.attributes import LengthReward
+from lightrec_rewards.staying import ReturnReward, StayReward, after_step
 from tensordict import TensorDict
 
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
-from lightrec.rewards.accepted import ConversionReward
-from lightrec.rewards.base import LengthReward, RewardContext
-from lightrec.rewards.staying import ReturnReward, StayReward, after_step
+from lightrec.rewards.base import RewardContext
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
 from lightrec.users.user_model import UserModel
@@ -52,14 +52,6 @@ def known_values(model):
     value.center.fill_(3.0)
     value.spread.fill_(0.5)
     return value
-
-
-def test_conversion_is_the_normal_laws_tail(model, transition):
-    users = UserModel([model], valuing=known_values(model))
-    # z = 3 and 0.
-    expected = [(1 + math.erf(3 / math.sqrt(2))) / 2, 0.0, 0.5]
-    found = bound(ConversionReward(threshold=4.0), users)(transition)
-    assert found.flatten().tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

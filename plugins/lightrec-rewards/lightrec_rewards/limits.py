@@ -14,15 +14,15 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-import polars as pl
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from lightrec.data.attributes import providers_of
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
-from lightrec.rewards.base import Reward, RewardContext
+from lightrec.rewards.base import Measured, Reward, RewardContext
 
 RECENT: Final = 20
 """What was short of late is a mean over about so many batches."""
@@ -30,7 +30,7 @@ DAMPING: Final = 100
 """So many batches' rise of the price are added for what was short of late."""
 
 
-class Limit(nn.Module):
+class Limit(Measured):
     """What slates should measure at least, on average over steps: C numbers, each with a price.
 
     Of what should be small, the measure is the rest: 1 less the share of repeats.
@@ -245,55 +245,35 @@ class ConstrainedReward(Reward):
         """The reward without limits."""
         return self.reward.judged
 
+    def watcher(self) -> "Shortfall":
+        """Sees how far a policy is short of the limits."""
+        return Shortfall(self)
 
-class Kept:
-    """Sees whether a policy that plays keeps the limits of a reward, where it has any.
+    def progress(self) -> dict[str, Tensor]:
+        """The largest price of each limit."""
+        return {f"price/{type(limit).__name__}": limit.price.max() for limit in self.each}
 
-    It is a recorder of :func:`~lightrec.simulators.rollout.play`.
 
-    :param reward: what the policy is trained on; None for a simulator's own.
-    """
+class Shortfall:
+    """Sees how far a policy that plays is short of limits; a watcher of sessions."""
 
-    def __init__(self, reward: Reward | None) -> None:
-        parts = () if reward is None else reward.modules()
-        self.rewards = [part for part in parts if isinstance(part, ConstrainedReward)]
-        self.limits = [limit for each in self.rewards for limit in each.each]
+    def __init__(self, reward: ConstrainedReward) -> None:
+        self.limits, self.price = reward.each, reward.largest
         self._sums = [torch.zeros_like(limit.least) for limit in self.limits]
         self._steps = 0
 
     def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
         """Measure the slates of a step."""
         self._steps += int(alive.sum())
-        self._sums = [
-            total + limit.forward(state)[alive].sum(0)
-            for total, limit in zip(self._sums, self.limits, strict=True)
-        ]
+        for total, limit in zip(self._sums, self.limits, strict=True):
+            total += limit.forward(state)[alive].sum(0)
 
     def judged(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Add how far the means are ``short`` of the limits, and take its price off the return."""
-        if not self.limits:
-            return dict(metrics)
         means = [total / max(1, self._steps) for total in self._sums]
         short = sum(float(i.short(m)) for i, m in zip(self.limits, means, strict=True))
-        price = max(each.largest for each in self.rewards)
-        own = metrics["return"] - price * short * metrics["length"]
+        own = metrics["return"] - self.price * short * metrics["length"]
         return {**metrics, "short": short, "return": own, "return_alone": metrics["return"]}
-
-    def prices(self) -> dict[str, Tensor]:
-        """Give the largest price of each limit."""
-        return {f"price/{type(limit).__name__}": limit.price.max() for limit in self.limits}
-
-
-def providers_of(names: pl.Series) -> np.ndarray:
-    """Number the providers of items, (N,) int64 from 0; an item without one is its own.
-
-    :param names: N names, or lists of which the first counts.
-    """
-    names = names.list.first() if isinstance(names.dtype, pl.List) else names
-    rows = names.rank("dense").cast(pl.Int64).fill_null(0).to_numpy() - 1
-    alone = rows < 0
-    rows[alone] = rows.max(initial=-1) + 1 + np.arange(alone.sum())
-    return rows
 
 
 def _share(name: str, value: float) -> float:

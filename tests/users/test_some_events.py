@@ -1,6 +1,4 @@
-"""Active learning, and histories without some of their steps."""
-
-from copy import deepcopy
+"""Learning from some events alone, and histories without some of their steps."""
 
 import numpy as np
 import pytest
@@ -10,11 +8,8 @@ from hypothesis import strategies as st
 
 from lightrec.data.store import TRAIN
 from lightrec.errors import RecipeError
-from lightrec.users.assessment import events_of, most_informative, uncertainty
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.choice_model import PooledChoice
 from lightrec.users.choice_sets import forgetting
-from lightrec.users.user_model import UserModel
 from tests.users.stores import prepared
 
 
@@ -31,33 +26,11 @@ def data(tmp_path):
     return ChoiceData(str(tmp_path / "data"), history_length=4)
 
 
-def users_who_disagree_on(data, names):
-    """Two user models, alike but for the biases of some items."""
-    torch.manual_seed(0)
-    first = PooledChoice(data.num_items, 0, 4, identity_size=2).eval()
-    second = deepcopy(first)
-    numbers = [1 + data.store.catalog["item"].to_list().index(name) for name in names]
-    with torch.no_grad():
-        second.bias[numbers] += torch.tensor([3.0, -3.0])
-    return UserModel([first, second])
-
-
-def test_sessions_on_which_the_ensemble_disagrees_come_first(data):
-    sessions = np.arange(4)
-    users = users_who_disagree_on(data, ["c", "d"])
-    assert most_informative(users, data, sessions, 2).tolist() == [2, 3]
-    users = users_who_disagree_on(data, ["a", "b"])
-    assert most_informative(users, data, sessions[1:], 1).tolist() == [1]
-    found = uncertainty(users, data, data.store.events(TRAIN)[::3])
-    assert (found[:2] > 0.05).all()
-    assert found[2:].abs().max() < 1e-6
-
-
 def test_only_chosen_events_are_learned_from(data, tmp_path):
-    chosen = events_of(data.store, np.array([1, 3]))
+    chosen = np.array([5, 6, 7, 15, 16, 17])
     np.save(tmp_path / "events.npy", chosen)
     part = ChoiceData(data.data, history_length=4, events=str(tmp_path / "events.npy"))
-    assert part.events(TRAIN).tolist() == chosen.tolist() == [5, 6, 7, 15, 16, 17]
+    assert part.events(TRAIN).tolist() == chosen.tolist()
     assert part.offer_settings["events"] == str(tmp_path / "events.npy")
     assert len(data.events(TRAIN)) == 12
 

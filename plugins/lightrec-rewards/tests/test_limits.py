@@ -3,22 +3,21 @@
 import polars as pl
 import pytest
 import torch
+from lightrec_rewards.limits import (
+    DAMPING,
+    RECENT,
+    ConstrainedReward,
+    EqualExposure,
+    FewRepeats,
+    NewItems,
+    Variety,
+)
 from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.rewards.accepted import EngagementReward
 from lightrec.rewards.base import Reward, RewardContext
-from lightrec.rewards.limits import (
-    DAMPING,
-    RECENT,
-    ConstrainedReward,
-    EqualExposure,
-    FewRepeats,
-    Kept,
-    NewItems,
-    Variety,
-)
 
 ITEMS = pl.DataFrame({"maker": ["a", "a", "b", "c", None]})
 
@@ -122,16 +121,15 @@ def test_prices_move_in_training_alone_and_never_below_zero():
 def test_a_policy_is_judged_by_what_it_keeps():
     reward = ConstrainedReward(EngagementReward(), [NewItems(0.5)], largest=8.0)
     reward.bind(context())
-    kept = Kept(reward)
+    watcher = reward.watcher()
     alive = torch.tensor([True, True, False])
-    kept(slates([[1], [4], [4]]), TensorDict({}, [3]), alive)
-    kept(slates([[1], [1], [4]]), TensorDict({}, [3]), alive)
-    found = kept.judged({"return": 3.0, "length": 2.0})
+    watcher(slates([[1], [4], [4]]), TensorDict({}, [3]), alive)
+    watcher(slates([[1], [1], [4]]), TensorDict({}, [3]), alive)
+    found = watcher.judged({"return": 3.0, "length": 2.0})
     # One of four places was new: .25 short in each of two steps, at the price 8.
     assert found == pytest.approx(
         {"return": -1.0, "return_alone": 3.0, "length": 2.0, "short": 0.25}
     )
-    assert Kept(EngagementReward()).judged({"return": 3.0}) == {"return": 3.0}
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ class ShapedReward(Reward):
     :raises RecipeError: where the discount is out of range.
     """
 
+    shaped = True
     nothing = PADDING
     """The item that enters the history where nothing was accepted."""
 
