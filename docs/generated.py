@@ -39,6 +39,7 @@ SHIPPED = (
     "lightrec-generate",
     "lightrec-gym",
     "lightrec-health",
+    "lightrec-images",
     "lightrec-lab",
     "lightrec-music",
     "lightrec-news",
