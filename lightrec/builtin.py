@@ -11,9 +11,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "encoders": {
         "encoders.text": ["TextEncoder"],
         "encoders.words": ["WordEncoder"],
-        "encoders.fused": ["Fused"],
-        "encoders.given": ["Given"],
-        "encoders.image": ["ImageEncoder"],
     },
     "simulators": {
         "simulators.user_model": ["UserModelSimulator"],

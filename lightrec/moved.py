@@ -12,6 +12,9 @@ from lightrec.errors import warn
 MOVED: Final = {
     f"{old}.{name}": f"{new}.{name}"
     for old, new, names in (
+        ("lightrec.encoders.fused", "lightrec_images.fused", "Fused"),
+        ("lightrec.encoders.given", "lightrec_images.given", "Given"),
+        ("lightrec.encoders.image", "lightrec_images.image", "ImageEncoder"),
         ("lightrec.encoders.trials", "lightrec_news.trials", "TrialData TrialModule"),
         ("lightrec.nn.item_readers", "lightrec_news.reading", "ConvolutionReader"),
         ("lightrec.nn.towers", "lightrec_news.reading", "AdditiveAttention"),

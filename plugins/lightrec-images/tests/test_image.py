@@ -4,6 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_images.fused import Fused
+from lightrec_images.image import ImageEncoder
 from PIL import Image
 from transformers import (
     CLIPConfig,
@@ -15,8 +17,6 @@ from transformers import (
 )
 
 from lightrec.encoders.base import item_vectors
-from lightrec.encoders.fused import Fused
-from lightrec.encoders.image import ImageEncoder
 from lightrec.encoders.words import WordEncoder
 from lightrec.errors import DataError, FetchError
 from lightrec.testing import EncoderChecks, check_all

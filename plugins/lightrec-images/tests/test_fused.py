@@ -5,12 +5,12 @@ from functools import partial
 import polars as pl
 import pytest
 import torch
+from lightrec_images.fused import Fused
+from lightrec_images.given import Given
 from safetensors.torch import save_file
 
 from lightrec.__main__ import main
 from lightrec.encoders.base import Encoder, item_vectors
-from lightrec.encoders.fused import Fused
-from lightrec.encoders.given import Given
 from lightrec.encoders.words import WordEncoder
 from lightrec.errors import DataError, RecipeError
 from lightrec.run import Run
