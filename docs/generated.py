@@ -35,6 +35,7 @@ SHIPPED = (
     "lightrec",
     "lightrec-advertising",
     "lightrec-ecommerce",
+    "lightrec-export",
     "lightrec-finance",
     "lightrec-generate",
     "lightrec-gym",

@@ -49,7 +49,7 @@ MOVED: Final = {
 """New paths of classes by their old ones."""
 OTHERS: Final = {
     **{"worlds": "lightrec-worlds", "lab": "lightrec-lab", "trials": "lightrec-news"},
-    "estimate": "lightrec-ope",
+    **{"estimate": "lightrec-ope", "export": "lightrec-export", "batch": "lightrec-export"},
     **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),
 }
 """Packages of sets of recipes, losses and commands that once were lightrec's own."""
