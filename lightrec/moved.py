@@ -68,6 +68,7 @@ OTHERS: Final = {
     **{"worlds": "lightrec-worlds", "lab": "lightrec-lab", "trials": "lightrec-news"},
     "estimate": "lightrec-ope",
     "tune": "lightrec-tune",
+    **dict.fromkeys(("export", "batch"), "lightrec-export"),
     **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),
 }
 """Packages of sets of recipes, losses and commands that once were lightrec's own."""

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from lightrec_export import export as exporting
+from lightrec_export.export import export
+from lightrec_export.exported import FORMAT, ITEMS, MANIFEST, ONNX, Exported
+from lightrec_export.towers import Towers, principal, whole
 from lightrec_lab.towers import GRU
-from lightrec_serve import export as exporting
-from lightrec_serve.export import export
-from lightrec_serve.exported import FORMAT, ITEMS, MANIFEST, ONNX, Exported
-from lightrec_serve.towers import Towers, principal, whole
 from safetensors.torch import load_file
 
 from lightrec.encoders.text import TextEncoder
@@ -100,8 +100,8 @@ def test_an_export_says_what_it_is(tiny_run, whole_export):
 def test_an_export_is_read_without_heavy_packages(whole_export):
     program = (
         "import sys, torch\n"
-        "from lightrec_serve.exported import Exported\n"
-        "from lightrec_serve.index import Flat\n"
+        "from lightrec_export.exported import Exported\n"
+        "from lightrec_export.index import Flat\n"
         "import lightrec.data.filters, lightrec.data.names\n"
         f"held = Exported({str(whole_export)!r})\n"
         "queries = held.queries(torch.tensor([[1, 2, 3]]))\n"

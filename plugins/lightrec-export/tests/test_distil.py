@@ -4,15 +4,15 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from lightrec_export import distil
+from lightrec_export.batch import Lists
+from lightrec_export.distil import distilled, student_of
+from lightrec_export.export import export, table_of
+from lightrec_export.exported import ITEMS, MANIFEST, ONNX
 from lightrec_lab.towers import MeanPooling
-from lightrec_serve import distil
-from lightrec_serve.distil import distilled, student_of
-from lightrec_serve.engine import Query
-from lightrec_serve.export import export, table_of
-from lightrec_serve.export_engine import ExportEngine
-from lightrec_serve.exported import ITEMS, MANIFEST, ONNX
 
 from lightrec.__main__ import main
 from lightrec.data.store import TEST, EventStore
@@ -128,13 +128,13 @@ def test_a_served_student_answers_as_it_scores(tiny_run, exported):
     assert manifest["size"] == 8
     assert manifest["distilled"]["epoch"] == about["epoch"]
     assert max(manifest["parity"][each]["scores"] for each in ("onnx", "torch")) <= 1e-4
-    history = [3, 17, 5]
-    ids = tuple(run.data.catalog["item"].cast(str)[item - 1] for item in history)
-    answer = ExportEngine(exported).answer([Query(history=ids, k=7)])[0]
+    history, catalog = [3, 17, 5], run.data.catalog["item"].cast(str)
+    ids = [catalog[item - 1] for item in history]
+    answer = Lists(str(exported), 7)(pa.table({"user": ["a"], "history": [ids]})).to_pylist()[0]
     scores = student.scores(torch.tensor([history]))[0].detach()
     scores[history] = -torch.inf
-    assert answer.items == scores.topk(7).indices.tolist()
-    assert answer.scores == pytest.approx(scores.topk(7).values.tolist(), abs=1e-4)
+    assert answer["items"] == [catalog[item - 1] for item in scores.topk(7).indices.tolist()]
+    assert answer["scores"] == pytest.approx(scores.topk(7).values.tolist(), abs=1e-4)
 
 
 def test_the_command_makes_the_same_files_and_says_what_is_lost(

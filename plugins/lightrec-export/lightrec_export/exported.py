@@ -1,4 +1,4 @@
-"""Exports as :mod:`lightrec_serve.export` writes them, read without lightning and transformers."""
+"""Exports as :mod:`lightrec_export.export` writes them, read without lightning and transformers."""
 
 import hashlib
 import json
@@ -278,7 +278,7 @@ def session(path: Path) -> Callable[..., Tensor]:
         onnxruntime = import_module("onnxruntime")
     except ImportError:
         raise RunError(
-            f"{path} needs onnxruntime: `pip install lightrec-serve[export]` brings it."
+            f"{path} needs onnxruntime: `pip install lightrec-export[onnx]` brings it."
         ) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

@@ -339,7 +339,8 @@ def room(*shape: int) -> Tensor:
     """Give this thread's memory for scores: to ask for fresh pages costs more than to fill them."""
     count = math.prod(shape)
     if not hasattr(_own, "scores") or len(_own.scores) < count:
-        _own.scores = torch.empty(count)
+        with torch.inference_mode(False):  # it outlives the mode it is first asked for in
+            _own.scores = torch.empty(count)
     scores: Tensor = _own.scores[:count].view(shape)
     return scores
 

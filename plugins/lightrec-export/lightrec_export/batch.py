@@ -33,8 +33,8 @@ class Lists:
     """
 
     def __init__(self, path: str, k: int) -> None:
-        from lightrec_serve.exported import Exported
-        from lightrec_serve.index import Flat
+        from lightrec_export.exported import Exported
+        from lightrec_export.index import Flat
 
         self.exported: Exported = Exported(Path(path))
         self.k, self.index = k, Flat(self.exported.table, self.exported.bias)
@@ -180,7 +180,7 @@ def _on_ray(export: Path, people: Path, out: Path, k: int) -> None:
     try:
         import ray.data
     except ImportError:
-        raise RecipeError("--ray needs Ray: pip install 'lightrec-serve[ray]'.") from None
+        raise RecipeError("--ray needs Ray: pip install 'lightrec-export[ray]'.") from None
     next(tables(people), None)  # what is wrong with the file is said before the cluster starts
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

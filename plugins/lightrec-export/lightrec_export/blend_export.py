@@ -23,8 +23,7 @@ from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.demographic import Demographic
 from lightrec.ranking.rules import RuleBook
 from lightrec.run import Run
-from lightrec_serve.engine import worth_in
-from lightrec_serve.exported import (
+from lightrec_export.exported import (
     ATTRIBUTES,
     BLEND,
     CATALOG,
@@ -37,7 +36,8 @@ from lightrec_serve.exported import (
     Exported,
     digest,
 )
-from lightrec_serve.towers import BATCH
+from lightrec_export.towers import BATCH
+from lightrec_export.worth import worth_in
 
 What = Literal["blend", "ranker", "policy"]
 TOLERANCE: Final = 1e-4

@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lightrec_serve import index
-from lightrec_serve.index import Approximate, Flat, top
+from lightrec_export import index
+from lightrec_export.index import Approximate, Flat, top
 
 
 def whole(values: torch.Tensor) -> torch.Tensor:

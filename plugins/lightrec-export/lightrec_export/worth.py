@@ -1,12 +1,22 @@
 """What events of a kind of feedback are worth, and which of them are a success."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lightrec.data.domain import Domain
 
+if TYPE_CHECKING:
+    from lightrec.run import Run
+
 DISMISSED: Final = {"dismissed": -1.0}
 """What a slate's reader sends of what is not wanted."""
+
+
+def worth_in(run: "Run") -> dict[str, float]:
+    """The worth of an event of each kind: the run's own weights, and of other kinds the field's."""
+    weights = run.data.meta["settings"]["weights"]
+    own = dict.fromkeys(run.data.feedback_kinds, 1.0) if weights is None else weights
+    return {**run.domain.feedback, **own}
 
 
 def worth_of(

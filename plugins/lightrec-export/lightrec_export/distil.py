@@ -32,7 +32,7 @@ from lightrec.ranking.scorers import Scorer
 from lightrec.ranking.sequence_data import TrainWindows, Windows, WindowSampler
 from lightrec.run import Run
 from lightrec.trust import ARGUMENTS
-from lightrec_serve.towers import principal
+from lightrec_export.towers import principal
 
 Teacher: TypeAlias = Literal["blend", "ranker"]
 

@@ -1,7 +1,7 @@
 """The two towers of a run's ranker or policy, as networks and tables that can be exported.
 
 Here they are taken out of their parts, cut to fewer dimensions, and put into whole numbers; what
-writes them is :mod:`lightrec_serve.export`.
+writes them is :mod:`lightrec_export.export`.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """`lightrec export`: what a run recommends by, or two towers of it, as files of their own.
 
-What is written here, :mod:`lightrec_serve.exported` reads. :mod:`lightrec_serve.towers` has the
-networks, and :mod:`lightrec_serve.distil` teaches small ones.
+What is written here, :mod:`lightrec_export.exported` reads. :mod:`lightrec_export.towers` has the
+networks, and :mod:`lightrec_export.distil` teaches small ones.
 """
 
 import json
@@ -36,7 +36,7 @@ from lightrec.keys import Column
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.rules import RuleBook
 from lightrec.run import Run
-from lightrec_serve.blend_export import (
+from lightrec_export.blend_export import (
     TOLERANCE,
     TRIED,
     What,
@@ -45,8 +45,8 @@ from lightrec_serve.blend_export import (
     manifest_of,
     write_manifest,
 )
-from lightrec_serve.distil import Teacher, distilled
-from lightrec_serve.exported import (
+from lightrec_export.distil import Teacher, distilled
+from lightrec_export.exported import (
     CATALOG,
     HISTORIES,
     ITEMS,
@@ -59,7 +59,7 @@ from lightrec_serve.exported import (
     Engine,
     Exported,
 )
-from lightrec_serve.towers import (
+from lightrec_export.towers import (
     BATCH,
     SMALL,
     Bytes,
@@ -136,7 +136,7 @@ def export(
         return export_blend(run, out, histories, seed, book)
     if missing := [n for n in ("onnx", "onnxscript", "onnxruntime") if find_spec(n) is None]:
         raise RecipeError(
-            f"Two towers need {', '.join(missing)}: pip install 'lightrec-serve[export]'."
+            f"Two towers need {', '.join(missing)}: pip install 'lightrec-export[onnx]'."
         )
     if distill is None:
         towers = Towers(part_of(run, what))
@@ -258,7 +258,7 @@ def table_of(taught: Mapping[str, Any]) -> Table:
 
 
 def written(name: str, table: Tensor, int8: bool) -> dict[str, Tensor]:
-    """Give a table as it is written, as :func:`lightrec_serve.exported.rows_of` reads it."""
+    """Give a table as it is written, as :func:`lightrec_export.exported.rows_of` reads it."""
     if not int8:
         return {name: table}
     rows, scale = whole(table)
