@@ -16,6 +16,7 @@ lightrec_components = gives(
         "GRU": "lightrec_lab.towers:GRU",
         "LigrTransformer": "lightrec_lab.towers:LigrTransformer",
         "MeanPooling": "lightrec_lab.towers:MeanPooling",
+        "RewardWeightedLikelihood": "lightrec_lab.irl:RewardWeightedLikelihood",
     }
 )
 lightrec_offline_learners = gives(
