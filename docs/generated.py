@@ -34,6 +34,7 @@ MARKED = re.compile(r"<!-- from (\w+): (.+?) -->(.*?)<!-- end -->", re.DOTALL)
 SHIPPED = (
     "lightrec",
     "lightrec-advertising",
+    "lightrec-audit",
     "lightrec-ecommerce",
     "lightrec-finance",
     "lightrec-generate",
