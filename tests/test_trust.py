@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightrec_audit import assumptions
 from lightrec_images.image import ImageEncoder
 from torch import nn
 
@@ -33,7 +34,6 @@ from lightrec.ranking.module import RankingModule
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
-from lightrec.stages import assumptions
 from lightrec.stages import run as pipeline
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import ParsedRecipe
