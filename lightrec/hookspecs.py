@@ -104,6 +104,16 @@ def lightrec_offline_learners() -> Mapping[str, str]:  # type: ignore[empty-body
     """Add learners from a log, which ``OfflinePolicyModule`` takes as its ``loss``."""
 
 
+@_slot("lightrec.policies.base:Policy", names="values of ``--by`` (``blend``)")
+def lightrec_rankers() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add what may rank a run's items, for `recommend`, `explain`, `compare` and the service.
+
+    A policy's ``from_run(run)`` makes it of a :class:`~lightrec.run.Run`. What reads more of a
+    history than a policy's state has, or re-ranks what may come, is a
+    :class:`~lightrec.evaluation.rankers.RunRanker`.
+    """
+
+
 @_slot(OBJECT)
 def lightrec_components() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add classes of any other kind that a recipe can name.

@@ -29,7 +29,7 @@ def recommend(
     ask: str | None = None,
     all: bool = False,
     k: int = 10,
-    by: Literal["policy", "blend", "mixture", "even-mixture", "reader"] | None = None,
+    by: str | None = None,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
     discover: bool = False,
@@ -67,9 +67,10 @@ def recommend(
     :param all: everybody in the log and the user table; needs --out. The column ranked_by says
         whether a list goes by a history, by attributes or, where nothing is known, by popularity.
     :param k: how many items.
-    :param by: what ranks: the policy (the long run), the blend (the next event), the mixture of the
-        blend with user model A, the even mixture of its transformer with A, or the blend re-ranked
-        by the reader; by default what the run's evaluation favours of all but the last.
+    :param by: what ranks: policy (the long run), blend (the next event), mixture of the blend with
+        user model A, even-mixture of its transformer with A, ranker (its transformer alone), reader
+        (the blend re-ranked by it), or another by an installed package; by default what the run's
+        evaluation favours of the first four.
     :param exclude: nothing that is one of these.
     :param only: nothing but what is one of these.
     :param discover: nothing that the person has met before, even where items come again.
@@ -132,10 +133,10 @@ def recommend(
         print(WITHOUT_HISTORY[recommender.ranked_by], file=sys.stderr)
     elif ask is not None:
         print("Ranked by the wish and the blend.", file=sys.stderr)
-    elif by in (None, "reader"):
+    elif by is None or recommender.ranker.reranks:
         # Why is said at the run's end and in its report; of what was asked for, what it lacks.
-        why = f" {recommender.reason}" if by else ""
-        print(f"Ranked by {named(recommender.by)}.{why}", file=sys.stderr)
+        why = f" {recommender.ranker.about}" if by else ""
+        print(f"Ranked by {named(recommender.by)}.{why}".rstrip(), file=sys.stderr)
     if out is None:
         print(render(table))
     else:

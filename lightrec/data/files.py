@@ -25,6 +25,8 @@ RELIABILITY: Final = "reliability.json"
 """What a user model's stage notes: its forecasts and what came true, by bins of probability."""
 FORMAT_VERSION: Final = 5
 """Of the prepared log that the stage ``data`` leaves; what has another one is prepared again."""
+READ_VERSIONS: Final = (4, FORMAT_VERSION)
+"""Versions of prepared logs that can be read; version 4 lacks the arrays ``targets``, ``leads``."""
 
 _MARKS: Final = ("inputs", "files")
 _NOTED: Final = {**dict.fromkeys((*_MARKS, "recipe"), dict), "overrides": list, "fingerprint": str}

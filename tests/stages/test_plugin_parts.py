@@ -216,7 +216,7 @@ def test_an_encoder_that_fails_is_named_with_the_text(clinic, fault, told):
 @pytest.mark.parametrize(
     ("tower", "told"),
     [
-        ("Transformer", "no class 'Transformer' among those of the kind UserTower. .*MeanPooling"),
+        ("Transformer", "no class 'Transformer' among those of the kind UserTower. .*CausalT"),
         ("lightrec_clinic.evaluator.Minors", "Minors' among those of the kind UserTower"),
         ("lightrec_clinic.height.Tall", "no class 'lightrec_clinic.height.Tall' among"),
     ],

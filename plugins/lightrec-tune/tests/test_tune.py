@@ -222,11 +222,11 @@ def test_settings_that_were_tried_are_not_trained_again(quickly, capsys):
         ("model.init_args.dropuot: [1, 2]", [], "The space does not fit the recipe"),
         ("model.init_args.tower.init_args.dropout: {low: 1}", [], "Expected a range such as"),
         (
-            "model.init_args.reach: {low: 1.5, high: 2}",
+            "data.init_args.read_length: {low: 1.5, high: 2}",
             [],
             "The space does not fit the recipe",
         ),
-        ("model.init_args.schedule: [cosine, warm]", [], "The space does not fit the recipe"),
+        ("model.init_args.start: [random, warm]", [], "The space does not fit the recipe"),
         (SPACE, ["--model.init_args.learning_rate", "1"], "given on the line and searched by"),
         (SPACE, ["--trials", "0"], "--trials must be at least 1, not 0"),
         (SPACE, ["--run", "runs/none"], "runs/none holds no finished data stage"),
