@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lightrec_audit import assumptions
 from lightrec_images.image import ImageEncoder
 from torch import nn
 

@@ -17,7 +17,6 @@ from lightrec.evaluation.evidence import REASON, favoured_by
 from lightrec.plugins import Part
 from lightrec.policies.base import Policy
 from lightrec.run import Run
-from lightrec.simulators.worlds.far_log import FarLog
 from lightrec.stages import recipes
 from lightrec.stages.evaluate import first_lists
 from lightrec.stages.run import execute as run_stage
