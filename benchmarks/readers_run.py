@@ -11,6 +11,9 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
+from lightrec_generate.language_readers import Decoder, PairClassifier
+from lightrec_generate.reader_module import ReaderData, ReaderModule
+from lightrec_generate.reranking import DEPTH, Lists, choose_weight
 from torch import Tensor
 
 from benchmarks.tuning_speed import BFLOAT16
@@ -24,11 +27,8 @@ from lightrec.ranking.blend import Blend
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, choose
 from lightrec.ranking.item_models.item_to_item import DirectionalCooccurrence
-from lightrec.ranking.language_readers import Decoder, PairClassifier
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.ranker import Ranker
-from lightrec.ranking.reader_module import ReaderData, ReaderModule
-from lightrec.ranking.reranking import DEPTH, Lists, choose_weight
 from lightrec.run import Run
 from lightrec.stages.run import run
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 import torch
 from lightrec_generate.generator import Generator
+from lightrec_generate.reranking import Lists, choose_weight, lists_of
 from torch import Tensor
 
 from benchmarks.tuning_speed import BFLOAT16
@@ -23,16 +24,11 @@ from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, VALIDATION
 from lightrec.evaluation.base import keys_of
 from lightrec.ranking.evaluation_events import EvaluationEvents
-from lightrec.ranking.reranking import Lists, choose_weight, lists_of
 from lightrec.run import Run
 
 USERS = 1_000
 AT_ONCE = 16
 WITHOUT = ["--language.model.init_args.generator", "TreeGenerator"]
-FEW = [
-    *("--titles.data.init_args.max_trained", "300"),
-    *("--titles.model.init_args.reader.init_args.characters", "40"),
-]
 SHORT = [
     *("--language.model.init_args.generator.init_args.words", "8"),
     *("--language.data.init_args.max_validated", "50"),  # there is one epoch, and none to choose
@@ -60,15 +56,6 @@ def run_of(folder: Path, recipes: str, seed: str, options: list[str]) -> tuple[R
     if status := lightrec(["run", recipes, *options, "--out", str(folder), "--seed", seed]):
         raise SystemExit(status)
     return Run(folder), time.process_time() - began
-
-
-def titles(out: Path, seed: str, options: list[str]) -> Found:
-    """Re-rank by titles."""
-    precision = [] if BFLOAT16 else ["--titles.trainer.precision", "32-true"]
-    first, _ = run_of(out / "run", "generator-alone", seed, [*options, "--until", "generator"])
-    options += [*FEW, *precision, "--until", "titles"]
-    run, seconds = run_of(first.path, "generator-alone", seed, options)
-    return {"stage/cpu_seconds": seconds, **run.metrics("titles")}
 
 
 def lists(run: Run, first: Generator, part: int) -> Lists:
@@ -117,9 +104,9 @@ def language(out: Path, seed: str, options: list[str]) -> Found:
 
 def main() -> None:
     """Train, measure, and write the metrics."""
-    kind, out, seed, source = sys.argv[1:]
+    out, seed, source = sys.argv[1:]
     options = cut(Path(source), Path(out) / "cut", int(seed))
-    found = {"titles": titles, "language": language}[kind](Path(out), seed, options)
+    found = language(Path(out), seed, options)
     (Path(out) / "metrics.json").write_text(json.dumps(found))
 
 

@@ -16,6 +16,16 @@ MOVED: Final = {
         ("lightrec.encoders.given", "lightrec_images.given", "Given"),
         ("lightrec.encoders.image", "lightrec_images.image", "ImageEncoder"),
         ("lightrec.encoders.trials", "lightrec_news.trials", "TrialData TrialModule"),
+        (
+            "lightrec.ranking.language_readers",
+            "lightrec_generate.language_readers",
+            "LanguageReader PairClassifier Decoder",
+        ),
+        (
+            "lightrec.ranking.reader_module",
+            "lightrec_generate.reader_module",
+            "ReaderModule ReaderData",
+        ),
         ("lightrec.nn.item_readers", "lightrec_news.reading", "ConvolutionReader"),
         ("lightrec.nn.towers", "lightrec_news.reading", "AdditiveAttention"),
         ("lightrec.nn.towers", "lightrec_lab.towers", "GRU LigrTransformer MeanPooling"),
@@ -68,6 +78,7 @@ OTHERS: Final = {
     **{"worlds": "lightrec-worlds", "lab": "lightrec-lab", "trials": "lightrec-news"},
     "estimate": "lightrec-ope",
     "tune": "lightrec-tune",
+    "reader": "lightrec-generate",
     **dict.fromkeys(("export", "batch"), "lightrec-export"),
     **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),
 }

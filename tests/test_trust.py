@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightrec_generate.language_readers import Decoder, PairClassifier
 from lightrec_images.image import ImageEncoder
 from torch import nn
 
@@ -28,7 +29,6 @@ from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.ranking.blend import Blend, described_models
 from lightrec.ranking.item_models.base import ItemModel, Popularity
-from lightrec.ranking.language_readers import Decoder, PairClassifier
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import SequenceData
