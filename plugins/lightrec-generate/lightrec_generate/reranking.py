@@ -2,19 +2,19 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final, Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from lightrec.evaluation.rankers import RunRanker
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend_weights import ahead
 from lightrec.ranking.metrics import RankingResult
 from lightrec.ranking.scorers import ItemScorer
-
-if TYPE_CHECKING:
-    from lightrec.ranking.language_readers import LanguageReader
+from lightrec.run import Run
+from lightrec_generate.language_readers import LanguageReader, reader_of_run, words_of_items
 
 DEPTH: Final = 20
 """So many items of a list are re-ranked."""
@@ -108,15 +108,22 @@ def choose_weight(lists: Lists, added: Tensor) -> float:
     return weight if gain.sum() > 0 and ahead(gain, lists.users) > 1 else 0.0
 
 
-class Reranker:
-    """Puts the first :data:`DEPTH` items of a first stage in order by what a reader says, too.
+class ByReader(RunRanker):
+    """Ranks by the blend, whose first :data:`DEPTH` items a run's reader puts in another order."""
 
-    :param reader: trained beside that first stage.
-    :param words: of N + 1 items.
-    """
+    reranks = True
+    reader: LanguageReader
+    words: Sequence[str]
+    """Of N + 1 items, as the reader reads them."""
 
-    def __init__(self, reader: "LanguageReader", words: Sequence[str]) -> None:
-        self.reader, self.words = reader, words
+    @classmethod
+    def from_run(cls, run: Run) -> Self:  # type: ignore[override]
+        """Take the run's blend and reader."""
+        made = super().from_run(run)
+        made.reader, made.words = reader_of_run(run), words_of_items(run.data)
+        if not made.reader.weight:
+            made.about = "The reader has no weight, and changes nothing: it did not help."
+        return made
 
     @torch.no_grad()
     def lifted(self, scores: Tensor, histories: Tensor) -> Tensor:

@@ -7,16 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightrec_generate.language_readers import Decoder, LanguageReader, PairClassifier
+from lightrec_generate.reader_module import ReaderModule
+from lightrec_generate.reranking import DEPTH, ByReader, Lists, choose_weight
 
 from lightrec.__main__ import main
-from lightrec.data.sequences import Sequences
-from lightrec.data.store import VALIDATION
 from lightrec.encoders.text import TextEncoder
-from lightrec.errors import RecipeError
-from lightrec.ranking import language_readers
-from lightrec.ranking.language_readers import Decoder, LanguageReader, PairClassifier
-from lightrec.ranking.reader_module import ReaderData, ReaderModule
-from lightrec.ranking.reranking import DEPTH, Lists, Reranker, choose_weight
 from lightrec.recommend import load
 from lightrec.stages.run import run
 from lightrec.testing import tiny
@@ -29,34 +25,24 @@ CANDIDATES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """An encoder and a decoder of random weights, which share a tokenizer of 13 words."""
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+@pytest.fixture
+def made(encoder, decoder):
+    """Makes a reader of a kind: a classifier, or a decoder by its score."""
 
-    encoder, decoder = (tmp_path_factory.mktemp(name) for name in ("encoder", "decoder"))
-    tiny.tiny_text_model(encoder)
-    AutoTokenizer.from_pretrained(encoder).save_pretrained(decoder)
-    size = {"vocab_size": 13, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
-    torch.manual_seed(0)
-    config = LlamaConfig(**size, num_attention_heads=2, num_key_value_heads=1)
-    LlamaForCausalLM(config).save_pretrained(decoder)
-    return encoder, decoder
+    def make(kind):
+        if kind == "classifier":
+            return PairClassifier(encoder, layers=1, max_length=32).eval()
+        return Decoder(decoder, score=kind).eval()
 
-
-def made(models, kind, **settings):
-    if kind == "classifier":
-        return PairClassifier(str(models[0]), layers=1, max_length=32, **settings).eval()
-    pytest.importorskip("peft")
-    return Decoder(str(models[1]), score=kind, **settings).eval()
+    return make
 
 
 KINDS = ("classifier", "mean", "sum", "head")
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])
-def test_a_decoder_says_of_lines_what_it_says_of_whole_sequences(models, kind):
-    reader = made(models, kind)
+def test_a_decoder_says_of_lines_what_it_says_of_whole_sequences(made, kind):
+    reader = made(kind)
     cut = lambda text: reader.tokenizer(text, add_special_tokens=False)["input_ids"]  # noqa: E731
     with torch.no_grad():
         found = reader(HISTORIES, CANDIDATES)
@@ -76,9 +62,9 @@ def test_a_decoder_says_of_lines_what_it_says_of_whole_sequences(models, kind):
                 torch.testing.assert_close(found[row, column], expected.squeeze())
 
 
-def test_a_classifier_reads_the_latest_item_first_and_the_candidate_last(models):
-    reader = made(models, "classifier")
-    encoder = TextEncoder(str(models[0]), cache=False, device="cpu")
+def test_a_classifier_reads_the_latest_item_first_and_the_candidate_last(made, encoder):
+    reader = made("classifier")
+    encoder = TextEncoder(encoder, cache=False, device="cpu")
     tokens = encoder._tokenizer("tea of rope; a red lamp", "lamp", return_tensors="pt")
     assert tokens["token_type_ids"].any()
     encoder.load_weights().load_state_dict(reader.encoder.transformer.state_dict())
@@ -89,9 +75,9 @@ def test_a_classifier_reads_the_latest_item_first_and_the_candidate_last(models)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_frozen_stays_bit_for_bit_and_what_is_trained_is_all_that_is_saved(
-    models, kind, tmp_path
+    made, kind, tmp_path
 ):
-    reader = made(models, kind)
+    reader = made(kind)
     before = {name: p.detach().clone() for name, p in reader.named_parameters()}
     trained = {name for name, p in reader.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(reader.parameters(), lr=0.1)
@@ -111,12 +97,6 @@ def test_what_is_frozen_stays_bit_for_bit_and_what_is_trained_is_all_that_is_sav
     with torch.no_grad():
         assert torch.equal(found(HISTORIES, CANDIDATES), reader.eval()(HISTORIES, CANDIDATES))
     assert found.weight == pytest.approx(0.3)
-
-
-def test_a_decoder_without_peft_says_what_to_install(models, monkeypatch):
-    monkeypatch.setattr(language_readers.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(RecipeError, match=r"pip install lightrec\[lora\]"):
-        Decoder(str(models[1]))
 
 
 def lists(events=400, seed=0):
@@ -144,20 +124,22 @@ def test_a_weight_is_chosen_where_it_helps_and_none_where_it_does_not():
 
 
 class Shortest(LanguageReader):
-    """Likes few letters."""
+    """Likes few letters, and notes what it is asked for."""
 
     def forward(self, histories, candidates):
+        self.asked = candidates
         return torch.tensor([[-float(len(item)) for item in own] for own in candidates])
 
 
 def test_a_reader_orders_the_first_items_and_leaves_the_others_below_them():
     words = ["", *("x" * (n % 7 + 1) for n in range(40))]
     table = torch.randn(3, 41, generator=torch.Generator().manual_seed(0))
-    reranker, history = Reranker(Shortest(), words), torch.ones(3, 2, dtype=torch.long)
+    ranker, history = ByReader(40, None), torch.ones(3, 2, dtype=torch.long)
+    ranker.reader, ranker.words = Shortest(), words
     first = table.scatter(1, torch.tensor([[5], [6], [0]]), -torch.inf)
-    assert torch.equal(reranker.lifted(first, history), first)  # without weight
-    reranker.reader.weight.fill_(100.0)
-    found = reranker.lifted(first, history)
+    assert torch.equal(ranker.lifted(first, history), first)  # without weight
+    ranker.reader.weight.fill_(100.0)
+    found = ranker.lifted(first, history)
     top = first.topk(DEPTH, 1).indices
     assert torch.equal(found.topk(DEPTH, 1).indices.sort(1).values, top.sort(1).values)
     lengths = [[len(words[i]) for i in row] for row in found.topk(DEPTH, 1).indices.tolist()]
@@ -166,16 +148,8 @@ def test_a_reader_orders_the_first_items_and_leaves_the_others_below_them():
     assert torch.equal(found[rest], first[rest])
 
 
-class Noting(Shortest):
-    """Notes what it is asked for."""
-
-    def forward(self, histories, candidates):
-        self.asked = candidates
-        return super().forward(histories, candidates)
-
-
 def test_negatives_are_others_of_the_list(monkeypatch):
-    module = ReaderModule(50, 0, Noting(), group=4)
+    module = ReaderModule(50, 0, Shortest(), group=4)
     words = [str(n) for n in range(51)]
     monkeypatch.setattr(module, "data_of", lambda kind: SimpleNamespace(words=words))
     items = torch.tensor([[1, 2, 3, 4, 5], [6, 7, 0, 0, 0]])
@@ -191,38 +165,24 @@ def test_negatives_are_others_of_the_list(monkeypatch):
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_reader_learns_what_the_first_stage_did_not_and_other_users_judge_it(tiny_run):
-    data = ReaderData(str(tiny_run / "data"), str(tiny_run / "ranker"))
-    targets = Sequences.targets(data.store, VALIDATION)
-    came = {(user, item) for user, item in zip(targets.users, targets.items, strict=True)}
-    learned, judged = data.lists(VALIDATION, learn=True), data.lists(VALIDATION)
-    pairs = [set(zip(x.users.tolist(), x.targets.tolist(), strict=True)) for x in (learned, judged)]
-    assert pairs[0] | pairs[1] == came
-    assert not {*learned.users.tolist()} & {*judged.users.tolist()}
-    histories, _, asked = data.train_dataloader().dataset.tensors
-    own = learned.only(learned.listed)
-    assert torch.equal(asked, own.targets)
-    assert torch.equal(histories, own.histories)
-    assert len(asked) > 10
-
-
-def test_the_stage_leaves_a_reader_that_recommends(models, tiny_run, tmp_path, capsys):
+@pytest.mark.slow
+def test_the_stage_leaves_a_reader_that_recommends(encoder, tmp_path, capsys):
     again = tmp_path / "tiny"
-    shutil.copytree(tiny_run, again, symlinks=True)
+    shutil.copytree(tiny.kit_run(), again, symlinks=True)
     log, items = tiny.write_log(tmp_path)
-    reader = {"class_path": "PairClassifier", "init_args": {"model": str(models[0]), "layers": 1}}
+    reader = {"class_path": "PairClassifier", "init_args": {"model": encoder, "layers": 1}}
     settings = [f"--model.init_args.reader={json.dumps(reader)}", "--data.init_args.max_trained=40"]
     given = tiny.FAST | {"reader": settings}
     run("generic", out=again, log=log, items=items, overrides=given, until="reader")
     recommender = load(again, by="reader")
     metrics = recommender.run.metrics("reader")
-    reranker = recommender.run.reranker
-    assert reranker.reader.weight == metrics["reader/weight"]
+    reader = recommender.ranker.reader
+    assert reader.weight == metrics["reader/weight"]
     if not metrics["reader/weight"]:
         assert "changes nothing" in recommender.reason
     usual = recommender.recommend("u3", k=DEPTH)
-    assert usual.equals(load(again, by="blend").recommend("u3", k=DEPTH)) or reranker.reader.weight
-    reranker.reader.weight.fill_(50.0)
+    assert usual.equals(load(again, by="blend").recommend("u3", k=DEPTH)) or reader.weight
+    reader.weight.fill_(50.0)
     found = recommender.recommend("u3", k=DEPTH)
     assert set(found["item"]) == set(usual["item"])
     assert found["item"].to_list() != usual["item"].to_list()

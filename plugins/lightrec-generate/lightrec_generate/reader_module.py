@@ -20,8 +20,8 @@ from lightrec.keys import PADDING
 from lightrec.nn.stage import StageModule, warm_cosine
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.evaluation_events import EvaluationEvents
-from lightrec.ranking.language_readers import LanguageReader, words_of_items
-from lightrec.ranking.reranking import DEPTH, Lists, choose_weight, lists_of
+from lightrec_generate.language_readers import LanguageReader, words_of_items
+from lightrec_generate.reranking import DEPTH, Lists, choose_weight, lists_of
 
 
 class ReaderModule(StageModule):

