@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import torch
+from lightrec_export.worth import worth_in
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -35,7 +36,6 @@ from lightrec_serve.engine import (
     marked,
     reasons,
     with_new,
-    worth_in,
 )
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class RunEngine(Engine):
 
     def explain(self, query: Query, item: str) -> dict[str, Any]:
         """Say at length why an item comes."""
-        from lightrec.explain import explain
+        from lightrec_audit.explain import explain
 
         number = self.catalog.number(item)
         if number is None or number > self.catalog.size:
