@@ -130,6 +130,15 @@ def lightrec_rankers() -> Mapping[str, str]:  # type: ignore[empty-body]
     """
 
 
+@_slot("lightrec.policies.base:Policy", names="words of ``simulate --policy`` (``constant``)")
+def lightrec_world_policies() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add contenders that play in every world.
+
+    A policy's class method ``in_world(world)`` makes it for a
+    :class:`~lightrec.simulators.world.World`, in which it may search.
+    """
+
+
 @_slot(OBJECT)
 def lightrec_components() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add classes of any other kind that a recipe can name.

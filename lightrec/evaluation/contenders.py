@@ -4,12 +4,14 @@ The best constant list is found by playing alone, in any simulator of items, wha
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from lightrec import plugins
 from lightrec.keys import PADDING, Key
 from lightrec.policies.bandits import Learned, LinearBandit, LinUCB, ThompsonSampling
 from lightrec.policies.base import Policy, among_candidates, without_nothing
@@ -28,7 +30,7 @@ from lightrec.ranking.blend import Blend
 from lightrec.run import Run
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.rollout import Contender, play
-from lightrec.simulators.scored import Scored, best_constant
+from lightrec.simulators.scored import Scored
 from lightrec.simulators.session_env import SessionEnv
 from lightrec.simulators.user_model import LogStarts
 from lightrec.simulators.world import World
@@ -66,11 +68,17 @@ def world_contenders(world: World, learned: Learned = "click") -> Makers:
         bandit = LinUCB.from_vectors(world.item_vectors, alpha=0.0, **settings)
         return _taught(bandit, world, users, EpsilonGreedy(bandit, EPSILON, always_drawn=True))
 
+    def added(part: plugins.Part) -> Contender:
+        kind: Any = part.load()
+        found: Contender = kind.in_world(world)
+        return found
+
     makers: Makers = {"random": lambda: RandomPolicy(world.num_items)}
+    parts = plugins.installed().parts["world_policies"]
     if type(world).greedy is not World.greedy:
         makers["greedy"] = lambda: Scored(world.greedy)
+    makers |= {name: partial(added, part) for name, part in parts.items()}
     return makers | {
-        "constant": lambda: ConstantListPolicy.from_appeal(best_constant(world)),
         "epsilon-greedy": epsilon,
         "linucb": lambda: taught(LinUCB),
         "thompson": lambda: taught(ThompsonSampling),

@@ -34,7 +34,7 @@ from lightrec.users.choice_model import ChoiceModel, PooledChoice, with_nothing
 from lightrec.users.choice_sets import Batch
 from lightrec.users.halves import OTHER
 from lightrec.users.irl.base import RewardLearner, chosen, fit_continuation, mean
-from lightrec.users.parts_fitting import SessionTable, UserParts
+from lightrec.users.parts_fitting import UserParts
 from lightrec.users.user_model import UserModel
 
 WARMUP, MAX_OFFERS = 0.1, 100_000
@@ -134,14 +134,8 @@ class ChoiceModule(StageModule):
             if self.choice.profile is not None:
                 for member in self.members:
                     member.set_people(data.people_features)
-            if self.learner is not None and self.learner.reads_next:
-                ended = np.zeros(len(data.store), bool)
-                # Without declined slates a session may go on after the last choice; and with a
-                # leave rate the discount contains the ends already.
-                if data.store.has_nothing and self.settings.leave_rate == 0:
-                    table = SessionTable(data)
-                    ended[table.ends[~table.cut] - 1] = True
-                data.sets.read_next(ended)
+            if self.learner is not None:
+                self.learner.prepare(data, self.settings.leave_rate)
 
     @property
     def members(self) -> list[ChoiceModel]:

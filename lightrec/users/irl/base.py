@@ -7,7 +7,6 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from torch.nn.functional import pad
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.part import Part
+from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, blocks
 from lightrec.users.choice_sets import Batch
 from lightrec.users.reward_model import RewardModel
@@ -29,9 +29,7 @@ class RewardLearner(Part, ABC):
 
     A row of a batch is a choice from a set, or of nothing: ``Key.HISTORY`` (B, L),
     ``Key.CANDIDATES`` (R, C), ``Key.CHOICE`` (R,), ``Key.WEIGHT`` (R,); R is a multiple M of B, as
-    blocks in the order of the histories. With :attr:`reads_next`, ``Key.NEXT_CANDIDATES`` (R, C) is
-    the offer of the next step; ``Key.ENDED`` (R,) bool is whether there is none because the session
-    ended, ``Key.CUT`` (R,) bool because the log of it did.
+    blocks in the order of the histories.
 
     How far people look ahead, γ' = γ · (1 - leave rate), is given: choices are as likely under one
     γ as under another. With γ' = 0 every learner is a conditional logit.
@@ -40,14 +38,15 @@ class RewardLearner(Part, ABC):
     plain Python. All choice models that a learner holds get the items' vectors.
     """
 
-    reads_next: ClassVar[bool] = False
-    """Whether batches must hold the next step."""
     reward_network: ChoiceModel
     """Its utilities are the learned reward, unless :meth:`reward_model` says otherwise."""
 
     def build(self, make: Make, discount: float) -> None:
         """Make the networks; ``discount`` is γ', and each call of ``make`` a new choice model."""
         self.reward_network = make()
+
+    def prepare(self, data: ChoiceData, leave_rate: float) -> None:
+        """Change what the data's batches hold, before training; by default nothing."""
 
     @abstractmethod
     def loss(self, batch: Batch, progress: float) -> Tensor:

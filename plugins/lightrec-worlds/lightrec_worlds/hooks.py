@@ -15,4 +15,5 @@ lightrec_simulators = gives(
         "Tastes": "lightrec_worlds.tastes:Tastes",
     }
 )
+lightrec_world_policies = gives({"constant": "lightrec_worlds.constant:BestConstant"})
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

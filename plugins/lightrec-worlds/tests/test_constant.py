@@ -2,18 +2,12 @@
 
 import pytest
 import torch
+from lightrec_worlds.constant import at_first, best_constant, brings_later, constantly
 from lightrec_worlds.greed import Greed
 from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
 
 from lightrec.keys import Key
-from lightrec.simulators.scored import (
-    at_first,
-    best_constant,
-    brings_later,
-    constantly,
-    even_chance,
-    play,
-)
+from lightrec.simulators.scored import even_chance, play
 
 
 @pytest.fixture(scope="module")
