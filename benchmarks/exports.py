@@ -19,6 +19,7 @@ import torch
 from lightrec_serve.export import export
 from lightrec_serve.exported import Exported
 from lightrec_serve.index import Approximate, Flat
+from lightrec_worlds.tower import TowerPolicy
 from torch import Tensor
 
 from benchmarks.cells import Benchmark, markdown
@@ -27,7 +28,6 @@ from lightrec.data.sequences import Batch, Sequences
 from lightrec.data.store import TEST
 from lightrec.keys import Key
 from lightrec.policies.base import session_start
-from lightrec.policies.tower import TowerPolicy
 from lightrec.ranking.blending import scorer
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import RankingResult, evaluate_scores

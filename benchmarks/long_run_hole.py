@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec_worlds.world_data import logged
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
@@ -28,7 +29,6 @@ from benchmarks.session_fitting import fit_sessions
 from lightrec.evaluation.arena import Arena
 from lightrec.evaluation.probe import probe_lists
 from lightrec.keys import Key
-from lightrec.learners.transitions import logged
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.scored import Scored, even_chance, play

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec_worlds.retention import Retention
+from lightrec_worlds.world_data import WorldData, logged
 from tensordict import TensorDictBase
 from torch import Tensor
 
@@ -30,8 +31,6 @@ from benchmarks.policies.learners import MANY
 from benchmarks.session_fitting import SessionSteps, fit_sessions, log_likelihoods
 from benchmarks.session_model import SessionModel
 from lightrec.keys import Key
-from lightrec.learners.transitions import logged
-from lightrec.learners.world_data import WorldData
 from lightrec.policies.base import Policy
 from lightrec.simulators.rollout import Contender, play
 from lightrec.simulators.scored import Scored, even_chance
@@ -50,7 +49,7 @@ Scores = Callable[[TensorDictBase], Tensor]
 class Course:
     """How a world's log is made, and who learns in it.
 
-    :param behavior: see :class:`~lightrec.learners.world_data.WorldData`.
+    :param behavior: see :class:`~lightrec_worlds.world_data.WorldData`.
     :param learner: of the recipe.
     :param settings: of the recipe, beside those of the world.
     """

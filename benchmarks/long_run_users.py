@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from lightrec_worlds.long_term_satisfaction import SEEN, LongTermSatisfaction
 from lightrec_worlds.retention import Retention
+from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDictBase
 from torch import Tensor
 
@@ -19,7 +20,6 @@ from benchmarks.session_fitting import SessionSteps
 from benchmarks.session_model import SessionModel
 from benchmarks.session_simulator import SessionSimulator
 from lightrec.keys import Key
-from lightrec.learners.world_data import WorldData
 from lightrec.rewards.base import Reward
 from lightrec.simulators.world import World
 
@@ -142,7 +142,7 @@ class FittedData(WorldData):
 
     :param fitted: folder of the fitted members, and of the contexts in which users began.
     :param penalty: see :class:`~benchmarks.session_simulator.SessionSimulator`.
-    :param settings: of :class:`~lightrec.learners.world_data.WorldData`.
+    :param settings: of :class:`~lightrec_worlds.world_data.WorldData`.
     """
 
     def __init__(self, fitted: str, penalty: float = 0.0, **settings: Any) -> None:

@@ -19,13 +19,13 @@ from lightrec_ope.estimators import (
     SequentialDR,
 )
 from lightrec_worlds.greed import Greed
+from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from benchmarks.policies.learner_worlds import at_seed
 from lightrec.keys import Key
 from lightrec.learners.transitions import PACKED, unpack
-from lightrec.learners.world_data import WorldData
 from lightrec.policies.base import LearnedPolicy
 from lightrec.simulators.rollout import Contender, play
 from lightrec.simulators.scored import Scored, even_chance

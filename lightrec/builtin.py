@@ -35,7 +35,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
             *("RandomPolicy", "PopularityPolicy", "ConstantListPolicy", "GreedyRankerPolicy"),
         ],
         "policies.epsilon_greedy": ["EpsilonGreedy"],
-        "policies.bandits": ["LinUCB", "ThompsonSampling"],
     },
     "evaluators": {
         "evaluation.exposure": ["ProviderExposure"],
@@ -59,11 +58,8 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "users.module": ["ChoiceModule"],
         "users.choice_data": ["ChoiceData"],
         "learners.on_policy": ["PolicyModule"],
-        "learners.replay": ["ReplayPolicyModule"],
         "learners.offline": ["OfflinePolicyModule"],
         "learners.policy_data": ["PolicyData"],
-        "learners.world_data": ["WorldData"],
-        "learners.imitation": ["SQIL"],
         "rewards.limits": ["EqualExposure", "NewItems", "FewRepeats", "Variety"],
         "nn.towers": [
             *("CausalTransformer", "LigrTransformer", "GRU", "MeanPooling", "AdditiveAttention"),
@@ -104,9 +100,15 @@ globals().update(
         for slot, own in PARTS.items()
     }
 )
+lightrec_learners = gives(
+    {
+        "ppo": "lightrec.learners.algorithms:PPO",
+        "slate-sarsa": "lightrec.learners.algorithms:SlateSarsa",
+    }
+)
 lightrec_offline_learners = gives(
     {
-        name: f"lightrec.learners.offline_algorithms:{kind}"
+        name: f"lightrec.learners.algorithms:{kind}"
         for name, kind in {
             "bc": "BehaviorCloning",
             "reward-weighted": "RewardWeighted",

@@ -19,6 +19,11 @@ MOVED: Final = {
             "lightrec_lab.return_conditioned",
             "ReturnConditioned",
         ),
+        ("lightrec.learners.imitation", "lightrec_lab.imitation", "SQIL"),
+        ("lightrec.learners.replay", "lightrec_lab.replay", "ReplayPolicyModule"),
+        ("lightrec.learners.world_data", "lightrec_worlds.world_data", "WorldData"),
+        ("lightrec.policies.tower", "lightrec_worlds.tower", "TowerPolicy"),
+        ("lightrec.policies.bandits", "lightrec_lab.bandits", "LinUCB ThompsonSampling"),
         ("lightrec.users.irl.base", "lightrec_lab.irl", "ClickClassifier"),
         ("lightrec.users.irl.looking_ahead", "lightrec_lab.irl", "IQLearn TasteMixture"),
         *(
@@ -48,11 +53,13 @@ MOVED: Final = {
 }
 """New paths of classes by their old ones."""
 OTHERS: Final = {
-    **{"worlds": "lightrec-worlds", "lab": "lightrec-lab", "trials": "lightrec-news"},
+    **{"worlds": "lightrec-worlds", "lab": "lightrec-worlds", "trials": "lightrec-news"},
     "estimate": "lightrec-ope",
     **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),
+    **dict.fromkeys(("a2c", "reinforce", "careful"), "lightrec-lab"),
+    **dict.fromkeys(("epsilon-greedy", "linucb", "thompson"), "lightrec-lab"),
 }
-"""Packages of sets of recipes, losses and commands that once were lightrec's own."""
+"""Packages of sets of recipes, losses, words and commands that once were lightrec's own."""
 _PATH: Final = re.compile(r"\blightrec(?:\.\w+)+[.:]\w+")
 
 
@@ -86,8 +93,8 @@ def hint(name: str) -> str:
     if package is None:
         return ""
     folders = f"plugins/{package}"
-    if package == "lightrec-lab":  # its recipes play in worlds
-        folders = f"plugins/lightrec-worlds {folders}"
+    if package == "lightrec-worlds":  # its recipes have learners of the other
+        folders = f"plugins/lightrec-lab {folders}"
     return f" {short} is part of {package}: `pip install {folders}` in a checkout."
 
 

@@ -35,7 +35,7 @@ _Kind = TypeVar("_Kind")
 SLOTS = hookspecs.SLOTS
 COMMANDS, RECIPES = "commands", "recipes"
 """The slots of functions and of folders."""
-FREELY_NAMED = ("domains", "readers", "offline_learners")
+FREELY_NAMED = ("domains", "readers", "learners", "offline_learners", "contenders")
 """Slots whose names are words of the command line, or of recipes. In all others the name is the
 class's own."""
 

@@ -14,6 +14,8 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightrec_lab.adversarial import AIRL, AdversarialReward
+from lightrec_worlds.tower import TowerPolicy
+from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDict
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
@@ -21,8 +23,6 @@ from torch.nn.functional import one_hot, pad
 from lightrec.evaluation.user_models import spearman_within_sets
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
-from lightrec.learners.world_data import WorldData
-from lightrec.policies.tower import TowerPolicy
 from lightrec.simulators.choice_process import ChoiceProcess, transitions
 from lightrec.simulators.worlds.far_log import FarLog, HeldOut
 

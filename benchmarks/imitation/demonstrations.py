@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightrec_worlds.world_data import demonstrate
 
 from benchmarks.imitation.cart_pole import CART, CartPole
 from lightrec.keys import Key
-from lightrec.learners.transitions import demonstrate
 from lightrec.simulators.scored import Scored
 
 TRAJECTORIES, STEPS = 60, 500

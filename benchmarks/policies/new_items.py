@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path
 
 import torch
+from lightrec_worlds.tower import TowerPolicy
+from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDictBase
 from torch import Tensor
 
@@ -20,9 +22,7 @@ from benchmarks.cells import Benchmark, markdown
 from lightrec.cli.fit import fit
 from lightrec.encoders.text import TextEncoder
 from lightrec.keys import Key
-from lightrec.learners.world_data import WorldData
 from lightrec.policies.base import Policy
-from lightrec.policies.tower import TowerPolicy
 from lightrec.simulators.rollout import play
 
 TWINS = 20

@@ -17,10 +17,9 @@ from torch.nn.functional import pad
 
 from lightrec.data.sequences import last_events, with_only
 from lightrec.keys import PADDING, Key
-from lightrec.policies.base import Policy, session_start
+from lightrec.policies.base import Policy, ScoredPolicy, session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.mixture import Mixture
-from lightrec.policies.tower import TowerPolicy
 from lightrec.ranking.blend import RANKER, Blend, log_shares
 from lightrec.ranking.item_models.als import ALS
 from lightrec.ranking.item_models.item_to_item import ItemToItem
@@ -169,18 +168,6 @@ def _(model: ALS, past: Past) -> Gated:
 
 
 @gated.register
-def _(model: TowerPolicy, past: Past) -> Gated:
-    read = past.last(model.history_length)
-    rows, missing = read.rows(model.vectors), model.history_length - read.history.shape[1]
-
-    def vectors(gates: Tensor) -> Tensor:
-        found = rows(gates[:, -read.history.shape[1] :])
-        return model.pooled(pad(found, (0, 0, missing, 0)))
-
-    return _of_session(model, vectors, past)
-
-
-@gated.register
 def _(model: CandidatePolicy, past: Past) -> Gated:
     table = _kept(model.ranker, model.ranker.item_vectors)
     # It reads neither feedback nor gaps.
@@ -188,7 +175,7 @@ def _(model: CandidatePolicy, past: Past) -> Gated:
     parts = [_user_vectors(model.ranker, table, items.last(model.history_length))]
     if model.user_model is not None:
         parts.append(_tastes(model.user_model, past))
-    return _of_session(model, lambda gates: torch.cat([part(gates) for part in parts], 1), past)
+    return of_session(model, lambda gates: torch.cat([part(gates) for part in parts], 1), past)
 
 
 def _tastes(model: ChoiceModel, past: Past) -> Gated:
@@ -209,7 +196,7 @@ def _tastes(model: ChoiceModel, past: Past) -> Gated:
     return tastes
 
 
-def _of_session(model: TowerPolicy | CandidatePolicy, vectors: Gated, past: Past) -> Gated:
+def of_session(model: ScoredPolicy, vectors: Gated, past: Past) -> Gated:
     """Score all items at the start of a session, given what a policy sees of its history."""
 
     def scores(gates: Tensor) -> Tensor:

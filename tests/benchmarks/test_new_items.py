@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from lightrec_worlds.world_data import WorldData
 
 from benchmarks.policies import new_items
-from lightrec.learners.world_data import WorldData
 
 
 def test_originals_are_drawn_among_those_shown_often():

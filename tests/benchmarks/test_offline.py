@@ -4,12 +4,12 @@ import pytest
 import torch
 from lightrec_ope.estimators import SequenceLog, SequentialDR
 from lightrec_worlds.greed import Greed
+from lightrec_worlds.tower import TowerPolicy
+from lightrec_worlds.world_data import WorldData
 from torch.nn.functional import one_hot
 
 from benchmarks import offline, offline_run
 from lightrec.keys import Key
-from lightrec.learners.world_data import WorldData
-from lightrec.policies.tower import TowerPolicy
 
 FEW, STEPS = 6, 3
 

@@ -13,6 +13,7 @@ from lightrec_serve import export as exporting
 from lightrec_serve.export import export
 from lightrec_serve.exported import FORMAT, ITEMS, MANIFEST, ONNX, Exported
 from lightrec_serve.towers import Towers, principal, whole
+from lightrec_worlds.tower import TowerPolicy
 from safetensors.torch import load_file
 
 from lightrec.encoders.text import TextEncoder
@@ -20,7 +21,6 @@ from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Column
 from lightrec.nn.towers import GRU
 from lightrec.policies.base import session_start
-from lightrec.policies.tower import TowerPolicy
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.ranker import Ranker
 from lightrec.run import Run

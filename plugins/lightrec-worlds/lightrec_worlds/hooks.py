@@ -15,4 +15,5 @@ lightrec_simulators = gives(
         "Tastes": "lightrec_worlds.tastes:Tastes",
     }
 )
+lightrec_components = gives({"WorldData": "lightrec_worlds.world_data:WorldData"})
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])
