@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from lightrec_audit.probe import probe_lists
 from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec_worlds.world_data import logged
 from tensordict import TensorDictBase
@@ -27,7 +28,6 @@ from benchmarks.long_run_users import loaded, platform_of, save, starts_of, step
 from benchmarks.policies.learner_worlds import WORLDS, Setup
 from benchmarks.session_fitting import fit_sessions
 from lightrec.evaluation.arena import Arena
-from lightrec.evaluation.probe import probe_lists
 from lightrec.keys import Key
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy

@@ -14,6 +14,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightrec_lab.adversarial import AIRL, AdversarialReward
+from lightrec_lab.choice_process import ChoiceProcess, transitions
 from lightrec_worlds.tower import TowerPolicy
 from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDict
@@ -23,7 +24,6 @@ from torch.nn.functional import one_hot, pad
 from lightrec.evaluation.user_models import spearman_within_sets
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
-from lightrec.simulators.choice_process import ChoiceProcess, transitions
 from lightrec.simulators.worlds.far_log import FarLog, HeldOut
 
 SESSIONS, HELD_OUT, EPOCHS = 10_000, 4_000, 20

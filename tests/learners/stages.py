@@ -9,6 +9,7 @@ from lightrec_lab.algorithms import REPLAY
 from lightrec_lab.imitation import SQIL
 from lightrec_lab.irl import ClickClassifier, IQLearn
 from lightrec_lab.replay import ReplayPolicyModule
+from lightrec_lab.towers import GRU, LigrTransformer, MeanPooling
 from lightrec_worlds.tower import TowerPolicy
 from lightrec_worlds.world_data import WorldData
 
@@ -16,12 +17,9 @@ from lightrec import plugins
 from lightrec.learners.offline import OfflinePolicyModule
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
-from lightrec.nn.towers import GRU, CausalTransformer, LigrTransformer, MeanPooling
+from lightrec.nn.towers import CausalTransformer
 from lightrec.policies.candidate import CandidatePolicy
-from lightrec.ranking.losses import (
-    InBatchLoss,
-    SampledSoftmaxLoss,
-)
+from lightrec.ranking.losses import SampledSoftmaxLoss
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.rewards.accepted import SurplusReward
@@ -35,7 +33,6 @@ WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 2}
 LOSSES = {
     "softmax": None,
     "sampled": SampledSoftmaxLoss(64),
-    "in-batch": InBatchLoss(),
 }
 TOWERS = (CausalTransformer, LigrTransformer, GRU, MeanPooling)
 POOLED, RECURRENT = (

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from lightrec_lab.adversarial import AIRL, GAIL
+from lightrec_lab.choice_process import ChoiceProcess, transitions
 from lightrec_lab.imitation import DEMONSTRATED, SQIL, law_of
 from lightrec_lab.replay import ReplayPolicyModule
 from lightrec_worlds.world_data import WorldData, demonstrate
@@ -14,7 +15,6 @@ from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.playing import REWARD, LearnableReward
 from lightrec.learners.transitions import SLATE
 from lightrec.nn.slate_law import items_at
-from lightrec.simulators.choice_process import ChoiceProcess, transitions
 from tests.learners.carts import POLICY, carts, small
 from tests.learners.training import fit
 

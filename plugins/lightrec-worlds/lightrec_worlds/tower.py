@@ -10,7 +10,6 @@ from torch.nn.functional import embedding, pad
 from lightrec.keys import Key
 from lightrec.nn.session import State, network_from_zero, with_progress
 from lightrec.policies.base import SILENT, LearnedPolicy, RunParts, TwoTowerPolicy, vectors_of
-from lightrec.policies.gates import Gated, Past, gated, of_session
 from lightrec.trust import ARGUMENTS
 
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -183,18 +182,6 @@ class TowerPolicy(TwoTowerPolicy, LearnedPolicy):
         if seen is None:
             seen = vectors.new_zeros(*vectors.shape[:-1], self.observation_size)
         return with_progress(torch.cat([vectors, seen], -1), state, self.horizon)
-
-
-@gated.register
-def _(model: TowerPolicy, past: Past) -> Gated:
-    read = past.last(model.history_length)
-    rows, missing = read.rows(model.vectors), model.history_length - read.history.shape[1]
-
-    def vectors(gates: Tensor) -> Tensor:
-        recent = rows(gates[:, -read.history.shape[1] :])
-        return model.pooled(pad(recent, (0, 0, missing, 0)))
-
-    return of_session(model, vectors, past)
 
 
 def fit_left_out(

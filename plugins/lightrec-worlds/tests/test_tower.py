@@ -6,8 +6,7 @@ from lightrec_worlds.tower import TowerPolicy, fit_left_out
 from tensordict import TensorDict
 
 from lightrec.keys import Key
-from lightrec.policies.base import Policy, session_start
-from lightrec.policies.gates import Past, gated
+from lightrec.policies.base import Policy
 
 N, D, W, F = 12, 5, 3, 2
 
@@ -117,15 +116,6 @@ def test_scores_are_a_query_times_both_item_vectors():
     query = policy.query(now)
     scores = torch.stack([query @ row for row in table], 1)
     torch.testing.assert_close(policy.logits(now), scores[:, 1:])
-
-
-def test_a_closed_gate_puts_an_average_event_in_an_event_s_place():
-    policy, history, gates = trained()[0], torch.tensor([[3, 7, 1, 7, 12]]), torch.ones(1, 5)
-    average = torch.zeros(N + 1).index_fill(0, torch.tensor([4]), 1)
-    gates[0, 3] = 0
-    scores = gated(policy, Past({Key.HISTORY: history}, average))(gates)
-    replaced = session_start(torch.tensor([[3, 7, 1, 4, 12]]))
-    torch.testing.assert_close(scores[:, 1:], policy.scores(replaced)[:, 1:])
 
 
 def data(rows, columns):
