@@ -29,7 +29,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
             *("RandomPolicy", "PopularityPolicy", "ConstantListPolicy", "GreedyRankerPolicy"),
         ],
         "policies.epsilon_greedy": ["EpsilonGreedy"],
-        "policies.bandits": ["LinUCB", "ThompsonSampling"],
     },
     "evaluators": {
         "evaluation.held_out": ["HeldOutLog"],
@@ -49,11 +48,8 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "users.module": ["ChoiceModule"],
         "users.choice_data": ["ChoiceData"],
         "learners.on_policy": ["PolicyModule"],
-        "learners.replay": ["ReplayPolicyModule"],
         "learners.offline": ["OfflinePolicyModule"],
         "learners.policy_data": ["PolicyData"],
-        "learners.world_data": ["WorldData"],
-        "learners.imitation": ["SQIL"],
         "nn.towers": ["CausalTransformer"],
         "nn.item_readers": ["SelfAttentionReader"],
         "ranking.losses": ["SoftmaxLoss", "SampledSoftmaxLoss"],
@@ -88,9 +84,15 @@ globals().update(
         for slot, own in PARTS.items()
     }
 )
+lightrec_learners = gives(
+    {
+        "ppo": "lightrec.learners.algorithms:PPO",
+        "slate-sarsa": "lightrec.learners.algorithms:SlateSarsa",
+    }
+)
 lightrec_offline_learners = gives(
     {
-        name: f"lightrec.learners.offline_algorithms:{kind}"
+        name: f"lightrec.learners.algorithms:{kind}"
         for name, kind in {
             "bc": "BehaviorCloning",
             "reward-weighted": "RewardWeighted",

@@ -8,21 +8,24 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
+from torchrl.envs import EnvBase
 
 from lightrec import plugins
 from lightrec.encoders.base import Encoder, text_vectors
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.simulator_data import Playground, PolicySlot, SimulatorData
-from lightrec.learners.transitions import demonstrate, logged
+from lightrec.learners.transitions import PACKED, pack
 from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.policies.tower import TowerPolicy
 from lightrec.rewards.base import Reward, RewardContext
 from lightrec.settings import check_of, make_of
 from lightrec.simulators.base import Simulator
+from lightrec.simulators.rollout import Contender, play
 from lightrec.simulators.scored import Scored
+from lightrec.simulators.session_env import HIDDEN
 from lightrec.trust import class_and_settings
+from lightrec_worlds.tower import TowerPolicy
 
 AT_ONCE = 250
 """Sessions of a log that are played side by side."""
@@ -36,7 +39,7 @@ class WorldData(SimulatorData):
 
     Policies see items as the world's vectors, or as vectors of their titles and texts: then an item
     that is added later can be shown as soon as it has a text, see
-    :meth:`~lightrec.policies.tower.TowerPolicy.with_items`.
+    :meth:`~lightrec_worlds.tower.TowerPolicy.with_items`.
 
     :param world: short name of an installed simulator, such as ``Greed``.
     :param settings: of its constructor, such as ``slate_size``.
@@ -166,10 +169,15 @@ class WorldData(SimulatorData):
     def demonstrations(self) -> TensorDict:
         """Let the demonstrator play, always the same sessions.
 
+        :returns: (R,) transitions: a simulator's state and ``action``, the items shown, at the
+            root, the next state and ``terminated`` under ``next``.
         :raises RecipeError: where nobody demonstrates, or an oracle should and there is none.
         """
         if self.demonstrator is None:
-            return super().demonstrations()
+            raise RecipeError(
+                f"The reward learns from demonstrations, and {type(self).__name__} has none. Name "
+                "who demonstrates under demonstrations."
+            )
         simulator = self.make(self.demonstration_sessions)
         # Nothing here may move the generator that training draws from.
         with torch.random.fork_rng(devices=[]):
@@ -226,3 +234,54 @@ class WorldData(SimulatorData):
             return total
 
         return Scored(scores)
+
+
+@torch.no_grad()
+def demonstrate(simulator: EnvBase, expert: Contender, steps: int) -> TensorDict:
+    """Play on for some steps, sessions that end begin anew.
+
+    :param simulator: of B sessions.
+    :param expert: shows what it scores highest.
+    :returns: ``(B, steps)`` transitions without what only a world knows, and with its own reward
+        under ``next``, which no learner reads.
+    """
+    state, rows = simulator.reset(), []
+    for _ in range(steps):
+        seen = state if getattr(expert, "knows_truth", False) else state.exclude(*HIDDEN)
+        acted = expert.act(seen.copy(), simulator.slate_size, deterministic=True)
+        played, state = simulator.step_and_maybe_reset(state.set(Key.ACTION, acted[Key.ACTION]))
+        row = played.exclude(*HIDDEN)
+        row["next"] = played["next"].exclude(*HIDDEN)
+        rows.append(row)
+    return TensorDict.stack(rows, 1)
+
+
+def logged(simulator: Simulator, behavior: Contender, sessions: int, seed: int) -> TensorDict:
+    """Let a policy draw the slates of whole sessions, which all follow from a seed.
+
+    :param simulator: of B sessions, which are played side by side.
+    :param behavior: writes the logarithm of a slate's probability next to it.
+    :param sessions: how many are played.
+    :returns: (R,) transitions, sessions one after another, without what only a world knows; masks
+        are packed.
+    """
+    rows: list[TensorDictBase] = []
+
+    def record(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+        there = alive & (state[Key.USER] < sessions)
+        row = state.exclude(*HIDDEN, Key.USER_VECTOR)[there]
+        row["next"] = following.exclude(*HIDDEN)[there]
+        for each in (row, row["next"]):
+            if Key.MASK in each:
+                each[PACKED] = pack(each.pop(Key.MASK))
+        rows.append(row)
+
+    users = torch.arange(simulator.batch_size[0])
+    # Nothing here may move the generator that training draws from.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for first in range(0, sessions, len(users)):
+            play(behavior, simulator, first + users, seed, deterministic=False, record=record)
+    steps = TensorDict.cat(rows)
+    place = steps[Key.USER] * simulator.max_steps + steps[Key.STEP].squeeze(1)
+    return steps[place.argsort()]

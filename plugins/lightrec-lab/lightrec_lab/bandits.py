@@ -1,16 +1,18 @@
 """Bandits on item vectors: LinUCB and Thompson sampling, on one linear model of the answers."""
 
 from abc import abstractmethod
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec.errors import RecipeError
+from lightrec.evaluation.contenders import EPSILON, PolicyMaker
 from lightrec.keys import PADDING, Key
 from lightrec.nn.session import State
 from lightrec.policies.base import (
+    Policy,
     RunParts,
     ScoredPolicy,
     vectors_of,
@@ -18,10 +20,18 @@ from lightrec.policies.base import (
     without_nothing,
     without_padding,
 )
+from lightrec.policies.epsilon_greedy import EpsilonGreedy
+from lightrec.run import Run
+from lightrec.simulators.base import Simulator
+from lightrec.simulators.rollout import play
 
 Learned = Literal["click", "reward"]
 ITEMS_AT_ONCE = 4096
 """How many items' widths are computed at once, which bounds memory."""
+ROUNDS = 10
+"""Rounds of sessions in which a bandit learns, one session of every user each."""
+SEED = 800_000_009
+"""Of the first of these rounds: sessions that no contender is judged by."""
 
 
 class LinearBandit(ScoredPolicy):
@@ -243,6 +253,65 @@ class ThompsonSampling(LinearBandit):
         drawn = self.draws(len(contexts)).view(len(contexts), contexts.shape[1], -1)
         taste = (contexts.unsqueeze(1) @ drawn).squeeze(1)
         return torch.einsum("bd,bmd->bm", taste, items)
+
+
+class TaughtLinUCB(PolicyMaker):
+    """``linucb``: learns from ten rounds of sessions."""
+
+    kind: ClassVar[type[LinearBandit]] = LinUCB
+    settings: ClassVar[dict[str, Any]] = {}
+
+    def policy(self, simulator: Simulator, users: Tensor, run: Run | None = None) -> Policy:
+        """Make the bandit, of a world's item vectors or a run's ranker, and let it learn."""
+        if run is not None:
+            return self.taught(self.kind.from_run(run, **self.settings), simulator, users)
+        world: Any = simulator
+        bandit = self.kind.from_vectors(
+            world.item_vectors,
+            # Where there is an observation, it holds what may be known of users.
+            observation_size=world.observation_size,
+            history_length=0 if world.observation_size else world.history_length,
+            **self.settings,
+        )
+        return self.taught(bandit, simulator, users)
+
+    def taught(
+        self,
+        bandit: LinearBandit,
+        simulator: Simulator,
+        users: Tensor,
+        explorer: Policy | None = None,
+    ) -> Policy:
+        """Let a bandit learn from what it shows, or what a policy shows that explores around it."""
+        shown, best = explorer or bandit, explorer is None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            for seed in range(SEED, SEED + ROUNDS):
+                play(shown, simulator, users, seed, deterministic=best, record=bandit.learn)
+        return shown
+
+
+class TaughtThompson(TaughtLinUCB):
+    """``thompson``: as ``linucb``."""
+
+    kind = ThompsonSampling
+
+
+class TaughtEpsilonGreedy(TaughtLinUCB):
+    """``epsilon-greedy`` in worlds: a linear model, with one slate in ten at random."""
+
+    settings: ClassVar = {"alpha": 0.0}
+
+    def taught(
+        self,
+        bandit: LinearBandit,
+        simulator: Simulator,
+        users: Tensor,
+        explorer: Policy | None = None,
+    ) -> Policy:
+        """Let the linear model learn from what is shown around it."""
+        explorer = EpsilonGreedy(bandit, EPSILON, always_drawn=True)
+        return super().taught(bandit, simulator, users, explorer)
 
 
 def principal(vectors: Tensor, size: int) -> Tensor:

@@ -1,13 +1,21 @@
-"""Losses from a log that somebody else's policy has left: nothing is played to correct mistakes.
+"""Losses of policies over candidates that TorchRL does not have, or not for candidates.
 
-Kostrikov, Nair and Levine 2022, "Offline reinforcement learning with implicit Q-learning" (ICLR);
-Xin et al. 2020, "Self-supervised reinforcement learning for recommender systems" (SIGIR); Xin et
-al. 2022, "Supervised advantage actor-critic for recommender systems" (WSDM). Where these sample
-candidates, sums over all of them stand here.
+A loss reads a batch of transitions, whose actions are columns of logits ``(B, C)``, and gives what
+starts with ``loss``, to be stepped on, next to diagnostics.
+
+- From a log that somebody else's policy has left: Kostrikov, Nair and Levine 2022, "Offline
+  reinforcement learning with implicit Q-learning" (ICLR); Xin et al. 2020, "Self-supervised
+  reinforcement learning for recommender systems" (SIGIR); Xin et al. 2022, "Supervised advantage
+  actor-critic for recommender systems" (WSDM). Where these sample candidates, sums over all of them
+  stand here.
+- Of slates, by values of items and a model of what users choose: Ie et al. 2019, "SlateQ: a
+  tractable decomposition for reinforcement learning with recommendation sets" (IJCAI). Users take
+  at most one item of a slate, and what comes after depends on what was taken only.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import copy
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, get_args
 
 import torch
 from tensordict import TensorDictBase
@@ -15,10 +23,76 @@ from torch import Tensor, nn
 from torchrl.objectives import distance_loss
 
 from lightrec.keys import Key
-from lightrec.learners.losses.actor_value import Distance, ValueLoss, positive, stacked
-from lightrec.learners.transitions import FEATURES
+from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES, STEPS_AHEAD
 from lightrec.nn.plackett_luce import at, expectation, may_be_shown
 from lightrec.policies.base import ScoredPolicy
+from lightrec.policies.slate import SlatePolicy
+
+Distance = Literal["l2", "l1", "smooth_l1"]
+
+
+class ValueLoss(nn.Module):
+    """A loss that learns values from transitions, with target networks that lag behind.
+
+    Sessions that were cut (``done`` and not ``terminated``) are bootstrapped, those that ended are
+    not. A next state in which nothing may be shown is worth 0.
+
+    :param discount: γ.
+    :param loss_function: distance of values from their targets.
+    :raises ValueError: where there is no such distance.
+    """
+
+    def __init__(self, discount: float, loss_function: Distance) -> None:
+        super().__init__()
+        if loss_function not in get_args(Distance):
+            raise ValueError(
+                f"loss_function is {loss_function!r}; give one of {', '.join(get_args(Distance))}"
+            )
+        self.discount, self.loss_function = discount, loss_function
+        self._pairs: list[tuple[nn.Module, nn.Module]] = []
+
+    def _lagging(self, network: Any) -> Any:
+        """Give the target network of a network."""
+        target = copy.deepcopy(network).requires_grad_(False)
+        self._pairs.append((target, network))
+        return target
+
+    @torch.no_grad()
+    def follow_up(self, tau: float) -> None:
+        """Move the target networks to the learned ones by a share τ."""
+        for target, network in self._pairs:
+            for slow, quick in zip(target.parameters(), network.parameters(), strict=True):
+                slow.lerp_(quick, tau)
+
+    def _target(self, batch: TensorDictBase, following: Tensor) -> Tensor:
+        """Give r + γⁿ (1 - terminated) V(s′), n being the steps from s to s′, ``(B,)``.
+
+        :param following: ``(B,)`` V(s′).
+        """
+        after = batch["next"]
+        goes_on = self.discount ** batch.get(STEPS_AHEAD, 1) * ~after["terminated"]
+        target: Tensor = after["reward"] + goes_on * following.unsqueeze(-1)
+        return target.squeeze(-1)
+
+    def _distance(self, values: Tensor, target: Tensor) -> Tensor:
+        """Give the mean distance of values ``(..., B)`` from a target ``(B,)``, summed over all."""
+        distance: Tensor = distance_loss(values, target.expand_as(values), self.loss_function)
+        return distance.mean(-1).sum()
+
+
+def positive(**numbers: float) -> None:
+    """Refuse numbers that are not above 0.
+
+    :raises ValueError: where one is not.
+    """
+    for name, value in numbers.items():
+        if value <= 0:
+            raise ValueError(f"{name} is {value}; it must be above 0")
+
+
+def stacked(networks: Iterable[Any], state: TensorDictBase) -> Tensor:
+    """Give the action values of several networks, ``(M, B, C)``."""
+    return torch.stack([network.values(state) for network in networks])
 
 
 def log_likelihood(actor: ScoredPolicy, batch: TensorDictBase) -> Tensor:
@@ -87,8 +161,7 @@ class CandidateIQLLoss(ValueLoss):
     :param expectile: τ, .5 for the mean under the log's policy, towards 1 for the best shown.
     :param inverse_temperature: β.
     :param cap: the largest weight of a likelihood.
-    :param discount: see :class:`~lightrec.learners.losses.actor_value.ValueLoss`, as
-        ``loss_function``, which is that of Q.
+    :param discount: see :class:`ValueLoss`, as ``loss_function``, which is that of Q.
     :raises ValueError: where the expectile is not between 0 and 1, or a number not positive.
     """
 
@@ -153,8 +226,7 @@ class SupervisedValueLoss(ValueLoss):
     :param advantages: whether likelihoods are weighted by advantages.
     :param negatives: n.
     :param warm_up: updates before advantages weigh.
-    :param discount: see :class:`~lightrec.learners.losses.actor_value.ValueLoss`, as
-        ``loss_function``.
+    :param discount: see :class:`ValueLoss`, as ``loss_function``.
     :raises ValueError: where ``negatives`` is below 0, or 0 while advantages need them.
     """
 
@@ -211,3 +283,58 @@ class SupervisedValueLoss(ValueLoss):
     def _best(self, state: TensorDictBase, values: Tensor) -> Tensor:
         """Give what the target network thinks of the column of highest value, (B,)."""
         return at(self.target.values(state), values.argmax(-1, keepdim=True)).squeeze(-1)
+
+
+class SlateSarsaLoss(ValueLoss):
+    """Learns Q(s, i) of items that are taken, Q(s, 0) of nothing, the law of choice, and V(s).
+
+    Values are those of the policy that played: ``loss_qvalue`` is the distance of Q(s, i), i being
+    what was taken of the slate or nothing, from ``value_target``, an estimate of the return such as
+    TD(λ), which looks many steps ahead in place of the paper's single step; ``loss_value`` that of
+    V(s), which such estimates need. ``loss_choice`` is minus the log-likelihood of what was taken
+    under P(i | s, A) = exp(u_i) / (1 + Σ exp(u_j)), u being the scores of ``policy.choices``. There
+    are no target networks: nothing here is learned from itself.
+
+    A policy that shows, mostly, the slates of largest value then improves on the one that played,
+    and so on. Networks are run on what was played, so that columns may be the places of slates
+    alone: a few scores a row in place of all items'.
+
+    :param policy: of values and choices.
+    :param critic: from a state's features to its value.
+    :param loss_function: distance of values. Only ``l2`` aims at the mean of returns that scatter.
+    """
+
+    def __init__(
+        self, policy: SlatePolicy, critic: nn.Module, *, loss_function: Distance = "l2"
+    ) -> None:
+        super().__init__(1.0, loss_function)
+        self.policy, self.critic = policy, critic
+
+    def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
+        """Give the three losses, with the means of predictions and targets."""
+        target = batch["value_target"].squeeze(-1)
+        value = self.critic(batch[FEATURES]).squeeze(-1)
+        return self._losses(batch, target) | {"loss_value": self._distance(value, target)}
+
+    def _losses(self, batch: TensorDictBase, target: Tensor) -> dict[str, Tensor]:
+        """Give the losses of values that aim at a target ``(B,)``, and of choices."""
+        items, nothing = self.policy.action_values(batch)
+        # Nothing, -1, stands before the columns.
+        predicted = (
+            torch.cat([nothing, items], -1).gather(-1, batch[CLICKED_COLUMN] + 1).squeeze(-1)
+        )
+        return {
+            "loss_qvalue": self._distance(predicted, target),
+            "loss_choice": self._choice_loss(batch),
+            "pred_value": predicted.detach().mean(),
+            "target_value": target.mean(),
+        }
+
+    def _choice_loss(self, batch: TensorDictBase) -> Tensor:
+        """Give minus the mean log-likelihood of what was taken of the slates shown."""
+        slate = batch[Key.ACTION]
+        scores = at(self.policy.choices.logits(batch), slate).masked_fill(slate < 0, -torch.inf)
+        options = torch.cat([torch.zeros_like(scores[..., :1]), scores], -1)
+        place = (slate == batch[CLICKED_COLUMN]) & (slate >= 0)
+        option = torch.where(place.any(-1), place.long().argmax(-1) + 1, 0).unsqueeze(-1)
+        return (options.logsumexp(-1) - options.gather(-1, option).squeeze(-1)).mean()

@@ -1,12 +1,12 @@
-"""The policy of two towers and items that come after training."""
+"""The policy of two towers: what it reads, items that come after training, meanings of texts."""
 
 import pytest
 import torch
+from lightrec_worlds.tower import TowerPolicy, fit_left_out
 from tensordict import TensorDict
 
 from lightrec.keys import Key
 from lightrec.policies.base import Policy
-from lightrec.policies.tower import TowerPolicy, fit_left_out
 
 N, D, W, F = 12, 5, 3, 2
 
@@ -52,14 +52,6 @@ def test_a_new_item_with_an_old_ones_vector_is_scored_as_that():
     torch.testing.assert_close(scores[:, 2:], scores[:, :2])
 
 
-def test_new_items_count_in_histories_and_nothing_moves_on():
-    policy, vectors, _ = trained()
-    grown = policy.with_items(vectors[[4, 7]])
-    found = grown.user_vectors(torch.tensor([[N + 1, 2], [N + 3, 2]]))
-    wanted = policy.user_vectors(torch.tensor([[4, 2], [N + 1, 2]]))
-    torch.testing.assert_close(found, wanted)
-
-
 def test_with_meanings_items_are_what_the_others_foretell():
     policy, vectors, meanings = trained(W)
     weights, predicted = fit_left_out(vectors[1:], meanings[1:])
@@ -91,11 +83,73 @@ def test_a_loaded_policy_grows_likewise_and_is_saved_as_grown(tmp_path):
         assert loaded.num_items == N + 2
         assert torch.equal(loaded.vectors, grown.vectors)
         assert torch.equal(loaded.logits(state()), grown.logits(state()))
-
-
-def test_vectors_of_another_length_are_refused():
-    policy, *_ = trained()
     with pytest.raises(ValueError, match=r"shape \(2, 4\).*vectors of length 5"):
         policy.with_items(torch.zeros(2, 4))
-    with pytest.raises(ValueError, match=r"shape \(5,\)"):
-        policy.with_items(torch.zeros(5))
+
+
+def test_items_are_standardised_and_nothing_is_a_direction():
+    policy = trained()[0]
+    items = policy.vectors[1:-1, :-1]
+    torch.testing.assert_close(items.mean(0), torch.zeros(D), atol=1e-6, rtol=0)
+    torch.testing.assert_close(items.std(0, correction=0), torch.ones(D))
+    assert policy.vectors[0].eq(0).all()
+    assert policy.vectors[-1].tolist() == [0] * D + [1]
+
+
+def test_sums_over_histories_fade_by_half_lives():
+    policy = trained()[0]
+    history = torch.tensor([[0, 0, 2, 5], [0, 0, 0, N + 1]])
+    found = policy.user_vectors(history).view(2, 2, D + 1)
+    ages = torch.tensor([3.0, 2, 1, 0])
+    for pool, half_life in enumerate((1.0, 4.0)):
+        weights = 0.5 ** (ages / half_life)
+        weights /= weights.sum().sqrt()
+        wanted = weights[2] * policy.vectors[2] + weights[3] * policy.vectors[5]
+        torch.testing.assert_close(found[0, pool], wanted)
+        torch.testing.assert_close(found[1, pool], weights[3] * policy.vectors[-1])
+
+
+def test_scores_are_a_query_times_both_item_vectors():
+    policy, now = trained()[0], state()
+    table = policy.item_table()
+    assert torch.equal(table[:, :D], policy.vectors[:-1, :D])
+    query = policy.query(now)
+    scores = torch.stack([query @ row for row in table], 1)
+    torch.testing.assert_close(policy.logits(now), scores[:, 1:])
+
+
+def data(rows, columns):
+    generator = torch.Generator().manual_seed(rows)
+    inputs = torch.randn(rows, columns, generator=generator, dtype=torch.float64)
+    noise = torch.randn(rows, 2, generator=generator, dtype=torch.float64)
+    return inputs, inputs[:, :2] * torch.tensor([3.0, 0.0]) + noise + 5
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(20, 4), (8, 30)])
+def test_predictions_are_those_of_fits_without_the_row(rows, columns):
+    inputs, targets = data(rows, columns)
+    weights, predicted = fit_left_out(inputs, targets, [0.7])
+    x, y = inputs - inputs.mean(0), targets - targets.mean(0)
+
+    def ridge(kept):
+        gram = x[kept].T @ x[kept] + 0.7 * torch.eye(columns, dtype=torch.float64)
+        return torch.linalg.solve(gram, x[kept].T @ y[kept])
+
+    torch.testing.assert_close(weights, ridge(torch.arange(rows)))
+    for row in range(rows):
+        kept = torch.arange(rows) != row
+        torch.testing.assert_close(predicted[row], x[row] @ ridge(kept))
+
+
+def test_each_column_takes_the_penalty_that_foretells_it_best():
+    inputs, targets = data(40, 10)
+    penalties = [0.1, 1.0, 10.0, 100.0, 1000.0]
+    chosen = fit_left_out(inputs, targets, penalties)
+    alone = [fit_left_out(inputs, targets, [penalty]) for penalty in penalties]
+    centred = targets - targets.mean(0)
+    errors = torch.stack([(centred - predicted).square().mean(0) for _, predicted in alone])
+    best = errors.argmin(0).tolist()
+    assert best[0] < best[1]  # the second target is noise alone
+    for column, place in enumerate(best):
+        for found, expected in zip(chosen, alone[place], strict=True):
+            torch.testing.assert_close(found[:, column], expected[:, column])

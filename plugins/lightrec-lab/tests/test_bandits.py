@@ -1,16 +1,22 @@
 """LinUCB and Thompson sampling against ridge regression in closed form."""
 
+from functools import partial
+
 import pytest
 import torch
+from lightrec_lab import bandits
+from lightrec_lab.bandits import LinUCB, ThompsonSampling
+from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
 from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
+from lightrec.evaluation.arena import arena
+from lightrec.evaluation.contenders import world_contenders
 from lightrec.keys import Key
-from lightrec.nn.plackett_luce import may_be_shown
-from lightrec.policies.bandits import LinUCB, ThompsonSampling, principal
 from lightrec.policies.base import session_start
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
-from lightrec.simulators.rollout import play
+from lightrec.simulators.rollout import judge, play
+from lightrec.testing import PolicyChecks, parametrize_checks, tiny
 from lightrec.testing.simulators import TinyWorld
 
 N, SIZE = 30, 3
@@ -34,14 +40,6 @@ def learned(cls=LinUCB, **settings):
     bandit = cls.from_vectors(vectors(), **settings)
     bandit.update(*rows(bandit))
     return bandit
-
-
-def test_features_are_the_outer_product():
-    bandit = LinUCB.from_vectors(vectors(), observation_size=2)
-    context = torch.randn(1, SIZE + 2)
-    one = torch.ones(1)
-    wanted = torch.kron(torch.cat([one, context[0]]), torch.cat([one, bandit.item_vectors[7]]))
-    torch.testing.assert_close(bandit.features(context, torch.tensor([7]))[0], wanted.double())
 
 
 def test_batches_come_to_ridge_regression():
@@ -68,18 +66,6 @@ def test_upper_bounds_are_those_of_the_closed_form():
         width = ((phi @ torch.linalg.inv(bandit.precision)) * phi).sum(1).sqrt()
         torch.testing.assert_close(found[row, 1:], (phi @ bandit.mean + 1.5 * width).float())
     assert (found[:, 0] == -torch.inf).all()
-
-
-def test_draws_have_the_posteriors_moments():
-    bandit = learned(ThompsonSampling, spread=0.3, history_length=0)
-    torch.manual_seed(2)
-    draws = bandit.draws(40_000)
-    deviation = 0.3 * bandit.covariance.diagonal().sqrt()
-    assert ((draws.mean(0) - bandit.mean).abs() / deviation).max() < 5 / 200
-    # In units of the posterior the covariance is 1, each entry known to about 1/200.
-    whitened = (draws - bandit.mean) @ torch.linalg.cholesky(bandit.precision) / 0.3
-    unit = torch.eye(SIZE + 1, dtype=torch.float64)
-    torch.testing.assert_close(whitened.T.cov(), unit, atol=0.04, rtol=0)
 
 
 def test_thompson_shows_an_item_as_often_as_it_is_the_best():
@@ -137,49 +123,59 @@ def test_play_teaches_it_what_was_shown_and_answered(learn_from):
     assert noted[-1][0][:, :-1].any()
 
 
-def test_an_offer_is_scored_as_the_whole_catalog_is():
-    bandit = learned()
-    torch.manual_seed(5)
-    offered = torch.stack([torch.randperm(N)[:6] + 1 for _ in range(4)])
-    offered[0, 4:] = 0
-    whole = TensorDict(
-        {
-            Key.HISTORY: torch.randint(1, N + 1, (4, 5)),
-            Key.STEP: torch.zeros(4, 1, dtype=torch.int64),
-            Key.ACCEPTED_TOTAL: torch.zeros(4, 1),
-        },
-        batch_size=[4],
-    )
-    few = whole.clone().set(Key.CANDIDATES, offered)
-    mask = torch.zeros(4, N + 1, dtype=torch.bool).scatter(1, offered, True)
-    mask[:, 0] = False
-    whole[Key.MASK] = mask
-    one, other = bandit.distribution(few, 3), bandit.distribution(whole, 3)
-    assert torch.equal(one.mode, other.mode)
-    wanted = bandit.logits(whole).gather(1, offered)
-    torch.testing.assert_close(bandit.logits(few)[offered > 0], wanted[offered > 0])
-    assert may_be_shown(one.columns.logits).tolist() == (offered > 0).tolist()
-    slates = one.sample()
-    torch.testing.assert_close(one.log_prob(slates), other.log_prob(slates))
-    elsewhere = slates.clone()
-    elsewhere[:, 0] = next(i for i in range(1, N + 1) if i not in offered[1])
-    assert one.log_prob(elsewhere)[1] == -torch.inf
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"ridge": 0.0}, r"ridge=0.* give positive numbers"),
+        ({"learned": "likes"}, "'click' or 'reward'"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, message):
+    with pytest.raises(RecipeError, match=message):
+        LinUCB(N, SIZE, **settings)
 
 
-def test_principal_components_are_white_and_keep_the_space():
-    table = torch.nn.functional.pad(torch.randn(50, 4) @ torch.randn(4, 7), (0, 0, 1, 0))
-    found = principal(table, 10)
-    assert found.shape == (51, 4)
-    assert not found[0].any()
-    torch.testing.assert_close(found[1:].mean(0), torch.zeros(4), atol=1e-5, rtol=0)
-    torch.testing.assert_close(found[1:].T.cov(correction=0), torch.eye(4), atol=1e-4, rtol=0)
-    centred = table[1:] - table[1:].mean(0)
-    residual = centred - found[1:] @ torch.linalg.lstsq(found[1:], centred).solution
-    assert residual.abs().max() < 1e-3
+def test_bandits_known_by_a_word_have_learned_always_in_the_same_sessions(monkeypatch):
+    """Chocolate pleases at once, so that who has learned shows more of it than a draw."""
+    monkeypatch.setattr(bandits, "ROUNDS", 2)
+    monkeypatch.setattr(bandits.TaughtLinUCB, "settings", {"learned": "reward"})
+    world = LongTermSatisfaction(100, num_items=100, time_budget=10, sensitivity=0.0)
+    words, before = world_contenders(world), torch.random.get_rng_state()
+    assert torch.equal(words["thompson"]().precision, words["thompson"]().precision)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    shown = {"random": [], "linucb": [], "thompson": [], "epsilon-greedy": []}
+    for name, items in shown.items():
+
+        def note(state, following, alive, to=items):
+            to.append(world.score[state[Key.ACTION]].mean().item())
+
+        judge({name: words[name]()}, world, torch.arange(100), [0], record=note)
+    chocolate = {name: sum(values) / len(values) for name, values in shown.items()}
+    assert min(chocolate[name] for name in ("linucb", "thompson")) > chocolate["random"] + 0.1
+    assert words["epsilon-greedy"]().always_drawn
 
 
-def test_impossible_settings_are_refused():
-    with pytest.raises(RecipeError, match=r"ridge=0.* give positive numbers"):
-        LinUCB(N, SIZE, ridge=0.0)
-    with pytest.raises(RecipeError, match="'click' or 'reward'"):
-        ThompsonSampling(N, SIZE, learned="likes")
+def test_a_runs_bandits_learn_in_user_model_a(lightrec_tiny_run):
+    bandit = arena(str(lightrec_tiny_run), 20, 0, {"max_steps": 5}).policy("linucb")
+    # Every step of a session is a row: the corner of the precision counts those with a one.
+    assert bandit.precision[0, 0].item() > 1 + 2 * 20
+    assert bandit.mean.any()
+
+
+def answered(cls):
+    """A bandit that has seen some answers."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        bandit = cls.from_vectors(torch.randn(tiny.NUM_ITEMS + 1, tiny.VECTOR_SIZE))
+        features = bandit.features(torch.randn(40, bandit.context_size), torch.arange(40) % 9 + 1)
+        bandit.update(features, torch.rand(40))
+    return bandit
+
+
+@parametrize_checks(
+    PolicyChecks(partial(answered, LinUCB), "LinUCB-learned"),
+    PolicyChecks(partial(answered, ThompsonSampling), "ThompsonSampling-learned"),
+    PolicyChecks(lambda: EpsilonGreedy(answered(LinUCB), 0.3), "EpsilonGreedy-around-a-bandit"),
+)
+def test_contract_of_bandits_that_have_learned(check):
+    check()

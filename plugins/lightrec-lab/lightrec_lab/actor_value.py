@@ -6,81 +6,18 @@ optimisation" (ICLR). With finitely many candidates expectations over actions ar
 samples.
 """
 
-import copy
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
-from torchrl.objectives import distance_loss
 
 from lightrec.keys import Key
-from lightrec.learners.transitions import STEPS_AHEAD
+from lightrec.learners.losses import Distance, ValueLoss, positive, stacked
 from lightrec.nn.plackett_luce import at, expectation, log_probabilities, may_be_shown
 from lightrec.policies.base import ScoredPolicy
-
-Distance = Literal["l2", "l1", "smooth_l1"]
-
-
-class ValueLoss(nn.Module):
-    """A loss that learns values from transitions, with target networks that lag behind.
-
-    Sessions that were cut (``done`` and not ``terminated``) are bootstrapped, those that ended are
-    not. A next state in which nothing may be shown is worth 0.
-
-    :param discount: γ.
-    :param loss_function: distance of values from their targets.
-    :raises ValueError: where there is no such distance.
-    """
-
-    def __init__(self, discount: float, loss_function: Distance) -> None:
-        super().__init__()
-        if loss_function not in get_args(Distance):
-            raise ValueError(
-                f"loss_function is {loss_function!r}; give one of {', '.join(get_args(Distance))}"
-            )
-        self.discount, self.loss_function = discount, loss_function
-        self._pairs: list[tuple[nn.Module, nn.Module]] = []
-
-    def _lagging(self, network: Any) -> Any:
-        """Give the target network of a network."""
-        target = copy.deepcopy(network).requires_grad_(False)
-        self._pairs.append((target, network))
-        return target
-
-    @torch.no_grad()
-    def follow_up(self, tau: float) -> None:
-        """Move the target networks to the learned ones by a share τ."""
-        for target, network in self._pairs:
-            for slow, quick in zip(target.parameters(), network.parameters(), strict=True):
-                slow.lerp_(quick, tau)
-
-    def _target(self, batch: TensorDictBase, following: Tensor) -> Tensor:
-        """Give r + γⁿ (1 - terminated) V(s′), n being the steps from s to s′, ``(B,)``.
-
-        :param following: ``(B,)`` V(s′).
-        """
-        after = batch["next"]
-        goes_on = self.discount ** batch.get(STEPS_AHEAD, 1) * ~after["terminated"]
-        target: Tensor = after["reward"] + goes_on * following.unsqueeze(-1)
-        return target.squeeze(-1)
-
-    def _distance(self, values: Tensor, target: Tensor) -> Tensor:
-        """Give the mean distance of values ``(..., B)`` from a target ``(B,)``, summed over all."""
-        distance: Tensor = distance_loss(values, target.expand_as(values), self.loss_function)
-        return distance.mean(-1).sum()
-
-
-def positive(**numbers: float) -> None:
-    """Refuse numbers that are not above 0.
-
-    :raises ValueError: where one is not.
-    """
-    for name, value in numbers.items():
-        if value <= 0:
-            raise ValueError(f"{name} is {value}; it must be above 0")
 
 
 def logits_of(policy: ScoredPolicy, state: TensorDictBase) -> Tensor:
@@ -105,7 +42,7 @@ class CandidateSACLoss(ValueLoss):
     :param alpha_init: α at the beginning, exp of ``log_alpha``.
     :param fixed_alpha: whether α stays as it is.
     :param target_entropy_weight: w, the share of the largest entropy possible that is aimed at.
-    :param discount: see :class:`ValueLoss`, as ``loss_function``.
+    :param discount: see :class:`~lightrec.learners.losses.ValueLoss`, as ``loss_function``.
     :raises ValueError: where ``alpha_init`` is not positive.
     """
 
@@ -155,11 +92,6 @@ class CandidateSACLoss(ValueLoss):
         return expectation(log_policy.exp(), soft, may_be_shown(logits))
 
 
-def stacked(networks: Iterable[Any], state: TensorDictBase) -> Tensor:
-    """Give the action values of several networks, ``(M, B, C)``."""
-    return torch.stack([network.values(state) for network in networks])
-
-
 class CandidateMPOLoss(ValueLoss):
     """Learns Q under the policy, and moves the policy towards π̄ · exp(Q / η) by bounded steps.
 
@@ -180,7 +112,7 @@ class CandidateMPOLoss(ValueLoss):
     :param policy_bound: ε_KL, nats that the policy may lie from the target policy.
     :param temperature_init: η at the beginning.
     :param multiplier_init: α at the beginning.
-    :param discount: see :class:`ValueLoss`, as ``loss_function``.
+    :param discount: see :class:`~lightrec.learners.losses.ValueLoss`, as ``loss_function``.
     :raises ValueError: where a bound, the temperature or the multiplier is not positive.
     """
 

@@ -2,7 +2,7 @@
 
 import logging
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, Literal
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -10,10 +10,13 @@ from torch import Tensor
 from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
 
 from lightrec.errors import RecipeError
-from lightrec.learners.algorithms import REPLAY, ReplayLossName
-from lightrec.learners.imitation import DEMONSTRATED
+from lightrec.learners.algorithms import Learner
 from lightrec.learners.playing import PlayingStage
 from lightrec.learners.transitions import STEPS_AHEAD, drawn
+from lightrec_lab.algorithms import REPLAY
+from lightrec_lab.imitation import DEMONSTRATED, ImitationReward
+
+ReplayLossName = Literal["dqn", "double-dqn", "soft-q", "sac", "slate-q", "mpo"]
 
 
 class ReplayPolicyModule(PlayingStage):
@@ -27,7 +30,7 @@ class ReplayPolicyModule(PlayingStage):
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
     :param loss: ``dqn``, ``double-dqn``, ``soft-q``, ``sac``, ``slate-q`` or ``mpo``; see
-        :mod:`lightrec.learners.algorithms`.
+        :mod:`lightrec_lab.algorithms`.
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
     :param n_step: steps that a transition goes over, up to ``steps``; more carry rewards back
@@ -47,8 +50,6 @@ class ReplayPolicyModule(PlayingStage):
         learns rewards what is drawn, so that old transitions have its present opinion.
     :raises RecipeError: where settings exclude each other.
     """
-
-    learners: ClassVar = REPLAY
 
     def __init__(
         self,
@@ -78,6 +79,10 @@ class ReplayPolicyModule(PlayingStage):
                 "drawn from the buffer. Set it to 1."
             )
         self._memory_state: dict[str, Any] | None = None
+
+    @property
+    def _kind(self) -> type[Learner]:
+        return REPLAY[self.settings.loss]
 
     @cached_property
     def buffer(self) -> TensorDictReplayBuffer:
@@ -114,29 +119,30 @@ class ReplayPolicyModule(PlayingStage):
         """Play, then learn from what was ever played."""
         played = self._play(self.epsilon)
         self._log_play(played)
-        learns = self._imitate(played, batch_index)
+        learns = self._taught(played, batch_index)
         self.buffer.extend(self._transitions(played))
         if len(self.buffer) < self.settings.warm_up or not learns:
             return
         outcomes = []
         for _ in range(self.settings.updates):
-            outcomes.append(self._update(self._losses(self._drawn())))
+            outcomes.append(self.update(self._losses(self._drawn())))
             self.learner.follow_up()
-        self._log_means(*outcomes)
+        self.log_means(*outcomes)
 
     @torch.no_grad()
     def _drawn(self) -> TensorDictBase:
         """Draw transitions, and say what a reward that learns makes of them now."""
         rows = self._whole(self.buffer.sample())
-        if self.reward is None:
+        reward = self.reward
+        if not isinstance(reward, ImitationReward):
             return rows
         rows[DEMONSTRATED] = torch.zeros_like(rows["next", "reward"])
-        if self.reward.needs_replay:
-            shown = self._whole(drawn(self.demonstrations, len(rows)))
+        if reward.needs_replay:
+            shown = self._whole(drawn(reward.demonstrations, len(rows)))
             shown[STEPS_AHEAD] = torch.ones_like(shown["next", "done"], dtype=torch.int64)
             shown[DEMONSTRATED] = torch.ones_like(shown[STEPS_AHEAD], dtype=torch.float32)
             keys = [key for key in shown.keys(True, True) if key in rows.keys(True, True)]
             rows = TensorDict.cat([rows.select(*keys), shown.select(*keys)])
-        reward: Tensor = self.reward(self._for_reward(rows))
-        rows["next", "reward"] = self.settings.reward_scale * reward
+        paid: Tensor = reward(reward.seen(self, rows))
+        rows["next", "reward"] = self.settings.reward_scale * paid
         return rows

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 
 from lightrec.keys import Key
-from lightrec.learners.losses.actor_value import logits_of, positive
+from lightrec.learners.losses import positive
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.plackett_luce import at, log_probabilities
 from lightrec.policies.base import ScoredPolicy
+from lightrec_lab.actor_value import logits_of
 
 
 def top_k_multiplier(log_probability: Tensor, top_k: int) -> Tensor:

@@ -1,14 +1,22 @@
-"""Losses from a log, against numbers by hand and minima that are known."""
+"""Losses against numbers by hand and minima that are known."""
 
 import math
 
 import pytest
 import torch
 from tensordict import TensorDict
+from tensordict.nn import TensorDictModule
+from torchrl.objectives import ClipPPOLoss, ValueEstimators
 
-from lightrec.learners.losses.offline import CandidateIQLLoss, LikelihoodLoss, SupervisedValueLoss
-from lightrec.learners.losses.reinforce_top_k import ReinforceTopKLoss
-from tests.learners.losses.rows import DISCOUNT, NONE, Level, Rows, batch, gradients, softmax
+from lightrec.learners.algorithms import Actor
+from lightrec.learners.losses import (
+    CandidateIQLLoss,
+    LikelihoodLoss,
+    SlateSarsaLoss,
+    SupervisedValueLoss,
+)
+from lightrec.nn.plackett_luce import EMPTY
+from tests.learners.rows import DISCOUNT, NONE, Level, Rows, Slates, batch, gradients, softmax
 
 LOGITS = [[NONE, 1.0, 0.5, -0.5], [NONE, NONE, 0.2, 0.3]]
 FIRST = [[NONE, 1.0, 2.0, -1.0], [NONE, NONE, 3.0, 0.5]]
@@ -102,18 +110,6 @@ def test_impossible_settings_are_refused(settings, message):
         SupervisedValueLoss(Rows(LOGITS), Rows(FIRST), advantages=True, negatives=0)
 
 
-def test_logged_propensities_take_the_place_of_learned_ones():
-    actor, critic = Rows(LOGITS), Level(BASELINE)
-    known = Rows([[NONE, 0.0, 0.4, -1.0], [NONE, NONE, 0.0, 0.0]])
-    rows = batch(SLATES, advantage=[[1.5], [-0.5]], value_target=[[1.0], [2.0]])
-    learned = ReinforceTopKLoss(actor, critic, known, top_k=2)(rows)
-    rows["action_log_prob"] = known.columns(rows).log_prob(rows["action"]).detach()
-    found = ReinforceTopKLoss(actor, critic, None, top_k=2)(rows)
-    assert set(learned) - set(found) == {"loss_behavior"}
-    for name, value in found.items():
-        torch.testing.assert_close(value, learned[name])
-
-
 @pytest.mark.parametrize("advantages", [False, True])
 def test_values_beside_a_likelihood_by_hand(advantages):
     actor, values = Rows(LOGITS), Rows(FIRST)
@@ -144,3 +140,47 @@ def test_values_beside_a_likelihood_by_hand(advantages):
     assert gradients(found, "loss_negative", values)[1] == pytest.approx(
         [0, 0, 2 * (3.0 - DISCOUNT * best[1]), 0]
     )
+
+
+def test_values_and_choices_of_slates_by_hand():
+    """Column 2 was taken in state 0, nothing in state 1."""
+    items = [[NONE, 1.0, 2.0, -1.0], [NONE, 3.0, NONE, 0.5]]
+    choices = [[NONE, 0.3, -0.2, 1.0], [NONE, -0.5, NONE, 0.2]]
+    policy = Slates(Rows(items), Rows([[0.4], [-0.2]]), Rows(choices))
+    loss = SlateSarsaLoss(policy, Level([[0.7], [0.2]]))
+    rows = batch([[1, 2], [3, -1]], clicked_column=[[2], [-1]])
+    rows["value_target"] = torch.tensor([[1.5], [-0.5]], dtype=torch.float64)
+    found = loss(rows.exclude("next"))
+    errors, level_errors = (2.0 - 1.5, -0.2 + 0.5), (0.7 - 1.5, 0.2 + 0.5)
+    assert found["loss_qvalue"].item() == pytest.approx(sum(e**2 for e in errors) / 2)
+    assert found["loss_value"].item() == pytest.approx(sum(e**2 for e in level_errors) / 2)
+    first, second = softmax([0.0, 0.3, -0.2]), softmax([0.0, 0.2])
+    likelihood = math.log(first[2]) + math.log(second[0])
+    assert found["loss_choice"].item() == pytest.approx(-likelihood / 2)
+    expected = [[0, first[1] / 2, (first[2] - 1) / 2, 0], [0, 0, 0, second[1] / 2]]
+    for row, by_hand in zip(gradients(found, "loss_choice", policy.choices), expected, strict=True):
+        assert row == pytest.approx(by_hand)
+    assert gradients(found, "loss_qvalue", policy.items)[0] == pytest.approx([0, 0, errors[0], 0])
+    assert gradients(found, "loss_qvalue", policy.nothing)[1] == pytest.approx([errors[1]])
+
+
+def test_clipped_ppo_over_slates_by_hand():
+    """TorchRL's loss under the law of Plackett and Luce; an empty place is certain."""
+    policy = Rows([[NONE, 1.0, 0.5, NONE, -0.5], [NONE, NONE, NONE, 0.3, NONE]])
+    policy.reads = ("state",)
+    critic = TensorDictModule(Level(BASELINE), in_keys=["features"], out_keys=["state_value"])
+    loss = ClipPPOLoss(Actor(policy, 2), critic, loss_critic_type="l2", functional=False)
+    loss.make_value_estimator(ValueEstimators.TD0, gamma=DISCOUNT)
+    law = softmax([NONE, 1.0, 0.5, NONE, -0.5])
+    first = math.log(law[2] * law[1] / (law[1] + law[4]))
+    data = batch([[2, 1], [3, EMPTY]])
+    data["action_log_prob"] = torch.tensor((first + 0.1, 0.0), dtype=torch.float64)
+    found = loss(data)
+    advantages = 1.0 + DISCOUNT * -0.4 - 0.7, 2.0 + 0.4
+    gains = math.exp(-0.1) * advantages[0], advantages[1]
+    assert found["loss_objective"].item() == pytest.approx(-sum(gains) / 2)
+    assert found["loss_critic"].item() == pytest.approx(sum(a**2 for a in advantages) / 2)
+    entropy = -sum(p * math.log(p) for p in law if p)
+    assert found["entropy"].item() == pytest.approx(entropy / 2)
+    sum(value for key, value in found.items() if key.startswith("loss")).backward()
+    assert policy.rows.grad.isfinite().all()
