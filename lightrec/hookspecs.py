@@ -31,7 +31,7 @@ API_VERSION = 1
 """The version of these hooks. A plugin may state the one it was written for as ``LIGHTREC_API``."""
 OBJECT = "builtins:object"
 SLOTS: dict[str, str] = {}
-"""The slots for classes: what each part of a slot is a subclass of."""
+"""lightrec's own slots for classes: what each part of a slot is a subclass of."""
 
 Hook = Callable[[], Mapping[str, str]]
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -137,6 +137,18 @@ def lightrec_components() -> Mapping[str, str]:  # type: ignore[empty-body]
     These are user towers, ranking losses, item models, choice models, reward learners, modules and
     data modules of stages, and callbacks. The type of a recipe's setting says which of them it
     takes.
+    """
+
+
+@hookspec
+def lightrec_slots() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add slots for parts of further kinds, which this and other packages then fill by hooks.
+
+    With ``{"crawlers": "my_package.base:Crawler"}`` every package may have a hook
+    ``lightrec_crawlers``, whose parts are listed, checked and found as all others:
+    ``plugins.installed().get("crawlers", "SiteMap").load()``, and in recipes by their short names.
+
+    :returns: names of slots, and import paths of the classes from which their parts are derived.
     """
 
 

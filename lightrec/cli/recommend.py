@@ -1,6 +1,5 @@
 """`lightrec recommend` and `similar`: lists from a finished run."""
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from lightrec.data.files import new_file
 from lightrec.errors import RecipeError
 from lightrec.keys import Column
 
@@ -149,27 +149,24 @@ def write(tables: Iterable[pl.DataFrame], out: Path) -> tuple[int, Counter[str]]
     :param out: a .parquet or .csv file.
     :returns: the number of rows, and of users by what their lists are ranked by.
     """
-    partial, rows = out.with_suffix(f".partial{out.suffix}"), 0
-    users = Counter[str]()
-    with ExitStack() as stack:
-        writer = None
+    rows, writer, users = 0, None, Counter[str]()
+    with new_file(out) as part, ExitStack() as stack:
         for number, table in enumerate(tables):
             if out.suffix == ".parquet":
                 from pyarrow.parquet import ParquetWriter
 
                 arrow = table.to_arrow()
-                writer = writer or stack.enter_context(ParquetWriter(partial, arrow.schema))
+                writer = writer or stack.enter_context(ParquetWriter(part, arrow.schema))
                 writer.write_table(arrow)
             else:
                 from lightrec.data.readers.predictions import escaped  # which imports PyArrow
 
-                writer = writer or stack.enter_context(partial.open("wb"))
+                writer = writer or stack.enter_context(part.open("wb"))
                 escaped(table).write_csv(writer, include_header=not number)
             rows += table.height
             if Column.USER in table.columns:
                 kinds = table.unique(Column.USER)[Column.RANKED_BY]
                 users.update(kinds.to_list())
-    os.replace(partial, out)
     return rows, users
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lightrec.data.files import STAMP
+from lightrec.data.files import STAMP, write_whole
 from lightrec.data.store import TRAIN
 from lightrec.evaluation.base import Intervals, Metrics, Section, Table, number, spread
 from lightrec.evaluation.evidence import CONTENDERS
@@ -20,7 +20,7 @@ from lightrec.evaluation.session_tables import paired
 from lightrec.evaluation.sessions import SimulatedSessions
 from lightrec.report.page import write_metrics, write_page
 from lightrec.run import Run
-from lightrec.stages.stage import Stage, write_whole
+from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.irl.base import with_assumptions

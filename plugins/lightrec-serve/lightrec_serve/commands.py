@@ -186,9 +186,10 @@ def names(paths: list[Path]) -> list[str]:
 def loader(path: Path, by: Any, temperature: float, approximate: int = 300_000) -> Any:
     """Give what loads a run or an export, anew at each call."""
     if (path / "manifest.json").is_file():
+        from lightrec_export.exported import BLEND, read_manifest
+
         from lightrec_serve.blend_engine import BlendEngine
         from lightrec_serve.export_engine import ExportEngine
-        from lightrec_serve.exported import BLEND, read_manifest
 
         if read_manifest(path)["what"] == BLEND:
             return lambda: BlendEngine(path, temperature)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import torch
+from lightrec_export.worth import worth_in
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -35,7 +36,6 @@ from lightrec_serve.engine import (
     marked,
     reasons,
     with_new,
-    worth_in,
 )
 
 if TYPE_CHECKING:
