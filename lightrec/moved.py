@@ -70,9 +70,9 @@ MOVED: Final = {
 OTHERS: Final = {
     **{"worlds": "lightrec-worlds", "lab": "lightrec-lab", "trials": "lightrec-news"},
     "estimate": "lightrec-ope",
-    **dict.fromkeys(("explain", "judge", "probe"), "lightrec-audit"),
     "tune": "lightrec-tune",
     **dict.fromkeys(("export", "batch"), "lightrec-export"),
+    **dict.fromkeys(("explain", "judge", "probe"), "lightrec-audit"),
     **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),
 }
 """Packages of sets of recipes, losses and commands that once were lightrec's own."""

@@ -29,7 +29,7 @@ from lightrec.moved import moved
 from lightrec.nn.stage import StageModule
 from lightrec.policies.base import Policy
 from lightrec.progress import progress_bar
-from lightrec.settings import ALL_SETTINGS, CANNOT, in_sentences
+from lightrec.settings import ALL_SETTINGS, CANNOT, misfit, mistake, nested
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
 from lightrec.stages.tensorboard import Curves, flat, write_final, write_items
@@ -116,7 +116,7 @@ class RecipeParser(LightningArgumentParser):
 
         :raises RecipeError: always.
         """
-        raise RecipeError(f"{CANNOT} {in_sentences(message)}{ALL_SETTINGS}") from ex
+        raise RecipeError(message) from ex
 
 
 def trainer_help() -> str:
@@ -166,6 +166,21 @@ class RecipeCLI(LightningCLI):
                 args=arguments,
                 run=False,
             )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the line, or say what is wrong with it.
+
+        :raises RecipeError: where a setting is unknown or impossible.
+        """
+        try:
+            super().parse_arguments(parser, args)
+        except RecipeError as error:
+            kinds = {"model": StageModule, "data": StageData}
+            given = {k: v for k, v in nested(args).items() if k in (*kinds, "trainer")}
+            trainer = given.pop("trainer", None) or {}
+            found = [misfit(name, value, kinds[name]) for name, value in given.items()]
+            said = next(filter(None, [*found, mistake(pl.Trainer, trainer)]), error)
+            raise RecipeError(f"{CANNOT} {said}{ALL_SETTINGS}") from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link sizes from the data to the model, name the folder to leave, have runs twice."""
