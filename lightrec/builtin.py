@@ -11,9 +11,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "encoders": {
         "encoders.text": ["TextEncoder"],
         "encoders.words": ["WordEncoder"],
-        "encoders.fused": ["Fused"],
-        "encoders.given": ["Given"],
-        "encoders.image": ["ImageEncoder"],
     },
     "simulators": {
         "simulators.user_model": ["UserModelSimulator"],
@@ -22,12 +19,9 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "rewards": {
         "rewards.accepted": [
             *("EngagementReward", "LearnedReward", "SurplusReward"),
-            *("ValueReward", "ConversionReward", "ProbabilityLogReward"),
+            *("ValueReward", "ConversionReward", "ProbabilityLogReward", "UncertaintyPenalty"),
         ],
-        "rewards.staying": ["StayReward", "ReturnReward", "ContinuationShaping"],
-        "rewards.penalties": ["RepetitionPenalty", "FatiguePenalty", "UncertaintyPenalty"],
         "rewards.combined": ["WeightedSum", "NormalisedReward"],
-        "rewards.limits": ["ConstrainedReward"],
     },
     "policies": {
         "policies.candidate": ["CandidatePolicy"],
@@ -35,12 +29,9 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
             *("RandomPolicy", "PopularityPolicy", "ConstantListPolicy", "GreedyRankerPolicy"),
         ],
         "policies.epsilon_greedy": ["EpsilonGreedy"],
-        "policies.bandits": ["LinUCB", "ThompsonSampling"],
     },
     "evaluators": {
-        "evaluation.exposure": ["ProviderExposure"],
         "evaluation.held_out": ["HeldOutLog"],
-        "evaluation.robustness": ["Robustness"],
         "evaluation.sessions": ["SimulatedSessions"],
         "evaluation.user_models": ["SimulatedStatistics", "KnownTruth"],
     },
@@ -54,24 +45,14 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "encoders.tuning_data": ["TextData"],
         "ranking.module": ["RankingModule"],
         "ranking.sequence_data": ["SequenceData"],
-        "ranking.reader_module": ["ReaderModule", "ReaderData"],
-        "ranking.language_readers": ["PairClassifier", "Decoder"],
         "users.module": ["ChoiceModule"],
         "users.choice_data": ["ChoiceData"],
         "learners.on_policy": ["PolicyModule"],
-        "learners.replay": ["ReplayPolicyModule"],
         "learners.offline": ["OfflinePolicyModule"],
         "learners.policy_data": ["PolicyData"],
-        "learners.world_data": ["WorldData"],
-        "learners.imitation": ["SQIL"],
-        "rewards.limits": ["EqualExposure", "NewItems", "FewRepeats", "Variety"],
-        "nn.towers": [
-            *("CausalTransformer", "LigrTransformer", "GRU", "MeanPooling", "AdditiveAttention"),
-        ],
-        "nn.item_readers": ["SelfAttentionReader", "ConvolutionReader"],
-        "ranking.losses": [
-            *("SoftmaxLoss", "SampledSoftmaxLoss", "InBatchLoss"),
-        ],
+        "nn.towers": ["CausalTransformer"],
+        "nn.item_readers": ["SelfAttentionReader"],
+        "ranking.losses": ["SoftmaxLoss", "SampledSoftmaxLoss"],
         "ranking.item_models.base": ["Popularity", "RecentPopularity"],
         "ranking.item_models.item_to_item": [
             *(
@@ -90,7 +71,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "ranking.item_models.repeats": ["RepeatConsumption"],
         "users.choice_model": ["PooledChoice", "RecurrentChoice"],
         "users.irl.looking_ahead": ["MaxEnt"],
-        "users.irl.base": ["RewardWeightedLikelihood"],
     },
 }
 """Classes by slot and module; each goes by its own name."""
@@ -104,15 +84,33 @@ globals().update(
         for slot, own in PARTS.items()
     }
 )
+lightrec_learners = gives(
+    {
+        "ppo": "lightrec.learners.algorithms:PPO",
+        "slate-sarsa": "lightrec.learners.algorithms:SlateSarsa",
+    }
+)
 lightrec_offline_learners = gives(
     {
-        name: f"lightrec.learners.offline_algorithms:{kind}"
+        name: f"lightrec.learners.algorithms:{kind}"
         for name, kind in {
             "bc": "BehaviorCloning",
             "reward-weighted": "RewardWeighted",
             "iql": "IQL",
             "snqn": "SNQN",
             "sa2c": "SA2C",
+        }.items()
+    }
+)
+lightrec_rankers = gives(
+    {
+        name: f"lightrec.evaluation.rankers:{kind}"
+        for name, kind in {
+            "policy": "ByPolicy",
+            "blend": "RunRanker",
+            "mixture": "ByMixture",
+            "even-mixture": "ByEvenMixture",
+            "ranker": "ByRanker",
         }.items()
     }
 )
@@ -123,7 +121,6 @@ lightrec_commands = gives(
         "recommend": "lightrec.cli.recommend:recommend",
         "similar": "lightrec.cli.recommend:similar",
         "rules": "lightrec.cli.rules:rules",
-        "explain": "lightrec.cli.explain:explain",
         "encode": "lightrec.cli.encode:encode",
         "evaluate": "lightrec.cli.evaluate:evaluate",
         "compare": "lightrec.cli.compare:compare",
@@ -135,9 +132,6 @@ lightrec_commands = gives(
         "validate": "lightrec.cli.fit:validate",
         "test": "lightrec.cli.fit:assess_test",
         "simulate": "lightrec.cli.play:simulate",
-        "judge": "lightrec.cli.play:judge",
-        "probe": "lightrec.cli.play:probe",
-        "tune": "lightrec.cli.fit:tune",
         "data check": "lightrec.cli.data:check",
         "data convert": "lightrec.cli.data:convert",
         "data fetch": "lightrec.cli.data:fetch",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
-from lightrec_lab.irl import ClickClassifier, IQLearn, TasteMixture
+from lightrec_lab.irl import ClickClassifier, IQLearn, RewardWeightedLikelihood, TasteMixture
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -20,7 +20,7 @@ from lightrec.simulators.worlds.far import Far
 from lightrec.simulators.worlds.far_log import FarLog, HeldOut
 from lightrec.users.choice_data import ITEMS, ChoiceData
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.irl.base import RewardLearner, RewardWeightedLikelihood
+from lightrec.users.irl.base import RewardLearner
 from lightrec.users.irl.looking_ahead import MaxEnt
 from lightrec.users.module import ChoiceModule
 from lightrec.users.reward_model import RewardModel

@@ -34,8 +34,7 @@ from lightrec.users.choice_model import ChoiceModel, PooledChoice, with_nothing
 from lightrec.users.choice_sets import Batch
 from lightrec.users.halves import OTHER
 from lightrec.users.irl.base import RewardLearner, chosen, fit_continuation, mean
-from lightrec.users.parts_fitting import SessionTable, UserParts
-from lightrec.users.reward_explained import explain
+from lightrec.users.parts_fitting import UserParts
 from lightrec.users.user_model import UserModel
 
 WARMUP, MAX_OFFERS = 0.1, 100_000
@@ -135,14 +134,8 @@ class ChoiceModule(StageModule):
             if self.choice.profile is not None:
                 for member in self.members:
                     member.set_people(data.people_features)
-            if self.learner is not None and self.learner.reads_next:
-                ended = np.zeros(len(data.store), bool)
-                # Without declined slates a session may go on after the last choice; and with a
-                # leave rate the discount contains the ends already.
-                if data.store.has_nothing and self.settings.leave_rate == 0:
-                    table = SessionTable(data)
-                    ended[table.ends[~table.cut] - 1] = True
-                data.sets.read_next(ended)
+            if self.learner is not None:
+                self.learner.prepare(data, self.settings.leave_rate)
 
     @property
     def members(self) -> list[ChoiceModel]:
@@ -240,7 +233,6 @@ class ChoiceModule(StageModule):
         users.save_pretrained(folder)
         counts = torch.zeros(3, BINS, dtype=torch.float64)
         metrics = self._assessed(users, counts) | fitted
-        metrics |= explain(users, self.learner, data, folder)
         (folder / RELIABILITY).write_text(json.dumps(counts.tolist()))
         metrics["temperature"] = float(self.choice.temperature)
         metrics["nothing_shift"] = float(self.choice.nothing_shift)

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from lightrec.errors import RecipeError
 
@@ -14,7 +13,7 @@ def reasons(
     user: str | None = None,
     history: list[str] | None = None,
     k: int = 5,
-    by: Literal["policy", "blend", "mixture", "even-mixture"] | None = None,
+    by: str | None = None,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
     events: int = 2,
@@ -49,9 +48,9 @@ def reasons(
     if user is None and history is None:
         raise RecipeError("Say whose list is meant: give a user of the log or a history.")
 
-    from lightrec.ranking.language_readers import Decoder
     from lightrec.recommend import Recommender
     from lightrec_generate import reasons as words
+    from lightrec_generate.language_readers import Decoder
 
     recommender = Recommender(run, by)
     if disclaimer := recommender.run.domain.disclaimer:

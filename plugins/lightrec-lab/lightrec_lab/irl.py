@@ -1,5 +1,7 @@
 """Learners of rewards from choices that are compared with maximum entropy."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, pad
@@ -7,11 +9,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits, pad
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.session import perceptron
+from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import blocks, with_nothing
 from lightrec.users.choice_sets import Batch
 from lightrec.users.irl.base import Make, RewardLearner, chosen, mean
 from lightrec.users.irl.looking_ahead import LookingAhead, MaxEnt
 from lightrec.users.reward_model import Gate, RewardModel, recent
+from lightrec_lab.next_steps import read_next
 
 
 class ClickClassifier(RewardLearner):
@@ -28,6 +32,35 @@ class ClickClassifier(RewardLearner):
             logits.masked_fill(~there, 0.0), taken, reduction="none"
         )
         return mean((each * there).sum(1) / there.sum(1).clamp_min(1), batch)
+
+
+class RewardWeightedLikelihood(RewardLearner):
+    """The recommender that maximises the mean of Σ_t r_t · log π(a_t | s_t) over the log's steps.
+
+    π is a softmax of the utilities over the set and nothing. This is the surrogate of the policy
+    gradient only where the actions were drawn from π itself and r_t is the return from t on, or an
+    advantage. With single rewards it ignores later effects of an action; with positive rewards
+    alone every action taken becomes likelier, and with negative ones it grows without bound as π
+    gives the actions taken no probability at all.
+
+    :param reward: r_t: ``engagement`` is 1 for an item and 0 for nothing, so that declined offers
+        teach nothing; ``probability-log`` is p·log p of π's own probability p of the choice, held
+        constant: never positive, it makes the choice *less* likely.
+    """
+
+    def __init__(self, reward: Literal["engagement", "probability-log"] = "engagement") -> None:
+        super().__init__()
+        self.reward = reward
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        """Minus the weighted log-likelihood."""
+        values = with_nothing(self.utilities(batch[Key.HISTORY], batch[Key.CANDIDATES]))
+        log_p = chosen(values.log_softmax(-1), batch)
+        if self.reward == "engagement":
+            weight = (batch[Key.CHOICE] < batch[Key.CANDIDATES].shape[1]).to(log_p.dtype)
+        else:
+            weight = (log_p.exp() * log_p).detach()
+        return -mean(weight * log_p, batch)
 
 
 class TasteMixture(RewardLearner):
@@ -100,13 +133,15 @@ class IQLearn(LookingAhead):
     :param strength: α: the larger, the weaker the penalty on large rewards.
     """
 
-    reads_next = True
-
     def __init__(self, anchor: float = 1.0, strength: float = 10.0) -> None:
         super().__init__()
         if strength <= 0:
             raise RecipeError(f"strength is {strength}; it must be above 0.")
         self.anchor, self.strength = anchor, strength
+
+    def prepare(self, data: ChoiceData, leave_rate: float) -> None:
+        """Let batches hold the next step."""
+        read_next(data, leave_rate)
 
     def build(self, make: Make, discount: float) -> None:
         """Make u, W, and b on W's states."""

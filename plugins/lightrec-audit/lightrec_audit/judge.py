@@ -1,0 +1,383 @@
+"""Judging policies in several simulators and in the three modes, and tables of what came out."""
+
+import dataclasses
+import json
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from lightrec.errors import RecipeError
+from lightrec.evaluation.arena import Arena, arena
+from lightrec.evaluation.base import NOTHING, Section, Table
+from lightrec.intervals import Interval, function_interval, mean_interval, ratio_interval
+from lightrec.progress import progress_bar
+from lightrec.simulators.rollout import Sessions
+from lightrec.simulators.session_env import Mode
+
+Showing = Literal["mode", "sample"]
+"""How slates were shown: ``mode``, the highest scores; ``sample``, drawn from the policy's law."""
+SHOWINGS: tuple[Showing, ...] = get_args(Showing)
+FLOOR, ORACLE = "random", "oracle"
+BASELINES = ("greedy", "constant", "popularity")
+"""Of which the one of highest return stands for 1 where there is no oracle."""
+REFERENCE = "greedy"
+MODELS = {"users_a": "user model A", "users_b": "user model B"}
+Row = dict[str, Any]
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Played = dict[tuple[str, Showing], Sessions]
+"""By contender and showing."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A simulator as it was asked for: a world's name or a run folder, settings, a user model."""
+
+    what: str
+    settings: Mapping[str, Any]
+    model: str = "users_b"
+
+    def title(self) -> str:
+        """Give it a name that sets it apart from others."""
+        own = ", ".join(f"{name}={value}" for name, value in self.settings.items())
+        model = f", {MODELS[self.model]}" if Path(self.what).is_dir() else ""
+        return f"{self.what}{model}" + (f" ({own})" if own else "")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All that was found.
+
+    :param simulators: titles by the letter that stands for a simulator in all tables.
+    :param reference: the contender over which advantages are taken.
+    :param seed: of all chance.
+    :param fields: a row for each ``simulator`` and ``mode``: ``top``, the contender that stands for
+        1 on the scale on which ``random`` stands for 0, None where there is none; how many
+        ``users`` played, in how many ``rounds``; and whether it is the ``same`` as the mode free by
+        the simulator's own rules.
+    :param entries: see :func:`entries`.
+    :param transfers: see :func:`transfers`.
+    """
+
+    simulators: Mapping[str, str]
+    reference: str
+    seed: int
+    fields: Sequence[Row]
+    entries: Sequence[Row]
+    transfers: Sequence[Row]
+
+    def plain(self) -> Json:
+        """Give everything for a JSON file; an interval is a list of mean, low and high."""
+        return to_plain({**vars(self), "lightrec": version("lightrec")})
+
+
+def judge_all(
+    places: Sequence[Place],
+    policies: Sequence[str],
+    modes: Sequence[Mode],
+    sessions: int,
+    seed: int,
+    *,
+    over: str | None = None,
+) -> Judgement:
+    """Play every policy in every simulator and mode, by highest scores and drawn.
+
+    :param policies: words that all simulators know, or folders of saved policies; with ``@A`` after
+        it, a policy was trained in the first simulator, with ``@B`` in the second and so on.
+    :param sessions: at least so many of each policy.
+    :param seed: of all chance.
+    :param over: the contender over which advantages are taken; greedy where all simulators know
+        it, else random.
+    :raises RecipeError: where a policy is not known to a simulator, or a letter to nobody.
+    """
+    by_letter = dict(zip(string.ascii_uppercase, places, strict=False))
+    arenas = {
+        letter: arena(place.what, sessions, seed, place.settings, place.model)
+        for letter, place in by_letter.items()
+    }
+    trained_in = dict(_training(word, by_letter) for word in policies)
+    if over is None:
+        everywhere = all(REFERENCE in on.policies for on in arenas.values())
+        over = REFERENCE if everywhere else FLOOR
+    there = {
+        (mode, letter): on.in_mode(mode)
+        for mode in sorted(modes, key=lambda mode: mode != "free")
+        for letter, on in arenas.items()
+    }
+    played = _play(there, [*trained_in], over, sessions, seed)
+    fields, rows, transferred = [], [], []
+    for (mode, letter), on in there.items():
+        own, top = played[on], _top(on, played[on])
+        field = {"simulator": letter, "mode": mode}
+        facts = {"top": top, "users": len(on.users), "rounds": len(on.seeds(sessions, seed))}
+        same = mode != "free" and on is there.get(("free", letter))
+        fields.append(field | facts | {"same": same})
+        rows += [field | row for row in entries(own, top, over, trained_in)]
+        for policy, home in trained_in.items():
+            if policy != over and home not in (None, letter):
+                users = [arenas[each].users.tolist() for each in (home, letter)]
+                other = played[there[mode, home]]
+                found = transfers(other, own, policy, over, users[0] == users[1])
+                transferred += [{"home": home, "away": letter, "mode": mode} | row for row in found]
+    titles = {letter: place.title() for letter, place in by_letter.items()}
+    return Judgement(titles, over, seed, fields, rows, transferred)
+
+
+def _top(on: Arena, played: Played) -> str | None:
+    """Name who stands for 1: the oracle, else the baseline of highest return."""
+    if ORACLE in on.policies:
+        return ORACLE
+    known = [name for name in BASELINES if (name, "mode") in played]
+    return max(known, key=lambda name: float(played[name, "mode"].reward.mean()), default=None)
+
+
+def _training(word: str, places: Mapping[str, Place]) -> tuple[str, str | None]:
+    """Tell a policy's name from the letter of the simulator in which it was trained."""
+    name, at, letter = word.rpartition("@")
+    if at and not Path(word).is_dir():
+        if letter not in places:
+            raise RecipeError(
+                f"{word} names the simulator {letter!r} of its training, and there are "
+                f"{', '.join(places)}: letters stand for the simulators in their order."
+            )
+        return name, letter
+    for letter, place in places.items():
+        # A run's own policy was trained in the run's user model A.
+        run = Path(place.what)
+        own = word == "policy" or Path(word).resolve() == (run / "policy").resolve()
+        if place.model == "users_a" and run.is_dir() and own:
+            return word, letter
+    return word, None
+
+
+def _play(
+    there: Mapping[tuple[Mode, str], Arena],
+    named: Sequence[str],
+    over: str,
+    sessions: int,
+    seed: int,
+) -> dict[Arena, Played]:
+    """Play in all modes and simulators; those who were not named show their best alone."""
+    played: dict[Arena, Played] = {}
+    jobs = []
+    for (mode, letter), on in there.items():
+        if on in played:  # its own rules are already those of the mode
+            continue
+        played[on] = {}
+        tops = [ORACLE] if ORACLE in on.policies else BASELINES
+        names = [*named, over, FLOOR, *(name for name in tops if name in on.policies)]
+        # Everybody is made before anything is played, so that mistakes are named at once.
+        players = {name: on.policy(name) for name in dict.fromkeys(names)}
+        jobs += [
+            (on, f"{letter} {mode}: {name}", player, name, slates)
+            for name, player in players.items()
+            for slates in SHOWINGS
+            if slates == "mode" or name in named
+        ]
+    bar = progress_bar(len(jobs), "play", iterable=jobs)
+    for on, words, player, name, slates in bar:
+        bar.set_description(words, refresh=False)
+        best = slates == "mode"
+        played[on][name, slates] = on.play(player, sessions, seed, deterministic=best)
+    return played
+
+
+def entries(
+    played: Played, top: str | None, reference: str, trained_in: Mapping[str, str | None]
+) -> list[Row]:
+    """Judge all contenders of a simulator, one row for each and each way of showing.
+
+    :param top: the contender that stands for 1 on the scale; None where there is no scale.
+    :param reference: the contender over which advantages are taken.
+    :param trained_in: letters of simulators, by contender.
+    :returns: ``policy``, ``slates`` and ``trained_in``; ``earned``, see
+        :func:`earned`; ``coverage``; ``normalised``, the return on
+        the scale, or None; and ``advantage`` over the reference shown as ``mode``, None for itself.
+    """
+    floor, other = played[FLOOR, "mode"], played[reference, "mode"]
+    return [
+        {
+            "policy": name,
+            "slates": slates,
+            "trained_in": trained_in.get(name),
+            "earned": earned(own),
+            "coverage": own.coverage,
+            "normalised": None if top is None else normalised(own, floor, played[top, "mode"]),
+            "advantage": None if name == reference else advantage(own, other),
+        }
+        for (name, slates), own in played.items()
+    ]
+
+
+def transfers(
+    home: Played, away: Played, policy: str, reference: str, same_users: bool
+) -> list[Row]:
+    """Follow a policy's advantage from one simulator to another, one row for each showing.
+
+    :returns: ``policy``, ``slates``, the advantages ``at_home`` and ``elsewhere``, and ``ratio``,
+        elsewhere over home, None where that at home is not above 0 with its interval.
+    """
+    found = []
+    for slates in SHOWINGS:
+        both = [per_user(on[policy, slates], on[reference, "mode"]) for on in (home, away)]
+        here, there = (users[:, 0] - users[:, 2] for users in both)
+        gained = {"at_home": mean_interval(here), "elsewhere": mean_interval(there)}
+        ratio = ratio_interval(there, here, paired=same_users)
+        found.append({"policy": policy, "slates": slates, **gained, "ratio": ratio})
+    return found
+
+
+EARNED = {"returns": "return", "length": "length", "reward_per_step": "reward/step"}
+ADVANTAGE = {"total": "in all", "length": "from length", "rate": "from reward/step"}
+
+
+def markdown(found: Judgement) -> str:
+    """Set everything as Markdown."""
+    text = "".join(f"- {letter}: {title}\n" for letter, title in found.simulators.items()) + (
+        "\n`mode`: the items of highest score are shown; `sample`: slates are drawn. ± is half a "
+        "95 % interval over users."
+    )
+    parts = [Section("Policies judged", text).markdown(1)]
+    for mode in dict.fromkeys(field["mode"] for field in found.fields):
+        parts.append(Section(f"Mode {mode}", "").markdown())
+        fields = [field for field in found.fields if field["mode"] == mode]
+        rows = [entry for entry in found.entries if entry["mode"] == mode]
+        for (letter, title), field in zip(found.simulators.items(), fields, strict=True):
+            text, tables = "Its own rules are those of this mode: all is as in the mode free.", []
+            if not field["same"]:
+                here = [entry for entry in rows if entry["simulator"] == letter]
+                text, tables = "", _tables(here, found.reference)
+            parts.append(Section(f"{letter}: {title}", text, tables).markdown(3))
+        tops = [f"{field['simulator']}: {field['top'] or 'none is known'}" for field in fields]
+        scale = (
+            f"Return by simulator, where {FLOOR} has 0 and the best that is known has 1 "
+            f"({', '.join(tops)}), both shown as `mode`. A star marks the simulator of training."
+        )
+        cells = {
+            (entry["policy"], f"{entry['simulator']}, {entry['slates']}"): (
+                "* " * (entry["trained_in"] == entry["simulator"]) + give(entry["normalised"])
+            )
+            for entry in rows
+        }
+        table = _pivot("policy", [*found.simulators], cells)
+        parts.append(Section(f"Scale in mode {mode}", scale, [table]).markdown(3))
+    if found.transfers:
+        parts.append(_transferred(found).markdown())
+    return "\n".join(parts)
+
+
+def _tables(entries: Sequence[Row], reference: str) -> list[Table]:
+    """Set what the contenders of a simulator earned, and their advantages."""
+    parts = ("earned", "policy", EARNED), ("advantage", f"advantage over {reference}", ADVANTAGE)
+    made = []
+    for part, corner, columns in parts:
+        cells = {
+            (entry["policy"], f"{title}, {entry['slates']}"): give(entry[part][column])
+            for entry in entries
+            if entry[part] is not None
+            for column, title in columns.items()
+        }
+        made.append(_pivot(corner, [*columns.values()], cells))
+    return made
+
+
+def _pivot(corner: str, columns: Sequence[str], cells: Mapping[tuple[str, str], str]) -> Table:
+    """Set cells by policy and column, each column once for each way of showing."""
+    heads = [f"{column}, {slates}" for column in columns for slates in SHOWINGS]
+    rows = [
+        [name, *(cells.get((name, head), NOTHING) for head in heads)]
+        for name in dict.fromkeys(name for name, _ in cells)
+    ]
+    return Table([corner, *heads], rows)
+
+
+def _transferred(found: Judgement) -> Section:
+    head = ["from", "to", "mode", "policy", "slates", "advantage at home", "elsewhere"]
+    rows = [
+        [value if isinstance(value, str) else give(value) for value in row.values()]
+        for row in found.transfers
+    ]
+    return Section(
+        "Transfer ratios",
+        f"Advantage over {found.reference} elsewhere, divided by that in the simulator of "
+        "training. A dash: at home it is not above 0 with its interval.",
+        [Table([*head, "transfer ratio"], rows)],
+    )
+
+
+def per_user(*sessions: Sessions) -> Tensor:
+    """Each user's mean return and length over the seeds, side by side: (U, 2 · S) float64."""
+    return torch.stack([x.double().mean(0) for s in sessions for x in (s.reward, s.length)], 1)
+
+
+def earned(sessions: Sessions) -> dict[str, Interval]:
+    """Sum sessions up.
+
+    :returns: ``returns``, the sum of a session's rewards; ``length``, its steps; and
+        ``reward_per_step``, the mean return over the mean length.
+    """
+    users = per_user(sessions)
+    rate = function_interval(lambda mean: mean[0] / mean[1], users)
+    returns, length = map(mean_interval, users.T)
+    return {"returns": returns, "length": length, "reward_per_step": rate}
+
+
+def advantage(own: Sessions, other: Sessions) -> dict[str, Interval]:
+    """Say by how much a contender earned more than another on the same users, and from what.
+
+    With length L and reward per step r = return / L of the two, the return's difference is exactly
+    ΔL · mean(r) + mean(L) · Δr.
+
+    :returns: ``total``; ``length``, ΔL · mean(r): what longer sessions bring; and ``rate``,
+        mean(L) · Δr: what better steps bring.
+    """
+    users = per_user(own, other)
+
+    def length(mean: Tensor) -> Tensor:
+        return (mean[1] - mean[3]) * (mean[0] / mean[1] + mean[2] / mean[3]) / 2
+
+    def rate(mean: Tensor) -> Tensor:
+        return (mean[1] + mean[3]) / 2 * (mean[0] / mean[1] - mean[2] / mean[3])
+
+    parts = {"length": function_interval(length, users), "rate": function_interval(rate, users)}
+    return {"total": mean_interval(users[:, 0] - users[:, 2]), **parts}
+
+
+def normalised(own: Sessions, floor: Sessions, top: Sessions) -> Interval | None:
+    """Put a contender's return on the scale where floor and top have 0 and 1.
+
+    :returns: None where the top is not above the floor with its interval.
+    """
+    users = per_user(own, floor, top)[:, ::2]
+    if mean_interval(users[:, 2] - users[:, 1]).low <= 0:
+        return None
+    return function_interval(lambda mean: (mean[0] - mean[1]) / (mean[2] - mean[1]), users)
+
+
+def give(interval: Interval | None) -> str:
+    """Write a mean with half the width of its interval, or its ends where it lies unevenly."""
+    if interval is None:
+        return NOTHING
+    half, other = interval.high - interval.mean, interval.mean - interval.low
+    if half == float("inf"):
+        return f"{interval.mean:.3g}"
+    if abs(half - other) > 1e-6 * abs(half):
+        return f"{interval.mean:.3g} ({interval.low:.2g} to {interval.high:.2g})"
+    return f"{interval.mean:.3g} ± {half:.2g}"
+
+
+def to_plain(value: object) -> Json:
+    """Make dataclasses, mappings, sequences and numbers what JSON can hold.
+
+    An interval is a list of mean, low and high; what is infinite or no number becomes null.
+
+    :raises TypeError: where something else is found.
+    """
+    text = json.dumps(value, default=dataclasses.asdict)
+    plain: Json = json.loads(text, parse_constant=lambda _: None)
+    return plain

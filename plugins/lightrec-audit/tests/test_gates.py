@@ -1,0 +1,125 @@
+"""Open gates give a model's own scores, closed ones those of a history of average events."""
+
+import pytest
+import torch
+from lightrec_audit.gates import Past, by_leaving_out, gated
+from lightrec_worlds.tower import TowerPolicy
+
+from lightrec.keys import Key
+from lightrec.policies.base import session_start
+from lightrec.policies.baselines import GreedyRankerPolicy
+from lightrec.policies.candidate import CandidatePolicy
+from lightrec.policies.mixture import Mixture, utilities
+from lightrec.ranking.blend import Blend
+from lightrec.ranking.item_models.als import ALS
+from lightrec.ranking.item_models.base import Popularity
+from lightrec.ranking.item_models.item_to_item import ItemKNN
+from lightrec.testing import tiny
+from lightrec.users.choice_model import RecurrentChoice
+from lightrec.users.user_model import UserModel
+
+N = tiny.NUM_ITEMS
+HISTORY = torch.tensor([[3, 7, 1, 7, 12, 5, 2]])
+AVERAGE = 4
+
+
+def knn(decay=0.8):
+    model = ItemKNN(10.0, decay)
+    model.keep_matrix(torch.rand(N, N))
+    return model
+
+
+def als():
+    model = ALS(4, alpha=10.0)
+    model.register_buffer("items", torch.nn.functional.pad(torch.rand(N, 4), (0, 0, 1, 0)))
+    return model
+
+
+def popularity():
+    model = Popularity()
+    model.register_buffer("counts", torch.arange(N + 1.0))
+    return model
+
+
+def tower():
+    policy = TowerPolicy(N, 8, history_length=5, pools=3)
+    policy.set_items(torch.randn(N + 1, 8))
+    torch.nn.init.normal_(policy.query_network[-1].weight)
+    return policy.eval()
+
+
+def candidate(user_model):
+    policy = CandidatePolicy(tiny.tiny_ranker(), user_model, history_length=4)
+    torch.nn.init.ones_(policy.utility_weight)
+    torch.nn.init.normal_(policy.query_network[-1].weight)
+    return policy.eval()
+
+
+def blend():
+    models = {"knn": knn(), "als": als(), "popularity": popularity()}
+    return Blend(tiny.tiny_ranker(), models, {"ranker": 0.7, **dict.fromkeys(models, 0.5)})
+
+
+def mixed(length=None):
+    return Mixture(blend(), utilities(UserModel([tiny.tiny_choice_model()])), 0.5, length)
+
+
+MODELS = {
+    "ranker": tiny.tiny_ranker,
+    "matrix": knn,
+    "als": als,
+    "blend": blend,
+    "tower": tower,
+    "candidate": lambda: candidate(tiny.tiny_choice_model()),
+    "recurrent": lambda: candidate(RecurrentChoice(N, tiny.VECTOR_SIZE, 3).eval()),
+    "popularity": popularity,
+    "mixture": mixed,
+    "mixture of the last events": lambda: mixed(length=4),
+    "another policy": lambda: GreedyRankerPolicy(tiny.tiny_ranker()),
+}
+EXACT = [name for name in MODELS if name not in {"recurrent", "another policy", "blend"}]
+EXACT = [name for name in EXACT if not name.startswith("mixture")]
+
+
+def scores_of(model, history):
+    if hasattr(model, "distribution"):
+        return model.scores(session_start(history))[:, 1:]
+    return model.scores(history)[:, 1:]
+
+
+def past(history=HISTORY):
+    average = torch.zeros(N + 1)
+    average[AVERAGE] = 1
+    return Past({Key.HISTORY: history}, average)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_open_gates_change_nothing_and_have_slopes(name):
+    model = MODELS[name]()
+    gates = torch.ones(2, 7, requires_grad=True)
+    found = gated(model, past())(gates)[:, 1:]
+    torch.testing.assert_close(found.detach(), scores_of(model, HISTORY).detach().expand(2, -1))
+    if name != "popularity":  # whose scores no event moves
+        (slopes,) = torch.autograd.grad(found.log_softmax(1)[0, 3], gates)
+        assert slopes.isfinite().all()
+        assert slopes[0, -1] != 0
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_a_closed_gate_puts_an_average_event_in_an_event_s_place(name):
+    """The average event is of one item."""
+    model, gates = MODELS[name](), torch.ones(1, 7)
+    gates[0, 5] = 0
+    history = HISTORY.clone()
+    history[0, 5] = AVERAGE
+    with torch.no_grad():
+        found = gated(model, past())(gates)[:, 1:]
+        torch.testing.assert_close(found, scores_of(model, history))
+
+
+def test_what_is_left_out_of_a_sum_is_its_term():
+    worth = torch.rand(N + 1, 3)
+    worth[0] = 0
+    found = by_leaving_out(lambda known: worth[known[Key.HISTORY]].sum(1), past())
+    gates = torch.rand(4, 7)
+    torch.testing.assert_close(found(gates), gates @ worth[HISTORY[0]])
