@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from lightrec_worlds.greed import Greed
+from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDict
 
 from benchmarks.measure import Cell
 from benchmarks.measure.worlds import at_seed
-from lightrec.learners.world_data import WorldData
 from lightrec.policies.base import LearnedPolicy
 from lightrec.simulators.rollout import Contender, play
 from lightrec.simulators.scored import Scored, even_chance
