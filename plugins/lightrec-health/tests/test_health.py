@@ -132,16 +132,6 @@ def test_words():
     assert texts == ["Bean salad. Tags: vegan. Ingredients: beans", ""]
 
 
-def test_people_avoid_what_harms_them_and_like_it_rich():
-    log, recipes, people = (
-        pl.read_parquet(MADE_UP().log / f"{name}.parquet") for name in ("log", "catalog", "users")
-    )
-    eaten = log.join(recipes, on="item").join(people, on="user")
-    held = pl.col("allergens").list.set_intersection("allergies").list.set_difference(["none"])
-    assert (eaten.select(held.list.len())["allergens"] > 0).mean() < 0.002
-    assert eaten["health_score"].mean() < recipes["health_score"].mean() - 0.05
-
-
 @pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
 def test_a_reward_by_hand(run, weight):
     reward = HealthReward(weight)

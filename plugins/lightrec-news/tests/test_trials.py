@@ -84,14 +84,6 @@ def test_the_loss_is_the_multinomial_likelihood_of_clicks_given_what_was_shown()
     assert module.loss(trials).item() == pytest.approx(total / clicks, rel=1e-5)
 
 
-def test_trials_count_their_clicks_while_these_are_few():
-    trials, _ = made_up()
-    clicks, arms = trials.clicked.sum(1), (trials.texts > 0).sum(1)
-    torch.testing.assert_close(trials.weights(1e9), clicks)
-    torch.testing.assert_close(trials.weights(1e-6), arms * 1e-6)
-    torch.testing.assert_close(trials.weights(10.0), 1 / (1 / clicks + 1 / (10 * arms)))
-
-
 def test_the_ridge_is_a_newton_step_on_the_penalised_loss():
     trials, vectors = made_up()
     module = linear(vectors, enough=20.0)

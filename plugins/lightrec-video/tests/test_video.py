@@ -45,28 +45,6 @@ def test_text(title, year, genres, words):
     assert VideoDomain().text(items.cast({"title": pl.String})).to_list() == [words]
 
 
-def test_what_was_abandoned_is_no_target():
-    assert VideoDomain().weights(["watch", "abandon"]) == {"watch": 1.0, "abandon": -1.0}
-
-
-def test_made_up_viewers_follow_series_and_give_up_what_appeals_little():
-    folder = MADE_UP().log
-    titles, log = (pl.read_parquet(folder / f"{table}.parquet") for table in ("catalog", "log"))
-    log = log.join(titles, on="item")
-    for (_, series), episodes in log.sort("user", "time").group_by("user", "series"):
-        finished = episodes.filter(feedback="watch")["episode"].to_list()
-        if series is not None:
-            assert finished == [*range(1, len(finished) + 1)], "none before the one before it"
-    assert not log.select("user", "item").is_duplicated().any()
-    shares = log.with_columns(share=pl.col("value") / pl.col("duration"))
-    assert shares.filter(feedback="watch")["share"].unique().to_list() == [1.0]
-    assert shares.filter(feedback="abandon")["share"].is_between(0.04, 0.56).all()
-    truth = pl.read_parquet(folder / "truth.parquet")
-    means = log.join(truth, on=["user", "item"]).group_by("feedback").agg(pl.mean("appeal"))
-    watched, left = (means.filter(feedback=k)["appeal"].item() for k in ("watch", "abandon"))
-    assert left < watched - 1.5
-
-
 def fails(to):
     raise FetchError("No network.")
 
