@@ -92,12 +92,6 @@ def test_who_may_be_shown_what(limits, risks, allowed):
     assert (found if found is None else found.astype(int).tolist()) == allowed
 
 
-def test_words():
-    known = {"title": ["Elm", None], "sector": ["food", None], "industry": ["", "x"]}
-    texts = FinanceDomain().text(pl.DataFrame(known | {"risk": [3, 12]}))
-    assert texts.to_list() == ["Elm. food. risk class 3 of 7", "x"]
-
-
 def transition(history, action, taken, step=0):
     rows = len(history)
     data = {

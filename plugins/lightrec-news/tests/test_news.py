@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
-from lightrec_news.domain import DAY, NewsDomain
+from lightrec_news.domain import DAY
 from lightrec_news.evaluator import HOUR, _measures
 from lightrec_news.reward import ReadingReward
 
@@ -47,9 +47,3 @@ def test_topics_diversity_and_age_of_known_lists():
     found = _measures("x", lists, store, np.array([0]), topics)
     expected = {"x/empty": 1.0, "x/topics": 2.0, "x/diversity": 2 / 3, "x/age_hours": 3.0}
     assert found == pytest.approx(expected)
-
-
-def test_texts():
-    items = pl.DataFrame({"item": ["1"], "title": ["A"], "abstract": [None], "topic": ["football"]})
-    assert NewsDomain().text(items).to_list() == ["A. football"]
-    assert NewsDomain().text(items.select("item")).to_list() == [""]

@@ -45,30 +45,22 @@ def test_text(title, year, genres, words):
     assert VideoDomain().text(items.cast({"title": pl.String})).to_list() == [words]
 
 
-def fails(to):
-    raise FetchError("No network.")
-
-
-def gives(to):
-    (to / "u.data").write_text("7\t2\t4\t881250949\n")
-
-
 def test_the_sample_is_fetched_once_and_the_second_source_is_tried(tmp_path, monkeypatch):
+    def fails(to):
+        raise FetchError("No network.")
+
+    def gives(to):
+        (to / "u.data").write_text("7\t2\t4\t881250949\n")
+
     folder = tmp_path / "movielens-100k"
     assert fetch_movielens_100k(folder, {"first": fails, "second": gives}) == folder
     assert len(CanonicalReader().read(folder).log) == 1
     monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path))
     assert VideoDomain().sample() == folder, "it is there already"
     shutil.rmtree(folder)
-    with pytest.raises(FetchError) as raised:
-        fetch_movielens_100k(folder, {"first": fails, "second": fails})
-    assert str(raised.value).splitlines()[:4] == [
-        "MovieLens-100K could not be fetched:",
-        "  - first: No network.",
-        "  - second: No network.",
-        "Use --offline, which runs the same pipeline on a synthetic world and needs no network, or "
-        "name your own log with --log.",
-    ]
+    with pytest.raises(FetchError, match="could not be fetched:\n  - first: No network") as raised:
+        fetch_movielens_100k(folder, {"first": fails})
+    assert "Use --offline" in str(raised.value)
     assert not folder.exists()
 
 
