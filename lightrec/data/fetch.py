@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from platformdirs import user_cache_dir
+
 from lightrec.errors import FetchError
 
 TIMEOUT: Final = 5.0
@@ -27,8 +29,7 @@ LONGEST: Final = 60.0
 
 def cache_folder() -> Path:
     """Return the folder of fetched files: ``$LIGHTREC_CACHE``, else one in the user's cache."""
-    general = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("LIGHTREC_CACHE") or f"{general}/lightrec").expanduser()
+    return Path(os.environ.get("LIGHTREC_CACHE") or user_cache_dir("lightrec")).expanduser()
 
 
 def fetch_wheel_files(

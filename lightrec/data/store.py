@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from lightrec.data.files import FORMAT_VERSION, STAMP, mending, stamp, undamaged
+from lightrec.data.files import READ_VERSIONS, STAMP, mending, stamp, undamaged
 from lightrec.data.schema import LOG_SCHEMA
 from lightrec.data.types import Kind
 from lightrec.errors import DataError
@@ -98,7 +98,9 @@ class EventStore:
         """Whether there are events of held-out items."""
         self._kept: npt.NDArray[np.bool_] | None = None
         if not held_out:
-            self.parts = np.where(self._array("targets"), TRAIN, CONTEXT).astype(np.int8)
+            # Format version 4 has no targets; it left all others in CONTEXT.
+            targets = self._array("targets") if self.meta["version"] > 4 else self.parts != CONTEXT
+            self.parts = np.where(targets, TRAIN, CONTEXT).astype(np.int8)
         elif not cold and self.meta["counts"]["cold"]:
             self._take(self.in_histories)
 
@@ -257,6 +259,10 @@ class EventStore:
         """Return the rows of the events' users: the same shape, int64."""
         return np.searchsorted(self.offsets, events, side="right") - 1
 
+    def sessions_of(self, events: Integers) -> npt.NDArray[np.int64]:
+        """Return the numbers of the events' sessions: the same shape, int64."""
+        return np.searchsorted(self.session_offsets, events, side="right") - 1
+
     def train_ends(self) -> npt.NDArray[np.int64]:
         """Return each user's first validation or test event, else the end of all: (U,) int64."""
         held_out = np.flatnonzero(np.isin(self.parts, (VALIDATION, TEST)))
@@ -307,6 +313,20 @@ def begin_sessions(
     return begins
 
 
+def stretches(
+    begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """All events of S stretches of a log, such as sessions, one stretch after another.
+
+    :param begins: (S,) positions of the first events.
+    :param ends: (S,) positions after the last; a stretch may be empty.
+    :returns: (E,) the number of each event's stretch, and (E,) its position in the log.
+    """
+    lengths = ends - begins
+    stretch = np.repeat(np.arange(len(begins)), lengths)
+    return stretch, np.arange(len(stretch)) + (ends - np.cumsum(lengths))[stretch]
+
+
 def padded(
     items: npt.NDArray[np.signedinteger[Any]],
     starts: npt.NDArray[np.int64],
@@ -336,11 +356,11 @@ def _read_meta(folder: Path) -> dict[str, Any]:
         raise DataError(
             f"There is no prepared log in {folder}; `lightrec run` writes one."
         ) from None
-    if meta.get("version") != FORMAT_VERSION:
+    if meta.get("version") not in READ_VERSIONS:
         facts = [stamp(folder)] if (folder / STAMP).is_file() else []
         raise DataError(
             f"The prepared log in {folder} has format version {meta.get('version')}, and this "
-            f"lightrec reads version {FORMAT_VERSION}. Make it anew with "
-            f"`{mending(folder.parent, *facts)}`."
+            f"lightrec reads the versions {' and '.join(map(str, READ_VERSIONS))}. Make it anew "
+            f"with `{mending(folder.parent, *facts)}`."
         )
     return meta

@@ -16,7 +16,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.data.store import EventStore
+from lightrec.data.store import EventStore, stretches
 from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Sides, Table
 from lightrec.evaluation.session_tables import TRUTH, truth_line
 from lightrec.keys import PADDING, Key
@@ -220,7 +220,7 @@ class SimulatedStatistics(Evaluator):
 def logged_figures(store: EventStore) -> dict[str, float]:
     """Sum up a log's sessions as those that are played are; with a goal, also the conversion."""
     begins, items = store.session_offsets, np.asarray(store.items)
-    session = np.repeat(np.arange(len(begins) - 1), np.diff(begins))[items <= store.num_items]
+    session = stretches(begins[:-1], begins[1:])[0][items <= store.num_items]
     pairs = session * (store.num_items + 1) + items[items <= store.num_items]
     found = {"length": np.diff(begins).mean(), "accepted": len(session) / (len(begins) - 1)}
     found["accepting"] = len(np.unique(session)) / (len(begins) - 1)
@@ -232,13 +232,13 @@ def logged_figures(store: EventStore) -> dict[str, float]:
 def _logged(
     store: EventStore, begins: NDArray[np.int64], ends: NDArray[np.int64]
 ) -> SessionStatistics:
-    length, kinds = ends - begins, store.categories()
-    events = [np.arange(*pair) for pair in zip(begins, ends, strict=True)]
-    items = np.asarray(store.items)[np.concatenate(events)].astype(np.int64)
+    kinds = store.categories()
+    session, events = stretches(begins, ends)
+    items = np.asarray(store.items)[events].astype(np.int64)
     chosen = items <= store.num_items
     return SessionStatistics(
-        torch.from_numpy(length),
-        torch.from_numpy(np.repeat(np.arange(len(begins)), length)[chosen]),
+        torch.from_numpy(ends - begins),
+        torch.from_numpy(session[chosen]),
         torch.from_numpy(items[chosen]),
         store.num_items,
         None if kinds is None else torch.from_numpy(kinds),

@@ -151,7 +151,7 @@ def _places(
     :returns: (R,) each: the row of the session's first event, the step, whether the session is over
         after it, and whether it was cut there.
     """
-    session = np.searchsorted(store.session_offsets, events, side="right")
+    session = store.sessions_of(events)
     rows = np.arange(len(events))
     first = np.r_[True, session[1:] != session[:-1]]
     step = rows - np.maximum.accumulate(np.where(first, rows, 0))

@@ -11,6 +11,7 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from lightrec import plugins
+from lightrec.data.files import write_whole
 from lightrec.data.sequences import last_events, named_events
 from lightrec.errors import LightrecError, PluginError, RunError
 from lightrec.evaluation import held_out
@@ -21,7 +22,7 @@ from lightrec.report import page as report
 from lightrec.report.summary import WIDTH
 from lightrec.run import Run
 from lightrec.stages import tensorboard
-from lightrec.stages.stage import Stage, function_of, write_whole
+from lightrec.stages.stage import Stage, function_of
 
 HEADLINE = re.compile(
     r"test/(blend|ranker|policy|popularity)/(ndcg|recall)@10|"
@@ -89,7 +90,8 @@ def _made_from(run: Run, evaluator: HeldOutLog, seed: int) -> list[object]:
 def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
     """Run every evaluator and write metrics and report.
 
-    :param evaluators: what is computed, in this order.
+    :param evaluators: what is computed, in this order; those of the hook ``lightrec_sections``
+        follow.
     :param seed: of whatever is drawn.
     :raises PluginError: where an evaluator fails, gives something that is no finite number, or a
         metric that is there already.
@@ -117,7 +119,8 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
         )
     owners = dict.fromkeys(metrics, "an earlier stage")
     findings = []
-    for evaluator in evaluators:
+    joining = [part.load()() for part in plugins.installed().parts["sections"].values()]
+    for evaluator in [*evaluators, *joining]:
         if type(evaluator) is HeldOutLog and noted.get("mark") == _made_from(run, evaluator, seed):
             evaluator.ranked = noted["metrics"]
         whose = plugins.provider(evaluator)

@@ -31,12 +31,6 @@ def test_what_belongs_to_no_stage_is_refused(arguments):
         stage_overrides(arguments, STAGES)
 
 
-def test_a_run_starts_from_no_other_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["run", "generic", "--out", str(tmp_path / "run"), "--start-from", "runs/films"]
-    assert main(words) == 2
-    assert "There is no option --start-from." in capsys.readouterr().err
-
-
 def test_a_log_is_read_by_the_reader_that_is_named(tmp_path, capsys):
     (tmp_path / "log.csv").write_text("user,item\na,b\n")
     words = ["run", "generic", "--log", str(tmp_path / "log.csv"), "--out", str(tmp_path / "run")]

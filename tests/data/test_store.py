@@ -12,10 +12,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.files import FORMAT_VERSION
 from lightrec.data.log import InteractionLog
 from lightrec.data.stage_data import LogData
-from lightrec.data.store import TEST, TRAIN, EventStore
+from lightrec.data.store import CONTEXT, TEST, TRAIN, EventStore, stretches
 from lightrec.errors import DataError
 from tests.users.stores import prepared
 
@@ -81,8 +80,8 @@ def test_an_older_format_is_refused_with_the_command_that_makes_it_anew(
 ) -> None:
     (store.folder / "meta.json").write_text(json.dumps({**store.meta, "version": 1}))
     sentence = (
-        f"The prepared log in {store.folder} has format version 1, and this lightrec reads version "
-        f"{FORMAT_VERSION}. Make it anew with `lightrec run {{}} --out {tmp_path}`."
+        f"The prepared log in {store.folder} has format version 1, and this lightrec reads the "
+        f"versions 4 and 5. Make it anew with `lightrec run {{}} --out {tmp_path}`."
     )
     with pytest.raises(DataError) as raised:
         EventStore(store.folder)
@@ -92,6 +91,50 @@ def test_an_older_format_is_refused_with_the_command_that_makes_it_anew(
     with pytest.raises(DataError) as raised:
         EventStore(store.folder)
     assert str(raised.value) == sentence.format("video --offline")
+
+
+def test_a_log_of_format_version_4_is_read_though_it_stored_no_targets(tmp_path: Path) -> None:
+    """Ann took 1 2 and skipped 3, Bob took 2 1: the last wanted event of each is held out."""
+    arrays = {
+        "offsets": np.array([0, 3, 5]),
+        "items": np.array([1, 2, 3, 2, 1], np.int32),
+        "times": np.arange(5) * 60_000,
+        "strengths": np.array([1, 1, -1, 1, 1], np.float32),
+        "parts": np.array([0, 2, 3, 0, 2], np.int8),
+        "feedback": np.array([1, 1, 2, 1, 1], np.int8),
+    }
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    items = {"item": ["x", "y", "z"], "title": [None, "Y", None], "text": ["", "Y", ""]}
+    pl.DataFrame(items, schema_overrides={"title": pl.String}).write_parquet(
+        tmp_path / "catalog.parquet"
+    )
+    pl.DataFrame({"user": ["ann", "bob"]}).write_parquet(tmp_path / "users.parquet")
+    kinds = pl.Series("feedback", ["play", "play", "skip", "play", "play"])
+    kinds.cast(pl.Enum(["play", "skip"])).to_frame().write_ipc(tmp_path / "log.arrow")
+    settings = {"goal": [], "weights": {"play": 1.0, "skip": -1.0}, "repeats": False}
+    meta = {
+        "version": 4,
+        "settings": {**settings, "domain": "generic", "equal_times": "file"},
+        "item_kinds": {},
+        "user_kinds": {},
+        "has_nothing": False,
+        "has_users": True,
+        "order": "time",
+        "feedback": ["play", "skip"],
+        "counts": {"items": 3, "cold": 0},
+    }
+    (tmp_path / "meta.json").write_text(json.dumps(meta))
+    store = EventStore(tmp_path)
+    assert store.leads is None
+    assert store.histories(np.array([0, 1]), store.offsets[1:], 3).tolist() == [
+        [1, 2, 3],
+        [0, 2, 1],
+    ]
+    assert store.session_offsets.tolist() == [0, 3, 5]
+    assert store.log["feedback"].to_list()[2] == "skip"
+    assert store.parts.tolist() == [TRAIN, TEST, CONTEXT, TRAIN, TEST]
+    assert store.whole.parts.tolist() == [TRAIN, TRAIN, CONTEXT, TRAIN, TRAIN]
 
 
 def with_feedback(folder: Path, kinds: list[str], **settings: Any) -> EventStore:
@@ -158,6 +201,10 @@ def test_sessions_are_those_of_the_log_else_parted_by_half_an_hour(tmp_path: Pat
     assert told.has_sessions
     assert told.log["session"].to_list() == ["x", "x", "x", "y", "y", None]
     assert told.session_offsets.tolist() == [0, 3, 4, 6]
+    assert told.sessions_of(np.arange(6)).tolist() == [0, 0, 0, 1, 2, 2]
+    session, places = stretches(np.array([1, 3, 4]), np.array([3, 3, 6]))
+    assert session.tolist() == [0, 0, 2, 2]
+    assert places.tolist() == [1, 2, 4, 5]
     untimed = pl.DataFrame(events).drop("time")
     whole = prepared(untimed, tmp_path / "whole")
     assert whole.session_offsets.tolist() == [0, 4, 6]

@@ -34,7 +34,7 @@ RIGHT = """
 """
 PARTS = '''
 from lightrec.data.domain import Domain
-from lightrec.nn.towers import MeanPooling
+from lightrec.nn.towers import CausalTransformer
 from lightrec.rewards.accepted import EngagementReward
 
 
@@ -47,7 +47,7 @@ class Chess(Domain):
         return super().text(items.select("item"))
 
 
-class LastMoves(MeanPooling):
+class LastMoves(CausalTransformer):
     """Moves weigh less the longer ago they were."""
 
     def forward(self, x, present):
@@ -135,11 +135,11 @@ def read(name):
 @pytest.mark.parametrize(
     ("name", "old", "new", "why"),
     [
-        ("data", "k_core", "k_cor", "There is no setting 'k_cor' here; its name may be misspelt."),
+        ("data", "k_core", "k_cor", "The stage data has no setting 'k_cor'. Did you mean"),
         ("world", "Far", "Fra", "There is no 'Fra' among the simulators."),
         ("world", "max_steps: 3", "max_step: 3", "Far has no setting 'max_step'. Did you mean"),
         ("world", "max_steps: 3", "max_steps: few", "The setting max_steps takes int"),
-        ("ranker", "max_epochs:", "max_epoch:", "There is no setting 'max_epoch' here; its name"),
+        ("ranker", "max_epochs:", "max_epoch:", "Trainer has no setting 'max_epoch'. Did you mean"),
         ("ranker", "path: EASE", "path: EAES", "There is no class 'EAES' that could be used here."),
     ],
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 import torch
+from lightrec_export.worth import worth_of
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
@@ -22,10 +23,9 @@ from lightrec.keys import PADDING, Column
 from lightrec.ranking.lists import with_reserved_places
 from lightrec.ranking.rules import RuleBook, Standing
 from lightrec_serve.catalog import Catalog
-from lightrec_serve.worth import worth_of
 
 if TYPE_CHECKING:
-    from lightrec.run import Run
+    pass
 
 NEAR: Final = 20
 """So many known items speak for a new one."""
@@ -168,13 +168,6 @@ class Newcomers:
         return (values[..., self.near] * self.loud).sum(-1)
 
 
-def worth_in(run: "Run") -> dict[str, float]:
-    """The worth of an event of each kind: the run's own weights, and of other kinds the field's."""
-    weights = run.data.meta["settings"]["weights"]
-    own = dict.fromkeys(run.data.feedback_kinds, 1.0) if weights is None else weights
-    return {**run.domain.feedback, **own}
-
-
 class Engine(ABC):
     """Answers queries, one batch at a time; not for several threads at once."""
 
@@ -214,7 +207,7 @@ class Engine(ABC):
         """Give the items most like an item, and how much: 1 is the highest."""
 
     def explain(self, query: Query, item: str) -> dict[str, Any]:
-        """Say at length why an item comes, see :func:`lightrec.explain.explain`.
+        """Say at length why an item comes, see :func:`lightrec_audit.explain.explain`.
 
         :raises RecipeError: where that is not known, such as of an item put while serving.
         """

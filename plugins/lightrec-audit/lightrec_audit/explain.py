@@ -1,0 +1,419 @@
+"""Why an item comes: which past events and which words, what the reward sees, what would change it.
+
+The score that is explained is the logarithm of the probability with which the item is the next one
+among all that may be shown: a softmax of the scores, as the blend was fitted and as a policy draws.
+Unlike a bare score it says that the item comes, and not its competitors. It is attributed to events
+by integrated gradients (Sundararajan, Taly and Yan 2017, "Axiomatic attribution for deep networks")
+from a history of as many average events. An empty history is no place to begin: norms of layers and
+shares of sums do not change while all events fade alike, and jump at the end.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+import torch
+from captum.attr import IntegratedGradients
+from torch import Tensor
+
+from lightrec.data.people import Person
+from lightrec.data.sequences import with_only
+from lightrec.encoders.text import TextEncoder
+from lightrec.encoders.words import spans_of
+from lightrec.errors import NotApplicable, RecipeError, RunError
+from lightrec.keys import PADDING, Column, Key
+from lightrec.nn.session import State
+from lightrec.policies.base import session_start
+from lightrec.policies.candidate import CandidatePolicy
+from lightrec.policies.mixture import Mixture
+from lightrec.ranking.blend import RANKER, Blend
+from lightrec.ranking.ranker import Ranker
+from lightrec.recommend import Recommender
+from lightrec_audit.gates import Past, by_leaving_out, gated
+
+STEPS: Final = (12, 24, 48, 96, 192, 384)
+"""Points of the quadrature; the next number where the completeness error is too large."""
+TOLERANCE: Final = 0.02
+ALONE: Final = 16
+"""So many events, those that add most, are left out one at a time,"""
+TOGETHER: Final = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32)
+"""and so many together."""
+COMPARED: Final = 2_000
+"""With at most so many other items the reward is compared."""
+ALIKE: Final = 0.99
+"""The cosine that vectors of one text have at least."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A past event, and what it adds to the item's score."""
+
+    position: int
+    """In the history; 1 is the oldest event."""
+    item: str
+    title: str
+    time: str | None
+    """ISO 8601, UTC; None where it is not known."""
+    feedback: str | None
+    """The kind of feedback, in logs with several."""
+    nats: float
+    share: float
+    """Of all that events add and take, -1 to 1."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of the item's text, and what it adds to the ranker's part of the item's score."""
+
+    word: str
+    nats: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Reward:
+    """What user model A's learned reward sees in the item."""
+
+    nats: float
+    """Choosing nothing is worth 0."""
+    above: float
+    """Share of the other items that may be shown and have a lower reward."""
+    among: int
+    """How many others it was compared with."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """The smallest change of the history that was found after which the item would not come."""
+
+    without: list[int]
+    """Positions of the events to leave out: each is needed. Empty where no change was found."""
+    rank: int | None
+    """The item's place then."""
+    tried: int
+    """How many of the events that add most were left out at most."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why an item comes."""
+
+    user: str | None
+    by: str
+    """What ranks."""
+    item: str
+    title: str
+    rank: int
+    k: int
+    """An item comes where its place is among the first k."""
+    score: float
+    probability: float
+    """Of being the next item, among all that may be shown; with a goal, of its next event."""
+    average_probability: float
+    """The same after as many average events."""
+    among: int
+    """How many items may be shown."""
+    completeness_error: float
+    """How far the events' sum is from the difference of the scores, as a share of it."""
+    events: list[Event]
+    """What adds most first."""
+    words: list[Word]
+    reward: Reward | None
+    change: Change | None
+    """None where the item does not come anyway."""
+    goal: list[str] = field(default_factory=list)
+    """The kinds of events that the probability is of; every kind where there are none."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """Why there are no ``words`` or no ``reward``, in sentences."""
+
+    def json(self) -> str:
+        """Give it as JSON: an object with the attributes' names."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def explain(
+    recommender: Recommender,
+    user: str | int | None = None,
+    *,
+    history: str | Sequence[str] | None = None,
+    kinds: Sequence[str | None] = (),
+    item: str | int | None = None,
+    k: int = 10,
+    exclude: str | Sequence[str] = (),
+    only: str | Sequence[str] = (),
+    words: bool = True,
+) -> Explanation:
+    """Explain why an item comes.
+
+    Several threads may ask at once.
+
+    :param recommender: ranks by anything that re-ranks nothing.
+    :param user: as in :meth:`~lightrec.recommend.Recommender.recommend`, as are ``history``,
+        ``exclude`` and ``only``.
+    :param kinds: of the history's events, as in :meth:`lightrec.data.people.People.person`.
+    :param item: a title or an item id; None for the first of the list.
+    :param k: an item comes where it is among the first k.
+    :param words: whether to explain the item's words, too, which takes most of the time.
+    :raises RecipeError: where there is no history to explain it by, where the item may not be
+        shown, and as ``recommend`` does.
+    """
+    if recommender.ranker.reranks:
+        raise RecipeError(
+            f"What the {recommender.by} re-ranks is not explained: explain what the blend says "
+            "(--by blend)."
+        )
+    if user is None and history is None:
+        raise RecipeError("Say whose list is to be explained: give a user of the log or a history.")
+    with torch.inference_mode(False), torch.enable_grad():
+        person = recommender.person(user, history, None, kinds)
+        case = _Case(recommender, user, person, exclude, only, item)
+        return case.explained(recommender.length(k), words)
+
+
+class _Case:
+    """One person, one item, and what may be shown."""
+
+    def __init__(
+        self,
+        recommender: Recommender,
+        user: str | int | None,
+        person: Person,
+        exclude: str | Sequence[str],
+        only: str | Sequence[str],
+        item: str | int | None,
+    ) -> None:
+        self.recommender = recommender
+        self.user = None if user is None else str(user)
+        self.person = person
+        self.known: Mapping[str, Tensor] = self.person.known
+        self.length = self.known[Key.HISTORY].shape[1]
+        if not self.known[Key.HISTORY].any():
+            raise RecipeError(
+                "There is no history, so that no event made anything come: without one, items are "
+                "ranked by popularity or by attributes. Give --history or a user with events."
+            )
+        wanted, _ = recommender.allowed(exclude, only, recommender.rules)
+        allowed = recommender.may_see(self.person.row, wanted)
+        unseen = allowed.scatter(1, self.known[Key.SEEN], False)
+        with torch.no_grad():
+            raw = recommender.raw(self.known)
+        self.may = unseen & raw.isfinite()
+        self.may[:, PADDING] = False
+        scores = raw.masked_fill(~self.may, -torch.inf)
+        if not self.may.any():
+            raise RecipeError("Nothing may be shown to this person, so that nothing is explained.")
+        self.item = int(scores.argmax()) if item is None else recommender.item(item)
+        if not self.may[0, self.item]:
+            why = (
+                "the person has seen it"
+                if allowed[0, self.item]
+                else "it is excluded or out of stock"
+            )
+            title = recommender.catalog[Column.TITLE][self.item - 1]
+            raise RecipeError(f"“{title}” does not come, and no event changes that: {why}.")
+        self.score = float(scores[0, self.item])
+        self.rank = int(self.ranks(scores)[0])
+        self.log_probability = float(self.target(raw))
+
+    def target(self, scores: Tensor) -> Tensor:
+        """Give the item's log-probability (S,) by scores (S, N + 1)."""
+        return scores.masked_fill(~self.may, -torch.inf).log_softmax(1)[:, self.item]
+
+    def ranks(self, scores: Tensor) -> Tensor:
+        """Give the item's places (S,) by scores (S, N + 1)."""
+        shown = scores.masked_fill(~self.may, -torch.inf)
+        return 1 + (shown > shown[:, self.item, None]).sum(1)
+
+    @torch.no_grad()
+    def ranks_without(self, left_out: Sequence[Sequence[int]]) -> list[int]:
+        """Rank once more without some events, each time others; what was seen stays seen."""
+        kept = torch.ones(len(left_out), self.length, dtype=torch.bool)
+        for row, events in enumerate(left_out):
+            kept[row, list(events)] = False
+        return [int(rank) for rank in self.ranks(self.recommender.raw(with_only(self.known, kept)))]
+
+    def explained(self, k: int, words: bool) -> Explanation:
+        nats, error, average = self.by_events()
+        events, catalog = self.events(nats), self.recommender.catalog
+        helpful = [event.position - 1 for event in events if event.nats > 0]
+        missing: dict[str, str] = {}
+        found, reward = list[Word](), None
+        try:
+            found = self.words() if words else []
+        except (NotApplicable, RunError) as error_of_words:
+            missing["words"] = str(error_of_words)
+        try:
+            reward = self.reward()
+        except (NotApplicable, RunError) as error_of_reward:
+            missing["reward"] = str(error_of_reward)
+        return Explanation(
+            user=self.user,
+            by=self.recommender.by,
+            item=catalog[Column.ITEM][self.item - 1],
+            title=catalog[Column.TITLE][self.item - 1],
+            rank=self.rank,
+            k=k,
+            score=self.score,
+            probability=math.exp(self.log_probability),
+            average_probability=math.exp(average),
+            among=int(self.may.sum()),
+            completeness_error=error,
+            events=events,
+            words=found,
+            reward=reward,
+            change=self.change(helpful, k) if self.rank <= k else None,
+            goal=self.recommender.store.goal,
+            missing=missing,
+        )
+
+    def by_events(self) -> tuple[Tensor, float, float]:
+        """Attribute the score to events: nats (L,), the error, and what average events give."""
+        recommender = self.recommender
+        counts = recommender.counts.float().index_fill(0, torch.tensor([PADDING]), 0)
+        past = Past(self.known, counts / counts.sum())
+        scores = gated(recommender.model, past)
+        with torch.no_grad():
+            own = float(self.target(scores(torch.ones(1, self.length))))
+        if not math.isclose(own, self.log_probability, abs_tol=1e-3):
+            # A model that scores otherwise than its class.
+            scores = by_leaving_out(recommender.raw, past)
+        return integrated(lambda gates: self.target(scores(gates)), self.length)
+
+    def events(self, nats: Tensor) -> list[Event]:
+        """Name the events, what adds most first."""
+        store, catalog = self.recommender.store, self.recommender.catalog
+        times: list[str | None] = [None] * self.length
+        if self.user is not None and store.has_times:
+            for place, time in enumerate(self.recommender.people.times(self.user)):
+                times[place] = datetime.fromtimestamp(time / 1000, UTC).isoformat()
+        kinds = self.known.get(Key.FEEDBACK, torch.zeros(1, self.length, dtype=torch.int64))[0]
+        names = [None, *store.feedback_kinds]
+        rows = (self.known[Key.HISTORY][0] - 1).tolist()
+        items, titles = catalog[Column.ITEM][rows], catalog[Column.TITLE][rows]
+        shares = nats / nats.abs().sum().clamp_min(1e-12)
+        return [
+            Event(
+                at + 1, items[at], titles[at], times[at], names[kinds[at]], float(nats[at]), share
+            )
+            for at, share in sorted(enumerate(shares.tolist()), key=lambda pair: -pair[1])
+        ]
+
+    def change(self, helpful: Sequence[int], k: int) -> Change:
+        """Find events without which the item would not be among the first k.
+
+        One event alone, if it is enough; else the fewest of those that add most, and of these only
+        those that are needed.
+        """
+        tried = min(len(helpful), self.length - 1, TOGETHER[-1])  # one event stays
+        sets = [[place] for place in helpful[: min(ALONE, tried)]]
+        sets += [[*helpful[:size]] for size in sorted({min(size, tried) for size in TOGETHER})]
+        found = self.first_enough(sets, k)
+        least = found
+        while least is not None:
+            # What adds least is dropped first.
+            left = least[0]
+            fewer = [left[:place] + left[place + 1 :] for place in reversed(range(len(left)))]
+            found, least = least, self.first_enough(fewer, k) if len(left) > 1 else None
+        if found is None:
+            return Change([], None, tried)
+        return Change(sorted(place + 1 for place in found[0]), found[1], tried)
+
+    def first_enough(self, sets: Sequence[list[int]], k: int) -> tuple[list[int], int] | None:
+        """Give the first set of events without which the item does not come, and its place."""
+        ranks = zip(sets, self.ranks_without(sets), strict=True)
+        return next(((left, rank) for left, rank in ranks if left and rank > k), None)
+
+    def reward(self) -> Reward:
+        """Ask user model A's learned reward about the item and others that may be shown."""
+        run = self.recommender.run
+        if not run.has("users_a"):
+            raise NotApplicable("The run has no stage users_a, which learns a reward.")
+        others = self.may[0].nonzero()[:, 0]
+        others = others[others != self.item]
+        generator = torch.Generator().manual_seed(0)
+        others = others[torch.randperm(len(others), generator=generator)[:COMPARED]]
+        items = torch.cat([torch.tensor([self.item]), others])[None]
+        with torch.no_grad():
+            history, user = self.known[Key.HISTORY], self.known.get(Key.USER)
+            own, *rest = run.users_a.reward(history, items, user)[0].split([1, len(others)])
+        above = float((rest[0] < own).double().mean()) if len(others) else 0.0
+        return Reward(float(own), above, len(others))
+
+    def words(self) -> list[Word]:
+        """Attribute the item's score to words of its text, through encoder and item tower."""
+        recommender, model = self.recommender, self.recommender.model
+        ranker, direction = self._direction(model)
+        if ranker.items.project is None:
+            raise NotApplicable("The ranker reads no vectors of texts, so that no word counts.")
+        encoder = recommender.run.wishes.encoder
+        if not isinstance(encoder, TextEncoder):
+            raise NotApplicable(
+                "The vectors are not those of a TextEncoder, so that nothing is known of words."
+            )
+        text = recommender.catalog[Column.TEXT][self.item - 1] or ""
+        toward = ranker.items.project.weight.detach().T @ direction
+        with torch.no_grad():
+            states, blank, places = encoder.spelled(text)
+            vector = encoder.of_states(states)[0]
+        own = ranker.items.vectors[self.item]
+        if float(torch.cosine_similarity(vector, own, dim=0)) < ALIKE:
+            raise NotApplicable("The text's vector is not the one that the ranker has learned by.")
+        spans = spans_of(text)
+        owner = [
+            next((n for n, (a, b) in enumerate(spans) if a <= begin < b and end > begin), None)
+            for begin, end in places
+        ]
+        of_words = torch.tensor([number is not None for number in owner])
+        start = torch.where(of_words[:, None], blank, states)
+
+        def score(gates: Tensor) -> Tensor:
+            mixed = start + gates[..., None] * (states - start)
+            return encoder.of_states(mixed) @ toward
+
+        nats = torch.zeros(len(spans))
+        for number, own_nats in zip(owner, integrated(score, len(places))[0], strict=True):
+            if number is not None:
+                nats[number] += own_nats
+        shares = nats / nats.abs().sum().clamp_min(1e-12)
+        return [
+            Word(text[slice(*spans[n])], float(nats[n]), float(shares[n]))
+            for n in nats.argsort(descending=True).tolist()
+        ]
+
+    def _direction(self, model: object) -> tuple[Ranker, Tensor]:
+        """Give the ranker, and what its item vector is multiplied with in the score: (D,)."""
+        known = self.known
+        if isinstance(model, Mixture):  # the utilities read no words
+            known = model.read(known)
+            model = model.blend
+        history = known[Key.HISTORY]
+        with torch.no_grad():
+            if isinstance(model, CandidatePolicy):
+                state: State = session_start(history)
+                return model.ranker, model.query(state)[0, : model.ranker.size]
+            weight = model.weights.get(RANKER, 0.0) if isinstance(model, Blend) else 1.0
+            ranker = model.ranker if isinstance(model, Blend) else model
+            if not isinstance(ranker, Ranker) or not weight:
+                raise NotApplicable("The ranker has no part in the list, nor have its words.")
+            return ranker, weight * ranker.user_vectors(history, known)[0]
+
+
+def integrated(score: Callable[[Tensor], Tensor], length: int) -> tuple[Tensor, float, float]:
+    """Attribute a score to gates that open from 0 to 1, all at once.
+
+    :param score: from gates (S, L) to scores (S,), differentiable.
+    :returns: what each gate adds (L,), how far their sum is from the difference of the scores as a
+        share of it, and the score with all gates closed.
+    """
+    opened = torch.ones(1, length)
+    with torch.no_grad():
+        whole, closed = score(torch.cat([opened, 0 * opened])).tolist()
+    for steps in STEPS:
+        found: Tensor = IntegratedGradients(score).attribute(opened, n_steps=steps)[0].detach()
+        error = abs(float(found.sum()) - (whole - closed)) / max(abs(whole - closed), 1e-6)
+        if error <= TOLERANCE:
+            break
+    return found, error, closed

@@ -1,0 +1,154 @@
+"""An explanation in sentences and bars, for a terminal and as a page."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from lightrec.data.languages import fitted, width
+from lightrec.evaluation.base import Bars, Section, Table
+from lightrec.report.page import page_of
+from lightrec.report.summary import WIDTH
+from lightrec.run import Run
+from lightrec_audit.explain import ALONE, Event, Explanation
+
+SHOWN, DRAWN, TABLED = 6, 10, 50
+"""So many events and words a terminal shows, and the page in a picture and in a table."""
+EVENTS, WORDS = "Past events", "Words"
+BAR: Final = 16
+"""Characters of the longest bar."""
+
+
+def opening(found: Explanation) -> str:
+    """Say where the item comes, and how likely it is."""
+    late = "" if found.rank <= found.k else f", so that it is not among the first {found.k}"
+    by = found.by.replace("-", " ")
+    return (
+        f"“{found.title}” is in place {found.rank} of {found.among:,} items that may be shown, "
+        f"ranked by the {by}{late}. The next {_goal(found)} is about it with a probability of "
+        f"{_percent(found.probability)}; after as many average events that would be "
+        f"{_percent(found.average_probability)}."
+    )
+
+
+def _goal(found: Explanation) -> str:
+    return " or ".join(found.goal) or "event"
+
+
+def sections(found: Explanation) -> list[Section]:
+    """Say what made the item come, part by part."""
+    events = Section(
+        EVENTS,
+        "An event's share is what it adds to the logarithm of that probability, or takes from it, "
+        "in place of an average event: a share of all that events add and take on the way from "
+        f"{_percent(found.average_probability)} to {_percent(found.probability)}, and no "
+        "probability itself. The sum of all differs from the whole by "
+        f"{found.completeness_error:.1%} (the completeness error).",
+    )
+    words = Section(
+        WORDS,
+        "What each word of the item's text adds in place of a blank, as the ranker reads it: to "
+        "the ranker's score of the item, which is a part of what ranks, and not to the probability."
+        if found.words
+        else found.missing.get("words", ""),
+    )
+    reward = Section("The reward", _reward(found))
+    change = Section("What would change it", _change(found))
+    return [section for section in (events, words, reward, change) if section.text]
+
+
+def text_of(found: Explanation) -> str:
+    """Set an explanation for a terminal."""
+    columns = min(50, max(width(event.title) for event in found.events))
+    kinds = max(width(event.feedback or "") for event in found.events)
+    named = [
+        (e.share, f"{fitted(e.title, columns)}  {_day(e):<10}  {fitted(e.feedback or '', kinds)}")
+        for e in found.events
+    ]
+    bars = {EVENTS: _lines(named), WORDS: _lines([(w.share, w.word) for w in found.words])}
+    blocks = [textwrap.fill(opening(found), WIDTH)]
+    for section in sections(found):
+        said = textwrap.fill(section.text, WIDTH)
+        blocks.append("\n".join([section.title, said, *bars.get(section.title, ())]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def page_with(found: Explanation, run: Run) -> str:
+    """Set an explanation as a page in the report's style."""
+    shown = sections(found)
+    for section in shown:
+        if section.title == EVENTS:
+            rows = [
+                [str(e.position), e.title, _day(e), e.feedback or "", f"{e.share:+.1%}"]
+                for e in found.events[:TABLED]
+            ]
+            section.tables = [Table(["event", "title", "when", "kind", "share"], rows)]
+            first = found.events[:DRAWN]
+            shares = {f"{event.title} ({event.position})": event.share for event in first}
+            section.charts = [Bars(shares, "share")]
+        elif section.title == WORDS and found.words:
+            shares = {}
+            for word in found.words[:DRAWN]:  # one may stand in a text twice
+                shares[word.word] = shares.get(word.word, 0.0) + word.share
+            section.charts = [Bars(shares, "share")]
+    user = "a history" if found.user is None else f"user {found.user}"
+    return page_of(run, shown, [(f"Why “{found.title}” for {user}?", opening(found))])
+
+
+def _reward(found: Explanation) -> str:
+    if (reward := found.reward) is None:
+        return found.missing["reward"]
+    share = "all " if reward.above == 1 else f"{reward.above:.1%} of "
+    return (
+        f"User model A's learned reward is {reward.nats:+.2f} nats, choosing nothing being 0: "
+        f"higher than that of {share}{reward.among:,} other items that may be shown."
+    )
+
+
+def _change(found: Explanation) -> str:
+    if (change := found.change) is None:
+        return f"It is not among the first {found.k} anyway."
+    if found.among <= found.k:
+        return f"All {found.among} items that may be shown are among the first {found.k}."
+    if not change.tried:
+        return "No event that could be left out speaks for it."
+    if not change.without:
+        return (
+            f"Even without the {change.tried} events that add most it would be among the first "
+            f"{found.k}: it does not depend on a few events."
+        )
+    titles = {event.position: event.title for event in found.events}
+    named = "; ".join(f"“{titles[position]}”" for position in change.without)
+    if len(change.without) == 1:
+        return f"Without {named} alone it would be in place {change.rank}."
+    return (
+        f"Without these {len(change.without)} events it would be in place {change.rank}: {named}. "
+        f"With any one of them back it would come. None of the {min(ALONE, change.tried)} events "
+        "that add most is enough alone."
+    )
+
+
+def _day(event: Event) -> str:
+    return (event.time or "")[:10]
+
+
+def _lines(shares: Sequence[tuple[float, str]]) -> Iterator[str]:
+    """Give a line with a bar for each of the first shares, and one for all others."""
+    first, rest = shares[:SHOWN], [share for share, _ in shares[SHOWN:]]
+    largest = max((abs(share) for share, _ in first), default=1.0) or 1.0
+    for share, name in first:
+        bar = ("█" if share > 0 else "░") * round(BAR * abs(share) / largest)
+        yield f"  {share:+7.1%}  {bar:<{BAR}}  {name}".rstrip()
+    if rest:
+        yield f"  {len(rest)} others add {_sum(rest, 1)} and take {_sum(rest, -1)}"
+
+
+def _sum(shares: Sequence[float], sign: int) -> str:
+    return f"{sum(max(sign * share, 0.0) for share in shares):.1%}"
+
+
+def _percent(probability: float) -> str:
+    """Give a probability with the two digits that count."""
+    value = 100 * probability
+    if value < 0.001 or value > 99:
+        return "less than 0.001 %" if value < 1 else "more than 99 %"
+    return f"{value:.0f} %" if value >= 10 else f"{value:.2g} %"

@@ -1,0 +1,237 @@
+"""Why an item comes: attributions add up, reasons are real, and what would change it changes it."""
+
+import json
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from lightrec_audit import explanation
+from lightrec_audit.explain import explain, integrated
+
+from lightrec.__main__ import main
+from lightrec.data.sequences import with_only
+from lightrec.errors import RecipeError
+from lightrec.evaluation.rankers import RunRanker
+from lightrec.keys import Key
+from lightrec.ranking.ranker import Ranker
+from lightrec.recommend import load
+
+K = 3
+
+
+@pytest.fixture(scope="module", params=["blend", "policy", "mixture"])
+def recommender(request, tiny_run, tmp_path_factory):
+    # Without the stage final: what it trains on so few events is so sure of the item that comes
+    # first that hardly anything changes its probability.
+    run = tmp_path_factory.mktemp("explained") / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("final", ".work"))
+    return load(run, request.param)
+
+
+def events_of(recommender, user):
+    """The titles of a user's events, oldest first."""
+    row = recommender.store.user_ids.to_list().index(user)
+    start, end = recommender.store.offsets[row : row + 2]
+    return [recommender.catalog["title"][int(i) - 1] for i in recommender.store.items[start:end]]
+
+
+def test_a_linear_score_is_attributed_to_its_weights():
+    weights = torch.tensor([0.5, -2.0, 0.0, 3.0])
+    nats, error, closed = integrated(lambda gates: gates @ weights + 7, 4)
+    torch.testing.assert_close(nats, weights)
+    assert error < 1e-6
+    assert closed == 7
+
+
+def test_a_product_is_shared_evenly():
+    # Along the straight line both factors have the integral of t, one half.
+    nats, _, _ = integrated(lambda gates: 6 * gates[:, 0] * gates[:, 1], 2)
+    torch.testing.assert_close(nats, torch.tensor([3.0, 3.0]))
+
+
+def test_more_points_are_taken_until_the_sum_is_right():
+    # A step that twelve points see badly.
+    nats, error, _ = integrated(lambda gates: (200 * (gates.sum(1) - 1.5)).sigmoid(), 2)
+    assert error <= 0.05
+    torch.testing.assert_close(nats[0], nats[1])
+    torch.testing.assert_close(nats.sum(), torch.tensor(1.0), atol=0.05, rtol=0)
+
+
+def test_events_are_the_history_and_add_up(recommender):
+    found = explain(recommender, "u3", k=K)
+    first = recommender.recommend("u3", k=1)
+    assert [found.item, found.title] == [first["item"][0], first["title"][0]]
+    assert found.rank == 1
+    assert found.score == pytest.approx(first["score"][0], abs=1e-4)
+    titles = events_of(recommender, "u3")
+    assert {event.position: event.title for event in found.events} == dict(enumerate(titles, 1))
+    assert found.events[0].time.startswith("2024-01-")
+    assert found.completeness_error <= 0.05
+    whole = np.log(found.probability) - np.log(found.average_probability)
+    added = sum(event.nats for event in found.events)
+    assert added == pytest.approx(whole, rel=found.completeness_error + 1e-3)
+    assert sum(abs(event.share) for event in found.events) == pytest.approx(1)
+    nats = [event.nats for event in found.events]
+    assert nats == sorted(nats, reverse=True)
+
+
+def test_the_probability_is_that_of_the_list(recommender):
+    everything = recommender.recommend("u3", k=recommender.store.num_items)
+    shares = np.exp(everything["score"].to_numpy())
+    found = explain(recommender, "u3", item=everything["title"][4], k=K)
+    assert found.rank == 5
+    assert found.among == everything.height
+    assert found.probability == pytest.approx(shares[4] / shares.sum(), rel=1e-3)
+    assert found.change is None
+
+
+def test_the_next_item_of_a_chain_comes_by_the_last_one(recommender):
+    # People walk through the items of a kind in their order.
+    for user in ("u3", "u17", "u40"):
+        found = explain(recommender, user, k=1)
+        assert found.events[0].position == len(found.events)
+        number = int(found.events[0].title.split()[-1])
+        assert found.title.split()[-1] == str((number + 1) % 12)
+
+
+def test_the_change_changes_it_and_nothing_of_it_is_needless(recommender):
+    def comes(titles, left_out, item):
+        history = [title for place, title in enumerate(titles, 1) if place not in left_out]
+        # What was seen stays seen.
+        return item in recommender.recommend(history=history, exclude=titles, k=1)["item"]
+
+    changed = 0
+    for user in ("u0", "u3", "u17", "u41", "u59"):
+        found, titles = explain(recommender, user, k=1), events_of(recommender, user)
+        left_out = found.change.without
+        changed += len(left_out) > 1
+        assert not left_out or not comes(titles, left_out, found.item)
+        for back in left_out:
+            others = [place for place in left_out if place != back]
+            assert comes(titles, others, found.item)
+    assert changed
+
+
+def test_what_matters_most_changes_the_score_more_than_chance(recommender):
+    generator = np.random.default_rng(0)
+    won = []
+    for user in recommender.store.user_ids.to_list()[::2]:
+        found, person = explain(recommender, user, k=K), recommender.person(user)
+        allowed = recommender.may_see(person.row, recommender.allowed((), ())[0])
+        may = allowed.scatter(1, person.known[Key.SEEN], False)
+        kept = torch.ones(3, len(found.events), dtype=torch.bool)
+        kept[1, [event.position - 1 for event in found.events[:3]]] = False
+        kept[2, generator.choice(len(found.events), 3, replace=False)] = False
+        scores = recommender.raw(with_only(person.known, kept)).masked_fill(~may, -torch.inf)
+        target = scores.log_softmax(1)[:, recommender.item(found.item)]
+        most, chance = (target[1:] - target[0]).abs()
+        won.append(bool(most >= chance))
+    assert np.mean(won) >= 0.7
+
+
+def test_several_threads_may_ask_at_once(recommender):
+    users = [f"u{number}" for number in range(8)]
+    alone = [explain(recommender, user, k=K) for user in users]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda user: explain(recommender, user, k=K), users))
+    for one, other in zip(alone, together, strict=True):
+        assert one.item == other.item
+        assert one.change == other.change
+        assert [e.position for e in one.events] == [e.position for e in other.events]
+
+
+def test_the_reward_is_compared_with_that_of_other_items(recommender):
+    found = explain(recommender, "u3", k=K)
+    known = recommender.person("u3").known
+    listed = recommender.recommend("u3", k=recommender.store.num_items)["item"]
+    items = torch.tensor([[recommender.item(item) for item in listed]])
+    with torch.no_grad():
+        rewards = recommender.run.users_a.reward(known[Key.HISTORY], items, known[Key.USER])[0]
+    own = rewards[listed.to_list().index(found.item)]
+    assert found.reward.nats == pytest.approx(float(own), abs=1e-4)
+    assert found.reward.among == len(listed) - 1
+    assert found.reward.above == pytest.approx(float((rewards < own).sum()) / (len(listed) - 1))
+    assert "no vectors of texts" in found.missing["words"]
+
+
+def test_words_are_those_of_the_text_and_add_up(tiny_run, lightrec_tiny_encoder):
+    recommender, encoder = load(tiny_run, "blend"), lightrec_tiny_encoder
+    texts = recommender.catalog["text"].to_list()
+    ranker = Ranker(len(texts), 12, size=8, use_ids=False).eval()
+    torch.nn.init.normal_(ranker.items.project.weight)
+    ranker.items.set_vectors(torch.nn.functional.pad(encoder.encode(texts), (0, 0, 1, 0)))
+    recommender.ranker = RunRanker(len(texts), ranker)
+    recommender.run.wishes = SimpleNamespace(encoder=encoder)
+    found = explain(recommender, "u3", k=K)
+    assert "words" not in found.missing
+    text = texts[recommender.item(found.item) - 1]
+    assert found.title in text
+    assert sorted(word.word for word in found.words) == sorted(re.findall(r"\w+", text))
+    states, blank, places = encoder.spelled(text)
+    for place, (begin, end) in enumerate(places):
+        if not text[begin:end].isalnum():  # marks and punctuation stay
+            blank[:, place] = states[:, place]
+    with torch.no_grad():
+        toward = ranker.user_vectors(recommender.person("u3").known[Key.HISTORY])[0]
+        whole, without = (encoder.of_states(own)[0] for own in (states, blank))
+        difference = float(ranker.items.project(whole - without) @ toward)
+    assert sum(word.nats for word in found.words) == pytest.approx(difference, rel=0.03)
+    ranker.items.set_vectors(torch.randn(len(texts) + 1, 12))
+    assert "not the one that the ranker" in explain(recommender, "u3", k=K).missing["words"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({}, "give a user of the log or a history"),
+        ({"history": []}, "There is no history"),
+        ({"user": "nobody"}, "no user 'nobody'"),
+        ({"history": "lamp number 3", "item": "lamp number 3"}, "“lamp number 3” .* has seen it"),
+        (
+            {"history": "lamp number 3", "item": "tea number 3", "only": "kind=lamp"},
+            "“tea number 3” does not come, .* it is excluded",
+        ),
+    ],
+)
+def test_mistakes_are_told(recommender, arguments, told):
+    with pytest.raises(RecipeError, match=told):
+        explain(recommender, **arguments)
+
+
+def test_with_a_goal_the_probability_is_that_of_its_next_event(recommender):
+    found = explain(recommender, "u3", k=K)
+    events = [replace(event, feedback="order") for event in found.events]
+    shown = explanation.text_of(replace(found, goal=["order"], events=events))
+    assert "The next order is about it with a" in " ".join(shown.split())
+    assert re.search(rf"{events[0].title} +2024-01-\d\d  order\n", shown)
+
+
+def test_the_command_prints_and_writes(tiny_run, tmp_path, capsys):
+    line = ["explain", str(tiny_run), "--user", "u3", "--by", "blend", "-k", "3"]
+    assert main(line) == 0
+    printed = capsys.readouterr().out
+    found = explain(load(tiny_run, "blend"), "u3", k=K)
+    for words in (found.title, found.events[0].title, "completeness error", "User model A"):
+        assert words in printed
+    assert main([*line, "--out", str(tmp_path / "reasons.json")]) == 0
+    said = json.loads((tmp_path / "reasons.json").read_text())
+    assert said["events"][0]["title"] == found.events[0].title
+    assert said["change"]["without"] == found.change.without
+    assert main([*line, "--out", str(tmp_path / "reasons.html")]) == 0
+    page = (tmp_path / "reasons.html").read_text()
+    assert found.events[0].title in page
+    assert "<svg" in page
+    assert "Settings" not in page
+    probabilities = [explanation._percent(value) for value in (1.0, 0.0213, 0.002, 1e-9)]
+    assert probabilities == ["more than 99 %", "2.1 %", "0.2 %", "less than 0.001 %"]
+    said = " ".join(printed.split())
+    assert "The next event is about it with a probability of" in said
+    share = f"{explanation._percent(found.average_probability)} to "
+    assert f"on the way from {share}{explanation._percent(found.probability)}, and no" in said
+    assert main([*line, "--out", "reasons.txt"]) == 2
+    assert "--out must end in .html or .json, not reasons.txt." in capsys.readouterr().err

@@ -1,0 +1,212 @@
+"""Probing: the hole that is known is found, honest worlds are not accused, runs are played."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from lightrec_audit.probe import (
+    CONSTANT,
+    LASTING,
+    RANDOM,
+    UNREPEATED,
+    _begins,
+    judge_probe,
+    probe,
+    probe_lists,
+)
+
+from lightrec.errors import RecipeError
+from lightrec.evaluation.arena import Arena, arena
+from lightrec.keys import Key
+from lightrec.policies.baselines import ConstantListPolicy, RandomPolicy
+from lightrec.simulators.rollout import Sessions
+from lightrec.simulators.scored import Scored
+from lightrec.simulators.worlds.far import Far, FarLaws
+from lightrec.testing.simulators import TinyWorld
+
+
+def arena_of(world):
+    users = torch.arange(world.batch_size[0])
+    policies = {
+        "random": lambda: RandomPolicy(world.num_items),
+        "oracle": lambda: Scored(world.oracle),
+    }
+    return Arena(type(world).__name__, world, users, world.catalog(), None, policies)
+
+
+def test_a_simulator_of_other_actions_searches_for_itself(lightrec_plugins):
+    lightrec_plugins.add(
+        "dials",
+        """
+        @hookimpl
+        def lightrec_simulators():
+            return {"Dial": "tests.simulators.dial:Dial"}
+        """,
+    )
+    found = probe("Dial", [], "free", 200, 0, {"max_steps": 5})
+    assert found.hole
+    assert (found.lowest, found.highest) == (0, 2)
+    assert found.shares["constant"].mean == 0.5
+    assert found.shares["random"].mean == pytest.approx(0.025, abs=0.015)
+    assert found.earned["random"]["length"].mean == 5
+    assert found.verdict.startswith("A single constant action for everybody reaches 0.500")
+    assert probe("Dial", [], "fixed", 20, 0, {}).mode == "fixed"
+    with pytest.raises(RecipeError, match="leave out --policy"):
+        probe("Dial", ["random"], "free", 10, 0, {})
+    with pytest.raises(RecipeError, match="The actions of Dial are no slates"):
+        arena("Dial", 10, 0, {})
+
+
+def test_greed_is_not_accused():
+    pytest.importorskip("lightrec_worlds")
+    found = probe("Greed", [], "free", 200, 0, {})
+    assert not found.hole
+    rates = {name: made["reward_per_step"].mean for name, made in found.earned.items()}
+    # Bait earns more a step than the oracle, and much less a session: users leave.
+    assert rates["constant"] > rates["oracle"] > 2 * rates["random"]
+    rewards = {name: made["returns"].mean for name, made in found.earned.items()}
+    assert rewards["constant"] < rewards["constant, by session"] < rewards["oracle"] / 2
+    assert found.verdict.startswith("No hole was found")
+    assert "no less than oracle" not in found.verdict
+    lines = found.markdown().splitlines()
+    assert lines[0] == "# Probe of Greed in mode free"
+    assert lines[-1] == "Rewards of a step lie between 0 and 1."
+
+
+def test_far_is_not_accused():
+    far = Far(150, laws=FarLaws(0, fit_users=64, fit_steps=60))
+    found = probe_lists(arena_of(far), [], "free", 0, 150)
+    assert not found.hole
+    rewards = {name: made["returns"].mean for name, made in found.earned.items()}
+    assert rewards["random"] < rewards["constant"] < rewards["oracle"]
+
+
+def test_a_world_with_a_hole_is_accused():
+    class Loophole(TinyWorld):
+        """Hardly anybody takes anything, but for item 7, which everybody takes."""
+
+        def respond(self, state, slate):
+            response = super().respond(state, slate)
+            taken = slate == 7
+            changed = {**response.changed, Key.TRUE_REWARD: taken.float()}
+            return replace(response, taken=taken, value=taken.float(), changed=changed)
+
+        def oracle(self, state):
+            return torch.zeros(len(state), 13)
+
+    world = Loophole(300, offer_size=None, repeats=True)
+    found = probe_lists(arena_of(world), [], "free", 0, 300)
+    assert found.hole
+    assert found.pays_for_repeats
+    assert found.shares["constant"].mean == 1
+    assert found.shares["random"].mean == pytest.approx(1 / 12, abs=0.03)
+    assert "A single constant item for everybody reaches 1.000" in found.verdict
+
+
+def test_a_run_is_probed_with_its_policies(tiny_run):
+    settings = {"max_steps": 6, "repeats": True}
+    found = probe(str(tiny_run), ["policy"], "free", 80, 0, settings)
+    assert {"random", "policy", "constant", "constant, no repeats"} <= set(found.earned)
+    assert found.pays_for_repeats is not None
+    # What is measured is measured in sessions of its own, which simulate plays too.
+    on = arena(str(tiny_run), 80, 0, settings)
+    policy = on.play(on.policy("policy"), 80, 0)
+    assert found.earned["policy"]["returns"].mean == pytest.approx(policy.reward.mean().item())
+    returns = {name: made["returns"].mean for name, made in found.earned.items()}
+    assert returns["constant"] >= returns["random"]
+
+
+def sessions(rate, length=10.0, users=200):
+    """Sessions of one length whose users differ a little in what they earn."""
+    rewards = rate * length * torch.linspace(0.9, 1.1, users).unsqueeze(0)
+    return Sessions(rewards, rewards, torch.full_like(rewards, length), {}, 0.1)
+
+
+def probed(random, constant, bounds=(0.0, 1.0), learned=(), **others):
+    played = {RANDOM: sessions(random), CONSTANT: sessions(constant), **others}
+    return judge_probe("A", "free", "list of items", played, bounds, learned)
+
+
+def test_much_of_what_is_possible_and_far_above_random_is_a_hole():
+    found = probed(0.02, 0.9)
+    assert found.hole
+    assert found.verdict == (
+        "A single constant list of items for everybody reaches 0.900 of the highest reward of a "
+        "step (0.9 of 1); random reaches 0.020, 45 times less. Returns in this simulator prove "
+        "nothing about personalisation."
+    )
+    assert probed(0.0, 0.9).verdict.count("random reaches 0.000, nothing.") == 1
+
+
+@pytest.mark.parametrize(
+    ("random", "constant", "bounds"),
+    [
+        (0.2, 0.9, (0, 1)),  # random does well itself
+        (0.02, 0.4, (0, 1)),  # a popular item
+        (0.02, 0.9, (0, 2)),  # less than half of what a step can give
+        (-0.2, 0.9, (-5, 4)),  # rewards of both signs
+    ],
+)
+def test_what_could_be_popularity_or_a_narrow_scale_is_none(random, constant, bounds):
+    found = probed(random, constant, bounds)
+    assert not found.hole
+    assert found.verdict.startswith("No hole was found: ")
+    assert "no proof that there is nothing" in found.verdict
+
+
+def test_what_the_log_says_nothing_of_may_earn_twice_as_much_as_random_and_no_more():
+    played = {RANDOM: sessions(0.1), CONSTANT: sessions(0.3)}
+    how = ("A", "free", "item", played, (0, 1), (), ["x"])
+    assert not judge_probe(*how).hole
+    found = judge_probe(*how, unseen=True)
+    assert found.hole
+    assert "says nothing of x: what it earns here is not borne out." in found.verdict
+    played[CONSTANT] = sessions(0.19)
+    assert not judge_probe(*how, unseen=True).hole
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_list_begins_with_what_no_event_is_about(known):
+    world = TinyWorld(20)
+    counts = torch.ones(world.num_items + 1)
+    counts[world.num_items] = known
+    names = world.catalog().rows["item"].to_list()
+    order = ConstantListPolicy.from_appeal(torch.arange(world.num_items + 1).float())
+    on = replace(arena_of(world), evidence=counts)
+    assert _begins(order, on) == (names[::-1][:3], not known)
+
+
+def test_what_is_not_clear_of_chance_is_none():
+    rewards = torch.zeros(1, 4)
+    rewards[0, 0] = 30.0
+    few = Sessions(rewards, rewards, torch.full_like(rewards, 10), {}, 0.1)
+    played = {RANDOM: sessions(0.01), CONSTANT: few}
+    assert not judge_probe("A", "free", "item", played, (0, 1)).hole
+
+
+def test_a_policy_that_is_no_better_than_one_list_is_evidence_of_nothing():
+    poor, good = sessions(0.25), sessions(0.35)
+    found = probed(0.02, 0.3, learned=["policy"], policy=poor)
+    assert found.hole
+    assert "earns 3 a session, no less than policy (2.5), which looks at users" in found.verdict
+    found = probed(0.02, 0.3, learned=["policy", "other"], policy=good, other=poor)
+    assert not found.hole
+    assert "random 0.02 and policy 0.35" in found.verdict
+    # By whole sessions: a list that keeps people counts, however little it earns a step.
+    lasting = {LASTING: sessions(0.2, length=40.0)}
+    found = probed(0.02, 0.3, learned=["policy"], policy=good, **lasting)
+    assert found.hole
+    # An honest world may have such a list, too: it is told, and nobody accused.
+    found = probed(0.2, 0.5, learned=["oracle"], oracle=sessions(0.45))
+    assert not found.hole
+    assert "no less than oracle (4.5)" in found.verdict
+
+
+def test_repeats_that_pay_are_told():
+    paid = probed(0.2, 0.6, **{UNREPEATED: sessions(0.4)})
+    assert paid.pays_for_repeats
+    assert paid.verdict.endswith("so judge in the mode no-repeats as well.")
+    unpaid = probed(0.2, 0.4, **{UNREPEATED: sessions(0.6)})
+    assert unpaid.pays_for_repeats is False
+    assert unpaid.verdict.endswith("without repeats 0.6: repeats do not pay.")
+    assert probed(0.2, 0.4).pays_for_repeats is None

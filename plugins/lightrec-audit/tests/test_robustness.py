@@ -1,0 +1,101 @@
+"""Noise in histories and false users."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from lightrec_audit.robustness import Robustness, attacked, exposed, noisy
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.ranking.item_models.base import Evidence, Popularity
+from lightrec.ranking.metrics import RankingResult
+from lightrec.run import Run
+
+
+def test_noise_replaces_a_share_of_what_was_met_by_any_items():
+    history = torch.randint(1, 51, (200, 60), generator=torch.Generator().manual_seed(0))
+    history[:, :10] = 0
+    batch = {Key.HISTORY: history, Key.USER: torch.arange(200)}
+
+    def read(share, seed=0):
+        return noisy(lambda given: given[Key.HISTORY], share, 50, seed)(batch)
+
+    assert torch.equal(read(0.0), history)
+    assert not read(1.0)[:, :10].any()
+    for share in (0.1, 0.5, 1.0):
+        # One in fifty replacements is by the item itself.
+        changed = (read(share) != history)[:, 10:].double().mean()
+        assert changed == pytest.approx(share * 49 / 50, abs=0.015)
+    counts = read(1.0)[:, 10:].flatten().bincount(minlength=51)[1:]
+    assert counts.min() > 120  # of 200 expected
+    assert torch.equal(read(0.5), read(0.5))
+    assert not torch.equal(read(0.5), read(0.5, seed=1))
+
+
+@pytest.fixture
+def evidence(tiny_run):
+    run = Run(tiny_run)
+    return Evidence.of(run.data, run.ranker.items.vectors)
+
+
+def test_false_users_promote_items_of_the_less_popular_half(evidence):
+    whole = evidence.log.items.copy()
+    planted, items = attacked(evidence, 0.1, 3, 0)
+    assert np.array_equal(evidence.log.items, whole)
+    counts, after = evidence.counts(), planted.counts()
+    users = int((np.diff(evidence.log.offsets) > 0).sum())
+    false = len(planted.log.offsets) - len(evidence.log.offsets)
+    assert false == round(0.1 * users)
+    assert len(items) == 3
+    assert counts[items].max() <= counts[1:].median()
+    # Each of them chose every promoted item once, and nothing twice.
+    for begin, end in pairwise(planted.log.offsets[-false - 1 :]):
+        own = planted.log.items[begin:end]
+        assert set(items.tolist()) <= set(own.tolist())
+        assert len(set(own.tolist())) == len(own)
+    assert torch.equal(after[items] - counts[items], torch.full((3,), float(false)))
+    again = attacked(evidence, 0.1, 3, 0)
+    assert np.array_equal(again[0].log.items, planted.log.items)
+
+
+def test_enough_false_users_make_an_item_popular(evidence):
+    planted, items = attacked(evidence, 1.0, 1, 0)
+    rank = {}
+    for name, given in (("before", evidence), ("after", planted)):
+        counts = Popularity().fit(given).counts
+        rank[name] = int((counts > counts[items]).sum())
+    assert rank["before"] >= evidence.num_items // 2 - 1
+    assert rank["after"] == 0
+
+
+def test_exposure_is_the_share_of_lists_that_hold_a_promoted_item():
+    lists = torch.tensor([[1, 2], [3, 4], [5, 1], [6, 7]])
+    result = RankingResult(torch.arange(4), torch.ones(4).long(), torch.ones(4), lists)
+    found = exposed("x", result, torch.tensor([1, 6]), 0)
+    assert found["x"] == 0.75
+    assert found["x/low"] < 0.75 < found["x/high"]
+
+
+def test_a_run_is_judged_and_shown(tiny_run):
+    findings = Robustness(noise=(0.5,), false_users=0.2, promoted=2).evaluate(Run(tiny_run), 0)
+    metrics = findings.metrics
+    assert metrics["robust/false_users"] >= 1
+    for name in ("blend", "EASE"):
+        low, mean, high = (
+            metrics[f"robust/{name}/noise-0.5{end}"] for end in ("/low", "", "/high")
+        )
+        assert low <= mean <= high
+    # What the evaluator fits is not the run's own.
+    again = Robustness(noise=(0.5,), false_users=0.2, promoted=2).evaluate(Run(tiny_run), 0)
+    assert again.metrics == metrics
+    changed, pushed = findings.sections[0].tables
+    assert changed.rows[0][0] == pushed.rows[0][0] == "blend"
+
+
+def test_shares_beyond_one_and_nothing_promoted_are_refused():
+    with pytest.raises(RecipeError, match="shares from 0 to 1"):
+        Robustness(noise=(1.5,))
+    with pytest.raises(RecipeError, match="At least one item"):
+        Robustness(promoted=0)
