@@ -53,7 +53,7 @@ class Naive(torch.nn.Module):
 
     def forward(self, numbers: torch.Tensor) -> torch.Tensor:
         some = [self.texts[number - 1] for number in numbers.tolist()]
-        tokens = self.encoder._tokenizer(some, truncation=True, return_tensors="pt", **self.how)
+        tokens = self.encoder.tokenizer(some, truncation=True, return_tensors="pt", **self.how)
         return self.encoder(dict(tokens))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import scipy
@@ -294,11 +294,11 @@ class TextData(LogData):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Events of held-out texts; every process judges all of them."""
-        if self.without:
-            return DataLoader([], batch_size=None)
-        found = {"histories": self.examples.histories, "chosen": self.examples.chosen}
-        parts = (torch.from_numpy(values).split(JUDGED) for values in found.values())
-        batches = [dict(zip(found, each, strict=True)) for each in zip(*parts, strict=True)]
+        batches: Any = []
+        if not self.without:
+            found = {"histories": self.examples.histories, "chosen": self.examples.chosen}
+            parts = (torch.from_numpy(values).split(JUDGED) for values in found.values())
+            batches = [dict(zip(found, each, strict=True)) for each in zip(*parts, strict=True)]
         return DataLoader(batches, batch_size=None)
 
 

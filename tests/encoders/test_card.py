@@ -77,11 +77,11 @@ def test_pooling_prompt_and_length_are_the_models_own(make, pool, how, side):
         config_sentence_transformers={"prompts": {"query": "song: ", "document": "of: "}},
     )
     own = TextEncoder(str(folder), device="cpu", cache=False)
-    own._tokenizer.padding_side = side
+    own.tokenizer.padding_side = side
     assert torch.allclose(own.encode(TEXTS), pooled(own, TEXTS, how), atol=1e-5)
     tokens = own.tokenize(TEXTS)["input_ids"]
     assert tokens.shape == (4, 9)
-    assert "[CLS] of [UNK] tea [SEP]" in own._tokenizer.decode(tokens[1])
+    assert "[CLS] of [UNK] tea [SEP]" in own.tokenizer.decode(tokens[1])
     assert own.about == {
         "class": "TextEncoder",
         "model": str(folder),
@@ -92,7 +92,7 @@ def test_pooling_prompt_and_length_are_the_models_own(make, pool, how, side):
     }
     other = TextEncoder(str(folder), device="cpu", cache=False, pooling="cls", prompt="")
     assert torch.allclose(other.encode(TEXTS), pooled(other, TEXTS, "cls"), atol=1e-5)
-    assert "[CLS] tea [SEP]" in other._tokenizer.decode(other.tokenize(TEXTS)["input_ids"][1])
+    assert "[CLS] tea [SEP]" in other.tokenizer.decode(other.tokenize(TEXTS)["input_ids"][1])
     marks = {TextEncoder(str(folder), device="cpu", **s).fingerprint for s in ({}, {"prompt": ""})}
     assert len(marks) == 2
 

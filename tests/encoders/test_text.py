@@ -58,18 +58,6 @@ def test_encoding_is_what_forward_makes_of_tokens_and_forward_is_differentiable(
     assert own.load_weights().training
 
 
-def test_what_the_first_layer_reads_gives_the_text_s_vector(folder):
-    encoder = TextEncoder(folder, prompt="song of ", cache=False)
-    states, blank, places = encoder.spelled("A red lamp")
-    torch.testing.assert_close(encoder.of_states(states), encoder.encode(["A red lamp"]))
-    assert blank.shape == states.shape
-    # Two marks at the ends and the prompt's two words stand in no place of the text.
-    assert [place for place in places if place[0] >= 0 and place[0] < place[1]] == [
-        *((0, 1), (2, 5), (6, 10)),
-    ]
-    assert len(places) == 7
-
-
 def test_an_encoder_reads_the_column_that_it_names():
     class Price(base.Encoder):
         column = "price"
