@@ -68,6 +68,8 @@ OTHERS: Final = {
     **{"worlds": "lightrec-worlds", "lab": "lightrec-lab", "trials": "lightrec-news"},
     "estimate": "lightrec-ope",
     "tune": "lightrec-tune",
+    "encode": "lightrec-export",
+    **dict.fromkeys(("update", "runs"), "lightrec-update"),
     **dict.fromkeys(("export", "batch"), "lightrec-export"),
     **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),
 }

@@ -1,6 +1,5 @@
 """How the settings of stages are told on the command line."""
 
-import shutil
 import sqlite3
 from pathlib import Path
 
@@ -10,9 +9,6 @@ import pytest
 from lightrec.__main__ import main
 from lightrec.cli.run import stage_overrides
 from lightrec.errors import RecipeError
-from lightrec.run import Run
-from lightrec.stages import update as updating
-from lightrec.stages.data import NothingNew
 
 STAGES = ("data", "ranker")
 
@@ -58,10 +54,8 @@ def test_what_is_recognised_is_printed_first_and_a_refused_database_leaves_nothi
     assert "\n".join(checked) in told
 
 
-@pytest.mark.parametrize("command", ["data convert", "run", "update"])
-def test_the_slashes_of_a_query_are_its_own(
-    command: str, tmp_path: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("command", ["data convert", "run"])
+def test_the_slashes_of_a_query_are_its_own(command: str, tmp_path: Path) -> None:
     pytest.importorskip("sqlalchemy")
     with sqlite3.connect(tmp_path / "shop.db") as shop:
         shop.execute("CREATE TABLE orders (customer TEXT, sku TEXT, date TEXT)")
@@ -71,19 +65,9 @@ def test_the_slashes_of_a_query_are_its_own(
     url, out = f"sqlite:///{tmp_path / 'shop.db'}#{query}", tmp_path / "out"
     if command == "data convert":
         words, log = [url, str(out)], out / "log.parquet"
-    elif command == "run":
+    else:
         words = ["generic", "--log", url, "--out", str(out), "--until", "data", "--data.k_core=0"]
         log = out / "data" / "read" / "log.parquet"
-    else:
-        run, log = tmp_path / "run", out
-        shutil.copytree(tiny_run, run)
-        words = [str(run), "--log", url]
-
-        def make(run: Path, present: Run, about: object, sources: dict[str, Path], more: object):
-            shutil.copy(sources["log-1"], out)
-            raise NothingNew({})
-
-        monkeypatch.setattr(updating, "make", make)
     assert main([*command.split(), *words]) == 0
     users = pl.read_parquet(log)[:, 0]
     assert (len(users), users.unique().to_list()) == (10, ["http://u1/./"])

@@ -1,10 +1,14 @@
-"""`lightrec runs`: the versions of a run."""
+"""`lightrec update` and `lightrec runs`: new versions of a run, listed and promoted."""
 
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lightrec.stages import versions
+from lightrec.cli.command import with_options_of
+from lightrec.cli.run import stage_overrides
+from lightrec.run import Run
+from lightrec_update import update as updating
+from lightrec_update import versions
 
 TITLES = {
     "version": "version",
@@ -15,6 +19,33 @@ TITLES = {
     "validation/ndcg@10": "validation NDCG@10",
     "test/ndcg@10": "test NDCG@10",
 }
+
+
+@with_options_of(updating.update, but="overrides")
+def update(run: Path, *settings: str, **options: Any) -> None:
+    """Append new events, items and users to a run, and let its new version answer.
+
+    examples:
+      lightrec update runs/mine --log today.csv
+      lightrec update runs/mine --log today.csv --items new_items.csv --users new_users.csv
+      lightrec update runs/mine --log monday.csv tuesday.csv --keep 10
+      lightrec update runs/mine --log today.csv --ranker.trainer.max_epochs 5
+
+    The files are read as those of the run itself. The ranker goes on from its weights, item models
+    and blend are fitted anew; user models and policy stay those of the version that has them. Until
+    all is finished the present version answers. `lightrec runs rollback` goes back to it.
+
+    :param run: a run folder, such as runs/mine.
+    """
+    overrides = stage_overrides(settings, ["data", "ranker"])
+    number = updating.update(run, **options, overrides=overrides)
+    present = Run(run)
+    if number is None:
+        print(f"There is nothing new: version {present.version} of {run} answers as before.")
+        return
+    if present.has("evaluate"):
+        print((present.folder("evaluate") / "summary.txt").read_text(), end="")
+    print(f"Version {number} of {run} answers now. `lightrec runs rollback {run}` goes back.")
 
 
 def list_versions(run: Path, *, json: bool = False) -> None:
