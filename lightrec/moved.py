@@ -50,6 +50,9 @@ MOVED: Final = {
                 ("estimators.sequences", "SequentialDM SequentialDR Marginalized"),
             )
         ),
+        ("lightrec.evaluation.exposure", "lightrec_audit.exposure", "ProviderExposure"),
+        ("lightrec.evaluation.robustness", "lightrec_audit.robustness", "Robustness"),
+        ("lightrec.stages.assumptions", "lightrec_audit.assumptions", "assume"),
         *(
             (f"lightrec.simulators.worlds.{module}", f"lightrec_worlds.{module}", name)
             for module, name in (
@@ -71,6 +74,7 @@ OTHERS: Final = {
     "encode": "lightrec-export",
     **dict.fromkeys(("update", "runs"), "lightrec-update"),
     **dict.fromkeys(("export", "batch"), "lightrec-export"),
+    **dict.fromkeys(("explain", "judge", "probe"), "lightrec-audit"),
     **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),
 }
 """Packages of sets of recipes, losses and commands that once were lightrec's own."""

@@ -23,7 +23,6 @@ from torch import distributed
 from tqdm.auto import tqdm
 
 from lightrec import plugins, trust
-from lightrec.data.files import EXPLAINED
 from lightrec.data.stage_data import LogData, StageData
 from lightrec.errors import RecipeError
 from lightrec.moved import moved
@@ -378,12 +377,11 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
         if best.is_file():
             shutil.copyfile(best, folder / CHECKPOINT)
         metrics = cli.model.write(folder)
+        for part in plugins.installed().parts["after_training"].values():
+            with plugins.blaming(addition := part.load()(), "add to a trained stage"):
+                metrics |= addition.add(cli.model, cli.datamodule, folder, stage.logs)
         text = json.dumps(metrics, indent=2, sort_keys=True)
         (folder / "metrics.json").write_text(f"{text}\n")
-        if (folder / EXPLAINED).is_file():
-            from lightrec.report.users import to_tensorboard  # much, of use to user models alone
-
-            to_tensorboard(folder, stage.logs)
         write_final(stage.logs, cli.shown_settings, metrics)
         if isinstance(cli.datamodule, LogData):
             write_items(cli.model, cli.datamodule.store, stage.logs)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from lightrec_audit import assumptions
 
 from lightrec import plugins
 from lightrec.__main__ import main
@@ -16,7 +17,7 @@ from lightrec.evaluation.evidence import REASON, favoured_by
 from lightrec.plugins import Part
 from lightrec.policies.base import Policy
 from lightrec.run import Run
-from lightrec.stages import assumptions, recipes
+from lightrec.stages import recipes
 from lightrec.stages.evaluate import first_lists
 from lightrec.stages.run import execute as run_stage
 from lightrec.stages.run import run
