@@ -169,6 +169,7 @@ def test_a_full_disk_behind_the_output_is_told(tiny_run):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begin", range(0, MUTATIONS, FORTY))
 def test_no_mutation_of_a_file_ends_in_a_traceback(run, begin, capfd):
     for number in range(begin, begin + FORTY):
