@@ -7,6 +7,7 @@ named, and said in a sentence. Where nothing is found there, its own message sta
 import inspect
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
@@ -172,11 +173,12 @@ def misfit(name: str, value: Any, expected: Any) -> str:
     named = value if isinstance(value, Mapping) else {CLASS: value}
     path = named.get(CLASS)
     if bases and isinstance(path, str) and (value is not path or str not in types):
-        base = bases[0]
-        known = plugins.subclasses(base)  # the parser has imported what may be imported
-        of_name = (k for k in known if path in (k.__name__, f"{k.__module__}.{k.__qualname__}"))
-        if (kind := next(of_name, None)) is None:
-            return _unknown_class(path, base)
+        module, _, short = path.rpartition(".")
+        named_so = getattr(sys.modules.get(module), short, None)  # the parser has imported it
+        kinds = plugins.subclasses(bases[0])
+        kind = next((k for k in kinds if k is named_so or path == k.__name__), None)
+        if kind is None:
+            return _unknown_class(path, bases[0])
         if inspect.isabstract(kind):
             return _abstract_class(path)
         more = {key: each for key, each in named.items() if key not in (CLASS, "init_args")}

@@ -208,8 +208,13 @@ def built(value: Any, annotation: Any) -> Any:
 def arguments_of(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
     """Build what descriptions there are among a constructor's arguments.
 
+    What a constructor does not take is left out: an earlier release's may have taken more.
+
     :param kind: whose constructor it is, and whose types the parts must have.
     """
+    taken = signature(kind.__init__).parameters  # type: ignore[misc]
+    if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in taken.values()):
+        given = {name: value for name, value in given.items() if name in taken}
     if not any(isinstance(value, Mapping | list) for value in given.values()):
         return dict(given)
     types = _types(kind)
