@@ -315,7 +315,7 @@ def _parts_of_hook(
 
 
 def _sort_out(plugins: Plugins, found: list[Part], own: str) -> None:
-    """Give each name to one part. lightrec's own keeps it; among others nobody has it."""
+    """Each name to one part. lightrec's own keeps it; among others nobody has it."""
     claims: dict[tuple[str, str], dict[str, Part]] = {}
     for part in found:
         claims.setdefault((part.slot, part.name), {}).setdefault(part.path, part)
@@ -355,7 +355,7 @@ def subclasses(base: type[_Kind]) -> Iterator[type[_Kind]]:
 
 @lru_cache(maxsize=1)
 def installed() -> Plugins:
-    """Give the installed plugins, discovered once a process."""
+    """The installed plugins, discovered once a process."""
     return discover()
 
 

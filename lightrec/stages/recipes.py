@@ -70,7 +70,7 @@ class RecipeSet:
             gone = {n for n, recipe in self.recipes.items() if gone.intersection(names(recipe))}
 
     def resolved(self, name: str) -> Recipe:
-        """Give a stage's recipe with its values in their places; ``${run}`` stays.
+        """A stage's recipe with its values in their places; ``${run}`` stays.
 
         :raises RecipeError: where it refers to a value that is not there.
         """
@@ -151,7 +151,7 @@ def take(found: RecipeSet, stage: str, overlays: Iterable[str] = ()) -> None:
 
 
 def _layers(path: Path, above: tuple[Path, ...]) -> list[Path]:
-    """Give the folders that make a set, the lowest first."""
+    """The folders that make a set, the lowest first."""
     if path in above:
         raise RecipeError(f"The set of recipes {path} is laid over itself: correct its {SET}.")
     over = [_layers(folder(str(name)), (*above, path)) for name in about_set(path)["over"]]
@@ -236,7 +236,7 @@ def flat(settings: Recipe, above: str = "") -> Iterator[tuple[str, object]]:
 
 
 def names(recipe: Recipe, key: str = "reads") -> list[str]:
-    """Give what a recipe lists: the stages that it ``reads``, or the files that it ``shows``; or
+    """What a recipe lists: the stages that it ``reads``, or the files that it ``shows``; or
     the stages that a set does ``without``.
 
     :raises RecipeError: where it is no list of names.
@@ -250,7 +250,7 @@ def names(recipe: Recipe, key: str = "reads") -> list[str]:
 
 
 def settings(recipe: Recipe, run: Path) -> Recipe:
-    """Give a recipe's settings alone, with the run's folder in place of ``${run}``."""
+    """A recipe's settings alone, with the run's folder in place of ``${run}``."""
     own = {key: value for key, value in recipe.items() if key not in OWN}
     return _resolved(own, {"run": str(run)}, "")
 
@@ -296,7 +296,7 @@ def until(recipes: Mapping[str, Recipe], last: str | None = None) -> list[str]:
 
 
 def _read_by(stages: set[str], recipes: Mapping[str, Recipe]) -> set[str]:
-    """Give some stages, and those that they read in the end."""
+    """Some stages, and those that they read in the end."""
     for name in reversed(in_order(recipes)):
         stages = stages | {*names(recipes[name])} if name in stages else stages
     return stages

@@ -147,7 +147,7 @@ def sample_lists(module: StageModule, store: EventStore) -> str:
 
 
 def _titles(store: EventStore) -> list[str]:
-    """Give all items' titles, or else ids, in one line each; the first is that of padding."""
+    """All items' titles, or else ids, in one line each; the first is that of padding."""
     shown = store.catalog.select(polars.coalesce(Column.TITLE, Column.ITEM))
     return ["", *map(_plain, shown.to_series())]
 
@@ -171,7 +171,7 @@ def flat(settings: object, name: str = "") -> dict[str, str | float]:
 
 
 def of_run(stamps: Mapping[str, Mapping[str, Any]]) -> dict[str, str | float]:
-    """Give the settings of a run's stages, those given on the line among them.
+    """The settings of a run's stages, those given on the line among them.
 
     :param stamps: what ``stage.json`` says, by stage.
     """

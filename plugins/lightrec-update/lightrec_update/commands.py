@@ -6,6 +6,7 @@ from typing import Any
 
 from lightrec.cli.command import with_options_of
 from lightrec.cli.run import stage_overrides
+from lightrec.evaluation.base import Table
 from lightrec.run import Run
 from lightrec_update import update as updating
 from lightrec_update import versions
@@ -63,10 +64,8 @@ def list_versions(run: Path, *, json: bool = False) -> None:
 
         print(dumps(found, indent=2))
         return
-    rows = [[*TITLES.values()], *([_cell(row, key) for key in TITLES] for row in found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True)))
+    rows = [[_cell(row, key) for key in TITLES] for row in found]
+    print(Table([*TITLES.values()], rows).text())
 
 
 def promote(run: Path, version: int) -> None:

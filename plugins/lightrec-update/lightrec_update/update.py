@@ -124,7 +124,7 @@ def tell(appended: Mapping[str, Mapping[str, int]], shown: Mapping[str, str]) ->
 
 
 def files_of(paths: Sequence[Path]) -> Iterator[Path]:
-    """Give logs one by one; of a folder that no reader takes as one log, those in it."""
+    """Logs one by one; of a folder that no reader takes as one log, those in it."""
     from lightrec import plugins
 
     readers = [part.load() for part in plugins.installed().parts["readers"].values()]
