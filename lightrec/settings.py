@@ -110,17 +110,17 @@ def nested(words: Iterable[str]) -> dict[str, Any]:
     for name, value in values_of(words).items():
         for part in reversed([] if name == "c" else name.removesuffix("+").split(".")):
             value = {part: value}
-        _lay(found, value)
+        lay(found, value)
     return found
 
 
-def _lay(base: dict[str, Any], over: Mapping[str, Any]) -> None:
+def lay(base: dict[str, Any], over: Mapping[str, Any]) -> None:
     """Lay mappings over others in place; a class that stands alone takes arguments."""
     for name, value in over.items():
         known = base.get(name)
         if isinstance(value, Mapping) and known is not None:
             base[name] = known if isinstance(known, dict) else {CLASS: known}
-            _lay(base[name], value)
+            lay(base[name], value)
         elif isinstance(known, dict) and isinstance(value, str):
             base[name] = known | {CLASS: value}
         else:

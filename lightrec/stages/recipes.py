@@ -78,14 +78,13 @@ class RecipeSet:
         if (like := recipe.get("like")) is not None:
             if like not in self.recipes:
                 raise RecipeError(f"The recipe {name} is like the stage {like}: there is none.")
-            base = {key: x for key, x in self.recipes[like].items() if key not in OWN}
-            recipe = merged(base, recipe)
+            recipe = merged(settings(self.recipes[like]), recipe)
         return _resolved(recipe, {"run": "${run}", **self.values}, name)
 
     def words(self, name: str) -> list[str]:
         """Write what a stage's recipe says over another that it is ``like`` as a command line."""
-        own = {key: x for key, x in self.recipes[name].items() if key not in OWN}
-        return [f"--{key}={x if isinstance(x, str) else json.dumps(x)}" for key, x in flat(own)]
+        own = flat(settings(self.recipes[name]))
+        return [f"--{key}={x if isinstance(x, str) else json.dumps(x)}" for key, x in own]
 
 
 def about_set(folder: Path) -> Recipe:
@@ -249,10 +248,10 @@ def names(recipe: Recipe, key: str = "reads") -> list[str]:
     return found
 
 
-def settings(recipe: Recipe, run: Path) -> Recipe:
-    """A recipe's settings alone, with the run's folder in place of ``${run}``."""
-    own = {key: value for key, value in recipe.items() if key not in OWN}
-    return _resolved(own, {"run": str(run)}, "")
+def settings(recipe: Recipe, run: Path | None = None) -> Recipe:
+    """A copy of a recipe's settings alone, with a run's folder in place of ``${run}``."""
+    own = {key: copy.deepcopy(value) for key, value in recipe.items() if key not in OWN}
+    return own if run is None else _resolved(own, {"run": str(run)}, "")
 
 
 def in_order(recipes: Mapping[str, Recipe]) -> list[str]:

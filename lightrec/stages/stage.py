@@ -7,7 +7,6 @@ stages before. Nothing heavy is imported here, so that an unchanged run is recog
 
 import ast
 import hashlib
-import importlib.util
 import inspect
 import json
 import os
@@ -16,6 +15,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any
 
@@ -282,7 +282,7 @@ def sources(modules: Iterable[str]) -> set[Path]:
 def module_file(name: str) -> Path | None:
     """Find a module's source without importing it or the packages around it."""
     top, *rest = name.split(".")
-    spec = importlib.util.find_spec(top)
+    spec = find_spec(top)
     if spec is None:
         return None
     paths = [Path(folder, *rest) for folder in spec.submodule_search_locations or []]
@@ -297,7 +297,7 @@ def imported(path: Path, name: str) -> Iterator[str]:
 
     :param name: the module's full name, from which relative imports count.
     """
-    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     try:
         tree = ast.parse(path.read_bytes())
     except SyntaxError:
@@ -306,7 +306,6 @@ def imported(path: Path, name: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            origin = ".".join([*above, *([node.module] if node.module else [])])
+            origin = resolve_name("." * node.level + (node.module or ""), package)
             yield origin
             yield from (f"{origin}.{alias.name}" for alias in node.names)

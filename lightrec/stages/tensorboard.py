@@ -6,7 +6,6 @@ table of settings and final metrics, and the item vectors with their titles, fol
 
 import re
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -27,7 +26,8 @@ from lightrec.data.stage_data import LogData
 from lightrec.data.store import VALIDATION, EventStore, padded
 from lightrec.keys import Column
 from lightrec.nn.stage import StageModule
-from lightrec.stages.recipes import OWN
+from lightrec.settings import lay, nested
+from lightrec.stages import recipes
 
 LISTED: Final = 10
 """Users whose lists are shown, and items of a list."""
@@ -177,12 +177,9 @@ def of_run(stamps: Mapping[str, Mapping[str, Any]]) -> dict[str, str | float]:
     """
     found: dict[str, str | float] = {}
     for stage, facts in stamps.items():
-        recipe = {k: v for k, v in facts["recipe"].items() if k not in OWN}
-        found |= {f"{stage}.{name}": value for name, value in flat(recipe).items()}
-        for name, value in pairwise([*facts["overrides"], ""]):
-            if name.startswith("--"):
-                name, _, joined = name[2:].replace(".init_args", "").partition("=")
-                found[f"{stage}.{name}"] = joined or value
+        chosen = recipes.settings(facts["recipe"])
+        lay(chosen, nested(facts["overrides"]))
+        found |= flat(chosen, stage)
     return found
 
 
