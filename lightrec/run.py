@@ -118,6 +118,7 @@ class Run:
     def hold(self) -> None:
         """Keep this version from being removed by updates for as long as this object lives."""
         if self.about:
+            # Shared by all who load it, as locks of filelock are not.
             held = os.open(self.path / VERSION, os.O_RDONLY)
             fcntl.flock(held, fcntl.LOCK_SH)
             weakref.finalize(self, os.close, held)
