@@ -88,6 +88,8 @@ OTHERS: Final = {
     "constant": "lightrec-worlds",
     "tune": "lightrec-tune",
     "reader": "lightrec-generate",
+    "encode": "lightrec-export",
+    **dict.fromkeys(("update", "runs"), "lightrec-update"),
     **dict.fromkeys(("export", "batch"), "lightrec-export"),
     **dict.fromkeys(("explain", "judge", "probe"), "lightrec-audit"),
     **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from lightrec_update import update as updating
+from lightrec_update import versions
+from lightrec_update.update import update
 
 import lightrec
 from lightrec.__main__ import main
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.evaluation.evidence import favoured_by
 from lightrec.run import Run
-from lightrec.stages import update as updating
-from lightrec.stages import versions
-from lightrec.stages.update import update
 
 
 @pytest.fixture(scope="module")
