@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-DEMO    = plugins/lightrec-video plugins/lightrec-serve plugins/lightrec-ope plugins/lightrec-worlds
+DEMO    = plugins/lightrec-formats plugins/lightrec-video plugins/lightrec-serve \
+          plugins/lightrec-ope plugins/lightrec-worlds
 PLUGINS = $(filter-out plugins/lightrec-hello $(DEMO),$(wildcard plugins/lightrec-*))
 
 .PHONY: help demo test test-portable check docs links pages format bench clean

@@ -36,6 +36,7 @@ SHIPPED = (
     "lightrec-advertising",
     "lightrec-ecommerce",
     "lightrec-finance",
+    "lightrec-formats",
     "lightrec-generate",
     "lightrec-gym",
     "lightrec-health",

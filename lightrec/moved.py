@@ -13,6 +13,7 @@ MOVED: Final = {
     f"{old}.{name}": f"{new}.{name}"
     for old, new, names in (
         ("lightrec.encoders.trials", "lightrec_news.trials", "TrialData TrialModule"),
+        ("lightrec.data.readers.recbole", "lightrec_formats.recbole", "RecBoleReader"),
         ("lightrec.learners.adversarial", "lightrec_lab.adversarial", "GAIL AIRL"),
         (
             "lightrec.policies.return_conditioned",

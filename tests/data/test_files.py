@@ -8,9 +8,7 @@ import pytest
 import torch
 
 from lightrec.data.files import is_url, save_tensors, without_password
-from lightrec.data.readers.sql import SqlTable
 from lightrec.encoders.base import Encoder, encoded
-from lightrec.errors import DataError
 from lightrec.ranking.ranker import Ranker
 from lightrec.testing import tiny
 
@@ -84,16 +82,3 @@ def test_a_url_is_shown_without_its_secrets(url, shown):
     assert without_password(url) == shown
     # A path has lost a slash.
     assert without_password(str(Path(url))) == str(Path(shown))
-
-
-@pytest.mark.parametrize("told", ["s%40cret", "s@cret"])
-def test_what_a_database_says_of_its_address_holds_no_secret(told, monkeypatch):
-    def refuse(url):
-        raise ValueError(f"no connection with {told} to {url}")
-
-    monkeypatch.setattr("sqlalchemy.create_engine", refuse)
-    with pytest.raises(
-        DataError, match=r"no connection with \*\*\* to postgresql\+psycopg2://h"
-    ) as e:
-        SqlTable("postgresql+psycopg2://h/db?password=s%40cret#t")
-    assert "cret" not in str(e.value)

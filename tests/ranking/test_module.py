@@ -192,9 +192,11 @@ def test_movielens_beats_popularity_after_one_epoch(tmp_path):
     root = os.environ.get("LIGHTREC_TEST_DATA")
     if root is None:
         pytest.skip("LIGHTREC_TEST_DATA is not set")
-    from lightrec.data.readers.recbole import RecBoleReader
+    from lightrec.data.readers.table import TableReader
 
-    log = RecBoleReader().read(Path(root) / "ml-100k").log
+    names = {"user": "user_id", "item": "item_id", "value": "rating", "time": "timestamp"}
+    columns = {c: f"{n}:{'float' if c in ('value', 'time') else 'token'}" for c, n in names.items()}
+    log = TableReader().read_log(Path(root) / "ml-100k" / "ml-100k.inter", columns)
     pl.seed_everything(0, verbose=False)
     folder = prepared(log, tmp_path / "data", k_core=5)
     data = SequenceData(str(folder), max_length=30, batch_size=64)

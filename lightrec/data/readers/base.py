@@ -36,6 +36,8 @@ class Reader(ABC):
 
     name: ClassVar[str]
     """Short name of the format, such as ``csv``."""
+    of_urls: ClassVar[bool] = False
+    """Whether it reads URLs, such as those of databases, in place of paths."""
     skip: Path | None = None
     """Where lines of the log that cannot be used are written, which are then left out."""
 
@@ -68,6 +70,10 @@ class Reader(ABC):
     def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
         """Read the user table at a path in this format, as :meth:`read_items` does."""
         return None
+
+    def copy(self, url: Path, file: Path) -> None:
+        """Write the table that a URL names to a Parquet file; a reader of URLs defines this."""
+        raise NotImplementedError
 
     def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
         """Read a log with its item and user tables.
@@ -179,14 +185,12 @@ def find_reader(path: Path, name: str | None = None, times: TimeFormat = "auto")
     :raises DataError: if the path cannot be read, or no reader recognises it.
     """
     found = plugins.installed()
-    if is_url(path):
-        name = name or "TableReader"
     parts = found.parts["readers"].values() if name is None else [found.get("readers", name)]
     # False sorts before True: the readers of plugins are asked first.
     for part in sorted(parts, key=lambda part: part.path.startswith("lightrec.")):
         reader: Reader = part.load()(times)
         try:
-            if name is not None or reader.recognises(path):
+            if name or (reader.of_urls == is_url(path) and reader.recognises(path)):
                 return reader
         except OSError as error:
             raise DataError(f"The path cannot be looked at ({error.strerror}).", path) from None
@@ -196,6 +200,7 @@ def find_reader(path: Path, name: str | None = None, times: TimeFormat = "auto")
     raise DataError(
         f"No installed reader recognises it. Readers: {', '.join(found.parts['readers'])}. "
         "A table's name ends in .csv, .tsv, .txt, .dat, .jsonl (perhaps .gz or .zst) or .parquet; "
-        "other formats need a plugin.",
+        "other formats need a plugin, such as lightrec-formats for databases and RecBole's files "
+        "(`pip install plugins/lightrec-formats` in a checkout).",
         source=path,
     )

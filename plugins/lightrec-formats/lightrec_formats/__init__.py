@@ -1,0 +1,1 @@
+"""Logs in formats of other programs: databases and RecBole's files."""
