@@ -93,6 +93,12 @@ def without_password(text: str, url: str = "") -> str:
     return text
 
 
+def cache_folder() -> Path:
+    """Return the folder of fetched files: ``$LIGHTREC_CACHE``, else one in the user's cache."""
+    general = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("LIGHTREC_CACHE") or f"{general}/lightrec").expanduser()
+
+
 def is_plain(name: object) -> bool:
     """Whether a name that a file gives, of a stage or of a file, is a single plain part of a path.
 

