@@ -3,17 +3,17 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-DEMO    = plugins/lightrec-formats plugins/lightrec-video plugins/lightrec-serve \
-          plugins/lightrec-ope plugins/lightrec-worlds
+DEMO    = $(patsubst %,plugins/lightrec-%,formats rewards video export serve ope worlds)
 PLUGINS = $(filter-out plugins/lightrec-hello $(DEMO),$(wildcard plugins/lightrec-*))
 
-.PHONY: help demo test test-portable check docs links pages format bench clean
+.PHONY: help demo test test-all test-portable check docs links pages format bench clean
 
 help:
 	@echo 'make demo    install, then learn a recommender for films from MovieLens-100K'
-	@echo 'make test    install what the tests need, then run them, or some: TESTS=tests/data'
-	@echo 'make test-portable   run them as other processors and numbers of threads would'
-	@echo 'make check   lint, formatting, types, layers, documentation'
+	@echo 'make test    install what the tests need, then run the quick ones, or some: TESTS=tests/data'
+	@echo 'make test-all    run all tests; SLOW=slow: those that make test leaves out'
+	@echo 'make test-portable   run all as other processors and numbers of threads would'
+	@echo 'make check   lint, formatting, types, layers, amount of code, documentation'
 	@echo 'make docs    build the documentation into docs/_build'
 	@echo 'make links   look whether the documentation'"'"'s outside links still work'
 	@echo 'make pages   write into the documentation what is made from code and from benchmarks/results'
@@ -39,10 +39,14 @@ demo: $(VENV)/.installed
 	$(BIN)/lightrec run video
 
 TESTS  =
+SLOW   = slow or not slow
 PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
 
 test: $(VENV)/.developing
-	$(PYTEST)
+	$(PYTEST) -m 'not slow'
+
+test-all: $(VENV)/.developing
+	$(PYTEST) -m '$(SLOW)'
 
 # Sums and exponentials differ in their last bits between instruction sets, numbers of threads and
 # places in a batch. The last run makes places differ on any processor: see tests/rounding.py.
@@ -57,6 +61,7 @@ check: $(VENV)/.developing docs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.limits
 
 # Strict: a warning is an error, and so is a name that the reference does not have. All pages are
 # read anew (-E), since the docstrings among them come from code.

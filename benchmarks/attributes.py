@@ -26,8 +26,6 @@ ROWS = {
     "… user model with texts": ("choices", "texts/log_likelihood"),
     "… with attributes of items and users": ("choices", "attributes/log_likelihood"),
     "… with both": ("choices", "both/log_likelihood"),
-    "ranker with texts (NDCG@10)": ("ranking", "without/ndcg@10"),
-    "… and the items' attributes": ("ranking", "with/ndcg@10"),
 }
 
 
@@ -35,7 +33,7 @@ def main() -> None:
     """Run the cells and print the table."""
     benchmark = Benchmark("attributes")
     folder = data_folder()
-    for part in ("newcomers", "choices", "ranking"):
+    for part in ("newcomers", "choices"):
         for log in LOGS:
             if log != "shop" and folder is None:
                 print("MovieLens-100K is left out: name its folder with --data.")

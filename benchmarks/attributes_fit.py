@@ -19,12 +19,9 @@ from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, EventStore
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import NotApplicable
-from lightrec.evaluation.held_out import HeldOutLog, by_history
 from lightrec.keys import Key
 from lightrec.ranking.item_models.base import Evidence, Popularity
 from lightrec.ranking.item_models.demographic import NEWCOMERS, Demographic
-from lightrec.ranking.module import RankingModule
-from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
 from lightrec.testing import shop
 from lightrec.users.assessment import assess, calibrate, fit_popularity
@@ -145,25 +142,12 @@ def choices(folder: Path, seed: int) -> dict[str, float]:
     return found
 
 
-def ranking(folder: Path, seed: int) -> dict[str, float]:
-    """Train rankers with and without the items' attributes; NDCG@10 of the test events."""
-    found = {}
-    for name, on in (("without", False), ("with", True)):
-        torch.manual_seed(seed)
-        data = SequenceData(str(folder), TextEncoder(), use_attributes=on, seed=seed)
-        module = RankingModule(data.num_items, data.vector_size, attribute_size=data.attribute_size)
-        trained(module, data, 5)
-        result = HeldOutLog().rank(data.store, by_history(module.ranker), seed)
-        found[f"{name}/ndcg@10"] = result.metrics()["ndcg@10"]
-    return found
-
-
 def main() -> None:
     """Measure one cell."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("log", choices=("ml-100k", "shop"))
-    parser.add_argument("part", choices=("newcomers", "choices", "ranking"))
+    parser.add_argument("part", choices=("newcomers", "choices"))
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--data", type=Path)
     given = parser.parse_args()
@@ -171,7 +155,7 @@ def main() -> None:
     if given.part == "newcomers":
         found = newcomers(store, given.seed)
     else:
-        found = {"choices": choices, "ranking": ranking}[given.part](store.folder, given.seed)
+        found = choices(store.folder, given.seed)
     (given.out / "metrics.json").write_text(json.dumps(found))
 
 

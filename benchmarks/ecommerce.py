@@ -47,7 +47,7 @@ from lightrec.ranking.item_models.base import (
     RecentPopularity,
 )
 from lightrec.ranking.item_models.repeats import VISIT, RepeatConsumption
-from lightrec.ranking.metrics import query_metrics
+from lightrec.ranking.metrics import top_items
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import Scorer
 from lightrec.ranking.sequence_data import SequenceData
@@ -116,10 +116,12 @@ class Baskets:
 
     def judge(self, scorer: Scorer) -> dict[str, Tensor]:
         """Give each basket's hits in ten over what ten could hit, and NDCG@10."""
-        found = query_metrics(self.scores(scorer), self.relevant, cutoffs=[10])
-        size = (self.relevant > 0).sum(1)
-        hits = found["recall@10"] * size / size.clamp(max=10)
-        return {"hits": hits, "ndcg@10": found["ndcg@10"]}
+        listed = top_items(self.scores(scorer), 10)
+        hits = (listed[:, :, None] == self.relevant[:, None]).any(2).double()
+        size = (self.relevant > 0).sum(1).clamp(max=10)
+        discounts = 1 / torch.log2(torch.arange(2, 12).double())
+        ideal = discounts.cumsum(0)[size - 1]
+        return {"hits": hits.sum(1) / size, "ndcg@10": hits @ discounts / ideal}
 
     def drawn(self, seed: int) -> Targets:
         """Draw lines of each basket, with the history before the tenth."""

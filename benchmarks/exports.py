@@ -16,9 +16,9 @@ from statistics import fmean
 from time import process_time
 
 import torch
-from lightrec_serve.export import export
-from lightrec_serve.exported import Exported
-from lightrec_serve.index import Approximate, Flat
+from lightrec_export.export import export
+from lightrec_export.exported import Exported
+from lightrec_export.index import Approximate, Flat
 from torch import Tensor
 
 from benchmarks.cells import Benchmark, markdown

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
-from lightrec_lab.irl import ClickClassifier, IQLearn, TasteMixture
+from lightrec_lab.irl import ClickClassifier, IQLearn, RewardWeightedLikelihood, TasteMixture
 from torch import Tensor, nn
 
 from benchmarks.irl_logs import FRESH, LABELS, laws, prepared
@@ -18,7 +18,7 @@ from lightrec.evaluation.user_models import spearman_within_sets
 from lightrec.simulators.worlds.far_log import HeldOut
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.irl.base import RewardLearner, RewardWeightedLikelihood
+from lightrec.users.irl.base import RewardLearner
 from lightrec.users.irl.looking_ahead import MaxEnt
 from lightrec.users.module import ChoiceModule
 from lightrec.users.reward_model import RewardModel

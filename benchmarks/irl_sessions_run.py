@@ -9,11 +9,11 @@ from pathlib import Path
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightrec_lab.active import events_of, most_informative
 
 from benchmarks.irl_logs import FRESH, prepared
 from benchmarks.irl_run import BATCH, DISCOUNT, MODEL, TRAINING, judge
 from lightrec.simulators.worlds.far_log import HeldOut
-from lightrec.users.assessment import events_of, most_informative
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.module import ChoiceModule

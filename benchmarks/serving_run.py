@@ -17,8 +17,8 @@ from time import perf_counter
 import numpy as np
 import polars as pl
 import torch
-from lightrec_serve.export import export
-from lightrec_serve.exported import Exported
+from lightrec_export.export import export
+from lightrec_export.exported import Exported
 
 from benchmarks.serving_als import ITEMS
 from lightrec.__main__ import main as lightrec

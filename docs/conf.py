@@ -38,7 +38,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(torch|torchmetrics|tensordict|torchrl|lightning|transformers|pluggy)(\..*)?"),
     (
         r"py:.*",
-        r"(huggingface_hub|jsonargparse|markupsafe|polars|numpy|scipy|matplotlib|optuna|gymnasium|tqdm|_?pytest)(\..*)?",
+        r"(huggingface_hub|jsonargparse|markupsafe|polars|numpy|scipy|matplotlib|gymnasium|tqdm|_?pytest)(\..*)?",
     ),
     (
         r"py:.*",

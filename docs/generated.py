@@ -31,24 +31,7 @@ from lightrec.stages.recipes import in_order, load
 
 ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"<!-- from (\w+): (.+?) -->(.*?)<!-- end -->", re.DOTALL)
-SHIPPED = (
-    "lightrec",
-    "lightrec-advertising",
-    "lightrec-ecommerce",
-    "lightrec-finance",
-    "lightrec-formats",
-    "lightrec-generate",
-    "lightrec-gym",
-    "lightrec-health",
-    "lightrec-lab",
-    "lightrec-music",
-    "lightrec-news",
-    "lightrec-ope",
-    "lightrec-serve",
-    "lightrec-social",
-    "lightrec-video",
-    "lightrec-worlds",
-)
+SHIPPED = {"lightrec", *(path.name for path in (ROOT / "plugins").glob("lightrec-*"))}
 """The distributions of this repository whose recipes and parts the reference shows."""
 
 

@@ -34,7 +34,6 @@ examples:
   lightrec recommend runs/video --user 42 -k 10
   lightrec similar runs/video "Toy Story"
   lightrec fit -c video/ranker --trainer.max_epochs 5
-  lightrec tune -c video/ranker --trials 30
 
 `lightrec COMMAND --help` tells more.  `lightrec --version` gives the version.
 """

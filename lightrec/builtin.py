@@ -11,9 +11,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "encoders": {
         "encoders.text": ["TextEncoder"],
         "encoders.words": ["WordEncoder"],
-        "encoders.fused": ["Fused"],
-        "encoders.given": ["Given"],
-        "encoders.image": ["ImageEncoder"],
     },
     "simulators": {
         "simulators.user_model": ["UserModelSimulator"],
@@ -22,12 +19,9 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "rewards": {
         "rewards.accepted": [
             *("EngagementReward", "LearnedReward", "SurplusReward"),
-            *("ValueReward", "ConversionReward", "ProbabilityLogReward"),
+            *("ValueReward", "ConversionReward", "ProbabilityLogReward", "UncertaintyPenalty"),
         ],
-        "rewards.staying": ["StayReward", "ReturnReward", "ContinuationShaping"],
-        "rewards.penalties": ["RepetitionPenalty", "FatiguePenalty", "UncertaintyPenalty"],
         "rewards.combined": ["WeightedSum", "NormalisedReward"],
-        "rewards.limits": ["ConstrainedReward"],
     },
     "policies": {
         "policies.candidate": ["CandidatePolicy"],
@@ -63,14 +57,9 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "learners.policy_data": ["PolicyData"],
         "learners.world_data": ["WorldData"],
         "learners.imitation": ["SQIL"],
-        "rewards.limits": ["EqualExposure", "NewItems", "FewRepeats", "Variety"],
-        "nn.towers": [
-            *("CausalTransformer", "LigrTransformer", "GRU", "MeanPooling", "AdditiveAttention"),
-        ],
-        "nn.item_readers": ["SelfAttentionReader", "ConvolutionReader"],
-        "ranking.losses": [
-            *("SoftmaxLoss", "SampledSoftmaxLoss", "InBatchLoss"),
-        ],
+        "nn.towers": ["CausalTransformer"],
+        "nn.item_readers": ["SelfAttentionReader"],
+        "ranking.losses": ["SoftmaxLoss", "SampledSoftmaxLoss"],
         "ranking.item_models.base": ["Popularity", "RecentPopularity"],
         "ranking.item_models.item_to_item": [
             *(
@@ -89,7 +78,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "ranking.item_models.repeats": ["RepeatConsumption"],
         "users.choice_model": ["PooledChoice", "RecurrentChoice"],
         "users.irl.looking_ahead": ["MaxEnt"],
-        "users.irl.base": ["RewardWeightedLikelihood"],
     },
 }
 """Classes by slot and module; each goes by its own name."""
@@ -115,6 +103,19 @@ lightrec_offline_learners = gives(
         }.items()
     }
 )
+lightrec_rankers = gives(
+    {
+        name: f"lightrec.evaluation.rankers:{kind}"
+        for name, kind in {
+            "policy": "ByPolicy",
+            "blend": "RunRanker",
+            "mixture": "ByMixture",
+            "even-mixture": "ByEvenMixture",
+            "ranker": "ByRanker",
+            "reader": "ByReader",
+        }.items()
+    }
+)
 lightrec_domains = gives({"generic": "lightrec.data.domain:Domain"})
 lightrec_commands = gives(
     {
@@ -136,7 +137,6 @@ lightrec_commands = gives(
         "simulate": "lightrec.cli.play:simulate",
         "judge": "lightrec.cli.play:judge",
         "probe": "lightrec.cli.play:probe",
-        "tune": "lightrec.cli.fit:tune",
         "data check": "lightrec.cli.data:check",
         "data convert": "lightrec.cli.data:convert",
         "data fetch": "lightrec.cli.data:fetch",

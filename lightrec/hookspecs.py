@@ -31,7 +31,7 @@ API_VERSION = 1
 """The version of these hooks. A plugin may state the one it was written for as ``LIGHTREC_API``."""
 OBJECT = "builtins:object"
 SLOTS: dict[str, str] = {}
-"""The slots for classes: what each part of a slot is a subclass of."""
+"""lightrec's own slots for classes: what each part of a slot is a subclass of."""
 
 Hook = Callable[[], Mapping[str, str]]
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -104,6 +104,16 @@ def lightrec_offline_learners() -> Mapping[str, str]:  # type: ignore[empty-body
     """Add learners from a log, which ``OfflinePolicyModule`` takes as its ``loss``."""
 
 
+@_slot("lightrec.policies.base:Policy", names="values of ``--by`` (``blend``)")
+def lightrec_rankers() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add what may rank a run's items, for `recommend`, `explain`, `compare` and the service.
+
+    A policy's ``from_run(run)`` makes it of a :class:`~lightrec.run.Run`. What reads more of a
+    history than a policy's state has, or re-ranks what may come, is a
+    :class:`~lightrec.evaluation.rankers.RunRanker`.
+    """
+
+
 @_slot(OBJECT)
 def lightrec_components() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add classes of any other kind that a recipe can name.
@@ -111,6 +121,18 @@ def lightrec_components() -> Mapping[str, str]:  # type: ignore[empty-body]
     These are user towers, ranking losses, item models, choice models, reward learners, modules and
     data modules of stages, and callbacks. The type of a recipe's setting says which of them it
     takes.
+    """
+
+
+@hookspec
+def lightrec_slots() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add slots for parts of further kinds, which this and other packages then fill by hooks.
+
+    With ``{"crawlers": "my_package.base:Crawler"}`` every package may have a hook
+    ``lightrec_crawlers``, whose parts are listed, checked and found as all others:
+    ``plugins.installed().get("crawlers", "SiteMap").load()``, and in recipes by their short names.
+
+    :returns: names of slots, and import paths of the classes from which their parts are derived.
     """
 
 

@@ -12,16 +12,33 @@ from lightrec.errors import warn
 MOVED: Final = {
     f"{old}.{name}": f"{new}.{name}"
     for old, new, names in (
+        ("lightrec.encoders.fused", "lightrec_images.fused", "Fused"),
+        ("lightrec.encoders.given", "lightrec_images.given", "Given"),
+        ("lightrec.encoders.image", "lightrec_images.image", "ImageEncoder"),
         ("lightrec.encoders.trials", "lightrec_news.trials", "TrialData TrialModule"),
         ("lightrec.data.readers.recbole", "lightrec_formats.recbole", "RecBoleReader"),
+        ("lightrec.nn.item_readers", "lightrec_news.reading", "ConvolutionReader"),
+        ("lightrec.nn.towers", "lightrec_news.reading", "AdditiveAttention"),
+        ("lightrec.nn.towers", "lightrec_lab.towers", "GRU LigrTransformer MeanPooling"),
         ("lightrec.learners.adversarial", "lightrec_lab.adversarial", "GAIL AIRL"),
         (
             "lightrec.policies.return_conditioned",
             "lightrec_lab.return_conditioned",
             "ReturnConditioned",
         ),
-        ("lightrec.users.irl.base", "lightrec_lab.irl", "ClickClassifier"),
+        ("lightrec.users.irl.base", "lightrec_lab.irl", "ClickClassifier RewardWeightedLikelihood"),
+        ("lightrec.simulators.choice_process", "lightrec_lab.choice_process", "ChoiceProcess"),
         ("lightrec.users.irl.looking_ahead", "lightrec_lab.irl", "IQLearn TasteMixture"),
+        ("lightrec.rewards.penalties", "lightrec.rewards.accepted", "UncertaintyPenalty"),
+        *(
+            (f"lightrec.rewards.{old}", f"lightrec_rewards.{new}", names)
+            for old, new, names in (
+                ("base", "attributes", "AttributeReward LengthReward"),
+                ("limits", "limits", "ConstrainedReward EqualExposure NewItems FewRepeats Variety"),
+                ("penalties", "penalties", "RepetitionPenalty FatiguePenalty"),
+                ("staying", "staying", "StayReward ReturnReward ShapedReward ContinuationShaping"),
+            )
+        ),
         *(
             (f"lightrec.evaluation.{module}", f"lightrec_ope.{module}", names)
             for module, names in (
@@ -51,9 +68,16 @@ MOVED: Final = {
 OTHERS: Final = {
     **{"worlds": "lightrec-worlds", "lab": "lightrec-lab", "trials": "lightrec-news"},
     "estimate": "lightrec-ope",
+    "tune": "lightrec-tune",
+    **dict.fromkeys(("export", "batch"), "lightrec-export"),
     **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),
 }
 """Packages of sets of recipes, losses and commands that once were lightrec's own."""
+NEEDED: Final = {
+    "lightrec-worlds": ("lightrec-rewards",),
+    "lightrec-lab": ("lightrec-rewards", "lightrec-worlds"),
+}
+"""Packages of this repository that another one needs."""
 _PATH: Final = re.compile(r"\blightrec(?:\.\w+)+[.:]\w+")
 
 
@@ -86,9 +110,7 @@ def hint(name: str) -> str:
     package = next(iter(packages), OTHERS.get(name))
     if package is None:
         return ""
-    folders = f"plugins/{package}"
-    if package == "lightrec-lab":  # its recipes play in worlds
-        folders = f"plugins/lightrec-worlds {folders}"
+    folders = " ".join(f"plugins/{each}" for each in (*NEEDED.get(package, ()), package))
     return f" {short} is part of {package}: `pip install {folders}` in a checkout."
 
 

@@ -32,10 +32,9 @@ BUILTIN = "lightrec.builtin"
 WORD = re.compile(r"[\w-]+")
 _Kind = TypeVar("_Kind")
 
-SLOTS = hookspecs.SLOTS
-COMMANDS, RECIPES = "commands", "recipes"
-"""The slots of functions and of folders."""
-FREELY_NAMED = ("domains", "readers", "offline_learners")
+COMMANDS, RECIPES, NEW_SLOTS = "commands", "recipes", "slots"
+"""The slots of functions and of folders, and the hook that adds slots for classes."""
+FREELY_NAMED = ("domains", "readers", "offline_learners", "rankers")
 """Slots whose names are words of the command line, or of recipes. In all others the name is the
 class's own."""
 
@@ -45,15 +44,17 @@ class Part:
     """A class, a command or a set of recipes that some plugin provides.
 
     :param name: the short name used in recipes and on the command line.
-    :param slot: one of ``hookspecs.SLOTS``, ``commands`` or ``recipes``.
+    :param slot: one of ``hookspecs.SLOTS`` or of a package's own, ``commands`` or ``recipes``.
     :param path: ``package.module:Class``, ``package.module:function``, or a folder.
     :param distribution: the installed distribution that provides it, with its version.
+    :param base: what a class of the slot is derived from, as ``package.module:Class``.
     """
 
     name: str
     slot: str
     path: str
     distribution: str
+    base: str = ""
 
     def load(self) -> Any:
         """Import the class or function and check it; for recipes, give the folder.
@@ -68,11 +69,10 @@ class Part:
             if not inspect.isfunction(found):
                 raise PluginError(f"{whose} stands among the commands, but is no function.")
             return found
-        base = SLOTS[self.slot]
-        if not (isinstance(found, type) and issubclass(found, self._import(base))):
+        if not (isinstance(found, type) and issubclass(found, self._import(self.base))):
             raise PluginError(
-                f"{whose} stands among the {self.slot}, but is not a subclass of {base}. Derive it "
-                "from that class."
+                f"{whose} stands among the {self.slot}, but is not a subclass of {self.base}. "
+                "Derive it from that class."
             )
         if inspect.isabstract(found):
             missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
@@ -128,7 +128,7 @@ class Plugins:
 
     packages: list[Package] = field(default_factory=list)
     parts: dict[str, dict[str, Part]] = field(
-        default_factory=lambda: {slot: {} for slot in (*SLOTS, COMMANDS, RECIPES)}
+        default_factory=lambda: {slot: {} for slot in (*hookspecs.SLOTS, COMMANDS, RECIPES)}
     )
     broken: dict[str, str] = field(default_factory=dict)
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -175,7 +175,7 @@ class Plugins:
         words = None if named is None else {*WORD.findall(named)}
         problems = []
         for part in self.every_part:
-            if part.slot not in SLOTS or (words is not None and part.name not in words):
+            if not part.base or (words is not None and part.name not in words):
                 continue
             try:
                 part.load()
@@ -189,31 +189,46 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Plugi
 
     :param entry_points: those to look at; by default the installed ones of the group ``lightrec``.
     """
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
     own = Package("lightrec", metadata.version("lightrec"), "lightrec", BUILTIN)
-    plugins = Plugins([own])
-    found = _parts(manager, importlib.import_module(BUILTIN), own)
+    plugins, manager = Plugins([own]), pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    modules = {own: importlib.import_module(BUILTIN)}
     if entry_points is None:
         entry_points = metadata.entry_points(group=ENTRY_POINT_GROUP)
     for entry_point in sorted(entry_points, key=lambda point: (point.value, point.name)):
         dist = entry_point.dist
         whose = (dist.name, dist.version) if dist else (entry_point.name, "")
         package = Package(*whose, entry_point.name, entry_point.value)
-        if not _selected(package):
-            continue
-        plugins.packages.append(package)
-        try:
-            found += _parts(manager, entry_point.load(), package)
-        except PluginError as error:
-            plugins.broken[str(package)] = str(error)
-        except Exception as error:
-            plugins.broken[str(package)] = (
-                f"The plugin {package} cannot be loaded from {package.module}: "
-                f"{type(error).__name__}: {error}"
-            )
+        if _selected(package):
+            plugins.packages.append(package)
+            with _keeping(plugins, package):
+                modules[package] = _checked(entry_point.load(), package)
+    # Slots first: who fills one may stand before who adds it.
+    bases, found = dict(hookspecs.SLOTS), list[Part]()
+    for package, module in modules.items():
+        with _keeping(plugins, package):
+            bases |= _new_slots(manager, module, package, bases)
+    for package, module in modules.items():
+        if str(package) not in plugins.broken:
+            with _keeping(plugins, package):
+                found += _parts(manager, module, package, bases)
+    plugins.parts |= {slot: {} for slot in bases.keys() - plugins.parts.keys()}
     _sort_out(plugins, found, str(own))
     return plugins
+
+
+@contextmanager
+def _keeping(plugins: Plugins, package: Package) -> Iterator[None]:
+    """Keep a package's error, and let all others go on."""
+    try:
+        yield
+    except PluginError as error:
+        plugins.broken[str(package)] = str(error)
+    except Exception as error:
+        plugins.broken[str(package)] = (
+            f"The plugin {package} cannot be loaded from {package.module}: "
+            f"{type(error).__name__}: {error}"
+        )
 
 
 def _selected(package: Package) -> bool:
@@ -225,31 +240,55 @@ def _selected(package: Package) -> bool:
     return (all_allowed or bool(package.names & allowed)) and not package.names & blocked
 
 
-def _parts(manager: pluggy.PluginManager, module: ModuleType, package: Package) -> list[Part]:
-    """Call a package's hooks one by one, because what is merged has lost its origin."""
+def _checked(module: ModuleType, package: Package) -> ModuleType:
+    """See that a module was written for this version of the hooks."""
     version = getattr(module, "LIGHTREC_API", hookspecs.API_VERSION)
     if version != hookspecs.API_VERSION:
         raise PluginError(
             f"The plugin {package} was written for version {version} of lightrec's hooks, and this "
             f"lightrec has version {hookspecs.API_VERSION}. Install a matching release of it."
         )
+    return module
+
+
+def _new_slots(
+    manager: pluggy.PluginManager, module: ModuleType, package: Package, known: Mapping[str, str]
+) -> dict[str, str]:
+    """Let the manager know of the slots that a package adds."""
+    if not hasattr(module, PREFIX + NEW_SLOTS):
+        return {}
+    hook = getattr(module, PREFIX + NEW_SLOTS)
+    added = {part.name: part.path for part in _parts_of_hook(hook(), NEW_SLOTS, package, {})}
+    if taken := added.keys() & {*known, COMMANDS, RECIPES, NEW_SLOTS}:
+        raise PluginError(f"The plugin {package} adds the slot {min(taken)!r}, which is taken.")
+    specs = {PREFIX + slot: hookspecs.hookspec(lambda: None) for slot in added}
+    manager.add_hookspecs(type("Slots", (), specs))
+    return added
+
+
+def _parts(
+    manager: pluggy.PluginManager, module: ModuleType, package: Package, bases: Mapping[str, str]
+) -> list[Part]:
+    """Call a package's hooks one by one, because what is merged has lost its origin."""
     try:
         manager.register(module)
         hooks = {caller.name: caller for caller in manager.get_hookcallers(module) or []}
     except pluggy.PluginValidationError as error:
         why = " ".join(str(error).split())
         raise PluginError(f"A hook of the plugin {package} cannot be used: {why}") from error
-    _refuse_unused(module, hooks, package)
+    _refuse_unused(module, hooks, package, [*bases, NEW_SLOTS, COMMANDS, RECIPES])
     parts = []
     for name, caller in hooks.items():
         (own,) = (i for i in caller.get_hookimpls() if i.plugin is module)
-        parts += _parts_of_hook(own.function(), name.removeprefix(PREFIX), package)
+        if (slot := name.removeprefix(PREFIX)) != NEW_SLOTS:
+            parts += _parts_of_hook(own.function(), slot, package, bases)
     return parts
 
 
-def _refuse_unused(module: ModuleType, hooks: Iterable[str], package: Package) -> None:
+def _refuse_unused(
+    module: ModuleType, hooks: Iterable[str], package: Package, known: list[str]
+) -> None:
     """Refuse misspelt hooks and what has no mark, which pluggy passes over."""
-    known = [name.removeprefix(PREFIX) for name in vars(hookspecs) if name.startswith(PREFIX)]
     meant = [n for n, value in vars(module).items() if not inspect.ismodule(value)]
     for name in [*hooks, *(name for name in meant if name.startswith(PREFIX))]:
         hook = name.removeprefix(PREFIX)
@@ -267,7 +306,9 @@ def _refuse_unused(module: ModuleType, hooks: Iterable[str], package: Package) -
             )
 
 
-def _parts_of_hook(result: Any, slot: str, package: Package) -> list[Part]:
+def _parts_of_hook(
+    result: Any, slot: str, package: Package, bases: Mapping[str, str]
+) -> list[Part]:
     gave = f"lightrec_{slot} of the plugin {package} "
     if slot == RECIPES:
         if not isinstance(result, list | tuple):
@@ -292,7 +333,7 @@ def _parts_of_hook(result: Any, slot: str, package: Package) -> list[Part]:
             f"{gave}returned {result!r}. Return short names and import paths: "
             '{"ShortName": "package.module:Class"}.'
         )
-    return [Part(name, slot, path, str(package)) for name, path in pairs]
+    return [Part(name, slot, path, str(package), bases.get(slot, "")) for name, path in pairs]
 
 
 def _sort_out(plugins: Plugins, found: list[Part], own: str) -> None:

@@ -18,9 +18,11 @@ from lightrec.data.names import Names
 from lightrec.data.people import People, Person
 from lightrec.data.selection import Selection
 from lightrec.errors import RecipeError, RunError
-from lightrec.evaluation.evidence import By, Favoured, favoured_by, what_ranks
+from lightrec.evaluation.evidence import Favoured, favoured_by
+from lightrec.evaluation.held_out import by_history
+from lightrec.evaluation.rankers import ranker_of
 from lightrec.keys import PADDING, Column, Key
-from lightrec.policies.base import Policy, session_start
+from lightrec.policies.base import Policy
 from lightrec.ranking.blend import Blend, log_shares
 from lightrec.ranking.item_models.base import ItemModel, Popularity, RecentPopularity
 from lightrec.ranking.lists import (
@@ -41,27 +43,25 @@ class Recommender:
     :param run: a run folder such as ``runs/video``.
     :param by: rank by the ``policy`` (the long run), the ``blend`` (the next event), the
         ``mixture`` of the blend with user model A's utilities, the ``even-mixture`` of its
-        transformer with these, or the blend re-ranked by the ``reader``; None takes what the run's
-        evaluation favours of all but the last, and ``reason`` says why.
+        transformer with these, that ``ranker`` alone, or what a package adds by the hook
+        ``lightrec_rankers``; None takes what the run's evaluation favours, and ``reason`` says why.
     :raises RunError: where the run lacks that stage, or its stages do not belong together.
-    :raises PluginError: where the log's domain forbids items and is not installed.
+    :raises PluginError: where nothing installed ranks by that name, or where the log's domain
+        forbids items and is not installed.
     """
 
-    def __init__(self, run: str | Path, by: By | None = None) -> None:
+    def __init__(self, run: str | Path, by: str | None = None) -> None:
         self.run = Run(run)
         self.run.hold()  # much of it is read at the first wish for it
         chosen = Favoured(by, "It was asked for.") if by else favoured_by(self.run)
         self.by = chosen.by
-        self.model, of_version = what_ranks(self.run, self.by)
-        self.reason = chosen.reason + of_version
-        self.ranked_by: By | Literal["attributes", "popularity", "wish"] = self.by
+        self.ranker = ranker_of(self.run, self.by)
+        self.reason = f"{chosen.reason} {self.ranker.about}".strip()
+        self.ranked_by = self.by
         """How the last list was ranked: without a history, by what people with the same attributes
         choose, or, where nothing is known of the person, by recent popularity and variety; with a
         wish besides, by it and one of these."""
         self.store = self.run.data
-        self.reranker = self.run.reranker if by == "reader" else None
-        if self.reranker is not None and not self.reranker.reader.weight:
-            self.reason = "The reader has no weight, and changes nothing: it did not help."
         _ = self.run.domain  # refused here where it is not installed
         title = pl.col(Column.TITLE).fill_null(pl.col(Column.ITEM))
         self.catalog = self.store.catalog.with_columns(title)
@@ -241,6 +241,11 @@ class Recommender:
         return f"Recommender({str(self.run.path)!r}, by={self.by!r}, {size})"
 
     @property
+    def model(self) -> ItemScorer | Policy:
+        """What scores the items for somebody with a history."""
+        return self.ranker.scorer
+
+    @property
     def popularity(self) -> Popularity | RecentPopularity:
         """What ranks for somebody of whom nothing is known."""
         return self.run.popularity
@@ -255,7 +260,7 @@ class Recommender:
         """What has not learned from the held-out events, and may be judged by them."""
         judged = copy.copy(self)
         judged.blend, judged.run = self.run.blend, self.run.judged  # which shares the first
-        judged.model, _ = what_ranks(self.run, self.by, judged=True)
+        judged.ranker = ranker_of(judged.run, self.by)
         return judged
 
     @property
@@ -356,8 +361,8 @@ class Recommender:
             raw, more = raw.clamp_min(1e-30).log() if shares else raw, more + rules.boost
             choose = partial(rules.fill, people=people)
         usual = (weight * raw + more).masked_fill(~allowed, -torch.inf)
-        if self.reranker is not None and model is self.model and ask is None:
-            usual = self.reranker.lifted(usual, history)
+        if model is self.model and ask is None:
+            usual = self.ranker.lifted(usual, history)
         fresh = torch.full_like(usual, -torch.inf)
         if placed is None:
             items = with_reserved_places(usual, fresh, k, 0, choose)
@@ -375,10 +380,7 @@ class Recommender:
         :returns: (B, N + 1), higher is better, before anything is left out.
         """
         model = self.model if model is None else model
-        history, user = known[Key.HISTORY], known.get(Key.USER)
-        if isinstance(model, Policy):
-            return model.scores(session_start(history, user))
-        return model.scores(history, user, details=known)
+        return by_history(model)(known)
 
     def _weighed(
         self, model: ItemScorer | Policy, known: Mapping[str, Tensor], ask: str | None

@@ -73,6 +73,7 @@ def test_a_setting_in_python_with_an_old_path_is_followed():
         (lambda: plugins.installed().get("offline_learners", "cql"), "lightrec-lab"),
         (lambda: recipes.find("worlds/ppo"), "lightrec-worlds"),
         (lambda: plugins.installed().get("evaluators", "ShownItems"), "lightrec-ope"),
+        (partial(_do, ["tune", "-c", "video/ranker"]), "lightrec-tune"),
         (partial(_do, ["estimate", "runs/shop", "shown.csv"]), "lightrec-ope"),
         (partial(make_of, Holder, {"reward": "TrialData"}), "lightrec-news"),
     ],

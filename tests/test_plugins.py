@@ -1,5 +1,8 @@
 """Plugins: found through entry points, isolated when broken, refused when they clash."""
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from lightrec import plugins
@@ -18,6 +21,13 @@ def test_lightrecs_own_parts_come_through_the_hooks_and_load():
     assert found.parts["domains"]["generic"].path == "lightrec.data.domain:Domain"
     assert found.load_all() == []
     assert not found.broken
+
+
+def test_the_extra_all_names_every_package_of_the_repository():
+    root = Path(__file__).parents[1]
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    folders = {path.name for path in root.glob("plugins/lightrec-*")} - {"lightrec-hello"}
+    assert {name.partition(">")[0] for name in extras["optional-dependencies"]["all"]} == folders
 
 
 def test_only_the_parts_that_settings_name_are_imported(lightrec_plugins):
@@ -61,6 +71,34 @@ def test_a_broken_plugin_is_told_of_and_the_others_go_on(lightrec_plugins, body,
     found = plugins.discover([bad, good])
     assert told in found.broken["bad"]
     assert "chess" in found.parts["domains"]
+
+
+CRAWLER = """
+    @hookimpl
+    def lightrec_crawlers():
+        return {"Crawler": "lightrec.encoders.words:WordEncoder", "TextEncoder": "nowhere:None"}
+"""
+SLOTS = """
+    @hookimpl
+    def lightrec_slots():
+        return {"crawlers": "lightrec.encoders.base:Encoder"}
+"""
+
+
+def test_a_package_adds_a_slot_that_others_fill(lightrec_plugins, capsys):
+    filling = lightrec_plugins.add("a_filling", CRAWLER)
+    assert "there is no such hook" in plugins.discover([filling]).broken["a_filling"]
+    found = plugins.discover([filling, lightrec_plugins.add("slots", SLOTS)])
+    assert not found.broken
+    assert found.parts["crawlers"]["Crawler"].base == "lightrec.encoders.base:Encoder"
+    with pytest.raises(PluginError, match="Call it 'WordEncoder' in lightrec_crawlers"):
+        found.get("crawlers", "Crawler").load()
+    with pytest.raises(PluginError, match="There is no 'Spider' among"):
+        found.get("crawlers", "Spider")
+    assert main(["plugins", "list"]) == 0
+    assert "crawlers:\n  Crawler " in capsys.readouterr().out
+    taken = lightrec_plugins.add("taken", SLOTS.replace("crawlers", "encoders"))
+    assert "adds the slot 'encoders', which is taken" in plugins.discover([taken]).broken["taken"]
 
 
 def test_allow_and_block_lists(lightrec_plugins, monkeypatch):

@@ -10,11 +10,12 @@ import polars as pl
 import pytest
 import torch
 
+from lightrec import plugins
 from lightrec.__main__ import main
 from lightrec.data.readers.predictions import read_predictions
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
-from lightrec.errors import RecipeError, RunError
+from lightrec.errors import PluginError, RecipeError, RunError
 from lightrec.evaluation.evidence import favoured_by
 from lightrec.evaluation.predictions import evaluate_predictions
 from lightrec.explain import explain
@@ -330,6 +331,22 @@ def test_a_mixture_adds_what_user_model_a_likes(tiny_run, by):
     for table in (alone, everybody.filter(user="u3")):
         assert table["item"].to_list() == items
         assert table["score"].to_list() == pytest.approx(best.values[0].tolist(), abs=1e-4)
+
+
+def test_an_installed_policy_ranks_by_its_name(tiny_run, monkeypatch):
+    part = plugins.Part("top", "rankers", "lightrec.policies.baselines:PopularityPolicy", "shop 1")
+    with_it = plugins.discover([])
+    with_it.parts["rankers"]["top"] = part
+    monkeypatch.setattr(plugins, "installed", lambda: with_it)
+    counts = load(tiny_run).run.data.popularity()
+    table = load(tiny_run, by="top").recommend("u3", k=3)
+    items = load(tiny_run).catalog["item"].to_list()
+    shown = [counts[items.index(item) + 1] for item in table["item"]]
+    assert table["score"].to_list() == shown == sorted(shown, reverse=True)
+    with pytest.raises(
+        PluginError, match=r"no 'best' among the rankers\. Installed are: blend, .*top"
+    ):
+        load(tiny_run, by="best")
 
 
 def test_what_the_evaluation_did_not_choose_is_no_mixture(tiny_run, detailed, tmp_path, capsys):

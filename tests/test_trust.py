@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightrec_images.image import ImageEncoder
 from torch import nn
 
 from lightrec.__main__ import main
 from lightrec.data.store import EventStore
-from lightrec.encoders.image import ImageEncoder
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import FetchError, LightrecError, RunError
 from lightrec.learners.on_policy import PolicyModule

@@ -14,6 +14,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightrec_lab.adversarial import AIRL, AdversarialReward
+from lightrec_lab.choice_process import ChoiceProcess, transitions
 from tensordict import TensorDict
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
@@ -23,7 +24,6 @@ from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.world_data import WorldData
 from lightrec.policies.tower import TowerPolicy
-from lightrec.simulators.choice_process import ChoiceProcess, transitions
 from lightrec.simulators.worlds.far_log import FarLog, HeldOut
 
 SESSIONS, HELD_OUT, EPOCHS = 10_000, 4_000, 20

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -33,7 +33,7 @@ def compare(
     models: Sequence[str] = (),
     domain: str | None = None,
     metric: str = "ndcg@10",
-    by: Literal["blend", "ranker", "policy"] = "blend",
+    by: str = "blend",
     max_events: int = 20_000,
     seed: int = 0,
     out: Path | None = None,
@@ -64,7 +64,8 @@ def compare(
     :param models: parted by commas: blend, ranker (its transformer alone), random, item models by
         their names, plugins' and your own (module:Class) included (default: all of the recipe).
     :param metric: ndcg@k, recall@k or mrr@k.
-    :param by: what of several runs ranks.
+    :param by: what of several runs ranks: blend, ranker, policy, or another as in `lightrec
+        recommend`.
     :param max_events: at most so many test events, drawn by the seed.
     :param seed: of that draw, of the bootstrap and, with --log, of all stages.
     :param out: a .json file for figures and receipts, or a .csv file for figures; the picture

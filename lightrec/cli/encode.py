@@ -1,7 +1,6 @@
 """`lightrec encode`."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,11 +42,10 @@ def encode(
     if out.suffix not in (".parquet", ".safetensors"):
         raise RecipeError(f"--out must end in .parquet or .safetensors, not {out.name}.")
     import polars as pl
-    from safetensors.torch import save_file
 
     from lightrec import plugins
     from lightrec.data.domain import with_texts
-    from lightrec.data.files import usual_mode
+    from lightrec.data.files import new_file, save_tensors
     from lightrec.data.readers.base import read_table
     from lightrec.encoders.base import item_vectors
     from lightrec.keys import Column
@@ -66,16 +64,14 @@ def encode(
         vectors = run.ranker.items.vectors[1:].cpu()
     else:
         vectors = item_vectors(_named(encoder or "TextEncoder"), catalog)[1:]
-    partial = out.with_suffix(f".partial{out.suffix}")
     if out.suffix == ".parquet":
         kind = pl.Array(pl.Float32, vectors.shape[1])
         column = pl.Series("vector", vectors.numpy(), kind)
-        catalog.select(Column.ITEM, Column.TITLE).with_columns(column).write_parquet(partial)
+        with new_file(out) as part:
+            catalog.select(Column.ITEM, Column.TITLE).with_columns(column).write_parquet(part)
     else:
-        with usual_mode(partial):
-            named = {"items": json.dumps(catalog[Column.ITEM].to_list(), ensure_ascii=False)}
-            save_file({"vectors": vectors.contiguous()}, partial, named)
-    os.replace(partial, out)
+        ids = json.dumps(catalog[Column.ITEM].to_list(), ensure_ascii=False)
+        save_tensors({"vectors": vectors}, out, {"items": ids})
     wordless = int((~vectors.any(dim=1)).sum())
     left = f", {wordless:,} of them without words" if wordless else ""
     print(f"{out}: {len(vectors):,} items{left}, {vectors.shape[1]} numbers each")

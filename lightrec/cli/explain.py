@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from lightrec.errors import RecipeError
 
@@ -15,7 +14,7 @@ def explain(
     history: list[str] | None = None,
     item: str | None = None,
     k: int = 10,
-    by: Literal["policy", "blend", "mixture", "even-mixture"] | None = None,
+    by: str | None = None,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
     out: Path | None = None,

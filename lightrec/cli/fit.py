@@ -1,6 +1,5 @@
-"""`lightrec fit`, `validate`, `test` and `tune`: LightningCLI on one recipe."""
+"""`lightrec fit`, `validate` and `test`: LightningCLI on one recipe."""
 
-import importlib.util
 import inspect
 import json
 import re
@@ -14,7 +13,6 @@ import yaml
 
 from lightrec import plugins
 from lightrec.cli.command import Function, documented, parser_of, with_options_of
-from lightrec.data.files import check_file
 from lightrec.errors import RecipeError, RunError
 from lightrec.moved import moved
 from lightrec.stages import recipes, redo
@@ -178,77 +176,3 @@ def _assess(function: Function, command: str, settings: Sequence[str], **options
         with redo.alone(stage.run, command):  # it draws curves
             cli = train.RecipeCLI(train.arguments(stage), stage, command)
             getattr(cli.trainer, command)(cli.model, cli.datamodule, ckpt_path=str(checkpoint))
-
-
-def tune(
-    *settings: str,
-    config: Config = None,
-    space: Path | None = None,
-    print_space: bool = False,
-    trials: int = 20,
-    run: Path | None = None,
-    out: Path | None = None,
-    no_pruning: bool = False,
-) -> None:
-    """Search a stage's best settings with Optuna, judged by validation alone.
-
-    examples:
-      lightrec tune -c video/ranker --trials 30
-      lightrec tune -c video/ranker --print-space > space.yaml
-      lightrec tune -c video/ranker --space space.yaml --trials 30
-      lightrec tune -c generic/ranker --run runs/mine --out runs/mine/tune --trainer.max_epochs 5
-
-    The space names settings of the recipe, each with a range or a list of choices:
-      model.init_args.learning_rate: {low: 0.0003, high: 0.01, log: true}
-      model.init_args.tower.init_args.layers: [1, 2, 3]
-
-    The same command goes on where it was stopped; with more trials it adds to those there are.
-
-    :param space: a file that says what is searched (default: the stage's own).
-    :param print_space: print what would be searched, and stop.
-    :param trials: how many in all, those of earlier calls included.
-    :param run: the run to read from (default: the recipe's).
-    :param out: the folder to leave (default: RUN/tune-STAGE).
-    :param no_pruning: train every trial to its end, however bad.
-    """
-    if trials < 1:
-        raise RecipeError(f"--trials must be at least 1, not {trials}.")
-    if importlib.util.find_spec("optuna") is None:
-        raise RecipeError(
-            "lightrec tune searches with Optuna, which is not installed. Install it with "
-            "`pip install optuna`, or together with lightrec as its extra 'tune'."
-        )
-    from lightrec.stages import tune as search
-    from lightrec.stages.space import default_space, parse_space
-
-    stage = stage_of("tune", settings, config)
-    if run is not None:
-        stage = stage_of("tune", settings, config, run / stage.name)
-    if space is None:
-        content, source = default_space(stage.name), "the default space"
-        advice = "The default space fits the transformer towers; another tower needs a space of "
-        advice += "its own, which --space names."
-    else:
-        check_file(space)
-        content, source = space.read_text(errors="replace"), str(space)
-        advice = f"Correct {space}, or search another recipe."
-    if print_space:
-        print(content, end="")
-        return
-    searched = parse_space(content, source)
-    fixed = {word[2:].partition("=")[0] for word in settings if word.startswith("--")}
-    if space is not None and (twice := fixed & searched.keys()):
-        raise RecipeError(
-            f"--{min(twice)} is given on the line and searched by {space}: leave out one of them."
-        )
-    searched = {name: given for name, given in searched.items() if name not in fixed}
-    if not searched:
-        raise RecipeError("Every setting of the default space is given on the line.")
-    where = out or stage.run / f"tune-{stage.name}"
-    redo.check_rooms(stage.run, where.name)
-    with redo.alone(where, "tune"):
-        found = search.Search(stage, searched, where, advice, prune=not no_pruning)
-        found.run(trials)
-        search.write(found)
-    print(search.table(found), end="")
-    print(f"best recipe: {where / search.BEST}\npictures: {where}/*.png")

@@ -1,6 +1,5 @@
 """`lightrec recommend` and `similar`: lists from a finished run."""
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from lightrec.data.files import new_file
 from lightrec.errors import RecipeError
 from lightrec.keys import Column
 
@@ -29,7 +29,7 @@ def recommend(
     ask: str | None = None,
     all: bool = False,
     k: int = 10,
-    by: Literal["policy", "blend", "mixture", "even-mixture", "reader"] | None = None,
+    by: str | None = None,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
     discover: bool = False,
@@ -67,9 +67,10 @@ def recommend(
     :param all: everybody in the log and the user table; needs --out. The column ranked_by says
         whether a list goes by a history, by attributes or, where nothing is known, by popularity.
     :param k: how many items.
-    :param by: what ranks: the policy (the long run), the blend (the next event), the mixture of the
-        blend with user model A, the even mixture of its transformer with A, or the blend re-ranked
-        by the reader; by default what the run's evaluation favours of all but the last.
+    :param by: what ranks: policy (the long run), blend (the next event), mixture of the blend with
+        user model A, even-mixture of its transformer with A, ranker (its transformer alone), reader
+        (the blend re-ranked by it), or another by an installed package; by default what the run's
+        evaluation favours of the first four.
     :param exclude: nothing that is one of these.
     :param only: nothing but what is one of these.
     :param discover: nothing that the person has met before, even where items come again.
@@ -132,10 +133,10 @@ def recommend(
         print(WITHOUT_HISTORY[recommender.ranked_by], file=sys.stderr)
     elif ask is not None:
         print("Ranked by the wish and the blend.", file=sys.stderr)
-    elif by in (None, "reader"):
+    elif by is None or recommender.ranker.reranks:
         # Why is said at the run's end and in its report; of what was asked for, what it lacks.
-        why = f" {recommender.reason}" if by else ""
-        print(f"Ranked by {named(recommender.by)}.{why}", file=sys.stderr)
+        why = f" {recommender.ranker.about}" if by else ""
+        print(f"Ranked by {named(recommender.by)}.{why}".rstrip(), file=sys.stderr)
     if out is None:
         print(render(table))
     else:
@@ -148,27 +149,24 @@ def write(tables: Iterable[pl.DataFrame], out: Path) -> tuple[int, Counter[str]]
     :param out: a .parquet or .csv file.
     :returns: the number of rows, and of users by what their lists are ranked by.
     """
-    partial, rows = out.with_suffix(f".partial{out.suffix}"), 0
-    users = Counter[str]()
-    with ExitStack() as stack:
-        writer = None
+    rows, writer, users = 0, None, Counter[str]()
+    with new_file(out) as part, ExitStack() as stack:
         for number, table in enumerate(tables):
             if out.suffix == ".parquet":
                 from pyarrow.parquet import ParquetWriter
 
                 arrow = table.to_arrow()
-                writer = writer or stack.enter_context(ParquetWriter(partial, arrow.schema))
+                writer = writer or stack.enter_context(ParquetWriter(part, arrow.schema))
                 writer.write_table(arrow)
             else:
                 from lightrec.data.readers.predictions import escaped  # which imports PyArrow
 
-                writer = writer or stack.enter_context(partial.open("wb"))
+                writer = writer or stack.enter_context(part.open("wb"))
                 escaped(table).write_csv(writer, include_header=not number)
             rows += table.height
             if Column.USER in table.columns:
                 kinds = table.unique(Column.USER)[Column.RANKED_BY]
                 users.update(kinds.to_list())
-    os.replace(partial, out)
     return rows, users
 
 

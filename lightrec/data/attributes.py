@@ -195,3 +195,15 @@ def lists(column: pl.Series) -> pl.Series:
     if isinstance(column.dtype, pl.List):
         return column.cast(pl.List(pl.String))
     return column.cast(pl.String).reshape((-1, 1)).arr.to_list()
+
+
+def providers_of(names: pl.Series) -> NDArray[np.int64]:
+    """Number the providers of items, (N,) int64 from 0; an item without one is its own.
+
+    :param names: N names, or lists of which the first counts.
+    """
+    names = names.list.first() if isinstance(names.dtype, pl.List) else names
+    rows = names.rank("dense").cast(pl.Int64).fill_null(0).to_numpy() - 1
+    alone = rows < 0
+    rows[alone] = rows.max(initial=-1) + 1 + np.arange(alone.sum())
+    return rows

@@ -11,6 +11,8 @@ from pathlib import Path, PosixPath
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import unquote, unquote_plus
 
+from platformdirs import user_cache_dir
+
 from lightrec.errors import DataError, LightrecError, RunError
 
 if TYPE_CHECKING:
@@ -95,8 +97,7 @@ def without_password(text: str, url: str = "") -> str:
 
 def cache_folder() -> Path:
     """Return the folder of fetched files: ``$LIGHTREC_CACHE``, else one in the user's cache."""
-    general = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("LIGHTREC_CACHE") or f"{general}/lightrec").expanduser()
+    return Path(os.environ.get("LIGHTREC_CACHE") or user_cache_dir("lightrec")).expanduser()
 
 
 def is_plain(name: object) -> bool:
@@ -155,22 +156,39 @@ def check_content(path: Path, expected: str) -> None:
         raise DataError(f"{named}; name it by what it is.", path)
 
 
-def save_tensors(tensors: "Mapping[str, Tensor]", path: Path) -> None:
+def save_tensors(
+    tensors: "Mapping[str, Tensor]", path: Path, metadata: dict[str, str] | None = None
+) -> None:
     """Write named tensors to a safetensors file that others may read too, unlike the library's."""
     from safetensors.torch import save_file  # nothing else here needs torch
 
-    with usual_mode(path):
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    with new_file(path) as part:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part, metadata)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file by one rename."""
+    with new_file(path) as part:
+        part.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 @contextmanager
-def usual_mode(path: Path) -> Iterator[None]:
-    """Give a file that is written within the block the mode of any new file, from the umask."""
-    path.unlink(missing_ok=True)
-    path.touch()
-    mode = path.stat().st_mode
-    yield
-    path.chmod(mode)
+def new_file(path: Path) -> Iterator[Path]:
+    """A path to write a file to, which becomes ``path`` by one rename at the end of the block.
+
+    Whoever is killed meanwhile leaves no half a file. It has the mode of any new file, from the
+    umask, whatever mode a library would give it.
+    """
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        part.unlink(missing_ok=True)  # it might be a link
+        part.touch()
+        mode = part.stat().st_mode
+        yield part
+        part.chmod(mode)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ fine-tuned says how values become tokens and tokens vectors; to encode follows f
 
 import contextlib
 import hashlib
-import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -284,11 +283,6 @@ def _write_vectors(folder: Path, vectors: Mapping[bytes, Tensor]) -> None:
 
 def to_cache(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as a whole file or not at all: a full disk costs the next run some work."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save_tensors(tensors, temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        save_tensors(tensors, path)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 import yaml
 
@@ -31,15 +31,6 @@ FOREIGN: Final = 0.2
 UNREAD: Final = 0.1
 """Share of unknown tokens from which to warn, whatever a model was made for."""
 
-Pooling: TypeAlias = Literal["mean", "cls", "last", "attention"]
-_MODES: Final[dict[str, Pooling]] = {
-    "mean": "mean",
-    "cls": "cls",
-    "lasttoken": "last",
-    "attention": "attention",
-}
-"""Poolings by the names that files have for them; the last is lightrec's own."""
-_BENDS: Final[dict[str, Literal["identity", "tanh"]]] = {"Identity": "identity", "Tanh": "tanh"}
 _E5: Final = re.compile(r'input text should start with "(query: )"')
 """How the cards of the E5 models, and no other of their files, tell of prefixes. They take this one
 wherever texts are compared with each other, as items are here."""
@@ -49,24 +40,16 @@ wherever texts are compared with each other, as items are here."""
 class Card:
     """How a model is used.
 
-    :param pooling: what of the last hidden states is the vector: their mean, the first, the last,
-        or a mean whose weights are learned (attention); None where it is something else, which
-        ``unknown`` names.
     :param prompt: what goes before every text.
     :param max_length: tokens of a text that it reads; None where its tokenizer alone says.
     :param lower: whether texts are written in small letters first.
     :param languages: what it was made for, as its card has them; empty where that is not said.
-    :param dense: folders of linear layers that are laid over the pooled states, in their order.
-    :param unknown: steps from token states to a vector that lightrec does not know.
     """
 
-    pooling: Pooling | None = "mean"
     prompt: str = ""
     max_length: int | None = None
     lower: bool = False
     languages: tuple[str, ...] = ()
-    dense: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
 
     def reads(self, language: str) -> bool:
         """Tell whether it was made for a language, given by its ISO 639-1 code."""
@@ -77,29 +60,9 @@ class Card:
 def read_card(folder: Path) -> Card:
     """Read the files of sentence-transformers and the model card, as far as they are there.
 
-    Without these files the vector is the mean. The prompt is what sentence-transformers'
-    ``encode_document`` takes: the one named ``document``, ``passage`` or ``corpus``, else the
-    default one; of the E5 models, that of their card.
+    The prompt is what sentence-transformers' ``encode_document`` takes: the one named ``document``,
+    ``passage`` or ``corpus``, else the default one; of the E5 models, that of their card.
     """
-    modules = read_json(folder / "modules.json", [])
-    kinds = [(module["type"].rpartition(".")[2], module["path"]) for module in modules]
-    paths, dense = dict(kinds), tuple(path for kind, path in kinds if kind == "Dense")
-    pools = read_json(folder / paths.get("Pooling", "1_Pooling") / "config.json") if modules else {}
-    # One key holds the mode or modes; in older files there is a key for each, of which one is true.
-    older = [key for key, on in pools.items() if key.startswith("pooling_mode_") and on is True]
-    older = [re.sub("^pooling_mode_|_tokens?$", "", key) for key in older]
-    mode = pools.get("pooling_mode", older or ["mean"])
-    steps = {*paths, *([mode] if isinstance(mode, str) else mode)}
-    steps -= {"Transformer", "Pooling", "Normalize", "Dense"}
-    for layer in (read_json(folder / path / "config.json") for path in dense):
-        bend, residual = str(layer.get("activation_function")), layer.get("use_residual")
-        if activation(bend) is None or residual:
-            steps.add("a dense layer with " + ("a residual" if residual else bend))
-    if [kind for kind, _ in kinds][2 : 2 + len(dense)] != ["Dense"] * len(dense):
-        steps.add("a dense layer elsewhere than after the pooling")
-    if pools.get("include_prompt") is False:
-        steps.add("pooling without the prompt")
-    unknown = steps - _MODES.keys() or (steps if len(steps) > 1 else set())
     prompts = read_json(folder / "config_sentence_transformers.json")
     own = prompts.get("prompts") or {}
     names = ["document", "passage", "corpus", prompts.get("default_prompt_name")]
@@ -107,19 +70,11 @@ def read_card(folder: Path) -> Card:
     text = path.read_text("utf-8", "replace") if path.is_file() else ""
     about: dict[str, Any] = next(map(read_json, sorted(folder.glob("sentence_*_config.json"))), {})
     return Card(
-        pooling=None if unknown else _MODES[steps.pop()],
         prompt=next((own[name] for name in names if own.get(name)), "".join(_E5.findall(text)[:1])),
         max_length=about.get("max_seq_length"),
         lower=bool(about.get("do_lower_case")),
         languages=_languages(text),
-        dense=dense,
-        unknown=tuple(sorted(unknown)),
     )
-
-
-def activation(name: str) -> Literal["identity", "tanh"] | None:
-    """Tell what bends a dense layer's output, by the name of torch's module; None: not known."""
-    return _BENDS.get(name.rpartition(".")[2])
 
 
 def model_folder(model: str) -> Path | None:

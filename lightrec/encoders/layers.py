@@ -147,8 +147,6 @@ class Layers(Tuned):
             model.gradient_checkpointing_enable()
         self.change = nn.Parameter(torch.zeros(encoder.size, encoder.size))
         learned = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-        if encoder.query is not None:
-            learned.append(("query", encoder.query))
         self.learned = nn.ParameterDict({name.replace(".", "/"): p for name, p in learned})
 
     def _apply(self, *how: Any, **named: Any) -> Self:

@@ -3,26 +3,16 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from lightrec.data.files import save_tensors
 from lightrec.encoders.base import Encoder, TrainableEncoder, through_cache
-from lightrec.encoders.card import (
-    MINILM,
-    MULTILINGUAL,
-    Card,
-    Pooling,
-    activation,
-    read_card,
-    read_json,
-)
+from lightrec.encoders.card import MINILM, MULTILINGUAL, Card, read_card, read_json
 from lightrec.encoders.hub import (
     FILES,
     NOTES,
@@ -36,12 +26,9 @@ from lightrec.encoders.hub import (
 )
 from lightrec.errors import NotApplicable, RecipeError
 
-VERSION = 3
-"""Counts changes of pooling or truncation: older vectors are then no longer used."""
-NOTED = ("languages", "prompt", "pooling", "max_length")
-"""What a run notes of a model's card."""
-QUERY = "1_Pooling/model.safetensors"
-"""Where a model's folder keeps the query of attention pooling."""
+Pooling: TypeAlias = Literal["mean", "cls", "last"]
+STEPS: Final = ("Pooling", "Dense", "LayerNorm", "Dropout", "Normalize")
+"""Modules of sentence-transformers that may stand over a transformer."""
 LONGEST = 512
 """Tokens of a text that are read where nobody says more: attention's cost is their square."""
 
@@ -49,10 +36,10 @@ LONGEST = 512
 class TextEncoder(TrainableEncoder):
     """Any Hugging Face encoder, used as its own files say; vectors have norm 1.
 
-    Pooling, prompt and length come from the files of sentence-transformers next to the weights, or
-    for the E5 models from the model card (see :func:`~lightrec.encoders.card.read_card`). A model
-    without these files gives the mean of its last hidden states over a text's tokens. Dense layers
-    over the pooled states are read, too.
+    Pooling, prompt, length and layers over the pooled states come from the files of
+    sentence-transformers next to the weights, which itself pools and applies these layers; for the
+    E5 models the prompt is in the model card (see :func:`~lightrec.encoders.card.read_card`). A
+    model without these files gives the mean of its last hidden states over a text's tokens.
 
     Pooled states are kept under ``$LIGHTREC_CACHE`` (else ``~/.cache/lightrec``) by the content of
     text and weights. The model is loaded only when a text is not there yet.
@@ -63,15 +50,13 @@ class TextEncoder(TrainableEncoder):
     :param max_length: tokens of a text that are read, the prompt's included; null: the model's own
         limit, but 512 at most.
     :param pooling: what of the last hidden states is the vector: their ``mean``, that of the first
-        token (``cls``), of the ``last`` one, or a mean weighted by ``attention``. Its query starts
-        at zero, which is the plain mean, and learns with the layers in the stage `text`;
-        sentence-transformers does not read this one. null: what the model's files say.
+        token (``cls``) or of the ``last`` one; null: what the model's files say.
     :param prompt: what goes before every text, such as ``"query: "``; null: what they say.
     :param batch_size: texts encoded at once, of like lengths.
     :param cache: whether vectors are read from disk and written to it.
     :param device: where the model runs; None takes a GPU where there is one.
     :raises FetchError: when the model is first needed and cannot be had.
-    :raises RecipeError: then, where its files say something of pooling that lightrec does not do.
+    :raises RecipeError: then, where its files name a step that lightrec does not take.
     """
 
     def __init__(
@@ -90,50 +75,68 @@ class TextEncoder(TrainableEncoder):
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.transformer: torch.nn.Module | None = None
         """The weights, once :meth:`load_weights` has loaded them."""
-        self.query: torch.nn.Parameter | None = None
-        """(hidden_size,) the query of attention pooling, loaded with the weights."""
 
     @cached_property
     def size(self) -> int:
-        """Length of the vectors: the model's hidden size, or what a dense layer makes of it."""
-        return self._dense[-1].weight.shape[0] if self._dense else self.hidden_size
+        """Length of the vectors: of the pooled states, or of what a dense layer makes of them."""
+        sizes = (getattr(step, "get_embedding_dimension", None) for step in self.head)
+        return int([size() for size in sizes if size is not None][-1])
 
-    @cached_property
+    @property
     def hidden_size(self) -> int:
         """Length of the pooled states."""
-        if "hidden_size" in (said := read_json(self.source / "config.json")):
-            return int(said["hidden_size"])
-        from transformers import AutoConfig  # it knows the names that models have for this
+        return int(self.head[0].get_embedding_dimension())  # type: ignore[operator]
 
-        return int(loaded(AutoConfig, self.source).hidden_size)
+    @cached_property
+    def head(self) -> nn.Sequential:
+        """What makes vectors of token states: sentence-transformers' pooling, and what follows.
+
+        It belongs to no state and is no part of what is trained.
+
+        :raises RecipeError: where the model's files name a step that lightrec does not take.
+        """
+        from sentence_transformers.sentence_transformer import modules
+        from transformers import AutoConfig
+
+        listed = read_json(self.source / "modules.json", [])
+        kinds = [own["type"].rpartition(".")[2] for own in listed]
+        wrong = [kind for kind in kinds[1:] if kind not in STEPS]
+        for own in listed[1:2]:
+            if read_json(self.source / own["path"] / "config.json").get("include_prompt") is False:
+                wrong.append("pooling without the prompt")
+        if wrong or (kinds and kinds[:2] != ["Transformer", "Pooling"]):
+            raise RecipeError(
+                f"The text model {self.model} makes its vectors by {', '.join(wrong or kinds)}, "
+                "which lightrec does not do. Take a model that pools its token states, such as "
+                f"{MULTILINGUAL}."
+            )
+        steps, folder = [], str(self.source)
+        with refusing(self.source):
+            for kind, own in zip(kinds[1:], listed[1:], strict=True):
+                load = getattr(modules, kind).load
+                steps.append(load(folder, subfolder=own["path"], local_files_only=True))
+        if self.pooling is not None or not steps:
+            length = loaded(AutoConfig, self.source).hidden_size
+            mode = {"last": "lasttoken"}.get(str(self.pooling), self.pooling or "mean")
+            steps[:1] = [modules.Pooling(length, mode)]
+        return nn.Sequential(*steps).eval().requires_grad_(False)
 
     @cached_property
     def card(self) -> Card:
-        """How the model is used: what its files say, under the settings given here.
-
-        :raises RecipeError: where its files say something of pooling that lightrec does not do.
-        """
+        """How the model is used: what its files say, under the settings given here."""
         own = read_card(self.source)
-        if (pooling := self.pooling or own.pooling) is None:
-            raise RecipeError(
-                f"The text model {self.model} makes its vectors by {', '.join(own.unknown)}, which "
-                "lightrec does not do. Take a model whose vector is the mean, the first or the "
-                f"last of its token states, such as {MULTILINGUAL}, or set `pooling` to take this "
-                "one so all the same."
-            )
         prompt = own.prompt if self.prompt is None else self.prompt
         known = read_json(self.source / "tokenizer_config.json").get("model_max_length")
         known = self._tokenizer.model_max_length if known is None else known
         limits = [own.max_length, known, self.max_length or LONGEST]
-        length, dense = min(filter(None, limits)), () if own.unknown else own.dense
-        return replace(own, pooling=pooling, prompt=prompt, max_length=length, dense=dense)
+        return replace(own, prompt=prompt, max_length=min(filter(None, limits)))
 
     @property
     def about(self) -> dict[str, object]:
         """The model and how it is used."""
-        card = asdict(self.card)
-        known = {name: card[name] for name in NOTED}
-        return {**super().about, "model": self.model, **known}
+        noted = {"languages": self.card.languages, "prompt": self.card.prompt}
+        noted |= {"pooling": self._pooling, "max_length": self.card.max_length}
+        return {**super().about, "model": self.model, **noted}
 
     def tokenize(self, values: Sequence[str], second: Sequence[str] = ()) -> dict[str, Tensor]:
         """Give token numbers and mask, ``(len(values), T)`` int64 each.
@@ -203,26 +206,16 @@ class TextEncoder(TrainableEncoder):
         return self.pool(model(**tokens).last_hidden_state, tokens["attention_mask"])
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
-        """Make one vector of each text's last hidden states, (n, T, hidden_size), mask (n, T)."""
-        if self.card.pooling == "mean":
-            weights = mask[..., None].float()
-            return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
-        if self.card.pooling == "attention":
-            assert self.query is not None
-            logits = (states @ self.query.to(states)).float().masked_fill(mask == 0, -torch.inf)
-            return (states * logits.softmax(dim=1)[..., None]).sum(dim=1)
-        # Padding may stand on either side.
-        first, last = mask.argmax(dim=1), mask.shape[1] - 1 - mask.flip(1).argmax(dim=1)
-        place = first if self.card.pooling == "cls" else last
-        return states[torch.arange(len(states), device=states.device), place]
+        """Make one vector of each text's last hidden states, (n, T, E), with the mask (n, T)."""
+        found: Tensor = self.head[0]({"token_embeddings": states, "attention_mask": mask})[_VECTOR]
+        return found
 
     def finish(self, pooled: Tensor) -> Tensor:
-        """Send pooled states through the dense layers, and bring them to norm 1: (n, size)."""
-        for layer in self._dense:
-            bias = None if layer.bias is None else layer.bias.to(pooled)
-            pooled = torch.nn.functional.linear(pooled, layer.weight.to(pooled), bias)
-            pooled = pooled.tanh() if layer.bends else pooled
-        return torch.nn.functional.normalize(pooled, dim=1)
+        """Send pooled states through what follows, and bring them to norm 1: (n, size)."""
+        found = {_VECTOR: pooled}
+        for step in self.head[1:]:
+            found = step.to(pooled.device)(found)
+        return nn.functional.normalize(found[_VECTOR], dim=1)
 
     def load_weights(self) -> torch.nn.Module:
         """Load the weights, unless they are there: before that the encoder has no parameters.
@@ -237,12 +230,6 @@ class TextEncoder(TrainableEncoder):
                 # Not read: distributed training waits for the gradient of all that is trained.
                 model.pooler.requires_grad_(False)
             self.transformer = model.train(self.training).to(self.device)
-            if self.card.pooling == "attention":
-                path, query = self.source / QUERY, torch.zeros(self.hidden_size)
-                if path.is_file():
-                    with refusing(path):
-                        query = load_file(path)["query"]
-                self.query = torch.nn.Parameter(query.to(self.device))
         return self.transformer
 
     @cached_property
@@ -258,13 +245,14 @@ class TextEncoder(TrainableEncoder):
         """Hash of all that pooled states depend on besides the text: weights, tokenizer, settings.
 
         Dense layers do not count: whoever lays others over the same weights reads the same states.
+        The text below stays letter by letter, or vectors that are on disk are computed anew.
         """
         if not self.cache:
             return None
-        card = replace(self.card, languages=(), dense=(), unknown=())
-        query = self.source / QUERY
-        own = query.read_bytes().hex() if query.is_file() else ""
-        return fingerprint_of(self.source, f"{VERSION} {card} {own}".rstrip())
+        own = self.card
+        how = f"pooling={self._pooling!r}, prompt={own.prompt!r}, max_length={own.max_length}"
+        how += f", lower={own.lower}, languages=(), dense=(), unknown=()"
+        return fingerprint_of(self.source, f"3 Card({how})")
 
     def moved(self, folder: Path) -> Self:
         """Give the encoder of a folder that :meth:`save` has written, used on the same device."""
@@ -285,6 +273,8 @@ class TextEncoder(TrainableEncoder):
         :param dense: (size, size) float32, a linear map that is laid over what the model gives.
         :param changed: whether its weights are others than those of its files.
         """
+        from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+
         card = self.card
         for path in self.source.iterdir():
             weights = path.suffix in (".safetensors", ".bin") or path.name.endswith(".index.json")
@@ -294,29 +284,16 @@ class TextEncoder(TrainableEncoder):
         if changed:
             with quiet_loading():
                 self.load_weights().save_pretrained(folder)  # type: ignore[operator]
-        maps = [(self.source / path) for path in card.dense]
-        layers = [("Transformer", ""), ("Pooling", "1_Pooling")]
-        layers += [("Dense", f"{n}_Dense") for n in range(2, 2 + len(maps) + (dense is not None))]
-        for path, (_, name) in zip(maps, layers[2:], strict=False):
-            shutil.copytree(path, folder / name)
+        steps: list[Any] = [step for step in self.head if type(step) is not Normalize]
         if dense is not None:
-            at = folder / layers[-1][1]
-            at.mkdir()
             shape = {"in_features": dense.shape[1], "out_features": dense.shape[0], "bias": False}
-            _write(at / "config.json", shape | {"activation_function": _PLAIN})
-            save_tensors({"linear.weight": dense.float().cpu()}, at / "model.safetensors")
-        layers.append(("Normalize", f"{len(layers)}_Normalize"))
-        for _, name in layers[1:]:
-            (folder / name).mkdir(exist_ok=True)
-        kinds: dict[str, object]
-        kinds = {f"pooling_mode_{key}": how == card.pooling for key, how in _FLAGS.items()}
-        if card.pooling == "attention":
-            self.load_weights()
-            assert self.query is not None
-            kinds = {"pooling_mode": "attention"}
-            save_tensors({"query": self.query.detach().float().cpu()}, folder / QUERY)
-        pooling = {"word_embedding_dimension": self.hidden_size, **kinds}
-        _write(folder / "1_Pooling" / "config.json", pooling)
+            weight = dense.float().cpu()
+            steps.append(Dense(**shape, activation_function=nn.Identity(), init_weight=weight))
+        layers = [("Transformer", "")]
+        for number, step in enumerate([*steps, Normalize()], start=1):
+            layers.append((type(step).__name__, f"{number}_{type(step).__name__}"))
+            (folder / layers[-1][1]).mkdir()
+            step.cpu().save(str(folder / layers[-1][1]))
         prompts = {"prompts": {"document": card.prompt}, "default_prompt_name": "document"}
         modules = [
             {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
@@ -327,24 +304,10 @@ class TextEncoder(TrainableEncoder):
             _write(folder / name, said)
         _write(folder / TUNED, {"from": self.model, **noted})
 
-    @cached_property
-    def _dense(self) -> list["_Dense"]:
-        """The dense layers that its files have.
-
-        :raises FetchError: where one is damaged.
-        """
-        found = []
-        for folder in (self.source / path for path in self.card.dense):
-            with refusing(folder):
-                if (path := folder / "model.safetensors").is_file():
-                    tensors = load_file(path)
-                else:
-                    path = folder / "pytorch_model.bin"
-                    tensors = torch.load(path, map_location="cpu", weights_only=True)
-                bends = activation(read_json(folder / "config.json")["activation_function"])
-                weight, bias = tensors["linear.weight"], tensors.get("linear.bias")
-                found.append(_Dense(weight, bias, bends == "tanh"))
-        return found
+    @property
+    def _pooling(self) -> str:
+        mode = self.head[0].pooling_mode
+        return "last" if mode == "lasttoken" else str(mode)
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -389,17 +352,7 @@ class Spelled(NamedTuple):
     places: list[tuple[int, int]]
 
 
-class _Dense(NamedTuple):
-    """A dense layer over pooled states: its weight (out, in), bias (out,), whether tanh follows."""
-
-    weight: Tensor
-    bias: Tensor | None
-    bends: bool
-
-
-_FLAGS: Final = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last"}
-"""How its older releases, and all later ones, read a pooling."""
-_PLAIN: Final = "torch.nn.modules.linear.Identity"
+_VECTOR: Final = "sentence_embedding"
 
 
 def _write(path: Path, said: object) -> None:

@@ -2,24 +2,18 @@
 
 The policy is taken only where its sessions are clearly better than those of everything that could
 explain its gain away, and a mixture only where its sessions are clearly better than the blend's.
-Nothing heavy is imported here before something is loaded.
+Nothing heavy is imported here.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from lightrec.errors import RunError
 from lightrec.run import Run
 
-if TYPE_CHECKING:
-    from lightrec.policies.base import Policy
-    from lightrec.ranking.scorers import ItemScorer
-
-Name = TypeVar("Name", bound=str)
-By = Literal["policy", "blend", "mixture", "even-mixture", "reader"]
-MIXTURES: Sequence[Literal["mixture", "even-mixture"]] = ("mixture", "even-mixture")
+MIXTURES = ("mixture", "even-mixture")
 
 CONTENDERS = {
     "policy": "policy",
@@ -38,13 +32,11 @@ RIVALS = {
     if name != "policy"
 }
 """Whom the policy has to beat, as a sentence names them."""
-WEIGHT = "simulator/mixture/weight"
-"""Key of ``metrics.json``: of user model A's utilities in the mixture, chosen by its sessions."""
 BY, REASON = "recommend/by", "recommend/reason"
 """Keys of ``metrics.json`` whose values are words."""
 
 
-def named(by: By) -> str:
+def named(by: str) -> str:
     """Name what ranks, and the option that asks for it."""
     return f"the {by.replace('-', ' ')} (--by {by})"
 
@@ -52,7 +44,7 @@ def named(by: By) -> str:
 class Favoured(NamedTuple):
     """What to recommend by, and why, in a sentence."""
 
-    by: By
+    by: str
     reason: str
 
 
@@ -107,8 +99,8 @@ def unfit(metrics: Mapping[str, float]) -> str:
 
 
 def _ahead(
-    metrics: Mapping[str, float], form: str, names: Iterable[Name]
-) -> dict[Name, tuple[float, str]]:
+    metrics: Mapping[str, float], form: str, names: Iterable[str]
+) -> dict[str, tuple[float, str]]:
     """Give differences that were measured with new users: their lower ends, and what to say."""
     found = {}
     for name in names:
@@ -137,42 +129,3 @@ def favoured_by(run: Run | Path) -> Favoured:
     if BY not in metrics:
         return favoured(metrics)
     return Favoured(metrics[BY], metrics[REASON])
-
-
-def what_ranks(run: Run, by: By, judged: bool = False) -> "tuple[ItemScorer | Policy, str]":
-    """Load what ranks a run's items.
-
-    :param judged: whether it is to be judged by held-out events: the run's ``blend`` has not
-        learned from them, as the one that is ``served`` has.
-    :returns: it, and what is to be said of it where a part is of an earlier version; else empty.
-    :raises RunError: where the run lacks a stage, or no weight was chosen for its mixture.
-    """
-    if by in ("blend", "reader"):
-        return run.blend if judged else run.served, ""
-    from lightrec.policies.earlier import Earlier
-    from lightrec.policies.mixture import Mixture, utilities
-    from lightrec.users.user_model import UserModel
-
-    stage, title = ("policy", "The policy") if by == "policy" else ("users_a", "User model A")
-    learned, about, older = run.holding(stage), "", None
-    part = learned.policy if by == "policy" else learned.users_a
-    if learned is not run:
-        older = Earlier(part, run.data, learned.data)
-        about = (
-            f" {title} is that of version {learned.version}, and does not know "
-            f"{older.unknown:,} of the items."
-        )
-    if not isinstance(part, UserModel):
-        return older or part, about
-    blend = run.blend if judged else run.served
-    liked = utilities(part) if older is None else older.scores
-    if by == "even-mixture":
-        return Mixture.even(blend, part, liked), about
-    weight = learned.metrics().get(WEIGHT) if learned.has("evaluate") else None
-    if weight is None:
-        raise RunError(
-            f"{learned.path} has no weight for the mixture, which the sessions of its stage "
-            "evaluate choose. Finish the run with `lightrec run`, or take the even mixture (--by "
-            "even-mixture), which needs none."
-        )
-    return Mixture(blend, liked, weight), about

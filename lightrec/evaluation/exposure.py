@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightrec.data.attributes import providers_of
 from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Table
 from lightrec.evaluation.held_out import HeldOutLog, by_history, scorers_of
 from lightrec.keys import PADDING
-from lightrec.rewards.limits import providers_of
 from lightrec.run import Run
 
 Floats = NDArray[np.float64]

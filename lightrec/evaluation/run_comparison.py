@@ -6,26 +6,25 @@ import scipy
 import torch
 from torch import Tensor
 
-from lightrec.errors import RunError
+from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.base import Bars, Chart, Intervals, Table, number, spread
 from lightrec.evaluation.held_out import HeldOutLog, by_history
+from lightrec.evaluation.rankers import ranker_of
 from lightrec.intervals import bootstrap_interval
-from lightrec.policies.base import Policy
-from lightrec.ranking.blend import Blend
 from lightrec.ranking.metrics import RankingResult
-from lightrec.ranking.scorers import ItemScorer
 from lightrec.run import Run
 
 
 def ranked(run: Run, by: str, max_events: int | None, seed: int) -> RankingResult:
     """Rank a run's test events, named by users and items of the log and not by its own numbers.
 
-    :param by: ``blend``, ``ranker`` or ``policy``.
+    :param by: a value of ``--by`` that re-ranks nothing.
     :raises RunError: where the run has no such part.
     """
-    part: ItemScorer | Policy = run.policy if by == "policy" else run.blend
-    scorer = by_history(Blend(run.ranker) if by == "ranker" else part)
-    return HeldOutLog(max_events).rank(run.data, scorer, seed)
+    ranker = ranker_of(run.judged, by)
+    if ranker.reranks:
+        raise RecipeError(f"Runs are compared by what scores all items, which the {by} does not.")
+    return HeldOutLog(max_events).rank(run.data, by_history(ranker.scorer), seed)
 
 
 def compared(

@@ -17,7 +17,6 @@ from lightrec.learners.policy_stage import PolicyStage
 from lightrec.learners.transitions import CLICKED_COLUMN, SLATE, clicked_column, drawn
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.slate_law import items_at
-from lightrec.rewards.limits import Kept
 from lightrec.simulators.rollout import UserMemory
 from lightrec.trust import built
 
@@ -199,7 +198,8 @@ class PlayingStage(PolicyStage):
             "length": (following[Key.STEP] * following["done"]).sum() / ended,
             "coverage": self._shown[PADDING + 1 :].float().mean(),
         }
-        values |= Kept(self.ground.reward).prices()
+        for part in self.ground.reward.nested() if self.ground.reward else ():
+            values |= part.progress()
         weight = getattr(self.policy, "utility_weight", None)
         if weight is not None:
             values["utility_weight"] = weight.detach()

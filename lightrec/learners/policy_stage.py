@@ -35,8 +35,6 @@ from lightrec.nn.slate_law import columns_at
 from lightrec.nn.stage import StageModule
 from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy, session_start
 from lightrec.rewards.combined import measured
-from lightrec.rewards.limits import Kept
-from lightrec.rewards.staying import ShapedReward
 from lightrec.simulators.rollout import play
 from lightrec.trust import built
 
@@ -166,8 +164,8 @@ class PolicyStage(StageModule):
         ground = self._data.playground(sessions, settings.discount, self.device)
         if ground.reward is not None and self._measured:
             measured(ground.reward).load_state_dict(self._measured)
-        parts = () if ground.reward is None else ground.reward.modules()
-        if settings.time_aware and any(isinstance(part, ShapedReward) for part in parts):
+        parts = [] if ground.reward is None else ground.reward.nested()
+        if settings.time_aware and any(part.shaped for part in parts):
             raise RecipeError(
                 "With time_aware the step limit ends the task, and a shaped reward pays for the "
                 "potential of the state in which it does: another policy would be best than "
@@ -348,10 +346,18 @@ class PolicyStage(StageModule):
         ground, seed = self.ground, self.settings.validation_seed
         # Nothing here may move the generator that training draws from.
         with torch.random.fork_rng(), full_precision(self.device):
-            kept = Kept(ground.reward)
-            sessions, _ = play(self.policy, ground.judging, ground.users, seed, record=kept)
+            parts = [] if ground.reward is None else ground.reward.nested()
+            watchers = [watcher for part in parts if (watcher := part.watcher())]
+
+            def record(*step: Any) -> None:
+                for watcher in watchers:
+                    watcher(*step)
+
+            sessions, _ = play(self.policy, ground.judging, ground.users, seed, record=record)
         self._steps["validation"] += int(sessions.length.sum())
-        metrics = kept.judged(sessions.metrics())
+        metrics = sessions.metrics()
+        for watcher in watchers:
+            metrics = watcher.judged(metrics)
         return {f"validation/{name}": value for name, value in metrics.items()}
 
     def write(self, folder: Path) -> dict[str, float]:

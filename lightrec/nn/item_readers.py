@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lightrec.nn.towers import AdditivePooling, attended, check_heads
-
 
 class ItemReader(nn.Module, ABC):
     """Reads the words of items, and gives each item a vector.
@@ -71,41 +69,48 @@ class SelfAttentionReader(ItemReader):
         return self.pool(found, present).squeeze(1)
 
 
-class ConvolutionReader(ItemReader):
-    """A convolution over the words of each column, additive attention over words, then columns.
+class AdditivePooling(nn.Module):
+    """A mean of vectors, weighted by what each is: exp(q · tanh(V h + v)) over their sum.
 
-    NAML's news encoder (Wu et al. 2019, IJCAI, equations 1 to 11): a column's vector is a mean over
-    its words of ReLU(F [e_{i-1}; e_i; e_{i+1}] + b), weighted by additive attention, and an item's
-    vector is such a mean over its columns. A category is a column of one word, of which this is
-    ReLU(V e + v), as there.
-
-    :param hidden: length of the vectors that ask how much a word and a column count.
-    :param dropout: probability, on words' vectors, for a word wherever it stands, and on what
-        the convolution gives.
+    :param size: length of the vectors D.
+    :param hidden: length of q.
     """
 
-    def __init__(
-        self, size: int, width: int, columns: int, hidden: int = 64, dropout: float = 0.2
-    ) -> None:
+    def __init__(self, size: int, hidden: int) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.filters = nn.ModuleList(nn.Linear(width, 3 * size, bias=False) for _ in range(columns))
-        self.bias = nn.Parameter(torch.zeros(columns, size))
-        self.pools = nn.ModuleList(AdditivePooling(size, hidden) for _ in range(columns))
-        self.pool = AdditivePooling(size, hidden)
+        score = nn.Linear(hidden, 1, bias=False)
+        self.score = nn.Sequential(nn.Linear(size, hidden), nn.Tanh(), score)
 
-    def forward(self, words: Tensor, columns: Sequence[Tensor]) -> Tensor:
-        """Read items; see :meth:`ItemReader.forward`."""
-        words, views, said = self.dropout(words), [], []
-        own_layers = zip(columns, self.filters, self.bias, self.pools, strict=True)
-        for places, filters, bias, pool in own_layers:
-            present = places != 0
-            # Projected before they are looked up, as what each word adds to its neighbours.
-            added = functional.embedding(places, filters(words)) * present[..., None]
-            after, own, before = added.chunk(3, dim=2)
-            after = functional.pad(after, (0, 0, 1, -1))
-            before = functional.pad(before, (0, 0, -1, 1))
-            found = self.dropout(functional.relu(after + own + before + bias))
-            views.append(pool(found, present[:, None]).squeeze(1))
-            said.append(present.any(1))
-        return self.pool(torch.stack(views, 1), torch.stack(said, 1)[:, None]).squeeze(1)
+    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+        """Pool.
+
+        :param x: (B, L, D).
+        :param seen: (B, Q, L) bool, of Q means which vectors each is of.
+        :returns: (B, Q, D); zeros where a mean is of nothing.
+        """
+        scores = self.score(x).transpose(1, 2)
+        weights = scores.masked_fill(~seen, torch.finfo(scores.dtype).min).softmax(dim=2)
+        return (weights * seen) @ x
+
+
+def attended(projected: Tensor, heads: int, seen: Tensor) -> Tensor:
+    """Let vectors attend to each other, without positions.
+
+    :param projected: (B, L, 3 D), queries, keys and values side by side.
+    :param seen: (B, 1, L or 1, L) bool, query by key; no row without any.
+    :returns: (B, L, D), the heads side by side.
+    """
+    query, key, value = projected.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+    found = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
+    return found.transpose(1, 2).flatten(2)
+
+
+def check_heads(size: int, heads: int) -> None:
+    """See that heads divide a width.
+
+    :raises ValueError: where they do not.
+    """
+    if heads < 0 or (heads and size % heads):
+        raise ValueError(
+            f"The width {size} cannot be divided among {heads} heads: choose a multiple."
+        )

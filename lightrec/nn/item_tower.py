@@ -1,4 +1,4 @@
-"""The item tower: ids, projected text vectors, attributes, what is read of words, or their sum."""
+"""The item tower: ids, projected text vectors, what is read of words, or their sum."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ BLOCK = 4096
 
 
 class ItemTower(nn.Module):
-    """Item vectors from ids, from texts and attributes by linear maps, from words, or their sum.
+    """Item vectors from ids, from texts by a linear map, from words, or their sum.
 
     What a reader makes of words is trained with all else. It is computed once for each distinct
     item that is asked for; and once for all items, as long as nothing is trained.
@@ -26,7 +26,6 @@ class ItemTower(nn.Module):
     :param size: length D of the vectors given.
     :param vector_size: length of the text vectors V; 0 where there are none.
     :param use_ids: whether every item has a vector of its own.
-    :param attribute_size: number of features of the items' attributes F; 0 where there are none.
     :param reading: columns C that are read, words T of each, words of the vocabulary W, its word of
         padding included, and length E of their vectors; C is 0 where nothing is read.
     :param reader: makes what reads them of D, E and C; None for a SelfAttentionReader.
@@ -37,8 +36,6 @@ class ItemTower(nn.Module):
 
     vectors: Tensor
     """(N + 1, V) float32 text vectors, row 0 zero; a buffer, saved with the weights."""
-    attributes: Tensor
-    """(N + 1, F) float32 features, row 0 zero; a buffer, where there are any."""
     tokens: Tensor
     """(N + 1, C, T) int32 numbers of words, 0 for padding; a buffer, where any are read."""
     _known: Tensor | None
@@ -50,7 +47,6 @@ class ItemTower(nn.Module):
         size: int,
         vector_size: int,
         use_ids: bool,
-        attribute_size: int = 0,
         reading: tuple[int, int, int, int] = (0, 0, 0, 0),
         reader: Callable[[int, int, int], ItemReader] | None = None,
         use_text: bool = True,
@@ -72,10 +68,6 @@ class ItemTower(nn.Module):
             nn.init.zeros_(self.project.weight)
         if self.ids is not None:
             self.ids.data[PADDING] = 0
-        # Zeros draw nothing, so that all else starts as it does without.
-        self.describe = nn.Parameter(torch.zeros(attribute_size, size)) if attribute_size else None
-        if attribute_size:
-            self.register_buffer("attributes", torch.zeros(num_items + 1, attribute_size))
         self.reader: ItemReader | None = None
         if columns:
             self.words = nn.Parameter(torch.randn(words, width) * width**-0.5)
@@ -165,9 +157,6 @@ class ItemTower(nn.Module):
             parts.append(self.ids if items is None else nn.functional.embedding(items, self.ids))
         if self.project is not None:
             parts.append(self.project(self.vectors if items is None else self.vectors[items]))
-        if self.describe is not None:
-            known = self.attributes if items is None else self.attributes[items]
-            parts.append(known @ self.describe)
         if self.reader is not None:
             parts.append(self.read(items))
         total = sum(parts[1:], parts[0])

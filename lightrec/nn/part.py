@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from lightrec.data.files import usual_mode
+from lightrec.data.files import new_file
 from lightrec.errors import RecipeError, RunError
 from lightrec.trust import ARGUMENTS, arguments_of, described, trusted_class
 
@@ -113,8 +113,8 @@ class Part(nn.Module):
         """Write the part into a folder, which is made where it is not there."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        with usual_mode(folder / WEIGHTS):
-            save_model(self, str(folder / WEIGHTS))
+        with new_file(folder / WEIGHTS) as part:
+            save_model(self, str(part))
         (folder / CONFIG).write_text(json.dumps(self._arguments, sort_keys=True, indent=2))
         kind = type(self)
         (folder / CLASS_FILE).write_text(f"{kind.__module__}:{kind.__qualname__}\n")

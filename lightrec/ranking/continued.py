@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightrec.data.attributes import item_features
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
 from lightrec.keys import PADDING, Column
@@ -45,7 +44,7 @@ def take_over(
     before: EventStore,
     words: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> list[str]:
-    """Give a ranker the weights of an earlier one, those of items, features and feedback by name.
+    """Give a ranker the weights of an earlier one, those of items and feedback by name.
 
     A new item's vector and bias are those that a linear map foretells from where its vector starts
     and from how often it was chosen; the map is fitted to the items that the earlier ranker knows.
@@ -62,8 +61,6 @@ def take_over(
     start = torch.cat([*ids, counts, torch.ones_like(counts)], dim=1).double()
     kinds = [["", *each.feedback_kinds] for each in (store, before)]
     named = {"feedback": kinds, "asked": kinds} | ({"items.words": words} if words else {})
-    if ranker.items.describe is not None:
-        named["items.describe"] = [item_features(each)[0].names for each in (store, before)]
     for name, weights in ranker.named_parameters():
         own = known.get(name)
         fits = own is not None and own.shape[1:] == weights.shape[1:]

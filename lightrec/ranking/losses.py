@@ -45,8 +45,6 @@ def draw_negatives(probabilities: Tensor, number: int) -> tuple[Tensor, Tensor]:
     return items.to(probabilities.device), correction.to(probabilities.device)
 
 
-ELEMENTS = 1 << 26
-"""How many places of rows times items are looked at once: 64 MiB."""
 LOGITS = 1 << 22
 """How many logits exist at once: 16 MiB in float32."""
 ROWS = 64
@@ -159,7 +157,6 @@ def candidate_softmax(
     seen: Rows,
     items: Tensor,
     correction: Tensor,
-    temperature: float = 1.0,
 ) -> Tensor:
     """Mean cross-entropy of the next item against candidates shared by all rows.
 
@@ -167,7 +164,6 @@ def candidate_softmax(
     :param target: (R,) int64; a row's own item is counted once, whether it is a candidate or not.
     :param items: (M,) int64 distinct candidates, 1 to N.
     :param correction: (M,) added to the candidates' logits.
-    :param temperature: by which scores are divided, corrections are not.
     :returns: a scalar.
     """
     bias = ranker.bias
@@ -181,11 +177,7 @@ def candidate_softmax(
 
     blocked = _with_own(target, seen)
     return softmax_loss(
-        states / temperature,
-        weights,
-        bias[items] / temperature + added,
-        lambda rows: place[blocked(rows)],
-        positive / temperature,
+        states, weights, bias[items] + added, lambda rows: place[blocked(rows)], positive
     )
 
 
@@ -241,41 +233,3 @@ class SampledSoftmaxLoss(RankingLoss):
         """Corrected cross-entropy; see :meth:`.RankingLoss.forward`."""
         items, correction = draw_negatives(self.proposal, self.negatives)
         return candidate_softmax(ranker, states, target, seen, items, correction)
-
-
-class InBatchLoss(RankingLoss):
-    """Cross-entropy of the next item against the next items of a batch's other rows (InfoNCE).
-
-    Costs no item vectors beyond the batch's own. Other rows' items equal to a row's own, or seen by
-    it, are false negatives and do not count for it. Popular items come up more often in a batch;
-    less the logarithm of how often they are expected among the R - 1 other rows, the rest estimates
-    the softmax over the whole catalog (logQ correction, Yi et al. 2019). The next item itself is
-    there for certain and is not corrected (Khrylchenko et al. 2025).
-
-    :param temperature: by which scores are divided; the order of items in ranking does not depend
-        on it.
-    :raises ValueError: where the temperature is not above 0.
-    """
-
-    popularity: Tensor
-
-    def __init__(self, temperature: float = 1.0) -> None:
-        super().__init__()
-        if temperature <= 0:
-            raise ValueError(
-                f"A temperature of {temperature} cannot divide scores: give one above 0."
-            )
-        self.temperature = temperature
-        self.register_buffer("popularity", None, persistent=False)
-
-    def prepare(self, popularity: Tensor) -> None:
-        """Make from popularity (N + 1,) how likely a row's next item is each of the items."""
-        self.popularity = proposal(popularity, power=1.0).float().to(popularity.device)
-
-    def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
-        """Corrected cross-entropy; see :meth:`.RankingLoss.forward`."""
-        items, counts = target.unique(return_counts=True)
-        others = max(len(target) - 1, 1)
-        # An item that c rows chose is c equal negatives; a row that chose it leaves all c out.
-        correction = (counts / (others * self.popularity[items])).log()
-        return candidate_softmax(ranker, states, target, seen, items, correction, self.temperature)

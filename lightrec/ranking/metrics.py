@@ -1,8 +1,6 @@
-"""Ranking metrics: NDCG, recall, MRR, hit rate and MAP, and AUC of lists, on the device.
+"""Ranking metrics of held-out events: NDCG, recall and MRR, on the device of the scores.
 
-lightrec's own evaluation ranks held-out events, each with one relevant item. A query is what has
-several: a user with all of its held-out items, a basket, a search. Items already seen are left out,
-and items with equal scores gain no more than by chance.
+Items already seen are left out, and items with equal scores gain no more than by chance.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +18,6 @@ from lightrec.nn.precision import as_float64
 from lightrec.ranking.scorers import Scorer
 
 CUTOFFS = (5, 10, 20)
-QUERY_METRICS = ("ndcg", "recall", "mrr", "hitrate", "map")
 
 
 def rankable(
@@ -208,147 +205,3 @@ def evaluate_scores(
     return RankingResult(
         torch.cat(users), torch.cat(targets), torch.cat(ranks), torch.cat(lists) if lists else None
     )
-
-
-def query_metrics(
-    scores: Tensor, relevant: Tensor, seen: Tensor | None = None, cutoffs: Sequence[int] = CUTOFFS
-) -> dict[str, Tensor]:
-    """Compute each query's metrics, all relevant items being equally relevant.
-
-    With R relevant items, of which some stand at ranks r <= k: NDCG@k is the sum of their
-    1 / log2(1 + r), divided by what the best order of R items would reach; recall@k is their number
-    over R; MRR@k is one over the first one's rank; hitrate@k is 1 where there is any; MAP@k is the
-    sum of the shares of relevant items down to each of them, divided by the lesser of R and k
-    (Järvelin and Kekäläinen 2002 for NDCG, Voorhees 1999 for MRR, McSherry and Najork 2008 for
-    MAP where scores are equal).
-
-    Items with equal scores stand in random order, and each metric is its expected value over that
-    order, so that a scorer that says the same of all gains what a random one gains. Where a query
-    has one relevant item and its score is nobody else's, all is as in :func:`event_metrics`, whose
-    rule for equal scores is another one (the mean of their ranks).
-
-    :param scores: (B, N + 1), see :func:`rankable`, as for ``seen``.
-    :param relevant: (B, R) int64, 1 to N, padded with 0 in any place; an item that is listed twice
-        counts once. They take part even where they are among the seen.
-    :param cutoffs: the k of each metric.
-    :returns: name such as ``ndcg@10`` to (B,) float64 between 0 and 1.
-    :raises RunError: where a score is not a number, or a query has no relevant item.
-    """
-    relevant = relevant.sort(dim=1).values
-    valid = relevant != PADDING
-    valid[:, 1:] &= relevant[:, 1:] != relevant[:, :-1]
-    count = valid.sum(dim=1)
-    if not count.all():
-        rows = (count == 0).nonzero().flatten()
-        raise RunError(
-            f"{len(rows)} queries of a batch have no relevant item, the first one in row "
-            f"{int(rows[0])}: nothing could be found there; leave such queries out."
-        )
-    deepest = max(cutoffs)
-    above, equal = _places(scores, relevant, seen, deepest)
-    steps = torch.arange(1, deepest + 1, device=scores.device)
-    discounts = (1 / torch.log2(1 + steps.double())).cumsum(0)
-    discounts = torch.cat([discounts.new_zeros(1), discounts])
-    first, missed = _first_found(above, equal, valid, deepest)
-    found_at = missed[:, :-1] - missed[:, 1:]
-    ranks = first[:, None] + steps
-    precisions = functional.pad(_precision(above, equal, valid, steps).cumsum(dim=2), (1, 0))
-    values: dict[str, dict[int, Tensor]] = {name: {} for name in QUERY_METRICS}
-    for cutoff in cutoffs:
-        begin, end = above.clamp(max=cutoff), (above + equal).clamp(max=cutoff)
-        gain = ((discounts[end] - discounts[begin]) / equal * valid).sum(dim=1)
-        values["ndcg"][cutoff] = gain / discounts[count.clamp(max=cutoff)]
-        values["recall"][cutoff] = ((end - begin) / equal.double() * valid).sum(dim=1) / count
-        values["mrr"][cutoff] = (found_at / ranks * (ranks <= cutoff)).sum(dim=1)
-        free = (cutoff - first).clamp(min=0)
-        values["hitrate"][cutoff] = 1 - missed.gather(1, free[:, None]).squeeze(1)
-        places = (cutoff - above).clamp(min=0)[:, :, None]
-        precision = precisions.gather(2, places).squeeze(2).sum(dim=1)
-        values["map"][cutoff] = precision / count.clamp(max=cutoff)
-    return {f"{name}@{k}": value for name, own in values.items() for k, value in own.items()}
-
-
-def _places(
-    scores: Tensor, relevant: Tensor, seen: Tensor | None, deepest: int
-) -> tuple[Tensor, Tensor]:
-    """Count, for each relevant item, those above it and those equal to it, itself included.
-
-    Only the first ``deepest`` places are sorted: of an item below them all that is known is that as
-    many or more are above it.
-
-    :returns: two (B, R) int64; what they say of padding is not to be used.
-    """
-    allowed = rankable(scores, seen, relevant)
-    own = scores.gather(1, relevant)
-    rest = scores.where(allowed, -torch.inf)
-    top = rest.topk(min(deepest, rest.shape[1]), dim=1).values
-    last, ascending = top[:, -1:], top.flip(1).contiguous()
-    right = torch.searchsorted(ascending, own, right=True)
-    inside = right - torch.searchsorted(ascending, own)
-    # Those equal to the last of the top go on below it.
-    whole = ((scores == last) & allowed).sum(dim=1, keepdim=True)
-    return top.shape[1] - right, inside.where(own != last, whole).clamp(min=1)
-
-
-def _first_found(
-    above: Tensor, equal: Tensor, valid: Tensor, deepest: int
-) -> tuple[Tensor, Tensor]:
-    """Look at the best relevant items, which are the first to be found.
-
-    :returns: (B,) int64 how many items stand above the best relevant one and its equals, and
-        (B, deepest + 1) float64 the probability that the first 0, 1, … of those equals hold no
-        relevant item, drawing without replacement.
-    """
-    first, best = above.where(valid, torch.iinfo(torch.int64).max).min(dim=1)
-    size = equal.gather(1, best[:, None])
-    hits = ((above == first[:, None]) & valid).sum(dim=1, keepdim=True)
-    drawn = torch.arange(deepest, device=above.device)
-    miss = (size - hits - drawn).clamp(min=0).double() / (size - drawn).clamp(min=1)
-    missed = torch.cat([torch.ones_like(miss[:, :1]), miss.cumprod(dim=1)], dim=1)
-    return first, missed
-
-
-def _precision(above: Tensor, equal: Tensor, valid: Tensor, steps: Tensor) -> Tensor:
-    """Give what each relevant item adds to the precisions' sum, expected over equal scores.
-
-    :param steps: (k,) places among an item's equals, from 1.
-    :returns: (B, R, k) float64, by the place among its equals that the item may have.
-    """
-    last = above.where(valid, torch.iinfo(above.dtype).max)
-    ordered = last.sort(dim=1).values
-    before = torch.searchsorted(ordered, last)
-    same = torch.searchsorted(ordered, last, right=True) - before
-    size = equal.double()
-    # The other relevant equals are spread evenly over the other places.
-    others = (same - 1) / (size - 1).clamp(min=1)
-    found = before[:, :, None] + 1 + others[:, :, None] * (steps - 1)
-    share = found / (above[:, :, None] + steps) / size[:, :, None]
-    there: Tensor = share * ((steps <= equal[:, :, None]) & valid[:, :, None])
-    return there
-
-
-def impression_metrics(
-    scores: Tensor, clicked: Tensor, shown: Tensor | None = None, cutoffs: Sequence[int] = (5, 10)
-) -> dict[str, Tensor]:
-    """Compute each impression's metrics: those of a query, and AUC, among what was shown alone.
-
-    AUC is the share of pairs of a clicked and another item in which the clicked one has the higher
-    score, equal ones counting half (Mann and Whitney 1947); NaN where everything was clicked.
-
-    :param scores: (B, C) of the items of each impression.
-    :param clicked: (B, C) bool.
-    :param shown: (B, C) bool, which columns hold an item; None for all.
-    :param cutoffs: as of :func:`query_metrics`.
-    :returns: ``auc``, and names such as ``ndcg@10``, to (B,) float64 between 0 and 1.
-    :raises RunError: where a score is not a number, or an impression has no click.
-    """
-    shown = torch.ones_like(clicked) if shown is None else shown
-    columns = torch.arange(1, scores.shape[1] + 1, device=scores.device)
-    relevant, other = columns * (clicked & shown), shown & ~clicked
-    found = query_metrics(functional.pad(scores, (1, 0)), relevant, columns * ~shown, cutoffs)
-    # What is not among the others stands behind them all.
-    ordered = as_float64(scores).where(other, torch.inf).sort(dim=1).values
-    own = as_float64(scores).contiguous()
-    below = torch.searchsorted(ordered, own) + torch.searchsorted(ordered, own, right=True)
-    pairs = (relevant > 0).sum(dim=1) * other.sum(dim=1)
-    return {"auc": (below * (relevant > 0)).sum(dim=1) / 2 / pairs.double(), **found}

@@ -1,10 +1,9 @@
 """The ranker stage's LightningModule: next-item ranking over the whole catalog."""
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -18,7 +17,7 @@ from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
 from lightrec.nn.item_readers import ItemReader
-from lightrec.nn.stage import StageModule
+from lightrec.nn.stage import StageModule, warm_cosine
 from lightrec.nn.towers import UserTower
 from lightrec.ranking.blending import blend, refitted
 from lightrec.ranking.continued import take_over
@@ -28,6 +27,13 @@ from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.running_metrics import RankingMetrics
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.ranking.wishes import write_wishes
+
+DECAY: Final = 0.8
+"""Of the co-occurrence that id embeddings start from, per step between two events."""
+REACH: Final = 10
+"""Steps up to which two events of a history co-occur."""
+NORM: Final = 0.5
+"""Root mean square of the norms of the vectors that id embeddings start from."""
 
 
 class RankingModule(StageModule):
@@ -39,35 +45,28 @@ class RankingModule(StageModule):
     :param num_items: linked from the data.
     :param vector_size: linked from the data.
     :param size: length of user and item vectors.
-    :param tower: the user tower, such as ``{class_path: GRU, init_args: {layers: 1}}``; null for a
-        CausalTransformer.
+    :param tower: the user tower, such as ``{class_path: CausalTransformer, init_args: {layers:
+        1}}``; null for a CausalTransformer.
     :param max_length: how many of a history's last items are read; as in the data.
     :param use_ids: whether items have id embeddings.
     :param use_text: whether text vectors count in item vectors; without, they only serve item
         models, wishes and items without events.
     :param reader: what learns to read the words of the columns that the data section names as
-        ``reads``, such as ``ConvolutionReader``; null for a SelfAttentionReader.
+        ``reads``, such as ``SelfAttentionReader``; null for a SelfAttentionReader.
     :param mask_seen: whether items already seen are left out of the loss's negatives; null: where
         the domain says that items do not repeat. In ranking, the domain alone decides.
     :param loss: what training makes small; null for the softmax over all items. For large catalogs
         ``{class_path: SampledSoftmaxLoss, init_args: {negatives: 4096}}``.
     :param start: where id embeddings start: at random, or from the leading eigenvectors of a
         co-occurrence matrix.
-    :param decay: of the co-occurrence per step between two events.
-    :param reach: steps up to which two events of a history co-occur.
-    :param power: how much popular items are held down in the co-occurrence, 0 to 1.
-    :param norm: root mean square of the norms of the vectors that id embeddings start from.
     :param learning_rate: AdamW's, at its highest.
     :param weight_decay: AdamW's, on matrices and embeddings.
-    :param schedule: of the learning rate, after the warm-up.
-    :param warmup: share of all steps in which the learning rate rises.
     :param use_feedback: whether the user tower reads what kind of event each one was, and learns
         which kind comes next; null: in a log with several kinds of feedback.
     :param use_gaps: whether it reads the time between a user's events, in a log with times.
     :param forget: share of training windows, drawn anew each time, whose feedback and gaps are
         taken for unknown, so that a history of which only the items are known is ranked well, too.
     :param feedback_kinds: linked from the data.
-    :param attribute_size: linked from the data.
     :param reading: linked from the data.
     :param item_models: fitted after training and blended with the ranker by weights that are
         chosen on validation events; null for the ranker alone.
@@ -90,20 +89,13 @@ class RankingModule(StageModule):
         mask_seen: bool | None = None,
         loss: RankingLoss | None = None,
         start: Literal["random", "cooccurrence"] = "cooccurrence",
-        decay: float = 0.8,
-        reach: int = 10,
-        power: float = 0.5,
-        norm: float = 0.5,
         learning_rate: float = 2e-3,
         weight_decay: float = 0.01,
-        schedule: Literal["cosine", "constant"] = "cosine",
-        warmup: float = 0.1,
         item_models: list[ItemModel] | None = None,
         use_feedback: bool | None = None,
         use_gaps: bool = False,
         forget: float = 0.2,
         feedback_kinds: int = 0,
-        attribute_size: int = 0,
         reading: tuple[int, int, int, int] = (0, 0, 0, 0),
         reader: Callable[[int, int, int], ItemReader] | None = None,
         use_text: bool = True,
@@ -121,7 +113,6 @@ class RankingModule(StageModule):
             use_ids=use_ids,
             feedback_kinds=0 if use_feedback is False else feedback_kinds,
             gaps=GAP_BUCKETS if use_gaps else 0,
-            attribute_size=attribute_size,
             reading=reading,
             reader=reader,
             use_text=use_text,
@@ -151,8 +142,6 @@ class RankingModule(StageModule):
         tower, given = self.ranker.items, self.settings
         if tower.uses_text:
             tower.set_vectors(data.vectors)
-        if tower.describe is not None:
-            tower.attributes.copy_(data.attributes)
         if tower.reader is not None:
             tower.set_tokens(data.tokens.table, data.tokens.start)
             # As a negative, an item that nobody chose teaches its words that nobody ever will.
@@ -160,8 +149,8 @@ class RankingModule(StageModule):
         self.criterion.prepare(torch.from_numpy(data.store.popularity()).float().to(self.device))
         if given.start == "cooccurrence" and tower.ids is not None:
             log = data.training
-            counts = cooccurrence(log.items, log.offsets, self.num_items, given.decay, given.reach)
-            start = leading_vectors(counts, tower.size, given.power) * given.norm
+            counts = cooccurrence(log.items, log.offsets, self.num_items, DECAY, REACH)
+            start = leading_vectors(counts, tower.size) * NORM
             with torch.no_grad():
                 # An item that never met another keeps its random start.
                 met = start.any(dim=1, keepdim=True)
@@ -302,14 +291,7 @@ class RankingModule(StageModule):
         ]
         rate, decay = given.learning_rate, given.weight_decay
         optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
-
-        def share(step: int, total: float) -> float:
-            done = step / max(total, 1)
-            rising = min(1.0, (done + 1e-3) / given.warmup) if given.warmup else 1.0
-            falling = (1 + math.cos(math.pi * min(done, 1.0))) / 2
-            return rising if given.schedule == "constant" else rising * falling
-
-        return self.scheduled(optimizer, share)
+        return self.scheduled(optimizer, warm_cosine)
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:

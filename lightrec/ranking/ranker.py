@@ -35,7 +35,6 @@ class Ranker(Part):
     :param use_ids: whether items have id embeddings.
     :param feedback_kinds: kinds of feedback of a history's events that are told apart; 0 for none.
     :param gaps: buckets of the gaps between events that are told apart; 0 for none.
-    :param attribute_size: number of features of the items' attributes; 0 where there are none.
     :param reading: what of the items' words is read; see ``ItemTower``.
     :param reader: makes what reads them of the width D and two more sizes; None for a
         SelfAttentionReader.
@@ -53,15 +52,13 @@ class Ranker(Part):
         use_ids: bool = True,
         feedback_kinds: int = 0,
         gaps: int = 0,
-        attribute_size: int = 0,
         reading: tuple[int, int, int, int] = (0, 0, 0, 0),
         reader: Callable[[int, int, int], ItemReader] | None = None,
         use_text: bool = True,
     ) -> None:
         super().__init__()
         self.num_items, self.size, self.max_length = num_items, size, max_length
-        sizes = num_items, size, vector_size, use_ids, attribute_size
-        self.items = ItemTower(*sizes, reading, reader, use_text)
+        self.items = ItemTower(num_items, size, vector_size, use_ids, reading, reader, use_text)
         with plugins.blaming(self, "build its user tower"):
             self.users = (tower or CausalTransformer)(size)
         self.bias = nn.Parameter(torch.zeros(num_items + 1))

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lightrec.data.attributes import item_features
 from lightrec.data.sequences import Batch, Sequences, padded
 from lightrec.data.share import present_share
 from lightrec.data.stage_data import LogData
@@ -152,8 +151,6 @@ class SequenceData(LogData):
     :param max_tested: the same for test events.
     :param seen_length: how many items before a training window are given to the loss.
     :param num_workers: processes that make batches.
-    :param use_attributes: whether the ranker reads what :mod:`lightrec.data.attributes` makes of
-        the items' attributes.
     :param reads: columns of the items, such as ``[title, genres]``, whose words the ranker's reader
         reads, by the pieces of the text encoder or, without one, word by word.
     :param read_length: so many words of a column are read, the first ones.
@@ -176,7 +173,6 @@ class SequenceData(LogData):
         max_tested: int | None = None,
         seen_length: int = 1000,
         num_workers: int = 0,
-        use_attributes: bool = False,
         reads: list[str] | None = None,
         read_length: int = 32,
         since: str | None = None,
@@ -191,7 +187,6 @@ class SequenceData(LogData):
         self.evaluation_batch_size = evaluation_batch_size
         self.max_validated, self.max_tested = max_validated, max_tested
         self.seen_length, self.num_workers, self.seed = seen_length, num_workers, seed
-        self.use_attributes = use_attributes
         self.reads, self.read_length = reads or [], read_length
         self.since, self.replay, self.ranker = since, replay, ranker
 
@@ -223,18 +218,6 @@ class SequenceData(LogData):
         if self.text_encoder is None:
             return torch.zeros(self.num_items + 1, 0)
         return item_vectors(self.text_encoder, self.store.catalog)
-
-    @property
-    def attribute_size(self) -> int:
-        """Number of features of the items' attributes; 0 where they are not used."""
-        return self.attributes.shape[1]
-
-    @cached_property
-    def attributes(self) -> Tensor:
-        """(N + 1, attribute_size) float32, row 0 zero."""
-        if not self.use_attributes:
-            return torch.zeros(self.num_items + 1, 0)
-        return item_features(self.store)[1]
 
     @property
     def reading(self) -> tuple[int, int, int, int]:

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.rewards.base import Reward
-from lightrec.rewards.limits import Limit
+from lightrec.rewards.base import Measured, Reward
 
 
 class WeightedSum(Reward):
@@ -44,7 +43,7 @@ class WeightedSum(Reward):
         return WeightedSum([p.judged for p in self.parts if isinstance(p, Reward)], self.weights)
 
 
-class RunningMoments(nn.Module):
+class RunningMoments(Measured):
     """Mean and spread of all numbers so far, merged batch by batch (Chan et al. 1979).
 
     They are float64 on the CPU, wherever a reward goes: the mean of millions of numbers moves by
@@ -129,6 +128,5 @@ class NormalisedReward(Reward):
 
 
 def measured(reward: Reward) -> nn.ModuleList:
-    """Give what a reward has measured in training, whose state checkpoints hold."""
-    kinds = RunningMoments, Limit
-    return nn.ModuleList(part for part in reward.modules() if isinstance(part, kinds))
+    """All that a reward has measured in training."""
+    return nn.ModuleList(part for part in reward.modules() if isinstance(part, Measured))

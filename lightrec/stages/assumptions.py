@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lightrec.data.files import STAMP
+from lightrec.data.files import STAMP, write_whole
 from lightrec.data.store import TRAIN
 from lightrec.evaluation.sessions import SimulatedSessions
 from lightrec.report.page import write_assumptions
 from lightrec.run import Run
-from lightrec.stages.stage import Stage, write_whole
+from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.irl.base import with_assumptions

@@ -11,6 +11,7 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from lightrec import plugins
+from lightrec.data.files import write_whole
 from lightrec.data.sequences import last_events, named_events
 from lightrec.errors import LightrecError, PluginError, RunError
 from lightrec.evaluation import held_out
@@ -21,7 +22,7 @@ from lightrec.report import page as report
 from lightrec.report.summary import WIDTH
 from lightrec.run import Run
 from lightrec.stages import tensorboard
-from lightrec.stages.stage import Stage, function_of, write_whole
+from lightrec.stages.stage import Stage, function_of
 
 HEADLINE = re.compile(
     r"test/(blend|ranker|policy|popularity)/(ndcg|recall)@10|"

@@ -6,19 +6,19 @@ few renames; a note of it is written first, so that a run that is stopped betwee
 completed by the next command.
 """
 
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
-from lightrec.data.files import ROOMS, STAMP, is_plain
+from filelock import FileLock, Timeout
+
+from lightrec.data.files import ROOMS, STAMP, is_plain, write_whole
 from lightrec.errors import RunError
 from lightrec.run import CURRENT
-from lightrec.stages.stage import write_whole
 
 NOTE = Path(".work", "exchange.json")
 """In a run that exchanges stages: which ones."""
@@ -45,47 +45,34 @@ def alone(run: Path, command: str) -> Iterator[None]:
         return
     check_rooms(run)
     missing = [folder for folder in (run, *run.parents) if not folder.exists()]
+    path = run / LOCK
     try:
-        with _locked(run) as file:
-            file.write(f"lightrec {command} (process {os.getpid()})")
-            file.flush()
+        with _locked(path):
+            path.write_text(f"lightrec {command} (process {os.getpid()})")
             os.environ[HELD] = place
             try:
                 yield
             finally:
                 os.environ.pop(HELD)
                 os.environ.update({} if held is None else {HELD: held})
-                (run / LOCK).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
     finally:
-        for folder in ((run / LOCK).parent, *missing):
+        for folder in (path.parent, *missing):
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
 
 
-@contextmanager
-def _locked(run: Path) -> Iterator[TextIO]:
-    path = run / LOCK
-    while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-        except FileNotFoundError:  # who held the lock takes its folder away
-            continue
-        except OSError as error:
-            raise RunError(f"{run} cannot be written to: {error.strerror}.") from error
-        with os.fdopen(number, "r+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                who = file.read(200)
-                who = f": {who}" if who.isprintable() else ""
-                raise RunError(
-                    f"Another command writes into {run}{who}. Wait until it ends."
-                ) from error
-            if path.exists() and os.path.samestat(os.fstat(number), path.stat()):
-                file.truncate(0)
-                yield file
-                return
+def _locked(path: Path) -> AbstractContextManager[object]:
+    run = path.parents[1]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(path).acquire(blocking=False)
+    except Timeout as error:
+        who = path.read_text(errors="replace")[:200] if path.is_file() else ""
+        who = f": {who}" if who.isprintable() else ""
+        raise RunError(f"Another command writes into {run}{who}. Wait until it ends.") from error
+    except OSError as error:
+        raise RunError(f"{run} cannot be written to: {error.strerror}.") from error
 
 
 def check_rooms(run: Path, *rooms: str) -> None:

@@ -23,7 +23,7 @@ from jsonargparse import ArgumentParser
 
 import lightrec
 from lightrec import plugins, trust
-from lightrec.data.files import FORMAT_VERSION, STAMP, write_stamp
+from lightrec.data.files import FORMAT_VERSION, STAMP, write_stamp, write_whole
 from lightrec.errors import RecipeError
 from lightrec.moved import moved
 from lightrec.run import Run
@@ -34,14 +34,6 @@ from lightrec.stages.recipes import Recipe
 BEGUN = "begun.json"
 """In a stage's work: what went in when it began."""
 WORD = re.compile(r"[\w./-]+")
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file by one rename: whoever is killed while writing leaves no half a file behind."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)  # it might be a link
-    partial.write_bytes(content if isinstance(content, bytes) else content.encode())
-    os.replace(partial, path)
 
 
 def publish(recipe: Recipe, made: Path, top: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from lightrec.data.files import check_input, is_url, leaving_nothing, without_password
+from lightrec.data.files import check_input, is_url, leaving_nothing, without_password, write_whole
 from lightrec.data.findings import LEFT_OUT, in_words
 from lightrec.data.store import META, READ
 from lightrec.errors import RecipeError, RunError
@@ -22,7 +22,7 @@ from lightrec.run import FINAL, VERSION, VERSIONS, Run
 from lightrec.stages import recipes, redo, versions
 from lightrec.stages.data import NothingNew
 from lightrec.stages.run import EVALUATE, do, in_file
-from lightrec.stages.stage import Stage, hash_file, publish, write_whole
+from lightrec.stages.stage import Stage, hash_file, publish
 from lightrec.trust import gate
 
 NEXT: Final = Path(VERSIONS, ".next")

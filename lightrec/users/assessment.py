@@ -4,13 +4,11 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lightrec.calibration import BINS, calibration_error, reliability
-from lightrec.data.store import TRAIN, VALIDATION, EventStore
+from lightrec.data.store import TRAIN, VALIDATION
 from lightrec.keys import PADDING, Key
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, blocks, with_nothing
@@ -215,42 +213,3 @@ def future_share(users: UserModel, data: ChoiceData, part: int, half: Half) -> f
         centred = both - both.sum(2, keepdim=True) / there.sum(1, keepdim=True).clamp_min(1)
         sums += (centred.square() * there).sum((1, 2))
     return float((sums[0] / sums[1]).sqrt()) if sums[1] else None
-
-
-def events_of(store: EventStore, sessions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """All training events of some sessions, ascending, for ``ChoiceData``'s ``events``."""
-    train = store.events(TRAIN)
-    return train[np.isin(store.sessions_of(train), sessions)]
-
-
-@torch.no_grad()
-def uncertainty(users: UserModel, data: ChoiceData, events: NDArray[np.int64]) -> Tensor:
-    """Disagreement of an ensemble about the choices from events' offers: (E,), in nats."""
-    found = []
-    for begin in range(0, len(events), 2048):
-        rows = events[begin : begin + 2048]
-        batch = data.sets[(data.seed, 0, 0, begin), rows]
-        sets = batch[Key.CANDIDATES][: len(rows)]
-        user = batch[Key.USER][: len(rows)]
-        found.append(users.predict(batch[Key.HISTORY], sets, user)[1])
-    return torch.cat(found)
-
-
-def most_informative(
-    users: UserModel, data: ChoiceData, sessions: NDArray[np.int64], number: int
-) -> NDArray[np.int64]:
-    """Choose sessions to ask for, by an ensemble's disagreement about their first training choices.
-
-    Active learning (Houlsby et al. 2011, "Bayesian active learning for classification and
-    preference learning"): histories and offers are read, and no choices.
-
-    :param sessions: (S,) numbers of those to choose from.
-    :param number: how many to choose at most.
-    :returns: their numbers, the one of most disagreement first.
-    """
-    train, offsets = data.store.events(TRAIN), data.store.session_offsets
-    first = train[np.minimum(np.searchsorted(train, offsets[sessions]), len(train) - 1)]
-    inside = (first >= offsets[sessions]) & (first < offsets[sessions + 1])
-    order = np.argsort(-uncertainty(users, data, first[inside]).numpy(), kind="stable")
-    chosen: NDArray[np.int64] = sessions[inside][order[:number]]
-    return chosen

@@ -17,10 +17,8 @@ from lightrec.policies.bandits import LinUCB, ThompsonSampling
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.ranking.ranker import Ranker
-from lightrec.rewards.accepted import LearnedReward
+from lightrec.rewards.accepted import EngagementReward, LearnedReward
 from lightrec.rewards.combined import NormalisedReward, WeightedSum
-from lightrec.rewards.penalties import FatiguePenalty
-from lightrec.rewards.staying import ContinuationShaping
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.worlds.far import FarLaws
 from lightrec.testing import (
@@ -94,9 +92,8 @@ def exploring():
 
 
 def combined_reward():
-    """Rewards within rewards: a normalised sum of a shaped learned reward and a penalty."""
-    shaped = ContinuationShaping(LearnedReward(), 0.9)
-    return NormalisedReward(WeightedSum([shaped, FatiguePenalty()], [1.0, 0.5]))
+    """Rewards within rewards."""
+    return NormalisedReward(WeightedSum([LearnedReward(), EngagementReward()], [1.0, -0.5]))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -11,6 +11,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightrec_lab.choice_process import ChoiceProcess
 from lightrec_worlds.greed import Greed
 from lightrec_worlds.interest_evolution import InterestEvolution
 from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
@@ -19,7 +20,6 @@ from lightrec_worlds.retention import Retention
 from lightrec.keys import Key
 from lightrec.learners.policy_stage import PolicyStage
 from lightrec.simulators.base import Simulator
-from lightrec.simulators.choice_process import ChoiceProcess
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.far import Far, FarLaws

@@ -5,6 +5,7 @@ from functools import partial
 import torch
 from lightrec_lab.adversarial import AIRL, GAIL
 from lightrec_lab.irl import ClickClassifier, IQLearn
+from lightrec_lab.towers import GRU, LigrTransformer, MeanPooling
 
 from lightrec import plugins
 from lightrec.learners.algorithms import ON_POLICY, REPLAY
@@ -14,13 +15,10 @@ from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.replay import ReplayPolicyModule
 from lightrec.learners.world_data import WorldData
-from lightrec.nn.towers import GRU, CausalTransformer, LigrTransformer, MeanPooling
+from lightrec.nn.towers import CausalTransformer
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.tower import TowerPolicy
-from lightrec.ranking.losses import (
-    InBatchLoss,
-    SampledSoftmaxLoss,
-)
+from lightrec.ranking.losses import SampledSoftmaxLoss
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.rewards.accepted import SurplusReward
@@ -34,7 +32,6 @@ WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 2}
 LOSSES = {
     "softmax": None,
     "sampled": SampledSoftmaxLoss(64),
-    "in-batch": InBatchLoss(),
 }
 TOWERS = (CausalTransformer, LigrTransformer, GRU, MeanPooling)
 POOLED, RECURRENT = (

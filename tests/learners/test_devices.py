@@ -12,7 +12,7 @@ WORLDS = [
     "LongTermSatisfaction", "Absorbing", "ChoiceProcess",
 ]  # fmt: skip
 TRAINED = [
-    "ranking softmax", "ranking sampled", "ranking in-batch", "ranking GRU",
+    "ranking softmax", "ranking sampled", "ranking GRU",
     "choice pooled", "choice recurrent", "choice maxent",
     "policy ppo", "policy reinforce-top-k", "policy slate-sarsa",
     "replay dqn", "replay sac", "replay slate-q", "imitation GAIL", "imitation SQIL",

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lightrec_lab.choice_process import ChoiceProcess
 from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
@@ -11,7 +12,6 @@ from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.replay import ReplayPolicyModule
 from lightrec.learners.transitions import PACKED
 from lightrec.learners.world_data import WorldData
-from lightrec.simulators.choice_process import ChoiceProcess
 from tests.learners.carts import POLICY, carts, small
 from tests.learners.training import FIRST, fit, resumed
 

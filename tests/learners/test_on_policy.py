@@ -6,6 +6,8 @@ from functools import partial
 import lightning.pytorch as pl
 import pytest
 import torch
+from lightrec_rewards.limits import ConstrainedReward, EqualExposure, FewRepeats
+from lightrec_rewards.staying import ContinuationShaping
 
 from lightrec.errors import PluginError, RecipeError
 from lightrec.evaluation.evidence import unfit
@@ -18,8 +20,6 @@ from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward, SurplusReward
 from lightrec.rewards.combined import NormalisedReward, WeightedSum
-from lightrec.rewards.limits import ConstrainedReward, EqualExposure, FewRepeats
-from lightrec.rewards.staying import ContinuationShaping
 from lightrec.settings import make_of
 from lightrec.simulators.rollout import play
 from lightrec.users.parts import LeavingModel

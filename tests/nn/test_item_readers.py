@@ -1,4 +1,4 @@
-"""Readers of items' words against torch's own layers and loops over the papers' formulas."""
+"""The reader of items' words against torch's own layers and loops over the paper's formulas."""
 
 from functools import partial
 from itertools import chain
@@ -8,9 +8,8 @@ import torch
 from torch import nn
 
 from lightrec.errors import PluginError
-from lightrec.nn.item_readers import ConvolutionReader, SelfAttentionReader
+from lightrec.nn.item_readers import SelfAttentionReader
 from lightrec.nn.item_tower import ItemTower
-from lightrec.nn.towers import AdditiveAttention
 from lightrec.ranking.ranker import Ranker
 
 TOKENS = torch.tensor(
@@ -22,7 +21,7 @@ TOKENS = torch.tensor(
 
 def tower(reader, use_ids=False, **settings):
     torch.manual_seed(0)
-    made = ItemTower(3, 8, 0, use_ids, 0, (2, 4, 7, 8), partial(reader, **settings)).eval()
+    made = ItemTower(3, 8, 0, use_ids, (2, 4, 7, 8), partial(reader, **settings)).eval()
     made.set_tokens(TOKENS)
     return made
 
@@ -53,27 +52,10 @@ def test_nrms_by_torchs_own_attention():
     assert not found[[0, 3]].any()
 
 
-def test_naml_by_torchs_own_convolution():
-    own = tower(ConvolutionReader, hidden=5)
-    reader, found = own.reader, own()
-    for item in (1, 2):
-        views = []
-        for column, numbers in enumerate(said(item)):
-            if numbers:
-                kernel = reader.filters[column].weight.view(3, 8, 8).permute(1, 2, 0)
-                words, bias = own.words[numbers].T[None], reader.bias[column]
-                heard = nn.functional.conv1d(words, kernel, bias, padding=1)[0].T.relu()
-                views.append(additive(reader.pools[column], heard))
-        expected = additive(reader.pool, views)
-        torch.testing.assert_close(found[item], expected, atol=1e-5, rtol=0)
-    assert not found[[0, 3]].any()
-
-
-@pytest.mark.parametrize("reader", [SelfAttentionReader, ConvolutionReader])
-def test_what_is_read(reader):
-    own, items = tower(reader), torch.tensor([[2, 1], [1, 3]])
+def test_what_is_read():
+    own, items = tower(SelfAttentionReader), torch.tensor([[2, 1], [1, 3]])
     assert torch.allclose(own(items), own()[items], atol=1e-6)
-    longer = ItemTower(3, 8, 0, False, 0, (2, 6, 7, 8), reader).eval()
+    longer = ItemTower(3, 8, 0, False, (2, 6, 7, 8)).eval()
     longer.load_state_dict(own.state_dict() | {"tokens": nn.functional.pad(TOKENS, (0, 2))})
     assert torch.allclose(longer(), own(), atol=1e-6)
     # In training the words of the items that are asked for learn, and no others.
@@ -95,10 +77,12 @@ def test_next_to_ids_words_count_for_nothing_at_first_and_draw_after_them():
     assert beside.gain.grad.any()
 
 
-@pytest.mark.parametrize("reader", [SelfAttentionReader, ConvolutionReader])
-def test_a_ranker_with_a_reader_saves_and_loads_itself(reader, tmp_path):
-    own = {"use_ids": False, "reading": (2, 4, 7, 8), "reader": partial(reader, hidden=5)}
-    ranker = Ranker(3, size=8, tower=partial(AdditiveAttention, heads=2), **own).eval()
+def test_a_ranker_with_a_reader_saves_and_loads_itself(tmp_path):
+    own = {
+        "use_ids": False,
+        "reader": partial(SelfAttentionReader, hidden=5),
+    }
+    ranker = Ranker(3, size=8, reading=(2, 4, 7, 8), **own).eval()
     ranker.items.set_tokens(TOKENS)
     ranker.save_pretrained(tmp_path)
     again, history = Ranker.from_pretrained(tmp_path), torch.tensor([[0, 1, 2]])

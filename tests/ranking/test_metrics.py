@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +13,27 @@ from lightrec.ranking.metrics import (
     top_items,
 )
 from lightrec.ranking.running_metrics import RankingMetrics
+
+RANX = {
+    "ndcg@5": 0.07544456402014998,
+    "ndcg@10": 0.12956598584183907,
+    "recall@5": 0.125,
+    "recall@10": 0.3,
+    "mrr@5": 0.05916666666666666,
+    "mrr@10": 0.08006944444444444,
+}
+"""What ranx 0.3.21 says of the queries below, where whatever was seen is no part of the run."""
+
+
+def test_equal_to_ranx():
+    generator = np.random.default_rng(7)
+    catalog, scores = np.arange(1, 61), torch.from_numpy(generator.random((40, 61)))
+    sizes = (generator.integers(1, 13) for _ in range(40))
+    target = [min(generator.choice(catalog, size, replace=False)) for size in sizes]
+    seen = [generator.choice(catalog, 8, replace=False).tolist() for _ in range(40)]
+    ranks = mean_ranks(scores, torch.tensor(target), torch.tensor(seen))
+    found = {name: float(x.mean()) for name, x in event_metrics(ranks, (5, 10)).items()}
+    assert found == pytest.approx(RANX, abs=1e-9)
 
 
 def naive_rank(scores, target, seen):

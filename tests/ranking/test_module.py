@@ -1,7 +1,5 @@
 import json
-import os
 from functools import partial
-from pathlib import Path
 
 import lightning.pytorch as pl
 import polars as pl_frames
@@ -12,11 +10,8 @@ from safetensors.torch import load_file
 from lightrec.encoders.base import Encoder
 from lightrec.errors import DataError, RecipeError
 from lightrec.nn.item_readers import SelfAttentionReader
-from lightrec.nn.towers import GRU, CausalTransformer, LigrTransformer, MeanPooling
-from lightrec.ranking.losses import (
-    InBatchLoss,
-    SampledSoftmaxLoss,
-)
+from lightrec.nn.towers import CausalTransformer
+from lightrec.ranking.losses import SampledSoftmaxLoss
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.ranker import Ranker
@@ -60,14 +55,7 @@ def fitted(store, folder, epochs=8, seed=0, callbacks=None, checkpoint=None, **s
 
 @pytest.mark.parametrize(
     "settings",
-    [
-        {},
-        {"start": "random", "schedule": "constant"},
-        {"mask_seen": False},
-        {"tower": partial(LigrTransformer, dropout=0.0)},
-        {"tower": partial(GRU, layers=1, dropout=0.0)},
-        {"tower": partial(MeanPooling, dropout=0.0)},
-    ],
+    [{}, {"start": "random", "learning_rate": 0.03}, {"mask_seen": False}],
 )
 def test_learns_a_walk(store, tmp_path, settings):
     _, training, _ = fitted(store, tmp_path, **settings)
@@ -127,12 +115,8 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(store, tmp_path):
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize(
-    "loss",
-    [InBatchLoss(0.5), SampledSoftmaxLoss(12, 0.5)],
-    ids=lambda loss: type(loss).__name__,
-)
-def test_every_loss_learns_a_walk_and_is_found_in_its_checkpoint(store, tmp_path, loss):
+def test_drawn_negatives_teach_a_walk_and_are_found_in_the_checkpoint(store, tmp_path):
+    loss = SampledSoftmaxLoss(12, 0.5)
     module, training, _ = fitted(store, tmp_path, epochs=8, loss=loss)
     assert float(training.callback_metrics["validation/ndcg@10"]) > 0.8
     training.save_checkpoint(tmp_path / "one.ckpt")
@@ -186,31 +170,3 @@ def test_a_log_without_an_order_is_refused(tmp_path):
         data.train_dataloader()
     with pytest.raises(DataError, match="no validation events"):
         data.val_dataloader()
-
-
-def test_movielens_beats_popularity_after_one_epoch(tmp_path):
-    root = os.environ.get("LIGHTREC_TEST_DATA")
-    if root is None:
-        pytest.skip("LIGHTREC_TEST_DATA is not set")
-    from lightrec.data.readers.table import TableReader
-
-    names = {"user": "user_id", "item": "item_id", "value": "rating", "time": "timestamp"}
-    columns = {c: f"{n}:{'float' if c in ('value', 'time') else 'token'}" for c, n in names.items()}
-    log = TableReader().read_log(Path(root) / "ml-100k" / "ml-100k.inter", columns)
-    pl.seed_everything(0, verbose=False)
-    folder = prepared(log, tmp_path / "data", k_core=5)
-    data = SequenceData(str(folder), max_length=30, batch_size=64)
-    tower = partial(CausalTransformer, layers=1)
-    module = RankingModule(data.num_items, 0, 32, tower, max_length=30, learning_rate=3e-3)
-    assert (data.store.num_users, data.num_items) == (943, 1349)
-    counts = torch.from_numpy(data.store.popularity()).double()
-    popular = evaluate_scores(
-        lambda batch: counts.expand(len(batch["user"]), -1), data.test_dataloader()
-    )
-    # Popularity is known on this split: .044.
-    assert popular.metrics()["ndcg@10"] == pytest.approx(0.044, abs=0.001)
-    trainer(1, tmp_path, gradient_clip_val=1.0).fit(module, datamodule=data)
-    module.eval()
-    with torch.no_grad():
-        found = evaluate_scores(module.scores, data.test_dataloader())
-    assert found.bootstrap(popular).low > 0

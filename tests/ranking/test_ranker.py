@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from lightrec.keys import Key
-from lightrec.nn.towers import GRU, CausalTransformer, LigrTransformer, MeanPooling
 from lightrec.ranking.ranker import Ranker
 
 
@@ -58,27 +57,9 @@ def test_parts_can_be_switched_off(settings):
     assert model.scores(HISTORY)[:, 1:].isfinite().all()
 
 
-def test_rows_are_the_tables_rows():
-    model = ranker()
-    assert torch.allclose(model.items(HISTORY), model.item_vectors()[HISTORY], atol=1e-6)
-
-
 def test_text_starts_silent_beside_ids_and_loud_alone():
     assert Ranker(5, 3, size=8).items.project.weight.abs().sum() == 0
     assert Ranker(5, 3, size=8, use_ids=False).items.project.weight.abs().sum() > 0
-
-
-def test_attributes_start_silent_and_draw_nothing():
-    plain, model = ranker(), ranker(attribute_size=3)
-    model.items.attributes[1:] = torch.randn(model.num_items, 3)
-    assert torch.equal(model.scores(HISTORY), plain.scores(HISTORY))
-    with torch.no_grad():
-        model.items.describe += 1
-    assert torch.allclose(
-        model.item_vectors() - plain.item_vectors(),
-        model.items.attributes.sum(1, keepdim=True).expand(-1, model.size),
-        atol=1e-6,
-    )
 
 
 def test_items_need_something():
@@ -98,7 +79,6 @@ def test_saves_and_loads_itself(tmp_path):
 
 FEEDBACK = torch.tensor([[0, 0, 0, 1, 3], [2, 1, 3, 3, 2]])
 GAPS = torch.tensor([[0, 0, 0, 0, 6], [5, 4, 1, 2, 6]])
-TOWERS = [CausalTransformer, LigrTransformer, GRU, MeanPooling]
 
 
 def detailed(**settings):
@@ -139,9 +119,8 @@ def test_the_row_of_the_unknown_is_never_trained():
         assert table.grad[1:].abs().sum() > 0
 
 
-@pytest.mark.parametrize("tower", TOWERS)
-def test_padding_and_age_do_not_matter_with_details_either(tower):
-    model = detailed(tower=tower)
+def test_padding_and_age_do_not_matter_with_details_either():
+    model = detailed()
     users = model.user_vectors(HISTORY, known(FEEDBACK, GAPS))
     short = model.user_vectors(HISTORY[:1, 3:], known(FEEDBACK[:1, 3:], GAPS[:1, 3:]))
     assert torch.allclose(users[:1], short, atol=1e-5)
@@ -149,9 +128,8 @@ def test_padding_and_age_do_not_matter_with_details_either(tower):
     assert torch.allclose(users[1:], cut, atol=1e-6)
 
 
-@pytest.mark.parametrize("tower", TOWERS)
-def test_details_are_read_from_their_event_on(tower):
-    model = detailed(tower=tower, max_length=5)
+def test_details_are_read_from_their_event_on():
+    model = detailed(max_length=5)
     states = model.states(HISTORY, known(FEEDBACK, GAPS))[1]
     for place in range(5):
         for index in (0, 1):

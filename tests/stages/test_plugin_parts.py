@@ -346,7 +346,10 @@ def test_a_domain_whose_texts_are_too_many_is_named(clinic, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("tower", "told"),
     [
-        ("Transformer", "no class 'Transformer' among those of the kind UserTower. .*MeanPooling"),
+        (
+            "Transformer",
+            "no class 'Transformer' among those of the kind UserTower. .*CausalT",
+        ),
         ("lightrec_clinic.evaluator.Minors", "Minors' to be a subclass of <class 'UserTower'>"),
         ("lightrec_clinic.height.Tall", "module 'lightrec_clinic' has no attribute 'height'"),
     ],

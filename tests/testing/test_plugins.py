@@ -35,7 +35,7 @@ RIGHT = """
 """
 PARTS = '''
 from lightrec.data.domain import Domain
-from lightrec.nn.towers import MeanPooling
+from lightrec.nn.towers import CausalTransformer
 from lightrec.rewards.accepted import EngagementReward
 
 
@@ -48,7 +48,7 @@ class Chess(Domain):
         return super().text(items.select("item"))
 
 
-class LastMoves(MeanPooling):
+class LastMoves(CausalTransformer):
     """Moves weigh less the longer ago they were."""
 
     def forward(self, x, present):

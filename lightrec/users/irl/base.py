@@ -1,4 +1,4 @@
-"""The base class of reward learners, the ones that do not look ahead, and the two-step estimator.
+"""The base class of reward learners, and the two-step estimator.
 
 The two-step estimator needs no learner: it reads rewards off a fitted choice model.
 """
@@ -7,7 +7,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.part import Part
-from lightrec.users.choice_model import ChoiceModel, blocks, with_nothing
+from lightrec.users.choice_model import ChoiceModel, blocks
 from lightrec.users.choice_sets import Batch
 from lightrec.users.reward_model import RewardModel
 
@@ -75,35 +75,6 @@ def mean(values: Tensor, batch: Batch, times: Tensor | float = 1.0) -> Tensor:
 def chosen(values: Tensor, batch: Batch) -> Tensor:
     """Pick the choices' own (R,) from values (R, C + 1)."""
     return values.gather(1, batch[Key.CHOICE].unsqueeze(1)).squeeze(1)
-
-
-class RewardWeightedLikelihood(RewardLearner):
-    """The recommender that maximises the mean of Σ_t r_t · log π(a_t | s_t) over the log's steps.
-
-    π is a softmax of the utilities over the set and nothing. This is the surrogate of the policy
-    gradient only where the actions were drawn from π itself and r_t is the return from t on, or an
-    advantage. With single rewards it ignores later effects of an action; with positive rewards
-    alone every action taken becomes likelier, and with negative ones it grows without bound as π
-    gives the actions taken no probability at all.
-
-    :param reward: r_t: ``engagement`` is 1 for an item and 0 for nothing, so that declined offers
-        teach nothing; ``probability-log`` is p·log p of π's own probability p of the choice, held
-        constant: never positive, it makes the choice *less* likely.
-    """
-
-    def __init__(self, reward: Literal["engagement", "probability-log"] = "engagement") -> None:
-        super().__init__()
-        self.reward = reward
-
-    def loss(self, batch: Batch, progress: float) -> Tensor:
-        """Minus the weighted log-likelihood."""
-        values = with_nothing(self.utilities(batch[Key.HISTORY], batch[Key.CANDIDATES]))
-        log_p = chosen(values.log_softmax(-1), batch)
-        if self.reward == "engagement":
-            weight = (batch[Key.CHOICE] < batch[Key.CANDIDATES].shape[1]).to(log_p.dtype)
-        else:
-            weight = (log_p.exp() * log_p).detach()
-        return -mean(weight * log_p, batch)
 
 
 @torch.no_grad()

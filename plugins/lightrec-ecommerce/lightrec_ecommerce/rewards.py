@@ -3,10 +3,10 @@
 import sys
 
 import polars as pl
+from lightrec_rewards.attributes import AttributeReward, to_amounts
 from torch import Tensor
 
 from lightrec.errors import NotApplicable
-from lightrec.rewards.base import AttributeReward, to_amounts
 from lightrec_ecommerce.domain import PRICE
 
 

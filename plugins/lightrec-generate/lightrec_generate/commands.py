@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from lightrec.errors import RecipeError
 
@@ -14,7 +13,7 @@ def reasons(
     user: str | None = None,
     history: list[str] | None = None,
     k: int = 5,
-    by: Literal["policy", "blend", "mixture", "even-mixture"] | None = None,
+    by: str | None = None,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
     events: int = 2,

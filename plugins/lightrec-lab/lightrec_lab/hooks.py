@@ -13,6 +13,10 @@ lightrec_components = gives(
         "TasteMixture": "lightrec_lab.irl:TasteMixture",
         "IQLearn": "lightrec_lab.irl:IQLearn",
         "ClickClassifier": "lightrec_lab.irl:ClickClassifier",
+        "GRU": "lightrec_lab.towers:GRU",
+        "LigrTransformer": "lightrec_lab.towers:LigrTransformer",
+        "MeanPooling": "lightrec_lab.towers:MeanPooling",
+        "RewardWeightedLikelihood": "lightrec_lab.irl:RewardWeightedLikelihood",
     }
 )
 lightrec_offline_learners = gives(

@@ -1,5 +1,7 @@
 """Learners of rewards from choices that are compared with maximum entropy."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, pad
@@ -28,6 +30,35 @@ class ClickClassifier(RewardLearner):
             logits.masked_fill(~there, 0.0), taken, reduction="none"
         )
         return mean((each * there).sum(1) / there.sum(1).clamp_min(1), batch)
+
+
+class RewardWeightedLikelihood(RewardLearner):
+    """The recommender that maximises the mean of Σ_t r_t · log π(a_t | s_t) over the log's steps.
+
+    π is a softmax of the utilities over the set and nothing. This is the surrogate of the policy
+    gradient only where the actions were drawn from π itself and r_t is the return from t on, or an
+    advantage. With single rewards it ignores later effects of an action; with positive rewards
+    alone every action taken becomes likelier, and with negative ones it grows without bound as π
+    gives the actions taken no probability at all.
+
+    :param reward: r_t: ``engagement`` is 1 for an item and 0 for nothing, so that declined offers
+        teach nothing; ``probability-log`` is p·log p of π's own probability p of the choice, held
+        constant: never positive, it makes the choice *less* likely.
+    """
+
+    def __init__(self, reward: Literal["engagement", "probability-log"] = "engagement") -> None:
+        super().__init__()
+        self.reward = reward
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        """Minus the weighted log-likelihood."""
+        values = with_nothing(self.utilities(batch[Key.HISTORY], batch[Key.CANDIDATES]))
+        log_p = chosen(values.log_softmax(-1), batch)
+        if self.reward == "engagement":
+            weight = (batch[Key.CHOICE] < batch[Key.CANDIDATES].shape[1]).to(log_p.dtype)
+        else:
+            weight = (log_p.exp() * log_p).detach()
+        return -mean(weight * log_p, batch)
 
 
 class TasteMixture(RewardLearner):

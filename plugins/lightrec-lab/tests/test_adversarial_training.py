@@ -3,6 +3,7 @@
 import pytest
 import torch
 from lightrec_lab.adversarial import AIRL, GAIL
+from lightrec_lab.choice_process import ChoiceProcess, transitions
 
 from lightrec.keys import Key
 from lightrec.learners.imitation import REWARD, LearnableReward
@@ -11,7 +12,6 @@ from lightrec.learners.replay import ReplayPolicyModule
 from lightrec.learners.transitions import SLATE, demonstrate
 from lightrec.learners.world_data import WorldData
 from lightrec.nn.slate_law import items_at
-from lightrec.simulators.choice_process import ChoiceProcess, transitions
 from tests.learners.carts import carts, small
 from tests.learners.training import FIRST, fit, resumed
 

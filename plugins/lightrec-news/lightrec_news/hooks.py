@@ -17,6 +17,8 @@ lightrec_rewards = gives({"ReadingReward": "lightrec_news.reward:ReadingReward"}
 lightrec_evaluators = gives({"TopicsAndAge": "lightrec_news.evaluator:TopicsAndAge"})
 lightrec_components = gives(
     {
+        "AdditiveAttention": "lightrec_news.reading:AdditiveAttention",
+        "ConvolutionReader": "lightrec_news.reading:ConvolutionReader",
         "TrialData": "lightrec_news.trials:TrialData",
         "TrialModule": "lightrec_news.trials:TrialModule",
     }

@@ -1,6 +1,7 @@
 """A reward of dwell time that does not pay for length."""
 
-from lightrec.rewards.base import LengthReward
+from lightrec_rewards.attributes import LengthReward
+
 from lightrec_news.domain import WORDS_A_SECOND
 
 

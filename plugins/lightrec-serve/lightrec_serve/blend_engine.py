@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from lightrec_export.exported import Exported
 from torch import Tensor
 
 from lightrec.data.names import Names
@@ -19,7 +20,6 @@ from lightrec.ranking.ranker import likeness
 from lightrec.ranking.rules import RuleBook
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import Engine, Newcomers, Query
-from lightrec_serve.exported import Exported
 from lightrec_serve.run_engine import RunEngine
 
 NO_WISHES = "An export knows no wishes, profiles and other ways to rank: serve the run itself."

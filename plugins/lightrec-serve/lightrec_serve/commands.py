@@ -5,7 +5,7 @@ import logging
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from lightrec.errors import RecipeError
 
@@ -20,7 +20,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     weights: list[float] | None = None,
-    by: Literal["policy", "blend", "mixture", "even-mixture"] | None = None,
+    by: str | None = None,
     store: str | None = None,
     tokens: Path | None = None,
     temperature: list[float] | None = None,
@@ -186,9 +186,10 @@ def names(paths: list[Path]) -> list[str]:
 def loader(path: Path, by: Any, temperature: float, approximate: int = 300_000) -> Any:
     """Give what loads a run or an export, anew at each call."""
     if (path / "manifest.json").is_file():
+        from lightrec_export.exported import BLEND, read_manifest
+
         from lightrec_serve.blend_engine import BlendEngine
         from lightrec_serve.export_engine import ExportEngine
-        from lightrec_serve.exported import BLEND, read_manifest
 
         if read_manifest(path)["what"] == BLEND:
             return lambda: BlendEngine(path, temperature)

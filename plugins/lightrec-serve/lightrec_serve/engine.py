@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 import torch
+from lightrec_export.worth import worth_of
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
@@ -22,10 +23,9 @@ from lightrec.keys import PADDING, Column
 from lightrec.ranking.lists import with_reserved_places
 from lightrec.ranking.rules import RuleBook, Standing
 from lightrec_serve.catalog import Catalog
-from lightrec_serve.worth import worth_of
 
 if TYPE_CHECKING:
-    from lightrec.run import Run
+    pass
 
 NEAR: Final = 20
 """So many known items speak for a new one."""
@@ -166,13 +166,6 @@ class Newcomers:
     def mixed(self, values: Tensor) -> Tensor:
         """Average what holds of known items over those that speak: (…, N + 1) to (…, L)."""
         return (values[..., self.near] * self.loud).sum(-1)
-
-
-def worth_in(run: "Run") -> dict[str, float]:
-    """The worth of an event of each kind: the run's own weights, and of other kinds the field's."""
-    weights = run.data.meta["settings"]["weights"]
-    own = dict.fromkeys(run.data.feedback_kinds, 1.0) if weights is None else weights
-    return {**run.domain.feedback, **own}
 
 
 class Engine(ABC):

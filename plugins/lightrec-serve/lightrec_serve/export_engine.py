@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from lightrec_export.exported import Exported
+from lightrec_export.index import Approximate, Flat
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -30,8 +32,6 @@ from lightrec_serve.engine import (
     reasons,
     with_new,
 )
-from lightrec_serve.exported import Exported
-from lightrec_serve.index import Approximate, Flat
 
 APPROXIMATE: Final = 300_000
 """From so many items on an exact search takes longer than an answer should."""
@@ -76,7 +76,7 @@ class ExportEngine(Engine):
         if find_spec("faiss") is None:
             raise RunError(
                 f"{len(held.table) - 1:,} items are searched by a graph, which needs the package "
-                "faiss-cpu: pip install 'lightrec-serve[approximate]', or give --approximate a "
+                "faiss-cpu: pip install 'lightrec-export[approximate]', or give --approximate a "
                 "larger number of items for an exact search."
             )
         draw = torch.Generator().manual_seed(0)

@@ -8,7 +8,5 @@ lightrec_commands = gives(
     {
         "serve": "lightrec_serve.commands:serve",
         "served": "lightrec_serve.commands:served",
-        "export": "lightrec_serve.export:command",
-        "batch": "lightrec_serve.batch:batch",
     }
 )

@@ -28,13 +28,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
+from lightrec_export.worth import earnings, worth_of
 
 from lightrec.data.parquet import KIND_KEY, SCHEMA_VERSION, VERSION_KEY
 from lightrec.data.schema import LOG_SCHEMA
 from lightrec.errors import DataError
 from lightrec.keys import Column
 from lightrec_serve.tables import ANSWERS, FEEDBACK, LEFT, SESSIONS, SHOWN
-from lightrec_serve.worth import earnings, worth_of
 
 ROWS: Final = 10_000
 """Rows that are held in memory at a time, and stand together in a file."""

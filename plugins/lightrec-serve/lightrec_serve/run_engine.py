@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import torch
+from lightrec_export.worth import worth_in
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -20,7 +21,6 @@ from lightrec.data.domain import with_texts
 from lightrec.data.people import Person
 from lightrec.data.sequences import with_only
 from lightrec.errors import LightrecError, RecipeError, RunError
-from lightrec.evaluation.evidence import By
 from lightrec.keys import Column, Key
 from lightrec.ranking.lists import diversified
 from lightrec.ranking.rules import RuleBook, Standing
@@ -36,7 +36,6 @@ from lightrec_serve.engine import (
     marked,
     reasons,
     with_new,
-    worth_in,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class RunEngine(Engine):
     :raises RunError: where the run lacks a stage, or its stages do not belong together.
     """
 
-    def __init__(self, path: Path, by: By | None = None, temperature: float = 1.0) -> None:
+    def __init__(self, path: Path, by: str | None = None, temperature: float = 1.0) -> None:
         from lightrec.recommend import Recommender  # not where an export answers
 
         self.path, self.temperature = path, temperature
@@ -116,8 +115,8 @@ class RunEngine(Engine):
         from lightrec.recommend import Recommender
 
         if by not in self._recommenders:
-            self._recommenders[by] = Recommender(self.path, by)  # type: ignore[arg-type, index]
-        return self._recommenders[by]  # type: ignore[index]
+            self._recommenders[by] = Recommender(self.path, by)
+        return self._recommenders[by]
 
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:
         """Answer queries; those of people with histories are scored together."""

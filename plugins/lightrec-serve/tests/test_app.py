@@ -14,9 +14,10 @@ import httpx
 import polars as pl
 import pytest
 import torch
+from lightrec_export.worth import worth_in
 from lightrec_ope.shown import rounds
 from lightrec_serve.commands import served
-from lightrec_serve.engine import Query, worth_in
+from lightrec_serve.engine import Query
 from lightrec_serve.run_engine import RunEngine
 from starlette.testclient import TestClient
 

@@ -10,14 +10,14 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
-from lightrec_serve import export as exporting
-from lightrec_serve.batch import Lists
+from lightrec_export import export as exporting
+from lightrec_export.batch import Lists
+from lightrec_export.blend_export import without_people
+from lightrec_export.export import export
+from lightrec_export.exported import MANIFEST, Exported
 from lightrec_serve.blend_engine import BlendEngine
-from lightrec_serve.blend_export import without_people
 from lightrec_serve.commands import loader
 from lightrec_serve.engine import Query, Ranked
-from lightrec_serve.export import export
-from lightrec_serve.exported import MANIFEST, Exported
 from lightrec_serve.run_engine import RunEngine
 
 import lightrec

@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from lightrec_serve import batch, export_engine, exported
+from lightrec_export import batch, exported
+from lightrec_export.export import export
+from lightrec_export.index import Approximate
+from lightrec_serve import export_engine
 from lightrec_serve.engine import Query, Ranked
-from lightrec_serve.export import export
 from lightrec_serve.export_engine import ExportEngine
-from lightrec_serve.index import Approximate
 
 from lightrec.errors import DataError, RecipeError
 from lightrec.run import Run

@@ -1,10 +1,10 @@
 """What is true of video: series are watched in order, and time is what viewers give."""
 
 import polars as pl
+from lightrec_rewards.attributes import LengthReward
 
 from lightrec.errors import NotApplicable
 from lightrec.ranking.item_models.series import NextInSeries
-from lightrec.rewards.base import LengthReward
 
 
 class NextEpisode(NextInSeries):

@@ -1,4 +1,4 @@
-"""A choice model that is a table, and the exact soft-optimal user of a small world."""
+"""A choice model that is a table, the exact user of a small world, and learners of its reward."""
 
 from itertools import combinations
 
@@ -6,9 +6,12 @@ import torch
 from torch import nn
 from torch.nn.functional import one_hot, pad
 
-from lightrec.users.choice_model import ChoiceModel
+from lightrec.keys import Key
+from lightrec.users.choice_model import ChoiceModel, with_nothing
+from lightrec.users.irl.base import chosen, mean
 
 N = 4
+DISCOUNT = 0.8
 SETS = torch.tensor(list(combinations(range(1, N + 1), 2)))
 
 
@@ -49,3 +52,77 @@ def solve(reward, discount, records_nothing=True):
         offers = torch.stack([q[:, [*(s - 1).tolist(), N]].logsumexp(1) for s in SETS])
         value = offers.mean(0)
     return value, q[:, :N] - q[:, N:]
+
+
+def rows(reward):
+    """Every state, offer, choice and offer of the next step, weighed by how likely it is."""
+    utilities = solve(reward, DISCOUNT)[1]
+    grid = torch.cartesian_prod(*(torch.arange(n) for n in (N + 1, len(SETS), 3, len(SETS))))
+    state, offer, choice, following = grid.unbind(1)
+    history, sets = state.unsqueeze(1) + 1, SETS[offer]
+    q = pad(pad(utilities, (1, 0))[state].gather(1, sets), (0, 1))
+    weight = q.softmax(1).gather(1, choice.unsqueeze(1)).squeeze(1)
+    never = torch.zeros(len(grid), dtype=torch.bool)
+    return {
+        Key.HISTORY: history,
+        Key.CANDIDATES: sets,
+        Key.CHOICE: choice,
+        Key.WEIGHT: weight.double(),
+        Key.NEXT_CANDIDATES: SETS[following],
+        Key.ENDED: never,
+        Key.CUT: never,
+    }
+
+
+def build(learner, discount=DISCOUNT):
+    torch.manual_seed(0)
+    start = torch.zeros(N + 1, N, dtype=torch.float64)
+    learner.build(lambda: TabularChoice(start), discount)
+    return learner.double()
+
+
+def train(learner, batch, steps=400):
+    parameters = [p for p in learner.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, 3e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for step in range(steps):
+        loss = learner.loss(batch, step / steps)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        learner.stepped()
+    return learner
+
+
+def likelihood(learner, batch):
+    values = with_nothing(learner.utilities(batch[Key.HISTORY], batch[Key.CANDIDATES]))
+    return mean(chosen(values.log_softmax(1), batch), batch).item()
+
+
+@torch.no_grad()
+def found_rewards(learner):
+    states = torch.arange(1, N + 2).unsqueeze(1)
+    items = torch.arange(1, N + 1).expand(N + 1, N)
+    return learner.reward_model().reward(states, items)
+
+
+def same_as_logit(learner, reward, batch):
+    """Assert that a learner without discount has the logit's gradient and utilities."""
+    with torch.no_grad():
+        learner.reward_network.table.copy_(reward)
+    learner.loss(batch, 1.0).backward()
+    logit = TabularChoice(reward)
+    values = with_nothing(logit.utilities(logit.state(batch[Key.HISTORY]), batch[Key.CANDIDATES]))
+    (-mean(chosen(values.log_softmax(1), batch), batch)).backward()
+    torch.testing.assert_close(
+        learner.reward_network.table.grad, logit.table.grad, atol=1e-9, rtol=1e-9
+    )
+    found = learner.utilities(batch[Key.HISTORY], batch[Key.CANDIDATES])
+    torch.testing.assert_close(found, values[:, :-1])
+
+
+def drawn_world():
+    """A reward, and all that may happen under it."""
+    reward = torch.randn(N + 1, N, generator=torch.Generator().manual_seed(3)).double()
+    return reward, rows(reward)

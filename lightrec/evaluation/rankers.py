@@ -1,0 +1,159 @@
+"""What may rank a run's items: the values of ``--by``, and those that lightrec brings."""
+
+from typing import Self
+
+from torch import Tensor
+
+from lightrec import plugins
+from lightrec.errors import RunError
+from lightrec.evaluation.held_out import by_history
+from lightrec.nn.session import State
+from lightrec.policies.base import Policy, ScoredPolicy, among_candidates
+from lightrec.policies.earlier import Earlier
+from lightrec.policies.mixture import Mixture, utilities
+from lightrec.ranking.blend import Blend
+from lightrec.ranking.reranking import Reranker
+from lightrec.ranking.scorers import ItemScorer
+from lightrec.run import Run
+
+WEIGHT = "simulator/mixture/weight"
+"""Key of ``metrics.json``: of user model A's utilities in the mixture, chosen by its sessions."""
+
+
+class RunRanker(ScoredPolicy):
+    """Ranks a run's items by what scores them, which may read more of a history than a state has.
+
+    This one ranks by the blend, which says what comes next.
+
+    :param num_items: number of items N.
+    :param scorer: what scores all items.
+    :param about: a sentence about it that belongs beside its lists, such as what it does not know.
+    """
+
+    reranks = False
+    """Whether :meth:`lifted` changes the order: no score then says why an item comes."""
+
+    def __init__(self, num_items: int, scorer: ItemScorer | Policy, about: str = "") -> None:
+        super().__init__(num_items)
+        self.scorer, self.about = scorer, about
+
+    @classmethod
+    def from_run(cls, run: Run) -> Self:  # type: ignore[override]
+        """Make it of a run; :attr:`~lightrec.run.Run.judged` says which events it has learned."""
+        scorer, about = cls.scorer_of(run)
+        return cls(run.data.num_items, scorer, about)
+
+    @classmethod
+    def scorer_of(cls, run: Run) -> tuple[ItemScorer | Policy, str]:
+        """What scores a run's items, and what is to be said of it."""
+        return run.served, ""
+
+    def logits(self, state: State) -> Tensor:
+        """Scores of a state's columns, as if its session were to begin."""
+        return among_candidates(state, by_history(self.scorer)(state))
+
+    def lifted(self, scores: Tensor, histories: Tensor) -> Tensor:
+        """Scores after re-ranking; by default as they are.
+
+        :param scores: (B, N + 1), minus infinity for what may not come.
+        :param histories: (B, L) int64, padded on the left.
+        """
+        return scores
+
+
+def ranker_of(run: Run, by: str) -> RunRanker:
+    """What ranks a run's items, by a value of ``--by``; see the hook ``lightrec_rankers``.
+
+    :raises PluginError: where no installed package provides it.
+    :raises RunError: where the run lacks a stage, or no weight was chosen for its mixture.
+    """
+    kind = plugins.installed().get("rankers", by).load()
+    with plugins.blaming(kind, "rank a run's items"):
+        made = kind.from_run(run)
+    return made if isinstance(made, RunRanker) else RunRanker(run.data.num_items, made)
+
+
+class ByRanker(RunRanker):
+    """Ranks by the blend's transformer alone."""
+
+    @classmethod
+    def scorer_of(cls, run: Run) -> tuple[ItemScorer | Policy, str]:
+        """The run's ranker."""
+        return Blend(run.ranker), ""
+
+
+class ByPolicy(RunRanker):
+    """Ranks by the policy: the long run."""
+
+    @classmethod
+    def scorer_of(cls, run: Run) -> tuple[ItemScorer | Policy, str]:
+        """The run's policy, or that of an earlier version."""
+        learned = run.holding("policy")
+        if learned is run:
+            return run.policy, ""
+        older = Earlier(learned.policy, run.data, learned.data)
+        return older, _of_version("The policy", learned, older)
+
+
+class ByEvenMixture(RunRanker):
+    """Ranks by the even mixture of the blend's transformer and user model A."""
+
+    @classmethod
+    def scorer_of(cls, run: Run) -> tuple[ItemScorer | Policy, str]:
+        """The mixture with the run's user model A, or with that of an earlier version."""
+        learned, liked, about = run.holding("users_a"), None, ""
+        users, weight = learned.users_a, cls.weight(learned)
+        if learned is not run:
+            older = Earlier(users, run.data, learned.data)
+            liked, about = older.scores, _of_version("User model A", learned, older)
+        if weight is None:
+            return Mixture.even(run.served, users, liked), about
+        return Mixture(run.served, liked or utilities(users), weight), about
+
+    @staticmethod
+    def weight(learned: Run) -> float | None:
+        """The weight that user model A's utilities have beside the blend; None for even."""
+        return None
+
+
+class ByMixture(ByEvenMixture):
+    """Ranks by the mixture of the blend and user model A whose sessions were best in A."""
+
+    @staticmethod
+    def weight(learned: Run) -> float | None:
+        """The weight that the run's evaluation chose."""
+        weight = learned.metrics().get(WEIGHT) if learned.has("evaluate") else None
+        if weight is None:
+            raise RunError(
+                f"{learned.path} has no weight for the mixture, which the sessions of its stage "
+                "evaluate choose. Finish the run with `lightrec run`, or take the even mixture "
+                "(--by even-mixture), which needs none."
+            )
+        return float(weight)
+
+
+class ByReader(RunRanker):
+    """Ranks by the blend, its first items re-ranked by what the run's reader says of them."""
+
+    reranks = True
+    reranker: Reranker
+
+    @classmethod
+    def from_run(cls, run: Run) -> Self:  # type: ignore[override]
+        """Take the run's blend and reader."""
+        made = super().from_run(run)
+        made.reranker = run.reranker
+        if not made.reranker.reader.weight:
+            made.about = "The reader has no weight, and changes nothing: it did not help."
+        return made
+
+    def lifted(self, scores: Tensor, histories: Tensor) -> Tensor:
+        """Scores with what the reader adds to the first items."""
+        return self.reranker.lifted(scores, histories)
+
+
+def _of_version(title: str, learned: Run, older: Earlier) -> str:
+    return (
+        f"{title} is that of version {learned.version}, and does not know {older.unknown:,} of the "
+        "items."
+    )

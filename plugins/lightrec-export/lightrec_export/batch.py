@@ -1,0 +1,199 @@
+"""Lists for people of any number, from a Parquet file or folder to a Parquet file or folder."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from lightrec.data.names import Names
+from lightrec.errors import DataError, RecipeError
+from lightrec.keys import Column
+from lightrec.ranking.rules import RuleBook
+
+HISTORY: Final = "history"
+ROWS: Final = 8_192
+"""People who are read at once."""
+TOGETHER: Final = 512
+"""People whose lists are made at once,"""
+CELLS: Final = 1 << 24
+"""and with standing rules their scores at most."""
+
+
+class Lists:
+    """Makes lists for tables of people; one is loaded in each process that makes some.
+
+    :param path: an export.
+    :param k: items of a list at most.
+    """
+
+    def __init__(self, path: str, k: int) -> None:
+        from lightrec_export.exported import Exported
+        from lightrec_export.index import Flat
+
+        self.exported: Exported = Exported(Path(path))
+        self.k, self.index = k, Flat(self.exported.table, self.exported.bias)
+        book = RuleBook(Path(path), Names(self.exported.catalog).number)
+        self.rules = book.of(self.exported.catalog, self.exported.kinds)
+        self.ids = self.exported.catalog[Column.ITEM].to_arrow().cast(pa.string())
+
+    def __call__(self, people: pa.Table) -> pa.Table:
+        """Make lists.
+
+        :param people: ``user``, and ``history``: lists of item ids, oldest first. Ids that are not
+            in the export are passed over.
+        :returns: ``user``, ``items`` and ``scores``, lists of k at most, best first.
+        """
+        table = self._histories(people)
+        together = TOGETHER if self.rules is None else max(1, min(TOGETHER, CELLS // len(self.ids)))
+        found = [self._search(rows) for rows in table.split(together)]
+        items, scores = (torch.cat(parts).numpy() for parts in zip(*found, strict=True))
+        there = items > 0
+        ends = np.concatenate([[0], there.sum(1).cumsum()]).astype(np.int32)
+        names = self.ids.take(pa.array(items[there] - 1))
+        return pa.table(
+            {
+                "user": people["user"],
+                "items": pa.ListArray.from_arrays(ends, names),
+                "scores": pa.ListArray.from_arrays(ends, pa.array(scores[there])),
+            }
+        )
+
+    @torch.inference_mode()
+    def _search(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if (blend := self.exported.blend) is not None:
+            scores = blend.scores(rows).where(rows.any(1, keepdim=True), self.exported.popular)
+            scores = scores.scatter(1, rows * (not self.exported.repeats), -torch.inf)
+            scores[:, 0] = -torch.inf
+            best = scores.topk(min(self.k, scores.shape[1] - 1))
+            return best.indices * (best.values > -torch.inf), best.values
+        length = self.exported.history_length
+        queries = self.exported.queries(rows if length is None else rows[:, -length:])
+        if self.rules is not None:
+            scores = queries @ self.exported.table.T + self.exported.bias + self.rules.boost
+            scores.masked_fill_(~self.rules.there, -torch.inf)
+            scores.scatter_(1, rows * (not self.exported.repeats), -torch.inf)
+            items, _ = self.rules.fill(scores, self.k)
+            return items, scores.gather(1, items)
+        found = self.index.search(queries, self.k, None, None if self.exported.repeats else rows)
+        return found.items, found.scores
+
+    def _histories(self, people: pa.Table) -> torch.Tensor:
+        """Give histories as item numbers, (B, L) int64, padded on the left."""
+        column = people[HISTORY].combine_chunks()
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        lengths = np.nan_to_num(column.value_lengths().to_numpy(zero_copy_only=False)).astype(int)
+        values = column.flatten().cast(pa.string())
+        numbers = pa.compute.index_in(values, value_set=self.ids).fill_null(-1).to_numpy() + 1
+        width = max(1, int(lengths.max(initial=0)))
+        table = np.zeros((len(lengths), width), np.int64)
+        places = np.arange(width) >= width - lengths[:, None]
+        table[places] = numbers
+        return torch.from_numpy(table)
+
+
+def batch(
+    export: Path,
+    people: Path,
+    *,
+    out: Path,
+    k: int = 10,
+    ray: bool = False,
+    threads: int = 1,
+) -> None:
+    """Make lists for people of any number by an export, streamed from Parquet to Parquet.
+
+    examples:
+      lightrec export runs/video exported
+      lightrec batch exported people.parquet --out lists.parquet
+      lightrec batch exported people/ --out lists/ --ray
+
+    The people have the columns user and history, a list of item ids, oldest first. The file of
+    lists has a row for each of them: user, items and scores.
+
+    :param export: a folder that `lightrec export` wrote.
+    :param people: a Parquet file or a folder of such files.
+    :param out: a .parquet file; with --ray a folder.
+    :param k: items of a list at most.
+    :param ray: spread the work over a cluster of Ray; needs the package ray, 2.51 or later.
+    :param threads: for the arithmetic.
+    """
+    if k < 1:
+        raise RecipeError(f"-k must be at least 1, not {k}.")
+    if not people.exists():
+        raise DataError("There is no such file or folder.", people)
+    torch.set_num_threads(threads)
+    if ray:
+        _on_ray(export, people, out, k)
+        return
+    from tqdm.auto import tqdm
+
+    lists, partial, rows = Lists(str(export), k), out.with_suffix(".partial.parquet"), 0
+    writer: pq.ParquetWriter | None = None
+    try:
+        for table in tqdm(tables(people), unit="batch"):
+            made = lists(table)
+            writer = writer or pq.ParquetWriter(partial, made.schema)
+            writer.write_table(made)
+            rows += made.num_rows
+    finally:
+        if writer is not None:
+            writer.close()
+    if writer is None:
+        raise DataError("Nobody is in it.", people)
+    os.replace(partial, out)
+    print(f"{out}: lists for {rows:,} people")
+
+
+def tables(people: Path) -> Iterator[pa.Table]:
+    """Read people, some at a time.
+
+    :raises DataError: where a column is missing, or histories are no lists.
+    """
+    files = sorted(people.glob("**/*.parquet")) if people.is_dir() else [people]
+    for file in files:
+        try:
+            held = pq.ParquetFile(file)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise DataError(f"This is no Parquet file: {error}", file) from None
+        schema = held.schema_arrow
+        if missing := [name for name in ("user", HISTORY) if name not in schema.names]:
+            raise DataError(
+                f"There is no column {missing[0]!r}; expected are user and history, and there are "
+                f"{', '.join(schema.names)}.",
+                file,
+            )
+        kind = schema.field(HISTORY).type
+        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+            raise DataError(f"The column history holds {kind}; expected are lists of ids.", file)
+        for part in held.iter_batches(ROWS, columns=["user", HISTORY]):
+            yield pa.Table.from_batches([part])
+
+
+def _on_ray(export: Path, people: Path, out: Path, k: int) -> None:
+    try:
+        import ray.data
+    except ImportError:
+        raise RecipeError("--ray needs Ray: pip install 'lightrec-export[ray]'.") from None
+    next(tables(people), None)  # what is wrong with the file is said before the cluster starts
+    partial = out.with_name(f"{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    made = ray.data.read_parquet(str(people.absolute()), columns=["user", HISTORY]).map_batches(
+        Lists,
+        fn_constructor_args=(str(export.absolute()), k),
+        batch_format="pyarrow",
+        batch_size=ROWS,
+        # Half a core each: Ray reads and writes with the rest, and waits for ever for none.
+        num_cpus=0.5,
+        compute=ray.data.ActorPoolStrategy(size=max(1, int(ray.cluster_resources().get("CPU", 1)))),
+    )
+    made.write_parquet(str(partial.absolute()))
+    rows = sum(pq.read_metadata(file).num_rows for file in partial.glob("*.parquet"))
+    os.replace(partial, out)
+    print(f"{out}: lists for {rows:,} people")

@@ -1,0 +1,434 @@
+"""`lightrec export`: what a run recommends by, or two towers of it, as files of their own.
+
+What is written here, :mod:`lightrec_export.exported` reads. :mod:`lightrec_export.towers` has the
+networks, and :mod:`lightrec_export.distil` teaches small ones.
+"""
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, Literal
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from lightrec.cli.command import with_options_of
+from lightrec.data.files import appearing, save_tensors
+from lightrec.data.names import Names
+from lightrec.data.sequences import Sequences
+from lightrec.data.store import EventStore
+from lightrec.encoders.text import TextEncoder
+from lightrec.errors import RecipeError, RunError
+from lightrec.evaluation.base import Table
+from lightrec.evaluation.evidence import favoured_by
+from lightrec.evaluation.receipt import RECEIPT, receipt
+from lightrec.keys import Column
+from lightrec.ranking.ranker import Ranker
+from lightrec.ranking.rules import RuleBook
+from lightrec.run import Run
+from lightrec_export.blend_export import (
+    TOLERANCE,
+    TRIED,
+    What,
+    drawn_histories,
+    export_blend,
+    manifest_of,
+    write_manifest,
+)
+from lightrec_export.distil import Teacher, distilled
+from lightrec_export.exported import (
+    CATALOG,
+    HISTORIES,
+    ITEMS,
+    ONNX,
+    PT2,
+    SCALE,
+    TEXT_ONNX,
+    TEXTS,
+    TOKENIZER,
+    Engine,
+    Exported,
+)
+from lightrec_export.towers import (
+    BATCH,
+    SMALL,
+    Bytes,
+    TextNetwork,
+    Towers,
+    part_of,
+    whole,
+)
+
+SAMPLE: Final = 1_024
+"""So many histories say which dimensions of the items' rows matter."""
+TEXTS_TRIED: Final = 8
+"""So many texts of the catalog try the text encoder."""
+
+
+def export(
+    run: Run,
+    out: Path,
+    *,
+    what: What | None = None,
+    distill: Teacher | None = None,
+    size: int | None = None,
+    layers: int | None = None,
+    int8: bool = False,
+    histories: bool = False,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Export what a run recommends by, or the two towers of its ranker or policy.
+
+    A blend is written with its ranker and item models. Of two towers, an item's score is a
+    history's query · the item's row, plus the item's bias. The export is tried on histories of the
+    log, and nothing is left of one that does not score as its run does.
+
+    :param run: a run with a finished ranker or policy, such as runs/video.
+    :param out: a folder that is not there yet.
+    :param what: the blend; or two towers: the ranker's (the next event) or the policy's (the long
+        run), if that has them. By default what `lightrec recommend` ranks by, or the ranker where
+        settings of towers are given.
+    :param distill: teach a new ranker what the blend, or the ranker alone, says, and export that.
+    :param size: the dimensions of queries and rows; by default all.
+    :param layers: of the user tower that --distill teaches; by default as many as the ranker has.
+    :param int8: write rows and weights as whole numbers of 8 bits with a scale for each row.
+    :param histories: write the users' histories, so that people are known by their ids.
+    :param seed: draws the histories that are tried, and those that --distill learns from.
+    :returns: the manifest.
+    :raises RecipeError: where something is at ``out``, or settings do not go together.
+    :raises RunError: where the run has no such part, or it cannot be exported.
+    """
+    if out.exists() or out.is_symlink():
+        raise RecipeError(f"There is something at {out} already: name a folder that is not there.")
+    if distill is None and layers is not None:
+        raise RecipeError(
+            "--layers is for the ranker that --distill teaches: add --distill blend, or leave it "
+            "out."
+        )
+    if distill is not None and what not in (None, "ranker"):
+        raise RecipeError(f"--distill teaches a ranker: leave out --what {what}, or --distill.")
+    of_towers = distill is not None or size is not None or int8
+    if of_towers and what == "blend":
+        raise RecipeError(
+            "A blend has no two towers that could be smaller: leave out --size and --int8, or take "
+            "--what ranker or --distill blend."
+        )
+    if run.domain.restricts:
+        raise RunError(
+            f"The domain {run.domain.name} says what may be shown to whom, and an export cannot "
+            "tell: serve the run itself."
+        )
+    what = what or ("ranker" if of_towers else leaving(run))
+    store, taught = run.data, None
+    book = RuleBook(run.base, Names.of(store).number)
+    book.of(store.catalog, store.item_kinds)  # rules that cannot leave are refused here
+    if what == "blend":
+        return export_blend(run, out, histories, seed, book)
+    if missing := [n for n in ("onnx", "onnxscript", "onnxruntime") if find_spec(n) is None]:
+        raise RecipeError(
+            f"Two towers need {', '.join(missing)}: pip install 'lightrec-export[onnx]'."
+        )
+    if distill is None:
+        towers = Towers(part_of(run, what))
+    else:
+        student, taught = distilled(run, distill, size, layers, seed)
+        towers = Towers(student)
+    network = towers.network
+    if size is not None and taught is None:
+        towers.cut(size, drawn_histories(store, network.length, SAMPLE, seed))
+    if int8:
+        network.inner = Bytes(network.inner)
+    if what == "ranker" and taught is None and (unread := unread_by_towers(run.served.ranker)):
+        print(unread, file=sys.stderr)
+    encoder = text_encoder(run) if what == "ranker" else None
+    with appearing(out) as folder:
+        tensors = {"bias": towers.bias, "events": torch.from_numpy(store.popularity()).int()}
+        save_tensors(tensors | written("table", towers.table, int8), folder / ITEMS)
+        store.catalog.write_parquet(folder / CATALOG)
+        (folder / RECEIPT).write_text(json.dumps(receipt(run), indent=2) + "\n")
+        if histories:
+            users_histories(store).write_parquet(folder / HISTORIES)
+        with exporting(f"query network of the {what}"):
+            program = traced(network, torch.zeros(2, 3, dtype=torch.int64))
+            write_onnx(program, folder / ONNX)
+            write_pt2(program, folder / PT2)
+        text = None
+        if encoder is not None:
+            vectors = run.ranker.items.vectors
+            save_tensors(written("vectors", vectors, int8), folder / TEXTS)
+            with exporting("text encoder"):
+                text = write_encoder(encoder, folder, int8)
+        said = {
+            "class": towers.name,
+            "size": towers.table.shape[1],
+            "int8": int8,
+            "distilled": taught,
+            "history_length": network.length,
+            "text": text,
+        }
+        manifest = manifest_of(run, what, folder, said)
+        write_manifest(manifest, folder)
+        found = parity(folder, towers, drawn_histories(store, network.length, TRIED, seed + 1))
+        if encoder is not None:
+            found |= parity_of_texts(folder, encoder, store.catalog[Column.TEXT].drop_nulls())
+        refuse(found, exact=not int8 and network.turn is None)
+        write_manifest(manifest | {"parity": found}, folder)
+        book.copy(folder)  # not among the manifest's files: rules change
+    return manifest | {"parity": found}
+
+
+def leaving(run: Run) -> Literal["blend", "policy"]:
+    """Say what of a run leaves: what `lightrec recommend` ranks by.
+
+    :raises RunError: where that cannot leave.
+    """
+    by, _ = favoured_by(run)
+    if by == "blend" or by == "policy":
+        return by
+    raise RunError(
+        f"`lightrec recommend` ranks by the {by.replace('-', ' ')} of the blend and user model A, "
+        "and user model A cannot be exported. Export the blend alone (--what blend), or serve the "
+        "run itself."
+    )
+
+
+def unread_by_towers(ranker: Ranker) -> str:
+    """Say what a ranker reads that its exported query network does not; empty for nothing."""
+    tables = {"kinds of feedback": ranker.feedback, "times between events": ranker.gaps}
+    if not (names := [name for name, table in tables.items() if table is not None]):
+        return ""
+    return (
+        f"The query network reads items alone; of the run's own ranker, what it says of "
+        f"{' and '.join(names)} is left behind. --what blend exports all of it."
+    )
+
+
+@with_options_of(export)
+def command(run: Path, out: Path, **options: Any) -> None:
+    """Export what a run recommends by, or the two towers of its ranker or policy.
+
+    examples:
+      lightrec export runs/video exported --histories
+      lightrec export runs/video exported --what ranker
+      lightrec export runs/video small --int8 --size 32
+      lightrec export runs/video small --distill blend --size 32 --layers 1
+      lightrec serve exported
+
+    Mostly that is the blend: its lists are those of `lightrec recommend`, and to read it neither
+    lightning nor torchrl is needed. Other programs read two towers, as ONNX, for torch.export and
+    safetensors: an item's score is a history's query · the item's row, plus the
+    item's bias. Each export is tried on histories of the log, and one that does not score as its
+    run does is not left.
+
+    A blend has no two towers: --distill teaches a new ranker what it says after training histories,
+    and prints what is lost and saved.
+    """
+    made = export(Run(run), out, **options)
+    if made["distilled"]:
+        print(table_of(made["distilled"]).text(), end="\n\n")
+    total = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    print(f"{out}: {total / 2**20:.1f} MiB; scores differ from the run's by so much at most:")
+    print(json.dumps(made["parity"], indent=2))
+
+
+def table_of(taught: Mapping[str, Any]) -> Table:
+    """Set what the manifest says of a student, its teacher and the run's ranker."""
+    rows = [
+        [
+            f"{name} (teacher)" if name == taught["teacher"] else name,
+            "–" if found["ndcg@10"] is None else f"{found['ndcg@10']:.4f}",
+            f"{100 * found['top10']:.1f} %",
+            f"{found['mib']:.1f}",
+            f"{found['ms']:.3f}",
+        ]
+        for name, found in taught["parts"].items()
+    ]
+    head = ["on validation events", "NDCG@10", "teacher's ten best", "MiB", "ms a user"]
+    return Table(head, rows, own="student")
+
+
+def written(name: str, table: Tensor, int8: bool) -> dict[str, Tensor]:
+    """Give a table as it is written, as :func:`lightrec_export.exported.rows_of` reads it."""
+    if not int8:
+        return {name: table}
+    rows, scale = whole(table)
+    return {name: rows, name + SCALE: scale}
+
+
+def users_histories(store: EventStore) -> pl.DataFrame:
+    """List what each user chose: ``user`` and ``items``."""
+    log = Sequences.chosen(store)
+    items = pl.Series("items", np.split(np.asarray(log.items), log.offsets[1:-1]))
+    return pl.DataFrame([store.user_ids.cast(pl.String).alias(Column.USER), items])
+
+
+def text_encoder(run: Run) -> TextEncoder | None:
+    """Give what encodes the texts that the ranker reads; what is left out is said."""
+    if not run.ranker.items.uses_text:
+        return None
+    try:
+        encoder = run.wishes.encoder
+    except RunError as error:
+        print(f"The export has no text encoder. {error}", file=sys.stderr)
+        return None
+    if not isinstance(encoder, TextEncoder):
+        kind = type(encoder).__name__
+        print(f"The export has no text encoder: a {kind} cannot be exported.", file=sys.stderr)
+        return None
+    return encoder
+
+
+def traced(network: nn.Module, *examples: Tensor) -> ExportedProgram:
+    """Trace a network of tensors (B, L) of any B and L."""
+    shapes = tuple({0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for _ in examples)
+    with torch.no_grad():
+        return torch.export.export(network.eval(), examples, dynamic_shapes=shapes)
+
+
+def write_pt2(program: ExportedProgram, path: Path) -> None:
+    """Write a traced network for torch, without the paths and lines of the code it came from."""
+    for node in program.graph.nodes:
+        for name in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn"):
+            node.meta.pop(name, None)
+    plain = path.with_suffix(".plain")
+    torch.export.save(program, plain)
+    # What torch writes is not compressed, and most of it is text.
+    with ZipFile(plain) as given, ZipFile(path, "w", ZIP_DEFLATED) as taken:
+        for part in given.infolist():
+            taken.writestr(part.filename, given.read(part))
+    plain.unlink()
+
+
+def write_onnx(program: ExportedProgram, path: Path) -> None:
+    """Write a traced network for ONNX's runtimes, without what only people read."""
+    optimizer: Any = import_module("onnxscript.optimizer")
+    ir: Any = import_module("onnx_ir")
+    table: dict[Callable[..., Any], Callable[..., Any]]
+    table = {torch.ops.aten.sort.stable: sorted_stably}
+    found = torch.onnx.export(
+        program, dynamo=True, custom_translation_table=table, optimize=False, verbose=False
+    )
+    assert found is not None
+    # Small constants are computed: whole numbers are not multiplied by their scales.
+    model = ir.to_proto(optimizer.optimize(found.model, input_size_limit=SMALL - 1))
+    del model.graph.value_info[:]
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+    path.write_bytes(model.SerializeToString())
+
+
+def sorted_stably(values: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
+    """Sort by ONNX's TopK, which gives equal values in their order."""
+    onnx: Any = import_module("onnxscript")
+    op = onnx.opset18
+    numbers = op.Cast(values, to=onnx.INT64.dtype)
+    count = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
+    found, places = op.TopK(numbers, count, axis=dim, largest=int(descending), sorted=1)
+    return op.CastLike(found, values), places
+
+
+def write_encoder(encoder: TextEncoder, folder: Path, int8: bool) -> dict[str, Any]:
+    """Write a text encoder and its tokenizer, and give what the manifest says of them."""
+    network: nn.Module = TextNetwork(encoder)
+    if int8:
+        network = Bytes(network)
+    (folder / TEXT_ONNX).parent.mkdir()
+    tokens = torch.ones(2, 3, dtype=torch.int64)
+    # Two tensors: one that is given twice would be taken for one input.
+    write_onnx(traced(network, tokens, tokens.clone()), folder / TEXT_ONNX)
+    tokenizer = encoder._tokenizer
+    tokenizer.save_pretrained((folder / TOKENIZER).parent)
+    card = encoder.card
+    said = {"prompt": card.prompt, "lower": card.lower, "max_length": card.max_length}
+    return said | {"pad": tokenizer.pad_token_id}
+
+
+@torch.no_grad()
+def parity(folder: Path, towers: Towers, histories: Tensor) -> dict[str, Any]:
+    """Compare an export with the part of the run that it was made from.
+
+    :returns: ``histories``; by engine the largest difference of a score from the run's, and from
+        what the reduced network says before it is written; and ``top10``, how many of the run's ten
+        best items are among the export's.
+    """
+    found: dict[str, Any] = {"histories": len(histories)}
+    engines: tuple[Engine, ...] = ("onnx", "torch")
+    for engine in engines:
+        own = Exported(folder, engine)
+        alone = torch.cat([own.queries(each[None]) for each in histories[:BATCH]])
+        queries, difference, network, same = own.queries(histories), 0.0, 0.0, 0
+        queries = torch.cat([queries, alone])
+        for rows in torch.arange(len(queries)).split(BATCH):
+            given, asked = histories[rows % len(histories)], queries[rows]
+            scores = (asked @ own.table.T + own.bias)[:, 1:]
+            expected = towers.scores(given)[:, 1:]
+            reduced = (towers.network(given) @ own.table.T + own.bias)[:, 1:]
+            difference = max(difference, float((scores - expected).abs().max()))
+            network = max(network, float((scores - reduced).abs().max()))
+            k = min(10, scores.shape[1])
+            best, theirs = scores.topk(k).indices, expected.topk(k).indices
+            same += int((best[:, :, None] == theirs[:, None]).sum())
+        found[engine] = {"scores": difference, "network": network}
+        found["top10"] = same / (len(queries) * k)
+    return found
+
+
+def parity_of_texts(folder: Path, encoder: TextEncoder, texts: pl.Series) -> dict[str, Any]:
+    """Compare the exported text encoder with the run's: ``text`` is the largest difference."""
+    some = ["", *texts.sample(min(TEXTS_TRIED, len(texts)), seed=0).to_list()]
+    some.append(" ".join(some))
+    vectors = Exported(folder).encode(some)
+    return {"text": float((vectors - encoder.encode(some)).abs().max())}
+
+
+def refuse(found: Mapping[str, Any], exact: bool) -> None:
+    """See that an export says what its run says.
+
+    :param exact: whether it has all dimensions in full; otherwise the written networks need only
+        say what the reduced one says.
+    :raises RunError: where it does not.
+    """
+    for engine, file in (("onnx", ONNX), ("torch", PT2)):
+        difference = found[engine]["scores" if exact else "network"]
+        if not difference <= TOLERANCE:
+            raise RunError(
+                f"{file} scores items other than the run does: by up to {difference:.2g}, where "
+                f"{TOLERANCE:g} may be. Nothing was exported; serve the run itself."
+            )
+    if exact and not found.get("text", 0.0) <= TOLERANCE:
+        raise RunError(
+            f"The exported text encoder's vectors differ by up to {found['text']:.2g}, where "
+            f"{TOLERANCE:g} may be. Nothing was exported; serve the run itself."
+        )
+
+
+@contextmanager
+def exporting(what: str) -> Iterator[None]:
+    """Export quietly.
+
+    :raises RunError: where what is exported has a step that the formats do not know.
+    """
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:  # the exporters raise errors of many kinds
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise RunError(
+            f"The {what} cannot be exported ({type(error).__name__}: {lines[0] if lines else ''})."
+            " Serve the run itself."
+        ) from error
+    finally:
+        logging.disable(disabled)

@@ -1,0 +1,166 @@
+"""Students against their teachers, at the events that they may learn from."""
+
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from lightrec_export import distil
+from lightrec_export.batch import Lists
+from lightrec_export.distil import distilled, student_of
+from lightrec_export.export import export, table_of
+from lightrec_export.exported import ITEMS, MANIFEST, ONNX
+from lightrec_lab.towers import MeanPooling
+
+from lightrec.__main__ import main
+from lightrec.data.store import TEST, EventStore
+from lightrec.errors import RecipeError
+from lightrec.ranking.blend import Blend
+from lightrec.ranking.item_models.base import Evidence, Popularity
+from lightrec.ranking.ranker import Ranker
+from lightrec.run import Run
+from lightrec.testing import tiny
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def brief():
+    """Let students learn for a moment only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distil, "EPOCHS", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("students") / "out"
+    export(Run(tiny_run), out, distill="blend", size=8, layers=1)
+    return out
+
+
+def weights(student):
+    return torch.cat([each.flatten() for each in student.parameters()])
+
+
+def with_popularity(run):
+    """Let a run's blend be its ranker with other biases, which a ranker can be."""
+    store = run.data
+    popularity = Popularity().fit(Evidence.of(store, torch.zeros(store.num_items + 1, 0)))
+    popularity.counts[1::2] *= 20
+    given = {"ranker": 1.0, "Popularity": 1.0}
+    run.__dict__["blend"] = Blend(run.ranker, {"Popularity": popularity}, given)
+    run.__dict__["served"] = run.blend
+    return run
+
+
+def test_a_student_becomes_a_blend_that_it_can_be(tiny_run, monkeypatch):
+    monkeypatch.setattr(distil, "EPOCHS", 60)
+    monkeypatch.setattr(distil, "RATE", 2e-2)
+    run = with_popularity(Run(tiny_run))
+    student, about = distilled(run, "blend", layers=1)
+    parts = about["parts"]
+    assert parts["blend"]["top10"] == 1
+    assert parts["ranker"]["top10"] < 0.7
+    assert parts["student"]["top10"] > 0.95
+    bias = student.bias.detach()[1:] - run.ranker.bias.detach()[1:]
+    expected = run.blend.logarithms("Popularity", torch.zeros(1, 1, dtype=torch.int64))[0, 1:]
+    assert torch.corrcoef(torch.stack([bias, expected]))[0, 1] > 0.9
+
+
+def test_a_student_learns_from_a_start_of_its_own(tiny_run, monkeypatch):
+    monkeypatch.setattr(distil, "EPOCHS", 20)
+    run = with_popularity(Run(tiny_run))
+    _, about = distilled(run, "blend", size=8)
+    parts = about["parts"]
+    assert parts["student"]["top10"] > parts["ranker"]["top10"]
+    assert parts["student"]["mib"] < parts["ranker"]["mib"] < parts["blend"]["mib"]
+
+
+def test_a_student_of_the_same_shape_starts_as_the_ranker(tiny_run):
+    run = Run(tiny_run)
+    student = student_of(run.ranker, run.data, None, None, 0).eval()
+    given = torch.tensor([[0, 0, 0], [0, 3, 4], [5, 6, 7]])
+    torch.testing.assert_close(student.scores(given), run.ranker.scores(given))
+
+
+def test_students_learn_from_training_events_alone(tiny_run, tmp_path):
+    runs = [Run(tiny_run), Run(tiny_run)]
+    changed = shutil.copytree(tiny_run / "data", tmp_path / "data")
+    items = np.load(changed / "items.npy")
+    held = np.load(changed / "parts.npy") == TEST
+    items[held] = 1 + (items[held] + 6) % tiny.ITEMS
+    np.save(changed / "items.npy", items)
+    runs[1].__dict__["data"] = EventStore(changed)
+    (one, about), (other, about_other) = (distilled(run, "blend", layers=1) for run in runs)
+    assert held.sum() == tiny.USERS
+    assert weights(one).equal(weights(other))
+    assert about["epoch"] == about_other["epoch"]
+
+
+def test_the_teacher_is_what_is_served_and_figures_are_of_what_was_not_learned(tiny_run):
+    """Of what has learned from the validation events there is no NDCG on them."""
+    run = with_popularity(Run(tiny_run))
+    assert distilled(run, "blend", layers=1)[1]["parts"]["blend"]["ndcg@10"] > 0
+    asked = []
+    run.__dict__["served"] = served = Blend(run.ranker)
+    scores = served.scores
+    served.scores = lambda *given, **more: asked.append(1) or scores(*given, **more)
+    _, about = distilled(run, "blend", layers=1)
+    assert asked
+    assert {each["ndcg@10"] for each in about["parts"].values()} == {None}
+    assert table_of(about).rows[0][1] == "–"
+
+
+def test_another_seed_gives_another_student(tiny_run):
+    one, other = (distilled(Run(tiny_run), "blend", size=8, seed=seed)[0] for seed in (3, 4))
+    assert not weights(one).equal(weights(other))
+
+
+def test_a_served_student_answers_as_it_scores(tiny_run, exported):
+    run = Run(tiny_run)
+    with torch.no_grad():
+        student, about = distilled(run, "blend", size=8, layers=1)
+    manifest = json.loads((exported / MANIFEST).read_text())
+    assert manifest["size"] == 8
+    assert manifest["distilled"]["epoch"] == about["epoch"]
+    assert max(manifest["parity"][each]["scores"] for each in ("onnx", "torch")) <= 1e-4
+    history, catalog = [3, 17, 5], run.data.catalog["item"].cast(str)
+    ids = [catalog[item - 1] for item in history]
+    answer = Lists(str(exported), 7)(pa.table({"user": ["a"], "history": [ids]})).to_pylist()[0]
+    scores = student.scores(torch.tensor([history]))[0].detach()
+    scores[history] = -torch.inf
+    assert answer["items"] == [catalog[item - 1] for item in scores.topk(7).indices.tolist()]
+    assert answer["scores"] == pytest.approx(scores.topk(7).values.tolist(), abs=1e-4)
+
+
+def test_the_command_makes_the_same_files_and_says_what_is_lost(
+    tiny_run, exported, tmp_path, capsys
+):
+    words = ["--distill", "blend", "--size", "8", "--layers", "1"]
+    assert main(["export", str(tiny_run), str(tmp_path / "out"), *words]) == 0
+    told = capsys.readouterr().out
+    for word in ("on validation events", "blend (teacher)", "ranker", "student", "ms a user"):
+        assert word in told
+    for file in (ITEMS, ONNX):
+        assert (tmp_path / "out" / file).read_bytes() == (exported / file).read_bytes()
+
+
+def test_settings_that_do_not_go_together_are_refused(tiny_run, tmp_path):
+    run, out = Run(tiny_run), tmp_path / "out"
+    with pytest.raises(RecipeError, match="--layers is for the ranker that --distill teaches"):
+        export(run, out, layers=1)
+    with pytest.raises(RecipeError, match="--distill teaches a ranker"):
+        export(run, out, distill="blend", what="policy")
+    for size in (0, 17):
+        with pytest.raises(RecipeError, match=f"--size should be 1 to 16, .* not {size}"):
+            export(run, out, distill="blend", size=size)
+    with pytest.raises(RecipeError, match="--layers should be 1 or more, and not 0"):
+        export(run, out, distill="blend", layers=0)
+    run.__dict__["served"] = Blend(Ranker(tiny.ITEMS, size=16, tower=MeanPooling))
+    with pytest.raises(RecipeError, match="a MeanPooling, has no layers: leave out --layers"):
+        export(run, out, distill="ranker", layers=1)
+    assert not [*tmp_path.iterdir()]

@@ -1,0 +1,273 @@
+"""Exports against the run they are made from, in this process and in one that imports little."""
+
+import json
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from lightrec_export import export as exporting
+from lightrec_export.export import export
+from lightrec_export.exported import FORMAT, ITEMS, MANIFEST, ONNX, Exported
+from lightrec_export.towers import Towers, principal, whole
+from lightrec_lab.towers import GRU
+from safetensors.torch import load_file
+
+from lightrec.encoders.text import TextEncoder
+from lightrec.errors import RecipeError, RunError
+from lightrec.keys import Column
+from lightrec.policies.base import session_start
+from lightrec.policies.tower import TowerPolicy
+from lightrec.ranking.blend import Blend
+from lightrec.ranking.ranker import Ranker
+from lightrec.run import Run
+from lightrec.testing import tiny
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+def histories(num_items, seed=0):
+    """Histories of 0 to 90 items, padded on the left."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.tensor([0, 1, 2, 7, 49, 50, 51, 90, *range(3, 20)])
+    table = torch.randint(1, num_items + 1, (len(lengths), 90), generator=generator)
+    return table * (torch.arange(90) >= 90 - lengths[:, None])
+
+
+@pytest.fixture(scope="module")
+def whole_export(tiny_run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("exports") / "whole"
+    export(Run(tiny_run), out, what="ranker", histories=True)
+    return out
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+@torch.no_grad()
+def test_an_export_scores_as_its_run_does(tiny_run, whole_export, engine):
+    run, held = Run(tiny_run), Exported(whole_export, engine)
+    ranker, given = run.served.ranker, histories(run.data.num_items)
+    scores = held.queries(given) @ held.table.T + held.bias
+    torch.testing.assert_close(scores[:, 1:], ranker.scores(given)[:, 1:], atol=1e-4, rtol=0)
+    one = held.queries(given[5:6, -3:]) @ held.table.T + held.bias
+    expected = ranker.scores(given[5:6, -3:])
+    torch.testing.assert_close(one[:, 1:], expected[:, 1:], atol=1e-4, rtol=0)
+    nothing = held.queries(torch.zeros(2, 0, dtype=torch.int64))
+    assert nothing.equal(torch.zeros(2, held.table.shape[1]))
+    assert held.queries(given[:0]).shape == (0, held.table.shape[1])
+
+
+@torch.no_grad()
+def test_a_ranker_that_tells_kinds_apart_is_traced_for_any_number_of_histories(tmp_path):
+    ranker = Ranker(20, size=8, max_length=5, feedback_kinds=3, gaps=4).eval()
+    for table in (ranker.asked, ranker.feedback, ranker.gaps, ranker.bias):
+        torch.nn.init.normal_(table)
+    ranker.asks.fill_(2)  # the goal's kind
+    network = Towers(ranker).network
+    program = exporting.traced(network, torch.zeros(2, 3, dtype=torch.int64)).module()
+    given = histories(20)
+    found = program(given) @ ranker.item_vectors().T + ranker.bias
+    torch.testing.assert_close(found[:, 1:], ranker.scores(given)[:, 1:], atol=1e-4, rtol=0)
+
+
+def test_an_export_says_what_it_is(tiny_run, whole_export):
+    run, held = Run(tiny_run), Exported(whole_export)
+    store = run.data
+    assert held.catalog.equals(store.catalog)
+    assert held.kinds == store.item_kinds
+    assert held.repeats == store.repeats
+    assert held.history_length == run.ranker.max_length
+    assert held.events.tolist() == store.popularity().tolist()
+    assert held.text_vectors.shape == (store.num_items + 1, 0)
+    with pytest.raises(RunError, match="has no text encoder"):
+        held.encode(["a lamp"])
+    known = held.histories()
+    assert list(known) == store.user_ids.to_list()
+    user = store.user_ids[3]
+    begin, end = store.offsets[3:5]
+    assert known[user] == tuple(np.asarray(store.items)[begin:end].tolist())
+    found = held.manifest["parity"]
+    assert found["histories"] == 256
+    assert max(found["onnx"]["scores"], found["torch"]["scores"]) <= 1e-4
+    assert found["top10"] > 0.99
+    assert json.loads((whole_export / "receipt.json").read_text())["log"]["users"] == tiny.USERS
+    assert held.about["what"] == "ranker"
+
+
+def test_an_export_is_read_without_heavy_packages(whole_export):
+    program = (
+        "import sys, torch\n"
+        "from lightrec_export.exported import Exported\n"
+        "from lightrec_export.index import Flat\n"
+        "import lightrec.data.filters, lightrec.data.names\n"
+        f"held = Exported({str(whole_export)!r})\n"
+        "queries = held.queries(torch.tensor([[1, 2, 3]]))\n"
+        "print(Flat(held.table, held.bias).search(queries, 3).items.tolist())\n"
+        "heavy = {'lightning', 'torchrl', 'tensordict', 'transformers', 'torchmetrics'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    items, heavy = told.stdout.splitlines()
+    assert heavy == "[]"
+    held = Exported(whole_export)
+    scores = held.queries(torch.tensor([[1, 2, 3]])) @ held.table.T + held.bias
+    assert json.loads(items) == (1 + scores[:, 1:].topk(3).indices).tolist()
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda f: (f / ONNX).write_bytes((f / ONNX).read_bytes()[:-1] + b"x"), "is not the file"),
+        (lambda f: (f / ITEMS).unlink(), "items.safetensors is missing"),
+        (lambda f: (f / MANIFEST).unlink(), "There is no export in"),
+        (lambda f: (f / MANIFEST).write_text("[1"), "is damaged"),
+        (lambda f: (f / MANIFEST).write_text("[]"), "is damaged"),
+    ],
+)
+def test_a_damaged_export_is_refused(whole_export, tmp_path, harm, message):
+    folder = shutil.copytree(whole_export, tmp_path / "copy")
+    harm(folder)
+    with pytest.raises(RunError, match=message):
+        Exported(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": FORMAT + 1}, f"has format {FORMAT + 1}, and this release reads up to {FORMAT}"),
+        ({"files": {"../secret": "0"}}, r"names \.\./secret, which is no file of the export"),
+        ({"files": {}}, "names no items.safetensors"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(whole_export, tmp_path, change, message):
+    folder = shutil.copytree(whole_export, tmp_path / "copy")
+    said = json.loads((folder / MANIFEST).read_text()) | change
+    (folder / MANIFEST).write_text(json.dumps(said))
+    with pytest.raises(RunError, match=message):
+        Exported(folder)
+
+
+def test_histories_of_unknown_items_are_refused(whole_export):
+    held = Exported(whole_export)
+    for wrong in (torch.tensor([[49]]), torch.tensor([[-1]])):
+        with pytest.raises(ValueError, match="must hold items 1 to 48"):
+            held.queries(wrong)
+    with pytest.raises(ValueError, match=r"Expected histories \(B, L\) int64"):
+        held.queries(torch.ones(2))
+
+
+def test_an_export_is_refused_before_anything_is_written(tiny_run, tmp_path):
+    run = Run(tiny_run)
+    with pytest.raises(RecipeError, match="There is something at"):
+        export(run, tmp_path)
+    for size in (0, 16, 99):
+        with pytest.raises(RecipeError, match="--size should be 1 to 15"):
+            export(run, tmp_path / "out", size=size)
+    run.__dict__["domain"] = SimpleNamespace(restricts=True, name="wine", disclaimer="")
+    with pytest.raises(RunError, match="The domain wine says what may be shown to whom"):
+        export(run, tmp_path / "out")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_nothing_is_left_of_an_export_that_scores_otherwise(
+    tiny_run, whole_export, tmp_path, monkeypatch
+):
+    # What is traced again would be the same files.
+    monkeypatch.setattr(exporting, "traced", lambda *_: None)
+    for name in ("write_onnx", "write_pt2"):
+        written = lambda _, path: shutil.copyfile(whole_export / path.name, path)  # noqa: E731
+        monkeypatch.setattr(exporting, name, written)
+    monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
+    with pytest.raises(RunError, match="Nothing was exported"):
+        export(Run(tiny_run), tmp_path / "out", what="ranker")
+    assert not [*tmp_path.iterdir()]
+
+
+@torch.no_grad()
+def test_texts_are_encoded_and_all_is_smaller_in_whole_numbers(tiny_run, tmp_path):
+    run = Run(tiny_run)
+    store = run.data
+    model = tiny.tiny_text_model(tmp_path, layers=1)
+    encoder = TextEncoder(str(model), prompt="a ", cache=False)
+    ranker = Ranker(store.num_items, encoder.size, 16, GRU, max_length=5).eval()
+    texts = store.catalog[Column.TEXT].fill_null("").to_list()
+    ranker.items.set_vectors(torch.cat([torch.zeros(1, encoder.size), encoder.encode(texts)]))
+    torch.nn.init.normal_(ranker.items.project.weight, std=0.1)
+    run.__dict__["blend"] = Blend(ranker)
+    run.__dict__["wishes"] = SimpleNamespace(encoder=encoder)
+    manifest = export(run, tmp_path / "out", what="ranker")
+    assert manifest["parity"]["text"] <= 1e-4
+    held, some = Exported(tmp_path / "out"), ["", "a lamp of tea", "song " * 99, "rope"]
+    torch.testing.assert_close(held.encode(some), encoder.encode(some), atol=1e-5, rtol=0)
+    assert held.text_vectors.equal(ranker.items.vectors)
+
+    manifest = export(run, tmp_path / "small", int8=True, size=8)
+    small, given = Exported(tmp_path / "small"), histories(store.num_items)
+    assert manifest["parity"]["onnx"]["network"] <= 1e-4
+    assert load_file(tmp_path / "small" / ITEMS)["table"].dtype == torch.int8
+    assert small.table.shape == (store.num_items + 1, 8)
+    cosine = torch.cosine_similarity(small.encode(some), encoder.encode(some))
+    assert (cosine > 0.99).all()
+    whole_scores, scores = ((each.queries(given) @ each.table.T)[:, 1:] for each in (held, small))
+    # What all items' scores have in common may be lost, and ranks nothing.
+    centred = [each - each.mean(1, keepdim=True) for each in (whole_scores, scores)]
+    assert torch.corrcoef(torch.stack([each.flatten() for each in centred]))[0, 1] > 0.9
+
+
+@torch.no_grad()
+def test_a_policy_of_two_towers_is_exported(tiny_run, tmp_path):
+    run = Run(tiny_run)
+    policy = TowerPolicy.from_run(run, pools=2, history_length=6).eval()
+    for weight in policy.parameters():
+        torch.nn.init.normal_(weight, std=0.2)
+    run.__dict__["policy"] = policy
+    manifest = export(run, tmp_path / "out", what="policy")
+    held, given = Exported(tmp_path / "out"), histories(run.data.num_items)
+    assert (manifest["class"], held.history_length) == ("TowerPolicy", 6)
+    scores = held.queries(given) @ held.table.T + held.bias
+    expected = policy.scores(session_start(given))
+    torch.testing.assert_close(scores[:, 1:], expected[:, 1:], atol=1e-4, rtol=0)
+
+
+def test_other_policies_are_refused(tiny_run, tmp_path):
+    run = Run(tiny_run)
+    run.__dict__["policy"] = SimpleNamespace()
+    with pytest.raises(RunError, match="does not score by two towers"):
+        export(run, tmp_path / "out", what="policy")
+
+
+def test_turned_towers_rank_alike_and_lose_least():
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(6, 6, generator=generator)
+    queries = torch.randn(400, 6, generator=generator) @ mixing
+    table = torch.randn(31, 6, generator=generator).index_fill(0, torch.tensor([0]), 0.0)
+    bias = torch.zeros(31)
+
+    def left(size):
+        turn, rows = principal(queries, table, bias, size)
+        assert rows[0].equal(torch.zeros(size))
+        error = (queries @ turn @ rows.T - queries @ table.T)[:, 1:]
+        return (error - error.mean(1, keepdim=True)).square().mean()
+
+    assert left(6) < 1e-8  # all but what is the same for all items
+    losses = torch.stack([left(size) for size in range(1, 7)])
+    assert (losses[1:] < losses[:-1]).all()
+    # Directions that no query has cost nothing.
+    flat = queries.clone()
+    flat[:, 2:] = 0
+    turn, rows = principal(flat, table, bias, 2)
+    error = (flat @ turn @ rows.T - flat @ table.T)[:, 1:]
+    assert (error - error.mean(1, keepdim=True)).abs().max() < 1e-2
+
+
+def test_whole_numbers_are_within_half_a_step():
+    rows = torch.randn(50, 7) * torch.logspace(-3, 3, 50)[:, None]
+    rows[4] = 0
+    numbers, scale = whole(rows)
+    assert numbers.dtype == torch.int8
+    assert ((numbers * scale[:, None] - rows).abs() <= scale[:, None] * 0.5001).all()
+    assert numbers.abs().amax(1)[[0, 9]].tolist() == [127, 127]

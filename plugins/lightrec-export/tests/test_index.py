@@ -1,0 +1,217 @@
+"""Exact search against sorting; approximate search against exact search."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from lightrec_export import index
+from lightrec_export.index import Approximate, Flat, top
+
+
+def whole(values: torch.Tensor) -> torch.Tensor:
+    """Small whole numbers, whose products are exact and often equal."""
+    return (values * 2).round()
+
+
+def sorted_out(table, bias, queries, k, allowed=None, seen=None):
+    """Score in float64, forbid, sort stably: what any search must give."""
+    scores = queries.double().numpy() @ table.double().numpy().T + bias.double().numpy()
+    scores[:, 0] = -np.inf
+    if allowed is not None:
+        mask = np.broadcast_to(allowed.numpy(), (len(queries), allowed.shape[-1]))
+        scores[:, : mask.shape[1]][~mask] = -np.inf
+        scores[:, mask.shape[1] :] = -np.inf
+    if seen is not None:
+        np.put_along_axis(scores, seen.numpy(), -np.inf, 1)
+    items = np.argsort(-scores, 1, kind="stable")[:, :k]
+    best = np.take_along_axis(scores, items, 1)
+    missing = ((0, 0), (0, k - items.shape[1]))
+    best = np.pad(best, missing, constant_values=-np.inf)
+    return np.pad(items, missing) * (best > -np.inf), best
+
+
+def same(found, expected):
+    np.testing.assert_array_equal(found.items.numpy(), expected[0])
+    np.testing.assert_allclose(found.scores.numpy(), expected[1], rtol=1e-5, atol=1e-5)
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    count=st.integers(1, 700),
+    batch=st.integers(0, 5),
+    k=st.integers(1, 30),
+    share=st.sampled_from([None, 0.0, 0.01, 0.2, 0.5, 1.0]),
+    each=st.booleans(),
+    seen=st.integers(0, 20),
+    shorter=st.integers(0, 3),
+)
+def test_flat_finds_what_sorting_finds(seed, count, batch, k, share, each, seen, shorter):
+    torch.manual_seed(seed)
+    table, bias = whole(torch.randn(count + 1, 3)), whole(torch.randn(count + 1))
+    queries, known = whole(torch.randn(batch, 3)), torch.randint(0, count + 1, (batch, seen))
+    columns = max(1, count + 1 - shorter)
+    shape = (batch, columns) if each else (columns,)
+    allowed = None if share is None else torch.rand(shape) < share
+    expected = sorted_out(table, bias, queries, k, allowed, known)
+    same(Flat(table, bias).search(queries, k, allowed, known), expected)
+
+
+@pytest.mark.parametrize("share", [None, 0.1, 0.9])
+@pytest.mark.parametrize("each", [False, True])
+def test_many_rows_are_searched_in_pieces(share, each, monkeypatch):
+    monkeypatch.setattr(index, "PIECE", 1000)
+    monkeypatch.setattr(index, "SCORES", 3000)
+    table, bias, queries = torch.randn(7_321, 16), torch.randn(7_321), torch.randn(10, 16)
+    seen = torch.randint(0, 7_321, (10, 30))
+    allowed = None if share is None else torch.rand((10, 7_321) if each else (7_321,)) < share
+    expected = sorted_out(table, bias, queries, 12, allowed, seen)
+    same(Flat(table, bias).search(queries, 12, allowed, seen), expected)
+
+
+@given(seed=st.integers(0, 10_000), columns=st.integers(1, 2_500), k=st.integers(1, 12))
+def test_equal_scores_come_in_the_order_of_their_columns(seed, columns, k):
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randint(0, 9, (4, columns), generator=generator).float()
+    values, found = top(scores, k)
+    order = scores.sort(dim=1, descending=True, stable=True)
+    assert found.equal(order.indices[:, :k])
+    assert values.equal(order.values[:, :k])
+
+
+def test_equal_rows_come_in_their_order_across_pieces(monkeypatch):
+    monkeypatch.setattr(index, "PIECE", 10)
+    found = Flat(torch.ones(50, 2)).search(torch.ones(1, 2), 25)
+    assert found.items.tolist() == [[*range(1, 26)]]
+
+
+def test_items_are_put_and_deleted():
+    flat = Flat(torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([0.0, 0.0, 10.0]))
+    assert flat.search(torch.ones(1, 1), 3).items.tolist() == [[2, 1, 0]]
+    numbers = [flat.put(torch.tensor([float(n)]), bias=0.5) for n in range(3, 40)]
+    assert numbers == [*range(3, 40)]
+    assert len(flat) == 40
+    assert flat.search(torch.ones(1, 1), 3).scores.tolist() == [[39.5, 38.5, 37.5]]
+    flat.delete(39)
+    flat.delete(2)
+    assert flat.search(torch.ones(1, 1), 2).items.tolist() == [[38, 37]]
+    assert flat.put(torch.tensor([100.0])) == 40
+    assert flat.search(torch.ones(1, 1), 2).items.tolist() == [[40, 38]]
+    # What was allowed before an item came says nothing of it.
+    allowed = torch.ones(39, dtype=torch.bool)
+    assert flat.search(torch.ones(1, 1), 2, allowed).items.tolist() == [[38, 37]]
+    flat.replace(2, torch.tensor([99.0]), 2.0)
+    assert flat.search(torch.ones(1, 1), 2).scores.tolist() == [[101, 100]]
+    assert flat.table.shape == (41, 1)
+    for gone in (0, 41, -1):
+        with pytest.raises(IndexError, match=r"items are 1 to 40\."):
+            flat.delete(gone)
+        with pytest.raises(IndexError, match=r"items are 1 to 40\."):
+            flat.replace(gone, torch.ones(1))
+
+
+def test_the_given_table_is_left_alone():
+    table = torch.ones(3, 2)
+    flat = Flat(table)
+    flat.put(torch.ones(2))
+    table[:] = 5
+    assert flat.search(torch.ones(1, 2), 1).scores.item() == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"queries": torch.ones(2, 3)}, r"Expected queries \(B, 2\), not \(2, 3\)\."),
+        ({"queries": torch.full((2, 2), torch.nan)}, "A query is infinite or not a number"),
+        ({"k": 0}, "At least one item"),
+        ({"allowed": torch.ones(6).bool()}, r"Expected \(5,\) or \(2, 5\) bool"),
+        ({"allowed": torch.ones(3, 5).bool()}, r"Expected \(5,\) or \(2, 5\) bool"),
+        ({"allowed": torch.ones(5)}, r"not \(5,\) torch.float32"),
+        ({"seen": torch.ones(3, 1).long()}, r"Expected \(2, L\) seen items"),
+        ({"seen": torch.full((2, 1), 5)}, "between 0 and 4"),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_refused(change, message):
+    arguments = {"queries": torch.ones(2, 2), "k": 1} | change
+    with pytest.raises(ValueError, match=message):
+        Flat(torch.ones(5, 2)).search(**arguments)
+
+
+@pytest.mark.parametrize("table", [torch.ones(3), torch.tensor([[0.0], [torch.nan]])])
+def test_a_table_that_makes_no_sense_is_refused(table):
+    with pytest.raises(ValueError, match=r"Expected a table|not a number"):
+        Flat(table)
+
+
+@pytest.mark.parametrize("given", [(torch.ones(3),), (torch.full((2,), torch.inf),)])
+def test_a_row_that_makes_no_sense_is_refused(given):
+    with pytest.raises(ValueError, match="Expected a row of 2 finite numbers"):
+        Flat(torch.ones(5, 2)).put(*given)
+
+
+@pytest.fixture(scope="module")
+def clusters():
+    """Rows of a hundred clusters, biases, and queries that lie among them."""
+    pytest.importorskip("faiss")
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(100, 16, generator=generator)
+    drawn = torch.randint(0, 100, (4_101,), generator=generator)
+    rows = centres[drawn] + 0.6 * torch.randn(4_101, 16, generator=generator)
+    return rows[:4_001], torch.randn(4_001, generator=generator), rows[4_001:]
+
+
+def shares(found, exact):
+    return (exact.items[:, :, None] == found.items[:, None]).any(2).float().mean(1)
+
+
+def test_most_of_the_best_are_found_and_scored_exactly(clusters):
+    table, bias, queries = clusters
+    near, flat = Approximate(*clusters), Flat(table, bias)
+    found, exact = near.search(queries, 10), flat.search(queries, 10)
+    assert near.recall == pytest.approx(float(shares(found, exact).mean()))
+    assert near.recall >= 0.98
+    scores = (table[found.items] * queries[:, None]).sum(2) + bias[found.items]
+    torch.testing.assert_close(found.scores, scores)
+    assert (found.scores[:, 1:] <= found.scores[:, :-1]).all()
+
+
+@pytest.mark.parametrize("each", [False, True])
+@pytest.mark.parametrize(("share", "least"), [(0.0005, 1), (0.3, 1), (0.9, 0.97)])
+def test_filters_do_not_cost_recall(clusters, each, share, least):
+    table, bias, queries = clusters
+    generator = torch.Generator().manual_seed(1)
+    shape = (len(queries), len(table)) if each else (len(table),)
+    allowed = torch.rand(shape, generator=generator) < share
+    seen = Flat(table, bias).search(queries, 30).items
+    near = Approximate(*clusters).search(queries, 10, allowed, seen)
+    exact = Flat(table, bias).search(queries, 10, allowed, seen)
+    assert shares(near, exact).mean() >= least
+    assert (near.items == 0).equal(exact.items == 0)
+    assert (
+        not (near.items[:, :, None] == seen[:, None]).logical_and(near.items[:, :, None] > 0).any()
+    )
+
+
+def test_what_changes_is_known_to_an_approximate_index(clusters):
+    table, bias, queries = clusters
+    near, flat = Approximate(*clusters), Flat(table, bias)
+    for each in (near, flat):
+        assert each.put(3 * queries[0], 1.0) == len(table)
+        each.replace(7, 4 * queries[0])
+        each.replace(7, 5 * queries[0])
+        for gone in flat.search(queries[:1], 25).items[0, 3:].tolist():
+            each.delete(gone)
+    assert len(near) == len(flat) == len(table) + 1
+    assert near.search(queries[:1], 3).items.tolist() == flat.search(queries[:1], 3).items.tolist()
+    assert near.search(queries[:1], 2).items.tolist() == [[7, len(table)]]
+    near.delete(7)
+    assert near.search(queries[:1], 1).items.tolist() == [[len(table)]]
+
+
+def test_an_approximate_index_of_few_items_leaves_places_empty():
+    pytest.importorskip("faiss")
+    near = Approximate(torch.tensor([[0.0], [1.0], [2.0]]), None, torch.ones(3, 1))
+    assert near.recall == 1
+    assert near.search(torch.ones(2, 1), 4).items.tolist() == [[2, 1, 0, 0]] * 2
+    with pytest.raises(ValueError, match="no queries"):
+        Approximate(torch.ones(3, 1), None, torch.ones(0, 1))

@@ -1,0 +1,1 @@
+"""Pictures, several columns and vectors of your own for lightrec's items."""

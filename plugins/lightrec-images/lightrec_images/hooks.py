@@ -1,0 +1,13 @@
+"""What this package adds to lightrec."""
+
+from lightrec.hookspecs import gives
+
+LIGHTREC_API = 1
+
+lightrec_encoders = gives(
+    {
+        "Fused": "lightrec_images.fused:Fused",
+        "Given": "lightrec_images.given:Given",
+        "ImageEncoder": "lightrec_images.image:ImageEncoder",
+    }
+)

@@ -1,0 +1,264 @@
+import json
+import math
+from functools import partial
+
+import polars as pl
+import pytest
+import torch
+from lightrec_images.fused import Fused
+from lightrec_images.given import Given
+from safetensors.torch import save_file
+
+from lightrec.__main__ import main
+from lightrec.encoders.base import Encoder, item_vectors
+from lightrec.encoders.words import WordEncoder
+from lightrec.errors import DataError, RecipeError
+from lightrec.run import Run
+from lightrec.testing import EncoderChecks, check_all, tiny
+
+ITEMS = pl.DataFrame(
+    {
+        "item": ["a", "b", "c", "d", "e"],
+        "title": ["tea", "tea pot", None, "lamp", ""],
+        "brand": ["ada", "bo", "bo", None, None],
+        "kinds": [["tea", "pot"], ["tea"], [], None, None],
+    }
+)
+
+
+class Angle(Encoder):
+    """Numbers as directions of any length; it reads no words."""
+
+    size, reads_words, column = 2, False, "angle"
+
+    def encode(self, values):
+        return torch.tensor([[5 * math.cos(v), 5 * math.sin(v)] for v in values])
+
+
+class Words(WordEncoder):
+    def encode(self, values):
+        assert all(isinstance(value, str) for value in values)
+        return 3 * super().encode(values)
+
+
+def cosines(table):
+    return torch.nn.functional.normalize(table) @ torch.nn.functional.normalize(table).T
+
+
+def test_the_product_of_whole_items_is_the_weighted_mean_of_their_cosines():
+    angles = [0.0, 1.0, 2.5, -0.3, 2.0]
+    catalog = ITEMS.with_columns(
+        pl.Series("angle", angles), title=pl.lit("tea ") + pl.col("item"), brand=pl.lit("bo")
+    )
+    encoder = Fused([Words(32), Angle(), Words(16)], ["title", "angle", "brand"], [2.0, 1.0, 5.0])
+    found = item_vectors(encoder, catalog)
+    assert found.shape == (6, 50)
+    assert not found[0].any()
+    title = cosines(WordEncoder(32).encode(catalog["title"].to_list()))
+    angle = torch.tensor([[math.cos(a - b) for b in angles] for a in angles])
+    expected = (2 * title + angle + 5) / 8
+    torch.testing.assert_close(found[1:] @ found[1:].T, expected, atol=1e-6, rtol=0)
+
+
+def test_items_that_lack_parts_have_norm_1_and_are_compared_by_the_others():
+    found = item_vectors(Fused([Words(32), Words(16)], ["title", "brand"], [3.0, 1.0]), ITEMS)
+    assert found.norm(dim=1).tolist() == pytest.approx([0, 1, 1, 1, 1, 0])
+    assert not found[3, :32].any()
+    assert not found[4, 32:].any()
+    title, brand = (
+        cosines(WordEncoder(n).encode(ITEMS[c].fill_null("").to_list()))
+        for n, c in ((32, "title"), (16, "brand"))
+    )
+    products = found[1:] @ found[1:].T
+    # b with all parts, c with the brand alone, d with the title alone: shares 3/4 and 1/4.
+    assert products[1, 2].item() == pytest.approx(0.25**0.5 * brand[1, 2].item(), abs=1e-6)
+    assert products[0, 3].item() == pytest.approx(0.75**0.5 * title[0, 3].item(), abs=1e-6)
+    assert products[0, 1].item() == pytest.approx(
+        0.75 * title[0, 1].item() + 0.25 * brand[0, 1].item(), abs=1e-6
+    )
+    assert products[2, 3].item() == 0
+
+
+def test_a_plain_text_is_read_by_the_parts_that_read_words():
+    encoder = Fused([Angle(), WordEncoder(8), WordEncoder(4)], ["angle", "title", "brand"])
+    (found,) = encoder.encode(["tea"])
+    assert not found[:2].any()
+    expected = [WordEncoder(size).encode(["tea"])[0] / 2**0.5 for size in (8, 4)]
+    torch.testing.assert_close(found[2:], torch.cat(expected))
+    assert encoder.reads_words
+    assert not Fused([Angle()]).reads_words
+
+
+def test_lists_and_numbers_are_words():
+    found = item_vectors(Fused([WordEncoder(32)], ["kinds"]), ITEMS)
+    torch.testing.assert_close(found[1:3], WordEncoder(32).encode(["tea, pot", "tea"]))
+    assert not found[3:].any()
+
+
+def test_two_parts_may_read_the_same_column():
+    found = item_vectors(Fused([WordEncoder(8), WordEncoder(4)], ["title", "title"]), ITEMS)
+    torch.testing.assert_close(found[2, :8] * 2**0.5, WordEncoder(8).encode(["tea pot"])[0])
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Fused([]), "at least one encoder"),
+        (lambda: Fused([WordEncoder()], ["title", "text"]), "has 1 encoders, 2 columns"),
+        (lambda: Fused([WordEncoder()], weights=[0.0]), "a weight above 0"),
+        (lambda: Fused([Fused([WordEncoder()])]), "reads several columns itself"),
+    ],
+)
+def test_parts_that_do_not_go_together_are_refused(make, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        make()
+
+
+def test_a_column_that_is_missing_is_named():
+    with pytest.raises(RecipeError, match="column 'colour', and the catalog has item, title"):
+        item_vectors(Fused([WordEncoder(8), WordEncoder(8)], ["title", "colour"]), ITEMS)
+
+
+def test_what_each_part_notes_is_noted():
+    assert Fused([WordEncoder(), Angle()], weights=[2.0, 1.0]).about == {
+        "class": "Fused",
+        "part 1: text, weight 2": "class WordEncoder",
+        "part 2: angle, weight 1": "class Angle",
+    }
+
+
+VECTORS = [[1.0, 0.0, 2.0], [0.0, 3.0, 0.5]]
+
+
+@pytest.fixture(params=["parquet", "list", "safetensors"])
+def file(request, tmp_path):
+    path = tmp_path / f"vectors.{'safetensors' if request.param == 'safetensors' else 'parquet'}"
+    if request.param == "safetensors":
+        save_file({"vectors": torch.tensor(VECTORS)}, path, {"items": json.dumps(["b", "x"])})
+    else:
+        kind = pl.Array(pl.Float64, 3) if request.param == "parquet" else pl.List(pl.Float32)
+        series = pl.Series("vector", VECTORS, kind)
+        pl.DataFrame({"item": ["b", "x"], "title": ["", ""]}).with_columns(series).write_parquet(
+            path
+        )
+    return str(path)
+
+
+def test_given_vectors_are_those_of_the_file(file):
+    encoder = Given(file)
+    assert encoder.size == 3
+    zero = [0.0, 0.0, 0.0]
+    assert item_vectors(encoder, ITEMS).tolist() == [zero, zero, VECTORS[0], zero, zero, zero]
+    assert encoder.about == {"class": "Given", "file": file, "vectors": 2}
+
+
+def test_given_vectors_are_a_part_of_others(file):
+    encoder = Fused([WordEncoder(8), Given(file)], ["title", "item"])
+    found = item_vectors(encoder, ITEMS)
+    torch.testing.assert_close(found[2, 8:], torch.tensor([1.0, 0.0, 2.0]) / 10**0.5)
+    assert not found[1, 8:].any()
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        (None, "No vectors can be read from it"),
+        ({"id": ["a"], "vector": [[1.0]]}, "No vectors can be read from it .*item"),
+        ({"item": ["a", "b"], "vector": [[1.0], [1.0, 2.0]]}, r"of the lengths \[1, 2\]"),
+        ({"item": ["a", "b"], "vector": [[1.0], None]}, "1 missing"),
+        ({"item": ["a", "a"], "vector": [[1.0], [2.0]]}, "2 ids, 1 of them different"),
+        ({"item": ["a", "b"], "vector": [[1.0], [math.nan]]}, "item 'b' has NaN"),
+        ({"item": ["a"], "vector": ["words"]}, "No vectors can be read from it"),
+    ],
+)
+def test_a_file_without_proper_vectors_is_refused(tmp_path, table, sentence):
+    path = tmp_path / "vectors.parquet"
+    if table is not None:
+        pl.DataFrame(table).write_parquet(path)
+    with pytest.raises(DataError, match=sentence):
+        item_vectors(Given(str(path)), ITEMS)
+
+
+def test_vectors_of_none_of_the_items_are_refused(tmp_path):
+    path = tmp_path / "vectors.parquet"
+    pl.DataFrame({"item": [7], "vector": [[1.0]]}).write_parquet(path)
+    with pytest.raises(RecipeError, match="1 items, such as '7', and of none of the 5 that are"):
+        item_vectors(Given(str(path)), ITEMS)
+
+
+def test_fused_keeps_the_contract_of_encoders():
+    make = partial(Fused, [WordEncoder(64), Angle()], ["title", "angle"])
+    check_all(EncoderChecks(make))
+    rows = [{"title": f"tea {n}", "angle": n / 3} for n in range(5)]
+    check_all(EncoderChecks(make, values=rows))
+
+
+def test_given_vectors_keep_the_contract_of_encoders(tmp_path):
+    path = tmp_path / "vectors.parquet"
+    pl.DataFrame({"item": list("abcde"), "vector": torch.randn(5, 3).tolist()}).write_parquet(path)
+    check_all(EncoderChecks(partial(Given, str(path)), values=list("abcde")))
+
+
+FUSED = {
+    "class_path": "Fused",
+    "init_args": {
+        "encoders": [
+            "WordEncoder",
+            {"class_path": "Given", "init_args": {"file": "{folder}/v.parquet"}},
+        ],
+        "columns": ["title", "item"],
+        "weights": [2, 1],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fused")
+    log, items = tiny.write_log(folder)
+    ids = pl.read_csv(items)["sku"][:40]
+    vectors = pl.Series("vector", torch.randn(40, 3, generator=torch.manual_seed(0)).tolist())
+    pl.DataFrame([ids.alias("item"), vectors]).write_parquet(folder / "v.parquet")
+    named = json.dumps(FUSED).replace("{folder}", str(folder))
+    words = ["run", "generic", "--log", str(log), "--items", str(items), "--until", "ranker"]
+    words += ["--values.text_encoder", named, "--data.k_core", "1", "--ranker.trainer.max_epochs"]
+    words += ["1", "--ranker.model.init_args.size", "16", "--out", str(folder / "run")]
+    assert main(words) == 0
+    return folder / "run"
+
+
+def expected(run):
+    given = Given(str(run.parent / "v.parquet"))
+    return item_vectors(
+        Fused([WordEncoder(), given], ["title", "item"], [2, 1]), Run(run).data.catalog
+    )
+
+
+def test_one_setting_brings_several_columns_into_a_run(run):
+    assert torch.equal(Run(run).ranker.items.vectors, expected(run))
+    noted = json.loads((run / "ranker" / "encoder.json").read_text())
+    assert noted["part 1: title, weight 2"] == "class WordEncoder"
+
+
+def test_a_finished_run_recommends_and_reads_wishes(run, capsys):
+    assert main(["recommend", str(run), "--user", "u0", "-k", "2"]) == 0
+    assert main(["recommend", str(run), "--ask", "song", "-k", "2"]) == 0
+    assert capsys.readouterr().out.count("  2  ") == 2
+    wishes = Run(run).wishes.encoder
+    assert isinstance(wishes, Fused)
+    assert wishes.weights == [2, 1]
+
+
+def test_a_run_s_own_vectors_are_written_and_given_back(run, tmp_path):
+    out = tmp_path / "own.safetensors"
+    assert main(["encode", str(run), "--out", str(out)]) == 0
+    assert torch.equal(item_vectors(Given(str(out)), Run(run).data.catalog), expected(run))
+
+
+def test_a_table_is_encoded_by_an_encoder_with_settings(run, tmp_path):
+    out, named = tmp_path / "v.parquet", json.dumps(FUSED).replace("{folder}", str(run.parent))
+    columns = ["--columns", "{item: sku}"]
+    table = str(run.parent / "items.csv")
+    assert main(["encode", table, "--encoder", named, "--out", str(out), *columns]) == 0
+    found = item_vectors(Given(str(out)), Run(run).data.catalog)
+    torch.testing.assert_close(found, expected(run))

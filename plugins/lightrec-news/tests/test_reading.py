@@ -1,0 +1,74 @@
+"""NAML's reader and both papers' user encoder against torch's own layers and loops."""
+
+from functools import partial
+
+import pytest
+import torch
+from lightrec_news.reading import AdditiveAttention, ConvolutionReader
+from torch import nn
+
+from lightrec.ranking.ranker import Ranker
+
+PRESENT = torch.tensor([[False, False, True, True, True], [True] * 5])
+TOKENS = torch.tensor([[[0] * 4] * 2, [[3, 1, 4, 1], [5, 0, 0, 0]], [[0] * 4, [2, 6, 0, 0]]])
+"""(N + 1, C, T)."""
+
+
+def additive(pooling, vectors):
+    """The weights of additive attention one by one: exp(q · tanh(V h + v)) over their sum."""
+    (first, _, last), total, mass = pooling.score, 0.0, 0.0
+    for vector in vectors:
+        weight = (last.weight[0] @ torch.tanh(first.weight @ vector + first.bias)).exp()
+        total, mass = total + weight * vector, mass + weight
+    return total / mass
+
+
+def test_naml_by_torchs_own_convolution():
+    torch.manual_seed(0)
+    reader, words = ConvolutionReader(8, 8, 2, hidden=5).eval(), torch.randn(7, 8)
+    found = reader(words, [TOKENS[:, 0], TOKENS[:, 1]])
+    for item in (1, 2):
+        views = []
+        for column, numbers in enumerate(TOKENS[item]):
+            if (numbers := numbers[numbers > 0]).any():
+                kernel = reader.filters[column].weight.view(3, 8, 8).permute(1, 2, 0)
+                said, bias = words[numbers].T[None], reader.bias[column]
+                heard = nn.functional.conv1d(said, kernel, bias, padding=1)[0].T.relu()
+                views.append(additive(reader.pools[column], heard))
+        expected = additive(reader.pool, views)
+        torch.testing.assert_close(found[item], expected, atol=1e-5, rtol=0)
+    assert not found[0].any()
+
+
+@pytest.mark.parametrize("heads", [0, 2])
+def test_additive_attention_by_hand_over_torchs_own_self_attention(heads):
+    """NAML's user encoder, and with heads NRMS's: exp(q · tanh(V h + v)) over their sum."""
+    torch.manual_seed(0)
+    tower, x = AdditiveAttention(8, heads=heads, hidden=5, dropout=0.5).eval(), torch.randn(2, 5, 8)
+    found = tower(x, PRESENT)
+    for row, start in enumerate((2, 0)):
+        items = x[row : row + 1, start:]
+        if heads:
+            attention = nn.MultiheadAttention(8, heads, bias=False, batch_first=True)
+            attention.in_proj_weight.data = tower.attention_in.weight
+            attention.out_proj.weight.data = torch.eye(8)
+            later = torch.ones(items.shape[1], items.shape[1], dtype=torch.bool).triu(1)
+            items = attention(items, items, items, attn_mask=later)[0]
+        for step in range(items.shape[1]):
+            expected = additive(tower.pool, items[0, : step + 1])
+            torch.testing.assert_close(found[row, start + step], expected, atol=1e-5, rtol=0)
+
+
+def test_a_ranker_of_both_saves_and_loads_itself(tmp_path):
+    own = {
+        "use_ids": False,
+        "reader": partial(ConvolutionReader, hidden=5),
+    }
+    own |= {"tower": partial(AdditiveAttention, heads=2), "reading": (2, 4, 7, 8)}
+    ranker = Ranker(2, size=8, **own).eval()
+    ranker.items.set_tokens(TOKENS)
+    ranker.save_pretrained(tmp_path)
+    again, history = Ranker.from_pretrained(tmp_path), torch.tensor([[0, 1, 2]])
+    assert torch.equal(again.scores(history), ranker.scores(history))
+    with pytest.raises(ValueError, match="divided among 3 heads"):
+        AdditiveAttention(8, heads=3)

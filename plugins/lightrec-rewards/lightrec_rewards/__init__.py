@@ -1,0 +1,1 @@
+"""More rewards for lightrec: limits, penalties, staying, shaping, and attributes of items."""

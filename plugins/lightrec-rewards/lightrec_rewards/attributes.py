@@ -1,0 +1,105 @@
+"""Bases of rewards that go by an attribute of the items: its worth, or their length."""
+
+from abc import abstractmethod
+
+import polars as pl
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+from torch.nn.functional import pad
+
+from lightrec.errors import NotApplicable, RecipeError
+from lightrec.keys import Key
+from lightrec.rewards.base import Reward, RewardContext, UserReward
+
+
+class AttributeReward(Reward):
+    """(1 − weight) · 1 + weight · worth for each item taken, by an attribute of the items.
+
+    :param attribute: of the items.
+    :param weight: of its worth, 0 to 1; with 0, items taken are counted.
+    :raises RecipeError: where the weight is out of range.
+    """
+
+    worth: Tensor
+    """(N + 2,) float32: of each item, 0 of padding and of nothing."""
+
+    def __init__(self, attribute: str, weight: float) -> None:
+        super().__init__()
+        if not 0 <= weight <= 1:
+            raise RecipeError(f"The weight of {attribute!r} is {weight}; give one from 0 to 1.")
+        self.attribute, self.weight = attribute, weight
+
+    @abstractmethod
+    def worths(self, column: pl.Series) -> Tensor:
+        """Give what the items (N,) are worth, float32, by their attribute.
+
+        :raises NotApplicable: where it tells nothing.
+        """
+
+    def bind(self, context: RewardContext) -> None:
+        """Take the items' worths."""
+        worths = self.worths(context.item_attribute(self.attribute))
+        self.register_buffer("worth", pad((1 - self.weight) + self.weight * worths, (1, 1)))
+
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Give rewards (B, 1)."""
+        return self.of_taken(transition, self.worth[transition[Key.ACTION]])
+
+
+class LengthReward(UserReward):
+    """The expected value of an accepted item by its length, from 0 to 1.
+
+    Values are what people spend on an item, such as seconds of watching or reading. Their sum pays
+    for long items, and their share of an item's own length for short ones: so the reward is a mean
+    of that share and of the one of the longest item's length.
+
+    :param attribute: of the items, how long they are; one of unknown length gives 0.
+    :param unit: how much value a unit of length takes.
+    :param completion: how much the share of the item's own length counts, 0 to 1.
+    :raises RecipeError: where ``completion`` is not from 0 to 1.
+    """
+
+    needs = "valuing"
+    lengths: Tensor
+    """(N + 1,) float32, in the unit of values; infinite where that is not known."""
+
+    def __init__(self, attribute: str, unit: float = 1.0, completion: float = 1.0) -> None:
+        super().__init__()
+        if not 0 <= completion <= 1:
+            raise RecipeError(f"completion is {completion}; it must be from 0 to 1.")
+        self.attribute, self.unit, self.completion = attribute, unit, completion
+
+    def bind(self, context: RewardContext) -> None:
+        """Take the user model and the items' lengths."""
+        super().bind(context)
+        given = context.item_attribute(self.attribute).cast(pl.Float32).fill_null(0.0).to_torch()
+        lengths = torch.where(given > 0, given * self.unit, torch.inf)
+        self.register_buffer("lengths", pad(lengths, (1, 0), value=torch.inf))
+
+    @torch.no_grad()
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Give rewards (B, 1)."""
+        history, items, user = self.asked(transition)
+        spent, _ = self.users.value(history, items, user)
+        own = self.lengths[items]
+        spent = spent.clamp(min=0).minimum(own).where(own.isfinite(), 0.0)
+        longest = self.lengths[self.lengths.isfinite()].max()
+        worth = self.completion * spent / own + (1 - self.completion) * spent / longest
+        return self.of_taken(transition, worth)
+
+
+def to_amounts(column: pl.Series, largest: float, expected: str) -> Tensor:
+    """Read numbers of 0 or more, (N,) float32; NaN where there is none.
+
+    :param expected: what they are, for the message.
+    :raises NotApplicable: where one is no number from 0 to the largest.
+    """
+    found = column.cast(pl.Float64, strict=False)
+    good = found.is_between(0, largest) | found.is_nan()
+    if bad := ((found.is_null() & column.is_not_null()) | ~good).sum():
+        raise NotApplicable(
+            f"The attribute {column.name!r} is to be {expected}, and {bad} of {len(column)} items "
+            "have something else: correct the table, or name another attribute."
+        )
+    return torch.tensor(found.fill_null(float("nan")).to_numpy(), dtype=torch.float32)

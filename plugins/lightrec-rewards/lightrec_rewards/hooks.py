@@ -1,0 +1,22 @@
+"""What this package adds to lightrec."""
+
+from lightrec.hookspecs import gives
+
+LIGHTREC_API = 1
+
+lightrec_rewards = gives(
+    {
+        "StayReward": "lightrec_rewards.staying:StayReward",
+        "ReturnReward": "lightrec_rewards.staying:ReturnReward",
+        "ContinuationShaping": "lightrec_rewards.staying:ContinuationShaping",
+        "RepetitionPenalty": "lightrec_rewards.penalties:RepetitionPenalty",
+        "FatiguePenalty": "lightrec_rewards.penalties:FatiguePenalty",
+        "ConstrainedReward": "lightrec_rewards.limits:ConstrainedReward",
+    }
+)
+lightrec_components = gives(
+    {
+        name: f"lightrec_rewards.limits:{name}"
+        for name in ("EqualExposure", "NewItems", "FewRepeats", "Variety")
+    }
+)

@@ -1,0 +1,96 @@
+"""Penalties of what was accepted before: rewards that are never positive, for weighted sums."""
+
+from typing import Literal
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from lightrec.errors import NotApplicable, RecipeError
+from lightrec.keys import PADDING, Key
+from lightrec.rewards.base import Reward, RewardContext
+
+
+class RepetitionPenalty(Reward):
+    """Minus the number of times that the accepted items were accepted in the last steps.
+
+    :param window: how many of a history's last steps count.
+    """
+
+    def __init__(self, window: int = 20) -> None:
+        super().__init__()
+        self.window = _window(window)
+
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Give rewards (B, 1), from -window to 0 for each item."""
+        history, slate = transition[Key.HISTORY][:, -self.window :], transition[Key.ACTION]
+        same = (history.unsqueeze(2) == slate.unsqueeze(1)) & self.taken(transition).unsqueeze(1)
+        return -same.sum((1, 2)).unsqueeze(1).float()
+
+
+class FatiguePenalty(Reward):
+    """Minus the share of the last steps in which an item of the same kind was accepted.
+
+    A kind is a category or, without categories, a set of items with similar vectors.
+
+    :param window: how many of a history's last steps count.
+    :param near: the least cosine between the user model's vectors of two items of one kind.
+    :param kind: ``vectors``, or ``category`` for the first attribute of the catalog that has 2 to
+        40 different values.
+    :param category: in place of ``kind``: the attribute of the catalog that is the category.
+    :raises RecipeError: where a setting is out of range.
+    """
+
+    kinds: Tensor
+
+    def __init__(
+        self,
+        window: int = 10,
+        near: float = 0.5,
+        kind: Literal["vectors", "category"] = "vectors",
+        category: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.window, self.near = _window(window), near
+        self.kind, self.category = kind if category is None else "category", category
+        if not -1 <= near <= 1:
+            raise RecipeError(f"near is {near}; a cosine lies between -1 and 1.")
+
+    def bind(self, context: RewardContext) -> None:
+        """Take the kinds of the items.
+
+        :raises NotApplicable: where the catalog has no such category.
+        """
+        if self.kind == "vectors":
+            kinds = normalize(context.users.choice.vectors, dim=1)
+        else:
+            if self.category is not None:
+                context.item_attribute(self.category)
+            found = context.store.categories(self.category)
+            if found is None:
+                raise NotApplicable(
+                    f"The log's items have no attribute {self.category or 'with 2 to 40 values'!r} "
+                    "of words: name another category, or go by item vectors."
+                )
+            kinds = torch.from_numpy(found)
+        # Row N + 1, nothing, must exist, but is never compared.
+        self.register_buffer("kinds", torch.cat([kinds, kinds[:1]]))
+
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Give rewards (B, 1), from -1 to 0 for each item."""
+        history = transition[Key.HISTORY][:, -self.window :]
+        ours, theirs = self.kinds[transition[Key.ACTION]], self.kinds[history]
+        if self.kinds.ndim == 2:
+            same = theirs @ ours.mT >= self.near
+        else:
+            same = (theirs.unsqueeze(2) == ours.unsqueeze(1)) & (ours >= 0).unsqueeze(1)
+        known = (history > PADDING) & (history <= len(self.kinds) - 2)
+        same &= known.unsqueeze(2) & self.taken(transition).unsqueeze(1)
+        return -same.sum((1, 2)).unsqueeze(1).float() / self.window
+
+
+def _window(window: int) -> int:
+    if window < 1:
+        raise RecipeError(f"window is {window}; give 1 step or more.")
+    return window

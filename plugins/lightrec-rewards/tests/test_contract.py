@@ -1,0 +1,21 @@
+"""The rewards keep the contract of rewards, also within each other."""
+
+from lightrec_rewards.penalties import FatiguePenalty
+from lightrec_rewards.staying import ContinuationShaping
+
+from lightrec.rewards.accepted import LearnedReward
+from lightrec.rewards.combined import NormalisedReward, WeightedSum
+from lightrec.testing import RewardChecks, parametrize_checks, plugin_checks
+
+
+def combined():
+    """A normalised sum of a shaped learned reward and a penalty."""
+    shaped = ContinuationShaping(LearnedReward(), 0.9)
+    return NormalisedReward(WeightedSum([shaped, FatiguePenalty()], [1.0, 0.5]))
+
+
+@parametrize_checks(
+    plugin_checks("lightrec-rewards"), RewardChecks(combined, part="rewards-within-rewards")
+)
+def test_contract(check):
+    check()

@@ -1,0 +1,1 @@
+"""The search for a stage's best settings, for lightrec."""

@@ -1,0 +1,101 @@
+"""What may be searched, and what is said of a file that cannot be."""
+
+import pytest
+from lightrec_tune.space import default_space, ends, held, parse_space
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from lightrec.errors import DataError, RecipeError
+
+
+def test_ranges_and_choices_of_any_kind():
+    space = parse_space(
+        """
+        model.init_args.learning_rate: {low: 1e-4, high: 1e-2, log: true}
+        model.init_args.dropout: {low: 0, high: .5}
+        model.init_args.layers: {low: 1, high: 5, step: 2}
+        model.init_args.start: [random, cooccurrence]
+        trainer.callbacks: [null, [{class_path: EarlyStopping}]]
+        """,
+        "here",
+    )
+    assert list(space.values()) == [
+        FloatDistribution(1e-4, 1e-2, log=True),
+        FloatDistribution(0.0, 0.5),
+        IntDistribution(1, 5, step=2),
+        CategoricalDistribution(("random", "cooccurrence")),
+        CategoricalDistribution(("null", '[{"class_path": "EarlyStopping"}]')),
+    ]
+    assert [ends(given) for given in space.values()][1:4] == [
+        (0.0, 0.5),
+        (1, 5),
+        ("random", "cooccurrence"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "value", "expected"),
+    [
+        (IntDistribution(1, 5, step=2), 3, 3),
+        (IntDistribution(1, 5, step=2), 2, None),
+        (IntDistribution(1, 5), 2.5, None),
+        (FloatDistribution(0.0, 0.3, step=0.1), 0.3, 0.3),
+        (FloatDistribution(0.0, 0.3), 0, 0.0),
+        (FloatDistribution(0.0, 0.3), 0.31, None),
+        (FloatDistribution(0.0, 0.3), None, None),
+        (CategoricalDistribution(("null", "1", "mean")), None, "null"),
+        (CategoricalDistribution(("null", "1", "mean")), 1, "1"),
+        (CategoricalDistribution(("null", "1", "mean")), "mean", "mean"),
+        (CategoricalDistribution(("null", "1", "mean")), 2, None),
+        (CategoricalDistribution(("null", "1", "mean")), object(), None),
+    ],
+)
+def test_what_a_space_holds(given, value, expected):
+    found = held(given, value)
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ("{low: 1}", "Expected a range such as {low: 0.1, high: 0.5}"),
+        ("{low: 1, high: 2, logg: true}", "Expected a range such as {low: 0.1, high: 0.5}"),
+        ("{low: 2, high: 1}", "`low <= high` must hold, but got (low=2, high=1)"),
+        ("{low: 1, high: .nan}", "Expected a number, not nan"),
+        ("{low: a, high: 2}", "could not convert string to float: 'a'"),
+        ("{low: 0., high: 2, log: true}", "`low > 0` must hold for `log=True`"),
+        ("{low: 1., high: 2, log: true, step: 1}", "not supported when `log` is true"),
+        ("{low: 1., high: 2, step: -1}", "`step > 0` must hold"),
+        ("[1]", "two or more different choices"),
+        ("[1, 1]", "two or more different choices"),
+        ("0.3", "Expected a range such as {low: 0.1, high: 0.5}"),
+    ],
+)
+def test_what_is_no_range_and_no_choice_is_refused(values, said):
+    with pytest.raises(DataError) as raised:
+        parse_space(f"model.size: {values}", "space.yaml")
+    assert str(raised.value).startswith("space.yaml: model.size: ")
+    assert said in str(raised.value)
+
+
+def test_all_problems_are_reported_at_once():
+    with pytest.raises(DataError) as raised:
+        parse_space("--model.size: [1, 2]\nmodel.layers: 3\nmodel.heads: [1, 2]\n", "s.yaml")
+    first, second = str(raised.value).splitlines()
+    assert first.startswith("s.yaml: --model.size: A setting is named as in the recipe")
+    assert second.startswith("s.yaml: model.layers: Expected a range")
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", "3", "a: [", "{}"])
+def test_what_is_no_mapping_is_refused(content):
+    with pytest.raises(DataError, match=r"The space (must be a mapping|is not valid YAML)"):
+        parse_space(content, "here")
+
+
+def test_the_default_space_is_a_space():
+    assert parse_space(default_space("ranker"), "here")
+
+
+def test_a_stage_without_a_space_says_what_to_do():
+    with pytest.raises(RecipeError, match=r"no default space for the stage users_a.*--space"):
+        default_space("users_a")

@@ -1,0 +1,280 @@
+"""The search for the best settings: the same twice and after a stop, and blind to the test part."""
+
+import contextlib
+import io
+import json
+import shutil
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from types import SimpleNamespace
+
+import optuna
+import pytest
+import yaml
+from lightrec_tune import search as tune
+from lightrec_tune.space import held, parse_space
+
+from lightrec.__main__ import main
+from lightrec.cli.fit import stage_of
+from lightrec.data.store import TEST
+from lightrec.ranking import sequence_data
+from lightrec.stages import train as training
+from lightrec.stages.train import ParsedRecipe
+
+SPACE = """
+model.init_args.learning_rate: {low: 1e-3, high: 1e-2, log: true}
+model.init_args.tower.init_args.dropout: {low: .1, high: .5}
+model.init_args.tower.init_args.feedforward: [1, 4]
+"""
+QUICK = [
+    "--trainer.max_epochs=2",
+    "--model.init_args.size=16",
+    "--model.init_args.tower.init_args.layers=1",
+    "--model.init_args.start=random",
+    "--data.init_args.text_encoder=null",
+]
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_run, tmp_path_factory):
+    """An unbroken search of three trials, with what it printed."""
+    where = tmp_path_factory.mktemp("whole")
+    for name in ("data", "text"):
+        shutil.copytree(tiny_run / name, where / "runs" / "generic" / name)
+    (where / "space.yaml").write_text(SPACE)
+    out, err = io.StringIO(), io.StringIO()
+    looked = []
+    begin = sequence_data.EvaluationEvents.__init__
+
+    def watch(self, log, part, *rest):
+        looked.append(part)
+        begin(self, log, part, *rest)
+
+    with contextlib.chdir(where), redirect_stdout(out), redirect_stderr(err):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sequence_data.EvaluationEvents, "__init__", watch)
+            assert search() == 0
+        assert looked
+        assert TEST not in looked  # no trial looks at the test part
+        return where, trials(), out.getvalue(), err.getvalue()
+
+
+@pytest.fixture
+def folder(tiny_run, tmp_path, monkeypatch):
+    """A folder with a space, and a run whose data stage is done."""
+    for name in ("data", "text"):
+        shutil.copytree(tiny_run / name, tmp_path / "runs" / "generic" / name)
+    (tmp_path / "space.yaml").write_text(SPACE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def quickly(folder, monkeypatch):
+    """The folder, where trainings take no time; those of the numbers in `failing` fail."""
+    made = SimpleNamespace(failing=[], trained=[])
+
+    def fit(stage, watchers):
+        if stage.number in made.failing:
+            raise ValueError("no head fits")
+        made.trained.append(stage.number)
+        stage.work.mkdir(parents=True)
+        watchers[0].values.append(0.1 * stage.number)
+
+    monkeypatch.setattr(tune, "fit", fit)
+    monkeypatch.setattr(tune, "write", lambda search: None)
+    return made
+
+
+def search(*arguments, trials=3, out="found"):
+    command = ["tune", "-c", "generic/ranker", "--space", "space.yaml", "--out", out]
+    return main([*command, "--trials", str(trials), *QUICK, *arguments])
+
+
+def test_a_search_with_settings_of_another_space_is_refused(folder, capsys, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tune, "fit", stop)
+        assert search() == 130
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///found/{tune.STUDY}")
+    name = "trainer.callbacks"
+    forged = optuna.trial.create_trial(
+        state=optuna.trial.TrialState.COMPLETE,
+        value=1.0,
+        params={name: "os.system"},
+        distributions={name: optuna.distributions.CategoricalDistribution(["os.system"])},
+    )
+    study.add_trial(forged)
+    assert search() == 2
+    assert "found holds a search over another space, recipe or log" in capsys.readouterr().err
+
+
+def trials(out="found"):
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{out}/{tune.STUDY}")
+    return [(t.number, t.state, t.value, t.params, t.intermediate_values) for t in study.trials]
+
+
+def test_it_leaves_the_best_recipe_which_gives_the_best_value_again(whole, monkeypatch):
+    where, found, out, err = whole
+    best = max(found, key=lambda trial: trial[2])
+    assert f"best {best[2]:.4f} (trial {best[0] + 1})" in err
+    first, *rows = out.splitlines()
+    assert first.split() == [
+        *("trial", "validation/ndcg@10"),
+        *("learning_rate", "dropout", "feedforward"),
+    ]
+    assert rows[0].split()[:2] == [str(best[0] + 1), f"{best[2]:.4f}"]
+    assert "3 trials: 3 trained to the end." in rows
+    for picture in ("history.png", "settings.png"):
+        assert (where / "found" / picture).read_bytes().startswith(b"\x89PNG")
+    assert not (where / "found" / "importances.png").exists()  # three trials say nothing of them
+    assert not (where / "found" / ".work").exists()
+
+    recipe = yaml.safe_load((where / "found" / "best.yaml").read_text())
+    chosen = recipe["model"]["init_args"]["tower"]["init_args"]["dropout"]
+    assert chosen == best[3]["model.init_args.tower.init_args.dropout"]
+    assert recipe["data"]["init_args"]["text_encoder"] is None
+    monkeypatch.chdir(where)
+    assert main(["fit", "-c", "found/best.yaml"]) == 0
+    metrics = json.loads((where / "runs" / "generic" / "ranker" / "metrics.json").read_text())
+    assert metrics["validation/ranker/ndcg@10"] == pytest.approx(best[2], abs=1e-6)
+
+
+def test_the_recipes_own_settings_come_first_and_chance_follows_the_seed(quickly, whole):
+    own = {"learning_rate": 0.002, "dropout": 0.4, "feedforward": "4"}
+    assert {name.split(".")[-1]: value for name, value in whole[1][0][3].items()} == own
+    assert search("--seed_everything=1", trials=2) == 0
+    assert trials()[0][3] == whole[1][0][3]
+    assert trials()[1][3] != whole[1][1][3]
+
+
+def test_stopped_within_its_trials_it_goes_on_from_the_last_epoch(
+    folder, whole, monkeypatch, capsys
+):
+    began, stops = [], [0, 1]
+
+    def stop(self, trainer, module, outputs, batch, index):
+        began.append(trainer.current_epoch)
+        if trainer.current_epoch in stops[:1] and len(trials()) == 2:
+            raise SystemExit("stopped")
+
+    monkeypatch.setattr(tune, "write", lambda search: None)
+    monkeypatch.setattr(training.EpochSeed, "on_train_batch_end", stop, raising=False)
+    while stops:
+        began.clear()
+        with pytest.raises(SystemExit):
+            search(trials=2)
+        assert began[-1] == stops.pop(0)
+        assert [trial[1].name for trial in trials()] == ["COMPLETE", "RUNNING"]
+    began.clear()
+    assert search(trials=2) == 0
+    assert set(began) == {1}
+    assert trials() == whole[1][:2]
+    capsys.readouterr()
+    assert search() == 0
+    assert [line[:5] for line in capsys.readouterr().err.splitlines() if "/3]" in line] == [
+        *("[3/3]", "[3/3]"),
+    ]
+    assert trials() == whole[1]
+    assert search() == 0  # nothing is left to do
+    assert trials() == whole[1]
+
+
+def test_a_bad_trial_is_given_up_early_and_says_so(folder, monkeypatch, capsys):
+    monkeypatch.setattr(tune, "write", lambda search: None)
+    monkeypatch.setattr(optuna.trial.Trial, "should_prune", lambda trial: trial.number == 1)
+    assert search(trials=2) == 0
+    assert [trial[1].name for trial in trials()] == ["COMPLETE", "PRUNED"]
+    assert len(trials()[1][4]) == 1
+    told = capsys.readouterr()
+    assert "given up after 1 epochs" in told.err
+    assert "1 trained to the end, 1 given up early." in told.out
+    monkeypatch.setattr(optuna.trial.Trial, "should_prune", lambda _: True)
+    assert search("--no-pruning", trials=1, out="long") == 0
+    assert [trial[1].name for trial in trials("long")] == ["COMPLETE"]
+
+
+def test_a_trial_that_fails_is_told_and_passed_over_but_not_the_first(quickly, capsys):
+    quickly.failing = [2]
+    assert search() == 0
+    assert [trial[1].name for trial in trials()] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert "[2/3] failed: no head fits; best" in capsys.readouterr().err
+    quickly.failing = [1]
+    with pytest.raises(ValueError, match="no head fits"):
+        search(out="other")
+    quickly.failing = []
+    assert search(out="other", trials=1) == 0
+    assert {trial[1].name for trial in trials("other")} == {"COMPLETE"}
+
+
+def test_settings_that_were_tried_are_not_trained_again(quickly, capsys):
+    Path("space.yaml").write_text("model.init_args.tower.init_args.dropout: [0.3, 0.4]\n")
+    assert search(trials=5) == 0
+    assert len(quickly.trained) == 2
+    assert "the same as trial" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "told"),
+    [
+        ("model.init_args.dropuot: [1, 2]", [], "The space does not fit the recipe"),
+        ("model.init_args.tower.init_args.dropout: {low: 1}", [], "Expected a range such as"),
+        (
+            "data.init_args.read_length: {low: 1.5, high: 2}",
+            [],
+            "The space does not fit the recipe",
+        ),
+        ("model.init_args.start: [random, warm]", [], "The space does not fit the recipe"),
+        (SPACE, ["--model.init_args.learning_rate", "1"], "given on the line and searched by"),
+        (SPACE, ["--trials", "0"], "--trials must be at least 1, not 0"),
+        (SPACE, ["--run", "runs/none"], "runs/none holds no finished data stage"),
+        (SPACE, ["-c", "generic/data"], "trains nothing, so that there is nothing to tune"),
+        (SPACE, ["--no-such", "3"], "no-such"),
+    ],
+)
+def test_what_cannot_be_searched_is_told_before_work_starts(
+    folder, capsys, content, arguments, told
+):
+    (folder / "space.yaml").write_text(content)
+    assert search(*arguments) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert "The default space" not in said
+    assert not (folder / "found").exists()
+
+
+def test_what_keeps_its_last_epoch_is_not_searched(folder, capsys):
+    (folder / "space.yaml").write_text("model.init_args.tau: [0.01, 0.1]")
+    assert main(["tune", "-c", "worlds/offline", "--space", "space.yaml", "--out", "found"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "OfflinePolicyModule keeps its last epoch and has no metric to choose by" in said
+    assert not (folder / "found").exists()
+
+
+def test_a_default_space_that_does_not_fit_the_tower_says_which_towers_it_fits(folder, capsys):
+    tower = "--model.init_args.tower=GRU"
+    assert main(["tune", "-c", "generic/ranker", "--out", "found", tower]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "The space does not fit the recipe of the stage ranker." in said
+    assert "feedforward" in said
+    assert "The default space fits the transformer towers" in said
+    assert not (folder / "found").exists()
+
+
+def test_another_search_is_not_mixed_with_this_one(whole, capsys, monkeypatch):
+    monkeypatch.chdir(whole[0])
+    assert search("--trainer.max_epochs=1", trials=1) == 2
+    assert "found holds a search over another space, recipe or log" in capsys.readouterr().err
+    assert trials() == whole[1]
+
+
+def test_the_default_space_can_be_printed_and_fits_every_encoder(capsys):
+    for recipe in ("generic/ranker", "video/ranker"):
+        assert main(["tune", "-c", recipe, "--print-space"]) == 0
+        space = parse_space(capsys.readouterr().out, "printed")
+        parsed = ParsedRecipe(stage_of("tune", [], [recipe]))
+        assert all(held(given, parsed.config.get(n)) is not None for n, given in space.items())
+    assert main(["tune", "-c", "generic/users_a", "--print-space"]) == 2
+    assert "no default space for the stage users_a" in capsys.readouterr().err

@@ -1,0 +1,237 @@
+"""Losses against loops, torch's own cross-entropy and each other, and what all have in common."""
+
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchmarks.softmax_step import measure
+from lightrec.ranking import losses as module
+from lightrec.ranking.losses import (
+    RankingLoss,
+    SampledSoftmaxLoss,
+    SoftmaxLoss,
+    draw_negatives,
+    proposal,
+)
+from lightrec.ranking.ranker import Ranker
+from tests.processes import apart
+
+N, D = 9, 4
+
+
+@dataclass
+class Case:
+    """Six predictions over nine items; rows 0 and 3 have the same target, row 5 has seen all."""
+
+    ranker: Ranker
+    states: Tensor
+    target: Tensor
+    table: Tensor
+
+    def seen(self, rows):
+        return self.table[rows]
+
+    @property
+    def scores(self):
+        """scores[row][item], item 0 unused."""
+        return (self.states @ self.ranker.item_vectors().T + self.ranker.bias).tolist()
+
+    def taken(self, row):
+        """Items that are no negatives of a row."""
+        return {0, int(self.target[row]), *self.table[row].tolist()}
+
+    def loss(self, loss):
+        return loss(self.ranker, self.states, self.target, self.seen)
+
+
+def make(dtype=torch.float64):
+    torch.manual_seed(0)
+    ranker = Ranker(N, size=D).to(dtype)
+    for parameter in ranker.parameters():
+        torch.nn.init.normal_(parameter)
+    target = torch.tensor([2, 5, 7, 2, 1, 4])
+    table = torch.zeros(6, 8, dtype=torch.int64)
+    table[0, :2], table[1, :3], table[3, 5] = torch.tensor([1, 3]), torch.tensor([5, 5, 8]), 7
+    table[5] = torch.tensor([1, 2, 3, 5, 6, 7, 8, 9])
+    return Case(ranker, torch.randn(6, D, dtype=dtype, requires_grad=True), target, table)
+
+
+def mean(values):
+    values = list(values)
+    return sum(values) / len(values)
+
+
+LOSSES = [
+    SampledSoftmaxLoss(5),
+    SoftmaxLoss(),
+]
+every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+
+
+@pytest.fixture(autouse=True)
+def prepared():
+    popularity = torch.arange(N + 1).float()
+    for loss in LOSSES:
+        loss.prepare(popularity)
+    torch.manual_seed(1)
+
+
+@every_loss
+def test_a_finite_scalar_with_finite_gradients(loss):
+    case = make(torch.float32)
+    value = case.loss(loss)
+    assert value.shape == ()
+    assert value.isfinite()
+    value.backward()
+    ranker = case.ranker
+    for reached in [case.states, ranker.items.ids, ranker.bias]:
+        assert reached.grad.isfinite().all()
+        assert reached.grad.abs().sum() > 0
+    assert ranker.items.ids.grad[0].abs().sum() == 0
+
+
+@every_loss
+def test_no_predictions_cost_nothing(loss):
+    ranker = make().ranker
+    states = torch.zeros(0, D, dtype=torch.float64, requires_grad=True)
+    none = torch.zeros(0, dtype=torch.int64)
+    value = loss(ranker, states, none, lambda rows: none[rows, None])
+    value.backward()
+    assert value == 0
+
+
+@every_loss
+def test_falls_where_the_next_items_rise(loss):
+    case, found = make(), []
+    for shift in (-20.0, 0.0, 20.0):
+        torch.manual_seed(1)
+        with torch.no_grad():
+            case.ranker.bias.zero_()
+            case.ranker.bias[case.target[1:3]] = shift
+        rows = slice(1, 3)
+        value = loss(
+            case.ranker, case.states[rows], case.target[rows], lambda r: case.table[1:3][r]
+        )
+        found.append(value.item())
+    assert found == sorted(found, reverse=True)
+    assert found[0] > found[2] + 2
+
+
+@every_loss
+def test_what_was_seen_is_no_negative(loss):
+    case = make()
+    case.table[:, :4] = torch.tensor([3, 6, 8, 9])
+    case.loss(loss).backward()
+    moved = {int(i) for i in case.ranker.bias.grad.nonzero().squeeze(1)}
+    assert moved <= {1, 2, 4, 5, 7}
+
+
+@every_loss
+def test_settings_make_the_same_loss_again(loss):
+    module, _, name = loss.description["class_path"].rpartition(".")
+    assert module.startswith("lightrec.ranking.losses")
+    again = globals()[name](**loss.description["init_args"])
+    assert again.description == loss.description
+    assert isinstance(again, RankingLoss)
+    assert not loss.state_dict()
+
+
+def test_impossible_settings_are_refused():
+    with pytest.raises(ValueError, match="cannot draw 0 negatives"):
+        SampledSoftmaxLoss(negatives=0)
+
+
+POPULARITY = torch.tensor([0.0, 4, 1, 1, 3, 0, 9, 2, 2, 8])
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("elements", [1, 30, 1 << 22])
+def test_full_softmax_is_cross_entropy(monkeypatch, dtype, close, elements):
+    monkeypatch.setattr(module, "LOGITS", elements)
+    monkeypatch.setattr(module, "ROWS", 1)
+    case, other = make(dtype), make(dtype)
+    loss = case.loss(SoftmaxLoss())
+    loss.backward()
+
+    logits = other.states @ other.ranker.item_vectors().T + other.ranker.bias
+    left_out = torch.zeros_like(logits, dtype=torch.bool)
+    for row in range(6):
+        left_out[row, [i for i in other.taken(row) if i != other.target[row]]] = True
+    expected = functional.cross_entropy(logits.masked_fill(left_out, -torch.inf), other.target)
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), abs=close)
+    for found, wanted in (
+        (case.states, other.states),
+        (case.ranker.items.ids, other.ranker.items.ids),
+        (case.ranker.bias, other.ranker.bias),
+    ):
+        assert torch.allclose(found.grad, wanted.grad, atol=close)
+
+
+@pytest.mark.slow
+def test_a_step_over_many_items_adds_little_memory():
+    """The logits of the 500 targets alone would take 0.37 GiB."""
+    (found,) = apart(measure, (200_000, 64, 10))
+    assert found["held_gib"] == pytest.approx(4 * 200_001 * 65 * 4 / 2**30, rel=0.01)
+    assert found["added_gib"] < 0.3
+
+
+def test_full_softmax_by_hand():
+    case = make()
+    rows = []
+    for row, scores in enumerate(case.scores):
+        own = scores[case.target[row]]
+        others = [scores[item] for item in range(1, N + 1) if item not in case.taken(row)]
+        rows.append(math.log(math.exp(own) + sum(map(math.exp, others))) - own)
+    assert rows[5] == pytest.approx(0, abs=1e-12)
+    assert case.loss(SoftmaxLoss()).item() == pytest.approx(mean(rows), rel=1e-9)
+
+
+def test_sampled_softmax_by_hand(monkeypatch):
+    case, loss = make(), SampledSoftmaxLoss(7, power=1.0)
+    loss.prepare(POPULARITY)
+    drawn = torch.tensor([2, 3, 6, 9])
+    monkeypatch.setattr(
+        module, "draw_negatives", lambda p, k: (drawn, -(1 - (1 - p[drawn]) ** k).log())
+    )
+    total = sum(POPULARITY.tolist()) + N
+    rows = []
+    for row, scores in enumerate(case.scores):
+        own, mass = scores[case.target[row]], 0.0
+        for item in drawn.tolist():
+            if item not in case.taken(row):
+                chance = (float(POPULARITY[item]) + 1) / total
+                mass += math.exp(scores[item]) / (1 - (1 - chance) ** 7)
+        rows.append(math.log(math.exp(own) + mass) - own)
+    assert case.loss(loss).item() == pytest.approx(mean(rows), rel=1e-6)
+
+
+def test_negatives_by_the_thousand_equal_the_full_softmax():
+    case, loss = make(), SampledSoftmaxLoss(100_000)
+    loss.prepare(POPULARITY)
+    assert case.loss(loss).item() == pytest.approx(case.loss(SoftmaxLoss()).item(), rel=1e-5)
+
+
+def test_proposal_is_flattened_popularity():
+    counts = torch.tensor([5.0, 15.0, 0.0, 80.0])
+    assert proposal(counts, 1).tolist() == pytest.approx([0, 16 / 98, 1 / 98, 81 / 98])
+    assert proposal(counts, 0).tolist() == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3])
+
+
+def test_corrected_sample_estimates_the_partition_without_bias():
+    torch.manual_seed(0)
+    logits = torch.randn(51)
+    chances = proposal(torch.randint(0, 100, (51,)).float())
+    draws = []
+    for _ in range(4000):
+        items, correction = draw_negatives(chances, 20)
+        assert 0 not in items
+        draws.append((logits[items] + correction).exp().sum())
+    draws = torch.stack(draws)
+    error = draws.std() / len(draws) ** 0.5
+    assert abs(draws.mean() - logits[1:].exp().sum()) < 4 * error
+    assert error < 0.02 * draws.mean()
