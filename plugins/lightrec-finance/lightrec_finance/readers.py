@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+from lightrec_formats.published import PublishedReader
 
 from lightrec import plugins
 from lightrec.data.catalog import Catalog
 from lightrec.data.log import InteractionLog
-from lightrec.data.readers.published import PublishedReader
 from lightrec.data.schema import Place, Problems
 from lightrec.data.types import Kind
 from lightrec.keys import Column

@@ -1,1 +1,1 @@
-"""Logs in formats of other programs: databases and RecBole's files."""
+"""Logs in formats of other programs: databases, RecBole's files, published and made-up sets."""

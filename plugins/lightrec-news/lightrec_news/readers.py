@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+from lightrec_formats.published import PublishedReader
 
 from lightrec.data.catalog import Catalog
 from lightrec.data.log import InteractionLog
-from lightrec.data.readers.published import PublishedReader
 from lightrec.data.schema import Place
 from lightrec.data.times import TimeFormat
 from lightrec.errors import DataError
