@@ -14,10 +14,10 @@ from time import process_time
 
 import numpy as np
 import torch
+from lightrec_audit.explain import explain
 
 from benchmarks.cells import markdown, on_a_run, trained
 from lightrec.data.sequences import with_only
-from lightrec.explain import explain
 from lightrec.intervals import mean_interval
 from lightrec.keys import Key
 from lightrec.recommend import Recommender

@@ -14,12 +14,12 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
+from lightrec_audit.exposure import spread_of
 from lightrec_worlds.greed import Greed
 from tensordict import TensorDictBase
 from torch import Tensor
 
 from benchmarks.cells import Benchmark, markdown
-from lightrec.evaluation.exposure import spread_of
 from lightrec.intervals import mean_interval
 from lightrec.keys import Key
 from lightrec.policies.base import Policy

@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import torch
+from lightrec_audit.exposure import events_of_providers, spread_of
 from tensordict import TensorDictBase
 from torch import Tensor
 
 from benchmarks.cells import data_folder
 from lightrec.evaluation.arena import arena
-from lightrec.evaluation.exposure import events_of_providers, spread_of
 from lightrec.keys import PADDING, Key
 from lightrec.run import Run
 from lightrec.stages.run import run

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from lightrec_audit.probe import probe_lists
 from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
 from tensordict import TensorDictBase
 from torch import Tensor, nn
@@ -26,7 +27,6 @@ from benchmarks.long_run_users import loaded, platform_of, save, starts_of, step
 from benchmarks.policies.learner_worlds import WORLDS, Setup
 from benchmarks.session_fitting import fit_sessions
 from lightrec.evaluation.arena import Arena
-from lightrec.evaluation.probe import probe_lists
 from lightrec.keys import Key
 from lightrec.learners.transitions import logged
 from lightrec.policies.base import Policy

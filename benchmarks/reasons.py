@@ -17,10 +17,10 @@ from time import process_time
 
 import numpy as np
 import torch
+from lightrec_audit.explain import explain
 from lightrec_generate.reasons import FIRST, LEAST, Reason, reasons
 
 from benchmarks.cells import markdown, on_a_run, trained
-from lightrec.explain import explain
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.language_readers import WHEEL, Decoder
 from lightrec.recommend import Recommender

@@ -89,6 +89,22 @@ def lightrec_evaluators() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add evaluators, whose metrics join ``metrics.json``, and whose sections join the report."""
 
 
+@_slot("lightrec.evaluation.base:Evaluator")
+def lightrec_sections() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add evaluators that join every evaluation of a run, although no recipe names them.
+
+    They are made without settings, and come after those of the recipe.
+    """
+
+
+@_slot("lightrec.nn.stage:AfterTraining")
+def lightrec_after_training() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add what is done whenever a stage has been trained, beside writing its parts.
+
+    They are made without settings.
+    """
+
+
 @_slot("lightrec.data.domain:Domain", names="command-line names (``video``)")
 def lightrec_domains() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add domains: what a field of use knows about its items, feedback and samples."""

@@ -51,6 +51,9 @@ MOVED: Final = {
                 ("estimators.sequences", "SequentialDM SequentialDR Marginalized"),
             )
         ),
+        ("lightrec.evaluation.exposure", "lightrec_audit.exposure", "ProviderExposure"),
+        ("lightrec.evaluation.robustness", "lightrec_audit.robustness", "Robustness"),
+        ("lightrec.stages.assumptions", "lightrec_audit.assumptions", "assume"),
         *(
             (f"lightrec.simulators.worlds.{module}", f"lightrec_worlds.{module}", name)
             for module, name in (
@@ -70,6 +73,7 @@ OTHERS: Final = {
     "estimate": "lightrec-ope",
     "tune": "lightrec-tune",
     **dict.fromkeys(("export", "batch"), "lightrec-export"),
+    **dict.fromkeys(("explain", "judge", "probe"), "lightrec-audit"),
     **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),
 }
 """Packages of sets of recipes, losses and commands that once were lightrec's own."""

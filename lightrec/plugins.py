@@ -212,6 +212,8 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Plugi
         if str(package) not in plugins.broken:
             with _keeping(plugins, package):
                 found += _parts(manager, module, package, bases)
+    if str(own) in plugins.broken:
+        raise PluginError(plugins.broken[str(own)])
     plugins.parts |= {slot: {} for slot in bases.keys() - plugins.parts.keys()}
     _sort_out(plugins, found, str(own))
     return plugins

@@ -1,13 +1,19 @@
-"""Parts made with settings that people wrote, and what is wrong with settings, in sentences."""
+"""Parts made with settings that people wrote, and what is wrong with settings, in sentences.
+
+jsonargparse reads settings; what it refuses is looked for in the signatures of the classes that are
+named, and said in a sentence. Where nothing is found there, its own message stays.
+"""
 
 import inspect
+import os
 import re
-from collections.abc import Mapping
-from importlib import import_module
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse._parameter_resolvers import get_signature_parameters
 
 from lightrec import plugins
 from lightrec.errors import PluginError, RecipeError, did_you_mean
@@ -15,22 +21,9 @@ from lightrec.moved import hint, moved
 
 CANNOT: Final = "The recipe or its settings cannot be used."
 ALL_SETTINGS: Final = "\n`lightrec fit -c RECIPE --print_config` shows all settings."
-_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
-_OPTION = re.compile(
-    r"Option '([^']+)' is not accepted|[Uu]nrecognized arguments: (\S+)"
-    r"|does not accept option '([^']+)'"
-)
-_LACKING = re.compile(r"the following arguments are required: (.+)")
-_VALUE = re.compile(
-    r'Parser key "([^"]+)":\s+(?:- )?Expected an? (.+?)\.? (?:Got value|but got): (.*)'
-)
-_BASE = re.compile(r"Subtypes: [\[(](?:<class '|collections\.abc\.Callable\[\[.*?\], )([\w.]+)")
-_ABSTRACT = re.compile(r"is abstract.*?Given value: (?:[^\n]*?class_path\W+)?([\w.]+)", re.DOTALL)
-_DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
-_IMPORT = re.compile(
-    r"module '[\w.]+' has no attribute '\w+'|No module named '[\w.]+'"
-    r"|(?:Expected '[\w.]+' to be|Import path does not correspond to) a subclass of (?:<[^>]+>|\w+)"
-)
+CLASS: Final = "class_path"
+_PLAIN: Final = (str, int, float, Mapping, list, tuple, set, os.PathLike, type(None))
+"""What a setting may be that is described by no class and arguments."""
 
 
 def make_of(kind: type, settings: Mapping[str, Any] | None = None, **given: Any) -> Any:
@@ -67,14 +60,12 @@ def check_of(
         plugins.installed().load_all(str(settings))
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, skip={*given}, fail_untyped=False)
-    known = {action.dest for action in parser._actions} - {"help"}
-    for name in settings.keys() - known:
-        raise RecipeError(f"{kind.__name__} has no setting {name!r}.{did_you_mean(name, known)}")
     try:
         return parser, parser.parse_object(dict(settings))
     except ArgumentError as error:
+        sentence = mistake(kind, settings, given) or lacking(kind, settings, given) or error
         raise RecipeError(
-            f"{kind.__name__} cannot be made with {dict(settings)}: {in_sentences(str(error))}"
+            f"{kind.__name__} cannot be made with {dict(settings)}: {sentence}"
         ) from None
 
 
@@ -102,51 +93,126 @@ def setting(text: str, what: str = "--set") -> tuple[str, Any]:
         raise RecipeError(f"The value in {text!r} cannot be read as YAML: {error}.") from error
 
 
-def in_sentences(message: str) -> str:
-    """Put a complaint into sentences; one that is not understood stays as it is."""
-    if found := re.search(rf"{CANNOT} (.+?)\s*{ALL_SETTINGS.strip()}", message, re.DOTALL):
-        # A parser within the parser has said it already.
-        return found[1]
-    if found := _DENIED.search(message):
-        return (
-            f"{found[1]} belongs neither to lightrec nor to an installed plugin, so that it was "
-            "not imported."
-        )
-    if found := _CLASS.search(message):
-        bases = _BASE.findall(message[: found.start()])
-        return _unknown_class(found[1], bases[-1] if bases else None)
-    if found := _ABSTRACT.search(message):
-        return _abstract_class(found[1])
-    if found := _IMPORT.search(message):
-        return f"A class that is named cannot be used here: {found[0]}."
-    if found := _OPTION.search(message):
-        return (
-            f"There is no setting {found[found.lastindex or 0]!r} here; its name may be misspelt."
-        )
-    if found := _LACKING.search(message):
-        return f"Give a value for {found[1]}; `lightrec plugins show NAME` says what is meant."
-    if found := _VALUE.search(message):
-        expected = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", found[2])
-        value = found[3].strip()
-        return f"The setting {found[1]} takes {expected}, not {value}.{hint(value)}"
-    return message
+def values_of(words: Iterable[str]) -> dict[str, Any]:
+    """Read words of a line, such as ``["--model.size", "8"]``, as ``{"model.size": 8}``."""
+    found: dict[str, Any] = {}
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.lstrip("-").partition("=")
+        found[name] = yaml.safe_load(value if equals else next(rest, "null"))
+    return found
 
 
-def _unknown_class(name: str, base: str | None) -> str:
-    sentence = f"There is no class {name!r}"
-    if base is None:
-        return f"{sentence} that could be used here.{hint(name)}"
+def nested(words: Iterable[str]) -> dict[str, Any]:
+    """Read words of a line as mappings within mappings; what is named by ``-c`` is YAML."""
+    found: dict[str, Any] = {}
+    for name, value in values_of(words).items():
+        for part in reversed([] if name == "c" else name.removesuffix("+").split(".")):
+            value = {part: value}
+        _lay(found, value)
+    return found
+
+
+def _lay(base: dict[str, Any], over: Mapping[str, Any]) -> None:
+    """Lay mappings over others in place; a class that stands alone takes arguments."""
+    for name, value in over.items():
+        known = base.get(name)
+        if isinstance(value, Mapping) and known is not None:
+            base[name] = known if isinstance(known, dict) else {CLASS: known}
+            _lay(base[name], value)
+        elif isinstance(known, dict) and isinstance(value, str):
+            base[name] = known | {CLASS: value}
+        else:
+            base[name] = value
+
+
+def mistake(
+    kind: Callable[..., Any],
+    settings: Mapping[str, Any],
+    given: Iterable[str] = (),
+    whose: str = "",
+) -> str:
+    """The first mistake in settings of a class or a function; empty where none is found.
+
+    :param given: names of arguments that are no settings.
+    :param whose: what the settings are of, in place of the name.
+    """
+    taken = {each.name: each for each in _parameters(kind) if each.name not in given}
+    for name, value in settings.items():
+        if name not in taken:
+            return f"{whose or kind.__name__} has no setting {name!r}.{did_you_mean(name, taken)}"
+        if sentence := misfit(name, value, taken[name].annotation):
+            return sentence
+    return ""
+
+
+def lacking(kind: type, settings: Mapping[str, Any], given: Iterable[str] = ()) -> str:
+    """Name the first setting without a default that is not there; empty where all are."""
+    needed = (each.name for each in _parameters(kind) if each.default is inspect.Parameter.empty)
+    left = next((name for name in needed if name not in {*settings, *given}), None)
+    why = "`lightrec plugins show NAME` says what is meant."
+    return f"Give a value for {left} of {kind.__name__}; {why}" if left else ""
+
+
+def _parameters(kind: Any) -> list[Any]:
+    """A class's arguments; of what a run makes, such as a policy, those of its ``from_run``."""
+    made = hasattr(kind, "from_run")
+    return get_signature_parameters(kind, "from_run" if made else None)[made:]
+
+
+def misfit(name: str, value: Any, expected: Any) -> str:
+    """Say why a value is none of the expected type; empty where no reason is found."""
+    types = [*_alternatives(expected)]
+    bases = [kind for kind in types if isinstance(kind, type) and not issubclass(kind, _PLAIN)]
+    if isinstance(value, list):
+        inner = [get_args(kind)[0] for kind in types if get_args(kind)]
+        found = (misfit(name, each, Union[(*inner,)]) for each in value if inner)
+        if sentence := next(filter(None, found), ""):
+            return sentence
+    named = value if isinstance(value, Mapping) else {CLASS: value}
+    path = named.get(CLASS)
+    if bases and isinstance(path, str) and (value is not path or str not in types):
+        base = bases[0]
+        known = plugins.subclasses(base)  # the parser has imported what may be imported
+        of_name = (k for k in known if path in (k.__name__, f"{k.__module__}.{k.__qualname__}"))
+        if (kind := next(of_name, None)) is None:
+            return _unknown_class(path, base)
+        if inspect.isabstract(kind):
+            return _abstract_class(path)
+        more = {key: each for key, each in named.items() if key not in (CLASS, "init_args")}
+        return mistake(kind, more | (named.get("init_args") or {}))
+    parser = ArgumentParser(exit_on_error=False)
+    try:
+        parser.add_argument("--value", type=expected)
+        parser.parse_object({"value": value})
+    except ArgumentError:
+        spelled = re.sub(r"<class '(.+)'>", r"\1", str(expected))
+        spelled = re.sub(r"\b(?:\w+\.)+", "", spelled)
+        return f"The setting {name} takes {spelled}, not {value}.{hint(str(value))}"
+    except ValueError:  # a type that jsonargparse does not know
+        return ""
+    return ""
+
+
+def _alternatives(expected: Any) -> Iterator[Any]:
+    """A type's alternatives; in place of what makes an object, the object's type."""
+    origin = get_origin(expected)
+    if origin in (Union, UnionType):
+        for each in get_args(expected):
+            yield from _alternatives(each)
+    else:
+        yield get_args(expected)[-1] if origin is Callable else expected
+
+
+def _unknown_class(path: str, base: type[Any]) -> str:
     plugins.installed().load_all()
-    module, _, kind = base.rpartition(".")
-    known = {
-        child.__name__
-        for child in plugins.subclasses(getattr(import_module(module), kind))
-        if not inspect.isabstract(child) and not child.__name__.startswith("_")
-    }
-    sentence += f" among those of the kind {kind}. Installed are: "
-    sentence += f"{', '.join(sorted(known)) or 'none'}."
+    kinds = [each for each in plugins.subclasses(base) if not inspect.isabstract(each)]
+    known = {kind.__name__ for kind in kinds if not kind.__name__.startswith("_")}
     mend = " Install the package that provides it, or correct the name."
-    return f"{sentence}{hint(name) or did_you_mean(name, known) or mend}"
+    return (
+        f"There is no class {path!r} among those of the kind {base.__name__}. Installed are: "
+        f"{', '.join(sorted(known)) or 'none'}.{hint(path) or did_you_mean(path, known) or mend}"
+    )
 
 
 def _abstract_class(name: str) -> str:

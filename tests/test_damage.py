@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 
 from lightrec.__main__ import main
-from lightrec.data.files import damage
-from lightrec.recommend import Recommender
 from lightrec.stages import versions
 
 MUTATIONS = int(os.environ.get("LIGHTREC_MUTATIONS", "200"))
@@ -141,18 +139,6 @@ def test_the_damaged_file_is_named_and_the_advice_makes_it_whole(run, capsys):
     assert main(["recommend", str(run), "--user", "u3"]) == 0
 
 
-def test_stages_are_as_they_noted_whatever_was_asked_of_the_run(tiny_run):
-    notes = [json.loads(path.read_text())["files"] for path in tiny_run.glob("*/stage.json")]
-    assert all({"stage.json"} < files.keys() for files in notes)
-    assert damage(tiny_run) == ""
-
-
-def test_a_mistake_in_the_code_keeps_its_traceback(tiny_run, monkeypatch):
-    monkeypatch.setattr(Recommender, "similar", lambda *_, **__: {}["no such"])
-    with pytest.raises(KeyError, match="no such"):
-        main(["similar", str(tiny_run), "i3"])
-
-
 @pytest.mark.parametrize(
     ("error", "told"),
     [
@@ -171,24 +157,6 @@ def test_what_the_machine_refuses_is_told(error, told, monkeypatch, capsys):
     monkeypatch.setattr(versions, "listed", fail)
     assert main(["runs", "list", "none"]) == 2
     assert told in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["recommend", "RUN", "--user", "u3", "--out"],
-        ["recommend", "RUN", "--all", "--out"],
-        ["explain", "RUN", "--user", "u3", "--out"],
-        ["compare", "RUN", "RUN/", "--out"],
-    ],
-)
-def test_there_is_no_writing_into_nowhere(tiny_run, tmp_path, command, capsys):
-    out = tmp_path / "nowhere" / ("a.csv" if command[0] == "recommend" else "a.json")
-    words = [word.replace("RUN", str(tiny_run)) for word in command]
-    if command[0] == "compare":
-        words[2] = str(shutil.copytree(tiny_run, tmp_path / "run"))
-    assert main([*words, str(out)]) == 2
-    assert f"There is no folder {out.parent}: make it first" in capsys.readouterr().err
 
 
 def test_a_full_disk_behind_the_output_is_told(tiny_run):

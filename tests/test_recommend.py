@@ -18,7 +18,6 @@ from lightrec.data.store import EventStore
 from lightrec.errors import PluginError, RecipeError, RunError
 from lightrec.evaluation.evidence import favoured_by
 from lightrec.evaluation.predictions import evaluate_predictions
-from lightrec.explain import explain
 from lightrec.ranking.rules import RuleBook
 from lightrec.recommend import load
 from lightrec.run import Run
@@ -101,7 +100,6 @@ def test_a_length_that_is_none_is_refused_in_a_sentence(recommender, k):
         lambda: recommender.recommend("u3", k=k),
         lambda: next(recommender.recommend_all(k=k)),
         lambda: recommender.similar("lamp number 1", k=k),
-        lambda: explain(recommender, "u3", k=k),
     ]
     for ask in asked:
         with pytest.raises(RecipeError, match=re.escape(f"1 or more, and not {k!r}.")):

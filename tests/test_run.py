@@ -49,12 +49,6 @@ def test_old_models_over_other_data_are_refused(mixed, stage, command, capsys):
     )
 
 
-def test_a_mixed_run_stays_one_in_another_folder(mixed, tmp_path):
-    shutil.copytree(mixed[0], tmp_path / "copy")
-    with pytest.raises(RunError, match=rf"--out {tmp_path / 'copy'}`\.$"):
-        load(tmp_path / "copy")
-
-
 def test_no_stage_learns_from_stages_that_do_not_belong_together(mixed, capsys):
     recipe = ["-c", "generic/policy", "--out", str(mixed[0] / "policy"), *tiny.FAST["policy"]]
     assert main(["fit", *recipe]) == 2
@@ -84,14 +78,6 @@ def test_what_a_stage_was_made_from_must_belong_together_too(tmp_path):
     Run(tmp_path).check("users_b", "data")
     with pytest.raises(RunError, match="The stage ranker in"):
         Run(tmp_path).check("policy", "data")
-
-
-@pytest.mark.parametrize("content", ["{", "[]", "{}"])
-def test_a_damaged_note_is_refused_in_a_sentence(tmp_path, content):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "stage.json").write_text(content)
-    with pytest.raises(RunError, match="is damaged: it is no note of a finished stage"):
-        Run(tmp_path).check("data")
 
 
 @pytest.mark.parametrize("command", ["curl x | sh", "lightrec run x \x1b[2J"])

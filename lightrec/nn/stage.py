@@ -1,8 +1,8 @@
 """The base class of the LightningModules that train the parts of one stage of a run."""
 
 import math
-from abc import abstractmethod
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, TypeVar, cast
 
@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lightrec.data.stage_data import StageData
 from lightrec.errors import RecipeError
 from lightrec.trust import PlainCheckpoint, described
 
@@ -121,4 +122,19 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
         ``self.trainer`` still attached.
 
         :returns: metrics, by flat keys such as ``validation/ndcg@10``.
+        """
+
+
+class AfterTraining(ABC):
+    """Adds files and metrics to what a trained stage leaves; see ``lightrec_after_training``."""
+
+    @abstractmethod
+    def add(
+        self, module: StageModule, data: StageData, folder: Path, logs: Path
+    ) -> Mapping[str, float]:
+        """Add to a stage; nothing where it is not of the kind that this is for.
+
+        :param folder: in which the stage's parts lie already.
+        :param logs: of the stage, for TensorBoard.
+        :returns: further metrics of the stage, by flat keys.
         """

@@ -30,7 +30,7 @@ from lightrec.evaluation.receipt import COMPARED, RECEIPT, receipt
 from lightrec.report import charts, examples
 from lightrec.report.owner import owner
 from lightrec.report.summary import LONG_RUN, WIDTH, from_before, recommending, summary
-from lightrec.report.users import learned_reward, user_models_section
+from lightrec.report.users import user_models_section
 from lightrec.run import Run
 
 PROSE = re.compile(r"[^\W\d]{3,}.* ")
@@ -85,8 +85,7 @@ def write(
     seed = run.stamp("ranker")["seed"]
     shown += [examples.histories(run, seed), examples.catalog_map(run, seed)]
     if "users_a" in stages:
-        shown += [session_tables.against_log(metrics), user_models_section(run, metrics)]
-        shown += [learned_reward(run, metrics), ASSUMED]
+        shown += [session_tables.against_log(metrics), user_models_section(run, metrics), ASSUMED]
     elif older:
         shown.append(Section("From earlier versions", older))
     else:
@@ -309,19 +308,3 @@ def worded(table: Table) -> set[int]:
     """Tell the columns of words, which are set to the left, from those of numbers."""
     columns = enumerate(zip(*table.rows, strict=True))
     return {n for n, cells in columns if n and any(PROSE.search(cell) for cell in cells)}
-
-
-def write_assumptions(
-    run: Run, folder: Path, cells: Sequence[Mapping[str, Any]], stages: Sequence[str]
-) -> None:
-    """Write ``report.html`` and ``metrics.json`` on what the result owes to named assumptions.
-
-    :param cells: ``name``, ``title`` and the ``metrics`` of each.
-    """
-    metrics = {
-        f"sensitivity/{cell['name']}/{key.removeprefix('simulator/')}": value
-        for cell in cells
-        for key, value in cell["metrics"].items()
-    }
-    write_metrics(folder, metrics)
-    write_page(run, folder, stages, [session_tables.sensitivity(metrics, cells)], [], [])

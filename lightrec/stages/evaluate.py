@@ -90,7 +90,8 @@ def _made_from(run: Run, evaluator: HeldOutLog, seed: int) -> list[object]:
 def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
     """Run every evaluator and write metrics and report.
 
-    :param evaluators: what is computed, in this order.
+    :param evaluators: what is computed, in this order; those of the hook ``lightrec_sections``
+        follow.
     :param seed: of whatever is drawn.
     :raises PluginError: where an evaluator fails, gives something that is no finite number, or a
         metric that is there already.
@@ -118,7 +119,8 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
         )
     owners = dict.fromkeys(metrics, "an earlier stage")
     findings = []
-    for evaluator in evaluators:
+    joining = [part.load()() for part in plugins.installed().parts["sections"].values()]
+    for evaluator in [*evaluators, *joining]:
         if type(evaluator) is HeldOutLog and noted.get("mark") == _made_from(run, evaluator, seed):
             evaluator.ranked = noted["metrics"]
         whose = plugins.provider(evaluator)

@@ -11,12 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from lightrec import plugins
 from lightrec.data.files import check_input, is_url, leaving_nothing, located, without_password
 from lightrec.errors import PluginError, RecipeError
 from lightrec.run import Run
+from lightrec.settings import values_of
 from lightrec.stages import recipes, redo
 from lightrec.stages.recipes import RecipeSet
 from lightrec.stages.stage import Stage, function_of, publish
@@ -189,16 +188,6 @@ def command_of(
     for stage, given in overrides.items():
         words += [f"--{stage}.{word[2:]}" if word.startswith("--") else word for word in given]
     return shlex.join(words)
-
-
-def values_of(words: Sequence[str]) -> dict[str, object]:
-    """Read words, such as ``["--leave_rate", "0.1"]``, as ``{"leave_rate": 0.1}``."""
-    found: dict[str, object] = {}
-    rest = iter(words)
-    for word in rest:
-        name, equals, value = word.removeprefix("--").partition("=")
-        found[name] = yaml.safe_load(value if equals else next(rest, "null"))
-    return found
 
 
 def to_do(stages: Sequence[Stage], fresh: bool) -> list[str]:

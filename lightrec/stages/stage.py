@@ -25,9 +25,9 @@ import lightrec
 from lightrec import plugins, trust
 from lightrec.data.files import FORMAT_VERSION, STAMP, write_stamp, write_whole
 from lightrec.errors import RecipeError
-from lightrec.moved import moved
+from lightrec.moved import hint, moved
 from lightrec.run import Run
-from lightrec.settings import in_sentences
+from lightrec.settings import mistake, nested
 from lightrec.stages import recipes
 from lightrec.stages.recipes import Recipe
 
@@ -207,11 +207,12 @@ def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:
     :raises RunError: where a run folder names another function than a stage's.
     """
     try:
-        function = trust.function(stage.function or "", takes="Stage")
+        function = trust.function(moved(stage.function or ""), takes="Stage")
     except (ImportError, AttributeError, ValueError) as error:
         raise RecipeError(
             f"The recipe {stage.name} names the function {stage.function!r}, which cannot be "
-            f"imported: {error}. Write it as package.module.function."
+            f"imported: {error}."
+            f"{hint(stage.function or '') or ' Write it as package.module.function.'}"
         ) from error
     given = moved(json.dumps(recipes.settings(stage.recipe, stage.run), default=str))
     overrides = moved([*stage.overrides])
@@ -223,8 +224,11 @@ def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:
     try:
         parsed = parser.parse_args(["--config", given, *overrides])
     except Exception as error:
+        settings = nested(["-c", given, *overrides])
+        whose = f"The stage {stage.name}"
+        said = mistake(function, settings, [given_by_us], whose) or error
         raise RecipeError(
-            f"The settings of the stage {stage.name} cannot be used. {in_sentences(str(error))}"
+            f"The settings of the stage {stage.name} cannot be used. {said}"
         ) from error
     parsed.pop("config", None)
     return function, parser.instantiate_classes(parsed).as_dict()

@@ -23,14 +23,13 @@ from torch import distributed
 from tqdm.auto import tqdm
 
 from lightrec import plugins, trust
-from lightrec.data.files import EXPLAINED
 from lightrec.data.stage_data import LogData, StageData
 from lightrec.errors import RecipeError
 from lightrec.moved import moved
 from lightrec.nn.stage import StageModule
 from lightrec.policies.base import Policy
 from lightrec.progress import progress_bar
-from lightrec.settings import ALL_SETTINGS, CANNOT, in_sentences
+from lightrec.settings import ALL_SETTINGS, CANNOT, misfit, mistake, nested
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
 from lightrec.stages.tensorboard import Curves, flat, write_final, write_items
@@ -117,7 +116,7 @@ class RecipeParser(LightningArgumentParser):
 
         :raises RecipeError: always.
         """
-        raise RecipeError(f"{CANNOT} {in_sentences(message)}{ALL_SETTINGS}") from ex
+        raise RecipeError(message) from ex
 
 
 def trainer_help() -> str:
@@ -167,6 +166,21 @@ class RecipeCLI(LightningCLI):
                 args=arguments,
                 run=False,
             )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the line, or say what is wrong with it.
+
+        :raises RecipeError: where a setting is unknown or impossible.
+        """
+        try:
+            super().parse_arguments(parser, args)
+        except RecipeError as error:
+            kinds = {"model": StageModule, "data": StageData}
+            given = {k: v for k, v in nested(args).items() if k in (*kinds, "trainer")}
+            trainer = given.pop("trainer", None) or {}
+            found = [misfit(name, value, kinds[name]) for name, value in given.items()]
+            said = next(filter(None, [*found, mistake(pl.Trainer, trainer)]), error)
+            raise RecipeError(f"{CANNOT} {said}{ALL_SETTINGS}") from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link sizes from the data to the model, name the folder to leave, have runs twice."""
@@ -363,12 +377,11 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
         if best.is_file():
             shutil.copyfile(best, folder / CHECKPOINT)
         metrics = cli.model.write(folder)
+        for part in plugins.installed().parts["after_training"].values():
+            with plugins.blaming(addition := part.load()(), "add to a trained stage"):
+                metrics |= addition.add(cli.model, cli.datamodule, folder, stage.logs)
         text = json.dumps(metrics, indent=2, sort_keys=True)
         (folder / "metrics.json").write_text(f"{text}\n")
-        if (folder / EXPLAINED).is_file():
-            from lightrec.report.users import to_tensorboard  # much, of use to user models alone
-
-            to_tensorboard(folder, stage.logs)
         write_final(stage.logs, cli.shown_settings, metrics)
         if isinstance(cli.datamodule, LogData):
             write_items(cli.model, cli.datamodule.store, stage.logs)

@@ -35,7 +35,6 @@ from lightrec.users.choice_sets import Batch
 from lightrec.users.halves import OTHER
 from lightrec.users.irl.base import RewardLearner, chosen, fit_continuation, mean
 from lightrec.users.parts_fitting import SessionTable, UserParts
-from lightrec.users.reward_explained import explain
 from lightrec.users.user_model import UserModel
 
 WARMUP, MAX_OFFERS = 0.1, 100_000
@@ -240,7 +239,6 @@ class ChoiceModule(StageModule):
         users.save_pretrained(folder)
         counts = torch.zeros(3, BINS, dtype=torch.float64)
         metrics = self._assessed(users, counts) | fitted
-        metrics |= explain(users, self.learner, data, folder)
         (folder / RELIABILITY).write_text(json.dumps(counts.tolist()))
         metrics["temperature"] = float(self.choice.temperature)
         metrics["nothing_shift"] = float(self.choice.nothing_shift)

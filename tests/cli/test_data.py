@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from lightrec.__main__ import main
@@ -111,14 +110,6 @@ def test_convert_writes_a_folder_that_reads_back(log: Path, tmp_path: Path) -> N
     assert read_tables(to).log.events["user"].to_list() == ["a", "a", "b"]
 
 
-def test_convert_leaves_nothing_where_a_file_is_refused(log: Path, tmp_path: Path) -> None:
-    log.with_name("items.csv").write_text("id\nx\nx\n")
-    items = ["--items", str(log.with_name("items.csv"))]
-    to = tmp_path / "made" / "log"
-    assert main(["data", "convert", str(log), str(to), "--columns", COLUMNS, *items]) == 2
-    assert not to.parent.exists()
-
-
 def test_convert_looks_at_its_target_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,15 +121,6 @@ def test_convert_looks_at_its_target_first(
     ):
         assert main(["data", "convert", str(tmp_path / "none.csv"), str(to)]) == 2
         assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("action", ["check", "convert", "fetch"])
-def test_every_action_has_examples(action: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["data", action, "--help"])
-    shown = capsys.readouterr().out
-    assert f"examples:\n  lightrec data {action} " in shown
-    assert "default: {}" not in shown
 
 
 def test_a_path_without_a_reader(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,14 +137,3 @@ def test_a_path_without_a_reader(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ):
         assert main(["data", "check", str(path)]) == 2
         assert message in capsys.readouterr().err
-
-
-def test_parquet_named_as_text_and_text_as_parquet(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pl.DataFrame({"item": ["x"]}).write_parquet(tmp_path / "a.csv")
-    (tmp_path / "a.parquet").write_text("user,item\n")
-    assert main(["data", "check", str(tmp_path / "a.csv")]) == 2
-    assert "The file is a Parquet file, not plain text" in capsys.readouterr().err
-    assert main(["data", "check", str(tmp_path / "a.parquet")]) == 2
-    assert "but it is something that begins with 'user,item" in capsys.readouterr().err

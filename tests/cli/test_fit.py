@@ -43,12 +43,6 @@ def test_a_training_that_is_terminated_says_so(data, monkeypatch, capsys):
     assert not (data / "ranker").exists()
 
 
-def test_a_wrong_setting_is_told_before_work_starts(data, capsys):
-    assert main(["fit", "-c", "generic/ranker", "--model.init_args.no_such_thing", "3"]) == 2
-    assert "no_such_thing" in capsys.readouterr().err
-    assert not (data / "ranker").exists()
-
-
 def test_recipes_are_laid_over_each_other_in_their_order(data, capsys):
     for name, rate in (("first", 0.5), ("second", 0.25)):
         given = {
@@ -80,16 +74,6 @@ def test_what_a_stage_cannot_follow_is_refused_by_name(data, setting, capsys):
     name = setting.partition("=")[0]
     assert f"The setting trainer.{name} cannot be" in capsys.readouterr().err
     assert not (data / "ranker").exists()
-
-
-def test_print_config_shows_every_setting(data, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(["fit", "-c", "generic/ranker", "--print_config"])
-    assert stopped.value.code == 0
-    shown = yaml.safe_load(capsys.readouterr().out)
-    assert shown["model"]["init_args"]["tower"]["init_args"]["dropout"] == 0.4
-    assert shown["data"]["class_path"].endswith("SequenceData")
-    assert shown["trainer"]["deterministic"] == "warn"
 
 
 def test_help_lists_settings_of_the_stage_and_leaves_the_trainers_apart(capsys):

@@ -36,13 +36,6 @@ def test_both_print_and_write_what_they_found(tiny_run, tmp_path, capsys):
         assert ("verdict" in values) == (name == "probe")
 
 
-def test_simulate_knows_the_modes(tiny_run, capsys):
-    command = ["simulate", str(tiny_run), "--sessions", "20", "--set", "max_steps=4"]
-    assert lightrec([*command, "--mode", "fixed"]) == 0
-    head, row = capsys.readouterr().out.splitlines()
-    assert row.split()[head.split().index("length")] == "4"
-
-
 def test_what_cannot_be_done_is_told(tiny_run, tmp_path, capsys):
     def refused(*arguments):
         assert lightrec(list(map(str, arguments))) == 2

@@ -1,6 +1,5 @@
 """How the settings of stages are told on the command line."""
 
-from pathlib import Path
 
 import pytest
 
@@ -23,12 +22,6 @@ def test_settings_are_sorted_by_stage_and_keep_their_values():
 def test_what_belongs_to_no_stage_is_refused(arguments):
     with pytest.raises(RecipeError):
         stage_overrides(arguments, STAGES)
-
-
-def test_a_run_starts_from_no_other_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["run", "generic", "--out", str(tmp_path / "run"), "--start-from", "runs/films"]
-    assert main(words) == 2
-    assert "There is no option --start-from." in capsys.readouterr().err
 
 
 def test_a_log_is_read_by_the_reader_that_is_named(tmp_path, capsys):

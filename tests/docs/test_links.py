@@ -31,17 +31,6 @@ def test_links_resolve(page):
     assert not [found for found in problems if found]
 
 
-def test_the_checks_see_what_is_wrong(tmp_path):
-    page = ROOT / "README.md"
-    assert problem(page, "docs/no-such.md")
-    assert problem(page, "docs/README.md#no-such")
-    assert problem(page, "http://example.org")
-    assert problem(page, "https:example")
-    assert problem(page, "docs/README.md#reference") is None
-    assert links("[a](x.md) `[b](y.md)` ![c\nd](z.png)") == ["x.md", "z.png"]
-    assert anchors("# `lightrec run`\n## A, b\n## A, b") == {"lightrec-run", "a-b", "a-b-1"}
-
-
 def test_every_page_is_in_the_table_of_contents():
     front = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     pages = [p for p in PAGES if p.is_relative_to(ROOT / "docs") and p.parent.name != "api"]

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from lightrec.evaluation.comparison import advantage, earned, normalised, per_user
-from lightrec.evaluation.judge import entries, transfers
 from lightrec.intervals import ratio_interval
 from lightrec.simulators.rollout import Sessions
 
@@ -87,25 +86,3 @@ def test_the_transfer_ratio():
     assert ratio_interval(home, home, paired=True) == pytest.approx((1, 1, 1), abs=1e-6)
     assert ratio_interval(away, 0 * home, paired=False) is None
     assert ratio_interval(away, -home, paired=False) is None
-
-
-def test_entries_and_transfers_name_how_slates_were_shown():
-    def played(good):
-        others = {("greedy", "mode"): constant(3, seed=3), ("random", "mode"): constant(1, seed=4)}
-        best, drawn = constant(good, seed=1), constant(good - 1, seed=2)
-        return {("policy", "mode"): best, ("policy", "sample"): drawn, **others}
-
-    home, away = played(7.0), played(5.0)
-    found = {
-        (e["policy"], e["slates"]): e for e in entries(home, "greedy", "greedy", {"policy": "A"})
-    }
-    assert set(found) == set(home)
-    assert found["policy", "mode"]["trained_in"] == "A"
-    assert found["policy", "mode"]["normalised"].mean == pytest.approx(3, abs=0.1)
-    # Over the reference as it is at its best, however the policy was shown.
-    assert found["policy", "sample"]["advantage"]["total"].mean == pytest.approx(3, abs=0.1)
-    assert found["greedy", "mode"]["advantage"] is None
-    by_mode, by_sample = transfers(home, away, "policy", "greedy", True)
-    assert (by_mode["slates"], by_sample["slates"]) == ("mode", "sample")
-    assert by_mode["ratio"].mean == pytest.approx(2 / 4, abs=0.05)
-    assert by_sample["ratio"].mean == pytest.approx(1 / 3, abs=0.05)

@@ -85,14 +85,6 @@ def test_times_on_one_side_alone_are_refused(known, given, sentence):
     assert not isinstance(refused.value, NothingNew)
 
 
-def test_nothing_new_is_said():
-    known = Tables(log(*ROWS), Catalog(pl.DataFrame(FILMS)))
-    same = Catalog(pl.DataFrame({"item": ["x"], "title": ["Xi"]}))
-    for logs, items in (([log(*ROWS[1:3])], None), ([], None), ([], same)):
-        with pytest.raises(NothingNew):
-            append(known, logs, items)
-
-
 def test_items_are_added_and_changed_and_columns_keep_their_kinds():
     known = Tables(log(*ROWS), Catalog(pl.DataFrame(FILMS)))
     # By itself `tags` would be a category, and `price` is whole.
@@ -104,12 +96,6 @@ def test_items_are_added_and_changed_and_columns_keep_their_kinds():
         ("y", "Why", 3.0, ["c"], 1990),
     ]
     assert table.kinds == {"price": "number", "tags": "list", "year": "number"}
-
-
-def test_a_value_that_is_no_number_where_numbers_were_is_refused():
-    known = Tables(log(*ROWS), Catalog(pl.DataFrame(FILMS)))
-    with pytest.raises(DataError, match="price"):
-        append(known, [], Catalog(pl.DataFrame({"item": ["y"], "price": ["cheap"]})))
 
 
 @pytest.mark.parametrize("form", ["file", "days", "folder"])

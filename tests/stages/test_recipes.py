@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from lightrec_audit import assumptions
 
 from lightrec import plugins
 from lightrec.__main__ import main
@@ -16,11 +17,10 @@ from lightrec.evaluation.evidence import REASON, favoured_by
 from lightrec.plugins import Part
 from lightrec.policies.base import Policy
 from lightrec.run import Run
-from lightrec.simulators.worlds.far_log import FarLog
-from lightrec.stages import assumptions, recipes
+from lightrec.stages import recipes
 from lightrec.stages.evaluate import first_lists
 from lightrec.stages.run import execute as run_stage
-from lightrec.stages.run import find_recipes, run
+from lightrec.stages.run import run
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import ParsedRecipe, train
 from lightrec.testing import tiny
@@ -53,6 +53,7 @@ def test_no_recipe_in_the_repository_is_left_out():
     assert {*SETS} == {*RUNS, *overlays, *ALONE}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SINGLE)
 def test_every_recipe_that_stands_by_itself_runs(name, tmp_path):
     out = tmp_path / "run" / "policy"
@@ -69,6 +70,7 @@ def test_every_recipe_that_stands_by_itself_runs(name, tmp_path):
     assert Policy.load(out).num_items > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path, monkeypatch):
     # One assumption, of the set that the others lie over, is enough to see that settings are right.
@@ -104,21 +106,6 @@ def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path, monkeypatch):
     for stage in stages:  # the reader runs in its own room's tests
         assert Run(out).stamp(stage)["recipe"] == found.resolved(stage)
     assert (out / "report.html").is_file() == ("evaluate" in stages)
-
-
-def test_the_world_far_runs_too(tmp_path, monkeypatch):
-    held_out = FarLog.held_out
-    monkeypatch.setattr(FarLog, "held_out", lambda self, _, **k: held_out(self, 50, **k))
-    monkeypatch.setitem(FarLog.__init__.__kwdefaults__, "fit_steps", 50)
-    out = run(
-        "generic",
-        out=tmp_path / "run",
-        offline=True,
-        fast_dev_run=True,
-        until="users_b",  # the last stage that the overlay changes
-        overrides={"data": ["--sessions", "60"]},
-    )
-    assert Run(out).stamp("users_b")["recipe"]["model"]["init_args"]["leave_rate"] == 0
 
 
 @pytest.mark.parametrize(("synthetic", "leave_rate"), [(False, 0), (True, 0.05)])
@@ -173,7 +160,7 @@ POLICY = "data: {init_args: {policy: {class_path: TowerPolicy, init_args: {%s}}}
     ("settings", "told"),
     [
         ("size: 8, hidden: [16]", None),
-        ("use_utilities: true", "There is no setting 'use_utilities' here"),
+        ("use_utilities: true", "TowerPolicy has no setting 'use_utilities'."),
         ("size: much", "The setting size takes int, not much"),
     ],
 )
@@ -197,6 +184,8 @@ def test_another_policy_inherits_no_settings_and_is_checked_before_work(tmp_path
 @pytest.mark.parametrize(
     ("files", "told"),
     [
+        ({"set": "over: far"}, "there is none of the stage data"),
+        ({"set": "over: generic", "data": "k_core: ${k}"}, "is no value"),
         ({"data": "reads: [ranker]", "ranker": "reads: [data]"}, "read each other in a circle"),
         ({"data": "reads: [text]"}, "The recipe data reads the stage text, of which there is no"),
         ({"ranker": "reads: []"}, "make no run: there is none of the stage data"),
@@ -205,7 +194,6 @@ def test_another_policy_inherits_no_settings_and_is_checked_before_work(tmp_path
             r"`reads` is a list of plain names, such as \[data\], not 'data'",
         ),
         ({"set": "over: own"}, "is laid over itself"),
-        ({"data": "k_core: ${k}"}, "refers to \\${k}, which is no value"),
     ],
 )
 def test_recipes_that_make_no_run_are_refused(tmp_path, monkeypatch, files, told):
@@ -218,14 +206,8 @@ def test_recipes_that_make_no_run_are_refused(tmp_path, monkeypatch, files, told
 
 def test_without_the_long_run_data_ranker_and_evaluate_are_left(tiny_run, tmp_path, capsys):
     found = recipes.load("generic", ["next"])
-    assert recipes.in_order(found.recipes) == [
-        "data",
-        "text",
-        "ranker",
-        "evaluate",
-        "final",
-        "reader",
-    ]
+    left = ["data", "text", "ranker", "evaluate", "final", "reader"]
+    assert recipes.in_order(found.recipes) == left
     for name in ("data", "ranker"):
         (tmp_path / name).symlink_to(tiny_run / name)
     run_stage(Stage("evaluate", found.resolved("evaluate"), tmp_path / "evaluate"))
@@ -237,14 +219,6 @@ def test_without_the_long_run_data_ranker_and_evaluate_are_left(tiny_run, tmp_pa
     assert "user models" not in page.partition("The long run")[0]
     assert main(["evaluate", str(tmp_path)]) == 0
     assert "policy" not in capsys.readouterr().out
-    shown = first_lists(tmp_path).splitlines()
-    assert len([line for line in shown if "'s last events:" in line]) == 3
+    assert first_lists(tmp_path).count("'s last events:") == 3
     with pytest.raises(RecipeError, match="holds the long run"):
         run("generic", out=tiny_run, offline=True, goal=["next"])
-
-
-def test_an_overlay_is_no_run_and_a_value_that_nobody_shares_is_refused():
-    with pytest.raises(RecipeError, match="The recipes of far make no run"):
-        find_recipes("far")
-    with pytest.raises(RecipeError, match=r"There is no value 'leaverate' among .*leave_rate"):
-        find_recipes("generic", values={"leaverate": 0})

@@ -1,14 +1,11 @@
 """Stages appear whole, and know whether they are up to date."""
 
-import json
 from dataclasses import replace
 
 import pytest
 
 from lightrec.data.files import FORMAT_VERSION
-from lightrec.errors import RunError
-from lightrec.run import Run
-from lightrec.stages.stage import Stage, named_files
+from lightrec.stages.stage import Stage
 
 
 @pytest.fixture
@@ -75,19 +72,6 @@ def test_a_store_of_another_format_is_not_current(tmp_path, recipe, monkeypatch)
     assert not ranker.is_current()
 
 
-def test_a_stage_depends_on_those_before_it(tmp_path, recipe):
-    data = Stage("data", recipe, tmp_path / "run" / "data")
-    ranker = Stage("ranker", {"reads": ["data"]}, tmp_path / "run" / "ranker")
-    with pytest.raises(RunError, match="holds no finished data stage"):
-        ranker.fingerprint()
-    finish(data)
-    finish(ranker)
-    assert ranker.is_current()
-    changed = Stage("data", recipe, data.out, ["--seed", "1"])
-    finish(changed)
-    assert not ranker.is_current()
-
-
 def test_nothing_half_written_appears(tmp_path, recipe):
     stage = Stage("data", recipe, tmp_path / "run" / "data")
     finish(stage, "old")
@@ -112,44 +96,3 @@ def test_work_is_kept_only_for_the_same_inputs(tmp_path, recipe):
     recipe["k_core"] = 2
     assert not stage.prepare_work()
     assert not (stage.work / "last.ckpt").exists()
-
-
-def test_a_stage_that_is_killed_while_it_notes_its_beginning_begins_anew(
-    tmp_path, recipe, monkeypatch
-):
-    stage = Stage("data", recipe, tmp_path / "run" / "data")
-
-    def half(path, content):
-        with path.open("wb") as stream:
-            stream.write(content[: len(content) // 2])
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr("pathlib.Path.write_bytes", half)
-        with pytest.raises(KeyboardInterrupt):
-            stage.prepare_work()
-    assert not stage.prepare_work()
-    assert stage.prepare_work()
-
-
-def test_the_stamp_tells_recipe_overrides_and_seed(tmp_path, recipe):
-    stage = Stage("data", recipe, tmp_path / "run" / "data", ["--k_core", "3"])
-    stage.prepare_work()
-    with stage.output(7):
-        pass
-    facts = Run(stage.run).stamp(stage.name)
-    assert facts["seed"] == 7
-    assert facts["recipe"] == {"k_core": 5}
-    assert json.loads((stage.out / "stage.json").read_text()) == facts
-
-
-def test_a_stage_that_a_setting_names_goes_into_the_fingerprint(tmp_path):
-    (tmp_path / "ranker").mkdir()
-    setting = f"--model.init_args.continues={tmp_path / 'ranker'}"
-    assert named_files([setting]) == {}
-    marks = []
-    for content in ("one", "another"):
-        (tmp_path / "ranker" / "stage.json").write_text(content)
-        marks.append(named_files([setting]))
-    assert marks[0].keys() == marks[1].keys() == {str(tmp_path / "ranker" / "stage.json")}
-    assert marks[0] != marks[1]

@@ -57,17 +57,6 @@ def test_a_trained_stage_has_curves_lists_and_a_row_of_settings(tiny_run, stage)
     assert settings["seed"].number_value == 0
 
 
-def test_curves_by_step_hold_each_part_of_a_policy_s_loss(tiny_run):
-    scalars = read(tiny_run, "policy").Tags()["scalars"]
-    assert {"step/loss_objective", "step/loss_critic", "train/loss_objective"} <= {*scalars}
-    (end,) = read(tiny_run, "ranker").Scalars("train/loss")[-1:]
-    by_step = [e.value for e in read(tiny_run, "ranker").Scalars("step/loss")]
-    epochs = len(read(tiny_run, "ranker").Scalars("train/loss"))
-    last = by_step[-(len(by_step) // epochs) :]
-    # The epoch's mean weighs batches by their targets.
-    assert min(last) <= end.value <= max(last)
-
-
 def test_the_projector_has_the_ranker_s_item_vectors_with_titles(tiny_run):
     logs, run = tiny_run / "logs" / "ranker", Run(tiny_run)
     vectors = torch.tensor(_read_tensor_tsv_file(str(logs / "items.tsv")))

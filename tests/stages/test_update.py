@@ -1,21 +1,15 @@
 """A run is updated: its new version goes on from the old one and answers by one rename."""
 
-import gc
-import gzip
 import json
 import shutil
 from contextlib import nullcontext
 
 import polars as pl
 import pytest
-import torch
 
 import lightrec
 from lightrec.__main__ import main
-from lightrec.data.log import InteractionLog
-from lightrec.data.readers.base import Tables
-from lightrec.data.readers.canonical import write_folder
-from lightrec.errors import DataError, LightrecError, RecipeError, RunError
+from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.evaluation.evidence import favoured_by
 from lightrec.run import Run
 from lightrec.stages import update as updating
@@ -78,121 +72,6 @@ def test_what_is_known_is_nothing_new(updated, tmp_path, capsys):
         f"There is nothing new: version 2 of {run} answers as before.\n"
     )
     assert sorted(path.name for path in (run / "versions").iterdir()) == ["2"]
-
-
-def test_a_folder_of_logs_is_read_with_its_subfolders(tmp_path):
-    days, log = tmp_path / "days", InteractionLog(pl.DataFrame({"user": ["a"], "item": ["x"]}))
-    files = ["2024/05/01.csv", "2024/05/02.csv.gz", "2024/06/1.tsv", "notes/.hidden", "_tmp/a.csv"]
-    for name in [*files, "last.csv"]:
-        (days / name).parent.mkdir(parents=True, exist_ok=True)
-        (days / name).touch()
-    write_folder(Tables(log), days / "2024/07")  # one log
-    hive = days / "2024/08/day=01/part.parquet"
-    hive.parent.mkdir(parents=True)
-    log.rows.write_parquet(hive)
-    found = [str(path.relative_to(days)) for path in updating.files_of([days])]
-    assert found == [*files[:3], "2024/07", "2024/08", "last.csv"]
-
-
-def test_without_times_a_file_counts_once_however_it_is_written(tmp_path, capsys):
-    run, log = tmp_path / "run", tmp_path / "log.csv"
-    rows = [f"u{n % 4},i{n * 7 % 11}" for n in range(44)]
-    log.write_text("user,item\n" + "\n".join(rows))
-    words = ["--out", str(run), "--until", "data", "--data.k_core=0"]
-    assert main(["run", "generic", "--repeats", "--log", str(log), *words]) == 0
-    (run / "ranker").mkdir()
-    facts = {"fingerprint": "", "overrides": [], "recipe": {}}
-    (run / "ranker" / "stage.json").write_text(json.dumps(facts))
-    (tmp_path / "other name.csv").write_bytes(log.read_bytes())
-    (tmp_path / "lines.csv").write_text("user,item\r\n" + "\r\n".join(rows) + "\r\n")
-    with gzip.open(tmp_path / "zipped.csv.gz", "wt") as file:
-        file.write("user,item\n" + "\n".join(reversed(rows)))
-    for name in ("log.csv", "other name.csv", "lines.csv", "zipped.csv.gz"):
-        assert update(run, log=[tmp_path / name]) is None
-        assert (
-            f"{name}: 44 of its 44 events are equal to events of the run's log"
-            in capsys.readouterr().err
-        )
-    assert update(run, log=list(tmp_path.glob("*.csv"))) is None
-    dated = tmp_path / "dated.csv"
-    dated.write_text("user,item,time\n" + "\n".join(f"{row},2024-01-01" for row in rows))
-    with pytest.raises(DataError, match=r"Leave them out of this log .* '\{time: none\}'"):
-        update(run, log=[dated])
-    assert update(run, log=[dated], overrides={"data": ["--columns", "{time: none}"]}) is None
-
-
-def test_a_log_without_times_is_refused_where_the_run_has_them_and_leaves_nothing(
-    tiny_run, tmp_path, capsys
-):
-    run, log = tmp_path / "run", tmp_path / "day.csv"
-    shutil.copytree(tiny_run, run)
-    before = {path for path in run.rglob("*") if path.is_file()}
-    log.write_text("customer,sku\nu3,i0\nu3,i1\n")
-    assert main(["update", str(run), "--log", str(log)]) == 2
-    assert f"{log}: It has no times, which" in capsys.readouterr().err
-    left = {path for path in run.rglob("*") if path.is_file()}
-    assert {path.name for path in left - before} <= {"update.lock"}
-
-
-def test_the_policy_of_an_earlier_version_still_answers_and_says_so(updated):
-    run, _ = updated
-    recommender = lightrec.load(run, by="policy")
-    assert recommender.reason == (
-        "It was asked for. The policy is that of version 1, and does not know 1 of the items."
-    )
-    table = recommender.recommend("new", k=50)
-    assert table.height == 45  # of 49, three are seen and the policy does not know "a"
-    assert "a" not in table["item"].to_list()
-    assert recommender.recommend("u3", k=3).height == 3
-
-
-def test_a_mixture_of_todays_blend_and_of_the_earlier_user_model_answers(updated):
-    run, _ = updated
-    recommender, plain = (lightrec.load(run, by=by) for by in ("mixture", "blend"))
-    assert recommender.reason == (
-        "It was asked for. User model A is that of version 1, and does not know 1 of the items."
-    )
-    known, first = recommender.person("u3").known, Run(run, follow=False)
-    store = recommender.store
-    numbers = {item: number for number, item in enumerate(first.data.catalog["item"], 1)}
-    before = [numbers.get(item, 0) for item in store.catalog["item"]]
-    history = [before[item - 1] for item in known["history"][0] if before[item - 1]]
-    with torch.no_grad():
-        own = first.users_a.scores(torch.tensor([history]))[0]
-        added = recommender.raw(known)[0] - plain.raw(known)[0]
-    own[0] = own[[number for number in before if number]].mean()  # for an item that A does not know
-    weight = first.metrics()["simulator/mixture/weight"]
-    torch.testing.assert_close(added[1:], weight * own[before], atol=1e-4, rtol=1e-4)
-    assert "a" in recommender.recommend("u0", k=49)["item"].to_list()
-
-
-def test_an_updated_run_is_evaluated_and_estimated_also_by_its_earlier_policy(
-    updated, tiny_run, tmp_path, capsys
-):
-    run, _ = updated
-    assert main(["evaluate", str(run)]) == 0
-    shown, out = tmp_path / "shown.csv", tmp_path / "out.json"
-    rows = [(f"u{n % 60}", f"i{n % 48}", n % 3 % 2, 1 / 48) for n in range(240)]
-    table = pl.DataFrame(rows, ["user", "item", "value", "propensity"], orient="row")
-    table.with_columns(time=pl.lit("2024-03-01T12:00:00")).write_csv(shown)
-    found = []
-    for folder in (run, tiny_run):
-        words = [str(shown), "--by", "policy", "--out", str(out)]
-        assert main(["estimate", str(folder), *words]) == 0
-        found.append(json.loads(out.read_text())["DM"]["value"])
-    # Of one user and one item the history is another one.
-    assert found[0] == pytest.approx(found[1], abs=0.02)
-    assert "usable" in capsys.readouterr().out
-
-
-def test_events_of_the_last_minute_are_appended_to_a_users_own(updated):
-    run, _ = updated
-    recommender = lightrec.load(run, by="blend")
-    history = ["i0", "i1", "a", "i2"]
-    more = recommender.recommend("new", history=["i3"], k=5)
-    whole = recommender.recommend(history=[*history, "i3"], k=5)
-    assert more.drop("score").equals(whole.drop("score"))
-    assert "i3" not in more["item"].to_list()
 
 
 def test_versions_are_listed_promoted_and_rolled_back(updated, capsys):
@@ -283,16 +162,6 @@ def test_a_version_that_is_loaded_stays_until_nobody_has_it(cheap):
         assert versions.numbers(run) == [1, *dict.fromkeys((2, number))]
     del loaded
     assert versions.prune(run, 1) == [2]
-
-
-def test_what_answers_holds_its_version(updated):
-    run, _ = updated
-    recommender = lightrec.load(run)
-    assert recommender.run.version == 2
-    assert versions._is_held(recommender.run.path)
-    del recommender
-    gc.collect()
-    assert not versions._is_held(versions.folder(run, 2))
 
 
 @pytest.mark.parametrize(

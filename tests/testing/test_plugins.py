@@ -130,8 +130,8 @@ def test_a_misspelt_setting_of_a_recipe_is_named_with_its_file(chess):
     with pytest.raises(ContractError) as raised:
         check()
     assert re.sub(r"/\S*/", "", raised.value.found) == (
-        "data.yaml: The settings of the stage data cannot be used. There is no setting 'k_cor' "
-        "here; its name may be misspelt."
+        "data.yaml: The settings of the stage data cannot be used. The stage data has no setting "
+        "'k_cor'. Did you mean 'k_core'?"
     )
 
 
@@ -164,7 +164,7 @@ def test_a_world_that_does_not_take_its_settings_is_named(chess, settings, why):
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ("max_epochs:", "max_epoch:", "There is no setting 'max_epoch' here; its name may be"),
+        ("max_epochs:", "max_epoch:", "Trainer has no setting 'max_epoch'. Did you mean"),
         ("path: EASE", "path: EAES", "There is no class 'EAES' that could be used here."),
     ],
 )

@@ -16,7 +16,6 @@ from lightrec.testing import tiny
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts_fitting import UserParts
-from lightrec.users.reward_explained import _states
 from tests.users.stores import prepared
 
 USERS, ITEMS, EVENTS = 200, 20, 8
@@ -64,7 +63,6 @@ def test_no_history_of_any_stage_holds_a_cold_item(cold, tmp_path):
     folder, kept_out = cold
     data = ChoiceData(str(folder / "data"), history_length=6, batch_size=4096)
     histories = [batch[Key.HISTORY] for part in (TRAIN, TEST) for batch in data.batches(part)]
-    histories.append(_states(data, accepted=True)[0])
     ranking = SequenceData(str(folder / "data"))
     histories += [batch[Key.HISTORY].flatten() for batch in ranking.test_dataloader()]
     users_a = tmp_path / "users_a"

@@ -17,8 +17,8 @@ from torch import nn
 from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import DataError, RecipeError
-from lightrec.evaluation.probe import probe
 from lightrec.keys import Key
+from lightrec.settings import make_of
 
 
 def write(folder, biases=None, scale=0.0):
@@ -106,12 +106,13 @@ def test_what_is_wrong_is_told(made):
     with pytest.raises(DataError, match=r"leave_model\.pt is missing"):
         VirtualTaobao(made, 2)
     with pytest.raises(RecipeError, match="Give a value for folder"):
-        probe("VirtualTaobao", [], "free", 10, 0, {})
+        make_of(VirtualTaobao, {})
 
 
 def test_the_probe_finds_the_hole(lightrec_data):
     """One action for everybody is clicked on everywhere: no policy needs to look at the user."""
     settings = {"folder": str(lightrec_data / "virtual-taobao"), "max_steps": 30}
+    probe = pytest.importorskip("lightrec_audit.probe").probe
     found = probe("VirtualTaobao", [], "free", 1000, 0, settings)
     assert found.hole
     # Click rates: reward per step over the ten items of a page.

@@ -193,8 +193,8 @@ def leaving(run: Run) -> Literal["blend", "policy"]:
     :raises RunError: where that cannot leave.
     """
     by, _ = favoured_by(run)
-    if by == "blend" or by == "policy":
-        return by
+    if by in ("blend", "policy"):
+        return "policy" if by == "policy" else "blend"
     raise RunError(
         f"`lightrec recommend` ranks by the {by.replace('-', ' ')} of the blend and user model A, "
         "and user model A cannot be exported. Export the blend alone (--what blend), or serve the "

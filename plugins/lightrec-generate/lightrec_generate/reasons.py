@@ -1,6 +1,6 @@
 """Reasons in words: for which past events an item comes, and nothing else.
 
-What speaks for an item is attributed by :mod:`lightrec.explain`. An event that speaks for it is
+What speaks for an item is attributed by :mod:`lightrec_audit.explain`. An event that does is
 named where the history without the event says so, too: both the item's score and its
 log-probability are lower, the latter by :data:`LEAST` or more, and both move further than without
 any other event but two. Sentences are filled in and never written freely: a decoder may choose
@@ -14,12 +14,12 @@ from itertools import permutations
 from typing import Any, Final
 
 import torch
+from lightrec_audit.explain import explain
 from torch import Tensor
 
 from lightrec.data.people import Person
 from lightrec.data.sequences import with_only
 from lightrec.errors import RecipeError
-from lightrec.explain import explain
 from lightrec.keys import Column, Key
 from lightrec.ranking.language_readers import LanguageReader
 from lightrec.recommend import Recommender
@@ -112,7 +112,7 @@ def reasons(
     :param writer: chooses among the sentences that may be said, such as a
         :class:`~lightrec.ranking.language_readers.Decoder`; None takes the first.
     :returns: a reason for each item, best first.
-    :raises RecipeError: as ``recommend`` and :func:`~lightrec.explain.explain` do.
+    :raises RecipeError: as ``recommend`` and :func:`~lightrec_audit.explain.explain` do.
     """
     if events < 1:
         raise RecipeError(f"events is {events}; let at least 1 event be named.")

@@ -5,11 +5,11 @@ import re
 
 import pytest
 import torch
+from lightrec_audit.explain import explain
 from lightrec_generate.reasons import ENGLISH, FIRST, LEAST, Wording, as_json, reasons
 
 from lightrec.__main__ import main
 from lightrec.errors import RecipeError
-from lightrec.explain import explain
 from lightrec.keys import Key
 from lightrec.ranking.language_readers import LanguageReader
 from lightrec.recommend import load

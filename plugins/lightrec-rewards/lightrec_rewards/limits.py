@@ -86,7 +86,7 @@ class EqualExposure(Limit):
     """The providers' shares of all that is shown are at least nearly their shares of the worth.
 
     Then at most ``tolerance`` of all exposure is another provider's due, the distance that
-    :class:`~lightrec.evaluation.exposure.ProviderExposure` calls misplaced.
+    ``ProviderExposure`` of lightrec-audit calls misplaced.
 
     :param provider: the items' attribute that names it, such as a maker or a publisher; of a list
         the first. An item without one is its own.

@@ -207,7 +207,7 @@ class Engine(ABC):
         """Give the items most like an item, and how much: 1 is the highest."""
 
     def explain(self, query: Query, item: str) -> dict[str, Any]:
-        """Say at length why an item comes, see :func:`lightrec.explain.explain`.
+        """Say at length why an item comes, see :func:`lightrec_audit.explain.explain`.
 
         :raises RecipeError: where that is not known, such as of an item put while serving.
         """

@@ -150,7 +150,7 @@ class RunEngine(Engine):
 
     def explain(self, query: Query, item: str) -> dict[str, Any]:
         """Say at length why an item comes."""
-        from lightrec.explain import explain
+        from lightrec_audit.explain import explain
 
         number = self.catalog.number(item)
         if number is None or number > self.catalog.size:

@@ -2,11 +2,11 @@
 
 import numpy as np
 import torch
+from lightrec_audit.exposure import events_of_providers
 from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.errors import RecipeError
-from lightrec.evaluation.exposure import events_of_providers
 from lightrec.keys import Key
 from lightrec.rewards.base import Reward, RewardContext
 from lightrec_social.domain import MAKER

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_audit.exposure import ProviderExposure, events_of_providers
 from lightrec_social.domain import SocialDomain
 from lightrec_social.friends import FriendsTaste, friendships
 from lightrec_social.reward import ExposureReward
@@ -13,7 +14,6 @@ from tensordict import TensorDict
 
 from lightrec.data.sequences import Sequences
 from lightrec.errors import NotApplicable, RecipeError
-from lightrec.evaluation.exposure import ProviderExposure, events_of_providers
 from lightrec.keys import Key
 from lightrec.ranking.item_models.base import Evidence
 from lightrec.rewards.base import RewardContext

@@ -226,7 +226,6 @@ def test_settings_that_were_tried_are_not_trained_again(quickly, capsys):
             [],
             "The space does not fit the recipe",
         ),
-        ("model.init_args.start: [random, warm]", [], "The space does not fit the recipe"),
         (SPACE, ["--model.init_args.learning_rate", "1"], "given on the line and searched by"),
         (SPACE, ["--trials", "0"], "--trials must be at least 1, not 0"),
         (SPACE, ["--run", "runs/none"], "runs/none holds no finished data stage"),

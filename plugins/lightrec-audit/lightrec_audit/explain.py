@@ -28,11 +28,11 @@ from lightrec.keys import PADDING, Column, Key
 from lightrec.nn.session import State
 from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
-from lightrec.policies.gates import Past, by_leaving_out, gated
 from lightrec.policies.mixture import Mixture
 from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.ranker import Ranker
 from lightrec.recommend import Recommender
+from lightrec_audit.gates import Past, by_leaving_out, gated
 
 STEPS: Final = (12, 24, 48, 96, 192, 384)
 """Points of the quadrature; the next number where the completeness error is too large."""

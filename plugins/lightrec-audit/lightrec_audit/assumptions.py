@@ -7,14 +7,18 @@ in user model B under the same assumption. Each such cell is a small run folder 
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lightrec.data.files import STAMP, write_whole
 from lightrec.data.store import TRAIN
+from lightrec.evaluation.base import Intervals, Metrics, Section, Table, number, spread
+from lightrec.evaluation.evidence import CONTENDERS
+from lightrec.evaluation.session_tables import paired
 from lightrec.evaluation.sessions import SimulatedSessions
-from lightrec.report.page import write_assumptions
+from lightrec.report.page import write_metrics, write_page
 from lightrec.run import Run
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
@@ -106,12 +110,18 @@ def assume(
     # One fit of B a cell: what refits do to the intervals stands in the run's own table.
     alone = b.replaced(members=b.members[:1], valuing=None, returning=None)
     found = []
-    for number, cell in enumerate(todo, start=1):
-        print(f"    [{number}/{len(todo)}] {cell.title}", file=sys.stderr)
+    for place, cell in enumerate(todo, start=1):
+        print(f"    [{place}/{len(todo)}] {cell.title}", file=sys.stderr)
         users = {"users_a": a, "users_b": alone}
         found.append(judge_cell(stage, cell, users, learned, sessions, seed))
     with stage.output(seed) as folder:
-        write_assumptions(run, folder, found, stage.inputs)
+        metrics = {
+            f"sensitivity/{cell['name']}/{key.removeprefix('simulator/')}": value
+            for cell in found
+            for key, value in cell["metrics"].items()
+        }
+        write_metrics(folder, metrics)
+        write_page(run, folder, stage.inputs, [sensitivity(metrics, found)], [], [])
 
 
 def judge_cell(
@@ -121,7 +131,7 @@ def judge_cell(
     policy: Stage,
     sessions: SimulatedSessions,
     seed: int,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Learn reward and policy under a cell's assumptions and judge the policy.
 
     :param users: both user models of the run, by their stages.
@@ -142,7 +152,7 @@ def judge_cell(
     leaving = ["--data.init_args.leave_rate", str(cell.leave_rate)]
     train(replace(policy, out=folder / "policy", overrides=[*policy.overrides, *leaving]))
     metrics = sessions.play(Run(folder), seed, search=False)
-    found: dict[str, object] = {"name": cell.name, "title": cell.title, "metrics": metrics}
+    found: dict[str, Any] = {"name": cell.name, "title": cell.title, "metrics": metrics}
     write_whole(result, json.dumps(found))
     return found
 
@@ -163,3 +173,28 @@ def assuming(users: UserModel, cell: Cell, run: Path) -> UserModel:
     ]
     # A reward that was learned by itself knows nothing of these assumptions.
     return users.replaced(members=members, reward_model=None).eval()
+
+
+def sensitivity(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Section:
+    """Say what the result owes to the named assumptions.
+
+    :param metrics: ``sensitivity/CELL/…``.
+    :param rows: the cells: ``name`` and ``title``.
+    """
+    table, drawn = [], {}
+    for row in rows:
+        advantages = paired(metrics, f"sensitivity/{row['name']}")
+        accepted = number(metrics[f"sensitivity/{row['name']}/policy/accepted"])
+        table.append([row["title"], accepted, *map(spread, advantages.values())])
+        drawn[row["title"]] = advantages[CONTENDERS["blend"]]
+    heads = [f"policy − {title}" for title in paired(metrics, f"sensitivity/{rows[0]['name']}")]
+    return Section(
+        "What the assumptions do",
+        "A log without impressions says nothing of how far people look ahead (γ), how often they "
+        "choose nothing and how often they leave. Here each named assumption is halved and "
+        "doubled: γ by its horizon 1 / (1 − γ), choosing nothing by its odds, leaving by its rate. "
+        "Reward and policy are learned anew each time, and judged in user model B under the same "
+        "assumption.",
+        [Table(["", "policy: accepted", *heads], table)],
+        [Intervals(drawn, "policy − greedy by the blend, accepted a session")],
+    )

@@ -6,17 +6,18 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_audit.linear import RewardFeatures
+from lightrec_audit.reward import EXPLAINED, explain
 
 from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
 from lightrec.keys import Column
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.irl.linear import RewardFeatures
 from lightrec.users.irl.looking_ahead import MaxEnt
-from lightrec.users.reward_explained import EXPLAINED, explain
 from lightrec.users.user_model import UserModel
-from tests.users.stores import prepared
 
 ITEMS, PLACES = 24, 4
 WEIGHTS = {"any item": -1.0, "kind: bad": -1.0, "price": 0.7}
@@ -70,7 +71,8 @@ def data(tmp_path_factory):
         orient="row",
     )
     folder = tmp_path_factory.mktemp("explained") / "data"
-    prepared(log, folder, catalog=Catalog(table), domain=Again())
+    settings = {"catalog": Catalog(table), "domain": Again(), "k_core": 0, "seed": 0}
+    prepare(InteractionLog(log), folder, **settings)
     return ChoiceData(str(folder), half="all", history_length=6)
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-
-from lightrec.evaluation.exposure import (
+from lightrec_audit.exposure import (
     ProviderExposure,
     events_of_providers,
     exposure,
     gini,
     spread_of,
 )
+
 from lightrec.run import Run
 
 

@@ -26,13 +26,13 @@ from lightrec.evaluation.arena import Arena, arena
 from lightrec.evaluation.base import Section, Table, give
 from lightrec.evaluation.comparison import earned, per_user
 from lightrec.evaluation.contenders import best_constant_lists
-from lightrec.evaluation.judge import ORACLE
 from lightrec.intervals import Interval, function_interval
 from lightrec.keys import PADDING, Column
 from lightrec.progress import progress_bar
 from lightrec.settings import make_of
 from lightrec.simulators.rollout import Acting, Contender, Sessions, play
 from lightrec.simulators.session_env import Mode
+from lightrec_audit.judge import ORACLE
 
 TIMES, HALF = 10.0, 0.5
 """How many times the share of random actions, and which share of the highest, is suspicious."""

@@ -20,7 +20,9 @@ from lightrec.keys import PADDING, Column, Key
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, blocks
 from lightrec.users.irl.base import RewardLearner
-from lightrec.users.irl.linear import (
+from lightrec.users.reward_model import RewardModel
+from lightrec.users.user_model import UserModel
+from lightrec_audit.linear import (
     POPULARITY,
     LinearReward,
     LinearSets,
@@ -28,8 +30,6 @@ from lightrec.users.irl.linear import (
     fit_linear,
     linear_log_likelihood,
 )
-from lightrec.users.reward_model import RewardModel
-from lightrec.users.user_model import UserModel
 
 Model: TypeAlias = ChoiceModel | RewardModel
 Later: TypeAlias = Callable[[Tensor, Tensor], Tensor]

@@ -10,15 +10,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from lightrec_audit import explanation
+from lightrec_audit.explain import explain, integrated
 
 from lightrec.__main__ import main
 from lightrec.data.sequences import with_only
 from lightrec.errors import RecipeError
-from lightrec.explain import explain, integrated
+from lightrec.evaluation.rankers import RunRanker
 from lightrec.keys import Key
 from lightrec.ranking.ranker import Ranker
 from lightrec.recommend import load
-from lightrec.report import explanation
 
 K = 3
 
@@ -164,7 +165,7 @@ def test_words_are_those_of_the_text_and_add_up(tiny_run, lightrec_tiny_encoder)
     ranker = Ranker(len(texts), 12, size=8, use_ids=False).eval()
     torch.nn.init.normal_(ranker.items.project.weight)
     ranker.items.set_vectors(torch.nn.functional.pad(encoder.encode(texts), (0, 0, 1, 0)))
-    recommender.model = ranker
+    recommender.ranker = RunRanker(len(texts), ranker)
     recommender.run.wishes = SimpleNamespace(encoder=encoder)
     found = explain(recommender, "u3", k=K)
     assert "words" not in found.missing

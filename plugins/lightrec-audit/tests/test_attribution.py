@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from lightrec_audit.reward import attribute
 
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
-from lightrec.users.reward_explained import attribute
 from lightrec.users.reward_model import Continuation, Gate, RewardModel
 
 N = 9

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 import torch
+from lightrec_audit import assumptions
+from lightrec_audit.assumptions import Cell, assuming, cells
 
 from lightrec.keys import PADDING
-from lightrec.stages import assumptions
-from lightrec.stages.assumptions import Cell, assuming, cells
 from lightrec.stages.run import run
 from lightrec.testing import tiny
 from lightrec.users.user_model import UserModel

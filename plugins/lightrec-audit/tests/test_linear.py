@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
+from lightrec_audit.linear import LinearSets, fit_linear, linear_log_likelihood
 
 from lightrec.errors import DataError
-from lightrec.users.irl.linear import LinearSets, fit_linear, linear_log_likelihood
 
 
 def sets(features, choice, user=None, offset=None, weight=None):

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from lightrec_audit.gates import Past, by_leaving_out, gated
 
 from lightrec.keys import Key
 from lightrec.policies.base import session_start
 from lightrec.policies.baselines import GreedyRankerPolicy
 from lightrec.policies.candidate import CandidatePolicy
-from lightrec.policies.gates import Past, by_leaving_out, gated
 from lightrec.policies.mixture import Mixture, utilities
 from lightrec.policies.tower import TowerPolicy
 from lightrec.ranking.blend import Blend

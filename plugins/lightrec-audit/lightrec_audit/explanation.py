@@ -6,10 +6,10 @@ from typing import Final
 
 from lightrec.data.languages import fitted, width
 from lightrec.evaluation.base import Bars, Section, Table
-from lightrec.explain import ALONE, Event, Explanation
 from lightrec.report.page import page_of
 from lightrec.report.summary import WIDTH
 from lightrec.run import Run
+from lightrec_audit.explain import ALONE, Event, Explanation
 
 SHOWN, DRAWN, TABLED = 6, 10, 50
 """So many events and words a terminal shows, and the page in a picture and in a table."""

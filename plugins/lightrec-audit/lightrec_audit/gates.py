@@ -2,7 +2,7 @@
 
 A gate of 1 leaves an event as it is, and one of 0 puts an average event in its place: the mean
 row, over training events, of whatever table of items a model looks events up in. What attributes
-scores to events, see :mod:`lightrec.explain`, goes from the one to the other.
+scores to events, see :mod:`lightrec_audit.explain`, goes from the one to the other.
 """
 
 from collections.abc import Callable, Mapping
@@ -69,7 +69,7 @@ class Past:
 def gated(model: ItemScorer | Policy, past: Past) -> Gated:
     """Score all items by a history whose events count in part.
 
-    Rankers, blends, the policies of this package that learn, and item models that add up what the
+    Rankers, blends, lightrec's policies that learn, and item models that add up what the
     items of a history say have gates. Of any other model the score falls by what it falls without
     an event, times one less the event's gate.
 

@@ -4,13 +4,26 @@ import json
 
 import pytest
 import torch
+from lightrec_audit.judge import Place, entries, judge_all, markdown, transfers
 
+from lightrec import builtin, plugins
 from lightrec.errors import RecipeError
 from lightrec.evaluation import arena as arenas
 from lightrec.evaluation.base import to_plain
-from lightrec.evaluation.judge import Place, judge_all, markdown
+from lightrec.hookspecs import gives
+from lightrec.simulators.rollout import Sessions
 
 SETTINGS = {"max_steps": 6, "leave_rate": 0.3}
+
+
+@pytest.fixture
+def tiny_world(monkeypatch):
+    """The tiny world is installed, as though it were lightrec's own."""
+    own = {**builtin.lightrec_simulators(), "TinyWorld": "lightrec.testing.simulators:TinyWorld"}
+    monkeypatch.setattr(builtin, "lightrec_simulators", gives(own))
+    plugins.installed.cache_clear()
+    yield
+    plugins.installed.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +138,32 @@ def test_worlds_stand_beside_each_other_and_saved_policies_say_where_they_were_t
         judge_all(places, ["greedy"], ["free"], 50, 1)
     with pytest.raises(RecipeError, match="the simulator has 12"):
         judge_all(places, [str(tiny_run / "policy")], ["free"], 50, 1)
+
+
+def constant(reward, length=10.0, users=50, noise=0.1, seed=0):
+    """Sessions of so much reward, give or take, of one length."""
+    generator = torch.Generator().manual_seed(seed)
+    rewards = reward + noise * torch.randn(1, users, generator=generator)
+    return Sessions(rewards, rewards, torch.full((1, users), length), {}, 1.0)
+
+
+def test_entries_and_transfers_name_how_slates_were_shown():
+    def played(good):
+        others = {("greedy", "mode"): constant(3, seed=3), ("random", "mode"): constant(1, seed=4)}
+        best, drawn = constant(good, seed=1), constant(good - 1, seed=2)
+        return {("policy", "mode"): best, ("policy", "sample"): drawn, **others}
+
+    home, away = played(7.0), played(5.0)
+    found = {
+        (e["policy"], e["slates"]): e for e in entries(home, "greedy", "greedy", {"policy": "A"})
+    }
+    assert set(found) == set(home)
+    assert found["policy", "mode"]["trained_in"] == "A"
+    assert found["policy", "mode"]["normalised"].mean == pytest.approx(3, abs=0.1)
+    # Over the reference as it is at its best, however the policy was shown.
+    assert found["policy", "sample"]["advantage"]["total"].mean == pytest.approx(3, abs=0.1)
+    assert found["greedy", "mode"]["advantage"] is None
+    by_mode, by_sample = transfers(home, away, "policy", "greedy", True)
+    assert (by_mode["slates"], by_sample["slates"]) == ("mode", "sample")
+    assert by_mode["ratio"].mean == pytest.approx(2 / 4, abs=0.05)
+    assert by_sample["ratio"].mean == pytest.approx(1 / 3, abs=0.05)

@@ -4,10 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-
-from lightrec.errors import RecipeError
-from lightrec.evaluation.arena import Arena, arena
-from lightrec.evaluation.probe import (
+from lightrec_audit.probe import (
     CONSTANT,
     LASTING,
     RANDOM,
@@ -17,6 +14,9 @@ from lightrec.evaluation.probe import (
     probe,
     probe_lists,
 )
+
+from lightrec.errors import RecipeError
+from lightrec.evaluation.arena import Arena, arena
 from lightrec.keys import Key
 from lightrec.policies.baselines import ConstantListPolicy, RandomPolicy
 from lightrec.simulators.rollout import Sessions
@@ -58,6 +58,7 @@ def test_a_simulator_of_other_actions_searches_for_itself(lightrec_plugins):
 
 
 def test_greed_is_not_accused():
+    pytest.importorskip("lightrec_worlds")
     found = probe("Greed", [], "free", 200, 0, {})
     assert not found.hole
     rates = {name: made["reward_per_step"].mean for name, made in found.earned.items()}

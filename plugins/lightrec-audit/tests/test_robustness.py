@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from lightrec_audit.robustness import Robustness, attacked, exposed, noisy
 
 from lightrec.errors import RecipeError
-from lightrec.evaluation.robustness import Robustness, attacked, exposed, noisy
 from lightrec.keys import Key
 from lightrec.ranking.item_models.base import Evidence, Popularity
 from lightrec.ranking.metrics import RankingResult
