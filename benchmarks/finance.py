@@ -25,7 +25,7 @@ PICTURE = Path(__file__).parents[1] / "docs" / "images" / "finance.png"
 SEEDS = (3, 4, 5)
 PANEL = "sp500_dataset.csv", "stock_prices.csv"
 COSTS = 0.001
-SETTINGS = ["--data.drop_unreadable_times", "true", "--values.text_encoder", "WordEncoder"]
+SETTINGS = ["--data.skip_broken", "broken.csv", "--values.text_encoder", "WordEncoder"]
 COLORS = {"recommended": "#1f5fa8", "popularity": "#b5493a", "everything": "#9aa7b5"}
 
 

@@ -16,10 +16,7 @@ from lightrec.stages import run as stages
 from lightrec.stages import update as updating
 from lightrec.stages.recipes import RecipeSet
 
-READING = (
-    *("reader", "columns", "item_columns", "user_columns", "times", "drop_unreadable_times"),
-    "skip_broken",
-)
+READING = ("reader", "columns", "item_columns", "user_columns", "times", "skip_broken")
 """Options that are settings of the stage that reads the log."""
 
 

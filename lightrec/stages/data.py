@@ -56,7 +56,6 @@ def prepare_log(
     item_columns: dict[str, str | int | None] | None = None,
     user_columns: dict[str, str | int | None] | None = None,
     times: str = "auto",
-    drop_unreadable_times: bool = False,
     skip_broken: str | None = None,
     leave_out_bots: bool = False,
     types: dict[str, Kind] | None = None,
@@ -90,7 +89,6 @@ def prepare_log(
                 columns=columns,
                 reader=reader,
                 times=times,
-                drop_unreadable_times=drop_unreadable_times,
                 skip_broken=skip_broken,
             )
             named: Any = {"item_columns": item_columns, "user_columns": user_columns}

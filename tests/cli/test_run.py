@@ -1,6 +1,5 @@
 """How the settings of stages are told on the command line."""
 
-
 import pytest
 
 from lightrec.__main__ import main

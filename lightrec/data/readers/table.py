@@ -119,13 +119,22 @@ class TableReader(Reader):
         ignored = tuple(name for name in table.names if name not in matched.values())
         if Column.TIME in names and Column.TIME not in matched:
             _mention_times(table, ignored)
+        place = replace(place, names=matched, ignored=ignored, form=table.form)
         with problems.raising():
-            place = replace(place, names=matched, ignored=ignored, form=table.form)
-            skip = self.skip is not None
-            log = InteractionLog(frame, times=self.times, place=place, skip=skip)
-            if self.skip is not None:
-                _note(self.skip, path, table.faults | log.skipped, len(log))
-            return log
+            return self.checked(frame, place, path, table.faults)
+
+    def checked(
+        self, events: pl.DataFrame, place: Place, path: Path, faults: Mapping[str, str]
+    ) -> InteractionLog:
+        """Make events a log; where :attr:`skip` says so, without those that cannot be used.
+
+        :param faults: what is wrong with lines that were not read, by what they are called.
+        """
+        skip = self.skip is not None
+        log = InteractionLog(events, times=self.times, place=place, skip=skip)
+        if self.skip is not None:
+            _note(self.skip, path, {**faults, **log.skipped}, len(log))
+        return log
 
     def _match(
         self,
