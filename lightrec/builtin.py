@@ -37,7 +37,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "readers": {
         "data.readers.canonical": ["CanonicalReader"],
-        "data.readers.recbole": ["RecBoleReader"],
         "data.readers.table": ["TableReader"],
     },
     "components": {

@@ -26,6 +26,7 @@ MOVED: Final = {
             "lightrec_generate.reader_module",
             "ReaderModule ReaderData",
         ),
+        ("lightrec.data.readers.recbole", "lightrec_formats.recbole", "RecBoleReader"),
         ("lightrec.nn.item_readers", "lightrec_news.reading", "ConvolutionReader"),
         ("lightrec.nn.towers", "lightrec_news.reading", "AdditiveAttention"),
         ("lightrec.nn.towers", "lightrec_lab.towers", "GRU LigrTransformer MeanPooling"),
