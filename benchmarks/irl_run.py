@@ -18,8 +18,7 @@ from lightrec.evaluation.user_models import spearman_within_sets
 from lightrec.simulators.worlds.far_log import HeldOut
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.irl.base import RewardLearner
-from lightrec.users.irl.looking_ahead import MaxEnt
+from lightrec.users.irl import MaxEnt, RewardLearner
 from lightrec.users.module import ChoiceModule
 from lightrec.users.reward_model import RewardModel
 from lightrec.users.user_model import UserModel

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from lightrec_audit.probe import probe_lists
 from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec_worlds.playing import even_chance, play
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
@@ -31,7 +32,7 @@ from lightrec.keys import Key
 from lightrec.learners.transitions import logged
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.simulators.scored import Scored, even_chance, play
+from lightrec.simulators.world import Scored
 
 DOCUMENTS, SHOWN_TO = 50, 0.95
 """Size of the catalog, and the clickbait score above which the behavior policy shows nothing."""

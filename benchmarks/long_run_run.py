@@ -19,6 +19,8 @@ from typing import Any
 
 import torch
 from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec_worlds.playing import even_chance
+from lightrec_worlds.playing import play as play_scores
 from lightrec_worlds.retention import Retention
 from tensordict import TensorDictBase
 from torch import Tensor
@@ -34,8 +36,7 @@ from lightrec.learners.transitions import logged
 from lightrec.learners.world_data import WorldData
 from lightrec.policies.base import Policy
 from lightrec.simulators.rollout import Contender, play
-from lightrec.simulators.scored import Scored, even_chance
-from lightrec.simulators.scored import play as play_scores
+from lightrec.simulators.world import Scored
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train

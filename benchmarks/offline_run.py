@@ -19,6 +19,7 @@ from lightrec_ope.estimators import (
     SequentialDR,
 )
 from lightrec_worlds.greed import Greed
+from lightrec_worlds.playing import even_chance
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
@@ -28,7 +29,7 @@ from lightrec.learners.transitions import PACKED, unpack
 from lightrec.learners.world_data import WorldData
 from lightrec.policies.base import LearnedPolicy
 from lightrec.simulators.rollout import Contender, play
-from lightrec.simulators.scored import Scored, even_chance
+from lightrec.simulators.world import Scored
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train

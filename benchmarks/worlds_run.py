@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 from lightrec_worlds.greed import Greed
+from lightrec_worlds.playing import even_chance, play
 from lightrec_worlds.retention import Retention
 from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.evaluation.user_models import spearman_within_sets
 from lightrec.keys import Key
-from lightrec.simulators.scored import even_chance, play
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.far import Far
 from lightrec.simulators.worlds.far_log import FarLog

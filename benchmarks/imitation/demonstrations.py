@@ -8,7 +8,7 @@ import torch
 from benchmarks.imitation.cart_pole import CART, CartPole
 from lightrec.keys import Key
 from lightrec.learners.transitions import demonstrate
-from lightrec.simulators.scored import Scored
+from lightrec.simulators.world import Scored
 
 TRAJECTORIES, STEPS = 60, 500
 

@@ -6,13 +6,13 @@ from typing import Any
 from lightrec_worlds.greed import Greed
 from lightrec_worlds.interest_evolution import InterestEvolution
 from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec_worlds.playing import even_chance
 from lightrec_worlds.retention import Retention
 from tensordict import TensorDictBase
 from torch import Tensor
 
 from benchmarks.worlds_run import best_list
 from lightrec.keys import Key
-from lightrec.simulators.scored import even_chance
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.far import Far
 

@@ -21,7 +21,7 @@ from lightrec.policies.tower import TowerPolicy
 from lightrec.rewards.base import Reward, RewardContext
 from lightrec.settings import check_of, make_of
 from lightrec.simulators.base import Simulator
-from lightrec.simulators.scored import Scored
+from lightrec.simulators.world import Scored
 from lightrec.trust import class_and_settings
 
 AT_ONCE = 250

@@ -8,7 +8,7 @@ from torchrl.envs.utils import check_env_specs
 
 from benchmarks.imitation.cart_pole import CART, CartPole, push
 from lightrec.keys import Key
-from lightrec.simulators.scored import Scored
+from lightrec.simulators.world import Scored
 
 
 @pytest.mark.parametrize("ending", ["fixed", "leave"])

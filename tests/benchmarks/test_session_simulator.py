@@ -8,7 +8,7 @@ from benchmarks.session_simulator import SessionSimulator
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.simulators.rollout import play
-from lightrec.simulators.scored import Scored
+from lightrec.simulators.world import Scored
 from lightrec.testing.contract import check_all
 from lightrec.testing.simulators import SimulatorChecks
 

@@ -6,6 +6,7 @@ import torch
 from lightrec_lab.adversarial import AIRL, GAIL
 from lightrec_lab.irl import ClickClassifier, IQLearn
 from lightrec_lab.towers import GRU, LigrTransformer, MeanPooling
+from lightrec_rewards.normalised import NormalisedReward
 
 from lightrec import plugins
 from lightrec.learners.algorithms import ON_POLICY, REPLAY
@@ -22,10 +23,9 @@ from lightrec.ranking.losses import SampledSoftmaxLoss
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.rewards.accepted import SurplusReward
-from lightrec.rewards.combined import NormalisedReward
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
-from lightrec.users.irl.looking_ahead import MaxEnt
+from lightrec.users.irl import MaxEnt
 from lightrec.users.module import ChoiceModule
 
 WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 2}
