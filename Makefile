@@ -18,7 +18,7 @@ help:
 	@echo 'make links   look whether the documentation'"'"'s outside links still work'
 	@echo 'make pages   write into the documentation what is made from code and from benchmarks/results'
 	@echo 'make format  mend what the linter can mend'
-	@echo 'make bench NAME=ranking   run one benchmark; finished cells are kept'
+	@echo 'make bench NAME=ranking   run one benchmark; finished cells are kept; NAME=limits checks results'
 	@echo 'make clean   remove .venv, runs and caches'
 
 $(BIN)/python:
@@ -80,7 +80,7 @@ format: $(VENV)/.developing
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.developing
-	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
+	$(BIN)/python -m benchmarks.run $(NAME) $(ARGS)
 
 clean:
 	rm -rf $(VENV) runs

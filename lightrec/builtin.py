@@ -46,8 +46,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "encoders.tuning_data": ["TextData"],
         "ranking.module": ["RankingModule"],
         "ranking.sequence_data": ["SequenceData"],
-        "ranking.reader_module": ["ReaderModule", "ReaderData"],
-        "ranking.language_readers": ["PairClassifier", "Decoder"],
         "users.module": ["ChoiceModule"],
         "users.choice_data": ["ChoiceData"],
         "learners.on_policy": ["PolicyModule"],
@@ -111,7 +109,6 @@ lightrec_rankers = gives(
             "mixture": "ByMixture",
             "even-mixture": "ByEvenMixture",
             "ranker": "ByRanker",
-            "reader": "ByReader",
         }.items()
     }
 )

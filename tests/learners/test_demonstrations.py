@@ -1,6 +1,6 @@
 import torch
 
-from benchmarks.imitation.cart_pole import CartPole
+from benchmarks.measure.carts import CartPole
 from lightrec.keys import Key
 from lightrec.learners.transitions import demonstrate
 
