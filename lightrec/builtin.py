@@ -19,9 +19,9 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "rewards": {
         "rewards.accepted": [
             *("EngagementReward", "LearnedReward", "SurplusReward"),
-            *("ValueReward", "ConversionReward", "ProbabilityLogReward", "UncertaintyPenalty"),
+            *("ValueReward", "UncertaintyPenalty"),
         ],
-        "rewards.combined": ["WeightedSum", "NormalisedReward"],
+        "rewards.combined": ["WeightedSum"],
     },
     "policies": {
         "policies.candidate": ["CandidatePolicy"],
@@ -69,7 +69,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "ranking.item_models.series": ["NextInSeries"],
         "ranking.item_models.repeats": ["RepeatConsumption"],
         "users.choice_model": ["PooledChoice", "RecurrentChoice"],
-        "users.irl.looking_ahead": ["MaxEnt"],
+        "users.irl": ["MaxEnt"],
     },
 }
 """Classes by slot and module; each goes by its own name."""

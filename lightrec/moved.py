@@ -44,11 +44,14 @@ MOVED: Final = {
         ("lightrec.users.irl.base", "lightrec_lab.irl", "ClickClassifier RewardWeightedLikelihood"),
         ("lightrec.simulators.choice_process", "lightrec_lab.choice_process", "ChoiceProcess"),
         ("lightrec.users.irl.looking_ahead", "lightrec_lab.irl", "IQLearn TasteMixture"),
+        ("lightrec.users.irl.looking_ahead", "lightrec.users.irl", "MaxEnt"),
         ("lightrec.rewards.penalties", "lightrec.rewards.accepted", "UncertaintyPenalty"),
         *(
             (f"lightrec.rewards.{old}", f"lightrec_rewards.{new}", names)
             for old, new, names in (
+                ("accepted", "accepted", "ConversionReward ProbabilityLogReward"),
                 ("base", "attributes", "AttributeReward LengthReward"),
+                ("combined", "normalised", "NormalisedReward"),
                 ("limits", "limits", "ConstrainedReward EqualExposure NewItems FewRepeats Variety"),
                 ("penalties", "penalties", "RepetitionPenalty FatiguePenalty"),
                 ("staying", "staying", "StayReward ReturnReward ShapedReward ContinuationShaping"),

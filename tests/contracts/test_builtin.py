@@ -16,7 +16,7 @@ from lightrec.evaluation.user_models import KnownTruth
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward, LearnedReward
-from lightrec.rewards.combined import NormalisedReward, WeightedSum
+from lightrec.rewards.combined import WeightedSum
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.worlds.far import FarLaws
 from lightrec.testing import (
@@ -75,7 +75,7 @@ def knowing_policy():
 
 def combined_reward():
     """Rewards within rewards."""
-    return NormalisedReward(WeightedSum([LearnedReward(), EngagementReward()], [1.0, -0.5]))
+    return WeightedSum([LearnedReward(), EngagementReward()], [1.0, -0.5])
 
 
 @pytest.fixture(autouse=True, scope="module")
