@@ -51,17 +51,6 @@ def test_bandits_learn_what_earns_now():
     assert 0.7 < chocolate["epsilon-greedy"] < chocolate["greedy"] - 0.02
 
 
-def test_the_same_word_gives_the_same_bandit():
-    world = LongTermSatisfaction(20, num_items=20, time_budget=4)
-    words = contenders.world_contenders(world)
-    torch.manual_seed(0)
-    before = torch.random.get_rng_state()
-    first = words["thompson"]()
-    assert torch.equal(before, torch.random.get_rng_state())
-    torch.manual_seed(1)
-    assert torch.equal(first.precision, words["thompson"]().precision)
-
-
 def test_a_runs_bandits_learn_in_user_model_a(tiny_run):
     on = arena(str(tiny_run), 20, 0, {"max_steps": 5})
     for word in ("epsilon-greedy", "linucb", "thompson"):
