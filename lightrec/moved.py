@@ -86,8 +86,6 @@ MOVED: Final = {
     for name in names.split()
 }
 """New paths of classes by their old ones."""
-GONE: Final = {"lightrec.ranking.ranker.Ranker": {"attribute_size": 0}}
-"""Arguments that classes have no more, with the values at which files may still name them."""
 OTHERS: Final = {
     **{"worlds": "lightrec-worlds", "lab": "lightrec-worlds", "trials": "lightrec-news"},
     "estimate": "lightrec-ope",
@@ -125,13 +123,6 @@ def _new(path: re.Match[str]) -> str:
     if new is not None:
         warn(f"{path[0]} is now {new}, of the package {_package(new)}. Write the new name.")
     return new or path[0]
-
-
-def still_taken(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of a class that a file gives, without those that it has no more and that say
-    nothing."""
-    gone = GONE.get(f"{kind.__module__}.{kind.__qualname__}", {})
-    return {name: value for name, value in given.items() if (name, value) not in gone.items()}
 
 
 def hint(name: str) -> str:

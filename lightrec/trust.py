@@ -20,7 +20,7 @@ from unittest import mock
 
 from lightrec import plugins
 from lightrec.errors import RunError
-from lightrec.moved import moved, still_taken
+from lightrec.moved import moved
 
 CLASS, ARGUMENTS = "class_path", "init_args"
 """How recipes and files describe an object: by its class and its arguments."""
@@ -196,7 +196,7 @@ def built(value: Any, annotation: Any) -> Any:
         return value
     found: Any = trusted_class(value[CLASS], bases[0])
     try:
-        arguments = arguments_of(found, still_taken(found, value.get(ARGUMENTS) or {}))
+        arguments = arguments_of(found, value.get(ARGUMENTS) or {})
         return partial(found, **arguments) if later else found(**arguments)
     except TypeError as error:
         raise RunError(

@@ -9,9 +9,8 @@ from lightrec_worlds.greed import Greed
 
 from lightrec import plugins
 from lightrec.__main__ import _do
-from lightrec.errors import PluginError, RecipeError, RunError
+from lightrec.errors import PluginError, RecipeError
 from lightrec.moved import MOVED, moved
-from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.base import Reward
 from lightrec.settings import make_of
 from lightrec.simulators.base import Simulator
@@ -39,15 +38,6 @@ def test_a_file_s_old_path_is_followed_with_a_warning(capsys):
         capsys.readouterr().err
     )
     assert isinstance(built({"class_path": OLD}, Reward), GAIL)
-
-
-def test_an_argument_that_is_gone_is_passed_over_where_it_says_nothing():
-    given = {"num_items": 3, "size": 8, "attribute_size": 0}
-    ranker = {"class_path": "lightrec.ranking.ranker.Ranker", "init_args": given}
-    assert built(ranker, Ranker).size == 8
-    ranker["init_args"]["attribute_size"] = 2
-    with pytest.raises(RunError, match="unexpected keyword argument 'attribute_size'"):
-        built(ranker, Ranker)
 
 
 def test_settings_keep_all_else():
