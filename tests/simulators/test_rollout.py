@@ -90,17 +90,6 @@ def test_paired_differences(sessions):
     assert found["policy-minus-bad/length"] == found["policy-minus-bad/length/high"] == 0
 
 
-def test_mixtures_are_compared_with_the_blend(sessions):
-    found = compare({name: [played] for name, played in sessions.items()})
-    assert not any(key.endswith("-minus-blend/accepted") for key in found)
-    names = {"policy": "policy", "mixture": "policy", "blend": "bad", "even-mixture": "bad"}
-    found = compare({name: [sessions[other]] for name, other in names.items()})
-    for end in ("", "/low", "/high"):
-        same = found[f"policy-minus-blend/accepted{end}"]
-        assert found[f"mixture-minus-blend/accepted{end}"] == same > 0
-        assert found[f"even-mixture-minus-blend/accepted{end}"] == 0
-
-
 def test_refits_are_averaged_and_widen_the_interval(sessions):
     once = compare({name: [played] for name, played in sessions.items()})
     moved = {
@@ -117,13 +106,6 @@ def test_refits_are_averaged_and_widen_the_interval(sessions):
     half = found["policy-minus-bad/accepted/high"] - found["policy-minus-bad/accepted"]
     assert half == pytest.approx(4.3027 * (4 / 3) ** 0.5, rel=0.05)
     assert once["policy-minus-bad/accepted/high"] - once["policy-minus-bad/accepted"] < 0.3
-
-
-def test_some_users_sessions_alone(sessions):
-    chosen = torch.arange(USERS) < 100
-    some = sessions["policy"].of_users(chosen)
-    assert torch.equal(some.accepted, sessions["policy"].accepted[:, :100])
-    assert some.learned["double"].shape == (2, 100)
 
 
 def test_judging_twice_gives_the_same_and_leaves_the_generator_alone(simulator):

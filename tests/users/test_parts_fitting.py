@@ -73,11 +73,6 @@ def test_leaving_is_not_taken_for_being_cut(parts, tmp_path):
     assert again.valuing is again.returning is again.reward_model is None
 
 
-def test_leaving_is_not_fitted_without_declined_slates(parts, monkeypatch):
-    monkeypatch.setattr(parts.store, "has_nothing", False)
-    assert parts.leaving() is None
-
-
 def test_values_have_their_mean_and_spread(parts):
     part, metrics = parts.value()
     # Of a normal law with the true spread .5.

@@ -10,14 +10,12 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 from lightrec_gym.environments import SimulatorEnv
-from tensordict import TensorDict
-from torchrl.data import Bounded, Composite
 
 from lightrec.keys import Key
-from lightrec.simulators.session_env import SessionEnv
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing import parametrize_checks, plugin_checks, tiny
 from lightrec.testing.simulators import TinyWorld
+from tests.simulators.dial import Dial
 
 ITEMS, OFFER = TinyWorld.ITEMS, TinyWorld.OFFER
 
@@ -31,23 +29,6 @@ def of_users(rows, **settings):
     """Users of a model, to whom nothing is shown again: what may be shown stands in a mask."""
     users, starts = tiny.tiny_user_model(), tiny.tiny_starts()
     return UserModelSimulator(users, starts, rows, max_steps=4, **settings)
-
-
-class Dial(SessionEnv):
-    """Users whose reward is the number, from -1 to 1, to which a dial is turned."""
-
-    def __init__(self, batch_size):
-        super().__init__(batch_size, max_steps=4)
-        self.observation_spec = Composite({Key.STEP: self._indices(1, 4)}, shape=self.batch_size)
-        self.action_spec = Bounded(-1, 1, (batch_size, 1), dtype=torch.float32)
-
-    def first_state(self, rows, session):
-        return TensorDict({Key.STEP: torch.zeros_like(session)}, [len(rows)])
-
-    def _step(self, tensordict):
-        step, reward = tensordict[Key.STEP] + 1, tensordict[Key.ACTION]
-        state = {Key.STEP: step, "terminated": step < 0, "truncated": step >= 4, "done": step >= 4}
-        return TensorDict({**state, "reward": reward}, [1])
 
 
 MAKERS = {
