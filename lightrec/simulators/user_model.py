@@ -201,7 +201,11 @@ class UserModelSimulator(Simulator):
         key = noise.mix(self.chance(state), offered)
         keys = (utilities + noise.gumbel(key)).masked_fill(offered == PADDING, -torch.inf)
         taken = keys.argmax(1, keepdim=True) == torch.arange(slate.shape[1], device=self.device)
-        law = self._law(utilities) if self.expected else None
+        law = None
+        if self.expected:  # each place in turn, and nothing last; O = K + 1
+            each = torch.eye(self.slate_size + 1, dtype=torch.bool, device=self.device)[:, :-1]
+            each = each.expand(len(slate), -1, -1)
+            law = Outcomes(each, each.float(), utilities.softmax(1))
         return Response(taken, taken.float(), self._leave(state, slate, taken), changed, law)
 
     def _forget(self) -> None:
@@ -213,12 +217,6 @@ class UserModelSimulator(Simulator):
         if torch.compiler.is_compiling():  # a look at what has changed would break the graph
             return [member.state(history) for member in self.user_model.members]
         return [memory(history) for memory in self._memories]
-
-    def _law(self, utilities: Tensor) -> Outcomes:
-        """Give the law of what is chosen: each place in turn, and nothing last; O = K + 1."""
-        each = torch.eye(self.slate_size + 1, dtype=torch.bool, device=self.device)[:, :-1]
-        taken = each.expand(len(utilities), -1, -1)
-        return Outcomes(taken, taken.float(), utilities.softmax(1))
 
     def _leave(self, state: TensorDictBase, slate: Tensor, taken: Tensor) -> Tensor:
         """Probability (B,) of leaving after a step in which this was taken, or nothing."""

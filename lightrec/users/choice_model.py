@@ -251,10 +251,7 @@ class PooledChoice(ChoiceModel):
 
     def state(self, history: Tensor) -> Tensor:
         """States (B, pools · features)."""
-        return self.pooled(embedding(self._last(history), self.past_items()))
-
-    def pooled(self, past: Tensor) -> Tensor:
-        """States (B, pools · features) of the rows (B, L, F) of the last L steps."""
+        past = embedding(self._last(history), self.past_items())
         return torch.einsum("kl,bld->bkd", self.weights, past).flatten(1)
 
     def after(self, history: Tensor, items: Tensor) -> Tensor:

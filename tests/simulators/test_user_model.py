@@ -281,20 +281,3 @@ def test_an_ensemble_takes_by_the_mean_and_says_how_uncertain_it_is():
     torch.testing.assert_close(first["reward"], torch.full((count, 1), 0.5))
     torch.testing.assert_close(second[Key.UNCERTAINTY], torch.zeros(count, 1), atol=1e-6, rtol=0)
     check_env_specs(UserModelSimulator(users, starts_of([[]] * 4), 4, max_steps=2))
-
-
-def test_users_are_the_same_in_mixed_precision():
-    torch.manual_seed(0)
-    model = PooledChoice(6, 3, 4)
-    model.set_items(torch.randn(7, 3))
-    simulator = UserModelSimulator(
-        UserModel([model]), starts_of([[1, 2]] * 8), 8, reward=None, expected=True
-    )
-    simulator.fix(torch.arange(8), 0)
-    state = simulator.reset()
-    state[Key.ACTION] = torch.full((8, 1), 4)
-    exact = simulator.step(state.clone())["next"]
-    with torch.autocast("cpu", torch.bfloat16):
-        found = simulator.step(state.clone())["next"]
-    assert torch.equal(found["reward"], exact["reward"])
-    assert 0 < float(exact["reward"].min()) < 1

@@ -84,13 +84,6 @@ def test_after_is_the_state_of_the_longer_history(model, history, items):
         assert torch.allclose(after[:, column], model.state(longer), atol=1e-6)
 
 
-def test_nothing_moves_the_state_only_where_it_is_recorded(model, history):
-    longer = torch.cat([history, torch.full((3, 1), N + 1)], 1)
-    assert torch.allclose(model.after_nothing(history), model.state(longer), atol=1e-6)
-    model.nothing_recorded.fill_(False)
-    assert torch.equal(model.after_nothing(history), model.state(history))
-
-
 def test_without_foresight_the_reward_is_the_utility(model, history, items):
     utilities = model.utilities(model.state(history), items)
     assert torch.equal(model.reward(history, items), utilities)

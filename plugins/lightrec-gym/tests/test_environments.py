@@ -2,7 +2,6 @@
 
 import warnings
 from functools import partial
-from itertools import pairwise
 
 import gymnasium
 import numpy as np
@@ -79,18 +78,6 @@ def test_sessions_are_those_of_the_simulator(make):
             observation, *found, info = environment.step(action)
             assert found == [after[k].item() for k in ("reward", "terminated", "truncated")]
             state, over = after.exclude("reward"), after["done"].item()
-
-
-def test_what_may_not_be_shown_leaves_its_place_empty():
-    environment = SimulatorEnv(of_users(1, slate_size=2, ending="fixed"))
-    _, info = environment.reset(seed=1)
-    masks = [info["action_mask"][0]]
-    first, second, *_ = np.flatnonzero(masks[0])
-    for slate in ([first, first], [first, second], [first, second]):
-        *_, info = environment.step(np.array(slate))
-        masks.append(info["action_mask"][0])
-    left = [np.flatnonzero(before != after).tolist() for before, after in pairwise(masks)]
-    assert left == [[first], [second], []], "what was shown, of a slate, cannot be shown again"
 
 
 def test_what_is_wrong_is_told():
