@@ -36,6 +36,8 @@ SLOTS: dict[str, str] = {}
 Hook = Callable[[], Mapping[str, str]]
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+MARK = f"{PROJECT}_impl"
+"""The attribute by which ``hookimpl`` marks a hook."""
 
 
 def gives(parts: Mapping[str, str] | Sequence[Path]) -> Callable[[], object]:
@@ -84,6 +86,11 @@ def lightrec_policies() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add policies."""
 
 
+@_slot("lightrec.evaluation.contenders:PolicyMaker", names="words of ``--policy`` (``linucb``)")
+def lightrec_contenders() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add policies that learn in a simulator before `simulate` and `judge` compare them."""
+
+
 @_slot("lightrec.evaluation.base:Evaluator")
 def lightrec_evaluators() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add evaluators, whose metrics join ``metrics.json``, and whose sections join the report."""
@@ -115,6 +122,11 @@ def lightrec_readers() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add readers of file formats. A reader says by itself whether a path is its own."""
 
 
+@_slot("lightrec.learners.algorithms:Learner", names="names of losses (``ppo``)")
+def lightrec_learners() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add learners from what was just played, which ``PolicyModule`` takes as its ``loss``."""
+
+
 @_slot("lightrec.learners.algorithms:Learner", names="names of losses (``iql``)")
 def lightrec_offline_learners() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add learners from a log, which ``OfflinePolicyModule`` takes as its ``loss``."""
@@ -127,15 +139,6 @@ def lightrec_rankers() -> Mapping[str, str]:  # type: ignore[empty-body]
     A policy's ``from_run(run)`` makes it of a :class:`~lightrec.run.Run`. What reads more of a
     history than a policy's state has, or re-ranks what may come, is a
     :class:`~lightrec.evaluation.rankers.RunRanker`.
-    """
-
-
-@_slot("lightrec.policies.base:Policy", names="words of ``simulate --policy`` (``constant``)")
-def lightrec_world_policies() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Add contenders that play in every world.
-
-    A policy's class method ``in_world(world)`` makes it for a
-    :class:`~lightrec.simulators.world.World`, in which it may search.
     """
 
 

@@ -26,6 +26,7 @@ MOVED: Final = {
             "lightrec_generate.reader_module",
             "ReaderModule ReaderData",
         ),
+        ("lightrec.data.readers.recbole", "lightrec_formats.recbole", "RecBoleReader"),
         ("lightrec.nn.item_readers", "lightrec_news.reading", "ConvolutionReader"),
         ("lightrec.nn.towers", "lightrec_news.reading", "AdditiveAttention"),
         ("lightrec.nn.towers", "lightrec_lab.towers", "GRU LigrTransformer MeanPooling"),
@@ -35,6 +36,11 @@ MOVED: Final = {
             "lightrec_lab.return_conditioned",
             "ReturnConditioned",
         ),
+        ("lightrec.learners.imitation", "lightrec_lab.imitation", "SQIL"),
+        ("lightrec.learners.replay", "lightrec_lab.replay", "ReplayPolicyModule"),
+        ("lightrec.learners.world_data", "lightrec_worlds.world_data", "WorldData"),
+        ("lightrec.policies.tower", "lightrec_worlds.tower", "TowerPolicy"),
+        ("lightrec.policies.bandits", "lightrec_lab.bandits", "LinUCB ThompsonSampling"),
         ("lightrec.users.irl.base", "lightrec_lab.irl", "ClickClassifier RewardWeightedLikelihood"),
         ("lightrec.simulators.choice_process", "lightrec_lab.choice_process", "ChoiceProcess"),
         ("lightrec.users.irl.looking_ahead", "lightrec_lab.irl", "IQLearn TasteMixture"),
@@ -81,20 +87,21 @@ MOVED: Final = {
 }
 """New paths of classes by their old ones."""
 OTHERS: Final = {
-    **{"worlds": "lightrec-worlds", "lab": "lightrec-lab", "trials": "lightrec-news"},
+    **{"worlds": "lightrec-worlds", "lab": "lightrec-worlds", "trials": "lightrec-news"},
     "estimate": "lightrec-ope",
     "constant": "lightrec-worlds",
     "tune": "lightrec-tune",
     "reader": "lightrec-generate",
+    "encode": "lightrec-export",
+    **dict.fromkeys(("update", "runs"), "lightrec-update"),
     **dict.fromkeys(("export", "batch"), "lightrec-export"),
     **dict.fromkeys(("explain", "judge", "probe"), "lightrec-audit"),
     **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),
+    **dict.fromkeys(("a2c", "reinforce", "careful"), "lightrec-lab"),
+    **dict.fromkeys(("epsilon-greedy", "linucb", "thompson"), "lightrec-lab"),
 }
-"""Packages of sets of recipes, losses and commands that once were lightrec's own."""
-NEEDED: Final = {
-    "lightrec-worlds": ("lightrec-rewards",),
-    "lightrec-lab": ("lightrec-rewards", "lightrec-worlds"),
-}
+"""Packages of sets of recipes, losses, words and commands that once were lightrec's own."""
+NEEDED: Final = {"lightrec-worlds": ("lightrec-rewards", "lightrec-lab")}
 """Packages of this repository that another one needs."""
 _PATH: Final = re.compile(r"\blightrec(?:\.\w+)+[.:]\w+")
 

@@ -4,15 +4,18 @@ A policy that does not beat it has learned nothing of people, however well it do
 """
 
 from collections.abc import Sequence
-from typing import Self
 
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
+from lightrec.evaluation.contenders import PolicyMaker
 from lightrec.keys import PADDING, Key
+from lightrec.policies.base import Policy
 from lightrec.policies.baselines import ConstantListPolicy
+from lightrec.run import Run
+from lightrec.simulators.base import Simulator
 from lightrec.simulators.rollout import play as play_sessions
 from lightrec.simulators.world import Scored, Scores, World
 from lightrec_worlds.playing import even_chance, play
@@ -128,13 +131,10 @@ def constantly(world: World, appeal: Tensor) -> Scores:
     return lambda state: appeal[state[Key.CANDIDATES]]
 
 
-class BestConstant(ConstantListPolicy):
-    """Shows everybody the list that :func:`best_constant` finds in a world.
+class BestConstant(PolicyMaker):
+    """Makes the policy that shows everybody the list that :func:`best_constant` finds."""
 
-    :param num_items: number of items N.
-    """
-
-    @classmethod
-    def in_world(cls, world: World) -> Self:
+    def policy(self, simulator: Simulator, users: Tensor, run: Run | None = None) -> Policy:
         """Search for the list."""
-        return cls.from_appeal(best_constant(world))
+        assert isinstance(simulator, World)
+        return ConstantListPolicy.from_appeal(best_constant(simulator))
