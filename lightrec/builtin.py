@@ -19,7 +19,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "rewards": {
         "rewards.accepted": [
             *("EngagementReward", "LearnedReward", "SurplusReward"),
-            *("ValueReward", "UncertaintyPenalty"),
+            "ValueReward",
         ],
         "rewards.combined": ["WeightedSum"],
     },

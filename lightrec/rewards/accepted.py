@@ -1,4 +1,4 @@
-"""Rewards of the answer to a slate: what was accepted, its worth, and how sure that is."""
+"""Rewards of accepted items: their number, their value, and their worth to the user."""
 
 import torch
 from tensordict import TensorDictBase
@@ -74,23 +74,3 @@ class ValueReward(UserReward):
         """Give rewards (B, 1)."""
         mean, _ = self.users.value(*self.asked(transition))
         return self.of_taken(transition, mean - self.least)
-
-
-class UncertaintyPenalty(UserReward):
-    """Minus the uncertainty of an ensemble of user models about the answer to a slate, in nats.
-
-    It keeps a policy to what the log knows (Yu et al. 2020, "MOPO"). A simulator's own uncertainty
-    under ``next`` is used where there is one.
-    """
-
-    needs = "uncertainty"
-
-    @torch.no_grad()
-    def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), at least minus the logarithm of the number of members."""
-        known: Tensor | None = transition.get(("next", Key.UNCERTAINTY), None)
-        if known is not None:
-            return -known
-        user = transition.get(Key.USER, None)
-        found = self.users.predict(transition[Key.HISTORY], transition[Key.ACTION], user)[1]
-        return -found.unsqueeze(1)

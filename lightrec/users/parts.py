@@ -138,7 +138,8 @@ class ValueModel(UserPart):
     def log_likelihood(self, *row: Tensor) -> Tensor:
         """Log-density (B,) of values (B,), in nats."""
         values, *known = row
-        return Normal(*self(*known), validate_args=False).log_prob(values)
+        mean, deviation = self(*known)
+        return Normal(mean, deviation, validate_args=False).log_prob(values)
 
 
 class ReturnModel(UserPart):
