@@ -16,7 +16,7 @@ class EngagementReward(Reward):
     """
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         return self.taken(transition).float().sum(1, keepdim=True)
 
 
@@ -29,7 +29,7 @@ class LearnedReward(UserReward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         return self.of_taken(transition, self.users.reward(*self.asked(transition)))
 
 
@@ -47,7 +47,7 @@ class SurplusReward(UserReward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), in nats."""
+        """Rewards (B, 1), in nats."""
         taken = self.taken(transition)
         chosen = torch.cat([taken, ~taken.any(1, keepdim=True)], 1)
         history, items, user = self.asked(transition)
@@ -71,6 +71,6 @@ class ValueReward(UserReward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         mean, _ = self.users.value(*self.asked(transition))
         return self.of_taken(transition, mean - self.least)

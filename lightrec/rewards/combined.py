@@ -30,7 +30,7 @@ class WeightedSum(Reward):
         self.weights = weights
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         terms = [w * part(transition) for w, part in zip(self.weights, self.parts, strict=True)]
         return torch.stack(terms).sum(0)
 

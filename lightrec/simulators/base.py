@@ -290,7 +290,7 @@ class Simulator(SessionEnv):
         return offer[:, :1] > PADDING
 
     def pay(self, response: Response, changed: Mapping[str, State]) -> Tensor:
-        """Give what is paid without a reward, (B, 1): the true one if known, else all values."""
+        """What is paid without a reward, (B, 1): the true one if known, else all values."""
         true = changed.get(Key.TRUE_REWARD)
         return true if isinstance(true, Tensor) else response.value.sum(1, keepdim=True)
 

@@ -92,12 +92,12 @@ class LogStarts:
         return users, ends
 
     def history(self, users: Tensor, ends: Tensor, length: int) -> Tensor:
-        """Give the last events before ``ends``: ``(B, length)`` int64, padded on the left."""
+        """The last events before ``ends``: ``(B, length)`` int64, padded on the left."""
         first = self.offsets[users].numpy()
         return torch.from_numpy(padded(self.items.numpy(), first, ends.numpy(), length))
 
     def seen(self, users: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
-        """Give what was seen before ``ends`` as pairs: rows (S,) of the batch and items (S,)."""
+        """What was seen before ``ends`` as pairs: rows (S,) of the batch and items (S,)."""
         counts = ends - self.offsets[users]
         rows = torch.repeat_interleave(torch.arange(len(users)), counts)
         positions = torch.arange(len(rows)) + (ends - counts.cumsum(0))[rows]
@@ -213,7 +213,7 @@ class UserModelSimulator(Simulator):
         self._memories = [UserMemory(member.state) for member in self.user_model.members]
 
     def _states(self, history: Tensor) -> list[Tensor]:
-        """Give each member's states (B, S) of histories."""
+        """Each member's states (B, S) of histories."""
         if torch.compiler.is_compiling():  # a look at what has changed would break the graph
             return [member.state(history) for member in self.user_model.members]
         return [memory(history) for memory in self._memories]

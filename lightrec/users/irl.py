@@ -57,18 +57,18 @@ class RewardLearner(Part, ABC):
 
     @abstractmethod
     def loss(self, batch: Batch, progress: float) -> Tensor:
-        """Give a scalar to minimise, a mean over weighted rows; ``progress`` goes from 0 to 1."""
+        """A scalar to minimise, a mean over weighted rows; ``progress`` goes from 0 to 1."""
 
     def stepped(self) -> None:
         """Follow a step of the optimizer, as averaged target networks do."""
 
     def utilities(self, history: Tensor, items: Tensor) -> Tensor:
-        """Give Q(s, i) - Q(s, nothing) by which people choose: (M · B, C) of sets (M · B, C)."""
+        """Q(s, i) - Q(s, nothing) by which people choose: (M · B, C) of sets (M · B, C)."""
         state = blocks(self.reward_network.state(history), len(items))
         return self.reward_network.utilities(state, items)
 
     def reward_model(self) -> RewardModel:
-        """Give the learned reward."""
+        """The learned reward."""
         return RewardModel(self.reward_network)
 
 
@@ -146,7 +146,7 @@ class MaxEnt(LookingAhead):
         return likely, error.square()
 
     def utilities(self, history: Tensor, items: Tensor) -> Tensor:
-        """Give Q(s, i) - Q(s, nothing), by the averaged W."""
+        """Q(s, i) - Q(s, nothing), by the averaged W."""
         values, _ = self._values(history, items, self.discount)
         return values[:, :-1] - values[:, -1:]
 

@@ -77,12 +77,12 @@ class SessionTable:
 
 
 def _sixteenth(owners: NDArray[np.int64], split_seed: int) -> NDArray[np.bool_]:
-    """Tell which users (S,) test."""
+    """Which users (S,) test."""
     return _part(owners, split_seed + 1000, SIXTEENTH)
 
 
 def _part(owners: NDArray[np.int64], seed: int, halvings: int) -> NDArray[np.bool_]:
-    """Tell which users (S,) are in a part of all that was halved so often."""
+    """Which users (S,) are in a part of all that was halved so often."""
     each = [in_half(owners, "a", seed + n) for n in range(halvings)]
     return np.logical_and.reduce(each)
 
@@ -138,11 +138,11 @@ class UserParts:
         return parts, metrics
 
     def _for_trial(self, owners: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell whose rows (R,) judge a trial."""
+        """Whose rows (R,) judge a trial."""
         return _part(owners, self.data.split_seed + 2000, QUARTER)
 
     def _sessions(self, trial: bool) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Tell which sessions (S,) are fitted to, and which judge."""
+        """Which sessions (S,) are fitted to, and which judge."""
         table = self.table
         if not trial:
             return table.fitted, table.held_out

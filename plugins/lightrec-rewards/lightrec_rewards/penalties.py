@@ -23,7 +23,7 @@ class RepetitionPenalty(Reward):
         self.window = _window(window)
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), from -window to 0 for each item."""
+        """Rewards (B, 1), from -window to 0 for each item."""
         history, slate = transition[Key.HISTORY][:, -self.window :], transition[Key.ACTION]
         same = (history.unsqueeze(2) == slate.unsqueeze(1)) & self.taken(transition).unsqueeze(1)
         return -same.sum((1, 2)).unsqueeze(1).float()
@@ -78,7 +78,7 @@ class FatiguePenalty(Reward):
         self.register_buffer("kinds", torch.cat([kinds, kinds[:1]]))
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), from -1 to 0 for each item."""
+        """Rewards (B, 1), from -1 to 0 for each item."""
         history = transition[Key.HISTORY][:, -self.window :]
         ours, theirs = self.kinds[transition[Key.ACTION]], self.kinds[history]
         if self.kinds.ndim == 2:
@@ -101,7 +101,7 @@ class UncertaintyPenalty(UserReward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), at least minus the logarithm of the number of members."""
+        """Rewards (B, 1), at least minus the logarithm of the number of members."""
         known: Tensor | None = transition.get(("next", Key.UNCERTAINTY), None)
         if known is not None:
             return -known
