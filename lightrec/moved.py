@@ -45,6 +45,8 @@ MOVED: Final = {
         ("lightrec.simulators.choice_process", "lightrec_lab.choice_process", "ChoiceProcess"),
         ("lightrec.users.irl.looking_ahead", "lightrec_lab.irl", "IQLearn TasteMixture"),
         ("lightrec.users.irl.looking_ahead", "lightrec.users.irl", "MaxEnt"),
+        ("lightrec.users.reward_model", "lightrec.users.irl", "RewardModel Continuation"),
+        ("lightrec.users.reward_model", "lightrec_lab.irl", "Gate"),
         *(
             (f"lightrec.rewards.{old}", f"lightrec_rewards.{new}", names)
             for old, new, names in (

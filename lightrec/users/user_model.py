@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from lightrec.nn.part import Part
 from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.halves import in_half
+from lightrec.users.irl import RewardModel
 from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
-from lightrec.users.reward_model import RewardModel
 
 
 class UserModel(Part):
