@@ -47,6 +47,7 @@ MOVED: Final = {
         ("lightrec.users.irl.looking_ahead", "lightrec.users.irl", "MaxEnt"),
         ("lightrec.users.reward_model", "lightrec.users.irl", "RewardModel Continuation"),
         ("lightrec.users.reward_model", "lightrec_lab.irl", "Gate"),
+        ("lightrec.rewards.combined", "lightrec.rewards.accepted", "WeightedSum"),
         *(
             (f"lightrec.rewards.{old}", f"lightrec_rewards.{new}", names)
             for old, new, names in (

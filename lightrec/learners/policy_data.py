@@ -18,9 +18,8 @@ from lightrec.policies.baselines import PopularityPolicy, RandomPolicy
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.item_models.base import Evidence
 from lightrec.ranking.ranker import Ranker
-from lightrec.rewards.accepted import SurplusReward
+from lightrec.rewards.accepted import SurplusReward, WeightedSum
 from lightrec.rewards.base import Reward, RewardContext
-from lightrec.rewards.combined import WeightedSum
 from lightrec.run import Run
 from lightrec.settings import make_of
 from lightrec.simulators.base import Ending

@@ -1,9 +1,10 @@
-"""Rewards of accepted items: their number, their value, and their worth to the user."""
+"""Rewards of accepted items, by number, value and worth to the user; weighted sums of rewards."""
 
 import torch
 from tensordict import TensorDictBase
-from torch import Tensor
+from torch import Tensor, nn
 
+from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.rewards.base import Reward, UserReward
 from lightrec.users.choice_model import with_nothing
@@ -74,3 +75,35 @@ class ValueReward(UserReward):
         """Rewards (B, 1)."""
         mean, _ = self.users.value(*self.asked(transition))
         return self.of_taken(transition, mean - self.least)
+
+
+class WeightedSum(Reward):
+    """Σ weight · part, of any rewards.
+
+    In a recipe each part is a name, or a ``class_path`` with ``init_args``.
+
+    :param parts: the rewards.
+    :param weights: one a part, of either sign; by default 1 each.
+    :raises RecipeError: where there is no part, or not as many weights as parts.
+    """
+
+    def __init__(self, parts: list[Reward], weights: list[float] | None = None) -> None:
+        super().__init__()
+        weights = [1.0] * len(parts) if weights is None else list(weights)
+        if not parts or len(weights) != len(parts):
+            raise RecipeError(
+                f"A weighted sum was given {len(parts)} parts and {len(weights)} weights; give at "
+                "least one part, and one weight a part."
+            )
+        self.parts = nn.ModuleList(parts)
+        self.weights = weights
+
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Rewards (B, 1)."""
+        terms = [w * part(transition) for w, part in zip(self.weights, self.parts, strict=True)]
+        return torch.stack(terms).sum(0)
+
+    @property
+    def judged(self) -> Reward:
+        """The sum of its parts' judged rewards, under the same weights."""
+        return WeightedSum([p.judged for p in self.parts if isinstance(p, Reward)], self.weights)

@@ -147,6 +147,10 @@ class Reward(nn.Module):
         """Numbers of the reward's own that are logged in training, by name; by default none."""
         return {}
 
+    def measured(self) -> nn.ModuleList:
+        """All that this reward and those within it have measured in training."""
+        return nn.ModuleList(part for part in self.modules() if isinstance(part, Measured))
+
     def nested(self) -> "list[Reward]":
         """The reward and all rewards within it."""
         return [part for part in self.modules() if isinstance(part, Reward)]

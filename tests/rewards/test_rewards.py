@@ -12,9 +12,9 @@ from lightrec.rewards.accepted import (
     LearnedReward,
     SurplusReward,
     ValueReward,
+    WeightedSum,
 )
 from lightrec.rewards.base import Reward, RewardContext
-from lightrec.rewards.combined import WeightedSum
 from lightrec.testing import tiny
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import ValueModel
