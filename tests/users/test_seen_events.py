@@ -87,6 +87,7 @@ def fitted_parts(store, **settings):
     return {name: part[0].state_dict() for name, part in found.items() if part is not None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["leave-one-out", "global-time"])
 def test_user_parts_do_not_change_with_the_held_out_events(tmp_path, split):
     store = store_of(tmp_path / "data", split)
@@ -104,6 +105,7 @@ def test_user_parts_do_not_change_with_the_held_out_events(tmp_path, split):
             assert torch.equal(weights, after[name][key]), (name, key)
 
 
+@pytest.mark.slow
 def test_chosen_events_are_all_that_popularity_and_user_parts_know(tmp_path):
     store = store_of(tmp_path / "data", "leave-one-out")
     train = store.events(TRAIN)

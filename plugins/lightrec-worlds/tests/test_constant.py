@@ -28,6 +28,7 @@ def test_good_items_bring_more_later(greed):
     assert torch.corrcoef(both)[0, 1] > 0.7
 
 
+@pytest.mark.slow
 def test_the_list_beats_chance_and_greed(greed):
     found = best_constant(greed, rounds=2, factors=(0.0, 1.0, 4.0))
     judged = Greed(512, max_steps=15)

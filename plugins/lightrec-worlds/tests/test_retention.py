@@ -87,6 +87,7 @@ def test_sessions_end_and_days_pass_as_the_laws_say():
     assert (latent["slates"][~ended] == 1).all()
 
 
+@pytest.mark.slow
 def test_bait_loses():
     world = Retention(256)
 

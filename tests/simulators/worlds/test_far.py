@@ -110,6 +110,7 @@ def test_log_becomes_a_store(world, tmp_path):
     assert (renumbered.history[nothing] == store.num_items + 1).all()
 
 
+@pytest.mark.slow
 def test_with_the_whole_offer_shown_the_choice_is_the_free_one(world):
     """Chances of two implementations of the law: generators in the log, counters in the world."""
     free = Far(1000, laws=world, slate_size=20)
