@@ -66,13 +66,6 @@ def lowest(slate_size=1):
     return choose
 
 
-def test_acceptance_of_items_shown_alone():
-    simulator = make([0.2, 0.7, 0.5], users=20_000, max_steps=3, ending="fixed")
-    torch.manual_seed(0)
-    accepted = play(simulator, lowest())[Key.ACCEPTED].mean(1).flatten()
-    torch.testing.assert_close(accepted, torch.tensor([0.2, 0.7, 0.5]), atol=0.012, rtol=0)
-
-
 def test_places_weigh_in_the_choice_and_in_what_is_expected():
     places = [0.0, math.log(0.5), -math.inf]
     settings = {"users": 20_000, "slate_size": 3, "max_steps": 1, "position_bias": places}
