@@ -86,26 +86,15 @@ def test_log_becomes_a_store(world, tmp_path):
     chosen = walk.choices[0, 25].item()
     assert row["item"] == (None if chosen > world.ITEMS else f"item-{chosen:04d}")
     assert log.events["item"].null_count() == (walk.choices > world.ITEMS).sum()
-    store = prepare(
-        log,
-        tmp_path / "store",
-        catalog=catalog,
-        domain=Domain(),
-        k_core=0,
-        seed=0,
-    )
+    given = {"catalog": catalog, "domain": Domain(), "k_core": 0, "seed": 0}
+    store = prepare(log, tmp_path / "store", **given)
     assert store.has_nothing
     assert [len(store.events(part)) for part in (TRAIN, TEST, CONTEXT)] == [900, 50, 1000]
     held_out = world.held_out(30)
     renumbered = held_out.reindex(store.catalog["item"].to_list())
-    known = store.catalog["item"].to_list()
-    for theirs, ours in zip(
-        held_out.candidates.flatten().tolist(),
-        renumbered.candidates.flatten().tolist(),
-        strict=True,
-    ):
-        name = f"item-{theirs:04d}"
-        assert ours == (known.index(name) + 1 if name in known else 0)
+    rows = {name: row for row, name in enumerate(store.catalog["item"], 1)}
+    numbers = [rows.get(f"item-{item:04d}", 0) for item in held_out.candidates.flatten().tolist()]
+    assert renumbered.candidates.flatten().tolist() == numbers
     nothing = held_out.history == world.ITEMS + 1
     assert (renumbered.history[nothing] == store.num_items + 1).all()
 
