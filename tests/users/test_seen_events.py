@@ -71,7 +71,7 @@ def test_no_history_of_any_stage_holds_a_cold_item(cold, tmp_path):
     model = PooledChoice(data.num_items, 0, 6)
     seen = []
     model.state = lambda history: seen.append(history) or torch.zeros(len(history), 1)
-    UserParts(model, data)._value_rows(TRAIN)
+    UserParts(model, data)._value_rows(data.events(TRAIN))
     UserParts(model, data)._return_rows(np.ones(len(UserParts(model, data).table.begins), bool))
     for history in [*histories, *seen]:
         assert (history > 0).any()
