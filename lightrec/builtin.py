@@ -18,10 +18,8 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "rewards": {
         "rewards.accepted": [
-            *("EngagementReward", "LearnedReward", "SurplusReward"),
-            *("ValueReward", "UncertaintyPenalty"),
+            *("EngagementReward", "LearnedReward", "SurplusReward", "ValueReward", "WeightedSum"),
         ],
-        "rewards.combined": ["WeightedSum"],
     },
     "policies": {
         "policies.candidate": ["CandidatePolicy"],
