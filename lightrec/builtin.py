@@ -19,9 +19,9 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "rewards": {
         "rewards.accepted": [
             *("EngagementReward", "LearnedReward", "SurplusReward"),
-            *("ValueReward", "ConversionReward", "ProbabilityLogReward", "UncertaintyPenalty"),
+            *("ValueReward", "UncertaintyPenalty"),
         ],
-        "rewards.combined": ["WeightedSum", "NormalisedReward"],
+        "rewards.combined": ["WeightedSum"],
     },
     "policies": {
         "policies.candidate": ["CandidatePolicy"],
@@ -37,7 +37,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "readers": {
         "data.readers.canonical": ["CanonicalReader"],
-        "data.readers.recbole": ["RecBoleReader"],
         "data.readers.table": ["TableReader"],
     },
     "components": {
@@ -45,8 +44,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "encoders.tuning_data": ["TextData"],
         "ranking.module": ["RankingModule"],
         "ranking.sequence_data": ["SequenceData"],
-        "ranking.reader_module": ["ReaderModule", "ReaderData"],
-        "ranking.language_readers": ["PairClassifier", "Decoder"],
         "users.module": ["ChoiceModule"],
         "users.choice_data": ["ChoiceData"],
         "learners.on_policy": ["PolicyModule"],
@@ -72,7 +69,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "ranking.item_models.series": ["NextInSeries"],
         "ranking.item_models.repeats": ["RepeatConsumption"],
         "users.choice_model": ["PooledChoice", "RecurrentChoice"],
-        "users.irl.looking_ahead": ["MaxEnt"],
+        "users.irl": ["MaxEnt"],
     },
 }
 """Classes by slot and module; each goes by its own name."""
@@ -113,7 +110,6 @@ lightrec_rankers = gives(
             "mixture": "ByMixture",
             "even-mixture": "ByEvenMixture",
             "ranker": "ByRanker",
-            "reader": "ByReader",
         }.items()
     }
 )
@@ -124,13 +120,8 @@ lightrec_commands = gives(
         "recommend": "lightrec.cli.recommend:recommend",
         "similar": "lightrec.cli.recommend:similar",
         "rules": "lightrec.cli.rules:rules",
-        "encode": "lightrec.cli.encode:encode",
         "evaluate": "lightrec.cli.evaluate:evaluate",
         "compare": "lightrec.cli.compare:compare",
-        "update": "lightrec.cli.run:update",
-        "runs list": "lightrec.cli.runs:list_versions",
-        "runs promote": "lightrec.cli.runs:promote",
-        "runs rollback": "lightrec.cli.runs:rollback",
         "fit": "lightrec.cli.fit:fit",
         "validate": "lightrec.cli.fit:validate",
         "test": "lightrec.cli.fit:assess_test",

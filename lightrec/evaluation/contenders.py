@@ -29,10 +29,9 @@ from lightrec.ranking.blend import Blend
 from lightrec.run import Run
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.rollout import Contender, play
-from lightrec.simulators.scored import Scored, best_constant
 from lightrec.simulators.session_env import SessionEnv
 from lightrec.simulators.user_model import LogStarts
-from lightrec.simulators.world import World
+from lightrec.simulators.world import Scored, World
 from lightrec.users.user_model import UserModel
 
 EPSILON = 0.1
@@ -62,15 +61,17 @@ class PolicyMaker(ABC):
         """
 
 
-def taught(learns_in: Callable[[], Simulator], users: Tensor, run: Run | None = None) -> Makers:
-    """What makes the contenders that learn first, by their words, see :class:`PolicyMaker`."""
+def _with_taught(
+    makers: Makers, learns_in: Callable[[], Simulator], users: Tensor, run: Run | None = None
+) -> Makers:
+    """Contenders, and those of packages by words that are free, see :class:`PolicyMaker`."""
 
     def make(part: plugins.Part) -> Policy:
         learner: PolicyMaker = part.load()()
         return learner.policy(learns_in(), users, run)
 
     parts = plugins.installed().parts["contenders"]
-    return {word: partial(make, part) for word, part in parts.items()}
+    return makers | {w: partial(make, part) for w, part in parts.items() if w not in makers}
 
 
 def world_contenders(world: World) -> Makers:
@@ -78,11 +79,8 @@ def world_contenders(world: World) -> Makers:
     makers: Makers = {"random": lambda: RandomPolicy(world.num_items)}
     if type(world).greedy is not World.greedy:
         makers["greedy"] = lambda: Scored(world.greedy)
-    return makers | {
-        "constant": lambda: ConstantListPolicy.from_appeal(best_constant(world)),
-        **taught(lambda: world, torch.arange(world.batch_size[0])),
-        "oracle": lambda: Scored(world.oracle),
-    }
+    makers = _with_taught(makers, lambda: world, torch.arange(world.batch_size[0]))
+    return makers | {"oracle": lambda: Scored(world.oracle)}
 
 
 def run_contenders(
@@ -105,16 +103,12 @@ def run_contenders(
     makers = plain_contenders(run)
     if not run.has("policy"):
         del makers["policy"]
-    return (
-        makers
-        | {"greedy": lambda: GreedyRankerPolicy.from_run(run), "constant": constant}
-        | taught(learns_in, users, run)
-        | {
-            "epsilon-greedy": lambda: EpsilonGreedy.from_run(
-                run, epsilon=EPSILON, always_drawn=True
-            ),
-        }
-    )
+    makers |= {
+        "greedy": lambda: GreedyRankerPolicy.from_run(run),
+        "constant": constant,
+        "epsilon-greedy": lambda: EpsilonGreedy.from_run(run, epsilon=EPSILON, always_drawn=True),
+    }
+    return _with_taught(makers, learns_in, users, run)
 
 
 def plain_contenders(run: Run) -> Makers:
