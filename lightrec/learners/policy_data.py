@@ -145,7 +145,7 @@ class PolicyData(LogData, SimulatorData):
         return make_of(CandidatePolicy, chosen, ranker=self.ranker, user_model=known)
 
     def rivals(self) -> dict[str, Policy]:
-        """Give the policy as it began, and what takes no notice of people."""
+        """The policy as it began, and what takes no notice of people."""
         return {
             "beginning": self.make_policy().eval(),
             "random": RandomPolicy(self.num_items),
@@ -153,7 +153,7 @@ class PolicyData(LogData, SimulatorData):
         }
 
     def log(self) -> TensorDict:
-        """Give the training events of the users that training meets, with the reward for each.
+        """The training events of the users that training meets, with the reward for each.
 
         It is the reward that policies are judged by, without shaping or limits.
 
@@ -178,7 +178,7 @@ class PolicyData(LogData, SimulatorData):
         return 1.0 if self._fitted or self.ending == "fixed" else 1 - self.leave_rate
 
     def _paying(self, users: UserModel, discount: float = 1.0, penalty: float = 0.0) -> Reward:
-        """Give the reward, bound to the run and a user model."""
+        """The reward, bound to the run and a user model."""
         reward = deepcopy(self.reward)
         if penalty:
             doubt = plugins.installed().get("rewards", "UncertaintyPenalty").load()
