@@ -19,12 +19,10 @@ from lightrec.errors import RecipeError
 if TYPE_CHECKING:
     import scipy.sparse
 
-_UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 """Scripts that are written without blanks: Thai, Lao, Burmese, Khmer, kana, Chinese."""
-_RUN: Final = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+")
-_LETTERS: Final = rf"[^\W{_UNSPACED}]+"
-_JOINED: Final = re.compile(rf"[{_UNSPACED}]|{_LETTERS}(?:[-'’]{_LETTERS})*")
-_STARTS_UNSPACED: Final = re.compile(rf"[{_UNSPACED}]")
+_RUN: Final = re.compile(rf"[{UNSPACED}]+|[^\W{UNSPACED}]+")
+_STARTS_UNSPACED: Final = re.compile(rf"[{UNSPACED}]")
 MIN_ITEMS: Final = 3
 """A word that fewer known items have tells nothing of others."""
 GRAM: Final = 4
@@ -63,11 +61,6 @@ def same_stem(one: str, other: str) -> bool:
     """Whether two words, in small letters, may be forms of one: *knife* and *knives*."""
     stem = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
     return stem > 2 and {one[stem:], other[stem:]} <= ENDINGS
-
-
-def spans_of(text: str) -> list[tuple[int, int]]:
-    """Say where the words of a text begin and end; of a script without blanks, its characters."""
-    return [word.span() for word in _JOINED.finditer(text)]
 
 
 def word_table(texts: Sequence[str]) -> tuple["scipy.sparse.csr_array", list[str]]:

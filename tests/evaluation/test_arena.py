@@ -13,7 +13,7 @@ from lightrec.errors import RecipeError
 from lightrec.evaluation import arena as arenas
 from lightrec.keys import Column
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.simulators.scored import Scored
+from lightrec.simulators.world import Scored
 from lightrec.testing.simulators import TinyWorld
 
 

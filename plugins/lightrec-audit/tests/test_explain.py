@@ -11,6 +11,7 @@ import pytest
 import torch
 from lightrec_audit import explanation
 from lightrec_audit.explain import explain, integrated
+from lightrec_audit.words import first_layer, spans_of, vectors_of_states
 
 from lightrec.__main__ import main
 from lightrec.errors import RecipeError
@@ -134,6 +135,13 @@ def test_the_reward_is_compared_with_that_of_other_items(recommender):
     assert "no vectors of texts" in found.missing["words"]
 
 
+def test_spans_join_what_a_hyphen_or_an_apostrophe_joins():
+    text = "The Devil's Advocate (1997), Sci-Fi – 東京"
+    assert [text[slice(*span)] for span in spans_of(text)] == [
+        *("The", "Devil's", "Advocate", "1997", "Sci-Fi", "東", "京"),
+    ]
+
+
 def test_words_are_those_of_the_text_and_add_up(tiny_run, lightrec_tiny_encoder):
     recommender, encoder = load(tiny_run, "blend"), lightrec_tiny_encoder
     texts = recommender.catalog["text"].to_list()
@@ -147,13 +155,13 @@ def test_words_are_those_of_the_text_and_add_up(tiny_run, lightrec_tiny_encoder)
     text = texts[recommender.item(found.item) - 1]
     assert found.title in text
     assert sorted(word.word for word in found.words) == sorted(re.findall(r"\w+", text))
-    states, blank, places = encoder.spelled(text)
+    states, blank, places = first_layer(encoder, text)
     for place, (begin, end) in enumerate(places):
         if not text[begin:end].isalnum():  # marks and punctuation stay
             blank[:, place] = states[:, place]
     with torch.no_grad():
         toward = ranker.user_vectors(recommender.person("u3").known[Key.HISTORY])[0]
-        whole, without = (encoder.of_states(own)[0] for own in (states, blank))
+        whole, without = (vectors_of_states(encoder, own)[0] for own in (states, blank))
         difference = float(ranker.items.project(whole - without) @ toward)
     assert sum(word.nats for word in found.words) == pytest.approx(difference, rel=0.03)
     ranker.items.set_vectors(torch.randn(len(texts) + 1, 12))

@@ -20,7 +20,7 @@ from lightrec.evaluation.arena import Arena, arena
 from lightrec.keys import Key
 from lightrec.policies.baselines import ConstantListPolicy, RandomPolicy
 from lightrec.simulators.rollout import Sessions
-from lightrec.simulators.scored import Scored
+from lightrec.simulators.world import Scored
 from lightrec.testing.simulators import TinyWorld
 
 
