@@ -140,7 +140,7 @@ class TextEncoder(TrainableEncoder):
         return {**super().about, "model": self.model, **noted}
 
     def tokenize(self, values: Sequence[str], second: Sequence[str] = ()) -> dict[str, Tensor]:
-        """Give token numbers and mask, ``(len(values), T)`` int64 each.
+        """Token numbers and mask, ``(len(values), T)`` int64 each.
 
         :param second: where each value is the first of a pair of texts, the other ones.
         """
@@ -158,14 +158,14 @@ class TextEncoder(TrainableEncoder):
         return [self.tokenizer.convert_ids_to_tokens(own) for own in found]
 
     def piece_vectors(self, pieces: Sequence[str]) -> Tensor:
-        """Give the vectors with which the model reads pieces; zeros for the empty one: (W, E)."""
+        """The vectors with which the model reads pieces; zeros for the empty one: (W, E)."""
         numbers = torch.tensor(self.tokenizer.convert_tokens_to_ids(list(pieces)))
         vectors = self.load_weights().get_input_embeddings().weight  # type: ignore[operator]
         known = torch.tensor([piece != "" for piece in pieces])[:, None]
         return vectors.detach().float().cpu()[numbers] * known
 
     def forward(self, tokens: dict[str, Tensor]) -> Tensor:
-        """Give vectors ``(n, size)`` of norm 1."""
+        """Vectors ``(n, size)`` of norm 1."""
         return self.finish(self.pooled(tokens))
 
     def encode(self, values: Sequence[str]) -> Tensor:
@@ -174,7 +174,7 @@ class TextEncoder(TrainableEncoder):
         return self.finish(through_cache(self.fingerprint, size, values, compute))
 
     def pooled(self, tokens: dict[str, Tensor]) -> Tensor:
-        """Give what the last hidden states of texts come to, ``(n, hidden_size)``."""
+        """What the last hidden states of texts come to, ``(n, hidden_size)``."""
         model = self.load_weights()
         device = next(model.parameters()).device
         tokens = {name: value.to(device) for name, value in tokens.items()}
@@ -230,7 +230,7 @@ class TextEncoder(TrainableEncoder):
         return fingerprint_of(self.source, f"3 Card({how})")
 
     def moved(self, folder: Path) -> Self:
-        """Give the encoder of a folder that :meth:`save` has written, used on the same device."""
+        """The encoder of a folder that :meth:`save` has written, used on the same device."""
         model = str(folder.resolve())
         return type(self)(model, batch_size=self.batch_size, cache=self.cache, device=self.device)
 
@@ -293,7 +293,7 @@ class TextEncoder(TrainableEncoder):
 
 
 def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
-    """Give what the stage `text` has made of an encoder; the encoder itself where it made nothing.
+    """What the stage `text` has made of an encoder; the encoder itself where it made nothing.
 
     :param stage: the stage's folder; None where there is no such stage.
     :raises RecipeError: where it has tuned another encoder.

@@ -139,7 +139,7 @@ class TextData(LogData):
 
     @cached_property
     def without(self) -> str:
-        """Say why nothing can be learned here; empty where it can."""
+        """Why nothing can be learned here; empty where it can."""
         try:
             self.examples  # noqa: B018
         except NotApplicable as reason:
@@ -218,7 +218,7 @@ class TextData(LogData):
     def _taught(
         self, numbers: NDArray[np.int64], trained: NDArray[np.int64]
     ) -> "scipy.sparse.csr_array":
-        """Tell how near the teacher has texts trained on: (M, M), the nearest of each alone.
+        """How near the teacher has texts trained on: (M, M), the nearest of each alone.
 
         :raises RecipeError: where the teacher knows other items.
         """
@@ -246,7 +246,7 @@ class TextData(LogData):
     def _events(
         self, numbers: NDArray[np.int64], held: NDArray[np.int64], generator: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give histories before events of held-out texts, and which of these was chosen."""
+        """Histories before events of held-out texts, and which of these was chosen."""
         found: list[Asked] = []
         for part in (VALIDATION, TRAIN):
             events = Sequences.targets(self.store, part).thirds()[0]
@@ -319,7 +319,7 @@ class Nearby(Dataset[Batch]):
         return len(self.rows)
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Batch:
-        """Give a batch of B texts with E entries: text (B,), entry, near and share (E,).
+        """A batch of B texts with E entries: text (B,), entry, near and share (E,).
 
         ``text`` and ``near`` are places among those trained on, ``entry`` is a row of the batch.
         """

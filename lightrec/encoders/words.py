@@ -64,7 +64,7 @@ def same_stem(one: str, other: str) -> bool:
 
 
 def word_table(texts: Sequence[str]) -> tuple["scipy.sparse.csr_array", list[str]]:
-    """Say which words each text has.
+    """Which words each text has.
 
     :param texts: N texts, of the items 1 … N.
     :returns: (N + 1, W), 1 for a word that a text has, row 0 empty; and the W words, sorted.
@@ -118,7 +118,7 @@ class WordEncoder(Encoder):
         self.size = size
 
     def encode(self, values: Sequence[str]) -> Tensor:
-        """Give vectors ``(n, size)`` of norm 1; zero where a text has no word."""
+        """Vectors ``(n, size)`` of norm 1; zero where a text has no word."""
         table = np.zeros((len(values), self.size), np.float32)
         for row, text in enumerate(values):
             for piece, weight in _pieces(text):
@@ -128,7 +128,7 @@ class WordEncoder(Encoder):
 
 
 def _pieces(text: str) -> Iterator[tuple[str, float]]:
-    """Give a text's features with their weights: each word, and the pieces of long ones."""
+    """A text's features with their weights: each word, and the pieces of long ones."""
     for word in words_of(text):
         weight = 1.0 if _STARTS_UNSPACED.match(word) else min(1.0, len(word) / 6)
         yield word, weight
@@ -195,7 +195,7 @@ def tokens_of(
 
 
 def _texts(column: pl.Series) -> list[str]:
-    """Give a column's values as texts, the empty one where there is none."""
+    """A column's values as texts, the empty one where there is none."""
     if isinstance(column.dtype, pl.List):
         column = column.cast(pl.List(pl.String)).list.join(" ")
     return column.cast(pl.String).fill_null("").to_list()
