@@ -59,7 +59,7 @@ def findings(metrics: Metrics) -> Findings:
 
 
 def contenders(metrics: Metrics) -> dict[str, str]:
-    """Give the titles of those that played in user model B; none where the recipe plays nothing."""
+    """The titles of those that played in user model B; none where the recipe plays nothing."""
     return {n: t for n, t in CONTENDERS.items() if f"{ALL}/{n}/accepted" in metrics}
 
 

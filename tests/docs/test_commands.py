@@ -72,7 +72,10 @@ def check(line: str) -> None:
         check_lightrec(words)
     elif program.startswith("--"):
         known = {option for each in parsers().values() for option in each._option_string_actions}
-        check_options([program.partition("=")[0]], {*known, "--version", "--print_config", "--seed_everything"})
+        check_options(
+            [program.partition("=")[0]],
+            {*known, "--version", "--print_config", "--seed_everything"},
+        )
 
 
 def check_lightrec(words: list[str]) -> None:

@@ -169,7 +169,7 @@ class SimulatedStatistics(Evaluator):
         self.sessions, self.max_steps = sessions, max_steps
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give ``statistics/…``, see :func:`compare`, and ``sessions/…``, of all in the log."""
+        """``statistics/…``, see :func:`compare`, and ``sessions/…``, of all in the log."""
         store, users = run.data.without_cold, run.users_b
         begins, ends = self._drawn(store, users.learned_from(store.num_users), seed)
         if not len(begins):
@@ -339,7 +339,7 @@ class KnownTruth(Evaluator):
     """In a world whose truth is known: how a learned reward orders the items of an offer."""
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give ``truth/<score>/spearman``; nothing where the run's log is a real one."""
+        """``truth/<score>/spearman``; nothing where the run's log is a real one."""
         path = run.folder("data") / "truth.safetensors"
         if not path.is_file():
             return Findings({})
@@ -368,7 +368,7 @@ class KnownTruth(Evaluator):
 
 
 def spearman_within_sets(score: Tensor, truth: Tensor) -> float:
-    """Give the mean of Spearman's correlation over the sets, rows (S, C), in which both vary.
+    """The mean of Spearman's correlation over the sets, rows (S, C), in which both vary.
 
     Equal values share their mean rank. It is 0 where there is no such set.
     """
