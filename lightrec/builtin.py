@@ -31,7 +31,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "evaluators": {
         "evaluation.held_out": ["HeldOutLog"],
         "evaluation.sessions": ["SimulatedSessions"],
-        "evaluation.user_models": ["SimulatedStatistics", "KnownTruth"],
     },
     "readers": {
         "data.readers.canonical": ["CanonicalReader"],
@@ -119,7 +118,6 @@ lightrec_commands = gives(
         "similar": "lightrec.cli.recommend:similar",
         "rules": "lightrec.cli.rules:rules",
         "evaluate": "lightrec.cli.evaluate:evaluate",
-        "compare": "lightrec.cli.compare:compare",
         "fit": "lightrec.cli.fit:fit",
         "validate": "lightrec.cli.fit:validate",
         "test": "lightrec.cli.fit:assess_test",

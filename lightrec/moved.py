@@ -74,6 +74,11 @@ MOVED: Final = {
         ("lightrec.evaluation.exposure", "lightrec_audit.exposure", "ProviderExposure"),
         ("lightrec.evaluation.robustness", "lightrec_audit.robustness", "Robustness"),
         ("lightrec.stages.assumptions", "lightrec_audit.assumptions", "assume"),
+        (
+            "lightrec.evaluation.user_models",
+            "lightrec_audit.user_models",
+            "SimulatedStatistics KnownTruth",
+        ),
         *(
             (f"lightrec.simulators.worlds.{module}", f"lightrec_worlds.{module}", name)
             for module, name in (
@@ -97,7 +102,7 @@ OTHERS: Final = {
     "encode": "lightrec-export",
     **dict.fromkeys(("update", "runs"), "lightrec-update"),
     **dict.fromkeys(("export", "batch"), "lightrec-export"),
-    **dict.fromkeys(("explain", "judge", "probe"), "lightrec-audit"),
+    **dict.fromkeys(("compare", "explain", "judge", "probe"), "lightrec-audit"),
     **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),
     **dict.fromkeys(("a2c", "reinforce", "careful"), "lightrec-lab"),
     **dict.fromkeys(("epsilon-greedy", "linucb", "thompson"), "lightrec-lab"),

@@ -311,7 +311,7 @@ class Recommender:
         only: str | Sequence[str],
         rules: Standing | None = None,
     ) -> tuple[Tensor, str]:
-        """Give which items may come at all, (N + 1,) bool, and how many each condition leaves.
+        """Which items may come at all, (N + 1,) bool, and how many each condition leaves.
 
         :param rules: what they keep from coming does not come.
         :returns: these, and the begin of a sentence, empty where there is no condition.
@@ -423,7 +423,7 @@ class Recommender:
         return which.tolist(), chosen.select(rank, Column.ITEM, Column.TITLE, score)
 
     def _new_scores(self, scores: Tensor, histories: Tensor) -> Tensor:
-        """Give items without events their scores ``(B, N + 1)``, where the ranker reads texts."""
+        """Scores of items without events ``(B, N + 1)``, where the ranker reads texts."""
         if self.run.text_map is None:
             raise RunError(
                 f"New items are ranked by their texts, and the ranker of {self.run.path} reads "

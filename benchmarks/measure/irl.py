@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
+from lightrec_audit.user_models import spearman_within_sets
 from lightrec_lab.irl import ClickClassifier, IQLearn, RewardWeightedLikelihood, TasteMixture
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -14,7 +15,6 @@ from torch import Tensor, nn
 from benchmarks.measure import Cell
 from lightrec.data.domain import Domain
 from lightrec.data.prepare import prepare
-from lightrec.evaluation.user_models import spearman_within_sets
 from lightrec.keys import Column
 from lightrec.simulators.worlds.far import Far
 from lightrec.simulators.worlds.far_log import FarLog, HeldOut

@@ -12,7 +12,6 @@ from lightrec.data.readers.table import TableReader
 from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.evaluation.sessions import SimulatedSessions
-from lightrec.evaluation.user_models import KnownTruth
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward, LearnedReward, WeightedSum
@@ -126,8 +125,8 @@ def test_readers(tmp_path):
 
 @pytest.mark.parametrize(
     "make",
-    [partial(HeldOutLog, 40), partial(SimulatedSessions, 1, 10, 2, 4), KnownTruth],
-    ids=["HeldOutLog", "SimulatedSessions", "KnownTruth"],
+    [partial(HeldOutLog, 40), partial(SimulatedSessions, 1, 10, 2, 4)],
+    ids=["HeldOutLog", "SimulatedSessions"],
 )
 def test_evaluators(make, tiny_run):
     check_all(EvaluatorChecks(make, tiny_run))

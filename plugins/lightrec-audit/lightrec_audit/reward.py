@@ -108,7 +108,7 @@ def _table(names: list[str], fitted: LinearReward) -> list[dict[str, Any]]:
 def _linear_sets(
     later: Later, data: ChoiceData, features: RewardFeatures, part: int, limit: int | None
 ) -> Iterator[LinearSets]:
-    """Give a part's choices as features, with their effects on later offers as an offset."""
+    """A part's choices as features, with their effects on later offers as an offset."""
     for batch in data.batches(part, limit=limit):
         history, items = batch[Key.HISTORY], batch[Key.CANDIDATES]
         # Padding has neither value nor reward.
