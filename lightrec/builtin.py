@@ -19,9 +19,9 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "rewards": {
         "rewards.accepted": [
             *("EngagementReward", "LearnedReward", "SurplusReward"),
-            *("ValueReward", "ConversionReward", "ProbabilityLogReward", "UncertaintyPenalty"),
+            *("ValueReward", "UncertaintyPenalty"),
         ],
-        "rewards.combined": ["WeightedSum", "NormalisedReward"],
+        "rewards.combined": ["WeightedSum"],
     },
     "policies": {
         "policies.candidate": ["CandidatePolicy"],
@@ -37,7 +37,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "readers": {
         "data.readers.canonical": ["CanonicalReader"],
-        "data.readers.recbole": ["RecBoleReader"],
         "data.readers.table": ["TableReader"],
     },
     "components": {
@@ -70,7 +69,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "ranking.item_models.series": ["NextInSeries"],
         "ranking.item_models.repeats": ["RepeatConsumption"],
         "users.choice_model": ["PooledChoice", "RecurrentChoice"],
-        "users.irl.looking_ahead": ["MaxEnt"],
+        "users.irl": ["MaxEnt"],
     },
 }
 """Classes by slot and module; each goes by its own name."""
@@ -121,13 +120,8 @@ lightrec_commands = gives(
         "recommend": "lightrec.cli.recommend:recommend",
         "similar": "lightrec.cli.recommend:similar",
         "rules": "lightrec.cli.rules:rules",
-        "encode": "lightrec.cli.encode:encode",
         "evaluate": "lightrec.cli.evaluate:evaluate",
         "compare": "lightrec.cli.compare:compare",
-        "update": "lightrec.cli.run:update",
-        "runs list": "lightrec.cli.runs:list_versions",
-        "runs promote": "lightrec.cli.runs:promote",
-        "runs rollback": "lightrec.cli.runs:rollback",
         "fit": "lightrec.cli.fit:fit",
         "validate": "lightrec.cli.fit:validate",
         "test": "lightrec.cli.fit:assess_test",

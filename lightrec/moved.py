@@ -27,6 +27,7 @@ MOVED: Final = {
             "lightrec_generate.reader_module",
             "ReaderModule ReaderData",
         ),
+        ("lightrec.data.readers.recbole", "lightrec_formats.recbole", "RecBoleReader"),
         ("lightrec.nn.item_readers", "lightrec_news.reading", "ConvolutionReader"),
         ("lightrec.nn.towers", "lightrec_news.reading", "AdditiveAttention"),
         ("lightrec.nn.towers", "lightrec_lab.towers", "GRU LigrTransformer MeanPooling"),
@@ -44,11 +45,14 @@ MOVED: Final = {
         ("lightrec.users.irl.base", "lightrec_lab.irl", "ClickClassifier RewardWeightedLikelihood"),
         ("lightrec.simulators.choice_process", "lightrec_lab.choice_process", "ChoiceProcess"),
         ("lightrec.users.irl.looking_ahead", "lightrec_lab.irl", "IQLearn TasteMixture"),
+        ("lightrec.users.irl.looking_ahead", "lightrec.users.irl", "MaxEnt"),
         ("lightrec.rewards.penalties", "lightrec.rewards.accepted", "UncertaintyPenalty"),
         *(
             (f"lightrec.rewards.{old}", f"lightrec_rewards.{new}", names)
             for old, new, names in (
+                ("accepted", "accepted", "ConversionReward ProbabilityLogReward"),
                 ("base", "attributes", "AttributeReward LengthReward"),
+                ("combined", "normalised", "NormalisedReward"),
                 ("limits", "limits", "ConstrainedReward EqualExposure NewItems FewRepeats Variety"),
                 ("penalties", "penalties", "RepetitionPenalty FatiguePenalty"),
                 ("staying", "staying", "StayReward ReturnReward ShapedReward ContinuationShaping"),
@@ -89,6 +93,8 @@ OTHERS: Final = {
     "constant": "lightrec-worlds",
     "tune": "lightrec-tune",
     "reader": "lightrec-generate",
+    "encode": "lightrec-export",
+    **dict.fromkeys(("update", "runs"), "lightrec-update"),
     **dict.fromkeys(("export", "batch"), "lightrec-export"),
     **dict.fromkeys(("explain", "judge", "probe"), "lightrec-audit"),
     **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),

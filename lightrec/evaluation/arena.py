@@ -34,10 +34,9 @@ from lightrec.run import Run
 from lightrec.settings import make_of, with_settings
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.rollout import Contender, SessionLog, Sessions, judge
-from lightrec.simulators.scored import Scored
 from lightrec.simulators.session_env import Mode
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
-from lightrec.simulators.world import World
+from lightrec.simulators.world import Scored, World
 
 AT_ONCE = 1_000
 """Sessions side by side."""

@@ -29,10 +29,9 @@ from lightrec.ranking.blend import Blend
 from lightrec.run import Run
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.rollout import Contender, play
-from lightrec.simulators.scored import Scored
 from lightrec.simulators.session_env import SessionEnv
 from lightrec.simulators.user_model import LogStarts
-from lightrec.simulators.world import World
+from lightrec.simulators.world import Scored, World
 from lightrec.users.user_model import UserModel
 
 EPSILON = 0.1

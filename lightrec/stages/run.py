@@ -334,10 +334,10 @@ def in_file(path: Path, where: Path, role: str) -> Path:
     """
     if not is_url(path):
         return path
-    from lightrec.data.readers.sql import SqlTable
+    from lightrec.data.readers.base import find_reader
 
     copy = where / SOURCES / f"{role}.parquet"
-    SqlTable(path).write_parquet(copy)
+    find_reader(path).copy(path, copy)
     return copy
 
 

@@ -134,13 +134,8 @@ class ChoiceSets(Dataset[Batch]):
 
 def _repeated(sets: Integers) -> NDArray[np.bool_]:
     """Whether an entry equals one to the left of it; padding does not count."""
-    order = np.argsort(sets, axis=1, kind="stable")
-    ordered = np.take_along_axis(sets, order, 1)
-    same = np.zeros_like(ordered, bool)
-    same[:, 1:] = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PADDING)
-    repeated = np.empty_like(same)
-    np.put_along_axis(repeated, order, same, 1)
-    return repeated
+    same = (sets[:, :, None] == sets[:, None]) & (sets != PADDING)[:, :, None]
+    return np.tril(same, -1).any(2)
 
 
 def forgetting(history: Integers, rate: float, generator: np.random.Generator) -> Integers:

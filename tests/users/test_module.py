@@ -23,8 +23,7 @@ from lightrec.users.assessment import (
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.halves import in_half
-from lightrec.users.irl.base import mean
-from lightrec.users.irl.looking_ahead import MaxEnt
+from lightrec.users.irl import MaxEnt, mean
 from lightrec.users.module import ChoiceModule, bootstrap_times
 from lightrec.users.user_model import UserModel
 from tests.users.stores import prepared

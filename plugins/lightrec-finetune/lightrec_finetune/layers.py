@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cosine_similarity, normalize
 from torch.nn.utils.rnn import pad_sequence
 
-from lightrec.data.fetch import cache_folder
+from lightrec.data.files import cache_folder
 from lightrec.encoders.base import to_cache
 from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.tuning import LinearMap, Tuned

@@ -12,8 +12,7 @@ from lightrec.nn.session import perceptron
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import blocks, with_nothing
 from lightrec.users.choice_sets import Batch
-from lightrec.users.irl.base import Make, RewardLearner, chosen, mean
-from lightrec.users.irl.looking_ahead import LookingAhead, MaxEnt
+from lightrec.users.irl import LookingAhead, Make, MaxEnt, RewardLearner, chosen, mean
 from lightrec.users.reward_model import Gate, RewardModel, recent
 from lightrec_lab.next_steps import read_next
 

@@ -5,9 +5,9 @@ import torch
 from lightrec_worlds.constant import at_first, best_constant, brings_later, constantly
 from lightrec_worlds.greed import Greed
 from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec_worlds.playing import even_chance, play
 
 from lightrec.keys import Key
-from lightrec.simulators.scored import even_chance, play
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,13 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from lightrec_formats.recbole import RecBoleReader
 
-from lightrec.data.readers.recbole import RecBoleReader
+from lightrec.data.domain import Domain
+from lightrec.data.prepare import prepare
+from lightrec.data.store import TRAIN
 from lightrec.errors import DataError
 
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\nu1\ti2\t4\t1714559400\n"
@@ -71,7 +75,7 @@ def test_the_problems_of_all_files_come_together(folder: Path) -> None:
     assert "There are no rows" in found[2]
 
 
-def test_movielens_100k() -> None:
+def test_movielens_100k(tmp_path: Path) -> None:
     data = os.environ.get("LIGHTREC_TEST_DATA")
     if not data:
         pytest.skip("LIGHTREC_TEST_DATA is not set")
@@ -84,3 +88,20 @@ def test_movielens_100k() -> None:
     times = tables.log.events["time"]
     assert str(times.min()) == "1997-09-20 03:05:10+00:00"
     assert str(times.max()) == "1998-04-22 23:10:38+00:00"
+    how = {"domain": Domain(), "catalog": tables.catalog, "users": tables.users, "seed": 0}
+    store = prepare(tables.log, tmp_path / "whole", k_core=5, **how)
+    assert (store.num_users, store.num_items, len(store)) == (943, 1349, 99_287)
+    counts = store.meta["counts"]
+    assert (counts["train"], counts["validation"], counts["test"]) == (97_401, 943, 943)
+    assert (counts["dropped_k_core"], counts["dropped_repeated"]) == (713, 0)
+    assert counts["items_without_text"] == 0
+    assert store.catalog["title"][0] == "Toy Story"
+    assert store.users["age"][0] == 24
+    assert (store.item_kinds["class"], store.user_kinds["zip_code"]) == ("list", "category")
+    assert store.catalog["class"][0].to_list() == ["Animation", "Children's", "Comedy"]
+    how = {"domain": Domain(), "minimum_value": 4, "split": "global-time", "k_core": 5, "seed": 0}
+    store = prepare(tables.log, tmp_path / "late", **how)
+    assert store.meta["counts"]["dropped_below_minimum"] == 100_000 - 55_375
+    assert store.meta["counts"]["users_without_train"] == 182
+    train = np.asarray(store.parts) == TRAIN
+    assert store.times[train].max() < store.times[~train].min()

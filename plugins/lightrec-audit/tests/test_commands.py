@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from lightrec_audit.commands import places_of
 
 from lightrec.__main__ import main as lightrec
-from lightrec.cli.play import places_of
 from lightrec.errors import RecipeError
 
 

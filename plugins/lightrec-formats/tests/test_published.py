@@ -1,9 +1,9 @@
 """Sets of known files: recognised, read under names of one's own, and refused where they differ."""
 
 import pytest
+from lightrec_formats.published import PublishedReader
 
 from lightrec.data.catalog import Catalog
-from lightrec.data.readers.published import PublishedReader
 from lightrec.errors import DataError
 from lightrec.testing import ReaderChecks, check_all
 

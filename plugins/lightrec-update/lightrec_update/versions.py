@@ -19,12 +19,12 @@ from lightrec.stages.stage import publish
 
 
 def folder(run: Path, number: int) -> Path:
-    """Give a version's folder, whether it is there or not."""
+    """A version's folder, whether it is there or not."""
     return run / VERSIONS / str(number) if number > 1 else run
 
 
 def numbers(run: Path) -> list[int]:
-    """Give the numbers of the versions that are there, ascending."""
+    """The numbers of the versions that are there, ascending."""
     later = (run / VERSIONS).glob(f"*/{VERSION}")
     own = [1] if Run(run, follow=False).has("data") else []
     return own + sorted(int(path.parent.name) for path in later if path.parent.name.isdecimal())
@@ -58,7 +58,7 @@ def promote(run: Path, number: int) -> None:
 
 
 def before(run: Path) -> int:
-    """Give the version that the present one was made from.
+    """The version that the present one was made from.
 
     :raises RunError: where there is none, or it was removed.
     """

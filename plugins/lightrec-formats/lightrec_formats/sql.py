@@ -1,4 +1,4 @@
-"""Tables and queries of a database, by a URL such as ``sqlite:///shop.db#orders``."""
+"""The reader of databases: tables and queries by a URL such as ``sqlite:///shop.db#orders``."""
 
 import re
 from collections.abc import Sequence
@@ -7,11 +7,32 @@ from typing import Final
 
 import polars as pl
 
-from lightrec.data.files import without_password
+from lightrec.data.files import is_url, without_password
+from lightrec.data.readers.table import TableReader
 from lightrec.data.schema import Place, Problems, Table
 from lightrec.errors import DataError
 
 _URL: Final = re.compile(r"([a-z][\w+]{2,}):/+(?!/)")
+
+
+class SqlReader(TableReader):
+    """A log, or an item or user table, in a database; a URL names a table or a query."""
+
+    name, of_urls = "sql", True
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether it is a URL."""
+        return is_url(path)
+
+    def open(self, path: Path) -> "SqlTable":
+        """Open the table, or ask the query."""
+        return SqlTable(path)
+
+    def copy(self, url: Path, file: Path) -> None:
+        """Write all columns to a Parquet file."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.open(url).rows.write_parquet(file)
 
 
 class SqlTable(Table):
@@ -32,7 +53,7 @@ class SqlTable(Table):
         if file:
             rest = rest if Path(rest).exists() else f"/{rest}"
         self.path = bare = without_password(self.path)
-        driver = "pip install 'lightrec[sql]'"
+        driver = "pip install 'lightrec-formats[sql]'"
         try:
             from sqlalchemy import create_engine, inspect, text
             from sqlalchemy.exc import SQLAlchemyError
@@ -56,20 +77,16 @@ class SqlTable(Table):
                         f"URL, as in '{bare.partition('#')[0]}#{example}', or a query.",
                         bare,
                     )
-                self._rows = pl.read_database(text(wanted), connection, infer_schema_length=None)
+                rows = pl.read_database(text(wanted), connection, infer_schema_length=None)
         except (ImportError, ValueError, SQLAlchemyError, pl.exceptions.PolarsError) as error:
             first = without_password(str(error).splitlines()[0].rstrip("."), url)
             missing = isinstance(error, ImportError) or "plugin" in first
             advice = f"The driver may be missing: {driver}." if missing else "Look at the URL."
             raise DataError(f"It cannot be read ({first}). {advice}", bare) from None
-        self.names = self._rows.columns
+        self.rows: pl.DataFrame = rows
+        self.names = rows.columns
         self.form = f"SQL, {kind}"
 
     def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
         """Read some columns with their types."""
-        return self._rows.select(list(dict.fromkeys(names))), Place()
-
-    def write_parquet(self, file: Path) -> None:
-        """Write all columns to a file."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._rows.write_parquet(file)
+        return self.rows.select(list(dict.fromkeys(names))), Place()

@@ -1,27 +1,34 @@
-"""The base class of reward learners, and the two-step estimator.
+"""Inverse reinforcement learning: from what people chose to what they want.
 
-The two-step estimator needs no learner: it reads rewards off a fitted choice model.
+Here are the base classes of reward learners, maximum entropy, and the two-step estimator, which
+needs no learner: it reads rewards off a fitted choice model.
 """
 
 import copy
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.part import Part
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.choice_model import ChoiceModel, blocks
+from lightrec.users.choice_model import ChoiceModel, blocks, with_nothing
 from lightrec.users.choice_sets import Batch
-from lightrec.users.reward_model import RewardModel
+from lightrec.users.reward_model import Continuation, RewardModel, average
 
 Make = Callable[[], ChoiceModel]
 """Makes an untrained choice model."""
+ANYWHERE = 0.6
+"""Deviation of the initial weights of nothing's reward where it is free, of some nats: learning
+that begins near the truth also ends near it."""
+RATE = 0.02
+"""The share of a step by which averaged copies of W move."""
+RAMP = 0.15
+"""The share of training in which γ' rises to its value."""
 
 
 class RewardLearner(Part, ABC):
@@ -74,6 +81,86 @@ def mean(values: Tensor, batch: Batch, times: Tensor | float = 1.0) -> Tensor:
 def chosen(values: Tensor, batch: Batch) -> Tensor:
     """Pick the choices' own (R,) from values (R, C + 1)."""
     return values.gather(1, batch[Key.CHOICE].unsqueeze(1)).squeeze(1)
+
+
+class LookingAhead(RewardLearner):
+    """Base of learners with a network of rewards, W next to it, and an averaged copy of W."""
+
+    discount = 0.0
+
+    def build(self, make: Make, discount: float) -> None:
+        """Make the reward network, W, and its averaged copy."""
+        super().build(make, discount)
+        self.discount = discount
+        self.value = Continuation(make())
+        self.slow = copy.deepcopy(self.value).requires_grad_(False)
+
+    def stepped(self) -> None:
+        """Move the averaged copy of W."""
+        average(self.slow, self.value, RATE)
+
+    def discount_at(self, progress: float) -> float:
+        """γ' at a point of the training, from 0 to 1."""
+        return self.discount * min(1.0, progress / RAMP)
+
+
+class MaxEnt(LookingAhead):
+    """The reward under which the log's choices are likeliest, by maximum entropy.
+
+    People choose with probability ∝ exp Q, Q(s, i) = r(s, i) + γ' W(s after i). W(s), the mean of
+    log Σ exp Q over the offers of s, is a network that follows its own targets (Ziebart et al.
+    2010; fitted soft value iteration in place of the nested solution of Rust 1987).
+
+    Here the reward is the network that priors keep simple; in the two-step estimator it is Q.
+
+    :param anchored: whether nothing has reward 0. If its reward is learned, choices are explained
+        as well and the reward is arbitrary: a number may be added to the rewards of all choices in
+        s, nothing included, and subtracted from those that lead to s. The option shows just that.
+    """
+
+    def __init__(self, anchored: bool = True) -> None:
+        super().__init__()
+        self.anchored = anchored
+
+    def build(self, make: Make, discount: float) -> None:
+        """Make r and W, and nothing's reward where that is free."""
+        super().build(make, discount)
+        self.nothing = None
+        if not self.anchored:
+            self.nothing = nn.Linear(self.reward_network.state_size, 1)
+            nn.init.normal_(self.nothing.weight, std=ANYWHERE)
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        """Minus the log-likelihood, and half W's squared error."""
+        likely, error = self.terms(batch, progress)
+        return mean(error / 2 - likely, batch)
+
+    def terms(self, batch: Batch, progress: float) -> tuple[Tensor, Tensor]:
+        """Log-likelihoods of the choices, and W's squared errors: (R,) each."""
+        history, items = batch[Key.HISTORY], batch[Key.CANDIDATES]
+        discount = self.discount_at(progress)
+        values, idle = self._values(history, items, discount)
+        likely = chosen(values.log_softmax(-1), batch)
+        target = (discount * idle + values.logsumexp(-1)).detach()
+        error = blocks(self.value(history), len(items)) - target
+        return likely, error.square()
+
+    def utilities(self, history: Tensor, items: Tensor) -> Tensor:
+        """Give Q(s, i) - Q(s, nothing), by the averaged W."""
+        values, _ = self._values(history, items, self.discount)
+        return values[:, :-1] - values[:, -1:]
+
+    def _values(self, history: Tensor, items: Tensor, discount: float) -> tuple[Tensor, Tensor]:
+        """Q - γ' W(s after nothing), which is the same for all of a set, (R, C + 1); and W (R,)."""
+        with torch.no_grad():
+            idle = blocks(self.slow.after_nothing(history), len(items))
+            gain = torch.zeros_like(items, dtype=idle.dtype)
+            if self.discount:
+                gain = self.slow.after(blocks(history, len(items)), items) - idle.unsqueeze(1)
+        state = blocks(self.reward_network.state(history), len(items))
+        rewards = self.reward_network.utilities(state, items)
+        nothing = None if self.nothing is None else self.nothing(state).squeeze(1)
+        return with_nothing(rewards + discount * gain, nothing), idle
 
 
 @torch.no_grad()
@@ -132,18 +219,3 @@ def fit_continuation(
     solution = torch.linalg.solve(normal + torch.diag(penalty + 1e-9 * total), target)
     model.value.weight.copy_(solution[:-1].unsqueeze(0))
     model.value.bias.copy_(solution[-1:])
-
-
-def with_assumptions(
-    model: ChoiceModel, batches: Iterable[Batch], *, nothing_odds_ratio: float = 1.0, **given: float
-) -> ChoiceModel:
-    """Copy a model under other assumptions; only the continuation value is fitted anew.
-
-    :param nothing_odds_ratio: factor of the odds of choosing nothing. Where declined sets are
-        assumed, it shifts the utility of nothing and no other part of the fitted choices.
-    :param given: see :func:`fit_continuation`.
-    """
-    other = copy.deepcopy(model)
-    other.nothing_shift += math.log(nothing_odds_ratio)
-    fit_continuation(other, batches, **given)
-    return other

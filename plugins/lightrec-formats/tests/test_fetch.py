@@ -5,9 +5,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from lightrec_formats.fetch import fetch_wheel_files, fetch_zip_files
 
-from lightrec.data.fetch import cache_folder, fetch_wheel_files, fetch_zip_files
-from lightrec.data.files import appearing
 from lightrec.errors import FetchError
 
 CONTENT = b"some data"
@@ -60,28 +59,3 @@ def test_files_out_of_a_zip(tmp_path: Path) -> None:
         fetch_zip_files(archive.as_uri(), "0", {"u.data": "set/u.data"}, tmp_path)
     with pytest.raises(FetchError, match="could not be downloaded"):
         fetch_zip_files((tmp_path / "none.zip").as_uri(), md5, {}, tmp_path)
-
-
-def test_the_cache_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("LIGHTREC_CACHE", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert cache_folder() == Path.home() / ".cache" / "lightrec"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "lightrec"
-    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path / "own"))
-    assert cache_folder() == tmp_path / "own"
-
-
-def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    target = tmp_path / "cache" / "set"
-    with pytest.raises(IsADirectoryError), appearing(target) as part:
-        part.write_text("a failure half way")
-    assert list(target.parent.iterdir()) == []
-    with appearing(target) as part:
-        (part / "file").write_text("first")
-        assert not target.exists()
-    # Another process was quicker: its folder stays.
-    with appearing(target) as part:
-        (part / "file").write_text("second")
-    assert (target / "file").read_text() == "first"
-    assert [path.name for path in target.parent.iterdir()] == ["set"]

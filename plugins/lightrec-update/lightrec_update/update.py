@@ -19,17 +19,19 @@ from lightrec.data.findings import LEFT_OUT, in_words
 from lightrec.data.store import META, READ
 from lightrec.errors import RecipeError, RunError
 from lightrec.run import FINAL, VERSION, VERSIONS, Run
-from lightrec.stages import recipes, redo, versions
-from lightrec.stages.data import NothingNew
+from lightrec.stages import recipes, redo
 from lightrec.stages.run import EVALUATE, do, in_file
 from lightrec.stages.stage import Stage, hash_file, publish
 from lightrec.trust import gate
+from lightrec_update import versions
+from lightrec_update.append import NothingNew, append_log
 
 NEXT: Final = Path(VERSIONS, ".next")
 """In a run: the version that is being made."""
 EVALUATORS: Final = [{"class_path": "HeldOutLog", "init_args": {"max_events": 20_000}}]
 LEARNED: Final = ("data", "ranker", FINAL)
 STAGES: Final = (*LEARNED, EVALUATE)
+APPEND: Final = f"{append_log.__module__}.{append_log.__qualname__}"
 
 
 def update(
@@ -107,7 +109,7 @@ def update(
 def tell(appended: Mapping[str, Mapping[str, int]], shown: Mapping[str, str]) -> None:
     """Say what became of each row of each source.
 
-    :param appended: as :func:`lightrec.stages.data.account` and `prepare` count it.
+    :param appended: as :func:`lightrec_update.append.account` and `prepare` count it.
     :param shown: names of the sources by the same keys; one that is not counted was known.
     """
     for role in {**shown, **appended}:
@@ -122,7 +124,7 @@ def tell(appended: Mapping[str, Mapping[str, int]], shown: Mapping[str, str]) ->
 
 
 def files_of(paths: Sequence[Path]) -> Iterator[Path]:
-    """Give logs one by one; of a folder that no reader takes as one log, those in it."""
+    """Logs one by one; of a folder that no reader takes as one log, those in it."""
     from lightrec import plugins
 
     readers = [part.load() for part in plugins.installed().parts["readers"].values()]
@@ -217,7 +219,7 @@ def make(
         made, asked = present.stamp(name), overrides.get("data" if name == "data" else "ranker", ())
         own = [*about["overrides"][name], *more.get(name, ()), *asked]
         read = {**sources, "before": present.folder("data") / READ} if name == "data" else {}
-        recipe = made["recipe"]
+        recipe = made["recipe"] | ({"function": APPEND} if name == "data" else {})
         tuned = "text" in (*recipes.names(recipe), *about["elsewhere"])
         if name != "data" and tuned:  # no update tunes texts
             texts = present.holding("text").folder("text")

@@ -6,7 +6,6 @@ waits only for seconds.
 
 import hashlib
 import io
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,19 +16,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from platformdirs import user_cache_dir
-
 from lightrec.errors import FetchError
 
 TIMEOUT: Final = 5.0
 """Seconds to wait for an answer."""
 LONGEST: Final = 60.0
 """Seconds that a download may take once it has begun."""
-
-
-def cache_folder() -> Path:
-    """Return the folder of fetched files: ``$LIGHTREC_CACHE``, else one in the user's cache."""
-    return Path(os.environ.get("LIGHTREC_CACHE") or user_cache_dir("lightrec")).expanduser()
 
 
 def fetch_wheel_files(

@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 import pytest
+from lightrec_formats.made_up import TRUTH, choose, write_made_up
 
-from lightrec.data.made_up import TRUTH, choose, write_made_up
 from lightrec.data.readers.canonical import CanonicalReader
 
 
