@@ -262,11 +262,11 @@ class TextModule(StageModule):
         data, histories = self.data_of(TextData), batch["histories"]
         ages = torch.arange(histories.shape[1] - 1, -1, -1, device=histories.device)
         loudness = (data.decay**ages).float().expand(histories.shape).contiguous()
-        asked = embedding_bag(
+        sought = embedding_bag(
             histories, units, per_sample_weights=loudness, mode="sum", padding_idx=0
         )
         held = torch.from_numpy(data.examples.held_out).to(units.device)
-        scores = asked @ units[held].T
+        scores = sought @ units[held].T
         # A column more takes what is in the history and not held out.
         place = torch.full((len(units),), len(held), device=units.device)
         place[held] = torch.arange(len(held), device=units.device)
@@ -315,7 +315,7 @@ class TextModule(StageModule):
             vectors = {"frozen": data.given, "tuned": self.vectors().cpu()}
             shares = {name: float(self._recall(own).mean()) for name, own in vectors.items()}
             examples = data.examples
-            means, gain = compared(examples.asked, examples.follows, vectors, data.decay)
+            means, gain = compared(examples.validation, examples.follows, vectors, data.decay)
             metrics = {f"text/{name}/recall@10": share for name, share in shares.items()}
             metrics |= {f"text/{name}/ndcg@10": mean for name, mean in means.items()}
             key = "text/tuned-minus-frozen/ndcg@10"

@@ -79,7 +79,7 @@ def test_targets_are_shares_of_what_is_near_and_held_out_texts_are_in_none(folde
     assert (examples.histories != asked[:, None]).all()
     assert np.isin(examples.histories, examples.held_out).any()
     # One in three users chooses, and the others judge.
-    thirds = [own.users % 3 == 0 for own in examples.asked]
+    thirds = [own.users % 3 == 0 for own in examples.validation]
     assert thirds[0].all()
     assert not thirds[1].any()
     assert min(map(len, thirds)) > 0.9 * USERS / 3
