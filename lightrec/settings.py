@@ -57,8 +57,7 @@ def check_of(
     :raises RecipeError: where there is no such setting, or a value does not fit.
     """
     settings = moved(settings)
-    if any(isinstance(value, str | list | Mapping) for value in settings.values()):
-        plugins.installed().load_all(str(settings))
+    plugins.load_parts(settings)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, skip={*given}, fail_untyped=False)
     try:
