@@ -301,5 +301,7 @@ WRITERS: dict[str, Callable[[Path, Path, int], None]] = {
     each.__name__: each
     for each in (films, sittings, retail, lastfm, food, amazon, ciao, chain, five, ten, split)
 } | {"demonstrations": demonstrations}
+SHARED = ("beauty", "ml-100k", "food", "lastfm")
+"""Logs of which some users may be drawn."""
 GENERATED = {"sittings", "chain", "five", "ten", "split", "demonstrations"}
 """Those that need no folder of public data sets."""

@@ -79,7 +79,8 @@ def load(name: str, seeds: list[int] | None = None, fast: bool = False) -> Bench
     """Read a benchmark's file.
 
     :param seeds: in place of the file's own.
-    :param fast: take the settings under ``fast``, which only show that a cell can be run.
+    :param fast: take the settings under ``fast``, which only show that a cell can be run; lists are
+        added to the cell's own.
     """
     path = HERE / "cells" / f"{name}.yaml"
     if not path.is_file():
@@ -130,18 +131,16 @@ def _cell(key: str, spec: Mapping, seed: int, fast: bool) -> Cell:
     elif "peer" in spec:
         common["peer"], common["metrics"] = spec["peer"], "metrics.json"
         script = os.path.relpath(HERE / "peers" / spec["script"])
-        command = ["{python}", script, *_words(spec.get("arguments", ())), *_words(lighter) * fast]
+        command = ["{python}", script, *spec["arguments"]]
     else:
         settings = {name: part for name, part in spec.items() if name != "measure"}
-        settings |= {"seed": seed} | (dict(lighter) if fast else {})
+        for name, value in lighter.items() if fast else ():
+            settings[name] = [*settings.get(name, []), *value] if isinstance(value, list) else value
+        settings["seed"] = seed
         command = [sys.executable, "-m", "benchmarks.measure", spec["measure"], "{out}"]
         command.append(json.dumps(settings))
         common["metrics"] = "metrics.json"
     return Cell(key, seed, tuple(map(str, command)), **common)
-
-
-def _words(words: object) -> list[str]:
-    return [str(word) for word in words] if isinstance(words, list | tuple) else []
 
 
 class Runner:
@@ -258,6 +257,9 @@ def main() -> None:
             print(key, cell["metrics"])
         return None
     print(*table.tables(chosen.name), sep="\n\n")
+    from benchmarks.pictures import DRAWN
+
+    DRAWN.get(chosen.name, lambda: None)()
     return hold([chosen.name])
 
 

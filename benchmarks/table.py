@@ -80,21 +80,22 @@ def _only(values: Sequence[float]) -> float:
 
 
 @cache
-def _declared(results: str) -> dict:
+def declared(results: str) -> dict:
+    """Read what a benchmark's file says."""
     return yaml.safe_load((CELLS / f"{results}.yaml").read_text(encoding="utf-8"))
 
 
 def tables(results: str) -> list[str]:
     """Make all tables of a benchmark for which there are results."""
-    declared = _declared(results).get("tables", {})
+    names = declared(results).get("tables", {})
     if not (store.RESULTS / f"{results}.json").is_file():
         return []
-    return [table(results, name) for name in declared]
+    return [table(results, name) for name in names]
 
 
 def table(results: str, name: str) -> str:
     """Make a table as Markdown."""
-    own = _declared(results)["tables"][name]
+    own = declared(results)["tables"][name]
     rows = []
     for title, given in _rows(own["rows"]):
         texts = [
@@ -116,15 +117,15 @@ def summary(results: str) -> str:
     return f"```\n{tables(cell['metrics'])}```"
 
 
-def _rows(declared: object) -> Iterable[tuple[str, Mapping[str, object]]]:
-    pairs = declared.items() if isinstance(declared, Mapping) else ((x, x) for x in declared)
+def _rows(rows: object) -> Iterable[tuple[str, Mapping[str, object]]]:
+    pairs = rows.items() if isinstance(rows, Mapping) else ((row, row) for row in rows)
     for title, given in pairs:
         yield str(title), given if isinstance(given, Mapping) else {"row": given}
 
 
-def _across(declared: Mapping[str, Sequence]) -> Iterable[Mapping[str, object]]:
-    for values in product(*declared.values()):
-        yield dict(zip(declared, values, strict=True))
+def _across(names: Mapping[str, Sequence]) -> Iterable[Mapping[str, object]]:
+    for values in product(*names.values()):
+        yield dict(zip(names, values, strict=True))
 
 
 def _text(results: str, own: Mapping, text: str, given: Mapping[str, object]) -> str:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from lightrec.ranking.item_models.demographic import Demographic
     from lightrec.ranking.item_models.text_map import TextMap
     from lightrec.ranking.ranker import Ranker
-    from lightrec.ranking.reranking import Reranker
     from lightrec.ranking.wishes import Wishes
     from lightrec.users.user_model import UserModel
 
@@ -283,19 +282,6 @@ class Run:
     def ranker(self) -> "Ranker":
         """The ranker alone."""
         return self.blend.ranker
-
-    @cached_property
-    def reranker(self) -> "Reranker":
-        """What puts the blend's first items in order by what a language model reads.
-
-        :raises RunError: where the stage `reader` is not finished.
-        """
-        from lightrec.ranking.language_readers import LanguageReader, words_of_items
-        from lightrec.ranking.reranking import Reranker
-
-        held = self.holding("reader")
-        reader = LanguageReader.load(held._checked("reader"))
-        return Reranker(reader, words_of_items(self.data))
 
     @cached_property
     def popularity(self) -> "Popularity | RecentPopularity":

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightrec_generate.language_readers import Decoder, PairClassifier
 from lightrec_images.image import ImageEncoder
 from torch import nn
 
@@ -26,7 +27,6 @@ from lightrec.learners.on_policy import PolicyModule
 from lightrec.nn.part import Part
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.ranking.language_readers import Decoder, PairClassifier
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import SequenceData

@@ -22,7 +22,7 @@ SEED = 1_000_000
 def measure(cell: Cell) -> dict[str, float]:
     """Train, and play the games, other ones for each seed."""
     recipe, folder, began = f"gym/cart-pole-{cell['learner']}", cell.out / "policy", process_time()
-    fit(f"--seed_everything={cell.seed}", *cell.options, config=recipe, out=folder)
+    fit(f"--seed_everything={cell.seed}", *cell.options, config=[recipe], out=folder)
     seconds = process_time() - began
     told = json.loads((folder / "metrics.json").read_text())
     settings = recipes.find(recipe)[1]["data"]["init_args"]["settings"]

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import TensorSpec, Unbounded
 
 from lightrec.keys import Key
 from lightrec.learners.transitions import demonstrate
-from lightrec.learners.world_data import WorldData
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator
-from lightrec.simulators.scored import Scored
 from lightrec.simulators.session_env import Ending
+from lightrec.simulators.world import Scored
 
 GRAVITY, POLE_MASS, TOTAL_MASS, HALF_LENGTH = 9.8, 0.1, 1.1, 0.5
 FORCE, SECONDS = 10.0, 0.02
@@ -129,7 +129,7 @@ class CartPoleData(WorldData):
 
     :param ending: ``fixed``, ``leave``, or ``absorbing``: sessions that end are played on.
     :param max_steps: steps after which a session is cut.
-    :param settings: of :class:`~lightrec.learners.world_data.WorldData`, but for the world.
+    :param settings: of :class:`~lightrec_worlds.world_data.WorldData`, but for the world.
     """
 
     def __init__(self, ending: str = "fixed", max_steps: int = 500, **settings: object) -> None:

@@ -136,7 +136,8 @@ def spent(*words: str) -> float:
 def measure(cell: Cell) -> dict[str, float]:
     """Update up to a day, train anew on all up to it, and judge both on the day after."""
     where, day = folder(cell), cell["day"]
-    run, anew, seconds = where / f"run-{cell.seed}", cell.out / "anew", 0.0
+    run = where / "-".join(["run", str(cell.seed), *cell["recipe"]])
+    anew, seconds = cell.out / "anew", 0.0
     if not Run(run).has("ranker"):
         train(cell, where / "base.csv", run)
     if Run(run).version > day:

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightrec_lab.adversarial import AIRL, GAIL
+from lightrec_lab.imitation import SQIL
+from lightrec_lab.replay import ReplayPolicyModule
+from lightrec_worlds.tower import TowerPolicy
 from tensordict import TensorDict
 
 from benchmarks.measure import Cell
 from benchmarks.measure.carts import CartPoleData, record
 from lightrec.keys import Key
-from lightrec.learners.imitation import SQIL
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_stage import PolicyStage
-from lightrec.learners.replay import ReplayPolicyModule
-from lightrec.policies.tower import TowerPolicy
 
 DISCOUNT, GOAL = 0.95, 0.95
 VARIANTS: dict[str, Any] = {

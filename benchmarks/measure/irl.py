@@ -20,8 +20,7 @@ from lightrec.simulators.worlds.far import Far
 from lightrec.simulators.worlds.far_log import FarLog, HeldOut
 from lightrec.users.choice_data import ITEMS, ChoiceData
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.irl.base import RewardLearner
-from lightrec.users.irl.looking_ahead import MaxEnt
+from lightrec.users.irl import MaxEnt, RewardLearner
 from lightrec.users.module import ChoiceModule
 from lightrec.users.reward_model import RewardModel
 from lightrec.users.user_model import UserModel

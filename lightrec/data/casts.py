@@ -11,7 +11,7 @@ import polars as pl
 
 from lightrec.data.numerals import dots_may_part, readings
 from lightrec.data.schema import LOG_SCHEMA, Place, Problems
-from lightrec.data.times import TimeFormat, nulls, outside_calendar, parse_times, stripped
+from lightrec.data.times import nulls, outside_calendar, parse_times, stripped
 from lightrec.keys import Column
 
 # Values are held as float32 later, with room for a weight.
@@ -24,9 +24,7 @@ LIMITS: Final[dict[str, tuple[float, float, str]]] = {
 """Numbers of a log: smallest, largest, and how a message describes what was expected."""
 
 
-def to_log_column(
-    column: pl.Series, times: TimeFormat, place: Place, problems: Problems
-) -> pl.Series:
+def to_log_column(column: pl.Series, times: str, place: Place, problems: Problems) -> pl.Series:
     """Convert a column of a log to its type; null where it was refused."""
     if column.name == Column.TIME:
         return parse_times(column, times, place, problems, events=True)

@@ -11,6 +11,8 @@ from pathlib import Path, PosixPath
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import unquote, unquote_plus
 
+from platformdirs import user_cache_dir
+
 from lightrec.errors import DataError, LightrecError, RunError
 
 if TYPE_CHECKING:
@@ -91,6 +93,11 @@ def without_password(text: str, url: str = "") -> str:
                 text = text.replace(form, "***")
         text = pattern.sub(r"\1***", text)
     return text
+
+
+def cache_folder() -> Path:
+    """Return the folder of fetched files: ``$LIGHTREC_CACHE``, else one in the user's cache."""
+    return Path(os.environ.get("LIGHTREC_CACHE") or user_cache_dir("lightrec")).expanduser()
 
 
 def is_plain(name: object) -> bool:

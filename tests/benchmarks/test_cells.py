@@ -3,24 +3,16 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from benchmarks import logs, run
 from lightrec.__main__ import main
-from lightrec.stages import recipes
 from lightrec.stages import run as stages
-from lightrec.stages.stage import Stage
 
 ROOT = Path(run.__file__).parent
-DOMAINS = {
-    "ranked": [],
-    "ranker_course": ["video", "--until", "ranker"],
-    "blend": ["generic", "--until", "ranker"],
-    "language": ["generic", "--until", "ranker"],
-    "generate": ["generator-alone"],
-}
-"""What a measure adds to the options of `lightrec run`."""
+DOMAINS = {"ranked": [], "ranker_course": ["video"], "blend": ["generic"]}
+DOMAINS |= {"language": ["generic"], "generate": ["generator-alone"]}
+"""Whose options of `lightrec run` a measure takes, up to the ranker but for the generator."""
 
 
 def lines(name):
@@ -32,7 +24,8 @@ def lines(name):
             found[tuple(words[2:-4])] = cell.key
         elif words[1:3] == ["-m", "benchmarks.measure"] and words[3] in DOMAINS:
             options = json.loads(words[-1]).get("options", [])
-            found[(*DOMAINS[words[3]][:1], *options, *DOMAINS[words[3]][1:])] = cell.key
+            until = [] if words[3] == "generate" else ["--until", "ranker"]
+            found[(*DOMAINS[words[3]], *options, *until)] = cell.key
     return found
 
 
@@ -43,12 +36,11 @@ def test_what_a_cell_names_is_there(name):
     for cell in made.cells:
         words = cell.command
         if cell.peer:
-            assert (ROOT / "peers" / "requirements" / f"{cell.peer}.txt").is_file()
-            assert Path(words[1]).is_file()
-        elif words[2] == "benchmarks.measure":
-            assert (ROOT / "measure" / f"{words[3]}.py").is_file()
-        known = {*logs.WRITERS, "beauty", "ml-100k"}
-        assert {each.partition(" ")[0] for each in cell.files} <= known
+            needed = [ROOT / "peers" / "requirements" / f"{cell.peer}.txt", Path(words[1])]
+        else:
+            needed = [ROOT / "measure" / f"{words[3]}.py"] if "-m" in words else []
+        assert all(path.is_file() for path in needed)
+        assert {each.partition(" ")[0] for each in cell.files} <= {*logs.WRITERS, *logs.SHARED}
 
 
 def test_the_results_keep_their_limits():
@@ -72,27 +64,3 @@ def test_settings_are_those_of_the_recipes(name, monkeypatch, tmp_path):
     for words in lines(name):
         with pytest.raises(Planned):
             main(["run", *words])
-
-
-@pytest.mark.slow
-def test_settings_of_learners_are_those_of_their_recipes(tmp_path):
-    from benchmarks.measure.worlds import WORLDS
-
-    cells = [c for n in ("policies_asked", "policies_worlds") for c in run.load(n).cells]
-    settings = [json.loads(cell.command[-1]) for cell in cells]
-    known = {(s["world"], s["learner"], *s["options"]) for s in settings if "learner" in s}
-    for world, learner, *options in known:
-        own = [*WORLDS[world].overrides(learner), *options]
-        stages.check(Stage("policy", recipes.find(f"worlds/{learner}")[1], tmp_path, own))
-
-
-def test_in_a_chain_two_of_three_events_follow_from_the_one_before():
-    users, items = 300, 60
-    log = logs.chained(3, users, items)
-    followers = np.random.default_rng(3).integers(0, items, (items, 4))
-    user, item = log["user"].to_numpy(), log["item"].to_numpy()
-    follows = (followers[item[:-1]] == item[1:, None]).any(1)[user[1:] == user[:-1]]
-    # What was known before is left out, which hits followers and others alike; a popular item may
-    # be a follower, too.
-    assert follows.mean() == pytest.approx(2 / 3, abs=0.06)
-    assert not log.select("user", "item").is_duplicated().any()

@@ -34,11 +34,6 @@ def test_ranks_and_metrics_are_lightrecs(seed, rows, num_items, levels):
         assert value == pytest.approx(float(values[name].mean()), abs=1e-12)
 
 
-def test_scores_that_are_no_numbers_are_refused():
-    with pytest.raises(ValueError, match="NaN"):
-        protocol.mean_ranks(np.array([[0.0, np.nan]]), np.array([0]), [np.array([1])])
-
-
 @pytest.mark.parametrize(("name", "part"), [("validation", VALIDATION), ("test", TEST)])
 def test_an_exported_split_asks_what_lightrec_asks(tiny_run: Path, tmp_path, name, part):
     store = EventStore(tiny_run / "data")
@@ -46,16 +41,10 @@ def test_an_exported_split_asks_what_lightrec_asks(tiny_run: Path, tmp_path, nam
     split = protocol.Split(tmp_path / "split.npz")
     table = np.random.default_rng(0).random((store.num_users, store.num_items + 1))
     events = EvaluationEvents(Sequences.all_events(store), part, 50, 7, None, 0)
-    expected = ranking.evaluate_scores(
-        lambda batch: torch.from_numpy(table)[batch[Key.USER]],
-        (events[i] for i in range(len(events))),
-    ).metrics()
+    scores = torch.from_numpy(table)
+    expected = ranking.evaluate_scores(lambda batch: scores[batch[Key.USER]], events).metrics()
     found = split.judge(lambda users, histories: table[users, 1:], name)
     assert found == {n: pytest.approx(expected[n], abs=1e-12) for n in ("ndcg@10", "recall@10")}
-    histories, targets = split.held_out(name)
-    assert sum(len(h) for h in histories) == sum(
-        int((batch[Key.SEEN] != 0).sum()) for batch in (events[i] for i in range(len(events)))
-    ) + sum(len(h) for h, t in zip(histories, targets, strict=True) if t < 0)
 
 
 class Known(protocol.Split):
@@ -71,11 +60,9 @@ class Known(protocol.Split):
 
 def test_a_course_keeps_the_best_epoch_and_ends(tmp_path):
     course = protocol.Course(Known([0.05, 0.091, 0.10, 0.08, 0.08]), patience=2)
-    ends = []
-    for epoch in range(5):
-        course.cpu_seconds = 10.0 * (epoch + 1)
-        ends.append(course.epoch(lambda users, histories: np.zeros(0)))
-    assert ends == [False, False, False, False, True]
+    for seconds in (10.0, 20.0, 30.0, 40.0, 50.0):
+        course.cpu_seconds = seconds
+        assert course.epoch(lambda users, histories: np.zeros(0)) == (seconds == 50)
     course.write(tmp_path / "found.json", {}, ["numpy"])
     found = json.loads((tmp_path / "found.json").read_text())
     assert (found["best_epoch"], found["validation/ndcg@10"], found["ndcg@10"]) == (3, 0.10, 0.5)

@@ -55,13 +55,6 @@ def test_a_cell_s_result_is_kept_with_how_it_was_had(described):
     assert [*store.read("made")] == ["a/seed-3"]
 
 
-def test_cells_of_public_data_are_left_out_without_them(described, capfd):
-    runner = run.Runner(described(), None)
-    runner.run([cell("a", WRITES, files=("retail",)), cell("b", "{data}")])
-    assert not runner.cells
-    assert capfd.readouterr().out.count("left out") == 2
-
-
 @pytest.mark.parametrize(("limit", "kept"), [(">= 2", True), (">= 2.5", False), ("<= 1", False)])
 def test_results_are_held_to_their_limits(described, limit, kept):
     benchmark = described(limits={"mean~a/*|gain": limit})

@@ -1,17 +1,9 @@
 """The benchmark of slates: its own arithmetic."""
 
-import math
-
 import pytest
 import torch
 
 from benchmarks.measure import slates
-
-
-def test_the_definition_by_hand():
-    logits = torch.tensor([0.0, math.log(2), -torch.inf, math.log(3)], dtype=torch.float64)
-    assert slates.ordered(logits, (3, 0, 1)) == pytest.approx(math.log(3 / 6 * 1 / 3))
-    assert slates.ordered(logits, (0, 2, 1)) == -math.inf
 
 
 def test_the_textbooks_way_has_the_right_probability():

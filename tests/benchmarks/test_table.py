@@ -23,26 +23,17 @@ def declared(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "RESULTS", tmp_path)
 
     def of(**own):
-        monkeypatch.setattr(table, "_declared", lambda _: {"tables": {"x": own}})
+        monkeypatch.setattr(table, "declared", lambda _: {"tables": {"x": own}})
         return table.table("made", "x").splitlines()[2:]
 
     return of
-
-
-def test_results_are_one_tidy_table(declared):
-    rows = store.tidy("made")
-    assert rows.columns == [*store.SCHEMA]
-    assert rows.filter(metric="a/gain")["value"].to_list() == [0.25, -1.5]
-    assert rows.filter(metric="ways")["text"].to_list() == ["mean", "ndcg"]
-    assert "curve" not in rows["metric"].to_list()
 
 
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("{log/seed-3|a/gain:.2f}", "0.25"),
-        ("{a/gain:.3f}", "-0.625"),
-        ("{lowest~a/gain:.1f} of {count~a/gain:d}", "-1.5 of 2"),
+        ("{a/gain:.3f}, {lowest~a/gain:.1f} of {count~a/gain:d}", "-0.625, -1.5 of 2"),
         ("{each~a/gain:.2f}", "0.25, -1.50"),
         ("{interval~log/seed-3|a/gain:+.1f}", "+0.2 (-0.8 to +1.2)"),
         ("{words~ways:}", "mean, searched"),
@@ -50,9 +41,8 @@ def test_results_are_one_tidy_table(declared):
     ],
 )
 def test_figures_in_texts(declared, text, shown):
-    assert declared(head=["", "x"], rows=["r"], texts=[text], words={"ndcg": "searched"}) == [
-        f"| r | {shown} |"
-    ]
+    found = declared(head=["", "x"], rows=["r"], texts=[text], words={"ndcg": "searched"})
+    assert found == [f"| r | {shown} |"]
 
 
 def test_rows_and_repeated_texts_fill_in_names(declared):
@@ -71,9 +61,7 @@ def test_every_declared_table_has_results(name):
     for made in table.tables(name):
         head, _, *rows = made.splitlines()
         assert {row.count(" | ") for row in rows} == {head.count(" | ")}
-        assert any(
-            set(row.split(" | ")[1:]) - {f"{table.MISSING} |", table.MISSING} for row in rows
-        )
+        assert any(character.isdigit() for character in rows[-1].partition(" | ")[2])
 
 
 def test_shares_lie_between_random_and_the_oracle():

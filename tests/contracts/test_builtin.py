@@ -8,18 +8,15 @@ import torch
 from lightrec import plugins
 from lightrec.data.readers.base import Tables
 from lightrec.data.readers.canonical import CanonicalReader, write_tables
-from lightrec.data.readers.recbole import RecBoleReader
 from lightrec.data.readers.table import TableReader
 from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.evaluation.sessions import SimulatedSessions
 from lightrec.evaluation.user_models import KnownTruth
-from lightrec.policies.bandits import LinUCB, ThompsonSampling
 from lightrec.policies.candidate import CandidatePolicy
-from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward, LearnedReward
-from lightrec.rewards.combined import NormalisedReward, WeightedSum
+from lightrec.rewards.combined import WeightedSum
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.worlds.far import FarLaws
 from lightrec.testing import (
@@ -76,25 +73,9 @@ def knowing_policy():
     return policy
 
 
-def learned_bandit(cls):
-    """A bandit that has seen some answers."""
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        bandit = cls.from_vectors(torch.randn(tiny.NUM_ITEMS + 1, tiny.VECTOR_SIZE))
-        contexts = torch.randn(40, bandit.context_size)
-        features = bandit.features(contexts, torch.randint(1, tiny.NUM_ITEMS + 1, (40,)))
-        bandit.update(features, torch.rand(40))
-    return bandit
-
-
-def exploring():
-    """Epsilon-greedy around a bandit that has seen some answers."""
-    return EpsilonGreedy(learned_bandit(LinUCB), 0.3)
-
-
 def combined_reward():
     """Rewards within rewards."""
-    return NormalisedReward(WeightedSum([LearnedReward(), EngagementReward()], [1.0, -0.5]))
+    return WeightedSum([LearnedReward(), EngagementReward()], [1.0, -0.5])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -130,9 +111,6 @@ def quick(*arguments):
     quick(partial(simulator, ending="fixed", expected=True), "fixed"),
     SimulatorChecks(partial(simulator, user_model=recurrent, slate_size=2), "recurrent"),
     PolicyChecks(knowing_policy, "CandidatePolicy-with-user-model"),
-    PolicyChecks(partial(learned_bandit, LinUCB), "LinUCB-learned"),
-    PolicyChecks(partial(learned_bandit, ThompsonSampling), "ThompsonSampling-learned"),
-    PolicyChecks(exploring, "EpsilonGreedy-around-a-bandit"),
     RewardChecks(combined_reward, part="rewards-within-rewards"),
 )
 def test_in_other_settings(check):
@@ -141,14 +119,9 @@ def test_in_other_settings(check):
 
 def test_readers(tmp_path):
     log, _ = tiny.write_log(tmp_path)
-    for name in ("shop", "tables"):
-        (tmp_path / name).mkdir()
-    lines = log.read_text().replace(",", "\t").splitlines()[1:]
-    names = "user_id:token\titem_id:token\ttimestamp:token"
-    (tmp_path / "shop" / "shop.inter").write_text("\n".join([names, *lines]))
+    (tmp_path / "tables").mkdir()
     write_tables(Tables(tiny.tiny_log(), tiny.tiny_catalog()), tmp_path / "tables")
     check_all(ReaderChecks(TableReader, log))
-    check_all(ReaderChecks(RecBoleReader, tmp_path / "shop"))
     check_all(ReaderChecks(CanonicalReader, tmp_path / "tables"))
 
 

@@ -1,7 +1,6 @@
 """What prepare() keeps, drops, orders and counts, on small logs and on MovieLens-100K."""
 
 import math
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
 from lightrec.data.prepare import fingerprint
-from lightrec.data.readers.recbole import RecBoleReader
 from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION, EventStore
 from lightrec.errors import DataError
 from tests.users.stores import prepared
@@ -44,28 +42,6 @@ def items_of(store: EventStore, user: str) -> list[str]:
     indices = store.items[store.offsets[row] : store.offsets[row + 1]]
     ids = ["", *store.catalog["item"].to_list(), "nothing"]
     return [ids[index] for index in indices]
-
-
-def test_movielens_100k(run: Prepare) -> None:
-    data = os.environ.get("LIGHTREC_TEST_DATA")
-    if not data:
-        pytest.skip("LIGHTREC_TEST_DATA is not set")
-    tables = RecBoleReader().read(Path(data) / "ml-100k")
-    store = run(tables.log, catalog=tables.catalog, users=tables.users, k_core=5)
-    assert (store.num_users, store.num_items, len(store)) == (943, 1349, 99_287)
-    counts = store.meta["counts"]
-    assert (counts["train"], counts["validation"], counts["test"]) == (97_401, 943, 943)
-    assert (counts["dropped_k_core"], counts["dropped_repeated"]) == (713, 0)
-    assert counts["items_without_text"] == 0
-    assert store.catalog["title"][0] == "Toy Story"
-    assert store.users["age"][0] == 24
-    assert (store.item_kinds["class"], store.user_kinds["zip_code"]) == ("list", "category")
-    assert store.catalog["class"][0].to_list() == ["Animation", "Children's", "Comedy"]
-    store = run(tables.log, minimum_value=4, split="global-time", k_core=5)
-    assert store.meta["counts"]["dropped_below_minimum"] == 100_000 - 55_375
-    assert store.meta["counts"]["users_without_train"] == 182
-    train = np.asarray(store.parts) == TRAIN
-    assert store.times[train].max() < store.times[~train].min()
 
 
 def test_equal_times_stay_in_file_order(run: Prepare) -> None:

@@ -533,27 +533,6 @@ def test_folders_of_parquet(names: tuple[str, str], tmp_path: Path) -> None:
         TableReader().read(folder)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
-def test_databases(kind: str, tmp_path: Path) -> None:
-    if kind == "duckdb":
-        pytest.importorskip("duckdb_sqlalchemy")
-    sqlalchemy = pytest.importorskip("sqlalchemy")
-    url = f"{kind}:///{tmp_path / 'shop.db'}"
-    with sqlalchemy.create_engine(url).begin() as connection:
-        connection.execute(sqlalchemy.text("CREATE TABLE orders (customer TEXT, sku TEXT)"))
-        connection.execute(sqlalchemy.text("INSERT INTO orders VALUES ('a', 'x')"))
-    sqlalchemy.create_engine(url).dispose()
-    for query in ("orders", "SELECT customer, sku FROM orders"):
-        log = read_tables(Path(f"{url}#{query}")).log
-        assert log.events.select("user", "item").rows() == [("a", "x")]
-        assert log.place.form == f"SQL, {kind}"
-    for wrong, sentence in (("", "No table is named; there are orders."), ("#x", "no table 'x'")):
-        with pytest.raises(DataError, match=sentence):
-            read_tables(Path(url + wrong))
-    with pytest.raises(DataError, match="The file does not exist"):
-        read_tables(Path(f"{kind}:///none.db#orders"))
-
-
 @pytest.mark.parametrize(
     ("name", "proposed"),
     [

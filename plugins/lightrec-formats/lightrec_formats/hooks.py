@@ -1,0 +1,12 @@
+"""What this package adds to lightrec."""
+
+from lightrec.hookspecs import gives
+
+LIGHTREC_API = 1
+
+lightrec_readers = gives(
+    {
+        "RecBoleReader": "lightrec_formats.recbole:RecBoleReader",
+        "SqlReader": "lightrec_formats.sql:SqlReader",
+    }
+)
