@@ -66,6 +66,7 @@ def test_stopped_between_any_two_renames_the_exchange_is_completed(waiting, stop
         assert not list((waiting / ".work").iterdir())
 
 
+@pytest.mark.slow
 def test_the_old_run_answers_while_it_is_redone(
     tiny_run, lightrec_tiny_files, tmp_path, monkeypatch, capsys
 ):
