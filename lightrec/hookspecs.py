@@ -23,8 +23,7 @@ Example of a plugin's hook module::
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-
-import pluggy
+from typing import TypeVar
 
 PROJECT = "lightrec"
 API_VERSION = 1
@@ -33,11 +32,16 @@ OBJECT = "builtins:object"
 SLOTS: dict[str, str] = {}
 """lightrec's own slots for classes: what each part of a slot is a subclass of."""
 
-Hook = Callable[[], Mapping[str, str]]
-hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
 MARK = f"{PROJECT}_impl"
-"""The attribute by which ``hookimpl`` marks a hook."""
+"""The attribute by which a hook is marked."""
+Hook = Callable[[], Mapping[str, str]]
+_Hook = TypeVar("_Hook", bound=Callable[[], object])
+
+
+def hookimpl(hook: _Hook) -> _Hook:
+    """Mark a function of a plugin's hook module as one that lightrec calls."""
+    setattr(hook, MARK, True)
+    return hook
 
 
 def gives(parts: Mapping[str, str] | Sequence[Path]) -> Callable[[], object]:
@@ -45,8 +49,7 @@ def gives(parts: Mapping[str, str] | Sequence[Path]) -> Callable[[], object]:
 
     For example ``lightrec_encoders = gives({"BagOfWords": "my_package.encoder:BagOfWords"})``.
     """
-    hook: Callable[[], object] = hookimpl(lambda: parts)
-    return hook
+    return hookimpl(lambda: parts)
 
 
 def _slot(base: str, names: str = "short names") -> Callable[[Hook], Hook]:
@@ -57,8 +60,7 @@ def _slot(base: str, names: str = "short names") -> Callable[[Hook], Hook]:
         kind = "classes" if base == OBJECT else f"subclasses of :class:`{base.replace(':', '.')}`"
         returns = f":returns: {names} and import paths of concrete {kind}."
         hook.__doc__ = f"{(hook.__doc__ or '').rstrip()}\n\n    {returns}"
-        marked: Hook = hookspec(hook)
-        return marked
+        return hook
 
     return mark
 
@@ -152,7 +154,6 @@ def lightrec_components() -> Mapping[str, str]:  # type: ignore[empty-body]
     """
 
 
-@hookspec
 def lightrec_slots() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add slots for parts of further kinds, which this and other packages then fill by hooks.
 
@@ -164,7 +165,6 @@ def lightrec_slots() -> Mapping[str, str]:  # type: ignore[empty-body]
     """
 
 
-@hookspec
 def lightrec_commands() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add commands to the command line.
 
@@ -174,7 +174,6 @@ def lightrec_commands() -> Mapping[str, str]:  # type: ignore[empty-body]
     """
 
 
-@hookspec
 def lightrec_recipes() -> Sequence[Path]:  # type: ignore[empty-body]
     """Add recipes.
 

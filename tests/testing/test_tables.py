@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from lightrec.data.made_up import write_made_up
 
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
