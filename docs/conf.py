@@ -35,7 +35,7 @@ autodoc_preserve_defaults = True
 
 nitpick_ignore_regex = [
     # Other packages' documentation is not fetched, so that a build needs no network.
-    (r"py:.*", r"(torch|torchmetrics|tensordict|torchrl|lightning|transformers)(\..*)?"),
+    (r"py:.*", r"(torch|torchmetrics|tensordict|torchrl|lightning|transformers|pluggy)(\..*)?"),
     (
         r"py:.*",
         r"(huggingface_hub|jsonargparse|markupsafe|polars|numpy|scipy|matplotlib|gymnasium|tqdm|_?pytest)(\..*)?",

@@ -23,7 +23,8 @@ Example of a plugin's hook module::
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+
+import pluggy
 
 PROJECT = "lightrec"
 API_VERSION = 1
@@ -32,16 +33,11 @@ OBJECT = "builtins:object"
 SLOTS: dict[str, str] = {}
 """lightrec's own slots for classes: what each part of a slot is a subclass of."""
 
-MARK = f"{PROJECT}_impl"
-"""The attribute by which a hook is marked."""
 Hook = Callable[[], Mapping[str, str]]
-_Hook = TypeVar("_Hook", bound=Callable[[], object])
-
-
-def hookimpl(hook: _Hook) -> _Hook:
-    """Mark a function of a plugin's hook module as one that lightrec calls."""
-    setattr(hook, MARK, True)
-    return hook
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+MARK = f"{PROJECT}_impl"
+"""The attribute by which ``hookimpl`` marks a hook."""
 
 
 def gives(parts: Mapping[str, str] | Sequence[Path]) -> Callable[[], object]:
@@ -49,7 +45,8 @@ def gives(parts: Mapping[str, str] | Sequence[Path]) -> Callable[[], object]:
 
     For example ``lightrec_encoders = gives({"BagOfWords": "my_package.encoder:BagOfWords"})``.
     """
-    return hookimpl(lambda: parts)
+    hook: Callable[[], object] = hookimpl(lambda: parts)
+    return hook
 
 
 def _slot(base: str, names: str = "short names") -> Callable[[Hook], Hook]:
@@ -60,7 +57,8 @@ def _slot(base: str, names: str = "short names") -> Callable[[Hook], Hook]:
         kind = "classes" if base == OBJECT else f"subclasses of :class:`{base.replace(':', '.')}`"
         returns = f":returns: {names} and import paths of concrete {kind}."
         hook.__doc__ = f"{(hook.__doc__ or '').rstrip()}\n\n    {returns}"
-        return hook
+        marked: Hook = hookspec(hook)
+        return marked
 
     return mark
 
@@ -154,6 +152,7 @@ def lightrec_components() -> Mapping[str, str]:  # type: ignore[empty-body]
     """
 
 
+@hookspec
 def lightrec_slots() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add slots for parts of further kinds, which this and other packages then fill by hooks.
 
@@ -165,6 +164,7 @@ def lightrec_slots() -> Mapping[str, str]:  # type: ignore[empty-body]
     """
 
 
+@hookspec
 def lightrec_commands() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add commands to the command line.
 
@@ -174,6 +174,7 @@ def lightrec_commands() -> Mapping[str, str]:  # type: ignore[empty-body]
     """
 
 
+@hookspec
 def lightrec_recipes() -> Sequence[Path]:  # type: ignore[empty-body]
     """Add recipes.
 

@@ -22,13 +22,13 @@ def test_what_is_wrong_is_marked_and_counted(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     versions = metadata.version
     monkeypatch.setattr(
-        doctor.metadata, "version", lambda name: "0.9" if name == "polars" else versions(name)
+        doctor.metadata, "version", lambda name: "0.9" if name == "pluggy" else versions(name)
     )
     assert main(["doctor", "--json"]) == 2
     findings = json.loads(capsys.readouterr().out)
-    (bad,) = [f for f in findings if f["name"] == "polars"]
+    (bad,) = [f for f in findings if f["name"] == "pluggy"]
     assert bad["value"] == "0.9"
-    assert "pip install 'polars" in bad["mend"]
+    assert "pip install 'pluggy" in bad["mend"]
 
 
 def test_a_hub_that_cannot_be_reached_is_told(monkeypatch):
