@@ -15,7 +15,7 @@ from lightrec.data.readers.base import read_tables
 from lightrec.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
-    from lightrec.data.findings import Findings
+    from lightrec.data.findings import LogSummary
 
 
 @with_options_of(read_tables)
@@ -120,7 +120,7 @@ def fetch(name: str, *, to: Path | None = None) -> None:
     print(to or folder)
 
 
-def render(path: Path, findings: "Findings") -> str:
+def render(path: Path, findings: "LogSummary") -> str:
     """Set findings as a short table."""
     from lightrec.data.findings import KEPT, LEFT_OUT, WIDTH, in_words, recognised
 

@@ -27,7 +27,7 @@ FARTHEST: Final = 4.0
 """Standard deviations from the mean at which numbers are clamped."""
 STEP: Final = re.compile(r"\s*>\s*|\s+/\s+")
 """What parts the steps of a category's path, such as ``Books > Crime``."""
-Rows = NDArray[np.float64]
+Block = NDArray[np.float64]
 """(R, C): a row of the table each, and the attribute's features."""
 
 
@@ -55,7 +55,7 @@ class Number:
         """What stands behind the attribute's name."""
         return [" (log)" if self.logarithm else ""]
 
-    def __call__(self, column: pl.Series) -> Rows:
+    def __call__(self, column: pl.Series) -> Block:
         """Standard deviations from the mean: (R, 1)."""
         values = _numbers(column)
         if self.logarithm:
@@ -85,7 +85,7 @@ class _Members:
     def names(self) -> list[str]:
         return [f": {member}" for member in self.common] + [": another"] * self.rare
 
-    def __call__(self, column: pl.Series) -> Rows:
+    def __call__(self, column: pl.Series) -> Block:
         found = np.zeros((len(column), len(self.common) + 1))
         rows = pl.DataFrame({"row": np.arange(len(column)), "member": lists(column)})
         rows = rows.explode("member").drop_nulls()
@@ -166,7 +166,7 @@ def _fitted(table: pl.DataFrame, kinds: Mapping[str, str], trained: NDArray[np.b
     return Features(table.filter(trained) if trained.any() else table, kinds)
 
 
-def _rows(column: pl.Series, fitted: Number | _Members, lacks: bool) -> Rows:
+def _rows(column: pl.Series, fitted: Number | _Members, lacks: bool) -> Block:
     unknown = is_unknown(column).to_numpy()[:, None]
     return np.concatenate([fitted(column), unknown[:, : int(lacks)]], 1)
 

@@ -273,7 +273,7 @@ def write_stamp(folder: Path, facts: Mapping[str, Any]) -> None:
     """
     plain = json.loads(json.dumps(facts, default=str))
     text = json.dumps({**plain, "files": _marks(folder, plain)}, indent=2)
-    (folder / STAMP).write_text(f"{text}\n", encoding="utf-8")
+    write_whole(folder / STAMP, f"{text}\n")
 
 
 def damage(run: Path) -> str:

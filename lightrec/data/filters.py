@@ -27,8 +27,7 @@ from typing import Final
 
 import polars as pl
 
-from lightrec.data.casts import parse_times
-from lightrec.data.numerals import number_in
+from lightrec.data.casts import number_in, parse_times
 from lightrec.data.schema import Place, Problems
 from lightrec.data.types import Kind, parted
 from lightrec.errors import RecipeError, no_such

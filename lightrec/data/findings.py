@@ -10,17 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lightrec.data.domain import Domain, with_texts
-from lightrec.data.events import (
-    Dropped,
-    Events,
-    Mask,
-    by_feedback,
-    drop,
-    drop_rare,
-    encode,
-    number,
-    tied,
-)
+from lightrec.data.events import Dropped, Events, Mask, drop, drop_rare, encode, number, tied
 from lightrec.data.languages import fitted, languages_of, width, wording
 from lightrec.data.languages import in_words as in_languages
 from lightrec.data.pairs import funnel, worths
@@ -77,7 +67,7 @@ LEANING: Final = 0.6
 
 
 @dataclass(frozen=True)
-class Findings:
+class LogSummary:
     """What ``lightrec data check`` reports of files that can be used.
 
     :param counts: events, users, items, and the counts of ``LEFT_OUT`` and ``KEPT``.
@@ -128,7 +118,7 @@ def glance(
     domain: Domain,
     weights: Mapping[str, float] | None = None,
     goal: Sequence[str] = (),
-) -> Findings:
+) -> LogSummary:
     """Say what was recognised in tables, before anything is counted that takes long.
 
     :param weights: the worth of each kind of feedback; None: as the domain says.
@@ -143,7 +133,7 @@ def glance(
     worth = domain.weights(list(kinds), aims) if weights is None else weights
     ends = pl.Series([times.min(), times.max()], dtype=times.dtype)
     programs = bots(log, aims)
-    return Findings(
+    return LogSummary(
         counts={
             "events": len(log),
             "users": log.users().drop_nulls().n_unique(),
@@ -171,7 +161,7 @@ def look_at(
     goal: Sequence[str] = (),
     repeats: bool = False,
     leave_out_bots: bool = False,
-) -> Findings:
+) -> LogSummary:
     """Count what a run over these tables would find, drop and tolerate.
 
     :param domain: describes items and says whether an item may repeat.
@@ -192,14 +182,13 @@ def look_at(
     if leave_out_bots:
         log = renamed(log, dict.fromkeys(seen.bots))
     events = encode(log, worths(log, domain, goal), goal)
-    dropped = drop(events, repeats=repeats or domain.repeats)
+    drop(events, repeats=repeats or domain.repeats)
     worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.rows)
-    counts = tally(events, dropped, *number(events)[1:], worded)
-    order, rare = order_note(events), drop_rare(events, least)
-    counts |= {why: sum(went.values()) for why, went in rare.items() if went}
+    counts, order, used = tally(events, *number(events)[1:], worded), order_note(events), {}
+    drop_rare(events, least)
     counts["users_with_one_event"] = _with_one_event(events)
-    used = {}
-    if any(rare.values()):
+    if rare := len(events.fates.get("dropped_k_core", ())):
+        counts["dropped_k_core"] = rare
         _, items, people = number(events)
         used = {"events": len(events.users), "users": len(people), "items": len(items)}
     without = {n: c for n, c in counts.items() if catalog or not n.startswith("items_without")}
@@ -207,14 +196,14 @@ def look_at(
         seen,
         bots_left_out=leave_out_bots,
         counts={**seen.counts, **without},
-        left_out=by_feedback(events, dropped | rare),
+        left_out=events.left_out,
         order=order,
         languages=languages_of(wording(worded)),
         used=used,
     )
 
 
-def recognised(findings: Findings) -> list[str]:
+def recognised(findings: LogSummary) -> list[str]:
     """Set in lines what was recognised in files: their format, times, kinds and columns."""
     times = findings.times
     kinds = [f"{name} {count:,}" for name, count in list(findings.feedback.items())[:10]]
@@ -263,7 +252,7 @@ def recognised(findings: Findings) -> list[str]:
 
 
 def tally(
-    events: Events, dropped: Dropped, items: pl.Series, users: pl.Series, worded: pl.DataFrame
+    events: Events, items: pl.Series, users: pl.Series, worded: pl.DataFrame
 ) -> dict[str, int]:
     """Count what was dropped and what is tolerated.
 
@@ -273,7 +262,7 @@ def tally(
     named = worded.filter(pl.col(Column.TEXT) != "")[Column.ITEM]
     nothing = pl.Series(MISSING).implode()
     return {
-        **{why: sum(went.values()) for why, went in dropped.items()},
+        **{why: len(rows) for why, rows in events.fates.items()},
         **ties(events),
         "choices_not_offered": events.not_offered,
         "users": len(users),

@@ -98,5 +98,5 @@ def _events(store: EventStore, path: Path) -> Events | None:
     places = {item: number for number, item in enumerate(store.catalog[Column.ITEM], 1)}
     numbers = np.array([*(places.get(i, PADDING) for i in events.item_words), PADDING], np.int32)
     events.items = numbers[events.items]
-    events.take(events.items != PADDING, "dropped_unknown")
+    events.take(events.items != PADDING)
     return events

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain, with_texts
-from lightrec.data.events import Dropped, Events, by_feedback, drop, encode, number, split_up
+from lightrec.data.events import Events, drop, encode, number, split_up
 from lightrec.data.files import FORMAT_VERSION, appearing
 from lightrec.data.findings import LEFT_OUT, LOGS_KIND, NO_ITEMS, in_words, order_note, tally
 from lightrec.data.languages import languages_of, wording
@@ -126,7 +126,7 @@ def prepare(
             return made
     _check(log, kinds, settings)
     events = encode(log, weights, goal)
-    dropped = drop(
+    drop(
         events,
         repeats=repeats,
         minimum_value=minimum_value,
@@ -134,7 +134,7 @@ def prepare(
         shuffle_seed=seed if equal_times == "shuffle" else None,
     )
     if not events.reaches.any():
-        raise _nothing_left(events, dropped, settings)
+        raise _nothing_left(events, settings)
     arrays, item_ids, user_ids = number(events)
     hides = goal and hide_visit and not events.reaches.all()
     visits = visited(events, arrays, visit) if hides else None
@@ -154,7 +154,7 @@ def prepare(
     counts = {
         "events_read": len(log),
         "events": len(parts),
-        **tally(events, dropped, item_ids, user_ids, worded),
+        **tally(events, item_ids, user_ids, worded),
         **{name: int((parts == part).sum()) for name, part in PARTS.items()},
         **({"leads": int(arrays["leads"].sum())} if hides else {}),
         "users_with_goal": len(np.unique(events.users[events.reaches])),
@@ -174,7 +174,7 @@ def prepare(
         "order": "time" if log.has(Column.TIME) else "file",
         "order_note": note,
         "feedback": chosen_kinds if len(chosen_kinds) > 1 else [],
-        "left_out": by_feedback(events, dropped),
+        "left_out": events.left_out,
         "used": events.by_kind(),
         "appended": _fates(events, appended or {}),
         "counts": counts,
@@ -208,9 +208,9 @@ def _fates(events: Events, appended: Mapping[str, Mapping[str, int]]) -> dict[st
     return told
 
 
-def _nothing_left(events: Events, dropped: Dropped, settings: Mapping[str, Any]) -> DataError:
-    counts = {why: sum(went.values()) for why, went in dropped.items()}
-    found = in_words(counts, LEFT_OUT, by_feedback(events, dropped))
+def _nothing_left(events: Events, settings: Mapping[str, Any]) -> DataError:
+    counts = {why: len(rows) for why, rows in events.fates.items()}
+    found = in_words(counts, LEFT_OUT, events.left_out)
     left_out = "; ".join(f"{count:,} {words}" for count, words in found)
     advice = {
         "dropped_without_weight": "Give a weight above 0 to a kind of feedback that the log has.",

@@ -21,57 +21,28 @@ KINDS: dict[str, Kind] = {
     "released": "date",
     "new_one": "number",
 }
+NAMES = ["item", "title", *KINDS]
 ROWS: list[dict[str, Any]] = [
-    {
-        "item": "a",
-        "title": "Toy Story",
-        "genres": ["Comedy", "Kids"],
-        "year": 1995,
-        "price": 3.5,
-        "brand": "Estee Lauder",
-        "released": datetime(1995, 5, 1),
-        "new_one": True,
-    },
-    {
-        "item": "b",
-        "title": "Fargo (x)",
-        "genres": ["Crime", "Horror"],
-        "year": 1996,
-        "price": 50.0,
-        "brand": "Johnson and Johnson",
-        "released": datetime(1996, 1, 1, 10, 30),
-        "new_one": False,
-    },
-    {
-        "item": "c",
-        "title": "Il, P",
-        "genres": ["Comedy"],
-        "year": 1994,
-        "price": 12.5,
-        "brand": "ACME",
-        "released": datetime(1994, 1, 1),
-        "new_one": False,
-    },
-    {
-        "item": "d",
-        "title": "A=B",
-        "genres": None,
-        "year": None,
-        "price": None,
-        "brand": None,
-        "released": None,
-        "new_one": None,
-    },
-    {
-        "item": "e",
-        "title": "not here",
-        "genres": [],
-        "year": 1980,
-        "price": 0.0,
-        "brand": "Kid's",
-        "released": datetime(2000, 1, 1),
-        "new_one": True,
-    },
+    dict(zip(NAMES, row, strict=True))
+    for row in (
+        (
+            "a",
+            "Toy Story",
+            ["Comedy", "Kids"],
+            1995,
+            3.5,
+            "Estee Lauder",
+            datetime(1995, 5, 1),
+            True,
+        ),
+        (
+            *("b", "Fargo (x)", ["Crime", "Horror"], 1996, 50.0, "Johnson and Johnson"),
+            *(datetime(1996, 1, 1, 10, 30), False),
+        ),
+        ("c", "Il, P", ["Comedy"], 1994, 12.5, "ACME", datetime(1994, 1, 1), False),
+        ("d", "A=B", None, None, None, None, None, None),
+        ("e", "not here", [], 1980, 0.0, "Kid's", datetime(2000, 1, 1), True),
+    )
 ]
 ITEMS = pl.DataFrame(ROWS, schema_overrides={"genres": pl.List(pl.String)})
 
