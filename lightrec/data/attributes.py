@@ -134,7 +134,7 @@ class Features:
         return len(self.names)
 
     def __call__(self, table: pl.DataFrame) -> Tensor:
-        """Give the features (R, F) float32 of a table's R rows, which may hold unknown values."""
+        """The features (R, F) float32 of a table's R rows, which may hold unknown values."""
         found = [np.zeros((table.height, 0))]
         found += [
             _rows(table[n], made, lacks) / size for n, (made, lacks, size) in self._made.items()

@@ -136,7 +136,7 @@ def encode(
 
 
 def _words(column: pl.Series) -> pl.Series:
-    """Return the distinct ids, shorter ones first, so that numbers are in numerical order."""
+    """The distinct ids, shorter ones first, so that numbers are in numerical order."""
     ids = column.drop_nulls().unique().to_frame("id")
     return ids.sort(pl.col("id").str.len_chars(), "id").get_column("id")
 
@@ -156,7 +156,7 @@ def _matrix(offered: pl.Series, words: pl.Series) -> NDArray[np.int32]:
 
 
 def _strength(events: pl.DataFrame, weights: Mapping[str, float] | None) -> NDArray[np.float32]:
-    """Return the value (else count, else 1) times the weight; NaN if the weight is 0 or missing."""
+    """The value (else count, else 1) times the weight; NaN if the weight is 0 or missing."""
     strength = pl.coalesce(Column.VALUE, pl.col(Column.COUNT).cast(pl.Float64), pl.lit(1.0))
     if weights is not None:
         worth = {name: float(weight) or None for name, weight in weights.items()}

@@ -69,7 +69,7 @@ class Filter:
     parts: "tuple[Filter, ...]" = ()
 
     def mask(self, items: pl.DataFrame) -> pl.Series:
-        """Give the items that meet the condition: (N,) bool."""
+        """The items that meet the condition: (N,) bool."""
         return items.select(self.expression.alias("meets")).to_series()
 
 
@@ -168,7 +168,7 @@ class _Parser:
         return Filter(self.written(begin), found)
 
     def value(self, *ends: str) -> tuple[str, bool]:
-        """Give a value, and whether it was in quotes."""
+        """A value, and whether it was in quotes."""
         begin, depth = self.at, 0
         while self.at < len(self.tokens):
             token = self.tokens[self.at]
@@ -257,7 +257,7 @@ class _Parser:
         return self.tokens[self.at].lastgroup if self.at < len(self.tokens) else None
 
     def word(self, ahead: int = 0) -> str:
-        """Give a word in lower case, or a mark; nothing for what is in quotes."""
+        """A word in lower case, or a mark; nothing for what is in quotes."""
         if self.at + ahead >= len(self.tokens):
             return ""
         token = self.tokens[self.at + ahead]
@@ -272,7 +272,7 @@ class _Parser:
         return found
 
     def written(self, begin: int) -> str:
-        """Give the text from a token up to here."""
+        """The text from a token up to here."""
         if begin == self.at:
             return ""
         return self.text[self.tokens[begin].start() : self.tokens[self.at - 1].end()]
@@ -287,7 +287,7 @@ class _Parser:
 
 
 def matching(values: pl.Series, name: str, value: str, below: bool = False) -> list[str]:
-    """Give the words of an attribute that a value means, whatever its case.
+    """The words of an attribute that a value means, whatever its case.
 
     :param below: whether a value also means the paths that begin with it, such as ``Books > Crime``
         or, where most values have a stroke, ``Books/Crime``.

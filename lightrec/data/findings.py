@@ -342,7 +342,7 @@ def order_note(events: Events) -> str:
 
 
 def _orders(events: Events, pairs: Mask) -> Iterator[tuple[float, str]]:
-    """Give the share of neighbours that are in each order, with its words."""
+    """The share of neighbours that are in each order, with its words."""
     ids = events.item_words
     ranks = np.arange(len(ids)) if len(ids) else np.zeros(0, int)
     kinds = {"alphabetical": ids.rank("ordinal").to_numpy()}

@@ -79,8 +79,8 @@ class Outside:
     @cached_property
     def described(self) -> NDArray[np.bool_]:
         """(V,) bool: whether an attribute of a person is known."""
-        told = [pl.lit(False), pl.exclude(Column.USER).is_not_null()]
-        return self.users.with_columns(_told=pl.any_horizontal(told))["_told"].to_numpy()
+        known = [pl.lit(False), pl.exclude(Column.USER).is_not_null()]
+        return self.users.with_columns(_known=pl.any_horizontal(known))["_known"].to_numpy()
 
 
 def _events(store: EventStore, path: Path) -> Events | None:

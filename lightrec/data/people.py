@@ -56,7 +56,7 @@ class People:
         return users_read(self.store)[1]
 
     def known_as(self, user: str | int) -> str:
-        """Give the id by which a person is known, for any of their ids."""
+        """The id by which a person is known, for any of their ids."""
         name = str(user)
         return name if name in self.rows else self.whose.get(name, name)
 
@@ -78,7 +78,7 @@ class People:
         return user_features(self.store)[0]
 
     @property
-    def asked(self) -> tuple[pl.DataFrame, dict[str, Kind]]:
+    def attributes(self) -> tuple[pl.DataFrame, dict[str, Kind]]:
         """The user table, and the kinds of the columns of which conditions may ask."""
         return self.store.users, {Column.USER: "code", **self.store.user_kinds}
 
@@ -130,7 +130,7 @@ class People:
         )
 
     def times(self, user: str) -> list[int]:
-        """Give the milliseconds since 1970 UTC of a user's events, oldest first."""
+        """The milliseconds since 1970 UTC of a user's events, oldest first."""
         user = self.known_as(user)
         outside = user not in self.rows
         log = self.outside.log if outside else self.whole[0]
@@ -210,7 +210,7 @@ class People:
     def events(
         self, rows: Sequence[int] | Positions, log: Sequences, ends: Positions
     ) -> dict[str, Tensor]:
-        """Give users' histories until their ends (B,): (B, L), with what else is known of them."""
+        """Users' histories until their ends (B,): (B, L), with what else is known of them."""
         users = np.asarray(rows)
         begins = log.offsets[users]
         found = log.details(begins, ends)
@@ -218,13 +218,13 @@ class People:
         found[Key.SEEN] = log.known(begins, ends)
         return {name: torch.from_numpy(table) for name, table in found.items()}
 
-    def met(self, known: Mapping[str, Tensor]) -> Tensor:
-        """Give all items of histories, (B, L), also those that may come again; 0 for no item."""
+    def chosen(self, known: Mapping[str, Tensor]) -> Tensor:
+        """All items of histories, (B, L), also those that may come again; 0 for no item."""
         history = known[Key.HISTORY]
         return history * (history <= self.store.num_items)
 
     def _row(self, profile: Mapping[str, object]) -> pl.DataFrame:
-        """Give the row of a user table for a person of whom nothing but a profile is known."""
+        """The row of a user table for a person of whom nothing but a profile is known."""
         people = self.store.users
         person = people.clear(1)
         kinds = self.store.user_kinds

@@ -118,9 +118,9 @@ def prepare(
         "user_kinds": {} if users is None else users.kinds,
     }
     format_ = {"format": FORMAT_VERSION, "restricts": domain.restricts}
-    told = {} if languages is None else {"languages": languages}
+    stated = {} if languages is None else {"languages": languages}
     tables["also"] = None if also is None else also.to_frame()
-    mark = fingerprint(tables, settings | format_ | kinds_of | told)
+    mark = fingerprint(tables, settings | format_ | kinds_of | stated)
     with suppress(DataError, OSError, ValueError, KeyError):
         if (made := EventStore(out)).meta["fingerprint"] == mark:
             return made
@@ -199,13 +199,13 @@ def _fates(events: Events, appended: Mapping[str, Mapping[str, int]]) -> dict[st
     fate = np.zeros(len(events.log), np.int8)
     for code, rows in enumerate(events.fates.values(), start=1):
         fate[rows] = code
-    begin, told = len(events.log) - sum(each.get("new", 0) for each in appended.values()), {}
+    begin, fates = len(events.log) - sum(each.get("new", 0) for each in appended.values()), {}
     for piece, each in appended.items():
         end = begin + each.get("new", 0)
         counts = np.bincount(fate[begin:end], minlength=len(names)).tolist()
-        told[piece] = {**each, **dict(zip(names, counts, strict=True))}
+        fates[piece] = {**each, **dict(zip(names, counts, strict=True))}
         begin = end
-    return told
+    return fates
 
 
 def _nothing_left(events: Events, settings: Mapping[str, Any]) -> DataError:

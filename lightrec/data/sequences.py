@@ -107,7 +107,7 @@ class Sequences:
         return np.array(found, np.int64)
 
     def users_of(self, events: Positions) -> Positions:
-        """Return the users of events: the same shape, int64."""
+        """The users of events: the same shape, int64."""
         return np.searchsorted(self.offsets, events, side="right") - 1
 
     def details(self, starts: Positions, ends: Positions) -> dict[str, NDArray[np.int64]]:

@@ -41,7 +41,7 @@ for each member (for the comma, which sentences have too, for each value) that l
 
 
 def recognised(column: pl.Series) -> tuple[Kind, pl.Series]:
-    """Give a column's kind, and its values in that kind's type."""
+    """A column's kind, and its values in that kind's type."""
     if known := _kind_of(column.dtype):
         return known, _cast(column, known)
     text = column.cast(pl.String)
@@ -94,7 +94,7 @@ def converted(column: pl.Series, kind: Kind, place: Place, problems: Problems) -
 def typed(
     frame: pl.DataFrame, types: Mapping[str, Kind], place: Place, problems: Problems
 ) -> tuple[pl.DataFrame, dict[str, Kind]]:
-    """Give attributes in the types of their kinds, and the kinds by name.
+    """Attributes in the types of their kinds, and the kinds by name.
 
     :param types: kinds that take the place of what would be recognised.
     """
@@ -184,7 +184,7 @@ def shared_words(column: pl.Series) -> pl.Series:
 
 
 def _kind_of(dtype: pl.DataType) -> Kind | None:
-    """Give the kind that a column's type says; None for text."""
+    """The kind that a column's type says; None for text."""
     if isinstance(dtype, pl.List | pl.Array):
         return "list"
     if dtype.is_numeric() or dtype in (pl.Boolean, pl.Duration):

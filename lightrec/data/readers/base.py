@@ -153,7 +153,7 @@ def _names(columns: Columns | None) -> dict[str, str]:
 
 
 def retyped(tables: Tables, types: Mapping[str, Kind] | None) -> Tables:
-    """Give attributes the kinds that somebody named.
+    """Read attributes anew in the kinds that somebody named.
 
     :raises DataError: where there is no such attribute or kind, or a value does not fit.
     """

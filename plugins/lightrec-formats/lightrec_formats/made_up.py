@@ -44,7 +44,7 @@ class Choices(NamedTuple):
         return people.select(pl.int_range(pl.len()).over("user")).to_series().to_numpy()
 
     def log(self, users: pl.Series, items: pl.Series) -> pl.DataFrame:
-        """Give the events as a log: user, item and time.
+        """The events as a log: user, item and time.
 
         :param users: (U,) names of the people.
         :param items: (N,) those of the items.
