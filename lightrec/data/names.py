@@ -72,7 +72,7 @@ class Names:
             table = pl.DataFrame({"name": known.gather(rows), "row": rows}).group_by("name")
             own = dict(table.agg("row").iter_rows())
             found |= {
-                name: own[key] for name, key in zip(names, readings, strict=True) if key in own
+                name: own[key] for name, key in zip(names, written, strict=True) if key in own
             }
         return found
 
@@ -198,7 +198,7 @@ class Names:
             if near and (len(near) == 1 or near[0][1] < near[1][1]):
                 row: int = near[0][2]
                 one, other = (re.findall(_NUMERAL, text) for text in (key, keys[row]))
-                if one == other and readings["year"] in (None, self._parts["year"][row]):
+                if one == other and reading["year"] in (None, self._parts["year"][row]):
                     return row
         return None
 
