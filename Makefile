@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-DEMO    = $(patsubst %,plugins/lightrec-%,formats rewards video audit export serve ope worlds)
+DEMO    = $(patsubst %,plugins/lightrec-%,formats rewards video audit export serve ope lab worlds update)
 PLUGINS = $(filter-out plugins/lightrec-hello $(DEMO),$(wildcard plugins/lightrec-*))
 
 .PHONY: help demo test test-all test-portable check docs links pages format bench clean
@@ -18,7 +18,7 @@ help:
 	@echo 'make links   look whether the documentation'"'"'s outside links still work'
 	@echo 'make pages   write into the documentation what is made from code and from benchmarks/results'
 	@echo 'make format  mend what the linter can mend'
-	@echo 'make bench NAME=ranking   run one benchmark; finished cells are kept'
+	@echo 'make bench NAME=ranking   run one benchmark; finished cells are kept; NAME=limits checks results'
 	@echo 'make clean   remove .venv, runs and caches'
 
 $(BIN)/python:
@@ -80,7 +80,7 @@ format: $(VENV)/.developing
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.developing
-	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
+	$(BIN)/python -m benchmarks.run $(NAME) $(ARGS)
 
 clean:
 	rm -rf $(VENV) runs

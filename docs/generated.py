@@ -10,7 +10,8 @@ is made from the code or from a benchmark's results:
     a gain of <!-- from far: mean far/seed-* truth/gain .3f -->0.080<!-- end -->
 
 After ``code`` comes a function of this module with its arguments, see :data:`MADE`. Any other first
-word names a file of results, and :mod:`benchmarks.figures` makes what the page asks for. A test
+word names a file of results, and :mod:`benchmarks.table` makes what the page asks for. ``kept``
+stands before what was made of results whose question is settled, and is left as it is. A test
 compares every page with what would be written now.
 """
 
@@ -23,7 +24,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks import figures
+from benchmarks import table
 from lightrec import hookspecs, plugins
 from lightrec.cli.command import parser_of
 from lightrec.keys import Key
@@ -58,8 +59,11 @@ def _filled(mark: re.Match[str]) -> str:
     try:
         if source == "code":
             found = MADE[name](*arguments)
+        elif name == "kept":
+            table.numbers(source, "*", "cpu_seconds")
+            found = held.strip("\n")
         else:
-            found = figures.figure(source, name, *arguments)
+            found = table.figure(source, name, *arguments)
     except (OSError, ImportError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"The mark `from {source}: {asked}` asks in vain: {error!r}.") from error
     found = f"\n{found}\n" if alone else found

@@ -46,12 +46,12 @@ of what importing Lightning takes."""
 
 
 def commands() -> dict[str, plugins.Part]:
-    """Give the commands of lightrec and of plugins by name; an action's name is two words."""
+    """The commands of lightrec and of plugins by name; an action's name is two words."""
     return plugins.installed().parts[plugins.COMMANDS]
 
 
 def usage(group: str = "") -> str:
-    """Give the text of ``lightrec --help``.
+    """The text of ``lightrec --help``.
 
     :param group: list only the actions of this command, such as ``data``.
     """

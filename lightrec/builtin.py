@@ -19,9 +19,9 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "rewards": {
         "rewards.accepted": [
             *("EngagementReward", "LearnedReward", "SurplusReward"),
-            *("ValueReward", "ConversionReward", "ProbabilityLogReward", "UncertaintyPenalty"),
+            *("ValueReward", "UncertaintyPenalty"),
         ],
-        "rewards.combined": ["WeightedSum", "NormalisedReward"],
+        "rewards.combined": ["WeightedSum"],
     },
     "policies": {
         "policies.candidate": ["CandidatePolicy"],
@@ -29,7 +29,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
             *("RandomPolicy", "PopularityPolicy", "ConstantListPolicy", "GreedyRankerPolicy"),
         ],
         "policies.epsilon_greedy": ["EpsilonGreedy"],
-        "policies.bandits": ["LinUCB", "ThompsonSampling"],
     },
     "evaluators": {
         "evaluation.held_out": ["HeldOutLog"],
@@ -45,16 +44,11 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "encoders.tuning_data": ["TextData"],
         "ranking.module": ["RankingModule"],
         "ranking.sequence_data": ["SequenceData"],
-        "ranking.reader_module": ["ReaderModule", "ReaderData"],
-        "ranking.language_readers": ["PairClassifier", "Decoder"],
         "users.module": ["ChoiceModule"],
         "users.choice_data": ["ChoiceData"],
         "learners.on_policy": ["PolicyModule"],
-        "learners.replay": ["ReplayPolicyModule"],
         "learners.offline": ["OfflinePolicyModule"],
         "learners.policy_data": ["PolicyData"],
-        "learners.world_data": ["WorldData"],
-        "learners.imitation": ["SQIL"],
         "nn.towers": ["CausalTransformer"],
         "nn.item_readers": ["SelfAttentionReader"],
         "ranking.losses": ["SoftmaxLoss", "SampledSoftmaxLoss"],
@@ -75,7 +69,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "ranking.item_models.series": ["NextInSeries"],
         "ranking.item_models.repeats": ["RepeatConsumption"],
         "users.choice_model": ["PooledChoice", "RecurrentChoice"],
-        "users.irl.looking_ahead": ["MaxEnt"],
+        "users.irl": ["MaxEnt"],
     },
 }
 """Classes by slot and module; each goes by its own name."""
@@ -89,9 +83,15 @@ globals().update(
         for slot, own in PARTS.items()
     }
 )
+lightrec_learners = gives(
+    {
+        "ppo": "lightrec.learners.algorithms:PPO",
+        "slate-sarsa": "lightrec.learners.algorithms:SlateSarsa",
+    }
+)
 lightrec_offline_learners = gives(
     {
-        name: f"lightrec.learners.offline_algorithms:{kind}"
+        name: f"lightrec.learners.algorithms:{kind}"
         for name, kind in {
             "bc": "BehaviorCloning",
             "reward-weighted": "RewardWeighted",
@@ -110,7 +110,6 @@ lightrec_rankers = gives(
             "mixture": "ByMixture",
             "even-mixture": "ByEvenMixture",
             "ranker": "ByRanker",
-            "reader": "ByReader",
         }.items()
     }
 )
@@ -121,13 +120,8 @@ lightrec_commands = gives(
         "recommend": "lightrec.cli.recommend:recommend",
         "similar": "lightrec.cli.recommend:similar",
         "rules": "lightrec.cli.rules:rules",
-        "encode": "lightrec.cli.encode:encode",
         "evaluate": "lightrec.cli.evaluate:evaluate",
         "compare": "lightrec.cli.compare:compare",
-        "update": "lightrec.cli.run:update",
-        "runs list": "lightrec.cli.runs:list_versions",
-        "runs promote": "lightrec.cli.runs:promote",
-        "runs rollback": "lightrec.cli.runs:rollback",
         "fit": "lightrec.cli.fit:fit",
         "validate": "lightrec.cli.fit:validate",
         "test": "lightrec.cli.fit:assess_test",

@@ -36,6 +36,8 @@ SLOTS: dict[str, str] = {}
 Hook = Callable[[], Mapping[str, str]]
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+MARK = f"{PROJECT}_impl"
+"""The attribute by which ``hookimpl`` marks a hook."""
 
 
 def gives(parts: Mapping[str, str] | Sequence[Path]) -> Callable[[], object]:
@@ -84,6 +86,11 @@ def lightrec_policies() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add policies."""
 
 
+@_slot("lightrec.evaluation.contenders:PolicyMaker", names="words of ``--policy`` (``linucb``)")
+def lightrec_contenders() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add policies that learn in a simulator before `simulate` and `judge` compare them."""
+
+
 @_slot("lightrec.evaluation.base:Evaluator")
 def lightrec_evaluators() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add evaluators, whose metrics join ``metrics.json``, and whose sections join the report."""
@@ -113,6 +120,11 @@ def lightrec_domains() -> Mapping[str, str]:  # type: ignore[empty-body]
 @_slot("lightrec.data.readers.base:Reader")
 def lightrec_readers() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add readers of file formats. A reader says by itself whether a path is its own."""
+
+
+@_slot("lightrec.learners.algorithms:Learner", names="names of losses (``ppo``)")
+def lightrec_learners() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add learners from what was just played, which ``PolicyModule`` takes as its ``loss``."""
 
 
 @_slot("lightrec.learners.algorithms:Learner", names="names of losses (``iql``)")

@@ -16,6 +16,16 @@ MOVED: Final = {
         ("lightrec.encoders.given", "lightrec_images.given", "Given"),
         ("lightrec.encoders.image", "lightrec_images.image", "ImageEncoder"),
         ("lightrec.encoders.trials", "lightrec_news.trials", "TrialData TrialModule"),
+        (
+            "lightrec.ranking.language_readers",
+            "lightrec_generate.language_readers",
+            "LanguageReader PairClassifier Decoder",
+        ),
+        (
+            "lightrec.ranking.reader_module",
+            "lightrec_generate.reader_module",
+            "ReaderModule ReaderData",
+        ),
         ("lightrec.data.readers.recbole", "lightrec_formats.recbole", "RecBoleReader"),
         ("lightrec.nn.item_readers", "lightrec_news.reading", "ConvolutionReader"),
         ("lightrec.nn.towers", "lightrec_news.reading", "AdditiveAttention"),
@@ -26,14 +36,22 @@ MOVED: Final = {
             "lightrec_lab.return_conditioned",
             "ReturnConditioned",
         ),
+        ("lightrec.learners.imitation", "lightrec_lab.imitation", "SQIL"),
+        ("lightrec.learners.replay", "lightrec_lab.replay", "ReplayPolicyModule"),
+        ("lightrec.learners.world_data", "lightrec_worlds.world_data", "WorldData"),
+        ("lightrec.policies.tower", "lightrec_worlds.tower", "TowerPolicy"),
+        ("lightrec.policies.bandits", "lightrec_lab.bandits", "LinUCB ThompsonSampling"),
         ("lightrec.users.irl.base", "lightrec_lab.irl", "ClickClassifier RewardWeightedLikelihood"),
         ("lightrec.simulators.choice_process", "lightrec_lab.choice_process", "ChoiceProcess"),
         ("lightrec.users.irl.looking_ahead", "lightrec_lab.irl", "IQLearn TasteMixture"),
+        ("lightrec.users.irl.looking_ahead", "lightrec.users.irl", "MaxEnt"),
         ("lightrec.rewards.penalties", "lightrec.rewards.accepted", "UncertaintyPenalty"),
         *(
             (f"lightrec.rewards.{old}", f"lightrec_rewards.{new}", names)
             for old, new, names in (
+                ("accepted", "accepted", "ConversionReward ProbabilityLogReward"),
                 ("base", "attributes", "AttributeReward LengthReward"),
+                ("combined", "normalised", "NormalisedReward"),
                 ("limits", "limits", "ConstrainedReward EqualExposure NewItems FewRepeats Variety"),
                 ("penalties", "penalties", "RepetitionPenalty FatiguePenalty"),
                 ("staying", "staying", "StayReward ReturnReward ShapedReward ContinuationShaping"),
@@ -69,18 +87,21 @@ MOVED: Final = {
 }
 """New paths of classes by their old ones."""
 OTHERS: Final = {
-    **{"worlds": "lightrec-worlds", "lab": "lightrec-lab", "trials": "lightrec-news"},
+    **{"worlds": "lightrec-worlds", "lab": "lightrec-worlds", "trials": "lightrec-news"},
     "estimate": "lightrec-ope",
+    "constant": "lightrec-worlds",
     "tune": "lightrec-tune",
+    "reader": "lightrec-generate",
+    "encode": "lightrec-export",
+    **dict.fromkeys(("update", "runs"), "lightrec-update"),
     **dict.fromkeys(("export", "batch"), "lightrec-export"),
     **dict.fromkeys(("explain", "judge", "probe"), "lightrec-audit"),
     **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),
+    **dict.fromkeys(("a2c", "reinforce", "careful"), "lightrec-lab"),
+    **dict.fromkeys(("epsilon-greedy", "linucb", "thompson"), "lightrec-lab"),
 }
-"""Packages of sets of recipes, losses and commands that once were lightrec's own."""
-NEEDED: Final = {
-    "lightrec-worlds": ("lightrec-rewards",),
-    "lightrec-lab": ("lightrec-rewards", "lightrec-worlds"),
-}
+"""Packages of sets of recipes, losses, words and commands that once were lightrec's own."""
+NEEDED: Final = {"lightrec-worlds": ("lightrec-rewards", "lightrec-lab")}
 """Packages of this repository that another one needs."""
 _PATH: Final = re.compile(r"\blightrec(?:\.\w+)+[.:]\w+")
 

@@ -41,7 +41,7 @@ def test_a_file_s_old_path_is_followed_with_a_warning(capsys):
 
 
 def test_settings_keep_all_else():
-    given = {OLD: [OLD, f"{OLD}s", 3], "other": ("lightrec.learners.imitation.SQIL", None)}
+    given = {OLD: [OLD, f"{OLD}s", 3], "other": ("lightrec.policies.slate.SlatePolicy", None)}
     assert moved(given) == {**given, OLD: [NEW, f"{OLD}s", 3]}
     assert moved(f'["{OLD}"]') == f'["{NEW}"]'
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightrec_generate.language_readers import Decoder, PairClassifier
 from lightrec_images.image import ImageEncoder
 from torch import nn
 
@@ -26,7 +27,6 @@ from lightrec.learners.on_policy import PolicyModule
 from lightrec.nn.part import Part
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.ranking.language_readers import Decoder, PairClassifier
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import SequenceData
@@ -268,12 +268,12 @@ def test_a_part_of_parts_is_built_again_with_its_weights(tmp_path):
     ("inner", "told"),
     [
         ("lightrec.policies.baselines.RandomPolicy", "which is not a subclass of Leaf"),
-        (f"{__name__}.Leaf", "which cannot be built: .*unexpected keyword argument 'colour'"),
+        (f"{__name__}.Leaf", "which cannot be built: "),
     ],
 )
 def test_a_part_within_a_part_must_be_of_its_type(inner, told):
     kept = Tower(Leaf(), []).description
-    kept["init_args"]["inner"] = {"class_path": inner, "init_args": {"colour": "red"}}
+    kept["init_args"]["inner"] = {"class_path": inner, "init_args": {"size": "red"}}
     with pytest.raises(RunError, match=told):
         built(kept, Part)
 

@@ -33,7 +33,8 @@ def evaluate(run: Path, *, predictions: Path | None = None) -> None:
         )
     metrics = found.metrics(finished[0])
     if predictions is None and finished[0] == "evaluate":
-        for stage in filter(found.has, ("evaluate", "reader")):
+        said = {path.parent.name for path in found.path.glob("*/summary.txt")} - {"evaluate"}
+        for stage in ("evaluate", *filter(found.has, sorted(said))):
             print((found.folder(stage) / "summary.txt").read_text("utf-8"), end="")
         return
     if predictions is not None:

@@ -51,10 +51,10 @@ class Tuned(nn.Module):
 
     @abstractmethod
     def forward(self, numbers: Tensor) -> Tensor:
-        """Give the vectors of texts, (B,) int64 from 1, as (B, V) of norm 1; differentiable."""
+        """The vectors of texts, (B,) int64 from 1, as (B, V) of norm 1; differentiable."""
 
     def groups(self, rate: float) -> list[dict[str, Any]]:
-        """Give what learns as the optimizer's groups; without a rate of their own, at ``rate``."""
+        """What learns as the optimizer's groups; without a rate of their own, at ``rate``."""
         return [{"params": [own for own in self.parameters() if own.requires_grad]}]
 
     @abstractmethod
@@ -155,7 +155,7 @@ class Layers(Tuned):
         return super()._apply(*how, **named)
 
     def forward(self, numbers: Tensor) -> Tensor:
-        """Give the vectors of texts, a batch of like lengths at a time where there are many."""
+        """The vectors of texts, a batch of like lengths at a time where there are many."""
         rows = numbers.cpu() - 1
         if len(rows) <= 2 * CHUNK:
             return self._vectors(rows)
@@ -238,7 +238,7 @@ class Cut:
         self.below = count - len(self.upper)
 
     def lower(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Give what enters the lowest of the upper layers, (B, T, H), of tokens (B, T)."""
+        """What enters the lowest of the upper layers, (B, T, H), of tokens (B, T)."""
         found: list[Tensor] = []
 
         def catch(_: nn.Module, given: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> None:
@@ -251,7 +251,7 @@ class Cut:
         return found[0]
 
     def __call__(self, states: Tensor, mask: Tensor) -> Tensor:
-        """Give the last hidden states, (B, T, H), of what :meth:`lower` gave."""
+        """The last hidden states, (B, T, H), of what :meth:`lower` gave."""
         first = self.upper[0]
 
         def enter(*given: Tensor, **named: Any) -> Any:
@@ -299,7 +299,7 @@ class Texts:
         self.ends = lengths.cumsum(0)
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Give some texts padded on the right, (B, T) or (B, T, H), and their mask, (B, T)."""
+        """Some texts padded on the right, (B, T) or (B, T, H), and their mask, (B, T)."""
         lengths, ends = self.lengths[rows].tolist(), self.ends[rows].tolist()
         parts = [self.given[end - n : end] for n, end in zip(lengths, ends, strict=True)]
         padded = pad_sequence(parts, batch_first=True)

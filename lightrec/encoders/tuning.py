@@ -137,7 +137,7 @@ class TextModule(StageModule):
             self.centre, self.bank = found.mean(0), unit_vectors(found)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Give the loss and log its mean over the epoch."""
+        """The loss and log its mean over the epoch."""
         loss, size = self.loss(batch), len(batch["text"])
         self.log("train/loss", loss, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
         return loss * part_of_all(torch.tensor(float(size), device=self.device))
@@ -167,7 +167,7 @@ class TextModule(StageModule):
 
     @torch.no_grad()
     def vectors(self) -> Tensor:
-        """Give the vectors of all texts as they are now, (D + 1, V); row 0 zero."""
+        """The vectors of all texts as they are now, (D + 1, V); row 0 zero."""
         assert self.part is not None
         count, training = len(self.data_of(TextData).examples.texts), self.part.training
         numbers = torch.arange(1, count + 1, device=self.device)
@@ -177,7 +177,7 @@ class TextModule(StageModule):
         return torch.cat([torch.zeros_like(found[0][:1]), *found])
 
     def recalled(self, units: Tensor, batch: Batch) -> Tensor:
-        """Tell whether the text chosen is among the ten of those held out that a history asks for.
+        """Whether the text chosen is among the ten of those held out that a history asks for.
 
         :param units: (D + 1, V), centred.
         :returns: (B,) bool.
@@ -222,7 +222,7 @@ class TextModule(StageModule):
         return self.scheduled(optimizer, warm_cosine)
 
     def item_vectors(self) -> Tensor | None:
-        """Give the items' vectors as they are now, (N + 1, V); None where nothing is tuned."""
+        """The items' vectors as they are now, (N + 1, V); None where nothing is tuned."""
         data = self.data_of(TextData)
         if self.part is None or data.without:
             return None
@@ -259,7 +259,7 @@ class TextModule(StageModule):
         return metrics
 
     def _recall(self, vectors: Tensor) -> Tensor:
-        """Tell of each event whether vectors (D + 1, V) find what was chosen: (E,) 0 or 1."""
+        """Of each event, whether vectors (D + 1, V) find what was chosen: (E,) 0 or 1."""
         units = unit_vectors(vectors.to(self.device))
         events = self.data_of(TextData).val_dataloader()
         batches = ({n: x.to(self.device) for n, x in batch.items()} for batch in events)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import scipy
@@ -139,7 +139,7 @@ class TextData(LogData):
 
     @cached_property
     def without(self) -> str:
-        """Say why nothing can be learned here; empty where it can."""
+        """Why nothing can be learned here; empty where it can."""
         try:
             self.examples  # noqa: B018
         except NotApplicable as reason:
@@ -218,7 +218,7 @@ class TextData(LogData):
     def _taught(
         self, numbers: NDArray[np.int64], trained: NDArray[np.int64]
     ) -> "scipy.sparse.csr_array":
-        """Tell how near the teacher has texts trained on: (M, M), the nearest of each alone.
+        """How near the teacher has texts trained on: (M, M), the nearest of each alone.
 
         :raises RecipeError: where the teacher knows other items.
         """
@@ -246,7 +246,7 @@ class TextData(LogData):
     def _events(
         self, numbers: NDArray[np.int64], held: NDArray[np.int64], generator: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give histories before events of held-out texts, and which of these was chosen."""
+        """Histories before events of held-out texts, and which of these was chosen."""
         found: list[Asked] = []
         for part in (VALIDATION, TRAIN):
             events = Sequences.targets(self.store, part).thirds()[0]
@@ -294,7 +294,12 @@ class TextData(LogData):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Events of held-out texts; every process judges all of them."""
-        return DataLoader(Judged(None if self.without else self.examples), batch_size=None)
+        batches: Any = []
+        if not self.without:
+            found = {"histories": self.examples.histories, "chosen": self.examples.chosen}
+            parts = (torch.from_numpy(values).split(JUDGED) for values in found.values())
+            batches = [dict(zip(found, each, strict=True)) for each in zip(*parts, strict=True)]
+        return DataLoader(batches, batch_size=None)
 
 
 class Nearby(Dataset[Batch]):
@@ -314,7 +319,7 @@ class Nearby(Dataset[Batch]):
         return len(self.rows)
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Batch:
-        """Give a batch of B texts with E entries: text (B,), entry, near and share (E,).
+        """A batch of B texts with E entries: text (B,), entry, near and share (E,).
 
         ``text`` and ``near`` are places among those trained on, ``entry`` is a row of the batch.
         """
@@ -360,24 +365,3 @@ class TextSampler(Sampler[NDArray[np.int64]]):
         for number in generator.permutation(len(batches)):
             if len(batches[number]) >= share.world:
                 yield self.nearby.rows[batches[number][share.rows]]
-
-
-class Judged(Dataset[Batch]):
-    """Events of held-out texts: histories (B, L) and chosen (B,).
-
-    :param examples: of the log; None for none.
-    """
-
-    def __init__(self, examples: Examples | None) -> None:
-        self.examples = examples
-
-    def __len__(self) -> int:
-        return 0 if self.examples is None else -(-len(self.examples.chosen) // JUDGED)
-
-    def __getitem__(self, number: int) -> Batch:
-        assert self.examples is not None
-        if number >= len(self):
-            raise IndexError(number)
-        rows = slice(number * JUDGED, (number + 1) * JUDGED)
-        found = {"histories": self.examples.histories, "chosen": self.examples.chosen}
-        return {name: torch.from_numpy(values[rows]) for name, values in found.items()}

@@ -26,6 +26,7 @@ from lightrec.evaluation.contenders import (
 from lightrec.evaluation.run_policy import RunPolicy
 from lightrec.intervals import mean_interval
 from lightrec.keys import Column
+from lightrec.moved import hint
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
@@ -33,10 +34,9 @@ from lightrec.run import Run
 from lightrec.settings import make_of, with_settings
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.rollout import Contender, SessionLog, Sessions, judge
-from lightrec.simulators.scored import Scored
 from lightrec.simulators.session_env import Mode
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
-from lightrec.simulators.world import World
+from lightrec.simulators.world import Scored, World
 
 AT_ONCE = 1_000
 """Sessions side by side."""
@@ -108,7 +108,7 @@ class Arena:
         raise RecipeError(
             f"There is no policy {name!r} here. Give {', '.join(self.policies)}, an installed "
             "policy by its short name, the folder of a saved one, such as runs/video/policy, or "
-            "that of a run, such as runs/video."
+            f"that of a run, such as runs/video.{hint(name)}"
         )
 
     def play(self, contender: Contender, sessions: int, seed: int, **how: Any) -> Sessions:

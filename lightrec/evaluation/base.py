@@ -1,17 +1,13 @@
 """Evaluators, and what they find: numbers, and sections, tables and charts as plain data."""
 
-import dataclasses
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lightrec.data.languages import fitted, width
-from lightrec.intervals import Interval
 from lightrec.run import Run
 
 NOTHING = "–"
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Metrics = Mapping[str, float]
 
 
@@ -230,27 +226,3 @@ def interval(metrics: Metrics, key: str) -> tuple[float, float, float] | None:
 def keys_of(key: str, found: tuple[float, float, float]) -> dict[str, float]:
     """Write a metric with its interval, so that :func:`interval` reads it."""
     return dict(zip((key, f"{key}/low", f"{key}/high"), found, strict=True))
-
-
-def give(interval: Interval | None) -> str:
-    """Write a mean with half the width of its interval, or its ends where it lies unevenly."""
-    if interval is None:
-        return NOTHING
-    half, other = interval.high - interval.mean, interval.mean - interval.low
-    if half == float("inf"):
-        return f"{interval.mean:.3g}"
-    if abs(half - other) > 1e-6 * abs(half):
-        return f"{interval.mean:.3g} ({interval.low:.2g} to {interval.high:.2g})"
-    return f"{interval.mean:.3g} ± {half:.2g}"
-
-
-def to_plain(value: object) -> Json:
-    """Make dataclasses, mappings, sequences and numbers what JSON can hold.
-
-    An interval is a list of mean, low and high; what is infinite or no number becomes null.
-
-    :raises TypeError: where something else is found.
-    """
-    text = json.dumps(value, default=dataclasses.asdict)
-    plain: Json = json.loads(text, parse_constant=lambda _: None)
-    return plain

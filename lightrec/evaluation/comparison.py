@@ -12,57 +12,8 @@ from torch import Tensor
 from lightrec.evaluation.base import keys_of
 from lightrec.evaluation.evidence import MIXTURES
 from lightrec.evaluation.session_tables import RATIOS
-from lightrec.intervals import Interval, function_interval, mean_interval, ratio_interval
-from lightrec.simulators.rollout import Refits, Sessions, together
-
-
-def per_user(*sessions: Sessions) -> Tensor:
-    """Each user's mean return and length over the seeds, side by side: (U, 2 · S) float64."""
-    return torch.stack([x.double().mean(0) for s in sessions for x in (s.reward, s.length)], 1)
-
-
-def earned(sessions: Sessions) -> dict[str, Interval]:
-    """Sum sessions up.
-
-    :returns: ``returns``, the sum of a session's rewards; ``length``, its steps; and
-        ``reward_per_step``, the mean return over the mean length.
-    """
-    users = per_user(sessions)
-    rate = function_interval(lambda mean: mean[0] / mean[1], users)
-    returns, length = map(mean_interval, users.T)
-    return {"returns": returns, "length": length, "reward_per_step": rate}
-
-
-def advantage(own: Sessions, other: Sessions) -> dict[str, Interval]:
-    """Say by how much a contender earned more than another on the same users, and from what.
-
-    With length L and reward per step r = return / L of the two, the return's difference is exactly
-    ΔL · mean(r) + mean(L) · Δr.
-
-    :returns: ``total``; ``length``, ΔL · mean(r): what longer sessions bring; and ``rate``,
-        mean(L) · Δr: what better steps bring.
-    """
-    users = per_user(own, other)
-
-    def length(mean: Tensor) -> Tensor:
-        return (mean[1] - mean[3]) * (mean[0] / mean[1] + mean[2] / mean[3]) / 2
-
-    def rate(mean: Tensor) -> Tensor:
-        return (mean[1] + mean[3]) / 2 * (mean[0] / mean[1] - mean[2] / mean[3])
-
-    parts = {"length": function_interval(length, users), "rate": function_interval(rate, users)}
-    return {"total": mean_interval(users[:, 0] - users[:, 2]), **parts}
-
-
-def normalised(own: Sessions, floor: Sessions, top: Sessions) -> Interval | None:
-    """Put a contender's return on the scale where floor and top have 0 and 1.
-
-    :returns: None where the top is not above the floor with its interval.
-    """
-    users = per_user(own, floor, top)[:, ::2]
-    if mean_interval(users[:, 2] - users[:, 1]).low <= 0:
-        return None
-    return function_interval(lambda mean: (mean[0] - mean[1]) / (mean[2] - mean[1]), users)
+from lightrec.intervals import mean_interval, ratio_interval
+from lightrec.simulators.rollout import Refits, together
 
 
 def compare(sessions: Mapping[str, Refits]) -> dict[str, float]:

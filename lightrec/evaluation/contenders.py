@@ -1,17 +1,18 @@
-"""Who plays: contenders known by a word, bandits, which learn first, and the best constant list.
+"""Who plays: contenders known by a word, packages' that learn first, and the best constant list.
 
 The best constant list is found by playing alone, in any simulator of items, whatever its laws.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
 
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from lightrec import plugins
 from lightrec.keys import PADDING, Key
-from lightrec.policies.bandits import Learned, LinearBandit, LinUCB, ThompsonSampling
 from lightrec.policies.base import Policy, among_candidates, without_nothing
 from lightrec.policies.baselines import (
     ConstantListPolicy,
@@ -28,16 +29,11 @@ from lightrec.ranking.blend import Blend
 from lightrec.run import Run
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.rollout import Contender, play
-from lightrec.simulators.scored import Scored, best_constant
 from lightrec.simulators.session_env import SessionEnv
 from lightrec.simulators.user_model import LogStarts
-from lightrec.simulators.world import World
+from lightrec.simulators.world import Scored, World
 from lightrec.users.user_model import UserModel
 
-ROUNDS = 10
-"""Rounds of sessions in which a bandit learns, one session of every user each."""
-SEED = 800_000_009
-"""Of the first of these rounds: sessions that no contender is judged by."""
 EPSILON = 0.1
 SEARCHED = 8
 """Rounds of play by which a search ranks the items for a constant list."""
@@ -49,33 +45,42 @@ PRIOR = 2.0
 Makers = dict[str, Callable[[], Contender]]
 
 
-def world_contenders(world: World, learned: Learned = "click") -> Makers:
-    """Give what makes a world's contenders, by their words; bandits learn from ``learned``."""
-    settings: dict[str, Any] = {
-        # Where there is an observation, it holds what may be known of users.
-        "observation_size": world.observation_size,
-        "history_length": 0 if world.observation_size else world.history_length,
-        "learned": learned,
-    }
-    users = torch.arange(world.batch_size[0])
+class PolicyMaker(ABC):
+    """Makes a policy that learns in a simulator before it is compared; packages name it by a word.
 
-    def taught(kind: type[LinearBandit]) -> Contender:
-        return _taught(kind.from_vectors(world.item_vectors, **settings), world, users)
+    It is itself made without arguments.
+    """
 
-    def epsilon() -> Contender:
-        bandit = LinUCB.from_vectors(world.item_vectors, alpha=0.0, **settings)
-        return _taught(bandit, world, users, EpsilonGreedy(bandit, EPSILON, always_drawn=True))
+    @abstractmethod
+    def policy(self, simulator: Simulator, users: Tensor, run: Run | None = None) -> Policy:
+        """Make the policy, and let it learn.
 
+        :param simulator: with one session for each user, and ``item_vectors`` where it is a world.
+        :param users: (U,) int64.
+        :param run: whose policy it is to be; None in a world.
+        """
+
+
+def _with_taught(
+    makers: Makers, learns_in: Callable[[], Simulator], users: Tensor, run: Run | None = None
+) -> Makers:
+    """Contenders, and those of packages by words that are free, see :class:`PolicyMaker`."""
+
+    def make(part: plugins.Part) -> Policy:
+        learner: PolicyMaker = part.load()()
+        return learner.policy(learns_in(), users, run)
+
+    parts = plugins.installed().parts["contenders"]
+    return makers | {w: partial(make, part) for w, part in parts.items() if w not in makers}
+
+
+def world_contenders(world: World) -> Makers:
+    """Give what makes a world's contenders, by their words."""
     makers: Makers = {"random": lambda: RandomPolicy(world.num_items)}
     if type(world).greedy is not World.greedy:
         makers["greedy"] = lambda: Scored(world.greedy)
-    return makers | {
-        "constant": lambda: ConstantListPolicy.from_appeal(best_constant(world)),
-        "epsilon-greedy": epsilon,
-        "linucb": lambda: taught(LinUCB),
-        "thompson": lambda: taught(ThompsonSampling),
-        "oracle": lambda: Scored(world.oracle),
-    }
+    makers = _with_taught(makers, lambda: world, torch.arange(world.batch_size[0]))
+    return makers | {"oracle": lambda: Scored(world.oracle)}
 
 
 def run_contenders(
@@ -83,10 +88,10 @@ def run_contenders(
 ) -> Makers:
     """Give what makes a run's contenders, by their words.
 
-    Next to those of :func:`plain_contenders`, ``greedy`` goes by the ranker alone; ``linucb`` and
-    ``thompson`` learn on the ranker's item vectors, from sessions of the same users.
+    Next to those of :func:`plain_contenders`, ``greedy`` goes by the ranker alone, and packages
+    have some that learn from sessions of the same users.
 
-    :param learns_in: makes the simulator in which bandits learn, one session a user side by side.
+    :param learns_in: makes the simulator in which those learn, one session a user side by side.
     :param users: (U,) int64.
     :param starts: of all users.
     """
@@ -98,13 +103,12 @@ def run_contenders(
     makers = plain_contenders(run)
     if not run.has("policy"):
         del makers["policy"]
-    return makers | {
+    makers |= {
         "greedy": lambda: GreedyRankerPolicy.from_run(run),
         "constant": constant,
         "epsilon-greedy": lambda: EpsilonGreedy.from_run(run, epsilon=EPSILON, always_drawn=True),
-        "linucb": lambda: _taught(LinUCB.from_run(run), learns_in(), users),
-        "thompson": lambda: _taught(ThompsonSampling.from_run(run), learns_in(), users),
     }
+    return _with_taught(makers, learns_in, users, run)
 
 
 def plain_contenders(run: Run) -> Makers:
@@ -118,18 +122,6 @@ def plain_contenders(run: Run) -> Makers:
         "popularity": lambda: PopularityPolicy.from_run(run),
         "random": lambda: RandomPolicy(count),
     }
-
-
-def _taught(
-    bandit: LinearBandit, simulator: Simulator, users: Tensor, explorer: Policy | None = None
-) -> Policy:
-    """Let a bandit learn from what it shows, or what a policy shows that explores around it."""
-    shown, best = explorer or bandit, explorer is None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        for seed in range(SEED, SEED + ROUNDS):
-            play(shown, simulator, users, seed, deterministic=best, record=bandit.learn)
-    return shown
 
 
 def ranking(blend: Blend) -> Scores:

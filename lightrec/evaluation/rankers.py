@@ -12,7 +12,6 @@ from lightrec.policies.base import Policy, ScoredPolicy, among_candidates
 from lightrec.policies.earlier import Earlier
 from lightrec.policies.mixture import Mixture, utilities
 from lightrec.ranking.blend import Blend
-from lightrec.ranking.reranking import Reranker
 from lightrec.ranking.scorers import ItemScorer
 from lightrec.run import Run
 
@@ -130,26 +129,6 @@ class ByMixture(ByEvenMixture):
                 "(--by even-mixture), which needs none."
             )
         return float(weight)
-
-
-class ByReader(RunRanker):
-    """Ranks by the blend, its first items re-ranked by what the run's reader says of them."""
-
-    reranks = True
-    reranker: Reranker
-
-    @classmethod
-    def from_run(cls, run: Run) -> Self:  # type: ignore[override]
-        """Take the run's blend and reader."""
-        made = super().from_run(run)
-        made.reranker = run.reranker
-        if not made.reranker.reader.weight:
-            made.about = "The reader has no weight, and changes nothing: it did not help."
-        return made
-
-    def lifted(self, scores: Tensor, histories: Tensor) -> Tensor:
-        """Scores with what the reader adds to the first items."""
-        return self.reranker.lifted(scores, histories)
 
 
 def _of_version(title: str, learned: Run, older: Earlier) -> str:

@@ -1,47 +1,35 @@
-"""The learners by the name of their loss: TorchRL's losses, and lightrec's where it has none.
+"""The learners: TorchRL's losses, and lightrec's where it has none, around a module's networks.
 
 A learner has the module's policy and critic, and perhaps further networks; the policy alone is what
-is kept in the end.
+is kept in the end. The hooks ``lightrec_learners`` and ``lightrec_offline_learners`` name them by
+their losses.
 """
 
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from tensordict import TensorDictBase
 from tensordict.nn import TensorDictModule, TensorDictModuleBase
 from torch import Tensor, nn
-from torchrl.objectives import (
-    A2CLoss,
-    ClipPPOLoss,
-    DQNLoss,
-    LossModule,
-    ReinforceLoss,
-    SoftUpdate,
-    ValueEstimators,
-)
+from torchrl.objectives import ClipPPOLoss, LossModule
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.losses.actor_value import (
-    CandidateMPOLoss,
-    CandidateSACLoss,
+from lightrec.learners.losses import (
+    CandidateIQLLoss,
+    LikelihoodLoss,
+    SlateSarsaLoss,
+    SupervisedValueLoss,
     ValueLoss,
-    positive,
 )
-from lightrec.learners.losses.reinforce_top_k import ReinforceTopKLoss
-from lightrec.learners.losses.slate_q import SlateQLoss, SlateSarsaLoss
 from lightrec.learners.transitions import FEATURES
-from lightrec.nn.plackett_luce import PlackettLuce, may_be_shown
+from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.session import perceptron
 from lightrec.policies.base import LearnedPolicy
-from lightrec.policies.epsilon_greedy import EpsilonSlates
 from lightrec.policies.slate import SlatePolicy
-
-LossName = Literal["ppo", "a2c", "reinforce", "reinforce-top-k", "slate-sarsa"]
-ReplayLossName = Literal["dqn", "double-dqn", "soft-q", "sac", "slate-q", "mpo"]
 
 
 class Actor(TensorDictModuleBase):
@@ -61,52 +49,28 @@ class Actor(TensorDictModuleBase):
         self.out_keys = [Key.ACTION, Key.LOG_PROBABILITY]
 
     def get_dist(self, state: TensorDictBase) -> PlackettLuce:
-        """Give the law over a state's columns."""
+        """The law over a state's columns."""
         return self.policy.columns(state, self.slate_size)
 
 
-class ActionValues(TensorDictModuleBase):
+class ActionValues(nn.Module):
     """Q of a state's columns: the critic's value of the state plus the policy's logits.
 
-    The policy's order is that of Q. Written are ``action_value`` (..., C), minus infinity where a
-    column may not be shown, and the critic's value everywhere if none may, the best column
-    ``action`` (..., 1), and the state's own value as ``chosen_action_value`` (..., 1): that of the
-    best column, or the soft value τ log Σ exp(Q / τ).
-
-    :param policy: whose logits, times the temperature, are advantages.
+    :param policy: whose logits are advantages, so that its order is that of Q.
     :param critic: from features to the value of a state.
-    :param temperature: τ, so that the policy's law is the soft-optimal one; None for hard values.
     """
 
-    def __init__(
-        self, policy: LearnedPolicy, critic: nn.Module, temperature: float | None = None
-    ) -> None:
+    def __init__(self, policy: LearnedPolicy, critic: nn.Module) -> None:
         super().__init__()
-        self.policy, self.critic, self.temperature = policy, critic, temperature
-        self.in_keys = [*policy.reads, FEATURES]
-        self.out_keys = ["action_value", "action", "chosen_action_value"]
+        self.policy, self.critic = policy, critic
 
     def values(self, state: TensorDictBase) -> Tensor:
-        """Give Q alone."""
-        return self.forward(state.copy())["action_value"]
-
-    def forward(self, state: TensorDictBase) -> TensorDictBase:
-        """Add the three."""
-        level, scale = self.critic(state[FEATURES]), self.temperature or 1.0
-        values, mask = level + scale * self.policy.logits(state), state.get(Key.MASK, None)
+        """Q ``(..., C)``: minus infinity where a column may not be shown, V if none may."""
+        level = self.critic(state[FEATURES])
+        values, mask = level + self.policy.logits(state), state.get(Key.MASK, None)
         if mask is not None:
             values = torch.where(mask, values, -torch.inf)
-        best, column = values.max(-1, keepdim=True)
-        # A state in which nothing may be shown is worth what the critic says, whichever of these
-        # a loss reads.
-        none = best == -torch.inf
-        if self.temperature is not None:
-            # Without the best one, which may be minus infinity, sums of the rest are finite.
-            above = ((values - torch.where(none, 0.0, best)) / scale).logsumexp(-1, keepdim=True)
-            best = best + scale * torch.where(none, 0.0, above)
-        state["action_value"], state["action"] = torch.where(none, level, values), column
-        state["chosen_action_value"] = torch.where(none, level, best)
-        return state
+        return torch.where((values == -torch.inf).all(-1, keepdim=True), level, values)
 
 
 class Learner(nn.Module, ABC):
@@ -130,8 +94,8 @@ class Learner(nn.Module, ABC):
     """Whether what was shown is weighed by the probability of showing it."""
     looks_ahead: bool = False
     """Whether a reward must be the return of all that came of a step, to the session's end."""
-    greedy: bool = False
-    """Whether the best slate is shown, or with probability ε any; the policy is no law itself."""
+    learns_a_law: bool = True
+    """Whether what is learned is the law of slates itself, and not values of what is shown."""
 
     def __init__(
         self,
@@ -162,7 +126,7 @@ class Learner(nn.Module, ABC):
 
     @staticmethod
     def wrap(policy: LearnedPolicy, slate_size: int, hidden: Sequence[int]) -> LearnedPolicy:
-        """Give the policy that is learned, made of the one that the data module gives.
+        """The policy that is learned, made of the one that the data module gives.
 
         :param hidden: widths of hidden layers of values.
         """
@@ -170,7 +134,7 @@ class Learner(nn.Module, ABC):
 
     @staticmethod
     def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
-        """Give the further networks that are learned.
+        """The further networks that are learned.
 
         :param policy: an untrained one, of which copies may be made.
         :param hidden: widths of hidden layers of values.
@@ -182,7 +146,7 @@ class Learner(nn.Module, ABC):
         """Build the loss, its value estimator included."""
 
     def losses(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """Give what starts with ``loss``, to be stepped on, and what is looked at.
+        """What starts with ``loss``, to be stepped on, and what is looked at.
 
         :param batch: transitions (R,).
         """
@@ -193,16 +157,12 @@ class Learner(nn.Module, ABC):
         if isinstance(self.loss, ValueLoss):
             self.loss.follow_up(self.tau)
 
-    def act(self, state: TensorDictBase, epsilon: float) -> tuple[Tensor, Tensor]:
-        """Choose columns (B, K) to be shown, and give the logarithm of their probability (B,).
+    def law(self, state: TensorDictBase, epsilon: float) -> PlackettLuce:
+        """The law by which slates of columns are drawn to learn from.
 
-        :param epsilon: with which probability to explore, where the learner is greedy.
+        :param epsilon: with which probability to explore, where the policy itself is no such law.
         """
-        law = self.policy.columns(state, self.slate_size)
-        if self.greedy:
-            law = EpsilonSlates(law.mode, may_be_shown(law.logits), epsilon)
-        columns = law.sample()
-        return columns, law.log_prob(columns)
+        return self.policy.columns(state, self.slate_size)
 
 
 class PPO(Learner):
@@ -228,45 +188,15 @@ class PPO(Learner):
         return loss
 
 
-class A2C(PPO):
-    """Advantage actor-critic (Mnih et al. 2016)."""
-
-    kind = A2CLoss
-    defaults: ClassVar = {"entropy_coeff": 0.0, "critic_coeff": 1.0}
-
-
-class Reinforce(PPO):
-    """REINFORCE with a learned baseline (Williams 1992)."""
-
-    kind = ReinforceLoss
-    defaults: ClassVar = {}
-
-
-class ReinforceTopK(Learner):
-    """REINFORCE with the top-K correction and a learned behavior policy (Chen et al. 2019)."""
-
-    @staticmethod
-    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
-        """Give a policy that learns by likelihood what was shown."""
-        return {"behavior": copy.deepcopy(policy)}
-
-    def make_loss(self, **settings: Any) -> nn.Module:
-        """Build lightrec's loss for slates of the simulator's size."""
-        behavior: Any = self.others["behavior"]
-        return ReinforceTopKLoss(
-            self.policy, self.critic, behavior, top_k=self.slate_size, **settings
-        )
-
-
 class SlateSarsa(Learner):
     """SlateQ on policy (Ie et al. 2019): values of what was taken, from returns as they came."""
 
-    learns_slates_alone = True
+    learns_slates_alone, learns_a_law = True, False
     policy: SlatePolicy
 
     @staticmethod
     def wrap(policy: LearnedPolicy, slate_size: int, hidden: Sequence[int]) -> LearnedPolicy:
-        """Give the policy of values and choices."""
+        """The policy of values and choices."""
         return SlatePolicy(policy, policy, slate_size, tuple(hidden))
 
     def make_loss(self, **settings: Any) -> nn.Module:
@@ -274,94 +204,8 @@ class SlateSarsa(Learner):
         return SlateSarsaLoss(self.policy, self.critic, **settings)
 
 
-class DQN(Learner):
-    """Deep Q-learning over candidates (Mnih et al. 2015; dueling, Wang et al. 2016)."""
-
-    values_single_items = greedy = True
-    kind: ClassVar[type[LossModule]] = DQNLoss
-    own: ClassVar[Mapping[str, bool]] = {"double_dqn": False}
-    """Settings that set relatives apart."""
-    temperature: float | None = None
-    """τ of soft values; None for hard ones."""
-
-    def make_loss(self, **settings: Any) -> LossModule:
-        """Build TorchRL's loss."""
-        values = ActionValues(self.policy, self.critic, self.temperature)
-        chosen = {"loss_function": "smooth_l1", "action_space": "categorical", **settings}
-        loss = self.kind(values, delay_value=True, **self.own, **chosen)
-        loss.make_value_estimator(ValueEstimators.TD0, gamma=self.discount)
-        self._targets = SoftUpdate(loss, tau=self.tau)
-        return loss
-
-    def follow_up(self) -> None:
-        """Move the target network."""
-        self._targets.step()
-
-
-class DoubleDQN(DQN):
-    """Its target values the column that the learned network prefers (van Hasselt et al. 2016)."""
-
-    own: ClassVar = {"double_dqn": True}
-
-
-class SoftQ(DQN):
-    """Soft Q-learning (Haarnoja et al. 2017): the policy's law is ∝ exp(Q / ``temperature``)."""
-
-    greedy = False
-
-    def make_loss(self, temperature: float = 0.1, **settings: Any) -> LossModule:
-        """Build TorchRL's loss of Q-learning around soft values."""
-        positive(temperature=temperature)
-        self.temperature = temperature
-        return super().make_loss(**settings)
-
-
-class SAC(Learner):
-    """Soft actor-critic over candidates, with two networks of action values."""
-
-    values_single_items = True
-
-    @staticmethod
-    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
-        """Give two networks of action values."""
-        return {name: fresh_values(policy, hidden) for name in ("first", "second")}
-
-    def make_loss(self, **settings: Any) -> nn.Module:
-        """Build lightrec's loss."""
-        networks = list(self.others.values())
-        return CandidateSACLoss(self.policy, networks, discount=self.discount, **settings)
-
-
-class MPO(Learner):
-    """Maximum a posteriori policy optimization over candidates."""
-
-    values_single_items = True
-
-    @staticmethod
-    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
-        """Give a network of action values."""
-        return {"first": fresh_values(policy, hidden)}
-
-    def make_loss(self, **settings: Any) -> nn.Module:
-        """Build lightrec's loss."""
-        network = self.others["first"]
-        return CandidateMPOLoss(self.policy, network, discount=self.discount, **settings)
-
-
-class SlateQ(Learner):
-    """SlateQ: values of single items, and a model of what is taken of a slate."""
-
-    policy: SlatePolicy
-    greedy = True
-    wrap = SlateSarsa.wrap
-
-    def make_loss(self, **settings: Any) -> nn.Module:
-        """Build lightrec's loss."""
-        return SlateQLoss(self.policy, discount=self.discount, **settings)
-
-
 def fresh_values(policy: LearnedPolicy, hidden: Sequence[int]) -> ActionValues:
-    """Give a network of action values that begins as the policy does, but for random layers."""
+    """A network of action values that begins as the policy does, but for random layers."""
     own = copy.deepcopy(policy)
     for module in own.modules():
         if isinstance(module, nn.Linear) and module.weight.requires_grad and module.weight.any():
@@ -369,20 +213,82 @@ def fresh_values(policy: LearnedPolicy, hidden: Sequence[int]) -> ActionValues:
     return ActionValues(own, perceptron([policy.feature_size, *hidden, 1]))
 
 
-ON_POLICY: dict[str, type[Learner]] = {
-    "ppo": PPO,
-    "a2c": A2C,
-    "reinforce": Reinforce,
-    "reinforce-top-k": ReinforceTopK,
-    "slate-sarsa": SlateSarsa,
-}
-"""Learners from what was just played, by the name of their loss."""
-REPLAY: dict[str, type[Learner]] = {
-    "dqn": DQN,
-    "double-dqn": DoubleDQN,
-    "soft-q": SoftQ,
-    "sac": SAC,
-    "slate-q": SlateQ,
-    "mpo": MPO,
-}
-"""Learners from what was ever played, by the name of their loss."""
+class BehaviorCloning(Learner):
+    """Likelihood of what was shown."""
+
+    weighted: ClassVar[bool] = False
+
+    def make_loss(self, **settings: Any) -> nn.Module:
+        """Build lightrec's loss."""
+        return LikelihoodLoss(self.policy, weighted=self.weighted, **settings)
+
+
+class RewardWeighted(BehaviorCloning):
+    """Likelihood of what was shown, weighted with the reward that came of it."""
+
+    weighted = True
+
+
+class IQL(Learner):
+    """Implicit Q-learning over candidates (Kostrikov et al. 2022)."""
+
+    values_single_items = True
+
+    @staticmethod
+    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
+        """Two networks of action values."""
+        return {name: fresh_values(policy, hidden) for name in ("first", "second")}
+
+    def make_loss(self, **settings: Any) -> nn.Module:
+        """Build lightrec's loss."""
+        networks = list(self.others.values())
+        return CandidateIQLLoss(
+            self.policy, networks, self.critic, discount=self.discount, **settings
+        )
+
+
+class SNQN(Learner):
+    """A supervised policy with action values on its trunk (Xin et al. 2020, 2022)."""
+
+    values_single_items = True
+    advantages: ClassVar[bool] = False
+
+    @staticmethod
+    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
+        """A network of action values on the policy's trunk."""
+        return {"first": second_head(policy, hidden)}
+
+    def make_loss(self, **settings: Any) -> nn.Module:
+        """Build lightrec's loss."""
+        return SupervisedValueLoss(
+            self.policy,
+            self.others["first"],
+            advantages=self.advantages,
+            discount=self.discount,
+            **settings,
+        )
+
+
+class SA2C(SNQN):
+    """The same, where advantages weigh the likelihood (Xin et al. 2022)."""
+
+    advantages = True
+
+
+def second_head(policy: LearnedPolicy, hidden: Sequence[int]) -> ActionValues:
+    """Action values that share all with a policy but the last layer of its query.
+
+    :raises RecipeError: where the policy makes no query by a ``query_network``.
+    """
+    network = getattr(policy, "query_network", None)
+    if not isinstance(network, nn.Sequential):
+        raise RecipeError(
+            f"{type(policy).__name__} has no query_network on which action values could have a "
+            "head of their own. Take CandidatePolicy or TowerPolicy with a size above 0, or "
+            "another loss, such as iql."
+        )
+    own = {id(parameter) for parameter in network[-1].parameters()}
+    parts = [*policy.parameters(), *policy.buffers()]
+    shared = {id(part): part for part in parts if id(part) not in own}
+    values = perceptron([policy.feature_size, *hidden, 1])
+    return ActionValues(copy.deepcopy(policy, shared), values)

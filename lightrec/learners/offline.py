@@ -1,24 +1,18 @@
 """The LightningModule that trains a policy on a log of what another policy has shown."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from lightrec import plugins
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.algorithms import Learner
-from lightrec.learners.policy_stage import PolicyStage
+from lightrec.learners.policy_stage import OfflineLossName, PolicyStage
 from lightrec.learners.transitions import drawn
 from lightrec.nn.stage import LAST
 
-if TYPE_CHECKING:
-    OfflineLossName = str
-else:  # those that are installed, so that recipes are checked before a run
-    OfflineLossName = Literal[tuple(plugins.installed().parts["offline_learners"])]
 AT_ONCE = 8192
 """Transitions whose histories are read together."""
 
@@ -37,7 +31,7 @@ class OfflinePolicyModule(PolicyStage):
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
     :param loss: ``bc``, ``reward-weighted``, ``iql``, ``snqn`` or ``sa2c``, see
-        :mod:`lightrec.learners.offline_algorithms`; or, of the plugin lightrec-lab,
+        :mod:`lightrec.learners.algorithms`; or, of the package lightrec-lab,
         ``return-conditioned``, ``reinforce-top-k`` or ``cql``.
     :param n_step: steps that a transition goes over; more carry rewards back faster, and belong to
         the policy of the log.
@@ -51,6 +45,7 @@ class OfflinePolicyModule(PolicyStage):
     """
 
     monitor: ClassVar[str] = LAST
+    slot: ClassVar[str] = "offline_learners"
 
     def __init__(
         self,
@@ -69,11 +64,6 @@ class OfflinePolicyModule(PolicyStage):
         super().__init__(num_items, vector_size, **settings)
 
     @property
-    def _kind(self) -> type[Learner]:
-        kind: type[Learner] = plugins.installed().get("offline_learners", self.settings.loss).load()
-        return kind
-
-    @property
     def _discount(self) -> float:
         return float(self.settings.discount)
 
@@ -89,7 +79,7 @@ class OfflinePolicyModule(PolicyStage):
     @cached_property
     def transitions(self) -> TensorDictBase:
         """The data's log (R,) as the policy sees it, each transition over ``n_step`` steps."""
-        log, made = self._data.log(), []
+        log, made = self.data.log(), []
         known = Key.LOG_PROBABILITY in log
         if self._kind.weighs_by_propensity and not known:
             raise RecipeError(
@@ -98,7 +88,7 @@ class OfflinePolicyModule(PolicyStage):
                 "or a log with propensities."
             )
         for rows in log.split(AT_ONCE):
-            row = self._seen(rows.to(self.device))
+            row = self.seen(rows.to(self.device))
             if known:
                 row[Key.LOG_PROBABILITY] = rows[Key.LOG_PROBABILITY].to(self.device)
             for name in ("reward", "done", "terminated"):
@@ -127,6 +117,6 @@ class OfflinePolicyModule(PolicyStage):
             rows = drawn(self.transitions, self.settings.batch_size)
             with torch.no_grad():
                 rows = self._whole(rows)
-            outcomes.append(self._update(self._losses(rows)))
+            outcomes.append(self.update(self._losses(rows)))
             self.learner.follow_up()
-        self._log_means(*outcomes)
+        self.log_means(*outcomes)

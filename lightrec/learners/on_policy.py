@@ -8,8 +8,8 @@ from tensordict import TensorDict
 from torchrl.objectives.value.functional import generalized_advantage_estimate
 
 from lightrec.errors import RecipeError
-from lightrec.learners.algorithms import ON_POLICY, LossName
 from lightrec.learners.playing import PlayingStage
+from lightrec.learners.policy_stage import LossName
 from lightrec.learners.transitions import FEATURES, slates_alone
 from lightrec.policies.slate import SlatePolicy
 
@@ -29,8 +29,8 @@ class PolicyModule(PlayingStage):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param loss: ``ppo``, ``a2c``, ``reinforce``, ``reinforce-top-k`` or ``slate-sarsa``; see
-        :mod:`lightrec.learners.algorithms`.
+    :param loss: ``ppo`` or ``slate-sarsa``, see :mod:`lightrec.learners.algorithms`; or, of the
+        package lightrec-lab, ``a2c``, ``reinforce`` or ``reinforce-top-k``.
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
     :param passes: passes over an iteration's steps.
@@ -48,7 +48,7 @@ class PolicyModule(PlayingStage):
     :raises RecipeError: where settings exclude each other.
     """
 
-    learners: ClassVar = ON_POLICY
+    slot: ClassVar[str] = "learners"
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class PolicyModule(PlayingStage):
         """Play, then learn from what was played."""
         played = self._play()
         self._log_play(played)
-        if not self._imitate(played, batch_index):
+        if not self._taught(played, batch_index):
             return
         self._past.append(self._estimate(played).exclude("next").flatten())
         rows = self._past[0] if len(self._past) == 1 else TensorDict.cat(list(self._past))
@@ -108,9 +108,9 @@ class PolicyModule(PlayingStage):
         for _ in range(self.settings.passes):
             order = torch.randperm(len(rows), device=self.device)
             for chosen in order.split(self.settings.batch_size):
-                losses = self._losses(self._with_masks(rows[chosen]))
-                outcomes.append(self._update(losses))
-        self._log_means(*outcomes)
+                losses = self._losses(self.with_masks(rows[chosen]))
+                outcomes.append(self.update(losses))
+        self.log_means(*outcomes)
 
     @torch.no_grad()
     def _estimate(self, played: TensorDict) -> TensorDict:

@@ -4,21 +4,59 @@ Sessions are played inside the training step, so that no update sees those of an
 its learner means it to.
 """
 
-from functools import cached_property
+from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
 
 from lightrec.keys import PADDING, Key
-from lightrec.learners.imitation import READ, REWARD, LearnableReward
 from lightrec.learners.policy_stage import PolicyStage
-from lightrec.learners.transitions import CLICKED_COLUMN, SLATE, clicked_column, drawn
-from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.learners.transitions import CLICKED_COLUMN, SLATE, clicked_column
+from lightrec.nn.part import Part
 from lightrec.nn.slate_law import items_at
+from lightrec.rewards.base import Reward
 from lightrec.simulators.rollout import UserMemory
 from lightrec.trust import built
+
+REWARD = "reward"
+"""Where a reward that was learned is left, below the policy's folder."""
+
+
+class LearnableReward(Reward, Part):
+    """A reward that learns while a policy learns from it; lightrec-lab has some."""
+
+    needs_replay: ClassVar[bool] = False
+    """Whether the policy learns from demonstrations as from its own steps, half and half, which
+    only learners from a replay buffer can."""
+
+    @abstractmethod
+    def fitted_to(self, feature_size: int, vectors: Tensor, slate_size: int) -> Self:
+        """Make a new reward with the same settings for states and items of a size.
+
+        :param feature_size: length S of a state's features.
+        :param vectors: (N + 1, D) float32 item vectors; row 0 is ignored.
+        :param slate_size: items K shown in a step.
+        """
+
+    def optimizer(self) -> torch.optim.Optimizer | None:
+        """Make the optimizer of the reward's own weights; None where nothing is learned."""
+        return None
+
+    @abstractmethod
+    def begin(self, stage: "PlayingStage") -> None:
+        """Get ready before the first epoch is seeded, resumed or not."""
+
+    @abstractmethod
+    def teach(self, stage: "PlayingStage", played: TensorDict, batch_index: int) -> bool:
+        """Learn from what was just played, and put what is said now in the place of its reward.
+
+        :param stage: the training, whose second optimizer is :meth:`optimizer`'s.
+        :param played: (B, T) transitions, to be changed.
+        :returns: whether the policy learns from them already.
+        """
 
 
 class PlayingStage(PolicyStage):
@@ -31,8 +69,8 @@ class PlayingStage(PolicyStage):
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
     :param reward: learned from the data's demonstrations, and what the policy is trained on in
-        place of the simulator's own reward, by which it is still judged: ``SQIL``, with a replay
-        buffer, or, of the plugin lightrec-lab, ``GAIL`` and ``AIRL``.
+        place of the simulator's own reward, by which it is still judged: ``GAIL`` and ``AIRL``, or
+        with a replay buffer ``SQIL``, all of the package lightrec-lab.
     :param settings: of :class:`~lightrec.learners.policy_stage.PolicyStage`.
     """
 
@@ -58,7 +96,7 @@ class PlayingStage(PolicyStage):
         super().setup(stage)
         (given,) = self._template
         if given is not None and self.reward is None:
-            size, data = self.policy.feature_size, self._data
+            size, data = self.policy.feature_size, self.data
             self.reward = given.fitted_to(size, data.vectors, data.slate_size)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -78,7 +116,7 @@ class PlayingStage(PolicyStage):
         super().on_fit_start()
         self._shown = self._shown.to(self.device)
         if self.reward is not None:
-            assert len(self.demonstrations)
+            self.reward.begin(self)
 
     def on_train_epoch_start(self) -> None:
         """Begin fresh sessions, drawn after the pipeline has seeded the epoch; set the rate."""
@@ -114,7 +152,8 @@ class PlayingStage(PolicyStage):
         state = self.see(self._state, self._memory)
         row = self._read(state)
         for _ in range(self.settings.steps):
-            columns, log_probability = self.learner.act(state, epsilon)
+            law = self.learner.law(state, epsilon)
+            columns = law.sample()
             slate = items_at(columns, state.get(Key.CANDIDATES, None))
             played, self._state = self.ground.train.step_and_maybe_reset(
                 state.set(Key.ACTION, slate)
@@ -122,7 +161,8 @@ class PlayingStage(PolicyStage):
             following = played["next"]
             state = self.see(self._state, self._memory)
             after = self._read(state)
-            row.update({Key.ACTION: columns, Key.LOG_PROBABILITY: log_probability, SLATE: slate})
+            row.update({Key.ACTION: columns, SLATE: slate})
+            row[Key.LOG_PROBABILITY] = law.log_prob(columns)
             row[CLICKED_COLUMN] = clicked_column(columns, following[Key.TAKEN])
             row["next"] = after.copy()
             over = following["done"].squeeze(1).nonzero().squeeze(1)
@@ -135,56 +175,9 @@ class PlayingStage(PolicyStage):
             row = after.copy()
         return TensorDict.stack(rows, 1)
 
-    @cached_property
-    def demonstrations(self) -> TensorDictBase:
-        """The data's demonstrations (R,) as the policy sees them; marked, with columns."""
-        rows = self._data.demonstrations().to(self.device)
-        made = self._seen(rows)
-        for name in ("done", "terminated"):
-            made["next", name] = rows["next", "terminated"]
-        return made
-
-    def _law(self, rows: TensorDictBase) -> PlackettLuce:
-        """Give the present policy's law of the slates of transitions (R,), over columns."""
-        return self.policy.columns(self._with_masks(rows), rows[SLATE].shape[-1])
-
-    @torch.no_grad()
-    def _for_reward(self, rows: TensorDictBase, own: bool = False) -> TensorDictBase:
-        """Give transitions (R,) as rewards see them: items, and the policy's own probability.
-
-        :param own: whether the present policy played them, so that its probability is there.
-        """
-        found = rows.select(*READ, strict=False).set(Key.ACTION, rows[SLATE])
-        if not own and self.reward is not None and self.reward.reads_probability:
-            found[Key.LOG_PROBABILITY] = self._law(rows.copy()).log_prob(rows[Key.ACTION])
-        return found
-
-    def _imitate(self, played: TensorDict, batch_index: int) -> bool:
-        """Let the reward take its steps, and put what it says in the place of the simulator's own.
-
-        :returns: whether the policy learns from it already.
-        """
-        reward = self.reward
-        if reward is None:
-            return True
-        iteration = self.current_epoch * int(self.trainer.num_training_batches) + batch_index
-        if iteration == 0 and reward.cloning:
-            for _ in range(reward.cloning):
-                rows = drawn(self.demonstrations, reward.batch_size)
-                likelihood = self._law(rows).log_prob(rows[Key.ACTION]).mean()
-                outcome = self._update({"loss_cloning": -likelihood})
-            self._log_means(outcome)
-            return False  # what was played is no longer this policy's
-        own = self._for_reward(played.flatten(), own=True)
-        size, outcomes = min(reward.batch_size, len(own)), []
-        for _ in range(reward.updates):
-            expert = self._for_reward(drawn(self.demonstrations, size))
-            outcomes.append(self._update(reward.losses(expert, drawn(own, size)), 1))
-        waiting = iteration < reward.warm_up + bool(reward.cloning)
-        reward.end_iteration(waiting)
-        self._log_means(*outcomes)
-        played["next", "reward"] = reward(own).unflatten(0, played.batch_size)
-        return not waiting
+    def _taught(self, played: TensorDict, batch_index: int) -> bool:
+        """Let a reward that learns have its say; give whether the policy learns already."""
+        return self.reward is None or self.reward.teach(self, played, batch_index)
 
     def _log_play(self, rows: TensorDict) -> None:
         """Log what was just played."""
@@ -203,4 +196,4 @@ class PlayingStage(PolicyStage):
         weight = getattr(self.policy, "utility_weight", None)
         if weight is not None:
             values["utility_weight"] = weight.detach()
-        self._log_means(values)
+        self.log_means(values)

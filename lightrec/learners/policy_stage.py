@@ -7,13 +7,14 @@ What they learn from is theirs: :mod:`lightrec.learners.playing` plays, and
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
+from lightrec import plugins
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import Learner
@@ -37,6 +38,14 @@ from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy, session_start
 from lightrec.rewards.combined import measured
 from lightrec.simulators.rollout import play
 from lightrec.trust import built
+
+if TYPE_CHECKING:
+    LossName = str
+    OfflineLossName = str
+else:  # those that are installed, so that recipes are checked before a run
+    LossName, OfflineLossName = (
+        Literal[tuple(plugins.installed().parts[slot])] for slot in ("learners", "offline_learners")
+    )
 
 
 def divergence(logits: Tensor, others: Tensor) -> Tensor:
@@ -66,8 +75,8 @@ class PolicyStage(StageModule):
 
     monitor: ClassVar[str] = "validation/return"
     mode: ClassVar[Literal["min", "max"]] = "max"
-    learners: ClassVar[Mapping[str, type[Learner]]]
-    """What can be named as ``loss``."""
+    slot: ClassVar[str]
+    """Whose learners can be named as ``loss``."""
     policy: LearnedPolicy
 
     def __init__(
@@ -100,18 +109,19 @@ class PolicyStage(StageModule):
                 f"{self.trainer.world_size}. Set trainer.devices to 1; the ranker, users_a and "
                 "users_b stages can train in several."
             )
-        if self.settings.anchor and (self._kind.greedy or self._kind.learns_slates_alone):
+        if self.settings.anchor and not self._kind.learns_a_law:
             raise RecipeError(
                 f"{self.settings.loss} learns values and no law that could be anchored. Set anchor "
                 "to 0, or take a loss of policies, such as ppo or iql."
             )
-        data, hidden = self._data, self.settings.critic_hidden
+        data, hidden = self.data, self.settings.critic_hidden
         if not hasattr(self, "policy"):
             self._build(self._kind.wrap(data.make_policy(), data.slate_size, hidden))
 
     @property
     def _kind(self) -> type[Learner]:
-        return self.learners[self.settings.loss]
+        kind: type[Learner] = plugins.installed().get(self.slot, self.settings.loss).load()
+        return kind
 
     def _build(self, policy: LearnedPolicy) -> None:
         hidden = self.settings.critic_hidden
@@ -144,14 +154,9 @@ class PolicyStage(StageModule):
         self._learned = checkpoint.get("learner", {})
 
     @property
-    def _data(self) -> SimulatorData:
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if not isinstance(data, SimulatorData):
-            raise RecipeError(
-                f"A {type(self).__name__} needs a SimulatorData, such as PolicyData or WorldData, "
-                f"which brings a simulator; the recipe has {type(data).__name__}."
-            )
-        return data
+    def data(self) -> SimulatorData:
+        """The data, such as PolicyData, or WorldData of the package lightrec-worlds."""
+        return self.data_of(SimulatorData)
 
     @cached_property
     def ground(self) -> Playground:
@@ -161,7 +166,7 @@ class PolicyStage(StageModule):
         """
         settings = self.settings
         sessions = settings.get("sessions", 1)  # who learns from a log plays none
-        ground = self._data.playground(sessions, settings.discount, self.device)
+        ground = self.data.playground(sessions, settings.discount, self.device)
         if ground.reward is not None and self._measured:
             measured(ground.reward).load_state_dict(self._measured)
         parts = [] if ground.reward is None else ground.reward.nested()
@@ -191,7 +196,7 @@ class PolicyStage(StageModule):
     @cached_property
     def _beginning(self) -> LearnedPolicy:
         """The policy as it began, frozen."""
-        return self._data.make_policy().to(self.device).requires_grad_(False).eval()
+        return self.data.make_policy().to(self.device).requires_grad_(False).eval()
 
     def _losses(self, rows: TensorDictBase) -> dict[str, Tensor]:
         """Give the learner's losses, and what moving away from the beginning costs."""
@@ -255,7 +260,7 @@ class PolicyStage(StageModule):
         return found.set(PACKED, pack(state[Key.MASK])) if Key.MASK in state else found
 
     @torch.no_grad()
-    def _seen(self, rows: TensorDictBase) -> TensorDictBase:
+    def seen(self, rows: TensorDictBase) -> TensorDictBase:
         """Give transitions (R,) that somebody else played as the policy sees them, with columns."""
         slate, following = rows[Key.ACTION], rows["next"]
         made = self._read(self.see(rows))
@@ -281,7 +286,7 @@ class PolicyStage(StageModule):
         rows[STEPS_AHEAD] = steps
         return rows.flatten()
 
-    def _with_masks(self, rows: TensorDictBase) -> TensorDictBase:
+    def with_masks(self, rows: TensorDictBase) -> TensorDictBase:
         """Give rows (R,), and what follows, the masks that were packed while they were played."""
         for state in (rows, rows.get("next", None)):
             if state is not None and PACKED in state:
@@ -290,7 +295,7 @@ class PolicyStage(StageModule):
 
     def _whole(self, rows: TensorDictBase) -> TensorDictBase:
         """Add to drawn transitions what follows from the rest: masks and features."""
-        self._with_masks(rows)
+        self.with_masks(rows)
         for state in (rows, rows["next"]):
             state[FEATURES] = self.policy.session_features(state)
         return rows
@@ -317,7 +322,7 @@ class PolicyStage(StageModule):
         last = following[Key.STEP] >= self.ground.train.max_steps
         return ended | (done & (~terminated | last))
 
-    def _update(self, losses: Mapping[str, Tensor], which: int = 0) -> dict[str, Tensor]:
+    def update(self, losses: Mapping[str, Tensor], which: int = 0) -> dict[str, Tensor]:
         """Step on the sum of all that starts with ``loss``, and give what is to be logged.
 
         :param which: of the optimizers; 0 is the policy's.
@@ -331,7 +336,7 @@ class PolicyStage(StageModule):
         optimizer.step()
         return {name: value.detach().float().mean() for name, value in losses.items()}
 
-    def _log_means(self, *outcomes: Mapping[str, Tensor]) -> None:
+    def log_means(self, *outcomes: Mapping[str, Tensor]) -> None:
         """Log the means over what one or several updates gave."""
         for name in outcomes[0] if outcomes else ():
             mean = torch.stack([each[name].float() for each in outcomes]).mean()
@@ -370,7 +375,7 @@ class PolicyStage(StageModule):
         # Lightning has moved the networks to the CPU, and the sessions are where they were.
         self.to(self.ground.judging.device)
         found, ground, seed = self.judge(), self.ground, self.settings.validation_seed
-        for name, rival in self._data.rivals().items():
+        for name, rival in self.data.rivals().items():
             with torch.random.fork_rng(), full_precision(self.device):
                 played, _ = play(rival.to(self.device), ground.judging, ground.users, seed)
             found[f"reward/{name}"] = float(played.reward.mean())

@@ -1,4 +1,4 @@
-"""The base of the data of policies: a simulator to train in, one to judge in, demonstrations."""
+"""The base of the data of policies: a simulator to train in, one to judge in, a log."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -67,18 +67,6 @@ class SimulatorData(StageData):
         :returns: the policy as it began, ``beginning``, and ``random`` and ``popularity``.
         """
         return {}
-
-    def demonstrations(self) -> TensorDict:
-        """Give what rewards that learn are shown of an expert.
-
-        :returns: (R,) transitions: a simulator's state and ``action``, the items shown, at the
-            root, the next state and ``terminated`` under ``next``.
-        :raises RecipeError: where there are none.
-        """
-        raise RecipeError(
-            f"The reward learns from demonstrations, and {type(self).__name__} has none. Take "
-            "WorldData and name who demonstrates under demonstrations."
-        )
 
     def log(self) -> TensorDict:
         """Give what learners off-line learn from, and nothing else.

@@ -1,4 +1,4 @@
-"""Transitions as learners keep them: their keys, packed masks, several steps, played by others.
+"""Transitions as learners keep them: their keys, packed masks, several steps.
 
 A transition is a TensorDict in TorchRL's form: at its root what the policy reads of a state, what
 was shown and with which probability; under ``next`` the state that followed, the reward, and
@@ -6,15 +6,11 @@ whether the session is over.
 """
 
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDictBase
 from torch import Tensor
-from torchrl.envs import EnvBase
 
 from lightrec.keys import PADDING, Key
 from lightrec.nn.plackett_luce import EMPTY
-from lightrec.simulators.base import Simulator
-from lightrec.simulators.rollout import Contender, play
-from lightrec.simulators.session_env import HIDDEN
 
 FEATURES = "features"
 """Key of a state's features (..., S), which critics see."""
@@ -103,54 +99,3 @@ def slates_alone(rows: TensorDictBase) -> TensorDictBase:
         CLICKED_COLUMN: clicked_column(places, taken),
     }
     return rows.exclude(Key.MASK, PACKED).update(own)
-
-
-@torch.no_grad()
-def demonstrate(simulator: EnvBase, expert: Contender, steps: int) -> TensorDict:
-    """Play on for some steps, sessions that end begin anew.
-
-    :param simulator: of B sessions.
-    :param expert: shows what it scores highest.
-    :returns: ``(B, steps)`` transitions without what only a world knows, and with its own reward
-        under ``next``, which no learner reads.
-    """
-    state, rows = simulator.reset(), []
-    for _ in range(steps):
-        seen = state if getattr(expert, "knows_truth", False) else state.exclude(*HIDDEN)
-        acted = expert.act(seen.copy(), simulator.slate_size, deterministic=True)
-        played, state = simulator.step_and_maybe_reset(state.set(Key.ACTION, acted[Key.ACTION]))
-        row = played.exclude(*HIDDEN)
-        row["next"] = played["next"].exclude(*HIDDEN)
-        rows.append(row)
-    return TensorDict.stack(rows, 1)
-
-
-def logged(simulator: Simulator, behavior: Contender, sessions: int, seed: int) -> TensorDict:
-    """Let a policy draw the slates of whole sessions, which all follow from a seed.
-
-    :param simulator: of B sessions, which are played side by side.
-    :param behavior: writes the logarithm of a slate's probability next to it.
-    :param sessions: how many are played.
-    :returns: (R,) transitions, sessions one after another, without what only a world knows; masks
-        are packed.
-    """
-    rows: list[TensorDictBase] = []
-
-    def record(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
-        there = alive & (state[Key.USER] < sessions)
-        row = state.exclude(*HIDDEN, Key.USER_VECTOR)[there]
-        row["next"] = following.exclude(*HIDDEN)[there]
-        for each in (row, row["next"]):
-            if Key.MASK in each:
-                each[PACKED] = pack(each.pop(Key.MASK))
-        rows.append(row)
-
-    users = torch.arange(simulator.batch_size[0])
-    # Nothing here may move the generator that training draws from.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for first in range(0, sessions, len(users)):
-            play(behavior, simulator, first + users, seed, deterministic=False, record=record)
-    found = TensorDict.cat(rows)
-    place = found[Key.USER] * simulator.max_steps + found[Key.STEP].squeeze(1)
-    return found[place.argsort()]

@@ -3,10 +3,10 @@
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
-from torch.nn.functional import pad
 
 from lightrec.keys import Key
 from lightrec.rewards.base import Reward, UserReward
+from lightrec.users.choice_model import with_nothing
 
 
 class EngagementReward(Reward):
@@ -50,25 +50,11 @@ class SurplusReward(UserReward):
         """Give rewards (B, 1), in nats."""
         taken = self.taken(transition)
         chosen = torch.cat([taken, ~taken.any(1, keepdim=True)], 1)
-        surprise = torch.where(chosen, -_log_probabilities(self, transition), 0)
-        reward = self.users.reward(*self.asked(transition))
+        history, items, user = self.asked(transition)
+        utilities = self.users.utilities(history, transition[Key.ACTION], user)
+        surprise = torch.where(chosen, -with_nothing(utilities).log_softmax(1), 0)
+        reward = self.users.reward(history, items, user)
         return self.of_taken(transition, reward) + surprise.sum(1, keepdim=True)
-
-
-class ProbabilityLogReward(UserReward):
-    """r = p·log p, p being the predicted probability of choosing the accepted item.
-
-    It is 0 at p = 0 and at p = 1, and lowest, -1/e, at p = 1/e: below that a better recommendation
-    earns less, and an impossible one earns the most. Since every step costs, it also favours short
-    sessions. Summed over a whole set it is minus the entropy: it rewards a predictable user, not a
-    pleased one. It is here because the definition is in use.
-    """
-
-    @torch.no_grad()
-    def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), at most 0; 0 for nothing."""
-        p = _log_probabilities(self, transition)[:, :-1].exp()
-        return self.of_taken(transition, torch.xlogy(p, p))
 
 
 class ValueReward(UserReward):
@@ -90,28 +76,6 @@ class ValueReward(UserReward):
         return self.of_taken(transition, mean - self.least)
 
 
-class ConversionReward(UserReward):
-    """The probability that an accepted item has at least a certain value; 0 for nothing.
-
-    Such values are purchases, four stars or more, or films watched for half an hour. They are
-    assumed to be normal about the mean that :class:`ValueReward` gives.
-
-    :param threshold: in the log's own units.
-    """
-
-    needs = "valuing"
-
-    def __init__(self, threshold: float = 1.0) -> None:
-        super().__init__()
-        self.threshold = threshold
-
-    @torch.no_grad()
-    def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), from 0 to 1 for each item."""
-        mean, deviation = self.users.value(*self.asked(transition))
-        return self.of_taken(transition, torch.special.ndtr((mean - self.threshold) / deviation))
-
-
 class UncertaintyPenalty(UserReward):
     """Minus the uncertainty of an ensemble of user models about the answer to a slate, in nats.
 
@@ -130,10 +94,3 @@ class UncertaintyPenalty(UserReward):
         user = transition.get(Key.USER, None)
         found = self.users.predict(transition[Key.HISTORY], transition[Key.ACTION], user)[1]
         return -found.unsqueeze(1)
-
-
-def _log_probabilities(reward: UserReward, transition: TensorDictBase) -> Tensor:
-    """Give the logarithms (B, K + 1) of what is chosen from slates, nothing last."""
-    history, _, user = reward.asked(transition)
-    utilities = reward.users.utilities(history, transition[Key.ACTION], user)
-    return pad(utilities, (0, 1)).log_softmax(-1)

@@ -75,16 +75,3 @@ def distinct(key: Tensor, count: int, number: int) -> Tensor:
         taken = (chosen[:, :place] == drawn).any(dim=1, keepdim=True)
         chosen[:, place : place + 1] = torch.where(taken, top, drawn)
     return chosen
-
-
-def one_of_each(key: Tensor, count: int, size: int) -> Tensor:
-    """Turn keys (B, 1) into a number from each of ``count`` blocks: (B, count) int64.
-
-    Column c is even over c * ``size`` to (c + 1) * ``size`` - 1; sizes are at most 2^31.
-    """
-    words = mix(key, torch.arange((count + 1) // 2, device=key.device))
-    # Both halves of a hash are fair, and count as two numbers from -2^31 to 2^31 - 1.
-    column = as_float64(words.view(torch.int32)[:, :count])
-    column *= size * 2.0**-32
-    column += size * (torch.arange(count, dtype=torch.float64, device=column.device) + 0.5)
-    return column.to(torch.int64).to(key.device)

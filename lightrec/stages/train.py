@@ -215,7 +215,7 @@ class RecipeCLI(LightningCLI):
             )
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Give the trainer the stage's loggers and the callbacks that make it resumable.
+        """The trainer the stage's loggers and the callbacks that make it resumable.
 
         Loggers that are named come after TensorBoard's, whose curves the report shows.
         """

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightrec.encoders.base import Encoder, TrainableEncoder
 from lightrec.keys import PADDING, Key
-from lightrec.learners.imitation import LearnableReward
+from lightrec.learners.playing import LearnableReward
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.towers import UserTower
 from lightrec.rewards.base import Reward, RewardContext
@@ -237,7 +237,8 @@ class RewardChecks(HistoryChecks):
 
     def _differentiable(self, part: Reward, given: TensorDict) -> Tensor:
         if isinstance(part, LearnableReward):
-            losses = part.losses(given, given.flip(0))
+            learns = getattr(part, "losses", None)  # from demonstrations and what was played
+            losses = learns(given, given.flip(0)) if learns else {}
             steps = [loss for name, loss in losses.items() if name.startswith("loss")]
             return torch.stack(steps).sum() if steps else part(given)
         return super()._differentiable(part, given)

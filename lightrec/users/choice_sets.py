@@ -5,7 +5,7 @@ that the user had not met, and from other such sets, at a given rate, nothing wa
 """
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, Sampler
 
 from lightrec.data.domain import eligible
 from lightrec.data.share import Share
-from lightrec.data.store import TEST, VALIDATION, EventStore
+from lightrec.data.store import EventStore
 from lightrec.keys import PADDING, Key
 
 Batch: TypeAlias = dict[str, Tensor]
@@ -30,9 +30,6 @@ class ChoiceSets(Dataset[Batch]):
     ``choice`` is the slot taken, or C for nothing. R is B where the log records that nothing was
     chosen. Otherwise R is 2 · B: the sets chosen from and then, of weight ``nothing_odds``, as many
     sets declined in the same states.
-
-    After :meth:`read_next` there are also ``next_candidates`` (R, C), ``ended`` and ``cut`` (R,)
-    bool: the offer of the following step, or why there is none.
 
     :param store: the log.
     :param history_length: L.
@@ -56,7 +53,6 @@ class ChoiceSets(Dataset[Batch]):
         self.history_length = history_length
         self.candidates = candidates
         self.nothing_odds, self.forget = nothing_odds, forget
-        self.ended: NDArray[np.bool_] | None = None
         if store.candidates is not None:
             self.offered = np.flatnonzero(np.asarray(store.candidates[:, 0]) != PADDING)
             return
@@ -66,76 +62,43 @@ class ChoiceSets(Dataset[Batch]):
         keys = users * self.stride + store.seen
         self.keys, self.first = np.unique(keys, return_index=True)
 
-    def read_next(self, ended: NDArray[np.bool_]) -> None:
-        """Let batches hold the next step, too, unless the session's next event is held out.
-
-        Where the log has no sets, and after a set that is declined by assumption, its offer is
-        drawn like the set before.
-
-        :param ended: (E,) whether a session ended with an event; the last events of other sessions
-            count as cut.
-        """
-        self.ended = ended
-        self.last = np.zeros(len(self.store), bool)
-        self.last[self.store.session_offsets[1:] - 1] = True
-        held_out = np.isin(np.asarray(self.store.parts), (VALIDATION, TEST))
-        self.last[:-1] |= held_out[1:]
-
     def __getitem__(self, request: Request) -> Batch:
-        """Give the batch of some events."""
+        """The batch of some events."""
         seeds, events = request
         generator = np.random.default_rng(seeds)
         store = self.store
         users = store.users_of(events)
         history = store.histories(users, events, self.history_length)
         taken = np.asarray(store.items)[events].astype(np.int64)
-        sets = self._offers(users, events, generator, taken)
+        sets = self.offers(users, events, generator, taken)
         number = sets.shape[1]
         slot = np.where(taken > store.num_items, number, (sets == taken[:, None]).argmax(1))
         weight = np.ones(len(events), np.float32)
-        # Generators of their own, so that the sets themselves are the same without them.
+        # A generator of its own, so that the sets themselves are the same without it.
         if self.forget and seeds[1:2] == (1,):
             history = forgetting(history, self.forget, np.random.default_rng((*seeds, 1)))
-        coming = np.random.default_rng((*seeds, len(seeds)))
-        following = self._following(users, events, coming)
         if not store.has_nothing and self.nothing_odds > 0:
-            sets = np.concatenate([sets, self._declined(users, events, generator)])
+            sets = np.concatenate([sets, self.declined(users, events, generator)])
             slot = np.concatenate([slot, np.full(len(events), number)])
             weight = np.concatenate([weight, np.float32(self.nothing_odds) * weight])
-            if following:
-                goes_on = np.zeros(len(events), bool)
-                again = [self._declined(users, events, coming), goes_on, goes_on]
-                following = [np.concatenate(pair) for pair in zip(following, again, strict=True)]
         arrays = {
             Key.USER: np.tile(users, len(slot) // max(len(users), 1)),
             Key.HISTORY: history,
             Key.CANDIDATES: sets,
             Key.CHOICE: slot,
             Key.WEIGHT: weight,
-            **dict(zip((Key.NEXT_CANDIDATES, Key.ENDED, Key.CUT), following, strict=False)),
         }
         return {key: torch.from_numpy(x) for key, x in arrays.items()}
 
-    def _following(
-        self, users: Integers, events: Integers, generator: np.random.Generator
-    ) -> list[NDArray[Any]]:
-        """Sets of the step after (B, C), and whether the session ended, or was cut, before it."""
-        if self.ended is None:
-            return []
-        ended, last = self.ended[events], self.last[events]
-        # An item taken counts as met.
-        sets = self._offers(users, events + 1, generator)
-        return [np.where(last[:, None], PADDING, sets), ended, last & ~ended]
-
-    def _declined(
+    def declined(
         self, users: Integers, events: Integers, generator: np.random.Generator
     ) -> Integers:
         """Sets of which nothing was chosen (B, C): of other events, or drawn."""
         if self.store.candidates is not None:
             events = generator.choice(self.offered, len(events))
-        return self._offers(users, events, generator)
+        return self.offers(users, events, generator)
 
-    def _offers(
+    def offers(
         self,
         users: Integers,
         events: Integers,
@@ -171,13 +134,8 @@ class ChoiceSets(Dataset[Batch]):
 
 def _repeated(sets: Integers) -> NDArray[np.bool_]:
     """Whether an entry equals one to the left of it; padding does not count."""
-    order = np.argsort(sets, axis=1, kind="stable")
-    ordered = np.take_along_axis(sets, order, 1)
-    same = np.zeros_like(ordered, bool)
-    same[:, 1:] = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PADDING)
-    repeated = np.empty_like(same)
-    np.put_along_axis(repeated, order, same, 1)
-    return repeated
+    same = (sets[:, :, None] == sets[:, None]) & (sets != PADDING)[:, :, None]
+    return np.tril(same, -1).any(2)
 
 
 def forgetting(history: Integers, rate: float, generator: np.random.Generator) -> Integers:

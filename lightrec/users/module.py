@@ -5,7 +5,6 @@ solve on the best epoch's model, when the part is written.
 """
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -21,7 +20,7 @@ from lightrec.data.share import part_of_all
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.nn.stage import StageModule
+from lightrec.nn.stage import StageModule, warm_cosine
 from lightrec.users.assessment import (
     assess,
     calibrate,
@@ -33,13 +32,12 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, PooledChoice, with_nothing
 from lightrec.users.choice_sets import Batch
 from lightrec.users.halves import OTHER
-from lightrec.users.irl.base import RewardLearner, chosen, fit_continuation, mean
-from lightrec.users.parts_fitting import SessionTable, UserParts
+from lightrec.users.irl import RewardLearner, chosen, fit_continuation, mean
+from lightrec.users.parts_fitting import UserParts
 from lightrec.users.user_model import UserModel
 
-WARMUP, MAX_OFFERS = 0.1, 100_000
-"""The share of all steps in which the learning rate rises, and how many training states serve to
-fit the continuation value at most."""
+MAX_OFFERS = 100_000
+"""Training states that serve to fit the continuation value, at most."""
 ChoiceModelClass: TypeAlias = Callable[[int, int, int], ChoiceModel]
 """Makes a choice model of the number of items, the vectors' length, and that of histories."""
 
@@ -134,14 +132,8 @@ class ChoiceModule(StageModule):
             if self.choice.profile is not None:
                 for member in self.members:
                     member.set_people(data.people_features)
-            if self.learner is not None and self.learner.reads_next:
-                ended = np.zeros(len(data.store), bool)
-                # Without declined slates a session may go on after the last choice; and with a
-                # leave rate the discount contains the ends already.
-                if data.store.has_nothing and self.settings.leave_rate == 0:
-                    table = SessionTable(data)
-                    ended[table.ends[~table.cut] - 1] = True
-                data.sets.read_next(ended)
+            if self.learner is not None:
+                self.learner.prepare(data, self.settings.leave_rate)
 
     @property
     def members(self) -> list[ChoiceModel]:
@@ -216,12 +208,7 @@ class ChoiceModule(StageModule):
         groups: list[dict[str, Any]] = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
         decay = settings.weight_decay
         optimizer = torch.optim.AdamW(groups, settings.learning_rate, weight_decay=decay)
-
-        def rate(step: int, total: float) -> float:
-            rising = min(1.0, (step + 1) / (WARMUP * total))
-            return rising * (1 + math.cos(math.pi * min(step / total, 1.0))) / 2
-
-        return self.scheduled(optimizer, rate)
+        return self.scheduled(optimizer, lambda n, total: warm_cosine(n, total, 1 / total))
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:

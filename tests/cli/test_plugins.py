@@ -92,33 +92,6 @@ def test_show_and_check_say_so_too(capsys, command):
     assert status == (2 if command == "check" else 0)
 
 
-@pytest.mark.usefixtures("four_bad_plugins")
-def test_everything_else_works(capsys, tiny_run, tmp_path):
-    assert main(["recommend", str(tiny_run), "--user", "u3", "-k", "2"]) == 0
-    assert plugins.installed().get("domains", "chess").load().name == "chess"
-    assert plugins.installed().get("encoders", "TextEncoder").load().__module__ == (
-        "lightrec.encoders.text"
-    )
-    capsys.readouterr()
-    assert main(["run", "generic", "--log", str(tmp_path), "--until", "data", "--strict"]) == 2
-    refused = capsys.readouterr().err
-    assert all(sentence in refused for _, sentence in BROKEN.values())
-    assert TAKEN in refused
-
-
-def test_two_strangers_with_one_name_have_neither(tmp_path, monkeypatch, capsys):
-    for name in ("red", "blue"):
-        hooks = f'@hookimpl\ndef lightrec_domains(): return {{"go": "lightrec_{name}.go:Go"}}\n'
-        install(tmp_path, name, hooks)
-    monkeypatch.syspath_prepend(tmp_path)
-    plugins.installed.cache_clear()
-    status, text = said(capsys, "show", "go")
-    plugins.installed.cache_clear()
-    assert status == 2
-    assert "lightrec-blue 1.0 (lightrec_blue.go:Go) and lightrec-red 1.0" in text
-    assert "LIGHTREC_DISABLED_PLUGINS" in text
-
-
 def test_show_tells_of_a_part_and_its_arguments(capsys):
     status, text = said(capsys, "show", "TextEncoder")
     assert status == 0

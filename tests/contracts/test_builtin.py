@@ -13,12 +13,10 @@ from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.evaluation.sessions import SimulatedSessions
 from lightrec.evaluation.user_models import KnownTruth
-from lightrec.policies.bandits import LinUCB, ThompsonSampling
 from lightrec.policies.candidate import CandidatePolicy
-from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward, LearnedReward
-from lightrec.rewards.combined import NormalisedReward, WeightedSum
+from lightrec.rewards.combined import WeightedSum
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.worlds.far import FarLaws
 from lightrec.testing import (
@@ -75,25 +73,9 @@ def knowing_policy():
     return policy
 
 
-def learned_bandit(cls):
-    """A bandit that has seen some answers."""
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        bandit = cls.from_vectors(torch.randn(tiny.NUM_ITEMS + 1, tiny.VECTOR_SIZE))
-        contexts = torch.randn(40, bandit.context_size)
-        features = bandit.features(contexts, torch.randint(1, tiny.NUM_ITEMS + 1, (40,)))
-        bandit.update(features, torch.rand(40))
-    return bandit
-
-
-def exploring():
-    """Epsilon-greedy around a bandit that has seen some answers."""
-    return EpsilonGreedy(learned_bandit(LinUCB), 0.3)
-
-
 def combined_reward():
     """Rewards within rewards."""
-    return NormalisedReward(WeightedSum([LearnedReward(), EngagementReward()], [1.0, -0.5]))
+    return WeightedSum([LearnedReward(), EngagementReward()], [1.0, -0.5])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -129,9 +111,6 @@ def quick(*arguments):
     quick(partial(simulator, ending="fixed", expected=True), "fixed"),
     SimulatorChecks(partial(simulator, user_model=recurrent, slate_size=2), "recurrent"),
     PolicyChecks(knowing_policy, "CandidatePolicy-with-user-model"),
-    PolicyChecks(partial(learned_bandit, LinUCB), "LinUCB-learned"),
-    PolicyChecks(partial(learned_bandit, ThompsonSampling), "ThompsonSampling-learned"),
-    PolicyChecks(exploring, "EpsilonGreedy-around-a-bandit"),
     RewardChecks(combined_reward, part="rewards-within-rewards"),
 )
 def test_in_other_settings(check):

@@ -1,10 +1,10 @@
 """The smallest problem that a policy can learn: one step, eight items, one of which is best."""
 
 import torch
+from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDict
 
 from lightrec.keys import Key
-from lightrec.learners.world_data import WorldData
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator
 

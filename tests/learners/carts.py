@@ -1,6 +1,6 @@
 """Small trainings of policies on carts with poles, by rewards that learn from demonstrations."""
 
-from benchmarks.imitation.cart_pole import CartPoleData
+from benchmarks.measure.carts import CartPoleData
 from tests.learners.training import fit
 
 POLICY = {"pools": 0, "size": 0, "hidden": [64, 64], "horizon": 1_000_000}

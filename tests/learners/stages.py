@@ -2,30 +2,31 @@
 
 from functools import partial
 
+import pytest
 import torch
 from lightrec_lab.adversarial import AIRL, GAIL
+from lightrec_lab.algorithms import REPLAY
+from lightrec_lab.imitation import SQIL
 from lightrec_lab.irl import ClickClassifier, IQLearn
+from lightrec_lab.replay import ReplayPolicyModule
 from lightrec_lab.towers import GRU, LigrTransformer, MeanPooling
+from lightrec_rewards.normalised import NormalisedReward
+from lightrec_worlds.tower import TowerPolicy
+from lightrec_worlds.world_data import WorldData
 
 from lightrec import plugins
-from lightrec.learners.algorithms import ON_POLICY, REPLAY
-from lightrec.learners.imitation import SQIL
 from lightrec.learners.offline import OfflinePolicyModule
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
-from lightrec.learners.replay import ReplayPolicyModule
-from lightrec.learners.world_data import WorldData
 from lightrec.nn.towers import CausalTransformer
 from lightrec.policies.candidate import CandidatePolicy
-from lightrec.policies.tower import TowerPolicy
 from lightrec.ranking.losses import SampledSoftmaxLoss
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.rewards.accepted import SurplusReward
-from lightrec.rewards.combined import NormalisedReward
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
-from lightrec.users.irl.looking_ahead import MaxEnt
+from lightrec.users.irl import MaxEnt
 from lightrec.users.module import ChoiceModule
 
 WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 2}
@@ -37,7 +38,10 @@ TOWERS = (CausalTransformer, LigrTransformer, GRU, MeanPooling)
 POOLED, RECURRENT = (
     partial(kind, feature_size=4, hidden_size=8) for kind in (PooledChoice, RecurrentChoice)
 )
-OFFLINE = {n: part.load() for n, part in plugins.installed().parts["offline_learners"].items()}
+ON_POLICY, OFFLINE = (
+    {name: part.load() for name, part in plugins.installed().parts[slot].items()}
+    for slot in ("learners", "offline_learners")
+)
 REWARDS = {"maxent": MaxEnt, "iq": IQLearn, "clicks": ClickClassifier}
 
 
@@ -112,6 +116,12 @@ STAGES = {
     **{f"imitation {kind.__name__}": (imitation, {"kind": kind}) for kind in (GAIL, AIRL, SQIL)},
 }
 """By name: what makes module and data of a folder, and the settings that it takes."""
+FAMILIES = ("ranking softmax", "choice pooled", "policy ppo", "offline iql", "replay dqn")
+
+
+def one_a_family(names, *shown):
+    """Names to be tried, all but those shown left to whoever tests everything."""
+    return [pytest.param(n, marks=[] if n in shown else pytest.mark.slow) for n in names]
 
 
 def make(name, folder, **settings):

@@ -2,15 +2,14 @@
 
 import pytest
 import torch
+from lightrec_lab.algorithms import REPLAY
+from lightrec_worlds.tower import TowerPolicy
 from tensordict import TensorDict
 
-from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.algorithms import ON_POLICY, REPLAY
 from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES, STEPS_AHEAD
 from lightrec.nn.session import perceptron
-from lightrec.policies.tower import TowerPolicy
-from tests.learners.stages import OFFLINE
+from tests.learners.stages import OFFLINE, ON_POLICY
 
 ITEMS, ROWS = 6, 8
 LEARNERS = ON_POLICY | REPLAY | {f"{name} from a log": kind for name, kind in OFFLINE.items()}
@@ -21,7 +20,7 @@ ALLOWED = [[1, 3, 4], [2, 3, 6]]
 NOTHING = [0, 0, 0]
 
 
-def learner_of(loss, size, strange=0.0, **settings_of_loss):
+def learner_of(loss, size, strange=0.0):
     """Every item has a score of its own; those that are never allowed are strange."""
     torch.manual_seed(0)
     policy = TowerPolicy(ITEMS, 3, size=4, hidden=[8]).set_items(torch.randn(ITEMS + 1, 3))
@@ -31,9 +30,8 @@ def learner_of(loss, size, strange=0.0, **settings_of_loss):
     critic = perceptron([policy.feature_size, 8, 1])
     others = torch.nn.ModuleDict(LEARNERS[loss].networks(policy, (8,)))
     more = {"slate_size": size, "discount": 0.9, "tau": 0.1}
-    if loss == "reinforce-top-k from a log":
-        settings_of_loss.setdefault("top_k", 3)
-    learner = LEARNERS[loss](policy, critic, others, settings=settings_of_loss, **more)
+    more["settings"] = {"top_k": 3} if loss == "reinforce-top-k from a log" else {}
+    learner = LEARNERS[loss](policy, critic, others, **more)
     with torch.no_grad():  # target networks like any other, away from the learned ones
         for number, parameter in enumerate(learner.parameters()):
             parameter.add_(0.1 * (-1) ** number)
@@ -82,42 +80,15 @@ def losses(learner, offers=False, **more):
 
 
 @pytest.mark.parametrize(("loss", "size"), LOSSES)
-def test_an_offer_is_a_mask(loss, size):
-    masked, offered = losses(learner_of(loss, size)), losses(learner_of(loss, size), offers=True)
+def test_what_may_not_be_shown_says_nothing(loss, size):
+    """A mask is an offer of the rest, and losses are finite where nothing is left to show."""
+    learner = learner_of(loss, size)
+    masked, offered = losses(learner), losses(learner, offers=True)
+    strange = losses(learner_of(loss, size, strange=100.0))
     assert masked
     for name, value in masked.items():
         torch.testing.assert_close(offered[name], value)
-
-
-@pytest.mark.parametrize(("loss", "size"), LOSSES)
-def test_what_may_not_be_shown_does_not_count(loss, size):
-    plain, strange = losses(learner_of(loss, size)), losses(learner_of(loss, size, strange=100.0))
-    for name, value in plain.items():
         torch.testing.assert_close(strange[name], value)
-
-
-@pytest.mark.parametrize("offers", [False, True])
-@pytest.mark.parametrize(("loss", "size"), LOSSES)
-def test_losses_are_finite_where_nothing_is_left_to_show(loss, size, offers):
-    found = losses(learner_of(loss, size), offers, following=NOTHING)
-    assert all(value.isfinite().all() for value in found.values())
-
-
-def test_soft_values_are_those_of_the_law_that_acts():
-    """V = τ log Σ exp(Q / τ), and the law is exp((Q - V) / τ)."""
-    learner, temperature = learner_of("soft-q", 1), 0.1
-    state = rows(learner.policy, offers=False)
-    with torch.no_grad():
-        found = learner.loss.value_network(state.copy())
-        law = learner.policy.columns(state)
-    allowed = ALLOWED[0]
-    values, soft = found["action_value"][:, allowed], found["chosen_action_value"]
-    expected = temperature * (values / temperature).logsumexp(1, keepdim=True)
-    torch.testing.assert_close(soft, expected)
-    chances = ((values - soft) / temperature).exp()
-    torch.testing.assert_close(law.logits.softmax(1)[:, allowed], chances)
-
-
-def test_soft_values_need_a_temperature():
-    with pytest.raises(RecipeError, match=r"temperature is 0.0; it must be above 0"):
-        learner_of("soft-q", 1, temperature=0.0)
+    for offers in (False, True):
+        barren = losses(learner, offers, following=NOTHING)
+        assert all(value.isfinite().all() for value in barren.values())

@@ -109,12 +109,9 @@ def data(bandit, **settings):
     return PolicyData(*folders, **own | {"policy": partial(CandidatePolicy, size=4)} | settings)
 
 
-@pytest.mark.parametrize("loss", ["bc", "sa2c"])
-def test_a_policy_is_learned_from_a_prepared_log_and_resumes(bandit, loss, tmp_path):
+def test_a_policy_is_learned_from_a_prepared_log_and_resumes(bandit, tmp_path):
     own = data(bandit)
-    settings = {"loss": loss, "updates": 2, "batch_size": 16}
-    if loss == "sa2c":
-        settings["loss_settings"] = {"warm_up": 2}
+    settings = {"loss": "sa2c", "updates": 2, "batch_size": 16, "loss_settings": {"warm_up": 2}}
     whole, _ = resumed(lambda *how: fit(own, OfflinePolicyModule, *how, **settings), tmp_path)
     assert len(whole.transitions) == len(own.log())
     assert {*own.log()[Key.USER].tolist()} == {*own.starts.users.tolist()}, "and nobody else"
@@ -146,7 +143,7 @@ def test_a_clone_of_a_log_scores_what_comes_next_highest(bandit):
     rows = own.log()
     rows = rows[rows[Key.HISTORY].any(1)]
     with torch.no_grad():
-        state = module.see(module._with_masks(rows.copy()))
+        state = module.see(module.with_masks(rows.copy()))
         found = module.policy.columns(state).logits.argmax(1)
     assert (found == rows[Key.ACTION].flatten()).float().mean() > 0.9
 

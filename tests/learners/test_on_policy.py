@@ -1,4 +1,4 @@
-"""Training a policy: it finds the best arm, resumes exactly, and its checkpoint suffices."""
+"""Learning from what was just played: the best arm, what is left, what returns are made of."""
 
 import inspect
 from functools import partial
@@ -7,24 +7,28 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from lightrec_rewards.limits import ConstrainedReward, EqualExposure, FewRepeats
+from lightrec_rewards.normalised import NormalisedReward
 from lightrec_rewards.staying import ContinuationShaping
+from lightrec_worlds.world_data import WorldData
+from tensordict import TensorDict
 
-from lightrec.errors import PluginError, RecipeError
+from lightrec.errors import RecipeError
 from lightrec.evaluation.evidence import unfit
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
-from lightrec.plugins import installed
 from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward, SurplusReward
-from lightrec.rewards.combined import NormalisedReward, WeightedSum
-from lightrec.settings import make_of
-from lightrec.simulators.rollout import play
+from lightrec.rewards.combined import WeightedSum
+from lightrec.simulators.rollout import UserMemory, play
 from lightrec.users.parts import LeavingModel
 from lightrec.users.user_model import UserModel
-from tests.learners.training import FIRST, resumed, train
+from tests.learners.arms import BEST, ArmsData
+from tests.learners.stages import ON_POLICY, one_a_family
+from tests.learners.training import fit as small_fit
+from tests.learners.training import resumed, train
 
 
 @pytest.fixture
@@ -78,25 +82,6 @@ def test_it_finds_the_best_arm(run):
     assert trainer.callback_metrics["train/explained_variance"].isfinite()
 
 
-def test_the_same_seed_gives_the_same_weights_and_resuming_changes_nothing(run, tmp_path):
-    whole, _ = resumed(lambda *how: fit(run, *how), tmp_path)
-    again, _ = fit(run, 2)
-    for name, weight in whole.state_dict().items():
-        assert torch.equal(weight, again.state_dict()[name]), name
-
-
-def test_a_checkpoint_suffices_and_holds_nothing_twice(run, tmp_path):
-    module, _ = fit(run, 1, tmp_path)
-    path = tmp_path / FIRST
-    loaded = PolicyModule.load_from_checkpoint(path, weights_only=True)
-    history = torch.tensor([[0, 1, 2], [3, 4, 5]])
-    assert torch.equal(
-        loaded.policy.scores(session_start(history)), module.policy.scores(session_start(history))
-    )
-    parts = {name.split(".")[0] for name in module.state_dict()}
-    assert parts == {"policy", "critic"}
-
-
 def test_what_is_written_suffices(run, tmp_path):
     module, trainer = fit(run, 1)
     metrics = module.write(tmp_path)
@@ -108,6 +93,10 @@ def test_what_is_written_suffices(run, tmp_path):
     assert metrics["validation/return"] == pytest.approx(
         float(trainer.callback_metrics["validation/return"])
     )
+    ranker = Ranker.from_pretrained(str(run / "ranker"))
+    for name, weight in ranker.state_dict().items():
+        assert torch.equal(weight, module.policy.ranker.state_dict()[name])
+    assert module.policy.utility_weight != 0
     assert {"validation/accepted", "validation/length", "validation/coverage"} <= set(metrics)
 
 
@@ -122,12 +111,6 @@ def test_what_takes_no_notice_of_people_is_judged_by_the_same_reward(run, tmp_pa
         assert bool(unfit(metrics)) == (sign < 0)
     assert found[-1.0] == pytest.approx([-value for value in found[1.0]])
     assert found[1.0][0] > found[1.0][1] > 0
-
-
-def test_slates_and_fixed_sessions_train_too(run):
-    module, trainer = fit(run, 1, slate_size=2, ending="fixed", reward=SurplusReward())
-    assert all(weight.isfinite().all() for weight in module.state_dict().values())
-    assert trainer.callback_metrics["validation/length"] <= 4
 
 
 def test_fitted_leaving_and_an_ensemble_are_played(run, tmp_path):
@@ -159,14 +142,6 @@ def test_fitted_leaving_and_an_ensemble_are_played(run, tmp_path):
     assert all(weight.isfinite().all() for weight in module.state_dict().values())
 
 
-def test_frozen_parts_stay_as_they_were(run):
-    module, _ = fit(run, 1)
-    ranker = Ranker.from_pretrained(str(run / "ranker"))
-    for name, weight in ranker.state_dict().items():
-        assert torch.equal(weight, module.policy.ranker.state_dict()[name])
-    assert module.policy.utility_weight != 0
-
-
 def test_the_encoder_is_tuned_where_asked_and_items_stay(run):
     module, _ = fit(run, 0, policy={"tune": True, "use_utilities": False})
     before = {name: value.clone() for name, value in module.policy.state_dict().items()}
@@ -196,6 +171,77 @@ def test_users_who_judge_do_not_train(run):
     assert (ends <= torch.from_numpy(data.store.train_ends())[drawn]).all()
 
 
+@pytest.mark.parametrize("loss", one_a_family(ON_POLICY, "ppo", "slate-sarsa"))
+def test_every_learner_finds_the_best_arm(loss):
+    module, trainer = small_fit(
+        ArmsData(iterations=8),
+        PolicyModule,
+        2,
+        loss=loss,
+        policy={"size": 0, "hidden": [8]},
+        sessions=64,
+        steps=4,
+        batch_size=64,
+        history_iterations=3 if loss == "reinforce-top-k" else 1,
+    )
+    assert trainer.callback_metrics["validation/return"] == pytest.approx(BEST)
+    kept = {name.split(".")[0] for name in module.state_dict()}
+    assert kept == {"policy", "critic", *(["others"] if loss == "reinforce-top-k" else [])}
+
+
+@pytest.mark.parametrize("time_aware", [False, True])
+def test_returns_go_on_where_sessions_were_cut_and_stop_where_they_ended(time_aware):
+    """With λ = 1 and a critic that says 2 everywhere, value targets are sums made by hand."""
+    data = WorldData("Greed", {"max_steps": 3}, iterations=1, judging=4)
+    settings = {"sessions": 64, "steps": 7, "discount": 0.9, "gae_lambda": 1.0}
+    module, _ = small_fit(data, PolicyModule, 0, time_aware=time_aware, **settings)
+    torch.nn.init.zeros_(module.critic[-1].weight)
+    torch.nn.init.constant_(module.critic[-1].bias, 2.0)
+    torch.manual_seed(0)
+    module._state = module.ground.train.reset()
+    module._memory = UserMemory(module.policy.user_vectors)
+    rollout = module._estimate(module._play())
+    done, ended = (rollout["next", name].squeeze(-1) for name in ("done", "terminated"))
+    assert (done & ended).any()
+    assert (done & ~ended).any()
+    if time_aware:
+        ended = done
+    reward = rollout["next", "reward"]
+    wanted = torch.full_like(reward.squeeze(-1), 2.0)
+    later = torch.full((64,), 2.0)
+    for step in reversed(range(7)):
+        later = torch.where(done[:, step], torch.where(ended[:, step], 0.0, 2.0), later)
+        later = reward[:, step, 0] + 0.9 * later
+        wanted[:, step] = later
+    torch.testing.assert_close(rollout["value_target"].squeeze(-1), wanted)
+
+
+def test_who_left_was_only_cut_where_leaving_is_a_part_of_the_discount(run):
+    data = data_of(run, leave_rate=0.5)
+    module, _ = train(module_of(data, time_aware=True, sessions=4, steps=2), data, 0)
+    assert module.ground.continuation_probability == 0.5
+    following = {
+        "done": torch.tensor([[True], [True], [True], [False]]),
+        "terminated": torch.tensor([[True], [True], [False], [False]]),
+        Key.STEP: torch.tensor([[2], [4], [3], [1]]),
+    }
+    ended = module._ended(TensorDict(following, [4]))
+    # Left before the limit: a cut. Left in the last step, and nothing left to show: ends.
+    assert ended.squeeze(1).tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"history_iterations": 2}, "history_iterations is 2, and ppo learns from"),
+        ({"temperature": (0.1, 0.0)}, r"temperature is \(0.1, 0.0\).*must be positive"),
+    ],
+)
+def test_settings_that_cannot_be(settings, message):
+    with pytest.raises(RecipeError, match=message):
+        PolicyModule(8, 4, **settings)
+
+
 def test_expected_surplus_is_the_log_sum(run):
     """The mean over outcomes of r - log π is log(1 + exp r) for a user who does not look ahead."""
     data = data_of(run, reward=SurplusReward())
@@ -214,43 +260,6 @@ def test_expected_surplus_is_the_log_sum(run):
     assert (sessions.reward > 0).all()
 
 
-def reward_of(name, settings=None):
-    return make_of(installed().get("rewards", name).load(), settings)
-
-
-def test_rewards_by_name():
-    for name in ("SurplusReward", "LearnedReward", "EngagementReward", "ProbabilityLogReward"):
-        assert type(reward_of(name)).__name__ == name
-    with pytest.raises(PluginError, match=r"no 'Surplus' among the rewards.*SurplusReward"):
-        reward_of("Surplus")
-
-
-def test_settings_of_a_reward_reach_it_or_are_refused():
-    with pytest.raises(RecipeError, match="EngagementReward has no setting 'bonus'"):
-        reward_of("EngagementReward", {"bonus": 2})
-
-
-def test_rewards_within_rewards_reach_the_policy_stage():
-    settings = {
-        "parts": ["SurplusReward", {"class_path": "RepetitionPenalty", "init_args": {"window": 3}}],
-        "weights": [1.0, 0.5],
-    }
-    reward = reward_of("WeightedSum", settings)
-    assert [type(part).__name__ for part in reward.parts] == ["SurplusReward", "RepetitionPenalty"]
-    assert reward.parts[1].window == 3
-    inner = {"class_path": "WeightedSum", "init_args": settings}
-    assert reward_of("NormalisedReward", {"reward": inner}).reward.weights == [1.0, 0.5]
-    with pytest.raises(RecipeError, match="The setting parts takes list"):
-        reward_of("WeightedSum", {"parts": "SurplusReward"})
-    wrong = {"class_path": "RepetitionPenalty", "init_args": {"windows": 3}}
-    with pytest.raises(RecipeError, match="has no setting 'windows'"):
-        reward_of("WeightedSum", {"parts": [wrong]})
-    with pytest.raises(
-        RecipeError, match=r"WeightedSum cannot be made with .*Give a value for parts"
-    ):
-        reward_of("WeightedSum", {})
-
-
 def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(run):
     own = ContinuationShaping(EngagementReward())
     module, _ = fit(run, 1, reward=own, discount=0.9)
@@ -265,14 +274,7 @@ def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(r
         fit(run, 1, reward=NormalisedReward(own), time_aware=True)
 
 
-def test_what_a_normalised_reward_has_measured_is_resumed(run, tmp_path):
-    settings = {"reward": NormalisedReward(EngagementReward())}
-    whole, later = resumed(lambda *how: fit(run, *how, **settings), tmp_path)
-    # The outcomes of a step count once together: 2 epochs of 2 iterations, 32 sessions, 4 steps.
-    assert whole.ground.reward.moments.count.item() == pytest.approx(2 * 2 * 32 * 4)
-    assert torch.equal(whole.ground.reward.moments.square, later.ground.reward.moments.square)
-
-
+@pytest.mark.slow
 def test_the_prices_of_limits_are_resumed(run, tmp_path):
     limits = [EqualExposure("item", "items", 0.0), FewRepeats(0.0)]
     settings = {"reward": ConstrainedReward(EngagementReward(), limits, rate=1.0)}

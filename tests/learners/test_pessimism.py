@@ -6,11 +6,9 @@ import pytest
 import torch
 from torch.distributions import Categorical, kl_divergence
 
-from lightrec.errors import RecipeError
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.policy_stage import divergence
-from lightrec.learners.replay import ReplayPolicyModule
 from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.rewards.accepted import EngagementReward
@@ -59,11 +57,6 @@ def test_an_anchored_policy_moves_less_the_heavier_its_anchor(bandit):
         moved.append(float(divergence(*laws).mean()))
     assert moved[0] > 2 * moved[1] > 0
     assert moved[2] < 0.02
-
-
-def test_learners_of_values_have_no_law_to_anchor(bandit):
-    with pytest.raises(RecipeError, match="dqn learns values and no law"):
-        fit(data(bandit), ReplayPolicyModule, 1, loss="dqn", anchor=0.1, sessions=4, steps=2)
 
 
 def test_a_third_user_model_judges_epochs(bandit):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
@@ -9,10 +10,9 @@ from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.transitions import CLICKED_COLUMN, slates_alone
-from lightrec.learners.world_data import WorldData
 from lightrec.policies.slate import SlatePolicy
 from lightrec.rewards.accepted import EngagementReward
-from tests.learners.training import fit, resumed
+from tests.learners.training import fit
 
 SMALL = {
     "loss": "slate-sarsa",
@@ -54,7 +54,7 @@ def test_losses_are_those_of_a_look_at_all_that_was_offered(offers):
     rows = module._estimate(module._play()).exclude("next").flatten()
     assert (rows[CLICKED_COLUMN] >= 0).any()
     alone = module.learner.losses(slates_alone(rows))
-    among_all = module.learner.losses(module._with_masks(rows))
+    among_all = module.learner.losses(module.with_masks(rows))
     for name, value in among_all.items():
         torch.testing.assert_close(alone[name], value)
 
@@ -71,36 +71,6 @@ def test_the_law_grows_sharper_and_is_kept(tmp_path, monkeypatch):
     assert seen == pytest.approx([0.8, 0.8, 0.4, 0.4, 0.2, 0.2])
     module.policy.save_pretrained(tmp_path)
     assert SlatePolicy.from_pretrained(tmp_path).temperature.item() == pytest.approx(0.2)
-
-
-def test_slates_are_drawn_from_values_over_the_temperature():
-    module, _ = fit(world(), PolicyModule, 1, **SMALL)
-    policy, state = module.policy, module.see(module.ground.train.reset())
-    policy.temperature.fill_(0.5)
-    logits = policy.columns(state, 2).logits
-    shown = state[Key.MASK]
-    torch.testing.assert_close(logits[shown], policy.logits(state)[shown] / 0.5)
-
-
-def test_a_resumed_run_goes_on_as_an_unbroken_one(tmp_path):
-    resumed(lambda *how: fit(world(), PolicyModule, *how, **SMALL), tmp_path)
-
-
-def test_a_temperature_of_nothing_is_refused():
-    with pytest.raises(RecipeError, match=r"temperature is \(0.1, 0.0\).*must be positive"):
-        PolicyModule(8, 4, loss="slate-sarsa", temperature=(0.1, 0.0))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"loss_function": "l3"}, "loss_function is 'l3'.*give one of l2"),
-        ({"slate_size": 3}, "unexpected keyword argument 'slate_size'"),
-    ],
-)
-def test_settings_of_the_loss_that_cannot_be(settings, message):
-    with pytest.raises(RecipeError, match=message):
-        fit(world(), PolicyModule, 1, **SMALL, loss_settings=settings)
 
 
 def test_a_tuned_encoder_is_refused(bandit):

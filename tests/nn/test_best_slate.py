@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lightrec.nn.best_slate import best_slate
 from lightrec.nn.plackett_luce import EMPTY
-from tests.learners.losses.rows import NONE
+from tests.learners.rows import NONE
 
 
 def worth(values, scores, null, slate):

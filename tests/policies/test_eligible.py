@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from lightrec_worlds.tower import TowerPolicy
 from tensordict import TensorDict
 
 from lightrec import plugins
 from lightrec.keys import Key
-from lightrec.policies.bandits import LinUCB, ThompsonSampling
 from lightrec.policies.baselines import (
     ConstantListPolicy,
     GreedyRankerPolicy,
@@ -17,7 +17,6 @@ from lightrec.policies.baselines import (
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.policies.slate import SlatePolicy
-from lightrec.policies.tower import TowerPolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.testing import tiny
@@ -53,8 +52,6 @@ MAKERS = {
     "tower": tower,
     "slate": lambda: SlatePolicy(tower(), tower(), slate_size=3),
     "epsilon": lambda: EpsilonGreedy(RandomPolicy(N), 0.5),
-    "linucb": lambda: LinUCB.from_vectors(rows()),
-    "thompson": lambda: ThompsonSampling.from_vectors(rows()),
 }
 
 
@@ -104,5 +101,5 @@ def test_offers_without_an_item_give_empty_slates():
         },
         [2],
     )
-    for make in (MAKERS["constant"], MAKERS["epsilon"], MAKERS["tower"], MAKERS["linucb"]):
+    for make in (MAKERS["constant"], MAKERS["epsilon"], MAKERS["tower"]):
         assert make().act(state.clone(), 2, False)[Key.ACTION].tolist() == [[0, 0], [4, 0]]

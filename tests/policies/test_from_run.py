@@ -6,8 +6,6 @@ import pytest
 import torch
 
 from lightrec import plugins
-from lightrec.evaluation.arena import arena
-from lightrec.policies.bandits import LinUCB
 from lightrec.policies.base import Policy, session_start
 from lightrec.policies.baselines import PopularityPolicy, RandomPolicy
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
@@ -15,7 +13,7 @@ from lightrec.ranking.item_models.base import Evidence, Popularity
 from lightrec.run import Run
 from tests.users.stores import prepared
 
-SETTINGS = {"LinUCB": {"size": 4}, "ThompsonSampling": {"size": 4}, "EpsilonGreedy": {"epsilon": 0}}
+SETTINGS = {"EpsilonGreedy": {"epsilon": 0}}
 
 
 @pytest.fixture(scope="module")
@@ -39,22 +37,9 @@ def test_a_run_makes_every_policy(name, run):
         assert torch.equal(made.appeal.long(), torch.from_numpy(run.data.popularity()))
 
 
-@pytest.mark.parametrize("name", sorted(plugins.discover([]).parts["policies"]))
-def test_settings_that_a_policy_does_not_know_are_refused(name, run):
-    with pytest.raises(TypeError, match="epsylon"):
-        plugins.installed().get("policies", name).load().from_run(run, epsylon=0.1)
-
-
-def test_an_arena_knows_the_installed_policies(tiny_run):
-    there = arena(str(tiny_run), 4, 0, {})
-    assert type(there.policy("PopularityPolicy")).__name__ == "PopularityPolicy"
-
-
 def test_epsilon_greedy_takes_another_policy_with_its_settings(run):
-    other = {"class_path": "LinUCB", "init_args": {"size": 4, "alpha": 0.5}}
-    policy = EpsilonGreedy.from_run(run, other, epsilon=0.2)
-    assert isinstance(policy.policy, LinUCB)
-    assert (policy.policy.alpha, policy.policy.item_vectors.shape[1]) == (0.5, 4)
+    other = {"class_path": "GreedyRankerPolicy", "init_args": {"history_length": 3}}
+    assert EpsilonGreedy.from_run(run, other, epsilon=0.2).policy.history_length == 3
     assert isinstance(EpsilonGreedy.from_run(run, "RandomPolicy").policy, RandomPolicy)
 
 

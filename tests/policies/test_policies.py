@@ -69,17 +69,6 @@ def test_trust_adds_the_user_models_utility(ranker):
         torch.testing.assert_close(difference, difference[:, :1].expand_as(difference))
 
 
-def test_time_and_success_matter_once_learned(ranker):
-    policy = CandidatePolicy(ranker, size=4)
-    torch.nn.init.normal_(policy.query_network[-1].weight)
-    early = session_start(histories(2))
-    late = early | {
-        Key.STEP: early[Key.STEP] + 30,
-        Key.ACCEPTED_TOTAL: early[Key.ACCEPTED_TOTAL] + 20,
-    }
-    assert not torch.allclose(policy.scores(late)[:, 1:], policy.scores(early)[:, 1:])
-
-
 def test_declined_slates_are_no_items():
     history = torch.tensor([[0, 3, 13, 4, 13], [13, 13, 0, 1, 2], [0, 0, 0, 0, 0]])
     assert without_nothing(history, N).tolist() == [[0, 0, 0, 3, 4], [0, 0, 0, 1, 2], [0] * 5]
@@ -126,21 +115,6 @@ def test_memory_gives_what_reading_anew_would(ranker):
         history = histories(seed=seed)
         history[:3] = histories()[:3]
         torch.testing.assert_close(memory(history), policy.user_vectors(history))
-
-
-def test_memory_reads_what_has_changed_without_common_padding():
-    asked = []
-
-    def read(history):
-        asked.append(history.tolist())
-        return history.sum(1, keepdim=True)
-
-    memory = UserMemory(read)
-    first = torch.tensor([[0, 0, 0, 3], [0, 0, 2, 1], [0, 0, 0, 0]])
-    second = torch.tensor([[0, 0, 0, 3], [0, 0, 2, 1], [0, 0, 0, 5]])
-    found = [memory(history).flatten().tolist() for history in (first, first, second)]
-    assert found == [[3, 3, 0], [3, 3, 0], [3, 3, 5]]
-    assert asked == [[[0, 3], [2, 1], [0, 0]], [[5]]]
 
 
 def rotated(history):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.softmax_step import measure
+from benchmarks.measure.softmax_step import step
 from lightrec.ranking import losses as module
 from lightrec.ranking.losses import (
     RankingLoss,
@@ -175,7 +175,7 @@ def test_full_softmax_is_cross_entropy(monkeypatch, dtype, close, elements):
 @pytest.mark.slow
 def test_a_step_over_many_items_adds_little_memory():
     """The logits of the 500 targets alone would take 0.37 GiB."""
-    (found,) = apart(measure, (200_000, 64, 10))
+    (found,) = apart(step, (200_000, 64, 10))
     assert found["held_gib"] == pytest.approx(4 * 200_001 * 65 * 4 / 2**30, rel=0.01)
     assert found["added_gib"] < 0.3
 

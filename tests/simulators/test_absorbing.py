@@ -3,7 +3,7 @@ import torch
 from lightrec_worlds.greed import Greed
 from torchrl.envs.utils import check_env_specs
 
-from benchmarks.imitation.cart_pole import CartPole
+from benchmarks.measure.carts import CartPole
 from lightrec.keys import Key
 
 

@@ -33,12 +33,3 @@ def test_neighbouring_counters_are_unrelated():
     for here, there in ((table[:, :-1], table[:, 1:]), (table[:-1], table[1:])):
         assert abs(torch.corrcoef(torch.stack([here.flatten(), there.flatten()]))[0, 1]) < 0.02
     assert len(table.unique()) == table.numel()
-
-
-def test_one_of_each_block_is_fair_and_independent():
-    found = noise.one_of_each(noise.mix(torch.arange(20_000), 9).unsqueeze(1), 3, 5)
-    assert found.shape == (20_000, 3)
-    columns = found - torch.tensor([0, 5, 10])
-    code = (columns * torch.tensor([1, 5, 25])).sum(1)
-    counts = torch.bincount(code, minlength=125).double()
-    assert ((counts - 160) ** 2 / 160).sum() < 178.5  # χ² with 124 degrees of freedom, 99.9 %

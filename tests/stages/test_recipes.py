@@ -172,7 +172,7 @@ def test_another_policy_inherits_no_settings_and_is_checked_before_work(tmp_path
         assert fault is None
         stage = Stage("policy", recipes.load(mine).resolved("policy"), tmp_path / "run" / "policy")
         kept = ParsedRecipe(stage).config.get("data.init_args.policy")
-        assert kept.class_path == "lightrec.policies.tower.TowerPolicy"
+        assert kept.class_path == "lightrec_worlds.tower.TowerPolicy"
         assert kept.init_args.as_dict() == {"size": 8, "hidden": [16]}
         return
     assert told in fault

@@ -5,12 +5,13 @@ import os
 import shutil
 
 import pytest
+from lightrec_update import versions
 
 from lightrec import load
 from lightrec.__main__ import main
 from lightrec.errors import RunError
 from lightrec.run import Run
-from lightrec.stages import redo, versions
+from lightrec.stages import redo
 from lightrec.stages import run as pipeline
 from lightrec.stages.run import run
 from lightrec.stages.stage import Stage

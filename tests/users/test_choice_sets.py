@@ -72,43 +72,6 @@ def test_logged_sets_are_taken_as_they_are(offered):
     assert batch[Key.HISTORY][2].tolist() == [1, nothing, names.index("c")]
 
 
-def test_the_next_step_is_given_or_why_there_is_none(offered):
-    sets = ChoiceSets(offered, 3, 99, 1.0)
-    assert Key.ENDED not in sets[(0,), np.array([1])]
-    ended = np.zeros(4, bool)
-    sets.read_next(ended)
-    batch = sets[(0,), np.array([1, 2, 3])]
-    names = ["", *offered.catalog["item"].to_list()]
-    following = [[names[i] for i in row] for row in batch[Key.NEXT_CANDIDATES].tolist()]
-    # The second event validates and the third tests: what is offered there is held out.
-    assert following == [["", "", ""]] * 3
-    assert batch[Key.CUT].tolist() == [True] * 3
-    assert not batch[Key.ENDED].any()
-    batch = sets[(0,), np.array([0])]
-    following = [[names[i] for i in row] for row in batch[Key.NEXT_CANDIDATES].tolist()]
-    assert following == [["a", "b", ""]]
-    assert batch[Key.CUT].tolist() == [False]
-    ended[3] = True
-    sets.read_next(ended)
-    batch = sets[(0,), np.array([3])]
-    assert batch[Key.ENDED].tolist() == [True]
-    assert batch[Key.CUT].tolist() == [False]
-
-
-def test_assumed_steps_after_hold_items_that_are_still_unseen(plain):
-    sets = ChoiceSets(plain, 3, 4, 1.0)
-    sets.read_next(np.zeros(len(plain), bool))
-    events = np.flatnonzero(plain.parts == TRAIN)
-    batch = sets[(0,), events]
-    following = batch[Key.NEXT_CANDIDATES].numpy()
-    assert following.shape == (2 * len(events), 4)
-    for event, shown in zip(events, following, strict=False):
-        begin = plain.offsets[plain.users_of(np.array([event]))[0]]
-        assert not set(shown) & set(plain.items[begin : event + 1])
-    # Whoever declined goes on, wherever the log ends.
-    assert not batch[Key.CUT][len(events) :].any()
-
-
 def test_batches_are_shuffled_by_seed_and_epoch():
     events = np.arange(100, 200)
 

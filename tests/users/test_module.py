@@ -5,7 +5,6 @@ import numpy as np
 import polars
 import pytest
 import torch
-from lightrec_lab.irl import IQLearn
 from safetensors.torch import save_file
 from tensordict import TensorDict
 
@@ -24,8 +23,7 @@ from lightrec.users.assessment import (
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.halves import in_half
-from lightrec.users.irl.base import mean
-from lightrec.users.irl.looking_ahead import MaxEnt
+from lightrec.users.irl import MaxEnt, mean
 from lightrec.users.module import ChoiceModule, bootstrap_times
 from lightrec.users.user_model import UserModel
 from tests.users.stores import prepared
@@ -139,9 +137,8 @@ def test_checkpoint_needs_nothing_else(folders, tmp_path):
     assert torch.equal(again.choice.vectors, module.choice.vectors)
 
 
-@pytest.mark.parametrize("kind", [MaxEnt, IQLearn])
-def test_a_learner_is_trained_next_to_the_choices_and_gives_the_reward(folders, tmp_path, kind):
-    module = train(folders, epochs=3, learner=kind(), model=RecurrentChoice)
+def test_a_learner_is_trained_next_to_the_choices_and_gives_the_reward(folders, tmp_path):
+    module = train(folders, epochs=3, learner=MaxEnt(), model=RecurrentChoice)
     alone = train(folders, epochs=3, model=RecurrentChoice)
     for name, value in alone.choice.named_parameters():
         torch.testing.assert_close(dict(module.choice.named_parameters())[name], value)
@@ -159,7 +156,7 @@ def test_a_learner_is_trained_next_to_the_choices_and_gives_the_reward(folders, 
     assert torch.equal(reward(TensorDict(state, [1])), found[:, 1:2])
     module.trainer.save_checkpoint(tmp_path / "model.ckpt")
     again = ChoiceModule.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
-    assert isinstance(again.learner, kind)
+    assert isinstance(again.learner, MaxEnt)
     assert torch.equal(again.learner.reward_model().reward(history, items), found)
 
 

@@ -84,14 +84,6 @@ def test_a_cross_is_learned_that_no_sum_can_say():
         assert found["log_loss"] == pytest.approx(expected, abs=0.03 if crosses else 0.01)
 
 
-def test_codes_know_what_is_unknown():
-    kinds = ["a"] * 30 + ["b"] * 30 + ["c"]
-    coding = Coding(pl.DataFrame({"kind": kinds, "x": np.arange(61.0)}))
-    assert coding.sizes == [4, 9]
-    new = pl.DataFrame({"kind": ["b", "c", None], "x": [-1.0, None, 100.0]})
-    assert coding(new).tolist() == [[2, 1], [0, 0], [0, 8]]
-
-
 def test_pacing_spreads_a_budget_and_never_overspends():
     """Against prices even on [0, 1]: worth 1, budget of a quarter of what all auctions cost."""
     chance, steps = np.random.default_rng(0), 4000

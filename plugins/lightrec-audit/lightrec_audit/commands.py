@@ -140,9 +140,9 @@ def probe(
     """
     _check(sessions, out)
 
-    from lightrec.evaluation.base import to_plain
     from lightrec.settings import setting
     from lightrec_audit import probe as probes
+    from lightrec_audit.judge import to_plain
 
     found = probes.probe(what, policy, mode, sessions, seed, dict(map(setting, set)), model)
     _show(found.markdown(), to_plain(found), out)

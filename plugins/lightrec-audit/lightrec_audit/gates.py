@@ -8,7 +8,7 @@ scores to events, see :mod:`lightrec_audit.explain`, goes from the one to the ot
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
 import torch
@@ -17,10 +17,9 @@ from torch.nn.functional import pad
 
 from lightrec.data.sequences import last_events, with_only
 from lightrec.keys import PADDING, Key
-from lightrec.policies.base import Policy, session_start
+from lightrec.policies.base import Policy, ScoredPolicy, session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.mixture import Mixture
-from lightrec.policies.tower import TowerPolicy
 from lightrec.ranking.blend import RANKER, Blend, log_shares
 from lightrec.ranking.item_models.als import ALS
 from lightrec.ranking.item_models.item_to_item import ItemToItem
@@ -77,6 +76,8 @@ def gated(model: ItemScorer | Policy, past: Past) -> Gated:
     """
     if isinstance(model, Policy):
         policy = model
+        if hasattr(policy, "pooled"):  # TowerPolicy of lightrec-worlds
+            return _of_pooled(policy, past)
         return by_leaving_out(
             lambda known: policy.scores(session_start(known[Key.HISTORY], known.get(Key.USER))),
             past,
@@ -168,14 +169,13 @@ def _(model: ALS, past: Past) -> Gated:
     return lambda gates: model.by_vectors(rows(gates) * first)
 
 
-@gated.register
-def _(model: TowerPolicy, past: Past) -> Gated:
+def _of_pooled(model: Any, past: Past) -> Gated:
     read = past.last(model.history_length)
     rows, missing = read.rows(model.vectors), model.history_length - read.history.shape[1]
 
     def vectors(gates: Tensor) -> Tensor:
-        found = rows(gates[:, -read.history.shape[1] :])
-        return model.pooled(pad(found, (0, 0, missing, 0)))
+        recent = rows(gates[:, -read.history.shape[1] :])
+        return model.pooled(pad(recent, (0, 0, missing, 0)))
 
     return _of_session(model, vectors, past)
 
@@ -209,7 +209,7 @@ def _tastes(model: ChoiceModel, past: Past) -> Gated:
     return tastes
 
 
-def _of_session(model: TowerPolicy | CandidatePolicy, vectors: Gated, past: Past) -> Gated:
+def _of_session(model: ScoredPolicy, vectors: Gated, past: Past) -> Gated:
     """Score all items at the start of a session, given what a policy sees of its history."""
 
     def scores(gates: Tensor) -> Tensor:

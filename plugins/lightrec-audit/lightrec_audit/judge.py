@@ -1,5 +1,7 @@
 """Judging policies in several simulators and in the three modes, and tables of what came out."""
 
+import dataclasses
+import json
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,11 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import torch
+from torch import Tensor
+
 from lightrec.errors import RecipeError
 from lightrec.evaluation.arena import Arena, arena
-from lightrec.evaluation.base import NOTHING, Json, Section, Table, give, to_plain
-from lightrec.evaluation.comparison import advantage, earned, normalised, per_user
-from lightrec.intervals import mean_interval, ratio_interval
+from lightrec.evaluation.base import NOTHING, Section, Table
+from lightrec.intervals import Interval, function_interval, mean_interval, ratio_interval
 from lightrec.progress import progress_bar
 from lightrec.simulators.rollout import Sessions
 from lightrec.simulators.session_env import Mode
@@ -25,6 +29,7 @@ BASELINES = ("greedy", "constant", "popularity")
 REFERENCE = "greedy"
 MODELS = {"users_a": "user model A", "users_b": "user model B"}
 Row = dict[str, Any]
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Played = dict[tuple[str, Showing], Sessions]
 """By contender and showing."""
 
@@ -191,7 +196,7 @@ def entries(
     :param reference: the contender over which advantages are taken.
     :param trained_in: letters of simulators, by contender.
     :returns: ``policy``, ``slates`` and ``trained_in``; ``earned``, see
-        :func:`~lightrec.evaluation.comparison.earned`; ``coverage``; ``normalised``, the return on
+        :func:`earned`; ``coverage``; ``normalised``, the return on
         the scale, or None; and ``advantage`` over the reference shown as ``mode``, None for itself.
     """
     floor, other = played[FLOOR, "mode"], played[reference, "mode"]
@@ -303,3 +308,76 @@ def _transferred(found: Judgement) -> Section:
         "training. A dash: at home it is not above 0 with its interval.",
         [Table([*head, "transfer ratio"], rows)],
     )
+
+
+def per_user(*sessions: Sessions) -> Tensor:
+    """Each user's mean return and length over the seeds, side by side: (U, 2 · S) float64."""
+    return torch.stack([x.double().mean(0) for s in sessions for x in (s.reward, s.length)], 1)
+
+
+def earned(sessions: Sessions) -> dict[str, Interval]:
+    """Sum sessions up.
+
+    :returns: ``returns``, the sum of a session's rewards; ``length``, its steps; and
+        ``reward_per_step``, the mean return over the mean length.
+    """
+    users = per_user(sessions)
+    rate = function_interval(lambda mean: mean[0] / mean[1], users)
+    returns, length = map(mean_interval, users.T)
+    return {"returns": returns, "length": length, "reward_per_step": rate}
+
+
+def advantage(own: Sessions, other: Sessions) -> dict[str, Interval]:
+    """Say by how much a contender earned more than another on the same users, and from what.
+
+    With length L and reward per step r = return / L of the two, the return's difference is exactly
+    ΔL · mean(r) + mean(L) · Δr.
+
+    :returns: ``total``; ``length``, ΔL · mean(r): what longer sessions bring; and ``rate``,
+        mean(L) · Δr: what better steps bring.
+    """
+    users = per_user(own, other)
+
+    def length(mean: Tensor) -> Tensor:
+        return (mean[1] - mean[3]) * (mean[0] / mean[1] + mean[2] / mean[3]) / 2
+
+    def rate(mean: Tensor) -> Tensor:
+        return (mean[1] + mean[3]) / 2 * (mean[0] / mean[1] - mean[2] / mean[3])
+
+    parts = {"length": function_interval(length, users), "rate": function_interval(rate, users)}
+    return {"total": mean_interval(users[:, 0] - users[:, 2]), **parts}
+
+
+def normalised(own: Sessions, floor: Sessions, top: Sessions) -> Interval | None:
+    """Put a contender's return on the scale where floor and top have 0 and 1.
+
+    :returns: None where the top is not above the floor with its interval.
+    """
+    users = per_user(own, floor, top)[:, ::2]
+    if mean_interval(users[:, 2] - users[:, 1]).low <= 0:
+        return None
+    return function_interval(lambda mean: (mean[0] - mean[1]) / (mean[2] - mean[1]), users)
+
+
+def give(interval: Interval | None) -> str:
+    """Write a mean with half the width of its interval, or its ends where it lies unevenly."""
+    if interval is None:
+        return NOTHING
+    half, other = interval.high - interval.mean, interval.mean - interval.low
+    if half == float("inf"):
+        return f"{interval.mean:.3g}"
+    if abs(half - other) > 1e-6 * abs(half):
+        return f"{interval.mean:.3g} ({interval.low:.2g} to {interval.high:.2g})"
+    return f"{interval.mean:.3g} ± {half:.2g}"
+
+
+def to_plain(value: object) -> Json:
+    """Make dataclasses, mappings, sequences and numbers what JSON can hold.
+
+    An interval is a list of mean, low and high; what is infinite or no number becomes null.
+
+    :raises TypeError: where something else is found.
+    """
+    text = json.dumps(value, default=dataclasses.asdict)
+    plain: Json = json.loads(text, parse_constant=lambda _: None)
+    return plain

@@ -23,8 +23,7 @@ from torchrl.data import Bounded
 from lightrec import plugins
 from lightrec.errors import RecipeError
 from lightrec.evaluation.arena import Arena, arena
-from lightrec.evaluation.base import Section, Table, give
-from lightrec.evaluation.comparison import earned, per_user
+from lightrec.evaluation.base import Section, Table
 from lightrec.evaluation.contenders import best_constant_lists
 from lightrec.intervals import Interval, function_interval
 from lightrec.keys import PADDING, Column
@@ -32,7 +31,7 @@ from lightrec.progress import progress_bar
 from lightrec.settings import make_of
 from lightrec.simulators.rollout import Acting, Contender, Sessions, play
 from lightrec.simulators.session_env import Mode
-from lightrec_audit.judge import ORACLE
+from lightrec_audit.judge import ORACLE, earned, give, per_user
 
 TIMES, HALF = 10.0, 0.5
 """How many times the share of random actions, and which share of the highest, is suspicious."""
@@ -56,7 +55,7 @@ class Probe:
     """What a probe found.
 
     :param action: what is constant, in words, such as ``list of items``.
-    :param earned: by contender, see :func:`~lightrec.evaluation.comparison.earned`.
+    :param earned: by contender, see :func:`~lightrec_audit.judge.earned`.
     :param shares: reward per step on the scale of the lowest and the highest reward of a step.
     :param lowest: reward that any step of any contender gave; ``highest`` likewise.
     :param hole: whether the rule says that there is one.

@@ -6,12 +6,13 @@ model's own reward; and the catalog's items of highest and lowest reward.
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 
 from lightrec.data.files import EXPLAINED
@@ -19,7 +20,7 @@ from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.keys import PADDING, Column, Key
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, blocks
-from lightrec.users.irl.base import RewardLearner
+from lightrec.users.irl import RewardLearner
 from lightrec.users.reward_model import RewardModel
 from lightrec.users.user_model import UserModel
 from lightrec_audit.linear import (
@@ -239,33 +240,32 @@ def attribute(
         # A plain tensor takes the table's place, so that gradients reach it.
         delattr(part, name)
 
-    def reward(scaled: list[Tensor]) -> Tensor:
+    def reward(scaled: Sequence[Tensor]) -> Tensor:
         for (part, name), value in zip(owners, scaled, strict=True):
             setattr(part, name, value)
         return twin.reward(past, chosen).squeeze(1)
 
-    sums = [torch.zeros_like(value) for value in tables]
-    nodes, weights = np.polynomial.legendre.leggauss(steps)
-    for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
-        scaled = [(float(node) * value).requires_grad_() for value in tables]
-        with torch.enable_grad():
-            total = reward(scaled).sum()
-        found = torch.autograd.grad(total, scaled, materialize_grads=True)
-        for summed, gradient in zip(sums, found, strict=True):
-            summed += float(weight) * gradient
+    def total(*scaled: Tensor) -> Tensor:
+        # Captum asks for a slope by each table, and a reward need not read all.
+        unread = sum((each.sum() for each in scaled), torch.zeros(())) * 0
+        return (reward([each[0] for each in scaled]).sum() + unread)[None]
+
+    with torch.enable_grad():
+        found = IntegratedGradients(total).attribute(
+            tuple(value[None] for value in tables), n_steps=steps, internal_batch_size=1
+        )
     # A reward model has several tables of one name, whose rows are the same items'.
     parts = {name: torch.zeros((), device=items.device) for name in TABLES}
-    for (_, name), value, summed in zip(owners, tables, sums, strict=True):
-        product = summed * value
-        row = product if name == "vectors" else product.view(len(product), -1).sum(1)
-        parts[name] = parts[name] + row
+    for (_, name), product in zip(owners, found, strict=True):
+        own = product[0].detach().to(items.device, torch.float32)
+        parts[name] = parts[name] + (own if name == "vectors" else own.view(len(own), -1).sum(1))
     with torch.no_grad():
         baseline = reward([torch.zeros_like(value) for value in tables])
         whole = model.reward(history, items.unsqueeze(1)).squeeze(1)
     rows = parts["vectors"].sum(1) + parts["identity"] + parts["bias"] + parts["offsets"]
     before = rows[1 + len(items) :].view(history.shape)
-    own = {name: part[1 : 1 + len(items)] for name, part in parts.items()}
-    return whole, baseline, own | {"history": before}
+    chosen_parts = {name: part[1 : 1 + len(items)] for name, part in parts.items()}
+    return whole, baseline, chosen_parts | {"history": before}
 
 
 def _choice_models(model: nn.Module) -> list[ChoiceModel]:

@@ -81,12 +81,3 @@ def test_it_is_exact_where_the_reward_is_linear():
     torch.testing.assert_close(parts["bias"], model.bias[ITEMS])
     torch.testing.assert_close(parts["offsets"], 0.5 * model.offsets[ITEMS])
     assert (parts["history"] == 0).all()
-
-
-def test_rows_do_not_touch_each_other():
-    model = model_of(PooledChoice)
-    whole = attribute(model, HISTORY, ITEMS)[2]
-    for row in range(len(ITEMS)):
-        alone = attribute(model, HISTORY[row : row + 1], ITEMS[row : row + 1])[2]
-        for name in ("vectors", "history"):
-            torch.testing.assert_close(alone[name][0], whole[name][row])

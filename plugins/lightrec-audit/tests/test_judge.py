@@ -4,26 +4,22 @@ import json
 
 import pytest
 import torch
-from lightrec_audit.judge import Place, entries, judge_all, markdown, transfers
+from lightrec_audit.judge import (
+    Place,
+    advantage,
+    earned,
+    entries,
+    judge_all,
+    markdown,
+    normalised,
+    per_user,
+    transfers,
+)
 
-from lightrec import builtin, plugins
-from lightrec.errors import RecipeError
 from lightrec.evaluation import arena as arenas
-from lightrec.evaluation.base import to_plain
-from lightrec.hookspecs import gives
 from lightrec.simulators.rollout import Sessions
 
 SETTINGS = {"max_steps": 6, "leave_rate": 0.3}
-
-
-@pytest.fixture
-def tiny_world(monkeypatch):
-    """The tiny world is installed, as though it were lightrec's own."""
-    own = {**builtin.lightrec_simulators(), "TinyWorld": "lightrec.testing.simulators:TinyWorld"}
-    monkeypatch.setattr(builtin, "lightrec_simulators", gives(own))
-    plugins.installed.cache_clear()
-    yield
-    plugins.installed.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -47,37 +43,6 @@ def test_numbers_are_those_of_the_sessions(judged, tiny_run):
         assert found["coverage"] == sessions.coverage
     assert [field["simulator"] for field in judged.fields] == ["A", "B"] * 3
     assert {(field["users"], field["rounds"]) for field in judged.fields} == {(60, 2)}
-
-
-def test_modes_are_what_they_say(judged):
-    for simulator in "AB":
-        assert entry(judged, simulator, "fixed", "policy")["earned"]["length"].mean == 6
-        assert entry(judged, simulator, "free", "policy")["earned"]["length"].mean < 5
-        assert entry(judged, simulator, "fixed", "policy")["advantage"]["length"].mean == 0
-    # The run's items do not repeat by themselves, so that nothing was played twice.
-    assert {field["mode"] for field in judged.fields if field["same"]} == {"no-repeats"}
-    free, other = (entry(judged, "B", mode, "policy") for mode in ("free", "no-repeats"))
-    assert free == {**other, "mode": "free"}
-
-
-def test_the_scale_and_the_reference_are_there(judged):
-    assert judged.reference == "greedy"
-    assert {e["policy"] for e in judged.entries} == {
-        *("policy", "popularity", "greedy", "constant", "random")
-    }
-    assert len(judged.fields) == 6
-    for field in judged.fields:
-        mode, simulator, top = field["mode"], field["simulator"], field["top"]
-        rewards = {
-            name: entry(judged, simulator, mode, name)["earned"]["returns"].mean
-            for name in ("greedy", "constant", "popularity")
-        }
-        assert rewards[top] == max(rewards.values())
-        scaled = entry(judged, simulator, mode, top)["normalised"]
-        assert scaled is None or scaled.mean == pytest.approx(1)
-    # Whoever was not named stands there as it is at its best only.
-    slates = {e["slates"] for e in judged.entries if e["policy"] == "constant"}
-    assert slates == {"mode"}
 
 
 def test_a_runs_policy_was_trained_in_its_user_model_a(judged):
@@ -114,32 +79,6 @@ def test_tables_and_json_hold_all(judged, tiny_run):
     assert len(values["transfers"]) == 6
 
 
-def test_what_json_cannot_hold(judged):
-    assert to_plain([float("inf"), float("nan"), 1.5, None]) == [None, None, 1.5, None]
-    with pytest.raises(TypeError, match="dataclass"):
-        to_plain(torch.zeros(1))
-
-
-def test_worlds_stand_beside_each_other_and_saved_policies_say_where_they_were_trained(
-    tiny_run, tiny_world
-):
-    places = [Place("TinyWorld", {}), Place("TinyWorld", {"slate_size": 2, "repeats": True})]
-    found = judge_all(places, ["random@A"], ["free", "no-repeats"], 50, 1, over="oracle")
-    assert list(found.simulators.values()) == [
-        "TinyWorld",
-        "TinyWorld (slate_size=2, repeats=True)",
-    ]
-    assert found.reference == "oracle"
-    assert [(field["top"], field["same"]) for field in found.fields] == [("oracle", False)] * 4
-    assert {(k["home"], k["away"]) for k in found.transfers} == {("A", "B")}
-    with pytest.raises(RecipeError, match="names the simulator 'C' of its training, and there"):
-        judge_all(places, ["random@C"], ["free"], 50, 1)
-    with pytest.raises(RecipeError, match="There is no policy 'greedy' here"):
-        judge_all(places, ["greedy"], ["free"], 50, 1)
-    with pytest.raises(RecipeError, match="the simulator has 12"):
-        judge_all(places, [str(tiny_run / "policy")], ["free"], 50, 1)
-
-
 def constant(reward, length=10.0, users=50, noise=0.1, seed=0):
     """Sessions of so much reward, give or take, of one length."""
     generator = torch.Generator().manual_seed(seed)
@@ -167,3 +106,60 @@ def test_entries_and_transfers_name_how_slates_were_shown():
     assert (by_mode["slates"], by_sample["slates"]) == ("mode", "sample")
     assert by_mode["ratio"].mean == pytest.approx(2 / 4, abs=0.05)
     assert by_sample["ratio"].mean == pytest.approx(1 / 3, abs=0.05)
+
+
+def sessions(reward, length):
+    reward, length = torch.tensor(reward), torch.tensor(length)
+    return Sessions(reward, reward, length, {}, 0.5)
+
+
+OWN = sessions([[2.0, 6.0], [4.0, 8.0]], [[4.0, 12.0], [8.0, 8.0]])
+OTHER = sessions([[1.0, 3.0], [1.0, 3.0]], [[5.0, 5.0], [5.0, 5.0]])
+
+
+def test_users_are_means_over_seeds_and_rates_are_of_sums():
+    assert per_user(OWN).tolist() == [[3, 6], [7, 10]]
+    found = earned(OWN)
+    assert found["returns"].mean == 5
+    assert found["length"].mean == 8
+    assert found["reward_per_step"].mean == 5 / 8
+
+
+def test_an_advantage_is_what_longer_sessions_and_better_steps_bring():
+    # Returns 5 and 2, lengths 8 and 5, rates 5/8 and 2/5.
+    found = advantage(OWN, OTHER)
+    assert found["total"].mean == 3
+    assert found["length"].mean == pytest.approx(3 * (5 / 8 + 2 / 5) / 2)
+    assert found["rate"].mean == pytest.approx((8 + 5) / 2 * (5 / 8 - 2 / 5))
+    assert found["length"].mean + found["rate"].mean == pytest.approx(3)
+    for part in advantage(OWN, OWN).values():
+        assert part.mean == 0
+        assert part.low == part.high == 0
+
+
+def test_parts_add_up_whatever_was_played_and_belong_to_their_causes():
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        pair = [
+            Sessions(r := torch.randn(3, 9, generator=generator), r, length, {}, 0.0)
+            for length in torch.randint(1, 40, (2, 3, 9), generator=generator).float()
+        ]
+        found = advantage(*pair)
+        assert found["length"].mean + found["rate"].mean == pytest.approx(
+            found["total"].mean, abs=1e-5
+        )
+    # Twice as long at the same rate is all length; twice the rate at the same length is all rate.
+    longer = advantage(sessions([[4.0, 4.0]], [[8.0, 8.0]]), sessions([[2.0, 2.0]], [[4.0, 4.0]]))
+    assert (longer["length"].mean, longer["rate"].mean) == (2, 0)
+    better = advantage(sessions([[4.0, 4.0]], [[4.0, 4.0]]), sessions([[2.0, 2.0]], [[4.0, 4.0]]))
+    assert (better["length"].mean, better["rate"].mean) == (0, 2)
+
+
+def test_the_scale_has_its_ends():
+    floor, top = constant(2, seed=1), constant(6, seed=2)
+    assert normalised(floor, floor, top)[:3] == pytest.approx((0, 0, 0))
+    assert normalised(top, floor, top)[:3] == pytest.approx((1, 1, 1))
+    middle = normalised(constant(3, seed=3), floor, top)
+    assert middle.mean == pytest.approx(0.25, abs=0.02)
+    assert middle.low < 0.25 < middle.high
+    assert normalised(top, floor, constant(2, seed=4)) is None

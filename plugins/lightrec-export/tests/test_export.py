@@ -14,13 +14,13 @@ from lightrec_export.export import export
 from lightrec_export.exported import FORMAT, ITEMS, MANIFEST, ONNX, Exported
 from lightrec_export.towers import Towers, principal, whole
 from lightrec_lab.towers import GRU
+from lightrec_worlds.tower import TowerPolicy
 from safetensors.torch import load_file
 
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Column
 from lightrec.policies.base import session_start
-from lightrec.policies.tower import TowerPolicy
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.ranker import Ranker
 from lightrec.run import Run

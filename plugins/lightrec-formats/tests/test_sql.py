@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from lightrec.stages.update import NothingNew
 from lightrec_formats.sql import SqlTable
 
 from lightrec.__main__ import main
@@ -13,7 +14,6 @@ from lightrec.data.readers.base import read_tables
 from lightrec.errors import DataError
 from lightrec.run import Run
 from lightrec.stages import update as updating
-from lightrec.stages.update import NothingNew
 
 sqlalchemy = pytest.importorskip("sqlalchemy")
 

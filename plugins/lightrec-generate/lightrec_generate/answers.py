@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from lightrec.ranking.language_readers import AT_ONCE, LanguageReader
+from lightrec_generate.language_readers import AT_ONCE, LanguageReader
 
 LINES: Final = 16
 """So many lines of a text are read at once."""

@@ -48,9 +48,9 @@ def reasons(
     if user is None and history is None:
         raise RecipeError("Say whose list is meant: give a user of the log or a history.")
 
-    from lightrec.ranking.language_readers import Decoder
     from lightrec.recommend import Recommender
     from lightrec_generate import reasons as words
+    from lightrec_generate.language_readers import Decoder
 
     recommender = Recommender(run, by)
     if disclaimer := recommender.run.domain.disclaimer:

@@ -8,16 +8,18 @@ LIGHTREC_API = 1
 
 lightrec_components = gives(
     {
+        "Decoder": "lightrec_generate.language_readers:Decoder",
         "GeneratorData": "lightrec_generate.module:GeneratorData",
         "GeneratorShares": "lightrec_generate.in_blend:GeneratorShares",
         "GeneratorModule": "lightrec_generate.module:GeneratorModule",
         "GeneratorPolicyData": "lightrec_generate.policy:GeneratorPolicyData",
         "LanguageGenerator": "lightrec_generate.language:LanguageGenerator",
         "ParallelGenerator": "lightrec_generate.parallel:ParallelGenerator",
+        "PairClassifier": "lightrec_generate.language_readers:PairClassifier",
+        "ReaderData": "lightrec_generate.reader_module:ReaderData",
+        "ReaderModule": "lightrec_generate.reader_module:ReaderModule",
         "ReinforcedData": "lightrec_generate.reinforced_data:ReinforcedData",
         "ReinforcedModule": "lightrec_generate.reinforce:ReinforcedModule",
-        "TitleData": "lightrec_generate.titles:TitleData",
-        "TitleDecoder": "lightrec_generate.titles:TitleDecoder",
         "TreeGenerator": "lightrec_generate.tree:TreeGenerator",
     }
 )
@@ -27,6 +29,7 @@ lightrec_policies = gives(
         "TunedGeneratorPolicy": "lightrec_generate.policy:TunedGeneratorPolicy",
     }
 )
+lightrec_rankers = gives({"reader": "lightrec_generate.reranking:ByReader"})
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])
 lightrec_rewards = gives(
     {

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from lightrec.encoders.layers import Cut
 from lightrec.nn.precision import full_precision
-from lightrec.ranking.language_readers import SMOLLM, Decoder
 from lightrec_generate.identifiers import Identifiers
+from lightrec_generate.language_readers import SMOLLM, Decoder
 from lightrec_generate.tree import TreeGenerator
 
 
@@ -24,7 +24,7 @@ class LanguageGenerator(TreeGenerator):
     the policy are those of a :class:`~lightrec_generate.tree.TreeGenerator`, as are the other
     parameters.
 
-    :param model: the language model, as of :class:`~lightrec.ranking.language_readers.Decoder`.
+    :param model: the language model, as of :class:`~lightrec_generate.language_readers.Decoder`.
     :param words: so many tokens of a title are read, its line's end included; a history is at most
         ``max_length`` times as many, and one.
     :param layers: so many of the model's upper layers are trained; null for all.
@@ -63,7 +63,7 @@ class LanguageGenerator(TreeGenerator):
 
         :param counts: ``(N + 1,)`` training events of each item.
         :param words: of N + 1 items, from
-            :func:`~lightrec.ranking.language_readers.words_of_items`; none of them are lines
+            :func:`~lightrec_generate.language_readers.words_of_items`; none of them are lines
             without words.
         """
         super().start(counts, words)

@@ -15,11 +15,11 @@ from lightrec.keys import PADDING, Key
 from lightrec.nn.precision import full_precision
 from lightrec.nn.stage import StageModule, warm_cosine
 from lightrec.ranking.blending import judge, scorer, validation_events
-from lightrec.ranking.language_readers import words_of_items
 from lightrec.ranking.running_metrics import RankingMetrics
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec_generate.generator import Generator
 from lightrec_generate.identifiers import Identifiers
+from lightrec_generate.language_readers import words_of_items
 from lightrec_generate.tree import TreeGenerator
 
 

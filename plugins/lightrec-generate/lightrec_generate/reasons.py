@@ -21,8 +21,8 @@ from lightrec.data.people import Person
 from lightrec.data.sequences import with_only
 from lightrec.errors import RecipeError
 from lightrec.keys import Column, Key
-from lightrec.ranking.language_readers import LanguageReader
 from lightrec.recommend import Recommender
+from lightrec_generate.language_readers import LanguageReader
 
 LEAST: Final = 0.05
 """In nats: without an event that is named the item is less likely by 5 % or more."""
@@ -110,7 +110,7 @@ def reasons(
         ``exclude`` and ``only``.
     :param events: at most so many events are named for an item.
     :param writer: chooses among the sentences that may be said, such as a
-        :class:`~lightrec.ranking.language_readers.Decoder`; None takes the first.
+        :class:`~lightrec_generate.language_readers.Decoder`; None takes the first.
     :returns: a reason for each item, best first.
     :raises RecipeError: as ``recommend`` and :func:`~lightrec_audit.explain.explain` do.
     """

@@ -17,12 +17,6 @@ from torch.nn.functional import pad
 from lightrec.data.store import TEST, VALIDATION, EventStore
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import PADDING, Column
-from lightrec.ranking.language_readers import (
-    SMOLLM,
-    Decoder,
-    LanguageReader,
-    words_of_items,
-)
 from lightrec.run import Run
 from lightrec.simulators.session_env import Mode
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
@@ -31,6 +25,13 @@ from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.user_model import UserModel
 from lightrec_generate.agreement import Agreement, Choices, fitted, measured
 from lightrec_generate.answers import Answers
+from lightrec_generate.language_readers import (
+    SMOLLM,
+    Decoder,
+    LanguageReader,
+    reader_of_run,
+    words_of_items,
+)
 
 FOLDER: Final = "language_users"
 """In a run's folder: what `lightrec agreement` leaves."""
@@ -48,7 +49,7 @@ class LanguageChoice(ChoiceModel):
 
     :param answers: of a reader whose scores are log-likelihoods of lines.
     :param words: of N + 1 items, from
-        :func:`~lightrec.ranking.language_readers.words_of_items`.
+        :func:`~lightrec_generate.language_readers.words_of_items`.
     :param opening: the first line that is read.
     :param people: a line about each user; an empty one is left out.
     :param items: so many of a history's last items are read.
@@ -300,5 +301,5 @@ def reader_of(run: Run, model: str) -> LanguageReader:
     :param model: ``reader`` for the latter.
     """
     if model == "reader":
-        return run.reranker.reader.eval()
+        return reader_of_run(run)
     return Decoder(model, score="sum").eval()

@@ -45,13 +45,20 @@ def generator(tiny_generator) -> Generator:
 
 
 @pytest.fixture(scope="session")
-def decoder(tmp_path_factory):
-    """The folder of a decoder of random weights, with a tokenizer of 13 words."""
+def encoder(tmp_path_factory):
+    """The folder of an encoder of random weights, with a tokenizer of 13 words."""
+    folder = tmp_path_factory.mktemp("encoder")
+    tiny.tiny_text_model(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def decoder(tmp_path_factory, encoder):
+    """The folder of a decoder of random weights, with the same tokenizer."""
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     pytest.importorskip("peft")
-    encoder, folder = (tmp_path_factory.mktemp(name) for name in ("encoder", "decoder"))
-    tiny.tiny_text_model(encoder)
+    folder = str(tmp_path_factory.mktemp("decoder"))
     AutoTokenizer.from_pretrained(encoder).save_pretrained(folder)
     size = {"vocab_size": 13, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
     torch.manual_seed(0)
@@ -59,4 +66,4 @@ def decoder(tmp_path_factory):
         **size, num_attention_heads=2, num_key_value_heads=1, initializer_range=0.5
     )
     LlamaForCausalLM(config).save_pretrained(folder)
-    return str(folder)
+    return folder

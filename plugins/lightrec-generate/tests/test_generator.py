@@ -11,7 +11,6 @@ from lightrec_generate.policy import GeneratorPolicy, TunedGeneratorPolicy
 from lightrec_generate.rewards import DiversityReward
 from lightrec_generate.tree import TreeGenerator
 
-from lightrec.keys import Key
 from lightrec.testing import PolicyChecks, RewardChecks, parametrize_checks
 
 ITEMS = 40
@@ -83,28 +82,7 @@ def test_parallel_digits_multiply(tiny_generator):
     torch.testing.assert_close(made.log_probabilities(USERS)[:, 1:], expected)
 
 
-def test_a_generator_is_loaded_in_inference_mode(generator, tmp_path):
-    generator.save_pretrained(tmp_path)
-    history = torch.tensor([[0, 0, 3, 8]])
-    with torch.inference_mode():
-        found = Generator.load(tmp_path).scores(history)
-    torch.testing.assert_close(found, generator.scores(history).detach())
-
-
 def test_a_saved_generator_is_the_same(generator, tmp_path):
     generator.save_pretrained(tmp_path)
     again, history = Generator.load(tmp_path), torch.tensor([[0, 0, 3, 8], [1, 2, 3, 4]])
     torch.testing.assert_close(again.scores(history), generator.scores(history))
-
-
-def test_the_policy_shows_only_what_may_be_shown(generator):
-    policy = GeneratorPolicy(generator)
-    mask = torch.zeros(2, ITEMS + 1, dtype=torch.bool)
-    mask[:, [4, 9, 11]] = True
-    state = {Key.HISTORY: torch.tensor([[0, 0, 3], [1, 2, 41]]), Key.MASK: mask}
-    law = policy.distribution(state, 4)
-    assert set(law.sample()[:, :3].flatten().tolist()) == {4, 9, 11}
-    assert (law.mode[:, 3] == 0).all()
-    found = generator.scores(torch.tensor([[0, 0, 3], [0, 1, 2]]))[:, [4, 9, 11]]
-    first = policy.distribution(state, 1).log_prob(torch.tensor([[9], [9]]))
-    torch.testing.assert_close(first, found.log_softmax(1)[:, 1])

@@ -45,13 +45,6 @@ def test_where_no_last_digit_is_free_the_one_before_gives_way():
         Identifiers(64, 2, 2, 2, 4).fit(words, words)
 
 
-def test_what_is_taken_stays_taken():
-    found = reassigned(
-        torch.tensor([[2, 1]]), torch.tensor([[1.0, 0, 2]]), torch.tensor([[2, 1], [2, 0], [1, 2]])
-    )
-    assert found.tolist() == [[2, 2]]
-
-
 def test_new_items_get_identifiers_from_their_words(tiny_identifiers):
     made = tiny_identifiers()
     words = torch.randn(9, 6, generator=torch.Generator().manual_seed(1))
@@ -75,22 +68,6 @@ def test_words_alone_say_where_an_item_that_nobody_chose_stands(tmp_path):
     assert torch.equal(grown.codes[201:, 0], made.codes[1:25, 0])
     made.save_pretrained(tmp_path)
     assert torch.equal(Identifiers.load(tmp_path).codes, made.codes)
-
-
-def test_a_new_item_stands_where_its_nearest_by_words_do():
-    generator = torch.Generator().manual_seed(1)
-    words, chosen = (torch.randn(17, n, generator=generator) for n in (4, 3))
-    words[0] = chosen[0] = words[3] = chosen[5] = 0
-    made = Identifiers(16, 4, 3, 3, 4).fit(words, chosen)
-    known = made.vectors[:, :4].double()
-    others = [item for item in range(1, 17) if item not in (3, 5)]
-    cosine = {item: torch.cosine_similarity(known[5], known[item], 0) for item in others}
-    near = sorted(others, key=lambda item: -cosine[item])[:10]
-    expected = sum((10 * cosine[item]).exp() * chosen[item].double() for item in near)
-    expected *= chosen[[*others, 3]].norm(dim=1).mean() / expected.norm()
-    torch.testing.assert_close(made.vectors[5, 4:].double(), expected, rtol=1e-4, atol=1e-4)
-    assert not made.vectors[3, :4].any()
-    assert not made.with_items(torch.zeros(1, 4)).vectors[17].any()
 
 
 def test_kmeans_finds_clusters_that_lie_apart():

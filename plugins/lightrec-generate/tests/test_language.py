@@ -13,11 +13,8 @@ from lightrec_generate.tree import TreeGenerator
 from safetensors.torch import load_file
 
 from lightrec.nn.part import WEIGHTS
-from lightrec.run import Run
-from lightrec.stages.run import run
 from lightrec.testing import PolicyChecks
 from lightrec.testing.invariants import seeded
-from lightrec.testing.tiny import FAST, write_log
 
 ITEMS = 40
 SAID = ("a red lamp", "tea of rope", "song", "red tea and a song of rope", "")
@@ -61,16 +58,6 @@ def test_a_state_is_the_towers_and_what_the_model_says_at_the_lines_end(language
         torch.testing.assert_close(language.states(HISTORY)[1, place], expected)
 
 
-def test_padding_and_what_is_too_long_ago_change_nothing(language):
-    found = language.user_vectors(HISTORY)
-    torch.testing.assert_close(found[:2, : language.size], language.states(HISTORY)[:2, -1])
-    assert (found[2] == 0).all()
-    padded = torch.nn.functional.pad(HISTORY, (2, 0))
-    torch.testing.assert_close(language.user_vectors(padded), found)
-    full = torch.tensor([[7, 9, 1, 5, 2, 30, 4]])
-    torch.testing.assert_close(language.user_vectors(full), language.user_vectors(full[:, 1:]))
-
-
 def test_the_law_and_beams_are_those_of_a_tree(language):
     users = language.user_vectors(HISTORY).detach()
     law = language.log_probabilities(users).detach()
@@ -83,13 +70,6 @@ def test_the_law_and_beams_are_those_of_a_tree(language):
     )
 
 
-def test_bits_do_not_reach_the_law(language):
-    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
-        found = language.scores(HISTORY)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found.exp().sum(1), torch.ones(3), atol=1e-5, rtol=0)
-
-
 def test_files_hold_what_was_trained_alone(language, tmp_path):
     language.save_pretrained(tmp_path)
     base = [name for name in load_file(tmp_path / WEIGHTS) if ".base." in name]
@@ -97,32 +77,3 @@ def test_files_hold_what_was_trained_alone(language, tmp_path):
     assert all("lora" in name for name in base)
     again = Generator.load(tmp_path)
     torch.testing.assert_close(again.scores(HISTORY), language.scores(HISTORY))
-
-
-def test_adapters_of_the_upper_layers_alone_are_trained(language):
-    made = language.train()
-    made.loss(made.states(HISTORY[:2])[:, -1], torch.tensor([6, 7])).sum().backward()
-    changed = {name for name, p in made.language.named_parameters() if p.grad is not None}
-    made.eval()
-    assert changed
-    assert all("layers.1." in name and "lora" in name for name in changed)
-
-
-def test_a_run_learns_from_words(decoder, tmp_path):
-    log, items = write_log(tmp_path)
-    generator = "--model.init_args.generator"
-    settings = {
-        "values": ["--text_encoder=null"],
-        "data": FAST["data"],
-        "identifiers": ["--size=8", "--chosen_size=8"],
-        "generator": [
-            *(f"{generator}=LanguageGenerator", f"{generator}.init_args.model={decoder}"),
-            *(f"{generator}.init_args.size=16", "--trainer.accumulate_grad_batches=2"),
-            *("--trainer.max_epochs=6", "--data.init_args.batch_size=8"),
-        ],
-    }
-    found = Run(
-        run("generator-alone", out=tmp_path / "run", log=log, items=items, overrides=settings)
-    )
-    assert found.metrics("generator")["validation/ndcg@10"] > 0.5
-    assert isinstance(Generator.load(found.folder("generator")), LanguageGenerator)

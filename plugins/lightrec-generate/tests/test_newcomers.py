@@ -8,8 +8,6 @@ from lightrec_generate.newcomers import Newcomers
 from lightrec_generate.parallel import ParallelGenerator
 from lightrec_generate.tree import TreeGenerator
 
-from lightrec.errors import RecipeError
-
 ITEMS, NEW = 40, (3, 17, 20, 25)
 HISTORIES = torch.tensor([[0, 0, 0], [0, 0, 9], [3, 6, 7], [0, 5, 8], [12, 1, 20]])
 
@@ -70,45 +68,8 @@ def test_the_law_is_one_where_words_are_far_apart(kind):
     torch.testing.assert_close(law.exp().sum(1), torch.ones(5), atol=1e-5, rtol=0)
 
 
-def test_counts_that_change_change_the_law(tiny_generator):
-    made, again = tiny_generator(), tiny_generator(new=NEW)
-    assert made.newcomers is None
-    assert made.scores(HISTORIES)[:, 1:].isfinite().all()
-    made.load_state_dict(again.state_dict())
-    torch.testing.assert_close(made.scores(HISTORIES), again.scores(HISTORIES))
-    with torch.no_grad():
-        before = made.written.clone()
-        made.start(torch.ones(ITEMS + 1))
-        assert not torch.equal(made.written, before)
-    torch.testing.assert_close(made.scores(HISTORIES).exp().sum(1), torch.ones(5))
-    assert made.newcomers is None
-
-
-def test_what_is_looked_up_first_in_inference_mode_learns(tiny_generator):
-    for kind in (TreeGenerator, ParallelGenerator):
-        made = tiny_generator(kind, new=NEW)
-        with torch.inference_mode():
-            made.scores(HISTORIES)
-        made.log_probabilities(made.user_vectors(HISTORIES))[:, 17].sum().backward()
-        assert made.written.grad.isfinite().all()
-
-
-def test_what_learns_by_new_items_has_a_gradient(tiny_generator):
-    made = tiny_generator(new=NEW)
-    law = made.log_probabilities(made.user_vectors(HISTORIES))
-    law[:, [17, 20]].sum().backward()
-    assert made.written.grad.isfinite().all()
-    assert made.written.grad.any()
-
-
 def test_without_words_nothing_new_is_written(tiny_identifiers):
     made = tiny_identifiers()
     known = torch.ones(ITEMS + 1, dtype=torch.bool)
     known[[0, 5]] = False  # item 5 has no words
     assert Newcomers.of(made, known, 1.0) is None
-
-
-def test_new_items_do_not_count_less_than_nothing(tiny_identifiers):
-    for fresh in (-1.0, float("nan")):
-        with pytest.raises(RecipeError, match="give 0 or more"):
-            TreeGenerator(tiny_identifiers(), fresh=fresh)

@@ -9,22 +9,18 @@ import torch
 from lightrec_generate.generator import Generator
 from lightrec_generate.policy import TunedGeneratorPolicy
 from lightrec_generate.reinforce import (
-    ReinforcedModule,
     leave_one_out,
     standardised,
     surrogate,
 )
 from lightrec_generate.reinforced_data import LoggedEvents, ReinforcedData, UsersEvenly
-from lightrec_generate.rewards import DiversityReward, GainReward, NoveltyReward, WholeSlate
+from lightrec_generate.rewards import DiversityReward, GainReward, NoveltyReward
 from tensordict import TensorDict
 
-from lightrec.data.store import TEST, TRAIN
-from lightrec.errors import RecipeError
+from lightrec.data.store import TRAIN
 from lightrec.keys import Key
 from lightrec.learners.policy_stage import divergence
 from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.policies.base import Policy
-from lightrec.rewards.accepted import EngagementReward
 from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
 from lightrec.stages.run import run
@@ -108,22 +104,6 @@ def test_diversity_is_what_pairs_do_not_share():
     assert found.tolist() == pytest.approx([1 - 0.5 / 3, 0.5, 1.0, 0.0])
 
 
-def test_a_whole_slate_is_paid_as_if_all_were_taken():
-    nothing = torch.zeros(1, 3, dtype=torch.bool)
-    shown = transition([[7, 8, 0]], next=TensorDict({Key.TAKEN: nothing}, batch_size=[1]))
-    assert float(WholeSlate(EngagementReward())(shown)) == 1.0
-
-
-def test_events_come_with_all_that_was_before(store):
-    events = LoggedEvents(store, TEST, 50)
-    found = events[torch.arange(len(events)).numpy()]
-    for row in range(0, len(events), 7):
-        user = int(found[Key.USER][row])
-        own = store.items[store.offsets[user] : store.offsets[user + 1]].tolist()
-        assert [item for item in found[Key.HISTORY][row].tolist() if item] == own[:-1]
-        assert int(found[Key.TARGET][row]) == own[-1]
-
-
 def test_nothing_seen_is_drawn(store):
     data = ReinforcedData(str(store.folder), "", "", slate_size=5, batch_size=16, batches=2)
     for batch in data.train_dataloader():
@@ -135,11 +115,6 @@ def test_nothing_seen_is_drawn(store):
         places = (slates == batch[Key.TARGET].unsqueeze(1)).float()
         expected = (places / torch.arange(2, 7).log2()).sum(-1)
         torch.testing.assert_close(paid, expected)
-
-
-def test_a_group_of_one_is_refused():
-    with pytest.raises(RecipeError, match="compared with each other"):
-        ReinforcedModule(40, 8, group=1)
 
 
 def test_users_are_drawn_evenly_whatever_they_did(store):
@@ -155,12 +130,8 @@ def test_users_are_drawn_evenly_whatever_they_did(store):
     assert all((a == b).all() for a, b in zip(batches, sampler, strict=True))
 
 
-def policy_of(tiny_generator):
-    return TunedGeneratorPolicy(tiny_generator())
-
-
 def test_the_policy_plays_with_the_weights_of_now(tiny_generator):
-    policy = policy_of(tiny_generator)
+    policy = TunedGeneratorPolicy(tiny_generator())
     state = {Key.HISTORY: torch.tensor([[0, 0, 3], [1, 2, 41]])}
     with torch.no_grad():
         before = policy.logits(state)
@@ -214,34 +185,3 @@ def test_a_stage_reaches_what_it_is_paid_for(tmp_path):
     names = "generator", "reinforced"
     before, after = (Generator.load(found.folder(name)).state_dict() for name in names)
     assert all(torch.equal(before[name], after[name]) for name in before)
-
-
-def test_a_generator_learns_in_a_user_model(tmp_path):
-    log, items = write_log(tmp_path)
-    recipes = tmp_path / "sessions"
-    recipes.mkdir()
-    (recipes / "set.yaml").write_text("over: generator\nwithout: [policy]\n")
-    few = {
-        "values": ["--text_encoder=null", "--max_steps=6", "--slate_size=2"],
-        "ranker": [*FAST["ranker"], "--model.init_args.item_models=[Popularity]"],
-        **{name: FAST[name] for name in ("text", "users_a", "users_b")},
-    }
-
-    def learned(rate, epochs):
-        words = [
-            *(f"--trainer.max_epochs={epochs}", "--model.init_args.sessions=64"),
-            *("--model.init_args.steps=6", "--model.init_args.anchor=0.0"),
-            f"--model.init_args.learning_rate={rate}",
-        ]
-        settings = {**SETTINGS, **few, "generator_policy": words}
-        settings.pop("reinforced")
-        given = {"log": log, "items": items, "overrides": settings}
-        return Run(run(str(recipes), out=tmp_path / "run", until="generator_policy", **given))
-
-    still = learned(0.0, 1)
-    start, history = Generator.load(still.folder("generator")), torch.tensor([[0, 1, 2, 3]])
-    policy = Policy.load(still.folder("generator_policy"))
-    expected = policy.inverse_temperature * start.scores(history)
-    torch.testing.assert_close(policy.scores({Key.HISTORY: history}), expected)
-    before = still.metrics("generator_policy")["validation/return"]
-    assert learned(0.01, 3).metrics("generator_policy")["validation/return"] > before

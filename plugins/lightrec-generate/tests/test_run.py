@@ -2,15 +2,12 @@
 
 import shutil
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
 from lightrec_generate.generator import Generator
 from lightrec_generate.in_blend import GeneratorShares
-from lightrec_generate.module import GeneratorData, GeneratorModule
 from lightrec_generate.policy import GeneratorPolicy
-from lightrec_generate.tree import TreeGenerator
 
 from lightrec.data.sequences import Sequences
 from lightrec.errors import RecipeError
@@ -50,11 +47,6 @@ def test_any_domain_takes_the_stages_of_the_package(over):
     assert ("fast_dev_run" in found.resolved("generator")["trainer"]) == bool(over)
 
 
-def test_a_set_that_makes_no_run_takes_no_stages():
-    with pytest.raises(RecipeError, match="make no run"):
-        find_recipes("worlds", until="generator")
-
-
 def test_a_generator_learns_the_pattern_of_a_log(trained):
     found = Run(trained[0])
     assert not found.has("ranker")
@@ -85,29 +77,3 @@ def test_a_generator_of_other_events_is_refused(trained):
     more = replace(known, log=Sequences.all_events(store))
     with pytest.raises(RecipeError, match="same settings of the stage data"):
         GeneratorShares(str(trained[0])).fit(more)
-
-
-def test_training_goes_on_with_a_trained_generator(trained, monkeypatch):
-    folders = [str(Run(trained[0]).folder(name)) for name in ("data", "identifiers", "generator")]
-    data, made = GeneratorData(*folders), Generator.load(folders[-1])
-    fresh = TreeGenerator.from_pretrained(folders[-1]).train()
-    torch.nn.init.ones_(fresh.leaves)
-    for make in (None, lambda _: fresh):
-        module = GeneratorModule(data.num_items, 0, make)
-        monkeypatch.setattr(module, "data_of", lambda _: data)
-        module.setup("fit")
-        for name, value in made.state_dict().items():
-            assert torch.equal(module.generator.state_dict()[name], value), name
-        assert module.generator.training
-    assert module.generator is fresh
-
-
-def test_the_last_epochs_drop_nothing_out(generator, monkeypatch):
-    module = GeneratorModule(generator.num_items, 0, without_dropout=0.25)
-    module.generator, dropping = generator.train(), []
-    for step in (0, 50, 100, 150):
-        trainer = SimpleNamespace(global_step=step, estimated_stepping_batches=200)
-        monkeypatch.setattr(GeneratorModule, "trainer", trainer)
-        module.on_train_epoch_start()
-        dropping.append(module.generator.users.dropout.training)
-    assert dropping == [True, True, True, False]

@@ -7,12 +7,12 @@ from functools import cache
 from unittest.mock import patch
 from zlib import crc32
 
-import numpy as np
 import pytest
 import torch
 from lightrec_generate import users
 from lightrec_generate.agreement import Agreement, Choices, fitted, measured
 from lightrec_generate.answers import Answers
+from lightrec_generate.language_readers import Decoder, LanguageReader
 from lightrec_generate.users import (
     FOLDER,
     NOTHING,
@@ -23,12 +23,10 @@ from lightrec_generate.users import (
 )
 
 from lightrec.__main__ import main
-from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, VALIDATION
 from lightrec.errors import DataError, RecipeError, RunError
 from lightrec.intervals import Interval
 from lightrec.keys import Key
-from lightrec.ranking.language_readers import Decoder, LanguageReader
 from lightrec.run import Run
 from lightrec.testing import parametrize_checks, tiny
 from lightrec.testing.simulators import SimulatorChecks
@@ -65,10 +63,6 @@ def run(tmp_path):
     """A tiny run of one's own."""
     shutil.copytree(tiny.kit_run(), tmp_path / "run")
     return Run(tmp_path / "run")
-
-
-def read_by(monkeypatch, reader):
-    monkeypatch.setattr(users, "reader_of", lambda run, model: reader)
 
 
 def test_everything_is_asked_once_and_kept_on_disk(tmp_path):
@@ -149,38 +143,6 @@ def test_people_are_read_by_their_attributes(tmp_path):
     assert plain.texts(history, torch.tensor([1])) == [["people:", *titles]]
 
 
-def test_held_out_choices_stand_first_among_what_was_not_seen(run):
-    store = run.data
-    found = Choices.held_out(store, TEST, 1_000, 6, 4, seed=0)
-    targets, log = Sequences.targets(store, TEST), Sequences.all_events(store)
-    assert sorted(found.items[:, 0].tolist()) == sorted(targets.items.tolist())
-    for user, items, history in zip(
-        *map(torch.Tensor.tolist, (found.user, found.items, found.history)), strict=True
-    ):
-        assert len({*items}) == 6
-        end = int(targets.ends[targets.users == user][0])
-        before = log.items[log.offsets[user] : end].tolist()
-        assert not {*items} & {*before}
-        assert [item for item in history if item] == before[-4:]
-    fewer = Choices.held_out(store, TEST, 20, 6, 4, seed=0)
-    assert torch.equal(fewer.items, found.items[:20])
-    assert torch.equal(fewer.user, found.user[:20])
-    with pytest.raises(DataError, match="fewer candidates"):
-        Choices.held_out(store, TEST, 10, store.num_items, 4, seed=0)
-
-
-def test_other_items_are_drawn_by_their_popularity(run):
-    store = run.data
-    counts = np.zeros(store.num_items + 1)
-    for seed in range(200):
-        others = Choices.held_out(store, VALIDATION, 50, 2, 4, seed).items[:, 1]
-        counts += np.bincount(others, minlength=len(counts))
-    popularity = store.popularity().astype(float)
-    assert counts[popularity == 0].sum() == 0
-    # What a user has seen is not drawn, so that this holds only nearly.
-    assert np.corrcoef(counts[1:], popularity[1:])[0, 1] > 0.6
-
-
 def test_agreement_of_laws_that_are_known():
     even = torch.full((400, 4), 0.25).log()
     found = measured(even, even)
@@ -208,8 +170,20 @@ def test_numbers_are_fitted_by_likelihood():
     assert float(found) == pytest.approx(math.log(3), rel=1e-4)
 
 
+def test_what_cannot_be_measured_or_played_is_refused(run):
+    with pytest.raises(RunError, match="lightrec agreement"):
+        LanguageModelUsers(str(run.path), 3)
+    with pytest.raises(RunError, match="reader"):
+        agree(run, "reader")
+    for wrong in ({"nothing_rate": 1.0}, {"candidates": 1}, {"items": 0}):
+        with pytest.raises(RecipeError, match="expected are"):
+            agree(run, **wrong)
+    with pytest.raises(DataError, match="fewer candidates"):
+        Choices.held_out(run.data, TEST, 10, run.data.num_items, 4, seed=0)
+
+
 def test_who_knows_the_log_may_judge(run, monkeypatch):
-    read_by(monkeypatch, Walker())
+    monkeypatch.setattr(users, "reader_of", lambda run, model: Walker())
     found = agree(run, events=60, candidates=5)
     assert found.may_judge
     assert found.accuracy > 0.7
@@ -228,7 +202,7 @@ def test_who_knows_the_log_may_judge(run, monkeypatch):
 
 
 def test_they_judge_from_the_command_line(run, monkeypatch, capsys):
-    read_by(monkeypatch, Walker())
+    monkeypatch.setattr(users, "reader_of", lambda run, model: Walker())
     agree(run, events=60, candidates=5)
     settings = f"LanguageModelUsers:run={run.path},slate_size=2,max_steps=3,leave_rate=0.0"
     line = [settings, "--policy", str(run.path / "policy"), "--modes", "free"]
@@ -241,7 +215,7 @@ def test_they_judge_from_the_command_line(run, monkeypatch, capsys):
 
 
 def test_who_does_not_is_refused_as_a_judge_and_plays(run, monkeypatch, capsys):
-    read_by(monkeypatch, Noise())
+    monkeypatch.setattr(users, "reader_of", lambda run, model: Noise())
     assert not agree(run, events=60, candidates=5).may_judge
     simulator = LanguageModelUsers(str(run.path), 3, slate_size=2, max_steps=2)
     state = simulator.rollout(2, policy=simulator.rand_action)
@@ -251,30 +225,6 @@ def test_who_does_not_is_refused_as_a_judge_and_plays(run, monkeypatch, capsys):
     line = [f"LanguageModelUsers:run={run.path}", "--policy", "random", "--sessions", "4"]
     assert main(["judge", *line]) != 0
     assert "may not judge anything. On 60 held-out choices among 5" in capsys.readouterr().err
-
-
-def test_who_was_not_measured_does_not_play(run):
-    with pytest.raises(RunError, match="lightrec agreement"):
-        LanguageModelUsers(str(run.path), 3)
-
-
-def test_a_run_without_a_tuned_reader_says_so(run):
-    with pytest.raises(RunError, match="reader"):
-        agree(run, "reader")
-
-
-@pytest.mark.parametrize("wrong", [{"nothing_rate": 1.0}, {"candidates": 1}, {"items": 0}])
-def test_settings_are_checked(run, wrong):
-    with pytest.raises(RecipeError, match="expected are"):
-        agree(run, **wrong)
-
-
-def test_the_command(run, decoder, capsys):
-    line = ["agreement", str(run.path), "--model", decoder, "--events", "20", "--candidates", "4"]
-    assert main(line) == 0
-    said = capsys.readouterr().out
-    assert said == users.load(run)[1].in_words() + "\n"
-    assert said.startswith("On 20 held-out choices among 4 items")
 
 
 @cache

@@ -16,16 +16,16 @@ from torch.nn.functional import embedding, softplus
 from torch.nn.utils.parametrizations import spectral_norm
 
 from lightrec.keys import PADDING, Key
-from lightrec.learners.imitation import LearnableReward
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.session import perceptron
 from lightrec.trust import ARGUMENTS
+from lightrec_lab.imitation import ImitationReward
 
 RewardForm = Literal["logit", "positive", "negative"]
 """How a logit becomes a reward; see :func:`reward_from_logit`."""
 
 
-class AdversarialReward(LearnableReward):
+class AdversarialReward(ImitationReward):
     """The policy's reward is the discriminator's logit in some form, scaled.
 
     The reward to look at afterwards is :meth:`learned`, from ``averaged``, the discriminator with
@@ -38,7 +38,7 @@ class AdversarialReward(LearnableReward):
     :param reward_form: how the logit becomes the policy's reward.
     :param penalty: weight of :meth:`gradient_penalty`; 0 for none.
     :param average: share by which ``averaged`` moves to the discriminator in an iteration.
-    :param settings: of :class:`~lightrec.learners.imitation.LearnableReward`.
+    :param settings: of :class:`~lightrec_lab.imitation.ImitationReward`.
     :param feature_size: length S of a state's features; :meth:`fitted_to` fills in this and the
         number of items N, the length D of their vectors and the places K of a slate.
     """

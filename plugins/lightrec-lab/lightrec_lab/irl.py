@@ -9,11 +9,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits, pad
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.session import perceptron
+from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import blocks, with_nothing
 from lightrec.users.choice_sets import Batch
-from lightrec.users.irl.base import Make, RewardLearner, chosen, mean
-from lightrec.users.irl.looking_ahead import LookingAhead, MaxEnt
+from lightrec.users.irl import LookingAhead, Make, MaxEnt, RewardLearner, chosen, mean
 from lightrec.users.reward_model import Gate, RewardModel, recent
+from lightrec_lab.next_steps import read_next
 
 
 class ClickClassifier(RewardLearner):
@@ -131,13 +132,15 @@ class IQLearn(LookingAhead):
     :param strength: α: the larger, the weaker the penalty on large rewards.
     """
 
-    reads_next = True
-
     def __init__(self, anchor: float = 1.0, strength: float = 10.0) -> None:
         super().__init__()
         if strength <= 0:
             raise RecipeError(f"strength is {strength}; it must be above 0.")
         self.anchor, self.strength = anchor, strength
+
+    def prepare(self, data: ChoiceData, leave_rate: float) -> None:
+        """Let batches hold the next step."""
+        read_next(data, leave_rate)
 
     def build(self, make: Make, discount: float) -> None:
         """Make u, W, and b on W's states."""

@@ -10,12 +10,12 @@ from torchrl.objectives import DiscreteCQLLoss
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.algorithms import DQN, Learner, ReinforceTopK
-from lightrec.learners.losses.actor_value import positive
-from lightrec.learners.losses.offline import between_0_and_1, expectile_loss, log_likelihood
-from lightrec.learners.losses.reinforce_top_k import ReinforceTopKLoss
+from lightrec.learners.algorithms import Learner
+from lightrec.learners.losses import between_0_and_1, expectile_loss, log_likelihood, positive
 from lightrec.learners.transitions import FEATURES, STEPS_AHEAD
 from lightrec.policies.base import LearnedPolicy
+from lightrec_lab.algorithms import DQN, ReinforceTopK
+from lightrec_lab.reinforce_top_k import ReinforceTopKLoss
 from lightrec_lab.return_conditioned import RETURN_TO_GO, ReturnConditioned
 
 
@@ -111,7 +111,7 @@ class CQL(DQN):
     """
 
     kind = DiscreteCQLLoss
-    own: ClassVar = {}
+    own_settings: ClassVar = {}
 
     def make_loss(self, alpha: float = 0.1, **settings: Any) -> nn.Module:
         """Build TorchRL's loss."""

@@ -1,11 +1,11 @@
 import pytest
 import torch
 from lightrec_lab.choice_process import ChoiceProcess, transitions
+from lightrec_worlds.world_data import demonstrate
 from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.transitions import demonstrate
 from lightrec.policies.baselines import RandomPolicy
 
 N = 12

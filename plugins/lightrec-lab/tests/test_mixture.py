@@ -5,10 +5,9 @@ import torch
 from lightrec_lab.irl import TasteMixture
 from torch.nn.functional import one_hot
 
-from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.users.choice_model import PooledChoice, with_nothing
-from lightrec.users.irl.looking_ahead import MaxEnt
+from lightrec.users.irl import MaxEnt
 from lightrec.users.reward_model import RewardModel
 
 ITEMS, STEPS = 6, 8
@@ -76,14 +75,6 @@ def test_a_mixture_finds_both_tastes_where_one_reward_finds_none(learned):
     assert kinds.max() > 1
 
 
-def test_the_gate_tells_kinds_after_a_few_choices(learned):
-    batch, kind, mixture = learned
-    last = batch[Key.HISTORY].unflatten(0, (-1, STEPS))[:, -1]
-    found = mixture.gate(last).argmax(1)
-    right = (found == kind).float().mean()
-    assert max(right, 1 - right) > 0.95
-
-
 def test_its_utilities_are_log_odds_of_the_mixture_and_its_reward_is_saved(learned, tmp_path):
     batch, _, mixture = learned
     history, items = batch[Key.HISTORY][:16], batch[Key.CANDIDATES][:16]
@@ -97,8 +88,3 @@ def test_its_utilities_are_log_odds_of_the_mixture_and_its_reward_is_saved(learn
     model.save_pretrained(tmp_path)
     again = RewardModel.load(tmp_path)
     torch.testing.assert_close(again.reward(history, items), model.reward(history, items))
-
-
-def test_one_kind_is_no_mixture():
-    with pytest.raises(RecipeError, match="kinds is 1"):
-        TasteMixture(kinds=1)

@@ -4,15 +4,14 @@ import pytest
 import torch
 from lightrec_lab.offline import ReturnConditionedLoss
 from lightrec_lab.return_conditioned import RETURN_TO_GO, ReturnConditioned
+from lightrec_worlds.tower import TowerPolicy
 from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.losses.offline import expectile_loss
 from lightrec.learners.transitions import FEATURES
 from lightrec.policies.base import LearnedPolicy, session_start
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.policies.tower import TowerPolicy
 
 ITEMS = 3
 
@@ -26,14 +25,6 @@ def conditioned():
 def states(count):
     rows = TensorDict(session_start(torch.zeros(count, 1, dtype=torch.int64)), [count])
     return rows.set(FEATURES, conditioned().session_features(rows))
-
-
-@pytest.mark.parametrize("expectile", [0.2, 0.5, 0.99])
-def test_the_expectile_of_a_fair_coin_is_tau(expectile):
-    """The derivative of (1 - τ) e² + τ (1 - e)² is zero at e = τ."""
-    expected = torch.tensor(expectile, dtype=torch.float64, requires_grad=True)
-    expectile_loss(torch.tensor([0.0, 1.0], dtype=torch.float64) - expected, expectile).backward()
-    assert expected.grad.item() == pytest.approx(0, abs=1e-7)
 
 
 def test_what_is_shown_is_what_brought_the_return_asked_for():

@@ -11,6 +11,9 @@ lightrec_rewards = gives(
         "ContinuationShaping": "lightrec_rewards.staying:ContinuationShaping",
         "RepetitionPenalty": "lightrec_rewards.penalties:RepetitionPenalty",
         "FatiguePenalty": "lightrec_rewards.penalties:FatiguePenalty",
+        "ConversionReward": "lightrec_rewards.accepted:ConversionReward",
+        "ProbabilityLogReward": "lightrec_rewards.accepted:ProbabilityLogReward",
+        "NormalisedReward": "lightrec_rewards.normalised:NormalisedReward",
         "ConstrainedReward": "lightrec_rewards.limits:ConstrainedReward",
     }
 )

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lightrec_rewards.normalised import NormalisedReward
 from lightrec_rewards.staying import ContinuationShaping, ShapedReward, ending
 from tensordict import TensorDict
 
@@ -9,7 +10,7 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.rewards.accepted import EngagementReward
 from lightrec.rewards.base import Reward, RewardContext
-from lightrec.rewards.combined import NormalisedReward, WeightedSum
+from lightrec.rewards.combined import WeightedSum
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing import tiny
 

@@ -12,13 +12,13 @@ from lightrec_ope.estimators import IPS, BanditLog, SlateIPS, SlateLog
 from lightrec_serve import records
 from lightrec_serve.records import wilson
 from lightrec_serve.store import Store
+from lightrec_update.append import NothingNew, append
 
 from lightrec.__main__ import main
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import read_tables
 from lightrec.data.schema import LOG_SCHEMA
 from lightrec.errors import DataError
-from lightrec.stages.data import NothingNew, append
 
 Make = Callable[..., Any]
 DAY = date(2026, 11, 27)

@@ -94,11 +94,3 @@ def test_latest(tmp_path):
         ("16", "Casino, Le", 1995, ["Crime", "Drama"]),
         ("17", "Babylon 5", None, None),
     ]
-
-
-def test_what_is_not_its_own(tmp_path):
-    assert not MovieLensReader.recognises(tmp_path)
-    (tmp_path / "shop.inter").write_text("user_id:token\titem_id:token\n")
-    assert not MovieLensReader.recognises(tmp_path)
-    (tmp_path / "shop.item").write_text("item_id:token\tprice:float\n")
-    assert not MovieLensReader.recognises(tmp_path / "shop")

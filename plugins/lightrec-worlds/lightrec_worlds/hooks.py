@@ -15,4 +15,6 @@ lightrec_simulators = gives(
         "Tastes": "lightrec_worlds.tastes:Tastes",
     }
 )
+lightrec_components = gives({"WorldData": "lightrec_worlds.world_data:WorldData"})
+lightrec_contenders = gives({"constant": "lightrec_worlds.constant:BestConstant"})
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

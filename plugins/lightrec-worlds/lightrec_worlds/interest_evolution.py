@@ -15,6 +15,7 @@ from torch.nn.functional import one_hot, pad
 from lightrec.data.catalog import Catalog
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
+from lightrec.nn.precision import as_float64
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, State
 from lightrec.simulators.world import World
@@ -34,6 +35,19 @@ PACE = 0.3
 """How far the interest of an indifferent user moves towards or away from a topic watched."""
 PRICE = 1.3
 """What a minute of budget is worth to the oracle: the best of .9, 1.1, 1.3, 1.5 and 1.75."""
+
+
+def one_of_each(key: Tensor, count: int, size: int) -> Tensor:
+    """Turn keys (B, 1) into a number from each of ``count`` blocks: (B, count) int64.
+
+    Column c is even over c * ``size`` to (c + 1) * ``size`` - 1; sizes are at most 2^31.
+    """
+    words = noise.mix(key, torch.arange((count + 1) // 2, device=key.device))
+    # Both halves of a hash are fair, and count as two numbers from -2^31 to 2^31 - 1.
+    column = as_float64(words.view(torch.int32)[:, :count])
+    column *= size * 2.0**-32
+    column += size * (torch.arange(count, dtype=torch.float64, device=column.device) + 0.5)
+    return column.to(torch.int64).to(key.device)
 
 
 class InterestEvolution(World):
@@ -111,7 +125,7 @@ class InterestEvolution(World):
         topics are independent and uniform here too, and users remember topics only.
         """
         count = self.offer_size or 1
-        return noise.one_of_each(self.chance(state), count, self.num_items // count).add_(1)
+        return one_of_each(self.chance(state), count, self.num_items // count).add_(1)
 
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Choose, watch, and change."""

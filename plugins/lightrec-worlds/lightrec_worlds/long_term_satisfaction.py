@@ -19,6 +19,7 @@ from lightrec.keys import Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, State
 from lightrec.simulators.world import World
+from lightrec_worlds.interest_evolution import one_of_each
 from lightrec_worlds.texts import describe_documents
 
 
@@ -147,7 +148,7 @@ class LongTermSatisfaction(World):
     def offer(self, state: TensorDictBase) -> Tensor:
         """One document of each part of the catalog; parts are alike."""
         count = self.offer_size or 1
-        return noise.one_of_each(self.chance(state), count, self.num_items // count).add_(1)
+        return one_of_each(self.chance(state), count, self.num_items // count).add_(1)
 
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Consume the first document that is there."""

@@ -3,10 +3,10 @@
 import pytest
 import torch
 from lightrec_worlds.greed import Greed
+from lightrec_worlds.playing import even_chance, play
 from torch.nn.functional import normalize
 
 from lightrec.keys import Key
-from lightrec.simulators.scored import even_chance, play
 
 
 def test_items_have_the_laws_moments():

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from lightrec_worlds.interest_evolution import InterestEvolution
+from lightrec_worlds.interest_evolution import InterestEvolution, one_of_each
 from lightrec_worlds.texts import TOPICS
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Column, Key
 from lightrec.rewards.accepted import EngagementReward
+from lightrec.simulators import noise
 
 ROWS = 4000
 
@@ -156,3 +157,12 @@ def test_texts_tell_topic_and_quality():
 def test_what_cannot_be_is_refused():
     with pytest.raises(RecipeError, match="multiple of 200"):
         InterestEvolution(1, num_items=1999)
+
+
+def test_one_of_each_block_is_fair_and_independent():
+    found = one_of_each(noise.mix(torch.arange(20_000), 9).unsqueeze(1), 3, 5)
+    assert found.shape == (20_000, 3)
+    columns = found - torch.tensor([0, 5, 10])
+    code = (columns * torch.tensor([1, 5, 25])).sum(1)
+    counts = torch.bincount(code, minlength=125).double()
+    assert ((counts - 160) ** 2 / 160).sum() < 178.5  # χ² with 124 degrees of freedom, 99.9 %

@@ -5,11 +5,11 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from lightrec_worlds.playing import even_chance, play
 from lightrec_worlds.retention import Retention
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.simulators.scored import even_chance, play
 
 TWIN = {"num_items": 3, "offer_size": 3, "levels": 3, "horizon": 3, "pull": 0.0}
 """Users alike but for satisfaction, three items always offered, three days."""

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from lightrec_worlds.playing import even_chance, play
 from lightrec_worlds.tastes import Tastes
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.simulators.scored import even_chance, play
 
 PEOPLE = torch.arange(4_000)
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 from lightrec_worlds.greed import Greed
+from lightrec_worlds.playing import even_chance, play
 from lightrec_worlds.retention import Retention
 from lightrec_worlds.tastes import Tastes
 from lightrec_worlds.texts import describe_bait
 from torchrl.envs.utils import check_env_specs
 
 from lightrec.keys import Column, Key
-from lightrec.simulators.scored import Scored, even_chance, play
+from lightrec.simulators.world import Scored
 from lightrec.simulators.worlds.far import Far, FarLaws
 
 LAWS = FarLaws(0, fit_users=32, fit_steps=20)

@@ -1,12 +1,12 @@
 import pytest
 import torch
+from lightrec_worlds.playing import even_chance, play
 
 from lightrec.data.domain import Domain
 from lightrec.data.prepare import prepare
 from lightrec.data.store import CONTEXT, TEST, TRAIN
 from lightrec.evaluation.user_models import spearman_within_sets
 from lightrec.keys import Key
-from lightrec.simulators.scored import even_chance, play
 from lightrec.simulators.worlds.far import Far, FarLaws, UserState
 from lightrec.simulators.worlds.far_log import FarLog, HeldOut
 from lightrec.simulators.worlds.texts import CATEGORIES

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightrec.users.irl.looking_ahead import MaxEnt
+from lightrec.users.irl import MaxEnt
 from tests.users.irl.tabular_choice import (
     build,
     drawn_world,

@@ -1,1 +1,0 @@
-"""Imitation in CartPole beside the package `imitation`: `make bench NAME=imitation`."""

@@ -1,0 +1,307 @@
+"""The logs of benchmarks as CSV: public data sets as published, and generated ones.
+
+A cell names what it needs under ``files``: ``films`` writes ``films.csv`` and ``films_items.csv``;
+``beauty 10`` a tenth of the users of ``beauty``.
+"""
+
+import ast
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from lightrec.data.store import TEST, TRAIN, VALIDATION, EventStore
+from lightrec.stages.run import run
+
+WORDS = [
+    "river",
+    "stone",
+    "silver",
+    "night",
+    "garden",
+    "paper",
+    "winter",
+    "engine",
+    "honey",
+    "glass",
+]
+CATEGORIES = ["shoes", "lamps", "books", "tools", "toys", "plants", "bags", "mugs", "games"]
+KINDS = {"view": 0.85, "cart": 0.1, "purchase": 0.05}
+SITTING = 1800
+"""Seconds without an event that end a sitting."""
+
+
+def write(name: str, data: Path | None, to: Path, seed: int) -> None:
+    """Write the files of a name into a folder, unless they were written with this seed.
+
+    :param data: folder of the public data sets.
+    """
+    stamp = to / f".{name}"
+    if stamp.is_file() and stamp.read_text() == str(seed):
+        return
+    log, _, share = name.partition(" ")
+    if share:
+        write_share(log, int(share), data, to, seed)
+    else:
+        WRITERS[name](data, to, seed)
+    stamp.write_text(str(seed))
+
+
+def films(data: Path, to: Path, seed: int) -> None:
+    """MovieLens-100K in RecBole's files, and the logs of some users, drawn by the seed."""
+    log = pl.read_csv(data / "ml-100k" / "ml-100k.inter", separator="\t")
+    log = log.select(
+        user="user_id:token",
+        item="item_id:token",
+        rating="rating:float",
+        time=pl.col("timestamp:float").cast(pl.Int64),
+    )
+    items = pl.read_csv(
+        data / "ml-100k" / "ml-100k.item", separator="\t", quote_char=None, infer_schema=False
+    )
+    items.select(
+        item="item_id:token",
+        title="movie_title:token_seq",
+        year="release_year:token",
+        genres="class:token_seq",
+    ).write_csv(to / "films_items.csv")
+    log.write_csv(to / "films.csv")
+    users = np.random.default_rng(seed).permutation(log["user"].unique().sort().to_numpy())
+    for count in (100, 300):
+        chosen = pl.col("user").is_in(users[:count].tolist())
+        log.filter(chosen).write_csv(to / f"films-{count}.csv")
+
+
+def sittings(data: Path | None, to: Path, seed: int) -> None:
+    """Films as a run prepares them: of a random quarter of users, and with one time a sitting."""
+    log, store = prepared("video", to / "whole")
+    chosen = np.random.default_rng(0).permutation(store.num_users)[: store.num_users // 4]
+    users = store.users_of(np.arange(len(store.items)))
+    log.filter(np.isin(users, chosen)).write_csv(to / "quarter.csv")
+    times, begins = log["timestamp"].to_numpy(), np.ones(len(users), bool)
+    begins[1:] = (users[1:] != users[:-1]) | (np.diff(times) > SITTING)
+    first = np.maximum.accumulate(np.where(begins, np.arange(len(users)), 0))
+    log.with_columns(pl.Series("timestamp", times[first])).write_csv(to / "sittings.csv")
+    store.catalog.write_parquet(to / "sittings_items.parquet")
+
+
+def prepared(domain: str, out: Path, **given: Path) -> tuple[pl.DataFrame, EventStore]:
+    """Prepare a log by a run, and read its events."""
+    store = EventStore(run(domain, out=out, until="data", **given) / "data")
+    users = store.users_of(np.arange(len(store.items)))
+    columns = {
+        "user": store.user_ids.gather(users),
+        "item": store.catalog["item"].gather(np.asarray(store.items) - 1),
+    }
+    if store.has_times:
+        columns["timestamp"] = np.asarray(store.times) // 1000
+    return pl.DataFrame(columns), store
+
+
+def write_share(name: str, share: int, data: Path, to: Path, seed: int) -> None:
+    """A percentage of a log's users, drawn by the seed, and all items with five events or more."""
+    kept, raw = to / f"{name}-whole.csv", to / "raw"
+    if not kept.exists():
+        raw.mkdir(exist_ok=True)
+        files = {"log": raw / f"{name}.csv", "items": raw / f"{name}_items.csv"}
+        if name == "beauty":
+            files = {role: data / "amazon-beauty-p5" / f"{role}.csv" for role in ("log", "items")}
+        elif name == "ml-100k":
+            films(data, raw, seed)
+            files = {"log": raw / "films.csv", "items": raw / "films_items.csv"}
+        else:
+            WRITERS[name](data, raw, seed)
+        log, store = prepared("generic", to / "whole" / name, **files)
+        store.catalog.select(pl.col(pl.String)).write_csv(to / f"{name}_items.csv")
+        log.write_csv(kept)
+    log = pl.read_csv(kept, infer_schema=False)
+    users = log["user"].unique().sort().to_numpy()
+    drawn = np.random.default_rng(seed).permutation(users)[: round(len(users) * share / 100)]
+    log.filter(pl.col("user").is_in(drawn.tolist())).write_csv(to / f"{name}-{share}-{seed}.csv")
+
+
+def retail(data: Path, to: Path, seed: int) -> None:
+    """What customers of Online Retail bought, without what they returned."""
+    lines = pl.read_parquet(data / "online-retail" / "online_retail.parquet")
+    lines = lines.filter(pl.col("Quantity") > 0, pl.col("CustomerID").is_not_null())
+    time = pl.col("InvoiceDate").str.to_datetime("%m/%d/%y %H:%M").dt.epoch("s")
+    log = lines.select(user="CustomerID", item="StockCode", time=time)
+    log.write_csv(to / "retail.csv")
+    named = lines.filter(pl.col("Description").is_not_null())
+    items = named.group_by("StockCode", maintain_order=True).agg(pl.col("Description").last())
+    items.select(item="StockCode", title="Description").write_csv(to / "retail_items.csv")
+
+
+def lastfm(data: Path, to: Path, seed: int) -> None:
+    """Plays of artists (HetRec 2011); an artist's text is its name and most given tags."""
+    folder = data / "hetrec2011-lastfm-2k"
+    options = {"separator": "\t", "quote_char": None}
+    plays = pl.read_csv(folder / "user_artists.dat", **options)
+    plays.select(user="userID", item="artistID", plays="weight").write_csv(to / "lastfm.csv")
+    tagged = pl.read_csv(folder / "user_taggedartists.dat", truncate_ragged_lines=True, **options)
+    names = pl.read_csv(folder / "tags.dat", encoding="latin-1", **options)
+    tags = (
+        tagged.join(names, on="tagID")
+        .group_by("artistID", "tagValue")
+        .len()
+        .sort("artistID", -pl.col("len").cast(pl.Int64), "tagValue")
+        .group_by("artistID", maintain_order=True)
+        .agg(pl.col("tagValue").head(8).str.join(", ").alias("tags"))
+    )
+    artists = pl.read_csv(folder / "artists.dat", **options).select("id", title="name")
+    artists.join(tags, left_on="id", right_on="artistID", how="left").rename(
+        {"id": "item"}
+    ).write_csv(to / "lastfm_items.csv")
+
+
+def food(data: Path, to: Path, seed: int) -> None:
+    """Ratings of recipes without times; a recipe's text is its title and its tags."""
+    folder = data / "food-who-health"
+    ratings = pl.read_csv(folder / "all_ratings.csv")
+    ratings.select(user="member_id", item="recipe_id", rating="rating").write_csv(to / "food.csv")
+    recipes = pl.read_csv(folder / "recipes.csv")
+    tags = [", ".join(ast.literal_eval(tags or "[]")) for tags in recipes["tags"]]
+    recipes.select(item="recipe_id", title="title").with_columns(pl.Series("tags", tags)).write_csv(
+        to / "food_items.csv"
+    )
+
+
+def amazon(data: Path, to: Path, seed: int) -> None:
+    """Reviews of products, five a user; nearly every product is there once."""
+    events, items = [], {}
+    for name in ("training", "validation", "test"):
+        for line in (data / "amazon-2023-mini" / f"{name}.jsonl").read_text().splitlines():
+            row = json.loads(line)
+            for event in [*row["history"], row["heldout"]]:
+                item, product = event["parent_asin"], event.get("product") or {}
+                events.append((row["user_id"], item, event["rating"], event["timestamp_ms"]))
+                items[item] = (product.get("title"), product.get("main_category"))
+    head = ["user", "item", "rating", "timestamp"]
+    pl.DataFrame(events, schema=head, orient="row").write_csv(to / "amazon.csv")
+    rows = [(item, *known) for item, known in items.items()]
+    pl.DataFrame(rows, schema=["item", "title", "category"], orient="row").write_csv(
+        to / "amazon_items.csv"
+    )
+
+
+def ciao(data: Path, to: Path, seed: int) -> None:
+    """Ratings of films by users of Ciao."""
+    names = ["user", "item", "genre", "review", "rating", "date"]
+    path = data / "ciaodvd" / "movie-ratings.txt"
+    rated = pl.read_csv(path, has_header=False, new_columns=names)
+    time = pl.col("date").str.to_date().dt.epoch("s")
+    rated.select("user", "item", "rating", timestamp=time).write_csv(to / "ciao.csv")
+
+
+def chain(data: Path | None, to: Path, seed: int) -> None:
+    """A generated log in which two of three events follow from the one before."""
+    chained(seed).write_csv(to / "chain.csv")
+
+
+def chained(seed: int, users: int = 3_000, items: int = 600, length: int = 14) -> pl.DataFrame:
+    """Two of three events are one of four items that follow the one before, the others popular."""
+    generator = np.random.default_rng(seed)
+    followers = generator.integers(0, items, (items, 4))
+    popularity = np.arange(1, items + 1) ** -0.6
+    popularity /= popularity.sum()
+    rows = []
+    for user in range(users):
+        known: list[int] = []
+        for time in range(length):
+            item = int(generator.choice(items, p=popularity))
+            if known and generator.random() < 2 / 3:
+                item = int(generator.choice(followers[known[-1]], p=(0.55, 0.25, 0.12, 0.08)))
+            if item not in known:
+                known.append(item)
+                rows.append((user, item, time))
+    return pl.DataFrame(rows, schema=["user", "item", "timestamp"], orient="row")
+
+
+def popular(items: int, offset: float = 50.0, power: float = 0.7) -> np.ndarray:
+    """Shares of items by a long-tailed law."""
+    weights = 1 / (np.arange(1, items + 1) + offset) ** power
+    return weights / weights.sum()
+
+
+def five(
+    data: Path | None, to: Path, seed: int, users: int = 250_000, items: int = 200_000
+) -> None:
+    """Five million generated events, 20 a user."""
+    generator = np.random.default_rng(seed)
+    chosen = generator.choice(items, users * 20, p=popular(items))
+    times = 1_700_000_000 + generator.integers(0, 30_000_000, users * 20)
+    log = {"user": np.repeat(np.arange(users), 20), "item": chosen, "time": times}
+    words = np.array(WORDS)[generator.integers(0, len(WORDS), (items, 4))]
+    titles = [" ".join(row) + f" {i}" for i, row in enumerate(words)]
+    pl.DataFrame({"item": np.arange(items), "title": titles}).write_csv(to / "five_items.csv")
+    pl.DataFrame(log).write_csv(to / "five.csv")
+
+
+def ten(data: Path | None, to: Path, seed: int, events: int = 10_000_000) -> None:
+    """Ten million generated events of three kinds, in the order of time, CSV and Parquet."""
+    users, items = 200_000, 100_000
+    generator = np.random.default_rng(seed)
+    shares = generator.gamma(0.8, size=users)
+    kinds = generator.choice(len(KINDS), events, p=list(KINDS.values()))
+    log = pl.DataFrame(
+        {
+            "user_id": generator.choice(users, events, p=shares / shares.sum()) + 1,
+            "item_id": generator.choice(items, events, p=popular(items)) + 100_001,
+            "timestamp": 1_700_000_000 + np.sort(generator.integers(0, 30_000_000, events)),
+            "event": pl.Series(np.array(list(KINDS))[kinds]),
+        }
+    )
+    words = np.array(WORDS)[generator.integers(0, len(WORDS), (items, 3))]
+    pl.DataFrame(
+        {
+            "item_id": np.arange(items) + 100_001,
+            "title": [f"{' '.join(row)} {number}" for number, row in enumerate(words)],
+            "category": np.array(CATEGORIES)[generator.integers(0, len(CATEGORIES), items)],
+            "price": np.round(np.exp(generator.normal(3.0, 1.0, items)), 2),
+        }
+    ).write_csv(to / "ten_items.csv")
+    log.write_parquet(to / "ten.parquet")
+    log.write_csv(to / "ten.csv")
+
+
+def split(data: Path | None, to: Path, seed: int) -> None:
+    """MovieLens-100K, split, for libraries that know nothing of lightrec."""
+    export(run("video", out=to / "video", until="data") / "data", to / "split.npz")
+
+
+def export(folder: Path, out: Path) -> None:
+    """Write a split log as plain arrays; items are 0 to N - 1.
+
+    ``train_items``, ``train_offsets``, ``validation``, ``test`` (-1: none), ``num_items``.
+
+    :param folder: of the data stage, split leave-one-out.
+    """
+    store = EventStore(folder)
+    items, parts = np.asarray(store.items, dtype=np.int64) - 1, np.asarray(store.parts)
+    train, held_out = parts == TRAIN, {}
+    for name, part in (("validation", VALIDATION), ("test", TEST)):
+        events = store.events(part)
+        held_out[name] = np.full(store.num_users, -1)
+        held_out[name][store.users_of(events)] = items[events]
+    offsets = np.concatenate([[0], np.cumsum(train)])[store.offsets]
+    arrays = {"train_items": items[train], "train_offsets": offsets, **held_out}
+    np.savez(out, num_items=store.num_items, **arrays)
+
+
+def demonstrations(data: Path | None, to: Path, seed: int) -> None:
+    """60 trajectories of 500 steps in CartPole, of a rule that never lets the pole fall."""
+    from benchmarks.measure.carts import record
+
+    record(to / "demonstrations.npz")
+
+
+WRITERS: dict[str, Callable[[Path, Path, int], None]] = {
+    each.__name__: each
+    for each in (films, sittings, retail, lastfm, food, amazon, ciao, chain, five, ten, split)
+} | {"demonstrations": demonstrations}
+SHARED = ("beauty", "ml-100k", "food", "lastfm")
+"""Logs of which some users may be drawn."""
+GENERATED = {"sittings", "chain", "five", "ten", "split", "demonstrations"}
+"""Those that need no folder of public data sets."""

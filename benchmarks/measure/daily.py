@@ -1,0 +1,149 @@
+"""Day by day: a run that is updated each day, one trained anew, one left as it was, and popularity.
+
+All rank the events of the day after. Runs lie in the system's folder for temporary files, so that a
+stopped benchmark goes on.
+"""
+
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from benchmarks.measure import Cell
+from lightrec.data.store import padded
+from lightrec.intervals import bootstrap_interval
+from lightrec.keys import PADDING, Column
+from lightrec.ranking.item_models.base import Evidence, Popularity
+from lightrec.run import Run
+
+DAYS, DAY = 30, 86_400
+LIGHTREC = str(Path(sys.executable).parent / "lightrec")
+BATCH = 128
+
+
+def next_events(before: Path, day: Path, repeats: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Give users' events up to the end of a day in order, and those of the day to be foretold.
+
+    Of these, ``place`` is the user's position in the first; an event without a history is left out,
+    and where items do not repeat one about an item that the user had.
+    """
+    log = pl.concat([pl.read_csv(before), pl.read_csv(day)]).select(
+        pl.col("user", "item").cast(pl.String), "time"
+    )
+    log = log.sort("user", "time", maintain_order=True).with_row_index("place")
+    first = pl.read_csv(day)["time"].min()
+    fresh = log.filter(
+        pl.col("time") >= first, pl.col("place") > pl.col("place").min().over("user")
+    )
+    if not repeats:
+        had = log.group_by("user", "item", maintain_order=True).agg(pl.col("place").min())
+        fresh = fresh.join(had, on=["user", "item", "place"], how="semi")
+    return log, fresh
+
+
+@torch.inference_mode()
+def gains(
+    run: Run, score: Callable[[Tensor], Tensor], log: pl.DataFrame, day: pl.DataFrame
+) -> Tensor:
+    """NDCG@10 of each event, (E,): 0 where the run does not know the item."""
+    store = run.data
+    numbers = {item: n for n, item in enumerate(store.catalog[Column.ITEM], start=1)}
+    known = log["item"].replace_strict(numbers, default=0, return_dtype=pl.Int32).to_numpy()
+    begins = log.group_by("user").agg(pl.col("place").min().alias("begin"))
+    day = day.join(begins, on="user", how="left", maintain_order="left")
+    starts, ends = (day[name].to_numpy().astype(np.int64) for name in ("begin", "place"))
+    # Items that a run does not know leave no gaps in histories.
+    there = np.concatenate([[0], np.cumsum(known > 0)])
+    kept, found = known[known > 0], []
+    for at in range(0, day.height, BATCH):
+        rows = slice(at, at + BATCH)
+        history = torch.from_numpy(padded(kept, there[starts[rows]], there[ends[rows]]))
+        target = torch.from_numpy(known[ends[rows]].astype(np.int64))
+        scores = score(history).clone()
+        scores[:, PADDING] = -torch.inf
+        if not store.repeats:
+            scores.scatter_(1, history, -torch.inf)
+        own = scores.gather(1, target[:, None])
+        rank = (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2 + 1
+        gain = 1 / (rank.double() + 1).log2()
+        found.append(torch.where((rank <= 10) & (target > 0), gain, 0.0))
+    return torch.cat(found)
+
+
+def judge(updated: Path, anew: Path, before: Path, day: Path) -> dict[str, float]:
+    """Give means, and the differences from training anew with their intervals over users."""
+    runs = {"update": Run(updated), "anew": Run(anew), "left": Run(updated, follow=False)}
+    log, fresh = next_events(before, day, runs["anew"].data.repeats)
+    own = {
+        name: gains(run, lambda history, run=run: run.blend.scores(history), log, fresh)
+        for name, run in runs.items()
+    }
+    store = runs["anew"].data
+    popular = Popularity().fit(Evidence.of(store, torch.zeros(store.num_items + 1, 0)))
+    own["popularity"] = gains(runs["anew"], popular.scores, log, fresh)
+    users = torch.from_numpy(fresh["user"].rank("dense").cast(pl.Int64).to_numpy() - 1)
+    metrics: dict[str, float] = {"events": float(len(users)), "users": float(len(users.unique()))}
+    metrics |= {f"{name}/ndcg@10": float(values.mean()) for name, values in own.items()}
+    for name in ("update", "left", "popularity"):
+        mean, low, high = bootstrap_interval(own[name] - own["anew"], users)
+        key = f"{name}-minus-anew/ndcg@10"
+        metrics |= {key: mean, f"{key}/low": low, f"{key}/high": high}
+    return {name: value for name, value in metrics.items() if np.isfinite(value)}
+
+
+def folder(cell: Cell) -> Path:
+    """Write the log's last days, once, and name the folder of files and runs.
+
+    ``base.csv`` ends before the first of the days; of day K there are ``day-K.csv`` and
+    ``upto-K.csv``.
+    """
+    where = Path(tempfile.gettempdir()) / "lightrec-benchmark-daily" / Path(cell["log"]).stem
+    where.mkdir(parents=True, exist_ok=True)
+    log = pl.read_csv(cell["log"]).sort("time", maintain_order=True)
+    of_day = log["time"] // DAY
+    days = of_day.unique().sort().to_list()[-DAYS - 1 :]
+    shutil.copyfile(cell["items"], where / "items.csv")
+    log.filter(of_day < days[0]).write_csv(where / "base.csv")
+    for number, day in enumerate(days, start=1):
+        log.filter(of_day == day).write_csv(where / f"day-{number}.csv")
+        log.filter(of_day <= day).write_csv(where / f"upto-{number}.csv")
+    return where
+
+
+def train(cell: Cell, log: Path, out: Path, *more: str) -> float:
+    """Train on a log, and count CPU seconds."""
+    items = ["--items", str(log.parent / "items.csv"), "--seed", str(cell.seed)]
+    words = ["run", *cell["recipe"], "--log", str(log), *items, "--until", "ranker", *more]
+    return spent(*words, "--out", str(out))
+
+
+def spent(*words: str) -> float:
+    """Run a command of lightrec, and count its CPU seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([LIGHTREC, *words], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def measure(cell: Cell) -> dict[str, float]:
+    """Update up to a day, train anew on all up to it, and judge both on the day after."""
+    where, day = folder(cell), cell["day"]
+    run = where / "-".join(["run", str(cell.seed), *cell["recipe"]])
+    anew, seconds = cell.out / "anew", 0.0
+    if not Run(run).has("ranker"):
+        train(cell, where / "base.csv", run)
+    if Run(run).version > day:
+        raise SystemExit(f"{run} is beyond day {day}: remove it to begin again.")
+    for number in range(Run(run).version, day + 1):
+        seconds = spent("update", str(run), "--log", str(where / f"day-{number}.csv"))
+    again = train(cell, where / f"upto-{day}.csv", anew)
+    found = judge(run, anew, where / f"upto-{day}.csv", where / f"day-{day + 1}.csv")
+    return found | {"update/cpu_seconds": seconds, "anew/cpu_seconds": again}

@@ -1,0 +1,158 @@
+"""What language is worth on one log: how contenders rank the test events.
+
+The group ``closed`` has all that is solved and the learned map of the vectors, ``blend`` texts
+alone and the shipped recipe, which is then compared with each of its parts. Settings and weights
+are chosen on validation events.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from benchmarks.measure import Cell
+from benchmarks.measure.blend import judged
+from lightrec.data.sequences import Sequences
+from lightrec.data.store import TEST
+from lightrec.encoders.text import TextEncoder
+from lightrec.errors import NotApplicable
+from lightrec.evaluation.base import keys_of
+from lightrec.keys import Key
+from lightrec.ranking.blend import RANKER, Blend
+from lightrec.ranking.blend_weights import Candidates, choose_weights
+from lightrec.ranking.blending import (
+    JUDGED,
+    candidates,
+    fitting_events,
+    heard,
+    judge,
+    scorer,
+    validation_events,
+)
+from lightrec.ranking.evaluation_events import EvaluationEvents
+from lightrec.ranking.item_models import item_to_item as items
+from lightrec.ranking.item_models.base import Evidence, ItemModel, Popularity, choose
+from lightrec.ranking.metrics import RankingResult, mean_ranks
+from lightrec.ranking.ranker import Ranker
+from lightrec.ranking.sequence_data import SequenceData
+
+EVENTS = 5_000
+"""At most so many test events are ranked, drawn by the seed."""
+IDS = (
+    Popularity,
+    items.ItemKNN,
+    items.EASE,
+    items.NextItemRidge,
+    items.DirectionalCooccurrence,
+)
+"""What knows who chose what, and no texts."""
+PAIRS = (
+    ("mapped", "frozen"),
+    ("both", "ids"),
+    ("both", "mapped"),
+    ("blend", "mapped"),
+)
+"""What is compared, paired by user."""
+
+
+class Log:
+    """A prepared log with its item models, each fitted once.
+
+    :param folder: of the data stage.
+    :param seed: of the draws.
+    """
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder, self.seed = str(folder), seed
+        self.data = SequenceData(self.folder, TextEncoder(), seed=seed)
+        self.judged = validation_events(self.data, JUDGED)
+        self.models: dict[str, ItemModel] = {}
+        self.values: dict[str, float] = {}
+        """NDCG@10 on validation events."""
+
+    def fit(self, name: str, model: ItemModel, text: Path | None = None) -> None:
+        """Choose a model's settings, unless the log is not of a kind for it.
+
+        :param text: folder of the stage `text` whose vectors it reads; None: the encoder's own.
+        """
+        data = self.data
+        if text is not None:
+            data = SequenceData(self.folder, TextEncoder(), text=str(text))
+        evidence = Evidence.of(data.store, data.vectors)
+        try:
+            self.models[name], self.values[name] = choose(
+                model, evidence, lambda own: judge(scorer(own), self.judged)["ndcg@10"]
+            )
+        except NotApplicable as reason:
+            print(f"{name} is left out. {reason}", file=sys.stderr)
+
+    def mixed(self, contenders: Mapping[str, list[str]]) -> dict[str, dict[str, float]]:
+        """Choose the weights of each contender's parts."""
+        blend = Blend(Ranker(self.data.num_items), self.models)
+        given, found = candidates(blend, self.data, fitting_events(self.data)), {}
+        names = [RANKER, *self.models]
+        for name, parts in contenders.items():
+            rows = [names.index(part) for part in parts]
+            own = Candidates(given.differences[rows], given.corrections, given.ranked, given.users)
+            found[name] = heard(choose_weights(own, parts)[0])
+        return found
+
+    @torch.no_grad()
+    def ranked(
+        self, weights: Mapping[str, Mapping[str, float]], best: Blend | None
+    ) -> dict[str, RankingResult]:
+        """Rank the test events; under names with ``kept/`` among items already seen, too."""
+        blend = Blend(Ranker(self.data.num_items), self.models)
+        log = Sequences.all_events(self.data.store)
+        events = EvaluationEvents(log, TEST, None, 128, EVENTS, self.seed)
+        ranks: dict[str, list[torch.Tensor]] = {}
+        for batch in events:
+            said = {name: blend.logarithms(name, batch[Key.HISTORY], batch) for name in self.models}
+            if best is not None:
+                said["blend"] = best.scores(batch[Key.HISTORY], batch[Key.USER], details=batch)
+            for name, own in weights.items():
+                scores = sum(weight * said[part] for part, weight in own.items() if weight)
+                for kind, seen in (("", batch[Key.SEEN]), ("kept/", None)):
+                    found = mean_ranks(scores, batch[Key.TARGET], seen)
+                    ranks.setdefault(kind + name, []).append(found)
+        users, targets = map(torch.from_numpy, (events.users, events.targets))
+        return {name: RankingResult(users, targets, torch.cat(own)) for name, own in ranks.items()}
+
+
+def measure(cell: Cell) -> dict[str, object]:
+    """Train and rank."""
+    shipped = cell["group"] == "blend"
+    run = cell.run("generic", *cell.options, "--until", "ranker" if shipped else "text")
+    log = Log(run.folder("data"), cell.seed)
+    log.fit("frozen", items.TextNeighbours())
+    log.fit("mapped", items.TextNeighbours(), run.folder("text"))
+    alone, weights = ["frozen", "mapped"], dict[str, dict[str, float]]()
+    if shipped:
+        alone.append("blend")
+    else:
+        log.fit("words", items.WordNeighbours())
+        for kind in IDS:
+            log.fit(kind.__name__, kind())
+        ids = [kind.__name__ for kind in IDS if kind.__name__ in log.models]
+        weights = log.mixed({"ids": ids, "both": [*ids, "mapped", "words"]})
+        alone += ["words", "Popularity"]
+    weights |= {name: {name: 1.0} for name in alone}
+    results = log.ranked(weights, run.blend if shipped else None)
+    metrics: dict[str, object] = {
+        f"{name}/validation/ndcg@10": value for name, value in log.values.items()
+    }
+    metrics |= {f"{name}/weight/{part}": w for name in weights for part, w in weights[name].items()}
+    metrics |= run.metrics("text")
+    if shipped:
+        metrics |= judged(run, cell.seed)
+    metrics["users"], metrics["items"] = log.data.store.num_users, log.data.num_items
+    metrics["events"] = len(results["frozen"].ranks)
+    for name, result in results.items():
+        found = result.metrics()
+        metrics |= {f"{name}/{kind}": found[kind] for kind in ("ndcg@10", "recall@10")}
+    for one, other in PAIRS:
+        for kind in ("", "kept/") if one in weights and other in weights else ():
+            ahead = results[kind + one].bootstrap(results[kind + other], seed=cell.seed)
+            metrics |= keys_of(f"{kind}{one}-minus-{other}/ndcg@10", ahead)
+    return metrics

@@ -1,0 +1,272 @@
+"""Off-policy estimators on logs of known truth, and on real ones.
+
+``study`` repeats the synthetic study of Saito et al. 2021, "Open Bandit Dataset and Pipeline": a
+policy learned on one log is judged by another. ``coverage`` counts how often intervals hold the
+truth.
+"""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from lightrec_ope.estimators import (
+    DM,
+    DR,
+    IPS,
+    SNDR,
+    SNIPS,
+    BanditLog,
+    Estimator,
+    Verdict,
+    expected_rewards,
+)
+from lightrec_ope.estimators.estimate import around
+from lightrec_ope.estimators.models import _fitted
+from torch import Tensor
+
+from benchmarks.measure import Cell
+
+RUNS, ROUNDS, ACTIONS, DIMENSION = 20, 10_000, 30, 5
+ESTIMATORS: dict[str, Estimator] = {
+    "DM": DM(),
+    "IPS": IPS(),
+    "SNIPS": SNIPS(),
+    "DR": DR(),
+    "SNDR": SNDR(),
+    "Switch-DR": DR(100, "switch"),
+    "DRos": DR(30, "optimistic"),
+}
+SHARPNESS = 0.5
+"""Of the logging policy's logits. The study's tables do not say how far it was from uniform, nor
+where its weights were bounded: both are set so that weights are of a size like theirs."""
+LOGS = 1_000
+WAYS = ("student", "bootstrap")
+RESAMPLES = 500
+ARMS = ("Mens E-Mail", "Womens E-Mail", "No E-Mail")
+LEARNED = "the best arm by segment"
+
+
+def world(seed: int) -> tuple[Tensor, Tensor]:
+    """Draw the coefficients of rewards and of the logging policy: (1 + F, A) each."""
+    chance = torch.Generator().manual_seed(seed)
+
+    def coefficients() -> Tensor:
+        return torch.rand(DIMENSION + 1, ACTIONS, generator=chance).double() * 2 - 1
+
+    return coefficients(), coefficients()
+
+
+def drawn(
+    rounds: int, truth: tuple[Tensor, Tensor], seed: int, rate: float = 1.0
+) -> tuple[BanditLog, Tensor, Tensor]:
+    """Draw a log; its target is uniform. Gives the expected rewards and contexts, too."""
+    chance = torch.Generator().manual_seed(seed)
+    context = torch.randn(rounds, DIMENSION, generator=chance).double()
+    known = torch.cat([context, torch.ones(rounds, 1).double()], 1)
+    logits = known @ truth[0]
+    means = rate * ((logits - logits.mean()) / logits.std()).sigmoid()
+    own_logits = known @ truth[1]
+    behavior = (SHARPNESS * own_logits / own_logits.std()).softmax(1)
+    action = behavior.multinomial(1, generator=chance).squeeze(1)
+    own = means.gather(1, action[:, None]).squeeze(1)
+    reward = (torch.rand(rounds, generator=chance).double() < own).double()
+    propensity = behavior.gather(1, action[:, None]).squeeze(1)
+    target = torch.full_like(behavior, 1 / ACTIONS)
+    log = BanditLog(action, reward, target, propensity, behavior=behavior)
+    return log, means, context
+
+
+def learned(log: BanditLog, context: Tensor) -> tuple[Tensor, Tensor]:
+    """Learn a policy: logistic regression of the actions, weighted by reward over propensity."""
+    assert log.propensity is not None
+    weights = log.reward / log.propensity
+
+    def loss(logits: Tensor) -> Tensor:
+        return torch.nn.functional.cross_entropy(logits, log.action, reduction="none") @ weights
+
+    return _fitted(context, ACTIONS, 1.0, loss)
+
+
+def study(seed: int) -> dict[str, float]:
+    """Relative errors of all estimators, means over the runs."""
+    errors: dict[str, list[float]] = {name: [] for name in ESTIMATORS}
+    for run in range(RUNS):
+        truth = world(seed)
+        first, _, seen = drawn(ROUNDS, truth, 2 * run + 1_000 * seed)
+        matrix, bias = learned(first, seen)
+        log, means, context = drawn(ROUNDS, truth, 2 * run + 1 + 1_000 * seed)
+        target = (context @ matrix + bias).softmax(1)
+        log = expected_rewards(replaced(log, target), context, penalty=1.0, seed=run)
+        value = float((target * means).sum(1).mean())
+        for name, estimator in ESTIMATORS.items():
+            errors[name].append(abs(estimator(log).value - value) / value)
+    return {f"{name}/error": float(np.mean(each)) for name, each in errors.items()}
+
+
+def replaced(log: BanditLog, target: Tensor) -> BanditLog:
+    """The log with another target."""
+    return BanditLog(log.action, log.reward, target, log.propensity, behavior=log.behavior)
+
+
+def coverage(seed: int) -> dict[str, float]:
+    """Count how often intervals of DR hold the truth, with common rewards and with rare ones."""
+    found: dict[str, float] = {}
+    truth = world(seed)
+    for name, rate, rounds in (("common", 1.0, 1_000), ("rare", 0.02, 1_000)):
+        _, means, _ = drawn(200_000, truth, 10**6, rate)
+        value = float(means.mean())
+        held = dict.fromkeys(WAYS, 0)
+        weak = {way: 0 for way in WAYS}
+        for number in range(LOGS):
+            log, means, _ = drawn(rounds, truth, number, rate)
+            # A model that knows the half of it: what it misses is weighed.
+            expected = 0.5 * means + 0.5 * means.mean()
+            log = BanditLog(
+                log.action, log.reward, log.target, log.propensity, None, log.behavior, expected
+            )
+            for way in WAYS:
+                estimate = DR()(log, way, number)
+                held[way] += estimate.low <= value <= estimate.high
+                weak[way] += estimate.verdict is not Verdict.USABLE
+        found |= {f"{name}/{way}/held": held[way] / LOGS for way in WAYS}
+        found |= {f"{name}/weak": weak["student"] / LOGS}
+    return found
+
+
+def resampled(
+    log: BanditLog, estimators: dict[str, Estimator], rounds: int, seed: int
+) -> dict[str, float]:
+    """Count how often intervals on resamples of a log hold what the estimator finds on all of it.
+
+    :param rounds: of a resample.
+    """
+    chance, found = torch.Generator().manual_seed(seed), {}
+    counts = {f"{name}/{what}": 0.0 for name in estimators for what in (*WAYS, "weak")}
+    whole = {name: estimator(log).value for name, estimator in estimators.items()}
+    tables = {n: t for n, t in vars(log).items() if isinstance(t, Tensor)}
+    for resample in range(RESAMPLES):
+        rows = torch.randint(len(log.action), (rounds,), generator=chance)
+        drawn = BanditLog(**{name: table[rows] for name, table in tables.items()})
+        for name, estimator in estimators.items():
+            estimate = estimator(drawn)
+            counts[f"{name}/weak"] += estimate.verdict is not Verdict.USABLE
+            for way in WAYS:
+                _, low, high = around(estimate.parts, None, way, resample)
+                counts[f"{name}/{way}"] += low <= whole[name] <= high
+    for name, value in whole.items():
+        found |= {f"{name}/value": value, f"{name}/weak": counts[f"{name}/weak"] / RESAMPLES}
+        found |= {f"{name}/{way}/held": counts[f"{name}/{way}"] / RESAMPLES for way in WAYS}
+    return found
+
+
+def hillstrom(seed: int, data: Path) -> dict[str, float]:
+    """Judge by resamples of the trial the spend of each arm, and of the best arm by last year's.
+
+    The best arm for each segment of last year's spend is learned from every second row; the others
+    judge it.
+    """
+    (path,) = (data / "hillstrom-email").glob("*.csv")
+    table = pl.read_csv(path)
+    spend = table["spend"].cast(pl.Float64).to_torch()
+    action = torch.tensor([ARMS.index(arm) for arm in table["treatment"].to_list()])
+    third = torch.full((len(spend),), 1 / 3).double()
+    found: dict[str, float] = {}
+    for number, arm in enumerate(ARMS):
+        target = torch.zeros(len(spend), len(ARMS)).double()
+        target[:, number] = 1.0
+        log = BanditLog(action, spend, target, third)
+        each = resampled(log, {"SNIPS": SNIPS()}, 20_000, seed)
+        found |= {key.replace("SNIPS", arm): value for key, value in each.items()}
+    learns = table.with_row_index().filter(pl.col("index") % 2 == 0)
+    means = learns.group_by("history_segment", "treatment").agg(pl.mean("spend"))
+    best = dict(means.sort("spend").select("history_segment", "treatment").iter_rows())
+    arms = torch.tensor([ARMS.index(best[segment]) for segment in table["history_segment"]])
+    target = torch.nn.functional.one_hot(arms, len(ARMS)).double()
+    log = BanditLog(action[1::2], spend[1::2], target[1::2], third[1::2])
+    each = resampled(log, {"SNIPS": SNIPS()}, 20_000, seed)
+    return found | {key.replace("SNIPS", LEARNED): value for key, value in each.items()}
+
+
+def thompson(seed: int, data: Path) -> tuple[BanditLog, dict[str, float]]:
+    """The uniform log of the men's campaign, its target Thompson sampling, and click rates."""
+    found, logs = {}, {}
+    for policy in ("random", "bts"):
+        folder = data / "open-bandit-small" / "obd" / policy / "men"
+        logs[policy] = pl.read_csv(folder / "men.csv")
+        clicks = logs[policy]["click"]
+        found[f"{policy}/own"] = float(clicks.mean())
+        found[f"{policy}/own/error"] = float(clicks.std()) / len(clicks) ** 0.5
+    log, other = logs["random"], logs["bts"]
+    items = int(max(log["item_id"].max(), other["item_id"].max())) + 1
+    places = torch.zeros(items, 3).double()
+    rows = other.group_by("item_id", "position").len()
+    places[rows["item_id"].to_torch().long(), rows["position"].to_torch().long() - 1] = (
+        rows["len"].to_torch().double()
+    )
+    law = places / places.sum(0)
+    given = BanditLog(
+        log["item_id"].to_torch().long(),
+        log["click"].to_torch().double(),
+        law[None].expand(len(log), items, 3),
+        log["propensity_score"].to_torch().double(),
+        log["position"].to_torch().long() - 1,
+    )
+    features = torch.ones(len(log), 1).double()
+    return expected_rewards(given, features, seed=seed), found
+
+
+def open_bandit(seed: int, data: Path) -> dict[str, float]:
+    """Judge Thompson sampling by the uniform log, beside its own log."""
+    fitted, found = thompson(seed, data)
+    for name in ("IPS", "SNIPS", "DR"):
+        estimate = ESTIMATORS[name](fitted, "bootstrap", seed)
+        found |= {f"{name}": estimate.value, f"{name}/low": estimate.low}
+        found |= {f"{name}/high": estimate.high, f"{name}/usable": estimate.verdict == "usable"}
+    return {name: float(value) for name, value in found.items()}
+
+
+def open_bandit_resampled(seed: int, data: Path) -> dict[str, float]:
+    """Judge Thompson sampling by resamples of the uniform log."""
+    log, _ = thompson(seed, data)
+    estimators = {name: ESTIMATORS[name] for name in ("SNIPS", "DR")}
+    return resampled(log, estimators, len(log.action), seed)
+
+
+def speed(seed: int) -> dict[str, float]:
+    """Time DR with its interval on 100,000 rounds of 80 actions, and the bootstrap alone."""
+    chance = torch.Generator().manual_seed(seed)
+    rounds, actions = 100_000, 80
+    behavior = torch.rand(rounds, actions, generator=chance).double()
+    behavior /= behavior.sum(1, keepdim=True)
+    action = behavior.multinomial(1, generator=chance).squeeze(1)
+    own = behavior.gather(1, action[:, None]).squeeze(1)
+    reward = (torch.rand(rounds, generator=chance) < 0.1).double()
+    log = BanditLog(action, reward, behavior.flip(1), own, None, behavior, behavior.flip(0))
+    begin = time.process_time()
+    DR()(log, "student")
+    middle = time.process_time()
+    DR()(log, "bootstrap")
+    end = time.process_time()
+    values = torch.rand(rounds, generator=chance).double()
+    again = time.process_time()
+    around(values, None, "bootstrap")
+    alone = time.process_time() - again
+    found = {"student/seconds": middle - begin, "bootstrap/seconds": end - middle}
+    return found | {"resampling/seconds": alone}
+
+
+MADE = {"study": study, "coverage": coverage, "speed": speed}
+REAL = {
+    "hillstrom": hillstrom,
+    "open-bandit": open_bandit,
+    "resampled-open-bandit": open_bandit_resampled,
+}
+
+
+def measure(cell: Cell) -> dict[str, float]:
+    """Measure one of them."""
+    if cell["what"] in MADE:
+        return MADE[cell["what"]](cell.seed)
+    return REAL[cell["what"]](cell.seed, Path(cell["data"]))

@@ -1,0 +1,45 @@
+"""One training step of the full softmax over a large catalog: how much memory it adds.
+
+A process of its own, whose peak resident set is compared with what it must hold anyway: the
+libraries, and weights, gradients and AdamW's two moments.
+"""
+
+import resource
+
+import torch
+
+from benchmarks.measure import Cell
+from lightrec.keys import Key
+from lightrec.ranking.module import RankingModule
+
+LENGTH, SEEN = 50, 100
+GIB = 2**30
+
+
+def step(items: int, size: int, rows: int) -> dict[str, float]:
+    """Take one step; gibibytes: held (weights and their company) and added (the rest)."""
+    libraries = peak()
+    torch.manual_seed(0)
+    module = RankingModule(items, 0, size=size, max_length=LENGTH, mask_seen=True)
+    optimizer = torch.optim.AdamW(module.parameters())
+    batch = {
+        Key.HISTORY: torch.randint(1, items + 1, (rows, LENGTH)),
+        Key.TARGET: torch.randint(1, items + 1, (rows, LENGTH)),
+        Key.SEEN: torch.randint(0, items + 1, (rows, SEEN)),
+    }
+    loss = module.loss(batch)
+    loss.backward()
+    optimizer.step()
+    held = 4 * sum(p.numel() * p.element_size() for p in module.parameters())
+    added = peak() - libraries - held
+    return {"loss": loss.item(), "held_gib": held / GIB, "added_gib": added / GIB}
+
+
+def peak() -> int:
+    """Peak resident set, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def measure(cell: Cell) -> dict[str, float]:
+    """Take one step."""
+    return step(cell["items"], cell["size"], cell["rows"])

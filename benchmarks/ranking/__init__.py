@@ -1,1 +1,0 @@
-"""Speed and quality of ranking against other libraries: `make bench NAME=ranking`."""

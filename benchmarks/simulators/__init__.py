@@ -1,1 +1,0 @@
-"""Speed and laws of the simulators against others' own: `make bench NAME=simulators`."""

@@ -1,0 +1,340 @@
+"""Losses of policies over candidates that TorchRL does not have, or not for candidates.
+
+A loss reads a batch of transitions, whose actions are columns of logits ``(B, C)``, and gives what
+starts with ``loss``, to be stepped on, next to diagnostics.
+
+- From a log that somebody else's policy has left: Kostrikov, Nair and Levine 2022, "Offline
+  reinforcement learning with implicit Q-learning" (ICLR); Xin et al. 2020, "Self-supervised
+  reinforcement learning for recommender systems" (SIGIR); Xin et al. 2022, "Supervised advantage
+  actor-critic for recommender systems" (WSDM). Where these sample candidates, sums over all of them
+  stand here.
+- Of slates, by values of items and a model of what users choose: Ie et al. 2019, "SlateQ: a
+  tractable decomposition for reinforcement learning with recommendation sets" (IJCAI). Users take
+  at most one item of a slate, and what comes after depends on what was taken only.
+"""
+
+import copy
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, get_args
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor, nn
+from torchrl.objectives import distance_loss
+
+from lightrec.keys import Key
+from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES, STEPS_AHEAD
+from lightrec.nn.plackett_luce import at, expectation, may_be_shown
+from lightrec.policies.base import ScoredPolicy
+from lightrec.policies.slate import SlatePolicy
+
+Distance = Literal["l2", "l1", "smooth_l1"]
+
+
+class ValueLoss(nn.Module):
+    """A loss that learns values from transitions, with target networks that lag behind.
+
+    Sessions that were cut (``done`` and not ``terminated``) are bootstrapped, those that ended are
+    not. A next state in which nothing may be shown is worth 0.
+
+    :param discount: γ.
+    :param loss_function: distance of values from their targets.
+    :raises ValueError: where there is no such distance.
+    """
+
+    def __init__(self, discount: float, loss_function: Distance) -> None:
+        super().__init__()
+        if loss_function not in get_args(Distance):
+            raise ValueError(
+                f"loss_function is {loss_function!r}; give one of {', '.join(get_args(Distance))}"
+            )
+        self.discount, self.loss_function = discount, loss_function
+        self._pairs: list[tuple[nn.Module, nn.Module]] = []
+
+    def _lagging(self, network: Any) -> Any:
+        """Give the target network of a network."""
+        target = copy.deepcopy(network).requires_grad_(False)
+        self._pairs.append((target, network))
+        return target
+
+    @torch.no_grad()
+    def follow_up(self, tau: float) -> None:
+        """Move the target networks to the learned ones by a share τ."""
+        for target, network in self._pairs:
+            for slow, quick in zip(target.parameters(), network.parameters(), strict=True):
+                slow.lerp_(quick, tau)
+
+    def _target(self, batch: TensorDictBase, following: Tensor) -> Tensor:
+        """Give r + γⁿ (1 - terminated) V(s′), n being the steps from s to s′, ``(B,)``.
+
+        :param following: ``(B,)`` V(s′).
+        """
+        after = batch["next"]
+        goes_on = self.discount ** batch.get(STEPS_AHEAD, 1) * ~after["terminated"]
+        target: Tensor = after["reward"] + goes_on * following.unsqueeze(-1)
+        return target.squeeze(-1)
+
+    def _distance(self, values: Tensor, target: Tensor) -> Tensor:
+        """Give the mean distance of values ``(..., B)`` from a target ``(B,)``, summed over all."""
+        distance: Tensor = distance_loss(values, target.expand_as(values), self.loss_function)
+        return distance.mean(-1).sum()
+
+
+def positive(**numbers: float) -> None:
+    """Refuse numbers that are not above 0.
+
+    :raises ValueError: where one is not.
+    """
+    for name, value in numbers.items():
+        if value <= 0:
+            raise ValueError(f"{name} is {value}; it must be above 0")
+
+
+def stacked(networks: Iterable[Any], state: TensorDictBase) -> Tensor:
+    """Give the action values of several networks, ``(M, B, C)``."""
+    return torch.stack([network.values(state) for network in networks])
+
+
+def log_likelihood(actor: ScoredPolicy, batch: TensorDictBase) -> Tensor:
+    """Give the logarithm of a policy's probability of the slates that were shown, ``(B,)``."""
+    slate = batch[Key.ACTION]
+    return actor.columns(batch, slate.shape[-1]).log_prob(slate)
+
+
+class LikelihoodLoss(nn.Module):
+    """``loss_actor``, minus the mean log-likelihood of the slates shown, weighted or not.
+
+    Without weights that is behavior cloning. Weighted with rewards its minimum is that of
+    max E [Σ r log π(a | s)]; the reward of a transition is the discounted sum over its steps, so
+    that ``n_step`` says how far a choice is credited with what came after it. A negative reward
+    drives the policy away from a slate without bound.
+
+    :param actor: the policy.
+    :param weighted: whether the likelihood is multiplied by the reward.
+    """
+
+    def __init__(self, actor: ScoredPolicy, *, weighted: bool = False) -> None:
+        super().__init__()
+        self.actor, self.weighted = actor, weighted
+
+    def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
+        """Give the loss, and the mean log-likelihood without weights."""
+        likelihood = log_likelihood(self.actor, batch)
+        weight = batch["next", "reward"].squeeze(-1) if self.weighted else 1.0
+        return {
+            "loss_actor": -(weight * likelihood).mean(),
+            "log_likelihood": likelihood.detach().mean(),
+        }
+
+
+def expectile_loss(surplus: Tensor, expectile: float) -> Tensor:
+    """Give E abs(τ - 1[u < 0]) u² of surpluses u, which an expectile τ makes least."""
+    tilt = torch.where(surplus < 0, 1 - expectile, expectile)
+    return (tilt * surplus.square()).mean()
+
+
+def between_0_and_1(expectile: float) -> float:
+    """Give an expectile back.
+
+    :raises ValueError: where it is none.
+    """
+    if not 0 < expectile < 1:
+        raise ValueError(f"expectile is {expectile}; it must lie between 0 and 1")
+    return expectile
+
+
+class CandidateIQLLoss(ValueLoss):
+    """Implicit Q-learning: values of the best that the log shows, and a policy that leans to it.
+
+    With Q̄ the lesser of the target networks:
+
+    - ``loss_value``: E abs(τ - 1[u < 0]) u², u = Q̄(s, a) - V(s), an expectile over the log's a.
+    - ``loss_qvalue``: for both networks, distance of Q(s, a) from r + γ (1 - terminated) V(s′).
+    - ``loss_actor``: -E min(exp(β (Q̄(s, a) - V(s))), cap) log π(a | s).
+
+    No column is valued but those that were shown. TorchRL's ``DiscreteIQLLoss`` replaces the
+    parameters of its Q networks, which it multiplies, by uniform numbers. Hence this one.
+
+    :param actor: the policy.
+    :param networks: two networks, whose ``values(state)`` are Q ``(B, C)``; the lesser is believed.
+    :param critic: V, from a state's features to its value.
+    :param expectile: τ, .5 for the mean under the log's policy, towards 1 for the best shown.
+    :param inverse_temperature: β.
+    :param cap: the largest weight of a likelihood.
+    :param discount: see :class:`ValueLoss`, as ``loss_function``, which is that of Q.
+    :raises ValueError: where the expectile is not between 0 and 1, or a number not positive.
+    """
+
+    def __init__(
+        self,
+        actor: ScoredPolicy,
+        networks: Sequence[nn.Module],
+        critic: nn.Module,
+        *,
+        expectile: float = 0.7,
+        inverse_temperature: float = 10.0,
+        cap: float = 100.0,
+        discount: float = 0.99,
+        loss_function: Distance = "l2",
+    ) -> None:
+        super().__init__(discount, loss_function)
+        positive(inverse_temperature=inverse_temperature, cap=cap)
+        self.actor, self.networks, self.critic = actor, nn.ModuleList(networks), critic
+        self.targets = self._lagging(self.networks)
+        self.expectile, self.cap = between_0_and_1(expectile), cap
+        self.inverse_temperature = inverse_temperature
+
+    def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
+        """Give the three losses, and the means of the surplus Q̄ - V and of the weights."""
+        with torch.no_grad():
+            following = self.critic(batch["next"][FEATURES]).squeeze(-1)
+            target = self._target(batch, following)
+            known = self._taken(self.targets, batch).amin(0)
+        surplus = known - self.critic(batch[FEATURES]).squeeze(-1)
+        weight = (self.inverse_temperature * surplus.detach()).exp().clamp_max(self.cap)
+        return {
+            "loss_value": expectile_loss(surplus, self.expectile),
+            "loss_qvalue": self._distance(self._taken(self.networks, batch), target),
+            "loss_actor": -(weight * log_likelihood(self.actor, batch)).mean(),
+            "surplus": surplus.detach().mean(),
+            "weight": weight.mean(),
+        }
+
+    def _taken(self, networks: nn.ModuleList, batch: TensorDictBase) -> Tensor:
+        """Give the networks' values of what was shown, ``(2, B)``."""
+        values = stacked(networks, batch)
+        return at(values, batch[Key.ACTION].expand(len(values), -1, -1)).squeeze(-1)
+
+
+class SupervisedValueLoss(ValueLoss):
+    """A policy learned by likelihood beside action values on its trunk: SNQN and SA2C.
+
+    With a⁺ what was shown, n the number of negatives, a⁻ the other columns that might have been
+    shown, of which the papers draw n evenly, and Q̂(s) = Q̄(s, argmax Q(s, ·)):
+
+    - ``loss_qvalue``: distance of Q(s, a⁺) from r + γ (1 - terminated) Q̂(s′).
+    - ``loss_negative``: n times the mean distance of Q(s, a⁻) from γ Q̂(s), as if showing them had
+      brought nothing and left the user as he was.
+    - ``loss_actor``: -E [w log π(a⁺ | s)]. In SNQN w is 1, and values work on the policy by the
+      trunk alone. In SA2C w is the advantage Q(s, a⁺) - (Q(s, a⁺) + n mean Q(s, a⁻)) / (1 + n),
+      a constant, once ``warm_up`` updates are over. Unlike in the paper, whose logs hold nothing
+      but what people took, a negative advantage counts as 0: it would drive the policy away from
+      what was shown without bound.
+
+    :param actor: the policy.
+    :param network: whose ``values(state)`` are Q ``(B, C)``.
+    :param advantages: whether likelihoods are weighted by advantages.
+    :param negatives: n.
+    :param warm_up: updates before advantages weigh.
+    :param discount: see :class:`ValueLoss`, as ``loss_function``.
+    :raises ValueError: where ``negatives`` is below 0, or 0 while advantages need them.
+    """
+
+    updates: Tensor
+
+    def __init__(
+        self,
+        actor: ScoredPolicy,
+        network: nn.Module,
+        *,
+        advantages: bool = False,
+        negatives: float = 10.0,
+        warm_up: int = 300,
+        discount: float = 0.99,
+        loss_function: Distance = "l2",
+    ) -> None:
+        super().__init__(discount, loss_function)
+        if negatives < 0 or (advantages and not negatives):
+            raise ValueError(f"negatives is {negatives}; advantages compare with some")
+        self.actor = actor
+        self.network: Any = network
+        self.target = self._lagging(network)
+        self.advantages, self.negatives, self.warm_up = advantages, negatives, warm_up
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
+        """Give the three losses, and the mean advantage."""
+        slate, values = batch[Key.ACTION], self.network.values(batch)
+        shown = at(values, slate).squeeze(-1)
+        others = may_be_shown(values).scatter(-1, slate, False)
+        even = others / others.sum(-1, keepdim=True).clamp_min(1)
+        with torch.no_grad():
+            after = batch["next"]
+            target = self._target(batch, self._best(after, self.network.values(after)))
+            same = self.discount * self._best(batch, values).unsqueeze(-1).expand_as(values)
+        distance = distance_loss(torch.where(others, values, same), same, self.loss_function)
+        advantage = (shown - expectation(even, values, others)).detach()
+        advantage = advantage * self.negatives / (1 + self.negatives)
+        weigh = self.advantages & (self.updates >= self.warm_up)
+        weight = torch.where(weigh, advantage.clamp_min(0), 1.0)
+        return {
+            "loss_qvalue": self._distance(shown, target),
+            "loss_negative": self.negatives * expectation(even, distance, others).mean(),
+            "loss_actor": -(weight * log_likelihood(self.actor, batch)).mean(),
+            "advantage": advantage.mean(),
+        }
+
+    @torch.no_grad()
+    def follow_up(self, tau: float) -> None:
+        """Move the target network to the learned one by a share τ, and count the update."""
+        super().follow_up(tau)
+        self.updates += 1
+
+    def _best(self, state: TensorDictBase, values: Tensor) -> Tensor:
+        """Give what the target network thinks of the column of highest value, (B,)."""
+        return at(self.target.values(state), values.argmax(-1, keepdim=True)).squeeze(-1)
+
+
+class SlateSarsaLoss(ValueLoss):
+    """Learns Q(s, i) of items that are taken, Q(s, 0) of nothing, the law of choice, and V(s).
+
+    Values are those of the policy that played: ``loss_qvalue`` is the distance of Q(s, i), i being
+    what was taken of the slate or nothing, from ``value_target``, an estimate of the return such as
+    TD(λ), which looks many steps ahead in place of the paper's single step; ``loss_value`` that of
+    V(s), which such estimates need. ``loss_choice`` is minus the log-likelihood of what was taken
+    under P(i | s, A) = exp(u_i) / (1 + Σ exp(u_j)), u being the scores of ``policy.choices``. There
+    are no target networks: nothing here is learned from itself.
+
+    A policy that shows, mostly, the slates of largest value then improves on the one that played,
+    and so on. Networks are run on what was played, so that columns may be the places of slates
+    alone: a few scores a row in place of all items'.
+
+    :param policy: of values and choices.
+    :param critic: from a state's features to its value.
+    :param loss_function: distance of values. Only ``l2`` aims at the mean of returns that scatter.
+    """
+
+    def __init__(
+        self, policy: SlatePolicy, critic: nn.Module, *, loss_function: Distance = "l2"
+    ) -> None:
+        super().__init__(1.0, loss_function)
+        self.policy, self.critic = policy, critic
+
+    def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
+        """Give the three losses, with the means of predictions and targets."""
+        target = batch["value_target"].squeeze(-1)
+        value = self.critic(batch[FEATURES]).squeeze(-1)
+        return self._losses(batch, target) | {"loss_value": self._distance(value, target)}
+
+    def _losses(self, batch: TensorDictBase, target: Tensor) -> dict[str, Tensor]:
+        """Give the losses of values that aim at a target ``(B,)``, and of choices."""
+        items, nothing = self.policy.action_values(batch)
+        # Nothing, -1, stands before the columns.
+        predicted = (
+            torch.cat([nothing, items], -1).gather(-1, batch[CLICKED_COLUMN] + 1).squeeze(-1)
+        )
+        return {
+            "loss_qvalue": self._distance(predicted, target),
+            "loss_choice": self._choice_loss(batch),
+            "pred_value": predicted.detach().mean(),
+            "target_value": target.mean(),
+        }
+
+    def _choice_loss(self, batch: TensorDictBase) -> Tensor:
+        """Give minus the mean log-likelihood of what was taken of the slates shown."""
+        slate = batch[Key.ACTION]
+        scores = at(self.policy.choices.logits(batch), slate).masked_fill(slate < 0, -torch.inf)
+        options = torch.cat([torch.zeros_like(scores[..., :1]), scores], -1)
+        place = (slate == batch[CLICKED_COLUMN]) & (slate >= 0)
+        option = torch.where(place.any(-1), place.long().argmax(-1) + 1, 0).unsqueeze(-1)
+        return (options.logsumexp(-1) - options.gather(-1, option).squeeze(-1)).mean()

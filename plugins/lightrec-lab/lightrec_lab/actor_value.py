@@ -1,0 +1,178 @@
+"""Losses of a policy and of action values over candidates, one of which is shown: SAC and MPO.
+
+Haarnoja et al. 2018, "Soft actor-critic algorithms and applications"; Christodoulou 2019, "Soft
+actor-critic for discrete action settings"; Abdolmaleki et al. 2018, "Maximum a posteriori policy
+optimisation" (ICLR). With finitely many candidates expectations over actions are sums, and need no
+samples.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor, nn
+
+from lightrec.keys import Key
+from lightrec.learners.losses import Distance, ValueLoss, positive, stacked
+from lightrec.nn.plackett_luce import at, expectation, log_probabilities, may_be_shown
+from lightrec.policies.base import ScoredPolicy
+
+
+def logits_of(policy: ScoredPolicy, state: TensorDictBase) -> Tensor:
+    """Give a policy's logits ``(B, C)``, very low where a column may not be shown."""
+    return policy.columns(state).logits
+
+
+class CandidateSACLoss(ValueLoss):
+    """Learns soft values and a policy, with as much entropy as the candidates on offer allow.
+
+    - ``loss_qvalue``: for both networks, distance of Q(s, a) from
+      r + γ (1 - terminated) Σ π(j | s′) [min Q̄(s′, j) - α log π(j | s′)].
+    - ``loss_actor``: E Σ π(j | s) [α log π(j | s) - min Q(s, j)].
+    - ``loss_alpha``: log α · E [H(π(s)) - w log n(s)], n(s) being how many columns may be shown.
+
+    TorchRL's ``DiscreteSACLoss`` has one target entropy for all states, whatever their number of
+    candidates; makes 0 · -∞ = NaN where a network writes minus infinity; and replaces the
+    parameters of a single Q network, which it multiplies, by uniform numbers. Hence this one.
+
+    :param actor: the policy.
+    :param networks: two networks, whose ``values(state)`` are Q ``(B, C)``; the lesser is believed.
+    :param alpha_init: α at the beginning, exp of ``log_alpha``.
+    :param fixed_alpha: whether α stays as it is.
+    :param target_entropy_weight: w, the share of the largest entropy possible that is aimed at.
+    :param discount: see :class:`~lightrec.learners.losses.ValueLoss`, as ``loss_function``.
+    :raises ValueError: where ``alpha_init`` is not positive.
+    """
+
+    def __init__(
+        self,
+        actor: ScoredPolicy,
+        networks: Sequence[nn.Module],
+        *,
+        alpha_init: float = 0.1,
+        fixed_alpha: bool = False,
+        target_entropy_weight: float = 0.98,
+        discount: float = 0.99,
+        loss_function: Distance = "smooth_l1",
+    ) -> None:
+        super().__init__(discount, loss_function)
+        positive(alpha_init=alpha_init)
+        self.actor, self.networks = actor, nn.ModuleList(networks)
+        self.targets = self._lagging(self.networks)
+        self.target_entropy_weight = target_entropy_weight
+        self.log_alpha = nn.Parameter(torch.tensor(math.log(alpha_init)), not fixed_alpha)
+
+    def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
+        """Give the three losses, α and the policy's entropy."""
+        values = stacked(self.networks, batch)
+        target = self._target(batch, self._next_value(batch["next"]))
+        logits = logits_of(self.actor, batch)
+        shown, log_policy = may_be_shown(logits), log_probabilities(logits)
+        alpha = self.log_alpha.detach().exp()
+        soft = expectation(log_policy.exp(), alpha * log_policy - values.detach().amin(0), shown)
+        entropy = -expectation(log_policy.exp(), log_policy, shown).detach()
+        excess = entropy - self.target_entropy_weight * shown.sum(-1).clamp_min(1).log()
+        predicted = at(values, batch[Key.ACTION].expand(len(values), -1, -1)).squeeze(-1)
+        return {
+            "loss_qvalue": self._distance(predicted, target),
+            "loss_actor": soft.mean(),
+            "loss_alpha": (self.log_alpha * excess).mean(),
+            "alpha": alpha,
+            "entropy": entropy.mean(),
+        }
+
+    @torch.no_grad()
+    def _next_value(self, following: TensorDictBase) -> Tensor:
+        logits = logits_of(self.actor, following)
+        log_policy = log_probabilities(logits)
+        lesser = stacked(self.targets, following).amin(0)
+        soft = lesser - self.log_alpha.exp() * log_policy
+        return expectation(log_policy.exp(), soft, may_be_shown(logits))
+
+
+class CandidateMPOLoss(ValueLoss):
+    """Learns Q under the policy, and moves the policy towards π̄ · exp(Q / η) by bounded steps.
+
+    With π̄ and Q̄ the target networks, and sums over the columns that may be shown:
+
+    - ``loss_qvalue``: distance of Q(s, a) from r + γ (1 - terminated) Σ π̄(j | s′) Q̄(s′, j).
+    - E-step: q(j | s) ∝ π̄(j | s) exp(Q̄(s, j) / η). ``loss_temperature`` is the dual of the bound
+      E KL(q ‖ π̄) ≤ ε: η ε + η E log Σ π̄(j | s) exp(Q̄(s, j) / η).
+    - M-step: ``loss_actor`` is E [-Σ q log π + α KL(π̄ ‖ π)], with α a constant;
+      ``loss_multiplier`` is α (ε_KL - E KL(π̄ ‖ π)), with the divergence a constant: the Lagrangian
+      of the bound E KL(π̄ ‖ π) ≤ ε_KL.
+
+    η and α are exp of ``log_temperature`` and ``log_multiplier``, which are learned too.
+
+    :param actor: the policy.
+    :param network: whose ``values(state)`` are Q ``(B, C)``.
+    :param bound: ε, nats that q may lie from the target policy.
+    :param policy_bound: ε_KL, nats that the policy may lie from the target policy.
+    :param temperature_init: η at the beginning.
+    :param multiplier_init: α at the beginning.
+    :param discount: see :class:`~lightrec.learners.losses.ValueLoss`, as ``loss_function``.
+    :raises ValueError: where a bound, the temperature or the multiplier is not positive.
+    """
+
+    def __init__(
+        self,
+        actor: ScoredPolicy,
+        network: nn.Module,
+        *,
+        bound: float = 0.1,
+        policy_bound: float = 0.01,
+        temperature_init: float = 1.0,
+        multiplier_init: float = 1.0,
+        discount: float = 0.99,
+        loss_function: Distance = "smooth_l1",
+    ) -> None:
+        super().__init__(discount, loss_function)
+        self.bound, self.policy_bound = bound, policy_bound
+        positive(bound=bound, policy_bound=policy_bound)
+        positive(temperature_init=temperature_init, multiplier_init=multiplier_init)
+        self.actor = actor
+        self.network: Any = network
+        self.target_actor, self.target_network = self._lagging(actor), self._lagging(network)
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature_init)))
+        self.log_multiplier = nn.Parameter(torch.tensor(math.log(multiplier_init)))
+
+    def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
+        """Give the four losses, η, α, KL(π̄ ‖ π), KL(q ‖ π̄) and the policy's entropy."""
+        predicted = at(self.network.values(batch), batch[Key.ACTION]).squeeze(-1)
+        prior, values, shown = self._old(batch["next"])
+        target = self._target(batch, expectation(prior.exp(), values, shown))
+        prior, values, shown = self._old(batch)
+        improved, dual = self._improve(prior, values, shown)
+        log_policy = log_probabilities(logits_of(self.actor, batch))
+        cross = -expectation(improved, log_policy, shown)
+        divergence = expectation(prior.exp(), prior - log_policy, shown)
+        multiplier, policy = self.log_multiplier.exp(), log_policy.detach()
+        to_target = expectation(improved, improved.clamp_min(1e-38).log() - prior, shown)
+        return {
+            "loss_qvalue": self._distance(predicted, target),
+            "loss_actor": (cross + multiplier.detach() * divergence).mean(),
+            "loss_temperature": dual.mean(),
+            "loss_multiplier": (multiplier * (self.policy_bound - divergence.detach())).mean(),
+            "temperature": self.log_temperature.detach().exp(),
+            "multiplier": multiplier.detach(),
+            "kl": divergence.detach().mean(),
+            "kl_target": to_target.mean(),
+            "entropy": -expectation(policy.exp(), policy, shown).mean(),
+        }
+
+    @torch.no_grad()
+    def _old(self, state: TensorDictBase) -> tuple[Tensor, Tensor, Tensor]:
+        """Give log π̄, Q̄ and which columns may be shown, each ``(B, C)``."""
+        logits = logits_of(self.target_actor, state)
+        return log_probabilities(logits), self.target_network.values(state), may_be_shown(logits)
+
+    def _improve(self, prior: Tensor, values: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
+        """Give q ``(B, C)`` without gradient, and the temperature's dual ``(B,)``."""
+        temperature = self.log_temperature.exp()
+        # Excluded values are taken out before the division, whose gradient would be NaN there.
+        tilted = prior + torch.where(shown, values, 0.0) / temperature
+        tilted = tilted.masked_fill(~shown, torch.finfo(prior.dtype).min / 4)
+        total = torch.where(shown.any(-1), tilted.logsumexp(-1), 0.0)
+        return tilted.detach().softmax(-1), temperature * (self.bound + total)

@@ -1,0 +1,208 @@
+"""Second learners of policies in simulators, beside lightrec's PPO and SlateQ on policy.
+
+On policy they are named as the ``loss`` of ``PolicyModule``, from a replay buffer as that of
+``ReplayPolicyModule``.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from tensordict import TensorDictBase
+from tensordict.nn import TensorDictModuleBase
+from torch import nn
+from torchrl.objectives import (
+    A2CLoss,
+    DQNLoss,
+    LossModule,
+    ReinforceLoss,
+    SoftUpdate,
+    ValueEstimators,
+)
+
+from lightrec.keys import Key
+from lightrec.learners.algorithms import IQL, PPO, Learner, SlateSarsa, fresh_values
+from lightrec.learners.losses import positive
+from lightrec.learners.transitions import FEATURES
+from lightrec.nn.plackett_luce import PlackettLuce, may_be_shown
+from lightrec.policies.base import LearnedPolicy
+from lightrec.policies.epsilon_greedy import EpsilonSlates
+from lightrec.policies.slate import SlatePolicy
+from lightrec_lab.actor_value import CandidateMPOLoss, CandidateSACLoss
+from lightrec_lab.reinforce_top_k import ReinforceTopKLoss
+from lightrec_lab.slate_q import SlateQLoss
+
+
+class ChosenValues(TensorDictModuleBase):
+    """Q of a state's columns: the critic's value of the state plus the policy's logits.
+
+    The policy's order is that of Q. Written are ``action_value`` (..., C), minus infinity where a
+    column may not be shown, and the critic's value everywhere if none may, the best column
+    ``action`` (..., 1), and the state's own value as ``chosen_action_value`` (..., 1): that of the
+    best column, or the soft value τ log Σ exp(Q / τ).
+
+    :param policy: whose logits, times the temperature, are advantages.
+    :param critic: from features to the value of a state.
+    :param temperature: τ, so that the policy's law is the soft-optimal one; None for hard values.
+    """
+
+    def __init__(
+        self, policy: LearnedPolicy, critic: nn.Module, temperature: float | None = None
+    ) -> None:
+        super().__init__()
+        self.policy, self.critic, self.temperature = policy, critic, temperature
+        self.in_keys = [*policy.reads, FEATURES]
+        self.out_keys = ["action_value", "action", "chosen_action_value"]
+
+    def forward(self, state: TensorDictBase) -> TensorDictBase:
+        """Add the three."""
+        level, scale = self.critic(state[FEATURES]), self.temperature or 1.0
+        values, mask = level + scale * self.policy.logits(state), state.get(Key.MASK, None)
+        if mask is not None:
+            values = torch.where(mask, values, -torch.inf)
+        best, column = values.max(-1, keepdim=True)
+        # A state in which nothing may be shown is worth what the critic says, whichever of these
+        # a loss reads.
+        none = best == -torch.inf
+        if self.temperature is not None:
+            # Without the best one, which may be minus infinity, sums of the rest are finite.
+            above = ((values - torch.where(none, 0.0, best)) / scale).logsumexp(-1, keepdim=True)
+            best = best + scale * torch.where(none, 0.0, above)
+        state["action_value"], state["action"] = torch.where(none, level, values), column
+        state["chosen_action_value"] = torch.where(none, level, best)
+        return state
+
+
+class A2C(PPO):
+    """Advantage actor-critic (Mnih et al. 2016)."""
+
+    kind = A2CLoss
+    defaults: ClassVar = {"entropy_coeff": 0.0, "critic_coeff": 1.0}
+
+
+class Reinforce(PPO):
+    """REINFORCE with a learned baseline (Williams 1992)."""
+
+    kind = ReinforceLoss
+    defaults: ClassVar = {}
+
+
+class ReinforceTopK(Learner):
+    """REINFORCE with the top-K correction and a learned behavior policy (Chen et al. 2019)."""
+
+    @staticmethod
+    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
+        """A policy that learns by likelihood what was shown."""
+        return {"behavior": copy.deepcopy(policy)}
+
+    def make_loss(self, **settings: Any) -> nn.Module:
+        """Build lightrec's loss for slates of the simulator's size."""
+        behavior: Any = self.others["behavior"]
+        return ReinforceTopKLoss(
+            self.policy, self.critic, behavior, top_k=self.slate_size, **settings
+        )
+
+
+class Greedy(Learner):
+    """Shows the best slate, or with probability ε any; its policy is no law itself."""
+
+    learns_a_law = False
+
+    def law(self, state: TensorDictBase, epsilon: float) -> PlackettLuce:
+        """The mixture of the best slate and of all of them."""
+        law = super().law(state, epsilon)
+        return EpsilonSlates(law.mode, may_be_shown(law.logits), epsilon)
+
+
+class DQN(Greedy):
+    """Deep Q-learning over candidates (Mnih et al. 2015; dueling, Wang et al. 2016)."""
+
+    values_single_items = True
+    kind: ClassVar[type[LossModule]] = DQNLoss
+    own_settings: ClassVar[Mapping[str, bool]] = {"double_dqn": False}
+    """Settings that set relatives apart."""
+    temperature: float | None = None
+    """τ of soft values; None for hard ones."""
+
+    def make_loss(self, **settings: Any) -> LossModule:
+        """Build TorchRL's loss."""
+        values = ChosenValues(self.policy, self.critic, self.temperature)
+        chosen = {"loss_function": "smooth_l1", "action_space": "categorical", **settings}
+        loss = self.kind(values, delay_value=True, **self.own_settings, **chosen)
+        loss.make_value_estimator(ValueEstimators.TD0, gamma=self.discount)
+        self._targets = SoftUpdate(loss, tau=self.tau)
+        return loss
+
+    def follow_up(self) -> None:
+        """Move the target network."""
+        self._targets.step()
+
+
+class DoubleDQN(DQN):
+    """Its target values the column that the learned network prefers (van Hasselt et al. 2016)."""
+
+    own_settings: ClassVar = {"double_dqn": True}
+
+
+class SoftQ(DQN):
+    """Soft Q-learning (Haarnoja et al. 2017): the policy's law is ∝ exp(Q / ``temperature``)."""
+
+    learns_a_law, law = True, Learner.law
+
+    def make_loss(self, temperature: float = 0.1, **settings: Any) -> LossModule:
+        """Build TorchRL's loss of Q-learning around soft values."""
+        positive(temperature=temperature)
+        self.temperature = temperature
+        return super().make_loss(**settings)
+
+
+class SAC(Learner):
+    """Soft actor-critic over candidates, with two networks of action values."""
+
+    values_single_items = True
+
+    networks = IQL.networks
+
+    def make_loss(self, **settings: Any) -> nn.Module:
+        """Build lightrec's loss."""
+        networks = list(self.others.values())
+        return CandidateSACLoss(self.policy, networks, discount=self.discount, **settings)
+
+
+class MPO(Learner):
+    """Maximum a posteriori policy optimization over candidates."""
+
+    values_single_items = True
+
+    @staticmethod
+    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
+        """A network of action values."""
+        return {"first": fresh_values(policy, hidden)}
+
+    def make_loss(self, **settings: Any) -> nn.Module:
+        """Build lightrec's loss."""
+        network = self.others["first"]
+        return CandidateMPOLoss(self.policy, network, discount=self.discount, **settings)
+
+
+class SlateQ(Greedy):
+    """SlateQ: values of single items, and a model of what is taken of a slate."""
+
+    policy: SlatePolicy
+    wrap = SlateSarsa.wrap
+
+    def make_loss(self, **settings: Any) -> nn.Module:
+        """Build lightrec's loss."""
+        return SlateQLoss(self.policy, discount=self.discount, **settings)
+
+
+REPLAY: dict[str, type[Learner]] = {
+    "dqn": DQN,
+    "double-dqn": DoubleDQN,
+    "soft-q": SoftQ,
+    "sac": SAC,
+    "slate-q": SlateQ,
+    "mpo": MPO,
+}
+"""Learners from what was ever played, by the name of their loss."""

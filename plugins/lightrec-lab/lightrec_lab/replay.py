@@ -1,0 +1,148 @@
+"""The LightningModule that trains a policy on what was ever played: DQN, SAC, SlateQ, MPO."""
+
+import logging
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
+
+from lightrec.errors import RecipeError
+from lightrec.learners.algorithms import Learner
+from lightrec.learners.playing import PlayingStage
+from lightrec.learners.transitions import STEPS_AHEAD, drawn
+from lightrec_lab.algorithms import REPLAY
+from lightrec_lab.imitation import DEMONSTRATED, ImitationReward
+
+ReplayLossName = Literal["dqn", "double-dqn", "soft-q", "sac", "slate-q", "mpo"]
+
+
+class ReplayPolicyModule(PlayingStage):
+    """Trains a policy with a loss on transitions drawn from a replay buffer.
+
+    One batch of the data module is one iteration: play ``steps`` steps of ``sessions`` sessions,
+    put them into the buffer, and move ``updates`` times on ``batch_size`` transitions drawn from
+    it. Sessions that were cut are bootstrapped, those that ended are not. Checkpoints hold the
+    buffer, so that a resumed run goes on as an unbroken one would have.
+
+    :param num_items: number of items N.
+    :param vector_size: length of the data module's item vectors.
+    :param loss: ``dqn``, ``double-dqn``, ``soft-q``, ``sac``, ``slate-q`` or ``mpo``; see
+        :mod:`lightrec_lab.algorithms`.
+    :param sessions: sessions played side by side.
+    :param steps: steps of each in an iteration.
+    :param n_step: steps that a transition goes over, up to ``steps``; more carry rewards back
+        faster, and belong to the policy that played them.
+    :param capacity: transitions that the buffer holds; each takes N / 4 bytes and its vectors.
+    :param updates: optimizer steps in an iteration.
+    :param batch_size: transitions of an optimizer step.
+    :param warm_up: transitions that are played before the first update.
+    :param exploration: probability with which a place of a slate is filled evenly at random, at
+        first and in the end; for learners whose policies are no laws themselves.
+    :param exploring: part of the epochs in which the first probability falls to the last.
+    :param tau: share by which target networks move to the learned ones after an update.
+    :param learning_rate: of Adam.
+    :param discount: γ of the policy's own horizon, beside leaving.
+    :param max_gradient: norm to which gradients are clipped.
+    :param settings: of :class:`~lightrec.learners.playing.PlayingStage`. A ``reward`` that
+        learns rewards what is drawn, so that old transitions have its present opinion.
+    :raises RecipeError: where settings exclude each other.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        vector_size: int,
+        loss: ReplayLossName = "dqn",
+        sessions: int = 128,
+        steps: int = 8,
+        n_step: int = 1,
+        capacity: int = 100_000,
+        updates: int = 16,
+        batch_size: int = 256,
+        warm_up: int = 2048,
+        exploration: tuple[float, float] = (1.0, 0.05),
+        exploring: float = 0.3,
+        tau: float = 0.01,
+        learning_rate: float = 1e-3,
+        discount: float = 0.95,
+        max_gradient: float = 10.0,
+        **settings: Any,
+    ) -> None:
+        super().__init__(num_items, vector_size, **settings)
+        (reward,) = self._template
+        if reward is not None and n_step > 1:
+            raise RecipeError(
+                f"n_step is {n_step}, and {type(reward).__name__} rewards single steps as they are "
+                "drawn from the buffer. Set it to 1."
+            )
+        self._memory_state: dict[str, Any] | None = None
+
+    @property
+    def _kind(self) -> type[Learner]:
+        return REPLAY[self.settings.loss]
+
+    @cached_property
+    def buffer(self) -> TensorDictReplayBuffer:
+        """What was played, as it was left by a checkpoint or empty."""
+        # TorchRL would write "Initialized LazyTensorStorage" into the progress bar.
+        logging.getLogger("torchrl").setLevel(logging.WARNING)
+        storage = LazyTensorStorage(self.settings.capacity, device=self.device)
+        buffer = TensorDictReplayBuffer(storage=storage, batch_size=self.settings.batch_size)
+        if self._memory_state is not None:
+            buffer.load_state_dict(self._memory_state)
+            self._memory_state = None
+        return buffer
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the buffer, beside what every policy's module keeps."""
+        super().on_save_checkpoint(checkpoint)
+        if len(self.buffer):
+            checkpoint["buffer"] = self.buffer.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take back what was kept."""
+        super().on_load_checkpoint(checkpoint)
+        self._memory_state = checkpoint.get("buffer")
+
+    @property
+    def epsilon(self) -> float:
+        """With which probability to explore in this epoch."""
+        first, last = self.settings.exploration
+        epochs = self.settings.exploring * (self.trainer.max_epochs or 1)
+        part = 1.0 if epochs <= 0 else min(1.0, self.current_epoch / epochs)
+        return float(first + (last - first) * part)
+
+    def training_step(self, batch: Any, batch_index: int) -> None:
+        """Play, then learn from what was ever played."""
+        played = self._play(self.epsilon)
+        self._log_play(played)
+        learns = self._taught(played, batch_index)
+        self.buffer.extend(self._transitions(played))
+        if len(self.buffer) < self.settings.warm_up or not learns:
+            return
+        outcomes = []
+        for _ in range(self.settings.updates):
+            outcomes.append(self.update(self._losses(self._drawn())))
+            self.learner.follow_up()
+        self.log_means(*outcomes)
+
+    @torch.no_grad()
+    def _drawn(self) -> TensorDictBase:
+        """Draw transitions, and say what a reward that learns makes of them now."""
+        rows = self._whole(self.buffer.sample())
+        reward = self.reward
+        if not isinstance(reward, ImitationReward):
+            return rows
+        rows[DEMONSTRATED] = torch.zeros_like(rows["next", "reward"])
+        if reward.needs_replay:
+            shown = self._whole(drawn(reward.demonstrations, len(rows)))
+            shown[STEPS_AHEAD] = torch.ones_like(shown["next", "done"], dtype=torch.int64)
+            shown[DEMONSTRATED] = torch.ones_like(shown[STEPS_AHEAD], dtype=torch.float32)
+            keys = [key for key in shown.keys(True, True) if key in rows.keys(True, True)]
+            rows = TensorDict.cat([rows.select(*keys), shown.select(*keys)])
+        paid: Tensor = reward(reward.seen(self, rows))
+        rows["next", "reward"] = self.settings.reward_scale * paid
+        return rows

@@ -1,0 +1,99 @@
+"""Policies learned from a replay buffer: they find the best arm, and keep what was played."""
+
+import pytest
+import torch
+from lightrec_lab.algorithms import REPLAY
+from lightrec_lab.replay import ReplayPolicyModule
+from lightrec_worlds.world_data import WorldData
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.simulators.rollout import UserMemory
+from tests.learners.arms import BEST, ArmsData
+from tests.learners.stages import one_a_family
+from tests.learners.training import fit
+
+SMALL = {
+    "sessions": 16, "steps": 4, "updates": 2, "batch_size": 32, "warm_up": 64, "capacity": 500,
+}  # fmt: skip
+SINGLE = ("dqn", "double-dqn", "soft-q", "sac", "mpo")
+
+
+@pytest.mark.parametrize("loss", one_a_family(REPLAY, "dqn"))
+def test_every_learner_finds_the_best_arm(loss):
+    _, trainer = fit(
+        ArmsData(),
+        ReplayPolicyModule,
+        2,
+        loss=loss,
+        policy={"size": 0, "hidden": [8]},
+        loss_settings={"bound": 1.0, "policy_bound": 0.5} if loss == "mpo" else None,
+        **SMALL | {"sessions": 32, "updates": 8, "batch_size": 64, "capacity": 2000},
+        learning_rate=0.02,
+        tau=0.1,
+        exploration=(1.0, 0.3),
+    )
+    assert trainer.callback_metrics["validation/return"] == pytest.approx(BEST)
+
+
+def test_transitions_are_what_was_played():
+    """Masks of the next state, columns accepted, and ends are those of the simulator."""
+    data = WorldData("Greed", {"slate_size": 2, "max_steps": 5}, iterations=1, judging=4)
+    settings = {"loss": "slate-q", "policy": {"size": 2, "hidden": [8]}}
+    module, _ = fit(data, ReplayPolicyModule, 1, **settings, **SMALL | {"steps": 8})
+    torch.manual_seed(3)
+    world = module.ground.train
+    module._state = world.reset()
+    module._memory = UserMemory(module.policy.user_vectors)
+    real, steps = world.step_and_maybe_reset, []
+
+    def record(state):
+        played, after = real(state)
+        steps.append(played.clone())
+        return played, after
+
+    world.step_and_maybe_reset = record
+    rows = module._whole(module._transitions(module._play()))
+    played = torch.stack(steps, 1).flatten()
+    following = played["next"]
+    for key in (Key.MASK, "terminated", "reward", Key.OBSERVATION):
+        assert torch.equal(rows["next", key], following[key]), key
+    assert following["truncated"].any()
+    clicked = (played[Key.ACTION] * following[Key.TAKEN]).sum(1)
+    column = rows["clicked_column"].squeeze(1)
+    assert torch.equal(column.clamp_min(0), clicked)
+    assert torch.equal(column == -1, clicked == 0)
+
+
+def test_soft_values_are_those_of_the_law_that_acts():
+    """V = τ log Σ exp(Q / τ), and the law is exp((Q - V) / τ)."""
+    how = {"loss": "soft-q", "policy": {"size": 2, "hidden": [8]}}
+    data = WorldData("Greed", iterations=1, judging=4)
+    module, _ = fit(data, ReplayPolicyModule, 1, **how | SMALL)
+    rows, temperature = module._whole(module.buffer[:8]), 0.1
+    with torch.no_grad():
+        values = module.learner.loss.value_network(rows.copy())
+        law = module.policy.columns(rows).logits.softmax(1)
+    each, soft = values["action_value"] / temperature, values["chosen_action_value"] / temperature
+    torch.testing.assert_close(soft, each.logsumexp(1, keepdim=True))
+    torch.testing.assert_close(law, (each - soft).exp())
+
+
+def test_slates_are_refused_where_single_items_are_valued():
+    data = WorldData("Greed", {"slate_size": 2}, iterations=1, judging=4)
+    with pytest.raises(RecipeError, match=r"values single items, and the slates have 2 places"):
+        fit(data, ReplayPolicyModule, 1, **SMALL)
+    assert {loss for loss in REPLAY if REPLAY[loss].values_single_items} == set(SINGLE)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss_settings": {"x": 1}}, r"DQN cannot be built with loss_settings \{'x': 1\}"),
+        ({"loss": "soft-q", "loss_settings": {"temperature": 0.0}}, r"it must be above 0"),
+        ({"anchor": 0.1}, "dqn learns values and no law"),
+    ],
+)
+def test_settings_that_cannot_be(settings, message):
+    with pytest.raises(RecipeError, match=message):
+        fit(WorldData("Greed", iterations=1, judging=4), ReplayPolicyModule, 1, **SMALL, **settings)

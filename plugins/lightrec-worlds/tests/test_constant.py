@@ -1,0 +1,61 @@
+"""The search for the best constant list, in worlds where it can be told by hand."""
+
+import pytest
+import torch
+from lightrec_worlds.constant import at_first, best_constant, brings_later, constantly
+from lightrec_worlds.greed import Greed
+from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec_worlds.playing import even_chance, play
+
+from lightrec.keys import Key
+
+
+@pytest.fixture(scope="module")
+def greed():
+    return Greed(256, max_steps=15)
+
+
+def test_at_first_items_are_taken_as_the_law_says(greed):
+    reward, taken = at_first(greed, 3)
+    greed.fix(torch.arange(256), 3)
+    wanted = greed.logits(greed.reset()).sigmoid().mean(0)
+    # 256 users, each taking an item or not: five standard errors of the most uncertain.
+    assert (taken - wanted)[1:].abs().max() < 5 * 0.5 / 256**0.5
+    assert (taken - wanted)[1:].abs().mean() < 0.02
+    assert torch.equal(reward, taken)
+
+
+def test_good_items_bring_more_later(greed):
+    later = brings_later(greed, 5, rounds=4)
+    both = torch.stack([later[1:], greed.quality[1:]])
+    assert torch.corrcoef(both)[0, 1] > 0.7
+
+
+def test_the_list_beats_chance_and_greed(greed):
+    found = best_constant(greed, rounds=2, factors=(0.0, 1.0, 4.0))
+    judged = Greed(512, max_steps=15)
+    returns = {
+        name: float(play(judged, scores, 77).returns.mean())
+        for name, scores in {
+            "constant": constantly(judged, found),
+            "random": even_chance(judged),
+            "greedy": judged.greedy,
+        }.items()
+    }
+    assert returns["constant"] > 1.2 * max(returns["random"], returns["greedy"])
+    assert found[0] == -torch.inf
+
+
+def test_kale_for_everybody():
+    """What all of RecSim's users are better off with, though chocolate engages more now."""
+    world = LongTermSatisfaction(64, num_items=100, sensitivity=0.1, time_budget=20)
+    found = best_constant(world, rounds=2)
+    assert world.score[found.topk(20).indices].max() < 0.3
+    assert torch.corrcoef(torch.stack([found[1:], world.score[1:]]))[0, 1] < -0.9
+
+
+def test_an_offer_is_ordered_by_the_list():
+    world = LongTermSatisfaction(4, num_items=20)
+    state = world.reset()
+    appeal = torch.arange(21.0)
+    assert torch.equal(constantly(world, appeal)(state), state[Key.CANDIDATES].float())

@@ -1,0 +1,51 @@
+"""The cart with a pole that benchmarks and tests play: Gymnasium's law, a batch at a time."""
+
+import math
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.measure.carts import CART, CartPole, push
+from lightrec.keys import Key
+
+
+def test_steps_are_those_of_gymnasium():
+    generator = np.random.default_rng(0)
+    spread = np.array([2.0, 2.0, math.pi, 5.0])
+    states = (generator.uniform(-1, 1, (400, 4)) * spread).astype(np.float32)
+    actions = generator.integers(0, 2, 400)
+    other = gymnasium.make("CartPole-v1").unwrapped
+    other.reset(seed=0)
+    expected, ended = [], []
+    for state, action in zip(states, actions, strict=True):
+        other.state, other.steps_beyond_terminated = state.astype(np.float64), None
+        following, _, terminated, _, _ = other.step(int(action))
+        expected.append(following)
+        ended.append(terminated)
+    moved = push(torch.from_numpy(states), torch.from_numpy(actions).unsqueeze(1))
+    torch.testing.assert_close(moved.numpy(), np.stack(expected), rtol=1e-6, atol=1e-6)
+
+    world = CartPole(400, ending="leave")
+    state = world.reset()
+    state[CART] = torch.from_numpy(states)
+    state[Key.ACTION] = 1 + torch.from_numpy(actions).unsqueeze(1)
+    after = world.step(state)["next"]
+    assert after["terminated"].squeeze(1).tolist() == ended
+    assert (after["reward"] == 1).all()
+
+
+def test_fixed_horizon_goes_on_and_rewards_what_stands():
+    """The law of seals/CartPole-v0: angles in [-π, π), 1 while upright and in bounds."""
+    world = CartPole(4)
+    state = world.reset()
+    state[CART] = torch.tensor(
+        [[0, 0, 0, 0], [2.5, 0, 0, 0], [0, 0, 0.5, 0], [0, 0, math.pi - 0.01, 10.0]]
+    )
+    state[Key.ACTION] = torch.full((4, 1), 2)
+    raw = push(state[CART], state[Key.ACTION] - 1)
+    after = world.step(state)["next"]
+    assert after["reward"].squeeze(1).tolist() == [1, 0, 0, 0]
+    assert not after["done"].any()
+    assert float(after[CART][3, 2]) == pytest.approx(float(raw[3, 2]) - 2 * math.pi)
