@@ -39,10 +39,6 @@ SHOWN: Final = frozenset({"impression", "impressions"})
 ON_THE_WAY: Final = 0.1
 """The worth of an event that is not of the goal, where nobody says another."""
 
-APPEAL: Final = "appeal"
-TRUTH: Final = "truth.parquet"
-"""Beside a log that was made up: user, item and the appeal of each pair."""
-
 
 def plain(kind: str) -> str:
     """Write a kind of feedback without case and punctuation, as in :data:`NEGATIVE`."""
