@@ -89,6 +89,7 @@ MOVED: Final = {
 OTHERS: Final = {
     **{"worlds": "lightrec-worlds", "lab": "lightrec-worlds", "trials": "lightrec-news"},
     "estimate": "lightrec-ope",
+    "data fetch": "lightrec-formats",
     "constant": "lightrec-worlds",
     "tune": "lightrec-tune",
     "reader": "lightrec-generate",
@@ -101,7 +102,10 @@ OTHERS: Final = {
     **dict.fromkeys(("epsilon-greedy", "linucb", "thompson"), "lightrec-lab"),
 }
 """Packages of sets of recipes, losses, words and commands that once were lightrec's own."""
-NEEDED: Final = {"lightrec-worlds": ("lightrec-rewards", "lightrec-lab")}
+NEEDED: Final = {
+    "lightrec-worlds": ("lightrec-rewards", "lightrec-lab"),
+    "lightrec-news": ("lightrec-formats", "lightrec-rewards"),
+}
 """Packages of this repository that another one needs."""
 _PATH: Final = re.compile(r"\blightrec(?:\.\w+)+[.:]\w+")
 

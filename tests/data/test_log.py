@@ -138,23 +138,6 @@ def test_ids_are_exact(kind: str) -> None:
     assert InteractionLog(lists).events["candidates"].explode().to_list() == expected
 
 
-def test_problems_of_all_kinds_come_together() -> None:
-    with pytest.raises(DataError) as raised:
-        InteractionLog(
-            pl.DataFrame(
-                {
-                    "user": [1.5, 2.0, 3.0],
-                    "item": ["x", None, "y"],
-                    "time": ["1", "2", "soon"],
-                    "value": ["bad", "1", "nan"],
-                    "propensity": [2.0, 0.5, None],
-                    "extra": [1, 2, 3],
-                }
-            )
-        )
-    assert len(raised.value.problems) == 6
-
-
 def test_a_user_without_an_id_is_none() -> None:
     log = InteractionLog(pl.DataFrame({"user": ["", "a"], "item": ["x", "y"]}))
     assert log.events["user"].to_list() == [None, "a"]
