@@ -77,10 +77,6 @@ def _insert(piece: bytes) -> Callable[[bytes, Random], bytes]:
     return insert
 
 
-def _random_bytes(content: bytes, random: Random) -> bytes:
-    return _insert(random.randbytes(random.randrange(1, 200)))(content, random)
-
-
 def _field(*values: bytes) -> Callable[[bytes, Random], bytes]:
     """Put a value in the place of some field, found as what stands between two separators."""
 
@@ -91,12 +87,6 @@ def _field(*values: bytes) -> Callable[[bytes, Random], bytes]:
         return bytes([mark]).join(pieces)
 
     return replace
-
-
-def _shuffle_lines(content: bytes, random: Random) -> bytes:
-    lines = content.splitlines(keepends=True)
-    random.shuffle(lines)
-    return b"".join(lines)
 
 
 def _cut_line(content: bytes, random: Random) -> bytes:
@@ -117,7 +107,6 @@ BREAK: dict[str, Callable[[bytes, Random], bytes]] = {
     "flip": _flip,
     "cut": _cut,
     "cut line": _cut_line,
-    "random bytes": _random_bytes,
     "nul": _insert(b"\0"),
     "quote": _insert(b'"'),
     "quotes": _insert(b'"\n"'),
@@ -132,9 +121,6 @@ BREAK: dict[str, Callable[[bytes, Random], bytes]] = {
     "empty": lambda content, _: b"",
     "header only": lambda content, _: content.partition(b"\n")[0] + b"\n",
     "no header": lambda content, _: content.partition(b"\n")[2],
-    "two headers": lambda content, _: content.partition(b"\n")[0] + b"\n" + content,
-    "lines shuffled": _shuffle_lines,
-    "other separator": lambda content, _: content.replace(b",", b";").replace(b"\t", b","),
     "classic line ends": lambda content, _: content.replace(b"\n", b"\r"),
     "compressed": lambda content, _: gzip.compress(content, mtime=0),
 }

@@ -20,14 +20,6 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_columns_can_be_named(tmp_path: Path) -> None:
-    path = write(tmp_path / "log.csv", "who,what,item,price\na,x,1,2\n")
-    tables = TableReader().read(path, {"user": "who", "item": "what", "value": "price"})
-    assert tables.log.events.row(0)[:2] == ("a", "x")
-    assert tables.log.events["value"][0] == 2.0
-    assert tables.log.place.ignored == ("item",)
-
-
 def test_every_column_from_text(tmp_path: Path) -> None:
     header = "user,item,time,feedback,value,count,session,impression,position,propensity,candidates"
     path = write(tmp_path / "log.csv", f"{header}\na,,2024-05-01,view,1,2,s,i,3,.5,x|y z\n")
@@ -286,19 +278,6 @@ def test_faults_of_lines_and_of_values_come_together(tmp_path: Path) -> None:
 def test_lines_are_counted_over_breaks_in_quotes(tmp_path: Path) -> None:
     content = b'user,item,value\n"a\n\nb","x\ny",1\nc,x,2\n"d\n",x,bad\n'
     assert problems_of(tmp_path / "log.csv", content)[0].startswith("Line 7, column 'value': 'bad'")
-
-
-@pytest.mark.parametrize(
-    ("encoding", "name"),
-    [("cp1252", "Windows-1252"), ("utf-16", "UTF-16"), ("gb18030", "GB 18030")],
-)
-def test_other_encodings_are_recognised(encoding: str, name: str, tmp_path: Path) -> None:
-    words = "苹果手机" if encoding == "gb18030" else "été"
-    path = tmp_path / "log.csv"
-    path.write_bytes(f"user,item\na,{words}\n".encode(encoding))
-    log = TableReader().read(path).log
-    assert log.events["item"].to_list() == [words]
-    assert log.place.form == f"text parted by commas, {name}"
 
 
 @pytest.mark.parametrize(
