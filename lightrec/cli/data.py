@@ -97,10 +97,10 @@ def convert(log: Path, to: Path, **reading: Any) -> None:
 
 def render(path: Path, findings: "LogSummary") -> str:
     """Set findings as a short table."""
-    from lightrec.data.findings import KEPT, LEFT_OUT, WIDTH, in_words, recognised
+    from lightrec.data.findings import LEFT_OUT, TOLERATED, WIDTH, in_words, recognised
 
     lines = [f"{without_password(str(path))} can be used.", "", *recognised(findings)]
-    for title, kinds in (("left out:", LEFT_OUT), ("kept, but:", KEPT)):
+    for title, kinds in (("left out:", LEFT_OUT), ("kept, but:", TOLERATED)):
         if sentences := in_words(findings.counts, kinds, findings.left_out):
             lines += ["", title, *(f"{n:>{WIDTH - 2},}  {words}" for n, words in sentences)]
     if used := findings.used:

@@ -18,7 +18,7 @@ from lightrec.data.store import TRAIN, EventStore
 from lightrec.data.types import parted
 
 CAP: Final = 64
-"""At most so many categories, or members of lists, of an attribute have a feature of their own."""
+"""Number of categories, or members of lists, of an attribute that have a feature of their own."""
 FEW: Final = 5
 """Categories of fewer rows share one feature with all others that are rare."""
 SKEWED: Final = 2.0
@@ -26,7 +26,7 @@ SKEWED: Final = 2.0
 FARTHEST: Final = 4.0
 """Standard deviations from the mean at which numbers are clamped."""
 STEP: Final = re.compile(r"\s*>\s*|\s+/\s+")
-"""What parts the steps of a category's path, such as ``Books > Crime``."""
+"""Marks between the steps of a category's path, such as ``Books > Crime``."""
 Block = NDArray[np.float64]
 """(R, C): a row of the table each, and the attribute's features."""
 

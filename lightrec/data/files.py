@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STAMP, EXPLAINED = "stage.json", "explained.json"
-"""What a finished stage notes in its folder: the fingerprint of all that went in, and those of the
+"""Notes of a finished stage in its folder: the fingerprint of all that went in, and those of the
 stages that it read."""
 ROOMS: Final = ("current", "logs", "sources", "versions")
 """In a run folder: what is no stage's own."""
 RELIABILITY: Final = "reliability.json"
 """What a user model's stage notes: its forecasts and what came true, by bins of probability."""
 FORMAT_VERSION: Final = 5
-"""Of the prepared log that the stage ``data`` leaves; what has another one is prepared again."""
+"""Version of the prepared log that the stage ``data`` leaves."""
 READ_VERSIONS: Final = (4, FORMAT_VERSION)
 """Versions of prepared logs that can be read; version 4 lacks the arrays ``targets``, ``leads``."""
 

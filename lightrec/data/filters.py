@@ -50,7 +50,7 @@ _COMPARE: Final[Mapping[str, Callable[..., pl.Expr]]] = {
 _BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _MISSING: Final = "missing"
 _PATH: Final = "[>›»|]"
-"""What parts the steps of a path of categories."""
+"""Marks between the steps of a path of categories."""
 _DEPTH: Final = 50
 """Levels of brackets and ``not`` within each other."""
 

@@ -32,7 +32,7 @@ LEFT_OUT: Final = {
 }
 """Events that are dropped, in the order of the steps."""
 
-KEPT: Final = {
+TOLERATED: Final = {
     "users_made_up": "users made up, one per session, impression or row: the log names none",
     "users_with_one_event": "users with one event, which is trained on and never tested",
     "users_without_train": "users without a training event",
@@ -49,17 +49,17 @@ KEPT: Final = {
     "ids_of_nothing": "ids such as '--' or 'n/a', which often stand for a missing one",
 }
 """Oddities that are tolerated."""
-TIES: Final = {name: KEPT[name] for name in ("events_at_one_time", "events_on_one_day")}
+TIES: Final = {name: TOLERATED[name] for name in ("events_at_one_time", "events_on_one_day")}
 
 NO_ITEMS: Final = pl.DataFrame(
     schema=dict.fromkeys([Column.ITEM, Column.TITLE, Column.TEXT], pl.String)
 )
 """The item table of a log without one."""
 WIDTH: Final = 14
-"""Of the names in front of what is told."""
+"""Width in characters of the names in front of the lines of a summary."""
 DAY: Final = 86_400_000
 PAIRS: Final = 50
-"""With fewer neighbours an order may be chance."""
+"""Number of neighbours below which an order may be chance."""
 SORTED: Final = 0.95
 """Share of neighbours in one order from which a file counts as sorted."""
 LEANING: Final = 0.6
@@ -70,7 +70,7 @@ LEANING: Final = 0.6
 class LogSummary:
     """What ``lightrec data check`` reports of files that can be used.
 
-    :param counts: events, users, items, and the counts of ``LEFT_OUT`` and ``KEPT``.
+    :param counts: events, users, items, and the counts of ``LEFT_OUT`` and ``TOLERATED``.
     :param times: the first and the last time in ISO 8601; None in a log without times.
     :param feedback: how many events there are of each feedback.
     :param negative: the kinds of feedback of negative worth.
@@ -288,7 +288,7 @@ def in_words(
     """List the counts that are not 0, each with its words.
 
     :param counts: such as those of ``meta.json``.
-    :param kinds: ``LEFT_OUT`` or ``KEPT``.
+    :param kinds: ``LEFT_OUT`` or ``TOLERATED``.
     :param by_feedback: the counts by feedback, such as ``left_out`` of ``meta.json``.
     """
     found = []

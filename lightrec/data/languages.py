@@ -39,7 +39,7 @@ CUT: Final = 500
 BLOCK: Final = 300
 """Bytes that the detector judges together: of a title alone it often errs."""
 FEWEST: Final = 20
-"""With fewer different words there is no telling."""
+"""Number of different words below which there is no telling."""
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
 
 

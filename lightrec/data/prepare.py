@@ -22,7 +22,7 @@ from lightrec.data.languages import languages_of, wording
 from lightrec.data.log import InteractionLog
 from lightrec.data.pairs import day_note, leading, milliseconds, visited, worths
 from lightrec.data.schema import Problems
-from lightrec.data.store import CATALOG, LOG, META, PARTS, SAID, TRAIN, USERS, EventStore
+from lightrec.data.store import CATALOG, LOG, META, PARTS, TRAIN, UNCHANGED, USERS, EventStore
 from lightrec.errors import DataError, no_such
 from lightrec.keys import Column
 
@@ -180,14 +180,14 @@ def prepare(
         "counts": counts,
         "languages": languages_of(wording(worded)) if languages is None else languages,
     }
-    said = [name for name in SAID if log.has(name)]
+    unchanged = [name for name in UNCHANGED if log.has(name)]
     words = pl.Enum(events.feedback_words)
     written = {
         CATALOG: _joined(item_ids.alias(Column.ITEM), worded).with_columns(
             pl.col(Column.TEXT).fill_null("")
         ),
         USERS: _joined(user_ids.alias(Column.USER), known_users),
-        LOG: log.events.select(said)[events.rows].cast({Column.FEEDBACK: words}),
+        LOG: log.events.select(unchanged)[events.rows].cast({Column.FEEDBACK: words}),
     }
     _write(out, arrays, written, meta)
     return EventStore(out)

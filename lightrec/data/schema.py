@@ -33,7 +33,7 @@ _LONGEST: Final = 60
 _NUMBERED: Final = re.compile(r"(Row|Line) (\d+)( has\b| is\b| holds\b| lists\b)?(.*)", re.DOTALL)
 _PLURAL: Final = {" has": " have", " is": " are", " holds": " hold", " lists": " list"}
 NAMED: Final = 3
-"""How many places of one cause are named."""
+"""Number of places of one cause that are named."""
 
 
 @dataclass(frozen=True)

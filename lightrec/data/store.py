@@ -28,7 +28,7 @@ PARTS: Final = dict(zip(("train", "validation", "test", "context", "cold"), rang
 SESSION_GAP: Final = 30 * 60_000
 """Milliseconds without an event after which a new session begins, if the log has no sessions."""
 _ARRAYS: Final = (Column.USER, Column.ITEM, Column.TIME, Column.CANDIDATES)
-SAID: Final = tuple(name for name in LOG_SCHEMA if name not in _ARRAYS)
+UNCHANGED: Final = tuple(name for name in LOG_SCHEMA if name not in _ARRAYS)
 """Columns of a log that the store holds unchanged; the others become arrays and tables."""
 CATEGORIES: Final = 40
 """An attribute with more values than this is no category."""
@@ -120,7 +120,7 @@ class EventStore:
     def log(self) -> pl.DataFrame:
         """What the log says of each event: one row per event, in the order of ``items``.
 
-        The columns are those of :data:`SAID` that the log knows, with the types of
+        The columns are those of :data:`UNCHANGED` that the log knows, with the types of
         ``lightrec.data.schema.LOG_SCHEMA``; feedback is an enumeration of names.
         """
         whole = pl.read_ipc(undamaged(self.folder / LOG))

@@ -24,7 +24,7 @@ LONGEST_LINE: Final = 1 << 20
 
 _SEPARATORS: Final = ("\t", "::", ";", "|", ",")
 _UNIT: Final = "\x1f"
-"""What stands for a separator of several letters."""
+"""A letter that stands for a separator of several letters."""
 
 
 class TextTable(Table):
