@@ -124,7 +124,6 @@ lightrec_commands = gives(
         "simulate": "lightrec.cli.play:simulate",
         "data check": "lightrec.cli.data:check",
         "data convert": "lightrec.cli.data:convert",
-        "data fetch": "lightrec.cli.data:fetch",
         "plugins list": "lightrec.cli.plugins:list_plugins",
         "plugins show": "lightrec.cli.plugins:show",
         "plugins check": "lightrec.cli.plugins:check",

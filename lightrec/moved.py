@@ -97,6 +97,7 @@ MOVED: Final = {
 OTHERS: Final = {
     **{"worlds": "lightrec-worlds", "lab": "lightrec-worlds", "trials": "lightrec-news"},
     "estimate": "lightrec-ope",
+    "data fetch": "lightrec-formats",
     "constant": "lightrec-worlds",
     "tune": "lightrec-tune",
     "reader": "lightrec-generate",
@@ -112,6 +113,7 @@ OTHERS: Final = {
 NEEDED: Final = {
     "lightrec-lab": ("lightrec-rewards",),
     "lightrec-worlds": ("lightrec-rewards", "lightrec-lab"),
+    "lightrec-news": ("lightrec-formats", "lightrec-rewards"),
 }
 """Packages of this repository that another one needs."""
 _PATH: Final = re.compile(r"\blightrec(?:\.\w+)+[.:]\w+")

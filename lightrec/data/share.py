@@ -45,14 +45,14 @@ class Share(NamedTuple):
 
 
 def present_share() -> Share:
-    """Return this process's share: all rows, if it is the only one."""
+    """This process's share: all rows, if it is the only one."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return Share(0, 1)
     return Share(distributed.get_rank(), distributed.get_world_size())
 
 
 def part_of_all(own: Tensor) -> Tensor | float:
-    """Return the factor that makes averaged gradients those of the mean over all processes' rows.
+    """The factor that makes averaged gradients those of the mean over all processes' rows.
 
     :param own: the number or the weight of this process's rows, a scalar.
     :returns: own · processes / total of all processes.

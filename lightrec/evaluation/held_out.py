@@ -328,7 +328,8 @@ def too_good(metrics: Metrics) -> str:
         return ""
     reason = (
         f"{REPEATS}, which knows nothing but what its user had met before, has "
-        f"{values[REPEATS]:.3f}: what is to be foretold stands in the history already, such as the basket before an order. Say "
+        f"{values[REPEATS]:.3f}: what is to be foretold stands in the history already, such as "
+        "the basket before an order. Say "
         "with --goal which kind of event counts, leave hide_visit on, and look whether sessions "
         "and times are right, so that a visit is known as one."
         if values.get(REPEATS, 0) > BELIEVED
