@@ -18,10 +18,8 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "rewards": {
         "rewards.accepted": [
-            *("EngagementReward", "LearnedReward", "SurplusReward"),
-            *("ValueReward", "ConversionReward", "ProbabilityLogReward", "UncertaintyPenalty"),
+            *("EngagementReward", "LearnedReward", "SurplusReward", "ValueReward", "WeightedSum"),
         ],
-        "rewards.combined": ["WeightedSum", "NormalisedReward"],
     },
     "policies": {
         "policies.candidate": ["CandidatePolicy"],
@@ -33,11 +31,9 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "evaluators": {
         "evaluation.held_out": ["HeldOutLog"],
         "evaluation.sessions": ["SimulatedSessions"],
-        "evaluation.user_models": ["SimulatedStatistics", "KnownTruth"],
     },
     "readers": {
         "data.readers.canonical": ["CanonicalReader"],
-        "data.readers.recbole": ["RecBoleReader"],
         "data.readers.table": ["TableReader"],
     },
     "components": {
@@ -70,7 +66,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "ranking.item_models.series": ["NextInSeries"],
         "ranking.item_models.repeats": ["RepeatConsumption"],
         "users.choice_model": ["PooledChoice", "RecurrentChoice"],
-        "users.irl.looking_ahead": ["MaxEnt"],
+        "users.irl": ["MaxEnt"],
     },
 }
 """Classes by slot and module; each goes by its own name."""
@@ -121,20 +117,13 @@ lightrec_commands = gives(
         "recommend": "lightrec.cli.recommend:recommend",
         "similar": "lightrec.cli.recommend:similar",
         "rules": "lightrec.cli.rules:rules",
-        "encode": "lightrec.cli.encode:encode",
         "evaluate": "lightrec.cli.evaluate:evaluate",
-        "compare": "lightrec.cli.compare:compare",
-        "update": "lightrec.cli.run:update",
-        "runs list": "lightrec.cli.runs:list_versions",
-        "runs promote": "lightrec.cli.runs:promote",
-        "runs rollback": "lightrec.cli.runs:rollback",
         "fit": "lightrec.cli.fit:fit",
         "validate": "lightrec.cli.fit:validate",
         "test": "lightrec.cli.fit:assess_test",
         "simulate": "lightrec.cli.play:simulate",
         "data check": "lightrec.cli.data:check",
         "data convert": "lightrec.cli.data:convert",
-        "data fetch": "lightrec.cli.data:fetch",
         "plugins list": "lightrec.cli.plugins:list_plugins",
         "plugins show": "lightrec.cli.plugins:show",
         "plugins check": "lightrec.cli.plugins:check",

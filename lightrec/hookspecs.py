@@ -36,6 +36,8 @@ SLOTS: dict[str, str] = {}
 Hook = Callable[[], Mapping[str, str]]
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+MARK = f"{PROJECT}_impl"
+"""The attribute by which ``hookimpl`` marks a hook."""
 
 
 def gives(parts: Mapping[str, str] | Sequence[Path]) -> Callable[[], object]:

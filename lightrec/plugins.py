@@ -21,8 +21,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-import pluggy
-
 from lightrec import hookspecs
 from lightrec.errors import LightrecError, PluginError, warn
 from lightrec.moved import hint
@@ -190,9 +188,7 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Plugi
     :param entry_points: those to look at; by default the installed ones of the group ``lightrec``.
     """
     own = Package("lightrec", metadata.version("lightrec"), "lightrec", BUILTIN)
-    plugins, manager = Plugins([own]), pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    modules = {own: importlib.import_module(BUILTIN)}
+    plugins, modules = Plugins([own]), {own: importlib.import_module(BUILTIN)}
     if entry_points is None:
         entry_points = metadata.entry_points(group=ENTRY_POINT_GROUP)
     for entry_point in sorted(entry_points, key=lambda point: (point.value, point.name)):
@@ -203,15 +199,15 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Plugi
             plugins.packages.append(package)
             with _keeping(plugins, package):
                 modules[package] = _checked(entry_point.load(), package)
-    # Slots first: who fills one may stand before who adds it.
     bases, found = dict(hookspecs.SLOTS), list[Part]()
-    for package, module in modules.items():
-        with _keeping(plugins, package):
-            bases |= _new_slots(manager, module, package, bases)
+    for package, module in modules.items():  # first: who fills a slot may stand before who adds it
+        if hook := getattr(module, PREFIX + NEW_SLOTS, None):
+            with _keeping(plugins, package):
+                bases |= _new_slots(hook(), package, bases)
     for package, module in modules.items():
         if str(package) not in plugins.broken:
             with _keeping(plugins, package):
-                found += _parts(manager, module, package, bases)
+                found += _parts(module, package, bases)
     if str(own) in plugins.broken:
         raise PluginError(plugins.broken[str(own)])
     plugins.parts |= {slot: {} for slot in bases.keys() - plugins.parts.keys()}
@@ -253,59 +249,39 @@ def _checked(module: ModuleType, package: Package) -> ModuleType:
     return module
 
 
-def _new_slots(
-    manager: pluggy.PluginManager, module: ModuleType, package: Package, known: Mapping[str, str]
-) -> dict[str, str]:
-    """Let the manager know of the slots that a package adds."""
-    if not hasattr(module, PREFIX + NEW_SLOTS):
-        return {}
-    hook = getattr(module, PREFIX + NEW_SLOTS)
-    added = {part.name: part.path for part in _parts_of_hook(hook(), NEW_SLOTS, package, {})}
+def _new_slots(result: Any, package: Package, known: Mapping[str, str]) -> dict[str, str]:
+    added = {part.name: part.path for part in _parts_of_hook(result, NEW_SLOTS, package, known)}
     if taken := added.keys() & {*known, COMMANDS, RECIPES, NEW_SLOTS}:
         raise PluginError(f"The plugin {package} adds the slot {min(taken)!r}, which is taken.")
-    specs = {PREFIX + slot: hookspecs.hookspec(lambda: None) for slot in added}
-    manager.add_hookspecs(type("Slots", (), specs))
     return added
 
 
-def _parts(
-    manager: pluggy.PluginManager, module: ModuleType, package: Package, bases: Mapping[str, str]
-) -> list[Part]:
-    """Call a package's hooks one by one, because what is merged has lost its origin."""
-    try:
-        manager.register(module)
-        hooks = {caller.name: caller for caller in manager.get_hookcallers(module) or []}
-    except pluggy.PluginValidationError as error:
-        why = " ".join(str(error).split())
-        raise PluginError(f"A hook of the plugin {package} cannot be used: {why}") from error
-    _refuse_unused(module, hooks, package, [*bases, NEW_SLOTS, COMMANDS, RECIPES])
-    parts = []
-    for name, caller in hooks.items():
-        (own,) = (i for i in caller.get_hookimpls() if i.plugin is module)
-        if (slot := name.removeprefix(PREFIX)) != NEW_SLOTS:
-            parts += _parts_of_hook(own.function(), slot, package, bases)
-    return parts
-
-
-def _refuse_unused(
-    module: ModuleType, hooks: Iterable[str], package: Package, known: list[str]
-) -> None:
-    """Refuse misspelt hooks and what has no mark, which pluggy passes over."""
-    meant = [n for n, value in vars(module).items() if not inspect.ismodule(value)]
-    for name in [*hooks, *(name for name in meant if name.startswith(PREFIX))]:
-        hook = name.removeprefix(PREFIX)
-        if hook not in known:
-            near = difflib.get_close_matches(hook, known, n=1)
-            every = ", ".join(PREFIX + hook for hook in known)
+def _parts(module: ModuleType, package: Package, bases: Mapping[str, str]) -> list[Part]:
+    """Call a package's hooks, which must all be known, marked, and without arguments."""
+    known, parts = [*bases, NEW_SLOTS, COMMANDS, RECIPES], list[Part]()
+    for name, hook in vars(module).items():
+        marked, slot = hasattr(hook, hookspecs.MARK), name.removeprefix(PREFIX)
+        if inspect.ismodule(hook) or not (marked or name.startswith(PREFIX)):
+            continue
+        if slot not in known or slot == name:
+            near = difflib.get_close_matches(slot, known, n=1)
+            every = ", ".join(PREFIX + each for each in known)
             mend = f"Call it {PREFIX}{near[0]}." if near else f"The hooks are {every}."
             raise PluginError(
                 f"The plugin {package} implements {name}, and there is no such hook. {mend}"
             )
-        if name not in hooks:
+        if not marked:
             raise PluginError(
                 f"The plugin {package} defines {name} without the mark of a hook, so that nobody "
                 "calls it. Write @hookimpl above it, or put gives() around what it is."
             )
+        if inspect.signature(hook).parameters:
+            raise PluginError(
+                f"The hook {name} of the plugin {package} cannot be used: it takes arguments."
+            )
+        if slot != NEW_SLOTS:
+            parts += _parts_of_hook(hook(), slot, package, bases)
+    return parts
 
 
 def _parts_of_hook(
@@ -339,7 +315,7 @@ def _parts_of_hook(
 
 
 def _sort_out(plugins: Plugins, found: list[Part], own: str) -> None:
-    """Give each name to one part. lightrec's own keeps it; among others nobody has it."""
+    """Each name to one part. lightrec's own keeps it; among others nobody has it."""
     claims: dict[tuple[str, str], dict[str, Part]] = {}
     for part in found:
         claims.setdefault((part.slot, part.name), {}).setdefault(part.path, part)
@@ -379,7 +355,7 @@ def subclasses(base: type[_Kind]) -> Iterator[type[_Kind]]:
 
 @lru_cache(maxsize=1)
 def installed() -> Plugins:
-    """Give the installed plugins, discovered once a process."""
+    """The installed plugins, discovered once a process."""
     return discover()
 
 

@@ -7,7 +7,7 @@ from tqdm.auto import tqdm
 
 
 def progress_bar(total: int, unit: str, **settings: Any) -> "tqdm[Any]":
-    """Give a bar on standard error that counts units; ``settings`` are further ones of ``tqdm``."""
+    """A bar on standard error that counts units; ``settings`` are further ones of ``tqdm``."""
     # A file gets a line now and then, a terminal a bar that moves.
     interval = 0.2 if sys.stderr.isatty() else 15
     return tqdm(total=total, unit=unit, leave=True, mininterval=interval, **settings)

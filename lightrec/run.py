@@ -117,12 +117,13 @@ class Run:
     def hold(self) -> None:
         """Keep this version from being removed by updates for as long as this object lives."""
         if self.about:
+            # Shared by all who load it, as locks of filelock are not.
             held = os.open(self.path / VERSION, os.O_RDONLY)
             fcntl.flock(held, fcntl.LOCK_SH)
             weakref.finalize(self, os.close, held)
 
     def holding(self, stage: str) -> "Run":
-        """Give the version in which a stage is found: this one, or an earlier one.
+        """The version in which a stage is found: this one, or an earlier one.
 
         An update does not make every stage anew.
 
@@ -141,7 +142,7 @@ class Run:
         return earlier
 
     def folder(self, stage: str) -> Path:
-        """Give the folder of a stage, whether it is there or not.
+        """The folder of a stage, whether it is there or not.
 
         :raises RunError: where a file names something else than a stage.
         """
@@ -164,7 +165,7 @@ class Run:
         return stamp(self.folder(stage))
 
     def overrides(self, stage: str) -> list[str]:
-        """Give the settings that a finished stage was given beside its recipe, save an update's.
+        """The settings that a finished stage was given beside its recipe, save an update's.
 
         :raises RunError: where the stage is not finished.
         """
@@ -217,7 +218,7 @@ class Run:
             raise RunError(f"{self.path}: {sentence} Then run the stage that changed again.")
 
     def metrics(self, stage: str = "evaluate") -> dict[str, Any]:
-        """Give what a stage measured.
+        """What a stage measured.
 
         :raises RunError: where the stage is not finished, or was made from other inputs.
         """

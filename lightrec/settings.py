@@ -7,6 +7,7 @@ named, and said in a sentence. Where nothing is found there, its own message sta
 import inspect
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
@@ -56,8 +57,7 @@ def check_of(
     :raises RecipeError: where there is no such setting, or a value does not fit.
     """
     settings = moved(settings)
-    if any(isinstance(value, str | list | Mapping) for value in settings.values()):
-        plugins.installed().load_all(str(settings))
+    plugins.load_parts(settings)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, skip={*given}, fail_untyped=False)
     try:
@@ -109,19 +109,21 @@ def nested(words: Iterable[str]) -> dict[str, Any]:
     for name, value in values_of(words).items():
         for part in reversed([] if name == "c" else name.removesuffix("+").split(".")):
             value = {part: value}
-        _lay(found, value)
+        lay(found, value)
     return found
 
 
-def _lay(base: dict[str, Any], over: Mapping[str, Any]) -> None:
-    """Lay mappings over others in place; a class that stands alone takes arguments."""
+def lay(base: dict[str, Any], over: Mapping[str, Any]) -> None:
+    """Lay mappings over others in place; of another class the arguments before do not count."""
     for name, value in over.items():
         known = base.get(name)
+        if isinstance(value, str) and isinstance(known, dict):
+            value = {CLASS: value}
         if isinstance(value, Mapping) and known is not None:
-            base[name] = known if isinstance(known, dict) else {CLASS: known}
-            _lay(base[name], value)
-        elif isinstance(known, dict) and isinstance(value, str):
-            base[name] = known | {CLASS: value}
+            known = known if isinstance(known, dict) else {CLASS: known}
+            same = value.get(CLASS) in (None, known.get(CLASS))
+            base[name] = known if same else {}
+            lay(base[name], value)
         else:
             base[name] = value
 
@@ -172,11 +174,12 @@ def misfit(name: str, value: Any, expected: Any) -> str:
     named = value if isinstance(value, Mapping) else {CLASS: value}
     path = named.get(CLASS)
     if bases and isinstance(path, str) and (value is not path or str not in types):
-        base = bases[0]
-        known = plugins.subclasses(base)  # the parser has imported what may be imported
-        of_name = (k for k in known if path in (k.__name__, f"{k.__module__}.{k.__qualname__}"))
-        if (kind := next(of_name, None)) is None:
-            return _unknown_class(path, base)
+        module, _, short = path.rpartition(".")
+        named_so = getattr(sys.modules.get(module), short, None)  # the parser has imported it
+        kinds = plugins.subclasses(bases[0])
+        kind = next((k for k in kinds if k is named_so or path == k.__name__), None)
+        if kind is None:
+            return _unknown_class(path, bases[0])
         if inspect.isabstract(kind):
             return _abstract_class(path)
         more = {key: each for key, each in named.items() if key not in (CLASS, "init_args")}

@@ -143,7 +143,7 @@ def check_classes(value: Any) -> None:
 
 
 def described(value: Any) -> Any:
-    """Give a constructor argument as plain Python, as recipes, checkpoints and parts write it.
+    """A constructor argument as plain Python, as recipes, checkpoints and parts write it.
 
     A part becomes its class and its arguments, and so does a class or a partial that makes one;
     tuples become lists, and all else stays what it is.
@@ -208,8 +208,13 @@ def built(value: Any, annotation: Any) -> Any:
 def arguments_of(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
     """Build what descriptions there are among a constructor's arguments.
 
+    What a constructor does not take is left out: an earlier release's may have taken more.
+
     :param kind: whose constructor it is, and whose types the parts must have.
     """
+    taken = signature(kind.__init__).parameters  # type: ignore[misc]
+    if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in taken.values()):
+        given = {name: value for name, value in given.items() if name in taken}
     if not any(isinstance(value, Mapping | list) for value in given.values()):
         return dict(given)
     types = _types(kind)
@@ -224,7 +229,7 @@ def instantiate(kind: type[_Base], given: Mapping[str, Any]) -> _Base:
 
 
 def _types(kind: type) -> dict[str, Any]:
-    """Give the types of a constructor's arguments, and of those that it passes on to its bases'."""
+    """The types of a constructor's arguments, and of those that it passes on to its bases'."""
     types: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
         types |= get_type_hints(base.__init__)  # type: ignore[misc]
@@ -251,7 +256,7 @@ def _packages() -> list[str]:
 
 
 def _own_package(hooks: str) -> str:
-    """Give the outermost package around a module of hooks that no other distribution shares."""
+    """The outermost package around a module of hooks that no other distribution shares."""
     parts = hooks.partition(":")[0].split(".")
     for depth in range(1, len(parts)):
         package = ".".join(parts[:depth])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lightrec.__main__ import main
-from lightrec.stages import versions
+from lightrec.recommend import Recommender
 
 MUTATIONS = int(os.environ.get("LIGHTREC_MUTATIONS", "200"))
 FORTY = 40
@@ -150,12 +150,12 @@ def test_the_damaged_file_is_named_and_the_advice_makes_it_whole(run, capsys):
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "memory does not suffice"),
     ],
 )
-def test_what_the_machine_refuses_is_told(error, told, monkeypatch, capsys):
+def test_what_the_machine_refuses_is_told(tiny_run, error, told, monkeypatch, capsys):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(versions, "listed", fail)
-    assert main(["runs", "list", "none"]) == 2
+    monkeypatch.setattr(Recommender, "similar", fail)
+    assert main(["similar", str(tiny_run), "i3"]) == 2
     assert told in capsys.readouterr().err
 
 
@@ -169,6 +169,7 @@ def test_a_full_disk_behind_the_output_is_told(tiny_run):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begin", range(0, MUTATIONS, FORTY))
 def test_no_mutation_of_a_file_ends_in_a_traceback(run, begin, capfd):
     for number in range(begin, begin + FORTY):

@@ -234,6 +234,7 @@ def test_every_command_that_takes_a_run_is_walked():
     assert others <= {*LINES}
 
 
+@pytest.mark.slow
 def test_whatever_its_files_say_no_command_leaves_the_run(trap, monkeypatch):
     read, before = readers(trap, monkeypatch), trap.look()
     assert {name for names in read.values() for name in names} >= {*WRITING, "recommend", "judge"}
@@ -251,6 +252,7 @@ def test_whatever_its_files_say_no_command_leaves_the_run(trap, monkeypatch):
     assert not {"canary_on_the_path", "antigravity"} & sys.modules.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITING)
 def test_no_command_writes_through_a_link(trap, monkeypatch, name):
     rooms = ("logs", "logs/ranker", "sources", "versions", "versions/.next", ".work", ".work/old")

@@ -99,6 +99,7 @@ def look(
         yield look
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS, ids=[folder.name for folder in FOLDERS])
 def test_a_plugin_alone(
     folder: Path, environment: tuple[Path, Path], look: Callable[[str], str], tmp_path: Path

@@ -16,7 +16,6 @@ from lightrec.data.readers.predictions import read_predictions
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
 from lightrec.errors import PluginError, RecipeError, RunError
-from lightrec.evaluation.evidence import favoured_by
 from lightrec.evaluation.predictions import evaluate_predictions
 from lightrec.ranking.rules import RuleBook
 from lightrec.recommend import load
@@ -94,23 +93,13 @@ def test_everybody_gets_what_each_would_get_alone(recommender):
         assert own["item"].to_list() == alone["item"].to_list()
 
 
-@pytest.mark.parametrize("k", [0, -1, True, 2.5, "5"])
-def test_a_length_that_is_none_is_refused_in_a_sentence(recommender, k):
-    asked = [
-        lambda: recommender.recommend("u3", k=k),
-        lambda: next(recommender.recommend_all(k=k)),
-        lambda: recommender.similar("lamp number 1", k=k),
-    ]
-    for ask in asked:
+def test_a_length_that_is_none_is_refused_and_a_list_is_no_longer_than_the_catalog(recommender):
+    for k in (0, True, 2.5, "5"):
         with pytest.raises(RecipeError, match=re.escape(f"1 or more, and not {k!r}.")):
-            ask()
-
-
-def test_a_recommender_says_what_it_is(recommender, tiny_run):
-    shown = repr(recommender)
-    assert shown == f"Recommender({str(tiny_run)!r}, by={recommender.by!r}, users=60, items=48)"
-    # More than there are: all that may come.
-    assert recommender.recommend("u3", k=10**30).height < 48
+            recommender.length(k)
+    assert recommender.recommend("u3", k=10**30).height == tiny.ITEMS - tiny.STEPS
+    assert recommender.recommend(history=[], k=10**30).height == tiny.ITEMS
+    assert recommender.similar("i3", k=10**30).height == tiny.ITEMS - 1
 
 
 def test_similar_items_leave_out_the_item_and_keep_to_wishes(recommender, tiny_run, capsys):
@@ -138,20 +127,11 @@ def test_only_and_exclude(recommender):
     [
         ({"user": "nobody"}, "no user 'nobody'"),
         ({"history": ["lamp nmber 33"]}, "no item 'lamp nmber 33'. Did you mean lamp number 3, id"),
-        ({"history": "lamp"}, "fits several items: lamp number .*, id i.*; and 7 others. Give"),
         ({"history": [], "only": ["kind=lmap"]}, "'lmap' is not a value of 'kind'. Did .* 'lamp'"),
         ({"history": [], "only": "knd=lamp"}, "'knd' is not an attribute .* mean 'kind'"),
         (
             {"history": [], "only": "kind=lamp and kind!=lamp"},
             "Nothing is left to recommend: kind=lamp leaves 12 items, kind!=lamp leaves 0 of them.",
-        ),
-        (
-            {
-                "history": [],
-                "only": ["kind=tea", "lamp number 3"],
-                "exclude": "kind in (tea, lamp)",
-            },
-            "kind=tea or lamp number 3 leaves 13 items, without kind in .tea, lamp. leaves 0 of",
         ),
         ({}, "a user of the log, or a history, a profile or both of these, or a wish"),
         ({"ask": "sofa"}, "No item knows any of the words .* such as lamp, rope, song, tea"),
@@ -162,35 +142,20 @@ def test_mistakes_are_told(recommender, arguments, told):
         recommender.recommend(**arguments)
 
 
-@pytest.mark.parametrize("k", [10**3, 10**11, 10**30])
-def test_a_list_is_no_longer_than_the_catalog(recommender, k):
-    assert recommender.recommend("u3", k=k).height == tiny.ITEMS - tiny.STEPS
-    assert recommender.recommend(history=[], k=k).height == tiny.ITEMS
-    assert recommender.similar("i3", k=k).height == tiny.ITEMS - 1
-
-
 def test_wishes_join_a_history_or_stand_alone(recommender, tiny_run, capsys):
-    settings = recommender.run.wishes.settings
-    assert settings["history"][1] > 0.3, "words tell what is wanted"
     assert recommender.recommend(ask="tea", k=12)["title"].str.starts_with("tea").all()
     assert recommender.ranked_by == "wish"
-    table = recommender.recommend("u3", ask="tea rope", k=48, exclude="kind=rope")
-    plain = recommender.recommend("u3", k=48, exclude="kind=rope")
+    table = recommender.recommend("u3", ask="tea rope", k=48)
+    plain = recommender.recommend("u3", k=48)
     asked, rest = (each.filter(pl.col("title").str.starts_with("tea")) for each in (table, plain))
     assert asked["rank"].mean() < rest["rank"].mean()
     assert set(table["title"]) == set(plain["title"])
-    assert not seen(recommender, "u3") & set(table["item"])
-    everybody = pl.concat(recommender.recommend_all(ask="tea rope", k=48, exclude="kind=rope"))
-    own = everybody.filter(pl.col("user") == "u3")
-    assert own["item"].equals(table["item"])
+    everybody = pl.concat(recommender.recommend_all(ask="tea rope", k=48))
+    assert everybody.filter(user="u3")["item"].equals(table["item"])
     line = ["recommend", str(tiny_run), "--ask", "TEA number 3", "-k", "2"]
     capsys.readouterr()
     assert main(line) == 0
-    written = capsys.readouterr()
-    assert "tea number 3" in written.out.splitlines()[1]
-    assert written.err == (
-        "There is no history: ranked by the wish and by what people choose of late.\n"
-    )
+    assert "tea number 3" in capsys.readouterr().out.splitlines()[1]
     assert main([*line, "--by", "policy"]) == 2
     assert "leave out --by policy" in capsys.readouterr().err
 
@@ -200,10 +165,8 @@ def test_a_wish_that_nothing_answers_says_so(recommender):
     assert {*kinds(found)} == {"rope"}
     with pytest.raises(RecipeError, match="No item that may come has a word of the wish 'lamps'"):
         recommender.recommend("u3", ask="lamps", exclude="kind=lamp")
-    own = recommender.recommend(history=["i3"], k=48)["item"].to_list()
     with pytest.raises(RecipeError, match="what has one is excluded, or was had"):
         recommender.recommend(history=["i3"], ask="3", exclude=["i15", "i27", "i39"])
-    assert "i15" in own
 
 
 def test_an_empty_list_says_why(recommender, capsys):
@@ -224,23 +187,6 @@ def test_the_command_prints_a_table_and_writes_files(tiny_run, tmp_path, capsys)
     out = tmp_path / "recs.parquet"
     assert main(["recommend", str(tiny_run), "--all", "-k", "2", "--out", str(out)]) == 0
     assert pl.read_parquet(out).height == 120
-
-
-def test_predictions_are_ranked_by_the_same_protocol(tiny_run, tmp_path, capsys):
-    store = load(tiny_run).store
-    truth = tmp_path / "mine.csv"
-    rows = ["user,item,score"]
-    for row, user in enumerate(store.user_ids):
-        rows.append(
-            f"{user},{store.catalog['item'][int(store.items[store.offsets[row + 1] - 1]) - 1]},1"
-        )
-    truth.write_text("\n".join(rows) + "\n")
-    assert main(["evaluate", str(tiny_run), "--predictions", str(truth)]) == 0
-    own = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("your predictions"))
-    assert own.split()[-3:] == ["1.000", "1.000", "1.000"]
-    truth.write_text("who,what\n1,2\n")
-    assert main(["evaluate", str(tiny_run), "--predictions", str(truth)]) == 2
-    assert "No column was recognised as user" in capsys.readouterr().err
 
 
 FORMULA_USER = pl.col("customer").replace("u5", "=1+1")
@@ -282,30 +228,18 @@ def test_a_user_of_the_log_brings_feedback_and_gaps(detailed):
     }
     history = torch.from_numpy(store.items[begin:end].astype(int))[None]
     with torch.no_grad():
-        scores = blend.scores(history, details=details)
-        bare = blend.scores(history)
+        scores, bare = blend.scores(history, details=details), blend.scores(history)
     assert not torch.allclose(scores[:, 1:], bare[:, 1:])
     titles = [detailed.catalog["title"][int(i) - 1] for i in history[0]]
+    everybody = pl.concat(detailed.recommend_all(k=5, batch_size=7))
     for table, expected in (
         (detailed.recommend("u3", k=5), scores),
         (detailed.recommend(history=titles, k=5), bare),
-        (
-            pl.concat(detailed.recommend_all(k=5, batch_size=7)).filter(pl.col("user") == "u3"),
-            scores,
-        ),
+        (everybody.filter(user="u3"), scores),
     ):
-        items, left = list(detailed.catalog["item"]), expected[0].scatter(0, history[0], -torch.inf)
-        best = left.topk(5)
-        assert table["item"].to_list() == [items[i - 1] for i in best.indices.tolist()]
+        best = expected[0].scatter(0, history[0], -torch.inf).topk(5)
+        assert table["item"].equals(detailed.catalog["item"].gather(best.indices - 1))
         assert table["score"].to_list() == pytest.approx(best.values.tolist(), abs=1e-4)
-
-
-def test_what_ranks_follows_from_what_the_run_has(tiny_run, detailed, tmp_path):
-    assert load(tiny_run).by == favoured_by(tiny_run).by
-    assert load(tiny_run, by="blend").by == "blend"
-    assert detailed.by == "blend"
-    with pytest.raises(RunError, match="holds no finished ranker stage"):
-        load(tmp_path)
 
 
 @torch.no_grad()
@@ -332,7 +266,8 @@ def test_a_mixture_adds_what_user_model_a_likes(tiny_run, by):
 
 
 def test_an_installed_policy_ranks_by_its_name(tiny_run, monkeypatch):
-    part = plugins.Part("top", "rankers", "lightrec.policies.baselines:PopularityPolicy", "shop 1")
+    path = "lightrec.policies.baselines:PopularityPolicy"
+    part = plugins.Part("top", "rankers", path, "shop 1", "lightrec.policies.base:Policy")
     with_it = plugins.discover([])
     with_it.parts["rankers"]["top"] = part
     monkeypatch.setattr(plugins, "installed", lambda: with_it)
@@ -361,28 +296,13 @@ def test_what_the_evaluation_did_not_choose_is_no_mixture(tiny_run, detailed, tm
 
 
 def test_a_mixture_that_is_favoured_is_taken_and_why_is_not_said_each_time(
-    tiny_run, tmp_path, capsys
+    tiny_run, monkeypatch, capsys
 ):
-    for part in tiny_run.iterdir():
-        (tmp_path / part.name).symlink_to(part)
-    (tmp_path / "evaluate").unlink()
-    (tmp_path / "evaluate").mkdir()
-    for part in (tiny_run / "evaluate").iterdir():
-        (tmp_path / "evaluate" / part.name).write_bytes(part.read_bytes())
     told = {"recommend/by": "even-mixture", "recommend/reason": "It was ahead of the blend."}
-    metrics = Run(tiny_run).metrics() | told
-    (tmp_path / "evaluate" / "metrics.json").write_text(json.dumps(metrics))
-    assert main(["recommend", str(tmp_path), "--user", "u3", "-k", "3"]) == 0
-    output = capsys.readouterr()
-    assert output.err == "Ranked by the even mixture (--by even-mixture).\n"
-    assert load(tmp_path).reason == "It was ahead of the blend."
-    assert main(["recommend", str(tmp_path), "--user", "u3", "-k", "3", "--by", "blend"]) == 0
-    assert capsys.readouterr().out != output.out
-
-
-def test_nothing_is_asked_of_a_bare_history(detailed):
-    assert detailed.recommend(history=[], k=3).height == 3
-    assert detailed.recommend(history=["lamp number 3"], k=3).height == 3
+    monkeypatch.setattr(Run, "metrics", lambda *_: told)
+    assert main(["recommend", str(tiny_run), "--user", "u3", "-k", "3"]) == 0
+    assert capsys.readouterr().err == "Ranked by the even mixture (--by even-mixture).\n"
+    assert load(tiny_run).reason == "It was ahead of the blend."
 
 
 def test_no_cell_of_a_csv_file_is_a_formula(detailed, tmp_path, capsys):
@@ -398,18 +318,6 @@ def test_no_cell_of_a_csv_file_is_a_formula(detailed, tmp_path, capsys):
     assert read_predictions(out).select("user", "item").equals(expected)
 
 
-def truth(store, users, path):
-    """Write each user's last item with a score."""
-    ids, items = store.user_ids.to_list(), store.catalog["item"].to_list()
-    last = [items[int(store.items[end - 1]) - 1] for end in store.offsets[1:]]
-    rows = [(ids[row], last[row], 1.0) for row in range(users)]
-    pl.DataFrame(rows, ["user", "item", "score"], orient="row").write_parquet(path)
-
-
-def made_by(detailed, path, **settings):
-    pl.concat(detailed.recommend_all(k=48, **settings)).write_parquet(path)
-
-
 def test_lists_from_before_the_test_events_rank_as_the_blend_does(detailed, tmp_path, capsys):
     path = tmp_path / "recs.csv"
     command = ["recommend", str(detailed.run.path), "--all", "--before", "test", "-k", "48"]
@@ -422,28 +330,21 @@ def test_lists_from_before_the_test_events_rank_as_the_blend_does(detailed, tmp_
         assert found[f"predictions/all/difference/ndcg@10{end}"] == 0
     assert main(["evaluate", str(detailed.run.path), "--predictions", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert any(line.split() == ["validation", "events", "NDCG@10"] for line in lines)
     assert "your predictions − blend  +0.000 (+0.000 to +0.000)" in lines
     assert not any("can be judged for" in line for line in lines)
 
 
 def test_lists_that_know_the_held_out_events_are_not_judged_on_them(detailed, tmp_path, capsys):
     path = tmp_path / "recs.parquet"
-    made_by(detailed, path)
+    pl.concat(detailed.recommend_all(k=48)).write_parquet(path)
     assert main(["evaluate", str(detailed.run.path), "--predictions", str(path)]) == 2
-    error = capsys.readouterr().err
-    assert "already hold the held-out events (60 of them, by the column known_events)" in error
-    assert f"`lightrec recommend {detailed.run.path} --all --before test --out FILE`" in error
-    # Half of the users from before: they alone are judged.
-    whole = pl.read_parquet(path)
-    made_by(detailed, path, before="test")
-    some = whole["user"].unique().sort()[:30].implode()
-    early = pl.read_parquet(path).filter(pl.col("user").is_in(some))
-    pl.concat([early, whole.filter(~pl.col("user").is_in(some))]).write_parquet(path)
+    assert "already hold the held-out events (60 of them, by" in capsys.readouterr().err
+    # Those of the users whose lists are from before are judged.
+    whole, early = (pl.concat(detailed.recommend_all(k=48, before=b)) for b in (None, "test"))
+    late = pl.col("user") > "u30"
+    pl.concat([early.filter(~late), whole.filter(late)]).write_parquet(path)
     assert main(["evaluate", str(detailed.run.path), "--predictions", str(path)]) == 0
-    out = capsys.readouterr().out
-    assert "Your file can be judged for 30 of the 60 users with held-out events (50%)" in out
-    assert "The lists of 30 users were made from histories that contain held-out events" in out
+    assert "users were made from histories that contain held-out" in capsys.readouterr().out
     # Where no file says what it knows, lists without any held-out item give it away.
     whole.drop("known_events").write_parquet(path)
     assert main(["evaluate", str(detailed.run.path), "--predictions", str(path)]) == 0
@@ -451,50 +352,35 @@ def test_lists_that_know_the_held_out_events_are_not_judged_on_them(detailed, tm
 
 
 def test_users_in_the_file_are_scored_apart_from_all(tiny_run, tmp_path, capsys):
-    path = tmp_path / "some.parquet"
-    truth(EventStore(tiny_run / "data"), 10, path)
+    store, path = EventStore(tiny_run / "data"), tmp_path / "some.parquet"
+    items = store.catalog["item"].to_list()
+    last = [items[int(store.items[end - 1]) - 1] for end in store.offsets[1:11]]
+    rows = {"user": store.user_ids[:10], "item": last, "score": [1.0] * 10}
+    pl.DataFrame(rows).write_parquet(path)
     found = evaluate_predictions(Run(tiny_run), path)
-    scores = {
-        part: [found[f"predictions/{part}/predictions/ndcg@10{e}"] for e in ("/low", "", "/high")]
-        for part in ("present", "all")
-    }
-    assert scores["present"] == [1, 1, 1]
-    low, mean, high = scores["all"]
+    assert found["predictions/present/predictions/ndcg@10"] == 1
+    low, mean = (found[f"predictions/all/predictions/ndcg@10{end}"] for end in ("/low", ""))
     assert mean == pytest.approx(10 / 60)
     # The binomial law's standard error is .048.
     assert mean - low == pytest.approx(1.96 * 0.048, abs=0.02)
-    assert high - mean == pytest.approx(1.96 * 0.048, abs=0.02)
     assert main(["evaluate", str(tiny_run), "--predictions", str(path)]) == 0
-    out = capsys.readouterr().out
-    assert "the 10 in the file" in out
-    assert "all 60 tested users" in out
-    assert "10 of the 60 users with held-out events (17%); among all users the others count" in out
-
-
-def test_a_missing_file_is_refused_before_the_run_is_opened(tmp_path, capsys):
-    command = ["evaluate", str(tmp_path / "run"), "--predictions", str(tmp_path / "mine.csv")]
-    assert main(command) == 2
-    assert "mine.csv: The file does not exist." in capsys.readouterr().err
-    assert main(["evaluate", str(tmp_path / "run")]) == 2
-    assert "run holds no results" in capsys.readouterr().err
+    assert "10 of the 60 users with held-out events (17%); among" in capsys.readouterr().out
 
 
 def test_a_run_that_ends_with_the_ranker_shows_its_ranking(detailed, capsys):
     assert main(["evaluate", str(detailed.run.path)]) == 0
     head, first, *others = capsys.readouterr().out.splitlines()
     assert head.split() == ["validation", "events", "NDCG@10"]
-    metrics = json.loads((detailed.run.path / "ranker" / "metrics.json").read_text())
-    assert first.split() == ["blend", f"{metrics['validation/ndcg@10']:.3f}"]
+    assert first.split()[0] == "blend"
     values = [float(line.split()[-1]) for line in others]
     assert values == sorted(values, reverse=True)
-    assert len(values) >= 6
 
 
 @pytest.fixture
 def ruled(recommender, tmp_path):
     """The recommender with rules of its own: no lamps, two places a kind, u3's song, then tea."""
     own = copy.copy(recommender)
-    own.book = RuleBook(tmp_path, own.item, own.people.asked)
+    own.book = RuleBook(tmp_path, own.item, own.people.attributes)
     rules = {
         "in_stock": "kind!=lamp",
         "boosts": [{"where": "kind=tea", "times": 1e12}],
@@ -509,7 +395,7 @@ def kinds(items):
     return [title.split()[0] for title in items["title"]]
 
 
-def test_every_list_keeps_to_the_standing_rules(recommender, ruled, monkeypatch):
+def test_every_list_keeps_to_the_standing_rules(recommender, ruled):
     assert kinds(ruled.recommend("u3", k=9))[:3] == ["tea", "song", "tea"]
     found = pl.concat(ruled.recommend_all(k=9))
     pinned = found.filter(rank=2, title="song number 2")["user"]
@@ -524,13 +410,6 @@ def test_every_list_keeps_to_the_standing_rules(recommender, ruled, monkeypatch)
     # What is judged by held-out events is the ranking, and not the rules.
     judged = [pl.concat(each.recommend_all(k=9, before="test")) for each in (recommender, ruled)]
     assert judged[0].equals(judged[1])
-    fresh = torch.full((1, ruled.store.num_items + 1), -torch.inf)
-    fresh[0, [ruled.item("lamp number 1"), ruled.item("rope number 9")]] = torch.tensor([2.0, 1])
-    monkeypatch.setattr(ruled, "_new_scores", lambda scores, histories: fresh)
-    assert ruled.recommend("u3", k=3, new=1)["title"].to_list()[1:] == [
-        "song number 2",
-        "rope number 9",
-    ]
     with pytest.raises(RecipeError, match="leaves 12 items, the standing rules leave 0"):
         ruled.recommend("u3", only="kind=lamp")
 
@@ -538,18 +417,13 @@ def test_every_list_keeps_to_the_standing_rules(recommender, ruled, monkeypatch)
 def test_rules_are_checked_by_a_command(tiny_run, tmp_path, capsys):
     shutil.copytree(tiny_run, tmp_path / "run", symlinks=True)
     run, rules = str(tmp_path / "run"), tmp_path / "run" / "rules.yaml"
-    assert main(["rules", run]) == 0
-    assert "has no standing rules" in capsys.readouterr().out
     rules.write_text("{in_stock: kind!=lamp, at_most: [{per: kind, places: 1}]}")
     assert main(["rules", run]) == 0
     assert "kind!=lamp: 36 items may come" in capsys.readouterr().out
     assert main(["recommend", run, "--user", "u3"]) == 0
     out, err = capsys.readouterr()
     assert "lamp" not in out
-    assert out.count("song") == 1
     assert "The standing rules of" in err
     rules.write_text("in_stock: stock>0")
-    for line in (["rules", run], ["recommend", run, "--user", "u3"]):
-        assert main(line) == 2
-        said = "'stock' is not an attribute of the items. There are item, title"
-        assert said in capsys.readouterr().err
+    assert main(["rules", run]) == 2
+    assert "'stock' is not an attribute of the items. There are" in capsys.readouterr().err

@@ -18,8 +18,8 @@ from torchrl.data import TensorSpec, Unbounded
 from lightrec.keys import Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator
-from lightrec.simulators.scored import Scored
 from lightrec.simulators.session_env import Ending
+from lightrec.simulators.world import Scored
 
 GRAVITY, POLE_MASS, TOTAL_MASS, HALF_LENGTH = 9.8, 0.1, 1.1, 0.5
 FORCE, SECONDS = 10.0, 0.02

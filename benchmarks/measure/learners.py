@@ -12,6 +12,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightrec_worlds.playing import play
 from torch import Tensor
 
 from benchmarks.measure import Cell
@@ -19,7 +20,6 @@ from benchmarks.measure.worlds import WORLDS, Setup, at_seed, references, true_r
 from lightrec.policies.base import Policy
 from lightrec.simulators.rollout import Sessions
 from lightrec.simulators.rollout import play as play_policy
-from lightrec.simulators.scored import play
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train

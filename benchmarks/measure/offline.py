@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightrec_worlds.greed import Greed
+from lightrec_worlds.playing import even_chance
 from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDict
 
@@ -16,7 +17,7 @@ from benchmarks.measure import Cell
 from benchmarks.measure.worlds import at_seed
 from lightrec.policies.base import LearnedPolicy
 from lightrec.simulators.rollout import Contender, play
-from lightrec.simulators.scored import Scored, even_chance
+from lightrec.simulators.world import Scored
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train

@@ -9,12 +9,12 @@ import torch
 from lightrec_worlds.greed import Greed
 from lightrec_worlds.interest_evolution import InterestEvolution
 from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec_worlds.playing import even_chance, play
 from lightrec_worlds.retention import Retention
 from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.keys import Key
-from lightrec.simulators.scored import even_chance, play
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.far import Far
 

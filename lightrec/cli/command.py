@@ -33,7 +33,7 @@ Function = Callable[..., int | None]
 
 
 def summary(path: str) -> str:
-    """Give the first line of the docstring of ``package.module:function``, which is not imported.
+    """The first line of the docstring of ``package.module:function``, which is not imported.
 
     :returns: an empty string where there is no such function.
     """
@@ -48,7 +48,7 @@ def summary(path: str) -> str:
 
 
 def with_options_of(other: Callable[..., object], but: str = "") -> Callable[[Function], Function]:
-    """Give a command the keyword arguments of a function, with their help, for its ``**options``.
+    """A command the keyword arguments of a function, with their help, for its ``**options``.
 
     :param but: names of those that are left out.
     """
@@ -82,7 +82,7 @@ def call(function: Function, name: str, words: list[str]) -> int:
 
 
 def parser_of(function: Function, name: str) -> argparse.ArgumentParser:
-    """Give the parser of a command."""
+    """The parser of a command."""
     parameters = inspect.signature(function, eval_str=True).parameters
     text, helps = documented(function)
     first, _, more = text.partition("\n")

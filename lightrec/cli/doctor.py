@@ -17,7 +17,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from lightrec import plugins
-from lightrec.data.fetch import cache_folder
+from lightrec.data.files import cache_folder
 
 TIMEOUT = 3
 """Seconds to wait for the model hub."""

@@ -49,7 +49,7 @@ def _where(error: BaseException) -> str:
 
 
 def _missing(error: FileNotFoundError) -> Path | None:
-    """Give the folder that is missing where a file was to be written or read in it."""
+    """The folder that is missing where a file was to be written or read in it."""
     name = error.filename or next(iter(re.findall(r"'(.+?)'", str(error))), None)
     folder = None if name is None else Path(str(name)).parent
     return folder if folder is not None and not folder.exists() else None

@@ -75,7 +75,7 @@ def assess_test(*settings: str, **options: Any) -> None:
 def stage_of(
     command: str, settings: Sequence[str], config: Sequence[str] | None, out: Path | None = None
 ) -> Stage:
-    """Give the stage of a recipe.
+    """The stage of a recipe.
 
     :param settings: LightningCLI's, before those of the recipe.
     :param config: the recipe, and others that are laid over it in their order.
@@ -146,7 +146,7 @@ def _stage(
     help: bool,
     help_trainer: bool,
 ) -> Stage | None:
-    """Give the stage that is meant; None where help or settings were asked for, and are printed."""
+    """The stage that is meant; None where help or settings were asked for, and are printed."""
     if help and not help_trainer:
         print(parser_of(function, command).format_help(), end="")
         if config is not None:

@@ -1,4 +1,4 @@
-"""`lightrec run` and `update`: whole runs, made and brought up to date."""
+"""`lightrec run`: whole runs."""
 
 import json
 import shlex
@@ -13,13 +13,9 @@ from lightrec.errors import RecipeError
 from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages import run as stages
-from lightrec.stages import update as updating
 from lightrec.stages.recipes import RecipeSet
 
-READING = (
-    *("reader", "columns", "item_columns", "user_columns", "times", "drop_unreadable_times"),
-    "skip_broken",
-)
+READING = ("reader", "columns", "item_columns", "user_columns", "times", "skip_broken")
 """Options that are settings of the stage that reads the log."""
 
 
@@ -111,30 +107,3 @@ def stage_overrides(words: Sequence[str], stages: Collection[str]) -> dict[str, 
             raise RecipeError(f"I do not know what to do with the argument {word!r}.")
         own.append(word)
     return overrides
-
-
-@with_options_of(updating.update, but="overrides")
-def update(run: Path, *settings: str, **options: Any) -> None:
-    """Append new events, items and users to a run, and let its new version answer.
-
-    examples:
-      lightrec update runs/mine --log today.csv
-      lightrec update runs/mine --log today.csv --items new_items.csv --users new_users.csv
-      lightrec update runs/mine --log monday.csv tuesday.csv --keep 10
-      lightrec update runs/mine --log today.csv --ranker.trainer.max_epochs 5
-
-    The files are read as those of the run itself. The ranker goes on from its weights, item models
-    and blend are fitted anew; user models and policy stay those of the version that has them. Until
-    all is finished the present version answers. `lightrec runs rollback` goes back to it.
-
-    :param run: a run folder, such as runs/mine.
-    """
-    overrides = stage_overrides(settings, ["data", "ranker"])
-    number = updating.update(run, **options, overrides=overrides)
-    present = Run(run)
-    if number is None:
-        print(f"There is nothing new: version {present.version} of {run} answers as before.")
-        return
-    if present.has("evaluate"):
-        print((present.folder("evaluate") / "summary.txt").read_text(), end="")
-    print(f"Version {number} of {run} answers now. `lightrec runs rollback {run}` goes back.")

@@ -7,7 +7,6 @@ import polars as pl
 from lightrec.data.casts import to_log_column
 from lightrec.data.parquet import CanonicalTable
 from lightrec.data.schema import LOG_SCHEMA, Place, Problems
-from lightrec.data.times import TimeFormat
 from lightrec.keys import Column
 
 NO_EVENTS: Final = "There are no events."
@@ -35,7 +34,7 @@ class InteractionLog(CanonicalTable):
         self,
         events: pl.DataFrame,
         *,
-        times: TimeFormat = "auto",
+        times: str = "auto",
         place: Place | None = None,
         skip: bool = False,
     ) -> None:
@@ -77,7 +76,7 @@ class InteractionLog(CanonicalTable):
         return self.rows
 
     def users(self) -> pl.Series:
-        """Return the user of each event, made up if the log has no users.
+        """The user of each event, made up if the log has no users.
 
         That is one per session (``session NAME``); for events without one, one per impression
         (``impression NAME``); for events with neither, one per row, counted from 1 (``row 17``).

@@ -19,28 +19,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 import polars as pl
 
 from lightrec.data.schema import LOG_SCHEMA, Place, Problems
 from lightrec.keys import Column
-
-
-class Times(NamedTuple):
-    """How times are written, and what happens where they are not written so.
-
-    :param form: ``auto``, a unit of numbers such as ``seconds``, ``excel`` (days of a spreadsheet),
-        ``iso``, ``day-first``, ``month-first``, or a pattern such as ``%d.%m.%Y %H:%M``.
-    :param drop: whether times that cannot be read are nulls, as if none were given; otherwise they
-        are problems.
-    """
-
-    form: str = "auto"
-    drop: bool = False
-
-
-TimeFormat: TypeAlias = str | Times
 
 MILLISECONDS: Final = LOG_SCHEMA[Column.TIME]
 _UNITS: Final = {
@@ -89,20 +73,21 @@ _READINGS: Final[Mapping[tuple[bool, str], Mapping[str, Sequence[str]]]] = {
 
 
 def parse_times(
-    column: pl.Series, times: TimeFormat, place: Place, problems: Problems, *, events: bool = False
+    column: pl.Series, form: str, place: Place, problems: Problems, *, events: bool = False
 ) -> pl.Series:
     """Read a column of dates, datetimes, numbers or strings.
 
-    :param times: how the values are written.
+    :param form: how the values are written: ``auto``, a unit of numbers such as ``seconds``,
+        ``excel`` (days of a spreadsheet), ``iso``, ``day-first``, ``month-first``, or a pattern
+        such as ``%d.%m.%Y %H:%M``.
     :param events: whether they are those of a log, whose numbers may be plain order numbers, and
         whose times are none in the year 9999.
     :returns: datetimes in milliseconds UTC, null where the column is null or was not readable.
     """
-    times = Times(times) if isinstance(times, str) else times
     dtype, name = column.dtype, place.name(column)
-    if times.form not in WORDS and "%" not in times.form:
+    if form not in WORDS and "%" not in form:
         problems.add(
-            f"Times cannot be {times.form!r}: say {', '.join(WORDS)}, or a pattern such as "
+            f"Times cannot be {form!r}: say {', '.join(WORDS)}, or a pattern such as "
             "'%d.%m.%Y %H:%M'."
         )
         return nulls(column)
@@ -110,21 +95,19 @@ def parse_times(
     if dtype in (pl.Date, pl.Datetime):
         parsed = column.cast(MILLISECONDS)
     elif dtype == pl.String or dtype.is_numeric() or dtype == pl.Null:
-        parsed, expected = _parse(column, times.form, name, problems, events)
+        parsed, expected = _parse(column, form, name, problems, events)
     else:
         problems.add(f"Column '{name}' has type {dtype}, which is no time.")
         return nulls(column)
     parsed = parsed.set(outside_calendar(parsed), None).alias(column.name)
     bad = parsed.is_null() & column.is_not_null()
     odd = _stand_for_none(parsed) if events else bad & ~bad
-    lost = int((bad | odd).sum())
-    kept = parsed.count() - int(odd.sum())
-    if lost and (not times.drop or lost > kept):
-        more = "; correct it, or leave such rows out with --drop-unreadable-times"
-        more = more if kept >= lost else ""
-        shown = parsed.cast(pl.String) if column.dtype.is_temporal() else column
-        problems.add_rows(bad, lambda row: place.value(column, row, expected + more))
-        problems.add_rows(odd, lambda row: place.value(shown, row, f"the time of an event{more}"))
+    # Where most cannot be read, they have been misunderstood.
+    few = int((bad | odd).sum()) <= parsed.count() - int(odd.sum())
+    more = "; correct it, or leave such rows out with --skip-broken broken.csv" if few else ""
+    shown = parsed.cast(pl.String) if column.dtype.is_temporal() else column
+    problems.add_rows(bad, lambda row: place.value(column, row, expected + more))
+    problems.add_rows(odd, lambda row: place.value(shown, row, f"the time of an event{more}"))
     return parsed.set(odd, None)
 
 
@@ -170,7 +153,7 @@ def outside_calendar(column: pl.Series) -> pl.Series:
 
 
 def nulls(column: pl.Series, dtype: pl.DataType = MILLISECONDS) -> pl.Series:
-    """Give as many nulls as a column has rows."""
+    """As many nulls as a column has rows."""
     return pl.Series(column.name, [None], dtype).new_from_index(0, len(column))
 
 

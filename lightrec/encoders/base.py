@@ -22,8 +22,7 @@ from torch.nn.functional import normalize, pad
 from tqdm.auto import tqdm
 
 from lightrec import plugins
-from lightrec.data.fetch import cache_folder
-from lightrec.data.files import save_tensors
+from lightrec.data.files import cache_folder, save_tensors
 from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Column
 

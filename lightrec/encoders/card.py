@@ -52,7 +52,7 @@ class Card:
     languages: tuple[str, ...] = ()
 
     def reads(self, language: str) -> bool:
-        """Tell whether it was made for a language, given by its ISO 639-1 code."""
+        """Whether it was made for a language, given by its ISO 639-1 code."""
         known = {re.split("[-_]", name.lower())[0] for name in self.languages}
         return bool(known & {language, NAMES.get(language, "").lower(), "multilingual"})
 
@@ -96,7 +96,7 @@ def model_folder(model: str) -> Path | None:
 
 
 def advice(languages: Mapping[str, float], texts: Iterable[str | None], encoder: object) -> str:
-    """Say whether a text encoder reads the languages of the items' texts.
+    """Whether a text encoder reads the languages of the items' texts.
 
     :param languages: shares by ISO 639-1 code.
     :param texts: of the items.
@@ -131,7 +131,7 @@ def advice(languages: Mapping[str, float], texts: Iterable[str | None], encoder:
 
 
 def _cut(folder: Path, texts: Iterable[str | None]) -> tuple[float, float]:
-    """Give a tokenizer's pieces a word, and the share of the pieces that it does not know."""
+    """A tokenizer's pieces a word, and the share of the pieces that it does not know."""
     if not (folder / "tokenizer.json").is_file():
         return 0.0, 0.0
     from tokenizers import Tokenizer

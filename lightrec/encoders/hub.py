@@ -36,7 +36,7 @@ def files_of(model: str) -> Path:
 
 
 def fingerprint_of(folder: Path, how: str) -> str:
-    """Give a hash of a model's files and of how it is used."""
+    """A hash of a model's files and of how it is used."""
     mark = hashlib.blake2b(how.encode(), digest_size=DIGEST)
     for path in sorted(folder.iterdir()):
         if path.suffix in FILES and path.name not in NOTES:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from lightrec.encoders.hub import (
     quiet_loading,
     refusing,
 )
-from lightrec.errors import NotApplicable, RecipeError
+from lightrec.errors import RecipeError
 
 Pooling: TypeAlias = Literal["mean", "cls", "last"]
 STEPS: Final = ("Pooling", "Dense", "LayerNorm", "Dropout", "Normalize")
@@ -127,19 +127,20 @@ class TextEncoder(TrainableEncoder):
         own = read_card(self.source)
         prompt = own.prompt if self.prompt is None else self.prompt
         known = read_json(self.source / "tokenizer_config.json").get("model_max_length")
-        known = self._tokenizer.model_max_length if known is None else known
+        known = self.tokenizer.model_max_length if known is None else known
         limits = [own.max_length, known, self.max_length or LONGEST]
         return replace(own, prompt=prompt, max_length=min(filter(None, limits)))
 
     @property
     def about(self) -> dict[str, object]:
         """The model and how it is used."""
+        noted: dict[str, object]
         noted = {"languages": self.card.languages, "prompt": self.card.prompt}
         noted |= {"pooling": self._pooling, "max_length": self.card.max_length}
         return {**super().about, "model": self.model, **noted}
 
     def tokenize(self, values: Sequence[str], second: Sequence[str] = ()) -> dict[str, Tensor]:
-        """Give token numbers and mask, ``(len(values), T)`` int64 each.
+        """Token numbers and mask, ``(len(values), T)`` int64 each.
 
         :param second: where each value is the first of a pair of texts, the other ones.
         """
@@ -147,50 +148,24 @@ class TextEncoder(TrainableEncoder):
         settings = {"padding": True, "truncation": True, "max_length": card.max_length}
         texts = [card.prompt + (text.lower() if card.lower else text) for text in values]
         pairs = [text.lower() if card.lower else text for text in second] or None
-        return dict(self._tokenizer(texts, pairs, **settings, return_tensors="pt"))
-
-    def spelled(self, text: str) -> "Spelled":
-        """Give what the first layer reads of a text, and where in the text each token stands.
-
-        :raises NotApplicable: where the model's tokenizer does not tell.
-        """
-        if not self._tokenizer.is_fast:
-            raise NotApplicable(f"The tokenizer of {self.model} does not tell where tokens stand.")
-        read = text.lower() if self.card.lower else text
-        settings = {"truncation": True, "max_length": self.card.max_length}
-        found = self._tokenizer(
-            self.card.prompt + read, **settings, return_offsets_mapping=True, return_tensors="pt"
-        )
-        model = self.load_weights()
-        known: Tensor = found["input_ids"].to(next(model.parameters()).device)
-        blank = torch.full_like(known, self._tokenizer.pad_token_id or 0)
-        with torch.no_grad():
-            states, blanks = map(model.get_input_embeddings(), (known, blank))  # type: ignore[operator]
-        begin = len(self.card.prompt)
-        places = [(int(a) - begin, int(b) - begin) for a, b in found["offset_mapping"][0]]
-        return Spelled(states, blanks, places)
-
-    def of_states(self, states: Tensor) -> Tensor:
-        """Give vectors ``(n, size)`` of what the first layer reads, ``(n, T, E)``."""
-        mask = torch.ones(states.shape[:2], dtype=torch.int64, device=states.device)
-        return self.finish(self.pooled({"inputs_embeds": states, "attention_mask": mask}))
+        return dict(self.tokenizer(texts, pairs, **settings, return_tensors="pt"))
 
     def pieces(self, values: Sequence[str], length: int) -> list[list[str]]:
         """Split texts into the tokenizer's pieces, the first ``length`` of each."""
         texts = [text.lower() if self.card.lower else text for text in values]
         settings = {"add_special_tokens": False, "truncation": True, "max_length": length}
-        found = self._tokenizer(texts, **settings)["input_ids"]
-        return [self._tokenizer.convert_ids_to_tokens(own) for own in found]
+        found = self.tokenizer(texts, **settings)["input_ids"]
+        return [self.tokenizer.convert_ids_to_tokens(own) for own in found]
 
     def piece_vectors(self, pieces: Sequence[str]) -> Tensor:
-        """Give the vectors with which the model reads pieces; zeros for the empty one: (W, E)."""
-        numbers = torch.tensor(self._tokenizer.convert_tokens_to_ids(list(pieces)))
+        """The vectors with which the model reads pieces; zeros for the empty one: (W, E)."""
+        numbers = torch.tensor(self.tokenizer.convert_tokens_to_ids(list(pieces)))
         vectors = self.load_weights().get_input_embeddings().weight  # type: ignore[operator]
         known = torch.tensor([piece != "" for piece in pieces])[:, None]
         return vectors.detach().float().cpu()[numbers] * known
 
     def forward(self, tokens: dict[str, Tensor]) -> Tensor:
-        """Give vectors ``(n, size)`` of norm 1."""
+        """Vectors ``(n, size)`` of norm 1."""
         return self.finish(self.pooled(tokens))
 
     def encode(self, values: Sequence[str]) -> Tensor:
@@ -199,7 +174,7 @@ class TextEncoder(TrainableEncoder):
         return self.finish(through_cache(self.fingerprint, size, values, compute))
 
     def pooled(self, tokens: dict[str, Tensor]) -> Tensor:
-        """Give what the last hidden states of texts come to, ``(n, hidden_size)``."""
+        """What the last hidden states of texts come to, ``(n, hidden_size)``."""
         model = self.load_weights()
         device = next(model.parameters()).device
         tokens = {name: value.to(device) for name, value in tokens.items()}
@@ -213,7 +188,7 @@ class TextEncoder(TrainableEncoder):
     def finish(self, pooled: Tensor) -> Tensor:
         """Send pooled states through what follows, and bring them to norm 1: (n, size)."""
         found = {_VECTOR: pooled}
-        for step in self.head[1:]:
+        for step in list(self.head)[1:]:
             found = step.to(pooled.device)(found)
         return nn.functional.normalize(found[_VECTOR], dim=1)
 
@@ -255,7 +230,7 @@ class TextEncoder(TrainableEncoder):
         return fingerprint_of(self.source, f"3 Card({how})")
 
     def moved(self, folder: Path) -> Self:
-        """Give the encoder of a folder that :meth:`save` has written, used on the same device."""
+        """The encoder of a folder that :meth:`save` has written, used on the same device."""
         model = str(folder.resolve())
         return type(self)(model, batch_size=self.batch_size, cache=self.cache, device=self.device)
 
@@ -310,14 +285,15 @@ class TextEncoder(TrainableEncoder):
         return "last" if mode == "lasttoken" else str(mode)
 
     @cached_property
-    def _tokenizer(self) -> Any:
+    def tokenizer(self) -> Any:
+        """The model's tokenizer, loaded when it is first needed."""
         from transformers import AutoTokenizer
 
         return loaded(AutoTokenizer, self.source)
 
 
 def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
-    """Give what the stage `text` has made of an encoder; the encoder itself where it made nothing.
+    """What the stage `text` has made of an encoder; the encoder itself where it made nothing.
 
     :param stage: the stage's folder; None where there is no such stage.
     :raises RecipeError: where it has tuned another encoder.
@@ -338,18 +314,6 @@ def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
             "--values.text_encoder, or leave it as it is with --text.model.init_args.tune none."
         )
     return encoder.moved(Path(stage))
-
-
-class Spelled(NamedTuple):
-    """What a text encoder's first layer reads of one text of T tokens.
-
-    ``states`` and, with every token replaced by padding, ``blank`` are (1, T, E); ``places`` has
-    the begin and the end of each token in the text, below 0 in a prompt, and equal for marks.
-    """
-
-    states: Tensor
-    blank: Tensor
-    places: list[tuple[int, int]]
 
 
 _VECTOR: Final = "sentence_embedding"

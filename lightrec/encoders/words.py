@@ -19,12 +19,10 @@ from lightrec.errors import RecipeError
 if TYPE_CHECKING:
     import scipy.sparse
 
-_UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 """Scripts that are written without blanks: Thai, Lao, Burmese, Khmer, kana, Chinese."""
-_RUN: Final = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+")
-_LETTERS: Final = rf"[^\W{_UNSPACED}]+"
-_JOINED: Final = re.compile(rf"[{_UNSPACED}]|{_LETTERS}(?:[-'’]{_LETTERS})*")
-_STARTS_UNSPACED: Final = re.compile(rf"[{_UNSPACED}]")
+_RUN: Final = re.compile(rf"[{UNSPACED}]+|[^\W{UNSPACED}]+")
+_STARTS_UNSPACED: Final = re.compile(rf"[{UNSPACED}]")
 MIN_ITEMS: Final = 3
 """A word that fewer known items have tells nothing of others."""
 GRAM: Final = 4
@@ -65,13 +63,8 @@ def same_stem(one: str, other: str) -> bool:
     return stem > 2 and {one[stem:], other[stem:]} <= ENDINGS
 
 
-def spans_of(text: str) -> list[tuple[int, int]]:
-    """Say where the words of a text begin and end; of a script without blanks, its characters."""
-    return [word.span() for word in _JOINED.finditer(text)]
-
-
 def word_table(texts: Sequence[str]) -> tuple["scipy.sparse.csr_array", list[str]]:
-    """Say which words each text has.
+    """Which words each text has.
 
     :param texts: N texts, of the items 1 … N.
     :returns: (N + 1, W), 1 for a word that a text has, row 0 empty; and the W words, sorted.
@@ -125,7 +118,7 @@ class WordEncoder(Encoder):
         self.size = size
 
     def encode(self, values: Sequence[str]) -> Tensor:
-        """Give vectors ``(n, size)`` of norm 1; zero where a text has no word."""
+        """Vectors ``(n, size)`` of norm 1; zero where a text has no word."""
         table = np.zeros((len(values), self.size), np.float32)
         for row, text in enumerate(values):
             for piece, weight in _pieces(text):
@@ -135,7 +128,7 @@ class WordEncoder(Encoder):
 
 
 def _pieces(text: str) -> Iterator[tuple[str, float]]:
-    """Give a text's features with their weights: each word, and the pieces of long ones."""
+    """A text's features with their weights: each word, and the pieces of long ones."""
     for word in words_of(text):
         weight = 1.0 if _STARTS_UNSPACED.match(word) else min(1.0, len(word) / 6)
         yield word, weight
@@ -202,7 +195,7 @@ def tokens_of(
 
 
 def _texts(column: pl.Series) -> list[str]:
-    """Give a column's values as texts, the empty one where there is none."""
+    """A column's values as texts, the empty one where there is none."""
     if isinstance(column.dtype, pl.List):
         column = column.cast(pl.List(pl.String)).list.join(" ")
     return column.cast(pl.String).fill_null("").to_list()

@@ -34,10 +34,9 @@ from lightrec.run import Run
 from lightrec.settings import make_of, with_settings
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.rollout import Contender, SessionLog, Sessions, judge
-from lightrec.simulators.scored import Scored
 from lightrec.simulators.session_env import Mode
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
-from lightrec.simulators.world import World
+from lightrec.simulators.world import Scored, World
 
 AT_ONCE = 1_000
 """Sessions side by side."""
@@ -70,7 +69,7 @@ class Arena:
     evidence: Tensor | None = None
 
     def in_mode(self, mode: Mode) -> "Arena":
-        """Give the same in a mode of judging; itself where the mode adds nothing to its rules."""
+        """The same in a mode of judging; itself where the mode adds nothing to its rules."""
         played = self.simulator.in_mode(mode)
         if played is self.simulator:
             return self
@@ -118,7 +117,7 @@ class Arena:
         return judge({"": contender}, self.simulator, self.users, seeds, **how)[""]
 
     def seeds(self, sessions: int, seed: int) -> list[int]:
-        """Give the seeds of as many rounds as make at least so many sessions."""
+        """The seeds of as many rounds as make at least so many sessions."""
         return [seed * 1_000_000 + round_ for round_ in range(-(-sessions // len(self.users)))]
 
     def write_log(self, policy: str, sessions: int, seed: int, out: Path) -> Sessions:

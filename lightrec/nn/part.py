@@ -54,9 +54,6 @@ class Part(nn.Module):
 
             path = Path(snapshot_download(str(folder)))
         found = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        taken = inspect.signature(cls.__init__).parameters.values()
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
-            found = {p.name: found[p.name] for p in taken if p.name in found}
         part = cls(**arguments_of(cls, found | settings))
         lacking, left = load_model(part, path / WEIGHTS, strict=False)
         if lacking or left:

@@ -26,10 +26,13 @@ WARMUP: Final = 0.1
 """Share of all steps in which the learning rate of :func:`warm_cosine` rises."""
 
 
-def warm_cosine(step: int, total: float) -> float:
-    """Give the share of the highest learning rate: a short rise, then half a cosine down to 0."""
+def warm_cosine(step: int, total: float, begin: float = 1e-3) -> float:
+    """Give the share of the highest learning rate: a short rise, then half a cosine down to 0.
+
+    :param begin: share of all steps that counts as done before the first one.
+    """
     done = step / max(total, 1)
-    rising = min(1.0, (done + 1e-3) / WARMUP)
+    rising = min(1.0, (done + begin) / WARMUP)
     return rising * (1 + math.cos(math.pi * min(done, 1.0))) / 2
 
 

@@ -1,12 +1,13 @@
-"""Rewards of the answer to a slate: what was accepted, its worth, and how sure that is."""
+"""Rewards of accepted items, by number, value and worth to the user; weighted sums of rewards."""
 
 import torch
 from tensordict import TensorDictBase
-from torch import Tensor
-from torch.nn.functional import pad
+from torch import Tensor, nn
 
+from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.rewards.base import Reward, UserReward
+from lightrec.users.choice_model import with_nothing
 
 
 class EngagementReward(Reward):
@@ -16,7 +17,7 @@ class EngagementReward(Reward):
     """
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         return self.taken(transition).float().sum(1, keepdim=True)
 
 
@@ -29,7 +30,7 @@ class LearnedReward(UserReward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         return self.of_taken(transition, self.users.reward(*self.asked(transition)))
 
 
@@ -47,28 +48,14 @@ class SurplusReward(UserReward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), in nats."""
+        """Rewards (B, 1), in nats."""
         taken = self.taken(transition)
         chosen = torch.cat([taken, ~taken.any(1, keepdim=True)], 1)
-        surprise = torch.where(chosen, -_log_probabilities(self, transition), 0)
-        reward = self.users.reward(*self.asked(transition))
+        history, items, user = self.asked(transition)
+        utilities = self.users.utilities(history, transition[Key.ACTION], user)
+        surprise = torch.where(chosen, -with_nothing(utilities).log_softmax(1), 0)
+        reward = self.users.reward(history, items, user)
         return self.of_taken(transition, reward) + surprise.sum(1, keepdim=True)
-
-
-class ProbabilityLogReward(UserReward):
-    """r = p·log p, p being the predicted probability of choosing the accepted item.
-
-    It is 0 at p = 0 and at p = 1, and lowest, -1/e, at p = 1/e: below that a better recommendation
-    earns less, and an impossible one earns the most. Since every step costs, it also favours short
-    sessions. Summed over a whole set it is minus the entropy: it rewards a predictable user, not a
-    pleased one. It is here because the definition is in use.
-    """
-
-    @torch.no_grad()
-    def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), at most 0; 0 for nothing."""
-        p = _log_probabilities(self, transition)[:, :-1].exp()
-        return self.of_taken(transition, torch.xlogy(p, p))
 
 
 class ValueReward(UserReward):
@@ -85,55 +72,38 @@ class ValueReward(UserReward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         mean, _ = self.users.value(*self.asked(transition))
         return self.of_taken(transition, mean - self.least)
 
 
-class ConversionReward(UserReward):
-    """The probability that an accepted item has at least a certain value; 0 for nothing.
+class WeightedSum(Reward):
+    """Σ weight · part, of any rewards.
 
-    Such values are purchases, four stars or more, or films watched for half an hour. They are
-    assumed to be normal about the mean that :class:`ValueReward` gives.
+    In a recipe each part is a name, or a ``class_path`` with ``init_args``.
 
-    :param threshold: in the log's own units.
+    :param parts: the rewards.
+    :param weights: one a part, of either sign; by default 1 each.
+    :raises RecipeError: where there is no part, or not as many weights as parts.
     """
 
-    needs = "valuing"
-
-    def __init__(self, threshold: float = 1.0) -> None:
+    def __init__(self, parts: list[Reward], weights: list[float] | None = None) -> None:
         super().__init__()
-        self.threshold = threshold
+        weights = [1.0] * len(parts) if weights is None else list(weights)
+        if not parts or len(weights) != len(parts):
+            raise RecipeError(
+                f"A weighted sum was given {len(parts)} parts and {len(weights)} weights; give at "
+                "least one part, and one weight a part."
+            )
+        self.parts = nn.ModuleList(parts)
+        self.weights = weights
 
-    @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), from 0 to 1 for each item."""
-        mean, deviation = self.users.value(*self.asked(transition))
-        return self.of_taken(transition, torch.special.ndtr((mean - self.threshold) / deviation))
+        """Rewards (B, 1)."""
+        terms = [w * part(transition) for w, part in zip(self.weights, self.parts, strict=True)]
+        return torch.stack(terms).sum(0)
 
-
-class UncertaintyPenalty(UserReward):
-    """Minus the uncertainty of an ensemble of user models about the answer to a slate, in nats.
-
-    It keeps a policy to what the log knows (Yu et al. 2020, "MOPO"). A simulator's own uncertainty
-    under ``next`` is used where there is one.
-    """
-
-    needs = "uncertainty"
-
-    @torch.no_grad()
-    def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), at least minus the logarithm of the number of members."""
-        known: Tensor | None = transition.get(("next", Key.UNCERTAINTY), None)
-        if known is not None:
-            return -known
-        user = transition.get(Key.USER, None)
-        found = self.users.predict(transition[Key.HISTORY], transition[Key.ACTION], user)[1]
-        return -found.unsqueeze(1)
-
-
-def _log_probabilities(reward: UserReward, transition: TensorDictBase) -> Tensor:
-    """Give the logarithms (B, K + 1) of what is chosen from slates, nothing last."""
-    history, _, user = reward.asked(transition)
-    utilities = reward.users.utilities(history, transition[Key.ACTION], user)
-    return pad(utilities, (0, 1)).log_softmax(-1)
+    @property
+    def judged(self) -> Reward:
+        """The sum of its parts' judged rewards, under the same weights."""
+        return WeightedSum([p.judged for p in self.parts if isinstance(p, Reward)], self.weights)

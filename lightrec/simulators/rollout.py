@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -26,16 +26,11 @@ DAY = 24 * 3600
 CHOICE, SKIP = "choice", "skip"
 
 
-@runtime_checkable
-class HasUserVectors(Protocol):
-    """What reads histories."""
-
-    def user_vectors(self, history: Tensor) -> Tensor:
-        """Sum histories (B, L) up in (B, D)."""
-
-
 class Contender(Protocol):
-    """What judging asks of a policy; ``user_vectors`` besides, where it reads such."""
+    """What judging asks of a policy.
+
+    One that reads histories has ``user_vectors``, which sums them (B, L) up in (B, D).
+    """
 
     def act(
         self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
@@ -69,23 +64,22 @@ class UserMemory:
         self._rows = torch.empty(0)
 
     def __call__(self, history: Tensor) -> Tensor:
-        """Give what is read (B, D) of the same sessions' histories (B, L)."""
+        """What is read (B, D) of the same sessions' histories (B, L)."""
         if self._history is None or self._history.shape != history.shape:
-            self._rows = self.read(_without_padding(history))
+            self._rows = self._read(history)
         else:
             changed = (history != self._history).any(1).nonzero().squeeze(1)
             if len(changed):
                 # Out of place: earlier steps' rows are still in use.
-                fresh = self.read(_without_padding(history[changed]))
+                fresh = self._read(history[changed])
                 self._rows = self._rows.index_copy(0, changed, fresh)
         self._history = history
         return self._rows
 
-
-def _without_padding(history: Tensor) -> Tensor:
-    """Leave out the columns in which all histories (B, L) are padded, save the last."""
-    longest = int((history != PADDING).sum(1).max())
-    return history[:, -max(longest, 1) :]
+    def _read(self, history: Tensor) -> Tensor:
+        """Read histories without the columns in which all are padded."""
+        longest = int((history != PADDING).sum(1).max())
+        return self.read(history[:, -max(longest, 1) :])
 
 
 @dataclass(frozen=True)
@@ -127,10 +121,13 @@ class Sessions:
 
         :param chosen: ``(U,)`` bool.
         """
-        learned = {name: total[:, chosen] for name, total in self.learned.items()}
-        accepted, reward = self.accepted[:, chosen], self.reward[:, chosen]
-        length = self.length[:, chosen]
-        return Sessions(accepted, reward, length, learned, self.coverage, self.repeats)
+        return replace(
+            self,
+            accepted=self.accepted[:, chosen],
+            reward=self.reward[:, chosen],
+            length=self.length[:, chosen],
+            learned={name: total[:, chosen] for name, total in self.learned.items()},
+        )
 
     def user_means(self) -> dict[str, Tensor]:
         """Each user's means over the seeds ``(U,)``, by metric."""
@@ -175,9 +172,8 @@ def play(
     choices: list[tuple[Tensor, Tensor, Tensor]] = []
     chosen = [torch.zeros(0, dtype=torch.int64, device=device)]
     hidden = () if getattr(policy, "knows_truth", False) else HIDDEN
-    memory = None
-    if items and isinstance(policy, HasUserVectors):
-        memory = UserMemory(policy.user_vectors)
+    read = getattr(policy, "user_vectors", None)
+    memory = UserMemory(read) if items and read is not None else None
     for _ in range(simulator.max_steps):
         if memory is not None:
             state[Key.USER_VECTOR] = memory(state[Key.HISTORY])

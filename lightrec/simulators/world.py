@@ -1,7 +1,7 @@
-"""The contract of worlds: simulators whose truth is known, because their laws are written down."""
+"""The contract of worlds, whose laws are written down, and contenders that know their truth."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -12,8 +12,12 @@ from torchrl.data import Composite, TensorSpec
 from lightrec.data.catalog import Catalog, Users
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
+from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.nn.slate_law import ItemSlates, may_be_shown
 from lightrec.simulators import noise
 from lightrec.simulators.base import Simulator, State
+
+Scores = Callable[[TensorDictBase], Tensor]
 
 
 class World(Simulator):
@@ -110,3 +114,26 @@ class World(Simulator):
         """Begin sessions; everything follows from their numbers."""
         users = rows if self.given is None else self.given[0][rows]
         return TensorDict({Key.USER: users, **self.begin(session)}, [len(rows)], self.device)
+
+
+class Scored:
+    """A contender that shows what a function of the whole state scores highest, or draws by it.
+
+    :param scores: from states, with what only a world knows, to (B, N + 1), or (B, C) for the
+        candidates of an offer, such as ``world.oracle``; what may not be shown needs no care.
+    """
+
+    knows_truth = True
+
+    def __init__(self, scores: Scores) -> None:
+        self.scores = scores
+
+    def act(
+        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
+    ) -> TensorDictBase:
+        """Write the slate and its log-probability into a state; scores are logits of the draw."""
+        columns = PlackettLuce(self.scores(state), may_be_shown(state), slate_size)
+        law = ItemSlates(columns, state.get(Key.CANDIDATES, None))
+        slate = law.mode if deterministic else law.sample()
+        state[Key.LOG_PROBABILITY] = law.log_prob(slate)
+        return state.set(Key.ACTION, slate)

@@ -1,54 +1,52 @@
-"""The data stage: files, a domain's sample or a synthetic world, and what is appended to them."""
+"""The data stage: files, a domain's sample or a synthetic world."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, TypeVar
-
-import numpy as np
-import polars as pl
+from typing import Any
 
 from lightrec import plugins
-from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
 from lightrec.data.files import leaving_nothing
 from lightrec.data.findings import glance, recognised
-from lightrec.data.log import NO_EVENTS, InteractionLog
 from lightrec.data.pairs import funnel
-from lightrec.data.parquet import holds_log
 from lightrec.data.prepare import prepare
-from lightrec.data.readers.base import Columns, Tables, read_table, read_tables
-from lightrec.data.readers.canonical import CanonicalReader, write_tables
-from lightrec.data.schema import LOG_SCHEMA, Problems
+from lightrec.data.readers.base import Tables, read_tables
+from lightrec.data.readers.canonical import write_tables
 from lightrec.data.store import READ, EventStore
 from lightrec.data.types import Kind
 from lightrec.data.visitors import bots, persons, renamed
-from lightrec.errors import DataError, RecipeError
+from lightrec.errors import RecipeError
 from lightrec.keys import Column
 from lightrec.stages.stage import Stage
 
 HELD_OUT_SESSIONS = 4000
 TRUTH = "truth.safetensors"
 """In worlds whose truth is known: fresh sessions with their true rewards, for evaluation only."""
-_SAID: Final = (Column.VALUE, Column.COUNT, Column.PROPENSITY, Column.CANDIDATES)
-SAME: Final = tuple(name for name in LOG_SCHEMA if name not in _SAID)
-"""Two events that agree in all of these are one."""
-_NO_TIMES: Final = (
-    "It has no times, which the run's log has: its events would all be left out. Name its column "
-    "of times with --data.columns '{time: COLUMN}'."
-)
-_TIMES: Final = (
-    "It has times, which the run's log lacks: the run's events would all be left out. Leave them "
-    "out of this log with --data.columns '{time: none}', or make the run anew."
-)
-_Table = TypeVar("_Table", Catalog, Users)
+Gathered = tuple[Tables, Callable[[EventStore], None]]
+"""What a log is prepared from, and what is done with the store that was made of it."""
+Gather = Callable[[Stage, Domain, "partial[Tables]", dict[str, Any], dict[str, Any]], Gathered]
+"""Where the tables of a data stage come from: the stage, its domain, the function that reads a log,
+the item and user tables' columns, and the settings of :func:`prepared`, which it may add to."""
 
 
-def prepare_log(
+def prepare_log(stage: Stage, **settings: Any) -> None:
+    """Read a log and prepare it, and keep what was read, so that more can be appended.
+
+    :param stage: whose sources are the paths of the log, by default the domain's sample, and of
+        the item and user tables.
+    :param settings: those of :func:`prepared`.
+    :raises DataError: where the input cannot be used.
+    """
+    prepared(stage, first_tables, **settings)
+
+
+def prepared(
     stage: Stage,
+    gather: Gather,
     *,
     domain: str = "generic",
     reader: str | None = None,
@@ -56,7 +54,6 @@ def prepare_log(
     item_columns: dict[str, str | int | None] | None = None,
     user_columns: dict[str, str | int | None] | None = None,
     times: str = "auto",
-    drop_unreadable_times: bool = False,
     skip_broken: str | None = None,
     leave_out_bots: bool = False,
     types: dict[str, Kind] | None = None,
@@ -65,11 +62,8 @@ def prepare_log(
     sessions: int = 10_000,
     **settings: Any,
 ) -> None:
-    """Read a log and prepare it, and keep what was read, so that more can be appended.
+    """Prepare the tables that are gathered, and keep them as they were read.
 
-    :param stage: whose sources are the paths of the log, by default the domain's sample, and of
-        the item and user tables. With the source ``before``, the tables that another such stage
-        kept, all others are appended to them.
     :param domain: name of the domain, which puts items into words.
     :param reader: as for :func:`lightrec.data.readers.base.read_tables`, as are the settings up to
         ``types``.
@@ -79,57 +73,24 @@ def prepare_log(
     :param offline: use the domain's synthetic log, or else the world ``far``, in place of a log.
     :param sessions: how many sessions of the world to log.
     :param settings: further ones of :func:`lightrec.data.prepare.prepare`, which explains all.
-    :raises DataError: where the input cannot be used.
     """
     chosen: Domain = plugins.installed().get("domains", domain).load()()
-    with leaving_nothing(stage.work), TemporaryDirectory() as scratch:
+    read = partial(
+        read_tables,
+        columns=columns,
+        reader=reader,
+        times=times,
+        skip_broken=skip_broken,
+    )
+    named: dict[str, Any] = {"item_columns": item_columns, "user_columns": user_columns}
+    settings |= {"types": types, "seed": seed, "offline": offline, "sessions": sessions}
+    settings["leave_out_bots"] = leave_out_bots
+    with leaving_nothing(stage.work):
         stage.prepare_work()
         with stage.output(seed) as folder:
-            read = partial(
-                read_tables,
-                columns=columns,
-                reader=reader,
-                times=times,
-                drop_unreadable_times=drop_unreadable_times,
-                skip_broken=skip_broken,
-            )
-            named: Any = {"item_columns": item_columns, "user_columns": user_columns}
-            before, old, nothing = stage.sources.get("before"), None, False
-            offline = offline and before is None
-            made = chosen.synthetic(Path(scratch), seed) if offline else None
-            world = None
-            if offline and made is None:
-                from lightrec.simulators.worlds.far_log import FarLog  # others need no simulator
-
-                world = FarLog(seed)
-            if world is not None:
-                tables = Tables(*world.log(sessions), None)
-            elif before is not None:
-                old, known = EventStore(before.parent), CanonicalReader().read(before)
-                logs, catalog, users = more(stage.sources, read, **named)
-                _, whose = persons(_merged(known.users, users))
-                logs = {role: log and renamed(log, whose) for role, log in logs.items()}
-                try:
-                    tables = append(known, [log for log in logs.values() if log], catalog, users)
-                except NothingNew:  # but perhaps other settings
-                    tables, nothing = Appended(*vars(known).values()), True
-                settings["appended"] = account(known, tables, logs, catalog, users)
-                settings["also"] = _named(old, tables, catalog)
-                if tables.catalog is known.catalog and settings.get("languages") is None:
-                    settings["languages"] = old.meta["languages"]
-            else:
-                source = made or stage.sources.get("log") or chosen.sample()
-                if source is None:
-                    raise RecipeError(
-                        f"The domain {domain!r} has no sample of its own: give your log with "
-                        "--log, or use --offline for a synthetic world."
-                    )
-                named |= {role: stage.sources.get(role) for role in ("items", "users")}
-                tables = read(source, types=types, **named)
-                chosen_kinds = {n: settings[n] for n in ("weights", "goal") if settings.get(n)}
-                found = glance(tables, chosen, **chosen_kinds)
-                lines = recognised(replace(found, bots_left_out=leave_out_bots))
-                print(f"{source}:", *lines, "", sep="\n", file=sys.stderr)
+            tables, finish = gather(stage, chosen, read, named, settings)
+            for name in ("types", "offline", "sessions", "leave_out_bots"):
+                settings.pop(name)
             people, whose = persons(tables.users)
             tables = replace(tables, log=renamed(tables.log, whose))
             if leave_out_bots:
@@ -138,233 +99,56 @@ def prepare_log(
                 tables = replace(tables, log=renamed(tables.log, nobody))
                 many = "" if len(nobody) == 1 else "s"
                 print(f"Left out as bots: {len(nobody):,} user{many}.", file=sys.stderr)
-            store = prepare(
-                tables.log,
-                folder,
-                catalog=tables.catalog,
-                users=people,
-                domain=chosen,
-                seed=seed,
-                **settings,
+            finish(
+                prepare(
+                    tables.log,
+                    folder,
+                    catalog=tables.catalog,
+                    users=people,
+                    domain=chosen,
+                    **settings,
+                )
             )
-            if old is not None and nothing:  # of the same tables, the same is made or other things
-                same = store.meta["settings"] == old.meta["settings"]
-                if same and store.num_items == old.num_items:
-                    raise NothingNew(store.meta["appended"])
             (folder / READ).mkdir()
             write_tables(tables, folder / READ)
-            if world is not None:
-                # Fresh sessions, in the store's item indices; no stage but the last looks at them.
-                fresh = world.held_out(HELD_OUT_SESSIONS)
-                fresh.reindex(store.catalog[Column.ITEM].to_list()).save(folder / TRUTH)
 
 
-def more(
-    sources: Mapping[str, Path],
+def first_tables(
+    stage: Stage,
+    domain: Domain,
     read: "partial[Tables]",
-    item_columns: Columns | None = None,
-    user_columns: Columns | None = None,
-) -> tuple[dict[str, InteractionLog | None], Catalog | None, Users | None]:
-    """Read what is appended: logs, each by itself, and tables of items and users.
-
-    A log without events counts for none. The tables that come with logs are joined, the later ones
-    counting where they differ, which is told, and those of ``sources`` before all.
-
-    :param sources: the tables' by ``items`` and ``users``, the logs' by names with ``log``.
-    :param read: of a log's path, with the tables that come with it.
-    :returns: the logs by the same names, None for one without events, and the tables.
-    :raises DataError: where one of them cannot be used.
-    """
-    found, problems = dict[str, Tables | None](), Problems()
-    catalog = users = own_catalog = own_users = None
-    for role, path in sources.items():
-        with problems.taking():
-            if role == "items":
-                own_catalog = read_table(path, "item", item_columns)
-            elif role == "users":
-                own_users = read_table(path, "user", user_columns)
-            elif role.startswith("log"):
-                found[role] = _read(path, read)
-    problems.check()
-    for tables in filter(None, found.values()):
-        catalog = _merged(catalog, tables.catalog, tell=True)
-        users = _merged(users, tables.users, tell=True)
-    logs = {role: None if own is None else own.log for role, own in found.items()}
-    return logs, _merged(catalog, own_catalog), _merged(users, own_users)
+    named: dict[str, Any],
+    settings: dict[str, Any],
+) -> Gathered:
+    """Read a run's log, its domain's sample or synthetic log, or let the world ``far`` log."""
+    with TemporaryDirectory() as scratch:
+        seed, offline = settings["seed"], settings["offline"]
+        made = domain.synthetic(Path(scratch), seed) if offline else None
+        if offline and made is None:
+            return _world(seed, settings["sessions"])
+        source = made or stage.sources.get("log") or domain.sample()
+        if source is None:
+            raise RecipeError(
+                f"The domain {domain.name!r} has no sample of its own: give your log with --log, "
+                "or use --offline for a synthetic world."
+            )
+        named = named | {role: stage.sources.get(role) for role in ("items", "users")}
+        tables = read(source, types=settings["types"], **named)
+    chosen_kinds = {n: settings[n] for n in ("weights", "goal") if settings.get(n)}
+    found = glance(tables, domain, **chosen_kinds)
+    lines = recognised(replace(found, bots_left_out=settings["leave_out_bots"]))
+    print(f"{source}:", *lines, "", sep="\n", file=sys.stderr)
+    return tables, lambda store: None
 
 
-def _read(path: Path, read: "partial[Tables]") -> Tables | None:
-    """Read a log; None where it has no events.
+def _world(seed: int, sessions: int) -> Gathered:
+    from lightrec.simulators.worlds.far_log import FarLog  # others need no simulator
 
-    A log that lightrec wrote, as `lightrec served` does, has columns and times of its own, whatever
-    those of the run's log were called; what the run leaves out is left out of it, too.
-    """
-    if path.is_file() and not path.stat().st_size:
-        return None
-    whole = CanonicalReader.recognises(path)
-    if whole or holds_log(path):
-        columns = {} if whole else read.keywords.get("columns") or {}
-        none = {name: own for name, own in columns.items() if str(own).lower() in ("none", "null")}
-        read = partial(read, columns=none, reader=None, times="auto")
-    try:
-        return read(path)
-    except DataError as error:
-        if len(error.problems) == 1 and error.problems[0].endswith(NO_EVENTS):
-            return None
-        raise
+    world = FarLog(seed)
 
+    def finish(store: EventStore) -> None:
+        # Fresh sessions, in the store's item indices; no stage but the last looks at them.
+        fresh = world.held_out(HELD_OUT_SESSIONS)
+        fresh.reindex(store.catalog[Column.ITEM].to_list()).save(store.folder / TRUTH)
 
-class NothingNew(DataError):
-    """All that was given is known already.
-
-    :param appended: what became of each source, as :func:`account` counts it.
-    """
-
-    def __init__(self, appended: Mapping[str, Mapping[str, int]] | None = None) -> None:
-        super().__init__("There is nothing new.")
-        self.appended = appended or {}
-
-
-@dataclass(frozen=True)
-class Appended(Tables):
-    """Tables to which logs were appended."""
-
-    new: tuple[int, ...] = ()
-    """How many events of each log were not known; they are the last ones, log by log."""
-
-
-def account(
-    before: Tables,
-    after: Appended,
-    logs: Mapping[str, InteractionLog | None],
-    catalog: Catalog | None,
-    users: Users | None,
-) -> dict[str, dict[str, int]]:
-    """Count what became of each row of what was given: is it new, changed or known?"""
-    told, new = dict[str, dict[str, int]](), iter(after.new)
-    for name, log in logs.items():
-        fresh = next(new, 0) if log else 0
-        told[name] = {"rows": len(log or ()), "new": fresh, "known": len(log or ()) - fresh}
-    for name, given, old, now in (
-        ("items", catalog, before.catalog, after.catalog),
-        ("users", users, before.users, after.users),
-    ):
-        if given is not None and now is not None:
-            nobody = now.rows.clear()
-            known = nobody if old is None else pl.concat([nobody, old.rows], how="diagonal")
-            kept = now.rows.head(known.height)
-            counts = {"added": now.rows.height - known.height}
-            counts["changed"] = int((known.hash_rows() != kept.hash_rows()).sum())
-            told[name] = {"rows": len(given), **counts, "known": len(given) - sum(counts.values())}
-    return told
-
-
-def _named(old: EventStore, after: Appended, catalog: Catalog | None) -> pl.Series:
-    """Name the items of a store, of what was appended to its log, and of a table."""
-    fresh = after.log.events[Column.ITEM].tail(sum(after.new)).drop_nulls()
-    put = [] if catalog is None else [catalog.rows[Column.ITEM]]
-    return pl.concat([old.catalog[Column.ITEM], fresh, *put]).unique().sort()
-
-
-def append(
-    before: Tables,
-    logs: Sequence[InteractionLog] = (),
-    catalog: Catalog | None = None,
-    users: Users | None = None,
-) -> Appended:
-    """Append to tables; an event that is known counts once, without times as far as can be told.
-
-    :raises NothingNew: where this changes nothing.
-    :raises DataError: where a column cannot be brought to the type that it has in the tables, or
-        only one side has times.
-    """
-    events, timed = before.log.events, before.log.has(Column.TIME)
-    problems = Problems()
-    for log in logs:
-        if log.has(Column.TIME) != timed:
-            problems.add(f"{log.place.source}: {_NO_TIMES if timed else _TIMES}")
-    problems.check()
-    new = []
-    for log in logs:
-        if timed:
-            known = events.select(SAME)
-            fresh = log.events.join(known, on=SAME, how="anti", nulls_equal=True)
-        else:
-            fresh = _unknown(events, log)
-        events = pl.concat([events, fresh]) if fresh.height else events
-        new.append(fresh.height)
-    tables = before.catalog, before.users
-    merged = _merged(before.catalog, catalog), _merged(before.users, users)
-    if events is before.log.events and all(a is b for a, b in zip(tables, merged, strict=True)):
-        raise NothingNew
-    log = before.log if events is before.log.events else InteractionLog(events)
-    return Appended(log, *merged, new=tuple(new))
-
-
-def _unknown(events: pl.DataFrame, log: InteractionLog) -> pl.DataFrame:
-    """Leave out of a log without times what stands in events already, as far as that can be told.
-
-    A single event may be known or come again. A log whose events, in any order, stand there one
-    after the other is known; in one that holds all of them, they are. What else is equal is told.
-    """
-    marks, known = log.events.hash_rows().alias("mark"), events.hash_rows().alias("mark")
-    count, sums = len(log), np.append(np.uint64(0), known.to_numpy()).cumsum()
-    together = (sums[count:] - sums[:-count] == marks.to_numpy().sum()).any()
-    often = pl.DataFrame([marks]).with_columns(earlier=pl.int_range(pl.len()).over("mark"))
-    often = often.join(known.value_counts(), on="mark", how="left", maintain_order="left")
-    equal = (often["earlier"] < often["count"]).fill_null(False)
-    once = together or equal.sum() == len(events)
-    if equal.any():
-        told = "count again: without times nobody can tell known events from repetitions"
-        plugins.warn(
-            f"{log.place.source}: {equal.sum():,} of its {count:,} events are equal to events of "
-            f"the run's log, and {'are taken to be the same' if once else told}."
-        )
-    return log.events.filter(~equal) if once else log.events
-
-
-def _merged(known: _Table | None, given: _Table | None, tell: bool = False) -> _Table | None:
-    """Add rows to a table. Of a known row the values given count, and what they leave open stays.
-
-    :param tell: whether to warn of known values that are given otherwise.
-    :returns: the table itself where that changes nothing.
-    """
-    if known is None or given is None:
-        return known if given is None else given
-    # The kinds of few rows alone may be taken for others.
-    given = given.retyped({name: kind for name, kind in known.kinds.items() if name in given.kinds})
-    old, new, problems = known.rows, given.rows, Problems(given.place.source)
-    new = new.with_columns(
-        _as_before(new[name], old[name], problems) for name in new.columns if name in old.columns
-    )
-    problems.check()
-    wider = old.with_columns(
-        pl.lit(None, dtype).alias(name)
-        for name, dtype in new.schema.items()
-        if name not in old.columns
-    )
-    rows = wider.update(new, on=known.key, how="full", maintain_order="left_right")
-    if rows.equals(old):
-        return known
-    same = rows.head(old.height)
-    changed = {n: old[n].is_not_null() & old[n].ne_missing(same[n]) for n in old.columns}
-    if tell and (count := pl.DataFrame(changed).select(pl.any_horizontal(pl.all()).sum()).item()):
-        plugins.warn(
-            f"{given.place.source} says otherwise of {count:,} {known.key}{'s' * (count > 1)} "
-            f"({', '.join(n for n, rows in changed.items() if rows.any())}) than the tables before "
-            "it, and counts."
-        )
-    return type(known)(rows, types=given.kinds | known.kinds)
-
-
-def _as_before(new: pl.Series, old: pl.Series, problems: Problems) -> pl.Series:
-    """Bring a column to the type that it has, which is another type of the same kind."""
-    cast = new.cast(old.dtype, strict=False)
-    lost = cast.is_null() & new.is_not_null()
-    if lost.any():
-        problems.add(
-            f"The column {new.name!r} has {int(lost.sum()):,} values such as "
-            f"{new.filter(lost)[0]!r}, which cannot be read as {old.dtype}, the type that the "
-            "column has so far: correct them, or leave the column out."
-        )
-    return cast
+    return Tables(*world.log(sessions), None), finish

@@ -36,7 +36,7 @@ SHOWN, LAST, LISTED = 3, 3, 5
 
 
 def first_lists(run: Path) -> str:
-    """Give lists of the blend for users whose histories are of usual lengths, for a terminal."""
+    """Lists of the blend for users whose histories are of usual lengths, for a terminal."""
     from lightrec.recommend import Recommender  # an update shows no lists
 
     recommender = Recommender(run, "blend")

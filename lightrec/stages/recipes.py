@@ -70,7 +70,7 @@ class RecipeSet:
             gone = {n for n, recipe in self.recipes.items() if gone.intersection(names(recipe))}
 
     def resolved(self, name: str) -> Recipe:
-        """Give a stage's recipe with its values in their places; ``${run}`` stays.
+        """A stage's recipe with its values in their places; ``${run}`` stays.
 
         :raises RecipeError: where it refers to a value that is not there.
         """
@@ -78,14 +78,13 @@ class RecipeSet:
         if (like := recipe.get("like")) is not None:
             if like not in self.recipes:
                 raise RecipeError(f"The recipe {name} is like the stage {like}: there is none.")
-            base = {key: x for key, x in self.recipes[like].items() if key not in OWN}
-            recipe = merged(base, recipe)
+            recipe = merged(settings(self.recipes[like]), recipe)
         return _resolved(recipe, {"run": "${run}", **self.values}, name)
 
     def words(self, name: str) -> list[str]:
         """Write what a stage's recipe says over another that it is ``like`` as a command line."""
-        own = {key: x for key, x in self.recipes[name].items() if key not in OWN}
-        return [f"--{key}={x if isinstance(x, str) else json.dumps(x)}" for key, x in flat(own)]
+        own = flat(settings(self.recipes[name]))
+        return [f"--{key}={x if isinstance(x, str) else json.dumps(x)}" for key, x in own]
 
 
 def about_set(folder: Path) -> Recipe:
@@ -151,7 +150,7 @@ def take(found: RecipeSet, stage: str, overlays: Iterable[str] = ()) -> None:
 
 
 def _layers(path: Path, above: tuple[Path, ...]) -> list[Path]:
-    """Give the folders that make a set, the lowest first."""
+    """The folders that make a set, the lowest first."""
     if path in above:
         raise RecipeError(f"The set of recipes {path} is laid over itself: correct its {SET}.")
     over = [_layers(folder(str(name)), (*above, path)) for name in about_set(path)["over"]]
@@ -236,7 +235,7 @@ def flat(settings: Recipe, above: str = "") -> Iterator[tuple[str, object]]:
 
 
 def names(recipe: Recipe, key: str = "reads") -> list[str]:
-    """Give what a recipe lists: the stages that it ``reads``, or the files that it ``shows``; or
+    """What a recipe lists: the stages that it ``reads``, or the files that it ``shows``; or
     the stages that a set does ``without``.
 
     :raises RecipeError: where it is no list of names.
@@ -249,10 +248,10 @@ def names(recipe: Recipe, key: str = "reads") -> list[str]:
     return found
 
 
-def settings(recipe: Recipe, run: Path) -> Recipe:
-    """Give a recipe's settings alone, with the run's folder in place of ``${run}``."""
-    own = {key: value for key, value in recipe.items() if key not in OWN}
-    return _resolved(own, {"run": str(run)}, "")
+def settings(recipe: Recipe, run: Path | None = None) -> Recipe:
+    """A copy of a recipe's settings alone, with a run's folder in place of ``${run}``."""
+    own = {key: copy.deepcopy(value) for key, value in recipe.items() if key not in OWN}
+    return own if run is None else _resolved(own, {"run": str(run)}, "")
 
 
 def in_order(recipes: Mapping[str, Recipe]) -> list[str]:
@@ -297,7 +296,7 @@ def until(recipes: Mapping[str, Recipe], last: str | None = None) -> list[str]:
 
 
 def _read_by(stages: set[str], recipes: Mapping[str, Recipe]) -> set[str]:
-    """Give some stages, and those that they read in the end."""
+    """Some stages, and those that they read in the end."""
     for name in reversed(in_order(recipes)):
         stages = stages | {*names(recipes[name])} if name in stages else stages
     return stages

@@ -97,7 +97,7 @@ def check_rooms(run: Path, *rooms: str) -> None:
 
 
 def waiting_room(run: Path) -> Path:
-    """Give the folder in which a run's new stages wait."""
+    """The folder in which a run's new stages wait."""
     return run / ".work" / "next" / run.resolve().name
 
 

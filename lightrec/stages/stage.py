@@ -7,7 +7,6 @@ stages before. Nothing heavy is imported here, so that an unchanged run is recog
 
 import ast
 import hashlib
-import importlib.util
 import inspect
 import json
 import os
@@ -16,6 +15,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from jsonargparse import ArgumentParser
 import lightrec
 from lightrec import plugins, trust
 from lightrec.data.files import FORMAT_VERSION, STAMP, write_stamp, write_whole
-from lightrec.errors import RecipeError
+from lightrec.errors import RecipeError, warn
 from lightrec.moved import hint, moved
 from lightrec.run import Run
 from lightrec.settings import mistake, nested
@@ -70,7 +70,7 @@ def hash_file(path: Path) -> str:
 
 
 def named_files(settings: object) -> dict[str, str]:
-    """Give a content hash of each file that a recipe or a command line's settings name.
+    """A content hash of each file that a recipe or a command line's settings name.
 
     Of a stage's folder, such as runs/films/ranker, that of its ``stage.json``.
     """
@@ -181,7 +181,7 @@ class Stage:
 
     @contextmanager
     def output(self, seed: object) -> Iterator[Path]:
-        """Give an empty folder that becomes the stage's own when the block ends well.
+        """An empty folder that becomes the stage's own when the block ends well.
 
         It is stamped with what went in when the stage began: a recipe or a log that was changed
         meanwhile makes the stage outdated, and does not pass for what it was made from.
@@ -200,7 +200,7 @@ class Stage:
 
 
 def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:
-    """Give the function of a stage that trains nothing, and its arguments but the first, the stage.
+    """The function of a stage that trains nothing, and its arguments but the first, the stage.
 
     :raises RecipeError: where there is no such function, or a setting is unknown or has the wrong
         type.
@@ -214,7 +214,8 @@ def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:
             f"imported: {error}."
             f"{hint(stage.function or '') or ' Write it as package.module.function.'}"
         ) from error
-    given = moved(json.dumps(recipes.settings(stage.recipe, stage.run), default=str))
+    settings = _of_installed(recipes.settings(stage.recipe, stage.run))
+    given = moved(json.dumps(settings, default=str))
     overrides = moved([*stage.overrides])
     plugins.load_parts([given, *overrides])
     given_by_us = next(iter(inspect.signature(function).parameters))
@@ -234,8 +235,28 @@ def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:
     return function, parser.instantiate_classes(parsed).as_dict()
 
 
+def _of_installed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those entries of lists that are parts of packages that are not installed.
+
+    A recipe so names evaluators beside lightrec's own; each that is left out is warned of.
+    """
+    known = {part.name for part in plugins.installed().every_part}
+
+    def lacks(entry: object) -> bool:
+        path = str(entry.get("class_path", "")) if isinstance(entry, Mapping) else ""
+        lacking = path.rpartition(".")[2] not in known and bool(hint(path))
+        if lacking:
+            warn(f"{path} is left out.{hint(path)}")
+        return lacking
+
+    return {
+        name: [entry for entry in value if not lacks(entry)] if isinstance(value, list) else value
+        for name, value in settings.items()
+    }
+
+
 def plugin_marks(settings: str, readers: bool = False) -> dict[str, str]:
-    """Give a content hash of the code of each plugin that a stage's settings name.
+    """A content hash of the code of each plugin that a stage's settings name.
 
     A plugin that is being written changes without a change of its version. What counts is the
     module of each part, function or class that is named, and the modules of its package that this
@@ -267,7 +288,7 @@ def plugin_marks(settings: str, readers: bool = False) -> dict[str, str]:
 
 
 def sources(modules: Iterable[str]) -> set[Path]:
-    """Give the files of modules, and of all those that they import from their own package."""
+    """The files of modules, and of all those that they import from their own package."""
     names = list(dict.fromkeys(modules))
     files = set()
     for name in names:  # grows by what each of them imports
@@ -282,7 +303,7 @@ def sources(modules: Iterable[str]) -> set[Path]:
 def module_file(name: str) -> Path | None:
     """Find a module's source without importing it or the packages around it."""
     top, *rest = name.split(".")
-    spec = importlib.util.find_spec(top)
+    spec = find_spec(top)
     if spec is None:
         return None
     paths = [Path(folder, *rest) for folder in spec.submodule_search_locations or []]
@@ -297,7 +318,7 @@ def imported(path: Path, name: str) -> Iterator[str]:
 
     :param name: the module's full name, from which relative imports count.
     """
-    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     try:
         tree = ast.parse(path.read_bytes())
     except SyntaxError:
@@ -306,7 +327,6 @@ def imported(path: Path, name: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            origin = ".".join([*above, *([node.module] if node.module else [])])
+            origin = resolve_name("." * node.level + (node.module or ""), package)
             yield origin
             yield from (f"{origin}.{alias.name}" for alias in node.names)

@@ -6,7 +6,6 @@ table of settings and final metrics, and the item vectors with their titles, fol
 
 import re
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -27,7 +26,8 @@ from lightrec.data.stage_data import LogData
 from lightrec.data.store import VALIDATION, EventStore, padded
 from lightrec.keys import Column
 from lightrec.nn.stage import StageModule
-from lightrec.stages.recipes import OWN
+from lightrec.settings import lay, nested
+from lightrec.stages import recipes
 
 LISTED: Final = 10
 """Users whose lists are shown, and items of a list."""
@@ -147,7 +147,7 @@ def sample_lists(module: StageModule, store: EventStore) -> str:
 
 
 def _titles(store: EventStore) -> list[str]:
-    """Give all items' titles, or else ids, in one line each; the first is that of padding."""
+    """All items' titles, or else ids, in one line each; the first is that of padding."""
     shown = store.catalog.select(polars.coalesce(Column.TITLE, Column.ITEM))
     return ["", *map(_plain, shown.to_series())]
 
@@ -171,18 +171,15 @@ def flat(settings: object, name: str = "") -> dict[str, str | float]:
 
 
 def of_run(stamps: Mapping[str, Mapping[str, Any]]) -> dict[str, str | float]:
-    """Give the settings of a run's stages, those given on the line among them.
+    """The settings of a run's stages, those given on the line among them.
 
     :param stamps: what ``stage.json`` says, by stage.
     """
     found: dict[str, str | float] = {}
     for stage, facts in stamps.items():
-        recipe = {k: v for k, v in facts["recipe"].items() if k not in OWN}
-        found |= {f"{stage}.{name}": value for name, value in flat(recipe).items()}
-        for name, value in pairwise([*facts["overrides"], ""]):
-            if name.startswith("--"):
-                name, _, joined = name[2:].replace(".init_args", "").partition("=")
-                found[f"{stage}.{name}"] = joined or value
+        chosen = recipes.settings(facts["recipe"])
+        lay(chosen, nested(facts["overrides"]))
+        found |= flat(chosen, stage)
     return found
 
 

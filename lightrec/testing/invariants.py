@@ -82,7 +82,7 @@ class PartChecks(ABC):
 
     @abstractmethod
     def _call(self, part: Any, given: Any) -> Any:
-        """Give the output for an input: something that can be compared, or a mapping of such."""
+        """The output for an input: something that can be compared, or a mapping of such."""
 
     def _ready(self) -> Any:
         """Build a part, in evaluation mode."""
@@ -186,7 +186,7 @@ class BatchChecks(PartChecks):
 
     @abstractmethod
     def _declared(self, part: Any, given: Any) -> tuple[tuple[int, ...], object]:
-        """Give the shape and dtype that the output for an input must have."""
+        """The shape and dtype that the output for an input must have."""
 
     def _odd(self, part: Any) -> Mapping[str, Any]:
         """Make further inputs that a part must bear, by what they are."""
@@ -202,7 +202,7 @@ class BatchChecks(PartChecks):
         return {name: value for name, value in named if value.requires_grad and value.numel()}
 
     def _differentiable(self, part: Any, given: Any) -> Any:
-        """Give the output through which a part is trained."""
+        """The output through which a part is trained."""
         return self.output(part, given)
 
     @promise(
@@ -295,7 +295,7 @@ class HistoryChecks(BatchChecks):
 
 
 def importable(cls: type) -> bool:
-    """Say whether a class is found by its name, as pickling needs."""
+    """Whether a class is found by its name, as pickling needs."""
     return getattr(sys.modules.get(cls.__module__), cls.__name__, None) is cls
 
 

@@ -48,7 +48,7 @@ SUPPLIES: dict[str, Callable[[], Any]] = {
 
 
 def plugin_checks(name: str) -> list[Check]:
-    """Give the checks of an installed plugin and of all its parts.
+    """The checks of an installed plugin and of all its parts.
 
     :param name: of its distribution or its entry point, such as ``lightrec-hello`` or ``hello``.
     """
@@ -162,7 +162,7 @@ def recipes(part: Part) -> Faults:
 
 
 def _contract(part: Part) -> list[Check]:
-    """Give the checks of a part's base class, as far as the kit can build the part."""
+    """The checks of a part's base class, as far as the kit can build the part."""
     cls = part.load()
     kind: Any = next((kind for kind in KINDS if issubclass(cls, kind.base)), None)
     if kind is None:

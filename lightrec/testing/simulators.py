@@ -245,7 +245,7 @@ class SimulatorChecks(BatchChecks):
         return Key.MASK if self.one.offer_size is None else Key.CANDIDATES
 
     def shown(self) -> tuple[Simulator, TensorDictBase]:
-        """Give a simulator, and its first state with slates."""
+        """A simulator, and its first state with slates."""
         simulator = self.make(ROWS)
         state = simulator.reset()
         return simulator, state.set(Key.ACTION, slates(state, simulator.slate_size))
@@ -304,7 +304,7 @@ class TinyWorld(World):
         )
 
     def begin(self, session: Tensor) -> dict[str, State]:
-        """Give every user a luck, evenly from 0 to 1."""
+        """A luck for every user, evenly from 0 to 1."""
         luck = noise.uniform(session).float().squeeze(1)
         seen = torch.zeros(len(session), 1, device=self.device)
         return {Key.LATENT: {"luck": luck}, Key.OBSERVATION: seen}

@@ -218,7 +218,7 @@ def _kit_store() -> EventStore:
 
 @contextlib.contextmanager
 def kit_folder(name: str) -> Iterator[Path]:
-    """Give a folder that goes when the process ends, and say nothing while it is filled."""
+    """A folder that goes when the process ends, and say nothing while it is filled."""
     folder = Path(tempfile.mkdtemp(prefix=f"lightrec-{name}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

@@ -4,7 +4,10 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
 from torch import Tensor
 
 from lightrec.calibration import BINS, calibration_error, reliability
@@ -33,19 +36,16 @@ def of_alternatives(log_probability: Tensor, choice: Tensor, weight: Tensor) -> 
 
 
 def maximised(function: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
-    """Maximise a smooth function of a few numbers (F,) by L-BFGS."""
-    free = start.clone().requires_grad_(True)
-    optimizer = torch.optim.LBFGS([free], max_iter=50, line_search_fn="strong_wolfe")
+    """Maximise a smooth function of a few numbers (F,) float64 by quasi-Newton steps."""
 
-    def loss() -> Tensor:
-        optimizer.zero_grad()
+    @torch.enable_grad()
+    def loss(numbers: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        free = torch.tensor(numbers, requires_grad=True)
         value = -function(free)
-        value.backward()
-        return value
+        (gradient,) = torch.autograd.grad(value, free)
+        return value.item(), gradient.numpy()
 
-    with torch.enable_grad():
-        optimizer.step(loss)
-    return free.detach()
+    return torch.from_numpy(minimize(loss, start.numpy(), jac=True, options={"gtol": 1e-7}).x)
 
 
 def tempered(utilities: Tensor, temperature: Tensor, shift: Tensor) -> Tensor:

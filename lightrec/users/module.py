@@ -5,7 +5,6 @@ solve on the best epoch's model, when the part is written.
 """
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -21,7 +20,7 @@ from lightrec.data.share import part_of_all
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.nn.stage import StageModule
+from lightrec.nn.stage import StageModule, warm_cosine
 from lightrec.users.assessment import (
     assess,
     calibrate,
@@ -33,13 +32,12 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, PooledChoice, with_nothing
 from lightrec.users.choice_sets import Batch
 from lightrec.users.halves import OTHER
-from lightrec.users.irl.base import RewardLearner, chosen, fit_continuation, mean
+from lightrec.users.irl import RewardLearner, chosen, fit_continuation, mean
 from lightrec.users.parts_fitting import UserParts
 from lightrec.users.user_model import UserModel
 
-WARMUP, MAX_OFFERS = 0.1, 100_000
-"""The share of all steps in which the learning rate rises, and how many training states serve to
-fit the continuation value at most."""
+MAX_OFFERS = 100_000
+"""Training states that serve to fit the continuation value, at most."""
 ChoiceModelClass: TypeAlias = Callable[[int, int, int], ChoiceModel]
 """Makes a choice model of the number of items, the vectors' length, and that of histories."""
 
@@ -152,11 +150,11 @@ class ChoiceModule(StageModule):
         return self.data_of(ChoiceData)
 
     def item_vectors(self) -> Tensor:
-        """Give the features in which the first choice model's utilities are linear, (N + 1, F)."""
+        """The features in which the first choice model's utilities are linear, (N + 1, F)."""
         return self.choice.item_features()[0]
 
     def scores_of(self, histories: Tensor) -> Tensor:
-        """Give the first choice model's utilities of all items for histories (B, L)."""
+        """The first choice model's utilities of all items for histories (B, L)."""
         return self.choice.utilities(self.choice.state(histories))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
@@ -210,12 +208,7 @@ class ChoiceModule(StageModule):
         groups: list[dict[str, Any]] = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
         decay = settings.weight_decay
         optimizer = torch.optim.AdamW(groups, settings.learning_rate, weight_decay=decay)
-
-        def rate(step: int, total: float) -> float:
-            rising = min(1.0, (step + 1) / (WARMUP * total))
-            return rising * (1 + math.cos(math.pi * min(step / total, 1.0))) / 2
-
-        return self.scheduled(optimizer, rate)
+        return self.scheduled(optimizer, lambda n, total: warm_cosine(n, total, 1 / total))
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:

@@ -1,18 +1,10 @@
 """How the settings of stages are told on the command line."""
 
-import shutil
-import sqlite3
-from pathlib import Path
-
-import polars as pl
 import pytest
 
 from lightrec.__main__ import main
 from lightrec.cli.run import stage_overrides
 from lightrec.errors import RecipeError
-from lightrec.run import Run
-from lightrec.stages import update as updating
-from lightrec.stages.data import NothingNew
 
 STAGES = ("data", "ranker")
 
@@ -36,54 +28,3 @@ def test_a_log_is_read_by_the_reader_that_is_named(tmp_path, capsys):
     words = ["run", "generic", "--log", str(tmp_path / "log.csv"), "--out", str(tmp_path / "run")]
     assert main([*words, "--reader", "NoSuchReader"]) == 2
     assert "'NoSuchReader'" in capsys.readouterr().err
-
-
-def test_what_is_recognised_is_printed_first_and_a_refused_database_leaves_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("sqlalchemy")
-    with sqlite3.connect(tmp_path / "shop.db") as shop:
-        shop.execute("CREATE TABLE orders (customer TEXT, sku TEXT, event TEXT)")
-        shop.execute("INSERT INTO orders VALUES ('a', 'x', 'buy'), ('a', 'x', 'return')")
-    url, out = f"sqlite:///{tmp_path / 'shop.db'}#orders", tmp_path / "runs" / "shop"
-    arguments = ["run", "generic", "--log", url, "--out", str(out), "--goal", "by"]
-    assert main(arguments) == 2
-    told = capsys.readouterr().err
-    assert "Did you mean 'buy'?" in told
-    assert not out.parent.exists()
-    assert main(["data", "check", url]) == 0
-    checked = capsys.readouterr().out.split("\n\n")[1].splitlines()[1:]  # all but the format
-    assert "feedback      buy 1, return 1" in checked
-    assert "negative      return: in histories, never to be brought about; weights may" in told
-    assert "\n".join(checked) in told
-
-
-@pytest.mark.parametrize("command", ["data convert", "run", "update"])
-def test_the_slashes_of_a_query_are_its_own(
-    command: str, tmp_path: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("sqlalchemy")
-    with sqlite3.connect(tmp_path / "shop.db") as shop:
-        shop.execute("CREATE TABLE orders (customer TEXT, sku TEXT, date TEXT)")
-        rows = [(f"http://u{n % 3}/./", f"i{n % 5}", f"2024-03-0{n % 9 + 1}") for n in range(30)]
-        shop.executemany("INSERT INTO orders VALUES (?, ?, ?)", rows)
-    query = "SELECT customer, sku, date FROM orders WHERE customer = 'http://u1/./' --// ends here/"
-    url, out = f"sqlite:///{tmp_path / 'shop.db'}#{query}", tmp_path / "out"
-    if command == "data convert":
-        words, log = [url, str(out)], out / "log.parquet"
-    elif command == "run":
-        words = ["generic", "--log", url, "--out", str(out), "--until", "data", "--data.k_core=0"]
-        log = out / "data" / "read" / "log.parquet"
-    else:
-        run, log = tmp_path / "run", out
-        shutil.copytree(tiny_run, run)
-        words = [str(run), "--log", url]
-
-        def make(run: Path, present: Run, about: object, sources: dict[str, Path], more: object):
-            shutil.copy(sources["log-1"], out)
-            raise NothingNew({})
-
-        monkeypatch.setattr(updating, "make", make)
-    assert main([*command.split(), *words]) == 0
-    users = pl.read_parquet(log)[:, 0]
-    assert (len(users), users.unique().to_list()) == (10, ["http://u1/./"])

@@ -11,12 +11,6 @@ class Clinic(Domain):
     name = "clinic"
     disclaimer = "No <medical> advice."
 
-    def text(self, items):
-        words = super().text(items)
-        return pl.Series("text", [*words, "one more"]) if self.talks_too_much else words
-
-    talks_too_much = False
-
     def eligible(self, users, items, time):
         age = users["age"] if "age" in users.columns else nothing(users)
         kind = items["kind"] if "kind" in items.columns else nothing(items)

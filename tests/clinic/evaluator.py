@@ -1,8 +1,6 @@
 """A metric."""
 
-from markupsafe import Markup
-
-from lightrec.evaluation.base import Evaluator, Findings, Section, Table
+from lightrec.evaluation.base import Evaluator, Findings
 
 
 class Minors(Evaluator):
@@ -20,7 +18,4 @@ class Minors(Evaluator):
         if self.fault == "error":
             return Findings({self.key: ages["month"]})
         count = float("nan") if self.fault == "nan" else float((ages < 18).sum())
-        table = Table(["<b>", "users"], [["under 18", f"{count:g}"]])
-        section = Section("Minors & others", Markup("<script>alert()</script>"), [table])
-        lines = f"{count:g} users are under 18."
-        return Findings({self.key: count}, [section], [lines], lines)
+        return Findings({self.key: count}, summary=f"{count:g} users are under 18.")

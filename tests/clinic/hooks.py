@@ -1,52 +1,19 @@
 """What the package adds."""
 
-from lightrec.hookspecs import hookimpl
+from lightrec.hookspecs import gives
 
 LIGHTREC_API = 1
 
 
-@hookimpl
-def lightrec_domains():
-    return {"clinic": "lightrec_clinic.domain:Clinic"}
+def _of(**modules):
+    return gives({n: f"lightrec_clinic.{module}:{n}" for n, module in modules.items()})
 
 
-@hookimpl
-def lightrec_encoders():
-    return {"LetterShares": "lightrec_clinic.encoder:LetterShares"}
-
-
-@hookimpl
-def lightrec_rewards():
-    return {"Calm": "lightrec_clinic.reward:Calm"}
-
-
-@hookimpl
-def lightrec_simulators():
-    return {
-        "Waiting": "lightrec_clinic.simulator:Waiting",
-        "Seats": "lightrec_clinic.simulator:Seats",
-    }
-
-
-@hookimpl
-def lightrec_policies():
-    return {"Habit": "lightrec_clinic.policy:Habit"}
-
-
-@hookimpl
-def lightrec_evaluators():
-    return {"Minors": "lightrec_clinic.evaluator:Minors"}
-
-
-@hookimpl
-def lightrec_components():
-    return {
-        "Fading": "lightrec_clinic.tower:Fading",
-        "MeanVisits": "lightrec_clinic.stage:MeanVisits",
-        "VisitData": "lightrec_clinic.stage:VisitData",
-    }
-
-
-@hookimpl
-def lightrec_commands():
-    return {"clinic": "lightrec_clinic.command:count"}
+lightrec_domains = gives({"clinic": "lightrec_clinic.domain:Clinic"})
+lightrec_commands = gives({"clinic": "lightrec_clinic.command:count"})
+lightrec_encoders = _of(LetterShares="encoder")
+lightrec_rewards = _of(Calm="reward")
+lightrec_simulators = _of(Waiting="simulator", Seats="simulator")
+lightrec_policies = _of(Habit="policy")
+lightrec_evaluators = _of(Minors="evaluator")
+lightrec_components = _of(Fading="tower", MeanVisits="stage", VisitData="stage")

@@ -8,16 +8,13 @@ import torch
 from lightrec import plugins
 from lightrec.data.readers.base import Tables
 from lightrec.data.readers.canonical import CanonicalReader, write_tables
-from lightrec.data.readers.recbole import RecBoleReader
 from lightrec.data.readers.table import TableReader
 from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.evaluation.sessions import SimulatedSessions
-from lightrec.evaluation.user_models import KnownTruth
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
-from lightrec.rewards.accepted import EngagementReward, LearnedReward
-from lightrec.rewards.combined import NormalisedReward, WeightedSum
+from lightrec.rewards.accepted import EngagementReward, LearnedReward, WeightedSum
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.worlds.far import FarLaws
 from lightrec.testing import (
@@ -76,7 +73,7 @@ def knowing_policy():
 
 def combined_reward():
     """Rewards within rewards."""
-    return NormalisedReward(WeightedSum([LearnedReward(), EngagementReward()], [1.0, -0.5]))
+    return WeightedSum([LearnedReward(), EngagementReward()], [1.0, -0.5])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -120,21 +117,16 @@ def test_in_other_settings(check):
 
 def test_readers(tmp_path):
     log, _ = tiny.write_log(tmp_path)
-    for name in ("shop", "tables"):
-        (tmp_path / name).mkdir()
-    lines = log.read_text().replace(",", "\t").splitlines()[1:]
-    names = "user_id:token\titem_id:token\ttimestamp:token"
-    (tmp_path / "shop" / "shop.inter").write_text("\n".join([names, *lines]))
+    (tmp_path / "tables").mkdir()
     write_tables(Tables(tiny.tiny_log(), tiny.tiny_catalog()), tmp_path / "tables")
     check_all(ReaderChecks(TableReader, log))
-    check_all(ReaderChecks(RecBoleReader, tmp_path / "shop"))
     check_all(ReaderChecks(CanonicalReader, tmp_path / "tables"))
 
 
 @pytest.mark.parametrize(
     "make",
-    [partial(HeldOutLog, 40), partial(SimulatedSessions, 1, 10, 2, 4), KnownTruth],
-    ids=["HeldOutLog", "SimulatedSessions", "KnownTruth"],
+    [partial(HeldOutLog, 40), partial(SimulatedSessions, 1, 10, 2, 4)],
+    ids=["HeldOutLog", "SimulatedSessions"],
 )
 def test_evaluators(make, tiny_run):
     check_all(EvaluatorChecks(make, tiny_run))

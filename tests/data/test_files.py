@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightrec.data.files import is_url, save_tensors, without_password
-from lightrec.data.readers.sql import SqlTable
+from lightrec.data.files import appearing, cache_folder, is_url, save_tensors, without_password
 from lightrec.encoders.base import Encoder, encoded
-from lightrec.errors import DataError
 from lightrec.ranking.ranker import Ranker
 from lightrec.testing import tiny
 
@@ -86,14 +84,26 @@ def test_a_url_is_shown_without_its_secrets(url, shown):
     assert without_password(str(Path(url))) == str(Path(shown))
 
 
-@pytest.mark.parametrize("told", ["s%40cret", "s@cret"])
-def test_what_a_database_says_of_its_address_holds_no_secret(told, monkeypatch):
-    def refuse(url):
-        raise ValueError(f"no connection with {told} to {url}")
+def test_the_cache_can_be_moved(monkeypatch, tmp_path):
+    monkeypatch.delenv("LIGHTREC_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder() == Path.home() / ".cache" / "lightrec"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "lightrec"
+    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"
 
-    monkeypatch.setattr("sqlalchemy.create_engine", refuse)
-    with pytest.raises(
-        DataError, match=r"no connection with \*\*\* to postgresql\+psycopg2://h"
-    ) as e:
-        SqlTable("postgresql+psycopg2://h/db?password=s%40cret#t")
-    assert "cret" not in str(e.value)
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "cache" / "set"
+    with pytest.raises(IsADirectoryError), appearing(target) as part:
+        part.write_text("a failure half way")
+    assert list(target.parent.iterdir()) == []
+    with appearing(target) as part:
+        (part / "file").write_text("first")
+        assert not target.exists()
+    # Another process was quicker: its folder stays.
+    with appearing(target) as part:
+        (part / "file").write_text("second")
+    assert (target / "file").read_text() == "first"
+    assert [path.name for path in target.parent.iterdir()] == ["set"]

@@ -43,49 +43,17 @@ def test_vectors_have_norm_1_and_do_not_depend_on_neighbours(folder):
     assert torch.equal(together[2], together[5])
 
 
-def test_pools_over_the_words_and_not_the_padding(folder):
-    own = encoder(folder, cache=False)
-    tokenizer, model = own._tokenizer, own.load_weights()
-    states = model(**tokenizer("tea", return_tensors="pt")).last_hidden_state[0]
-    expected = torch.nn.functional.normalize(states.mean(dim=0), dim=0)
-    assert torch.allclose(own.encode(TEXTS)[2], expected, atol=1e-5)
-    assert not model.training
-    assert model.dtype == torch.float32
-
-
 def test_encoding_is_what_forward_makes_of_tokens_and_forward_is_differentiable(folder):
     own = encoder(folder, cache=False)
     vectors = own(own.tokenize(TEXTS[:4]))
     assert torch.equal(own.encode(TEXTS[2:3]), own(own.tokenize(TEXTS[2:3])).detach())
     torch.testing.assert_close(own.encode(TEXTS[:4]), vectors.detach(), atol=1e-6, rtol=0)
     assert not own.encode(TEXTS[:2]).requires_grad
-    # The derivative of one coordinate, by a difference of the weights.
-    weight = own.get_parameter("transformer.embeddings.word_embeddings.weight")
-    (slope,) = torch.autograd.grad(vectors[2, 0], weight)
-    row, column = divmod(int(slope.abs().argmax()), slope.shape[1])
-    found = []
-    for step in (1e-2, -1e-2):
-        with torch.no_grad():
-            weight[row, column] += step
-            found.append(own(own.tokenize(TEXTS[2:3]))[0, 0])
-            weight[row, column] -= step
-    assert (found[0] - found[1]).item() / 2e-2 == pytest.approx(slope[row, column].item(), rel=0.05)
-
-
-def test_what_the_first_layer_reads_gives_the_text_s_vector(folder):
-    encoder = TextEncoder(folder, prompt="song of ", cache=False)
-    states, blank, places = encoder.spelled("A red lamp")
-    torch.testing.assert_close(encoder.of_states(states), encoder.encode(["A red lamp"]))
-    assert blank.shape == states.shape
-    # Two marks at the ends and the prompt's two words stand in no place of the text.
-    assert [place for place in places if place[0] >= 0 and place[0] < place[1]] == [
-        *((0, 1), (2, 5), (6, 10)),
-    ]
-    assert len(places) == 7
-
-
-def test_encoding_while_it_is_trained_leaves_out_nothing_by_chance(folder):
-    own = encoder(folder, cache=False).train()
+    (slope,) = torch.autograd.grad(
+        vectors[2, 0], own.get_parameter("transformer.embeddings.word_embeddings.weight")
+    )
+    assert slope.any()
+    own.train()  # to encode leaves out nothing by chance all the same
     assert torch.equal(own.encode(TEXTS), own.encode(TEXTS))
     assert own.load_weights().training
 
@@ -117,14 +85,19 @@ def test_what_was_encoded_is_not_encoded_again(folder, cache, monkeypatch):
         TextEncoder, "tokenize", lambda self, t: encoded.extend(t) or whole(self, t)
     )
     assert torch.equal(again.encode(TEXTS[:3]), first)
+    assert again.size == 12
     assert again.transformer is None
     assert torch.allclose(again.encode(TEXTS)[:3], first)
     assert sorted(encoded) == sorted(TEXTS[3:5])
+    for shard in cache.rglob("*.safetensors"):
+        shard.write_bytes(b"broken")
+    assert torch.allclose(encoder(folder).encode(TEXTS)[:3], first)
+    assert encoder(folder).encode([]).shape == (0, 12)
 
 
-def test_another_setting_is_another_cache(folder):
-    long = encoder(folder).encode(["rope " * 9 + "tea"])
-    assert not torch.allclose(encoder(folder, max_length=4).encode(["rope " * 9 + "tea"]), long)
+def test_a_cache_that_cannot_be_written_is_done_without(folder, cache):
+    cache.write_text("a file where the folder should be")
+    assert encoder(folder).encode(["tea"]).shape == (1, 12)
 
 
 def test_a_killed_run_keeps_whole_shards(folder, monkeypatch):
@@ -146,25 +119,6 @@ def test_a_killed_run_keeps_whole_shards(folder, monkeypatch):
     assert [text for batch in calls[3:] for text in batch] == calls[2]
 
 
-def test_a_broken_shard_is_passed_over(folder, cache):
-    first = encoder(folder).encode(TEXTS)
-    (shard,) = cache.rglob("*.safetensors")
-    shard.write_bytes(b"broken")
-    assert torch.equal(encoder(folder).encode(TEXTS), first)
-
-
-def test_no_texts_and_a_cache_that_cannot_be_written(folder, cache, monkeypatch):
-    assert encoder(folder).encode([]).shape == (0, 12)
-    cache.write_text("a file where the folder should be")
-    assert encoder(folder).encode(["tea"]).shape == (1, 12)
-
-
-def test_the_size_is_known_without_the_weights(folder):
-    own = encoder(folder)
-    assert own.size == 12
-    assert own.transformer is None
-
-
 def test_a_model_that_cannot_be_had_is_told(monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", _unreachable)
     with pytest.raises(FetchError, match=r"'some/model'.*text_encoder: null"):
@@ -183,6 +137,7 @@ needs_wheel = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_wheel
 def test_minilm_from_the_wheel_without_network(tmp_path):
     program = (

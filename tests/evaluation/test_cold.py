@@ -8,7 +8,6 @@ from lightrec.data.sequences import Sequences
 from lightrec.data.store import COLD, EventStore
 from lightrec.errors import RecipeError
 from lightrec.evaluation.held_out import HeldOutLog
-from lightrec.evaluation.slices import cold_section
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.recommend import Recommender
 from lightrec.run import Run
@@ -77,15 +76,6 @@ def test_more_places_find_more_new_items_and_fewer_others(metrics, cold_run):
     assert found[3] <= metrics["cold/map/recall@10"]
 
 
-def test_the_report_shows_the_curve(metrics):
-    section = cold_section(metrics)
-    rows = [row[0] for row in section.tables[1].rows]
-    assert rows[:4] == ["0 reserved", "1 reserved", "2 reserved", "3 reserved"]
-    assert rows[4:] == [f"each at random, {share} %" for share in (10, 20, 30)]
-    assert list(section.charts[0].words) == ["0", "1", "2", "3"]
-    assert cold_section({}) is None
-
-
 def test_new_items_come_where_places_are_reserved(cold_run):
     recommender = Recommender(cold_run, by="blend")
     counts = dict(zip(recommender.catalog["item"], recommender.store.popularity()[1:], strict=True))
@@ -117,14 +107,3 @@ def test_new_items_are_explored_by_chance(cold_run):
         recommender.recommend(user="u0", new=1, explore=0.2)
     with pytest.raises(RecipeError, match="with a probability, 0 to 1, not 2"):
         recommender.recommend(user="u0", explore=2)
-
-
-def test_a_stranger_gets_popular_things_that_differ(cold_run):
-    recommender = Recommender(cold_run, by="blend")
-    table = recommender.recommend(history=[], k=4)
-    kinds = recommender.catalog.filter(pl.col("item").is_in(table["item"].implode()))["kind"]
-    assert table.height == 4
-    assert kinds.n_unique() >= 2
-    assert table["score"].is_sorted(descending=True)
-    assert table["score"][0] == pytest.approx(0.5)
-    assert table["score"].is_finite().all()

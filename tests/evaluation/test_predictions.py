@@ -44,11 +44,6 @@ def test_predictions_rank_what_they_list_and_tie_the_rest_at_the_bottom():
     assert int(scorer.covers.sum()) == 2
 
 
-def test_integer_ids_are_read_as_text():
-    table = pl.DataFrame({"user": [1], "item": [20], "score": [1.0]})
-    assert PredictionScorer(table, pl.Series(["1"]), pl.Series(["20"])).covers.tolist() == [True]
-
-
 def test_predictions_of_strangers_are_refused():
     table = pl.DataFrame({"user": ["who"], "item": ["x"], "score": [1.0]})
     with pytest.raises(DataError, match="compare the ids, which are such as user 'ann' and item"):

@@ -88,13 +88,6 @@ def test_an_empty_slice_has_no_mean():
     assert metrics["short/events"] == 2
 
 
-def test_no_events():
-    none = torch.zeros(0, dtype=torch.int64)
-    slices = event_slices(none, none, torch.tensor([0, 5]), torch.tensor([4, 4]))
-    metrics = slice_metrics(RankingResult(none, none, none.double()), slices)
-    assert set(metrics.values()) == {0}
-
-
 @given(
     st.lists(st.integers(0, 9), min_size=6, max_size=6),
     st.lists(st.integers(0, 9), min_size=9, max_size=9),
@@ -130,21 +123,3 @@ def test_closed_forms():
             "popularity_ratio@2": (3 * 8 + 2 * 4) / 6 / ((64 + 16 + 16) / 16),
         }
     )
-
-
-def test_padding_is_no_recommendation():
-    assert recommended(torch.tensor([[1, 0, 0]]), COUNTS) == pytest.approx(
-        {
-            "coverage@3": 1 / 4,
-            "novelty@3": 1,
-            "popularity_percentile@3": 7 / 8,
-            "popularity_ratio@3": 8 / 6,
-        }
-    )
-
-
-def test_nothing_recommended_and_nothing_known():
-    assert set(recommended(torch.tensor([[0, 0]]), COUNTS).values()) == {0}
-    found = recommended(torch.tensor([[3]]), torch.zeros(5))
-    assert found["novelty@1"] == found["popularity_ratio@1"] == 0
-    assert found["popularity_percentile@1"] == 0.5

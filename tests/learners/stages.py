@@ -10,6 +10,7 @@ from lightrec_lab.imitation import SQIL
 from lightrec_lab.irl import ClickClassifier, IQLearn
 from lightrec_lab.replay import ReplayPolicyModule
 from lightrec_lab.towers import GRU, LigrTransformer, MeanPooling
+from lightrec_rewards.normalised import NormalisedReward
 from lightrec_worlds.tower import TowerPolicy
 from lightrec_worlds.world_data import WorldData
 
@@ -23,10 +24,9 @@ from lightrec.ranking.losses import SampledSoftmaxLoss
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.rewards.accepted import SurplusReward
-from lightrec.rewards.combined import NormalisedReward
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
-from lightrec.users.irl.looking_ahead import MaxEnt
+from lightrec.users.irl import MaxEnt
 from lightrec.users.module import ChoiceModule
 
 WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 2}

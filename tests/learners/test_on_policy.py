@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from lightrec_rewards.limits import ConstrainedReward, EqualExposure, FewRepeats
+from lightrec_rewards.normalised import NormalisedReward
 from lightrec_rewards.staying import ContinuationShaping
 from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDict
@@ -19,8 +20,7 @@ from lightrec.learners.policy_data import PolicyData
 from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
-from lightrec.rewards.accepted import EngagementReward, SurplusReward
-from lightrec.rewards.combined import NormalisedReward, WeightedSum
+from lightrec.rewards.accepted import EngagementReward, SurplusReward, WeightedSum
 from lightrec.simulators.rollout import UserMemory, play
 from lightrec.users.parts import LeavingModel
 from lightrec.users.user_model import UserModel

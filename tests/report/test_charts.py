@@ -2,8 +2,6 @@
 
 import html
 import re
-import subprocess
-import sys
 
 from lightrec.evaluation.base import Bars, Curve, Intervals, Points, Sides
 from lightrec.report import charts
@@ -37,35 +35,6 @@ def test_each_part_says_what_it_is_when_pointed_at():
     lines = html.unescape(charts.svg(Intervals({"a \"b\" 'c'": (0.1, 0.05, 0.2)}, "lead")))
     assert "<title>a \"b\" 'c': +0.100 (+0.050 to +0.200)</title>" in lines
     assert "<title>1: 2</title>" in charts.svg(Curve([1.0], [2.0], even=True))
-
-
-def test_colors_follow_the_page():
-    picture = charts.svg(Intervals({"a": (1, 0.5, 2), "b": (-1, -2, -0.5)}, "lead"))
-    assert {"var(--own)", "var(--worse)", "currentColor"} <= {
-        *re.findall(r"(?:fill|stroke): ([^;\"]+)", picture)
-    }
-    assert not re.search("#(?:0{6}|f{6})", picture)
-
-
-def test_a_picture_in_words():
-    assert charts.in_words(Bars({"a": 0.1, "b": 0.2}, "NDCG")) == "NDCG: b 0.200, a 0.100"
-    assert charts.in_words(Curve([1, 2, 3], [0.1, 0.3, 0.2], ("epoch", ""), "policy")) == (
-        "policy: from 0.100 at 1 to 0.200 at 3, highest 0.300"
-    )
-    assert charts.in_words(Curve([], [], ("cost", "gain"))) == "gain over cost: empty"
-
-
-def test_words_in_other_scripts_stay_text_and_nothing_is_said_of_fonts():
-    code = """
-from lightrec.evaluation.base import Bars
-from lightrec.report import charts
-charts.draw([Bars({"红楼梦": 1.0}, "标签")]).savefig("/dev/null", format="png")
-print(charts.svg(Bars({"红楼梦": 1.0}, "标签")))
-"""
-    words = [sys.executable, "-X", "utf8", "-c", code]
-    done = subprocess.run(words, capture_output=True, text=True, encoding="utf-8")
-    assert done.stderr == ""
-    assert re.search(r"<text [^>]*sans[^>]*>红楼梦</text>", done.stdout)
 
 
 def test_hostile_words_are_escaped():

@@ -20,15 +20,6 @@ META = {
 }
 
 
-def test_the_lines_of_the_summary() -> None:
-    first, second = data_lines(META).splitlines()
-    assert first == "data: 1,000 of 1,200 events read are used: 10 users, 20 items"
-    assert second.startswith("left out: 150 duplicates: same user, item, time and feedback")
-    assert "; 50 events of users or items with too few events" in second
-    counts = {**META["counts"], "dropped_duplicate": 0, "dropped_k_core": 0}
-    assert data_lines({**META, "counts": counts}).splitlines()[1] == "left out: nothing"
-
-
 def test_what_is_left_out_is_told_by_feedback() -> None:
     counts = {**META["counts"], "dropped_duplicate": 12_348, "dropped_k_core": 0}
     left_out = {"dropped_duplicate": {"view": 12_345, "purchase": 3}}

@@ -43,11 +43,6 @@ def test_the_reason_is_the_event_without_which_most_places_are_lost():
     assert examples._listed(scorer, batch, lambda users: None, titles, 0)[0][1] == "no single event"
 
 
-def test_half_of_all_places():
-    assert examples._half(torch.tensor([0.5, 0.2, 0.2, 0.1])) == 1
-    assert examples._half(torch.tensor([0.25, 0.25, 0.25, 0.25])) == 2
-
-
 def test_a_finished_run_is_mapped_and_explained(tiny_run):
     run = Run(tiny_run)
     mapped = examples.catalog_map(run, 0)

@@ -8,28 +8,19 @@ import pytest
 
 from lightrec.data.store import TEST
 from lightrec.evaluation import held_out, session_tables
-from lightrec.evaluation.base import Findings, Table
+from lightrec.evaluation.base import Findings
 from lightrec.evaluation.evidence import CONTENDERS, Favoured
-from lightrec.evaluation.receipt import COMPARED
 from lightrec.evaluation.session_tables import ALL, HOME
 from lightrec.report import page as report
 from lightrec.report.owner import owner
 from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages.evaluate import EARLY, early_ranking
-from lightrec.stages.stage import Stage, publish
+from lightrec.stages.stage import Stage
 
 
 def metrics_of(tiny_run):
     return json.loads((tiny_run / "metrics.json").read_text())
-
-
-def test_a_loss_is_told_in_plain_words(tiny_run):
-    key = "simulator_new/policy-minus-blend/accepted"
-    loss = {key: -70.0, f"{key}/low": -90.0, f"{key}/high": -50.0}
-    found = session_tables.answers(metrics_of(tiny_run) | loss)
-    assert found.better.startswith("The policy is not clearly better than greedy by the blend")
-    assert "a difference of -70.000 (-90.000 to -50.000)" in found.by_how_much
 
 
 def test_lines_for_the_owner_and_three_questions_open_the_page(tiny_run):
@@ -71,39 +62,12 @@ def test_the_user_models_sessions_stand_beside_the_logs(tiny_run):
     )
 
 
-def test_the_receipt_shows_no_python_list():
-    own = {part: {"cutoffs": [5, 10]} for part in COMPARED}
-    (table,) = report.receipt_section(own).tables
-    assert table.rows[0] == ["log, cutoffs", "5, 10"]
-
-
-def test_a_learned_reward_by_which_random_is_best_is_called_unfit():
-    metrics = {f"simulator/{name}/accepted": 1.0 for name in ("blend", "random")}
-    metrics |= {"simulator/blend/reward_a": -3.5, "simulator/random/reward_a": -1.8}
-    metrics |= {"simulator/blend/reward_b": 2.0, "simulator/random/reward_b": 1.0}
-    told = " Unfit to judge sessions by is the learned reward (A), by which random is best."
-    assert session_tables.unfit(metrics) == told
-    assert session_tables.unfit(metrics | {"simulator/blend/reward_a": 1.0}) == ""
-
-
 @pytest.mark.parametrize(
     ("low", "high", "blend", "sure", "advice"),
     [
-        (
-            0.1,
-            0.2,
-            0.3,
-            "The lists' lead over what is popular is more than chance.",
-            "Show these lists to a part",
-        ),
+        (0.1, 0.2, 0.3, "The lists' lead over what is popular is", "Show these lists to a part"),
         (-0.1, 0.2, 0.3, "The difference may be chance.", "Go on showing what is popular"),
-        (
-            -0.2,
-            -0.1,
-            0.3,
-            "The lead of what is popular is more than",
-            "Go on showing what is popular",
-        ),
+        (-0.2, -0.1, 0.3, "The lead of what is popular is", "Go on showing what is popular"),
         (0.1, 0.2, 0.97, "Not at all: the figures are too good", "Use nothing of it before"),
     ],
 )
@@ -123,26 +87,9 @@ def test_the_owner_reads_what_was_found_how_sure_it_is_and_what_to_do(
     )
     assert second.startswith(sure)
     assert third.startswith(advice)
-    other = "test/blend-minus-EASE/ndcg@10"
-    metrics |= {"test/EASE/ndcg@10": 0.25, other: 0.05, f"{other}/low": -0.1, f"{other}/high": 0.2}
-    beside = owner(metrics, SimpleNamespace(goal=[]))[1][1]
-    assert ("that over the best simple model, EASE, is perhaps chance" in beside) == (
-        low > 0 and blend < 0.9
-    )
     few = owner(metrics | {"test/events": 20}, SimpleNamespace(goal=[]))
-    assert few[0][1].startswith("20 events of your customers were hidden")
     assert ("So few events decide little" in few[1][1]) == (blend < 0.9)
     assert owner({"mine/score": 0.5}, SimpleNamespace(goal=[])) == []
-
-
-def test_a_table_of_contents_leads_to_every_part(tiny_run):
-    text = (tiny_run / "report.html").read_text()
-    contents = text[text.index("<nav") : text.index("</nav>")]
-    listed = re.findall(r'<a href="#(.*?)">(.*?)</a>', contents)
-    headings = re.findall(r'<h2 id="(.*?)">(.*?)</h2>', text)
-    assert listed == headings
-    assert len(listed) > 5
-    assert len({place for place, _ in listed}) == len(listed)
 
 
 def test_the_summary_has_a_line_for_every_contender(tiny_run):
@@ -191,28 +138,6 @@ def test_the_report_shows_what_the_recipe_computes(tiny_run, tmp_path, left, hea
     assert ("accepted" in answers) == (left == "sessions")
 
 
-def test_what_is_wider_than_the_page_scrolls_in_a_box_of_its_own(tiny_run):
-    page = (tiny_run / "report.html").read_text()
-    boxed = re.findall(r'<div class="wide"[^>]*>\s*<table\b', page)
-    assert len(boxed) == len(re.findall(r"<table\b", page)) >= 12
-    # Pictures shrink instead.
-    assert re.search(r"\.charts svg \{[^}]*max-width: min\(100%", page)
-    assert not re.search(r"min-width: [1-9]\d*rem", page.replace("min-width: 9rem", ""))
-    assert re.search(r"\.wide \{ overflow-x: auto", page)
-    # A table that is a block itself is cut off at the page's edge.
-    assert not re.search(r"table \{[^}]*display: block", page)
-
-
-def test_a_picture_that_is_no_longer_made_does_not_stay(tmp_path):
-    (tmp_path / "evaluate").mkdir()
-    (tmp_path / "evaluate" / "metrics.json").write_text("{}")
-    for name in ("metrics.json", "report.png"):
-        (tmp_path / name).write_text("old")
-    _, recipe = recipes.find("generic/evaluate")
-    publish(recipe, tmp_path / "evaluate", tmp_path)
-    assert [(p.name, p.read_text()) for p in tmp_path.glob("*.*")] == [("metrics.json", "{}")]
-
-
 def test_the_early_table_is_that_of_the_evaluation(tiny_run):
     stage = Stage("evaluate", recipes.find("generic/evaluate")[1], tiny_run / "evaluate")
     # Equal scores stand in another order, and a policy is not there yet.
@@ -230,14 +155,6 @@ def test_every_picture_has_words_and_the_page_needs_no_network(tiny_run):
     assert all(re.search(r'role="img" aria-label="[^"]+"', picture) for picture in pictures)
     assert not re.search(r'(?:src|href)="(?!#)', page.replace('xlink:href="#', ""))
     assert len(page.encode()) < 2_000_000
-
-
-def test_columns_of_words_are_told_from_numbers():
-    table = Table(
-        ["user 1", "item", "why", "share"],
-        [["blend, 1", "Tea, green", "“Tea, red”: place 3 without it", "+0.1 (0.0 to 0.2)"]],
-    )
-    assert report.worded(table) == {1, 2}
 
 
 def test_click_and_conversion_rates_are_told_by_name():

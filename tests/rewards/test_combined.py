@@ -1,4 +1,4 @@
-"""Sums and normalisation: hand values, and the scale that training and judging share."""
+"""Sums of rewards, by hand, and means over what may be chosen."""
 
 import pytest
 import torch
@@ -6,9 +6,8 @@ from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.rewards.accepted import EngagementReward
+from lightrec.rewards.accepted import EngagementReward, WeightedSum
 from lightrec.rewards.base import Reward
-from lightrec.rewards.combined import NormalisedReward, RunningMoments, WeightedSum
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing import tiny
 
@@ -41,53 +40,6 @@ def test_a_weighted_sum_by_hand():
         WeightedSum([])
 
 
-def test_moments_are_those_of_all_numbers():
-    torch.manual_seed(0)
-    values = 1000 + torch.randn(1000)
-    moments = RunningMoments()
-    for part in values.split([1, 9, 390, 600]):
-        moments.update(part)
-    assert moments.mean.item() == pytest.approx(values.double().mean().item(), abs=1e-9)
-    assert moments.deviation.item() == pytest.approx(values.double().std().item(), abs=1e-9)
-    assert RunningMoments().deviation == 1
-
-
-@pytest.mark.parametrize("center", [False, True])
-def test_normalised_rewards_have_unit_spread(center):
-    reward = NormalisedReward(ItemReward(), center)
-    steps = rows([[0]] * 4, [0, 2, 4, 6])
-    mean, spread = (3.0 if center else 0.0), (20 / 3) ** 0.5
-    expected = [(x - mean) / spread for x in (0, 2, 4, 6)]
-    assert reward(steps).flatten().tolist() == pytest.approx(expected)
-    # What judges shares the scale and never moves it, in whatever mode the other is.
-    judged = reward.judged
-    assert judged(rows([[0]], [2])).item() == pytest.approx((2 - mean) / spread)
-    assert reward.moments.count == 4
-    assert reward.training
-    reward.eval()(rows([[0]], [100]))
-    assert reward.moments.count == 4
-    reward.train()(rows([[0]], [100]))
-    assert reward.moments.count == 5
-    scale = 1 / float(reward.moments.deviation)
-    apart = judged(rows([[0]], [2])) - judged(rows([[0]], [1]))
-    assert apart.item() == pytest.approx(scale)
-
-
-def test_outcomes_count_by_their_probabilities():
-    """The deviation is that of drawn answers, and of one that cannot be nothing is asked."""
-    drawn, law = NormalisedReward(ItemReward()), NormalisedReward(ItemReward())
-    drawn(rows([[0]] * 10, [4] + [0] * 9))
-    outcomes = rows([[0]] * 6, [4, 0] * 3)
-    outcomes[Key.WEIGHT] = torch.tensor([0.1, 0.9]).repeat(3)
-    law(outcomes)
-    assert law.moments.mean.item() == pytest.approx(drawn.moments.mean.item())
-    assert law.moments.square.item() / 3 == pytest.approx(drawn.moments.square.item() / 10)
-    assert law.moments.count.item() == pytest.approx(3)
-    moments = RunningMoments()
-    moments.update(torch.tensor([1.0, 3.0, torch.inf]), torch.tensor([0.5, 0.5, 0.0]))
-    assert (moments.mean, moments.square) == (2, 1)
-
-
 def test_a_simulator_that_pays_means_says_how_likely_each_outcome_was():
     seen = []
 
@@ -102,10 +54,3 @@ def test_a_simulator_that_pays_means_says_how_likely_each_outcome_was():
     paid = simulator.step(simulator.reset().set("action", torch.ones(8, 1).long()))["next"]
     torch.testing.assert_close(seen[0].sum(1), torch.ones(8))
     torch.testing.assert_close(seen[0][:, 0], paid["reward"].squeeze(1))
-
-
-def test_after_enough_rows_the_scale_stays():
-    reward = NormalisedReward(ItemReward(), rows=4)
-    for _ in range(3):
-        reward(rows([[0]] * 3, [1, 2, 4]))
-    assert reward.moments.count == 6

@@ -1,7 +1,5 @@
 """Rewards of accepted items, by hand."""
 
-import math
-
 import polars as pl
 import pytest
 import torch
@@ -10,16 +8,13 @@ from tensordict import TensorDict
 from lightrec.errors import NotApplicable
 from lightrec.keys import Key
 from lightrec.rewards.accepted import (
-    ConversionReward,
     EngagementReward,
     LearnedReward,
-    ProbabilityLogReward,
     SurplusReward,
-    UncertaintyPenalty,
     ValueReward,
+    WeightedSum,
 )
 from lightrec.rewards.base import Reward, RewardContext
-from lightrec.rewards.combined import WeightedSum
 from lightrec.testing import tiny
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import ValueModel
@@ -63,13 +58,6 @@ def test_learned_reward_is_the_models(transition, users):
     torch.testing.assert_close(found[[0, 2]], expected[[0, 2]])
 
 
-def test_probability_log_reward(transition, users):
-    reward = bound(ProbabilityLogReward(), users)
-    p = users.predict(transition[Key.HISTORY], transition[Key.ACTION])[0].exp()
-    expected = [p[0, 0] * p[0, 0].log(), 0, p[2, 1] * p[2, 1].log()]
-    assert reward(transition).flatten().tolist() == pytest.approx([float(x) for x in expected])
-
-
 def test_users_are_asked_about_the_user_of_a_transition(transition, users):
     class OneLikesAll(UserModel):
         """User 1 likes everything far better than others do."""
@@ -79,10 +67,9 @@ def test_users_are_asked_about_the_user_of_a_transition(transition, users):
 
     own = OneLikesAll(users.members).eval()
     alike = transition[[0, 0, 0]].set(Key.USER, torch.tensor([0, 1, 0]))
-    for reward in (SurplusReward(), ProbabilityLogReward()):
-        found = bound(reward, own)(alike).flatten().tolist()
-        assert found[0] == pytest.approx(found[2], rel=1e-5)
-        assert found[1] != pytest.approx(found[0], rel=1e-3)
+    found = bound(SurplusReward(), own)(alike).flatten().tolist()
+    assert found[0] == pytest.approx(found[2], rel=1e-5)
+    assert found[1] != pytest.approx(found[0], rel=1e-3)
 
 
 def test_value_reward_is_the_mean_value_of_what_was_accepted(transition, users):
@@ -96,10 +83,6 @@ def test_value_reward_is_the_mean_value_of_what_was_accepted(transition, users):
     # Three stars, and half of the item's own level.
     assert bound(ValueReward(), users)(transition).tolist() == [[5.5], [0.0], [4.0]]
     assert bound(ValueReward(least=3.0), users)(transition).tolist() == [[2.5], [0.0], [1.0]]
-    # The normal law's tail: z = 3 and 0.
-    expected = [(1 + math.erf(3 / math.sqrt(2))) / 2, 0.0, 0.5]
-    found = bound(ConversionReward(threshold=4.0), users)(transition)
-    assert found.flatten().tolist() == pytest.approx(expected)
 
 
 def test_a_reward_reads_attributes_of_users_and_items_once_it_is_bound(tmp_path):
@@ -132,20 +115,3 @@ def test_a_reward_reads_attributes_of_users_and_items_once_it_is_bound(tmp_path)
         RewardContext(store=store).item_attribute("colour")
     with pytest.raises(NotApplicable, match="goes by a user model, and there is none here"):
         bound(LearnedReward(), None)
-
-
-def test_uncertainty_is_the_ensembles_unless_the_simulator_tells(users):
-    with pytest.raises(NotApplicable, match="A single user model"):
-        bound(UncertaintyPenalty(), users)
-    ensemble = tiny.tiny_user_model(members=2)
-    data = {
-        Key.HISTORY: torch.tensor([[0, 0, 1, 2, 3], [1, 2, 3, 4, 5]]),
-        Key.ACTION: torch.tensor([[4], [6]]),
-    }
-    steps = TensorDict(data, [2])
-    reward = bound(UncertaintyPenalty(), ensemble)
-    expected = ensemble.predict(steps[Key.HISTORY], steps[Key.ACTION])[1]
-    assert torch.allclose(reward(steps), -expected.unsqueeze(1))
-    assert (-reward(steps) <= math.log(2)).all()
-    steps["next"] = TensorDict({Key.UNCERTAINTY: torch.tensor([[0.1], [0.2]])}, batch_size=[2])
-    assert torch.equal(reward(steps), torch.tensor([[-0.1], [-0.2]]))

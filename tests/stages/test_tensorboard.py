@@ -95,4 +95,4 @@ def test_flat_settings_name_classes_and_leave_null_out():
             "ranker": {"recipe": recipe, "overrides": given},
             "data": {"recipe": {"k_core": 5}, "overrides": []},
         }
-    ) == {"ranker.trainer.max_epochs": "5", "ranker.model.size": "8", "data.k_core": 5}
+    ) == {"ranker.trainer.max_epochs": 5, "ranker.model.size": 8, "data.k_core": 5}

@@ -2,13 +2,12 @@
 
 import subprocess
 import sys
-from functools import partial
 
 import pytest
 
 from lightrec.errors import FetchError, NotApplicable
 from lightrec.testing import ContractError, DoesNotApply, check_all
-from lightrec.testing.contract import checks_of, name_of, promise
+from lightrec.testing.contract import checks_of, promise
 from tests.processes import run_python
 
 
@@ -72,11 +71,6 @@ def test_all_that_failed_is_in_one_error():
     assert raised.value.expected == "All 6 checks must pass."
     assert "- Pot-fails: tea is hot. It is cold. Warm tea.\n- Pot-breaks: " in raised.value.found
     check_all([CHECKS[0], CHECKS[3]])
-
-
-def test_names_of_what_makes_parts():
-    assert name_of(dict) == "dict"
-    assert name_of(partial(partial(passes))) == "passes"
 
 
 def test_pytest_shows_one_test_a_check(pytester_file):

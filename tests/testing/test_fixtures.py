@@ -3,7 +3,6 @@
 import sys
 
 import numpy as np
-import polars as pl
 import torch
 from polars.testing import assert_frame_equal
 
@@ -29,18 +28,6 @@ def test_the_log_is_the_files(lightrec_tiny_files):
     assert_frame_equal(TableReader().read(log).log.events, tiny.tiny_log().events)
     assert_frame_equal(TableReader().read_items(items).rows, tiny.tiny_catalog().rows)
     assert (len(tiny.tiny_log()), len(tiny.tiny_catalog())) == (600, 48)
-
-
-def test_the_log_has_its_pattern():
-    place = pl.col("item").str.slice(1).cast(pl.Int64)
-    groups = tiny.tiny_log().events.select("user", group=place // 12)
-    assert groups.group_by("user").agg(pl.col("group").n_unique())["group"].to_list() == [1] * 60
-
-
-def test_the_encoder(lightrec_tiny_encoder):
-    vectors = lightrec_tiny_encoder.encode(["a red lamp", "tea"])
-    assert vectors.shape == (2, 12)
-    assert not lightrec_tiny_encoder.cache
 
 
 def test_the_store(tmp_path):
@@ -70,8 +57,3 @@ def test_plugins_of_one_test(lightrec_plugins):
 def test_they_are_gone_in_the_next(lightrec_plugins):
     assert "hooks_of_mine" not in sys.modules
     assert set(plugins.installed().parts["domains"]) == {"generic"}
-
-
-def test_a_broken_plugin_is_seen(lightrec_plugins):
-    lightrec_plugins.add("bad", "import no_such_module_here")
-    assert "no_such_module_here" in plugins.installed().broken["bad"]

@@ -1,6 +1,5 @@
 """Each check of a plugin fails for a plugin that is wrong in just that."""
 
-import re
 from pathlib import Path
 
 import lightrec_worlds
@@ -101,7 +100,6 @@ def test_a_right_one_passes_with_the_contracts_of_its_parts(chess, failing):
 @pytest.mark.parametrize(
     ("old", "new", "names"),
     [
-        ("from typing import Any", "import no_such_module_here", {"usable"}),
         ("lightrec_domains", "lightrec_domain", {"usable"}),
         ("LIGHTREC_API = 1", "", {"hook module"}),
         ('"chess": ', '"generic": ', {"usable"}),
@@ -110,91 +108,53 @@ def test_a_right_one_passes_with_the_contracts_of_its_parts(chess, failing):
         ("parts_of_chess:Patience", "parts_of_chess:Hurry", {"usable"}),
         ('"""Games of chess."""', "", {"described"}),
         ("weight: float", "weight", {"described"}),
-        ("weight: float = 1.0", "weight: object = object()", {"described"}),
         ("super().forward(x, present)", "super().forward(x, present.flip(0))", {"rows apart"}),
         ('name = "chess"', 'name = "draughts"', {"described"}),
-        ('name = "chess"', 'name = "chess"; repeats = None', {"attributes"}),
     ],
 )
 def test_a_wrong_one_fails(chess, failing, old, new, names):
     assert failing(chess(old, new)) == names
 
 
-@pytest.mark.parametrize("recipe", ["", "{}", "[1, 2]", "a: [", "just words"])
+@pytest.mark.parametrize("recipe", ["", "[1, 2]", "a: ["])
 def test_a_recipe_that_says_nothing_fails(chess, failing, recipe):
     assert failing(chess(recipe=recipe)) == {"recipes"}
 
 
-def test_a_misspelt_setting_of_a_recipe_is_named_with_its_file(chess):
-    *_, check = (c for c in chess(recipe=DATA + "k_cor: 5\n") if c.name == "recipes")
-    with pytest.raises(ContractError) as raised:
-        check()
-    assert re.sub(r"/\S*/", "", raised.value.found) == (
-        "data.yaml: The settings of the stage data cannot be used. The stage data has no setting "
-        "'k_cor'. Did you mean 'k_core'?"
+def read(name):
+    """A recipe of the world or of the trained ranker, as text."""
+    if name == "world":
+        recipe = yaml.safe_load((RECIPES / "ppo.yaml").read_text())
+        recipe["data"]["init_args"] |= {"world": "Far", "settings": {"max_steps": 3}}
+        return "policy", yaml.safe_dump(recipe)
+    return name, DATA + "k_core: 5\n" if name == "data" else yaml.safe_dump(
+        recipes.find(f"generic/{name}")[1]
     )
 
 
-def test_the_recipe_of_a_training_passes(chess, failing):
-    recipe = yaml.safe_dump(recipes.find("generic/ranker")[1])
-    assert failing(chess(recipe=recipe, name="ranker")) == set()
-
-
 @pytest.mark.parametrize(
-    ("settings", "why"),
+    ("name", "old", "new", "why"),
     [
-        ({"world": "Fra"}, "There is no 'Fra' among the simulators."),
-        (
-            {"settings": {"max_step": 3}},
-            "Far has no setting 'max_step'. Did you mean",
-        ),
-        ({"settings": {"max_steps": "few"}}, "The setting max_steps takes int"),
+        ("data", "k_core", "k_cor", "The stage data has no setting 'k_cor'. Did you mean"),
+        ("world", "Far", "Fra", "There is no 'Fra' among the simulators."),
+        ("world", "max_steps: 3", "max_step: 3", "Far has no setting 'max_step'. Did you mean"),
+        ("world", "max_steps: 3", "max_steps: few", "The setting max_steps takes int"),
+        ("ranker", "max_epochs:", "max_epoch:", "Trainer has no setting 'max_epoch'. Did you mean"),
+        ("ranker", "path: EASE", "path: EAES", "There is no class 'EAES' that could be used here."),
     ],
 )
-def test_a_world_that_does_not_take_its_settings_is_named(chess, settings, why):
-    recipe = yaml.safe_load((RECIPES / "ppo.yaml").read_text())
-    recipe["data"]["init_args"] |= {"world": "Far", **settings}
-    checks = chess(recipe=yaml.safe_dump(recipe), name="policy")
+def test_a_fault_of_a_recipe_is_named_with_its_file(chess, lightrec_plugins, name, old, new, why):
+    stage, right = read(name)
+    assert old in right
+    checks = chess(recipe=right.replace(old, new, 1), name=stage)
+    if name == "ranker":
+        (lightrec_plugins.folder / "recipes" / "chess" / "set.yaml").write_text("over: generic\n")
     (check,) = (check for check in checks if check.name == "recipes")
     with pytest.raises(ContractError) as raised:
         check()
+    assert f"{stage}.yaml: " in raised.value.found
     assert why in raised.value.found
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "why"),
-    [
-        ("max_epochs:", "max_epoch:", "Trainer has no setting 'max_epoch'. Did you mean"),
-        ("path: EASE", "path: EAES", "There is no class 'EAES' that could be used here."),
-    ],
-)
-def test_a_fault_in_the_recipe_of_a_training_is_named_with_its_file(chess, old, new, why):
-    wrong = yaml.safe_dump(recipes.find("generic/ranker")[1]).replace(old, new, 1)
-    (check,) = (c for c in chess(recipe=wrong, name="ranker") if c.name == "recipes")
-    with pytest.raises(ContractError) as raised:
-        check()
-    found = re.sub(r"/\S*/", "", raised.value.found)
-    assert found.startswith(f"ranker.yaml: The recipe or its settings cannot be used. {why}")
-    assert "--print_config" not in found
-
-
-def test_a_fault_is_not_laid_on_the_file_of_the_set(chess, lightrec_plugins):
-    wrong = yaml.safe_dump(recipes.find("generic/users_a")[1]).replace("max_epochs:", "epochs:", 1)
-    (check,) = (c for c in chess(recipe=wrong, name="users_a") if c.name == "recipes")
-    (lightrec_plugins.folder / "recipes" / "chess" / "set.yaml").write_text("over: generic\n")
-    with pytest.raises(ContractError) as raised:
-        check()
-    assert "users_a.yaml: " in raised.value.found
-    assert "set.yaml" not in raised.value.found
-
-
-def test_a_part_that_raises_is_named_with_the_line_to_mend(chess):
-    found = chess("super().__init__()", "self.weight = 1 / 0")
-    (check,) = (c for c in found if c.id == "Patience-padding")
-    with pytest.raises(ContractError) as raised:
-        check()
-    advice = re.sub(r"/\S*/", "", raised.value.advice)
-    assert advice == "Correct line 30 of parts_of_chess.py: `self.weight = 1 / 0`."
+    assert not any(word in raised.value.found for word in ("--print_config", "set.yaml"))
 
 
 def test_a_plugin_that_is_not_there(lightrec_plugins, failing):

@@ -27,35 +27,6 @@ class Right(UserModelSimulator):
         )
 
 
-class WrongBound(Right):
-    def _make_specs(self):
-        super()._make_specs()
-        size = (*self.batch_size, 1)
-        self.observation_spec[Key.STEP] = Bounded(0, 1, size, dtype=torch.int64)
-
-
-class AlwaysSix(Right):
-    def __init__(self, batch_size):
-        super().__init__(6)
-
-
-class BeginsWithSuccess(Right):
-    def _reset(self, tensordict=None, **kwargs):
-        state = super()._reset(tensordict, **kwargs)
-        state[Key.ACCEPTED_TOTAL] += 1
-        return state
-
-
-class SeedIgnored(Right):
-    def _set_seed(self, seed):
-        pass
-
-
-class SeedFixed(Right):
-    def _set_seed(self, seed):
-        super()._set_seed(0)
-
-
 class Stepping(Right):
     """One whose steps are changed by :meth:`change` afterwards."""
 
@@ -65,95 +36,48 @@ class Stepping(Right):
         return after
 
 
-class PaddingMayBeShown(Stepping):
-    def change(self, before, after):
-        after[Key.MASK][:, 0] = True
+def wrong_bound(self):
+    Right._make_specs(self)
+    size = (*self.batch_size, 1)
+    self.observation_spec[Key.STEP] = Bounded(0, 1, size, dtype=torch.int64)
 
 
-class ShowsAgain(Stepping):
-    def change(self, before, after):
-        after[Key.MASK] = before[Key.MASK]
+def shown_again(self, before, after):
+    after[Key.MASK] = before[Key.MASK]
 
 
-class NeverShowsAgain(Right):
-    def __init__(self, batch_size):
-        super().__init__(batch_size, repeats=True)
-
-    def _step(self, tensordict):
-        self.repeats = False
-        after = super()._step(tensordict)
-        self.repeats = True
-        return after
+def takes_masked(self, state, slate):
+    mask = state[Key.MASK].scatter(1, slate, True)
+    Right._look_at(self, state.exclude(Key.MASK).set(Key.MASK, mask), slate)
 
 
-class TakesMaskedItems(Right):
-    def _look_at(self, state, slate):
-        mask = state[Key.MASK].scatter(1, slate, True)
-        super()._look_at(state.exclude(Key.MASK).set(Key.MASK, mask), slate)
+def takes_twice(self, state, slate):
+    twice = slate[:, 1:] == slate[:, :1]
+    Right._look_at(self, state, torch.cat([slate[:, :1], slate[:, 1:] * ~twice], 1))
 
 
-class TakesItemsTwice(Right):
-    def _look_at(self, state, slate):
-        twice = slate[:, 1:] == slate[:, :1]
-        super()._look_at(state, torch.cat([slate[:, :1], slate[:, 1:] * ~twice], 1))
+def counts_nothing(self, before, after):
+    after[Key.ACCEPTED_TOTAL] = before[Key.ACCEPTED_TOTAL]
 
 
-class TakesNothingThere(TinyWorld):
-    def __init__(self, batch_size):
-        super().__init__(batch_size, slate_size=2)
-
-    def offer(self, state):
-        return super().offer(state) * torch.tensor([1, 0, 0, 0])
-
-    def respond(self, state, slate):
-        response = super().respond(state, slate)
-        return replace(response, taken=torch.ones_like(response.taken))
+def forgets(self, history, taken):
+    return torch.cat([history[:, 1:], taken.sum(1, keepdim=True)], 1)
 
 
-class CountsNothing(Stepping):
-    def change(self, before, after):
-        after[Key.ACCEPTED_TOTAL] = before[Key.ACCEPTED_TOTAL]
+def cut_and_gone(self, before, after):
+    after["truncated"] = after["truncated"] | after["terminated"]
 
 
-class CountsByTwo(Stepping):
-    def change(self, before, after):
-        after[Key.STEP] = before[Key.STEP] + 2
+def never_cut(self, before, after):
+    after["truncated"] = torch.zeros_like(after["truncated"])
+    after["done"] = after["terminated"]
 
 
-class ForgetsOnDecline(Right):
-    def remember(self, history, taken):
-        return torch.cat([history[:, 1:], taken.sum(1, keepdim=True)], 1)
-
-
-class InfiniteReward(Right):
-    def respond(self, state, slate):
-        response = super().respond(state, slate)
-        return replace(response, value=response.value.log())
-
-
-class CutAndGone(Stepping):
-    def change(self, before, after):
-        after["truncated"] = after["truncated"] | after["terminated"]
-
-
-class NeverCut(Stepping):
-    def change(self, before, after):
-        after["truncated"] = torch.zeros_like(after["truncated"])
-        after["done"] = after["terminated"]
-
-
-class LeavesAnyway(Stepping):
-    def change(self, before, after):
-        if self.ending == "fixed":
-            after["terminated"] = after[Key.USER].unsqueeze(1) % 2 == 0
-            after["truncated"] = after["truncated"] & ~after["terminated"]
-            after["done"] = after["truncated"] | after["terminated"]
-
-
-class EndsEarly(Stepping):
-    def change(self, before, after):
-        if self.ending == "fixed":
-            after["truncated"] = after["done"] = after[Key.STEP] >= 4
+def leaves_anyway(self, before, after):
+    if self.ending == "fixed":
+        after["terminated"] = after[Key.USER].unsqueeze(1) % 2 == 0
+        after["truncated"] = after["truncated"] & ~after["terminated"]
+        after["done"] = after["truncated"] | after["terminated"]
 
 
 class CountsByItself(Right):
@@ -168,48 +92,24 @@ class CountsByItself(Right):
         return after
 
 
-class WritesIntoTheState(Stepping):
-    def change(self, before, after):
-        after[Key.SESSION] = after[Key.SESSION].clone()
-        before[Key.SESSION] += 1
+def writes_into_the_state(self, before, after):
+    after[Key.SESSION] = after[Key.SESSION].clone()
+    before[Key.SESSION] += 1
 
 
-class DrawsForTheBatch(Right):
-    def respond(self, state, slate):
-        chance = torch.Generator().manual_seed(int(state[Key.STEP][0]))
-        value = torch.rand(slate.shape, generator=chance)
-        return replace(super().respond(state, slate), value=value)
+def draws_for_the_batch(self, state, slate):
+    chance = torch.Generator().manual_seed(int(state[Key.STEP][0]))
+    value = torch.rand(slate.shape, generator=chance)
+    return replace(Right.respond(self, state, slate), value=value)
 
 
-class AsksANumber(Right):
-    def respond(self, state, slate):
-        response = super().respond(state, slate)
-        return response if response.value.sum() >= 0 else replace(response, taken=slate > 0)
+def asks_a_number(self, state, slate):
+    response = Right.respond(self, state, slate)
+    return response if response.value.sum() >= 0 else replace(response, taken=slate > 0)
 
 
-class OffersTwice(TinyWorld):
-    def offer(self, state):
-        return super().offer(state)[:, [0, 1, 2, 2]]
-
-    def _look_at(self, state, slate):
-        pass  # else every second slate would be refused, and every check with it
-
-
-class TruthIsMissing(TinyWorld):
-    def respond(self, state, slate):
-        response = super().respond(state, slate)
-        true = torch.full_like(response.value[:, :1], torch.inf)
-        return replace(response, changed={**response.changed, Key.TRUE_REWARD: true})
-
-
-class ScoresTooMany(TinyWorld):
-    def oracle(self, state):
-        return torch.zeros(len(state), self.ITEMS + 1)
-
-
-class DescribesTooFew(TinyWorld):
-    def catalog(self):
-        return Catalog(pl.DataFrame({Column.ITEM: ["item-1"]}))
+def offers_twice(self, state):
+    return TinyWorld.offer(self, state)[:, [0, 1, 2, 2]]
 
 
 @pytest.mark.parametrize("settings", [{}, {"slate_size": 1}, {"repeats": True}])
@@ -223,37 +123,36 @@ def test_a_right_world_passes(settings, failing):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "names"),
+    ("base", "changed", "names"),
     [
-        (WrongBound, {"specs"}),
-        (AlwaysSix, {"specs", "rows apart"}),
-        (BeginsWithSuccess, {"bookkeeping"}),
-        (SeedIgnored, {"seed"}),
-        (SeedFixed, {"seed"}),
-        (PaddingMayBeShown, {"showable"}),
-        (ShowsAgain, {"showable"}),
-        (NeverShowsAgain, {"showable"}),
-        (TakesMaskedItems, {"refusals"}),
-        (TakesItemsTwice, {"refusals"}),
-        (TakesNothingThere, {"bookkeeping"}),
-        (CountsNothing, {"bookkeeping"}),
-        (CountsByTwo, {"bookkeeping", "endings", "partial reset"}),
-        (ForgetsOnDecline, {"bookkeeping"}),
-        (InfiniteReward, {"specs"}),
-        (CutAndGone, {"endings"}),
-        (NeverCut, {"endings"}),
-        (LeavesAnyway, {"endings"}),
-        (EndsEarly, {"endings"}),
-        (CountsByItself, {"partial reset", "compiles"}),
-        (WritesIntoTheState, {"state unchanged"}),
-        (DrawsForTheBatch, {"rows apart", "compiles"}),
-        (AsksANumber, {"compiles"}),
-        (OffersTwice, {"showable", "refusals"}),
-        (TruthIsMissing, {"specs"}),
-        (ScoresTooMany, {"truth"}),
-        (DescribesTooFew, {"truth"}),
+        (Right, {"_make_specs": wrong_bound}, {"specs"}),
+        (Right, {"_set_seed": lambda s, seed: None}, {"seed"}),
+        (Stepping, {"change": shown_again}, {"showable"}),
+        (Right, {"_look_at": takes_masked}, {"refusals"}),
+        (Right, {"_look_at": takes_twice}, {"refusals"}),
+        (Stepping, {"change": counts_nothing}, {"bookkeeping"}),
+        (Right, {"remember": forgets}, {"bookkeeping"}),
+        (Stepping, {"change": cut_and_gone}, {"endings"}),
+        (Stepping, {"change": never_cut}, {"endings"}),
+        (Stepping, {"change": leaves_anyway}, {"endings"}),
+        (CountsByItself, {}, {"partial reset", "compiles"}),
+        (Stepping, {"change": writes_into_the_state}, {"state unchanged"}),
+        (Right, {"respond": draws_for_the_batch}, {"rows apart", "compiles"}),
+        (Right, {"respond": asks_a_number}, {"compiles"}),
+        (
+            TinyWorld,
+            {"offer": offers_twice, "_look_at": lambda s, state, slate: None},
+            {"showable", "refusals"},
+        ),
+        (TinyWorld, {"oracle": lambda s, state: torch.zeros(len(state), 13)}, {"truth"}),
+        (
+            TinyWorld,
+            {"catalog": lambda s: Catalog(pl.DataFrame({Column.ITEM: ["item-1"]}))},
+            {"truth"},
+        ),
     ],
 )
-def test_a_wrong_one_fails(wrong, names, failing):
+def test_a_wrong_one_fails(base, changed, names, failing):
     # To compile a step takes longer than all other checks; right simulators are all compiled.
+    wrong = type("Wrong", (base,), changed)
     assert failing(SimulatorChecks(wrong), *{"compiles"} - names) == names

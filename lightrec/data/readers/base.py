@@ -8,10 +8,9 @@ from typing import Any, ClassVar, TypeAlias
 
 from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.files import check_content, check_input, is_url
+from lightrec.data.files import check_content, check_input, is_url, without_password
 from lightrec.data.log import InteractionLog
 from lightrec.data.schema import Problems
-from lightrec.data.times import TimeFormat, Times
 from lightrec.data.types import KINDS, Kind
 from lightrec.errors import DataError, no_such
 
@@ -36,11 +35,13 @@ class Reader(ABC):
 
     name: ClassVar[str]
     """Short name of the format, such as ``csv``."""
+    of_urls: ClassVar[bool] = False
+    """Whether it reads URLs, such as those of databases, in place of paths."""
     skip: Path | None = None
     """Where lines of the log that cannot be used are written, which are then left out."""
 
-    def __init__(self, times: TimeFormat = "auto") -> None:
-        self.times: TimeFormat = times
+    def __init__(self, times: str = "auto") -> None:
+        self.times = times
 
     @classmethod
     @abstractmethod
@@ -69,6 +70,10 @@ class Reader(ABC):
         """Read the user table at a path in this format, as :meth:`read_items` does."""
         return None
 
+    def copy(self, url: Path, file: Path) -> None:
+        """Write the table that a URL names to a Parquet file; a reader of URLs defines this."""
+        raise NotImplementedError
+
     def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
         """Read a log with its item and user tables.
 
@@ -95,7 +100,6 @@ def read_tables(
     user_columns: Columns | None = None,
     reader: str | None = None,
     times: str | None = None,
-    drop_unreadable_times: bool = False,
     skip_broken: str | None = None,
     types: Mapping[str, Kind] | None = None,
 ) -> Tables:
@@ -113,8 +117,6 @@ def read_tables(
     :param reader: the reader of the log (default: the one that recognises it).
     :param times: how times are written: auto, a unit such as milliseconds, iso, day-first,
         month-first, or a pattern with the codes of strptime (default: auto).
-    :param drop_unreadable_times: drop events whose time cannot be read, which are problems
-        otherwise.
     :param skip_broken: leave out lines of the log that cannot be used, which are problems
         otherwise, and write them with what is wrong to this file, such as broken.csv.
     :param types: kinds of attributes in place of those recognised: {genres: list, zip: category}.
@@ -122,8 +124,7 @@ def read_tables(
     """
     problems, catalog, known = Problems(), None, None
     with problems.taking():
-        form = Times(times or "auto", drop_unreadable_times)
-        found = find_reader(log, reader, form)
+        found = find_reader(log, reader, times or "auto")
         found.skip = Path(skip_broken) if skip_broken else None
         tables = found.read(log, _names(columns))
     with problems.taking():
@@ -152,7 +153,7 @@ def _names(columns: Columns | None) -> dict[str, str]:
 
 
 def retyped(tables: Tables, types: Mapping[str, Kind] | None) -> Tables:
-    """Give attributes the kinds that somebody named.
+    """Read attributes anew in the kinds that somebody named.
 
     :raises DataError: where there is no such attribute or kind, or a value does not fit.
     """
@@ -173,20 +174,21 @@ def retyped(tables: Tables, types: Mapping[str, Kind] | None) -> Tables:
     return Tables(tables.log, catalog, users)
 
 
-def find_reader(path: Path, name: str | None = None, times: TimeFormat = "auto") -> Reader:
+def find_reader(path: Path, name: str | None = None, times: str = "auto") -> Reader:
     """Find the reader of a path, by name or by asking all, those of plugins first.
+
+    A URL is read by a reader of URLs, whatever the name.
 
     :raises DataError: if the path cannot be read, or no reader recognises it.
     """
-    found = plugins.installed()
-    if is_url(path):
-        name = name or "TableReader"
+    found, url = plugins.installed(), is_url(path)
+    name = None if url else name
     parts = found.parts["readers"].values() if name is None else [found.get("readers", name)]
     # False sorts before True: the readers of plugins are asked first.
     for part in sorted(parts, key=lambda part: part.path.startswith("lightrec.")):
         reader: Reader = part.load()(times)
         try:
-            if name is not None or reader.recognises(path):
+            if name or (reader.of_urls == url and reader.recognises(path)):
                 return reader
         except OSError as error:
             raise DataError(f"The path cannot be looked at ({error.strerror}).", path) from None
@@ -196,6 +198,7 @@ def find_reader(path: Path, name: str | None = None, times: TimeFormat = "auto")
     raise DataError(
         f"No installed reader recognises it. Readers: {', '.join(found.parts['readers'])}. "
         "A table's name ends in .csv, .tsv, .txt, .dat, .jsonl (perhaps .gz or .zst) or .parquet; "
-        "other formats need a plugin.",
-        source=path,
+        "other formats need a plugin, such as lightrec-formats for databases and RecBole's files "
+        "(`pip install plugins/lightrec-formats` in a checkout).",
+        source=without_password(str(path)) if url else path,
     )

@@ -1,4 +1,4 @@
-"""The reader of tables with named columns: text, JSON lines, Parquet and SQL."""
+"""The reader of tables with named columns: text, JSON lines and Parquet."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ import polars as pl
 from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import NEGATIVE, plain
-from lightrec.data.files import is_url, located
+from lightrec.data.files import located
 from lightrec.data.log import InteractionLog
 from lightrec.data.parquet import ParquetTable
 from lightrec.data.readers.base import Reader, Tables
@@ -23,7 +23,6 @@ from lightrec.data.readers.columns import (
 )
 from lightrec.data.readers.delimited import TextTable
 from lightrec.data.readers.json_lines import JsonTable
-from lightrec.data.readers.sql import SqlTable
 from lightrec.data.readers.text import COMPRESSED, open_text
 from lightrec.data.schema import NAMED, Place, Problems, Table
 from lightrec.data.times import looks_like_times
@@ -48,12 +47,11 @@ _OFFERS: Final = (Column.SESSION, Column.IMPRESSION, Column.PROPENSITY, Column.C
 
 
 class TableReader(Reader):
-    """A log in one table: delimited text, JSON lines, Parquet or SQL; item and user tables too.
+    """A log in one table: delimited text, JSON lines or Parquet; item and user tables too.
 
     Text files end in ``.csv``, ``.tsv``, ``.txt`` or ``.dat``, files of one JSON object a line in
     ``.jsonl``, ``.ndjson`` or ``.json``, perhaps with ``.gz`` or ``.zst`` behind. Parquet is a file
-    that ends in ``.parquet``, or a folder of such files. A URL such as
-    ``sqlite:///shop.db#orders`` names a table or a query behind the ``#``.
+    that ends in ``.parquet``, or a folder of such files.
 
     :param times: how the log's times are written; see ``lightrec.data.times``.
     """
@@ -75,8 +73,6 @@ class TableReader(Reader):
 
     def open(self, path: Path) -> Table:
         """Open a table in any of the formats."""
-        if is_url(path):
-            return SqlTable(path)
         if _ending(path) == ".parquet" or path.is_dir():
             return ParquetTable(path)
         skip = self.skip is not None
@@ -103,10 +99,10 @@ class TableReader(Reader):
     def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
         """Read a log; ``place.ignored`` of the log names the columns that were not used."""
         problems, table = Problems(path), self.open(path)
-        asked = {c: n for c, n in (columns or {}).items() if n.lower() not in ("none", "null")}
-        names = {c: n for c, n in LOG_NAMES.items() if c in asked or c not in (columns or {})}
-        needed = [] if Column.CANDIDATES in asked else [Column.ITEM]
-        matched = self._match(table, names, asked, needed, problems)
+        wanted = {c: n for c, n in (columns or {}).items() if n.lower() not in ("none", "null")}
+        names = {c: n for c, n in LOG_NAMES.items() if c in wanted or c not in (columns or {})}
+        needed = [] if Column.CANDIDATES in wanted else [Column.ITEM]
+        matched = self._match(table, names, wanted, needed, problems)
         broken = problems if self.skip is None else Problems(path)
         frame, place = table.read(list(matched.values()) or table.names[:1], broken)
         # The values of columns that are missing or duplicated cannot be checked.
@@ -123,13 +119,22 @@ class TableReader(Reader):
         ignored = tuple(name for name in table.names if name not in matched.values())
         if Column.TIME in names and Column.TIME not in matched:
             _mention_times(table, ignored)
+        place = replace(place, names=matched, ignored=ignored, form=table.form)
         with problems.raising():
-            place = replace(place, names=matched, ignored=ignored, form=table.form)
-            skip = self.skip is not None
-            log = InteractionLog(frame, times=self.times, place=place, skip=skip)
-            if self.skip is not None:
-                _note(self.skip, path, table.faults | log.skipped, len(log))
-            return log
+            return self.checked(frame, place, path, table.faults)
+
+    def checked(
+        self, events: pl.DataFrame, place: Place, path: Path, faults: Mapping[str, str]
+    ) -> InteractionLog:
+        """Make events a log; where :attr:`skip` says so, without those that cannot be used.
+
+        :param faults: what is wrong with lines that were not read, by what they are called.
+        """
+        skip = self.skip is not None
+        log = InteractionLog(events, times=self.times, place=place, skip=skip)
+        if self.skip is not None:
+            _note(self.skip, path, {**faults, **log.skipped}, len(log))
+        return log
 
     def _match(
         self,
@@ -250,7 +255,7 @@ def _split_list(column: pl.Series) -> pl.Series:
 
 
 def _ending(path: Path) -> str:
-    """Return the ending of a file's name without that of its compression."""
+    """The ending of a file's name without that of its compression."""
     name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
     return name.suffix.lower()
 

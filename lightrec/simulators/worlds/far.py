@@ -22,8 +22,7 @@ from torch.nn.functional import normalize, one_hot, pad
 from torch.optim.lr_scheduler import OneCycleLR
 
 from lightrec.data.catalog import Catalog
-from lightrec.data.fetch import cache_folder
-from lightrec.data.files import appearing, save_tensors
+from lightrec.data.files import appearing, cache_folder, save_tensors
 from lightrec.keys import Key
 from lightrec.nn.session import perceptron
 from lightrec.simulators import noise
@@ -280,7 +279,7 @@ class Far(World):
         return Response(taken, taken.float(), torch.zeros_like(click), changed)
 
     def user(self, state: TensorDictBase) -> UserState:
-        """Give the hidden state of the users."""
+        """The hidden state of the users."""
         return UserState(state[Key.LATENT, "taste"], state[Key.LATENT, "exposure"])
 
     def oracle(self, state: TensorDictBase) -> Tensor:

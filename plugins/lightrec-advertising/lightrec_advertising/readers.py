@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 import polars as pl
+from lightrec_formats.published import PublishedReader
 
 from lightrec.data.casts import to_numbers
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
-from lightrec.data.readers.published import PublishedReader
 from lightrec.data.schema import Place, Problems
 from lightrec.errors import DataError
 from lightrec.keys import Column

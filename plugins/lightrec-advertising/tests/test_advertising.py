@@ -13,13 +13,13 @@ from lightrec_advertising.domain import AdvertisingDomain
 from lightrec_advertising.evaluator import ClickCalibration
 from lightrec_advertising.pacing import Pacing
 from lightrec_advertising.reward import ExpectedValueReward
+from lightrec_formats.truth import TruthChecks, made_up
 from tensordict import TensorDict
 
 from lightrec.calibration import measured
 from lightrec.keys import Key
 from lightrec.run import Run
-from lightrec.testing import RewardChecks, TruthChecks, parametrize_checks, plugin_checks, tiny
-from lightrec.testing.truth import made_up
+from lightrec.testing import RewardChecks, parametrize_checks, plugin_checks, tiny
 
 MADE_UP = partial(made_up, "advertising", "Popularity", "ItemKNN", "ALS", "Demographic", seed=3)
 
@@ -82,14 +82,6 @@ def test_a_cross_is_learned_that_no_sum_can_say():
         model = fit_clicks(codes, clicks, coding.sizes, crosses=crosses, epochs=30, seed=1)
         found = measured(model.predict(codes[2]), clicks[2])
         assert found["log_loss"] == pytest.approx(expected, abs=0.03 if crosses else 0.01)
-
-
-def test_codes_know_what_is_unknown():
-    kinds = ["a"] * 30 + ["b"] * 30 + ["c"]
-    coding = Coding(pl.DataFrame({"kind": kinds, "x": np.arange(61.0)}))
-    assert coding.sizes == [4, 9]
-    new = pl.DataFrame({"kind": ["b", "c", None], "x": [-1.0, None, 100.0]})
-    assert coding(new).tolist() == [[2, 1], [0, 0], [0, 8]]
 
 
 def test_pacing_spreads_a_budget_and_never_overspends():

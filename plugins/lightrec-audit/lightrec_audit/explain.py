@@ -22,7 +22,6 @@ from torch import Tensor
 from lightrec.data.people import Person
 from lightrec.data.sequences import with_only
 from lightrec.encoders.text import TextEncoder
-from lightrec.encoders.words import spans_of
 from lightrec.errors import NotApplicable, RecipeError, RunError
 from lightrec.keys import PADDING, Column, Key
 from lightrec.nn.session import State
@@ -33,6 +32,7 @@ from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.ranker import Ranker
 from lightrec.recommend import Recommender
 from lightrec_audit.gates import Past, by_leaving_out, gated
+from lightrec_audit.words import first_layer, spans_of, vectors_of_states
 
 STEPS: Final = (12, 24, 48, 96, 192, 384)
 """Points of the quadrature; the next number where the completeness error is too large."""
@@ -130,7 +130,7 @@ class Explanation:
     """Why there are no ``words`` or no ``reward``, in sentences."""
 
     def json(self) -> str:
-        """Give it as JSON: an object with the attributes' names."""
+        """The explanation as JSON: an object with the attributes' names."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -219,11 +219,11 @@ class _Case:
         self.log_probability = float(self.target(raw))
 
     def target(self, scores: Tensor) -> Tensor:
-        """Give the item's log-probability (S,) by scores (S, N + 1)."""
+        """The item's log-probability (S,) by scores (S, N + 1)."""
         return scores.masked_fill(~self.may, -torch.inf).log_softmax(1)[:, self.item]
 
     def ranks(self, scores: Tensor) -> Tensor:
-        """Give the item's places (S,) by scores (S, N + 1)."""
+        """The item's places (S,) by scores (S, N + 1)."""
         shown = scores.masked_fill(~self.may, -torch.inf)
         return 1 + (shown > shown[:, self.item, None]).sum(1)
 
@@ -322,7 +322,7 @@ class _Case:
         return Change(sorted(place + 1 for place in found[0]), found[1], tried)
 
     def first_enough(self, sets: Sequence[list[int]], k: int) -> tuple[list[int], int] | None:
-        """Give the first set of events without which the item does not come, and its place."""
+        """The first set of events without which the item does not come, and its place."""
         ranks = zip(sets, self.ranks_without(sets), strict=True)
         return next(((left, rank) for left, rank in ranks if left and rank > k), None)
 
@@ -356,8 +356,8 @@ class _Case:
         text = recommender.catalog[Column.TEXT][self.item - 1] or ""
         toward = ranker.items.project.weight.detach().T @ direction
         with torch.no_grad():
-            states, blank, places = encoder.spelled(text)
-            vector = encoder.of_states(states)[0]
+            states, blank, places = first_layer(encoder, text)
+            vector = vectors_of_states(encoder, states)[0]
         own = ranker.items.vectors[self.item]
         if float(torch.cosine_similarity(vector, own, dim=0)) < ALIKE:
             raise NotApplicable("The text's vector is not the one that the ranker has learned by.")
@@ -371,7 +371,7 @@ class _Case:
 
         def score(gates: Tensor) -> Tensor:
             mixed = start + gates[..., None] * (states - start)
-            return encoder.of_states(mixed) @ toward
+            return vectors_of_states(encoder, mixed) @ toward
 
         nats = torch.zeros(len(spans))
         for number, own_nats in zip(owner, integrated(score, len(places))[0], strict=True):
@@ -384,7 +384,7 @@ class _Case:
         ]
 
     def _direction(self, model: object) -> tuple[Ranker, Tensor]:
-        """Give the ranker, and what its item vector is multiplied with in the score: (D,)."""
+        """The ranker, and what its item vector is multiplied with in the score: (D,)."""
         known = self.known
         if isinstance(model, Mixture):  # the utilities read no words
             known = model.read(known)

@@ -6,12 +6,14 @@ import shutil
 import pytest
 import torch
 from lightrec_audit import assumptions
-from lightrec_audit.assumptions import Cell, assuming, cells
+from lightrec_audit.assumptions import Cell, assuming, cells, with_assumptions
 
 from lightrec.keys import PADDING
 from lightrec.stages.run import run
 from lightrec.testing import tiny
+from lightrec.users.irl import fit_continuation
 from lightrec.users.user_model import UserModel
+from tests.users.irl.tabular_choice import N, TabularChoice, every_offer
 
 
 def test_each_assumption_is_halved_and_doubled_on_its_own_scale():
@@ -105,3 +107,20 @@ def test_stopped_within_an_assumption_it_goes_on(
     page = (out / "assumptions/report.html").read_text()
     assert "<td>as assumed</td>" in page
     assert (out / "metrics.json").read_bytes() == (tiny_run / "metrics.json").read_bytes()
+
+
+def test_other_assumptions_leave_the_model_as_it_was():
+    torch.manual_seed(0)
+    model = TabularChoice(torch.randn(N + 1, N), True)
+    fit_continuation(model, every_offer(), discount=0.9, leave_rate=0.0)
+    before = model.value.weight.clone()
+    other = with_assumptions(
+        model, every_offer(), discount=0.5, leave_rate=0.1, nothing_odds_ratio=2.0
+    )
+    assert torch.equal(model.value.weight, before)
+    assert other.survival_discount == pytest.approx(0.45)
+    odds = [
+        m.log_probabilities(torch.tensor([[1]]), torch.tensor([[2, 3]]))[0, -1].exp().logit()
+        for m in (other, model)
+    ]
+    assert (odds[0] - odds[1]).exp().item() == pytest.approx(2.0, rel=1e-4)

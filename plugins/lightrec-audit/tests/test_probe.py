@@ -20,8 +20,7 @@ from lightrec.evaluation.arena import Arena, arena
 from lightrec.keys import Key
 from lightrec.policies.baselines import ConstantListPolicy, RandomPolicy
 from lightrec.simulators.rollout import Sessions
-from lightrec.simulators.scored import Scored
-from lightrec.simulators.worlds.far import Far, FarLaws
+from lightrec.simulators.world import Scored
 from lightrec.testing.simulators import TinyWorld
 
 
@@ -71,14 +70,6 @@ def test_greed_is_not_accused():
     lines = found.markdown().splitlines()
     assert lines[0] == "# Probe of Greed in mode free"
     assert lines[-1] == "Rewards of a step lie between 0 and 1."
-
-
-def test_far_is_not_accused():
-    far = Far(150, laws=FarLaws(0, fit_users=64, fit_steps=60))
-    found = probe_lists(arena_of(far), [], "free", 0, 150)
-    assert not found.hole
-    rewards = {name: made["returns"].mean for name, made in found.earned.items()}
-    assert rewards["random"] < rewards["constant"] < rewards["oracle"]
 
 
 def test_a_world_with_a_hole_is_accused():
@@ -174,14 +165,6 @@ def test_a_list_begins_with_what_no_event_is_about(known):
     order = ConstantListPolicy.from_appeal(torch.arange(world.num_items + 1).float())
     on = replace(arena_of(world), evidence=counts)
     assert _begins(order, on) == (names[::-1][:3], not known)
-
-
-def test_what_is_not_clear_of_chance_is_none():
-    rewards = torch.zeros(1, 4)
-    rewards[0, 0] = 30.0
-    few = Sessions(rewards, rewards, torch.full_like(rewards, 10), {}, 0.1)
-    played = {RANDOM: sessions(0.01), CONSTANT: few}
-    assert not judge_probe("A", "free", "item", played, (0, 1)).hole
 
 
 def test_a_policy_that_is_no_better_than_one_list_is_evidence_of_nothing():

@@ -16,7 +16,7 @@ from lightrec.data.prepare import prepare
 from lightrec.keys import Column
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.irl.looking_ahead import MaxEnt
+from lightrec.users.irl import MaxEnt
 from lightrec.users.user_model import UserModel
 
 ITEMS, PLACES = 24, 4

@@ -5,12 +5,12 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from lightrec_formats.published import PublishedReader
 from numpy.typing import NDArray
 
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.delimited import TextTable
-from lightrec.data.readers.published import PublishedReader
 from lightrec.data.schema import Place
 from lightrec.errors import DataError
 from lightrec.keys import Column

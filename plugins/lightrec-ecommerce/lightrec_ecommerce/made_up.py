@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
+from lightrec_formats.made_up import Floats, write_made_up
 from scipy.special import expit
 
-from lightrec.data.made_up import Floats, write_made_up
 from lightrec.keys import Column
 
 REGIONS: Final = ("north", "east", "south", "west")
@@ -103,7 +103,7 @@ def shopping(folder: Path, seed: int) -> Path:
     What appeals little is returned more often. What is used up is ordered again, in a basket with
     all else that its customer reorders in that week. The truth is the shop's appeal.
 
-    :param folder: an empty folder, see :func:`~lightrec.data.made_up.write_made_up`.
+    :param folder: an empty folder, see :func:`~lightrec_formats.made_up.write_made_up`.
     :returns: the folder.
     """
     shop, chance = make(seed, 8_000, customers=400, products=200), np.random.default_rng((seed, 1))

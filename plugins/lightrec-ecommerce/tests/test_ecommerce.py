@@ -10,14 +10,14 @@ import torch
 from lightrec_ecommerce.domain import EcommerceDomain
 from lightrec_ecommerce.rewards import Revenue, prices
 from lightrec_ecommerce.sales import Sales
+from lightrec_formats.truth import TruthChecks, made_up
 from tensordict import TensorDict
 
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
 from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
-from lightrec.testing import EvaluatorChecks, TruthChecks, parametrize_checks, plugin_checks
-from lightrec.testing.truth import made_up
+from lightrec.testing import EvaluatorChecks, parametrize_checks, plugin_checks
 
 MADE_UP = partial(made_up, "ecommerce", "Popularity", "EASE", "Demographic", "RepeatConsumption")
 
@@ -38,22 +38,6 @@ def test_text_leaves_numbers_out_and_returns_have_negative_worth():
     assert texts == ["Oak desk. tags: oak, office. brand: Holz", ""]
     worths = EcommerceDomain().weights(["view", "cart", "purchase", "return"], ["purchase"])
     assert worths == {"view": 0.1, "cart": 0.3, "purchase": 1.0, "return": -1.0}
-
-
-def test_made_up_customers_return_and_buy_again():
-    log, truth, items = (
-        pl.read_parquet(MADE_UP().log / f"{name}.parquet") for name in ("log", "truth", "catalog")
-    )
-    log = log.join(truth, on=["user", "item"]).join(items, on="item")
-    bought, back = (log.filter(feedback=kind) for kind in ("purchase", "return"))
-    pairs = back.join(bought, on=["user", "item"], suffix=" bought")
-    assert pairs["user"].n_unique() == back["user"].n_unique(), "only what was bought comes back"
-    assert (pairs["time"] > pairs["time bought"]).all()
-    assert back["appeal"].mean() < bought["appeal"].mean() - 0.5
-    again = bought.filter(pl.struct("user", "item").is_duplicated())
-    assert set(again["category"]) == {"garden", "kitchen"}
-    days = again.sort("time").select(pl.col("time").diff().over("user", "item").drop_nulls())
-    assert 14 <= days["time"].mean().days <= 22
 
 
 @pytest.mark.parametrize(

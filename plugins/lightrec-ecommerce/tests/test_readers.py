@@ -113,20 +113,3 @@ def test_problems_are_named(small, name, text, message):
 def test_the_real_sets(lightrec_data, path, events, items):
     tables = find_reader(lightrec_data / path).read(lightrec_data / path)
     assert (len(tables.log), len(tables.catalog.rows)) == (events, items)
-
-
-def test_real_reviews(lightrec_data, tmp_path):
-    """The set at hand has a line a person: its reviews and products are written as published."""
-    reviews, products = [], {}
-    for line in (lightrec_data / "amazon-2023-mini" / "training.jsonl").read_text().splitlines():
-        person = json.loads(line)
-        for own in [*person["history"], person["heldout"]]:
-            review = {"user_id": person["user_id"], "timestamp": own["timestamp_ms"]}
-            reviews.append(review | {name: own[name] for name in ("parent_asin", "rating")})
-            product = dict.fromkeys(("title", "price", "main_category")) | own.get("product", {})
-            product |= {"parent_asin": own["parent_asin"], "store": product.pop("brand", None)}
-            products.setdefault(own["parent_asin"], product)
-    for name, rows in (("Mini.jsonl", reviews), ("meta_Mini.jsonl", products.values())):
-        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    tables = find_reader(tmp_path / "Mini.jsonl").read(tmp_path / "Mini.jsonl")
-    assert (len(tables.log), len(tables.catalog.rows)) == (5 * 598, 2_807)

@@ -1,8 +1,7 @@
 """Lists for people of any number, from a Parquet file or folder to a Parquet file or folder."""
 
-import os
-import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from lightrec.data.files import appearing, new_file
 from lightrec.data.names import Names
 from lightrec.errors import DataError, RecipeError
 from lightrec.keys import Column
@@ -134,20 +134,15 @@ def batch(
         return
     from tqdm.auto import tqdm
 
-    lists, partial, rows = Lists(str(export), k), out.with_suffix(".partial.parquet"), 0
-    writer: pq.ParquetWriter | None = None
-    try:
+    lists, rows, writer = Lists(str(export), k), 0, None
+    with new_file(out) as part, ExitStack() as stack:
         for table in tqdm(tables(people), unit="batch"):
             made = lists(table)
-            writer = writer or pq.ParquetWriter(partial, made.schema)
+            writer = writer or stack.enter_context(pq.ParquetWriter(part, made.schema))
             writer.write_table(made)
             rows += made.num_rows
-    finally:
-        if writer is not None:
-            writer.close()
-    if writer is None:
-        raise DataError("Nobody is in it.", people)
-    os.replace(partial, out)
+        if writer is None:
+            raise DataError("Nobody is in it.", people)
     print(f"{out}: lists for {rows:,} people")
 
 
@@ -182,8 +177,6 @@ def _on_ray(export: Path, people: Path, out: Path, k: int) -> None:
     except ImportError:
         raise RecipeError("--ray needs Ray: pip install 'lightrec-export[ray]'.") from None
     next(tables(people), None)  # what is wrong with the file is said before the cluster starts
-    partial = out.with_name(f"{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     made = ray.data.read_parquet(str(people.absolute()), columns=["user", HISTORY]).map_batches(
         Lists,
         fn_constructor_args=(str(export.absolute()), k),
@@ -193,7 +186,7 @@ def _on_ray(export: Path, people: Path, out: Path, k: int) -> None:
         num_cpus=0.5,
         compute=ray.data.ActorPoolStrategy(size=max(1, int(ray.cluster_resources().get("CPU", 1)))),
     )
-    made.write_parquet(str(partial.absolute()))
-    rows = sum(pq.read_metadata(file).num_rows for file in partial.glob("*.parquet"))
-    os.replace(partial, out)
+    with appearing(out, replaces=True) as part:
+        made.write_parquet(str(part))
+        rows = sum(pq.read_metadata(file).num_rows for file in part.glob("*.parquet"))
     print(f"{out}: lists for {rows:,} people")

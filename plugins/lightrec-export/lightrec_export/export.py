@@ -346,7 +346,7 @@ def write_encoder(encoder: TextEncoder, folder: Path, int8: bool) -> dict[str, A
     tokens = torch.ones(2, 3, dtype=torch.int64)
     # Two tensors: one that is given twice would be taken for one input.
     write_onnx(traced(network, tokens, tokens.clone()), folder / TEXT_ONNX)
-    tokenizer = encoder._tokenizer
+    tokenizer = encoder.tokenizer
     tokenizer.save_pretrained((folder / TOKENIZER).parent)
     card = encoder.card
     said = {"prompt": card.prompt, "lower": card.lower, "max_length": card.max_length}

@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from lightrec_formats.made_up import Floats, choose, write_made_up
 from numpy.typing import NDArray
 
-from lightrec.data.made_up import Floats, choose, write_made_up
 from lightrec.keys import Column
 from lightrec_finance.domain import RISK, RISK_LIMIT, risk_class
 from lightrec_finance.portfolio import volatility

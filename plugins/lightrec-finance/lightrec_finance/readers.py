@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+from lightrec_formats.published import PublishedReader
 
 from lightrec import plugins
 from lightrec.data.catalog import Catalog
 from lightrec.data.log import InteractionLog
-from lightrec.data.readers.published import PublishedReader
 from lightrec.data.schema import Place, Problems
 from lightrec.data.types import Kind
 from lightrec.keys import Column
@@ -63,7 +63,7 @@ class HouseReader(PublishedReader):
             pl.when(good).then(known.cast(pl.String)).otherwise(broken).alias(Column.TIME),
             pl.col(Column.FEEDBACK).replace_strict(KINDS),
         )
-        return InteractionLog(events, times=self.times, place=place.within(kept["row"]))
+        return self.checked(events, place.within(kept["row"]), file, {})
 
     def items(self, file: Path) -> Catalog:
         """Read the tickers: title, sector, industry and text, as far as they are known."""

@@ -9,10 +9,11 @@ import pytest
 import torch
 from lightrec_finance.domain import FinanceDomain, risk_class
 from lightrec_finance.evaluator import Portfolios, month_ends
-from lightrec_finance.made_up import MONTH, market
+from lightrec_finance.made_up import market
 from lightrec_finance.portfolio import drawdown, volatility
 from lightrec_finance.prices import Prices, decided_by
 from lightrec_finance.reward import RiskAdjustedReward
+from lightrec_formats.truth import TruthChecks, made_up
 from tensordict import TensorDict
 
 from lightrec.data.store import TEST
@@ -23,11 +24,9 @@ from lightrec.run import Run
 from lightrec.testing import (
     EvaluatorChecks,
     RewardChecks,
-    TruthChecks,
     parametrize_checks,
     plugin_checks,
 )
-from lightrec.testing.truth import made_up
 
 MADE_UP = partial(made_up, "finance", "Popularity", "EASE", "Demographic")
 PORTFOLIOS = partial(Portfolios, "made-up")
@@ -90,25 +89,6 @@ def test_who_may_be_shown_what(limits, risks, allowed):
     users, items = (pl.DataFrame({n: v} if v else {"id": [1]}) for n, v in sides.items())
     found = FinanceDomain().eligible(users, items, pl.Series([None]))
     assert (found if found is None else found.astype(int).tolist()) == allowed
-
-
-def test_words():
-    known = {"title": ["Elm", None], "sector": ["food", None], "industry": ["", "x"]}
-    texts = FinanceDomain().text(pl.DataFrame(known | {"risk": [3, 12]}))
-    assert texts.to_list() == ["Elm. food. risk class 3 of 7", "x"]
-
-
-def test_prices_move_on_and_people_run_after_what_has_risen():
-    products, made = market(0)
-    logs = np.log(made.values)
-    assert products["risk"].to_list() == risk_class(volatility(np.diff(logs, axis=0))).tolist()
-    log = pl.read_parquet(MADE_UP().log / "log.parquet").filter(feedback="purchase")
-    days = np.searchsorted(made.days, log["time"].dt.date().to_numpy()) - 1
-    items = log["item"].str.slice(2).cast(pl.Int64).to_numpy() - 1
-    rises = logs[days] - logs[days - MONTH]
-    # What people buy did better than the average before.
-    bought = rises[np.arange(len(items)), items] - rises.mean(1)
-    assert bought.mean() > 5 * bought.std() / len(bought) ** 0.5
 
 
 def transition(history, action, taken, step=0):
@@ -200,9 +180,3 @@ def test_equal_weight_of_everything_by_another_way(run, prices):
     bounds = [*rows[:-1], rows[-1] - 1]
     growth = [(prices.values[end] / prices.values[begin]).mean() for begin, end in pairwise(bounds)]
     assert course.values[-1, 0] == pytest.approx(np.prod(growth))
-
-
-def test_the_section_says_what_it_is_and_what_it_is_not(run):
-    findings = PORTFOLIOS().evaluate(run, 0)
-    assert "no investment advice" in findings.sections[0].note
-    assert "Nothing above an investor's risk limit is shown." in findings.sections[0].text

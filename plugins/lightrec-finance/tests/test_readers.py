@@ -1,9 +1,9 @@
 """Disclosed trades: by hand, broken, and the real file."""
 
+import polars as pl
 import pytest
 from lightrec_finance.readers import HouseReader
 
-from lightrec.data.times import Times
 from lightrec.errors import DataError
 from lightrec.testing import ReaderChecks, check_all
 
@@ -61,22 +61,20 @@ def test_a_day_that_cannot_be_is_named_or_dropped(small, traded):
         HouseReader().read_log(small)
     (problem,) = raised.value.problems
     assert problem.startswith(f"Line 5, column 'disclosure_date': '10/04/2021 (traded {traded})'")
-    assert "--drop-unreadable-times" in problem
-    assert HouseReader(Times(drop=True)).read_log(small).events["time"].null_count() == 1
+    assert "--skip-broken" in problem
+    reader = HouseReader()
+    reader.skip = small / "broken.csv"
+    assert len(reader.read_log(small)) == 3
 
 
-def test_what_is_no_trade_is_named(small):
-    (small / FILE).write_text(HEAD + line(kind="gift"))
-    with pytest.raises(DataError, match="column 'type': 'gift' is not one of purchase"):
-        HouseReader().read_log(small)
-
-
-def test_the_real_file(lightrec_data):
-    tables = HouseReader(Times(drop=True)).read(lightrec_data / "house-stock-watcher")
+def test_the_real_file(lightrec_data, tmp_path):
+    reader = HouseReader()
+    reader.skip = tmp_path / "broken.csv"
+    tables = reader.read(lightrec_data / "house-stock-watcher")
     kinds = dict(tables.log.events["feedback"].value_counts().iter_rows())
-    assert kinds == {"purchase": 7500, "sale": 6772, "exchange": 107}
-    # Seven broken dates, and twelve trades that would be later than their disclosure.
-    assert tables.log.events["time"].null_count() == 19
+    # Left out are seven broken dates, and twelve trades that would be later than their disclosure.
+    assert kinds == {"purchase": 7500 - 7, "sale": 6772 - 11, "exchange": 107 - 1}
+    assert len(pl.read_csv(reader.skip)) == 19
     rows = tables.catalog.rows
     assert rows["text"].is_not_null().sum() == 450
     assert rows.filter(item="XOM").select("title", "sector").row(0) == ("ExxonMobil", "Energy")

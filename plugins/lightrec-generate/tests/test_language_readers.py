@@ -65,7 +65,7 @@ def test_a_decoder_says_of_lines_what_it_says_of_whole_sequences(made, kind):
 def test_a_classifier_reads_the_latest_item_first_and_the_candidate_last(made, encoder):
     reader = made("classifier")
     encoder = TextEncoder(encoder, cache=False, device="cpu")
-    tokens = encoder._tokenizer("tea of rope; a red lamp", "lamp", return_tensors="pt")
+    tokens = encoder.tokenizer("tea of rope; a red lamp", "lamp", return_tensors="pt")
     assert tokens["token_type_ids"].any()
     encoder.load_weights().load_state_dict(reader.encoder.transformer.state_dict())
     with torch.no_grad():

@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from lightrec_formats.made_up import choose, write_made_up
 
-from lightrec.data.made_up import choose, write_made_up
 from lightrec.keys import Column
 from lightrec_health.domain import NOTHING, SCORE
 

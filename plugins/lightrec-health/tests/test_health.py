@@ -1,11 +1,14 @@
 """The contracts, what must not be shown to whom, the reward, and what health costs in liking."""
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+import yaml
+from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_health.domain import HealthDomain
 from lightrec_health.evaluator import HealthTradeOff, traded_off
 from lightrec_health.reward import HealthReward, health_scores
@@ -18,11 +21,9 @@ from lightrec.run import Run
 from lightrec.testing import (
     EvaluatorChecks,
     RewardChecks,
-    TruthChecks,
     parametrize_checks,
     plugin_checks,
 )
-from lightrec.testing.truth import made_up
 
 MADE_UP = partial(made_up, "health", "Popularity", "EASE", "Demographic")
 
@@ -52,94 +53,20 @@ def run():
     return Run(MADE_UP().run)
 
 
-@pytest.mark.parametrize(
-    ("people", "things", "allowed"),
-    [
-        (
-            {"allergies": [["milk"], ["nuts", "Eggs"], ["none"], [], None]},
-            {"allergens": [["milk", "eggs"], ["nuts "], ["none"], [], None]},
-            [[0, 1, 1, 1, 0], [0, 0, 1, 1, 0], [1] * 5, [1] * 5, [0, 0, 1, 1, 0]],
-        ),
-        (
-            {"allergies": ["milk|nuts", "none"]},
-            {"allergens": ["eggs; nuts", "soy"]},
-            [[0, 1], [1, 1]],
-        ),
-        (
-            {"allergies": [["milk"], ["none"]], "conditions": [["none"], ["diabetes"]]},
-            {"allergens": [["milk"], ["none"]], "contraindications": [["none"], ["diabetes"]]},
-            [[0, 1], [1, 0]],
-        ),
-        ({"allergies": [["milk"], ["none"], None]}, {"calories": [1]}, [[0], [1], [0]]),
-        ({"age": [40]}, {"allergens": [["milk"]]}, None),
-        (
-            {
-                "allergies": [
-                    ["milk"],
-                    ["none"],
-                    ["unknown"],
-                    ["milk", "unknown"],
-                    [""],
-                    ["nuts", ""],
-                ]
-            },
-            {"allergens": [["eggs", "unknown"], ["unknown"], ["eggs"], ["none"], [None], [""]]},
-            [[0, 0, 1, 1, 0, 0], [1] * 6] + [[0, 0, 0, 1, 0, 0]] * 4,
-        ),
-        (
-            {"allergies": ["dairy", "Peanut", "shellfish", "crab; lupine", "tree nuts", "none"]},
-            {"allergens": ["milk", "peanuts", "crustaceans", "molluscs", "Prawns", "almonds"]},
-            [
-                [0, 1, 1, 1, 1, 1],
-                [1, 0, 1, 1, 1, 1],
-                [1, 1, 0, 0, 0, 1],
-                [1, 1, 0, 1, 0, 1],
-                [1, 1, 1, 1, 1, 0],
-                [1] * 6,
-            ],
-        ),
-        (
-            {"allergies": ["milk", "kiwi", "Milch", "none"]},
-            {"allergens": ["Milch", "Soja", "eggs", "none"]},
-            [[0, 0, 1, 1], [0] * 4, [0, 1, 1, 1], [1] * 4],
-        ),
-        (
-            {"conditions": ["gout", "bad knees", "diabetes", "none"]},
-            {"contraindications": ["bad knees", "diabetes", "none", None]},
-            [[0] * 4, [0, 1, 1, 0], [1, 0, 1, 0], [1] * 4],
-        ),
-    ],
-    ids=[
-        "shared or unknown",
-        "strings",
-        "both reasons",
-        "items say nothing",
-        "nobody asked",
-        "known in part",
-        "other names",
-        "words that nobody knows",
-        "conditions that nobody looked for",
-    ],
-)
-def test_what_must_not_be_shown(people, things, allowed):
-    found = HealthDomain().eligible(pl.DataFrame(people), pl.DataFrame(things), pl.Series([None]))
-    assert (found if found is None else found.astype(int).tolist()) == allowed
+MASKS = yaml.safe_load(Path(__file__).with_name("masks.yaml").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("case", MASKS.values(), ids=MASKS)
+def test_what_must_not_be_shown(case):
+    people, things = pl.DataFrame(case["people"]), pl.DataFrame(case["things"])
+    found = HealthDomain().eligible(people, things, pl.Series([None]))
+    assert (found if found is None else found.astype(int).tolist()) == case["allowed"]
 
 
 def test_words():
     items = {"title": ["Bean salad", None], "tags": [["vegan"], []], "ingredients": ["beans", None]}
     texts = HealthDomain().text(pl.DataFrame(items)).to_list()
     assert texts == ["Bean salad. Tags: vegan. Ingredients: beans", ""]
-
-
-def test_people_avoid_what_harms_them_and_like_it_rich():
-    log, recipes, people = (
-        pl.read_parquet(MADE_UP().log / f"{name}.parquet") for name in ("log", "catalog", "users")
-    )
-    eaten = log.join(recipes, on="item").join(people, on="user")
-    held = pl.col("allergens").list.set_intersection("allergies").list.set_difference(["none"])
-    assert (eaten.select(held.list.len())["allergens"] > 0).mean() < 0.002
-    assert eaten["health_score"].mean() < recipes["health_score"].mean() - 0.05
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])

@@ -80,7 +80,7 @@ class Fused(Encoder):
 
 
 def _of_part(part: Encoder, column: str, value: Mapping[str, Any] | str) -> Any:
-    """Give what a part reads of a value; None where it is missing."""
+    """What a part reads of a value; None where it is missing."""
     if isinstance(value, str):
         return value if part.reads_words else None
     own = value[column]

@@ -43,7 +43,7 @@ class Given(Encoder):
         return {**super().about, "file": self.file, "vectors": len(self._table[0])}
 
     def encode(self, values: Sequence[str]) -> Tensor:
-        """Give the vectors of items, by their ids: ``(len(values), size)``; zeros for others.
+        """The vectors of items, by their ids: ``(len(values), size)``; zeros for others.
 
         :raises RecipeError: where the file has none of them.
         """

@@ -1,3 +1,5 @@
+"""Several columns in one vector, and vectors from a file."""
+
 import json
 import math
 from functools import partial
@@ -61,22 +63,17 @@ def test_the_product_of_whole_items_is_the_weighted_mean_of_their_cosines():
 
 
 def test_items_that_lack_parts_have_norm_1_and_are_compared_by_the_others():
-    found = item_vectors(Fused([Words(32), Words(16)], ["title", "brand"], [3.0, 1.0]), ITEMS)
+    parts = Fused([Words(32), Words(16), Words(8)], ["title", "brand", "kinds"], [3.0, 1.0, 0.5])
+    found = item_vectors(parts, ITEMS)
     assert found.norm(dim=1).tolist() == pytest.approx([0, 1, 1, 1, 1, 0])
+    # A list is its members.
+    kinds = WordEncoder(8).encode(["tea, pot"])[0]
+    torch.testing.assert_close(found[1, 48:], kinds * (0.5 / 4.5) ** 0.5)
+    # c has the brand alone, d the title alone, and both are as near to nothing as can be.
     assert not found[3, :32].any()
     assert not found[4, 32:].any()
-    title, brand = (
-        cosines(WordEncoder(n).encode(ITEMS[c].fill_null("").to_list()))
-        for n, c in ((32, "title"), (16, "brand"))
-    )
-    products = found[1:] @ found[1:].T
-    # b with all parts, c with the brand alone, d with the title alone: shares 3/4 and 1/4.
-    assert products[1, 2].item() == pytest.approx(0.25**0.5 * brand[1, 2].item(), abs=1e-6)
-    assert products[0, 3].item() == pytest.approx(0.75**0.5 * title[0, 3].item(), abs=1e-6)
-    assert products[0, 1].item() == pytest.approx(
-        0.75 * title[0, 1].item() + 0.25 * brand[0, 1].item(), abs=1e-6
-    )
-    assert products[2, 3].item() == 0
+    with pytest.raises(RecipeError, match="column 'colour', and the catalog has item, title"):
+        item_vectors(Fused([Words(8), Words(8)], ["title", "colour"]), ITEMS)
 
 
 def test_a_plain_text_is_read_by_the_parts_that_read_words():
@@ -87,17 +84,6 @@ def test_a_plain_text_is_read_by_the_parts_that_read_words():
     torch.testing.assert_close(found[2:], torch.cat(expected))
     assert encoder.reads_words
     assert not Fused([Angle()]).reads_words
-
-
-def test_lists_and_numbers_are_words():
-    found = item_vectors(Fused([WordEncoder(32)], ["kinds"]), ITEMS)
-    torch.testing.assert_close(found[1:3], WordEncoder(32).encode(["tea, pot", "tea"]))
-    assert not found[3:].any()
-
-
-def test_two_parts_may_read_the_same_column():
-    found = item_vectors(Fused([WordEncoder(8), WordEncoder(4)], ["title", "title"]), ITEMS)
-    torch.testing.assert_close(found[2, :8] * 2**0.5, WordEncoder(8).encode(["tea pot"])[0])
 
 
 @pytest.mark.parametrize(
@@ -112,19 +98,6 @@ def test_two_parts_may_read_the_same_column():
 def test_parts_that_do_not_go_together_are_refused(make, sentence):
     with pytest.raises(RecipeError, match=sentence):
         make()
-
-
-def test_a_column_that_is_missing_is_named():
-    with pytest.raises(RecipeError, match="column 'colour', and the catalog has item, title"):
-        item_vectors(Fused([WordEncoder(8), WordEncoder(8)], ["title", "colour"]), ITEMS)
-
-
-def test_what_each_part_notes_is_noted():
-    assert Fused([WordEncoder(), Angle()], weights=[2.0, 1.0]).about == {
-        "class": "Fused",
-        "part 1: text, weight 2": "class WordEncoder",
-        "part 2: angle, weight 1": "class Angle",
-    }
 
 
 VECTORS = [[1.0, 0.0, 2.0], [0.0, 3.0, 0.5]]
@@ -150,25 +123,27 @@ def test_given_vectors_are_those_of_the_file(file):
     zero = [0.0, 0.0, 0.0]
     assert item_vectors(encoder, ITEMS).tolist() == [zero, zero, VECTORS[0], zero, zero, zero]
     assert encoder.about == {"class": "Given", "file": file, "vectors": 2}
+    both = item_vectors(Fused([WordEncoder(8), encoder], ["title", "item"]), ITEMS)
+    torch.testing.assert_close(both[2, 8:], torch.tensor([1.0, 0.0, 2.0]) / 10**0.5)
+    with pytest.raises(RecipeError, match="2 items, such as 'b', and of none of the 1 that are"):
+        encoder.encode(["a"])
 
 
-def test_given_vectors_are_a_part_of_others(file):
-    encoder = Fused([WordEncoder(8), Given(file)], ["title", "item"])
-    found = item_vectors(encoder, ITEMS)
-    torch.testing.assert_close(found[2, 8:], torch.tensor([1.0, 0.0, 2.0]) / 10**0.5)
-    assert not found[1, 8:].any()
+def test_both_keep_the_contract_of_encoders(tmp_path):
+    path = tmp_path / "vectors.parquet"
+    pl.DataFrame({"item": list("abcde"), "vector": torch.randn(5, 3).tolist()}).write_parquet(path)
+    check_all(EncoderChecks(partial(Given, str(path)), values=list("abcde")))
+    make = partial(Fused, [WordEncoder(64), Angle()], ["title", "angle"])
+    check_all(EncoderChecks(make, values=[{"title": f"tea {n}", "angle": n / 3} for n in range(5)]))
 
 
 @pytest.mark.parametrize(
     ("table", "sentence"),
     [
         (None, "No vectors can be read from it"),
-        ({"id": ["a"], "vector": [[1.0]]}, "No vectors can be read from it .*item"),
         ({"item": ["a", "b"], "vector": [[1.0], [1.0, 2.0]]}, r"of the lengths \[1, 2\]"),
-        ({"item": ["a", "b"], "vector": [[1.0], None]}, "1 missing"),
         ({"item": ["a", "a"], "vector": [[1.0], [2.0]]}, "2 ids, 1 of them different"),
         ({"item": ["a", "b"], "vector": [[1.0], [math.nan]]}, "item 'b' has NaN"),
-        ({"item": ["a"], "vector": ["words"]}, "No vectors can be read from it"),
     ],
 )
 def test_a_file_without_proper_vectors_is_refused(tmp_path, table, sentence):
@@ -177,26 +152,6 @@ def test_a_file_without_proper_vectors_is_refused(tmp_path, table, sentence):
         pl.DataFrame(table).write_parquet(path)
     with pytest.raises(DataError, match=sentence):
         item_vectors(Given(str(path)), ITEMS)
-
-
-def test_vectors_of_none_of_the_items_are_refused(tmp_path):
-    path = tmp_path / "vectors.parquet"
-    pl.DataFrame({"item": [7], "vector": [[1.0]]}).write_parquet(path)
-    with pytest.raises(RecipeError, match="1 items, such as '7', and of none of the 5 that are"):
-        item_vectors(Given(str(path)), ITEMS)
-
-
-def test_fused_keeps_the_contract_of_encoders():
-    make = partial(Fused, [WordEncoder(64), Angle()], ["title", "angle"])
-    check_all(EncoderChecks(make))
-    rows = [{"title": f"tea {n}", "angle": n / 3} for n in range(5)]
-    check_all(EncoderChecks(make, values=rows))
-
-
-def test_given_vectors_keep_the_contract_of_encoders(tmp_path):
-    path = tmp_path / "vectors.parquet"
-    pl.DataFrame({"item": list("abcde"), "vector": torch.randn(5, 3).tolist()}).write_parquet(path)
-    check_all(EncoderChecks(partial(Given, str(path)), values=list("abcde")))
 
 
 FUSED = {
@@ -238,19 +193,8 @@ def test_one_setting_brings_several_columns_into_a_run(run):
     assert torch.equal(Run(run).ranker.items.vectors, expected(run))
     noted = json.loads((run / "ranker" / "encoder.json").read_text())
     assert noted["part 1: title, weight 2"] == "class WordEncoder"
-
-
-def test_a_finished_run_recommends_and_reads_wishes(run, capsys):
-    assert main(["recommend", str(run), "--user", "u0", "-k", "2"]) == 0
     assert main(["recommend", str(run), "--ask", "song", "-k", "2"]) == 0
-    assert capsys.readouterr().out.count("  2  ") == 2
-    wishes = Run(run).wishes.encoder
-    assert isinstance(wishes, Fused)
-    assert wishes.weights == [2, 1]
-
-
-def test_a_run_s_own_vectors_are_written_and_given_back(run, tmp_path):
-    out = tmp_path / "own.safetensors"
+    out = run.parent / "own.safetensors"
     assert main(["encode", str(run), "--out", str(out)]) == 0
     assert torch.equal(item_vectors(Given(str(out)), Run(run).data.catalog), expected(run))
 

@@ -1,10 +1,10 @@
+"""Pictures into vectors, against transformers' own models."""
+
 from functools import partial
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
-from lightrec_images.fused import Fused
 from lightrec_images.image import ImageEncoder
 from PIL import Image
 from transformers import (
@@ -16,8 +16,6 @@ from transformers import (
     ViTModel,
 )
 
-from lightrec.encoders.base import item_vectors
-from lightrec.encoders.words import WordEncoder
 from lightrec.errors import DataError, FetchError
 from lightrec.testing import EncoderChecks, check_all
 
@@ -83,14 +81,6 @@ def test_the_pooled_output_is_the_vector(vit, folder):
     assert encoder.size == 12
 
 
-def test_without_weights_of_a_pooler_the_class_token_is_the_vector(tmp_path_factory, folder):
-    plain = saved(tmp_path_factory, ViTModel(ViTConfig(**SHAPE), add_pooling_layer=False))
-    found = ImageEncoder(str(plain), str(folder), device="cpu").encode(NAMES)
-    model = ViTModel.from_pretrained(plain, add_pooling_layer=False)
-    expected = model(pixels(folder, NAMES)).last_hidden_state[:, 0]
-    torch.testing.assert_close(found, units(expected), atol=1e-4, rtol=0)
-
-
 def test_a_model_of_pictures_and_texts_gives_its_picture_features(tmp_path_factory, folder):
     words = {name: SHAPE[name] for name in list(SHAPE)[:4]} | {"vocab_size": 30}
     words |= {"bos_token_id": 0, "eos_token_id": 1}
@@ -116,18 +106,6 @@ def test_vectors_are_kept_by_content_and_not_by_path(vit, folder, tmp_path, monk
     assert "_loaded" not in vars(again)  # nothing was computed
     (tmp_path / "a.png").write_bytes((folder / "1.png").read_bytes())
     assert torch.equal(again.encode(["a.png"])[0], first[1])
-
-
-def test_pictures_stand_beside_words(vit, folder):
-    catalog = pl.DataFrame(
-        {"item": ["a", "b", "c"], "title": ["tea", None, "pot"], "photo": ["0.png", "1.png", ""]}
-    )
-    images = ImageEncoder(str(vit), str(folder), device="cpu")
-    found = item_vectors(Fused([WordEncoder(8), images], ["title", "photo"], [3, 1]), catalog)
-    pictures = images.encode(NAMES[:2])
-    torch.testing.assert_close(found[1, 8:], pictures[0] / 2)
-    torch.testing.assert_close(found[2, 8:], pictures[1])
-    assert not found[3, 8:].any()
 
 
 def test_what_is_no_picture_is_named(vit, folder, tmp_path):

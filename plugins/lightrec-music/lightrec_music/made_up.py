@@ -5,9 +5,8 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from lightrec_formats.made_up import Floats, choose, write_made_up
 from numpy.typing import NDArray
-
-from lightrec.data.made_up import Floats, choose, write_made_up
 
 PEOPLE, ARTISTS = 360, 40
 TRACKS: Final = 5
@@ -50,7 +49,7 @@ def listening(folder: Path, seed: int) -> Path:
     People have tastes for genres and artists. What they played they like better, but not at once:
     the truth of the log is the appeal without either.
 
-    :param folder: an empty folder, see :func:`~lightrec.data.made_up.write_made_up`.
+    :param folder: an empty folder, see :func:`~lightrec_formats.made_up.write_made_up`.
     :returns: the folder.
     """
     chance = np.random.default_rng(seed)

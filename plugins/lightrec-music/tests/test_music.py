@@ -5,15 +5,15 @@ from functools import partial
 import polars as pl
 import pytest
 import torch
+from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_music.domain import MusicDomain
-from lightrec_music.familiarity import DiscoveryReward, Familiarity, liked, marked
+from lightrec_music.familiarity import DiscoveryReward, liked, marked
 from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.run import Run
-from lightrec.testing import TruthChecks, parametrize_checks, plugin_checks
-from lightrec.testing.truth import made_up
+from lightrec.testing import parametrize_checks, plugin_checks
 
 MADE_UP = partial(made_up, "music", "Popularity", "ItemKNN", "EASE", "RepeatConsumption")
 
@@ -32,19 +32,6 @@ def test_words_and_worths():
     ]
     worths = MusicDomain().weights(["play", "skip", "ban", "love"])
     assert worths == {"play": 1.0, "skip": -1.0, "ban": -1.0, "love": 2.0}
-
-
-def test_made_up_listeners_repeat_and_skip():
-    log = pl.read_parquet(MADE_UP().log / "log.parquet").sort("user", "time")
-    same = pl.col("item") == pl.col("item").shift().over("user")
-    earlier = pl.int_range(pl.len()).over("user", "item") > 0
-    log = log.with_columns(same.alias("same"), earlier.alias("again"))
-    assert log["again"].mean() > 0.2, "favourites come again"
-    assert log.filter("again")["same"].mean() < 0.05, "but hardly twice in a row: satiation"
-    truth = pl.read_parquet(MADE_UP().log / "truth.parquet")
-    means = log.join(truth, on=["user", "item"]).group_by("feedback").agg(pl.mean("appeal"))
-    play, skip = (means.filter(feedback=kind)["appeal"].item() for kind in ("play", "skip"))
-    assert skip < play - 2, "what is skipped appeals little"
 
 
 def test_reward():
@@ -70,13 +57,3 @@ def test_a_skip_makes_nothing_familiar():
     met, played = marked(batch, torch.tensor([[1, 2, 3, 0]]), liked(store))
     assert met.tolist() == [[True, True, False, False]]
     assert played.tolist() == [[False, True, False, False]]
-
-
-def test_the_evaluator_tells_repeats_from_discoveries():
-    findings = Familiarity().evaluate(Run(MADE_UP().run), 0)
-    found = findings.metrics
-    assert found["music/blend/familiar@10"] > found["music/popularity/familiar@10"]
-    assert found["music/blend/repeat_hit@10"] > 0.9 > found["music/popularity/repeat_hit@10"]
-    assert found["music/blend/discovery_hit@10"] < found["music/popularity/discovery_hit@10"]
-    assert "discoveries found" in findings.sections[0].markdown()
-    assert findings.verdict[0].startswith("Of what the blend shows, its listeners have played")

@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from lightrec_formats.made_up import Floats, choose, write_made_up
 from numpy.typing import NDArray
 
 from lightrec.data.domain import Domain
-from lightrec.data.made_up import Floats, choose, write_made_up
 from lightrec.keys import Column
 
 DAY: Final = 86_400.0

@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+from lightrec_formats.published import PublishedReader
 
 from lightrec.data.catalog import Catalog
 from lightrec.data.log import InteractionLog
-from lightrec.data.readers.published import PublishedReader
 from lightrec.data.schema import Place
-from lightrec.data.times import TimeFormat
 from lightrec.errors import DataError
 from lightrec.keys import Column
 
@@ -40,8 +39,8 @@ class MindReader(PublishedReader):
     name = "mind"
     file = "behaviors.tsv"
 
-    def __init__(self, times: TimeFormat = "auto") -> None:
-        super().__init__(_TIMES if times in ("auto", ("auto", False)) else times)
+    def __init__(self, times: str = "auto") -> None:
+        super().__init__(_TIMES if times == "auto" else times)
 
     def events(self, file: Path) -> InteractionLog:
         """Read the impressions and the histories.

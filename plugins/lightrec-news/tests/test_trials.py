@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 from lightrec.__main__ import main
 from lightrec.encoders.hub import HEAD, TUNED
-from lightrec.encoders.layers import LinearMap
 from lightrec.encoders.text import TextEncoder
-from lightrec.errors import DataError, RecipeError
+from lightrec.encoders.tuning import LinearMap
+from lightrec.errors import DataError
 from lightrec.testing.tiny import tiny_text_model
 
 WORDS = ("red", "lamp", "tea", "rope", "song", "of", "and", "a")
@@ -84,14 +84,6 @@ def test_the_loss_is_the_multinomial_likelihood_of_clicks_given_what_was_shown()
     assert module.loss(trials).item() == pytest.approx(total / clicks, rel=1e-5)
 
 
-def test_trials_count_their_clicks_while_these_are_few():
-    trials, _ = made_up()
-    clicks, arms = trials.clicked.sum(1), (trials.texts > 0).sum(1)
-    torch.testing.assert_close(trials.weights(1e9), clicks)
-    torch.testing.assert_close(trials.weights(1e-6), arms * 1e-6)
-    torch.testing.assert_close(trials.weights(10.0), 1 / (1 / clicks + 1 / (10 * arms)))
-
-
 def test_the_ridge_is_a_newton_step_on_the_penalised_loss():
     trials, vectors = made_up()
     module = linear(vectors, enough=20.0)
@@ -142,13 +134,6 @@ def test_arms_that_share_a_text_are_one_and_held_out_texts_are_not_trained_on(fo
     counts = [len(own.texts) for own in data.parts.values()]
     assert counts[:2] == [30, 15]
     assert 60 < counts[2] <= 105
-    other = data_of(folder, seed=1).parts["test"]
-    assert other.texts.tolist() != data.parts["test"].texts.tolist()
-    # Each arm has the numbers of its row.
-    rows = {row[1:] for row in data.arms.iter_rows()}
-    texts, *counts = (part.flatten().tolist() for part in other)
-    found = zip((data.texts[number - 1] for number in texts), *counts, strict=True)
-    assert {row for row in found if row[1]} <= rows
 
 
 def test_what_cannot_be_read_is_named(folder, tmp_path):
@@ -158,21 +143,11 @@ def test_what_cannot_be_read_is_named(folder, tmp_path):
     bad.write_text("trial,text,shown,clicked\na,red,9,1\na,,9,1\na,tea,0,1\na,of,9,many\n,a,9,10\n")
     with pytest.raises(DataError) as found:
         TrialData(str(bad), TextEncoder("none")).arms  # noqa: B018
-    for said in (
-        "Line 6, column 'trial'",
-        "Line 3, column 'text': None is not a text",
-        "Line 4, column 'shown': '0' is not a number above 0",
-        "Lines 4, 5 and 6, column 'clicked': for example, '1' is not a number from 0 to that of",
-    ):
-        assert said in str(found.value)
-    with pytest.raises(RecipeError, match="together below 1"):
-        TrialData(str(bad), TextEncoder("none"), test=0.9, validation=0.2)
-    bad.write_text("trial,text,shown,clicked\na,red,9,1\na,tea,9,1\n")
-    with pytest.raises(DataError, match=r"There are 1 trials .* none is left for"):
-        TrialData(str(bad), TextEncoder("none")).parts  # noqa: B018
+    assert "Line 4, column 'shown': '0' is not a number above 0" in str(found.value)
+    assert "Lines 4, 5 and 6, column 'clicked'" in str(found.value)
 
 
-@pytest.mark.parametrize("tune", ["map", "layers"])
+@pytest.mark.parametrize("tune", ["map", pytest.param("layers", marks=pytest.mark.slow)])
 def test_the_recipe_learns_and_leaves_an_encoder_with_its_score(folder, tmp_path, tune, capsys):
     out = tmp_path / "run" / "text"
     settings = {

@@ -38,7 +38,6 @@ from lightrec_ope.estimators import (
     fitted_values,
     judged,
     one_hot,
-    slope,
 )
 from lightrec_ope.estimators.estimate import around, pareto_k
 from lightrec_ope.replay import bandit_events
@@ -46,7 +45,6 @@ from torch import Tensor
 
 from lightrec.data.log import InteractionLog
 from lightrec.errors import DataError
-from lightrec.intervals import bootstrap_interval
 from lightrec.policies.baselines import PopularityPolicy, RandomPolicy
 
 REFERENCE = os.environ.get("LIGHTREC_TEST_REFERENCE")
@@ -102,23 +100,6 @@ def test_single_choices_are_open_bandit_pipelines(frozen, name):
     if name in ("ipw", "dr", "dm"):
         error = float(estimate.parts.std()) / 200**0.5
         assert error == pytest.approx(found["synthetic"][name]["se"], abs=1e-10)
-
-
-@needs_reference
-def test_weights_that_others_estimated(frozen):
-    given, found = frozen
-    log = replace(bandit(given), propensity=given["estimated_pscore"], estimated=True)
-    estimate = IPS()(log)
-    assert estimate.value == pytest.approx(
-        found["synthetic"]["ipw_estimated_pscore"]["estimate"], abs=1e-10
-    )
-    assert "its propensities are estimates" in estimate.reasons
-    # Balanced weights are given as they are: propensities are their inverses, up to a factor.
-    weights = given["estimated_importance_weights"]
-    law = torch.nn.functional.one_hot(given["action"], 8).double()
-    own = 1 / weights.clamp(min=1e-12) / (1 / weights.clamp(min=1e-12)).max()
-    balanced = SNIPS()(replace(bandit(given), target=law, propensity=own))
-    assert balanced.value == pytest.approx(found["synthetic"]["b_ipw"]["estimate"], abs=1e-10)
 
 
 @needs_reference
@@ -263,12 +244,6 @@ def test_intervals_hold_the_truth_as_often_as_they_say(interval):
     assert 0.91 <= held / 300 <= 0.985
 
 
-def test_a_bound_whose_range_the_sample_does_not_know_is_not_offered():
-    """A log of 1,000 rounds that pay with a chance of .001 holds no reward in .37 of all cases."""
-    with pytest.raises(DataError, match="no interval 'bernstein'; there are student and bootstrap"):
-        IPS()(drawn(100, 0)[0], "bernstein")
-
-
 def skewed(n: int = 400) -> Tensor:
     """Values of which a few are large, as rewards of sales are."""
     return torch.randn(n, generator=torch.Generator().manual_seed(2)).double().mul(1.5).exp()
@@ -288,33 +263,6 @@ def test_skewness_is_taken_out_of_students_interval():
     assert even.high == pytest.approx(-even.low)
 
 
-def test_percentiles_of_a_skewed_mean_are_accelerated():
-    """As scipy's, which counts the bias among the draws and takes the acceleration one by one."""
-    values = skewed()
-    found = around(values, None, "bootstrap")
-    other = scipy.stats.bootstrap(
-        (values.numpy(),), np.mean, n_resamples=20_000, method="BCa", rng=0
-    ).confidence_interval
-    width = other.high - other.low
-    assert found.low == pytest.approx(other.low, abs=0.06 * width)
-    assert found.high == pytest.approx(other.high, abs=0.06 * width)
-    plain = bootstrap_interval(values, torch.arange(400), 1_000)
-    assert found.low > plain.low
-    assert found.high > plain.high + 0.02 * width
-
-
-@pytest.mark.parametrize("interval", ["student", "bootstrap"])
-def test_intervals_of_uneven_rewards_hold_the_truth(interval):
-    """One round in 30 has a reward, of a log-normal law: 37 effective ones, and not weak yet."""
-    chance, held = torch.Generator().manual_seed(0), 0
-    for seed in range(300):
-        paid = torch.rand(3_000, generator=chance) < 1 / 30
-        values = paid * torch.randn(3_000, generator=chance).double().exp()
-        found = around(values, None, interval, seed)
-        held += found.low <= math.exp(0.5) / 30 <= found.high
-    assert 0.915 <= held / 300 <= 0.985
-
-
 def test_few_large_rewards_are_called_weak():
     """Two of 200 rewards are as large as all others together: (198 + 198)² / (198 + 2 · 99²)."""
     rewards = torch.tensor([1.0, 0.0]).repeat_interleave(torch.tensor([200, 800])).double()
@@ -324,12 +272,6 @@ def test_few_large_rewards_are_called_weak():
     estimate = IPS()(log)
     assert estimate.diagnosis.rewarded == pytest.approx(396**2 / 19_800)
     assert estimate.verdict is Verdict.WEAK
-
-
-def test_rare_rewards_are_called_weak():
-    log = drawn(1_000, 0, rate=0.01)[0]
-    assert DR()(log).verdict is Verdict.WEAK
-    assert DR()(drawn(4_000, 0)[0]).verdict is Verdict.USABLE
 
 
 def test_what_the_log_never_shows_cannot_be_judged():
@@ -349,13 +291,6 @@ def test_what_the_log_never_shows_cannot_be_judged():
     assert str(estimate).startswith("unusable: the log never shows 100%")
 
 
-def test_propensities_that_are_wrong_show_in_the_mean_of_weights():
-    log = drawn(4_000, 0)[0]
-    wrong = IPS()(replace(log, propensity=log.propensity / 2))
-    assert wrong.verdict is Verdict.UNUSABLE
-    assert "must be 1" in str(wrong)
-
-
 def test_models_are_cross_fitted_and_help():
     log, context, _ = drawn(3_000, 5)
     fitted = expected_rewards(replace(log, expected=None), context)
@@ -369,13 +304,6 @@ def test_models_are_cross_fitted_and_help():
     assert IPS()(guessed).value == pytest.approx(IPS()(log).value, abs=0.03)
     # Reported rewards do not depend on the round's own reward: refitting without it changes little.
     assert guessed.estimated
-
-
-def test_errors_of_users_with_many_rounds_are_those_of_users():
-    values = torch.randn(300, generator=torch.Generator().manual_seed(0)).double()
-    users = torch.arange(300).repeat_interleave(4)
-    once, fourfold = around(values, None), around(values.repeat_interleave(4), users)
-    assert fourfold == pytest.approx(once, abs=1e-9)
 
 
 def test_a_policy_is_judged_by_a_log_of_items():
@@ -405,17 +333,6 @@ def test_the_shape_of_a_pareto_tail_is_found(k):
     assert pareto_k(torch.tensor([0.0, 6.0]).repeat(500)) == -math.inf
 
 
-def test_slope_clips_as_far_as_intervals_agree():
-    log = replace(drawn(500, 2, spread=3.0)[0], expected=None)
-    estimators = [IPS(at) for at in (1, 3, 10, 100, None)]
-    chosen, estimate = slope(estimators, log)
-    widths = {each.at: each(log).high - each(log).low for each in estimators}
-    assert estimate.high - estimate.low == pytest.approx(widths[chosen.at])
-    assert widths[chosen.at] < widths[None]
-    exact = [DM() for _ in range(3)]
-    assert slope(exact, drawn(500, 2)[0])[0] is exact[-1]
-
-
 def test_a_sum_over_places_is_found_without_seeing_them():
     """Independent places, a target that is fixed: value Σ q, and weights Σ w - K + 1."""
     chance = torch.Generator().manual_seed(0)
@@ -431,38 +348,31 @@ def test_a_sum_over_places_is_found_without_seeing_them():
     assert estimate.low <= float(worth[:, 2].sum()) <= estimate.high
 
 
-def walk(n: int, seed: int, steps: int = 8, leaves: tuple[float, float] = (0.0, 0.0)):
-    """Two states, two actions: 1 moves on to a state that pays. Values by dynamic programming.
-
-    ``leaves`` has the probability that a session ends with a step in each state.
-    """
+def walk(n: int, seed: int, steps: int = 8):
+    """Two states, two actions: 1 moves on to a state that pays. Values by dynamic programming."""
     chance = torch.Generator().manual_seed(seed)
     behavior = torch.tensor([[0.6, 0.4], [0.7, 0.3]]).double()
     target = torch.tensor([[0.2, 0.8], [0.3, 0.7]]).double()
     moves = torch.tensor([[0.1, 0.7], [0.3, 0.9]]).double()  # to the state that pays
     state, parts = torch.zeros(n, dtype=torch.int64), []
-    here, going = torch.ones(n, dtype=torch.bool), 1 - torch.tensor(leaves).double()
     for _ in range(steps):
         action = behavior[state].multinomial(1, generator=chance).squeeze(1)
         reward = state.double() + 0.1 * torch.randn(n, generator=chance).double()
-        parts.append((state, action, reward, here))
-        if any(leaves):
-            here = here & (torch.rand(n, generator=chance) < going[state])
+        parts.append((state, action, reward))
         state = (torch.rand(n, generator=chance) < moves[state, action]).long()
-    states, actions, rewards, there = (torch.stack(part, 1) for part in zip(*parts, strict=True))
+    states, actions, rewards = (torch.stack(part, 1) for part in zip(*parts, strict=True))
     log = SequenceLog(
         actions,
         rewards,
         target[states],
         behavior[states, actions],
-        there,
         discount=0.9,
         state=states,
     )
     value = torch.zeros(2).double()
     for _ in range(steps):
         after = 0.9 * (moves * value[1] + (1 - moves) * value[0])
-        value = torch.tensor([0.0, 1.0]).double() + going * (target * after).sum(1)
+        value = torch.tensor([0.0, 1.0]).double() + (target * after).sum(1)
     return log, float(value[0])
 
 
@@ -488,38 +398,6 @@ def test_estimates_of_trajectories_close_in_on_the_truth():
     assert Marginalized()(walk(10_000, 0)[0]).verdict is Verdict.WEAK
 
 
-def test_sessions_that_a_policy_makes_longer_count_as_long_as_it_makes_them():
-    """Who leaves depends on the state, and so on the policy."""
-    kinds = {
-        Marginalized(): 0.03,
-        Marginalized(normalized=True): 0.02,
-        SequentialDR(): 0.02,
-        SequentialDM(): 0.02,
-    }
-    for kind, most in kinds.items():
-        errors = []
-        for seed in range(8):
-            log, truth = walk(20_000, seed, leaves=(0.5, 0.1))
-            log = fitted_values(log, one_hot(torch.arange(2))[:, :, 0][log.state], 1e-6)
-            errors.append(kind(log).value / truth - 1)
-        assert abs(np.mean(errors)) < most
-
-
-def test_no_estimate_of_trajectories_shows_a_number_of_what_the_log_never_shows():
-    log, _ = walk(2_000, 0)
-    blind = replace(log, target=torch.tensor([0.0, 0.0, 1.0]).double().expand(2_000, 8, 3))
-    blind = fitted_values(blind, torch.ones(2_000, 8, 1))
-    kinds = [PerDecisionIPS(), TrajectoryIPS(), SequentialDR(), SequentialDM(), Marginalized()]
-    for kind in kinds:
-        estimate = kind(blind)
-        assert estimate.verdict is Verdict.UNUSABLE
-        assert str(estimate).startswith("unusable: ")
-        assert "the log never shows 100% of what the target does" in str(estimate)
-        assert f"{estimate.value:.4g} (" not in str(estimate)
-    law = torch.tensor([1.0, 0.0]).double().expand(2_000, 8, 2)
-    assert replace(log, behavior=law).uncovered == pytest.approx(float(log.target[..., 1].mean()))
-
-
 @pytest.mark.parametrize("fit", ["values", "rewards"])
 def test_no_model_judges_a_user_of_whom_it_has_learned(fit):
     """Each user has two rows; what a user's rewards were changes nothing of what is expected."""
@@ -536,41 +414,6 @@ def test_no_model_judges_a_user_of_whom_it_has_learned(fit):
         found.append(given.expected)
     torch.testing.assert_close(found[0][~others], found[1][~others])
     assert (found[0] - found[1])[others].abs().max() > 0.01
-
-
-def test_values_fitted_to_the_log_that_they_judge_are_weak():
-    log, features = walk(2_000, 0, steps=2)[0], torch.ones(2_000, 2, 1)
-    for folds, verdict in ((1, Verdict.WEAK), (3, Verdict.USABLE)):
-        estimate = SequentialDR()(fitted_values(log, features, folds=folds))
-        assert estimate.verdict is verdict
-        assert ("learned from the rounds that it judges" in str(estimate)) is (folds == 1)
-    with pytest.raises(DataError, match="All rounds of the log are one user's"):
-        fitted_values(replace(log, users=torch.zeros(2_000)), features)
-
-
-def test_weights_that_are_divided_by_their_mean_add_no_error_of_their_own():
-    """With rewards of 1 and no model a ratio is 1 in any log, and so is its every part."""
-    log = walk(300, 0)[0]
-    none = replace(log, reward=torch.ones(300, 8), expected=torch.zeros(300, 8, 2), discount=1.0)
-    torch.testing.assert_close(
-        SequentialDR(normalized=True)(none).parts, torch.full((300,), 8.0).double()
-    )
-
-
-def test_steps_that_were_not_taken_count_nothing():
-    log, _ = walk(50, 0)
-    there = torch.arange(8) < 5
-    cut = replace(log, there=there.expand(50, 8))
-    short = SequenceLog(
-        log.action[:, :5],
-        log.reward[:, :5],
-        log.target[:, :5],
-        log.propensity[:, :5],
-        discount=0.9,
-        state=log.state[:, :5],
-    )
-    for kind in (PerDecisionIPS(), TrajectoryIPS(), Marginalized()):
-        assert kind(cut).value == pytest.approx(kind(short).value)
 
 
 def test_wrong_logs_are_refused_in_a_sentence():

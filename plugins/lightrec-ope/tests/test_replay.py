@@ -14,7 +14,7 @@ from tensordict import TensorDict
 from lightrec.data.log import InteractionLog
 from lightrec.errors import DataError
 from lightrec.keys import Column, Key
-from lightrec.policies.baselines import PopularityPolicy, RandomPolicy
+from lightrec.policies.baselines import RandomPolicy
 
 ITEMS, EVENTS = 5, 60_000
 CONTEXTS = 3
@@ -96,65 +96,6 @@ def test_what_is_wrong_is_told():
         replay(Fixed([1, 1, 1]), events)
     with pytest.raises(DataError, match="'propensity' is empty in 1 of 1"):
         bandit_events(InteractionLog(pl.DataFrame({Column.ITEM: ["a"], Column.VALUE: [1.0]})))
-
-
-def test_candidates_of_a_log_become_masks():
-    log = InteractionLog(
-        pl.DataFrame(
-            {
-                Column.ITEM: ["b", "a", "c"],
-                Column.VALUE: [1.0, 0.0, 1.0],
-                Column.PROPENSITY: [0.5, 0.5, 0.5],
-                Column.CANDIDATES: [["b", "d"], None, ["a", "c"]],
-            }
-        )
-    )
-    events, names = bandit_events(log)
-    assert names == ["a", "b", "c", "d"]
-    assert events[Key.ACTION].flatten().tolist() == [2, 1, 3]
-    allowed = [row.nonzero().flatten().tolist() for row in events[Key.MASK]]
-    assert allowed == [[2, 4], [1, 2, 3, 4], [1, 3]]
-
-
-@pytest.fixture(scope="module")
-def open_bandit():
-    root = os.environ.get("LIGHTREC_TEST_DATA")
-    if root is None:
-        pytest.skip("LIGHTREC_TEST_DATA is not set")
-
-    def read(policy: str) -> InteractionLog:
-        frame = pl.read_csv(Path(root) / "open-bandit-small" / "obd" / policy / "men" / "men.csv")
-        return InteractionLog(
-            frame.select(
-                pl.col("item_id").cast(pl.String).alias(Column.ITEM),
-                pl.col("position").alias(Column.POSITION),
-                pl.col("click").cast(pl.Float64).alias(Column.VALUE),
-                pl.col("propensity_score").alias(Column.PROPENSITY),
-            )
-        )
-
-    return read
-
-
-def test_uniform_policy_has_open_bandits_click_rate(open_bandit):
-    events, names = bandit_events(open_bandit("random"))
-    assert len(names) == 34
-    # A uniform policy's expected sums are those of the 34 constant ones together.
-    clicks = accepted = 0.0
-    for item in range(1, 35):
-        counts = torch.zeros(35).index_fill(0, torch.tensor([item]), 1.0)
-        found = replay(PopularityPolicy.from_appeal(counts), events)
-        clicks, accepted = clicks + found.mean * found.accepted, accepted + found.accepted
-    assert accepted == 10_000
-    assert clicks / accepted == pytest.approx(0.0046)
-    # And drawn: 60 replays of about 294 events each.
-    draws = [replay(RandomPolicy(34), events, deterministic=False, seed=seed) for seed in range(60)]
-    total = sum(d.accepted for d in draws)
-    pooled = sum(d.mean * d.accepted for d in draws) / total
-    assert total == pytest.approx(60 * 10_000 / 34, rel=0.03)
-    assert abs(pooled - 0.0046) < 3 * (0.0046 / total) ** 0.5
-    with pytest.raises(DataError, match="thin the log by its propensities"):
-        replay(RandomPolicy(34), bandit_events(open_bandit("bts"))[0])
 
 
 def test_agrees_with_open_bandit_pipelines_replay_method():

@@ -1,23 +1,18 @@
 """What a run would earn, from a log of items that somebody else showed."""
 
 import json
-import re
-from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
-from lightrec_ope.estimators import DM, DR, BanditLog, Study, Verdict
-from lightrec_ope.estimators.studies import Errors, believed, verdict
+from lightrec_ope.estimators import BanditLog, Verdict
 from lightrec_ope.shown import (
     ESTIMATORS,
     ShownItems,
     errors,
     estimates,
-    not_newer,
     rounds,
     studied,
     with_item_means,
@@ -29,8 +24,6 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.people import Person
 from lightrec.data.sequences import Sequences
 from lightrec.errors import DataError, RecipeError
-from lightrec.keys import Key
-from lightrec.policies.base import session_start
 from lightrec.run import Run
 from lightrec.stages.run import run as make_run
 from lightrec.testing import tiny
@@ -132,82 +125,6 @@ def test_only_what_came_before_a_round_is_known_in_it(shop_run):
         assert int(law[0].argmax()) == int(scores.argmax()) - 1
 
 
-def test_rounds_that_the_run_may_have_learned_from_are_counted(shop_run, tmp_path, capsys):
-    run, user = Run(shop_run), Run(shop_run).data.user_ids[0]
-    items = run.data.catalog["item"].to_list()
-    last = int(run.data.times.max())
-    times = [datetime.fromtimestamp((last + step) / 1000, UTC) for step in (-60_000, 0, 60_000)]
-    logs = [slates(user, items, time).events for time in times]
-    assert not_newer(run, InteractionLog(pl.concat(logs))) == 2 * len(items)
-    assert not_newer(run, slates(user, items)) == 0
-    path = tmp_path / "shown.csv"
-    rows = pl.concat(logs).with_columns(user=pl.Series(["a", "b", "c"] * len(items)))
-    rows.select("user", "item", "value", "propensity", "time").write_csv(path)
-    assert main(["estimate", str(shop_run), str(path)]) == 0
-    assert capsys.readouterr().out.startswith(f"NOT NEWER: {2 * len(items)} of {3 * len(items)} ")
-
-
-def test_what_stands_at_earlier_places_of_a_slate_does_not_come_again(shop_run):
-    run, user = Run(shop_run), Run(shop_run).data.user_ids[0]
-    items = run.data.catalog["item"].to_list()
-    best = lightrec.load(shop_run, by="blend").recommend(user, k=2)["item"].to_list()
-    some = [best[0], *(item for item in items if item not in best), best[1]]
-    slate = slates(user, some).events.with_columns(
-        impression=pl.lit("a"), position=pl.int_range(1, len(items) + 1, dtype=pl.Int64)
-    )
-    law = rounds(run, InteractionLog(slate), "blend").target
-    numbers = [items.index(item) for item in best]
-    assert law.argmax(1)[:2].tolist() == numbers
-    assert law[-1, numbers[1]] == 1
-
-
-def test_a_policys_law_is_its_own_among_what_may_be_shown(tiny_run, shown):
-    _, log, rows, _ = shown
-    run = Run(tiny_run)
-    given = rounds(run, log, "policy")
-    store, row = run.data, int(rows[0])
-    history = torch.from_numpy(np.array(store.items[slice(*store.offsets[row : row + 2])])).long()
-    state = session_start(history[None])
-    state[Key.MASK] = torch.ones(1, 49, dtype=torch.bool).scatter(1, history[None], False)
-    state[Key.MASK][:, 0] = False
-    logits = run.policy.logits(state)[0, 1:].masked_fill(~state[Key.MASK][0, 1:], -torch.inf)
-    torch.testing.assert_close(given.target[0, :-1].float(), logits.softmax(0), atol=1e-4, rtol=0)
-    assert given.target.sum(1).allclose(torch.ones(ROUNDS).double())
-
-
-def test_candidates_and_strangers(tiny_run, shown):
-    _, log, _, _ = shown
-    names = Run(tiny_run).data.catalog["item"].to_list()
-    few = (
-        log.events.filter(pl.col("item") != names[0])
-        .head(40)
-        .with_columns(
-            user=pl.format("nobody {}", pl.int_range(40) // 2),
-            candidates=pl.concat_list(pl.col("item"), pl.lit(names[0])),
-        )
-    )
-    given = rounds(Run(tiny_run), InteractionLog(few), "policy")
-    assert given.users.unique(return_counts=True)[1].tolist() == [2] * 20
-    allowed = given.target[:, :-1] > 0
-    assert (allowed.sum(1) <= 2).all()
-
-
-def test_item_means_are_of_other_users(tiny_run, shown):
-    few = replace(rounds(Run(tiny_run), shown[1], "blend"), users=torch.arange(ROUNDS) % 10)
-    turned = replace(few, reward=few.reward.where(few.users != 3, 1 - few.reward))
-    off = (with_item_means(few).expected - with_item_means(turned).expected)[few.users == 3]
-    torch.testing.assert_close(off, torch.zeros_like(off))
-    given = with_item_means(rounds(Run(tiny_run), shown[1], "blend"))
-    flipped = with_item_means(
-        rounds(
-            Run(tiny_run),
-            InteractionLog(shown[1].events.with_columns(value=1 - pl.col("value"))),
-            "blend",
-        )
-    )
-    torch.testing.assert_close(given.expected, 1 - flipped.expected)
-
-
 def bandit(number, rounds=1_000, people=150, items=40):
     """A log of a policy that leans to what its people like, and what their best items earn."""
     fixed, chance = (torch.Generator().manual_seed(seed) for seed in (0, 1 + number))
@@ -223,6 +140,7 @@ def bandit(number, rounds=1_000, people=150, items=40):
     return with_item_means(log, number), float(worth.gather(1, best[:, None]).mean())
 
 
+@pytest.mark.slow
 def test_what_is_offered_holds_the_truth_in_95_of_100_logs():
     """Of 100 intervals that hold it with probability .95, fewer than 90 do once in 70 times."""
     held = {name: [] for name in ESTIMATORS}
@@ -241,29 +159,7 @@ def test_what_is_offered_holds_the_truth_in_95_of_100_logs():
     assert sum(offered) >= 0.9 * len(offered)
 
 
-def test_what_the_less_biased_contradict_is_named_and_not_offered():
-    log, truth = bandit(0)
-    found = {name: each(log, "student", 0) for name, each in ESTIMATORS.items()}
-    assert found["DM"].high < truth
-    assert found["DM"].verdict is Verdict.UNUSABLE
-    assert str(found["DM"]).startswith("unusable: DR and SNIPS, of less bias, find something else")
-
-
-@pytest.mark.parametrize(("covered", "says"), [(0.0, "DM (0%)"), (0.75, "DM (75%)"), (0.9, "")])
-def test_an_interval_that_misses_the_truth_in_a_study_is_called_so_at_the_top(covered, says):
-    log, _ = bandit(0)
-    found = {name: each(log) for name, each in (("DM", DM()), ("DR", DR()))}
-    few = {"DM": Errors(0.0, 0.1, covered, 0.0), "DR": Errors(0.1, 0.2, 0.95, 0.0)}
-    whole = Study(0.5, few, {}, None)
-    kept = believed(found, whole)
-    assert (kept["DM"].verdict is Verdict.UNUSABLE) == bool(says)
-    assert kept["DR"] is found["DR"]
-    assert whole.best == ("DR" if says else "DM")
-    said = verdict(kept, whole)
-    assert says in said
-    assert said.startswith("NOT TO BE BELIEVED") == bool(says)
-
-
+@pytest.mark.slow
 def test_a_study_draws_logs_like_the_one_at_hand(tiny_run, shown):
     """Items alone decide in this log, so that what reads their means errs least."""
     found = studied(Run(tiny_run), shown[1], "policy", "student", logs=8)
@@ -276,35 +172,6 @@ def test_a_study_draws_logs_like_the_one_at_hand(tiny_run, shown):
     said = errors(found)
     assert f"The smallest error there is that of {found.best}." in said
     assert f"The truth there is {found.truth:.4g}" in said
-
-
-def test_the_command_shows_no_number_of_what_the_log_never_shows(
-    tiny_run, shown, tmp_path, capsys, monkeypatch
-):
-    """The rounds in which the blend's best item was shown are left out, and so are these items."""
-    _, log, _, _ = shown
-    given = rounds(Run(tiny_run), log, "blend")
-    best = given.target.sum(0).topk(24).indices
-    hidden = (given.action[:, None] == best).any(1).numpy()
-    path, out = tmp_path / "blind.csv", tmp_path / "found.json"
-    log.events.select("user", "item", "value", "propensity").filter(~hidden).write_csv(path)
-    words = ["estimate", str(tiny_run), str(path), "--interval", "student", "--out", str(out)]
-    monkeypatch.setattr("lightrec_ope.shown.studied", partial(studied, logs=3))
-    assert main([*words, "--study"]) == 0
-    printed = capsys.readouterr().out
-    assert "THIS LOG CANNOT TELL what would be earned" in printed.partition("mean reward")[0]
-    lines = [line for line in printed.splitlines() if line.startswith("blend, ")]
-    given = [line for line in lines if line.endswith("  unusable")]
-    assert len(given) == len(ESTIMATORS)
-    why = " ".join(printed.split())
-    for name in ESTIMATORS:
-        words = f"blend, {re.escape(name)}: .*?the log never shows \\d+% of what the target does"
-        assert re.search(words, why)
-    assert max(map(len, lines)) <= 100
-    assert "No estimator can tell from logs like this one what this would earn." in printed
-    found = json.loads(out.read_text())
-    assert {found[name]["verdict"] for name in ESTIMATORS} == {"unusable"}
-    assert found["study"]["best"] is None
 
 
 def test_the_command_prints_a_table_and_refuses_what_it_cannot_use(

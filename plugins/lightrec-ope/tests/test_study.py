@@ -85,26 +85,6 @@ def test_a_model_that_knows_what_counts_wins_where_propensities_are_tiny():
     assert found.best == "DR"
 
 
-def test_a_world_fitted_to_a_log_is_like_the_world_it_came_from():
-    truth, features = world(6_000)
-    bare = replace(truth, behavior=None, expected=None)
-    for log in (bare, replace(bare, propensity=None)):
-        fitted = fitted_world(log, features)
-        assert (fitted.behavior - truth.behavior).abs().max() < 0.03
-        assert (fitted.expected - truth.expected).abs().max() < 0.05
-    pairs = features[:, None] * torch.tensor([-1.0, 1.0]).double()[None, :, None]
-    fitted = fitted_world(bare, pairs)
-    assert (fitted.expected - truth.expected).abs().max() < 0.05
-    amounts = replace(bare, reward=10 * bare.reward)
-    assert (fitted_world(amounts, pairs).expected - 10 * truth.expected).abs().max() < 0.5
-    known, guessed = (
-        study(x, ESTIMATORS, item_means, logs=20) for x in (truth, fitted_world(amounts, features))
-    )
-    assert guessed.truth == pytest.approx(10 * known.truth, abs=0.3)
-    assert guessed.errors["DM"].bias == pytest.approx(1.8, abs=0.3)
-    assert guessed.best != "DM"
-
-
 def test_what_a_log_never_shows_its_world_does_not_show_either():
     log, features = world(1_000)
     third = torch.tensor([0.0, 0, 1]).double().expand(1_000, 3)
@@ -118,24 +98,6 @@ def test_what_a_log_never_shows_its_world_does_not_show_either():
     found = study(fitted, {"IPS": IPS(), "DM": DM()}, item_means, logs=3)
     assert found.best is None
     assert found.errors["IPS"].unusable == found.errors["DM"].unusable == 1
-
-
-def test_users_are_drawn_with_all_their_rounds():
-    truth, _ = world(900, users=90)
-    sizes = []
-
-    def refit(log: BanditLog, rows: torch.Tensor, seed: int) -> BanditLog:
-        assert (
-            truth.users[rows] == truth.users[rows].view(90, 10)[:, :1].repeat(1, 10).view(-1)
-        ).all()
-        assert log.users.tolist() == torch.arange(90).repeat_interleave(10).tolist()
-        sizes.append(len(rows))
-        return item_means(log, rows, seed)
-
-    found = study(truth, ESTIMATORS, refit, logs=20)
-    assert sizes == [900] * 20
-    assert found == study(truth, ESTIMATORS, refit, logs=20)
-    assert found != study(truth, ESTIMATORS, refit, logs=20, seed=100)
 
 
 def test_estimators_that_lack_something_are_left_out_with_the_reason():

@@ -1,10 +1,10 @@
 """The rewards keep the contract of rewards, also within each other."""
 
+from lightrec_rewards.normalised import NormalisedReward
 from lightrec_rewards.penalties import FatiguePenalty
 from lightrec_rewards.staying import ContinuationShaping
 
-from lightrec.rewards.accepted import LearnedReward
-from lightrec.rewards.combined import NormalisedReward, WeightedSum
+from lightrec.rewards.accepted import LearnedReward, WeightedSum
 from lightrec.testing import RewardChecks, parametrize_checks, plugin_checks
 
 

@@ -1,20 +1,17 @@
-"""Whether people stay and return, and what values by length are worth, by hand."""
+"""Whether people stay and return, by hand."""
 
 import math
-from types import SimpleNamespace
 
-import polars as pl
 import pytest
 import torch
-from lightrec_rewards.attributes import LengthReward
 from lightrec_rewards.staying import ReturnReward, StayReward, after_step
 from tensordict import TensorDict
 
-from lightrec.errors import NotApplicable, RecipeError
+from lightrec.errors import NotApplicable
 from lightrec.keys import Key
 from lightrec.rewards.base import RewardContext
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
+from lightrec.users.parts import LeavingModel, ReturnModel
 from lightrec.users.user_model import UserModel
 
 
@@ -43,31 +40,6 @@ def transition():
         },
         batch_size=[3],
     )
-
-
-def known_values(model):
-    """A model of values whose deviation is .5; those of items 5 and 2 are 5.5 and 4."""
-    value = ValueModel(model.state_size, 32, 6)
-    value.levels.weight.data[:, 0] = torch.arange(7.0)
-    value.center.fill_(3.0)
-    value.spread.fill_(0.5)
-    return value
-
-
-@pytest.mark.parametrize(
-    ("unit", "completion", "expected"),
-    [(1.0, 0.25, [5.5 / 88 + 16.5 / 176, 0, 0.25 + 6 / 176]), (2.0, 1.0, [0.125, 0, 1])],
-)
-def test_value_by_length_is_a_mean_of_two_shares(model, transition, unit, completion, expected):
-    """Values 5.5 of length 22, and 4 of length 2; the longest item has length 44, or all twice."""
-    lengths = pl.DataFrame({"length": [44.0, 2.0, None, 0.0, 22.0, 1.0]})
-    users = UserModel([model], valuing=known_values(model))
-    context = RewardContext(users, SimpleNamespace(catalog=lengths))
-    reward = LengthReward("length", unit, completion)
-    reward.bind(context)
-    assert reward(transition).flatten().tolist() == pytest.approx(expected)
-    with pytest.raises(RecipeError, match="from 0 to 1"):
-        LengthReward("length", completion=1.5)
 
 
 def test_without_a_fitted_law_people_stay_at_the_assumed_rate(model, transition):
@@ -99,12 +71,6 @@ def test_staying_and_returning_by_hand(model, transition):
     expected = [p * b for p, b in zip(leave, back, strict=True)]
     found = bound(ReturnReward(days=2.0), users)(transition).flatten().tolist()
     assert found == pytest.approx(expected, abs=1e-6)
-
-
-def test_a_transition_that_tells_nothing_of_its_session_is_the_first(model, transition):
-    users = fit(model)
-    bare = transition.exclude(Key.STEP, Key.ACCEPTED_TOTAL)
-    assert bound(StayReward(), users)(bare)[0] == bound(StayReward(), users)(transition)[0]
 
 
 def test_the_history_after_the_step_is_the_models_own(model, transition):

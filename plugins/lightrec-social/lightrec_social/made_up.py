@@ -5,9 +5,8 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from lightrec_formats.made_up import Floats, choose, write_made_up
 from numpy.typing import NDArray
-
-from lightrec.data.made_up import Floats, choose, write_made_up
 
 PEOPLE, POSTS = 420, 240
 MAKERS: Final = 120
@@ -37,7 +36,7 @@ def posts(folder: Path, seed: int) -> Path:
     likelier between people whose tastes are alike, so that friends' likes say something of somebody
     who has liked little, as many have. Some people block a few makers.
 
-    :param folder: an empty folder, see :func:`~lightrec.data.made_up.write_made_up`.
+    :param folder: an empty folder, see :func:`~lightrec_formats.made_up.write_made_up`.
     :returns: the folder.
     """
     chance = np.random.default_rng(seed)

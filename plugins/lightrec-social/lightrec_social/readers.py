@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+from lightrec_formats.published import PublishedReader
 
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.delimited import TextTable
-from lightrec.data.readers.published import PublishedReader
 from lightrec.data.schema import Place
 from lightrec.keys import Column
 from lightrec_social.domain import FRIENDS, MAKER

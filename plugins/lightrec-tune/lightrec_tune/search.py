@@ -51,7 +51,7 @@ def settings(values: Mapping[str, Any]) -> list[str]:
 
 
 def short(name: str) -> str:
-    """Give a setting's last word: ``size`` of ``model.init_args.size``."""
+    """A setting's last word: ``size`` of ``model.init_args.size``."""
     return name.rpartition(".")[2]
 
 
@@ -211,7 +211,7 @@ class Search:
         return next(iter(self.complete), None)
 
     def _next(self) -> Trial:
-        """Give the trial under way, or ask for a new one."""
+        """The trial under way, or ask for a new one."""
         seed = self.recipe.seed * 1_000_003 + len(self.finished)
         self.study.sampler = optuna.samplers.TPESampler(seed=seed)
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):

@@ -30,7 +30,7 @@ model.init_args.tower.init_args.feedforward: [1, 2, 4]
 
 
 def default_space(stage: str) -> str:
-    """Give the default space of a stage, as YAML.
+    """The default space of a stage, as YAML.
 
     :raises RecipeError: where it has none.
     """
@@ -99,7 +99,7 @@ def _number(value: Any) -> Any:
 
 
 def held(given: BaseDistribution, value: object) -> object | None:
-    """Give a recipe's value as a trial has it where it is in the space, else None."""
+    """A recipe's value as a trial has it where it is in the space, else None."""
     try:
         chosen = text(value) if isinstance(given, CategoricalDistribution) else value
         number = given.to_internal_repr(chosen)
@@ -110,7 +110,7 @@ def held(given: BaseDistribution, value: object) -> object | None:
 
 
 def ends(given: Any) -> tuple[Any, ...]:
-    """Give both ends of a range, or all choices."""
+    """Both ends of a range, or all choices."""
     return given.choices if hasattr(given, "choices") else (given.low, given.high)
 
 

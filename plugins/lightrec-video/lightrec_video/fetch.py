@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from lightrec.data.fetch import cache_folder, fetch_wheel_files, fetch_zip_files
-from lightrec.data.files import appearing
+from lightrec_formats.fetch import fetch_wheel_files, fetch_zip_files
+
+from lightrec.data.files import appearing, cache_folder
 from lightrec.data.readers.canonical import CanonicalReader, write_tables
 from lightrec.errors import FetchError
 from lightrec_video.readers import MovieLensReader

@@ -5,9 +5,8 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from lightrec_formats.made_up import Floats, choose, write_made_up
 from numpy.typing import NDArray
-
-from lightrec.data.made_up import Floats, choose, write_made_up
 
 PEOPLE, FILMS, SERIES = 400, 200, 10
 EPISODES: Final = 5
@@ -46,7 +45,7 @@ def watching(folder: Path, seed: int) -> Path:
     to its end. The less a title appeals to somebody who took it from the front page, the likelier
     it is abandoned.
 
-    :param folder: an empty folder, see :func:`~lightrec.data.made_up.write_made_up`.
+    :param folder: an empty folder, see :func:`~lightrec_formats.made_up.write_made_up`.
     :returns: the folder.
     """
     chance = np.random.default_rng(seed)

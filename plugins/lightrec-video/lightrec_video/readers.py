@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+from lightrec_formats.published import PublishedReader
+from lightrec_formats.recbole import RecBoleReader, RecBoleTable
 
 from lightrec.data.casts import to_numbers
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.delimited import TextTable
-from lightrec.data.readers.published import PublishedReader
-from lightrec.data.readers.recbole import RecBoleReader, RecBoleTable
 from lightrec.data.schema import Place, Problems, Table
 from lightrec.keys import Column
 

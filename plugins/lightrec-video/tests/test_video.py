@@ -6,6 +6,7 @@ from functools import partial
 import polars as pl
 import pytest
 import torch
+from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_video.domain import VideoDomain
 from lightrec_video.fetch import fetch_movielens_100k
 from lightrec_video.watching import NextEpisode, WatchTime
@@ -13,8 +14,7 @@ from lightrec_video.watching import NextEpisode, WatchTime
 from lightrec.data.readers.canonical import CanonicalReader
 from lightrec.errors import FetchError, NotApplicable
 from lightrec.ranking.item_models.base import Evidence
-from lightrec.testing import RewardChecks, TruthChecks, parametrize_checks, plugin_checks
-from lightrec.testing.truth import made_up
+from lightrec.testing import RewardChecks, parametrize_checks, plugin_checks
 
 MADE_UP = partial(made_up, "video", "Popularity", "ItemKNN", "EASE", "NextEpisode")
 
@@ -45,52 +45,22 @@ def test_text(title, year, genres, words):
     assert VideoDomain().text(items.cast({"title": pl.String})).to_list() == [words]
 
 
-def test_what_was_abandoned_is_no_target():
-    assert VideoDomain().weights(["watch", "abandon"]) == {"watch": 1.0, "abandon": -1.0}
-
-
-def test_made_up_viewers_follow_series_and_give_up_what_appeals_little():
-    folder = MADE_UP().log
-    titles, log = (pl.read_parquet(folder / f"{table}.parquet") for table in ("catalog", "log"))
-    log = log.join(titles, on="item")
-    for (_, series), episodes in log.sort("user", "time").group_by("user", "series"):
-        finished = episodes.filter(feedback="watch")["episode"].to_list()
-        if series is not None:
-            assert finished == [*range(1, len(finished) + 1)], "none before the one before it"
-    assert not log.select("user", "item").is_duplicated().any()
-    shares = log.with_columns(share=pl.col("value") / pl.col("duration"))
-    assert shares.filter(feedback="watch")["share"].unique().to_list() == [1.0]
-    assert shares.filter(feedback="abandon")["share"].is_between(0.04, 0.56).all()
-    truth = pl.read_parquet(folder / "truth.parquet")
-    means = log.join(truth, on=["user", "item"]).group_by("feedback").agg(pl.mean("appeal"))
-    watched, left = (means.filter(feedback=k)["appeal"].item() for k in ("watch", "abandon"))
-    assert left < watched - 1.5
-
-
-def fails(to):
-    raise FetchError("No network.")
-
-
-def gives(to):
-    (to / "u.data").write_text("7\t2\t4\t881250949\n")
-
-
 def test_the_sample_is_fetched_once_and_the_second_source_is_tried(tmp_path, monkeypatch):
+    def fails(to):
+        raise FetchError("No network.")
+
+    def gives(to):
+        (to / "u.data").write_text("7\t2\t4\t881250949\n")
+
     folder = tmp_path / "movielens-100k"
     assert fetch_movielens_100k(folder, {"first": fails, "second": gives}) == folder
     assert len(CanonicalReader().read(folder).log) == 1
     monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path))
     assert VideoDomain().sample() == folder, "it is there already"
     shutil.rmtree(folder)
-    with pytest.raises(FetchError) as raised:
-        fetch_movielens_100k(folder, {"first": fails, "second": fails})
-    assert str(raised.value).splitlines()[:4] == [
-        "MovieLens-100K could not be fetched:",
-        "  - first: No network.",
-        "  - second: No network.",
-        "Use --offline, which runs the same pipeline on a synthetic world and needs no network, or "
-        "name your own log with --log.",
-    ]
+    with pytest.raises(FetchError, match="could not be fetched:\n  - first: No network") as raised:
+        fetch_movielens_100k(folder, {"first": fails})
+    assert "Use --offline" in str(raised.value)
     assert not folder.exists()
 
 

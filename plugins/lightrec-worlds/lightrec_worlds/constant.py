@@ -17,8 +17,8 @@ from lightrec.policies.baselines import ConstantListPolicy
 from lightrec.run import Run
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.rollout import play as play_sessions
-from lightrec.simulators.scored import Scored, Scores, even_chance, play
-from lightrec.simulators.world import World
+from lightrec.simulators.world import Scored, Scores, World
+from lightrec_worlds.playing import even_chance, play
 
 FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """How much what comes after may count beside what comes now."""
@@ -122,7 +122,7 @@ def brings_later(world: World, seed: int, rounds: int) -> Tensor:
 
 
 def constantly(world: World, appeal: Tensor) -> Scores:
-    """Give scores that show the same list to everybody, for :func:`play`.
+    """Scores that show the same list to everybody, for :func:`play`.
 
     :param appeal: (N + 1,).
     """

@@ -22,8 +22,8 @@ from lightrec.rewards.base import Reward, RewardContext
 from lightrec.settings import check_of, make_of
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.rollout import Contender, play
-from lightrec.simulators.scored import Scored
 from lightrec.simulators.session_env import HIDDEN
+from lightrec.simulators.world import Scored
 from lightrec.trust import class_and_settings
 from lightrec_worlds.tower import TowerPolicy
 

@@ -8,7 +8,7 @@ from torch.nn.functional import one_hot, pad
 
 from lightrec.keys import Key
 from lightrec.users.choice_model import ChoiceModel, with_nothing
-from lightrec.users.irl.base import chosen, mean
+from lightrec.users.irl import chosen, mean
 
 N = 4
 DISCOUNT = 0.8
@@ -126,3 +126,10 @@ def drawn_world():
     """A reward, and all that may happen under it."""
     reward = torch.randn(N + 1, N, generator=torch.Generator().manual_seed(3)).double()
     return reward, rows(reward)
+
+
+def every_offer():
+    """Each state with each set, all with weight 1."""
+    states = torch.arange(1, N + 2).repeat_interleave(len(SETS)).unsqueeze(1)
+    sets, weight = SETS.repeat(N + 1, 1), torch.ones(len(states))
+    yield {Key.HISTORY: states, Key.CANDIDATES: sets, Key.WEIGHT: weight}

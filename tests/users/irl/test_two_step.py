@@ -4,16 +4,8 @@ import pytest
 import torch
 
 from lightrec.errors import RecipeError
-from lightrec.keys import Key
-from lightrec.users.irl.base import fit_continuation, with_assumptions
-from tests.users.irl.tabular_choice import SETS, N, TabularChoice, solve
-
-
-def every_offer():
-    """Each state with each set, all with weight 1."""
-    states = torch.arange(1, N + 2).repeat_interleave(len(SETS)).unsqueeze(1)
-    sets, weight = SETS.repeat(N + 1, 1), torch.ones(len(states))
-    yield {Key.HISTORY: states, Key.CANDIDATES: sets, Key.WEIGHT: weight}
+from lightrec.users.irl import fit_continuation
+from tests.users.irl.tabular_choice import N, TabularChoice, every_offer, solve
 
 
 @pytest.mark.parametrize("records_nothing", [True, False])
@@ -36,23 +28,6 @@ def test_without_discount_it_is_the_conditional_logit():
     fit_continuation(model, every_offer(), discount=0.0, leave_rate=0.1)
     states = torch.arange(1, N + 2).unsqueeze(1)
     assert torch.equal(model.reward(states, torch.arange(1, N + 1).expand(N + 1, N)), table)
-
-
-def test_other_assumptions_leave_the_model_as_it_was():
-    torch.manual_seed(0)
-    model = TabularChoice(torch.randn(N + 1, N), True)
-    fit_continuation(model, every_offer(), discount=0.9, leave_rate=0.0)
-    before = model.value.weight.clone()
-    other = with_assumptions(
-        model, every_offer(), discount=0.5, leave_rate=0.1, nothing_odds_ratio=2.0
-    )
-    assert torch.equal(model.value.weight, before)
-    assert other.survival_discount == pytest.approx(0.45)
-    odds = [
-        m.log_probabilities(torch.tensor([[1]]), torch.tensor([[2, 3]]))[0, -1].exp().logit()
-        for m in (other, model)
-    ]
-    assert (odds[0] - odds[1]).exp().item() == pytest.approx(2.0, rel=1e-4)
 
 
 @pytest.mark.parametrize(

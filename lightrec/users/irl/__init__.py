@@ -1,1 +1,0 @@
-"""Inverse reinforcement learning: from what people chose to what they want."""

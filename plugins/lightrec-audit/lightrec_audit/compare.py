@@ -1,0 +1,194 @@
+"""`lightrec compare`: models of one log, or runs, by the same held-out events."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from lightrec import trust
+from lightrec.cli.command import with_options_of
+from lightrec.cli.run import made
+from lightrec.data.readers.base import read_tables
+from lightrec.errors import RecipeError, RunError
+from lightrec.evaluation.receipt import COMPARED
+from lightrec.run import Run
+from lightrec.stages import recipes
+from lightrec.stages import run as stages
+from lightrec.stages.stage import Stage
+
+if TYPE_CHECKING:
+    from lightrec.ranking.metrics import RankingResult
+
+RANKER = "ranker"
+"""The stage whose recipe names the models."""
+
+
+@with_options_of(stages.run, but="out until overrides seed strict fast_dev_run")
+@with_options_of(read_tables, but="items users types")
+def compare(
+    *runs: str,
+    models: Sequence[str] = (),
+    domain: str | None = None,
+    metric: str = "ndcg@10",
+    by: str = "blend",
+    max_events: int = 20_000,
+    seed: int = 0,
+    out: Path | None = None,
+    **making: Any,
+) -> None:
+    """Compare models on one log, or runs, by the same held-out events, with paired tests.
+
+    examples:
+      lightrec compare --log shop.csv --goal order --models blend,ease,als,popularity
+      lightrec compare --log my.csv --items my_items.csv --out models.csv
+      lightrec compare --log my.csv --models blend,ease,my_models:Seasonal
+      lightrec compare runs/video --models blend,item-knn,random
+      lightrec compare runs/video runs/video-large
+      lightrec compare runs/a runs/b runs/c --metric recall@10 --by ranker
+
+    Models: data and, for blend and ranker, the ranker are made as by `lightrec run`, in the folder
+    that is named or in runs/compare. Settings are chosen on the validation events alone, those of
+    every item model in the same way; then all rank the same test events. With the times: seconds
+    of choosing settings and fitting, milliseconds of a whole list.
+
+    Runs must have the same log, the same split and the same protocol: else the command says where
+    their receipts differ, and compares nothing.
+
+    Differences are taken from the first one, user by user: with a 95 % interval (2,000 bootstrap
+    samples of users) and Wilcoxon's signed-rank test, corrected for the number of comparisons as
+    Holm (1979) does.
+
+    :param models: parted by commas: blend, ranker (its transformer alone), random, item models by
+        their names, plugins' and your own (module:Class) included (default: all of the recipe).
+    :param metric: ndcg@k, recall@k or mrr@k.
+    :param by: what of several runs ranks: blend, ranker, policy, or another as in `lightrec
+        recommend`.
+    :param max_events: at most so many test events, drawn by the seed.
+    :param seed: of that draw, of the bootstrap and, with --log, of all stages.
+    :param out: a .json file for figures and receipts, or a .csv file for figures; the picture
+        lies beside it as .png.
+    """
+    name, _, cutoff = metric.partition("@")
+    if name not in ("ndcg", "recall", "mrr") or not cutoff.isdigit() or int(cutoff) < 1:
+        raise RecipeError(f"--metric is ndcg@k, recall@k or mrr@k, such as ndcg@10; not {metric}.")
+    if out is not None and out.suffix not in (".json", ".csv"):
+        raise RecipeError(f"--out must end in .json or .csv, not {out.name}.")
+    words = [word for each in models for word in each.split(",") if word]
+    start = next((n for n, word in enumerate(runs) if word.startswith("--")), len(runs))
+    paths, settings = [*map(Path, runs[:start])], runs[start:]
+    if domain or making["log"] or making["offline"]:
+        if len(paths) > 1:
+            raise RecipeError("With a log, name one folder at most: that of the run to be made.")
+        making |= {"out": (paths or [Path("runs", "compare")])[0], "seed": seed or None}
+        stage = _made(domain or "generic", settings, making, words)
+        found = _models(stage, nullcontext(), words, max_events, seed)
+    elif settings:
+        raise RecipeError(f"{settings[0]} needs a log: name it with --log. See --help.")
+    elif len(paths) == 1:
+        run = Run(paths[0])
+        own = Stage(RANKER, run.stamp(RANKER)["recipe"], run.folder(RANKER), run.overrides(RANKER))
+        found = _models(own, trust.gate(), words, max_events, seed)
+    elif words or not paths:
+        raise RecipeError(
+            "Name a log with --log or one run folder, whose models are compared, or several runs."
+        )
+    else:
+        found = _runs(paths, by, max_events, seed)
+    from lightrec_audit.run_comparison import compared
+
+    results, times, receipts = found
+    table, figures, drawn = compared(results, metric, seed, times)
+    log, split = receipts[0]["log"], receipts[0]["split"]
+    print(table.markdown())
+    print(
+        f"\n{split['test events']:,} test events of {log['users']:,} users, all {log['items']:,} "
+        f"items ranked; log {str(log['hash'])[:8]}, split {str(split['hash'])[:8]}."
+    )
+    if out is None:
+        return
+    if out.suffix == ".csv":
+        pl.DataFrame([{"name": name, **own} for name, own in figures.items()]).write_csv(out)
+    else:
+        content = {"metric": metric, "by": by, "figures": figures, "receipts": receipts}
+        out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    from lightrec.report import charts
+
+    picture = out.with_suffix(".png")
+    charts.draw(drawn).savefig(picture, dpi=110, metadata={"Software": None})
+    print(f"{out}, {picture}")
+
+
+Found = tuple[dict[str, "RankingResult"], dict[str, dict[str, float | None]], list[dict[str, Any]]]
+"""How each one ranked, times of each, and the runs' receipts."""
+
+
+def _runs(paths: Sequence[Path], by: str, max_events: int, seed: int) -> Found:
+    from lightrec.evaluation.receipt import receipt
+    from lightrec_audit.run_comparison import ranked
+
+    if len({*paths}) < len(paths):
+        raise RecipeError("A run is named twice: name each of them once.")
+    runs = [Run(path) for path in paths]
+    receipts = [receipt(run) for run in runs]
+    for path, own in zip(paths[1:], receipts[1:], strict=True):
+        told = f"{paths[0]} and {path} cannot be compared. They differ in"
+        if unlike := differences(receipts[0], own):
+            raise RunError([f"{told} {each}." for each in unlike])
+    results: dict[str, RankingResult] = {}
+    for path, run in zip(paths, runs, strict=True):
+        print(f"ranking the held-out events by {path}", file=sys.stderr)
+        results[str(path)] = ranked(run, by, max_events, seed)
+    return results, {}, receipts
+
+
+def _made(
+    domain: str, settings: Sequence[str], making: dict[str, Any], words: Sequence[str]
+) -> Stage:
+    """Make the run of a log as far as the models need it; gives its ranker's stage."""
+    from lightrec_audit.model_comparison import TRAINED, find_models
+
+    kinds = find_models(words)  # before anything is made
+    found = stages.find_recipes(domain, until=RANKER)[1]
+    trained = not kinds or {*TRAINED} & {*kinds}
+    making["until"] = RANKER if trained else recipes.until(found.recipes, RANKER)[-2]
+    where, _, overrides = made(domain, settings, making)
+    return Stage(RANKER, found.resolved(RANKER), where / RANKER, overrides.get(RANKER, ()))
+
+
+def _models(
+    stage: Stage,
+    reading: AbstractContextManager[None],
+    words: Sequence[str],
+    max_events: int,
+    seed: int,
+) -> Found:
+    from lightrec.evaluation.receipt import receipt
+    from lightrec.ranking.module import RankingModule
+    from lightrec.ranking.sequence_data import SequenceData
+    from lightrec.stages.train import SECONDS, parts_of
+    from lightrec_audit.model_comparison import find_models, rank_models
+
+    with reading:
+        module, data = parts_of(stage)
+    if not (isinstance(module, RankingModule) and isinstance(data, SequenceData)):
+        raise RecipeError(f"The ranker of {stage.run} is no RankingModule: it has no item models.")
+    run, path = Run(stage.run, follow=False), stage.out / SECONDS
+    seconds = json.loads(path.read_text()) if path.is_file() else {}
+    given = module.item_models or []
+    found = rank_models(run, find_models(words), given, data, max_events, seed, seconds)
+    return *found, [receipt(run)]
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Say in words where two receipts differ in what must be the same; empty where nowhere."""
+    found = []
+    for part in COMPARED:
+        for name in {**one[part], **other[part]}:
+            left, right = one[part].get(name), other[part].get(name)
+            if left != right:
+                found.append(f"{part}, {name}: {left} and {right}")
+    return found

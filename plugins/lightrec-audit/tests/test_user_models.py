@@ -1,0 +1,154 @@
+"""User models: their sessions next to logged ones, and learned rewards next to true ones."""
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from lightrec_audit.user_models import (
+    SessionStatistics,
+    SimulatedStatistics,
+    _chosen_freely,
+    compare,
+    spearman_within_sets,
+)
+from scipy.stats import spearmanr
+
+from lightrec.data.domain import Domain
+from lightrec.data.files import STAMP
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
+from lightrec.run import Run
+from lightrec.simulators.user_model import LogStarts
+from lightrec.users.choice_model import PooledChoice
+from lightrec.users.parts import LeavingModel
+from lightrec.users.user_model import UserModel
+
+TAKEN = 0.7
+
+
+def three_sessions():
+    """Sessions of 1, 3 and 40 steps, in which items 1; 2 3 2; and 4 4 are chosen."""
+    return SessionStatistics(
+        torch.tensor([1, 3, 40]),
+        torch.tensor([0, 1, 1, 1, 2, 2]),
+        torch.tensor([1, 2, 3, 2, 4, 4]),
+        4,
+        torch.tensor([-1, 0, 0, 1, 1]),
+    )
+
+
+def test_counted_by_hand():
+    counts, found = three_sessions().counts(), three_sessions().figures()
+    assert counts["length"][[0, 1, 2, 3, 40]].tolist() == [0, 1, 0, 1, 1]
+    assert counts["popularity"].tolist() == [0, 1, 2, 1, 2]
+    # 0 → 1 and 1 → 0 in the second session, 1 → 1 in the third; none across sessions.
+    assert counts["transitions"].tolist() == [[0, 1], [1, 1]]
+    assert found["length/{}"] == pytest.approx(44 / 3)
+    assert found["popularity/{}/top-50"] == pytest.approx(2 / 3)
+    assert found["popularity/{}/top-1"] == pytest.approx(1 / 3)
+    assert found["repeats/{}"] == pytest.approx(2 / 6)
+
+
+def test_a_session_is_cut_to_its_first_choices():
+    found = three_sessions().cut(torch.tensor([1, 2, 0]))
+    assert (found.session.tolist(), found.item.tolist()) == ([0, 1, 1], [1, 2, 3])
+
+
+def test_the_same_sessions_do_not_differ():
+    found = compare(three_sessions(), three_sessions())
+    for name in ("length", "popularity", "transitions"):
+        assert found[f"{name}/total_variation"] == 0
+    assert found["length/real/3-4"] == pytest.approx(1 / 3)
+    assert found["length/simulated/33+"] == pytest.approx(1 / 3)
+    # The halves are the first and third session, and the second.
+    assert found["length/total_variation/real_halves"] == pytest.approx(1)
+    assert found["popularity/total_variation/real_halves"] == pytest.approx(1)
+    assert found["transitions/same/real"] == pytest.approx(1 / 3)
+    assert all(isinstance(value, float) for value in found.values())
+
+
+def test_the_true_law_makes_the_log_again(tmp_path):
+    """Of two items shown the first is taken with probability .7, and a third leave at each step."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for session in range(3000):
+        for step in range(40):
+            shown = rng.permutation(6)[:2]
+            took = rng.random() < TAKEN
+            rows.append(
+                {
+                    "user": f"u{session}",
+                    "item": f"i{shown[0]}" if took else None,
+                    "time": step,
+                    "candidates": [f"i{i}" for i in shown],
+                }
+            )
+            if rng.random() < 1 / 3:
+                break
+    store = prepare(
+        InteractionLog(pl.DataFrame(rows)),
+        tmp_path / "data",
+        domain=Domain(),
+        k_core=0,
+        seed=0,
+    )
+    assert store.categories() is None
+    # A slate's order is not seen by the logit, in which each of two takes half of .7.
+    model = PooledChoice(6, 1, 2, pools=1, feature_size=2, hidden_size=2)
+    leaving = LeavingModel(model.state_size)
+    for parameter in [*model.parameters(), *leaving.parameters()]:
+        torch.nn.init.zeros_(parameter)
+    model.bias.data[1:] = torch.tensor(TAKEN / 2 / (1 - TAKEN)).log()
+    leaving.linear.bias.data.fill_(torch.tensor(1 / 3).logit())
+    noted = {"half": "all", "split_seed": 0, "candidates": 20}
+    UserModel([model], leaving=leaving, offers=noted).save_pretrained(tmp_path / "users_b")
+    for stage in ("data", "users_b"):
+        (tmp_path / stage / STAMP).write_text('{"fingerprint": ""}')
+    findings = SimulatedStatistics(sessions=3000).evaluate(Run(tmp_path), 0)
+    found = findings.metrics
+    for name in ("length", "popularity"):
+        assert found[f"statistics/{name}/total_variation"] < 0.04
+        assert found[f"statistics/{name}/total_variation/real_halves"] < 0.06
+    assert abs(found["statistics/length/real"] - 3) < 0.15
+    assert abs(found["statistics/length/simulated"] - 3) < 0.15
+    assert abs(found["statistics/repeats/real"] - found["statistics/repeats/simulated"]) < 0.03
+    # A third leave at each of up to 40 steps, seven in ten steps have a choice.
+    assert abs(found["sessions/length"] - 3) < 0.15
+    assert abs(found["sessions/accepted"] - 2.1) < 0.15
+    assert found["sessions/repeats"] == pytest.approx(found["statistics/repeats/real"], abs=1e-6)
+    assert found["sessions/accepting"] == pytest.approx(
+        len({r["user"] for r in rows if r["item"]}) / 3000
+    )
+    assert "sessions/conversion" not in found  # there is no goal
+    (section,) = findings.sections
+    panels = [chart.label.split(" by ")[0] for chart in section.charts]
+    assert panels == ["share of choices", "share of sessions"]
+    assert [row[0] for row in section.tables[0].rows] == ["session length", "popularity of items"]
+
+
+def test_everybody_chooses_by_their_own_attributes():
+    """More sessions than users, each of whom takes one item alone."""
+    model = PooledChoice(3, 1, 2, pools=1, feature_size=1, hidden_size=1, people=(3, 3))
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    model.people.copy_(torch.eye(3))
+    features = torch.tensor([[0.0], [-1.0], [0.0], [1.0]])
+    model.item_features = lambda: (features, -3 * features.squeeze(1).square())
+    # Items of features -1, 0 and 1 for tastes -6, 0 and 6.
+    model.profile.data = 10.0 * torch.tensor([[-6.0, 0.0], [0.0, 0.0], [6.0, 0.0]])
+    user = torch.tensor([2, 0, 1, 2, 0])
+    starts = LogStarts(torch.zeros(6), torch.zeros(0), rows=user)
+    found = _chosen_freely(UserModel([model]), starts, torch.ones(5), 0, repeats=True)
+    ((session, item),) = found
+    assert session.tolist() == [0, 1, 2, 3, 4]
+    assert item[[0, 1, 3, 4]].tolist() == [3, 1, 3, 1]
+
+
+def test_spearman_is_the_mean_of_scipys_over_sets():
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randn(40, 20, generator=generator)
+    score = truth + torch.randn(40, 20, generator=generator)
+    score[:, :3] = 0.5  # ties share their mean rank
+    expected = [spearmanr(a, b).statistic for a, b in zip(score, truth, strict=True)]
+    found = spearman_within_sets(score, truth)
+    assert found == pytest.approx(sum(expected) / 40, abs=1e-12)

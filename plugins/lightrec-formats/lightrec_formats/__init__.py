@@ -1,0 +1,1 @@
+"""Logs in formats of other programs: databases, RecBole's files, published and made-up sets."""

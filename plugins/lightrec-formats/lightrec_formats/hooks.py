@@ -1,0 +1,13 @@
+"""What this package adds to lightrec."""
+
+from lightrec.hookspecs import gives
+
+LIGHTREC_API = 1
+
+lightrec_commands = gives({"data fetch": "lightrec_formats.commands:fetch"})
+lightrec_readers = gives(
+    {
+        "RecBoleReader": "lightrec_formats.recbole:RecBoleReader",
+        "SqlReader": "lightrec_formats.sql:SqlReader",
+    }
+)

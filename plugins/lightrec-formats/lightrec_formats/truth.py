@@ -1,0 +1,170 @@
+"""Made-up logs: quick runs on them, and how much of what is true in them a run has found out."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from lightrec import plugins
+from lightrec.data.domain import showable
+from lightrec.data.store import EventStore
+from lightrec.keys import PADDING, Column, Key
+from lightrec.policies.base import session_start
+from lightrec.policies.baselines import PopularityPolicy, RandomPolicy
+from lightrec.recommend import Recommender
+from lightrec.rewards.base import RewardContext
+from lightrec.run import Run
+from lightrec.testing.contract import Check, Faults, checks_of, promise
+from lightrec.testing.invariants import seeded
+from lightrec.testing.tiny import kit_folder
+from lightrec_formats.made_up import APPEAL, TRUTH
+
+Forbidden: TypeAlias = Callable[[EventStore], NDArray[np.bool_]]
+"""From a prepared log to what must not be shown to whom, (U, N) bool."""
+DRAWS = 1_000_000
+
+
+def recovered(run: Path | str, folder: Path, k: int = 10) -> dict[str, float]:
+    """Compare the appeal of what a run recommends with that of the best lists.
+
+    Everybody is recommended to from what came before their test events.
+
+    :param run: a finished run, or one up to its ranker, on the log in ``folder``.
+    :param folder: what :func:`~lightrec_formats.made_up.write_made_up` wrote.
+    :param k: items in a list.
+    :returns: ``blend`` and ``popularity``: the mean appeal of their lists on a scale from 0, that
+        of all items, to 1, that of the k most appealing ones.
+    """
+    recommender = Recommender(run, by="blend")
+    lists = pl.concat(recommender.recommend_all(k=k, before="test"))
+    counts = recommender.store.popularity()[1:]
+    favourites = recommender.store.catalog[Column.ITEM].gather(np.argsort(-counts)[:k])
+    truth, own = pl.read_parquet(folder / TRUTH), pl.col(APPEAL)
+    people = truth.group_by(Column.USER).agg(
+        every=own.mean(),
+        best=own.top_k(k).mean(),
+        popularity=own.filter(pl.col(Column.ITEM).is_in(favourites.implode())).mean(),
+    )
+    shown = lists.join(truth, on=[Column.USER, Column.ITEM])
+    people = people.join(shown.group_by(Column.USER).agg(blend=own.mean()), on=Column.USER)
+    means = people.select(pl.col(pl.Float64).mean()).row(0, named=True)
+    way = means["best"] - means["every"]
+    return {name: (means[name] - means["every"]) / way for name in ("blend", "popularity")}
+
+
+class MadeUp(NamedTuple):
+    """A made-up log and a run on it.
+
+    :param log: the folder of the log, with its truth.
+    :param run: the folder of the run.
+    """
+
+    log: Path
+    run: Path
+
+    @property
+    def store(self) -> EventStore:
+        """The prepared log."""
+        return Run(self.run).data
+
+    @property
+    def context(self) -> RewardContext:
+        """What rewards are bound to: the prepared log, without a user model."""
+        return RewardContext(store=self.store)
+
+
+@cache
+def made_up(domain: str, *item_models: str, seed: int = 0, text_encoder: str = "null") -> MadeUp:
+    """Write a domain's made-up log and run its recipes on it up to the blend, once a process.
+
+    It takes seconds: the ranker is not trained, and only item models are blended.
+
+    :param domain: its name, which is also that of its recipes.
+    :param item_models: names of those that are blended, such as ``Popularity`` and ``EASE``.
+    :param seed: of the log.
+    :param text_encoder: its name, where the untrained ranker is to know texts.
+    """
+    from lightrec.stages.run import run
+
+    settings = {
+        "values": [f"--text_encoder={text_encoder}"],
+        "text": ["--model.init_args.tune=none"],
+        "ranker": [
+            "--trainer.max_epochs=0",
+            "--model.init_args.size=8",
+            "--model.init_args.tower.init_args.layers=1",
+            f"--model.init_args.item_models=[{', '.join(item_models)}]",
+        ],
+    }
+    with kit_folder(domain) as folder:
+        empty = folder / "log"
+        empty.mkdir()
+        log = plugins.installed().get("domains", domain).load()().synthetic(empty, seed)
+        out = folder / "run"
+        return MadeUp(log, run(domain, out=out, log=log, until="ranker", overrides=settings))
+
+
+@dataclass(frozen=True)
+class TruthChecks:
+    """The checks of a domain on its made-up log: the truth is found, and nothing forbidden shown.
+
+    :param domain: its name.
+    :param made: gives its made-up log and a run on it, as :func:`made_up` does.
+    :param ahead: by how much the blend is to be ahead of popularity, as :func:`recovered` has it.
+    :param blend: where the blend is to be at least.
+    :param forbidden: what the domain forbids, worked out by another way than ``eligible``; None
+        where it forbids nothing.
+    """
+
+    domain: str
+    made: Callable[[], MadeUp]
+    ahead: float
+    blend: float = 0.0
+    forbidden: Forbidden | None = None
+
+    def __iter__(self) -> Iterator[Check]:
+        functions = (truth_is_found,) if self.forbidden is None else (truth_is_found, draws)
+        yield from checks_of(self.domain, functions, self)
+
+
+@promise("See that people choose by appeal, or blend item models that know what it follows.")
+def truth_is_found(checks: TruthChecks) -> Faults:
+    """From a made-up log a blend of item models learns what appeals, and more than is popular."""
+    made = checks.made()
+    found = recovered(made.run, made.log)
+    if found["blend"] < max(checks.blend, found["popularity"] + checks.ahead):
+        yield (
+            f"The blend is at {found['blend']:.2f} and popularity at {found['popularity']:.2f}, "
+            f"where {checks.blend} and {checks.ahead} more than popularity were expected."
+        )
+
+
+@promise("Correct `eligible`, or what is expected of it.")
+def draws(checks: TruthChecks) -> Faults:
+    """In a million draws of random and of popular items nobody is shown what is forbidden them, and
+    for somebody something is forbidden.
+    """
+    store = checks.made().store
+    assert checks.forbidden is not None
+    forbidden, users = torch.from_numpy(checks.forbidden(store)), torch.arange(store.num_users)
+    if not 0 < forbidden.double().mean() < 1:
+        yield f"Of all pairs of people and items, {int(forbidden.sum())} are forbidden."
+    state = session_start(torch.zeros(len(users), 1, dtype=torch.int64), users)
+    if (allowed := showable(store)(users)) is not None:
+        state[Key.MASK] = allowed
+    popularity = PopularityPolicy.from_appeal(torch.from_numpy(store.popularity()))
+    for policy in (RandomPolicy(store.num_items), popularity):
+        with seeded():
+            for _ in range(-(-DRAWS // (20 * len(users)))):
+                slates = policy.act(state, 10, deterministic=False)[Key.ACTION]
+                shown = (slates != PADDING) & forbidden.gather(1, (slates - 1).clamp_min(0))
+                if shown.any():
+                    user, place = shown.nonzero()[0].tolist()
+                    name = store.catalog[Column.ITEM][int(slates[user, place]) - 1]
+                    yield f"{store.user_ids[user]} is shown {name}."

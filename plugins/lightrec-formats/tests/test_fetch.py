@@ -1,0 +1,67 @@
+"""Fetching without a network: wheels and zips come from this machine, and hashes are checked."""
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import pytest
+from lightrec_formats.fetch import fetch_wheel_files, fetch_zip_files
+
+from lightrec.__main__ import main
+from lightrec.errors import FetchError
+
+CONTENT = b"some data"
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of wheels that pip takes for the package index."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "toydata-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("toydata/set/log.csv", CONTENT)
+        wheel.writestr(
+            "toydata-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: toydata\nVersion: 1.0\n"
+        )
+        wheel.writestr("toydata-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr("toydata-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_CONSTRAINT", "")
+    return folder
+
+
+def test_files_out_of_a_wheel(index: Path, tmp_path: Path) -> None:
+    fetch_wheel_files("toydata", "1.0", "toydata/set", {"log.csv": sha256(CONTENT)}, tmp_path)
+    assert (tmp_path / "log.csv").read_bytes() == CONTENT
+    with pytest.raises(FetchError, match=r"log\.csv in the wheel of toydata 1\.0 is not the known"):
+        fetch_wheel_files("toydata", "1.0", "toydata/set", {"log.csv": sha256(b"")}, tmp_path)
+    with pytest.raises(FetchError, match="is not the expected one"):
+        fetch_wheel_files("toydata", "1.0", "toydata/set", {"other.csv": ""}, tmp_path)
+
+
+def test_a_wheel_that_is_not_there(index: Path, tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=r"pip could not download toydata 2\.0: ERROR: .*2\.0"):
+        fetch_wheel_files("toydata", "2.0", "toydata/set", {}, tmp_path)
+
+
+def test_files_out_of_a_zip(tmp_path: Path) -> None:
+    archive = tmp_path / "set.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("set/u.data", CONTENT)
+    md5 = hashlib.md5(archive.read_bytes()).hexdigest()
+    fetch_zip_files(archive.as_uri(), md5, {"u.data": "set/u.data"}, tmp_path)
+    assert (tmp_path / "u.data").read_bytes() == CONTENT
+    with pytest.raises(FetchError, match="its MD5 is not 0"):
+        fetch_zip_files(archive.as_uri(), "0", {"u.data": "set/u.data"}, tmp_path)
+    with pytest.raises(FetchError, match="could not be downloaded"):
+        fetch_zip_files((tmp_path / "none.zip").as_uri(), md5, {}, tmp_path)
+
+
+def test_a_sample_that_no_domain_has(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "fetch", "no-such-sample"]) == 2
+    assert "There is no sample 'no-such-sample'. Known are: " in capsys.readouterr().err

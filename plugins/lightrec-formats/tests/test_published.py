@@ -1,0 +1,69 @@
+"""Sets of known files: recognised, read under names of one's own, and refused where they differ."""
+
+import pytest
+from lightrec_formats.published import PublishedReader
+
+from lightrec.data.catalog import Catalog
+from lightrec.errors import DataError
+from lightrec.testing import ReaderChecks, check_all
+
+
+class Shop(PublishedReader):
+    """Sales of a shop, with its goods beside where they are known."""
+
+    name = "shop"
+    file = "sales.csv"
+    known_by = frozenset({"buyer", "good"})
+
+    def events(self, file):
+        return self.log(file, {"user": "buyer", "item": "good"})
+
+    def items(self, file):
+        if (goods := self.beside(file, "goods.csv")) is None:
+            return None
+        rows, place = self.table(goods, {"item": "number", "title": "2"})
+        return Catalog(rows, place=place)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    (tmp_path / "sales.csv").write_text('buyer,"good",extra\na,x,1\nb,x,2\n')
+    (tmp_path / "goods.csv").write_text("number,word\nx,Lamp\n")
+    return tmp_path
+
+
+def test_folder_and_file_are_read(shop):
+    for path in (shop, shop / "sales.csv"):
+        check_all(ReaderChecks(Shop, path))
+        tables = Shop().read(path)
+        assert tables.log.events.select("user", "item").rows() == [("a", "x"), ("b", "x")]
+        assert tables.catalog.rows.select("item", "title").rows() == [("x", "Lamp")]
+        assert tables.users is None
+    (shop / "goods.csv").unlink()
+    assert Shop().read(shop).catalog is None
+    (shop / "sales.csv").write_text("buyer,what\na,x\n")
+    assert not Shop.recognises(shop)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("sales.csv", "buyer,good\na\n", "Line 2 has 1 field where 2 are expected"),
+        (
+            "goods.csv",
+            "id,word\nx,y\n",
+            r"no column 'number' \(named as item\); there are 'id', 'w",
+        ),
+        (
+            "goods.csv",
+            "number,word\nx,y\nx,z\n",
+            "goods.csv: Line 3: item 'x' is in an earlier",
+        ),
+    ],
+)
+def test_what_is_broken_is_named(shop, name, text, message):
+    (shop / name).write_text(text)
+    with pytest.raises(DataError, match=message):
+        Shop().read(shop)
+    with pytest.raises(DataError, match="columns of the format 'shop' are fixed"):
+        Shop().read(shop, {"item": "good"})

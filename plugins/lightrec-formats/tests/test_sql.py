@@ -1,0 +1,84 @@
+"""Databases by their URLs: what is read, refused and never shown."""
+
+import sqlite3
+from pathlib import Path
+
+import polars as pl
+import pytest
+from lightrec_formats.sql import SqlTable
+
+from lightrec.__main__ import main
+from lightrec.data.readers.base import read_tables
+from lightrec.errors import DataError
+
+sqlalchemy = pytest.importorskip("sqlalchemy")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_databases(kind: str, tmp_path: Path) -> None:
+    if kind == "duckdb":
+        pytest.importorskip("duckdb_sqlalchemy")
+    url = f"{kind}:///{tmp_path / 'shop.db'}"
+    with sqlalchemy.create_engine(url).begin() as connection:
+        connection.execute(sqlalchemy.text("CREATE TABLE orders (customer TEXT, sku TEXT)"))
+        connection.execute(sqlalchemy.text("INSERT INTO orders VALUES ('a', 'x')"))
+    sqlalchemy.create_engine(url).dispose()
+    for query in ("orders", "SELECT customer, sku FROM orders"):
+        log = read_tables(Path(f"{url}#{query}")).log
+        assert log.events.select("user", "item").rows() == [("a", "x")]
+        assert log.place.form == f"SQL, {kind}"
+    for wrong, sentence in (("", "No table is named; there are orders."), ("#x", "no table 'x'")):
+        with pytest.raises(DataError, match=sentence):
+            read_tables(Path(url + wrong))
+    with pytest.raises(DataError, match="The file does not exist"):
+        read_tables(Path(f"{kind}:///none.db#orders"))
+
+
+def test_what_is_recognised_is_printed_first_and_a_refused_database_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sqlite3.connect(tmp_path / "shop.db") as shop:
+        shop.execute("CREATE TABLE orders (customer TEXT, sku TEXT, event TEXT)")
+        shop.execute("INSERT INTO orders VALUES ('a', 'x', 'buy'), ('a', 'x', 'return')")
+    url, out = f"sqlite:///{tmp_path / 'shop.db'}#orders", tmp_path / "runs" / "shop"
+    arguments = ["run", "generic", "--log", url, "--out", str(out), "--goal", "by"]
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert "Did you mean 'buy'?" in told
+    assert not out.parent.exists()
+    assert main(["data", "check", url]) == 0
+    checked = capsys.readouterr().out.split("\n\n")[1].splitlines()[1:]  # all but the format
+    assert "feedback      buy 1, return 1" in checked
+    assert "negative      return: in histories, never to be brought about; weights may" in told
+    assert "\n".join(checked) in told
+
+
+@pytest.mark.parametrize("command", ["data convert", "run"])
+def test_the_slashes_of_a_query_are_its_own(command: str, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "shop.db") as shop:
+        shop.execute("CREATE TABLE orders (customer TEXT, sku TEXT, date TEXT)")
+        rows = [(f"http://u{n % 3}/./", f"i{n % 5}", f"2024-03-0{n % 9 + 1}") for n in range(30)]
+        shop.executemany("INSERT INTO orders VALUES (?, ?, ?)", rows)
+    query = "SELECT customer, sku, date FROM orders WHERE customer = 'http://u1/./' --// ends here/"
+    url, out = f"sqlite:///{tmp_path / 'shop.db'}#{query}", tmp_path / "out"
+    if command == "data convert":
+        words, log = [url, str(out)], out / "log.parquet"
+    else:
+        words = ["generic", "--log", url, "--out", str(out), "--until", "data", "--data.k_core=0"]
+        log = out / "data" / "read" / "log.parquet"
+    assert main([*command.split(), *words]) == 0
+    users = pl.read_parquet(log)[:, 0]
+    assert (len(users), users.unique().to_list()) == (10, ["http://u1/./"])
+
+
+@pytest.mark.parametrize("told", ["s%40cret", "s@cret"])
+def test_what_a_database_says_of_its_address_holds_no_secret(told, monkeypatch):
+    def refuse(url):
+        raise ValueError(f"no connection with {told} to {url}")
+
+    monkeypatch.setattr("sqlalchemy.create_engine", refuse)
+    with pytest.raises(
+        DataError, match=r"no connection with \*\*\* to postgresql\+psycopg2://h"
+    ) as e:
+        SqlTable("postgresql+psycopg2://h/db?password=s%40cret#t")
+    assert "cret" not in str(e.value)

@@ -1,0 +1,86 @@
+"""Accepted items by their value, length and probability, by hand."""
+
+import math
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+import torch
+from lightrec_rewards.accepted import ConversionReward, ProbabilityLogReward
+from lightrec_rewards.attributes import LengthReward
+from tensordict import TensorDict
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.rewards.base import RewardContext
+from lightrec.users.choice_model import PooledChoice
+from lightrec.users.parts import ValueModel
+from lightrec.users.user_model import UserModel
+
+
+def bound(reward, users):
+    reward.bind(RewardContext(users))
+    return reward
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    model = PooledChoice(6, 2, 3, discount=0.8, leave_rate=0.25)
+    model.set_items(torch.randn(7, 2))
+    return model.eval()
+
+
+@pytest.fixture
+def transition():
+    return TensorDict(
+        {
+            Key.HISTORY: torch.tensor([[0, 1, 2], [3, 4, 5], [0, 0, 6]]),
+            Key.ACTION: torch.tensor([[5, 3], [1, 2], [1, 2]]),
+            Key.TAKEN: torch.tensor([[1, 0], [0, 0], [0, 1]]).bool(),
+            Key.STEP: torch.tensor([[0], [1], [3]]),
+            Key.ACCEPTED_TOTAL: torch.tensor([[0.0], [1.0], [2.0]]),
+        },
+        batch_size=[3],
+    )
+
+
+def known_values(model):
+    """A model of values whose deviation is .5; those of items 5 and 2 are 5.5 and 4."""
+    value = ValueModel(model.state_size, 32, 6)
+    value.levels.weight.data[:, 0] = torch.arange(7.0)
+    value.center.fill_(3.0)
+    value.spread.fill_(0.5)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("unit", "completion", "expected"),
+    [(1.0, 0.25, [5.5 / 88 + 16.5 / 176, 0, 0.25 + 6 / 176]), (2.0, 1.0, [0.125, 0, 1])],
+)
+def test_value_by_length_is_a_mean_of_two_shares(model, transition, unit, completion, expected):
+    """Values 5.5 of length 22, and 4 of length 2; the longest item has length 44, or all twice."""
+    lengths = pl.DataFrame({"length": [44.0, 2.0, None, 0.0, 22.0, 1.0]})
+    users = UserModel([model], valuing=known_values(model))
+    context = RewardContext(users, SimpleNamespace(catalog=lengths))
+    reward = LengthReward("length", unit, completion)
+    reward.bind(context)
+    assert reward(transition).flatten().tolist() == pytest.approx(expected)
+    with pytest.raises(RecipeError, match="from 0 to 1"):
+        LengthReward("length", completion=1.5)
+
+
+def test_conversion_is_the_normal_laws_tail(model, transition):
+    users = UserModel([model], valuing=known_values(model))
+    # z = 3 and 0.
+    expected = [(1 + math.erf(3 / math.sqrt(2))) / 2, 0.0, 0.5]
+    found = bound(ConversionReward(threshold=4.0), users)(transition)
+    assert found.flatten().tolist() == pytest.approx(expected)
+
+
+def test_probability_log_reward(model, transition):
+    users = UserModel([model])
+    reward = bound(ProbabilityLogReward(), users)
+    p = users.predict(transition[Key.HISTORY], transition[Key.ACTION])[0].exp()
+    expected = [p[0, 0] * p[0, 0].log(), 0, p[2, 1] * p[2, 1].log()]
+    assert reward(transition).flatten().tolist() == pytest.approx([float(x) for x in expected])

@@ -1,0 +1,290 @@
+"""What is appended to a run's log: read, told from what is known, and joined to it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import polars as pl
+
+from lightrec import plugins
+from lightrec.data.catalog import Catalog, Users
+from lightrec.data.domain import Domain
+from lightrec.data.log import NO_EVENTS, InteractionLog
+from lightrec.data.parquet import holds_log
+from lightrec.data.readers.base import Columns, Tables, read_table
+from lightrec.data.readers.canonical import CanonicalReader
+from lightrec.data.schema import LOG_SCHEMA, Problems
+from lightrec.data.store import EventStore
+from lightrec.data.visitors import persons, renamed
+from lightrec.errors import DataError
+from lightrec.keys import Column
+from lightrec.stages.data import Gathered, prepared
+from lightrec.stages.stage import Stage
+
+_SAID: Final = (Column.VALUE, Column.COUNT, Column.PROPENSITY, Column.CANDIDATES)
+SAME: Final = tuple(name for name in LOG_SCHEMA if name not in _SAID)
+"""Two events that agree in all of these are one."""
+_NO_TIMES: Final = (
+    "It has no times, which the run's log has: its events would all be left out. Name its column "
+    "of times with --data.columns '{time: COLUMN}'."
+)
+_TIMES: Final = (
+    "It has times, which the run's log lacks: the run's events would all be left out. Leave them "
+    "out of this log with --data.columns '{time: none}', or make the run anew."
+)
+_Table = TypeVar("_Table", Catalog, Users)
+
+
+def append_log(stage: Stage, **settings: Any) -> None:
+    """Append logs and tables to those that another data stage has kept, and prepare all anew.
+
+    :param stage: whose source ``before`` is the folder of what was kept; all others are appended.
+    :param settings: those of :func:`lightrec.stages.data.prepared`.
+    :raises NothingNew: where this changes nothing.
+    :raises DataError: where the input cannot be used.
+    """
+    prepared(stage, appended_tables, **settings)
+
+
+def appended_tables(
+    stage: Stage,
+    domain: Domain,
+    read: "partial[Tables]",
+    named: dict[str, Any],
+    settings: dict[str, Any],
+) -> Gathered:
+    """Join what is new to the tables that were kept."""
+    before = stage.sources["before"]
+    old, known, nothing = EventStore(before.parent), CanonicalReader().read(before), False
+    logs, catalog, users = more(stage.sources, read, **named)
+    _, whose = persons(_merged(known.users, users))
+    logs = {role: log and renamed(log, whose) for role, log in logs.items()}
+    try:
+        tables = append(known, [log for log in logs.values() if log], catalog, users)
+    except NothingNew:  # but perhaps other settings
+        tables, nothing = Appended(*vars(known).values()), True
+    settings["appended"] = account(known, tables, logs, catalog, users)
+    settings["also"] = _named(old, tables, catalog)
+    if tables.catalog is known.catalog and settings.get("languages") is None:
+        settings["languages"] = old.meta["languages"]
+
+    def finish(store: EventStore) -> None:
+        same = store.meta["settings"] == old.meta["settings"]
+        if nothing and same and store.num_items == old.num_items:
+            raise NothingNew(store.meta["appended"])
+
+    return tables, finish
+
+
+def more(
+    sources: Mapping[str, Path],
+    read: "partial[Tables]",
+    item_columns: Columns | None = None,
+    user_columns: Columns | None = None,
+) -> tuple[dict[str, InteractionLog | None], Catalog | None, Users | None]:
+    """Read what is appended: logs, each by itself, and tables of items and users.
+
+    A log without events counts for none. The tables that come with logs are joined, the later ones
+    counting where they differ, which is told, and those of ``sources`` before all.
+
+    :param sources: the tables' by ``items`` and ``users``, the logs' by names with ``log``.
+    :param read: of a log's path, with the tables that come with it.
+    :returns: the logs by the same names, None for one without events, and the tables.
+    :raises DataError: where one of them cannot be used.
+    """
+    found, problems = dict[str, Tables | None](), Problems()
+    catalog = users = own_catalog = own_users = None
+    for role, path in sources.items():
+        with problems.taking():
+            if role == "items":
+                own_catalog = read_table(path, "item", item_columns)
+            elif role == "users":
+                own_users = read_table(path, "user", user_columns)
+            elif role.startswith("log"):
+                found[role] = _read(path, read)
+    problems.check()
+    for tables in filter(None, found.values()):
+        catalog = _merged(catalog, tables.catalog, tell=True)
+        users = _merged(users, tables.users, tell=True)
+    logs = {role: None if own is None else own.log for role, own in found.items()}
+    return logs, _merged(catalog, own_catalog), _merged(users, own_users)
+
+
+def _read(path: Path, read: "partial[Tables]") -> Tables | None:
+    """Read a log; None where it has no events.
+
+    A log that lightrec wrote, as `lightrec served` does, has columns and times of its own, whatever
+    those of the run's log were called; what the run leaves out is left out of it, too.
+    """
+    if path.is_file() and not path.stat().st_size:
+        return None
+    whole = CanonicalReader.recognises(path)
+    if whole or holds_log(path):
+        columns = {} if whole else read.keywords.get("columns") or {}
+        none = {name: own for name, own in columns.items() if str(own).lower() in ("none", "null")}
+        read = partial(read, columns=none, reader=None, times="auto")
+    try:
+        return read(path)
+    except DataError as error:
+        if len(error.problems) == 1 and error.problems[0].endswith(NO_EVENTS):
+            return None
+        raise
+
+
+class NothingNew(DataError):
+    """All that was given is known already.
+
+    :param appended: what became of each source, as :func:`account` counts it.
+    """
+
+    def __init__(self, appended: Mapping[str, Mapping[str, int]] | None = None) -> None:
+        super().__init__("There is nothing new.")
+        self.appended = appended or {}
+
+
+@dataclass(frozen=True)
+class Appended(Tables):
+    """Tables to which logs were appended."""
+
+    new: tuple[int, ...] = ()
+    """How many events of each log were not known; they are the last ones, log by log."""
+
+
+def account(
+    before: Tables,
+    after: Appended,
+    logs: Mapping[str, InteractionLog | None],
+    catalog: Catalog | None,
+    users: Users | None,
+) -> dict[str, dict[str, int]]:
+    """Count what became of each row of what was given: is it new, changed or known?"""
+    told, new = dict[str, dict[str, int]](), iter(after.new)
+    for name, log in logs.items():
+        fresh = next(new, 0) if log else 0
+        told[name] = {"rows": len(log or ()), "new": fresh, "known": len(log or ()) - fresh}
+    for name, given, old, now in (
+        ("items", catalog, before.catalog, after.catalog),
+        ("users", users, before.users, after.users),
+    ):
+        if given is not None and now is not None:
+            nobody = now.rows.clear()
+            known = nobody if old is None else pl.concat([nobody, old.rows], how="diagonal")
+            kept = now.rows.head(known.height)
+            counts = {"added": now.rows.height - known.height}
+            counts["changed"] = int((known.hash_rows() != kept.hash_rows()).sum())
+            told[name] = {"rows": len(given), **counts, "known": len(given) - sum(counts.values())}
+    return told
+
+
+def _named(old: EventStore, after: Appended, catalog: Catalog | None) -> pl.Series:
+    """Name the items of a store, of what was appended to its log, and of a table."""
+    fresh = after.log.events[Column.ITEM].tail(sum(after.new)).drop_nulls()
+    put = [] if catalog is None else [catalog.rows[Column.ITEM]]
+    return pl.concat([old.catalog[Column.ITEM], fresh, *put]).unique().sort()
+
+
+def append(
+    before: Tables,
+    logs: Sequence[InteractionLog] = (),
+    catalog: Catalog | None = None,
+    users: Users | None = None,
+) -> Appended:
+    """Append to tables; an event that is known counts once, without times as far as can be told.
+
+    :raises NothingNew: where this changes nothing.
+    :raises DataError: where a column cannot be brought to the type that it has in the tables, or
+        only one side has times.
+    """
+    events, timed = before.log.events, before.log.has(Column.TIME)
+    problems = Problems()
+    for log in logs:
+        if log.has(Column.TIME) != timed:
+            problems.add(f"{log.place.source}: {_NO_TIMES if timed else _TIMES}")
+    problems.check()
+    new = []
+    for log in logs:
+        if timed:
+            known = events.select(SAME)
+            fresh = log.events.join(known, on=SAME, how="anti", nulls_equal=True)
+        else:
+            fresh = _unknown(events, log)
+        events = pl.concat([events, fresh]) if fresh.height else events
+        new.append(fresh.height)
+    tables = before.catalog, before.users
+    merged = _merged(before.catalog, catalog), _merged(before.users, users)
+    if events is before.log.events and all(a is b for a, b in zip(tables, merged, strict=True)):
+        raise NothingNew
+    log = before.log if events is before.log.events else InteractionLog(events)
+    return Appended(log, *merged, new=tuple(new))
+
+
+def _unknown(events: pl.DataFrame, log: InteractionLog) -> pl.DataFrame:
+    """Leave out of a log without times what stands in events already, as far as that can be told.
+
+    A single event may be known or come again. A log whose events, in any order, stand there one
+    after the other is known; in one that holds all of them, they are. What else is equal is told.
+    """
+    marks, known = log.events.hash_rows().alias("mark"), events.hash_rows().alias("mark")
+    count, sums = len(log), np.append(np.uint64(0), known.to_numpy()).cumsum()
+    together = (sums[count:] - sums[:-count] == marks.to_numpy().sum()).any()
+    often = pl.DataFrame([marks]).with_columns(earlier=pl.int_range(pl.len()).over("mark"))
+    often = often.join(known.value_counts(), on="mark", how="left", maintain_order="left")
+    equal = (often["earlier"] < often["count"]).fill_null(False)
+    once = together or equal.sum() == len(events)
+    if equal.any():
+        told = "count again: without times nobody can tell known events from repetitions"
+        plugins.warn(
+            f"{log.place.source}: {equal.sum():,} of its {count:,} events are equal to events of "
+            f"the run's log, and {'are taken to be the same' if once else told}."
+        )
+    return log.events.filter(~equal) if once else log.events
+
+
+def _merged(known: _Table | None, given: _Table | None, tell: bool = False) -> _Table | None:
+    """Add rows to a table. Of a known row the values given count, and what they leave open stays.
+
+    :param tell: whether to warn of known values that are given otherwise.
+    :returns: the table itself where that changes nothing.
+    """
+    if known is None or given is None:
+        return known if given is None else given
+    # The kinds of few rows alone may be taken for others.
+    given = given.retyped({name: kind for name, kind in known.kinds.items() if name in given.kinds})
+    old, new, problems = known.rows, given.rows, Problems(given.place.source)
+    new = new.with_columns(
+        _as_before(new[name], old[name], problems) for name in new.columns if name in old.columns
+    )
+    problems.check()
+    wider = old.with_columns(
+        pl.lit(None, dtype).alias(name)
+        for name, dtype in new.schema.items()
+        if name not in old.columns
+    )
+    rows = wider.update(new, on=known.key, how="full", maintain_order="left_right")
+    if rows.equals(old):
+        return known
+    same = rows.head(old.height)
+    changed = {n: old[n].is_not_null() & old[n].ne_missing(same[n]) for n in old.columns}
+    if tell and (count := pl.DataFrame(changed).select(pl.any_horizontal(pl.all()).sum()).item()):
+        plugins.warn(
+            f"{given.place.source} says otherwise of {count:,} {known.key}{'s' * (count > 1)} "
+            f"({', '.join(n for n, rows in changed.items() if rows.any())}) than the tables before "
+            "it, and counts."
+        )
+    return type(known)(rows, types=given.kinds | known.kinds)
+
+
+def _as_before(new: pl.Series, old: pl.Series, problems: Problems) -> pl.Series:
+    """Bring a column to the type that it has, which is another type of the same kind."""
+    cast = new.cast(old.dtype, strict=False)
+    lost = cast.is_null() & new.is_not_null()
+    if lost.any():
+        problems.add(
+            f"The column {new.name!r} has {int(lost.sum()):,} values such as "
+            f"{new.filter(lost)[0]!r}, which cannot be read as {old.dtype}, the type that the "
+            "column has so far: correct them, or leave the column out."
+        )
+    return cast

@@ -1,0 +1,169 @@
+"""Each check of a domain, a reader and an evaluator fails for one that is wrong in just that."""
+
+import itertools
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from lightrec.data.catalog import Catalog, Users
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.readers.base import Reader, Tables
+from lightrec.data.readers.canonical import write_tables
+from lightrec.errors import DataError
+from lightrec.evaluation.base import Evaluator, Findings
+from lightrec.testing import DomainChecks, EvaluatorChecks, ReaderChecks
+
+COUNT = itertools.count()
+
+
+class Titles(Domain):
+    """Titles in words, and nothing else."""
+
+    name = "right"
+
+    def text(self, items):
+        if "title" not in items.columns:
+            return pl.Series("text", [""] * items.height, pl.String)
+        return items["title"].fill_null("").alias("text")
+
+
+class Invents(Titles):
+    """Writes a log of its own, the same for the same seed."""
+
+    def synthetic(self, folder, seed):
+        chance = np.random.default_rng(seed)
+        log = pl.DataFrame({"user": ["u", "v"], "item": chance.choice(["a", "b", "c", "d"], 2)})
+        items = pl.DataFrame({"item": ["a", "b", "c", "d"], "title": ["A", "B", "C", "D"]})
+        users = pl.DataFrame({"user": ["u", "v"]})
+        write_tables(Tables(InteractionLog(log), Catalog(items), Users(users)), folder)
+        return folder
+
+
+class OfAge(Titles):
+    """What has no title is for those of age."""
+
+    def eligible(self, users, items, time):
+        age = users["age"].cast(int).fill_null(0) if "age" in users.columns else [0] * users.height
+        return (np.array(age)[:, None] >= 18) | items["title"].is_not_null().to_numpy()
+
+
+def joined(self, items):
+    others = [name for name in items.columns if name not in ("item", "title", "genres")]
+    words = [pl.format(f"{name}: {{}}", pl.col(name).cast(pl.String)) for name in others]
+    if not words:
+        return Titles.text(self, items)
+    return items.select(pl.concat_str(words, ignore_nulls=True).alias("text")).to_series()
+
+
+def numbered(self, items):
+    texts = Titles.text(self, items)
+    return pl.Series("text", [f"{row} {text}" for row, text in enumerate(texts)])
+
+
+def renames(self, items):
+    text = Titles.text(self, items)
+    if "words" not in items.columns:
+        items.insert_column(items.width, text.alias("words"))
+    return text
+
+
+def first_user(self, users, items, time):
+    return np.tile((np.arange(users.height) == 0)[:, None], (1, items.height))
+
+
+class Pairs(Reader):
+    """Lines of user and item, parted by a blank, in files that end in ``.pairs``."""
+
+    name = "pairs"
+
+    @classmethod
+    def recognises(cls, path):
+        return path.is_file() and path.suffix == ".pairs"
+
+    def read_log(self, path, columns=None):
+        if columns:
+            raise DataError("The columns are fixed.", path)
+        if not path.exists():
+            raise DataError("The file does not exist.", path)
+        rows = [line.split() for line in self.text(path).splitlines()]
+        if any(len(row) != 2 for row in rows):
+            raise DataError("Each line needs a user and an item.", path)
+        return InteractionLog(pl.DataFrame(rows, schema=["user", "item"], orient="row"))
+
+    def text(self, path):
+        return path.read_text(errors="replace")
+
+
+def shuffled(self, path, columns=None):
+    events = Pairs.read(self, path, columns).log.events
+    return Tables(InteractionLog(events.reverse() if next(COUNT) % 2 else events))
+
+
+class Files(Evaluator):
+    """Counts the run's files."""
+
+    def evaluate(self, run, seed):
+        return Findings(self.metrics(run, seed))
+
+    def metrics(self, run, seed):
+        return {"files/count": len(list(run.path.iterdir())), "seed/half": seed / 2}
+
+
+def writes(self, run, seed):
+    (run.path / "notes").write_text(str(next(COUNT)))
+    return {"files/share": 1.0}
+
+
+KINDS = {Titles: DomainChecks, Pairs: ReaderChecks, Files: EvaluatorChecks}
+
+
+@pytest.fixture
+def checks(tmp_path):
+    """The checks of a part, on its file or its run."""
+    (tmp_path / "log.pairs").write_text("u1 tea\nu1 rope\nu2 lamp\n")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.json").write_text("{}")
+
+    def checks(part):
+        path = {Pairs: [tmp_path / "log.pairs"], Files: [lambda: tmp_path / "run"]}
+        base = next(base for base in KINDS if issubclass(part, base))
+        return KINDS[base](part, *path.get(base, []))
+
+    return checks
+
+
+@pytest.mark.parametrize("right", [Titles, OfAge, Invents, Pairs, Files])
+def test_a_right_one_passes(right, checks, failing):
+    assert failing(checks(right)) == set()
+
+
+@pytest.mark.parametrize(
+    ("base", "changed", "names"),
+    [
+        (Titles, {"name": "Two Words"}, {"attributes"}),
+        (Titles, {"text": joined}, {"output as declared"}),
+        (Titles, {"text": numbered}, {"rows apart"}),
+        (Titles, {"text": renames}, {"input unchanged"}),
+        (Titles, {"eligible": first_user}, {"eligible"}),
+        (Invents, {"synthetic": lambda s, to, _: Invents.synthetic(s, to, 0)}, {"synthetic"}),
+        (
+            Invents,
+            {"synthetic": lambda s, to, _: Invents.synthetic(s, to, next(COUNT))},
+            {"synthetic"},
+        ),
+        (Pairs, {"recognises": classmethod(lambda cls, path: True)}, {"recognises"}),
+        (Pairs, {"read": lambda s, path, columns=None: s.read_log(path, columns)}, {"tables"}),
+        (Pairs, {"read": shuffled}, {"deterministic"}),
+        (Pairs, {"read": lambda s, path, columns=None: Pairs.read(s, path)}, {"refusals"}),
+        (Pairs, {"text": lambda s, path: path.read_text("utf-8")}, {"broken files"}),
+        (Files, {"metrics": lambda s, run, seed: {("files", "count"): 1.0}}, {"metrics"}),
+        (Files, {"metrics": lambda s, run, seed: {"a": torch.tensor(1.0)}}, {"metrics"}),
+        (Files, {"metrics": lambda s, run, seed: {"a": 1.0 * next(COUNT)}}, {"deterministic"}),
+        (Files, {"metrics": writes}, {"input unchanged"}),
+    ],
+)
+def test_a_wrong_one_fails(base, changed, names, checks, failing):
+    assert failing(checks(type("Wrong", (base,), changed))) == names
