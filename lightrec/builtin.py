@@ -119,7 +119,6 @@ lightrec_commands = gives(
         "run": "lightrec.cli.run:run",
         "recommend": "lightrec.cli.recommend:recommend",
         "similar": "lightrec.cli.recommend:similar",
-        "rules": "lightrec.cli.rules:rules",
         "evaluate": "lightrec.cli.evaluate:evaluate",
         "compare": "lightrec.cli.compare:compare",
         "fit": "lightrec.cli.fit:fit",

@@ -89,6 +89,7 @@ MOVED: Final = {
 OTHERS: Final = {
     **{"worlds": "lightrec-worlds", "lab": "lightrec-worlds", "trials": "lightrec-news"},
     "estimate": "lightrec-ope",
+    **dict.fromkeys(("rules", "wishes"), "lightrec-rules"),
     "constant": "lightrec-worlds",
     "tune": "lightrec-tune",
     "reader": "lightrec-generate",
@@ -101,7 +102,10 @@ OTHERS: Final = {
     **dict.fromkeys(("epsilon-greedy", "linucb", "thompson"), "lightrec-lab"),
 }
 """Packages of sets of recipes, losses, words and commands that once were lightrec's own."""
-NEEDED: Final = {"lightrec-worlds": ("lightrec-rewards", "lightrec-lab")}
+NEEDED: Final = {
+    "lightrec-export": ("lightrec-rules",),
+    "lightrec-worlds": ("lightrec-rewards", "lightrec-lab"),
+}
 """Packages of this repository that another one needs."""
 _PATH: Final = re.compile(r"\blightrec(?:\.\w+)+[.:]\w+")
 

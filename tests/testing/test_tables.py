@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec.data.made_up import write_made_up
 
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
-from lightrec.data.made_up import write_made_up
 from lightrec.data.readers.base import Reader, Tables
 from lightrec.errors import DataError
 from lightrec.evaluation.base import Evaluator, Findings
