@@ -35,7 +35,6 @@ from lightrec.nn.session import perceptron
 from lightrec.nn.slate_law import columns_at
 from lightrec.nn.stage import StageModule
 from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy, session_start
-from lightrec.rewards.combined import measured
 from lightrec.simulators.rollout import play
 from lightrec.trust import built
 
@@ -137,7 +136,7 @@ class PolicyStage(StageModule):
         checkpoint["policy"] = self.policy.description
         checkpoint["environment_steps"] = dict(self._steps)
         if self.ground.reward is not None:
-            checkpoint["reward"] = measured(self.ground.reward).state_dict()
+            checkpoint["reward"] = self.ground.reward.measured().state_dict()
         own = {tensor.data_ptr() for tensor in self.state_dict().values()}
         checkpoint["learner"] = {
             name: value
@@ -168,7 +167,7 @@ class PolicyStage(StageModule):
         sessions = settings.get("sessions", 1)  # who learns from a log plays none
         ground = self.data.playground(sessions, settings.discount, self.device)
         if ground.reward is not None and self._measured:
-            measured(ground.reward).load_state_dict(self._measured)
+            ground.reward.measured().load_state_dict(self._measured)
         parts = [] if ground.reward is None else ground.reward.nested()
         if settings.time_aware and any(part.shaped for part in parts):
             raise RecipeError(
