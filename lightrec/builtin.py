@@ -18,10 +18,8 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "rewards": {
         "rewards.accepted": [
-            *("EngagementReward", "LearnedReward", "SurplusReward"),
-            *("ValueReward", "UncertaintyPenalty"),
+            *("EngagementReward", "LearnedReward", "SurplusReward", "ValueReward", "WeightedSum"),
         ],
-        "rewards.combined": ["WeightedSum"],
     },
     "policies": {
         "policies.candidate": ["CandidatePolicy"],
@@ -126,7 +124,6 @@ lightrec_commands = gives(
         "simulate": "lightrec.cli.play:simulate",
         "data check": "lightrec.cli.data:check",
         "data convert": "lightrec.cli.data:convert",
-        "data fetch": "lightrec.cli.data:fetch",
         "plugins list": "lightrec.cli.plugins:list_plugins",
         "plugins show": "lightrec.cli.plugins:show",
         "plugins check": "lightrec.cli.plugins:check",

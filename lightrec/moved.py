@@ -15,6 +15,7 @@ MOVED: Final = {
         ("lightrec.encoders.fused", "lightrec_images.fused", "Fused"),
         ("lightrec.encoders.given", "lightrec_images.given", "Given"),
         ("lightrec.encoders.image", "lightrec_images.image", "ImageEncoder"),
+        ("lightrec.encoders.layers", "lightrec_finetune.layers", "Layers"),
         ("lightrec.encoders.trials", "lightrec_news.trials", "TrialData TrialModule"),
         (
             "lightrec.ranking.language_readers",
@@ -45,7 +46,9 @@ MOVED: Final = {
         ("lightrec.simulators.choice_process", "lightrec_lab.choice_process", "ChoiceProcess"),
         ("lightrec.users.irl.looking_ahead", "lightrec_lab.irl", "IQLearn TasteMixture"),
         ("lightrec.users.irl.looking_ahead", "lightrec.users.irl", "MaxEnt"),
-        ("lightrec.rewards.penalties", "lightrec.rewards.accepted", "UncertaintyPenalty"),
+        ("lightrec.users.reward_model", "lightrec.users.irl", "RewardModel Continuation"),
+        ("lightrec.users.reward_model", "lightrec_lab.irl", "Gate"),
+        ("lightrec.rewards.combined", "lightrec.rewards.accepted", "WeightedSum"),
         *(
             (f"lightrec.rewards.{old}", f"lightrec_rewards.{new}", names)
             for old, new, names in (
@@ -53,7 +56,7 @@ MOVED: Final = {
                 ("base", "attributes", "AttributeReward LengthReward"),
                 ("combined", "normalised", "NormalisedReward"),
                 ("limits", "limits", "ConstrainedReward EqualExposure NewItems FewRepeats Variety"),
-                ("penalties", "penalties", "RepetitionPenalty FatiguePenalty"),
+                ("penalties", "penalties", "RepetitionPenalty FatiguePenalty UncertaintyPenalty"),
                 ("staying", "staying", "StayReward ReturnReward ShapedReward ContinuationShaping"),
             )
         ),
@@ -94,6 +97,7 @@ MOVED: Final = {
 OTHERS: Final = {
     **{"worlds": "lightrec-worlds", "lab": "lightrec-worlds", "trials": "lightrec-news"},
     "estimate": "lightrec-ope",
+    "data fetch": "lightrec-formats",
     "constant": "lightrec-worlds",
     "tune": "lightrec-tune",
     "reader": "lightrec-generate",
@@ -106,7 +110,11 @@ OTHERS: Final = {
     **dict.fromkeys(("epsilon-greedy", "linucb", "thompson"), "lightrec-lab"),
 }
 """Packages of sets of recipes, losses, words and commands that once were lightrec's own."""
-NEEDED: Final = {"lightrec-worlds": ("lightrec-rewards", "lightrec-lab")}
+NEEDED: Final = {
+    "lightrec-lab": ("lightrec-rewards",),
+    "lightrec-worlds": ("lightrec-rewards", "lightrec-lab"),
+    "lightrec-news": ("lightrec-formats", "lightrec-rewards"),
+}
 """Packages of this repository that another one needs."""
 _PATH: Final = re.compile(r"\blightrec(?:\.\w+)+[.:]\w+")
 

@@ -370,7 +370,7 @@ def test_users_in_the_file_are_scored_apart_from_all(tiny_run, tmp_path, capsys)
 def ruled(recommender, tmp_path):
     """The recommender with rules of its own: no lamps, two places a kind, u3's song, then tea."""
     own = copy.copy(recommender)
-    own.book = RuleBook(tmp_path, own.item, own.people.asked)
+    own.book = RuleBook(tmp_path, own.item, own.people.attributes)
     rules = {
         "in_stock": "kind!=lamp",
         "boosts": [{"where": "kind=tea", "times": 1e12}],

@@ -20,9 +20,8 @@ from lightrec.simulators.worlds.far import Far
 from lightrec.simulators.worlds.far_log import FarLog, HeldOut
 from lightrec.users.choice_data import ITEMS, ChoiceData
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.irl import MaxEnt, RewardLearner
+from lightrec.users.irl import MaxEnt, RewardLearner, RewardModel
 from lightrec.users.module import ChoiceModule
-from lightrec.users.reward_model import RewardModel
 from lightrec.users.user_model import UserModel
 
 MODEL = {"feature_size": 32, "hidden_size": 64, "identity_size": 0}

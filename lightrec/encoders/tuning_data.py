@@ -12,16 +12,16 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from lightrec import plugins
 from lightrec.data.sequences import Sequences, Targets, padded
-from lightrec.data.share import present_share
+from lightrec.data.share import EpochSampler, of_like_lengths, present_share
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TRAIN, VALIDATION
 from lightrec.encoders.base import Encoder, item_vectors, unit_vectors
 from lightrec.encoders.text import TextEncoder
-from lightrec.encoders.worth import Asked
+from lightrec.encoders.worth import Choices
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.nn.cooccurrence import cooccurrence
 
@@ -56,7 +56,7 @@ class Examples:
     :param histories: (E, L) int64, numbers of the texts before events, padded on the left.
     :param chosen: (E,) int64: which of ``held_out`` was chosen.
     :param follows: (D + 1, D + 1) float32: how much a text says that another comes next.
-    :param asked: validation events, of the users whose events choose the best epoch, and of others.
+    :param validation: events, of the users whose events choose the best epoch, and of others.
     """
 
     texts: list[str]
@@ -68,7 +68,7 @@ class Examples:
     histories: NDArray[np.int64]
     chosen: NDArray[np.int64]
     follows: "scipy.sparse.csr_array"
-    asked: tuple[Asked, Asked]
+    validation: tuple[Choices, Choices]
 
 
 class TextData(LogData):
@@ -180,8 +180,8 @@ class TextData(LogData):
         every = Sequences.targets(self.store, VALIDATION)
         every = every.only(numbers[every.items] > 0)
         limits = zip(every.thirds(), (self.max_events, RANKED), strict=True)
-        asked = [self._asked(numbers, own, limit, generator) for own, limit in limits]
-        if (enough := min(len(own.chosen) for own in asked)) < MIN_EVENTS:
+        judged = [self._choices(numbers, own, limit, generator) for own, limit in limits]
+        if (enough := min(len(own.chosen) for own in judged)) < MIN_EVENTS:
             raise NotApplicable(
                 f"A third of the users has {enough} validation events, and {MIN_EVENTS} or more "
                 "can say whether a ranking by tuned vectors is the better one."
@@ -194,7 +194,7 @@ class TextData(LogData):
         follows = follows if self.store.is_ordered else follows + follows.T
         follows = (usual @ follows @ usual).tocsr().astype(np.float32)
         whole = (list(places), numbers, trained, targets, shares)
-        return Examples(*whole, held, histories, chosen, follows, (asked[0], asked[1]))
+        return Examples(*whole, held, histories, chosen, follows, (judged[0], judged[1]))
 
     def _follows(self, numbers: NDArray[np.int64]) -> "scipy.sparse.csr_array":
         """Count how often texts come soon after each other: (D + 1, D + 1), 0 being no text."""
@@ -247,22 +247,22 @@ class TextData(LogData):
         self, numbers: NDArray[np.int64], held: NDArray[np.int64], generator: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Histories before events of held-out texts, and which of these was chosen."""
-        found: list[Asked] = []
+        found: list[Choices] = []
         for part in (VALIDATION, TRAIN):
             events = Sequences.targets(self.store, part).thirds()[0]
             left = self.max_events - sum(len(own.chosen) for own in found)
             events = events.only(np.isin(numbers[events.items], held))
-            found.append(self._asked(numbers, events, left, generator))
+            found.append(self._choices(numbers, events, left, generator))
         histories, targets, _ = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return histories, np.searchsorted(held, targets)
 
-    def _asked(
+    def _choices(
         self,
         numbers: NDArray[np.int64],
         events: Targets,
         limit: int,
         generator: np.random.Generator,
-    ) -> Asked:
+    ) -> Choices:
         """Draw some events whose text is not in the history before them."""
         starts = self.histories.offsets[:-1][events.users]
         events, starts = events.only(events.ends > starts), starts[events.ends > starts]
@@ -272,7 +272,7 @@ class TextData(LogData):
         new = texts.any(axis=1) & (texts != target[:, None]).all(axis=1)
         some = generator.permutation(np.flatnonzero(new))[:limit]
         wide = np.pad(texts[some], ((0, 0), (HISTORY - texts.shape[1], 0)))
-        return Asked(wide, target[some], events.users[some])
+        return Choices(wide, target[some], events.users[some])
 
     @cached_property
     def histories(self) -> Sequences:
@@ -330,7 +330,7 @@ class Nearby(Dataset[Batch]):
         return {name: torch.from_numpy(values) for name, values in found.items()}
 
 
-class TextSampler(Sampler[NDArray[np.int64]]):
+class TextSampler(EpochSampler[NDArray[np.int64]]):
     """Batches of texts of like lengths, in an order that follows from seed and epoch alone.
 
     :param nearby: the texts.
@@ -338,30 +338,18 @@ class TextSampler(Sampler[NDArray[np.int64]]):
     :param seed: of the run.
     """
 
-    POOL = 16
-    """Texts are sorted by length among so many batches, which saves padding."""
-
     def __init__(self, nearby: Nearby, batch_size: int, seed: int) -> None:
-        self.nearby, self.batch_size, self.seed, self.epoch = nearby, batch_size, seed, 0
+        super().__init__(seed)
+        self.nearby, self.batch_size = nearby, batch_size
         assert nearby.examples is not None
         texts, trained = nearby.examples.texts, nearby.examples.trained
         self.lengths = np.array([len(texts[trained[row] - 1]) for row in nearby.rows])
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each pass."""
-        self.epoch = epoch
 
     def __len__(self) -> int:
         return present_share().batches(len(self.nearby), self.batch_size)
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
-        share, size = present_share(), self.batch_size
-        generator = np.random.default_rng((self.seed, self.epoch))
-        order, batches = generator.permutation(len(self.nearby)), []
-        for start in range(0, len(order), self.POOL * size):
-            pool = order[start : start + self.POOL * size]
-            pool = pool[np.argsort(self.lengths[pool], kind="stable")]
-            batches += [pool[i : i + size] for i in range(0, len(pool), size)]
-        for number in generator.permutation(len(batches)):
-            if len(batches[number]) >= share.world:
-                yield self.nearby.rows[batches[number][share.rows]]
+        generator = self.generator()
+        order = generator.permutation(len(self.nearby))
+        rows, lengths = self.nearby.rows[order], self.lengths[order]
+        return of_like_lengths(rows, lengths, self.batch_size, generator)

@@ -25,7 +25,7 @@ BLOCK: Final = 256
 """Events ranked at once."""
 
 
-class Asked(NamedTuple):
+class Choices(NamedTuple):
     """Events at which one of D texts was chosen; row 0 of what is said of texts is padding.
 
     :param histories: (E, L) int64, numbers of the texts before, padded on the left.
@@ -39,7 +39,7 @@ class Asked(NamedTuple):
 
 
 def gains(
-    asked: Asked,
+    events: Choices,
     follows: "scipy.sparse.csr_array",
     vectors: Tensor,
     decay: float,
@@ -52,11 +52,11 @@ def gains(
     :param decay: what a text of a history counts next to the one after it.
     :returns: (W, E) float64.
     """
-    units, length = unit_vectors(vectors), asked.histories.shape[1]
+    units, length = unit_vectors(vectors), events.histories.shape[1]
     loud = torch.from_numpy(decay ** np.arange(length - 1.0, -1, -1)).float()
     found = []
-    for start in range(0, len(asked.chosen), BLOCK):
-        own = asked.histories[start : start + BLOCK]
+    for start in range(0, len(events.chosen), BLOCK):
+        own = events.histories[start : start + BLOCK]
         histories, loudness = torch.from_numpy(own), loud.expand(own.shape).contiguous()
         ends = np.arange(len(own) + 1) * length
         entries = loudness.numpy().ravel() * (own.ravel() > 0), own.ravel(), ends
@@ -67,7 +67,7 @@ def gains(
             histories, units, per_sample_weights=loudness, mode="sum", padding_idx=0
         )
         alike = normalize(met, dim=1) @ units.T
-        column = torch.from_numpy(asked.chosen[start : start + BLOCK])[:, None]
+        column = torch.from_numpy(events.chosen[start : start + BLOCK])[:, None]
         places = []
         for weight in weights:
             scores = torch.add(known.log(), alike, alpha=weight)
@@ -81,22 +81,22 @@ def gains(
 
 
 def compared(
-    asked: tuple[Asked, Asked],
+    events: tuple[Choices, Choices],
     follows: "scipy.sparse.csr_array",
     vectors: Mapping[str, Tensor],
     decay: float,
 ) -> tuple[dict[str, float], Interval]:
     """Compare tuned vectors with frozen ones, each with the weight that suits it.
 
-    :param asked: events that choose the weights, and events of other users, which judge.
+    :param events: events that choose the weights, and events of other users, which judge.
     :param vectors: (D + 1, V) each, the ``frozen`` ones first, then those ``tuned``.
     :returns: NDCG@10 by name, and the interval of its difference, paired by event, users being what
         is drawn.
     """
     found = {}
     for name, own in vectors.items():
-        best = int(gains(asked[0], follows, own, decay).mean(1).argmax())
-        found[name] = gains(asked[1], follows, own, decay, [SHARPNESS[best]])[0]
+        best = int(gains(events[0], follows, own, decay).mean(1).argmax())
+        found[name] = gains(events[1], follows, own, decay, [SHARPNESS[best]])[0]
     frozen, tuned = found.values()
-    gain = bootstrap_interval(tuned - frozen, torch.from_numpy(asked[1].users))
+    gain = bootstrap_interval(tuned - frozen, torch.from_numpy(events[1].users))
     return {name: float(values.mean()) for name, values in found.items()}, gain

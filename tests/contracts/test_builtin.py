@@ -14,8 +14,7 @@ from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.evaluation.sessions import SimulatedSessions
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
-from lightrec.rewards.accepted import EngagementReward, LearnedReward
-from lightrec.rewards.combined import WeightedSum
+from lightrec.rewards.accepted import EngagementReward, LearnedReward, WeightedSum
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.worlds.far import FarLaws
 from lightrec.testing import (

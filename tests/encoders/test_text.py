@@ -137,6 +137,7 @@ needs_wheel = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_wheel
 def test_minilm_from_the_wheel_without_network(tmp_path):
     program = (

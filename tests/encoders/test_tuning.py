@@ -3,100 +3,44 @@
 import itertools
 import json
 import math
-import os
 import socket
 
-import lightning.pytorch as pl
 import numpy as np
-import polars
 import pytest
 import torch
-from lightning.pytorch.strategies import DDPStrategy
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from lightrec.data.catalog import Catalog
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.encoders import text, tuning, tuning_data, worth
 from lightrec.encoders.hub import TUNED
-from lightrec.encoders.layers import Cut, Layers
 from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.tuning import TextModule
-from lightrec.encoders.tuning_data import Nearby, TextData
+from lightrec.encoders.tuning_data import Nearby
 from lightrec.encoders.words import WordEncoder
 from lightrec.errors import FetchError, RecipeError
-from lightrec.intervals import Interval
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.stages.train import EpochSeed
-from lightrec.testing.tiny import tiny_text_model
+from tests.encoders.topics import (
+    TEXTS,
+    USERS,
+    Stop,
+    fitted,
+    patched,
+    texts_of,
+    trained_as,
+    write_topics,
+    written,
+)
 from tests.processes import apart
-from tests.ranking.training import trainer
-
-TOPICS = ("red", "lamp", "tea", "rope")
-OTHERS = list(itertools.product(("a", "of", "and", "song"), repeat=3))
-TEXTS = [" ".join((TOPICS[n % 4], *OTHERS[n // 4 * 2 + n % 2])) for n in range(128)]
-"""What goes together is those with the same first word; the other three say nothing."""
-USERS, STEPS = 480, 8
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """A log in which users keep to texts of one topic, and a text model of random weights."""
-    generator = np.random.default_rng(0)
-    rows = [
-        (f"u{user}", f"i{4 * item + user % 4}")
-        for user in range(USERS)
-        for item in generator.permutation(len(TEXTS) // 4)[:STEPS]
-    ]
-    # The last two items have the text of the first two, and one item has none.
-    items = polars.DataFrame(
-        {"item": [f"i{n}" for n in range(len(TEXTS))], "text": [*TEXTS[:-3], *TEXTS[:2], None]}
-    )
-    log = polars.DataFrame(rows, ["user", "item"], orient="row")
-    folder = tmp_path_factory.mktemp("tuning")
-    prepare(
-        InteractionLog(log),
-        folder / "data",
-        catalog=Catalog(items.with_columns(title=polars.lit(None, polars.String))),
-        domain=Domain(),
-        k_core=0,
-        seed=0,
-    )
-    (folder / "model").mkdir()
-    return folder / "data", tiny_text_model(folder / "model")
-
-
-def patched(patch, folder):
-    patch.setattr(tuning_data, "MIN_TEXTS", 50)
-    patch.setattr(tuning_data, "MIN_EVENTS", 40)
-    patch.setattr(tuning, "RECALLED", 3)  # of twelve
-    # Who chose what says all here, so that no text is ever taken, see below.
-    patch.setattr(tuning, "compared", lambda *_: ({}, Interval(0.2, 0.1, 0.3)))
-    patch.setenv("LIGHTREC_CACHE", str(folder / "cache"))
+    return write_topics(tmp_path_factory.mktemp("topics"))
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
     patched(monkeypatch, tmp_path)
-
-
-def texts_of(folders, **settings):
-    data, model = folders
-    settings = {"text_encoder": TextEncoder(str(model), device="cpu"), "batch_size": 64} | settings
-    return TextData(str(data), **settings)
-
-
-def fitted(
-    folders, folder, data=None, epochs=2, checkpoint=None, seed=0, callbacks=(), given=None, **how
-):
-    data = data or texts_of(folders)
-    torch.manual_seed(seed)
-    given = {"learning_rate": 0.03, "temperature": 0.3} | (given or {})
-    module = TextModule(data.num_items, data.vector_size, **given)
-    training = trainer(epochs, folder, callbacks=[*callbacks], **how)
-    training.fit(module, data, ckpt_path=checkpoint)
-    return module, data
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +51,6 @@ def learned(folders, tmp_path_factory):
         patched(patch, folder)
         module, data = fitted(folders, folder, epochs=40)
         return module, data, folder / "text", written(module, folder / "text")
-
-
-def written(module, folder):
-    folder.mkdir()
-    return module.write(folder)
 
 
 def test_targets_are_shares_of_what_is_near_and_held_out_texts_are_in_none(folders):
@@ -140,7 +79,7 @@ def test_targets_are_shares_of_what_is_near_and_held_out_texts_are_in_none(folde
     assert (examples.histories != asked[:, None]).all()
     assert np.isin(examples.histories, examples.held_out).any()
     # One in three users chooses, and the others judge.
-    thirds = [own.users % 3 == 0 for own in examples.asked]
+    thirds = [own.users % 3 == 0 for own in examples.validation]
     assert thirds[0].all()
     assert not thirds[1].any()
     assert min(map(len, thirds)) > 0.9 * USERS / 3
@@ -241,9 +180,8 @@ def test_a_damaged_folder_is_refused_in_a_sentence(folders, tmp_path, name):
         TextEncoder(str(folder), device="cpu").encode(["tea"])
 
 
-@pytest.mark.parametrize("tune", ["map", "layers"])
-def test_a_resumed_training_ends_where_an_unbroken_one_does(folders, tmp_path, tune):
-    how = {"given": {**LAYERS, "tune": tune}, "epochs": 4}
+def test_a_resumed_training_ends_where_an_unbroken_one_does(folders, tmp_path):
+    how = {"epochs": 4}
     seeds = EpochSeed(0)
     whole, _ = fitted(folders, tmp_path, callbacks=[seeds], **how)
 
@@ -255,165 +193,18 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(folders, tmp_path, t
     assert whole.part.change.any()
 
 
-LAYERS = {"learning_rate": 0.003, "layers": 1}
-UPPER = "encoder.layer.1."
-
-
-def weights_of(folder):
-    return load_file(folder / "model.safetensors")
-
-
-@pytest.mark.parametrize(
-    ("tune", "layers"), [("layers", 1), ("layers", None), ("lora", 1), ("dora", None), ("full", 1)]
-)
-def test_layers_and_adapters_learn_and_all_else_stays_bit_for_bit(
-    folders, tmp_path, capsys, tune, layers
-):
-    if "ora" in tune:
-        pytest.importorskip("peft")
-    given = {**LAYERS, "tune": tune, "layers": layers}
-    module, data = fitted(folders, tmp_path, epochs=20, given=given)
-    metrics = written(module, folder := tmp_path / "text")
-    assert metrics["text/tuned/recall@10"] > metrics["text/frozen/recall@10"] + 0.04
-    before = {name: value.float() for name, value in weights_of(folders[1]).items()}
-    after = weights_of(folder)
-    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
-    linear = {n for n in before if n.startswith("encoder.") and before[n].ndim == 2}
-    expected = {
-        ("layers", 1): {name for name in before if name.startswith(UPPER)},
-        ("layers", None): {name for name in before if name.startswith("encoder.")},
-        ("lora", 1): {name for name in linear if name.startswith(UPPER)},
-        ("dora", None): linear,
-        ("full", 1): {name for name in before if not name.startswith("pooler.")},
-    }[tune, layers]
-    assert changed == expected
-    # The folder is any TextEncoder's, and the states that were rounded have changed little.
-    again = TextEncoder(str(folder), device="cpu").encode(data.examples.texts)
-    torch.testing.assert_close(again, module.vectors()[1:], atol=0.03, rtol=0)
-    assert {name.split(".")[0] for name in module.state_dict()} == {"part", "sharpness"}
-
-
-def test_lower_states_are_read_from_disk_and_damaged_ones_refused(folders, tmp_path, capsys):
-    data = texts_of(folders)
-    first = Layers(data.encoder, data.examples.texts, layers=1).texts
-    (path,) = (tmp_path / "cache" / "states").iterdir()
-    again = Layers(data.encoder, data.examples.texts, layers=1).texts
-    assert torch.equal(first.given, again.given)
-    assert first.given.dtype == torch.bfloat16
-    assert not capsys.readouterr().err
-    content = bytearray(path.read_bytes())
-    for damaged in (content[:-7], content[:-7] + b"damaged"):
-        path.write_bytes(damaged)
-        mended = Layers(data.encoder, data.examples.texts, layers=1).texts
-        assert torch.equal(first.given, mended.given)
-        assert "are damaged, and are computed anew" in capsys.readouterr().err
-
-
-def slightly(cut, states, mask, whole=Cut.__call__):
-    """A cut model that is wrong of the longest text alone, and there a little in each component."""
-    found = whole(cut, states, mask)
-    return found + 0.1 * (mask.sum(1, keepdim=True) > 15)[..., None] * found.roll(1, 2)
-
-
-def test_layers_that_are_not_there_and_models_that_cannot_be_cut_are_refused(folders, monkeypatch):
-    encoder = texts_of(folders).encoder
-    texts = [*TEXTS[:20], "song " * 20]
-    with pytest.raises(
-        RecipeError, match="3 upper layers are to be tuned in BertModel, which has 2"
-    ):
-        Layers(encoder, texts, layers=3)
-    Layers(encoder, texts, layers=1)
-    monkeypatch.setattr(Cut, "__call__", slightly)
-    with pytest.raises(RecipeError, match=r"BertModel\) cannot be run by themselves"):
-        Layers(encoder, texts, layers=1)
-
-
-SIZES = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 6}
-SIZES |= {"intermediate_size": 24, "vocab_size": 9}
-WINDOW = {"num_key_value_heads": 1, "sliding_window": 4}
-MIXED = {"use_sliding_window": True, "max_window_layers": 4, **WINDOW}
-PATTERN = {"sliding_window_pattern": 3, "head_dim": 8, **WINDOW}
-MODERN = {"local_attention": 4, "pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2}
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings"),
-    [
-        ("Llama", {}),
-        ("Qwen2", MIXED),
-        ("Gemma3Text", {"use_bidirectional_attention": True, **PATTERN}),
-        ("ModernBert", MODERN),
-        ("DistilBert", {"dim": 16, "n_heads": 2, "hidden_dim": 24}),
-    ],
-)
-def test_layers_of_any_kind_give_what_the_whole_model_gives(kind, settings):
-    import transformers
-
-    torch.manual_seed(0)
-    config = getattr(transformers, f"{kind}Config")(**SIZES | settings)
-    model = transformers.AutoModel.from_config(config).eval()
-    for weights in model.parameters():
-        if weights.ndim > 1:  # as they are, little depends on attention
-            torch.nn.init.normal_(weights, std=0.4)
-    # Longer than the windows of layers that have one.
-    tokens, mask = torch.randint(3, 9, (2, 15)), torch.ones(2, 15, dtype=torch.long)
-    mask[1, 9:] = 0
-    with torch.no_grad():
-        whole = model(input_ids=tokens, attention_mask=mask).last_hidden_state[mask.bool()]
-        for layers in (1, 4, None):
-            cut = Cut(model, layers)
-            own = cut(cut.lower(tokens, mask), mask)[mask.bool()]
-            torch.testing.assert_close(own, whole)
-
-
-def test_a_model_whose_layers_hand_on_more_than_states_is_not_cut():
-    from transformers import T5Config, T5EncoderModel
-
-    sizes = {"d_model": 8, "d_kv": 4, "d_ff": 16, "num_layers": 3, "num_heads": 2}
-    cut = Cut(T5EncoderModel(T5Config(vocab_size=9, **sizes)).eval(), 2)
-    mask = torch.ones(1, 3, dtype=torch.long)
-    with pytest.raises(TypeError, match="hands more than states"):
-        cut(cut.lower(mask, mask), mask)
-
-
-class Stop(pl.Callback):
-    """Keeps a checkpoint after two epochs."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def on_train_epoch_end(self, trainer, pl_module):
-        if trainer.current_epoch == 1:
-            trainer.save_checkpoint(self.path)
-
-
-def trained_as(rank, world, port, data, model, folder, given, precision):
-    """Train by one of several processes, and give what is learned."""
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
-    os.environ |= {"NODE_RANK": "0", "WORLD_SIZE": str(world)}
-    with pytest.MonkeyPatch.context() as patch:
-        patched(patch, folder)
-        ddp = DDPStrategy(process_group_backend="gloo")
-        how = {"strategy": ddp, "devices": world, "use_distributed_sampler": False}
-        module, _ = fitted((data, model), folder, epochs=2, given=given, precision=precision, **how)
-    weights = {name: value.float().numpy() for name, value in module.state_dict().items()}
-    return weights, float(module.trainer.callback_metrics["train/loss"])
-
-
-@pytest.mark.parametrize(("tune", "precision"), [("map", "32-true"), ("layers", "bf16-mixed")])
-def test_two_processes_learn_what_one_does(folders, tmp_path, tune, precision):
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(folders, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    given = {**LAYERS, "tune": tune, "learning_rate": 0.03 if tune == "map" else 0.003}
-    how = (2, port, *folders, tmp_path, given, precision)
+    how = (2, port, *folders, tmp_path, {}, "32-true")
     (first, loss), (second, _) = apart(trained_as, *((rank, *how) for rank in range(2)))
-    alone, _ = fitted(folders, tmp_path, epochs=2, given=given, precision=precision)
+    alone, _ = fitted(folders, tmp_path, epochs=2, precision="32-true")
     assert loss == pytest.approx(float(alone.trainer.callback_metrics["train/loss"]), rel=0.02)
     for name, value in alone.state_dict().items():
         np.testing.assert_array_equal(first[name], second[name])
-        if tune == "map":  # layers drop out others in each process
-            np.testing.assert_allclose(first[name], value, atol=1e-4)
+        np.testing.assert_allclose(first[name], value, atol=1e-4)
     assert abs(first["part.change"]).max() > 0.001
 
 
@@ -435,18 +226,8 @@ def test_a_teacher_says_what_goes_with_what(folders, tmp_path):
         texts_of(folders, teacher=str(teacher)).examples  # noqa: B018
 
 
-def test_a_text_is_nearest_to_itself_read_again(folders, tmp_path):
-    given = {**LAYERS, "tune": "layers", "simcse": 0.5}
-    module, data = fitted(folders, tmp_path, epochs=1, given=given)
-    batch = Nearby(data.examples)[np.arange(8)]
-    module.eval()  # nothing drops out: a text is as near to itself as can be
-    module.settings.simcse = 0.0
-    alone = module.loss(batch)
-    own = module.part(module.trained[:8]).double()
-    wanted = torch.stack(
-        [(own @ own[n] / 0.05).logsumexp(0) - own[n] @ own[n] / 0.05 for n in range(8)]
-    ).mean()
-    module.settings.simcse = 0.5
-    torch.testing.assert_close(module.loss(batch), alone + 0.5 * wanted.float())
+def test_what_trains_the_model_is_a_package_of_its_own(folders, tmp_path, lightrec_plugins):
+    with pytest.raises(RecipeError, match="Layers is part of lightrec-finetune: `pip install"):
+        fitted(folders, tmp_path, given={"tune": "layers"})
     with pytest.raises(RecipeError, match="nothing drops out of a text"):
         TextModule(3, 12, simcse=0.1)

@@ -8,7 +8,7 @@ import scipy
 import torch
 
 from lightrec.encoders.base import unit_vectors
-from lightrec.encoders.worth import SHARPNESS, SMOOTHING, Asked, compared, gains
+from lightrec.encoders.worth import SHARPNESS, SMOOTHING, Choices, compared, gains
 
 TEXTS, EVENTS = 30, 600
 
@@ -19,7 +19,7 @@ def asked(seed, users, topics):
     rows = [generator.permutation(np.flatnonzero(topics == n % 3))[:3] for n in range(EVENTS)]
     rows = np.array(rows) + 1
     padding = np.zeros((EVENTS, 1), np.int64)
-    return Asked(np.hstack([padding, rows[:, :2]]), rows[:, 2], users)
+    return Choices(np.hstack([padding, rows[:, :2]]), rows[:, 2], users)
 
 
 @pytest.fixture

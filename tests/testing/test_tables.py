@@ -6,11 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from lightrec.data.made_up import write_made_up
 
+from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Reader, Tables
+from lightrec.data.readers.canonical import write_tables
 from lightrec.errors import DataError
 from lightrec.evaluation.base import Evaluator, Findings
 from lightrec.testing import DomainChecks, EvaluatorChecks, ReaderChecks
@@ -37,7 +38,8 @@ class Invents(Titles):
         log = pl.DataFrame({"user": ["u", "v"], "item": chance.choice(["a", "b", "c", "d"], 2)})
         items = pl.DataFrame({"item": ["a", "b", "c", "d"], "title": ["A", "B", "C", "D"]})
         users = pl.DataFrame({"user": ["u", "v"]})
-        return write_made_up(folder, log, items, users, np.zeros((2, 4)))
+        write_tables(Tables(InteractionLog(log), Catalog(items), Users(users)), folder)
+        return folder
 
 
 class OfAge(Titles):

@@ -20,8 +20,7 @@ from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.keys import PADDING, Column, Key
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, blocks
-from lightrec.users.irl import RewardLearner
-from lightrec.users.reward_model import RewardModel
+from lightrec.users.irl import RewardLearner, RewardModel
 from lightrec.users.user_model import UserModel
 from lightrec_audit.linear import (
     POPULARITY,

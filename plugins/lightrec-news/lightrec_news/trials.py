@@ -24,11 +24,13 @@ from lightrec.data.schema import Problems
 from lightrec.data.share import part_of_all, present_share
 from lightrec.data.stage_data import StageData
 from lightrec.encoders.hub import HEAD
-from lightrec.encoders.layers import Layers, LinearMap, Tuned
 from lightrec.encoders.text import TextEncoder
+from lightrec.encoders.tuning import LinearMap, Tuned, trained_model
 from lightrec.errors import DataError, RecipeError
 from lightrec.nn.stage import StageModule, warm_cosine
 
+LAYERS_RATE: Final = 3e-4
+"""The rate at which layers learn in the stage `text`; other parts learn as many times faster."""
 CLEAR: Final = 1.645
 """Click rates differ clearly where their z statistic is above this: p < .1, both sides counted."""
 CHUNK: Final = 1024
@@ -278,7 +280,8 @@ class TrialModule(StageModule):
             self.part = LinearMap(self.vector_size)
             self.part.given = data.vectors
         else:
-            self.part = Layers(data.text_encoder, data.texts, given.tune, given.layers)
+            how = {"layers": given.layers}
+            self.part = trained_model(given.tune, data.text_encoder, data.texts, **how)
         self.part.to(self.device)
 
     def scores(self, texts: Tensor) -> Tensor:
@@ -314,7 +317,7 @@ class TrialModule(StageModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; map and score learn as many times faster than layers as they do by default."""
         assert self.part is not None
-        rate = self.settings.learning_rate * self.part.learning_rate / Layers.learning_rate
+        rate = self.settings.learning_rate * self.part.learning_rate / LAYERS_RATE
         groups = self.part.groups(rate)
         groups.append({**groups[-1], "params": [self.head]})
         optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=0.0, fused=True)

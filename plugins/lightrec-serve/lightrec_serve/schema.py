@@ -88,7 +88,7 @@ class Ask(Strict):
     time: Moment | None = Field(
         None, description="When the slate is shown; else at the time of the log's last event."
     )
-    by: Literal["policy", "blend", "mixture", "even-mixture"] | None = Field(
+    by: Ranker | None = Field(
         None, description="What ranks, in place of what the run's evaluation favours."
     )
     arm: Name | None = Field(None, description="The arm of the experiment, in place of one drawn.")
@@ -105,7 +105,7 @@ class Why(Strict):
     item: Name
     history: list[Name] = Field([], description="What the request for the slate gave.")
     k: int = Field(10, ge=1, description="An item comes if it is among so many.")
-    by: Literal["policy", "blend", "mixture", "even-mixture"] | None = None
+    by: Ranker | None = None
 
 
 class Shown(BaseModel):

@@ -1,46 +1,19 @@
-"""GroupLens's files and RecBole's copy give the same tables."""
+"""GroupLens's files, by hand, and RecBole's copy of one."""
 
 import pytest
 from lightrec_video.readers import GENRES, MovieLensReader
-from polars.testing import assert_frame_equal
 
 from lightrec.errors import DataError
 from lightrec.testing import ReaderChecks, check_all
 
 
-def as_grouplens(recbole, to):
-    """Write RecBole's copy of MovieLens-100K the way GroupLens gives the set."""
-
-    def lines(ending):
-        text = (recbole / f"ml-100k.{ending}").read_text(encoding="utf-8")
-        return [line.split("\t") for line in text.splitlines()[1:]]
-
-    items = []
-    for item, title, year, genres in lines("item"):
-        flags = ["1" if genre in genres.split(" ") else "0" for genre in GENRES]
-        # RecBole misspelt the film without a name.
-        name = "unknown" if year == "unkonwn" else f"{title} ({year})"
-        items.append("|".join([item, name, "01-Jan-1995", "", "http://address", *flags]))
-    logs = ["\t".join(row) for row in lines("inter")]
-    users = ["|".join(row) for row in lines("user")]
-    for name, rows in (("u.data", logs), ("u.item", items), ("u.user", users)):
-        (to / name).write_text("\n".join(rows) + "\n", encoding="latin-1")
-
-
-def test_both_copies_of_100k_are_one(lightrec_data, tmp_path):
-    recbole = lightrec_data / "ml-100k"
-    assert MovieLensReader.recognises(recbole)
-    as_grouplens(recbole, tmp_path)
-    tables, other = MovieLensReader().read(recbole), MovieLensReader().read(tmp_path)
-    for one, two in ((tables.catalog, other.catalog), (tables.users, other.users)):
-        assert_frame_equal(one.rows, two.rows)
-    assert_frame_equal(tables.log.events, other.log.events)
+def test_the_copy_of_recbole(lightrec_data):
+    tables = MovieLensReader().read(lightrec_data / "ml-100k")
+    assert (len(tables.log), len(tables.users.rows)) == (100_000, 943)
     items = {row[0]: row[1:] for row in tables.catalog.rows.drop("text").rows()}
     assert items["1"] == ("Toy Story", 1995, ["Animation", "Children's", "Comedy"])
-    assert items["543"][0] == "Misérables, Les"
     assert items["1412"][:2] == ("Land Before Time III: The Time of the Great Giving", 1995)
     assert [item for item, row in items.items() if None in row[:2]] == ["267"]
-    assert items["267"][:2] == (None, None)
 
 
 def test_100k(tmp_path):

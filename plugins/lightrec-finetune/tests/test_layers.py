@@ -1,0 +1,197 @@
+"""Upper layers, adapters or all of an encoder: what is trained, what stays, and what is left."""
+
+import socket
+
+import numpy as np
+import pytest
+import torch
+from lightrec_finetune.layers import Cut, Layers
+from safetensors.torch import load_file
+
+from lightrec.encoders.text import TextEncoder
+from lightrec.encoders.tuning_data import Nearby
+from lightrec.errors import RecipeError
+from lightrec.stages.train import EpochSeed
+from tests.encoders.topics import (
+    TEXTS,
+    Stop,
+    fitted,
+    patched,
+    texts_of,
+    trained_as,
+    write_topics,
+    written,
+)
+from tests.processes import apart
+
+LAYERS = {"learning_rate": 0.003, "layers": 1, "tune": "layers"}
+UPPER = "encoder.layer.1."
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return write_topics(tmp_path_factory.mktemp("topics"))
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, tmp_path):
+    patched(monkeypatch, tmp_path)
+
+
+def weights_of(folder):
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("tune", "layers"), [("layers", 1), ("layers", None), ("lora", 1), ("dora", None), ("full", 1)]
+)
+def test_layers_and_adapters_learn_and_all_else_stays_bit_for_bit(
+    folders, tmp_path, capsys, tune, layers
+):
+    if "ora" in tune:
+        pytest.importorskip("peft")
+    given = {**LAYERS, "tune": tune, "layers": layers}
+    module, data = fitted(folders, tmp_path, epochs=20, given=given)
+    metrics = written(module, folder := tmp_path / "text")
+    assert metrics["text/tuned/recall@10"] > metrics["text/frozen/recall@10"] + 0.04
+    before = {name: value.float() for name, value in weights_of(folders[1]).items()}
+    after = weights_of(folder)
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    linear = {n for n in before if n.startswith("encoder.") and before[n].ndim == 2}
+    expected = {
+        ("layers", 1): {name for name in before if name.startswith(UPPER)},
+        ("layers", None): {name for name in before if name.startswith("encoder.")},
+        ("lora", 1): {name for name in linear if name.startswith(UPPER)},
+        ("dora", None): linear,
+        ("full", 1): {name for name in before if not name.startswith("pooler.")},
+    }[tune, layers]
+    assert changed == expected
+    # The folder is any TextEncoder's, and the states that were rounded have changed little.
+    again = TextEncoder(str(folder), device="cpu").encode(data.examples.texts)
+    torch.testing.assert_close(again, module.vectors()[1:], atol=0.03, rtol=0)
+    assert {name.split(".")[0] for name in module.state_dict()} == {"part", "sharpness"}
+
+
+def test_lower_states_are_read_from_disk_and_damaged_ones_refused(folders, tmp_path, capsys):
+    data = texts_of(folders)
+    first = Layers(data.encoder, data.examples.texts, layers=1).texts
+    (path,) = (tmp_path / "cache" / "states").iterdir()
+    again = Layers(data.encoder, data.examples.texts, layers=1).texts
+    assert torch.equal(first.given, again.given)
+    assert first.given.dtype == torch.bfloat16
+    assert not capsys.readouterr().err
+    content = bytearray(path.read_bytes())
+    for damaged in (content[:-7], content[:-7] + b"damaged"):
+        path.write_bytes(damaged)
+        mended = Layers(data.encoder, data.examples.texts, layers=1).texts
+        assert torch.equal(first.given, mended.given)
+        assert "are damaged, and are computed anew" in capsys.readouterr().err
+
+
+def slightly(cut, states, mask, whole=Cut.__call__):
+    """A cut model that is wrong of the longest text alone, and there a little in each component."""
+    found = whole(cut, states, mask)
+    return found + 0.1 * (mask.sum(1, keepdim=True) > 15)[..., None] * found.roll(1, 2)
+
+
+def test_layers_that_are_not_there_and_models_that_cannot_be_cut_are_refused(folders, monkeypatch):
+    encoder = texts_of(folders).encoder
+    texts = [*TEXTS[:20], "song " * 20]
+    with pytest.raises(
+        RecipeError, match="3 upper layers are to be tuned in BertModel, which has 2"
+    ):
+        Layers(encoder, texts, layers=3)
+    Layers(encoder, texts, layers=1)
+    monkeypatch.setattr(Cut, "__call__", slightly)
+    with pytest.raises(RecipeError, match=r"BertModel\) cannot be run by themselves"):
+        Layers(encoder, texts, layers=1)
+
+
+SIZES = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 6}
+SIZES |= {"intermediate_size": 24, "vocab_size": 9}
+WINDOW = {"num_key_value_heads": 1, "sliding_window": 4}
+MIXED = {"use_sliding_window": True, "max_window_layers": 4, **WINDOW}
+PATTERN = {"sliding_window_pattern": 3, "head_dim": 8, **WINDOW}
+MODERN = {"local_attention": 4, "pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("Llama", {}),
+        ("Qwen2", MIXED),
+        ("Gemma3Text", {"use_bidirectional_attention": True, **PATTERN}),
+        ("ModernBert", MODERN),
+        ("DistilBert", {"dim": 16, "n_heads": 2, "hidden_dim": 24}),
+    ],
+)
+def test_layers_of_any_kind_give_what_the_whole_model_gives(kind, settings):
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**SIZES | settings)
+    model = transformers.AutoModel.from_config(config).eval()
+    for weights in model.parameters():
+        if weights.ndim > 1:  # as they are, little depends on attention
+            torch.nn.init.normal_(weights, std=0.4)
+    # Longer than the windows of layers that have one.
+    tokens, mask = torch.randint(3, 9, (2, 15)), torch.ones(2, 15, dtype=torch.long)
+    mask[1, 9:] = 0
+    with torch.no_grad():
+        whole = model(input_ids=tokens, attention_mask=mask).last_hidden_state[mask.bool()]
+        for layers in (1, 4, None):
+            cut = Cut(model, layers)
+            own = cut(cut.lower(tokens, mask), mask)[mask.bool()]
+            torch.testing.assert_close(own, whole)
+
+
+def test_a_model_whose_layers_hand_on_more_than_states_is_not_cut():
+    from transformers import T5Config, T5EncoderModel
+
+    sizes = {"d_model": 8, "d_kv": 4, "d_ff": 16, "num_layers": 3, "num_heads": 2}
+    cut = Cut(T5EncoderModel(T5Config(vocab_size=9, **sizes)).eval(), 2)
+    mask = torch.ones(1, 3, dtype=torch.long)
+    with pytest.raises(TypeError, match="hands more than states"):
+        cut(cut.lower(mask, mask), mask)
+
+
+def test_a_resumed_training_ends_where_an_unbroken_one_does(folders, tmp_path):
+    how = {"given": LAYERS, "epochs": 4}
+    seeds = EpochSeed(0)
+    whole, _ = fitted(folders, tmp_path, callbacks=[seeds], **how)
+
+    half = tmp_path / "half.ckpt"
+    fitted(folders, tmp_path, callbacks=[seeds, Stop(half)], **how)
+    rest, _ = fitted(folders, tmp_path, seed=7, checkpoint=half, callbacks=[seeds], **how)
+    ended = rest.state_dict()
+    assert all(torch.equal(value, ended[name]) for name, value in whole.state_dict().items())
+    assert whole.part.change.any()
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(folders, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    how = (2, port, *folders, tmp_path, LAYERS, "bf16-mixed")
+    (first, loss), (second, _) = apart(trained_as, *((rank, *how) for rank in range(2)))
+    alone, _ = fitted(folders, tmp_path, epochs=2, given=LAYERS, precision="bf16-mixed")
+    assert loss == pytest.approx(float(alone.trainer.callback_metrics["train/loss"]), rel=0.02)
+    for name in alone.state_dict():
+        np.testing.assert_array_equal(first[name], second[name])
+    assert abs(first["part.change"]).max() > 0.001
+
+
+def test_a_text_is_nearest_to_itself_read_again(folders, tmp_path):
+    given = {**LAYERS, "tune": "layers", "simcse": 0.5}
+    module, data = fitted(folders, tmp_path, epochs=1, given=given)
+    batch = Nearby(data.examples)[np.arange(8)]
+    module.eval()  # nothing drops out: a text is as near to itself as can be
+    module.settings.simcse = 0.0
+    alone = module.loss(batch)
+    own = module.part(module.trained[:8]).double()
+    wanted = torch.stack(
+        [(own @ own[n] / 0.05).logsumexp(0) - own[n] @ own[n] / 0.05 for n in range(8)]
+    ).mean()
+    module.settings.simcse = 0.5
+    torch.testing.assert_close(module.loss(batch), alone + 0.5 * wanted.float())
