@@ -12,6 +12,8 @@ from pydantic import (
     StringConstraints,
 )
 
+from lightrec import plugins
+
 PLAIN = r"^[^\x00]*$"
 """What databases store."""
 Name = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=PLAIN)]
@@ -47,6 +49,17 @@ User = Annotated[
         lambda given: str(given) if type(given) is int else given, json_schema_input_type=Name | int
     ),
 ]
+
+
+def _ranker(name: str) -> str:
+    known = plugins.installed().parts["rankers"]
+    if name not in known:
+        raise ValueError(f"nothing ranks by {name!r}; there are {', '.join(known)}")
+    return name
+
+
+Ranker = Annotated[Name, AfterValidator(_ranker)]
+"""What ranks: a value of ``lightrec recommend --by``."""
 
 
 def _attributes(values: dict[str, Any]) -> dict[str, Any]:
