@@ -143,10 +143,8 @@ def _do(arguments: list[str]) -> int:
     group, *rest = arguments
     if any(name.startswith(f"{group} ") for name in known):
         if rest and rest[0] not in ("-h", "--help"):
-            raise RecipeError(
-                f"`lightrec {group}` has no action {rest[0]!r}. `lightrec {group} --help` lists "
-                "them."
-            )
+            mend = hint(f"{group} {rest[0]}") or f" `lightrec {group} --help` lists them."
+            raise RecipeError(f"`lightrec {group}` has no action {rest[0]!r}.{mend}")
         print(usage(group), end="", file=sys.stdout if rest else sys.stderr)
         return 0 if rest else 2
     refused = plugins.installed().refused.get((plugins.COMMANDS, group))

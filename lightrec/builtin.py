@@ -18,10 +18,8 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "rewards": {
         "rewards.accepted": [
-            *("EngagementReward", "LearnedReward", "SurplusReward"),
-            *("ValueReward", "UncertaintyPenalty"),
+            *("EngagementReward", "LearnedReward", "SurplusReward", "ValueReward", "WeightedSum"),
         ],
-        "rewards.combined": ["WeightedSum"],
     },
     "policies": {
         "policies.candidate": ["CandidatePolicy"],
@@ -33,7 +31,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "evaluators": {
         "evaluation.held_out": ["HeldOutLog"],
         "evaluation.sessions": ["SimulatedSessions"],
-        "evaluation.user_models": ["SimulatedStatistics", "KnownTruth"],
     },
     "readers": {
         "data.readers.canonical": ["CanonicalReader"],
@@ -121,14 +118,12 @@ lightrec_commands = gives(
         "similar": "lightrec.cli.recommend:similar",
         "rules": "lightrec.cli.rules:rules",
         "evaluate": "lightrec.cli.evaluate:evaluate",
-        "compare": "lightrec.cli.compare:compare",
         "fit": "lightrec.cli.fit:fit",
         "validate": "lightrec.cli.fit:validate",
         "test": "lightrec.cli.fit:assess_test",
         "simulate": "lightrec.cli.play:simulate",
         "data check": "lightrec.cli.data:check",
         "data convert": "lightrec.cli.data:convert",
-        "data fetch": "lightrec.cli.data:fetch",
         "plugins list": "lightrec.cli.plugins:list_plugins",
         "plugins show": "lightrec.cli.plugins:show",
         "plugins check": "lightrec.cli.plugins:check",

@@ -46,7 +46,9 @@ MOVED: Final = {
         ("lightrec.simulators.choice_process", "lightrec_lab.choice_process", "ChoiceProcess"),
         ("lightrec.users.irl.looking_ahead", "lightrec_lab.irl", "IQLearn TasteMixture"),
         ("lightrec.users.irl.looking_ahead", "lightrec.users.irl", "MaxEnt"),
-        ("lightrec.rewards.penalties", "lightrec.rewards.accepted", "UncertaintyPenalty"),
+        ("lightrec.users.reward_model", "lightrec.users.irl", "RewardModel Continuation"),
+        ("lightrec.users.reward_model", "lightrec_lab.irl", "Gate"),
+        ("lightrec.rewards.combined", "lightrec.rewards.accepted", "WeightedSum"),
         *(
             (f"lightrec.rewards.{old}", f"lightrec_rewards.{new}", names)
             for old, new, names in (
@@ -54,7 +56,7 @@ MOVED: Final = {
                 ("base", "attributes", "AttributeReward LengthReward"),
                 ("combined", "normalised", "NormalisedReward"),
                 ("limits", "limits", "ConstrainedReward EqualExposure NewItems FewRepeats Variety"),
-                ("penalties", "penalties", "RepetitionPenalty FatiguePenalty"),
+                ("penalties", "penalties", "RepetitionPenalty FatiguePenalty UncertaintyPenalty"),
                 ("staying", "staying", "StayReward ReturnReward ShapedReward ContinuationShaping"),
             )
         ),
@@ -73,6 +75,11 @@ MOVED: Final = {
         ("lightrec.evaluation.exposure", "lightrec_audit.exposure", "ProviderExposure"),
         ("lightrec.evaluation.robustness", "lightrec_audit.robustness", "Robustness"),
         ("lightrec.stages.assumptions", "lightrec_audit.assumptions", "assume"),
+        (
+            "lightrec.evaluation.user_models",
+            "lightrec_audit.user_models",
+            "SimulatedStatistics KnownTruth",
+        ),
         *(
             (f"lightrec.simulators.worlds.{module}", f"lightrec_worlds.{module}", name)
             for module, name in (
@@ -90,19 +97,24 @@ MOVED: Final = {
 OTHERS: Final = {
     **{"worlds": "lightrec-worlds", "lab": "lightrec-worlds", "trials": "lightrec-news"},
     "estimate": "lightrec-ope",
+    "data fetch": "lightrec-formats",
     "constant": "lightrec-worlds",
     "tune": "lightrec-tune",
     "reader": "lightrec-generate",
     "encode": "lightrec-export",
     **dict.fromkeys(("update", "runs"), "lightrec-update"),
     **dict.fromkeys(("export", "batch"), "lightrec-export"),
-    **dict.fromkeys(("explain", "judge", "probe"), "lightrec-audit"),
+    **dict.fromkeys(("compare", "explain", "judge", "probe"), "lightrec-audit"),
     **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),
     **dict.fromkeys(("a2c", "reinforce", "careful"), "lightrec-lab"),
     **dict.fromkeys(("epsilon-greedy", "linucb", "thompson"), "lightrec-lab"),
 }
 """Packages of sets of recipes, losses, words and commands that once were lightrec's own."""
-NEEDED: Final = {"lightrec-worlds": ("lightrec-rewards", "lightrec-lab")}
+NEEDED: Final = {
+    "lightrec-lab": ("lightrec-rewards",),
+    "lightrec-worlds": ("lightrec-rewards", "lightrec-lab"),
+    "lightrec-news": ("lightrec-formats", "lightrec-rewards"),
+}
 """Packages of this repository that another one needs."""
 _PATH: Final = re.compile(r"\blightrec(?:\.\w+)+[.:]\w+")
 

@@ -68,7 +68,7 @@ class Recommender:
         # Read once for all batches of users.
         self._wished = lru_cache(4)(lambda *wish: self.run.wishes.scores(*wish))
         self.people = People(self.store)
-        self.book = RuleBook(self.run.base, self.item, self.people.asked)
+        self.book = RuleBook(self.run.base, self.item, self.people.attributes)
         self.person = self.people.person
         """Looks up whom a list is for; see :meth:`lightrec.data.people.People.person`."""
 
@@ -122,7 +122,7 @@ class Recommender:
         k = self.length(k)
         known, person = self.person(user, history, profile)
         if discover:
-            known[Key.SEEN] = self.people.met(known)
+            known[Key.SEEN] = self.people.chosen(known)
         rules = self.rules
         asked, account = self.allowed(exclude, only, rules)
         allowed = self.may_see(person, asked)
@@ -179,7 +179,7 @@ class Recommender:
         placed = places_for_new(k, new, explore, seed)
         for users, known, counts in self.people.everybody(batch_size, before is not None):
             if discover:
-                known[Key.SEEN] = self.people.met(known)
+                known[Key.SEEN] = self.people.chosen(known)
             may, model = self.may_see(users, allowed), ranking._ranking(known, ask)
             if model is None:
                 found = ranking._popular(may, k, rules, users)
@@ -311,7 +311,7 @@ class Recommender:
         only: str | Sequence[str],
         rules: Standing | None = None,
     ) -> tuple[Tensor, str]:
-        """Give which items may come at all, (N + 1,) bool, and how many each condition leaves.
+        """Which items may come at all, (N + 1,) bool, and how many each condition leaves.
 
         :param rules: what they keep from coming does not come.
         :returns: these, and the begin of a sentence, empty where there is no condition.
@@ -423,7 +423,7 @@ class Recommender:
         return which.tolist(), chosen.select(rank, Column.ITEM, Column.TITLE, score)
 
     def _new_scores(self, scores: Tensor, histories: Tensor) -> Tensor:
-        """Give items without events their scores ``(B, N + 1)``, where the ranker reads texts."""
+        """Scores of items without events ``(B, N + 1)``, where the ranker reads texts."""
         if self.run.text_map is None:
             raise RunError(
                 f"New items are ranked by their texts, and the ranker of {self.run.path} reads "

@@ -57,8 +57,7 @@ def check_of(
     :raises RecipeError: where there is no such setting, or a value does not fit.
     """
     settings = moved(settings)
-    if any(isinstance(value, str | list | Mapping) for value in settings.values()):
-        plugins.installed().load_all(str(settings))
+    plugins.load_parts(settings)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, skip={*given}, fail_untyped=False)
     try:
@@ -115,14 +114,16 @@ def nested(words: Iterable[str]) -> dict[str, Any]:
 
 
 def lay(base: dict[str, Any], over: Mapping[str, Any]) -> None:
-    """Lay mappings over others in place; a class that stands alone takes arguments."""
+    """Lay mappings over others in place; of another class the arguments before do not count."""
     for name, value in over.items():
         known = base.get(name)
+        if isinstance(value, str) and isinstance(known, dict):
+            value = {CLASS: value}
         if isinstance(value, Mapping) and known is not None:
-            base[name] = known if isinstance(known, dict) else {CLASS: known}
+            known = known if isinstance(known, dict) else {CLASS: known}
+            same = value.get(CLASS) in (None, known.get(CLASS))
+            base[name] = known if same else {}
             lay(base[name], value)
-        elif isinstance(known, dict) and isinstance(value, str):
-            base[name] = known | {CLASS: value}
         else:
             base[name] = value
 

@@ -74,6 +74,8 @@ def test_a_setting_in_python_with_an_old_path_is_followed():
         (lambda: recipes.find("worlds/ppo"), "lightrec-worlds"),
         (lambda: plugins.installed().get("evaluators", "ShownItems"), "lightrec-ope"),
         (partial(_do, ["tune", "-c", "video/ranker"]), "lightrec-tune"),
+        (partial(_do, ["data", "fetch", "movielens-100k"]), "lightrec-formats"),
+        (lambda: plugins.installed().get("readers", "RecBoleReader"), "lightrec-formats"),
         (partial(_do, ["estimate", "runs/shop", "shown.csv"]), "lightrec-ope"),
         (partial(make_of, Holder, {"reward": "TrialData"}), "lightrec-news"),
     ],

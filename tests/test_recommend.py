@@ -380,7 +380,7 @@ def test_a_run_that_ends_with_the_ranker_shows_its_ranking(detailed, capsys):
 def ruled(recommender, tmp_path):
     """The recommender with rules of its own: no lamps, two places a kind, u3's song, then tea."""
     own = copy.copy(recommender)
-    own.book = RuleBook(tmp_path, own.item, own.people.asked)
+    own.book = RuleBook(tmp_path, own.item, own.people.attributes)
     rules = {
         "in_stock": "kind!=lamp",
         "boosts": [{"where": "kind=tea", "times": 1e12}],

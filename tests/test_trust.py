@@ -348,11 +348,11 @@ def test_a_recipe_that_a_run_notes_imports_nothing(run, marker, place, name):
 
 
 def test_an_update_reads_recipes_behind_the_gate(run, marker, tmp_path, capsys):
-    edit(run / "data" / "stage.json", lambda made: UPDATED["function"][1](made, MODULE))
+    edit(run / "ranker" / "stage.json", lambda made: UPDATED["callbacks"][1](made, MODULE))
     log = tmp_path / "day.csv"
     log.write_text("customer,sku,date\nu1,i1,2024-02-01T12:00:00\n")
     assert main(["update", str(run), "--log", str(log)]) == 2
-    assert "names the function payload_on_the_path.Attack, which belongs" in capsys.readouterr().err
+    assert "no class 'payload_on_the_path.Attack' among" in capsys.readouterr().err
     assert not marker.exists()
 
 

@@ -1,7 +1,8 @@
 """The reward that a run learns in the world `far`, beside the truth."""
 
+from lightrec_audit.user_models import KnownTruth
+
 from benchmarks.measure import Cell
-from lightrec.evaluation.user_models import KnownTruth
 
 
 def measure(cell: Cell) -> dict[str, float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
+from lightrec_audit.user_models import spearman_within_sets
 from lightrec_lab.irl import ClickClassifier, IQLearn, RewardWeightedLikelihood, TasteMixture
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -14,15 +15,13 @@ from torch import Tensor, nn
 from benchmarks.measure import Cell
 from lightrec.data.domain import Domain
 from lightrec.data.prepare import prepare
-from lightrec.evaluation.user_models import spearman_within_sets
 from lightrec.keys import Column
 from lightrec.simulators.worlds.far import Far
 from lightrec.simulators.worlds.far_log import FarLog, HeldOut
 from lightrec.users.choice_data import ITEMS, ChoiceData
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.irl import MaxEnt, RewardLearner
+from lightrec.users.irl import MaxEnt, RewardLearner, RewardModel
 from lightrec.users.module import ChoiceModule
-from lightrec.users.reward_model import RewardModel
 from lightrec.users.user_model import UserModel
 
 MODEL = {"feature_size": 32, "hidden_size": 64, "identity_size": 0}

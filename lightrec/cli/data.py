@@ -1,6 +1,5 @@
-"""`lightrec data`: check a log, convert it, fetch a sample."""
+"""`lightrec data`: check a log, convert it."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from json import dumps
@@ -12,10 +11,10 @@ from lightrec import plugins
 from lightrec.cli.command import with_options_of
 from lightrec.data.files import without_password
 from lightrec.data.readers.base import read_tables
-from lightrec.errors import DataError, RecipeError
+from lightrec.errors import DataError
 
 if TYPE_CHECKING:
-    from lightrec.data.findings import Findings
+    from lightrec.data.findings import LogSummary
 
 
 @with_options_of(read_tables)
@@ -96,36 +95,12 @@ def convert(log: Path, to: Path, **reading: Any) -> None:
     print(f"{to}: {len(tables.log):,} events")
 
 
-def fetch(name: str, *, to: Path | None = None) -> None:
-    """Fetch a domain's sample into the cache.
-
-    examples:
-      lightrec data fetch movielens-100k
-      lightrec data fetch movielens-100k --to samples
-
-    :param name: such as movielens-100k.
-    :param to: also copy it into this folder.
-    """
-    domains = [part.load() for part in plugins.installed().parts["domains"].values()]
-    samples = {d.sample_name: d for d in domains if d.sample_name}
-    if name not in samples:
-        known = ", ".join(samples) or "none; install a plugin such as lightrec-video"
-        raise RecipeError(f"There is no sample {name!r}. Known are: {known}.")
-    folder = samples[name]().sample()
-    if to is not None:
-        try:
-            shutil.copytree(folder, to, dirs_exist_ok=True)
-        except OSError as error:
-            raise DataError(f"The sample cannot be copied there ({error}).", to) from None
-    print(to or folder)
-
-
-def render(path: Path, findings: "Findings") -> str:
+def render(path: Path, findings: "LogSummary") -> str:
     """Set findings as a short table."""
-    from lightrec.data.findings import KEPT, LEFT_OUT, WIDTH, in_words, recognised
+    from lightrec.data.findings import LEFT_OUT, TOLERATED, WIDTH, in_words, recognised
 
     lines = [f"{without_password(str(path))} can be used.", "", *recognised(findings)]
-    for title, kinds in (("left out:", LEFT_OUT), ("kept, but:", KEPT)):
+    for title, kinds in (("left out:", LEFT_OUT), ("kept, but:", TOLERATED)):
         if sentences := in_words(findings.counts, kinds, findings.left_out):
             lines += ["", title, *(f"{n:>{WIDTH - 2},}  {words}" for n, words in sentences)]
     if used := findings.used:

@@ -18,7 +18,7 @@ from lightrec.data.store import TRAIN, EventStore
 from lightrec.data.types import parted
 
 CAP: Final = 64
-"""At most so many categories, or members of lists, of an attribute have a feature of their own."""
+"""Number of categories, or members of lists, of an attribute that have a feature of their own."""
 FEW: Final = 5
 """Categories of fewer rows share one feature with all others that are rare."""
 SKEWED: Final = 2.0
@@ -26,8 +26,8 @@ SKEWED: Final = 2.0
 FARTHEST: Final = 4.0
 """Standard deviations from the mean at which numbers are clamped."""
 STEP: Final = re.compile(r"\s*>\s*|\s+/\s+")
-"""What parts the steps of a category's path, such as ``Books > Crime``."""
-Rows = NDArray[np.float64]
+"""Marks between the steps of a category's path, such as ``Books > Crime``."""
+Block = NDArray[np.float64]
 """(R, C): a row of the table each, and the attribute's features."""
 
 
@@ -55,7 +55,7 @@ class Number:
         """What stands behind the attribute's name."""
         return [" (log)" if self.logarithm else ""]
 
-    def __call__(self, column: pl.Series) -> Rows:
+    def __call__(self, column: pl.Series) -> Block:
         """Standard deviations from the mean: (R, 1)."""
         values = _numbers(column)
         if self.logarithm:
@@ -85,7 +85,7 @@ class _Members:
     def names(self) -> list[str]:
         return [f": {member}" for member in self.common] + [": another"] * self.rare
 
-    def __call__(self, column: pl.Series) -> Rows:
+    def __call__(self, column: pl.Series) -> Block:
         found = np.zeros((len(column), len(self.common) + 1))
         rows = pl.DataFrame({"row": np.arange(len(column)), "member": lists(column)})
         rows = rows.explode("member").drop_nulls()
@@ -134,7 +134,7 @@ class Features:
         return len(self.names)
 
     def __call__(self, table: pl.DataFrame) -> Tensor:
-        """Give the features (R, F) float32 of a table's R rows, which may hold unknown values."""
+        """The features (R, F) float32 of a table's R rows, which may hold unknown values."""
         found = [np.zeros((table.height, 0))]
         found += [
             _rows(table[n], made, lacks) / size for n, (made, lacks, size) in self._made.items()
@@ -166,7 +166,7 @@ def _fitted(table: pl.DataFrame, kinds: Mapping[str, str], trained: NDArray[np.b
     return Features(table.filter(trained) if trained.any() else table, kinds)
 
 
-def _rows(column: pl.Series, fitted: Number | _Members, lacks: bool) -> Rows:
+def _rows(column: pl.Series, fitted: Number | _Members, lacks: bool) -> Block:
     unknown = is_unknown(column).to_numpy()[:, None]
     return np.concatenate([fitted(column), unknown[:, : int(lacks)]], 1)
 

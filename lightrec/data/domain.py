@@ -39,10 +39,6 @@ SHOWN: Final = frozenset({"impression", "impressions"})
 ON_THE_WAY: Final = 0.1
 """The worth of an event that is not of the goal, where nobody says another."""
 
-APPEAL: Final = "appeal"
-TRUTH: Final = "truth.parquet"
-"""Beside a log that was made up: user, item and the appeal of each pair."""
-
 
 def plain(kind: str) -> str:
     """Write a kind of feedback without case and punctuation, as in :data:`NEGATIVE`."""
@@ -103,7 +99,7 @@ class Domain:
     def eligible(
         self, users: pl.DataFrame, items: pl.DataFrame, time: pl.Series
     ) -> npt.NDArray[np.bool_] | None:
-        """Return which items may be shown to which users; a forbidden item is never shown.
+        """Which items may be shown to which users; a forbidden item is never shown.
 
         Recommendations, policies and baselines in user models, the ranking of held-out events and
         drawn choice sets all obey it. A list is shortened, or left empty, rather than filled with a
@@ -124,7 +120,7 @@ class Domain:
         return None
 
     def weights(self, kinds: Sequence[str], goal: Sequence[str] = ()) -> dict[str, float] | None:
-        """Return the worth of each kind of feedback, see ``feedback``; None if nothing tells them.
+        """The worth of each kind of feedback, see ``feedback``; None if nothing tells them.
 
         :param goal: the kinds that are to be brought about.
         """
@@ -133,8 +129,8 @@ class Domain:
             return None
         usual = {kind: ON_THE_WAY if goal and kind not in goal else 1.0 for kind in kinds}
         stated = {kind: float(worth) for kind, worth in self.feedback.items() if kind in kinds}
-        told = {kind: -1.0 if plain(kind) in NEGATIVE else 0.0 for kind in others}
-        return usual | told | stated
+        by_name = {kind: -1.0 if plain(kind) in NEGATIVE else 0.0 for kind in others}
+        return usual | by_name | stated
 
     @property
     def restricts(self) -> bool:
@@ -214,7 +210,7 @@ def _in_words(name: str, dtype: pl.DataType) -> pl.Expr | None:
 
 
 def domain_of(store: EventStore) -> Domain:
-    """Return the domain for which a log was prepared.
+    """The domain for which a log was prepared.
 
     If it is no longer installed, the base class replaces it, unless the domain forbade items.
 
@@ -236,7 +232,7 @@ def domain_of(store: EventStore) -> Domain:
 def eligible(
     store: EventStore, users: Integers | pl.DataFrame, time: datetime | Integers | None = None
 ) -> npt.NDArray[np.bool_] | None:
-    """Return the items that may be shown to some users.
+    """The items that may be shown to some users.
 
     :param users: ``(B,)`` rows of the user table, each at the time of the user's last event; or B
         people as in the user table, all at the time of the log's last event.
@@ -275,7 +271,7 @@ def eligible(
 
 
 def showable(store: EventStore) -> Showable:
-    """Return a function from users to the items that may be shown to them, on the users' device.
+    """A function from users to the items that may be shown to them, on the users' device.
 
     :raises PluginError: at once, if the domain forbids items and is not installed.
     """

@@ -1,6 +1,5 @@
 """Events as arrays of integer codes: encoding, filtering, numbering and splitting."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, TypeAlias
@@ -49,25 +48,36 @@ class Events:
     fates: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     """The rows of the log that were dropped, by the names of ``findings.LEFT_OUT``."""
 
-    def take(self, rows: Codes | Mask, why: str) -> dict[str, int]:
+    def take(self, rows: Codes | Mask, why: str = "") -> None:
         """Keep these rows (positions or a mask) in this order.
 
-        :param why: the name under which :attr:`fates` holds the others.
-        :returns: how many events of each feedback were dropped, the most first.
+        :param why: the name under which :attr:`fates` holds the others; empty for none.
         """
-        before, gone = self.by_kind(), np.ones(len(self.rows), bool)
-        gone[rows] = False
-        self.fates[why] = self.rows[gone]
+        if why:
+            gone = np.ones(len(self.rows), bool)
+            gone[rows] = False
+            self.fates[why] = self.rows[gone]
         for column in fields(self):
             values = getattr(self, column.name)
             if isinstance(values, np.ndarray):
                 setattr(self, column.name, values[rows])
-        return dict((before - self.by_kind()).most_common())
 
-    def by_kind(self) -> Counter[str]:
+    def by_kind(self) -> dict[str, int]:
         """How many events there are of each feedback."""
         counts = np.bincount(self.feedback, minlength=len(self.feedback_words))
-        return Counter(dict(zip(self.feedback_words, counts.tolist(), strict=True)))
+        return dict(zip(self.feedback_words, counts.tolist(), strict=True))
+
+    @property
+    def left_out(self) -> Dropped:
+        """How many events of each feedback were dropped, the most first; empty for one kind."""
+        if len(self.feedback_words) < 2:
+            return {}
+        kinds, found = self.log.events[Column.FEEDBACK], Dropped()
+        for why, rows in self.fates.items():
+            counts = kinds.gather(rows).value_counts().rows()
+            counts.sort(key=lambda each: (-each[1], len(each[0]), each[0]))
+            found |= {why: dict(counts)} if counts else {}
+        return found
 
     def feedback_kinds(self) -> tuple[NDArray[np.signedinteger[Any]], list[str]]:
         """Number the remaining kinds of feedback from 1; 0 where nothing was chosen.
@@ -126,7 +136,7 @@ def encode(
 
 
 def _words(column: pl.Series) -> pl.Series:
-    """Return the distinct ids, shorter ones first, so that numbers are in numerical order."""
+    """The distinct ids, shorter ones first, so that numbers are in numerical order."""
     ids = column.drop_nulls().unique().to_frame("id")
     return ids.sort(pl.col("id").str.len_chars(), "id").get_column("id")
 
@@ -146,7 +156,7 @@ def _matrix(offered: pl.Series, words: pl.Series) -> NDArray[np.int32]:
 
 
 def _strength(events: pl.DataFrame, weights: Mapping[str, float] | None) -> NDArray[np.float32]:
-    """Return the value (else count, else 1) times the weight; NaN if the weight is 0 or missing."""
+    """The value (else count, else 1) times the weight; NaN if the weight is 0 or missing."""
     strength = pl.coalesce(Column.VALUE, pl.col(Column.COUNT).cast(pl.Float64), pl.lit(1.0))
     if weights is not None:
         worth = {name: float(weight) or None for name, weight in weights.items()}
@@ -190,7 +200,7 @@ def drop(
     minimum_value: float | None = None,
     least: int = 0,
     shuffle_seed: int | None = None,
-) -> Dropped:
+) -> None:
     """Drop events that do not count, and sort the others by user and time.
 
     Without times duplicates cannot be told from repetitions, and none is dropped.
@@ -201,15 +211,13 @@ def drop(
     """
     log = events.log
     has_times = log.has(Column.TIME)
-    dropped = {"dropped_without_user": events.take(events.users != NOTHING, "dropped_without_user")}
+    events.take(events.users != NOTHING, "dropped_without_user")
     if has_times:
-        timed = events.times != NO_TIME
-        dropped["dropped_without_time"] = events.take(timed, "dropped_without_time")
-    weighed = ~np.isnan(events.strengths)
-    dropped["dropped_without_weight"] = events.take(weighed, "dropped_without_weight")
+        events.take(events.times != NO_TIME, "dropped_without_time")
+    events.take(~np.isnan(events.strengths), "dropped_without_weight")
     if minimum_value is not None:
         stays = (events.strengths >= minimum_value) | (events.items == NOTHING) | events.unwanted
-        dropped["dropped_below_minimum"] = events.take(stays, "dropped_below_minimum")
+        events.take(stays, "dropped_below_minimum")
     # lexsort is stable, so equal times stay in the order they had.
     order = np.lexsort((events.times, events.users))
     if has_times:
@@ -217,9 +225,7 @@ def drop(
     if shuffle_seed is not None:
         order = np.random.default_rng(shuffle_seed).permutation(np.sort(order))
         order = order[np.lexsort((events.times[order], events.users[order]))]
-    duplicates = events.take(order, "dropped_duplicate")
-    if has_times:
-        dropped["dropped_duplicate"] = duplicates
+    events.take(order, "dropped_duplicate" if has_times else "")
     if events.candidates is None:
         # With propensities every row is a decision of its own.
         if not repeats and not log.has(Column.PROPENSITY):
@@ -232,34 +238,25 @@ def drop(
             )
             # Where only the goal's events are paired, what was taken back was had all the same.
             events.unwanted |= back & reaches
-            dropped["dropped_repeated"] = events.take(stays, "dropped_repeated")
-        return dropped | drop_rare(events, least)
-    offered = (events.candidates == events.items[:, None]).any(axis=1)
-    # A choice that was not on offer cannot be explained by the offer: it is history only.
-    lost = ~offered & (events.items != NOTHING) & events.is_target
-    events.candidates[lost] = NOTHING
-    events.not_offered = int(lost.sum())
-    return dropped | drop_rare(events, least)
+            events.take(stays, "dropped_repeated")
+    else:
+        offered = (events.candidates == events.items[:, None]).any(axis=1)
+        # A choice that was not on offer cannot be explained by the offer: it is history only.
+        lost = ~offered & (events.items != NOTHING) & events.is_target
+        events.candidates[lost] = NOTHING
+        events.not_offered = int(lost.sum())
+    drop_rare(events, least)
 
 
-def drop_rare(events: Events, least: int) -> Dropped:
+def drop_rare(events: Events, least: int) -> None:
     """Drop what the k-core does not have, the last step of :func:`drop`."""
     has_users = events.log.has(Column.USER)
     if least > 1 and events.candidates is None:
         users = events.users if has_users else events.items  # made-up users do not count
-        core = k_core(users, events.items, least)
-        return {"dropped_k_core": events.take(core, "dropped_k_core")}
-    if least > 1 and len(events.users) and has_users:
+        events.take(k_core(users, events.items, least), "dropped_k_core")
+    elif least > 1 and len(events.users) and has_users:
         decisions = np.bincount(events.users, weights=events.is_target)
-        core = decisions[events.users] >= least
-        return {"dropped_k_core": events.take(core, "dropped_k_core")}
-    return {}
-
-
-def by_feedback(events: Events, dropped: Dropped) -> dict[str, dict[str, int]]:
-    """Return how many events of each feedback were dropped; empty if there is only one kind."""
-    several = len(events.feedback_words) > 1
-    return {why: went for why, went in dropped.items() if went and several}
+        events.take(decisions[events.users] >= least, "dropped_k_core")
 
 
 def _first_of_equal(events: Events, order: NDArray[np.intp]) -> Mask:

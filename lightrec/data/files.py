@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STAMP, EXPLAINED = "stage.json", "explained.json"
-"""What a finished stage notes in its folder: the fingerprint of all that went in, and those of the
+"""Notes of a finished stage in its folder: the fingerprint of all that went in, and those of the
 stages that it read."""
 ROOMS: Final = ("current", "logs", "sources", "versions")
 """In a run folder: what is no stage's own."""
 RELIABILITY: Final = "reliability.json"
 """What a user model's stage notes: its forecasts and what came true, by bins of probability."""
 FORMAT_VERSION: Final = 5
-"""Of the prepared log that the stage ``data`` leaves; what has another one is prepared again."""
+"""Version of the prepared log that the stage ``data`` leaves."""
 READ_VERSIONS: Final = (4, FORMAT_VERSION)
 """Versions of prepared logs that can be read; version 4 lacks the arrays ``targets``, ``leads``."""
 
@@ -96,7 +96,7 @@ def without_password(text: str, url: str = "") -> str:
 
 
 def cache_folder() -> Path:
-    """Return the folder of fetched files: ``$LIGHTREC_CACHE``, else one in the user's cache."""
+    """The folder of fetched files: ``$LIGHTREC_CACHE``, else one in the user's cache."""
     return Path(os.environ.get("LIGHTREC_CACHE") or user_cache_dir("lightrec")).expanduser()
 
 
@@ -193,7 +193,7 @@ def new_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def appearing(folder: Path, replaces: bool = False) -> Iterator[Path]:
-    """Give a folder to write into, which becomes ``folder`` by one rename at the end.
+    """A folder to write into, which becomes ``folder`` by one rename at the end.
 
     :param replaces: whether to replace a folder that is there already; otherwise it stays, as
         another process may have made it in the meantime.
@@ -273,7 +273,7 @@ def write_stamp(folder: Path, facts: Mapping[str, Any]) -> None:
     """
     plain = json.loads(json.dumps(facts, default=str))
     text = json.dumps({**plain, "files": _marks(folder, plain)}, indent=2)
-    (folder / STAMP).write_text(f"{text}\n", encoding="utf-8")
+    write_whole(folder / STAMP, f"{text}\n")
 
 
 def damage(run: Path) -> str:
@@ -291,7 +291,7 @@ def damage(run: Path) -> str:
 
 
 def undamaged(path: Path) -> Path:
-    """Give a file of a stage that is as the stage left it, for readers that take that for granted.
+    """A file of a stage that is as the stage left it, for readers that take that for granted.
 
     :raises RunError: where it is another.
     """
@@ -316,7 +316,7 @@ def _mark(path: Path) -> str:
 
 
 def _marks(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
-    """Give the hashes of a stage's files by their paths in its folder, and that of its facts."""
+    """The hashes of a stage's files by their paths in its folder, and that of its facts."""
     own = json.dumps({n: each for n, each in facts.items() if n != "files"}, sort_keys=True)
     found = {STAMP: hashlib.sha256(own.encode()).hexdigest()}
     for path in sorted(folder.rglob("*")):
@@ -326,7 +326,7 @@ def _marks(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def mending(run: Path, *facts: dict[str, Any]) -> str:
-    """Return the command that makes the outdated stages of a run again.
+    """The command that makes the outdated stages of a run again.
 
     :param facts: ``stage.json`` of stages; the first that a run made names its command.
     """

@@ -27,8 +27,7 @@ from typing import Final
 
 import polars as pl
 
-from lightrec.data.casts import parse_times
-from lightrec.data.numerals import number_in
+from lightrec.data.casts import number_in, parse_times
 from lightrec.data.schema import Place, Problems
 from lightrec.data.types import Kind, parted
 from lightrec.errors import RecipeError, no_such
@@ -51,7 +50,7 @@ _COMPARE: Final[Mapping[str, Callable[..., pl.Expr]]] = {
 _BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _MISSING: Final = "missing"
 _PATH: Final = "[>›»|]"
-"""What parts the steps of a path of categories."""
+"""Marks between the steps of a path of categories."""
 _DEPTH: Final = 50
 """Levels of brackets and ``not`` within each other."""
 
@@ -70,7 +69,7 @@ class Filter:
     parts: "tuple[Filter, ...]" = ()
 
     def mask(self, items: pl.DataFrame) -> pl.Series:
-        """Give the items that meet the condition: (N,) bool."""
+        """The items that meet the condition: (N,) bool."""
         return items.select(self.expression.alias("meets")).to_series()
 
 
@@ -169,7 +168,7 @@ class _Parser:
         return Filter(self.written(begin), found)
 
     def value(self, *ends: str) -> tuple[str, bool]:
-        """Give a value, and whether it was in quotes."""
+        """A value, and whether it was in quotes."""
         begin, depth = self.at, 0
         while self.at < len(self.tokens):
             token = self.tokens[self.at]
@@ -258,7 +257,7 @@ class _Parser:
         return self.tokens[self.at].lastgroup if self.at < len(self.tokens) else None
 
     def word(self, ahead: int = 0) -> str:
-        """Give a word in lower case, or a mark; nothing for what is in quotes."""
+        """A word in lower case, or a mark; nothing for what is in quotes."""
         if self.at + ahead >= len(self.tokens):
             return ""
         token = self.tokens[self.at + ahead]
@@ -273,7 +272,7 @@ class _Parser:
         return found
 
     def written(self, begin: int) -> str:
-        """Give the text from a token up to here."""
+        """The text from a token up to here."""
         if begin == self.at:
             return ""
         return self.text[self.tokens[begin].start() : self.tokens[self.at - 1].end()]
@@ -288,7 +287,7 @@ class _Parser:
 
 
 def matching(values: pl.Series, name: str, value: str, below: bool = False) -> list[str]:
-    """Give the words of an attribute that a value means, whatever its case.
+    """The words of an attribute that a value means, whatever its case.
 
     :param below: whether a value also means the paths that begin with it, such as ``Books > Crime``
         or, where most values have a stroke, ``Books/Crime``.

@@ -10,17 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lightrec.data.domain import Domain, with_texts
-from lightrec.data.events import (
-    Dropped,
-    Events,
-    Mask,
-    by_feedback,
-    drop,
-    drop_rare,
-    encode,
-    number,
-    tied,
-)
+from lightrec.data.events import Dropped, Events, Mask, drop, drop_rare, encode, number, tied
 from lightrec.data.languages import fitted, languages_of, width, wording
 from lightrec.data.languages import in_words as in_languages
 from lightrec.data.pairs import funnel, worths
@@ -42,7 +32,7 @@ LEFT_OUT: Final = {
 }
 """Events that are dropped, in the order of the steps."""
 
-KEPT: Final = {
+TOLERATED: Final = {
     "users_made_up": "users made up, one per session, impression or row: the log names none",
     "users_with_one_event": "users with one event, which is trained on and never tested",
     "users_without_train": "users without a training event",
@@ -59,17 +49,17 @@ KEPT: Final = {
     "ids_of_nothing": "ids such as '--' or 'n/a', which often stand for a missing one",
 }
 """Oddities that are tolerated."""
-TIES: Final = {name: KEPT[name] for name in ("events_at_one_time", "events_on_one_day")}
+TIES: Final = {name: TOLERATED[name] for name in ("events_at_one_time", "events_on_one_day")}
 
 NO_ITEMS: Final = pl.DataFrame(
     schema=dict.fromkeys([Column.ITEM, Column.TITLE, Column.TEXT], pl.String)
 )
 """The item table of a log without one."""
 WIDTH: Final = 14
-"""Of the names in front of what is told."""
+"""Width in characters of the names in front of the lines of a summary."""
 DAY: Final = 86_400_000
 PAIRS: Final = 50
-"""With fewer neighbours an order may be chance."""
+"""Number of neighbours below which an order may be chance."""
 SORTED: Final = 0.95
 """Share of neighbours in one order from which a file counts as sorted."""
 LEANING: Final = 0.6
@@ -77,10 +67,10 @@ LEANING: Final = 0.6
 
 
 @dataclass(frozen=True)
-class Findings:
+class LogSummary:
     """What ``lightrec data check`` reports of files that can be used.
 
-    :param counts: events, users, items, and the counts of ``LEFT_OUT`` and ``KEPT``.
+    :param counts: events, users, items, and the counts of ``LEFT_OUT`` and ``TOLERATED``.
     :param times: the first and the last time in ISO 8601; None in a log without times.
     :param feedback: how many events there are of each feedback.
     :param negative: the kinds of feedback of negative worth.
@@ -128,7 +118,7 @@ def glance(
     domain: Domain,
     weights: Mapping[str, float] | None = None,
     goal: Sequence[str] = (),
-) -> Findings:
+) -> LogSummary:
     """Say what was recognised in tables, before anything is counted that takes long.
 
     :param weights: the worth of each kind of feedback; None: as the domain says.
@@ -143,7 +133,7 @@ def glance(
     worth = domain.weights(list(kinds), aims) if weights is None else weights
     ends = pl.Series([times.min(), times.max()], dtype=times.dtype)
     programs = bots(log, aims)
-    return Findings(
+    return LogSummary(
         counts={
             "events": len(log),
             "users": log.users().drop_nulls().n_unique(),
@@ -171,7 +161,7 @@ def look_at(
     goal: Sequence[str] = (),
     repeats: bool = False,
     leave_out_bots: bool = False,
-) -> Findings:
+) -> LogSummary:
     """Count what a run over these tables would find, drop and tolerate.
 
     :param domain: describes items and says whether an item may repeat.
@@ -192,14 +182,13 @@ def look_at(
     if leave_out_bots:
         log = renamed(log, dict.fromkeys(seen.bots))
     events = encode(log, worths(log, domain, goal), goal)
-    dropped = drop(events, repeats=repeats or domain.repeats)
+    drop(events, repeats=repeats or domain.repeats)
     worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.rows)
-    counts = tally(events, dropped, *number(events)[1:], worded)
-    order, rare = order_note(events), drop_rare(events, least)
-    counts |= {why: sum(went.values()) for why, went in rare.items() if went}
+    counts, order, used = tally(events, *number(events)[1:], worded), order_note(events), {}
+    drop_rare(events, least)
     counts["users_with_one_event"] = _with_one_event(events)
-    used = {}
-    if any(rare.values()):
+    if rare := len(events.fates.get("dropped_k_core", ())):
+        counts["dropped_k_core"] = rare
         _, items, people = number(events)
         used = {"events": len(events.users), "users": len(people), "items": len(items)}
     without = {n: c for n, c in counts.items() if catalog or not n.startswith("items_without")}
@@ -207,14 +196,14 @@ def look_at(
         seen,
         bots_left_out=leave_out_bots,
         counts={**seen.counts, **without},
-        left_out=by_feedback(events, dropped | rare),
+        left_out=events.left_out,
         order=order,
         languages=languages_of(wording(worded)),
         used=used,
     )
 
 
-def recognised(findings: Findings) -> list[str]:
+def recognised(findings: LogSummary) -> list[str]:
     """Set in lines what was recognised in files: their format, times, kinds and columns."""
     times = findings.times
     kinds = [f"{name} {count:,}" for name, count in list(findings.feedback.items())[:10]]
@@ -263,7 +252,7 @@ def recognised(findings: Findings) -> list[str]:
 
 
 def tally(
-    events: Events, dropped: Dropped, items: pl.Series, users: pl.Series, worded: pl.DataFrame
+    events: Events, items: pl.Series, users: pl.Series, worded: pl.DataFrame
 ) -> dict[str, int]:
     """Count what was dropped and what is tolerated.
 
@@ -273,7 +262,7 @@ def tally(
     named = worded.filter(pl.col(Column.TEXT) != "")[Column.ITEM]
     nothing = pl.Series(MISSING).implode()
     return {
-        **{why: sum(went.values()) for why, went in dropped.items()},
+        **{why: len(rows) for why, rows in events.fates.items()},
         **ties(events),
         "choices_not_offered": events.not_offered,
         "users": len(users),
@@ -299,7 +288,7 @@ def in_words(
     """List the counts that are not 0, each with its words.
 
     :param counts: such as those of ``meta.json``.
-    :param kinds: ``LEFT_OUT`` or ``KEPT``.
+    :param kinds: ``LEFT_OUT`` or ``TOLERATED``.
     :param by_feedback: the counts by feedback, such as ``left_out`` of ``meta.json``.
     """
     found = []
@@ -353,7 +342,7 @@ def order_note(events: Events) -> str:
 
 
 def _orders(events: Events, pairs: Mask) -> Iterator[tuple[float, str]]:
-    """Give the share of neighbours that are in each order, with its words."""
+    """The share of neighbours that are in each order, with its words."""
     ids = events.item_words
     ranks = np.arange(len(ids)) if len(ids) else np.zeros(0, int)
     kinds = {"alphabetical": ids.rank("ordinal").to_numpy()}

@@ -39,7 +39,7 @@ CUT: Final = 500
 BLOCK: Final = 300
 """Bytes that the detector judges together: of a title alone it often errs."""
 FEWEST: Final = 20
-"""With fewer different words there is no telling."""
+"""Number of different words below which there is no telling."""
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -64,7 +64,7 @@ def languages_of(texts: Iterable[str | None]) -> dict[str, float]:
 
 
 def wording(items: pl.DataFrame) -> pl.Series:
-    """Give what tells a catalog's language: the titles, or the texts where there are none.
+    """What tells a catalog's language: the titles, or the texts where there are none.
 
     :param items: a catalog with the domain's words.
     """

@@ -76,7 +76,7 @@ class InteractionLog(CanonicalTable):
         return self.rows
 
     def users(self) -> pl.Series:
-        """Return the user of each event, made up if the log has no users.
+        """The user of each event, made up if the log has no users.
 
         That is one per session (``session NAME``); for events without one, one per impression
         (``impression NAME``); for events with neither, one per row, counted from 1 (``row 17``).

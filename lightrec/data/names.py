@@ -56,7 +56,7 @@ class Names:
 
     @classmethod
     def of(cls, store: EventStore) -> "Names":
-        """Give the names of a prepared log's items."""
+        """The names of a prepared log's items."""
         rare = ""
         if store.meta["counts"].get("dropped_k_core"):
             least = store.meta["settings"]["k_core"]
@@ -64,26 +64,28 @@ class Names:
         return cls(store.catalog, store.popularity()[1:], rare)
 
     def exactly(self, names: Sequence[str]) -> dict[str, list[int]]:
-        """Give the rows that have a name as their id, or else as their title, whatever its case."""
+        """The rows that have a name as their id, or else as their title, whatever its case."""
         found: dict[str, list[int]] = {}
         lower = [name.lower() for name in names]
-        for known, asked in ((self._lower, lower), (self.titles, names), (self.ids, names)):
-            rows = known.is_in(pl.Series(asked, dtype=pl.String).implode()).arg_true()
+        for known, written in ((self._lower, lower), (self.titles, names), (self.ids, names)):
+            rows = known.is_in(pl.Series(written, dtype=pl.String).implode()).arg_true()
             table = pl.DataFrame({"name": known.gather(rows), "row": rows}).group_by("name")
             own = dict(table.agg("row").iter_rows())
-            found |= {name: own[key] for name, key in zip(names, asked, strict=True) if key in own}
+            found |= {
+                name: own[key] for name, key in zip(names, written, strict=True) if key in own
+            }
         return found
 
     def find(self, name: str) -> int:
-        """Give the row of the item that is meant, see :meth:`find_all`."""
+        """The row of the item that is meant, see :meth:`find_all`."""
         return self.find_all([name])[0]
 
     def number(self, name: str) -> int:
-        """Give the number of the item that is meant: its row, counted from 1."""
+        """The number of the item that is meant: its row, counted from 1."""
         return self.find(name) + 1
 
     def find_all(self, names: Sequence[str], most: int | None = None) -> list[int]:
-        """Give the rows of the items that are meant, 0 to N - 1; many take little longer than one.
+        """The rows of the items that are meant, 0 to N - 1; many take little longer than one.
 
         What is taken for a misspelt name or a beginning is said on the error output, once, as is an
         id that is another item's title, too.
@@ -101,12 +103,12 @@ class Names:
                 f"{len(other)} names are no item's id or title as it stands, such as "
                 f"{other[0]!r:.60}; at most {most} at a time are searched for by their spelling."
             )
-        asked = _asked(other) if other else {}
-        found = {n: self._meant(n, known.get(n, []), asked.get(n, [])) for n in given}
+        readings = _readings(other) if other else {}
+        found = {n: self._meant(n, known.get(n, []), readings.get(n, [])) for n in given}
         return [found[str(name)] for name in names]
 
-    def _meant(self, name: str, rows: list[int], asked: Sequence[_Reading]) -> int:
-        if rows := rows or self._alike(asked):
+    def _meant(self, name: str, rows: list[int], readings: Sequence[_Reading]) -> int:
+        if rows := rows or self._alike(readings):
             found = self._one(name, rows)
             others = (self._lower == name.lower()).arg_true().to_list()
             if self.ids[found] == name and (others := [row for row in others if row != found]):
@@ -116,10 +118,10 @@ class Names:
                     f"title of {more}: give that id where it is meant."
                 )
             return found
-        row = self._beginning(name, asked[0])
-        row = self._misspelt(asked[-1]) if row is None else row
+        row = self._beginning(name, readings[0])
+        row = self._misspelt(readings[-1]) if row is None else row
         if row is None:
-            near = self._likeliest(asked[-1]["whole"])
+            near = self._likeliest(readings[-1]["whole"])
             hint = f" Did you mean {'; '.join(map(self.shown, near))}?" if near else ""
             raise RecipeError(f"There is no item {name!r}.{hint}{self.left_out}")
         self._say(f"{name!r} is taken as {self.shown(row, False)}.")
@@ -152,10 +154,10 @@ class Names:
         """The same as lists, which a search for a misspelt name reads without a copy."""
         return self._keys.to_dict(as_series=False)
 
-    def _alike(self, asked: Sequence[_Reading]) -> list[int]:
-        """Give the rows whose titles differ in nothing that counts."""
+    def _alike(self, readings: Sequence[_Reading]) -> list[int]:
+        """The rows whose titles differ in nothing that counts."""
         for key in ("whole", "bare", "outer", "inner"):
-            for row in asked:
+            for row in readings:
                 match = self._keys[key] == row["whole" if key == "whole" else "bare"]
                 if row["year"] is not None:
                     match &= self._keys["year"].eq_missing(row["year"])
@@ -173,8 +175,10 @@ class Names:
             f"{name!r} fits several items: {some}{more}. Give the id of one, or its whole title."
         )
 
-    def _beginning(self, name: str, asked: _Reading) -> int | None:
-        for key in dict.fromkeys([asked["whole"], asked["bare"]] if asked["year"] is None else []):
+    def _beginning(self, name: str, reading: _Reading) -> int | None:
+        for key in dict.fromkeys(
+            [reading["whole"], reading["bare"]] if reading["year"] is None else []
+        ):
             match = self._keys.select(
                 pl.any_horizontal(pl.col("whole", "bare").str.starts_with(f"{key} "))
             )
@@ -182,19 +186,19 @@ class Names:
                 return self._one(name, rows)
         return None
 
-    def _misspelt(self, asked: _Reading) -> int | None:
-        """Give the only row within one mistake per five letters whose numerals are the same."""
+    def _misspelt(self, reading: _Reading) -> int | None:
+        """The only row within one mistake per five letters whose numerals are the same."""
         from rapidfuzz import process
         from rapidfuzz.distance import OSA
 
         for column in ("whole", "bare"):
-            key, keys = asked[column], self._parts[column]
+            key, keys = reading[column], self._parts[column]
             most = max(len(key) // 5, 1) if len(key) >= 4 else 0
             near = process.extract(key, keys, scorer=OSA.distance, limit=2, score_cutoff=most)
             if near and (len(near) == 1 or near[0][1] < near[1][1]):
                 row: int = near[0][2]
                 one, other = (re.findall(_NUMERAL, text) for text in (key, keys[row]))
-                if one == other and asked["year"] in (None, self._parts["year"][row]):
+                if one == other and reading["year"] in (None, self._parts["year"][row]):
                     return row
         return None
 
@@ -214,8 +218,8 @@ class Names:
         return [row for row in found[:_SHOWN] if scores[row] > scores[found[0]] - 10]
 
 
-def _asked(names: Sequence[str]) -> dict[str, list[_Reading]]:
-    """Give the ways in which names can be read: a year at the end may be part of the title."""
+def _readings(names: Sequence[str]) -> dict[str, list[_Reading]]:
+    """The ways in which names can be read: a year at the end may be part of the title."""
     given = pl.Series(names, dtype=pl.String)
     parts = given.str.extract_groups(_TRAILING_YEAR).struct
     dated = _plain(parts.field("1")).with_columns(parts.field("2").cast(pl.Int64).alias("year"))

@@ -79,8 +79,8 @@ class Outside:
     @cached_property
     def described(self) -> NDArray[np.bool_]:
         """(V,) bool: whether an attribute of a person is known."""
-        told = [pl.lit(False), pl.exclude(Column.USER).is_not_null()]
-        return self.users.with_columns(_told=pl.any_horizontal(told))["_told"].to_numpy()
+        known = [pl.lit(False), pl.exclude(Column.USER).is_not_null()]
+        return self.users.with_columns(_known=pl.any_horizontal(known))["_known"].to_numpy()
 
 
 def _events(store: EventStore, path: Path) -> Events | None:
@@ -98,5 +98,5 @@ def _events(store: EventStore, path: Path) -> Events | None:
     places = {item: number for number, item in enumerate(store.catalog[Column.ITEM], 1)}
     numbers = np.array([*(places.get(i, PADDING) for i in events.item_words), PADDING], np.int32)
     events.items = numbers[events.items]
-    events.take(events.items != PADDING, "dropped_unknown")
+    events.take(events.items != PADDING)
     return events

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lightrec.data.events import Events
 
 FEW: Final = 20
-"""Of a kind with fewer events nothing is known."""
+"""Number of events of a kind below which nothing is known of it."""
 ALREADY: Final = 0.5
 """The share of a kind's events from which on another kind leads to them."""
 OFTEN: Final = 0.2

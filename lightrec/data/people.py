@@ -2,18 +2,19 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lightrec.data import filters
 from lightrec.data.attributes import Features, user_features
 from lightrec.data.names import Names
 from lightrec.data.selection import several
-from lightrec.data.sequences import Rows, Sequences, padded
+from lightrec.data.sequences import Positions, Sequences, padded
 from lightrec.data.store import TEST, EventStore
 from lightrec.data.types import Kind
 from lightrec.errors import RecipeError, no_such
@@ -55,12 +56,12 @@ class People:
         return users_read(self.store)[1]
 
     def known_as(self, user: str | int) -> str:
-        """Give the id by which a person is known, for any of their ids."""
+        """The id by which a person is known, for any of their ids."""
         name = str(user)
         return name if name in self.rows else self.whose.get(name, name)
 
     @cached_property
-    def whole(self) -> tuple[Sequences, Rows]:
+    def whole(self) -> tuple[Sequences, Positions]:
         """Whole histories, and where they end."""
         log = Sequences.chosen(self.store)
         return log, log.offsets[1:]
@@ -77,11 +78,11 @@ class People:
         return user_features(self.store)[0]
 
     @property
-    def asked(self) -> tuple[pl.DataFrame, dict[str, Kind]]:
+    def attributes(self) -> tuple[pl.DataFrame, dict[str, Kind]]:
         """The user table, and the kinds of the columns of which conditions may ask."""
         return self.store.users, {Column.USER: "code", **self.store.user_kinds}
 
-    def before_test(self) -> tuple[Sequences, Rows]:
+    def before_test(self) -> tuple[Sequences, Positions]:
         """Histories as the held-out events are judged from, and where they end: (U,)."""
         log = Sequences.all_events(self.store)
         tested = Sequences.targets(self.store, TEST)
@@ -129,7 +130,7 @@ class People:
         )
 
     def times(self, user: str) -> list[int]:
-        """Give the milliseconds since 1970 UTC of a user's events, oldest first."""
+        """The milliseconds since 1970 UTC of a user's events, oldest first."""
         user = self.known_as(user)
         outside = user not in self.rows
         log = self.outside.log if outside else self.whole[0]
@@ -139,7 +140,7 @@ class People:
 
     def everybody(
         self, size: int, before_test: bool = False
-    ) -> Iterator[tuple[pl.DataFrame, dict[str, Tensor], Rows]]:
+    ) -> Iterator[tuple[pl.DataFrame, dict[str, Tensor], Positions]]:
         """Go through all people in batches of whom the same is known.
 
         :param before_test: only those of the store, with what came before their test events.
@@ -147,8 +148,7 @@ class People:
             how many events it holds, (B,).
         """
         log, ends = self.before_test() if before_test else self.whole
-        for start in range(0, self.store.num_users, size):
-            rows = np.arange(start, min(start + size, self.store.num_users))
+        for _, rows in _batches(np.zeros(self.store.num_users), [0], size):
             yield (
                 self.store.users[rows],
                 self.events(rows, log, ends[rows]),
@@ -157,16 +157,13 @@ class People:
         if before_test:
             return
         counts, described = np.diff(self.outside.log.offsets), self.outside.described
-        for alike in (2 * (counts > 0) + described == kind for kind in (3, 2, 1, 0)):
-            whole = np.flatnonzero(alike)
-            for start in range(0, len(whole), size):
-                rows = whole[start : start + size]
-                known, table = self._outsiders(rows)
-                yield table, known, counts[rows]
+        for _, rows in _batches(2 * (counts > 0) + described, (3, 2, 1, 0), size):
+            known, table = self._outsiders(rows)
+            yield table, known, counts[rows]
 
     def before(
-        self, users: Sequence[str], times: Rows, size: int
-    ) -> Iterator[tuple[Rows, pl.DataFrame, dict[str, Tensor]]]:
+        self, users: Sequence[str], times: Positions, size: int
+    ) -> Iterator[tuple[Positions, pl.DataFrame, dict[str, Tensor]]]:
         """Go through people at moments, in batches of whom the same is known.
 
         :param users: R ids; of somebody who is in no table nothing is known.
@@ -181,27 +178,24 @@ class People:
         kinds = np.where(inside >= 0, 3, 0)
         if (outside >= 0).any():
             kinds[outside >= 0] = 1 + self.outside.described[outside[outside >= 0]]
-        for kind in range(4):
-            whole = np.flatnonzero(kinds == kind)
-            for start in range(0, len(whole), size):
-                places = whole[start : start + size]
-                if kind == 3:
-                    rows, log = inside[places], self.whole[0]
-                    table = self.store.users[rows]
-                    known = self.events(rows, log, log.until(rows, times[places]))
-                elif kind:
-                    known, table = self._outsiders(outside[places], times=times[places])
-                else:
-                    nothing = torch.zeros(len(places), 1, dtype=torch.long)
-                    known = {Key.HISTORY: nothing, Key.SEEN: nothing}
-                    table = pl.concat([self._row({})] * len(places))
-                yield places, table, known
+        for kind, places in _batches(kinds, range(4), size):
+            if kind == 3:
+                rows, log = inside[places], self.whole[0]
+                table = self.store.users[rows]
+                known = self.events(rows, log, log.until(rows, times[places]))
+            elif kind:
+                known, table = self._outsiders(outside[places], times=times[places])
+            else:
+                nothing = torch.zeros(len(places), 1, dtype=torch.long)
+                known = {Key.HISTORY: nothing, Key.SEEN: nothing}
+                table = pl.concat([self._row({})] * len(places))
+            yield places, table, known
 
     def _outsiders(
         self,
-        rows: Sequence[int] | Rows,
+        rows: Sequence[int] | Positions,
         profile: pl.DataFrame | None = None,
-        times: Rows | None = None,
+        times: Positions | None = None,
     ) -> tuple[dict[str, Tensor], pl.DataFrame]:
         """Look up people who have no place in the store; of all or none there are attributes."""
         log, table, users = self.outside.log, self.outside.users[rows], np.asarray(rows)
@@ -213,8 +207,10 @@ class People:
             known[Key.PROFILE] = self._features(table)
         return known, table
 
-    def events(self, rows: Sequence[int] | Rows, log: Sequences, ends: Rows) -> dict[str, Tensor]:
-        """Give users' histories until their ends (B,): (B, L), with what else is known of them."""
+    def events(
+        self, rows: Sequence[int] | Positions, log: Sequences, ends: Positions
+    ) -> dict[str, Tensor]:
+        """Users' histories until their ends (B,): (B, L), with what else is known of them."""
         users = np.asarray(rows)
         begins = log.offsets[users]
         found = log.details(begins, ends)
@@ -222,13 +218,13 @@ class People:
         found[Key.SEEN] = log.known(begins, ends)
         return {name: torch.from_numpy(table) for name, table in found.items()}
 
-    def met(self, known: Mapping[str, Tensor]) -> Tensor:
-        """Give all items of histories, (B, L), also those that may come again; 0 for no item."""
+    def chosen(self, known: Mapping[str, Tensor]) -> Tensor:
+        """All items of histories, (B, L), also those that may come again; 0 for no item."""
         history = known[Key.HISTORY]
         return history * (history <= self.store.num_items)
 
     def _row(self, profile: Mapping[str, object]) -> pl.DataFrame:
-        """Give the row of a user table for a person of whom nothing but a profile is known."""
+        """The row of a user table for a person of whom nothing but a profile is known."""
         people = self.store.users
         person = people.clear(1)
         kinds = self.store.user_kinds
@@ -238,6 +234,16 @@ class People:
             given = filters.as_value(people[name], kinds[name], value)
             person = person.with_columns(pl.Series(name, [given], people.schema[name]))
         return person
+
+
+def _batches(
+    kinds: NDArray[Any], order: Sequence[int], size: int
+) -> Iterator[tuple[int, Positions]]:
+    """Places of a kind, and of one after the other, with the kind; at most ``size`` at a time."""
+    for kind in order:
+        places = np.flatnonzero(kinds == kind)
+        for start in range(0, len(places), size):
+            yield kind, places[start : start + size]
 
 
 def with_events(

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain, with_texts
-from lightrec.data.events import Dropped, Events, by_feedback, drop, encode, number, split_up
+from lightrec.data.events import Events, drop, encode, number, split_up
 from lightrec.data.files import FORMAT_VERSION, appearing
 from lightrec.data.findings import LEFT_OUT, LOGS_KIND, NO_ITEMS, in_words, order_note, tally
 from lightrec.data.languages import languages_of, wording
 from lightrec.data.log import InteractionLog
 from lightrec.data.pairs import day_note, leading, milliseconds, visited, worths
 from lightrec.data.schema import Problems
-from lightrec.data.store import CATALOG, LOG, META, PARTS, SAID, TRAIN, USERS, EventStore
+from lightrec.data.store import CATALOG, LOG, META, PARTS, TRAIN, UNCHANGED, USERS, EventStore
 from lightrec.errors import DataError, no_such
 from lightrec.keys import Column
 
@@ -118,15 +118,15 @@ def prepare(
         "user_kinds": {} if users is None else users.kinds,
     }
     format_ = {"format": FORMAT_VERSION, "restricts": domain.restricts}
-    told = {} if languages is None else {"languages": languages}
+    stated = {} if languages is None else {"languages": languages}
     tables["also"] = None if also is None else also.to_frame()
-    mark = fingerprint(tables, settings | format_ | kinds_of | told)
+    mark = fingerprint(tables, settings | format_ | kinds_of | stated)
     with suppress(DataError, OSError, ValueError, KeyError):
         if (made := EventStore(out)).meta["fingerprint"] == mark:
             return made
     _check(log, kinds, settings)
     events = encode(log, weights, goal)
-    dropped = drop(
+    drop(
         events,
         repeats=repeats,
         minimum_value=minimum_value,
@@ -134,7 +134,7 @@ def prepare(
         shuffle_seed=seed if equal_times == "shuffle" else None,
     )
     if not events.reaches.any():
-        raise _nothing_left(events, dropped, settings)
+        raise _nothing_left(events, settings)
     arrays, item_ids, user_ids = number(events)
     hides = goal and hide_visit and not events.reaches.all()
     visits = visited(events, arrays, visit) if hides else None
@@ -154,7 +154,7 @@ def prepare(
     counts = {
         "events_read": len(log),
         "events": len(parts),
-        **tally(events, dropped, item_ids, user_ids, worded),
+        **tally(events, item_ids, user_ids, worded),
         **{name: int((parts == part).sum()) for name, part in PARTS.items()},
         **({"leads": int(arrays["leads"].sum())} if hides else {}),
         "users_with_goal": len(np.unique(events.users[events.reaches])),
@@ -174,20 +174,20 @@ def prepare(
         "order": "time" if log.has(Column.TIME) else "file",
         "order_note": note,
         "feedback": chosen_kinds if len(chosen_kinds) > 1 else [],
-        "left_out": by_feedback(events, dropped),
+        "left_out": events.left_out,
         "used": events.by_kind(),
         "appended": _fates(events, appended or {}),
         "counts": counts,
         "languages": languages_of(wording(worded)) if languages is None else languages,
     }
-    said = [name for name in SAID if log.has(name)]
+    unchanged = [name for name in UNCHANGED if log.has(name)]
     words = pl.Enum(events.feedback_words)
     written = {
         CATALOG: _joined(item_ids.alias(Column.ITEM), worded).with_columns(
             pl.col(Column.TEXT).fill_null("")
         ),
         USERS: _joined(user_ids.alias(Column.USER), known_users),
-        LOG: log.events.select(said)[events.rows].cast({Column.FEEDBACK: words}),
+        LOG: log.events.select(unchanged)[events.rows].cast({Column.FEEDBACK: words}),
     }
     _write(out, arrays, written, meta)
     return EventStore(out)
@@ -199,18 +199,18 @@ def _fates(events: Events, appended: Mapping[str, Mapping[str, int]]) -> dict[st
     fate = np.zeros(len(events.log), np.int8)
     for code, rows in enumerate(events.fates.values(), start=1):
         fate[rows] = code
-    begin, told = len(events.log) - sum(each.get("new", 0) for each in appended.values()), {}
+    begin, fates = len(events.log) - sum(each.get("new", 0) for each in appended.values()), {}
     for piece, each in appended.items():
         end = begin + each.get("new", 0)
         counts = np.bincount(fate[begin:end], minlength=len(names)).tolist()
-        told[piece] = {**each, **dict(zip(names, counts, strict=True))}
+        fates[piece] = {**each, **dict(zip(names, counts, strict=True))}
         begin = end
-    return told
+    return fates
 
 
-def _nothing_left(events: Events, dropped: Dropped, settings: Mapping[str, Any]) -> DataError:
-    counts = {why: sum(went.values()) for why, went in dropped.items()}
-    found = in_words(counts, LEFT_OUT, by_feedback(events, dropped))
+def _nothing_left(events: Events, settings: Mapping[str, Any]) -> DataError:
+    counts = {why: len(rows) for why, rows in events.fates.items()}
+    found = in_words(counts, LEFT_OUT, events.left_out)
     left_out = "; ".join(f"{count:,} {words}" for count, words in found)
     advice = {
         "dropped_without_weight": "Give a weight above 0 to a kind of feedback that the log has.",

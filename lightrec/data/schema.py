@@ -33,7 +33,7 @@ _LONGEST: Final = 60
 _NUMBERED: Final = re.compile(r"(Row|Line) (\d+)( has\b| is\b| holds\b| lists\b)?(.*)", re.DOTALL)
 _PLURAL: Final = {" has": " have", " is": " are", " holds": " hold", " lists": " list"}
 NAMED: Final = 3
-"""How many places of one cause are named."""
+"""Number of places of one cause that are named."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,15 @@ class Place:
         return f"{self.unit} {self.number(index)}"
 
     def name(self, column: pl.Series) -> str:
-        """Return the file's name of a column."""
+        """The file's name of a column."""
         return self.names.get(column.name, column.name)
 
     def within(self, rows: pl.Series) -> "Place":
-        """Return the place of parts of rows, which are named by their rows."""
+        """The place of parts of rows, which are named by their rows."""
         return replace(self, number=lambda index: self.number(rows[index]))
 
     def value(self, column: pl.Series, row: int, expected: str) -> str:
-        """Return a sentence that says that a value is not, for example, ``"a number"``."""
+        """A sentence that says that a value is not, for example, ``"a number"``."""
         one = column.slice(row, 1)
         if column.dtype.is_temporal():
             # Only values outside the calendar are reported, and polars cannot format them.
@@ -109,7 +109,7 @@ class Table(ABC):
         return ", ".join(f"'{name}'" for name in self.names) or "no columns"
 
     def sample(self, name: str) -> list[str]:
-        """Return the first values of a column as strings, at most 200."""
+        """The first values of a column as strings, at most 200."""
         frame = self.read([name], Problems())[0]
         plain = [column for column in frame if not column.dtype.is_nested()]
         return [text for c in plain for text in c.drop_nulls().head(200).cast(pl.String)]

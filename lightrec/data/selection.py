@@ -53,7 +53,7 @@ class Selection(NamedTuple):
         return cls(list(map(read, several(only))), list(map(read, several(exclude))))
 
     def mask(self, catalog: pl.DataFrame) -> tuple[pl.Series, str]:
-        """Give which items of a table are left, and how many each condition leaves.
+        """Which items of a table are left, and how many each condition leaves.
 
         :returns: (N,) bool, and the begin of a sentence, empty where there is no condition.
         """

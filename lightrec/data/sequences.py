@@ -13,7 +13,7 @@ from torch import Tensor
 from lightrec.data.store import CONTEXT, TRAIN, EventStore, padded
 from lightrec.keys import Key
 
-Rows: TypeAlias = NDArray[np.int64]
+Positions: TypeAlias = NDArray[np.int64]
 Batch: TypeAlias = dict[str, Tensor]
 
 
@@ -90,11 +90,11 @@ class Sequences:
             seen=None if self.seen is None else self.seen[kept],
         )
 
-    def known(self, starts: Rows, ends: Rows) -> NDArray[np.int64]:
+    def known(self, starts: Positions, ends: Positions) -> NDArray[np.int64]:
         """Cut out what the events of a piece make seen, as :meth:`details` cuts: (B, L)."""
         return padded(self.items if self.seen is None else self.seen, starts, ends)
 
-    def until(self, users: Rows, times: Rows) -> Rows:
+    def until(self, users: Positions, times: Positions) -> Positions:
         """Where users' histories end before moments, both (B,): (B,) int64; without times, whole.
 
         :param times: in milliseconds since 1970 UTC.
@@ -106,11 +106,11 @@ class Sequences:
         found = [begin + np.searchsorted(self.times[begin:end], t) for begin, end, t in pairs]
         return np.array(found, np.int64)
 
-    def users_of(self, events: Rows) -> Rows:
-        """Return the users of events: the same shape, int64."""
+    def users_of(self, events: Positions) -> Positions:
+        """The users of events: the same shape, int64."""
         return np.searchsorted(self.offsets, events, side="right") - 1
 
-    def details(self, starts: Rows, ends: Rows) -> dict[str, NDArray[np.int64]]:
+    def details(self, starts: Positions, ends: Positions) -> dict[str, NDArray[np.int64]]:
         """Cut out feedback and time gaps, as :func:`~lightrec.data.store.padded` cuts the items.
 
         The gap is that before an event; nothing of the event after a piece is included.
@@ -146,8 +146,8 @@ class Targets:
     """
 
     items: NDArray[np.int32]
-    users: Rows
-    ends: Rows
+    users: Positions
+    ends: Positions
 
     def only(self, kept: NDArray[np.bool_]) -> "Targets":
         """The targets that a (T,) mask selects."""

@@ -1,11 +1,19 @@
-"""How the processes of a training share its batches."""
+"""How the processes of a training share its batches, and in which order these come."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, distributed
+from torch.utils.data import Sampler
 
 from lightrec.errors import DataError
+
+POOL: Final = 16
+"""Rows are sorted by length among so many batches, which saves padding."""
+_Batch = TypeVar("_Batch")
 
 
 class Share(NamedTuple):
@@ -37,14 +45,14 @@ class Share(NamedTuple):
 
 
 def present_share() -> Share:
-    """Return this process's share: all rows, if it is the only one."""
+    """This process's share: all rows, if it is the only one."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return Share(0, 1)
     return Share(distributed.get_rank(), distributed.get_world_size())
 
 
 def part_of_all(own: Tensor) -> Tensor | float:
-    """Return the factor that makes averaged gradients those of the mean over all processes' rows.
+    """The factor that makes averaged gradients those of the mean over all processes' rows.
 
     :param own: the number or the weight of this process's rows, a scalar.
     :returns: own · processes / total of all processes.
@@ -55,3 +63,39 @@ def part_of_all(own: Tensor) -> Tensor | float:
     total = own.detach().clone()
     distributed.all_reduce(total)
     return own * world / total.clamp_min(torch.finfo(torch.float32).tiny)
+
+
+class EpochSampler(Sampler[_Batch]):
+    """Batches whose order follows from seed and epoch alone.
+
+    :param seed: of the run.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed, self.epoch = seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the number of the epoch, which Lightning gives before each pass."""
+        self.epoch = epoch
+
+    def generator(self) -> np.random.Generator:
+        """The epoch's own source of chance."""
+        return np.random.default_rng((self.seed, self.epoch))
+
+
+def of_like_lengths(
+    rows: NDArray[Any], lengths: NDArray[np.int64], size: int, generator: np.random.Generator
+) -> Iterator[NDArray[Any]]:
+    """Batches of rows of like lengths in a random order; of each, this process's share.
+
+    :param rows: in a random order.
+    :param lengths: of the rows.
+    :param size: rows in a batch of all processes together.
+    """
+    share, batches = present_share(), []
+    for start in range(0, len(rows), POOL * size):
+        order = start + np.argsort(lengths[start : start + POOL * size], kind="stable")
+        batches += [order[i : i + size] for i in range(0, len(order), size)]
+    for number in generator.permutation(len(batches)):
+        if len(batches[number]) >= share.world:
+            yield rows[batches[number][share.rows]]

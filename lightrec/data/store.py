@@ -28,7 +28,7 @@ PARTS: Final = dict(zip(("train", "validation", "test", "context", "cold"), rang
 SESSION_GAP: Final = 30 * 60_000
 """Milliseconds without an event after which a new session begins, if the log has no sessions."""
 _ARRAYS: Final = (Column.USER, Column.ITEM, Column.TIME, Column.CANDIDATES)
-SAID: Final = tuple(name for name in LOG_SCHEMA if name not in _ARRAYS)
+UNCHANGED: Final = tuple(name for name in LOG_SCHEMA if name not in _ARRAYS)
 """Columns of a log that the store holds unchanged; the others become arrays and tables."""
 CATEGORIES: Final = 40
 """An attribute with more values than this is no category."""
@@ -120,7 +120,7 @@ class EventStore:
     def log(self) -> pl.DataFrame:
         """What the log says of each event: one row per event, in the order of ``items``.
 
-        The columns are those of :data:`SAID` that the log knows, with the types of
+        The columns are those of :data:`UNCHANGED` that the log knows, with the types of
         ``lightrec.data.schema.LOG_SCHEMA``; feedback is an enumeration of names.
         """
         whole = pl.read_ipc(undamaged(self.folder / LOG))
@@ -213,7 +213,7 @@ class EventStore:
         return np.append(np.flatnonzero(begins), len(self)).astype(np.int64)
 
     def category(self, name: str | None = None) -> pl.Series | None:
-        """Return each item's category in words, (N,), null if unknown.
+        """Each item's category in words, (N,), null if unknown.
 
         Arguments and what counts as a category are those of :meth:`categories`.
         """
@@ -233,7 +233,7 @@ class EventStore:
         return float(np.add.reduceat(self.reaches, self.session_offsets[:-1]).astype(bool).mean())
 
     def categories(self, name: str | None = None) -> npt.NDArray[np.int64] | None:
-        """Return the number of each item's category: (N + 1,) int64, -1 if unknown.
+        """The number of each item's category: (N + 1,) int64, -1 if unknown.
 
         A category is an attribute of words, or of lists of words, whose first word counts.
 
@@ -247,31 +247,31 @@ class EventStore:
         return np.append(-1, ranks - 1)
 
     def popularity(self, events: Integers | None = None) -> npt.NDArray[np.int64]:
-        """Return how often each item was chosen in some events, or in training: (N + 1,) int64."""
+        """How often each item was chosen in some events, or in training: (N + 1,) int64."""
         counted = np.asarray(self.items)[self.events(TRAIN) if events is None else events]
         return np.bincount(counted, minlength=self.num_items + 2)[: self.num_items + 1]
 
     def events(self, part: int) -> npt.NDArray[np.int64]:
-        """Return the positions of a part's events, ascending."""
+        """The positions of a part's events, ascending."""
         return np.flatnonzero(np.asarray(self.parts) == part)
 
     def users_of(self, events: Integers) -> npt.NDArray[np.int64]:
-        """Return the rows of the events' users: the same shape, int64."""
+        """The rows of the events' users: the same shape, int64."""
         return np.searchsorted(self.offsets, events, side="right") - 1
 
     def sessions_of(self, events: Integers) -> npt.NDArray[np.int64]:
-        """Return the numbers of the events' sessions: the same shape, int64."""
+        """The numbers of the events' sessions: the same shape, int64."""
         return np.searchsorted(self.session_offsets, events, side="right") - 1
 
     def train_ends(self) -> npt.NDArray[np.int64]:
-        """Return each user's first validation or test event, else the end of all: (U,) int64."""
+        """Each user's first validation or test event, else the end of all: (U,) int64."""
         held_out = np.flatnonzero(np.isin(self.parts, (VALIDATION, TEST)))
         ends = np.array(self.offsets[1:])
         np.minimum.at(ends, self.users_of(held_out), held_out)
         return ends
 
     def histories(self, users: Integers, ends: Integers, length: int) -> npt.NDArray[np.int64]:
-        """Return the last events of users before given positions.
+        """The last events of users before given positions.
 
         :param users: (B,) rows of users.
         :param ends: (B,) positions in ``items``; a history ends just before them.
@@ -306,8 +306,8 @@ def begin_sessions(
     parted = np.diff(np.asarray(times)) > SESSION_GAP
     if names is not None:
         runs = pl.Series(np.cumsum(begins | np.append(False, parted)))
-        told = pl.DataFrame({"run": runs, "name": names})
-        last = told.select(pl.col("name").forward_fill().over("run").shift()).to_series()
+        frame = pl.DataFrame({"run": runs, "name": names})
+        last = frame.select(pl.col("name").forward_fill().over("run").shift()).to_series()
         parted = (names != last).fill_null(pl.Series(np.append(False, parted))).to_numpy()[1:]
     begins[1:] |= parted
     return begins

@@ -153,7 +153,7 @@ def outside_calendar(column: pl.Series) -> pl.Series:
 
 
 def nulls(column: pl.Series, dtype: pl.DataType = MILLISECONDS) -> pl.Series:
-    """Give as many nulls as a column has rows."""
+    """As many nulls as a column has rows."""
     return pl.Series(column.name, [None], dtype).new_from_index(0, len(column))
 
 

@@ -22,11 +22,11 @@ from typing import Final, Literal, TypeAlias, cast, get_args
 
 import polars as pl
 
-from lightrec.data.numerals import PLAIN, WHOLE, dots_may_part, prices
+from lightrec.data.casts import PLAIN, WHOLE, dots_may_part, prices
 from lightrec.data.schema import Place, Problems
 from lightrec.data.times import parse_times
 
-_Reader: TypeAlias = Callable[[pl.Series, bool], pl.Series | None]
+_Reader: TypeAlias = Callable[[pl.Series], pl.Series | None]
 Kind: TypeAlias = Literal["number", "category", "list", "date", "image", "words", "code"]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 
@@ -41,7 +41,7 @@ for each member (for the comma, which sentences have too, for each value) that l
 
 
 def recognised(column: pl.Series) -> tuple[Kind, pl.Series]:
-    """Give a column's kind, and its values in that kind's type."""
+    """A column's kind, and its values in that kind's type."""
     if known := _kind_of(column.dtype):
         return known, _cast(column, known)
     text = column.cast(pl.String)
@@ -51,11 +51,8 @@ def recognised(column: pl.Series) -> tuple[Kind, pl.Series]:
     readers: tuple[tuple[Kind, _Reader], ...]
     readers = ("number", _numbers), ("date", _dates), ("list", _lists)
     for kind, convert in readers:
-        # Most columns are refused by a few of their values.
-        if convert(distinct.head(20), False) is None or convert(distinct, True) is None:
-            continue
-        values = convert(text, True)
-        if values is not None:
+        # Distinct values are fewer, and most columns are refused by one.
+        if convert(distinct) is not None and (values := convert(text)) is not None:
             return kind, values
     return _kind_of_text(text, distinct), text
 
@@ -71,7 +68,7 @@ def converted(column: pl.Series, kind: Kind, place: Place, problems: Problems) -
     text = column if column.dtype.is_numeric() and kind == "date" else _cast(column, "words")
     if kind == "list":
         return _split(text)
-    numbers = _numbers(text, True, form) if kind == "number" else None
+    numbers = _numbers(text, form) if kind == "number" else None
     if kind == "date":
         said = Problems()
         values = parse_times(_unmissing(text), "auto", place, said)
@@ -97,7 +94,7 @@ def converted(column: pl.Series, kind: Kind, place: Place, problems: Problems) -
 def typed(
     frame: pl.DataFrame, types: Mapping[str, Kind], place: Place, problems: Problems
 ) -> tuple[pl.DataFrame, dict[str, Kind]]:
-    """Give attributes in the types of their kinds, and the kinds by name.
+    """Attributes in the types of their kinds, and the kinds by name.
 
     :param types: kinds that take the place of what would be recognised.
     """
@@ -118,7 +115,7 @@ def parted(kind: str) -> tuple[Kind, str]:
 
 
 def _formed(column: pl.Series, kind: Kind, values: pl.Series) -> Kind:
-    """Add to a kind in what form its numbers were written; see ``numerals.prices``."""
+    """Add to a kind in what form its numbers were written; see ``casts.prices``."""
     if kind != "number" or column.dtype != pl.String or not values.dtype.is_numeric():
         return kind
     text = _unmissing(column).str.strip_chars()
@@ -187,7 +184,7 @@ def shared_words(column: pl.Series) -> pl.Series:
 
 
 def _kind_of(dtype: pl.DataType) -> Kind | None:
-    """Give the kind that a column's type says; None for text."""
+    """The kind that a column's type says; None for text."""
     if isinstance(dtype, pl.List | pl.Array):
         return "list"
     if dtype.is_numeric() or dtype in (pl.Boolean, pl.Duration):
@@ -224,7 +221,7 @@ def _unmissing(text: pl.Series) -> pl.Series:
     return text.set(text.str.strip_chars().str.to_lowercase().is_in(MISSING), None)
 
 
-def _numbers(text: pl.Series, whole: bool, form: str = "") -> pl.Series | None:
+def _numbers(text: pl.Series, form: str = "") -> pl.Series | None:
     """Read numbers and prices; None where a value is neither, or may be two numbers.
 
     :param form: how they are written where that is known.
@@ -232,24 +229,23 @@ def _numbers(text: pl.Series, whole: bool, form: str = "") -> pl.Series | None:
     text = _unmissing(text).str.strip_chars()
     values = text.drop_nulls()
     if not len(values):
-        return None if whole else text
+        return None
     if values.str.contains(WHOLE).all():
         return text.cast(pl.Int64)
     if values.str.contains(PLAIN).all() and form[-1:] != ",":
-        return None if whole and not form and dots_may_part(values) else text.cast(pl.Float64)
+        return None if not form and dots_may_part(values) else text.cast(pl.Float64)
     if values.str.contains(r"^(?i)(true|false)$").all():
         return text.str.to_lowercase() == "true"
     found = prices(text, form)
     return found and found[0]
 
 
-def _dates(text: pl.Series, whole: bool) -> pl.Series | None:
+def _dates(text: pl.Series) -> pl.Series | None:
     """Read dates and times as a log's times are read; None where a value is none."""
     text = _unmissing(text)
     values = text.drop_nulls()
-    if not len(values):
-        return None if whole else text
-    if not values.str.contains(_DATELIKE).all() or values.str.contains(r"^\d+$").any():
+    like = len(values) and values.str.contains(_DATELIKE).all()
+    if not like or values.str.contains(r"^\d+$").any():
         return None
     problems = Problems()
     times = parse_times(text, "auto", Place(), problems)
@@ -262,14 +258,12 @@ def _days(times: pl.Series) -> pl.Series:
     return days if (days.cast(times.dtype) == times).all() else times
 
 
-def _lists(text: pl.Series, whole: bool) -> pl.Series | None:
+def _lists(text: pl.Series) -> pl.Series | None:
     """Split what can only be lists; None where it is no such column."""
     values = text.drop_nulls()
     if values.str.contains(_BRACKETS).all():
         lists = in_brackets(text)
         return lists if lists.null_count() == text.null_count() else None
-    if not whole:
-        return text  # a few values do not show what they share
     distinct = values.unique()
     for mark, (least, most) in _MARKS.items():
         if distinct.str.contains(mark, literal=True).sum() < least * len(distinct):

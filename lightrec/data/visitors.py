@@ -49,7 +49,7 @@ def persons(users: Users | None) -> tuple[Users | None, dict[str, str]]:
 
 
 def renamed(log: InteractionLog, whose: Mapping[str, str | None]) -> InteractionLog:
-    """Give events other users, or none."""
+    """A log whose events have other users, or none."""
     if not whose or not log.has(Column.USER):
         return log
     users = pl.col(Column.USER).replace(dict(whose))

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from lightrec import plugins
 from lightrec.data.sequences import Sequences, Targets, padded
-from lightrec.data.share import present_share
+from lightrec.data.share import EpochSampler, of_like_lengths, present_share
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TRAIN, VALIDATION
 from lightrec.encoders.base import Encoder, item_vectors, unit_vectors
@@ -330,7 +330,7 @@ class Nearby(Dataset[Batch]):
         return {name: torch.from_numpy(values) for name, values in found.items()}
 
 
-class TextSampler(Sampler[NDArray[np.int64]]):
+class TextSampler(EpochSampler[NDArray[np.int64]]):
     """Batches of texts of like lengths, in an order that follows from seed and epoch alone.
 
     :param nearby: the texts.
@@ -338,30 +338,18 @@ class TextSampler(Sampler[NDArray[np.int64]]):
     :param seed: of the run.
     """
 
-    POOL = 16
-    """Texts are sorted by length among so many batches, which saves padding."""
-
     def __init__(self, nearby: Nearby, batch_size: int, seed: int) -> None:
-        self.nearby, self.batch_size, self.seed, self.epoch = nearby, batch_size, seed, 0
+        super().__init__(seed)
+        self.nearby, self.batch_size = nearby, batch_size
         assert nearby.examples is not None
         texts, trained = nearby.examples.texts, nearby.examples.trained
         self.lengths = np.array([len(texts[trained[row] - 1]) for row in nearby.rows])
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each pass."""
-        self.epoch = epoch
 
     def __len__(self) -> int:
         return present_share().batches(len(self.nearby), self.batch_size)
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
-        share, size = present_share(), self.batch_size
-        generator = np.random.default_rng((self.seed, self.epoch))
-        order, batches = generator.permutation(len(self.nearby)), []
-        for start in range(0, len(order), self.POOL * size):
-            pool = order[start : start + self.POOL * size]
-            pool = pool[np.argsort(self.lengths[pool], kind="stable")]
-            batches += [pool[i : i + size] for i in range(0, len(pool), size)]
-        for number in generator.permutation(len(batches)):
-            if len(batches[number]) >= share.world:
-                yield self.nearby.rows[batches[number][share.rows]]
+        generator = self.generator()
+        order = generator.permutation(len(self.nearby))
+        rows, lengths = self.nearby.rows[order], self.lengths[order]
+        return of_like_lengths(rows, lengths, self.batch_size, generator)

@@ -69,7 +69,7 @@ class Arena:
     evidence: Tensor | None = None
 
     def in_mode(self, mode: Mode) -> "Arena":
-        """Give the same in a mode of judging; itself where the mode adds nothing to its rules."""
+        """The same in a mode of judging; itself where the mode adds nothing to its rules."""
         played = self.simulator.in_mode(mode)
         if played is self.simulator:
             return self
@@ -117,7 +117,7 @@ class Arena:
         return judge({"": contender}, self.simulator, self.users, seeds, **how)[""]
 
     def seeds(self, sessions: int, seed: int) -> list[int]:
-        """Give the seeds of as many rounds as make at least so many sessions."""
+        """The seeds of as many rounds as make at least so many sessions."""
         return [seed * 1_000_000 + round_ for round_ in range(-(-sessions // len(self.users)))]
 
     def write_log(self, policy: str, sessions: int, seed: int, out: Path) -> Sessions:

@@ -53,7 +53,7 @@ class Table:
         return "\n".join("  ".join(row).rstrip() for row in self._aligned())
 
     def _aligned(self, least: int = 0) -> list[list[str]]:
-        """Give all cells columns of even width: the first to the left, numbers to the right."""
+        """Cells in columns of even width: the first to the left, numbers to the right."""
         rows = [list(self.head), *(list(row) for row in self.rows)]
         widths = [max(least, *map(width, column)) for column in zip(*rows, strict=True)]
 

@@ -75,7 +75,7 @@ def _with_taught(
 
 
 def world_contenders(world: World) -> Makers:
-    """Give what makes a world's contenders, by their words."""
+    """What makes a world's contenders, by their words."""
     makers: Makers = {"random": lambda: RandomPolicy(world.num_items)}
     if type(world).greedy is not World.greedy:
         makers["greedy"] = lambda: Scored(world.greedy)
@@ -86,7 +86,7 @@ def world_contenders(world: World) -> Makers:
 def run_contenders(
     run: Run, learns_in: Callable[[], Simulator], users: Tensor, starts: LogStarts
 ) -> Makers:
-    """Give what makes a run's contenders, by their words.
+    """What makes a run's contenders, by their words.
 
     Next to those of :func:`plain_contenders`, ``greedy`` goes by the ranker alone, and packages
     have some that learn from sessions of the same users.
@@ -112,7 +112,7 @@ def run_contenders(
 
 
 def plain_contenders(run: Run) -> Makers:
-    """Give what makes a run's contenders that need neither a search nor sessions to learn from."""
+    """What makes a run's contenders that need neither a search nor sessions to learn from."""
     count = run.data.num_items
     return {
         "policy": lambda: run.policy,
@@ -148,7 +148,7 @@ def chosen_users(users: Tensor, limit: int, seed: int) -> Tensor:
     return users[torch.randperm(len(users), generator=generator)[:limit].sort().values]
 
 
-class Tally:
+class Earnings:
     """Counts what was shown of N items and what it earned; a recorder of sessions.
 
     What was accepted earns a step's reward, or all that was shown in equal parts; and in the same
@@ -182,7 +182,7 @@ class Tally:
         self._steps.clear()
 
     def ranking(self, *, whole: bool) -> tuple[Tensor, Tensor]:
-        """Give each item's mean earning a showing, drawn to that of all, and its standard error.
+        """Each item's mean earning a showing, drawn to that of all, and its standard error.
 
         :param whole: by what the rest of the session earned, or by the step alone.
         :returns: (N + 1,) float32 each.
@@ -229,19 +229,19 @@ def best_constant_lists(
         be shown again and again.
     :returns: the best by reward per step and by reward per session, which may be the same.
     """
-    tally = Tally(simulator.num_items, getattr(simulator, "device", None))
+    earnings = Earnings(simulator.num_items, getattr(simulator, "device", None))
     chance = torch.Generator().manual_seed(seed)
     with progress_bar(SEARCHED, "play") as bar:
         bar.set_description("search", refresh=False)
         for turn in range(SEARCHED):
             # By turns for both aims.
-            exploring = _exploring(*tally.ranking(whole=turn % 2 == 1), chance)
-            play(exploring, simulator, users, seed + turn, record=tally)
-            tally.close()
+            exploring = _exploring(*earnings.ranking(whole=turn % 2 == 1), chance)
+            play(exploring, simulator, users, seed + turn, record=earnings)
+            earnings.close()
             bar.update()
         tried = [*known]
         for whole in (False, True):
-            mean, _ = tally.ranking(whole=whole)
+            mean, _ = earnings.ranking(whole=whole)
             tried.append(ConstantListPolicy.from_appeal(mean))
             first = mean[1:].topk(min(LEADERS, simulator.num_items) if leaders else 0).indices + 1
             ahead = (mean.index_fill(0, item, float(mean.max()) + 1) for item in first)

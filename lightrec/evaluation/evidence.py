@@ -101,7 +101,7 @@ def unfit(metrics: Mapping[str, float]) -> str:
 def _ahead(
     metrics: Mapping[str, float], form: str, names: Iterable[str]
 ) -> dict[str, tuple[float, str]]:
-    """Give differences that were measured with new users: their lower ends, and what to say."""
+    """Differences that were measured with new users: their lower ends, and what to say."""
     found = {}
     for name in names:
         key = f"simulator_new/{form.format(name)}/accepted"

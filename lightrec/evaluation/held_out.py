@@ -60,7 +60,7 @@ RECOMMENDED = {
     "popularity_percentile@10": "popularity percentile",
     "popularity_ratio@10": "popularity, over that of choices",
 }
-MET = "RepeatConsumption"
+REPEATS = "RepeatConsumption"
 """The item model that knows nothing but what its user had met before."""
 ADVANTAGE = "test/blend-minus-{}/ndcg@10"
 PARTS = {
@@ -88,7 +88,7 @@ class HeldOutLog(Evaluator):
         """What :meth:`without_policy` gave, where somebody has asked already."""
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give ``test/<contender>/…``, the blend's as ``test/…``, and the blend's advantages."""
+        """``test/<contender>/…``, the blend's as ``test/…``, and the blend's advantages."""
         metrics = dict(self.without_policy(run, seed) if self.ranked is None else self.ranked)
         if run.has("policy"):
             result = self.rank(run.data, by_history(run.policy), seed)
@@ -126,7 +126,7 @@ class HeldOutLog(Evaluator):
         return metrics | cold_metrics(store, blend, models, self.batch_size, self.max_events, seed)
 
     def events(self, store: EventStore, seed: int) -> EvaluationEvents:
-        """Give the test events in the order in which they are ranked."""
+        """The test events in the order in which they are ranked."""
         return EvaluationEvents(
             Sequences.all_events(store), TEST, None, self.batch_size, self.max_events, seed
         )
@@ -147,7 +147,7 @@ def by_history(part: ItemScorer | Policy) -> Scorer:
     return lambda batch: part.scores(batch[Key.HISTORY], batch.get(Key.USER), details=batch)
 
 
-def scorers_of(run: Run, models: Sequence[str] = (MET,)) -> dict[str, Scorer]:
+def scorers_of(run: Run, models: Sequence[str] = (REPEATS,)) -> dict[str, Scorer]:
     """Make scorers of the blend, some item models and popularity, as far as the run has them."""
     own = item_models(run) if models else {}
     parts: dict[str, ItemScorer | Policy] = {"blend": run.blend}
@@ -157,7 +157,7 @@ def scorers_of(run: Run, models: Sequence[str] = (MET,)) -> dict[str, Scorer]:
 
 
 def mean_of_users(key: str, values: Tensor, users: Tensor, seed: int) -> dict[str, float]:
-    """Give the mean of events' values (E,) with its interval over users; nothing of one user."""
+    """The mean of events' values (E,) with its interval over users; nothing of one user."""
     if len(users.unique()) < 2:
         return {}
     return keys_of(key, bootstrap_interval(values, users, seed=seed))
@@ -176,7 +176,7 @@ def random_scores(num_items: int, seed: int = 0) -> Scorer:
 
 
 def item_models(run: Run) -> dict[str, ItemModel]:
-    """Give the item models that a run's blend chose from, but for popularity.
+    """The item models that a run's blend chose from, but for popularity.
 
     Those that it leaves out are fitted again with the settings chosen there.
     """
@@ -327,11 +327,12 @@ def too_good(metrics: Metrics) -> str:
     if values[best] <= BELIEVED:
         return ""
     reason = (
-        f"{MET}, which knows nothing but what its user had met before, has {values[MET]:.3f}: what "
-        "is to be foretold stands in the history already, such as the basket before an order. Say "
+        f"{REPEATS}, which knows nothing but what its user had met before, has "
+        f"{values[REPEATS]:.3f}: what is to be foretold stands in the history already, such as "
+        "the basket before an order. Say "
         "with --goal which kind of event counts, leave hide_visit on, and look whether sessions "
         "and times are right, so that a visit is known as one."
-        if values.get(MET, 0) > BELIEVED
+        if values.get(REPEATS, 0) > BELIEVED
         else "something beside the choices gives them away: copies of events, items that always "
         "come together, a file sorted by item, or texts that were written afterwards."
     )

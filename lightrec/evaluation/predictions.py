@@ -88,7 +88,7 @@ def evaluate_predictions(run: Run, path: Path) -> dict[str, float]:
 
 
 def protocol(run: Run) -> tuple[HeldOutLog, int]:
-    """Give the evaluator of a run's held-out log and its seed, by default where it has none."""
+    """The evaluator of a run's held-out log and its seed, by default where it has none."""
     if not run.has("evaluate"):
         return HeldOutLog(), 0
     made = run.stamp("evaluate")
@@ -134,7 +134,7 @@ class PredictionScorer:
             self.known_events[rows] = known.get_column(Column.KNOWN_EVENTS).to_torch()
 
     def __call__(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Give (B, N + 1) scores, the lowest to all that is not listed."""
+        """Scores (B, N + 1), the lowest to all that is not listed."""
         asked = batch[Key.USER].cpu()[:, None] * self.width + torch.arange(self.width)
         place = torch.searchsorted(self.pairs, asked).clamp_max(len(self.pairs) - 1)
         scores = self.values[place].where(self.pairs[place] == asked, self.values.min() - 1)

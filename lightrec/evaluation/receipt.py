@@ -4,7 +4,6 @@ Two runs may be compared where their receipts have the same ``log``, ``split`` a
 """
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -60,17 +59,6 @@ def receipt(run: Run) -> dict[str, Any]:
         "metrics": FORMULAS,
         "stages": stages,
     }
-
-
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Say in words where two receipts differ in what must be the same; empty where nowhere."""
-    found = []
-    for part in COMPARED:
-        for name in {**one[part], **other[part]}:
-            left, right = one[part].get(name), other[part].get(name)
-            if left != right:
-                found.append(f"{part}, {name}: {left} and {right}")
-    return found
 
 
 def _events(store: EventStore) -> list[np.ndarray[Any, Any]]:

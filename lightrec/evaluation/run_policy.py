@@ -48,7 +48,7 @@ class RunPolicy(ScoredPolicy):
 
     @torch.no_grad()
     def logits(self, state: State) -> Tensor:
-        """Give the blend's scores of a state's columns."""
+        """The blend's scores of a state's columns."""
         histories = state[Key.HISTORY].split(AT_ONCE)
         users = state[Key.USER].split(AT_ONCE)
         scores = torch.cat([self._scores(*each) for each in zip(histories, users, strict=True)])

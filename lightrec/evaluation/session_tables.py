@@ -1,4 +1,4 @@
-"""What the metrics of sessions and of a world's truth say: sections, tables and sentences."""
+"""What the metrics of sessions say: sections, tables and sentences."""
 
 from collections.abc import Mapping
 
@@ -41,12 +41,6 @@ SESSIONS = {
 }
 SIDES = {"sessions": "log", f"{HOME}/blend": "user model A", f"{ALL}/blend": "user model B"}
 """Prefixes of what is said of the log's sessions and of the user models'."""
-TRUTH = {
-    "learned": "learned reward",
-    "logit": "conditional logit (γ = 0)",
-    "popularity": "popularity",
-}
-"""Titles of what is compared with the truth of a world."""
 
 
 def findings(metrics: Metrics) -> Findings:
@@ -65,7 +59,7 @@ def findings(metrics: Metrics) -> Findings:
 
 
 def contenders(metrics: Metrics) -> dict[str, str]:
-    """Give the titles of those that played in user model B; none where the recipe plays nothing."""
+    """The titles of those that played in user model B; none where the recipe plays nothing."""
     return {n: t for n, t in CONTENDERS.items() if f"{ALL}/{n}/accepted" in metrics}
 
 
@@ -233,11 +227,3 @@ def summary(metrics: Metrics) -> str:
 def _times(metrics: Metrics) -> str:
     refits = int(metrics.get("simulator/refits", 1))
     return "once" if refits == 1 else f"{refits} times"
-
-
-def truth_line(metrics: Metrics) -> str:
-    """Set how much of the truth was recovered for a terminal; nothing in a log of people."""
-    if "truth/learned/spearman" not in metrics:
-        return ""
-    found = (f"{name} {metrics[f'truth/{name}/spearman']:.3f}" for name in TRUTH)
-    return "within-set Spearman with the true reward: " + ", ".join(found)

@@ -56,7 +56,7 @@ class SimulatedSessions(Evaluator):
     rounds_at_home: int = 1
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give what the contenders reached, and the policy's and the mixtures' paired advantages.
+        """What the contenders reached, and the policy's and the mixtures' paired advantages.
 
         :returns: metrics ``simulator/…`` in user model B, ``simulator_new/…`` there with new users,
             ``simulator_a/…`` in A, and ``transfer_ratio/…`` where that in A is clearly above 0.

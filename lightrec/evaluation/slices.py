@@ -138,7 +138,7 @@ def event_slices(
 
 
 def slice_metrics(result: RankingResult, slices: Mapping[str, Tensor]) -> dict[str, float]:
-    """Give ``tail/events`` and the means ``tail/ndcg@10`` of slices, (E,) bool by name."""
+    """``tail/events`` and the means ``tail/ndcg@10`` of slices, (E,) bool by name."""
     values = result.per_event([10])
     found: dict[str, float] = {}
     for name, part in slices.items():
@@ -256,7 +256,7 @@ def _in_lists(
     events: EvaluationEvents,
     policies: Mapping[str, Places],
 ) -> dict[str, Tensor]:
-    """Give the targets' ranks (E,) in lists in which new items have places, by policy."""
+    """The targets' ranks (E,) in lists in which new items have places, by policy."""
     ranks = {policy: [torch.zeros(0)] for policy in policies}
     allowed = showable(store)
     for batch in events:

@@ -32,7 +32,7 @@ def logged_sessions(
     slate_size: int,
     max_steps: int,
 ) -> TensorDict:
-    """Give the events of users before the held-out ones as transitions.
+    """The events of users before the held-out ones as transitions.
 
     What was shown is what the user could choose from, where the log says that and it is as many
     items as a slate has. Else it is the item alone, in a log in which something was always chosen.
@@ -128,7 +128,7 @@ def logged_sessions(
 
 
 def _shown(store: EventStore, slate_size: int) -> NDArray[np.int32] | None:
-    """Give what was shown at each event, (E, K); None where it is the item alone."""
+    """What was shown at each event, (E, K); None where it is the item alone."""
     candidates = store.candidates
     if candidates is not None and candidates.shape[1] == slate_size:
         return candidates

@@ -52,7 +52,7 @@ class ValueLoss(nn.Module):
         self._pairs: list[tuple[nn.Module, nn.Module]] = []
 
     def _lagging(self, network: Any) -> Any:
-        """Give the target network of a network."""
+        """The target network of a network."""
         target = copy.deepcopy(network).requires_grad_(False)
         self._pairs.append((target, network))
         return target
@@ -65,7 +65,7 @@ class ValueLoss(nn.Module):
                 slow.lerp_(quick, tau)
 
     def _target(self, batch: TensorDictBase, following: Tensor) -> Tensor:
-        """Give r + γⁿ (1 - terminated) V(s′), n being the steps from s to s′, ``(B,)``.
+        """r + γⁿ (1 - terminated) V(s′), n being the steps from s to s′, ``(B,)``.
 
         :param following: ``(B,)`` V(s′).
         """
@@ -75,7 +75,7 @@ class ValueLoss(nn.Module):
         return target.squeeze(-1)
 
     def _distance(self, values: Tensor, target: Tensor) -> Tensor:
-        """Give the mean distance of values ``(..., B)`` from a target ``(B,)``, summed over all."""
+        """The mean distance of values ``(..., B)`` from a target ``(B,)``, summed over all."""
         distance: Tensor = distance_loss(values, target.expand_as(values), self.loss_function)
         return distance.mean(-1).sum()
 
@@ -91,12 +91,12 @@ def positive(**numbers: float) -> None:
 
 
 def stacked(networks: Iterable[Any], state: TensorDictBase) -> Tensor:
-    """Give the action values of several networks, ``(M, B, C)``."""
+    """The action values of several networks, ``(M, B, C)``."""
     return torch.stack([network.values(state) for network in networks])
 
 
 def log_likelihood(actor: ScoredPolicy, batch: TensorDictBase) -> Tensor:
-    """Give the logarithm of a policy's probability of the slates that were shown, ``(B,)``."""
+    """The logarithm of a policy's probability of the slates that were shown, ``(B,)``."""
     slate = batch[Key.ACTION]
     return actor.columns(batch, slate.shape[-1]).log_prob(slate)
 
@@ -118,7 +118,7 @@ class LikelihoodLoss(nn.Module):
         self.actor, self.weighted = actor, weighted
 
     def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """Give the loss, and the mean log-likelihood without weights."""
+        """The loss, and the mean log-likelihood without weights."""
         likelihood = log_likelihood(self.actor, batch)
         weight = batch["next", "reward"].squeeze(-1) if self.weighted else 1.0
         return {
@@ -128,13 +128,13 @@ class LikelihoodLoss(nn.Module):
 
 
 def expectile_loss(surplus: Tensor, expectile: float) -> Tensor:
-    """Give E abs(τ - 1[u < 0]) u² of surpluses u, which an expectile τ makes least."""
+    """E abs(τ - 1[u < 0]) u² of surpluses u, which an expectile τ makes least."""
     tilt = torch.where(surplus < 0, 1 - expectile, expectile)
     return (tilt * surplus.square()).mean()
 
 
 def between_0_and_1(expectile: float) -> float:
-    """Give an expectile back.
+    """The same expectile, where it is one.
 
     :raises ValueError: where it is none.
     """
@@ -185,7 +185,7 @@ class CandidateIQLLoss(ValueLoss):
         self.inverse_temperature = inverse_temperature
 
     def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """Give the three losses, and the means of the surplus Q̄ - V and of the weights."""
+        """The three losses, and the means of the surplus Q̄ - V and of the weights."""
         with torch.no_grad():
             following = self.critic(batch["next"][FEATURES]).squeeze(-1)
             target = self._target(batch, following)
@@ -201,7 +201,7 @@ class CandidateIQLLoss(ValueLoss):
         }
 
     def _taken(self, networks: nn.ModuleList, batch: TensorDictBase) -> Tensor:
-        """Give the networks' values of what was shown, ``(2, B)``."""
+        """The networks' values of what was shown, ``(2, B)``."""
         values = stacked(networks, batch)
         return at(values, batch[Key.ACTION].expand(len(values), -1, -1)).squeeze(-1)
 
@@ -253,7 +253,7 @@ class SupervisedValueLoss(ValueLoss):
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
     def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """Give the three losses, and the mean advantage."""
+        """The three losses, and the mean advantage."""
         slate, values = batch[Key.ACTION], self.network.values(batch)
         shown = at(values, slate).squeeze(-1)
         others = may_be_shown(values).scatter(-1, slate, False)
@@ -281,7 +281,7 @@ class SupervisedValueLoss(ValueLoss):
         self.updates += 1
 
     def _best(self, state: TensorDictBase, values: Tensor) -> Tensor:
-        """Give what the target network thinks of the column of highest value, (B,)."""
+        """What the target network thinks of the column of highest value, (B,)."""
         return at(self.target.values(state), values.argmax(-1, keepdim=True)).squeeze(-1)
 
 
@@ -311,13 +311,13 @@ class SlateSarsaLoss(ValueLoss):
         self.policy, self.critic = policy, critic
 
     def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """Give the three losses, with the means of predictions and targets."""
+        """The three losses, with the means of predictions and targets."""
         target = batch["value_target"].squeeze(-1)
         value = self.critic(batch[FEATURES]).squeeze(-1)
         return self._losses(batch, target) | {"loss_value": self._distance(value, target)}
 
     def _losses(self, batch: TensorDictBase, target: Tensor) -> dict[str, Tensor]:
-        """Give the losses of values that aim at a target ``(B,)``, and of choices."""
+        """The losses of values that aim at a target ``(B,)``, and of choices."""
         items, nothing = self.policy.action_values(batch)
         # Nothing, -1, stands before the columns.
         predicted = (
@@ -331,7 +331,7 @@ class SlateSarsaLoss(ValueLoss):
         }
 
     def _choice_loss(self, batch: TensorDictBase) -> Tensor:
-        """Give minus the mean log-likelihood of what was taken of the slates shown."""
+        """Minus the mean log-likelihood of what was taken of the slates shown."""
         slate = batch[Key.ACTION]
         scores = at(self.policy.choices.logits(batch), slate).masked_fill(slate < 0, -torch.inf)
         options = torch.cat([torch.zeros_like(scores[..., :1]), scores], -1)

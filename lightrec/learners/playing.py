@@ -126,7 +126,7 @@ class PlayingStage(PolicyStage):
         self._shown.zero_()
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Give Adam over the policy's networks and the loss's numbers, and the reward's own."""
+        """Adam over the policy's networks and the loss's numbers, and the reward's own."""
         own = None if self.reward is None else self.reward.optimizer()
         return [*super().configure_optimizers(), *([] if own is None else [own])]
 

@@ -18,9 +18,8 @@ from lightrec.policies.baselines import PopularityPolicy, RandomPolicy
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.item_models.base import Evidence
 from lightrec.ranking.ranker import Ranker
-from lightrec.rewards.accepted import SurplusReward, UncertaintyPenalty
+from lightrec.rewards.accepted import SurplusReward, WeightedSum
 from lightrec.rewards.base import Reward, RewardContext
-from lightrec.rewards.combined import WeightedSum
 from lightrec.run import Run
 from lightrec.settings import make_of
 from lightrec.simulators.base import Ending
@@ -48,7 +47,7 @@ class PolicyData(LogData, SimulatorData):
         pleasure of choosing (SurplusReward). A shaped reward trains with its shaping and is judged
         without.
     :param penalty: what a nat of user model A's uncertainty takes off the reward, where it is an
-        ensemble.
+        ensemble, by the UncertaintyPenalty of lightrec-rewards.
     :param slate_size: items shown in a step.
     :param leave_rate: probability of leaving after a step, an assumption where the log is silent;
         where leaving was fitted, the user model's own is used.
@@ -146,7 +145,7 @@ class PolicyData(LogData, SimulatorData):
         return make_of(CandidatePolicy, chosen, ranker=self.ranker, user_model=known)
 
     def rivals(self) -> dict[str, Policy]:
-        """Give the policy as it began, and what takes no notice of people."""
+        """The policy as it began, and what takes no notice of people."""
         return {
             "beginning": self.make_policy().eval(),
             "random": RandomPolicy(self.num_items),
@@ -154,7 +153,7 @@ class PolicyData(LogData, SimulatorData):
         }
 
     def log(self) -> TensorDict:
-        """Give the training events of the users that training meets, with the reward for each.
+        """The training events of the users that training meets, with the reward for each.
 
         It is the reward that policies are judged by, without shaping or limits.
 
@@ -179,10 +178,11 @@ class PolicyData(LogData, SimulatorData):
         return 1.0 if self._fitted or self.ending == "fixed" else 1 - self.leave_rate
 
     def _paying(self, users: UserModel, discount: float = 1.0, penalty: float = 0.0) -> Reward:
-        """Give the reward, bound to the run and a user model."""
+        """The reward, bound to the run and a user model."""
         reward = deepcopy(self.reward)
         if penalty:
-            reward = WeightedSum([reward, UncertaintyPenalty()], [1.0, penalty])
+            doubt = plugins.installed().get("rewards", "UncertaintyPenalty").load()
+            reward = WeightedSum([reward, doubt()], [1.0, penalty])
         context = RewardContext(
             users,
             self.store,

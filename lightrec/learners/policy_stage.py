@@ -35,7 +35,6 @@ from lightrec.nn.session import perceptron
 from lightrec.nn.slate_law import columns_at
 from lightrec.nn.stage import StageModule
 from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy, session_start
-from lightrec.rewards.combined import measured
 from lightrec.simulators.rollout import play
 from lightrec.trust import built
 
@@ -49,7 +48,7 @@ else:  # those that are installed, so that recipes are checked before a run
 
 
 def divergence(logits: Tensor, others: Tensor) -> Tensor:
-    """Give KL(p, q) of laws by their logits, (B, C) each; minus infinity for what is forbidden."""
+    """KL(p, q) of laws by their logits, (B, C) each; minus infinity for what is forbidden."""
     own, other = logits.log_softmax(-1), others.log_softmax(-1)
     there = own > -torch.inf
     return (own.exp() * (own - other).where(there, 0.0)).sum(-1)
@@ -137,7 +136,7 @@ class PolicyStage(StageModule):
         checkpoint["policy"] = self.policy.description
         checkpoint["environment_steps"] = dict(self._steps)
         if self.ground.reward is not None:
-            checkpoint["reward"] = measured(self.ground.reward).state_dict()
+            checkpoint["reward"] = self.ground.reward.measured().state_dict()
         own = {tensor.data_ptr() for tensor in self.state_dict().values()}
         checkpoint["learner"] = {
             name: value
@@ -168,7 +167,7 @@ class PolicyStage(StageModule):
         sessions = settings.get("sessions", 1)  # who learns from a log plays none
         ground = self.data.playground(sessions, settings.discount, self.device)
         if ground.reward is not None and self._measured:
-            measured(ground.reward).load_state_dict(self._measured)
+            ground.reward.measured().load_state_dict(self._measured)
         parts = [] if ground.reward is None else ground.reward.nested()
         if settings.time_aware and any(part.shaped for part in parts):
             raise RecipeError(
@@ -199,7 +198,7 @@ class PolicyStage(StageModule):
         return self.data.make_policy().to(self.device).requires_grad_(False).eval()
 
     def _losses(self, rows: TensorDictBase) -> dict[str, Tensor]:
-        """Give the learner's losses, and what moving away from the beginning costs."""
+        """The learner's losses, and what moving away from the beginning costs."""
         found = dict(self.learner.losses(rows))
         if self.settings.anchor:
             moved = divergence(self.policy.columns(rows).logits, self._first_logits(rows))
@@ -231,7 +230,7 @@ class PolicyStage(StageModule):
         return min(1.0, self.current_epoch / last)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Give Adam over the policy's networks and the loss's numbers."""
+        """Adam over the policy's networks and the loss's numbers."""
         networks = self.policy, self.critic, self.others, self.learner
         found = {id(p): p for network in networks for p in network.parameters()}
         learned = [p for p in found.values() if p.requires_grad]
@@ -261,7 +260,7 @@ class PolicyStage(StageModule):
 
     @torch.no_grad()
     def seen(self, rows: TensorDictBase) -> TensorDictBase:
-        """Give transitions (R,) that somebody else played as the policy sees them, with columns."""
+        """Transitions (R,) that somebody else played as the policy sees them, with columns."""
         slate, following = rows[Key.ACTION], rows["next"]
         made = self._read(self.see(rows))
         made["next"] = self._read(self.see(following))
@@ -287,7 +286,7 @@ class PolicyStage(StageModule):
         return rows.flatten()
 
     def with_masks(self, rows: TensorDictBase) -> TensorDictBase:
-        """Give rows (R,), and what follows, the masks that were packed while they were played."""
+        """Unpack the masks of rows (R,), and of what follows them, after they were played."""
         for state in (rows, rows.get("next", None)):
             if state is not None and PACKED in state:
                 state[Key.MASK] = unpack(state.pop(PACKED), self.num_items + 1)
@@ -301,11 +300,11 @@ class PolicyStage(StageModule):
         return rows
 
     def item_vectors(self) -> Tensor | None:
-        """Give the rows of the policy's item table, (N + 1, D); None where it has none."""
+        """The rows of the policy's item table, (N + 1, D); None where it has none."""
         return self.policy.item_table() if isinstance(self.policy, TwoTowerPolicy) else None
 
     def scores_of(self, histories: Tensor) -> Tensor:
-        """Give the policy's scores of all items at the start of sessions."""
+        """The policy's scores of all items at the start of sessions."""
         return self.policy.scores(session_start(histories))
 
     def _ended(self, following: TensorDictBase) -> Tensor:

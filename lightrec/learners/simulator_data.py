@@ -62,14 +62,14 @@ class SimulatorData(StageData):
         """
 
     def rivals(self) -> dict[str, Policy]:
-        """Give policies that show whether a reward is fit to learn from; none by default.
+        """Policies that show whether a reward is fit to learn from; none by default.
 
         :returns: the policy as it began, ``beginning``, and ``random`` and ``popularity``.
         """
         return {}
 
     def log(self) -> TensorDict:
-        """Give what learners off-line learn from, and nothing else.
+        """What learners off-line learn from, and nothing else.
 
         :returns: (R,) transitions, whole sessions one after another: a simulator's state, the
             items shown at ``action`` and, where it is known, the logarithm of their probability at
@@ -92,7 +92,7 @@ class SimulatorData(StageData):
 
 
 def count(number: int) -> DataLoader[int]:
-    """Give the numbers of the iterations of an epoch."""
+    """The numbers of the iterations of an epoch."""
     # A generator of its own: a DataLoader that begins draws from torch's global one otherwise, and
     # a resumed run begins its loaders at other moments than an unbroken one.
     return DataLoader(range(number), batch_size=None, generator=torch.Generator())  # type: ignore[arg-type]

@@ -64,7 +64,7 @@ def pack(mask: Tensor) -> Tensor:
 
 
 def unpack(packed: Tensor, columns: int) -> Tensor:
-    """Give back masks (..., N) bool of N columns."""
+    """Masks (..., N) bool of N columns, from their bytes."""
     return ((packed.unsqueeze(-1) >> _bits(packed)) & 1).bool().flatten(-2)[..., :columns]
 
 
@@ -84,7 +84,7 @@ def clicked_column(columns: Tensor, taken: Tensor) -> Tensor:
 
 
 def slates_alone(rows: TensorDictBase) -> TensorDictBase:
-    """Give states in which nothing was offered but the slate: columns are its places.
+    """States in which nothing was offered but the slate: columns are its places.
 
     What is learned of the items shown alone needs no scores of all the others.
 

@@ -67,7 +67,7 @@ class Policy(Part, ABC):
 
     @abstractmethod
     def distribution(self, state: State, slate_size: int = 1) -> SlateLaw:
-        """Give the law of the slate in a state, over items.
+        """The law of the slate in a state, over items.
 
         :param state: that of B sessions in a simulator, with ``mask`` or ``candidates``.
         :param slate_size: places K.
@@ -131,15 +131,15 @@ class ScoredPolicy(Policy):
         """
 
     def scores(self, state: State) -> Tensor:
-        """Give the logits of all items, ``(B, N + 1)`` float32, column 0 minus infinity."""
+        """The logits of all items, ``(B, N + 1)`` float32, column 0 minus infinity."""
         return without_padding(self.logits(state))
 
     def columns(self, state: State, slate_size: int = 1) -> PlackettLuce:
-        """Give the law of the slate over the columns that :meth:`logits` scores, for learners."""
+        """The law of the slate over the columns that :meth:`logits` scores, for learners."""
         return PlackettLuce(self.logits(state), may_be_shown(state), slate_size)
 
     def distribution(self, state: State, slate_size: int = 1) -> ItemSlates:
-        """Give the law of the slate in a state, over items."""
+        """The law of the slate in a state, over items."""
         return ItemSlates(self.columns(state, slate_size), state.get(Key.CANDIDATES, None))
 
 
@@ -148,11 +148,11 @@ class TwoTowerPolicy(ScoredPolicy):
 
     @abstractmethod
     def query(self, state: State) -> Tensor:
-        """Give a state's query, ``(..., D)`` float32."""
+        """A state's query, ``(..., D)`` float32."""
 
     @abstractmethod
     def item_table(self) -> Tensor:
-        """Give the items' rows, ``(N + 1, D)`` float32; row 0 counts for nothing."""
+        """The items' rows, ``(N + 1, D)`` float32; row 0 counts for nothing."""
 
     def logits(self, state: State) -> Tensor:
         """Score the columns of a state; of an offer only the candidates are computed."""
@@ -176,20 +176,20 @@ class LearnedPolicy(ScoredPolicy):
 
     @abstractmethod
     def session_features(self, state: State) -> Tensor:
-        """Give a state's features ``(..., feature_size)`` float32, each of order 1.
+        """A state's features ``(..., feature_size)`` float32, each of order 1.
 
         They have no learned part, so that critics see the same.
         """
 
 
 def vectors_of(policy: Policy, state: State) -> Tensor:
-    """Give a state's user vectors ``(..., D)``: those that it holds, or the policy's."""
+    """A state's user vectors ``(..., D)``: those that it holds, or the policy's."""
     vectors: Tensor | None = state.get(Key.USER_VECTOR, None)
     return policy.user_vectors(state[Key.HISTORY]) if vectors is None else vectors
 
 
 def with_biases(ranker: Ranker) -> Tensor:
-    """Give a ranker's item vectors and the items' biases side by side: ``(N + 1, D + 1)``."""
+    """A ranker's item vectors and the items' biases side by side: ``(N + 1, D + 1)``."""
     return torch.cat([ranker.item_vectors(), ranker.bias.unsqueeze(1)], 1)
 
 
@@ -218,7 +218,7 @@ def among_candidates(state: State, scores: Tensor) -> Tensor:
 
 
 def without_padding(scores: Tensor) -> Tensor:
-    """Give scores ``(..., N + 1)`` whose first is minus infinity."""
+    """Scores ``(..., N + 1)`` whose first is minus infinity."""
     return scores.index_fill(-1, torch.tensor([PADDING], device=scores.device), -torch.inf)
 
 

@@ -44,12 +44,12 @@ class ScoringPolicy(ScoredPolicy):
 
     @torch.no_grad()
     def user_vectors(self, history: Tensor) -> Tensor:
-        """Give the scores themselves, ``(B, N + 1)``."""
+        """The scores themselves, ``(B, N + 1)``."""
         # A few users at a time: the function may need several tables of this size.
         return torch.cat([self.all_scores(rows) for rows in history.split(AT_ONCE)])
 
     def logits(self, state: State) -> Tensor:
-        """Give the scores of a state's columns."""
+        """The scores of a state's columns."""
         return among_candidates(state, vectors_of(self, state))
 
 
@@ -93,7 +93,7 @@ class ConstantListPolicy(ScoredPolicy):
         return policy.to(appeal.device)
 
     def logits(self, state: State) -> Tensor:
-        """Give the appeal of a state's columns."""
+        """The appeal of a state's columns."""
         return among_candidates(state, self.appeal.expand(*state[Key.STEP].shape[:-1], -1))
 
 
@@ -118,7 +118,7 @@ class RandomPolicy(ScoredPolicy):
     always_drawn = True
 
     def logits(self, state: State) -> Tensor:
-        """Give the same score to all columns of a state."""
+        """The same score to all columns of a state."""
         step = state[Key.STEP]
         zero = torch.zeros(self.num_items + 1, device=step.device)
         return among_candidates(state, zero.expand(*step.shape[:-1], -1))
@@ -146,16 +146,16 @@ class GreedyRankerPolicy(TwoTowerPolicy):
 
     @torch.no_grad()
     def user_vectors(self, history: Tensor) -> Tensor:
-        """Give the ranker's user vectors ``(B, D)``."""
+        """The ranker's user vectors ``(B, D)``."""
         history = without_nothing(history, self.num_items)[:, -self.history_length :]
         return self.ranker.user_vectors(history)
 
     def query(self, state: State) -> Tensor:
-        """Give the ranker's user vector, and a one for the items' biases."""
+        """The ranker's user vector, and a one for the items' biases."""
         return pad(vectors_of(self, state), (0, 1), value=1.0)
 
     def item_table(self) -> Tensor:
-        """Give the ranker's item vectors, and the items' biases."""
+        """The ranker's item vectors, and the items' biases."""
         return with_biases(self.ranker)
 
     def train(self, mode: bool = True) -> "GreedyRankerPolicy":

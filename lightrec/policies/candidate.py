@@ -105,7 +105,7 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
         self.register_buffer("item_vectors", torch.cat(columns, 1).clone())
 
     def user_vectors(self, history: Tensor) -> Tensor:
-        """Give the ranker's user vectors and the user model's tastes side by side: ``(B, D)``."""
+        """The ranker's user vectors and the user model's tastes side by side: ``(B, D)``."""
         known = without_nothing(history, self.num_items)[:, -self.history_length :]
         with torch.set_grad_enabled(self.tune and torch.is_grad_enabled()):
             vectors = self.ranker.user_vectors(known)
@@ -117,12 +117,12 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
         return torch.cat([vectors, taste], 1)
 
     def session_features(self, state: State) -> Tensor:
-        """Give the user vector, of unit mean square, time, and success so far."""
+        """The user vector, of unit mean square, time, and success so far."""
         vectors = vectors_of(self, state)
         return with_progress(rms_norm(vectors, vectors.shape[-1:]), state, self.horizon)
 
     def query(self, state: State) -> Tensor:
-        """Give the weights of the item table's columns, ``(..., D)``."""
+        """The weights of the item table's columns, ``(..., D)``."""
         parts = vectors_of(self, state).split([width - 1 for width in self.widths], -1)
         # A one for the column of biases.
         known = [pad(part, (0, 1), value=1.0) for part in parts]
@@ -135,7 +135,7 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
         return torch.cat([own, *(self.utility_weight * part for part in known[1:])], -1)
 
     def item_table(self) -> Tensor:
-        """Give the item vectors, ``(N + 1, D)``."""
+        """The item vectors, ``(N + 1, D)``."""
         return self.item_vectors
 
     def train(self, mode: bool = True) -> "CandidatePolicy":

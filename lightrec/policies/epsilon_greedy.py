@@ -50,18 +50,11 @@ class EpsilonSlates(PlackettLuce):
         return slates, self.log_prob(slates)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Give the logarithm of an ordered slate's probability, ``(...)``."""
+        """The logarithm of an ordered slate's probability, ``(...)``."""
         even = super().log_prob(value)
         best = torch.where((value == self.best).all(-1), 0.0, -torch.inf)
         share = torch.tensor([1 - self.epsilon, self.epsilon], device=even.device).log()
         return torch.logaddexp(share[0] + best, share[1] + even)
-
-    def entropy(self) -> Tensor:
-        """Give the entropy in nats of the first place, ``(...)``."""
-        chance = self.epsilon * self.logits.softmax(-1)
-        first = self.best[..., :1].clamp_min(0)
-        chance = chance.scatter_add(-1, first, torch.full_like(chance[..., :1], 1 - self.epsilon))
-        return -torch.special.xlogy(chance, chance).sum(-1)
 
 
 class EpsilonGreedy(Policy):
@@ -96,7 +89,7 @@ class EpsilonGreedy(Policy):
         return cls(kind.from_run(run, **other.get(ARGUMENTS, {})), **settings)
 
     def user_vectors(self, history: Tensor) -> Tensor:
-        """Give the other policy's user vectors ``(B, D)``."""
+        """The other policy's user vectors ``(B, D)``."""
         return self.policy.user_vectors(history)
 
     def arrange(self, slate: Tensor) -> Tensor:
@@ -104,7 +97,7 @@ class EpsilonGreedy(Policy):
         return self.policy.arrange(slate)
 
     def distribution(self, state: State, slate_size: int = 1) -> ItemSlates:
-        """Give the law of the mixture."""
+        """The law of the mixture."""
         candidates = state.get(Key.CANDIDATES, None)
         best = columns_at(self.policy.distribution(state, slate_size).mode, candidates)
         allowed = may_be_shown(state)

@@ -41,14 +41,14 @@ class Mixture:
         return cls(Blend(blend.ranker), liked or utilities(users), 1.0, users.choice.history_length)
 
     def read(self, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Give what the blend reads of ``Key.HISTORY`` (B, L) and what is known of its events."""
+        """What the blend reads of ``Key.HISTORY`` (B, L) and what is known of its events."""
         history = known[Key.HISTORY]
         chosen = (history > PADDING) & (history <= self.blend.ranker.num_items)
         found = with_only(known, chosen)
         return found if self.length is None else last_events(found, self.length)
 
     def liked(self, histories: Tensor) -> Tensor:
-        """Give the utilities, (B, N + 1) and finite; the mean stands for what has none."""
+        """The utilities, (B, N + 1) and finite; the mean stands for what has none."""
         found = self._liked(histories)
         known = found.isfinite()
         mean = found.where(known, 0).sum(1, keepdim=True) / known.sum(1, keepdim=True)

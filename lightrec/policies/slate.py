@@ -59,11 +59,11 @@ class SlatePolicy(LearnedPolicy):
         return self.values.user_vectors(history)
 
     def session_features(self, state: State) -> Tensor:
-        """Give the second policy's features."""
+        """The second policy's features."""
         return self.values.session_features(state)
 
     def action_values(self, state: State) -> tuple[Tensor, Tensor]:
-        """Give Q of a state's columns (B, C) and of nothing (B, 1).
+        """Q of a state's columns (B, C) and of nothing (B, 1).
 
         Columns that may not be shown have minus infinity.
         """
@@ -80,6 +80,6 @@ class SlatePolicy(LearnedPolicy):
         return best_slate(values, self.choices.logits(state), nothing, self.slate_size).scores
 
     def columns(self, state: State, slate_size: int = 1) -> PlackettLuce:
-        """Give the law of the slate over a state's columns, at the temperature."""
+        """The law of the slate over a state's columns, at the temperature."""
         scores = self.logits(state) / self.temperature
         return PlackettLuce(scores, may_be_shown(state), slate_size)

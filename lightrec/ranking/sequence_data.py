@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from lightrec.data.sequences import Batch, Sequences, padded
-from lightrec.data.share import present_share
+from lightrec.data.share import EpochSampler, of_like_lengths, present_share
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, VALIDATION, EventStore
 from lightrec.encoders.base import Encoder, item_vectors
@@ -93,7 +93,7 @@ class TrainWindows(Dataset[Batch]):
         return {name: torch.from_numpy(table) for name, table in found.items()}
 
 
-class WindowSampler(Sampler[Windows]):
+class WindowSampler(EpochSampler[Windows]):
     """Batches of windows of like length, in an order that follows from seed and epoch alone.
 
     Of each batch a process gets its own share, see :class:`~lightrec.data.share.Share`.
@@ -103,32 +103,17 @@ class WindowSampler(Sampler[Windows]):
     :param seed: of the run.
     """
 
-    POOL = 16
-    """Windows are sorted by length among so many batches, which saves padding."""
-
     def __init__(self, dataset: TrainWindows, batch_size: int, seed: int) -> None:
-        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each pass."""
-        self.epoch = epoch
+        super().__init__(seed)
+        self.dataset, self.batch_size = dataset, batch_size
 
     def __len__(self) -> int:
         return present_share().batches(len(self.dataset), self.batch_size)
 
     def __iter__(self) -> Iterator[Windows]:
-        share = present_share()
-        generator = np.random.default_rng((self.seed, self.epoch))
+        generator = self.generator()
         windows = generator.permutation(self.dataset.windows(generator))
-        batches: list[Windows] = []
-        for start in range(0, len(windows), self.POOL * self.batch_size):
-            pool = windows[start : start + self.POOL * self.batch_size]
-            pool = pool[np.argsort(pool[:, 1] - pool[:, 0], kind="stable")]
-            batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
-        whole = [i for i in generator.permutation(len(batches)) if len(batches[i]) >= share.world]
-        for index in whole:
-            yield batches[index][share.rows]
+        return of_like_lengths(windows, windows[:, 1] - windows[:, 0], self.batch_size, generator)
 
 
 class SequenceData(LogData):

@@ -136,7 +136,7 @@ def points(axes: Axes, chart: Points) -> None:
 
 
 def _by_look(chart: Points) -> Iterator[tuple[str, int, list[int]]]:
-    """Give the rows of points that look alike, by group and level of size, the largest last."""
+    """The rows of points that look alike, by group and level of size, the largest last."""
     levels = [min(round(size * (LEVELS - 1)), LEVELS - 1) for size in chart.sizes]
     found: dict[tuple[int, str], list[int]] = {}
     for row, look in enumerate(zip(levels, chart.groups, strict=True)):
@@ -160,7 +160,7 @@ def draw(charts: Sequence[Chart]) -> Figure:
 
 
 def svg(chart: Chart) -> str:
-    """Give a chart as an ``<svg>`` element with words for who points at it or cannot see it."""
+    """A chart as an ``<svg>`` element with words for who points at it or cannot see it."""
     buffer = io.StringIO()
     draw([chart]).savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()

@@ -31,7 +31,7 @@ and the last events that are left out, one at a time, to see what an item owes t
 
 
 def contenders(run: Run) -> dict[str, Scorer]:
-    """Give what ranks, by name: the blend, the policy where there is one, and popularity."""
+    """What ranks, by name: the blend, the policy where there is one, and popularity."""
     found = {"blend": by_history(run.blend)}
     if run.has("policy"):
         found["policy"] = by_history(run.policy)
@@ -81,7 +81,7 @@ def catalog_map(run: Run, seed: int) -> Section | None:
 
 
 def plane(vectors: Tensor) -> Tensor:
-    """Give the two principal components of vectors (N, D) as (N, 2); signs are settled."""
+    """The two principal components of vectors (N, D) as (N, 2); signs are settled."""
     centered = vectors - vectors.mean(dim=0)
     _, axes = torch.linalg.eigh(centered.T @ centered)
     axes = axes[:, -2:].flip(1)
@@ -98,7 +98,7 @@ def _half(shares: Tensor) -> int:
 
 
 def _groups(store: EventStore) -> list[str]:
-    """Give each item's category, nothing for those beyond the largest few."""
+    """Each item's category, nothing for those beyond the largest few."""
     category = store.category()
     if category is None:
         return [""] * store.num_items

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
 import lightrec
-from lightrec.data.findings import KEPT, LEFT_OUT, TIES, in_words
+from lightrec.data.findings import LEFT_OUT, TIES, TOLERATED, in_words
 from lightrec.data.languages import in_words as in_languages
 from lightrec.data.languages import wording
 from lightrec.data.store import TEST, EventStore
@@ -176,7 +176,7 @@ def data_section(
     used = [[n, f"{c:,}", f"{worth.get(n, 1):g}"] for n, c in meta.get("used", {}).items() if c]
     if len(used) > 1:
         tables.append(Table(["feedback", "events used", "worth"], used))
-    kept = [[words, f"{count:,}"] for count, words in in_words(counts, KEPT)]
+    kept = [[words, f"{count:,}"] for count, words in in_words(counts, TOLERATED)]
     if kept:
         tables.append(Table(["kept as they are", ""], kept))
     if encoder:

@@ -56,8 +56,7 @@ def summary(metrics: Metrics, tables: Sequence[str] | None = None) -> str:
     """
     if tables is None:
         ranked = held_out.lines(metrics, metrics) if held_out.rankers(metrics) else ""
-        played = session_tables.summary(metrics), session_tables.truth_line(metrics)
-        tables = [ranked, predictions.lines(metrics), *played]
+        tables = [ranked, predictions.lines(metrics), session_tables.summary(metrics)]
     validated = None if "test/events" in metrics else held_out.validation_table(metrics)
     by = "\n".join(textwrap.wrap(recommending(favoured(metrics)), WIDTH))
     shown = ["" if validated is None else validated.text(), *tables]

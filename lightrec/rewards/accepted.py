@@ -1,9 +1,10 @@
-"""Rewards of the answer to a slate: what was accepted, its worth, and how sure that is."""
+"""Rewards of accepted items, by number, value and worth to the user; weighted sums of rewards."""
 
 import torch
 from tensordict import TensorDictBase
-from torch import Tensor
+from torch import Tensor, nn
 
+from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.rewards.base import Reward, UserReward
 from lightrec.users.choice_model import with_nothing
@@ -16,7 +17,7 @@ class EngagementReward(Reward):
     """
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         return self.taken(transition).float().sum(1, keepdim=True)
 
 
@@ -29,7 +30,7 @@ class LearnedReward(UserReward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         return self.of_taken(transition, self.users.reward(*self.asked(transition)))
 
 
@@ -47,7 +48,7 @@ class SurplusReward(UserReward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), in nats."""
+        """Rewards (B, 1), in nats."""
         taken = self.taken(transition)
         chosen = torch.cat([taken, ~taken.any(1, keepdim=True)], 1)
         history, items, user = self.asked(transition)
@@ -71,26 +72,38 @@ class ValueReward(UserReward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         mean, _ = self.users.value(*self.asked(transition))
         return self.of_taken(transition, mean - self.least)
 
 
-class UncertaintyPenalty(UserReward):
-    """Minus the uncertainty of an ensemble of user models about the answer to a slate, in nats.
+class WeightedSum(Reward):
+    """Σ weight · part, of any rewards.
 
-    It keeps a policy to what the log knows (Yu et al. 2020, "MOPO"). A simulator's own uncertainty
-    under ``next`` is used where there is one.
+    In a recipe each part is a name, or a ``class_path`` with ``init_args``.
+
+    :param parts: the rewards.
+    :param weights: one a part, of either sign; by default 1 each.
+    :raises RecipeError: where there is no part, or not as many weights as parts.
     """
 
-    needs = "uncertainty"
+    def __init__(self, parts: list[Reward], weights: list[float] | None = None) -> None:
+        super().__init__()
+        weights = [1.0] * len(parts) if weights is None else list(weights)
+        if not parts or len(weights) != len(parts):
+            raise RecipeError(
+                f"A weighted sum was given {len(parts)} parts and {len(weights)} weights; give at "
+                "least one part, and one weight a part."
+            )
+        self.parts = nn.ModuleList(parts)
+        self.weights = weights
 
-    @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), at least minus the logarithm of the number of members."""
-        known: Tensor | None = transition.get(("next", Key.UNCERTAINTY), None)
-        if known is not None:
-            return -known
-        user = transition.get(Key.USER, None)
-        found = self.users.predict(transition[Key.HISTORY], transition[Key.ACTION], user)[1]
-        return -found.unsqueeze(1)
+        """Rewards (B, 1)."""
+        terms = [w * part(transition) for w, part in zip(self.weights, self.parts, strict=True)]
+        return torch.stack(terms).sum(0)
+
+    @property
+    def judged(self) -> Reward:
+        """The sum of its parts' judged rewards, under the same weights."""
+        return WeightedSum([p.judged for p in self.parts if isinstance(p, Reward)], self.weights)

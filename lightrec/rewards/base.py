@@ -60,7 +60,7 @@ class RewardContext:
         return _there(self._users, "users").requires_grad_(False)
 
     def users_with(self, what: Needed) -> UserModel:
-        """Give the user model, frozen.
+        """The user model, frozen.
 
         :raises NotApplicable: where it lacks a part, or is no ensemble, which knows uncertainty.
         """
@@ -77,12 +77,12 @@ class RewardContext:
         return _there(self._store, "store")
 
     def item_attribute(self, name: str) -> pl.Series:
-        """Give an attribute of the items, with its type: N rows, item i in row i - 1."""
+        """An attribute of the items, with its type: N rows, item i in row i - 1."""
         items = self.store.catalog if self._items is None else self._items
         return _column(items, name, "items")
 
     def user_attribute(self, name: str) -> pl.Series:
-        """Give an attribute of the users, with its type: a row for each number under ``user``."""
+        """An attribute of the users, with its type: a row for each number under ``user``."""
         return _column(self.store.users, name, "users")
 
 
@@ -126,7 +126,7 @@ class Reward(nn.Module):
 
     @abstractmethod
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1) float32 of B transitions.
+        """Rewards (B, 1) float32 of B transitions.
 
         :param transition: at its root the state before, with ``Key.USER`` (B,) and ``Key.HISTORY``
             (B, L), and ``Key.ACTION`` (B, K), the slate shown; the response as ``Key.TAKEN``
@@ -146,6 +146,10 @@ class Reward(nn.Module):
     def progress(self) -> dict[str, Tensor]:
         """Numbers of the reward's own that are logged in training, by name; by default none."""
         return {}
+
+    def measured(self) -> nn.ModuleList:
+        """All that this reward and those within it have measured in training."""
+        return nn.ModuleList(part for part in self.modules() if isinstance(part, Measured))
 
     def nested(self) -> "list[Reward]":
         """The reward and all rewards within it."""
@@ -188,7 +192,7 @@ class UserReward(Reward):
 
     @staticmethod
     def asked(transition: TensorDictBase) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Give histories, slates in which any item stands in for padding, and users."""
+        """Histories, slates in which any item stands in for padding, and users."""
         items, user = transition[Key.ACTION].clamp_min(1), transition.get(Key.USER, None)
         return transition[Key.HISTORY], items, user
 

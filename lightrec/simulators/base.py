@@ -85,16 +85,11 @@ class Simulator(SessionEnv):
         self._showable = showable.to(self.device)
         nothing = torch.zeros(num_items + 1, dtype=torch.bool, device=self.device)
         self.offered = nothing.index_fill(0, self._showable, True)
-        if offer_size is not None and offer_size > len(self._showable):
-            raise RecipeError(
-                f"offer_size is {offer_size}, and {len(self._showable)} items may be shown at all; "
-                "offer no more than these."
-            )
         shown_from = num_items if offer_size is None else offer_size
-        if not 1 <= slate_size <= shown_from:
+        if not 1 <= slate_size <= shown_from or (offer_size or 0) > len(self._showable):
             raise RecipeError(
                 f"slate_size is {slate_size}; it must lie between 1 and the {shown_from} items "
-                f"that a step may show, of {num_items}."
+                f"that a step may show, of the {len(self._showable)} that may be shown at all."
             )
         self.num_items = num_items
         self.history_length = history_length
@@ -290,7 +285,7 @@ class Simulator(SessionEnv):
         return offer[:, :1] > PADDING
 
     def pay(self, response: Response, changed: Mapping[str, State]) -> Tensor:
-        """Give what is paid without a reward, (B, 1): the true one if known, else all values."""
+        """What is paid without a reward, (B, 1): the true one if known, else all values."""
         true = changed.get(Key.TRUE_REWARD)
         return true if isinstance(true, Tensor) else response.value.sum(1, keepdim=True)
 

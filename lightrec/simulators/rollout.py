@@ -64,7 +64,7 @@ class UserMemory:
         self._rows = torch.empty(0)
 
     def __call__(self, history: Tensor) -> Tensor:
-        """Give what is read (B, D) of the same sessions' histories (B, L)."""
+        """What is read (B, D) of the same sessions' histories (B, L)."""
         if self._history is None or self._history.shape != history.shape:
             self._rows = self._read(history)
         else:

@@ -123,7 +123,7 @@ class SessionEnv(EnvBase):
 
     @abstractmethod
     def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
-        """Give the states in which sessions begin, of which nothing is over.
+        """The states in which sessions begin, of which nothing is over.
 
         :param rows: (R,) int64 rows of the batch, all of them or some.
         :param session: (R, 1) int64, from which all chance should follow.
@@ -131,7 +131,7 @@ class SessionEnv(EnvBase):
         """
 
     def in_mode(self, mode: Mode) -> Self:
-        """Give a simulator that plays in a mode: the same users and chance by other rules.
+        """A simulator that plays in a mode: the same users and chance by other rules.
 
         Where its own rules are already those of the mode it is given back itself, so that
         ``simulator.in_mode(mode) is simulator`` tells that the mode adds nothing there.

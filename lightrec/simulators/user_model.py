@@ -92,12 +92,12 @@ class LogStarts:
         return users, ends
 
     def history(self, users: Tensor, ends: Tensor, length: int) -> Tensor:
-        """Give the last events before ``ends``: ``(B, length)`` int64, padded on the left."""
+        """The last events before ``ends``: ``(B, length)`` int64, padded on the left."""
         first = self.offsets[users].numpy()
         return torch.from_numpy(padded(self.items.numpy(), first, ends.numpy(), length))
 
     def seen(self, users: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
-        """Give what was seen before ``ends`` as pairs: rows (S,) of the batch and items (S,)."""
+        """What was seen before ``ends`` as pairs: rows (S,) of the batch and items (S,)."""
         counts = ends - self.offsets[users]
         rows = torch.repeat_interleave(torch.arange(len(users)), counts)
         positions = torch.arange(len(rows)) + (ends - counts.cumsum(0))[rows]
@@ -201,7 +201,11 @@ class UserModelSimulator(Simulator):
         key = noise.mix(self.chance(state), offered)
         keys = (utilities + noise.gumbel(key)).masked_fill(offered == PADDING, -torch.inf)
         taken = keys.argmax(1, keepdim=True) == torch.arange(slate.shape[1], device=self.device)
-        law = self._law(utilities) if self.expected else None
+        law = None
+        if self.expected:  # each place in turn, and nothing last; O = K + 1
+            each = torch.eye(self.slate_size + 1, dtype=torch.bool, device=self.device)[:, :-1]
+            each = each.expand(len(slate), -1, -1)
+            law = Outcomes(each, each.float(), utilities.softmax(1))
         return Response(taken, taken.float(), self._leave(state, slate, taken), changed, law)
 
     def _forget(self) -> None:
@@ -209,16 +213,10 @@ class UserModelSimulator(Simulator):
         self._memories = [UserMemory(member.state) for member in self.user_model.members]
 
     def _states(self, history: Tensor) -> list[Tensor]:
-        """Give each member's states (B, S) of histories."""
+        """Each member's states (B, S) of histories."""
         if torch.compiler.is_compiling():  # a look at what has changed would break the graph
             return [member.state(history) for member in self.user_model.members]
         return [memory(history) for memory in self._memories]
-
-    def _law(self, utilities: Tensor) -> Outcomes:
-        """Give the law of what is chosen: each place in turn, and nothing last; O = K + 1."""
-        each = torch.eye(self.slate_size + 1, dtype=torch.bool, device=self.device)[:, :-1]
-        taken = each.expand(len(utilities), -1, -1)
-        return Outcomes(taken, taken.float(), utilities.softmax(1))
 
     def _leave(self, state: TensorDictBase, slate: Tensor, taken: Tensor) -> Tensor:
         """Probability (B,) of leaving after a step in which this was taken, or nothing."""

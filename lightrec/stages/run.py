@@ -97,30 +97,30 @@ def run(
         raise PluginError("\n".join(complaints))
     for sentence in complaints:
         plugins.warn(sentence)
-    given = {"log": log, "items": items, "users": users}
-    sources = {role: located(path) for role, path in given.items() if path is not None}
+    tables = {"log": log, "items": items, "users": users}
+    sources = {role: located(path) for role, path in tables.items() if path is not None}
     for path in sources.values():
         check_input(path)
     if offline and sources:
         raise RecipeError("--offline makes its own log: leave out --log, --items and --users.")
     overrides = {**(overrides or {})}
     brief = [word for word in goal if word == NEXT]
-    asked = [word for word in goal if word != NEXT]
-    own = {"types": types, "goal": asked or None, "weights": weights, "repeats": repeats or None}
-    told = {
+    goals = [word for word in goal if word != NEXT]
+    settings: dict[str, object] = {"types": types, "goal": goals or None, "weights": weights}
+    settings["repeats"] = repeats or None
+    of_data = {
         option: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for option, value in own.items()
+        for option, value in settings.items()
         if value is not None
     }
     kinds = ["offline"] * offline + ["fast-dev-run"] * fast_dev_run
     options: dict[str, object] = {r: without_password(str(path)) for r, path in sources.items()}
-    options |= {**told, "goal": [*goal] or None, "repeats": None, "seed": seed}
+    options |= {**of_data, "goal": [*goal] or None, "repeats": None, "seed": seed}
     command = command_of(domain, options, [*kinds, *["repeats"] * repeats], overrides)
-    if told:
-        words = [f"--{option}={value}" for option, value in told.items()]
+    words = ["--offline=true"] * offline
+    words += [f"--{option}={value}" for option, value in of_data.items()]
+    if words:
         overrides[BEGINNING] = [*words, *overrides.get(BEGINNING, ())]
-    if offline:
-        overrides[BEGINNING] = ["--offline=true", *overrides.get(BEGINNING, ())]
     chosen = {name: [*words] for name, words in overrides.items()}
     layers, values = ["fast-dev-run"] * fast_dev_run + brief, values_of(chosen.pop(VALUES, []))
     name, found = find_recipes(domain, layers, values, until)

@@ -24,7 +24,7 @@ from jsonargparse import ArgumentParser
 import lightrec
 from lightrec import plugins, trust
 from lightrec.data.files import FORMAT_VERSION, STAMP, write_stamp, write_whole
-from lightrec.errors import RecipeError
+from lightrec.errors import RecipeError, warn
 from lightrec.moved import hint, moved
 from lightrec.run import Run
 from lightrec.settings import mistake, nested
@@ -214,7 +214,8 @@ def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:
             f"imported: {error}."
             f"{hint(stage.function or '') or ' Write it as package.module.function.'}"
         ) from error
-    given = moved(json.dumps(recipes.settings(stage.recipe, stage.run), default=str))
+    settings = _of_installed(recipes.settings(stage.recipe, stage.run))
+    given = moved(json.dumps(settings, default=str))
     overrides = moved([*stage.overrides])
     plugins.load_parts([given, *overrides])
     given_by_us = next(iter(inspect.signature(function).parameters))
@@ -232,6 +233,26 @@ def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:
         ) from error
     parsed.pop("config", None)
     return function, parser.instantiate_classes(parsed).as_dict()
+
+
+def _of_installed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those entries of lists that are parts of packages that are not installed.
+
+    A recipe so names evaluators beside lightrec's own; each that is left out is warned of.
+    """
+    known = {part.name for part in plugins.installed().every_part}
+
+    def lacks(entry: object) -> bool:
+        path = str(entry.get("class_path", "")) if isinstance(entry, Mapping) else ""
+        lacking = path.rpartition(".")[2] not in known and bool(hint(path))
+        if lacking:
+            warn(f"{path} is left out.{hint(path)}")
+        return lacking
+
+    return {
+        name: [entry for entry in value if not lacks(entry)] if isinstance(value, list) else value
+        for name, value in settings.items()
+    }
 
 
 def plugin_marks(settings: str, readers: bool = False) -> dict[str, str]:

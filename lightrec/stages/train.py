@@ -202,17 +202,13 @@ class RecipeCLI(LightningCLI):
         """
         trust.check_classes(self.config.as_dict())
         given = self.config["trainer"]
-        for name, why in {
-            "use_distributed_sampler": "lightrec's own samplers share batches out",
-            "default_root_dir": "a stage works in its run's folder: name that with --out",
-        }.items():
-            if given[name]:
+        for name, good, why in (
+            ("use_distributed_sampler", False, "lightrec's own samplers share batches out"),
+            ("default_root_dir", None, "a stage works in its run's folder: name that with --out"),
+            ("logger", given["logger"] or None, "the report shows the stage's curves"),
+        ):
+            if given[name] != good:
                 raise RecipeError(f"The setting trainer.{name} cannot be {given[name]}: {why}.")
-        if given["logger"] is False:
-            raise RecipeError(
-                "The setting trainer.logger cannot be false: the report shows the stage's curves. "
-                "Loggers that it names get them, too."
-            )
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The trainer the stage's loggers and the callbacks that make it resumable.

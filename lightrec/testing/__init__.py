@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from lightrec.testing.policies import PolicyChecks
     from lightrec.testing.simulators import SimulatorChecks
     from lightrec.testing.tables import DomainChecks, EvaluatorChecks, ReaderChecks
-    from lightrec.testing.truth import TruthChecks
 
 __all__ = [
     "Check",
@@ -42,7 +41,6 @@ __all__ = [
     "RewardChecks",
     "SimulatorChecks",
     "TowerChecks",
-    "TruthChecks",
     "check_all",
     "parametrize_checks",
     "plugin_checks",
@@ -59,7 +57,6 @@ def __getattr__(name: str) -> object:
             "policies",
             "simulators",
             "plugins",
-            "truth",
         ):
             found = vars(import_module(f"lightrec.testing.{module}"))
             if name in found:

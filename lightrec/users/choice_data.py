@@ -212,7 +212,7 @@ class ChoiceData(LogData):
 
 
 def _principal(vectors: Tensor, size: int) -> Tensor:
-    """Give the leading principal components (N, size) of vectors (N, D), by their variance."""
+    """The leading principal components (N, size) of vectors (N, D), by their variance."""
     centred = (vectors - vectors.mean(0)).double()
     # Of the small D × D matrix, whose eigenvectors come in ascending order.
     axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -size:]

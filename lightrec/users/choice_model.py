@@ -178,7 +178,7 @@ class ChoiceModel(Part):
         return self.law(self.state(history), items, user)
 
     def law(self, state: Tensor, items: Tensor, user: Tensor | None = None) -> Tensor:
-        """Give what :meth:`log_probabilities` does, from the states (B, S) of the histories."""
+        """What :meth:`log_probabilities` does, from the states (B, S) of the histories."""
         user = None if user is None else blocks(user, len(items))
         utilities = self.utilities(blocks(state, len(items)), items, user)
         return with_nothing(utilities).log_softmax(-1)
@@ -215,7 +215,7 @@ class ChoiceModel(Part):
         return torch.cat([self.hidden(inputs), inputs], -1)
 
     def past_items(self) -> Tensor:
-        """Give what items say in a history: (N + 2, F), zeros for padding, nothing in the last."""
+        """What items say in a history: (N + 2, F), zeros for padding, nothing in the last."""
         items = self.as_past(self._features())[1:]
         return torch.cat([pad(items, (0, 0, 1, 0)), self.past_nothing.unsqueeze(0)])
 
@@ -251,10 +251,7 @@ class PooledChoice(ChoiceModel):
 
     def state(self, history: Tensor) -> Tensor:
         """States (B, pools · features)."""
-        return self.pooled(embedding(self._last(history), self.past_items()))
-
-    def pooled(self, past: Tensor) -> Tensor:
-        """States (B, pools · features) of the rows (B, L, F) of the last L steps."""
+        past = embedding(self._last(history), self.past_items())
         return torch.einsum("kl,bld->bkd", self.weights, past).flatten(1)
 
     def after(self, history: Tensor, items: Tensor) -> Tensor:

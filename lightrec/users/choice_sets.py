@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from lightrec.data.domain import eligible
-from lightrec.data.share import Share
+from lightrec.data.share import EpochSampler, Share
 from lightrec.data.store import EventStore
 from lightrec.keys import PADDING, Key
 
@@ -151,7 +151,7 @@ def own_rows(batch: Batch, share: Share) -> Batch:
     return {key: x[:, share.rows].flatten(0, 1) for key, x in each.items()}
 
 
-class EventBatches(Sampler[Request]):
+class EventBatches(EpochSampler[Request]):
     """Batches of events in an order, and with draws, that follow from seed and epoch alone.
 
     :param events: positions in the store.
@@ -170,14 +170,10 @@ class EventBatches(Sampler[Request]):
         limit: int | None,
         share: Share = Share(0, 1),  # noqa: B008 (a constant)
     ) -> None:
-        self.events, self.batch_size, self.seed = events, batch_size, seed
+        super().__init__(seed)
+        self.events, self.batch_size = events, batch_size
         self.shuffle, self.share = shuffle, share
         self.limit = len(events) if limit is None else min(limit, len(events))
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Take the number of the epoch, which Lightning gives before each pass."""
-        self.epoch = epoch
 
     def __len__(self) -> int:
         return self.share.batches(self.limit, self.batch_size)

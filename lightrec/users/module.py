@@ -150,11 +150,11 @@ class ChoiceModule(StageModule):
         return self.data_of(ChoiceData)
 
     def item_vectors(self) -> Tensor:
-        """Give the features in which the first choice model's utilities are linear, (N + 1, F)."""
+        """The features in which the first choice model's utilities are linear, (N + 1, F)."""
         return self.choice.item_features()[0]
 
     def scores_of(self, histories: Tensor) -> Tensor:
-        """Give the first choice model's utilities of all items for histories (B, L)."""
+        """The first choice model's utilities of all items for histories (B, L)."""
         return self.choice.utilities(self.choice.state(histories))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:

@@ -5,6 +5,7 @@ from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Normal
 
 from lightrec.nn.part import Part
 
@@ -137,7 +138,8 @@ class ValueModel(UserPart):
     def log_likelihood(self, *row: Tensor) -> Tensor:
         """Log-density (B,) of values (B,), in nats."""
         values, *known = row
-        return normal_log_density(values, *self(*known))
+        mean, deviation = self(*known)
+        return Normal(mean, deviation, validate_args=False).log_prob(values)
 
 
 class ReturnModel(UserPart):
@@ -190,10 +192,5 @@ class ReturnModel(UserPart):
         mean, deviation = self(*known)
         logs = seconds.clamp_min(NO_TIME).log()
         later = torch.special.log_ndtr((mean - logs) / deviation)
-        return torch.where(seen, normal_log_density(logs, mean, deviation), later)
-
-
-def normal_log_density(values: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-    """Give the log-density of normal laws, in nats."""
-    standard = (values - mean) / deviation
-    return -standard.square() / 2 - deviation.log() - math.log(2 * math.pi) / 2
+        at = Normal(mean, deviation, validate_args=False).log_prob(logs)
+        return torch.where(seen, at, later)

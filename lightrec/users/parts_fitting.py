@@ -77,12 +77,12 @@ class SessionTable:
 
 
 def _sixteenth(owners: NDArray[np.int64], split_seed: int) -> NDArray[np.bool_]:
-    """Tell which users (S,) test."""
+    """Which users (S,) test."""
     return _part(owners, split_seed + 1000, SIXTEENTH)
 
 
 def _part(owners: NDArray[np.int64], seed: int, halvings: int) -> NDArray[np.bool_]:
-    """Tell which users (S,) are in a part of all that was halved so often."""
+    """Which users (S,) are in a part of all that was halved so often."""
     each = [in_half(owners, "a", seed + n) for n in range(halvings)]
     return np.logical_and.reduce(each)
 
@@ -138,11 +138,11 @@ class UserParts:
         return parts, metrics
 
     def _for_trial(self, owners: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell whose rows (R,) judge a trial."""
+        """Whose rows (R,) judge a trial."""
         return _part(owners, self.data.split_seed + 2000, QUARTER)
 
     def _sessions(self, trial: bool) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Tell which sessions (S,) are fitted to, and which judge."""
+        """Which sessions (S,) are fitted to, and which judge."""
         table = self.table
         if not trial:
             return table.fitted, table.held_out
@@ -183,7 +183,7 @@ class UserParts:
 
     def value(self, trial: bool = False) -> Found:
         """Fit values of choices; None where all are the same."""
-        fit, test = self._value_rows(TRAIN, trial), self._value_rows(TEST, trial)
+        fit, test = map(self._value_rows, self._choices(trial))
         if fit is None or float(fit[0].std()) == 0 or (trial and test is None):
             return None
         sizes = fit[2].shape[1], self.model.num_items
@@ -197,16 +197,19 @@ class UserParts:
         found["constant"] = float(constant.mean()) - float(np.log(2 * np.pi) / 2)
         return part, found
 
-    def _value_rows(self, which: int, trial: bool = False) -> Rows:
-        events = self.data.events(TRAIN if trial else which)
+    def _choices(self, trial: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Positions of the events that are fitted to, and of those that judge."""
+        fit, test = self.data.events(TRAIN), self.data.events(TEST)
         if self.store.goal_kinds:
             # Held out are events of the goal alone, whose worth is not that of any choice.
-            events = self.data.events(TRAIN)
-            tests = _sixteenth(self.store.users_of(events), self.data.split_seed)
-            events = events[tests == (which == TEST and not trial)]
+            tests = _sixteenth(self.store.users_of(fit), self.data.split_seed)
+            fit, test = fit[~tests], fit[tests]
         if trial:
-            judges = self._for_trial(self.store.users_of(events))
-            events = events[judges == (which == TEST)]
+            judges = self._for_trial(self.store.users_of(fit))
+            fit, test = fit[~judges], fit[judges]
+        return fit, test
+
+    def _value_rows(self, events: NDArray[np.int64]) -> Rows:
         items = np.asarray(self.store.items)
         events = self._some(events[items[events] <= self.store.num_items])
         if len(events) < LEAST:

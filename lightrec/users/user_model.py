@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from lightrec.nn.part import Part
 from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.halves import in_half
+from lightrec.users.irl import RewardModel
 from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
-from lightrec.users.reward_model import RewardModel
 
 
 class UserModel(Part):
@@ -100,7 +100,7 @@ class UserModel(Part):
         return found
 
     def replaced(self, **pieces: Any) -> Self:
-        """Give the same user model with other members or parts.
+        """The same user model with other members or parts.
 
         :param pieces: arguments of the constructor; a part that is None is left out.
         """
@@ -144,7 +144,7 @@ class UserModel(Part):
     def law(
         self, states: Sequence[Tensor], items: Tensor, user: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Give what :meth:`predict` does, from the states (B, S) of each member."""
+        """What :meth:`predict` does, from the states (B, S) of each member."""
         laws = [m.law(s, items, user) for m, s in zip(self.members, states, strict=True)]
         if len(laws) == 1:
             return laws[0], laws[0].new_zeros(len(laws[0]))

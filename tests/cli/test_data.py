@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lightrec import plugins
 from lightrec.__main__ import main
 from lightrec.data.readers.base import read_tables
 
@@ -123,13 +124,21 @@ def test_convert_looks_at_its_target_first(
         assert message in capsys.readouterr().err
 
 
-def test_a_path_without_a_reader(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_path_without_a_reader(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "log.doc").write_text("user,item\n")
     (tmp_path / "shop.db").write_bytes(b"SQLite format 3\0" + bytes(84))
+    (tmp_path / "shop.inter").write_text("user_id:token\titem_id:token\n")
+    alone = plugins.discover([])
+    monkeypatch.setattr(plugins, "installed", lambda: alone)
+    assert main(["data", "check", "sqlite://me:s3cret@host/shop#orders"]) == 2
+    assert "sqlite://me:***@host/shop#orders: No installed" in capsys.readouterr().err
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "gone")
     for path, message in (
         (tmp_path / "log.doc", "No installed reader recognises it."),
+        (tmp_path / "shop.inter", "such as lightrec-formats for databases and RecBole's files"),
         (tmp_path, "No installed reader recognises it."),
         (tmp_path / "shop.db", "is a SQLite database, not plain text; name one of its tables"),
         (tmp_path / "none.csv", "The file does not exist."),

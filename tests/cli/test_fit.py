@@ -104,6 +104,7 @@ def as_program(command, folder):
     return status
 
 
+@pytest.mark.slow
 def test_two_processes_leave_one_folder(data):
     command = ["fit", "-c", "generic/ranker", *FAST["ranker"], "--trainer.accelerator", "cpu"]
     command += ["--trainer.strategy", "ddp", "--trainer.devices", "2"]

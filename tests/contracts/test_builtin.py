@@ -12,11 +12,9 @@ from lightrec.data.readers.table import TableReader
 from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.evaluation.sessions import SimulatedSessions
-from lightrec.evaluation.user_models import KnownTruth
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
-from lightrec.rewards.accepted import EngagementReward, LearnedReward
-from lightrec.rewards.combined import WeightedSum
+from lightrec.rewards.accepted import EngagementReward, LearnedReward, WeightedSum
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.worlds.far import FarLaws
 from lightrec.testing import (
@@ -127,8 +125,8 @@ def test_readers(tmp_path):
 
 @pytest.mark.parametrize(
     "make",
-    [partial(HeldOutLog, 40), partial(SimulatedSessions, 1, 10, 2, 4), KnownTruth],
-    ids=["HeldOutLog", "SimulatedSessions", "KnownTruth"],
+    [partial(HeldOutLog, 40), partial(SimulatedSessions, 1, 10, 2, 4)],
+    ids=["HeldOutLog", "SimulatedSessions"],
 )
 def test_evaluators(make, tiny_run):
     check_all(EvaluatorChecks(make, tiny_run))

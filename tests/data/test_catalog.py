@@ -27,14 +27,6 @@ def test_prices_keep_the_form_in_which_they_were_written(tmp_path: Path) -> None
         assert again.kinds == catalog.kinds == {"price": ("number:,", "number:€,")[number]}
 
 
-def test_users_round_trip(tmp_path: Path) -> None:
-    users = Users(pl.DataFrame({"user": ["b", "a"], "age": [20, None]}))
-    users.write_parquet(tmp_path / "users.parquet")
-    assert_frame_equal(Users.read_parquet(tmp_path / "users.parquet").rows, users.rows)
-    with pytest.raises(DataError, match="no catalog table"):
-        Catalog.read_parquet(tmp_path / "users.parquet")
-
-
 def test_all_problems_at_once() -> None:
     with pytest.raises(DataError) as raised:
         Catalog(pl.DataFrame({"item": ["x", "y", None, "x"]}))

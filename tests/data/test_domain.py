@@ -59,15 +59,6 @@ def test_words_say_what_describes_an_item() -> None:
     assert Domain().text(items).to_list() == ["A. tags: x, y. long name: u", "year: 1995"]
 
 
-def test_wide_tables_are_described_in_one_look_at_their_columns(monkeypatch) -> None:
-    looks, schema = [], pl.DataFrame.schema
-    counted = property(lambda self: looks.append(self) or schema.fget(self))
-    monkeypatch.setattr(pl.DataFrame, "schema", counted)
-    wide = pl.DataFrame({"item": ["a"], **{f"c{number}": [number] for number in range(300)}})
-    assert Domain().text(wide)[0].startswith("c0: 0. c1: 1. ")
-    assert len(looks) < 20
-
-
 def test_names_of_kinds_say_what_was_not_liked() -> None:
     kinds = ["Thumbs_Down", "view", "purchase"]
     assert Domain().weights(kinds) == {"Thumbs_Down": -1, "view": 1, "purchase": 1}

@@ -3,7 +3,6 @@
 from itertools import pairwise
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,13 +37,6 @@ def test_k_core_is_the_naive_fixpoint(events: list[tuple[int, int]], k: int) -> 
     assert keep.tolist() == naive_core(events, k)
     for column in (users[keep], items[keep]):
         assert all(np.unique(column, return_counts=True)[1] >= k)
-
-
-@pytest.mark.parametrize(("k", "kept"), [(2, 4), (3, 0)])
-def test_k_core_goes_on_until_nothing_changes(k: int, kept: int) -> None:
-    # A square of two users and two items, with a chain hanging from it.
-    events = [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 2), (2, 3)]
-    assert k_core(*codes(events), k).sum() == kept
 
 
 @given(events=pairs, data=st.data())

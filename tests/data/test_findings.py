@@ -8,7 +8,7 @@ import pytest
 from lightrec.cli.data import render
 from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
-from lightrec.data.findings import KEPT, LEFT_OUT, in_words, look_at, recognised
+from lightrec.data.findings import look_at, recognised
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Tables
@@ -115,22 +115,3 @@ def test_without_a_goal_orders_stay_and_are_proposed(timed: bool, tmp_path: Path
     # Hearts of other songs than those that were played, and ratings, lead nowhere.
     other = frame.with_columns(item=pl.format("{} {}", "item", "feedback"))
     assert look_at(Tables(InteractionLog(other)), Domain()).proposed == []
-
-
-def test_what_is_left_out_is_told_by_feedback(tmp_path: Path) -> None:
-    events = {
-        "user": list("aaaab"),
-        "item": list("xxxyx"),
-        "feedback": ["view", "view", "buy", "view", "view"],
-    }
-    tables = Tables(InteractionLog(pl.DataFrame(events)), None)
-    findings = look_at(tables, Domain())
-    assert findings.left_out == {"dropped_repeated": {"buy": 1, "view": 1}}
-    told = render(tmp_path, findings).splitlines()
-    assert f"           2  {LEFT_OUT['dropped_repeated']} (buy 1, view 1)" in told
-
-
-def test_every_count_of_a_run_has_words(tmp_path: Path) -> None:
-    counts = {"dropped_duplicate": 2, "dropped_k_core": 0, "users": 3}
-    assert in_words(counts, LEFT_OUT) == [(2, LEFT_OUT["dropped_duplicate"])]
-    assert not set(LEFT_OUT) & set(KEPT)

@@ -19,10 +19,6 @@ from lightrec.errors import DataError
 from lightrec.keys import Key
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.sequence_data import TrainWindows
-from lightrec.simulators.user_model import LogStarts, UserModelSimulator
-from lightrec.users.choice_model import PooledChoice
-from lightrec.users.choice_sets import ChoiceSets
-from lightrec.users.user_model import UserModel
 
 KINDS = ("view", "cart", "buy", "skip")
 WORTH = {"view": 0.1, "cart": 0.3, "buy": 1, "skip": -1}
@@ -181,20 +177,6 @@ def test_what_nothing_but_its_own_visit_foretells_is_not_held_out(
     rows = [("u", "a", "view"), ("u", "a", "buy"), ("v", "b", "view"), ("v", "a", "buy")]
     store = made(rows, tmp_path / "s", split=split, cold_fraction=0.4)
     assert store.parts.tolist() == [TRAIN, TRAIN, TRAIN, TEST]
-
-
-def test_what_was_viewed_may_be_offered_and_what_was_bought_may_not(tmp_path: Path) -> None:
-    store = made(SHOPPER, tmp_path / "s")
-    # Before the first held-out purchase, a was bought, and b and c were viewed.
-    users = UserModel([PooledChoice(4, 1, 4, pools=1, feature_size=2, hidden_size=2)])
-    simulator = UserModelSimulator(users, LogStarts.from_store(store), 3)
-    assert simulator.reset()[Key.MASK].tolist() == [[False, False, True, True, True]] * 3
-    again = UserModelSimulator(users, LogStarts.from_store(store), 3, repeats=True)
-    assert again.reset()[Key.MASK].tolist() == [[False, True, True, True, True]] * 3
-    sets = ChoiceSets(store, history_length=4, candidates=3, nothing_odds=0.0)
-    batch = sets[(0, 0, 0), np.array([4, 4, 4])]
-    assert batch[Key.HISTORY].tolist() == [[1, 2, 1, 1]] * 3
-    assert batch[Key.CANDIDATES].sort(dim=1).values.tolist() == [[2, 3, 4]] * 3
 
 
 def test_a_goal_that_the_log_does_not_have_or_want_is_refused(tmp_path: Path) -> None:

@@ -38,20 +38,6 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_round_trip(kind: str, tmp_path: Path) -> None:
-    given = pl.DataFrame(KINDS[kind])
-    log = InteractionLog(given)
-    log.write_parquet(tmp_path / "log.parquet")
-    again = InteractionLog.read_parquet(tmp_path / "log.parquet")
-    assert_frame_equal(again.events, log.events)
-    assert dict(again.events.schema) == LOG_SCHEMA
-    for column in given.columns:
-        assert again.events[column].to_list() == given[column].to_list()
-    assert {c for c in LOG_SCHEMA if log.has(c)} == {*given.columns, "feedback"}
-    assert pl.read_parquet_metadata(tmp_path / "log.parquet")[VERSION_KEY] == "1"
-
-
 ids = st.text(min_size=1, max_size=8)
 rows = st.fixed_dictionaries(
     {
@@ -85,13 +71,6 @@ def test_feedback_is_filled(kind: str, feedback: str) -> None:
     assert set(InteractionLog(pl.DataFrame(KINDS[kind])).events["feedback"]) == {feedback}
 
 
-def test_types_are_cast() -> None:
-    log = InteractionLog(pl.DataFrame({"user": [7], "item": [8], "value": ["4"], "count": ["3.0"]}))
-    assert log.events["user"][0] == "7"
-    assert log.events["value"][0] == 4.0
-    assert log.events["count"][0] == 3
-
-
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
@@ -106,38 +85,23 @@ def test_types_are_cast() -> None:
             {"item": ["x"], "count": ["2.5"]},
             "Row 1, column 'count': '2.5' is not a whole number of 0 or more.",
         ),
-        (
-            {"item": ["x"], "count": [-1]},
-            "Row 1, column 'count': -1 is not a whole number of 0 or more.",
-        ),
         ({"item": ["x"], "propensity": [0.0]}, "0.0 is not a probability above 0"),
-        ({"item": ["x"], "propensity": [float("nan")]}, "nan is not a probability above 0"),
         ({"item": ["x"], "position": [40000]}, "40000 is not a whole number from 0"),
-        ({"item": ["x"], "position": [-1]}, "-1 is not a whole number from 0 to 32767."),
-        ({"item": ["x"], "propensity": [1.5]}, "1.5 is not a probability above 0"),
-        ({"item": ["x"], "propensity": [-0.5]}, "-0.5 is not a probability above 0"),
         ({"item": ["x"], "value": [float("nan")]}, "column 'value': nan is not a number between"),
         ({"item": ["x"], "value": ["-inf"]}, "column 'value': '-inf' is not a number between"),
-        ({"item": ["x"], "value": [1e300]}, "column 'value': 1e+300 is not a number between"),
         ({"item": ["x"], "count": [2.5]}, "column 'count': 2.5 is not a whole number"),
-        ({"item": ["x"], "count": [float("inf")]}, "column 'count': inf is not a whole number"),
         ({"item": [1.5]}, "Row 1, column 'item': 1.5 is not an id; a float must hold a whole"),
-        ({"item": [2.0**54]}, "is not an id; a float must hold a whole number"),
         ({"item": [float("nan")]}, "Row 1, column 'item': nan is not an id"),
         ({"item": [""]}, "Row 1 has no item and no candidates"),
         ({"item": [True]}, "Column 'item' has type Boolean; expected text or whole numbers."),
-        ({"item": ["x"], "user": [{"a": 1}]}, "Column 'user' has type Struct"),
         ({"item": ["x"], "user": [b"a"]}, "Column 'user' has type Binary"),
         ({"item": ["x"], "value": [["1"]]}, "Column 'value' has type List"),
         ({"item": ["x"], "candidates": [["x", None]]}, "column 'candidates': an id is empty."),
-        ({"item": ["x"], "candidates": [["x", ""]]}, "column 'candidates': an id is empty."),
         ({"item": ["x"], "candidates": [["x", "x"]]}, "an item is among the candidates twice"),
         (
             {"item": [1, 2], "candidates": [[1.0], [0.5, 1.0]]},
             "Row 2, column 'candidates': 0.5 is not",
         ),
-        ({"item": ["x"], "candidates": [[{"a": 1}]]}, "Column 'candidates' has type Struct"),
-        ({"item": [None], "candidates": [None]}, "Row 1 has no item and no candidates"),
         ({"item": ["x"], "candidates": ["a b"]}, "Column 'candidates' has type String"),
         ({"item": ["x"], "time": ["soon"]}, "Row 1, column 'time': 'soon' is not a point in time"),
     ],
@@ -172,23 +136,6 @@ def test_ids_are_exact(kind: str) -> None:
         {"candidates": pl.List(given.dtype)}
     )
     assert InteractionLog(lists).events["candidates"].explode().to_list() == expected
-
-
-def test_problems_of_all_kinds_come_together() -> None:
-    with pytest.raises(DataError) as raised:
-        InteractionLog(
-            pl.DataFrame(
-                {
-                    "user": [1.5, 2.0, 3.0],
-                    "item": ["x", None, "y"],
-                    "time": ["1", "2", "soon"],
-                    "value": ["bad", "1", "nan"],
-                    "propensity": [2.0, 0.5, None],
-                    "extra": [1, 2, 3],
-                }
-            )
-        )
-    assert len(raised.value.problems) == 6
 
 
 def test_a_user_without_an_id_is_none() -> None:

@@ -1,7 +1,5 @@
 """People: whom a list is for, also those whom the k-core leaves out of a run."""
 
-from dataclasses import replace
-
 import numpy as np
 import polars as pl
 import pytest
@@ -58,15 +56,6 @@ def test_whom_the_k_core_leaves_out_is_known_by_events_or_attributes(people):
     assert people.person("cid", profile={"age": 35}).row.rows() == [("cid", 35)]
     with pytest.raises(RecipeError, match="There is no user 'fay' in the log and the user table"):
         people.person("fay")
-
-
-def test_people_outside_need_no_attributes(people):
-    outside = people.outside
-    assert outside.described.tolist() == [False, False, True]
-    people.outside = replace(outside, users=outside.users.select("user"))
-    assert people.outside.described.tolist() == [False] * 3
-    named = [users["user"].to_list() for users, *_ in people.everybody(2)]
-    assert named == [["ann", "bob"], ["cid"], ["eve", "dan"]]
 
 
 def test_everybody_comes_once_in_batches_of_whom_the_same_is_known(people):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightrec.data.sequences import GAP_BUCKETS, gap_buckets, with_only
+from lightrec.data.sequences import gap_buckets, with_only
 from lightrec.keys import Key
 
 MINUTE, DAY = 60_000, 24 * 60 * 60_000
@@ -31,12 +31,6 @@ MINUTE, DAY = 60_000, 24 * 60 * 60_000
 )
 def test_buckets_double_from_a_minute_to_a_year(gap, bucket):
     assert gap_buckets(np.array([gap])).tolist() == [bucket]
-
-
-def test_shape_stays_and_no_bucket_lies_beyond_the_last():
-    found = gap_buckets(np.array([[0, 1], [2**62, 3 * MINUTE]]))
-    assert found.dtype == np.int64
-    assert found.tolist() == [[1, 1], [GAP_BUCKETS, 3]]
 
 
 def test_events_are_left_out_with_what_is_known_of_them():

@@ -2,7 +2,6 @@
 
 import json
 import pickle
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import CONTEXT, TEST, TRAIN, EventStore, stretches
@@ -58,12 +56,6 @@ def test_workers_share_it(store: EventStore) -> None:
     assert np.array_equal(again.items, store.items)
     with pytest.raises(ValueError, match="read-only"):
         again.items[0] = 5
-
-
-def test_stage_data(store: EventStore) -> None:
-    data = StageDataOf(store)
-    assert (data.num_items, data.store.num_users) == (4, 3)
-    assert data.store.events(TRAIN).tolist() == [0, 1, 4, 5]
 
 
 def test_other_folders_are_refused(store: EventStore, tmp_path: Path) -> None:
@@ -161,21 +153,6 @@ def test_only_kinds_that_are_left_are_numbered(tmp_path: Path) -> None:
     assert (one.feedback, one.feedback_kinds) == (None, [])
 
 
-def test_one_kind_of_feedback_says_nothing(store: EventStore) -> None:
-    assert (store.feedback, store.feedback_kinds) == (None, [])
-    assert not (store.folder / "feedback.npy").exists()
-    assert StageDataOf(store).feedback_kinds == 0
-
-
-def test_more_kinds_than_a_byte_holds(tmp_path: Path) -> None:
-    kinds = [f"kind {number}" for number in range(128)]
-    events = {"user": ["a"] * 128, "item": [str(n) for n in range(128)], "feedback": kinds}
-    store = prepared(events, tmp_path / "s")
-    assert store.feedback is not None
-    assert store.feedback.dtype == np.int16
-    assert sorted(store.feedback.tolist()) == list(range(1, 129))
-
-
 class StageDataOf(LogData):
     """Data without vectors."""
 
@@ -259,29 +236,3 @@ def test_events_kept_out_are_not_in_the_filtered_log(tmp_path: Path) -> None:
     assert seen.log.height == len(seen)
     assert seen.log["value"].to_list() == seen.strengths.tolist()
     assert pickle.loads(pickle.dumps(seen)).log.equals(seen.log)
-
-
-def test_attributes_keep_their_types(tmp_path: Path) -> None:
-    when = datetime(2024, 5, 1, 12, tzinfo=UTC)
-    attributes = pl.DataFrame(
-        {
-            "number": [1, None],
-            "share": [0.1, 0.2],
-            "known": [True, None],
-            "kind": pl.Series(["tea", "rope"], dtype=pl.Categorical),
-            "tags": [["a", "b"], None],
-            "day": [when.date(), None],
-            "moment": [when, None],
-        }
-    )
-    ids = pl.Series(["x", "y"])
-    catalog = Catalog(attributes.with_columns(item=ids))
-    users = Users(attributes.with_columns(user=ids))
-    events = {"user": ["x", "y"], "item": ["x", "y"]}
-    store = prepared(events, tmp_path / "store", catalog=catalog, users=users)
-    names = ["number", "number", "number", "category", "list", "date", "date"]
-    kinds = dict(zip(attributes.columns, names, strict=True))
-    assert store.item_kinds == store.user_kinds == kinds
-    attributes = attributes.cast({"kind": pl.String})
-    assert_frame_equal(store.catalog.select(attributes.columns), attributes)
-    assert_frame_equal(store.users.select(attributes.columns), attributes)

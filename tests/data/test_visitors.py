@@ -116,19 +116,6 @@ def test_ids_of_one_person_are_merged_by_the_user_table(
         people.person("nobody-web")
 
 
-def test_one_program_is_one_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    times = [DAY + timedelta(hours=n * 7 % 150) for n in range(12)]
-    people = [row for user in "abc" for row in rows(user, sorted(times))]
-    names = ["user", "item", "event", "time"]
-    frame = pl.DataFrame([row[:4] for row in people + PROGRAMS["clock"]], names, orient="row")
-    frame.write_csv(tmp_path / "log.csv")
-    line = ["run", "generic", "--log", str(tmp_path / "log.csv"), "--out", str(tmp_path / "run")]
-    assert main([*line, "--until", "data", "--leave-out-bots", "--data.k_core", "0"]) == 0
-    told = capsys.readouterr().err
-    assert "bots          1 user with 120 events" in told
-    assert "Left out as bots: 1 user.\n" in told
-
-
 def test_ids_may_lead_to_each_other() -> None:
     table = Users(
         pl.DataFrame(

@@ -11,7 +11,6 @@ PAGES = [
     *sorted(p for p in (ROOT / "docs").rglob("*.md") if "_build" not in p.parts),
     *sorted((ROOT / "plugins").glob("*/README.md")),
 ]
-TUTORIALS = [page for page in PAGES if page.parent.name == "tutorials"]
 
 FENCE = re.compile(
     r"(?P<marks>(?:^<!-- .*? -->\n)*)^```(?P<language>\S*)\n(?P<text>.*?)^```$",

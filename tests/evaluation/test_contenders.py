@@ -4,7 +4,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from lightrec.evaluation.contenders import Tally, best_constant_lists, even_mixture
+from lightrec.evaluation.contenders import Earnings, best_constant_lists, even_mixture
 from lightrec.keys import Key
 from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
@@ -54,7 +54,7 @@ def simulator(chances, allowed=None, kind=UserModelSimulator, **settings):
 
 
 def test_counts_by_hand():
-    tally = Tally(4)
+    earnings = Earnings(4)
     steps = [  # slates, places taken, rewards, who is there
         ([[1, 2], [3, 0]], [[0, 1], [0, 0]], [1.0, -2.0], [True, True]),
         ([[3, 1], [4, 1]], [[1, 0], [1, 0]], [4.0, 8.0], [True, False]),
@@ -65,13 +65,13 @@ def test_counts_by_hand():
             Key.TAKEN: torch.tensor(taken).bool(),
             "reward": torch.tensor(reward)[:, None],
         }
-        tally(state, TensorDict(after, [2]), torch.tensor(alive))
-    tally.close()
-    assert tally.shown.tolist() == [0, 2, 1, 2, 0]
-    a_step, rest = tally.earned[:, 0]
+        earnings(state, TensorDict(after, [2]), torch.tensor(alive))
+    earnings.close()
+    assert earnings.shown.tolist() == [0, 2, 1, 2, 0]
+    a_step, rest = earnings.earned[:, 0]
     assert a_step.tolist() == [0, 0, 1, -2 + 4, 0]
     assert rest.tolist() == [0, 0, 1 + 4, -2 + 4, 0]
-    mean, error = tally.ranking(whole=False)
+    mean, error = earnings.ranking(whole=False)
     # Five showings earned 3, so that two more at the mean earn 1.2.
     assert mean.tolist() == pytest.approx([0.6, 0.3, 2.2 / 3, 0.8, 0.6])
     spread = ((1 + 4 + 16) / 5 - 0.36) ** 0.5

@@ -20,8 +20,7 @@ from lightrec.learners.policy_data import PolicyData
 from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
-from lightrec.rewards.accepted import EngagementReward, SurplusReward
-from lightrec.rewards.combined import WeightedSum
+from lightrec.rewards.accepted import EngagementReward, SurplusReward, WeightedSum
 from lightrec.simulators.rollout import UserMemory, play
 from lightrec.users.parts import LeavingModel
 from lightrec.users.user_model import UserModel

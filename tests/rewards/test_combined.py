@@ -6,9 +6,8 @@ from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.rewards.accepted import EngagementReward
+from lightrec.rewards.accepted import EngagementReward, WeightedSum
 from lightrec.rewards.base import Reward
-from lightrec.rewards.combined import WeightedSum
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing import tiny
 

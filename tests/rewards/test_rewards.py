@@ -1,7 +1,5 @@
 """Rewards of accepted items, by hand."""
 
-import math
-
 import polars as pl
 import pytest
 import torch
@@ -13,11 +11,10 @@ from lightrec.rewards.accepted import (
     EngagementReward,
     LearnedReward,
     SurplusReward,
-    UncertaintyPenalty,
     ValueReward,
+    WeightedSum,
 )
 from lightrec.rewards.base import Reward, RewardContext
-from lightrec.rewards.combined import WeightedSum
 from lightrec.testing import tiny
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import ValueModel
@@ -118,20 +115,3 @@ def test_a_reward_reads_attributes_of_users_and_items_once_it_is_bound(tmp_path)
         RewardContext(store=store).item_attribute("colour")
     with pytest.raises(NotApplicable, match="goes by a user model, and there is none here"):
         bound(LearnedReward(), None)
-
-
-def test_uncertainty_is_the_ensembles_unless_the_simulator_tells(users):
-    with pytest.raises(NotApplicable, match="A single user model"):
-        bound(UncertaintyPenalty(), users)
-    ensemble = tiny.tiny_user_model(members=2)
-    data = {
-        Key.HISTORY: torch.tensor([[0, 0, 1, 2, 3], [1, 2, 3, 4, 5]]),
-        Key.ACTION: torch.tensor([[4], [6]]),
-    }
-    steps = TensorDict(data, [2])
-    reward = bound(UncertaintyPenalty(), ensemble)
-    expected = ensemble.predict(steps[Key.HISTORY], steps[Key.ACTION])[1]
-    assert torch.allclose(reward(steps), -expected.unsqueeze(1))
-    assert (-reward(steps) <= math.log(2)).all()
-    steps["next"] = TensorDict({Key.UNCERTAINTY: torch.tensor([[0.1], [0.2]])}, batch_size=[2])
-    assert torch.equal(reward(steps), torch.tensor([[-0.1], [-0.2]]))

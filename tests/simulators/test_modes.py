@@ -4,12 +4,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
-from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.simulators.session_env import RULES, SessionEnv
+from lightrec.simulators.session_env import SessionEnv
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.testing.simulators import TinyWorld
 from lightrec.users.choice_model import PooledChoice
@@ -72,30 +70,6 @@ def test_nobody_leaves_before_the_last_step_of_a_fixed_session(make):
     assert course(free)[1].min() < 9  # the one given has kept its rules
 
 
-@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
-def test_modes_keep_the_contract_of_environments(make):
-    for mode in RULES:
-        check_env_specs(in_mode(make(), mode))
-    played = in_mode(make(), "no-repeats")
-    state = played.reset()
-    for _ in range(7):
-        whole, state = played.step_and_maybe_reset(played.rand_action(state))
-        over = whole["next", "done"]
-        assert torch.equal(state[Key.STEP], torch.where(over, 0, whole["next", Key.STEP]))
-
-
-def test_without_repeats_users_meet_the_same_chance():
-    base = TinyWorld(30, repeats=True)
-    states = []
-    for simulator in (base, in_mode(base, "no-repeats")):
-        simulator.fix(torch.arange(30), 5)
-        state = simulator.reset()
-        state[Key.ACTION] = state[Key.CANDIDATES][:, :1]
-        states.append(simulator.step(state)["next"])
-    for key in ("reward", "terminated", Key.TAKEN, Key.HISTORY):
-        assert torch.equal(states[0][key], states[1][key])
-
-
 def test_offers_shrink_in_order_and_seen_items_are_kept():
     simulator = in_mode(TinyWorld(200, repeats=True, max_steps=4), "no-repeats")
     simulator.set_seed(1)
@@ -126,13 +100,6 @@ def test_where_the_rules_are_those_of_the_mode_already_nothing_is_made():
     assert not once.repeats
     assert in_mode(once, "no-repeats") is once
     assert in_mode(user_model(), "free").repeats
-
-
-def test_an_oracle_goes_by_the_ending_of_its_own_world():
-    world = LongTermSatisfaction(4, time_budget=5, max_steps=30)
-    state = world.reset()
-    fixed = in_mode(world, "fixed")
-    assert (fixed.oracle(state) > world.oracle(state)).all()  # more steps to come
 
 
 def test_what_is_impossible_is_told():

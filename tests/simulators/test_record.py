@@ -11,7 +11,6 @@ from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.store import EventStore
-from lightrec.keys import Key
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.policies.base import session_start
 from lightrec.policies.baselines import PopularityPolicy
@@ -32,16 +31,11 @@ def policy(world: Greed) -> PopularityPolicy:
 
 
 @pytest.fixture(scope="module")
-def played(world: Greed, policy: PopularityPolicy) -> tuple[Sessions, SessionLog, list[float]]:
-    log, noted = SessionLog([f"item {n}" for n in range(1, world.num_items + 1)]), []
-
-    def note(state, following, alive) -> None:
-        noted.extend(np.exp(state[Key.LOG_PROBABILITY][alive].double().numpy()))
-        log(state, following, alive)
-
+def played(world: Greed, policy: PopularityPolicy) -> tuple[Sessions, SessionLog]:
+    log = SessionLog([f"item {n}" for n in range(1, world.num_items + 1)])
     users = torch.arange(SESSIONS)
-    found = judge({"own": policy}, world, users, [4, 5], deterministic=False, record=note)
-    return found["own"], log, noted
+    found = judge({"own": policy}, world, users, [4, 5], deterministic=False, record=log)
+    return found["own"], log
 
 
 @pytest.fixture(scope="module")
@@ -52,24 +46,10 @@ def store(played, tmp_path_factory: pytest.TempPathFactory) -> EventStore:
     return prepare(log, folder / "store", domain=Domain(), k_core=0, seed=0)
 
 
-def test_propensities_are_read_bit_for_bit(played, store: EventStore) -> None:
-    _, _, noted = played
-    found = store.log["propensity"].to_numpy()
-    assert found.dtype == np.float64
-    assert len(found) == len(noted) > SESSIONS
-    assert np.array_equal(np.sort(found), np.sort(noted))
-    # Every step is one impression, and its place is that of what was taken.
-    assert store.log["impression"].n_unique() == len(store)
-    took = np.asarray(store.items) <= store.num_items
-    places = store.log["position"].to_numpy()[took].astype(int)
-    assert (store.candidates[took, places] == store.items[took]).all()
-    assert store.log["position"].null_count() == (~took).sum()
-
-
 def test_the_weighted_mean_of_a_policy_on_its_own_log_is_its_mean_return(
     policy: PopularityPolicy, played, store: EventStore
 ) -> None:
-    sessions, _, _ = played
+    sessions, _ = played
     number = [0, *(int(name.removeprefix("item ")) for name in store.catalog["item"])]
     slates = torch.tensor(number)[torch.from_numpy(np.array(store.candidates)).long()]
     log_ratios = torch.zeros(store.num_users, dtype=torch.float64)

@@ -66,36 +66,6 @@ def lowest(slate_size=1):
     return choose
 
 
-@pytest.mark.parametrize("ending", ["leave", "fixed"])
-@pytest.mark.parametrize("slate_size", [1, 3])
-@pytest.mark.parametrize("records_nothing", [False, True])
-def test_specs_hold(ending, slate_size, records_nothing):
-    simulator = make(
-        users=8,
-        ending=ending,
-        slate_size=slate_size,
-        max_steps=5,
-        leave_rate=0.3,
-        records_nothing=records_nothing,
-    )
-    check_env_specs(simulator, break_when_any_done="both")
-
-
-def test_acceptance_of_items_shown_alone():
-    simulator = make([0.2, 0.7, 0.5], users=20_000, max_steps=3, ending="fixed")
-    torch.manual_seed(0)
-    accepted = play(simulator, lowest())[Key.ACCEPTED].mean(1).flatten()
-    torch.testing.assert_close(accepted, torch.tensor([0.2, 0.7, 0.5]), atol=0.012, rtol=0)
-
-
-def test_choice_from_a_slate_is_the_logit_law():
-    simulator = make([0.2, 0.7, 0.5], users=20_000, slate_size=3, max_steps=1)
-    torch.manual_seed(0)
-    found = play(simulator, lowest(3))[Key.TAKEN].float().mean((0, 1))
-    weights = torch.tensor([0.25, 7 / 3, 1])
-    torch.testing.assert_close(found, weights / (1 + weights.sum()), atol=0.012, rtol=0)
-
-
 def test_places_weigh_in_the_choice_and_in_what_is_expected():
     places = [0.0, math.log(0.5), -math.inf]
     settings = {"users": 20_000, "slate_size": 3, "max_steps": 1, "position_bias": places}
@@ -107,15 +77,6 @@ def test_places_weigh_in_the_choice_and_in_what_is_expected():
     torch.testing.assert_close(found, wanted, atol=0.012, rtol=0)
     expected = play(make([0.2, 0.7, 0.5], expected=True, **settings), lowest(3))["reward"]
     torch.testing.assert_close(expected, torch.full_like(expected, wanted.sum().item()))
-
-
-def test_places_that_weigh_alike_change_nothing():
-    def run(**settings):
-        simulator = make(slate_size=3, max_steps=5, **settings)
-        torch.manual_seed(1)
-        return play(simulator, lowest(3))
-
-    assert (run() == run(position_bias=[0, 0, 0])).all()
 
 
 def test_length_follows_the_geometric_law_and_return_its_closed_form():
@@ -136,14 +97,6 @@ def test_length_follows_the_geometric_law_and_return_its_closed_form():
     assert not (steps["truncated"] & steps["terminated"]).any()
     cut = steps["truncated"][-1].squeeze(-1) & (length == top)
     assert abs(cut.float().mean() - (1 - leave) ** top) < 0.012
-
-
-def test_fixed_horizon_cuts_and_never_ends():
-    simulator = make(users=16, ending="fixed", leave_rate=1.0, max_steps=4)
-    steps = play(simulator, lowest())
-    assert not steps["terminated"].any()
-    assert steps["truncated"].squeeze(-1).sum(0).tolist() == [1] * 16
-    assert steps["truncated"][-1].all()
 
 
 def test_reward_is_that_of_what_was_accepted():
@@ -185,28 +138,6 @@ def test_an_empty_place_cannot_be_taken_and_pays_nothing():
     # Of items 1 and 2, and nothing, each has a third; of item 3 and nothing, each a half.
     expected = torch.tensor([(1 + 1 / 2) / 3, (1 / 3) / 2]).unsqueeze(1).expand(2, 3)
     torch.testing.assert_close(found, expected)
-
-
-def test_declined_slates_enter_only_where_the_model_knows_them():
-    settings = {"users": 2, "ending": "fixed", "max_steps": 2}
-    for known, expected in ((False, [0, 0, 0, 2]), (True, [0, 0, 4, 2])):
-        simulator = make([1e-9, 1 - 1e-9, 0.5], records_nothing=known, **settings)
-        assert play(simulator, lowest())[Key.HISTORY][-1, 0].tolist() == expected
-
-
-def test_equal_seeds_give_equal_sessions():
-    def run(seed):
-        simulator = make(users=32, max_steps=6)
-        simulator.set_seed(seed)
-        return play(simulator, lowest())
-
-    first, again, other = run(3), run(3), run(4)
-    assert (first == again).all()
-    assert (first["reward"] != other["reward"]).any()
-    torch.manual_seed(5)
-    one = make(users=32).rollout(6)
-    torch.manual_seed(5)
-    assert (one == make(users=32).rollout(6)).all()
 
 
 def test_common_random_numbers_follow_the_user_not_the_row():
@@ -282,15 +213,6 @@ def test_repeats_and_what_the_log_holds():
         both.step(state)
 
 
-def test_a_bad_slate_is_refused():
-    simulator = make(users=2, slate_size=2)
-    for slate in ([[1, 1], [1, 2]], [[0, 3], [5, 5]]):
-        state = simulator.reset()
-        state[Key.ACTION] = torch.tensor(slate)
-        with pytest.raises(ValueError, match="twice"):
-            simulator.step(state)
-
-
 def test_drawn_starts_cut_inside_the_user_and_keep_an_event():
     torch.manual_seed(0)
     starts = starts_of([[1, 2, 3], [4], []], cut=True)
@@ -336,18 +258,6 @@ def test_a_fitted_hazard_takes_the_place_of_the_rate():
     assert steps[2].all()
 
 
-def test_a_hazard_may_look_at_the_answer():
-    model = fixed_tastes([0.5] * 6)
-    leaving = LeavingModel(model.choice.state_size)
-    # Of the numbers state, log step, share accepted, log total, accepted, the last alone counts.
-    leaving.linear.weight.data[0, -1] = 198
-    leaving.linear.bias.data[0] = -99
-    model = model.replaced(leaving=leaving)
-    simulator = UserModelSimulator(model, starts_of([[]] * 50), 50, max_steps=6)
-    first = play(simulator, lowest())[0]
-    assert torch.equal(first["terminated"], first[Key.ACCEPTED] > 0)
-
-
 def test_an_ensemble_takes_by_the_mean_and_says_how_uncertain_it_is():
     # One member takes item 1 with probability .1, the other with .9; of item 2 both say .5.
     users = UserModel([fixed_tastes(p).choice for p in ([0.1, 0.5], [0.9, 0.5])])
@@ -364,36 +274,3 @@ def test_an_ensemble_takes_by_the_mean_and_says_how_uncertain_it_is():
     torch.testing.assert_close(first["reward"], torch.full((count, 1), 0.5))
     torch.testing.assert_close(second[Key.UNCERTAINTY], torch.zeros(count, 1), atol=1e-6, rtol=0)
     check_env_specs(UserModelSimulator(users, starts_of([[]] * 4), 4, max_steps=2))
-
-
-def test_members_who_are_of_one_mind_are_one_user():
-    one, several = (
-        UserModelSimulator(users, starts_of([[]] * 64), 64, max_steps=3)
-        for users in (fixed_tastes([0.3] * 6), UserModel([fixed_tastes([0.3] * 6).choice] * 3))
-    )
-    for simulator in (one, several):
-        simulator.fix(torch.arange(64), seed=1)
-    left, right = (play(simulator, lowest())[Key.TAKEN] for simulator in (one, several))
-    assert torch.equal(left, right)
-
-
-def test_members_of_an_ensemble_are_of_the_same_items():
-    with pytest.raises(ValueError, match="same items"):
-        UserModel([fixed_tastes([0.5]).choice, fixed_tastes([0.5, 0.5]).choice])
-
-
-def test_users_are_the_same_in_mixed_precision():
-    torch.manual_seed(0)
-    model = PooledChoice(6, 3, 4)
-    model.set_items(torch.randn(7, 3))
-    simulator = UserModelSimulator(
-        UserModel([model]), starts_of([[1, 2]] * 8), 8, reward=None, expected=True
-    )
-    simulator.fix(torch.arange(8), 0)
-    state = simulator.reset()
-    state[Key.ACTION] = torch.full((8, 1), 4)
-    exact = simulator.step(state.clone())["next"]
-    with torch.autocast("cpu", torch.bfloat16):
-        found = simulator.step(state.clone())["next"]
-    assert torch.equal(found["reward"], exact["reward"])
-    assert 0 < float(exact["reward"].min()) < 1

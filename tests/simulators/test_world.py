@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from lightrec_worlds.greed import Greed
+from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.evaluation.contenders import world_contenders
 from lightrec.keys import Key
-from lightrec.rewards.accepted import EngagementReward
 from lightrec.rewards.base import Reward
 from lightrec.simulators import noise
 from lightrec.simulators.base import Outcomes, Response
@@ -29,25 +28,6 @@ def test_candidates_are_offered_anew_and_the_truth_is_kept_apart():
     torch.testing.assert_close(steps["next", Key.TRUE_REWARD].squeeze(-1), luck)
     assert torch.equal(steps["next", "reward"], steps["next", Key.ACCEPTED])
     torch.testing.assert_close(steps["next", Key.LATENT, "luck"], 0.9 * luck)
-
-
-def test_a_given_user_meets_the_same_chance_in_any_batch():
-    one, other = TinyWorld(6), TinyWorld(3)
-    one.fix(torch.arange(6), seed=4)
-    other.fix(torch.tensor([4, 1, 2]), seed=4)
-    assert torch.equal(one.reset()[Key.LATENT, "luck"][[4, 1, 2]], other.reset()["latent", "luck"])
-
-
-def test_some_sessions_begin_anew_while_others_go_on():
-    world = TinyWorld(64)
-    state = world.reset()
-    for _ in range(12):
-        whole, state = world.step_and_maybe_reset(world.rand_action(state))
-        over = whole["next", "done"]
-        assert torch.equal(state[Key.STEP], torch.where(over, 0, whole["next", Key.STEP]))
-        before, after = whole["next", Key.SESSION], state[Key.SESSION]
-        assert torch.equal(after[~over], before[~over])
-        assert (after[over] != before[over]).all()
 
 
 @pytest.mark.parametrize(("size", "limit"), [(2, 31.3), (3, 49.7)])
@@ -124,15 +104,6 @@ def test_a_reward_is_paid_for_the_transition_or_for_its_mean_over_all_outcomes()
         assert after[Key.TRUE_REWARD].tolist() == [[5], [4]]
 
 
-def test_the_number_taken_is_paid_or_its_mean_over_all_outcomes():
-    settings = {"slate_size": 2, "offer_size": None, "repeats": True, "reward": EngagementReward()}
-    for expected, paid in ((False, [[1], [2]]), (True, [[1], [1.5]])):
-        world = Baskets(2, expected=expected, **settings)
-        state = world.reset()
-        state[Key.ACTION] = torch.tensor([[5, 2], [1, 3]])
-        assert world.step(state)["next"]["reward"].tolist() == paid
-
-
 class Quits(TinyWorld):
     """Users leave for certain after their second step; offers are short of one item."""
 
@@ -155,9 +126,24 @@ def test_leaving_may_be_certain_and_offers_short():
     assert (steps[Key.ACTION].diff(dim=-1) != 0).all()
 
 
+def test_ends_are_played_on_without_reward_where_leaving_absorbs():
+    world = Quits(4, ending="absorbing", max_steps=5)
+    check_env_specs(world)
+    state = world.reset()
+    for step in range(5):
+        before = state
+        state = world.step(world.rand_action(state))["next"]
+        assert not state["terminated"].any()
+        assert state["done"].all() == (step == 4)
+        assert state[Key.ABSORBING].all() == (step >= 1)
+        if step >= 2:
+            assert not state["reward"].any()
+            assert torch.equal(state[Key.HISTORY], before[Key.HISTORY])
+    assert not world.reset()[Key.ABSORBING].any()
+
+
 def test_only_worlds_that_say_what_is_liked_have_a_greedy_contender():
     world = TinyWorld(2)
-    assert "greedy" in world_contenders(Greed(2))
     assert "greedy" not in world_contenders(world)
     with pytest.raises(RecipeError, match="TinyWorld does not say what is liked now"):
         world.greedy(world.reset())

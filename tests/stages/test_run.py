@@ -66,7 +66,7 @@ def test_run_again_skips_every_stage_and_changes_nothing(tiny_run, lightrec_tiny
     log, items = lightrec_tiny_files
     run("generic", out=tiny_run, log=log, items=items, overrides=FAST)
     told = capsys.readouterr().err.splitlines()
-    assert [line.partition("] ")[2] for line in told] == [f"{s}: up to date" for s in DEFAULT]
+    assert [line.partition("] ")[2] for line in told] == [f"{s}: up to date" for s in DEFAULT], told
     assert (tiny_run / "metrics.json").read_bytes() == before
 
 

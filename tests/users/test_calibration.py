@@ -28,14 +28,6 @@ def uniform_binary(count=400_000, power=1.0):
     return binary((power * truth.logit()).sigmoid(), happened)
 
 
-def test_a_perfect_forecast_has_no_error():
-    found = uniform_binary()
-    # The mean over bins of what a bin's share is off by chance is below 1 / sqrt(4 · 20 000).
-    assert calibration_error(found) < 0.0035
-    forecast, share = found[1:] / found[0]
-    torch.testing.assert_close(forecast, share, atol=0.015, rtol=0)
-
-
 def test_a_tempered_forecast_has_its_closed_form():
     # Of logits doubled, p becomes q = p² / (p² + (1 - p)²), whose integral is
     # p / 2 + log(2 p² - 2 p + 1) / 4. So the mean of |q - p| over an even p is log(2) / 2 - 1 / 4.
@@ -51,34 +43,12 @@ def test_constant_forecast_is_off_by_its_bias():
     assert calibration_error(weighted) == pytest.approx(0.05)
 
 
-def test_batches_add_up():
-    generator = torch.Generator().manual_seed(1)
-    p = torch.rand(1000, generator=generator)
-    happened = torch.rand(1000, generator=generator) < p
-    parts = binary(p[:300], happened[:300]) + binary(p[300:], happened[300:])
-    torch.testing.assert_close(parts, binary(p, happened))
-
-
 def test_padding_is_no_alternative_and_nothing_is_one():
     log_p = torch.tensor([[0.25, 0.0, 0.75], [0.5, 0.25, 0.25]]).log()
     found = of_alternatives(log_p, torch.tensor([2, 0]), torch.ones(2))
     assert found.sum(1)[[0, 2]].tolist() == [5, 2]
     # At .25 no forecast of three came true, at .5 and .75 the one did.
     assert calibration_error(found) == pytest.approx((0.75 + 0.5 + 0.25) / 5)
-
-
-def test_choices_drawn_from_their_own_law_are_calibrated_and_tempered_ones_are_not():
-    generator = torch.Generator().manual_seed(2)
-    scores = torch.randn(100_000, 5, generator=generator)
-    choice = torch.multinomial(scores.softmax(1), 1, generator=generator).squeeze(1)
-    even = torch.ones(len(choice))
-    laws = [of_alternatives((k * scores).log_softmax(1), choice, even) for k in (1, 2)]
-    assert calibration_error(laws[0]) < 0.003
-    assert calibration_error(laws[1]) > 0.05
-
-
-def test_no_forecasts_are_no_error():
-    assert calibration_error(binary(torch.zeros(0), torch.zeros(0))) == 0
 
 
 def choices(temperature, shift, count=100_000):
@@ -93,14 +63,6 @@ def test_found_again():
     utilities, choice = choices(1.7, 0.6)
     found = fit_temperature(utilities, choice, torch.ones(len(choice)))
     assert found == pytest.approx((1.7, 0.6), abs=0.03)
-
-
-def test_a_shift_multiplies_the_odds_of_nothing():
-    before, after = (
-        tempered(torch.tensor([[0.3, -1.0]]), torch.tensor(1.0), torch.tensor(shift)).exp()[0, -1]
-        for shift in (0.0, math.log(3))
-    )
-    torch.testing.assert_close(after / (1 - after), 3 * before / (1 - before))
 
 
 def test_what_is_calibrated_stays_as_it_is():

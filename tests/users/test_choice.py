@@ -4,7 +4,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lightrec.errors import RunError
 from lightrec.keys import Key
 from lightrec.users.assessment import fit_popularity, popularity_law
 from lightrec.users.choice_model import ChoiceModel, PooledChoice, RecurrentChoice
@@ -66,22 +65,6 @@ def test_attributes_move_tastes_and_start_silent(model, history, items):
     assert torch.equal(twice, both)
 
 
-def test_all_items_cost_one_product_and_agree(model, history, items):
-    state = model.state(history)
-    everything = model.utilities(state)
-    assert everything.shape == (3, N + 1)
-    assert everything[:, 0].eq(-torch.inf).all()
-    assert torch.allclose(everything.gather(1, items), model.utilities(state, items), atol=1e-5)
-
-
-def test_order_of_the_set_does_not_matter(model, history, items):
-    order = torch.tensor([2, 0, 1])
-    assert torch.allclose(
-        model.log_probabilities(history, items)[:, :3][:, order],
-        model.log_probabilities(history, items[:, order])[:, :3],
-    )
-
-
 def test_padding_changes_nothing(model, history, items):
     longer = torch.cat([torch.zeros(3, 4, dtype=torch.int64), history], 1)
     shorter = history[:1, 2:]
@@ -99,13 +82,6 @@ def test_after_is_the_state_of_the_longer_history(model, history, items):
     for column in range(3):
         longer = torch.cat([history, items.clamp_min(1)[:, column : column + 1]], 1)
         assert torch.allclose(after[:, column], model.state(longer), atol=1e-6)
-
-
-def test_nothing_moves_the_state_only_where_it_is_recorded(model, history):
-    longer = torch.cat([history, torch.full((3, 1), N + 1)], 1)
-    assert torch.allclose(model.after_nothing(history), model.state(longer), atol=1e-6)
-    model.nothing_recorded.fill_(False)
-    assert torch.equal(model.after_nothing(history), model.state(history))
 
 
 def test_without_foresight_the_reward_is_the_utility(model, history, items):
@@ -126,13 +102,6 @@ def test_reward_is_value_less_what_follows(model, history, items):
     assert torch.allclose(model.reward(history, items), expected, atol=1e-5)
 
 
-def test_shift_of_nothing_multiplies_its_odds(model, history, items):
-    before = model.log_probabilities(history, items)[:, -1].exp()
-    model.nothing_shift += math.log(3)
-    after = model.log_probabilities(history, items)[:, -1].exp()
-    assert torch.allclose(after / (1 - after), 3 * before / (1 - before), rtol=1e-4)
-
-
 def test_saved_and_loaded(model, history, items, tmp_path):
     model.discount.fill_(0.7)
     model.nothing_recorded.fill_(False)
@@ -146,11 +115,6 @@ def test_saved_and_loaded(model, history, items, tmp_path):
     # Products of the same numbers may differ in the last bit where they lie otherwise in memory.
     rewards = [m.reward(history, items[:, :2]) for m in (again, model)]
     torch.testing.assert_close(*rewards, check_stride=False)
-
-
-def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(RunError, match="no ChoiceModel"):
-        ChoiceModel.load(tmp_path)
 
 
 def test_popularity_finds_the_law_that_made_the_choices():

@@ -1,21 +1,15 @@
 """The halves of the users follow the run's seed, and whoever uses both refuses overlapping ones."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 import torch
 
 from lightrec.errors import RecipeError, RunError
-from lightrec.evaluation.arena import arena
 from lightrec.learners.policy_data import PolicyData
 from lightrec.run import Run
-from lightrec.stages import recipes
-from lightrec.stages.run import execute, plan, run
-from lightrec.stages.train import train
-from lightrec.testing import tiny
-from lightrec.users.choice_data import ChoiceData
+from lightrec.stages.run import run
 from lightrec.users.halves import OFFERS, in_half
 
 SENTENCE = (
@@ -36,12 +30,6 @@ def test_halves_are_disjoint_even_and_seeded():
     assert (in_half(users[5:9], "a", 0) == a[5:9]).all()
 
 
-def test_halves_follow_the_seed_unless_the_split_has_one_of_its_own():
-    assert ChoiceData("data", half="a", seed=3).split_seed == 3
-    assert ChoiceData("data", half="a", seed=3, split_seed=0).split_seed == 0
-    assert ChoiceData("data", half="a", seed=3).offer_settings["split_seed"] == 3
-
-
 def noted(folder, **stages):
     for stage, (half, seed) in stages.items():
         (folder / stage).mkdir(exist_ok=True)
@@ -59,41 +47,15 @@ def test_overlapping_halves_are_refused_in_a_sentence(tmp_path):
     assert str(refused.value) == f"{tmp_path}: {SENTENCE} Then run the stage that changed again."
 
 
-def test_all_who_use_both_user_models_refuse_overlapping_halves(tiny_run, tmp_path):
-    for part in ("data", "ranker", "users_a", "users_b"):
-        shutil.copytree(tiny_run / part, tmp_path / part)
-    note = json.loads((tiny_run / "users_a" / "config.json").read_text())
-    note[OFFERS]["split_seed"] = 5
-    (tmp_path / "users_a" / "config.json").write_text(json.dumps(note))
-    planned = plan(recipes.load("generic"), tmp_path, {}, until="assumptions")
-    stages = {stage.name: stage for stage in planned}
-    users = [
-        lambda: execute(stages["evaluate"]),
-        lambda: execute(stages["assumptions"]),
-        lambda: arena(str(tmp_path), 10, 0, {}),
-        lambda: train(stages["policy"]),
-    ]
-    for use in users:
-        with pytest.raises(RunError, match="splits the users into halves by seed 5"):
-            use()
-
-
-@pytest.mark.parametrize("setting", ["--seed_everything=5", "--data.init_args.split_seed=5"])
-def test_a_run_refuses_overlapping_halves_before_any_stage_works(
-    lightrec_tiny_files, tmp_path, setting
-):
+def test_a_run_refuses_overlapping_halves_before_any_stage_works(lightrec_tiny_files, tmp_path):
     log, items = lightrec_tiny_files
     out = tmp_path / "run"
     with pytest.raises(RecipeError) as refused:
-        run("generic", out=out, log=log, items=items, overrides={"users_a": [setting]})
+        run(
+            "generic", out=out, log=log, items=items, overrides={"users_a": ["--seed_everything=5"]}
+        )
     assert str(refused.value) == SENTENCE
     assert not out.exists()
-
-
-def test_a_user_model_learned_from_its_own_half():
-    assert tiny.tiny_user_model().learned_from(10).all()
-    users = tiny.tiny_user_model().replaced(offers={"half": "a", "split_seed": 5})
-    assert (users.learned_from(100) == in_half(np.arange(100), "a", 5)).all()
 
 
 def test_a_policy_meets_only_users_from_whom_user_model_a_learned(tiny_run):

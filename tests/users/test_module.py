@@ -8,11 +8,10 @@ import torch
 from safetensors.torch import save_file
 from tensordict import TensorDict
 
-from lightrec.data.store import TRAIN, VALIDATION, EventStore
+from lightrec.data.store import VALIDATION, EventStore
 from lightrec.errors import RecipeError
 from lightrec.rewards.accepted import LearnedReward
 from lightrec.rewards.base import RewardContext
-from lightrec.users import assessment
 from lightrec.users.assessment import (
     assess,
     calibrate,
@@ -125,11 +124,6 @@ def test_a_member_of_an_ensemble_learns_as_it_would_alone(folders):
     assert not torch.equal(among.others[0].identity, among.choice.identity)
 
 
-def test_twice_the_same(folders, tmp_path):
-    first, second = (train(folders, epochs=1).choice.state_dict() for _ in range(2))
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
-
 def test_checkpoint_needs_nothing_else(folders, tmp_path):
     module = train(folders, epochs=1)
     module.trainer.save_checkpoint(tmp_path / "model.ckpt")
@@ -184,23 +178,6 @@ class Ranks(torch.nn.Module):
 def test_auc_of_choices_by_hand(folders, rewards, expected):
     found = choice_auc(Ranks(rewards), data_of(folders), VALIDATION, "a")
     assert found == pytest.approx(expected)
-
-
-def test_offers_of_one_item_have_no_order(folders, monkeypatch):
-    data, users = data_of(folders), Ranks([2.0])
-    users.utilities = users.reward
-    alone = torch.tensor([[3], [1]])
-    history, user = torch.zeros(2, 1, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)
-    held_out = [(history, alone, user, torch.tensor([0, 1]), torch.ones(2))]
-    monkeypatch.setattr(assessment, "_held_out", lambda *arguments: held_out)
-    assert choice_auc(users, data, VALIDATION, "a") is None
-    assert future_share(users, data, VALIDATION, "a") is None
-
-
-def test_halves_do_not_meet(folders):
-    a, b, everybody = (data_of(folders, half=half) for half in ("a", "b", "all"))
-    assert not set(a.events(0)) & set(b.events(0))
-    assert sorted([*a.events(0), *b.events(0)]) == everybody.events(0).tolist()
 
 
 def test_different_lengths_are_refused(folders):
@@ -265,12 +242,3 @@ def test_members_learn_from_bootstrap_samples_of_the_users(folders):
     users = batch["user"]
     assert len(users) == len(batch["choice"]) == 2 * len(batch["history"])
     assert torch.equal(users[: len(users) // 2], users[len(users) // 2 :])
-
-
-def test_the_noted_settings_give_the_same_offers(tiny_run):
-    noted = UserModel.load(tiny_run / "users_a").offers
-    assert noted["half"] == "a"
-    again = ChoiceData(str(tiny_run / "data"), **noted)
-    same = ChoiceData(str(tiny_run / "data"), **noted, ranker=str(tiny_run / "ranker"))
-    for left, right in zip(again.batches(TRAIN), same.batches(TRAIN), strict=True):
-        assert all(torch.equal(left[key], right[key]) for key in left)

@@ -73,11 +73,6 @@ def test_leaving_is_not_taken_for_being_cut(parts, tmp_path):
     assert again.valuing is again.returning is again.reward_model is None
 
 
-def test_leaving_is_not_fitted_without_declined_slates(parts, monkeypatch):
-    monkeypatch.setattr(parts.store, "has_nothing", False)
-    assert parts.leaving() is None
-
-
 def test_values_have_their_mean_and_spread(parts):
     part, metrics = parts.value()
     # Of a normal law with the true spread .5.
@@ -92,6 +87,7 @@ def test_values_have_their_mean_and_spread(parts):
     assert deviation.tolist() == pytest.approx([0.5] * ITEMS, abs=0.1)
 
 
+@pytest.mark.slow
 def test_with_a_goal_a_choice_is_worth_its_kind_times_what_was_paid(tmp_path):
     rng = np.random.default_rng(0)
     items, users = rng.integers(0, 3, 1_800), np.arange(1_800) // 30

@@ -8,7 +8,6 @@ from tensordict import TensorDict
 
 from lightrec.evaluation.sessions import Returns
 from lightrec.keys import Key
-from lightrec.report.users import returns_left_out
 from lightrec.testing import tiny
 from lightrec.users.parts import ReturnModel
 
@@ -52,18 +51,3 @@ def test_days_beyond_what_the_log_spans_are_left_out():
     assert days(0.01) == pytest.approx(0.01, rel=1e-3)
     assert days(10.1) is None
     assert days(1e21) is None
-
-
-def test_the_report_says_why_days_are_left_out():
-    known = {"choice/b/return/log_likelihood": -1.0, "choice/b/return/constant": -2.0}
-    start = "The days until users of model B come back are left out: "
-    assert returns_left_out({}) == ""
-    assert returns_left_out({**known, "simulator/policy/days_away": 3.0}) == ""
-    assert (
-        returns_left_out(known)
-        == f"{start}most users are not expected back within the time that the log spans."
-    )
-    assert (
-        returns_left_out({**known, "choice/b/return/constant": -1.0})
-        == f"{start}held-out sessions are predicted no better than by one law for all users."
-    )

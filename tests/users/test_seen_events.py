@@ -1,7 +1,5 @@
 """Which events the stages see: none of cold items, none held out, only those that were chosen."""
 
-import pickle
-
 import numpy as np
 import polars as pl
 import pytest
@@ -11,7 +9,6 @@ from lightrec.data.store import COLD, TEST, TRAIN, VALIDATION, EventStore
 from lightrec.keys import Key
 from lightrec.learners.policy_data import PolicyData
 from lightrec.ranking.sequence_data import SequenceData
-from lightrec.stages.stage import Stage
 from lightrec.testing import tiny
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
@@ -74,28 +71,11 @@ def test_no_history_of_any_stage_holds_a_cold_item(cold, tmp_path):
     model = PooledChoice(data.num_items, 0, 6)
     seen = []
     model.state = lambda history: seen.append(history) or torch.zeros(len(history), 1)
-    UserParts(model, data)._value_rows(TRAIN)
+    UserParts(model, data)._value_rows(data.events(TRAIN))
     UserParts(model, data)._return_rows(np.ones(len(UserParts(model, data).table.begins), bool))
     for history in [*histories, *seen]:
         assert (history > 0).any()
         assert not torch.isin(history, kept_out).any()
-
-
-def test_a_store_without_cold_events_is_the_same_log_in_other_respects(cold):
-    folder, kept_out = cold
-    store = EventStore(folder / "data")
-    seen = store.without_cold
-    assert (seen.num_users, seen.num_items) == (store.num_users, store.num_items)
-    assert len(seen) == len(store) - int((store.parts == COLD).sum())
-    warm = ~np.isin(store.items, kept_out)
-    for name in ("items", "times", "strengths", "parts"):
-        assert (getattr(seen, name) == getattr(store, name)[warm]).all()
-    assert (seen.users_of(np.arange(len(seen))) == store.users_of(np.flatnonzero(warm))).all()
-    assert (seen.popularity() == store.popularity()).all()
-    assert seen.without_cold is seen
-    again = pickle.loads(pickle.dumps(seen))
-    assert (again.items == seen.items).all()
-    assert not again.has_cold
 
 
 def fitted_parts(store, **settings):
@@ -107,6 +87,7 @@ def fitted_parts(store, **settings):
     return {name: part[0].state_dict() for name, part in found.items() if part is not None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["leave-one-out", "global-time"])
 def test_user_parts_do_not_change_with_the_held_out_events(tmp_path, split):
     store = store_of(tmp_path / "data", split)
@@ -124,6 +105,7 @@ def test_user_parts_do_not_change_with_the_held_out_events(tmp_path, split):
             assert torch.equal(weights, after[name][key]), (name, key)
 
 
+@pytest.mark.slow
 def test_chosen_events_are_all_that_popularity_and_user_parts_know(tmp_path):
     store = store_of(tmp_path / "data", "leave-one-out")
     train = store.events(TRAIN)
@@ -137,16 +119,3 @@ def test_chosen_events_are_all_that_popularity_and_user_parts_know(tmp_path):
     assert set(whole) == set(part) == {"leaving", "return", "value"}
     for name, state in whole.items():
         assert any(not torch.equal(weights, part[name][key]) for key, weights in state.items())
-
-
-def test_the_content_of_a_file_that_a_setting_names_is_in_the_fingerprint(tmp_path):
-    file = tmp_path / "events.npy"
-    recipe = {"data": {"init_args": {"events": str(file)}}}
-    stage = Stage("users_a", recipe, tmp_path / "run" / "users_a")
-    given = Stage("users_a", recipe, stage.out, [f"--data.init_args.events={file}"])
-    before = stage.fingerprint(), given.fingerprint()
-    np.save(file, np.arange(3))
-    first = stage.fingerprint(), given.fingerprint()
-    np.save(file, np.arange(4))
-    second = stage.fingerprint(), given.fingerprint()
-    assert len({*before, *first, *second}) == 6

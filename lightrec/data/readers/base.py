@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.files import check_content, check_input, is_url
+from lightrec.data.files import check_content, check_input, is_url, without_password
 from lightrec.data.log import InteractionLog
 from lightrec.data.schema import Problems
 from lightrec.data.types import KINDS, Kind
@@ -153,7 +153,7 @@ def _names(columns: Columns | None) -> dict[str, str]:
 
 
 def retyped(tables: Tables, types: Mapping[str, Kind] | None) -> Tables:
-    """Give attributes the kinds that somebody named.
+    """Read attributes anew in the kinds that somebody named.
 
     :raises DataError: where there is no such attribute or kind, or a value does not fit.
     """
@@ -177,15 +177,18 @@ def retyped(tables: Tables, types: Mapping[str, Kind] | None) -> Tables:
 def find_reader(path: Path, name: str | None = None, times: str = "auto") -> Reader:
     """Find the reader of a path, by name or by asking all, those of plugins first.
 
+    A URL is read by a reader of URLs, whatever the name.
+
     :raises DataError: if the path cannot be read, or no reader recognises it.
     """
-    found = plugins.installed()
+    found, url = plugins.installed(), is_url(path)
+    name = None if url else name
     parts = found.parts["readers"].values() if name is None else [found.get("readers", name)]
     # False sorts before True: the readers of plugins are asked first.
     for part in sorted(parts, key=lambda part: part.path.startswith("lightrec.")):
         reader: Reader = part.load()(times)
         try:
-            if name or (reader.of_urls == is_url(path) and reader.recognises(path)):
+            if name or (reader.of_urls == url and reader.recognises(path)):
                 return reader
         except OSError as error:
             raise DataError(f"The path cannot be looked at ({error.strerror}).", path) from None
@@ -197,5 +200,5 @@ def find_reader(path: Path, name: str | None = None, times: str = "auto") -> Rea
         "A table's name ends in .csv, .tsv, .txt, .dat, .jsonl (perhaps .gz or .zst) or .parquet; "
         "other formats need a plugin, such as lightrec-formats for databases and RecBole's files "
         "(`pip install plugins/lightrec-formats` in a checkout).",
-        source=path,
+        source=without_password(str(path)) if url else path,
     )

@@ -24,7 +24,7 @@ LONGEST_LINE: Final = 1 << 20
 
 _SEPARATORS: Final = ("\t", "::", ";", "|", ",")
 _UNIT: Final = "\x1f"
-"""What stands for a separator of several letters."""
+"""A letter that stands for a separator of several letters."""
 
 
 class TextTable(Table):
@@ -100,7 +100,7 @@ class TextTable(Table):
         return bool(all_good.fullmatch(self._text, self._begin, self._stop))
 
     def _head(self, text: bytes | mmap.mmap) -> list[str]:
-        """Return the first lines, at most 200."""
+        """The first lines, at most 200."""
         head = text[self._begin : self._begin + LONGEST_LINE]
         lines = head.decode("utf-8", "replace").split(self._end.decode())
         # The last one may be cut.
@@ -117,7 +117,7 @@ class TextTable(Table):
         )
 
     def sample(self, name: str) -> list[str]:
-        """Return the first values of a column, at most 200."""
+        """The first values of a column, at most 200."""
         at = self.names.index(name)
         return [row[at] for row in self._first if len(row) > at and row[at].strip()]
 
@@ -152,7 +152,7 @@ class TextTable(Table):
         self._first_line += line.count(self._end)
 
     def _pattern(self, fields: int | None, never: bytes, unquoted: bytes) -> "re.Pattern[bytes]":
-        """Return the pattern of a record that is not empty, with its line end.
+        """The pattern of a record that is not empty, with its line end.
 
         :param fields: how many it has; None for any number.
         :param never: bytes that no field may have.
@@ -216,7 +216,7 @@ class TextTable(Table):
         return good, lines
 
     def _record_at(self, at: int) -> tuple[bytes, str]:
-        """Return the record, or the line that is none, which begins at a byte.
+        """The record, or the line that is none, which begins at a byte.
 
         :returns: its bytes with the line end; and its fault as the rest of a sentence that begins
             with the line, empty if there is none.

@@ -98,7 +98,7 @@ class JsonTable(Table):
 
 
 def _lines(text: bytes) -> dict[int, bytes]:
-    """Give the lines that are not blank by their numbers."""
+    """The lines that are not blank by their numbers."""
     lines = enumerate(text.removeprefix(b"\xef\xbb\xbf").splitlines(), 1)
     return {number: line for number, line in lines if line.strip()}
 

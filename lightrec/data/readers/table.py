@@ -99,10 +99,10 @@ class TableReader(Reader):
     def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
         """Read a log; ``place.ignored`` of the log names the columns that were not used."""
         problems, table = Problems(path), self.open(path)
-        asked = {c: n for c, n in (columns or {}).items() if n.lower() not in ("none", "null")}
-        names = {c: n for c, n in LOG_NAMES.items() if c in asked or c not in (columns or {})}
-        needed = [] if Column.CANDIDATES in asked else [Column.ITEM]
-        matched = self._match(table, names, asked, needed, problems)
+        wanted = {c: n for c, n in (columns or {}).items() if n.lower() not in ("none", "null")}
+        names = {c: n for c, n in LOG_NAMES.items() if c in wanted or c not in (columns or {})}
+        needed = [] if Column.CANDIDATES in wanted else [Column.ITEM]
+        matched = self._match(table, names, wanted, needed, problems)
         broken = problems if self.skip is None else Problems(path)
         frame, place = table.read(list(matched.values()) or table.names[:1], broken)
         # The values of columns that are missing or duplicated cannot be checked.
@@ -255,7 +255,7 @@ def _split_list(column: pl.Series) -> pl.Series:
 
 
 def _ending(path: Path) -> str:
-    """Return the ending of a file's name without that of its compression."""
+    """The ending of a file's name without that of its compression."""
     name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
     return name.suffix.lower()
 

@@ -40,7 +40,7 @@ _MARKS: Final = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 def open_text(path: Path) -> tuple[bytes | mmap.mmap, str]:
-    """Return the text of a file, mapped from disk where it is plain UTF-8, and what it was.
+    """The text of a file, mapped from disk where it is plain UTF-8, and what it was.
 
     Text that is not UTF-8 is taken for Windows-1252 (which includes Latin-1) or GB 18030 where its
     letters say so, with a warning where words may be others; a few damaged letters in UTF-8 are

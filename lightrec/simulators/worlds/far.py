@@ -279,7 +279,7 @@ class Far(World):
         return Response(taken, taken.float(), torch.zeros_like(click), changed)
 
     def user(self, state: TensorDictBase) -> UserState:
-        """Give the hidden state of the users."""
+        """The hidden state of the users."""
         return UserState(state[Key.LATENT, "taste"], state[Key.LATENT, "exposure"])
 
     def oracle(self, state: TensorDictBase) -> Tensor:

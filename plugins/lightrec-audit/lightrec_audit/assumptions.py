@@ -162,7 +162,7 @@ def judge_cell(
 
 
 def assuming(users: UserModel, cell: Cell, run: Path) -> UserModel:
-    """Give a user model under a cell's assumptions, its values fitted anew to a run's log."""
+    """A user model under a cell's assumptions, its values fitted anew to a run's log."""
     # The models hold their item vectors: only states and offers are asked of the data.
     data = ChoiceData(str(run / "data"), **users.offers)
     members = [

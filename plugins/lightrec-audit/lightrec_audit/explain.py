@@ -130,7 +130,7 @@ class Explanation:
     """Why there are no ``words`` or no ``reward``, in sentences."""
 
     def json(self) -> str:
-        """Give it as JSON: an object with the attributes' names."""
+        """The explanation as JSON: an object with the attributes' names."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -219,11 +219,11 @@ class _Case:
         self.log_probability = float(self.target(raw))
 
     def target(self, scores: Tensor) -> Tensor:
-        """Give the item's log-probability (S,) by scores (S, N + 1)."""
+        """The item's log-probability (S,) by scores (S, N + 1)."""
         return scores.masked_fill(~self.may, -torch.inf).log_softmax(1)[:, self.item]
 
     def ranks(self, scores: Tensor) -> Tensor:
-        """Give the item's places (S,) by scores (S, N + 1)."""
+        """The item's places (S,) by scores (S, N + 1)."""
         shown = scores.masked_fill(~self.may, -torch.inf)
         return 1 + (shown > shown[:, self.item, None]).sum(1)
 
@@ -322,7 +322,7 @@ class _Case:
         return Change(sorted(place + 1 for place in found[0]), found[1], tried)
 
     def first_enough(self, sets: Sequence[list[int]], k: int) -> tuple[list[int], int] | None:
-        """Give the first set of events without which the item does not come, and its place."""
+        """The first set of events without which the item does not come, and its place."""
         ranks = zip(sets, self.ranks_without(sets), strict=True)
         return next(((left, rank) for left, rank in ranks if left and rank > k), None)
 
@@ -384,7 +384,7 @@ class _Case:
         ]
 
     def _direction(self, model: object) -> tuple[Ranker, Tensor]:
-        """Give the ranker, and what its item vector is multiplied with in the score: (D,)."""
+        """The ranker, and what its item vector is multiplied with in the score: (D,)."""
         known = self.known
         if isinstance(model, Mixture):  # the utilities read no words
             known = model.read(known)

@@ -132,7 +132,7 @@ def _day(event: Event) -> str:
 
 
 def _lines(shares: Sequence[tuple[float, str]]) -> Iterator[str]:
-    """Give a line with a bar for each of the first shares, and one for all others."""
+    """A line with a bar for each of the first shares, and one for all others."""
     first, rest = shares[:SHOWN], [share for share, _ in shares[SHOWN:]]
     largest = max((abs(share) for share, _ in first), default=1.0) or 1.0
     for share, name in first:
@@ -147,7 +147,7 @@ def _sum(shares: Sequence[float], sign: int) -> str:
 
 
 def _percent(probability: float) -> str:
-    """Give a probability with the two digits that count."""
+    """A probability with the two digits that count."""
     value = 100 * probability
     if value < 0.001 or value > 99:
         return "less than 0.001 %" if value < 1 else "more than 99 %"

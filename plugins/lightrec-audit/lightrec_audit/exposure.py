@@ -54,7 +54,7 @@ class ProviderExposure(Evaluator):
         self.models = tuple(models)
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give ``exposure/<contender>/…``, and what was chosen as ``exposure/choices/…``.
+        """``exposure/<contender>/…``, and what was chosen as ``exposure/choices/…``.
 
         Where the items have no such attribute there are no metrics, and the section says so.
         """
@@ -94,7 +94,7 @@ class ProviderExposure(Evaluator):
 
 
 def events_of_providers(store: EventStore, attribute: str) -> tuple[NDArray[np.int64], Floats]:
-    """Give each item's provider, (N,) from 0, and each provider's training events, (P,).
+    """Each item's provider, (N,) from 0, and each provider's training events, (P,).
 
     An item whose provider is not known is its own.
     """
@@ -119,7 +119,7 @@ def exposure(lists: Tensor, providers: NDArray[np.int64], count: int) -> Floats:
 
 
 def gini(values: Floats) -> float:
-    """Give the Gini coefficient of numbers of 0 or more: 0 where they are equal.
+    """The Gini coefficient of numbers of 0 or more: 0 where they are equal.
 
     It is half the mean absolute difference of two of them, over their mean; 0 of all zeros.
     """

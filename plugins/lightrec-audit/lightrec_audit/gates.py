@@ -53,11 +53,11 @@ class Past:
         return self.known[Key.HISTORY]
 
     def last(self, length: int) -> "Past":
-        """Give the last events alone."""
+        """The last events alone."""
         return Past(last_events(self.known, length), self.average)
 
     def rows(self, table: Tensor) -> Gated:
-        """Give a function from gates (S, L) to rows (S, L, D) of a table (at least N + 1, D)."""
+        """A function from gates (S, L) to rows (S, L, D) of a table (at least N + 1, D)."""
         table = table.detach()
         mean, own = self.average @ table[: len(self.average)], table[self.history]
         there = (self.history != PADDING)[..., None]

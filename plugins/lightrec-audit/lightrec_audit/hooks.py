@@ -6,12 +6,15 @@ LIGHTREC_API = 1
 
 lightrec_evaluators = gives(
     {
+        "KnownTruth": "lightrec_audit.user_models:KnownTruth",
         "ProviderExposure": "lightrec_audit.exposure:ProviderExposure",
         "Robustness": "lightrec_audit.robustness:Robustness",
+        "SimulatedStatistics": "lightrec_audit.user_models:SimulatedStatistics",
     }
 )
 lightrec_commands = gives(
     {
+        "compare": "lightrec_audit.compare:compare",
         "explain": "lightrec_audit.commands:explain",
         "judge": "lightrec_audit.commands:judge",
         "probe": "lightrec_audit.commands:probe",

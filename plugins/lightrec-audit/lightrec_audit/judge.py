@@ -43,7 +43,7 @@ class Place:
     model: str = "users_b"
 
     def title(self) -> str:
-        """Give it a name that sets it apart from others."""
+        """A name that sets it apart from others."""
         own = ", ".join(f"{name}={value}" for name, value in self.settings.items())
         model = f", {MODELS[self.model]}" if Path(self.what).is_dir() else ""
         return f"{self.what}{model}" + (f" ({own})" if own else "")
@@ -72,7 +72,7 @@ class Judgement:
     transfers: Sequence[Row]
 
     def plain(self) -> Json:
-        """Give everything for a JSON file; an interval is a list of mean, low and high."""
+        """Everything for a JSON file; an interval is a list of mean, low and high."""
         return to_plain({**vars(self), "lightrec": version("lightrec")})
 
 

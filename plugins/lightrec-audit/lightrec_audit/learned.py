@@ -51,7 +51,7 @@ class LearnedRewardSection(Evaluator):
     """Shows in the report what the learned reward holds; nothing where no stage explained it."""
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give no metrics: they are those of the stage ``users_a``."""
+        """No metrics: they are those of the stage ``users_a``."""
         if not run.has("users_a"):
             return Findings({})
         section = learned_reward(run, run.metrics("users_a"))

@@ -160,7 +160,7 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
 
 
 def _begins(constant: Contender, on: Arena) -> tuple[list[str], bool]:
-    """Give the names of the items with which a constant list begins, where it has an order.
+    """The names of the items with which a constant list begins, where it has an order.
 
     :returns: these, and whether the log is known and says nothing of the first.
     """

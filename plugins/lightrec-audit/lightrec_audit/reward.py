@@ -20,8 +20,7 @@ from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.keys import PADDING, Column, Key
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, blocks
-from lightrec.users.irl import RewardLearner
-from lightrec.users.reward_model import RewardModel
+from lightrec.users.irl import RewardLearner, RewardModel
 from lightrec.users.user_model import UserModel
 from lightrec_audit.linear import (
     POPULARITY,
@@ -109,7 +108,7 @@ def _table(names: list[str], fitted: LinearReward) -> list[dict[str, Any]]:
 def _linear_sets(
     later: Later, data: ChoiceData, features: RewardFeatures, part: int, limit: int | None
 ) -> Iterator[LinearSets]:
-    """Give a part's choices as features, with their effects on later offers as an offset."""
+    """A part's choices as features, with their effects on later offers as an offset."""
     for batch in data.batches(part, limit=limit):
         history, items = batch[Key.HISTORY], batch[Key.CANDIDATES]
         # Padding has neither value nor reward.

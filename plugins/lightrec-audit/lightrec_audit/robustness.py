@@ -63,7 +63,7 @@ class Robustness(Evaluator):
         self.max_events, self.batch_size = max_events, batch_size
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give ``robust/<contender>/…``."""
+        """``robust/<contender>/…``."""
         models, scorers = item_models(run), {BLEND: by_history(run.blend)}
         scorers |= {name: by_history(model) for name, model in models.items()}
         events = self.events(run, seed)
@@ -97,7 +97,7 @@ class Robustness(Evaluator):
         return Findings(metrics, [self.section(metrics)])
 
     def events(self, run: Run, seed: int) -> EvaluationEvents:
-        """Give the test events."""
+        """The test events."""
         log = Sequences.all_events(run.data)
         return EvaluationEvents(log, TEST, None, self.batch_size, self.max_events, seed)
 
@@ -212,7 +212,7 @@ def attacked(evidence: Evidence, share: float, promoted: int, seed: int) -> tupl
 
 
 def exposed(key: str, result: RankingResult, items: Tensor, seed: int) -> dict[str, float]:
-    """Give the share of lists that hold any of the items, with its interval over users."""
+    """The share of lists that hold any of the items, with its interval over users."""
     assert result.lists is not None
     held = torch.isin(result.lists, items).any(dim=1).double()
     if len(result.users.unique()) < 2:

@@ -5,7 +5,7 @@ import torch
 from lightrec_audit.reward import attribute
 
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
-from lightrec.users.reward_model import Continuation, Gate, RewardModel
+from lightrec.users.irl import Continuation, RewardModel
 
 N = 9
 
@@ -51,11 +51,22 @@ def looking_ahead():
     return RewardModel(model_of(PooledChoice), continuation.eval(), 0.9)
 
 
+class Gate(torch.nn.Module):
+    """Which of two kinds people are, by the state of their histories."""
+
+    def __init__(self):
+        super().__init__()
+        self.trunk = model_of(PooledChoice)
+        self.linear = torch.nn.Linear(self.trunk.state_size, 2)
+
+    def forward(self, history):
+        return self.linear(self.trunk.state(history)).log_softmax(1)
+
+
 def of_two_kinds():
     other = model_of(PooledChoice)
     torch.nn.init.normal_(other.as_candidate.weight)
-    gate = Gate(model_of(PooledChoice), 2)
-    return RewardModel(model_of(PooledChoice), others=[other], gate=gate, memory=2)
+    return RewardModel(model_of(PooledChoice), others=[other], gate=Gate(), memory=2)
 
 
 @pytest.mark.parametrize("make", [looking_ahead, of_two_kinds])

@@ -13,14 +13,14 @@ from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
 from lightrec.errors import NotApplicable
 from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Table, interval, spread
-from lightrec.evaluation.held_out import LIST_LENGTH, MET, HeldOutLog, mean_of_users, scorers_of
+from lightrec.evaluation.held_out import LIST_LENGTH, REPEATS, HeldOutLog, mean_of_users, scorers_of
 from lightrec.keys import PADDING
 from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
 from lightrec_ecommerce.domain import PRICE
 from lightrec_ecommerce.rewards import prices
 
-TITLES: Final = {"blend": "blend", MET: MET, "popularity": "popularity"}
+TITLES: Final = {"blend": "blend", REPEATS: REPEATS, "popularity": "popularity"}
 COLUMNS: Final = {
     "purchases@10": "purchases found",
     "revenue@10": "revenue found",

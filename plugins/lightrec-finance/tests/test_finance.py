@@ -13,6 +13,7 @@ from lightrec_finance.made_up import market
 from lightrec_finance.portfolio import drawdown, volatility
 from lightrec_finance.prices import Prices, decided_by
 from lightrec_finance.reward import RiskAdjustedReward
+from lightrec_formats.truth import TruthChecks, made_up
 from tensordict import TensorDict
 
 from lightrec.data.store import TEST
@@ -23,11 +24,9 @@ from lightrec.run import Run
 from lightrec.testing import (
     EvaluatorChecks,
     RewardChecks,
-    TruthChecks,
     parametrize_checks,
     plugin_checks,
 )
-from lightrec.testing.truth import made_up
 
 MADE_UP = partial(made_up, "finance", "Popularity", "EASE", "Demographic")
 PORTFOLIOS = partial(Portfolios, "made-up")

@@ -6,14 +6,13 @@ probability ∝ exp(appeal of i to them + what the moment adds).
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.domain import APPEAL, TRUTH
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Tables
 from lightrec.data.readers.canonical import write_tables
@@ -23,6 +22,11 @@ Floats: TypeAlias = NDArray[np.float64]
 Moment: TypeAlias = Callable[[int, Floats, NDArray[np.int64]], Floats | None]
 """From an event's number, the times (U,) in seconds and the items (U, events so far) that people
 have chosen, to what the moment adds to appeal, (U, N) or (N,); -inf for what is not there."""
+
+
+APPEAL: Final = "appeal"
+TRUTH: Final = "truth.parquet"
+"""Beside a log that was made up: user, item and the appeal of each pair."""
 
 
 class Choices(NamedTuple):
@@ -44,7 +48,7 @@ class Choices(NamedTuple):
         return people.select(pl.int_range(pl.len()).over("user")).to_series().to_numpy()
 
     def log(self, users: pl.Series, items: pl.Series) -> pl.DataFrame:
-        """Give the events as a log: user, item and time.
+        """The events as a log: user, item and time.
 
         :param users: (U,) names of the people.
         :param items: (N,) those of the items.
@@ -92,7 +96,7 @@ def write_made_up(
     :param log: canonical columns (:class:`~lightrec.data.log.InteractionLog`).
     :param items: N rows with ``item`` and ``title``.
     :param users: U rows with ``user``.
-    :param appeal: (U, N), which is written beside the log, see ``lightrec.data.domain``.
+    :param appeal: (U, N), which is written to :data:`TRUTH`.
     :returns: the folder.
     """
     write_tables(Tables(InteractionLog(log), Catalog(items), Users(users)), folder)

@@ -45,7 +45,7 @@ class PublishedReader(TableReader):
 
     @classmethod
     def located(cls, path: Path) -> Path:
-        """Give the path of the file of events, whether or not it is there."""
+        """The path of the file of events, whether or not it is there."""
         return path / cls.file if path.is_dir() else path
 
     @abstractmethod
@@ -114,7 +114,7 @@ class PublishedReader(TableReader):
 
     @staticmethod
     def beside(file: Path, name: str) -> Path | None:
-        """Give the file of a name next to the events; None where nothing has that name."""
+        """The file of a name next to the events; None where nothing has that name."""
         found = file.with_name(name)
         return found if lexists(found) else None
 
@@ -127,7 +127,7 @@ class PublishedReader(TableReader):
 
 
 def first_names(file: Path) -> set[str]:
-    """Give the names in a table's first line, of commas or semicolons, or of Parquet's columns."""
+    """The names in a table's first line, of commas or semicolons, or of Parquet's columns."""
     if file.suffix == ".parquet":
         try:
             return set(pl.read_parquet_schema(file))

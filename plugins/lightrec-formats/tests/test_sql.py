@@ -1,19 +1,15 @@
 """Databases by their URLs: what is read, refused and never shown."""
 
-import shutil
 import sqlite3
 from pathlib import Path
 
 import polars as pl
 import pytest
-from lightrec.stages.update import NothingNew
 from lightrec_formats.sql import SqlTable
 
 from lightrec.__main__ import main
 from lightrec.data.readers.base import read_tables
 from lightrec.errors import DataError
-from lightrec.run import Run
-from lightrec.stages import update as updating
 
 sqlalchemy = pytest.importorskip("sqlalchemy")
 
@@ -57,10 +53,8 @@ def test_what_is_recognised_is_printed_first_and_a_refused_database_leaves_nothi
     assert "\n".join(checked) in told
 
 
-@pytest.mark.parametrize("command", ["data convert", "run", "update"])
-def test_the_slashes_of_a_query_are_its_own(
-    command: str, tmp_path: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("command", ["data convert", "run"])
+def test_the_slashes_of_a_query_are_its_own(command: str, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "shop.db") as shop:
         shop.execute("CREATE TABLE orders (customer TEXT, sku TEXT, date TEXT)")
         rows = [(f"http://u{n % 3}/./", f"i{n % 5}", f"2024-03-0{n % 9 + 1}") for n in range(30)]
@@ -69,19 +63,9 @@ def test_the_slashes_of_a_query_are_its_own(
     url, out = f"sqlite:///{tmp_path / 'shop.db'}#{query}", tmp_path / "out"
     if command == "data convert":
         words, log = [url, str(out)], out / "log.parquet"
-    elif command == "run":
+    else:
         words = ["generic", "--log", url, "--out", str(out), "--until", "data", "--data.k_core=0"]
         log = out / "data" / "read" / "log.parquet"
-    else:
-        run, log = tmp_path / "run", out
-        shutil.copytree(tiny_run, run)
-        words = [str(run), "--log", url]
-
-        def make(run: Path, present: Run, about: object, sources: dict[str, Path], more: object):
-            shutil.copy(sources["log-1"], out)
-            raise NothingNew({})
-
-        monkeypatch.setattr(updating, "make", make)
     assert main([*command.split(), *words]) == 0
     users = pl.read_parquet(log)[:, 0]
     assert (len(users), users.unique().to_list()) == (10, ["http://u1/./"])

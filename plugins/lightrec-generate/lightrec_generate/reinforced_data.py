@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from tensordict import TensorDict
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from lightrec import plugins
 from lightrec.data.domain import showable
 from lightrec.data.sequences import Batch, Sequences
-from lightrec.data.share import present_share
+from lightrec.data.share import EpochSampler, present_share
 from lightrec.data.store import TRAIN, EventStore, padded
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Key
@@ -60,7 +60,7 @@ class LoggedEvents(Dataset[Batch]):
         return {name: torch.from_numpy(table) for name, table in found.items()}
 
 
-class UsersEvenly(Sampler[Rows]):
+class UsersEvenly(EpochSampler[Rows]):
     """Draws a user, then one of the user's events, in an order that follows from seed and epoch.
 
     :param users: ``(E,)`` each event's, ascending.
@@ -73,17 +73,13 @@ class UsersEvenly(Sampler[Rows]):
     def __init__(self, users: Rows, batch_size: int, batches: int, passes: int, seed: int) -> None:
         _, self.first, self.counts = np.unique(users, return_index=True, return_counts=True)
         self.batch_size, self.batches, self.passes = batch_size, batches, passes
-        self.seed, self.epoch = seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each pass."""
-        self.epoch = epoch
+        super().__init__(seed)
 
     def __len__(self) -> int:
         return self.batches * self.passes
 
     def __iter__(self) -> Iterator[Rows]:
-        generator = np.random.default_rng((self.seed, self.epoch))
+        generator = self.generator()
         for _ in range(self.batches):
             users = generator.integers(len(self.first), size=self.batch_size)
             rows = self.first[users] + generator.integers(self.counts[users])

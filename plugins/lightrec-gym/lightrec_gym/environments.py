@@ -110,7 +110,7 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
         return observation, reward, ended, cut, info
 
     def _observe(self) -> tuple[Observation, dict[str, Any]]:
-        """Give what agents may see, and what may be shown."""
+        """What agents may see, and what may be shown."""
         assert self._state is not None
         seen = {name: self._state[name] for name in self._names}
         if self._vectors is not None:
@@ -124,7 +124,7 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
         return observation, {"action_mask": mask if places == 1 else (mask,) * places}
 
     def _choices(self) -> Tensor:
-        """Give the item that each number stands for, (N,) or (C,) int64; 0 for what is illegal."""
+        """The item that each number stands for, (N,) or (C,) int64; 0 for what is illegal."""
         assert self._state is not None
         if Key.CANDIDATES in self._state:
             return self._state[Key.CANDIDATES][0]
@@ -133,7 +133,7 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
 
 
 def _space(spec: TensorSpec) -> Any:
-    """Give the space of one session's part of a spec."""
+    """The space of one session's part of a spec."""
     shape = tuple(spec.shape[1:])
     if isinstance(spec, Binary):
         return spaces.MultiBinary(shape)

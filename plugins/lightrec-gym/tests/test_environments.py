@@ -2,7 +2,6 @@
 
 import warnings
 from functools import partial
-from itertools import pairwise
 
 import gymnasium
 import numpy as np
@@ -10,14 +9,12 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 from lightrec_gym.environments import SimulatorEnv
-from tensordict import TensorDict
-from torchrl.data import Bounded, Composite
 
 from lightrec.keys import Key
-from lightrec.simulators.session_env import SessionEnv
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing import parametrize_checks, plugin_checks, tiny
 from lightrec.testing.simulators import TinyWorld
+from tests.simulators.dial import Dial
 
 ITEMS, OFFER = TinyWorld.ITEMS, TinyWorld.OFFER
 
@@ -31,23 +28,6 @@ def of_users(rows, **settings):
     """Users of a model, to whom nothing is shown again: what may be shown stands in a mask."""
     users, starts = tiny.tiny_user_model(), tiny.tiny_starts()
     return UserModelSimulator(users, starts, rows, max_steps=4, **settings)
-
-
-class Dial(SessionEnv):
-    """Users whose reward is the number, from -1 to 1, to which a dial is turned."""
-
-    def __init__(self, batch_size):
-        super().__init__(batch_size, max_steps=4)
-        self.observation_spec = Composite({Key.STEP: self._indices(1, 4)}, shape=self.batch_size)
-        self.action_spec = Bounded(-1, 1, (batch_size, 1), dtype=torch.float32)
-
-    def first_state(self, rows, session):
-        return TensorDict({Key.STEP: torch.zeros_like(session)}, [len(rows)])
-
-    def _step(self, tensordict):
-        step, reward = tensordict[Key.STEP] + 1, tensordict[Key.ACTION]
-        state = {Key.STEP: step, "terminated": step < 0, "truncated": step >= 4, "done": step >= 4}
-        return TensorDict({**state, "reward": reward}, [1])
 
 
 MAKERS = {
@@ -98,18 +78,6 @@ def test_sessions_are_those_of_the_simulator(make):
             observation, *found, info = environment.step(action)
             assert found == [after[k].item() for k in ("reward", "terminated", "truncated")]
             state, over = after.exclude("reward"), after["done"].item()
-
-
-def test_what_may_not_be_shown_leaves_its_place_empty():
-    environment = SimulatorEnv(of_users(1, slate_size=2, ending="fixed"))
-    _, info = environment.reset(seed=1)
-    masks = [info["action_mask"][0]]
-    first, second, *_ = np.flatnonzero(masks[0])
-    for slate in ([first, first], [first, second], [first, second]):
-        *_, info = environment.step(np.array(slate))
-        masks.append(info["action_mask"][0])
-    left = [np.flatnonzero(before != after).tolist() for before, after in pairwise(masks)]
-    assert left == [[first], [second], []], "what was shown, of a slate, cannot be shown again"
 
 
 def test_what_is_wrong_is_told():

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import torch
 import yaml
+from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_health.domain import HealthDomain
 from lightrec_health.evaluator import HealthTradeOff, traded_off
 from lightrec_health.reward import HealthReward, health_scores
@@ -20,11 +21,9 @@ from lightrec.run import Run
 from lightrec.testing import (
     EvaluatorChecks,
     RewardChecks,
-    TruthChecks,
     parametrize_checks,
     plugin_checks,
 )
-from lightrec.testing.truth import made_up
 
 MADE_UP = partial(made_up, "health", "Popularity", "EASE", "Demographic")
 

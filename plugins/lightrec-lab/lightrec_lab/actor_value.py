@@ -21,7 +21,7 @@ from lightrec.policies.base import ScoredPolicy
 
 
 def logits_of(policy: ScoredPolicy, state: TensorDictBase) -> Tensor:
-    """Give a policy's logits ``(B, C)``, very low where a column may not be shown."""
+    """A policy's logits ``(B, C)``, very low where a column may not be shown."""
     return policy.columns(state).logits
 
 
@@ -65,7 +65,7 @@ class CandidateSACLoss(ValueLoss):
         self.log_alpha = nn.Parameter(torch.tensor(math.log(alpha_init)), not fixed_alpha)
 
     def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """Give the three losses, α and the policy's entropy."""
+        """The three losses, α and the policy's entropy."""
         values = stacked(self.networks, batch)
         target = self._target(batch, self._next_value(batch["next"]))
         logits = logits_of(self.actor, batch)
@@ -139,7 +139,7 @@ class CandidateMPOLoss(ValueLoss):
         self.log_multiplier = nn.Parameter(torch.tensor(math.log(multiplier_init)))
 
     def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """Give the four losses, η, α, KL(π̄ ‖ π), KL(q ‖ π̄) and the policy's entropy."""
+        """The four losses, η, α, KL(π̄ ‖ π), KL(q ‖ π̄) and the policy's entropy."""
         predicted = at(self.network.values(batch), batch[Key.ACTION]).squeeze(-1)
         prior, values, shown = self._old(batch["next"])
         target = self._target(batch, expectation(prior.exp(), values, shown))
@@ -164,12 +164,12 @@ class CandidateMPOLoss(ValueLoss):
 
     @torch.no_grad()
     def _old(self, state: TensorDictBase) -> tuple[Tensor, Tensor, Tensor]:
-        """Give log π̄, Q̄ and which columns may be shown, each ``(B, C)``."""
+        """log π̄, Q̄ and which columns may be shown, each ``(B, C)``."""
         logits = logits_of(self.target_actor, state)
         return log_probabilities(logits), self.target_network.values(state), may_be_shown(logits)
 
     def _improve(self, prior: Tensor, values: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
-        """Give q ``(B, C)`` without gradient, and the temperature's dual ``(B,)``."""
+        """q ``(B, C)`` without gradient, and the temperature's dual ``(B,)``."""
         temperature = self.log_temperature.exp()
         # Excluded values are taken out before the division, whose gradient would be NaN there.
         tilted = prior + torch.where(shown, values, 0.0) / temperature

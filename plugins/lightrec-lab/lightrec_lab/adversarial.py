@@ -97,11 +97,11 @@ class AdversarialReward(ImitationReward):
         """
 
     def learned(self, transition: TensorDictBase) -> Tensor:
-        """Give the reward (...) that is left in the end, without shaping and scale."""
+        """The reward (...) that is left in the end, without shaping and scale."""
         return self.score(self.averaged, self.inputs(self.averaged, transition))
 
     def fitted_to(self, feature_size: int, vectors: Tensor, slate_size: int) -> Self:
-        """Give a new reward with the same settings for states and items of a size.
+        """A new reward with the same settings for states and items of a size.
 
         Item vectors are centred and brought to unit mean square.
         """
@@ -113,7 +113,7 @@ class AdversarialReward(ImitationReward):
         return made
 
     def inputs(self, networks: nn.ModuleDict, transition: TensorDictBase) -> tuple[Tensor, ...]:
-        """Give the vectors (..., any) of transitions that the score is a function of.
+        """The vectors (..., any) of transitions that the score is a function of.
 
         :returns: of the state, of the items shown, of the next state, and whether there is a
             future (..., 1).
@@ -124,25 +124,25 @@ class AdversarialReward(ImitationReward):
         return self.states(transition), shown, self.states(following), future
 
     def states(self, state: TensorDictBase) -> Tensor:
-        """Give a state's features, and whether it absorbs; then all else is 0: (..., S + 1)."""
+        """A state's features, and whether it absorbs; then all else is 0: (..., S + 1)."""
         features = state[FEATURES]
         over = state.get(Key.ABSORBING, torch.zeros_like(features[..., :1])).to(features)
         return torch.cat([features * (1 - over), over], -1)
 
     def choices(self, networks: nn.ModuleDict, state: TensorDictBase, items: Tensor) -> Tensor:
-        """Give the vectors (..., C, D) of items (..., C); zeros where a state absorbs."""
+        """The vectors (..., C, D) of items (..., C); zeros where a state absorbs."""
         counts = (items > PADDING).unsqueeze(-1)
         if Key.ABSORBING in state:
             counts = counts & ~state[Key.ABSORBING].unsqueeze(-1)
         return torch.cat([embedding(items, self.vectors), networks["identity"](items)], -1) * counts
 
     def logit(self, transition: TensorDictBase) -> Tensor:
-        """Give (...), the log-odds that transitions are the expert's."""
+        """Log-odds (...) that transitions are the expert's."""
         return self.score(self.discriminator, self.inputs(self.discriminator, transition))
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give the policy's rewards (..., 1): divided by their standard deviation so far.
+        """The policy's rewards (..., 1): divided by their standard deviation so far.
 
         Nothing is taken off: a reward's sign says whether a further step pays. In evaluation mode
         the deviation stays as it is, or 1 where there is none yet.
@@ -175,7 +175,7 @@ class AdversarialReward(ImitationReward):
         return losses
 
     def gradient_penalty(self, demonstrations: TensorDictBase, played: TensorDictBase) -> Tensor:
-        """Give E (‖∇ score‖ - 1)² between demonstrations and own steps (Gulrajani et al. 2017).
+        """E (‖∇ score‖ - 1)² between demonstrations and own steps (Gulrajani et al. 2017).
 
         The gradient is by the vectors that stand for states and items, never by ids, and goes into
         no embedding: between two items there is no third, but between their vectors is a line.
@@ -212,7 +212,7 @@ class GAIL(AdversarialReward):
         return nn.ModuleDict({"choice": self.layers(sizes)})
 
     def score(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
-        """Give the logit."""
+        """The logit."""
         return choice_score(networks["choice"], inputs[0], inputs[1])
 
 
@@ -255,12 +255,12 @@ class AIRL(AdversarialReward):
         return made
 
     def inputs(self, networks: nn.ModuleDict, transition: TensorDictBase) -> tuple[Tensor, ...]:
-        """Give the vectors of transitions, and whether the anchor was shown alone (..., 1)."""
+        """The vectors of transitions, and whether the anchor was shown alone (..., 1)."""
         anchored = (transition[Key.ACTION] == self.anchor).all(-1, keepdim=True).float()
         return *super().inputs(networks, transition), anchored
 
     def score(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
-        """Give f."""
+        """f, the reward with its shaping."""
         states, _, following, future, _ = inputs
         reward = self._reward(networks, inputs)
         if not self.shaping:
@@ -269,12 +269,12 @@ class AIRL(AdversarialReward):
         return reward + (self.discount * after * future - before).squeeze(-1)
 
     def logit(self, transition: TensorDictBase) -> Tensor:
-        """Give f - log π(a|s)."""
+        """f - log π(a|s)."""
         log_probability: Tensor = transition[Key.LOG_PROBABILITY]
         return super().logit(transition) - log_probability
 
     def learned(self, transition: TensorDictBase) -> Tensor:
-        """Give the averaged g."""
+        """The averaged g."""
         return self._reward(self.averaged, self.inputs(self.averaged, transition))
 
     def _reward(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:

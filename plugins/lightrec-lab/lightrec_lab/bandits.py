@@ -119,7 +119,7 @@ class LinearBandit(ScoredPolicy):
         return bandit.to(vectors.device)
 
     def user_vectors(self, history: Tensor) -> Tensor:
-        """Give the contexts ``(B, C)``, zeros in place of the observations."""
+        """The contexts ``(B, C)``, zeros in place of the observations."""
         if not self.history_length:
             return torch.zeros(len(history), self.observation_size, device=history.device)
         known = without_nothing(history, self.num_items)[:, -self.history_length :]
@@ -127,7 +127,7 @@ class LinearBandit(ScoredPolicy):
         return pad(self.item_vectors[known].sum(1) / count, (0, self.observation_size))
 
     def contexts(self, state: State) -> Tensor:
-        """Give the contexts ``(B, C)`` of a state."""
+        """The contexts ``(B, C)`` of a state."""
         vectors = vectors_of(self, state)
         if self.observation_size:
             known = vectors[:, : -self.observation_size]
@@ -154,7 +154,7 @@ class LinearBandit(ScoredPolicy):
         return logits.masked_fill(offered == PADDING, -torch.inf)
 
     def features(self, contexts: Tensor, items: Tensor) -> Tensor:
-        """Give φ = x ⊗ z: ``(M, P)`` float64, for contexts ``(M, C)`` and items ``(M,)``."""
+        """φ = x ⊗ z: ``(M, P)`` float64, for contexts ``(M, C)`` and items ``(M,)``."""
         x, z = _with_one(contexts), _with_one(self.item_vectors[items])
         return (x.unsqueeze(2) * z.unsqueeze(1)).flatten(1)
 
@@ -203,13 +203,13 @@ class LinUCB(LinearBandit):
         self.alpha = alpha
 
     def score_items(self, contexts: Tensor, items: Tensor) -> Tensor:
-        """Give the upper confidence bounds ``(B, M)``."""
+        """The upper confidence bounds ``(B, M)``."""
         taste = contexts @ self.mean.view(contexts.shape[1], -1)
         found = torch.einsum("bd,bmd->bm", taste, items)
         return found + self.alpha * self.widths(contexts, items) if self.alpha else found
 
     def widths(self, contexts: Tensor, items: Tensor) -> Tensor:
-        """Give √(φᵀA⁻¹φ), ``(B, M)`` float64, without forming φ; as :meth:`score_items`."""
+        """√(φᵀA⁻¹φ), ``(B, M)`` float64, without forming φ; as :meth:`score_items`."""
         user, item = contexts.shape[1], items.shape[2]
         pairs = (contexts.unsqueeze(2) * contexts.unsqueeze(1)).flatten(1)
         whole = self.covariance.view(user, item, user, item).permute(0, 2, 1, 3)
@@ -249,7 +249,7 @@ class ThompsonSampling(LinearBandit):
         return self.mean + self.spread * normal @ torch.linalg.cholesky(self.covariance).T
 
     def score_items(self, contexts: Tensor, items: Tensor) -> Tensor:
-        """Give the expected answers ``(B, M)`` under each user's own draw."""
+        """The expected answers ``(B, M)`` under each user's own draw."""
         drawn = self.draws(len(contexts)).view(len(contexts), contexts.shape[1], -1)
         taste = (contexts.unsqueeze(1) @ drawn).squeeze(1)
         return torch.einsum("bd,bmd->bm", taste, items)
@@ -315,7 +315,7 @@ class TaughtEpsilonGreedy(TaughtLinUCB):
 
 
 def principal(vectors: Tensor, size: int) -> Tensor:
-    """Give principal components of item vectors, of mean 0 and variance 1.
+    """Principal components of item vectors, of mean 0 and variance 1.
 
     :param vectors: ``(N + 1, E)``; row 0 is padding.
     :param size: how many at most; those without variance are left out.

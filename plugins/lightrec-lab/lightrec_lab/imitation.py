@@ -122,7 +122,7 @@ class ImitationReward(LearnableReward):
         return rows_seen
 
     def losses(self, demonstrations: TensorDictBase, played: TensorDictBase) -> dict[str, Tensor]:
-        """Give what starts with ``loss``, to be stepped on, and what is looked at.
+        """What starts with ``loss``, to be stepped on, and what is looked at.
 
         :param demonstrations: (R,) transitions of the expert.
         :param played: (R,) transitions of the present policy.
@@ -152,7 +152,7 @@ class SQIL(ImitationReward):
         super().__init__(updates=0, cloning=cloning)
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (..., 1)."""
+        """Rewards (..., 1)."""
         unmarked = torch.zeros_like(transition["next", "terminated"], dtype=torch.float32)
         return transition.get(DEMONSTRATED, unmarked)
 

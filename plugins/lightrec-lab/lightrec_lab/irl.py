@@ -8,12 +8,21 @@ from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
+from lightrec.nn.part import Part
 from lightrec.nn.session import perceptron
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.choice_model import blocks, with_nothing
+from lightrec.users.choice_model import ChoiceModel, blocks, with_nothing
 from lightrec.users.choice_sets import Batch
-from lightrec.users.irl import LookingAhead, Make, MaxEnt, RewardLearner, chosen, mean
-from lightrec.users.reward_model import Gate, RewardModel, recent
+from lightrec.users.irl import (
+    LookingAhead,
+    Make,
+    MaxEnt,
+    RewardLearner,
+    RewardModel,
+    chosen,
+    mean,
+    recent,
+)
 from lightrec_lab.next_steps import read_next
 
 
@@ -60,6 +69,20 @@ class RewardWeightedLikelihood(RewardLearner):
         else:
             weight = (log_p.exp() * log_p).detach()
         return -mean(weight * log_p, batch)
+
+
+class Gate(Part):
+    """Assigns people to one of K kinds, by the states that a trunk makes of their histories."""
+
+    def __init__(self, trunk: ChoiceModel, kinds: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.linear = nn.Linear(self.trunk.state_size, kinds)
+
+    def forward(self, history: Tensor) -> Tensor:
+        """Log-probabilities (B, K) of the kinds, of histories (B, any length)."""
+        logits: Tensor = self.linear(self.trunk.state(history))
+        return logits.log_softmax(1)
 
 
 class TasteMixture(RewardLearner):

@@ -29,7 +29,7 @@ class ReturnConditioning(Learner):
 
     @staticmethod
     def wrap(policy: LearnedPolicy, slate_size: int, hidden: Sequence[int]) -> LearnedPolicy:
-        """Give the policy that a return can be asked of."""
+        """The policy that a return can be asked of."""
         return ReturnConditioned(policy, tuple(hidden))
 
     def make_loss(self, **settings: Any) -> nn.Module:
@@ -57,7 +57,7 @@ class ReturnConditionedLoss(nn.Module):
         self.actor, self.expectile = actor, between_0_and_1(expectile)
 
     def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """Give both losses, and the mean return that would be asked for."""
+        """Both losses, and the mean return that would be asked for."""
         reached = batch["next", "reward"]
         given = batch.copy().set(RETURN_TO_GO, reached)
         expected = self.actor.expected(batch[FEATURES])
@@ -94,7 +94,7 @@ class LoggedReinforceTopK(ReinforceTopK):
         return ReinforceTopKLoss(self.policy, self.critic, None, top_k=top_k, **settings)
 
     def losses(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """Give the losses, returns being estimated first."""
+        """The losses, returns being estimated first."""
         after = batch["next"]
         with torch.no_grad():
             goes_on = self.discount ** batch[STEPS_AHEAD] * ~after["terminated"]
@@ -120,7 +120,7 @@ class CQL(DQN):
         return super().make_loss(**settings)
 
     def losses(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """Give TorchRL's losses, one of them times α."""
+        """TorchRL's losses, one of them times α."""
         flat = batch.copy().set(Key.ACTION, batch[Key.ACTION].squeeze(-1))  # as TorchRL asks
         found = super().losses(flat)
         del found["pred_value"]  # over all columns, minus infinity where one may not be shown

@@ -17,7 +17,7 @@ from lightrec_lab.actor_value import logits_of
 
 
 def top_k_multiplier(log_probability: Tensor, top_k: int) -> Tensor:
-    """Give λ_K(s, a) = K (1 - π(a | s))^(K - 1) (Chen et al. 2019, eq. 9).
+    """λ_K(s, a) = K (1 - π(a | s))^(K - 1) (Chen et al. 2019, eq. 9).
 
     It is the derivative by π of the probability 1 - (1 - π)^K that a is among K draws: K for items
     that are hardly ever shown, and near 0 for items that are shown in any case.
@@ -64,7 +64,7 @@ class ReinforceTopKLoss(nn.Module):
         self.top_k, self.cap = top_k, cap
 
     def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """Give the losses, and what the weights are worth.
+        """The losses, and what the weights are worth.
 
         ``ESS`` is the effective sample size of the capped ratios as a share of the items shown,
         ``cap_fraction`` how many met the cap, ``mean_ratio`` the mean of π / β before it.
@@ -94,7 +94,7 @@ class ReinforceTopKLoss(nn.Module):
 
     @staticmethod
     def _of_shown(policy: ScoredPolicy, batch: TensorDictBase) -> Tensor:
-        """Give a policy's log-probability of each item shown, 0 in empty places, ``(B, K)``."""
+        """A policy's log-probability of each item shown, 0 in empty places, ``(B, K)``."""
         slate = batch[Key.ACTION]
         found = at(log_probabilities(logits_of(policy, batch)), slate)
         return torch.where(slate >= 0, found, 0.0)

@@ -54,17 +54,17 @@ class ReturnConditioned(TwoTowerPolicy, LearnedPolicy):
         return found
 
     def session_features(self, state: State) -> Tensor:
-        """Give the other policy's features."""
+        """The other policy's features."""
         found: Tensor = self.policy.session_features(state)
         return found
 
     def item_table(self) -> Tensor:
-        """Give the other policy's rows, ``(N + 1, D)``."""
+        """The other policy's rows, ``(N + 1, D)``."""
         found: Tensor = self.policy.item_table()
         return found
 
     def query(self, state: State) -> Tensor:
-        """Give the query ``(..., D)`` for the return asked for."""
+        """The query ``(..., D)`` for the return asked for."""
         features = self.session_features(state)
         wanted = state.get(RETURN_TO_GO, None)
         if wanted is None:

@@ -39,12 +39,12 @@ class SlateQLoss(SlateSarsaLoss):
         self.target_policy = self._lagging(policy)
 
     def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """Give ``loss_qvalue`` and ``loss_choice``, with the means of predictions and targets."""
+        """``loss_qvalue`` and ``loss_choice``, with the means of predictions and targets."""
         return self._losses(batch, self._target(batch, self._next_value(batch["next"])))
 
     @torch.no_grad()
     def _next_value(self, following: TensorDictBase) -> Tensor:
-        """Give the value of the best slate of next states ``(B,)``."""
+        """The value of the best slate of next states ``(B,)``."""
         values, nothing = self.target_policy.action_values(following)
         choice = self.policy.choices.logits(following)
         best = best_slate(values, choice, nothing, self.policy.slate_size)

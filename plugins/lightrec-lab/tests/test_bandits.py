@@ -155,8 +155,8 @@ def test_bandits_known_by_a_word_have_learned_always_in_the_same_sessions(monkey
     assert words["epsilon-greedy"]().always_drawn
 
 
-def test_a_runs_bandits_learn_in_user_model_a(lightrec_tiny_run):
-    bandit = arena(str(lightrec_tiny_run), 20, 0, {"max_steps": 5}).policy("linucb")
+def test_a_runs_bandits_learn_in_user_model_a():
+    bandit = arena(str(tiny.kit_run()), 20, 0, {"max_steps": 5}).policy("linucb")
     # Every step of a session is a row: the corner of the precision counts those with a one.
     assert bandit.precision[0, 0].item() > 1 + 2 * 20
     assert bandit.mean.any()

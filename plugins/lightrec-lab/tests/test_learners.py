@@ -8,8 +8,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, pad
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.irl import chosen, mean
-from lightrec.users.reward_model import RewardModel
+from lightrec.users.irl import RewardModel, chosen, mean
 from tests.users.irl.tabular_choice import (
     DISCOUNT,
     build,

@@ -7,8 +7,7 @@ from torch.nn.functional import one_hot
 
 from lightrec.keys import Key
 from lightrec.users.choice_model import PooledChoice, with_nothing
-from lightrec.users.irl import MaxEnt
-from lightrec.users.reward_model import RewardModel
+from lightrec.users.irl import MaxEnt, RewardModel
 
 ITEMS, STEPS = 6, 8
 TASTE = torch.tensor([2.0, 2, 2, -2, -2, -2])

@@ -10,12 +10,12 @@ from torch import Tensor
 from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError
 from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Table, interval, spread
-from lightrec.evaluation.held_out import LIST_LENGTH, MET, HeldOutLog, mean_of_users, scorers_of
+from lightrec.evaluation.held_out import LIST_LENGTH, REPEATS, HeldOutLog, mean_of_users, scorers_of
 from lightrec.keys import PADDING, Key
 from lightrec.rewards.base import Reward
 from lightrec.run import Run
 
-TITLES: Final = {name: name for name in ("blend", MET, "popularity")}
+TITLES: Final = {name: name for name in ("blend", REPEATS, "popularity")}
 SHARES: Final = {"familiar@10": "shown: played before", "skipped@10": "shown: only skipped before"}
 HITS: Final = {"repeat_hit@10": "repeats found", "discovery_hit@10": "discoveries found"}
 

@@ -5,6 +5,7 @@ from functools import partial
 import polars as pl
 import pytest
 import torch
+from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_music.domain import MusicDomain
 from lightrec_music.familiarity import DiscoveryReward, liked, marked
 from tensordict import TensorDict
@@ -12,8 +13,7 @@ from tensordict import TensorDict
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.run import Run
-from lightrec.testing import TruthChecks, parametrize_checks, plugin_checks
-from lightrec.testing.truth import made_up
+from lightrec.testing import parametrize_checks, plugin_checks
 
 MADE_UP = partial(made_up, "music", "Popularity", "ItemKNN", "EASE", "RepeatConsumption")
 

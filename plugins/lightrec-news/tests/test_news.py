@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
+from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_news.domain import DAY
 from lightrec_news.evaluator import HOUR, _measures
 from lightrec_news.reward import ReadingReward
 
-from lightrec.testing import RewardChecks, TruthChecks, parametrize_checks, plugin_checks, tiny
-from lightrec.testing.truth import made_up
+from lightrec.testing import RewardChecks, parametrize_checks, plugin_checks, tiny
 
 MODELS = "Popularity", "RecentPopularity", "WordNeighbours"
 MADE_UP = partial(made_up, "news", *MODELS, seed=3, text_encoder="WordEncoder")

@@ -121,7 +121,7 @@ class ShownItems(Evaluator):
         self.estimator, self.interval = estimator, interval
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give ``shown/<contender>`` and ``shown/<contender>/gain``, not of what is unusable."""
+        """``shown/<contender>`` and ``shown/<contender>/gain``, not of what is unusable."""
         log = read_tables(self.log, columns=self.columns).log
         names = [
             "blend",
@@ -165,7 +165,7 @@ class ShownItems(Evaluator):
 
 
 def as_shown(given: BanditLog) -> BanditLog:
-    """Give a log whose target does what was done."""
+    """A log whose target does what was done."""
     own = replace(given, target=one_hot(given.action, given.target.shape[1]).double())
     return replace(own, propensity=torch.ones_like(given.reward))
 
@@ -300,7 +300,7 @@ def _appeal(run: Run, log: InteractionLog) -> tuple[Tensor, Tensor]:
 
 
 def _places(run: Run) -> dict[str, int]:
-    """Give the items' numbers by their names."""
+    """The items' numbers by their names."""
     return {str(item): n for n, item in enumerate(run.data.catalog[Column.ITEM].to_list(), 1)}
 
 
@@ -365,7 +365,7 @@ def _scores(run: Run, known: Known) -> Tensor:
 
 
 def _law(run: Run, by: str, known: Known, mask: Tensor, shown: Tensor) -> Tensor:
-    """Give the probability of each item that the log shows, and of the others: (B, M + 1)."""
+    """The probability of each item that the log shows, and of the others: (B, M + 1)."""
     history, count = known[Key.HISTORY], len(mask)
     if by == "policy":
         learned = run.holding("policy")  # an update makes none: it knows the items of its version

@@ -26,7 +26,7 @@ class ConversionReward(UserReward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), from 0 to 1 for each item."""
+        """Rewards (B, 1), from 0 to 1 for each item."""
         mean, deviation = self.users.value(*self.asked(transition))
         return self.of_taken(transition, torch.special.ndtr((mean - self.threshold) / deviation))
 
@@ -42,7 +42,7 @@ class ProbabilityLogReward(UserReward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), at most 0; 0 for nothing."""
+        """Rewards (B, 1), at most 0; 0 for nothing."""
         history, _, user = self.asked(transition)
         utilities = self.users.utilities(history, transition[Key.ACTION], user)
         p = with_nothing(utilities).softmax(1)[:, :-1]

@@ -32,7 +32,7 @@ class AttributeReward(Reward):
 
     @abstractmethod
     def worths(self, column: pl.Series) -> Tensor:
-        """Give what the items (N,) are worth, float32, by their attribute.
+        """What the items (N,) are worth, float32, by their attribute.
 
         :raises NotApplicable: where it tells nothing.
         """
@@ -43,7 +43,7 @@ class AttributeReward(Reward):
         self.register_buffer("worth", pad((1 - self.weight) + self.weight * worths, (1, 1)))
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         return self.of_taken(transition, self.worth[transition[Key.ACTION]])
 
 
@@ -79,7 +79,7 @@ class LengthReward(UserReward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         history, items, user = self.asked(transition)
         spent, _ = self.users.value(history, items, user)
         own = self.lengths[items]

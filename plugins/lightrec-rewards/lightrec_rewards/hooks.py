@@ -11,6 +11,7 @@ lightrec_rewards = gives(
         "ContinuationShaping": "lightrec_rewards.staying:ContinuationShaping",
         "RepetitionPenalty": "lightrec_rewards.penalties:RepetitionPenalty",
         "FatiguePenalty": "lightrec_rewards.penalties:FatiguePenalty",
+        "UncertaintyPenalty": "lightrec_rewards.penalties:UncertaintyPenalty",
         "ConversionReward": "lightrec_rewards.accepted:ConversionReward",
         "ProbabilityLogReward": "lightrec_rewards.accepted:ProbabilityLogReward",
         "NormalisedReward": "lightrec_rewards.normalised:NormalisedReward",

@@ -72,12 +72,12 @@ class Limit(Measured):
         self.price.copy_((self.total + rate * DAMPING * self.recent).clamp(0, largest))
 
     def short(self, mean: Tensor) -> Tensor:
-        """Give what mean measures (C,) lack in all."""
+        """What mean measures (C,) lack in all."""
         return (self.least - mean).clamp_min(0).sum()
 
     @staticmethod
     def share(transition: TensorDictBase, of: Tensor) -> Tensor:
-        """Give the share (B, 1) of the items shown for which a mark (B, K) bool is set."""
+        """The share (B, 1) of the items shown for which a mark (B, K) bool is set."""
         there = transition[Key.ACTION] != PADDING
         return (of & there).sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp_min(1)
 
@@ -114,7 +114,7 @@ class EqualExposure(Limit):
         return (1 - self.tolerance) * worth / worth.sum()
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give each provider's share of each slate."""
+        """Each provider's share of each slate."""
         slate = transition[Key.ACTION]
         shares = torch.zeros(len(slate), len(self.least) + 1, device=slate.device)
         shares.scatter_add_(1, self.owners[slate], torch.ones(slate.shape, device=slate.device))
@@ -141,7 +141,7 @@ class NewItems(Limit):
         return torch.tensor([self.wanted])
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give the share of new items."""
+        """The share of new items."""
         return self.share(transition, self.new[transition[Key.ACTION]])
 
 
@@ -160,7 +160,7 @@ class FewRepeats(Limit):
         return torch.tensor([1 - self.most])
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give the share of items that are none of the history's."""
+        """The share of items that are none of the history's."""
         known = transition[Key.ACTION].unsqueeze(2) == transition[Key.HISTORY].unsqueeze(1)
         return self.share(transition, ~known.any(2))
 
@@ -187,7 +187,7 @@ class Variety(Limit):
         return torch.tensor([self.wanted])
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give the share of items of another kind."""
+        """The share of items of another kind."""
         last = self.kinds[transition[Key.HISTORY][:, -self.window :]]
         same = self.kinds[transition[Key.ACTION]].unsqueeze(2) == last.unsqueeze(1)
         return self.share(transition, ~same.any(2))
@@ -226,7 +226,7 @@ class ConstrainedReward(Reward):
             limit.bind(context)
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         found: Tensor = self.reward(transition)
         for limit in self.each:
             measured: Tensor = limit(transition)

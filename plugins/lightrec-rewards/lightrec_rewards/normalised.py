@@ -77,7 +77,7 @@ class NormalisedReward(Reward):
         self.moments = RunningMoments()
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         found: Tensor = self.reward(transition)
         if self.training and self.moments.count < self.rows:
             self.moments.update(found.squeeze(1), transition.get(Key.WEIGHT, None))

@@ -1,4 +1,4 @@
-"""Penalties of what was accepted before: rewards that are never positive, for weighted sums."""
+"""Penalties: rewards that are never positive, for weighted sums."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import PADDING, Key
-from lightrec.rewards.base import Reward, RewardContext
+from lightrec.rewards.base import Reward, RewardContext, UserReward
 
 
 class RepetitionPenalty(Reward):
@@ -23,7 +23,7 @@ class RepetitionPenalty(Reward):
         self.window = _window(window)
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), from -window to 0 for each item."""
+        """Rewards (B, 1), from -window to 0 for each item."""
         history, slate = transition[Key.HISTORY][:, -self.window :], transition[Key.ACTION]
         same = (history.unsqueeze(2) == slate.unsqueeze(1)) & self.taken(transition).unsqueeze(1)
         return -same.sum((1, 2)).unsqueeze(1).float()
@@ -78,7 +78,7 @@ class FatiguePenalty(Reward):
         self.register_buffer("kinds", torch.cat([kinds, kinds[:1]]))
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), from -1 to 0 for each item."""
+        """Rewards (B, 1), from -1 to 0 for each item."""
         history = transition[Key.HISTORY][:, -self.window :]
         ours, theirs = self.kinds[transition[Key.ACTION]], self.kinds[history]
         if self.kinds.ndim == 2:
@@ -88,6 +88,26 @@ class FatiguePenalty(Reward):
         known = (history > PADDING) & (history <= len(self.kinds) - 2)
         same &= known.unsqueeze(2) & self.taken(transition).unsqueeze(1)
         return -same.sum((1, 2)).unsqueeze(1).float() / self.window
+
+
+class UncertaintyPenalty(UserReward):
+    """Minus the uncertainty of an ensemble of user models about the answer to a slate, in nats.
+
+    It keeps a policy to what the log knows (Yu et al. 2020, "MOPO"). A simulator's own uncertainty
+    under ``next`` is used where there is one.
+    """
+
+    needs = "uncertainty"
+
+    @torch.no_grad()
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Rewards (B, 1), at least minus the logarithm of the number of members."""
+        known: Tensor | None = transition.get(("next", Key.UNCERTAINTY), None)
+        if known is not None:
+            return -known
+        user = transition.get(Key.USER, None)
+        found = self.users.predict(transition[Key.HISTORY], transition[Key.ACTION], user)[1]
+        return -found.unsqueeze(1)
 
 
 def _window(window: int) -> int:

@@ -23,7 +23,7 @@ DAY = 86_400.0
 def after_step(
     users: UserModel, transition: TensorDictBase
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Give the histories (B, L + K) after the step, and as (B, 1): the slates shown, the items
+    """The histories (B, L + K) after the step, and as (B, 1): the slates shown, the items
     accepted, and whether one was from the last slate.
 
     A transition without ``step`` and ``accepted_total`` counts as the first of its session.
@@ -38,7 +38,7 @@ def after_step(
 
 
 def ending(users: UserModel, transition: TensorDictBase) -> Tensor:
-    """Give the probabilities (B, 1) that sessions end after the step, fitted or assumed."""
+    """The probabilities (B, 1) that sessions end after the step, fitted or assumed."""
     user = transition.get(Key.USER, None)
     return users.leave(*after_step(users, transition), user).unsqueeze(1)
 
@@ -52,7 +52,7 @@ class StayReward(UserReward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), from 0 to 1."""
+        """Rewards (B, 1), from 0 to 1."""
         return 1 - ending(self.users, transition)
 
 
@@ -73,7 +73,7 @@ class ReturnReward(UserReward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), from 0 to 1."""
+        """Rewards (B, 1), from 0 to 1."""
         history, step, total, _ = after_step(self.users, transition)
         assert self.users.returning is not None
         mean, deviation = self.users.returning(self.users.state(history), step, total)
@@ -111,11 +111,11 @@ class ShapedReward(Reward):
 
     @abstractmethod
     def potential(self, history: Tensor) -> Tensor:
-        """Give Φ (B, 1) of the states after histories (B, any length), padded on the left."""
+        """Φ (B, 1) of the states after histories (B, any length), padded on the left."""
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1); where ``next`` says ``terminated``, Φ(s') is 0."""
+        """Rewards (B, 1); where ``next`` says ``terminated``, Φ(s') is 0."""
         after = self.potential(self.after(transition, self.nothing))
         ended = transition.get(("next", "terminated"), None)
         if ended is not None:
@@ -150,5 +150,5 @@ class ContinuationShaping(ShapedReward):
             self.nothing = self.model.num_items + 1
 
     def potential(self, history: Tensor) -> Tensor:
-        """Give W (B, 1), in nats."""
+        """W (B, 1), in nats."""
         return self.model.continuation(self.model.state(history)).unsqueeze(1)

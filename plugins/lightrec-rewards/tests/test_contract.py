@@ -4,8 +4,7 @@ from lightrec_rewards.normalised import NormalisedReward
 from lightrec_rewards.penalties import FatiguePenalty
 from lightrec_rewards.staying import ContinuationShaping
 
-from lightrec.rewards.accepted import LearnedReward
-from lightrec.rewards.combined import WeightedSum
+from lightrec.rewards.accepted import LearnedReward, WeightedSum
 from lightrec.testing import RewardChecks, parametrize_checks, plugin_checks
 
 

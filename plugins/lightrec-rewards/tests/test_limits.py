@@ -74,6 +74,7 @@ class Worth(Reward):
         return torch.where(transition[Key.ACTION][:, :1] < 3, 1.0, 0.6)
 
 
+@pytest.mark.slow
 def test_the_price_is_what_a_place_costs():
     """Two makers, equal shares: the other maker's places cost .4, and so much is its price."""
     limit = EqualExposure("maker", "items", 0.0)

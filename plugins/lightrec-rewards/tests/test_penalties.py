@@ -1,8 +1,10 @@
 """Penalties with hand values."""
 
+import math
+
 import pytest
 import torch
-from lightrec_rewards.penalties import FatiguePenalty, RepetitionPenalty
+from lightrec_rewards.penalties import FatiguePenalty, RepetitionPenalty, UncertaintyPenalty
 from tensordict import TensorDict
 
 from lightrec.errors import NotApplicable, RecipeError
@@ -63,3 +65,20 @@ def test_fatigue_goes_by_categories_where_there_are_some(tmp_path):
         assert penalty(steps).flatten().tolist() == [-0.5, 0]
     with pytest.raises(NotApplicable, match="no attribute 'colour'"):
         bound(FatiguePenalty(category="colour"), store=store)
+
+
+def test_uncertainty_is_the_ensembles_unless_the_simulator_tells(users):
+    with pytest.raises(NotApplicable, match="A single user model"):
+        bound(UncertaintyPenalty(), users)
+    ensemble = tiny.tiny_user_model(members=2)
+    data = {
+        Key.HISTORY: torch.tensor([[0, 0, 1, 2, 3], [1, 2, 3, 4, 5]]),
+        Key.ACTION: torch.tensor([[4], [6]]),
+    }
+    steps = TensorDict(data, [2])
+    reward = bound(UncertaintyPenalty(), ensemble)
+    expected = ensemble.predict(steps[Key.HISTORY], steps[Key.ACTION])[1]
+    assert torch.allclose(reward(steps), -expected.unsqueeze(1))
+    assert (-reward(steps) <= math.log(2)).all()
+    steps["next"] = TensorDict({Key.UNCERTAINTY: torch.tensor([[0.1], [0.2]])}, batch_size=[2])
+    assert torch.equal(reward(steps), torch.tensor([[-0.1], [-0.2]]))

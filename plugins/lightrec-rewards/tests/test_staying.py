@@ -73,12 +73,6 @@ def test_staying_and_returning_by_hand(model, transition):
     assert found == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_transition_that_tells_nothing_of_its_session_is_the_first(model, transition):
-    users = fit(model)
-    bare = transition.exclude(Key.STEP, Key.ACCEPTED_TOTAL)
-    assert bound(StayReward(), users)(bare)[0] == bound(StayReward(), users)(transition)[0]
-
-
 def test_the_history_after_the_step_is_the_models_own(model, transition):
     users = UserModel([model])
     after = users.state(after_step(users, transition)[0])

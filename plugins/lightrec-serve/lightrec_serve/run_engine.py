@@ -64,7 +64,7 @@ class RunEngine(Engine):
         self.worth, self.goal = worth_in(self.usual.run), self.store.goal
         self.catalog = Catalog(self.store.catalog, self.store.item_kinds, self.usual.names)
         find = lambda name: self.catalog.find([name])[0]  # noqa: E731
-        self.book = RuleBook(self.usual.run.base, find, self.usual.people.asked)
+        self.book = RuleBook(self.usual.run.base, find, self.usual.people.attributes)
         counts = torch.from_numpy(self.store.popularity())[: self.store.num_items + 1]
         encoder, vectors = None, torch.zeros(len(counts), 0)
         with suppress(RunError):  # where the ranker reads no texts, words alone say what is near

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import torch
 from lightrec_audit.exposure import events_of_providers
+from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_social.domain import SocialDomain
 from lightrec_social.friends import FriendsTaste, friendships
 from lightrec_social.reward import ExposureReward
@@ -18,8 +19,7 @@ from lightrec.keys import Key
 from lightrec.ranking.item_models.base import Evidence
 from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
-from lightrec.testing import TruthChecks, parametrize_checks, plugin_checks
-from lightrec.testing.truth import made_up
+from lightrec.testing import parametrize_checks, plugin_checks
 
 MODELS = "Popularity", "ItemKNN", "EASE", "WordNeighbours", "FriendsTaste"
 MADE_UP = partial(made_up, "social", *MODELS)

@@ -150,6 +150,7 @@ def test_the_recipes_own_settings_come_first_and_chance_follows_the_seed(quickly
     assert trials()[1][3] != whole[1][1][3]
 
 
+@pytest.mark.slow
 def test_stopped_within_its_trials_it_goes_on_from_the_last_epoch(
     folder, whole, monkeypatch, capsys
 ):
@@ -182,6 +183,7 @@ def test_stopped_within_its_trials_it_goes_on_from_the_last_epoch(
     assert trials() == whole[1]
 
 
+@pytest.mark.slow
 def test_a_bad_trial_is_given_up_early_and_says_so(folder, monkeypatch, capsys):
     monkeypatch.setattr(tune, "write", lambda search: None)
     monkeypatch.setattr(optuna.trial.Trial, "should_prune", lambda trial: trial.number == 1)

@@ -6,6 +6,7 @@ from functools import partial
 import polars as pl
 import pytest
 import torch
+from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_video.domain import VideoDomain
 from lightrec_video.fetch import fetch_movielens_100k
 from lightrec_video.watching import NextEpisode, WatchTime
@@ -13,8 +14,7 @@ from lightrec_video.watching import NextEpisode, WatchTime
 from lightrec.data.readers.canonical import CanonicalReader
 from lightrec.errors import FetchError, NotApplicable
 from lightrec.ranking.item_models.base import Evidence
-from lightrec.testing import RewardChecks, TruthChecks, parametrize_checks, plugin_checks
-from lightrec.testing.truth import made_up
+from lightrec.testing import RewardChecks, parametrize_checks, plugin_checks
 
 MADE_UP = partial(made_up, "video", "Popularity", "ItemKNN", "EASE", "NextEpisode")
 

@@ -122,7 +122,7 @@ def brings_later(world: World, seed: int, rounds: int) -> Tensor:
 
 
 def constantly(world: World, appeal: Tensor) -> Scores:
-    """Give scores that show the same list to everybody, for :func:`play`.
+    """Scores that show the same list to everybody, for :func:`play`.
 
     :param appeal: (N + 1,).
     """

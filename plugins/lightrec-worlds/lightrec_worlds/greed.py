@@ -133,7 +133,7 @@ class Greed(BaitWorld):
         return {Key.LATENT: latent, Key.OBSERVATION: self._seen(latent, zero, zero)}
 
     def logits(self, state: TensorDictBase, items: Tensor | None = None) -> Tensor:
-        """Give the attraction ℓ of items (B, C), or of all in the order 0 to N: (B, N + 1)."""
+        """The attraction ℓ of items (B, C), or of all in the order 0 to N: (B, N + 1)."""
         taste, satiation = state[Key.LATENT, "taste"], state[Key.LATENT, "satiation"]
         if items is None:
             liked, sated, bait = taste @ self.direction.T, satiation @ self.direction.T, self.bait

@@ -176,7 +176,7 @@ class LongTermSatisfaction(World):
         return Response(taken, taken * engaged.unsqueeze(1), leave, changed)
 
     def pay(self, response: Response, changed: Mapping[str, State]) -> Tensor:
-        """Give engagement as it was drawn, (B, 1)."""
+        """Engagement as it was drawn, (B, 1)."""
         return response.value.sum(1, keepdim=True)
 
     def oracle(self, state: TensorDictBase) -> Tensor:

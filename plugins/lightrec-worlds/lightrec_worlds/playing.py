@@ -37,7 +37,7 @@ def play(world: World, scores: Scores, seed: int) -> Played:
 
 
 def even_chance(world: World) -> Scores:
-    """Give scores that show anything, evenly, for :func:`play`; the same in every repetition."""
+    """Scores that show anything, evenly, for :func:`play`; the same in every repetition."""
     columns = torch.arange(world.offer_size or world.num_items + 1, device=world.device)
 
     def scores(state: TensorDictBase) -> Tensor:

@@ -119,7 +119,7 @@ class Retention(BaitWorld):
         return torch.where(over.unsqueeze(1), PADDING, super().offer(state))
 
     def logits(self, state: TensorDictBase, items: Tensor) -> Tensor:
-        """Give the attraction (B, C) of items (B, C)."""
+        """The attraction (B, C) of items (B, C)."""
         liked = self.direction[items] @ state[Key.LATENT, "taste"].unsqueeze(2)
         return self.pull * liked.squeeze(2) + 1.5 * self.bait[items] - 1.5
 
@@ -173,7 +173,7 @@ class Retention(BaitWorld):
         return best_slate(gain, logits, torch.zeros_like(now), self.slate_size).scores
 
     def _along(self, ends: tuple[float, float], level: Tensor) -> Tensor:
-        """Give what lies evenly between its values at the lowest and the highest level."""
+        """What lies evenly between its values at the lowest and the highest level."""
         return ends[0] + (ends[1] - ends[0]) * level / (self.levels - 1)
 
     def _seen(self, latent: dict[str, Tensor]) -> Tensor:

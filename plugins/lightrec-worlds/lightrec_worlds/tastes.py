@@ -84,7 +84,7 @@ class Tastes(World):
         """(N + 1,)."""
 
     def tastes(self, people: Tensor, day: int) -> Tensor:
-        """Give the tastes (B, 16) that people (B,) have on a day."""
+        """The tastes (B, 16) that people (B,) have on a day."""
         axes = torch.arange(self.SIZE, device=people.device)
         person = noise.mix(noise.mix(people, self.seed), 0).unsqueeze(1)
         stays = 1 - self.drift
@@ -104,7 +104,7 @@ class Tastes(World):
         return {Key.LATENT: {"taste": self.tastes(session.squeeze(1), self.day)}}
 
     def logits(self, state: TensorDictBase, items: Tensor | None = None) -> Tensor:
-        """Give the logits of taking items (B, C), or all in the order 0 to N: (B, N + 1)."""
+        """The logits of taking items (B, C), or all in the order 0 to N: (B, N + 1)."""
         taste = state[Key.LATENT, "taste"]
         if items is None:
             liked, quality = taste @ self.direction.T, self.quality

@@ -125,7 +125,7 @@ class TowerPolicy(TwoTowerPolicy, LearnedPolicy):
         return self
 
     def with_items(self, vectors: Tensor) -> "TowerPolicy":
-        """Give a policy that also shows new items, as N + 1 to N + M.
+        """A policy that also shows new items, as N + 1 to N + M.
 
         They are scored from their vectors; the scores of items 1 to N stay the same. "Chose
         nothing" becomes N + M + 1.
@@ -154,26 +154,26 @@ class TowerPolicy(TwoTowerPolicy, LearnedPolicy):
         return (centred @ self.meaning if self.meaning.shape[1] else centred) / self.scale
 
     def user_vectors(self, history: Tensor) -> Tensor:
-        """Give the sums over histories, ``(B, P · (W + 1))``."""
+        """The sums over histories, ``(B, P · (W + 1))``."""
         recent = history[:, -self.history_length :]
         recent = pad(recent, (self.history_length - recent.shape[1], 0))
         return self.pooled(embedding(recent, self.vectors))
 
     def pooled(self, recent: Tensor) -> Tensor:
-        """Give the same of the rows ``(B, L, W + 1)`` of the last L steps."""
+        """The same of the rows ``(B, L, W + 1)`` of the last L steps."""
         return torch.einsum("pl,bla->bpa", self.weights, recent).flatten(1)
 
     def item_table(self) -> Tensor:
-        """Give the plain and the learned item vectors, ``(N + 1, W + size)``."""
+        """The plain and the learned item vectors, ``(N + 1, W + size)``."""
         vectors = self.vectors[:-1, :-1]
         return vectors if self.items is None else torch.cat([vectors, self.items(vectors)], 1)
 
     def query(self, state: State) -> Tensor:
-        """Give a session's query, ``(..., W + size)``."""
+        """A session's query, ``(..., W + size)``."""
         return self.query_network(self.session_features(state))
 
     def session_features(self, state: State) -> Tensor:
-        """Give the sums over the history, the observation, time, and success so far.
+        """The sums over the history, the observation, time, and success so far.
 
         An observation that the state lacks is 0.
         """

@@ -87,15 +87,6 @@ def test_the_slate_is_picked_from_with_the_laws_probabilities(places):
     assert (((found - rows * wanted) ** 2) / (rows * wanted)).sum() < 13.8  # χ², 2 degrees, 99.9 %
 
 
-def test_places_that_are_alike_change_nothing():
-    played = []
-    for places in (None, [0, 0, 0]):
-        world = Greed(64, slate_size=3, position_bias=places)
-        torch.manual_seed(4)
-        played.append(world.rollout(6, break_when_any_done=False))
-    assert (played[0] == played[1]).all()
-
-
 @pytest.mark.parametrize(("size", "factor"), [(1, 4), (3, 8)])
 def test_quality_pays_and_greed_does_not(size, factor):
     """Near the known returns: the draw of the items and few sessions leave three deviations."""
@@ -108,3 +99,12 @@ def test_quality_pays_and_greed_does_not(size, factor):
     # With one place the oracle and the rule are too near each other for so few sessions.
     assert min(oracle, rule) > 4 * greedy
     assert oracle > 0.97 * rule
+
+
+def test_twins_are_alike_and_stand_last():
+    world, plain = Greed(1, twins=[3, 500]), Greed(1)
+    assert world.num_items == 1002
+    assert torch.equal(world.item_vectors[:1001], plain.item_vectors)
+    assert torch.equal(world.item_vectors[1001:], plain.item_vectors[[3, 500]])
+    assert torch.equal(world.quality[1001:], plain.quality[[3, 500]])
+    assert world.topic[1000:].tolist() == [2, 19]

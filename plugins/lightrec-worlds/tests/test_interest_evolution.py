@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 import torch
 from lightrec_worlds.interest_evolution import InterestEvolution, one_of_each
-from lightrec_worlds.texts import TOPICS
 
-from lightrec.errors import RecipeError
-from lightrec.keys import Column, Key
-from lightrec.rewards.accepted import EngagementReward
+from lightrec.keys import Key
 from lightrec.simulators import noise
 
 ROWS = 4000
@@ -40,24 +37,6 @@ def test_every_part_of_the_catalog_has_the_law_of_fresh_documents(world):
     assert abs(found.std(1).mean() - 0.1) < 0.005
     assert torch.equal(world.item_vectors[1:].argmax(1), world.topic[1:])
     assert not world.item_vectors[0].any()
-
-
-def test_candidates_come_from_each_part_evenly(world):
-    offers = world.reset()[Key.CANDIDATES] - 1
-    assert torch.equal(offers // 200, torch.arange(10).expand(ROWS, -1))
-    counts = torch.bincount((offers % 200 // 20).flatten(), minlength=10).double()
-    assert ((counts - ROWS) ** 2 / ROWS).sum() < 27.9  # χ² with 9 degrees of freedom, 99.9 %
-
-
-def test_users_begin_evenly_interested_with_their_whole_time(world):
-    state = world.reset()
-    interests = state[Key.LATENT, "interests"]
-    assert interests.min() >= -1
-    assert interests.max() <= 1
-    assert abs(interests.mean()) < 4 * (1 / 3) ** 0.5 / (20 * ROWS) ** 0.5
-    assert abs(interests.var() - 1 / 3) < 0.01
-    assert (state[Key.LATENT, "budget"] == 200).all()
-    assert torch.equal(state[Key.OBSERVATION][:, :20], interests)
 
 
 def test_choice_is_proportional_to_interest_plus_one(world):
@@ -117,46 +96,6 @@ def test_users_leave_when_their_time_is_up_and_watch_no_longer_than_it_lasts(wor
     _, after = shown(world, [item, 0], interests=0.5, budget=0.5)
     assert after["terminated"].all()
     assert not after["truncated"].any()
-
-
-def test_clicks_may_be_the_reward():
-    world = InterestEvolution(ROWS, reward=EngagementReward())
-    _, after = shown(world, [1, 2])
-    assert torch.equal(after["reward"], after[Key.ACCEPTED])
-
-
-def test_the_oracle_beats_showing_the_best_quality():
-    def watched(score):
-        torch.manual_seed(3)
-        state, total, going = world.reset(), 0.0, torch.ones(300, 1)
-        while going.any():
-            items = state[Key.CANDIDATES]
-            best = score(state, items).topk(2).indices
-            after = world.step(state.set(Key.ACTION, items.gather(1, best)))["next"]
-            total = total + going * after["reward"]
-            going = going * ~after["done"]
-            state = after.exclude("reward")
-        return float(total.mean())
-
-    world = InterestEvolution(300, max_steps=400)
-    best = watched(lambda state, items: world.oracle(state))
-    assert best > watched(lambda state, items: world.quality[items]) > 200
-    assert best > 1.5 * watched(lambda state, items: torch.rand(items.shape))
-
-
-def test_texts_tell_topic_and_quality():
-    items = InterestEvolution(1).catalog().rows
-    texts = items[Column.TEXT].to_list()
-    assert len(set(items[Column.TITLE].to_list())) == 2000
-    assert all(text.startswith(TOPICS[row % 20][0]) for row, text in enumerate(texts))
-    enriching = [row for row, text in enumerate(texts) if "enriching" in text]
-    assert len(enriching) == 400
-    assert {row % 20 for row in enriching} == {16, 17, 18, 19}
-
-
-def test_what_cannot_be_is_refused():
-    with pytest.raises(RecipeError, match="multiple of 200"):
-        InterestEvolution(1, num_items=1999)
 
 
 def test_one_of_each_block_is_fair_and_independent():

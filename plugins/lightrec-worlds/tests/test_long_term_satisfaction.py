@@ -9,13 +9,10 @@ from lightrec_worlds.long_term_satisfaction import (
     ACTIONS,
     LongTermSatisfaction,
     best_values,
-    interpolation,
     ranks,
 )
-from lightrec_worlds.texts import PAIRS
 
-from lightrec.errors import RecipeError
-from lightrec.keys import Column, Key
+from lightrec.keys import Key
 
 ROWS = 20_000
 
@@ -63,26 +60,6 @@ def test_one_step_by_hand():
     assert torch.equal(after[Key.TAKEN], state[Key.ACTION] > 0)
 
 
-def test_exposure_is_a_geometric_sum_without_noise():
-    world = LongTermSatisfaction(1, innovation=0.0, memory=0.5, slate_size=2)
-    state = world.reset()
-    start, total = float(state[Key.LATENT, "exposure"]), 0.0
-    for step in range(10):
-        slate = state[Key.CANDIDATES][:, [3, 5]]  # the first is consumed, whatever follows
-        total += -2 * (float(world.score[slate[0, 0]]) - 0.5) * 0.5 ** (9 - step)
-        state = world.step(state.set(Key.ACTION, slate))["next"].exclude("reward")
-    assert math.isclose(float(state[Key.LATENT, "exposure"]), 0.5**10 * start + total, abs_tol=1e-6)
-
-
-def test_time_ends_a_session_or_cuts_it():
-    for settings, left in (({"time_budget": 3}, True), ({"max_steps": 3}, False)):
-        world = LongTermSatisfaction(4, **settings)
-        last = world.rollout(10, break_when_any_done=True)[:, -1]["next"]
-        assert (last[Key.STEP] == 3).all()
-        assert last["done"].all()
-        assert (last["terminated"] == left).all()
-
-
 def test_dynamic_programming_is_brute_force():
     """Of all policies, each evaluated by walking forward, the best has the value found backward."""
     chance = torch.Generator().manual_seed(0)
@@ -112,16 +89,6 @@ def test_dynamic_programming_is_brute_force():
     torch.testing.assert_close(best_values(reward, following, ranks(actions, 2), steps)[-1], best)
 
 
-def test_ranks_and_interpolation_are_probabilities():
-    assert ranks(2, 2).tolist() == [0.25, 0.75]
-    torch.testing.assert_close(ranks(50, 1), torch.full((50,), 0.02, dtype=torch.float64))
-    grid = torch.linspace(-1, 1, 5, dtype=torch.float64)
-    points = torch.tensor([-0.3, 0.5, 7.0], dtype=torch.float64)
-    weights = interpolation(points, grid)
-    torch.testing.assert_close(weights @ grid, torch.tensor([-0.3, 0.5, 1.0], dtype=torch.float64))
-    torch.testing.assert_close(weights.sum(1), torch.ones(3, dtype=torch.float64))
-
-
 @pytest.mark.parametrize("sensitivity", [0.01, 0.4])
 def test_policies_return_what_the_twin_says(sensitivity):
     torch.manual_seed(2)
@@ -146,23 +113,3 @@ def test_the_oracle_values_the_whole_session():
     best = world.oracle(world.reset()).max(1).values.mean()
     wanted = expected(world, world.twin(), ranks(ACTIONS, 10))
     assert float(best) == pytest.approx(wanted, rel=0.005)
-
-
-def test_texts_tell_chocolate_from_kale():
-    world = LongTermSatisfaction(1)
-    items = world.catalog().rows
-    texts = items[Column.TEXT].to_list()
-    fifth = (world.score[1:] * 5).long().tolist()
-    assert all((f == 0) == t.startswith("pure kale") for f, t in zip(fifth, texts, strict=True))
-    assert all((f == 4) == t.startswith("pure choc") for f, t in zip(fifth, texts, strict=True))
-    sweet = [sum(pair[0] in text for pair in PAIRS[:9]) for text in texts]
-    both = torch.stack([torch.tensor(sweet).float(), world.score[1:]])
-    assert torch.corrcoef(both)[0, 1] > 0.97
-    assert len(set(items[Column.TITLE].to_list())) == 1000
-
-
-def test_what_cannot_be_is_refused():
-    with pytest.raises(RecipeError, match="multiple of the 10"):
-        LongTermSatisfaction(1, num_items=1001)
-    with pytest.raises(RecipeError, match="memory is 1"):
-        LongTermSatisfaction(1, memory=1.0)

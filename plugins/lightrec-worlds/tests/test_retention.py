@@ -8,7 +8,6 @@ import torch
 from lightrec_worlds.playing import even_chance, play
 from lightrec_worlds.retention import Retention
 
-from lightrec.errors import RecipeError
 from lightrec.keys import Key
 
 TWIN = {"num_items": 3, "offer_size": 3, "levels": 3, "horizon": 3, "pull": 0.0}
@@ -88,39 +87,7 @@ def test_sessions_end_and_days_pass_as_the_laws_say():
     assert (latent["slates"][~ended] == 1).all()
 
 
-def test_quality_decides_where_satisfaction_goes():
-    rows = 20_000
-    world = Retention(rows)
-    world.set_seed(1)
-    state = world.reset()
-    item = int(world.quality[1:].argmax()) + 1
-    world.pick = lambda *_: torch.ones(rows, 1, dtype=torch.bool)
-    before = state[Key.LATENT, "level"]
-    moved = world.respond(state, torch.full((rows, 1), item)).changed[Key.LATENT]["level"] - before
-    assert set(moved.tolist()) <= {-1.0, 1.0}
-    assert (moved > 0).float().mean() == pytest.approx(
-        (1 + world.quality[item].item()) / 2, abs=0.01
-    )
-
-
-def test_gone_for_good_is_an_end_and_the_horizon_a_cut():
-    world = Retention(400, horizon=4)
-    world.set_seed(0)
-    steps = world.rollout(60, world.rand_action, break_when_any_done=False)
-    left, cut = steps["next", "terminated"].squeeze(2), steps["next", "truncated"].squeeze(2)
-    day = steps["next", Key.LATENT, "day"]
-    first = steps["next", "done"].squeeze(2).int().cumsum(1).cumsum(1) == 1
-    assert (left & first).any()
-    assert (cut & first).any()
-    assert (day[cut & first] == 4).all()
-    assert (steps["next", Key.CANDIDATES][cut & first] == 0).all()
-    assert (steps["next", Key.TRUE_REWARD].squeeze(2)[first] == 0).all()
-    # A user comes back on as many days as rewards were counted.
-    earlier = first.flip(1).cumsum(1).flip(1) > 0
-    came = (steps["next", Key.TRUE_REWARD].squeeze(2) * earlier).sum(1)
-    assert came.max() <= 3
-
-
+@pytest.mark.slow
 def test_bait_loses():
     world = Retention(256)
 
@@ -131,8 +98,3 @@ def test_bait_loses():
     oracle, quality, chance, greedy = (play(world, way, 0).returns.mean() for way in ways)
     assert oracle > quality > 2 * chance
     assert chance > 1.3 * greedy
-
-
-def test_impossible_settings_are_refused():
-    with pytest.raises(RecipeError, match="at least 2 days"):
-        Retention(1, horizon=1)

@@ -5,7 +5,6 @@ import torch
 from lightrec_worlds.playing import even_chance, play
 from lightrec_worlds.tastes import Tastes
 
-from lightrec.errors import RecipeError
 from lightrec.keys import Key
 
 PEOPLE = torch.arange(4_000)
@@ -55,8 +54,3 @@ def test_no_list_is_better_than_the_oracles():
     returns = play(world, world.oracle, 3).returns
     assert returns.mean().item() == pytest.approx(best.mean().item(), abs=0.2)
     assert play(world, even_chance(world), 3).returns.mean() < returns.mean() / 2
-
-
-def test_settings_out_of_range_are_refused():
-    with pytest.raises(RecipeError, match=r"drift is 1\.5 and day is 0"):
-        Tastes(1, drift=1.5)

@@ -16,7 +16,7 @@ from lightrec.errors import DataError
 from tests.data.readers.faults import BREAK, FORMATS, damage
 
 EXAMPLES = 40
-"""Files of each format; with all readers installed, 320 in all."""
+"""Files of each format."""
 
 
 def contents(folder: Path) -> dict[str, bytes]:

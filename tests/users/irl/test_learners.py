@@ -18,6 +18,7 @@ def world():
     return drawn_world()
 
 
+@pytest.mark.slow
 def test_a_free_reward_of_nothing_explains_choices_as_well_and_is_another(world):
     reward, batch = world
     anchored, free = (train(build(MaxEnt(way)), batch) for way in (True, False))

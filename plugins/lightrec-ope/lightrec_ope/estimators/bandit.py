@@ -79,7 +79,7 @@ class BanditLog:
             raise DataError(problems)
 
     def along(self, table: Tensor) -> Tensor:
-        """Give a table's row of each round at its position: (n, A) float64."""
+        """A table's row of each round at its position: (n, A) float64."""
         if table.ndim == 2:
             return table.double()
         rows = torch.arange(len(table))
@@ -87,7 +87,7 @@ class BanditLog:
         return table[rows, :, place].double()
 
     def of_shown(self, table: Tensor) -> Tensor:
-        """Give a table's entry of what was shown in each round: (n,) float64."""
+        """A table's entry of what was shown in each round: (n,) float64."""
         return self.along(table).gather(1, self.action[:, None]).squeeze(1)
 
     @property
@@ -178,7 +178,7 @@ class IPS(Estimator[BanditLog]):
         self.at, self.how = at, how
 
     def parts(self, log: BanditLog) -> Parts:
-        """Give w · (r - q) + E[q] for each round, q being 0 without a model."""
+        """Terms w · (r - q) + E[q] for each round, q being 0 without a model."""
         whole = self.importance(log)
         weights, reward = tamed(whole, self.how, self.at), log.reward.double()
         residual, base = reward, torch.zeros_like(reward)
@@ -196,7 +196,7 @@ class IPS(Estimator[BanditLog]):
         return Parts(found, whole, reward, log.uncovered)
 
     def importance(self, log: BanditLog) -> Tensor:
-        """Give the weights (n,) before they are bounded."""
+        """The weights (n,) before they are bounded."""
         return log.weights
 
 
@@ -229,7 +229,7 @@ class DM(Estimator[BanditLog]):
     rests_on = "it rests on the reward model alone"
 
     def parts(self, log: BanditLog) -> Parts:
-        """Give E[q] for each round."""
+        """Expected rewards E[q] for each round."""
         needed(log, "expected")
         assert log.expected is not None
         values = (log.along(log.target) * log.along(log.expected)).sum(1)
@@ -257,7 +257,7 @@ class MIPS(IPS):
         self.law, self.observed = law.double(), observed
 
     def importance(self, log: BanditLog) -> Tensor:
-        """Give the ratio of the categories' probabilities under both policies, (n,)."""
+        """The ratio of the categories' probabilities under both policies, (n,)."""
         needed(log, "behavior")
         assert log.behavior is not None
         parts = [self.law[:, own, d] for d, own in enumerate(self.observed.T)]
@@ -273,5 +273,5 @@ class SNMIPS(MIPS):
 
 
 def one_hot(categories: Tensor) -> Tensor:
-    """Give the law of fixed categories (A,) int64: (A, C, 1)."""
+    """The law of fixed categories (A,) int64: (A, C, 1)."""
     return torch.nn.functional.one_hot(categories)[:, :, None].double()

@@ -177,7 +177,7 @@ class Estimator(ABC, Generic[L]):
 
     @abstractmethod
     def parts(self, log: L) -> Parts:
-        """Give each round's part.
+        """Each round's part.
 
         :raises DataError: where the log lacks what is needed.
         """
@@ -233,7 +233,7 @@ def averaged(weights: Tensor, values: Tensor, normalized: bool) -> Tensor:
 def around(
     values: Tensor, users: Tensor | None, interval: IntervalName = "student", seed: int = 0
 ) -> Interval:
-    """Give the mean of values (n,) with its interval, users being what is independent.
+    """The mean of values (n,) with its interval, users being what is independent.
 
     A mean of few or uneven rewards is skewed, and an interval that lies evenly about it holds the
     truth too seldom. So Student's has its skewness removed (Hall 1992, "On the removal of skewness

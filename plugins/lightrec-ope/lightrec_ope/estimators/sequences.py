@@ -95,11 +95,11 @@ class _Weighted(Estimator[SequenceLog]):
         self.normalized = normalized
 
     def weights(self, log: SequenceLog) -> Tensor:
-        """Give what each step's reward is multiplied by, (N, T)."""
+        """What each step's reward is multiplied by, (N, T)."""
         return log.ratios.cumprod(1)
 
     def parts(self, log: SequenceLog) -> Parts:
-        """Give the weighted sum over a trajectory's steps."""
+        """The weighted sum over a trajectory's steps."""
         weights, reward = self.weights(log), log.discounted
         found = averaged(weights, reward, self.normalized).sum(1)
         return Parts(found, weights[:, -1], reward.abs().sum(1), log.uncovered)
@@ -113,7 +113,7 @@ class TrajectoryIPS(_Weighted):
     """Each reward weighted by the whole trajectory."""
 
     def weights(self, log: SequenceLog) -> Tensor:
-        """Give the weight of the last step at every step, (N, T)."""
+        """The weight of the last step at every step, (N, T)."""
         return log.ratios.cumprod(1)[:, -1:].expand_as(log.reward)
 
 
@@ -123,7 +123,7 @@ class SequentialDM(Estimator[SequenceLog]):
     rests_on = "it rests on the model of values alone"
 
     def parts(self, log: SequenceLog) -> Parts:
-        """Give E[q] of each first state."""
+        """Expected rewards E[q] of each first state."""
         needed(log, "expected")
         assert log.expected is not None
         values = (log.target[:, 0].double() * log.expected[:, 0].double()).sum(1)
@@ -138,7 +138,7 @@ class SequentialDR(_Weighted):
     """
 
     def parts(self, log: SequenceLog) -> Parts:
-        """Give w_t · (r_t - q_t) + w_(t-1) · E[q_t], discounted and summed over steps."""
+        """Terms w_t · (r_t - q_t) + w_(t-1) · E[q_t], discounted and summed over steps."""
         needed(log, "expected")
         assert log.expected is not None
         weights, expected = log.ratios.cumprod(1), log.expected.double()
@@ -167,7 +167,7 @@ class Marginalized(_Weighted):
     rests_on: ClassVar[str] = "it takes the numbered states for all that counts"
 
     def weights(self, log: SequenceLog) -> Tensor:
-        """Give the weights of states times those of steps, (N, T)."""
+        """The weights of states times those of steps, (N, T)."""
         needed(log, "state")
         assert log.state is not None
         state, ratios, taken = log.state, log.ratios, log.taken

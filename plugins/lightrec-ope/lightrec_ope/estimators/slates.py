@@ -60,7 +60,7 @@ class SlateLog:
                 )
 
     def ratio(self, name: str) -> Tensor:
-        """Give the weights (n,) or (n, K) of ``slate``, ``prefix`` or ``place``, float64."""
+        """The weights (n,) or (n, K) of ``slate``, ``prefix`` or ``place``, float64."""
         needed(self, name, f"target_{name}")
         found: Tensor = getattr(self, f"target_{name}").double() / getattr(self, name).double()
         return found
@@ -78,7 +78,7 @@ class SlateIPS(Estimator[SlateLog]):
         self.normalized = normalized
 
     def parts(self, log: SlateLog) -> Parts:
-        """Give the weighted sum over a slate's places."""
+        """The weighted sum over a slate's places."""
         reward, weights = log.reward.double(), log.ratio(self.by)
         weights = weights.reshape(len(reward), -1).expand_as(reward)
         found = averaged(weights, reward, self.normalized).sum(1)
@@ -108,7 +108,7 @@ class CascadeDR(Estimator[SlateLog]):
     rests_on = "it takes users to read from the top"
 
     def parts(self, log: SlateLog) -> Parts:
-        """Give w_k · (r_k - q_k) + w_(k-1) · E[q_k], summed over the places k."""
+        """Terms w_k · (r_k - q_k) + w_(k-1) · E[q_k], summed over the places k."""
         needed(log, "shown", "target", "expected")
         assert log.shown is not None
         assert log.target is not None
@@ -131,7 +131,7 @@ class PseudoInverse(Estimator[SlateLog]):
     rests_on = "it takes a slate's reward for a sum over its places"
 
     def parts(self, log: SlateLog) -> Parts:
-        """Give the slate's whole reward, weighted."""
+        """The slate's whole reward, weighted."""
         places = log.ratio("place")
         weights = places.sum(1) - (places.shape[1] - 1)
         whole = log.reward.double().sum(1)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from lightrec import plugins
-from lightrec.data.domain import APPEAL, TRUTH, showable
+from lightrec.data.domain import showable
 from lightrec.data.store import EventStore
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import session_start
@@ -23,6 +23,7 @@ from lightrec.run import Run
 from lightrec.testing.contract import Check, Faults, checks_of, promise
 from lightrec.testing.invariants import seeded
 from lightrec.testing.tiny import kit_folder
+from lightrec_formats.made_up import APPEAL, TRUTH
 
 Forbidden: TypeAlias = Callable[[EventStore], NDArray[np.bool_]]
 """From a prepared log to what must not be shown to whom, (U, N) bool."""
@@ -35,7 +36,7 @@ def recovered(run: Path | str, folder: Path, k: int = 10) -> dict[str, float]:
     Everybody is recommended to from what came before their test events.
 
     :param run: a finished run, or one up to its ranker, on the log in ``folder``.
-    :param folder: what a domain wrote, as ``lightrec_formats.made_up`` does.
+    :param folder: what :func:`~lightrec_formats.made_up.write_made_up` wrote.
     :param k: items in a list.
     :returns: ``blend`` and ``popularity``: the mean appeal of their lists on a scale from 0, that
         of all items, to 1, that of the k most appealing ones.

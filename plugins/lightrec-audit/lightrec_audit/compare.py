@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from lightrec.cli.command import with_options_of
 from lightrec.cli.run import made
 from lightrec.data.readers.base import read_tables
 from lightrec.errors import RecipeError, RunError
+from lightrec.evaluation.receipt import COMPARED
 from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages import run as stages
@@ -97,7 +98,7 @@ def compare(
         )
     else:
         found = _runs(paths, by, max_events, seed)
-    from lightrec.evaluation.run_comparison import compared
+    from lightrec_audit.run_comparison import compared
 
     results, times, receipts = found
     table, figures, drawn = compared(results, metric, seed, times)
@@ -126,8 +127,8 @@ Found = tuple[dict[str, "RankingResult"], dict[str, dict[str, float | None]], li
 
 
 def _runs(paths: Sequence[Path], by: str, max_events: int, seed: int) -> Found:
-    from lightrec.evaluation.receipt import differences, receipt
-    from lightrec.evaluation.run_comparison import ranked
+    from lightrec.evaluation.receipt import receipt
+    from lightrec_audit.run_comparison import ranked
 
     if len({*paths}) < len(paths):
         raise RecipeError("A run is named twice: name each of them once.")
@@ -148,7 +149,7 @@ def _made(
     domain: str, settings: Sequence[str], making: dict[str, Any], words: Sequence[str]
 ) -> Stage:
     """Make the run of a log as far as the models need it; gives its ranker's stage."""
-    from lightrec.evaluation.model_comparison import TRAINED, find_models
+    from lightrec_audit.model_comparison import TRAINED, find_models
 
     kinds = find_models(words)  # before anything is made
     found = stages.find_recipes(domain, until=RANKER)[1]
@@ -165,11 +166,11 @@ def _models(
     max_events: int,
     seed: int,
 ) -> Found:
-    from lightrec.evaluation.model_comparison import find_models, rank_models
     from lightrec.evaluation.receipt import receipt
     from lightrec.ranking.module import RankingModule
     from lightrec.ranking.sequence_data import SequenceData
     from lightrec.stages.train import SECONDS, parts_of
+    from lightrec_audit.model_comparison import find_models, rank_models
 
     with reading:
         module, data = parts_of(stage)
@@ -180,3 +181,14 @@ def _models(
     given = module.item_models or []
     found = rank_models(run, find_models(words), given, data, max_events, seed, seconds)
     return *found, [receipt(run)]
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Say in words where two receipts differ in what must be the same; empty where nowhere."""
+    found = []
+    for part in COMPARED:
+        for name in {**one[part], **other[part]}:
+            left, right = one[part].get(name), other[part].get(name)
+            if left != right:
+                found.append(f"{part}, {name}: {left} and {right}")
+    return found

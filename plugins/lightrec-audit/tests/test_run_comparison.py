@@ -6,12 +6,13 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from lightrec_audit.compare import differences
+from lightrec_audit.run_comparison import by_user, compared, holm, signed_ranks
 from scipy import stats
 
 from lightrec.__main__ import main
 from lightrec.errors import RunError
-from lightrec.evaluation.receipt import differences, receipt
-from lightrec.evaluation.run_comparison import by_user, compared, holm, signed_ranks
+from lightrec.evaluation.receipt import receipt
 from lightrec.ranking.metrics import RankingResult
 from lightrec.run import Run
 

@@ -4,19 +4,19 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from scipy.stats import spearmanr
-
-from lightrec.data.domain import Domain
-from lightrec.data.files import STAMP
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
-from lightrec.evaluation.user_models import (
+from lightrec_audit.user_models import (
     SessionStatistics,
     SimulatedStatistics,
     _chosen_freely,
     compare,
     spearman_within_sets,
 )
+from scipy.stats import spearmanr
+
+from lightrec.data.domain import Domain
+from lightrec.data.files import STAMP
+from lightrec.data.log import InteractionLog
+from lightrec.data.prepare import prepare
 from lightrec.run import Run
 from lightrec.simulators.user_model import LogStarts
 from lightrec.users.choice_model import PooledChoice

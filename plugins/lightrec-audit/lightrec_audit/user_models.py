@@ -18,7 +18,6 @@ from torch.nn.functional import pad
 
 from lightrec.data.store import EventStore, stretches
 from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Sides, Table
-from lightrec.evaluation.session_tables import TRUTH, truth_line
 from lightrec.keys import PADDING, Key
 from lightrec.run import Run
 from lightrec.simulators import noise
@@ -31,6 +30,12 @@ LENGTHS = ("1", "2", "3-4", "5-8", "9-16", "17-32", "33+")
 """Bins of session length."""
 TOP = (1, 2, 5, 10, 20, 50)
 """Per cent of the items, the most frequently chosen first, whose share of the choices is given."""
+TRUTH = {
+    "learned": "learned reward",
+    "logit": "conditional logit (γ = 0)",
+    "popularity": "popularity",
+}
+"""Titles of what is compared with the truth of a world."""
 Choices = list[tuple[Tensor, Tensor]]
 """Of each step: sessions, and the items chosen in them."""
 
@@ -164,7 +169,7 @@ class SimulatedStatistics(Evaluator):
         self.sessions, self.max_steps = sessions, max_steps
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give ``statistics/…``, see :func:`compare`, and ``sessions/…``, of all in the log."""
+        """``statistics/…``, see :func:`compare`, and ``sessions/…``, of all in the log."""
         store, users = run.data.without_cold, run.users_b
         begins, ends = self._drawn(store, users.learned_from(store.num_users), seed)
         if not len(begins):
@@ -334,7 +339,7 @@ class KnownTruth(Evaluator):
     """In a world whose truth is known: how a learned reward orders the items of an offer."""
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give ``truth/<score>/spearman``; nothing where the run's log is a real one."""
+        """``truth/<score>/spearman``; nothing where the run's log is a real one."""
         path = run.folder("data") / "truth.safetensors"
         if not path.is_file():
             return Findings({})
@@ -363,7 +368,7 @@ class KnownTruth(Evaluator):
 
 
 def spearman_within_sets(score: Tensor, truth: Tensor) -> float:
-    """Give the mean of Spearman's correlation over the sets, rows (S, C), in which both vary.
+    """The mean of Spearman's correlation over the sets, rows (S, C), in which both vary.
 
     Equal values share their mean rank. It is 0 where there is no such set.
     """
@@ -372,3 +377,11 @@ def spearman_within_sets(score: Tensor, truth: Tensor) -> float:
     scale = ((left**2).sum(1) * (right**2).sum(1)) ** 0.5
     found = (left * right).sum(1)[scale > 0] / scale[scale > 0]
     return float(found.mean()) if len(found) else 0.0
+
+
+def truth_line(metrics: Metrics) -> str:
+    """Set how much of the truth was recovered for a terminal; nothing in a log of people."""
+    if "truth/learned/spearman" not in metrics:
+        return ""
+    found = (f"{name} {metrics[f'truth/{name}/spearman']:.3f}" for name in TRUTH)
+    return "within-set Spearman with the true reward: " + ", ".join(found)

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from lightrec_formats import truth
 
-from lightrec.testing import ContractError, TruthChecks, tiny, truth
+from lightrec.testing import ContractError, tiny
 
 
 class Recorded:
@@ -20,7 +21,7 @@ def checks(monkeypatch):
 
     def checks(**settings):
         made = truth.MadeUp(None, None)
-        return {check.name: check for check in TruthChecks("shop", lambda: made, **settings)}
+        return {check.name: check for check in truth.TruthChecks("shop", lambda: made, **settings)}
 
     return checks
 

@@ -4,10 +4,10 @@ import csv
 import json
 
 import pytest
+from lightrec_audit.model_comparison import find_models
 
 from lightrec.__main__ import main
 from lightrec.errors import RecipeError
-from lightrec.evaluation.model_comparison import find_models
 from lightrec.ranking.item_models.als import ALS
 from lightrec.ranking.item_models.item_to_item import EASE, ItemKNN
 from tests.shops import Shop

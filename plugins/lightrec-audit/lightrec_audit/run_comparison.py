@@ -77,14 +77,14 @@ def compared(
 
 
 def by_user(values: Tensor, users: Tensor) -> Tensor:
-    """Give the mean of each user's values: (U,) float64."""
+    """The mean of each user's values: (U,) float64."""
     owners, place = users.unique(return_inverse=True)
     sums = torch.zeros(len(owners), dtype=torch.float64).index_add_(0, place, values.double())
     return sums / place.bincount()
 
 
 def signed_ranks(differences: Tensor) -> float:
-    """Give Wilcoxon's two-sided p of differences being even about 0; 1 where all are 0."""
+    """Wilcoxon's two-sided p of differences being even about 0; 1 where all are 0."""
     if not differences.any():
         return 1.0
     return float(scipy.stats.wilcoxon(differences.numpy(), zero_method="pratt").pvalue)
