@@ -12,7 +12,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from lightrec_generate.language_readers import Decoder, PairClassifier
@@ -20,7 +19,6 @@ from lightrec_images.image import ImageEncoder
 from torch import nn
 
 from lightrec.__main__ import main
-from lightrec.data.store import EventStore
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import FetchError, LightrecError, RunError
 from lightrec.learners.on_policy import PolicyModule
@@ -199,14 +197,6 @@ def test_a_pickle_in_a_checkpoint_is_not_loaded(run, marker, kind):
     assert not marker.exists()
 
 
-def test_a_pickle_in_an_array_is_not_loaded(run, marker):
-    array = np.array([Pickle(marker)], dtype=object)
-    np.save(run / "data" / "items.npy", array, allow_pickle=True)
-    with pytest.raises(ValueError, match="Python objects"):
-        np.asarray(EventStore(run / "data").items)
-    assert not marker.exists()
-
-
 def test_checkpoints_of_a_run_load_by_themselves(tiny_run):
     module = RankingModule.load_from_checkpoint(tiny_run / "ranker" / "model.ckpt").eval()
     ranker = Ranker.from_pretrained(tiny_run / "ranker").eval()
@@ -240,12 +230,6 @@ class Tower(Part):
     ) -> None:
         super().__init__()
         self.inner, self.several, self.made = inner, nn.ModuleList(several), later(depth)
-
-
-@pytest.mark.parametrize("told", [{}, {"init_args": {}}])
-def test_what_describes_a_part_has_a_class(told):
-    with pytest.raises(RunError, match="which has no class_path: the file is damaged"):
-        built(told, RandomPolicy)
 
 
 def test_a_part_of_parts_is_built_again_with_its_weights(tmp_path):
