@@ -83,15 +83,6 @@ def test_the_probability_is_that_of_the_list(recommender):
     assert found.change is None
 
 
-def test_the_next_item_of_a_chain_comes_by_the_last_one(recommender):
-    # People walk through the items of a kind in their order.
-    for user in ("u3", "u17", "u40"):
-        found = explain(recommender, user, k=1)
-        assert found.events[0].position == len(found.events)
-        number = int(found.events[0].title.split()[-1])
-        assert found.title.split()[-1] == str((number + 1) % 12)
-
-
 def test_the_change_changes_it_and_nothing_of_it_is_needless(recommender):
     def comes(titles, left_out, item):
         history = [title for place, title in enumerate(titles, 1) if place not in left_out]

@@ -137,24 +137,6 @@ def test_an_advantage_is_what_longer_sessions_and_better_steps_bring():
         assert part.low == part.high == 0
 
 
-def test_parts_add_up_whatever_was_played_and_belong_to_their_causes():
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(20):
-        pair = [
-            Sessions(r := torch.randn(3, 9, generator=generator), r, length, {}, 0.0)
-            for length in torch.randint(1, 40, (2, 3, 9), generator=generator).float()
-        ]
-        found = advantage(*pair)
-        assert found["length"].mean + found["rate"].mean == pytest.approx(
-            found["total"].mean, abs=1e-5
-        )
-    # Twice as long at the same rate is all length; twice the rate at the same length is all rate.
-    longer = advantage(sessions([[4.0, 4.0]], [[8.0, 8.0]]), sessions([[2.0, 2.0]], [[4.0, 4.0]]))
-    assert (longer["length"].mean, longer["rate"].mean) == (2, 0)
-    better = advantage(sessions([[4.0, 4.0]], [[4.0, 4.0]]), sessions([[2.0, 2.0]], [[4.0, 4.0]]))
-    assert (better["length"].mean, better["rate"].mean) == (0, 2)
-
-
 def test_the_scale_has_its_ends():
     floor, top = constant(2, seed=1), constant(6, seed=2)
     assert normalised(floor, floor, top)[:3] == pytest.approx((0, 0, 0))

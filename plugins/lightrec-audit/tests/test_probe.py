@@ -8,7 +8,6 @@ from lightrec_audit.probe import (
     CONSTANT,
     LASTING,
     RANDOM,
-    UNREPEATED,
     _begins,
     judge_probe,
     probe,
@@ -145,17 +144,6 @@ def test_what_could_be_popularity_or_a_narrow_scale_is_none(random, constant, bo
     assert "no proof that there is nothing" in found.verdict
 
 
-def test_what_the_log_says_nothing_of_may_earn_twice_as_much_as_random_and_no_more():
-    played = {RANDOM: sessions(0.1), CONSTANT: sessions(0.3)}
-    how = ("A", "free", "item", played, (0, 1), (), ["x"])
-    assert not judge_probe(*how).hole
-    found = judge_probe(*how, unseen=True)
-    assert found.hole
-    assert "says nothing of x: what it earns here is not borne out." in found.verdict
-    played[CONSTANT] = sessions(0.19)
-    assert not judge_probe(*how, unseen=True).hole
-
-
 @pytest.mark.parametrize("known", [True, False])
 def test_a_list_begins_with_what_no_event_is_about(known):
     world = TinyWorld(20)
@@ -183,13 +171,3 @@ def test_a_policy_that_is_no_better_than_one_list_is_evidence_of_nothing():
     found = probed(0.2, 0.5, learned=["oracle"], oracle=sessions(0.45))
     assert not found.hole
     assert "no less than oracle (4.5)" in found.verdict
-
-
-def test_repeats_that_pay_are_told():
-    paid = probed(0.2, 0.6, **{UNREPEATED: sessions(0.4)})
-    assert paid.pays_for_repeats
-    assert paid.verdict.endswith("so judge in the mode no-repeats as well.")
-    unpaid = probed(0.2, 0.4, **{UNREPEATED: sessions(0.6)})
-    assert unpaid.pays_for_repeats is False
-    assert unpaid.verdict.endswith("without repeats 0.6: repeats do not pay.")
-    assert probed(0.2, 0.4).pays_for_repeats is None

@@ -5,12 +5,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from lightrec_audit.robustness import Robustness, attacked, exposed, noisy
+from lightrec_audit.robustness import Robustness, attacked, noisy
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.ranking.item_models.base import Evidence
-from lightrec.ranking.metrics import RankingResult
 from lightrec.run import Run
 
 
@@ -58,14 +57,6 @@ def test_false_users_promote_items_of_the_less_popular_half(evidence):
     assert torch.equal(after[items] - counts[items], torch.full((3,), float(false)))
     again = attacked(evidence, 0.1, 3, 0)
     assert np.array_equal(again[0].log.items, planted.log.items)
-
-
-def test_exposure_is_the_share_of_lists_that_hold_a_promoted_item():
-    lists = torch.tensor([[1, 2], [3, 4], [5, 1], [6, 7]])
-    result = RankingResult(torch.arange(4), torch.ones(4).long(), torch.ones(4), lists)
-    found = exposed("x", result, torch.tensor([1, 6]), 0)
-    assert found["x"] == 0.75
-    assert found["x/low"] < 0.75 < found["x/high"]
 
 
 def test_a_run_is_judged_and_shown(tiny_run):
