@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_rules.rules import RuleBook
 
 from lightrec import plugins
 from lightrec.__main__ import main
@@ -16,7 +17,6 @@ from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
 from lightrec.errors import PluginError, RecipeError, RunError
 from lightrec.evaluation.predictions import evaluate_predictions
-from lightrec.ranking.rules import RuleBook
 from lightrec.recommend import load
 from lightrec.run import Run
 from lightrec.stages.run import run

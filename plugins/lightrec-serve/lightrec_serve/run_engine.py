@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import torch
 from lightrec_export.worth import worth_in
+from lightrec_rules.rules import RuleBook, Standing
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -23,7 +24,6 @@ from lightrec.data.sequences import with_only
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.keys import Column, Key
 from lightrec.ranking.lists import diversified
-from lightrec.ranking.rules import RuleBook, Standing
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import (
     TOLD,
