@@ -112,20 +112,6 @@ def test_several_threads_may_ask_at_once(recommender):
         assert [e.position for e in one.events] == [e.position for e in other.events]
 
 
-def test_the_reward_is_compared_with_that_of_other_items(recommender):
-    found = explain(recommender, "u3", k=K)
-    known = recommender.person("u3").known
-    listed = recommender.recommend("u3", k=recommender.store.num_items)["item"]
-    items = torch.tensor([[recommender.item(item) for item in listed]])
-    with torch.no_grad():
-        rewards = recommender.run.users_a.reward(known[Key.HISTORY], items, known[Key.USER])[0]
-    own = rewards[listed.to_list().index(found.item)]
-    assert found.reward.nats == pytest.approx(float(own), abs=1e-4)
-    assert found.reward.among == len(listed) - 1
-    assert found.reward.above == pytest.approx(float((rewards < own).sum()) / (len(listed) - 1))
-    assert "no vectors of texts" in found.missing["words"]
-
-
 def test_spans_join_what_a_hyphen_or_an_apostrophe_joins():
     text = "The Devil's Advocate (1997), Sci-Fi – 東京"
     assert [text[slice(*span)] for span in spans_of(text)] == [

@@ -7,7 +7,6 @@ import pytest
 import torch
 from lightrec_audit.robustness import Robustness, attacked, noisy
 
-from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.ranking.item_models.base import Evidence
 from lightrec.run import Run
@@ -73,10 +72,3 @@ def test_a_run_is_judged_and_shown(tiny_run):
     assert again.metrics == metrics
     changed, pushed = findings.sections[0].tables
     assert changed.rows[0][0] == pushed.rows[0][0] == "blend"
-
-
-def test_shares_beyond_one_and_nothing_promoted_are_refused():
-    with pytest.raises(RecipeError, match="shares from 0 to 1"):
-        Robustness(noise=(1.5,))
-    with pytest.raises(RecipeError, match="At least one item"):
-        Robustness(promoted=0)
