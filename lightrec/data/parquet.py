@@ -131,14 +131,6 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
-def holds_log(path: Path) -> bool:
-    """Whether a Parquet file, or the first of a folder's, is a log that lightrec wrote."""
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-    with suppress(*_FAILURES, IndexError):
-        return (pq.read_metadata(files[0]).metadata or {}).get(KIND_KEY.encode()) == b"log"
-    return False
-
-
 class CanonicalTable(ABC):
     """A checked table that can be written as canonical Parquet and read again."""
 

@@ -177,12 +177,6 @@ def _almost(values: pl.Series) -> str:
     return f"text because of {len(others):,} value{'s' * (len(others) != 1)}: {some}"
 
 
-def shared_words(column: pl.Series) -> pl.Series:
-    """Split text at blanks where rows share so many words that they must be lists, else keep it."""
-    distinct = column.drop_nulls().unique()
-    return column.str.split(" ") if _are_shared(distinct.str.split(" "), 0.5) else column
-
-
 def _kind_of(dtype: pl.DataType) -> Kind | None:
     """The kind that a column's type says; None for text."""
     if isinstance(dtype, pl.List | pl.Array):
@@ -270,12 +264,12 @@ def _lists(text: pl.Series) -> pl.Series | None:
             continue
         parted = _parted(distinct, mark)
         length = 1.0 if mark == "," else parted.explode().len() / len(parted)
-        if _are_shared(parted, most * length):
+        if are_shared(parted, most * length):
             return _parted(text, mark)
     return None
 
 
-def _are_shared(lists: pl.Series, most: float) -> bool:
+def are_shared(lists: pl.Series, most: float) -> bool:
     """Whether distinct lists share members so much that they are lists and no sentences.
 
     :param most: distinct members for each list.
