@@ -65,16 +65,16 @@ class Names:
 
     def exactly(self, names: Sequence[str]) -> dict[str, list[int]]:
         """The rows that have a name as their id, or else as their title, whatever its case."""
-        found: dict[str, list[int]] = {}
+        rows_of: dict[str, list[int]] = {}
         lower = [name.lower() for name in names]
         for known, written in ((self._lower, lower), (self.titles, names), (self.ids, names)):
             rows = known.is_in(pl.Series(written, dtype=pl.String).implode()).arg_true()
             table = pl.DataFrame({"name": known.gather(rows), "row": rows}).group_by("name")
-            own = dict(table.agg("row").iter_rows())
-            found |= {
-                name: own[key] for name, key in zip(names, written, strict=True) if key in own
+            each = dict(table.agg("row").iter_rows())
+            rows_of |= {
+                name: each[key] for name, key in zip(names, written, strict=True) if key in each
             }
-        return found
+        return rows_of
 
     def find(self, name: str) -> int:
         """The row of the item that is meant, see :meth:`find_all`."""
@@ -104,20 +104,20 @@ class Names:
                 f"{other[0]!r:.60}; at most {most} at a time are searched for by their spelling."
             )
         readings = _readings(other) if other else {}
-        found = {n: self._meant(n, known.get(n, []), readings.get(n, [])) for n in given}
-        return [found[str(name)] for name in names]
+        row_of = {n: self._meant(n, known.get(n, []), readings.get(n, [])) for n in given}
+        return [row_of[str(name)] for name in names]
 
     def _meant(self, name: str, rows: list[int], readings: Sequence[_Reading]) -> int:
         if rows := rows or self._alike(readings):
-            found = self._one(name, rows)
+            item = self._one(name, rows)
             others = (self._lower == name.lower()).arg_true().to_list()
-            if self.ids[found] == name and (others := [row for row in others if row != found]):
+            if self.ids[item] == name and (others := [row for row in others if row != item]):
                 more = "; ".join(map(self.shown, others[:_SHOWN]))
                 self._say(
-                    f"{name!r} is taken as the id of {self.shown(found, False)}. It is also the "
+                    f"{name!r} is taken as the id of {self.shown(item, False)}. It is also the "
                     f"title of {more}: give that id where it is meant."
                 )
-            return found
+            return item
         row = self._beginning(name, readings[0])
         row = self._misspelt(readings[-1]) if row is None else row
         if row is None:
@@ -214,8 +214,8 @@ class Names:
                 key, titles, scorer=scorer, limit=50, score_cutoff=60
             ):
                 scores[row] = max(score, scores.get(row, 0))
-        found = sorted(scores, key=lambda row: (-round(scores[row]), -self.popularity[row]))
-        return [row for row in found[:_SHOWN] if scores[row] > scores[found[0]] - 10]
+        ranked = sorted(scores, key=lambda row: (-round(scores[row]), -self.popularity[row]))
+        return [row for row in ranked[:_SHOWN] if scores[row] > scores[ranked[0]] - 10]
 
 
 def _readings(names: Sequence[str]) -> dict[str, list[_Reading]]:

@@ -172,9 +172,9 @@ class TextTable(Table):
     def _parse(self, text: bytes, names: Sequence[str]) -> pl.DataFrame:
         """Parse some columns of records without a fault."""
         positions = sorted({self.names.index(name) for name in names})
-        found = [self.names[position] for position in positions]
+        chosen = [self.names[position] for position in positions]
         if not text:
-            return pl.DataFrame(schema=dict.fromkeys(found, pl.String))
+            return pl.DataFrame(schema=dict.fromkeys(chosen, pl.String))
         frame = pl.read_csv(
             text,
             has_header=False,
@@ -185,7 +185,7 @@ class TextTable(Table):
             infer_schema=False,
             null_values=[""],
         )
-        return frame.rename(dict(zip(frame.columns, found, strict=True)))
+        return frame.rename(dict(zip(frame.columns, chosen, strict=True)))
 
     def _sift(self, problems: Problems) -> tuple[bytearray, "array[int]"]:
         """Go through the text record by record and describe each kind of fault.
@@ -197,8 +197,8 @@ class TextTable(Table):
         counts: Counter[str] = Counter()
         at, number = self._begin, self._first_line
         while at < self._stop:
-            found = self._good_record.match(self._text, at, self._stop)
-            text, fault = (found[0], "") if found else self._record_at(at)
+            match = self._good_record.match(self._text, at, self._stop)
+            text, fault = (match[0], "") if match else self._record_at(at)
             if fault:
                 self.faults[f"Line {number}"] = f"Line {number}{fault}"
                 # All lines may need what a second sentence advises for the file: it is said once.
@@ -222,8 +222,8 @@ class TextTable(Table):
             with the line, empty if there is none.
         """
         line_end = self._text.find(self._end, at, self._stop) + 1 or self._stop
-        found = self._any_record.match(self._text, at, self._stop)
-        text = self._text[at : found.end() if found else line_end]
+        match = self._any_record.match(self._text, at, self._stop)
+        text = self._text[at : match.end() if match else line_end]
         if line_end - at > LONGEST_LINE:
             return text, (
                 f" is longer than {LONGEST_LINE:,} bytes; this is no table, or a quote is never "
@@ -231,7 +231,7 @@ class TextTable(Table):
             )
         if not text.strip(b"\r\n"):
             return text, " is empty; delete it."
-        if not found:
+        if not match:
             return text, (
                 " has a quote that is not closed, or one inside a field; put the field in quotes "
                 "and write each quote in it twice."

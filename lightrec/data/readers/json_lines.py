@@ -50,10 +50,10 @@ class JsonTable(Table):
             self._refuse(bytes(text), error)
         self.names = self.rows.columns
         long = self.rows.select(pl.col(pl.String).str.contains(r"^-?\d{16,}$").any())
-        if any(map(any, long.iter_rows())) and (found := _ROUNDED.search(bytes(text))):
+        if any(map(any, long.iter_rows())) and (match := _ROUNDED.search(bytes(text))):
             raise DataError(
-                f"Line {bytes(text[: found.start()]).count(10) + 1} has the number "
-                f"{found[1].decode()} in a column of text: so long, and with a fraction, its last "
+                f"Line {bytes(text[: match.start()]).count(10) + 1} has the number "
+                f"{match[1].decode()} in a column of text: so long, and with a fraction, its last "
                 "digits are lost. Write ids as text, in quotes.",
                 path,
             )
@@ -82,16 +82,18 @@ class JsonTable(Table):
                     depth += 1 if mark in b"[{" else -1
                     deepest = max(deepest, depth)
                 bad += [number] if deepest > _DEPTH else []
-        said = [f"Line {n} has values more than {_DEPTH} levels within each other." for n in bad]
-        problems.add_places(said[:NAMED], len(bad))
+        sentences = [
+            f"Line {n} has values more than {_DEPTH} levels within each other." for n in bad
+        ]
+        problems.add_places(sentences[:NAMED], len(bad))
         problems.check()
 
     def _refuse(self, text: bytes, error: Exception) -> None:
         """Name the lines that are no JSON objects."""
         problems, bad = Problems(self.path), list[int]()
         bad += [number for number, line in _lines(text).items() if not _is_object(line)]
-        said = [f'Line {n} is no JSON object, such as {{"user": 1}}.' for n in bad[:NAMED]]
-        problems.add_places(said, len(bad))
+        sentences = [f'Line {n} is no JSON object, such as {{"user": 1}}.' for n in bad[:NAMED]]
+        problems.add_places(sentences, len(bad))
         if not bad:
             problems.add(f"The lines have no columns in common ({str(error).splitlines()[0]}).")
         problems.check()
