@@ -82,7 +82,7 @@ def commands() -> str:
 
 def shipped(slot: str) -> dict[str, plugins.Part]:
     """Give the parts of a slot that this repository provides."""
-    parts = plugins.installed().parts[slot]
+    parts = plugins.installed().parts.get(slot, {})
     return {name: part for name, part in parts.items() if _distribution(part) in SHIPPED}
 
 
