@@ -1,4 +1,4 @@
-"""Names as people write them: which item a title or an id means, and what may have been meant.
+"""Names and wishes as people write them: which items a title, an id or a request means.
 
 Case, accents, punctuation, years and articles (English, German, French, Spanish and Italian ones,
 in front or behind) do not count where what is left names one item, such as ``rock, the (1996)``.
@@ -6,15 +6,19 @@ in front or behind) do not count where what is left names one item, such as ``ro
 
 import re
 import sys
-from collections.abc import Sequence
-from functools import cached_property
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from functools import cached_property, reduce
+from operator import or_
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from lightrec.data import filters
+from lightrec.data.filters import Filter
 from lightrec.data.store import EventStore
+from lightrec.data.types import Kind
 from lightrec.errors import RecipeError
 from lightrec.keys import Column
 
@@ -255,3 +259,80 @@ def _letters(text: pl.Series) -> pl.Series:
     lower = lower.str.replace_all(r"\bl['’]", "l ").str.replace_all("['’`´]", "")
     plain = lower.str.replace_all(r"[^\p{L}\p{N}]+", " ").str.strip_chars()
     return plain.zip_with((plain != "").fill_null(True), text)
+
+
+class Selection(NamedTuple):
+    """Conditions that are read, and can be asked of any table with the same columns."""
+
+    only: list[Filter]
+    """One of these must hold, where there are any."""
+    without: list[Filter]
+    """None of these may hold."""
+
+    @classmethod
+    def parse(
+        cls,
+        exclude: str | Sequence[str],
+        only: str | Sequence[str],
+        catalog: pl.DataFrame,
+        kinds: Mapping[str, Kind],
+        names: Names,
+    ) -> "Selection":
+        """Read titles, item ids and conditions; see :mod:`lightrec.data.filters`.
+
+        :param kinds: of the catalog's attributes.
+        :param names: of the catalog's items.
+        :raises RecipeError: where a title, an attribute or its value is not known.
+        """
+
+        wishes = *several(only), *several(exclude)
+        known = names.exactly(wishes)
+        titles = [w for w in wishes if w in known or not filters.looks_like_one(w)]
+        rows = dict(zip(titles, names.find_all(titles), strict=True))
+
+        def read(wish: str) -> Filter:
+            # A title or id counts as a condition on the id.
+            if wish not in rows:
+                return filters.parse(wish, catalog, kinds)
+            return Filter(wish, pl.col(Column.ITEM) == names.ids[rows[wish]])
+
+        return cls(list(map(read, several(only))), list(map(read, several(exclude))))
+
+    def mask(self, catalog: pl.DataFrame) -> tuple[pl.Series, str]:
+        """Which items of a table are left, and how many each condition leaves.
+
+        :returns: (N,) bool, and the begin of a sentence, empty where there is no condition.
+        """
+        left = pl.repeat(True, catalog.height, eager=True)
+        account: list[str] = []
+
+        def leave(said: str, mask: pl.Series) -> pl.Series:
+            rest = left & mask
+            kept = f"{rest.sum():,} item{'s' * (rest.sum() != 1)}"
+            account.append(f"{said} leaves {f'{rest.sum():,} of them' if account else kept}")
+            return rest
+
+        if len(self.only) == 1:
+            for part in self.only[0].parts or self.only:
+                left = leave(part.text, part.mask(catalog))
+        elif self.only:
+            masks = [wish.mask(catalog) for wish in self.only]
+            left = leave(" or ".join(wish.text for wish in self.only), reduce(or_, masks))
+        for wish in self.without:
+            left = leave(f"without {wish.text}", ~wish.mask(catalog))
+        return left, ", ".join(account)
+
+    def left(self, catalog: pl.DataFrame) -> tuple[pl.Series, str]:
+        """Do as :meth:`mask` does.
+
+        :raises RecipeError: where nothing is left, with how many items each condition leaves.
+        """
+        left, account = self.mask(catalog)
+        if not left.any():
+            raise RecipeError(f"Nothing is left to recommend: {account}.")
+        return left, account
+
+
+def several(texts: str | Sequence[str]) -> Sequence[str]:
+    """Take one text for a list of one, and not for its letters."""
+    return [texts] if isinstance(texts, str) else texts

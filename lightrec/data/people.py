@@ -12,8 +12,7 @@ from torch import Tensor
 
 from lightrec.data import filters
 from lightrec.data.attributes import Features, user_features
-from lightrec.data.names import Names
-from lightrec.data.selection import several
+from lightrec.data.names import Names, several
 from lightrec.data.sequences import Positions, Sequences, padded
 from lightrec.data.store import TEST, EventStore
 from lightrec.data.types import Kind

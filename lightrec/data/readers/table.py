@@ -21,8 +21,7 @@ from lightrec.data.readers.columns import (
     likely_columns,
     match_columns,
 )
-from lightrec.data.readers.delimited import TextTable
-from lightrec.data.readers.json_lines import JsonTable
+from lightrec.data.readers.delimited import JsonTable, TextTable
 from lightrec.data.readers.text import COMPRESSED, open_text
 from lightrec.data.schema import NAMED, Place, Problems, Table
 from lightrec.data.times import looks_like_times
