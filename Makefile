@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-DEMO    = $(patsubst %,plugins/lightrec-%,formats rewards video audit export serve ope lab worlds update)
+DEMO    = $(patsubst %,plugins/lightrec-%,formats rewards rules video audit export serve ope lab worlds update)
 PLUGINS = $(filter-out plugins/lightrec-hello $(DEMO),$(wildcard plugins/lightrec-*))
 
 .PHONY: help demo test test-all test-portable check docs links pages format bench clean

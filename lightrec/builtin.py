@@ -116,7 +116,6 @@ lightrec_commands = gives(
         "run": "lightrec.cli.run:run",
         "recommend": "lightrec.cli.recommend:recommend",
         "similar": "lightrec.cli.recommend:similar",
-        "rules": "lightrec.cli.rules:rules",
         "evaluate": "lightrec.cli.evaluate:evaluate",
         "fit": "lightrec.cli.fit:fit",
         "validate": "lightrec.cli.fit:validate",

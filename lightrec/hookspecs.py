@@ -142,6 +142,18 @@ def lightrec_rankers() -> Mapping[str, str]:  # type: ignore[empty-body]
     """
 
 
+@_slot(OBJECT, names="``rules`` or ``wishes``")
+def lightrec_list_parts() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add what a run's lists keep to, whatever ranks: standing rules, and wishes in words.
+
+    ``rules`` is made of the run's folder, of what finds an item by its name, and of the table of
+    users that conditions ask; its ``of(items, kinds)`` gives a
+    :class:`~lightrec.ranking.scorers.Standing` or, where the run has no rules, None. ``wishes`` has
+    a ``load(folder, store, items)``, which gives a :class:`~lightrec.ranking.scorers.Wishes`, from
+    the folder of the stage `ranker`, its log and the ranker's item tower.
+    """
+
+
 @_slot(OBJECT)
 def lightrec_components() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add classes of any other kind that a recipe can name.

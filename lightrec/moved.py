@@ -97,6 +97,7 @@ MOVED: Final = {
 OTHERS: Final = {
     **{"worlds": "lightrec-worlds", "lab": "lightrec-worlds", "trials": "lightrec-news"},
     "estimate": "lightrec-ope",
+    **dict.fromkeys(("rules", "wishes"), "lightrec-rules"),
     "data fetch": "lightrec-formats",
     "constant": "lightrec-worlds",
     "tune": "lightrec-tune",
@@ -111,6 +112,7 @@ OTHERS: Final = {
 }
 """Packages of sets of recipes, losses, words and commands that once were lightrec's own."""
 NEEDED: Final = {
+    "lightrec-export": ("lightrec-rules",),
     "lightrec-lab": ("lightrec-rewards",),
     "lightrec-worlds": ("lightrec-rewards", "lightrec-lab"),
     "lightrec-news": ("lightrec-formats", "lightrec-rewards"),

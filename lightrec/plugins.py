@@ -32,7 +32,12 @@ _Kind = TypeVar("_Kind")
 
 COMMANDS, RECIPES, NEW_SLOTS = "commands", "recipes", "slots"
 """The slots of functions and of folders, and the hook that adds slots for classes."""
-FREELY_NAMED = ("domains", "readers", "learners", "offline_learners", "contenders", "rankers")
+LIST_PARTS = "list_parts"
+"""The slot of what a run's lists keep to."""
+FREELY_NAMED = (
+    *("domains", "readers", "learners", "offline_learners", "contenders", "rankers"),
+    LIST_PARTS,
+)
 """Slots whose names are words of the command line, or of recipes. In all others the name is the
 class's own."""
 

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
 
+from lightrec import plugins
 from lightrec.data.domain import eligible
-from lightrec.data.names import Names
+from lightrec.data.names import Names, Selection
 from lightrec.data.people import People, Person
-from lightrec.data.selection import Selection
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import Favoured, favoured_by
 from lightrec.evaluation.held_out import by_history
@@ -32,8 +32,7 @@ from lightrec.ranking.lists import (
     places_for_new,
     with_reserved_places,
 )
-from lightrec.ranking.rules import RuleBook, Standing
-from lightrec.ranking.scorers import ItemScorer
+from lightrec.ranking.scorers import ItemScorer, Standing
 from lightrec.run import Run
 
 
@@ -68,7 +67,12 @@ class Recommender:
         # Read once for all batches of users.
         self._wished = lru_cache(4)(lambda *wish: self.run.wishes.scores(*wish))
         self.people = People(self.store)
-        self.book = RuleBook(self.run.base, self.item, self.people.attributes)
+        installed, here = plugins.installed(), (self.run.base / "rules.yaml").is_file()
+        self.book: Any = None
+        """Reads the run's standing rules; None where no installed package does."""
+        if here or "rules" in installed.parts[plugins.LIST_PARTS]:  # else get says what is missing
+            kind = installed.get(plugins.LIST_PARTS, "rules").load()
+            self.book = kind(self.run.base, self.item, self.people.attributes)
         self.person = self.people.person
         """Looks up whom a list is for; see :meth:`lightrec.data.people.People.person`."""
 
@@ -102,8 +106,8 @@ class Recommender:
             attributes, which the domain is asked about; all others are null. Without a history,
             items are ranked by what people with such attributes choose, where the run has an item
             model ``Demographic``.
-        :param ask: a wish in words, such as ``slow crime story``; see
-            :mod:`lightrec.ranking.wishes`. It is weighed against what the blend says of the
+        :param ask: a wish in words, such as ``slow crime story``, which the
+            package lightrec-rules reads. It is weighed against what the blend says of the
             history or, without one, against popularity or what people with such attributes choose.
         :param exclude: titles, item ids or conditions such as ``genres=Horror and year<1990``, see
             :mod:`lightrec.data.filters`, one or several, as is ``only``. These, ``k``,
@@ -265,8 +269,11 @@ class Recommender:
 
     @property
     def rules(self) -> Standing | None:
-        """The run's standing rules as they are at present; see :mod:`lightrec.ranking.rules`."""
-        return self.book.of(self.catalog, self.store.item_kinds)
+        """The run's standing rules as they are at present; of the package lightrec-rules."""
+        if self.book is None:
+            return None
+        rules: Standing | None = self.book.of(self.catalog, self.store.item_kinds)
+        return rules
 
     @property
     def names(self) -> Names:

@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from lightrec import plugins
 from lightrec.data.files import STAMP, is_plain, mending, stamp
 from lightrec.errors import RunError
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from lightrec.ranking.item_models.demographic import Demographic
     from lightrec.ranking.item_models.text_map import TextMap
     from lightrec.ranking.ranker import Ranker
-    from lightrec.ranking.wishes import Wishes
+    from lightrec.ranking.scorers import Wishes
     from lightrec.users.user_model import UserModel
 
 METRICS = "metrics.json"
@@ -313,11 +314,12 @@ class Run:
     def wishes(self) -> "Wishes":
         """What reads wishes in words.
 
+        :raises PluginError: where no installed package does.
         :raises RunError: where the ranker has learned nothing of them.
         """
-        from lightrec.ranking.wishes import Wishes
-
-        return Wishes.load(self._checked("ranker"), self.data, self.ranker.items)
+        kind = plugins.installed().get(plugins.LIST_PARTS, "wishes").load()
+        found: Wishes = kind.load(self._checked("ranker"), self.data, self.ranker.items)
+        return found
 
     @cached_property
     def users_a(self) -> "UserModel":

@@ -11,7 +11,7 @@ from torch.nn import functional
 from lightrec.errors import RecipeError
 
 Choose: TypeAlias = Callable[..., tuple[Tensor, Tensor]]
-"""Fills lists otherwise than by the best scores: :meth:`lightrec.ranking.rules.Standing.fill`."""
+"""Fills lists otherwise than by the best scores: :meth:`lightrec.ranking.scorers.Standing.fill`."""
 Placed: TypeAlias = Callable[..., Tensor]
 """Makes lists of usual scores and those of new items, and of how to ``choose``."""
 

@@ -26,7 +26,6 @@ from lightrec.ranking.losses import RankingLoss, SoftmaxLoss
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.running_metrics import RankingMetrics
 from lightrec.ranking.sequence_data import SequenceData
-from lightrec.ranking.wishes import write_wishes
 
 DECAY: Final = 0.8
 """Of the co-occurrence that id embeddings start from, per step between two events."""
@@ -295,7 +294,7 @@ class RankingModule(StageModule):
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:
-        """Write the ranker, item vectors, biases, what the encoder notes, blend and wishes."""
+        """Write the ranker, item vectors, biases, what the encoder notes, and the blend."""
         self.eval()
         self.ranker.save_pretrained(folder)
         tables = {"vectors": self.ranker.item_vectors(), "bias": self.ranker.bias}
@@ -310,5 +309,4 @@ class RankingModule(StageModule):
             blended, metrics = blend(self.ranker.cpu(), self.item_models or [], data)
         if self.item_models or blended.item_models:
             blended.save(folder)
-        write_wishes(folder, blended, data, earlier)
         return {f"validation/{name}": value for name, value in metrics.items()}

@@ -1,9 +1,12 @@
-"""What scores items, and what it may know of a history: types alone."""
+"""What scores items, what it may know of a history, and what lists keep to: types alone."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
+import polars as pl
 from torch import Tensor
+
+from lightrec.encoders.base import Encoder
 
 Details: TypeAlias = Mapping[str, Tensor] | None
 """A batch of which histories are, or what else has their ``Key.FEEDBACK`` and ``Key.GAP``,
@@ -27,3 +30,42 @@ class ItemScorer(Protocol):
 
 Scorer = Callable[[Mapping[str, Tensor]], Tensor]
 """From a batch (history (B, L), user (B,), …) to scores (B, N + 1), higher is better."""
+
+
+class Standing(Protocol):
+    """Standing rules of a run for its catalog, to which every list keeps: the part ``rules``."""
+
+    there: Tensor
+    """(N + 1,) bool: which items may come at all."""
+    boost: Tensor
+    """(N + 1,) what is added to the logarithms of items' weights."""
+
+    def fill(
+        self, scores: Tensor, length: int, people: pl.DataFrame | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Fill lists (B, k) from logarithms of weights (B, N + 1), and give the propensities."""
+        ...
+
+    def varied(
+        self, counts: Tensor, vectors: Tensor, length: int, people: pl.DataFrame | None
+    ) -> tuple[Tensor, Tensor]:
+        """Fill lists (B, k) with popular items that differ, and give their marginal relevance."""
+        ...
+
+
+class Wishes(Protocol):
+    """Reads wishes in words: the part ``wishes``."""
+
+    encoder: Encoder | None
+    """What reads them; None where words alone do."""
+
+    def scores(self, wish: str, kind: str) -> tuple[Tensor, float]:
+        """Score all items (N + 1,) for a wish, and give the weight of what the history says.
+
+        :param kind: ``history``, or ``alone`` where there is none.
+        """
+        ...
+
+    def answering(self, wish: str) -> Tensor | None:
+        """Which items have a word of a wish, (N + 1,) bool; None where vectors read it."""
+        ...

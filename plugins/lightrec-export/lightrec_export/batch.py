@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from lightrec_rules.rules import RuleBook
 
 from lightrec.data.files import appearing, new_file
 from lightrec.data.names import Names
 from lightrec.errors import DataError, RecipeError
 from lightrec.keys import Column
-from lightrec.ranking.rules import RuleBook
 
 HISTORY: Final = "history"
 ROWS: Final = 8_192

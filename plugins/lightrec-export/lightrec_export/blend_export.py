@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import polars as pl
 import torch
+from lightrec_rules.rules import RuleBook
 from torch import Tensor
 
 from lightrec.data.files import appearing, save_tensors
@@ -21,7 +22,6 @@ from lightrec.evaluation.receipt import RECEIPT, receipt
 from lightrec.keys import PADDING, Column, Key
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.demographic import Demographic
-from lightrec.ranking.rules import RuleBook
 from lightrec.run import Run
 from lightrec_export.exported import (
     ATTRIBUTES,

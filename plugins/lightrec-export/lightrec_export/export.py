@@ -19,6 +19,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 import polars as pl
 import torch
+from lightrec_rules.rules import RuleBook
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
@@ -34,7 +35,6 @@ from lightrec.evaluation.evidence import favoured_by
 from lightrec.evaluation.receipt import RECEIPT, receipt
 from lightrec.keys import Column
 from lightrec.ranking.ranker import Ranker
-from lightrec.ranking.rules import RuleBook
 from lightrec.run import Run
 from lightrec_export.blend_export import (
     TOLERANCE,

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import torch
 from lightrec_export.exported import Exported
+from lightrec_rules.rules import RuleBook
 from torch import Tensor
 
 from lightrec.data.names import Names
@@ -17,7 +18,6 @@ from lightrec.data.people import Person, with_events
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Column, Key
 from lightrec.ranking.ranker import likeness
-from lightrec.ranking.rules import RuleBook
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import Engine, Newcomers, Query
 from lightrec_serve.run_engine import RunEngine

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import torch
 from lightrec_export.worth import worth_of
+from lightrec_rules.rules import RuleBook, Standing
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
@@ -21,7 +22,6 @@ from lightrec.encoders.words import word_table, words_of
 from lightrec.errors import LightrecError, RecipeError
 from lightrec.keys import PADDING, Column
 from lightrec.ranking.lists import with_reserved_places
-from lightrec.ranking.rules import RuleBook, Standing
 from lightrec_serve.catalog import Catalog
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from lightrec_export.exported import Exported
 from lightrec_export.index import Approximate, Flat
+from lightrec_rules.rules import RuleBook, Standing
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -19,7 +20,6 @@ from lightrec.data.names import Names
 from lightrec.data.sequences import with_only
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.keys import PADDING, Column, Key
-from lightrec.ranking.rules import RuleBook, Standing
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import (
     TOLD,

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import torch
 from lightrec_export.worth import worth_in
+from lightrec_rules.rules import RuleBook, Standing
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -23,7 +24,6 @@ from lightrec.data.sequences import with_only
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.keys import Column, Key
 from lightrec.ranking.lists import diversified
-from lightrec.ranking.rules import RuleBook, Standing
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import (
     TOLD,
@@ -115,7 +115,10 @@ class RunEngine(Engine):
         from lightrec.recommend import Recommender
 
         if by not in self._recommenders:
-            self._recommenders[by] = Recommender(self.path, by)
+            made = Recommender(self.path, by)
+            if made.ranker.reranks:
+                raise RecipeError(f"What the {by} re-ranks cannot be served: leave it out.")
+            self._recommenders[by] = made
         return self._recommenders[by]
 
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:

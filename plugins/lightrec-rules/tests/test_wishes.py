@@ -8,12 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_rules.learning import _description, write_wishes
+from lightrec_rules.wishes import ALONE, FILE, HISTORY, Wishes
 
 from lightrec.encoders.base import Encoder
 from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.words import WordEncoder
 from lightrec.errors import RecipeError, RunError
-from lightrec.ranking.wishes import ALONE, FILE, HISTORY, Wishes, _description, write_wishes
 from lightrec.trust import built
 
 MEANINGS = {"red": (1.0, 0.0), "scarlet": (0.9, 0.1), "lamp": (0.0, 1.0), "of": (0.01, 0.01)}
@@ -139,7 +140,7 @@ def test_an_update_keeps_what_was_learned(tmp_path):
     (tmp_path / FILE).write_text(json.dumps(SETTINGS | {"encoder": None}))
     (tmp_path / "next").mkdir()
     data = SimpleNamespace(text_encoder=WordEncoder(2))
-    write_wishes(tmp_path / "next", None, data, earlier=tmp_path)
+    write_wishes(tmp_path / "next", data, earlier=tmp_path)
     again = Wishes.load(tmp_path / "next", STORE, ITEMS)
     assert again.settings == SETTINGS
     assert again.encoder.size == 2

@@ -14,13 +14,12 @@ word counts by how far the wish's vector moves without it, next to the word with
 farthest: grammar counts little, in every language that the encoder reads.
 """
 
-import inspect
 import json
 import math
 import sys
 from collections.abc import Mapping, Sequence, Set
 from functools import cached_property
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from zlib import crc32
@@ -31,22 +30,31 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lightrec import plugins
 from lightrec.data.store import EventStore
 from lightrec.encoders.base import Encoder, encoded, unit_vectors
-from lightrec.encoders.words import GRAMMAR, same_stem, word_table, words_of
+from lightrec.encoders.words import word_table, words_of
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Column, Key
 from lightrec.nn.item_tower import ItemTower
 from lightrec.ranking.blend import Blend, log_shares
 from lightrec.ranking.blend_weights import ABSENT, Candidates, fit_weights, weighed
 from lightrec.ranking.item_models.base import popular
-from lightrec.trust import ARGUMENTS, built, described
+from lightrec.trust import ARGUMENTS, built
 
 if TYPE_CHECKING:
     from lightrec.ranking.evaluation_events import EvaluationEvents
-    from lightrec.ranking.sequence_data import SequenceData
 
+GRAMMAR: Final = frozenset(
+    words_of(
+        "a an and are as at be by for from i in is it me my of on or our some that the this to "
+        "want with you your das dem den der des die ein eine einem einen einer etwas für ich im "
+        "ist mein mit oder und von zu zum zur au aux avec de du en et la le les mon ou par pour "
+        "sur un une con da del di e el il las los mi o para per por una uno y"
+    )
+)
+"""Words of English, German, French, Spanish and Italian that say nothing of what is wanted."""
+ENDINGS: Final = frozenset(["", *words_of("s es e en n er ern ed ing y ies f fe ves")])
+"""What words that may be forms of one have behind what they share."""
 FILE: Final = "wishes.json"
 HISTORY, ALONE = "history", "alone"
 SHARES: Final = (0.6, 0.3, 0.9)
@@ -69,6 +77,12 @@ VOCABULARY: Final = 5_000
 """So many words, the most common ones, stand in for others."""
 NEAR: Final = 3
 """One of so many nearest words stands in for another."""
+
+
+def same_stem(one: str, other: str) -> bool:
+    """Whether two words, in small letters, may be forms of one: *knife* and *knives*."""
+    stem = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    return stem > 2 and {one[stem:], other[stem:]} <= ENDINGS
 
 
 class Reading(NamedTuple):
@@ -329,29 +343,6 @@ class Wishes:
         return cls(store, items, built(made, Encoder | None), content)
 
 
-def write_wishes(
-    folder: Path, blend: Blend, data: "SequenceData", earlier: Path | str | None = None
-) -> None:
-    """Learn what wishes count, and write it beside the ranker, where items have words.
-
-    :param earlier: folder of a ranker stage, in place of learning: what was learned there stays.
-    """
-    encoder = data.text_encoder
-    made = _description(encoder) if encoder is not None and encoder.reads_words else None
-    if earlier is None:
-        # Not above: who recommends needs no more than torch.
-        from lightrec.ranking.blending import validation_events
-
-        encoder, events = built(made, Encoder | None), validation_events(data, EVENTS)
-        learned = Wishes.learn(blend, data.store, encoder, events, data.seed)
-        content = {} if learned is None else learned.settings
-    else:
-        path = Path(earlier) / FILE
-        content = json.loads(path.read_text()) if path.is_file() else {}
-    if content:
-        (folder / FILE).write_text(json.dumps(content | {"encoder": made}, indent=2) + "\n")
-
-
 def _texts(store: EventStore) -> list[str]:
     """Give all that items' words are taken from: titles, texts, categories and lists."""
     named = [name for name, kind in store.item_kinds.items() if kind in ("category", "list")]
@@ -363,27 +354,3 @@ def _texts(store: EventStore) -> list[str]:
     ]
     texts = store.catalog.select(texts=pl.concat_str(parts, separator=" ", ignore_nulls=True))
     return texts["texts"].to_list()
-
-
-def _description(encoder: Encoder) -> dict[str, Any] | None:
-    """Describe an encoder by class and arguments; vectors on disk are those of items alone.
-
-    :returns: None, which is printed, where it does not keep its arguments under their names.
-    """
-    names = [name for name in inspect.signature(type(encoder)).parameters if name != "device"]
-    if lost := [name for name in names if not hasattr(encoder, name)]:
-        print(
-            f"Wishes are read by words alone: {plugins.provider(encoder)} does not keep its "
-            f"{' and '.join(lost)} as attributes, and cannot be made again.",
-            file=sys.stderr,
-        )
-        return None
-    given = dict[str, Any]()
-    for name in names:
-        value = getattr(encoder, name)
-        given[name] = False if name == "cache" else value
-        if isinstance(value, list) and any(isinstance(each, Encoder) for each in value):
-            given[name] = [_description(each) for each in value]
-            if None in given[name]:
-                return None
-    return {**described(type(encoder)), ARGUMENTS: given}

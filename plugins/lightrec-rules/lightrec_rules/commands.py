@@ -1,6 +1,10 @@
 """`lightrec rules`: a run's standing rules, checked and shown."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lightrec_rules.rules import Standing
 
 
 def rules(run: Path) -> None:
@@ -18,7 +22,8 @@ def rules(run: Path) -> None:
     from lightrec.recommend import Recommender
 
     recommender = Recommender(run, "blend")
-    found, path = recommender.rules, recommender.book.path
+    path = recommender.book.path
+    found: Standing | None = recommender.book.of(recommender.catalog, recommender.store.item_kinds)
     if found is None:
         print(f"{run} has no standing rules: write them into {path}.")
         return
