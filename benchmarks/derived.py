@@ -95,7 +95,7 @@ def _references(key: str) -> str:
 
 
 def of_supervised(cells: Cells) -> Derived:
-    """A learned reward's shares of what the network reaches that was told the true one."""
+    """A learned reward's shares of what the network reaches whose label is the true one."""
     found: Derived = {}
     for key, cell in cells.items():
         log, _, seed = key.rsplit("/", 2)

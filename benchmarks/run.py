@@ -44,7 +44,7 @@ class Cell:
         ``{files}`` for that of logs written before, ``{python}`` for the interpreter.
     :param metrics: a JSON file below ``{out}`` whose keys are kept; None: time and memory alone.
     :param peer: the environment whose Python runs it; None: lightrec's own.
-    :param asked: whether it is run only where ``--only`` names it.
+    :param optional: whether it is run only where ``--only`` names it.
     """
 
     key: str
@@ -53,7 +53,7 @@ class Cell:
     metrics: str | None = None
     files: tuple[str, ...] = ()
     peer: str | None = None
-    asked: bool = False
+    optional: bool = False
     threads: int | None = None
 
     def needs_data(self) -> bool:
@@ -119,7 +119,7 @@ def _filled(part: object, values: Mapping[str, object]) -> object:
 
 def _cell(key: str, spec: Mapping, seed: int, fast: bool) -> Cell:
     spec = {name: part for name, part in spec.items() if name not in ("each", "seeds", "seed")}
-    common = {name: spec.pop(name) for name in ("asked", "threads") if name in spec}
+    common = {name: spec.pop(name) for name in ("optional", "threads") if name in spec}
     common["files"] = tuple(spec.pop("files", ()))
     lighter = spec.pop("fast", {})
     if "run" in spec:
@@ -136,7 +136,7 @@ def _cell(key: str, spec: Mapping, seed: int, fast: bool) -> Cell:
         settings = {name: part for name, part in spec.items() if name != "measure"}
         for name, value in lighter.items() if fast else ():
             settings[name] = [*settings.get(name, []), *value] if isinstance(value, list) else value
-        settings["seed"] = seed
+        settings |= {"seed": seed, "options": [*map(str, settings.get("options", []))]}
         command = [sys.executable, "-m", "benchmarks.measure", spec["measure"], "{out}"]
         command.append(json.dumps(settings))
         common["metrics"] = "metrics.json"
@@ -234,7 +234,7 @@ def hold(chosen: list[str]) -> None:
 
 
 def main() -> None:
-    """Run what is asked for, and print the tables; `limits` holds all results to their limits."""
+    """Run cells and print the tables; `limits` holds all results to their limits."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("name", choices=[*names(), "limits"])
     parser.add_argument("--only", nargs="*", default=[], help="keys, or how they begin")
@@ -265,7 +265,7 @@ def main() -> None:
 
 def _wanted(cell: Cell, only: list[str]) -> bool:
     if not only:
-        return not cell.asked
+        return not cell.optional
     return any(cell.key.startswith(each) or fnmatchcase(cell.key, each) for each in only)
 
 

@@ -1,14 +1,12 @@
 """A run folder from anybody: whatever its files say, no command reaches out of it.
 
-Texts and names in every JSON and text file of a finished, updated run are replaced by hostile
-values, and every command that takes a run folder and reads that file is called: with values and
-places that are drawn, and with all names of classes and functions of a file at once. Nothing may be
-imported or called that lightrec's and plugins' own classes are not, and nothing outside be written
-or deleted. ``LIGHTREC_WALK_ROUNDS=8`` tries each value with each command and file (ten minutes).
+Texts and names in the JSON and text files of a finished, updated run are replaced by hostile
+values, and every command that takes a run folder is called: with values in places that are drawn,
+and with all names of classes and functions of a file at once. Nothing may be imported or called
+that lightrec's and plugins' own classes are not, and nothing outside be written or deleted.
+``LIGHTREC_WALK_ROUNDS=200`` draws more.
 """
 
-import builtins
-import io
 import json
 import os
 import random
@@ -61,9 +59,8 @@ LINES = {
 ELSEWHERE = ("data ", "plugins ", "recipes ", "doctor", "served", "batch")
 """What the names of commands begin with that take no run folder."""
 WRITING = ("run", "update", "runs promote", "fit")
-SLOW = ("tune", "export", "judge", "probe")
-ROUNDS = int(os.environ.get("LIGHTREC_WALK_ROUNDS", "2"))
-"""Hostile values for each command and each file that it reads."""
+ROUNDS = int(os.environ.get("LIGHTREC_WALK_ROUNDS", "4"))
+"""Hostile values, and imports, for each command, each in a file that is drawn."""
 HOSTILE = (
     "../../outside/kept",
     "{outside}",
@@ -206,49 +203,23 @@ def forge(path: Path, chance: random.Random, hostile: str | None) -> None:
     path.write_text(json.dumps(content))
 
 
-def readers(trap: Trap, monkeypatch) -> dict[str, set[str]]:
-    """Find out which commands read which files of the run."""
-    found: dict[str, set[str]] = {}
-    for name in filter(commands().__contains__, LINES):
-        trap.reset()
-        with monkeypatch.context() as patch:
-            for module in (io, builtins):
-                opened = module.open
-
-                def noted(file, *given, _own=opened, _name=name, **more):
-                    path = os.path.realpath(file) if isinstance(file, str | Path) else ""
-                    inside = path.removeprefix(f"{trap.run}/")
-                    own = inside != path and (trap.whole / inside).is_file()
-                    if own and path.endswith((".json", ".txt")):
-                        found.setdefault(inside, set()).add(_name)
-                    return _own(file, *given, **more)
-
-                patch.setattr(module, "open", noted)
-            trap.call(name)
-    trap.reset()
-    return found
-
-
 def test_every_command_that_takes_a_run_is_walked():
     others = {name for name in commands() if not name.startswith(ELSEWHERE)}
     assert others <= {*LINES}
 
 
 @pytest.mark.slow
-def test_whatever_its_files_say_no_command_leaves_the_run(trap, monkeypatch):
-    read, before = readers(trap, monkeypatch), trap.look()
-    assert {name for names in read.values() for name in names} >= {*WRITING, "recommend", "judge"}
-    chance = random.Random(0)
-    for file, names in sorted(read.items()):
-        for name in sorted(names):
-            drawn = chance.sample(HOSTILE, 1 if name in SLOW and len(HOSTILE) > ROUNDS else ROUNDS)
-            for hostile in [None, *drawn]:
-                value = hostile and hostile.format(outside=trap.outside)
-                forge(trap.run / file, chance, value)
-                trap.call(name)
-                assert trap.look() == before, (file, name, hostile)
-                assert not trap.marker.exists(), (file, name, hostile)
-                trap.reset()
+@pytest.mark.parametrize("name", [name for name in LINES if name in commands()])
+def test_whatever_its_files_say_no_command_leaves_the_run(trap, name):
+    before, chance = trap.look(), random.Random(name)
+    files = sorted(p for p in trap.run.rglob("*") if p.suffix in (".json", ".txt"))
+    drawn = [chance.choice(HOSTILE).format(outside=trap.outside) for _ in range(ROUNDS)]
+    for hostile in [*[None] * ROUNDS, *drawn]:
+        forge(chance.choice(files), chance, hostile)
+        trap.call(name)
+        assert trap.look() == before, hostile
+        assert not trap.marker.exists(), hostile
+        trap.reset()
     assert not {"canary_on_the_path", "antigravity"} & sys.modules.keys()
 
 

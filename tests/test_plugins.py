@@ -42,12 +42,6 @@ def test_only_the_parts_that_settings_name_are_imported(lightrec_plugins):
     assert "nowhere:Lost" in told
 
 
-def test_a_part_knows_who_provides_it(lightrec_plugins):
-    found = plugins.discover([lightrec_plugins.add("good", GOOD)])
-    assert found.parts["domains"]["chess"].distribution == "good"
-    assert found.parts["domains"]["generic"].distribution.startswith("lightrec ")
-
-
 @pytest.mark.parametrize(
     ("body", "told"),
     [

@@ -3,7 +3,6 @@
 import copy
 import json
 import re
-import shutil
 
 import numpy as np
 import polars as pl
@@ -367,15 +366,6 @@ def test_users_in_the_file_are_scored_apart_from_all(tiny_run, tmp_path, capsys)
     assert "10 of the 60 users with held-out events (17%); among" in capsys.readouterr().out
 
 
-def test_a_run_that_ends_with_the_ranker_shows_its_ranking(detailed, capsys):
-    assert main(["evaluate", str(detailed.run.path)]) == 0
-    head, first, *others = capsys.readouterr().out.splitlines()
-    assert head.split() == ["validation", "events", "NDCG@10"]
-    assert first.split()[0] == "blend"
-    values = [float(line.split()[-1]) for line in others]
-    assert values == sorted(values, reverse=True)
-
-
 @pytest.fixture
 def ruled(recommender, tmp_path):
     """The recommender with rules of its own: no lamps, two places a kind, u3's song, then tea."""
@@ -412,18 +402,3 @@ def test_every_list_keeps_to_the_standing_rules(recommender, ruled):
     assert judged[0].equals(judged[1])
     with pytest.raises(RecipeError, match="leaves 12 items, the standing rules leave 0"):
         ruled.recommend("u3", only="kind=lamp")
-
-
-def test_rules_are_checked_by_a_command(tiny_run, tmp_path, capsys):
-    shutil.copytree(tiny_run, tmp_path / "run", symlinks=True)
-    run, rules = str(tmp_path / "run"), tmp_path / "run" / "rules.yaml"
-    rules.write_text("{in_stock: kind!=lamp, at_most: [{per: kind, places: 1}]}")
-    assert main(["rules", run]) == 0
-    assert "kind!=lamp: 36 items may come" in capsys.readouterr().out
-    assert main(["recommend", run, "--user", "u3"]) == 0
-    out, err = capsys.readouterr()
-    assert "lamp" not in out
-    assert "The standing rules of" in err
-    rules.write_text("in_stock: stock>0")
-    assert main(["rules", run]) == 2
-    assert "'stock' is not an attribute of the items. There are" in capsys.readouterr().err

@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-from lightrec import load
 from lightrec.__main__ import main
 from lightrec.data.files import mending
 from lightrec.errors import RunError
@@ -53,17 +52,6 @@ def test_no_stage_learns_from_stages_that_do_not_belong_together(mixed, capsys):
     recipe = ["-c", "generic/policy", "--out", str(mixed[0] / "policy"), *tiny.FAST["policy"]]
     assert main(["fit", *recipe]) == 2
     assert "The stage ranker in" in capsys.readouterr().err
-
-
-def test_a_run_copied_in_part_is_compared_in_part(tiny_run, tmp_path):
-    for name in ("data", "policy"):
-        shutil.copytree(tiny_run / name, tmp_path / name)
-    assert load(tmp_path, by="policy").recommend(user="u3", k=1).height == 1
-    facts = json.loads((tmp_path / "policy/stage.json").read_text())
-    assert set(facts["inputs"]) == {"data", "ranker", "users_a"}
-    Run(tmp_path).check("data", "policy")
-    with pytest.raises(RunError, match="holds no finished ranker stage"):
-        Run(tmp_path).check("data", "ranker")
 
 
 def test_what_a_stage_was_made_from_must_belong_together_too(tmp_path):

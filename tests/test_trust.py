@@ -12,15 +12,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from lightrec_generate.language_readers import Decoder, PairClassifier
-from lightrec_images.image import ImageEncoder
 from torch import nn
 
 from lightrec.__main__ import main
-from lightrec.data.store import EventStore
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import FetchError, LightrecError, RunError
 from lightrec.learners.on_policy import PolicyModule
@@ -199,14 +195,6 @@ def test_a_pickle_in_a_checkpoint_is_not_loaded(run, marker, kind):
     assert not marker.exists()
 
 
-def test_a_pickle_in_an_array_is_not_loaded(run, marker):
-    array = np.array([Pickle(marker)], dtype=object)
-    np.save(run / "data" / "items.npy", array, allow_pickle=True)
-    with pytest.raises(ValueError, match="Python objects"):
-        np.asarray(EventStore(run / "data").items)
-    assert not marker.exists()
-
-
 def test_checkpoints_of_a_run_load_by_themselves(tiny_run):
     module = RankingModule.load_from_checkpoint(tiny_run / "ranker" / "model.ckpt").eval()
     ranker = Ranker.from_pretrained(tiny_run / "ranker").eval()
@@ -242,12 +230,6 @@ class Tower(Part):
         self.inner, self.several, self.made = inner, nn.ModuleList(several), later(depth)
 
 
-@pytest.mark.parametrize("told", [{}, {"init_args": {}}])
-def test_what_describes_a_part_has_a_class(told):
-    with pytest.raises(RunError, match="which has no class_path: the file is damaged"):
-        built(told, RandomPolicy)
-
-
 def test_a_part_of_parts_is_built_again_with_its_weights(tmp_path):
     tower = Tower(Leaf(3), [Leaf(), Leaf(4)], partial(Leaf), 5)
     tower.save_pretrained(tmp_path)
@@ -278,12 +260,6 @@ def test_a_part_within_a_part_must_be_of_its_type(inner, told):
         built(kept, Part)
 
 
-LOADERS = {
-    "text": lambda folder: TextEncoder(folder).encode(["tea"]),
-    "pictures": lambda folder: ImageEncoder(folder).size,
-    "pairs": PairClassifier,
-    "lines": Decoder,
-}
 CODE = {"model_type": "of-its-own", "auto_map": {"AutoConfig": "payload.Attack"}}
 ADAPTER = {"base_model_name_or_path": "elsewhere", "peft_type": "LORA"}
 
@@ -295,9 +271,8 @@ ADAPTER = {"base_model_name_or_path": "elsewhere", "peft_type": "LORA"}
         ("adapter_config.json", ADAPTER, "of a model that lies elsewhere"),
     ],
 )
-@pytest.mark.parametrize("load", LOADERS.values(), ids=LOADERS)
 def test_code_in_the_folder_of_a_model_is_not_run(
-    marker, monkeypatch, tmp_path, load, file, content, said
+    marker, monkeypatch, tmp_path, file, content, said
 ):
     folder = tmp_path / "model"
     folder.mkdir()
@@ -309,7 +284,7 @@ def test_code_in_the_folder_of_a_model_is_not_run(
     (folder / file).write_text(json.dumps(content))
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     with pytest.raises(FetchError, match=said):
-        load(str(folder))
+        TextEncoder(str(folder)).encode(["tea"])
     assert not marker.exists()
 
 
@@ -318,10 +293,7 @@ UPDATED = {
     "function": ("data", lambda made, name: made["recipe"].update(function=name)),
     "model": ("ranker", lambda made, name: made["recipe"].update(model={"class_path": name})),
     "callbacks": ("ranker", lambda made, name: made["recipe"]["trainer"].update(callbacks=[name])),
-    "overrides": (
-        "ranker",
-        lambda made, name: made["overrides"].append(f"--model={name}"),
-    ),
+    "overrides": ("ranker", lambda made, name: made["overrides"].append(f"--model={name}")),
 }
 """Where an update's stages might be told to import something."""
 
@@ -330,9 +302,7 @@ UPDATED = {
     "name",
     [
         MODULE,
-        "subprocess.Popen",
         "lightrec.plugins.importlib.import_module",
-        "lightrec.data.files.check_file",
         "lightning.pytorch.callbacks.ModelCheckpoint",
     ],
 )

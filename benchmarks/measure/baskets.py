@@ -40,7 +40,6 @@ from lightrec.ranking.item_models.base import (
     RecentPopularity,
 )
 from lightrec.ranking.item_models.repeats import VISIT, RepeatConsumption
-from lightrec.ranking.metrics import query_metrics
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import Scorer
 from lightrec.ranking.sequence_data import SequenceData
@@ -88,11 +87,16 @@ class Baskets:
         return torch.cat(found)[row[self.users]]
 
     def judge(self, scorer: Scorer) -> dict[str, Tensor]:
-        """Give each basket's hits in ten over what ten could hit, and NDCG@10."""
-        found = query_metrics(self.scores(scorer), self.relevant, cutoffs=[10])
-        size = (self.relevant > 0).sum(1)
-        hits = found["recall@10"] * size / size.clamp(max=10)
-        return {"hits": hits, "ndcg@10": found["ndcg@10"]}
+        """Each basket's hits in ten over what ten could hit, and NDCG@10."""
+        scores = self.scores(scorer).index_fill(1, torch.tensor([0]), -torch.inf)
+        best, relevant = scores.topk(10).indices, self.relevant.where(self.relevant > 0, -1)
+        found = (best.unsqueeze(2) == relevant.unsqueeze(1)).any(2).double()
+        most = (self.relevant > 0).sum(1).clamp(max=10)
+        discounts = 1 / torch.arange(2, 12).double().log2()
+        return {
+            "hits": found.sum(1) / most,
+            "ndcg@10": found @ discounts / discounts.cumsum(0)[most - 1],
+        }
 
     def drawn(self, seed: int) -> Targets:
         """Draw lines of each basket, with the history before the tenth."""

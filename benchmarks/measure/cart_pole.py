@@ -24,11 +24,11 @@ def measure(cell: Cell) -> dict[str, float]:
     recipe, folder, began = f"gym/cart-pole-{cell['learner']}", cell.out / "policy", process_time()
     fit(f"--seed_everything={cell.seed}", *cell.options, config=[recipe], out=folder)
     seconds = process_time() - began
-    told = json.loads((folder / "metrics.json").read_text())
+    trained = json.loads((folder / "metrics.json").read_text())
     settings = recipes.find(recipe)[1]["data"]["init_args"]["settings"]
     games = DiscreteGymnasium(batch_size=GAMES, **settings)
     played, _ = play(Policy.load(folder), games, torch.arange(GAMES), SEED + cell.seed)
     lowest = float(played.reward.min())
-    steps = {name: n for name, n in told.items() if name.endswith("environment_steps")}
-    metrics = {"fit/cpu_seconds": seconds, "chosen/return": told["validation/return"], **steps}
+    steps = {name: n for name, n in trained.items() if name.endswith("environment_steps")}
+    metrics = {"fit/cpu_seconds": seconds, "chosen/return": trained["validation/return"], **steps}
     return metrics | keys_of("return", mean_interval(played.reward[0])) | {"return/lowest": lowest}

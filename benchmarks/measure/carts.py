@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightrec_worlds.world_data import WorldData
+from lightrec_worlds.world_data import WorldData, demonstrate
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import TensorSpec, Unbounded
 
 from lightrec.keys import Key
-from lightrec.learners.transitions import demonstrate
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator
 from lightrec.simulators.session_env import Ending

@@ -30,7 +30,7 @@ BATCH = 128
 
 
 def next_events(before: Path, day: Path, repeats: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Give users' events up to the end of a day in order, and those of the day to be foretold.
+    """Users' events up to the end of a day in order, and those of the day to be foretold.
 
     Of these, ``place`` is the user's position in the first; an event without a history is left out,
     and where items do not repeat one about an item that the user had.
@@ -79,7 +79,7 @@ def gains(
 
 
 def judge(updated: Path, anew: Path, before: Path, day: Path) -> dict[str, float]:
-    """Give means, and the differences from training anew with their intervals over users."""
+    """Means, and the differences from training anew with their intervals over users."""
     runs = {"update": Run(updated), "anew": Run(anew), "left": Run(updated, follow=False)}
     log, fresh = next_events(before, day, runs["anew"].data.repeats)
     own = {

@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from lightrec.learners.world_data import WorldData
 from lightrec_worlds.greed import Greed
 from lightrec_worlds.playing import even_chance
+from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDict
 
 from benchmarks.measure import Cell

@@ -55,7 +55,7 @@ def log(folder: Path, seed: int) -> list[Path]:
     return paths
 
 
-def asked(method: str, path: str, body: object = None, port: int = PORT) -> dict:
+def ask(method: str, path: str, body: object = None, port: int = PORT) -> dict:
     """Ask the service."""
     content = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(
@@ -119,7 +119,7 @@ def recalls(folder: Path, histories: list[list[str]]) -> dict[str, float]:
             scores[0, share >= least] = -torch.inf
             best = {held.catalog["item"][int(n) - 1] for n in scores[0].topk(K).indices}
             body = {"history": history, "k": K, "only": [f"share<{least}"]}
-            slate = {each["item"] for each in asked("POST", "/recommend", body)["items"]}
+            slate = {each["item"] for each in ask("POST", "/recommend", body)["items"]}
             right, total = right + len(best & slate), total + len(slate | best)
         found[f"recall/{least:g}"] = right / total
     return found
@@ -131,8 +131,8 @@ def visible() -> float:
     for number in range(20):
         item = {"item": f"new-{number}", "title": f"word{number} word7 of today"}
         began = perf_counter()
-        asked("PUT", "/items", {"items": [item]})
-        slate = asked("POST", "/recommend", {"history": ["1"], "k": K, "new": 1})
+        ask("PUT", "/items", {"items": [item]})
+        slate = ask("POST", "/recommend", {"history": ["1"], "k": K, "new": 1})
         times.append((perf_counter() - began) * 1000)
         assert slate["items"][-1]["item"] == f"new-{number}", slate
     return median(times)

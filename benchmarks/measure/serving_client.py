@@ -69,6 +69,6 @@ async def load(port: int, requests: list[bytes], clients: int, seconds: float) -
 
 if __name__ == "__main__":
     port, clients, seconds, file = sys.argv[1:]
-    asked = json.loads(Path(file).read_text())
-    bodies = [request(path, body) for path, body in asked]
+    requests = json.loads(Path(file).read_text())
+    bodies = [request(path, body) for path, body in requests]
     print(json.dumps(asyncio.run(load(int(port), bodies, int(clients), float(seconds)))))

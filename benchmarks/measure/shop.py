@@ -25,7 +25,6 @@ from lightrec.ranking.item_models.base import Evidence, Popularity
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.scorers import Scorer
 from lightrec.run import Run
-from lightrec.stages.run import run
 
 GOAL = "purchase"
 WORTH = {"view": 0.1, "cart": 0.3, GOAL: 1.0}
@@ -34,31 +33,20 @@ SHOP = 3
 KINDS = {"goal": None, "views": "view", "purchases": GOAL}
 
 
-def trained(contender: str, seed: int, folder: Path) -> Run:
+def trained(cell: Cell) -> Run:
     """Run data and ranker, of one kind's events alone where the contender is so named."""
-    write(folder / "files", SHOP)
-    out, kind = folder / "run", KINDS[contender]
-
-    def stages(until: str) -> None:
-        files = {"log": "shop.csv", "items": "products.csv", "users": "customers.csv"}
-        run(
-            "generic",
-            out=out,
-            **{role: folder / "files" / name for role, name in files.items()},
-            goal=[GOAL],
-            weights=WORTH,
-            seed=seed,
-            until=until,
-            overrides={"values": ["--text_encoder=null"]},
-        )
-
-    stages("data")
-    (out / "data").rename(folder / "whole")
-    stages("data")
+    files, kind = cell.out / "files", KINDS[cell["contender"]]
+    write(files, SHOP)
+    tables = {"log": "shop.csv", "items": "products.csv", "users": "customers.csv"}
+    words = ["generic", "--goal", GOAL, "--weights", json.dumps(WORTH)]
+    words += [part for role, name in tables.items() for part in (f"--{role}", str(files / name))]
+    words += ["--values.text_encoder", "null", "--until"]
+    whole = cell.run(*words, "data").folder("data")
+    whole.rename(cell.out / "whole")
+    data = cell.run(*words, "data").folder("data")
     if kind is not None:
-        restrict(out / "data", kind)
-    stages("ranker")
-    return Run(out)
+        restrict(data, kind)
+    return cell.run(*words, "ranker")
 
 
 def restrict(folder: Path, kind: str) -> None:
@@ -94,7 +82,7 @@ def only(kind: int | None, scorer: Scorer) -> Scorer:
     return scores
 
 
-def ranked(contender: str, found: Run, whole: EventStore) -> dict[str, dict[str, list[float]]]:
+def ranked(contender: str, run: Run, whole: EventStore) -> dict[str, dict[str, list[float]]]:
     """Rank the held-out purchases: by part and scorer, NDCG@10 of each user in order.
 
     Of a scorer also those of purchases of what was met before, ``/met``, and of discoveries.
@@ -102,10 +90,10 @@ def ranked(contender: str, found: Run, whole: EventStore) -> dict[str, dict[str,
     name = KINDS[contender]
     kind = None if name is None else whole.feedback_kinds.index(name) + 1
     scorers: dict[str, Scorer] = {
-        "blend": by_history(found.blend),
-        "ranker": by_history(Blend(found.blend.ranker)),
-        **{name: by_history(model) for name, model in item_models(found).items()},
-        "Popularity": by_history(Popularity().fit(Evidence.of(found.data, torch.zeros(0, 0)))),
+        "blend": by_history(run.blend),
+        "ranker": by_history(Blend(run.blend.ranker)),
+        **{name: by_history(model) for name, model in item_models(run).items()},
+        "Popularity": by_history(Popularity().fit(Evidence.of(run.data, torch.zeros(0, 0)))),
     }
     sequences = Sequences.all_events(whole)
     values: dict[str, dict[str, list[float]]] = {}
@@ -115,16 +103,16 @@ def ranked(contender: str, found: Run, whole: EventStore) -> dict[str, dict[str,
             events = EvaluationEvents(sequences, number, None, 256, None, 0)
             result = evaluate_scores(only(kind, scorer), events)
             order = result.users.argsort()
-            own, met = result.per_event([10])["ndcg@10"][order], events.met[order]
+            own, known = result.per_event([10])["ndcg@10"][order], events.met[order]
             values[part][name] = own.tolist()
-            values[part] |= {f"{name}/met": own[met].tolist()}
-            values[part] |= {f"{name}/discovered": own[~met].tolist()}
+            values[part] |= {f"{name}/met": own[known].tolist()}
+            values[part] |= {f"{name}/discovered": own[~known].tolist()}
     return values
 
 
 def measure(cell: Cell) -> dict[str, object]:
     """Train and rank."""
-    run = trained(cell["contender"], cell.seed, cell.out)
+    run = trained(cell)
     values = ranked(cell["contender"], run, EventStore(cell.out / "whole"))
     metrics: dict[str, object] = {
         f"{part}/{name}/ndcg@10": float(np.mean(own))

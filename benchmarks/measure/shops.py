@@ -65,8 +65,8 @@ def rules(store: EventStore, kinds: tuple[int, ...]) -> dict[str, Callable[[floa
 
     def scorer(rule: Rule, setting: float) -> Scorer:
         def scores(batch: TensorDict) -> Tensor:
-            heard = torch.isin(batch[Key.FEEDBACK], torch.tensor(kinds))
-            return torch.from_numpy(rule(setting, (batch[Key.HISTORY] * heard).numpy())).float()
+            own = torch.isin(batch[Key.FEEDBACK], torch.tensor(kinds))
+            return torch.from_numpy(rule(setting, (batch[Key.HISTORY] * own).numpy())).float()
 
         return scores
 

@@ -145,7 +145,7 @@ def memory(items: int) -> Metrics:
 
 
 def peak() -> float:
-    """Give the peak resident set in GiB."""
+    """Peak resident set, in GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
 
 

@@ -46,7 +46,7 @@ class Split:
         return np.repeat(np.arange(self.num_users), np.diff(self.offsets))
 
     def held_out(self, part: str) -> tuple[Histories, np.ndarray]:
-        """Give what is known before each held-out item, and the items (U,); -1 where there is none.
+        """What is known before each held-out item, and the items (U,); -1 where there is none.
 
         :param part: ``validation``, or ``test``, whose histories end with the validation item.
         """

@@ -40,7 +40,7 @@ def environment(module, slate_size, seed):
 
 
 def slates(seed):
-    """Give random slates, drawn many at a time so that drawing them costs next to nothing."""
+    """Random slates, drawn many at a time so that drawing them costs next to nothing."""
     chance = np.random.RandomState(seed + 1)
     while True:
         yield from chance.rand(10000, CANDIDATES).argsort(1)[:, :SLATE]

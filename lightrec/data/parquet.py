@@ -69,8 +69,8 @@ class ParquetTable(Table):
         """Refuse a folder whose files have other columns or types than the first."""
         first, problems = pq.read_schema(files[0]), Problems(self.path)
         for file in files[1:]:
-            if (own := pq.read_schema(file)) != first:
-                unlike = {str(field) for field in own} ^ {str(field) for field in first}
+            if (schema := pq.read_schema(file)) != first:
+                unlike = {str(field) for field in schema} ^ {str(field) for field in first}
                 names = ", ".join(sorted(unlike)) or "another order"
                 problems.add(
                     f"{file.name} has not the columns and types of {files[0].name} ({names}); "
@@ -131,14 +131,6 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
-def holds_log(path: Path) -> bool:
-    """Whether a Parquet file, or the first of a folder's, is a log that lightrec wrote."""
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-    with suppress(*_FAILURES, IndexError):
-        return (pq.read_metadata(files[0]).metadata or {}).get(KIND_KEY.encode()) == b"log"
-    return False
-
-
 class CanonicalTable(ABC):
     """A checked table that can be written as canonical Parquet and read again."""
 
@@ -178,17 +170,17 @@ class CanonicalTable(ABC):
         :raises DataError: if the file is no such table, or has a newer schema version.
         """
         table = ParquetTable(Path(path))
-        found = table.metadata.get(VERSION_KEY, "")
-        if not found.isdecimal() or table.metadata.get(KIND_KEY) != cls.kind:
+        version = table.metadata.get(VERSION_KEY, "")
+        if not version.isdecimal() or table.metadata.get(KIND_KEY) != cls.kind:
             raise DataError(
                 f"The file is no {cls.kind} table written by lightrec; name the file itself, so "
                 "that it is read as any other Parquet file, or convert it with `lightrec data "
                 "convert`.",
                 path,
             )
-        if int(found) > SCHEMA_VERSION:
+        if int(version) > SCHEMA_VERSION:
             raise DataError(
-                f"The file has schema version {found}; this lightrec reads versions up to "
+                f"The file has schema version {version}; this lightrec reads versions up to "
                 f"{SCHEMA_VERSION}. Update lightrec.",
                 path,
             )

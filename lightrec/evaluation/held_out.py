@@ -328,10 +328,9 @@ def too_good(metrics: Metrics) -> str:
         return ""
     reason = (
         f"{REPEATS}, which knows nothing but what its user had met before, has "
-        f"{values[REPEATS]:.3f}: what is to be foretold stands in the history already, such as "
-        "the basket before an order. Say "
-        "with --goal which kind of event counts, leave hide_visit on, and look whether sessions "
-        "and times are right, so that a visit is known as one."
+        f"{values[REPEATS]:.3f}: what is to be foretold stands in the history already, such as the "
+        "basket before an order. Say with --goal which kind of event counts, leave hide_visit on, "
+        "and look whether sessions and times are right, so that a visit is known as one."
         if values.get(REPEATS, 0) > BELIEVED
         else "something beside the choices gives them away: copies of events, items that always "
         "come together, a file sorted by item, or texts that were written afterwards."

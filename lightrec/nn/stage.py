@@ -131,6 +131,9 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
 class AfterTraining(ABC):
     """Adds files and metrics to what a trained stage leaves; see ``lightrec_after_training``."""
 
+    watcher: pl.Callback | None = None
+    """What looks on while the stage is trained; it must change nothing and draw nothing."""
+
     @abstractmethod
     def add(
         self, module: StageModule, data: StageData, folder: Path, logs: Path

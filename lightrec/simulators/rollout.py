@@ -38,19 +38,6 @@ class Contender(Protocol):
         """Write a slate under ``action``; may use the key ``user_vector``."""
 
 
-@dataclass(frozen=True)
-class Acting:
-    """A contender that shows what a function of states gives: slates (B, K), or other actions."""
-
-    slates: Callable[[TensorDictBase], Tensor]
-
-    def act(
-        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
-    ) -> TensorDictBase:
-        """Write the slate, whatever its size."""
-        return state.set(Key.ACTION, self.slates(state))
-
-
 class UserMemory:
     """Reads histories anew only where they have changed.
 

@@ -23,16 +23,16 @@ from torch import distributed
 from tqdm.auto import tqdm
 
 from lightrec import plugins, trust
-from lightrec.data.stage_data import LogData, StageData
+from lightrec.data.stage_data import StageData
 from lightrec.errors import RecipeError
 from lightrec.moved import moved
-from lightrec.nn.stage import StageModule
+from lightrec.nn.stage import AfterTraining, StageModule
 from lightrec.policies.base import Policy
 from lightrec.progress import progress_bar
 from lightrec.settings import ALL_SETTINGS, CANNOT, misfit, mistake, nested
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
-from lightrec.stages.tensorboard import Curves, flat, write_final, write_items
+from lightrec.stages.tensorboard import flat, write_final
 from lightrec.users.halves import overlap
 
 CHECKPOINT = "model.ckpt"
@@ -142,6 +142,8 @@ class RecipeCLI(LightningCLI):
         watchers: Sequence[Callback] = (),
     ) -> None:
         self.stage, self.watchers = stage, watchers
+        parts = plugins.installed().parts["after_training"].values() if stage else ()
+        self.additions: list[AfterTraining] = [part.load()() for part in parts]
         _quiet()
         arguments = moved(arguments)
         plugins.load_parts(arguments)
@@ -224,7 +226,7 @@ class RecipeCLI(LightningCLI):
         saved: dict[str, Any] = {"dirpath": stage.work, "enable_version_counter": False}
         own = [
             EpochSeed(self.seed),
-            Curves(),
+            *(each.watcher for each in self.additions if each.watcher is not None),
             StageProgress(model.monitor),
             ModelCheckpoint(filename="best", monitor=model.monitor, mode=model.mode, **saved),
             ModelCheckpoint(
@@ -373,14 +375,12 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
         if best.is_file():
             shutil.copyfile(best, folder / CHECKPOINT)
         metrics = cli.model.write(folder)
-        for part in plugins.installed().parts["after_training"].values():
-            with plugins.blaming(addition := part.load()(), "add to a trained stage"):
+        for addition in cli.additions:
+            with plugins.blaming(addition, "add to a trained stage"):
                 metrics |= addition.add(cli.model, cli.datamodule, folder, stage.logs)
         text = json.dumps(metrics, indent=2, sort_keys=True)
         (folder / "metrics.json").write_text(f"{text}\n")
         write_final(stage.logs, cli.shown_settings, metrics)
-        if isinstance(cli.datamodule, LogData):
-            write_items(cli.model, cli.datamodule.store, stage.logs)
         if not resumed:  # else nobody knows how long the first part took
             seconds["stage"] = time.monotonic() - begin
             (folder / SECONDS).write_text(json.dumps(seconds))

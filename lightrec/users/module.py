@@ -21,13 +21,7 @@ from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.stage import StageModule, warm_cosine
-from lightrec.users.assessment import (
-    assess,
-    calibrate,
-    choice_auc,
-    fit_popularity,
-    future_share,
-)
+from lightrec.users.assessment import assess, calibrate, choice_auc, fit_popularity, future_share
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, PooledChoice, with_nothing
 from lightrec.users.choice_sets import Batch
@@ -241,16 +235,13 @@ class ChoiceModule(StageModule):
         popularity = fit_popularity(data)
         alone = users.replaced(members=users.members[:1])
         metrics: dict[str, float] = {}
-        within = {
-            "auc": choice_auc(users, data, TEST, own),
-            "future_share": future_share(users, data, TEST, own),
-        }
-        cells = {"": (alone, TEST, own), "validation/": (alone, VALIDATION, own)}
+        halves = {"": own} if other == own else {"": own, "other_half/": other}
+        within = {f"{name}auc": choice_auc(users, data, TEST, h) for name, h in halves.items()}
+        within["future_share"] = future_share(users, data, TEST, own)
+        cells = {name: (alone, TEST, half) for name, half in halves.items()}
+        cells["validation/"] = alone, VALIDATION, own
         if len(users.members) > 1:
             cells["ensemble/"] = users, TEST, own
-        if other != own:
-            cells["other_half/"] = alone, TEST, other
-            within["other_half/auc"] = choice_auc(users, data, TEST, other)
         for prefix, (model, part, half) in cells.items():
             found = assess(model, popularity, data, part, half, None if prefix else counts)
             metrics |= {f"{prefix}{name}": value for name, value in found.items()}

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from lightrec.data.catalog import Catalog
-from lightrec.data.domain import Domain, eligible, in_common
+from lightrec.data.domain import Domain, eligible
 from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION
 from tests.users.stores import prepared
 
@@ -97,9 +97,3 @@ def test_an_item_is_eligible_for_its_lifetime(
     catalog = Catalog(items.with_columns(created=moments[[1, 0, 1, 1]]))
     created = prepared(events, tmp_path, catalog=catalog, domain=News(), new_items=True)
     assert created.first_seen[:3].tolist() == [8000, 2000, 9000]
-
-
-def test_names_in_common_are_counted():
-    users, items = pl.Series([["a", "b", "a"], None, ["c"]]), pl.Series(["a", None, "c"])
-    assert in_common(users, items).tolist() == [[2, 0, 0], [0, 0, 0], [0, 0, 1]]
-    assert in_common(items, users).tolist() == [[2, 0, 0], [0, 0, 0], [0, 0, 1]]

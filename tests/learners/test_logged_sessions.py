@@ -135,19 +135,6 @@ def test_a_session_of_the_log_ends_where_it_ended_and_leaving_is_not_in_the_disc
     assert module.ground.continuation_probability == pytest.approx(0.95)
 
 
-def test_a_clone_of_a_log_scores_what_comes_next_highest(bandit):
-    """In the log each user goes on from item to item."""
-    own = data(bandit, policy=partial(CandidatePolicy, size=8, use_utilities=False))
-    how = {"loss": "bc", "updates": 50, "batch_size": 64, "learning_rate": 0.02}
-    module, _ = fit(own, OfflinePolicyModule, 3, **how)
-    rows = own.log()
-    rows = rows[rows[Key.HISTORY].any(1)]
-    with torch.no_grad():
-        state = module.see(module.with_masks(rows.copy()))
-        found = module.policy.columns(state).logits.argmax(1)
-    assert (found == rows[Key.ACTION].flatten()).float().mean() > 0.9
-
-
 def test_a_loss_that_asks_for_propensities_is_refused_without(bandit):
     how = {"loss": "reinforce-top-k", "loss_settings": {"top_k": 10}}
     with pytest.raises(RecipeError, match="reinforce-top-k divides by the probability"):

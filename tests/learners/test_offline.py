@@ -1,15 +1,14 @@
 """Policies learned from a log: what is learned of it, and what is refused."""
 
-import lightning.pytorch as pl
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightrec_worlds.world_data import WorldData
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.offline import OfflinePolicyModule
 from lightrec.learners.transitions import SLATE
+from lightrec.nn.stage import LAST
 from tests.learners.arms import BEST, ArmsData
 from tests.learners.stages import OFFLINE, one_a_family
 from tests.learners.training import fit
@@ -79,27 +78,9 @@ def test_transitions_over_several_steps_end_with_their_session():
     assert torch.equal(rows["next", "terminated"][done], log["next", "terminated"][done])
 
 
-def test_the_last_epoch_is_kept_whatever_its_true_return(tmp_path):
-    kind = OfflinePolicyModule
-    kept = ModelCheckpoint(tmp_path, "{epoch}", monitor=kind.monitor, mode=kind.mode)
-    data, returns = world_data(logged_sessions=5), iter([3.0, 2.0, 1.0])
-
-    class Falling(kind):
-        def judge(self):
-            return {"validation/return": next(returns)}
-
-    module = Falling(data.num_items, data.vector_size, loss="bc", **SMALL)
-    trainer = pl.Trainer(
-        max_epochs=3,
-        accelerator="cpu",
-        logger=False,
-        callbacks=[kept],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-    trainer.fit(module, data)
-    assert [path.name for path in tmp_path.iterdir()] == ["epoch=2.ckpt"]
+def test_the_last_epoch_is_kept_whatever_its_true_return():
+    """Who has only a log does not know a true return to choose by."""
+    assert OfflinePolicyModule.monitor == LAST
 
 
 def test_slates_are_refused_where_single_items_are_valued():

@@ -3,7 +3,6 @@
 import inspect
 from functools import partial
 
-import lightning.pytorch as pl
 import pytest
 import torch
 from lightrec_rewards.limits import ConstrainedReward, EqualExposure, FewRepeats
@@ -120,15 +119,7 @@ def test_fitted_leaving_and_an_ensemble_are_played(run, tmp_path):
     leaving.linear.weight.data[0, -1], leaving.linear.bias.data[0] = -198, 99
     UserModel([model, other], leaving=leaving).save_pretrained(tmp_path)
     data = data_of(run, tmp_path, penalty=0.5, leave_rate=1.0)
-    module = module_of(data)
-    trainer = pl.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-    )
-    trainer.fit(module, data)
+    module, _ = train(module_of(data), data, 1)
     ground = module.ground
     assert len(ground.train.user_model.members) == 2
     rollout = ground.train.rollout(4, break_when_any_done=False)
@@ -244,11 +235,7 @@ def test_settings_that_cannot_be(settings, message):
 def test_expected_surplus_is_the_log_sum(run):
     """The mean over outcomes of r - log π is log(1 + exp r) for a user who does not look ahead."""
     data = data_of(run, reward=SurplusReward())
-    module = module_of(data)
-    trainer = pl.Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
-    trainer.datamodule = data  # type: ignore[assignment]
-    module.trainer = trainer
-    module.setup("fit")
+    module, _ = train(module_of(data), data, 0)
     ground = module.ground
     sessions, _ = play(module.policy, ground.judging, ground.users, seed=0)
     state = ground.judging.reset()

@@ -20,13 +20,6 @@ META = {
 }
 
 
-def test_what_is_left_out_is_told_by_feedback() -> None:
-    counts = {**META["counts"], "dropped_duplicate": 12_348, "dropped_k_core": 0}
-    left_out = {"dropped_duplicate": {"view": 12_345, "purchase": 3}}
-    line = data_lines({**META, "counts": counts, "left_out": left_out}).splitlines()[1]
-    assert line.endswith("as an earlier event (view 12,345, purchase 3)")
-
-
 def test_a_goal_is_told_with_its_events_and_who_reached_it() -> None:
     settings = {**META["settings"], "goal": ["purchase"]}
     counts = {**META["counts"], "validation": 7, "test": 8, "users_with_goal": 9}

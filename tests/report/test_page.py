@@ -6,10 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from lightrec.data.store import TEST
 from lightrec.evaluation import held_out, session_tables
 from lightrec.evaluation.base import Findings
-from lightrec.evaluation.evidence import CONTENDERS, Favoured
+from lightrec.evaluation.evidence import Favoured
 from lightrec.evaluation.session_tables import ALL, HOME
 from lightrec.report import page as report
 from lightrec.report.owner import owner
@@ -92,14 +91,6 @@ def test_the_owner_reads_what_was_found_how_sure_it_is_and_what_to_do(
     assert owner({"mine/score": 0.5}, SimpleNamespace(goal=[])) == []
 
 
-def test_the_summary_has_a_line_for_every_contender(tiny_run):
-    text = report.summary(metrics_of(tiny_run))
-    for title in CONTENDERS.values():
-        assert any(line.startswith(title) for line in text.splitlines())
-    # Of equal scores either stands first.
-    assert {*text.splitlines()} <= {*(tiny_run / "summary.txt").read_text().splitlines()}
-
-
 def subsets(metrics):
     """The metrics as they are without some evaluators of the recipe, and what these found."""
     ranked = ("test/", "cold/")
@@ -155,14 +146,3 @@ def test_every_picture_has_words_and_the_page_needs_no_network(tiny_run):
     assert all(re.search(r'role="img" aria-label="[^"]+"', picture) for picture in pictures)
     assert not re.search(r'(?:src|href)="(?!#)', page.replace('xlink:href="#', ""))
     assert len(page.encode()) < 2_000_000
-
-
-def test_click_and_conversion_rates_are_told_by_name():
-    # Four offers, in one of which nothing was chosen; two of them are held out.
-    log = {"items": [1, 2, 3, 1], "parts": [0, 0, TEST, TEST], "num_items": 2}
-    store = SimpleNamespace(**log, has_nothing=True, goal=["buy"], conversion=0.25)
-    assert report.rates(store) == (
-        "So did 25.0% of the sessions (the conversion rate). "
-        "People chose from 75.0% of the offers, the click rate (50.0% in the test)."
-    )
-    assert report.rates(SimpleNamespace(has_nothing=False, goal=[])) == ""

@@ -232,6 +232,8 @@ def test_drawn_starts_cut_inside_the_user_and_keep_an_event():
 
 
 def test_impossible_settings_are_refused():
+    with pytest.raises(ValueError, match="same items"):
+        UserModel([fixed_tastes([0.5]).choice, fixed_tastes([0.5, 0.5]).choice])
     for bad, message in (
         ({"leave_rate": 1.5}, "leave_rate is 1.5"),
         ({"slate_size": 30}, "slate_size is 30"),

@@ -8,8 +8,7 @@ from lightrec.ranking.blend import Blend
 from lightrec.ranking.blending import refitted
 from lightrec.ranking.item_models.base import Evidence, Popularity
 from lightrec.ranking.sequence_data import SequenceData
-from lightrec.run import FINAL, Run
-from lightrec.stages import recipes
+from lightrec.run import Run
 
 
 def test_nothing_is_held_out_of_the_whole_log(tiny_run):
@@ -44,11 +43,3 @@ def test_item_models_are_fitted_to_all_events_and_weights_stay(tiny_run, tmp_pat
     counts = blend.item_model("Popularity").counts
     assert counts.tolist() == run.data.whole.popularity().tolist()
     assert counts.sum() > model.counts.sum()
-
-
-def test_the_final_stages_settings_are_the_rankers_but_for_its_own():
-    found = recipes.load("generic")
-    ranker, final = found.resolved("ranker"), found.resolved(FINAL)
-    assert final["model"]["init_args"] == ranker["model"]["init_args"] | {"learning_rate": 0.0005}
-    assert "--trainer.max_epochs=2" in found.words(FINAL)
-    assert not any(word.startswith("--trainer.accelerator") for word in found.words(FINAL))

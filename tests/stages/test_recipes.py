@@ -2,7 +2,6 @@
 
 from datetime import date
 from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -30,7 +29,6 @@ SMALL = {"policy": ["--model.init_args.sessions=32", "--model.init_args.steps=2"
 """The policy's batch is made of sessions played; so few of them take no time."""
 START, END = date(2023, 1, 1), date(2024, 3, 1)
 """A year before the tiny log begins, and after its end."""
-ROOT = Path(__file__).parents[2]
 SETS = plugins.discover().parts[plugins.RECIPES]
 LOADED = {name: recipes.load(name) for name in SETS}
 PLAYED = ("gym", "lab", "worlds")
@@ -43,14 +41,6 @@ RUNS = [
 ]
 """Sets that make a whole run."""
 SINGLE = [f"{name}/{recipe}" for name in PLAYED for recipe in LOADED[name].recipes]
-
-
-def test_no_recipe_in_the_repository_is_left_out():
-    roots = [ROOT / "recipes", *ROOT.glob("plugins/*/*/recipes")]
-    found = {path.parent for root in roots for path in root.rglob("*.yaml")}
-    assert found == {Path(part.path).resolve() for part in SETS.values()}
-    overlays = {name for name, found in LOADED.items() if found.overlay}
-    assert {*SETS} == {*RUNS, *overlays, *ALONE}
 
 
 @pytest.mark.slow

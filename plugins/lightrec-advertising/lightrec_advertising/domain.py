@@ -7,10 +7,11 @@ from typing import Final
 import numpy as np
 import polars as pl
 from lightrec_formats.made_up import Floats, choose, write_made_up
+from lightrec_formats.names import in_common
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from lightrec.data.domain import Domain, in_common
+from lightrec.data.domain import Domain
 from lightrec.keys import Column
 
 USERS, ADS, VISITS, SHOWN = 400, 150, 25, 8

@@ -20,5 +20,10 @@ lightrec_commands = gives(
         "probe": "lightrec_audit.commands:probe",
     }
 )
-lightrec_after_training = gives({"LearnedReward": "lightrec_audit.learned:LearnedReward"})
+lightrec_after_training = gives(
+    {
+        "Board": "lightrec_audit.board:Board",
+        "LearnedReward": "lightrec_audit.learned:LearnedReward",
+    }
+)
 lightrec_sections = gives({"LearnedRewardSection": "lightrec_audit.learned:LearnedRewardSection"})

@@ -29,9 +29,10 @@ from lightrec.intervals import Interval, function_interval
 from lightrec.keys import PADDING, Column
 from lightrec.progress import progress_bar
 from lightrec.settings import make_of
-from lightrec.simulators.rollout import Acting, Contender, Sessions, play
+from lightrec.simulators.rollout import Contender, Sessions, play
 from lightrec.simulators.session_env import Mode
 from lightrec_audit.judge import ORACLE, earned, give, per_user
+from lightrec_audit.user_models import Acting
 
 TIMES, HALF = 10.0, 0.5
 """How many times the share of random actions, and which share of the highest, is suspicious."""

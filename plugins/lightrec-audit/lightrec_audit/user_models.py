@@ -6,6 +6,7 @@ fitted to the choice among few others, drawn evenly, leaves that law as it is (M
 "Modelling the choice of residential location").
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +22,7 @@ from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Side
 from lightrec.keys import PADDING, Key
 from lightrec.run import Run
 from lightrec.simulators import noise
-from lightrec.simulators.rollout import Acting, play
+from lightrec.simulators.rollout import play
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.simulators.worlds.far_log import HeldOut
 from lightrec.users.user_model import UserModel
@@ -136,6 +137,19 @@ def compare(
     for side, sessions in (("real", real), ("simulated", simulated)):
         found |= {key.format(side): value for key, value in sessions.figures().items()}
     return {key: v for key, v in found.items() if lengths or not key.startswith("length")}
+
+
+@dataclass(frozen=True)
+class Acting:
+    """A contender that shows what a function of states gives: slates (B, K), or other actions."""
+
+    slates: Callable[[TensorDictBase], Tensor]
+
+    def act(
+        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
+    ) -> TensorDictBase:
+        """Write the slate, whatever its size."""
+        return state.set(Key.ACTION, self.slates(state))
 
 
 def logged_offers(offers: Tensor, begins: Tensor, ends: Tensor) -> Acting:

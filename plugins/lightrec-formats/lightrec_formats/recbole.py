@@ -14,7 +14,7 @@ from lightrec.data.readers.base import Reader
 from lightrec.data.readers.delimited import TextTable
 from lightrec.data.readers.table import TableKind, TableReader
 from lightrec.data.schema import Place, Problems
-from lightrec.data.types import shared_words
+from lightrec.data.types import are_shared
 from lightrec.errors import DataError
 
 LOG: Final = ".inter"
@@ -78,8 +78,14 @@ class RecBoleTable(TextTable):
             if name in self._numbers
         ]
         # Titles are sequences too; only words that many rows share are members of lists.
-        lists = [shared_words(frame[name]) for name in frame.columns if name in self._sequences]
+        lists = [_split(frame[name]) for name in frame.columns if name in self._sequences]
         return frame.with_columns(numbers + lists), place
+
+
+def _split(words: pl.Series) -> pl.Series:
+    """Split text at blanks where rows share so many words that they must be lists, else keep it."""
+    distinct = words.drop_nulls().unique()
+    return words.str.split(" ") if are_shared(distinct.str.split(" "), 0.5) else words
 
 
 def _logs(path: Path) -> list[Path]:

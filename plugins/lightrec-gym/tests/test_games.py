@@ -12,17 +12,10 @@ from lightrec.keys import Key
 
 
 class Bell(gymnasium.Env):
-    """Rings, and cuts a game, where action 5 is taken; action 6 ends and cuts it at once."""
+    """Nothing limits its steps."""
 
     observation_space = spaces.Discrete(3)
     action_space = spaces.Discrete(3, start=4)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return 0, {}
-
-    def step(self, action):
-        return int(action) - 4, float(action), action == 6, action >= 5, {}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,18 +53,6 @@ def test_games_are_those_of_gymnasium_stepped_by_hand():
     assert over[0] == (20, False, True)
     assert over[1][0] < 12
     assert over[1][1:] == (True, False)
-
-
-def test_an_environment_may_cut_by_itself():
-    world = DiscreteGymnasium("Bell-v0", 3, settings={"max_episode_steps": 9})
-    state = world.reset()
-    assert state[Key.OBSERVATION].tolist() == [[1, 0, 0]] * 3  # numbers become a place each
-    after = world.step(state.set(Key.ACTION, torch.tensor([[1], [2], [3]])))["next"]
-    assert after["reward"].squeeze(1).tolist() == [4, 5, 6]
-    assert after["terminated"].squeeze(1).tolist() == [False, False, True]
-    assert after["truncated"].squeeze(1).tolist() == [False, True, False]
-    assert after["done"].squeeze(1).tolist() == [False, True, True]
-    assert after[Key.OBSERVATION].argmax(1).tolist() == [0, 1, 2]
 
 
 def test_what_is_no_game_of_items_is_refused():

@@ -7,9 +7,10 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import polars as pl
+from lightrec_formats.names import in_common
 from numpy.typing import NDArray
 
-from lightrec.data.domain import Domain, in_common
+from lightrec.data.domain import Domain
 
 AGAINST: Final = {"allergies": "allergens", "conditions": "contraindications"}
 """Attributes of people, and the attributes of items that must have nothing in common with them."""

@@ -263,17 +263,6 @@ def test_skewness_is_taken_out_of_students_interval():
     assert even.high == pytest.approx(-even.low)
 
 
-def test_few_large_rewards_are_called_weak():
-    """Two of 200 rewards are as large as all others together: (198 + 198)² / (198 + 2 · 99²)."""
-    rewards = torch.tensor([1.0, 0.0]).repeat_interleave(torch.tensor([200, 800])).double()
-    log = BanditLog(torch.zeros(1_000).long(), rewards, torch.ones(1_000, 1), torch.ones(1_000))
-    assert IPS()(log).verdict is Verdict.USABLE
-    rewards[:2] = 99
-    estimate = IPS()(log)
-    assert estimate.diagnosis.rewarded == pytest.approx(396**2 / 19_800)
-    assert estimate.verdict is Verdict.WEAK
-
-
 def test_what_the_log_never_shows_cannot_be_judged():
     log, _, _ = drawn(2_000, 3)
     kept = log.action != 0

@@ -11,10 +11,8 @@ from lightrec_ope.estimators import BanditLog, Verdict
 from lightrec_ope.shown import (
     ESTIMATORS,
     ShownItems,
-    errors,
     estimates,
     rounds,
-    studied,
     with_item_means,
 )
 
@@ -157,21 +155,6 @@ def test_what_is_offered_holds_the_truth_in_95_of_100_logs():
     offered = held["DR, bounded by SLOPE"]
     assert 10 < len(offered) < 60
     assert sum(offered) >= 0.9 * len(offered)
-
-
-@pytest.mark.slow
-def test_a_study_draws_logs_like_the_one_at_hand(tiny_run, shown):
-    """Items alone decide in this log, so that what reads their means errs least."""
-    found = studied(Run(tiny_run), shown[1], "policy", "student", logs=8)
-    assert {*found.errors} == {*ESTIMATORS}
-    own, drawn = found.effective
-    assert drawn == pytest.approx(own, rel=0.1)
-    assert found.best in ("DM", "DR", "DR, bounded by SLOPE")
-    assert all(each.unusable < 0.5 for each in found.errors.values())
-    assert found.errors["IPS"].deviation > found.errors["DM"].deviation
-    said = errors(found)
-    assert f"The smallest error there is that of {found.best}." in said
-    assert f"The truth there is {found.truth:.4g}" in said
 
 
 def test_the_command_prints_a_table_and_refuses_what_it_cannot_use(

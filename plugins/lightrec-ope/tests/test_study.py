@@ -11,11 +11,8 @@ from lightrec_ope.estimators import (
     SNIPS,
     BanditLog,
     expected_rewards,
-    fitted_world,
     study,
 )
-
-from lightrec.errors import DataError
 
 ESTIMATORS = {"IPS": IPS(), "SNIPS": SNIPS(), "DM": DM(), "DR": DR()}
 
@@ -83,28 +80,3 @@ def test_a_model_that_knows_what_counts_wins_where_propensities_are_tiny():
     # Its own interval knows nothing of how the model errs, and is not to be believed.
     assert [*found.missing] == ["DM"]
     assert found.best == "DR"
-
-
-def test_what_a_log_never_shows_its_world_does_not_show_either():
-    log, features = world(1_000)
-    third = torch.tensor([0.0, 0, 1]).double().expand(1_000, 3)
-    bare = replace(log, behavior=None, expected=None, target=third)
-    fitted = fitted_world(bare, features)
-    assert (fitted.behavior[:, 2] == 0).all()
-    some = torch.ones(1_000, 3, dtype=torch.bool)
-    some[log.action == 0, 1] = False
-    masked = fitted_world(bare, features, some)
-    assert (masked.behavior[log.action == 0, 1] == 0).all()
-    found = study(fitted, {"IPS": IPS(), "DM": DM()}, item_means, logs=3)
-    assert found.best is None
-    assert found.errors["IPS"].unusable == found.errors["DM"].unusable == 1
-
-
-def test_estimators_that_lack_something_are_left_out_with_the_reason():
-    truth, _ = world(300)
-    found = study(replace(truth, propensity=None), ESTIMATORS, item_means, logs=2)
-    assert [*found.errors] == ["DM"]
-    assert "no propensity" in found.left_out["IPS"]
-    assert found.effective is None
-    with pytest.raises(DataError, match="make it by `fitted_world`"):
-        study(replace(truth, expected=None), ESTIMATORS, item_means)

@@ -115,7 +115,10 @@ class RunEngine(Engine):
         from lightrec.recommend import Recommender
 
         if by not in self._recommenders:
-            self._recommenders[by] = Recommender(self.path, by)
+            made = Recommender(self.path, by)
+            if made.ranker.reranks:
+                raise RecipeError(f"What the {by} re-ranks cannot be served: leave it out.")
+            self._recommenders[by] = made
         return self._recommenders[by]
 
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:

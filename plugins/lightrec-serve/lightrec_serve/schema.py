@@ -12,6 +12,8 @@ from pydantic import (
     StringConstraints,
 )
 
+from lightrec import plugins
+
 PLAIN = r"^[^\x00]*$"
 """What databases store."""
 Name = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=PLAIN)]
@@ -47,6 +49,17 @@ User = Annotated[
         lambda given: str(given) if type(given) is int else given, json_schema_input_type=Name | int
     ),
 ]
+
+
+def _ranker(name: str) -> str:
+    known = plugins.installed().parts["rankers"]
+    if name not in known:
+        raise ValueError(f"nothing ranks by {name!r}; there are {', '.join(known)}")
+    return name
+
+
+Ranker = Annotated[Name, AfterValidator(_ranker)]
+"""What ranks: a value of ``lightrec recommend --by``."""
 
 
 def _attributes(values: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +101,7 @@ class Ask(Strict):
     time: Moment | None = Field(
         None, description="When the slate is shown; else at the time of the log's last event."
     )
-    by: Literal["policy", "blend", "mixture", "even-mixture"] | None = Field(
+    by: Ranker | None = Field(
         None, description="What ranks, in place of what the run's evaluation favours."
     )
     arm: Name | None = Field(None, description="The arm of the experiment, in place of one drawn.")
@@ -105,7 +118,7 @@ class Why(Strict):
     item: Name
     history: list[Name] = Field([], description="What the request for the slate gave.")
     k: int = Field(10, ge=1, description="An item comes if it is among so many.")
-    by: Literal["policy", "blend", "mixture", "even-mixture"] | None = None
+    by: Ranker | None = None
 
 
 class Shown(BaseModel):

@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from lightrec_formats.names import in_common
 
-from lightrec.data.domain import Domain, in_common
+from lightrec.data.domain import Domain
 from lightrec.keys import Column
 
 MAKER: Final = "maker"

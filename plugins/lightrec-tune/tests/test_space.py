@@ -1,10 +1,10 @@
 """What may be searched, and what is said of a file that cannot be."""
 
 import pytest
-from lightrec_tune.space import default_space, ends, held, parse_space
+from lightrec_tune.space import ends, held, parse_space
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from lightrec.errors import DataError, RecipeError
+from lightrec.errors import DataError
 
 
 def test_ranges_and_choices_of_any_kind():
@@ -84,18 +84,3 @@ def test_all_problems_are_reported_at_once():
     first, second = str(raised.value).splitlines()
     assert first.startswith("s.yaml: --model.size: A setting is named as in the recipe")
     assert second.startswith("s.yaml: model.layers: Expected a range")
-
-
-@pytest.mark.parametrize("content", ["", "[1, 2]", "3", "a: [", "{}"])
-def test_what_is_no_mapping_is_refused(content):
-    with pytest.raises(DataError, match=r"The space (must be a mapping|is not valid YAML)"):
-        parse_space(content, "here")
-
-
-def test_the_default_space_is_a_space():
-    assert parse_space(default_space("ranker"), "here")
-
-
-def test_a_stage_without_a_space_says_what_to_do():
-    with pytest.raises(RecipeError, match=r"no default space for the stage users_a.*--space"):
-        default_space("users_a")

@@ -246,14 +246,6 @@ def test_what_cannot_be_searched_is_told_before_work_starts(
     assert not (folder / "found").exists()
 
 
-def test_what_keeps_its_last_epoch_is_not_searched(folder, capsys):
-    (folder / "space.yaml").write_text("model.init_args.tau: [0.01, 0.1]")
-    assert main(["tune", "-c", "worlds/offline", "--space", "space.yaml", "--out", "found"]) == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert "OfflinePolicyModule keeps its last epoch and has no metric to choose by" in said
-    assert not (folder / "found").exists()
-
-
 def test_a_default_space_that_does_not_fit_the_tower_says_which_towers_it_fits(folder, capsys):
     tower = "--model.init_args.tower=GRU"
     assert main(["tune", "-c", "generic/ranker", "--out", "found", tower]) == 2
@@ -262,13 +254,6 @@ def test_a_default_space_that_does_not_fit_the_tower_says_which_towers_it_fits(f
     assert "feedforward" in said
     assert "The default space fits the transformer towers" in said
     assert not (folder / "found").exists()
-
-
-def test_another_search_is_not_mixed_with_this_one(whole, capsys, monkeypatch):
-    monkeypatch.chdir(whole[0])
-    assert search("--trainer.max_epochs=1", trials=1) == 2
-    assert "found holds a search over another space, recipe or log" in capsys.readouterr().err
-    assert trials() == whole[1]
 
 
 def test_the_default_space_can_be_printed_and_fits_every_encoder(capsys):

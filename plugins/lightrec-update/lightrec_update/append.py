@@ -1,6 +1,7 @@
 """What is appended to a run's log: read, told from what is known, and joined to it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
 from lightrec.data.log import NO_EVENTS, InteractionLog
-from lightrec.data.parquet import holds_log
+from lightrec.data.parquet import KIND_KEY
 from lightrec.data.readers.base import Columns, Tables, read_table
 from lightrec.data.readers.canonical import CanonicalReader
 from lightrec.data.schema import LOG_SCHEMA, Problems
@@ -122,7 +123,7 @@ def _read(path: Path, read: "partial[Tables]") -> Tables | None:
     if path.is_file() and not path.stat().st_size:
         return None
     whole = CanonicalReader.recognises(path)
-    if whole or holds_log(path):
+    if whole or _holds_log(path):
         columns = {} if whole else read.keywords.get("columns") or {}
         none = {name: own for name, own in columns.items() if str(own).lower() in ("none", "null")}
         read = partial(read, columns=none, reader=None, times="auto")
@@ -288,3 +289,11 @@ def _as_before(new: pl.Series, old: pl.Series, problems: Problems) -> pl.Series:
             "column has so far: correct them, or leave the column out."
         )
     return cast
+
+
+def _holds_log(path: Path) -> bool:
+    """Whether a Parquet file, or the first of a folder's, is a log that lightrec wrote."""
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    with suppress(OSError, IndexError, pl.exceptions.PolarsError):
+        return pl.read_parquet_metadata(files[0]).get(KIND_KEY) == "log"
+    return False

@@ -13,7 +13,6 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Tables, read_tables
 from lightrec.data.readers.canonical import write_folder
-from lightrec.errors import DataError
 
 
 def log(*rows):
@@ -71,19 +70,6 @@ def test_without_times_what_a_log_has_in_common_with_the_runs_is_counted_once_or
     # Rows of another value are other events, whatever their user and item.
     valued = append(Tables(whole), [untimed("zz", value=pl.lit(2.0))]).log
     assert len(valued) == len(whole) + 1
-
-
-@pytest.mark.parametrize(
-    ("known", "given", "sentence"),
-    [
-        (log(*ROWS), untimed("ax"), "It has no times, which the run's log has: its events would"),
-        (untimed("ax"), log(*ROWS), "It has times, which the run's log lacks: the run's events"),
-    ],
-)
-def test_times_on_one_side_alone_are_refused(known, given, sentence):
-    with pytest.raises(DataError, match=sentence) as refused:
-        append(Tables(known), [known, given])
-    assert not isinstance(refused.value, NothingNew)
 
 
 def test_items_are_added_and_changed_and_columns_keep_their_kinds():
