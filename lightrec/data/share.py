@@ -68,6 +68,8 @@ def part_of_all(own: Tensor) -> Tensor | float:
 class EpochSampler(Sampler[_Batch]):
     """Batches whose order follows from seed and epoch alone.
 
+    ``__iter__`` is to yield: a resumed training gives the epoch between ``iter`` and ``next``.
+
     :param seed: of the run.
     """
 
