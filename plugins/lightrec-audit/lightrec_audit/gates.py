@@ -203,8 +203,9 @@ def _tastes(model: ChoiceModel, past: Past) -> Gated:
         rows = read.rows(model.past_items())
 
     def tastes(gates: Tensor) -> Tensor:
-        found = pad(rows(gates[:, -length:]), (0, 0, missing, 0))
-        return model.tastes(model.pooled(found))[:, :-1]
+        past_items = pad(rows(gates[:, -length:]), (0, 0, missing, 0))
+        state = torch.einsum("kl,bld->bkd", model.weights, past_items).flatten(1)
+        return model.tastes(state)[:, :-1]
 
     return tastes
 
