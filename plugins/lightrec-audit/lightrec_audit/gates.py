@@ -203,9 +203,9 @@ def _tastes(model: ChoiceModel, past: Past) -> Gated:
         rows = read.rows(model.past_items())
 
     def tastes(gates: Tensor) -> Tensor:
-        past_items = pad(rows(gates[:, -length:]), (0, 0, missing, 0))
-        state = torch.einsum("kl,bld->bkd", model.weights, past_items).flatten(1)
-        return model.tastes(state)[:, :-1]
+        found = pad(rows(gates[:, -length:]), (0, 0, missing, 0))
+        pools = torch.einsum("kl,bld->bkd", model.weights, found)  # as its ``state`` has them
+        return model.tastes(pools.flatten(1))[:, :-1]
 
     return tastes
 
