@@ -15,9 +15,8 @@ from torch import Tensor
 
 from lightrec import plugins
 from lightrec.data.domain import eligible
-from lightrec.data.names import Names
+from lightrec.data.names import Names, Selection
 from lightrec.data.people import People, Person
-from lightrec.data.selection import Selection
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import Favoured, favoured_by
 from lightrec.evaluation.held_out import by_history

@@ -54,7 +54,7 @@ rows = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=st.lists(rows, min_size=1, max_size=10))
 def test_round_trip_of_any_events(events: list[dict[str, object]], tmp_path: Path) -> None:
     schema = {name: LOG_SCHEMA[name] for name in events[0]}
