@@ -113,7 +113,8 @@ class WindowSampler(EpochSampler[Windows]):
     def __iter__(self) -> Iterator[Windows]:
         generator = self.generator()
         windows = generator.permutation(self.dataset.windows(generator))
-        return of_like_lengths(windows, windows[:, 1] - windows[:, 0], self.batch_size, generator)
+        lengths = windows[:, 1] - windows[:, 0]
+        yield from of_like_lengths(windows, lengths, self.batch_size, generator)
 
 
 class SequenceData(LogData):
