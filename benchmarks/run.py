@@ -136,7 +136,7 @@ def _cell(key: str, spec: Mapping, seed: int, fast: bool) -> Cell:
         settings = {name: part for name, part in spec.items() if name != "measure"}
         for name, value in lighter.items() if fast else ():
             settings[name] = [*settings.get(name, []), *value] if isinstance(value, list) else value
-        settings["seed"] = seed
+        settings |= {"seed": seed, "options": [*map(str, settings.get("options", []))]}
         command = [sys.executable, "-m", "benchmarks.measure", spec["measure"], "{out}"]
         command.append(json.dumps(settings))
         common["metrics"] = "metrics.json"

@@ -47,7 +47,7 @@ def check(
     """
     from lightrec.data.findings import look_at
     from lightrec.data.languages import wording
-    from lightrec.encoders.card import advice
+    from lightrec.encoders.hub import advice
     from lightrec.stages.run import BEGINNING, NEXT, find_recipes
 
     kind = plugins.installed().get("domains", domain).load()

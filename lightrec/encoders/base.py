@@ -6,12 +6,11 @@ fine-tuned says how values become tokens and tokens vectors; to encode follows f
 
 import contextlib
 import hashlib
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,11 +22,9 @@ from tqdm.auto import tqdm
 
 from lightrec import plugins
 from lightrec.data.files import cache_folder, save_tensors
+from lightrec.encoders.hub import DIGEST
 from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Column
-
-if TYPE_CHECKING:
-    from lightrec.data.catalog import Catalog
 
 ENCODER = "encoder.json"
 """In the ranker's folder: what the text encoder notes of itself."""
@@ -35,11 +32,7 @@ SHOWN = 60
 """Characters of a value that a message shows."""
 SHARD = 1024
 """Values encoded before their vectors go to disk: what a killed run may lose."""
-DIGEST = 16
-"""Bytes of a text's hash: a clash among a billion texts has a chance of 1e-21."""
 _hash = partial(hashlib.blake2b, digest_size=DIGEST)
-_ENDS = re.compile(r"(?<=[.!?])\s+")
-"""Where a sentence ends and another begins."""
 
 
 class Encoder(ABC):
@@ -191,27 +184,6 @@ def item_vectors(encoder: Encoder, catalog: pl.DataFrame, encode_empty: bool = F
     empty = "" if encode_empty and texts else None
     values = [empty if value is None or value == "" else value for value in values]
     return pad(encoded(encoder, values, catalog[Column.ITEM].to_list()), (0, 0, 1, 0))
-
-
-def text_vectors(catalog: "Catalog", encoder: Encoder) -> Tensor:
-    """Encode titles and texts, each by itself, sentence by sentence: one would drown the other.
-
-    :param catalog: N items; a title or text that is missing counts as empty.
-    :returns: (N + 1, 2 · encoder.size) float32, side by side the title's vector and the text's,
-        each the mean of its sentences'; row 0 is zero.
-    """
-    parts = []
-    for name in (Column.TITLE, Column.TEXT):
-        texts = catalog.rows[name].fill_null("").to_list()
-        sentences = [_ENDS.split(text.strip()) for text in texts]
-        owners: dict[str, str] = {}
-        for own, item in zip(sentences, catalog.rows[Column.ITEM], strict=True):
-            for sentence in own:
-                owners.setdefault(sentence, item)
-        place = {sentence: row for row, sentence in enumerate(owners)}
-        vectors = encoded(encoder, list(owners), list(owners.values()))
-        parts.append(torch.stack([vectors[[place[s] for s in own]].mean(0) for own in sentences]))
-    return pad(torch.cat(parts, 1), (0, 0, 1, 0))
 
 
 def unit_vectors(vectors: Tensor) -> Tensor:

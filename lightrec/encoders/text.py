@@ -6,22 +6,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from lightrec.encoders.base import Encoder, TrainableEncoder, through_cache
-from lightrec.encoders.card import MINILM, MULTILINGUAL, Card, read_card, read_json
 from lightrec.encoders.hub import (
     FILES,
+    MINILM,
+    MULTILINGUAL,
     NOTES,
     OWN,
     TUNED,
+    Card,
     files_of,
     fingerprint_of,
     loaded,
     quiet_loading,
+    read_card,
+    read_json,
     refusing,
 )
 from lightrec.errors import RecipeError
@@ -38,7 +42,7 @@ class TextEncoder(TrainableEncoder):
 
     Pooling, prompt, length and layers over the pooled states come from the files of
     sentence-transformers next to the weights, which itself pools and applies these layers; for the
-    E5 models the prompt is in the model card (see :func:`~lightrec.encoders.card.read_card`). A
+    E5 models the prompt is in the model card (see :func:`~lightrec.encoders.hub.read_card`). A
     model without these files gives the mean of its last hidden states over a text's tokens.
 
     Pooled states are kept under ``$LIGHTREC_CACHE`` (else ``~/.cache/lightrec``) by the content of
@@ -229,11 +233,6 @@ class TextEncoder(TrainableEncoder):
         how += f", lower={own.lower}, languages=(), dense=(), unknown=()"
         return fingerprint_of(self.source, f"3 Card({how})")
 
-    def moved(self, folder: Path) -> Self:
-        """The encoder of a folder that :meth:`save` has written, used on the same device."""
-        model = str(folder.resolve())
-        return type(self)(model, batch_size=self.batch_size, cache=self.cache, device=self.device)
-
     def save(
         self,
         folder: Path,
@@ -313,7 +312,9 @@ def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
             f"by {getattr(encoder, 'model', type(encoder).__name__)}. Give both the same, as with "
             "--values.text_encoder, or leave it as it is with --text.model.init_args.tune none."
         )
-    return encoder.moved(Path(stage))
+    how: dict[str, Any]
+    how = {"batch_size": encoder.batch_size, "cache": encoder.cache, "device": encoder.device}
+    return type(encoder)(str(Path(stage).resolve()), **how)
 
 
 _VECTOR: Final = "sentence_embedding"

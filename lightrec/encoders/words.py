@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import chain, pairwise, takewhile
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
@@ -42,25 +42,6 @@ def words_of(text: str) -> list[str]:
         if _STARTS_UNSPACED.match(run) and len(run) > 1:
             found[-1:] = [*run, *map("".join, pairwise(run))]
     return found
-
-
-GRAMMAR: Final = frozenset(
-    words_of(
-        "a an and are as at be by for from i in is it me my of on or our some that the this to "
-        "want with you your das dem den der des die ein eine einem einen einer etwas für ich im "
-        "ist mein mit oder und von zu zum zur au aux avec de du en et la le les mon ou par pour "
-        "sur un une con da del di e el il las los mi o para per por una uno y"
-    )
-)
-"""Words of English, German, French, Spanish and Italian that say nothing of what is wanted."""
-ENDINGS: Final = frozenset(["", *words_of("s es e en n er ern ed ing y ies f fe ves")])
-"""What words that may be forms of one have behind what they share."""
-
-
-def same_stem(one: str, other: str) -> bool:
-    """Whether two words, in small letters, may be forms of one: *knife* and *knives*."""
-    stem = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
-    return stem > 2 and {one[stem:], other[stem:]} <= ENDINGS
 
 
 def word_table(texts: Sequence[str]) -> tuple["scipy.sparse.csr_array", list[str]]:

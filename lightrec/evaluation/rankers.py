@@ -10,8 +10,7 @@ from lightrec.errors import RunError
 from lightrec.evaluation.held_out import by_history
 from lightrec.nn.session import State
 from lightrec.policies.base import Policy, ScoredPolicy, among_candidates
-from lightrec.policies.earlier import Earlier
-from lightrec.policies.mixture import Mixture, utilities
+from lightrec.policies.mixture import Earlier, Mixture, utilities
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.scorers import ItemScorer
 from lightrec.run import Run

@@ -54,7 +54,7 @@ class Part(nn.Module):
 
             path = Path(snapshot_download(str(folder)))
         found = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        part = cls(**arguments_of(cls, found | settings))
+        part = cls(**(arguments_of(cls, found) | settings))
         lacking, left = load_model(part, path / WEIGHTS, strict=False)
         if lacking or left:
             raise RunError(

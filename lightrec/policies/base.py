@@ -228,6 +228,6 @@ def without_nothing(history: Tensor, num_items: int) -> Tensor:
     :param history: ``(B, L)`` int64.
     :returns: ``(B, L)`` int64 with indices 0 to N.
     """
-    known = (history > PADDING) & (history <= num_items)
-    order = known.to(torch.int8).sort(dim=1, stable=True).indices
-    return (history * known).gather(1, order)
+    chosen = (history > PADDING) & (history <= num_items)
+    order = chosen.to(torch.int8).sort(dim=1, stable=True).indices
+    return (history * chosen).gather(1, order)

@@ -18,8 +18,7 @@ from lightrec.data.share import EpochSampler, of_like_lengths, present_share
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TEST, TRAIN, VALIDATION, EventStore
 from lightrec.encoders.base import Encoder, item_vectors
-from lightrec.encoders.card import read_json
-from lightrec.encoders.hub import TUNED
+from lightrec.encoders.hub import TUNED, read_json
 from lightrec.encoders.text import tuned
 from lightrec.encoders.words import Tokens, tokens_of
 from lightrec.errors import DataError

@@ -22,7 +22,7 @@ from lightrec.data.languages import in_words as in_languages
 from lightrec.data.languages import wording
 from lightrec.data.store import TEST, EventStore
 from lightrec.encoders.base import ENCODER
-from lightrec.encoders.card import advice
+from lightrec.encoders.hub import advice
 from lightrec.evaluation import session_tables
 from lightrec.evaluation.base import Answers, Chart, Curve, Findings, Metrics, Section, Table
 from lightrec.evaluation.evidence import BY, REASON, Favoured, favoured, favoured_by, named
@@ -218,7 +218,7 @@ def _listed(value: object) -> str:
 
 
 def language_advice(store: EventStore, encoder: object) -> str:
-    """Say whether a text encoder reads the items' titles, see :mod:`lightrec.encoders.card`.
+    """Say whether a text encoder reads the items' titles, see :mod:`lightrec.encoders.hub`.
 
     :param encoder: as recipes name it.
     """

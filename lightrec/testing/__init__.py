@@ -50,14 +50,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     # Every run of pytest imports this package for its fixtures and must not pay for torch.
     if name in __all__:
-        for module in (
-            "contract",
-            "tables",
-            "modules",
-            "policies",
-            "simulators",
-            "plugins",
-        ):
+        for module in ("contract", "tables", "modules", "policies", "simulators", "plugins"):
             found = vars(import_module(f"lightrec.testing.{module}"))
             if name in found:
                 return found[name]

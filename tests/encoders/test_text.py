@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lightrec.encoders import base
-from lightrec.encoders import card as module
-from lightrec.encoders.card import MINILM, WHEEL
+from lightrec.encoders import hub as module
+from lightrec.encoders.hub import MINILM, WHEEL
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import FetchError, RecipeError
 from lightrec.testing.tiny import tiny_text_model

@@ -159,9 +159,7 @@ def test_a_right_one_passes(right, checks, failing):
         (Pairs, {"read": shuffled}, {"deterministic"}),
         (Pairs, {"read": lambda s, path, columns=None: Pairs.read(s, path)}, {"refusals"}),
         (Pairs, {"text": lambda s, path: path.read_text("utf-8")}, {"broken files"}),
-        (Files, {"metrics": lambda s, run, seed: {("files", "count"): 1.0}}, {"metrics"}),
         (Files, {"metrics": lambda s, run, seed: {"a": torch.tensor(1.0)}}, {"metrics"}),
-        (Files, {"metrics": lambda s, run, seed: {"a": 1.0 * next(COUNT)}}, {"deterministic"}),
         (Files, {"metrics": writes}, {"input unchanged"}),
     ],
 )

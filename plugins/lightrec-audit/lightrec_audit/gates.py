@@ -204,7 +204,8 @@ def _tastes(model: ChoiceModel, past: Past) -> Gated:
 
     def tastes(gates: Tensor) -> Tensor:
         found = pad(rows(gates[:, -length:]), (0, 0, missing, 0))
-        return model.tastes(model.pooled(found))[:, :-1]
+        pools = torch.einsum("kl,bld->bkd", model.weights, found)  # as its ``state`` has them
+        return model.tastes(pools.flatten(1))[:, :-1]
 
     return tastes
 

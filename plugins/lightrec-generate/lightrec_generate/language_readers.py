@@ -14,8 +14,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
 from lightrec.data.store import EventStore
-from lightrec.encoders.card import MINILM
-from lightrec.encoders.hub import files_of, loaded
+from lightrec.encoders.hub import MINILM, files_of, loaded
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import FetchError, RecipeError
 from lightrec.keys import PADDING, Column

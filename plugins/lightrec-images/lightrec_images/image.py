@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lightrec.encoders.base import DIGEST, SHOWN, Encoder, through_cache
-from lightrec.encoders.hub import files_of, fingerprint_of, loaded
+from lightrec.encoders.base import SHOWN, Encoder, through_cache
+from lightrec.encoders.hub import DIGEST, files_of, fingerprint_of, loaded
 from lightrec.errors import DataError, FetchError
 
 VERSION = 1

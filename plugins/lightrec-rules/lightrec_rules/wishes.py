@@ -19,7 +19,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence, Set
 from functools import cached_property
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from zlib import crc32
@@ -32,7 +32,7 @@ from torch.nn.functional import normalize
 
 from lightrec.data.store import EventStore
 from lightrec.encoders.base import Encoder, encoded, unit_vectors
-from lightrec.encoders.words import GRAMMAR, same_stem, word_table, words_of
+from lightrec.encoders.words import word_table, words_of
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Column, Key
 from lightrec.nn.item_tower import ItemTower
@@ -44,6 +44,17 @@ from lightrec.trust import ARGUMENTS, built
 if TYPE_CHECKING:
     from lightrec.ranking.evaluation_events import EvaluationEvents
 
+GRAMMAR: Final = frozenset(
+    words_of(
+        "a an and are as at be by for from i in is it me my of on or our some that the this to "
+        "want with you your das dem den der des die ein eine einem einen einer etwas für ich im "
+        "ist mein mit oder und von zu zum zur au aux avec de du en et la le les mon ou par pour "
+        "sur un une con da del di e el il las los mi o para per por una uno y"
+    )
+)
+"""Words of English, German, French, Spanish and Italian that say nothing of what is wanted."""
+ENDINGS: Final = frozenset(["", *words_of("s es e en n er ern ed ing y ies f fe ves")])
+"""What words that may be forms of one have behind what they share."""
 FILE: Final = "wishes.json"
 HISTORY, ALONE = "history", "alone"
 SHARES: Final = (0.6, 0.3, 0.9)
@@ -66,6 +77,12 @@ VOCABULARY: Final = 5_000
 """So many words, the most common ones, stand in for others."""
 NEAR: Final = 3
 """One of so many nearest words stands in for another."""
+
+
+def same_stem(one: str, other: str) -> bool:
+    """Whether two words, in small letters, may be forms of one: *knife* and *knives*."""
+    stem = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    return stem > 2 and {one[stem:], other[stem:]} <= ENDINGS
 
 
 class Reading(NamedTuple):

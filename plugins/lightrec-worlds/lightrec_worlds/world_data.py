@@ -1,5 +1,6 @@
 """The data of policies in worlds: simulators that are made by name and settings."""
 
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from functools import cached_property
@@ -8,12 +9,14 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
+from torch.nn.functional import pad
 from torchrl.envs import EnvBase
 
 from lightrec import plugins
-from lightrec.encoders.base import Encoder, text_vectors
+from lightrec.data.catalog import Catalog
+from lightrec.encoders.base import Encoder, encoded
 from lightrec.errors import RecipeError
-from lightrec.keys import Key
+from lightrec.keys import Column, Key
 from lightrec.learners.simulator_data import Playground, PolicySlot, SimulatorData
 from lightrec.learners.transitions import PACKED, pack
 from lightrec.policies.base import LearnedPolicy, Policy
@@ -27,6 +30,8 @@ from lightrec.simulators.world import Scored
 from lightrec.trust import class_and_settings
 from lightrec_worlds.tower import TowerPolicy
 
+_ENDS = re.compile(r"(?<=[.!?])\s+")
+"""Where a sentence ends and another begins."""
 AT_ONCE = 250
 """Sessions of a log that are played side by side."""
 SCORES = ("greedy", "oracle")
@@ -285,3 +290,24 @@ def logged(simulator: Simulator, behavior: Contender, sessions: int, seed: int) 
     steps = TensorDict.cat(rows)
     place = steps[Key.USER] * simulator.max_steps + steps[Key.STEP].squeeze(1)
     return steps[place.argsort()]
+
+
+def text_vectors(catalog: Catalog, encoder: Encoder) -> Tensor:
+    """Encode titles and texts, each by itself, sentence by sentence: one would drown the other.
+
+    :param catalog: N items; a title or text that is missing counts as empty.
+    :returns: (N + 1, 2 · encoder.size) float32, side by side the title's vector and the text's,
+        each the mean of its sentences'; row 0 is zero.
+    """
+    parts = []
+    for name in (Column.TITLE, Column.TEXT):
+        texts = catalog.rows[name].fill_null("").to_list()
+        sentences = [_ENDS.split(text.strip()) for text in texts]
+        owners: dict[str, str] = {}
+        for own, item in zip(sentences, catalog.rows[Column.ITEM], strict=True):
+            for sentence in own:
+                owners.setdefault(sentence, item)
+        place = {sentence: row for row, sentence in enumerate(owners)}
+        vectors = encoded(encoder, list(owners), list(owners.values()))
+        parts.append(torch.stack([vectors[[place[s] for s in own]].mean(0) for own in sentences]))
+    return pad(torch.cat(parts, 1), (0, 0, 1, 0))

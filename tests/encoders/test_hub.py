@@ -6,8 +6,8 @@ import shutil
 import pytest
 import torch
 
-from lightrec.encoders import card as module
-from lightrec.encoders.card import MULTILINGUAL, Card, advice, read_card
+from lightrec.encoders import hub as module
+from lightrec.encoders.hub import MULTILINGUAL, Card, advice, read_card
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError
 from lightrec.testing.tiny import tiny_text_model
