@@ -259,7 +259,7 @@ def main() -> None:
     from benchmarks.pictures import DRAWN
 
     DRAWN.get(chosen.name, lambda: None)()
-    return hold([chosen.name])
+    return None if chosen.only else hold([chosen.name])
 
 
 def _wanted(cell: Cell, only: list[str]) -> bool:
