@@ -107,7 +107,7 @@ def test_a_right_one_passes(right, failing):
     ("changed", "names"),
     [
         (
-            {"scores": lambda s, state: Right.scores(s, state).nan_to_num()},
+            {"scores_in": lambda s, state: Right.scores(s, state).nan_to_num()},
             {"output as declared", "devices"},
         ),
         ({"user_vectors": counts_padding}, {"padding"}),

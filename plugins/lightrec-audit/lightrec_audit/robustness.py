@@ -15,14 +15,14 @@ from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, TRAIN
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Table, keys_of, spread
-from lightrec.evaluation.held_out import LIST_LENGTH, by_history, item_models
+from lightrec.evaluation.held_out import LIST_LENGTH, item_models
 from lightrec.intervals import bootstrap_interval
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.metrics import RankingResult, evaluate_scores
-from lightrec.ranking.scorers import Scorer
+from lightrec.ranking.scorers import Scorer, by_history
 from lightrec.run import Run
 from lightrec.simulators import noise
 

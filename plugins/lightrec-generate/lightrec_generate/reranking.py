@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec.evaluation.rankers import RunRanker
-from lightrec.keys import PADDING, Key
 from lightrec.intervals import ahead
+from lightrec.keys import PADDING, Key
 from lightrec.ranking.metrics import RankingResult
 from lightrec.ranking.scorers import ItemScorer
 from lightrec.run import Run
