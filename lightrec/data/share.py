@@ -68,7 +68,7 @@ def part_of_all(own: Tensor) -> Tensor | float:
 class EpochSampler(Sampler[_Batch]):
     """Batches whose order follows from seed and epoch alone.
 
-    ``__iter__`` is to yield: a resumed training gives the epoch between ``iter`` and ``next``.
+    Its ``__iter__`` is a generator: Lightning asks for the iterator before it tells the epoch.
 
     :param seed: of the run.
     """
