@@ -11,11 +11,11 @@ from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import read_tables
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST
-from lightrec.evaluation.held_out import by_history
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence
 from lightrec.ranking.item_models.repeats import RepeatConsumption
 from lightrec.ranking.metrics import evaluate_scores
+from lightrec.ranking.scorers import by_history
 from lightrec.stages.evaluate import first_lists
 from lightrec.stages.run import run
 from lightrec.testing import tiny
