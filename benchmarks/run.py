@@ -28,11 +28,10 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks import logs, store, table
+from benchmarks import LIGHTREC, logs, store, table
 from benchmarks.peers.environments import environment
 
 HERE = Path(__file__).parent
-LIGHTREC = str(Path(sys.executable).parent / "lightrec")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 

@@ -7,7 +7,7 @@ from lightrec.evaluation.base import keys_of
 from lightrec.evaluation.held_out import by_history, item_models
 from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.blend_weights import LIKELIHOOD, fit_weights
-from lightrec.ranking.blending import candidates, fitting_events
+from lightrec.ranking.blending import FITTED, candidates, validation_events
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, Popularity
 from lightrec.ranking.metrics import evaluate_scores
@@ -23,7 +23,7 @@ def likeliest(run: Run, parts: Blend) -> Blend:
     if run.blend.chosen == LIKELIHOOD:
         return run.blend
     data = SequenceData(str(run.folder("data")))
-    given = candidates(parts, data, fitting_events(data))
+    given = candidates(parts, data, validation_events(data, FITTED))
     names = [RANKER, *parts.item_models]
     weights = fit_weights(given)
     parts.weights = dict(zip(names, weights.tolist(), strict=True))

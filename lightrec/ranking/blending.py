@@ -58,7 +58,7 @@ def blend(
     judged = validation_events(data, JUDGED)
     fitted = chosen(names_of(item_models), evidence, judged)
     mixed = Blend(ranker, fitted)
-    deciding = fitting_events(data)
+    deciding = validation_events(data, FITTED)
     given = replace(candidates(mixed, data, deciding), met=deciding.met)
     mixed.weights, mixed.chosen, found = choose_weights(given, [RANKER, *fitted])
     mixed.weights = heard(mixed.weights)
@@ -158,11 +158,6 @@ def scorer(part: ItemScorer) -> Scorer:
 def judge(scores: Scorer, events: Iterable[Batch]) -> dict[str, float]:
     """Rank validation events: means of all metrics."""
     return evaluate_scores(scores, events).metrics()
-
-
-def fitting_events(data: SequenceData) -> EvaluationEvents:
-    """Give the validation events that decide a blend's weights."""
-    return validation_events(data, FITTED)
 
 
 @torch.no_grad()

@@ -117,8 +117,9 @@ def student_of(
     tower = partial(kind, **settings)
     student = Ranker(ranker.num_items, size=size, tower=tower, max_length=ranker.max_length)
     shapes = {name: weights.shape for name, weights in ranker.named_parameters()}
-    own = student.named_parameters()
-    student.take_weights(ranker, [name for name, p in own if shapes.get(name) == p.shape])
+    own = {name for name, p in student.named_parameters() if shapes.get(name) == p.shape}
+    taken = {name: weights for name, weights in ranker.named_parameters() if name in own}
+    student.load_state_dict(taken, strict=False)
     with torch.no_grad():
         table = ranker.item_vectors()
         if size < ranker.size:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightrec.data.sequences import Batch
 from lightrec.data.share import part_of_all
+from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.precision import full_precision
 from lightrec.nn.stage import StageModule, warm_cosine
@@ -110,7 +111,13 @@ class GeneratorModule(StageModule):
         counts = torch.from_numpy(data.store.popularity())
         self.generator.start(counts, words_of_items(data.store))
         if earlier is not None:
-            self.generator.take_weights(earlier, dict(earlier.named_parameters()))
+            try:
+                self.generator.load_state_dict(dict(earlier.named_parameters()), strict=False)
+            except RuntimeError as error:
+                raise RecipeError(
+                    f"The {type(earlier).__name__} to go on from does not fit: give both the same "
+                    "classes and sizes."
+                ) from error
 
     def on_train_epoch_start(self) -> None:
         """Drop out no more in the last epochs."""
