@@ -87,7 +87,7 @@ def watching(folder: Path, seed: int) -> Path:
 
 
 def _titles(title: Rows, genres: Rows, chance: np.random.Generator) -> pl.DataFrame:
-    """Give N rows: what each film and each episode is called, and how many seconds it takes."""
+    """N rows: what each film and each episode is called, and how many seconds it takes."""
     words = [[[*GENRES][genre] for genre in pair] for pair in genres]
     things = [GENRES[pair[0]][n // len(KINDS) % 4] for n, pair in enumerate(words)]
     names = [f"The {KINDS[n % len(KINDS)]} {thing}" for n, thing in enumerate(things)]
