@@ -72,10 +72,7 @@ def test_batches_are_shuffled_by_seed_and_epoch():
     assert (first == again).all()
     assert (first != later).any()
     assert not set(seeds) & set(other)
-    fixed = [order(epoch, shuffle=False) for epoch in (0, 1)]
-    assert (fixed[0][0] == events).all()
-    assert fixed[0][1] == fixed[1][1]
-    assert len(order(0, limit=40)[0]) == 40
+    assert (order(0, shuffle=False)[0] == events).all()
     # Not the first ones, which would be those of the first users.
     kept = order(0, limit=40, shuffle=False)[0]
     assert len(kept) == 40
