@@ -158,14 +158,6 @@ def test_short_rows_leave_places_empty():
     assert draw_slates(logits[:0], 3).columns.shape == (0, 3)
 
 
-def test_what_is_no_number_stays_visible():
-    logits = torch.zeros(3, 300)
-    logits[1, 5], logits[2, 5] = torch.nan, torch.inf
-    drawn = draw_slates(logits, 3)
-    assert drawn.log_probabilities.isnan().tolist() == [False, True, True]
-    assert (drawn.columns[1:] == EMPTY).all()
-
-
 @pytest.mark.parametrize("masked", [False, True])
 def test_parts_of_the_users_are_the_whole(monkeypatch, masked):
     torch.manual_seed(7)
@@ -181,12 +173,6 @@ def test_parts_of_the_users_are_the_whole(monkeypatch, masked):
     torch.testing.assert_close(drawn.log_probabilities, law.log_prob(drawn.columns))
     if mask is not None:
         assert mask.gather(1, drawn.columns).all()
-
-
-def test_parts_are_even():
-    assert [x.stop - x.start for x in slates.chunks(256, 10_000)] == [128, 128]
-    assert slates.chunks(2, 10**9) == [slice(0, 1), slice(1, 2)]
-    assert slates.chunks(0, 5) == [slice(0, 0)]
 
 
 def test_the_distribution_draws_long_rows_fast_and_alike():

@@ -5,13 +5,13 @@ import json
 import pytest
 import torch
 
-from lightrec.errors import NotApplicable, RunError
+from lightrec.errors import RunError
 from lightrec.keys import Key
-from lightrec.ranking.blend import Blend, described_models, names_of
+from lightrec.ranking.blend import Blend, described_models
 from lightrec.ranking.blending import heard
 from lightrec.ranking.item_models import base
 from lightrec.ranking.item_models.base import Popularity, choose, combinations
-from lightrec.ranking.item_models.item_to_item import EASE, NextItemRidge
+from lightrec.ranking.item_models.item_to_item import EASE
 from lightrec.ranking.ranker import Ranker
 from lightrec.testing import tiny
 from tests.ranking.item_models.test_item_models import N, evidence
@@ -40,13 +40,6 @@ def test_open_settings_are_chosen_and_only_those():
     assert combinations({}) == [{}]
 
 
-def test_scoring_settings_fit_once(monkeypatch):
-    fits, fit = [], EASE.fit
-    monkeypatch.setattr(EASE, "fit", lambda self, e: fits.append(self.l2) or fit(self, e))
-    choose(EASE(), evidence(), lambda _: 0.0)
-    assert fits == list(EASE.GRID["l2"])
-
-
 def test_the_most_popular_items_choose_for_all(monkeypatch):
     monkeypatch.setattr(base, "TRIED", 3)
     tried = []
@@ -54,11 +47,6 @@ def test_the_most_popular_items_choose_for_all(monkeypatch):
     best, _ = choose(EASE(), evidence(), judge)
     assert set(tried) <= {0, 1, 2, 3}
     torch.testing.assert_close(best.matrix, EASE(50.0, 1.0).fit(evidence()).matrix)
-
-
-def test_what_does_not_fit_the_log_is_told():
-    with pytest.raises(NotApplicable):
-        choose(NextItemRidge(), evidence(is_ordered=False), lambda _: 0.0)
 
 
 @pytest.fixture
@@ -75,12 +63,6 @@ def test_a_blend_adds_up_logarithms(ranker):
     expected = 0.7 * ranker.scores(HISTORY)[:, 1:] + 0.3 * (share + 0.2 / N).log()
     torch.testing.assert_close(blend.scores(HISTORY)[:, 1:], expected)
     assert (blend.scores(HISTORY)[:, 0] == -torch.inf).all()
-
-
-def test_a_ranker_of_no_weight_is_not_heard(ranker):
-    model = Popularity().fit(evidence())
-    blend = Blend(ranker, {"Popularity": model}, {"ranker": 0.0, "Popularity": 1.0})
-    assert blend.scores(HISTORY)[0].argsort().tolist() == model.counts.argsort().tolist()
 
 
 def test_saved_and_loaded(ranker, tmp_path):
@@ -111,10 +93,6 @@ def test_a_ranker_alone_is_a_blend_too(ranker, tmp_path):
     assert described_models(tmp_path) == {}
     with pytest.raises(RunError, match="There is no Ranker in"):
         Blend.load(tmp_path / "nowhere")
-
-
-def test_names_are_classes_and_never_the_same():
-    assert list(names_of([EASE(), Popularity(), EASE(1.0)])) == ["EASE", "Popularity", "EASE-2"]
 
 
 def test_the_ranker_reads_what_else_is_known_of_a_history(ranker):

@@ -63,12 +63,6 @@ def test_learns_a_walk(store, tmp_path, settings):
     assert float(training.callback_metrics["train/loss"]) < 1
 
 
-def test_same_seed_same_weights(store, tmp_path):
-    one, other = (fitted(store, tmp_path, epochs=2, tower=CausalTransformer)[0] for _ in range(2))
-    for a, b in zip(one.parameters(), other.parameters(), strict=True):
-        assert torch.equal(a, b)
-
-
 def test_writes_what_the_next_stages_read(store, tmp_path):
     module, training, data = fitted(store, tmp_path)
     folder = tmp_path / "out"
@@ -90,14 +84,6 @@ def test_writes_what_the_next_stages_read(store, tmp_path):
     counts = torch.from_numpy(data.store.popularity()).double()
     other = evaluate_scores(lambda b: counts.expand(len(b["user"]), -1), data.test_dataloader())
     assert own.bootstrap(other).low > 0
-
-
-def test_a_checkpoint_is_enough_to_load(store, tmp_path):
-    module, training, _ = fitted(store, tmp_path, epochs=1)
-    training.save_checkpoint(tmp_path / "one.ckpt")
-    again = RankingModule.load_from_checkpoint(tmp_path / "one.ckpt", weights_only=True).eval()
-    history = torch.tensor([[1, 2, 3]])
-    assert torch.equal(again.ranker.scores(history), module.ranker.scores(history))
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(store, tmp_path):

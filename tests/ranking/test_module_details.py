@@ -18,7 +18,6 @@ from lightrec.nn.towers import CausalTransformer
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.blending import judge, validation_events
 from lightrec.ranking.item_models.base import RecentPopularity
-from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
@@ -109,16 +108,6 @@ def test_what_comes_after_a_long_gap_is_learned(long_gaps, tmp_path):
     assert fitted(long_gaps, tmp_path, use_gaps=True)[1] > 0.97
 
 
-def test_unused_details_change_nothing(liked, tmp_path):
-    """Bit for bit: whether the log has feedback does not matter to who does not read it."""
-    one, *_ = fitted(liked, tmp_path, epochs=1)
-    other, *_ = fitted(liked, tmp_path, epochs=1, feedback_kinds=0)
-    assert one.ranker.feedback is None
-    assert one.ranker.gaps is None
-    for a, b in zip(one.parameters(), other.parameters(), strict=True):
-        assert torch.equal(a, b)
-
-
 def test_written_blended_and_judged_with_details(liked, tmp_path):
     module, known, data = fitted(
         liked, tmp_path, use_feedback=True, use_gaps=True, item_models=[RecentPopularity(7.0)]
@@ -145,14 +134,6 @@ def test_written_blended_and_judged_with_details(liked, tmp_path):
     found = HeldOutLog().without_policy(Run(tmp_path / "run"), 0)
     assert found["test/ndcg@10"] > 0.95
     assert found["test/ranker/ndcg@10"] > 0.95
-
-
-def test_a_checkpoint_is_enough_to_load(liked, tmp_path):
-    module, _, data = fitted(liked, tmp_path, epochs=1, use_feedback=True, use_gaps=True)
-    module.trainer.save_checkpoint(tmp_path / "one.ckpt")
-    again = RankingModule.load_from_checkpoint(tmp_path / "one.ckpt", weights_only=True).eval()
-    batch = data.val_dataloader().dataset[0]
-    assert torch.equal(again.scores(batch), module.scores(batch))
 
 
 def test_nothing_of_the_target_is_read(liked, tmp_path):
@@ -184,43 +165,3 @@ def test_what_the_log_does_not_have_cannot_be_used(tmp_path):
     with pytest.raises(RecipeError, match="one kind of feedback") as told:
         fitted(tmp_path / "data", tmp_path, use_feedback=True, use_gaps=True)
     assert "has no times" in str(told.value)
-
-
-def test_what_is_forgotten_is_not_read(liked, tmp_path):
-    module, _, data = fitted(liked, tmp_path, epochs=1, use_feedback=True, use_gaps=True)
-    batch = next(iter(data.train_dataloader()))
-    bare = {name: batch[name] for name in ("history", "target", "seen")}
-    with torch.no_grad():
-        module.settings.forget = 1.0
-        assert torch.equal(module.loss(batch), module.loss(bare))
-        module.settings.forget = 0.0
-        known = module.loss(batch)
-        assert torch.equal(known, module.loss(batch))
-        assert not torch.allclose(known, module.loss(bare))
-
-
-def test_bare_histories_are_ranked_better_where_some_windows_are_forgotten(
-    liked, knowing, tmp_path
-):
-    found = []
-    for module, known, data in (fitted(liked, tmp_path, use_feedback=True, forget=0.0), knowing):
-        assert known > 0.97
-        bare = Blend(module.ranker)
-        result = evaluate_scores(
-            lambda batch, bare=bare: bare.scores(batch["history"]),
-            data.val_dataloader(),
-            filter_seen=False,
-        )
-        found.append(result.metrics()["ndcg@10"])
-    assert found[0] < 0.7
-    assert found[1] > 0.75
-
-
-def test_a_share_is_between_0_and_1(liked, tmp_path):
-    with pytest.raises(RecipeError, match="from 0 to 1"):
-        fitted(liked, tmp_path, use_feedback=True, forget=1.5)
-
-
-def test_the_kinds_of_another_log_are_refused(liked, tmp_path):
-    with pytest.raises(RecipeError, match="made for 5 kinds of feedback"):
-        fitted(liked, tmp_path, use_feedback=True, feedback_kinds=5)

@@ -6,13 +6,10 @@ from unittest import SkipTest
 import pytest
 import torch
 from lightrec_generate.decoding import beam
-from lightrec_generate.generator import Generator
 from lightrec_generate.language import LanguageGenerator
 from lightrec_generate.policy import GeneratorPolicy
 from lightrec_generate.tree import TreeGenerator
-from safetensors.torch import load_file
 
-from lightrec.nn.part import WEIGHTS
 from lightrec.testing import PolicyChecks
 from lightrec.testing.invariants import seeded
 
@@ -68,12 +65,3 @@ def test_the_law_and_beams_are_those_of_a_tree(language):
     torch.testing.assert_close(
         -language.loss(states, torch.arange(1, ITEMS + 1)), law[0, 1:], atol=1e-5, rtol=1e-5
     )
-
-
-def test_files_hold_what_was_trained_alone(language, tmp_path):
-    language.save_pretrained(tmp_path)
-    base = [name for name in load_file(tmp_path / WEIGHTS) if ".base." in name]
-    assert base
-    assert all("lora" in name for name in base)
-    again = Generator.load(tmp_path)
-    torch.testing.assert_close(again.scores(HISTORY), language.scores(HISTORY))

@@ -71,22 +71,6 @@ def test_what_is_named_is_among_the_three_that_matter_most(recommender):
     assert named
 
 
-def test_nothing_else_is_said(recommender):
-    for reason in reasons(recommender, "u17", k=5, events=3):
-        titles = [event.title for event in reason.events]
-        assert QUOTED.findall(reason.text) == [reason.title, *titles]
-        if titles:
-            assert reason.text in ENGLISH.sentences(reason.title, titles)
-        else:
-            assert reason.text == f"No single event stands out for “{reason.title}”."
-
-
-def test_without_a_history_popularity_is_the_reason(recommender):
-    (reason,) = reasons(recommender, history=[], k=1)
-    assert reason.text == f"“{reason.title}” is popular; nothing is known of this person."
-    assert reason.events == []
-
-
 def test_all_that_may_be_said():
     own = Wording(because=["{item} par {events}.", "{events} : {item}."], title="«{}»", last=" et ")
     assert own.sentences("A", ["b"]) == ["A par «b».", "«b» : A."]
