@@ -4,13 +4,14 @@ from benchmarks.measure import Cell
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST
 from lightrec.evaluation.base import keys_of
-from lightrec.evaluation.held_out import by_history, item_models
+from lightrec.evaluation.held_out import item_models
 from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.blend_weights import LIKELIHOOD, fit_weights
 from lightrec.ranking.blending import FITTED, candidates, validation_events
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, Popularity
 from lightrec.ranking.metrics import evaluate_scores
+from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
 

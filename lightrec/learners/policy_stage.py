@@ -34,7 +34,7 @@ from lightrec.nn.precision import full_precision
 from lightrec.nn.session import perceptron
 from lightrec.nn.slate_law import columns_at
 from lightrec.nn.stage import StageModule
-from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy, session_start
+from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy
 from lightrec.simulators.rollout import play
 from lightrec.trust import built
 
@@ -305,7 +305,7 @@ class PolicyStage(StageModule):
 
     def scores_of(self, histories: Tensor) -> Tensor:
         """The policy's scores of all items at the start of sessions."""
-        return self.policy.scores(session_start(histories))
+        return self.policy.scores(histories)
 
     def _ended(self, following: TensorDictBase) -> Tensor:
         """Say after which steps nothing more was to come.

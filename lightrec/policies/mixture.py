@@ -12,7 +12,7 @@ from torch import Tensor
 from lightrec.data.sequences import last_events, with_only
 from lightrec.data.store import EventStore
 from lightrec.keys import PADDING, Key
-from lightrec.policies.base import Policy, session_start, without_nothing
+from lightrec.policies.base import without_nothing
 from lightrec.policies.baselines import Scores
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.continued import items_before, numbers_before
@@ -76,7 +76,7 @@ class Earlier:
     :param store: the store of today, and ``before`` the model's.
     """
 
-    def __init__(self, model: ItemScorer | Policy, store: EventStore, before: EventStore) -> None:
+    def __init__(self, model: ItemScorer, store: EventStore, before: EventStore) -> None:
         self.model = model
         self.items = items_before(store, before)
         rows = numbers_before(store.user_ids, before.user_ids)
@@ -94,10 +94,7 @@ class Earlier:
         rows = None if users is None else self.users[users]
         if rows is not None and (rows < 0).any():
             rows = None
-        if isinstance(self.model, Policy):
-            raw = self.model.scores(session_start(seen, rows))
-        else:
-            raw = self.model.scores(seen, rows)
+        raw = self.model.scores(seen, rows)
         return raw[:, self.items].masked_fill(self.items == PADDING, -torch.inf)
 
 

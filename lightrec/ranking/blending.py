@@ -27,7 +27,7 @@ from lightrec.ranking.item_models.base import Evidence, ItemModel, choose, combi
 from lightrec.ranking.item_models.text_map import choose_map
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.ranker import Ranker
-from lightrec.ranking.scorers import ItemScorer, Scorer
+from lightrec.ranking.scorers import ItemScorer, Scorer, by_history
 from lightrec.ranking.sequence_data import SequenceData
 
 JUDGED: Final = 2_000
@@ -62,7 +62,7 @@ def blend(
     given = replace(candidates(mixed, data, deciding), met=deciding.met)
     mixed.weights, mixed.chosen, found = choose_weights(given, [RANKER, *fitted])
     mixed.weights = heard(mixed.weights)
-    items, scores = ranker.items, scorer(mixed)
+    items, scores = ranker.items, by_history(mixed)
     if items.uses_text and items.vectors.any():
         texts = data.store.catalog[Column.TEXT].to_list()
         counts = torch.from_numpy(data.store.popularity())
@@ -89,7 +89,7 @@ def chosen(
     with progress_bar(total, "setting") as bar:
 
         def ndcg(model: ItemScorer) -> float:
-            value = judge(scorer(model), judged)["ndcg@10"]
+            value = judge(by_history(model), judged)["ndcg@10"]
             bar.update()
             return value
 
@@ -141,18 +141,13 @@ def refitted(
     else:
         mixed.weights = {name: before.weights[name] for name in names}
     mixed.item_models.update({name: m for name, m in described.items() if name not in fitted})
-    return mixed, judge(scorer(mixed), batches) if batches else {}
+    return mixed, judge(by_history(mixed), batches) if batches else {}
 
 
 def validation_events(data: SequenceData, limit: int | None) -> EvaluationEvents:
     """Validation events with whole histories, at most so many of them; None for all."""
     size = data.evaluation_batch_size
     return EvaluationEvents(data.histories, VALIDATION, None, size, limit, data.seed)
-
-
-def scorer(part: ItemScorer) -> Scorer:
-    """Make a scorer of batches of what scores histories."""
-    return lambda batch: part.scores(batch[Key.HISTORY], batch[Key.USER], details=batch)
 
 
 def judge(scores: Scorer, events: Iterable[Batch]) -> dict[str, float]:

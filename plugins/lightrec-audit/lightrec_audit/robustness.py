@@ -22,12 +22,12 @@ from lightrec.evaluation.base import (
     keys_of,
     spread,
 )
-from lightrec.evaluation.held_out import HeldOutLog, by_history, item_models, mean_of_users
+from lightrec.evaluation.held_out import HeldOutLog, item_models, mean_of_users
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.metrics import RankingResult
-from lightrec.ranking.scorers import Scorer
+from lightrec.ranking.scorers import Scorer, by_history
 from lightrec.run import Run
 from lightrec.simulators import noise
 

@@ -15,8 +15,9 @@ from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.precision import full_precision
 from lightrec.nn.stage import StageModule, warm_cosine
-from lightrec.ranking.blending import judge, scorer, validation_events
+from lightrec.ranking.blending import judge, validation_events
 from lightrec.ranking.running_metrics import RankingMetrics
+from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec_generate.generator import Generator
 from lightrec_generate.identifiers import Identifiers
@@ -177,5 +178,5 @@ class GeneratorModule(StageModule):
         """Write the generator, and how it ranks validation events."""
         self.generator.eval().save_pretrained(folder)
         data = self.data_of(GeneratorData)
-        found = judge(scorer(self.generator.cpu()), validation_events(data, data.max_validated))
+        found = judge(by_history(self.generator.cpu()), validation_events(data, data.max_validated))
         return {f"validation/{name}": value for name, value in found.items()}
