@@ -34,12 +34,8 @@ def expected_rewards(
     places = 1 if log.position is None else int(log.position.max()) + 1
     place = torch.zeros_like(log.action) if log.position is None else log.position
     binary = bool(((log.reward == 0) | (log.reward == 1)).all())
-    parts = [
-        features.double(),
-        one_hot(log.action, count).double(),
-        one_hot(place, places).double(),
-    ]
-    known = _even(torch.cat(parts, 1))
+    parts = features, one_hot(log.action, count), one_hot(place, places)
+    known = _even(torch.cat([part.double() for part in parts], 1))
     found = torch.zeros(len(known), count, places, dtype=torch.float64)
     loss = binary_cross_entropy_with_logits if binary else nn.functional.mse_loss
     for train, rest in by_user(log.users, len(known), seed):

@@ -111,7 +111,8 @@ class CascadeDR(Estimator[SlateLog]):
     def parts(self, log: SlateLog) -> Parts:
         """Doubly robust terms, summed over the places."""
         weights, reward = log.ratio("prefix"), log.reward.double()
-        found = doubly_robust(weights, reward, *needed(log, "shown", "target", "expected"))
+        shown, target, expected = needed(log, "shown", "target", "expected")
+        found = doubly_robust(weights, reward, shown, target, expected)
         return Parts(found, weights[:, -1], reward.abs().sum(1))
 
 
