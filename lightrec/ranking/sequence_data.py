@@ -112,7 +112,9 @@ class WindowSampler(EpochSampler[Windows]):
     def __iter__(self) -> Iterator[Windows]:
         generator = self.generator()
         windows = generator.permutation(self.dataset.windows(generator))
-        return of_like_lengths(windows, windows[:, 1] - windows[:, 0], self.batch_size, generator)
+        # Not returned: a resumed training sets the epoch after it has asked for the iterator.
+        lengths = windows[:, 1] - windows[:, 0]
+        yield from of_like_lengths(windows, lengths, self.batch_size, generator)
 
 
 class SequenceData(LogData):
