@@ -1,1 +1,7 @@
-"""Measured claims. Each module is one benchmark: `make bench NAME=ranking`."""
+"""Measured claims: cells as data in ``cells/``, one runner, results in ``results/``."""
+
+import sys
+from pathlib import Path
+
+LIGHTREC = str(Path(sys.executable).parent / "lightrec")
+"""The command, of the same environment."""

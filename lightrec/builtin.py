@@ -47,7 +47,6 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "learners.offline": ["OfflinePolicyModule"],
         "learners.policy_data": ["PolicyData"],
         "nn.towers": ["CausalTransformer"],
-        "nn.item_readers": ["SelfAttentionReader"],
         "ranking.losses": ["SoftmaxLoss", "SampledSoftmaxLoss"],
         "ranking.item_models.base": ["Popularity", "RecentPopularity"],
         "ranking.item_models.item_to_item": [

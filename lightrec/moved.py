@@ -28,7 +28,11 @@ MOVED: Final = {
             "ReaderModule ReaderData",
         ),
         ("lightrec.data.readers.recbole", "lightrec_formats.recbole", "RecBoleReader"),
-        ("lightrec.nn.item_readers", "lightrec_news.reading", "ConvolutionReader"),
+        (
+            "lightrec.nn.item_readers",
+            "lightrec_news.reading",
+            "ConvolutionReader SelfAttentionReader",
+        ),
         ("lightrec.nn.towers", "lightrec_news.reading", "AdditiveAttention"),
         ("lightrec.nn.towers", "lightrec_lab.towers", "GRU LigrTransformer MeanPooling"),
         ("lightrec.learners.adversarial", "lightrec_lab.adversarial", "GAIL AIRL"),

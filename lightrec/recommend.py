@@ -15,15 +15,12 @@ from torch import Tensor
 
 from lightrec import plugins
 from lightrec.data.domain import eligible
-from lightrec.data.names import Names
+from lightrec.data.names import Names, Selection
 from lightrec.data.people import People, Person
-from lightrec.data.selection import Selection
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import Favoured, favoured_by
-from lightrec.evaluation.held_out import by_history
 from lightrec.evaluation.rankers import ranker_of
 from lightrec.keys import PADDING, Column, Key
-from lightrec.policies.base import Policy
 from lightrec.ranking.blend import Blend, log_shares
 from lightrec.ranking.item_models.base import ItemModel, Popularity, RecentPopularity
 from lightrec.ranking.lists import (
@@ -33,7 +30,7 @@ from lightrec.ranking.lists import (
     places_for_new,
     with_reserved_places,
 )
-from lightrec.ranking.scorers import ItemScorer, Standing
+from lightrec.ranking.scorers import ItemScorer, Standing, by_history
 from lightrec.run import Run
 
 
@@ -230,7 +227,7 @@ class Recommender:
         :returns: its index, 1 to N.
         :raises RecipeError: where none or several fit.
         """
-        return self.names.number(str(name))
+        return self.names.find(str(name)) + 1
 
     def length(self, k: int) -> int:
         """How long a list of k items at most can be: k, or as many items as there are.
@@ -246,7 +243,7 @@ class Recommender:
         return f"Recommender({str(self.run.path)!r}, by={self.by!r}, {size})"
 
     @property
-    def model(self) -> ItemScorer | Policy:
+    def model(self) -> ItemScorer:
         """What scores the items for somebody with a history."""
         return self.ranker.scorer
 
@@ -295,7 +292,7 @@ class Recommender:
         raw, weight, more = self._weighed(model, person.known, ask)
         return weight * raw + more
 
-    def _ranking(self, known: Mapping[str, Tensor], ask: str | None) -> ItemScorer | Policy | None:
+    def _ranking(self, known: Mapping[str, Tensor], ask: str | None) -> ItemScorer | None:
         """Choose by what a person's items are ranked; None for popularity and variety."""
         told = Key.USER in known or Key.PROFILE in known
         alike = self.run.demographic if told and not known[Key.HISTORY].any() else None
@@ -350,7 +347,7 @@ class Recommender:
     @torch.inference_mode()
     def _best(
         self,
-        model: ItemScorer | Policy,
+        model: ItemScorer,
         known: Mapping[str, Tensor],
         allowed: Tensor,
         k: int,
@@ -381,7 +378,7 @@ class Recommender:
         shown = torch.where(fresh > -torch.inf, fresh, usual)
         return items, (shown.exp() if shares else shown).gather(1, items)
 
-    def raw(self, known: Mapping[str, Tensor], model: ItemScorer | Policy | None = None) -> Tensor:
+    def raw(self, known: Mapping[str, Tensor], model: ItemScorer | None = None) -> Tensor:
         """Score all items for histories, ``Key.HISTORY`` (B, L), and what else is known of them.
 
         :param model: by what, in place of what this recommender ranks by.
@@ -391,7 +388,7 @@ class Recommender:
         return by_history(model)(known)
 
     def _weighed(
-        self, model: ItemScorer | Policy, known: Mapping[str, Tensor], ask: str | None
+        self, model: ItemScorer, known: Mapping[str, Tensor], ask: str | None
     ) -> tuple[Tensor, float, Tensor]:
         """Scores ``(B, N + 1)``, their weight beside a wish, and what the wish adds to them.
 

@@ -24,7 +24,6 @@ from lightrec.data.prepare import prepare
 from lightrec.data.sequences import Sequences, Targets
 from lightrec.data.store import TEST, TRAIN, VALIDATION, EventStore
 from lightrec.evaluation.base import keys_of
-from lightrec.evaluation.held_out import by_history
 from lightrec.intervals import bootstrap_interval
 from lightrec.keys import Column, Key
 from lightrec.ranking.blend import RANKER, Blend
@@ -41,7 +40,7 @@ from lightrec.ranking.item_models.base import (
 )
 from lightrec.ranking.item_models.repeats import VISIT, RepeatConsumption
 from lightrec.ranking.ranker import Ranker
-from lightrec.ranking.scorers import Scorer
+from lightrec.ranking.scorers import Scorer, by_history
 from lightrec.ranking.sequence_data import SequenceData
 
 LINES = 5

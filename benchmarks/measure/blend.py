@@ -4,13 +4,14 @@ from benchmarks.measure import Cell
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST
 from lightrec.evaluation.base import keys_of
-from lightrec.evaluation.held_out import by_history, item_models
+from lightrec.evaluation.held_out import item_models
 from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.blend_weights import LIKELIHOOD, fit_weights
-from lightrec.ranking.blending import candidates, fitting_events
+from lightrec.ranking.blending import FITTED, candidates, validation_events
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, Popularity
 from lightrec.ranking.metrics import evaluate_scores
+from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
 
@@ -23,7 +24,7 @@ def likeliest(run: Run, parts: Blend) -> Blend:
     if run.blend.chosen == LIKELIHOOD:
         return run.blend
     data = SequenceData(str(run.folder("data")))
-    given = candidates(parts, data, fitting_events(data))
+    given = candidates(parts, data, validation_events(data, FITTED))
     names = [RANKER, *parts.item_models]
     weights = fit_weights(given)
     parts.weights = dict(zip(names, weights.tolist(), strict=True))

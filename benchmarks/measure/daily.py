@@ -7,7 +7,6 @@ stopped benchmark goes on.
 import resource
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from benchmarks import LIGHTREC
 from benchmarks.measure import Cell
 from lightrec.data.store import padded
 from lightrec.intervals import bootstrap_interval
@@ -25,7 +25,6 @@ from lightrec.ranking.item_models.base import Evidence, Popularity
 from lightrec.run import Run
 
 DAYS, DAY = 30, 86_400
-LIGHTREC = str(Path(sys.executable).parent / "lightrec")
 BATCH = 128
 
 

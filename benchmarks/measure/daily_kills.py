@@ -11,8 +11,9 @@ from pathlib import Path
 import polars as pl
 
 import lightrec
+from benchmarks import LIGHTREC
 from benchmarks.measure import Cell
-from benchmarks.measure.daily import LIGHTREC, folder, train
+from benchmarks.measure.daily import folder, train
 
 Answer = tuple[int, pl.DataFrame]
 """A version's number, and the lists of all users with scores."""

@@ -10,9 +10,9 @@ from benchmarks.measure import Cell
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST
 from lightrec.evaluation.base import keys_of
-from lightrec.evaluation.held_out import by_history
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import evaluate_scores
+from lightrec.ranking.scorers import by_history
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "generic" / "ranker.yaml"
 NAME = GeneratorShares.__name__

@@ -11,11 +11,9 @@ import shlex
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
+from benchmarks import LIGHTREC
 from benchmarks.measure import Cell
-
-LIGHTREC = str(Path(sys.executable).parent / "lightrec")
 
 
 def cpu_seconds(command: list[str]) -> float:

@@ -22,9 +22,9 @@ from lightrec.keys import Key
 from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.blend_weights import Candidates, choose_weights
 from lightrec.ranking.blending import (
+    FITTED,
     JUDGED,
     candidates,
-    fitting_events,
     heard,
     judge,
     scorer,
@@ -90,7 +90,7 @@ class Log:
     def mixed(self, contenders: Mapping[str, list[str]]) -> dict[str, dict[str, float]]:
         """Choose the weights of each contender's parts."""
         blend = Blend(Ranker(self.data.num_items), self.models)
-        given, found = candidates(blend, self.data, fitting_events(self.data)), {}
+        given, found = candidates(blend, self.data, validation_events(self.data, FITTED)), {}
         names = [RANKER, *self.models]
         for name, parts in contenders.items():
             rows = [names.index(part) for part in parts]

@@ -20,6 +20,7 @@ import torch
 from lightrec_export.export import export
 from lightrec_export.exported import Exported
 
+from benchmarks import LIGHTREC
 from benchmarks.measure import Cell
 from benchmarks.measure.serving_als import ITEMS
 
@@ -157,8 +158,7 @@ def measure(cell: Cell) -> dict[str, float]:
     histories = [list(map(str, rng.integers(ITEMS, size=LENGTH))) for _ in range(500)]
     requests = out / "requests.json"
     requests.write_text(json.dumps([["/recommend", {"history": h, "k": K}] for h in histories]))
-    script = Path(sys.executable).parent / "lightrec"
-    service = Served(PORT, script, "serve", out / "export", "--port", PORT, log=out / "own.log")
+    service = Served(PORT, LIGHTREC, "serve", out / "export", "--port", PORT, log=out / "own.log")
     try:
         service.load(requests, 1, 3)
         before = spent(PORT)

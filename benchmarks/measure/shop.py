@@ -17,13 +17,13 @@ from torch import Tensor
 from benchmarks.measure import Cell
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import LOG, META, TEST, VALIDATION, EventStore
-from lightrec.evaluation.held_out import by_history, item_models
+from lightrec.evaluation.held_out import item_models
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, Popularity
 from lightrec.ranking.metrics import evaluate_scores
-from lightrec.ranking.scorers import Scorer
+from lightrec.ranking.scorers import Scorer, by_history
 from lightrec.run import Run
 
 GOAL = "purchase"

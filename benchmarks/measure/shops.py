@@ -20,11 +20,11 @@ from benchmarks.measure import Cell
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, VALIDATION, EventStore
 from lightrec.evaluation.base import keys_of
-from lightrec.evaluation.held_out import by_history, item_models
+from lightrec.evaluation.held_out import item_models
 from lightrec.keys import Key
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import RankingResult, evaluate_scores
-from lightrec.ranking.scorers import Scorer
+from lightrec.ranking.scorers import Scorer, by_history
 from lightrec.recommend import Recommender
 from tests.shops import Shop
 

@@ -43,12 +43,12 @@ class Number:
     def fitted(cls, column: pl.Series) -> "Number | None":
         """Measure a column; None where it has less than two values."""
         values = _numbers(column)
-        known = values[np.isfinite(values)]
-        if len(np.unique(known)) < 2:
+        finite = values[np.isfinite(values)]
+        if len(np.unique(finite)) < 2:
             return None
-        skewed = known.min() > 0 and _skewness(known) > SKEWED
-        known = np.log(known) if skewed else known
-        return cls(bool(skewed), float(known.mean()), float(known.std()))
+        skewed = finite.min() > 0 and _skewness(finite) > SKEWED
+        finite = np.log(finite) if skewed else finite
+        return cls(bool(skewed), float(finite.mean()), float(finite.std()))
 
     @property
     def names(self) -> list[str]:
@@ -86,13 +86,13 @@ class _Members:
         return [f": {member}" for member in self.common] + [": another"] * self.rare
 
     def __call__(self, column: pl.Series) -> Block:
-        found = np.zeros((len(column), len(self.common) + 1))
+        indicators = np.zeros((len(column), len(self.common) + 1))
         rows = pl.DataFrame({"row": np.arange(len(column)), "member": lists(column)})
         rows = rows.explode("member").drop_nulls()
         place = {member: number for number, member in enumerate(self.common)}
         places = rows["member"].replace_strict(place, default=len(place), return_dtype=pl.Int64)
-        found[rows["row"].to_numpy(), places.to_numpy()] = 1
-        return found[:, : len(self.names)]
+        indicators[rows["row"].to_numpy(), places.to_numpy()] = 1
+        return indicators[:, : len(self.names)]
 
 
 _MAKERS: Final[dict[str, type[Number] | type[_Members]]] = {
@@ -135,11 +135,11 @@ class Features:
 
     def __call__(self, table: pl.DataFrame) -> Tensor:
         """The features (R, F) float32 of a table's R rows, which may hold unknown values."""
-        found = [np.zeros((table.height, 0))]
-        found += [
+        blocks = [np.zeros((table.height, 0))]
+        blocks += [
             _rows(table[n], made, lacks) / size for n, (made, lacks, size) in self._made.items()
         ]
-        return torch.from_numpy(np.concatenate(found, 1)).float()
+        return torch.from_numpy(np.concatenate(blocks, 1)).float()
 
 
 def item_features(store: EventStore) -> tuple[Features, Tensor]:

@@ -125,14 +125,14 @@ def to_numbers(
         return _refused(column, dtype, "numbers", problems)
     text = stripped(column)
     if text.dtype == pl.String and text.str.contains(r",|\.\d{3}$").any():
-        found = readings(text)
+        forms = readings(text)
         if dtype.is_integer():
-            counts = {mark: _whole(read, dtype).count() for mark, read in found.items()}
-            found = {mark: found[mark] for mark in found if counts[mark] == text.count()} or found
+            counts = {mark: _whole(read, dtype).count() for mark, read in forms.items()}
+            forms = {mark: forms[mark] for mark in forms if counts[mark] == text.count()} or forms
         elif not text.str.contains(",", literal=True).any() and not dots_may_part(text):
-            found = {mark: found[mark] for mark in found if mark != ","} or found
-        if len(found) > 1:
-            english, other = found.values()
+            forms = {mark: forms[mark] for mark in forms if mark != ","} or forms
+        if len(forms) > 1:
+            english, other = forms.values()
             row = (english != other).arg_true()[0]
             mark = "comma" if "," in text[row] else "dot"
             problems.add(
@@ -140,7 +140,7 @@ def to_numbers(
                 f"{other[row]}; write it without the {mark}."
             )
             return nulls(column, dtype)
-        text = next(iter(found.values()), text)
+        text = next(iter(forms.values()), text)
     cast = _whole(text, dtype) if dtype.is_integer() else text.cast(dtype, strict=False)
     # NaN is above every number, and so outside.
     bad = ~cast.is_between(low, high).fill_null(False) & (column.is_not_null() | required)
@@ -201,13 +201,13 @@ def readings(figures: pl.Series) -> dict[str, pl.Series]:
     :returns: by decimal mark, every reading that fits all numbers; one where all say the same.
     """
     given = figures.drop_nulls()
-    found = {
+    forms = {
         mark: figures.str.replace_all(thousands, "").str.replace(mark, ".", literal=True)
         for mark, (pattern, thousands) in _NUMERALS.items()
         if given.str.contains(pattern).all()
     }
-    first, *others = found.values() or [figures]
-    return {"": first} if others and first.equals(others[0]) else found
+    first, *others = forms.values() or [figures]
+    return {"": first} if others and first.equals(others[0]) else forms
 
 
 def dots_may_part(figures: pl.Series) -> bool:
@@ -237,12 +237,12 @@ def prices(text: pl.Series, form: str = "") -> tuple[pl.Series, str] | None:
         return None
     parts = text.str.extract_groups(_PRICE).struct
     signs = pl.concat([parts.field("2"), parts.field("5")]).drop_nulls().replace(_SIGNS).unique()
-    found, own = readings(parts.field("4")), form.rstrip(".,")
-    if len(signs) > 1 or not found or (own and len(signs) and signs[0] != own):
+    forms, currency = readings(parts.field("4")), form.rstrip(".,")
+    if len(signs) > 1 or not forms or (currency and len(signs) and signs[0] != currency):
         return None
-    wholes = [mark for mark in found if not found[mark].str.contains(".", literal=True).any()]
-    mark = form[-1:] if form[-1:] in found else next(iter([*wholes, *found]))
-    signed = parts.field("1") + parts.field("3") + found[mark]
+    wholes = [mark for mark in forms if not forms[mark].str.contains(".", literal=True).any()]
+    mark = form[-1:] if form[-1:] in forms else next(iter([*wholes, *forms]))
+    signed = parts.field("1") + parts.field("3") + forms[mark]
     numbers = signed.cast(pl.Int64 if mark in wholes else pl.Float64, strict=False)
     return numbers, "".join(signs) + mark
 
@@ -257,12 +257,12 @@ def number_in(value: str, form: str) -> float:
         return _number(value)
     if not (parts := re.match(_PRICE, value)):
         raise ValueError(f"{value!r} is none")
-    sign, own = parts[2] or parts[5], form.rstrip(".,")
-    if sign and own and _SIGNS.get(sign, sign) != own:
-        raise ValueError(f"its numbers are in {own}, which {value!r} is not")
-    found = readings(pl.Series([parts[4]]))
-    found = {form[-1:]: found[form[-1:]]} if form[-1:] in found else found
-    texts = [parts[1] + parts[3] + read[0] for read in found.values()]
+    sign, currency = parts[2] or parts[5], form.rstrip(".,")
+    if sign and currency and _SIGNS.get(sign, sign) != currency:
+        raise ValueError(f"its numbers are in {currency}, which {value!r} is not")
+    forms = readings(pl.Series([parts[4]]))
+    forms = {form[-1:]: forms[form[-1:]]} if form[-1:] in forms else forms
+    texts = [parts[1] + parts[3] + read[0] for read in forms.values()]
     if len(texts) > 1:
         raise ValueError(f"{value!r} may be {' or '.join(texts)}; write one of these")
     if not texts:

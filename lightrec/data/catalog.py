@@ -62,8 +62,8 @@ class _Table(CanonicalTable):
 
         :raises DataError: where a value does not fit its kind.
         """
-        rows, place, known = self._given
-        return type(self)(rows, place=place, types=known | dict(types)) if types else self
+        rows, place, kinds = self._given
+        return type(self)(rows, place=place, types=kinds | dict(types)) if types else self
 
     def attributes(self) -> list[Attribute]:
         """Describe the titles, if there are any, and the attributes in the order of the columns."""

@@ -172,8 +172,8 @@ def with_texts(domain: Domain, items: pl.DataFrame) -> pl.DataFrame:
         nulls = f", {words.null_count()} of them null" if words.null_count() else ""
         fault = f"a Series of {len(words)} {words.dtype}{nulls}"
     else:
-        own = pl.when(pl.col(Column.TEXT) != "").then(pl.col(Column.TEXT))
-        return items.with_columns(own.otherwise(words).alias(Column.TEXT))
+        given = pl.when(pl.col(Column.TEXT) != "").then(pl.col(Column.TEXT))
+        return items.with_columns(given.otherwise(words).alias(Column.TEXT))
     raise PluginError(
         f"`text` of {plugins.provider(domain)} gave {fault} for {count} items; expected is a "
         "polars Series of one string an item, in the same order, empty where nothing is known."
@@ -237,20 +237,20 @@ def eligible(
     shape = (table.height, store.num_items)
     moments = pl.Series("time", times if store.has_times else [None] * len(times), pl.Int64)
     with plugins.blaming(domain, f"say which of {shape[1]} items may be shown to {shape[0]} users"):
-        found = domain.eligible(table, store.catalog, moments.cast(pl.Datetime("ms", "UTC")))
+        mask = domain.eligible(table, store.catalog, moments.cast(pl.Datetime("ms", "UTC")))
     if domain.lifetime is not None and store.has_times:
         lifetime = domain.lifetime // timedelta(milliseconds=1)
         alive = times[:, None] - lifetime <= store.first_seen
-        found = alive if found is None else found & alive
-    if found is None:
+        mask = alive if mask is None else mask & alive
+    if mask is None:
         return None
-    if not isinstance(found, np.ndarray) or found.dtype != bool or found.shape != shape:
-        what = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else repr(found)[:80]
+    if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != shape:
+        what = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else repr(mask)[:80]
         raise PluginError(
             f"`eligible` of {plugins.provider(domain)} gave {what}; expected is None or a numpy "
             f"array of bool, one row a user and one column an item, here {shape}."
         )
-    return np.pad(found, ((0, 0), (1, 0)))
+    return np.pad(mask, ((0, 0), (1, 0)))
 
 
 def showable(store: EventStore) -> Showable:
@@ -263,7 +263,7 @@ def showable(store: EventStore) -> Showable:
     domain_of(store)
 
     def allowed(users: "torch.Tensor") -> "torch.Tensor | None":
-        found = eligible(store, users.cpu().numpy())
-        return None if found is None else torch.from_numpy(found).to(users.device)
+        mask = eligible(store, users.cpu().numpy())
+        return None if mask is None else torch.from_numpy(mask).to(users.device)
 
     return allowed

@@ -72,12 +72,12 @@ class Events:
         """How many events of each feedback were dropped, the most first; empty for one kind."""
         if len(self.feedback_words) < 2:
             return {}
-        kinds, found = self.log.events[Column.FEEDBACK], Dropped()
+        kinds, dropped = self.log.events[Column.FEEDBACK], Dropped()
         for why, rows in self.fates.items():
             counts = kinds.gather(rows).value_counts().rows()
             counts.sort(key=lambda each: (-each[1], len(each[0]), each[0]))
-            found |= {why: dict(counts)} if counts else {}
-        return found
+            dropped |= {why: dict(counts)} if counts else {}
+        return dropped
 
     def feedback_kinds(self) -> tuple[NDArray[np.signedinteger[Any]], list[str]]:
         """Number the remaining kinds of feedback from 1; 0 where nothing was chosen.

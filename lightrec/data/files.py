@@ -284,8 +284,8 @@ def damage(run: Path) -> str:
     """
     for note in sorted(run.glob(f"*/{STAMP}")):
         folder, facts = note.parent, _noted(note) or {"files": {STAMP: ""}}
-        found, noted = _marks(folder, facts), facts.get("files", {})
-        for name in (n for n, mark in noted.items() if found.get(n) != mark):
+        marks, noted = _marks(folder, facts), facts.get("files", {})
+        for name in (n for n, mark in noted.items() if marks.get(n) != mark):
             return _damaged(folder / name, folder, facts)
     return ""
 
@@ -317,12 +317,12 @@ def _mark(path: Path) -> str:
 
 def _marks(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
     """The hashes of a stage's files by their paths in its folder, and that of its facts."""
-    own = json.dumps({n: each for n, each in facts.items() if n != "files"}, sort_keys=True)
-    found = {STAMP: hashlib.sha256(own.encode()).hexdigest()}
+    text = json.dumps({n: each for n, each in facts.items() if n != "files"}, sort_keys=True)
+    marks = {STAMP: hashlib.sha256(text.encode()).hexdigest()}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path != folder / STAMP:
-            found[path.relative_to(folder).as_posix()] = _mark(path)
-    return found
+            marks[path.relative_to(folder).as_posix()] = _mark(path)
+    return marks
 
 
 def mending(run: Path, *facts: dict[str, Any]) -> str:

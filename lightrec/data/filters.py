@@ -98,10 +98,10 @@ class _Parser:
         self.tokens, self.at, self.depth = [*_TOKEN.finditer(text)], 0, 0
 
     def whole(self) -> Filter:
-        found = self.condition()
+        condition = self.condition()
         if self.at < len(self.tokens):
             raise self.fault("I do not understand {}; join conditions by 'and' or 'or'")
-        return found
+        return condition
 
     def condition(self) -> Filter:
         each = partial(self.joined, "and", pl.all_horizontal, self.single)
@@ -110,13 +110,13 @@ class _Parser:
     def joined(
         self, word: str, join: Callable[[list[pl.Expr]], pl.Expr], one: Callable[[], Filter]
     ) -> Filter:
-        begin, found = self.at, [one()]
+        begin, conditions = self.at, [one()]
         while self.take(word):
-            found.append(one())
-        if len(found) == 1:
-            return found[0]
-        expression = join([each.expression for each in found])
-        return Filter(self.written(begin), expression, tuple(found) if word == "and" else ())
+            conditions.append(one())
+        if len(conditions) == 1:
+            return conditions[0]
+        expression = join([each.expression for each in conditions])
+        return Filter(self.written(begin), expression, tuple(conditions) if word == "and" else ())
 
     def single(self) -> Filter:
         begin = self.at
@@ -125,15 +125,15 @@ class _Parser:
             raise self.refused(f"more than {_DEPTH} brackets and 'not' stand within each other.")
         if self.take("not"):
             denied = self.single()
-            found = Filter(self.written(begin), ~denied.expression)
+            condition = Filter(self.written(begin), ~denied.expression)
         elif self.take("("):
-            found = self.condition()
+            condition = self.condition()
             if not self.take(")"):
                 raise self.fault("a ')' is missing before {}")
         else:
-            found = self.comparison()
+            condition = self.comparison()
         self.depth -= 1
-        return found
+        return condition
 
     def comparison(self) -> Filter:
         begin = self.at
@@ -154,18 +154,18 @@ class _Parser:
             if not self.take(")"):
                 raise self.fault("a ')' is missing before {}")
             if negated:
-                found = pl.all_horizontal([self.compared(name, "!=", [v]) for v in values])
+                expression = pl.all_horizontal([self.compared(name, "!=", [v]) for v in values])
             else:
-                found = self.compared(name, "=", values)
+                expression = self.compared(name, "=", values)
         elif self.kind() == "sign":
             sign = self.tokens[self.at][0].replace("==", "=")
             self.at += 1
-            found = self.compared(name, sign, [self.value()])
+            expression = self.compared(name, sign, [self.value()])
         else:
             raise self.fault(
                 f"a comparison such as {name}=VALUE is expected, and {name!r} is followed by {{}}"
             )
-        return Filter(self.written(begin), found)
+        return Filter(self.written(begin), expression)
 
     def value(self, *ends: str) -> tuple[str, bool]:
         """A value, and whether it was in quotes."""
@@ -200,35 +200,35 @@ class _Parser:
     def compared(self, name: str, sign: str, values: Sequence[tuple[str, bool]]) -> pl.Expr:
         """Compare an attribute with a value, or for ``=`` with any of several."""
         column, name, kind = self.column(name)
-        found = []
+        conditions = []
         for value, quoted in values:
             if not quoted and value.lower() == _MISSING:
                 if sign not in ("=", "!="):
                     raise self.refused(f"{name!r} can be =missing or !=missing, and not {sign}.")
                 null = column.is_null() if kind != "list" else column.list.len().fill_null(0) == 0
-                found.append(null if sign == "=" else ~null)
+                conditions.append(null if sign == "=" else ~null)
             elif self.items.schema[name] == pl.Boolean:
                 if sign not in ("=", "!="):
                     raise self.refused(f"{name!r} is true or false, which {sign} does not compare.")
-                found.append(_COMPARE[sign](column, as_boolean(name, value)))
+                conditions.append(_COMPARE[sign](column, as_boolean(name, value)))
             elif parted(kind)[0] == "number":
-                found.append(_COMPARE[sign](column, as_number(name, value, kind)))
+                conditions.append(_COMPARE[sign](column, as_number(name, value, kind)))
             elif kind == "date":
-                found.append(self.dated(column, name, sign, value))
+                conditions.append(self.dated(column, name, sign, value))
             else:
-                found.append(self.worded(column, name, sign, value))
-        return pl.any_horizontal([each.fill_null(False) for each in found])
+                conditions.append(self.worded(column, name, sign, value))
+        return pl.any_horizontal([each.fill_null(False) for each in conditions])
 
     def column(self, name: str) -> tuple[pl.Expr, str, Kind]:
         plain = {each.lower().replace("_", " "): each for each in self.kinds}
-        known = name if name in self.kinds else plain.get(name.lower().replace("_", " "))
-        if known is None:
+        attribute = name if name in self.kinds else plain.get(name.lower().replace("_", " "))
+        if attribute is None:
             whose = "users" if Column.USER in self.items.columns else "items"
             raise self.refused(no_such(f"an attribute of the {whose}", name, self.kinds))
-        column = pl.col(known)
+        column = pl.col(attribute)
         # NaN is missing too; in comparisons it would be above every number.
-        column = column.fill_nan(None) if self.items.schema[known].is_float() else column
-        return column, known, self.kinds[known]
+        column = column.fill_nan(None) if self.items.schema[attribute].is_float() else column
+        return column, attribute, self.kinds[attribute]
 
     def dated(self, column: pl.Expr, name: str, sign: str, value: str) -> pl.Expr:
         begin, end = as_times(name, value)
@@ -267,9 +267,9 @@ class _Parser:
         return self.word(ahead) == "in" and self.word(ahead + 1) == "("
 
     def take(self, word: str) -> bool:
-        found = self.word() == word
-        self.at += found
-        return found
+        taken = self.word() == word
+        self.at += taken
+        return taken
 
     def written(self, begin: int) -> str:
         """The text from a token up to here."""
@@ -301,13 +301,13 @@ def matching(values: pl.Series, name: str, value: str, below: bool = False) -> l
     )
     meant = plain == wanted[0]
     meant |= plain.str.starts_with(wanted[0] + "\0") if below else meant
-    found = known.filter(meant).to_list()
-    if not found:
+    words = known.filter(meant).to_list()
+    if not words:
         hint = ""
         if re.search(r"\b(and|or)\b", value, re.IGNORECASE):
             hint = f" Each side of 'and' and 'or' needs its {name}=…"
         raise RecipeError(no_such(f"a value of {name!r}", value, known.sort()) + hint)
-    return found
+    return words
 
 
 def as_value(column: pl.Series, kind: Kind, value: object) -> object:

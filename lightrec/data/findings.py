@@ -241,12 +241,12 @@ def recognised(findings: LogSummary) -> list[str]:
         lines += ["", title] if attributes else []
         widest = max([WIDTH - 4, *(width(each.name) for each in attributes)]) + 2
         for each in attributes:
-            said = "" if each.kind in ("number", "date") else "such as "
+            lead = "" if each.kind in ("number", "date") else "such as "
             missing = f", {each.missing:.1%} missing" if each.missing else ""
             missing += f"; {each.note}" if each.note else ""
             lines.append(
                 f"  {fitted(each.name, widest)}{each.kind:<10}{each.values:>7,} values, "
-                f"{said}{' '.join(each.example.split())[:40]}{missing}"
+                f"{lead}{' '.join(each.example.split())[:40]}{missing}"
             )
     return lines
 
@@ -291,12 +291,12 @@ def in_words(
     :param kinds: ``LEFT_OUT`` or ``TOLERATED``.
     :param by_feedback: the counts by feedback, such as ``left_out`` of ``meta.json``.
     """
-    found = []
+    rows = []
     for kind in [kind for kind in kinds if counts.get(kind)]:
         parts = (by_feedback or {}).get(kind, {})
         shown = ", ".join(f"{name} {count:,}" for name, count in parts.items())
-        found.append((counts[kind], kinds[kind] + (f" ({shown})" if shown else "")))
-    return found
+        rows.append((counts[kind], kinds[kind] + (f" ({shown})" if shown else "")))
+    return rows
 
 
 def ties(events: Events) -> dict[str, int]:
@@ -324,10 +324,10 @@ def order_note(events: Events) -> str:
     which = "Events of a user at the same time" if has_times else "The events of a user"
     users, times = events.users, events.times
     pairs = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
-    found = [(share, words) for share, words in _orders(events, pairs) if share >= LEANING]
-    if not found:
+    orders = [(share, words) for share, words in _orders(events, pairs) if share >= LEANING]
+    if not orders:
         return _reversed(events, pairs) if has_times else ""
-    share, words = max(found, key=lambda order: order[0])
+    share, words = max(orders, key=lambda order: order[0])
     if share < SORTED:
         return (
             f"{which} lean to {words}: {share:.0%} of neighbours are in that order, and 50% would "
@@ -368,8 +368,8 @@ def _reversed(events: Events, pairs: Mask) -> str:
         return ""
     order = np.lexsort((events.rows, events.users))
     times, users = events.times[order], events.users[order]
-    own = users[1:] == users[:-1]
-    earlier, later = ((times[1:] < times[:-1]) & own).sum(), ((times[1:] > times[:-1]) & own).sum()
+    steps = np.diff(times)[users[1:] == users[:-1]]
+    earlier, later = (steps < 0).sum(), (steps > 0).sum()
     if earlier + later < PAIRS or earlier < SORTED * (earlier + later):
         return ""
     return (

@@ -52,15 +52,15 @@ def languages_of(texts: Iterable[str | None]) -> dict[str, float]:
     words = [" ".join(_WORD.findall(text[:CUT])) for text in sample(texts)]
     if len({word for text in words for word in text.lower().split()}) < FEWEST:
         return {}
-    found: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     block = b""
     for text in [*words, ""]:
         block += text.encode() + b"\n"
         if len(block) >= BLOCK or (not text and len(block) > BLOCK / 4):
-            found[_identifier().classify(block.decode())[0]] += len(block)
+            sizes[_identifier().classify(block.decode())[0]] += len(block)
             block = b""
-    total = found.total()
-    return {name: round(n / total, 3) for name, n in found.most_common() if n >= total / 20}
+    total = sizes.total()
+    return {name: round(n / total, 3) for name, n in sizes.most_common() if n >= total / 20}
 
 
 def wording(items: pl.DataFrame) -> pl.Series:

@@ -1,4 +1,4 @@
-"""Names as people write them: which item a title or an id means, and what may have been meant.
+"""Names and wishes as people write them: which items a title, an id or a request means.
 
 Case, accents, punctuation, years and articles (English, German, French, Spanish and Italian ones,
 in front or behind) do not count where what is left names one item, such as ``rock, the (1996)``.
@@ -6,15 +6,19 @@ in front or behind) do not count where what is left names one item, such as ``ro
 
 import re
 import sys
-from collections.abc import Sequence
-from functools import cached_property
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from functools import cached_property, reduce
+from operator import or_
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from lightrec.data import filters
+from lightrec.data.filters import Filter
 from lightrec.data.store import EventStore
+from lightrec.data.types import Kind
 from lightrec.errors import RecipeError
 from lightrec.keys import Column
 
@@ -65,16 +69,16 @@ class Names:
 
     def exactly(self, names: Sequence[str]) -> dict[str, list[int]]:
         """The rows that have a name as their id, or else as their title, whatever its case."""
-        found: dict[str, list[int]] = {}
+        rows_of: dict[str, list[int]] = {}
         lower = [name.lower() for name in names]
         for known, written in ((self._lower, lower), (self.titles, names), (self.ids, names)):
             rows = known.is_in(pl.Series(written, dtype=pl.String).implode()).arg_true()
             table = pl.DataFrame({"name": known.gather(rows), "row": rows}).group_by("name")
-            own = dict(table.agg("row").iter_rows())
-            found |= {
-                name: own[key] for name, key in zip(names, written, strict=True) if key in own
+            each = dict(table.agg("row").iter_rows())
+            rows_of |= {
+                name: each[key] for name, key in zip(names, written, strict=True) if key in each
             }
-        return found
+        return rows_of
 
     def find(self, name: str) -> int:
         """The row of the item that is meant, see :meth:`find_all`."""
@@ -104,20 +108,20 @@ class Names:
                 f"{other[0]!r:.60}; at most {most} at a time are searched for by their spelling."
             )
         readings = _readings(other) if other else {}
-        found = {n: self._meant(n, known.get(n, []), readings.get(n, [])) for n in given}
-        return [found[str(name)] for name in names]
+        row_of = {n: self._meant(n, known.get(n, []), readings.get(n, [])) for n in given}
+        return [row_of[str(name)] for name in names]
 
     def _meant(self, name: str, rows: list[int], readings: Sequence[_Reading]) -> int:
         if rows := rows or self._alike(readings):
-            found = self._one(name, rows)
+            item = self._one(name, rows)
             others = (self._lower == name.lower()).arg_true().to_list()
-            if self.ids[found] == name and (others := [row for row in others if row != found]):
+            if self.ids[item] == name and (others := [row for row in others if row != item]):
                 more = "; ".join(map(self.shown, others[:_SHOWN]))
                 self._say(
-                    f"{name!r} is taken as the id of {self.shown(found, False)}. It is also the "
+                    f"{name!r} is taken as the id of {self.shown(item, False)}. It is also the "
                     f"title of {more}: give that id where it is meant."
                 )
-            return found
+            return item
         row = self._beginning(name, readings[0])
         row = self._misspelt(readings[-1]) if row is None else row
         if row is None:
@@ -214,8 +218,8 @@ class Names:
                 key, titles, scorer=scorer, limit=50, score_cutoff=60
             ):
                 scores[row] = max(score, scores.get(row, 0))
-        found = sorted(scores, key=lambda row: (-round(scores[row]), -self.popularity[row]))
-        return [row for row in found[:_SHOWN] if scores[row] > scores[found[0]] - 10]
+        ranked = sorted(scores, key=lambda row: (-round(scores[row]), -self.popularity[row]))
+        return [row for row in ranked[:_SHOWN] if scores[row] > scores[ranked[0]] - 10]
 
 
 def _readings(names: Sequence[str]) -> dict[str, list[_Reading]]:
@@ -255,3 +259,80 @@ def _letters(text: pl.Series) -> pl.Series:
     lower = lower.str.replace_all(r"\bl['’]", "l ").str.replace_all("['’`´]", "")
     plain = lower.str.replace_all(r"[^\p{L}\p{N}]+", " ").str.strip_chars()
     return plain.zip_with((plain != "").fill_null(True), text)
+
+
+class Selection(NamedTuple):
+    """Conditions that are read, and can be asked of any table with the same columns."""
+
+    only: list[Filter]
+    """One of these must hold, where there are any."""
+    without: list[Filter]
+    """None of these may hold."""
+
+    @classmethod
+    def parse(
+        cls,
+        exclude: str | Sequence[str],
+        only: str | Sequence[str],
+        catalog: pl.DataFrame,
+        kinds: Mapping[str, Kind],
+        names: Names,
+    ) -> "Selection":
+        """Read titles, item ids and conditions; see :mod:`lightrec.data.filters`.
+
+        :param kinds: of the catalog's attributes.
+        :param names: of the catalog's items.
+        :raises RecipeError: where a title, an attribute or its value is not known.
+        """
+
+        wishes = *several(only), *several(exclude)
+        known = names.exactly(wishes)
+        titles = [w for w in wishes if w in known or not filters.looks_like_one(w)]
+        rows = dict(zip(titles, names.find_all(titles), strict=True))
+
+        def read(wish: str) -> Filter:
+            # A title or id counts as a condition on the id.
+            if wish not in rows:
+                return filters.parse(wish, catalog, kinds)
+            return Filter(wish, pl.col(Column.ITEM) == names.ids[rows[wish]])
+
+        return cls(list(map(read, several(only))), list(map(read, several(exclude))))
+
+    def mask(self, catalog: pl.DataFrame) -> tuple[pl.Series, str]:
+        """Which items of a table are left, and how many each condition leaves.
+
+        :returns: (N,) bool, and the begin of a sentence, empty where there is no condition.
+        """
+        left = pl.repeat(True, catalog.height, eager=True)
+        account: list[str] = []
+
+        def leave(said: str, mask: pl.Series) -> pl.Series:
+            rest = left & mask
+            kept = f"{rest.sum():,} item{'s' * (rest.sum() != 1)}"
+            account.append(f"{said} leaves {f'{rest.sum():,} of them' if account else kept}")
+            return rest
+
+        if len(self.only) == 1:
+            for part in self.only[0].parts or self.only:
+                left = leave(part.text, part.mask(catalog))
+        elif self.only:
+            masks = [wish.mask(catalog) for wish in self.only]
+            left = leave(" or ".join(wish.text for wish in self.only), reduce(or_, masks))
+        for wish in self.without:
+            left = leave(f"without {wish.text}", ~wish.mask(catalog))
+        return left, ", ".join(account)
+
+    def left(self, catalog: pl.DataFrame) -> tuple[pl.Series, str]:
+        """Do as :meth:`mask` does.
+
+        :raises RecipeError: where nothing is left, with how many items each condition leaves.
+        """
+        left, account = self.mask(catalog)
+        if not left.any():
+            raise RecipeError(f"Nothing is left to recommend: {account}.")
+        return left, account
+
+
+def several(texts: str | Sequence[str]) -> Sequence[str]:
+    """Take one text for a list of one, and not for its letters."""
+    return [texts] if isinstance(texts, str) else texts

@@ -47,8 +47,8 @@ class Outside:
         named = store.has_users and (folder / LOG_FILE).is_file()
         events = _events(store, folder / LOG_FILE) if named else None
         ids = like[Column.USER].clear() if events is None else events.user_words.alias(Column.USER)
-        known, _ = users_read(store)
-        table = like.clear() if known is None else known.rows
+        people, _ = users_read(store)
+        table = like.clear() if people is None else people.rows
         more = table[Column.USER].filter(~table[Column.USER].is_in(store.user_ids.implode()))
         ids = pl.concat([ids, more]).unique(maintain_order=True)
         users = ids.to_frame().join(table, on=Column.USER, how="left", maintain_order="left")
@@ -79,15 +79,15 @@ class Outside:
     @cached_property
     def described(self) -> NDArray[np.bool_]:
         """(V,) bool: whether an attribute of a person is known."""
-        known = [pl.lit(False), pl.exclude(Column.USER).is_not_null()]
-        return self.users.with_columns(_known=pl.any_horizontal(known))["_known"].to_numpy()
+        parts = [pl.lit(False), pl.exclude(Column.USER).is_not_null()]
+        return self.users.with_columns(_known=pl.any_horizontal(parts))["_known"].to_numpy()
 
 
 def _events(store: EventStore, path: Path) -> Events | None:
     """Read the events of people without a place in a store; of its items, by their numbers."""
-    known = store.user_ids.implode()
+    inside = store.user_ids.implode()
     try:
-        rows = pl.scan_parquet(path).filter(~pl.col(Column.USER).is_in(known)).collect()
+        rows = pl.scan_parquet(path).filter(~pl.col(Column.USER).is_in(inside)).collect()
     except pl.exceptions.PolarsError as error:
         raise DataError(f"The file cannot be read as Parquet ({error}).", path) from None
     if not rows.height:

@@ -66,8 +66,8 @@ def funnel(log: InteractionLog, domain: Domain) -> list[tuple[str, float]]:
             continue
         before = events.filter(pl.col(Column.FEEDBACK).is_in([n for n, _ in kinds[:place]]))
         first = before.group_by(pair).agg(pl.col("at").min().alias("first"))
-        own = events.filter(pl.col(Column.FEEDBACK) == kind).join(first, on=pair, how="left")
-        share = own.select((pl.col("first") <= pl.col("at")).fill_null(False).mean()).item()
+        of_kind = events.filter(pl.col(Column.FEEDBACK) == kind).join(first, on=pair, how="left")
+        share = of_kind.select((pl.col("first") <= pl.col("at")).fill_null(False).mean()).item()
         if share >= ALREADY:
             return [(kind, share)]
     return []
@@ -116,8 +116,8 @@ def milliseconds(length: str) -> int:
 
     :raises DataError: where it is none.
     """
-    if found := re.fullmatch(r"([1-9][0-9]*) ?([mhd])", str(length)):
-        return int(found[1]) * _UNITS[found[2]]
+    if match := re.fullmatch(r"([1-9][0-9]*) ?([mhd])", str(length)):
+        return int(match[1]) * _UNITS[match[2]]
     raise DataError(
         f"visit: {length!r} is not a length of time; write minutes, hours or days, such as 90m, "
         "24h or 2d."

@@ -69,8 +69,8 @@ class ParquetTable(Table):
         """Refuse a folder whose files have other columns or types than the first."""
         first, problems = pq.read_schema(files[0]), Problems(self.path)
         for file in files[1:]:
-            if (own := pq.read_schema(file)) != first:
-                unlike = {str(field) for field in own} ^ {str(field) for field in first}
+            if (schema := pq.read_schema(file)) != first:
+                unlike = {str(field) for field in schema} ^ {str(field) for field in first}
                 names = ", ".join(sorted(unlike)) or "another order"
                 problems.add(
                     f"{file.name} has not the columns and types of {files[0].name} ({names}); "
@@ -170,17 +170,17 @@ class CanonicalTable(ABC):
         :raises DataError: if the file is no such table, or has a newer schema version.
         """
         table = ParquetTable(Path(path))
-        found = table.metadata.get(VERSION_KEY, "")
-        if not found.isdecimal() or table.metadata.get(KIND_KEY) != cls.kind:
+        version = table.metadata.get(VERSION_KEY, "")
+        if not version.isdecimal() or table.metadata.get(KIND_KEY) != cls.kind:
             raise DataError(
                 f"The file is no {cls.kind} table written by lightrec; name the file itself, so "
                 "that it is read as any other Parquet file, or convert it with `lightrec data "
                 "convert`.",
                 path,
             )
-        if int(found) > SCHEMA_VERSION:
+        if int(version) > SCHEMA_VERSION:
             raise DataError(
-                f"The file has schema version {found}; this lightrec reads versions up to "
+                f"The file has schema version {version}; this lightrec reads versions up to "
                 f"{SCHEMA_VERSION}. Update lightrec.",
                 path,
             )

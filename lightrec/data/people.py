@@ -12,8 +12,7 @@ from torch import Tensor
 
 from lightrec.data import filters
 from lightrec.data.attributes import Features, user_features
-from lightrec.data.names import Names
-from lightrec.data.selection import several
+from lightrec.data.names import Names, several
 from lightrec.data.sequences import Positions, Sequences, padded
 from lightrec.data.store import TEST, EventStore
 from lightrec.data.types import Kind
@@ -135,8 +134,8 @@ class People:
         outside = user not in self.rows
         log = self.outside.log if outside else self.whole[0]
         row = (self.outside.rows if outside else self.rows)[user]
-        found: list[int] = log.times[log.offsets[row] : log.offsets[row + 1]].tolist()
-        return found
+        times: list[int] = log.times[log.offsets[row] : log.offsets[row + 1]].tolist()
+        return times
 
     def everybody(
         self, size: int, before_test: bool = False
@@ -213,10 +212,10 @@ class People:
         """Users' histories until their ends (B,): (B, L), with what else is known of them."""
         users = np.asarray(rows)
         begins = log.offsets[users]
-        found = log.details(begins, ends)
-        found |= {Key.HISTORY: padded(log.items, begins, ends), Key.USER: users}
-        found[Key.SEEN] = log.known(begins, ends)
-        return {name: torch.from_numpy(table) for name, table in found.items()}
+        known = log.details(begins, ends)
+        known |= {Key.HISTORY: padded(log.items, begins, ends), Key.USER: users}
+        known[Key.SEEN] = log.known(begins, ends)
+        return {name: torch.from_numpy(table) for name, table in known.items()}
 
     def chosen(self, known: Mapping[str, Tensor]) -> Tensor:
         """All items of histories, (B, L), also those that may come again; 0 for no item."""

@@ -210,8 +210,8 @@ def _fates(events: Events, appended: Mapping[str, Mapping[str, int]]) -> dict[st
 
 def _nothing_left(events: Events, settings: Mapping[str, Any]) -> DataError:
     counts = {why: len(rows) for why, rows in events.fates.items()}
-    found = in_words(counts, LEFT_OUT, events.left_out)
-    left_out = "; ".join(f"{count:,} {words}" for count, words in found)
+    lost = in_words(counts, LEFT_OUT, events.left_out)
+    left_out = "; ".join(f"{count:,} {words}" for count, words in lost)
     advice = {
         "dropped_without_weight": "Give a weight above 0 to a kind of feedback that the log has.",
         "dropped_below_minimum": f"Lower minimum_value ({settings['minimum_value']}).",

@@ -161,15 +161,15 @@ class Problems:
         :param sentences: of the first three places at most, each beginning with ``Line 3``.
         :param count: of all places.
         """
-        found = [match for text in sentences[:NAMED] if (match := _NUMBERED.match(text))]
-        if count < 2 or not found:
+        matches = [match for text in sentences[:NAMED] if (match := _NUMBERED.match(text))]
+        if count < 2 or not matches:
             for sentence in sentences[:count]:
                 self.add(sentence)
             return
-        unit, _, verb, rest = found[0].groups()
-        if any(match[4] != rest for match in found):
+        unit, _, verb, rest = matches[0].groups()
+        if any(match[4] != rest for match in matches):
             rest = rest.replace(": ", ": for example, ", 1)
-        numbers = [match[2] for match in found]
+        numbers = [match[2] for match in matches]
         if others := count - len(numbers):
             numbers.append(f"{others:,} other{'s' * (others > 1)}")
         places = f"{', '.join(numbers[:-1])} and {numbers[-1]}"

@@ -103,8 +103,8 @@ class Sequences:
         if not self.has_times:
             return ends
         pairs = zip(self.offsets[users], ends, times, strict=True)
-        found = [begin + np.searchsorted(self.times[begin:end], t) for begin, end, t in pairs]
-        return np.array(found, np.int64)
+        places = [begin + np.searchsorted(self.times[begin:end], t) for begin, end, t in pairs]
+        return np.array(places, np.int64)
 
     def users_of(self, events: Positions) -> Positions:
         """The users of events: the same shape, int64."""

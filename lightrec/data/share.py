@@ -68,6 +68,8 @@ def part_of_all(own: Tensor) -> Tensor | float:
 class EpochSampler(Sampler[_Batch]):
     """Batches whose order follows from seed and epoch alone.
 
+    Its ``__iter__`` is a generator: Lightning asks for the iterator before it tells the epoch.
+
     :param seed: of the run.
     """
 

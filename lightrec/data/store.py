@@ -313,18 +313,18 @@ def begin_sessions(
     return begins
 
 
-def stretches(
+def pieces(
     begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """All events of S stretches of a log, such as sessions, one stretch after another.
+    """All events of S pieces of a log, such as sessions, one piece after another.
 
     :param begins: (S,) positions of the first events.
-    :param ends: (S,) positions after the last; a stretch may be empty.
-    :returns: (E,) the number of each event's stretch, and (E,) its position in the log.
+    :param ends: (S,) positions after the last; a piece may be empty.
+    :returns: (E,) the number of each event's piece, and (E,) its position in the log.
     """
     lengths = ends - begins
-    stretch = np.repeat(np.arange(len(begins)), lengths)
-    return stretch, np.arange(len(stretch)) + (ends - np.cumsum(lengths))[stretch]
+    piece = np.repeat(np.arange(len(begins)), lengths)
+    return piece, np.arange(len(piece)) + (ends - np.cumsum(lengths))[piece]
 
 
 def padded(

@@ -208,9 +208,9 @@ def _unit(numbers: pl.Series) -> str:
         "%Y%m": is_whole & is_month & numbers.is_between(1900_01, 2099_12),
         "excel": numbers.is_between(32_874, 73_050),  # 1990 to 2099
     }
-    found = [form for form, fit in fits.items() if fit.sum() > 0.9 * len(fit)]
+    forms = [form for form, fit in fits.items() if fit.sum() > 0.9 * len(fit)]
     size = numbers.abs()
-    return found[0] if found else next(u for u, (most, _) in _UNITS.items() if (size < most).all())
+    return forms[0] if forms else next(u for u, (most, _) in _UNITS.items() if (size < most).all())
 
 
 def _from_numbers(column: pl.Series, unit: str) -> tuple[pl.Series, str]:
@@ -245,16 +245,16 @@ class _Form(NamedTuple):
 
 def _form_of(value: str) -> _Form | None:
     """Say how a value is written; None where it is no time."""
-    found = _CLOCK.search(value)
-    begin, end = found.span() if found else (len(value), len(value))
+    match = _CLOCK.search(value)
+    begin, end = match.span() if match else (len(value), len(value))
     clock = ""
-    if found:
-        half, zone = found["p"] or "", found["z"] or ""
-        clock = f"%{'I' if half else 'H'}:%M" + ":%S" * bool(found["s"]) + "%.f" * bool(found["f"])
+    if match:
+        half, zone = match["p"] or "", match["z"] or ""
+        clock = f"%{'I' if half else 'H'}:%M" + ":%S" * bool(match["s"]) + "%.f" * bool(match["f"])
         clock += (
             half[:-2]
             + "%p" * bool(half)
-            + found["b"]
+            + match["b"]
             + ("%#z" if zone.startswith(("+", "-")) else zone)
         )
     digits: list[str] = []
@@ -282,8 +282,8 @@ def _from_text(text: pl.Series, order: str, name: str, problems: Problems) -> tu
     forms = [form for form in _forms(given) if order != "iso" or form.digits in ("4 2 2", "8")]
     if not forms:
         others = "in days, months and years, or in seconds to nanoseconds since 1970"
-        known = "such as 2024-05-01T10:30:00Z" if order == "iso" else others
-        return nulls(text), f"a point in time in ISO 8601, {known}"
+        example = "such as 2024-05-01T10:30:00Z" if order == "iso" else others
+        return nulls(text), f"a point in time in ISO 8601, {example}"
     kind = Counter(form.kind for form in forms).most_common(1)[0][0]
     readings = dict(_READINGS[kind[1:]])
     # Whoever writes 1/2/15 does not begin with the year.

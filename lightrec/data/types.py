@@ -70,10 +70,12 @@ def converted(column: pl.Series, kind: Kind, place: Place, problems: Problems) -
         return _split(text)
     numbers = _numbers(text, form) if kind == "number" else None
     if kind == "date":
-        said = Problems()
-        values = parse_times(_unmissing(text), "auto", place, said)
-        if said and values.null_count() == len(values):  # such as that day and month are not clear
-            problems.sentences += said.sentences
+        doubts = Problems()
+        values = parse_times(_unmissing(text), "auto", place, doubts)
+        if doubts and values.null_count() == len(
+            values
+        ):  # such as that day and month are not clear
+            problems.sentences += doubts.sentences
             return values
     elif numbers is not None:
         values = numbers
@@ -98,14 +100,14 @@ def typed(
 
     :param types: kinds that take the place of what would be recognised.
     """
-    found = {
+    read = {
         column.name: (types[column.name], converted(column, types[column.name], place, problems))
         if column.name in types
         else recognised(column)
         for column in frame
     }
-    columns = pl.DataFrame([values.alias(name) for name, (_, values) in found.items()])
-    return columns, {name: _formed(frame[name], *each) for name, each in found.items()}
+    columns = pl.DataFrame([values.alias(name) for name, (_, values) in read.items()])
+    return columns, {name: _formed(frame[name], *each) for name, each in read.items()}
 
 
 def parted(kind: str) -> tuple[Kind, str]:
@@ -119,8 +121,8 @@ def _formed(column: pl.Series, kind: Kind, values: pl.Series) -> Kind:
     if kind != "number" or column.dtype != pl.String or not values.dtype.is_numeric():
         return kind
     text = _unmissing(column).str.strip_chars()
-    found = None if text.drop_nulls().str.contains(PLAIN).all() else prices(text)
-    return cast(Kind, f"{kind}:{found[1]}") if found and found[1] else kind
+    read = None if text.drop_nulls().str.contains(PLAIN).all() else prices(text)
+    return cast(Kind, f"{kind}:{read[1]}") if read and read[1] else kind
 
 
 @dataclass(frozen=True)
@@ -230,8 +232,8 @@ def _numbers(text: pl.Series, form: str = "") -> pl.Series | None:
         return None if not form and dots_may_part(values) else text.cast(pl.Float64)
     if values.str.contains(r"^(?i)(true|false)$").all():
         return text.str.to_lowercase() == "true"
-    found = prices(text, form)
-    return found and found[0]
+    read = prices(text, form)
+    return read and read[0]
 
 
 def _dates(text: pl.Series) -> pl.Series | None:
@@ -303,15 +305,15 @@ def _members(text: str) -> list[str] | None:
     if re.search(r"""(['"])\s+\1(?!\s*[],])""", text):  # of NumPy; Python would join the words
         return None
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         try:
-            found = ast.literal_eval(text)
+            value = ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             return None
-    if not isinstance(found, list) or any(isinstance(each, list | dict | tuple) for each in found):
+    if not isinstance(value, list) or any(isinstance(each, list | dict | tuple) for each in value):
         return None
-    return [str(each) for each in found if each is not None]
+    return [str(each) for each in value if each is not None]
 
 
 def _kind_of_text(text: pl.Series, distinct: pl.Series) -> Kind:

@@ -61,9 +61,9 @@ def bots(log: InteractionLog, goal: Sequence[str] = ()) -> dict[str, str]:
 
     :param goal: the kinds of feedback that are to be brought about, which others have.
     """
-    found: dict[str, str] = {}
+    programs: dict[str, str] = {}
     if not log.has(Column.USER):
-        return found
+        return programs
     user, time = pl.col(Column.USER), pl.col(Column.TIME)
     events = log.events.select(Column.USER, Column.TIME, Column.FEEDBACK).drop_nulls(Column.USER)
     if goal:
@@ -71,8 +71,8 @@ def bots(log: InteractionLog, goal: Sequence[str] = ()) -> dict[str, str]:
         rate = events.select(is_goal.mean()).item()
         each = events.group_by(user).agg(n=pl.len(), had=is_goal.sum())
         none = each.filter((pl.col("had") == 0) & (pl.col("n") * rate >= EXPECTED))
-        said = f"no {' or '.join(goal)} in {{:,}} events, where others have {{:.0f}}"
-        found |= {name: said.format(n, n * rate) for name, n, _ in none.iter_rows()}
+        reason = f"no {' or '.join(goal)} in {{:,}} events, where others have {{:.0f}}"
+        programs |= {name: reason.format(n, n * rate) for name, n, _ in none.iter_rows()}
     times = events.drop_nulls(Column.TIME).unique([Column.USER, Column.TIME]).sort(user, time)
     gaps = times.with_columns(gap=time.diff().over(user).dt.total_milliseconds()).drop_nulls()
     if gaps.height:
@@ -83,9 +83,9 @@ def bots(log: InteractionLog, goal: Sequence[str] = ()) -> dict[str, str]:
         within = pl.col("median").is_between(COARSE * unit, 3_600_000)
         clocks = each.filter(within & (pl.col("n") >= GAPS) & (pl.col("near") >= STEADY))
         for name, n, median, _ in clocks.iter_rows():
-            found[name] = f"an event every {median / 1000:g} seconds, {n:,} times"
+            programs[name] = f"an event every {median / 1000:g} seconds, {n:,} times"
     days = times.group_by(user, time.dt.date().alias("day"))
     hours = days.agg(hours=time.dt.hour().n_unique()).group_by(user).agg(pl.col("hours").max())
     for name, count in hours.filter(pl.col("hours") >= HOURS).iter_rows():
-        found[name] = f"events in {count} hours of one day"
-    return dict(sorted(found.items()))
+        programs[name] = f"events in {count} hours of one day"
+    return dict(sorted(programs.items()))

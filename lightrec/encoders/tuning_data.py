@@ -352,5 +352,4 @@ class TextSampler(EpochSampler[NDArray[np.int64]]):
         generator = self.generator()
         order = generator.permutation(len(self.nearby))
         rows, lengths = self.nearby.rows[order], self.lengths[order]
-        # Not returned: a resumed training sets the epoch after it has asked for the iterator.
         yield from of_like_lengths(rows, lengths, self.batch_size, generator)

@@ -33,13 +33,12 @@ from lightrec.evaluation.slices import (
 )
 from lightrec.intervals import bootstrap_interval
 from lightrec.keys import Key
-from lightrec.policies.base import Policy, session_start
 from lightrec.policies.baselines import PopularityPolicy
 from lightrec.ranking.blend import Blend, described_models
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel, Popularity, RecentPopularity
 from lightrec.ranking.metrics import CUTOFFS, RankingResult, evaluate_scores
-from lightrec.ranking.scorers import ItemScorer, Scorer
+from lightrec.ranking.scorers import ItemScorer, Scorer, by_history
 from lightrec.run import Run
 from lightrec.simulators import noise
 
@@ -140,17 +139,10 @@ class HeldOutLog(Evaluator):
         return evaluate_scores(scorer, events, list_length=LIST_LENGTH, showable=showable(store))
 
 
-def by_history(part: ItemScorer | Policy) -> Scorer:
-    """Make a scorer of batches of what scores histories."""
-    if isinstance(part, Policy):
-        return lambda batch: part.scores(session_start(batch[Key.HISTORY], batch.get(Key.USER)))
-    return lambda batch: part.scores(batch[Key.HISTORY], batch.get(Key.USER), details=batch)
-
-
 def scorers_of(run: Run, models: Sequence[str] = (REPEATS,)) -> dict[str, Scorer]:
     """Make scorers of the blend, some item models and popularity, as far as the run has them."""
     own = item_models(run) if models else {}
-    parts: dict[str, ItemScorer | Policy] = {"blend": run.blend}
+    parts: dict[str, ItemScorer] = {"blend": run.blend}
     parts |= {name: own[name] for name in models if name in own}
     parts["popularity"] = PopularityPolicy.from_run(run)
     return {name: by_history(part) for name, part in parts.items()}

@@ -16,10 +16,11 @@ from torch import Tensor
 from lightrec.data.readers.predictions import SCORE, read_predictions
 from lightrec.errors import DataError
 from lightrec.evaluation.base import Metrics, Table, interval, keys_of, spread
-from lightrec.evaluation.held_out import HeldOutLog, by_history
+from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.evaluation.slices import held_out_metrics
 from lightrec.intervals import bootstrap_interval
 from lightrec.keys import Column, Key
+from lightrec.ranking.scorers import by_history
 from lightrec.run import Run
 
 COMPARED = "ndcg@10"

@@ -7,13 +7,11 @@ from torch import Tensor
 
 from lightrec import plugins
 from lightrec.errors import RunError
-from lightrec.evaluation.held_out import by_history
 from lightrec.nn.session import State
-from lightrec.policies.base import Policy, ScoredPolicy, among_candidates
-from lightrec.policies.earlier import Earlier
-from lightrec.policies.mixture import Mixture, utilities
+from lightrec.policies.base import ScoredPolicy, among_candidates
+from lightrec.policies.mixture import Earlier, Mixture, utilities
 from lightrec.ranking.blend import Blend
-from lightrec.ranking.scorers import ItemScorer
+from lightrec.ranking.scorers import ItemScorer, by_history
 from lightrec.run import Run
 
 WEIGHT = "simulator/mixture/weight"
@@ -33,7 +31,7 @@ class RunRanker(ScoredPolicy):
     reranks = False
     """Whether :meth:`lifted` changes the order: no score then says why an item comes."""
 
-    def __init__(self, num_items: int, scorer: ItemScorer | Policy, about: str = "") -> None:
+    def __init__(self, num_items: int, scorer: ItemScorer, about: str = "") -> None:
         super().__init__(num_items)
         self.scorer, self.about = scorer, about
 
@@ -44,7 +42,7 @@ class RunRanker(ScoredPolicy):
         return cls(run.data.num_items, scorer, about)
 
     @classmethod
-    def scorer_of(cls, run: Run) -> tuple[ItemScorer | Policy, str]:
+    def scorer_of(cls, run: Run) -> tuple[ItemScorer, str]:
         """What scores a run's items, and what is to be said of it."""
         return run.served, ""
 
@@ -79,7 +77,7 @@ class ByRanker(RunRanker):
     """Ranks by the blend's transformer alone."""
 
     @classmethod
-    def scorer_of(cls, run: Run) -> tuple[ItemScorer | Policy, str]:
+    def scorer_of(cls, run: Run) -> tuple[ItemScorer, str]:
         """The run's ranker."""
         return Blend(run.ranker), ""
 
@@ -88,7 +86,7 @@ class ByPolicy(RunRanker):
     """Ranks by the policy: the long run."""
 
     @classmethod
-    def scorer_of(cls, run: Run) -> tuple[ItemScorer | Policy, str]:
+    def scorer_of(cls, run: Run) -> tuple[ItemScorer, str]:
         """The run's policy, or that of an earlier version."""
         learned = run.holding("policy")
         if learned is run:
@@ -101,7 +99,7 @@ class ByEvenMixture(RunRanker):
     """Ranks by the even mixture of the blend's transformer and user model A."""
 
     @classmethod
-    def scorer_of(cls, run: Run) -> tuple[ItemScorer | Policy, str]:
+    def scorer_of(cls, run: Run) -> tuple[ItemScorer, str]:
         """The mixture with the run's user model A, or with that of an earlier version."""
         learned, liked, about = run.holding("users_a"), None, ""
         users, weight = learned.users_a, cls.weight(learned)

@@ -206,11 +206,11 @@ class SlateSarsa(Learner):
 
 def fresh_values(policy: LearnedPolicy, hidden: Sequence[int]) -> ActionValues:
     """A network of action values that begins as the policy does, but for random layers."""
-    own = copy.deepcopy(policy)
-    for module in own.modules():
+    fresh = copy.deepcopy(policy)
+    for module in fresh.modules():
         if isinstance(module, nn.Linear) and module.weight.requires_grad and module.weight.any():
             module.reset_parameters()
-    return ActionValues(own, perceptron([policy.feature_size, *hidden, 1]))
+    return ActionValues(fresh, perceptron([policy.feature_size, *hidden, 1]))
 
 
 class BehaviorCloning(Learner):
@@ -287,8 +287,8 @@ def second_head(policy: LearnedPolicy, hidden: Sequence[int]) -> ActionValues:
             "head of their own. Take CandidatePolicy or TowerPolicy with a size above 0, or "
             "another loss, such as iql."
         )
-    own = {id(parameter) for parameter in network[-1].parameters()}
+    last_layer = {id(parameter) for parameter in network[-1].parameters()}
     parts = [*policy.parameters(), *policy.buffers()]
-    shared = {id(part): part for part in parts if id(part) not in own}
+    shared = {id(part): part for part in parts if id(part) not in last_layer}
     values = perceptron([policy.feature_size, *hidden, 1])
     return ActionValues(copy.deepcopy(policy, shared), values)

@@ -93,14 +93,14 @@ def logged_sessions(
             _mask(starts, *part, store.num_items)
             for part in zip(who.split(some), ends.split(some), strict=True)
         ]
-        known = {
+        parts = {
             Key.USER: starts.rows[who],
             Key.HISTORY: starts.history(who, ends, history_length),
             Key.STEP: step,
             Key.ACCEPTED_TOTAL: total,
             PACKED: torch.cat(masks),
         }
-        return TensorDict(known, [len(who)])
+        return TensorDict(parts, [len(who)])
 
     steps = torch.from_numpy(step).unsqueeze(1)
     rows = state(when, steps, total)
@@ -115,8 +115,8 @@ def logged_sessions(
         }
     )
     # With offers that are no slates, propensities are those of the offers.
-    known = store.candidates is None or shown is not None
-    if known and Column.PROPENSITY in store.log.columns:
+    of_items = store.candidates is None or shown is not None
+    if of_items and Column.PROPENSITY in store.log.columns:
         propensity = store.log[Column.PROPENSITY].gather(events)
         if not propensity.null_count():
             rows[Key.LOG_PROBABILITY] = propensity.to_torch().log().float()
@@ -167,8 +167,8 @@ def _mask(starts: LogStarts, users: Tensor, ends: Tensor, num_items: int) -> Ten
     mask = torch.ones(len(users), num_items + 1, dtype=torch.bool)
     mask[:, PADDING] = False
     places, items = starts.seen(users, ends)
-    known = items <= num_items
-    mask[places[known], items[known]] = False
+    in_catalog = items <= num_items
+    mask[places[in_catalog], items[in_catalog]] = False
     if starts.allowed is not None and (allowed := starts.allowed(users)) is not None:
         mask &= allowed
     return pack(mask)

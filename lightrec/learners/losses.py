@@ -189,8 +189,8 @@ class CandidateIQLLoss(ValueLoss):
         with torch.no_grad():
             following = self.critic(batch["next"][FEATURES]).squeeze(-1)
             target = self._target(batch, following)
-            known = self._taken(self.targets, batch).amin(0)
-        surplus = known - self.critic(batch[FEATURES]).squeeze(-1)
+            taken = self._taken(self.targets, batch).amin(0)
+        surplus = taken - self.critic(batch[FEATURES]).squeeze(-1)
         weight = (self.inverse_temperature * surplus.detach()).exp().clamp_max(self.cap)
         return {
             "loss_value": expectile_loss(surplus, self.expectile),

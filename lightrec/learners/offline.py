@@ -73,15 +73,15 @@ class OfflinePolicyModule(PolicyStage):
         Of its cuts that at the step limit alone is the task's own.
         """
         limit = following[Key.STEP] >= self.ground.train.max_steps
-        own = following["done"] & limit & self.settings.time_aware
-        return following["terminated"] | own
+        cut = following["done"] & limit & self.settings.time_aware
+        return following["terminated"] | cut
 
     @cached_property
     def transitions(self) -> TensorDictBase:
         """The data's log (R,) as the policy sees it, each transition over ``n_step`` steps."""
         log, made = self.data.log(), []
-        known = Key.LOG_PROBABILITY in log
-        if self._kind.weighs_by_propensity and not known:
+        has_propensities = Key.LOG_PROBABILITY in log
+        if self._kind.weighs_by_propensity and not has_propensities:
             raise RecipeError(
                 f"{self.settings.loss} divides by the probability with which items were shown, and "
                 "the log does not say it of single items. Take another loss, such as sa2c or iql, "
@@ -89,21 +89,21 @@ class OfflinePolicyModule(PolicyStage):
             )
         for rows in log.split(AT_ONCE):
             row = self.seen(rows.to(self.device))
-            if known:
+            if has_propensities:
                 row[Key.LOG_PROBABILITY] = rows[Key.LOG_PROBABILITY].to(self.device)
             for name in ("reward", "done", "terminated"):
                 row["next", name] = rows["next", name].to(self.device)
             made.append(row)
         # Sessions stand one after another, each with its end: one row of steps.
-        found = self._transitions(TensorDict.cat(made).unsqueeze(0))
-        if self._kind.looks_ahead and not bool(found["next", "done"].all()):
+        transitions = self._transitions(TensorDict.cat(made).unsqueeze(0))
+        if self._kind.looks_ahead and not bool(transitions["next", "done"].all()):
             raise RecipeError(
                 f"{self.settings.loss} asks for what came of a step up to the end of its session, "
                 f"and n_step is {self.settings.n_step}, in which some sessions of the log do not "
                 "end. Set n_step to the number of steps that sessions have at most: "
                 f"{self.ground.train.max_steps}."
             )
-        return found
+        return transitions
 
     def on_fit_start(self) -> None:
         """Draw what the beginning draws before the first epoch is seeded, resumed or not."""

@@ -127,8 +127,8 @@ class PlayingStage(PolicyStage):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam over the policy's networks and the loss's numbers, and the reward's own."""
-        own = None if self.reward is None else self.reward.optimizer()
-        return [*super().configure_optimizers(), *([] if own is None else [own])]
+        of_reward = None if self.reward is None else self.reward.optimizer()
+        return [*super().configure_optimizers(), *([] if of_reward is None else [of_reward])]
 
     def write(self, folder: Path) -> dict[str, float]:
         """Save the policy, its encoder included, and the reward if one was learned; judge again.

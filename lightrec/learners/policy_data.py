@@ -114,9 +114,9 @@ class PolicyData(LogData, SimulatorData):
     def _shuffled(self) -> Tensor:
         """The users from whom user model A learned; the policy never meets the others."""
         learned = self.user_model.learned_from(self.store.num_users)
-        own = torch.from_numpy(learned).nonzero().squeeze(1)
+        users = torch.from_numpy(learned).nonzero().squeeze(1)
         generator = torch.Generator().manual_seed(self.seed)
-        return own[torch.randperm(len(own), generator=generator)]
+        return users[torch.randperm(len(users), generator=generator)]
 
     @property
     def held_out_users(self) -> Tensor:
@@ -141,8 +141,8 @@ class PolicyData(LogData, SimulatorData):
             raise RecipeError(
                 "The policy would have nothing to learn: give it a size above 0 or use_utilities."
             )
-        known = self.user_model.choice if used else None
-        return make_of(CandidatePolicy, chosen, ranker=self.ranker, user_model=known)
+        choice = self.user_model.choice if used else None
+        return make_of(CandidatePolicy, chosen, ranker=self.ranker, user_model=choice)
 
     def rivals(self) -> dict[str, Policy]:
         """The policy as it began, and what takes no notice of people."""

@@ -34,7 +34,7 @@ from lightrec.nn.precision import full_precision
 from lightrec.nn.session import perceptron
 from lightrec.nn.slate_law import columns_at
 from lightrec.nn.stage import StageModule
-from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy, session_start
+from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy
 from lightrec.simulators.rollout import play
 from lightrec.trust import built
 
@@ -49,9 +49,9 @@ else:  # those that are installed, so that recipes are checked before a run
 
 def divergence(logits: Tensor, others: Tensor) -> Tensor:
     """KL(p, q) of laws by their logits, (B, C) each; minus infinity for what is forbidden."""
-    own, other = logits.log_softmax(-1), others.log_softmax(-1)
-    there = own > -torch.inf
-    return (own.exp() * (own - other).where(there, 0.0)).sum(-1)
+    law, reference = logits.log_softmax(-1), others.log_softmax(-1)
+    there = law > -torch.inf
+    return (law.exp() * (law - reference).where(there, 0.0)).sum(-1)
 
 
 class PolicyStage(StageModule):
@@ -137,11 +137,11 @@ class PolicyStage(StageModule):
         checkpoint["environment_steps"] = dict(self._steps)
         if self.ground.reward is not None:
             checkpoint["reward"] = self.ground.reward.measured().state_dict()
-        own = {tensor.data_ptr() for tensor in self.state_dict().values()}
+        weights = {tensor.data_ptr() for tensor in self.state_dict().values()}
         checkpoint["learner"] = {
             name: value
             for name, value in self.learner.state_dict().items()
-            if isinstance(value, Tensor) and value.data_ptr() not in own
+            if isinstance(value, Tensor) and value.data_ptr() not in weights
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -199,11 +199,11 @@ class PolicyStage(StageModule):
 
     def _losses(self, rows: TensorDictBase) -> dict[str, Tensor]:
         """The learner's losses, and what moving away from the beginning costs."""
-        found = dict(self.learner.losses(rows))
+        losses = dict(self.learner.losses(rows))
         if self.settings.anchor:
             moved = divergence(self.policy.columns(rows).logits, self._first_logits(rows))
-            found["loss_anchor"] = self.settings.anchor * moved.mean()
-        return found
+            losses["loss_anchor"] = self.settings.anchor * moved.mean()
+        return losses
 
     @torch.no_grad()
     def _first_logits(self, rows: TensorDictBase) -> Tensor:
@@ -232,13 +232,13 @@ class PolicyStage(StageModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam over the policy's networks and the loss's numbers."""
         networks = self.policy, self.critic, self.others, self.learner
-        found = {id(p): p for network in networks for p in network.parameters()}
-        learned = [p for p in found.values() if p.requires_grad]
+        parameters = {id(p): p for network in networks for p in network.parameters()}
+        learned = [p for p in parameters.values() if p.requires_grad]
         return [torch.optim.Adam(learned, self.settings.learning_rate)]
 
     def _optimizer(self, which: int) -> LightningOptimizer:
-        found = self.optimizers()
-        optimizer = found[which] if isinstance(found, list) else found
+        optimizers = self.optimizers()
+        optimizer = optimizers[which] if isinstance(optimizers, list) else optimizers
         assert isinstance(optimizer, LightningOptimizer)
         return optimizer
 
@@ -255,8 +255,8 @@ class PolicyStage(StageModule):
     def _read(self, state: TensorDictBase) -> TensorDictBase:
         """Take of a state what learners read, masks packed: they are nearly all of it."""
         more = [key for key in (Key.CANDIDATES, Key.ABSORBING, PACKED) if key in state]
-        found = state.select(*self.policy.reads, FEATURES, *more)
-        return found.set(PACKED, pack(state[Key.MASK])) if Key.MASK in state else found
+        read = state.select(*self.policy.reads, FEATURES, *more)
+        return read.set(PACKED, pack(state[Key.MASK])) if Key.MASK in state else read
 
     @torch.no_grad()
     def seen(self, rows: TensorDictBase) -> TensorDictBase:
@@ -305,7 +305,7 @@ class PolicyStage(StageModule):
 
     def scores_of(self, histories: Tensor) -> Tensor:
         """The policy's scores of all items at the start of sessions."""
-        return self.policy.scores(session_start(histories))
+        return self.policy.scores(histories)
 
     def _ended(self, following: TensorDictBase) -> Tensor:
         """Say after which steps nothing more was to come.
@@ -373,9 +373,9 @@ class PolicyStage(StageModule):
         self.policy.save_pretrained(folder)
         # Lightning has moved the networks to the CPU, and the sessions are where they were.
         self.to(self.ground.judging.device)
-        found, ground, seed = self.judge(), self.ground, self.settings.validation_seed
+        metrics, ground, seed = self.judge(), self.ground, self.settings.validation_seed
         for name, rival in self.data.rivals().items():
             with torch.random.fork_rng(), full_precision(self.device):
                 played, _ = play(rival.to(self.device), ground.judging, ground.users, seed)
-            found[f"reward/{name}"] = float(played.reward.mean())
-        return found | {f"{name}/environment_steps": n for name, n in self._steps.items()}
+            metrics[f"reward/{name}"] = float(played.reward.mean())
+        return metrics | {f"{name}/environment_steps": n for name, n in self._steps.items()}

@@ -93,9 +93,9 @@ def slates_alone(rows: TensorDictBase) -> TensorDictBase:
     slate = rows[SLATE]
     places = torch.arange(slate.shape[-1], device=slate.device).expand_as(slate)
     taken = (rows[Key.ACTION] == rows[CLICKED_COLUMN]) & (slate != PADDING)
-    own = {
+    slate_alone = {
         Key.CANDIDATES: slate,
         Key.ACTION: places.masked_fill(slate == PADDING, EMPTY),
         CLICKED_COLUMN: clicked_column(places, taken),
     }
-    return rows.exclude(Key.MASK, PACKED).update(own)
+    return rows.exclude(Key.MASK, PACKED).update(slate_alone)

@@ -1,6 +1,10 @@
-"""The item tower: ids, projected text vectors, what is read of words, or their sum."""
+"""The item tower: ids, projected text vectors, what is read of words, or their sum.
 
-from collections.abc import Callable
+A ranker is given what reads words as it is its tower: as what makes one of three sizes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -8,12 +12,33 @@ from torch import Tensor, nn
 
 from lightrec import plugins
 from lightrec.keys import PADDING
-from lightrec.nn.item_readers import ItemReader, SelfAttentionReader
 
 BUCKETS = 4
 """Items are read in so many parts, by their numbers of words, which spares padding."""
 BLOCK = 4096
 """So many items are read at once where no gradient is asked for."""
+
+
+DEFAULT = "SelfAttentionReader"
+"""What reads words where nothing else is named: of the package lightrec-news."""
+
+
+class ItemReader(nn.Module, ABC):
+    """Reads the words of items, and gives each item a vector.
+
+    The constructor takes the width D of the vectors, the width E of words' vectors and the number
+    of columns C first; its other arguments are settings with defaults.
+    """
+
+    @abstractmethod
+    def forward(self, words: Tensor, columns: Sequence[Tensor]) -> Tensor:
+        """Read items.
+
+        :param words: (U, E) vectors of the distinct words that some items have; row 0 is padding.
+        :param columns: for each of the C columns (M, T) int64, the rows of the words that M items
+            have there, in their order, and then padding; T is the largest number of words.
+        :returns: (M, D); zeros for an item without any word.
+        """
 
 
 class ItemTower(nn.Module):
@@ -28,7 +53,7 @@ class ItemTower(nn.Module):
     :param use_ids: whether every item has a vector of its own.
     :param reading: columns C that are read, words T of each, words of the vocabulary W, its word of
         padding included, and length E of their vectors; C is 0 where nothing is read.
-    :param reader: makes what reads them of D, E and C; None for a SelfAttentionReader.
+    :param reader: makes what reads them of D, E and C; None for :data:`DEFAULT`.
     :param use_text: whether text vectors count; without, they are only there for others.
     :raises ValueError: where items have neither ids, nor texts, nor words.
     :raises PluginError: where the reader cannot be built.
@@ -73,7 +98,9 @@ class ItemTower(nn.Module):
             self.words = nn.Parameter(torch.randn(words, width) * width**-0.5)
             self.words.data[0] = 0
             with plugins.blaming(self, "build its reader"):
-                self.reader = (reader or SelfAttentionReader)(size, width, columns)
+                if reader is None:
+                    reader = plugins.installed().get("components", DEFAULT).load()
+                self.reader = reader(size, width, columns)
             # As for texts: next to an id words count for nothing at first.
             self.gain = nn.Parameter(torch.zeros(size) if use_ids else torch.ones(size))
             shape = num_items + 1, columns, length

@@ -2,16 +2,14 @@
 
 import inspect
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
 
 from lightrec.data.files import new_file
-from lightrec.errors import RecipeError, RunError
+from lightrec.errors import RunError
 from lightrec.trust import ARGUMENTS, arguments_of, described, trusted_class
 
 CLASS_FILE = "class.txt"
@@ -54,7 +52,7 @@ class Part(nn.Module):
 
             path = Path(snapshot_download(str(folder)))
         found = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        part = cls(**arguments_of(cls, found | settings))
+        part = cls(**(arguments_of(cls, found) | settings))
         lacking, left = load_model(part, path / WEIGHTS, strict=False)
         if lacking or left:
             raise RunError(
@@ -78,28 +76,6 @@ class Part(nn.Module):
                 "that learns it first."
             )
         return trusted_class(path.read_text().strip(), cls).from_pretrained(folder)
-
-    @torch.no_grad()
-    def take_weights(self, other: "Part", names: Iterable[str]) -> None:
-        """Take some parameters' weights from another part.
-
-        :param names: of this part's parameters.
-        :raises RecipeError: where the other part lacks one of them, or has it in another shape.
-        """
-        own, known = dict(self.named_parameters()), dict(other.named_parameters())
-        misfits = []
-        for name in names:
-            if name in known and known[name].shape == own[name].shape:
-                own[name].copy_(known[name])
-            else:
-                there = str(tuple(known[name].shape)) if name in known else "missing"
-                misfits.append(f"{name} is {tuple(own[name].shape)} here and {there} there")
-        if misfits:
-            more = f", and {len(misfits) - 3} more" if len(misfits) > 3 else ""
-            raise RecipeError(
-                f"The {type(other).__name__} to go on from does not fit: {'; '.join(misfits[:3])}"
-                f"{more}. Give both the same classes and sizes."
-            )
 
     @property
     def description(self) -> dict[str, Any]:

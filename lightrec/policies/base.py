@@ -14,6 +14,7 @@ from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.session import State
 from lightrec.nn.slate_law import ItemSlates, SlateLaw, may_be_shown
 from lightrec.ranking.ranker import Ranker
+from lightrec.ranking.scorers import Details
 from lightrec.users.user_model import UserModel
 
 SILENT = 1e-6
@@ -89,12 +90,20 @@ class Policy(Part, ABC):
         """
         return torch.zeros(history.shape[0], 0, device=history.device)
 
-    @torch.no_grad()
-    def scores(self, state: State) -> Tensor:
-        """Score all items by their order in a slate of all of them.
+    def scores(
+        self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
+    ) -> Tensor:
+        """Score all items as a session begins; see :class:`~lightrec.ranking.scorers.ItemScorer`.
 
-        :param state: in which everything may be shown, see :func:`session_start`.
-        :returns: ``(B, N + 1)`` float32, column 0 minus infinity.
+        Column 0 is minus infinity.
+        """
+        return self.scores_in(session_start(histories, users))
+
+    @torch.no_grad()
+    def scores_in(self, state: State) -> Tensor:
+        """Score all items, (B, N + 1), in a state in which everything may be shown.
+
+        By default by their order in a slate of all of them.
         """
         order = self.distribution(state, self.num_items).mode
         scores = torch.full((len(order), self.num_items + 1), -torch.inf, device=order.device)
@@ -130,7 +139,7 @@ class ScoredPolicy(Policy):
             may not be shown may have any score; without a ``mask`` column 0 is minus infinity.
         """
 
-    def scores(self, state: State) -> Tensor:
+    def scores_in(self, state: State) -> Tensor:
         """The logits of all items, ``(B, N + 1)`` float32, column 0 minus infinity."""
         return without_padding(self.logits(state))
 
@@ -228,6 +237,6 @@ def without_nothing(history: Tensor, num_items: int) -> Tensor:
     :param history: ``(B, L)`` int64.
     :returns: ``(B, L)`` int64 with indices 0 to N.
     """
-    known = (history > PADDING) & (history <= num_items)
-    order = known.to(torch.int8).sort(dim=1, stable=True).indices
-    return (history * known).gather(1, order)
+    chosen = (history > PADDING) & (history <= num_items)
+    order = chosen.to(torch.int8).sort(dim=1, stable=True).indices
+    return (history * chosen).gather(1, order)

@@ -70,8 +70,8 @@ class ConstantListPolicy(ScoredPolicy):
     def from_run(cls, run: RunParts, **settings: Any) -> Self:
         """Order items by how user model A's users accept them after their training events."""
         users, model = np.arange(run.data.num_users), run.users_a
-        known = run.data.histories(users, run.data.train_ends(), model.history_length)
-        return cls.from_user_model(model, torch.from_numpy(known), **settings)
+        histories = run.data.histories(users, run.data.train_ends(), model.history_length)
+        return cls.from_user_model(model, torch.from_numpy(histories), **settings)
 
     @classmethod
     @torch.no_grad()

@@ -106,13 +106,13 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
 
     def user_vectors(self, history: Tensor) -> Tensor:
         """The ranker's user vectors and the user model's tastes side by side: ``(B, D)``."""
-        known = without_nothing(history, self.num_items)[:, -self.history_length :]
+        chosen = without_nothing(history, self.num_items)[:, -self.history_length :]
         with torch.set_grad_enabled(self.tune and torch.is_grad_enabled()):
-            vectors = self.ranker.user_vectors(known)
+            vectors = self.ranker.user_vectors(chosen)
         if self.user_model is None:
             return vectors
         if not self.user_model.records_nothing:
-            history = known
+            history = chosen
         taste = self.user_model.tastes(self.user_model.state(history))[:, :-1]
         return torch.cat([vectors, taste], 1)
 
@@ -125,14 +125,14 @@ class CandidatePolicy(TwoTowerPolicy, LearnedPolicy):
         """The weights of the item table's columns, ``(..., D)``."""
         parts = vectors_of(self, state).split([width - 1 for width in self.widths], -1)
         # A one for the column of biases.
-        known = [pad(part, (0, 1), value=1.0) for part in parts]
-        own = self.inverse_temperature * known[0]
+        inputs = [pad(part, (0, 1), value=1.0) for part in parts]
+        weights = self.inverse_temperature * inputs[0]
         if self.query_network is not None:
             # Scaled columns make learning independent of the ranker's units. Centring them as
             # well would add the same to all items.
             query = self.query_network(self.session_features(state))
-            own = own + query @ (self.project.weight * self.item_scale)
-        return torch.cat([own, *(self.utility_weight * part for part in known[1:])], -1)
+            weights = weights + query @ (self.project.weight * self.item_scale)
+        return torch.cat([weights, *(self.utility_weight * part for part in inputs[1:])], -1)
 
     def item_table(self) -> Tensor:
         """The item vectors, ``(N + 1, D)``."""

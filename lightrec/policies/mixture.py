@@ -1,16 +1,22 @@
-"""Mixtures of what ranks the next event and of what user model A likes; nothing in them learns."""
+"""Scores of all items made of others' scores: mixtures, and what an earlier version learned.
+
+Nothing in them learns.
+"""
 
 from collections.abc import Mapping
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from lightrec.data.sequences import last_events, with_only
+from lightrec.data.store import EventStore
 from lightrec.keys import PADDING, Key
 from lightrec.policies.base import without_nothing
 from lightrec.policies.baselines import Scores
 from lightrec.ranking.blend import Blend
-from lightrec.ranking.scorers import Details
+from lightrec.ranking.continued import items_before, numbers_before
+from lightrec.ranking.scorers import Details, ItemScorer
 from lightrec.users.user_model import UserModel
 
 
@@ -44,15 +50,15 @@ class Mixture:
         """What the blend reads of ``Key.HISTORY`` (B, L) and what is known of its events."""
         history = known[Key.HISTORY]
         chosen = (history > PADDING) & (history <= self.blend.ranker.num_items)
-        found = with_only(known, chosen)
-        return found if self.length is None else last_events(found, self.length)
+        read = with_only(known, chosen)
+        return read if self.length is None else last_events(read, self.length)
 
     def liked(self, histories: Tensor) -> Tensor:
         """The utilities, (B, N + 1) and finite; the mean stands for what has none."""
-        found = self._liked(histories)
-        known = found.isfinite()
-        mean = found.where(known, 0).sum(1, keepdim=True) / known.sum(1, keepdim=True)
-        return found.where(known, mean)
+        liked = self._liked(histories)
+        finite = liked.isfinite()
+        mean = liked.where(finite, 0).sum(1, keepdim=True) / finite.sum(1, keepdim=True)
+        return liked.where(finite, mean)
 
     def scores(
         self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
@@ -61,6 +67,35 @@ class Mixture:
         read = self.read({**(details or {}), Key.HISTORY: histories})
         ranked = self.blend.scores(read[Key.HISTORY], users, details=read)
         return ranked + self.weight * self.liked(histories)
+
+
+class Earlier:
+    """Scores today's items by what knows those of an earlier store.
+
+    :param model: knows the items and users of ``before``.
+    :param store: the store of today, and ``before`` the model's.
+    """
+
+    def __init__(self, model: ItemScorer, store: EventStore, before: EventStore) -> None:
+        self.model = model
+        self.items = items_before(store, before)
+        rows = numbers_before(store.user_ids, before.user_ids)
+        self.users = torch.from_numpy(rows)
+        self.unknown = int((self.items[1:] == PADDING).sum())
+
+    def scores(
+        self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
+    ) -> Tensor:
+        """Score today's items: (B, N + 1), minus infinity for those that the model does not know.
+
+        A history is what it knows of it; so are users, of whom it knows all or none of a batch.
+        """
+        seen = without_nothing(self.items[histories], int(self.items.max()))
+        rows = None if users is None else self.users[users]
+        if rows is not None and (rows < 0).any():
+            rows = None
+        raw = self.model.scores(seen, rows)
+        return raw[:, self.items].masked_fill(self.items == PADDING, -torch.inf)
 
 
 def utilities(users: UserModel) -> Scores:

@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from lightrec.intervals import ahead
 from lightrec.ranking.item_models.base import Popularity
 from lightrec.ranking.metrics import event_metrics
 
@@ -223,10 +224,3 @@ def told(chosen: Choice, metrics: Mapping[str, float]) -> str:
     keys = {f"weights/{way}/ndcg@{CUTOFF}": title for way, title in ways.items()}
     values = [f"{title} {metrics[key]:.4f}" for key, title in keys.items() if key in metrics]
     return f"{ways[chosen]} (validation NDCG@{CUTOFF}: {', '.join(values) or 'no events'})"
-
-
-def ahead(differences: Tensor, users: Tensor) -> float:
-    """How many standard errors a mean is above 0, users being what is drawn."""
-    mean = differences.mean()
-    sums = differences.new_zeros(int(users.max()) + 1).index_add(0, users, differences - mean)
-    return float(mean * len(users) / sums.norm())

@@ -27,7 +27,7 @@ from lightrec.ranking.item_models.base import Evidence, ItemModel, choose, combi
 from lightrec.ranking.item_models.text_map import choose_map
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.ranker import Ranker
-from lightrec.ranking.scorers import ItemScorer, Scorer
+from lightrec.ranking.scorers import ItemScorer, Scorer, by_history
 from lightrec.ranking.sequence_data import SequenceData
 
 JUDGED: Final = 2_000
@@ -58,11 +58,11 @@ def blend(
     judged = validation_events(data, JUDGED)
     fitted = chosen(names_of(item_models), evidence, judged)
     mixed = Blend(ranker, fitted)
-    deciding = fitting_events(data)
+    deciding = validation_events(data, FITTED)
     given = replace(candidates(mixed, data, deciding), met=deciding.met)
     mixed.weights, mixed.chosen, found = choose_weights(given, [RANKER, *fitted])
     mixed.weights = heard(mixed.weights)
-    items, scores = ranker.items, scorer(mixed)
+    items, scores = ranker.items, by_history(mixed)
     if items.uses_text and items.vectors.any():
         texts = data.store.catalog[Column.TEXT].to_list()
         counts = torch.from_numpy(data.store.popularity())
@@ -89,7 +89,7 @@ def chosen(
     with progress_bar(total, "setting") as bar:
 
         def ndcg(model: ItemScorer) -> float:
-            value = judge(scorer(model), judged)["ndcg@10"]
+            value = judge(by_history(model), judged)["ndcg@10"]
             bar.update()
             return value
 
@@ -141,7 +141,7 @@ def refitted(
     else:
         mixed.weights = {name: before.weights[name] for name in names}
     mixed.item_models.update({name: m for name, m in described.items() if name not in fitted})
-    return mixed, judge(scorer(mixed), batches) if batches else {}
+    return mixed, judge(by_history(mixed), batches) if batches else {}
 
 
 def validation_events(data: SequenceData, limit: int | None) -> EvaluationEvents:
@@ -150,19 +150,9 @@ def validation_events(data: SequenceData, limit: int | None) -> EvaluationEvents
     return EvaluationEvents(data.histories, VALIDATION, None, size, limit, data.seed)
 
 
-def scorer(part: ItemScorer) -> Scorer:
-    """Make a scorer of batches of what scores histories."""
-    return lambda batch: part.scores(batch[Key.HISTORY], batch[Key.USER], details=batch)
-
-
 def judge(scores: Scorer, events: Iterable[Batch]) -> dict[str, float]:
     """Rank validation events: means of all metrics."""
     return evaluate_scores(scores, events).metrics()
-
-
-def fitting_events(data: SequenceData) -> EvaluationEvents:
-    """Give the validation events that decide a blend's weights."""
-    return validation_events(data, FITTED)
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from lightrec.encoders.base import ENCODER
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
-from lightrec.nn.item_readers import ItemReader
+from lightrec.nn.item_tower import ItemReader
 from lightrec.nn.stage import StageModule, warm_cosine
 from lightrec.nn.towers import UserTower
 from lightrec.ranking.blending import blend, refitted

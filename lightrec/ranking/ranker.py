@@ -10,8 +10,7 @@ from lightrec import plugins
 from lightrec.encoders.base import unit_vectors
 from lightrec.errors import RunError
 from lightrec.keys import PADDING, Key
-from lightrec.nn.item_readers import ItemReader
-from lightrec.nn.item_tower import ItemTower
+from lightrec.nn.item_tower import ItemReader, ItemTower
 from lightrec.nn.part import Part
 from lightrec.nn.precision import at_least_float32, full_precision
 from lightrec.nn.towers import CausalTransformer, UserTower

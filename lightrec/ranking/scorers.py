@@ -1,4 +1,4 @@
-"""What scores items, what it may know of a history, and what lists keep to: types alone."""
+"""What scores items, what it may know of a history, and what lists keep to."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
@@ -7,6 +7,7 @@ import polars as pl
 from torch import Tensor
 
 from lightrec.encoders.base import Encoder
+from lightrec.keys import Key
 
 Details: TypeAlias = Mapping[str, Tensor] | None
 """A batch of which histories are, or what else has their ``Key.FEEDBACK`` and ``Key.GAP``,
@@ -14,7 +15,7 @@ Details: TypeAlias = Mapping[str, Tensor] | None
 
 
 class ItemScorer(Protocol):
-    """What scores all items for histories: rankers, item models, their blend, user models."""
+    """What scores all items for histories: item models, their blend, user models, policies."""
 
     def scores(
         self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
@@ -30,6 +31,11 @@ class ItemScorer(Protocol):
 
 Scorer = Callable[[Mapping[str, Tensor]], Tensor]
 """From a batch (history (B, L), user (B,), …) to scores (B, N + 1), higher is better."""
+
+
+def by_history(part: ItemScorer) -> Scorer:
+    """Make a scorer of batches of what scores histories."""
+    return lambda batch: part.scores(batch[Key.HISTORY], batch.get(Key.USER), details=batch)
 
 
 class Standing(Protocol):

@@ -26,6 +26,8 @@ from lightrec.keys import PADDING, Key
 from lightrec.ranking.continued import windows_to_train
 from lightrec.ranking.evaluation_events import EvaluationEvents
 
+SEEN = 1000
+"""How many items before a training window are given to the loss, the last ones."""
 Windows = NDArray[np.int64]
 """(W, 2), each the first position and the position after the last, as inputs."""
 
@@ -112,7 +114,6 @@ class WindowSampler(EpochSampler[Windows]):
     def __iter__(self) -> Iterator[Windows]:
         generator = self.generator()
         windows = generator.permutation(self.dataset.windows(generator))
-        # Not returned: a resumed training sets the epoch after it has asked for the iterator.
         lengths = windows[:, 1] - windows[:, 0]
         yield from of_like_lengths(windows, lengths, self.batch_size, generator)
 
@@ -134,9 +135,6 @@ class SequenceData(LogData):
     :param evaluation_batch_size: held-out events in a batch.
     :param max_validated: at most so many validation events are ranked, drawn by the seed; null for
         all of them.
-    :param max_tested: the same for test events.
-    :param seen_length: how many items before a training window are given to the loss.
-    :param num_workers: processes that make batches.
     :param reads: columns of the items, such as ``[title, genres]``, whose words the ranker's reader
         reads, by the pieces of the text encoder or, without one, word by word.
     :param read_length: so many words of a column are read, the first ones.
@@ -156,9 +154,6 @@ class SequenceData(LogData):
         batch_size: int = 32,
         evaluation_batch_size: int = 128,
         max_validated: int | None = 20_000,
-        max_tested: int | None = None,
-        seen_length: int = 1000,
-        num_workers: int = 0,
         reads: list[str] | None = None,
         read_length: int = 32,
         since: str | None = None,
@@ -171,8 +166,7 @@ class SequenceData(LogData):
         self.text_encoder, self.text = tuned(text_encoder, text), text
         self.max_length, self.batch_size = max_length, batch_size
         self.evaluation_batch_size = evaluation_batch_size
-        self.max_validated, self.max_tested = max_validated, max_tested
-        self.seen_length, self.num_workers, self.seed = seen_length, num_workers, seed
+        self.max_validated, self.seed = max_validated, seed
         self.reads, self.read_length = reads or [], read_length
         self.since, self.replay, self.ranker = since, replay, ranker
 
@@ -244,7 +238,7 @@ class SequenceData(LogData):
         if self.before is not None:
             chosen = self.max_length, self.replay, self.seed
             last = windows_to_train(self.training, self.store, self.before, *chosen)
-        windows = TrainWindows(self.training, self.max_length, self.seen_length, last)
+        windows = TrainWindows(self.training, self.max_length, SEEN, last)
         untrained = self.trainer is not None and self.trainer.max_epochs == 0
         if not (len(windows) or untrained):
             raise DataError(
@@ -256,7 +250,6 @@ class SequenceData(LogData):
             windows,
             batch_size=None,
             sampler=WindowSampler(windows, self.batch_size, self.seed),
-            num_workers=self.num_workers,
             # Its own: a DataLoader that begins draws from torch's global generator otherwise, and a
             # resumed run, whose dropout comes from there, begins it at another moment.
             generator=torch.Generator(),
@@ -271,20 +264,19 @@ class SequenceData(LogData):
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Test events."""
-        return self._evaluation(TEST, self.max_tested)
+        return self._evaluation(TEST, None)
 
     def _evaluation(self, part: int, limit: int | None) -> DataLoader[Batch]:
         share, size = present_share(), self.evaluation_batch_size
         events = EvaluationEvents(
             self.histories, part, self.max_length, size, limit, self.seed, share
         )
-        if self.ranker is not None:
-            return DataLoader(events, batch_size=None)
-        if part == VALIDATION and not len(events):
+        if part == VALIDATION and self.ranker is None and not len(events):
             raise DataError(
                 "There are no validation events to choose the best epoch by: leave-one-out needs "
                 "users with three events or more, global-time a longer validation_fraction.",
                 source=self.data,
             )
-        share.check(len(events.events) * share.world, "held-out events")
-        return DataLoader(events, batch_size=None, num_workers=self.num_workers)
+        if self.ranker is None:
+            share.check(len(events.events) * share.world, "held-out events")
+        return DataLoader(events, batch_size=None)

@@ -11,11 +11,11 @@ from lightrec.data.domain import Showable, showable
 from lightrec.data.sequences import Sequences, last_events, named_events, with_only
 from lightrec.data.store import TEST, EventStore
 from lightrec.evaluation.base import NOTHING, Points, Section, Table
-from lightrec.evaluation.held_out import HeldOutLog, by_history
+from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.baselines import PopularityPolicy
 from lightrec.ranking.evaluation_events import EvaluationEvents
-from lightrec.ranking.scorers import Scorer
+from lightrec.ranking.scorers import Scorer, by_history
 from lightrec.run import Run
 
 LISTS: Final = 500

@@ -50,7 +50,7 @@ class PolicyChecks(HistoryChecks):
 
     def _call(self, part: Policy, given: TensorDictBase) -> Tensor:
         # Outside simulators a state is a plain mapping.
-        return part.scores(dict(given.exclude(Key.MASK).items()))
+        return part.scores_in(dict(given.exclude(Key.MASK).items()))
 
     def _declared(self, part: Policy, given: TensorDictBase) -> tuple[tuple[int, ...], torch.dtype]:
         return (len(given), part.num_items + 1), torch.float32

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightrec.data.store import SESSION_GAP, TEST, TRAIN, stretches
+from lightrec.data.store import SESSION_GAP, TEST, TRAIN, pieces
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel
 from lightrec.users.halves import in_half
@@ -168,7 +168,7 @@ class UserParts:
     def _leaving_rows(self, chosen: NDArray[np.bool_]) -> Rows:
         table = self.table
         # The session of each event, and the events of all sessions one after the other.
-        session, events = stretches(table.begins, np.where(chosen, table.ends, table.begins))
+        session, events = pieces(table.begins, np.where(chosen, table.ends, table.begins))
         last = events == table.ends[session] - 1
         used = self._used(events, table.fitted[session])
         rows = self._some(np.flatnonzero(used & ~(last & table.cut[session])))

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import logs, run
 from lightrec.__main__ import main
-from lightrec.stages import run as stages
+from lightrec.cli.run import stages
 
 ROOT = Path(run.__file__).parent
 DOMAINS = {"ranked": [], "ranker_course": ["video"], "blend": ["generic"]}

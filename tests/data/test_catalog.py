@@ -18,15 +18,6 @@ def test_catalog_round_trip(tmp_path: Path) -> None:
     assert_frame_equal(Catalog.read_parquet(tmp_path / "catalog.parquet").rows, catalog.rows)
 
 
-def test_prices_keep_the_form_in_which_they_were_written(tmp_path: Path) -> None:
-    for number, price in enumerate((["1,50", "2,50"], ["1,50 €", "2,50 €"])):
-        catalog = Catalog(pl.DataFrame({"item": ["a", "b"], "price": price}))
-        catalog.write_parquet(tmp_path / f"{number}.parquet")
-        again = Catalog.read_parquet(tmp_path / f"{number}.parquet")
-        assert again.rows["price"].to_list() == [1.5, 2.5]
-        assert again.kinds == catalog.kinds == {"price": ("number:,", "number:€,")[number]}
-
-
 def test_all_problems_at_once() -> None:
     with pytest.raises(DataError) as raised:
         Catalog(pl.DataFrame({"item": ["x", "y", None, "x"]}))

@@ -97,6 +97,7 @@ def test_a_misspelt_word_has_the_nearest_named() -> None:
     assert no_such("a kind", "x", "abc") == "'x' is not a kind. There are a, b, c."
 
 
+@pytest.mark.slow
 def test_all_titles_of_movielens(capsys: pytest.CaptureFixture[str]) -> None:
     data = os.environ.get("LIGHTREC_TEST_DATA")
     if not data:

@@ -326,7 +326,7 @@ logs = st.lists(
 )
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=logs, split=st.sampled_from(["leave-one-out", "global-time"]))
 def test_nothing_is_lost_or_made_up(
     run: Prepare, events: list[tuple[str, str, int]], split: str

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from lightrec.data.log import InteractionLog
 from lightrec.data.stage_data import LogData
-from lightrec.data.store import CONTEXT, TEST, TRAIN, EventStore, stretches
+from lightrec.data.store import CONTEXT, TEST, TRAIN, EventStore, pieces
 from lightrec.errors import DataError
 from tests.users.stores import prepared
 
@@ -179,7 +179,7 @@ def test_sessions_are_those_of_the_log_else_parted_by_half_an_hour(tmp_path: Pat
     assert told.log["session"].to_list() == ["x", "x", "x", "y", "y", None]
     assert told.session_offsets.tolist() == [0, 3, 4, 6]
     assert told.sessions_of(np.arange(6)).tolist() == [0, 0, 0, 1, 2, 2]
-    session, places = stretches(np.array([1, 3, 4]), np.array([3, 3, 6]))
+    session, places = pieces(np.array([1, 3, 4]), np.array([3, 3, 6]))
     assert session.tolist() == [0, 0, 2, 2]
     assert places.tolist() == [1, 2, 4, 5]
     untimed = pl.DataFrame(events).drop("time")

@@ -6,7 +6,6 @@ from tensordict import TensorDict
 
 from lightrec.evaluation.contenders import Earnings, best_constant_lists, even_mixture
 from lightrec.keys import Key
-from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.ranker import Ranker
@@ -32,8 +31,7 @@ def test_the_even_mixture_is_the_policy_with_one_for_its_weight(declined_count):
     # 13 is a declined slate.
     history = torch.tensor([[0, 3, 13, 7, 13, 13, 2, 9], [1, 2, 3, 4, 5, 6, 7, 13]])
     found, expected = (
-        each.scores(session_start(history))
-        for each in (even_mixture(Blend(ranker), UserModel([model])), policy)
+        each.scores(history) for each in (even_mixture(Blend(ranker), UserModel([model])), policy)
     )
     # The level of all items, which ranks nothing, is left out of the policy's scores.
     level = (found - expected)[:, 1:2]

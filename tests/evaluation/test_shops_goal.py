@@ -11,11 +11,11 @@ from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import read_tables
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST
-from lightrec.evaluation.held_out import by_history
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence
 from lightrec.ranking.item_models.repeats import RepeatConsumption
 from lightrec.ranking.metrics import evaluate_scores
+from lightrec.ranking.scorers import by_history
 from lightrec.stages.evaluate import first_lists
 from lightrec.stages.run import run
 from lightrec.testing import tiny
@@ -34,6 +34,7 @@ def test_who_knows_only_what_was_met_foretells_no_order(hides, least, most, tmp_
     assert least <= found <= most
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_known_nothing_is_claimed(tmp_path):
     paths = Shop("chance", customers=120).write(tmp_path / "shop")
     quick = {stage: tiny.FAST[stage] for stage in ("data", "text", "ranker")}

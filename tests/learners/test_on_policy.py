@@ -16,7 +16,6 @@ from lightrec.evaluation.evidence import unfit
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
-from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward, SurplusReward, WeightedSum
@@ -60,7 +59,7 @@ def favourite(module, data):
     """The item that most held-out users are shown first."""
     users = data.held_out_users
     history = data.starts.history(users, data.starts.ends[users], 20)
-    return module.policy.scores(session_start(history))[:, 1:].argmax(1).mode().values + 1
+    return module.policy.scores(history)[:, 1:].argmax(1).mode().values + 1
 
 
 def test_it_finds_the_best_arm(run):
@@ -85,9 +84,7 @@ def test_what_is_written_suffices(run, tmp_path):
     metrics = module.write(tmp_path)
     policy = CandidatePolicy.from_pretrained(tmp_path)
     history = torch.tensor([[0, 1, 2], [3, 4, 5]])
-    assert torch.equal(
-        policy.scores(session_start(history)), module.policy.scores(session_start(history))
-    )
+    assert torch.equal(policy.scores(history), module.policy.scores(history))
     assert metrics["validation/return"] == pytest.approx(
         float(trainer.callback_metrics["validation/return"])
     )
@@ -139,7 +136,7 @@ def test_the_encoder_is_tuned_where_asked_and_items_stay(run):
     history = torch.tensor([[0, 1, 2], [3, 4, 5]])
     wanted = 0.2 * (ranker.user_vectors(history) @ ranker.item_vectors().T)
     wanted += 0.2 * ranker.bias
-    torch.testing.assert_close(module.policy.scores(session_start(history))[:, 1:], wanted[:, 1:])
+    torch.testing.assert_close(module.policy.scores(history)[:, 1:], wanted[:, 1:])
     tuned, _ = fit(run, 1, policy={"tune": True, "use_utilities": False})
     after = tuned.policy.state_dict()
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}

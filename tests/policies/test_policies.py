@@ -50,10 +50,10 @@ def test_untrained_it_ranks_exactly_as_the_encoder(ranker, beta, knows):
     policy = CandidatePolicy(ranker, choice() if knows else None, inverse_temperature=beta)
     history = histories()
     expected = ranker.scores(history)
-    found = policy.scores(session_start(history))
+    found = policy.scores(history)
     torch.testing.assert_close(found, beta * expected)
     assert torch.equal(found.argsort(), expected.argsort())
-    greedy = GreedyRankerPolicy(ranker).scores(session_start(history))
+    greedy = GreedyRankerPolicy(ranker).scores(history)
     torch.testing.assert_close(greedy, expected)
 
 
@@ -62,7 +62,7 @@ def test_trust_adds_the_user_models_utility(ranker):
         policy = CandidatePolicy(ranker, model)
         policy.utility_weight.data.fill_(0.7)
         history = histories()
-        added = (policy.scores(session_start(history)) - ranker.scores(history))[:, 1:]
+        added = (policy.scores(history) - ranker.scores(history))[:, 1:]
         expected = 0.7 * model.utilities(model.state(history))[:, 1:]
         # Equal up to a number a row, which no choice depends on.
         difference = added - expected
@@ -87,7 +87,7 @@ def test_the_constant_list_is_ordered_by_acceptance():
     history = histories(5)
     policy = ConstantListPolicy.from_user_model(UserModel([model]), history)
     expected = model.utilities(model.state(history)).sigmoid().mean(0)
-    torch.testing.assert_close(policy.scores(session_start(history[:1]))[0, 1:], expected[1:])
+    torch.testing.assert_close(policy.scores(history[:1])[0, 1:], expected[1:])
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
@@ -151,6 +151,6 @@ def test_a_policy_needs_nothing_but_a_law():
         acted = Circle(N).act(dict(state), 3, deterministic)
         assert acted[Key.ACTION].tolist() == [[6, 5, 4], [2, 1, 12]]
         assert acted[Key.LOG_PROBABILITY].tolist() == [0, 0]
-    scores = Circle(N).scores(state)
+    scores = Circle(N).scores_in(state)
     assert scores.argsort(descending=True)[:, :3].tolist() == [[4, 5, 6], [12, 1, 2]]
     assert (scores[:, 0] == -torch.inf).all()

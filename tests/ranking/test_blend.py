@@ -30,7 +30,7 @@ def test_open_settings_are_chosen_and_only_those():
     best, value = choose(given, evidence(), judge)
     assert (best.l2, best.decay, value) == (200.0, 0.9, 0.0)
     assert tried == [(a, b) for a in EASE.GRID["l2"] for b in EASE.GRID["decay"]]
-    assert given.settings == {"l2": None, "decay": None, "size": 200}
+    assert given.settings == {"l2": None, "decay": None}
     assert given.matrix is None
     torch.testing.assert_close(best.matrix, EASE(200.0, 0.9).fit(evidence()).matrix)
     tried.clear()

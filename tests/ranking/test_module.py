@@ -5,11 +5,11 @@ import lightning.pytorch as pl
 import polars as pl_frames
 import pytest
 import torch
+from lightrec_news.reading import SelfAttentionReader
 from safetensors.torch import load_file
 
 from lightrec.encoders.base import Encoder
 from lightrec.errors import DataError, RecipeError
-from lightrec.nn.item_readers import SelfAttentionReader
 from lightrec.nn.towers import CausalTransformer
 from lightrec.ranking.losses import SampledSoftmaxLoss
 from lightrec.ranking.metrics import evaluate_scores

@@ -13,13 +13,14 @@ from lightrec.data.domain import Domain
 from lightrec.data.files import STAMP
 from lightrec.data.store import VALIDATION
 from lightrec.errors import RecipeError
-from lightrec.evaluation.held_out import HeldOutLog, by_history
+from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.nn.towers import CausalTransformer
 from lightrec.ranking.blend import Blend
-from lightrec.ranking.blending import judge, scorer, validation_events
+from lightrec.ranking.blending import judge, validation_events
 from lightrec.ranking.item_models.base import RecentPopularity
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.module import RankingModule
+from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
 from tests.ranking.training import prepared, trainer
@@ -136,7 +137,9 @@ def test_written_blended_and_judged_with_details(liked, tmp_path):
     assert bare[:, 1:].isfinite().all()
     assert (bare.argmax(1) == batch["target"]).float().mean() < 0.8
     events = validation_events(data, None)
-    assert judge(scorer(blend), events)["ndcg@10"] == pytest.approx(metrics["validation/ndcg@10"])
+    assert judge(by_history(blend), events)["ndcg@10"] == pytest.approx(
+        metrics["validation/ndcg@10"]
+    )
     for stage in (liked, tmp_path / "run" / "ranker"):
         (stage / STAMP).write_text('{"fingerprint": ""}')
     found = HeldOutLog().without_policy(Run(tmp_path / "run"), 0)

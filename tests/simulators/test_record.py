@@ -12,7 +12,6 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.store import EventStore
 from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.policies.base import session_start
 from lightrec.policies.baselines import PopularityPolicy
 from lightrec.simulators.rollout import SessionLog, Sessions, judge
 
@@ -56,7 +55,7 @@ def test_the_weighted_mean_of_a_policy_on_its_own_log_is_its_mean_return(
     returns = torch.zeros(store.num_users, dtype=torch.float64)
     propensities = torch.from_numpy(store.log["propensity"].to_numpy().copy())
     rewards = torch.from_numpy(store.log["value"].to_numpy().copy())
-    scores = policy.scores(session_start(torch.zeros(1, 1, dtype=torch.int64)))
+    scores = policy.scores(torch.zeros(1, 1, dtype=torch.int64))
     for user in range(store.num_users):
         events = slice(store.offsets[user], store.offsets[user + 1])
         mask = torch.ones(1, policy.num_items + 1, dtype=torch.bool)

@@ -68,7 +68,7 @@ class Law(PlackettLuce):
 
 
 def padded(self, state):
-    return Right.scores(self, state).nan_to_num()
+    return Right.scores_in(self, state).nan_to_num()
 
 
 def always_draws(self, state, slate_size=1, deterministic=True):
@@ -107,7 +107,7 @@ def test_a_right_one_passes(right, failing):
     ("changed", "names"),
     [
         (
-            {"scores": lambda s, state: Right.scores(s, state).nan_to_num()},
+            {"scores_in": lambda s, state: Right.scores_in(s, state).nan_to_num()},
             {"output as declared", "devices"},
         ),
         ({"user_vectors": counts_padding}, {"padding"}),

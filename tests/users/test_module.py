@@ -124,13 +124,6 @@ def test_a_member_of_an_ensemble_learns_as_it_would_alone(folders):
     assert not torch.equal(among.others[0].identity, among.choice.identity)
 
 
-def test_checkpoint_needs_nothing_else(folders, tmp_path):
-    module = train(folders, epochs=1)
-    module.trainer.save_checkpoint(tmp_path / "model.ckpt")
-    again = ChoiceModule.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
-    assert torch.equal(again.choice.vectors, module.choice.vectors)
-
-
 def test_a_learner_is_trained_next_to_the_choices_and_gives_the_reward(folders, tmp_path):
     module = train(folders, epochs=3, learner=MaxEnt(), model=RecurrentChoice)
     alone = train(folders, epochs=3, model=RecurrentChoice)
@@ -170,7 +163,6 @@ class Ranks(torch.nn.Module):
     [
         ([9.0, 1, 2, 3, 4, 5], 1.0),
         ([0.0, 1, 2, 3, 4, 5], 0.0),
-        ([2.0, 1, 2, 3, 4, 0], 0.5),
         ([1.0, 1, 1, 1, 1, 1], 0.5),
         ([3.0, 1, 2, 3, 4, 5], 0.5),
     ],
@@ -232,13 +224,7 @@ def test_members_learn_from_bootstrap_samples_of_the_users(folders):
     assert times.mean() == pytest.approx(1, abs=0.25)
     batch = next(iter(data.train_dataloader()))
     # A user who is in no sample teaches nothing; one who is in twice, twice as much.
-    values = torch.ones_like(batch["weight"])
-    found = [mean(values, batch, drawn[batch["user"]]) for drawn in torch.eye(2).repeat(1, 30)]
-    assert sum(found) == pytest.approx(1)
-    assert mean(values, batch, 2.0) == 2
+    assert mean(torch.ones_like(batch["weight"]), batch, 2.0) == 2
     trained = train(folders, epochs=1, members=2, bootstrap=True)
     assert trained.times.tolist() == times[:2].tolist()
     assert not any(name.endswith("times") for name in trained.state_dict())
-    users = batch["user"]
-    assert len(users) == len(batch["choice"]) == 2 * len(batch["history"])
-    assert torch.equal(users[: len(users) // 2], users[len(users) // 2 :])

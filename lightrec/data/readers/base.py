@@ -122,16 +122,16 @@ def read_tables(
     :param types: kinds of attributes in place of those recognised: {genres: list, zip: category}.
     :raises DataError: with the problems of all the files, up to 20.
     """
-    problems, catalog, known = Problems(), None, None
+    problems, catalog, people = Problems(), None, None
     with problems.taking():
-        found = find_reader(log, reader, times or "auto")
-        found.skip = Path(skip_broken) if skip_broken else None
-        tables = found.read(log, _names(columns))
+        source = find_reader(log, reader, times or "auto")
+        source.skip = Path(skip_broken) if skip_broken else None
+        tables = source.read(log, _names(columns))
     with problems.taking():
         catalog = items and read_table(items, "item", item_columns)
     with problems.raising():
-        known = users and read_table(users, "user", user_columns)
-    return retyped(Tables(tables.log, catalog or tables.catalog, known or tables.users), types)
+        people = users and read_table(users, "user", user_columns)
+    return retyped(Tables(tables.log, catalog or tables.catalog, people or tables.users), types)
 
 
 def read_table(path: Path, kind: str, columns: Columns | None = None) -> Any:
@@ -160,10 +160,10 @@ def retyped(tables: Tables, types: Mapping[str, Kind] | None) -> Tables:
     if not types:
         return tables
     problems, catalog, users = Problems(), tables.catalog, tables.users
-    known = (catalog.kinds if catalog else {}) | (users.kinds if users else {})
+    kinds = (catalog.kinds if catalog else {}) | (users.kinds if users else {})
     for name, kind in types.items():
-        if name not in known:
-            problems.add(no_such("an attribute of the items or users", name, known))
+        if name not in kinds:
+            problems.add(no_such("an attribute of the items or users", name, kinds))
         if kind not in KINDS:
             problems.add(no_such(f"a type that '{name}' can have", kind, KINDS))
     problems.check()
@@ -181,9 +181,10 @@ def find_reader(path: Path, name: str | None = None, times: str = "auto") -> Rea
 
     :raises DataError: if the path cannot be read, or no reader recognises it.
     """
-    found, url = plugins.installed(), is_url(path)
+    installed, url = plugins.installed(), is_url(path)
+    readers = installed.parts["readers"]
     name = None if url else name
-    parts = found.parts["readers"].values() if name is None else [found.get("readers", name)]
+    parts = readers.values() if name is None else [installed.get("readers", name)]
     # False sorts before True: the readers of plugins are asked first.
     for part in sorted(parts, key=lambda part: part.path.startswith("lightrec.")):
         reader: Reader = part.load()(times)
@@ -196,7 +197,7 @@ def find_reader(path: Path, name: str | None = None, times: str = "auto") -> Rea
     if path.is_file():
         check_content(path, "text")
     raise DataError(
-        f"No installed reader recognises it. Readers: {', '.join(found.parts['readers'])}. "
+        f"No installed reader recognises it. Readers: {', '.join(readers)}. "
         "A table's name ends in .csv, .tsv, .txt, .dat, .jsonl (perhaps .gz or .zst) or .parquet; "
         "other formats need a plugin, such as lightrec-formats for databases and RecBole's files "
         "(`pip install plugins/lightrec-formats` in a checkout).",

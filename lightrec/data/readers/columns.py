@@ -93,8 +93,8 @@ def match_columns(
     :param likely: gives the sentence that says which column may be the missing one.
     :returns: canonical name to file name.
     """
-    found, has = table.names, table.shown()
-    for name, times in Counter(found).items():
+    present, has = table.names, table.shown()
+    for name, times in Counter(present).items():
         if times > 1:
             problems.add(
                 f"The column '{name}' is there {times} times; give each column a name of its own."
@@ -104,17 +104,17 @@ def match_columns(
         at = int(name) - 1 if name.isdecimal() else -1
         if canonical not in names:
             problems.add(f"'{canonical}' is none of the columns {', '.join(names)}.")
-        elif name in found or 0 <= at < len(found):
-            matched[canonical] = name if name in found else found[at]
+        elif name in present or 0 <= at < len(present):
+            matched[canonical] = name if name in present else present[at]
         else:
             problems.add(f"There is no column '{name}' (named as {canonical}); there are {has}.")
     taken = set(matched.values())
-    plain = {_plain(name): name for name in reversed(found) if name not in taken}
+    plain = {_plain(name): name for name in reversed(present) if name not in taken}
     missing = []
     for canonical in [name for name in names if name not in (given or {})]:
-        known = next((plain[alias] for alias in names[canonical] if alias in plain), None)
-        if known is not None:
-            matched[canonical] = known
+        match = next((plain[alias] for alias in names[canonical] if alias in plain), None)
+        if match is not None:
+            matched[canonical] = match
         elif canonical in required:
             missing.append(canonical)
     for canonical in missing:
@@ -169,15 +169,15 @@ def likely_columns(
     """
     texts = {c.name: c.cast(pl.String).drop_nulls() for c in rows if not c.dtype.is_nested()}
     texts = {name: text for name, text in texts.items() if len(text)}
-    found = dict(matched)
+    likely = dict(matched)
     taken = set(matched.values())
     times = [
         name
         for name, text in texts.items()
         if name not in taken and looks_like_times(text.head(100).to_list())
     ]
-    if Column.TIME in names and Column.TIME not in found and times:
-        found[Column.TIME] = times[0]
+    if Column.TIME in names and Column.TIME not in likely and times:
+        likely[Column.TIME] = times[0]
     kinds = {name: text.n_unique() for name, text in texts.items() if name not in times}
     if Column.TIME not in names:
         unique = [name for name, count in kinds.items() if count == len(texts[name])]
@@ -188,15 +188,15 @@ def likely_columns(
             or (2 * count > rows.height and _hints(n, _TITLE))
         ]
         key = next(iter(names if Column.USER in names else [Column.ITEM]))
-        ids = [n for n in unique if n not in words and key not in found]
-        found |= {key: ids[0]} if ids else {}
-        if Column.TITLE in names and Column.TITLE not in found and words:
-            found[Column.TITLE] = max(words, key=lambda name: len(texts[name]))
-        return found
+        ids = [n for n in unique if n not in words and key not in likely]
+        likely |= {key: ids[0]} if ids else {}
+        if Column.TITLE in names and Column.TITLE not in likely and words:
+            likely[Column.TITLE] = max(words, key=lambda name: len(texts[name]))
+        return likely
     is_marked = {n: text.str.contains(r"-[01]( \S+-[01])*$").all() for n, text in texts.items()}
     marked = [name for name in kinds if is_marked[name] and name not in taken]
-    if marked and not {Column.ITEM, Column.CANDIDATES} & {*found}:
-        found[Column.CANDIDATES] = marked[0]
+    if marked and not {Column.ITEM, Column.CANDIDATES} & {*likely}:
+        likely[Column.CANDIDATES] = marked[0]
     number = {n: texts[n].cast(pl.Float64, strict=False).null_count() == 0 for n in kinds}
     few = [n for n, count in kinds.items() if count <= max(2, min(12, len(texts[n]) // 3))]
     ids = [
@@ -208,10 +208,10 @@ def likely_columns(
         and n not in marked
     ]
     many = [name for name in ids if name not in few or name in taken]
-    found |= _likely_pair(rows, many if len(many) > 1 else ids, kinds, matched)
-    if Column.CANDIDATES in found and Column.ITEM not in matched:
-        found.pop(Column.ITEM, None)
-    rest = [n for n in kinds if n in few and n not in found.values()]
+    likely |= _likely_pair(rows, many if len(many) > 1 else ids, kinds, matched)
+    if Column.CANDIDATES in likely and Column.ITEM not in matched:
+        likely.pop(Column.ITEM, None)
+    rest = [n for n in kinds if n in few and n not in likely.values()]
     values = [n for n in rest if number[n] and texts[n].cast(pl.Float64).is_between(-10, 100).all()]
     values = [n for n in values if not _hints(n, _MONEY)]  # what is paid is no grade
     counts = [n for n in values if _hints(n, LOG_NAMES[Column.COUNT])]
@@ -219,9 +219,9 @@ def likely_columns(
     grades = [n for n in values if n not in counts]
     roles = Column.VALUE, Column.COUNT, Column.FEEDBACK
     for role, columns in zip(roles, (grades, counts, words), strict=True):
-        if role not in found and columns and kinds[columns[0]] > 1:
-            found[role] = columns[0]
-    return {name: found[name] for name in names if name in found}
+        if role not in likely and columns and kinds[columns[0]] > 1:
+            likely[role] = columns[0]
+    return {name: likely[name] for name in names if name in likely}
 
 
 def _likely_pair(

@@ -1,7 +1,8 @@
-"""Delimited text files, read as strings; every fault is reported with its line."""
+"""Text files, delimited or of one JSON object a line; every fault is reported with its line."""
 
 import codecs
 import csv
+import json
 import mmap
 import re
 from array import array
@@ -25,6 +26,11 @@ LONGEST_LINE: Final = 1 << 20
 _SEPARATORS: Final = ("\t", "::", ";", "|", ",")
 _UNIT: Final = "\x1f"
 """A letter that stands for a separator of several letters."""
+_ROUNDED: Final = re.compile(rb"[:,\[]\s*(-?\d{16,}(?:\.\d+|[eE])[-+\deE]*)")
+"""A number that JSON reads as a float, with more digits than a float holds."""
+_DEPTH: Final = 50
+"""Levels of lists and objects within each other; the parser's stack ends somewhere."""
+_WORDS: Final = re.compile(rb'"(?:\\.|[^"\\])*"?|[^][{}"]')
 
 
 class TextTable(Table):
@@ -172,9 +178,9 @@ class TextTable(Table):
     def _parse(self, text: bytes, names: Sequence[str]) -> pl.DataFrame:
         """Parse some columns of records without a fault."""
         positions = sorted({self.names.index(name) for name in names})
-        found = [self.names[position] for position in positions]
+        chosen = [self.names[position] for position in positions]
         if not text:
-            return pl.DataFrame(schema=dict.fromkeys(found, pl.String))
+            return pl.DataFrame(schema=dict.fromkeys(chosen, pl.String))
         frame = pl.read_csv(
             text,
             has_header=False,
@@ -185,7 +191,7 @@ class TextTable(Table):
             infer_schema=False,
             null_values=[""],
         )
-        return frame.rename(dict(zip(frame.columns, found, strict=True)))
+        return frame.rename(dict(zip(frame.columns, chosen, strict=True)))
 
     def _sift(self, problems: Problems) -> tuple[bytearray, "array[int]"]:
         """Go through the text record by record and describe each kind of fault.
@@ -197,8 +203,8 @@ class TextTable(Table):
         counts: Counter[str] = Counter()
         at, number = self._begin, self._first_line
         while at < self._stop:
-            found = self._good_record.match(self._text, at, self._stop)
-            text, fault = (found[0], "") if found else self._record_at(at)
+            match = self._good_record.match(self._text, at, self._stop)
+            text, fault = (match[0], "") if match else self._record_at(at)
             if fault:
                 self.faults[f"Line {number}"] = f"Line {number}{fault}"
                 # All lines may need what a second sentence advises for the file: it is said once.
@@ -222,8 +228,8 @@ class TextTable(Table):
             with the line, empty if there is none.
         """
         line_end = self._text.find(self._end, at, self._stop) + 1 or self._stop
-        found = self._any_record.match(self._text, at, self._stop)
-        text = self._text[at : found.end() if found else line_end]
+        match = self._any_record.match(self._text, at, self._stop)
+        text = self._text[at : match.end() if match else line_end]
         if line_end - at > LONGEST_LINE:
             return text, (
                 f" is longer than {LONGEST_LINE:,} bytes; this is no table, or a quote is never "
@@ -231,7 +237,7 @@ class TextTable(Table):
             )
         if not text.strip(b"\r\n"):
             return text, " is empty; delete it."
-        if not found:
+        if not match:
             return text, (
                 " has a quote that is not closed, or one inside a field; put the field in quotes "
                 "and write each quote in it twice."
@@ -283,3 +289,96 @@ def _fit(lines: Sequence[str], separator: str) -> tuple[bool, float, int]:
         return False, 0.0, 0
     # Commas also stand within words and numbers.
     return times == len(rows) and separator != ",", round(times / len(rows), 1), fields
+
+
+class JsonTable(Table):
+    """A file of one JSON object a line, compressed or not: its columns and their values.
+
+    :param skip: whether lines that are no JSON objects are left out.
+    :raises DataError: if it is missing, not readable, or has lines that are no JSON objects.
+    """
+
+    def __init__(self, path: Path, skip: bool = False) -> None:
+        self.path, self._number = path, (1).__add__
+        text, encoding = open_text(path)
+        self.form = f"JSON lines, {encoding}"
+        if bytes(text[:64]).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"[":
+            raise DataError(
+                "The file is one JSON list, and a line for each object is needed; write it so, for "
+                "example with `jq -c '.[]' OLD > NEW.jsonl`.",
+                path,
+            )
+        if skip:
+            lines = _lines(bytes(text))
+            good = [number for number, line in lines.items() if _is_object(line)]
+            text, self._number = b"\n".join(lines[number] for number in good), good.__getitem__
+            for name in (f"Line {number}" for number in lines.keys() - {*good}):
+                self.faults[name] = f"{name} is no JSON object."
+        self._check_depth(bytes(text))
+        try:
+            self.rows: pl.DataFrame = pl.read_ndjson(bytes(text), infer_schema_length=None)
+            """All columns as they are, objects too."""
+        except pl.exceptions.PolarsError as error:
+            self._refuse(bytes(text), error)
+        self.names = self.rows.columns
+        long = self.rows.select(pl.col(pl.String).str.contains(r"^-?\d{16,}$").any())
+        if any(map(any, long.iter_rows())) and (match := _ROUNDED.search(bytes(text))):
+            raise DataError(
+                f"Line {bytes(text[: match.start()]).count(10) + 1} has the number "
+                f"{match[1].decode()} in a column of text: so long, and with a fraction, its last "
+                "digits are lost. Write ids as text, in quotes.",
+                path,
+            )
+
+    def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
+        """Read some columns with their types; an empty text is null.
+
+        :param problems: receives a sentence for each column of objects, which is left out.
+        """
+        usable = []
+        for name in dict.fromkeys(names):
+            dtype = self.rows.schema[name]
+            if isinstance(dtype.inner if isinstance(dtype, pl.List) else dtype, pl.Struct):
+                problems.add(f"Column '{name}' holds objects, which have no place in a table.")
+            else:
+                usable.append(name)
+        return self.rows.select(usable), Place(self.path, "Line", self._number)
+
+    def _check_depth(self, text: bytes) -> None:
+        """Refuse lines whose values lie too deep within each other."""
+        problems, bad = Problems(self.path), list[int]()
+        for number, line in enumerate(text.split(b"\n"), 1):
+            if line.count(b"[") + line.count(b"{") > _DEPTH:
+                depth = deepest = 0
+                for mark in _WORDS.sub(b"", line):
+                    depth += 1 if mark in b"[{" else -1
+                    deepest = max(deepest, depth)
+                bad += [number] if deepest > _DEPTH else []
+        sentences = [
+            f"Line {n} has values more than {_DEPTH} levels within each other." for n in bad
+        ]
+        problems.add_places(sentences[:NAMED], len(bad))
+        problems.check()
+
+    def _refuse(self, text: bytes, error: Exception) -> None:
+        """Name the lines that are no JSON objects."""
+        problems, bad = Problems(self.path), list[int]()
+        bad += [number for number, line in _lines(text).items() if not _is_object(line)]
+        sentences = [f'Line {n} is no JSON object, such as {{"user": 1}}.' for n in bad[:NAMED]]
+        problems.add_places(sentences, len(bad))
+        if not bad:
+            problems.add(f"The lines have no columns in common ({str(error).splitlines()[0]}).")
+        problems.check()
+
+
+def _lines(text: bytes) -> dict[int, bytes]:
+    """The lines that are not blank by their numbers."""
+    lines = enumerate(text.removeprefix(b"\xef\xbb\xbf").splitlines(), 1)
+    return {number: line for number, line in lines if line.strip()}
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

@@ -45,11 +45,11 @@ def read_predictions(path: Path) -> pl.DataFrame:
         problems.check()
     if not isinstance(table, ParquetTable):
         frame = unescaped(frame)
-    found = [frame[matched[name]] for name in required if matched[name] in frame.columns]
-    if len(found) < len(required):
+    columns = [frame[matched[name]] for name in required if matched[name] in frame.columns]
+    if len(columns) < len(required):
         problems.check()
-    users, items = (to_required_ids(ids, ids.name, place, problems) for ids in found[:2])
-    scores = to_numbers(found[2], pl.Float64(), _FINITE, place, problems, required=True)
+    users, items = (to_required_ids(ids, ids.name, place, problems) for ids in columns[:2])
+    scores = to_numbers(columns[2], pl.Float64(), _FINITE, place, problems, required=True)
     result = pl.DataFrame({Column.USER: users, Column.ITEM: items, SCORE: scores})
     if Column.KNOWN_EVENTS in frame.columns:
         counts = to_numbers(

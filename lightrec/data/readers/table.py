@@ -21,8 +21,7 @@ from lightrec.data.readers.columns import (
     likely_columns,
     match_columns,
 )
-from lightrec.data.readers.delimited import TextTable
-from lightrec.data.readers.json_lines import JsonTable
+from lightrec.data.readers.delimited import JsonTable, TextTable
 from lightrec.data.readers.text import COMPRESSED, open_text
 from lightrec.data.schema import NAMED, Place, Problems, Table
 from lightrec.data.times import looks_like_times
@@ -150,23 +149,23 @@ class TableReader(Reader):
 
         def likely(matched: Mapping[str, str]) -> str:
             rows = table.read(table.names, Problems())[0].head(20_000)
-            found = likely_columns(rows, matched, names)
-            if found == matched:
+            guess = likely_columns(rows, matched, names)
+            if guess == matched:
                 return "Rename the one that it is."
-            pairs = ", ".join(f"{column}: {_quoted(name)}" for column, name in found.items())
+            pairs = ", ".join(f"{column}: {_quoted(name)}" for column, name in guess.items())
             begin = "" if table.headed else "No line names the columns, so give their positions. "
             return f"{begin}By their values the likeliest is {option} '{{{pairs}}}'."
 
         matched = match_columns(table, names, given, required, problems, likely)
         roles = [*matched.values()] if in_log else []
         for name in {name for name in roles if roles.count(name) > 1}:
-            two = " and ".join(column for column, own in matched.items() if own == name)
+            two = " and ".join(column for column, origin in matched.items() if origin == name)
             problems.add(
                 f"The column '{name}' is named as {two}; give each a column of its own, or say "
                 f"{option} '{{{two.split()[0]}: none}}'."
             )
-        known = {Column.USER, *_OFFERS} & {*matched}
-        if in_log and Column.USER in names and Column.ITEM in matched and not (known or problems):
+        offers = {Column.USER, *_OFFERS} & {*matched}
+        if in_log and Column.USER in names and Column.ITEM in matched and not (offers or problems):
             sentence = likely(matched)
             if f"{Column.USER}: " in sentence:
                 problems.add(
@@ -193,8 +192,10 @@ class TableReader(Reader):
         frame, place = table.read(table.names if table.headed else [*matched.values()], problems)
         if kind.key not in matched or not frame.height:
             problems.check()
-        found = {column: frame[name] for column, name in matched.items() if name in frame.columns}
-        frame = _with_own_names(found, frame.drop(matched.values(), strict=False), names)
+        recognised = {
+            column: frame[name] for column, name in matched.items() if name in frame.columns
+        }
+        frame = _with_own_names(recognised, frame.drop(matched.values(), strict=False), names)
         with problems.raising():
             return kind(frame, place=place)
 
@@ -313,10 +314,10 @@ def _returned(frame: pl.DataFrame, tell: Callable[[str], None]) -> pl.DataFrame:
     back = below & kinds.is_in(returns).fill_null(False)
     others = kinds.filter(below & ~back).fill_null("no kind")
     if len(others):
-        found = others.value_counts(sort=True).head(NAMED).iter_rows()
+        first = others.value_counts(sort=True).head(NAMED).iter_rows()
         tell(
             "Negative counts are those of what was returned or cancelled, and the kind of "
-            f"{len(others):,} does not say so ({', '.join(f'{n:,} {kind}' for kind, n in found)}). "
+            f"{len(others):,} does not say so ({', '.join(f'{n:,} {kind}' for kind, n in first)}). "
             "Correct them, or read no counts: --columns '{count: none}'."
         )
     number = pl.when(back).then(-counts).otherwise(pl.col(Column.COUNT))

@@ -24,6 +24,8 @@ from lightrec.ranking.scorers import Details
 
 DENSE: Final = 8_000
 """Up to so many items a matrix is kept whole."""
+KEPT: Final = 200
+"""Heaviest columns of a row that are kept in a larger catalog."""
 ROWS: Final = 1 << 23
 """How many neighbours are added up at once."""
 SMALLEST: Final = 1e-3
@@ -113,16 +115,13 @@ class ItemKNN(ItemToItem):
 
     :param shrinkage: added to the denominator, so that few shared users count less.
     :param decay: what an item of a history counts less for each event since.
-    :param size: how many neighbours an item keeps where the catalog is large.
     """
 
     GRID: ClassVar = {"shrinkage": (10.0, 100.0), "decay": (1.0, 0.95, 0.9, 0.8)}
 
-    def __init__(
-        self, shrinkage: float | None = None, decay: float | None = None, size: int = 200
-    ) -> None:
+    def __init__(self, shrinkage: float | None = None, decay: float | None = None) -> None:
         super().__init__()
-        self.shrinkage, self.decay, self.size = shrinkage, decay, size
+        self.shrinkage, self.decay = shrinkage, decay
 
     def fit(self, evidence: Evidence) -> Self:
         """Count shared users."""
@@ -133,7 +132,7 @@ class ItemKNN(ItemToItem):
         rows = np.repeat(np.arange(shared.shape[0]), np.diff(shared.indptr))
         shared.data /= norms[rows] * norms[shared.indices] + shrinkage
         shared.data[rows == shared.indices] = 0
-        keep_sparse(self, shared, self.size)
+        keep_sparse(self, shared)
         return self
 
 
@@ -142,16 +141,13 @@ class Cosines(ItemToItem):
 
     :param power: of the cosine; the higher, the fewer neighbours speak.
     :param decay: what an item of a history counts less for each event since.
-    :param size: how many neighbours an item keeps where the catalog is large.
     """
 
     GRID: ClassVar = {"power": (1.0, 3.0, 6.0), "decay": (1.0, 0.9, 0.8)}
 
-    def __init__(
-        self, power: float | None = None, decay: float | None = None, size: int = 200
-    ) -> None:
+    def __init__(self, power: float | None = None, decay: float | None = None) -> None:
         super().__init__()
-        self.power, self.decay, self.size = power, decay, size
+        self.power, self.decay = power, decay
 
     def keep_cosines(self, count: int, cosines: Callable[[slice], Tensor]) -> None:
         """Keep powers of cosines, without those of items with themselves.
@@ -168,7 +164,7 @@ class Cosines(ItemToItem):
             if whole:
                 self.keep_matrix(near)
                 return
-            found.append(near.topk(min(self.size, count), dim=1))
+            found.append(near.topk(min(KEPT, count), dim=1))
         weights = torch.cat([near.values for near in found])
         self.keep_neighbours(torch.cat([near.indices for near in found]) + 1, weights)
 
@@ -207,15 +203,12 @@ class WordNeighbours(Cosines):
         return self
 
 
-def keep_sparse(model: ItemToItem, matrix: "scipy.sparse.csr_array", size: int) -> None:
-    """Keep a sparse (N, N) matrix whole where the catalog is small, else each row's heaviest.
-
-    :param size: how many entries a row of a large matrix keeps.
-    """
+def keep_sparse(model: ItemToItem, matrix: "scipy.sparse.csr_array") -> None:
+    """Keep a sparse (N, N) matrix whole where the catalog is small, else each row's heaviest."""
     if matrix.shape[0] <= DENSE:
         model.keep_matrix(torch.from_numpy(matrix.toarray().astype(np.float32)))
         return
-    width = int(min(size, np.diff(matrix.indptr).max(initial=1)))
+    width = int(min(KEPT, np.diff(matrix.indptr).max(initial=1)))
     neighbours = np.zeros((matrix.shape[0], width), np.int64)
     weights = np.zeros((matrix.shape[0], width), np.float32)
     # Piece by piece, since sorting takes several times the memory of what is sorted.
@@ -238,7 +231,6 @@ class DirectionalCooccurrence(ItemToItem):
     :param reach: steps up to which two events count.
     :param power: of the popularity of the earlier item: 1 makes a transition probability.
     :param power_after: of the popularity of the later item; holds popular ones down.
-    :param size: how many followers an item keeps where the catalog is large.
     """
 
     GRID: ClassVar = {"decay": (0.8, 0.9), "power_after": (0.0, 0.25, 0.5)}
@@ -250,11 +242,10 @@ class DirectionalCooccurrence(ItemToItem):
         reach: int = 10,
         power: float = 0.75,
         power_after: float | None = None,
-        size: int = 200,
     ) -> None:
         super().__init__()
         self.decay, self.reach, self.power = decay, reach, power
-        self.power_after, self.size = power_after, size
+        self.power_after = power_after
 
     def fit(self, evidence: Evidence) -> Self:
         """Count pairs."""
@@ -268,7 +259,7 @@ class DirectionalCooccurrence(ItemToItem):
         popularity = np.maximum(evidence.counts()[1:].numpy(), 1)
         earlier = scipy.sparse.diags_array(popularity**-self.power)
         later = scipy.sparse.diags_array(popularity**-after)
-        keep_sparse(self, scipy.sparse.csr_array(earlier @ counts @ later), self.size)
+        keep_sparse(self, scipy.sparse.csr_array(earlier @ counts @ later))
         return self
 
 
@@ -280,7 +271,6 @@ class Regression(ItemToItem):
     """
 
     CUBIC: ClassVar = True
-    size: int
 
     def keep_solution(self, matrix: Values, evidence: Evidence) -> None:
         """Keep what was solved whole where the catalog is small, else each row's heaviest.
@@ -293,7 +283,7 @@ class Regression(ItemToItem):
             whole[solved[:, None], solved] = torch.from_numpy(np.ascontiguousarray(matrix))
             self.keep_matrix(whole)
             return
-        width = min(self.size, len(solved))
+        width = min(KEPT, len(solved))
         neighbours = torch.zeros(count, width, dtype=torch.int64)
         weights = torch.zeros(count, width)
         for first in range(0, len(solved), SOLVED):
@@ -320,16 +310,13 @@ class EASE(Regression):
 
     :param l2: of the regression.
     :param decay: what an item of a history counts less for each event since, in scoring.
-    :param size: how many heaviest columns of a row are kept where the catalog is large.
     """
 
     GRID: ClassVar = {"l2": (50.0, 200.0, 800.0), "decay": (1.0, 0.95, 0.9, 0.8)}
 
-    def __init__(
-        self, l2: float | None = None, decay: float | None = None, size: int = 200
-    ) -> None:
+    def __init__(self, l2: float | None = None, decay: float | None = None) -> None:
         super().__init__()
-        self.l2, self.decay, self.size = l2, decay, size
+        self.l2, self.decay = l2, decay
 
     def fit(self, evidence: Evidence) -> Self:
         """Solve for the matrix, whose diagonal is 0."""
@@ -361,7 +348,6 @@ class NextItemRidge(Regression):
     :param l2: of the regression.
     :param decay: what an item of a history counts less for each event since.
     :param reach: events that a history looks back at in fitting.
-    :param size: how many heaviest columns of a row are kept where the catalog is large.
     """
 
     GRID: ClassVar = {"l2": (100.0, 300.0, 1000.0), "decay": (0.8, 0.9)}
@@ -372,10 +358,9 @@ class NextItemRidge(Regression):
         l2: float | None = None,
         decay: float | None = None,
         reach: int = 30,
-        size: int = 200,
     ) -> None:
         super().__init__()
-        self.l2, self.decay, self.reach, self.size = l2, decay, reach, size
+        self.l2, self.decay, self.reach = l2, decay, reach
 
     def fit(self, evidence: Evidence) -> Self:
         """Solve for the matrix."""

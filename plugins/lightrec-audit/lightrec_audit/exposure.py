@@ -12,8 +12,9 @@ from torch import Tensor
 from lightrec.data.attributes import providers_of
 from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Table
-from lightrec.evaluation.held_out import HeldOutLog, by_history, scorers_of
+from lightrec.evaluation.held_out import HeldOutLog, scorers_of
 from lightrec.keys import PADDING
+from lightrec.ranking.scorers import by_history
 from lightrec.run import Run
 
 Floats = NDArray[np.float64]

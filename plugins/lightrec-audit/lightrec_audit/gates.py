@@ -65,7 +65,7 @@ class Past:
 
 
 @singledispatch
-def gated(model: ItemScorer | Policy, past: Past) -> Gated:
+def gated(model: ItemScorer, past: Past) -> Gated:
     """Score all items by a history whose events count in part.
 
     Rankers, blends, lightrec's policies that learn, and item models that add up what the
@@ -79,7 +79,7 @@ def gated(model: ItemScorer | Policy, past: Past) -> Gated:
         if hasattr(policy, "pooled"):  # TowerPolicy of lightrec-worlds
             return _of_pooled(policy, past)
         return by_leaving_out(
-            lambda known: policy.scores(session_start(known[Key.HISTORY], known.get(Key.USER))),
+            lambda known: policy.scores(known[Key.HISTORY], known.get(Key.USER)),
             past,
         )
     return by_leaving_out(
@@ -204,7 +204,8 @@ def _tastes(model: ChoiceModel, past: Past) -> Gated:
 
     def tastes(gates: Tensor) -> Tensor:
         found = pad(rows(gates[:, -length:]), (0, 0, missing, 0))
-        return model.tastes(model.pooled(found))[:, :-1]
+        pools = torch.einsum("kl,bld->bkd", model.weights, found)  # as its ``state`` has them
+        return model.tastes(pools.flatten(1))[:, :-1]
 
     return tastes
 

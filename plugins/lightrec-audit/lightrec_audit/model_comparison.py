@@ -12,11 +12,12 @@ from typing import Final
 
 from lightrec import plugins
 from lightrec.errors import RecipeError, RunError, did_you_mean
-from lightrec.evaluation.held_out import HeldOutLog, by_history, random_scores
+from lightrec.evaluation.held_out import HeldOutLog, random_scores
 from lightrec.ranking.blend import RANKER, Blend, names_of
 from lightrec.ranking.blending import JUDGED, chosen, validation_events
 from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.metrics import RankingResult
+from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
 

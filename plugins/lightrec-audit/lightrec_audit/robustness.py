@@ -10,19 +10,24 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from lightrec.data.domain import showable
-from lightrec.data.sequences import Sequences
-from lightrec.data.store import TEST, TRAIN
+from lightrec.data.store import TRAIN
 from lightrec.errors import NotApplicable, RecipeError
-from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Table, keys_of, spread
-from lightrec.evaluation.held_out import LIST_LENGTH, by_history, item_models
-from lightrec.intervals import bootstrap_interval
+from lightrec.evaluation.base import (
+    Evaluator,
+    Findings,
+    Metrics,
+    Section,
+    Table,
+    interval,
+    keys_of,
+    spread,
+)
+from lightrec.evaluation.held_out import HeldOutLog, item_models, mean_of_users
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import RANKER, Blend
-from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel
-from lightrec.ranking.metrics import RankingResult, evaluate_scores
-from lightrec.ranking.scorers import Scorer
+from lightrec.ranking.metrics import RankingResult
+from lightrec.ranking.scorers import Scorer, by_history
 from lightrec.run import Run
 from lightrec.simulators import noise
 
@@ -66,13 +71,13 @@ class Robustness(Evaluator):
         """``robust/<contender>/…``."""
         models, scorers = item_models(run), {BLEND: by_history(run.blend)}
         scorers |= {name: by_history(model) for name, model in models.items()}
-        events = self.events(run, seed)
-        plain = {name: self.ranked(run, events, scorer) for name, scorer in scorers.items()}
+        log = HeldOutLog(self.max_events, self.batch_size)
+        plain = {name: log.rank(run.data, scorer, seed) for name, scorer in scorers.items()}
         metrics = {f"robust/{n}/ndcg@10": r.metrics()["ndcg@10"] for n, r in plain.items()}
         for share in self.noise:
             for name, scorer in scorers.items():
                 mixed = noisy(scorer, share, run.data.num_items, seed)
-                found = self.ranked(run, events, mixed)
+                found = log.rank(run.data, mixed, seed)
                 metrics |= keys_of(
                     f"robust/{name}/noise-{share:g}", found.bootstrap(plain[name], seed=seed)
                 )
@@ -90,21 +95,11 @@ class Robustness(Evaluator):
         after |= {name: by_history(model) for name, model in fooled.items()}
         metrics["robust/false_users"] = len(planted.log.offsets) - len(evidence.log.offsets)
         for name, scorer in after.items():
-            found = self.ranked(run, events, scorer)
+            found = log.rank(run.data, scorer, seed)
             metrics |= keys_of(f"robust/{name}/attacked", found.bootstrap(plain[name], seed=seed))
             for when, result in (("before", plain[name]), ("after", found)):
                 metrics |= exposed(f"robust/{name}/{when}", result, items, seed)
         return Findings(metrics, [self.section(metrics)])
-
-    def events(self, run: Run, seed: int) -> EvaluationEvents:
-        """The test events."""
-        log = Sequences.all_events(run.data)
-        return EvaluationEvents(log, TEST, None, self.batch_size, self.max_events, seed)
-
-    def ranked(self, run: Run, events: EvaluationEvents, scorer: Scorer) -> RankingResult:
-        """Rank the test events."""
-        allowed = showable(run.data)
-        return evaluate_scores(scorer, events, list_length=LIST_LENGTH, showable=allowed)
 
     def section(self, metrics: Metrics) -> Section:
         """Set what noise and attack change."""
@@ -113,9 +108,7 @@ class Robustness(Evaluator):
         columns["attacked"] = "after the attack"
 
         def ends(key: str, form: str) -> str:
-            there = key in metrics
-            found = (metrics[key], metrics[f"{key}/low"], metrics[f"{key}/high"]) if there else None
-            return spread(found, form)
+            return spread(interval(metrics, key), form)
 
         changed = [
             [name, f"{metrics[f'robust/{name}/ndcg@10']:.3f}"]
@@ -215,6 +208,4 @@ def exposed(key: str, result: RankingResult, items: Tensor, seed: int) -> dict[s
     """The share of lists that hold any of the items, with its interval over users."""
     assert result.lists is not None
     held = torch.isin(result.lists, items).any(dim=1).double()
-    if len(result.users.unique()) < 2:
-        return {}
-    return keys_of(key, bootstrap_interval(held, result.users, seed=seed))
+    return mean_of_users(key, held, result.users, seed)

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.base import Bars, Chart, Intervals, Table, number, spread
-from lightrec.evaluation.held_out import HeldOutLog, by_history
+from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.evaluation.rankers import ranker_of
 from lightrec.intervals import bootstrap_interval
 from lightrec.ranking.metrics import RankingResult
+from lightrec.ranking.scorers import by_history
 from lightrec.run import Run
 
 

@@ -17,7 +17,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.data.store import EventStore, stretches
+from lightrec.data.store import EventStore, pieces
 from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Sides, Table
 from lightrec.keys import PADDING, Key
 from lightrec.run import Run
@@ -239,7 +239,7 @@ class SimulatedStatistics(Evaluator):
 def logged_figures(store: EventStore) -> dict[str, float]:
     """Sum up a log's sessions as those that are played are; with a goal, also the conversion."""
     begins, items = store.session_offsets, np.asarray(store.items)
-    session = stretches(begins[:-1], begins[1:])[0][items <= store.num_items]
+    session = pieces(begins[:-1], begins[1:])[0][items <= store.num_items]
     pairs = session * (store.num_items + 1) + items[items <= store.num_items]
     found = {"length": np.diff(begins).mean(), "accepted": len(session) / (len(begins) - 1)}
     found["accepting"] = len(np.unique(session)) / (len(begins) - 1)
@@ -252,7 +252,7 @@ def _logged(
     store: EventStore, begins: NDArray[np.int64], ends: NDArray[np.int64]
 ) -> SessionStatistics:
     kinds = store.categories()
-    session, events = stretches(begins, ends)
+    session, events = pieces(begins, ends)
     items = np.asarray(store.items)[events].astype(np.int64)
     chosen = items <= store.num_items
     return SessionStatistics(

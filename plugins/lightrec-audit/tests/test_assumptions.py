@@ -6,14 +6,12 @@ import shutil
 import pytest
 import torch
 from lightrec_audit import assumptions
-from lightrec_audit.assumptions import Cell, assuming, cells, with_assumptions
+from lightrec_audit.assumptions import Cell, assuming, cells
 
 from lightrec.keys import PADDING
 from lightrec.stages.run import run
 from lightrec.testing import tiny
-from lightrec.users.irl import fit_continuation
 from lightrec.users.user_model import UserModel
-from tests.users.irl.tabular_choice import N, TabularChoice, every_offer
 
 
 def test_each_assumption_is_halved_and_doubled_on_its_own_scale():
@@ -42,11 +40,6 @@ def test_what_the_log_tells_is_not_assumed():
     assert [cell.name for cell in fitted] == names
 
 
-def test_no_horizon_is_shorter_than_one_step():
-    found = {cell.name: cell for cell in cells(0.2, 0.05, nothing_is_logged=True)}
-    assert found["discount-half"].discount == 0
-
-
 def test_all_that_a_reward_reads_is_there_under_other_assumptions(tiny_run, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(tiny_run / "users_a", run / "users_a")
@@ -67,6 +60,7 @@ def test_all_that_a_reward_reads_is_there_under_other_assumptions(tiny_run, tmp_
     assert found.returning is users.returning
 
 
+@pytest.mark.slow
 def test_stopped_within_an_assumption_it_goes_on(
     tiny_run, lightrec_tiny_files, tmp_path, monkeypatch
 ):
@@ -107,20 +101,3 @@ def test_stopped_within_an_assumption_it_goes_on(
     page = (out / "assumptions/report.html").read_text()
     assert "<td>as assumed</td>" in page
     assert (out / "metrics.json").read_bytes() == (tiny_run / "metrics.json").read_bytes()
-
-
-def test_other_assumptions_leave_the_model_as_it_was():
-    torch.manual_seed(0)
-    model = TabularChoice(torch.randn(N + 1, N), True)
-    fit_continuation(model, every_offer(), discount=0.9, leave_rate=0.0)
-    before = model.value.weight.clone()
-    other = with_assumptions(
-        model, every_offer(), discount=0.5, leave_rate=0.1, nothing_odds_ratio=2.0
-    )
-    assert torch.equal(model.value.weight, before)
-    assert other.survival_discount == pytest.approx(0.45)
-    odds = [
-        m.log_probabilities(torch.tensor([[1]]), torch.tensor([[2, 3]]))[0, -1].exp().logit()
-        for m in (other, model)
-    ]
-    assert (odds[0] - odds[1]).exp().item() == pytest.approx(2.0, rel=1e-4)

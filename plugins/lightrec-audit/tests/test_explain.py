@@ -83,15 +83,6 @@ def test_the_probability_is_that_of_the_list(recommender):
     assert found.change is None
 
 
-def test_the_next_item_of_a_chain_comes_by_the_last_one(recommender):
-    # People walk through the items of a kind in their order.
-    for user in ("u3", "u17", "u40"):
-        found = explain(recommender, user, k=1)
-        assert found.events[0].position == len(found.events)
-        number = int(found.events[0].title.split()[-1])
-        assert found.title.split()[-1] == str((number + 1) % 12)
-
-
 def test_the_change_changes_it_and_nothing_of_it_is_needless(recommender):
     def comes(titles, left_out, item):
         history = [title for place, title in enumerate(titles, 1) if place not in left_out]
@@ -119,20 +110,6 @@ def test_several_threads_may_ask_at_once(recommender):
         assert one.item == other.item
         assert one.change == other.change
         assert [e.position for e in one.events] == [e.position for e in other.events]
-
-
-def test_the_reward_is_compared_with_that_of_other_items(recommender):
-    found = explain(recommender, "u3", k=K)
-    known = recommender.person("u3").known
-    listed = recommender.recommend("u3", k=recommender.store.num_items)["item"]
-    items = torch.tensor([[recommender.item(item) for item in listed]])
-    with torch.no_grad():
-        rewards = recommender.run.users_a.reward(known[Key.HISTORY], items, known[Key.USER])[0]
-    own = rewards[listed.to_list().index(found.item)]
-    assert found.reward.nats == pytest.approx(float(own), abs=1e-4)
-    assert found.reward.among == len(listed) - 1
-    assert found.reward.above == pytest.approx(float((rewards < own).sum()) / (len(listed) - 1))
-    assert "no vectors of texts" in found.missing["words"]
 
 
 def test_spans_join_what_a_hyphen_or_an_apostrophe_joins():

@@ -6,7 +6,6 @@ from lightrec_audit.gates import Past, by_leaving_out, gated
 from lightrec_worlds.tower import TowerPolicy
 
 from lightrec.keys import Key
-from lightrec.policies.base import session_start
 from lightrec.policies.baselines import GreedyRankerPolicy
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.mixture import Mixture, utilities
@@ -83,7 +82,7 @@ EXACT = [name for name in EXACT if not name.startswith("mixture")]
 
 def scores_of(model, history):
     if hasattr(model, "distribution"):
-        return model.scores(session_start(history))[:, 1:]
+        return model.scores(history)[:, 1:]
     return model.scores(history)[:, 1:]
 
 

@@ -2,9 +2,8 @@
 
 import json
 
-from lightrec_audit.learned import WEIGHTS, learned_reward, tables, to_tensorboard
+from lightrec_audit.learned import WEIGHTS, learned_reward, tables
 from lightrec_audit.reward import EXPLAINED
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lightrec.run import Run
 
@@ -30,21 +29,6 @@ def test_tables_say_what_was_found():
     assert best.head[0] == "best of 1,349 items"
     assert worst.rows == [["Tea | red", "+1.250", "1,200"]]
     assert tables(FOUND)[0].head == ["feature", "weight", "95 % interval"]
-
-
-def test_tensorboard_shows_the_picture_and_the_tables(tmp_path):
-    to_tensorboard(tmp_path, tmp_path / "logs")
-    assert not (tmp_path / "logs").exists()
-    (tmp_path / EXPLAINED).write_text(json.dumps(FOUND))
-    to_tensorboard(tmp_path, tmp_path / "logs")
-    events = EventAccumulator(str(tmp_path / "logs"))
-    events.Reload()
-    tags = events.Tags()
-    assert tags["images"] == ["reward"]
-    shown = [tag for tag in tags["tensors"] if tag.startswith("reward/")]
-    assert len(shown) == 4
-    text = events.Tensors("reward/best of 1,349 items/text_summary")[0].tensor_proto.string_val[0]
-    assert b"| Tea / red           |      +1.250 |           1,200 |" in text
 
 
 def test_a_run_shows_what_was_learned(tiny_run):

@@ -90,15 +90,6 @@ def test_intervals_cover_as_often_as_they_say():
     assert share == pytest.approx(0.95, abs=0.035)
 
 
-def test_large_utilities_and_features_that_say_the_same_converge():
-    features, choice = drawn(400, [8.0, 0.0], 2)
-    features = torch.cat([20 * features, features[..., :1]], 2)
-    found = fit_linear([sets(features, choice)])
-    assert found.weights.isfinite().all()
-    assert 20 * found.weights[0] + found.weights[2] == pytest.approx(8, abs=2.5)
-    assert found.errors.isfinite().all()
-
-
 def test_what_cannot_be_fitted_is_refused():
     features, choice = drawn(4, [1.0], 0)
     with pytest.raises(DataError, match="two users or more"):

@@ -45,6 +45,7 @@ def test_models_of_a_run_have_the_figures_of_its_own_evaluation(tiny_run, tmp_pa
     assert (tmp_path / "own.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_models_of_a_log_are_compared_without_training_what_nobody_asked_for(
     tmp_path, capsys, monkeypatch
 ):
@@ -80,18 +81,3 @@ def test_models_are_found_by_name_or_refused():
         find_models(["MaxEnt"])
     with pytest.raises(RecipeError, match=r"nowhere:Mine cannot be imported.*PYTHONPATH"):
         find_models(["nowhere:Mine"])
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ([], "Name a log with --log"),
-        (["a", "b", "--models", "ease"], "Name a log with --log"),
-        (["a", "--data.k_core", "3"], "needs a log"),
-        (["a", "--out", "x.txt"], "must end in .json or .csv"),
-        (["a", "b", "--log", "x.csv"], "one folder at most"),
-    ],
-)
-def test_what_cannot_be_compared_is_said(capsys, words, said):
-    assert main(["compare", *words]) == 2
-    assert said in capsys.readouterr().err

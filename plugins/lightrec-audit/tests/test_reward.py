@@ -16,7 +16,6 @@ from lightrec.data.prepare import prepare
 from lightrec.keys import Column
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.irl import MaxEnt
 from lightrec.users.user_model import UserModel
 
 ITEMS, PLACES = 24, 4
@@ -139,25 +138,3 @@ def test_extremes_and_parts_are_the_models_own(data, tmp_path):
     assert [row["events"] for row in written["worst"]] == counts[1:11].tolist()
     total = sum(part["mean"] for part in written["parts"])
     assert total == pytest.approx(written["reward"] - written["baseline"], rel=1e-3)
-
-
-def test_a_learners_reward_is_explained_in_place_of_the_user_models(data, tmp_path):
-    torch.manual_seed(0)
-
-    def make():
-        model = PooledChoice(ITEMS, 2, 6)
-        model.set_items(torch.randn(ITEMS + 1, 2))
-        return model.eval()
-
-    learner = MaxEnt()
-    learner.build(make, 0.9)
-    learner.eval()
-    learner.reward_network.bias.data[1:] = -5.0 * torch.arange(ITEMS)
-    users = UserModel([make()], reward_model=learner.reward_model())
-    explain(users, learner, data, tmp_path)
-    written = json.loads((tmp_path / EXPLAINED).read_text())
-    titles = data.store.catalog[Column.TITLE].to_list()
-    assert [row["title"] for row in written["best"]] == titles[:10]
-    # What choices do for later offers is the learner's value less its reward.
-    table = {row["feature"]: row for row in written["without_popularity"]}
-    assert table["kind: bad"]["weight"] == pytest.approx(-1, abs=0.5)

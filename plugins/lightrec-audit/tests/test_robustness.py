@@ -5,12 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from lightrec_audit.robustness import Robustness, attacked, exposed, noisy
+from lightrec_audit.robustness import Robustness, attacked, noisy
 
-from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.ranking.item_models.base import Evidence
-from lightrec.ranking.metrics import RankingResult
 from lightrec.run import Run
 
 
@@ -60,14 +58,6 @@ def test_false_users_promote_items_of_the_less_popular_half(evidence):
     assert np.array_equal(again[0].log.items, planted.log.items)
 
 
-def test_exposure_is_the_share_of_lists_that_hold_a_promoted_item():
-    lists = torch.tensor([[1, 2], [3, 4], [5, 1], [6, 7]])
-    result = RankingResult(torch.arange(4), torch.ones(4).long(), torch.ones(4), lists)
-    found = exposed("x", result, torch.tensor([1, 6]), 0)
-    assert found["x"] == 0.75
-    assert found["x/low"] < 0.75 < found["x/high"]
-
-
 def test_a_run_is_judged_and_shown(tiny_run):
     findings = Robustness(noise=(0.5,), false_users=0.2, promoted=2).evaluate(Run(tiny_run), 0)
     metrics = findings.metrics
@@ -82,10 +72,3 @@ def test_a_run_is_judged_and_shown(tiny_run):
     assert again.metrics == metrics
     changed, pushed = findings.sections[0].tables
     assert changed.rows[0][0] == pushed.rows[0][0] == "blend"
-
-
-def test_shares_beyond_one_and_nothing_promoted_are_refused():
-    with pytest.raises(RecipeError, match="shares from 0 to 1"):
-        Robustness(noise=(1.5,))
-    with pytest.raises(RecipeError, match="At least one item"):
-        Robustness(promoted=0)

@@ -76,9 +76,3 @@ def test_a_run_is_compared_with_itself_and_not_with_another_split(tiny_run, tmp_
     assert not differences(own, own)
     assert main(["compare", str(tiny_run), str(tiny_run)]) == 2
     assert "named twice" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("metric", ["ndcg", "map@10", "ndcg@0"])
-def test_metrics_that_are_not_there_are_named(capsys, metric):
-    assert main(["compare", "a", "b", "--metric", metric]) == 2
-    assert "such as ndcg@10" in capsys.readouterr().err

@@ -7,8 +7,6 @@ import torch
 from lightrec_audit.user_models import (
     SessionStatistics,
     SimulatedStatistics,
-    _chosen_freely,
-    compare,
     spearman_within_sets,
 )
 from scipy.stats import spearmanr
@@ -18,7 +16,6 @@ from lightrec.data.files import STAMP
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.run import Run
-from lightrec.simulators.user_model import LogStarts
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel
 from lightrec.users.user_model import UserModel
@@ -47,24 +44,6 @@ def test_counted_by_hand():
     assert found["popularity/{}/top-50"] == pytest.approx(2 / 3)
     assert found["popularity/{}/top-1"] == pytest.approx(1 / 3)
     assert found["repeats/{}"] == pytest.approx(2 / 6)
-
-
-def test_a_session_is_cut_to_its_first_choices():
-    found = three_sessions().cut(torch.tensor([1, 2, 0]))
-    assert (found.session.tolist(), found.item.tolist()) == ([0, 1, 1], [1, 2, 3])
-
-
-def test_the_same_sessions_do_not_differ():
-    found = compare(three_sessions(), three_sessions())
-    for name in ("length", "popularity", "transitions"):
-        assert found[f"{name}/total_variation"] == 0
-    assert found["length/real/3-4"] == pytest.approx(1 / 3)
-    assert found["length/simulated/33+"] == pytest.approx(1 / 3)
-    # The halves are the first and third session, and the second.
-    assert found["length/total_variation/real_halves"] == pytest.approx(1)
-    assert found["popularity/total_variation/real_halves"] == pytest.approx(1)
-    assert found["transitions/same/real"] == pytest.approx(1 / 3)
-    assert all(isinstance(value, float) for value in found.values())
 
 
 def test_the_true_law_makes_the_log_again(tmp_path):
@@ -124,24 +103,6 @@ def test_the_true_law_makes_the_log_again(tmp_path):
     panels = [chart.label.split(" by ")[0] for chart in section.charts]
     assert panels == ["share of choices", "share of sessions"]
     assert [row[0] for row in section.tables[0].rows] == ["session length", "popularity of items"]
-
-
-def test_everybody_chooses_by_their_own_attributes():
-    """More sessions than users, each of whom takes one item alone."""
-    model = PooledChoice(3, 1, 2, pools=1, feature_size=1, hidden_size=1, people=(3, 3))
-    for parameter in model.parameters():
-        torch.nn.init.zeros_(parameter)
-    model.people.copy_(torch.eye(3))
-    features = torch.tensor([[0.0], [-1.0], [0.0], [1.0]])
-    model.item_features = lambda: (features, -3 * features.squeeze(1).square())
-    # Items of features -1, 0 and 1 for tastes -6, 0 and 6.
-    model.profile.data = 10.0 * torch.tensor([[-6.0, 0.0], [0.0, 0.0], [6.0, 0.0]])
-    user = torch.tensor([2, 0, 1, 2, 0])
-    starts = LogStarts(torch.zeros(6), torch.zeros(0), rows=user)
-    found = _chosen_freely(UserModel([model]), starts, torch.ones(5), 0, repeats=True)
-    ((session, item),) = found
-    assert session.tolist() == [0, 1, 2, 3, 4]
-    assert item[[0, 1, 3, 4]].tolist() == [3, 1, 3, 1]
 
 
 def test_spearman_is_the_mean_of_scipys_over_sets():

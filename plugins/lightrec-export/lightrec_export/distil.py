@@ -24,11 +24,10 @@ from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.progress import progress_bar
 from lightrec.ranking.blend import Blend
-from lightrec.ranking.blending import scorer
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import evaluate_scores, rankable
 from lightrec.ranking.ranker import Ranker
-from lightrec.ranking.scorers import Scorer
+from lightrec.ranking.scorers import Scorer, by_history
 from lightrec.ranking.sequence_data import TrainWindows, Windows, WindowSampler
 from lightrec.run import Run
 from lightrec.trust import ARGUMENTS
@@ -80,7 +79,7 @@ def distilled(
         torch.manual_seed(seed)
         student = student_of(ranker, run.data, size, layers, seed)
         rate = RATE if student.size == ranker.size else FRESH
-        epoch = teach(student, scorer(teacher), run.data, seed, rate)
+        epoch = teach(student, by_history(teacher), run.data, seed, rate)
     parts = {by: teacher, "ranker": ranker, "student": student}
     found = compared(parts, run.data, seed)
     if run.served is not run.blend:  # what it serves has learned from these events
@@ -117,8 +116,9 @@ def student_of(
     tower = partial(kind, **settings)
     student = Ranker(ranker.num_items, size=size, tower=tower, max_length=ranker.max_length)
     shapes = {name: weights.shape for name, weights in ranker.named_parameters()}
-    own = student.named_parameters()
-    student.take_weights(ranker, [name for name, p in own if shapes.get(name) == p.shape])
+    own = {name for name, p in student.named_parameters() if shapes.get(name) == p.shape}
+    taken = {name: weights for name, weights in ranker.named_parameters() if name in own}
+    student.load_state_dict(taken, strict=False)
     with torch.no_grad():
         table = ranker.item_vectors()
         if size < ranker.size:
@@ -298,7 +298,7 @@ def compared(
     for name, part in parts.items():
         spent: list[float] = []
         result = evaluate_scores(
-            timed(scorer(part), spent), validation_events(store, seed), list_length=LISTED
+            timed(by_history(part), spent), validation_events(store, seed), list_length=LISTED
         )
         assert result.lists is not None
         best = result.lists if best is None else best

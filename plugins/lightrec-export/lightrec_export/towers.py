@@ -6,7 +6,6 @@ writes them is :mod:`lightrec_export.export`.
 
 from collections.abc import Callable
 from copy import deepcopy
-from functools import partial
 from typing import Any, Final, Literal
 
 import torch
@@ -60,12 +59,11 @@ class Towers:
 
     def __init__(self, part: Ranker | TwoTowerPolicy) -> None:
         inner: nn.Module
+        self.scores = part.scores
         if isinstance(part, Ranker):
-            self.scores = part.scores
             self.table, self.bias = part.item_vectors().detach(), part.bias.detach()
             inner = RankerQuery(part)
         else:
-            self.scores = partial(scores_of, part)
             self.table = part.item_table().detach()
             self.bias = torch.zeros(len(self.table))
             inner = PolicyQuery(part)
@@ -89,11 +87,6 @@ class Towers:
             )
         queries = torch.cat([self.network(some) for some in histories.split(BATCH)])
         self.network.turn, self.table = principal(queries, self.table, self.bias, size)
-
-
-def scores_of(policy: TwoTowerPolicy, histories: Tensor) -> Tensor:
-    """Score all items for sessions that begin, (B, N + 1)."""
-    return policy.scores(session_start(histories))
 
 
 class Network(nn.Module):

@@ -20,7 +20,6 @@ from safetensors.torch import load_file
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Column
-from lightrec.policies.base import session_start
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.ranker import Ranker
 from lightrec.run import Run
@@ -229,7 +228,7 @@ def test_a_policy_of_two_towers_is_exported(tiny_run, tmp_path):
     held, given = Exported(tmp_path / "out"), histories(run.data.num_items)
     assert (manifest["class"], held.history_length) == ("TowerPolicy", 6)
     scores = held.queries(given) @ held.table.T + held.bias
-    expected = policy.scores(session_start(given))
+    expected = policy.scores(given)
     torch.testing.assert_close(scores[:, 1:], expected[:, 1:], atol=1e-4, rtol=0)
 
 

@@ -12,11 +12,10 @@ from lightrec.data.sequences import Sequences, Targets
 from lightrec.data.store import TEST, EventStore
 from lightrec.errors import NotApplicable
 from lightrec.evaluation.base import Curve, Evaluator, Findings, Section, Table
-from lightrec.evaluation.held_out import by_history
 from lightrec.policies.baselines import PopularityPolicy
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import evaluate_scores
-from lightrec.ranking.scorers import Scorer
+from lightrec.ranking.scorers import Scorer, by_history
 from lightrec.run import Run
 from lightrec_finance.domain import FinanceDomain, is_assessed
 from lightrec_finance.portfolio import Course, Floats, follow

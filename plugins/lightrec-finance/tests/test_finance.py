@@ -18,8 +18,8 @@ from tensordict import TensorDict
 
 from lightrec.data.store import TEST
 from lightrec.errors import NotApplicable, RecipeError
-from lightrec.evaluation.held_out import by_history
 from lightrec.keys import Key
+from lightrec.ranking.scorers import by_history
 from lightrec.run import Run
 from lightrec.testing import (
     EvaluatorChecks,

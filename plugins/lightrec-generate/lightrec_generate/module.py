@@ -11,11 +11,13 @@ from torch import Tensor
 
 from lightrec.data.sequences import Batch
 from lightrec.data.share import part_of_all
+from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.precision import full_precision
 from lightrec.nn.stage import StageModule, warm_cosine
-from lightrec.ranking.blending import judge, scorer, validation_events
+from lightrec.ranking.blending import judge, validation_events
 from lightrec.ranking.running_metrics import RankingMetrics
+from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec_generate.generator import Generator
 from lightrec_generate.identifiers import Identifiers
@@ -110,7 +112,13 @@ class GeneratorModule(StageModule):
         counts = torch.from_numpy(data.store.popularity())
         self.generator.start(counts, words_of_items(data.store))
         if earlier is not None:
-            self.generator.take_weights(earlier, dict(earlier.named_parameters()))
+            try:
+                self.generator.load_state_dict(dict(earlier.named_parameters()), strict=False)
+            except RuntimeError as error:
+                raise RecipeError(
+                    f"The {type(earlier).__name__} to go on from does not fit: give both the same "
+                    "classes and sizes."
+                ) from error
 
     def on_train_epoch_start(self) -> None:
         """Drop out no more in the last epochs."""
@@ -170,5 +178,5 @@ class GeneratorModule(StageModule):
         """Write the generator, and how it ranks validation events."""
         self.generator.eval().save_pretrained(folder)
         data = self.data_of(GeneratorData)
-        found = judge(scorer(self.generator.cpu()), validation_events(data, data.max_validated))
+        found = judge(by_history(self.generator.cpu()), validation_events(data, data.max_validated))
         return {f"validation/{name}": value for name, value in found.items()}

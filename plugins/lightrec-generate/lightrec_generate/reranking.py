@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec.evaluation.rankers import RunRanker
+from lightrec.intervals import ahead
 from lightrec.keys import PADDING, Key
-from lightrec.ranking.blend_weights import ahead
 from lightrec.ranking.metrics import RankingResult
 from lightrec.ranking.scorers import ItemScorer
 from lightrec.run import Run
@@ -105,7 +105,7 @@ def choose_weight(lists: Lists, added: Tensor) -> float:
     weights = [share * spreads[0] / spreads[1] for share in SPREADS]
     gains = [lists.ranked(lists.scores + weight * added).paired(plain) for weight in weights]
     weight, gain = max(zip(weights, gains, strict=True), key=lambda pair: float(pair[1].sum()))
-    return weight if gain.sum() > 0 and ahead(gain, lists.users) > 1 else 0.0
+    return weight if ahead(gain, lists.users) > 1 else 0.0
 
 
 class ByReader(RunRanker):

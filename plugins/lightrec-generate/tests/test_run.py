@@ -54,7 +54,7 @@ def test_a_generator_learns_the_pattern_of_a_log(trained):
     policy = GeneratorPolicy.from_run(found)
     made = Generator.load(found.folder("generator"))
     history = torch.tensor([[0, 1, 2, 3]])
-    torch.testing.assert_close(policy.scores({"history": history}), made.scores(history))
+    torch.testing.assert_close(policy.scores(history), made.scores(history))
 
 
 def test_a_blend_keeps_the_generator_that_it_hears(trained, tmp_path):

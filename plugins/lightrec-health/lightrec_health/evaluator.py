@@ -10,9 +10,10 @@ from torch.nn.functional import pad
 from lightrec.data.domain import showable
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.evaluation.base import Curve, Evaluator, Findings, Section, Table
-from lightrec.evaluation.held_out import HeldOutLog, by_history
+from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.metrics import rankable
+from lightrec.ranking.scorers import by_history
 from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
 from lightrec_health.domain import SCORE, HealthDomain, is_asked

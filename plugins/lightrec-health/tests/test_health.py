@@ -15,8 +15,9 @@ from lightrec_health.reward import HealthReward, health_scores
 from tensordict import TensorDict
 
 from lightrec.errors import NotApplicable, RecipeError
-from lightrec.evaluation.held_out import HeldOutLog, by_history
+from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.keys import Key
+from lightrec.ranking.scorers import by_history
 from lightrec.run import Run
 from lightrec.testing import (
     EvaluatorChecks,

@@ -256,37 +256,32 @@ class ThompsonSampling(LinearBandit):
 
 
 class TaughtLinUCB(PolicyMaker):
-    """``linucb``: learns from ten rounds of sessions."""
+    """``linucb``: learns from what it shows in ten rounds of sessions."""
 
     kind: ClassVar[type[LinearBandit]] = LinUCB
     settings: ClassVar[dict[str, Any]] = {}
+    explores: ClassVar[bool] = False
+    """Whether one slate in ten is shown at random, then and later."""
 
     def policy(self, simulator: Simulator, users: Tensor, run: Run | None = None) -> Policy:
         """Make the bandit, of a world's item vectors or a run's ranker, and let it learn."""
-        if run is not None:
-            return self.taught(self.kind.from_run(run, **self.settings), simulator, users)
         world: Any = simulator
-        bandit = self.kind.from_vectors(
-            world.item_vectors,
-            # Where there is an observation, it holds what may be known of users.
-            observation_size=world.observation_size,
-            history_length=0 if world.observation_size else world.history_length,
-            **self.settings,
-        )
-        return self.taught(bandit, simulator, users)
-
-    def taught(
-        self,
-        bandit: LinearBandit,
-        simulator: Simulator,
-        users: Tensor,
-        explorer: Policy | None = None,
-    ) -> Policy:
-        """Let a bandit learn from what it shows, or what a policy shows that explores around it."""
-        shown, best = explorer or bandit, explorer is None
+        if run is not None:
+            bandit = self.kind.from_run(run, **self.settings)
+        else:
+            bandit = self.kind.from_vectors(
+                world.item_vectors,
+                # Where there is an observation, it holds what may be known of users.
+                observation_size=world.observation_size,
+                history_length=0 if world.observation_size else world.history_length,
+                **self.settings,
+            )
+        explorer = EpsilonGreedy(bandit, EPSILON, always_drawn=True)
+        shown: Policy = explorer if self.explores else bandit
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
             for seed in range(SEED, SEED + ROUNDS):
+                best = not self.explores
                 play(shown, simulator, users, seed, deterministic=best, record=bandit.learn)
         return shown
 
@@ -301,17 +296,7 @@ class TaughtEpsilonGreedy(TaughtLinUCB):
     """``epsilon-greedy`` in worlds: a linear model, with one slate in ten at random."""
 
     settings: ClassVar = {"alpha": 0.0}
-
-    def taught(
-        self,
-        bandit: LinearBandit,
-        simulator: Simulator,
-        users: Tensor,
-        explorer: Policy | None = None,
-    ) -> Policy:
-        """Let the linear model learn from what is shown around it."""
-        explorer = EpsilonGreedy(bandit, EPSILON, always_drawn=True)
-        return super().taught(bandit, simulator, users, explorer)
+    explores = True
 
 
 def principal(vectors: Tensor, size: int) -> Tensor:

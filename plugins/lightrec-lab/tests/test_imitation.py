@@ -29,7 +29,8 @@ def test_demonstrations_are_worth_1_and_own_steps_0():
     assert half == [0.0] * 32 + [1.0] * 32
 
 
-@pytest.mark.parametrize("shown", ["oracle", pytest.param("random", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("shown", ["oracle", "random"])
 def test_sqil_learns_from_demonstrations_and_not_without(shown):
     data = carts(demonstrations=shown, max_steps=100, demonstration_steps=100, iterations=4)
     settings = {"loss": "soft-q", "warm_up": 0, "sessions": 16, "steps": 25, "updates": 60}

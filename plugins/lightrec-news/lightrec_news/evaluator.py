@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Bars, Evaluator, Findings, Section, Table
-from lightrec.evaluation.held_out import LIST_LENGTH, HeldOutLog, by_history, scorers_of
+from lightrec.evaluation.held_out import LIST_LENGTH, HeldOutLog, scorers_of
+from lightrec.ranking.scorers import by_history
 from lightrec.run import Run
 
 HOUR = 3_600_000

@@ -233,6 +233,7 @@ def drawn(n: int, seed: int, rate: float = 0.5, spread: float = 1.0, actions: in
 TRUTH = drawn(400_000, 99)[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interval", ["student", "bootstrap"])
 def test_intervals_hold_the_truth_as_often_as_they_say(interval):
     """300 logs: a share of .95 has a standard error of .013."""
@@ -365,6 +366,7 @@ def walk(n: int, seed: int, steps: int = 8):
     return log, float(value[0])
 
 
+@pytest.mark.slow
 def test_estimates_of_trajectories_close_in_on_the_truth():
     kinds = {
         "per decision": PerDecisionIPS(normalized=True),

@@ -5,15 +5,13 @@ import os
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
-from lightrec_ope.replay import bandit_events, replay
+from lightrec_ope.replay import replay
 from tensordict import TensorDict
 
-from lightrec.data.log import InteractionLog
 from lightrec.errors import DataError
-from lightrec.keys import Column, Key
+from lightrec.keys import Key
 from lightrec.policies.baselines import RandomPolicy
 
 ITEMS, EVENTS = 5, 60_000
@@ -84,18 +82,6 @@ def test_a_skewed_log_is_refused_or_thinned():
     assert abs(naive - truth) > 5 * found.standard_error
     with pytest.raises(DataError, match=r"smallest propensity 0\.1"):
         replay(Fixed([1, 2, 3]), events, floor=0.3)
-
-
-def test_what_is_wrong_is_told():
-    events, _ = world(torch.full((CONTEXTS, ITEMS), 1 / ITEMS))
-    events = events[:100]
-    with pytest.raises(DataError, match="None of 100 events"):
-        replay(Fixed([9, 9, 9]), events)
-    events[Key.LOG_PROBABILITY] = torch.full((100,), float("nan"))
-    with pytest.raises(DataError, match="outside 0 to 1"):
-        replay(Fixed([1, 1, 1]), events)
-    with pytest.raises(DataError, match="'propensity' is empty in 1 of 1"):
-        bandit_events(InteractionLog(pl.DataFrame({Column.ITEM: ["a"], Column.VALUE: [1.0]})))
 
 
 def test_agrees_with_open_bandit_pipelines_replay_method():

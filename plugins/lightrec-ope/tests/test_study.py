@@ -59,6 +59,7 @@ def test_a_model_that_misses_what_counts_loses_in_the_world_that_knows_it():
     assert found.effective[0] == pytest.approx(found.effective[1], rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_model_that_knows_what_counts_wins_where_propensities_are_tiny():
     """What is shown does not depend on what is liked, so that an action's own mean is right."""
     truth, _ = world(2_000)

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from lightrec.data.filters import Filter, as_times
-from lightrec.data.names import Names
-from lightrec.data.selection import Selection
+from lightrec.data.names import Names, Selection
 from lightrec.data.types import Kind
 from lightrec.errors import RecipeError, no_such
 from lightrec.keys import Column

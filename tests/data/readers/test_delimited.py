@@ -43,7 +43,7 @@ def as_csv_reads(text: bytes) -> list[list[str]]:
 
 
 @settings(
-    max_examples=300,
+    max_examples=150,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

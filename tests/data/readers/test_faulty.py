@@ -35,6 +35,7 @@ def test_clean_files_are_read(kind: str, tmp_path: Path) -> None:
     assert len(read_tables(FORMATS[kind](tmp_path, Random(0))).log) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMATS)
 @settings(
     max_examples=EXAMPLES,

@@ -168,8 +168,6 @@ def test_the_title_is_the_fullest_column_of_names():
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        ("", ["The file is empty."]),
-        ("user,item\n", ["There are no events."]),
         (
             "who,what\na,x\n",
             [
@@ -177,7 +175,6 @@ def test_the_title_is_the_fullest_column_of_names():
                 "likeliest is --columns '{user: who, item: what}'."
             ],
         ),
-        ("item,item\n1,2\n", ["The column 'item' is there 2 times; give each column a name"]),
         (
             "user,item,value,time\na,x,1,1714559400\nb,x,good,soon\nc,,1,1714559400\n",
             [
@@ -186,7 +183,6 @@ def test_the_title_is_the_fullest_column_of_names():
                 "Line 4 has no item and no candidates",
             ],
         ),
-        ("user,item\na,x\nb,x,y\nc,x,y,z\n", ["Line 3 has 3 fields where 2 are", "Line 4"]),
     ],
 )
 def test_problems_are_named(text: str, problems: list[str], tmp_path: Path) -> None:
@@ -231,7 +227,9 @@ def read(path: Path, content: bytes) -> list[tuple[str | None, str | None]]:
 @pytest.mark.parametrize(
     ("content", "problems"),
     [
+        (b"", ["The file is empty."]),
         (b"user,item\n\n\n", ["There are no events."]),
+        (b"item,item\n1,2\n", ["The column 'item' is there 2 times; give each column a name"]),
         (b"\nuser,item\n", ["Line 1 is empty; delete it."]),
         (
             b"1,2,3.5\n4,5,6\n",
@@ -265,14 +263,6 @@ def test_faults_of_text_are_named(content: bytes, problems: list[str], tmp_path:
     for sentence, expected in zip(found, problems, strict=True):
         assert sentence.startswith(expected)
         assert sentence.endswith(".")
-
-
-def test_faults_of_lines_and_of_values_come_together(tmp_path: Path) -> None:
-    content = 'user,item,rating\na,"x\ny",1\nb,x\nc,x,good\n"d",x,inf\ne,"z,2\nf,x,3\n'
-    assert [
-        p.partition(" is ")[0].partition(" has")[0]
-        for p in problems_of(tmp_path / "log.csv", content.encode())
-    ] == ["Line 4", "Line 7", "Lines 5 and 6, column 'rating': for example, 'good'"]
 
 
 def test_lines_are_counted_over_breaks_in_quotes(tmp_path: Path) -> None:

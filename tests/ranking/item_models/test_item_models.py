@@ -215,7 +215,8 @@ def test_large_catalogs_keep_neighbours_that_score_alike(model, monkeypatch):
     large = type(model)(**model.settings).fit(evidence(vectors=vectors))
     assert large.matrix is None
     torch.testing.assert_close(large.scores(history), expected)
-    few = type(model)(**{**model.settings, "size": 2}).fit(evidence(vectors=vectors))
+    monkeypatch.setattr(item_to_item, "KEPT", 2)
+    few = type(model)(**model.settings).fit(evidence(vectors=vectors))
     assert few.weights.shape == (N + 1, 2)
     heaviest = -np.sort(-table, axis=1)[:, :2]
     np.testing.assert_allclose(few.weights[1:].numpy(), heaviest, atol=1e-6)
