@@ -25,6 +25,7 @@ SCHEMA = {
     "benchmark": pl.String,
     "cell": pl.String,
     "seed": pl.Int64,
+    "commit": pl.String,
     "metric": pl.String,
     "value": pl.Float64,
     "text": pl.String,
@@ -75,17 +76,19 @@ def _tidy(name: str, path: Path, changed: int) -> pl.DataFrame:
         cell = cells.get(key, {})
         own = {each: cell[each] for each in OF_CELL if each in cell}
         metrics = own | cell.get("metrics", {}) | derived.get(key, {})
-        rows += [(name, key, cell.get("seed"), *row) for row in map(_value, *_columns(metrics))]
+        metrics = {metric: v for metric, v in metrics.items() if isinstance(v, int | float | str)}
+        where = (name, key, cell.get("seed"), cell.get("commit"))
+        rows += [(*where, metric, *_value(value)) for metric, value in metrics.items()]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
-def _columns(metrics: Mapping[str, object]) -> tuple[list[str], list[object]]:
-    plain = {name: v for name, v in metrics.items() if isinstance(v, int | float | str)}
-    return [*plain], [*plain.values()]
+def _value(value: object) -> tuple[float | None, str | None]:
+    return (None, value) if isinstance(value, str) else (float(value), None)
 
 
-def _value(name: str, value: object) -> tuple[str, float | None, str | None]:
-    return (name, None, value) if isinstance(value, str) else (name, float(value), None)
+def everything() -> pl.DataFrame:
+    """Set the results of all benchmarks as one table."""
+    return pl.concat([tidy(path.stem) for path in sorted(RESULTS.glob("*.json"))])
 
 
 def origin() -> dict[str, object]:

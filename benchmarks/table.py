@@ -166,10 +166,12 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main(name: str, *metrics: str) -> None:
-    """Print a benchmark's results, a metric a column, means over seeds."""
-    rows = store.tidy(name).with_columns(pl.col("cell").str.replace(r"/?seed-\d+", ""))
+    """Print the results of a benchmark, or of ``all``, a metric a column, means over seeds."""
+    rows = store.everything() if name == "all" else store.tidy(name)
+    rows = rows.with_columns(pl.col("cell").str.replace(r"/?seed-\d+", ""))
     kept = rows.filter(pl.col("metric").is_in(metrics)) if metrics else rows
-    pivot = kept.pivot("metric", index="cell", values="value", aggregate_function="mean")
+    index = ["benchmark", "cell"]
+    pivot = kept.pivot("metric", index=index, values="value", aggregate_function="mean")
     with pl.Config(tbl_rows=-1, tbl_cols=-1, fmt_str_lengths=80):
         print(pivot)
 

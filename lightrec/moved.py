@@ -69,11 +69,11 @@ MOVED: Final = {
             for module, names in (
                 ("shown", "ShownItems"),
                 ("replay", "Replayed"),
-                ("estimators.bandit", "BanditLog IPS SNIPS DR SNDR DM MIPS SNMIPS"),
+                ("estimators.bandit", "BanditLog IPS SNIPS DR SNDR DM MIPS"),
                 ("estimators.slates", "SlateLog SlateIPS IndependentIPS"),
                 ("estimators.slates", "CascadeIPS CascadeDR PseudoInverse"),
-                ("estimators.sequences", "SequenceLog PerDecisionIPS TrajectoryIPS"),
-                ("estimators.sequences", "SequentialDM SequentialDR Marginalized"),
+                ("estimators.sequences", "SequenceLog PerDecisionIPS"),
+                ("estimators.sequences", "SequentialDR Marginalized"),
             )
         ),
         ("lightrec.evaluation.exposure", "lightrec_audit.exposure", "ProviderExposure"),

@@ -46,13 +46,6 @@ def test_bootstrap_of_two_users_in_closed_form(monkeypatch):
     assert half == (1, 1, 1)
 
 
-def test_bootstrap_of_one_user_and_of_none():
-    found = bootstrap_interval(torch.tensor([2.0, 4.0]), torch.tensor([1, 1]))
-    assert found == (3, -math.inf, math.inf)
-    with pytest.raises(ValueError, match="no values"):
-        bootstrap_interval(torch.zeros(0), torch.zeros(0).long())
-
-
 def test_a_function_of_means_has_the_interval_of_its_linear_part():
     generator = torch.Generator().manual_seed(1)
     users = torch.randn(400, 2, generator=generator) * 0.1 + torch.tensor([3.0, 2.0])

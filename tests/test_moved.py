@@ -71,6 +71,8 @@ def test_a_setting_in_python_with_an_old_path_is_followed():
     [
         (lambda: plugins.installed().get("simulators", "Greed"), "lightrec-worlds"),
         (lambda: plugins.installed().get("offline_learners", "cql"), "lightrec-lab"),
+        (lambda: plugins.installed().get("learners", "a2c"), "lightrec-lab"),
+        (lambda: recipes.load("careful"), "lightrec-lab"),
         (lambda: recipes.find("worlds/ppo"), "lightrec-worlds"),
         (lambda: plugins.installed().get("evaluators", "ShownItems"), "lightrec-ope"),
         (partial(_do, ["tune", "-c", "video/ranker"]), "lightrec-tune"),

@@ -168,16 +168,6 @@ def test_a_wish_that_nothing_answers_says_so(recommender):
         recommender.recommend(history=["i3"], ask="3", exclude=["i15", "i27", "i39"])
 
 
-def test_an_empty_list_says_why(recommender, capsys):
-    table = recommender.recommend(history="lamp nmber 3", only="LAMP NUMBER 3")
-    assert table.is_empty()
-    assert capsys.readouterr().err.splitlines() == [
-        "'lamp nmber 3' is taken as lamp number 3.",
-        "The list is empty: LAMP NUMBER 3 leaves 1 item; the person has seen all that may be shown "
-        "(1).",
-    ]
-
-
 def test_the_command_prints_a_table_and_writes_files(tiny_run, tmp_path, capsys):
     assert main(["recommend", str(tiny_run), "--user", "u3", "-k", "4"]) == 0
     lines = capsys.readouterr().out.splitlines()

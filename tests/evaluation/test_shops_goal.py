@@ -34,6 +34,7 @@ def test_who_knows_only_what_was_met_foretells_no_order(hides, least, most, tmp_
     assert least <= found <= most
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_known_nothing_is_claimed(tmp_path):
     paths = Shop("chance", customers=120).write(tmp_path / "shop")
     quick = {stage: tiny.FAST[stage] for stage in ("data", "text", "ranker")}

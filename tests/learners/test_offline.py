@@ -49,6 +49,7 @@ def test_every_learner_finds_the_best_arm_in_a_log_of_random_ones(loss):
     assert trainer.callback_metrics["validation/return"] == pytest.approx(BEST)
 
 
+@pytest.mark.slow
 def test_cloning_finds_the_law_of_the_log():
     data = LoggedArms({"appeal": 1.0})
     settings = {**FIT, "batch_size": 1024, "final_rate": 0.05}

@@ -46,6 +46,7 @@ def test_the_divergence_is_that_of_torch():
     assert own.grad.isfinite().all()
 
 
+@pytest.mark.slow
 def test_an_anchored_policy_moves_less_the_heavier_its_anchor(bandit):
     moved = []
     for anchor in (0.0, 3.0, 100.0):

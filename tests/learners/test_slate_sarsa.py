@@ -46,7 +46,7 @@ def test_columns_become_places():
     assert rollout[Key.ACTION].tolist() == [[6, 3, 8], [4, 7, -1]]
 
 
-@pytest.mark.parametrize("offers", [False, True])
+@pytest.mark.parametrize("offers", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_losses_are_those_of_a_look_at_all_that_was_offered(offers):
     data = WorldData("InterestEvolution", iterations=1, judging=4) if offers else world()
     module, _ = fit(data, PolicyModule, 1, **SMALL)

@@ -5,7 +5,6 @@ import torch
 
 from lightrec.keys import Key
 from lightrec.report import examples
-from lightrec.run import Run
 
 
 def test_the_plane_is_that_of_the_principal_components():
@@ -41,18 +40,3 @@ def test_the_reason_is_the_event_without_which_most_places_are_lost():
     found = examples._listed(scorer, batch, lambda users: fives.expand(len(users), -1), titles, 12)
     assert found == [(4, "“item 1”: place 2 without it"), (6, "no single event")]
     assert examples._listed(scorer, batch, lambda users: None, titles, 0)[0][1] == "no single event"
-
-
-def test_a_finished_run_is_mapped_and_explained(tiny_run):
-    run = Run(tiny_run)
-    mapped = examples.catalog_map(run, 0)
-    assert [chart.title for chart in mapped.charts] == ["shown by the blend", "shown by the policy"]
-    assert all(max(chart.sizes) == 1 for chart in mapped.charts)
-    shown = examples.histories(run, 0)
-    assert len(shown.tables) == 3
-    for table in shown.tables:
-        assert [row[0] for row in table.rows if row[0].endswith(", 1")] == [
-            "blend, 1",
-            "policy, 1",
-            "popularity, 1",
-        ]

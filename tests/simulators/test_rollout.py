@@ -88,20 +88,6 @@ def test_paired_differences(sessions):
     assert found["policy-minus-bad/length"] == found["policy-minus-bad/length/high"] == 0
 
 
-def test_user_vectors_are_read_again_only_where_histories_moved(simulator):
-    class Counting(RandomPolicy):
-        rows = 0
-
-        def user_vectors(self, history):
-            self.rows += len(history)
-            return history.sum(1, keepdim=True).float()
-
-    policy = Counting(40)
-    found = judge({"policy": policy}, simulator, torch.arange(USERS), [0])["policy"]
-    # Once at the start, and once for each accepted item that a further step followed.
-    assert USERS < policy.rows <= USERS + found.accepted.sum()
-
-
 def test_transfer_ratios():
     def of(accepted, length=10.0):
         accepted = torch.tensor([accepted])

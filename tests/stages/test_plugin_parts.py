@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 from lightrec.__main__ import main
 from lightrec.data.domain import domain_of
 from lightrec.data.store import EventStore
-from lightrec.errors import LightrecError, PluginError
+from lightrec.errors import PluginError
 from lightrec.evaluation.arena import arena
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.keys import Key
@@ -25,7 +25,7 @@ from lightrec.stages import recipes
 from lightrec.stages.run import execute, run
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
-from lightrec.testing import DomainChecks, check_all, tiny
+from lightrec.testing import DomainChecks, check_all
 from lightrec.users.choice_data import ChoiceData
 from tests.clinic import ADULTS, SETTINGS, clinic_run, installed
 
@@ -211,30 +211,6 @@ def test_an_encoder_that_fails_is_named_with_the_text(clinic, fault, told):
             _ = data.vectors
         assert str(error.value).startswith("LetterShares of lightrec-clinic 1.0 ")
         assert told in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("tower", "told"),
-    [
-        ("Transformer", "no class 'Transformer' among those of the kind UserTower. .*CausalT"),
-        ("lightrec_clinic.evaluator.Minors", "Minors' among those of the kind UserTower"),
-        ("lightrec_clinic.height.Tall", "no class 'lightrec_clinic.height.Tall' among"),
-    ],
-)
-@pytest.mark.usefixtures("clinic")
-def test_a_tower_that_cannot_be_used_is_refused_before_work_starts(tmp_path, tower, told):
-    log, items = tiny.write_log(tmp_path)
-    overrides = {"ranker": [f"--model.init_args.tower={tower}"]}
-    with pytest.raises(LightrecError, match=told):
-        run(
-            "generic",
-            out=tmp_path / "run",
-            log=log,
-            items=items,
-            until="ranker",
-            overrides=overrides,
-        )
-    assert not (tmp_path / "run" / "data").exists()
 
 
 VISITS = """\

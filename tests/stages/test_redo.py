@@ -121,21 +121,6 @@ def test_the_old_run_answers_while_it_is_redone(
     assert f"{out} was updated since: version 2 answers. " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("fresh", [False, True])
-def test_another_process_of_a_training_goes_where_the_first_one_is(waiting, monkeypatch, fresh):
-    done = []
-    monkeypatch.setattr(pipeline, "execute", lambda stage, anew: done.append((stage.out, anew)))
-    room = redo.waiting_room(waiting)
-    names = ("data", "ranker")
-    stages = [Stage(name, RECIPES[name], waiting / name, ["--word=new"]) for name in names]
-    shutil.rmtree(room / "ranker")
-    # The first process has made the data, and begins to train the ranker.
-    monkeypatch.setenv(pipeline.ROOM, str(room))
-    monkeypatch.setattr(redo, "exchange", lambda run, left: None)
-    pipeline.work_off(stages, ["data", "ranker"], fresh)
-    assert done == [(room / "ranker", False)]
-
-
 @pytest.fixture
 def outside(tmp_path):
     """A folder next to the run, with a file that nobody may touch."""

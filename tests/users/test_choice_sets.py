@@ -45,14 +45,6 @@ def test_assumed_sets_hold_the_choice_among_unseen_items(plain):
             assert not before & set(drawn.tolist())
 
 
-def test_who_has_met_everything_gets_padding(plain):
-    sets = ChoiceSets(plain, 5, 3, 0.0)
-    sets.keys = np.arange(8 * sets.stride)
-    sets.first = np.zeros(8 * sets.stride, np.int64)
-    batch = sets[(0,), np.array([5])]
-    assert batch[Key.CANDIDATES].tolist() == [[plain.items[5], 0, 0]]
-
-
 def test_logged_sets_are_taken_as_they_are(offered):
     events = np.array([1, 2, 3])
     batch = ChoiceSets(offered, 3, 99, 1.0)[(0,), events]

@@ -9,14 +9,31 @@ from lightrec_lab.replay import ReplayPolicyModule
 from lightrec_worlds.world_data import WorldData, demonstrate
 from tensordict import TensorDict
 
+from benchmarks.measure.carts import CartPoleData
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.playing import REWARD, LearnableReward
 from lightrec.learners.transitions import SLATE
 from lightrec.nn.slate_law import items_at
-from tests.learners.carts import POLICY, carts, small
 from tests.learners.training import fit
+
+POLICY = {"pools": 0, "size": 0, "hidden": [64, 64], "horizon": 1_000_000}
+SMALL = {"policy": POLICY | {"hidden": [8]}, "sessions": 4, "steps": 8, "batch_size": 32}
+
+
+def carts(**settings):
+    chosen = {"judging": 4, "iterations": 2, "demonstration_sessions": 4, **settings}
+    return CartPoleData(**{"max_steps": 20, **chosen})
+
+
+def small(kind, reward, data=None, epochs=1, folder=None, checkpoint=None, **settings):
+    chosen = SMALL | settings
+    module, trainer = fit(
+        data or carts(), kind, epochs, folder, checkpoint, reward=reward, **chosen
+    )
+    module.log = lambda *_, **__: None  # tests take steps outside of the training
+    return module, trainer
 
 
 def test_demonstrations_are_worth_1_and_own_steps_0():
@@ -29,7 +46,8 @@ def test_demonstrations_are_worth_1_and_own_steps_0():
     assert half == [0.0] * 32 + [1.0] * 32
 
 
-@pytest.mark.parametrize("shown", ["oracle", pytest.param("random", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("shown", ["oracle", "random"])
 def test_sqil_learns_from_demonstrations_and_not_without(shown):
     data = carts(demonstrations=shown, max_steps=100, demonstration_steps=100, iterations=4)
     settings = {"loss": "soft-q", "warm_up": 0, "sessions": 16, "steps": 25, "updates": 60}

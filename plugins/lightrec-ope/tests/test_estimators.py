@@ -18,7 +18,6 @@ from lightrec_ope.estimators import (
     MIPS,
     SNDR,
     SNIPS,
-    SNMIPS,
     BanditLog,
     CascadeDR,
     CascadeIPS,
@@ -27,11 +26,9 @@ from lightrec_ope.estimators import (
     PerDecisionIPS,
     PseudoInverse,
     SequenceLog,
-    SequentialDM,
     SequentialDR,
     SlateIPS,
     SlateLog,
-    TrajectoryIPS,
     Verdict,
     estimated_propensities,
     expected_rewards,
@@ -86,8 +83,6 @@ BANDIT = {
     "switch_dr_lambda5": DR(5, "switch"),
     "dros_lambda1": DR(1, "optimistic"),
     "dros_lambda10": DR(10, "optimistic"),
-    "sg_ipw_lambda0.05": IPS(0.05, "harmonic"),
-    "sg_dr_lambda0.05": DR(0.05, "harmonic"),
 }
 
 
@@ -105,13 +100,12 @@ def test_single_choices_are_open_bandit_pipelines(frozen, name):
 @needs_reference
 def test_weights_of_categories_are_the_joint_ones(frozen):
     given, found = frozen
-    law, seen = given["p_e_a"], given["action_embed"]
-    for kind, name in ((MIPS, "numpy_joint_mips"), (SNMIPS, "numpy_joint_snmips")):
-        value = kind(law, seen)(bandit(given)).value
-        assert value == pytest.approx(found["synthetic"][name]["estimate"], abs=1e-10)
-    parity = one_hot(torch.arange(8) % 2)
-    for kind, name in ((MIPS, "mips_1d_a_mod_2"), (SNMIPS, "snmips_1d_a_mod_2")):
-        value = kind(parity, given["action"][:, None] % 2)(bandit(given)).value
+    parity = one_hot(torch.arange(8) % 2), given["action"][:, None] % 2
+    for name, law, seen in (
+        ("numpy_joint_mips", given["p_e_a"], given["action_embed"]),
+        ("mips_1d_a_mod_2", *parity),
+    ):
+        value = MIPS(law, seen)(bandit(given)).value
         assert value == pytest.approx(found["synthetic"][name]["estimate"], abs=1e-10)
 
 
@@ -153,11 +147,8 @@ def test_slates_are_open_bandit_pipelines(frozen, name, estimator):
 @pytest.mark.parametrize(
     ("name", "estimator"),
     {
-        "dm": SequentialDM(),
-        "tis": TrajectoryIPS(),
         "pdis": PerDecisionIPS(),
         "dr": SequentialDR(),
-        "sntis": TrajectoryIPS(normalized=True),
         "snpdis": PerDecisionIPS(normalized=True),
         "sndr": SequentialDR(normalized=True),
     }.items(),
@@ -180,10 +171,6 @@ def test_trajectories_are_scope_rls(frozen, name, estimator):
     near = 2e-9 if name.startswith("sn") else 1e-10
     expected = found["sequential_scope_rl"][name]["estimate"]
     assert estimator(log).value == pytest.approx(expected, abs=near)
-    if name == "snpdis":
-        weights = log.ratios.cumprod(1)
-        by_hand = (weights / weights.mean(0) * log.discounted).sum(1).mean()
-        assert estimator(log).value == pytest.approx(float(by_hand), abs=1e-12)
 
 
 @needs_reference
@@ -197,16 +184,8 @@ def test_open_bandit_men_thompson_from_the_uniform_log(frozen):
     law = torch.from_numpy(given["bts_freq_action_dist"])[None].expand(10_000, 34, 3)
     expected = torch.from_numpy(given["estimated_rewards"])
     log = BanditLog(action, reward, law, propensity, position, expected=expected)
-    for name, estimator in {
-        "ipw": IPS(),
-        "snipw": SNIPS(),
-        "dm": DM(),
-        "dr": DR(),
-        "sndr": SNDR(),
-        "switch_dr_l10": DR(10, "switch"),
-        "dros_l10": DR(10, "optimistic"),
-    }.items():
-        assert estimator(log).value == pytest.approx(found[name]["estimate"], abs=1e-8)
+    for name in ("ipw", "snipw", "dm", "dr", "sndr"):
+        assert BANDIT[name](log).value == pytest.approx(found[name]["estimate"], abs=1e-8)
     estimate = DR()(log, "bootstrap")
     assert estimate.diagnosis.effective == pytest.approx(found["ess"])
     assert (estimate.low, estimate.high) == pytest.approx(found["dr"]["ci95_boot1000"], rel=0.15)
@@ -233,6 +212,7 @@ def drawn(n: int, seed: int, rate: float = 0.5, spread: float = 1.0, actions: in
 TRUTH = drawn(400_000, 99)[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interval", ["student", "bootstrap"])
 def test_intervals_hold_the_truth_as_often_as_they_say(interval):
     """300 logs: a share of .95 has a standard error of .013."""
@@ -244,14 +224,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say(interval):
     assert 0.91 <= held / 300 <= 0.985
 
 
-def skewed(n: int = 400) -> Tensor:
-    """Values of which a few are large, as rewards of sales are."""
-    return torch.randn(n, generator=torch.Generator().manual_seed(2)).double().mul(1.5).exp()
-
-
 def test_skewness_is_taken_out_of_students_interval():
     """Hall's polynomial of Student's ratio is the usual quantile at both of the ends."""
-    values = skewed()
+    values = torch.randn(400, generator=torch.Generator().manual_seed(2)).double().mul(1.5).exp()
     found = around(values, None)
     error = float(values.std()) / 400**0.5
     s = scipy.stats.skew(values.numpy()) / 400**0.5
@@ -264,18 +239,8 @@ def test_skewness_is_taken_out_of_students_interval():
 
 
 def test_what_the_log_never_shows_cannot_be_judged():
-    log, _, _ = drawn(2_000, 3)
-    kept = log.action != 0
-    some = replace(
-        log,
-        action=log.action[kept],
-        reward=log.reward[kept],
-        target=torch.eye(6).double()[torch.zeros(int(kept.sum()), dtype=torch.int64)],
-        propensity=log.propensity[kept],
-        behavior=None,
-        expected=None,
-    )
-    estimate = IPS()(some)
+    never = torch.eye(6).double()[[0] * 2_000]
+    estimate = IPS()(replace(drawn(2_000, 3)[0], target=never, behavior=(1 - never) / 5))
     assert estimate.verdict is Verdict.UNUSABLE
     assert str(estimate).startswith("unusable: the log never shows 100%")
 
@@ -286,12 +251,10 @@ def test_models_are_cross_fitted_and_help():
     assert fitted.expected.shape == (3_000, 6, 1)
     error = (fitted.expected[:, :, 0] - log.expected).square().mean().sqrt()
     assert error < (log.expected - log.reward.mean()).square().mean().sqrt()
-    robust = expected_rewards(replace(log, expected=None), context, robust=True)
-    assert DR()(robust).parts.std() < IPS()(log).parts.std()
+    assert DR()(fitted).parts.std() < IPS()(log).parts.std()
     guessed = estimated_propensities(replace(log, propensity=None), context)
     assert (guessed.behavior - log.behavior).abs().mean() < 0.02
     assert IPS()(guessed).value == pytest.approx(IPS()(log).value, abs=0.03)
-    # Reported rewards do not depend on the round's own reward: refitting without it changes little.
     assert guessed.estimated
 
 
@@ -306,11 +269,8 @@ def test_a_policy_is_judged_by_a_log_of_items():
     assert torch.allclose(uniform.weights, torch.ones(400).double(), atol=1e-6)
     assert IPS()(uniform).value == pytest.approx(clicks.mean())
     policy = PopularityPolicy.from_appeal(torch.tensor([0.0, 1, 2, 30, 4]))
-    log = judged(policy, events)
-    law = log.target[0].numpy()
-    torch.testing.assert_close(log.target[0], policy.logits(events)[0, 1:].double().softmax(0))
-    weights = law[shown] / 0.25
-    assert SNIPS()(log).value == pytest.approx((weights * clicks).sum() / weights.sum())
+    law = judged(policy, events).target[0]
+    torch.testing.assert_close(law, policy.logits(events)[0, 1:].double().softmax(0))
     with pytest.raises(DataError, match="slates of 2 items"):
         judged(RandomPolicy(4), events.clone().set("action", torch.ones(400, 2)))
 
@@ -365,13 +325,13 @@ def walk(n: int, seed: int, steps: int = 8):
     return log, float(value[0])
 
 
+@pytest.mark.slow
 def test_estimates_of_trajectories_close_in_on_the_truth():
     kinds = {
         "per decision": PerDecisionIPS(normalized=True),
         "marginalised": Marginalized(),
         "by states": Marginalized(normalized=True),
         "robust": SequentialDR(),
-        "model": SequentialDM(),
     }
     errors: dict[str, list[float]] = {name: [] for name in kinds}
     for n in (100, 10_000):
@@ -424,5 +384,5 @@ def test_wrong_logs_are_refused_in_a_sentence():
         SequenceLog(
             torch.zeros(1, 1).long(), torch.zeros(1, 1), torch.ones(1, 1, 1), torch.zeros(1, 1)
         )
-    with pytest.raises(DataError, match="Propensities of slate"):
+    with pytest.raises(DataError, match="propensities of the slate"):
         SlateLog(torch.zeros(1, 1), slate=torch.zeros(1))

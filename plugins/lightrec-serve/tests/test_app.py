@@ -240,7 +240,7 @@ def grown(tiny_run: Path, tmp_path: Path, lightrec_plugins) -> Path:
         def lightrec_domains():
             return {{"grown": "{__name__}:Grown"}}
     """
-    lightrec_plugins.add("grown", "import sys\n@hookimpl\n" + hooks.strip().replace(" " * 8, ""))
+    lightrec_plugins.add("grown", "import sys\nfrom lightrec_rules.hooks import lightrec_list_parts\n@hookimpl\n" + hooks.strip().replace(" " * 8, ""))
     return copy
 
 

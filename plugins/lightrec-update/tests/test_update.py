@@ -164,24 +164,6 @@ def test_a_version_that_is_loaded_stays_until_nobody_has_it(cheap):
     assert versions.prune(run, 1) == [2]
 
 
-@pytest.mark.parametrize(
-    "content",
-    ["", "[]", "[" * 5000, '{"version": "x"}', '{"version": 2, "elsewhere": {"policy": 1}}'],
-)
-@pytest.mark.parametrize("command", [["runs", "list"], ["recommend", "--user", "u3"]])
-def test_a_damaged_note_of_a_version_is_told(updated, content, command, capsys):
-    run, _ = updated
-    note = versions.folder(run, 2) / "version.json"
-    before = note.read_text()
-    note.write_text(content)
-    try:
-        name, *words = command
-        assert main([name, *words[: name == "runs"], str(run), *words[name == "runs" :]]) == 2
-        assert f"{note} is damaged: it is no note of a version." in capsys.readouterr().err
-    finally:
-        note.write_text(before)
-
-
 def test_settings_of_other_stages_are_refused(cheap):
     run, log = cheap
     with pytest.raises(RecipeError, match="none called 'policy'"):

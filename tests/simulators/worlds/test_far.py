@@ -24,15 +24,6 @@ def test_people_look_ahead_as_the_world_says(world):
     assert 0.83 < spearman_within_sets(held_out.value, held_out.reward) < 0.9
 
 
-def test_without_after_effect_there_is_little_to_learn(world):
-    held_out = FarLog(1, after_effect=0, fit_users=64, fit_steps=500).held_out(300)
-    assert spearman_within_sets(held_out.value, held_out.reward) > 0.95
-    myopic = FarLog(1, discount=0)
-    assert myopic.after_effect.sort().values.allclose(torch.linspace(-0.25, 0.25, 20))
-    own = myopic.held_out(50)
-    assert torch.equal(own.value, own.reward)
-
-
 def test_reward_by_hand(world):
     state = UserState(torch.eye(16)[:1], torch.arange(20.0).unsqueeze(0) / 10)
     category = world.category[6]

@@ -21,6 +21,7 @@ from lightrec_ope.estimators.estimate import (
     IntervalName,
     Verdict,
     effective_size,
+    needed,
     unusable,
 )
 from lightrec_ope.estimators.models import _even, _minimize
@@ -173,9 +174,8 @@ def study(
     :param seed: of all chance.
     :raises DataError: where the world lacks its truth.
     """
-    if world.behavior is None or world.expected is None:
-        raise DataError("A world has `behavior` and `expected`: make it by `fitted_world`.")
-    truth = float((world.along(world.target) * world.along(world.expected)).sum(1).mean())
+    _, expected = needed(world, "behavior", "expected")
+    truth = float((world.along(world.target) * world.along(expected)).sum(1).mean())
     chance = torch.Generator().manual_seed(seed)
     found: dict[str, list[Estimate]] = {name: [] for name in estimators}
     left_out: dict[str, str] = {}
@@ -238,16 +238,14 @@ def _errors(found: list[Estimate], truth: float) -> Errors:
 
 def _drawn(world: BanditLog, chance: torch.Generator) -> tuple[BanditLog, Tensor]:
     """Draw a log from a world; give the numbers of its rounds, too."""
-    assert world.behavior is not None
-    assert world.expected is not None
     rows, users = _resampled(len(world.action), world.users, chance)
-    behavior, expected = world.behavior[rows], world.expected[rows]
+    behavior, expected = (table[rows] for table in needed(world, "behavior", "expected"))
     action = behavior.multinomial(1, generator=chance)
     mean = expected.gather(1, action).squeeze(1).double()
     if _is_binary(world):
         reward = (torch.rand(len(rows), generator=chance, dtype=torch.float64) < mean).double()
     else:
-        missed = world.reward.double() - world.of_shown(world.expected)
+        missed = world.reward.double() - world.of_shown(needed(world, "expected")[0])
         reward = mean + missed[torch.randint(len(missed), (len(rows),), generator=chance)]
     likely = behavior.gather(1, action).squeeze(1)
     drawn = replace(
