@@ -196,7 +196,7 @@ def test_recipes_that_make_no_run_are_refused(tmp_path, monkeypatch, files, told
 
 def test_without_the_long_run_data_ranker_and_evaluate_are_left(tiny_run, tmp_path, capsys):
     found = recipes.load("generic", ["next"])
-    left = ["data", "text", "ranker", "evaluate", "final", "reader"]
+    left = ["data", "text", "ranker", "evaluate", "final"]
     assert recipes.in_order(found.recipes) == left
     for name in ("data", "ranker"):
         (tmp_path / name).symlink_to(tiny_run / name)
