@@ -50,7 +50,7 @@ class Trials(NamedTuple):
     clicked: Tensor
 
     def weights(self, enough: float) -> Tensor:
-        """Give what each trial counts, (T,): its clicks, as long as they are few.
+        """What each trial counts, (T,): its clicks, as long as they are few.
 
         Arms differ in other things than texts, too, such as pictures, so that clicks beyond
         ``enough`` say little more: n clicks, shared by A arms, count n / (1 + n / (A · enough)).
@@ -299,7 +299,7 @@ class TrialModule(StageModule):
         return -(weights * each).sum() / weights.sum()
 
     def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
-        """Give the loss and log its mean over the epoch."""
+        """The loss, whose mean over the epoch is logged."""
         trials = Trials(*batch)
         loss, size = self.loss(trials), len(trials.texts)
         self.log("train/loss", loss, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
