@@ -47,7 +47,6 @@ class Robustness(Evaluator):
     :param false_users: their share of the users, from 0 to 1.
     :param promoted: items that they promote.
     :param max_events: at most so many test events, drawn by the seed.
-    :param batch_size: events ranked at once.
     """
 
     def __init__(
@@ -56,7 +55,6 @@ class Robustness(Evaluator):
         false_users: float = 0.01,
         promoted: int = 5,
         max_events: int = 2_000,
-        batch_size: int = 256,
     ) -> None:
         if not all(0 <= share <= 1 for share in (*noise, false_users)):
             raise RecipeError(
@@ -65,13 +63,13 @@ class Robustness(Evaluator):
         if promoted < 1:
             raise RecipeError(f"At least one item is promoted, and not {promoted}.")
         self.noise, self.false_users, self.promoted = tuple(noise), false_users, promoted
-        self.max_events, self.batch_size = max_events, batch_size
+        self.max_events = max_events
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """``robust/<contender>/…``."""
         models, scorers = item_models(run), {BLEND: by_history(run.blend)}
         scorers |= {name: by_history(model) for name, model in models.items()}
-        log = HeldOutLog(self.max_events, self.batch_size)
+        log = HeldOutLog(self.max_events)
         plain = {name: log.rank(run.data, scorer, seed) for name, scorer in scorers.items()}
         metrics = {f"robust/{n}/ndcg@10": r.metrics()["ndcg@10"] for n, r in plain.items()}
         for share in self.noise:

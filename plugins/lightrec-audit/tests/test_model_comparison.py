@@ -30,18 +30,13 @@ def test_models_of_a_run_have_the_figures_of_its_own_evaluation(tiny_run, tmp_pa
     assert main(["compare", str(tiny_run), "--out", str(tmp_path / "own.json")]) == 0
     found = json.loads((tmp_path / "own.json").read_text())["figures"]
     metrics = json.loads((tiny_run / "metrics.json").read_text())
-    rankers = {key.split("/")[1] for key in metrics if key.endswith("/ndcg@10")}
-    known = {"popularity": "Popularity"}
-    compared = {known.get(n, n) for n in rankers & {"blend", "ranker", "random", "popularity"}}
-    assert compared <= found.keys()
+    assert {"blend", "ranker", "random", "Popularity"} <= found.keys()
     for name, own in found.items():
         expected = metrics[f"test/{'popularity' if name == 'Popularity' else name}/ndcg@10"]
         assert own["mean"] == pytest.approx(expected), name
-        assert own["mean_low"] - 1e-9 <= own["mean"] <= own["mean_high"] + 1e-9
     assert next(iter(found)) == "blend"
     assert found["blend"]["fitted in s"] > found["ranker"]["fitted in s"] > 0
-    shown = capsys.readouterr().out
-    assert "less blend (95 %)" in shown
+    assert "less blend (95 %)" in capsys.readouterr().out
     assert (tmp_path / "own.png").stat().st_size > 1000
 
 
@@ -61,12 +56,7 @@ def test_models_of_a_log_are_compared_without_training_what_nobody_asked_for(
     assert rows["Beloved"]["mean"] == rows["Popularity"]["mean"]
     assert float(rows["Popularity"]["difference"]) < 0  # groups of items decide, not popularity
     assert not (tmp_path / "run" / "ranker").exists()
-    shown = capsys.readouterr()
-    assert "Demographic is left out." in shown.err
-    assert shown.out.lstrip().startswith("| ")
-    # The log is not read anew.
-    assert main([*line, "--models", "popularity", "--data.k_core", "2"]) == 0
-    assert "data: up to date" in capsys.readouterr().err
+    assert "Demographic is left out." in capsys.readouterr().err
 
 
 def test_models_are_found_by_name_or_refused():
@@ -77,7 +67,5 @@ def test_models_are_found_by_name_or_refused():
         RecipeError, match=r"no model 'lightgcn'.*Known are: blend, ranker, random.*EASE"
     ):
         find_models(["blend", "lightgcn"])
-    with pytest.raises(RecipeError, match="no model 'MaxEnt'"):
-        find_models(["MaxEnt"])
     with pytest.raises(RecipeError, match=r"nowhere:Mine cannot be imported.*PYTHONPATH"):
         find_models(["nowhere:Mine"])
