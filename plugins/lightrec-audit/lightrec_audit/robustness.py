@@ -18,9 +18,7 @@ from lightrec.evaluation.base import (
     Metrics,
     Section,
     Table,
-    interval,
     keys_of,
-    spread,
 )
 from lightrec.evaluation.held_out import HeldOutLog, item_models, mean_of_users
 from lightrec.keys import PADDING, Key
@@ -101,23 +99,10 @@ class Robustness(Evaluator):
 
     def section(self, metrics: Metrics) -> Section:
         """Set what noise and attack change."""
-        names = [k.split("/")[1] for k in metrics if k.endswith("/ndcg@10")]
-        columns = {f"noise-{share:g}": f"{share:.0%} noise" for share in self.noise}
-        columns["attacked"] = "after the attack"
-
-        def ends(key: str, form: str) -> str:
-            return spread(interval(metrics, key), form)
-
-        changed = [
-            [name, f"{metrics[f'robust/{name}/ndcg@10']:.3f}"]
-            + [ends(f"robust/{name}/{column}", "+.3f") for column in columns]
-            for name in names
-        ]
-        pushed = [
-            [name, *(ends(f"robust/{name}/{when}", ".2%") for when in ("before", "after"))]
-            for name in names
-            if f"robust/{name}/after" in metrics
-        ]
+        names = {n: n for n in (k.split("/")[1] for k in metrics if k.endswith("/ndcg@10"))}
+        noise = {f"noise-{share:g}": f"{share:.0%} noise" for share in self.noise}
+        columns = {"ndcg@10": "as it is"} | noise | {"attacked": "after the attack"}
+        attack = {"before": "before the attack", "after": "after the attack"}
         false, own = int(metrics["robust/false_users"]), "lists with a promoted item"
         return Section(
             "Noise and false users",
@@ -125,8 +110,8 @@ class Robustness(Evaluator):
             f"{false:,} false users promote {self.promoted} items that few chose, by choosing them "
             "beside famous ones; and how many lists of ten then hold one of these items.",
             [
-                Table(["NDCG@10", "as it is", *columns.values()], changed, BLEND),
-                Table([own, "before the attack", "after the attack"], pushed, BLEND),
+                Table.of(metrics, "robust/{}/{}", names, columns, "NDCG@10", BLEND, "+.3f"),
+                Table.of(metrics, "robust/{}/{}", names, attack, own, BLEND, ".2%"),
             ],
             note="Differences are paired by user, with 95 % intervals. Item models are fitted "
             "again with the false users; the ranker is not trained again, so the blend's own "
