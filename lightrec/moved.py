@@ -4,7 +4,7 @@ Recipes, run folders and checkpoints that name an old path keep loading.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from lightrec.errors import warn
@@ -122,6 +122,10 @@ NEEDED: Final = {
     "lightrec-news": ("lightrec-formats", "lightrec-rewards"),
 }
 """Packages of this repository that another one needs."""
+GONE: Final = {
+    "drop_unreadable_times": "--skip-broken broken.csv leaves out events without a readable time",
+}
+"""Settings that old runs and recipes may have, and what does it now."""
 _PATH: Final = re.compile(r"\blightrec(?:\.\w+)+[.:]\w+")
 
 
@@ -142,6 +146,23 @@ def _new(path: re.Match[str]) -> str:
     if new is not None:
         warn(f"{path[0]} is now {new}, of the package {_package(new)}. Write the new name.")
     return new or path[0]
+
+
+def is_gone(name: str) -> bool:
+    """Whether a setting is gone, which is warned of."""
+    if name in GONE:
+        warn(f"The setting {name} is gone, and left out here: {GONE[name]}.")
+    return name in GONE
+
+
+def words_left(words: Iterable[str]) -> list[str]:
+    """Words of a line without settings that are gone, and without their values."""
+    left, gone = [], False
+    for word in words:
+        if word.startswith("--"):
+            gone = is_gone(word[2:].partition("=")[0])
+        left += [] if gone else [word]
+    return left
 
 
 def hint(name: str) -> str:
