@@ -13,7 +13,6 @@ TABLE: Final = """
 encoders.fused lightrec_images.fused Fused
 encoders.given lightrec_images.given Given
 encoders.image lightrec_images.image ImageEncoder
-encoders.layers lightrec_finetune.layers Layers
 encoders.trials lightrec_news.trials TrialData TrialModule
 ranking.language_readers lightrec_generate.language_readers LanguageReader PairClassifier Decoder
 ranking.reader_module lightrec_generate.reader_module ReaderModule ReaderData

@@ -12,7 +12,7 @@ from lightrec.ranking.metrics import (
     mean_ranks,
     top_items,
 )
-from lightrec.ranking.running_metrics import RankingMetrics
+from lightrec.ranking.module import RankingMetrics
 
 RANX = {
     "ndcg@5": 0.07544456402014998,
