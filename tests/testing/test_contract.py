@@ -8,7 +8,6 @@ import pytest
 from lightrec.errors import FetchError, NotApplicable
 from lightrec.testing import ContractError, DoesNotApply, check_all
 from lightrec.testing.contract import checks_of, promise
-from tests.processes import run_python
 
 
 @promise("Nothing.")
@@ -83,18 +82,6 @@ def test_pytest_shows_one_test_a_check(pytester_file):
     )
     assert "test_contract[Pot-pours-well] PASSED" in out
     assert "test_contract[Pot-skips] SKIPPED (There is no tea.)" in out
-
-
-def test_checks_run_where_there_is_no_pytest():
-    program = (
-        "import sys; assert 'pytest' not in sys.modules; sys.modules['pytest'] = None\n"
-        "from lightrec.testing import DomainChecks, check_all, plugin_checks\n"
-        "from lightrec.data.domain import Domain\n"
-        "class Mine(Domain):\n"
-        "    def text(self, items): return super().text(items.select('item'))\n"
-        "check_all(DomainChecks(Mine))"
-    )
-    assert run_python(program)[1] == ""
 
 
 @pytest.fixture

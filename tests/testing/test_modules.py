@@ -87,14 +87,6 @@ class UnusedWeight(Summing):
         self.more = nn.Parameter(torch.zeros(3))
 
 
-def infinite(self, vectors, x, present):
-    return vectors / present[..., None]
-
-
-def sees_the_next(self, vectors, x, present):
-    return vectors + nn.functional.pad(vectors[:, 1:], (0, 0, 0, 1)).tanh()
-
-
 class Worth(Reward):
     """The accepted item's worth, times the mean worth of the history."""
 
