@@ -15,7 +15,6 @@ MOVED: Final = {
         ("lightrec.encoders.fused", "lightrec_images.fused", "Fused"),
         ("lightrec.encoders.given", "lightrec_images.given", "Given"),
         ("lightrec.encoders.image", "lightrec_images.image", "ImageEncoder"),
-        ("lightrec.encoders.layers", "lightrec_finetune.layers", "Layers"),
         ("lightrec.encoders.trials", "lightrec_news.trials", "TrialData TrialModule"),
         (
             "lightrec.ranking.language_readers",

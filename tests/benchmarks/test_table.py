@@ -45,17 +45,6 @@ def test_figures_in_texts(declared, text, shown):
     assert found == [f"| r | {shown} |"]
 
 
-def test_rows_and_repeated_texts_fill_in_names(declared):
-    found = declared(
-        head=["", "3", "4"],
-        rows={"A": "a", "none": "c"},
-        across={"seed": [3, 4]},
-        texts=["{log/seed-$seed|$row/gain:.1f}"],
-        present=True,
-    )
-    assert found == ["| A | 0.2 | -1.5 |"]
-
-
 @pytest.mark.parametrize("name", names())
 def test_every_declared_table_has_results(name):
     for made in table.tables(name):

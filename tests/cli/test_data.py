@@ -71,35 +71,6 @@ def test_check_for_programs(log: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert found["more"] == 0
 
 
-def test_check_tells_the_problems_of_all_files(
-    log: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    log.write_text("user,item,time\na,x\na,y,soon\nb,y,2024-05-03\nb,z,2024-05-04\n")
-    items, users = log.with_name("items.csv"), log.with_name("users.csv")
-    items.write_text("id\nx\nx\n")
-    arguments = ["data", "check", str(log), "--items", str(items), "--users", str(users)]
-    assert main(arguments) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    lines = told.err.removeprefix("lightrec: ").splitlines()
-    starts = [
-        f"{log}: Line 2 has 2 fields where 3 are expected",
-        f"{log}: Line 3, column 'time': 'soon' is not",
-        f"{items}: Line 3: item 'x' is in an earlier row too.",
-        f"{users}: The file does not exist.",
-    ]
-    assert len(lines) == len(starts)
-    assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True))
-
-
-@pytest.mark.parametrize("columns", ["[user]", "{user: who", "user"])
-def test_columns_must_be_a_mapping(
-    columns: str, log: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["data", "check", str(log), "--columns", columns]) == 2
-    assert "--columns must be a mapping such as" in capsys.readouterr().err
-
-
 def test_convert_writes_a_folder_that_reads_back(log: Path, tmp_path: Path) -> None:
     to = tmp_path / "made" / "log"
     items = ["--items", str(log.with_name("items.csv"))]

@@ -59,13 +59,6 @@ def test_recipes_are_laid_over_each_other_in_their_order(data, capsys):
     assert shown["data"]["class_path"].endswith("SequenceData")
 
 
-def test_named_loggers_get_the_curves_too(data):
-    words = ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=csv"]
-    assert main(["fit", "-c", "generic/ranker", *FAST["ranker"], *words]) == 0
-    assert "validation/ndcg@10" in next(Path("csv").rglob("metrics.csv")).read_text()
-    assert any((data / "logs" / "ranker").glob("events.out.tfevents.*"))
-
-
 @pytest.mark.parametrize(
     "setting", ["logger=false", "use_distributed_sampler=true", "default_root_dir=elsewhere"]
 )

@@ -30,9 +30,3 @@ def test_a_number_in_running_text_is_marked(page):
     formulas = re.compile(r"^    .*$", re.MULTILINE)
     found = re.findall(r"^.*\.\d.*$", INLINE.sub("", formulas.sub("", text)), re.MULTILINE)
     assert not found
-
-
-@pytest.mark.parametrize("asked", ["other: value log gain .2f", "code: nothing", "made: nothing"])
-def test_what_is_not_there_is_refused(asked):
-    with pytest.raises(ValueError, match=f"The mark `from {asked}` asks in vain"):
-        fill(f"x <!-- from {asked} --><!-- end -->")

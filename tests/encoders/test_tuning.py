@@ -226,8 +226,6 @@ def test_a_teacher_says_what_goes_with_what(folders, tmp_path):
         texts_of(folders, teacher=str(teacher)).examples  # noqa: B018
 
 
-def test_what_trains_the_model_is_a_package_of_its_own(folders, tmp_path, lightrec_plugins):
-    with pytest.raises(RecipeError, match="Layers is part of lightrec-finetune: `pip install"):
-        fitted(folders, tmp_path, given={"tune": "layers"})
+def test_what_cannot_be_tuned_is_refused():
     with pytest.raises(RecipeError, match="nothing drops out of a text"):
         TextModule(3, 12, simcse=0.1)

@@ -1,7 +1,6 @@
 """Every shipped recipe runs: one batch of each training, over a tiny log."""
 
 from datetime import date
-from importlib import import_module
 
 import numpy as np
 import polars as pl
@@ -10,7 +9,6 @@ from lightrec_audit import assumptions
 
 from lightrec import plugins
 from lightrec.__main__ import main
-from lightrec.data.domain import Domain
 from lightrec.errors import RecipeError
 from lightrec.evaluation.evidence import REASON, favoured_by
 from lightrec.plugins import Part
@@ -96,17 +94,6 @@ def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path, monkeypatch):
     for stage in stages:  # the reader runs in its own room's tests
         assert Run(out).stamp(stage)["recipe"] == found.resolved(stage)
     assert (out / "report.html").is_file() == ("evaluate" in stages)
-
-
-@pytest.mark.parametrize(("synthetic", "leave_rate"), [(False, 0), (True, 0.05)])
-def test_only_in_the_world_far_nobody_leaves(tmp_path, monkeypatch, synthetic, leave_rate):
-    def planned(found, *_):
-        raise RecipeError(f"{found.values['leave_rate']}")
-
-    monkeypatch.setattr(Domain, "has_synthetic", synthetic)
-    monkeypatch.setattr(import_module("lightrec.stages.run"), "plan", planned)
-    with pytest.raises(RecipeError, match=f"^{leave_rate}$"):
-        run("generic", out=tmp_path / "run", offline=True)
 
 
 def write(folder, **files):

@@ -85,16 +85,6 @@ def test_pytest_shows_one_test_a_check(pytester_file):
     assert "test_contract[Pot-skips] SKIPPED (There is no tea.)" in out
 
 
-def test_an_ordinary_run_of_pytest_imports_nothing_heavy(pytester_file):
-    out = pytester_file(
-        "import sys\n"
-        "def test_modules():\n"
-        "    print('HEAVY', {'torch', 'polars', 'transformers', 'lightning'} & {*sys.modules})\n",
-        "-s",
-    )
-    assert "HEAVY set()" in out
-
-
 def test_checks_run_where_there_is_no_pytest():
     program = (
         "import sys; assert 'pytest' not in sys.modules; sys.modules['pytest'] = None\n"

@@ -2,7 +2,6 @@
 
 import sys
 
-import numpy as np
 import torch
 from polars.testing import assert_frame_equal
 
@@ -28,12 +27,6 @@ def test_the_log_is_the_files(lightrec_tiny_files):
     assert_frame_equal(TableReader().read(log).log.events, tiny.tiny_log().events)
     assert_frame_equal(TableReader().read_items(items).rows, tiny.tiny_catalog().rows)
     assert (len(tiny.tiny_log()), len(tiny.tiny_catalog())) == (600, 48)
-
-
-def test_the_store(tmp_path):
-    store = tiny.tiny_store(tmp_path / "store")
-    assert (store.num_users, store.num_items, len(store)) == (60, 48, 600)
-    assert np.bincount(store.parts).tolist() == [480, 60, 60]
 
 
 def test_models_are_the_same_each_time_and_leave_chance_alone():

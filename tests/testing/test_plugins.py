@@ -116,11 +116,6 @@ def test_a_wrong_one_fails(chess, failing, old, new, names):
     assert failing(chess(old, new)) == names
 
 
-@pytest.mark.parametrize("recipe", ["", "[1, 2]", "a: ["])
-def test_a_recipe_that_says_nothing_fails(chess, failing, recipe):
-    assert failing(chess(recipe=recipe)) == {"recipes"}
-
-
 @pytest.mark.parametrize(
     ("name", "old", "new", "why"),
     [

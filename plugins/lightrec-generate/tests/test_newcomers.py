@@ -3,7 +3,6 @@
 import pytest
 import torch
 from lightrec_generate.generator import LEAST
-from lightrec_generate.newcomers import Newcomers
 from lightrec_generate.parallel import ParallelGenerator
 from lightrec_generate.tree import TreeGenerator
 
@@ -53,10 +52,3 @@ def test_new_items_are_written_without_training(tiny_generator, kind):
     torch.testing.assert_close(law[:, old].log_softmax(1), before[:, old].log_softmax(1))
     assert made.newcomers is None
     assert grown.newcomers.items.tolist() == [*range(ITEMS + 1, ITEMS + 6)]
-
-
-def test_without_words_nothing_new_is_written(tiny_identifiers):
-    made = tiny_identifiers()
-    known = torch.ones(ITEMS + 1, dtype=torch.bool)
-    known[[0, 5]] = False  # item 5 has no words
-    assert Newcomers.of(made, known, 1.0) is None

@@ -5,9 +5,9 @@ import socket
 import numpy as np
 import pytest
 import torch
-from lightrec_finetune.layers import Cut, Layers
 from safetensors.torch import load_file
 
+from lightrec.encoders.layers import Cut, Layers
 from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.tuning_data import Nearby
 from lightrec.errors import RecipeError
