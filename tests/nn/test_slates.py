@@ -133,14 +133,6 @@ def test_short_rows_leave_places_empty():
     assert draw_slates(logits[:0], 3).columns.shape == (0, 3)
 
 
-def test_what_is_no_number_stays_visible():
-    logits = torch.zeros(3, 300)
-    logits[1, 5], logits[2, 5] = torch.nan, torch.inf
-    drawn = draw_slates(logits, 3)
-    assert drawn.log_probabilities.isnan().tolist() == [False, True, True]
-    assert (drawn.columns[1:] == EMPTY).all()
-
-
 @pytest.mark.parametrize("masked", [False, True])
 def test_parts_of_the_users_are_the_whole(monkeypatch, masked):
     torch.manual_seed(7)

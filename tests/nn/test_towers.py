@@ -56,3 +56,8 @@ def test_scores_of_rotated_vectors_depend_on_the_distance_alone():
     unit = torch.tensor([1.0, 0, 0, 0, 0, 0, 0, 0])
     turned = rotate(unit.expand(2, 8), angles[:, :2])[1]
     assert turned[[0, 4]].tolist() == pytest.approx([0.540302, 0.841471], abs=1e-5)
+
+
+def test_heads_must_fit():
+    with pytest.raises(ValueError, match="multiple of 6"):
+        CausalTransformer(size=16, layers=1, heads=3)

@@ -24,8 +24,8 @@ from lightrec.data.schema import Problems
 from lightrec.data.share import part_of_all, present_share
 from lightrec.data.stage_data import StageData
 from lightrec.encoders.hub import HEAD
+from lightrec.encoders.layers import Layers, LinearMap, Tuned
 from lightrec.encoders.text import TextEncoder
-from lightrec.encoders.tuning import LinearMap, Tuned, trained_model
 from lightrec.errors import DataError, RecipeError
 from lightrec.nn.stage import StageModule, warm_cosine
 
@@ -281,7 +281,7 @@ class TrialModule(StageModule):
             self.part.given = data.vectors
         else:
             how = {"layers": given.layers}
-            self.part = trained_model(given.tune, data.text_encoder, data.texts, **how)
+            self.part = Layers(data.text_encoder, data.texts, given.tune, **how)
         self.part.to(self.device)
 
     def scores(self, texts: Tensor) -> Tensor:

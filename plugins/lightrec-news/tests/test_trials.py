@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from lightrec.__main__ import main
 from lightrec.encoders.hub import HEAD, TUNED
+from lightrec.encoders.layers import LinearMap
 from lightrec.encoders.text import TextEncoder
-from lightrec.encoders.tuning import LinearMap
 from lightrec.errors import DataError
 from lightrec.testing.tiny import tiny_text_model
 
