@@ -236,11 +236,14 @@ def grown(tiny_run: Path, tmp_path: Path, lightrec_plugins) -> Path:
     meta = json.loads((copy / "data" / "meta.json").read_text())
     meta["settings"]["domain"], meta["restricts"] = "grown", True
     (copy / "data" / "meta.json").write_text(json.dumps(meta))
-    hooks = f"""
+    hooks = f"""import sys
+        from lightrec_rules.hooks import lightrec_list_parts
+
+        @hookimpl
         def lightrec_domains():
             return {{"grown": "{__name__}:Grown"}}
     """
-    lightrec_plugins.add("grown", "import sys\n@hookimpl\n" + hooks.strip().replace(" " * 8, ""))
+    lightrec_plugins.add("grown", hooks.replace(" " * 8, ""))
     return copy
 
 
