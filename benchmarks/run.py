@@ -232,6 +232,20 @@ def hold(chosen: list[str]) -> None:
         raise SystemExit("\n".join(said))
 
 
+def named(benchmark: Benchmark, only: list[str]) -> list[Cell]:
+    """List the cells that go by one of these keys or patterns or else begin so; without, the usual.
+
+    :param only: ``day-3`` is no other day where there is a cell of this name.
+    """
+    keys = {cell.key for cell in benchmark.cells}
+    patterns = [each if each in keys else f"{each}*" for each in only]
+    return [
+        cell
+        for cell in benchmark.cells
+        if (any(fnmatchcase(cell.key, each) for each in patterns) if only else not cell.optional)
+    ]
+
+
 def main() -> None:
     """Run cells and print the tables; `limits` holds all results to their limits."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
@@ -247,7 +261,7 @@ def main() -> None:
         return hold(names())
     benchmark = load(chosen.name, chosen.seeds, chosen.fast)
     runner = Runner(benchmark, chosen.data and Path(chosen.data), kept=not chosen.fast)
-    wanted = [cell for cell in benchmark.cells if _wanted(cell, chosen.only)]
+    wanted = named(benchmark, chosen.only)
     if chosen.print:
         return print(*(f"{cell.key}: {shown(cell)}" for cell in wanted), sep="\n")
     runner.run([cell for cell in wanted if chosen.fresh or cell.key not in runner.cells])
@@ -260,12 +274,6 @@ def main() -> None:
 
     DRAWN.get(chosen.name, lambda: None)()
     return None if chosen.only else hold([chosen.name])
-
-
-def _wanted(cell: Cell, only: list[str]) -> bool:
-    if not only:
-        return not cell.optional
-    return any(cell.key.startswith(each) or fnmatchcase(cell.key, each) for each in only)
 
 
 if __name__ == "__main__":

@@ -150,37 +150,6 @@ class RankingLoss(Part, ABC):
         """
 
 
-def candidate_softmax(
-    ranker: Ranker,
-    states: Tensor,
-    target: Tensor,
-    seen: Rows,
-    items: Tensor,
-    correction: Tensor,
-) -> Tensor:
-    """Mean cross-entropy of the next item against candidates shared by all rows.
-
-    :param states: (R, D).
-    :param target: (R,) int64; a row's own item is counted once, whether it is a candidate or not.
-    :param items: (M,) int64 distinct candidates, 1 to N.
-    :param correction: (M,) added to the candidates' logits.
-    :returns: a scalar.
-    """
-    bias = ranker.bias
-    positive = (states * ranker.items(target)).sum(dim=1) + bias[target]
-    # Column 0 stays the padding's, so that whatever is no candidate is blocked there.
-    items = torch.cat([items.new_zeros(1), items])
-    weights = ranker.items(items)
-    added = torch.cat([correction.new_zeros(1), correction])
-    place = torch.zeros(ranker.num_items + 1, dtype=torch.int64, device=items.device)
-    place[items] = torch.arange(len(items), device=items.device)
-
-    blocked = _with_own(target, seen)
-    return softmax_loss(
-        states, weights, bias[items] + added, lambda rows: place[blocked(rows)], positive
-    )
-
-
 def _with_own(target: Tensor, seen: Rows) -> Rows:
     """What no row may have among its negatives: its own item, padding, and what it has seen."""
     return lambda rows: torch.cat([functional.pad(target[rows, None], (0, 1)), seen(rows)], dim=1)
@@ -232,4 +201,13 @@ class SampledSoftmaxLoss(RankingLoss):
     def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
         """Corrected cross-entropy; see :meth:`.RankingLoss.forward`."""
         items, correction = draw_negatives(self.proposal, self.negatives)
-        return candidate_softmax(ranker, states, target, seen, items, correction)
+        bias = ranker.bias
+        positive = (states * ranker.items(target)).sum(dim=1) + bias[target]
+        # Column 0 stays the padding's, so that whatever was not drawn is blocked there.
+        items, correction = functional.pad(items, (1, 0)), functional.pad(correction, (1, 0))
+        place = torch.zeros(ranker.num_items + 1, dtype=torch.int64, device=items.device)
+        place[items] = torch.arange(len(items), device=items.device)
+        blocked, added = _with_own(target, seen), bias[items] + correction
+        return softmax_loss(
+            states, ranker.items(items), added, lambda rows: place[blocked(rows)], positive
+        )

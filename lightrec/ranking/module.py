@@ -1,13 +1,15 @@
 """The ranker stage's LightningModule: next-item ranking over the whole catalog."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from lightrec.data.files import save_tensors
 from lightrec.data.sequences import GAP_BUCKETS, Batch
@@ -23,8 +25,8 @@ from lightrec.ranking.blending import blend, refitted
 from lightrec.ranking.continued import take_over
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.losses import RankingLoss, SoftmaxLoss
+from lightrec.ranking.metrics import CUTOFFS, event_metrics, mean_ranks
 from lightrec.ranking.ranker import Ranker
-from lightrec.ranking.running_metrics import RankingMetrics
 from lightrec.ranking.sequence_data import SequenceData
 
 DECAY: Final = 0.8
@@ -33,6 +35,32 @@ REACH: Final = 10
 """Steps up to which two events of a history co-occur."""
 NORM: Final = 0.5
 """Root mean square of the norms of the vectors that id embeddings start from."""
+
+
+class RankingMetrics(Metric):
+    """Means of NDCG, recall and MRR at some cutoffs; keeps one number an event.
+
+    :param cutoffs: the k of each metric.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    ranks: list[Tensor]
+
+    def __init__(self, cutoffs: Sequence[int] = CUTOFFS) -> None:
+        super().__init__()
+        self.cutoffs = tuple(cutoffs)
+        self.add_state("ranks", default=[], dist_reduce_fx="cat")
+
+    def update(self, scores: Tensor, target: Tensor, seen: Tensor | None = None) -> None:
+        """Take a batch, as in :func:`~lightrec.ranking.metrics.mean_ranks`."""
+        self.ranks.append(mean_ranks(scores, target, seen).float().to(self.device))
+
+    def compute(self) -> dict[str, Tensor]:
+        """The mean of each metric over all events; 0 where there were none."""
+        ranks = dim_zero_cat(self.ranks) if len(self.ranks) else torch.zeros(0, device=self.device)
+        values = event_metrics(ranks, self.cutoffs)
+        return {name: value.sum() / max(len(ranks), 1) for name, value in values.items()}
 
 
 class RankingModule(StageModule):
@@ -183,12 +211,6 @@ class RankingModule(StageModule):
                 "were prepared without it: set use_feedback to false, or prepare a log with "
                 "several kinds."
             )
-        elif given.use_feedback and data.feedback_kinds != given.feedback_kinds:
-            problems.append(
-                f"The model was made for {given.feedback_kinds} kinds of feedback, and the log in "
-                f"{data.data} has {data.feedback_kinds}: give feedback_kinds: "
-                f"{data.feedback_kinds}."
-            )
         if given.use_gaps and not data.store.has_times:
             problems.append(
                 f"use_gaps is true, and the log in {data.data} has no times: set use_gaps to false."
@@ -198,8 +220,6 @@ class RankingModule(StageModule):
                 "The model has a reader, and the data section names nothing to read: give it "
                 "`reads`, such as [title], or set reader to null."
             )
-        if not 0 <= given.forget <= 1:
-            problems.append(f"forget is {given.forget}: give a share of windows, from 0 to 1.")
         if problems:
             raise RecipeError(problems)
 

@@ -5,13 +5,12 @@ import json
 import pytest
 import torch
 
-from lightrec.errors import NotApplicable, RunError
+from lightrec.errors import RunError
 from lightrec.keys import Key
-from lightrec.ranking.blend import Blend, described_models, names_of
+from lightrec.ranking.blend import Blend, described_models
 from lightrec.ranking.blending import heard
-from lightrec.ranking.item_models import base
 from lightrec.ranking.item_models.base import Popularity, choose, combinations
-from lightrec.ranking.item_models.item_to_item import EASE, NextItemRidge
+from lightrec.ranking.item_models.item_to_item import EASE
 from lightrec.ranking.ranker import Ranker
 from lightrec.testing import tiny
 from tests.ranking.item_models.test_item_models import N, evidence
@@ -40,27 +39,6 @@ def test_open_settings_are_chosen_and_only_those():
     assert combinations({}) == [{}]
 
 
-def test_scoring_settings_fit_once(monkeypatch):
-    fits, fit = [], EASE.fit
-    monkeypatch.setattr(EASE, "fit", lambda self, e: fits.append(self.l2) or fit(self, e))
-    choose(EASE(), evidence(), lambda _: 0.0)
-    assert fits == list(EASE.GRID["l2"])
-
-
-def test_the_most_popular_items_choose_for_all(monkeypatch):
-    monkeypatch.setattr(base, "TRIED", 3)
-    tried = []
-    judge = lambda model: tried.append(int(model.matrix.any(1).sum())) or -model.l2  # noqa: E731
-    best, _ = choose(EASE(), evidence(), judge)
-    assert set(tried) <= {0, 1, 2, 3}
-    torch.testing.assert_close(best.matrix, EASE(50.0, 1.0).fit(evidence()).matrix)
-
-
-def test_what_does_not_fit_the_log_is_told():
-    with pytest.raises(NotApplicable):
-        choose(NextItemRidge(), evidence(is_ordered=False), lambda _: 0.0)
-
-
 @pytest.fixture
 def ranker():
     torch.manual_seed(0)
@@ -75,12 +53,6 @@ def test_a_blend_adds_up_logarithms(ranker):
     expected = 0.7 * ranker.scores(HISTORY)[:, 1:] + 0.3 * (share + 0.2 / N).log()
     torch.testing.assert_close(blend.scores(HISTORY)[:, 1:], expected)
     assert (blend.scores(HISTORY)[:, 0] == -torch.inf).all()
-
-
-def test_a_ranker_of_no_weight_is_not_heard(ranker):
-    model = Popularity().fit(evidence())
-    blend = Blend(ranker, {"Popularity": model}, {"ranker": 0.0, "Popularity": 1.0})
-    assert blend.scores(HISTORY)[0].argsort().tolist() == model.counts.argsort().tolist()
 
 
 def test_saved_and_loaded(ranker, tmp_path):
@@ -111,31 +83,6 @@ def test_a_ranker_alone_is_a_blend_too(ranker, tmp_path):
     assert described_models(tmp_path) == {}
     with pytest.raises(RunError, match="There is no Ranker in"):
         Blend.load(tmp_path / "nowhere")
-
-
-def test_names_are_classes_and_never_the_same():
-    assert list(names_of([EASE(), Popularity(), EASE(1.0)])) == ["EASE", "Popularity", "EASE-2"]
-
-
-def test_the_ranker_reads_what_else_is_known_of_a_history(ranker):
-    torch.manual_seed(0)
-    reading = Ranker(N, size=8, feedback_kinds=2, gaps=3).eval()
-    torch.nn.init.normal_(reading.feedback)
-    torch.nn.init.normal_(reading.gaps)
-    model = Popularity().fit(evidence())
-    blend = Blend(reading, {"Popularity": model}, {"ranker": 0.5, "Popularity": 0.5})
-    known = {"feedback": (HISTORY > 0) * (1 + HISTORY % 2), "gap": (HISTORY > 0) * 3}
-    added = blend.scores(HISTORY, details=known) - blend.scores(HISTORY)
-    own = reading.scores(HISTORY, details=known) - reading.scores(HISTORY)
-    torch.testing.assert_close(added[:, 1:], 0.5 * own[:, 1:], atol=1e-5, rtol=1e-4)
-    assert own[:2, 1:].abs().min() > 0
-    # A batch has other keys, too; a ranker that learned of items alone asks for none.
-    batch = known | {"history": HISTORY, "target": HISTORY[:, 0]}
-    torch.testing.assert_close(
-        blend.scores(HISTORY, details=batch), blend.scores(HISTORY, details=known)
-    )
-    plain = Blend(ranker)
-    torch.testing.assert_close(plain.scores(HISTORY, details=batch), plain.scores(HISTORY))
 
 
 def test_all_that_scores_items_does_it_by_one_signature(ranker):

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from torch.nn.functional import log_softmax
 
 from lightrec.ranking.blend_weights import (
     ABSENT,
@@ -36,27 +35,6 @@ def test_weights_that_made_the_events_are_found():
     found = fit_weights(sampled([0.8, 0.0, 1.5]))
     assert found.tolist() == pytest.approx([0.8, 0.0, 1.5], abs=0.06)
     assert (found >= 0).all()
-
-
-def test_weights_are_at_the_maximum_of_the_likelihood():
-    given = sampled([0.8, 0.4], events=200)
-    found = fit_weights(given)
-
-    def loss(weights):
-        logits = weighed(weights, given.differences) + given.corrections
-        everything = torch.cat([torch.zeros(200, 1), logits], 1).double()
-        return -log_softmax(everything, 1)[:, 0].sum() + (weights - START).square().sum() / 2
-
-    for step in torch.tensor([[0.02, 0.0], [-0.02, 0.0], [0.0, 0.02], [0.0, -0.02]]):
-        assert loss(found + step) > loss(found)
-
-
-def test_a_sample_of_items_stands_for_all():
-    given = sampled([0.8, 0.4], items=60)
-    corrections = given.corrections[:, ::2] + math.log(2)
-    sample = Candidates(given.differences[:, :, ::2], corrections, 0, given.users)
-    whole = fit_weights(given)
-    assert fit_weights(sample).tolist() == pytest.approx(whole.tolist(), abs=0.1)
 
 
 def test_without_events_the_weights_stay_as_they_were():
@@ -100,19 +78,6 @@ def searched_of(given: Candidates, likely: torch.Tensor, best: int) -> torch.Ten
         for fold in range(5)
     ]
     return torch.stack(folds).mean(0)
-
-
-def test_in_doubt_the_mean_of_likeliest_and_searched_weights_is_taken():
-    generator = torch.Generator().manual_seed(1)
-    given = Candidates(
-        torch.randn(2, 300, 20, generator=generator), torch.zeros(300, 20), 20, torch.arange(300)
-    )
-    weights, chosen, metrics = choose_weights(given, ["a", "b"])
-    assert chosen == "mean"
-    likely = fit_weights(given)
-    best = max(range(2), key=lambda k: metrics[f"{'ab'[k]}/ndcg@10"])
-    mean = (likely / likely.sum() + searched_of(given, likely, best)) / 2
-    assert [*weights.values()] == pytest.approx((mean * max(likely.sum(), 0.1)).tolist(), rel=1e-5)
 
 
 def test_searched_weights_are_taken_where_they_are_clearly_ahead():

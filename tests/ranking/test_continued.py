@@ -76,18 +76,6 @@ def test_kinds_of_feedback_keep_their_weights_by_name(tmp_path):
         assert not own[1 + new.feedback_kinds.index("cart")].any()
 
 
-def test_words_of_a_reader_keep_their_vectors_by_name(stores):
-    old, new = stores
-    vocabularies = ["", "ape", "cow", "dog"], ["", "cow", "dog", "elk"]
-    earlier, ranker = (Ranker(n, size=8, reading=(1, 2, 4, 3), use_ids=False) for n in (5, 6))
-    start = ranker.items.words.detach().clone()
-    assert take_over(ranker, earlier, new, old, vocabularies) == []
-    assert torch.equal(ranker.items.words[[0, 2, 3]], earlier.items.words[[0, 1, 2]])
-    assert torch.equal(ranker.items.words[1], start[1])
-    pool = "items.reader.pool.score.0.weight"
-    assert torch.equal(ranker.get_parameter(pool), earlier.get_parameter(pool))
-
-
 def test_training_sees_the_windows_with_new_events_and_some_others(stores):
     old, new = stores
     training = Sequences.all_events(new).training()

@@ -4,8 +4,6 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lightrec.ranking.lists import diversified, with_explored_places, with_reserved_places
 
@@ -55,18 +53,6 @@ def test_each_place_is_explored_by_chance():
     assert all(row == [5, 4, 6][: len(row)] for row in usual)
 
 
-def test_new_items_are_drawn_by_their_scores():
-    lists = explored(0.2)
-    first = lists[:, 0]
-    drawn = first[(first == 2) | (first == 3)]
-    assert (drawn == 2).float().mean().item() == pytest.approx(0.75, abs=0.02)
-
-
-def test_exploring_never_and_always():
-    assert (explored(0.0, 5) == torch.tensor([5, 4, 6])).all()
-    assert (explored(1.0, 50)[:, 2] == 5).all()  # two are new, then the best of the others
-
-
 def test_diversity_prefers_what_is_unlike_the_chosen():
     scores = torch.tensor([-torch.inf, 10.0, 9.0, 4.0, 1.0])
     vectors = torch.tensor([[0.0, 0], [1, 0], [1, 0.01], [0, 1], [-1, 0]])
@@ -79,13 +65,3 @@ def test_diversity_prefers_what_is_unlike_the_chosen():
     assert values.tolist() == pytest.approx([0.5, 0.2, 0.05, 0.45 - 0.5], abs=1e-4)
     assert diversified(scores, vectors, 6)[0].tolist()[-2:] == [0, 0]
     assert diversified(scores, vectors, 4, variety=1)[0].tolist() == [1, 3, 4, 2]
-
-
-@given(st.integers(0, 2**32), st.floats(0, 1), st.integers(1, 12))
-def test_what_was_chosen_later_was_worth_no_more(seed, variety, length):
-    generator = torch.Generator().manual_seed(seed)
-    scores = torch.rand(10, generator=generator).masked_fill(torch.arange(10) == 0, -torch.inf)
-    vectors = torch.randn(10, 3, generator=generator)
-    items, values = diversified(scores, vectors, length, variety)
-    assert (values.diff().nan_to_num(0.0) <= 1e-6).all()
-    assert (values.isinf() == (items == 0)).all()

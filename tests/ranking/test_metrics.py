@@ -12,7 +12,6 @@ from lightrec.ranking.metrics import (
     mean_ranks,
     top_items,
 )
-from lightrec.ranking.running_metrics import RankingMetrics
 
 RANX = {
     "ndcg@5": 0.07544456402014998,
@@ -55,12 +54,6 @@ def test_ranks_equal_a_naive_computation():
     assert mean_ranks(scores, target, seen).tolist() == expected
 
 
-def test_a_constant_scorer_gains_nothing():
-    ranks = mean_ranks(torch.zeros(3, 102), torch.tensor([1, 50, 101]))
-    assert ranks.tolist() == [51, 51, 51]
-    assert all(value.sum() == 0 for value in event_metrics(ranks).values())
-
-
 def test_minus_infinity_is_a_score_and_column_0_is_none():
     scores = torch.tensor([[9.0, -torch.inf, 2.0, -torch.inf]])
     assert mean_ranks(scores, torch.tensor([1])).tolist() == [2.5]
@@ -78,29 +71,6 @@ def test_closed_forms():
     assert values["ndcg@20"][3].item() == pytest.approx(1 / math.log2(12))
     assert values["recall@5"].tolist() == [1, 1, 0, 0]
     assert values["mrr@10"].tolist() == pytest.approx([1, 1 / 3, 1 / 5.5, 0])
-
-
-def test_random_scores_have_the_expected_recall():
-    torch.manual_seed(0)
-    metrics = RankingMetrics()
-    for _ in range(20):
-        metrics.update(torch.rand(500, 101), torch.randint(1, 101, (500,)))
-    found = metrics.compute()
-    assert found["recall@10"].item() == pytest.approx(0.1, abs=0.01)
-    expected = sum(1 / math.log2(1 + r) for r in range(1, 11)) / 100
-    assert found["ndcg@10"].item() == pytest.approx(expected, abs=0.005)
-
-
-def test_metric_of_nothing_is_zero_and_of_batches_is_the_whole():
-    torch.manual_seed(0)
-    metrics = RankingMetrics((3,))
-    scores, target = torch.rand(9, 12), torch.randint(1, 12, (9,))
-    metrics.update(scores[:4], target[:4])
-    metrics.update(scores[4:], target[4:])
-    whole = event_metrics(mean_ranks(scores, target), (3,))
-    assert metrics.compute()["ndcg@3"].item() == pytest.approx(whole["ndcg@3"].mean().item())
-    metrics.reset()
-    assert metrics.compute()["ndcg@3"] == 0
 
 
 def naive_list(scores, length, seen):
@@ -124,15 +94,6 @@ def test_lists_equal_a_stable_sort_without_the_seen(length):
     assert top_items(plain, length).tolist() == expected
 
 
-def test_an_evaluation_keeps_lists_where_asked():
-    table = torch.tensor([[0, 3, 2, 1.0], [0, 1, 2, 3.0]])
-    given = ([[0, 1], [1]], [[2, 2], [1]], [[[1], [0]], [[3]]])
-    found = evaluate_scores(lambda b: table[b["user"]], batches(*given), list_length=2)
-    assert found.lists.tolist() == [[2, 3], [3, 2], [2, 1]]
-    assert evaluate_scores(lambda b: table[b["user"]], batches(*given)).lists is None
-    assert evaluate_scores(lambda b: b["user"], [], list_length=2).lists.shape == (0, 2)
-
-
 def batches(users, targets, seen):
     for u, t, s in zip(users, targets, seen, strict=True):
         yield {"user": torch.tensor(u), "target": torch.tensor(t), "seen": torch.tensor(s)}
@@ -141,7 +102,8 @@ def batches(users, targets, seen):
 def test_evaluates_a_scorer_and_compares_two():
     table = torch.tensor([[0, 3, 2, 1.0], [0, 1, 2, 3.0]])
     given = ([[0, 1], [1]], [[2, 2], [1]], [[[1], [0]], [[3]]])
-    found = evaluate_scores(lambda b: table[b["user"]], batches(*given))
+    found = evaluate_scores(lambda b: table[b["user"]], batches(*given), list_length=2)
+    assert found.lists.tolist() == [[2, 3], [3, 2], [2, 1]]
     assert found.users.tolist() == [0, 1, 1]
     assert found.ranks.tolist() == [1, 2, 2]
     unfiltered = evaluate_scores(lambda b: table[b["user"]], batches(*given), filter_seen=False)
@@ -150,34 +112,3 @@ def test_evaluates_a_scorer_and_compares_two():
     assert found.paired(unfiltered, "recall@2").tolist() == [0, 0, 1]
     with pytest.raises(ValueError, match="same events"):
         found.paired(RankingResult(found.users, found.targets + 1, found.ranks))
-
-
-def clustered(users, generator, effect=0.05):
-    """Two results over ``users`` users with one to six events, users and events both differing."""
-    sizes = torch.randint(1, 7, (users,), generator=generator)
-    owners = torch.arange(users).repeat_interleave(sizes)
-    taste = torch.rand(users, generator=generator)[owners]
-    better = taste + effect + 0.3 * torch.rand(len(owners), generator=generator)
-    hits = [torch.rand(len(owners), generator=generator) < p for p in (better, taste)]
-    rows = torch.ones_like(owners)
-    return [RankingResult(owners, rows, torch.where(h, 1.0, 99.0).double()) for h in hits]
-
-
-def test_bootstrap_agrees_with_the_clustered_standard_error():
-    one, other = clustered(600, torch.Generator().manual_seed(3))
-    paired = one.paired(other, "recall@5")
-    # Events of one user are not independent: the error is that of users' sums of deviations.
-    sums = torch.zeros(600, dtype=torch.float64).index_add(0, one.users, paired - paired.mean())
-    error = float((sums.square().sum() * 600 / 599).sqrt() / len(paired))
-    found = one.bootstrap(other, "recall@5", resamples=8000, seed=1)
-    assert found.mean == pytest.approx(float(paired.mean()))
-    # Of 8,000 resamples, an end of the interval is known to about 2 % of its distance.
-    assert found.high - found.mean == pytest.approx(1.96 * error, rel=0.06)
-    assert found.mean - found.low == pytest.approx(1.96 * error, rel=0.06)
-    assert found == one.bootstrap(other, "recall@5", resamples=8000, seed=1)
-    assert found != one.bootstrap(other, "recall@5", resamples=8000, seed=2)
-    assert one.bootstrap(one) == (0, 0, 0)
-
-
-def test_no_batches():
-    assert evaluate_scores(lambda b: b["user"], []).metrics()["ndcg@10"] == 0

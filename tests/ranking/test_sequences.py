@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightrec.data.sequences import Sequences, named_events
+from lightrec.data.sequences import Sequences
 from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.sequence_data import TrainWindows, WindowSampler
@@ -85,17 +85,6 @@ def test_windows_cover_every_target_once_in_any_epoch(sequences, max_length):
     assert len(starts) == 1 if max_length in (1, 2, 22) else len(starts) > 1
 
 
-def test_order_follows_from_seed_and_epoch(sequences):
-    def order(seed, epoch):
-        sampler = WindowSampler(TrainWindows(sequences.training(), 3, 9), 2, seed)
-        sampler.set_epoch(epoch)
-        return [batch.tolist() for batch in sampler]
-
-    assert order(0, 4) == order(0, 4)
-    assert order(0, 4) != order(0, 5)
-    assert order(0, 4) != order(1, 4)
-
-
 def test_leave_one_out_histories(sequences):
     events = EvaluationEvents(sequences, TEST, 5, 10, None, 0)
     (batch,) = [events[i] for i in range(len(events))]
@@ -142,17 +131,6 @@ def test_events_that_chose_nothing_are_left_out():
     assert batch["target"].tolist() == [3]
 
 
-def test_a_limit_draws_the_same_events_every_time():
-    sequences = Sequences.all_events(leave_one_out(*[4] * 20))
-
-    def drawn(seed):
-        events = EvaluationEvents(sequences, VALIDATION, 4, 3, 7, seed)
-        return torch.cat([events[i]["user"] for i in range(len(events))]).tolist()
-
-    assert len(set(drawn(0))) == 7
-    assert drawn(0) == drawn(0) != drawn(1)
-
-
 MINUTE = 60_000
 
 
@@ -182,18 +160,6 @@ def test_windows_hold_their_events_feedback_and_the_gaps_before_them():
     assert all(batch[name].dtype == torch.int64 for name in ("feedback", "gap"))
 
 
-@pytest.mark.parametrize("max_length", [None, 3])
-def test_evaluated_histories_hold_them_as_well(max_length):
-    batch = EvaluationEvents(detailed(), TEST, max_length, 10, None, 0)[0]
-    length = batch["history"].shape[1]
-    assert batch["target"].tolist() == [9, 6]
-    assert batch["feedback"].tolist() == [
-        [0, 0, 0, 3, 2][-length:],
-        [1, 2, 2, 1, 3][-length:],
-    ]
-    assert batch["gap"].tolist() == [[0, 0, 0, 0, 5][-length:], [0, 1, 2, 3, 5][-length:]]
-
-
 def test_the_target_says_nothing_of_itself():
     def batches(sequences):
         windows = TrainWindows(sequences.training(), 10, 5)
@@ -212,25 +178,3 @@ def test_the_target_says_nothing_of_itself():
             # What is asked for is the kind of the target itself.
             told = before.keys() - {"asked"}
             assert all(torch.equal(before[name], after[name]) for name in told)
-
-
-def test_logs_without_times_and_feedback_have_no_such_keys(sequences):
-    batch = EvaluationEvents(sequences, TEST, 5, 10, None, 0)[0]
-    assert batch.keys() == {"history", "target", "seen", "user"}
-
-
-def test_gaps_pass_over_events_that_chose_nothing():
-    store = Store([([1, 91, 2, 3], [TRAIN, TRAIN, TRAIN, TEST])], has_nothing=True)
-    store.times, store.has_times = np.array([0, 3, 4, 9]) * MINUTE, True
-    store.feedback = np.array([1, 0, 2, 1], dtype=np.int8)
-    for sequences in (Sequences.all_events(store), Sequences.chosen(store)):
-        found = sequences.details(np.array([0]), np.array([3]))
-        assert found["gap"].tolist() == [[0, 4, 4]]
-        assert found["feedback"].tolist() == [[1, 2, 1]]
-
-
-def test_events_are_named_with_their_kinds():
-    known = {"history": torch.tensor([[0, 2, 9, 1]]), "feedback": torch.tensor([[0, 1, 0, 2]])}
-    named = named_events(known, ["tea", "rope"], ["view", "order"])
-    assert named == [("rope", "view"), ("tea", "order")]
-    assert named_events({"history": known["history"]}, ["tea", "rope"], [])[0] == ("rope", "")

@@ -16,7 +16,7 @@ from lightrec.keys import PADDING, Key
 from lightrec.nn.precision import full_precision
 from lightrec.nn.stage import StageModule, warm_cosine
 from lightrec.ranking.blending import judge, validation_events
-from lightrec.ranking.running_metrics import RankingMetrics
+from lightrec.ranking.module import RankingMetrics
 from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec_generate.generator import Generator

@@ -55,21 +55,6 @@ def test_new_items_come_in_a_wide_beam_as_by_the_law(tiny_generator, filtered):
     assert not found.exact.any()
 
 
-@pytest.mark.parametrize("draw", [False, True])
-def test_a_narrow_beam_holds_what_may_be_shown_beside_new_items(tiny_generator, draw):
-    made = tiny_generator(new=NEW)
-    users = made.user_vectors(HISTORIES)
-    law = made.log_probabilities(users).detach()
-    old = [item for item in range(1, ITEMS + 1) if item not in NEW]
-    shown = torch.zeros(5, ITEMS + 1, dtype=torch.bool)
-    rare = torch.tensor(old)[law[:, old].argsort(1)[:, :8]]
-    shown = shown.scatter(1, rare, True)
-    shown[:, 17] = True
-    found = beam(made, users, 5, shown, draw).items
-    assert (found > 0).all()
-    assert shown.gather(1, found).all()
-
-
 @pytest.mark.slow
 def test_new_items_are_drawn_by_the_law(tiny_generator):
     torch.manual_seed(0)

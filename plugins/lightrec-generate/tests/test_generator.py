@@ -4,7 +4,6 @@ from functools import partial
 
 import pytest
 import torch
-from lightrec_generate.generator import Generator
 from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.parallel import ParallelGenerator
 from lightrec_generate.policy import GeneratorPolicy, TunedGeneratorPolicy
@@ -73,16 +72,3 @@ def test_the_law_is_that_of_digits_one_after_the_other(generator):
                     logits[digit] += generator.leaf_logits(asked, generator.trie.place[own + 1])[0]
             total = total + logits.log_softmax(0)[codes[item, depth]]
         torch.testing.assert_close(generator.log_probabilities(USERS[:1])[0, item + 1], total)
-
-
-def test_parallel_digits_multiply(tiny_generator):
-    made = tiny_generator(ParallelGenerator)
-    loss = torch.stack([made.loss(USERS, torch.full((5,), item)) for item in range(1, ITEMS + 1)])
-    expected = (-3 * loss).log_softmax(0).T
-    torch.testing.assert_close(made.log_probabilities(USERS)[:, 1:], expected)
-
-
-def test_a_saved_generator_is_the_same(generator, tmp_path):
-    generator.save_pretrained(tmp_path)
-    again, history = Generator.load(tmp_path), torch.tensor([[0, 0, 3, 8], [1, 2, 3, 4]])
-    torch.testing.assert_close(again.scores(history), generator.scores(history))

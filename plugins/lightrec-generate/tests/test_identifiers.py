@@ -3,7 +3,7 @@
 import pytest
 import torch
 from lightrec_generate.identifiers import Identifiers, reassigned
-from lightrec_generate.quantise import encode, kmeans, product_books
+from lightrec_generate.quantise import encode, kmeans
 
 from lightrec.errors import DataError
 
@@ -78,13 +78,3 @@ def test_kmeans_finds_clusters_that_lie_apart():
     assert (found[(torch.cdist(centres, found)).argmin(1)] - centres).abs().max() < 0.1
     more = kmeans(points[:3], 5, generator)
     assert encode(points[:3], more[None]).unique().numel() == 3
-
-
-def test_parts_are_quantised_by_themselves():
-    generator = torch.Generator().manual_seed(0)
-    points = torch.randn(60, 6, generator=generator)
-    books, codes = product_books(points, 3, 4, generator)
-    for m, part in enumerate(points.split(2, 1)):
-        book = books[m][:, 2 * m : 2 * m + 2]
-        assert torch.equal(torch.cdist(part, book).argmin(1), codes[:, m])
-        assert books[m].count_nonzero() == book.count_nonzero()

@@ -5,14 +5,10 @@ from unittest import SkipTest
 
 import pytest
 import torch
-from lightrec_generate.decoding import beam
-from lightrec_generate.generator import Generator
 from lightrec_generate.language import LanguageGenerator
 from lightrec_generate.policy import GeneratorPolicy
 from lightrec_generate.tree import TreeGenerator
-from safetensors.torch import load_file
 
-from lightrec.nn.part import WEIGHTS
 from lightrec.testing import PolicyChecks
 from lightrec.testing.invariants import seeded
 
@@ -56,24 +52,3 @@ def test_a_state_is_the_towers_and_what_the_model_says_at_the_lines_end(language
             last = decoder.base.base_model(torch.tensor([told])).last_hidden_state[0, -1]
         expected = small[place] + language.leave(last)
         torch.testing.assert_close(language.states(HISTORY)[1, place], expected)
-
-
-def test_the_law_and_beams_are_those_of_a_tree(language):
-    users = language.user_vectors(HISTORY).detach()
-    law = language.log_probabilities(users).detach()
-    torch.testing.assert_close(law.exp().sum(1), torch.ones(3), atol=1e-5, rtol=0)
-    found = beam(language, users, ITEMS)
-    assert torch.equal(found.items, law.topk(ITEMS).indices)
-    states = users[:1, : language.size].expand(ITEMS, -1)
-    torch.testing.assert_close(
-        -language.loss(states, torch.arange(1, ITEMS + 1)), law[0, 1:], atol=1e-5, rtol=1e-5
-    )
-
-
-def test_files_hold_what_was_trained_alone(language, tmp_path):
-    language.save_pretrained(tmp_path)
-    base = [name for name in load_file(tmp_path / WEIGHTS) if ".base." in name]
-    assert base
-    assert all("lora" in name for name in base)
-    again = Generator.load(tmp_path)
-    torch.testing.assert_close(again.scores(HISTORY), language.scores(HISTORY))

@@ -3,8 +3,6 @@
 import pytest
 import torch
 from lightrec_generate.generator import LEAST
-from lightrec_generate.identifiers import Identifiers
-from lightrec_generate.newcomers import Newcomers
 from lightrec_generate.parallel import ParallelGenerator
 from lightrec_generate.tree import TreeGenerator
 
@@ -54,22 +52,3 @@ def test_new_items_are_written_without_training(tiny_generator, kind):
     torch.testing.assert_close(law[:, old].log_softmax(1), before[:, old].log_softmax(1))
     assert made.newcomers is None
     assert grown.newcomers.items.tolist() == [*range(ITEMS + 1, ITEMS + 6)]
-
-
-@pytest.mark.parametrize("kind", [TreeGenerator, ParallelGenerator])
-def test_the_law_is_one_where_words_are_far_apart(kind):
-    words = torch.cat([torch.zeros(1, 2), torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).repeat(10, 1)])
-    chosen = torch.randn(21, 4, generator=torch.Generator().manual_seed(0))
-    made = kind(Identifiers(20, 2, 4, 3, 8).fit(words, chosen), size=8, fresh=20.0)
-    counts = torch.arange(21)
-    counts[4] = 0
-    made.start(counts)
-    law = made.eval().scores(HISTORIES % 21)
-    torch.testing.assert_close(law.exp().sum(1), torch.ones(5), atol=1e-5, rtol=0)
-
-
-def test_without_words_nothing_new_is_written(tiny_identifiers):
-    made = tiny_identifiers()
-    known = torch.ones(ITEMS + 1, dtype=torch.bool)
-    known[[0, 5]] = False  # item 5 has no words
-    assert Newcomers.of(made, known, 1.0) is None

@@ -14,7 +14,6 @@ from lightrec.keys import Key
 from lightrec.recommend import load
 from lightrec.testing import tiny
 
-QUOTED = re.compile("“(.+?)”")
 
 
 @pytest.fixture(scope="module")
@@ -69,22 +68,6 @@ def test_what_is_named_is_among_the_three_that_matter_most(recommender):
             assert len(adding) <= 2
             named, silent = named + bool(adding), silent + (not adding)
     assert named
-
-
-def test_nothing_else_is_said(recommender):
-    for reason in reasons(recommender, "u17", k=5, events=3):
-        titles = [event.title for event in reason.events]
-        assert QUOTED.findall(reason.text) == [reason.title, *titles]
-        if titles:
-            assert reason.text in ENGLISH.sentences(reason.title, titles)
-        else:
-            assert reason.text == f"No single event stands out for “{reason.title}”."
-
-
-def test_without_a_history_popularity_is_the_reason(recommender):
-    (reason,) = reasons(recommender, history=[], k=1)
-    assert reason.text == f"“{reason.title}” is popular; nothing is known of this person."
-    assert reason.events == []
 
 
 def test_all_that_may_be_said():

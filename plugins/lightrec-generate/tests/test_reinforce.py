@@ -13,11 +13,10 @@ from lightrec_generate.reinforce import (
     standardised,
     surrogate,
 )
-from lightrec_generate.reinforced_data import LoggedEvents, ReinforcedData, UsersEvenly
+from lightrec_generate.reinforced_data import ReinforcedData
 from lightrec_generate.rewards import DiversityReward, GainReward, NoveltyReward
 from tensordict import TensorDict
 
-from lightrec.data.store import TRAIN
 from lightrec.keys import Key
 from lightrec.learners.policy_stage import divergence
 from lightrec.nn.plackett_luce import PlackettLuce
@@ -115,19 +114,6 @@ def test_nothing_seen_is_drawn(store):
         places = (slates == batch[Key.TARGET].unsqueeze(1)).float()
         expected = (places / torch.arange(2, 7).log2()).sum(-1)
         torch.testing.assert_close(paid, expected)
-
-
-def test_users_are_drawn_evenly_whatever_they_did(store):
-    events = LoggedEvents(store, TRAIN, 50)
-    assert int((events[torch.arange(len(events)).numpy()][Key.HISTORY] > 0).sum(1).min()) == 1
-    users = torch.tensor([0] * 90 + [1] * 10).numpy()
-    sampler = UsersEvenly(users, 50, batches=40, passes=2, seed=0)
-    batches = [*sampler]
-    assert len(batches) == len(sampler) == 80
-    assert all((a == b).all() for a, b in zip(batches[::2], batches[1::2], strict=True))
-    share = sum(int((users[rows] == 0).sum()) for rows in batches) / (80 * 50)
-    assert abs(share - 0.5) < 5 * 0.5 / math.sqrt(40 * 50)
-    assert all((a == b).all() for a, b in zip(batches, sampler, strict=True))
 
 
 def test_the_policy_plays_with_the_weights_of_now(tiny_generator):

@@ -48,16 +48,6 @@ def test_masks_are_exact(codes, trie):
         assert torch.equal(trie.allowed(depth, nodes, counted[0]), allowed[0])
 
 
-def test_siblings_share_one(trie):
-    for level, nodes in zip(trie.levels, trie.arrangements, strict=True):
-        logits = torch.randn(len(level.digits), 3, generator=torch.Generator().manual_seed(2))
-        slots = logits[nodes.slots.clamp_min(0)].masked_fill((nodes.slots < 0)[:, None], -torch.inf)
-        found = nodes.log_softmax(slots)
-        for parent in level.parents.unique():
-            own = level.parents == parent
-            torch.testing.assert_close(found[own], logits[own].log_softmax(0))
-
-
 def test_two_items_with_the_same_digits_are_refused():
     with pytest.raises(ValueError, match="same digits"):
         Trie(torch.tensor([[0, 0], [1, 2], [0, 3], [1, 2]]), 4, torch.arange(1, 4))

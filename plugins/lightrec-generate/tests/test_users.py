@@ -127,22 +127,6 @@ def test_utilities_are_likelihoods_of_whole_sequences(decoder):
     assert after.tolist() == [[[2, 3], [2, 4]], [[0, 1], [0, 0]]]
 
 
-def test_people_are_read_by_their_attributes(tmp_path):
-    store = tiny.tiny_store(tmp_path)
-    choice = LanguageChoice.of_store(store, Answers(Noise()), "people:")
-    assert choice.about[:2] == [
-        "age: 8, country: fr, member: True",
-        "age: 9, country: jp, member: False",
-    ]
-    assert choice.about[2] == "age: 10, member: True"
-    history = torch.tensor([[0, 1, 2]])
-    titles = store.catalog["title"][:2].to_list()
-    assert choice.texts(history, torch.tensor([1])) == [["people:", choice.about[1], *titles]]
-    assert choice.texts(history) == [["people:", *titles]]
-    plain = LanguageChoice.of_store(store, Answers(Noise()), "people:", attributes=False)
-    assert plain.texts(history, torch.tensor([1])) == [["people:", *titles]]
-
-
 def test_agreement_of_laws_that_are_known():
     even = torch.full((400, 4), 0.25).log()
     found = measured(even, even)
@@ -199,19 +183,6 @@ def test_who_knows_the_log_may_judge(run, monkeypatch):
     with torch.no_grad():
         law = choice.log_probabilities(drawn.history, drawn.items, drawn.user)
     assert float(law[:, -1].exp().mean()) == pytest.approx(0.5, abs=1e-3)
-
-
-def test_they_judge_from_the_command_line(run, monkeypatch, capsys):
-    monkeypatch.setattr(users, "reader_of", lambda run, model: Walker())
-    agree(run, events=60, candidates=5)
-    settings = f"LanguageModelUsers:run={run.path},slate_size=2,max_steps=3,leave_rate=0.0"
-    line = [settings, "--policy", str(run.path / "policy"), "--modes", "free"]
-    assert main(["judge", *line, "--sessions", "20"]) == 0
-    shown = capsys.readouterr().out
-    assert "LanguageModelUsers" in shown
-    assert "random" in shown
-    assert main(["judge", *line, "--sessions", "61"]) != 0
-    assert "61 users are to play, and the log has 60" in capsys.readouterr().err
 
 
 def test_who_does_not_is_refused_as_a_judge_and_plays(run, monkeypatch, capsys):

@@ -199,9 +199,14 @@ def grown(tiny_run: Path, tmp_path: Path, lightrec_plugins) -> Path:
     meta = json.loads((copy / "data" / "meta.json").read_text())
     meta["settings"]["domain"], meta["restricts"] = "grown", True
     (copy / "data" / "meta.json").write_text(json.dumps(meta))
-    hooks = f"@hookimpl\ndef lightrec_domains():\n    return {{'grown': '{__name__}:Grown'}}\n"
-    lightrec_plugins.add("grown", hooks)
-    lightrec_plugins.add("rules", "from lightrec_rules.hooks import *\n")
+    hooks = f"""import sys
+        from lightrec_rules.hooks import lightrec_list_parts
+
+        @hookimpl
+        def lightrec_domains():
+            return {{"grown": "{__name__}:Grown"}}
+    """
+    lightrec_plugins.add("grown", hooks.replace(" " * 8, ""))
     return copy
 
 

@@ -168,16 +168,6 @@ def test_without_an_order_nothing_follows(model):
     assert EASE().values(evidence(is_ordered=False))["decay"] == [1.0]
 
 
-def test_a_system_of_the_most_popular_items_is_that_of_a_log_without_the_others():
-    part = replace(evidence(), most=4)
-    kept = (part.solved + 1).tolist()
-    assert kept == [1, 2, 3, 4]
-    without = evidence([[item for item in user if item in kept] for user in USERS])
-    history = torch.tensor([[1, 4], [6, 2]])
-    expected = EASE(3.0, 0.8).fit(without).scores(history)
-    torch.testing.assert_close(EASE(3.0, 0.8).fit(part).scores(history), expected)
-
-
 def test_history_adds_up_recent_items_louder():
     model = EASE(3.0, 0.5).fit(evidence())
     weights = model.matrix

@@ -7,7 +7,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.kernel_ridge import KernelRidge
 
 from lightrec.encoders.base import unit_vectors
-from lightrec.encoders.words import word_weights
 from lightrec.ranking.item_models import text_map
 from lightrec.ranking.item_models.text_map import TextMap, choose_map
 
@@ -138,43 +137,3 @@ def test_in_doubt_all_speak_and_what_misleads_about_warm_items_as_if_they_were_c
     assert chosen(clear, mute) == chosen(clear, told) == (text_map.WEIGHTS[0], True)
     assert chosen(clear, wrong)[0][1] == 0
     assert chosen(misled, told)[0][0] == 0
-
-
-def test_scores_of_cold_items_are_not_looked_at():
-    changed = SCORES.clone()
-    changed[:, COLD] = 99.0
-    changed[:, 0] = -torch.inf
-    mapped = TextMap(VECTORS, TEXTS, COUNTS, l2=2.0)
-    torch.testing.assert_close(mapped.scores(changed), mapped.scores(SCORES))
-
-
-def test_in_large_catalogs_the_popular_items_are_regressed_on(monkeypatch):
-    monkeypatch.setattr(text_map, "FITTED", 4)
-    monkeypatch.setattr(text_map, "BLOCK", 8)  # two cold items at once
-    mapped = TextMap(VECTORS, TEXTS, COUNTS, l2=0.5)
-    popular = [1, 5, 8, 10]
-    assert mapped.fitted.tolist() == popular
-    found = mapped.scores(SCORES)[:, COLD]
-    similar = mapped.similarity(torch.tensor(COLD)).double().numpy()
-    inner = mapped.similarity(torch.tensor(popular)).double().numpy() + 0.5 * np.eye(4)
-    expected = similar @ np.linalg.solve(inner, centred(popular).T)
-    np.testing.assert_allclose(found.numpy(), expected.T, atol=1e-5)
-
-
-def test_words_may_be_missing_altogether():
-    weights = word_weights(["", "one", "two"], np.array([1, 2]))
-    assert weights.shape == (4, 0)
-    assert TextMap(VECTORS, [""] * N, COUNTS, l2=1.0).scores(SCORES)[:, COLD].isfinite().all()
-
-
-@pytest.mark.parametrize("l2", text_map.PENALTIES)
-def test_a_score_that_texts_cannot_tell_is_drawn_to_the_mean(l2):
-    flat = torch.full((1, N + 1), 3.0)
-    mapped = TextMap(VECTORS, TEXTS, COUNTS, l2)
-    torch.testing.assert_close(mapped.scores(flat)[:, COLD], torch.zeros(1, len(COLD)))
-
-
-def test_where_no_warm_item_has_a_text_new_items_are_all_alike():
-    none = torch.zeros(N + 1).long()
-    assert not TextMap(VECTORS, TEXTS, none, 1.0, (1, 1, 1)).scores(SCORES)[:, COLD].any()
-    assert choose_map(VECTORS, TEXTS, none, [], 0) == (text_map.PENALTIES[0], text_map.WEIGHTS[0])

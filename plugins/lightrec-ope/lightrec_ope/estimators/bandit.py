@@ -4,7 +4,7 @@ Names and formulas follow Saito et al. 2021, "Open Bandit Dataset and Pipeline".
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 
 import torch
 from tensordict import TensorDictBase
@@ -13,11 +13,16 @@ from torch import Tensor
 from lightrec.errors import DataError
 from lightrec.keys import Key
 from lightrec.policies.base import Policy
-from lightrec_ope.estimators.estimate import Estimator, Parts, averaged, needed
+from lightrec_ope.estimators.estimate import (
+    Estimator,
+    Parts,
+    averaged,
+    improper,
+    needed,
+    never_shown,
+)
 
-Taming = Literal["clip", "switch", "optimistic", "harmonic"]
-NEAR: Final = 1e-6
-"""How far probabilities may be away from a sum of 1."""
+Taming = Literal["clip", "switch", "optimistic"]
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,8 @@ class BanditLog:
     estimated: bool = False
 
     def __post_init__(self) -> None:
-        problems, n, count = [], len(self.action), self.target.shape[1]
-        if not n:
+        problems, count = [], self.target.shape[1]
+        if not len(self.action):
             raise DataError("The log has no rounds; estimates need at least one.")
         if not 0 <= int(self.action.min()) <= int(self.action.max()) < count:
             problems.append(
@@ -58,13 +63,7 @@ class BanditLog:
                 f"the policy has probabilities of 0 to {count - 1}: number the log's actions as "
                 "the policy does."
             )
-        p = self.propensity
-        if p is not None and not bool(((p > 0) & (p <= 1 + NEAR)).all()):
-            wrong = int((~((p > 0) & (p <= 1 + NEAR))).sum())
-            problems.append(
-                f"{wrong} of {n} propensities are not above 0 and at most 1. What was shown had a "
-                "probability of being shown: leave rounds without one out, or estimate all of them."
-            )
+        problems += improper(self.propensity)
         for name in ("target", "behavior"):
             law = getattr(self, name)
             if law is not None and not bool(((law.sum(1) - 1).abs() < 1e-4).all()):
@@ -96,22 +95,13 @@ class BanditLog:
 
         :raises DataError: where there are no propensities.
         """
-        needed(self, "propensity")
-        assert self.propensity is not None
-        return self.of_shown(self.target) / self.propensity.double()
+        return self.of_shown(self.target) / needed(self, "propensity")[0].double()
 
     @property
     def uncovered(self) -> float:
-        """The share of what the policy does that the log cannot show.
-
-        By the law of the logging policy where it is known, else by what it never showed.
-        """
-        target = self.along(self.target)
-        if self.behavior is not None:
-            never = self.along(self.behavior) <= 0
-        else:
-            never = torch.bincount(self.action, minlength=target.shape[1]) == 0
-        return float((target * never).sum(1).mean())
+        """The share of what the policy does that the log cannot show."""
+        behavior = None if self.behavior is None else self.along(self.behavior)
+        return never_shown(self.along(self.target), behavior, self.action)
 
 
 @torch.no_grad()
@@ -149,8 +139,7 @@ def tamed(weights: Tensor, how: Taming, at: float | None) -> Tensor:
     """Bound importance weights, which trades variance for bias.
 
     :param how: ``clip`` cuts them at a number; ``switch`` drops those above it (Wang et al. 2017);
-        ``optimistic`` gives at · w / (w² + at) (Su et al. 2020); ``harmonic`` w / (1 - at + at · w)
-        with ``at`` from 0 to 1 (Metelli et al. 2021).
+        ``optimistic`` gives at · w / (w² + at) (Su et al. 2020).
     :param at: None leaves weights as they are.
     """
     if at is None:
@@ -159,9 +148,7 @@ def tamed(weights: Tensor, how: Taming, at: float | None) -> Tensor:
         return weights.clamp(max=at)
     if how == "switch":
         return weights * (weights <= at)
-    if how == "optimistic":
-        return at * weights / (weights.square() + at)
-    return weights / (1 - at + at * weights)
+    return at * weights / (weights.square() + at)
 
 
 class IPS(Estimator[BanditLog]):
@@ -183,10 +170,9 @@ class IPS(Estimator[BanditLog]):
         weights, reward = tamed(whole, self.how, self.at), log.reward.double()
         residual, base = reward, torch.zeros_like(reward)
         if self.modelled:
-            needed(log, "expected")
-            assert log.expected is not None
-            residual = reward - log.of_shown(log.expected)
-            base = (log.along(log.target) * log.along(log.expected)).sum(1)
+            (expected,) = needed(log, "expected")
+            residual = reward - log.of_shown(expected)
+            base = (log.along(log.target) * log.along(expected)).sum(1)
         if self.normalized and weights.mean() <= 0:
             raise DataError(
                 "All weights are 0: the policy never does what the log shows, and a log of another "
@@ -209,9 +195,7 @@ class SNIPS(IPS):
 class DR(IPS):
     """Doubly robust: E[q] plus IPS of what the model misses (Dudík et al. 2011).
 
-    ``DR(5, "switch")`` is Switch-DR, ``DR(10, "optimistic")`` DR with optimistic shrinkage, and on
-    expected rewards of :func:`~lightrec_ope.estimators.models.expected_rewards` with
-    ``robust=True`` it is MRDR (Farajtabar et al. 2018).
+    ``DR(5, "switch")`` is Switch-DR, ``DR(10, "optimistic")`` DR with optimistic shrinkage.
     """
 
     modelled = True
@@ -230,9 +214,8 @@ class DM(Estimator[BanditLog]):
 
     def parts(self, log: BanditLog) -> Parts:
         """Expected rewards E[q] for each round."""
-        needed(log, "expected")
-        assert log.expected is not None
-        values = (log.along(log.target) * log.along(log.expected)).sum(1)
+        (expected,) = needed(log, "expected")
+        values = (log.along(log.target) * log.along(expected)).sum(1)
         return Parts(values, uncovered=log.uncovered)
 
 
@@ -258,18 +241,11 @@ class MIPS(IPS):
 
     def importance(self, log: BanditLog) -> Tensor:
         """The ratio of the categories' probabilities under both policies, (n,)."""
-        needed(log, "behavior")
-        assert log.behavior is not None
+        (behavior,) = needed(log, "behavior")
         parts = [self.law[:, own, d] for d, own in enumerate(self.observed.T)]
         likely = torch.stack(parts).prod(0).T  # (n, A)
-        below = (log.along(log.behavior) * likely).sum(1)
+        below = (log.along(behavior) * likely).sum(1)
         return (log.along(log.target) * likely).sum(1) / below
-
-
-class SNMIPS(MIPS):
-    """MIPS with self-normalised weights."""
-
-    normalized = True
 
 
 def one_hot(categories: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import ClassVar, Final, Generic, Literal, NamedTuple, Protocol, TypeVar, get_args
@@ -28,6 +29,8 @@ HEAVY: Final = 0.7
 """A Pareto tail whose k is above has means that converge too slowly (Vehtari et al. 2024)."""
 FAR: Final = 4.0
 """Standard errors by which the weights' mean may be away from 1."""
+NEAR: Final = 1e-6
+"""How far above 1 a propensity may be, for want of digits."""
 
 
 class Verdict(StrEnum):
@@ -156,14 +159,12 @@ class Parts(NamedTuple):
     :param weights: (n,) importance weights that it rests on; None for none.
     :param rewards: (n,) rewards that these multiply.
     :param uncovered: share of what the target does that the log never shows.
-    :param in_sample: whether a model that it reads has learned from the rounds that it judges.
     """
 
     values: Tensor
     weights: Tensor | None = None
     rewards: Tensor | None = None
     uncovered: float = 0.0
-    in_sample: bool = False
 
 
 L = TypeVar("L", bound=Log, contravariant=True)
@@ -195,8 +196,6 @@ class Estimator(ABC, Generic[L]):
         faults = [(Verdict.WEAK, self.rests_on)] if self.rests_on else []
         if log.estimated and parts.weights is not None:
             faults.append((Verdict.WEAK, "its propensities are estimates"))
-        if parts.in_sample:
-            faults.append((Verdict.WEAK, "its model has learned from the rounds that it judges"))
         diagnosis = None
         if parts.weights is not None and parts.rewards is not None:
             diagnosis = Diagnosis.of(parts.weights, parts.rewards, parts.uncovered)
@@ -322,8 +321,8 @@ def pareto_k(weights: Tensor) -> float:
     return (count * k + 5) / (count + 10)
 
 
-def needed(log: object, *names: str) -> None:
-    """See that a log has what an estimator needs.
+def needed(log: object, *names: str) -> list[Tensor]:
+    """What an estimator needs of a log.
 
     :raises DataError: naming what it lacks.
     """
@@ -333,3 +332,75 @@ def needed(log: object, *names: str) -> None:
             f"The log has no {' and no '.join(lacking)}. Give what it lacks, or take an estimator "
             "that does without: DM needs no propensities, IPS no expected rewards."
         )
+    return [getattr(log, name) for name in names]
+
+
+def improper(propensity: Tensor | None, of: str = "") -> list[str]:
+    """A sentence where propensities are not above 0 and at most 1."""
+    if propensity is None or bool(((propensity > 0) & (propensity <= 1 + NEAR)).all()):
+        return []
+    wrong = int((~((propensity > 0) & (propensity <= 1 + NEAR))).sum())
+    return [
+        f"{wrong} of {propensity.numel()} propensities{of} are not above 0 and at most 1. What was "
+        "shown had a probability of being shown: leave rounds without one out, or estimate all."
+    ]
+
+
+def never_shown(target: Tensor, behavior: Tensor | None, action: Tensor) -> float:
+    """The share of what a policy does, (n, A), that a log of its actions (n,) cannot show.
+
+    By the law of the logging policy where it is known, else by what it never showed.
+    """
+    if behavior is None:
+        never = torch.bincount(action, minlength=target.shape[1]) == 0
+    else:
+        never = behavior <= 0
+    return float((target.double() * never).sum(1).mean())
+
+
+def doubly_robust(
+    weights: Tensor,
+    reward: Tensor,
+    action: Tensor,
+    target: Tensor,
+    expected: Tensor,
+    normalized: bool = False,
+) -> Tensor:
+    """Terms w_k · (r_k - q_k) + w_(k-1) · E[q_k], summed over the steps k: (n,).
+
+    :param weights: (n, K) of the steps up to each one, as ``reward`` and ``action``.
+    :param target: (n, K, A) laws, as ``expected``, the model's rewards from each step on.
+    """
+    expected = expected.double()
+    own = expected.gather(2, action[:, :, None]).squeeze(2)
+    before = torch.cat([torch.ones_like(weights[:, :1]), weights[:, :-1]], 1)
+    missed = averaged(weights, reward - own, normalized)
+    return (missed + averaged(before, (expected * target.double()).sum(2), normalized)).sum(1)
+
+
+def slope(estimators: Sequence[Estimator[L]], log: L) -> tuple[Estimator[L], Estimate]:
+    """Take the least varying estimator whose interval agrees with all that are less biased.
+
+    SLOPE (Su et al. 2020, "Adaptive estimator selection for off-policy evaluation", with the
+    constants of Tucker and Lee 2021): with half widths c of the intervals, the estimators stand in
+    falling order of c. The last one is taken for which, with all j before it,
+    ``abs(θ_i - θ_j) <= c_i + (√6 - 1) · c_j``.
+
+    :param estimators: such as ``[IPS(at) for at in (5, 50, None)]``, of which a narrower interval
+        comes with more bias.
+    :returns: the estimator, and what it finds.
+    """
+    found = [(each(log), each) for each in estimators]
+    found.sort(key=lambda pair: pair[0].high - pair[0].low, reverse=True)
+    halves = [(estimate.high - estimate.low) / 2 for estimate, _ in found]
+    best = 0
+    for i in range(len(found)):
+        near = [
+            abs(found[i][0].value - found[j][0].value) <= halves[i] + (6**0.5 - 1) * halves[j]
+            for j in range(i)
+        ]
+        if not all(near):
+            break
+        best = i
+    estimate, estimator = found[best]
+    return estimator, estimate

@@ -21,61 +21,40 @@ FOLDS: Final = 3
 
 
 def expected_rewards(
-    log: BanditLog,
-    features: Tensor,
-    actions: Tensor | None = None,
-    robust: bool = False,
-    penalty: float = 1.0,
-    seed: int = 0,
+    log: BanditLog, features: Tensor, penalty: float = 1.0, seed: int = 0
 ) -> BanditLog:
     """Fit the expected reward of every action in every round: linear, or logistic for 0 and 1.
 
     :param features: (n, F) of rounds.
-    :param actions: (A, G) of actions; None for one of each action's own.
-    :param robust: whether rounds count by what they add to the variance of a doubly robust
-        estimate, which makes DR on it MRDR (Farajtabar et al. 2018).
     :param penalty: half of it times the square of the coefficients is added to the loss's sum.
     :param seed: of the folds.
     :returns: the log with ``expected`` (n, A, P).
     """
     count = log.target.shape[1]
-    given = torch.eye(count) if actions is None else actions
     places = 1 if log.position is None else int(log.position.max()) + 1
     place = torch.zeros_like(log.action) if log.position is None else log.position
     binary = bool(((log.reward == 0) | (log.reward == 1)).all())
-    weights = torch.ones(len(log.action), dtype=torch.float64)
-    if robust:
-        if log.propensity is None:
-            raise DataError("Robust rewards weigh rounds by propensities, and the log has none.")
-        p = log.propensity.double()
-        weights = log.of_shown(log.target).square() * (1 - p) / p.square()
-    parts = [features.double(), given.double()[log.action], one_hot(place, places).double()]
-    known = _even(torch.cat(parts, 1))
+    parts = features, one_hot(log.action, count), one_hot(place, places)
+    known = _even(torch.cat([part.double() for part in parts], 1))
     found = torch.zeros(len(known), count, places, dtype=torch.float64)
     loss = binary_cross_entropy_with_logits if binary else nn.functional.mse_loss
     for train, rest in by_user(log.users, len(known), seed):
-        goal, counts = log.reward[train].double(), weights[train]
+        goal = log.reward[train].double()
 
-        def missed(out: Tensor, goal: Tensor = goal, counts: Tensor = counts) -> Tensor:
-            return (loss(out.squeeze(1), goal, reduction="none") * counts).sum()
+        def missed(out: Tensor, goal: Tensor = goal) -> Tensor:
+            return loss(out.squeeze(1), goal, reduction="sum")
 
         matrix, bias = _fitted(known[train], 1, penalty, missed)
-        rounds = features.double()[rest] @ matrix[: features.shape[1]]
-        own = given.double() @ matrix[features.shape[1] : features.shape[1] + given.shape[1]]
-        where = matrix[features.shape[1] + given.shape[1] :]
-        logits = rounds[:, None] + own[None] + bias
-        table = logits + where.T[None]
+        slope, each, where = matrix.split([features.shape[1], count, places])
+        table = (features.double()[rest] @ slope)[:, None] + each[None] + bias + where.T[None]
         found[rest] = table.sigmoid() if binary else table
     return replace(log, expected=found)
 
 
-def estimated_propensities(
-    log: BanditLog, features: Tensor, penalty: float = 1.0, seed: int = 0
-) -> BanditLog:
+def estimated_propensities(log: BanditLog, features: Tensor, seed: int = 0) -> BanditLog:
     """Estimate how likely each round's action was: multinomial logistic, and calibrated.
 
     :param features: (n, F) of rounds, all that the logging policy may have looked at.
-    :param penalty: as of :func:`expected_rewards`.
     :param seed: of the folds.
     :returns: the log with ``propensity`` (n,) and ``behavior`` (n, A), marked as estimates.
     """
@@ -87,7 +66,7 @@ def estimated_propensities(
         def surprise(out: Tensor, own: Tensor = own) -> Tensor:
             return cross_entropy(out, own, reduction="sum")
 
-        matrix, bias = _fitted(known[train], count, penalty, surprise)
+        matrix, bias = _fitted(known[train], count, 1.0, surprise)
         logits[rest] = known[rest] @ matrix + bias
     # One temperature for all: logits of rounds that a model has not learned from are too sure.
     heat = nn.Parameter(torch.zeros((), dtype=torch.float64))
@@ -97,9 +76,7 @@ def estimated_propensities(
     return replace(log, propensity=shown, behavior=law, estimated=True)
 
 
-def by_user(
-    users: Tensor | None, rows: int, seed: int, folds: int = FOLDS
-) -> list[tuple[Tensor, Tensor]]:
+def by_user(users: Tensor | None, rows: int, seed: int) -> list[tuple[Tensor, Tensor]]:
     """Folds of whole users: the numbers of all other rows, and those of each fold.
 
     :param users: (n,) int64, whose rows depend on each other; None where all are independent.
@@ -114,8 +91,8 @@ def by_user(
             "learned from other users. Take a log of several, or an estimator without a model."
         )
     place = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).argsort()
-    fold = place[units] % folds
-    each = [fold == number for number in range(min(folds, count))]
+    fold = place[units] % FOLDS
+    each = [fold == number for number in range(min(FOLDS, count))]
     return [((~own).nonzero()[:, 0], own.nonzero()[:, 0]) for own in each]
 
 

@@ -10,8 +10,16 @@ import torch
 from torch import Tensor
 
 from lightrec.errors import DataError
-from lightrec_ope.estimators.estimate import Estimator, Parts, averaged, needed
-from lightrec_ope.estimators.models import FOLDS, by_user
+from lightrec_ope.estimators.estimate import (
+    Estimator,
+    Parts,
+    averaged,
+    doubly_robust,
+    improper,
+    needed,
+    never_shown,
+)
+from lightrec_ope.estimators.models import by_user
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,6 @@ class SequenceLog:
     :param users: (N,) whose trajectories depend on each other.
     :param estimated: whether propensities are estimates.
     :param behavior: as ``target``, of the policy that made the log; None where it is not known.
-    :param in_sample: whether the model of ``expected`` has learned from these trajectories.
     :raises DataError: where a propensity of a step that was taken is not above 0 and at most 1.
     """
 
@@ -46,15 +53,10 @@ class SequenceLog:
     users: Tensor | None = None
     estimated: bool = False
     behavior: Tensor | None = None
-    in_sample: bool = False
 
     def __post_init__(self) -> None:
-        p = self.propensity
-        if p is not None and not bool((((p > 0) & (p <= 1 + 1e-6)) | ~self.taken).all()):
-            raise DataError(
-                f"Propensities lie between {float(p.min()):.3g} and {float(p.max()):.3g}: those of "
-                "steps that were taken must be above 0 and at most 1."
-            )
+        if self.propensity is not None and (wrong := improper(self.propensity[self.taken])):
+            raise DataError(wrong)
 
     @property
     def taken(self) -> Tensor:
@@ -64,28 +66,26 @@ class SequenceLog:
     @property
     def ratios(self) -> Tensor:
         """How much likelier the policy is to take each step, (N, T); 1 after the last one."""
-        needed(self, "propensity")
-        assert self.propensity is not None
+        (propensity,) = needed(self, "propensity")
         own = self.target.double().gather(2, self.action[:, :, None]).squeeze(2)
-        return (own / self.propensity.double()).where(self.taken, 1.0)
+        return (own / propensity.double()).where(self.taken, 1.0)
 
     @property
     def uncovered(self) -> float:
-        """The share of what the policy does at the log's steps that the log cannot show.
+        """The share of what the policy does at the log's steps that the log cannot show."""
+        behavior = None if self.behavior is None else self.behavior[self.taken]
+        return never_shown(self.target[self.taken], behavior, self.action[self.taken])
 
-        By the law of the logging policy where it is known, else by what it never showed.
-        """
-        if self.behavior is not None:
-            never = self.behavior <= 0
-        else:
-            never = torch.bincount(self.action[self.taken], minlength=self.target.shape[2]) == 0
-        return float((self.target.double() * never).sum(2)[self.taken].mean())
+    @property
+    def counts(self) -> Tensor:
+        """(N, T) by how much a step counts at the beginning."""
+        steps = self.discount ** torch.arange(self.action.shape[1], dtype=torch.float64)
+        return steps * self.taken
 
     @property
     def discounted(self) -> Tensor:
         """(N, T) rewards as they count at the beginning."""
-        steps = self.discount ** torch.arange(self.action.shape[1], dtype=torch.float64)
-        return self.reward.double() * steps * self.taken
+        return self.reward.double() * self.counts
 
 
 class _Weighted(Estimator[SequenceLog]):
@@ -109,47 +109,15 @@ class PerDecisionIPS(_Weighted):
     """Each reward weighted by the steps up to it (Precup et al. 2000)."""
 
 
-class TrajectoryIPS(_Weighted):
-    """Each reward weighted by the whole trajectory."""
-
-    def weights(self, log: SequenceLog) -> Tensor:
-        """The weight of the last step at every step, (N, T)."""
-        return log.ratios.cumprod(1)[:, -1:].expand_as(log.reward)
-
-
-class SequentialDM(Estimator[SequenceLog]):
-    """The model's value of the first state, as of :func:`fitted_values`."""
-
-    rests_on = "it rests on the model of values alone"
-
-    def parts(self, log: SequenceLog) -> Parts:
-        """Expected rewards E[q] of each first state."""
-        needed(log, "expected")
-        assert log.expected is not None
-        values = (log.target[:, 0].double() * log.expected[:, 0].double()).sum(1)
-        return Parts(values, uncovered=log.uncovered, in_sample=log.in_sample)
-
-
 class SequentialDR(_Weighted):
-    """Per-decision IPS of what the model of values misses (Jiang and Li 2016).
-
-    A model that has learned from the trajectories at hand misses less of them than of others:
-    its estimate is then called weak, since its interval is too narrow.
-    """
+    """Per-decision IPS of what the model of values misses (Jiang and Li 2016)."""
 
     def parts(self, log: SequenceLog) -> Parts:
-        """Terms w_t · (r_t - q_t) + w_(t-1) · E[q_t], discounted and summed over steps."""
-        needed(log, "expected")
-        assert log.expected is not None
-        weights, expected = log.ratios.cumprod(1), log.expected.double()
-        steps = log.discount ** torch.arange(weights.shape[1], dtype=torch.float64)
-        own = expected.gather(2, log.action[:, :, None]).squeeze(2) * steps * log.taken
-        base = (log.target.double() * expected).sum(2) * steps * log.taken
-        before = torch.cat([torch.ones_like(weights[:, :1]), weights[:, :-1]], 1)
-        missed = averaged(weights, log.discounted - own, self.normalized)
-        found = (missed + averaged(before, base, self.normalized)).sum(1)
-        rewards = log.discounted.abs().sum(1)
-        return Parts(found, weights[:, -1], rewards, log.uncovered, log.in_sample)
+        """Doubly robust terms, discounted and summed over steps."""
+        weights, reward = self.weights(log), log.discounted
+        expected = needed(log, "expected")[0].double() * log.counts[:, :, None]
+        terms = weights, reward, log.action, log.target, expected, self.normalized
+        return Parts(doubly_robust(*terms), weights[:, -1], reward.abs().sum(1), log.uncovered)
 
 
 class Marginalized(_Weighted):
@@ -168,9 +136,7 @@ class Marginalized(_Weighted):
 
     def weights(self, log: SequenceLog) -> Tensor:
         """The weights of states times those of steps, (N, T)."""
-        needed(log, "state")
-        assert log.state is not None
-        state, ratios, taken = log.state, log.ratios, log.taken
+        (state,), ratios, taken = needed(log, "state"), log.ratios, log.taken
         count, found = int(state.max()) + 1, []
         carried = torch.ones(len(state), dtype=torch.float64)
 
@@ -192,7 +158,7 @@ class Marginalized(_Weighted):
 
 
 def fitted_values(
-    log: SequenceLog, features: Tensor, penalty: float = 1.0, folds: int = FOLDS, seed: int = 0
+    log: SequenceLog, features: Tensor, penalty: float = 1.0, seed: int = 0
 ) -> SequenceLog:
     """Fit the values of actions under the policy that is judged: fitted Q evaluation.
 
@@ -203,19 +169,16 @@ def fitted_values(
 
     :param features: (N, T, F) of states; a constant is added.
     :param penalty: of the regression.
-    :param folds: of users; 1 fits to the very log that is judged, which makes estimates weak.
     :param seed: of the folds.
     :returns: the log with ``expected``.
-    :raises DataError: where there are several folds, and one user alone.
+    :raises DataError: where there is one user alone.
     """
     one = torch.ones(*log.action.shape, 1, dtype=torch.float64)
     known = torch.cat([features.double(), one], 2)
     values = torch.zeros(log.target.shape, dtype=torch.float64)
-    every = torch.arange(len(known))
-    parts = by_user(log.users, len(known), seed, folds) if folds > 1 else [(every, every)]
-    for train, rest in parts:
+    for train, rest in by_user(log.users, len(known), seed):
         values[rest] = _fitted(log, known, train, penalty)[rest]
-    return replace(log, expected=values, in_sample=folds == 1)
+    return replace(log, expected=values)
 
 
 def _fitted(log: SequenceLog, known: Tensor, train: Tensor, penalty: float) -> Tensor:

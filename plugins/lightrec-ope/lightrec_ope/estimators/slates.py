@@ -7,11 +7,17 @@ behavior model", and the papers named there.
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from lightrec.errors import DataError
-from lightrec_ope.estimators.estimate import Estimator, Parts, averaged, needed
+from lightrec_ope.estimators.estimate import (
+    Estimator,
+    Parts,
+    averaged,
+    doubly_robust,
+    improper,
+    needed,
+)
 
 
 @dataclass(frozen=True)
@@ -52,18 +58,13 @@ class SlateLog:
 
     def __post_init__(self) -> None:
         for name in ("slate", "prefix", "place"):
-            own = getattr(self, name)
-            if own is not None and not bool(((own > 0) & (own <= 1 + 1e-6)).all()):
-                raise DataError(
-                    f"Propensities of {name} lie between {float(own.min()):.3g} and "
-                    f"{float(own.max()):.3g}: each must be above 0 and at most 1."
-                )
+            if wrong := improper(getattr(self, name), f" of the {name}"):
+                raise DataError(wrong)
 
     def ratio(self, name: str) -> Tensor:
         """The weights (n,) or (n, K) of ``slate``, ``prefix`` or ``place``, float64."""
-        needed(self, name, f"target_{name}")
-        found: Tensor = getattr(self, f"target_{name}").double() / getattr(self, name).double()
-        return found
+        shown, target = needed(self, name, f"target_{name}")
+        return target.double() / shown.double()
 
 
 class SlateIPS(Estimator[SlateLog]):
@@ -108,17 +109,11 @@ class CascadeDR(Estimator[SlateLog]):
     rests_on = "it takes users to read from the top"
 
     def parts(self, log: SlateLog) -> Parts:
-        """Terms w_k · (r_k - q_k) + w_(k-1) · E[q_k], summed over the places k."""
-        needed(log, "shown", "target", "expected")
-        assert log.shown is not None
-        assert log.target is not None
-        assert log.expected is not None
-        weights, expected = log.ratio("prefix"), log.expected.double()
-        own = expected.gather(2, log.shown[:, :, None]).squeeze(2)
-        base = (expected * log.target.double()).sum(2)
-        before = torch.cat([torch.ones_like(weights[:, :1]), weights[:, :-1]], 1)
-        found = (weights * (log.reward.double() - own) + before * base).sum(1)
-        return Parts(found, weights[:, -1], log.reward.abs().sum(1))
+        """Doubly robust terms, summed over the places."""
+        weights, reward = log.ratio("prefix"), log.reward.double()
+        shown, target, expected = needed(log, "shown", "target", "expected")
+        found = doubly_robust(weights, reward, shown, target, expected)
+        return Parts(found, weights[:, -1], reward.abs().sum(1))
 
 
 class PseudoInverse(Estimator[SlateLog]):

@@ -21,6 +21,7 @@ from lightrec_ope.estimators.estimate import (
     IntervalName,
     Verdict,
     effective_size,
+    needed,
     unusable,
 )
 from lightrec_ope.estimators.models import _even, _minimize
@@ -89,9 +90,7 @@ class Study:
         return {name: each for name, each in self.errors.items() if each.covered < HELD}
 
 
-def fitted_world(
-    log: BanditLog, features: Tensor, offered: Tensor | None = None, penalty: float = 1.0
-) -> BanditLog:
+def fitted_world(log: BanditLog, features: Tensor, offered: Tensor | None = None) -> BanditLog:
     """Fit a world to a log: the law of what is shown, and what each action brings.
 
     Both are logistic, or linear for rewards that are not only 0 and 1, with an intercept for each
@@ -103,7 +102,6 @@ def fitted_world(
     :param features: (n, F) of rounds, with slopes for each action; or (n, A, F) of rounds and
         actions, with slopes for all.
     :param offered: (n, A) bool, what could be shown; None for everything.
-    :param penalty: half of it times the square of the coefficients is added to the loss's sum.
     :returns: the log with ``behavior`` and ``expected``, (n, A) each, and without positions.
     """
     count, rounds, reward = log.target.shape[1], torch.arange(len(log.action)), log.reward.double()
@@ -118,7 +116,7 @@ def fitted_world(
 
         def whole() -> Tensor:
             size = each.square().sum() + slope.square().sum()
-            return loss(base + each + known @ slope) + penalty / 2 * size
+            return loss(base + each + known @ slope) + size / 2
 
         _minimize([base, each, slope], whole)
         return (base + each + known @ slope).detach()
@@ -173,9 +171,8 @@ def study(
     :param seed: of all chance.
     :raises DataError: where the world lacks its truth.
     """
-    if world.behavior is None or world.expected is None:
-        raise DataError("A world has `behavior` and `expected`: make it by `fitted_world`.")
-    truth = float((world.along(world.target) * world.along(world.expected)).sum(1).mean())
+    _, expected = needed(world, "behavior", "expected")
+    truth = float((world.along(world.target) * world.along(expected)).sum(1).mean())
     chance = torch.Generator().manual_seed(seed)
     found: dict[str, list[Estimate]] = {name: [] for name in estimators}
     left_out: dict[str, str] = {}
@@ -238,16 +235,14 @@ def _errors(found: list[Estimate], truth: float) -> Errors:
 
 def _drawn(world: BanditLog, chance: torch.Generator) -> tuple[BanditLog, Tensor]:
     """Draw a log from a world; give the numbers of its rounds, too."""
-    assert world.behavior is not None
-    assert world.expected is not None
     rows, users = _resampled(len(world.action), world.users, chance)
-    behavior, expected = world.behavior[rows], world.expected[rows]
+    behavior, expected = (table[rows] for table in needed(world, "behavior", "expected"))
     action = behavior.multinomial(1, generator=chance)
     mean = expected.gather(1, action).squeeze(1).double()
     if _is_binary(world):
         reward = (torch.rand(len(rows), generator=chance, dtype=torch.float64) < mean).double()
     else:
-        missed = world.reward.double() - world.of_shown(world.expected)
+        missed = world.reward.double() - world.of_shown(needed(world, "expected")[0])
         reward = mean + missed[torch.randint(len(missed), (len(rows),), generator=chance)]
     likely = behavior.gather(1, action).squeeze(1)
     drawn = replace(
