@@ -21,13 +21,14 @@ from lightrec.testing.tiny import tiny_starts, tiny_user_model
 from tests.learners.stages import FAMILIES, STAGES, make, one_a_family
 from tests.learners.training import FIRST, resumed, train
 
-LAWS = FarLaws(0, fit_users=32, fit_steps=20)
 WORLDS = {
     "UserModelSimulator": lambda rows, device: UserModelSimulator(
         tiny_user_model(), tiny_starts(), rows, device=device, max_steps=2
     ),
     "TinyWorld": TinyWorld,
-    "Far": partial(Far, laws=LAWS, max_steps=2),
+    "Far": lambda rows, device: Far(
+        rows, laws=FarLaws(0, fit_users=32, fit_steps=20), max_steps=2, device=device
+    ),
     "Greed": partial(Greed, slate_size=2, max_steps=2),
     "Retention": partial(Retention, max_steps=2, horizon=4),
     "InterestEvolution": partial(InterestEvolution, max_steps=2),
