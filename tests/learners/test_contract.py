@@ -1,43 +1,17 @@
-"""What every stage that is trained keeps: precision, devices, and resuming to the bit."""
-
-from functools import partial
+"""What every stage that is trained keeps: precision, one device, and resuming to the bit."""
 
 import lightning.pytorch as pl
 import pytest
 import torch
-from lightrec_lab.choice_process import ChoiceProcess
-from lightrec_worlds.greed import Greed
-from lightrec_worlds.interest_evolution import InterestEvolution
-from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
-from lightrec_worlds.retention import Retention
 
-from lightrec.keys import Key
-from lightrec.simulators.base import Simulator
-from lightrec.simulators.user_model import UserModelSimulator
-from lightrec.simulators.world import World
-from lightrec.simulators.worlds.far import Far, FarLaws
-from lightrec.testing.simulators import TinyWorld
-from lightrec.testing.tiny import tiny_starts, tiny_user_model
 from tests.learners.stages import FAMILIES, STAGES, make, one_a_family
 from tests.learners.training import FIRST, resumed, train
+from tests.processes import apart
 
-WORLDS = {
-    "UserModelSimulator": lambda rows, device: UserModelSimulator(
-        tiny_user_model(), tiny_starts(), rows, device=device, max_steps=2
-    ),
-    "TinyWorld": TinyWorld,
-    "Far": lambda rows, device: Far(
-        rows, laws=FarLaws(0, fit_users=32, fit_steps=20), max_steps=2, device=device
-    ),
-    "Greed": partial(Greed, slate_size=2, max_steps=2),
-    "Retention": partial(Retention, max_steps=2, horizon=4),
-    "InterestEvolution": partial(InterestEvolution, max_steps=2),
-    "LongTermSatisfaction": partial(LongTermSatisfaction, max_steps=2),
-    "Absorbing": partial(Greed, ending="absorbing", max_steps=2),
-    "ChoiceProcess": lambda rows, device: ChoiceProcess(
-        6, rows, torch.zeros(1, 3, dtype=torch.int64), offer_size=3, max_steps=2, device=device
-    ),
-}
+WORLDS = [
+    "UserModelSimulator", "TinyWorld", "Far", "Greed", "Retention", "InterestEvolution",
+    "LongTermSatisfaction", "Absorbing", "ChoiceProcess",
+]  # fmt: skip
 PLAYED = ("policy", "replay", "offline", "imitation")
 
 
@@ -115,23 +89,23 @@ def test_a_resumed_run_goes_on_as_an_unbroken_one(bandit, name, tmp_path):
     assert loaded.state_dict().keys() == whole.state_dict().keys()
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")
-@pytest.mark.parametrize("name", WORLDS)
-def test_a_world_is_played_on_a_gpu(name):
-    world = WORLDS[name](3, device="cuda")
-    world.set_seed(0)
-    state = world.reset()
-    for _ in range(4):
-        if isinstance(world, Simulator):
-            world.rand_action(state)
-        else:
-            state[Key.ACTION] = torch.zeros_like(state[Key.STEP])
-        if isinstance(world, World):
-            world.oracle(state)
-        played, state = world.step_and_maybe_reset(state)
-    for key, value in played.items(True, True):
-        assert value.is_cuda, key
+def look(folder, names):
+    # Who imports it has a second device.
+    from tests.learners import on_second_device
+
+    return on_second_device.look(folder, names)
+
+
+@pytest.fixture(scope="module")
+def wrong(bandit):
+    """What went wrong, by name; one process for all, as it must know the device from its start."""
+    return apart(look, (bandit, [*WORLDS, *STAGES]))[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*WORLDS, *STAGES])
+def test_all_is_computed_on_one_device(wrong, name):
+    assert wrong[name] == ""
 
 
 @pytest.mark.gpu

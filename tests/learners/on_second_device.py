@@ -1,0 +1,101 @@
+"""Trains stages, and plays worlds, on a device that is not the processor.
+
+To be imported in a process of its own, as :mod:`tests.second_device` is.
+"""
+
+import tempfile
+import traceback
+from functools import partial
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightrec_lab.choice_process import ChoiceProcess
+from lightrec_worlds.greed import Greed
+from lightrec_worlds.interest_evolution import InterestEvolution
+from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec_worlds.retention import Retention
+
+from lightrec.keys import Key
+from lightrec.learners.policy_stage import PolicyStage
+from lightrec.simulators.base import Simulator
+from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.simulators.world import World
+from lightrec.simulators.worlds.far import Far, FarLaws
+from lightrec.testing.simulators import TinyWorld
+from lightrec.testing.tiny import tiny_starts, tiny_user_model
+from tests.learners.stages import make
+from tests.second_device import DEVICE, SecondAccelerator, second_device
+
+
+def train(name, folder):
+    """Train and judge a stage as the pipeline does, all on the second device.
+
+    A policy is judged when it is written.
+    """
+    module, data = make(name, folder)
+    trainer = pl.Trainer(
+        max_epochs=1,
+        limit_train_batches=1,
+        limit_val_batches=int(not isinstance(module, PolicyStage)),
+        num_sanity_val_steps=0,
+        strategy=SingleDeviceStrategy(DEVICE, accelerator=SecondAccelerator()),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, data)
+    assert module.device.type == "cpu", "Lightning leaves networks on the CPU."
+    if isinstance(module, PolicyStage):
+        with tempfile.TemporaryDirectory() as out:
+            module.write(Path(out))
+
+
+def walk(make_world):
+    """Play some steps, resets included, and ask whoever knows the truth."""
+    world = make_world(3, device=DEVICE)
+    world.set_seed(0)
+    state = world.reset()
+    for _ in range(4):
+        if isinstance(world, Simulator):
+            world.rand_action(state)
+        else:
+            state[Key.ACTION] = torch.zeros_like(state[Key.STEP])
+        if isinstance(world, World):
+            world.oracle(state)
+        played, state = world.step_and_maybe_reset(state)
+    for key, value in played.items(True, True):
+        assert value.device == DEVICE, key
+
+
+LAWS = FarLaws(0, fit_users=32, fit_steps=20)
+WORLDS = {
+    "UserModelSimulator": lambda rows, device: UserModelSimulator(
+        tiny_user_model(), tiny_starts(), rows, device=device, max_steps=2
+    ),
+    "TinyWorld": TinyWorld,
+    "Far": partial(Far, laws=LAWS, max_steps=2),
+    "Greed": partial(Greed, slate_size=2, max_steps=2),
+    "Retention": partial(Retention, max_steps=2, horizon=4),
+    "InterestEvolution": partial(InterestEvolution, max_steps=2),
+    "LongTermSatisfaction": partial(LongTermSatisfaction, max_steps=2),
+    "Absorbing": partial(Greed, ending="absorbing", max_steps=2),
+    "ChoiceProcess": lambda rows, device: ChoiceProcess(
+        6, rows, torch.zeros(1, 3, dtype=torch.int64), offer_size=3, max_steps=2, device=device
+    ),
+}
+
+
+def look(folder, names):
+    """Give by name what went wrong, or nothing."""
+    found = {}
+    with second_device():
+        for name in names:
+            try:
+                walk(WORLDS[name]) if name in WORLDS else train(name, folder)
+                found[name] = ""
+            except Exception:
+                found[name] = traceback.format_exc()
+    return found
