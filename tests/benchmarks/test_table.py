@@ -53,13 +53,6 @@ def test_every_declared_table_has_results(name):
         assert any(character.isdigit() for character in rows[-1].partition(" | ")[2])
 
 
-def test_shares_lie_between_random_and_the_oracle():
-    known = {"random/return": 2.0, "oracle/return": 12.0}
-    cells = {"greed/references/seed-0": known, "long/greed/ppo/seed-0": {"mode/return": 10.0}}
-    found = derived.shares({key: {"metrics": metrics} for key, metrics in cells.items()})
-    assert found["long/greed/ppo/seed-0"] == {"mode/share": 0.8}
-
-
 def test_the_best_part_is_that_of_the_test_events():
     test = {"blend": 0.3, "likelihood": 0.2, "ranker": 0.1, "EASE": 0.25}
     metrics = {f"test/{name}/ndcg@10": value for name, value in test.items()}

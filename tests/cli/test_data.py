@@ -20,40 +20,6 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "log.csv"
 
 
-def test_check_tells_what_is_there(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    items = ["--items", str(log.with_name("items.csv"))]
-    items += ["--types", "{zip: category}"]
-    assert main(["data", "check", str(log), "--columns", COLUMNS, *items]) == 0
-    told = capsys.readouterr()
-    assert told.err == ""
-    assert told.out.splitlines() == [
-        f"{log} can be used.",
-        "",
-        "format        text parted by commas, UTF-8",
-        "events        3",
-        "users         2",
-        "items         2",
-        "time          2024-05-01T00:00:00Z to 2024-05-03T00:00:00Z",
-        "feedback      rating 3",
-        "columns       who as user, sku as item, stars as value, when as time",
-        "not used      price",
-        "",
-        "items:",
-        "  title       words           2 values, such as Ex",
-        "  zip         category        2 values, such as 123",
-        "  year        number          1 values, 1995, 50.0% missing",
-        "",
-        "left out:",
-        "           3  events of users or items with too few events (k-core)",
-        "",
-        "kept, but:",
-        "           1  items without a row in the item table, kept with empty text",
-        "           1  items without text",
-        "",
-        "A run uses 0 events of 0 users and 0 items, unless its --data.k_core says otherwise.",
-    ]
-
-
 def test_check_for_programs(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["data", "check", str(log), "--columns", COLUMNS, "--json"]
     assert main(arguments) == 0

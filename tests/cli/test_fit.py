@@ -69,18 +69,6 @@ def test_what_a_stage_cannot_follow_is_refused_by_name(data, setting, capsys):
     assert not (data / "ranker").exists()
 
 
-def test_help_lists_settings_of_the_stage_and_leaves_the_trainers_apart(capsys):
-    assert main(["fit", "-c", "generic/ranker", "--help"]) == 0
-    text = capsys.readouterr().out
-    assert text.startswith("usage: lightrec fit")
-    assert "--model.init_args.learning_rate 0.002\n      AdamW's, at its highest." in text
-    assert "--data.init_args.batch_size 32\n" in text
-    assert "num_items" not in text
-    assert "--trainer.accelerator" not in text
-    assert main(["fit", "--help-trainer"]) == 0
-    assert "--trainer.accelerator" in capsys.readouterr().out
-
-
 def test_validating_what_was_never_trained_says_so(data, capsys):
     assert main(["validate", "-c", "generic/ranker"]) == 2
     assert "train first with `lightrec fit`" in capsys.readouterr().err

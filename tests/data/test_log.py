@@ -1,6 +1,5 @@
 """One log class holds every kind of log; what it cannot hold is refused with whole sentences."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -13,9 +12,6 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.parquet import VERSION_KEY
 from lightrec.data.schema import LOG_SCHEMA
 from lightrec.errors import DataError
-
-NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
-
 
 ids = st.text(min_size=1, max_size=8)
 rows = st.fixed_dictionaries(

@@ -9,7 +9,6 @@ import pytest
 
 from docs.generated import hook_names
 from lightrec import testing
-from lightrec.stages import recipes
 from tests.docs.pages import ROOT
 
 PAGE = ROOT / "docs" / "explanation" / "architecture.md"
@@ -63,15 +62,6 @@ def layers() -> list[list[str]]:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (contract,) = settings["tool"]["importlinter"]["contracts"]
     return [layer.replace("lightrec.", "").split(" | ") for layer in contract["layers"]]
-
-
-def test_the_stage_graph_is_that_of_the_generic_recipes():
-    shown = {stage: code(reads) for stage, reads, *_ in rows("The stages of a run")}
-    found = recipes.load("generic").recipes
-    assert {stage.strip("`"): reads for stage, reads in shown.items()} == {
-        stage: set(recipes.names(recipe)) for stage, recipe in found.items()
-    }
-    assert [stage.strip("`") for stage in shown] == recipes.in_order(found)
 
 
 CONTRACTS = rows("The plugin author's map of contracts")

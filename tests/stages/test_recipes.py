@@ -11,7 +11,6 @@ from lightrec import plugins
 from lightrec.__main__ import main
 from lightrec.errors import RecipeError
 from lightrec.evaluation.evidence import REASON, favoured_by
-from lightrec.plugins import Part
 from lightrec.policies.base import Policy
 from lightrec.run import Run
 from lightrec.stages import recipes
@@ -19,9 +18,7 @@ from lightrec.stages.evaluate import first_lists
 from lightrec.stages.run import execute as run_stage
 from lightrec.stages.run import run
 from lightrec.stages.stage import Stage
-from lightrec.stages.train import ParsedRecipe, train
-from lightrec.testing import tiny
-from lightrec.testing.plugins import recipes as plugin_recipes
+from lightrec.stages.train import train
 
 SMALL = {"policy": ["--model.init_args.sessions=32", "--model.init_args.steps=2"]}
 """The policy's batch is made of sessions played; so few of them take no time."""
@@ -128,34 +125,6 @@ def test_a_set_states_only_what_differs(tmp_path):
     }
     assert found.resolved("policy")["trainer"]["precision"] == 64
     assert recipes.load(mine, values={"leave_rate": 0.3}).values["leave_rate"] == 0.3
-
-
-POLICY = "data: {init_args: {policy: {class_path: TowerPolicy, init_args: {%s}}}}\n"
-
-
-@pytest.mark.parametrize(
-    ("settings", "told"),
-    [
-        ("size: 8, hidden: [16]", None),
-        ("use_utilities: true", "TowerPolicy has no setting 'use_utilities'."),
-        ("size: much", "The setting size takes int, not much"),
-    ],
-)
-def test_another_policy_inherits_no_settings_and_is_checked_before_work(tmp_path, settings, told):
-    mine = write(tmp_path / "mine", set="over: generic\n", policy=POLICY % settings)
-    *_, fault = [*plugin_recipes(Part("mine", "recipes", mine, "mine 1.0"))] or [None]
-    log, items = tiny.write_log(tmp_path)
-    if told is None:
-        assert fault is None
-        stage = Stage("policy", recipes.load(mine).resolved("policy"), tmp_path / "run" / "policy")
-        kept = ParsedRecipe(stage).config.get("data.init_args.policy")
-        assert kept.class_path == "lightrec_worlds.tower.TowerPolicy"
-        assert kept.init_args.as_dict() == {"size": 8, "hidden": [16]}
-        return
-    assert told in fault
-    with pytest.raises(RecipeError, match=told):
-        run(mine, out=tmp_path / "run", log=log, items=items)
-    assert not (tmp_path / "run" / "data").exists()
 
 
 @pytest.mark.parametrize(

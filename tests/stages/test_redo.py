@@ -177,16 +177,3 @@ def test_two_commands_do_not_write_into_one_run(waiting, monkeypatch, capsys, li
     assert not (waiting / redo.LOCK).exists()
     with redo.alone(waiting, "run"):
         pass
-
-
-def test_a_folder_that_may_not_be_written_to_is_read_all_the_same(waiting, monkeypatch):
-    def refuse(*_):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(os, "open", refuse)
-    with (
-        pytest.raises(RunError, match="cannot be written to: Permission denied"),
-        redo.alone(waiting, "run"),
-    ):
-        pass
-    assert Run(waiting).has("data")

@@ -121,13 +121,3 @@ def test_a_right_one_passes(right, failing):
 )
 def test_a_wrong_one_fails(changed, names, failing):
     assert failing(PolicyChecks(type("Wrong", (Right,), changed))) == names
-
-
-def test_why_a_check_does_not_apply():
-    def told(policy):
-        found = {check.name: check.outcome()[1] for check in PolicyChecks(policy)}
-        return {name: why for name, why in found.items() if why}
-
-    drawn = "Its scores are drawn anew each time."
-    assert told(Right) == {}
-    assert told(Drawn) == {"rows apart": drawn, "deterministic": drawn}
