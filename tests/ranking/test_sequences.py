@@ -97,19 +97,6 @@ def test_leave_one_out_histories(sequences):
         events[1]
 
 
-def test_global_time_histories_roll():
-    store = Store([([1, 2, 3, 4, 5], [TRAIN, VALIDATION, TEST, TEST, TEST]), ([7], [TEST])])
-    events = EvaluationEvents(Sequences.all_events(store), TEST, 10, 10, None, 0)
-    batch = events[0]
-    assert batch["target"].tolist() == [7, 3, 4, 5]
-    assert batch["history"].tolist() == [
-        [0, 0, 0, 0],
-        [0, 0, 1, 2],
-        [0, 1, 2, 3],
-        [1, 2, 3, 4],
-    ]
-
-
 def test_context_is_history_but_no_target():
     parts = [CONTEXT, TRAIN, CONTEXT, TRAIN, CONTEXT, TEST]
     sequences = Sequences.all_events(Store([([1, 2, 3, 4, 5, 6], parts)]))
