@@ -81,14 +81,6 @@ class People:
         """The user table, and the kinds of the columns of which conditions may ask."""
         return self.store.users, {Column.USER: "code", **self.store.user_kinds}
 
-    def before_test(self) -> tuple[Sequences, Positions]:
-        """Histories as the held-out events are judged from, and where they end: (U,)."""
-        log = Sequences.all_events(self.store)
-        tested = Sequences.targets(self.store, TEST)
-        ends = log.offsets[1:].copy()
-        np.minimum.at(ends, tested.users, tested.ends)
-        return log, ends
-
     def person(
         self,
         user: str | int | None = None,
@@ -123,10 +115,8 @@ class People:
                 f"There is no user {user!r} in the log and the user table of {self.store.folder}. "
                 "For somebody else, give a history of titles or a profile."
             )
-        named = self.store.feedback_kinds
-        return Person(
-            with_events(known, given, kinds, named, self.store.goal, self.store.repeats), table
-        )
+        said = kinds, self.store.feedback_kinds, self.store.goal, self.store.repeats
+        return Person(with_events(known, given, *said), table)
 
     def times(self, user: str) -> list[int]:
         """The milliseconds since 1970 UTC of a user's events, oldest first."""
@@ -146,13 +136,14 @@ class People:
         :returns: an iterator over rows of the user table (B), what is known of these people, and
             how many events it holds, (B,).
         """
-        log, ends = self.before_test() if before_test else self.whole
+        log, ends = self.whole
+        if before_test:  # histories as the held-out events are judged from
+            log, tested = Sequences.all_events(self.store), Sequences.targets(self.store, TEST)
+            ends = log.offsets[1:].copy()
+            np.minimum.at(ends, tested.users, tested.ends)
         for _, rows in _batches(np.zeros(self.store.num_users), [0], size):
-            yield (
-                self.store.users[rows],
-                self.events(rows, log, ends[rows]),
-                ends[rows] - log.offsets[rows],
-            )
+            known = self.events(rows, log, ends[rows])
+            yield self.store.users[rows], known, ends[rows] - log.offsets[rows]
         if before_test:
             return
         counts, described = np.diff(self.outside.log.offsets), self.outside.described
