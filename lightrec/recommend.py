@@ -23,13 +23,7 @@ from lightrec.evaluation.rankers import ranker_of
 from lightrec.keys import PADDING, Column, Key
 from lightrec.ranking.blend import Blend, log_shares
 from lightrec.ranking.item_models.base import ItemModel, Popularity, RecentPopularity
-from lightrec.ranking.lists import (
-    Choose,
-    Placed,
-    diversified,
-    places_for_new,
-    with_reserved_places,
-)
+from lightrec.ranking.lists import Choose, Placed, diversified, places_for_new, with_reserved_places
 from lightrec.ranking.scorers import ItemScorer, Standing, by_history
 from lightrec.run import Run
 
@@ -311,10 +305,7 @@ class Recommender:
         return torch.from_numpy(self.run.learned.popularity())
 
     def allowed(
-        self,
-        exclude: str | Sequence[str],
-        only: str | Sequence[str],
-        rules: Standing | None = None,
+        self, exclude: str | Sequence[str], only: str | Sequence[str], rules: Standing | None = None
     ) -> tuple[Tensor, str]:
         """Which items may come at all, (N + 1,) bool, and how many each condition leaves.
 
@@ -372,7 +363,13 @@ class Recommender:
         if placed is None:
             items = with_reserved_places(usual, fresh, k, 0, choose)
         else:
-            fresh = weight * self._new_scores(raw, history) + more
+            if self.run.text_map is None:
+                raise RunError(
+                    "New items are ranked by their texts, and the ranker of "
+                    f"{self.run.path} reads none: give its recipe a text encoder, and the log an "
+                    "item table."
+                )
+            fresh = weight * self.run.text_map.scores(raw, history) + more
             fresh = fresh.masked_fill(~allowed, -torch.inf)
             items = placed(usual, fresh, choose=choose)
         shown = torch.where(fresh > -torch.inf, fresh, usual)
@@ -426,15 +423,6 @@ class Recommender:
         score = pl.Series("score", scores[which, places].tolist(), dtype=pl.Float64)
         chosen = self.catalog[(items[which, places] - 1).tolist()]
         return which.tolist(), chosen.select(rank, Column.ITEM, Column.TITLE, score)
-
-    def _new_scores(self, scores: Tensor, histories: Tensor) -> Tensor:
-        """Scores of items without events ``(B, N + 1)``, where the ranker reads texts."""
-        if self.run.text_map is None:
-            raise RunError(
-                f"New items are ranked by their texts, and the ranker of {self.run.path} reads "
-                "none: give its recipe a text encoder, and the log an item table."
-            )
-        return self.run.text_map.scores(scores, histories)
 
 
 load = Recommender

@@ -17,12 +17,7 @@ from lightrec.data.readers.base import Tables
 from lightrec.data.readers.canonical import write_tables
 from lightrec.errors import RecipeError
 from lightrec.evaluation.base import Table
-from lightrec.evaluation.contenders import (
-    EPSILON,
-    chosen_users,
-    run_contenders,
-    world_contenders,
-)
+from lightrec.evaluation.contenders import EPSILON, chosen_users, run_contenders, world_contenders
 from lightrec.evaluation.run_policy import RunPolicy
 from lightrec.intervals import mean_interval
 from lightrec.keys import Column

@@ -3,7 +3,7 @@
 import json
 
 from lightrec.report import users
-from lightrec.report.users import calibration
+from lightrec.report.page import calibration
 from lightrec.run import Run
 
 
