@@ -261,7 +261,8 @@ class TextData(TextLogData):
         """
         part = getattr(getattr(self.trainer, "lightning_module", None), "part", None)
         if self.without or part is None:
-            return DataLoader([], batch_size=None)
+            nothing: Any = []
+            return DataLoader(nothing, batch_size=None)
         nearby = Nearby(self.examples)
         size = self.batch_size or part.batch_size
         sampler = RowSampler(nearby.drawn, len(nearby), size, self.seed)

@@ -172,16 +172,14 @@ class RankingResult:
 def evaluate_scores(
     scorer: Scorer,
     batches: Iterable[Mapping[str, Tensor]],
-    filter_seen: bool = True,
     list_length: int | None = None,
     showable: Showable | None = None,
 ) -> RankingResult:
-    """Rank the held-out events of some batches.
+    """Rank the held-out events of some batches, without the items already seen.
 
     :param scorer: gives the scores of all items for a batch.
     :param batches: with ``history``, ``target``, ``seen`` and ``user``, as
         ``SequenceData.test_dataloader()`` gives them.
-    :param filter_seen: whether items already seen are left out.
     :param list_length: how many recommendations are kept of each event; None for none.
     :param showable: gives what may be shown to users; None where everything may be.
     """
@@ -190,8 +188,7 @@ def evaluate_scores(
     lists = [] if list_length is None else [none.new_zeros(0, list_length)]
     for batch in batches:
         here = {name: value.cpu() for name, value in batch.items()}
-        seen = here[Key.SEEN] if filter_seen else None
-        scores = scorer(here).cpu()
+        scores, seen = scorer(here).cpu(), here[Key.SEEN]
         allowed = None if showable is None else showable(here[Key.USER])
         ranks.append(mean_ranks(scores, here[Key.TARGET], seen, allowed))
         if list_length is not None:
