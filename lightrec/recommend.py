@@ -123,7 +123,6 @@ class Recommender:
         asked, account = self.allowed(exclude, only, rules)
         allowed = self.may_see(person, asked)
         placed = places_for_new(k, new, explore, seed)
-        model = self._ranking(known, ask)
         if ask is not None and (answering := self.run.wishes.answering(ask)) is not None:
             may = allowed.scatter(1, known[Key.SEEN], False)
             if answering.any() and not (answering & may).any():
@@ -131,10 +130,7 @@ class Recommender:
                     f"No item that may come has a word of the wish {ask!r}: what has one is "
                     "excluded, or was had before."
                 )
-        if model is None:
-            items, scores = self._popular(allowed, k, rules, person)
-        else:
-            items, scores = self._best(model, known, allowed, k, placed, ask, rules, person)
+        items, scores = self._best(known, allowed, k, placed, ask, rules, person)
         if not items.any():
             why = f"the person has seen all that may be shown ({int(allowed.sum())})"
             if not allowed.any():
@@ -176,11 +172,8 @@ class Recommender:
         for users, known, counts in self.people.everybody(batch_size, before is not None):
             if discover:
                 known[Key.SEEN] = self.people.chosen(known)
-            may, model = self.may_see(users, allowed), ranking._ranking(known, ask)
-            if model is None:
-                found = ranking._popular(may, k, rules, users)
-            else:
-                found = ranking._best(model, known, may, k, placed, ask, rules, users)
+            may = self.may_see(users, allowed)
+            found = ranking._best(known, may, k, placed, ask, rules, users)
             which, table = self._table(*found)
             by = "history" if known[Key.HISTORY].any() else ranking.ranked_by
             events = pl.Series(Column.KNOWN_EVENTS, counts[which])
@@ -338,7 +331,6 @@ class Recommender:
     @torch.inference_mode()
     def _best(
         self,
-        model: ItemScorer,
         known: Mapping[str, Tensor],
         allowed: Tensor,
         k: int,
@@ -348,7 +340,9 @@ class Recommender:
         people: pl.DataFrame,
     ) -> tuple[Tensor, Tensor]:
         """Items ``(B, k)``, best first, 0 where nothing is left, and their scores."""
-        history = known[Key.HISTORY]
+        history, model = known[Key.HISTORY], self._ranking(known, ask)
+        if model is None:
+            return self._popular(allowed, k, rules, people)
         allowed = allowed.scatter(1, known[Key.SEEN], False)
         raw, weight, more = self._weighed(model, known, ask)
         choose: Choose | None = None
