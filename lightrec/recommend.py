@@ -307,13 +307,13 @@ class Recommender:
         :raises RecipeError: where none may, with how many items each condition leaves.
         """
         wanted = Selection.parse(exclude, only, self.catalog, self.store.item_kinds, self.names)
-        left, account = wanted.left(self.catalog)
+        left, account = wanted.mask(self.catalog)
         allowed = torch.from_numpy(np.append(False, left.to_numpy()))
-        if rules is not None:
+        if rules is not None and allowed.any():
             allowed &= rules.there
             account += f"{', ' * bool(account)}the standing rules leave {int(allowed.sum()):,}"
-            if not allowed.any():
-                raise RecipeError(f"Nothing is left to recommend: {account}.")
+        if not allowed.any():
+            raise RecipeError(f"Nothing is left to recommend: {account}.")
         return allowed, account
 
     def may_see(

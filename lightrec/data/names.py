@@ -311,16 +311,6 @@ class Selection(NamedTuple):
             left = leave(f"without {wish.text}", ~wish.mask(catalog))
         return left, ", ".join(account)
 
-    def left(self, catalog: pl.DataFrame) -> tuple[pl.Series, str]:
-        """Do as :meth:`mask` does.
-
-        :raises RecipeError: where nothing is left, with how many items each condition leaves.
-        """
-        left, account = self.mask(catalog)
-        if not left.any():
-            raise RecipeError(f"Nothing is left to recommend: {account}.")
-        return left, account
-
 
 def several(texts: str | Sequence[str]) -> Sequence[str]:
     """Take one text for a list of one, and not for its letters."""
