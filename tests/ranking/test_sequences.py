@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from lightrec.data.sequences import Sequences
+from lightrec.data.share import RowSampler
 from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION
 from lightrec.ranking.evaluation_events import EvaluationEvents
-from lightrec.ranking.sequence_data import TrainWindows, WindowSampler
+from lightrec.ranking.sequence_data import TrainWindows
 
 
 class Store:
@@ -55,7 +56,7 @@ def test_training_events_are_the_only_targets_of_training(sequences):
 def test_windows_cover_every_target_once_in_any_epoch(sequences, max_length):
     training = sequences.training()
     windows = TrainWindows(training, max_length, 50)
-    sampler = WindowSampler(windows, 2, seed=3)
+    sampler = RowSampler(windows.drawn, len(windows), 2, seed=3)
     starts = set()
     for epoch in range(6):
         sampler.set_epoch(epoch)
