@@ -1,7 +1,6 @@
 """Reasons name events that matter, and no others, and say nothing else."""
 
 import json
-import re
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from lightrec.__main__ import main
 from lightrec.keys import Key
 from lightrec.recommend import load
 from lightrec.testing import tiny
-
 
 
 @pytest.fixture(scope="module")
