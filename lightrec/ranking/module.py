@@ -100,10 +100,6 @@ class RankedStage(StageModule):
         """Rank held-out events among all items."""
         self.metrics.update(self.scores(batch), batch[Key.TARGET], batch[Key.SEEN])
 
-    def test_step(self, batch: Batch, batch_index: int) -> None:
-        """As in validation."""
-        self.validation_step(batch, batch_index)
-
     def on_validation_epoch_end(self) -> None:
         """Log the means of the ranking metrics."""
         part = "test" if self.trainer.testing else "validation"
@@ -113,9 +109,8 @@ class RankedStage(StageModule):
         found = {f"{part}/{name}": value.float().to(self.device) for name, value in values.items()}
         self.log_dict(found, sync_dist=True)
 
-    def on_test_epoch_end(self) -> None:
-        """As in validation."""
-        self.on_validation_epoch_end()
+    test_step = validation_step
+    on_test_epoch_end = on_validation_epoch_end
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; matrices and embeddings decay, gains and biases do not."""
@@ -335,6 +330,7 @@ class RankingModule(RankedStage):
         self._table = None
 
     on_test_epoch_start = on_validation_epoch_start
+    on_test_epoch_end = on_validation_epoch_end
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:

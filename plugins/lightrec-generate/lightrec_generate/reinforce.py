@@ -129,6 +129,8 @@ class ReinforcedModule(GeneratorModule):
         found = self._reward_of_best(self.generator, batch)
         self.log(f"{part}/reward", found.mean(), batch_size=len(found), sync_dist=True)
 
+    test_step = validation_step
+
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:
         """Write the generator, or the one that was given where that is as good or better."""
