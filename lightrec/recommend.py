@@ -214,7 +214,7 @@ class Recommender:
         :returns: its index, 1 to N.
         :raises RecipeError: where none or several fit.
         """
-        return self.names.find(str(name)) + 1
+        return self.names.number(str(name))
 
     def length(self, k: int) -> int:
         """How long a list of k items at most can be: k, or as many items as there are.

@@ -81,7 +81,7 @@ class Names:
         return self.find_all([name])[0]
 
     def number(self, name: str) -> int:
-        """The number of the item that is meant, as exports count: its row, from 1."""
+        """The number of the item that is meant: its row, counted from 1."""
         return self.find(name) + 1
 
     def find_all(self, names: Sequence[str], most: int | None = None) -> list[int]:
