@@ -4,7 +4,7 @@ import pytest
 from lightrec.data.store import TRAIN
 from lightrec.keys import Key
 from lightrec.users.choice_sets import ChoiceSets, EventBatches
-from tests.users.stores import prepared
+from tests.users.stores import OFFERED, prepared
 
 
 @pytest.fixture
@@ -18,13 +18,7 @@ def plain(tmp_path):
 
 @pytest.fixture
 def offered(tmp_path):
-    events = {
-        "user": ["u"] * 4,
-        "item": ["a", None, "c", "b"],
-        "time": [1, 2, 3, 4],
-        "candidates": [[], ["a", "b"], ["b", "c", "a"], ["b", "a"]],
-    }
-    return prepared(events, tmp_path / "offered")
+    return prepared(OFFERED, tmp_path / "offered")
 
 
 def test_assumed_sets_hold_the_choice_among_unseen_items(plain):

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import lru_cache, partial
 from itertools import zip_longest
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -23,9 +23,6 @@ from lightrec.errors import LightrecError, RecipeError
 from lightrec.keys import PADDING, Column
 from lightrec.ranking.lists import with_reserved_places
 from lightrec_serve.catalog import Catalog
-
-if TYPE_CHECKING:
-    pass
 
 NEAR: Final = 20
 """So many known items speak for a new one."""

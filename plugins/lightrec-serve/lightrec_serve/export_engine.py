@@ -69,7 +69,7 @@ class ExportEngine(Engine):
         self.newcomers = Newcomers(texts, held.text_vectors, encode, held.events > 0)
         self.answer([Query(k=1)])  # so that the first person does not wait
 
-    def _indexed(self, approximate: int) -> Flat | Approximate:
+    def _indexed(self, approximate: int) -> Flat:
         held = self.exported
         if len(held.table) <= approximate:
             return Flat(held.table, held.bias)
