@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-import torch
 import yaml
 from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_health.domain import HealthDomain
-from lightrec_health.evaluator import HealthTradeOff, traded_off
+from lightrec_health.evaluator import HealthTradeOff
 from lightrec_health.reward import HealthReward, health_scores
 
 from lightrec.errors import NotApplicable, RecipeError
@@ -71,21 +70,6 @@ def test_scores_that_are_none(run):
     found = HealthTradeOff(attribute="nutri_score").evaluate(run, 0)
     assert found.metrics == {}
     assert "no attribute 'nutri_score'" in found.sections[0].text
-
-
-def test_the_ends_of_the_trade_off_are_the_two_orders():
-    generator = torch.Generator().manual_seed(0)
-    scores = torch.randn(5, 13, generator=generator) * 40
-    scores[:, 0] = -torch.inf
-    health = torch.rand(13, generator=generator)
-    allowed = torch.rand(5, 13, generator=generator) < 0.7
-    allowed[:, 0], allowed[:, 1:3] = False, True
-    liked, half, healthy = (traded_off(scores, health, weight, allowed) for weight in (0, 0.5, 1))
-    for row, own in enumerate(allowed):
-        assert torch.equal(liked[row, own].argsort(), scores[row, own].argsort())
-        assert torch.equal(healthy[row, own].argsort(), health[own].argsort())
-    assert torch.allclose(2 * half, liked + health, atol=1e-6)
-    assert liked[allowed].aminmax() == pytest.approx((0, 1), abs=1e-6)
 
 
 def test_weight_nothing_is_the_blend_and_health_grows_with_the_weight(run):

@@ -7,7 +7,7 @@ from lightrec.data.domain import Domain
 from lightrec.data.prepare import prepare
 from lightrec.data.store import CONTEXT, TEST, TRAIN
 from lightrec.keys import Key
-from lightrec.simulators.worlds.far import Far, FarLaws, UserState
+from lightrec.simulators.worlds.far import Far, UserState
 from lightrec.simulators.worlds.far_log import FarLog
 
 
@@ -46,25 +46,6 @@ def test_advance_moves_taste_and_exposure(world):
     assert moved.exposure[0, world.category[0]].item() == pytest.approx(1.9)
     assert moved.exposure[2].allclose(torch.full((20,), 0.9))
     assert moved.taste.norm(dim=1).allclose(torch.ones(3))
-
-
-def test_fitted_values_are_kept_by_their_settings(tmp_path, monkeypatch):
-    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path))
-    few = {"fit_users": 8, "fit_steps": 20}
-    first = FarLaws(3, **few)
-    fit, fitted = FarLaws._iterate, []
-    monkeypatch.setattr(FarLaws, "_iterate", lambda self, *n: fitted.append(n) or fit(self, *n))
-    again = FarLaws(3, **few)
-    assert not fitted
-    assert again.bellman_error == first.bellman_error > 0
-    state = first.new_users(4, torch.Generator().manual_seed(0))
-    assert torch.equal(again.value(*state), first.value(*state))
-    other = FarLaws(3, **few, after_effect=0.1)
-    assert not torch.equal(other.value(*state), first.value(*state))
-    for path in tmp_path.rglob("value.safetensors"):
-        path.write_text("broken")
-    assert torch.equal(FarLaws(3, **few).value(*state), first.value(*state))
-    assert fitted == [(8, 20)] * 2
 
 
 def test_log_becomes_a_store(world, tmp_path):
