@@ -66,8 +66,6 @@ def export_blend(run: Run, out: Path, histories: bool, seed: int, book: RuleBook
         if attributes is not None:
             tensors |= {ATTRIBUTES + name: table for name, table in attributes.named_buffers()}
         save_tensors(tensors, folder / ITEMS)
-        store.catalog.write_parquet(folder / CATALOG)
-        (folder / RECEIPT).write_text(json.dumps(receipt(run), indent=2) + "\n")
         if histories:
             everybody(store).write_parquet(folder / HISTORIES)
         said = {
@@ -79,24 +77,18 @@ def export_blend(run: Run, out: Path, histories: bool, seed: int, book: RuleBook
             "text": None,
             "attributes": None if attributes is None else attributes.description,
         }
-        manifest = manifest_of(run, BLEND, folder, said)
-        write_manifest(manifest, folder)
+        manifest = described(run, BLEND, folder, said)
         held = Exported(folder).blend
         assert held is not None
         given = drawn_histories(store, None, TRIED, seed + 1)
         with torch.no_grad():
             off = (held.scores(given) - blend.scores(given))[:, 1:]
         difference = float(off.abs().max())
-        if not difference <= TOLERANCE:
-            raise RunError(
-                f"The exported blend scores items other than the run does: by up to "
-                f"{difference:.2g}, where {TOLERANCE:g} may be. Nothing was exported; serve the "
-                "run itself."
-            )
-        found = {"histories": len(given), "blend": {"scores": difference}}
-        write_manifest(manifest | {"parity": found}, folder)
+        check("The exported blend scores items other than the run does: by", difference)
+        manifest["parity"] = {"histories": len(given), "blend": {"scores": difference}}
+        write_manifest(manifest, folder)
         book.copy(folder)
-    return manifest | {"parity": found}
+    return manifest
 
 
 def without_people(blend: Blend) -> Blend:
@@ -130,9 +122,27 @@ def everybody(store: EventStore) -> pl.DataFrame:
     return pl.concat(tables, how="diagonal")
 
 
-def manifest_of(run: Run, what: What, folder: Path, said: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what was exported, and hash the files that are written."""
-    return {
+def check(what: str, difference: float) -> None:
+    """See that an export says what its run says.
+
+    :param what: of the export differs, in words.
+    :raises RunError: where the difference is above :data:`TOLERANCE`.
+    """
+    if not difference <= TOLERANCE:
+        raise RunError(
+            f"{what} up to {difference:.2g}, where {TOLERANCE:g} may be. Nothing was exported; "
+            "serve the run itself."
+        )
+
+
+def described(run: Run, what: What, folder: Path, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Write what all exports have: the catalog, the receipt, and a manifest that hashes all files.
+
+    :returns: the manifest.
+    """
+    run.data.catalog.write_parquet(folder / CATALOG)
+    (folder / RECEIPT).write_text(json.dumps(receipt(run), indent=2) + "\n")
+    manifest = {
         "format": FORMAT,
         "lightrec": version("lightrec"),
         "run": run.name,
@@ -150,6 +160,8 @@ def manifest_of(run: Run, what: What, folder: Path, said: Mapping[str, Any]) -> 
             if path.is_file()
         },
     }
+    write_manifest(manifest, folder)
+    return manifest
 
 
 def write_manifest(manifest: Mapping[str, Any], folder: Path) -> None:

@@ -32,22 +32,20 @@ from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.base import Table
 from lightrec.evaluation.evidence import favoured_by
-from lightrec.evaluation.receipt import RECEIPT, receipt
 from lightrec.keys import Column
 from lightrec.ranking.ranker import Ranker
 from lightrec.run import Run
 from lightrec_export.blend_export import (
-    TOLERANCE,
     TRIED,
     What,
+    check,
+    described,
     drawn_histories,
     export_blend,
-    manifest_of,
     write_manifest,
 )
 from lightrec_export.distil import Teacher, distilled
 from lightrec_export.exported import (
-    CATALOG,
     HISTORIES,
     ITEMS,
     ONNX,
@@ -154,8 +152,6 @@ def export(
     with appearing(out) as folder:
         tensors = {"bias": towers.bias, "events": torch.from_numpy(store.popularity()).int()}
         save_tensors(tensors | written("table", towers.table, int8), folder / ITEMS)
-        store.catalog.write_parquet(folder / CATALOG)
-        (folder / RECEIPT).write_text(json.dumps(receipt(run), indent=2) + "\n")
         if histories:
             users_histories(store).write_parquet(folder / HISTORIES)
         with exporting(f"query network of the {what}"):
@@ -176,15 +172,21 @@ def export(
             "history_length": network.length,
             "text": text,
         }
-        manifest = manifest_of(run, what, folder, said)
-        write_manifest(manifest, folder)
+        manifest = described(run, what, folder, said)
         found = parity(folder, towers, drawn_histories(store, network.length, TRIED, seed + 1))
         if encoder is not None:
             found |= parity_of_texts(folder, encoder, store.catalog[Column.TEXT].drop_nulls())
-        refuse(found, exact=not int8 and network.turn is None)
-        write_manifest(manifest | {"parity": found}, folder)
+        # An export that is cut or in whole numbers need only say what the reduced network says.
+        exact = not int8 and network.turn is None
+        for engine, file in (("onnx", ONNX), ("torch", PT2)):
+            difference = found[engine]["scores" if exact else "network"]
+            check(f"{file} scores items other than the run does: by", difference)
+        if exact:
+            check("The exported text encoder's vectors differ by", found.get("text", 0.0))
+        manifest["parity"] = found
+        write_manifest(manifest, folder)
         book.copy(folder)  # not among the manifest's files: rules change
-    return manifest | {"parity": found}
+    return manifest
 
 
 def leaving(run: Run) -> Literal["blend", "policy"]:
@@ -389,27 +391,6 @@ def parity_of_texts(folder: Path, encoder: TextEncoder, texts: pl.Series) -> dic
     some.append(" ".join(some))
     vectors = Exported(folder).encode(some)
     return {"text": float((vectors - encoder.encode(some)).abs().max())}
-
-
-def refuse(found: Mapping[str, Any], exact: bool) -> None:
-    """See that an export says what its run says.
-
-    :param exact: whether it has all dimensions in full; otherwise the written networks need only
-        say what the reduced one says.
-    :raises RunError: where it does not.
-    """
-    for engine, file in (("onnx", ONNX), ("torch", PT2)):
-        difference = found[engine]["scores" if exact else "network"]
-        if not difference <= TOLERANCE:
-            raise RunError(
-                f"{file} scores items other than the run does: by up to {difference:.2g}, where "
-                f"{TOLERANCE:g} may be. Nothing was exported; serve the run itself."
-            )
-    if exact and not found.get("text", 0.0) <= TOLERANCE:
-        raise RunError(
-            f"The exported text encoder's vectors differ by up to {found['text']:.2g}, where "
-            f"{TOLERANCE:g} may be. Nothing was exported; serve the run itself."
-        )
 
 
 @contextmanager

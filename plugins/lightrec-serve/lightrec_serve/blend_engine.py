@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
 from lightrec_export.exported import Exported
@@ -91,7 +90,7 @@ class BlendEngine(RunEngine):
         own: Any = ExportedBlend(held)
         self.usual, self.repeats, self.note = own, held.repeats, held.note
         self.worth, self.goal = held.worth, held.goal
-        self.feedback_kinds = held.feedback_kinds
+        self.feedback_kinds, self.log_users = held.feedback_kinds, [*own.known]
         self.catalog = Catalog(held.catalog, held.kinds, own.names)
         self.book = RuleBook(path, lambda name: self.catalog.find([name])[0])
         texts = held.catalog[Column.TEXT].fill_null("").to_list()
@@ -101,20 +100,10 @@ class BlendEngine(RunEngine):
 
     def about(self) -> dict[str, Any]:
         """Name the export and what it was made from."""
-        return self.exported.about | {
-            "items": len(self.catalog),
-            "users": len(self.usual.people.rows),
-        }
+        return self.exported.about | {"items": len(self.catalog), "users": len(self.log_users)}
 
-    def users(self, count: int) -> list[str]:
-        """Give users spread over those who are known."""
-        names = list(self.usual.people.rows)
-        places = np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)
-        return [names[place] for place in places]
-
-    def known_as(self, user: str) -> str:
-        """Give the id itself: an export knows each person by one."""
-        return user
+    # An export knows each person by one id, and no more of items than what is put.
+    known_as, explain, checked = Engine.known_as, Engine.explain, Engine.checked
 
     def recommender(self, by: str | None) -> Any:
         """Give what ranks; there is one way.
@@ -124,14 +113,6 @@ class BlendEngine(RunEngine):
         if by not in (None, "blend"):
             raise RecipeError(NO_WISHES)
         return self.usual
-
-    def explain(self, query: Query, item: str) -> dict[str, Any]:
-        """Refuse: an export does not say at length why an item comes."""
-        return Engine.explain(self, query, item)
-
-    def checked(self, item: str, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Give an item's row as it is put."""
-        return Engine.checked(self, item, row)
 
     def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
         """Give the items that are chosen near an item and whose texts are like its."""

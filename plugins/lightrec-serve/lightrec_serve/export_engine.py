@@ -8,7 +8,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
-import numpy as np
 import torch
 from lightrec_export.exported import Exported
 from lightrec_export.index import Approximate, Flat
@@ -63,6 +62,7 @@ class ExportEngine(Engine):
         self.catalog = Catalog(held.catalog, held.kinds, Names(held.catalog))
         self.book = RuleBook(path, lambda name: self.catalog.find([name])[0])
         self._past = held.histories()
+        self.log_users = [*self._past]
         self.index = self._indexed(approximate)
         texts = held.catalog[Column.TEXT].fill_null("").to_list()
         encode = held.encode if held.text_vectors.shape[1] else None
@@ -93,48 +93,38 @@ class ExportEngine(Engine):
         """Name the export and what it was made from."""
         return self.exported.about | {"items": len(self.catalog), "users": len(self._past)}
 
-    def users(self, count: int) -> list[str]:
-        """Give users spread over those whose histories are known."""
-        names = list(self._past)
-        return [
-            names[i] for i in np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)
-        ]
-
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:
         """Answer queries together."""
-        found: list[Ranked | LightrecError] = [RecipeError("")] * len(queries)
-        ready: list[tuple[int, _Read]] = []
-        began = perf_counter()
-        for place, query in enumerate(queries):
+        began, read = perf_counter(), list[_Read | LightrecError]()
+        for query in queries:
             try:
-                ready.append((place, self._read(query)))
+                read.append(self._read(query))
             except LightrecError as error:
-                found[place] = error
-        if not ready:
-            return found
+                read.append(error)
+        ready = [one for one in read if isinstance(one, _Read)]
+        ranked = iter(self._ranked(ready, began) if ready else ())
+        return [next(ranked) if isinstance(one, _Read) else one for one in read]
+
+    def _ranked(self, asked: Sequence["_Read"], began: float) -> list[Ranked]:
         read = perf_counter()
-        histories = [one.history for _, one in ready]
-        vectors = self.exported.queries(padded(histories, self.exported.history_length))
-        towered = perf_counter()
-        rules = self.rules
-        plain = [row for row, (_, one) in enumerate(ready) if not one.query.draw and not rules]
-        if plain:
-            ranked = self._search(vectors[plain], [ready[row][1] for row in plain])
-            for row, slate in zip(plain, ranked, strict=True):
-                found[ready[row][0]] = slate
-        for row, (place, one) in enumerate(ready):
-            if row not in plain:
-                found[place] = self._draw(vectors[row], one, rules)
-        for row, (place, one) in enumerate(ready):
-            answer = found[place]
-            if one.query.explain and one.history and isinstance(answer, Ranked):
-                answer.why = self._why(vectors[row], one, answer.items)
+        histories = padded([one.history for one in asked], self.exported.history_length)
+        vectors = self.exported.queries(histories)
+        towered, rules = perf_counter(), self.rules
+        plain = [row for row, one in enumerate(asked) if not one.query.draw and not rules]
+        found = self._search(vectors[plain], [asked[row] for row in plain]) if plain else []
+        together = dict(zip(plain, found, strict=True))
+        ranked = [
+            together[row] if row in together else self._draw(vectors[row], one, rules)
+            for row, one in enumerate(asked)
+        ]
+        for one, vector, slate in zip(asked, vectors, ranked, strict=True):
+            if one.query.explain and one.history:
+                slate.why = self._why(vector, one, slate.items)
         done = perf_counter()
         spent = {"read": read - began, "tower": towered - read, "search": done - towered}
-        for answer in found:
-            if isinstance(answer, Ranked):  # each has its share
-                answer.seconds = {part: seconds / len(ready) for part, seconds in spent.items()}
-        return found
+        for slate in ranked:  # each has its share
+            slate.seconds = {part: seconds / len(asked) for part, seconds in spent.items()}
+        return ranked
 
     def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
         """Give the items whose rows point into the direction of an item's."""
@@ -182,13 +172,10 @@ class ExportEngine(Engine):
         return _Read(query, history, barred, allowed)
 
     def _search(self, vectors: Tensor, asked: Sequence["_Read"]) -> list[Ranked]:
-        masks = [one.allowed for one in asked if one.allowed is not None]
-        allowed = None
-        if len(asked) == 1 and masks:
-            allowed = masks[0]
-        elif masks:
-            everything = torch.ones(len(self.index), dtype=torch.bool)
-            each = [everything if one.allowed is None else one.allowed for one in asked]
+        allowed = asked[0].allowed
+        if len(asked) > 1 and any(one.allowed is not None for one in asked):
+            all_items = torch.ones(len(self.index), dtype=torch.bool)
+            each = [all_items if one.allowed is None else one.allowed for one in asked]
             allowed = torch.stack(each)
         seen = padded([one.barred for one in asked], None)
         k = min(max(one.query.k for one in asked), len(self.index) - 1)
