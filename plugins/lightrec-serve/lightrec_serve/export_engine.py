@@ -1,13 +1,16 @@
-"""An export that answers: a query tower and an index, many queries at once."""
+"""Exports that answer: two towers by an index, many queries at once, and blends as runs do."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
+from types import SimpleNamespace
 from typing import Any, Final
 
+import polars as pl
 import torch
 from lightrec_export.exported import Exported
 from lightrec_export.index import Approximate, Flat
@@ -16,9 +19,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lightrec.data.names import Names
+from lightrec.data.people import Person, with_events
 from lightrec.data.sequences import with_only
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.keys import PADDING, Column, Key
+from lightrec.ranking.ranker import likeness
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import (
     TOLD,
@@ -31,16 +36,37 @@ from lightrec_serve.engine import (
     reasons,
     with_new,
 )
+from lightrec_serve.run_engine import RunEngine
 
 APPROXIMATE: Final = 300_000
 """From so many items on an exact search takes longer than an answer should."""
 SAMPLE: Final = 200
 """So many queries say which share of the best items a graph finds."""
+NO_WISHES = "An export knows no wishes, profiles and other ways to rank: serve the run itself."
 logger = logging.getLogger("lightrec.serve")
 
 
-class ExportEngine(Engine):
-    """A folder that `lightrec export` wrote. Neither lightning nor torchrl is imported.
+class ExportedEngine(Engine):
+    """What answers by a folder that `lightrec export` wrote, whatever it exported."""
+
+    def __init__(self, path: Path, temperature: float) -> None:
+        self.exported, self.temperature = Exported(path), temperature
+        held = self.exported
+        self.repeats, self.note = held.repeats, held.note
+        self.worth, self.goal = held.worth, held.goal
+        self.catalog = Catalog(held.catalog, held.kinds, Names(held.catalog))
+        self.book = RuleBook(path, lambda name: self.catalog.find([name])[0])
+        texts = held.catalog[Column.TEXT].fill_null("").to_list()
+        encode = held.encode if held.text_vectors.shape[1] else None
+        self.newcomers = Newcomers(texts, held.text_vectors, encode, held.events > 0)
+
+    def about(self) -> dict[str, Any]:
+        """Name the export and what it was made from."""
+        return self.exported.about | {"items": len(self.catalog), "users": len(self.log_users)}
+
+
+class ExportEngine(ExportedEngine):
+    """A folder with two towers. Neither lightning nor torchrl is imported.
 
     People are known by the histories of the log, where the export holds them, and by what the
     store has of them. Fields that say what may be shown to whom are served from their runs.
@@ -55,18 +81,10 @@ class ExportEngine(Engine):
     def __init__(
         self, path: Path, temperature: float = 1.0, approximate: int = APPROXIMATE
     ) -> None:
-        self.exported, self.temperature = Exported(path), temperature
-        held = self.exported
-        self.repeats, self.note, self.worth = held.repeats, held.note, held.worth
-        self.goal = held.goal
-        self.catalog = Catalog(held.catalog, held.kinds, Names(held.catalog))
-        self.book = RuleBook(path, lambda name: self.catalog.find([name])[0])
-        self._past = held.histories()
+        super().__init__(path, temperature)
+        self._past = self.exported.histories()
         self.log_users = [*self._past]
         self.index = self._indexed(approximate)
-        texts = held.catalog[Column.TEXT].fill_null("").to_list()
-        encode = held.encode if held.text_vectors.shape[1] else None
-        self.newcomers = Newcomers(texts, held.text_vectors, encode, held.events > 0)
         self.answer([Query(k=1)])  # so that the first person does not wait
 
     def _indexed(self, approximate: int) -> Flat | Approximate:
@@ -88,10 +106,6 @@ class ExportEngine(Engine):
         index = Approximate(held.table, held.bias, queries)
         logger.info("approximate", extra={"items": len(held.table) - 1, "recall": index.recall})
         return index
-
-    def about(self) -> dict[str, Any]:
-        """Name the export and what it was made from."""
-        return self.exported.about | {"items": len(self.catalog), "users": len(self._past)}
 
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:
         """Answer queries together."""
@@ -249,3 +263,96 @@ def padded(rows: Sequence[Sequence[int]], length: int | None) -> Tensor:
             last = items[-width:]
             row[width - len(last) :] = torch.tensor(last)
     return table
+
+
+class ExportedBlend:
+    """What an exported blend knows, asked as a :class:`~lightrec.recommend.Recommender` is."""
+
+    by, reason = "blend", "It was exported."
+
+    def __init__(self, held: Exported, names: Names) -> None:
+        if held.blend is None:
+            raise RunError(f"{held.folder} has two towers and no blend.")
+        self.held, self.blend, self.ranked_by = held, held.blend, "blend"
+        self.names, self.people = names, self
+        self.known = held.people()
+        self.rows = {user: row for row, user in enumerate(self.known)}
+        self.outside = SimpleNamespace(rows={})
+        self.popularity = SimpleNamespace(counts=held.popular)
+
+    def person(
+        self,
+        user: str | None = None,
+        history: Sequence[str] | None = None,
+        profile: Mapping[str, object] | None = None,
+        kinds: Sequence[str | None] = (),
+    ) -> Person:
+        """Look up one person; see :meth:`lightrec.data.people.People.person`."""
+        if profile is not None:
+            raise RecipeError(NO_WISHES)
+        nothing, held = torch.zeros(1, 0, dtype=torch.long), self.held
+        known = {Key.HISTORY: nothing, Key.SEEN: nothing}
+        if user is not None:
+            known = self.known[user]
+        given = [row + 1 for row in self.names.find_all(list(history or ()))]
+        known = with_events(known, given, kinds, held.feedback_kinds, held.goal, held.repeats)
+        return Person(known, pl.DataFrame({Column.USER: [user]}, {Column.USER: pl.String}))
+
+    @torch.inference_mode()
+    def scores(self, person: Person, ask: str | None = None) -> Tensor:
+        """Score all items; see :meth:`lightrec.recommend.Recommender.scores`."""
+        if ask is not None:
+            raise RecipeError(NO_WISHES)
+        known, history = person.known, person.known[Key.HISTORY]
+        user, alike = known.get(Key.USER), self.held.attributes
+        if history.any():
+            self.ranked_by = "blend"
+            return self.blend.scores(history, user, details=known)
+        if alike is not None and (user is not None or Key.PROFILE in known):
+            self.ranked_by = "attributes"
+            return alike.scores(history, user, details=known)
+        self.ranked_by = "popularity"
+        return self.popularity.counts.clamp_min(0).log1p()[None]
+
+
+class BlendEngine(ExportedEngine, RunEngine):
+    """A folder with a blend, answering as its run does. Neither lightning nor torchrl is imported.
+
+    People are known by what the export holds of them, and by what the store has of them.
+
+    :param path: the folder.
+    :param temperature: of drawn slates.
+    :raises RunError: where a file is not the one that was exported.
+    """
+
+    def __init__(self, path: Path, temperature: float = 1.0) -> None:
+        super().__init__(path, temperature)
+        own: Any = ExportedBlend(self.exported, self.catalog.names)
+        self.usual, self.feedback_kinds = own, self.exported.feedback_kinds
+        self.log_users = [*own.known]
+        self.answer([Query(k=1)])  # so that the first person does not wait
+
+    # An export knows each person by one id, and no more of items than what is put.
+    known_as, explain, checked = Engine.known_as, Engine.explain, Engine.checked
+
+    def recommender(self, by: str | None) -> Any:
+        """Give what ranks; there is one way.
+
+        :raises RecipeError: where another one is asked for.
+        """
+        if by not in (None, "blend"):
+            raise RecipeError(NO_WISHES)
+        return self.usual
+
+    def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
+        """Give the items that are chosen near an item and whose texts are like its."""
+        if number > self.catalog.size:
+            return super().similar(number, k)
+        alike = likeness(self.usual.blend.ranker, self.exported.events, number)
+        alike[[*self.catalog.gone]] = -torch.inf
+        scores, items = alike.topk(min(k, self.catalog.size - len(self.catalog.gone) - 1))
+        return items.tolist(), scores.tolist()
+
+    def _eligible(self, person: pl.DataFrame, time: datetime | None) -> Tensor:
+        """Everything may be shown to everybody: other fields are not exported."""
+        return torch.ones(len(self.catalog) + 1, dtype=torch.bool)
