@@ -18,6 +18,7 @@ def cooccurrence(
     num_items: int,
     decay: float,
     reach: int,
+    worths: NDArray[np.float32] | None = None,
 ) -> "scipy.sparse.csr_array":
     """Count how often items come near each other in a history.
 
@@ -26,6 +27,7 @@ def cooccurrence(
     :param num_items: N.
     :param decay: two events g steps apart count ``decay ** (g - 1)``.
     :param reach: steps up to which they count.
+    :param worths: (E,) by which a pair counts, that of its later event; None: all count alike.
     :returns: (N, N) float32, earlier item by later item; row i - 1 is item i.
     """
     reach = max(1, min(reach, PAIRS // max(len(items), 1)))
@@ -38,6 +40,8 @@ def cooccurrence(
             break
         pair = (items[:-gap][same], items[gap:][same])
         value = np.full(same.sum(), decay ** (gap - 1), dtype=np.float32)
+        if worths is not None:
+            value *= worths[gap:][same]
         total = total + scipy.sparse.coo_array((value, pair), shape=total.shape).tocsr()
     return total
 

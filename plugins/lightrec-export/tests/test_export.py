@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from lightrec_export import blend_export
 from lightrec_export import export as exporting
 from lightrec_export.export import export
 from lightrec_export.exported import FORMAT, ITEMS, MANIFEST, ONNX, Exported
@@ -181,7 +180,7 @@ def test_nothing_is_left_of_an_export_that_scores_otherwise(
     for name in ("write_onnx", "write_pt2"):
         written = lambda _, path: shutil.copyfile(whole_export / path.name, path)  # noqa: E731
         monkeypatch.setattr(exporting, name, written)
-    monkeypatch.setattr(blend_export, "TOLERANCE", -1.0)
+    monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
     with pytest.raises(RunError, match="Nothing was exported"):
         export(Run(tiny_run), tmp_path / "out", what="ranker")
     assert not [*tmp_path.iterdir()]

@@ -12,8 +12,7 @@ import pytest
 import torch
 from lightrec_export import export as exporting
 from lightrec_export.batch import Lists
-from lightrec_export.blend_export import without_people
-from lightrec_export.export import export
+from lightrec_export.export import export, without_people
 from lightrec_export.exported import MANIFEST, Exported
 from lightrec_serve.commands import loader
 from lightrec_serve.engine import Query, Ranked
