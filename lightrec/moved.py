@@ -4,98 +4,64 @@ Recipes, run folders and checkpoints that name an old path keep loading.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from lightrec.errors import warn
 
+TABLE: Final = """
+encoders.fused lightrec_images.fused Fused
+encoders.given lightrec_images.given Given
+encoders.image lightrec_images.image ImageEncoder
+encoders.trials lightrec_news.trials TrialData TrialModule
+ranking.language_readers lightrec_generate.language_readers LanguageReader PairClassifier Decoder
+ranking.reader_module lightrec_generate.reader_module ReaderModule ReaderData
+data.readers.recbole lightrec_formats.recbole RecBoleReader
+nn.item_readers lightrec_news.reading ConvolutionReader SelfAttentionReader
+nn.towers lightrec_news.reading AdditiveAttention
+nn.towers lightrec_lab.towers GRU LigrTransformer MeanPooling
+learners.adversarial lightrec_lab.adversarial GAIL AIRL
+policies.return_conditioned lightrec_lab.return_conditioned ReturnConditioned
+learners.imitation lightrec_lab.imitation SQIL
+learners.replay lightrec_lab.replay ReplayPolicyModule
+learners.world_data lightrec_worlds.world_data WorldData
+policies.tower lightrec_worlds.tower TowerPolicy
+policies.bandits lightrec_lab.bandits LinUCB ThompsonSampling
+users.irl.base lightrec_lab.irl ClickClassifier RewardWeightedLikelihood
+simulators.choice_process lightrec_lab.choice_process ChoiceProcess
+users.irl.looking_ahead lightrec_lab.irl IQLearn TasteMixture
+users.irl.looking_ahead lightrec.users.irl MaxEnt
+users.reward_model lightrec.users.irl RewardModel Continuation
+users.reward_model lightrec_lab.irl Gate
+rewards.combined lightrec.rewards.accepted WeightedSum
+rewards.accepted lightrec_rewards.accepted ConversionReward ProbabilityLogReward
+rewards.base lightrec_rewards.attributes AttributeReward LengthReward
+rewards.combined lightrec_rewards.normalised NormalisedReward
+rewards.limits lightrec_rewards.limits ConstrainedReward EqualExposure NewItems FewRepeats Variety
+rewards.penalties lightrec_rewards.penalties RepetitionPenalty FatiguePenalty UncertaintyPenalty
+rewards.staying lightrec_rewards.staying StayReward ReturnReward ShapedReward ContinuationShaping
+evaluation.shown lightrec_ope.shown ShownItems
+evaluation.replay lightrec_ope.replay Replayed
+evaluation.estimators.bandit lightrec_ope.estimators.bandit BanditLog IPS SNIPS DR SNDR DM MIPS
+evaluation.estimators.slates lightrec_ope.estimators.slates SlateLog SlateIPS IndependentIPS
+evaluation.estimators.slates lightrec_ope.estimators.slates CascadeIPS CascadeDR PseudoInverse
+evaluation.estimators.sequences lightrec_ope.estimators.sequences SequenceLog PerDecisionIPS
+evaluation.estimators.sequences lightrec_ope.estimators.sequences SequentialDR Marginalized
+evaluation.exposure lightrec_audit.exposure ProviderExposure
+evaluation.robustness lightrec_audit.robustness Robustness
+stages.assumptions lightrec_audit.assumptions assume
+evaluation.user_models lightrec_audit.user_models SimulatedStatistics KnownTruth
+simulators.worlds.greed lightrec_worlds.greed Greed
+simulators.worlds.interest_evolution lightrec_worlds.interest_evolution InterestEvolution
+simulators.worlds.long_term_satisfaction lightrec_worlds.long_term_satisfaction LongTermSatisfaction
+simulators.worlds.retention lightrec_worlds.retention Retention
+simulators.worlds.tastes lightrec_worlds.tastes Tastes
+"""
+"""A line for each module: its name within lightrec, the new module, and the classes that moved."""
 MOVED: Final = {
-    f"{old}.{name}": f"{new}.{name}"
-    for old, new, names in (
-        ("lightrec.encoders.fused", "lightrec_images.fused", "Fused"),
-        ("lightrec.encoders.given", "lightrec_images.given", "Given"),
-        ("lightrec.encoders.image", "lightrec_images.image", "ImageEncoder"),
-        ("lightrec.encoders.layers", "lightrec_finetune.layers", "Layers"),
-        ("lightrec.encoders.trials", "lightrec_news.trials", "TrialData TrialModule"),
-        (
-            "lightrec.ranking.language_readers",
-            "lightrec_generate.language_readers",
-            "LanguageReader PairClassifier Decoder",
-        ),
-        (
-            "lightrec.ranking.reader_module",
-            "lightrec_generate.reader_module",
-            "ReaderModule ReaderData",
-        ),
-        ("lightrec.data.readers.recbole", "lightrec_formats.recbole", "RecBoleReader"),
-        (
-            "lightrec.nn.item_readers",
-            "lightrec_news.reading",
-            "ConvolutionReader SelfAttentionReader",
-        ),
-        ("lightrec.nn.towers", "lightrec_news.reading", "AdditiveAttention"),
-        ("lightrec.nn.towers", "lightrec_lab.towers", "GRU LigrTransformer MeanPooling"),
-        ("lightrec.learners.adversarial", "lightrec_lab.adversarial", "GAIL AIRL"),
-        (
-            "lightrec.policies.return_conditioned",
-            "lightrec_lab.return_conditioned",
-            "ReturnConditioned",
-        ),
-        ("lightrec.learners.imitation", "lightrec_lab.imitation", "SQIL"),
-        ("lightrec.learners.replay", "lightrec_lab.replay", "ReplayPolicyModule"),
-        ("lightrec.learners.world_data", "lightrec_worlds.world_data", "WorldData"),
-        ("lightrec.policies.tower", "lightrec_worlds.tower", "TowerPolicy"),
-        ("lightrec.policies.bandits", "lightrec_lab.bandits", "LinUCB ThompsonSampling"),
-        ("lightrec.users.irl.base", "lightrec_lab.irl", "ClickClassifier RewardWeightedLikelihood"),
-        ("lightrec.simulators.choice_process", "lightrec_lab.choice_process", "ChoiceProcess"),
-        ("lightrec.users.irl.looking_ahead", "lightrec_lab.irl", "IQLearn TasteMixture"),
-        ("lightrec.users.irl.looking_ahead", "lightrec.users.irl", "MaxEnt"),
-        ("lightrec.users.reward_model", "lightrec.users.irl", "RewardModel Continuation"),
-        ("lightrec.users.reward_model", "lightrec_lab.irl", "Gate"),
-        ("lightrec.rewards.combined", "lightrec.rewards.accepted", "WeightedSum"),
-        *(
-            (f"lightrec.rewards.{old}", f"lightrec_rewards.{new}", names)
-            for old, new, names in (
-                ("accepted", "accepted", "ConversionReward ProbabilityLogReward"),
-                ("base", "attributes", "AttributeReward LengthReward"),
-                ("combined", "normalised", "NormalisedReward"),
-                ("limits", "limits", "ConstrainedReward EqualExposure NewItems FewRepeats Variety"),
-                ("penalties", "penalties", "RepetitionPenalty FatiguePenalty UncertaintyPenalty"),
-                ("staying", "staying", "StayReward ReturnReward ShapedReward ContinuationShaping"),
-            )
-        ),
-        *(
-            (f"lightrec.evaluation.{module}", f"lightrec_ope.{module}", names)
-            for module, names in (
-                ("shown", "ShownItems"),
-                ("replay", "Replayed"),
-                ("estimators.bandit", "BanditLog IPS SNIPS DR SNDR DM MIPS"),
-                ("estimators.slates", "SlateLog SlateIPS IndependentIPS"),
-                ("estimators.slates", "CascadeIPS CascadeDR PseudoInverse"),
-                ("estimators.sequences", "SequenceLog PerDecisionIPS"),
-                ("estimators.sequences", "SequentialDR Marginalized"),
-            )
-        ),
-        ("lightrec.evaluation.exposure", "lightrec_audit.exposure", "ProviderExposure"),
-        ("lightrec.evaluation.robustness", "lightrec_audit.robustness", "Robustness"),
-        ("lightrec.stages.assumptions", "lightrec_audit.assumptions", "assume"),
-        (
-            "lightrec.evaluation.user_models",
-            "lightrec_audit.user_models",
-            "SimulatedStatistics KnownTruth",
-        ),
-        *(
-            (f"lightrec.simulators.worlds.{module}", f"lightrec_worlds.{module}", name)
-            for module, name in (
-                ("greed", "Greed"),
-                ("interest_evolution", "InterestEvolution"),
-                ("long_term_satisfaction", "LongTermSatisfaction"),
-                ("retention", "Retention"),
-                ("tastes", "Tastes"),
-            )
-        ),
-    )
-    for name in names.split()
+    f"lightrec.{old}.{name}": f"{new}.{name}"
+    for old, new, *names in map(str.split, TABLE.strip().splitlines())
+    for name in names
 }
 """New paths of classes by their old ones."""
 OTHERS: Final = {
@@ -122,6 +88,10 @@ NEEDED: Final = {
     "lightrec-news": ("lightrec-formats", "lightrec-rewards"),
 }
 """Packages of this repository that another one needs."""
+GONE: Final = {
+    "drop_unreadable_times": "--skip-broken broken.csv leaves out events without a readable time",
+}
+"""Settings that old runs and recipes may have, and what does it now."""
 _PATH: Final = re.compile(r"\blightrec(?:\.\w+)+[.:]\w+")
 
 
@@ -142,6 +112,23 @@ def _new(path: re.Match[str]) -> str:
     if new is not None:
         warn(f"{path[0]} is now {new}, of the package {_package(new)}. Write the new name.")
     return new or path[0]
+
+
+def is_gone(name: str) -> bool:
+    """Whether a setting is gone, which is warned of."""
+    if name in GONE:
+        warn(f"The setting {name} is gone, and left out here: {GONE[name]}.")
+    return name in GONE
+
+
+def words_left(words: Iterable[str]) -> list[str]:
+    """Words of a line without settings that are gone, and without their values."""
+    left, gone = [], False
+    for word in words:
+        if word.startswith("--"):
+            gone = is_gone(word[2:].partition("=")[0])
+        left += [] if gone else [word]
+    return left
 
 
 def hint(name: str) -> str:

@@ -174,13 +174,3 @@ def test_a_full_disk_behind_the_output_is_told(tiny_run):
 def test_no_mutation_of_a_file_ends_in_a_traceback(run, begin, capfd):
     for number in range(begin, begin + FORTY):
         one_more(run, number, capfd)
-
-
-def test_nothing_is_heard_of_a_panic_within_polars(run, capfd):
-    one_more(run, 8363, capfd)  # bits of a dictionary's keys in the catalog
-    path = run / "data" / "catalog.parquet"
-    content = path.read_bytes()
-    path.write_bytes(content[:-9] + b"x" + content[-8:])
-    assert main(["similar", str(run), "i3"]) == 2
-    assert f"{path} is damaged" in capfd.readouterr().err
-    path.write_bytes(content)

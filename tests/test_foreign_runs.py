@@ -242,11 +242,3 @@ def test_no_command_writes_through_a_link(trap, monkeypatch, name):
         trap.call(name)
         assert trap.look() == before, place
         trap.reset()
-
-
-def test_a_service_keeps_its_answers_in_the_run(trap, capsys):
-    pytest.importorskip("lightrec_serve")
-    (trap.run / "served.db").symlink_to(trap.outside / "served.db")
-    assert main(["serve", str(trap.run)]) == 2
-    assert "outside of the run folder" in capsys.readouterr().err
-    assert not (trap.outside / "served.db").exists()

@@ -88,11 +88,3 @@ def test_numbers_beyond_64_bits_are_refused(option, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["recommend", "runs/none", "--user", "1", option, "1" + "0" * 30])
     assert "10000000000000000000… is too large a number" in capsys.readouterr().err
-
-
-def test_a_value_that_argparse_would_lose_is_refused(capsys):
-    with pytest.raises(SystemExit, match="2"):
-        main(["recommend", "runs/none", "--history", "x", "--exclude=--"])
-    assert "--exclude=--: -- cannot be a value; an item is named so by item=--" in (
-        capsys.readouterr().err
-    )

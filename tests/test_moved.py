@@ -15,7 +15,7 @@ from lightrec.rewards.base import Reward
 from lightrec.settings import make_of
 from lightrec.simulators.base import Simulator
 from lightrec.stages import recipes
-from lightrec.stages.stage import Stage
+from lightrec.stages.stage import Stage, function_of
 from lightrec.stages.train import ParsedRecipe
 from lightrec.trust import built, trusted_class
 
@@ -55,6 +55,14 @@ def test_a_recipe_with_an_old_path_is_parsed(where, tmp_path):
         more = ["--model.init_args.reward", OLD]
     parsed = ParsedRecipe(Stage("policy", recipe, tmp_path / "policy"), more)
     assert parsed.config["model"]["init_args"]["reward"]["class_path"] == NEW
+
+
+def test_a_setting_that_is_gone_is_left_out_with_a_warning(tmp_path, capsys):
+    recipe = {"function": "lightrec.stages.data.prepare_log", "drop_unreadable_times": True}
+    words = ["--drop_unreadable_times", "true", "--k_core=3"]
+    _, settings = function_of(Stage("data", recipe, tmp_path / "data", words))
+    assert settings["k_core"] == 3
+    assert capsys.readouterr().err.count("--skip-broken broken.csv") == 1
 
 
 class Holder:

@@ -172,12 +172,3 @@ def test_a_plugin_adds_a_command_by_a_function(lightrec_plugins, capsys):
     with pytest.raises(SystemExit):
         main(["run", "--help"])
     assert "skipping" in capsys.readouterr().out
-
-
-def test_what_is_no_function_is_no_command(lightrec_plugins, capsys):
-    body = "@hookimpl\ndef lightrec_commands(): return {'serve': 'lightrec.keys:Key'}\n"
-    lightrec_plugins.add("serving", body)
-    assert main(["serve"]) == 2
-    assert "lightrec.keys:Key of serving stands among the commands, but is no function." in (
-        capsys.readouterr().err
-    )

@@ -14,8 +14,7 @@ from lightrec import plugins
 from lightrec.__main__ import main
 from lightrec.data.readers.predictions import read_predictions
 from lightrec.data.sequences import Sequences
-from lightrec.data.store import EventStore
-from lightrec.errors import PluginError, RecipeError, RunError
+from lightrec.errors import PluginError, RecipeError
 from lightrec.evaluation.predictions import evaluate_predictions
 from lightrec.recommend import load
 from lightrec.run import Run
@@ -75,14 +74,6 @@ def test_places_for_new_items_show_none_that_was_seen_or_is_not_wanted(
     assert not {*new[:2], "i2"} & {*everybody}
 
 
-def test_a_history_of_titles_stands_for_a_user(recommender):
-    row = recommender.store.user_ids.to_list().index("u3")
-    start, end = recommender.store.offsets[row : row + 2]
-    titles = [recommender.catalog["title"][int(i) - 1] for i in recommender.store.items[start:end]]
-    by_history = recommender.recommend(history=titles, k=5)
-    assert by_history.equals(recommender.recommend("u3", k=5))
-
-
 def test_everybody_gets_what_each_would_get_alone(recommender):
     table = pl.concat(recommender.recommend_all(k=3, batch_size=7))
     assert table.height == 3 * recommender.store.num_users
@@ -109,16 +100,6 @@ def test_similar_items_leave_out_the_item_and_keep_to_wishes(recommender, tiny_r
     assert table["score"].is_sorted(descending=True)
     assert main(["similar", str(tiny_run), "lamp number 1", "-k", "4", "--only", "kind=lamp"]) == 0
     assert table["title"][3] in capsys.readouterr().out
-
-
-def test_only_and_exclude(recommender):
-    lamps = recommender.recommend(history=[], k=100, only=["kind=lamp"])
-    assert lamps.height == 12
-    assert all(title.startswith("lamp") for title in lamps["title"])
-    less = recommender.recommend(
-        history=[], k=100, only="kind=Lamp", exclude=["lamp number 3", "i25"]
-    )
-    assert set(lamps["item"]) - set(less["item"]) == {"i27", "i25"}
 
 
 @pytest.mark.parametrize(
@@ -157,15 +138,6 @@ def test_wishes_join_a_history_or_stand_alone(recommender, tiny_run, capsys):
     assert "tea number 3" in capsys.readouterr().out.splitlines()[1]
     assert main([*line, "--by", "policy"]) == 2
     assert "leave out --by policy" in capsys.readouterr().err
-
-
-def test_a_wish_that_nothing_answers_says_so(recommender):
-    found = recommender.recommend(ask="a lamp or ropes", exclude="kind=lamp", k=12)
-    assert {*kinds(found)} == {"rope"}
-    with pytest.raises(RecipeError, match="No item that may come has a word of the wish 'lamps'"):
-        recommender.recommend("u3", ask="lamps", exclude="kind=lamp")
-    with pytest.raises(RecipeError, match="what has one is excluded, or was had"):
-        recommender.recommend(history=["i3"], ask="3", exclude=["i15", "i27", "i39"])
 
 
 def test_the_command_prints_a_table_and_writes_files(tiny_run, tmp_path, capsys):
@@ -271,29 +243,6 @@ def test_an_installed_policy_ranks_by_its_name(tiny_run, monkeypatch):
         load(tiny_run, by="best")
 
 
-def test_what_the_evaluation_did_not_choose_is_no_mixture(tiny_run, detailed, tmp_path, capsys):
-    line = ["recommend", str(tiny_run), "--user", "u3", "-k", "1"]
-    with pytest.raises(RunError, match="holds no finished users_a stage"):
-        load(detailed.run.path, by="mixture")
-    for stage in ("data", "ranker", "users_a"):
-        (tmp_path / stage).symlink_to(tiny_run / stage)
-    line[1] = str(tmp_path)
-    assert main([*line, "--by", "mixture"]) == 2
-    assert "has no weight for the mixture" in (said := capsys.readouterr().err)
-    assert "or take the even mixture (--by even-mixture), which needs none." in said
-    assert main([*line, "--by", "even-mixture"]) == 0
-
-
-def test_a_mixture_that_is_favoured_is_taken_and_why_is_not_said_each_time(
-    tiny_run, monkeypatch, capsys
-):
-    told = {"recommend/by": "even-mixture", "recommend/reason": "It was ahead of the blend."}
-    monkeypatch.setattr(Run, "metrics", lambda *_: told)
-    assert main(["recommend", str(tiny_run), "--user", "u3", "-k", "3"]) == 0
-    assert capsys.readouterr().err == "Ranked by the even mixture (--by even-mixture).\n"
-    assert load(tiny_run).reason == "It was ahead of the blend."
-
-
 def test_no_cell_of_a_csv_file_is_a_formula(detailed, tmp_path, capsys):
     out = tmp_path / "recs.csv"
     assert main(["recommend", str(detailed.run.path), "--all", "-k", "48", "--out", str(out)]) == 0
@@ -328,67 +277,18 @@ def test_lists_that_know_the_held_out_events_are_not_judged_on_them(detailed, tm
     pl.concat(detailed.recommend_all(k=48)).write_parquet(path)
     assert main(["evaluate", str(detailed.run.path), "--predictions", str(path)]) == 2
     assert "already hold the held-out events (60 of them, by" in capsys.readouterr().err
-    # Those of the users whose lists are from before are judged.
-    whole, early = (pl.concat(detailed.recommend_all(k=48, before=b)) for b in (None, "test"))
-    late = pl.col("user") > "u30"
-    pl.concat([early.filter(~late), whole.filter(late)]).write_parquet(path)
-    assert main(["evaluate", str(detailed.run.path), "--predictions", str(path)]) == 0
-    assert "users were made from histories that contain held-out" in capsys.readouterr().out
-    # Where no file says what it knows, lists without any held-out item give it away.
-    whole.drop("known_events").write_parquet(path)
-    assert main(["evaluate", str(detailed.run.path), "--predictions", str(path)]) == 0
-    assert "No list holds a held-out item of its user." in capsys.readouterr().out
-
-
-def test_users_in_the_file_are_scored_apart_from_all(tiny_run, tmp_path, capsys):
-    store, path = EventStore(tiny_run / "data"), tmp_path / "some.parquet"
-    items = store.catalog["item"].to_list()
-    last = [items[int(store.items[end - 1]) - 1] for end in store.offsets[1:11]]
-    rows = {"user": store.user_ids[:10], "item": last, "score": [1.0] * 10}
-    pl.DataFrame(rows).write_parquet(path)
-    found = evaluate_predictions(Run(tiny_run), path)
-    assert found["predictions/present/predictions/ndcg@10"] == 1
-    low, mean = (found[f"predictions/all/predictions/ndcg@10{end}"] for end in ("/low", ""))
-    assert mean == pytest.approx(10 / 60)
-    # The binomial law's standard error is .048.
-    assert mean - low == pytest.approx(1.96 * 0.048, abs=0.02)
-    assert main(["evaluate", str(tiny_run), "--predictions", str(path)]) == 0
-    assert "10 of the 60 users with held-out events (17%); among" in capsys.readouterr().out
-
-
-@pytest.fixture
-def ruled(recommender, tmp_path):
-    """The recommender with rules of its own: no lamps, two places a kind, u3's song, then tea."""
-    own = copy.copy(recommender)
-    own.book = RuleBook(tmp_path, own.item, own.people.attributes)
-    rules = {
-        "in_stock": "kind!=lamp",
-        "boosts": [{"where": "kind=tea", "times": 1e12}],
-        "pins": [{"item": "song number 2", "place": 2, "people": "user=u3"}],
-        "at_most": [{"per": "kind", "places": 2}],
-    }
-    own.book.path.write_text(json.dumps(rules))
-    return own
 
 
 def kinds(items):
     return [title.split()[0] for title in items["title"]]
 
 
-def test_every_list_keeps_to_the_standing_rules(recommender, ruled):
-    assert kinds(ruled.recommend("u3", k=9))[:3] == ["tea", "song", "tea"]
-    found = pl.concat(ruled.recommend_all(k=9))
-    pinned = found.filter(rank=2, title="song number 2")["user"]
-    assert "u3" in pinned
-    for user in ("u0", "u3", "u17"):
-        own = found.filter(user=user)
-        assert own["item"].to_list() == ruled.recommend(user, k=9)["item"].to_list()
-        assert sorted(kinds(own)) == ["rope"] * 2 + ["song"] * 2 + ["tea"] * 2
-    stranger = ruled.recommend(history=[], k=9)
-    assert sorted(kinds(stranger)) == sorted(kinds(found.filter(user="u3")))
-    assert "lamp" not in kinds(ruled.similar("lamp number 3", k=40))
-    # What is judged by held-out events is the ranking, and not the rules.
-    judged = [pl.concat(each.recommend_all(k=9, before="test")) for each in (recommender, ruled)]
-    assert judged[0].equals(judged[1])
-    with pytest.raises(RecipeError, match="leaves 12 items, the standing rules leave 0"):
-        ruled.recommend("u3", only="kind=lamp")
+def test_every_list_keeps_to_the_standing_rules(recommender, tmp_path):
+    own = copy.copy(recommender)
+    own.book = RuleBook(tmp_path, own.item, own.people.attributes)
+    rules = {"in_stock": "kind!=lamp", "at_most": [{"per": "kind", "places": 2}]}
+    own.book.path.write_text(json.dumps(rules))
+    everybody = pl.concat(own.recommend_all(k=9)).filter(user="u3")
+    for found in (own.recommend("u3", k=9), own.recommend(history=[], k=9), everybody):
+        assert sorted(kinds(found)) == ["rope"] * 2 + ["song"] * 2 + ["tea"] * 2
+    assert "lamp" not in kinds(own.similar("lamp number 3", k=40))

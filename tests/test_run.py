@@ -10,7 +10,6 @@ from lightrec.data.files import mending
 from lightrec.errors import RunError
 from lightrec.run import Run
 from lightrec.stages.run import run
-from lightrec.testing import tiny
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +45,6 @@ def test_old_models_over_other_data_are_refused(mixed, stage, command, capsys):
         f"lightrec: The stage {stage} in {out} is stale: it was made from another data stage than "
         f"the one that is there now. Make it again with `{mending} --out {out}`.\n"
     )
-
-
-def test_no_stage_learns_from_stages_that_do_not_belong_together(mixed, capsys):
-    recipe = ["-c", "generic/policy", "--out", str(mixed[0] / "policy"), *tiny.FAST["policy"]]
-    assert main(["fit", *recipe]) == 2
-    assert "The stage ranker in" in capsys.readouterr().err
 
 
 def test_what_a_stage_was_made_from_must_belong_together_too(tmp_path):

@@ -16,15 +16,12 @@ import pytest
 import torch
 from torch import nn
 
-from lightrec.__main__ import main
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import FetchError, LightrecError, RunError
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.nn.part import Part
 from lightrec.policies.base import Policy
-from lightrec.policies.baselines import RandomPolicy
 from lightrec.ranking.module import RankingModule
-from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
 from lightrec.stages import run as pipeline
@@ -190,19 +187,6 @@ def test_a_pickle_in_a_checkpoint_is_not_loaded(run, marker, kind):
     assert not marker.exists()
 
 
-def test_checkpoints_of_a_run_load_by_themselves(tiny_run):
-    module = RankingModule.load_from_checkpoint(tiny_run / "ranker" / "model.ckpt").eval()
-    ranker = Ranker.from_pretrained(tiny_run / "ranker").eval()
-    history = torch.tensor([[1, 2, 3]])
-    torch.testing.assert_close(module.ranker.scores(history), ranker.scores(history))
-    for kind, stage in (
-        (ChoiceModule, "users_a"),
-        (ChoiceModule, "users_b"),
-        (PolicyModule, "policy"),
-    ):
-        assert kind.load_from_checkpoint(tiny_run / stage / "model.ckpt")
-
-
 class Leaf(Part):
     """A part within a part."""
 
@@ -239,20 +223,6 @@ def test_a_part_of_parts_is_built_again_with_its_weights(tmp_path):
     plain = Tower(Leaf(), [])
     assert type(built(plain.description, Part).made) is Leaf
     assert not plain.description["init_args"]["several"]
-
-
-@pytest.mark.parametrize(
-    ("inner", "told"),
-    [
-        ("lightrec.policies.baselines.RandomPolicy", "which is not a subclass of Leaf"),
-        (f"{__name__}.Leaf", "which cannot be built: "),
-    ],
-)
-def test_a_part_within_a_part_must_be_of_its_type(inner, told):
-    kept = Tower(Leaf(), []).description
-    kept["init_args"]["inner"] = {"class_path": inner, "init_args": {"size": "red"}}
-    with pytest.raises(RunError, match=told):
-        built(kept, Part)
 
 
 CODE = {"model_type": "of-its-own", "auto_map": {"AutoConfig": "payload.Attack"}}
@@ -312,15 +282,6 @@ def test_a_recipe_that_a_run_notes_imports_nothing(run, marker, place, name):
     assert "payload_on_the_path" not in sys.modules
 
 
-def test_an_update_reads_recipes_behind_the_gate(run, marker, tmp_path, capsys):
-    edit(run / "ranker" / "stage.json", lambda made: UPDATED["callbacks"][1](made, MODULE))
-    log = tmp_path / "day.csv"
-    log.write_text("customer,sku,date\nu1,i1,2024-02-01T12:00:00\n")
-    assert main(["update", str(run), "--log", str(log)]) == 2
-    assert "no class 'payload_on_the_path.Attack' among" in capsys.readouterr().err
-    assert not marker.exists()
-
-
 HOOKS = """
     @hookimpl
     def lightrec_policies():
@@ -355,13 +316,3 @@ def test_a_plugin_s_own_package_is_imported_where_it_may_load(lightrec_plugins, 
         trusted_class("package_of_a_plugin:Another", Policy)
     assert "package_of_a_plugin" not in sys.modules
     assert trusted_class(name, Policy).__name__ == "Elsewhere"
-
-
-class Cautious(RandomPolicy):
-    """A policy as somebody defines it in a notebook."""
-
-
-def test_a_class_of_a_notebook_is_found_while_it_is_defined(tmp_path):
-    Cautious(5).save_pretrained(tmp_path)
-    assert type(Cautious.from_pretrained(tmp_path)) is Cautious
-    assert type(Policy.load(tmp_path)) is Cautious

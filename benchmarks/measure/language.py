@@ -27,7 +27,6 @@ from lightrec.ranking.blending import (
     candidates,
     heard,
     judge,
-    scorer,
     validation_events,
 )
 from lightrec.ranking.evaluation_events import EvaluationEvents
@@ -35,6 +34,7 @@ from lightrec.ranking.item_models import item_to_item as items
 from lightrec.ranking.item_models.base import Evidence, ItemModel, Popularity, choose
 from lightrec.ranking.metrics import RankingResult, mean_ranks
 from lightrec.ranking.ranker import Ranker
+from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 
 EVENTS = 5_000
@@ -82,7 +82,7 @@ class Log:
         evidence = Evidence.of(data.store, data.vectors)
         try:
             self.models[name], self.values[name] = choose(
-                model, evidence, lambda own: judge(scorer(own), self.judged)["ndcg@10"]
+                model, evidence, lambda own: judge(by_history(own), self.judged)["ndcg@10"]
             )
         except NotApplicable as reason:
             print(f"{name} is left out. {reason}", file=sys.stderr)

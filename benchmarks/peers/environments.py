@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ENVIRONMENTS = HERE.parent / "environments"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+ENVIRONMENTS = CACHE / "lightrec" / "environments"
 OLDER = {"recsim": "3.7"}
 """Peers that run on an older Python; they are installed without what they say that they need."""
 
@@ -31,7 +32,7 @@ def environment(name: str) -> str:
             if subprocess.run(command).returncode:
                 raise RuntimeError(f"The environment of {name} could not be made from {pins}.")
         shutil.copyfile(pins, stamp)
-    return os.path.relpath(folder / "bin" / "python")
+    return str(folder / "bin" / "python")
 
 
 def interpreter(version: str) -> str:

@@ -7,25 +7,21 @@ itself.
 import json
 import math
 import sys
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, embedding_bag, normalize
 
-from lightrec import plugins
 from lightrec.data.share import part_of_all
 from lightrec.encoders.base import unit_vectors
 from lightrec.encoders.hub import TUNED
-from lightrec.encoders.text import TextEncoder
+from lightrec.encoders.layers import Layers, LinearMap, Tuned
 from lightrec.encoders.tuning_data import Batch, TextData
 from lightrec.encoders.worth import compared
 from lightrec.errors import RecipeError
-from lightrec.moved import hint
 from lightrec.nn.stage import StageModule, warm_cosine
 
 RECALLED = 10
@@ -40,74 +36,6 @@ SHARPNESS_RATE = 0.03
 """The learning rate of the temperature's logarithm."""
 SIMCSE = 0.05
 """The temperature of the loss of that name, its authors'."""
-
-
-class Tuned(nn.Module):
-    """A part that is tuned: texts, by number, into vectors."""
-
-    exact: ClassVar[bool]
-    """Whether the vectors of all texts cost so little that each step computes them."""
-    batch_size: ClassVar[int]
-    """Texts in a batch where the recipe does not say."""
-    learning_rate: ClassVar[float]
-    """The highest learning rate where the recipe does not say."""
-
-    @abstractmethod
-    def forward(self, numbers: Tensor) -> Tensor:
-        """The vectors of texts, (B,) int64 from 1, as (B, V) of norm 1; differentiable."""
-
-    def groups(self, rate: float) -> list[dict[str, Any]]:
-        """What learns as the optimizer's groups; without a rate of their own, at ``rate``."""
-        return [{"params": [own for own in self.parameters() if own.requires_grad]}]
-
-    @abstractmethod
-    def save(self, encoder: TextEncoder, folder: Path, noted: Mapping[str, object]) -> None:
-        """Write the encoder as it is now into an existing folder.
-
-        :param noted: how it was made.
-        """
-
-
-class LinearMap(Tuned):
-    """A square linear map of an encoder's vectors, which starts as the identity.
-
-    :param size: length of the vectors V.
-    """
-
-    exact = True
-    batch_size = 512
-    learning_rate = 3e-3
-    given: Tensor
-    """(D + 1, V) float32, the texts' vectors as the encoder gives them; row 0 zero."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.change = nn.Parameter(torch.zeros(size, size))
-        self.register_buffer("given", torch.zeros(1, size), persistent=False)
-
-    def forward(self, numbers: Tensor) -> Tensor:
-        """Map the given vectors."""
-        own = self.given[numbers]
-        return nn.functional.normalize(own + own @ self.change.T, dim=1)
-
-    def save(self, encoder: TextEncoder, folder: Path, noted: Mapping[str, object]) -> None:
-        """Write the encoder with the map as its last dense layer."""
-        change = self.change.detach().cpu()
-        encoder.save(folder, noted, torch.eye(len(change)) + change)
-
-
-def trained_model(tune: str, encoder: TextEncoder, texts: Sequence[str], **settings: Any) -> Tuned:
-    """A part that trains the encoder's model itself, as an installed package provides it.
-
-    :param tune: how: ``layers``, ``lora``, ``dora`` or ``full``.
-    :param texts: different ones, by number less 1.
-    :raises RecipeError: where no package provides it.
-    """
-    components = plugins.installed().parts["components"]
-    if "Layers" not in components:
-        raise RecipeError(f"`tune: {tune}` trains the model.{hint('Layers')} Or set `tune: map`.")
-    part: Tuned = components["Layers"].load()(encoder, texts, tune, **settings)
-    return part
 
 
 class TextModule(StageModule):
@@ -128,7 +56,7 @@ class TextModule(StageModule):
     :param vector_size: linked from the data.
     :param tune: what is tuned: ``map``, a square linear map of the vectors, laid over the frozen
         model; with it ``layers``, the model's upper layers, ``lora`` or ``dora``, adapters in them,
-        or ``full``, all of the model, by the package lightrec-finetune; or ``none``.
+        or ``full``, all of the model, see :class:`~lightrec.encoders.layers.Layers`; or ``none``.
     :param layers: how many layers, from above, are trained or get adapters; null for all. It says
         nothing of ``full``.
     :param rank: of adapters.
@@ -201,7 +129,7 @@ class TextModule(StageModule):
             data.given  # noqa: B018  # by the encoder as it is
             how = {"layers": given.layers, "rank": given.rank}
             how["checkpointing"] = given.gradient_checkpointing
-            self.part = trained_model(given.tune, data.encoder, data.examples.texts, **how)
+            self.part = Layers(data.encoder, data.examples.texts, given.tune, **how)
         self.trained = torch.from_numpy(data.examples.trained).to(self.device)
         shares = torch.from_numpy(data.examples.shares).to(self.device)
         self.popular = given.popularity * shares.log()

@@ -28,18 +28,20 @@ class Table:
         columns: Mapping[str, str],
         corner: str = "",
         own: str = "",
+        form: str = "",
     ) -> "Table":
         """Set metrics; rows are left out of which no metric is there.
 
         :param key: of a metric, such as ``test/{}/{}``, for the row and then the column.
         :param rows: titles by what stands in the keys, perhaps with braces for the column.
         :param columns: titles by what stands in the keys.
+        :param form: of metrics that have an interval, which is set, too; "" leaves intervals out.
         """
         found = []
         for row, title in rows.items():
-            values = [metrics.get(key.format(row, "{}").format(column)) for column in columns]
-            if values.count(None) < len(values):
-                found.append([title, *map(number, values)])
+            keys = [key.format(row, "{}").format(column) for column in columns]
+            if any(name in metrics for name in keys):
+                found.append([title, *(_cell(metrics, name, form) for name in keys)])
         return cls([corner, *columns.values()], found, own)
 
     def markdown(self) -> str:
@@ -221,6 +223,12 @@ def interval(metrics: Metrics, key: str) -> tuple[float, float, float] | None:
     if key not in metrics:
         return None
     return metrics[key], metrics[f"{key}/low"], metrics[f"{key}/high"]
+
+
+def _cell(metrics: Metrics, key: str, form: str) -> str:
+    if form and f"{key}/low" in metrics:
+        return spread(interval(metrics, key), form)
+    return number(metrics.get(key))
 
 
 def keys_of(key: str, found: tuple[float, float, float]) -> dict[str, float]:

@@ -20,7 +20,7 @@ import yaml
 from lightrec import plugins
 from lightrec.data.files import is_plain
 from lightrec.errors import RecipeError
-from lightrec.moved import hint
+from lightrec.moved import hint, is_gone
 
 Recipe = dict[str, Any]
 
@@ -250,7 +250,8 @@ def names(recipe: Recipe, key: str = "reads") -> list[str]:
 
 def settings(recipe: Recipe, run: Path | None = None) -> Recipe:
     """A copy of a recipe's settings alone, with a run's folder in place of ``${run}``."""
-    own = {key: copy.deepcopy(value) for key, value in recipe.items() if key not in OWN}
+    kept = (key for key in recipe if key not in OWN and not is_gone(key))
+    own = {key: copy.deepcopy(recipe[key]) for key in kept}
     return own if run is None else _resolved(own, {"run": str(run)}, "")
 
 

@@ -25,7 +25,7 @@ import lightrec
 from lightrec import plugins, trust
 from lightrec.data.files import FORMAT_VERSION, STAMP, write_stamp, write_whole
 from lightrec.errors import RecipeError, warn
-from lightrec.moved import hint, moved
+from lightrec.moved import hint, moved, words_left
 from lightrec.run import Run
 from lightrec.settings import mistake, nested
 from lightrec.stages import recipes
@@ -216,7 +216,7 @@ def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:
         ) from error
     settings = _of_installed(recipes.settings(stage.recipe, stage.run))
     given = moved(json.dumps(settings, default=str))
-    overrides = moved([*stage.overrides])
+    overrides = words_left(moved([*stage.overrides]))
     plugins.load_parts([given, *overrides])
     given_by_us = next(iter(inspect.signature(function).parameters))
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)

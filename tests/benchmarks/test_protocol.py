@@ -1,6 +1,5 @@
 """The benchmark's protocol, which runs without lightrec, against lightrec's own evaluation."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -45,25 +44,3 @@ def test_an_exported_split_asks_what_lightrec_asks(tiny_run: Path, tmp_path, nam
     expected = ranking.evaluate_scores(lambda batch: scores[batch[Key.USER]], events).metrics()
     found = split.judge(lambda users, histories: table[users, 1:], name)
     assert found == {n: pytest.approx(expected[n], abs=1e-12) for n in ("ndcg@10", "recall@10")}
-
-
-class Known(protocol.Split):
-    """Whose validation values are told beforehand."""
-
-    def __init__(self, values):
-        self.values = iter(values)
-
-    def judge(self, score, part):
-        found = next(self.values) if part == "validation" else 0.5
-        return {"ndcg@10": found, "recall@10": found}
-
-
-def test_a_course_keeps_the_best_epoch_and_ends(tmp_path):
-    course = protocol.Course(Known([0.05, 0.091, 0.10, 0.08, 0.08]), patience=2)
-    for seconds in (10.0, 20.0, 30.0, 40.0, 50.0):
-        course.cpu_seconds = seconds
-        assert course.epoch(lambda users, histories: np.zeros(0)) == (seconds == 50)
-    course.write(tmp_path / "found.json", {}, ["numpy"])
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert (found["best_epoch"], found["validation/ndcg@10"], found["ndcg@10"]) == (3, 0.10, 0.5)
-    assert (found["cpu_seconds_to_.090"], found["cpu_seconds_per_epoch"]) == (20.0, 10.0)

@@ -45,30 +45,12 @@ def test_figures_in_texts(declared, text, shown):
     assert found == [f"| r | {shown} |"]
 
 
-def test_rows_and_repeated_texts_fill_in_names(declared):
-    found = declared(
-        head=["", "3", "4"],
-        rows={"A": "a", "none": "c"},
-        across={"seed": [3, 4]},
-        texts=["{log/seed-$seed|$row/gain:.1f}"],
-        present=True,
-    )
-    assert found == ["| A | 0.2 | -1.5 |"]
-
-
 @pytest.mark.parametrize("name", names())
 def test_every_declared_table_has_results(name):
     for made in table.tables(name):
         head, _, *rows = made.splitlines()
         assert {row.count(" | ") for row in rows} == {head.count(" | ")}
         assert any(character.isdigit() for character in rows[-1].partition(" | ")[2])
-
-
-def test_shares_lie_between_random_and_the_oracle():
-    known = {"random/return": 2.0, "oracle/return": 12.0}
-    cells = {"greed/references/seed-0": known, "long/greed/ppo/seed-0": {"mode/return": 10.0}}
-    found = derived.shares({key: {"metrics": metrics} for key, metrics in cells.items()})
-    assert found["long/greed/ppo/seed-0"] == {"mode/share": 0.8}
 
 
 def test_the_best_part_is_that_of_the_test_events():

@@ -20,40 +20,6 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "log.csv"
 
 
-def test_check_tells_what_is_there(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    items = ["--items", str(log.with_name("items.csv"))]
-    items += ["--types", "{zip: category}"]
-    assert main(["data", "check", str(log), "--columns", COLUMNS, *items]) == 0
-    told = capsys.readouterr()
-    assert told.err == ""
-    assert told.out.splitlines() == [
-        f"{log} can be used.",
-        "",
-        "format        text parted by commas, UTF-8",
-        "events        3",
-        "users         2",
-        "items         2",
-        "time          2024-05-01T00:00:00Z to 2024-05-03T00:00:00Z",
-        "feedback      rating 3",
-        "columns       who as user, sku as item, stars as value, when as time",
-        "not used      price",
-        "",
-        "items:",
-        "  title       words           2 values, such as Ex",
-        "  zip         category        2 values, such as 123",
-        "  year        number          1 values, 1995, 50.0% missing",
-        "",
-        "left out:",
-        "           3  events of users or items with too few events (k-core)",
-        "",
-        "kept, but:",
-        "           1  items without a row in the item table, kept with empty text",
-        "           1  items without text",
-        "",
-        "A run uses 0 events of 0 users and 0 items, unless its --data.k_core says otherwise.",
-    ]
-
-
 def test_check_for_programs(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["data", "check", str(log), "--columns", COLUMNS, "--json"]
     assert main(arguments) == 0
@@ -69,35 +35,6 @@ def test_check_for_programs(log: Path, capsys: pytest.CaptureFixture[str]) -> No
         "Lines 5, 6, 7 and 27 others, column 'stars': 'bad' is not a number between -1e30 and 1e30."
     ]
     assert found["more"] == 0
-
-
-def test_check_tells_the_problems_of_all_files(
-    log: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    log.write_text("user,item,time\na,x\na,y,soon\nb,y,2024-05-03\nb,z,2024-05-04\n")
-    items, users = log.with_name("items.csv"), log.with_name("users.csv")
-    items.write_text("id\nx\nx\n")
-    arguments = ["data", "check", str(log), "--items", str(items), "--users", str(users)]
-    assert main(arguments) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    lines = told.err.removeprefix("lightrec: ").splitlines()
-    starts = [
-        f"{log}: Line 2 has 2 fields where 3 are expected",
-        f"{log}: Line 3, column 'time': 'soon' is not",
-        f"{items}: Line 3: item 'x' is in an earlier row too.",
-        f"{users}: The file does not exist.",
-    ]
-    assert len(lines) == len(starts)
-    assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True))
-
-
-@pytest.mark.parametrize("columns", ["[user]", "{user: who", "user"])
-def test_columns_must_be_a_mapping(
-    columns: str, log: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["data", "check", str(log), "--columns", columns]) == 2
-    assert "--columns must be a mapping such as" in capsys.readouterr().err
 
 
 def test_convert_writes_a_folder_that_reads_back(log: Path, tmp_path: Path) -> None:

@@ -59,13 +59,6 @@ def test_recipes_are_laid_over_each_other_in_their_order(data, capsys):
     assert shown["data"]["class_path"].endswith("SequenceData")
 
 
-def test_named_loggers_get_the_curves_too(data):
-    words = ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=csv"]
-    assert main(["fit", "-c", "generic/ranker", *FAST["ranker"], *words]) == 0
-    assert "validation/ndcg@10" in next(Path("csv").rglob("metrics.csv")).read_text()
-    assert any((data / "logs" / "ranker").glob("events.out.tfevents.*"))
-
-
 @pytest.mark.parametrize(
     "setting", ["logger=false", "use_distributed_sampler=true", "default_root_dir=elsewhere"]
 )
@@ -74,18 +67,6 @@ def test_what_a_stage_cannot_follow_is_refused_by_name(data, setting, capsys):
     name = setting.partition("=")[0]
     assert f"The setting trainer.{name} cannot be" in capsys.readouterr().err
     assert not (data / "ranker").exists()
-
-
-def test_help_lists_settings_of_the_stage_and_leaves_the_trainers_apart(capsys):
-    assert main(["fit", "-c", "generic/ranker", "--help"]) == 0
-    text = capsys.readouterr().out
-    assert text.startswith("usage: lightrec fit")
-    assert "--model.init_args.learning_rate 0.002\n      AdamW's, at its highest." in text
-    assert "--data.init_args.batch_size 32\n" in text
-    assert "num_items" not in text
-    assert "--trainer.accelerator" not in text
-    assert main(["fit", "--help-trainer"]) == 0
-    assert "--trainer.accelerator" in capsys.readouterr().out
 
 
 def test_validating_what_was_never_trained_says_so(data, capsys):

@@ -115,7 +115,6 @@ def test_what_only_led_to_an_event_of_the_goal_is_in_no_history(tmp_path: Path) 
         ("session", ["x", "y", "y", "y", "y", "y"], [[1, 2]]),
         # An event that names none keeps to the half hour, among events that do, too.
         ("both", [(0, None), (60, None), (61, None), (70, "x"), (71, None), (72, None)], [[1, 2]]),
-        ("both", [(0, None), (10, None), (20, "x"), (30, "y"), (40, "y"), (99, "y")], [[1, 1, 2]]),
         ("both", [(0, "x"), (60, "x"), (120, "x"), (130, None), (140, "x"), (150, None)], [[2]]),
         # With neither, the run of events about the item is the visit.
         (None, [], [[1, 1, 2]]),

@@ -1,6 +1,5 @@
 """One log class holds every kind of log; what it cannot hold is refused with whole sentences."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -13,9 +12,6 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.parquet import VERSION_KEY
 from lightrec.data.schema import LOG_SCHEMA
 from lightrec.errors import DataError
-
-NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
-
 
 ids = st.text(min_size=1, max_size=8)
 rows = st.fixed_dictionaries(
@@ -48,33 +44,16 @@ def test_round_trip_of_any_events(events: list[dict[str, object]], tmp_path: Pat
     [
         ({"item": ["x"], "price": [1]}, "Column 'price' is not part of a log"),
         ({"item": []}, "There are no events."),
-        ({"item": ["x", None]}, "Row 2 has no item and no candidates"),
-        (
-            {"item": ["x"], "value": ["good"]},
-            "Row 1, column 'value': 'good' is not a number between",
-        ),
-        (
-            {"item": ["x"], "count": ["2.5"]},
-            "Row 1, column 'count': '2.5' is not a whole number of 0 or more.",
-        ),
+        ({"item": ["x"], "value": ["good"]}, "Row 1, column 'value': 'good' is not a number betw"),
+        ({"item": ["x"], "count": ["2.5"]}, "'2.5' is not a whole number of 0 or more."),
         ({"item": ["x"], "propensity": [0.0]}, "0.0 is not a probability above 0"),
         ({"item": ["x"], "position": [40000]}, "40000 is not a whole number from 0"),
-        ({"item": ["x"], "value": [float("nan")]}, "column 'value': nan is not a number between"),
-        ({"item": ["x"], "value": ["-inf"]}, "column 'value': '-inf' is not a number between"),
-        ({"item": ["x"], "count": [2.5]}, "column 'count': 2.5 is not a whole number"),
         ({"item": [1.5]}, "Row 1, column 'item': 1.5 is not an id; a float must hold a whole"),
-        ({"item": [float("nan")]}, "Row 1, column 'item': nan is not an id"),
         ({"item": [""]}, "Row 1 has no item and no candidates"),
-        ({"item": [True]}, "Column 'item' has type Boolean; expected text or whole numbers."),
         ({"item": ["x"], "user": [b"a"]}, "Column 'user' has type Binary"),
-        ({"item": ["x"], "value": [["1"]]}, "Column 'value' has type List"),
         ({"item": ["x"], "candidates": [["x", None]]}, "column 'candidates': an id is empty."),
         ({"item": ["x"], "candidates": [["x", "x"]]}, "an item is among the candidates twice"),
-        (
-            {"item": [1, 2], "candidates": [[1.0], [0.5, 1.0]]},
-            "Row 2, column 'candidates': 0.5 is not",
-        ),
-        ({"item": ["x"], "candidates": ["a b"]}, "Column 'candidates' has type String"),
+        ({"item": [1], "candidates": [[0.5, 1.0]]}, "Row 1, column 'candidates': 0.5 is not"),
         ({"item": ["x"], "time": ["soon"]}, "Row 1, column 'time': 'soon' is not a point in time"),
     ],
 )
@@ -108,11 +87,6 @@ def test_ids_are_exact(kind: str) -> None:
         {"candidates": pl.List(given.dtype)}
     )
     assert InteractionLog(lists).events["candidates"].explode().to_list() == expected
-
-
-def test_a_user_without_an_id_is_none() -> None:
-    log = InteractionLog(pl.DataFrame({"user": ["", "a"], "item": ["x", "y"]}))
-    assert log.events["user"].to_list() == [None, "a"]
 
 
 def test_one_cause_is_one_problem_with_its_places() -> None:

@@ -46,12 +46,6 @@ def test_a_sorted_file_is_found_out(columns, words):
     assert bool(words) == bool(note)
 
 
-def test_sequences_may_lean_to_an_order():
-    up = 1000 + sorted_within(lambda i: i).reshape(30, 10)
-    note = found(item=up[:, [7, 8, 9, 4, 5, 6, 1, 2, 3, 0]].ravel()).order
-    assert "lean to numerical order of their items: 67% of neighbours" in note
-
-
 def test_ties_are_counted_and_a_file_with_the_newest_first_is_told():
     on_days = found(time=(20_000 - np.arange(300) // 2) * DAY)
     assert on_days.counts["events_on_one_day"] == 300

@@ -71,17 +71,3 @@ def test_everybody_comes_once_in_batches_of_whom_the_same_is_known(people):
     for file in (people.store.folder / READ).iterdir():
         file.unlink()
     assert len(People(people.store).outside.users) == 0
-
-
-def test_people_outside_of_a_log_without_attributes_are_described_by_none(tmp_path):
-    rows = [*GOAL * 2, ("cid", "z"), ("dan", "x")]
-    log = InteractionLog(pl.DataFrame(rows, ["user", "item"], orient="row"))
-    domain = type("Repeating", (Domain,), {"repeats": True})()
-    store = prepare(log, tmp_path / "data", domain=domain, k_core=4, seed=0)
-    (tmp_path / "data" / READ).mkdir()
-    write_tables(Tables(log), tmp_path / "data" / READ)
-    people = People(store)
-    assert people.outside.described.tolist() == [False, False]
-    found = [users["user"].to_list() for users, *_ in people.everybody(5)]
-    assert found == [["ann", "bob"], ["cid", "dan"]]
-    assert people.person("cid").known[Key.HISTORY].shape == (1, 1)

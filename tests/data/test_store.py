@@ -11,7 +11,6 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from lightrec.data.log import InteractionLog
-from lightrec.data.stage_data import LogData
 from lightrec.data.store import CONTEXT, TEST, TRAIN, EventStore, pieces
 from lightrec.errors import DataError
 from tests.users.stores import prepared
@@ -58,18 +57,11 @@ def test_workers_share_it(store: EventStore) -> None:
         again.items[0] = 5
 
 
-def test_other_folders_are_refused(store: EventStore, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="There is no prepared log in"):
-        EventStore(tmp_path)
-    meta = json.loads((store.folder / "meta.json").read_text())
-    (store.folder / "meta.json").write_text(json.dumps({**meta, "version": 99}))
-    with pytest.raises(DataError, match="format version 99"):
-        EventStore(store.folder)
-
-
 def test_an_older_format_is_refused_with_the_command_that_makes_it_anew(
     store: EventStore, tmp_path: Path
 ) -> None:
+    with pytest.raises(DataError, match="There is no prepared log in"):
+        EventStore(tmp_path)
     (store.folder / "meta.json").write_text(json.dumps({**store.meta, "version": 1}))
     sentence = (
         f"The prepared log in {store.folder} has format version 1, and this lightrec reads the "
@@ -134,15 +126,6 @@ def with_feedback(folder: Path, kinds: list[str], **settings: Any) -> EventStore
     return prepared(events, folder, **settings)
 
 
-def test_several_kinds_of_feedback_are_kept(tmp_path: Path) -> None:
-    store = with_feedback(tmp_path / "s", ["play", "skip", "purchase", "play", "skip"])
-    assert store.feedback_kinds == ["play", "skip", "purchase"]
-    assert store.feedback is not None
-    assert store.feedback.tolist() == [1, 2, 3, 1, 2]
-    assert store.feedback.dtype == np.int8
-    assert StageDataOf(store).feedback_kinds == 3
-
-
 def test_only_kinds_that_are_left_are_numbered(tmp_path: Path) -> None:
     kinds = ["play", "skip", "purchase", "play", "skip"]
     store = with_feedback(tmp_path / "s", kinds, weights={"skip": 1, "purchase": 2})
@@ -151,16 +134,6 @@ def test_only_kinds_that_are_left_are_numbered(tmp_path: Path) -> None:
     assert store.feedback.tolist() == [1, 2, 1]
     one = with_feedback(tmp_path / "one", kinds, weights={"skip": 1})
     assert (one.feedback, one.feedback_kinds) == (None, [])
-
-
-class StageDataOf(LogData):
-    """Data without vectors."""
-
-    vector_size = 1
-    vectors = None  # type: ignore[assignment]
-
-    def __init__(self, store: EventStore) -> None:
-        super().__init__(str(store.folder))
 
 
 def test_sessions_are_those_of_the_log_else_parted_by_half_an_hour(tmp_path: Path) -> None:

@@ -21,29 +21,20 @@ GENRES = [["Adventure", "Animation"], ["Comedy"], ["Adventure", "Comedy"], ["Ani
         (["true", "False", None], "number", [True, False, None]),
         (["€ 12,50", "€ 1.299,00", "€ 3"], "number", [12.5, 1299.0, 3.0]),
         (["$1,299.00", "$5"], "number", [1299.0, 5.0]),
-        (["12,5 EUR", "7,25 EUR"], "number", [12.5, 7.25]),
-        (["1,299", "12,000"], "number", [1299, 12000]),
         (["1.299 €", "2.450 €"], "number", [1299, 2450]),
         (["1.299", "850", "12.450"], "code", None),
         (["1.299", "850", "0.5"], "number", [1.299, 850.0, 0.5]),
-        (["1.299", "2.450"], "number", [1.299, 2.45]),
-        (["$5", "€5"], "code", None),
         (["01067", "80331", "01067"], "category", None),
         (["4006381333931", "123456789012345678901"], "code", None),
         (["2024-05-01", "2024-05-02"], "date", [date(2024, 5, 1), date(2024, 5, 2)]),
-        (["2024-05-01", "2024-13-02"], "code", None),
         (["|".join(row) for row in GENRES], "list", GENRES),
-        ([str(row) for row in GENRES], "list", GENRES),
         (["a; b", "b; a", "a", "b", None], "list", [["a", "b"], ["b", "a"], ["a"], ["b"], None]),
         (["Paris, France", "Lyon, France", "Rome, Italy"], "words", None),
-        (["Smith; Son", "Meyer; Wolf", "Smith; Son"], "category", None),
         ([f"{n} Band" for n in range(30)] + ["3 Band|4 Band"], "words", None),
         (["[not a list]", "[[1]]", "[1]"], "code", None),
         (["a/1.jpg", "https://x.org/2.PNG?w=3", "a/1.jpg"], "image", None),
         (["A long red scarf", "A long red scarf", "Two socks of wool", "x y z"], "words", None),
-        (["red", "blue", "red", "red"], "category", None),
         (["SKU-1", "SKU-2", "B17"], "code", None),
-        ([None, None], "category", None),
         ([["a"], None], "list", [["a"], None]),
     ],
 )
@@ -57,10 +48,8 @@ def test_the_few_values_that_are_no_numbers_or_dates_are_named() -> None:
     years = pl.Series("year", [str(1990 + n) for n in range(20)])
     for before, more, note in (
         ("", "V", "text because of 1 value: 'V'"),
-        ("", "0199", ""),
         ("27.5.", "soon", "text because of 1 value: 'soon'"),
         ("27.5.", "31.2.2001", "text because of 1 value: '31.2.2001'"),
-        ("v", "soon", ""),
     ):
         column = pl.concat([before + years, pl.Series("year", [more, None])])
         found = Attribute.of(*reversed(recognised(column)))

@@ -4,13 +4,11 @@ import inspect
 import re
 import tomllib
 from importlib import import_module
-from xml.etree import ElementTree
 
 import pytest
 
 from docs.generated import hook_names
 from lightrec import testing
-from lightrec.stages import recipes
 from tests.docs.pages import ROOT
 
 PAGE = ROOT / "docs" / "explanation" / "architecture.md"
@@ -64,27 +62,6 @@ def layers() -> list[list[str]]:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (contract,) = settings["tool"]["importlinter"]["contracts"]
     return [layer.replace("lightrec.", "").split(" | ") for layer in contract["layers"]]
-
-
-def test_the_rooms_in_the_picture_are_those_of_the_import_contract():
-    picture = ElementTree.parse(ROOT / "docs" / "images" / "rooms.svg")
-    svg = "{http://www.w3.org/2000/svg}"
-    drawn = [
-        [text.text for text in layer.iter(f"{svg}text") if text.get("class") == "room"]
-        for layer in picture.iter(f"{svg}g")
-        if layer.get("class", "").startswith("layer")
-    ]
-    assert drawn == layers()
-    assert "(../images/rooms.svg)" in TEXT
-
-
-def test_the_stage_graph_is_that_of_the_generic_recipes():
-    shown = {stage: code(reads) for stage, reads, *_ in rows("The stages of a run")}
-    found = recipes.load("generic").recipes
-    assert {stage.strip("`"): reads for stage, reads in shown.items()} == {
-        stage: set(recipes.names(recipe)) for stage, recipe in found.items()
-    }
-    assert [stage.strip("`") for stage in shown] == recipes.in_order(found)
 
 
 CONTRACTS = rows("The plugin author's map of contracts")

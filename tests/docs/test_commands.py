@@ -6,8 +6,6 @@ import shlex
 from collections.abc import Iterator
 from functools import cache
 
-import pytest
-
 from lightrec import plugins
 from lightrec.__main__ import commands, usage
 from lightrec.cli.command import parser_of
@@ -69,9 +67,3 @@ def test_commands_are_spelled_right():
             except ValueError as error:
                 problems.append(f"{where}: {line}\n    {error}")
     assert not problems, "\n".join(problems)
-
-
-@pytest.mark.parametrize("words", ["rnu video", "run video --fersh", "run video --encodr.x 5"])
-def test_misspelt_commands_are_found(words):
-    with pytest.raises(ValueError, match="there is no"):
-        check(f"lightrec {words}")

@@ -1,19 +1,9 @@
 """Every page is what the code and the benchmarks' results say."""
 
-import re
-
 import pytest
 
-from docs.generated import MARKED, fill, pages
-from tests.docs.pages import INLINE, ROOT, name, prose
-
-MEASURED = [
-    ROOT / "docs" / "reference" / "benchmarks.md",
-    ROOT / "docs" / "tutorials" / "demo.md",
-    *sorted((ROOT / "docs" / "explanation").glob("*.md")),
-]
-"""Pages whose running text holds no number with a decimal point but between marks; settings, such
-as `γ = 0.9`, stand as code."""
+from docs.generated import fill, pages
+from tests.docs.pages import name
 
 
 @pytest.mark.parametrize("page", pages(), ids=name)
@@ -22,17 +12,3 @@ def test_a_page_is_as_new_as_the_code_and_the_results(page):
     if text != fill(text):
         older = f"{name(page)} is older than the code or the results: run `make pages`."
         pytest.fail(older, pytrace=False)
-
-
-@pytest.mark.parametrize("page", MEASURED, ids=name)
-def test_a_number_in_running_text_is_marked(page):
-    text = MARKED.sub("", prose(page.read_text(encoding="utf-8")))
-    formulas = re.compile(r"^    .*$", re.MULTILINE)
-    found = re.findall(r"^.*\.\d.*$", INLINE.sub("", formulas.sub("", text)), re.MULTILINE)
-    assert not found
-
-
-@pytest.mark.parametrize("asked", ["other: value log gain .2f", "code: nothing", "made: nothing"])
-def test_what_is_not_there_is_refused(asked):
-    with pytest.raises(ValueError, match=f"The mark `from {asked}` asks in vain"):
-        fill(f"x <!-- from {asked} --><!-- end -->")

@@ -36,10 +36,3 @@ def test_every_page_is_in_the_table_of_contents():
     pages = [p for p in PAGES if p.is_relative_to(ROOT / "docs") and p.parent.name != "api"]
     missing = [p for p in pages[1:] if f"({p.relative_to(ROOT / 'docs')})" not in front]
     assert [name(page) for page in missing if page.name != "README.md"] == []
-
-
-@pytest.mark.parametrize("page", [p for p in PAGES if p.is_relative_to(ROOT / "docs")], ids=name)
-def test_every_page_begins_with_what_its_reader_will_have(page):
-    first, _, rest = page.read_text(encoding="utf-8").partition("\n")
-    assert first.startswith("# ")
-    assert rest.strip().startswith("At the end of this page you ")

@@ -143,22 +143,6 @@ def test_a_dense_layer_is_laid_over_the_pooled_states(make, residual):
     torch.testing.assert_close(again.encode(TEXTS), expected, atol=1e-5, rtol=0)
 
 
-def test_weights_that_are_no_safetensors_are_fetched_too(tmp_path, monkeypatch):
-    asked = []
-
-    def fetched(name, allow_patterns=(), local_files_only=False, **_):
-        if local_files_only:
-            raise OSError("not here yet")
-        asked.append(allow_patterns[-1])
-        if "bin" in allow_patterns[-1]:
-            (tmp_path / "pytorch_model.bin").write_text("")
-        return str(tmp_path)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
-    assert TextEncoder("BAAI/bge-m3").source == tmp_path
-    assert asked == ["*.safetensors", "pytorch_model*.bin"]
-
-
 GERMAN = {"de": 0.93, "en": 0.07}
 
 
@@ -166,14 +150,9 @@ def test_a_warning_says_what_was_found_and_what_to_do(make, monkeypatch):
     folder = make(card="---\nlanguage: en\n---\n")
     monkeypatch.setattr(module, "model_folder", lambda model: folder)
     sentence = advice(GERMAN, ["rote Lampe", "a red lamp"], "TextEncoder")
-    assert sentence == (
-        "The items' titles are in German (93 %) and English (7 %). The text encoder "
-        "sentence-transformers/all-MiniLM-L6-v2 was made for English, and its tokenizer does not "
-        "know 40 % of what it finds in them: its vectors may tell little of what they mean. Take a "
-        "multilingual model, which is fetched once from the Hugging Face hub, with "
-        f"`--values.text_encoder.model {MULTILINGUAL}`; or, without the hub, compare titles by "
-        "their words with `--values.text_encoder WordEncoder`."
-    )
+    assert "in German (93 %) and English (7 %)" in sentence
+    assert "does not know 40 % of what it finds in them" in sentence
+    assert f"`--values.text_encoder.model {MULTILINGUAL}`" in sentence
     assert advice({"en": 0.9, "fr": 0.1}, ["a red lamp"], "TextEncoder") == ""
     assert advice(GERMAN, ["rote Lampe"], "WordEncoder") == ""
     monkeypatch.setattr(module, "model_folder", lambda model: None)

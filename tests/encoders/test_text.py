@@ -169,19 +169,3 @@ def test_equals_sentence_transformers():
         texts, convert_to_tensor=True, normalize_embeddings=True
     )
     assert torch.allclose(own.encode(texts), expected.float(), atol=1e-5)
-
-
-def test_lists_of_numbers_are_values_and_equal_ones_are_encoded_once():
-    asked = []
-
-    class Sums(base.Encoder):
-        column, fingerprint, size = "numbers", "sums", 1
-
-        def encode(self, values):
-            asked.extend(values)
-            return torch.tensor([[float(sum(value))] for value in values])
-
-    catalog = pl.DataFrame({"item": ["a", "b", "c", "d"], "numbers": [[1, 2], [4], [1, 2], None]})
-    for _ in range(2):
-        assert base.item_vectors(Sums(), catalog).tolist() == [[0], [3], [4], [3], [0]]
-    assert sorted(asked) == [[1, 2], [4]]

@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import socket
 
 import numpy as np
 import pytest
@@ -26,11 +25,9 @@ from tests.encoders.topics import (
     fitted,
     patched,
     texts_of,
-    trained_as,
     write_topics,
     written,
 )
-from tests.processes import apart
 
 
 @pytest.fixture(scope="module")
@@ -193,21 +190,6 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(folders, tmp_path):
     assert whole.part.change.any()
 
 
-@pytest.mark.slow
-def test_two_processes_learn_what_one_does(folders, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    how = (2, port, *folders, tmp_path, {}, "32-true")
-    (first, loss), (second, _) = apart(trained_as, *((rank, *how) for rank in range(2)))
-    alone, _ = fitted(folders, tmp_path, epochs=2, precision="32-true")
-    assert loss == pytest.approx(float(alone.trainer.callback_metrics["train/loss"]), rel=0.02)
-    for name, value in alone.state_dict().items():
-        np.testing.assert_array_equal(first[name], second[name])
-        np.testing.assert_allclose(first[name], value, atol=1e-4)
-    assert abs(first["part.change"]).max() > 0.001
-
-
 def test_a_teacher_says_what_goes_with_what(folders, tmp_path):
     # Items whose vectors are alike are those of one topic; their events say the same.
     (teacher := tmp_path / "ranker").mkdir()
@@ -226,8 +208,6 @@ def test_a_teacher_says_what_goes_with_what(folders, tmp_path):
         texts_of(folders, teacher=str(teacher)).examples  # noqa: B018
 
 
-def test_what_trains_the_model_is_a_package_of_its_own(folders, tmp_path, lightrec_plugins):
-    with pytest.raises(RecipeError, match="Layers is part of lightrec-finetune: `pip install"):
-        fitted(folders, tmp_path, given={"tune": "layers"})
+def test_what_cannot_be_tuned_is_refused():
     with pytest.raises(RecipeError, match="nothing drops out of a text"):
         TextModule(3, 12, simcse=0.1)

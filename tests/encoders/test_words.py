@@ -7,7 +7,6 @@ import torch
 
 from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.words import WordEncoder, tokens_of, word_weights, words_of
-from lightrec.errors import RecipeError
 from lightrec.testing.tiny import tiny_text_model
 
 
@@ -46,10 +45,6 @@ def test_chinese_titles_share_words_in_the_map_of_texts():
     assert not near[4].any()
 
 
-def test_a_word_of_all_texts_weighs_nothing():
-    assert not word_weights(["Tee rot", "Tee grün", "Tee"], np.arange(1, 4)).toarray().any()
-
-
 CATALOG = pl.DataFrame(
     {
         "item": ["a", "b", "c"],
@@ -78,8 +73,3 @@ def test_a_model_gives_its_own_pieces_and_their_vectors(tmp_path, monkeypatch):
     assert not found.start[0].any()
     assert found.shape == (1, 3, len(found.names), vectors.shape[1])
     assert found.names == sorted(set(found.names))
-
-
-def test_columns_that_are_not_there():
-    with pytest.raises(RecipeError, match=r"`reads` names plot, year among .* item, title, genres"):
-        tokens_of(CATALOG, ["plot", "title", "year"], 2, None)

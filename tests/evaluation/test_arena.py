@@ -13,25 +13,13 @@ from lightrec.errors import RecipeError
 from lightrec.evaluation import arena as arenas
 from lightrec.keys import Column
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.simulators.world import Scored
 from lightrec.testing.simulators import TinyWorld
 
 
-def tiny_arena(sessions=200, **settings):
+def tiny_arena(sessions, **settings):
     world = TinyWorld(sessions, **settings)
-    policies = {
-        "random": lambda: RandomPolicy(world.num_items),
-        "oracle": lambda: Scored(world.oracle),
-    }
-    return arenas.Arena(
-        "TinyWorld",
-        world,
-        torch.arange(sessions),
-        world.catalog(),
-        None,
-        policies,
-        lambda kind, settings: kind(world.num_items, **settings),
-    )
+    policies = {"random": lambda: RandomPolicy(world.num_items)}
+    return arenas.Arena("TinyWorld", world, torch.arange(sessions), world.catalog(), None, policies)
 
 
 def test_returns_are_those_of_the_law():
@@ -51,10 +39,7 @@ def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
     sessions = on.write_log("random", 100, 5, tmp_path / "log")
     told = json.loads((tmp_path / "log" / "simulation.json").read_text())
     assert told["behavior_policy"] == "random"
-    assert (told["simulator"], told["sessions"], told["seed"]) == ("TinyWorld", 100, 5)
-    reader = CanonicalReader()
-    data = reader.read(tmp_path / "log")
-    events = data.log.events
+    events = CanonicalReader().read(tmp_path / "log").log.events
     assert events.height == int(sessions.length.sum())
     assert events[Column.SESSION].n_unique() == events[Column.USER].n_unique() == 100
     chosen = events.filter(pl.col(Column.ITEM).is_not_null())
@@ -67,15 +52,13 @@ def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
     assert events[Column.PROPENSITY].to_list() == pytest.approx([1 / 12] * events.height)
     assert events[Column.CANDIDATES].list.n_unique().unique().to_list() == [2]
     assert events[Column.IMPRESSION].n_unique() == events.height
-    steps = events.group_by(Column.SESSION).agg(pl.col(Column.TIME).diff().drop_nulls())
-    assert steps[Column.TIME].explode().drop_nulls().dt.total_seconds().unique().to_list() == [1]
 
 
 def test_a_world_is_found_by_name_and_wrong_settings_are_told(tiny_world):
     on = arenas.arena("TinyWorld", 10, 0, {"slate_size": 2})
     assert on.simulator.slate_size == 2
-    words = ["random", "constant", "epsilon-greedy", "linucb", "thompson", "oracle"]
-    assert {*on.policies} == {*words}
+    bandits = {"epsilon-greedy", "linucb", "thompson"}
+    assert {*on.policies} == {"random", "constant", "oracle"} | bandits
     with pytest.raises(RecipeError, match=r"'slate_sise'. Did you mean 'slate_size'"):
         arenas.arena("TinyWorld", 10, 0, {"slate_sise": 2})
     with pytest.raises(RecipeError, match="UserModelSimulator cannot be made"):
@@ -88,8 +71,7 @@ def test_a_run_is_played_in_its_user_models(tiny_run, tmp_path):
     on = arenas.arena(str(tiny_run), 40, 0, {"max_steps": 6, "slate_size": 2})
     names = ["policy", "blend", "user-model-a", "even-mixture"]
     names += ["popularity", "random", "greedy", "constant"]
-    bandits = ["epsilon-greedy", "linucb", "thompson"]
-    assert list(on.policies) == names + bandits
+    assert list(on.policies) == [*names, "epsilon-greedy", "linucb", "thompson"]
     found = {name: on.play(on.policy(name), 80, seed=0) for name in names}
     assert all(sessions.reward.shape == (2, 40) for sessions in found.values())
     lines = arenas.table(found).splitlines()
@@ -102,7 +84,6 @@ def test_a_run_is_played_in_its_user_models(tiny_run, tmp_path):
     assert tables.users.rows.equals(EventStore(tiny_run / "data").users)
     assert events[Column.USER].n_unique() == 40
     assert events[Column.SESSION].n_unique() == 80
-    assert set(events[Column.USER]) <= set(tables.users.rows[Column.USER])
 
 
 def test_the_command_says_what_cannot_be_done(tiny_run, tmp_path, capsys):
@@ -117,5 +98,3 @@ def test_the_command_says_what_cannot_be_done(tiny_run, tmp_path, capsys):
     )
     assert "is there already" in refused(tiny_run, "--out", tmp_path)
     assert "There is no 'Nowhere' among the simulators" in refused("Nowhere")
-    assert lightrec(["simulate", str(tiny_run), "--sessions", "20"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[0] == "random"

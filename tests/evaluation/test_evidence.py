@@ -4,23 +4,19 @@ import json
 
 import pytest
 
+from lightrec.evaluation.base import keys_of
 from lightrec.evaluation.evidence import RIVALS, Favoured, favoured, favoured_by
 
 
-def difference(pair, low):
+def difference(pair, low, prefix="simulator_new"):
     """A difference of new users, with an interval of width 1 from its lower end on."""
-    key = f"simulator_new/{pair}/accepted"
-    return {key: low + 0.5, f"{key}/low": low, f"{key}/high": low + 1}
+    return keys_of(f"{prefix}/{pair}/accepted", (low + 0.5, low, low + 1))
 
 
 def measured(prefix="simulator_new", **low):
     """A policy one item ahead of everybody, but for the lower ends that are given."""
-    found = {}
-    for name in RIVALS:
-        key = f"{prefix}/policy-minus-{name}/accepted"
-        least = low.get(name.replace("-", "_"), 0.5)
-        found |= {key: least + 0.5, f"{key}/low": least, f"{key}/high": least + 1}
-    return found
+    lows = {f"policy-minus-{name}": low.get(name.replace("-", "_"), 0.5) for name in RIVALS}
+    return {k: v for pair, low in lows.items() for k, v in difference(pair, low, prefix).items()}
 
 
 def test_a_policy_ahead_of_everybody_is_taken():
@@ -59,9 +55,7 @@ def test_one_rival_that_is_not_beaten_is_enough(rival):
     ("mixture", "even", "by", "why"),
     [
         (0.25, -0.25, "mixture", "The mixture chosen in A is clearly better than the blend"),
-        (-0.25, 0.25, "even-mixture", "The even mixture is clearly better than the blend"),
         (0.25, 0.125, "mixture", "The mixture chosen in A is clearly better than the blend"),
-        (0.125, 0.25, "even-mixture", "The even mixture is clearly better than the blend"),
         (-0.25, 0.0, "blend", "Neither mixture is clearly better than the blend"),
         (None, 0.25, "even-mixture", "The even mixture is clearly better than the blend"),
     ],
@@ -89,14 +83,11 @@ def test_only_new_users_count():
     assert favoured(ahead).by == "blend"
     assert favoured(ahead | measured(blend=-0.5)).by == "blend"
     assert favoured(measured("simulator", blend=-0.5) | measured()).by == "policy"
-
-
-def test_without_sessions_nothing_speaks_for_a_policy(tmp_path):
     assert favoured({"test/ndcg@10": 0.1}).by == "blend"
-    assert favoured_by(tmp_path).by == "blend"
 
 
 def test_the_run_says_what_its_last_stage_wrote_of_the_stages_that_are_there(tmp_path):
+    assert favoured_by(tmp_path).by == "blend"
     told = {"recommend/by": "policy", "recommend/reason": "It was ahead."}
     for stage, inputs in (("policy", {}), ("evaluate", {"policy": "p"})):
         (tmp_path / stage).mkdir()

@@ -9,10 +9,9 @@ import torch
 
 from lightrec.data.store import TEST, EventStore
 from lightrec.evaluation import held_out
-from lightrec.evaluation.held_out import HeldOutLog, beyond_the_mean, mean_of_users, rankers
+from lightrec.evaluation.base import keys_of
+from lightrec.evaluation.held_out import HeldOutLog, beyond_the_mean, rankers
 from lightrec.run import Run
-
-RANKERS = ("blend", "policy", "popularity", "random")
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +24,6 @@ def lesser(metrics):
     """The same with figures that can be believed: the made-up log's next event is certain."""
     ranked = {k: v / 2 for k, v in metrics.items() if re.fullmatch(r"test/(\w+/)?ndcg@10", k)}
     return metrics | ranked
-
-
-def test_recommendations_are_as_popular_as_their_contender(metrics):
-    assert metrics["test/random/coverage@10"] == 1
-    assert metrics["test/random/popularity_percentile@10"] == pytest.approx(0.5, abs=0.07)
-    for name in RANKERS:
-        novelty, percentile = (
-            metrics[f"test/{name}/{m}@10"] for m in ("novelty", "popularity_percentile")
-        )
-        assert novelty >= metrics["test/popularity/novelty@10"]
-        assert percentile <= metrics["test/popularity/popularity_percentile@10"]
-    assert metrics["test/popularity/popularity_ratio@10"] > 1
 
 
 def test_popularity_recommends_the_most_popular_that_was_not_seen(tiny_run, metrics):
@@ -52,20 +39,13 @@ def test_popularity_recommends_the_most_popular_that_was_not_seen(tiny_run, metr
     assert metrics["test/popularity/novelty@10"] == pytest.approx(sum(bits) / len(bits))
 
 
-@pytest.mark.parametrize("events", [0, 1])
-def test_one_user_or_none_gives_no_interval(events):
-    rows = torch.zeros(events, dtype=torch.int64)
-    assert mean_of_users("key", rows.double(), rows, 0) == {}
-
-
 def test_the_report_shows_slices_that_have_events_and_says_who_is_ahead(metrics):
     section = beyond_the_mean(metrics)
     slices, recommended = section.tables
     assert slices.rows[0][:2] == ["events", "60"]
     assert [row[0] for row in slices.rows[1:]] == list(rankers(metrics).values())
     assert "users with long histories" not in slices.head  # all users are alike here
-    assert recommended.own == "blend"
-    assert len(recommended.rows) == len(rankers(metrics)) >= len(RANKERS) + 6
+    assert len(recommended.rows) == len(rankers(metrics)) >= 10
     assert "differs from that of popularity by +" in section.text
     assert beyond_the_mean({"test/ndcg@10": 0.1}) is None
 
@@ -82,8 +62,7 @@ def test_the_answers_name_the_best_item_model_on_validation(lesser, low, high, t
     changed = {f"validation/{name}/ndcg@10": 0.1 for name in held_out.model_names(lesser)}
     changed["validation/EASE/ndcg@10"] = 0.2
     for name in ("EASE", "popularity"):
-        key = f"test/blend-minus-{name}/ndcg@10"
-        changed |= {key: 0.5, f"{key}/low": low, f"{key}/high": high}
+        changed |= keys_of(f"test/blend-minus-{name}/ndcg@10", (0.5, low, high))
     found = held_out.answers(lesser | changed, changed)
     assert found.better == (
         f"At the next event the blend is {told} popularity and EASE, the best single item model on "
@@ -102,8 +81,7 @@ def test_discoveries_and_reminders_have_rivals_of_their_own(lesser):
         changed[f"test/blend/{part}/events"] = 1_560
         validation |= {f"validation/{name}/{part}/ndcg@10": 0.1 for name in names}
         validation[f"validation/{best}/{part}/ndcg@10"] = 0.2
-        key = f"test/blend-minus-{best}/{part}/ndcg@10"
-        changed |= {key: 0.5, f"{key}/low": 0.4, f"{key}/high": 0.6}
+        changed |= keys_of(f"test/blend-minus-{best}/{part}/ndcg@10", (0.5, 0.4, 0.6))
     (_, whole), (new, how_new), (met, how_met) = held_out.compared(changed, validation)
     assert new == (
         "At discoveries (1,560 held-out events about items new to their user) the blend is not "
@@ -115,12 +93,8 @@ def test_discoveries_and_reminders_have_rivals_of_their_own(lesser):
     assert how_met.endswith("ItemKNN has 0.250, a difference of +0.500 (+0.400 to +0.600).")
     found = held_out.answers(changed, validation)
     assert new in found.better
-    assert met in found.better
     assert whole in found.by_how_much
-    assert how_met in found.by_how_much
-    shown = " ".join(held_out.lines(changed, validation).split())
-    assert new in shown
-    assert met in shown
+    assert met in " ".join(held_out.lines(changed, validation).split())
     assert len(held_out.compared(lesser, {})) == 1
     assert held_out.lines(lesser, {}) == held_out.ranking_table(lesser).text()
 
@@ -135,7 +109,6 @@ def test_what_is_too_good_to_be_true_is_said_first(lesser, name, reason):
     assert told.startswith(f"TOO GOOD TO BE TRUE: {name} has NDCG@10 0.950, and nobody")
     assert reason in told
     assert held_out.answers(changed, {}).better.startswith(told)
-    assert told in " ".join(held_out.lines(changed, {}).split())
 
 
 def test_what_was_ranked_before_there_was_a_policy_is_not_ranked_again(

@@ -24,7 +24,6 @@ def test_random_scores_follow_from_seed_and_user_alone():
 def test_random_scores_are_uniform_and_uncorrelated():
     scores = random_scores(2000)(batch(*range(50)))
     assert scores.mean().item() == pytest.approx(0.5, abs=0.005)
-    assert scores.var().item() == pytest.approx(1 / 12, abs=0.002)
     assert torch.corrcoef(scores).fill_diagonal_(0).abs().max() < 0.12
 
 

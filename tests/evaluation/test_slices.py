@@ -66,7 +66,6 @@ def test_slices_by_hand():
     met = torch.tensor([True, False, False, True, False])
     assert {*event_slices(users, targets, counts, lengths, met)} == {*SLICES}
     assert event_slices(users, targets, counts, lengths, ~met)["met"].equal(~met)
-    assert {*event_slices(users, targets, counts, lengths, met & ~met)} == {*found}
 
 
 def test_an_item_is_met_where_its_own_user_has_an_earlier_event_of_it():
@@ -77,15 +76,6 @@ def test_an_item_is_met_where_its_own_user_has_an_earlier_event_of_it():
     found = dict(zip(events.events.tolist(), events.met.tolist(), strict=True))
     # Item 3 of the second user, which the first had met, would be new to him; so are 1 and 2.
     assert found == {2: True, 3: False, 5: False, 6: False}
-
-
-def test_an_empty_slice_has_no_mean():
-    users, targets = torch.tensor([0, 1]), torch.tensor([1, 1])
-    slices = event_slices(users, targets, torch.tensor([0, 5]), torch.tensor([4, 4]))
-    metrics = slice_metrics(RankingResult(users, targets, torch.ones(2).double()), slices)
-    assert {k for k in metrics if k.startswith("cold")} == {"cold/events"}
-    assert metrics["cold/events"] == metrics["long/events"] == 0
-    assert metrics["short/events"] == 2
 
 
 @given(
@@ -106,10 +96,8 @@ def test_slices_partition_the_events_and_their_means_make_the_whole(counts, leng
         assert sum(sums) / len(events) == pytest.approx(whole)
 
 
-def test_percentiles_share_places_and_have_the_mean_one_half():
+def test_percentiles_share_places():
     assert popularity_percentiles(COUNTS).tolist() == [0, 7 / 8, 1 / 2, 1 / 2, 1 / 8]
-    counts = torch.randint(0, 9, (200,), generator=torch.Generator().manual_seed(0))
-    assert popularity_percentiles(counts)[1:].mean().item() == pytest.approx(0.5)
 
 
 def test_closed_forms():

@@ -18,7 +18,7 @@ from lightrec.learners.transitions import PACKED, unpack
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.rewards.accepted import EngagementReward
 from lightrec.simulators.user_model import LogStarts
-from tests.learners.training import fit, resumed
+from tests.learners.training import fit
 
 HOUR = 3_600
 
@@ -107,14 +107,6 @@ def data(bandit, **settings):
     folders = [str(bandit / name) for name in ("data", "ranker", "users_a")]
     own = {"max_steps": 3, "held_out": 8, "iterations": 2, "reward": EngagementReward()}
     return PolicyData(*folders, **own | {"policy": partial(CandidatePolicy, size=4)} | settings)
-
-
-def test_a_policy_is_learned_from_a_prepared_log_and_resumes(bandit, tmp_path):
-    own = data(bandit)
-    settings = {"loss": "sa2c", "updates": 2, "batch_size": 16, "loss_settings": {"warm_up": 2}}
-    whole, _ = resumed(lambda *how: fit(own, OfflinePolicyModule, *how, **settings), tmp_path)
-    assert len(whole.transitions) == len(own.log())
-    assert {*own.log()[Key.USER].tolist()} == {*own.starts.users.tolist()}, "and nobody else"
 
 
 @pytest.mark.parametrize("time_aware", [False, True])

@@ -8,7 +8,6 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.offline import OfflinePolicyModule
 from lightrec.learners.transitions import SLATE
-from lightrec.nn.stage import LAST
 from tests.learners.arms import BEST, ArmsData
 from tests.learners.stages import OFFLINE, one_a_family
 from tests.learners.training import fit
@@ -77,11 +76,6 @@ def test_transitions_over_several_steps_end_with_their_session():
     torch.testing.assert_close(rows["next", "reward"].squeeze(1), total)
     assert rows["next", "done"].all()
     assert torch.equal(rows["next", "terminated"][done], log["next", "terminated"][done])
-
-
-def test_the_last_epoch_is_kept_whatever_its_true_return():
-    """Who has only a log does not know a true return to choose by."""
-    assert OfflinePolicyModule.monitor == LAST
 
 
 def test_slates_are_refused_where_single_items_are_valued():

@@ -5,7 +5,6 @@ from functools import partial
 
 import pytest
 import torch
-from lightrec_rewards.limits import ConstrainedReward, EqualExposure, FewRepeats
 from lightrec_rewards.normalised import NormalisedReward
 from lightrec_rewards.staying import ContinuationShaping
 from lightrec_worlds.world_data import WorldData
@@ -25,7 +24,7 @@ from lightrec.users.user_model import UserModel
 from tests.learners.arms import BEST, ArmsData
 from tests.learners.stages import ON_POLICY, one_a_family
 from tests.learners.training import fit as small_fit
-from tests.learners.training import resumed, train
+from tests.learners.training import train
 
 
 @pytest.fixture
@@ -53,30 +52,6 @@ def fit(run, epochs, folder=None, checkpoint=None, **settings):
     data = data_of(run, **{name: settings[name] for name in settings.keys() & OF_DATA})
     module = module_of(data, **{name: settings[name] for name in settings.keys() - OF_DATA})
     return train(module, data, epochs, folder, checkpoint)
-
-
-def favourite(module, data):
-    """The item that most held-out users are shown first."""
-    users = data.held_out_users
-    history = data.starts.history(users, data.starts.ends[users], 20)
-    return module.policy.scores(history)[:, 1:].argmax(1).mode().values + 1
-
-
-def test_it_finds_the_best_arm(run):
-    module, trainer = fit(
-        run,
-        3,
-        iterations=8,
-        sessions=64,
-        max_steps=1,
-        steps=4,
-        policy={"use_utilities": False},
-    )
-    catalog = trainer.datamodule.store.catalog["item"]
-    assert catalog[int(favourite(module, trainer.datamodule)) - 1] == "4"
-    # Sessions of one step, so that the return is the acceptance of what is shown first.
-    assert trainer.callback_metrics["validation/return"] > 0.8
-    assert trainer.callback_metrics["train/explained_variance"].isfinite()
 
 
 def test_what_is_written_suffices(run, tmp_path):
@@ -147,15 +122,6 @@ def test_the_encoder_is_tuned_where_asked_and_items_stay(run):
     frozen, _ = fit(run, 1, policy={"use_utilities": False})
     kept = frozen.policy.state_dict()
     assert all(torch.equal(value, kept[n]) for n, value in before.items() if "ranker" in n)
-
-
-def test_users_who_judge_do_not_train(run):
-    data = data_of(run, held_out=10)
-    torch.manual_seed(0)
-    drawn, ends = data.starts.draw(500, None)
-    assert not set(drawn.tolist()) & set(data.held_out_users.tolist())
-    assert len(set(drawn.tolist())) == 20
-    assert (ends <= torch.from_numpy(data.store.train_ends())[drawn]).all()
 
 
 @pytest.mark.parametrize("loss", one_a_family(ON_POLICY, "ppo", "slate-sarsa"))
@@ -255,17 +221,3 @@ def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(r
     assert fixed.ground.train.reward.discount == 1
     with pytest.raises(RecipeError, match="pays for the potential of the state in which it does"):
         fit(run, 1, reward=NormalisedReward(own), time_aware=True)
-
-
-@pytest.mark.slow
-def test_the_prices_of_limits_are_resumed(run, tmp_path):
-    limits = [EqualExposure("item", "items", 0.0), FewRepeats(0.0)]
-    settings = {"reward": ConstrainedReward(EngagementReward(), limits, rate=1.0)}
-    whole, later = resumed(lambda *how: fit(run, *how, **settings), tmp_path)
-    prices = [limit.price for limit in whole.ground.reward.each]
-    assert prices[0].any()
-    for price, limit in zip(prices, later.ground.reward.each, strict=True):
-        assert torch.equal(price, limit.price)
-    for name, weight in whole.policy.state_dict().items():
-        assert torch.equal(weight, later.policy.state_dict()[name]), name
-    assert {"validation/short", "validation/return_alone"} <= whole.judge().keys()

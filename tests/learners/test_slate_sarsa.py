@@ -3,10 +3,8 @@
 import pytest
 import torch
 from lightrec_worlds.world_data import WorldData
-from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
-from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.transitions import CLICKED_COLUMN, slates_alone
@@ -26,24 +24,6 @@ SMALL = {
 
 def world(**settings):
     return WorldData("Greed", {"slate_size": 2, "max_steps": 5, **settings}, 2, judging=4)
-
-
-def test_columns_become_places():
-    rollout = TensorDict(
-        {
-            "slate": torch.tensor([[7, 4, 9], [5, 8, 0]]),
-            Key.ACTION: torch.tensor([[6, 3, 8], [4, 7, -1]]),
-            CLICKED_COLUMN: torch.tensor([[8], [-1]]),
-            Key.MASK: torch.ones(2, 10, dtype=torch.bool),
-        },
-        [2],
-    )
-    found = slates_alone(rollout)
-    assert found[Key.ACTION].tolist() == [[0, 1, 2], [0, 1, -1]]
-    assert found[CLICKED_COLUMN].tolist() == [[2], [-1]]
-    assert found[Key.CANDIDATES].tolist() == [[7, 4, 9], [5, 8, 0]]
-    assert Key.MASK not in found
-    assert rollout[Key.ACTION].tolist() == [[6, 3, 8], [4, 7, -1]]
 
 
 @pytest.mark.parametrize("offers", [False, pytest.param(True, marks=pytest.mark.slow)])

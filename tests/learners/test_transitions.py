@@ -5,9 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightrec.learners.transitions import PACKED, pack, stretches, unpack
-from tests.learners.stages import make
-from tests.learners.training import train
+from lightrec.learners.transitions import pack, stretches, unpack
 
 
 def by_hand(reward, done, length, discount):
@@ -55,12 +53,3 @@ def test_masks_come_back_from_an_eighth_of_the_bytes(columns):
     assert packed.shape == (2, 3, -(-columns // 8))
     assert packed.element_size() == 1
     assert torch.equal(unpack(packed, columns), mask)
-
-
-def test_a_rollout_holds_a_bit_for_an_item(bandit):
-    module, _ = train(*make("policy ppo", bandit), 1)
-    rollout = module._play()
-    # 8 items and padding, of 8 sessions by 2 steps.
-    assert rollout[PACKED].shape == (8, 2, 2)
-    every = rollout.items(include_nested=True, leaves_only=True)
-    assert [key for key, value in every if value.shape[2:] == (module.num_items + 1,)] == []

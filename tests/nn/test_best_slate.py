@@ -47,42 +47,11 @@ def test_the_best_of_all_slates(columns, slate_size, null):
     assert set(found.scores[0].topk(slate_size).indices.tolist()) == set(slate)
 
 
-def test_scores_are_strengths_times_what_a_value_exceeds_the_slate_by():
-    values, scores = torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[-1.0, 0.0, -2.0]])
-    found = best_slate(values, scores, torch.zeros(1, 1), 2)
-    weights = scores.exp()
-    total = 1 + weights[0, found.columns[0]].sum()
-    torch.testing.assert_close(found.scores, weights * (values - found.value) / total)
-    # At the fixed point what the slate exceeds its value by makes up for what nothing lacks.
-    surplus = (found.scores[0, found.columns[0]] * total).sum()
-    assert surplus.item() == pytest.approx(found.value.item(), rel=1e-6)
-
-
-def test_scores_of_slates_of_one_are_their_values():
-    values, scores = torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[-1.0, 0.0, -2.0]])
-    found = best_slate(values, scores, torch.tensor([[0.5]]), 1)
-    expected = [worth(values[0].tolist(), scores[0].tolist(), 0.5, [c]) for c in range(3)]
-    assert found.scores[0].tolist() == pytest.approx(expected)
-
-
-def test_items_that_take_choices_from_better_ones_stay_away():
-    values, scores = torch.tensor([[10.0, 4.0, 0.5]]), torch.tensor([[0.0, 0.0, -5.0]])
-    found = best_slate(values, scores, torch.zeros(1, 1), 2)
-    assert found.columns.tolist() == [[0, 2]]  # the second item would only take from the first
-    assert found.value.item() == pytest.approx((10 + 0.5 * math.exp(-5)) / (2 + math.exp(-5)))
-
-
 def test_empty_places_where_too_little_may_be_shown():
     values = torch.tensor([[NONE, 2.0, NONE], [NONE, NONE, NONE]])
     found = best_slate(values, torch.zeros(2, 3), torch.tensor([[1.0], [0.5]]), 2)
     assert found.columns.tolist() == [[1, EMPTY], [EMPTY, EMPTY]]
     assert found.value.tolist() == [1.5, 0.5]
-
-
-def test_choice_logits_exclude_too():
-    logits = torch.tensor([[0.0, NONE, 0.0]])
-    found = best_slate(torch.tensor([[1.0, 9.0, 2.0]]), logits, torch.zeros(1, 1), 1)
-    assert found.columns.tolist() == [[2]]
 
 
 @pytest.mark.parametrize("level", [-300.0, 300.0])

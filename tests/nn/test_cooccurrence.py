@@ -17,12 +17,6 @@ def test_counts_pairs_within_a_user_by_distance():
     assert found.tolist() == expected.tolist()
 
 
-def test_reach_shrinks_where_pairs_would_not_fit(monkeypatch):
-    monkeypatch.setattr(module, "PAIRS", 6)
-    items = np.array([1, 2, 3, 4], dtype=np.int32)
-    assert cooccurrence(items, np.array([0, 4]), 4, 1.0, 3).sum() == 3
-
-
 def random_matrix(num_items):
     generator = np.random.default_rng(0)
     items = generator.zipf(1.6, 40 * num_items) % num_items + 1

@@ -97,12 +97,6 @@ def test_short_supply_leaves_places_empty():
     assert logits.grad.isfinite().all()
 
 
-def test_gradient_is_the_finite_difference():
-    slate = torch.tensor([2, 5, 0])
-    logits = LOGITS.clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: PlackettLuce(x, slate_size=3).log_prob(slate), logits)
-
-
 def test_a_slate_longer_than_the_columns_is_refused():
     with pytest.raises(ValueError, match="between 1 and 6"):
         PlackettLuce(LOGITS, slate_size=7)

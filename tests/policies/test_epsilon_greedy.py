@@ -87,17 +87,3 @@ def test_it_wraps_what_goes_on_learning_and_is_saved_with_it(tmp_path):
     assert loaded.act(state(1), 2)[Key.ACTION].tolist() == [[2, 3]]
     with pytest.raises(ValueError, match=r"epsilon is 1.5"):
         EpsilonGreedy(inner, 1.5)
-
-
-class Backwards(PopularityPolicy):
-    """Arranges slates backwards."""
-
-    def arrange(self, slate):
-        return slate.flip(1)
-
-
-def test_slates_are_arranged_as_the_other_policy_arranges_them():
-    policy = EpsilonGreedy(Backwards.from_appeal(torch.tensor([0.0, 3, 1, 2, 4])), 0.0)
-    acted = policy.act(state(rows=1), 3)
-    assert acted[Key.ACTION].tolist() == [[3, 1, 4]]
-    assert acted[Key.LOG_PROBABILITY].tolist() == [0.0]

@@ -13,7 +13,6 @@ from lightrec.policies.baselines import (
 )
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
-from lightrec.simulators.rollout import UserMemory
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.user_model import UserModel
 
@@ -74,14 +73,6 @@ def test_declined_slates_are_no_items():
     assert without_nothing(history, N).tolist() == [[0, 0, 0, 3, 4], [0, 0, 0, 1, 2], [0] * 5]
 
 
-def test_declined_slates_leave_the_encoders_part_alone(ranker):
-    policy = CandidatePolicy(ranker, choice(records_nothing=True))
-    with_nothing = torch.tensor([[3, 4, N + 1]])
-    vectors = policy.user_vectors(with_nothing)
-    assert torch.equal(vectors[:, :8], policy.user_vectors(torch.tensor([[0, 3, 4]]))[:, :8])
-    assert not torch.equal(vectors[:, 8:], policy.user_vectors(torch.tensor([[0, 3, 4]]))[:, 8:])
-
-
 def test_the_constant_list_is_ordered_by_acceptance():
     model = choice()
     history = histories(5)
@@ -106,15 +97,6 @@ def test_random_slates_are_a_fair_draw(deterministic):
     seen = counts[counts > 0] / rows
     torch.testing.assert_close(seen, torch.full((6,), 1 / 6), atol=0.02, rtol=0)
     torch.testing.assert_close(acted[Key.LOG_PROBABILITY].exp(), torch.full((rows,), 1 / 6))
-
-
-def test_memory_gives_what_reading_anew_would(ranker):
-    policy = GreedyRankerPolicy(ranker)
-    memory = UserMemory(policy.user_vectors)
-    for seed in (0, 0, 1, 2):
-        history = histories(seed=seed)
-        history[:3] = histories()[:3]
-        torch.testing.assert_close(memory(history), policy.user_vectors(history))
 
 
 def rotated(history):

@@ -57,15 +57,6 @@ def test_a_slate_policy_shows_the_slate_of_largest_value():
     assert set(shown[0].tolist()) <= {4, 5, 6}
 
 
-@pytest.mark.parametrize("make", [tower, slate_policy])
-def test_a_saved_policy_is_loaded_whatever_its_class(make, tmp_path):
-    policy, now = make(), state()
-    policy.save_pretrained(tmp_path)
-    loaded = Policy.load(tmp_path)
-    assert type(loaded) is type(policy)
-    torch.testing.assert_close(loaded.logits(now), policy.logits(now))
-
-
 def test_a_folder_without_a_policy_is_refused(tmp_path):
     with pytest.raises(RunError, match=r"no Policy in .*: class.txt is missing"):
         Policy.load(tmp_path)

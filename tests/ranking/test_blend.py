@@ -9,7 +9,6 @@ from lightrec.errors import RunError
 from lightrec.keys import Key
 from lightrec.ranking.blend import Blend, described_models
 from lightrec.ranking.blending import heard
-from lightrec.ranking.item_models import base
 from lightrec.ranking.item_models.base import Popularity, choose, combinations
 from lightrec.ranking.item_models.item_to_item import EASE
 from lightrec.ranking.ranker import Ranker
@@ -38,15 +37,6 @@ def test_open_settings_are_chosen_and_only_those():
     assert {l2 for l2, _ in tried} == {50.0}
     assert choose(Popularity(), evidence(), lambda _: 1.0)[1] == 1.0
     assert combinations({}) == [{}]
-
-
-def test_the_most_popular_items_choose_for_all(monkeypatch):
-    monkeypatch.setattr(base, "TRIED", 3)
-    tried = []
-    judge = lambda model: tried.append(int(model.matrix.any(1).sum())) or -model.l2  # noqa: E731
-    best, _ = choose(EASE(), evidence(), judge)
-    assert set(tried) <= {0, 1, 2, 3}
-    torch.testing.assert_close(best.matrix, EASE(50.0, 1.0).fit(evidence()).matrix)
 
 
 @pytest.fixture
@@ -93,27 +83,6 @@ def test_a_ranker_alone_is_a_blend_too(ranker, tmp_path):
     assert described_models(tmp_path) == {}
     with pytest.raises(RunError, match="There is no Ranker in"):
         Blend.load(tmp_path / "nowhere")
-
-
-def test_the_ranker_reads_what_else_is_known_of_a_history(ranker):
-    torch.manual_seed(0)
-    reading = Ranker(N, size=8, feedback_kinds=2, gaps=3).eval()
-    torch.nn.init.normal_(reading.feedback)
-    torch.nn.init.normal_(reading.gaps)
-    model = Popularity().fit(evidence())
-    blend = Blend(reading, {"Popularity": model}, {"ranker": 0.5, "Popularity": 0.5})
-    known = {"feedback": (HISTORY > 0) * (1 + HISTORY % 2), "gap": (HISTORY > 0) * 3}
-    added = blend.scores(HISTORY, details=known) - blend.scores(HISTORY)
-    own = reading.scores(HISTORY, details=known) - reading.scores(HISTORY)
-    torch.testing.assert_close(added[:, 1:], 0.5 * own[:, 1:], atol=1e-5, rtol=1e-4)
-    assert own[:2, 1:].abs().min() > 0
-    # A batch has other keys, too; a ranker that learned of items alone asks for none.
-    batch = known | {"history": HISTORY, "target": HISTORY[:, 0]}
-    torch.testing.assert_close(
-        blend.scores(HISTORY, details=batch), blend.scores(HISTORY, details=known)
-    )
-    plain = Blend(ranker)
-    torch.testing.assert_close(plain.scores(HISTORY, details=batch), plain.scores(HISTORY))
 
 
 def test_all_that_scores_items_does_it_by_one_signature(ranker):

@@ -53,13 +53,6 @@ def test_each_place_is_explored_by_chance():
     assert all(row == [5, 4, 6][: len(row)] for row in usual)
 
 
-def test_new_items_are_drawn_by_their_scores():
-    lists = explored(0.2)
-    first = lists[:, 0]
-    drawn = first[(first == 2) | (first == 3)]
-    assert (drawn == 2).float().mean().item() == pytest.approx(0.75, abs=0.02)
-
-
 def test_diversity_prefers_what_is_unlike_the_chosen():
     scores = torch.tensor([-torch.inf, 10.0, 9.0, 4.0, 1.0])
     vectors = torch.tensor([[0.0, 0], [1, 0], [1, 0.01], [0, 1], [-1, 0]])

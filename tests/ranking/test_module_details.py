@@ -7,11 +7,9 @@ import lightning.pytorch as pl
 import numpy as np
 import polars as pl_frames
 import pytest
-import torch
 
 from lightrec.data.domain import Domain
 from lightrec.data.files import STAMP
-from lightrec.data.store import VALIDATION
 from lightrec.errors import RecipeError
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.nn.towers import CausalTransformer
@@ -44,11 +42,6 @@ def by_kind(item: int, coin: bool) -> int:
     return kind * SIZE + (place + 1) % SIZE if coin else (kind + 1) % KINDS * SIZE + place
 
 
-def start_over(item: int, coin: bool) -> int:
-    """Back after a long gap: start over; else on to the next."""
-    return 0 if coin else (item + 1) % (KINDS * SIZE)
-
-
 def written(folder, walk: Walk, seed: int = 0):
     """Write a log in which a coin, seen as feedback and as the gap before, says what comes next."""
     generator = np.random.default_rng(seed)
@@ -70,11 +63,6 @@ def written(folder, walk: Walk, seed: int = 0):
 @pytest.fixture(scope="module")
 def liked(tmp_path_factory):
     return written(tmp_path_factory.mktemp("liked") / "data", by_kind)
-
-
-@pytest.fixture(scope="module")
-def long_gaps(tmp_path_factory):
-    return written(tmp_path_factory.mktemp("gaps") / "data", start_over)
 
 
 def fitted(store, folder, epochs=12, **settings):
@@ -104,10 +92,6 @@ def test_what_comes_after_a_like_and_after_a_skip_is_learned(liked, knowing, tmp
     assert knowing[1] > 0.97
 
 
-def test_what_comes_after_a_long_gap_is_learned(long_gaps, tmp_path):
-    assert fitted(long_gaps, tmp_path, use_gaps=True)[1] > 0.97
-
-
 def test_written_blended_and_judged_with_details(liked, tmp_path):
     module, known, data = fitted(
         liked, tmp_path, use_feedback=True, use_gaps=True, item_models=[RecentPopularity(7.0)]
@@ -134,29 +118,6 @@ def test_written_blended_and_judged_with_details(liked, tmp_path):
     found = HeldOutLog().without_policy(Run(tmp_path / "run"), 0)
     assert found["test/ndcg@10"] > 0.95
     assert found["test/ranker/ndcg@10"] > 0.95
-
-
-def test_nothing_of_the_target_is_read(liked, tmp_path):
-    """Other feedback and another time of the held-out events change no score of theirs."""
-    module, _, _ = fitted(liked, tmp_path, epochs=2, use_feedback=True, use_gaps=True)
-    data = SequenceData(str(liked), max_length=STEPS)
-    before = [module.scores(batch) for batch in data.val_dataloader()]
-    held_out = data.store.events(VALIDATION)
-    store = data.store
-    store.feedback, store.times = np.array(store.feedback), np.array(store.times)
-    store.feedback[held_out] = 3 - store.feedback[held_out]
-    store.times[held_out] += DAY
-    store.times[held_out + 1] += 2 * DAY
-    assert all(map(torch.equal, before, again(module, data)))
-    # Those of the event before are read.
-    store.feedback[held_out - 1] = 3 - store.feedback[held_out - 1]
-    assert not any(map(torch.equal, before, again(module, data)))
-
-
-def again(module, data):
-    """Score the validation events of data whose store was changed."""
-    del data.__dict__["histories"]
-    return [module.scores(batch) for batch in data.val_dataloader()]
 
 
 def test_what_the_log_does_not_have_cannot_be_used(tmp_path):

@@ -41,15 +41,6 @@ def test_padding_and_what_is_too_old_do_not_matter():
     assert torch.allclose(users[1:], model.user_vectors(HISTORY[1:, 1:]), atol=1e-6)
 
 
-@pytest.mark.parametrize("settings", [{"use_ids": False}, {"vector_size": 0}])
-def test_parts_can_be_switched_off(settings):
-    model = ranker(**settings)
-    assert (model.items.ids is None) == ("use_ids" in settings)
-    assert model.items.uses_text == ("vector_size" not in settings)
-    assert model.item_vectors()[0].abs().sum() == 0
-    assert model.scores(HISTORY)[:, 1:].isfinite().all()
-
-
 def test_items_need_something():
     with pytest.raises(ValueError, match="use_ids"):
         Ranker(5, 0, size=8, use_ids=False)
@@ -95,23 +86,6 @@ def test_what_is_not_known_adds_nothing():
         assert not torch.allclose(model.scores(HISTORY, details=given), expected)
 
 
-def test_the_row_of_the_unknown_is_never_trained():
-    model = ranker(feedback_kinds=3, gaps=6)
-    model.states(HISTORY[:, :4], known(FEEDBACK[:, :4], GAPS[:, :4])).square().sum().backward()
-    for table in (model.feedback, model.gaps):
-        assert table.grad[0].abs().sum() == 0
-        assert table.grad[1:].abs().sum() > 0
-
-
-def test_padding_and_age_do_not_matter_with_details_either():
-    model = detailed()
-    users = model.user_vectors(HISTORY, known(FEEDBACK, GAPS))
-    short = model.user_vectors(HISTORY[:1, 3:], known(FEEDBACK[:1, 3:], GAPS[:1, 3:]))
-    assert torch.allclose(users[:1], short, atol=1e-5)
-    cut = model.user_vectors(HISTORY[1:, 1:], known(FEEDBACK[1:, 1:], GAPS[1:, 1:]))
-    assert torch.allclose(users[1:], cut, atol=1e-6)
-
-
 def test_details_are_read_from_their_event_on():
     model = detailed(max_length=5)
     states = model.states(HISTORY, known(FEEDBACK, GAPS))[1]
@@ -122,12 +96,3 @@ def test_details_are_read_from_their_event_on():
             found = model.states(HISTORY, known(*tables))[1]
             assert torch.allclose(found[:place], states[:place], atol=1e-6)
             assert not torch.allclose(found[place], states[place], atol=1e-4)
-
-
-def test_scores_are_as_fine_in_mixed_precision():
-    model = ranker(num_items=500, vector_size=0)
-    with torch.autocast("cpu", torch.bfloat16):
-        scores = model.scores(HISTORY)
-    assert scores.dtype == torch.float32
-    # Of 500 numbers of 8 bits many would be equal.
-    assert all(len(row.unique()) == 501 for row in scores)

@@ -160,18 +160,6 @@ def test_windows_hold_their_events_feedback_and_the_gaps_before_them():
     assert all(batch[name].dtype == torch.int64 for name in ("feedback", "gap"))
 
 
-@pytest.mark.parametrize("max_length", [None, 3])
-def test_evaluated_histories_hold_them_as_well(max_length):
-    batch = EvaluationEvents(detailed(), TEST, max_length, 10, None, 0)[0]
-    length = batch["history"].shape[1]
-    assert batch["target"].tolist() == [9, 6]
-    assert batch["feedback"].tolist() == [
-        [0, 0, 0, 3, 2][-length:],
-        [1, 2, 2, 1, 3][-length:],
-    ]
-    assert batch["gap"].tolist() == [[0, 0, 0, 0, 5][-length:], [0, 1, 2, 3, 5][-length:]]
-
-
 def test_the_target_says_nothing_of_itself():
     def batches(sequences):
         windows = TrainWindows(sequences.training(), 10, 5)

@@ -7,15 +7,9 @@ META = {
     "settings": {"weights": {"purchase": 2.5}},
     "used": {"view": 900, "purchase": 100, "skip": 0},
     "counts": {
-        "events_read": 1200,
-        "dropped_without_user": 0,
-        "dropped_duplicate": 150,
-        "dropped_k_core": 50,
-        "events": 1000,
-        "users": 10,
-        "items": 20,
-        "users_with_one_event": 3,
-        "items_without_row": 0,
+        **{"events_read": 1200, "dropped_without_user": 0, "dropped_duplicate": 150},
+        **{"dropped_k_core": 50, "events": 1000, "users": 10, "items": 20},
+        **{"users_with_one_event": 3, "items_without_row": 0},
     },
 }
 

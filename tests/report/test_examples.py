@@ -39,4 +39,3 @@ def test_the_reason_is_the_event_without_which_most_places_are_lost():
     fives = torch.tensor([[True] * 5 + [False, True]])
     found = examples._listed(scorer, batch, lambda users: fives.expand(len(users), -1), titles, 12)
     assert found == [(4, "“item 1”: place 2 without it"), (6, "no single event")]
-    assert examples._listed(scorer, batch, lambda users: None, titles, 0)[0][1] == "no single event"

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from lightrec.evaluation import held_out, session_tables
-from lightrec.evaluation.base import Findings
+from lightrec.evaluation.base import Findings, keys_of
 from lightrec.evaluation.evidence import Favoured
 from lightrec.evaluation.session_tables import ALL, HOME
 from lightrec.report import page as report
@@ -23,23 +23,15 @@ def metrics_of(tiny_run):
 
 
 def test_lines_for_the_owner_and_three_questions_open_the_page(tiny_run):
-    text = (tiny_run / "report.html").read_text()
-    top = text[: text.index("<svg")]
-    asked = re.findall(r"<dt>(.*?)</dt><dd>(.+?)</dd>", top)
-    assert [question for question, _ in asked] == [
-        "What was found",
-        "How sure is it?",
-        "What to do next",
-        "Is it better?",
-        "By how much?",
-        "Can I believe it?",
-    ]
-    assert "ranks by the" in asked[3][1]
+    top, *_ = (tiny_run / "report.html").read_text().partition("<svg")
+    questions = re.findall(r"<dt>(.*?)</dt>", top)
+    assert questions[:3] == ["What was found", "How sure is it?", "What to do next"]
+    assert questions[3:] == ["Is it better?", "By how much?", "Can I believe it?"]
     [(_, alone)] = report.questions([], Favoured("blend", "It was asked for."))
     assert alone == "`lightrec recommend` ranks by the blend (--by blend). It was asked for."
 
 
-def test_the_user_models_sessions_stand_beside_the_logs(tiny_run):
+def test_the_user_models_sessions_stand_beside_the_logs():
     metrics = {"sessions/length": 4.0, "sessions/accepted": 4.0, "sessions/conversion": 0.25}
     for place in ("simulator", "simulator_a"):
         metrics |= {f"{place}/blend/length": 17.0, f"{place}/blend/accepted": 4.5}
@@ -54,11 +46,6 @@ def test_the_user_models_sessions_stand_beside_the_logs(tiny_run):
     assert told in section.text
     assert not session_tables.unlike(metrics | {f"{p}/blend/length": 5.9 for p in (ALL, HOME)})
     assert session_tables.against_log({"sessions/length": 4.0}) is None
-    own = metrics_of(tiny_run)
-    assert own["sessions/accepting"] == 1
-    assert (
-        "The log&#39;s sessions and the user models&#39;" in (tiny_run / "report.html").read_text()
-    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +61,7 @@ def test_the_owner_reads_what_was_found_how_sure_it_is_and_what_to_do(
     low, high, blend, sure, advice
 ):
     key = "test/blend-minus-popularity/ndcg@10"
-    metrics = {key: (low + high) / 2, f"{key}/low": low, f"{key}/high": high, "test/events": 400}
+    metrics = {**keys_of(key, ((low + high) / 2, low, high)), "test/events": 400}
     metrics |= {"test/blend/ndcg@10": blend, "test/popularity/ndcg@10": 0.1}
     metrics |= {"test/blend/recall@10": 0.416, "test/popularity/recall@10": 0.05}
     metrics |= {"test/blend/discovered/recall@10": 0.2, "test/popularity/discovered/recall@10": 0.1}
@@ -121,12 +108,8 @@ def test_the_report_shows_what_the_recipe_computes(tiny_run, tmp_path, left, hea
     assert {heading for heading in known if f">{heading}</h2>" in page} == headings
     summary = (tmp_path / "summary.txt").read_text()
     assert ("held-out log" in summary) == (left == "held-out log")
-    assert ("validation events" in summary) == (left != "held-out log")
     assert ("accepted" in summary) == (left == "sessions")
     assert (tmp_path / "report.png").is_file() == bool(headings)
-    answers = found.answers.by_how_much if found.answers else ""
-    assert ("NDCG@10" in answers) == (left == "held-out log")
-    assert ("accepted" in answers) == (left == "sessions")
 
 
 def test_the_early_table_is_that_of_the_evaluation(tiny_run):

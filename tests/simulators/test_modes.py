@@ -1,7 +1,5 @@
 """The three modes: who leaves, what is shown twice, and that the simulator stays as it is."""
 
-from itertools import pairwise
-
 import pytest
 import torch
 
@@ -62,38 +60,6 @@ def test_nothing_is_shown_twice_and_what_is_left_is_used_up(make):
     assert any(len(s[s > 0].unique()) < (s > 0).sum() for s in again.permute(1, 0, 2))
     if free.offer_size is None:
         assert (lengths == 6).all()  # six items, and then nothing is left to show
-
-
-def test_offers_shrink_in_order_and_seen_items_are_kept():
-    simulator = in_mode(TinyWorld(200, repeats=True, max_steps=4), "no-repeats")
-    simulator.set_seed(1)
-    state = simulator.reset()
-    seen = [state]
-    for _ in range(3):
-        state = simulator.step(simulator.rand_action(state))["next"]
-        seen.append(state)
-    for before, after in pairwise(seen):
-        step = int(after[Key.STEP][0])
-        assert torch.equal(after[Key.SEEN][:, step - 1], before[Key.ACTION][:, 0])
-        offer = after[Key.CANDIDATES]
-        assert not (
-            offer.unsqueeze(2) == after[Key.SEEN].masked_fill(after[Key.SEEN] == 0, -1)[:, None]
-        ).any()
-        filled = (offer > 0).to(torch.int8)
-        assert (filled[:, 1:] <= filled[:, :-1]).all()  # padded on the right
-    assert (seen[-1][Key.CANDIDATES] == 0).any()
-
-
-def test_where_the_rules_are_those_of_the_mode_already_nothing_is_made():
-    kept = user_model(repeats=False)
-    assert in_mode(kept, "no-repeats") is kept
-    assert in_mode(kept, "free") is kept
-    assert in_mode(fixed := in_mode(kept, "fixed"), "fixed") is fixed
-    assert (kept.ending, fixed.ending) == ("leave", "fixed")
-    once = in_mode(user_model(), "no-repeats")
-    assert not once.repeats
-    assert in_mode(once, "no-repeats") is once
-    assert in_mode(user_model(), "free").repeats
 
 
 def test_what_is_impossible_is_told():

@@ -26,10 +26,3 @@ def test_uniform_gumbel_and_normal_laws():
     assert kstest(noise.uniform(keys).numpy(), "uniform").pvalue > 0.001
     assert kstest(noise.gumbel(keys).numpy(), "gumbel_r").pvalue > 0.001
     assert kstest(noise.normal(keys).numpy(), "norm").pvalue > 0.001
-
-
-def test_neighbouring_counters_are_unrelated():
-    table = noise.uniform(noise.mix(noise.mix(torch.arange(400), 3)[:, None], torch.arange(100)))
-    for here, there in ((table[:, :-1], table[:, 1:]), (table[:-1], table[1:])):
-        assert abs(torch.corrcoef(torch.stack([here.flatten(), there.flatten()]))[0, 1]) < 0.02
-    assert len(table.unique()) == table.numel()

@@ -12,7 +12,6 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.parts import LeavingModel
 from lightrec.users.user_model import UserModel
 
 
@@ -127,19 +126,6 @@ def test_expected_reward_is_the_mean_over_the_outcomes():
     torch.testing.assert_close(found, torch.full((3,), expected))
 
 
-def test_an_empty_place_cannot_be_taken_and_pays_nothing():
-    def reward(transition):
-        taken = transition["next", Key.TAKEN]
-        worth = taken / transition[Key.ACTION]  # without bound in an empty place
-        return worth.nan_to_num(0, posinf=torch.inf).sum(1, keepdim=True)
-
-    simulator = make([0.5, 0.5, 0.5], users=3, reward=reward, expected=True, slate_size=2)
-    found = play(simulator, lowest(2))["reward"][:2].squeeze(-1)
-    # Of items 1 and 2, and nothing, each has a third; of item 3 and nothing, each a half.
-    expected = torch.tensor([(1 + 1 / 2) / 3, (1 / 3) / 2]).unsqueeze(1).expand(2, 3)
-    torch.testing.assert_close(found, expected)
-
-
 def test_common_random_numbers_follow_the_user_not_the_row():
     starts = starts_of([[1], [2], [3], [4]])
     model = fixed_tastes([0.3, 0.5, 0.6, 0.4] * 5)
@@ -244,20 +230,6 @@ def test_impossible_settings_are_refused():
     ):
         with pytest.raises(RecipeError, match=message):
             make(**bad)
-
-
-def test_a_fitted_hazard_takes_the_place_of_the_rate():
-    # Its level is that of the step: nobody leaves before the third, where everybody does.
-    model = fixed_tastes([0.5] * 6)
-    leaving = LeavingModel(model.choice.state_size, steps=4)
-    leaving.levels.weight.data[:, 0] = torch.tensor([-99.0, -99, -99, 99, 99])
-    starts = starts_of([[]] * 50)
-    model = model.replaced(leaving=leaving)
-    simulator = UserModelSimulator(model, starts, 50, max_steps=6)
-    assert UserModelSimulator(model, starts, 50, leave_rate=1.0).leave_rate == 1
-    steps = play(simulator, lowest())["terminated"].squeeze(-1)
-    assert not steps[:2].any()
-    assert steps[2].all()
 
 
 def test_an_ensemble_takes_by_the_mean_and_says_how_uncertain_it_is():

@@ -1,16 +1,12 @@
 """What worlds add to simulators, shown by the smallest world."""
 
-from dataclasses import replace
-
 import pytest
 import torch
-from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.evaluation.contenders import world_contenders
 from lightrec.keys import Key
 from lightrec.rewards.base import Reward
-from lightrec.simulators import noise
 from lightrec.simulators.base import Outcomes, Response
 from lightrec.testing.simulators import TinyWorld
 
@@ -42,16 +38,6 @@ def test_random_slates_are_fair_in_order(size, limit):
     wanted = 6000 / len(counts)
     assert len(counts) == {2: 12, 3: 24}[size]
     assert ((counts - wanted) ** 2 / wanted).sum() < limit
-
-
-def test_distinct_numbers_are_fair_sets():
-    key = noise.mix(torch.arange(20_000), 5).unsqueeze(1)
-    sets = noise.distinct(key, 3, 5)
-    assert (sets.sort(1).values.diff(dim=1) > 0).all()
-    code = (2**sets).sum(1)
-    counts = torch.bincount(code)[code.unique()].float()
-    assert len(counts) == 10
-    assert ((counts - 2000) ** 2 / 2000).sum() < 27.9  # χ² with 9 degrees of freedom, 99.9 %
 
 
 class Baskets(TinyWorld):
@@ -102,44 +88,6 @@ def test_a_reward_is_paid_for_the_transition_or_for_its_mean_over_all_outcomes()
         after = world.step(state)["next"]
         assert after["reward"].tolist() == wanted
         assert after[Key.TRUE_REWARD].tolist() == [[5], [4]]
-
-
-class Quits(TinyWorld):
-    """Users leave for certain after their second step; offers are short of one item."""
-
-    def offer(self, state):
-        offer = super().offer(state)
-        return torch.cat([offer[:, :-1], torch.zeros_like(offer[:, :1])], 1)
-
-    def respond(self, state, slate):
-        return replace(super().respond(state, slate), leave=state[Key.STEP].squeeze(1) >= 1)
-
-
-def test_leaving_may_be_certain_and_offers_short():
-    torch.manual_seed(0)
-    world = Quits(500, slate_size=2)
-    steps = world.rollout(5)
-    assert steps.shape == (500, 2)
-    assert not steps["next", "done"][:, 0].any()
-    assert steps["next", "terminated"][:, 1].all()
-    assert (steps[Key.ACTION] > 0).all()
-    assert (steps[Key.ACTION].diff(dim=-1) != 0).all()
-
-
-def test_ends_are_played_on_without_reward_where_leaving_absorbs():
-    world = Quits(4, ending="absorbing", max_steps=5)
-    check_env_specs(world)
-    state = world.reset()
-    for step in range(5):
-        before = state
-        state = world.step(world.rand_action(state))["next"]
-        assert not state["terminated"].any()
-        assert state["done"].all() == (step == 4)
-        assert state[Key.ABSORBING].all() == (step >= 1)
-        if step >= 2:
-            assert not state["reward"].any()
-            assert torch.equal(state[Key.HISTORY], before[Key.HISTORY])
-    assert not world.reset()[Key.ABSORBING].any()
 
 
 def test_only_worlds_that_say_what_is_liked_have_a_greedy_contender():

@@ -4,10 +4,6 @@ import numpy as np
 import torch
 
 from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION
-from lightrec.ranking.blend import Blend
-from lightrec.ranking.blending import refitted
-from lightrec.ranking.item_models.base import Evidence, Popularity
-from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
 
 
@@ -28,18 +24,3 @@ def test_what_is_served_goes_on_from_what_was_judged_with_all_events(tiny_run):
     served, judged = (each.ranker.item_vectors() for each in (run.served, run.blend))
     assert torch.cosine_similarity(served[1:], judged[1:]).mean() > 0.9
     assert not torch.equal(served, judged)
-
-
-def test_item_models_are_fitted_to_all_events_and_weights_stay(tiny_run, tmp_path):
-    run = Run(tiny_run)
-    model = Popularity().fit(Evidence.of(run.data, torch.zeros(run.data.num_items + 1, 0)))
-    weights = {"ranker": 0.7, "Popularity": 0.3}
-    run.ranker.save_pretrained(tmp_path)
-    Blend(run.ranker, {"Popularity": model}, weights).save(tmp_path)
-    data = SequenceData(str(run.folder("data")), ranker=str(tmp_path))
-    blend, metrics = refitted(run.ranker, tmp_path, data)
-    assert metrics == {}
-    assert blend.weights == weights
-    counts = blend.item_model("Popularity").counts
-    assert counts.tolist() == run.data.whole.popularity().tolist()
-    assert counts.sum() > model.counts.sum()

@@ -1,7 +1,6 @@
 """What a run does with the parts of a plugin that somebody else wrote."""
 
 import json
-from importlib import import_module
 
 import numpy as np
 import polars as pl
@@ -17,16 +16,13 @@ from lightrec.evaluation.arena import arena
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.keys import Key
 from lightrec.policies.base import Policy
-from lightrec.ranking.sequence_data import SequenceData
 from lightrec.recommend import load
 from lightrec.run import Run
 from lightrec.simulators.rollout import judge
 from lightrec.stages import recipes
 from lightrec.stages.run import execute, run
 from lightrec.stages.stage import Stage
-from lightrec.stages.train import train
 from lightrec.testing import DomainChecks, check_all
-from lightrec.users.choice_data import ChoiceData
 from tests.clinic import ADULTS, SETTINGS, clinic_run, installed
 
 
@@ -68,19 +64,13 @@ data:
     assert main(["fit", "-c", str(recipe), "--out", str(out)]) == 0
     assert type(Policy.load(out)).__name__ == "Habit"
     capsys.readouterr()
-    for world, policies in (
-        ("Waiting", ["oracle", str(out), "Habit:first=2"]),
-        ("Seats", ["random", "Habit:first=2"]),
-    ):
-        line = ["simulate", world, "--policy", *policies, "--sessions", "8", "--set", "willing=1.0"]
-        assert main(line) == 0
-        rows = [row.split() for row in capsys.readouterr().out.splitlines()[1:]]
-        assert [row[0] for row in rows] == policies
-        assert all(row[5] == "1" for row in rows)  # who always takes gives 1 a step
-    line = ["judge", "Waiting:willing=1.0", "Seats", "--modes", "free", "--sessions", "8"]
-    assert main([*line, "--policy", "Habit:first=2@A"]) == 0
-    assert "Habit:first=2" in capsys.readouterr().out
-    assert main(["simulate", "Seats", "--policy", "Habit:frist=2", "--sessions", "8"]) == 2
+    policies = ["oracle", str(out), "Habit:first=2"]
+    line = ["simulate", "Waiting", "--sessions", "8", "--set", "willing=1.0", "--policy"]
+    assert main([*line, *policies]) == 0
+    rows = [row.split() for row in capsys.readouterr().out.splitlines()[1:]]
+    assert [row[0] for row in rows] == policies
+    assert all(row[5] == "1" for row in rows)  # who always takes gives 1 a step
+    assert main([*line, "Habit:frist=2"]) == 2
     assert "Habit has no setting 'frist'. Did you mean 'first'?" in capsys.readouterr().err
     assert main(["clinic", str(clinic), "--kind", "lamp"]) == 0
     assert capsys.readouterr().out == "12 items of the kind lamp\n"
@@ -177,40 +167,6 @@ def test_an_evaluator_that_fails_is_named(clinic, settings, told):
     assert str(error.value).startswith("Minors of lightrec-clinic 1.0 ")
     assert told in str(error.value)
     assert (clinic / "evaluate" / "metrics.json").read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("fault", "told"),
-    [
-        ("shape", "gave rewards of shape () for"),
-        ("error", "It raised KeyError: "),
-    ],
-)
-def test_a_reward_that_fails_in_a_run_is_named(clinic, fault, told):
-    own = f"--data.init_args.reward.init_args.fault={fault}"
-    with pytest.raises(PluginError) as error:
-        train(stage(clinic, "policy", own))
-    assert str(error.value).startswith("Calm of lightrec-clinic 1.0 ")
-    assert told in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("fault", "told"),
-    [
-        ("shape", "gave (48, 3) for 48 texts; expected is a tensor of shape (48, 26)"),
-        ("nan", "for 4 of 48 texts, the first being 'tea number 7. kind: tea' of the item 'i7'."),
-        ("error", "could not encode 48 texts. It raised ZeroDivisionError: no letters ("),
-    ],
-)
-def test_an_encoder_that_fails_is_named_with_the_text(clinic, fault, told):
-    encoder = import_module("lightrec_clinic.encoder").LetterShares(fault)
-    folder = str(clinic / "data")
-    for data in (SequenceData(folder, encoder), ChoiceData(folder, text_encoder=encoder)):
-        # Items stand in the order of the log, in which 'i7' need not be the first with a 7.
-        with pytest.raises(PluginError) as error:
-            _ = data.vectors
-        assert str(error.value).startswith("LetterShares of lightrec-clinic 1.0 ")
-        assert told in str(error.value)
 
 
 VISITS = """\

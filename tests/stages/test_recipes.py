@@ -1,7 +1,6 @@
 """Every shipped recipe runs: one batch of each training, over a tiny log."""
 
 from datetime import date
-from importlib import import_module
 
 import numpy as np
 import polars as pl
@@ -10,10 +9,8 @@ from lightrec_audit import assumptions
 
 from lightrec import plugins
 from lightrec.__main__ import main
-from lightrec.data.domain import Domain
 from lightrec.errors import RecipeError
 from lightrec.evaluation.evidence import REASON, favoured_by
-from lightrec.plugins import Part
 from lightrec.policies.base import Policy
 from lightrec.run import Run
 from lightrec.stages import recipes
@@ -21,9 +18,7 @@ from lightrec.stages.evaluate import first_lists
 from lightrec.stages.run import execute as run_stage
 from lightrec.stages.run import run
 from lightrec.stages.stage import Stage
-from lightrec.stages.train import ParsedRecipe, train
-from lightrec.testing import tiny
-from lightrec.testing.plugins import recipes as plugin_recipes
+from lightrec.stages.train import train
 
 SMALL = {"policy": ["--model.init_args.sessions=32", "--model.init_args.steps=2"]}
 """The policy's batch is made of sessions played; so few of them take no time."""
@@ -98,17 +93,6 @@ def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path, monkeypatch):
     assert (out / "report.html").is_file() == ("evaluate" in stages)
 
 
-@pytest.mark.parametrize(("synthetic", "leave_rate"), [(False, 0), (True, 0.05)])
-def test_only_in_the_world_far_nobody_leaves(tmp_path, monkeypatch, synthetic, leave_rate):
-    def planned(found, *_):
-        raise RecipeError(f"{found.values['leave_rate']}")
-
-    monkeypatch.setattr(Domain, "has_synthetic", synthetic)
-    monkeypatch.setattr(import_module("lightrec.stages.run"), "plan", planned)
-    with pytest.raises(RecipeError, match=f"^{leave_rate}$"):
-        run("generic", out=tmp_path / "run", offline=True)
-
-
 def write(folder, **files):
     folder.mkdir()
     for name, text in files.items():
@@ -141,34 +125,6 @@ def test_a_set_states_only_what_differs(tmp_path):
     }
     assert found.resolved("policy")["trainer"]["precision"] == 64
     assert recipes.load(mine, values={"leave_rate": 0.3}).values["leave_rate"] == 0.3
-
-
-POLICY = "data: {init_args: {policy: {class_path: TowerPolicy, init_args: {%s}}}}\n"
-
-
-@pytest.mark.parametrize(
-    ("settings", "told"),
-    [
-        ("size: 8, hidden: [16]", None),
-        ("use_utilities: true", "TowerPolicy has no setting 'use_utilities'."),
-        ("size: much", "The setting size takes int, not much"),
-    ],
-)
-def test_another_policy_inherits_no_settings_and_is_checked_before_work(tmp_path, settings, told):
-    mine = write(tmp_path / "mine", set="over: generic\n", policy=POLICY % settings)
-    *_, fault = [*plugin_recipes(Part("mine", "recipes", mine, "mine 1.0"))] or [None]
-    log, items = tiny.write_log(tmp_path)
-    if told is None:
-        assert fault is None
-        stage = Stage("policy", recipes.load(mine).resolved("policy"), tmp_path / "run" / "policy")
-        kept = ParsedRecipe(stage).config.get("data.init_args.policy")
-        assert kept.class_path == "lightrec_worlds.tower.TowerPolicy"
-        assert kept.init_args.as_dict() == {"size": 8, "hidden": [16]}
-        return
-    assert told in fault
-    with pytest.raises(RecipeError, match=told):
-        run(mine, out=tmp_path / "run", log=log, items=items)
-    assert not (tmp_path / "run" / "data").exists()
 
 
 @pytest.mark.parametrize(

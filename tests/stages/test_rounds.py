@@ -4,8 +4,6 @@ import polars as pl
 import pytest
 
 from lightrec.__main__ import main as lightrec
-from lightrec.errors import RecipeError
-from lightrec.evaluation.arena import arena
 from lightrec.keys import Column
 from lightrec.run import Run
 from lightrec.testing.tiny import FAST
@@ -45,8 +43,3 @@ def test_two_rounds_are_shown_logged_and_learned(tmp_path):
     assert dates[0] < {*dates[0], *dates[1]}
     sessions = pl.concat([day.select(Column.SESSION, Column.USER) for day in days]).unique()
     assert sessions[Column.SESSION].n_unique() == 3 * int(PEOPLE)
-
-
-def test_a_run_of_other_items_is_refused(tiny_run):
-    with pytest.raises(RecipeError, match="names none of the 1,000 items"):
-        arena("Tastes", 10, 0, {}).policy(str(tiny_run))

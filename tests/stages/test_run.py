@@ -1,14 +1,10 @@
 """A run from files to report: complete, resumable, the same twice."""
 
-import json
 import time
 
 import pytest
 
-import lightrec
 from lightrec.__main__ import main
-from lightrec.errors import RecipeError
-from lightrec.evaluation.evidence import CONTENDERS, Favoured, favoured
 from lightrec.stages.run import run
 from lightrec.testing.tiny import FAST
 from tests.processes import SERVER
@@ -26,36 +22,6 @@ def test_every_stage_leaves_its_files_and_the_report_stands_by_itself(tiny_run):
     assert (tiny_run / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_metrics_are_flat_and_hold_together(tiny_run):
-    metrics = json.loads((tiny_run / "metrics.json").read_text())
-    words = {key for key, value in metrics.items() if isinstance(value, str)}
-    assert words == {"recommend/by", "recommend/reason"}
-    assert all(isinstance(metrics[key], int | float) for key in metrics.keys() - words)
-    assert metrics["test/ndcg@10"] == metrics["test/blend/ndcg@10"]
-    assert metrics["test/events"] == 60
-    for name in CONTENDERS:
-        own = {k: metrics[f"simulator/{name}/{k}"] for k in ("accepted", "length", "per_step")}
-        assert own["accepted"] / own["length"] == pytest.approx(own["per_step"], rel=1e-5)
-        assert 1 <= own["length"] <= 12
-    for other in CONTENDERS.keys() - {"policy"}:
-        key = f"simulator/policy-minus-{other}/accepted"
-        difference = metrics["simulator/policy/accepted"] - metrics[f"simulator/{other}/accepted"]
-        assert metrics[key] == pytest.approx(difference, abs=1e-5)
-        assert metrics[f"{key}/low"] <= metrics[key] <= metrics[f"{key}/high"]
-
-
-def test_the_report_and_the_metrics_say_what_is_recommended_by(tiny_run):
-    metrics = json.loads((tiny_run / "metrics.json").read_text())
-    assert favoured(metrics) == Favoured(metrics["recommend/by"], metrics["recommend/reason"])
-    assert metrics["recommend/reason"] in (tiny_run / "report.html").read_text()
-    told = " ".join((tiny_run / "summary.txt").read_text().split())
-    assert metrics["recommend/reason"] in told
-    recommender = lightrec.load(tiny_run)
-    assert (recommender.by, recommender.reason) == tuple(
-        metrics[f"recommend/{key}"] for key in ("by", "reason")
-    )
-
-
 def test_run_again_skips_every_stage_and_changes_nothing(tiny_run, lightrec_tiny_files, capsys):
     before = (tiny_run / "metrics.json").read_bytes()
     log, items = lightrec_tiny_files
@@ -63,14 +29,6 @@ def test_run_again_skips_every_stage_and_changes_nothing(tiny_run, lightrec_tiny
     told = capsys.readouterr().err.splitlines()
     assert [line.partition("] ")[2] for line in told] == [f"{s}: up to date" for s in DEFAULT], told
     assert (tiny_run / "metrics.json").read_bytes() == before
-
-
-def test_settings_of_a_stage_that_is_not_done_are_refused(lightrec_tiny_files, tmp_path):
-    log, items = lightrec_tiny_files
-    more = {**FAST, "assumptions": ["--rounds", "1"]}
-    with pytest.raises(RecipeError, match="Add --until assumptions, or leave them out"):
-        run("generic", out=tmp_path / "run", log=log, items=items, overrides=more)
-    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

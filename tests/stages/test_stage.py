@@ -1,7 +1,5 @@
 """Stages appear whole, and know whether they are up to date."""
 
-from dataclasses import replace
-
 import pytest
 
 from lightrec.data.files import FORMAT_VERSION
@@ -32,31 +30,6 @@ def test_a_stage_is_current_until_anything_that_goes_in_changes(tmp_path, recipe
     finish(stage)
     recipe["k_core"] = 4
     assert not stage.is_current()
-
-
-def test_folders_that_hold_values_in_their_names_change_with_them_and_files_do_not(
-    tmp_path, recipe
-):
-    log = tmp_path / "year=2024"
-    for day in ("day=01", "day=02"):
-        (log / day).mkdir(parents=True)
-        (log / day / "part.parquet").write_text(f"{day} of events")
-    stage = Stage("data", recipe, tmp_path / "run" / "data", sources={"log": log})
-    finish(stage)
-    (log / "day=02").rename(log / "day=03")
-    assert not stage.is_current()
-    (log / "day=03").rename(log / "day=02")
-    assert stage.is_current()
-    moved = replace(stage, sources={"log": log.rename(tmp_path / "year=2025")})
-    assert not moved.is_current()
-    moved = replace(stage, sources={"log": moved.sources["log"].rename(tmp_path / "year=2024")})
-    assert moved.is_current()
-    file = tmp_path / "log.csv"
-    file.write_text("user,item\n")
-    finish(replace(stage, sources={"log": file}))
-    assert replace(stage, sources={"log": file.rename(tmp_path / "my.log.csv")}).is_current()
-    renamed = (tmp_path / "my.log.csv").rename(tmp_path / "log.tsv")
-    assert not replace(stage, sources={"log": renamed}).is_current()  # it may be read otherwise
 
 
 def test_a_store_of_another_format_is_not_current(tmp_path, recipe, monkeypatch):

@@ -1,14 +1,10 @@
 """Checks and their outcomes, with pytest and without."""
 
-import subprocess
-import sys
-
 import pytest
 
 from lightrec.errors import FetchError, NotApplicable
 from lightrec.testing import ContractError, DoesNotApply, check_all
 from lightrec.testing.contract import checks_of, promise
-from tests.processes import run_python
 
 
 @promise("Nothing.")
@@ -71,51 +67,3 @@ def test_all_that_failed_is_in_one_error():
     assert raised.value.expected == "All 6 checks must pass."
     assert "- Pot-fails: tea is hot. It is cold. Warm tea.\n- Pot-breaks: " in raised.value.found
     check_all([CHECKS[0], CHECKS[3]])
-
-
-def test_pytest_shows_one_test_a_check(pytester_file):
-    out = pytester_file(
-        "from lightrec.testing import Check, DoesNotApply, parametrize_checks\n"
-        "def skips(): raise DoesNotApply('There is no tea.')\n"
-        "@parametrize_checks([Check('Pot', 'pours well', lambda: None)], "
-        "[Check('Pot', 'skips', skips)])\n"
-        "def test_contract(check): check()\n"
-    )
-    assert "test_contract[Pot-pours-well] PASSED" in out
-    assert "test_contract[Pot-skips] SKIPPED (There is no tea.)" in out
-
-
-def test_an_ordinary_run_of_pytest_imports_nothing_heavy(pytester_file):
-    out = pytester_file(
-        "import sys\n"
-        "def test_modules():\n"
-        "    print('HEAVY', {'torch', 'polars', 'transformers', 'lightning'} & {*sys.modules})\n",
-        "-s",
-    )
-    assert "HEAVY set()" in out
-
-
-def test_checks_run_where_there_is_no_pytest():
-    program = (
-        "import sys; assert 'pytest' not in sys.modules; sys.modules['pytest'] = None\n"
-        "from lightrec.testing import DomainChecks, check_all, plugin_checks\n"
-        "from lightrec.data.domain import Domain\n"
-        "class Mine(Domain):\n"
-        "    def text(self, items): return super().text(items.select('item'))\n"
-        "check_all(DomainChecks(Mine))"
-    )
-    assert run_python(program)[1] == ""
-
-
-@pytest.fixture
-def pytester_file(tmp_path):
-    """Run pytest on a file's text in a process of its own."""
-
-    def run(text, *arguments):
-        (tmp_path / "test_own.py").write_text(text)
-        command = [sys.executable, "-m", "pytest", "-vv", "-p", "no:cacheprovider", *arguments]
-        done = subprocess.run([*command, tmp_path], capture_output=True, text=True, cwd=tmp_path)
-        assert done.returncode == 0, done.stdout
-        return done.stdout
-
-    return run

@@ -2,12 +2,9 @@
 
 import sys
 
-import numpy as np
 import torch
-from polars.testing import assert_frame_equal
 
 from lightrec import plugins
-from lightrec.data.readers.table import TableReader
 from lightrec.testing import tiny
 
 DOMAIN = """
@@ -21,19 +18,6 @@ DOMAIN = """
         from lightrec.data.domain import Domain
         return type("Chess", (Domain,), {"name": "chess"})
 """
-
-
-def test_the_log_is_the_files(lightrec_tiny_files):
-    log, items = lightrec_tiny_files
-    assert_frame_equal(TableReader().read(log).log.events, tiny.tiny_log().events)
-    assert_frame_equal(TableReader().read_items(items).rows, tiny.tiny_catalog().rows)
-    assert (len(tiny.tiny_log()), len(tiny.tiny_catalog())) == (600, 48)
-
-
-def test_the_store(tmp_path):
-    store = tiny.tiny_store(tmp_path / "store")
-    assert (store.num_users, store.num_items, len(store)) == (60, 48, 600)
-    assert np.bincount(store.parts).tolist() == [480, 60, 60]
 
 
 def test_models_are_the_same_each_time_and_leave_chance_alone():

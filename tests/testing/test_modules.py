@@ -13,12 +13,10 @@ from lightrec.keys import Key
 from lightrec.nn.towers import UserTower
 from lightrec.rewards.base import Reward, RewardContext
 from lightrec.testing import (
-    ContractError,
     DoesNotApply,
     EncoderChecks,
     RewardChecks,
     TowerChecks,
-    check_all,
     modules,
 )
 from tests.processes import run_python
@@ -85,14 +83,6 @@ class UnusedWeight(Summing):
     def __init__(self, size):
         super().__init__(size)
         self.more = nn.Parameter(torch.zeros(3))
-
-
-def infinite(self, vectors, x, present):
-    return vectors / present[..., None]
-
-
-def sees_the_next(self, vectors, x, present):
-    return vectors + nn.functional.pad(vectors[:, 1:], (0, 0, 0, 1)).tanh()
 
 
 class Worth(Reward):
@@ -213,11 +203,3 @@ def test_what_differs_in_another_process(tmp_path, monkeypatch, failing):
     (check,) = [check for check in EncoderChecks(Hashed) if check.name == PROCESS]
     with pytest.raises(DoesNotApply, match="cannot be imported in another process"):
         check()
-
-
-def test_all_failures_are_told_at_once():
-    with pytest.raises(ContractError) as raised:
-        check_all(EncoderChecks(type("Broken", (Trained,), {"size": 7})))
-    text = str(raised.value)
-    assert "- Broken-output-as-declared: The vectors of any texts have the declared shape" in text
-    assert "return `torch.zeros(0, self.size)` where there are no texts" in text

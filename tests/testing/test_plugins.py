@@ -1,9 +1,7 @@
 """Each check of a plugin fails for a plugin that is wrong in just that."""
 
 import pytest
-import yaml
 
-from lightrec.stages import recipes
 from lightrec.testing import ContractError, check_all, plugin_checks
 
 RIGHT = """
@@ -114,35 +112,6 @@ def test_a_right_one_passes_with_the_contracts_of_its_parts(chess, failing):
 )
 def test_a_wrong_one_fails(chess, failing, old, new, names):
     assert failing(chess(old, new)) == names
-
-
-@pytest.mark.parametrize("recipe", ["", "[1, 2]", "a: ["])
-def test_a_recipe_that_says_nothing_fails(chess, failing, recipe):
-    assert failing(chess(recipe=recipe)) == {"recipes"}
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new", "why"),
-    [
-        ("data", "k_core", "k_cor", "The stage data has no setting 'k_cor'. Did you mean"),
-        ("ranker", "max_epochs:", "max_epoch:", "Trainer has no setting 'max_epoch'. Did you mean"),
-        ("ranker", "path: EASE", "path: EAES", "Did you mean 'EASE'?"),
-    ],
-)
-def test_a_fault_of_a_recipe_is_named_with_its_file(chess, lightrec_plugins, name, old, new, why):
-    right = DATA + "k_core: 5\n"
-    if name == "ranker":
-        right = yaml.safe_dump(recipes.find("generic/ranker")[1])
-    assert old in right
-    checks = chess(recipe=right.replace(old, new, 1), name=name)
-    if name == "ranker":
-        (lightrec_plugins.folder / "recipes" / "chess" / "set.yaml").write_text("over: generic\n")
-    (check,) = (check for check in checks if check.name == "recipes")
-    with pytest.raises(ContractError) as raised:
-        check()
-    assert f"{name}.yaml: " in raised.value.found
-    assert why in raised.value.found
-    assert not any(word in raised.value.found for word in ("--print_config", "set.yaml"))
 
 
 def test_a_plugin_that_is_not_there(lightrec_plugins, failing):

@@ -14,7 +14,7 @@ from lightrec.policies.base import (
     vectors_of,
     without_nothing,
 )
-from lightrec.testing import ContractError, PolicyChecks
+from lightrec.testing import PolicyChecks
 
 N = 10
 
@@ -65,10 +65,6 @@ class Law(PlackettLuce):
 
     def log_prob(self, value):
         return super().log_prob(value) + (0.7 if self.slate_size == 1 else 0.0)
-
-
-def padded(self, state):
-    return Right.scores_in(self, state).nan_to_num()
 
 
 def always_draws(self, state, slate_size=1, deterministic=True):
@@ -125,26 +121,3 @@ def test_a_right_one_passes(right, failing):
 )
 def test_a_wrong_one_fails(changed, names, failing):
     assert failing(PolicyChecks(type("Wrong", (Right,), changed))) == names
-
-
-def test_broken_features_of_sessions_are_told_in_words():
-    wrong = type("Wrong", (Right,), {"feature_size": 3})
-    (check,) = (c for c in PolicyChecks(wrong) if c.name == "session features")
-    with pytest.raises(ContractError) as raised:
-        check()
-    assert str(raised.value) == (
-        "Critics read a row of `feature_size` finite float32 numbers for each session, the same in "
-        "a batch and alone. They are (6, 1) torch.float32, not (6, 3). Set `feature_size` in the "
-        "constructor, look for a division by a count that is 0 where a session or a history "
-        "begins, and compute each row from itself."
-    )
-
-
-def test_why_a_check_does_not_apply():
-    def told(policy):
-        found = {check.name: check.outcome()[1] for check in PolicyChecks(policy)}
-        return {name: why for name, why in found.items() if why}
-
-    drawn = "Its scores are drawn anew each time."
-    assert told(Right) == {}
-    assert told(Drawn) == {"rows apart": drawn, "deterministic": drawn}

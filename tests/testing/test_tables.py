@@ -42,14 +42,6 @@ class Invents(Titles):
         return folder
 
 
-class OfAge(Titles):
-    """What has no title is for those of age."""
-
-    def eligible(self, users, items, time):
-        age = users["age"].cast(int).fill_null(0) if "age" in users.columns else [0] * users.height
-        return (np.array(age)[:, None] >= 18) | items["title"].is_not_null().to_numpy()
-
-
 def joined(self, items):
     others = [name for name in items.columns if name not in ("item", "title", "genres")]
     words = [pl.format(f"{name}: {{}}", pl.col(name).cast(pl.String)) for name in others]
@@ -135,7 +127,7 @@ def checks(tmp_path):
     return checks
 
 
-@pytest.mark.parametrize("right", [Titles, OfAge, Invents, Pairs, Files])
+@pytest.mark.parametrize("right", [Titles, Invents, Pairs, Files])
 def test_a_right_one_passes(right, checks, failing):
     assert failing(checks(right)) == set()
 

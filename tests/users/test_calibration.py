@@ -7,7 +7,6 @@ import torch
 
 from lightrec.calibration import calibration_error
 from lightrec.users.assessment import (
-    NEVER,
     fit_temperature,
     of_alternatives,
     tempered,
@@ -43,14 +42,6 @@ def test_constant_forecast_is_off_by_its_bias():
     assert calibration_error(weighted) == pytest.approx(0.05)
 
 
-def test_padding_is_no_alternative_and_nothing_is_one():
-    log_p = torch.tensor([[0.25, 0.0, 0.75], [0.5, 0.25, 0.25]]).log()
-    found = of_alternatives(log_p, torch.tensor([2, 0]), torch.ones(2))
-    assert found.sum(1)[[0, 2]].tolist() == [5, 2]
-    # At .25 no forecast of three came true, at .5 and .75 the one did.
-    assert calibration_error(found) == pytest.approx((0.75 + 0.5 + 0.25) / 5)
-
-
 def choices(temperature, shift, count=100_000):
     generator = torch.Generator().manual_seed(0)
     utilities = 2 * torch.randn(count, 4, generator=generator)
@@ -63,19 +54,3 @@ def test_found_again():
     utilities, choice = choices(1.7, 0.6)
     found = fit_temperature(utilities, choice, torch.ones(len(choice)))
     assert found == pytest.approx((1.7, 0.6), abs=0.03)
-
-
-def test_what_is_calibrated_stays_as_it_is():
-    utilities, choice = choices(1.0, 0.0, 2000)
-    assert fit_temperature(utilities, choice, torch.ones(len(choice))) == (1.0, 0.0)
-
-
-def test_where_nothing_is_no_alternative_only_the_temperature_is_fitted():
-    generator = torch.Generator().manual_seed(0)
-    utilities = torch.randn(50_000, 3, generator=generator)
-    choice = torch.multinomial((utilities / 2).softmax(1), 1, generator=generator).squeeze(1)
-    temperature, shift = fit_temperature(utilities, choice, torch.ones(len(choice)))
-    assert temperature == pytest.approx(2, abs=0.1)
-    assert shift == NEVER
-    log_p = tempered(utilities, torch.tensor(temperature), torch.tensor(shift))
-    assert log_p[:, -1].max() < -25

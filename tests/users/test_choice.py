@@ -84,14 +84,6 @@ def test_after_is_the_state_of_the_longer_history(model, history, items):
         assert torch.allclose(after[:, column], model.state(longer), atol=1e-6)
 
 
-def test_without_foresight_the_reward_is_the_utility(model, history, items):
-    utilities = model.utilities(model.state(history), items)
-    assert torch.equal(model.reward(history, items), utilities)
-    model.discount.fill_(0.9)
-    model.leave_rate.fill_(1.0)
-    assert torch.equal(model.reward(history, items), utilities)
-
-
 def test_reward_is_value_less_what_follows(model, history, items):
     model.discount.fill_(0.9)
     model.leave_rate.fill_(0.5)

@@ -32,22 +32,3 @@ def test_days_are_the_geometric_mean_over_the_ends_of_sessions():
     # The third goes on; the last ended earlier.
     returns(following, following, torch.tensor([True, True, True, False]))
     assert returns.days() == pytest.approx(math.sqrt(2 * 8), rel=1e-4)
-
-
-def test_days_beyond_what_the_log_spans_are_left_out():
-    users = tiny.tiny_user_model()
-    ends = ends_of_sessions()
-
-    def days(expected):
-        returning = ReturnModel(users.choice.state_size, longest=10 * 24 * 3600.0)
-        returning.linear.bias.data[0] = math.log(expected * 24 * 3600)
-        returns = Returns(users.replaced(returning=returning))
-        returns(ends, ends, torch.ones(4, dtype=torch.bool))
-        return returns.days()
-
-    # Half of a log-normal law lies above its median: of those 10 days count. E min(X, c) of a
-    # normal X around c is c - φ(0).
-    assert days(9.9999) == pytest.approx(10 * math.exp(-1 / math.sqrt(2 * math.pi)), rel=1e-3)
-    assert days(0.01) == pytest.approx(0.01, rel=1e-3)
-    assert days(10.1) is None
-    assert days(1e21) is None

@@ -103,19 +103,3 @@ def test_user_parts_do_not_change_with_the_held_out_events(tmp_path, split):
     for name, state in before.items():
         for key, weights in state.items():
             assert torch.equal(weights, after[name][key]), (name, key)
-
-
-@pytest.mark.slow
-def test_chosen_events_are_all_that_popularity_and_user_parts_know(tmp_path):
-    store = store_of(tmp_path / "data", "leave-one-out")
-    train = store.events(TRAIN)
-    chosen = train[: 2 * len(train) // 3]
-    np.save(tmp_path / "events.npy", chosen)
-    settings = {"events": str(tmp_path / "events.npy")}
-    data = ChoiceData(str(store.folder), **settings)
-    counts = np.bincount(store.items[chosen], minlength=ITEMS + 2)[: ITEMS + 1]
-    assert (data.popularity == counts).all()
-    whole, part = fitted_parts(store), fitted_parts(store, **settings)
-    assert set(whole) == set(part) == {"leaving", "return", "value"}
-    for name, state in whole.items():
-        assert any(not torch.equal(weights, part[name][key]) for key, weights in state.items())

@@ -3,13 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lightrec.data.store import TRAIN
 from lightrec.errors import RecipeError
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.choice_sets import forgetting
 from tests.users.stores import prepared
 
 
@@ -33,22 +30,6 @@ def test_only_chosen_events_are_learned_from(data, tmp_path):
     assert part.events(TRAIN).tolist() == chosen.tolist()
     assert part.offer_settings["events"] == str(tmp_path / "events.npy")
     assert len(data.events(TRAIN)) == 12
-
-
-@given(
-    st.lists(st.lists(st.integers(0, 5), min_size=6, max_size=6), min_size=1, max_size=5),
-    st.floats(0, 0.99),
-    st.integers(0, 100),
-)
-def test_a_forgetful_history_is_a_part_of_the_whole_in_its_order(rows, rate, seed):
-    history = np.array([sorted(row, key=bool) for row in rows])
-    found = forgetting(history, rate, np.random.default_rng(seed))
-    for before, after in zip(history.tolist(), found.tolist(), strict=True):
-        assert after == sorted(after, key=bool)
-        rest = iter(item for item in before if item)
-        assert all(item in rest for item in after if item)
-    if rate == 0:
-        assert (found == history).all()
 
 
 def test_histories_are_forgotten_in_training_alone(data):

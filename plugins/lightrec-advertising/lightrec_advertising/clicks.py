@@ -48,7 +48,7 @@ class Coding:
         return [len(values) + 2 for values in self.values.values()]
 
     def __call__(self, rows: pl.DataFrame) -> Tensor:
-        """Give codes (R, F) int64; 0 stands for what is unknown."""
+        """Codes (R, F) int64; 0 stands for what is unknown."""
         found = []
         for name, values in self.values.items():
             column = rows[name]
@@ -86,7 +86,7 @@ class ClickModel(Part):
         self.out = nn.Linear(width, 1)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Give logits (R,): high means that the ad is clicked.
+        """Logits (R,): high means that the ad is clicked.
 
         :param codes: (R, F) int64, see :class:`Coding`.
         """
@@ -99,7 +99,7 @@ class ClickModel(Part):
 
     @torch.no_grad()
     def predict(self, codes: Tensor) -> Tensor:
-        """Give the probabilities (R,) float64 of a click."""
+        """The probabilities (R,) float64 of a click."""
         found: Tensor = self(codes).sigmoid().double()
         return found
 
@@ -146,7 +146,7 @@ def fit_clicks(
 
 
 def offers(store: EventStore) -> dict[int, tuple[pl.DataFrame, Tensor]]:
-    """Give a row for each ad that was offered, with whether it was taken, by part of the log.
+    """A row for each ad that was offered, with whether it was taken, by part of the log.
 
     Columns are the attributes of users (``user age``) and ads (``ad bid``) and the ad itself.
 

@@ -118,7 +118,7 @@ class AdvertisingDomain(Domain):
 
 
 def _moments(dates: pl.Series) -> Floats:
-    """Give dates or datetimes as milliseconds since 1970, NaN where there is none."""
+    """Dates or datetimes as milliseconds since 1970, NaN where there is none."""
     return dates.cast(pl.Datetime("ms")).dt.epoch("ms").cast(pl.Float64).to_numpy()
 
 

@@ -14,7 +14,7 @@ class ClickCalibration(Evaluator):
     """Log-loss and calibration of the stage `clicks`, on the offers of the test part."""
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give the metrics of the stage; nothing where a run has none."""
+        """The metrics of the stage; nothing where a run has none."""
         metrics = run.metrics("clicks") if run.has("clicks") else {}
         if not metrics:
             return Findings({})

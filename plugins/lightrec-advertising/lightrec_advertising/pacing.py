@@ -25,7 +25,7 @@ class Pacing:
         self.multipliers = np.zeros(len(self.left))
 
     def bids(self, values: Floats) -> Floats:
-        """Give the bids (N,) for an auction that is worth ``values`` (N,) to the campaigns."""
+        """The bids (N,) for an auction that is worth ``values`` (N,) to the campaigns."""
         return np.minimum(values / (1 + self.multipliers), self.left)
 
     def pay(self, costs: Floats) -> None:

@@ -62,7 +62,7 @@ class _TrialReader(PublishedReader):
         return InteractionLog(pl.concat(tables), place=place)
 
     def items(self, file: Path) -> Catalog:
-        """Give the arms."""
+        """The arms."""
         rows, place = self.rows(file)
         names = rows[Column.ITEM].unique().drop_nulls().sort()
         return Catalog(pl.DataFrame({Column.ITEM: names, Column.TITLE: names}), place=place)

@@ -34,7 +34,7 @@ class ExpectedValueReward(UserReward):
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1), in the unit of the bids."""
+        """Rewards (B, 1), in the unit of the bids."""
         history, items, user = self.asked(transition)
         shown = transition[Key.ACTION]
         utilities = self.users.utilities(history, items, user)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from lightrec_advertising.clicks import ClickModel, Coding, fit_clicks
+from lightrec_advertising.clicks import ClickModel
 from lightrec_advertising.domain import AdvertisingDomain
 from lightrec_advertising.evaluator import ClickCalibration
 from lightrec_advertising.pacing import Pacing
@@ -16,7 +16,6 @@ from lightrec_advertising.reward import ExpectedValueReward
 from lightrec_formats.truth import TruthChecks, made_up
 from tensordict import TensorDict
 
-from lightrec.calibration import measured
 from lightrec.keys import Key
 from lightrec.run import Run
 from lightrec.testing import RewardChecks, parametrize_checks, plugin_checks, tiny
@@ -68,20 +67,6 @@ def test_clicks_are_found():
     assert found["clicks/crossed/calibration_error"] < 0.02
     assert ClickModel.load(run / "clicks").crosses[0].weight.isfinite().all()
     assert json.loads((run / "clicks" / "coding.json").read_text())["user age"]
-
-
-def test_a_cross_is_learned_that_no_sum_can_say():
-    """Clicks of probability .9 where two features agree and .1 where not: entropy 0.325 nats."""
-    chance = np.random.default_rng(0)
-    rows = pl.DataFrame({name: chance.choice(["x", "y"], 6000) for name in "ab"})
-    p = np.where(rows["a"] == rows["b"], 0.9, 0.1)
-    clicks = torch.from_numpy((chance.random(6000) < p).astype(np.float32))
-    coding = Coding(rows)
-    codes, clicks = (table.split([3000, 1000, 2000]) for table in (coding(rows), clicks))
-    for crosses, expected in ((0, np.log(2)), (1, 0.325)):
-        model = fit_clicks(codes, clicks, coding.sizes, crosses=crosses, epochs=30, seed=1)
-        found = measured(model.predict(codes[2]), clicks[2])
-        assert found["log_loss"] == pytest.approx(expected, abs=0.03 if crosses else 0.01)
 
 
 def test_pacing_spreads_a_budget_and_never_overspends():

@@ -9,7 +9,7 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,6 @@ from lightrec.run import Run
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.choice_model import ChoiceModel
-from lightrec.users.choice_sets import Batch
 from lightrec.users.irl import fit_continuation
 from lightrec.users.user_model import UserModel
 
@@ -162,36 +160,20 @@ def judge_cell(
 
 
 def assuming(users: UserModel, cell: Cell, run: Path) -> UserModel:
-    """A user model under a cell's assumptions, its values fitted anew to a run's log."""
+    """A user model under a cell's assumptions, its values fitted anew to a run's log.
+
+    Only the continuation value is fitted. Where declined sets are assumed, the odds of choosing
+    nothing shift its utility and no other part of the fitted choices.
+    """
     # The models hold their item vectors: only states and offers are asked of the data.
     data = ChoiceData(str(run / "data"), **users.offers)
-    members = [
-        with_assumptions(
-            member,
-            data.batches(TRAIN, limit=MOST_OFFERS),
-            discount=cell.discount,
-            leave_rate=cell.leave_rate,
-            nothing_odds_ratio=cell.odds_ratio,
-        )
-        for member in users.members
-    ]
+    members = [copy.deepcopy(member) for member in users.members]
+    for member in members:
+        member.nothing_shift += math.log(cell.odds_ratio)
+        offers = data.batches(TRAIN, limit=MOST_OFFERS)
+        fit_continuation(member, offers, discount=cell.discount, leave_rate=cell.leave_rate)
     # A reward that was learned by itself knows nothing of these assumptions.
     return users.replaced(members=members, reward_model=None).eval()
-
-
-def with_assumptions(
-    model: ChoiceModel, batches: Iterable[Batch], *, nothing_odds_ratio: float = 1.0, **given: float
-) -> ChoiceModel:
-    """Copy a model under other assumptions; only the continuation value is fitted anew.
-
-    :param nothing_odds_ratio: factor of the odds of choosing nothing. Where declined sets are
-        assumed, it shifts the utility of nothing and no other part of the fitted choices.
-    :param given: see :func:`fit_continuation`.
-    """
-    other = copy.deepcopy(model)
-    other.nothing_shift += math.log(nothing_odds_ratio)
-    fit_continuation(other, batches, **given)
-    return other
 
 
 def sensitivity(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Section:

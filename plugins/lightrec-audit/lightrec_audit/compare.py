@@ -98,7 +98,7 @@ def compare(
         )
     else:
         found = _runs(paths, by, max_events, seed)
-    from lightrec_audit.run_comparison import compared
+    from lightrec_audit.comparison import compared
 
     results, times, receipts = found
     table, figures, drawn = compared(results, metric, seed, times)
@@ -128,7 +128,7 @@ Found = tuple[dict[str, "RankingResult"], dict[str, dict[str, float | None]], li
 
 def _runs(paths: Sequence[Path], by: str, max_events: int, seed: int) -> Found:
     from lightrec.evaluation.receipt import receipt
-    from lightrec_audit.run_comparison import ranked
+    from lightrec_audit.comparison import ranked
 
     if len({*paths}) < len(paths):
         raise RecipeError("A run is named twice: name each of them once.")
@@ -149,7 +149,7 @@ def _made(
     domain: str, settings: Sequence[str], making: dict[str, Any], words: Sequence[str]
 ) -> Stage:
     """Make the run of a log as far as the models need it; gives its ranker's stage."""
-    from lightrec_audit.model_comparison import TRAINED, find_models
+    from lightrec_audit.comparison import TRAINED, find_models
 
     kinds = find_models(words)  # before anything is made
     found = stages.find_recipes(domain, until=RANKER)[1]
@@ -170,7 +170,7 @@ def _models(
     from lightrec.ranking.module import RankingModule
     from lightrec.ranking.sequence_data import SequenceData
     from lightrec.stages.train import SECONDS, parts_of
-    from lightrec_audit.model_comparison import find_models, rank_models
+    from lightrec_audit.comparison import find_models, rank_models
 
     with reading:
         module, data = parts_of(stage)

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import torch
 from captum.attr import IntegratedGradients
@@ -236,19 +236,18 @@ class _Case:
         return [int(rank) for rank in self.ranks(self.recommender.raw(with_only(self.known, kept)))]
 
     def explained(self, k: int, words: bool) -> Explanation:
-        nats, error, average = self.by_events()
+        nats, distance, average = self.by_events()
         events, catalog = self.events(nats), self.recommender.catalog
         helpful = [event.position - 1 for event in events if event.nats > 0]
+        asked: dict[str, Callable[[], Any]] = {"reward": self.reward}
+        asked |= {"words": self.words} if words else {}
+        found: dict[str, Any] = {"reward": None, "words": []}
         missing: dict[str, str] = {}
-        found, reward = list[Word](), None
-        try:
-            found = self.words() if words else []
-        except (NotApplicable, RunError) as error_of_words:
-            missing["words"] = str(error_of_words)
-        try:
-            reward = self.reward()
-        except (NotApplicable, RunError) as error_of_reward:
-            missing["reward"] = str(error_of_reward)
+        for part, make in asked.items():
+            try:
+                found[part] = make()
+            except (NotApplicable, RunError) as error:
+                missing[part] = str(error)
         return Explanation(
             user=self.user,
             by=self.recommender.by,
@@ -260,10 +259,9 @@ class _Case:
             probability=math.exp(self.log_probability),
             average_probability=math.exp(average),
             among=int(self.may.sum()),
-            completeness_error=error,
+            completeness_error=distance,
             events=events,
-            words=found,
-            reward=reward,
+            **found,
             change=self.change(helpful, k) if self.rank <= k else None,
             goal=self.recommender.store.goal,
             missing=missing,

@@ -8,7 +8,7 @@ scores to events, see :mod:`lightrec_audit.explain`, goes from the one to the ot
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
 
 import torch
@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 
 from lightrec.data.sequences import last_events, with_only
 from lightrec.keys import PADDING, Key
-from lightrec.policies.base import Policy, ScoredPolicy, session_start
+from lightrec.policies.base import Policy, session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.mixture import Mixture
 from lightrec.ranking.blend import RANKER, Blend, log_shares
@@ -76,11 +76,8 @@ def gated(model: ItemScorer, past: Past) -> Gated:
     """
     if isinstance(model, Policy):
         policy = model
-        if hasattr(policy, "pooled"):  # TowerPolicy of lightrec-worlds
-            return _of_pooled(policy, past)
         return by_leaving_out(
-            lambda known: policy.scores(known[Key.HISTORY], known.get(Key.USER)),
-            past,
+            lambda known: policy.scores(known[Key.HISTORY], known.get(Key.USER)), past
         )
     return by_leaving_out(
         lambda known: model.scores(known[Key.HISTORY], known.get(Key.USER), details=known), past
@@ -169,17 +166,6 @@ def _(model: ALS, past: Past) -> Gated:
     return lambda gates: model.by_vectors(rows(gates) * first)
 
 
-def _of_pooled(model: Any, past: Past) -> Gated:
-    read = past.last(model.history_length)
-    rows, missing = read.rows(model.vectors), model.history_length - read.history.shape[1]
-
-    def vectors(gates: Tensor) -> Tensor:
-        recent = rows(gates[:, -read.history.shape[1] :])
-        return model.pooled(pad(recent, (0, 0, missing, 0)))
-
-    return _of_session(model, vectors, past)
-
-
 @gated.register
 def _(model: CandidatePolicy, past: Past) -> Gated:
     table = _kept(model.ranker, model.ranker.item_vectors)
@@ -188,7 +174,13 @@ def _(model: CandidatePolicy, past: Past) -> Gated:
     parts = [_user_vectors(model.ranker, table, items.last(model.history_length))]
     if model.user_model is not None:
         parts.append(_tastes(model.user_model, past))
-    return _of_session(model, lambda gates: torch.cat([part(gates) for part in parts], 1), past)
+
+    def scores(gates: Tensor) -> Tensor:
+        state = session_start(past.history.expand(len(gates), -1))
+        vectors = torch.cat([part(gates) for part in parts], 1)
+        return model.logits(state | {Key.USER_VECTOR: vectors})
+
+    return scores
 
 
 def _tastes(model: ChoiceModel, past: Past) -> Gated:
@@ -208,16 +200,6 @@ def _tastes(model: ChoiceModel, past: Past) -> Gated:
         return model.tastes(pools.flatten(1))[:, :-1]
 
     return tastes
-
-
-def _of_session(model: ScoredPolicy, vectors: Gated, past: Past) -> Gated:
-    """Score all items at the start of a session, given what a policy sees of its history."""
-
-    def scores(gates: Tensor) -> Tensor:
-        state = session_start(past.history.expand(len(gates), -1))
-        return model.logits(state | {Key.USER_VECTOR: vectors(gates)})
-
-    return scores
 
 
 def _kept(model: nn.Module, compute: Callable[[], Tensor]) -> Tensor:

@@ -52,20 +52,20 @@ class LearnedRewardSection(Evaluator):
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """No metrics: they are those of the stage ``users_a``."""
-        if not run.has("users_a"):
+        found = _read(run.folder("users_a"))
+        if found is None:
             return Findings({})
-        section = learned_reward(run, run.metrics("users_a"))
-        return Findings({}, [] if section is None else [section])
+        others = _read(run.folder("users_b"))
+        return Findings({}, [learned_reward(found, others, run.metrics("users_a"))])
 
 
-def learned_reward(run: Run, metrics: Metrics) -> Section | None:
-    """What the learned reward holds; None where user model A's stage did not write it.
+def learned_reward(
+    found: Mapping[str, Any], others: Mapping[str, Any] | None, metrics: Metrics
+) -> Section:
+    """What the learned reward holds, next to the same of user model B, whose users are others.
 
     :param metrics: of the stage ``users_a``.
     """
-    found = _read(run.folder("users_a"))
-    if found is None:
-        return None
     own, linear = (metrics.get(f"{n}log_likelihood") for n in ("", "linear/"))
     text = (
         "Rewards are in nats; choosing nothing is worth 0. The first table is a reward that is "
@@ -86,7 +86,7 @@ def learned_reward(run: Run, metrics: Metrics) -> Section | None:
     return Section(
         "What was learned",
         text,
-        tables(found, _read(run.folder("users_b"))),
+        tables(found, others),
         _charts(found),
         "Parts are integrated gradients from an average item after a history of average items, "
         f"whose reward is {found.get('baseline', 0):.3f}; they add up to the difference. A part "

@@ -23,6 +23,8 @@ from lightrec.users.choice_model import with_nothing
 
 STEPS = 100
 """At most so many of Newton's steps; some five are usual."""
+TOLERANCE = 1e-9
+"""Of the mean gradient's largest entry."""
 POPULARITY = "popularity (log)"
 RECENT, FEW = 5, 5
 """How many of the last steps are recent; a category of fewer items has no feature of its own."""
@@ -154,45 +156,42 @@ class LinearReward(NamedTuple):
         return self.weights - wide, self.weights + wide
 
 
-def fit_linear(
-    sets: Sequence[LinearSets], ridge: float = 1e-6, tolerance: float = 1e-9
-) -> LinearReward:
+def fit_linear(sets: Sequence[LinearSets], ridge: float = 1e-6) -> LinearReward:
     """Fit θ; intervals allow for choices of one user that depend on each other.
 
     The covariance is the sandwich H⁻¹ (Σ g gᵀ) H⁻¹ over users, g being the sum of a user's scores
     (Liang and Zeger 1986), times users / (users - 1): right also where the model is not.
 
     :param ridge: a penalty ridge/2 · Σ θ² on the mean log-likelihood, against collinear features.
-    :param tolerance: of the mean gradient's largest entry.
-    :raises DataError: where there are no sets, fewer than two users, or features that are not
-        finite.
+    :raises DataError: where fewer than two users chose, or features are not finite.
     """
-    if not sets or torch.cat([part.user for part in sets]).unique().numel() < 2:
+    people, person = torch.cat([part.user for part in sets]).unique(return_inverse=True)
+    users = len(people)
+    if users < 2:
         raise DataError(
             "A linear reward with intervals needs the choices of two users or more; there are "
             "fewer. Give more of the log."
         )
     if not all(part.features.isfinite().all() for part in sets):
         raise DataError("Some features are NaN or infinite; fill unknown values with their mean.")
-    size = sets[0].features.shape[-1]
-    weights = torch.zeros(size, dtype=torch.float64)
+    weights = torch.zeros(sets[0].features.shape[-1], dtype=torch.float64)
     total = sum(float(part.weight.double().sum()) for part in sets)
-    penalty = ridge * total * torch.eye(size, dtype=torch.float64)
-    value, gradient, hessian = _sums(sets, weights, penalty)
+    value, scores, hessian = _derivatives(sets, weights, ridge * total)
     for _ in range(STEPS):
-        if float(gradient.abs().max()) <= tolerance * total:
+        gradient = scores.sum(0) - ridge * total * weights
+        if float(gradient.abs().max()) <= TOLERANCE * total:
             break
         step = torch.linalg.lstsq(hessian, gradient.unsqueeze(1)).solution.squeeze(1)
         start, before = weights, value
         # A full step may go too far where utilities are large; half of it, and so on, does not.
         for halvings in range(40):
             weights = start + step / 2**halvings
-            value, gradient, hessian = _sums(sets, weights, penalty)
+            value, scores, hessian = _derivatives(sets, weights, ridge * total)
             if value >= before - 1e-12 * abs(before):
                 break
     bread = torch.linalg.pinv(hessian, hermitian=True)
-    meat, users = _by_user(sets, weights)
-    variance = (bread @ meat @ bread * users / (users - 1)).diagonal()
+    own = torch.zeros(users, len(weights), dtype=torch.float64).index_add_(0, person, scores)
+    variance = (bread @ own.T @ own @ bread * users / (users - 1)).diagonal()
     return LinearReward(weights, variance.clamp_min(0).sqrt(), users)
 
 
@@ -200,44 +199,32 @@ def linear_log_likelihood(sets: Iterable[LinearSets], weights: Tensor) -> float:
     """Mean log-likelihood of weighted choices under given weights (F,), in nats; NaN of none."""
     value = total = 0.0
     for part in sets:
-        value += float(part.weight.double() @ _parts(part, weights)[0])
+        value += float(part.weight.double() @ _logs(part, weights).gather(1, part.choice[:, None]))
         total += float(part.weight.double().sum())
     return value / total if total else float("nan")
 
 
-def _parts(sets: LinearSets, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-likelihoods (R,), probabilities (R, C), and choices (R, C) minus these."""
-    logs = with_nothing(sets.features.double() @ weights + sets.offset.double()).log_softmax(1)
-    law = logs.exp()
-    likely = logs.gather(1, sets.choice.unsqueeze(1)).squeeze(1)
-    return likely, law[:, :-1], (one_hot(sets.choice, logs.shape[1]).double() - law)[:, :-1]
+def _logs(sets: LinearSets, weights: Tensor) -> Tensor:
+    """Log-probabilities (R, C + 1) of the alternatives and nothing."""
+    return with_nothing(sets.features.double() @ weights + sets.offset.double()).log_softmax(1)
 
 
-def _sums(
-    sets: Sequence[LinearSets], weights: Tensor, penalty: Tensor
+def _derivatives(
+    sets: Sequence[LinearSets], weights: Tensor, penalty: float
 ) -> tuple[float, Tensor, Tensor]:
-    """The penalised log-likelihood, its gradient (F,) and minus its Hessian (F, F)."""
-    gradient, hessian = -penalty @ weights, penalty.clone()
-    value = float(gradient @ weights) / 2
-    for part in sets:
-        likely, law, left = _parts(part, weights)
-        weight, features = part.weight.double(), part.features.double()
-        value += float(weight @ likely)
-        gradient += torch.einsum("rc,rcf->f", weight.unsqueeze(1) * left, features)
-        flat = features.flatten(0, 1)
-        mean = torch.einsum("rc,rcf->rf", law, features)
-        share = (weight.unsqueeze(1) * law).flatten().unsqueeze(1)
-        hessian += flat.T @ (share * flat) - mean.T @ (weight.unsqueeze(1) * mean)
-    return value, gradient, hessian
+    """The penalised log-likelihood, each choice's weighted score (R, F), and minus its Hessian.
 
-
-def _by_user(sets: Sequence[LinearSets], weights: Tensor) -> tuple[Tensor, int]:
-    """Σ g gᵀ (F, F) over the users' scores, and the number of users."""
-    users, place = torch.cat([part.user for part in sets]).unique(return_inverse=True)
-    each = []
+    :param penalty: half of it times Σ θ² is taken off; the scores do not hold it.
+    """
+    hessian = penalty * torch.eye(len(weights), dtype=torch.float64)
+    value, scores = -penalty / 2 * float(weights @ weights), []
     for part in sets:
-        left = part.weight.double().unsqueeze(1) * _parts(part, weights)[2]
-        each.append(torch.einsum("rc,rcf->rf", left, part.features.double()))
-    scores = torch.zeros(len(users), len(weights), dtype=torch.float64)
-    scores.index_add_(0, place, torch.cat(each))
-    return scores.T @ scores, len(users)
+        logs, features = _logs(part, weights), part.features.double()
+        weight, law = part.weight.double().unsqueeze(1), logs.exp()[:, :-1]
+        value += float((weight * logs.gather(1, part.choice.unsqueeze(1))).sum())
+        left = one_hot(part.choice, logs.shape[1])[:, :-1] - law
+        scores.append(torch.einsum("rc,rcf->rf", weight * left, features))
+        flat, mean = features.flatten(0, 1), torch.einsum("rc,rcf->rf", law, features)
+        share = (weight * law).flatten().unsqueeze(1)
+        hessian += flat.T @ (share * flat) - mean.T @ (weight * mean)
+    return value, torch.cat(scores), hessian

@@ -18,9 +18,7 @@ from lightrec.evaluation.base import (
     Metrics,
     Section,
     Table,
-    interval,
     keys_of,
-    spread,
 )
 from lightrec.evaluation.held_out import HeldOutLog, item_models, mean_of_users
 from lightrec.keys import PADDING, Key
@@ -47,7 +45,6 @@ class Robustness(Evaluator):
     :param false_users: their share of the users, from 0 to 1.
     :param promoted: items that they promote.
     :param max_events: at most so many test events, drawn by the seed.
-    :param batch_size: events ranked at once.
     """
 
     def __init__(
@@ -56,7 +53,6 @@ class Robustness(Evaluator):
         false_users: float = 0.01,
         promoted: int = 5,
         max_events: int = 2_000,
-        batch_size: int = 256,
     ) -> None:
         if not all(0 <= share <= 1 for share in (*noise, false_users)):
             raise RecipeError(
@@ -65,13 +61,13 @@ class Robustness(Evaluator):
         if promoted < 1:
             raise RecipeError(f"At least one item is promoted, and not {promoted}.")
         self.noise, self.false_users, self.promoted = tuple(noise), false_users, promoted
-        self.max_events, self.batch_size = max_events, batch_size
+        self.max_events = max_events
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """``robust/<contender>/…``."""
         models, scorers = item_models(run), {BLEND: by_history(run.blend)}
         scorers |= {name: by_history(model) for name, model in models.items()}
-        log = HeldOutLog(self.max_events, self.batch_size)
+        log = HeldOutLog(self.max_events)
         plain = {name: log.rank(run.data, scorer, seed) for name, scorer in scorers.items()}
         metrics = {f"robust/{n}/ndcg@10": r.metrics()["ndcg@10"] for n, r in plain.items()}
         for share in self.noise:
@@ -103,23 +99,10 @@ class Robustness(Evaluator):
 
     def section(self, metrics: Metrics) -> Section:
         """Set what noise and attack change."""
-        names = [k.split("/")[1] for k in metrics if k.endswith("/ndcg@10")]
-        columns = {f"noise-{share:g}": f"{share:.0%} noise" for share in self.noise}
-        columns["attacked"] = "after the attack"
-
-        def ends(key: str, form: str) -> str:
-            return spread(interval(metrics, key), form)
-
-        changed = [
-            [name, f"{metrics[f'robust/{name}/ndcg@10']:.3f}"]
-            + [ends(f"robust/{name}/{column}", "+.3f") for column in columns]
-            for name in names
-        ]
-        pushed = [
-            [name, *(ends(f"robust/{name}/{when}", ".2%") for when in ("before", "after"))]
-            for name in names
-            if f"robust/{name}/after" in metrics
-        ]
+        names = {n: n for n in (k.split("/")[1] for k in metrics if k.endswith("/ndcg@10"))}
+        noise = {f"noise-{share:g}": f"{share:.0%} noise" for share in self.noise}
+        columns = {"ndcg@10": "as it is"} | noise | {"attacked": "after the attack"}
+        attack = {"before": "before the attack", "after": "after the attack"}
         false, own = int(metrics["robust/false_users"]), "lists with a promoted item"
         return Section(
             "Noise and false users",
@@ -127,8 +110,8 @@ class Robustness(Evaluator):
             f"{false:,} false users promote {self.promoted} items that few chose, by choosing them "
             "beside famous ones; and how many lists of ten then hold one of these items.",
             [
-                Table(["NDCG@10", "as it is", *columns.values()], changed, BLEND),
-                Table([own, "before the attack", "after the attack"], pushed, BLEND),
+                Table.of(metrics, "robust/{}/{}", names, columns, "NDCG@10", BLEND, "+.3f"),
+                Table.of(metrics, "robust/{}/{}", names, attack, own, BLEND, ".2%"),
             ],
             note="Differences are paired by user, with 95 % intervals. Item models are fitted "
             "again with the false users; the ranker is not trained again, so the blend's own "

@@ -378,7 +378,9 @@ class KnownTruth(Evaluator):
             "candidates of fresh sessions that no stage has seen.",
             [Table.of(metrics, "truth/{}/{}", TRUTH, head, own="learned reward")],
         )
-        return Findings(metrics, [section], summary=truth_line(metrics))
+        said = (f"{name} {metrics[f'truth/{name}/spearman']:.3f}" for name in TRUTH)
+        line = "within-set Spearman with the true reward: " + ", ".join(said)
+        return Findings(metrics, [section], summary=line)
 
 
 def spearman_within_sets(score: Tensor, truth: Tensor) -> float:
@@ -391,11 +393,3 @@ def spearman_within_sets(score: Tensor, truth: Tensor) -> float:
     scale = ((left**2).sum(1) * (right**2).sum(1)) ** 0.5
     found = (left * right).sum(1)[scale > 0] / scale[scale > 0]
     return float(found.mean()) if len(found) else 0.0
-
-
-def truth_line(metrics: Metrics) -> str:
-    """Set how much of the truth was recovered for a terminal; nothing in a log of people."""
-    if "truth/learned/spearman" not in metrics:
-        return ""
-    found = (f"{name} {metrics[f'truth/{name}/spearman']:.3f}" for name in TRUTH)
-    return "within-set Spearman with the true reward: " + ", ".join(found)

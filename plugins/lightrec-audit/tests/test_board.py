@@ -13,7 +13,6 @@ from tensorboard.plugins.hparams import metadata as hparams
 from tensorboard.plugins.projector.projector_plugin import _read_tensor_tsv_file
 
 from lightrec.run import Run
-from lightrec.stages.tensorboard import flat, of_run
 
 TRAINED = ("ranker", "users_a", "users_b", "policy")
 
@@ -24,7 +23,7 @@ def read(run, stage):
 
 
 def row(run, stage):
-    """Give the settings and the metrics of a stage's row in the HPARAMS tab."""
+    """The settings and the metrics of a stage's row in the HPARAMS tab."""
     stage += "/final"
     data = WithPlugins(str(run / "logs" / stage)).Reload().summary_metadata
     content = {tag: hparams for tag, hparams in data.items() if tag.startswith("_hparams_")}
@@ -42,15 +41,12 @@ def test_a_trained_stage_has_curves_lists_and_a_row_of_settings(tiny_run, stage)
     tags = events.Tags()
     steps = [e.step for e in events.Scalars("step/gradient_norm")]
     assert steps[:128] == list(range(len(steps)))[:128]
-    assert all(e.value > 0 for e in events.Scalars("step/gradient_norm"))
     assert len(events.Scalars("step/learning_rate")) == len(steps)
     assert "items/norm" in tags["histograms"]
     assert any(tag.startswith("weights/") for tag in tags["histograms"])
-    epochs = events.Tensors("lists/text_summary")
-    assert len(epochs) == len({e.value for e in events.Scalars("epoch")})
-    table = epochs[-1].tensor_proto.string_val[0].decode().splitlines()
-    assert len(table) == 2 + 10
-    assert table[2].count("<br>") == 9
+    (lists,) = events.Tensors("lists/text_summary")[-1].tensor_proto.string_val
+    table = lists.decode().splitlines()
+    assert (len(table), table[2].count("<br>")) == (2 + 10, 9)
     metrics = json.loads((tiny_run / stage / "metrics.json").read_text())
     settings, shown = row(tiny_run, stage)
     assert shown == pytest.approx({f"final/{name}": x for name, x in metrics.items()}, rel=1e-6)
@@ -69,30 +65,10 @@ def test_the_projector_has_the_ranker_s_item_vectors_with_titles(tiny_run):
 
 
 def test_the_evaluation_is_a_report_in_words_and_one_row_of_the_run_s_settings(tiny_run):
-    events = read(tiny_run, "evaluate")
-    tags = events.Tags()
+    tags = read(tiny_run, "evaluate").Tags()
     assert not tags["scalars"]
     assert any(tag.startswith("report/") for tag in tags["tensors"])
     settings, shown = row(tiny_run, "evaluate")
     assert len(shown) <= 20
     assert "final/test/blend/ndcg@10" in shown
     assert "ranker.model.learning_rate" in settings
-
-
-def test_flat_settings_name_classes_and_leave_null_out():
-    tower = {"class_path": "some.GRU", "init_args": {"layers": 2, "dropout": None}}
-    settings = {"model": {"class_path": "a.Module", "init_args": {"tower": tower, "k": [1, 2]}}}
-    assert flat(settings) == {
-        "model": "Module",
-        "model.tower": "GRU",
-        "model.tower.layers": 2,
-        "model.k": "[1, 2]",
-    }
-    recipe = {"reads": ["data"], "trainer": {"max_epochs": 3}}
-    given = ["--trainer.max_epochs", "5", "--model.init_args.size=8"]
-    assert of_run(
-        {
-            "ranker": {"recipe": recipe, "overrides": given},
-            "data": {"recipe": {"k_core": 5}, "overrides": []},
-        }
-    ) == {"ranker.trainer.max_epochs": 5, "ranker.model.size": 8, "data.k_core": 5}

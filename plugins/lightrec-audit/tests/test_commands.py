@@ -26,5 +26,4 @@ def test_what_cannot_be_done_is_told(tiny_run, tmp_path, capsys):
     assert "end in .md or .json" in refused(
         "judge", tiny_run, "--policy", "random", "--out", tmp_path / "found.txt"
     )
-    assert "There is no policy 'best' here" in refused("judge", tiny_run, "--policy", "best")
     assert "There is no 'Nowhere' among the simulators" in refused("probe", "Nowhere")

@@ -4,19 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from lightrec_audit.probe import (
-    CONSTANT,
-    RANDOM,
-    _begins,
-    judge_probe,
-    probe,
-    probe_lists,
-)
+from lightrec_audit.probe import CONSTANT, RANDOM, judge_probe, probe, probe_lists
 
 from lightrec.errors import RecipeError
-from lightrec.evaluation.arena import Arena, arena
+from lightrec.evaluation.arena import Arena
 from lightrec.keys import Key
-from lightrec.policies.baselines import ConstantListPolicy, RandomPolicy
+from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.rollout import Sessions
 from lightrec.simulators.world import Scored
 from lightrec.testing.simulators import TinyWorld
@@ -45,13 +38,9 @@ def test_a_simulator_of_other_actions_searches_for_itself(lightrec_plugins):
     assert (found.lowest, found.highest) == (0, 2)
     assert found.shares["constant"].mean == 0.5
     assert found.shares["random"].mean == pytest.approx(0.025, abs=0.015)
-    assert found.earned["random"]["length"].mean == 5
     assert found.verdict.startswith("A single constant action for everybody reaches 0.500")
-    assert probe("Dial", [], "fixed", 20, 0, {}).mode == "fixed"
     with pytest.raises(RecipeError, match="leave out --policy"):
         probe("Dial", ["random"], "free", 10, 0, {})
-    with pytest.raises(RecipeError, match="The actions of Dial are no slates"):
-        arena("Dial", 10, 0, {})
 
 
 def test_a_world_with_a_hole_is_accused():
@@ -76,19 +65,6 @@ def test_a_world_with_a_hole_is_accused():
     assert "A single constant item for everybody reaches 1.000" in found.verdict
 
 
-def test_a_run_is_probed_with_its_policies(tiny_run):
-    settings = {"max_steps": 6, "repeats": True}
-    found = probe(str(tiny_run), ["policy"], "free", 80, 0, settings)
-    assert {"random", "policy", "constant", "constant, no repeats"} <= set(found.earned)
-    assert found.pays_for_repeats is not None
-    # What is measured is measured in sessions of its own, which simulate plays too.
-    on = arena(str(tiny_run), 80, 0, settings)
-    policy = on.play(on.policy("policy"), 80, 0)
-    assert found.earned["policy"]["returns"].mean == pytest.approx(policy.reward.mean().item())
-    returns = {name: made["returns"].mean for name, made in found.earned.items()}
-    assert returns["constant"] >= returns["random"]
-
-
 def sessions(rate, length=10.0, users=200):
     """Sessions of one length whose users differ a little in what they earn."""
     rewards = rate * length * torch.linspace(0.9, 1.1, users).unsqueeze(0)
@@ -108,7 +84,6 @@ def test_much_of_what_is_possible_and_far_above_random_is_a_hole():
         "step (0.9 of 1); random reaches 0.020, 45 times less. Returns in this simulator prove "
         "nothing about personalisation."
     )
-    assert probed(0.0, 0.9).verdict.count("random reaches 0.000, nothing.") == 1
 
 
 @pytest.mark.parametrize(
@@ -124,15 +99,10 @@ def test_what_could_be_popularity_or_a_narrow_scale_is_none(random, constant, bo
     found = probed(random, constant, bounds)
     assert not found.hole
     assert found.verdict.startswith("No hole was found: ")
-    assert "no proof that there is nothing" in found.verdict
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_a_list_begins_with_what_no_event_is_about(known):
-    world = TinyWorld(20)
-    counts = torch.ones(world.num_items + 1)
-    counts[world.num_items] = known
-    names = world.catalog().rows["item"].to_list()
-    order = ConstantListPolicy.from_appeal(torch.arange(world.num_items + 1).float())
-    on = replace(arena_of(world), evidence=counts)
-    assert _begins(order, on) == (names[::-1][:3], not known)
+@pytest.mark.parametrize("unseen", [False, True])
+def test_what_the_log_says_nothing_of_is_a_hole_sooner(unseen):
+    played = {RANDOM: sessions(0.1), CONSTANT: sessions(0.3)}
+    found = judge_probe("A", "free", "item", played, (0, 1), (), ["pear"], unseen=unseen)
+    assert found.hole == ("says nothing of pear" in found.verdict) == unseen

@@ -96,7 +96,7 @@ class OpenBanditReader(PublishedReader):
 
     @classmethod
     def located(cls, path: Path) -> Path:
-        """Give the log in a campaign's folder; it is named like the folder."""
+        """The log in a campaign's folder; it is named like the folder."""
         return path / f"{path.name}.csv" if path.is_dir() else path
 
     def events(self, file: Path) -> InteractionLog:

@@ -132,7 +132,7 @@ def _later(events: pl.DataFrame, days: Floats) -> pl.DataFrame:
 
 
 def _products(chance: np.random.Generator, count: int) -> tuple[pl.DataFrame, Floats]:
-    """Give the goods, and what they are, (count, categories + tags): ones for category and tags."""
+    """The goods, and what they are, (count, categories + tags): ones for category and tags."""
     names = [*CATEGORIES]
     category = chance.integers(0, len(names), count)
     tags = np.stack([chance.choice(len(TAGS), 3, replace=False) for _ in range(count)])
@@ -159,7 +159,7 @@ def _products(chance: np.random.Generator, count: int) -> tuple[pl.DataFrame, Fl
 
 
 def _customers(chance: np.random.Generator, count: int) -> tuple[pl.DataFrame, Floats]:
-    """Give the customers, and their tastes, as (count, categories + tags), by region and age."""
+    """The customers, and their tastes, as (count, categories + tags), by region and age."""
     age = chance.integers(18, 80, count)
     region = chance.integers(0, len(REGIONS), count)
     size = len(CATEGORIES) + len(TAGS)

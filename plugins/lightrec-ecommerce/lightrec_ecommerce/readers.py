@@ -80,7 +80,7 @@ class RetailReader(PublishedReader):
         return Catalog(goods.drop_nulls(Column.ITEM), place=place)
 
     def columns(self, file: Path) -> dict[str, str]:
-        """Give lightrec's names of the columns, with those of the file's edition."""
+        """The columns by lightrec's names, and what the file's edition calls them."""
         new = SECOND[Column.SESSION] in self.open(file).names
         return INVOICE | SECOND if new else INVOICE
 

@@ -24,7 +24,7 @@ class Revenue(AttributeReward):
         super().__init__(attribute, weight)
 
     def worths(self, column: pl.Series) -> Tensor:
-        """Give the items' prices over the mean price.
+        """The items' prices over the mean price.
 
         :raises NotApplicable: where one is no amount, or none is above 0.
         """

@@ -29,7 +29,7 @@ COLUMNS: Final = {
 
 
 class Sales(Evaluator):
-    """Gives the log's conversion rate and revenue per session, and what lists find of both.
+    """The log's conversion rate and revenue per session, and what lists find of both.
 
     A purchase is an event of the goal; without a goal, one of the kind ``purchase``, or any event
     of a log that does not know this kind. Prices are the items' attribute ``price``; where there is
@@ -37,7 +37,7 @@ class Sales(Evaluator):
     """
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give ``ecommerce/session/…`` and ``ecommerce/<contender>/…``."""
+        """``ecommerce/session/…`` and ``ecommerce/<contender>/…``."""
         store = run.data
         price = known_prices(store)
         metrics = of_sessions(store, price, seed)
@@ -59,7 +59,7 @@ class Sales(Evaluator):
 
 
 def known_prices(store: EventStore) -> Tensor | None:
-    """Give the price of each item, (N + 2,) float32, 0 of padding and of nothing; or None."""
+    """The price of each item, (N + 2,) float32, 0 of padding and of nothing; or None."""
     with suppress(NotApplicable):
         return pad(prices(RewardContext(store=store).item_attribute(PRICE)), (1, 1))
     return None
@@ -75,7 +75,7 @@ def purchases(events: Sequences | EventStore, store: EventStore) -> NDArray[np.b
 
 
 def of_sessions(store: EventStore, price: Tensor | None, seed: int) -> dict[str, float]:
-    """Give conversions and revenue per session of the whole log, with intervals over users.
+    """Conversions and revenue per session of the whole log, with intervals over users.
 
     What was returned is taken off the revenue.
     """

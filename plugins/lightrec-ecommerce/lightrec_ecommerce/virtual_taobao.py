@@ -119,7 +119,7 @@ class VirtualTaobao(SessionEnv):
         return TensorDict(state, batch_size=[len(session)], device=self.device)
 
     def logits(self, state: TensorDictBase, action: Tensor) -> tuple[Tensor, ...]:
-        """Give logits (B, 11) of 0 to 10 clicks and (B, 10) of the second answer."""
+        """Logits (B, 11) of 0 to 10 clicks and (B, 10) of the second answer."""
         user = state[Key.OBSERVATION][:, :USER]
         answers: Tensor = self.answer(torch.cat([user, state[Key.STEP].float(), action], 1))
         return answers.split((PAGE + 1, SECOND), 1)
@@ -184,7 +184,7 @@ class VirtualTaobao(SessionEnv):
 
 
 def click_rate(state: TensorDictBase) -> Tensor:
-    """Give the share of a session's items that were clicked, (B, 1), published as ``CTR``."""
+    """The share of a session's items that were clicked, (B, 1), published as ``CTR``."""
     return state[Key.ACCEPTED_TOTAL] / (state[Key.STEP].clamp_min(1) * PAGE)
 
 

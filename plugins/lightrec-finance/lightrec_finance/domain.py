@@ -77,7 +77,7 @@ def is_assessed(users: pl.DataFrame, items: pl.DataFrame) -> bool:
 
 
 def _classes(table: pl.DataFrame, name: str) -> pl.Series:
-    """Give a column of risk classes as whole numbers; null where there is no class from 1 to 7."""
+    """A column of risk classes as whole numbers; null where there is no class from 1 to 7."""
     if name not in table.columns or table[name].dtype.is_nested():
         return pl.Series(name, [None] * table.height, pl.Int64)
     found = table[name].cast(pl.Float64, strict=False)

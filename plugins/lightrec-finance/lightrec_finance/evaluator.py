@@ -51,7 +51,7 @@ class Portfolios(Evaluator):
         self.prices, self.shown, self.cost = prices, shown, cost
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give ``finance/…/return``, ``volatility``, ``drawdown`` and ``turnover``.
+        """``finance/…/return``, ``volatility``, ``drawdown`` and ``turnover``.
 
         Without prices, or where the test time has no month's end with prices after it, there are no
         metrics, and the section says why.
@@ -146,7 +146,7 @@ class Portfolios(Evaluator):
 
 
 def month_ends(store: EventStore, prices: Prices) -> Days:
-    """Give the last trading day of each month of the test time, and the last one of that time.
+    """The last trading day of each month of the test time, and the last one of that time.
 
     The first is the last trading day before the first test event.
 
@@ -166,7 +166,7 @@ def month_ends(store: EventStore, prices: Prices) -> Days:
 
 
 def _ends(log: Sequences, day: np.datetime64) -> NDArray[np.int64]:
-    """Give, for each user, where the events until the evening of a day end: (U,)."""
+    """For each user, where the events until the evening of a day end: (U,)."""
     night = (day + 1).astype("datetime64[ms]").astype(np.int64)
     before = np.concatenate([[0], np.cumsum(np.asarray(log.times) < night)])
     return np.asarray(log.offsets[:-1] + before[log.offsets[1:]] - before[log.offsets[:-1]])
@@ -178,5 +178,5 @@ def _quoted(known: Prices) -> NDArray[np.bool_]:
 
 
 def _equal(held: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Give equal shares (P, N) of what is held; all cash where nothing is."""
+    """Equal shares (P, N) of what is held; all cash where nothing is."""
     return held / np.maximum(held.sum(1, keepdims=True), 1)

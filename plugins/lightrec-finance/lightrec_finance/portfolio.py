@@ -14,7 +14,7 @@ TRADING_DAYS: Final = 252
 
 
 def volatility(returns: Floats, periods: int = TRADING_DAYS) -> Floats:
-    """Give yearly volatility: the sample deviation of returns, times the root of a year's periods.
+    """Yearly volatility: the sample deviation of returns, times the root of a year's periods.
 
     :param returns: (T, …), two or more, of equal periods.
     """
@@ -22,7 +22,7 @@ def volatility(returns: Floats, periods: int = TRADING_DAYS) -> Floats:
 
 
 def drawdown(values: Floats) -> Floats:
-    """Give the largest fall from an earlier high, as a share of it: 0 to 1.
+    """The largest fall from an earlier high, as a share of it: 0 to 1.
 
     :param values: (T, …) above 0, in the order of time.
     """
@@ -30,7 +30,7 @@ def drawdown(values: Floats) -> Floats:
 
 
 def turnover(before: Floats, after: Floats) -> Floats:
-    """Give what is bought and what is sold, together, as a share of the portfolio.
+    """What is bought and what is sold, together, as a share of the portfolio.
 
     Going from cash into products is 1, changing all products for others is 2.
 
@@ -53,7 +53,7 @@ class Course(NamedTuple):
     turnover: Floats
 
     def figures(self) -> dict[str, Floats]:
-        """Give each portfolio's return over all days, yearly volatility, drawdown and turnover."""
+        """Each portfolio's return over all days, yearly volatility, drawdown and turnover."""
         whole = np.concatenate([np.ones_like(self.values[:1]), self.values])
         return {
             "return": self.values[-1] - 1,

@@ -59,7 +59,7 @@ class Prices:
 
     @classmethod
     def of(cls, files: PriceFiles, store: EventStore) -> Self:
-        """Give the prices of a log's items, (D, N), in the items' order.
+        """The prices of a log's items, (D, N), in the items' order.
 
         :param files: of :meth:`read`, or :data:`MADE_UP`.
         :raises NotApplicable: where no item of the log has a price.
@@ -84,7 +84,7 @@ class Prices:
         return cls(found.days, tuple(items), values)
 
     def until(self, day: np.datetime64) -> "Prices":
-        """Give what was known in the evening of a day: nothing of later days."""
+        """What was known in the evening of a day: nothing of later days."""
         known = self.days <= day
         return Prices(self.days[known], self.names, self.values[known])
 
@@ -97,7 +97,7 @@ class Prices:
 
 
 def span(store: EventStore, *parts: int) -> tuple[np.datetime64, np.datetime64]:
-    """Give the first and the last day with events of some parts of a log.
+    """The first and the last day with events of some parts of a log.
 
     :raises NotApplicable: where the log has no times, or no such events.
     """
@@ -109,7 +109,7 @@ def span(store: EventStore, *parts: int) -> tuple[np.datetime64, np.datetime64]:
 
 
 def decided_by(store: EventStore) -> np.datetime64:
-    """Give the last day before a log's first held-out event, beyond which no training may look."""
+    """The last day before a log's first held-out event, beyond which no training may look."""
     return span(store, VALIDATION, TEST)[0] - 1
 
 

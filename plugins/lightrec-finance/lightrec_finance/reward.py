@@ -83,7 +83,7 @@ class RiskAdjustedReward(Reward):
         self.register_buffer("priced", pad(torch.from_numpy(~np.isnan(values[-1])), (1, 1)))
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         taken = self.taken(transition) & (transition[Key.ACTION] > PADDING)
         held = self.after(transition)
         counts = self.priced[held].float()
@@ -103,7 +103,7 @@ class RiskAdjustedReward(Reward):
         return paid - self.volatility * risk - self.drawdown * fall
 
     def _now(self, transition: TensorDictBase) -> Tensor:
-        """Give each session's period (B,), the first after its window."""
+        """Each session's period (B,), the first after its window."""
         user = transition[Key.USER].long()
         step: Tensor | None = transition.get(Key.STEP, None)
         passed = 0 if step is None else step.flatten().long()

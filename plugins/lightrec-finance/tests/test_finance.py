@@ -1,13 +1,12 @@
 """The contracts, suitability, the made-up market, the reward after risk, and portfolios."""
 
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
-from lightrec_finance.domain import FinanceDomain, risk_class
+from lightrec_finance.domain import FinanceDomain
 from lightrec_finance.evaluator import Portfolios, month_ends
 from lightrec_finance.made_up import market
 from lightrec_finance.portfolio import drawdown, volatility
@@ -16,7 +15,6 @@ from lightrec_finance.reward import RiskAdjustedReward
 from lightrec_formats.truth import TruthChecks, made_up
 from tensordict import TensorDict
 
-from lightrec.data.store import TEST
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
 from lightrec.ranking.scorers import by_history
@@ -63,11 +61,6 @@ def moved_after(day, prices):
     late = (prices.days > day)[:, None]
     values = np.where(late, np.roll(prices.values, 17, axis=0) * 3, prices.values)
     return Prices(prices.days, prices.names, values)
-
-
-def test_classes_by_volatility():
-    yearly = [0.001, 0.005, 0.049, 0.05, 0.12, 0.2, 0.3, 0.8, 2.0]
-    assert risk_class(yearly).tolist() == [1, 2, 2, 3, 4, 5, 6, 7, 7]
 
 
 @pytest.mark.parametrize(
@@ -165,18 +158,3 @@ def test_lists_are_suitable_and_do_not_look_ahead(run, prices):
         first, second = (course[name].values for course in courses)
         assert np.array_equal(first[:until], second[:until])
         assert not np.allclose(first[-1], second[-1])
-
-
-def test_equal_weight_of_everything_by_another_way(run, prices):
-    """Without costs, the month's value of equal weights is the mean of the products' growth."""
-    days = month_ends(run.data, prices)
-    times = np.asarray(run.data.times)[run.data.events(TEST)].astype("datetime64[ms]")
-    assert days[0] < times.min() <= days[1] < days[-1] <= times.max() < days[-1] + 3
-    months = days.astype("datetime64[M]").astype(int)
-    assert len(days) == 6
-    assert (np.diff(months)[1:-1] == 1).all()
-    course = PORTFOLIOS(cost=0).courses(run, prices, days)["everything"]
-    rows = np.searchsorted(prices.days, days, side="right")
-    bounds = [*rows[:-1], rows[-1] - 1]
-    growth = [(prices.values[end] / prices.values[begin]).mean() for begin, end in pairwise(bounds)]
-    assert course.values[-1, 0] == pytest.approx(np.prod(growth))

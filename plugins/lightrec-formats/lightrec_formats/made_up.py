@@ -23,7 +23,10 @@ Moment: TypeAlias = Callable[[int, Floats, NDArray[np.int64]], Floats | None]
 """From an event's number, the times (U,) in seconds and the items (U, events so far) that people
 have chosen, to what the moment adds to appeal, (U, N) or (N,); -inf for what is not there."""
 
-
+Rows: TypeAlias = NDArray[np.int64]
+DAY: Final = 86_400.0
+BEGIN: Final = 1_700_000_000.0
+"""14 November 2023 in seconds since 1970."""
 APPEAL: Final = "appeal"
 TRUTH: Final = "truth.parquet"
 """Beside a log that was made up: user, item and the appeal of each pair."""
@@ -56,6 +59,11 @@ class Choices(NamedTuple):
         people, things = users.gather(self.users), items.gather(self.items)
         times = pl.from_epoch(pl.Series(self.times))
         return pl.DataFrame({Column.USER: people, Column.ITEM: things, Column.TIME: times})
+
+
+def ended(times: Floats, lengths: Rows) -> Floats:
+    """Times (U, E) of which each person has the first ones (U,), and NaN after them."""
+    return np.where(np.arange(times.shape[1]) < lengths[:, None], times, np.nan)
 
 
 def choose(

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 from lightrec_formats.made_up import TRUTH, choose, write_made_up
+from lightrec_formats.names import in_common
 
 from lightrec.data.readers.canonical import CanonicalReader
 
@@ -56,3 +57,9 @@ def test_what_is_written_is_read(tmp_path):
     assert CanonicalReader().read(folder).catalog.rows["title"].to_list() == ["X", "Y"]
     truth = pl.read_parquet(folder / TRUTH)
     assert truth.filter(user="b", item="x")["appeal"].to_list() == [3.0]
+
+
+def test_names_in_common_are_counted():
+    users, items = pl.Series([["a", "b", "a"], None, ["c"]]), pl.Series(["a", None, "c"])
+    assert in_common(users, items).tolist() == [[2, 0, 0], [0, 0, 0], [0, 0, 1]]
+    assert in_common(items, users).tolist() == [[2, 0, 0], [0, 0, 0], [0, 0, 1]]

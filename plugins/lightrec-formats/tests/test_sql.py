@@ -53,22 +53,14 @@ def test_what_is_recognised_is_printed_first_and_a_refused_database_leaves_nothi
     assert "\n".join(checked) in told
 
 
-@pytest.mark.parametrize("command", ["data convert", "run"])
-def test_the_slashes_of_a_query_are_its_own(command: str, tmp_path: Path) -> None:
+def test_the_slashes_of_a_query_are_its_own(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "shop.db") as shop:
-        shop.execute("CREATE TABLE orders (customer TEXT, sku TEXT, date TEXT)")
-        rows = [(f"http://u{n % 3}/./", f"i{n % 5}", f"2024-03-0{n % 9 + 1}") for n in range(30)]
-        shop.executemany("INSERT INTO orders VALUES (?, ?, ?)", rows)
-    query = "SELECT customer, sku, date FROM orders WHERE customer = 'http://u1/./' --// ends here/"
+        shop.execute("CREATE TABLE orders (customer TEXT, sku TEXT)")
+        shop.execute("INSERT INTO orders VALUES ('http://u1/./', 'i'), ('http://u2/./', 'i')")
+    query = "SELECT * FROM orders WHERE customer = 'http://u1/./' --// ends here/"
     url, out = f"sqlite:///{tmp_path / 'shop.db'}#{query}", tmp_path / "out"
-    if command == "data convert":
-        words, log = [url, str(out)], out / "log.parquet"
-    else:
-        words = ["generic", "--log", url, "--out", str(out), "--until", "data", "--data.k_core=0"]
-        log = out / "data" / "read" / "log.parquet"
-    assert main([*command.split(), *words]) == 0
-    users = pl.read_parquet(log)[:, 0]
-    assert (len(users), users.unique().to_list()) == (10, ["http://u1/./"])
+    assert main(["data", "convert", url, str(out)]) == 0
+    assert pl.read_parquet(out / "log.parquet")[:, 0].to_list() == ["http://u1/./"]
 
 
 @pytest.mark.parametrize("told", ["s%40cret", "s@cret"])

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lightrec_finetune.layers import Cut
 from torch import Tensor, nn
 
+from lightrec.encoders.layers import Cut
 from lightrec.nn.precision import full_precision
 from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.language_readers import SMOLLM, Decoder

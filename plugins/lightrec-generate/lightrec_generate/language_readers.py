@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import torch
-from lightrec_finetune.layers import Cut
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
 from lightrec.data.store import EventStore
 from lightrec.encoders.hub import MINILM, files_of, loaded
+from lightrec.encoders.layers import Cut
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import FetchError, RecipeError
 from lightrec.keys import PADDING, Column

@@ -14,7 +14,6 @@ from lightrec.keys import Key
 from lightrec.recommend import load
 from lightrec.testing import tiny
 
-QUOTED = re.compile("“(.+?)”")
 
 
 @pytest.fixture(scope="module")

@@ -47,18 +47,6 @@ def test_gymnasiums_checker_finds_nothing(make):
         check_env(SimulatorEnv(make(1)), skip_render_check=True)
 
 
-def test_agents_observe_what_policies_may_see():
-    environment = SimulatorEnv(world := TinyWorld(1))
-    hidden = {Key.LATENT, Key.TRUE_REWARD, Key.SESSION, Key.USER, Key.MASK}
-    observation, info = environment.reset(seed=3)
-    assert hidden.isdisjoint(observation)
-    assert info["action_mask"].shape == (OFFER,)
-    vectors = world.item_vectors[observation[Key.CANDIDATES]]
-    assert np.array_equal(observation["candidate_vectors"], vectors)
-    assert environment.action_space == gymnasium.spaces.Discrete(OFFER)
-    assert SimulatorEnv(of_users(1, slate_size=3)).action_space.nvec.tolist() == [ITEMS] * 3
-
-
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_sessions_are_those_of_the_simulator(make):
     environment, simulator = SimulatorEnv(make(1)), make(1)

@@ -41,7 +41,7 @@ class HealthTradeOff(Evaluator):
         self.attribute, self.steps, self.max_events = attribute, steps, max_events
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give ``health/WEIGHT/ndcg@10`` and ``health/WEIGHT/score``, the mean of what is shown.
+        """``health/WEIGHT/ndcg@10`` and ``health/WEIGHT/score``, the mean of what is shown.
 
         Where the items have no health score there are no metrics, and the section says why.
         """

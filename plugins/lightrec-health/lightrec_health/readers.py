@@ -62,7 +62,7 @@ class FoodReader(PublishedReader):
 
     @classmethod
     def located(cls, path: Path) -> Path:
-        """Give the path itself: a folder stands for all its ratings."""
+        """The path itself: a folder stands for all its ratings."""
         return path
 
     def events(self, file: Path) -> InteractionLog:
@@ -127,6 +127,6 @@ def _lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
 
 
 def _ratings(path: Path) -> list[Path]:
-    """Give a folder's files of ratings, or the path itself where it is one; else nothing."""
+    """A folder's files of ratings, or the path itself where it is one; else nothing."""
     parts = [path / name for name in PARTS] if path.is_dir() else [path] * (path.name in PARTS)
     return parts if all(part.is_file() for part in parts) else []

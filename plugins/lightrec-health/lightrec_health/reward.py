@@ -20,7 +20,7 @@ class HealthReward(AttributeReward):
         super().__init__(attribute, weight)
 
     def worths(self, column: pl.Series) -> Tensor:
-        """Give the items' health scores."""
+        """The items' health scores."""
         return health_scores(column)
 
 

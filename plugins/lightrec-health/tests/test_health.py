@@ -12,11 +12,9 @@ from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_health.domain import HealthDomain
 from lightrec_health.evaluator import HealthTradeOff, traded_off
 from lightrec_health.reward import HealthReward, health_scores
-from tensordict import TensorDict
 
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.evaluation.held_out import HeldOutLog
-from lightrec.keys import Key
 from lightrec.ranking.scorers import by_history
 from lightrec.run import Run
 from lightrec.testing import (
@@ -62,26 +60,6 @@ def test_what_must_not_be_shown(case):
     people, things = pl.DataFrame(case["people"]), pl.DataFrame(case["things"])
     found = HealthDomain().eligible(people, things, pl.Series([None]))
     assert (found if found is None else found.astype(int).tolist()) == case["allowed"]
-
-
-def test_words():
-    items = {"title": ["Bean salad", None], "tags": [["vegan"], []], "ingredients": ["beans", None]}
-    texts = HealthDomain().text(pl.DataFrame(items)).to_list()
-    assert texts == ["Bean salad. Tags: vegan. Ingredients: beans", ""]
-
-
-@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
-def test_a_reward_by_hand(run, weight):
-    reward = HealthReward(weight)
-    reward.bind(MADE_UP().context)
-    scores = run.data.catalog["health_score"]
-    transition = {
-        Key.ACTION: torch.tensor([[1, 7], [3, 0], [4, 5]]),
-        Key.TAKEN: torch.tensor([[True, True], [True, False], [False, False]]),
-    }
-    found = reward(TensorDict(transition, [3])).flatten().tolist()
-    two = 2 * (1 - weight) + weight * (scores[0] + scores[6])
-    assert found == pytest.approx([two, 1 - weight + weight * scores[2], 0], rel=1e-5)
 
 
 def test_scores_that_are_none(run):

@@ -29,9 +29,12 @@ from lightrec.nn.plackett_luce import PlackettLuce, may_be_shown
 from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.epsilon_greedy import EpsilonSlates
 from lightrec.policies.slate import SlatePolicy
-from lightrec_lab.actor_value import CandidateMPOLoss, CandidateSACLoss
-from lightrec_lab.reinforce_top_k import ReinforceTopKLoss
-from lightrec_lab.slate_q import SlateQLoss
+from lightrec_lab.losses import (
+    CandidateMPOLoss,
+    CandidateSACLoss,
+    ReinforceTopKLoss,
+    SlateQLoss,
+)
 
 
 class ChosenValues(TensorDictModuleBase):

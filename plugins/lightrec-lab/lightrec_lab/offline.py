@@ -15,7 +15,7 @@ from lightrec.learners.losses import between_0_and_1, expectile_loss, log_likeli
 from lightrec.learners.transitions import FEATURES, STEPS_AHEAD
 from lightrec.policies.base import LearnedPolicy
 from lightrec_lab.algorithms import DQN, ReinforceTopK
-from lightrec_lab.reinforce_top_k import ReinforceTopKLoss
+from lightrec_lab.losses import ReinforceTopKLoss
 from lightrec_lab.return_conditioned import RETURN_TO_GO, ReturnConditioned
 
 

@@ -5,7 +5,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from lightrec_lab.active import events_of, most_informative, uncertainty
+from lightrec_lab.active import most_informative, uncertainty
 
 from lightrec.data.store import TRAIN
 from lightrec.users.choice_data import ChoiceData
@@ -47,7 +47,3 @@ def test_sessions_on_which_the_ensemble_disagrees_come_first(data):
     found = uncertainty(users, data, data.store.events(TRAIN)[::3])
     assert (found[:2] > 0.05).all()
     assert found[2:].abs().max() < 1e-6
-
-
-def test_the_events_of_sessions_are_their_training_events(data):
-    assert events_of(data.store, np.array([1, 3])).tolist() == [5, 6, 7, 15, 16, 17]

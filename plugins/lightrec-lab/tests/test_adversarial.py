@@ -97,22 +97,3 @@ def test_rewards_are_divided_by_their_spread_and_nothing_is_taken_off():
     assert not first.requires_grad
     again = reward.eval()(at(4.0))  # and in evaluation by what was seen in training
     torch.testing.assert_close(again, torch.tensor([[4.0]]) / math.sqrt(22.5 - 16))
-
-
-def test_what_is_left_is_an_average_of_discriminators():
-    reward = linear(1.0, 0.0)
-    reward.end_iteration(waiting=True)
-    with torch.no_grad():
-        reward.discriminator["choice"][0].bias[-1] = 1.0
-    reward.end_iteration(waiting=False)
-    assert reward.logit(at(2.0)).item() == 3.0
-    assert reward.learned(at(2.0)).item() == pytest.approx(2.0 + reward.average)
-
-
-def test_a_reward_is_saved_and_loaded(tmp_path):
-    reward = AIRL(anchor=1, learning_rate=0.1, hidden=[4]).fitted_to(3, TWO, 1)
-    reward.save_pretrained(tmp_path)
-    again = AIRL.load(tmp_path)
-    batch = random_transitions(5)
-    assert torch.equal(again.learned(batch), reward.learned(batch))
-    assert again.optimizer().param_groups[0]["lr"] == 0.1

@@ -7,8 +7,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.users.choice_model import PooledChoice
-from lightrec.users.irl import RewardModel, chosen, mean
+from lightrec.users.irl import chosen, mean
 from tests.users.irl.tabular_choice import (
     DISCOUNT,
     build,
@@ -70,17 +69,6 @@ def test_the_click_classifier_and_weighted_likelihood_by_hand(world):
     with torch.no_grad():
         paid.reward_network.table -= 0.1 * paid.reward_network.table.grad
     assert likelihood(paid, batch) < float(mean(log_p, batch))
-
-
-def test_what_is_learned_is_saved_and_loaded(world, tmp_path):
-    learner = IQLearn()
-    learner.build(lambda: PooledChoice(5, 3, 4, identity_size=0), 0.7)
-    model = learner.reward_model().eval()
-    model.save_pretrained(tmp_path)
-    again = RewardModel.load(tmp_path)
-    history, items = torch.tensor([[0, 1, 6, 2]]), torch.tensor([[3, 4, 5]])
-    assert again.discount == 0.7
-    assert torch.equal(again.reward(history, items), model.reward(history, items))
 
 
 def test_without_discount_it_is_the_conditional_logit(world):

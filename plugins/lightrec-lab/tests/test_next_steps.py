@@ -2,23 +2,12 @@
 
 import numpy as np
 import pytest
-from lightrec_lab.irl import IQLearn
-from lightrec_lab.next_steps import NextSteps
+from lightrec_lab.irl import IQLearn, NextSteps
 
-from lightrec.data.store import TRAIN
 from lightrec.keys import Key
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_sets import ChoiceSets
 from tests.users.stores import prepared
-
-
-@pytest.fixture
-def plain(tmp_path):
-    """Eight users who meet ten of twenty items each."""
-    generator = np.random.default_rng(0)
-    items = np.concatenate([generator.permutation(20)[:10] for _ in range(8)])
-    events = {"user": np.repeat(np.arange(8), 10), "item": items}
-    return prepared(events | {"time": np.tile(np.arange(10), 8)}, tmp_path / "plain")
 
 
 @pytest.fixture
@@ -48,24 +37,6 @@ def test_the_next_step_is_given_or_why_there_is_none(offered):
     following = [[names[i] for i in row] for row in batch[Key.NEXT_CANDIDATES].tolist()]
     assert following == [["a", "b", ""]]
     assert batch[Key.CUT].tolist() == [False]
-    ended[3] = True
-    sets = NextSteps(sets, ended)
-    batch = sets[(0,), np.array([3])]
-    assert batch[Key.ENDED].tolist() == [True]
-    assert batch[Key.CUT].tolist() == [False]
-
-
-def test_assumed_steps_after_hold_items_that_are_still_unseen(plain):
-    sets = NextSteps(ChoiceSets(plain, 3, 4, 1.0), np.zeros(len(plain), bool))
-    events = np.flatnonzero(plain.parts == TRAIN)
-    batch = sets[(0,), events]
-    following = batch[Key.NEXT_CANDIDATES].numpy()
-    assert following.shape == (2 * len(events), 4)
-    for event, shown in zip(events, following, strict=False):
-        begin = plain.offsets[plain.users_of(np.array([event]))[0]]
-        assert not set(shown) & set(plain.items[begin : event + 1])
-    # Whoever declined goes on, wherever the log ends.
-    assert not batch[Key.CUT][len(events) :].any()
 
 
 def test_where_slates_are_declined_sessions_end_unless_they_were_cut(tmp_path):

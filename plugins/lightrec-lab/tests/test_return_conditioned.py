@@ -7,11 +7,9 @@ from lightrec_lab.return_conditioned import RETURN_TO_GO, ReturnConditioned
 from lightrec_worlds.tower import TowerPolicy
 from tensordict import TensorDict
 
-from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.transitions import FEATURES
 from lightrec.policies.base import LearnedPolicy, session_start
-from lightrec.policies.baselines import RandomPolicy
 
 ITEMS = 3
 
@@ -55,8 +53,3 @@ def test_it_begins_as_the_policy_that_it_is_made_of_and_is_loaded_again(tmp_path
     torch.nn.init.normal_(policy.turn[-1].weight)
     policy.eval().save_pretrained(tmp_path)
     assert torch.equal(LearnedPolicy.load(tmp_path).logits(state), policy.logits(state))
-
-
-def test_a_policy_without_a_query_is_refused():
-    with pytest.raises(RecipeError, match="RandomPolicy makes no query"):
-        ReturnConditioned(RandomPolicy(ITEMS))

@@ -4,11 +4,10 @@ import math
 
 import pytest
 import torch
-from lightrec_lab.towers import GRU, LigrBlock, LigrTransformer, MeanPooling
+from lightrec_lab.towers import GRU, LigrBlock, MeanPooling
 from torch import nn
 
 from lightrec.nn.towers import rotary_angles, visible
-from lightrec.ranking.ranker import Ranker
 
 PRESENT = torch.tensor([[False, False, True, True, True], [True] * 5])
 
@@ -81,33 +80,3 @@ def test_gates_of_a_ligr_layer():
     value = block.attention_in(block.attention_norm(x[:, 0]))[:, 16:]
     added = with_gates(open_, shut)[:, 0] - x[:, 0]
     assert torch.allclose(added, block.attention_out(value), atol=1e-5)
-
-
-def test_the_gate_follows_the_stream():
-    torch.manual_seed(0)
-    tower = LigrTransformer(8, layers=1, dropout=0.0)
-    (block,) = tower.blocks
-    x = torch.randn(1, 1, 8)
-    present = torch.ones(1, 1, dtype=torch.bool)
-    value = block.attention_out(block.attention_in(block.attention_norm(x))[..., 16:])
-    middle = x + torch.sigmoid(block.attention_gate(x)) * value
-    fed = block.feed(middle)
-    expected = tower.norm(middle + torch.sigmoid(block.feedforward_gate(middle)) * fed)
-    assert torch.allclose(tower(x, present), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("tower", [LigrTransformer, GRU, MeanPooling])
-def test_a_saved_ranker_builds_its_tower_again(tower, tmp_path):
-    ranker = Ranker(9, size=8, tower=tower).eval()
-    ranker.save_pretrained(tmp_path)
-    again = Ranker.from_pretrained(str(tmp_path)).eval()
-    history = torch.tensor([[0, 0, 3, 9], [1, 2, 3, 4]])
-    assert torch.equal(again.scores(history), ranker.scores(history))
-    assert str(again.users) == str(ranker.users)
-
-
-def test_settings_that_do_not_fit():
-    with pytest.raises(ValueError, match="divided into 3 groups"):
-        MeanPooling(8, heads=3)
-    with pytest.raises(ValueError, match="cannot have 0 layers"):
-        GRU(8, layers=0)

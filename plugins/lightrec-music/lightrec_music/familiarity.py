@@ -28,7 +28,7 @@ class Familiarity(Evaluator):
     """
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give ``music/events``, ``music/repeats`` and ``music/<contender>/…``."""
+        """``music/events``, ``music/repeats`` and ``music/<contender>/…``."""
         store, log, metrics = run.data, HeldOutLog(), dict[str, float]()
         likes = liked(store)
         for name, scorer in scorers_of(run).items():
@@ -106,7 +106,7 @@ class DiscoveryReward(Reward):
         self.discovery, self.tired, self.rest = discovery, tired, rest
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         history, slate = transition[Key.HISTORY], transition[Key.ACTION]
         same = (history[:, None] == slate[:, :, None]) & (slate != PADDING)[:, :, None]
         known = same.any(2)

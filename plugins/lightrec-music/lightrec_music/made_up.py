@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from lightrec_formats.made_up import Floats, choose, write_made_up
+from lightrec_formats.made_up import BEGIN, DAY, Floats, Rows, choose, ended, write_made_up
 from numpy.typing import NDArray
 
 PEOPLE, ARTISTS = 360, 40
@@ -23,9 +23,6 @@ SATED: Final = 6.0
 """what having heard it just now takes off,"""
 REST: Final = 2.0
 """and the days after which so much less is left, by a factor of e."""
-Rows = NDArray[np.int64]
-DAY: Final = 86_400.0
-BEGIN: Final = 1_700_000_000.0
 
 GENRES: Final = {
     "ambient": ("drone", "calm", "field recordings", "synthesizer"),
@@ -96,8 +93,7 @@ def _times(chance: np.random.Generator) -> Floats:
     sittings = BEGIN + DAY * np.cumsum(gaps, 1)
     times = (sittings[:, :, None] + 240.0 * np.arange(SITTING)).reshape(PEOPLE, EVENTS)
     lengths = chance.integers(2 * EVENTS // 3, EVENTS + 1, PEOPLE)
-    times[np.arange(EVENTS) >= lengths[:, None]] = np.nan
-    return times
+    return ended(times, lengths)
 
 
 def _tracks(genre: Rows, artist: Rows, chance: np.random.Generator) -> pl.DataFrame:

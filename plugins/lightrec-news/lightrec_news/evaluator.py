@@ -36,7 +36,7 @@ class TopicsAndAge(Evaluator):
         self.topic, self.max_events = topic, max_events
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """Give ``news/<contender>/<measure>``, and what was read itself as ``news/read/age_hours``.
+        """``news/<contender>/<measure>``, and what was read itself as ``news/read/age_hours``.
 
         Without topics there are ages only, in a log without times only topics.
         """

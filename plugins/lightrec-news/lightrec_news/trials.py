@@ -24,8 +24,8 @@ from lightrec.data.schema import Problems
 from lightrec.data.share import part_of_all, present_share
 from lightrec.data.stage_data import StageData
 from lightrec.encoders.hub import HEAD
+from lightrec.encoders.layers import Layers, LinearMap, Tuned
 from lightrec.encoders.text import TextEncoder
-from lightrec.encoders.tuning import LinearMap, Tuned, trained_model
 from lightrec.errors import DataError, RecipeError
 from lightrec.nn.stage import StageModule, warm_cosine
 
@@ -50,7 +50,7 @@ class Trials(NamedTuple):
     clicked: Tensor
 
     def weights(self, enough: float) -> Tensor:
-        """Give what each trial counts, (T,): its clicks, as long as they are few.
+        """What each trial counts, (T,): its clicks, as long as they are few.
 
         Arms differ in other things than texts, too, such as pictures, so that clicks beyond
         ``enough`` say little more: n clicks, shared by A arms, count n / (1 + n / (A · enough)).
@@ -281,7 +281,7 @@ class TrialModule(StageModule):
             self.part.given = data.vectors
         else:
             how = {"layers": given.layers}
-            self.part = trained_model(given.tune, data.text_encoder, data.texts, **how)
+            self.part = Layers(data.text_encoder, data.texts, given.tune, **how)
         self.part.to(self.device)
 
     def scores(self, texts: Tensor) -> Tensor:
@@ -299,7 +299,7 @@ class TrialModule(StageModule):
         return -(weights * each).sum() / weights.sum()
 
     def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
-        """Give the loss and log its mean over the epoch."""
+        """The loss, whose mean over the epoch is logged."""
         trials = Trials(*batch)
         loss, size = self.loss(trials), len(trials.texts)
         self.log("train/loss", loss, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)

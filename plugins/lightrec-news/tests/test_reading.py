@@ -53,31 +53,6 @@ def test_nrms_by_torchs_own_attention():
     assert not found[[0, 3]].any()
 
 
-def test_what_is_read():
-    own, items = tower(SelfAttentionReader), torch.tensor([[2, 1], [1, 3]])
-    assert torch.allclose(own(items), own()[items], atol=1e-6)
-    longer = ItemTower(3, 8, 0, False, (2, 6, 7, 8)).eval()
-    longer.load_state_dict(own.state_dict() | {"tokens": nn.functional.pad(TOKENS, (0, 2))})
-    assert torch.allclose(longer(), own(), atol=1e-6)
-    # In training the words of the items that are asked for learn, and no others.
-    own.train()(torch.tensor([2, 2])).square().sum().backward()
-    assert own.words.grad.any(dim=1).nonzero().flatten().tolist() == [2, 6]
-    # What was read is kept while nothing is trained, and no longer.
-    with torch.no_grad():
-        before = own.eval()(items)
-        own.words += 1
-        assert torch.equal(own(items), before)
-        assert not torch.allclose(own.train().eval()(items), before, atol=1e-3)
-
-
-def test_next_to_ids_words_count_for_nothing_at_first_and_draw_after_them():
-    beside = tower(SelfAttentionReader, use_ids=True)
-    torch.manual_seed(0)
-    assert torch.equal(beside(), ItemTower(3, 8, 0, True).ids)
-    beside().sum().backward()
-    assert beside.gain.grad.any()
-
-
 def test_what_cannot_be_built():
     with pytest.raises(PluginError, match=r"cannot be divided among 3 heads"):
         Ranker(3, size=8, reading=(2, 4, 7, 8), reader=partial(SelfAttentionReader, heads=3))
@@ -117,18 +92,3 @@ def test_additive_attention_by_hand_over_torchs_own_self_attention(heads):
         for step in range(items.shape[1]):
             expected = additive(tower.pool, items[0, : step + 1])
             torch.testing.assert_close(found[row, start + step], expected, atol=1e-5, rtol=0)
-
-
-def test_a_ranker_of_both_saves_and_loads_itself(tmp_path):
-    own = {
-        "use_ids": False,
-        "reader": partial(ConvolutionReader, hidden=5),
-    }
-    own |= {"tower": partial(AdditiveAttention, heads=2), "reading": (2, 4, 7, 8)}
-    ranker = Ranker(3, size=8, **own).eval()
-    ranker.items.set_tokens(TOKENS)
-    ranker.save_pretrained(tmp_path)
-    again, history = Ranker.from_pretrained(tmp_path), torch.tensor([[0, 1, 2]])
-    assert torch.equal(again.scores(history), ranker.scores(history))
-    with pytest.raises(ValueError, match="divided among 3 heads"):
-        AdditiveAttention(8, heads=3)

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from lightrec.__main__ import main
 from lightrec.encoders.hub import HEAD, TUNED
+from lightrec.encoders.layers import LinearMap
 from lightrec.encoders.text import TextEncoder
-from lightrec.encoders.tuning import LinearMap
 from lightrec.errors import DataError
 from lightrec.testing.tiny import tiny_text_model
 
@@ -98,27 +98,6 @@ def test_the_ridge_is_a_newton_step_on_the_penalised_loss():
     slope = torch.autograd.functional.jacobian(loss, start)
     step = torch.linalg.solve(torch.autograd.functional.hessian(loss, start), -slope)
     torch.testing.assert_close(ridge(vectors, trials, 20.0, 0.05), step, rtol=1e-3, atol=1e-5)
-
-
-def test_clear_pairs_are_those_of_a_two_proportion_test():
-    trials, _ = made_up()
-    scores = torch.randn(trials.texts.shape, generator=torch.Generator().manual_seed(1))
-    scores[1, :2] = 0.5  # equal scores are half right
-    for least in (0.0, 1.645, 4.0):
-        right = pairs = 0.0
-        for texts, n, c, own in zip(
-            *(part.double().numpy() for part in (*trials, scores)), strict=True
-        ):
-            arms = np.flatnonzero(texts)
-            for i in arms:
-                for j in arms[arms > i]:
-                    p = (c[i] + c[j]) / (n[i] + n[j])
-                    z = (c[i] / n[i] - c[j] / n[j]) / math.sqrt(p * (1 - p) * (1 / n[i] + 1 / n[j]))
-                    if abs(z) > least:
-                        pairs += 1
-                        right += (1 + np.sign(own[i] - own[j]) * np.sign(z)) / 2
-        found = trials.agreement(scores, least)
-        assert (len(found), found.sum().item()) == (pairs, right)
 
 
 def test_arms_that_share_a_text_are_one_and_held_out_texts_are_not_trained_on(folder, tmp_path):

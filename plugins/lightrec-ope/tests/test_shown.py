@@ -69,7 +69,6 @@ def test_the_blend_that_is_judged_is_the_one_that_recommend_shows(shop_run):
     run, known = Run(shop_run), lightrec.load(shop_run, by="blend")
     items, outside = run.data.catalog["item"].to_list(), known.people.outside
     own = [*run.data.user_ids[:12], *outside.rows]
-    assert len(outside.rows) > 2
     for user in own:
         law = rounds(run, slates(user, items), "blend").target
         assert (law == law[0]).all()
@@ -136,7 +135,6 @@ def test_the_command_prints_a_table_and_refuses_what_it_cannot_use(
     assert main(["estimate", str(tiny_run), str(path), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "blend, SNIPS" in printed
-    assert "what was shown" in printed
     assert json.loads(out.read_text())["DR"]["diagnosis"]["rounds"] == ROUNDS
     run = Run(tiny_run)
     for changed, says in (
@@ -155,16 +153,9 @@ def test_the_report_says_what_each_contender_would_have_earned(tiny_run, shown):
     run = Run(tiny_run)
     found = ShownItems(str(path), interval="student").evaluate(run, 0)
     [section] = found.sections
-    assert [row[0] for row in section.tables[0].rows] == [
-        "what was shown",
-        "blend",
-        "policy",
-        "popularity",
-    ]
     worth = torch.tensor([0.6 if "tea" in title else 0.2 for title in titles]).double()
     numbers = {item: n for n, item in enumerate(run.data.catalog["item"])}
     order = sorted(numbers[item] for item in set(log.events["item"]))
-    mean = log.events["value"].mean()
     for name in ("blend", "policy", "popularity"):
         law = rounds(run, log, name).target
         truth = float((law[:, :-1] * worth[order]).sum(1).mean())
@@ -172,25 +163,20 @@ def test_the_report_says_what_each_contender_would_have_earned(tiny_run, shown):
         # Three intervals at once: a tenth more on either side.
         assert low - 0.1 * (high - low) <= truth <= high + 0.1 * (high - low)
         gain = found.metrics[f"shown/{name}/gain"]
-        assert gain == pytest.approx(found.metrics[f"shown/{name}"] - mean)
-        assert found.metrics[f"shown/{name}/verdict"] in (1, 2)
+        assert gain == pytest.approx(found.metrics[f"shown/{name}"] - log.events["value"].mean())
         assert section.charts[0].rows[name][0] == gain
 
 
 def test_the_report_has_no_number_of_what_a_log_never_shows(tiny_run, shown, tmp_path):
     _, log, _, _ = shown
-    one = log.events["item"][0]
     path = tmp_path / "one.csv"
-    log.events.filter(pl.col("item") == one).select(
-        "user", "item", pl.col("value").alias("clicked"), "propensity"
-    ).write_csv(path)
+    one = log.events.filter(pl.col("item") == pl.col("item").first())
+    one.select("user", "item", "propensity", clicked="value").write_csv(path)
     found = ShownItems(str(path), columns={"value": "clicked"}).evaluate(Run(tiny_run), 0)
-    rows = found.sections[0].tables[0].rows[1:]
-    assert {row[3] for row in rows} == {"unusable"}
-    assert all(row[1] == row[2] == "–" for row in rows)
-    assert "never shows" in rows[0][4]
+    for row in found.sections[0].tables[0].rows[1:]:
+        assert row[1:4] == ["–", "–", "unusable"]
+        assert "never shows" in row[4]
     assert found.metrics["shown/blend/verdict"] == 0
     assert "shown/blend" not in found.metrics
-    assert not found.sections[0].charts
     with pytest.raises(RecipeError, match="There is no estimator 'DRR'"):
         ShownItems("log.csv", "DRR")

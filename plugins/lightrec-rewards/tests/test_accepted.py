@@ -1,4 +1,4 @@
-"""Accepted items by their value, length and probability, by hand."""
+"""Accepted items by value, length and probability, and who stays and returns, by hand."""
 
 import math
 from types import SimpleNamespace
@@ -8,13 +8,14 @@ import pytest
 import torch
 from lightrec_rewards.accepted import ConversionReward, ProbabilityLogReward
 from lightrec_rewards.attributes import LengthReward
+from lightrec_rewards.staying import ReturnReward, StayReward
 from tensordict import TensorDict
 
-from lightrec.errors import RecipeError
+from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
 from lightrec.rewards.base import RewardContext
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.parts import ValueModel
+from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
 from lightrec.users.user_model import UserModel
 
 
@@ -84,3 +85,34 @@ def test_probability_log_reward(model, transition):
     p = users.predict(transition[Key.HISTORY], transition[Key.ACTION])[0].exp()
     expected = [p[0, 0] * p[0, 0].log(), 0, p[2, 1] * p[2, 1].log()]
     assert reward(transition).flatten().tolist() == pytest.approx([float(x) for x in expected])
+
+
+def test_without_a_fitted_law_people_stay_at_the_assumed_rate(model, transition):
+    users = UserModel([model])
+    assert bound(StayReward(), users)(transition).tolist() == [[0.75]] * 3
+    with pytest.raises(NotApplicable, match="no model of returns"):
+        bound(ReturnReward(), users)
+
+
+def fit(model):
+    """Leaving with log-odds step - 2 · share accepted; returns after e^(11 + share) seconds."""
+    leaving, returns = LeavingModel(model.state_size), ReturnModel(model.state_size)
+    leaving.levels.weight.data[:, 0] = torch.arange(65.0)
+    leaving.linear.weight.data[0, -3] = -2.0
+    returns.linear.weight.data[0, -1] = 1.0
+    returns.linear.bias.data[0] = 11.0
+    return UserModel([model], leaving=leaving, returning=returns)
+
+
+def test_staying_and_returning_by_hand(model, transition):
+    users = fit(model)
+    # After the step: 1 of 1, 1 of 2 and 3 of 4 slates were accepted.
+    shares = [1.0, 0.5, 0.75]
+    leave = [1 / (1 + math.exp(-(n - 2 * s))) for n, s in zip([1, 2, 4], shares, strict=True)]
+    found = bound(StayReward(), users)(transition).flatten().tolist()
+    assert found == pytest.approx([1 - p for p in leave], abs=1e-6)
+    z = [math.log(2 * 86_400) - 11 - share for share in shares]
+    back = [(1 + math.erf(x / math.sqrt(2))) / 2 for x in z]
+    expected = [p * b for p, b in zip(leave, back, strict=True)]
+    found = bound(ReturnReward(days=2.0), users)(transition).flatten().tolist()
+    assert found == pytest.approx(expected, abs=1e-6)

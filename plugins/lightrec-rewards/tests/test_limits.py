@@ -17,7 +17,7 @@ from tensordict import TensorDict
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.rewards.accepted import EngagementReward
-from lightrec.rewards.base import Reward, RewardContext
+from lightrec.rewards.base import RewardContext
 
 ITEMS = pl.DataFrame({"maker": ["a", "a", "b", "c", None]})
 
@@ -65,37 +65,6 @@ def test_new_items_repeats_and_variety_are_shares_of_what_is_shown():
     # Of the last two items one is item 1, of maker a; nothing has no maker.
     assert variety(rows).squeeze(1).tolist() == [0.5, 1.0, 0.5]
     assert [float(x.least) for x in (new, repeats, variety)] == pytest.approx([0.3, 0.75, 0.5])
-
-
-class Worth(Reward):
-    """1 for items 1 and 2, .6 for the others."""
-
-    def forward(self, transition):
-        return torch.where(transition[Key.ACTION][:, :1] < 3, 1.0, 0.6)
-
-
-@pytest.mark.slow
-def test_the_price_is_what_a_place_costs():
-    """Two makers, equal shares: the other maker's places cost .4, and so much is its price."""
-    limit = EqualExposure("maker", "items", 0.0)
-    reward = ConstrainedReward(Worth(), [limit], rate=0.002)
-    reward.bind(RewardContext(items=pl.DataFrame({"maker": ["a", "a", "b", "b"]})))
-    rows, logits = slates([[1], [2], [3], [4]]), torch.zeros(4)
-    generator = torch.Generator().manual_seed(0)
-    shares = []
-    for step in range(4000):
-        # A softmax policy that follows its exact gradient, and slates drawn by it.
-        law = logits.softmax(0)
-        drawn = law.multinomial(64, replacement=True, generator=generator)
-        reward(rows[drawn])
-        reward.eval()
-        values = reward(rows).squeeze(1)
-        reward.train()
-        logits += 0.5 * law * (values - law @ values)
-        if step >= 2000:
-            shares.append(law[2:].sum())
-    assert float(torch.stack(shares).mean()) == pytest.approx(0.5, abs=0.02)
-    assert float(limit.price[1] - limit.price[0]) == pytest.approx(0.4, abs=0.02)
 
 
 def test_prices_move_in_training_alone_and_never_below_zero():

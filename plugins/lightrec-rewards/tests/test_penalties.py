@@ -1,29 +1,39 @@
-"""Penalties with hand values."""
+"""Penalties, normalised rewards and shaped ones, by hand."""
 
 import math
 
 import pytest
 import torch
+from lightrec_rewards.normalised import NormalisedReward, RunningMoments
 from lightrec_rewards.penalties import FatiguePenalty, RepetitionPenalty, UncertaintyPenalty
+from lightrec_rewards.staying import ContinuationShaping, ShapedReward, ending
 from tensordict import TensorDict
 
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
-from lightrec.rewards.base import RewardContext
+from lightrec.rewards.accepted import EngagementReward, WeightedSum
+from lightrec.rewards.base import Reward, RewardContext
 from lightrec.testing import tiny
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel
 
 
-def bound(reward, users=None, store=None):
-    reward.bind(RewardContext(users, store))
-    return reward
+class ItemReward(Reward):
+    """The number of the item accepted."""
+
+    def forward(self, transition):
+        return (transition[Key.ACTION] * self.taken(transition)).sum(1, keepdim=True).float()
 
 
 def rows(history, clicked):
     history, clicked = torch.tensor(history), torch.tensor(clicked).unsqueeze(1)
     data = {Key.HISTORY: history, Key.ACTION: clicked.clamp_min(1), Key.TAKEN: clicked > 0}
     return TensorDict(data, batch_size=[len(history)])
+
+
+def bound(reward, users=None, store=None):
+    reward.bind(RewardContext(users, store))
+    return reward
 
 
 def test_repetition_counts_what_was_accepted_before():
@@ -82,3 +92,88 @@ def test_uncertainty_is_the_ensembles_unless_the_simulator_tells(users):
     assert (-reward(steps) <= math.log(2)).all()
     steps["next"] = TensorDict({Key.UNCERTAINTY: torch.tensor([[0.1], [0.2]])}, batch_size=[2])
     assert torch.equal(reward(steps), torch.tensor([[-0.1], [-0.2]]))
+
+
+def test_moments_are_those_of_all_numbers():
+    torch.manual_seed(0)
+    values = 1000 + torch.randn(1000)
+    moments = RunningMoments()
+    for part in values.split([1, 9, 390, 600]):
+        moments.update(part)
+    assert moments.mean.item() == pytest.approx(values.double().mean().item(), abs=1e-9)
+    assert moments.deviation.item() == pytest.approx(values.double().std().item(), abs=1e-9)
+    assert RunningMoments().deviation == 1
+
+
+@pytest.mark.parametrize("center", [False, True])
+def test_normalised_rewards_have_unit_spread(center):
+    reward = NormalisedReward(ItemReward(), center)
+    steps = rows([[0]] * 4, [0, 2, 4, 6])
+    mean, spread = (3.0 if center else 0.0), (20 / 3) ** 0.5
+    expected = [(x - mean) / spread for x in (0, 2, 4, 6)]
+    assert reward(steps).flatten().tolist() == pytest.approx(expected)
+    # What judges shares the scale and never moves it, in whatever mode the other is.
+    judged = reward.judged
+    assert judged(rows([[0]], [2])).item() == pytest.approx((2 - mean) / spread)
+    assert reward.moments.count == 4
+    assert reward.training
+    reward.eval()(rows([[0]], [100]))
+    assert reward.moments.count == 4
+    reward.train()(rows([[0]], [100]))
+    assert reward.moments.count == 5
+    scale = 1 / float(reward.moments.deviation)
+    apart = judged(rows([[0]], [2])) - judged(rows([[0]], [1]))
+    assert apart.item() == pytest.approx(scale)
+
+
+class TableShaping(ShapedReward):
+    """A potential by table of the last item in the history."""
+
+    def __init__(self, reward, table, discount=1.0):
+        super().__init__(reward, discount)
+        self.table = table
+
+    def potential(self, history):
+        return self.table[history[:, -1:]]
+
+
+STEPS = rows([[0, 2, 2], [0, 0, 1], [3, 1, 2]], [2, 3, 0])
+
+
+def test_what_is_judged_is_never_shaped():
+    plain = ItemReward()
+    shaped = TableShaping(plain, torch.tensor([0.0, 1, 2, 3]), 0.9)
+    assert plain.judged is plain
+    assert shaped.judged is plain
+    assert shaped(STEPS).flatten().tolist() == pytest.approx(
+        [2 + 0.9 * 2 - 2, 3 + 0.9 * 3 - 1, 0.9 * 2 - 2]
+    )
+    total = WeightedSum([shaped, EngagementReward()], [2.0, 1.0])
+    expected = WeightedSum([plain, EngagementReward()], [2.0, 1.0])(STEPS)
+    assert torch.equal(total.judged(STEPS), expected)
+    normalised = NormalisedReward(TableShaping(plain, torch.zeros(4))).eval()
+    assert torch.equal(normalised.judged(STEPS), plain(STEPS))
+    with pytest.raises(RecipeError, match="discount of shaping is 2"):
+        TableShaping(plain, torch.zeros(4), 2)
+
+
+def test_continuation_shaping_weighs_as_the_learner():
+    users = tiny.tiny_user_model(whole=True)
+    model = users.choice
+    torch.nn.init.normal_(model.value.weight)
+    shaped = ContinuationShaping(EngagementReward())
+    steps = rows([[0, 2, 2], [0, 0, 1], [3, 1, 2]], [2, 3, 0])
+    before = model.continuation(model.state(steps[Key.HISTORY])).unsqueeze(1)
+    idle = model.continuation(model.after_nothing(steps[Key.HISTORY])).unsqueeze(1)
+    gain = model.continuation(model.after(steps[Key.HISTORY], torch.tensor([[2], [3], [1]])))
+    after = torch.where(steps[Key.TAKEN], gain, idle)
+    plain = EngagementReward()(steps)
+    WeightedSum([shaped]).bind(RewardContext(users, discount=0.9))
+    torch.testing.assert_close(shaped(steps), plain + 0.9 * after - before)
+    shaped.bind(RewardContext(users, discount=0.9, fitted_ends=True))
+    stay = 1 - ending(users, steps)
+    torch.testing.assert_close(shaped(steps), plain + 0.9 * stay * after - before)
+    ended = torch.tensor([[True], [False], [False]])
+    steps["next"] = TensorDict({"terminated": ended}, batch_size=[3])
+    expected = plain + 0.9 * torch.where(ended, 0, after) - before
+    torch.testing.assert_close(shaped(steps), expected)

@@ -2,7 +2,6 @@
 
 import json
 from types import SimpleNamespace
-from zlib import crc32
 
 import numpy as np
 import polars as pl
@@ -119,21 +118,6 @@ def test_items_that_answer_a_wish_have_a_word_of_it():
         plain.scores("for a", ALONE)
 
 
-def test_words_that_stand_in_come_from_one_half(tmp_path):
-    words = [f"word{number}" for number in range(40)]
-    catalog = {"item": ["a", "b"], "title": [" ".join(words)] * 2, "text": ["", ""]}
-    store = SimpleNamespace(catalog=pl.DataFrame(catalog), item_kinds={}, num_items=2)
-    vectors = torch.nn.functional.pad(WordEncoder().encode(["word", "words"]), (0, 0, 1, 0))
-    items = SimpleNamespace(uses_text=True, vectors=vectors)
-    wishes, rng = Wishes(store, items, WordEncoder()), np.random.default_rng(0)
-    for half in (0, 1):
-        found = {wishes.near("word0", {"word1", "word2"}, rng, half) for _ in range(30)}
-        assert len(found) == 3
-        assert {crc32(word.encode()) % 2 for word in found} == {half}
-        assert not found & {"word0", "word1", "word2"}
-    assert wishes.near("word0", set(words), rng) == "word0"
-
-
 def test_an_update_keeps_what_was_learned(tmp_path):
     with pytest.raises(RunError, match="has learned nothing of wishes"):
         Wishes.load(tmp_path, STORE, ITEMS)
@@ -150,12 +134,3 @@ def test_an_update_keeps_what_was_learned(tmp_path):
     made = built(_description(TextEncoder("some/model", prompt="query: ", device="cpu")), Encoder)
     assert (made.model, made.prompt, made.pooling) == ("some/model", "query: ", None)
     assert not made.cache, "the vectors on disk are those of items"
-
-
-def test_an_encoder_that_cannot_be_made_again_is_told(capsys):
-    class Forgetful(WordEncoder):
-        def __init__(self, kind: str) -> None:
-            super().__init__()
-
-    assert _description(Forgetful("a")) is None
-    assert "by words alone" in capsys.readouterr().err

@@ -102,7 +102,7 @@ class FriendsTaste(ItemModel):
 
 
 def friendships(users: pl.DataFrame, attribute: str) -> NDArray[np.int64]:
-    """Give the pairs of friends who both have a row, (F, 2) rows of the user table, either way.
+    """The pairs of friends who both have a row, (F, 2) rows of the user table, either way.
 
     :param users: ``user``, and ``attribute``, a list of users; none where it lacks that.
     """

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from lightrec_formats.made_up import Floats, choose, write_made_up
+from lightrec_formats.made_up import BEGIN, DAY, Floats, choose, ended, write_made_up
 from numpy.typing import NDArray
 
 PEOPLE, POSTS = 420, 240
@@ -15,8 +15,6 @@ EVENTS: Final = 30
 """At most so many a person."""
 ALIKE: Final = 2.0
 """What one of likeness adds to the log-odds of a friendship: homophily."""
-DAY: Final = 86_400.0
-BEGIN: Final = 1_700_000_000.0
 
 TOPICS: Final = {
     "cycling": ("A climb", "New wheels", "Rain on the road", "Sunday ride"),
@@ -51,7 +49,7 @@ def posts(folder: Path, seed: int) -> Path:
     unseen = blocked[:, maker] | (np.arange(PEOPLE)[:, None] == maker)
     times = BEGIN + DAY * np.sort(chance.uniform(0, 90, (PEOPLE, EVENTS)), 1)
     lengths = np.clip(3 + chance.geometric(0.12, PEOPLE), 4, EVENTS)
-    times[np.arange(EVENTS) >= lengths[:, None]] = np.nan
+    times = ended(times, lengths)
     never = np.where(unseen, -np.inf, 0.0)
     made = choose(appeal, times, chance, lambda event, now, chosen: never)
     names = np.array([f"person {number}" for number in range(PEOPLE)])

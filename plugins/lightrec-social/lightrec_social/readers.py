@@ -75,7 +75,7 @@ class FriendsReader(PublishedReader):
 
     @classmethod
     def located(cls, path: Path) -> Path:
-        """Give the path itself."""
+        """The path itself."""
         return path
 
     def open(self, path: Path) -> TextTable:
@@ -89,7 +89,7 @@ class FriendsReader(PublishedReader):
         return InteractionLog(follows, place=log.place)
 
     def items(self, file: Path) -> Catalog:
-        """Give the people, with the artists that they play most where these are known."""
+        """The people, with the artists that they play most where these are known."""
         people = self.events(file).events.select(Column.ITEM).unique(maintain_order=True)
         people = people.with_columns(pl.col(Column.ITEM).alias(MAKER))
         plays, artists = self.beside(file, "user_artists.dat"), self.beside(file, "artists.dat")

@@ -42,5 +42,5 @@ class ExposureReward(Reward):
         self.register_buffer("worth", torch.nn.functional.pad(worth, (1, 1)))
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         return self.of_taken(transition, self.worth[transition[Key.ACTION]])

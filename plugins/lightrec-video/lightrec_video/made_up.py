@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from lightrec_formats.made_up import Floats, choose, write_made_up
+from lightrec_formats.made_up import BEGIN, DAY, Floats, Rows, choose, ended, write_made_up
 from numpy.typing import NDArray
 
 PEOPLE, FILMS, SERIES = 400, 200, 10
@@ -19,9 +19,6 @@ FRONT: Final = 0.25
 """The share of events in which people take what the front page shows: by fame alone."""
 HOOKED: Final = 2.0
 """What having watched an episode to its end adds to the appeal of the next one."""
-DAY: Final = 86_400.0
-BEGIN: Final = 1_700_000_000.0
-Rows = NDArray[np.int64]
 
 GENRES: Final = {
     "Comedy": ("Wedding", "Landlord", "Holiday", "Understudy"),
@@ -59,7 +56,7 @@ def watching(folder: Path, seed: int) -> Path:
     first = np.r_[np.ones(FILMS, bool), np.arange(SERIES * EPISODES) % EPISODES == 0]
     times = BEGIN + DAY * np.cumsum(0.2 + chance.exponential(2.5, (PEOPLE, EVENTS)), 1)
     lengths = chance.integers(2 * EVENTS // 3, EVENTS + 1, PEOPLE)
-    times[np.arange(EVENTS) >= lengths[:, None]] = np.nan
+    times = ended(times, lengths)
     front, patience = chance.random((2, *times.shape))
     middle, people = np.quantile(appeal, 0.6, 1), np.arange(PEOPLE)
 
@@ -90,7 +87,7 @@ def watching(folder: Path, seed: int) -> Path:
 
 
 def _titles(title: Rows, genres: Rows, chance: np.random.Generator) -> pl.DataFrame:
-    """Give N rows: what each film and each episode is called, and how many seconds it takes."""
+    """N rows: what each film and each episode is called, and how many seconds it takes."""
     words = [[[*GENRES][genre] for genre in pair] for pair in genres]
     things = [GENRES[pair[0]][n // len(KINDS) % 4] for n, pair in enumerate(words)]
     names = [f"The {KINDS[n % len(KINDS)]} {thing}" for n, thing in enumerate(things)]

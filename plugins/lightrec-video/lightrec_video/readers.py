@@ -73,7 +73,7 @@ class MovieLensReader(PublishedReader):
 
     @classmethod
     def located(cls, path: Path) -> Path:
-        """Give the file of ratings, or the path of RecBole's copy."""
+        """The file of ratings, or the path of RecBole's copy."""
         return next((path / name for name in _LOGS if (path / name).is_file()), path)
 
     def open(self, path: Path) -> Table:

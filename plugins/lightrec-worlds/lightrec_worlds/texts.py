@@ -4,61 +4,23 @@ What a text encoder may know of an item stands in them, and no more: users' laws
 theirs from :mod:`lightrec.simulators.worlds.texts`.
 """
 
-from typing import Literal
+from pathlib import Path
+from typing import Final, Literal
 
 import numpy as np
 import polars as pl
+import yaml
 from numpy.typing import NDArray
 
 from lightrec.data.catalog import Catalog
 from lightrec.simulators.worlds.texts import CATEGORIES, catalog_of, grades
 
-Words = Literal["plain", "varied", "unheard"]
-"""``varied``: drawn from several wordings; ``unheard``: added items in wordings of their own."""
+Words = Literal["plain", "varied"]
+"""``plain``: items alike are put alike; ``varied``: drawn from several wordings."""
 
-_HEADLINES = (
-    ("Notes on the {}", "On the {}", "The {}: An Introduction", "Looking at the {}",
-     "Remarks About the {}", "A Report on the {}"),
-    ("The {}, Told Calmly", "A Quiet Look at the {}", "The {} in a Few Words",
-     "What the {} Is About", "The {}, Soberly Considered", "A Sensible Account of the {}"),
-    ("All About the {}", "Everything on the {}", "The {} From Beginning to End",
-     "The Whole Story of the {}", "Your Complete {}", "The {} and All Around It"),
-    ("Five Surprises of the {}", "Seven Things That the {} Hides", "The {} Secret Revealed",
-     "Why Everybody Talks About This {}", "Ten Facts of the {} That Amaze",
-     "What They Never Told You About the {}"),
-    ("You Will Not Believe This {}", "This {} Will Blow Your Mind", "The {} Shocks Everyone!",
-     "OMG: The Craziest {} Ever", "Unbelievable! Nobody Expected This {}",
-     "This {} Leaves Millions Speechless!"),
-)  # fmt: skip
-"""From no bait to much; the first of each is the plain one, the last third is unheard."""
-_VERDICTS = (
-    ("Whoever has seen it regrets the time", "A waste of an evening", "Badly made and dull",
-     "Nobody watches it to the end", "It is time thrown away", "Poor work from start to finish"),
-    ("It promises more than it keeps", "It disappoints a little", "Weaker than one hopes",
-     "It falls short of what it sets out to do", "Most people had expected more",
-     "Somewhat below what was announced"),
-    ("It passes the time", "Neither good nor bad", "It is all right", "An average piece",
-     "Middling, and soon forgotten", "It will do for an evening"),
-    ("Carefully made, and worth the time", "Good work, well told",
-     "One is glad to have seen it", "Solid and rewarding",
-     "Done with care; it pays to watch it", "A pleasure, and well crafted"),
-    ("It stays in the mind for weeks", "A masterpiece", "Excellent: people watch it again",
-     "Among the best there is", "Outstanding, and unforgettable", "Superb in every respect"),
-)  # fmt: skip
-"""From bad to good."""
-_OPENINGS = (
-    "{0}: {1}", "A {0} with {1}", "{1}, in the manner of a {0}", "Of the kind {0}. It has {1}",
-    "We see {1}: a {0}", "If you want a {0}, here are {1}",
-)  # fmt: skip
-_REMARKS = (
-    "In three parts", "With subtitles", "First shown on a Tuesday", "Filmed by a small crew",
-    "It begins with a letter", "Ninety minutes long", "Also to be had as a book",
-    "The second of a series", "From the archive", "With an interview afterwards",
-    "Recorded in the north", "Newly restored", "Made for a festival", "Shown without a break",
-    "Shot on old cameras", "It ends at a railway station",
-    "Dubbed for the radio", "With a map of the places",
-)  # fmt: skip
-"""They say nothing of topic, quality or bait; the last six are unheard."""
+_WORDS: Final = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+TOPICS: Final = _WORDS["topics"]
+"""Name and subject of each of the 20 topics of videos."""
 
 
 def describe_bait(
@@ -86,10 +48,8 @@ def describe_bait(
     rows = zip(topic, grades(quality, quality[:first]), grades(bait, bait[:first]), strict=True)
     for row, (number, good, loud) in enumerate(rows):
         name, subject = CATEGORIES[number]
-        ways = [_HEADLINES[loud], _OPENINGS, _VERDICTS[good], _REMARKS]
-        unheard = words == "unheard" and row >= first
-        # The last third of the ways of putting it is unheard.
-        ways = [way[2 * len(way) // 3 :] if unheard else way[: 2 * len(way) // 3] for way in ways]
+        ways = [_WORDS["headlines"][loud], _WORDS["openings"]]
+        ways += [_WORDS["verdicts"][good], _WORDS["remarks"]]
         headline, opening, verdict, remark = (
             way[int(number * len(way))] for way, number in zip(ways, drawn[row], strict=True)
         )
@@ -99,38 +59,6 @@ def describe_bait(
         found.append((f"{headline.format(name.title())} {row + 1}", text))
     names = pl.Series("topic", [CATEGORIES[number][0] for number in topic], pl.String)
     return Catalog(catalog_of("item-{:04d}", found).rows.with_columns(names))
-
-
-TOPICS = (
-    ("celebrity gossip", "who was seen with whom, and what she wore"),
-    ("pranks", "strangers fooled in the street"),
-    ("unboxing", "parcels opened, one after another"),
-    ("conspiracies", "what they do not want you to know"),
-    ("fails", "people who fall off things"),
-    ("reality show", "housemates who shout at each other"),
-    ("horoscopes", "what the stars say about your week"),
-    ("shopping hauls", "bags of clothes bought in one afternoon"),
-    ("miracle diets", "ten kilos lost in a fortnight"),
-    ("street fights", "quarrels filmed on phones"),
-    ("reactions", "faces of people who watch other videos"),
-    ("cat clips", "cats, boxes and cucumbers"),
-    ("video games", "a player talks while he plays"),
-    ("sports highlights", "goals of the weekend"),
-    ("cooking", "a dish from the market to the table"),
-    ("travel", "trains, cities and the people who live there"),
-    ("crafts", "how a chair, a coat or a violin is made"),
-    ("nature", "wild animals, forests and oceans"),
-    ("history", "archives, witnesses and old maps"),
-    ("science lectures", "an experiment and the law behind it"),
-)
-"""Name and subject of each of the 20 topics."""
-
-_GRADES = ("trash", "a waste of time", "harmless", "worth watching", "enriching")
-_VIDEO_KINDS = tuple(f"{word} most of its kind" for word in ("worse than", "like", "better than"))
-_VIDEO_NOUNS = (
-    "Monday", "Kitchen", "Secret", "Journey", "Summer", "Neighbour", "Morning", "Garage",
-    "Island", "Weekend", "Answer", "Challenge", "Story", "Evening", "Corner", "Beginning",
-)  # fmt: skip
 
 
 def describe_videos(topic: NDArray[np.int64], quality: NDArray[np.float32]) -> Catalog:
@@ -143,29 +71,13 @@ def describe_videos(topic: NDArray[np.int64], quality: NDArray[np.float32]) -> C
     for number in np.unique(topic):
         own = topic == number
         kind[own] = np.searchsorted(np.quantile(quality[own], [1 / 3, 2 / 3]), quality[own])
-    words = []
+    words, nouns = [], _WORDS["nouns"]
     for row, grade in enumerate(grades(quality)):
         name, subject = TOPICS[topic[row]]
-        title = f"{_VIDEO_NOUNS[row // len(TOPICS) % len(_VIDEO_NOUNS)]} of {name} {row + 1}"
-        words.append((title, f"{name}: {subject}. {_GRADES[grade]}, {_VIDEO_KINDS[kind[row]]}."))
+        title = f"{nouns[row // len(TOPICS) % len(nouns)]} of {name} {row + 1}"
+        good, beside = _WORDS["grades"][grade], _WORDS["within_topic"][kind[row]]
+        words.append((title, f"{name}: {subject}. {good}, {beside}."))
     return catalog_of("video-{}", words)
-
-
-PAIRS = (
-    ("shocking", "careful"), ("gossip", "analysis"), ("secret", "method"),
-    ("unbelievable", "documented"), ("celebrity", "researcher"), ("scandal", "report"),
-    ("hilarious", "thoughtful"), ("prank", "experiment"), ("outrageous", "balanced"),
-    ("chocolate", "kale"),
-)  # fmt: skip
-"""A sweet word and a healthy one for each of the ten places."""
-
-_DOCUMENT_KINDS = (
-    "pure kale: healthy reading",
-    "mostly kale: healthy reading with a sweet bite",
-    "half kale, half chocolate",
-    "mostly chocolate: clickbait with something to it",
-    "pure chocolate: clickbait",
-)
 
 
 def describe_documents(score: NDArray[np.float32]) -> Catalog:
@@ -177,7 +89,7 @@ def describe_documents(score: NDArray[np.float32]) -> Catalog:
     for row, value in enumerate(score):
         sweet = round(10 * float(value))
         # Another ten of the pairs are sweet in each row, so that no word alone tells the score.
-        words = [pair[(place + row) % 10 >= sweet] for place, pair in enumerate(PAIRS)]
+        words = [pair[(place + row) % 10 >= sweet] for place, pair in enumerate(_WORDS["pairs"])]
         title = f"The {words[0]} {words[row % 9 + 1]} {row + 1}"
-        found.append((title, f"{_DOCUMENT_KINDS[min(int(5 * value), 4)]}. {', '.join(words)}."))
+        found.append((title, f"{_WORDS['documents'][min(int(5 * value), 4)]}. {', '.join(words)}."))
     return catalog_of("document-{}", found)

@@ -1,8 +1,15 @@
-"""The worlds keep the contract of simulators."""
+"""The worlds keep the contract of simulators, and refuse what cannot be."""
+
+from functools import partial
 
 import pytest
+from lightrec_worlds.greed import Greed
+from lightrec_worlds.interest_evolution import InterestEvolution
+from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec_worlds.retention import Retention
+from lightrec_worlds.tastes import Tastes
 
+from lightrec.errors import RecipeError
 from lightrec.testing import parametrize_checks, plugin_checks
 
 
@@ -15,3 +22,19 @@ def few_days(monkeypatch):
 @parametrize_checks(plugin_checks("lightrec-worlds"))
 def test_contract(check):
     check()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (partial(Greed, twins=[5, 1001]), "a twin is one of an item, 1 to 1000"),
+        (partial(InterestEvolution, num_items=1999), "multiple of 200"),
+        (partial(LongTermSatisfaction, num_items=1001), "multiple of the 10"),
+        (partial(LongTermSatisfaction, memory=1.0), "memory is 1"),
+        (partial(Retention, horizon=1), "at least 2 days"),
+        (partial(Tastes, drift=1.5), r"drift is 1\.5 and day is 0"),
+    ],
+)
+def test_what_cannot_be_is_refused(make, words):
+    with pytest.raises(RecipeError, match=words):
+        make(1)

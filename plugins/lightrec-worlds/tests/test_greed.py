@@ -22,20 +22,6 @@ def test_items_have_the_laws_moments():
     assert near.mean() == pytest.approx(0.71, abs=0.02)
 
 
-def test_users_have_the_laws_moments():
-    world = Greed(20_000)
-    world.set_seed(0)
-    state = world.reset()
-    latent = state[Key.LATENT]
-    assert latent["satisfaction"].mean() == pytest.approx(0, abs=0.01)
-    assert latent["satisfaction"].std() == pytest.approx(0.3, abs=0.01)
-    torch.testing.assert_close(latent["taste"].norm(dim=1), torch.ones(20_000))
-    # |home|² = w₁² + w₂² + 2 w₁ w₂ cos; its two topics and noise of length .8 make up the rest.
-    closest = (latent["taste"] @ world.topics.T).topk(2, 1).values
-    assert 0.6 < closest[:, 0].mean() < 0.8
-    assert state[Key.OBSERVATION][:, -3:].unique(dim=0).tolist() == [pytest.approx([0, 0.3, 0])]
-
-
 def test_one_step_by_hand():
     """A user for whom every law can be computed with pencil and paper."""
     world = Greed(2)

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from lightrec_worlds.interest_evolution import InterestEvolution, one_of_each
+from lightrec_worlds.interest_evolution import InterestEvolution
 
 from lightrec.keys import Key
-from lightrec.simulators import noise
 
 ROWS = 4000
 
@@ -96,12 +95,3 @@ def test_users_leave_when_their_time_is_up_and_watch_no_longer_than_it_lasts(wor
     _, after = shown(world, [item, 0], interests=0.5, budget=0.5)
     assert after["terminated"].all()
     assert not after["truncated"].any()
-
-
-def test_one_of_each_block_is_fair_and_independent():
-    found = one_of_each(noise.mix(torch.arange(20_000), 9).unsqueeze(1), 3, 5)
-    assert found.shape == (20_000, 3)
-    columns = found - torch.tensor([0, 5, 10])
-    code = (columns * torch.tensor([1, 5, 25])).sum(1)
-    counts = torch.bincount(code, minlength=125).double()
-    assert ((counts - 160) ** 2 / 160).sum() < 178.5  # χ² with 124 degrees of freedom, 99.9 %

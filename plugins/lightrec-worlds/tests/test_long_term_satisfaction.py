@@ -1,8 +1,5 @@
 """The laws of long-term satisfaction by hand, and its twin's values by brute force."""
 
-import itertools
-import math
-
 import pytest
 import torch
 from lightrec_worlds.long_term_satisfaction import (
@@ -60,35 +57,6 @@ def test_one_step_by_hand():
     assert torch.equal(after[Key.TAKEN], state[Key.ACTION] > 0)
 
 
-def test_dynamic_programming_is_brute_force():
-    """Of all policies, each evaluated by walking forward, the best has the value found backward."""
-    chance = torch.Generator().manual_seed(0)
-    states, actions, steps = 2, 2, 3
-    reward = torch.rand(states, actions, generator=chance, dtype=torch.float64)
-    following = torch.rand(states, actions, states, generator=chance, dtype=torch.float64)
-    following /= following.sum(2, keepdim=True)
-    # Of two offered actions, both are the same or there is a choice, with probability 1/2 each.
-    offers = [((0,), 0.25), ((1,), 0.25), ((0, 1), 0.5)]
-    best = torch.full((states,), -math.inf, dtype=torch.float64)
-    for policy in itertools.product(range(actions), repeat=steps * states):
-        for start in range(states):
-            law = torch.zeros(states, dtype=torch.float64)
-            law[start] = 1
-            total = torch.zeros((), dtype=torch.float64)
-            for step in range(steps):
-                then = torch.zeros(states, dtype=torch.float64)
-                for state in range(states):
-                    wanted = policy[step * states + state]
-                    for offer, probability in offers:
-                        action = wanted if wanted in offer else offer[0]
-                        weight = law[state] * probability
-                        total += weight * reward[state, action]
-                        then += weight * following[state, action]
-                law = then
-            best[start] = max(best[start], total)
-    torch.testing.assert_close(best_values(reward, following, ranks(actions, 2), steps)[-1], best)
-
-
 @pytest.mark.parametrize("sensitivity", [0.01, 0.4])
 def test_policies_return_what_the_twin_says(sensitivity):
     torch.manual_seed(2)
@@ -105,11 +73,3 @@ def test_policies_return_what_the_twin_says(sensitivity):
     found = [play(world, choose) for choose, *_ in cases]
     assert found == pytest.approx(wanted, rel=0.01)
     assert max(wanted) == wanted[3]
-
-
-def test_the_oracle_values_the_whole_session():
-    torch.manual_seed(4)
-    world = LongTermSatisfaction(5000, sensitivity=0.2)
-    best = world.oracle(world.reset()).max(1).values.mean()
-    wanted = expected(world, world.twin(), ranks(ACTIONS, 10))
-    assert float(best) == pytest.approx(wanted, rel=0.005)

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from lightrec_worlds.playing import even_chance, play
+from lightrec_worlds.playing import play
 from lightrec_worlds.retention import Retention
 
 from lightrec.keys import Key
@@ -85,16 +85,3 @@ def test_sessions_end_and_days_pass_as_the_laws_say():
     assert torch.equal(response.changed[Key.TRUE_REWARD][:, 0], came.float())
     assert latent["slates"][ended].sum() == 0
     assert (latent["slates"][~ended] == 1).all()
-
-
-@pytest.mark.slow
-def test_bait_loses():
-    world = Retention(256)
-
-    def good(state):
-        return world.greedy(state).sigmoid() * world.quality[state[Key.CANDIDATES]]
-
-    ways = (world.oracle, good, even_chance(world), world.greedy)
-    oracle, quality, chance, greedy = (play(world, way, 0).returns.mean() for way in ways)
-    assert oracle > quality > 2 * chance
-    assert chance > 1.3 * greedy

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from lightrec_worlds.playing import even_chance, play
 from lightrec_worlds.tastes import Tastes
 
 from lightrec.keys import Key
@@ -45,12 +44,3 @@ def test_items_are_taken_as_the_law_says_and_otherwise_every_day():
         assert torch.allclose(found[-1].float().mean(0), expected, atol=0.015)
     # The tastes are the same on both days, the chance is not.
     assert not torch.equal(*found)
-
-
-def test_no_list_is_better_than_the_oracles():
-    world = Tastes(500)
-    world.fix(torch.arange(500), 3)
-    best = world.logits(world.reset()).sigmoid()[:, 1:].topk(10).values.sum(1)
-    returns = play(world, world.oracle, 3).returns
-    assert returns.mean().item() == pytest.approx(best.mean().item(), abs=0.2)
-    assert play(world, even_chance(world), 3).returns.mean() < returns.mean() / 2

@@ -30,27 +30,10 @@ def test_every_column_from_text(tmp_path: Path) -> None:
     )
 
 
-def test_a_logged_bandit(tmp_path: Path) -> None:
-    """The columns of the Open Bandit Dataset."""
-    header = ",timestamp,item_id,position,click,propensity_score,user_feature_0"
-    row = "0,2019-11-24 00:00:04.101306+00:00,28,2,0,0.0294117647,81ce123cbb5bd8ce818f60fb3586bba5"
-    tables = TableReader().read(write(tmp_path / "men.csv", f"{header}\n{row}\n"))
-    assert tables.log.place.ignored == ("",)
-    assert tables.users is not None
-    assert tables.users.rows.rows() == [("row 1", "81ce123cbb5bd8ce818f60fb3586bba5")]
-    event = tables.log.events.row(0, named=True)
-    assert (event["user"], event["item"], event["position"]) == (None, "28", 2)
-    assert (event["feedback"], event["value"]) == ("click", 0.0)
-    assert event["propensity"] == 0.0294117647
-    assert event["time"].microsecond == 101_000
-
-
 @pytest.mark.parametrize(
     ("name", "values", "kinds"),
     [
         ("clicked", "1 0 0", ["click", "impression", "impression"]),
-        ("Click", "1.0 0.0 ", ["click", "impression", "click"]),
-        ("bought", "1 0 1", ["rating", "impression", "rating"]),
         ("clicked", "1 0 2", ["click", "click", "click"]),
         ("rating", "1 0 1", ["rating", "rating", "rating"]),
     ],
@@ -99,7 +82,6 @@ def test_a_column_has_one_role(tmp_path: Path) -> None:
         (("9007199254740993.0", "1"), "9007199254740992.0 is not an id; a float must hold"),
         (("12345678901234567.0", '"x"'), "Line 1 has the number 12345678901234567.0 in a column"),
         (("12345678901234567", '"x"'), ""),
-        (("123456789012345678901", "1"), ""),
     ],
 )
 def test_long_ids_of_json_keep_their_digits(
@@ -137,17 +119,6 @@ def test_item_and_user_tables(tmp_path: Path) -> None:
         items_of(write(tmp_path / "items.csv", "id,name\n1,One\n,Two\n"))
 
 
-def test_parquet_keeps_categories_of_items(tmp_path: Path) -> None:
-    kinds = pl.Series("kind", ["tea", None, "tea"], dtype=pl.Categorical)
-    frame = pl.DataFrame([pl.Series("item", ["1", "2", "3"], dtype=pl.Categorical), kinds])
-    frame.write_parquet(tmp_path / "items.parquet")
-    found = items_of(tmp_path / "items.parquet")
-    assert (found["item"].dtype, found["kind"].dtype) == (pl.String, pl.String)
-    assert found["kind"].to_list() == ["tea", None, "tea"]
-    log = TableReader().read_log(tmp_path / "items.parquet", {"feedback": "kind"})
-    assert log.events["feedback"].to_list() == ["tea", "implicit", "tea"]
-
-
 def test_the_context_of_a_log_without_users_belongs_to_whom_is_made_up(tmp_path: Path) -> None:
     text = "item,reward,propensity,hour,session\nx,1,.5,9,s\ny,0,.5,10,s\nz,1,.25,17,\n"
     path = write(tmp_path / "log.csv", text)
@@ -165,33 +136,19 @@ def test_the_title_is_the_fullest_column_of_names():
     assert found == {"item": "nr", "title": "dish_name"}
 
 
-@pytest.mark.parametrize(
-    ("text", "problems"),
-    [
-        (
-            "who,what\na,x\n",
-            [
-                "No column was recognised as item; there are 'who', 'what'. By their values the "
-                "likeliest is --columns '{user: who, item: what}'."
-            ],
-        ),
-        (
-            "user,item,value,time\na,x,1,1714559400\nb,x,good,soon\nc,,1,1714559400\n",
-            [
-                "Line 3, column 'time': 'soon' is not a number of seconds since 1970; ",
-                "Line 3, column 'value': 'good' is not a number between",
-                "Line 4 has no item and no candidates",
-            ],
-        ),
-    ],
-)
-def test_problems_are_named(text: str, problems: list[str], tmp_path: Path) -> None:
+def test_problems_are_named(tmp_path: Path) -> None:
+    text = "user,item,value,time\na,x,1,1714559400\nb,x,good,soon\nc,,1,1714559400\n"
     path = write(tmp_path / "log.csv", text)
     with pytest.raises(DataError) as raised:
         TableReader().read(path)
-    assert len(raised.value.problems) == len(problems)
-    for found, expected in zip(str(raised.value).splitlines(), problems, strict=True):
-        assert found.startswith(f"{path}: {expected}")
+    expected = [
+        "Line 3, column 'time': 'soon' is not a number of seconds since 1970; ",
+        "Line 3, column 'value': 'good' is not a number between",
+        "Line 4 has no item and no candidates",
+    ]
+    assert len(raised.value.problems) == 3
+    for found, sentence in zip(str(raised.value).splitlines(), expected, strict=True):
+        assert found.startswith(f"{path}: {sentence}")
 
 
 def test_named_columns_must_be_there(tmp_path: Path) -> None:
@@ -228,32 +185,22 @@ def read(path: Path, content: bytes) -> list[tuple[str | None, str | None]]:
     ("content", "problems"),
     [
         (b"", ["The file is empty."]),
-        (b"user,item\n\n\n", ["There are no events."]),
         (b"item,item\n1,2\n", ["The column 'item' is there 2 times; give each column a name"]),
         (b"\nuser,item\n", ["Line 1 is empty; delete it."]),
         (
             b"1,2,3.5\n4,5,6\n",
             ["No column was recognised as item; there are 1 (1), 2 (2), 3"],
         ),
-        (b"user,item,value\na,x\n", ["Line 2 has 2 fields where 3 are expected; every line"]),
         (b"user,item\na,x\nb\n", ["Line 3 has 1 field where 2 are expected"]),
-        (b"user,item\na,x\n\nb\n\n", ["Line 3 is empty", "Line 4 has 1 field where 2"]),
         (b"user,item\na,x\n\n\nb,y\n", ["Lines 3 and 4 are empty; delete it."]),
         (
             "user,item\na,été\n".encode() + b"zo\xeb,y\n\xeb,z\n",
             ["Lines 3 and 4, column 'user': the byte 0xEB is not UTF-8 text. Convert the"],
         ),
-        (
-            "user,item\nИванов,Книга\n".encode("cp1251"),
-            ["The text is neither UTF-8 nor UTF-16, Windows-1252 or GB 18030"],
-        ),
         (b"user,item\na,x\0\n", ["Line 2 holds a NUL byte, which no text has."]),
         (b"user,item\na,x\rb,y\nc,z\n", ["Line 2 holds a second kind of line end"]),
         (b'user,item\na,"x\nb,y\n', ["Line 2 has a quote that is not closed, or one inside"]),
-        (b'user,item\na,x"y\nb,y\n', ["Line 2 has a quote that is not closed, or one inside"]),
-        (b'user,"item\na,x\n', ["Line 1 has a quote that is not closed, or one inside"]),
         (b"PAR1 and more", ["The file is a Parquet file, not plain text; name it with the"]),
-        (b"PK\x03\x04 more", ["The file is a zip file or a workbook, not plain text"]),
         (b"user,item\n" + b"a" * 2_000_000, ["Line 2 is longer than 1,048,576 bytes"]),
     ],
 )
@@ -273,16 +220,11 @@ def test_lines_are_counted_over_breaks_in_quotes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("encoding", "word", "read"),
     [
-        ("cp1250", "Łódź śliwka", None),
         ("cp1250", "kůň", "kùò"),
-        ("cp1250", "Árvíztűrő", "Árvíztûrõ"),
         ("cp1254", "güneş", None),
-        ("euc_kr", "사과 바나나", None),
         ("cp1251", "Иванов", None),
-        ("shift_jis", "テレビ", None),
         ("gb18030", "我爱北京天安门", "我爱北京天安门"),
         ("cp1252", "Müller “Größe”", "Müller “Größe”"),
-        ("cp1252", "m² 5 £ ¿Qué? n°5 col·lecció", "m² 5 £ ¿Qué? n°5 col·lecció"),
     ],
 )
 def test_an_encoding_that_is_not_sure_is_refused_or_told(
@@ -316,15 +258,6 @@ def test_an_encoding_that_is_not_sure_is_refused_or_told(
 )
 def test_line_ends_and_byte_order_marks(content: bytes, tmp_path: Path) -> None:
     assert read(tmp_path / "log.csv", content) == [("a", "x"), ("b", "y")]
-
-
-def test_blanks_quotes_and_long_letters(tmp_path: Path) -> None:
-    content = '\ufeffuser,item\r\n"a ""b"", é","x\r\ny"\r\n"","z"\r\nuse,é€😀\r\n'.encode()
-    assert read(tmp_path / "log.csv", content) == [
-        ('a "b", é', "x\r\ny"),
-        (None, "z"),
-        ("use", "é€😀"),
-    ]
 
 
 def test_damaged_gzip(tmp_path: Path) -> None:
@@ -372,11 +305,6 @@ def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         TableReader().read(path)
 
 
-def test_attributes_keep_names_of_their_own(tmp_path: Path) -> None:
-    path = write(tmp_path / "items.csv", "Item,item,item_,title\n1,a,b,c\n")
-    assert items_of(path).columns == ["item", "title", "text", "item_", "item__"]
-
-
 def test_json_lines(tmp_path: Path) -> None:
     path = write(tmp_path / "log.jsonl", '{"user": 1, "item": "x", "n": {"a": 1}}\n{"item": "y"}\n')
     log = TableReader().read(path).log
@@ -408,8 +336,6 @@ def test_folders_of_parquet(names: tuple[str, str], tmp_path: Path) -> None:
     ("name", "proposed"),
     [
         ("qty", "count: qty"),
-        ("menge_bestellt", "count: menge_bestellt"),
-        ("unit_price", None),
         ("discount", None),
         ("sterne", "value: sterne"),
     ],
@@ -454,25 +380,11 @@ def test_an_impression_without_a_click_is_an_event_without_an_item(tmp_path: Pat
     ]
 
 
-DEEP = {
-    "within lists": "[" * 5000 + "]" * 5000,
-    "within objects": '{"a": ' * 5000 + "1" + "}" * 5000,
-    "not at once": '[1, "]", ' * 60 + "1" + "]" * 60,
-}
-
-
-@pytest.mark.parametrize("deep", DEEP.values(), ids=DEEP)
-def test_values_deep_within_each_other_are_refused(deep: str, tmp_path: Path) -> None:
+def test_values_deep_within_each_other_are_refused(tmp_path: Path) -> None:
+    deep = '[1, "]", ' * 5000 + "1" + "]" * 5000
     path = write(tmp_path / "items.jsonl", f'{{"item": "a", "tags": {deep}}}\n{{"item": "b"}}\n')
     with pytest.raises(DataError, match="Line 1 has values more than 50 levels within each other"):
         TableReader().read_items(path)
-
-
-def test_brackets_in_words_are_no_levels(tmp_path: Path) -> None:
-    path = write(tmp_path / "items.jsonl", '{"item": "a", "title": "' + "[" * 99 + '\\"{"}\n')
-    items = TableReader().read_items(path)
-    assert items is not None
-    assert items.rows["title"][0] == "[" * 99 + '"{'
 
 
 CLEAN = "user,item,time,rating\n" + "".join(f"u{n},i{n},2025-01-0{n},{n}\n" for n in range(1, 8))

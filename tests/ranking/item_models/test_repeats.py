@@ -55,20 +55,6 @@ def test_what_is_due_comes_before_what_is_not_and_before_what_came_once():
     torch.testing.assert_close(again, scores)
 
 
-def test_visits_give_the_probability_of_a_whole_basket():
-    model = RepeatConsumption(visits=True).fit(evidence(*weekly()))
-    baskets = [[1, *([2] if w % 4 == 0 else []), 3 + 2 * w, 4 + 2 * w] for w in range(8)]
-    history = torch.tensor([[item for basket in baskets for item in basket]])
-    gap = torch.where(history == 1, 15, 1)
-    scores = model.scores(history, details={"gap": gap})[0]
-    # The next basket holds item 1 for sure, and item 2, four visits after the last one, too.
-    assert scores[1] > 0.95
-    assert scores[2] > 0.5
-    assert scores[3:19].max() < 0.1
-    # Two visits earlier item 2 is not due.
-    assert model.scores(history[:, :-6], details={"gap": gap[:, :-6]})[0, 2] < 0.1
-
-
 def test_probabilities_by_kind_are_those_of_the_log():
     """Of ten that are put into the basket six are bought next; of what is viewed, none is."""
     items, kinds, offsets = [], [], [0]

@@ -137,16 +137,3 @@ def test_in_doubt_all_speak_and_what_misleads_about_warm_items_as_if_they_were_c
     assert chosen(clear, mute) == chosen(clear, told) == (text_map.WEIGHTS[0], True)
     assert chosen(clear, wrong)[0][1] == 0
     assert chosen(misled, told)[0][0] == 0
-
-
-def test_in_large_catalogs_the_popular_items_are_regressed_on(monkeypatch):
-    monkeypatch.setattr(text_map, "FITTED", 4)
-    monkeypatch.setattr(text_map, "BLOCK", 8)  # two cold items at once
-    mapped = TextMap(VECTORS, TEXTS, COUNTS, l2=0.5)
-    popular = [1, 5, 8, 10]
-    assert mapped.fitted.tolist() == popular
-    found = mapped.scores(SCORES)[:, COLD]
-    similar = mapped.similarity(torch.tensor(COLD)).double().numpy()
-    inner = mapped.similarity(torch.tensor(popular)).double().numpy() + 0.5 * np.eye(4)
-    expected = similar @ np.linalg.solve(inner, centred(popular).T)
-    np.testing.assert_allclose(found.numpy(), expected.T, atol=1e-5)

@@ -90,37 +90,6 @@ def test_log_becomes_a_store(world, tmp_path):
     assert (renumbered.history[nothing] == store.num_items + 1).all()
 
 
-@pytest.mark.slow
-def test_with_the_whole_offer_shown_the_choice_is_the_free_one(world):
-    """Chances of two implementations of the law: generators in the log, counters in the world."""
-    free = Far(1000, laws=world, slate_size=20)
-    free.set_seed(3)
-    state = free.reset()
-    reward, nothing = [], []
-    for step in range(40):
-        state[Key.ACTION] = state[Key.CANDIDATES]
-        state = free.step(state)["next"]
-        if step >= world.UNLOGGED:
-            reward.append(state[Key.TRUE_REWARD].mean())
-            nothing.append(1 - state[Key.ACCEPTED].mean())
-    walk = world.walk(1000)
-    logged = walk.choices[:, world.UNLOGGED :]
-    assert abs(torch.stack(nothing).mean() - (logged == world.ITEMS + 1).float().mean()) < 0.008
-    assert (state[Key.HISTORY] > 0).all()
-    assert state[Key.STEP].eq(40).all()
-    assert state["truncated"].all()
-    # Means of exposure, whose sum counts what was chosen of late.
-    users = world.new_users(1000, torch.Generator().manual_seed(5))
-    draws = torch.Generator().manual_seed(6)
-    for _ in range(40):
-        offers = world.offers(1000, draws)
-        choices = world.choose(world.action_values(users, offers), offers, draws)
-        users = world.advance(users, choices, draws)
-    exposure = state[Key.LATENT, "exposure"]
-    torch.testing.assert_close(exposure.mean(0), users.exposure.mean(0), atol=0.07, rtol=0)
-    assert abs(exposure.sum(1).mean() - users.exposure.sum(1).mean()) < 0.07
-
-
 def test_a_slate_of_one_is_taken_with_the_probability_of_its_advantage(world):
     """p = 1 / (1 + exp(Q* of nothing - Q* of the item)), and the reward is the user's own."""
     far = Far(4000, laws=world)

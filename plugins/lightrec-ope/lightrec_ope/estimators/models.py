@@ -51,13 +51,10 @@ def expected_rewards(
     return replace(log, expected=found)
 
 
-def estimated_propensities(
-    log: BanditLog, features: Tensor, penalty: float = 1.0, seed: int = 0
-) -> BanditLog:
+def estimated_propensities(log: BanditLog, features: Tensor, seed: int = 0) -> BanditLog:
     """Estimate how likely each round's action was: multinomial logistic, and calibrated.
 
     :param features: (n, F) of rounds, all that the logging policy may have looked at.
-    :param penalty: as of :func:`expected_rewards`.
     :param seed: of the folds.
     :returns: the log with ``propensity`` (n,) and ``behavior`` (n, A), marked as estimates.
     """
@@ -69,7 +66,7 @@ def estimated_propensities(
         def surprise(out: Tensor, own: Tensor = own) -> Tensor:
             return cross_entropy(out, own, reduction="sum")
 
-        matrix, bias = _fitted(known[train], count, penalty, surprise)
+        matrix, bias = _fitted(known[train], count, 1.0, surprise)
         logits[rest] = known[rest] @ matrix + bias
     # One temperature for all: logits of rounds that a model has not learned from are too sure.
     heat = nn.Parameter(torch.zeros((), dtype=torch.float64))

@@ -90,9 +90,7 @@ class Study:
         return {name: each for name, each in self.errors.items() if each.covered < HELD}
 
 
-def fitted_world(
-    log: BanditLog, features: Tensor, offered: Tensor | None = None, penalty: float = 1.0
-) -> BanditLog:
+def fitted_world(log: BanditLog, features: Tensor, offered: Tensor | None = None) -> BanditLog:
     """Fit a world to a log: the law of what is shown, and what each action brings.
 
     Both are logistic, or linear for rewards that are not only 0 and 1, with an intercept for each
@@ -104,7 +102,6 @@ def fitted_world(
     :param features: (n, F) of rounds, with slopes for each action; or (n, A, F) of rounds and
         actions, with slopes for all.
     :param offered: (n, A) bool, what could be shown; None for everything.
-    :param penalty: half of it times the square of the coefficients is added to the loss's sum.
     :returns: the log with ``behavior`` and ``expected``, (n, A) each, and without positions.
     """
     count, rounds, reward = log.target.shape[1], torch.arange(len(log.action)), log.reward.double()
@@ -119,7 +116,7 @@ def fitted_world(
 
         def whole() -> Tensor:
             size = each.square().sum() + slope.square().sum()
-            return loss(base + each + known @ slope) + penalty / 2 * size
+            return loss(base + each + known @ slope) + size / 2
 
         _minimize([base, each, slope], whole)
         return (base + each + known @ slope).detach()

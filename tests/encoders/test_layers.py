@@ -5,16 +5,14 @@ import socket
 import numpy as np
 import pytest
 import torch
-from lightrec_finetune.layers import Cut, Layers
 from safetensors.torch import load_file
 
+from lightrec.encoders.layers import Cut, Layers
 from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.tuning_data import Nearby
 from lightrec.errors import RecipeError
-from lightrec.stages.train import EpochSeed
 from tests.encoders.topics import (
     TEXTS,
-    Stop,
     fitted,
     patched,
     texts_of,
@@ -143,29 +141,6 @@ def test_layers_of_any_kind_give_what_the_whole_model_gives(kind, settings):
             cut = Cut(model, layers)
             own = cut(cut.lower(tokens, mask), mask)[mask.bool()]
             torch.testing.assert_close(own, whole)
-
-
-def test_a_model_whose_layers_hand_on_more_than_states_is_not_cut():
-    from transformers import T5Config, T5EncoderModel
-
-    sizes = {"d_model": 8, "d_kv": 4, "d_ff": 16, "num_layers": 3, "num_heads": 2}
-    cut = Cut(T5EncoderModel(T5Config(vocab_size=9, **sizes)).eval(), 2)
-    mask = torch.ones(1, 3, dtype=torch.long)
-    with pytest.raises(TypeError, match="hands more than states"):
-        cut(cut.lower(mask, mask), mask)
-
-
-def test_a_resumed_training_ends_where_an_unbroken_one_does(folders, tmp_path):
-    how = {"given": LAYERS, "epochs": 4}
-    seeds = EpochSeed(0)
-    whole, _ = fitted(folders, tmp_path, callbacks=[seeds], **how)
-
-    half = tmp_path / "half.ckpt"
-    fitted(folders, tmp_path, callbacks=[seeds, Stop(half)], **how)
-    rest, _ = fitted(folders, tmp_path, seed=7, checkpoint=half, callbacks=[seeds], **how)
-    ended = rest.state_dict()
-    assert all(torch.equal(value, ended[name]) for name, value in whole.state_dict().items())
-    assert whole.part.change.any()
 
 
 @pytest.mark.slow

@@ -1,14 +1,15 @@
-"""The upper layers of a text encoder, adapters in them, or all of it, as what is tuned."""
+"""What of a text encoder is tuned: a map of its vectors, its upper layers, adapters, or all."""
 
 import copy
 import hashlib
 import sys
 import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 import torch
 from safetensors import SafetensorError
@@ -21,7 +22,6 @@ from torch.nn.utils.rnn import pad_sequence
 from lightrec.data.files import cache_folder
 from lightrec.encoders.base import to_cache
 from lightrec.encoders.text import TextEncoder
-from lightrec.encoders.tuning import LinearMap, Tuned
 from lightrec.errors import RecipeError
 from lightrec.progress import progress_bar
 
@@ -36,12 +36,66 @@ NEAR: Final = 1e-3
 """What the cosine of a cut model's vector and the whole one's may lack: bfloat16 rounds states."""
 
 
+class Tuned(nn.Module):
+    """A part that is tuned: texts, by number, into vectors."""
+
+    exact: ClassVar[bool]
+    """Whether the vectors of all texts cost so little that each step computes them."""
+    batch_size: ClassVar[int]
+    """Texts in a batch where the recipe does not say."""
+    learning_rate: ClassVar[float]
+    """The highest learning rate where the recipe does not say."""
+
+    @abstractmethod
+    def forward(self, numbers: Tensor) -> Tensor:
+        """The vectors of texts, (B,) int64 from 1, as (B, V) of norm 1; differentiable."""
+
+    def groups(self, rate: float) -> list[dict[str, Any]]:
+        """What learns as the optimizer's groups; without a rate of their own, at ``rate``."""
+        return [{"params": [own for own in self.parameters() if own.requires_grad]}]
+
+    @abstractmethod
+    def save(self, encoder: TextEncoder, folder: Path, noted: Mapping[str, object]) -> None:
+        """Write the encoder as it is now into an existing folder.
+
+        :param noted: how it was made.
+        """
+
+
+class LinearMap(Tuned):
+    """A square linear map of an encoder's vectors, which starts as the identity.
+
+    :param size: length of the vectors V.
+    """
+
+    exact = True
+    batch_size = 512
+    learning_rate = 3e-3
+    given: Tensor
+    """(D + 1, V) float32, the texts' vectors as the encoder gives them; row 0 zero."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.change = nn.Parameter(torch.zeros(size, size))
+        self.register_buffer("given", torch.zeros(1, size), persistent=False)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Map the given vectors."""
+        own = self.given[numbers]
+        return nn.functional.normalize(own + own @ self.change.T, dim=1)
+
+    def save(self, encoder: TextEncoder, folder: Path, noted: Mapping[str, object]) -> None:
+        """Write the encoder with the map as its last dense layer."""
+        change = self.change.detach().cpu()
+        encoder.save(folder, noted, torch.eye(len(change)) + change)
+
+
 class Layers(Tuned):
     """The upper layers of an encoder's transformer, or adapters in them; what is below stays.
 
     What the layers below give is computed once for every text and kept in bfloat16, in memory and
     on disk. Over the transformer lies a square linear map as in
-    :class:`~lightrec.encoders.tuning.LinearMap`, which learns along.
+    :class:`LinearMap`, which learns along.
 
     Only what is trained belongs to the module: checkpoints hold nothing else.
 

@@ -1,1 +1,0 @@
-"""Upper layers of text encoders, adapters in them, or the whole model, tuned on a log."""
