@@ -17,6 +17,7 @@ from lightrec_export.index import Approximate, Flat
 from lightrec_rules.rules import RuleBook, Standing
 from torch import Tensor
 from torch.nn.functional import normalize
+from torch.nn.utils.rnn import pad_sequence
 
 from lightrec.data.names import Names
 from lightrec.data.people import Person, with_events
@@ -255,14 +256,9 @@ class _Read:
 
 def padded(rows: Sequence[Sequence[int]], length: int | None) -> Tensor:
     """Make a table (B, L) int64 of lists, padded on the left, of their last items."""
-    longest = max(1, max(map(len, rows)))
-    width = longest if length is None else min(length, longest)
-    table = torch.zeros(len(rows), width, dtype=torch.int64)
-    for row, items in zip(table, rows, strict=True):
-        if items:
-            last = items[-width:]
-            row[width - len(last) :] = torch.tensor(last)
-    return table
+    last = [items if length is None else items[-length:] for items in rows]
+    tensors = [torch.tensor(items or [PADDING]) for items in last]
+    return pad_sequence(tensors, batch_first=True, padding_side="left")
 
 
 class ExportedBlend:
