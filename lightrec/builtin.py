@@ -1,115 +1,60 @@
 """lightrec's own parts, given through the same hooks that other packages use."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lightrec.hookspecs import gives
 
 LIGHTREC_API = 1
 
-PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "encoders": {
-        "encoders.text": ["TextEncoder"],
-        "encoders.words": ["WordEncoder"],
-    },
-    "simulators": {
-        "simulators.user_model": ["UserModelSimulator"],
-        "simulators.worlds.far": ["Far"],
-    },
-    "rewards": {
-        "rewards.accepted": [
-            *("EngagementReward", "LearnedReward", "SurplusReward", "ValueReward", "WeightedSum"),
-        ],
-    },
-    "policies": {
-        "policies.candidate": ["CandidatePolicy"],
-        "policies.baselines": [
-            *("RandomPolicy", "PopularityPolicy", "ConstantListPolicy", "GreedyRankerPolicy"),
-        ],
-        "policies.epsilon_greedy": ["EpsilonGreedy"],
-    },
-    "evaluators": {
-        "evaluation.held_out": ["HeldOutLog"],
-        "evaluation.sessions": ["SimulatedSessions"],
-    },
-    "readers": {
-        "data.readers.canonical": ["CanonicalReader"],
-        "data.readers.table": ["TableReader"],
-    },
-    "components": {
-        "encoders.tuning": ["TextModule"],
-        "encoders.tuning_data": ["TextData"],
-        "ranking.module": ["RankingModule"],
-        "ranking.sequence_data": ["SequenceData"],
-        "users.module": ["ChoiceModule"],
-        "users.choice_data": ["ChoiceData"],
-        "learners.on_policy": ["PolicyModule"],
-        "learners.offline": ["OfflinePolicyModule"],
-        "learners.policy_data": ["PolicyData"],
-        "nn.towers": ["CausalTransformer"],
-        "ranking.losses": ["SoftmaxLoss", "SampledSoftmaxLoss"],
-        "ranking.item_models.base": ["Popularity", "RecentPopularity"],
-        "ranking.item_models.item_to_item": [
-            *(
-                "ItemKNN",
-                "TextNeighbours",
-                "WordNeighbours",
-                "EASE",
-                "NextItemRidge",
-                "DirectionalCooccurrence",
-            ),
-        ],
-        "ranking.item_models.affinity": ["AttributeAffinity"],
-        "ranking.item_models.demographic": ["Demographic"],
-        "ranking.item_models.als": ["ALS"],
-        "ranking.item_models.series": ["NextInSeries"],
-        "ranking.item_models.repeats": ["RepeatConsumption"],
-        "users.choice_model": ["PooledChoice", "RecurrentChoice"],
-        "users.irl": ["MaxEnt"],
-    },
-}
-"""Classes by slot and module; each goes by its own name."""
-
-
-globals().update(
-    {
-        f"lightrec_{slot}": gives(
-            {name: f"lightrec.{where}:{name}" for where, names in own.items() for name in names}
-        )
-        for slot, own in PARTS.items()
-    }
-)
-lightrec_learners = gives(
-    {
-        "ppo": "lightrec.learners.algorithms:PPO",
-        "slate-sarsa": "lightrec.learners.algorithms:SlateSarsa",
-    }
-)
-lightrec_offline_learners = gives(
-    {
-        name: f"lightrec.learners.algorithms:{kind}"
-        for name, kind in {
-            "bc": "BehaviorCloning",
-            "reward-weighted": "RewardWeighted",
-            "iql": "IQL",
-            "snqn": "SNQN",
-            "sa2c": "SA2C",
-        }.items()
-    }
-)
-lightrec_rankers = gives(
-    {
-        name: f"lightrec.evaluation.rankers:{kind}"
-        for name, kind in {
-            "policy": "ByPolicy",
-            "blend": "RunRanker",
-            "mixture": "ByMixture",
-            "even-mixture": "ByEvenMixture",
-            "ranker": "ByRanker",
-        }.items()
-    }
-)
-lightrec_domains = gives({"generic": "lightrec.data.domain:Domain"})
+TABLE = """
+encoders encoders.text TextEncoder
+encoders encoders.words WordEncoder
+simulators simulators.user_model UserModelSimulator
+simulators simulators.worlds.far Far
+rewards rewards.accepted EngagementReward LearnedReward SurplusReward ValueReward WeightedSum
+policies policies.candidate CandidatePolicy
+policies policies.baselines RandomPolicy PopularityPolicy ConstantListPolicy GreedyRankerPolicy
+policies policies.epsilon_greedy EpsilonGreedy
+evaluators evaluation.held_out HeldOutLog
+evaluators evaluation.sessions SimulatedSessions
+readers data.readers.canonical CanonicalReader
+readers data.readers.table TableReader
+components encoders.tuning TextModule
+components encoders.tuning_data TextData
+components ranking.module RankingModule
+components ranking.sequence_data SequenceData
+components users.module ChoiceModule
+components users.choice_data ChoiceData
+components learners.on_policy PolicyModule
+components learners.offline OfflinePolicyModule
+components learners.policy_data PolicyData
+components nn.towers CausalTransformer
+components ranking.losses SoftmaxLoss SampledSoftmaxLoss
+components ranking.item_models.base Popularity RecentPopularity
+components ranking.item_models.item_to_item ItemKNN TextNeighbours WordNeighbours EASE NextItemRidge
+components ranking.item_models.item_to_item DirectionalCooccurrence
+components ranking.item_models.affinity AttributeAffinity
+components ranking.item_models.demographic Demographic
+components ranking.item_models.als ALS
+components ranking.item_models.series NextInSeries
+components ranking.item_models.repeats RepeatConsumption
+components users.choice_model PooledChoice RecurrentChoice
+components users.irl MaxEnt
+learners learners.algorithms ppo=PPO slate-sarsa=SlateSarsa
+offline_learners learners.algorithms bc=BehaviorCloning reward-weighted=RewardWeighted iql=IQL
+offline_learners learners.algorithms snqn=SNQN sa2c=SA2C
+rankers evaluation.rankers policy=ByPolicy blend=RunRanker mixture=ByMixture
+rankers evaluation.rankers even-mixture=ByEvenMixture ranker=ByRanker
+domains data.domain generic=Domain
+"""
+"""A line for each module: its slot, its name within lightrec, and its classes. Each goes by its own
+name, or by the one before the equals sign."""
+PARTS: dict[str, dict[str, str]] = {}
+"""Import paths by slot and name."""
+for _slot, _module, *_classes in map(str.split, TABLE.strip().splitlines()):
+    for _name, _, _other in (each.partition("=") for each in _classes):
+        PARTS.setdefault(_slot, {})[_name] = f"lightrec.{_module}:{_other or _name}"
+globals().update({f"lightrec_{slot}": gives(parts) for slot, parts in PARTS.items()})
 lightrec_commands = gives(
     {
         "run": "lightrec.cli.run:run",

@@ -1,6 +1,5 @@
 """95 % confidence intervals of means over users, the unit that is independent of others."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import scipy
@@ -31,10 +30,11 @@ def mean_interval(values: Tensor) -> Interval:
     :param values: ``(U,)`` one number a user, or ``(J, U)`` one for each refit and user.
     :returns: the mean and its interval, which is infinite for fewer than two users.
     """
-    return _around(float(values.double().mean()), *standard_error(values))
+    return around(float(values.double().mean()), *standard_error(values))
 
 
-def _around(mean: float, error: float, freedom: float) -> Interval:
+def around(mean: float, error: float, freedom: float) -> Interval:
+    """Student's interval around a mean; infinite without any degrees of freedom."""
     half = reach(freedom) * error if freedom else float("inf")
     return Interval(mean, mean - half, mean + half)
 
@@ -72,23 +72,6 @@ def standard_error(values: Tensor) -> tuple[float, float]:
         return 0.0, users - 1
     parts = of_users**2 / (users - 1) + of_refits**2 / max(refits - 1, 1)
     return total**0.5, total**2 / parts
-
-
-def function_interval(function: Callable[[Tensor], Tensor], users: Tensor) -> Interval:
-    """Student's interval of a smooth function of means, such as a ratio, by the delta method.
-
-    :param function: from the means ``(M,)`` float64 of all columns to a number.
-    :param users: ``(U, M)``, a row a user.
-    :returns: the function of the means and its interval, which is infinite for fewer than two
-        users.
-    """
-    numbers = users.double()
-    with torch.enable_grad():
-        point = numbers.mean(0).requires_grad_()
-        value = function(point)
-        (slope,) = torch.autograd.grad(value, point)
-    error = standard_error((numbers - point.detach()) @ slope)
-    return _around(float(value.detach()), *error)
 
 
 def ratio_interval(above: Tensor, below: Tensor, *, paired: bool) -> Interval | None:

@@ -72,6 +72,8 @@ OTHERS: Final = {
     "constant": "lightrec-worlds",
     "tune": "lightrec-tune",
     "reader": "lightrec-generate",
+    **dict.fromkeys(("serve", "served"), "lightrec-serve"),
+    "assumptions": "lightrec-audit",
     "encode": "lightrec-export",
     **dict.fromkeys(("update", "runs"), "lightrec-update"),
     **dict.fromkeys(("export", "batch"), "lightrec-export"),
@@ -83,6 +85,7 @@ OTHERS: Final = {
 """Packages of sets of recipes, losses, words and commands that once were lightrec's own."""
 NEEDED: Final = {
     "lightrec-export": ("lightrec-rules",),
+    "lightrec-serve": ("lightrec-audit", "lightrec-export", "lightrec-rules"),
     "lightrec-lab": ("lightrec-rewards",),
     "lightrec-worlds": ("lightrec-rewards", "lightrec-lab"),
     "lightrec-news": ("lightrec-formats", "lightrec-rewards"),

@@ -23,13 +23,7 @@ from lightrec.evaluation.rankers import ranker_of
 from lightrec.keys import PADDING, Column, Key
 from lightrec.ranking.blend import Blend, log_shares
 from lightrec.ranking.item_models.base import ItemModel, Popularity, RecentPopularity
-from lightrec.ranking.lists import (
-    Choose,
-    Placed,
-    diversified,
-    places_for_new,
-    with_reserved_places,
-)
+from lightrec.ranking.lists import Choose, Placed, diversified, places_for_new, with_reserved_places
 from lightrec.ranking.scorers import ItemScorer, Standing, by_history
 from lightrec.run import Run
 
@@ -129,7 +123,6 @@ class Recommender:
         asked, account = self.allowed(exclude, only, rules)
         allowed = self.may_see(person, asked)
         placed = places_for_new(k, new, explore, seed)
-        model = self._ranking(known, ask)
         if ask is not None and (answering := self.run.wishes.answering(ask)) is not None:
             may = allowed.scatter(1, known[Key.SEEN], False)
             if answering.any() and not (answering & may).any():
@@ -137,10 +130,7 @@ class Recommender:
                     f"No item that may come has a word of the wish {ask!r}: what has one is "
                     "excluded, or was had before."
                 )
-        if model is None:
-            items, scores = self._popular(allowed, k, rules, person)
-        else:
-            items, scores = self._best(model, known, allowed, k, placed, ask, rules, person)
+        items, scores = self._best(known, allowed, k, placed, ask, rules, person)
         if not items.any():
             why = f"the person has seen all that may be shown ({int(allowed.sum())})"
             if not allowed.any():
@@ -182,11 +172,8 @@ class Recommender:
         for users, known, counts in self.people.everybody(batch_size, before is not None):
             if discover:
                 known[Key.SEEN] = self.people.chosen(known)
-            may, model = self.may_see(users, allowed), ranking._ranking(known, ask)
-            if model is None:
-                found = ranking._popular(may, k, rules, users)
-            else:
-                found = ranking._best(model, known, may, k, placed, ask, rules, users)
+            may = self.may_see(users, allowed)
+            found = ranking._best(known, may, k, placed, ask, rules, users)
             which, table = self._table(*found)
             by = "history" if known[Key.HISTORY].any() else ranking.ranked_by
             events = pl.Series(Column.KNOWN_EVENTS, counts[which])
@@ -227,7 +214,7 @@ class Recommender:
         :returns: its index, 1 to N.
         :raises RecipeError: where none or several fit.
         """
-        return self.names.find(str(name)) + 1
+        return self.names.number(str(name))
 
     def length(self, k: int) -> int:
         """How long a list of k items at most can be: k, or as many items as there are.
@@ -311,10 +298,7 @@ class Recommender:
         return torch.from_numpy(self.run.learned.popularity())
 
     def allowed(
-        self,
-        exclude: str | Sequence[str],
-        only: str | Sequence[str],
-        rules: Standing | None = None,
+        self, exclude: str | Sequence[str], only: str | Sequence[str], rules: Standing | None = None
     ) -> tuple[Tensor, str]:
         """Which items may come at all, (N + 1,) bool, and how many each condition leaves.
 
@@ -323,13 +307,13 @@ class Recommender:
         :raises RecipeError: where none may, with how many items each condition leaves.
         """
         wanted = Selection.parse(exclude, only, self.catalog, self.store.item_kinds, self.names)
-        left, account = wanted.left(self.catalog)
+        left, account = wanted.mask(self.catalog)
         allowed = torch.from_numpy(np.append(False, left.to_numpy()))
-        if rules is not None:
+        if rules is not None and allowed.any():
             allowed &= rules.there
             account += f"{', ' * bool(account)}the standing rules leave {int(allowed.sum()):,}"
-            if not allowed.any():
-                raise RecipeError(f"Nothing is left to recommend: {account}.")
+        if not allowed.any():
+            raise RecipeError(f"Nothing is left to recommend: {account}.")
         return allowed, account
 
     def may_see(
@@ -347,7 +331,6 @@ class Recommender:
     @torch.inference_mode()
     def _best(
         self,
-        model: ItemScorer,
         known: Mapping[str, Tensor],
         allowed: Tensor,
         k: int,
@@ -357,7 +340,9 @@ class Recommender:
         people: pl.DataFrame,
     ) -> tuple[Tensor, Tensor]:
         """Items ``(B, k)``, best first, 0 where nothing is left, and their scores."""
-        history = known[Key.HISTORY]
+        history, model = known[Key.HISTORY], self._ranking(known, ask)
+        if model is None:
+            return self._popular(allowed, k, rules, people)
         allowed = allowed.scatter(1, known[Key.SEEN], False)
         raw, weight, more = self._weighed(model, known, ask)
         choose: Choose | None = None
@@ -372,7 +357,13 @@ class Recommender:
         if placed is None:
             items = with_reserved_places(usual, fresh, k, 0, choose)
         else:
-            fresh = weight * self._new_scores(raw, history) + more
+            if self.run.text_map is None:
+                raise RunError(
+                    "New items are ranked by their texts, and the ranker of "
+                    f"{self.run.path} reads none: give its recipe a text encoder, and the log an "
+                    "item table."
+                )
+            fresh = weight * self.run.text_map.scores(raw, history) + more
             fresh = fresh.masked_fill(~allowed, -torch.inf)
             items = placed(usual, fresh, choose=choose)
         shown = torch.where(fresh > -torch.inf, fresh, usual)
@@ -426,15 +417,6 @@ class Recommender:
         score = pl.Series("score", scores[which, places].tolist(), dtype=pl.Float64)
         chosen = self.catalog[(items[which, places] - 1).tolist()]
         return which.tolist(), chosen.select(rank, Column.ITEM, Column.TITLE, score)
-
-    def _new_scores(self, scores: Tensor, histories: Tensor) -> Tensor:
-        """Scores of items without events ``(B, N + 1)``, where the ranker reads texts."""
-        if self.run.text_map is None:
-            raise RunError(
-                f"New items are ranked by their texts, and the ranker of {self.run.path} reads "
-                "none: give its recipe a text encoder, and the log an item table."
-            )
-        return self.run.text_map.scores(scores, histories)
 
 
 load = Recommender

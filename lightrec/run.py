@@ -295,12 +295,13 @@ class Run:
     def demographic(self) -> "Demographic | None":
         """What ranks by attributes alone; None where the run found nothing that they tell."""
         from lightrec.ranking.blend import described_models
+        from lightrec.ranking.item_models.base import Evidence
         from lightrec.ranking.item_models.demographic import Demographic
 
         for name, model in described_models(self.folder("ranker")).items():
             if isinstance(model, Demographic):
                 own = dict(self.served.item_models.items()).get(name)
-                return own if isinstance(own, Demographic) else model.of(self.learned)
+                return own if isinstance(own, Demographic) else model.fit(Evidence.of(self.learned))
         return None
 
     @cached_property

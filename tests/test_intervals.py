@@ -8,7 +8,6 @@ import torch
 from lightrec import intervals
 from lightrec.intervals import (
     bootstrap_interval,
-    function_interval,
     mean_interval,
     ratio_interval,
     standard_error,
@@ -44,21 +43,6 @@ def test_bootstrap_of_two_users_in_closed_form(monkeypatch):
     monkeypatch.setattr(intervals, "LEVEL", 0.4)
     half = bootstrap_interval(torch.tensor([0.0, 1.5, 1.5]), torch.tensor([5, 2, 2]))
     assert half == (1, 1, 1)
-
-
-def test_a_function_of_means_has_the_interval_of_its_linear_part():
-    generator = torch.Generator().manual_seed(1)
-    users = torch.randn(400, 2, generator=generator) * 0.1 + torch.tensor([3.0, 2.0])
-    # A linear function: what Student's interval of the users' own values says.
-    plain = mean_interval(2 * users[:, 0] - users[:, 1])
-    assert function_interval(lambda m: 2 * m[0] - m[1], users) == pytest.approx(plain, rel=1e-6)
-    # A ratio: (x - r y) / mean y is its linear part.
-    x, y = users.double().T
-    ratio = x.mean() / y.mean()
-    linear = mean_interval(ratio + (x - ratio * y) / y.mean())
-    assert function_interval(lambda m: m[0] / m[1], users) == pytest.approx(linear, rel=1e-9)
-    alone = function_interval(lambda m: m[0] / m[1], users[:1])
-    assert alone == (pytest.approx(float(users[0, 0] / users[0, 1])), -math.inf, math.inf)
 
 
 def test_a_ratio_has_the_values_that_a_t_test_does_not_refuse():

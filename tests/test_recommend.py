@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -64,7 +65,8 @@ def test_places_for_new_items_show_none_that_was_seen_or_is_not_wanted(
     numbers = [recommender.item(item) for item in new]
     fresh = torch.full((1, recommender.store.num_items + 1), -torch.inf)
     fresh[0, numbers] = torch.tensor([5.0, 4, 3, 2, 1])
-    monkeypatch.setattr(recommender, "_new_scores", lambda scores, histories: fresh)
+    mapped = SimpleNamespace(scores=lambda scores, histories: fresh)
+    monkeypatch.setitem(vars(recommender.run), "text_map", mapped)
     asked = {"k": 4, "exclude": ["i2"], **places}
     found = recommender.recommend("u3", history=["i3"], **asked)["item"].to_list()
     assert "i1" in found

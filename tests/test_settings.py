@@ -2,12 +2,9 @@
 
 import pytest
 
-from lightrec import plugins
 from lightrec.errors import LightrecError, RecipeError
 from lightrec.settings import make_of
 from lightrec.stages.run import run
-from lightrec.stages.train import RecipeCLI
-from tests.installed import install
 
 MISTAKES = [
     ("ranker", ["--data.init_args.text_encoder", "TextEncodr"], "Did you mean 'TextEncoder'?"),
@@ -50,36 +47,6 @@ def test_a_mistake_in_any_stage_is_told_before_the_first(
     assert "Union" not in str(raised.value)
     assert "[1/" not in capsys.readouterr().err
     assert not out.exists()
-
-
-SIZED = """
-    from lightrec.encoders.base import Encoder
-
-    class Sized(Encoder):
-        def __init__(self, size: int = 8):
-            self.size = size
-
-        def encode(self, values): ...
-"""
-
-
-@pytest.mark.parametrize("named", ["Sized", "lightrec_sized.encoder.Sized", "{class_path: Sized}"])
-def test_a_plugins_class_is_told_what_it_lacks(named, tmp_path, monkeypatch):
-    hooks = """
-        @hookimpl
-        def lightrec_encoders():
-            return {"Sized": "lightrec_sized.encoder:Sized"}
-    """
-    install(tmp_path, "sized", hooks, encoder=SIZED)
-    monkeypatch.syspath_prepend(tmp_path)
-    found = plugins.discover()
-    monkeypatch.setattr(plugins, "installed", lambda: found)
-    line = ["--model=RankingModule", "--data=SequenceData", f"--data.text_encoder={named}"]
-    with pytest.raises(LightrecError) as raised:
-        RecipeCLI(line, None, "fit")
-    told = "lightrec_sized.encoder:Sized of lightrec-sized 1.0 is abstract: it lacks size. Define "
-    assert told in str(raised.value)
-    assert "what only `__init__` sets does not count" in str(raised.value)
 
 
 def test_a_setting_without_a_value_is_named():

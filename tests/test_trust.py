@@ -8,25 +8,21 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import FetchError, LightrecError, RunError
 from lightrec.learners.on_policy import PolicyModule
-from lightrec.nn.part import Part
 from lightrec.policies.base import Policy
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
 from lightrec.stages import run as pipeline
 from lightrec.stages.stage import Stage
-from lightrec.trust import built, gate, trusted_class
+from lightrec.trust import gate, trusted_class
 from lightrec.users.module import ChoiceModule
 
 NAMES_CLASSES = {"class.txt", "config.json", "blend.json", "model.ckpt"}
@@ -185,44 +181,6 @@ def test_a_pickle_in_a_checkpoint_is_not_loaded(run, marker, kind):
     with pytest.raises(Exception, match="Weights only load failed"):
         kind.load_from_checkpoint(run / "ranker" / "model.ckpt")
     assert not marker.exists()
-
-
-class Leaf(Part):
-    """A part within a part."""
-
-    def __init__(self, size: int = 2) -> None:
-        super().__init__()
-        self.linear = nn.Linear(size, size)
-
-
-class Tower(Part):
-    """A part of parts, given in all the ways there are."""
-
-    def __init__(
-        self,
-        inner: Leaf,
-        several: list[Leaf] | None,
-        later: Callable[[int], Leaf] = Leaf,
-        depth: int = 1,
-    ) -> None:
-        super().__init__()
-        self.inner, self.several, self.made = inner, nn.ModuleList(several), later(depth)
-
-
-def test_a_part_of_parts_is_built_again_with_its_weights(tmp_path):
-    tower = Tower(Leaf(3), [Leaf(), Leaf(4)], partial(Leaf), 5)
-    tower.save_pretrained(tmp_path)
-    again = Part.load(tmp_path)
-    assert again.description == tower.description
-    assert again.description["init_args"]["several"][1] == Leaf(4).description
-    for name, value in tower.state_dict().items():
-        assert torch.equal(again.state_dict()[name], value)
-    edit(tmp_path / "config.json", lambda content: content.update(several=[]))
-    with pytest.raises(RunError, match=r"several\.0\.linear\.bias, .* belong to no part"):
-        Part.load(tmp_path)
-    plain = Tower(Leaf(), [])
-    assert type(built(plain.description, Part).made) is Leaf
-    assert not plain.description["init_args"]["several"]
 
 
 CODE = {"model_type": "of-its-own", "auto_map": {"AutoConfig": "payload.Attack"}}

@@ -5,7 +5,6 @@ import platform
 import shutil
 import sys
 import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -123,8 +122,6 @@ def _reachable(address: str) -> str:
         return "not asked (HF_HUB_OFFLINE is set)"
     try:
         urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        return f"answers with status {error.code}"
     except OSError as error:
         return f"not reachable ({error})"
     return "reachable"
@@ -137,13 +134,11 @@ def _folders() -> Findings:
         # The first folder above that exists is the one in which the others are made.
         there = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(there).free
-        mend = ""
+        mend = f"Make room in {there}: a run may need {LEAST_SPACE / 1e9:.0f} GB."
+        mend = mend if free < LEAST_SPACE else ""
         if not os.access(there, os.W_OK | os.X_OK):
-            mend = f"{there} may not be written to: change its permissions."
-            if name == "cache":
-                mend += " Or name another folder in LIGHTREC_CACHE."
-        elif free < LEAST_SPACE:
-            mend = f"Make room in {there}: a run may need {LEAST_SPACE / 1e9:.0f} GB."
+            other = " Or name another folder in LIGHTREC_CACHE." if name == "cache" else ""
+            mend = f"{there} may not be written to: change its permissions.{other}"
         yield name, f"{folder} ({free / 1e9:.0f} GB free)", mend
 
 

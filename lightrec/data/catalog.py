@@ -67,11 +67,7 @@ class _Table(CanonicalTable):
 
     def attributes(self) -> list[Attribute]:
         """Describe the titles, if there are any, and the attributes in the order of the columns."""
-        kinds: dict[str, Kind] = {
-            name: "words"
-            for name in self.words[:1]
-            if self.rows[name].null_count() < len(self.rows)
-        }
+        kinds: dict[str, Kind] = {name: "words" for name in self.words[:1] if self.has(name)}
         return [Attribute.of(self.rows[n], kind) for n, kind in (kinds | self.kinds).items()]
 
 

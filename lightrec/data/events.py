@@ -62,11 +62,6 @@ class Events:
             if isinstance(values, np.ndarray):
                 setattr(self, column.name, values[rows])
 
-    def by_kind(self) -> dict[str, int]:
-        """How many events there are of each feedback."""
-        counts = np.bincount(self.feedback, minlength=len(self.feedback_words))
-        return dict(zip(self.feedback_words, counts.tolist(), strict=True))
-
     @property
     def left_out(self) -> Dropped:
         """How many events of each feedback were dropped, the most first; empty for one kind."""

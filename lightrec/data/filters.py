@@ -85,7 +85,11 @@ def parse(text: str, items: pl.DataFrame, kinds: Mapping[str, Kind]) -> Filter:
     :param kinds: the kind of each attribute, such as ``store.item_kinds``.
     :raises RecipeError: where an attribute or a value is not there, or the text is no condition.
     """
-    return _Parser(text, items, kinds).whole()
+    parser = _Parser(text, items, kinds)
+    condition = parser.condition()
+    if parser.at < len(parser.tokens):
+        raise parser.fault("I do not understand {}; join conditions by 'and' or 'or'")
+    return condition
 
 
 class _Parser:
@@ -96,12 +100,6 @@ class _Parser:
         words: dict[str, Kind] = {Column.ITEM: "code", Column.TITLE: "words", Column.TEXT: "words"}
         self.kinds = {n: k for n, k in (words | dict(kinds)).items() if n in items.columns}
         self.tokens, self.at, self.depth = [*_TOKEN.finditer(text)], 0, 0
-
-    def whole(self) -> Filter:
-        condition = self.condition()
-        if self.at < len(self.tokens):
-            raise self.fault("I do not understand {}; join conditions by 'and' or 'or'")
-        return condition
 
     def condition(self) -> Filter:
         each = partial(self.joined, "and", pl.all_horizontal, self.single)

@@ -256,14 +256,21 @@ def tally(
 ) -> dict[str, int]:
     """Count what was dropped and what is tolerated.
 
+    :param events: sorted by user and time.
     :param items: ids of the remaining items, and ``users`` those of the remaining users.
     :param worded: the catalog with the domain's words, such as :data:`NO_ITEMS`.
     """
     named = worded.filter(pl.col(Column.TEXT) != "")[Column.ITEM]
     nothing = pl.Series(MISSING).implode()
+    # Without times, none says that two events share a moment.
+    shared, there = tied(events.users, events.times), events.log.has(Column.TIME)
+    dates = not (events.times % DAY).any()
+    last = np.append(events.users[1:] != events.users[:-1], True)[: len(shared)]
     return {
         **{why: len(rows) for why, rows in events.fates.items()},
-        **ties(events),
+        "events_at_one_time": int(shared.sum()) * (there and not dates),
+        "events_on_one_day": int(shared.sum()) * (there and dates),
+        "users_with_tied_end": int((shared & last).sum()) * there,
         "choices_not_offered": events.not_offered,
         "users": len(users),
         "users_made_up": 0 if events.log.has(Column.USER) else len(users),
@@ -297,21 +304,6 @@ def in_words(
         shown = ", ".join(f"{name} {count:,}" for name, count in parts.items())
         rows.append((counts[kind], kinds[kind] + (f" ({shown})" if shown else "")))
     return rows
-
-
-def ties(events: Events) -> dict[str, int]:
-    """Count what shares its user's moment with another event; all 0 in a log without times.
-
-    :param events: sorted by user and time.
-    """
-    shared, there = tied(events.users, events.times), events.log.has(Column.TIME)
-    dates = not (events.times % DAY).any()
-    last = np.append(events.users[1:] != events.users[:-1], True)[: len(shared)]
-    return {
-        "events_at_one_time": int(shared.sum()) * (there and not dates),
-        "events_on_one_day": int(shared.sum()) * (there and dates),
-        "users_with_tied_end": int((shared & last).sum()) * there,
-    }
 
 
 def order_note(events: Events) -> str:

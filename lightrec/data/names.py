@@ -43,17 +43,13 @@ class Names:
     """
 
     def __init__(
-        self,
-        items: pl.DataFrame,
-        popularity: npt.ArrayLike | None = None,
-        left_out: str = "",
+        self, items: pl.DataFrame, popularity: npt.ArrayLike | None = None, left_out: str = ""
     ) -> None:
         self.left_out = left_out
         self.ids = items[Column.ITEM]
         self.titles = items[Column.TITLE].fill_null(self.ids)
-        self.popularity = (
-            np.zeros(len(items)) if popularity is None else np.asarray(popularity, float)
-        )
+        zeros = np.zeros(len(items))
+        self.popularity = zeros if popularity is None else np.asarray(popularity, float)
         years = items["year"] if "year" in items.columns else pl.Series([None] * len(items))
         self._said: set[str] = set()
         self._years = years.cast(pl.Int64, strict=False)
@@ -107,7 +103,15 @@ class Names:
                 f"{len(other)} names are no item's id or title as it stands, such as "
                 f"{other[0]!r:.60}; at most {most} at a time are searched for by their spelling."
             )
-        readings = _readings(other) if other else {}
+        parts = pl.Series(other, dtype=pl.String).str.extract_groups(_TRAILING_YEAR).struct
+        year = parts.field("2").cast(pl.Int64).alias("year")
+        dated = _plain(parts.field("1")).with_columns(year).to_dicts()
+        plain = _plain(pl.Series(other, dtype=pl.String)).to_dicts()
+        # A year at the end may be part of the title.
+        readings = {
+            name: [one] if two["whole"] is None else [one, two]
+            for name, one, two in zip(other, plain, dated, strict=True)
+        }
         row_of = {n: self._meant(n, known.get(n, []), readings.get(n, [])) for n in given}
         return [row_of[str(name)] for name in names]
 
@@ -180,14 +184,12 @@ class Names:
         )
 
     def _beginning(self, name: str, reading: _Reading) -> int | None:
-        for key in dict.fromkeys(
-            [reading["whole"], reading["bare"]] if reading["year"] is None else []
-        ):
-            match = self._keys.select(
-                pl.any_horizontal(pl.col("whole", "bare").str.starts_with(f"{key} "))
-            )
-            if rows := match.to_series().arg_true().to_list():
-                return self._one(name, rows)
+        if reading["year"] is None:
+            for key in (f"{reading[column]} " for column in ("whole", "bare")):
+                match = self._keys["whole"].str.starts_with(key)
+                match |= self._keys["bare"].str.starts_with(key)
+                if rows := match.arg_true().to_list():
+                    return self._one(name, rows)
         return None
 
     def _misspelt(self, reading: _Reading) -> int | None:
@@ -220,15 +222,6 @@ class Names:
                 scores[row] = max(score, scores.get(row, 0))
         ranked = sorted(scores, key=lambda row: (-round(scores[row]), -self.popularity[row]))
         return [row for row in ranked[:_SHOWN] if scores[row] > scores[ranked[0]] - 10]
-
-
-def _readings(names: Sequence[str]) -> dict[str, list[_Reading]]:
-    """The ways in which names can be read: a year at the end may be part of the title."""
-    given = pl.Series(names, dtype=pl.String)
-    parts = given.str.extract_groups(_TRAILING_YEAR).struct
-    dated = _plain(parts.field("1")).with_columns(parts.field("2").cast(pl.Int64).alias("year"))
-    readings = zip(names, _plain(given).to_dicts(), dated.to_dicts(), strict=True)
-    return {n: [one, other][: 1 if other["whole"] is None else 2] for n, one, other in readings}
 
 
 def _plain(titles: pl.Series) -> pl.DataFrame:
@@ -321,16 +314,6 @@ class Selection(NamedTuple):
         for wish in self.without:
             left = leave(f"without {wish.text}", ~wish.mask(catalog))
         return left, ", ".join(account)
-
-    def left(self, catalog: pl.DataFrame) -> tuple[pl.Series, str]:
-        """Do as :meth:`mask` does.
-
-        :raises RecipeError: where nothing is left, with how many items each condition leaves.
-        """
-        left, account = self.mask(catalog)
-        if not left.any():
-            raise RecipeError(f"Nothing is left to recommend: {account}.")
-        return left, account
 
 
 def several(texts: str | Sequence[str]) -> Sequence[str]:

@@ -28,6 +28,7 @@ KINDS_KEY: Final = "lightrec.kinds"
 
 _FAILURES: Final = (OSError, pa.ArrowException, ValueError, MemoryError, OverflowError)
 _TEXT: Final = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_LISTS: Final = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 # Types that polars has too; a log has no others.
 _SIMPLE: Final = (*_TEXT, pa.types.is_null, pa.types.is_primitive, pa.types.is_decimal128)
 
@@ -88,8 +89,11 @@ class ParquetTable(Table):
         """
         usable = []
         for name in dict.fromkeys(names):
-            kind = self._schema.field(name).type
-            if _is_usable(kind):
+            kind = inner = self._schema.field(name).type
+            if any(is_list(kind) for is_list in _LISTS):
+                inner = kind.value_type
+            inner = inner.value_type if pa.types.is_dictionary(inner) else inner
+            if any(is_kind(inner) for is_kind in _SIMPLE):
                 usable.append(name)
                 continue
             problems.add(
@@ -112,13 +116,6 @@ class ParquetTable(Table):
             "copy it again.",
             self.path,
         )
-
-
-def _is_usable(kind: pa.DataType) -> bool:
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        kind = kind.value_type
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return any(is_kind(kind) for is_kind in _SIMPLE)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

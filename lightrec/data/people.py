@@ -1,8 +1,13 @@
-"""Whom a list is for: a user of the log, somebody with a history or a profile, or everybody."""
+"""Whom a list is for: a user of the log, somebody with a history or a profile, or everybody.
+
+Some people of a log its store leaves out.
+"""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -12,15 +17,17 @@ from torch import Tensor
 
 from lightrec.data import filters
 from lightrec.data.attributes import Features, user_features
+from lightrec.data.catalog import Users
+from lightrec.data.events import Events, drop, encode
+from lightrec.data.log import InteractionLog
 from lightrec.data.names import Names, several
+from lightrec.data.readers.canonical import LOG_FILE, USERS_FILE
 from lightrec.data.sequences import Positions, Sequences, padded
-from lightrec.data.store import TEST, EventStore
+from lightrec.data.store import READ, TEST, TRAIN, EventStore
 from lightrec.data.types import Kind
-from lightrec.errors import RecipeError, no_such
-from lightrec.keys import Column, Key
-
-if TYPE_CHECKING:
-    from lightrec.data.outside import Outside
+from lightrec.data.visitors import persons
+from lightrec.errors import DataError, RecipeError, no_such
+from lightrec.keys import PADDING, Column, Key
 
 
 class Person(NamedTuple):
@@ -50,8 +57,6 @@ class People:
     @cached_property
     def whose(self) -> dict[str, str]:
         """Whose each id is that is another person's, by the user table."""
-        from lightrec.data.outside import users_read
-
         return users_read(self.store)[1]
 
     def known_as(self, user: str | int) -> str:
@@ -68,8 +73,6 @@ class People:
     @cached_property
     def outside(self) -> "Outside":
         """People who have no place in the store."""
-        from lightrec.data.outside import Outside
-
         return Outside.of(self.store)
 
     @cached_property
@@ -80,14 +83,6 @@ class People:
     def attributes(self) -> tuple[pl.DataFrame, dict[str, Kind]]:
         """The user table, and the kinds of the columns of which conditions may ask."""
         return self.store.users, {Column.USER: "code", **self.store.user_kinds}
-
-    def before_test(self) -> tuple[Sequences, Positions]:
-        """Histories as the held-out events are judged from, and where they end: (U,)."""
-        log = Sequences.all_events(self.store)
-        tested = Sequences.targets(self.store, TEST)
-        ends = log.offsets[1:].copy()
-        np.minimum.at(ends, tested.users, tested.ends)
-        return log, ends
 
     def person(
         self,
@@ -123,10 +118,8 @@ class People:
                 f"There is no user {user!r} in the log and the user table of {self.store.folder}. "
                 "For somebody else, give a history of titles or a profile."
             )
-        named = self.store.feedback_kinds
-        return Person(
-            with_events(known, given, kinds, named, self.store.goal, self.store.repeats), table
-        )
+        said = kinds, self.store.feedback_kinds, self.store.goal, self.store.repeats
+        return Person(with_events(known, given, *said), table)
 
     def times(self, user: str) -> list[int]:
         """The milliseconds since 1970 UTC of a user's events, oldest first."""
@@ -146,13 +139,14 @@ class People:
         :returns: an iterator over rows of the user table (B), what is known of these people, and
             how many events it holds, (B,).
         """
-        log, ends = self.before_test() if before_test else self.whole
+        log, ends = self.whole
+        if before_test:  # histories as the held-out events are judged from
+            log, tested = Sequences.all_events(self.store), Sequences.targets(self.store, TEST)
+            ends = log.offsets[1:].copy()
+            np.minimum.at(ends, tested.users, tested.ends)
         for _, rows in _batches(np.zeros(self.store.num_users), [0], size):
-            yield (
-                self.store.users[rows],
-                self.events(rows, log, ends[rows]),
-                ends[rows] - log.offsets[rows],
-            )
+            known = self.events(rows, log, ends[rows])
+            yield self.store.users[rows], known, ends[rows] - log.offsets[rows]
         if before_test:
             return
         counts, described = np.diff(self.outside.log.offsets), self.outside.described
@@ -275,3 +269,85 @@ def with_events(
         else torch.cat([table, added.get(name, torch.zeros_like(more))], dim=1)
         for name, table in known.items()
     }
+
+
+def users_read(store: EventStore) -> tuple[Users | None, dict[str, str]]:
+    """Read the user table from which a store was made, see :func:`~.visitors.persons`."""
+    path = store.folder / READ / USERS_FILE
+    return persons(Users.read_parquet(path) if path.is_file() else None)
+
+
+@dataclass(frozen=True)
+class Outside:
+    """People of the log and of the user table who have no place in a store, as by its k-core.
+
+    :param users: their rows, as those of the store's user table.
+    :param log: their events with items of the store.
+    """
+
+    users: pl.DataFrame
+    log: Sequences
+
+    @classmethod
+    def of(cls, store: EventStore) -> Self:
+        """Find them among the tables from which a store was made.
+
+        :raises DataError: where these cannot be read.
+        """
+        folder, like = store.folder / READ, store.users
+        named = store.has_users and (folder / LOG_FILE).is_file()
+        events = _events(store, folder / LOG_FILE) if named else None
+        ids = like[Column.USER].clear() if events is None else events.user_words.alias(Column.USER)
+        people, _ = users_read(store)
+        table = like.clear() if people is None else people.rows
+        more = table[Column.USER].filter(~table[Column.USER].is_in(store.user_ids.implode()))
+        ids = pl.concat([ids, more]).unique(maintain_order=True)
+        users = ids.to_frame().join(table, on=Column.USER, how="left", maintain_order="left")
+        if events is None:
+            items, parts = np.zeros(0, np.int32), np.zeros(0, np.int8)
+            log = Sequences(items, parts, np.zeros(len(ids) + 1, np.int64), parts.astype(np.int64))
+            return cls(users.select(like.columns), log)
+        counts = np.bincount(events.users, minlength=len(ids))
+        kinds = {kind: number for number, kind in enumerate(store.feedback_kinds, 1)}
+        numbers = np.array([kinds.get(kind, 0) for kind in events.feedback_words])
+        seen = np.where(events.reaches & (not store.repeats), events.items, PADDING)
+        log = Sequences(
+            events.items,
+            np.full(len(events.items), TRAIN, np.int8),
+            np.append(0, counts.cumsum()),
+            events.times,
+            None if store.feedback is None else numbers[events.feedback],
+            store.has_times,
+            seen,
+        )
+        return cls(users.select(like.columns), log)
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """The rows of the users by their ids."""
+        return {user: row for row, user in enumerate(self.users[Column.USER])}
+
+    @cached_property
+    def described(self) -> NDArray[np.bool_]:
+        """(V,) bool: whether an attribute of a person is known."""
+        parts = [pl.lit(False), pl.exclude(Column.USER).is_not_null()]
+        return self.users.with_columns(_known=pl.any_horizontal(parts))["_known"].to_numpy()
+
+
+def _events(store: EventStore, path: Path) -> Events | None:
+    """Read the events of people without a place in a store; of its items, by their numbers."""
+    inside = store.user_ids.implode()
+    try:
+        rows = pl.scan_parquet(path).filter(~pl.col(Column.USER).is_in(inside)).collect()
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"The file cannot be read as Parquet ({error}).", path) from None
+    if not rows.height:
+        return None
+    settings = store.meta["settings"]
+    events = encode(InteractionLog(rows), settings["weights"], store.goal)
+    drop(events, repeats=store.repeats, minimum_value=settings["minimum_value"])
+    places = {item: number for number, item in enumerate(store.catalog[Column.ITEM], 1)}
+    numbers = np.array([*(places.get(i, PADDING) for i in events.item_words), PADDING], np.int32)
+    events.items = numbers[events.items]
+    events.take(events.items != PADDING)
+    return events

@@ -151,6 +151,10 @@ def prepare(
             fresh = fresh.filter(fresh.is_in(also.implode()))
         arrays["items"][arrays["items"] > len(item_ids)] += len(fresh)
         item_ids = item_ids.append(fresh)
+    own_texts = 0
+    if catalog is not None and type(domain).text is not Domain.text:
+        own = catalog.rows.filter(pl.col(Column.TEXT).fill_null("") != "")[Column.ITEM]
+        own_texts = int(item_ids.is_in(own.implode()).sum())
     counts = {
         "events_read": len(log),
         "events": len(parts),
@@ -159,8 +163,9 @@ def prepare(
         **({"leads": int(arrays["leads"].sum())} if hides else {}),
         "users_with_goal": len(np.unique(events.users[events.reaches])),
         "users_without_train": len(user_ids) - len(np.unique(events.users[parts == TRAIN])),
-        "items_with_own_text": _own_texts(item_ids, catalog, domain),
+        "items_with_own_text": own_texts,
     }
+    used = np.bincount(events.feedback, minlength=len(events.feedback_words))
     note = "" if equal_times == "shuffle" else order_note(events)
     _warn(counts, domain, [note, day_note(events, arrays) if hides else ""])
     meta = {
@@ -175,7 +180,7 @@ def prepare(
         "order_note": note,
         "feedback": chosen_kinds if len(chosen_kinds) > 1 else [],
         "left_out": events.left_out,
-        "used": events.by_kind(),
+        "used": dict(zip(events.feedback_words, used.tolist(), strict=True)),
         "appended": _fates(events, appended or {}),
         "counts": counts,
         "languages": languages_of(wording(worded)) if languages is None else languages,
@@ -221,14 +226,6 @@ def _nothing_left(events: Events, settings: Mapping[str, Any]) -> DataError:
     what = f"No {' or '.join(events.goal)}" if len(events.users) else "Nothing"
     first = f"{what} is left of the log's {len(events.log)} events. Left out: {left_out}."
     return DataError(" ".join([first, *ways]))
-
-
-def _own_texts(items: pl.Series, catalog: Catalog | None, domain: Domain) -> int:
-    """Count the items whose text in the table replaces the domain's own words."""
-    if catalog is None or type(domain).text is Domain.text:
-        return 0
-    given = catalog.rows.filter(pl.col(Column.TEXT).fill_null("") != "")[Column.ITEM]
-    return int(items.is_in(given.implode()).sum())
 
 
 def _warn(counts: Mapping[str, int], domain: Domain, notes: Sequence[str]) -> None:

@@ -79,16 +79,11 @@ class Sequences:
         return self._keep(kept)
 
     def _keep(self, kept: NDArray[np.bool_]) -> "Sequences":
-        before = np.concatenate([[0], np.cumsum(kept)])
-        return replace(
-            self,
-            items=self.items[kept],
-            parts=self.parts[kept],
-            offsets=before[self.offsets],
-            times=self.times[kept],
-            feedback=None if self.feedback is None else self.feedback[kept],
-            seen=None if self.seen is None else self.seen[kept],
-        )
+        offsets = np.concatenate([[0], np.cumsum(kept)])[self.offsets]
+        names = "items", "parts", "times", "feedback", "seen"
+        columns = {name: getattr(self, name) for name in names}
+        taken = {name: values[kept] for name, values in columns.items() if values is not None}
+        return replace(self, offsets=offsets, **taken)
 
     def known(self, starts: Positions, ends: Positions) -> NDArray[np.int64]:
         """Cut out what the events of a piece make seen, as :meth:`details` cuts: (B, L)."""

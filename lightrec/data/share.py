@@ -1,6 +1,6 @@
 """How the processes of a training share its batches, and in which order these come."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -85,19 +85,37 @@ class EpochSampler(Sampler[_Batch]):
         return np.random.default_rng((self.seed, self.epoch))
 
 
-def of_like_lengths(
-    rows: NDArray[Any], lengths: NDArray[np.int64], size: int, generator: np.random.Generator
-) -> Iterator[NDArray[Any]]:
-    """Batches of rows of like lengths in a random order; of each, this process's share.
+class RowSampler(EpochSampler[NDArray[Any]]):
+    """Batches of rows of like lengths, in an order that follows from seed and epoch alone.
 
-    :param rows: in a random order.
-    :param lengths: of the rows.
-    :param size: rows in a batch of all processes together.
+    Of each batch a process gets its own share, see :class:`Share`.
+
+    :param drawn: gives a data set's rows in a random order, and their lengths.
+    :param count: of the rows.
+    :param batch_size: rows in a batch of all processes together.
+    :param seed: of the run.
     """
-    share, batches = present_share(), []
-    for start in range(0, len(rows), POOL * size):
-        order = start + np.argsort(lengths[start : start + POOL * size], kind="stable")
-        batches += [order[i : i + size] for i in range(0, len(order), size)]
-    for number in generator.permutation(len(batches)):
-        if len(batches[number]) >= share.world:
-            yield rows[batches[number][share.rows]]
+
+    def __init__(
+        self,
+        drawn: Callable[[np.random.Generator], tuple[NDArray[Any], NDArray[np.int64]]],
+        count: int,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        super().__init__(seed)
+        self.drawn, self.count, self.batch_size = drawn, count, batch_size
+
+    def __len__(self) -> int:
+        return present_share().batches(self.count, self.batch_size)
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        generator, size = self.generator(), self.batch_size
+        rows, lengths = self.drawn(generator)
+        share, batches = present_share(), []
+        for start in range(0, len(rows), POOL * size):
+            order = start + np.argsort(lengths[start : start + POOL * size], kind="stable")
+            batches += [order[i : i + size] for i in range(0, len(order), size)]
+        for number in generator.permutation(len(batches)):
+            if len(batches[number]) >= share.world:
+                yield rows[batches[number][share.rows]]

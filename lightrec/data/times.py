@@ -175,7 +175,11 @@ def _parse(
             )
             form = "seconds"
     if form in _UNITS or form == "excel":
-        return _from_numbers(stripped(column), form)
+        # Float64 holds milliseconds exactly up to 2^53, which is far beyond the year 9999.
+        count = stripped(column).cast(pl.Float64, strict=False)
+        stamps = (count - 25_569) * _DAY if form == "excel" else count * _UNITS[form][1]
+        times = stamps.round().cast(pl.Int64, strict=False).cast(MILLISECONDS)
+        return times, _DAYS.get(form, f"a number of {form} since 1970")
     text = _words(column)
     if "%" not in form:
         return _from_text(text, form, name, problems)
@@ -213,14 +217,6 @@ def _unit(numbers: pl.Series) -> str:
     return forms[0] if forms else next(u for u, (most, _) in _UNITS.items() if (size < most).all())
 
 
-def _from_numbers(column: pl.Series, unit: str) -> tuple[pl.Series, str]:
-    # Float64 holds milliseconds exactly up to 2^53, which is far beyond the year 9999.
-    numbers = column.cast(pl.Float64, strict=False)
-    stamps = (numbers - 25_569) * _DAY if unit == "excel" else numbers * _UNITS[unit][1]
-    times = stamps.round().cast(pl.Int64, strict=False).cast(MILLISECONDS)
-    return times, _DAYS[unit] if unit == "excel" else f"a number of {unit} since 1970"
-
-
 def _tried(text: pl.Series, pattern: str) -> pl.Series:
     parsed = text.str.to_datetime(pattern, strict=False, time_unit="ms", time_zone="UTC")
     # A year such as 0021 is a slip of the pen.
@@ -251,12 +247,8 @@ def _form_of(value: str) -> _Form | None:
     if match:
         half, zone = match["p"] or "", match["z"] or ""
         clock = f"%{'I' if half else 'H'}:%M" + ":%S" * bool(match["s"]) + "%.f" * bool(match["f"])
-        clock += (
-            half[:-2]
-            + "%p" * bool(half)
-            + match["b"]
-            + ("%#z" if zone.startswith(("+", "-")) else zone)
-        )
+        clock += half[:-2] + "%p" * bool(half) + match["b"]
+        clock += "%#z" if zone.startswith(("+", "-")) else zone
     digits: list[str] = []
     codes: list[str] = []
 

@@ -26,7 +26,6 @@ from lightrec.data.casts import PLAIN, WHOLE, dots_may_part, prices
 from lightrec.data.schema import Place, Problems
 from lightrec.data.times import parse_times
 
-_Reader: TypeAlias = Callable[[pl.Series], pl.Series | None]
 Kind: TypeAlias = Literal["number", "category", "list", "date", "image", "words", "code"]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 
@@ -48,13 +47,20 @@ def recognised(column: pl.Series) -> tuple[Kind, pl.Series]:
     if text.null_count() == len(text):
         return "category", text
     distinct = text.drop_nulls().unique()
-    readers: tuple[tuple[Kind, _Reader], ...]
-    readers = ("number", _numbers), ("date", _dates), ("list", _lists)
-    for kind, convert in readers:
+    readers: dict[Kind, Callable[[pl.Series], pl.Series | None]]
+    readers = {"number": _numbers, "date": _dates, "list": _lists}
+    for kind, convert in readers.items():
         # Distinct values are fewer, and most columns are refused by one.
         if convert(distinct) is not None and (values := convert(text)) is not None:
             return kind, values
-    return _kind_of_text(text, distinct), text
+    if distinct.str.contains(_IMAGE).all():
+        return "image", text
+    words = distinct.str.count_matches(r"\S+")
+    rows = len(text) - text.null_count()
+    if len(distinct) >= 0.95 * rows > 1:
+        return "code" if (words <= 1).mean() > 0.5 else "words", text  # type: ignore[operator]
+    many = float(words.mean() or 0)  # type: ignore[arg-type]
+    return "words" if many >= 3 and len(distinct) > rows / 2 else "category", text
 
 
 def converted(column: pl.Series, kind: Kind, place: Place, problems: Problems) -> pl.Series:
@@ -72,9 +78,7 @@ def converted(column: pl.Series, kind: Kind, place: Place, problems: Problems) -
     if kind == "date":
         doubts = Problems()
         values = parse_times(_unmissing(text), "auto", place, doubts)
-        if doubts and values.null_count() == len(
-            values
-        ):  # such as that day and month are not clear
+        if doubts and values.is_null().all():  # such as that day and month are not clear
             problems.sentences += doubts.sentences
             return values
     elif numbers is not None:
@@ -100,29 +104,27 @@ def typed(
 
     :param types: kinds that take the place of what would be recognised.
     """
-    read = {
-        column.name: (types[column.name], converted(column, types[column.name], place, problems))
-        if column.name in types
-        else recognised(column)
-        for column in frame
-    }
-    columns = pl.DataFrame([values.alias(name) for name, (_, values) in read.items()])
-    return columns, {name: _formed(frame[name], *each) for name, each in read.items()}
+    columns, kinds = list[pl.Series](), dict[str, Kind]()
+    for column in frame:
+        kind = types.get(column.name)
+        if kind is None:
+            kind, values = recognised(column)
+        else:
+            values = converted(column, kind, place, problems)
+        columns.append(values.alias(column.name))
+        kinds[column.name] = kind
+        if kind == "number" and column.dtype == pl.String and values.dtype.is_numeric():
+            # In what form they were written, see casts.prices.
+            text = _unmissing(column).str.strip_chars()
+            read = None if text.drop_nulls().str.contains(PLAIN).all() else prices(text)
+            kinds[column.name] = cast(Kind, f"{kind}:{read[1]}" if read and read[1] else kind)
+    return pl.DataFrame(columns), kinds
 
 
 def parted(kind: str) -> tuple[Kind, str]:
     """Part the kind of numbers with marks, such as ``number:€,``, into kind and form."""
     plain, _, form = kind.partition(":")
     return cast(Kind, plain), form
-
-
-def _formed(column: pl.Series, kind: Kind, values: pl.Series) -> Kind:
-    """Add to a kind in what form its numbers were written; see ``casts.prices``."""
-    if kind != "number" or column.dtype != pl.String or not values.dtype.is_numeric():
-        return kind
-    text = _unmissing(column).str.strip_chars()
-    read = None if text.drop_nulls().str.contains(PLAIN).all() else prices(text)
-    return cast(Kind, f"{kind}:{read[1]}") if read and read[1] else kind
 
 
 @dataclass(frozen=True)
@@ -314,15 +316,3 @@ def _members(text: str) -> list[str] | None:
     if not isinstance(value, list) or any(isinstance(each, list | dict | tuple) for each in value):
         return None
     return [str(each) for each in value if each is not None]
-
-
-def _kind_of_text(text: pl.Series, distinct: pl.Series) -> Kind:
-    """Tell images, codes, words and categories apart."""
-    if distinct.str.contains(_IMAGE).all():
-        return "image"
-    words = distinct.str.count_matches(r"\S+")
-    rows = len(text) - text.null_count()
-    if len(distinct) >= 0.95 * rows > 1:
-        return "code" if (words <= 1).mean() > 0.5 else "words"  # type: ignore[operator]
-    many = float(words.mean() or 0)  # type: ignore[arg-type]
-    return "words" if many >= 3 and len(distinct) > rows / 2 else "category"

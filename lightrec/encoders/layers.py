@@ -167,7 +167,11 @@ class Layers(Tuned):
         given, mask = (part.to(device) for part in self.texts.batch(rows))
         # On CPUs the fused attention is the slower one, by a third of a step in bfloat16.
         with sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext():
-            states = _states(encoder, given, mask) if cut is None else cut(given, mask)
+            if cut is None:
+                model = encoder.load_weights()
+                states = model(input_ids=given, attention_mask=mask).last_hidden_state
+            else:
+                states = cut(given, mask)
         own = encoder.finish(encoder.pool(states, mask))
         return normalize(own + own @ self.change.T, dim=1)
 
@@ -353,11 +357,6 @@ class _Instead(nn.Module):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["layer"], name)
-
-
-def _states(encoder: TextEncoder, tokens: Tensor, mask: Tensor) -> Tensor:
-    found: Tensor = encoder.load_weights()(input_ids=tokens, attention_mask=mask).last_hidden_state
-    return found
 
 
 def _read(path: Path, count: int) -> Tensor | None:

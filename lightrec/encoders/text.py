@@ -11,7 +11,9 @@ from typing import Any, Final, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from lightrec.encoders.base import Encoder, TrainableEncoder, through_cache
+from lightrec.data.sequences import Sequences
+from lightrec.data.stage_data import LogData
+from lightrec.encoders.base import Encoder, TrainableEncoder, item_vectors, through_cache
 from lightrec.encoders.hub import (
     FILES,
     MINILM,
@@ -274,9 +276,9 @@ class TextEncoder(TrainableEncoder):
             for n, (kind, path) in enumerate(layers)
         ]
         length = {"max_seq_length": card.max_length, "do_lower_case": card.lower}
-        for name, said in zip(OWN, (modules, length, prompts), strict=True):
-            _write(folder / name, said)
-        _write(folder / TUNED, {"from": self.model, **noted})
+        written = dict(zip(OWN, (modules, length, prompts), strict=True))
+        for name, said in (written | {TUNED: {"from": self.model, **noted}}).items():
+            (folder / name).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
     @property
     def _pooling(self) -> str:
@@ -317,8 +319,29 @@ def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
     return type(encoder)(str(Path(stage).resolve()), **how)
 
 
+class TextLogData(LogData):
+    """The data of a stage over a prepared log whose texts an encoder reads; it may be None."""
+
+    def __init__(self, data: str, text_encoder: Encoder | None) -> None:
+        super().__init__(data)
+        self.text_encoder = text_encoder
+
+    @property
+    def vector_size(self) -> int:
+        """Length of the text vectors; 0 without a text encoder."""
+        return 0 if self.text_encoder is None else self.text_encoder.size
+
+    @cached_property
+    def vectors(self) -> Tensor:
+        """(N + 1, vector_size) float32; zeros for padding and for items without a text."""
+        if self.text_encoder is None:
+            return torch.zeros(self.num_items + 1, 0)
+        return item_vectors(self.text_encoder, self.store.catalog)
+
+    @cached_property
+    def histories(self) -> Sequences:
+        """All events that may stand in a history."""
+        return Sequences.all_events(self.store)
+
+
 _VECTOR: Final = "sentence_embedding"
-
-
-def _write(path: Path, said: object) -> None:
-    path.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")

@@ -241,7 +241,12 @@ class TextModule(StageModule):
         metrics, said = dict[str, float](), dict[str, object]()
         if part is not None and not reason:
             vectors = {"frozen": data.given, "tuned": self.vectors().cpu()}
-            shares = {name: float(self._recall(own).mean()) for name, own in vectors.items()}
+            shares = dict[str, float]()
+            for name, own in vectors.items():
+                units, events = unit_vectors(own.to(self.device)), data.val_dataloader()
+                batches = ({n: x.to(self.device) for n, x in batch.items()} for batch in events)
+                hits = torch.cat([self.recalled(units, batch) for batch in batches])
+                shares[name] = float(hits.float().mean())
             examples = data.examples
             means, gain = compared(examples.validation, examples.follows, vectors, data.decay)
             metrics = {f"text/{name}/recall@10": share for name, share in shares.items()}
@@ -262,10 +267,3 @@ class TextModule(StageModule):
             (folder / TUNED).write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
         print(reason or f"{RANKED}: {said[RANKED]}.", file=sys.stderr)
         return metrics
-
-    def _recall(self, vectors: Tensor) -> Tensor:
-        """Of each event, whether vectors (D + 1, V) find what was chosen: (E,) 0 or 1."""
-        units = unit_vectors(vectors.to(self.device))
-        events = self.data_of(TextData).val_dataloader()
-        batches = ({n: x.to(self.device) for n, x in batch.items()} for batch in events)
-        return torch.cat([self.recalled(units, batch) for batch in batches]).float()

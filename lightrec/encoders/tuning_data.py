@@ -1,6 +1,5 @@
 """The data of the stage `text`: which texts go with which, and events of items held out of that."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +15,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightrec import plugins
 from lightrec.data.sequences import Sequences, Targets, padded
-from lightrec.data.share import EpochSampler, of_like_lengths, present_share
-from lightrec.data.stage_data import LogData
+from lightrec.data.share import RowSampler
 from lightrec.data.store import TRAIN, VALIDATION
-from lightrec.encoders.base import Encoder, item_vectors, unit_vectors
-from lightrec.encoders.text import TextEncoder
+from lightrec.encoders.base import Encoder, unit_vectors
+from lightrec.encoders.text import TextEncoder, TextLogData
 from lightrec.encoders.worth import Choices
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.nn.cooccurrence import cooccurrence
@@ -71,7 +69,7 @@ class Examples:
     validation: tuple[Choices, Choices]
 
 
-class TextData(LogData):
+class TextData(TextLogData):
     """The texts of a prepared log's items, and what stands near what in its training events.
 
     :param data: folder of the prepared log.
@@ -104,22 +102,10 @@ class TextData(LogData):
         max_events: int = 5_000,
         seed: int = 0,
     ) -> None:
-        super().__init__(data)
-        self.text_encoder, self.batch_size, self.held_out = text_encoder, batch_size, held_out
+        super().__init__(data, text_encoder)
+        self.batch_size, self.held_out = batch_size, held_out
         self.decay, self.reach, self.teacher = decay, reach, teacher
         self.max_texts, self.max_events, self.seed = max_texts, max_events, seed
-
-    @property
-    def vector_size(self) -> int:
-        """Length of the text vectors; 0 without a text encoder."""
-        return 0 if self.text_encoder is None else self.text_encoder.size
-
-    @cached_property
-    def vectors(self) -> Tensor:
-        """(N + 1, vector_size) float32: vectors of the encoder as it is; zeros without a text."""
-        if self.text_encoder is None:
-            return torch.zeros(self.num_items + 1, 0)
-        return item_vectors(self.text_encoder, self.store.catalog)
 
     @cached_property
     def given(self) -> Tensor:
@@ -162,9 +148,13 @@ class TextData(LogData):
         held = np.sort(generator.permutation(warm)[: round(self.held_out * len(warm))])
         trained = np.setdiff1d(warm, held)
         follows = self._follows(numbers)
-        near = (
-            self._near(follows, trained) if self.teacher is None else self._taught(numbers, trained)
-        )
+        if self.teacher is None:  # how often texts come near each other
+            near = follows[trained][:, trained]
+            near = near + near.T
+            near = (near - scipy.sparse.diags_array(near.diagonal())).tocsr()
+            near.eliminate_zeros()
+        else:
+            near = self._taught(numbers, trained)
         mass = near.sum(axis=1)
         if (enough := int((mass > 0).sum())) < MIN_TEXTS:
             raise NotApplicable(
@@ -204,16 +194,6 @@ class TextData(LogData):
         entries = (own > 0).astype(np.float32), (np.arange(items), own)
         gather = scipy.sparse.coo_array(entries, shape=(items, numbers.max() + 1)).tocsr()
         return (gather.T @ counts @ gather).tocsr()
-
-    def _near(
-        self, follows: "scipy.sparse.csr_array", trained: NDArray[np.int64]
-    ) -> "scipy.sparse.csr_array":
-        """Count how often texts trained on come near each other: (M, M)."""
-        near = follows[trained][:, trained]
-        near = near + near.T
-        near = (near - scipy.sparse.diags_array(near.diagonal())).tocsr()
-        near.eliminate_zeros()
-        return near
 
     def _taught(
         self, numbers: NDArray[np.int64], trained: NDArray[np.int64]
@@ -274,11 +254,6 @@ class TextData(LogData):
         wide = np.pad(texts[some], ((0, 0), (HISTORY - texts.shape[1], 0)))
         return Choices(wide, target[some], events.users[some])
 
-    @cached_property
-    def histories(self) -> Sequences:
-        """All events that may stand in a history."""
-        return Sequences.all_events(self.store)
-
     def train_dataloader(self) -> DataLoader[Batch]:
         """Texts with what is near them, in an order that follows from seed and epoch.
 
@@ -286,9 +261,11 @@ class TextData(LogData):
         """
         part = getattr(getattr(self.trainer, "lightning_module", None), "part", None)
         if self.without or part is None:
-            return DataLoader(Nearby(None), batch_size=None)
+            nothing: Any = []
+            return DataLoader(nothing, batch_size=None)
         nearby = Nearby(self.examples)
-        sampler = TextSampler(nearby, self.batch_size or part.batch_size, self.seed)
+        size = self.batch_size or part.batch_size
+        sampler = RowSampler(nearby.drawn, len(nearby), size, self.seed)
         # Its own generator, as in the ranker's data: a resumed run would draw at another moment.
         return DataLoader(nearby, batch_size=None, sampler=sampler, generator=torch.Generator())
 
@@ -303,53 +280,29 @@ class TextData(LogData):
 
 
 class Nearby(Dataset[Batch]):
-    """Texts, and what is near each.
+    """Texts of a log, and what is near each."""
 
-    :param examples: of the log; None for none.
-    """
-
-    def __init__(self, examples: Examples | None) -> None:
-        self.examples = examples
-        self.rows = np.zeros(0, np.int64)
+    def __init__(self, examples: Examples) -> None:
+        self.targets = examples.targets
+        self.rows = np.flatnonzero(np.diff(self.targets.indptr))
         """(R,) which of the texts trained on have anything near them."""
-        if examples is not None:
-            self.rows = np.flatnonzero(np.diff(examples.targets.indptr))
+        texts = [examples.texts[text - 1] for text in examples.trained[self.rows]]
+        self.lengths = np.array([*map(len, texts)])
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def drawn(self, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """These in a random order, and the lengths of their texts."""
+        order = generator.permutation(len(self))
+        return self.rows[order], self.lengths[order]
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Batch:
         """A batch of B texts with E entries: text (B,), entry, near and share (E,).
 
         ``text`` and ``near`` are places among those trained on, ``entry`` is a row of the batch.
         """
-        assert self.examples is not None
-        own = self.examples.targets[rows].tocoo()
+        own = self.targets[rows].tocoo()
         entry, near = (place.astype(np.int64) for place in own.coords)
         found = {"text": rows, "entry": entry, "near": near, "share": own.data}
         return {name: torch.from_numpy(values) for name, values in found.items()}
-
-
-class TextSampler(EpochSampler[NDArray[np.int64]]):
-    """Batches of texts of like lengths, in an order that follows from seed and epoch alone.
-
-    :param nearby: the texts.
-    :param batch_size: texts in a batch of all processes together.
-    :param seed: of the run.
-    """
-
-    def __init__(self, nearby: Nearby, batch_size: int, seed: int) -> None:
-        super().__init__(seed)
-        self.nearby, self.batch_size = nearby, batch_size
-        assert nearby.examples is not None
-        texts, trained = nearby.examples.texts, nearby.examples.trained
-        self.lengths = np.array([len(texts[trained[row] - 1]) for row in nearby.rows])
-
-    def __len__(self) -> int:
-        return present_share().batches(len(self.nearby), self.batch_size)
-
-    def __iter__(self) -> Iterator[NDArray[np.int64]]:
-        generator = self.generator()
-        order = generator.permutation(len(self.nearby))
-        rows, lengths = self.nearby.rows[order], self.lengths[order]
-        yield from of_like_lengths(rows, lengths, self.batch_size, generator)

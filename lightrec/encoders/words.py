@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
@@ -102,21 +102,15 @@ class WordEncoder(Encoder):
         """Vectors ``(n, size)`` of norm 1; zero where a text has no word."""
         table = np.zeros((len(values), self.size), np.float32)
         for row, text in enumerate(values):
-            for piece, weight in _pieces(text):
-                mark = crc32(piece.encode("utf-8", "surrogatepass"))
-                table[row, (mark >> 1) % self.size] += weight if mark & 1 else -weight
+            for word in words_of(text):
+                weight = 1.0 if _STARTS_UNSPACED.match(word) else min(1.0, len(word) / 6)
+                around = f" {word} " if len(word) > GRAM else ""
+                grams = [around[i : i + GRAM] for i in range(len(around) - GRAM + 1)]
+                shares = [weight, *(weight / len(grams) ** 0.5 for _ in grams)]
+                for piece, share in zip([word, *grams], shares, strict=True):
+                    mark = crc32(piece.encode("utf-8", "surrogatepass"))
+                    table[row, (mark >> 1) % self.size] += share if mark & 1 else -share
         return torch.nn.functional.normalize(torch.from_numpy(table), dim=1)
-
-
-def _pieces(text: str) -> Iterator[tuple[str, float]]:
-    """A text's features with their weights: each word, and the pieces of long ones."""
-    for word in words_of(text):
-        weight = 1.0 if _STARTS_UNSPACED.match(word) else min(1.0, len(word) / 6)
-        yield word, weight
-        around = f" {word} "
-        if len(word) > GRAM:
-            grams = [around[i : i + GRAM] for i in range(len(around) - GRAM + 1)]
-            yield from ((gram, weight / len(grams) ** 0.5) for gram in grams)
 
 
 class Tokens(NamedTuple):

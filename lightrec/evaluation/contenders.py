@@ -19,7 +19,6 @@ from lightrec.policies.baselines import (
     GreedyRankerPolicy,
     PopularityPolicy,
     RandomPolicy,
-    Scores,
     ScoringPolicy,
 )
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
@@ -114,25 +113,18 @@ def run_contenders(
 def plain_contenders(run: Run) -> Makers:
     """What makes a run's contenders that need neither a search nor sessions to learn from."""
     count = run.data.num_items
+
+    def ranking(history: Tensor) -> Tensor:
+        return run.blend.scores(without_nothing(history, count))
+
     return {
         "policy": lambda: run.policy,
-        "blend": lambda: ScoringPolicy(count, ranking(run.blend)),
+        "blend": lambda: ScoringPolicy(count, ranking),
         "user-model-a": lambda: ScoringPolicy(count, utilities(run.users_a)),
-        "even-mixture": lambda: even_mixture(run.blend, run.users_a),
+        "even-mixture": lambda: ScoringPolicy(count, Mixture.even(run.blend, run.users_a).scores),
         "popularity": lambda: PopularityPolicy.from_run(run),
         "random": lambda: RandomPolicy(count),
     }
-
-
-def ranking(blend: Blend) -> Scores:
-    """Make what scores all items as the next one of a history, declined ones left out."""
-    count = blend.ranker.num_items
-    return lambda history: blend.scores(without_nothing(history, count))
-
-
-def even_mixture(blend: Blend, users: UserModel) -> ScoringPolicy:
-    """Make the policy of the even mixture."""
-    return ScoringPolicy(users.num_items, Mixture.even(blend, users).scores)
 
 
 def mixture(blend: Blend, users: UserModel, weight: float) -> ScoringPolicy:
@@ -195,18 +187,6 @@ class Earnings:
         return ((sums + PRIOR * mean) / known).float(), (spread / known.sqrt()).float()
 
 
-def _exploring(mean: Tensor, error: Tensor, chance: torch.Generator) -> Scored:
-    """Thompson sampling of one list for all: in every step the scores are drawn anew."""
-    # Before anything is known, all is shown evenly.
-    spread = error if error.any() else torch.ones_like(error)
-
-    def scores(state: TensorDictBase) -> Tensor:
-        noises = torch.randn(len(state), len(mean), generator=chance)
-        return among_candidates(state, mean + spread * noises.to(mean.device))
-
-    return Scored(scores)
-
-
 def best_constant_lists(
     simulator: SessionEnv,
     users: Tensor,
@@ -231,12 +211,18 @@ def best_constant_lists(
     """
     earnings = Earnings(simulator.num_items, getattr(simulator, "device", None))
     chance = torch.Generator().manual_seed(seed)
+
+    def drawn(state: TensorDictBase) -> Tensor:
+        noises = torch.randn(len(state), len(mean), generator=chance)
+        return among_candidates(state, mean + spread * noises.to(mean.device))
+
     with progress_bar(SEARCHED, "play") as bar:
         bar.set_description("search", refresh=False)
         for turn in range(SEARCHED):
-            # By turns for both aims.
-            exploring = _exploring(*earnings.ranking(whole=turn % 2 == 1), chance)
-            play(exploring, simulator, users, seed + turn, record=earnings)
+            # By turns for both aims. Before anything is known, all is shown evenly.
+            mean, error = earnings.ranking(whole=turn % 2 == 1)
+            spread = error if error.any() else torch.ones_like(error)
+            play(Scored(drawn), simulator, users, seed + turn, record=earnings)
             earnings.close()
             bar.update()
         tried = [*known]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lightrec.errors import RunError
+from lightrec.evaluation.base import interval
 from lightrec.run import Run
 
 MIXTURES = ("mixture", "even-mixture")
@@ -104,9 +105,8 @@ def _ahead(
     """Differences that were measured with new users: their lower ends, and what to say."""
     found = {}
     for name in names:
-        key = f"simulator_new/{form.format(name)}/accepted"
-        if key in metrics:
-            mean, low, high = (metrics[key + end] for end in ("", "/low", "/high"))
+        if ends := interval(metrics, f"simulator_new/{form.format(name)}/accepted"):
+            mean, low, high = ends
             unit = "accepted items a session, 95 % interval"
             found[name] = low, f"({mean:+.3f} {unit} {low:+.3f} to {high:+.3f})"
     return found

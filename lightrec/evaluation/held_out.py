@@ -25,12 +25,7 @@ from lightrec.evaluation.base import (
     keys_of,
     spread,
 )
-from lightrec.evaluation.slices import (
-    SLICES,
-    cold_metrics,
-    cold_section,
-    held_out_metrics,
-)
+from lightrec.evaluation.slices import SLICES, cold_metrics, cold_section, held_out_metrics
 from lightrec.intervals import bootstrap_interval
 from lightrec.keys import Key
 from lightrec.policies.baselines import PopularityPolicy
@@ -301,8 +296,12 @@ def compared(metrics: Metrics, validation: Metrics) -> list[tuple[str, str]]:
         shown = []
         for name, words in rivals.items():
             ends = interval(metrics, ADVANTAGE.format(f"{name}/{part}" if part else name))
-            outcomes.setdefault(_outcome(ends), []).append(words)
-            lead = "without an interval" if ends is None else f"a difference of {spread(ends)}"
+            how, lead = "not comparable, for want of users, with", "without an interval"
+            if ends is not None:
+                how, lead = "not clearly different from", f"a difference of {spread(ends)}"
+                how = "clearly better than" if ends[1] > 0 else how
+                how = "clearly worse than" if ends[2] < 0 else how
+            outcomes.setdefault(how, []).append(words)
             shown.append(f"{name} has {metrics[f'test/{name}/{at}ndcg@10']:.3f}, {lead}")
         ahead = "; ".join(f"{how} {' and '.join(words)}" for how, words in outcomes.items())
         about = part and note.format(int(metrics[f"test/blend/{at}events"]))
@@ -331,16 +330,6 @@ def too_good(metrics: Metrics) -> str:
         f"TOO GOOD TO BE TRUE: {best} has NDCG@10 {values[best]:.3f}, and nobody foretells people "
         f"so well. Believe no figure here before the reason is known: {reason}"
     )
-
-
-def _outcome(ends: tuple[float, float, float] | None) -> str:
-    """Say how an advantage's interval lies."""
-    if ends is None:
-        return "not comparable, for want of users, with"
-    _, low, high = ends
-    if low > 0:
-        return "clearly better than"
-    return "clearly worse than" if high < 0 else "not clearly different from"
 
 
 def beyond_the_mean(metrics: Metrics) -> Section | None:

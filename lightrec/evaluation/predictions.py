@@ -70,11 +70,12 @@ def evaluate_predictions(run: Run, path: Path) -> dict[str, float]:
     # What a list already knows it cannot predict: a miss, where all events are scored.
     own = replace(own, ranks=own.ranks.masked_fill(known, torch.inf))
     results = {"predictions": own, "blend": other}
+    listed = torch.isin(users * scorer.width + targets, scorer.pairs)
     metrics: dict[str, float] = {
         "predictions/users": len(users.unique()),
         "predictions/present": len(users[judged].unique()),
         "predictions/known": len(users[known].unique()),
-        "predictions/listed": int(scorer.lists(users, targets)[judged].sum()),
+        "predictions/listed": int(listed[judged].sum()),
     }
     for name, result in results.items():
         metrics |= held_out_metrics(store, result, f"test/{name}/")
@@ -140,10 +141,6 @@ class PredictionScorer:
         place = torch.searchsorted(self.pairs, asked).clamp_max(len(self.pairs) - 1)
         scores = self.values[place].where(self.pairs[place] == asked, self.values.min() - 1)
         return scores.to(batch[Key.USER].device)
-
-    def lists(self, users: Tensor, items: Tensor) -> Tensor:
-        """Say which pairs of a user's row (E,) and an item (E,) the predictions list: (E,) bool."""
-        return torch.isin(users * self.width + items, self.pairs)
 
 
 def lines(metrics: Metrics) -> str:

@@ -42,12 +42,12 @@ def receipt(run: Run) -> dict[str, Any]:
             "events": len(store.items),
             "users": len(store.user_ids),
             "items": store.num_items,
-            "hash": _hash(store, *_events(store)),
+            "hash": _hash(store, store.items, store.offsets, store.times),
         },
         "split": {
             "how": store.meta["settings"]["split"],
             "test events": len(store.events(TEST)),
-            "hash": _hash(store, np.asarray(store.parts)),
+            "hash": _hash(store, store.parts),
         },
         "protocol": {
             "candidates": "all items of the log",
@@ -59,10 +59,6 @@ def receipt(run: Run) -> dict[str, Any]:
         "metrics": FORMULAS,
         "stages": stages,
     }
-
-
-def _events(store: EventStore) -> list[np.ndarray[Any, Any]]:
-    return [np.asarray(store.items), np.asarray(store.offsets), np.asarray(store.times)]
 
 
 def _hash(store: EventStore, *arrays: np.ndarray[Any, Any]) -> str:

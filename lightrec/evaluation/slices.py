@@ -23,7 +23,7 @@ from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.item_models.item_to_item import TextNeighbours
 from lightrec.ranking.item_models.text_map import TextMap
 from lightrec.ranking.lists import with_explored_places, with_reserved_places
-from lightrec.ranking.metrics import RankingResult, evaluate_scores, event_metrics
+from lightrec.ranking.metrics import RankingResult, evaluate_scores, event_metrics, rankable
 from lightrec.ranking.scorers import Scorer
 
 SLICES = {
@@ -106,11 +106,7 @@ def head_items(counts: Tensor) -> Tensor:
 
 
 def event_slices(
-    users: Tensor,
-    targets: Tensor,
-    counts: Tensor,
-    lengths: Tensor,
-    met: Tensor | None = None,
+    users: Tensor, targets: Tensor, counts: Tensor, lengths: Tensor, met: Tensor | None = None
 ) -> dict[str, Tensor]:
     """Sort held-out events into slices by whether the target has training events and is popular.
 
@@ -262,10 +258,9 @@ def _in_lists(
     for batch in events:
         usual = blend.scores(batch[Key.HISTORY], details=batch)
         new = mapped.scores(usual, batch[Key.HISTORY])
-        usual = usual.scatter(1, batch[Key.SEEN], -torch.inf)
-        eligible = allowed(batch[Key.USER])
-        if eligible is not None:
-            usual, new = (scores.where(eligible, -torch.inf) for scores in (usual, new))
+        may = allowed(batch[Key.USER])
+        usual = usual.where(rankable(usual, batch[Key.SEEN], eligible=may), -torch.inf)
+        new = new.where(rankable(new, eligible=may), -torch.inf)
         for policy, placed in policies.items():
             lists = placed(usual, new)
             hit = (lists == batch[Key.TARGET][:, None]) & (lists != PADDING)

@@ -159,33 +159,27 @@ class RankingResult:
         cutoffs = [int(metric.partition("@")[2])]
         return self.per_event(cutoffs)[metric] - other.per_event(cutoffs)[metric]
 
-    def bootstrap(
-        self, other: "RankingResult", metric: str = "ndcg@10", resamples: int = 2000, seed: int = 0
-    ) -> Interval:
+    def bootstrap(self, other: "RankingResult", metric: str = "ndcg@10", seed: int = 0) -> Interval:
         """Compare with another scorer on the same events, users drawn again.
 
         :returns: mean of this minus the other with its 95 % interval.
         :raises ValueError: as :meth:`paired`, or where there are no events.
         """
-        return bootstrap_interval(self.paired(other, metric), self.users, resamples, seed)
+        return bootstrap_interval(self.paired(other, metric), self.users, seed=seed)
 
 
 @torch.no_grad()
 def evaluate_scores(
     scorer: Scorer,
     batches: Iterable[Mapping[str, Tensor]],
-    filter_seen: bool = True,
-    device: torch.device | str = "cpu",
     list_length: int | None = None,
     showable: Showable | None = None,
 ) -> RankingResult:
-    """Rank the held-out events of some batches.
+    """Rank the held-out events of some batches, without the items already seen.
 
     :param scorer: gives the scores of all items for a batch.
     :param batches: with ``history``, ``target``, ``seen`` and ``user``, as
         ``SequenceData.test_dataloader()`` gives them.
-    :param filter_seen: whether items already seen are left out.
-    :param device: where batches are put and scores compared.
     :param list_length: how many recommendations are kept of each event; None for none.
     :param showable: gives what may be shown to users; None where everything may be.
     """
@@ -193,15 +187,14 @@ def evaluate_scores(
     users, targets, ranks = [none], [none], [none.double()]
     lists = [] if list_length is None else [none.new_zeros(0, list_length)]
     for batch in batches:
-        here = {name: value.to(device) for name, value in batch.items()}
-        seen = here[Key.SEEN] if filter_seen else None
-        scores = scorer(here).to(device)
+        here = {name: value.cpu() for name, value in batch.items()}
+        scores, seen = scorer(here).cpu(), here[Key.SEEN]
         allowed = None if showable is None else showable(here[Key.USER])
-        ranks.append(mean_ranks(scores, here[Key.TARGET], seen, allowed).cpu())
+        ranks.append(mean_ranks(scores, here[Key.TARGET], seen, allowed))
         if list_length is not None:
-            lists.append(top_items(scores, list_length, seen, allowed).cpu())
-        users.append(batch[Key.USER].cpu())
-        targets.append(batch[Key.TARGET].cpu())
+            lists.append(top_items(scores, list_length, seen, allowed))
+        users.append(here[Key.USER])
+        targets.append(here[Key.TARGET])
     return RankingResult(
         torch.cat(users), torch.cat(targets), torch.cat(ranks), torch.cat(lists) if lists else None
     )

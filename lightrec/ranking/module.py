@@ -1,7 +1,8 @@
 """The ranker stage's LightningModule: next-item ranking over the whole catalog."""
 
 import json
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
@@ -38,18 +39,14 @@ NORM: Final = 0.5
 
 
 class RankingMetrics(Metric):
-    """Means of NDCG, recall and MRR at some cutoffs; keeps one number an event.
-
-    :param cutoffs: the k of each metric.
-    """
+    """Means of NDCG, recall and MRR at :data:`CUTOFFS`; keeps one number an event."""
 
     full_state_update = False
     higher_is_better = True
     ranks: list[Tensor]
 
-    def __init__(self, cutoffs: Sequence[int] = CUTOFFS) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.cutoffs = tuple(cutoffs)
         self.add_state("ranks", default=[], dist_reduce_fx="cat")
 
     def update(self, scores: Tensor, target: Tensor, seen: Tensor | None = None) -> None:
@@ -59,15 +56,76 @@ class RankingMetrics(Metric):
     def compute(self) -> dict[str, Tensor]:
         """The mean of each metric over all events; 0 where there were none."""
         ranks = dim_zero_cat(self.ranks) if len(self.ranks) else torch.zeros(0, device=self.device)
-        values = event_metrics(ranks, self.cutoffs)
+        values = event_metrics(ranks, CUTOFFS)
         return {name: value.sum() / max(len(ranks), 1) for name, value in values.items()}
 
 
-class RankingModule(StageModule):
-    """Trains a :class:`~lightrec.ranking.ranker.Ranker` to rank the next item first.
+class RankedStage(StageModule):
+    """Trains what scores all items after a history.
 
-    Every position of a window is one prediction for the loss.
-    The best epoch is the one with the highest NDCG@10 on validation events, ranked among all items.
+    Every position of a window is one prediction for the loss. The best epoch is the one with the
+    highest NDCG@10 on validation events, ranked among all items. The settings hold
+    ``learning_rate`` and ``weight_decay``.
+    """
+
+    monitor: ClassVar[str] = "validation/ndcg@10"
+    mode: ClassVar[Literal["min", "max"]] = "max"
+
+    def __init__(self, num_items: int, vector_size: int) -> None:
+        super().__init__(num_items, vector_size)
+        self.metrics = RankingMetrics()
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean loss over a training batch's targets, a scalar."""
+
+    @abstractmethod
+    def scores(self, batch: Batch) -> Tensor:
+        """Score all items for a batch's histories: (B, N + 1)."""
+
+    def scores_of(self, histories: Tensor) -> Tensor:
+        """Score all items for histories (B, L), from which declined offers are taken out."""
+        known = histories * (histories <= self.num_items)
+        order = (known != PADDING).int().argsort(dim=1, stable=True)
+        return self.scores({Key.HISTORY: known.gather(1, order)})
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Compute the loss, and log its mean over the epoch."""
+        loss, count = self.loss(batch), (batch[Key.TARGET] != PADDING).sum()
+        size = max(int(count), 1)
+        self.log("train/loss", loss, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
+        return loss * part_of_all(count.float())
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Rank held-out events among all items."""
+        self.metrics.update(self.scores(batch), batch[Key.TARGET], batch[Key.SEEN])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means of the ranking metrics."""
+        part = "test" if self.trainer.testing else "validation"
+        values = self.metrics.compute()
+        self.metrics.reset()
+        # Means over all processes already, so that the mean over processes changes nothing.
+        found = {f"{part}/{name}": value.float().to(self.device) for name, value in values.items()}
+        self.log_dict(found, sync_dist=True)
+
+    test_step = validation_step
+    on_test_epoch_end = on_validation_epoch_end
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW; matrices and embeddings decay, gains and biases do not."""
+        parameters, given = list(self.parameters()), self.settings
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in parameters if p.ndim > 1]},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        rate, decay = given.learning_rate, given.weight_decay
+        optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
+        return self.scheduled(optimizer, warm_cosine)
+
+
+class RankingModule(RankedStage):
+    """Trains a :class:`~lightrec.ranking.ranker.Ranker` to rank the next item first.
 
     :param num_items: linked from the data.
     :param vector_size: linked from the data.
@@ -101,9 +159,6 @@ class RankingModule(StageModule):
         of items by id, and item models are fitted anew with the settings chosen there. The data's
         ``since`` names the log that it was trained on.
     """
-
-    monitor: ClassVar[str] = "validation/ndcg@10"
-    mode: ClassVar[Literal["min", "max"]] = "max"
 
     def __init__(
         self,
@@ -146,7 +201,6 @@ class RankingModule(StageModule):
         )
         self.mask_seen = mask_seen
         self.criterion = SoftmaxLoss() if loss is None else loss
-        self.metrics = RankingMetrics()
         self._table: Tensor | None = None
         self._unchosen = torch.zeros(0, dtype=torch.int64)
 
@@ -223,13 +277,6 @@ class RankingModule(StageModule):
         if problems:
             raise RecipeError(problems)
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Give the loss and log its mean over the epoch."""
-        loss, count = self.loss(batch), (batch[Key.TARGET] != PADDING).sum()
-        size = max(int(count), 1)
-        self.log("train/loss", loss, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
-        return loss * part_of_all(count.float())
-
     def loss(self, batch: Batch) -> Tensor:
         """Mean loss over a training batch's targets, a scalar."""
         history, target = batch[Key.HISTORY], batch[Key.TARGET]
@@ -273,44 +320,17 @@ class RankingModule(StageModule):
         """Give the ranker's item vectors, (N + 1, D)."""
         return self.ranker.item_vectors()
 
-    def scores_of(self, histories: Tensor) -> Tensor:
-        """Score all items for histories (B, L), from which declined offers are taken out."""
-        known = histories * (histories <= self.num_items)
-        order = (known != PADDING).int().argsort(dim=1, stable=True)
-        return self.ranker.scores(known.gather(1, order))
-
     def on_validation_epoch_start(self) -> None:
         """Compute the item vectors once for all batches."""
         self._table = self.ranker.item_vectors()
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Rank held-out events among all items."""
-        self.metrics.update(self.scores(batch), batch[Key.TARGET], batch[Key.SEEN])
-
     def on_validation_epoch_end(self) -> None:
-        """Log the means of the ranking metrics."""
-        part = "test" if self.trainer.testing else "validation"
-        values = self.metrics.compute()
-        self.metrics.reset()
+        """Log the means of the ranking metrics, and forget the item vectors."""
+        super().on_validation_epoch_end()
         self._table = None
-        # Means over all processes already, so that the mean over processes changes nothing.
-        found = {f"{part}/{name}": value.float().to(self.device) for name, value in values.items()}
-        self.log_dict(found, sync_dist=True)
 
     on_test_epoch_start = on_validation_epoch_start
-    test_step = validation_step
     on_test_epoch_end = on_validation_epoch_end
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW; matrices and embeddings decay, gains and biases do not."""
-        parameters, given = list(self.ranker.parameters()), self.settings
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in parameters if p.ndim > 1]},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        rate, decay = given.learning_rate, given.weight_decay
-        optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
-        return self.scheduled(optimizer, warm_cosine)
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:

@@ -3,23 +3,20 @@
 Batches are plain NumPy over the memory-mapped log.
 """
 
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lightrec.data.sequences import Batch, Sequences, padded
-from lightrec.data.share import EpochSampler, of_like_lengths, present_share
-from lightrec.data.stage_data import LogData
+from lightrec.data.share import RowSampler, present_share
 from lightrec.data.store import TEST, TRAIN, VALIDATION, EventStore
-from lightrec.encoders.base import Encoder, item_vectors
+from lightrec.encoders.base import Encoder
 from lightrec.encoders.hub import TUNED, read_json
-from lightrec.encoders.text import tuned
+from lightrec.encoders.text import TextLogData, tuned
 from lightrec.encoders.words import Tokens, tokens_of
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Key
@@ -73,6 +70,11 @@ class TrainWindows(Dataset[Batch]):
         cut = np.stack([np.maximum(start, begin), np.minimum(start + self.max_length, last)], 1)
         return cut[number >= (self.counts - self.last)[users]]
 
+    def drawn(self, generator: np.random.Generator) -> tuple[Windows, NDArray[np.int64]]:
+        """The windows of an epoch in a random order, and their lengths."""
+        windows = generator.permutation(self.windows(generator))
+        return windows, windows[:, 1] - windows[:, 0]
+
     def __getitem__(self, windows: Windows) -> Batch:
         """Give a batch of B windows: history and target (B, L), seen (B, S).
 
@@ -94,31 +96,7 @@ class TrainWindows(Dataset[Batch]):
         return {name: torch.from_numpy(table) for name, table in found.items()}
 
 
-class WindowSampler(EpochSampler[Windows]):
-    """Batches of windows of like length, in an order that follows from seed and epoch alone.
-
-    Of each batch a process gets its own share, see :class:`~lightrec.data.share.Share`.
-
-    :param dataset: the windows.
-    :param batch_size: windows in a batch.
-    :param seed: of the run.
-    """
-
-    def __init__(self, dataset: TrainWindows, batch_size: int, seed: int) -> None:
-        super().__init__(seed)
-        self.dataset, self.batch_size = dataset, batch_size
-
-    def __len__(self) -> int:
-        return present_share().batches(len(self.dataset), self.batch_size)
-
-    def __iter__(self) -> Iterator[Windows]:
-        generator = self.generator()
-        windows = generator.permutation(self.dataset.windows(generator))
-        lengths = windows[:, 1] - windows[:, 0]
-        yield from of_like_lengths(windows, lengths, self.batch_size, generator)
-
-
-class SequenceData(LogData):
+class SequenceData(TextLogData):
     """Histories of a prepared log, and the text vectors of its items.
 
     Only training events are targets in training; events without a role of their own (context) may
@@ -162,8 +140,8 @@ class SequenceData(LogData):
         ranker: str | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(data)
-        self.text_encoder, self.text = tuned(text_encoder, text), text
+        super().__init__(data, tuned(text_encoder, text))
+        self.text = text
         self.max_length, self.batch_size = max_length, batch_size
         self.evaluation_batch_size = evaluation_batch_size
         self.max_validated, self.seed = max_validated, seed
@@ -173,16 +151,7 @@ class SequenceData(LogData):
     @cached_property
     def store(self) -> EventStore:
         """The prepared log as the stage sees it, opened on first use."""
-        return (
-            EventStore(self.data).without_cold
-            if self.ranker is None
-            else EventStore(self.data).whole
-        )
-
-    @property
-    def vector_size(self) -> int:
-        """Length of the text vectors; 0 without a text encoder."""
-        return 0 if self.text_encoder is None else self.text_encoder.size
+        return super().store if self.ranker is None else EventStore(self.data).whole
 
     @property
     def about_texts(self) -> dict[str, object]:
@@ -191,13 +160,6 @@ class SequenceData(LogData):
             return {}
         tuning = {} if self.text is None else read_json(Path(self.text) / TUNED)
         return {**self.text_encoder.about, **tuning}
-
-    @cached_property
-    def vectors(self) -> Tensor:
-        """(N + 1, vector_size) float32; zeros for padding and for items without a text."""
-        if self.text_encoder is None:
-            return torch.zeros(self.num_items + 1, 0)
-        return item_vectors(self.text_encoder, self.store.catalog)
 
     @property
     def reading(self) -> tuple[int, int, int, int]:
@@ -212,11 +174,6 @@ class SequenceData(LogData):
     def tokens_of(self, store: EventStore) -> Tokens:
         """Give those of a log's items."""
         return tokens_of(store.catalog, self.reads, self.read_length, self.text_encoder)
-
-    @cached_property
-    def histories(self) -> Sequences:
-        """All events that may stand in a history."""
-        return Sequences.all_events(self.store)
 
     @cached_property
     def training(self) -> Sequences:
@@ -249,7 +206,7 @@ class SequenceData(LogData):
         return DataLoader(
             windows,
             batch_size=None,
-            sampler=WindowSampler(windows, self.batch_size, self.seed),
+            sampler=RowSampler(windows.drawn, len(windows), self.batch_size, self.seed),
             # Its own: a DataLoader that begins draws from torch's global generator otherwise, and a
             # resumed run, whose dropout comes from there, begins it at another moment.
             generator=torch.Generator(),

@@ -15,6 +15,7 @@ from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.baselines import PopularityPolicy
 from lightrec.ranking.evaluation_events import EvaluationEvents
+from lightrec.ranking.metrics import rankable
 from lightrec.ranking.scorers import Scorer, by_history
 from lightrec.run import Run
 
@@ -68,7 +69,10 @@ def catalog_map(run: Run, seed: int) -> Section | None:
         )
         for name, share in shares.items()
     ]
-    half = {name: _half(share) for name, share in (shares | {POPULAR: popularity}).items()}
+    half = {}
+    for name, share in (shares | {POPULAR: popularity}).items():
+        places = share.sort(descending=True).values.cumsum(0)
+        half[name] = int((places < places[-1] / 2).sum()) + 1
     return Section(
         "A map of the catalog",
         "Items that the same people choose lie near each other: these are the two directions in "
@@ -89,12 +93,6 @@ def plane(vectors: Tensor) -> Tensor:
         axes = torch.cat([axes, torch.zeros_like(axes)], dim=1)
     largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
     return centered @ (axes * torch.where(largest < 0, -1.0, 1.0))
-
-
-def _half(shares: Tensor) -> int:
-    """Count the fewest items that have half of all places."""
-    ordered = shares.sort(descending=True).values.cumsum(0)
-    return int((ordered < ordered[-1] / 2).sum()) + 1
 
 
 def _groups(store: EventStore) -> list[str]:
@@ -146,11 +144,7 @@ def histories(run: Run, seed: int) -> Section | None:
 
 
 def _listed(
-    scorer: Scorer,
-    batch: Mapping[str, Tensor],
-    allowed: Showable,
-    titles: list[str],
-    left_out: int,
+    scorer: Scorer, batch: Mapping[str, Tensor], allowed: Showable, titles: list[str], left_out: int
 ) -> list[tuple[int, str]]:
     """Rank for one user, and once more without each of the last events, so many of them."""
     history = batch[Key.HISTORY]
@@ -159,11 +153,8 @@ def _listed(
     kept = torch.ones(1 + len(places), history.shape[1], dtype=torch.bool)
     kept[range(1, len(kept)), places] = False
     together = with_only(batch, kept)
-    scores = scorer(together).scatter(1, together[Key.SEEN], -torch.inf)
-    scores[:, PADDING] = -torch.inf
-    eligible = allowed(together[Key.USER])
-    if eligible is not None:
-        scores = scores.where(eligible, -torch.inf)
+    scores, eligible = scorer(together), allowed(together[Key.USER])
+    scores = scores.where(rankable(scores, together[Key.SEEN], eligible=eligible), -torch.inf)
     best = scores[0].topk(min(LISTED, scores.shape[1] - 1))
     found = []
     for item, value in zip(best.indices.tolist(), best.values.tolist(), strict=True):

@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
 import lightrec
+from lightrec.data.files import RELIABILITY
 from lightrec.data.findings import LEFT_OUT, TIES, TOLERATED, in_words
 from lightrec.data.languages import in_words as in_languages
 from lightrec.data.languages import wording
@@ -28,9 +29,7 @@ from lightrec.evaluation.base import Answers, Chart, Curve, Findings, Metrics, S
 from lightrec.evaluation.evidence import BY, REASON, Favoured, favoured, favoured_by, named
 from lightrec.evaluation.receipt import COMPARED, RECEIPT, receipt
 from lightrec.report import charts, examples
-from lightrec.report.owner import owner
-from lightrec.report.summary import LONG_RUN, WIDTH, from_before, recommending, summary
-from lightrec.report.users import user_models_section
+from lightrec.report.summary import LONG_RUN, WIDTH, from_before, owner, recommending, summary
 from lightrec.run import Run
 
 PROSE = re.compile(r"[^\W\d]{3,}.* ")
@@ -51,6 +50,24 @@ CURVES = {
     ("users_b", "validation/log_likelihood"): "user model B: validation log-likelihood",
     ("policy", "validation/return"): "policy: return in user model A",
 }
+MODELS = {"a": "user model A", "b": "user model B"}
+COLUMNS = {
+    "log_likelihood": "log-likelihood",
+    "popularity": "popularity",
+    "calibration_error": "calibration error",
+    "temperature": "temperature",
+}
+PARTS = {
+    f"{model}/{name}": f"{title}, user model {model.upper()}"
+    for name, title in {
+        "leaving": "leaving after a step",
+        "value": "value of what was chosen",
+        "return": "time until the next session",
+    }.items()
+    for model in MODELS
+}
+FORECASTS = 20
+"""Bins with fewer forecasts are not drawn."""
 
 
 def write(
@@ -99,7 +116,8 @@ def write(
     opening = owner(metrics, run.data)
     opening += questions([each.answers for each in found if each.answers], chosen)
     opening += [("", sentence) for each in found for sentence in each.verdict]
-    write_page(run, folder, stages, sections, opening, headline)
+    page = page_of(run, sections, opening, headline, stages)
+    (folder / "report.html").write_text(page, encoding="utf-8")
     return sections
 
 
@@ -195,6 +213,43 @@ def data_section(
     return Section("Data", " ".join(filter(None, parts)), tables)
 
 
+def user_models_section(run: Run, metrics: Metrics) -> Section:
+    """Show how well the user models predict held-out choices, leaving, values and returns."""
+    compared = {"log_likelihood": "log-likelihood", "constant": "same for all users"}
+    choices = Table.of(metrics, "choice/{}/{}", MODELS, COLUMNS)
+    parts = Table.of(metrics, "choice/{}/{}", PARTS, compared)
+    return Section(
+        "The user models",
+        "Mean log-likelihood of a held-out choice among its candidates, in nats (higher is "
+        "better), next to a model that knows popularity only, fitted in the same way; the expected "
+        "calibration error of the probabilities of all alternatives; and the temperature by which "
+        "validation choices calibrated them.",
+        [choices, parts] if parts.rows else [choices],
+        [*filter(None, (calibration(run, name) for name in MODELS))],
+        returns_left_out(metrics),
+    )
+
+
+def calibration(run: Run, model: str) -> Curve | None:
+    """Draw how often forecasts of held-out choices came true; None where it was not noted."""
+    path = run.folder(f"users_{model}") / RELIABILITY
+    if not path.is_file():
+        return None
+    counts = json.loads(path.read_text(encoding="utf-8"))
+    return Curve.of_reliability(counts, MODELS[model], FORECASTS)
+
+
+def returns_left_out(metrics: Metrics) -> str:
+    """Say why the days until users come back are missing; nothing where they are not."""
+    found = metrics.get("choice/b/return/log_likelihood")
+    if found is None or any(key.endswith("/days_away") for key in metrics):
+        return ""
+    start = "The days until users of model B come back are left out: "
+    if found <= metrics["choice/b/return/constant"]:
+        return f"{start}held-out sessions are predicted no better than by one law for all users."
+    return f"{start}most users are not expected back within the time that the log spans."
+
+
 def _goal(meta: Mapping[str, Any]) -> str:
     """Say what is held out and judged on, and how many users reached it; empty without a goal."""
     if not (goal := meta["settings"].get("goal")):
@@ -218,10 +273,7 @@ def _listed(value: object) -> str:
 
 
 def language_advice(store: EventStore, encoder: object) -> str:
-    """Say whether a text encoder reads the items' titles, see :mod:`lightrec.encoders.hub`.
-
-    :param encoder: as recipes name it.
-    """
+    """Say whether a text encoder, as recipes name it, reads the titles; see ``hub.advice``."""
     return advice(store.meta.get("languages", {}), wording(store.catalog), encoder)
 
 
@@ -250,19 +302,6 @@ def write_metrics(folder: Path, metrics: Mapping[str, float | str]) -> None:
     (folder / "metrics.json").write_text(
         json.dumps(dict(sorted(metrics.items())), indent=2, allow_nan=False) + "\n"
     )
-
-
-def write_page(
-    run: Run,
-    folder: Path,
-    stages: Sequence[str],
-    sections: Sequence[Section],
-    opening: Sequence[tuple[str, str]],
-    headline: Sequence[Chart],
-) -> None:
-    """Write ``report.html``; see :func:`page_of`."""
-    page = page_of(run, sections, opening, headline, stages)
-    (folder / "report.html").write_text(page, encoding="utf-8")
 
 
 def page_of(

@@ -140,10 +140,11 @@ def take(found: RecipeSet, stage: str, overlays: Iterable[str] = ()) -> None:
 
     :param overlays: names or folders of sets that are laid over the other one.
     """
-    sets = plugins.installed().parts[plugins.RECIPES]
-    having = [name for name in sets if (Path(sets[name].path) / f"{stage}.yaml").is_file()]
+    paths = (Path(part.path) for part in plugins.installed().parts[plugins.RECIPES].values())
+    having = [path for path in paths if (path / f"{stage}.yaml").is_file()]
+    having = [path for path in having if not about_set(path)["overlay"]]
     if stage not in found.recipes and len(having) == 1:
-        other = load(having[0], overlays)
+        other = load(str(having[0]), overlays)
         found.values = other.values | found.values
         for name in _read_by({stage}, other.recipes):
             found.recipes.setdefault(name, other.recipes[name])

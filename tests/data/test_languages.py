@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from lightrec.data.languages import fitted, in_words, languages_of, width, wording
+from lightrec.data.languages import in_words, languages_of, wording
 
 TITLES = {
     "de": "Die Verwandlung|Im Westen nichts Neues|Kleine Geschichte der Hanse|Das Parfum|Der "
@@ -41,9 +41,3 @@ def test_titles_tell_the_language_and_texts_where_there_are_none():
     assert wording(items).to_list() == ["ein Buch"]
     bare = items.with_columns(title=pl.lit(None, pl.String))
     assert wording(bare).to_list() == ["genre: novel", "genre: poems"]
-
-
-def test_wide_characters_take_two_columns():
-    assert [width(text) for text in ("Tee", "保温杯", "über", "u\u0308ber")] == [3, 6, 4, 4]
-    assert fitted("保温杯", 8) == "保温杯  "
-    assert fitted("保温杯", 5) == "保温 "

@@ -1,11 +1,14 @@
 """A log in which people keep to texts of one topic, and trainings of the stage `text` on it."""
 
 import itertools
+import os
 
 import lightning.pytorch as pl
 import numpy as np
 import polars
+import pytest
 import torch
+from lightning.pytorch.strategies import DDPStrategy
 
 from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
@@ -92,3 +95,16 @@ class Stop(pl.Callback):
     def on_train_epoch_end(self, trainer, pl_module):
         if trainer.current_epoch == 1:
             trainer.save_checkpoint(self.path)
+
+
+def trained_as(rank, world, port, data, model, folder, given, precision):
+    """Train by one of several processes, and give what is learned."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
+    os.environ |= {"NODE_RANK": "0", "WORLD_SIZE": str(world)}
+    with pytest.MonkeyPatch.context() as patch:
+        patched(patch, folder)
+        ddp = DDPStrategy(process_group_backend="gloo")
+        how = {"strategy": ddp, "devices": world, "use_distributed_sampler": False}
+        module, _ = fitted((data, model), folder, epochs=2, given=given, precision=precision, **how)
+    weights = {name: value.float().numpy() for name, value in module.state_dict().items()}
+    return weights, float(module.trainer.callback_metrics["train/loss"])

@@ -4,9 +4,10 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from lightrec.evaluation.contenders import Earnings, best_constant_lists, even_mixture
+from lightrec.evaluation.contenders import Earnings, best_constant_lists
 from lightrec.keys import Key
 from lightrec.policies.candidate import CandidatePolicy
+from lightrec.policies.mixture import Mixture
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.ranker import Ranker
 from lightrec.simulators.rollout import judge
@@ -28,9 +29,8 @@ def test_the_even_mixture_is_the_policy_with_one_for_its_weight(declined_count):
     policy.utility_weight.data.fill_(1.0)
     # 13 is a declined slate.
     history = torch.tensor([[0, 3, 13, 7, 13, 13, 2, 9], [1, 2, 3, 4, 5, 6, 7, 13]])
-    found, expected = (
-        each.scores(history) for each in (even_mixture(Blend(ranker), UserModel([model])), policy)
-    )
+    mixture = Mixture.even(Blend(ranker), UserModel([model]))
+    found, expected = (each.scores(history) for each in (mixture, policy))
     # The level of all items, which ranks nothing, is left out of the policy's scores.
     level = (found - expected)[:, 1:2]
     torch.testing.assert_close(found[:, 1:] - level, expected[:, 1:], atol=1e-5, rtol=1e-5)

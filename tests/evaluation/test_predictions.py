@@ -13,15 +13,12 @@ def batch(*users):
     return {"user": torch.tensor(users)}
 
 
-def test_random_scores_follow_from_seed_and_user_alone():
+def test_random_scores_follow_from_seed_and_user_alone_and_are_uncorrelated():
     one = random_scores(1000, seed=1)
     alone, together = one(batch(7)), one(batch(3, 7))
     assert torch.equal(alone[0], together[1])
     assert not torch.equal(together[0], together[1])
     assert not torch.equal(alone, random_scores(1000, seed=2)(batch(7)))
-
-
-def test_random_scores_are_uniform_and_uncorrelated():
     scores = random_scores(2000)(batch(*range(50)))
     assert scores.mean().item() == pytest.approx(0.5, abs=0.005)
     assert torch.corrcoef(scores).fill_diagonal_(0).abs().max() < 0.12

@@ -17,7 +17,10 @@ from lightrec.cli.command import parser_of
 from lightrec.stages.recipes import load
 
 HERE: Final = Path(__file__).parent
-SETS: Final = ("generic", "video", "large", "far", "next", "careful", "worlds", "lab")
+SETS: Final = (
+    *("generic", "video", "large", "far", "next", "careful", "worlds", "lab"),
+    *("audit", "language-reader"),
+)
 
 
 def commands() -> dict[str, list[str]]:

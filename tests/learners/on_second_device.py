@@ -26,6 +26,7 @@ from lightrec.simulators.worlds.far import Far, FarLaws
 from lightrec.testing.simulators import TinyWorld
 from lightrec.testing.tiny import tiny_starts, tiny_user_model
 from tests.learners.stages import make
+from tests.learners.training import QUIET
 from tests.second_device import DEVICE, SecondAccelerator, second_device
 
 
@@ -39,12 +40,8 @@ def train(name, folder):
         max_epochs=1,
         limit_train_batches=1,
         limit_val_batches=int(not isinstance(module, PolicyStage)),
-        num_sanity_val_steps=0,
         strategy=SingleDeviceStrategy(DEVICE, accelerator=SecondAccelerator()),
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+        **QUIET,
     )
     trainer.fit(module, data)
     assert module.device.type == "cpu", "Lightning leaves networks on the CPU."

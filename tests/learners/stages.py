@@ -17,9 +17,7 @@ from lightrec_worlds.world_data import WorldData
 from lightrec import plugins
 from lightrec.learners.offline import OfflinePolicyModule
 from lightrec.learners.on_policy import PolicyModule
-from lightrec.learners.policy_data import PolicyData
 from lightrec.nn.towers import CausalTransformer
-from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.losses import SampledSoftmaxLoss
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.sequence_data import SequenceData
@@ -28,6 +26,7 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.irl import MaxEnt
 from lightrec.users.module import ChoiceModule
+from tests.learners.training import policy_data
 
 WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 2}
 LOSSES = {
@@ -58,23 +57,15 @@ def choice(folder, batch_size=16, **settings):
     return ChoiceModule(data.num_items, data.vector_size, **chosen), data
 
 
-def policy_data(folder, **settings):
-    own = {"max_steps": 2, "held_out": 8, "iterations": 2}
-    own |= {"reward": NormalisedReward(SurplusReward()), "policy": partial(CandidatePolicy, size=4)}
-    return PolicyData(
-        *(str(folder / name) for name in ("data", "ranker", "users_a")), **own | settings
-    )
-
-
 def policy(folder, loss="ppo", **settings):
-    data = policy_data(folder)
+    data = policy_data(folder, max_steps=2, reward=NormalisedReward(SurplusReward()))
     chosen = {"sessions": 8, "steps": 2, "batch_size": 16}
     chosen |= {"loss": loss, **settings}
     return PolicyModule(data.num_items, data.vector_size, **chosen), data
 
 
 def replay(folder, loss="dqn", **settings):
-    data = policy_data(folder)
+    data = policy_data(folder, max_steps=2, reward=NormalisedReward(SurplusReward()))
     chosen = {"sessions": 8, "steps": 2, "batch_size": 16}
     chosen |= {"loss": loss, "warm_up": 8, "updates": 2, "capacity": 100, **settings}
     return ReplayPolicyModule(data.num_items, data.vector_size, **chosen), data

@@ -17,23 +17,8 @@ PLAYED = ("policy", "replay", "offline", "imitation")
 
 def fitted(name, folder, accelerator="cpu", **settings):
     """Train a stage for one iteration, or batch, and give module and trainer."""
-    module, data = make(name, folder)
-    trainer = pl.Trainer(
-        max_epochs=1,
-        limit_train_batches=1,
-        limit_val_batches=1,
-        num_sanity_val_steps=0,
-        accelerator=accelerator,
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **settings,
-    )
-    torch.manual_seed(1)
-    trainer.fit(module, data)
-    return module, trainer
+    own = {"limit_train_batches": 1, "limit_val_batches": 1, "accelerator": accelerator}
+    return train(*make(name, folder), 1, devices=1, **own, **settings)
 
 
 class Gradients(pl.Callback):

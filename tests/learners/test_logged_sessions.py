@@ -1,7 +1,5 @@
 """A prepared log as transitions: by hand, and learned from."""
 
-from functools import partial
-
 import polars as pl
 import pytest
 import torch
@@ -13,12 +11,10 @@ from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
 from lightrec.learners.logged_sessions import logged_sessions
 from lightrec.learners.offline import OfflinePolicyModule
-from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.transitions import PACKED, unpack
-from lightrec.policies.candidate import CandidatePolicy
 from lightrec.rewards.accepted import EngagementReward
 from lightrec.simulators.user_model import LogStarts
-from tests.learners.training import fit
+from tests.learners.training import fit, policy_data
 
 HOUR = 3_600
 
@@ -103,18 +99,12 @@ def test_a_choice_that_was_not_on_offer_is_a_step_and_no_transition(tmp_path):
     assert (rows[Key.ACTION] > 0).all()
 
 
-def data(bandit, **settings):
-    folders = [str(bandit / name) for name in ("data", "ranker", "users_a")]
-    own = {"max_steps": 3, "held_out": 8, "iterations": 2, "reward": EngagementReward()}
-    return PolicyData(*folders, **own | {"policy": partial(CandidatePolicy, size=4)} | settings)
-
-
 @pytest.mark.parametrize("time_aware", [False, True])
 def test_a_session_of_the_log_ends_where_it_ended_and_leaving_is_not_in_the_discount(
     bandit, time_aware
 ):
     """In the simulator of these users one in twenty leaves with each step, which is assumed."""
-    own = data(bandit, max_steps=4)
+    own = policy_data(bandit, max_steps=4)
     log = own.log()
     log["next", "terminated"] = log["next", "done"] & (log[Key.USER] % 2 == 0).unsqueeze(1)
     own.log = lambda: log
@@ -130,4 +120,4 @@ def test_a_session_of_the_log_ends_where_it_ended_and_leaving_is_not_in_the_disc
 def test_a_loss_that_asks_for_propensities_is_refused_without(bandit):
     how = {"loss": "reinforce-top-k", "loss_settings": {"top_k": 10}}
     with pytest.raises(RecipeError, match="reinforce-top-k divides by the probability"):
-        fit(data(bandit), OfflinePolicyModule, 1, **how)
+        fit(policy_data(bandit), OfflinePolicyModule, 1, **how)

@@ -5,16 +5,13 @@ import torch
 from lightrec_worlds.world_data import WorldData
 
 from lightrec.errors import RecipeError
-from lightrec.keys import Key
 from lightrec.learners.offline import OfflinePolicyModule
-from lightrec.learners.transitions import SLATE
 from tests.learners.arms import BEST, ArmsData
 from tests.learners.stages import OFFLINE, one_a_family
 from tests.learners.training import fit
 
 OFFERS = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 6}
 SMALL = {"updates": 2, "batch_size": 32}
-WHOLE = ("bc", "reward-weighted", "return-conditioned")
 OWN = {"sa2c": {"warm_up": 4}, "reinforce-top-k": {"top_k": 2}}
 """Settings of losses."""
 FIT = {"updates": 40, "batch_size": 128, "learning_rate": 0.02, "tau": 0.1}
@@ -48,21 +45,6 @@ def test_every_learner_finds_the_best_arm_in_a_log_of_random_ones(loss):
     assert trainer.callback_metrics["validation/return"] == pytest.approx(BEST)
 
 
-@pytest.mark.slow
-def test_cloning_finds_the_law_of_the_log():
-    data = LoggedArms({"appeal": 1.0})
-    settings = {**FIT, "batch_size": 1024, "final_rate": 0.05}
-    policy = {"size": 0, "hidden": [8]}
-    module, _ = fit(data, OfflinePolicyModule, 3, loss="bc", policy=policy, **settings)
-    rows = module.transitions
-    counts = torch.bincount(rows[SLATE].flatten(), minlength=9)[1:]
-    with torch.no_grad():
-        law = module.policy.columns(module._whole(rows[:1])).logits.softmax(-1)[0, 1:]
-    torch.testing.assert_close(law, counts / counts.sum(), atol=0.015, rtol=0)
-    known = data.appeal[1:].log_softmax(0)[rows[SLATE].flatten() - 1]
-    torch.testing.assert_close(rows[Key.LOG_PROBABILITY], known)
-
-
 def test_transitions_over_several_steps_end_with_their_session():
     data = world_data(logged_sessions=6, settings={"max_steps": 4}, seed=1)
     settings = {"loss": "bc", "policy": {"size": 2, "hidden": [8]}, **SMALL}
@@ -76,21 +58,6 @@ def test_transitions_over_several_steps_end_with_their_session():
     torch.testing.assert_close(rows["next", "reward"].squeeze(1), total)
     assert rows["next", "done"].all()
     assert torch.equal(rows["next", "terminated"][done], log["next", "terminated"][done])
-
-
-def test_slates_are_refused_where_single_items_are_valued():
-    data = world_data(settings={"slate_size": 2}, logged_sessions=2)
-    with pytest.raises(RecipeError, match=r"values single items, and the slates have 2 places"):
-        fit(data, OfflinePolicyModule, 1, **SMALL)
-    assert {loss for loss in OFFLINE if not OFFLINE[loss].values_single_items} == set(WHOLE)
-
-
-@pytest.mark.parametrize("loss", WHOLE)
-def test_whole_slates_are_learned(loss):
-    data = world_data(settings={"slate_size": 2}, logged_sessions=10)
-    steps = 40 if loss == "return-conditioned" else 1
-    _, trainer = fit(data, OfflinePolicyModule, 1, loss=loss, n_step=steps, **SMALL)
-    assert trainer.callback_metrics["train/loss_actor"].isfinite()
 
 
 @pytest.mark.parametrize(

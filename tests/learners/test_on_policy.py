@@ -1,7 +1,6 @@
 """Learning from what was just played: the best arm, what is left, what returns are made of."""
 
 import inspect
-from functools import partial
 
 import pytest
 import torch
@@ -9,22 +8,23 @@ from lightrec_rewards.normalised import NormalisedReward
 from lightrec_rewards.staying import ContinuationShaping
 from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDict
+from torch.distributions import Categorical, kl_divergence
 
 from lightrec.errors import RecipeError
 from lightrec.evaluation.evidence import unfit
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_data import PolicyData
+from lightrec.learners.policy_stage import divergence
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward, SurplusReward, WeightedSum
 from lightrec.simulators.rollout import UserMemory, play
-from lightrec.users.parts import LeavingModel
 from lightrec.users.user_model import UserModel
 from tests.learners.arms import BEST, ArmsData
 from tests.learners.stages import ON_POLICY, one_a_family
 from tests.learners.training import fit as small_fit
-from tests.learners.training import train
+from tests.learners.training import policy_data, train
 
 
 @pytest.fixture
@@ -32,16 +32,13 @@ def run(bandit):
     return bandit
 
 
-DATA = {"reward": EngagementReward(), "max_steps": 4, "iterations": 2, "held_out": 8}
 POLICY = {"inverse_temperature": 0.2, "size": 4}
 MODULE = {"sessions": 32, "steps": 4, "batch_size": 64}
 OF_DATA = set(inspect.signature(PolicyData).parameters)
 
 
-def data_of(run, users_a="users_a", policy=None, **settings):
-    folders = (str(run / "data"), str(run / "ranker"), str(run / users_a))
-    own = partial(CandidatePolicy, **POLICY, **(policy or {}))
-    return PolicyData(*folders, policy=own, **{**DATA, **settings})
+def data_of(run, policy=None, **settings):
+    return policy_data(run, {**POLICY, **(policy or {})}, **settings)
 
 
 def module_of(data, **settings):
@@ -81,27 +78,6 @@ def test_what_takes_no_notice_of_people_is_judged_by_the_same_reward(run, tmp_pa
         assert bool(unfit(metrics)) == (sign < 0)
     assert found[-1.0] == pytest.approx([-value for value in found[1.0]])
     assert found[1.0][0] > found[1.0][1] > 0
-
-
-def test_fitted_leaving_and_an_ensemble_are_played(run, tmp_path):
-    model, other = (UserModel.load(run / "users_a").choice for _ in range(2))
-    other.bias.data[1:] = -other.bias.data[1:]
-    leaving = LeavingModel(model.state_size)
-    # Whoever declines leaves.
-    leaving.linear.weight.data[0, -1], leaving.linear.bias.data[0] = -198, 99
-    UserModel([model, other], leaving=leaving).save_pretrained(tmp_path)
-    data = data_of(run, tmp_path, penalty=0.5, leave_rate=1.0)
-    module, _ = train(module_of(data), data, 1)
-    ground = module.ground
-    assert len(ground.train.user_model.members) == 2
-    rollout = ground.train.rollout(4, break_when_any_done=False)
-    following = rollout["next"]
-    assert torch.equal(following["terminated"], following[Key.ACCEPTED] == 0)
-    # On average over the two members each item is taken half of the time.
-    uncertainty = following[Key.UNCERTAINTY]
-    torch.testing.assert_close(following["reward"], 0.5 - 0.5 * uncertainty)
-    assert uncertainty.max() > 0.3
-    assert all(weight.isfinite().all() for weight in module.state_dict().values())
 
 
 def test_the_encoder_is_tuned_where_asked_and_items_stay(run):
@@ -221,3 +197,25 @@ def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(r
     assert fixed.ground.train.reward.discount == 1
     with pytest.raises(RecipeError, match="pays for the potential of the state in which it does"):
         fit(run, 1, reward=NormalisedReward(own), time_aware=True)
+
+
+def test_the_divergence_is_that_of_torch():
+    torch.manual_seed(0)
+    own, other = torch.randn(5, 7), torch.randn(5, 7)
+    known = kl_divergence(Categorical(logits=own), Categorical(logits=other))
+    torch.testing.assert_close(divergence(own, other), known)
+    own[:, 2] = other[:, 2] = -torch.inf
+    keep = [0, 1, 3, 4, 5, 6]
+    known = kl_divergence(Categorical(logits=own[:, keep]), Categorical(logits=other[:, keep]))
+    found = divergence(own.requires_grad_(), other)
+    torch.testing.assert_close(found, known)
+    found.sum().backward()
+    assert own.grad.isfinite().all()
+
+
+def test_a_third_user_model_judges_epochs(run):
+    model = UserModel.load(run / "users_a")
+    model.choice.bias.data[1:] = -20.0  # who accepts nothing at all
+    model.save_pretrained(run / "users_c")
+    _, harsh = fit(run, 1, users_c=str(run / "users_c"))
+    assert float(harsh.callback_metrics["validation/return"]) == pytest.approx(0, abs=1e-3)

@@ -6,11 +6,9 @@ from lightrec_worlds.world_data import WorldData
 
 from lightrec.errors import RecipeError
 from lightrec.learners.on_policy import PolicyModule
-from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.transitions import CLICKED_COLUMN, slates_alone
 from lightrec.policies.slate import SlatePolicy
-from lightrec.rewards.accepted import EngagementReward
-from tests.learners.training import fit
+from tests.learners.training import fit, policy_data
 
 SMALL = {
     "loss": "slate-sarsa",
@@ -54,7 +52,6 @@ def test_the_law_grows_sharper_and_is_kept(tmp_path, monkeypatch):
 
 
 def test_a_tuned_encoder_is_refused(bandit):
-    folders = (str(bandit / name) for name in ("data", "ranker", "users_a"))
-    data = PolicyData(*folders, reward=EngagementReward(), max_steps=2, held_out=8)
+    data = policy_data(bandit, max_steps=2)
     with pytest.raises(RecipeError, match=r"tune is true.*Set it to false"):
         fit(data, PolicyModule, 1, loss="slate-sarsa", policy={"tune": True})

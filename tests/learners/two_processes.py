@@ -8,6 +8,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from lightrec.errors import LightrecError
 from tests.learners.stages import make
+from tests.learners.training import QUIET
 
 
 class Losses(pl.Callback):
@@ -33,12 +34,8 @@ def train(name, folder, world):
         devices=world,
         strategy=strategy,
         use_distributed_sampler=False,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
         callbacks=[kept],
+        **QUIET,
     )
     torch.manual_seed(1)
     try:

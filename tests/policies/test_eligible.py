@@ -3,7 +3,6 @@
 import pytest
 import torch
 from lightrec_worlds.tower import TowerPolicy
-from tensordict import TensorDict
 
 from lightrec import plugins
 from lightrec.keys import Key
@@ -89,17 +88,3 @@ def test_nobody_is_shown_what_is_forbidden(name, state):
 def test_every_policy_of_the_package_is_looked_at():
     own = {part.load() for part in plugins.discover([]).parts["policies"].values()}
     assert own <= {type(make()) for make in MAKERS.values()}
-
-
-def test_offers_without_an_item_give_empty_slates():
-    state = TensorDict(
-        {
-            Key.HISTORY: torch.zeros(2, 3, dtype=torch.int64),
-            Key.CANDIDATES: torch.tensor([[0, 0, 0], [4, 0, 0]]),
-            Key.STEP: torch.zeros(2, 1, dtype=torch.int64),
-            Key.ACCEPTED_TOTAL: torch.zeros(2, 1),
-        },
-        [2],
-    )
-    for make in (MAKERS["constant"], MAKERS["epsilon"], MAKERS["tower"]):
-        assert make().act(state.clone(), 2, False)[Key.ACTION].tolist() == [[0, 0], [4, 0]]

@@ -106,7 +106,8 @@ def test_evaluates_a_scorer_and_compares_two():
     assert found.lists.tolist() == [[2, 3], [3, 2], [2, 1]]
     assert found.users.tolist() == [0, 1, 1]
     assert found.ranks.tolist() == [1, 2, 2]
-    unfiltered = evaluate_scores(lambda b: table[b["user"]], batches(*given), filter_seen=False)
+    nothing = batches(*given[:2], [[[0], [0]], [[0]]])
+    unfiltered = evaluate_scores(lambda b: table[b["user"]], nothing)
     assert unfiltered.ranks.tolist() == [2, 2, 3]
     assert found.metrics((2,))["recall@2"] == 1
     assert found.paired(unfiltered, "recall@2").tolist() == [0, 0, 1]

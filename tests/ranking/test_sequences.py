@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from lightrec.data.sequences import Sequences
+from lightrec.data.share import RowSampler
 from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION
 from lightrec.ranking.evaluation_events import EvaluationEvents
-from lightrec.ranking.sequence_data import TrainWindows, WindowSampler
+from lightrec.ranking.sequence_data import TrainWindows
 
 
 class Store:
@@ -55,7 +56,7 @@ def test_training_events_are_the_only_targets_of_training(sequences):
 def test_windows_cover_every_target_once_in_any_epoch(sequences, max_length):
     training = sequences.training()
     windows = TrainWindows(training, max_length, 50)
-    sampler = WindowSampler(windows, 2, seed=3)
+    sampler = RowSampler(windows.drawn, len(windows), 2, seed=3)
     starts = set()
     for epoch in range(6):
         sampler.set_epoch(epoch)
@@ -95,19 +96,6 @@ def test_leave_one_out_histories(sequences):
     assert sorted(batch["seen"][2].tolist())[-8:] == [1, 2, 3, 4, 5, 6, 7, 8]
     with pytest.raises(IndexError):
         events[1]
-
-
-def test_global_time_histories_roll():
-    store = Store([([1, 2, 3, 4, 5], [TRAIN, VALIDATION, TEST, TEST, TEST]), ([7], [TEST])])
-    events = EvaluationEvents(Sequences.all_events(store), TEST, 10, 10, None, 0)
-    batch = events[0]
-    assert batch["target"].tolist() == [7, 3, 4, 5]
-    assert batch["history"].tolist() == [
-        [0, 0, 0, 0],
-        [0, 0, 1, 2],
-        [0, 1, 2, 3],
-        [1, 2, 3, 4],
-    ]
 
 
 def test_context_is_history_but_no_target():

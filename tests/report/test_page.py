@@ -11,7 +11,7 @@ from lightrec.evaluation.base import Findings, keys_of
 from lightrec.evaluation.evidence import Favoured
 from lightrec.evaluation.session_tables import ALL, HOME
 from lightrec.report import page as report
-from lightrec.report.owner import owner
+from lightrec.report.summary import owner
 from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages.evaluate import EARLY, early_ranking

@@ -2,16 +2,15 @@
 
 import json
 
-from lightrec.report import users
-from lightrec.report.users import calibration
+from lightrec.report import page
 from lightrec.run import Run
 
 
 def test_calibration_is_drawn_of_bins_with_enough_forecasts(tiny_run, monkeypatch):
-    monkeypatch.setattr(users, "SEEN", 1)
+    monkeypatch.setattr(page, "FORECASTS", 1)
     run = Run(tiny_run)
     counts = json.loads((run.folder("users_a") / "reliability.json").read_text())
-    drawn = calibration(run, "a")
+    drawn = page.calibration(run, "a")
     bins = [each for each in zip(*counts, strict=True) if each[0] >= 1]
     assert [forecast / weight for weight, forecast, _ in bins] == list(drawn.x)
     assert [happened / weight for weight, _, happened in bins] == list(drawn.y)

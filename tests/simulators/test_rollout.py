@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightrec.evaluation.comparison import compare, transfer_ratios
+from lightrec.evaluation.sessions import compare, transfer_ratios
 from lightrec.policies.baselines import ConstantListPolicy, PopularityPolicy, RandomPolicy
 from lightrec.simulators.rollout import Sessions, judge
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator

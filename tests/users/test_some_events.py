@@ -7,19 +7,12 @@ import torch
 from lightrec.data.store import TRAIN
 from lightrec.errors import RecipeError
 from lightrec.users.choice_data import ChoiceData
-from tests.users.stores import prepared
+from tests.users.stores import TWO_SETS, prepared
 
 
 @pytest.fixture
 def data(tmp_path):
-    """Four users with five events each, offered one of two sets."""
-    events = {
-        "user": np.repeat(["u", "v", "w", "x"], 5),
-        "item": ["a", None, "a", "b", "a"] * 2 + ["c", None, "d", "d", "c"] * 2,
-        "time": np.tile(np.arange(5), 4),
-        "candidates": [["a", "b"]] * 10 + [["c", "d"]] * 10,
-    }
-    prepared(events, tmp_path / "data")
+    prepared(TWO_SETS, tmp_path / "data")
     return ChoiceData(str(tmp_path / "data"), history_length=4)
 
 

@@ -319,7 +319,10 @@ class JsonTable(Table):
             self.rows: pl.DataFrame = pl.read_ndjson(bytes(text), infer_schema_length=None)
             """All columns as they are, objects too."""
         except pl.exceptions.PolarsError as error:
-            self._refuse(bytes(text), error)
+            bad = [number for number, line in _lines(bytes(text)).items() if not _is_object(line)]
+            self._refuse(bad, 'is no JSON object, such as {"user": 1}.')
+            first = str(error).splitlines()[0]
+            raise DataError(f"The lines have no columns in common ({first}).", path) from None
         self.names = self.rows.columns
         long = self.rows.select(pl.col(pl.String).str.contains(r"^-?\d{16,}$").any())
         if any(map(any, long.iter_rows())) and (match := _ROUNDED.search(bytes(text))):
@@ -346,7 +349,7 @@ class JsonTable(Table):
 
     def _check_depth(self, text: bytes) -> None:
         """Refuse lines whose values lie too deep within each other."""
-        problems, bad = Problems(self.path), list[int]()
+        bad = list[int]()
         for number, line in enumerate(text.split(b"\n"), 1):
             if line.count(b"[") + line.count(b"{") > _DEPTH:
                 depth = deepest = 0
@@ -354,20 +357,12 @@ class JsonTable(Table):
                     depth += 1 if mark in b"[{" else -1
                     deepest = max(deepest, depth)
                 bad += [number] if deepest > _DEPTH else []
-        sentences = [
-            f"Line {n} has values more than {_DEPTH} levels within each other." for n in bad
-        ]
-        problems.add_places(sentences[:NAMED], len(bad))
-        problems.check()
+        self._refuse(bad, f"has values more than {_DEPTH} levels within each other.")
 
-    def _refuse(self, text: bytes, error: Exception) -> None:
-        """Name the lines that are no JSON objects."""
-        problems, bad = Problems(self.path), list[int]()
-        bad += [number for number, line in _lines(text).items() if not _is_object(line)]
-        sentences = [f'Line {n} is no JSON object, such as {{"user": 1}}.' for n in bad[:NAMED]]
-        problems.add_places(sentences, len(bad))
-        if not bad:
-            problems.add(f"The lines have no columns in common ({str(error).splitlines()[0]}).")
+    def _refuse(self, bad: Sequence[int], what: str) -> None:
+        """Refuse the file where it has bad lines, saying what they are."""
+        problems = Problems(self.path)
+        problems.add_places([f"Line {number} {what}" for number in bad[:NAMED]], len(bad))
         problems.check()
 
 

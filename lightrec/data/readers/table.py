@@ -116,8 +116,12 @@ class TableReader(Reader):
         tell = problems.add if self.skip is None else plugins.warn
         frame, place = _marked(_returned(frame, tell), place)
         ignored = tuple(name for name in table.names if name not in matched.values())
-        if Column.TIME in names and Column.TIME not in matched:
-            _mention_times(table, ignored)
+        for name in ignored if Column.TIME in names and Column.TIME not in matched else ():
+            if (values := table.sample(name)) and looks_like_times(values):
+                plugins.warn(
+                    f"The column '{name}' of {table.path} holds times and is not used: if they are "
+                    f"the events' own, say --columns '{{time: {_quoted(name)}}}'."
+                )
         place = replace(place, names=matched, ignored=ignored, form=table.form)
         with problems.raising():
             return self.checked(frame, place, path, table.faults)
@@ -341,14 +345,3 @@ def _marked(frame: pl.DataFrame, place: Place) -> tuple[pl.DataFrame, Place]:
     ).with_row_index("row")
     rows = rows.explode(Column.ITEM)
     return rows.drop("row"), place.within(rows["row"])
-
-
-def _mention_times(table: Table, names: Sequence[str]) -> None:
-    """Warn of columns of times that nobody has named."""
-    for name in names:
-        values = table.sample(name)
-        if values and looks_like_times(values):
-            plugins.warn(
-                f"The column '{name}' of {table.path} holds times and is not used: if they are the "
-                f"events' own, say --columns '{{time: {_quoted(name)}}}'."
-            )

@@ -51,7 +51,11 @@ def open_text(path: Path) -> tuple[bytes | mmap.mmap, str]:
     """
     zipped = COMPRESSED.get(path.suffix.lower())
     check_content(path, zipped or "text")
-    text = _unzipped(path, zipped) if zipped else _mapped(path)
+    if zipped:
+        text: bytes | mmap.mmap = _unzipped(path, zipped)
+    else:
+        with path.open("rb") as file:
+            text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     encoding = _encoding(text, path)
     words = ", ".join(filter(None, [_NAMES.get(encoding, encoding.upper()), zipped]))
     if encoding == "utf-8":
@@ -69,11 +73,6 @@ def is_utf8(text: bytes | mmap.mmap) -> bool:
         return all(block is not None for block in codecs.iterdecode(blocks, "utf-8"))
     except UnicodeDecodeError:
         return False
-
-
-def _mapped(path: Path) -> mmap.mmap:
-    with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _unzipped(path: Path, kind: str) -> bytes:
@@ -108,9 +107,12 @@ def _encoding(text: bytes | mmap.mmap, path: Path) -> str:
     damaged = sum(map(len, _LETTER.findall(lines))) > high / 2
     if damaged or re.search(rb"[\0-\x08\x0e-\x1f]", lines):
         return "utf-8"
+    # In Western text, such bytes stand among plain letters, and few are odd ones.
+    few = sum(map(len, _FEW.findall(lines)))
+    odd = len(_ODD.findall(lines.decode("cp1252", "replace")))
     if _is_chinese(bytes(lines)):
         name = "gb18030"
-    elif _is_western(bytes(lines), high):
+    elif few > 0.8 * high and odd <= 0.1 * high:
         name = "cp1252"
     else:
         raise _unknown(bytes(lines), path)
@@ -121,12 +123,6 @@ def _encoding(text: bytes | mmap.mmap, path: Path) -> str:
             f"{', '.join([*unlike][:3])}. If they are wrong, {_ADVICE}"
         )
     return name
-
-
-def _is_western(text: bytes, high: int) -> bool:
-    """Whether text with so many high bytes has them among plain letters, and few that are odd."""
-    odd = len(_ODD.findall(text.decode("cp1252", "replace")))
-    return sum(map(len, _FEW.findall(text))) > 0.8 * high and odd <= 0.1 * high
 
 
 def _is_chinese(text: bytes) -> bool:

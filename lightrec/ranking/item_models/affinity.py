@@ -182,7 +182,11 @@ class AttributeAffinity(ItemModel):
 
         :param items: those that are asked for.
         """
-        loud = self._loudness(histories, details)
+        assert self.decay is not None, "not fitted"
+        ages = torch.arange(histories.shape[1] - 1, -1, -1, device=histories.device)
+        # What each event counts.
+        loud = self.decay**ages * (histories != PADDING)
+        loud = loud * self._amounts((details or {}).get(Key.FEEDBACK))
         own = torch.zeros(2, len(histories), len(self.above), device=histories.device)
         own, counts = own.unbind()
         for members, parts in zip(self.members, self.parts, strict=True):
@@ -205,13 +209,6 @@ class AttributeAffinity(ItemModel):
             at = number[items]
             density = (at**2 - (at - mean) ** 2 / variance - variance.log()) / 2
             yield density.nan_to_num()
-
-    def _loudness(self, histories: Tensor, details: Details) -> Tensor:
-        """What each event counts: (B, L)."""
-        assert self.decay is not None, "not fitted"
-        ages = torch.arange(histories.shape[1] - 1, -1, -1, device=histories.device)
-        loud = self.decay**ages * (histories != PADDING)
-        return loud * self._amounts((details or {}).get(Key.FEEDBACK))
 
     def _amounts(self, kinds: Tensor | None) -> Tensor:
         """What events of some kinds count: nothing where they are worth nothing."""

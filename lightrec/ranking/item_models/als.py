@@ -52,7 +52,8 @@ class ALS(ItemModel):
         except ImportError:
             raise NotApplicable("It needs the package implicit: install lightrec[als].") from None
         # implicit reads a matrix of confidences less 1 for what was not seen.
-        events = users_by_items(evidence.log, evidence.num_items) * (1 + self._alpha)
+        alpha = 1.0 if self.alpha is None else self.alpha
+        events = users_by_items(evidence.log, evidence.num_items) * (1 + alpha)
         with threadpool_limits(1, "blas"):  # implicit has threads of its own
             model = AlternatingLeastSquares(
                 factors=64 if self.factors is None else self.factors,
@@ -66,10 +67,6 @@ class ALS(ItemModel):
         factors = torch.from_numpy(model.item_factors)
         self.register_buffer("items", functional.pad(factors, (0, 0, 1, 0)))
         return self
-
-    @property
-    def _alpha(self) -> float:
-        return 1.0 if self.alpha is None else self.alpha
 
     def scores(
         self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
@@ -91,7 +88,7 @@ class ALS(ItemModel):
     def by_vectors(self, had: Tensor) -> Tensor:
         """Score all items by the vectors of what was had, (B, L, F), zeros for nothing."""
         items = self.items
-        confidence, size = 1 + self._alpha, items.shape[1]
+        confidence, size = 1 + (1.0 if self.alpha is None else self.alpha), items.shape[1]
         square = items.T @ items + self.l2 * torch.eye(size, device=items.device)
         square = square + (confidence - 1) * had.transpose(1, 2) @ had
         users = torch.linalg.solve(square, confidence * had.sum(1))

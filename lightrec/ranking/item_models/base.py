@@ -67,7 +67,12 @@ class Evidence:
         vectors = torch.zeros(store.num_items + 1, 0) if vectors is None else vectors
         log = Sequences.all_events(store).training()
         people = user_features(store)[1]
-        worth = worth_of_kinds(store)
+        worth: NDArray[np.float32] | None = None
+        if store.goal_kinds:
+            given = store.meta["settings"]["weights"]
+            kinds = [0.0, *(given[kind] for kind in store.feedback_kinds)]
+            worth = np.array(kinds, np.float32).clip(0)
+            worth /= worth.max()
         texts = store.catalog[Column.TEXT].to_list() if vectors.shape[1] else []
         known = log, store.num_items, vectors, store.is_ordered, people, worth
         tables = store.users, store.catalog, store.item_kinds
@@ -95,15 +100,6 @@ class Evidence:
         counts = self.counts()[1:].where(torch.from_numpy(met), -1.0)
         popular = counts.argsort(descending=True, stable=True)[: min(self.most, int(met.sum()))]
         return popular.sort().values.numpy()
-
-
-def worth_of_kinds(store: EventStore) -> NDArray[np.float32] | None:
-    """What an event of each kind is worth to the goal, 1 at most; None where there is no goal."""
-    if not store.goal_kinds:
-        return None
-    given = store.meta["settings"]["weights"]
-    worth = np.array([0.0, *(given[kind] for kind in store.feedback_kinds)], np.float32).clip(0)
-    return worth / worth.max()
 
 
 class ItemModel(nn.Module, ABC):

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.data.store import EventStore
 from lightrec.errors import NotApplicable
 from lightrec.keys import Key
 from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
@@ -62,10 +61,6 @@ class Demographic(ItemModel):
     def __init__(self, l2: float | None = None, first: int | None = None) -> None:
         super().__init__()
         self.l2, self.first = l2, first
-
-    def of(self, store: EventStore) -> Self:
-        """Fit to the training events of a prepared log."""
-        return self.fit(Evidence.of(store))
 
     def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
         """Nothing: :meth:`fit` chooses what is open."""

@@ -354,10 +354,7 @@ class NextItemRidge(Regression):
     SCORING: ClassVar = frozenset[str]()
 
     def __init__(
-        self,
-        l2: float | None = None,
-        decay: float | None = None,
-        reach: int = 30,
+        self, l2: float | None = None, decay: float | None = None, reach: int = 30
     ) -> None:
         super().__init__()
         self.l2, self.decay, self.reach = l2, decay, reach

@@ -147,12 +147,7 @@ def _times(keys: Codes, visits: Codes) -> tuple[Codes, ...]:
     return count - count[start][group] + 1, visits[start][group]
 
 
-def _buckets(
-    events: Codes,
-    visits: Codes,
-    times: Codes,
-    spread: Codes,
-) -> tuple[Codes, ...]:
+def _buckets(events: Codes, visits: Codes, times: Codes, spread: Codes) -> tuple[Codes, ...]:
     """Sort by borders: events since, visits since, visits with the item, and how due it is."""
     usual = spread / np.maximum(times - 1, 1)
     due = np.where(spread > 0, (visits + 1) / np.maximum(usual, 1e-9), 0)

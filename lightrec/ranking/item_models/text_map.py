@@ -198,13 +198,6 @@ class TextMap:
         usual = (self._usual[histories] * loud).sum(1, keepdim=True).clamp_min(1e-12)
         return (near / usual + SMOOTHING).log()
 
-    def parts(self, scores: Tensor, histories: Tensor | None, asked: Asked) -> Tensor:
-        """Give all predictions: (4, B, C); zeros for the last without histories."""
-        given = [self.neighbours(scores, asked), self.regression(scores, asked)[None]]
-        rest = given[-1].new_zeros(given[-1].shape)
-        given.append(rest if histories is None else self.by_history(histories, asked)[None])
-        return torch.cat(given)
-
     def predicted(self, scores: Tensor, histories: Tensor | None, asked: Asked) -> Tensor:
         """Predict scores, each item's as if its own were unknown.
 
@@ -214,7 +207,9 @@ class TextMap:
         """
         if not len(self.warm):
             return scores.new_zeros(len(scores), len(asked.items))
-        given = self.parts(scores, histories, asked)
+        near, own = self.neighbours(scores, asked), self.regression(scores, asked)[None]
+        like = None if histories is None else self.by_history(histories, asked)[None]
+        given = torch.cat([near, own, torch.zeros_like(own) if like is None else like])
         return torch.einsum("k,kbc->bc", scores.new_tensor(self.weights), given)
 
     def scores(self, scores: Tensor, histories: Tensor | None = None) -> Tensor:

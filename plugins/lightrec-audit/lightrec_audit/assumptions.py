@@ -20,7 +20,7 @@ from lightrec.evaluation.base import Intervals, Metrics, Section, Table, number,
 from lightrec.evaluation.evidence import CONTENDERS
 from lightrec.evaluation.session_tables import paired
 from lightrec.evaluation.sessions import SimulatedSessions
-from lightrec.report.page import write_metrics, write_page
+from lightrec.report.page import page_of, write_metrics
 from lightrec.run import Run
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
@@ -123,7 +123,8 @@ def assume(
             for key, value in cell["metrics"].items()
         }
         write_metrics(folder, metrics)
-        write_page(run, folder, stage.inputs, [sensitivity(metrics, found)], [], [])
+        page = page_of(run, [sensitivity(metrics, found)], [], stages=stage.inputs)
+        (folder / "report.html").write_text(page, encoding="utf-8")
 
 
 def judge_cell(

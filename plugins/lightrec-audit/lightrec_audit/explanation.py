@@ -21,17 +21,13 @@ BAR: Final = 16
 def opening(found: Explanation) -> str:
     """Say where the item comes, and how likely it is."""
     late = "" if found.rank <= found.k else f", so that it is not among the first {found.k}"
-    by = found.by.replace("-", " ")
+    by, goal = found.by.replace("-", " "), " or ".join(found.goal) or "event"
     return (
         f"“{found.title}” is in place {found.rank} of {found.among:,} items that may be shown, "
-        f"ranked by the {by}{late}. The next {_goal(found)} is about it with a probability of "
+        f"ranked by the {by}{late}. The next {goal} is about it with a probability of "
         f"{_percent(found.probability)}; after as many average events that would be "
         f"{_percent(found.average_probability)}."
     )
-
-
-def _goal(found: Explanation) -> str:
-    return " or ".join(found.goal) or "event"
 
 
 def sections(found: Explanation) -> list[Section]:

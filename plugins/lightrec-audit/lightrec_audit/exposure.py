@@ -26,6 +26,8 @@ COLUMNS: Final = {
     "misplaced": "exposure misplaced",
 }
 CHOICES: Final = "choices"
+FEW: Final = 10
+"""Training events that the items of a newcomer have at most."""
 
 
 class ProviderExposure(Evaluator):
@@ -39,32 +41,23 @@ class ProviderExposure(Evaluator):
 
     :param provider: the items' attribute that names it, such as a maker, a seller or a publisher;
         of a list the first. An item without one is its own.
-    :param max_events: at most so many test events, drawn by the seed; None for all.
-    :param few: a provider whose items have at most so many training events is a newcomer.
     :param models: item models that are shown besides blend, policy and popularity.
     """
 
-    def __init__(
-        self,
-        provider: str,
-        max_events: int | None = 20_000,
-        few: int = 10,
-        models: Sequence[str] = (),
-    ) -> None:
-        self.provider, self.max_events, self.few = provider, max_events, few
-        self.models = tuple(models)
+    def __init__(self, provider: str, models: Sequence[str] = ()) -> None:
+        self.provider, self.models = provider, tuple(models)
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """``exposure/<contender>/…``, and what was chosen as ``exposure/choices/…``.
 
         Where the items have no such attribute there are no metrics, and the section says so.
         """
-        store, log = run.data, HeldOutLog(self.max_events)
+        store, log = run.data, HeldOutLog()
         if self.provider not in store.catalog.columns:
             text = f"The items have no attribute {self.provider!r}, so nobody is known to gain."
             return Findings({}, [Section(TITLE, text)])
         providers, counts = events_of_providers(store, self.provider)
-        new = counts <= self.few
+        new = counts <= FEW
         metrics = {"exposure/providers": len(counts), "exposure/newcomers": float(new.mean())}
         scorers = scorers_of(run, self.models)
         if run.has("policy"):
@@ -85,7 +78,7 @@ class ProviderExposure(Evaluator):
         rows[CHOICES] = "what people chose"
         text = (
             f"The items have {int(metrics['exposure/providers']):,} providers, of whom "
-            f"{metrics['exposure/newcomers']:.0%} are newcomers, with at most {self.few} training "
+            f"{metrics['exposure/newcomers']:.0%} are newcomers, with at most {FEW} training "
             "events. Exposure is 1 / log2(1 + rank) in lists of ten. Its Gini coefficient is 0 "
             "where all providers have the same, and 1 where one has all. Misplaced is what would "
             "have to go to others for exposure to be proportional to what people chose."

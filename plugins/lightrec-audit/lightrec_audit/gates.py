@@ -148,16 +148,16 @@ def _(model: ItemToItem, past: Past) -> Gated:
     # A history of one event is its row.
     with torch.no_grad():
         rows = model.scores(past.history.T)
-    mean = _kept(model, lambda: _mean_row(model, past.average))
+
+    def mean_row() -> Tensor:
+        items = torch.arange(len(past.average))[:, None]
+        blocks = zip(past.average.split(BLOCK), items.split(BLOCK), strict=True)
+        return torch.stack([shares @ model.scores(some) for shares, some in blocks]).sum(0)
+
+    mean = _kept(model, mean_row)
     ages = torch.arange(len(rows) - 1, -1, -1)
     loud = decay**ages * (past.history[0] != PADDING)
     return lambda gates: (gates * loud) @ rows + ((1 - gates) * loud).sum(1, keepdim=True) * mean
-
-
-def _mean_row(model: ItemToItem, average: Tensor) -> Tensor:
-    items = torch.arange(len(average))[:, None]
-    blocks = zip(average.split(BLOCK), items.split(BLOCK), strict=True)
-    return torch.stack([shares @ model.scores(some) for shares, some in blocks]).sum(0)
 
 
 @gated.register

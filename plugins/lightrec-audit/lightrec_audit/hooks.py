@@ -1,5 +1,7 @@
 """What this package adds to lightrec."""
 
+from pathlib import Path
+
 from lightrec.hookspecs import gives
 
 LIGHTREC_API = 1
@@ -27,3 +29,4 @@ lightrec_after_training = gives(
     }
 )
 lightrec_sections = gives({"LearnedRewardSection": "lightrec_audit.learned:LearnedRewardSection"})
+lightrec_recipes = gives([Path(__file__).parent / "recipes"])

@@ -15,10 +15,11 @@ from torch import Tensor
 from lightrec.errors import RecipeError
 from lightrec.evaluation.arena import Arena, arena
 from lightrec.evaluation.base import NOTHING, Section, Table
-from lightrec.intervals import Interval, function_interval, mean_interval, ratio_interval
+from lightrec.intervals import Interval, mean_interval, ratio_interval
 from lightrec.progress import progress_bar
 from lightrec.simulators.rollout import Sessions
 from lightrec.simulators.session_env import Mode
+from lightrec_audit.means import function_interval
 
 Showing = Literal["mode", "sample"]
 """How slates were shown: ``mode``, the highest scores; ``sample``, drawn from the policy's law."""

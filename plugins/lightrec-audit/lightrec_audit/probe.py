@@ -25,13 +25,14 @@ from lightrec.errors import RecipeError
 from lightrec.evaluation.arena import Arena, arena
 from lightrec.evaluation.base import Section, Table
 from lightrec.evaluation.contenders import best_constant_lists
-from lightrec.intervals import Interval, function_interval
+from lightrec.intervals import Interval
 from lightrec.keys import PADDING, Column
 from lightrec.progress import progress_bar
 from lightrec.settings import make_of
 from lightrec.simulators.rollout import Contender, Sessions, play
 from lightrec.simulators.session_env import Mode
 from lightrec_audit.judge import ORACLE, earned, give, per_user
+from lightrec_audit.means import function_interval
 from lightrec_audit.user_models import Acting
 
 TIMES, HALF = 10.0, 0.5

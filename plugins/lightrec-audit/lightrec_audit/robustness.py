@@ -11,15 +11,8 @@ import torch
 from torch import Tensor
 
 from lightrec.data.store import TRAIN
-from lightrec.errors import NotApplicable, RecipeError
-from lightrec.evaluation.base import (
-    Evaluator,
-    Findings,
-    Metrics,
-    Section,
-    Table,
-    keys_of,
-)
+from lightrec.errors import NotApplicable
+from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Table, keys_of
 from lightrec.evaluation.held_out import HeldOutLog, item_models, mean_of_users
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import RANKER, Blend
@@ -30,6 +23,12 @@ from lightrec.run import Run
 from lightrec.simulators import noise
 
 BLEND: Final = "blend"
+NOISE: Final = (0.1, 0.3)
+"""Probabilities with which an event of a history is about an item drawn at random."""
+FALSE_USERS, PROMOTED = 0.01, 5
+"""False users as a share of the users, and items that they promote."""
+MAX_EVENTS: Final = 2_000
+"""Test events at most, drawn by the seed."""
 
 
 class Robustness(Evaluator):
@@ -40,37 +39,16 @@ class Robustness(Evaluator):
     each chose the promoted items, drawn from the less popular half, and famous items drawn by
     popularity. The item models are fitted to it again with the settings and weights of the run;
     the ranker is not trained again, so that its share of the blend knows nothing of the attack.
-
-    :param noise: probabilities, from 0 to 1.
-    :param false_users: their share of the users, from 0 to 1.
-    :param promoted: items that they promote.
-    :param max_events: at most so many test events, drawn by the seed.
     """
-
-    def __init__(
-        self,
-        noise: tuple[float, ...] = (0.1, 0.3),
-        false_users: float = 0.01,
-        promoted: int = 5,
-        max_events: int = 2_000,
-    ) -> None:
-        if not all(0 <= share <= 1 for share in (*noise, false_users)):
-            raise RecipeError(
-                f"Noise and false users are shares from 0 to 1, and not {noise} and {false_users}."
-            )
-        if promoted < 1:
-            raise RecipeError(f"At least one item is promoted, and not {promoted}.")
-        self.noise, self.false_users, self.promoted = tuple(noise), false_users, promoted
-        self.max_events = max_events
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """``robust/<contender>/…``."""
         models, scorers = item_models(run), {BLEND: by_history(run.blend)}
         scorers |= {name: by_history(model) for name, model in models.items()}
-        log = HeldOutLog(self.max_events)
+        log = HeldOutLog(MAX_EVENTS)
         plain = {name: log.rank(run.data, scorer, seed) for name, scorer in scorers.items()}
         metrics = {f"robust/{n}/ndcg@10": r.metrics()["ndcg@10"] for n, r in plain.items()}
-        for share in self.noise:
+        for share in NOISE:
             for name, scorer in scorers.items():
                 mixed = noisy(scorer, share, run.data.num_items, seed)
                 found = log.rank(run.data, mixed, seed)
@@ -78,7 +56,7 @@ class Robustness(Evaluator):
                     f"robust/{name}/noise-{share:g}", found.bootstrap(plain[name], seed=seed)
                 )
         evidence = Evidence.of(run.data, run.ranker.items.vectors)
-        planted, items = attacked(evidence, self.false_users, self.promoted, seed)
+        planted, items = attacked(evidence, FALSE_USERS, PROMOTED, seed)
         fooled: dict[str, ItemModel] = {}
         for name, model in models.items():
             # Fitting writes into a model, and the run's own are still needed.
@@ -100,14 +78,14 @@ class Robustness(Evaluator):
     def section(self, metrics: Metrics) -> Section:
         """Set what noise and attack change."""
         names = {n: n for n in (k.split("/")[1] for k in metrics if k.endswith("/ndcg@10"))}
-        noise = {f"noise-{share:g}": f"{share:.0%} noise" for share in self.noise}
+        noise = {f"noise-{share:g}": f"{share:.0%} noise" for share in NOISE}
         columns = {"ndcg@10": "as it is"} | noise | {"attacked": "after the attack"}
         attack = {"before": "before the attack", "after": "after the attack"}
         false, own = int(metrics["robust/false_users"]), "lists with a promoted item"
         return Section(
             "Noise and false users",
             "How NDCG@10 changes if part of each history is random, and if "
-            f"{false:,} false users promote {self.promoted} items that few chose, by choosing them "
+            f"{false:,} false users promote {PROMOTED} items that few chose, by choosing them "
             "beside famous ones; and how many lists of ten then hold one of these items.",
             [
                 Table.of(metrics, "robust/{}/{}", names, columns, "NDCG@10", BLEND, "+.3f"),

@@ -22,31 +22,30 @@ ITEMS, PLACES = 24, 4
 WEIGHTS = {"any item": -1.0, "kind: bad": -1.0, "price": 0.7}
 
 
+KINDS = ["good", "bad", "good", "odd"]
+CATALOG = pl.DataFrame(
+    {
+        Column.ITEM: [f"i{i:02d}" for i in range(ITEMS)],
+        Column.TITLE: [f"Item {i}" for i in range(ITEMS)],
+        "kind": [KINDS[i % 4] for i in range(ITEMS)],
+        "price": [float(i // 4) if i != 5 else None for i in range(ITEMS)],
+        "code": [f"c{i}" for i in range(ITEMS)],
+        "tags": [["red"] * (i < 6) + ["wet"] * (i < 12) for i in range(ITEMS)],
+    }
+)
+
+
 class Again(Domain):
     """Items come again, so that offers may be drawn freely."""
 
     repeats = True
 
 
-def catalog():
-    kinds = ["good", "bad", "good", "odd"]
-    return pl.DataFrame(
-        {
-            Column.ITEM: [f"i{i:02d}" for i in range(ITEMS)],
-            Column.TITLE: [f"Item {i}" for i in range(ITEMS)],
-            "kind": [kinds[i % 4] for i in range(ITEMS)],
-            "price": [float(i // 4) if i != 5 else None for i in range(ITEMS)],
-            "code": [f"c{i}" for i in range(ITEMS)],
-            "tags": [["red"] * (i < 6) + ["wet"] * (i < 12) for i in range(ITEMS)],
-        }
-    )
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """150 users choose from sets of four, or nothing, by a linear law."""
     draw = np.random.default_rng(0)
-    table = catalog()
+    table = CATALOG
     price = table["price"].fill_null(strategy="mean").to_numpy()
     price = (price - table["price"].mean()) / table["price"].std()
     score = -1.0 - (table["kind"] == "bad").to_numpy() + 0.7 * price

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import kl_div
 
 from lightrec.data.sequences import Sequences, Targets
+from lightrec.data.share import RowSampler
 from lightrec.data.store import TRAIN, VALIDATION, EventStore, padded
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
@@ -28,7 +29,7 @@ from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import evaluate_scores, rankable
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import Scorer, by_history
-from lightrec.ranking.sequence_data import TrainWindows, Windows, WindowSampler
+from lightrec.ranking.sequence_data import TrainWindows, Windows
 from lightrec.run import Run
 from lightrec.trust import ARGUMENTS
 from lightrec_export.towers import principal
@@ -143,7 +144,7 @@ def teach(student: Ranker, teacher: Scorer, store: EventStore, seed: int, rate: 
     lessons = Lessons(teacher, store, student.max_length, seed)
     held = validation_events(store, seed)
     expected = ask(teacher, held)
-    sampler = WindowSampler(lessons.windows, BATCH, seed)
+    sampler = RowSampler(lessons.windows.drawn, len(lessons.windows), BATCH, seed)
     optimizer, steps = torch.optim.AdamW(student.parameters(), rate), EPOCHS * len(sampler)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps)
     lowest, best, reached = torch.inf, student.state_dict(), 0

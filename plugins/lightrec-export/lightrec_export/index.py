@@ -5,7 +5,6 @@ makes an approximate index.
 """
 
 import math
-import threading
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -15,18 +14,10 @@ from torch.nn.functional import pad
 
 from lightrec.keys import PADDING
 
-SCORES = 655_360
-"""So many scores are computed at once: they stay in a core's cache until the best are found."""
-PIECE = 10_240
-"""So many rows are scored at once, or more of them for few queries."""
-BLOCK = 80
-"""Of so many scores only the largest is looked at first."""
+SCORES = 2**24
+"""So many scores are computed at once."""
 STEP = 1.25
 """The table grows by this factor where it is full."""
-FEW = 0.005
-"""Where a smaller share of the rows is allowed, only these are scored."""
-
-
 LINKS = 16
 """Of each item in an approximate index's graph, in each direction."""
 VECTOR = 8
@@ -70,7 +61,7 @@ class Flat:
         self._count = len(rows)
 
     def __len__(self) -> int:
-        """Give the number of rows: N + 1, and one for each put; deleted ones count."""
+        """The number of rows: N + 1, and one for each put; deleted ones count."""
         return self._count
 
     @property
@@ -135,17 +126,25 @@ class Flat:
         columns, bias = self._columns
         check(queries, k, allowed, seen, count, len(columns))
         count = count if allowed is None else allowed.shape[-1]
-        rows = Rows(columns[:, :count], bias[:count])
+        columns, bias = columns[:, :count], bias[:count]
         if allowed is not None and allowed.ndim == 1:
-            rows, allowed = rows.among(allowed), None
-        chunks = -(-len(queries) * min(PIECE, len(rows.bias)) // SCORES) or 1
-        parts = (
-            None if part is None else part.tensor_split(chunks)
-            for part in (queries.float(), allowed, seen)
-        )
-        each = zip(*(part or [None] * chunks for part in parts), strict=True)
-        found = [rows.search(own, k, mask, known) for own, mask, known in each]
-        return Found(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+            bias, allowed = bias.masked_fill(~allowed, -torch.inf), None
+        found = []
+        size = max(1, SCORES // count)
+        for start in range(0, max(1, len(queries)), size):
+            piece = slice(start, start + size)
+            scores = torch.addmm(bias, queries[piece].float(), columns)
+            if allowed is not None:
+                scores.masked_fill_(~allowed[piece], -torch.inf)
+            if seen is not None:
+                # What was put since goes to row 0, which is never found.
+                own = seen[piece]
+                scores.scatter_(1, own.masked_fill(own >= count, PADDING), -torch.inf)
+            found.append(top(scores, k))
+        values, items = (torch.cat(parts) for parts in zip(*found, strict=True))
+        missing = (0, k - values.shape[1])
+        values = pad(values, missing, value=-torch.inf)
+        return Found(pad(items, missing) * (values > -torch.inf), values)
 
     def _known(self, index: int) -> None:
         if not PADDING < index < self._count:
@@ -161,7 +160,7 @@ class Flat:
         return row
 
 
-class Approximate:
+class Approximate(Flat):
     """Searches a graph of neighbours: most of the best items, of many, in a fraction of the time.
 
     Hierarchical navigable small worlds (Malkov and Yashunin 2018, arXiv 1603.09320) by FAISS, on
@@ -181,10 +180,10 @@ class Approximate:
         self, table: Tensor, bias: Tensor | None, queries: Tensor, wanted: float = 0.98
     ) -> None:
         faiss: Any = import_module("faiss")  # its own types lack some of what it has
-        self._flat = Flat(table, bias)
+        super().__init__(table, bias)
         if not len(queries):
             raise ValueError("There are no queries to measure by how many of the best are found.")
-        rows = torch.cat([self._flat.table[1:], self._flat.bias[1:, None]], 1)
+        rows = torch.cat([self.table[1:], self.bias[1:, None]], 1)
         # The library is fast for such widths alone.
         self._room = -rows.shape[1] % VECTOR
         padded = pad(rows, (0, self._room)).numpy()
@@ -199,7 +198,7 @@ class Approximate:
         self._others: list[int] = []
         """The other items."""
         k = min(10, len(table) - 1)
-        exact = self._flat.search(queries, k)
+        exact = super().search(queries, k)
         for self.width in WIDTHS:
             found = self.search(queries, k).items
             self.recall = float((exact.items[:, :, None] == found[:, None]).any(2).float().mean())
@@ -207,36 +206,18 @@ class Approximate:
             if self.recall >= wanted:
                 break
 
-    def __len__(self) -> int:
-        """Give the number of rows; see :class:`Flat`."""
-        return len(self._flat)
-
-    @property
-    def table(self) -> Tensor:
-        """The rows; see :class:`Flat`."""
-        return self._flat.table
-
-    @property
-    def bias(self) -> Tensor:
-        """The biases; see :class:`Flat`."""
-        return self._flat.bias
-
     def put(self, row: Tensor, bias: float = 0.0) -> int:
         """Add an item; see :meth:`Flat.put`."""
-        index = self._flat.put(row, bias)
+        index = super().put(row, bias)
         self._others = [*self._others, index]
         return index
 
     def replace(self, index: int, row: Tensor, bias: float = 0.0) -> None:
         """Give an item another row; see :meth:`Flat.replace`."""
-        self._flat.replace(index, row, bias)
+        super().replace(index, row, bias)
         if index < len(self._current) and self._current[index]:
             self._current[index] = False
             self._others = [*self._others, index]
-
-    def delete(self, index: int) -> None:
-        """Never find an item again; see :meth:`Flat.delete`."""
-        self._flat.delete(index)
 
     @torch.no_grad()
     def search(
@@ -246,7 +227,7 @@ class Approximate:
         table, bias = self.table, self.bias
         check(queries, k, allowed, seen, len(table), table.shape[1])
         if not len(queries) or (allowed is not None and 2 * allowed.float().mean(-1).min() < 1):
-            return self._flat.search(queries, k, allowed, seen)
+            return super().search(queries, k, allowed, seen)
         queries = queries.float()
         known = 0 if seen is None else int((seen > 0).sum(1).max())
         many = min((k + known) * (1 if allowed is None else 2), WIDTHS[-1], len(self._current) - 1)
@@ -270,105 +251,19 @@ class Approximate:
         for row in (values[:, -1] == -torch.inf).nonzero()[:, 0].tolist():
             one = slice(row, row + 1)
             mask = allowed[one] if allowed is not None and allowed.ndim == 2 else allowed
-            exact = self._flat.search(queries[one], k, mask, None if seen is None else seen[one])
+            exact = super().search(queries[one], k, mask, None if seen is None else seen[one])
             items[one], values[one] = exact
         return Found(items, values)
 
 
-class Rows(NamedTuple):
-    """Rows to be searched: all, or some."""
-
-    columns: Tensor
-    """(D, M): a row's numbers lie in a column."""
-    bias: Tensor
-    """(M,); minus infinity for what must not be found, the first row among it."""
-    items: Tensor | None = None
-    """(M,) int64, ascending: whose rows these are, 0 first; None where row i is item i's."""
-
-    def among(self, allowed: Tensor) -> "Rows":
-        """Leave out what is not allowed, (M,) bool: gather rows if these are few, else mask."""
-        if allowed.sum() > FEW * len(allowed):
-            return Rows(self.columns, self.bias.masked_fill(~allowed, -torch.inf))
-        # Row 0 stands for what is not among the rows.
-        items = torch.cat([torch.zeros(1, dtype=torch.int64), 1 + allowed[1:].nonzero()[:, 0]])
-        return Rows(self.columns[:, items], self.bias[items], items)
-
-    def search(self, queries: Tensor, k: int, allowed: Tensor | None, seen: Tensor | None) -> Found:
-        """Search all rows for some queries; see :meth:`Flat.search`, ``allowed`` being (B, M)."""
-        if allowed is not None:
-            some = self.among(allowed.any(0))
-            if len(queries) == 1:
-                return some.search(queries, k, None, seen)
-            if some.items is not None:
-                allowed = allowed[:, some.items]
-            self = some
-        if seen is not None and self.items is not None:
-            # What is not among the rows goes to row 0, which is never found.
-            place = torch.searchsorted(self.items, seen).clamp_max(len(self.items) - 1)
-            seen = place * (self.items[place] == seen)
-        best, places = [], []
-        # Few queries take larger pieces, since finding the best costs much for each piece.
-        size = max(PIECE, SCORES // max(1, len(queries)))
-        for at in range(0, len(self.bias), size):
-            piece = slice(at, at + size)
-            columns = self.columns[:, piece]
-            scores = room(len(queries), columns.shape[1])
-            torch.addmm(self.bias[piece], queries, columns, out=scores)
-            if allowed is not None:
-                scores.masked_fill_(~allowed[:, piece], -torch.inf)
-            if seen is not None:
-                query, step = ((seen >= at) & (seen < at + scores.shape[1])).nonzero(as_tuple=True)
-                scores[query, seen[query, step] - at] = -torch.inf
-            values, columns = top(scores, k)
-            best.append(values)
-            places.append(columns + at)
-        values, found = best[0], places[0]
-        if len(best) > 1:
-            values, columns = top(torch.cat(best, 1), k)
-            found = torch.cat(places, 1).gather(1, columns)
-        items = found if self.items is None else self.items[found]
-        missing = (0, k - values.shape[1])
-        values = pad(values, missing, value=-torch.inf)
-        return Found(pad(items, missing) * (values > -torch.inf), values)
-
-
-_own = threading.local()
-
-
-def room(*shape: int) -> Tensor:
-    """Give this thread's memory for scores: to ask for fresh pages costs more than to fill them."""
-    count = math.prod(shape)
-    if not hasattr(_own, "scores") or len(_own.scores) < count:
-        with torch.inference_mode(False):  # it outlives the mode it is first asked for in
-            _own.scores = torch.empty(count)
-    scores: Tensor = _own.scores[:count].view(shape)
-    return scores
-
-
 def top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Give the k largest scores of each row, of equal ones the first: largest first.
-
-    They lie in the k blocks of columns whose maxima are largest. Taking these first spares most of
-    the work of finding them among all columns.
+    """The k largest scores of each row, of equal ones the first: largest first.
 
     :param scores: (B, M).
     :returns: (B, K) scores and (B, K) int64 columns, K the smaller of k and M.
     """
-    columns, more = scores.shape[1], min(k + 1, scores.shape[1])
-    across = columns // BLOCK
-    if across > 2 * more:
-        # A block has every across-th column, so that maxima are taken along whole vectors.
-        blocks, rest = scores.split([across * BLOCK, columns - across * BLOCK], 1)
-        blocks = blocks.unflatten(1, (BLOCK, across))
-        best = blocks.amax(1).topk(more, sorted=False).indices
-        chosen = blocks.gather(2, best[:, None].expand(-1, BLOCK, -1)).flatten(1)
-        values, place = torch.cat([chosen, rest], 1).topk(more)
-        inside = best.gather(1, place % more) + place.div(more, rounding_mode="floor") * across
-        found = torch.where(
-            place < chosen.shape[1], inside, place + across * BLOCK - chosen.shape[1]
-        )
-    else:
-        values, found = scores.topk(more)
+    more = min(k + 1, scores.shape[1])
+    values, found = scores.topk(more)
     # The values are right; of equal ones any may have been taken.
     equal = (values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)
     for row in equal.any(1).nonzero()[:, 0].tolist():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from lightrec_export import distil
 from lightrec_export.batch import Lists
-from lightrec_export.distil import distilled, student_of
+from lightrec_export.distil import distilled
 from lightrec_export.export import export, table_of
 from lightrec_export.exported import ITEMS, MANIFEST, ONNX
 from lightrec_lab.towers import MeanPooling
@@ -71,22 +71,6 @@ def test_a_student_becomes_a_blend_that_it_can_be(tiny_run, monkeypatch):
     assert torch.corrcoef(torch.stack([bias, expected]))[0, 1] > 0.9
 
 
-def test_a_student_learns_from_a_start_of_its_own(tiny_run, monkeypatch):
-    monkeypatch.setattr(distil, "EPOCHS", 20)
-    run = with_popularity(Run(tiny_run))
-    _, about = distilled(run, "blend", size=8)
-    parts = about["parts"]
-    assert parts["student"]["top10"] > parts["ranker"]["top10"]
-    assert parts["student"]["mib"] < parts["ranker"]["mib"] < parts["blend"]["mib"]
-
-
-def test_a_student_of_the_same_shape_starts_as_the_ranker(tiny_run):
-    run = Run(tiny_run)
-    student = student_of(run.ranker, run.data, None, None, 0).eval()
-    given = torch.tensor([[0, 0, 0], [0, 3, 4], [5, 6, 7]])
-    torch.testing.assert_close(student.scores(given), run.ranker.scores(given))
-
-
 def test_students_learn_from_training_events_alone(tiny_run, tmp_path):
     runs = [Run(tiny_run), Run(tiny_run)]
     changed = shutil.copytree(tiny_run / "data", tmp_path / "data")
@@ -113,11 +97,6 @@ def test_the_teacher_is_what_is_served_and_figures_are_of_what_was_not_learned(t
     assert asked
     assert {each["ndcg@10"] for each in about["parts"].values()} == {None}
     assert table_of(about).rows[0][1] == "–"
-
-
-def test_another_seed_gives_another_student(tiny_run):
-    one, other = (distilled(Run(tiny_run), "blend", size=8, seed=seed)[0] for seed in (3, 4))
-    assert not weights(one).equal(weights(other))
 
 
 def test_a_served_student_answers_as_it_scores(tiny_run, exported):
@@ -155,9 +134,8 @@ def test_settings_that_do_not_go_together_are_refused(tiny_run, tmp_path):
         export(run, out, layers=1)
     with pytest.raises(RecipeError, match="--distill teaches a ranker"):
         export(run, out, distill="blend", what="policy")
-    for size in (0, 17):
-        with pytest.raises(RecipeError, match=f"--size should be 1 to 16, .* not {size}"):
-            export(run, out, distill="blend", size=size)
+    with pytest.raises(RecipeError, match=r"--size should be 1 to 16, .* not 17"):
+        export(run, out, distill="blend", size=17)
     with pytest.raises(RecipeError, match="--layers should be 1 or more, and not 0"):
         export(run, out, distill="blend", layers=0)
     run.__dict__["served"] = Blend(Ranker(tiny.ITEMS, size=16, tower=MeanPooling))

@@ -51,9 +51,6 @@ def test_an_export_scores_as_its_run_does(tiny_run, whole_export, engine):
     ranker, given = run.served.ranker, histories(run.data.num_items)
     scores = held.queries(given) @ held.table.T + held.bias
     torch.testing.assert_close(scores[:, 1:], ranker.scores(given)[:, 1:], atol=1e-4, rtol=0)
-    one = held.queries(given[5:6, -3:]) @ held.table.T + held.bias
-    expected = ranker.scores(given[5:6, -3:])
-    torch.testing.assert_close(one[:, 1:], expected[:, 1:], atol=1e-4, rtol=0)
     nothing = held.queries(torch.zeros(2, 0, dtype=torch.int64))
     assert nothing.equal(torch.zeros(2, held.table.shape[1]))
     assert held.queries(given[:0]).shape == (0, held.table.shape[1])
@@ -117,44 +114,42 @@ def test_an_export_is_read_without_heavy_packages(whole_export):
     assert json.loads(items) == (1 + scores[:, 1:].topk(3).indices).tolist()
 
 
+def manifest_with(**change):
+    """Something that changes what an export says of itself."""
+
+    def harm(folder):
+        said = json.loads((folder / MANIFEST).read_text()) | change
+        (folder / MANIFEST).write_text(json.dumps(said))
+
+    return harm
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
         (lambda f: (f / ONNX).write_bytes((f / ONNX).read_bytes()[:-1] + b"x"), "is not the file"),
         (lambda f: (f / ITEMS).unlink(), "items.safetensors is missing"),
         (lambda f: (f / MANIFEST).unlink(), "There is no export in"),
-        (lambda f: (f / MANIFEST).write_text("[1"), "is damaged"),
         (lambda f: (f / MANIFEST).write_text("[]"), "is damaged"),
+        (manifest_with(format=FORMAT + 1), f"and this release reads up to {FORMAT}"),
+        (
+            manifest_with(files={"../secret": "0"}),
+            r"names \.\./secret, which is no file of the",
+        ),
+        (manifest_with(files={}), "names no items.safetensors"),
     ],
 )
-def test_a_damaged_export_is_refused(whole_export, tmp_path, harm, message):
+def test_an_export_that_was_changed_is_refused(whole_export, tmp_path, harm, message):
     folder = shutil.copytree(whole_export, tmp_path / "copy")
     harm(folder)
     with pytest.raises(RunError, match=message):
         Exported(folder)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"format": FORMAT + 1}, f"has format {FORMAT + 1}, and this release reads up to {FORMAT}"),
-        ({"files": {"../secret": "0"}}, r"names \.\./secret, which is no file of the export"),
-        ({"files": {}}, "names no items.safetensors"),
-    ],
-)
-def test_a_manifest_that_does_not_fit_is_refused(whole_export, tmp_path, change, message):
-    folder = shutil.copytree(whole_export, tmp_path / "copy")
-    said = json.loads((folder / MANIFEST).read_text()) | change
-    (folder / MANIFEST).write_text(json.dumps(said))
-    with pytest.raises(RunError, match=message):
-        Exported(folder)
-
-
 def test_histories_of_unknown_items_are_refused(whole_export):
     held = Exported(whole_export)
-    for wrong in (torch.tensor([[49]]), torch.tensor([[-1]])):
-        with pytest.raises(ValueError, match="must hold items 1 to 48"):
-            held.queries(wrong)
+    with pytest.raises(ValueError, match="must hold items 1 to 48"):
+        held.queries(torch.tensor([[49]]))
     with pytest.raises(ValueError, match=r"Expected histories \(B, L\) int64"):
         held.queries(torch.ones(2))
 
@@ -163,9 +158,11 @@ def test_an_export_is_refused_before_anything_is_written(tiny_run, tmp_path):
     run = Run(tiny_run)
     with pytest.raises(RecipeError, match="There is something at"):
         export(run, tmp_path)
-    for size in (0, 16, 99):
-        with pytest.raises(RecipeError, match="--size should be 1 to 15"):
-            export(run, tmp_path / "out", size=size)
+    with pytest.raises(RecipeError, match="--size should be 1 to 15"):
+        export(run, tmp_path / "out", size=16)
+    run.__dict__["policy"] = SimpleNamespace()
+    with pytest.raises(RunError, match="does not score by two towers"):
+        export(run, tmp_path / "out", what="policy")
     run.__dict__["domain"] = SimpleNamespace(restricts=True, name="wine", disclaimer="")
     with pytest.raises(RunError, match="The domain wine says what may be shown to whom"):
         export(run, tmp_path / "out")
@@ -232,13 +229,6 @@ def test_a_policy_of_two_towers_is_exported(tiny_run, tmp_path):
     torch.testing.assert_close(scores[:, 1:], expected[:, 1:], atol=1e-4, rtol=0)
 
 
-def test_other_policies_are_refused(tiny_run, tmp_path):
-    run = Run(tiny_run)
-    run.__dict__["policy"] = SimpleNamespace()
-    with pytest.raises(RunError, match="does not score by two towers"):
-        export(run, tmp_path / "out", what="policy")
-
-
 def test_turned_towers_rank_alike_and_lose_least():
     generator = torch.Generator().manual_seed(0)
     mixing = torch.randn(6, 6, generator=generator)
@@ -255,12 +245,6 @@ def test_turned_towers_rank_alike_and_lose_least():
     assert left(6) < 1e-8  # all but what is the same for all items
     losses = torch.stack([left(size) for size in range(1, 7)])
     assert (losses[1:] < losses[:-1]).all()
-    # Directions that no query has cost nothing.
-    flat = queries.clone()
-    flat[:, 2:] = 0
-    turn, rows = principal(flat, table, bias, 2)
-    error = (flat @ turn @ rows.T - flat @ table.T)[:, 1:]
-    assert (error - error.mean(1, keepdim=True)).abs().max() < 1e-2
 
 
 def test_whole_numbers_are_within_half_a_step():

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from lightrec_formats.fetch import fetch_wheel_files, fetch_zip_files
 
-from lightrec.__main__ import main
 from lightrec.errors import FetchError
 
 CONTENT = b"some data"
@@ -60,8 +59,3 @@ def test_files_out_of_a_zip(tmp_path: Path) -> None:
         fetch_zip_files(archive.as_uri(), "0", {"u.data": "set/u.data"}, tmp_path)
     with pytest.raises(FetchError, match="could not be downloaded"):
         fetch_zip_files((tmp_path / "none.zip").as_uri(), md5, {}, tmp_path)
-
-
-def test_a_sample_that_no_domain_has(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", "fetch", "no-such-sample"]) == 2
-    assert "There is no sample 'no-such-sample'. Known are: " in capsys.readouterr().err

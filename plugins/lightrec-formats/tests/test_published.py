@@ -49,16 +49,8 @@ def test_folder_and_file_are_read(shop):
     ("name", "text", "message"),
     [
         ("sales.csv", "buyer,good\na\n", "Line 2 has 1 field where 2 are expected"),
-        (
-            "goods.csv",
-            "id,word\nx,y\n",
-            r"no column 'number' \(named as item\); there are 'id', 'w",
-        ),
-        (
-            "goods.csv",
-            "number,word\nx,y\nx,z\n",
-            "goods.csv: Line 3: item 'x' is in an earlier",
-        ),
+        ("goods.csv", "id,word\nx,y\n", r"no column 'number' \(named as item\)"),
+        ("goods.csv", "number,word\nx,y\nx,z\n", "Line 3: item 'x' is in an earlier"),
     ],
 )
 def test_what_is_broken_is_named(shop, name, text, message):

@@ -53,12 +53,6 @@ def test_what_is_not_its_own(folder: Path) -> None:
         RecBoleReader().read(folder)
 
 
-def test_bad_numbers_are_named(folder: Path) -> None:
-    (folder / "shop.inter").write_text(INTER + "u1\ti3\tfour\t1714559400\n")
-    with pytest.raises(DataError, match="inter: Line 3, column 'rating': 'four' is not a number"):
-        RecBoleReader().read(folder)
-
-
 def test_the_problems_of_all_files_come_together(folder: Path) -> None:
     (folder / "shop.inter").write_text(INTER + "u1\ti3\n")
     (folder / "shop.item").write_text(ITEM + "i3\tname\tcheap\n")

@@ -3,20 +3,16 @@
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
 
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from lightrec.data.sequences import Batch
-from lightrec.data.share import part_of_all
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.precision import full_precision
-from lightrec.nn.stage import StageModule, warm_cosine
 from lightrec.ranking.blending import judge, validation_events
-from lightrec.ranking.module import RankingMetrics
+from lightrec.ranking.module import RankedStage
 from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec_generate.generator import Generator
@@ -65,12 +61,10 @@ class GeneratorData(SequenceData):
         return Identifiers.load(self.folder)
 
 
-class GeneratorModule(StageModule):
+class GeneratorModule(RankedStage):
     """Trains a :class:`~lightrec_generate.generator.Generator` by the likelihood of what came.
 
-    Every position of a window is one prediction. Only digits that go on in the trie take part in
-    the loss. The best epoch is the one with the highest NDCG@10 on validation events, ranked among
-    all items by the exact law.
+    Only digits that go on in the trie take part in the loss. Items are ranked by the exact law.
 
     :param num_items: linked from the data.
     :param vector_size: linked from the data.
@@ -81,9 +75,6 @@ class GeneratorModule(StageModule):
     :param without_dropout: share of the epochs, the last ones, that are trained without dropout, as
         events are ranked.
     """
-
-    monitor: ClassVar[str] = "validation/ndcg@10"
-    mode: ClassVar[Literal["min", "max"]] = "max"
 
     def __init__(
         self,
@@ -97,7 +88,6 @@ class GeneratorModule(StageModule):
         super().__init__(num_items, vector_size)
         self.save_hyperparameters()
         self.make = generator
-        self.metrics = RankingMetrics()
 
     def setup(self, stage: str) -> None:
         """Make the generator around the identifiers, and count the training events."""
@@ -126,52 +116,18 @@ class GeneratorModule(StageModule):
         if done + self.settings.without_dropout > 1 - 1e-9:  # done is a sum of floats
             self.generator.eval()
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Give the loss and log its mean over the epoch."""
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean loss over a training batch's targets, a scalar."""
         target = batch[Key.TARGET]
         there = target != PADDING
         states = self.generator.states(batch[Key.HISTORY])[there]
         # A law in fewer bits would rank many items alike.
         with full_precision(self.device):
-            loss = self.generator.loss(states.float(), target[there]).mean()
-        count = there.sum()
-        size = max(int(count), 1)
-        self.log("train/loss", loss, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
-        return loss * part_of_all(count.float())
+            return self.generator.loss(states.float(), target[there]).mean()
 
-    def scores_of(self, histories: Tensor) -> Tensor:
-        """Score all items for histories (B, L), from which declined offers are taken out."""
-        known = histories * (histories <= self.num_items)
-        order = (known != PADDING).int().argsort(dim=1, stable=True)
-        return self.generator.scores(known.gather(1, order))
-
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Rank held-out events among all items."""
-        scores = self.generator.scores(batch[Key.HISTORY])
-        self.metrics.update(scores, batch[Key.TARGET], batch[Key.SEEN])
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the means of the ranking metrics."""
-        part = "test" if self.trainer.testing else "validation"
-        found = {
-            f"{part}/{n}": v.float().to(self.device) for n, v in self.metrics.compute().items()
-        }
-        self.metrics.reset()
-        self.log_dict(found, sync_dist=True)
-
-    test_step = validation_step
-    on_test_epoch_end = on_validation_epoch_end
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW; matrices and embeddings decay, gains and biases do not."""
-        parameters = list(self.generator.parameters())
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in parameters if p.ndim > 1]},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        rate, decay = self.settings.learning_rate, self.settings.weight_decay
-        optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
-        return self.scheduled(optimizer, warm_cosine)
+    def scores(self, batch: Batch) -> Tensor:
+        """Score all items for a batch's histories: (B, N + 1)."""
+        return self.generator.scores(batch[Key.HISTORY])
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:

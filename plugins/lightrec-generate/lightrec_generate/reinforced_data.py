@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,12 +101,10 @@ class ReinforcedData(GeneratorData):
     :param slate_size: items of a slate.
     :param batches: batches of an epoch.
     :param passes: optimizer steps on the slates that were drawn for a batch.
-    :param max_length: events of a history.
-    :param batch_size: histories in a batch.
-    :param evaluation_batch_size: held-out events in a batch.
-    :param max_validated: at most so many validation events are judged; null for all of them.
-    :param seed: of the draws of histories.
+    :param settings: of :class:`~lightrec_generate.module.GeneratorData`.
     """
+
+    generator: str
 
     def __init__(
         self,
@@ -117,22 +116,9 @@ class ReinforcedData(GeneratorData):
         slate_size: int = 10,
         batches: int = 50,
         passes: int = 1,
-        max_length: int = 50,
-        batch_size: int = 128,
-        evaluation_batch_size: int = 128,
-        max_validated: int | None = 20_000,
-        seed: int = 0,
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            data,
-            identifiers,
-            max_length=max_length,
-            batch_size=batch_size,
-            evaluation_batch_size=evaluation_batch_size,
-            max_validated=max_validated,
-            seed=seed,
-        )
-        self.generator: str = generator
+        super().__init__(data, identifiers, generator, **settings)
         self.users_a = users_a
         self.given = reward or GainReward()
         self.slate_size, self.batches, self.passes = slate_size, batches, passes

@@ -31,14 +31,6 @@ def test_a_wide_beam_is_the_exact_ranking(generator, filtered):
     assert found.exact.all()
 
 
-def test_what_is_called_exact_is(generator):
-    law = generator.log_probabilities(USERS)
-    found = beam(generator, USERS, 4)
-    assert found.exact.any()
-    best = law.topk(4, dim=1).indices
-    assert torch.equal(found.items[found.exact], best[found.exact])
-
-
 @pytest.mark.parametrize("filtered", [False, True])
 def test_new_items_come_in_a_wide_beam_as_by_the_law(tiny_generator, filtered):
     made = tiny_generator(new=NEW)

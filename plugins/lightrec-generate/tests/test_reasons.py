@@ -1,7 +1,6 @@
 """Reasons name events that matter, and no others, and say nothing else."""
 
 import json
-import re
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from lightrec.__main__ import main
 from lightrec.keys import Key
 from lightrec.recommend import load
 from lightrec.testing import tiny
-
 
 
 @pytest.fixture(scope="module")
@@ -113,17 +111,3 @@ def test_the_command(run, tmp_path, capsys):
     assert main(["reasons", str(run), "--user", "u3", "-k", "2", "--out", str(out)]) == 0
     assert out.read_text("utf-8") == as_json(found)
     assert [row["text"] for row in json.loads(out.read_text("utf-8"))] == [x.text for x in found]
-
-
-@pytest.mark.parametrize(
-    ("words", "complaint"),
-    [
-        ([], "Say whose list is meant"),
-        (["--user", "u3", "--events", "0"], "events is 0"),
-        (["--user", "u3", "--out", "reasons.txt"], "must end in .json"),
-        (["--user", "nobody"], "There is no user 'nobody'"),
-    ],
-)
-def test_mistakes_are_named(run, words, complaint, capsys):
-    assert main(["reasons", str(run), *words]) != 0
-    assert complaint in capsys.readouterr().err

@@ -14,8 +14,7 @@ from lightrec.errors import RecipeError
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.base import Evidence
 from lightrec.run import Run
-from lightrec.stages import recipes
-from lightrec.stages.run import find_recipes, run
+from lightrec.stages.run import run
 from lightrec.testing.tiny import FAST, write_log
 
 SETTINGS = {
@@ -33,18 +32,6 @@ def trained(tmp_path_factory):
     log, items = write_log(room)
     given = {"log": log, "items": items}
     return run("generator-alone", out=room / "run", **given, overrides=SETTINGS), given
-
-
-@pytest.mark.parametrize("over", [[], ["fast-dev-run"]])
-def test_any_domain_takes_the_stages_of_the_package(over):
-    _, alone = find_recipes("generic", over)
-    _, found = find_recipes("generic", over, until="generator_policy")
-    order = recipes.until(found.recipes, "generator_policy")
-    assert [name for name in order if name not in alone.recipes] == [
-        *("identifiers", "generator", "generator_policy")
-    ]
-    assert {name: found.recipes[name] for name in alone.recipes} == alone.recipes
-    assert ("fast_dev_run" in found.resolved("generator")["trainer"]) == bool(over)
 
 
 def test_a_generator_learns_the_pattern_of_a_log(trained):

@@ -10,7 +10,7 @@ from zlib import crc32
 import pytest
 import torch
 from lightrec_generate import users
-from lightrec_generate.agreement import Agreement, Choices, fitted, measured
+from lightrec_generate.agreement import Agreement, Choices, measured
 from lightrec_generate.answers import Answers
 from lightrec_generate.language_readers import Decoder, LanguageReader
 from lightrec_generate.users import (
@@ -145,13 +145,6 @@ def test_agreement_of_laws_that_are_known():
     assert found.may_judge
     assert Agreement.of_plain(json.loads(json.dumps(found.plain()))) == found
     assert "They may judge." in found.in_words()
-
-
-def test_numbers_are_fitted_by_likelihood():
-    # Three of four choose the item of utility 1, one that of 0: the odds are 3, so a = ln 3.
-    utilities = torch.tensor([[1.0, 0.0]] * 3 + [[0.0, 1.0]]).double()
-    found = fitted(lambda a: (utilities * a).log_softmax(1), torch.zeros(1))
-    assert float(found) == pytest.approx(math.log(3), rel=1e-4)
 
 
 def test_what_cannot_be_measured_or_played_is_refused(run):

@@ -16,7 +16,7 @@ from lightrec.encoders.base import Encoder, item_vectors
 from lightrec.encoders.words import WordEncoder
 from lightrec.errors import DataError, RecipeError
 from lightrec.run import Run
-from lightrec.testing import EncoderChecks, check_all, tiny
+from lightrec.testing import EncoderChecks, check_all, parametrize_checks, plugin_checks, tiny
 
 ITEMS = pl.DataFrame(
     {
@@ -76,16 +76,6 @@ def test_items_that_lack_parts_have_norm_1_and_are_compared_by_the_others():
         item_vectors(Fused([Words(8), Words(8)], ["title", "colour"]), ITEMS)
 
 
-def test_a_plain_text_is_read_by_the_parts_that_read_words():
-    encoder = Fused([Angle(), WordEncoder(8), WordEncoder(4)], ["angle", "title", "brand"])
-    (found,) = encoder.encode(["tea"])
-    assert not found[:2].any()
-    expected = [WordEncoder(size).encode(["tea"])[0] / 2**0.5 for size in (8, 4)]
-    torch.testing.assert_close(found[2:], torch.cat(expected))
-    assert encoder.reads_words
-    assert not Fused([Angle()]).reads_words
-
-
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
@@ -127,6 +117,11 @@ def test_given_vectors_are_those_of_the_file(file):
     torch.testing.assert_close(both[2, 8:], torch.tensor([1.0, 0.0, 2.0]) / 10**0.5)
     with pytest.raises(RecipeError, match="2 items, such as 'b', and of none of the 1 that are"):
         encoder.encode(["a"])
+
+
+@parametrize_checks(plugin_checks("lightrec-images"))
+def test_contract(check):
+    check()
 
 
 def test_both_keep_the_contract_of_encoders(tmp_path):
@@ -197,12 +192,3 @@ def test_one_setting_brings_several_columns_into_a_run(run):
     out = run.parent / "own.safetensors"
     assert main(["encode", str(run), "--out", str(out)]) == 0
     assert torch.equal(item_vectors(Given(str(out)), Run(run).data.catalog), expected(run))
-
-
-def test_a_table_is_encoded_by_an_encoder_with_settings(run, tmp_path):
-    out, named = tmp_path / "v.parquet", json.dumps(FUSED).replace("{folder}", str(run.parent))
-    columns = ["--columns", "{item: sku}"]
-    table = str(run.parent / "items.csv")
-    assert main(["encode", table, "--encoder", named, "--out", str(out), *columns]) == 0
-    found = item_vectors(Given(str(out)), Run(run).data.catalog)
-    torch.testing.assert_close(found, expected(run))

@@ -7,18 +7,12 @@ from lightrec_lab.irl import IQLearn, NextSteps
 from lightrec.keys import Key
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_sets import ChoiceSets
-from tests.users.stores import prepared
+from tests.users.stores import OFFERED, prepared
 
 
 @pytest.fixture
 def offered(tmp_path):
-    events = {
-        "user": ["u"] * 4,
-        "item": ["a", None, "c", "b"],
-        "time": [1, 2, 3, 4],
-        "candidates": [[], ["a", "b"], ["b", "c", "a"], ["b", "a"]],
-    }
-    return prepared(events, tmp_path / "offered")
+    return prepared(OFFERED, tmp_path / "offered")
 
 
 def test_the_next_step_is_given_or_why_there_is_none(offered):

@@ -16,7 +16,7 @@ from lightrec.data.domain import eligible
 from lightrec.data.log import InteractionLog
 from lightrec.data.people import People
 from lightrec.data.readers.base import Columns, read_tables
-from lightrec.errors import DataError, RecipeError
+from lightrec.errors import DataError
 from lightrec.evaluation.base import (
     NOTHING,
     Evaluator,
@@ -27,6 +27,7 @@ from lightrec.evaluation.base import (
     keys_of,
     spread,
 )
+from lightrec.intervals import Interval
 from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import session_start, without_nothing
 from lightrec.ranking.continued import items_before
@@ -47,7 +48,7 @@ from lightrec_ope.estimators import (
 )
 from lightrec_ope.estimators.estimate import IntervalName, around, unusable
 from lightrec_ope.estimators.models import by_user
-from lightrec_ope.estimators.studies import LOGS, Judge
+from lightrec_ope.estimators.studies import Judge
 
 BATCH: Final = 256
 """Rounds that are looked at together."""
@@ -100,50 +101,31 @@ class ShownItems(Evaluator):
     shown, with its reward and its propensity, and is newer than the run's own.
 
     :param log: a file or folder.
-    :param estimator: one of :data:`ESTIMATORS`.
-    :param interval: as of an estimator.
     :param columns: the log's columns, by name or position: ``{value: clicked, propensity: p}``.
     """
 
-    def __init__(
-        self,
-        log: str,
-        estimator: str = "DR",
-        interval: IntervalName = "bootstrap",
-        columns: Columns | None = None,
-    ) -> None:
-        if estimator not in ESTIMATORS:
-            raise RecipeError(
-                f"There is no estimator {estimator!r} of items that were shown; there are "
-                f"{', '.join(ESTIMATORS)}."
-            )
+    def __init__(self, log: str, columns: Columns | None = None) -> None:
         self.log, self.columns = Path(log), columns
-        self.estimator, self.interval = estimator, interval
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """``shown/<contender>`` and ``shown/<contender>/gain``, not of what is unusable."""
         log = read_tables(self.log, columns=self.columns).log
-        names = [
-            "blend",
-            *(["policy"] if run.holding("policy").has("policy") else []),
-            "popularity",
-        ]
+        policy = ["policy"] if run.holding("policy").has("policy") else []
         metrics = {"shown/rounds": float(len(log))}
         rows: list[list[str]] = []
-        gains: dict[str, tuple[float, float, float]] = {}
-        for name in names:
+        gains: dict[str, Interval] = {}
+        for name in ("blend", *policy, "popularity"):
             given = with_item_means(rounds(run, log, name), seed)
-            own, found = as_shown(given), ESTIMATORS[self.estimator](given, self.interval, seed)
+            found = DR()(given, "bootstrap", seed)
             if not rows:
-                shown = IPS()(own, self.interval, seed)
-                metrics |= keys_of("shown/log", (shown.value, shown.low, shown.high))
-                mean = spread((shown.value, shown.low, shown.high), ".4f")
-                rows.append(["what was shown", mean, NOTHING, NOTHING, NOTHING])
+                ends = around(given.reward, given.users, "bootstrap", seed)
+                metrics |= keys_of("shown/log", ends)
+                rows.append(["what was shown", spread(ends, ".4f"), *[NOTHING] * 3])
             value = gain = NOTHING
             if found.verdict is not Verdict.UNUSABLE:
-                ends = found.value, found.low, found.high
+                ends = Interval(found.value, found.low, found.high)
                 # Paired by round, since chance of the log's rewards moves both in one direction.
-                lead = around(found.parts - given.reward, given.users, self.interval, seed)
+                lead = around(found.parts - given.reward, given.users, "bootstrap", seed)
                 metrics |= keys_of(f"shown/{name}", ends) | keys_of(f"shown/{name}/gain", lead)
                 value, gain, gains[name] = spread(ends, ".4f"), spread(lead, "+.4f"), lead
             metrics[f"shown/{name}/verdict"] = [*Verdict][::-1].index(found.verdict)
@@ -154,20 +136,14 @@ class ShownItems(Evaluator):
         text = (
             f"What the first item of each contender would have earned in {len(log):,} rounds in "
             "which somebody else chose what to show, with the probability of each item: "
-            f"{self.estimator} with 95 % intervals over users, and whether the log can tell at "
-            "all. What it cannot tell has no number."
+            "DR with 95 % intervals over users, and whether the log can tell at all. What it "
+            "cannot tell has no number."
         )
         chart = [Intervals(gains, "gain over what was shown")] if gains else []
         return Findings(
             metrics,
             [Section("What the log says of other policies", text, [Table(head, rows)], chart)],
         )
-
-
-def as_shown(given: BanditLog) -> BanditLog:
-    """A log whose target does what was done."""
-    own = replace(given, target=one_hot(given.action, given.target.shape[1]).double())
-    return replace(own, propensity=torch.ones_like(given.reward))
 
 
 def estimates(
@@ -180,7 +156,10 @@ def estimates(
     :raises DataError: where the log lacks rewards or propensities, or shows unknown items.
     """
     given = with_item_means(rounds(run, log, by), seed)
-    found = {"log": IPS()(as_shown(given), interval, seed)}
+    # Under a target that does what was done all weights are 1.
+    done = one_hot(given.action, given.target.shape[1]).double()
+    own = replace(given, target=done, propensity=torch.ones_like(given.reward))
+    found = {"log": IPS()(own, interval, seed)}
     return found | {name: each(given, interval, seed) for name, each in ESTIMATORS.items()}
 
 
@@ -223,19 +202,13 @@ def rounds(run: Run, log: InteractionLog, by: str) -> BanditLog:
 
 
 def studied(
-    run: Run,
-    log: InteractionLog,
-    by: str,
-    interval: IntervalName = "bootstrap",
-    seed: int = 0,
-    logs: int = LOGS,
+    run: Run, log: InteractionLog, by: str, interval: IntervalName = "bootstrap", seed: int = 0
 ) -> Study:
     """Study which of the estimators errs least on logs like this one.
 
     The world in which it is studied knows how the run's blend scores an item in a round, next to
     the items' means: the model that DM and DR read knows these alone, as it does of the log.
 
-    :param logs: so many are drawn.
     :raises DataError: as :func:`estimates`.
     """
     given = rounds(run, log, by)
@@ -244,7 +217,7 @@ def studied(
     def refit(drawn: BanditLog, _: Tensor, seed: int) -> BanditLog:
         return with_item_means(drawn, seed)
 
-    return study(world, ESTIMATORS, refit, interval, logs, seed)
+    return study(world, ESTIMATORS, refit, interval, seed=seed)
 
 
 def errors(found: Study) -> str:

@@ -15,7 +15,7 @@ from lightrec.__main__ import main
 from lightrec.data.log import InteractionLog
 from lightrec.data.people import Person
 from lightrec.data.sequences import Sequences
-from lightrec.errors import DataError, RecipeError
+from lightrec.errors import DataError
 from lightrec.run import Run
 from lightrec.stages.run import run as make_run
 from lightrec.testing import tiny
@@ -151,7 +151,7 @@ def test_the_report_says_what_each_contender_would_have_earned(tiny_run, shown):
     """Tea pays .6 and all else .2: the value of what a contender shows is known in every round."""
     path, log, _, titles = shown
     run = Run(tiny_run)
-    found = ShownItems(str(path), interval="student").evaluate(run, 0)
+    found = ShownItems(str(path)).evaluate(run, 0)
     [section] = found.sections
     worth = torch.tensor([0.6 if "tea" in title else 0.2 for title in titles]).double()
     numbers = {item: n for n, item in enumerate(run.data.catalog["item"])}
@@ -178,5 +178,3 @@ def test_the_report_has_no_number_of_what_a_log_never_shows(tiny_run, shown, tmp
         assert "never shows" in row[4]
     assert found.metrics["shown/blend/verdict"] == 0
     assert "shown/blend" not in found.metrics
-    with pytest.raises(RecipeError, match="There is no estimator 'DRR'"):
-        ShownItems("log.csv", "DRR")

@@ -12,23 +12,11 @@ from tensordict import TensorDict
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
 from lightrec.rewards.accepted import EngagementReward, WeightedSum
-from lightrec.rewards.base import Reward, RewardContext
+from lightrec.rewards.base import RewardContext
 from lightrec.testing import tiny
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel
-
-
-class ItemReward(Reward):
-    """The number of the item accepted."""
-
-    def forward(self, transition):
-        return (transition[Key.ACTION] * self.taken(transition)).sum(1, keepdim=True).float()
-
-
-def rows(history, clicked):
-    history, clicked = torch.tensor(history), torch.tensor(clicked).unsqueeze(1)
-    data = {Key.HISTORY: history, Key.ACTION: clicked.clamp_min(1), Key.TAKEN: clicked > 0}
-    return TensorDict(data, batch_size=[len(history)])
+from tests.rewards.test_combined import ItemReward, rows
 
 
 def bound(reward, users=None, store=None):

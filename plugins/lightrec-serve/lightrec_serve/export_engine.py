@@ -88,7 +88,7 @@ class ExportEngine(ExportedEngine):
         self.index = self._indexed(approximate)
         self.answer([Query(k=1)])  # so that the first person does not wait
 
-    def _indexed(self, approximate: int) -> Flat | Approximate:
+    def _indexed(self, approximate: int) -> Flat:
         held = self.exported
         if len(held.table) <= approximate:
             return Flat(held.table, held.bias)

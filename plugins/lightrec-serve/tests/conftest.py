@@ -22,8 +22,6 @@ from lightrec_serve.service import Arm, Service
 from lightrec_serve.store import Answer, Feedback, Store
 from starlette.testclient import TestClient
 
-from lightrec.testing import tiny
-
 PASSWORD = "a secret of the tests"
 NOON = int(datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp() * 1000)
 
@@ -160,11 +158,6 @@ def answer() -> Callable[..., Answer]:
         return Answer(id=id, time=time, items=tuple(items), **(fields | more))
 
     return answer
-
-
-@pytest.fixture(scope="session")
-def tiny_run() -> Path:
-    return tiny.kit_run()
 
 
 class Http(TestClient):

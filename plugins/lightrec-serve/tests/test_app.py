@@ -13,7 +13,6 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
-import torch
 from lightrec_export.worth import worth_in
 from lightrec_ope.shown import rounds
 from lightrec_serve.commands import served
@@ -25,7 +24,6 @@ from lightrec.data.catalog import Users
 from lightrec.data.domain import Domain
 from lightrec.data.readers.base import read_tables
 from lightrec.errors import RunError
-from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.recommend import Recommender
 from lightrec.run import Run
 from lightrec.testing import tiny
@@ -90,43 +88,8 @@ def test_one_name_needs_no_list_and_a_user_may_be_a_number(client: Client) -> No
             assert items(asked(http, k=5, **one)) == items(asked(http, k=5, **listed))
         session = asked(http, user=42)["session"]
         assert asked(http, user="42", session=session)["session"] == session
-        described = http.get("/openapi.json").json()["components"]["schemas"]["Ask"]["properties"]
-        kinds = [each.get("type") for each in described["history"]["anyOf"]]
-        assert kinds == ["array", "string"]
-
-
-def test_a_stranger_gets_what_recommend_gives_for_an_empty_history(
-    client: Client, recommender: Recommender
-) -> None:
-    with client() as http:
-        slate = asked(http, user="nobody yet")
-    assert slate["by"] == "popularity"
-    assert items(slate) == recommender.recommend(history=[])["item"].to_list()
-
-
-def test_feedback_counts_as_history_at_once(client: Client, recommender: Recommender) -> None:
-    with client() as http:
-        slate = asked(http, user="u3", k=3)
-        first, second = items(slate)[:2]
-        assert told(http, slate, second, "accepted", "1") == {"stored": 1, "known": 0}
-        told(http, slate, first, "dismissed", "2")
-        again = asked(http, session=slate["session"], k=60)
-    expected = recommender.recommend("u3", history=[second], exclude=[first], k=60)
-    assert items(again) == expected["item"].to_list()
-    assert first not in items(again)
-    assert again["session"] == slate["session"]
-
-
-def test_an_event_counts_once_however_often_it_is_sent(client: Client) -> None:
-    with client() as http:
-        slate = asked(http, user="u3")
-        item = items(slate)[0]
-        assert told(http, slate, item, "accepted", "mine") == {"stored": 1, "known": 0}
-        one = items(asked(http, session=slate["session"]))
-        assert told(http, slate, item, "accepted", "mine") == {"stored": 0, "known": 1}
-        assert items(asked(http, session=slate["session"])) == one
-        numbers = http.numbers()
-    assert [(arm["arm"], arm["answers"], arm["accepted"]) for arm in numbers] == [("arm-0", 3, 1)]
+        some = asked(http, user="u3", candidates=["i1", "i14", "i26", "none"], exclude=["i26"])
+        assert {*items(some)} == {"i1", "i14"}
 
 
 def test_what_was_served_is_exported_at_the_worth_that_the_run_gives_it(
@@ -290,42 +253,10 @@ def test_an_item_that_is_put_may_come_next_and_one_deleted_does_not(client: Clie
 
 
 def test_of_several_items_all_are_put_or_none(client: Client) -> None:
+    wrong = {"item": "y", "attributes": {"colour": "red"}}
     with client() as http:
-        for wrong in (
-            {"item": "y", "attributes": {"colour": "red"}},
-            {"item": "y", "attributes": {"kind": ["tea"]}},
-            {"item": "y", "attributes": {"item": "z"}},
-        ):
-            refused = http.put("/items", json={"items": [{"item": "x"}, wrong]})
-            assert refused.status_code == 422, wrong
+        assert http.put("/items", json={"items": [{"item": "x"}, wrong]}).status_code == 422
         assert len(items(asked(http, k=60))) == tiny.ITEMS
-
-
-def test_conditions_and_candidates_bound_what_comes(client: Client) -> None:
-    with client() as http:
-        only = asked(http, user="u3", only=["kind=tea", "kind=rope"], exclude=["tea number 1"])
-        assert {*items(only)} <= {f"i{number}" for number in range(24)} - {"i1"}
-        some = asked(http, user="u3", candidates=["i1", "i14", "i26", "none"], exclude=["i26"])
-        assert {*items(some)} == {"i1", "i14"}
-        nothing = http.post("/recommend", json={"candidates": ["nothing"]})
-        assert nothing.status_code == 422
-
-
-def test_drawn_slates_follow_the_law_of_plackett_and_luce(client: Client, tiny_run: Path) -> None:
-    ask = {"user": "u3", "k": 3, "explore": True, "candidates": ["i1", "i14", "i26"]}
-    with client(lambda: RunEngine(tiny_run, temperature=8.0)) as http:
-        usual = asked(http, **{**ask, "explore": False})
-        order = items(usual)
-        scores = torch.tensor([place["score"] for place in usual["items"]]).double() / 8.0
-        law = PlackettLuce(scores, slate_size=3)
-        for _ in range(20):
-            slate = asked(http, **ask)
-            columns = [order.index(item) for item in items(slate)]
-            steps = [place["propensity"] for place in slate["items"]]
-            log_prob = float(law.log_prob(torch.tensor(columns)))
-            assert math.log(math.prod(steps)) == pytest.approx(log_prob, abs=1e-6)
-            assert steps[0] == pytest.approx(float(scores.softmax(0)[columns[0]]))
-            assert steps[2] == 1
 
 
 def test_people_meet_the_arms_by_their_weights_and_for_good(client: Client, tiny_run: Path) -> None:
@@ -416,9 +347,8 @@ def test_a_session_is_its_persons_by_any_of_their_ids(
         again = asked(http, user="u3", session=slate["session"], k=5)
         assert items(again)[0] != items(slate)[0]
         http.app.state.service.store.flush()
-        assert [each.item for each in http.app.state.service.store.history("u3")] == items(slate)[
-            :1
-        ]
+        kept = http.app.state.service.store.history("u3")
+        assert [each.item for each in kept] == items(slate)[:1]
 
 
 def test_items_that_an_updated_log_has_count_once(tiny_run: Path, recommender: Recommender) -> None:
@@ -428,18 +358,6 @@ def test_items_that_an_updated_log_has_count_once(tiny_run: Path, recommender: R
     plain, again = engine.answer([Query("u3"), Query("u3", accepted=(known, "not any more"))])
     assert again.items == plain.items
     assert again.scores == pytest.approx(plain.scores, rel=1e-5)
-
-
-def test_strange_names_are_kept_as_they_are(client: Client) -> None:
-    with client() as http:
-        for number, name in enumerate(["ü/?#%", " ", "\u202e", "a\nb", "' OR 1=1 --", "𝕏" * 300]):
-            if len(name.encode()) <= 1000:
-                put(http, name)
-                slate = asked(http, user=name, session=name, k=60)
-                assert name in items(slate)
-                assert told(http, slate, name, "accepted", name)["stored"] == 1, number
-            else:
-                assert http.post("/recommend", json={"user": name}).status_code == 422
 
 
 def test_metrics_count_what_was_asked_under_few_names(client: Client) -> None:
@@ -488,14 +406,9 @@ def test_slates_keep_to_the_standing_rules_as_recommend_does(client: Client, rul
             *(False, True, False, False),
         ]
         put(http, "fresh", attributes={"kind": "tea"}, title="tea of today")
-        put(http, "dark", attributes={"kind": "lamp"}, title="lamp of today")
         new = asked(http, user="u3", k=4, new=1)
         assert items(new)[3] == "fresh"
         assert new["items"][1]["pinned"]
-        (ruled / "rules.yaml").write_text(json.dumps(RULES | {"in_stock": "kind=song"}))
-        now = asked(http, user="u5", k=9)
-        assert {place["title"].split()[0] for place in now["items"]} == {"song"}
-        (ruled / "rules.yaml").write_text(json.dumps(RULES))
 
 
 def test_what_rules_pin_is_logged_as_no_choice(client: Client, ruled: Path, tmp_path: Path) -> None:

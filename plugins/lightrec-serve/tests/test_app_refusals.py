@@ -1,17 +1,14 @@
 """What the service refuses over HTTP, and how: roles, limits, what is odd, and what breaks."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis.errors import Unsatisfiable
 from lightrec_serve.access import Limits
 from lightrec_serve.run_engine import RunEngine
 from starlette.testclient import TestClient
@@ -28,7 +25,6 @@ ROUTES = {
     ("GET", "/numbers"): "read",
     ("GET", "/users"): "read",
     ("GET", "/items/i1/similar"): "read",
-    ("GET", "/page/%2e%2e/metrics"): "",
     ("GET", "/metrics/"): "read",
     ("POST", "/recommend"): "read",
     ("POST", "/explain"): "read",
@@ -36,7 +32,6 @@ ROUTES = {
     ("PUT", "/items"): "admin",
     ("DELETE", "/items"): "admin",
     ("POST", "/admin/reload"): "admin",
-    ("POST", "/feedback/"): "feedback",
 }
 
 
@@ -50,11 +45,8 @@ def test_each_route_asks_for_its_role(client: Client) -> None:
     }
     ranks = ["read", "feedback", "admin"]
     with client(tokens=TOKENS) as http:
-        http.post(
-            "/recommend",
-            json={"session": "s", "user": "u3"},
-            headers={"authorization": "Bearer " + "r" * 16},
-        )
+        reader = {"authorization": "Bearer " + "r" * 16}
+        http.post("/recommend", json={"session": "s", "user": "u3"}, headers=reader)
         paths = http.get("/openapi.json").json()["paths"]
         known = {(method.upper(), path) for path, of in paths.items() for method in of}
         named = {(m, p.replace("i1", "{item}")) for m, p in ROUTES}
@@ -63,15 +55,13 @@ def test_each_route_asks_for_its_role(client: Client) -> None:
             body = bodies.get(path.rstrip("/"))
             if method == "PUT":
                 body = {"items": [{"item": "i47"}]}
-            for token in (None, "", "wrong", "r" * 15, "ä" * 16, *TOKENS):
+            for token in (None, "wrong", "ä" * 16, *TOKENS):
                 sent = {} if token is None else {"authorization": f"Bearer {token}".encode()}
                 answer = http.request(method, path, json=body, headers=sent)
                 own = TOKENS.get(token or "")
                 case = method, path, token, answer.text
                 if role is None:
                     assert answer.status_code == 200, case
-                elif role == "":
-                    assert answer.status_code == 404, case
                 elif own is None:
                     assert answer.status_code == 401, case
                     assert answer.headers["www-authenticate"] == "Bearer"
@@ -79,17 +69,14 @@ def test_each_route_asks_for_its_role(client: Client) -> None:
                     refused = ranks.index(own) < ranks.index(role)
                     assert (answer.status_code == 403) == refused, case
                     assert answer.status_code != 401, case
-        for sent in ("a" * 16, "Basic " + "a" * 16, "Bearer", "Bearer Bearer " + "a" * 16):
-            assert http.get("/users", headers={"authorization": sent}).status_code == 401
-        assert (
-            http.get("/users", headers={"authorization": "bearer " + "a" * 16}).status_code == 200
-        )
+        sent = {"authorization": "Basic " + "a" * 16}
+        assert http.get("/users", headers=sent).status_code == 401
 
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [(b"x" * 2001, 413), (b'{"k": 3}' + b" " * 2000, 413), (b'{"k": 3}' + b" " * 1900, 200)],
-    ids=["junk", "blanks", "short"],
+    [(b'{"k": 3}' + b" " * 2000, 413), (b'{"k": 3}' + b" " * 1900, 200)],
+    ids=["long", "short"],
 )
 @pytest.mark.parametrize("parts", [False, True], ids=["whole", "in parts"])
 def test_a_body_has_a_limit_however_it_comes(client: Client, body, status, parts) -> None:
@@ -108,21 +95,28 @@ def test_a_body_has_a_limit_however_it_comes(client: Client, body, status, parts
 @pytest.mark.parametrize(
     ("ask", "said"),
     [
+        ({"k": 6}, "k is 6; at most 5 are answered."),
+        ({"history": ["i1"] * 3}, "The history's length is 3; at most 2 are answered."),
+        ({"candidates": ["i1"] * 4}, "The number of candidates is 4; at most 3 are answered."),
+        ({"k": 0}, "k: Input should be greater than or equal to 1."),
+        ({"new": 3}, "Of 1 places, 3 cannot be reserved for new items."),
         ({"exclude": ["i1"] * 101}, "exclude: List should have at most 100 items"),
-        ({"only": ["kind=tea"] * 101}, "only: List should have at most 100 items"),
-        ({"profile": dict.fromkeys(map(str, range(101)), 1)}, "profile: Dictionary should have at"),
         ({"profile": {"a": ["b"] * 1001}}, "at most 1000 items"),
-        (
-            {"history": [f"tee numbr {n}" for n in range(101)]},
-            "101 names are no item's id or title as it stands, such as 'tee numbr 0'; at most 100",
-        ),
     ],
-    ids=["exclude", "only", "profile", "a profile's list", "spelt otherwise"],
+    ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
 )
-def test_every_list_of_a_request_has_an_end(client: Client, ask, said) -> None:
-    with client() as http:
+def test_every_number_and_list_of_a_request_has_its_limit(client: Client, ask, said) -> None:
+    with client(limits=Limits(k=5, history=2, candidates=3)) as http:
         refused = http.post("/recommend", json={"k": 1} | ask)
         assert (refused.status_code, said in refused.json()["error"]) == (422, True), refused.text
+
+
+def test_names_that_no_item_has_as_they_stand_are_few(client: Client) -> None:
+    names = [f"tee numbr {n}" for n in range(101)]
+    with client() as http:
+        refused = http.post("/recommend", json={"history": names})
+        assert refused.status_code == 422
+        assert "101 names are no item's id or title as it stands" in refused.json()["error"]
         answered = http.post("/recommend", json={"k": 1, "history": ["tea number 6", "i5"] * 400})
         assert answered.status_code == 200, answered.text
 
@@ -146,25 +140,6 @@ def test_a_kind_of_feedback_that_no_run_knows_is_refused(client: Client, tiny_ru
             assert http.post("/feedback", json=body).json()["stored"] == 1
 
 
-def test_limits_are_said_in_sentences(client: Client) -> None:
-    limits = Limits(k=5, history=2, candidates=3)
-    with client(limits=limits) as http:
-        for ask, said in (
-            ({}, "k is 10; at most 5 are answered."),
-            ({"k": 6}, "k is 6; at most 5 are answered."),
-            ({"k": 1, "history": ["i1"] * 3}, "The history's length is 3; at most 2 are answered."),
-            (
-                {"k": 1, "candidates": ["i1"] * 4},
-                "The number of candidates is 4; at most 3 are answered.",
-            ),
-            ({"k": 0}, "k: Input should be greater than or equal to 1."),
-            ({"k": 2, "new": 3}, "Of 2 places, 3 cannot be reserved for new items."),
-        ):
-            answer = http.post("/recommend", json=ask)
-            assert (answer.status_code, answer.json()) == (422, {"error": said})
-        assert http.get("/items/i1/similar", params={"k": 6}).status_code == 422
-
-
 def test_a_client_that_asks_too_often_waits(client: Client) -> None:
     with client(limits=Limits(rate=0.001), tokens=TOKENS) as http:
         for token in TOKENS:  # each client has its own
@@ -178,105 +153,68 @@ def test_a_client_that_asks_too_often_waits(client: Client) -> None:
         assert [answer.status_code for answer in found] == [200, 429, 429]
 
 
-ODD: list[tuple[str, str, dict[str, Any]]] = [
-    ("POST", "/recommend", {"content": body})
-    for body in (
-        b"",
-        b"{",
-        b"null",
-        b"[]",
-        b"\xff\xfe{}",
-        b"[" * 100_000,
-        b'{"a":' * 50_000,
-        b'{"k":' + b"9" * 5000 + b"}",
-        b'{"k": NaN}',
-        b'{"k": 1e400}',
-        b'{"k": -1}',
-        b'{"k": true}',
-        rb'{"user": "\ud800"}',
-        rb'{"\ud800": 1}',
-        rb'{"user": "\u0000"}',
-        rb'{"profile": {"\ud800": 1}}',
-        rb'{"profile": {"a": ["\ud800"]}}',
-        rb'{"history": ["\ud800"]}',
-        b'{"user": ""}',
-        b'{"user": 3.5}',
-        b'{"time": "0001-01-01T00:00:00"}',
-        b'{"time": "9999-12-31T23:59:59-12:00"}',
-        b'{"time": 1e30}',
-        b'{"history": ["  "]}',
-        b'{"history": ["(.*)[", "\\\\"]}',
-        b'{"only": ["kind=~["]}',
-        b'{"only": ["kind<nan"]}',
-        b'{"only": [">"]}',
-        b'{"only": ["=", "=="]}',
-        b'{"exclude": ["kind!=tea", "year<1990"]}',
-        b'{"profile": {"age": 3}}',
-        b'{"profile": {}, "user": "u1"}',
-        b'{"by": "reader"}',
-        b'{"new": 11}',
-        b'{"new": 2, "explore": true}',
-        b'{"candidates": []}',
-        b'{"session": "' + b"s" * 301 + b'"}',
-    )
-]
-ODD += [
-    ("POST", "/feedback", {"content": body})
-    for body in (
-        b'{"events": []}',
-        b'{"events": [{"id": "1", "session": "none", "item": "i1"}]}',
-        b'{"events": [{"id": "1", "session": "own", "item": "none"}]}',
-        b'{"events": [{"id": "1", "session": "own", "item": "i1", "kind": "a\\nb"}]}',
-        b'{"events": [{"id": "1", "session": "own", "item": "i1", "kind": ""}]}',
-        b'{"events": [{"id": "1", "session": "own", "item": "i1", "value": NaN}]}',
-        b'{"events": [{"id": "1", "session": "own", "item": "i1", "value": 1e300}]}',
-        b'{"events": [{"id": "1", "session": "own", "item": "i1", "value": true}]}',
-        b'{"events": [{"id": "1", "session": "own", "item": "i1", "time": "1969-12-31"}]}',
-        b'{"events": [{"id": "\\u0000", "session": "own", "item": "i1"}]}',
-        '{"events": [{"id": "1", "session": "own", "item": "i1", "kind": "%s"}]}'.replace(
-            "%s", "𝕜" * 61
-        ).encode(),
-    )
-]
-ODD += [
-    ("PUT", "/items", {"content": body})
-    for body in (
-        b'{"items": [{"item": ""}]}',
-        b'{"items": [{"item": "x", "attributes": {"kind": ' + b"9" * 400 + b"}}]}",
-        b'{"items": [{"item": "x", "attributes": {"kind": NaN}}]}',
-        b'{"items": [{"item": "x", "attributes": {"kind": ["tea"]}}]}',
-        b'{"items": [{"item": "x", "attributes": {"text": "y"}}]}',
-        rb'{"items": [{"item": "x", "title": "\udfff"}]}',
-    )
-]
-ODD += [
-    ("POST", "/explain", {"json": {"session": session, "item": item}})
-    for session, item in (("none", "i1"), ("own", "none"), ("own", ""))
-]
-ODD += [
-    (method, path, {})
-    for method, path in (
-        ("GET", "/nothing"),
-        ("GET", "/page/%00"),
-        ("GET", "/page/" + "a" * 3000),
-        ("GET", "/page/..%2fapp.py"),
-        ("GET", "/page/%2e%2e/app.py"),
-        ("GET", "/page//etc/passwd"),
-        ("GET", "/items//similar"),
-        ("GET", "/items/%00/similar"),
-        ("GET", "/items/%ff/similar"),
-        ("GET", "/items/i1/similar?k=0"),
-        ("GET", "/items/i1/similar?k=" + "9" * 30),
-        ("GET", "/items/i1/similar?arm=none"),
-        ("GET", "/numbers?hours=nan"),
-        ("GET", "/numbers?hours=-1"),
-        ("GET", "/numbers?hours=1e300"),
-        ("HEAD", "/recommend"),
-        ("OPTIONS", "/recommend"),
-        ("TRACE", "/items"),
-        ("DELETE", "/items"),
-        ("POST", "/admin/reload?arm=%00"),
-    )
+ODD = [
+    *(
+        ("POST", "/recommend", {"content": body})
+        for body in (
+            b"{",
+            b"[" * 100_000,
+            b'{"k":' + b"9" * 5000 + b"}",
+            b'{"k": NaN}',
+            b'{"k": true}',
+            rb'{"user": "\ud800"}',
+            rb'{"user": "\u0000"}',
+            rb'{"profile": {"a": ["\ud800"]}}',
+            b'{"user": 3.5}',
+            b'{"time": "0001-01-01T00:00:00"}',
+            b'{"history": ["(.*)[", "\\\\"]}',
+            b'{"only": ["kind=~["]}',
+            b'{"exclude": ["kind!=tea", "year<1990"]}',
+            b'{"profile": {}, "user": "u1"}',
+            b'{"by": "reader"}',
+            b'{"new": 2, "explore": true}',
+            b'{"session": "' + b"s" * 301 + b'"}',
+        )
+    ),
+    *(
+        ("POST", "/feedback", {"json": {"events": [{"id": "1", "session": "own"} | more]}})
+        for more in (
+            {"item": "i1", "session": "none"},
+            {"item": "none"},
+            {"item": "i1", "kind": "a\nb"},
+            {"item": "i1", "value": 1e300},
+            {"item": "i1", "time": "1969-12-31"},
+            {"item": "i1", "id": "\0"},
+        )
+    ),
+    *(
+        ("PUT", "/items", {"content": body})
+        for body in (
+            b'{"items": [{"item": ""}]}',
+            b'{"items": [{"item": "x", "attributes": {"kind": ' + b"9" * 400 + b"}}]}",
+            b'{"items": [{"item": "x", "attributes": {"text": "y"}}]}',
+        )
+    ),
+    *(
+        ("POST", "/explain", {"json": {"session": session, "item": item}})
+        for session, item in (("none", "i1"), ("own", "none"))
+    ),
+    *(
+        (*request.split(), {})
+        for request in (
+            "GET /nothing",
+            "GET /page/%00",
+            "GET /page/%2e%2e/app.py",
+            "GET /page//etc/passwd",
+            "GET /items/%ff/similar",
+            "GET /items/i1/similar?k=0",
+            "GET /items/i1/similar?arm=none",
+            "GET /numbers?hours=1e300",
+            "HEAD /recommend",
+            "TRACE /items",
+            "POST /admin/reload?arm=%00",
+        )
+    ),
 ]
 
 
@@ -300,42 +238,6 @@ def test_what_cannot_be_answered_is_refused_in_a_sentence(client: Client, tiny_r
             answer = http.post("/recommend", content=b'{"k": 1}', headers={"content-type": kind})
             assert answer.status_code == 422, kind
         assert [arm["answers"] for arm in http.numbers()] == [1]
-
-
-def test_what_breaks_the_interface_as_it_is_described_is_refused(client: Client) -> None:
-    schemathesis = pytest.importorskip("schemathesis")
-    with client() as http:
-        specification = http.get("/openapi.json").json()
-        operations = schemathesis.openapi.from_dict(specification).get_all_operations()
-        for operation in (found.ok() for found in operations):
-            mode = schemathesis.GenerationMode.NEGATIVE
-
-            @settings(
-                max_examples=6,
-                deadline=None,
-                derandomize=True,
-                database=None,
-                phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
-            )
-            @given(operation.as_strategy(generation_mode=mode))
-            def refused(case: Any) -> None:
-                body = case.body
-                if not isinstance(body, bytes):
-                    body = b"" if not case.operation.body else json.dumps(body).encode()
-                answer = http.request(
-                    case.method,
-                    case.formatted_path,
-                    params=case.query,
-                    content=body,
-                    headers={"content-type": "application/json"},
-                )
-                # What looks wrong in a query may be right, such as a name that nobody knows.
-                right = () if case.operation.body else (200,)
-                assert answer.status_code in (400, 404, 409, 422, *right), (case, answer.text)
-
-            with suppress(Unsatisfiable):  # nothing can be wrong with what takes nothing
-                refused()
 
 
 def test_an_error_of_the_service_shows_nothing_of_it(

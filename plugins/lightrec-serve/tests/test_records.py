@@ -7,8 +7,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-import torch
-from lightrec_ope.estimators import IPS, BanditLog, SlateIPS, SlateLog
 from lightrec_serve import records
 from lightrec_serve.records import wilson
 from lightrec_serve.store import Store
@@ -179,36 +177,6 @@ def test_what_a_service_noted_of_worth_holds_for_whoever_exports(
         store.note_worth({"view": 0.1})
     assert values() == [0.1, -1, 1, 1]
     assert values({"accepted": "view"}) == [0.1, -1, 0.1, 1]
-
-
-def test_estimators_find_what_was_earned(
-    lite: Store, tmp_path: Path, event: Make, answer: Make
-) -> None:
-    """Two items in both orders: a policy that always shows one first earns that one's clicks."""
-    first = {"i": 0.75, "j": 0.25}
-    for n in range(400):
-        slate = ("i", "j") if n % 4 else ("j", "i")
-        own = first[slate[0]]
-        log_prob = float(torch.tensor(own).double().log())
-        given = answer(f"{n:03}", slate, NOON + n, propensities=(own, own), log_prob=log_prob)
-        lite.answered(given)
-        if slate[0] == "j":
-            lite.feedback([event(str(n), "j", answer=f"{n:03}")])
-    shown = pl.read_parquet(lite.export(tmp_path, DAY)[1])
-    top = shown.filter(pl.col("position") == 1)
-    action = (top["item"] == "j").cast(pl.Int64).to_torch()
-    target = torch.tensor([0.0, 1.0]).expand(400, 2)
-    rewards = top["value"].to_torch()
-    found = IPS()(BanditLog(action, rewards, target, top["propensity"].to_torch()))
-    assert found.value == pytest.approx(1)  # all of j's 100 rounds were clicked, at 1 / 0.25
-    slates = shown.group_by("impression", maintain_order=True)
-    slates = slates.agg("value", pl.col("slate_log_probability").first().exp(), pl.col("item"))
-    judged = SlateLog(
-        torch.tensor(slates["value"].to_list()),
-        slates["slate_log_probability"].to_torch(),
-        (slates["item"].list.first() == "j").cast(pl.Float64).to_torch(),
-    )
-    assert SlateIPS()(judged).value == pytest.approx(1)
 
 
 def test_an_export_is_the_same_again_and_appears_whole(

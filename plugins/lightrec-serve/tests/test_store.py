@@ -160,20 +160,6 @@ def test_32_threads_that_send_the_same_count_it_once(store: Store, event: Make) 
     assert sorted(int(each.id) for each in store.events("s")) == [*range(40)]
 
 
-def test_calls_that_wait_share_one_commit(store: Store, event: Make) -> None:
-    store.flush()
-    commits: list[object] = []
-    sa.event.listen(store.engine, "commit", commits.append)
-    found = all_at_once(store, *[lambda n=n: store.feedback([event(str(n))]) for n in range(12)])
-    assert found == [[True]] * 12
-    assert len(commits) == 2  # of the call that held up the writer, and of all others
-
-
-def test_of_two_copies_in_one_commit_the_first_counts(store: Store, event: Make) -> None:
-    found = all_at_once(store, *[lambda: store.feedback([event("1")]) for _ in range(5)])
-    assert sorted(found) == [[False]] * 4 + [[True]]
-
-
 def test_a_failed_transaction_reaches_all_its_callers_and_leaves_nothing(
     lite: Store, event: Make, answer: Make
 ) -> None:
@@ -243,12 +229,3 @@ def test_no_more_waits_than_there_is_room_for(
     assert noted[-1].startswith("5 calls wait to be written to sqlite:///")
     lite.flush()
     assert rows(lite, ANSWERS) == noted.count("")
-
-
-def test_two_stores_on_one_database(store: Store, url: str, event: Make) -> None:
-    with Store(url) as other:
-        assert other.feedback([event("1")]) == [True]
-        assert store.feedback([event("1"), event("2")]) == [False, True]
-        assert [each.id for each in other.events("s")] == ["1", "2"]
-        other.put_items([{"item": "a"}])
-        assert [change.item for change in store.items()] == ["a"]

@@ -37,16 +37,12 @@ def test_ranges_and_choices_of_any_kind():
     [
         (IntDistribution(1, 5, step=2), 3, 3),
         (IntDistribution(1, 5, step=2), 2, None),
-        (IntDistribution(1, 5), 2.5, None),
         (FloatDistribution(0.0, 0.3, step=0.1), 0.3, 0.3),
         (FloatDistribution(0.0, 0.3), 0, 0.0),
         (FloatDistribution(0.0, 0.3), 0.31, None),
-        (FloatDistribution(0.0, 0.3), None, None),
         (CategoricalDistribution(("null", "1", "mean")), None, "null"),
-        (CategoricalDistribution(("null", "1", "mean")), 1, "1"),
         (CategoricalDistribution(("null", "1", "mean")), "mean", "mean"),
         (CategoricalDistribution(("null", "1", "mean")), 2, None),
-        (CategoricalDistribution(("null", "1", "mean")), object(), None),
     ],
 )
 def test_what_a_space_holds(given, value, expected):
@@ -59,16 +55,10 @@ def test_what_a_space_holds(given, value, expected):
     ("values", "said"),
     [
         ("{low: 1}", "Expected a range such as {low: 0.1, high: 0.5}"),
-        ("{low: 1, high: 2, logg: true}", "Expected a range such as {low: 0.1, high: 0.5}"),
         ("{low: 2, high: 1}", "`low <= high` must hold, but got (low=2, high=1)"),
         ("{low: 1, high: .nan}", "Expected a number, not nan"),
         ("{low: a, high: 2}", "could not convert string to float: 'a'"),
-        ("{low: 0., high: 2, log: true}", "`low > 0` must hold for `log=True`"),
-        ("{low: 1., high: 2, log: true, step: 1}", "not supported when `log` is true"),
-        ("{low: 1., high: 2, step: -1}", "`step > 0` must hold"),
         ("[1]", "two or more different choices"),
-        ("[1, 1]", "two or more different choices"),
-        ("0.3", "Expected a range such as {low: 0.1, high: 0.5}"),
     ],
 )
 def test_what_is_no_range_and_no_choice_is_refused(values, said):
@@ -76,11 +66,3 @@ def test_what_is_no_range_and_no_choice_is_refused(values, said):
         parse_space(f"model.size: {values}", "space.yaml")
     assert str(raised.value).startswith("space.yaml: model.size: ")
     assert said in str(raised.value)
-
-
-def test_all_problems_are_reported_at_once():
-    with pytest.raises(DataError) as raised:
-        parse_space("--model.size: [1, 2]\nmodel.layers: 3\nmodel.heads: [1, 2]\n", "s.yaml")
-    first, second = str(raised.value).splitlines()
-    assert first.startswith("s.yaml: --model.size: A setting is named as in the recipe")
-    assert second.startswith("s.yaml: model.layers: Expected a range")

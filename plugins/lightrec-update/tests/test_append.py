@@ -161,10 +161,3 @@ def test_the_tables_of_several_logs_are_joined_and_what_they_contradict_is_told(
         "tables before it, and counts."
     ) in told
     assert "says otherwise of 1 user (age) than" in told
-    # What is named as the table of items comes last, as somebody wants it so.
-    own = tmp_path / "items.csv"
-    own.write_text("item,title\ni3,Three\n")
-    items = more({**sources, "items": own}, partial(read_tables))[1]
-    assert items is not None
-    assert sorted(items.rows["title"].drop_nulls()) == ["Three", "Yes"]
-    assert "items.csv" not in capsys.readouterr().err

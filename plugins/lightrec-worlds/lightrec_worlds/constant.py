@@ -17,7 +17,7 @@ from lightrec.policies.baselines import ConstantListPolicy
 from lightrec.run import Run
 from lightrec.simulators.base import Simulator
 from lightrec.simulators.rollout import play as play_sessions
-from lightrec.simulators.world import Scored, Scores, World
+from lightrec.simulators.world import Scored, World
 from lightrec_worlds.playing import even_chance, play
 
 FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -49,7 +49,8 @@ def best_constant(
     if not world.repeats:
         lists += [_falling(world, now, factor * later) for factor in factors]
     lists = [appeal.masked_fill(~world.offered, -torch.inf) for appeal in lists]
-    returns = [play(world, constantly(world, each), seed).returns.mean() for each in lists]
+    shown = [ConstantListPolicy.from_appeal(each).logits for each in lists]
+    returns = [play(world, scores, seed).returns.mean() for scores in shown]
     return lists[int(torch.stack(returns).argmax())]
 
 
@@ -119,16 +120,6 @@ def brings_later(world: World, seed: int, rounds: int) -> Tensor:
     unit = torch.eye(features.shape[1], dtype=torch.float64, device=features.device)
     weights = torch.linalg.solve(features.T @ features + unit, features.T @ wanted)[3:].float()
     return pad(world.item_vectors, (1, 0), value=1.0) @ weights
-
-
-def constantly(world: World, appeal: Tensor) -> Scores:
-    """Scores that show the same list to everybody, for :func:`play`.
-
-    :param appeal: (N + 1,).
-    """
-    if world.offer_size is None:
-        return lambda state: appeal.expand(len(state), -1)
-    return lambda state: appeal[state[Key.CANDIDATES]]
 
 
 class BestConstant(PolicyMaker):

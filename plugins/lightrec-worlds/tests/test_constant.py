@@ -2,9 +2,11 @@
 
 import pytest
 import torch
-from lightrec_worlds.constant import at_first, best_constant, constantly
+from lightrec_worlds.constant import at_first, best_constant
 from lightrec_worlds.greed import Greed
 from lightrec_worlds.playing import even_chance, play
+
+from lightrec.policies.baselines import ConstantListPolicy
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def test_the_list_beats_chance_and_greed(greed):
     returns = {
         name: float(play(judged, scores, 77).returns.mean())
         for name, scores in {
-            "constant": constantly(judged, found),
+            "constant": ConstantListPolicy.from_appeal(found).logits,
             "random": even_chance(judged),
             "greedy": judged.greedy,
         }.items()

@@ -4,7 +4,7 @@ Names and formulas follow Saito et al. 2021, "Open Bandit Dataset and Pipeline".
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 import torch
 from tensordict import TensorDictBase
@@ -23,6 +23,8 @@ from lightrec_ope.estimators.estimate import (
 )
 
 Taming = Literal["clip", "switch", "optimistic"]
+BATCH: Final = 4096
+"""Events that a policy looks at together."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +107,11 @@ class BanditLog:
 
 
 @torch.no_grad()
-def judged(policy: Policy, events: TensorDictBase, batch_size: int = 4096) -> BanditLog:
+def judged(policy: Policy, events: TensorDictBase) -> BanditLog:
     """Put a log of single items and a policy's law in each round together.
 
     :param events: (E,) as :func:`~lightrec_ope.replay.bandit_events` gives them, with one
         item in each ``action``; a propensity of 0 stands for none.
-    :param batch_size: events that the policy looks at together.
     :returns: actions 0 to N - 1 are the items 1 to N.
     :raises DataError: where slates were shown.
     """
@@ -122,7 +123,7 @@ def judged(policy: Policy, events: TensorDictBase, batch_size: int = 4096) -> Ba
         )
     items = torch.arange(1, policy.num_items + 1)
     laws = []
-    for some in events.split(batch_size):
+    for some in events.split(BATCH):
         law = policy.distribution(some.exclude(Key.ACTION, "reward", "next"))
         each = [law.log_prob(item.expand(len(some), 1)) for item in items]
         laws.append(torch.stack(each, 1).double().exp())

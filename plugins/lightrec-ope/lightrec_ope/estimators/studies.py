@@ -53,6 +53,15 @@ class Errors:
     covered: float
     unusable: float
 
+    @classmethod
+    def of(cls, found: list[Estimate], truth: float) -> "Errors":
+        """Those of estimates whose truth is known."""
+        values = torch.tensor([each.value for each in found], dtype=torch.float64)
+        covered = sum(each.low <= truth <= each.high for each in found)
+        lost = sum(each.verdict is Verdict.UNUSABLE for each in found)
+        bias, deviation = float(values.mean()) - truth, float(values.std(correction=0))
+        return cls(bias, deviation, covered / len(found), lost / len(found))
+
     @property
     def rmse(self) -> float:
         """Root of the mean squared error."""
@@ -189,7 +198,7 @@ def study(
                 except DataError as error:
                     left_out[name] = str(error)
             bar.update()
-    errors = {name: _errors(x, truth) for name, x in found.items() if name not in left_out}
+    errors = {name: Errors.of(x, truth) for name, x in found.items() if name not in left_out}
     errors = dict(sorted(errors.items(), key=lambda pair: pair[1].rmse))
     both = None
     if world.propensity is not None and sizes:
@@ -221,16 +230,6 @@ def verdict(found: Mapping[str, Estimate], whole: Study | None) -> str:
     if all(each.verdict is Verdict.UNUSABLE for name, each in found.items() if name != "log"):
         said.append("THIS LOG CANNOT TELL what would be earned: no estimate can be believed.")
     return "\n".join(said)
-
-
-def _errors(found: list[Estimate], truth: float) -> Errors:
-    values = torch.tensor([each.value for each in found], dtype=torch.float64)
-    return Errors(
-        float(values.mean()) - truth,
-        float(values.std(correction=0)),
-        sum(each.low <= truth <= each.high for each in found) / len(found),
-        sum(each.verdict is Verdict.UNUSABLE for each in found) / len(found),
-    )
 
 
 def _drawn(world: BanditLog, chance: torch.Generator) -> tuple[BanditLog, Tensor]:
