@@ -201,13 +201,11 @@ class PolicyStage(StageModule):
         """The learner's losses, and what moving away from the beginning costs."""
         losses = dict(self.learner.losses(rows))
         if self.settings.anchor:
-            moved = divergence(self.policy.columns(rows).logits, self._first_logits(rows))
+            with torch.no_grad():
+                first = self._beginning.columns(rows).logits
+            moved = divergence(self.policy.columns(rows).logits, first)
             losses["loss_anchor"] = self.settings.anchor * moved.mean()
         return losses
-
-    @torch.no_grad()
-    def _first_logits(self, rows: TensorDictBase) -> Tensor:
-        return self._beginning.columns(rows).logits
 
     @property
     def _discount(self) -> float:

@@ -5,70 +5,76 @@ networks, and :mod:`lightrec_export.distil` teaches small ones.
 """
 
 import json
-import logging
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from importlib import import_module
+from collections.abc import Mapping
+from copy import copy
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal
-from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import polars as pl
 import torch
 from lightrec_rules.rules import RuleBook
 from torch import Tensor, nn
-from torch.export import Dim, ExportedProgram
 
 from lightrec.cli.command import with_options_of
 from lightrec.data.files import appearing, save_tensors
 from lightrec.data.names import Names
+from lightrec.data.people import People
 from lightrec.data.sequences import Sequences
-from lightrec.data.store import EventStore
+from lightrec.data.store import EventStore, padded
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.base import Table
 from lightrec.evaluation.evidence import favoured_by
 from lightrec.evaluation.receipt import RECEIPT, receipt
-from lightrec.keys import Column
+from lightrec.keys import PADDING, Column, Key
+from lightrec.ranking.blend import Blend
+from lightrec.ranking.item_models.demographic import Demographic
 from lightrec.ranking.ranker import Ranker
 from lightrec.run import Run
-from lightrec_export.blend_export import (
-    TOLERANCE,
-    TRIED,
-    What,
-    drawn_histories,
-    export_blend,
-    manifest_of,
-    write_manifest,
-)
 from lightrec_export.distil import Teacher, distilled
 from lightrec_export.exported import (
+    ATTRIBUTES,
+    BLEND,
     CATALOG,
+    FORMAT,
     HISTORIES,
     ITEMS,
+    MANIFEST,
     ONNX,
+    POPULAR,
     PT2,
+    ROW,
     SCALE,
     TEXT_ONNX,
     TEXTS,
     TOKENIZER,
     Engine,
     Exported,
+    digest,
 )
 from lightrec_export.towers import (
     BATCH,
-    SMALL,
     Bytes,
     TextNetwork,
     Towers,
+    exporting,
     part_of,
+    traced,
     whole,
+    write_onnx,
+    write_pt2,
 )
+from lightrec_export.worth import worth_in
 
+What = Literal["blend", "ranker", "policy"]
+TOLERANCE: Final = 1e-4
+"""The largest difference of a score that an export may show."""
+TRIED: Final = 256
+"""So many histories try whether an export scores as its run does."""
 SAMPLE: Final = 1_024
 """So many histories say which dimensions of the items' rows matter."""
 TEXTS_TRIED: Final = 8
@@ -154,8 +160,6 @@ def export(
     with appearing(out) as folder:
         tensors = {"bias": towers.bias, "events": torch.from_numpy(store.popularity()).int()}
         save_tensors(tensors | written("table", towers.table, int8), folder / ITEMS)
-        store.catalog.write_parquet(folder / CATALOG)
-        (folder / RECEIPT).write_text(json.dumps(receipt(run), indent=2) + "\n")
         if histories:
             users_histories(store).write_parquet(folder / HISTORIES)
         with exporting(f"query network of the {what}"):
@@ -176,15 +180,164 @@ def export(
             "history_length": network.length,
             "text": text,
         }
-        manifest = manifest_of(run, what, folder, said)
-        write_manifest(manifest, folder)
+        manifest = described(run, what, folder, said)
         found = parity(folder, towers, drawn_histories(store, network.length, TRIED, seed + 1))
         if encoder is not None:
             found |= parity_of_texts(folder, encoder, store.catalog[Column.TEXT].drop_nulls())
-        refuse(found, exact=not int8 and network.turn is None)
-        write_manifest(manifest | {"parity": found}, folder)
+        # An export that is cut or in whole numbers need only say what the reduced network says.
+        exact = not int8 and network.turn is None
+        for engine, file in (("onnx", ONNX), ("torch", PT2)):
+            difference = found[engine]["scores" if exact else "network"]
+            check(f"{file} scores items other than the run does: by", difference)
+        if exact:
+            check("The exported text encoder's vectors differ by", found.get("text", 0.0))
+        manifest["parity"] = found
+        write_manifest(manifest, folder)
         book.copy(folder)  # not among the manifest's files: rules change
-    return manifest | {"parity": found}
+    return manifest
+
+
+def export_blend(run: Run, out: Path, histories: bool, seed: int, book: RuleBook) -> dict[str, Any]:
+    """Export the blend that a run serves; the arguments are those of :func:`export`.
+
+    :param book: the run's standing rules.
+    """
+    store, blend = run.data, run.served
+    with appearing(out) as folder:
+        blend.ranker.save_pretrained(folder / BLEND)
+        own = without_people(blend) if not histories else blend
+        own.save(folder / BLEND)
+        tensors = {
+            "table": blend.ranker.item_vectors().detach(),
+            "bias": blend.ranker.bias.detach(),
+            "events": torch.from_numpy(run.learned.popularity()).int(),
+            POPULAR: run.popularity.counts,
+        }
+        attributes = run.demographic if histories else None
+        if attributes is not None:
+            tensors |= {ATTRIBUTES + name: table for name, table in attributes.named_buffers()}
+        save_tensors(tensors, folder / ITEMS)
+        if histories:
+            everybody(store).write_parquet(folder / HISTORIES)
+        said = {
+            "class": type(blend).__name__,
+            "size": blend.ranker.size,
+            "int8": False,
+            "distilled": None,
+            "history_length": None,
+            "text": None,
+            "attributes": None if attributes is None else attributes.description,
+        }
+        manifest = described(run, BLEND, folder, said)
+        held = Exported(folder).blend
+        assert held is not None
+        given = drawn_histories(store, None, TRIED, seed + 1)
+        with torch.no_grad():
+            off = (held.scores(given) - blend.scores(given))[:, 1:]
+        difference = float(off.abs().max())
+        check("The exported blend scores items other than the run does: by", difference)
+        manifest["parity"] = {"histories": len(given), "blend": {"scores": difference}}
+        write_manifest(manifest, folder)
+        book.copy(folder)
+    return manifest
+
+
+def without_people(blend: Blend) -> Blend:
+    """Copy a blend without what it knows of the attributes of the log's users."""
+    models = {name: copy(blend.item_model(name)) for name in blend.item_models}
+    for model in models.values():
+        model._buffers = dict(model._buffers)
+        if isinstance(model, Demographic):
+            model.people = model.people[:0]
+    found = Blend(blend.ranker, models, blend.weights, blend.smoothing)
+    found.l2, found.text_weights, found.chosen = blend.l2, blend.text_weights, blend.chosen
+    return found
+
+
+def everybody(store: EventStore) -> pl.DataFrame:
+    """List what is known of each person: ``user``, ``items`` and what a blend reads beside them."""
+    tables = []
+    for users, known, _ in People(store).everybody(BATCH):
+        there = known[Key.HISTORY] > PADDING
+        columns = {Column.USER: users[Column.USER].cast(pl.String)}
+        for name, table in known.items():
+            if name == Key.USER:
+                columns[ROW] = pl.Series(table.tolist())
+            elif name == Key.PROFILE:
+                columns[name] = pl.Series(table.tolist(), dtype=pl.List(pl.Float32))
+            else:
+                rows = [row[own].tolist() for row, own in zip(table, there, strict=True)]
+                column = "items" if name == Key.HISTORY else name
+                columns[column] = pl.Series(rows, dtype=pl.List(pl.Int64))
+        tables.append(pl.DataFrame(columns))
+    return pl.concat(tables, how="diagonal")
+
+
+def check(what: str, difference: float) -> None:
+    """See that an export says what its run says.
+
+    :param what: of the export differs, in words.
+    :raises RunError: where the difference is above :data:`TOLERANCE`.
+    """
+    if not difference <= TOLERANCE:
+        raise RunError(
+            f"{what} up to {difference:.2g}, where {TOLERANCE:g} may be. Nothing was exported; "
+            "serve the run itself."
+        )
+
+
+def described(run: Run, what: What, folder: Path, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Write what all exports have: the catalog, the receipt, and a manifest that hashes all files.
+
+    :returns: the manifest.
+    """
+    run.data.catalog.write_parquet(folder / CATALOG)
+    (folder / RECEIPT).write_text(json.dumps(receipt(run), indent=2) + "\n")
+    manifest = {
+        "format": FORMAT,
+        "lightrec": version("lightrec"),
+        "run": run.name,
+        "what": what,
+        **said,
+        "repeats": run.data.repeats,
+        "note": run.domain.disclaimer,
+        "kinds": dict(run.data.item_kinds),
+        "feedback_kinds": [*run.data.feedback_kinds],
+        "worth": worth_in(run),
+        "goal": run.data.goal,
+        "files": {
+            path.relative_to(folder).as_posix(): digest(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        },
+    }
+    write_manifest(manifest, folder)
+    return manifest
+
+
+def write_manifest(manifest: Mapping[str, Any], folder: Path) -> None:
+    """Write the manifest."""
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def drawn_histories(store: EventStore, length: int | None, count: int, seed: int) -> Tensor:
+    """Draw histories of a log: an eighth empty, an eighth short, an eighth longer than is read.
+
+    :returns: (count, L) int64, padded on the left.
+    """
+    generator, log = np.random.default_rng(seed), Sequences.chosen(store)
+    users = generator.integers(0, store.num_users, count)
+    starts, ends = log.offsets[users], log.offsets[users + 1]
+    cut = starts + np.ceil(generator.random(count) * (ends - starts)).astype(np.int64)
+    part = np.arange(count) % 8
+    cut = np.where(part == 0, starts, np.where(part == 1, np.minimum(cut, starts + 3), cut))
+    found = padded(log.items, starts, cut)
+    if length is not None:
+        more = 2 * length - found.shape[1]
+        found = np.pad(found, ((0, 0), (max(0, more), 0)))
+        long = generator.integers(1, store.num_items + 1, found.shape)
+        found = np.where((part == 2)[:, None] & (found == PADDING), long, found)
+    return torch.from_numpy(found)
 
 
 def leaving(run: Run) -> Literal["blend", "policy"]:
@@ -288,55 +441,6 @@ def text_encoder(run: Run) -> TextEncoder | None:
     return encoder
 
 
-def traced(network: nn.Module, *examples: Tensor) -> ExportedProgram:
-    """Trace a network of tensors (B, L) of any B and L."""
-    shapes = tuple({0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for _ in examples)
-    with torch.no_grad():
-        return torch.export.export(network.eval(), examples, dynamic_shapes=shapes)
-
-
-def write_pt2(program: ExportedProgram, path: Path) -> None:
-    """Write a traced network for torch, without the paths and lines of the code it came from."""
-    for node in program.graph.nodes:
-        for name in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn"):
-            node.meta.pop(name, None)
-    plain = path.with_suffix(".plain")
-    torch.export.save(program, plain)
-    # What torch writes is not compressed, and most of it is text.
-    with ZipFile(plain) as given, ZipFile(path, "w", ZIP_DEFLATED) as taken:
-        for part in given.infolist():
-            taken.writestr(part.filename, given.read(part))
-    plain.unlink()
-
-
-def write_onnx(program: ExportedProgram, path: Path) -> None:
-    """Write a traced network for ONNX's runtimes, without what only people read."""
-    optimizer: Any = import_module("onnxscript.optimizer")
-    ir: Any = import_module("onnx_ir")
-    table: dict[Callable[..., Any], Callable[..., Any]]
-    table = {torch.ops.aten.sort.stable: sorted_stably}
-    found = torch.onnx.export(
-        program, dynamo=True, custom_translation_table=table, optimize=False, verbose=False
-    )
-    assert found is not None
-    # Small constants are computed: whole numbers are not multiplied by their scales.
-    model = ir.to_proto(optimizer.optimize(found.model, input_size_limit=SMALL - 1))
-    del model.graph.value_info[:]
-    for part in (*model.graph.node, *model.graph.input, *model.graph.output):
-        del part.metadata_props[:]
-    path.write_bytes(model.SerializeToString())
-
-
-def sorted_stably(values: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
-    """Sort by ONNX's TopK, which gives equal values in their order."""
-    onnx: Any = import_module("onnxscript")
-    op = onnx.opset18
-    numbers = op.Cast(values, to=onnx.INT64.dtype)
-    count = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
-    found, places = op.TopK(numbers, count, axis=dim, largest=int(descending), sorted=1)
-    return op.CastLike(found, values), places
-
-
 def write_encoder(encoder: TextEncoder, folder: Path, int8: bool) -> dict[str, Any]:
     """Write a text encoder and its tokenizer, and give what the manifest says of them."""
     network: nn.Module = TextNetwork(encoder)
@@ -389,46 +493,3 @@ def parity_of_texts(folder: Path, encoder: TextEncoder, texts: pl.Series) -> dic
     some.append(" ".join(some))
     vectors = Exported(folder).encode(some)
     return {"text": float((vectors - encoder.encode(some)).abs().max())}
-
-
-def refuse(found: Mapping[str, Any], exact: bool) -> None:
-    """See that an export says what its run says.
-
-    :param exact: whether it has all dimensions in full; otherwise the written networks need only
-        say what the reduced one says.
-    :raises RunError: where it does not.
-    """
-    for engine, file in (("onnx", ONNX), ("torch", PT2)):
-        difference = found[engine]["scores" if exact else "network"]
-        if not difference <= TOLERANCE:
-            raise RunError(
-                f"{file} scores items other than the run does: by up to {difference:.2g}, where "
-                f"{TOLERANCE:g} may be. Nothing was exported; serve the run itself."
-            )
-    if exact and not found.get("text", 0.0) <= TOLERANCE:
-        raise RunError(
-            f"The exported text encoder's vectors differ by up to {found['text']:.2g}, where "
-            f"{TOLERANCE:g} may be. Nothing was exported; serve the run itself."
-        )
-
-
-@contextmanager
-def exporting(what: str) -> Iterator[None]:
-    """Export quietly.
-
-    :raises RunError: where what is exported has a step that the formats do not know.
-    """
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except Exception as error:  # the exporters raise errors of many kinds
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise RunError(
-            f"The {what} cannot be exported ({type(error).__name__}: {lines[0] if lines else ''})."
-            " Serve the run itself."
-        ) from error
-    finally:
-        logging.disable(disabled)

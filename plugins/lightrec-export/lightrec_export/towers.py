@@ -1,15 +1,22 @@
 """The two towers of a run's ranker or policy, as networks and tables that can be exported.
 
-Here they are taken out of their parts, cut to fewer dimensions, and put into whole numbers; what
-writes them is :mod:`lightrec_export.export`.
+Here they are taken out of their parts, cut to fewer dimensions, put into whole numbers, and written
+as files of torch and ONNX; what an export is made of says :mod:`lightrec_export.export`.
 """
 
-from collections.abc import Callable
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
+from importlib import import_module
+from pathlib import Path
 from typing import Any, Final, Literal
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import torch
 from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
 from torch.func import functional_call
 from torch.nn.functional import embedding, pad
 
@@ -262,3 +269,74 @@ def principal(queries: Tensor, table: Tensor, bias: Tensor, size: int) -> tuple[
     weighted = weight[:, None] * (rows @ there)
     turn = torch.linalg.eigh(weighted.T @ weighted)[1].flip(1)[:, :size]
     return (back @ turn).float(), pad((rows @ there @ turn).float(), (0, 0, 1, 0))
+
+
+def traced(network: nn.Module, *examples: Tensor) -> ExportedProgram:
+    """Trace a network of tensors (B, L) of any B and L."""
+    shapes = tuple({0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for _ in examples)
+    with torch.no_grad():
+        return torch.export.export(network.eval(), examples, dynamic_shapes=shapes)
+
+
+def write_pt2(program: ExportedProgram, path: Path) -> None:
+    """Write a traced network for torch, without the paths and lines of the code it came from."""
+    for node in program.graph.nodes:
+        for name in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn"):
+            node.meta.pop(name, None)
+    plain = path.with_suffix(".plain")
+    torch.export.save(program, plain)
+    # What torch writes is not compressed, and most of it is text.
+    with ZipFile(plain) as given, ZipFile(path, "w", ZIP_DEFLATED) as taken:
+        for part in given.infolist():
+            taken.writestr(part.filename, given.read(part))
+    plain.unlink()
+
+
+def write_onnx(program: ExportedProgram, path: Path) -> None:
+    """Write a traced network for ONNX's runtimes, without what only people read."""
+    optimizer: Any = import_module("onnxscript.optimizer")
+    ir: Any = import_module("onnx_ir")
+    table: dict[Callable[..., Any], Callable[..., Any]]
+    table = {torch.ops.aten.sort.stable: sorted_stably}
+    found = torch.onnx.export(
+        program, dynamo=True, custom_translation_table=table, optimize=False, verbose=False
+    )
+    assert found is not None
+    # Small constants are computed: whole numbers are not multiplied by their scales.
+    model = ir.to_proto(optimizer.optimize(found.model, input_size_limit=SMALL - 1))
+    del model.graph.value_info[:]
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+    path.write_bytes(model.SerializeToString())
+
+
+def sorted_stably(values: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
+    """Sort by ONNX's TopK, which gives equal values in their order."""
+    onnx: Any = import_module("onnxscript")
+    op = onnx.opset18
+    numbers = op.Cast(values, to=onnx.INT64.dtype)
+    count = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
+    found, places = op.TopK(numbers, count, axis=dim, largest=int(descending), sorted=1)
+    return op.CastLike(found, values), places
+
+
+@contextmanager
+def exporting(what: str) -> Iterator[None]:
+    """Export quietly.
+
+    :raises RunError: where what is exported has a step that the formats do not know.
+    """
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:  # the exporters raise errors of many kinds
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise RunError(
+            f"The {what} cannot be exported ({type(error).__name__}: {lines[0] if lines else ''})."
+            " Serve the run itself."
+        ) from error
+    finally:
+        logging.disable(disabled)

@@ -4,7 +4,7 @@ from lightrec.hookspecs import gives
 
 LIGHTREC_API = 1
 
-lightrec_commands = gives({"data fetch": "lightrec_formats.commands:fetch"})
+lightrec_commands = gives({"data fetch": "lightrec_formats.fetch:fetch"})
 lightrec_readers = gives(
     {
         "RecBoleReader": "lightrec_formats.recbole:RecBoleReader",

@@ -8,4 +8,4 @@ lightrec_list_parts = gives(
     {"rules": "lightrec_rules.rules:RuleBook", "wishes": "lightrec_rules.wishes:Wishes"}
 )
 lightrec_after_training = gives({"LearnWishes": "lightrec_rules.learning:LearnWishes"})
-lightrec_commands = gives({"rules": "lightrec_rules.commands:rules"})
+lightrec_commands = gives({"rules": "lightrec_rules.rules:rules"})

@@ -1,15 +1,15 @@
 """Who may do what, how much and how often: tokens by role, and limits."""
 
 import hmac
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Final, Literal
 
 import yaml
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lightrec.errors import RecipeError, no_such
@@ -78,7 +78,7 @@ class Bucket:
     """What a client may still ask at once."""
 
     left: float
-    seen: float = field(default_factory=monotonic)
+    seen: float
 
 
 class Gate:
@@ -127,18 +127,18 @@ class Gate:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         token = token.strip() if scheme.lower() == b"bearer" else b""
         if refused := self._refused(scope["method"], path, token):
-            await _answer(send, *refused)
+            await refused(scope, receive, send)
             return
         # A token that nobody has looked at is no name: each request could bring another.
         named = token.decode("latin-1") if self._tokens is not None else ""
         client = named or (scope.get("client") or ("",))[0]
         if self.limits.rate and not self._has_room(client):
             said = f"More than {self.limits.rate:g} requests a second: wait a moment."
-            await _answer(send, 429, said, (b"retry-after", b"1"))
+            await _problem(429, said, {"retry-after": "1"})(scope, receive, send)
             return
         length = headers.get(b"content-length", b"0")
         if len(length) > 15 or not length.isdigit() or int(length) > self.limits.body:
-            await _answer(send, 413, self._too_long)
+            await _problem(413, self._too_long)(scope, receive, send)
             return
         await self.app(scope, self._bounded(receive), send)
 
@@ -160,7 +160,7 @@ class Gate:
 
         return counted
 
-    def _refused(self, method: str, path: str, token: bytes) -> tuple[int, str] | None:
+    def _refused(self, method: str, path: str, token: bytes) -> JSONResponse | None:
         if self._tokens is None or path == "/" or path.startswith(OPEN):
             return None
         role: Role | None = None
@@ -168,10 +168,12 @@ class Gate:
             if hmac.compare_digest(known, token):
                 role = its
         if role is None:
-            return 401, "Send a token that is known, as `Authorization: Bearer TOKEN`."
+            said = "Send a token that is known, as `Authorization: Bearer TOKEN`."
+            return _problem(401, said, {"www-authenticate": "Bearer"})
         needed = NEEDED.get((method, path.rstrip("/")), "read")
         if ROLES[role] < ROLES[needed]:
-            return 403, f"This needs a token of the role {needed}; yours is of the role {role}."
+            said = f"This needs a token of the role {needed}; yours is of the role {role}."
+            return _problem(403, said)
         return None
 
     def _has_room(self, client: str) -> bool:
@@ -187,10 +189,5 @@ class Gate:
         return True
 
 
-async def _answer(send: Send, status: int, error: str, *more: tuple[bytes, bytes]) -> None:
-    body = json.dumps({"error": error}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *more]})
-    await send({"type": "http.response.body", "body": body})
+def _problem(status: int, error: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": error}, status, headers)

@@ -188,8 +188,7 @@ def loader(path: Path, by: Any, temperature: float, approximate: int = 300_000) 
     if (path / "manifest.json").is_file():
         from lightrec_export.exported import BLEND, read_manifest
 
-        from lightrec_serve.blend_engine import BlendEngine
-        from lightrec_serve.export_engine import ExportEngine
+        from lightrec_serve.export_engine import BlendEngine, ExportEngine
 
         if read_manifest(path)["what"] == BLEND:
             return lambda: BlendEngine(path, temperature)

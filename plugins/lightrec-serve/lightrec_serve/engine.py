@@ -172,6 +172,8 @@ class Engine(ABC):
     newcomers: Newcomers
     book: RuleBook
     _mark = ""
+    log_users: Sequence[str] | pl.Series
+    """The ids of the users of the log, where they are known."""
     repeats: bool
     """Whether an item may come again."""
     note = ""
@@ -187,9 +189,11 @@ class Engine(ABC):
     def about(self) -> dict[str, Any]:
         """Describe what answers, for people: its name, version and why it ranks as it does."""
 
-    @abstractmethod
     def users(self, count: int) -> list[str]:
-        """Give some users of the log."""
+        """Give users spread over the log."""
+        people = self.log_users
+        places = np.linspace(0, len(people) - 1, min(count, len(people))).astype(int).tolist()
+        return [people[place] for place in places]
 
     def known_as(self, user: str) -> str:
         """Give the id by which a person is known, for any of their ids."""
@@ -232,10 +236,6 @@ class Engine(ABC):
             _, title, text = self.catalog.describe(number)
             self.newcomers.put(number - self.catalog.size - 1, text or title)
         return number
-
-    def delete(self, items: Sequence[str]) -> list[int]:
-        """Take items away at once, and give the numbers of those that there were."""
-        return self.catalog.delete(items)
 
     @property
     def rules(self) -> Standing | None:

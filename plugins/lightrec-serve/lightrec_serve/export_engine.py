@@ -1,25 +1,30 @@
-"""An export that answers: a query tower and an index, many queries at once."""
+"""Exports that answer: two towers by an index, many queries at once, and blends as runs do."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
+from types import SimpleNamespace
 from typing import Any, Final
 
-import numpy as np
+import polars as pl
 import torch
 from lightrec_export.exported import Exported
 from lightrec_export.index import Approximate, Flat
 from lightrec_rules.rules import RuleBook, Standing
 from torch import Tensor
 from torch.nn.functional import normalize
+from torch.nn.utils.rnn import pad_sequence
 
 from lightrec.data.names import Names
+from lightrec.data.people import Person, with_events
 from lightrec.data.sequences import with_only
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.keys import PADDING, Column, Key
+from lightrec.ranking.ranker import likeness
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import (
     TOLD,
@@ -32,16 +37,37 @@ from lightrec_serve.engine import (
     reasons,
     with_new,
 )
+from lightrec_serve.run_engine import RunEngine
 
 APPROXIMATE: Final = 300_000
 """From so many items on an exact search takes longer than an answer should."""
 SAMPLE: Final = 200
 """So many queries say which share of the best items a graph finds."""
+NO_WISHES = "An export knows no wishes, profiles and other ways to rank: serve the run itself."
 logger = logging.getLogger("lightrec.serve")
 
 
-class ExportEngine(Engine):
-    """A folder that `lightrec export` wrote. Neither lightning nor torchrl is imported.
+class ExportedEngine(Engine):
+    """What answers by a folder that `lightrec export` wrote, whatever it exported."""
+
+    def __init__(self, path: Path, temperature: float) -> None:
+        self.exported, self.temperature = Exported(path), temperature
+        held = self.exported
+        self.repeats, self.note = held.repeats, held.note
+        self.worth, self.goal = held.worth, held.goal
+        self.catalog = Catalog(held.catalog, held.kinds, Names(held.catalog))
+        self.book = RuleBook(path, lambda name: self.catalog.find([name])[0])
+        texts = held.catalog[Column.TEXT].fill_null("").to_list()
+        encode = held.encode if held.text_vectors.shape[1] else None
+        self.newcomers = Newcomers(texts, held.text_vectors, encode, held.events > 0)
+
+    def about(self) -> dict[str, Any]:
+        """Name the export and what it was made from."""
+        return self.exported.about | {"items": len(self.catalog), "users": len(self.log_users)}
+
+
+class ExportEngine(ExportedEngine):
+    """A folder with two towers. Neither lightning nor torchrl is imported.
 
     People are known by the histories of the log, where the export holds them, and by what the
     store has of them. Fields that say what may be shown to whom are served from their runs.
@@ -56,17 +82,10 @@ class ExportEngine(Engine):
     def __init__(
         self, path: Path, temperature: float = 1.0, approximate: int = APPROXIMATE
     ) -> None:
-        self.exported, self.temperature = Exported(path), temperature
-        held = self.exported
-        self.repeats, self.note, self.worth = held.repeats, held.note, held.worth
-        self.goal = held.goal
-        self.catalog = Catalog(held.catalog, held.kinds, Names(held.catalog))
-        self.book = RuleBook(path, lambda name: self.catalog.find([name])[0])
-        self._past = held.histories()
+        super().__init__(path, temperature)
+        self._past = self.exported.histories()
+        self.log_users = [*self._past]
         self.index = self._indexed(approximate)
-        texts = held.catalog[Column.TEXT].fill_null("").to_list()
-        encode = held.encode if held.text_vectors.shape[1] else None
-        self.newcomers = Newcomers(texts, held.text_vectors, encode, held.events > 0)
         self.answer([Query(k=1)])  # so that the first person does not wait
 
     def _indexed(self, approximate: int) -> Flat:
@@ -89,52 +108,38 @@ class ExportEngine(Engine):
         logger.info("approximate", extra={"items": len(held.table) - 1, "recall": index.recall})
         return index
 
-    def about(self) -> dict[str, Any]:
-        """Name the export and what it was made from."""
-        return self.exported.about | {"items": len(self.catalog), "users": len(self._past)}
-
-    def users(self, count: int) -> list[str]:
-        """Give users spread over those whose histories are known."""
-        names = list(self._past)
-        return [
-            names[i] for i in np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)
-        ]
-
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:
         """Answer queries together."""
-        found: list[Ranked | LightrecError] = [RecipeError("")] * len(queries)
-        ready: list[tuple[int, _Read]] = []
-        began = perf_counter()
-        for place, query in enumerate(queries):
+        began, read = perf_counter(), list[_Read | LightrecError]()
+        for query in queries:
             try:
-                ready.append((place, self._read(query)))
+                read.append(self._read(query))
             except LightrecError as error:
-                found[place] = error
-        if not ready:
-            return found
+                read.append(error)
+        ready = [one for one in read if isinstance(one, _Read)]
+        ranked = iter(self._ranked(ready, began) if ready else ())
+        return [next(ranked) if isinstance(one, _Read) else one for one in read]
+
+    def _ranked(self, asked: Sequence["_Read"], began: float) -> list[Ranked]:
         read = perf_counter()
-        histories = [one.history for _, one in ready]
-        vectors = self.exported.queries(padded(histories, self.exported.history_length))
-        towered = perf_counter()
-        rules = self.rules
-        plain = [row for row, (_, one) in enumerate(ready) if not one.query.draw and not rules]
-        if plain:
-            ranked = self._search(vectors[plain], [ready[row][1] for row in plain])
-            for row, slate in zip(plain, ranked, strict=True):
-                found[ready[row][0]] = slate
-        for row, (place, one) in enumerate(ready):
-            if row not in plain:
-                found[place] = self._draw(vectors[row], one, rules)
-        for row, (place, one) in enumerate(ready):
-            answer = found[place]
-            if one.query.explain and one.history and isinstance(answer, Ranked):
-                answer.why = self._why(vectors[row], one, answer.items)
+        histories = padded([one.history for one in asked], self.exported.history_length)
+        vectors = self.exported.queries(histories)
+        towered, rules = perf_counter(), self.rules
+        plain = [row for row, one in enumerate(asked) if not one.query.draw and not rules]
+        found = self._search(vectors[plain], [asked[row] for row in plain]) if plain else []
+        together = dict(zip(plain, found, strict=True))
+        ranked = [
+            together[row] if row in together else self._draw(vectors[row], one, rules)
+            for row, one in enumerate(asked)
+        ]
+        for one, vector, slate in zip(asked, vectors, ranked, strict=True):
+            if one.query.explain and one.history:
+                slate.why = self._why(vector, one, slate.items)
         done = perf_counter()
         spent = {"read": read - began, "tower": towered - read, "search": done - towered}
-        for answer in found:
-            if isinstance(answer, Ranked):  # each has its share
-                answer.seconds = {part: seconds / len(ready) for part, seconds in spent.items()}
-        return found
+        for slate in ranked:  # each has its share
+            slate.seconds = {part: seconds / len(asked) for part, seconds in spent.items()}
+        return ranked
 
     def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
         """Give the items whose rows point into the direction of an item's."""
@@ -182,13 +187,10 @@ class ExportEngine(Engine):
         return _Read(query, history, barred, allowed)
 
     def _search(self, vectors: Tensor, asked: Sequence["_Read"]) -> list[Ranked]:
-        masks = [one.allowed for one in asked if one.allowed is not None]
-        allowed = None
-        if len(asked) == 1 and masks:
-            allowed = masks[0]
-        elif masks:
-            everything = torch.ones(len(self.index), dtype=torch.bool)
-            each = [everything if one.allowed is None else one.allowed for one in asked]
+        allowed = asked[0].allowed
+        if len(asked) > 1 and any(one.allowed is not None for one in asked):
+            all_items = torch.ones(len(self.index), dtype=torch.bool)
+            each = [all_items if one.allowed is None else one.allowed for one in asked]
             allowed = torch.stack(each)
         seen = padded([one.barred for one in asked], None)
         k = min(max(one.query.k for one in asked), len(self.index) - 1)
@@ -254,11 +256,99 @@ class _Read:
 
 def padded(rows: Sequence[Sequence[int]], length: int | None) -> Tensor:
     """Make a table (B, L) int64 of lists, padded on the left, of their last items."""
-    longest = max(1, max(map(len, rows)))
-    width = longest if length is None else min(length, longest)
-    table = torch.zeros(len(rows), width, dtype=torch.int64)
-    for row, items in zip(table, rows, strict=True):
-        if items:
-            last = items[-width:]
-            row[width - len(last) :] = torch.tensor(last)
-    return table
+    last = [items if length is None else items[-length:] for items in rows]
+    tensors = [torch.tensor(items or [PADDING]) for items in last]
+    return pad_sequence(tensors, batch_first=True, padding_side="left")
+
+
+class ExportedBlend:
+    """What an exported blend knows, asked as a :class:`~lightrec.recommend.Recommender` is."""
+
+    by, reason = "blend", "It was exported."
+
+    def __init__(self, held: Exported, names: Names) -> None:
+        if held.blend is None:
+            raise RunError(f"{held.folder} has two towers and no blend.")
+        self.held, self.blend, self.ranked_by = held, held.blend, "blend"
+        self.names, self.people = names, self
+        self.known = held.people()
+        self.rows = {user: row for row, user in enumerate(self.known)}
+        self.outside = SimpleNamespace(rows={})
+        self.popularity = SimpleNamespace(counts=held.popular)
+
+    def person(
+        self,
+        user: str | None = None,
+        history: Sequence[str] | None = None,
+        profile: Mapping[str, object] | None = None,
+        kinds: Sequence[str | None] = (),
+    ) -> Person:
+        """Look up one person; see :meth:`lightrec.data.people.People.person`."""
+        if profile is not None:
+            raise RecipeError(NO_WISHES)
+        nothing, held = torch.zeros(1, 0, dtype=torch.long), self.held
+        known = {Key.HISTORY: nothing, Key.SEEN: nothing}
+        if user is not None:
+            known = self.known[user]
+        given = [row + 1 for row in self.names.find_all(list(history or ()))]
+        known = with_events(known, given, kinds, held.feedback_kinds, held.goal, held.repeats)
+        return Person(known, pl.DataFrame({Column.USER: [user]}, {Column.USER: pl.String}))
+
+    @torch.inference_mode()
+    def scores(self, person: Person, ask: str | None = None) -> Tensor:
+        """Score all items; see :meth:`lightrec.recommend.Recommender.scores`."""
+        if ask is not None:
+            raise RecipeError(NO_WISHES)
+        known, history = person.known, person.known[Key.HISTORY]
+        user, alike = known.get(Key.USER), self.held.attributes
+        if history.any():
+            self.ranked_by = "blend"
+            return self.blend.scores(history, user, details=known)
+        if alike is not None and (user is not None or Key.PROFILE in known):
+            self.ranked_by = "attributes"
+            return alike.scores(history, user, details=known)
+        self.ranked_by = "popularity"
+        return self.popularity.counts.clamp_min(0).log1p()[None]
+
+
+class BlendEngine(ExportedEngine, RunEngine):
+    """A folder with a blend, answering as its run does. Neither lightning nor torchrl is imported.
+
+    People are known by what the export holds of them, and by what the store has of them.
+
+    :param path: the folder.
+    :param temperature: of drawn slates.
+    :raises RunError: where a file is not the one that was exported.
+    """
+
+    def __init__(self, path: Path, temperature: float = 1.0) -> None:
+        super().__init__(path, temperature)
+        own: Any = ExportedBlend(self.exported, self.catalog.names)
+        self.usual, self.feedback_kinds = own, self.exported.feedback_kinds
+        self.log_users = [*own.known]
+        self.answer([Query(k=1)])  # so that the first person does not wait
+
+    # An export knows each person by one id, and no more of items than what is put.
+    known_as, explain, checked = Engine.known_as, Engine.explain, Engine.checked
+
+    def recommender(self, by: str | None) -> Any:
+        """Give what ranks; there is one way.
+
+        :raises RecipeError: where another one is asked for.
+        """
+        if by not in (None, "blend"):
+            raise RecipeError(NO_WISHES)
+        return self.usual
+
+    def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
+        """Give the items that are chosen near an item and whose texts are like its."""
+        if number > self.catalog.size:
+            return super().similar(number, k)
+        alike = likeness(self.usual.blend.ranker, self.exported.events, number)
+        alike[[*self.catalog.gone]] = -torch.inf
+        scores, items = alike.topk(min(k, self.catalog.size - len(self.catalog.gone) - 1))
+        return items.tolist(), scores.tolist()
+
+    def _eligible(self, person: pl.DataFrame, time: datetime | None) -> Tensor:
+        """Everything may be shown to everybody: other fields are not exported."""
+        return torch.ones(len(self.catalog) + 1, dtype=torch.bool)

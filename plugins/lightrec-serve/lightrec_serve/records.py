@@ -16,11 +16,11 @@ ranked, and the logarithm of the probability of the whole slate.
 
 import json
 import math
-import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 from lightrec_export.worth import earnings, worth_of
 
+from lightrec.data.files import new_file
 from lightrec.data.parquet import KIND_KEY, SCHEMA_VERSION, VERSION_KEY
 from lightrec.data.schema import LOG_SCHEMA
 from lightrec.errors import DataError
@@ -236,17 +237,13 @@ def export(
     )
     with engine.connect() as connection:
         for name, time, query, schema in tables:
-            for number in _days(connection, time) if day is None else [_number(day)]:
+            for number in _days(connection, time) if day is None else [(day - EPOCH).days]:
                 within = time.between(number * DAY, number * DAY + DAY - 1)
                 stem = (EPOCH + timedelta(days=number)).isoformat()
                 file = folder / name / f"{stem}.parquet"
                 if _write(connection, query(within), schema, file):
                     files.append(file)
     return files
-
-
-def _number(day: date) -> int:
-    return (day - EPOCH).days
 
 
 def _days(connection: sa.Connection, time: sa.Column[int]) -> list[int]:
@@ -334,9 +331,7 @@ def _candidates(
 
 def _write(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema, file: Path) -> bool:
     """Write what a query finds, some rows at a time; tell whether it finds anything."""
-    part = file.with_name(f".{file.stem}.{os.getpid()}.part")
     found = connection.execution_options(yield_per=ROWS).execute(query)
-    writer = None
 
     @lru_cache(1_000)
     def named(mark: str) -> list[str]:
@@ -344,28 +339,28 @@ def _write(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema, 
         items: list[str] = json.loads(connection.scalar(one) or "[]")
         return items
 
+    def table(rows: Sequence[sa.Row[Any]]) -> pa.Table:
+        values = dict(zip(found.keys(), zip(*rows, strict=True), strict=True))
+        if REQUEST in values:
+            given = (values[name] for name in (REQUEST, Column.ITEM, Column.POSITION))
+            values[Column.CANDIDATES] = tuple(
+                _candidates(request, item, place, named)
+                for request, item, place in zip(*given, strict=True)
+            )
+        none = (None,) * len(rows)
+        columns = [pa.array(values.get(each.name, none), each.type) for each in schema]
+        return pa.Table.from_arrays(columns, schema=schema)
+
+    parts = found.partitions()
+    if (first := next(parts, None)) is None:
+        return False
     try:
-        for rows in found.partitions():
-            if writer is None:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                writer = pq.ParquetWriter(part, schema, compression="zstd")
-            values = dict(zip(found.keys(), zip(*rows, strict=True), strict=True))
-            if REQUEST in values:
-                requests, places = values[REQUEST], values[Column.POSITION]
-                each = zip(requests, values[Column.ITEM], places, strict=True)
-                values[Column.CANDIDATES] = tuple(
-                    _candidates(request, item, place, named) for request, item, place in each
-                )
-            none = (None,) * len(rows)
-            columns = [pa.array(values.get(each.name, none), each.type) for each in schema]
-            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
-        if writer is None:
-            return False
-        writer.close()
-        os.replace(part, file)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with new_file(file) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
+            for rows in chain([first], parts):
+                writer.write_table(table(rows))
     except OSError as error:
         raise DataError(f"The file cannot be written ({error.strerror or error}).", file) from None
     finally:
         found.close()
-        part.unlink(missing_ok=True)
     return True

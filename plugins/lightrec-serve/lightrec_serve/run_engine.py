@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -60,6 +59,7 @@ class RunEngine(Engine):
         self._recommenders[self.usual.by] = self.usual
         self.store, self.domain = self.usual.store, self.usual.run.domain
         self.feedback_kinds = self.store.feedback_kinds
+        self.log_users = self.store.user_ids if self.store.has_users else ()
         self.repeats, self.note = self.store.repeats, self.domain.disclaimer
         self.worth, self.goal = worth_in(self.usual.run), self.store.goal
         self.catalog = Catalog(self.store.catalog, self.store.item_kinds, self.usual.names)
@@ -94,15 +94,6 @@ class RunEngine(Engine):
             "goal": [*self.goal],
             "rules": self.rules.mark if self.rules else "",
         }
-
-    def users(self, count: int) -> list[str]:
-        """Give users spread over the log."""
-        if not self.store.has_users:
-            return []
-        rows = np.linspace(0, self.store.num_users - 1, min(count, self.store.num_users)).astype(
-            int
-        )
-        return self.store.user_ids[rows].to_list()
 
     def known_as(self, user: str) -> str:
         """Give the id by which the run knows a person, for any of their ids."""
@@ -236,10 +227,6 @@ class RunEngine(Engine):
         events = history[0].flip(0)[:count].tolist()
         return reasons(events, likely(scores), likely(without))
 
-    @cached_property
-    def _fresh(self) -> Tensor:
-        return ~self.newcomers.warm
-
     def _with_new(
         self,
         logits: Tensor,
@@ -253,7 +240,7 @@ class RunEngine(Engine):
             raise RecipeError(f"Of {query.k} places, {query.new} cannot be reserved for new items.")
         if query.draw:
             raise RecipeError("New items get reserved places, or all places are drawn; not both.")
-        recent = pad(self._fresh, (0, self.catalog.live.height), value=True)
+        recent = pad(~self.newcomers.warm, (0, self.catalog.live.height), value=True)
         return with_new(logits, recent, query, by, rules, people)
 
     def _varied(

@@ -26,6 +26,11 @@ HELD: Final = 50_000
 """Sessions whose state is held in memory; others are read from the store when they go on."""
 REMEMBERED: Final = 1_000
 """Accepted items of a person that are read from the store, the newest ones."""
+ASKED: Final = (
+    *("history", "profile", "ask", "k", "exclude", "only", "candidates"),
+    *("discover", "new", "time", "by", "explain"),
+)
+"""What of a request a query is given as it is."""
 ANSWERED: Final = ("accepted", "dismissed")
 """Kinds of feedback that may always be sent beside those of the runs."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -105,41 +110,18 @@ class Service:
         arm = self.arms[state.session.arm]
         query = Query(
             user=state.session.user,
-            history=tuple(ask.history),
+            **{name: getattr(ask, name) for name in ASKED},
             **arm.batcher.engine.heard(state.events, state.before),
-            profile=ask.profile,
-            ask=ask.ask,
-            k=ask.k,
-            exclude=tuple(ask.exclude),
-            only=tuple(ask.only),
-            candidates=None if ask.candidates is None else tuple(ask.candidates),
-            discover=ask.discover,
-            new=ask.new,
-            time=ask.time,
-            by=ask.by,
             draw=ask.explore,
-            explain=ask.explain,
             seed=secrets.randbits(62),
         )
         engine, ranked = await arm.batcher.answer(query)
         await self._begin(state)  # only now: what cannot be answered leaves nothing
-        places = []
-        for rank, number in enumerate(ranked.items):
-            item, title, text = engine.catalog.describe(number)
-            places.append(
-                Shown(
-                    rank=rank + 1,
-                    item=item,
-                    title=title,
-                    text=text,
-                    score=ranked.scores[rank],
-                    propensity=ranked.propensities[rank],
-                    pinned=number in ranked.pinned,
-                    why=[engine.catalog.describe(n)[1] for n in ranked.why[rank]]
-                    if ranked.why
-                    else [],
-                )
-            )
+        places = _places(engine, ranked.items, ranked.scores)
+        for place, number, chance in zip(places, ranked.items, ranked.propensities, strict=True):
+            place.propensity, place.pinned = chance, number in ranked.pinned
+        for place, events in zip(places, ranked.why, strict=False):
+            place.why = [engine.catalog.describe(event)[1] for event in events]
         slate = Slate(
             answer=uuid.uuid4().hex,
             session=state.session.id,
@@ -211,18 +193,8 @@ class Service:
             # Who was shown an item may like it after it was deleted.
             if not any(arm.batcher.engine.catalog.numbers([event.item]) for arm in arms):
                 raise Unknown(f"There is no item {event.item!r}.")
-            kept.append(
-                Feedback(
-                    id=event.id,
-                    session=event.session,
-                    answer=event.answer,
-                    user=state.session.user,
-                    item=event.item,
-                    kind=event.kind,
-                    value=event.value,
-                    time=milliseconds(event.time),
-                )
-            )
+            said = event.model_dump() | {"time": milliseconds(event.time)}
+            kept.append(Feedback(user=state.session.user, **said))
         new = await asyncio.to_thread(self.store.feedback, kept)
         for event, state, is_new in zip(events, states, new, strict=True):
             if is_new and state is not None:
@@ -267,7 +239,7 @@ class Service:
         async with self._changing:
             await asyncio.to_thread(self.store.delete_items, known)
             for arm in self.arms.values():
-                await arm.batcher.call(lambda engine: engine.delete(known))
+                await arm.batcher.call(lambda engine: engine.catalog.delete(known))
         return known
 
     async def similar(self, item: str, k: int, arm: str | None = None) -> list[Shown]:
@@ -280,13 +252,7 @@ class Service:
         if number is None:
             raise Unknown(f"There is no item {item!r}.")
         numbers, scores = await batcher.call(lambda engine: engine.similar(number, k))
-        found = []
-        for rank, (other, score) in enumerate(zip(numbers, scores, strict=True), 1):
-            name, title, text = batcher.engine.catalog.describe(other)
-            found.append(
-                Shown(rank=rank, item=name, title=title, text=text, score=score, propensity=None)
-            )
-        return found
+        return _places(batcher.engine, numbers, scores)
 
     async def reload(self, name: str | None = None) -> dict[str, Any]:
         """Load an arm anew, while the old one answers, and swap them.
@@ -387,12 +353,12 @@ class Service:
             return
         if state.unheard:
             self.store.begun(state.session)
-            state.begun = True
-            self._hold(state)
-            return
-        held = await asyncio.to_thread(self.store.begin, state.session)
-        if (held.user, held.arm) != (state.session.user, state.session.arm):
-            raise Conflict("Another person has begun this session: leave it out, and one begins.")
+        else:
+            held = await asyncio.to_thread(self.store.begin, state.session)
+            if (held.user, held.arm) != (state.session.user, state.session.arm):
+                raise Conflict(
+                    "Another person has begun this session: leave it out, and one begins."
+                )
         state.begun = True
         self._hold(state)
 
@@ -436,6 +402,16 @@ def milliseconds(time: datetime | None = None) -> int:
     return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH) // MILLISECOND
 
 
+def _places(engine: Engine, items: Sequence[int], scores: Sequence[float]) -> list[Shown]:
+    """Describe items by their numbers, best first."""
+    found = []
+    for rank, (number, score) in enumerate(zip(items, scores, strict=True), 1):
+        item, title, text = engine.catalog.describe(number)
+        place = Shown(rank=rank, item=item, title=title, text=text, score=score, propensity=None)
+        found.append(place)
+    return found
+
+
 def _prepare(rows: Sequence[Mapping[str, Any]], engine: Engine) -> None:
     for row in rows:
         engine.prepare(row)
@@ -445,7 +421,7 @@ def _put_all(engine: Engine, store: Store) -> None:
     """Give an engine the items that were put and deleted before."""
     for change in store.items():
         if change.row is None:
-            engine.delete([change.item])
+            engine.catalog.delete([change.item])
             continue
         row = {name: value for name, value in change.row.items() if name != "item"}
         try:

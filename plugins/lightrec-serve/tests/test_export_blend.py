@@ -12,12 +12,11 @@ import pytest
 import torch
 from lightrec_export import export as exporting
 from lightrec_export.batch import Lists
-from lightrec_export.blend_export import without_people
-from lightrec_export.export import export
+from lightrec_export.export import export, without_people
 from lightrec_export.exported import MANIFEST, Exported
-from lightrec_serve.blend_engine import BlendEngine
 from lightrec_serve.commands import loader
 from lightrec_serve.engine import Query, Ranked
+from lightrec_serve.export_engine import BlendEngine
 from lightrec_serve.run_engine import RunEngine
 
 import lightrec

@@ -102,7 +102,7 @@ def test_a_graph_is_searched_where_there_are_many_items(monkeypatch):
     assert items(engine.answer([Query(user="ann", k=4)])[0]) == expected([1, 2, 3], 4, {1, 2, 3})
     engine.put("red new", {"title": "New", "text": "red"})
     assert items(engine.answer([Query(user="bob", k=3, new=1)])[0])[-1] == ITEMS + 1
-    engine.delete(["i9"])
+    engine.catalog.delete(["i9"])
     assert items(engine.answer([Query(user="bob", k=3)])[0]) == expected([4], 3, {4, 9})
 
 
@@ -123,7 +123,7 @@ def test_an_item_put_is_the_mean_of_those_with_like_texts(engine):
     torch.testing.assert_close(engine.index.table[ITEMS + 1], loud @ held.table[near])
     kept = items(engine.answer([Query(user="bob", k=3, new=1)])[0])
     assert kept == [*expected([4], 2, {4}), ITEMS + 1]
-    engine.delete(["red new"])
+    engine.catalog.delete(["red new"])
     assert items(engine.answer([Query(user="bob", k=3, new=1)])[0]) == expected([4], 3, {4})
 
 
