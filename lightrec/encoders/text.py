@@ -11,9 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from lightrec.data.sequences import Sequences
-from lightrec.data.stage_data import LogData
-from lightrec.encoders.base import Encoder, TrainableEncoder, item_vectors, through_cache
+from lightrec.encoders.base import Encoder, TrainableEncoder, through_cache
 from lightrec.encoders.hub import (
     FILES,
     MINILM,
@@ -317,31 +315,6 @@ def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
     how: dict[str, Any]
     how = {"batch_size": encoder.batch_size, "cache": encoder.cache, "device": encoder.device}
     return type(encoder)(str(Path(stage).resolve()), **how)
-
-
-class TextLogData(LogData):
-    """The data of a stage over a prepared log whose texts an encoder reads; it may be None."""
-
-    def __init__(self, data: str, text_encoder: Encoder | None) -> None:
-        super().__init__(data)
-        self.text_encoder = text_encoder
-
-    @property
-    def vector_size(self) -> int:
-        """Length of the text vectors; 0 without a text encoder."""
-        return 0 if self.text_encoder is None else self.text_encoder.size
-
-    @cached_property
-    def vectors(self) -> Tensor:
-        """(N + 1, vector_size) float32; zeros for padding and for items without a text."""
-        if self.text_encoder is None:
-            return torch.zeros(self.num_items + 1, 0)
-        return item_vectors(self.text_encoder, self.store.catalog)
-
-    @cached_property
-    def histories(self) -> Sequences:
-        """All events that may stand in a history."""
-        return Sequences.all_events(self.store)
 
 
 _VECTOR: Final = "sentence_embedding"

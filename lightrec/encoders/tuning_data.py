@@ -16,9 +16,10 @@ from torch.utils.data import DataLoader, Dataset
 from lightrec import plugins
 from lightrec.data.sequences import Sequences, Targets, padded
 from lightrec.data.share import RowSampler
+from lightrec.data.stage_data import LogData
 from lightrec.data.store import TRAIN, VALIDATION
-from lightrec.encoders.base import Encoder, unit_vectors
-from lightrec.encoders.text import TextEncoder, TextLogData
+from lightrec.encoders.base import Encoder, item_vectors, unit_vectors
+from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.worth import Choices
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.nn.cooccurrence import cooccurrence
@@ -67,6 +68,31 @@ class Examples:
     chosen: NDArray[np.int64]
     follows: "scipy.sparse.csr_array"
     validation: tuple[Choices, Choices]
+
+
+class TextLogData(LogData):
+    """The data of a stage over a prepared log whose texts an encoder reads; it may be None."""
+
+    def __init__(self, data: str, text_encoder: Encoder | None) -> None:
+        super().__init__(data)
+        self.text_encoder = text_encoder
+
+    @property
+    def vector_size(self) -> int:
+        """Length of the text vectors; 0 without a text encoder."""
+        return 0 if self.text_encoder is None else self.text_encoder.size
+
+    @cached_property
+    def vectors(self) -> Tensor:
+        """(N + 1, vector_size) float32; zeros for padding and for items without a text."""
+        if self.text_encoder is None:
+            return torch.zeros(self.num_items + 1, 0)
+        return item_vectors(self.text_encoder, self.store.catalog)
+
+    @cached_property
+    def histories(self) -> Sequences:
+        """All events that may stand in a history."""
+        return Sequences.all_events(self.store)
 
 
 class TextData(TextLogData):

@@ -153,8 +153,10 @@ def recipes(part: Part) -> Faults:
             whole = files.load(part.path)
             if whole.overlay:
                 whole = files.load("generic", [part.path])
-            others = [name for name in whole.recipes if name not in own]
-            for name in others if path.name == files.SET else [path.stem]:
+                files.take(whole, path.stem, [part.path])
+            others = {name for name in whole.recipes if name not in own}
+            # An overlay may change a stage of a package that is not installed.
+            for name in others if path.name == files.SET else {path.stem} & {*whole.recipes}:
                 check(Stage(name, whole.resolved(name), Path("runs", part.name, path.stem)))
         except LightrecError as error:
             said = " ".join(str(error).removesuffix(ALL_SETTINGS).split())

@@ -9,7 +9,8 @@ import pytest
 from lightrec.__main__ import main
 from lightrec.data.catalog import Users
 from lightrec.data.log import InteractionLog
-from lightrec.data.people import Outside, People
+from lightrec.data.outside import Outside
+from lightrec.data.people import People
 from lightrec.data.store import EventStore
 from lightrec.data.visitors import bots, persons, renamed
 from lightrec.errors import RecipeError
