@@ -8,8 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-ENFORCED = False
-"""Whether a number above its limit fails the check."""
+BY_NOW = {
+    "lines of lightrec/ and plugins/": 63_200,
+    "lines of tests/ and plugins' tests": 29_750,
+}
+"""Numbers that have not come down to their limits yet, and may not grow until they have."""
 
 
 def python(*folders: str) -> set[Path]:
@@ -24,7 +27,8 @@ def lines(files: Iterable[Path]) -> int:
 
 def counts() -> dict[str, tuple[int, int]]:
     """What is counted, with the number of now and the limit."""
-    core, tests = python("lightrec"), python("tests", "plugins/*/tests")
+    core = python("lightrec")
+    tests = python("tests", "plugins/*/tests") | {ROOT / "conftest.py"}
     return {
         "files of lightrec/": (len(core), 220),
         "lines of lightrec/": (lines(core), 34_000),
@@ -38,9 +42,9 @@ def main() -> int:
     """Print the table; 1 where a number is above its limit."""
     above = False
     for what, (now, limit) in counts().items():
-        above |= now > limit
+        above |= now > BY_NOW.get(what, limit)
         print(f"{what:<36}{now:>8,} of {limit:>6,}{'  too many' if now > limit else ''}")
-    return int(above and ENFORCED)
+    return int(above)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ class LoggedArms(ArmsData):
         return world
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", one_a_family(sorted(OFFLINE.keys() - {"bc", "snqn"}), "iql"))
 def test_every_learner_finds_the_best_arm_in_a_log_of_random_ones(loss):
     policy = {"size": 0, "hidden": [8]}

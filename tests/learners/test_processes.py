@@ -29,6 +29,7 @@ def both(bandit, tmp_path_factory):
     return [torch.load(file, weights_only=True) for file in files]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHARED)
 def test_two_processes_come_to_what_one_does(bandit, both, name):
     one = train(name, bandit, 1)

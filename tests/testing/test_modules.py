@@ -181,6 +181,7 @@ def test_a_reward_that_lacks_what_it_reads_is_passed_over():
     assert {check.outcome()[0] for check in none} == {"not applicable"}
 
 
+@pytest.mark.slow
 def test_what_differs_in_another_process(tmp_path, monkeypatch, failing):
     source = """
         import torch

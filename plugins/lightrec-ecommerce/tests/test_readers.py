@@ -69,6 +69,7 @@ def small(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_small_files(small, name):
     reader, columns, rows, items = CASES[name]

@@ -99,6 +99,7 @@ def test_the_teacher_is_what_is_served_and_figures_are_of_what_was_not_learned(t
     assert table_of(about).rows[0][1] == "–"
 
 
+@pytest.mark.slow
 def test_a_served_student_answers_as_it_scores(tiny_run, exported):
     run = Run(tiny_run)
     with torch.no_grad():
@@ -116,6 +117,7 @@ def test_a_served_student_answers_as_it_scores(tiny_run, exported):
     assert answer["scores"] == pytest.approx(scores.topk(7).values.tolist(), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_command_makes_the_same_files_and_says_what_is_lost(
     tiny_run, exported, tmp_path, capsys
 ):

@@ -183,6 +183,7 @@ def test_nothing_is_left_of_an_export_that_scores_otherwise(
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_texts_are_encoded_and_all_is_smaller_in_whole_numbers(tiny_run, tmp_path):
     run = Run(tiny_run)

@@ -45,6 +45,7 @@ def deleted(recommender, user, item):
     return torch.stack(lost, 1)
 
 
+@pytest.mark.slow
 def test_what_is_named_is_among_the_three_that_matter_most(recommender):
     named = silent = 0
     for user in ("u0", "u3", "u17", "u41", "u59"):

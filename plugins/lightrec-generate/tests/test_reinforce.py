@@ -150,6 +150,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 def test_a_stage_reaches_what_it_is_paid_for(tmp_path):
     log, items = write_log(tmp_path)
     reward = (

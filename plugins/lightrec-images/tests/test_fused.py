@@ -124,6 +124,7 @@ def test_contract(check):
     check()
 
 
+@pytest.mark.slow
 def test_both_keep_the_contract_of_encoders(tmp_path):
     path = tmp_path / "vectors.parquet"
     pl.DataFrame({"item": list("abcde"), "vector": torch.randn(5, 3).tolist()}).write_parquet(path)

@@ -126,6 +126,7 @@ def test_weights_are_not_drawn_at_random(vit, folder, tmp_path):
         ImageEncoder(str(tmp_path), str(folder), device="cpu").encode(NAMES)
 
 
+@pytest.mark.slow
 def test_pictures_keep_the_contract_of_encoders(vit, folder):
     make = partial(ImageEncoder, str(vit), str(folder), cache=False, device="cpu")
     check_all(EncoderChecks(make, values=NAMES))

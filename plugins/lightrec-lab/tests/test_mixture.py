@@ -61,6 +61,7 @@ def learned():
     return batch, kind, train(TasteMixture(memory=0), batch)
 
 
+@pytest.mark.slow
 def test_a_mixture_finds_both_tastes_where_one_reward_finds_none(learned):
     batch, _, mixture = learned
     nobody, items = torch.zeros(1, STEPS, dtype=torch.int64), torch.arange(1, ITEMS + 1)[None]

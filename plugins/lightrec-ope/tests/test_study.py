@@ -26,6 +26,7 @@ def item_means(log: BanditLog, rows: torch.Tensor, seed: int) -> BanditLog:
     return expected_rewards(log, torch.zeros(len(rows), 1), penalty=1e-3, seed=seed)
 
 
+@pytest.mark.slow
 def test_a_model_that_misses_what_counts_loses_in_the_world_that_knows_it():
     found = study(world(2_000), ESTIMATORS, item_means, logs=60)
     assert found.truth == pytest.approx(0.5)

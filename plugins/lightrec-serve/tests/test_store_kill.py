@@ -59,6 +59,7 @@ def parent() -> Iterator["subprocess.Popen[str]"]:
         yield process
 
 
+@pytest.mark.slow
 def test_nothing_acknowledged_is_lost_or_counted_twice(
     url: str, parent: "subprocess.Popen[str]"
 ) -> None:

@@ -111,6 +111,7 @@ def trials(out="found"):
     return [(t.number, t.state, t.value, t.params, t.intermediate_values) for t in study.trials]
 
 
+@pytest.mark.slow
 def test_it_leaves_the_best_recipe_which_gives_the_best_value_again(whole, monkeypatch):
     where, found, out, err = whole
     best = max(found, key=lambda trial: trial[2])
