@@ -39,14 +39,18 @@ NORM: Final = 0.5
 
 
 class RankingMetrics(Metric):
-    """Means of NDCG, recall and MRR at :data:`CUTOFFS`; keeps one number an event."""
+    """Means of NDCG, recall and MRR at some cutoffs; keeps one number an event.
+
+    :param cutoffs: the k of each metric.
+    """
 
     full_state_update = False
     higher_is_better = True
     ranks: list[Tensor]
 
-    def __init__(self) -> None:
+    def __init__(self, cutoffs: Sequence[int] = CUTOFFS) -> None:
         super().__init__()
+        self.cutoffs = tuple(cutoffs)
         self.add_state("ranks", default=[], dist_reduce_fx="cat")
 
     def update(self, scores: Tensor, target: Tensor, seen: Tensor | None = None) -> None:
@@ -56,7 +60,7 @@ class RankingMetrics(Metric):
     def compute(self) -> dict[str, Tensor]:
         """The mean of each metric over all events; 0 where there were none."""
         ranks = dim_zero_cat(self.ranks) if len(self.ranks) else torch.zeros(0, device=self.device)
-        values = event_metrics(ranks, CUTOFFS)
+        values = event_metrics(ranks, self.cutoffs)
         return {name: value.sum() / max(len(ranks), 1) for name, value in values.items()}
 
 
