@@ -54,12 +54,14 @@ linkcheck_retries = 2
 
 
 MODULES = re.compile(r"<!-- from code: modules (.+?) -->.*?<!-- end -->", re.DOTALL)
+READMES = re.compile(r"\[([^]]+)\]\((?:\.\./)+plugins/[\w-]+/README\.md\)")
+"""Links to what packages say of themselves, which is no page here."""
 TREES = ("README", "reference/python")
 """Pages whose links to other pages are the table of contents."""
 
 
 def _complete(app: Sphinx, page: str, source: list[str]) -> None:
-    source[0] = MODULES.sub(_whole_docstrings, source[0])
+    source[0] = MODULES.sub(_whole_docstrings, READMES.sub(r"\1", source[0]))
     if page in TREES:
         source[0] += "".join(map(_contents, source[0].split("\n## ")))
 

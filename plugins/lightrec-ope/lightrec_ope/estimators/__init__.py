@@ -1,7 +1,10 @@
 """Off-policy estimators: what a policy would earn, from a log that another policy made.
 
-A log is put into a :class:`BanditLog`, :class:`SlateLog` or :class:`SequenceLog`; an estimator
-called on it gives an :class:`Estimate`: number, interval, and whether it can be believed.
+A log is put into a :class:`~lightrec_ope.estimators.bandit.BanditLog`,
+:class:`~lightrec_ope.estimators.slates.SlateLog` or
+:class:`~lightrec_ope.estimators.sequences.SequenceLog`; an estimator called on it gives an
+:class:`~lightrec_ope.estimators.estimate.Estimate`: number, interval, and whether it can be
+believed.
 """
 
 from lightrec_ope.estimators.bandit import DM as DM
