@@ -129,7 +129,7 @@ class TableReader(Reader):
     def checked(
         self, events: pl.DataFrame, place: Place, path: Path, faults: Mapping[str, str]
     ) -> InteractionLog:
-        """Make events a log; where :attr:`~lightrec.data.readers.base.Reader.skip` says so, without those that cannot be used.
+        """Make events a log; where ``skip`` says so, without those that cannot be used.
 
         :param faults: what is wrong with lines that were not read, by what they are called.
         """
