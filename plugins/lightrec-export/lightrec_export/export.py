@@ -24,7 +24,7 @@ from lightrec.data.files import appearing, save_tensors
 from lightrec.data.names import Names
 from lightrec.data.people import People
 from lightrec.data.sequences import Sequences
-from lightrec.data.store import EventStore, padded
+from lightrec.data.store import EventStore
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.base import Table
@@ -52,10 +52,10 @@ from lightrec_export.exported import (
     TEXT_ONNX,
     TEXTS,
     TOKENIZER,
-    Engine,
     Exported,
     digest,
 )
+from lightrec_export.parity import TRIED, check, drawn_histories, parity, parity_of_texts
 from lightrec_export.towers import (
     BATCH,
     Bytes,
@@ -71,14 +71,8 @@ from lightrec_export.towers import (
 from lightrec_export.worth import worth_in
 
 What = Literal["blend", "ranker", "policy"]
-TOLERANCE: Final = 1e-4
-"""The largest difference of a score that an export may show."""
-TRIED: Final = 256
-"""So many histories try whether an export scores as its run does."""
 SAMPLE: Final = 1_024
 """So many histories say which dimensions of the items' rows matter."""
-TEXTS_TRIED: Final = 8
-"""So many texts of the catalog try the text encoder."""
 
 
 def export(
@@ -273,19 +267,6 @@ def everybody(store: EventStore) -> pl.DataFrame:
     return pl.concat(tables, how="diagonal")
 
 
-def check(what: str, difference: float) -> None:
-    """See that an export says what its run says.
-
-    :param what: of the export differs, in words.
-    :raises RunError: where the difference is above :data:`TOLERANCE`.
-    """
-    if not difference <= TOLERANCE:
-        raise RunError(
-            f"{what} up to {difference:.2g}, where {TOLERANCE:g} may be. Nothing was exported; "
-            "serve the run itself."
-        )
-
-
 def described(run: Run, what: What, folder: Path, said: Mapping[str, Any]) -> dict[str, Any]:
     """Write what all exports have: the catalog, the receipt, and a manifest that hashes all files.
 
@@ -318,26 +299,6 @@ def described(run: Run, what: What, folder: Path, said: Mapping[str, Any]) -> di
 def write_manifest(manifest: Mapping[str, Any], folder: Path) -> None:
     """Write the manifest."""
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-
-
-def drawn_histories(store: EventStore, length: int | None, count: int, seed: int) -> Tensor:
-    """Draw histories of a log: an eighth empty, an eighth short, an eighth longer than is read.
-
-    :returns: (count, L) int64, padded on the left.
-    """
-    generator, log = np.random.default_rng(seed), Sequences.chosen(store)
-    users = generator.integers(0, store.num_users, count)
-    starts, ends = log.offsets[users], log.offsets[users + 1]
-    cut = starts + np.ceil(generator.random(count) * (ends - starts)).astype(np.int64)
-    part = np.arange(count) % 8
-    cut = np.where(part == 0, starts, np.where(part == 1, np.minimum(cut, starts + 3), cut))
-    found = padded(log.items, starts, cut)
-    if length is not None:
-        more = 2 * length - found.shape[1]
-        found = np.pad(found, ((0, 0), (max(0, more), 0)))
-        long = generator.integers(1, store.num_items + 1, found.shape)
-        found = np.where((part == 2)[:, None] & (found == PADDING), long, found)
-    return torch.from_numpy(found)
 
 
 def leaving(run: Run) -> Literal["blend", "policy"]:
@@ -455,41 +416,3 @@ def write_encoder(encoder: TextEncoder, folder: Path, int8: bool) -> dict[str, A
     card = encoder.card
     said = {"prompt": card.prompt, "lower": card.lower, "max_length": card.max_length}
     return said | {"pad": tokenizer.pad_token_id}
-
-
-@torch.no_grad()
-def parity(folder: Path, towers: Towers, histories: Tensor) -> dict[str, Any]:
-    """Compare an export with the part of the run that it was made from.
-
-    :returns: ``histories``; by engine the largest difference of a score from the run's, and from
-        what the reduced network says before it is written; and ``top10``, how many of the run's ten
-        best items are among the export's.
-    """
-    found: dict[str, Any] = {"histories": len(histories)}
-    engines: tuple[Engine, ...] = ("onnx", "torch")
-    for engine in engines:
-        own = Exported(folder, engine)
-        alone = torch.cat([own.queries(each[None]) for each in histories[:BATCH]])
-        queries, difference, network, same = own.queries(histories), 0.0, 0.0, 0
-        queries = torch.cat([queries, alone])
-        for rows in torch.arange(len(queries)).split(BATCH):
-            given, asked = histories[rows % len(histories)], queries[rows]
-            scores = (asked @ own.table.T + own.bias)[:, 1:]
-            expected = towers.scores(given)[:, 1:]
-            reduced = (towers.network(given) @ own.table.T + own.bias)[:, 1:]
-            difference = max(difference, float((scores - expected).abs().max()))
-            network = max(network, float((scores - reduced).abs().max()))
-            k = min(10, scores.shape[1])
-            best, theirs = scores.topk(k).indices, expected.topk(k).indices
-            same += int((best[:, :, None] == theirs[:, None]).sum())
-        found[engine] = {"scores": difference, "network": network}
-        found["top10"] = same / (len(queries) * k)
-    return found
-
-
-def parity_of_texts(folder: Path, encoder: TextEncoder, texts: pl.Series) -> dict[str, Any]:
-    """Compare the exported text encoder with the run's: ``text`` is the largest difference."""
-    some = ["", *texts.sample(min(TEXTS_TRIED, len(texts)), seed=0).to_list()]
-    some.append(" ".join(some))
-    vectors = Exported(folder).encode(some)
-    return {"text": float((vectors - encoder.encode(some)).abs().max())}

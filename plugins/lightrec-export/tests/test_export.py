@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from lightrec_export import export as exporting
+from lightrec_export import parity
 from lightrec_export.export import export
 from lightrec_export.exported import FORMAT, ITEMS, MANIFEST, ONNX, Exported
 from lightrec_export.towers import Towers, principal, whole
@@ -177,7 +178,7 @@ def test_nothing_is_left_of_an_export_that_scores_otherwise(
     for name in ("write_onnx", "write_pt2"):
         written = lambda _, path: shutil.copyfile(whole_export / path.name, path)  # noqa: E731
         monkeypatch.setattr(exporting, name, written)
-    monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
+    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     with pytest.raises(RunError, match="Nothing was exported"):
         export(Run(tiny_run), tmp_path / "out", what="ranker")
     assert not [*tmp_path.iterdir()]

@@ -1,0 +1,95 @@
+"""Whether an export says what its run says, tried on drawn histories and on texts."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from lightrec.data.sequences import Sequences
+from lightrec.data.store import EventStore, padded
+from lightrec.encoders.text import TextEncoder
+from lightrec.errors import RunError
+from lightrec.keys import PADDING
+from lightrec_export.exported import Engine, Exported
+from lightrec_export.towers import BATCH, Towers
+
+TOLERANCE: Final = 1e-4
+"""The largest difference of a score that an export may show."""
+TRIED: Final = 256
+"""So many histories try whether an export scores as its run does."""
+TEXTS_TRIED: Final = 8
+"""So many texts of the catalog try the text encoder."""
+
+
+def check(what: str, difference: float) -> None:
+    """See that an export says what its run says.
+
+    :param what: of the export differs, in words.
+    :raises RunError: where the difference is above :data:`TOLERANCE`.
+    """
+    if not difference <= TOLERANCE:
+        raise RunError(
+            f"{what} up to {difference:.2g}, where {TOLERANCE:g} may be. Nothing was exported; "
+            "serve the run itself."
+        )
+
+
+def drawn_histories(store: EventStore, length: int | None, count: int, seed: int) -> Tensor:
+    """Draw histories of a log: an eighth empty, an eighth short, an eighth longer than is read.
+
+    :returns: (count, L) int64, padded on the left.
+    """
+    generator, log = np.random.default_rng(seed), Sequences.chosen(store)
+    users = generator.integers(0, store.num_users, count)
+    starts, ends = log.offsets[users], log.offsets[users + 1]
+    cut = starts + np.ceil(generator.random(count) * (ends - starts)).astype(np.int64)
+    part = np.arange(count) % 8
+    cut = np.where(part == 0, starts, np.where(part == 1, np.minimum(cut, starts + 3), cut))
+    found = padded(log.items, starts, cut)
+    if length is not None:
+        more = 2 * length - found.shape[1]
+        found = np.pad(found, ((0, 0), (max(0, more), 0)))
+        long = generator.integers(1, store.num_items + 1, found.shape)
+        found = np.where((part == 2)[:, None] & (found == PADDING), long, found)
+    return torch.from_numpy(found)
+
+
+@torch.no_grad()
+def parity(folder: Path, towers: Towers, histories: Tensor) -> dict[str, Any]:
+    """Compare an export with the part of the run that it was made from.
+
+    :returns: ``histories``; by engine the largest difference of a score from the run's, and from
+        what the reduced network says before it is written; and ``top10``, how many of the run's ten
+        best items are among the export's.
+    """
+    found: dict[str, Any] = {"histories": len(histories)}
+    engines: tuple[Engine, ...] = ("onnx", "torch")
+    for engine in engines:
+        own = Exported(folder, engine)
+        alone = torch.cat([own.queries(each[None]) for each in histories[:BATCH]])
+        queries, difference, network, same = own.queries(histories), 0.0, 0.0, 0
+        queries = torch.cat([queries, alone])
+        for rows in torch.arange(len(queries)).split(BATCH):
+            given, asked = histories[rows % len(histories)], queries[rows]
+            scores = (asked @ own.table.T + own.bias)[:, 1:]
+            expected = towers.scores(given)[:, 1:]
+            reduced = (towers.network(given) @ own.table.T + own.bias)[:, 1:]
+            difference = max(difference, float((scores - expected).abs().max()))
+            network = max(network, float((scores - reduced).abs().max()))
+            k = min(10, scores.shape[1])
+            best, theirs = scores.topk(k).indices, expected.topk(k).indices
+            same += int((best[:, :, None] == theirs[:, None]).sum())
+        found[engine] = {"scores": difference, "network": network}
+        found["top10"] = same / (len(queries) * k)
+    return found
+
+
+def parity_of_texts(folder: Path, encoder: TextEncoder, texts: pl.Series) -> dict[str, Any]:
+    """Compare the exported text encoder with the run's: ``text`` is the largest difference."""
+    some = ["", *texts.sample(min(TEXTS_TRIED, len(texts)), seed=0).to_list()]
+    some.append(" ".join(some))
+    vectors = Exported(folder).encode(some)
+    return {"text": float((vectors - encoder.encode(some)).abs().max())}
