@@ -124,7 +124,8 @@ def test_what_was_shown_has_what_its_feedback_was_worth(
     url: str, tmp_path: Path, event: Make, answer: Make
 ) -> None:
     worth = {"click": 1.0, "buy": 5.0, "skip": -1.0, "seconds": 0.1}
-    with Store(url, worth) as store:
+    with Store(url) as store:
+        store.note_worth(worth)
         store.answered(
             answer("b", ["v", "w"], NOON + 1, arm="policy", propensities=(1.0000001, None))
         )
@@ -173,7 +174,8 @@ def test_what_a_service_noted_of_worth_holds_for_whoever_exports(
         given = {"v": "view", "w": "skip", "x": "accepted", "y": "buy"}
         store.feedback([event(i, i, answer="a", kind=kind) for i, kind in given.items()])
     assert values() == [1, -1, 1, 1]
-    with Store(url, {"view": 0.2, "buy": 1.0}) as store:
+    with Store(url) as store:
+        store.note_worth({"view": 0.2, "buy": 1.0})
         store.note_worth({"view": 0.1})
     assert values() == [0.1, -1, 1, 1]
     assert values({"accepted": "view"}) == [0.1, -1, 0.1, 1]

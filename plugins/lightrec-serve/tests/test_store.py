@@ -51,7 +51,7 @@ def all_at_once(store: Store, *calls: Callable[[], object]) -> list[object]:
 
     with ThreadPoolExecutor(len(calls)) as pool:
         with held_up(store):
-            store._call(module._Call(Future()))
+            store._call(module._Call({}, Future()))
             until(lambda: not store._calls)
             futures = [pool.submit(result, call) for call in calls]
             until(lambda: len(store._calls) == len(calls))
