@@ -58,10 +58,10 @@ class Server:
 
 def binaries():
     """Find the folder of the newest server's programs."""
-    found = [Path(path).parent for name in ("postgres",) if (path := shutil.which(name))]
+    folders = [Path(path).parent for name in ("postgres",) if (path := shutil.which(name))]
     debian = Path("/usr/lib/postgresql").glob("*/bin/postgres")
-    found += [path.parent for path in sorted(debian, reverse=True)]
-    return next((folder for folder in found if (folder / "initdb").exists()), None)
+    folders += [path.parent for path in sorted(debian, reverse=True)]
+    return next((folder for folder in folders if (folder / "initdb").exists()), None)
 
 
 @pytest.fixture(scope="session")
@@ -177,7 +177,7 @@ def client(tiny_run, tmp_path):
         ]
         service = Service(arms, Store(f"sqlite:///{tmp_path}/served.db"))
         app = application(service, hidden=[str(tiny_run)], **options)
-        with Http(app, raise_server_exceptions=False) as found:
-            yield found
+        with Http(app, raise_server_exceptions=False) as http:
+            yield http
 
     return client
