@@ -187,7 +187,7 @@ def application(
 
     @app.post("/explain")
     async def explain(why: Why) -> dict[str, Any]:
-        """Reasons at length why an item comes: past events, words, the reward, what would change it."""
+        """Why an item comes, at length: past events, words, the reward, what would change it."""
         within("k", why.k, limits.k)
         within("The history's length", len(why.history), limits.history)
         return await service.explain(why)

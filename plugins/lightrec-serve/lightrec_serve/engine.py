@@ -233,9 +233,10 @@ class Engine(ABC):
         self.catalog.row(item, row)
         return dict(row)
 
-    def prepare(self, row: Mapping[str, Any]) -> None:
-        """Look for what speaks for an item, by its row: the costly part of putting it."""
-        self.newcomers.speakers(row.get(Column.TEXT) or row.get(Column.TITLE) or "")
+    def prepare(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Look for what speaks for items, by their rows: the costly part of putting them."""
+        for row in rows:
+            self.newcomers.speakers(row.get(Column.TEXT) or row.get(Column.TITLE) or "")
 
     def put(self, item: str, row: Mapping[str, Any]) -> int:
         """Take in an item, which the next answer may hold; its number is returned.

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
@@ -216,7 +217,7 @@ class Service:
             writing = asyncio.create_task(asyncio.to_thread(self.store.put_items, stored))
             try:  # while the disk works
                 for batcher, some in zip(batchers, checked, strict=True):
-                    await batcher.call(lambda engine, some=some: [engine.prepare(r) for r in some])
+                    await batcher.call(partial(Engine.prepare, rows=some))
             finally:
                 await writing
             for batcher in batchers:
