@@ -298,20 +298,19 @@ def _engine(url: str) -> sa.Engine:
             parsed = parsed.set(drivername="postgresql+psycopg")
         if parsed.get_backend_name() not in WRITING:
             raise ArgumentError
-        lite = parsed.get_backend_name() == "sqlite"
-        if lite and parsed.database in (None, "", ":memory:"):
+        if parsed.get_backend_name() == "postgresql":
+            wait = {} if "connect_timeout" in parsed.query else {"connect_timeout": 10}
+            return sa.create_engine(parsed, connect_args=wait, pool_pre_ping=True)
+        if parsed.database in (None, "", ":memory:"):
             raise StoreError(
                 f"{shown} is a database in memory, which keeps nothing: name a file, as in "
                 "sqlite:///serve.db."
             )
-        if lite:
-            # Transactions are begun by this module, and not by the driver.
-            options: dict[str, Any] = {"timeout": PATIENCE, "isolation_level": None}
-            engine = sa.create_engine(parsed, connect_args=options)
-            sa.event.listen(engine, "connect", _make_durable)
-            return engine
-        options = {} if "connect_timeout" in parsed.query else {"connect_timeout": 10}
-        return sa.create_engine(parsed, connect_args=options, pool_pre_ping=True)
+        # Transactions are begun by this module, and not by the driver.
+        options = {"timeout": PATIENCE, "isolation_level": None}
+        engine = sa.create_engine(parsed, connect_args=options)
+        sa.event.listen(engine, "connect", _make_durable)
+        return engine
     except ImportError:
         raise StoreError(
             "A store in PostgreSQL needs psycopg: pip install 'lightrec-serve[postgresql]'."

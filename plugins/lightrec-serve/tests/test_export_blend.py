@@ -78,6 +78,9 @@ def test_lists_are_those_of_recommend_and_of_the_service(made):
         one, other = (engine.answer([query])[0] for engine in (export_engine, served))
         assert isinstance(one, Ranked)
         assert (one.items, one.by, one.why) == (other.items, other.by, other.why)
+    for engine in (export_engine, served):
+        engine.put("fresh", {"title": "Fresh"})
+        engine.catalog.delete(["fresh", items[0]])
     assert export_engine.similar(3, 5)[0] == served.similar(3, 5)[0]
 
 
