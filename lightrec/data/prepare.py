@@ -153,8 +153,8 @@ def prepare(
         item_ids = item_ids.append(fresh)
     own_texts = 0
     if catalog is not None and type(domain).text is not Domain.text:
-        stated = catalog.rows.filter(pl.col(Column.TEXT).fill_null("") != "")[Column.ITEM]
-        own_texts = int(item_ids.is_in(stated.implode()).sum())
+        with_text = catalog.rows.filter(pl.col(Column.TEXT).fill_null("") != "")[Column.ITEM]
+        own_texts = int(item_ids.is_in(with_text.implode()).sum())
     counts = {
         "events_read": len(log),
         "events": len(parts),
