@@ -4,16 +4,12 @@ from lightrec.hookspecs import gives
 
 LIGHTREC_API = 1
 
-
-def _of(**modules):
-    return gives({n: f"lightrec_clinic.{module}:{n}" for n, module in modules.items()})
-
-
-lightrec_domains = gives({"clinic": "lightrec_clinic.domain:Clinic"})
-lightrec_commands = gives({"clinic": "lightrec_clinic.command:count"})
-lightrec_encoders = _of(LetterShares="encoder")
-lightrec_rewards = _of(Calm="reward")
-lightrec_simulators = _of(Waiting="simulator")
-lightrec_policies = _of(Habit="policy")
-lightrec_evaluators = _of(Minors="evaluator")
-lightrec_components = _of(Fading="tower", MeanVisits="stage", VisitData="stage")
+lightrec_domains = gives({"clinic": "lightrec_clinic.parts:Clinic"})
+lightrec_commands = gives({"clinic": "lightrec_clinic.parts:count"})
+lightrec_encoders = gives({"LetterShares": "lightrec_clinic.parts:LetterShares"})
+lightrec_rewards = gives({"Calm": "lightrec_clinic.parts:Calm"})
+lightrec_simulators = gives({"Waiting": "lightrec_clinic.parts:Waiting"})
+lightrec_policies = gives({"Habit": "lightrec_clinic.parts:Habit"})
+lightrec_evaluators = gives({"Minors": "lightrec_clinic.parts:Minors"})
+STAGE = {name: f"lightrec_clinic.stage:{name}" for name in ("MeanVisits", "VisitData")}
+lightrec_components = gives({"Fading": "lightrec_clinic.parts:Fading", **STAGE})
