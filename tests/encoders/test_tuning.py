@@ -21,13 +21,13 @@ from lightrec.stages.train import EpochSeed
 from tests.encoders.topics import (
     TEXTS,
     USERS,
-    Stop,
     fitted,
     patched,
     texts_of,
     write_topics,
     written,
 )
+from tests.ranking.training import Stop
 
 
 @pytest.fixture(scope="module")
