@@ -10,15 +10,9 @@ from lightrec.encoders import hub as module
 from lightrec.encoders.hub import MULTILINGUAL, Card, advice, read_card
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError
-from lightrec.testing.tiny import tiny_text_model
 
 TEXTS = ["a red lamp", "tea", "a song of tea and rope of red tea", ""]
 E5 = '# Each input text should start with "query: " or "passage: ", even for non-English texts.'
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    return tiny_text_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

@@ -24,20 +24,11 @@ from tests.encoders.topics import (
     fitted,
     patched,
     texts_of,
-    write_topics,
     written,
 )
 from tests.ranking.training import Stop
 
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    return write_topics(tmp_path_factory.mktemp("topics"))
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch, tmp_path):
-    patched(monkeypatch, tmp_path)
+pytestmark = pytest.mark.usefixtures("small")
 
 
 @pytest.fixture(scope="module")

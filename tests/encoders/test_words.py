@@ -7,7 +7,6 @@ import torch
 
 from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.words import WordEncoder, tokens_of, word_weights, words_of
-from lightrec.testing.tiny import tiny_text_model
 
 
 def test_words_of_scripts_with_and_without_blanks():
@@ -64,8 +63,8 @@ def test_words_that_items_share_are_numbered_by_column(encoder):
     assert found.shape == (2, 1, 2, 64)
 
 
-def test_a_model_gives_its_own_pieces_and_their_vectors(tmp_path, monkeypatch):
-    encoder = TextEncoder(str(tiny_text_model(tmp_path)), device="cpu")
+def test_a_model_gives_its_own_pieces_and_their_vectors(plain):
+    encoder = TextEncoder(str(plain), device="cpu")
     found = tokens_of(CATALOG, ["title"], 3, encoder)
     vectors = encoder.load_weights().get_input_embeddings().weight
     numbers = encoder.tokenizer(["Red tea, red!"], add_special_tokens=False)["input_ids"][0][:3]
