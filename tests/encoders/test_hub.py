@@ -117,26 +117,6 @@ def test_a_model_of_other_steps_is_refused(make, pool, modules, named):
         TextEncoder(str(folder), device="cpu", cache=False).encode(["tea"])
 
 
-@pytest.mark.parametrize("residual", [False, True])
-def test_a_dense_layer_is_laid_over_the_pooled_states(make, residual):
-    folder = make({"pooling_mode": "cls"}, modules=("Transformer", "Pooling", "Dense"))
-    (folder / "2_Dense").mkdir()
-    said = {"activation_function": "torch.nn.modules.activation.Tanh", "use_residual": residual}
-    said |= {"in_features": 12, "out_features": 12}
-    (folder / "2_Dense" / "config.json").write_text(json.dumps(said))
-    layer = torch.nn.Linear(12, 12)
-    linear = {f"linear.{name}": value for name, value in layer.state_dict().items()}
-    torch.save(linear, folder / "2_Dense" / "pytorch_model.bin")
-    own = TextEncoder(str(folder), device="cpu")
-    with torch.no_grad():
-        states = own.load_weights()(**own.tokenize(TEXTS)).last_hidden_state[:, 0]
-        expected = layer(states).tanh() + residual * states
-    expected = torch.nn.functional.normalize(expected, dim=1)
-    torch.testing.assert_close(own.encode(TEXTS), expected, atol=1e-5, rtol=0)
-    again = TextEncoder(str(folder), device="cpu")  # from disk
-    torch.testing.assert_close(again.encode(TEXTS), expected, atol=1e-5, rtol=0)
-
-
 GERMAN = {"de": 0.93, "en": 0.07}
 
 

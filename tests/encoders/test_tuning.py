@@ -21,12 +21,12 @@ from lightrec.stages.train import EpochSeed
 from tests.encoders.topics import (
     TEXTS,
     USERS,
+    Stop,
     fitted,
     patched,
     texts_of,
     written,
 )
-from tests.ranking.training import Stop
 
 pytestmark = pytest.mark.usefixtures("small")
 

@@ -1,12 +1,11 @@
 """Words of texts in any language, their weights, and the numbers by which items' words are read."""
 
-import numpy as np
 import polars as pl
 import pytest
 import torch
 
 from lightrec.encoders.text import TextEncoder
-from lightrec.encoders.words import WordEncoder, tokens_of, word_weights, words_of
+from lightrec.encoders.words import WordEncoder, tokens_of, words_of
 
 
 def test_words_of_scripts_with_and_without_blanks():
@@ -34,14 +33,6 @@ def test_texts_are_as_alike_as_their_words():
     compound = WordEncoder().encode(["Gartenbuch", "Buchgarten", "Fahrrad"])
     assert compound[0] @ compound[1] > 0.2 > (compound[0] @ compound[2]).abs()
     assert torch.equal(WordEncoder(size=8).encode(texts[:1]), WordEncoder(size=8).encode(texts)[:1])
-
-
-def test_chinese_titles_share_words_in_the_map_of_texts():
-    texts = ["便携保温杯", "智能保温杯", "大保温杯", "红楼梦", "保温杯"]
-    near = word_weights(texts, np.arange(1, 5))
-    near = (near @ near.T).toarray()
-    assert near[1, [1, 2, 3, 5]] == pytest.approx(1)  # all that counts is the word that they share
-    assert not near[4].any()
 
 
 CATALOG = pl.DataFrame(

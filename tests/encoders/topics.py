@@ -3,6 +3,7 @@
 import itertools
 import os
 
+import lightning.pytorch as pl
 import numpy as np
 import polars
 import pytest
@@ -83,6 +84,17 @@ def fitted(
 def written(module, folder):
     folder.mkdir()
     return module.write(folder)
+
+
+class Stop(pl.Callback):
+    """Keeps a checkpoint after two epochs."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if trainer.current_epoch == 1:
+            trainer.save_checkpoint(self.path)
 
 
 def trained_as(rank, world, port, data, model, folder, given, precision):

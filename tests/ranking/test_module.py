@@ -27,7 +27,8 @@ from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
-from tests.ranking.training import TOWER, Stop, fitted, prepared, trainer
+from tests.learners.training import resumed, train
+from tests.ranking.training import TOWER, fitted, prepared, trainer
 
 USERS, ITEMS, STEPS = 40, 24, 9
 
@@ -53,14 +54,10 @@ def store(tmp_path_factory):
 
 
 @pytest.mark.parametrize("loss", [None, SampledSoftmaxLoss(12, 0.5)])
-def test_learns_a_walk(store, tmp_path, loss):
-    _, training, _ = fitted(store, tmp_path, loss=loss)
+def test_learns_a_walk_and_writes_what_the_next_stages_read(store, tmp_path, loss):
+    module, training, data = fitted(store, tmp_path, loss=loss)
     assert float(training.callback_metrics["validation/ndcg@10"]) > 0.9
     assert float(training.callback_metrics["train/loss"]) < 1
-
-
-def test_writes_what_the_next_stages_read(store, tmp_path):
-    module, training, data = fitted(store, tmp_path)
     folder = tmp_path / "out"
     folder.mkdir()
     metrics = module.write(folder)
@@ -83,13 +80,11 @@ def test_writes_what_the_next_stages_read(store, tmp_path):
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(store, tmp_path):
-    whole, *_ = fitted(store, tmp_path, epochs=4)
-    half = tmp_path / "half.ckpt"
-    # Stopped half-way: the schedule still looks forward to four epochs.
-    fitted(store, tmp_path, epochs=4, callbacks=[Stop(half)])
-    rest, *_ = fitted(store, tmp_path, epochs=4, seed=7, checkpoint=half)
-    for a, b in zip(whole.parameters(), rest.parameters(), strict=True):
-        assert torch.equal(a, b)
+    def fit(*how):
+        module = RankingModule(ITEMS, 0, size=16, max_length=8)
+        return train(module, SequenceData(str(store.folder), max_length=8), *how)
+
+    resumed(fit, tmp_path)
 
 
 def test_text_vectors_come_from_the_encoder(store, tmp_path):

@@ -20,27 +20,16 @@ def prepared(log, folder, domain=None, k_core=0):
     return prepare(log, folder, domain=domain or Domain(), k_core=k_core, seed=0)
 
 
-def fitted(store, folder, epochs=8, length=8, callbacks=None, checkpoint=None, seed=0, **settings):
+def fitted(store, folder, epochs=8, length=8, **settings):
     """Train a small ranker: the module, its trainer, and the data."""
-    pl.seed_everything(seed, verbose=False)
+    pl.seed_everything(0, verbose=False)
     data = SequenceData(str(store.folder), max_length=length, batch_size=length)
     given = {"size": 16, "max_length": length, "tower": TOWER, "learning_rate": 0.02}
     given |= {"feedback_kinds": data.feedback_kinds, "use_feedback": False}
     module = RankingModule(data.num_items, 0, **given | settings)
-    training = trainer(epochs, folder, callbacks=callbacks)
-    training.fit(module, datamodule=data, ckpt_path=checkpoint)
+    training = trainer(epochs, folder)
+    training.fit(module, datamodule=data)
     return module.eval(), training, data
-
-
-class Stop(pl.Callback):
-    """Keeps a checkpoint after two epochs."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def on_train_epoch_end(self, trainer, pl_module):
-        if trainer.current_epoch == 1:
-            trainer.save_checkpoint(self.path)
 
 
 def trainer(epochs, folder, **settings):
