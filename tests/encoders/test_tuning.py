@@ -17,16 +17,15 @@ from lightrec.encoders.tuning_data import Nearby
 from lightrec.encoders.words import WordEncoder
 from lightrec.errors import FetchError, RecipeError
 from lightrec.ranking.sequence_data import SequenceData
-from lightrec.stages.train import EpochSeed
 from tests.encoders.topics import (
     TEXTS,
     USERS,
-    Stop,
     fitted,
     patched,
     texts_of,
     written,
 )
+from tests.learners.training import resumed, train
 
 pytestmark = pytest.mark.usefixtures("small")
 
@@ -169,15 +168,11 @@ def test_a_damaged_folder_is_refused_in_a_sentence(folders, tmp_path, name):
 
 
 def test_a_resumed_training_ends_where_an_unbroken_one_does(folders, tmp_path):
-    how = {"epochs": 4}
-    seeds = EpochSeed(0)
-    whole, _ = fitted(folders, tmp_path, callbacks=[seeds], **how)
+    def fit(*how):
+        data = texts_of(folders)
+        return train(TextModule(data.num_items, data.vector_size), data, *how)
 
-    half = tmp_path / "half.ckpt"
-    fitted(folders, tmp_path, callbacks=[seeds, Stop(half)], **how)
-    rest, _ = fitted(folders, tmp_path, seed=7, checkpoint=half, callbacks=[seeds], **how)
-    ended = rest.state_dict()
-    assert all(torch.equal(value, ended[name]) for name, value in whole.state_dict().items())
+    whole, _ = resumed(fit, tmp_path)
     assert whole.part.change.any()
 
 
