@@ -7,7 +7,7 @@ import torch
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.errors import NotApplicable, RecipeError
+from lightrec.errors import NotApplicable
 from lightrec.keys import Key
 from lightrec.learners.logged_sessions import logged_sessions
 from lightrec.learners.offline import OfflinePolicyModule
@@ -115,9 +115,3 @@ def test_a_session_of_the_log_ends_where_it_ended_and_leaving_is_not_in_the_disc
     assert 0 < int(log["next", "terminated"].sum()) < int(log["next", "done"].sum())
     assert module.learner.discount == 0.9
     assert module.ground.continuation_probability == pytest.approx(0.95)
-
-
-def test_a_loss_that_asks_for_propensities_is_refused_without(bandit):
-    how = {"loss": "reinforce-top-k", "loss_settings": {"top_k": 10}}
-    with pytest.raises(RecipeError, match="reinforce-top-k divides by the probability"):
-        fit(policy_data(bandit), OfflinePolicyModule, 1, **how)

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from lightrec_worlds.tower import TowerPolicy
 
 from lightrec import plugins
 from lightrec.keys import Key
@@ -32,13 +31,13 @@ def rows(seed=0):
     return torch.randn(N + 1, 3)
 
 
-def tower():
-    return TowerPolicy(N, 3, pools=2, history_length=4).set_items(rows())
-
-
 def ranker():
     torch.manual_seed(0)
     return Ranker(N, size=8, max_length=10).eval()
+
+
+def candidate():
+    return CandidatePolicy(ranker(), tiny.tiny_choice_model())
 
 
 MAKERS = {
@@ -47,9 +46,8 @@ MAKERS = {
     "constant": lambda: ConstantListPolicy.from_appeal(torch.arange(N + 1.0)),
     "scoring": lambda: ScoringPolicy(N, lambda history: rows()[:, 0].expand(len(history), -1)),
     "encoder": lambda: GreedyRankerPolicy(ranker()),
-    "candidate": lambda: CandidatePolicy(ranker(), tiny.tiny_choice_model()),
-    "tower": tower,
-    "slate": lambda: SlatePolicy(tower(), tower(), slate_size=3),
+    "candidate": candidate,
+    "slate": lambda: SlatePolicy(candidate(), candidate(), slate_size=3),
     "epsilon": lambda: EpsilonGreedy(RandomPolicy(N), 0.5),
 }
 
