@@ -22,18 +22,6 @@ def tiny_arena(sessions, **settings):
     return arenas.Arena("TinyWorld", world, torch.arange(sessions), world.catalog(), None, policies)
 
 
-def test_returns_are_those_of_the_law():
-    # The luck is uniform, 1/2 on average, falls by a tenth a step, and a tenth leave after a step.
-    on = tiny_arena(2000)
-    found = on.play(on.policy("random"), 4000, seed=3)
-    expected = sum(0.5 * 0.9**step * 0.9**step for step in range(5))
-    assert found.reward.shape == (2, 2000)
-    assert found.reward.mean().item() == pytest.approx(expected, abs=0.03)
-    assert found.accepted.mean().item() == pytest.approx(expected, abs=0.05)
-    assert found.length.mean().item() == pytest.approx(sum(0.9**s for s in range(5)), abs=0.05)
-    assert found.coverage == 1
-
-
 def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
     on = tiny_arena(50, slate_size=2)
     sessions = on.write_log("random", 100, 5, tmp_path / "log")

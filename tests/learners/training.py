@@ -14,8 +14,7 @@ from lightrec.learners.policy_data import PolicyData
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward
-from lightrec.users.choice_model import PooledChoice
-from lightrec.users.user_model import UserModel
+from tests.simulators.tastes import fixed_tastes
 from tests.users.stores import prepared
 
 ON_POLICY, OFFLINE = (
@@ -105,12 +104,8 @@ def bandit_run(folder):
     ranker = Ranker(store.num_items, size=8)
     torch.nn.init.normal_(ranker.items.ids)
     ranker.save_pretrained(folder / "ranker")
-    model = PooledChoice(store.num_items, 1, 4, records_nothing=False)
-    for parameter in model.parameters():
-        torch.nn.init.zeros_(parameter)
     numbers = torch.tensor([int(item) for item in store.catalog["item"]])
-    model.bias.data[1:] = CHANCES[numbers - 1].logit()
-    UserModel([model]).save_pretrained(folder / "users_a")
+    fixed_tastes(CHANCES[numbers - 1]).save_pretrained(folder / "users_a")
     return folder
 
 

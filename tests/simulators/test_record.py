@@ -10,15 +10,15 @@ from lightrec.data.prepare import prepare
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.policies.baselines import PopularityPolicy
 from lightrec.simulators.rollout import SessionLog, judge
-from lightrec.simulators.user_model import LogStarts, UserModelSimulator
+from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing import tiny
+from tests.simulators.tastes import starts_of
 
 SESSIONS, PLACES = 60, 3
 
 
 def test_the_weighted_mean_of_a_policy_on_its_own_log_is_its_mean_return(tmp_path):
-    none = torch.zeros(SESSIONS + 1, dtype=torch.int64)
-    starts, settings = LogStarts(none, none[:0]), {"slate_size": PLACES, "max_steps": 3}
+    starts, settings = starts_of([[]] * SESSIONS), {"slate_size": PLACES, "max_steps": 3}
     world = UserModelSimulator(tiny.tiny_user_model(), starts, SESSIONS, **settings)
     policy = PopularityPolicy.from_appeal(torch.randn(tiny.NUM_ITEMS + 1))
     log, users = SessionLog([f"item {n}" for n in range(1, 13)]), torch.arange(SESSIONS)
