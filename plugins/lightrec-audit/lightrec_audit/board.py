@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a training beyond metrics: steps, histograms, lists and vectors."""
+"""TensorBoard's view of a training beyond metrics: steps, histograms, lists and vectors."""
 
 import re
 from collections.abc import Mapping
@@ -55,8 +55,9 @@ class Curves(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
         """Write learning rate, gradient norm, and all that the module has noted for this step."""
-        noted = dict(_of(pl_module).latest)
-        _of(pl_module).latest.clear()
+        latest = cast(StageModule, pl_module).latest
+        noted = dict(latest)
+        latest.clear()
         if not self._is_due(trainer):
             return
         number = trainer.optimizers.index(optimizer)
@@ -72,7 +73,7 @@ class Curves(Callback):
         """Write the lists of an epoch and, now and then, histograms."""
         if not self._writes(trainer) or trainer.sanity_checking:
             return
-        module, epoch = _of(pl_module), trainer.current_epoch
+        module, epoch = cast(StageModule, pl_module), trainer.current_epoch
         writer = cast(TensorBoardLogger, trainer.logger).experiment
         data = getattr(trainer, "datamodule", None)
         if isinstance(data, LogData):
@@ -97,10 +98,6 @@ class Curves(Callback):
     def _is_due(self, trainer: pl.Trainer) -> bool:
         step = trainer.global_step
         return step % (1 << max(0, step.bit_length() - 7)) == 0 and self._writes(trainer)
-
-
-def _of(module: pl.LightningModule) -> StageModule:
-    return cast(StageModule, module)
 
 
 def _norm(optimizer: Optimizer) -> Tensor:
