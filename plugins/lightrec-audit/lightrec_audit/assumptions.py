@@ -183,7 +183,7 @@ def sensitivity(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Section:
     :param metrics: ``sensitivity/CELL/…``.
     :param rows: the cells: ``name`` and ``title``.
     """
-    table, drawn, heads = [], {}, []
+    table, drawn, heads = [], {}, list[str]()
     for row in rows:
         advantages = paired(metrics, f"sensitivity/{row['name']}")
         accepted = number(metrics[f"sensitivity/{row['name']}/policy/accepted"])

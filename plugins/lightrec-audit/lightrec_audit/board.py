@@ -31,8 +31,9 @@ PROJECTOR: Final = (
     'embeddings { tensor_name: "items" tensor_path: "items.tsv" metadata_path: "metadata.tsv" }\n'
 )
 HISTOGRAMS: Final = 5
-"""Histograms of a training, about; each of at most so many values:"""
+"""Number of histograms of a training, about."""
 VALUES: Final = 10_000
+"""Number of values of a histogram at most."""
 BINS: Final = 64
 
 

@@ -82,7 +82,7 @@ class Reward:
     above: float
     """Share of the other items that may be shown and have a lower reward."""
     among: int
-    """How many others it was compared with."""
+    """Number of others that it was compared with."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Change:
     rank: int | None
     """The item's place then."""
     tried: int
-    """How many of the events that add most were left out at most."""
+    """Number of events, those that add most, that were left out at most."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Explanation:
     average_probability: float
     """The same after as many average events."""
     among: int
-    """How many items may be shown."""
+    """Number of items that may be shown."""
     completeness_error: float
     """How far the events' sum is from the difference of the scores, as a share of it."""
     events: list[Event]

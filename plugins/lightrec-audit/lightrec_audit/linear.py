@@ -27,7 +27,7 @@ TOLERANCE = 1e-9
 """Largest entry of the mean gradient at which the fit ends."""
 POPULARITY = "popularity (log)"
 RECENT, FEW = 5, 5
-"""How many of the last steps are recent; a category of fewer items has no feature of its own."""
+"""Number of last steps that are recent; items below which a category has no feature."""
 
 
 class RewardFeatures:
@@ -148,7 +148,7 @@ class LinearReward(NamedTuple):
     errors: Tensor
     """(F,) standard errors."""
     users: int
-    """How many independent people chose."""
+    """Number of independent people who chose."""
 
     def intervals(self) -> tuple[Tensor, Tensor]:
         """Lower and upper ends (F,) of Student's 95 % intervals, of one degree less than users."""

@@ -35,9 +35,9 @@ from lightrec_audit.judge import ORACLE, earned, function_interval, give, per_us
 from lightrec_audit.user_models import Acting
 
 TIMES, HALF = 10.0, 0.5
-"""How many times the share of random actions, and which share of the highest, is suspicious."""
+"""Multiple of the share of random actions, and share of the highest, that are suspicious."""
 UNSEEN_TIMES = 2.0
-"""How many times it is suspicious of what begins with an item of which the log says nothing."""
+"""The suspicious multiple of what begins with an item of which the log says nothing."""
 RANDOM, CONSTANT = "random", "constant"
 LASTING, UNREPEATED = "constant, by session", "constant, no repeats"
 """The list that earns most a session, if it is another one; the constant list without repeats."""

@@ -17,7 +17,6 @@ from lightrec.evaluation.held_out import HeldOutLog, item_models, mean_of_users
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.item_models.base import Evidence, ItemModel
-from lightrec.ranking.metrics import RankingResult
 from lightrec.ranking.scorers import Scorer, by_history
 from lightrec.run import Run
 from lightrec.simulators import noise
@@ -71,7 +70,9 @@ class Robustness(Evaluator):
             change = ranked.bootstrap(plain[name], seed=seed)
             metrics |= keys_of(f"robust/{name}/attacked", change)
             for when, result in (("before", plain[name]), ("after", ranked)):
-                metrics |= exposed(f"robust/{name}/{when}", result, items, seed)
+                assert result.lists is not None
+                held = torch.isin(result.lists, items).any(dim=1).double()
+                metrics |= mean_of_users(f"robust/{name}/{when}", held, result.users, seed)
         return Findings(metrics, [self.section(metrics)])
 
     def section(self, metrics: Metrics) -> Section:
@@ -162,10 +163,3 @@ def attacked(evidence: Evidence, share: float, promoted: int, seed: int) -> tupl
         table = pl.concat([table, unknown])
     planted = replace(evidence, log=added, people=people, users=table)
     return planted, torch.from_numpy(items.astype(np.int64))
-
-
-def exposed(key: str, result: RankingResult, items: Tensor, seed: int) -> dict[str, float]:
-    """The share of lists that hold any of the items, with its interval over users."""
-    assert result.lists is not None
-    held = torch.isin(result.lists, items).any(dim=1).double()
-    return mean_of_users(key, held, result.users, seed)
