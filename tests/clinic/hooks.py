@@ -1,15 +1,19 @@
-"""What the package adds."""
+"""Names of what the package adds."""
 
 from lightrec.hookspecs import gives
 
 LIGHTREC_API = 1
 
-lightrec_domains = gives({"clinic": "lightrec_clinic.parts:Clinic"})
-lightrec_commands = gives({"clinic": "lightrec_clinic.parts:count"})
-lightrec_encoders = gives({"LetterShares": "lightrec_clinic.parts:LetterShares"})
-lightrec_rewards = gives({"Calm": "lightrec_clinic.parts:Calm"})
-lightrec_simulators = gives({"Waiting": "lightrec_clinic.parts:Waiting"})
-lightrec_policies = gives({"Habit": "lightrec_clinic.parts:Habit"})
-lightrec_evaluators = gives({"Minors": "lightrec_clinic.parts:Minors"})
-STAGE = {name: f"lightrec_clinic.stage:{name}" for name in ("MeanVisits", "VisitData")}
-lightrec_components = gives({"Fading": "lightrec_clinic.parts:Fading", **STAGE})
+
+def _of(module, *names):
+    return {name: f"lightrec_clinic.{module}:{name}" for name in names}
+
+
+lightrec_domains = gives({"clinic": "lightrec_clinic.domain:Clinic"})
+lightrec_commands = gives({"clinic": "lightrec_clinic.stage:count"})
+lightrec_encoders = gives(_of("parts", "LetterShares"))
+lightrec_rewards = gives(_of("parts", "Calm"))
+lightrec_simulators = gives(_of("parts", "Waiting"))
+lightrec_policies = gives(_of("parts", "Habit"))
+lightrec_evaluators = gives(_of("parts", "Minors"))
+lightrec_components = gives(_of("parts", "Fading") | _of("stage", "MeanVisits", "VisitData"))

@@ -1,41 +1,19 @@
-"""A part of each kind, none of which does more than it must."""
-
-from pathlib import Path
+"""Parts of a run: an encoder, a tower, a reward, a policy, a simulator and a metric."""
 
 import polars as pl
 import torch
 from torch import nn
 
 from lightrec.data.catalog import Catalog
-from lightrec.data.domain import Domain
 from lightrec.encoders.base import Encoder
 from lightrec.evaluation.base import Evaluator, Findings
 from lightrec.keys import Column, Key
 from lightrec.nn.towers import UserTower
 from lightrec.policies.base import LearnedPolicy, among_candidates
 from lightrec.rewards.base import Reward
-from lightrec.run import Run
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response
 from lightrec.simulators.world import World
-
-
-class Clinic(Domain):
-    """Lamps are for those known to be of age."""
-
-    name = "clinic"
-    disclaimer = "No <medical> advice."
-
-    def eligible(self, users, items, time):
-        age = users["age"] if "age" in users.columns else nothing(users)
-        kind = items["kind"] if "kind" in items.columns else nothing(items)
-        of_age = age.cast(pl.Int64, strict=False).fill_null(0).to_numpy() >= 18
-        harmless = (kind != "lamp").fill_null(False).to_numpy()
-        return of_age[:, None] | harmless
-
-
-def nothing(table):
-    return pl.Series([None] * table.height, dtype=pl.String)
 
 
 class LetterShares(Encoder):
@@ -70,7 +48,7 @@ class Calm(Reward):
 
 
 class Habit(LearnedPolicy):
-    """Learns one score an item.
+    """Learns one score an item, and looks at nobody.
 
     :param first: the score of the first item before anything is learned; all others have 0.
     """
@@ -100,14 +78,9 @@ class Waiting(World):
     def __init__(
         self, batch_size: int, *, willing: float = 0.5, device: torch.device | str = "cpu"
     ) -> None:
-        super().__init__(
-            torch.eye(7)[:, 1:],
-            batch_size,
-            latent={"mood": ()},
-            history_length=3,
-            max_steps=5,
-            device=device,
-        )
+        lengths = {"history_length": 3, "max_steps": 5}
+        latent = {"mood": ()}
+        super().__init__(torch.eye(7)[:, 1:], batch_size, latent=latent, device=device, **lengths)
         self.willing = willing
 
     def begin(self, session):
@@ -143,12 +116,3 @@ class Minors(Evaluator):
             return Findings({self.key: ages["month"]})
         count = float("nan") if self.fault == "nan" else float((ages < 18).sum())
         return Findings({self.key: count}, summary=f"{count:g} users are under 18.")
-
-
-def count(run: Path, *, kind: str = "lamp") -> None:
-    """Count the items of a kind.
-
-    :param run: folder of a run.
-    :param kind: of the items.
-    """
-    print(f"{(Run(run).data.catalog['kind'] == kind).sum()} items of the kind {kind}")
