@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 PAIRS = 40_000_000
-"""At most so many pairs of events are counted (about 500 MB); a longer log has a shorter reach."""
+"""Pairs of events counted at most (about 500 MB); a longer log has a shorter reach."""
 DENSE = 3_000
-"""Up to so many items the matrix is decomposed as a dense one."""
+"""Items up to which the matrix is decomposed as a dense one."""
 
 
 def cooccurrence(
