@@ -2,14 +2,17 @@
 
 import pytest
 import torch
-from lightrec_lab.algorithms import REPLAY
-from lightrec_worlds.tower import TowerPolicy
 from tensordict import TensorDict
 
 from lightrec.keys import Key
 from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES, STEPS_AHEAD
 from lightrec.nn.session import perceptron
-from tests.learners.stages import OFFLINE, ON_POLICY
+from tests.learners.training import OFFLINE, ON_POLICY
+
+REPLAY = pytest.importorskip(
+    "lightrec_lab.algorithms", reason="the matrix is over the learners of all packages"
+).REPLAY
+TowerPolicy = pytest.importorskip("lightrec_worlds.tower").TowerPolicy
 
 ITEMS, ROWS = 6, 8
 LEARNERS = ON_POLICY | REPLAY | {f"{name} from a log": kind for name, kind in OFFLINE.items()}

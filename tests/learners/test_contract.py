@@ -4,8 +4,8 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
-from tests.learners.stages import FAMILIES, STAGES, make, one_a_family
-from tests.learners.training import FIRST, resumed, train
+from tests.learners.stages import FAMILIES, STAGES, make
+from tests.learners.training import FIRST, one_a_family, resumed, train
 from tests.processes import apart
 
 WORLDS = [
