@@ -18,7 +18,7 @@ from lightrec.simulators.user_model import LogStarts
 AT_ONCE: Final = 4096
 """Transitions that are paid at once."""
 CELLS: Final = 2**26
-"""Of masks that are written at once."""
+"""Cells of masks that are written at once."""
 MOST: Final = 8e9
 """Bytes that the masks of all transitions may take."""
 
@@ -59,8 +59,8 @@ def logged_sessions(
     events, users = events[kept], users[kept]
     items = np.asarray(store.items)[events]
     slate = items[:, None] if shown is None else shown[events]
-    told = (slate != PADDING).any(1)
-    if not told.any():
+    offered = (slate != PADDING).any(1)
+    if not offered.any():
         raise NotApplicable("No training event of these users shows an item.")
     if shown is None and (declined := int((items > store.num_items).sum())):
         raise NotApplicable(
@@ -77,7 +77,7 @@ def logged_sessions(
             "to be taken. Learn from fewer items: prepare the log with a larger k_core."
         )
     begins, step, done, cut = _places(store, events, users, max_steps)
-    before_gap = np.r_[~told[1:], False] & ~done
+    before_gap = np.r_[~offered[1:], False] & ~done
     done, cut = done | before_gap, cut | before_gap
     strength = np.nan_to_num(np.asarray(store.strengths)[events])
     taken = (slate == items[:, None]) & ((strength > 0) & store.reaches[events])[:, None]
@@ -120,7 +120,7 @@ def logged_sessions(
         propensity = store.log[Column.PROPENSITY].gather(events)
         if not propensity.null_count():
             rows[Key.LOG_PROBABILITY] = propensity.to_torch().log().float()
-    rows = rows[torch.from_numpy(told)]
+    rows = rows[torch.from_numpy(offered)]
     with torch.no_grad():
         paid = [reward(part.exclude(PACKED)) for part in rows.split(AT_ONCE)]
     rows["next", "reward"] = torch.cat(paid).float()
@@ -128,7 +128,7 @@ def logged_sessions(
 
 
 def _shown(store: EventStore, slate_size: int) -> NDArray[np.int32] | None:
-    """What was shown at each event, (E, K); None where it is the item alone."""
+    """Items shown at each event, (E, K); None where it is the item alone."""
     candidates = store.candidates
     if candidates is not None and candidates.shape[1] == slate_size:
         return candidates
@@ -146,7 +146,7 @@ def _shown(store: EventStore, slate_size: int) -> NDArray[np.int32] | None:
 def _places(
     store: EventStore, events: NDArray[np.int64], users: NDArray[np.int64], max_steps: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Say where events (R,) stand in their sessions.
+    """Places of events (R,) in their sessions.
 
     :returns: (R,) each: the row of the session's first event, the step, whether the session is over
         after it, and whether it was cut there.

@@ -68,7 +68,7 @@ class OfflinePolicyModule(PolicyStage):
         return float(self.settings.discount)
 
     def _ended(self, following: TensorDictBase) -> Tensor:
-        """Say after which steps nothing more was to come, as the log says.
+        """Whether nothing more was to come after a step, as the log says.
 
         Of its cuts that at the step limit alone is the task's own.
         """

@@ -1,4 +1,4 @@
-"""What training a policy needs: a ranker, a user model, and users to begin sessions with."""
+"""Data of a policy's training: a ranker, a user model, and users to begin sessions with."""
 
 from copy import deepcopy
 from functools import cached_property

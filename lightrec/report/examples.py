@@ -1,4 +1,4 @@
-"""What a run shows, looked at: a map of its catalog, and three users with their lists, and why."""
+"""A run's lists, looked at: a map of its catalog, and three users with their lists, and why."""
 
 import math
 from collections.abc import Mapping
@@ -32,11 +32,11 @@ and the last events that are left out, one at a time, to see what an item owes t
 
 
 def contenders(run: Run) -> dict[str, Scorer]:
-    """What ranks, by name: the blend, the policy where there is one, and popularity."""
-    found = {"blend": by_history(run.blend)}
+    """Scorers by name: the blend, the policy where there is one, and popularity."""
+    scorers = {"blend": by_history(run.blend)}
     if run.has("policy"):
-        found["policy"] = by_history(run.policy)
-    return found | {POPULAR: by_history(PopularityPolicy.from_run(run))}
+        scorers["policy"] = by_history(run.policy)
+    return scorers | {POPULAR: by_history(PopularityPolicy.from_run(run))}
 
 
 def catalog_map(run: Run, seed: int) -> Section | None:
@@ -57,13 +57,13 @@ def catalog_map(run: Run, seed: int) -> Section | None:
     rows = order[:MAPPED].sort().values
     x, y = plane(run.ranker.item_vectors()[1:].detach().double())[rows].T.tolist()
     groups, titles = _groups(store), _titles(store)
-    own = [groups[row] for row in rows.tolist()]
+    shown_groups = [groups[row] for row in rows.tolist()]
     charts = [
         Points(
             x,
             y,
             (share[rows] / share.max().clamp(min=1e-12)).sqrt().tolist(),
-            own,
+            shown_groups,
             [f"{titles[row]}: in {share[row]:.1%} of the lists" for row in rows.tolist()],
             f"shown by the {name}",
         )
@@ -100,9 +100,9 @@ def _groups(store: EventStore) -> list[str]:
     category = store.category()
     if category is None:
         return [""] * store.num_items
-    known = category.fill_null("unknown")
-    largest = known.value_counts(sort=True)[category.name].to_list()[:NAMED]
-    return [name if name in largest else "" for name in known.to_list()]
+    named = category.fill_null("unknown")
+    largest = named.value_counts(sort=True)[category.name].to_list()[:NAMED]
+    return [name if name in largest else "" for name in named.to_list()]
 
 
 def _titles(store: EventStore) -> list[str]:
@@ -122,8 +122,8 @@ def histories(run: Run, seed: int) -> Section | None:
         batch = events[min(place, len(events) - 1)]
         target = int(batch[Key.TARGET])
         chosen = titles[target - 1] if target <= store.num_items else NOTHING
-        known = named_events(last_events(batch, LATEST), titles, store.feedback_kinds)
-        rows = [["before that", *event] for event in known]
+        latest = named_events(last_events(batch, LATEST), titles, store.feedback_kinds)
+        rows = [["before that", *event] for event in latest]
         rows += [["held out", chosen, "what came next"]]
         for name, scorer in contenders(run).items():
             personal = name != POPULAR
@@ -156,7 +156,7 @@ def _listed(
     scores, eligible = scorer(together), allowed(together[Key.USER])
     scores = scores.where(rankable(scores, together[Key.SEEN], eligible=eligible), -torch.inf)
     best = scores[0].topk(min(LISTED, scores.shape[1] - 1))
-    found = []
+    listed = []
     for item, value in zip(best.indices.tolist(), best.values.tolist(), strict=True):
         if not math.isfinite(value):
             break
@@ -168,5 +168,5 @@ def _listed(
             cause = int(history[0, places[event]])
             name = titles[cause - 1] if cause <= len(titles) else "an item no longer known"
             why = f"“{name}”: place {int(ranks[event + 1])} without it"
-        found.append((item, why))
-    return found
+        listed.append((item, why))
+    return listed

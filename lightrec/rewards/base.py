@@ -30,7 +30,7 @@ MISSING = {
 
 
 class RewardContext:
-    """What rewards may know of a run: its user model, its tables, and the learner's discount.
+    """A run as rewards may know it: its user model, its tables, and the learner's discount.
 
     :param users: the user model, which is used without gradients; None where there is none.
     :param store: the prepared log; None where there is none.
@@ -87,7 +87,7 @@ class RewardContext:
 
 
 class Measured(nn.Module):
-    """What a reward measures in training, whose state checkpoints hold."""
+    """A measurement of a reward in training, whose state checkpoints hold."""
 
 
 class Watcher(Protocol):

@@ -277,15 +277,15 @@ class Simulator(SessionEnv):
             places = torch.arange(self.slate_size, device=slate.device)
             places = before[Key.STEP] * self.slate_size + places
             state[Key.SEEN] = seen = before[Key.SEEN].scatter(1, places, slate)
-            known = torch.zeros_like(self.offered).repeat(len(seen), 1).scatter_(1, seen, True)
-            left = offer.masked_fill(known.gather(1, offer), PADDING)
+            shown = torch.zeros_like(self.offered).repeat(len(seen), 1).scatter_(1, seen, True)
+            left = offer.masked_fill(shown.gather(1, offer), PADDING)
             order = (left == PADDING).to(torch.int8).sort(dim=1, stable=True).indices
             offer = left.gather(1, order)
         state[Key.CANDIDATES] = offer
         return offer[:, :1] > PADDING
 
     def pay(self, response: Response, changed: Mapping[str, State]) -> Tensor:
-        """What is paid without a reward, (B, 1): the true one if known, else all values."""
+        """Pay without a reward, (B, 1): the true one if known, else all values."""
         true = changed.get(Key.TRUE_REWARD)
         return true if isinstance(true, Tensor) else response.value.sum(1, keepdim=True)
 
@@ -297,19 +297,19 @@ class Simulator(SessionEnv):
             if law is None:
                 return self.pay(response, changed)
             return (law.probability * law.value.sum(2)).sum(1, keepdim=True)
-        known = state.select(Key.USER, Key.HISTORY, Key.STEP, Key.ACCEPTED_TOTAL)
-        known[Key.ACTION] = slate
+        transition = state.select(Key.USER, Key.HISTORY, Key.STEP, Key.ACCEPTED_TOTAL)
+        transition[Key.ACTION] = slate
         seen = {k: x for k, x in changed.items() if isinstance(x, Tensor) and k != Key.TRUE_REWARD}
-        known["next"] = TensorDict(seen, known.batch_size, device=self.device)
+        transition["next"] = TensorDict(seen, transition.batch_size, device=self.device)
         taken, value = response.taken, response.value
         if law is not None:
-            known = known.repeat_interleave(law.probability.shape[1])
-            known[Key.WEIGHT] = law.probability.flatten()
+            transition = transition.repeat_interleave(law.probability.shape[1])
+            transition[Key.WEIGHT] = law.probability.flatten()
             taken, value = law.taken.flatten(0, 1), law.value.flatten(0, 1)
-        known["next"].update({Key.TAKEN: taken, Key.VALUE: value})
-        count = len(known)
+        transition["next"].update({Key.TAKEN: taken, Key.VALUE: value})
+        count = len(transition)
         with plugins.blaming(self.reward, f"reward {count} transitions"):
-            worth = self.reward(known)
+            worth = self.reward(transition)
         if worth.shape != (count, 1):
             raise PluginError(
                 f"{plugins.provider(self.reward)} gave rewards of shape {tuple(worth.shape)} for "

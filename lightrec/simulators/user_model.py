@@ -97,7 +97,7 @@ class LogStarts:
         return torch.from_numpy(padded(self.items.numpy(), first, ends.numpy(), length))
 
     def seen(self, users: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
-        """What was seen before ``ends`` as pairs: rows (S,) of the batch and items (S,)."""
+        """Items seen before ``ends`` as pairs: rows (S,) of the batch and items (S,)."""
         counts = ends - self.offsets[users]
         rows = torch.repeat_interleave(torch.arange(len(users)), counts)
         positions = torch.arange(len(rows)) + (ends - counts.cumsum(0))[rows]
@@ -180,8 +180,8 @@ class UserModelSimulator(Simulator):
         mask = torch.ones(count, self.num_items + 1, dtype=torch.bool, device=self.device)
         if not self.repeats:
             places, items = self.starts.seen(users, ends)
-            known = items <= self.num_items
-            mask[places[known].to(self.device), items[known].to(self.device)] = False
+            in_catalog = items <= self.num_items
+            mask[places[in_catalog].to(self.device), items[in_catalog].to(self.device)] = False
         allowed = self.starts.allowed and self.starts.allowed(users)
         if allowed is not None:
             mask &= allowed.to(self.device)

@@ -15,7 +15,7 @@ from lightrec.users.parts import NO_TIME, LeavingModel, ReturnModel, UserPart, V
 
 Rows: TypeAlias = tuple[Tensor, ...] | None
 """Arguments of a part's ``log_likelihood``; None where there are too few."""
-Found: TypeAlias = tuple[UserPart, dict[str, float]] | None
+Fitted: TypeAlias = tuple[UserPart, dict[str, float]] | None
 """A part and its metrics; None where the log has no data for it."""
 
 LEAST, MOST = 50, 200_000
@@ -24,7 +24,7 @@ LEAST_STEPS = 50
 SIXTEENTH = 4
 """In a split that holds out single events, sessions of 2 ** -4 of the users test."""
 QUARTER = 2
-"""Of the users who are fitted to, 2 ** -2 say by a trial whether a part is kept."""
+"""2 ** -2 of the users who are fitted to say by a trial whether a part is kept."""
 
 
 class SessionTable:
@@ -48,8 +48,8 @@ class SessionTable:
         store = data.store
         by_time = store.meta["settings"]["split"] == "global-time"
         offsets = store.session_offsets
-        own = in_half(store.users_of(offsets[:-1]), data.half, data.split_seed)
-        self.begins, whole_ends = offsets[:-1][own], offsets[1:][own]
+        of_half = in_half(store.users_of(offsets[:-1]), data.half, data.split_seed)
+        self.begins, whole_ends = offsets[:-1][of_half], offsets[1:][of_half]
         self.owners = store.users_of(self.begins)
         if by_time:
             tests = store.events(TEST)
@@ -129,9 +129,9 @@ class UserParts:
             ("valuing", "value", self.value),
             ("returning", "return", self.returning),
         ):
-            if (found := fit()) is not None:
-                part, own = found
-                metrics |= {f"{name}/{key}": value for key, value in own.items()}
+            if (fitted := fit()) is not None:
+                part, measured = fitted
+                metrics |= {f"{name}/{key}": value for key, value in measured.items()}
                 tried = fit(trial=True)
                 if tried is not None and tried[1]["log_likelihood"] > tried[1]["constant"]:
                     parts[argument] = part
@@ -149,7 +149,7 @@ class UserParts:
         judges = self._for_trial(table.owners)
         return table.fitted & ~judges, table.fitted & judges
 
-    def leaving(self, trial: bool = False) -> Found:
+    def leaving(self, trial: bool = False) -> Fitted:
         """Fit leaving; None in a log without declined slates, which lacks steps."""
         table = self.table
         lengths = table.ends - table.begins
@@ -160,10 +160,10 @@ class UserParts:
         if fit is None or fit[0].sum() < LEAST or (trial and test is None):
             return None
         part.standardise(*fit[1:])
-        found = self._learn(part, fit, test)
+        measured = self._learn(part, fit, test)
         rate, ends = fit[0].double().mean(), (test or fit)[0].double()
-        found["constant"] = float((ends * rate.log() + (1 - ends) * (1 - rate).log()).mean())
-        return part, found
+        measured["constant"] = float((ends * rate.log() + (1 - ends) * (1 - rate).log()).mean())
+        return part, measured
 
     def _leaving_rows(self, chosen: NDArray[np.bool_]) -> Rows:
         table = self.table
@@ -181,7 +181,7 @@ class UserParts:
             self._tensor(accepted)[:, None].float(),
         )
 
-    def value(self, trial: bool = False) -> Found:
+    def value(self, trial: bool = False) -> Fitted:
         """Fit values of choices; None where all are the same."""
         fit, test = map(self._value_rows, self._choices(trial))
         if fit is None or float(fit[0].std()) == 0 or (trial and test is None):
@@ -191,11 +191,11 @@ class UserParts:
         part.center.copy_(fit[0].mean())
         part.spread.copy_(fit[0].std())
         part.standardise(*fit[1:])
-        found = self._learn(part, fit, test)
+        measured = self._learn(part, fit, test)
         standard = ((test or fit)[0].double() - fit[0].double().mean()) / fit[0].double().std()
         constant = -standard.square() / 2 - part.spread.double().log()
-        found["constant"] = float(constant.mean()) - float(np.log(2 * np.pi) / 2)
-        return part, found
+        measured["constant"] = float(constant.mean()) - float(np.log(2 * np.pi) / 2)
+        return part, measured
 
     def _choices(self, trial: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Positions of the events that are fitted to, and of those that judge."""
@@ -220,7 +220,7 @@ class UserParts:
         states = self._states(self.store.users_of(events), events)
         return self._tensor(np.array(self.store.strengths[events])), states, features[taken], taken
 
-    def returning(self, trial: bool = False) -> Found:
+    def returning(self, trial: bool = False) -> Fitted:
         """Fit times until the next session; None where too few users have several.
 
         Users who are not seen again are censored in a split by time; in any other the last events
@@ -241,11 +241,11 @@ class UserParts:
         for each in (part, alike):
             each.linear.bias.data.copy_(torch.stack([logs.mean(), logs.std().log()]))
         part.standardise(*fit[2:])
-        found = self._learn(part, fit, test)
+        measured = self._learn(part, fit, test)
         # Without states, and with numbers that are all the same.
         rows = [(*x[:2], x[2][:, :0], *map(torch.ones_like, x[3:])) for x in (fit, test or fit)]
         same = self._learn(alike, rows[0], rows[1])
-        return part, found | {"constant": same["log_likelihood"]}
+        return part, measured | {"constant": same["log_likelihood"]}
 
     def _return_rows(self, chosen: NDArray[np.bool_]) -> Rows:
         table, times = self.table, np.asarray(self.store.times)
@@ -288,19 +288,19 @@ class UserParts:
 
     @torch.no_grad()
     def _states(self, owners: NDArray[np.int64], ends: NDArray[np.int64]) -> Tensor:
-        found = []
+        states = []
         for rows in np.split(np.arange(len(ends)), range(4096, len(ends), 4096)):
             history = self.store.histories(owners[rows], ends[rows], self.model.history_length)
-            found.append(self.model.state(self._tensor(history)))
-        return torch.cat(found)
+            states.append(self.model.state(self._tensor(history)))
+        return torch.cat(states)
 
     def _learn(self, part: UserPart, fit: tuple[Tensor, ...], test: Rows) -> dict[str, float]:
         """Fit a part; give the log-likelihood of held-out rows, else of these."""
         learn(part, fit, self.epochs, self.data.seed)
         shown = test or fit
         with torch.no_grad():
-            found = part.log_likelihood(*shown).double().mean()
-        return {"log_likelihood": float(found), "rows": float(len(shown[0]))}
+            likelihood = part.log_likelihood(*shown).double().mean()
+        return {"log_likelihood": float(likelihood), "rows": float(len(shown[0]))}
 
 
 def learn(
