@@ -86,8 +86,8 @@ class HeldOutLog(Evaluator):
         metrics = dict(self.without_policy(run, seed) if self.ranked is None else self.ranked)
         if run.has("policy"):
             result = self.rank(run.data, by_history(run.policy), seed)
-            reminders = self.events(run.data, seed).met
-            metrics |= held_out_metrics(run.data, result, "test/policy/", reminders)
+            repeats = self.events(run.data, seed).met
+            metrics |= held_out_metrics(run.data, result, "test/policy/", repeats)
         return findings(metrics, run.metrics("ranker"))
 
     def without_policy(self, run: Run, seed: int) -> dict[str, float]:
@@ -103,10 +103,10 @@ class HeldOutLog(Evaluator):
         scorers |= {name: by_history(model) for name, model in models.items()}
         results = {name: self.rank(store, scorer, seed) for name, scorer in scorers.items()}
         metrics: dict[str, float] = {}
-        reminders = self.events(store, seed).met
+        repeats = self.events(store, seed).met
         for name, result in results.items():
-            metrics |= held_out_metrics(store, result, f"test/{name}/", reminders)
-        parts = {"met": reminders, "discovered": ~reminders} if reminders.any() else {}
+            metrics |= held_out_metrics(store, result, f"test/{name}/", repeats)
+        parts = {"met": repeats, "discovered": ~repeats} if repeats.any() else {}
         ranked = results["blend"]
         metrics |= {f"test/{metric}": value for metric, value in ranked.metrics().items()}
         metrics["test/events"] = len(ranked.ranks)
@@ -203,9 +203,7 @@ def lines(metrics: Metrics, validation: Metrics) -> str:
 def rankers(metrics: Metrics) -> dict[str, str]:
     """The contenders on the held-out log: titles by names in the metrics, item models by rank."""
     titles = {n: t for n, t in RANKERS.items() if f"test/{n}/ndcg@10" in metrics}
-    leading = {
-        name: title for name, title in titles.items() if name in ("blend", "ranker", "policy")
-    }
+    leading = {n: t for n, t in titles.items() if n in ("blend", "ranker", "policy")}
     return leading | {name: name for name in model_names(metrics)} | titles
 
 
@@ -343,8 +341,8 @@ def beyond_the_mean(metrics: Metrics) -> Section | None:
     first, *_ = shown
     counts = {s: int(metrics.get(f"test/{first}/{s}/events", 0)) for s in SLICES}
     slices = {name: title for name, title in SLICES.items() if counts[name]}
-    leader = shown[first]
-    served = Table.of(metrics, "test/{}/{}/ndcg@10", shown, slices, "NDCG@10 of", leader)
+    best = shown[first]
+    served = Table.of(metrics, "test/{}/{}/ndcg@10", shown, slices, "NDCG@10 of", best)
     served.rows = [["events", *(f"{counts[s]:,}" for s in slices)], *served.rows]
     text = (
         "NDCG@10 over parts of the held-out events, then the ten items that each contender "
@@ -357,13 +355,11 @@ def beyond_the_mean(metrics: Metrics) -> Section | None:
         )
     if worst := re.search(rf"^test/{first}/worst/(.+)/ndcg@10$", "\n".join(metrics), re.MULTILINE):
         lowest = metrics[worst.group()]
-        text += (
-            f" Of all groups of users, {leader} ranks worst for {worst[1]}: NDCG@10 {lowest:.3f}."
-        )
+        text += f" Of all groups of users, {best} ranks worst for {worst[1]}: NDCG@10 {lowest:.3f}."
     return Section(
         "Whom it serves, and with what",
         text,
-        [served, Table.of(metrics, "test/{}/{}", shown, RECOMMENDED, own=leader)],
+        [served, Table.of(metrics, "test/{}/{}", shown, RECOMMENDED, own=best)],
         note="Users are split into thirds by the number of their training events; users with "
         "equally long histories stay together. The percentile is the share of the catalog that is "
         "less popular: items drawn at random have 0.5.",

@@ -116,26 +116,24 @@ class PredictionScorer:
         users = pl.DataFrame({Column.USER: user_ids.cast(pl.String)}).with_row_index("row")
         items = pl.DataFrame({Column.ITEM: item_ids.cast(pl.String)}).with_row_index("index", 1)
         listed = predictions.with_columns(pl.col(Column.USER, Column.ITEM).cast(pl.String))
-        matched = (
-            listed.join(users, on=Column.USER).join(items, on=Column.ITEM).sort("row", "index")
-        )
-        if matched.is_empty():
+        pairs = listed.join(users, on=Column.USER).join(items, on=Column.ITEM).sort("row", "index")
+        if pairs.is_empty():
             first = [repr(ids[0]) if len(ids) else "(none)" for ids in (user_ids, item_ids)]
             raise DataError(
                 "None of the predictions is about a user and an item of the prepared log: compare "
                 f"the ids, which are such as user {first[0]} and item {first[1]}."
             )
-        rows = matched.get_column("row").cast(pl.Int64).to_torch()
+        rows = pairs.get_column("row").cast(pl.Int64).to_torch()
         self.width = len(item_ids) + 1
-        self.pairs = rows * self.width + matched.get_column("index").cast(pl.Int64).to_torch()
+        self.pairs = rows * self.width + pairs.get_column("index").cast(pl.Int64).to_torch()
         """(P,) int64, ascending: the listed pairs of a user's row and an item."""
-        self.values = matched.get_column(SCORE).cast(pl.Float64).to_torch()
+        self.values = pairs.get_column(SCORE).cast(pl.Float64).to_torch()
         self.covers = rows.bincount(minlength=len(user_ids)) > 0
         """(U,) bool: which of the log's users have predictions."""
         self.known_events = torch.zeros(len(user_ids), dtype=torch.int64)
         """(U,) int64: how many of a user's events the list was made from; 0 where none says."""
-        if Column.KNOWN_EVENTS in matched.columns:
-            self.known_events[rows] = matched.get_column(Column.KNOWN_EVENTS).to_torch()
+        if Column.KNOWN_EVENTS in pairs.columns:
+            self.known_events[rows] = pairs.get_column(Column.KNOWN_EVENTS).to_torch()
 
     def __call__(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Scores (B, N + 1), the lowest to all that is not listed."""

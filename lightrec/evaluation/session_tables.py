@@ -171,11 +171,8 @@ def unfit(metrics: Metrics) -> str:
     misleading = []
     for key in ("reward_a", "reward_b"):
         earned = {name: metrics.get(f"{ALL}/{name}/{key}") for name in contenders(metrics)}
-        measured = {name: value for name, value in earned.items() if value is not None}
-        if measured and (best := max(measured, key=measured.__getitem__)) in (
-            "random",
-            "popularity",
-        ):
+        sums = {name: value for name, value in earned.items() if value is not None}
+        if sums and (best := max(sums, key=sums.__getitem__)) in ("random", "popularity"):
             misleading.append(f"the {COLUMNS[key]}, by which {best} is best")
     return f" Unfit to judge sessions by is {', and '.join(misleading)}." if misleading else ""
 

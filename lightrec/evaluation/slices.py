@@ -106,7 +106,7 @@ def head_items(counts: Tensor) -> Tensor:
 
 
 def event_slices(
-    users: Tensor, targets: Tensor, counts: Tensor, lengths: Tensor, reminders: Tensor | None = None
+    users: Tensor, targets: Tensor, counts: Tensor, lengths: Tensor, repeats: Tensor | None = None
 ) -> dict[str, Tensor]:
     """Sort held-out events into slices by whether the target has training events and is popular.
 
@@ -117,27 +117,19 @@ def event_slices(
     :param targets: (E,) int64, 1 to N.
     :param counts: (N + 1,) training events of each item.
     :param lengths: (U,) int64 training events of each user.
-    :param reminders: (E,) bool, which events are about an item met before; these slices are left
+    :param repeats: (E,) bool, which events are about an item met before; these slices are left
         out where it is None or there is no such event.
     :returns: by the names of :data:`SLICES`, (E,) bool.
     """
     cold = counts[targets] == 0
     head = head_items(counts)[targets]
-    length = lengths[users]
+    count = lengths[users]
     ordered = lengths[users.unique()].sort().values if len(users) else lengths.new_zeros(1)
     last = len(ordered) - 1
     low, high = ordered[last // 3], ordered[2 * last // 3]
-    parts = [
-        ~cold,
-        cold,
-        head,
-        ~head,
-        length <= low,
-        (length > low) & (length <= high),
-        length > high,
-    ]
-    if reminders is not None and reminders.any():
-        parts += [reminders, ~reminders]
+    parts = [~cold, cold, head, ~head, count <= low, (count > low) & (count <= high), count > high]
+    if repeats is not None and repeats.any():
+        parts += [repeats, ~repeats]
     return dict(zip(SLICES, parts, strict=False))
 
 
@@ -175,11 +167,11 @@ def worst_group(result: RankingResult, users: pl.DataFrame) -> dict[str, float]:
 
 
 def held_out_metrics(
-    store: EventStore, result: RankingResult, prefix: str, reminders: Tensor | None = None
+    store: EventStore, result: RankingResult, prefix: str, repeats: Tensor | None = None
 ) -> dict[str, float]:
     """Describe one contender: ``ndcg@10``, ``tail/ndcg@10``, ``coverage@10`` after the prefix.
 
-    :param reminders: as for :func:`event_slices`.
+    :param repeats: as for :func:`event_slices`.
     """
     counts = torch.from_numpy(store.popularity())
     metrics = result.metrics()
@@ -188,9 +180,7 @@ def held_out_metrics(
     train = store.events(TRAIN)
     train = train[np.asarray(store.items)[train] <= store.num_items]
     lengths = np.bincount(store.users_of(train), minlength=store.num_users)
-    slices = event_slices(
-        result.users, result.targets, counts, torch.from_numpy(lengths), reminders
-    )
+    slices = event_slices(result.users, result.targets, counts, torch.from_numpy(lengths), repeats)
     metrics |= slice_metrics(result, slices) | worst_group(result, store.users)
     return {f"{prefix}{metric}": value for metric, value in metrics.items()}
 

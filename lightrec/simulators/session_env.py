@@ -151,10 +151,7 @@ class SessionEnv(EnvBase):
             return self
         played = copy.copy(self)  # shallow: parameters and items are shared
         # TorchRL keeps specs and what follows from them in these; the copy has others.
-        specs = {
-            "_output_spec": played.output_spec.clone(),
-            "_input_spec": played.input_spec.clone(),
-        }
+        specs = {name: getattr(played, name).clone() for name in ("_output_spec", "_input_spec")}
         played.__dict__ |= {**specs, "_cache": {}, **RULES[mode]}
         played._make_specs()
         return played

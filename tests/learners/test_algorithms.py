@@ -19,7 +19,7 @@ LEARNERS = ON_POLICY | REPLAY | {f"{name} from a log": kind for name, kind in OF
 LOSSES = [*((loss, 1) for loss in LEARNERS), ("slate-q", 2)]
 """With their sizes of slates."""
 ALLOWED = [[1, 3, 4], [2, 3, 6]]
-"""Of states and of next states."""
+"""Columns of states and of next states."""
 NOTHING = [0, 0, 0]
 
 

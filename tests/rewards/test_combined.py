@@ -1,4 +1,4 @@
-"""Sums of rewards, by hand, and means over what may be chosen."""
+"""Sums of rewards, by hand."""
 
 import pytest
 import torch
@@ -8,8 +8,6 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.rewards.accepted import EngagementReward, WeightedSum
 from lightrec.rewards.base import Reward
-from lightrec.simulators.user_model import UserModelSimulator
-from lightrec.testing import tiny
 
 
 class ItemReward(Reward):
@@ -38,19 +36,3 @@ def test_a_weighted_sum_by_hand():
             WeightedSum(parts, wrong)
     with pytest.raises(RecipeError, match="at least one part"):
         WeightedSum([])
-
-
-def test_a_simulator_that_pays_means_says_how_likely_each_outcome_was():
-    seen = []
-
-    class Looks(EngagementReward):
-        def forward(self, transition):
-            seen.append(transition[Key.WEIGHT].view(8, 2))
-            return super().forward(transition)
-
-    model = tiny.tiny_user_model()
-    settings = {"leave_rate": 0.1, "max_steps": 3, "repeats": True, "expected": True}
-    simulator = UserModelSimulator(model, tiny.tiny_starts(), 8, reward=Looks(), **settings)
-    paid = simulator.step(simulator.reset().set("action", torch.ones(8, 1).long()))["next"]
-    torch.testing.assert_close(seen[0].sum(1), torch.ones(8))
-    torch.testing.assert_close(seen[0][:, 0], paid["reward"].squeeze(1))

@@ -65,9 +65,9 @@ def test_users_are_asked_about_the_user_of_a_transition(transition, users):
         def utilities(self, history, items=None, user=None):
             return super().utilities(history, items) + 3.0 * (user == 1).unsqueeze(1)
 
-    own = OneLikesAll(users.members).eval()
+    fond = OneLikesAll(users.members).eval()
     alike = transition[[0, 0, 0]].set(Key.USER, torch.tensor([0, 1, 0]))
-    found = bound(SurplusReward(), own)(alike).flatten().tolist()
+    found = bound(SurplusReward(), fond)(alike).flatten().tolist()
     assert found[0] == pytest.approx(found[2], rel=1e-5)
     assert found[1] != pytest.approx(found[0], rel=1e-3)
 
