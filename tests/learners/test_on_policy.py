@@ -198,18 +198,16 @@ def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(b
 
 def test_the_divergence_is_that_of_torch():
     torch.manual_seed(0)
-    logits, other = torch.randn(5, 7), torch.randn(5, 7)
-    expected = kl_divergence(Categorical(logits=logits), Categorical(logits=other))
-    torch.testing.assert_close(divergence(logits, other), expected)
-    logits[:, 2] = other[:, 2] = -torch.inf
+    one, other = torch.randn(5, 7), torch.randn(5, 7)
+    expected = kl_divergence(Categorical(logits=one), Categorical(logits=other))
+    torch.testing.assert_close(divergence(one, other), expected)
+    one[:, 2] = other[:, 2] = -torch.inf
     keep = [0, 1, 3, 4, 5, 6]
-    expected = kl_divergence(
-        Categorical(logits=logits[:, keep]), Categorical(logits=other[:, keep])
-    )
-    found = divergence(logits.requires_grad_(), other)
+    expected = kl_divergence(Categorical(logits=one[:, keep]), Categorical(logits=other[:, keep]))
+    found = divergence(one.requires_grad_(), other)
     torch.testing.assert_close(found, expected)
     found.sum().backward()
-    assert logits.grad.isfinite().all()
+    assert one.grad.isfinite().all()
 
 
 def test_a_third_user_model_judges_epochs(bandit):
