@@ -6,12 +6,7 @@ import pytest
 import torch
 
 from lightrec import intervals
-from lightrec.intervals import (
-    bootstrap_interval,
-    mean_interval,
-    ratio_interval,
-    standard_error,
-)
+from lightrec.intervals import bootstrap_interval, mean_interval, ratio_interval, standard_error
 
 
 def test_known_numbers():

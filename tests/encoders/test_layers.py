@@ -14,26 +14,15 @@ from lightrec.errors import RecipeError
 from tests.encoders.topics import (
     TEXTS,
     fitted,
-    patched,
     texts_of,
     trained_as,
-    write_topics,
     written,
 )
 from tests.processes import apart
 
+pytestmark = pytest.mark.usefixtures("small")
 LAYERS = {"learning_rate": 0.003, "layers": 1, "tune": "layers"}
 UPPER = "encoder.layer.1."
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    return write_topics(tmp_path_factory.mktemp("topics"))
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch, tmp_path):
-    patched(monkeypatch, tmp_path)
 
 
 def weights_of(folder):

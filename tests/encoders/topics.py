@@ -3,7 +3,6 @@
 import itertools
 import os
 
-import lightning.pytorch as pl
 import numpy as np
 import polars
 import pytest
@@ -69,32 +68,18 @@ def texts_of(folders, **settings):
     return TextData(str(data), **settings)
 
 
-def fitted(
-    folders, folder, data=None, epochs=2, checkpoint=None, seed=0, callbacks=(), given=None, **how
-):
+def fitted(folders, folder, data=None, epochs=2, given=None, **how):
     data = data or texts_of(folders)
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     given = {"learning_rate": 0.03, "temperature": 0.3} | (given or {})
     module = TextModule(data.num_items, data.vector_size, **given)
-    training = trainer(epochs, folder, callbacks=[*callbacks], **how)
-    training.fit(module, data, ckpt_path=checkpoint)
+    trainer(epochs, folder, **how).fit(module, data)
     return module, data
 
 
 def written(module, folder):
     folder.mkdir()
     return module.write(folder)
-
-
-class Stop(pl.Callback):
-    """Keeps a checkpoint after two epochs."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def on_train_epoch_end(self, trainer, pl_module):
-        if trainer.current_epoch == 1:
-            trainer.save_checkpoint(self.path)
 
 
 def trained_as(rank, world, port, data, model, folder, given, precision):

@@ -1,17 +1,35 @@
-"""A log made into a data stage, and a trainer that says and keeps nothing."""
+"""A log made into a data stage, rankers trained on it, and a trainer that says nothing."""
+
+from functools import partial
 
 import lightning.pytorch as pl
 
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
+from lightrec.nn.towers import CausalTransformer
+from lightrec.ranking.module import RankingModule
+from lightrec.ranking.sequence_data import SequenceData
+
+TOWER = partial(CausalTransformer, dropout=0.0)
 
 
 def prepared(log, folder, domain=None, k_core=0):
-    """Prepare a frame or a log, leave-one-out, and give the folder."""
+    """Prepare a frame or a log, leave-one-out, and give the store."""
     log = log if isinstance(log, InteractionLog) else InteractionLog(log)
-    prepare(log, folder, domain=domain or Domain(), k_core=k_core, seed=0)
-    return folder
+    return prepare(log, folder, domain=domain or Domain(), k_core=k_core, seed=0)
+
+
+def fitted(store, folder, epochs=8, length=8, **settings):
+    """Train a small ranker: the module, its trainer, and the data."""
+    pl.seed_everything(0, verbose=False)
+    data = SequenceData(str(store.folder), max_length=length, batch_size=length)
+    given = {"size": 16, "max_length": length, "tower": TOWER, "learning_rate": 0.02}
+    given |= {"feedback_kinds": data.feedback_kinds, "use_feedback": False}
+    module = RankingModule(data.num_items, 0, **given | settings)
+    training = trainer(epochs, folder)
+    training.fit(module, datamodule=data)
+    return module.eval(), training, data
 
 
 def trainer(epochs, folder, **settings):

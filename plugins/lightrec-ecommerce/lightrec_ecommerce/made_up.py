@@ -7,13 +7,12 @@ In the log of ``--offline``, :func:`shopping`, goods are also sent back, and bou
 """
 
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
-from lightrec_formats.made_up import Floats, write_made_up
+from lightrec_formats.made_up import DAY, NEW_YEAR, Floats, write_made_up
 from scipy.special import expit
 
 from lightrec.keys import Column
@@ -28,9 +27,7 @@ CATEGORIES: Final = {
     "kitchen": 25, "books": 15, "toys": 20, "garden": 40, "sports": 55,
 }  # fmt: skip
 """Each category's median price."""
-START: Final = int(datetime.fromisoformat("2025-01-01T00:00:00Z").timestamp())
 DAYS: Final = 120
-DAY: Final = 86_400
 USED_UP: Final = ("garden", "kitchen")
 """Categories of which some goods are bought again,"""
 AGAIN: Final = 0.7
@@ -152,7 +149,7 @@ def _products(chance: np.random.Generator, count: int) -> tuple[pl.DataFrame, Fl
             "category": [names[c] for c in category],
             "tags": [[TAGS[t] for t in row] for row in tags],
             "price": price.clip(1.99),
-            "added": pl.from_epoch(pl.Series(START - added * DAY)).dt.date(),
+            "added": pl.from_epoch(pl.Series(NEW_YEAR - added * DAY)).dt.date(),
         }
     )
     return table, style
@@ -185,7 +182,7 @@ def _visits(
     rows: list[tuple[int, str, int]] = []
     basket: list[int] = []
     bought: set[int] = set()
-    now = START
+    now = NEW_YEAR
 
     def add(product: int, kind: str, least: int, most: int) -> None:
         nonlocal now
@@ -193,7 +190,7 @@ def _visits(
         rows.append((product, kind, now))
 
     for begin in np.sort(chance.uniform(0, DAYS * DAY, chance.poisson(3.2) + 1)):
-        now = START + int(begin)
+        now = NEW_YEAR + int(begin)
         # Of curiosity: a visit is about one category, whatever the customer likes.
         mood = category @ (2.0 * np.eye(category.shape[1])[chance.integers(category.shape[1])])
         pull = fame + mood + 0.25 * appeal

@@ -110,11 +110,10 @@ class Generator(Part, ABC):
         _read_anew(self)
         known = self.identifiers.vectors[:, -self.size :]
         scale = NORM / known.square().sum(1)[1:].mean().sqrt().clamp_min(1e-6)
-        # An RQ-VAE's latent vectors have no meaning by column.
         books = self.identifiers.books[..., -known.shape[1] :]
         for m, digits in enumerate(self.identifiers.codes[1:].T):
             used = digits.unique()
-            self.written[m, used, : books.shape[2]] = books[m, used] * scale
+            self.written[m, used, : known.shape[1]] = books[m, used] * scale
         self.read.zero_()
         self.known_read.weight.zero_()
         place = torch.arange(known.shape[1])

@@ -16,15 +16,9 @@ from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
 from lightrec.nn.part import Part
 from lightrec.run import Run
 from lightrec.stages.stage import Stage
-from lightrec_generate.quantise import (
-    ResidualAutoencoder,
-    distances,
-    encode,
-    product_books,
-    residual_books,
-)
+from lightrec_generate.quantise import distances, encode, product_books, residual_books
 
-Kind = Literal["residual", "product", "rqvae"]
+Kind = Literal["residual", "product"]
 NEIGHBOURS = 10
 """So many items speak for one of which only the words are known."""
 SHARPNESS = 10.0
@@ -47,7 +41,7 @@ class Identifiers(Part):
     :param digits: number of digits M of an identifier.
     :param size: number of values K of a digit.
     :param kept: length to which vectors of words are brought, by their principal components.
-    :param kind: ``residual`` k-means, ``product`` quantisation, or an ``rqvae``.
+    :param kind: ``residual`` k-means or ``product`` quantisation.
     """
 
     codes: Tensor
@@ -55,7 +49,7 @@ class Identifiers(Part):
     vectors: Tensor
     """``(N + 1, W)`` float32: what was quantised, row 0 zero."""
     books: Tensor
-    """``(M, K, W)`` float32, or of the RQ-VAE's latent vectors."""
+    """``(M, K, W)`` float32."""
     moved: int
     """How many items have other digits than the nearest."""
 
@@ -73,12 +67,10 @@ class Identifiers(Part):
         self.num_items, self.digits, self.size, self.kind = num_items, digits, size, kind
         kept = min(kept, words_size)
         width = kept + chosen_size
-        self.autoencoder = ResidualAutoencoder(width) if kind == "rqvae" else None
-        latent = width if self.autoencoder is None else self.autoencoder.latent
         self.moved = 0
         self.register_buffer("codes", torch.zeros(num_items + 1, digits, dtype=torch.int64))
         self.register_buffer("vectors", torch.zeros(num_items + 1, width))
-        self.register_buffer("books", torch.zeros(digits, size, latent))
+        self.register_buffer("books", torch.zeros(digits, size, width))
         self.register_buffer("centre", torch.zeros(words_size))
         self.register_buffer("axes", torch.zeros(words_size, kept))
         self.register_buffer("chosen", torch.zeros(num_items + 1, dtype=torch.bool))
@@ -107,15 +99,8 @@ class Identifiers(Part):
         met = chosen[1:].any(1)
         vectors = torch.cat([known, chosen[1:]], 1)[met]
         generator = torch.Generator().manual_seed(seed)
-        if self.autoencoder is not None:
-            with torch.random.fork_rng():
-                torch.manual_seed(seed)
-                self.autoencoder = ResidualAutoencoder(vectors.shape[1])
-                books = self.autoencoder.learn(vectors, self.digits, self.size, generator)
-        else:
-            make = product_books if self.kind == "product" else residual_books
-            books, _ = make(vectors, self.digits, self.size, generator)
-        self.books.copy_(books)
+        make = product_books if self.kind == "product" else residual_books
+        self.books.copy_(make(vectors, self.digits, self.size, generator))
         self.chosen[1:], self.vectors[1:][met] = met, vectors
         self.vectors[1:][~met] = self._said(known[~met])
         placed = self._placed(vectors, self.codes[:0])
@@ -176,8 +161,6 @@ class Identifiers(Part):
     @torch.no_grad()
     def _placed(self, vectors: Tensor, taken: Tensor) -> Tensor:
         """Give digits of vectors ``(R, W)``, all different from each other and from taken ones."""
-        if self.autoencoder is not None:
-            vectors = self.autoencoder.encoder(vectors)
         first = encode(vectors, self.books)
         codes = first.clone()
         for m in range(self.digits - 1):
@@ -268,7 +251,7 @@ def make(
     """Make identifiers of a log's items, from their words and from training events alone.
 
     :param text_encoder: makes the vectors of words; null does without.
-    :param kind: ``residual`` k-means, ``product`` quantisation, or an ``rqvae``.
+    :param kind: ``residual`` k-means or ``product`` quantisation.
     :param digits: number of digits of an identifier.
     :param size: number of values of a digit.
     :param chosen_size: number of values of the vectors of what people chose near each other.

@@ -10,7 +10,7 @@ from lightrec.errors import DataError
 ITEMS = 40
 
 
-@pytest.mark.parametrize("kind", ["residual", "product", "rqvae"])
+@pytest.mark.parametrize("kind", ["residual", "product"])
 def test_no_two_items_share_digits(kind, tiny_identifiers):
     made = tiny_identifiers(kind)
     codes = made.codes[1:]

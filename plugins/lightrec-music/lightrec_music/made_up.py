@@ -68,11 +68,11 @@ def listening(folder: Path, seed: int) -> Path:
 
     def moment(event: int, now: Floats, chosen: Rows) -> Floats:
         """Add favour and satiation; let stations choose by fame."""
-        heard, played = np.full(appeal.shape, -np.inf), np.zeros(appeal.shape, bool)
+        last, played = np.full(appeal.shape, -np.inf), np.zeros(appeal.shape, bool)
         for earlier, items in enumerate(chosen.T):
-            heard[people, items] = times[:, earlier]
+            last[people, items] = times[:, earlier]
             played[people, items] |= ~skipped(people, earlier, items)
-        days = (now[:, None] - heard) / DAY
+        days = (now[:, None] - last) / DAY
         added = FAVOURITE * played - SATED * np.exp(-days / REST)
         return np.where(radio[:, event, None], fame - appeal, added)
 
@@ -80,10 +80,9 @@ def listening(folder: Path, seed: int) -> Path:
     tracks = _tracks(genre, artist, chance)
     users = pl.Series("user", [f"listener {person}" for person in people])
     skips = skipped(made.users, made.numbers, made.items)
-    log = made.log(users, tracks["item"]).with_columns(
-        feedback=pl.Series(np.where(skips, "skip", "play")),
-        session=pl.format("{} {}", pl.Series(made.users), pl.Series(made.numbers // SITTING)),
-    )
+    sittings = [f"{user} {n}" for user, n in zip(made.users, made.numbers // SITTING, strict=True)]
+    feedback = np.where(skips, "skip", "play")
+    log = made.log(users, tracks["item"], feedback=feedback, session=sittings)
     return write_made_up(folder, log, tracks, users.to_frame(), appeal)
 
 

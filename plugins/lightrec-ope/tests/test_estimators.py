@@ -213,13 +213,6 @@ def test_skewness_is_taken_out_of_students_interval():
     assert even.high == pytest.approx(-even.low)
 
 
-def test_what_the_log_never_shows_cannot_be_judged():
-    never = torch.eye(6).double()[[0] * 2_000]
-    estimate = IPS()(replace(drawn(2_000, 3)[0], target=never, behavior=(1 - never) / 5))
-    assert estimate.verdict is Verdict.UNUSABLE
-    assert str(estimate).startswith("unusable: the log never shows 100%")
-
-
 def test_models_are_cross_fitted_and_help():
     log, context = drawn(3_000, 5)
     fitted = expected_rewards(replace(log, expected=None), context)

@@ -41,7 +41,6 @@ class Catalog:
         self.gone: set[int] = set()
         self._index = {item: i for i, item in enumerate(items[Column.ITEM].to_list(), 1)}
         self._described = [(i, t, x or "") for i, t, x in self.items.select(OWN).iter_rows()]
-        self._selection = lru_cache(HELD)(self._select)
         self._left = lru_cache(HELD)(self._leave)
 
     def __len__(self) -> int:
@@ -84,7 +83,7 @@ class Catalog:
 
         :raises RecipeError: where a name or a condition cannot be read, or nothing is left.
         """
-        left = self._left(tuple(exclude), tuple(only), len(self)).clone()  # that is remembered
+        left = self._left(tuple(exclude), tuple(only)).clone()  # that is remembered
         if candidates is not None:
             numbers = [number for item in candidates if (number := self.number(item)) is not None]
             if not numbers:
@@ -109,16 +108,12 @@ class Catalog:
             [*read.only, *map(_is, wanted_live)], [*read.without, *map(_is, without_live)]
         )
 
-    def _leave(self, exclude: tuple[str, ...], only: tuple[str, ...], count: int) -> Tensor:
-        """Ask the items for their conditions; ``count`` makes it anew where items were put."""
-        if not exclude and not only:
-            left = np.ones(count + 1, dtype=bool)
-        else:
-            chosen = self._selection(exclude, only)
-            parts = [chosen.mask(table)[0].to_numpy() for table in (self.items, self.live)]
-            left = np.concatenate([[True], *parts])
-        left[0] = False
-        left[list(self.gone)] = False
+    def _leave(self, exclude: tuple[str, ...], only: tuple[str, ...]) -> Tensor:
+        """The items that meet conditions, and are not deleted."""
+        left = np.ones(len(self) + 1, dtype=bool)
+        if exclude or only:
+            left[1:] = self._select(exclude, only).mask(self.whole)[0].to_numpy()
+        left[[0, *self.gone]] = False
         return torch.from_numpy(left)
 
     def row(self, item: str, row: Mapping[str, Any]) -> pl.DataFrame:
@@ -151,18 +146,14 @@ class Catalog:
     def put(self, item: str, row: Mapping[str, Any]) -> int:
         """Add an item, or put a known one anew, and give its number; see :meth:`row`."""
         new = self.row(item, row)
-        number, said = self._index.get(item), new.select(OWN).row(0)
-        if number is None:
-            self.live = pl.concat([self.live, new])
-            self._described.append(said)
-            number = self._index[item] = len(self)
-        elif number <= self.size:
-            self.items = _replaced(self.items, number - 1, new)
+        number = self._index.setdefault(item, len(self) + 1)
+        if number <= self.size:
+            self.items = _put(self.items, number - 1, new)
             if number not in self.renewed:
                 self.renewed.append(number)
         else:
-            self.live = _replaced(self.live, number - 1 - self.size, new)
-        self._described[number - 1] = said
+            self.live = _put(self.live, number - 1 - self.size, new)
+        self._described[number - 1 : number] = [new.select(OWN).row(0)]
         self.gone.discard(number)
         self._forget()
         return number
@@ -173,22 +164,20 @@ class Catalog:
         numbers = [*self.renewed, *range(self.size + 1, len(self) + 1)]
         return numbers, pl.concat([anew, self.live])
 
-    def delete(self, items: Sequence[str]) -> list[int]:
-        """Take items away, and give the numbers of those that there were."""
-        numbers = self.numbers(items)
-        self.gone.update(numbers)
+    def delete(self, items: Sequence[str]) -> None:
+        """Take away those items that there are."""
+        self.gone.update(self.numbers(items))
         self._forget()
-        return numbers
 
     def _forget(self) -> None:
         vars(self).pop("whole", None)
         self._left.cache_clear()
-        self._selection.cache_clear()
 
 
 def _is(item: str) -> Filter:
     return Filter(item, pl.col(Column.ITEM) == item)
 
 
-def _replaced(table: pl.DataFrame, place: int, row: pl.DataFrame) -> pl.DataFrame:
+def _put(table: pl.DataFrame, place: int, row: pl.DataFrame) -> pl.DataFrame:
+    """A table with a row at a place, in place of the one that is there or behind the last."""
     return pl.concat([table[:place], row, table[place + 1 :]])

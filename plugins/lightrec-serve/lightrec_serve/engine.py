@@ -18,9 +18,11 @@ from lightrec_rules.rules import RuleBook, Standing
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
+from lightrec.data.sequences import with_only
 from lightrec.encoders.words import word_table, words_of
 from lightrec.errors import LightrecError, RecipeError
-from lightrec.keys import PADDING, Column
+from lightrec.keys import PADDING, Column, Key
+from lightrec.nn.slates import ordered_steps
 from lightrec.ranking.lists import with_reserved_places
 from lightrec_serve.catalog import Catalog
 
@@ -50,6 +52,7 @@ class Query:
     :param kinds: of these events; none where each makes its item had.
     :param dismissed: ids of items that may not come.
     :param draw: whether the slate is drawn by the law of Plackett and Luce, seeded by ``seed``.
+    :raises RecipeError: where more places are kept for ``new`` items than there are.
     """
 
     user: str | None = None
@@ -70,6 +73,10 @@ class Query:
     draw: bool = False
     seed: int = 0
     explain: bool = False
+
+    def __post_init__(self) -> None:
+        if self.new > self.k:
+            raise RecipeError(f"Of {self.k} places, {self.new} cannot be reserved for new items.")
 
 
 @dataclass
@@ -133,14 +140,10 @@ class Newcomers:
 
         :param place: 0 for item N + 1, at most L.
         """
-        items, loud = self.speakers(text)
-        if place == len(self.near):
-            self.near, self.loud = (
-                torch.cat([table, row[None]])
-                for table, row in ((self.near, items), (self.loud, loud))
-            )
-        else:
-            self.near[place], self.loud[place] = items, loud
+        self.near, self.loud = (
+            torch.cat([table[:place], row[None], table[place + 1 :]])
+            for table, row in zip((self.near, self.loud), self.speakers(text), strict=True)
+        )
 
     def _speakers(self, text: str) -> tuple[Tensor, Tensor]:
         """Find the items (20,) that speak for one with such a text, and their weights."""
@@ -205,7 +208,15 @@ class Engine(ABC):
 
     @abstractmethod
     def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
-        """Give the items most like an item, and how much: 1 is the highest."""
+        """The items most like an item, and how much: 1 is the highest."""
+
+    def best(self, scores: Tensor, k: int) -> tuple[list[int], list[float]]:
+        """The items with the highest scores of those that may come at all, and these scores."""
+        allowed, rules = self.catalog.allowed((), (), None), self.rules
+        allowed = allowed if rules is None else allowed & rules.there
+        scores = scores.masked_fill(~allowed[: len(scores)], -torch.inf)
+        values, items = scores.topk(min(k, int((scores > -torch.inf).sum())))
+        return items.tolist(), values.tolist()
 
     def explain(self, query: Query, item: str) -> dict[str, Any]:
         """Say at length why an item comes, see :func:`lightrec_audit.explain.explain`.
@@ -346,11 +357,8 @@ def chosen(
     law = (logits.double() / temperature).log_softmax(0)
     uniform = torch.rand(law.shape, generator=generator, dtype=torch.float64)
     items = (law - (-uniform.clamp_min(1e-300).log()).log()).topk(count).indices
-    # What is left at a place, summed from behind: 1 minus the sum before it would lose digits, and
-    # where the temperature is low, probabilities would be 0.
     rest = law.index_fill(0, items, -torch.inf).logsumexp(0, keepdim=True)
-    left = torch.cat([rest, law[items].flip(0)]).logcumsumexp(0)[1:].flip(0)
-    steps = (law[items] - left).clamp_max(0.0)
+    steps = ordered_steps(law[items], rest, items > PADDING).clamp_max(0.0)
     log_prob, propensities = float(steps.sum()), steps.exp().tolist()
     return Ranked(items.tolist(), logits[items].tolist(), by, propensities, log_prob)
 
@@ -402,9 +410,12 @@ def reasons(events: Sequence[int], whole: Tensor, without: Tensor) -> list[list[
     return found
 
 
-def all_but_one(length: int, count: int) -> Tensor:
-    """Leave out each of the last events of a history in turn.
+def without_each(known: Mapping[str, Tensor]) -> tuple[list[int], dict[str, Tensor]]:
+    """The last E events of a history, the last one first, and what is known without each of them.
 
-    :returns: (count, length) bool, which events are kept; the last one is left out first.
+    :param known: of one person, see :func:`lightrec.data.sequences.with_only`.
     """
-    return ~torch.eye(length, dtype=torch.bool).flip(0)[:count]
+    history = known[Key.HISTORY]
+    count = min(TOLD, int((history > 0).sum()))
+    kept = ~torch.eye(history.shape[1], dtype=torch.bool).flip(0)[:count]
+    return history[0].flip(0)[:count].tolist(), with_only(known, kept)

@@ -21,21 +21,18 @@ from torch.nn.utils.rnn import pad_sequence
 
 from lightrec.data.names import Names
 from lightrec.data.people import Person, with_events
-from lightrec.data.sequences import with_only
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.keys import PADDING, Column, Key
-from lightrec.ranking.ranker import likeness
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import (
-    TOLD,
     Engine,
     Newcomers,
     Query,
     Ranked,
-    all_but_one,
     chosen,
     reasons,
     with_new,
+    without_each,
 )
 from lightrec_serve.run_engine import RunEngine
 
@@ -146,9 +143,8 @@ class ExportEngine(ExportedEngine):
         table = self.index.table
         units = normalize(table - table[1:].mean(0), dim=1)
         cosines = units @ units[number]
-        cosines[[0, number, *self.catalog.gone]] = -torch.inf
-        scores, items = cosines.topk(min(k, len(self.catalog) - len(self.catalog.gone) - 1))
-        return items.tolist(), scores.tolist()
+        cosines[number] = -torch.inf
+        return self.best(cosines, k)
 
     def put(self, item: str, row: Mapping[str, Any]) -> int:
         """Take in an item: its row is the mean of the rows of items whose texts are near."""
@@ -174,8 +170,6 @@ class ExportEngine(ExportedEngine):
                 "An export has one way to rank, by histories: leave out ask, profile and by, or "
                 "serve the run itself."
             )
-        if query.new > query.k:
-            raise RecipeError(f"Of {query.k} places, {query.new} cannot be reserved for new items.")
         past = self._past.get(query.user, ()) if query.user is not None else ()
         history = [*past, *self.known(query, () if self.repeats else past)]
         barred = self.barred(query)
@@ -216,14 +210,11 @@ class ExportEngine(ExportedEngine):
 
     def _why(self, vector: Tensor, one: "_Read", items: list[int]) -> list[list[int]]:
         """Ask what each event did: query without it."""
-        length = self.exported.history_length
-        history = padded([one.history], length)
-        count = min(TOLD, history.shape[1])
-        kept = all_but_one(history.shape[1], count)
-        without = with_only({Key.HISTORY: history}, kept)[Key.HISTORY]
-        queries = torch.cat([vector[None], self.exported.queries(without)])
+        history = padded([one.history], self.exported.history_length)
+        events, without = without_each({Key.HISTORY: history})
+        queries = torch.cat([vector[None], self.exported.queries(without[Key.HISTORY])])
         logits = (queries @ self.index.table.T + self.index.bias).log_softmax(-1)[:, items]
-        return reasons(one.history[::-1][:count], logits[0], logits[1:])
+        return reasons(events, logits[0], logits[1:])
 
     def _draw(self, vector: Tensor, one: "_Read", rules: Standing | None) -> Ranked:
         logits = self.index.table @ vector + self.index.bias
@@ -270,9 +261,9 @@ class ExportedBlend:
         if held.blend is None:
             raise RunError(f"{held.folder} has two towers and no blend.")
         self.held, self.blend, self.ranked_by = held, held.blend, "blend"
-        self.names, self.people = names, self
-        self.known = held.people()
-        self.rows = {user: row for row, user in enumerate(self.known)}
+        self.names, self.people, self.counts = names, self, held.events
+        self.rows = held.people()
+        """What is known of each person, by their ids."""
         self.outside = SimpleNamespace(rows={})
         self.popularity = SimpleNamespace(counts=held.popular)
 
@@ -289,9 +280,9 @@ class ExportedBlend:
         nothing, held = torch.zeros(1, 0, dtype=torch.long), self.held
         known = {Key.HISTORY: nothing, Key.SEEN: nothing}
         if user is not None:
-            known = self.known[user]
-        given = [row + 1 for row in self.names.find_all(list(history or ()))]
-        known = with_events(known, given, kinds, held.feedback_kinds, held.goal, held.repeats)
+            known = self.rows[user]
+        items = [row + 1 for row in self.names.find_all(list(history or ()))]
+        known = with_events(known, items, kinds, held.feedback_kinds, held.goal, held.repeats)
         return Person(known, pl.DataFrame({Column.USER: [user]}, {Column.USER: pl.String}))
 
     @torch.inference_mode()
@@ -323,9 +314,9 @@ class BlendEngine(ExportedEngine, RunEngine):
 
     def __init__(self, path: Path, temperature: float = 1.0) -> None:
         super().__init__(path, temperature)
-        own: Any = ExportedBlend(self.exported, self.catalog.names)
-        self.usual, self.feedback_kinds = own, self.exported.feedback_kinds
-        self.log_users = [*own.known]
+        blend: Any = ExportedBlend(self.exported, self.catalog.names)
+        self.usual, self.feedback_kinds = blend, self.exported.feedback_kinds
+        self.log_users = [*blend.rows]
         self.answer([Query(k=1)])  # so that the first person does not wait
 
     # An export knows each person by one id, and no more of items than what is put.
@@ -339,15 +330,6 @@ class BlendEngine(ExportedEngine, RunEngine):
         if by not in (None, "blend"):
             raise RecipeError(NO_WISHES)
         return self.usual
-
-    def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
-        """Give the items that are chosen near an item and whose texts are like its."""
-        if number > self.catalog.size:
-            return super().similar(number, k)
-        alike = likeness(self.usual.blend.ranker, self.exported.events, number)
-        alike[[*self.catalog.gone]] = -torch.inf
-        scores, items = alike.topk(min(k, self.catalog.size - len(self.catalog.gone) - 1))
-        return items.tolist(), scores.tolist()
 
     def _eligible(self, person: pl.DataFrame, time: datetime | None) -> Tensor:
         """Everything may be shown to everybody: other fields are not exported."""

@@ -19,22 +19,21 @@ from torch.nn.functional import pad
 from lightrec import plugins
 from lightrec.data.domain import with_texts
 from lightrec.data.people import Person
-from lightrec.data.sequences import with_only
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.keys import Column, Key
 from lightrec.ranking.lists import diversified
+from lightrec.ranking.ranker import likeness
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import (
-    TOLD,
     Engine,
     Newcomers,
     Query,
     Ranked,
-    all_but_one,
     chosen,
     marked,
     reasons,
     with_new,
+    without_each,
 )
 
 if TYPE_CHECKING:
@@ -199,8 +198,11 @@ class RunEngine(Engine):
             allowed &= rules.there
             whole = whole + rules.boost
         logits = whole.masked_fill(~allowed, -torch.inf)
+        if query.new and query.draw:
+            raise RecipeError("New items get reserved places, or all places are drawn; not both.")
         if query.new:
-            ranked = self._with_new(logits, query, by, rules, person.row)
+            recent = pad(~self.newcomers.warm, (0, self.catalog.live.height), value=True)
+            ranked = with_new(logits, recent, query, by, rules, person.row)
         elif by == "popularity" and not query.draw:
             ranked = self._varied(allowed, query.k, rules, person.row)
         else:
@@ -214,34 +216,15 @@ class RunEngine(Engine):
         self, query: Query, person: Person, items: list[int], scores: Tensor
     ) -> list[list[int]]:
         """Ask what each event did: score the person without it."""
-        history = person.known[Key.HISTORY]
-        count = min(TOLD, int((history > 0).sum()))
-        known = with_only(person.known, all_but_one(history.shape[1], count))
-        rows = pl.concat([person.row] * count)
+        events, known = without_each(person.known)
+        rows = pl.concat([person.row] * len(events))
         without = self.recommender(query.by).scores(Person(known, rows))
 
         def likely(raw: Tensor) -> Tensor:
             whole = torch.cat([raw, self.newcomers.mixed(raw)], -1)
             return whole.index_fill(-1, torch.tensor([0]), -torch.inf).log_softmax(-1)[..., items]
 
-        events = history[0].flip(0)[:count].tolist()
         return reasons(events, likely(scores), likely(without))
-
-    def _with_new(
-        self,
-        logits: Tensor,
-        query: Query,
-        by: str,
-        rules: Standing | None,
-        people: pl.DataFrame,
-    ) -> Ranked:
-        """Keep the last places for items without events."""
-        if query.new > query.k:
-            raise RecipeError(f"Of {query.k} places, {query.new} cannot be reserved for new items.")
-        if query.draw:
-            raise RecipeError("New items get reserved places, or all places are drawn; not both.")
-        recent = pad(~self.newcomers.warm, (0, self.catalog.live.height), value=True)
-        return with_new(logits, recent, query, by, rules, people)
 
     def _varied(
         self, allowed: Tensor, k: int, rules: Standing | None, people: pl.DataFrame
@@ -297,14 +280,7 @@ class RunEngine(Engine):
             near, loud = self.newcomers.near[place], self.newcomers.loud[place]
             order = loud.argsort(descending=True)[:k]
             return near[order].tolist(), (loud[order] / loud.max()).tolist()
-        item = self.catalog.describe(number)[0]
-        table = self.usual.similar(item, k=k + len(self.catalog.gone))
-        found = [
-            (self.catalog.number(i) or 0, score)
-            for i, score in zip(table["item"], table["score"], strict=True)
-        ]
-        kept = [pair for pair in found if pair[0] not in self.catalog.gone][:k]
-        return [i for i, _ in kept], [s for _, s in kept]
+        return self.best(likeness(self.usual.blend.ranker, self.usual.counts, number), k)
 
 
 def together(people: Sequence[Person]) -> Person:

@@ -7,12 +7,10 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -29,28 +27,28 @@ NOON = int(datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp() * 1000)
 class Server:
     """A PostgreSQL server that is up; each test gets a database of its own."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port):
         self.port = port
         self._numbers = count()
         self._admin = sa.create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
 
-    def url(self, database: str, password: str = PASSWORD) -> str:
+    def url(self, database, password=PASSWORD):
         url = sa.URL.create("postgresql", "lightrec", password, "127.0.0.1", self.port, database)
         url = url.set(drivername="postgresql+psycopg")
         return url.render_as_string(hide_password=False)
 
-    def new_database(self) -> str:
+    def new_database(self):
         name = f"store{next(self._numbers)}"
         with self._admin.connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
         return self.url(name)
 
-    def end_connections(self, database: str) -> None:
+    def end_connections(self, database):
         query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
         with self._admin.connect() as connection:
             connection.exec_driver_sql(query, (database,))
 
-    def answers(self) -> bool:
+    def answers(self):
         try:
             self._admin.connect().close()
         except sa.exc.OperationalError:
@@ -58,7 +56,7 @@ class Server:
         return True
 
 
-def binaries() -> Path | None:
+def binaries():
     """Find the folder of the newest server's programs."""
     found = [Path(path).parent for name in ("postgres",) if (path := shutil.which(name))]
     debian = Path("/usr/lib/postgresql").glob("*/bin/postgres")
@@ -67,7 +65,7 @@ def binaries() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+def server():
     pytest.importorskip("psycopg", reason="psycopg is not installed")
     programs = binaries()
     if programs is None:
@@ -107,7 +105,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request, tmp_path):
     """The address of a new database, of either kind."""
     if request.param == "postgresql":
         return request.getfixturevalue("server").new_database()
@@ -115,25 +113,23 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
+def store(url):
     with Store(url) as opened:
         yield opened
 
 
 @pytest.fixture
-def lite(tmp_path: Path) -> Iterator[Store]:
+def lite(tmp_path):
     """A store in SQLite alone, for what does not depend on the database."""
     with Store(f"sqlite:///{tmp_path}/serve.db") as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
-def event() -> Callable[..., Feedback]:
+def event():
     """Makes an event of a user who accepts an item."""
 
-    def event(
-        id: str, item: str = "i", session: str = "s", time: int = NOON, **more: object
-    ) -> Feedback:
+    def event(id, item="i", session="s", time=NOON, **more):
         fields = {"answer": None, "user": "u", "kind": "accepted", "value": None} | more
         return Feedback(id=id, session=session, item=item, time=time, **fields)
 
@@ -141,12 +137,10 @@ def event() -> Callable[..., Feedback]:
 
 
 @pytest.fixture(scope="session")
-def answer() -> Callable[..., Answer]:
+def answer():
     """Makes an answer that shows items, each with even odds."""
 
-    def answer(
-        id: str, items: Sequence[str] = ("i", "j"), time: int = NOON, **more: object
-    ) -> Answer:
+    def answer(id, items=("i", "j"), time=NOON, **more):
         fields = {
             "session": "s",
             "user": "u",
@@ -163,20 +157,18 @@ def answer() -> Callable[..., Answer]:
 class Http(TestClient):
     """A client of the service that is opened for a test."""
 
-    def numbers(self) -> list[dict[str, Any]]:
+    def numbers(self):
         """Give what is counted by arm, once all that waits is written."""
         self.app.state.service.store.flush()
         return self.get("/numbers").json()
 
 
 @pytest.fixture
-def client(tiny_run: Path, tmp_path: Path) -> Callable[..., AbstractContextManager[Http]]:
+def client(tiny_run, tmp_path):
     """Opens a service on the store of the test, with an arm for each of some loaders."""
 
     @contextmanager
-    def client(
-        *loaders: Callable[[], RunEngine], weights: tuple[float, ...] = (), **options: Any
-    ) -> Iterator[Http]:
+    def client(*loaders, weights=(), **options):
         loaders = loaders or (lambda: RunEngine(tiny_run),)
         weights = weights or (1.0,) * len(loaders)
         arms = [

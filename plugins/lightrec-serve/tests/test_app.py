@@ -4,11 +4,8 @@ import asyncio
 import json
 import math
 import shutil
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from pathlib import Path
+from functools import cache
 from types import SimpleNamespace
-from typing import Any
 
 import httpx
 import polars as pl
@@ -18,7 +15,6 @@ from lightrec_ope.shown import rounds
 from lightrec_serve.commands import served
 from lightrec_serve.engine import Query
 from lightrec_serve.run_engine import RunEngine
-from starlette.testclient import TestClient
 
 from lightrec.data.catalog import Users
 from lightrec.data.domain import Domain
@@ -28,32 +24,30 @@ from lightrec.recommend import Recommender
 from lightrec.run import Run
 from lightrec.testing import tiny
 
-Client = Callable[..., AbstractContextManager[TestClient]]
-
 
 @pytest.fixture(scope="session")
-def recommender(tiny_run: Path) -> Recommender:
-    return Recommender(tiny_run)
+def recommender(tiny_run):
+    return cache(lambda by=None: Recommender(tiny_run, by))
 
 
-def asked(client: TestClient, **ask: Any) -> dict[str, Any]:
+def asked(client, **ask):
     response = client.post("/recommend", json=ask)
     assert response.status_code == 200, response.text
     return response.json()
 
 
-def items(slate: dict[str, Any]) -> list[str]:
+def items(slate):
     return [place["item"] for place in slate["items"]]
 
 
-def told(client: TestClient, slate: dict[str, Any], item: str, kind: str, id: str) -> Any:
+def told(client, slate, item, kind, id):
     event = {"id": id, "session": slate["session"], "item": item, "kind": kind}
     response = client.post("/feedback", json={"events": [event | {"answer": slate["answer"]}]})
     assert response.status_code == 200, response.text
     return response.json()
 
 
-def put(client: TestClient, item: str, **more: Any) -> None:
+def put(client, item, **more):
     response = client.put("/items", json={"items": [{"item": item} | more]})
     assert response.status_code == 200, response.text
 
@@ -67,13 +61,17 @@ def put(client: TestClient, item: str, **more: Any) -> None:
         {"user": "u3", "exclude": ["kind=song", "i16"]},
         {"history": ["i1"], "only": ["kind=tea"], "discover": True},
         {"user": "u5", "k": 60},
+        {"user": "u3", "by": "mixture"},
+        {"user": "u3", "by": "even-mixture"},
     ],
     ids=lambda ask: "-".join(ask),
 )
-def test_a_slate_is_what_recommend_gives(client: Client, recommender: Recommender, ask) -> None:
+def test_a_slate_is_what_recommend_gives(client, recommender, ask):
     with client() as http:
         slate = asked(http, **ask)
-    expected = recommender.recommend(**ask)
+    by = ask.pop("by", None)
+    expected = recommender(by).recommend(**ask)
+    assert by in (None, slate["by"])
     assert items(slate) == expected["item"].to_list()
     assert [place["title"] for place in slate["items"]] == expected["title"].to_list()
     scores = [place["score"] for place in slate["items"]]
@@ -81,7 +79,7 @@ def test_a_slate_is_what_recommend_gives(client: Client, recommender: Recommende
     assert all(place["propensity"] == 1 for place in slate["items"])
 
 
-def test_one_name_needs_no_list_and_a_user_may_be_a_number(client: Client) -> None:
+def test_one_name_needs_no_list_and_a_user_may_be_a_number(client):
     with client() as http:
         for one in ({"history": "i5"}, {"history": "i5", "only": "kind=tea", "exclude": "i6"}):
             listed = {name: [value] for name, value in one.items()}
@@ -93,8 +91,8 @@ def test_one_name_needs_no_list_and_a_user_may_be_a_number(client: Client) -> No
 
 
 def test_what_was_served_is_exported_at_the_worth_that_the_run_gives_it(
-    client: Client, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    client, tiny_run, tmp_path, capsys
+):
     engine = RunEngine(tiny_run)
     assert engine.worth == dict.fromkeys(engine.store.feedback_kinds, 1.0)
     meta = {"settings": {"weights": {"view": 0.1, "purchase": 1.0}}}
@@ -110,7 +108,7 @@ def test_what_was_served_is_exported_at_the_worth_that_the_run_gives_it(
     assert capsys.readouterr().err == ""
 
 
-def test_a_session_goes_on_after_a_restart(client: Client) -> None:
+def test_a_session_goes_on_after_a_restart(client):
     with client() as http:
         slate = asked(http, user="u3")
         one, other = items(slate)[:2]
@@ -131,9 +129,7 @@ def test_a_session_goes_on_after_a_restart(client: Client) -> None:
     assert other in items(after)
 
 
-def test_a_session_outlives_the_items_and_the_arm_that_it_met(
-    client: Client, tiny_run: Path
-) -> None:
+def test_a_session_outlives_the_items_and_the_arm_that_it_met(client, tiny_run):
     with client() as http:
         put(http, "new", text="tea")
         slate = asked(http, user="u3", k=49)
@@ -152,20 +148,18 @@ def test_a_session_outlives_the_items_and_the_arm_that_it_met(
         told(http, mine, items(mine)[0], "accepted", "3")  # what was done was done
 
 
-def test_fifty_sessions_of_one_user_do_not_disturb_each_other(
-    client: Client, recommender: Recommender
-) -> None:
+def test_fifty_sessions_of_one_user_do_not_disturb_each_other(client, recommender):
     kinds = ["tea", "rope", "lamp", "song"]
     with client() as http:
         app = http.app
 
-        async def visit(number: int, asynchronous: httpx.AsyncClient) -> None:
+        async def visit(number, asynchronous):
             session, own, gone = None, [], []
             for step in range(4):
                 ask = {"user": "u3", "session": session, "k": 20}
                 answer = (await asynchronous.post("/recommend", json=ask)).json()
                 session = answer["session"]
-                expected = recommender.recommend("u3", history=own, exclude=gone, k=20)
+                expected = recommender().recommend("u3", history=own, exclude=gone, k=20)
                 assert items(answer) == expected["item"].to_list(), (number, step)
                 kind = "dismissed" if (number + step) % 3 == 0 else "accepted"
                 wanted = [i for i in items(answer) if kinds[int(i[1:]) // 12] == kinds[number % 4]]
@@ -175,7 +169,7 @@ def test_fifty_sessions_of_one_user_do_not_disturb_each_other(
                 assert said.json() == {"stored": 1, "known": 0}
                 (gone if kind == "dismissed" else own).append(item)
 
-        async def all_visit() -> None:
+        async def all_visit():
             transport = httpx.ASGITransport(app)
             async with httpx.AsyncClient(transport=transport, base_url="http://x") as some:
                 await asyncio.gather(*(visit(number, some) for number in range(50)))
@@ -193,7 +187,7 @@ class Grown(Domain):
 
 
 @pytest.fixture
-def grown(tiny_run: Path, tmp_path: Path, lightrec_plugins) -> Path:
+def grown(tiny_run, tmp_path, lightrec_plugins):
     copy = tmp_path / "grown"
     shutil.copytree(tiny_run, copy)
     meta = json.loads((copy / "data" / "meta.json").read_text())
@@ -211,7 +205,7 @@ def grown(tiny_run: Path, tmp_path: Path, lightrec_plugins) -> Path:
 
 
 @pytest.mark.parametrize("more", [{}, {"explore": True}, {"new": 5}], ids=str)
-def test_what_the_field_forbids_never_comes(client: Client, grown: Path, more) -> None:
+def test_what_the_field_forbids_never_comes(client, grown, more):
     with client(lambda: RunEngine(grown)) as http:
         put(http, "plain", title="A song", text="song", attributes={"kind": "tea"})
         put(http, "adult", title="An adult song", text="song")
@@ -227,7 +221,7 @@ def test_what_the_field_forbids_never_comes(client: Client, grown: Path, more) -
     assert songs & even
 
 
-def test_an_item_that_is_put_may_come_next_and_one_deleted_does_not(client: Client) -> None:
+def test_an_item_that_is_put_may_come_next_and_one_deleted_does_not(client):
     with client() as http:
         before = items(asked(http, user="u3", k=60))
         put(http, "a/b c", title="Tea of today", attributes={"kind": "tea"})
@@ -252,14 +246,14 @@ def test_an_item_that_is_put_may_come_next_and_one_deleted_does_not(client: Clie
         assert again[before[0]] == "Again"
 
 
-def test_of_several_items_all_are_put_or_none(client: Client) -> None:
+def test_of_several_items_all_are_put_or_none(client):
     wrong = {"item": "y", "attributes": {"colour": "red"}}
     with client() as http:
         assert http.put("/items", json={"items": [{"item": "x"}, wrong]}).status_code == 422
         assert len(items(asked(http, k=60))) == tiny.ITEMS
 
 
-def test_people_meet_the_arms_by_their_weights_and_for_good(client: Client, tiny_run: Path) -> None:
+def test_people_meet_the_arms_by_their_weights_and_for_good(client, tiny_run):
     engine = RunEngine(tiny_run)
     two = (lambda: engine, lambda: engine)
     names = [f"person {number}" for number in range(120)]
@@ -277,7 +271,7 @@ def test_people_meet_the_arms_by_their_weights_and_for_good(client: Client, tiny
         assert [asked(http, user=name, k=1)["arm"] for name in names[:20]] == first[:20]
 
 
-def test_a_session_is_of_one_person(client: Client) -> None:
+def test_a_session_is_of_one_person(client):
     with client() as http:
         mine = asked(http, user="u1")["session"]
         assert http.post("/recommend", json={"user": "u2", "session": mine}).status_code == 409
@@ -285,7 +279,7 @@ def test_a_session_is_of_one_person(client: Client) -> None:
         assert http.post("/recommend", json={"user": "u2", "session": nobody}).status_code == 409
 
 
-def test_a_refused_request_leaves_no_session(client: Client) -> None:
+def test_a_refused_request_leaves_no_session(client):
     event = {"id": "1", "session": "own", "item": "i1"}
     with client() as http:
         refused = http.post("/recommend", json={"session": "own", "history": ["no such item"]})
@@ -298,10 +292,10 @@ def test_a_refused_request_leaves_no_session(client: Client) -> None:
         assert http.post("/feedback", json={"events": [event]}).json()["stored"] == 1
 
 
-def test_a_reload_swaps_and_one_that_fails_changes_nothing(client: Client, tiny_run: Path) -> None:
+def test_a_reload_swaps_and_one_that_fails_changes_nothing(client, tiny_run):
     loads = iter([lambda: RunEngine(tiny_run), lambda: RunEngine(tiny_run, by="policy"), None])
 
-    def load() -> RunEngine:
+    def load():
         make = next(loads)
         if make is None:
             raise RunError(f"{tiny_run} is broken.")
@@ -323,19 +317,7 @@ def test_a_reload_swaps_and_one_that_fails_changes_nothing(client: Client, tiny_
         assert items(asked(http, session=slate["session"], k=60)) == items(after)
 
 
-@pytest.mark.parametrize("by", ["mixture", "even-mixture"])
-def test_a_mixture_answers_as_it_recommends(client: Client, tiny_run: Path, by: str) -> None:
-    expected = Recommender(tiny_run, by).recommend("u3", k=5)  # type: ignore[arg-type]
-    with client(lambda: RunEngine(tiny_run, by)) as http:  # type: ignore[arg-type]
-        slate = asked(http, user="u3", k=5)
-        assert (slate["by"], items(slate)) == (by, expected["item"].to_list())
-    with client() as http:
-        assert items(asked(http, user="u3", k=5, by=by)) == items(slate)
-
-
-def test_a_session_is_its_persons_by_any_of_their_ids(
-    client: Client, tiny_run: Path, tmp_path: Path
-) -> None:
+def test_a_session_is_its_persons_by_any_of_their_ids(client, tiny_run, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run, symlinks=True)
     table = pl.DataFrame({"user": ["u3-web"], "person": ["u3"]})
@@ -351,7 +333,8 @@ def test_a_session_is_its_persons_by_any_of_their_ids(
         assert [each.item for each in kept] == items(slate)[:1]
 
 
-def test_items_that_an_updated_log_has_count_once(tiny_run: Path, recommender: Recommender) -> None:
+def test_items_that_an_updated_log_has_count_once(tiny_run, recommender):
+    recommender = recommender()
     past = recommender.store.items[slice(*recommender.store.offsets[3:5])]
     known = recommender.catalog["item"][int(past[-2]) - 1]
     engine = RunEngine(tiny_run)
@@ -360,7 +343,7 @@ def test_items_that_an_updated_log_has_count_once(tiny_run: Path, recommender: R
     assert again.scores == pytest.approx(plain.scores, rel=1e-5)
 
 
-def test_metrics_count_what_was_asked_under_few_names(client: Client) -> None:
+def test_metrics_count_what_was_asked_under_few_names(client):
     with client() as http:
         slate = asked(http, session="s")
         for number, kind in enumerate(["accepted", "dismissed", "made up", "another"]):
@@ -387,7 +370,7 @@ RULES = {
 
 
 @pytest.fixture(scope="module")
-def ruled(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ruled(tiny_run, tmp_path_factory):
     """A run with standing rules."""
     run = tmp_path_factory.mktemp("ruled") / "run"
     shutil.copytree(tiny_run, run, symlinks=True)
@@ -395,7 +378,7 @@ def ruled(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def test_slates_keep_to_the_standing_rules_as_recommend_does(client: Client, ruled: Path) -> None:
+def test_slates_keep_to_the_standing_rules_as_recommend_does(client, ruled):
     recommender = Recommender(ruled)
     with client(lambda: RunEngine(ruled)) as http:
         for ask in ({"user": "u3", "k": 9}, {"user": "u8"}, {"user": "u3", "exclude": ["i16"]}):
@@ -411,7 +394,7 @@ def test_slates_keep_to_the_standing_rules_as_recommend_does(client: Client, rul
         assert new["items"][1]["pinned"]
 
 
-def test_what_rules_pin_is_logged_as_no_choice(client: Client, ruled: Path, tmp_path: Path) -> None:
+def test_what_rules_pin_is_logged_as_no_choice(client, ruled, tmp_path):
     with client(lambda: RunEngine(ruled, temperature=1e9)) as http:
         slates = [asked(http, user="u3", k=4, explore=True) for _ in range(5)]
         for slate in slates:

@@ -14,13 +14,13 @@ LOGITS = torch.tensor([-torch.inf, 1.0, -torch.inf, 0.5, -1.0])
 """Of items 0 to 4; items 1, 3 and 4 may come."""
 
 
-def test_the_best_come_in_order_and_no_more_than_may() -> None:
+def test_the_best_come_in_order_and_no_more_than_may():
     ranked = chosen(LOGITS, Query(k=9), 1.0, "blend")
     assert (ranked.items, ranked.scores) == ([1, 3, 4], [1.0, 0.5, -1.0])
     assert (ranked.propensities, ranked.log_prob) == ([1.0, 1.0, 1.0], 0.0)
 
 
-def test_drawn_slates_follow_the_law_of_plackett_and_luce() -> None:
+def test_drawn_slates_follow_the_law_of_plackett_and_luce():
     temperature, draws = 2.0, 1000
     law = PlackettLuce(LOGITS.double() / temperature, slate_size=3)
     found: Counter[tuple[int, ...]] = Counter()
@@ -35,7 +35,7 @@ def test_drawn_slates_follow_the_law_of_plackett_and_luce() -> None:
         assert abs(found[slate] - expected) < 4 * math.sqrt(expected) + 1, slate
 
 
-def test_propensities_are_of_each_place_given_those_before() -> None:
+def test_propensities_are_of_each_place_given_those_before():
     ranked = chosen(LOGITS, Query(k=2, draw=True, seed=4), 1.0, "blend")
     odds = {1: math.exp(1.0), 3: math.exp(0.5), 4: math.exp(-1.0)}
     one, other = ranked.items
@@ -45,7 +45,7 @@ def test_propensities_are_of_each_place_given_those_before() -> None:
 
 
 @pytest.mark.parametrize("temperature", [1e-30, 1e-3, 1e30])
-def test_propensities_hold_at_any_temperature(temperature: float) -> None:
+def test_propensities_hold_at_any_temperature(temperature):
     logits = torch.linspace(-50, 50, 200).index_fill(0, torch.tensor([0]), -torch.inf)
     best = chosen(logits, Query(k=200), 1.0, "blend").items
     for seed in range(20):

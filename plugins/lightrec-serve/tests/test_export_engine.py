@@ -30,7 +30,7 @@ class Towers:
     kinds = {"even": "number"}  # noqa: RUF012
     about = {"run": "towers"}  # noqa: RUF012
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path):
         draw = torch.Generator().manual_seed(3)
         self.table = torch.randn(ITEMS + 1, SIZE, generator=draw)
         self.bias = torch.randn(ITEMS + 1, generator=draw)
@@ -52,12 +52,12 @@ class Towers:
 
 
 @pytest.fixture
-def engine(monkeypatch) -> ExportEngine:
+def engine(monkeypatch):
     monkeypatch.setattr(export_engine, "Exported", Towers)
     return ExportEngine(Path("towers"))
 
 
-def expected(history: list[int], k: int, barred: set[int], allowed=lambda n: True) -> list[int]:
+def expected(history, k, barred, allowed=lambda n: True):
     """Sort all items by hand."""
     held = Towers(Path())
     scores = held.table @ held.table[history[-5:]].sum(0) + held.bias
@@ -65,7 +65,7 @@ def expected(history: list[int], k: int, barred: set[int], allowed=lambda n: Tru
     return [n for n in order if n not in barred and allowed(n)][:k]
 
 
-def items(answer) -> list[int]:
+def items(answer):
     assert isinstance(answer, Ranked), answer
     return answer.items
 
@@ -132,7 +132,7 @@ def test_reasons_are_events_without_which_an_item_is_less_likely(engine):
     (answer,) = engine.answer([Query(history=("i4", "i5", "i6"), k=2, explain=True)])
     held = Towers(Path())
 
-    def likely(history: list[int]) -> torch.Tensor:
+    def likely(history):
         logits = held.table @ held.table[history].sum(0) + held.bias
         return (logits.log_softmax(0))[items(answer)]
 
@@ -144,7 +144,7 @@ def test_reasons_are_events_without_which_an_item_is_less_likely(engine):
 
 
 @pytest.fixture
-def people(tmp_path, monkeypatch) -> Path:
+def people(tmp_path, monkeypatch):
     monkeypatch.setattr(exported, "Exported", Towers)
     path = tmp_path / "people.parquet"
     histories = [["i1", "i2", "i3"], ["i4"], [], ["nowhere", "i9"], None]

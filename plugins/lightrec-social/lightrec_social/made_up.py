@@ -60,7 +60,7 @@ def posts(folder: Path, seed: int) -> Path:
     friended = [names[row].tolist() for row in friends]
     barred = [names[:MAKERS][row].tolist() for row in blocked]
     users = pl.DataFrame({"user": names, "friends": friended, "blocked": barred})
-    log = made.log(users["user"], items["item"]).with_columns(feedback=pl.lit("like"))
+    log = made.log(users["user"], items["item"], feedback="like")
     return write_made_up(folder, log, items, users, appeal)
 
 

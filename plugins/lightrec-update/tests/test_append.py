@@ -1,7 +1,6 @@
 """Appending to tables: what is known counts once, types stay, the order of time decides."""
 
 from functools import partial
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -135,9 +134,7 @@ def test_what_became_of_each_row_that_was_given_is_counted(tmp_path):
     assert store.popularity()[3] == 0
 
 
-def test_the_tables_of_several_logs_are_joined_and_what_they_contradict_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_tables_of_several_logs_are_joined_and_what_they_contradict_is_told(tmp_path, capsys):
     sources = {}
     for n, (titles, ages) in enumerate([((None, "Xi"), (30, 41)), (("Yes", "Zed"), (30, 42))], 1):
         log = InteractionLog(pl.DataFrame({"user": [f"u{n}"], "item": [f"i{n}"]}))

@@ -80,9 +80,8 @@ def watching(folder: Path, seed: int) -> Path:
     given_up = abandoned(made.users, made.numbers, made.items)
     shares = np.where(given_up, 0.05 + 0.5 * chance.random(len(given_up)), 1.0)
     seconds = np.floor(shares * titles["duration"].to_numpy()[made.items])
-    log = made.log(users, titles["item"]).with_columns(
-        feedback=pl.Series(np.where(given_up, "abandon", "watch")), value=pl.Series(seconds)
-    )
+    feedback = np.where(given_up, "abandon", "watch")
+    log = made.log(users, titles["item"], feedback=feedback, value=seconds)
     return write_made_up(folder, log, titles, users.to_frame(), appeal)
 
 

@@ -29,11 +29,6 @@ texts = st.builds(
 )
 
 
-def opened(path: Path, text: bytes) -> TextTable:
-    path.write_bytes(text)
-    return TextTable(path, ",", names=NAMES)
-
-
 def as_csv_reads(text: bytes) -> list[list[str]]:
     try:
         letters = text.decode()
@@ -54,8 +49,9 @@ def as_csv_reads(text: bytes) -> list[list[str]]:
 @example(text=b"\na,b,c")
 @example(text=b"\r\na,b,c")
 def test_what_is_kept_and_where_it_stands(text: bytes, tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(text)
     try:
-        table = opened(tmp_path / "text", text)
+        table = TextTable(tmp_path / "text", ",", names=NAMES)
     except DataError as error:
         # A lone wrong byte beside UTF-8 may leave the encoding in doubt, which is refused.
         if "neither UTF-8 nor" not in str(error):
