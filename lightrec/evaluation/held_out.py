@@ -135,10 +135,17 @@ class HeldOutLog(Evaluator):
         return evaluate_scores(scorer, events, list_length=LIST_LENGTH, showable=showable(store))
 
 
-def scorers_of(run: Run, models: Sequence[str] = (REPEATS,)) -> dict[str, Scorer]:
-    """Make scorers of the blend, some item models and popularity, as far as the run has them."""
+def scorers_of(
+    run: Run, models: Sequence[str] = (REPEATS,), policy: bool = False
+) -> dict[str, Scorer]:
+    """Scorers of the blend, some item models and popularity, as far as the run has them.
+
+    :param policy: whether the run's policy is among them, after the blend.
+    """
     fitted = item_models(run) if models else {}
     parts: dict[str, ItemScorer] = {"blend": run.blend}
+    if policy and run.has("policy"):
+        parts["policy"] = run.policy
     parts |= {name: fitted[name] for name in models if name in fitted}
     parts["popularity"] = PopularityPolicy.from_run(run)
     return {name: by_history(part) for name, part in parts.items()}

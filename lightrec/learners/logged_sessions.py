@@ -90,7 +90,7 @@ def logged_sessions(
     def state(ends: Tensor, step: Tensor, total: Tensor) -> TensorDict:
         some = max(1, CELLS // (store.num_items + 1))
         masks = [
-            _mask(starts, *part, store.num_items)
+            pack(starts.showable(*part, store.num_items))
             for part in zip(who.split(some), ends.split(some), strict=True)
         ]
         parts = {
@@ -160,15 +160,3 @@ def _places(
     done = np.r_[first[1:], True]
     last = np.r_[users[1:] != users[:-1], True]
     return begins, rows - begins, done, last | ((step + 1) % max_steps == 0)
-
-
-def _mask(starts: LogStarts, users: Tensor, ends: Tensor, num_items: int) -> Tensor:
-    """Pack what may be shown to users after the events before ``ends``."""
-    mask = torch.ones(len(users), num_items + 1, dtype=torch.bool)
-    mask[:, PADDING] = False
-    places, items = starts.seen(users, ends)
-    in_catalog = items <= num_items
-    mask[places[in_catalog], items[in_catalog]] = False
-    if starts.allowed is not None and (allowed := starts.allowed(users)) is not None:
-        mask &= allowed
-    return pack(mask)

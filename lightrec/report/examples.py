@@ -11,12 +11,11 @@ from lightrec.data.domain import Showable, showable
 from lightrec.data.sequences import Sequences, last_events, named_events, with_only
 from lightrec.data.store import TEST, EventStore
 from lightrec.evaluation.base import NOTHING, Points, Section, Table
-from lightrec.evaluation.held_out import HeldOutLog
+from lightrec.evaluation.held_out import HeldOutLog, scorers_of
 from lightrec.keys import PADDING, Column, Key
-from lightrec.policies.baselines import PopularityPolicy
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import rankable
-from lightrec.ranking.scorers import Scorer, by_history
+from lightrec.ranking.scorers import Scorer
 from lightrec.run import Run
 
 LISTS: Final = 500
@@ -31,21 +30,13 @@ DRAWN, LATEST, LISTED, LEFT_OUT = 200, 6, 5, 12
 and the last events that are left out, one at a time, to see what an item owes to them."""
 
 
-def contenders(run: Run) -> dict[str, Scorer]:
-    """Scorers by name: the blend, the policy where there is one, and popularity."""
-    scorers = {"blend": by_history(run.blend)}
-    if run.has("policy"):
-        scorers["policy"] = by_history(run.policy)
-    return scorers | {POPULAR: by_history(PopularityPolicy.from_run(run))}
-
-
 def catalog_map(run: Run, seed: int) -> Section | None:
     """Draw the catalog as the ranker sees it, larger what is shown more; None without a test."""
     store, ranked = run.data, HeldOutLog(LISTS)
     if not len(ranked.events(store, seed).events):
         return None
     shares = {}
-    for name, scorer in contenders(run).items():
+    for name, scorer in scorers_of(run, (), policy=True).items():
         lists = ranked.rank(store, scorer, seed).lists
         assert lists is not None
         counts = lists.flatten().bincount(minlength=store.num_items + 1)[1:]
@@ -125,7 +116,7 @@ def histories(run: Run, seed: int) -> Section | None:
         latest = named_events(last_events(batch, LATEST), titles, store.feedback_kinds)
         rows = [["before that", *event] for event in latest]
         rows += [["held out", chosen, "what came next"]]
-        for name, scorer in contenders(run).items():
+        for name, scorer in scorers_of(run, (), policy=True).items():
             personal = name != POPULAR
             listed = _listed(scorer, batch, allowed, titles, LEFT_OUT if personal else 0)
             for rank, (item, why) in enumerate(listed, 1):
