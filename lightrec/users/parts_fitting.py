@@ -20,6 +20,7 @@ Fitted: TypeAlias = tuple[UserPart, dict[str, float]] | None
 
 LEAST, MOST = 50, 200_000
 """A part is fitted to no fewer rows and, drawn by the seed, to no more."""
+BATCH = 1024
 LEAST_STEPS = 50
 SIXTEENTH = 4
 """In a split that holds out single events, sessions of 2 ** -4 of the users test."""
@@ -295,38 +296,30 @@ class UserParts:
         return torch.cat(states)
 
     def _learn(self, part: UserPart, fit: tuple[Tensor, ...], test: Rows) -> dict[str, float]:
-        """Fit a part; give the log-likelihood of held-out rows, else of these."""
-        learn(part, fit, self.epochs, self.data.seed)
+        """Maximise the log-posterior of a part, which is left in evaluation mode.
+
+        :param fit: arguments of its ``log_likelihood``, R rows each.
+        :returns: the log-likelihood of held-out rows, else of these.
+        """
+        optimizer = torch.optim.Adam(part.parameters(), 1e-2)
+        generator = torch.Generator().manual_seed(self.data.seed)
+        count, batch = len(fit[0]), min(BATCH, len(fit[0]))
+        # Few rows are passed over more often, until as many steps are made.
+        epochs = max(self.epochs, LEAST_STEPS * batch // count)
+        total = epochs * -(-count // batch)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, max(total, 2))
+        with torch.enable_grad():
+            for _ in range(epochs):
+                for rows in torch.randperm(count, generator=generator).split(batch):
+                    rows = rows.to(fit[0].device)
+                    likely = part.log_likelihood(*(x[rows] for x in fit))
+                    loss = -likely.mean() + part.prior() / count
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                    schedule.step()
+        part.eval()
         shown = test or fit
         with torch.no_grad():
             likelihood = part.log_likelihood(*shown).double().mean()
         return {"log_likelihood": float(likelihood), "rows": float(len(shown[0]))}
-
-
-def learn(
-    part: UserPart, fit: tuple[Tensor, ...], epochs: int, seed: int, batch_size: int = 1024
-) -> None:
-    """Maximise the log-posterior of a part, which is left in evaluation mode.
-
-    :param fit: arguments of its ``log_likelihood``, R rows each.
-    :param epochs: passes over the rows.
-    :param seed: of the order of the rows.
-    """
-    optimizer = torch.optim.Adam(part.parameters(), 1e-2)
-    generator = torch.Generator().manual_seed(seed)
-    count, batch = len(fit[0]), min(batch_size, len(fit[0]))
-    # Few rows are passed over more often, until as many steps are made.
-    epochs = max(epochs, LEAST_STEPS * batch // count)
-    total = epochs * -(-count // batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, max(total, 2))
-    with torch.enable_grad():
-        for _ in range(epochs):
-            for rows in torch.randperm(count, generator=generator).split(batch):
-                rows = rows.to(fit[0].device)
-                likely = part.log_likelihood(*(x[rows] for x in fit))
-                loss = -likely.mean() + part.prior() / count
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-    part.eval()
