@@ -60,7 +60,7 @@ class PolicyMaker(ABC):
         """
 
 
-def _with_taught(
+def _with_learners(
     makers: Makers, learns_in: Callable[[], Simulator], users: Tensor, run: Run | None = None
 ) -> Makers:
     """Contenders, and those of packages by words that are free, see :class:`PolicyMaker`."""
@@ -78,7 +78,7 @@ def world_contenders(world: World) -> Makers:
     makers: Makers = {"random": lambda: RandomPolicy(world.num_items)}
     if type(world).greedy is not World.greedy:
         makers["greedy"] = lambda: Scored(world.greedy)
-    makers = _with_taught(makers, lambda: world, torch.arange(world.batch_size[0]))
+    makers = _with_learners(makers, lambda: world, torch.arange(world.batch_size[0]))
     return makers | {"oracle": lambda: Scored(world.oracle)}
 
 
@@ -107,7 +107,7 @@ def run_contenders(
         "constant": constant,
         "epsilon-greedy": lambda: EpsilonGreedy.from_run(run, epsilon=EPSILON, always_drawn=True),
     }
-    return _with_taught(makers, learns_in, users, run)
+    return _with_learners(makers, learns_in, users, run)
 
 
 def plain_contenders(run: Run) -> Makers:

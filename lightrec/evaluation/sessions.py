@@ -81,7 +81,7 @@ class SimulatedSessions(Evaluator):
             _, contenders["constant"] = best_constant_lists(
                 simulators[0], users, seed * 1000 + SEARCH, others=lists
             )
-        there, away = self._abroad(run, simulators, users, contenders, seed)
+        there, away = self._in_refits(run, simulators, users, contenders, seed)
         metrics[ALL] |= compare(there) | away
         new = ~learned[users]
         metrics[NEW] = {"users": float(new.sum())}
@@ -100,7 +100,7 @@ class SimulatedSessions(Evaluator):
             for key, value in values.items()
         }
 
-    def _abroad(
+    def _in_refits(
         self,
         run: Run,
         simulators: Sequence[UserModelSimulator],

@@ -175,10 +175,6 @@ class PlayingStage(PolicyStage):
             row = after.copy()
         return TensorDict.stack(rows, 1)
 
-    def _taught(self, played: TensorDict, batch_index: int) -> bool:
-        """Let a reward that learns have its say; give whether the policy learns already."""
-        return self.reward is None or self.reward.teach(self, played, batch_index)
-
     def _log_play(self, rows: TensorDict) -> None:
         """Log what was just played."""
         following = rows["next"]

@@ -25,9 +25,14 @@ MAPPED: Final = 800
 POPULAR: Final = "popularity"
 NAMED: Final = 6
 """Categories with a color of their own."""
-DRAWN, LATEST, LISTED, LEFT_OUT = 200, 6, 5, 12
-"""Events of which three are examples; the last items of a history that are listed; items of a list;
-and the last events that are left out, one at a time, to see what an item owes to them."""
+DRAWN: Final = 200
+"""Events of which three are examples."""
+LATEST: Final = 6
+"""Last items of a history that are listed."""
+LISTED: Final = 5
+"""Items of a list."""
+LEFT_OUT: Final = 12
+"""Last events that are left out, one at a time, to see what an item owes to them."""
 
 
 def catalog_map(run: Run, seed: int) -> Section | None:

@@ -177,7 +177,7 @@ class Simulator(SessionEnv):
             flat = torch.zeros(mask.shape, device=mask.device)
             slate = PlackettLuce(flat, mask, self.slate_size).sample().clamp_min(0)
         else:
-            slate = _any_of(tensordict[Key.CANDIDATES], self.slate_size)
+            slate = _drawn_slate(tensordict[Key.CANDIDATES], self.slate_size)
         return tensordict.set(Key.ACTION, slate)
 
     def _make_specs(self) -> None:
@@ -220,7 +220,7 @@ class Simulator(SessionEnv):
     def _step(self, tensordict: TensorDictBase) -> TensorDict:
         slate = tensordict[Key.ACTION]
         if not torch.compiler.is_compiling():  # a look at the numbers would break the graph
-            self._look_at(tensordict, slate)
+            self._check_slate(tensordict, slate)
         response = self.respond(tensordict, slate)
         changed = response.changed
         if Key.TRUE_REWARD in self._keys:  # that of what was taken, unless a world says another
@@ -321,7 +321,7 @@ class Simulator(SessionEnv):
         # What cannot be taken, such as an empty place, may be worth anything, even without bound.
         return (law.probability * each).where(law.probability > 0, 0).sum(1, keepdim=True)
 
-    def _look_at(self, state: TensorDictBase, slate: Tensor) -> None:
+    def _check_slate(self, state: TensorDictBase, slate: Tensor) -> None:
         """Refuse slates that a policy may not show.
 
         :raises ValueError: where a slate holds an item twice or one that may not be shown.
@@ -345,7 +345,7 @@ class Simulator(SessionEnv):
             )
 
 
-def _any_of(candidates: Tensor, number: int) -> Tensor:
+def _drawn_slate(candidates: Tensor, number: int) -> Tensor:
     """Draw distinct candidates (B, number) evenly, from torch's global generator."""
     rows, count = candidates.shape
     # Offers are padded on the right, so that the last column tells whether one is shorter.

@@ -18,10 +18,14 @@ Rows: TypeAlias = tuple[Tensor, ...] | None
 Fitted: TypeAlias = tuple[UserPart, dict[str, float]] | None
 """A part and its metrics; None where the log has no data for it."""
 
-LEAST, MOST = 50, 200_000
-"""A part is fitted to no fewer rows and, drawn by the seed, to no more."""
+LEAST_ROWS = 50
+"""Rows below which a part is not fitted."""
+MOST_ROWS = 200_000
+"""Rows to which a part is fitted at most, drawn by the seed."""
 BATCH = 1024
+"""Rows of an optimizer step."""
 LEAST_STEPS = 50
+"""Optimizer steps of a part at least."""
 SIXTEENTH = 4
 """In a split that holds out single events, sessions of 2 ** -4 of the users test."""
 QUARTER = 2
@@ -158,7 +162,7 @@ class UserParts:
             return None
         part = LeavingModel(self.model.state_size, int(min(64, lengths.max()))).to(self.device)
         fit, test = map(self._leaving_rows, self._sessions(trial))
-        if fit is None or fit[0].sum() < LEAST or (trial and test is None):
+        if fit is None or fit[0].sum() < LEAST_ROWS or (trial and test is None):
             return None
         part.standardise(*fit[1:])
         measured = self._learn(part, fit, test)
@@ -213,7 +217,7 @@ class UserParts:
     def _value_rows(self, events: NDArray[np.int64]) -> Rows:
         items = np.asarray(self.store.items)
         events = self._some(events[items[events] <= self.store.num_items])
-        if len(events) < LEAST:
+        if len(events) < LEAST_ROWS:
             return None
         taken = self._tensor(items[events].astype(np.int64))
         with torch.no_grad():
@@ -230,7 +234,7 @@ class UserParts:
         if not self.store.has_times:
             return None
         fit, test = map(self._return_rows, self._sessions(trial))
-        if fit is None or fit[1].sum() < LEAST or (trial and test is None):
+        if fit is None or fit[1].sum() < LEAST_ROWS or (trial and test is None):
             return None
         logs = fit[0][fit[1]].clamp_min(1).log()
         if float(logs.std()) < 1e-2:
@@ -279,9 +283,9 @@ class UserParts:
         return ~fitted | np.isin(events, self.data.training)
 
     def _some(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        if len(rows) <= MOST:
+        if len(rows) <= MOST_ROWS:
             return rows
-        drawn = np.random.default_rng(self.data.seed).permutation(len(rows))[:MOST]
+        drawn = np.random.default_rng(self.data.seed).permutation(len(rows))[:MOST_ROWS]
         return rows[np.sort(drawn)]
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
