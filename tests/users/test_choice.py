@@ -72,16 +72,6 @@ def test_after_is_the_state_of_the_longer_history(model, history, items):
         assert torch.allclose(after[:, column], model.state(longer), atol=1e-6)
 
 
-def test_reward_is_value_less_what_follows(model, history, items):
-    model.discount.fill_(0.9)
-    model.leave_rate.fill_(0.5)
-    items = items.clamp_min(1)
-    follows = model.continuation(model.after(history, items))
-    idle = model.continuation(model.after_nothing(history))[:, None]
-    expected = model.utilities(model.state(history), items) + 0.45 * (idle - follows)
-    assert torch.allclose(model.reward(history, items), expected, atol=1e-5)
-
-
 def test_popularity_finds_the_law_that_made_the_choices():
     generator = torch.Generator().manual_seed(0)
     scores = torch.cat([torch.zeros(1), torch.randn(50, generator=generator)])
