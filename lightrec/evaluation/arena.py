@@ -28,8 +28,7 @@ from lightrec.keys import PADDING, Column, Key
 from lightrec.moved import hint
 from lightrec.nn.session import State
 from lightrec.policies.base import Policy, ScoredPolicy, among_candidates, without_nothing
-from lightrec.policies.baselines import AT_ONCE as READ_AT_ONCE
-from lightrec.policies.baselines import RandomPolicy
+from lightrec.policies.baselines import SCORED_AT_ONCE, RandomPolicy
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.ranking.continued import numbers_before
 from lightrec.ranking.item_models.base import popular
@@ -41,7 +40,7 @@ from lightrec.simulators.session_env import Mode
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.simulators.world import Scored, World
 
-AT_ONCE = 1_000
+SIDE_BY_SIDE = 1_000
 """Sessions side by side."""
 
 
@@ -162,7 +161,7 @@ def arena(
     :raises RecipeError: where a setting is not known, or a simulator needs more than a name, or
         shows no items.
     """
-    count = min(sessions, AT_ONCE)
+    count = min(sessions, SIDE_BY_SIDE)
     if Path(what).is_dir():
         return _of_run(Run(what).holding(model), count, seed, settings, model)
     kind = plugins.installed().get("simulators", what).load()
@@ -260,8 +259,8 @@ class RunPolicy(ScoredPolicy):
     @torch.no_grad()
     def logits(self, state: State) -> Tensor:
         """The blend's scores of a state's columns."""
-        histories = state[Key.HISTORY].split(READ_AT_ONCE)
-        users = state[Key.USER].split(READ_AT_ONCE)
+        histories = state[Key.HISTORY].split(SCORED_AT_ONCE)
+        users = state[Key.USER].split(SCORED_AT_ONCE)
         scores = torch.cat([self._scores(*each) for each in zip(histories, users, strict=True)])
         return among_candidates(state, scores)
 

@@ -15,11 +15,11 @@ from lightrec.learners.transitions import PACKED, pack
 from lightrec.rewards.base import Reward
 from lightrec.simulators.user_model import LogStarts
 
-AT_ONCE: Final = 4096
+PAID_AT_ONCE: Final = 4096
 """Transitions that are paid at once."""
-CELLS: Final = 2**26
+MASK_CELLS: Final = 2**26
 """Cells of masks that are written at once."""
-MOST: Final = 8e9
+MOST_BYTES: Final = 8e9
 """Bytes that the masks of all transitions may take."""
 
 
@@ -70,11 +70,11 @@ def logged_sessions(
             "a log without declined offers."
         )
     size = 2 * len(events) * (store.num_items // 8 + 1)
-    if size > MOST:
+    if size > MOST_BYTES:
         raise NotApplicable(
             f"{len(events):,} events of a catalog of {store.num_items:,} items take "
-            f"{size / 1e9:.0f} GB to say what may be shown, and at most {MOST / 1e9:.0f} are meant "
-            "to be taken. Learn from fewer items: prepare the log with a larger k_core."
+            f"{size / 1e9:.0f} GB to say what may be shown, and at most {MOST_BYTES / 1e9:.0f} are "
+            "meant to be taken. Learn from fewer items: prepare the log with a larger k_core."
         )
     begins, step, done, cut = _places(store, events, users, max_steps)
     before_gap = np.r_[~offered[1:], False] & ~done
@@ -88,7 +88,7 @@ def logged_sessions(
     accepted = torch.from_numpy(taken.any(1)).float().unsqueeze(1)
 
     def state(ends: Tensor, step: Tensor, total: Tensor) -> TensorDict:
-        some = max(1, CELLS // (store.num_items + 1))
+        some = max(1, MASK_CELLS // (store.num_items + 1))
         masks = [
             pack(starts.showable(*part, store.num_items))
             for part in zip(who.split(some), ends.split(some), strict=True)
@@ -122,7 +122,7 @@ def logged_sessions(
             rows[Key.LOG_PROBABILITY] = propensity.to_torch().log().float()
     rows = rows[torch.from_numpy(offered)]
     with torch.no_grad():
-        paid = [reward(part.exclude(PACKED)) for part in rows.split(AT_ONCE)]
+        paid = [reward(part.exclude(PACKED)) for part in rows.split(PAID_AT_ONCE)]
     rows["next", "reward"] = torch.cat(paid).float()
     return rows
 

@@ -48,17 +48,11 @@ def maximised(function: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
     return torch.from_numpy(minimize(loss, start.numpy(), jac=True, options={"gtol": 1e-7}).x)
 
 
-def tempered(utilities: Tensor, temperature: Tensor, shift: Tensor) -> Tensor:
-    """Log-probabilities (B, C + 1) of utilities (B, C), nothing, of utility 0, being last.
-
-    :param temperature: divisor of utilities.
-    :param shift: then subtracted from them, so that nothing's odds grow by exp(shift).
-    """
-    return with_nothing(utilities / temperature - shift).log_softmax(1)
-
-
 def fit_temperature(utilities: Tensor, choice: Tensor, weight: Tensor) -> tuple[float, float]:
     """Fit temperature and shift by maximum likelihood (Platt 1999; Guo et al. 2017).
+
+    Utilities are divided by the temperature; then the shift is subtracted from them, so that the
+    odds of nothing, of utility 0, grow by exp(shift).
 
     :param utilities: (B, C), minus infinity where there is no item.
     :param choice: (B,) int64, C for nothing.
@@ -74,7 +68,7 @@ def fit_temperature(utilities: Tensor, choice: Tensor, weight: Tensor) -> tuple[
 
     def log_likelihood(values: Tensor) -> Tensor:
         if chosen:
-            log_p = tempered(scores, values[0].exp(), values[1])
+            log_p = with_nothing(scores / values[0].exp() - values[1]).log_softmax(1)
         else:
             log_p = (scores / values[0].exp()).log_softmax(1)
         return (weights * log_p.gather(1, choice.unsqueeze(1)).squeeze(1)).sum()
