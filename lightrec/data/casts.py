@@ -200,11 +200,11 @@ def readings(figures: pl.Series) -> dict[str, pl.Series]:
 
     :returns: by decimal mark, every reading that fits all numbers; one where all say the same.
     """
-    given = figures.drop_nulls()
+    values = figures.drop_nulls()
     forms = {
         mark: figures.str.replace_all(thousands, "").str.replace(mark, ".", literal=True)
         for mark, (pattern, thousands) in _NUMERALS.items()
-        if given.str.contains(pattern).all()
+        if values.str.contains(pattern).all()
     }
     first, *others = forms.values() or [figures]
     return {"": first} if others and first.equals(others[0]) else forms
@@ -215,14 +215,13 @@ def dots_may_part(figures: pl.Series) -> bool:
 
     They are decimal points where every number has one, and where a number of 1000 or more has none.
     """
-    given = figures.drop_nulls()
-    dotted = given.str.contains(".", literal=True)
-    return (
-        bool(dotted.any())
-        and not bool(dotted.all())
-        and bool(given.filter(dotted).str.contains(r"^[+-]?[1-9]\d{0,2}(\.\d{3})+$").all())
-        and not bool(given.filter(~dotted).str.contains(r"\d{4}|[eE]").any())
-    )
+    values = figures.drop_nulls()
+    dotted = values.str.contains(".", literal=True)
+    if dotted.all() or not dotted.any():
+        return False
+    if values.filter(~dotted).str.contains(r"\d{4}|[eE]").any():
+        return False
+    return bool(values.filter(dotted).str.contains(r"^[+-]?[1-9]\d{0,2}(\.\d{3})+$").all())
 
 
 def prices(text: pl.Series, form: str = "") -> tuple[pl.Series, str] | None:

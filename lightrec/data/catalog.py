@@ -31,7 +31,7 @@ class _Table(CanonicalTable):
         types: Mapping[str, Kind] | None = None,
     ) -> None:
         place = place or Place()
-        self._given = rows, place, dict(types or {})
+        self._source = rows, place, dict(types or {})
         problems = Problems(place.source)
         if self.key not in rows.columns:
             has = ", ".join(rows.columns) or "no columns"
@@ -62,7 +62,7 @@ class _Table(CanonicalTable):
 
         :raises DataError: where a value does not fit its kind.
         """
-        rows, place, kinds = self._given
+        rows, place, kinds = self._source
         return type(self)(rows, place=place, types=kinds | dict(types)) if types else self
 
     def attributes(self) -> list[Attribute]:

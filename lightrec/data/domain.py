@@ -172,8 +172,8 @@ def with_texts(domain: Domain, items: pl.DataFrame) -> pl.DataFrame:
         nulls = f", {words.null_count()} of them null" if words.null_count() else ""
         fault = f"a Series of {len(words)} {words.dtype}{nulls}"
     else:
-        given = pl.when(pl.col(Column.TEXT) != "").then(pl.col(Column.TEXT))
-        return items.with_columns(given.otherwise(words).alias(Column.TEXT))
+        stated = pl.when(pl.col(Column.TEXT) != "").then(pl.col(Column.TEXT))
+        return items.with_columns(stated.otherwise(words).alias(Column.TEXT))
     raise PluginError(
         f"`text` of {plugins.provider(domain)} gave {fault} for {count} items; expected is a "
         "polars Series of one string an item, in the same order, empty where nothing is known."

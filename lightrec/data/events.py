@@ -103,11 +103,21 @@ class Events:
 def encode(
     log: InteractionLog, weights: Mapping[str, float] | None, goal: Sequence[str] = ()
 ) -> Events:
-    """Encode a log as arrays; ``strengths`` is NaN where a feedback has no weight, or weight 0."""
+    """Encode a log as arrays.
+
+    ``strengths`` is the value (else the count, else 1) times the weight of the feedback, and NaN
+    where that has no weight, or weight 0.
+    """
     events, users = log.events, log.users()
     items, feedback = events[Column.ITEM], events[Column.FEEDBACK]
     offered = events[Column.CANDIDATES]
     has_candidates = log.has(Column.CANDIDATES)
+    strengths = pl.coalesce(Column.VALUE, pl.col(Column.COUNT).cast(pl.Float64), pl.lit(1.0))
+    if weights is not None:
+        worth = {name: float(weight) or None for name, weight in weights.items()}
+        kind = pl.col(Column.FEEDBACK)
+        strengths *= kind.replace_strict(worth, default=None, return_dtype=pl.Float64)
+    strengths = strengths.cast(pl.Float32).fill_null(float("nan")).alias("strength")
     user_words, feedback_words = _words(users), _words(feedback)
     item_words = _words(pl.concat([items, offered.explode()]) if has_candidates else items)
     times = events[Column.TIME].to_physical().fill_null(NO_TIME).to_numpy()
@@ -118,7 +128,7 @@ def encode(
         users=_codes(users, user_words),
         items=_codes(items, item_words),
         times=times if log.has(Column.TIME) else np.zeros_like(times),
-        strengths=_strength(events, weights),
+        strengths=events.select(strengths).to_series().to_numpy(),
         # An offer that was declined as a whole is a decision, whatever its feedback is called.
         unwanted=(feedback.is_in(unwanted) & items.is_not_null()).to_numpy(),
         candidates=_matrix(offered, item_words) if has_candidates else None,
@@ -148,18 +158,6 @@ def _matrix(offered: pl.Series, words: pl.Series) -> NDArray[np.int32]:
     there = np.arange(matrix.shape[1]) < sizes[:, None]
     matrix[there] = _codes(offered.filter(sizes > 0).explode(), words)
     return matrix
-
-
-def _strength(events: pl.DataFrame, weights: Mapping[str, float] | None) -> NDArray[np.float32]:
-    """The value (else count, else 1) times the weight; NaN if the weight is 0 or missing."""
-    strength = pl.coalesce(Column.VALUE, pl.col(Column.COUNT).cast(pl.Float64), pl.lit(1.0))
-    if weights is not None:
-        worth = {name: float(weight) or None for name, weight in weights.items()}
-        strength *= pl.col(Column.FEEDBACK).replace_strict(
-            worth, default=None, return_dtype=pl.Float64
-        )
-    strength = strength.cast(pl.Float32).fill_null(float("nan")).alias("strength")
-    return events.select(strength).to_series().to_numpy()
 
 
 def number(events: Events) -> tuple[dict[str, NDArray[Any]], pl.Series, pl.Series]:
@@ -193,7 +191,6 @@ def drop(
     *,
     repeats: bool,
     minimum_value: float | None = None,
-    least: int = 0,
     shuffle_seed: int | None = None,
 ) -> None:
     """Drop events that do not count, and sort the others by user and time.
@@ -201,7 +198,6 @@ def drop(
     Without times duplicates cannot be told from repetitions, and none is dropped.
 
     :param repeats: whether an item may come again in a history.
-    :param least: the k of the k-core.
     :param shuffle_seed: draws the order of equal times; None leaves them in file order.
     """
     log = events.log
@@ -240,11 +236,13 @@ def drop(
         lost = ~offered & (events.items != NOTHING) & events.is_target
         events.candidates[lost] = NOTHING
         events.not_offered = int(lost.sum())
-    drop_rare(events, least)
 
 
 def drop_rare(events: Events, least: int) -> None:
-    """Drop what the k-core does not have, the last step of :func:`drop`."""
+    """Drop what the k-core does not have, after :func:`drop`.
+
+    :param least: the k of the k-core; up to 1 for no limit.
+    """
     has_users = events.log.has(Column.USER)
     if least > 1 and events.candidates is None:
         users = events.users if has_users else events.items  # made-up users do not count

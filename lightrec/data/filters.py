@@ -291,20 +291,20 @@ def matching(values: pl.Series, name: str, value: str, below: bool = False) -> l
         or, where most values have a stroke, ``Books/Crime``.
     :raises RecipeError: where it is none of them.
     """
-    known = values.drop_nulls().unique()
-    marks = _PATH + ("|/" if known.str.contains("/").sum() * 2 > len(known) else "")
+    distinct = values.drop_nulls().unique()
+    marks = _PATH + ("|/" if distinct.str.contains("/").sum() * 2 > len(distinct) else "")
     plain, wanted = (
         each.str.to_lowercase().str.replace_all(rf"\s*(?:{marks})\s*", "\0")
-        for each in (known, pl.Series([value]))
+        for each in (distinct, pl.Series([value]))
     )
     meant = plain == wanted[0]
     meant |= plain.str.starts_with(wanted[0] + "\0") if below else meant
-    words = known.filter(meant).to_list()
+    words = distinct.filter(meant).to_list()
     if not words:
         hint = ""
         if re.search(r"\b(and|or)\b", value, re.IGNORECASE):
             hint = f" Each side of 'and' and 'or' needs its {name}=…"
-        raise RecipeError(no_such(f"a value of {name!r}", value, known.sort()) + hint)
+        raise RecipeError(no_such(f"a value of {name!r}", value, distinct.sort()) + hint)
     return words
 
 

@@ -336,10 +336,9 @@ def order_note(events: Events) -> str:
 def _orders(events: Events, pairs: Mask) -> Iterator[tuple[float, str]]:
     """The share of neighbours that are in each order, with its words."""
     ids = events.item_words
-    ranks = np.arange(len(ids)) if len(ids) else np.zeros(0, int)
     kinds = {"alphabetical": ids.rank("ordinal").to_numpy()}
     if ids.str.contains(r"^\d+$").all():
-        kinds = {"numerical": ranks} | kinds  # shorter ids have lower codes
+        kinds = {"numerical": np.arange(len(ids))} | kinds  # shorter ids have lower codes
     chosen = pairs & (events.items[1:] >= 0) & (events.items[:-1] >= 0)
     for kind, rank in kinds.items():
         yield from _shares(rank[events.items], chosen, f"{kind} order of their items")

@@ -68,12 +68,8 @@ class InteractionLog(CanonicalTable):
             frame, place = frame[kept], place.within(kept)
         self.place = place
         """The source of the events, and the file's names of the columns."""
-        self.rows = frame
-
-    @property
-    def events(self) -> pl.DataFrame:
+        self.events = self.rows = frame
         """The events, with all columns of the schema in its order."""
-        return self.rows
 
     def users(self) -> pl.Series:
         """The user of each event, made up if the log has no users.

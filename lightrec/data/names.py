@@ -67,9 +67,9 @@ class Names:
         """The rows that have a name as their id, or else as their title, whatever its case."""
         rows_of: dict[str, list[int]] = {}
         lower = [name.lower() for name in names]
-        for known, written in ((self._lower, lower), (self.titles, names), (self.ids, names)):
-            rows = known.is_in(pl.Series(written, dtype=pl.String).implode()).arg_true()
-            table = pl.DataFrame({"name": known.gather(rows), "row": rows}).group_by("name")
+        for column, written in ((self._lower, lower), (self.titles, names), (self.ids, names)):
+            rows = column.is_in(pl.Series(written, dtype=pl.String).implode()).arg_true()
+            table = pl.DataFrame({"name": column.gather(rows), "row": rows}).group_by("name")
             each = dict(table.agg("row").iter_rows())
             rows_of |= {
                 name: each[key] for name, key in zip(names, written, strict=True) if key in each
@@ -95,9 +95,9 @@ class Names:
         """
         if not names:
             return []
-        given = [*dict.fromkeys(map(str, names))]
-        known = self.exactly(given)
-        other = [name for name in given if name not in known]
+        distinct = [*dict.fromkeys(map(str, names))]
+        exact = self.exactly(distinct)
+        other = [name for name in distinct if name not in exact]
         if most is not None and len(other) > most:
             raise RecipeError(
                 f"{len(other)} names are no item's id or title as it stands, such as "
@@ -112,7 +112,7 @@ class Names:
             name: [one] if two["whole"] is None else [one, two]
             for name, one, two in zip(other, plain, dated, strict=True)
         }
-        row_of = {n: self._meant(n, known.get(n, []), readings.get(n, [])) for n in given}
+        row_of = {n: self._meant(n, exact.get(n, []), readings.get(n, [])) for n in distinct}
         return [row_of[str(name)] for name in names]
 
     def _meant(self, name: str, rows: list[int], readings: Sequence[_Reading]) -> int:
@@ -277,10 +277,9 @@ class Selection(NamedTuple):
         :param names: of the catalog's items.
         :raises RecipeError: where a title, an attribute or its value is not known.
         """
-
         wishes = *several(only), *several(exclude)
-        known = names.exactly(wishes)
-        titles = [w for w in wishes if w in known or not filters.looks_like_one(w)]
+        exact = names.exactly(wishes)
+        titles = [w for w in wishes if w in exact or not filters.looks_like_one(w)]
         rows = dict(zip(titles, names.find_all(titles), strict=True))
 
         def read(wish: str) -> Filter:

@@ -146,8 +146,8 @@ class CanonicalTable(ABC):
         return self.rows.height
 
     def __repr__(self) -> str:
-        known = filter(self.has, self.rows.columns)
-        return f"{type(self).__name__}({len(self)} rows: {', '.join(known)})"
+        columns = ", ".join(filter(self.has, self.rows.columns))
+        return f"{type(self).__name__}({len(self)} rows: {columns})"
 
     def has(self, column: str) -> bool:
         """Whether a column is known for at least one row."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain, with_texts
-from lightrec.data.events import Events, drop, encode, number, split_up
+from lightrec.data.events import Events, drop, drop_rare, encode, number, split_up
 from lightrec.data.files import FORMAT_VERSION, appearing
 from lightrec.data.findings import LEFT_OUT, LOGS_KIND, NO_ITEMS, in_words, order_note, tally
 from lightrec.data.languages import languages_of, wording
@@ -130,9 +130,9 @@ def prepare(
         events,
         repeats=repeats,
         minimum_value=minimum_value,
-        least=k_core,
         shuffle_seed=seed if equal_times == "shuffle" else None,
     )
+    drop_rare(events, k_core)
     if not events.reaches.any():
         raise _nothing_left(events, settings)
     arrays, item_ids, user_ids = number(events)
@@ -153,8 +153,8 @@ def prepare(
         item_ids = item_ids.append(fresh)
     own_texts = 0
     if catalog is not None and type(domain).text is not Domain.text:
-        own = catalog.rows.filter(pl.col(Column.TEXT).fill_null("") != "")[Column.ITEM]
-        own_texts = int(item_ids.is_in(own.implode()).sum())
+        with_text = catalog.rows.filter(pl.col(Column.TEXT).fill_null("") != "")[Column.ITEM]
+        own_texts = int(item_ids.is_in(with_text.implode()).sum())
     counts = {
         "events_read": len(log),
         "events": len(parts),

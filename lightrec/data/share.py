@@ -51,18 +51,18 @@ def present_share() -> Share:
     return Share(distributed.get_rank(), distributed.get_world_size())
 
 
-def part_of_all(own: Tensor) -> Tensor | float:
+def part_of_all(amount: Tensor) -> Tensor | float:
     """The factor that makes averaged gradients those of the mean over all processes' rows.
 
-    :param own: the number or the weight of this process's rows, a scalar.
-    :returns: own · processes / total of all processes.
+    :param amount: the number or the weight of this process's rows, a scalar.
+    :returns: amount · processes / total of all processes.
     """
     world = present_share().world
     if world == 1:
         return 1.0
-    total = own.detach().clone()
+    total = amount.detach().clone()
     distributed.all_reduce(total)
-    return own * world / total.clamp_min(torch.finfo(torch.float32).tiny)
+    return amount * world / total.clamp_min(torch.finfo(torch.float32).tiny)
 
 
 class EpochSampler(Sampler[_Batch]):

@@ -270,8 +270,8 @@ def _from_text(text: pl.Series, order: str, name: str, problems: Problems) -> tu
 
     :param order: ``auto``, ``iso`` or the reading.
     """
-    given = text.drop_nulls()
-    forms = [form for form in _forms(given) if order != "iso" or form.digits in ("4 2 2", "8")]
+    values = text.drop_nulls()
+    forms = [form for form in _forms(values) if order != "iso" or form.digits in ("4 2 2", "8")]
     if not forms:
         others = "in days, months and years, or in seconds to nanoseconds since 1970"
         example = "such as 2024-05-01T10:30:00Z" if order == "iso" else others
@@ -279,7 +279,7 @@ def _from_text(text: pl.Series, order: str, name: str, problems: Problems) -> tu
     kind = Counter(form.kind for form in forms).most_common(1)[0][0]
     readings = dict(_READINGS[kind[1:]])
     # Whoever writes 1/2/15 does not begin with the year.
-    if "year-first" in readings and given.str.contains(r"\b\d\D+\d+\D+\d\d\b|\d\D+\d\D").any():
+    if "year-first" in readings and values.str.contains(r"\b\d\D+\d+\D+\d\d\b|\d\D+\d\D").any():
         del readings["year-first"]
     if order in readings:
         readings = {order: readings[order]}

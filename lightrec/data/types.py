@@ -41,8 +41,8 @@ for each member (for the comma, which sentences have too, for each value) that l
 
 def recognised(column: pl.Series) -> tuple[Kind, pl.Series]:
     """A column's kind, and its values in that kind's type."""
-    if known := _kind_of(column.dtype):
-        return known, _cast(column, known)
+    if kind_of_type := _kind_of(column.dtype):
+        return kind_of_type, _cast(column, kind_of_type)
     text = column.cast(pl.String)
     if text.null_count() == len(text):
         return "category", text

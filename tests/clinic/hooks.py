@@ -1,19 +1,19 @@
-"""What the package adds."""
+"""Names of what the package adds."""
 
 from lightrec.hookspecs import gives
 
 LIGHTREC_API = 1
 
 
-def _of(**modules):
-    return gives({n: f"lightrec_clinic.{module}:{n}" for n, module in modules.items()})
+def _of(module, *names):
+    return {name: f"lightrec_clinic.{module}:{name}" for name in names}
 
 
 lightrec_domains = gives({"clinic": "lightrec_clinic.domain:Clinic"})
-lightrec_commands = gives({"clinic": "lightrec_clinic.command:count"})
-lightrec_encoders = _of(LetterShares="encoder")
-lightrec_rewards = _of(Calm="reward")
-lightrec_simulators = _of(Waiting="simulator")
-lightrec_policies = _of(Habit="policy")
-lightrec_evaluators = _of(Minors="evaluator")
-lightrec_components = _of(Fading="tower", MeanVisits="stage", VisitData="stage")
+lightrec_commands = gives({"clinic": "lightrec_clinic.stage:count"})
+lightrec_encoders = gives(_of("parts", "LetterShares"))
+lightrec_rewards = gives(_of("parts", "Calm"))
+lightrec_simulators = gives(_of("parts", "Waiting"))
+lightrec_policies = gives(_of("parts", "Habit"))
+lightrec_evaluators = gives(_of("parts", "Minors"))
+lightrec_components = gives(_of("parts", "Fading") | _of("stage", "MeanVisits", "VisitData"))

@@ -1,6 +1,7 @@
-"""A stage that is trained, and one that reads what it left."""
+"""A stage that is trained, one that reads what it left, and a command."""
 
 import json
+from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
@@ -72,3 +73,12 @@ def report(stage, digits: int, seed: int = 0) -> None:
     mean = json.loads((run.folder("visits") / "mean.json").read_text())
     with stage.output(seed) as folder:
         (folder / "said.txt").write_text(f"{run.data.num_items} items, {mean:.{digits}f}\n")
+
+
+def count(run: Path, *, kind: str = "lamp") -> None:
+    """Count the items of a kind.
+
+    :param run: folder of a run.
+    :param kind: of the items.
+    """
+    print(f"{(Run(run).data.catalog['kind'] == kind).sum()} items of the kind {kind}")

@@ -39,13 +39,13 @@ def test_categories_and_lists_have_a_feature_for_each_member_and_one_for_the_rar
     assert features.names == [
         *("colour: blue", "colour: red", "colour: another", "tags: a", "tags: b", "tags: unknown")
     ]
-    found = features(table)
-    assert found[[0, 5, 10], :3].tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1]]
-    assert (found[[0, 5, 11], 3:] > 0).tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+    values = features(table)
+    assert values[[0, 5, 10], :3].tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1]]
+    assert (values[[0, 5, 11], 3:] > 0).tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
     for part in features.blocks.values():
-        assert found[:, part].square().sum(1).mean() == pytest.approx(1)
+        assert values[:, part].square().sum(1).mean() == pytest.approx(1)
     stranger = features(pl.DataFrame({"colour": ["mauve"], "tags": [["b", "z"]]}))
     assert (stranger > 0).tolist() == [[0, 0, 1, 0, 1, 0]]
     nobody = features(table.clear(1))
     assert (nobody > 0).tolist() == [[0, 0, 0, 0, 0, 1]]
-    assert np.array_equal(Features(table, kinds)(table), found)
+    assert np.array_equal(Features(table, kinds)(table), values)

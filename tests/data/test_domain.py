@@ -1,4 +1,4 @@
-"""What a domain says of feedback and of the time of items, and what follows."""
+"""Worths of feedback, words and lifetimes of items that a domain says."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ class Radio(Domain):
     feedback = MappingProxyType({"play": 2.0, "skip": -1.0, "advertisement": 0.0})
 
 
-HEARD = {
+PLAYED = {
     "user": list("aaaaabb"),
     "item": list("vwxyzxy"),
     "feedback": ["play", "skip", "play", "like", "skip", "advertisement", "play"],
@@ -28,7 +28,7 @@ HEARD = {
 
 
 def test_a_domain_says_what_feedback_is_worth(tmp_path: Path) -> None:
-    store = prepared(HEARD, tmp_path, domain=Radio())
+    store = prepared(PLAYED, tmp_path, domain=Radio())
     worth = {"advertisement": 0.0, "like": 1.0, "play": 2.0, "skip": -1.0}
     assert store.meta["settings"]["weights"] == worth
     assert store.meta["used"] == {"like": 1, "play": 3, "skip": 2, "advertisement": 0}
@@ -38,14 +38,14 @@ def test_a_domain_says_what_feedback_is_worth(tmp_path: Path) -> None:
     # What was skipped is in histories, and neither trained on nor tested.
     assert store.parts.tolist() == [TRAIN, CONTEXT, VALIDATION, TEST, CONTEXT, TRAIN]
     # The recipe's weights go first, and a log of other kinds is none of the domain's business.
-    own = prepared(HEARD, tmp_path, domain=Radio(), weights={"skip": 1})
-    assert own.meta["settings"]["weights"] == {"skip": 1}
-    assert prepared(HEARD, tmp_path, domain=Domain()).meta["settings"]["weights"] == {
-        **dict.fromkeys(["advertisement", "like", "play"], 1.0),
-        "skip": -1.0,
-    }
     ratings = {"user": ["a"], "item": ["x"], "value": [4.0]}
-    assert prepared(ratings, tmp_path, domain=Radio()).meta["settings"]["weights"] is None
+    usual = dict.fromkeys(["advertisement", "like", "play"], 1.0) | {"skip": -1.0}
+    for events, settings, weights in (
+        (PLAYED, {"domain": Radio(), "weights": {"skip": 1}}, {"skip": 1}),
+        (PLAYED, {"domain": Domain()}, usual),
+        (ratings, {"domain": Radio()}, None),
+    ):
+        assert prepared(events, tmp_path, **settings).meta["settings"]["weights"] == weights
 
 
 def test_words_say_what_describes_an_item() -> None:
@@ -65,11 +65,8 @@ def test_names_of_kinds_say_what_was_not_liked() -> None:
     bought = {"Thumbs_Down": -1, "view": 0.1, "purchase": 1}
     assert Domain().weights(kinds, ["purchase"]) == bought
     assert Domain().weights(["skip"], ["skip"]) == {"skip": 1}
-    assert Domain().weights(["Seite", "Buchung", "Storno"]) == {
-        "Seite": 1,
-        "Buchung": 1,
-        "Storno": -1,
-    }
+    german = {"Seite": 1, "Buchung": 1, "Storno": -1}
+    assert Domain().weights([*german]) == german
     assert Domain().weights(["view", "purchase"]) is None
 
 
@@ -86,12 +83,8 @@ def test_an_item_is_eligible_for_its_lifetime(
     assert store.catalog["item"].to_list() == ["x", "y", "z", "w"]
     # To a at time 2, to b at time 9, and to a stranger at the end of the log, which is time 9.
     a, b = [False, True, True, True, True], [False, False, False, True, True]
-    found = eligible(store, np.array([0, 1]))
-    assert found is not None
-    assert found.tolist() == [a, b]
-    stranger = eligible(store, store.users.clear(1))
-    assert stranger is not None
-    assert stranger.tolist() == [b]
+    assert np.array_equal(eligible(store, np.array([0, 1])), [a, b])
+    assert np.array_equal(eligible(store, store.users.clear(1)), [b])
     assert store.meta["restricts"]
     moments = pl.Series([8000, None, None, None]).cast(pl.Datetime("ms"))
     catalog = Catalog(items.with_columns(created=moments[[1, 0, 1, 1]]))

@@ -46,8 +46,8 @@ def test_strongest_of_pairs(events: list[tuple[int, int]], data: st.DataObject) 
     for row, event in enumerate(events):
         if event not in best or strengths[row] > strengths[best[event]]:
             best[event] = row
-    found = strongest_of_pairs(*codes(events), np.array(strengths, dtype=np.float32))
-    assert np.flatnonzero(found).tolist() == sorted(best.values())
+    strongest = strongest_of_pairs(*codes(events), np.array(strengths, dtype=np.float32))
+    assert np.flatnonzero(strongest).tolist() == sorted(best.values())
 
 
 users_events = st.lists(st.lists(st.booleans(), min_size=1, max_size=6), min_size=1, max_size=8)
@@ -60,11 +60,11 @@ def test_leave_one_out(targets: list[list[bool]]) -> None:
     parts = leave_one_out(offsets, flat, flat)
     expected = {0: [], 1: [TRAIN], 2: [TRAIN, TEST]}
     for user, is_target in enumerate(targets):
-        own = parts[offsets[user] : offsets[user + 1]]
-        assert ((own == CONTEXT) == ~np.array(is_target)).all()
+        theirs = parts[offsets[user] : offsets[user + 1]]
+        assert ((theirs == CONTEXT) == ~np.array(is_target)).all()
         count = sum(is_target)
         train = [TRAIN] * (count - 2)
-        assert own[own != CONTEXT].tolist() == expected.get(count, [*train, VALIDATION, TEST])
+        assert theirs[theirs != CONTEXT].tolist() == expected.get(count, [*train, VALIDATION, TEST])
 
 
 @given(
@@ -103,8 +103,8 @@ def test_item_cold_keeps_all_events_of_some_items_out():
     assert (parts[np.isin(items, cold)] == COLD).all()
     warm = ~np.isin(items, cold)
     for begin, end in pairwise(offsets):
-        own = parts[begin:end][warm[begin:end]]
-        assert own[-2:].tolist() == [VALIDATION, TEST]
-        assert (own[:-2] == TRAIN).all()
+        kept = parts[begin:end][warm[begin:end]]
+        assert kept[-2:].tolist() == [VALIDATION, TEST]
+        assert (kept[:-2] == TRAIN).all()
     assert (item_cold(items, offsets, target, target, 0.2, seed=1) == parts).all()
     assert (item_cold(items, offsets, target, target, 0.2, seed=2) != parts).any()

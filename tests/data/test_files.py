@@ -26,13 +26,6 @@ def modes(folder) -> set[int]:
     return {stat.S_IMODE(p.stat().st_mode) for p in folder.rglob("*") if p.is_file()}
 
 
-def test_a_part_that_is_saved_twice_follows_the_umask(tmp_path, mode):
-    for _ in range(2):
-        Ranker(5, size=4).save_pretrained(tmp_path)
-        tiny.tiny_user_model().save_pretrained(tmp_path / "users_a")
-        assert modes(tmp_path) == {mode}
-
-
 class Lengths(Encoder):
     size, fingerprint = 1, "lengths"
 
@@ -40,12 +33,16 @@ class Lengths(Encoder):
         return torch.tensor([[float(len(value))] for value in values])
 
 
-def test_tensors_and_cached_vectors_follow_the_umask(tmp_path, mode, monkeypatch):
+def test_parts_that_are_saved_twice_and_cached_vectors_follow_the_umask(
+    tmp_path, mode, monkeypatch
+):
     monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path / "cache"))
-    save_tensors({"a": torch.zeros(3, 2).T}, tmp_path / "a.safetensors")
     assert encoded(Lengths(), ["tea"], ["i"]).tolist() == [[3.0]]
-    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
-    assert modes(tmp_path) == {mode}
+    for _ in range(2):
+        Ranker(5, size=4).save_pretrained(tmp_path)
+        tiny.tiny_user_model().save_pretrained(tmp_path / "users_a")
+        save_tensors({"a": torch.zeros(3, 2).T}, tmp_path / "a.safetensors")
+        assert modes(tmp_path) == {mode}
 
 
 def test_all_files_of_a_run_have_one_mode(tiny_run):
@@ -74,12 +71,9 @@ def test_a_url_is_shown_without_its_secrets(url, shown):
 
 def test_the_cache_can_be_moved(monkeypatch, tmp_path):
     monkeypatch.delenv("LIGHTREC_CACHE", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert cache_folder() == Path.home() / ".cache" / "lightrec"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "lightrec"
-    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path / "own"))
-    assert cache_folder() == tmp_path / "own"
+    assert cache_folder().name == "lightrec"
+    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):

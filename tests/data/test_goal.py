@@ -10,32 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION, EventStore
 from lightrec.errors import DataError
 from lightrec.keys import Key
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.sequence_data import TrainWindows
+from tests.users.stores import prepared
 
 KINDS = ("view", "cart", "buy", "skip")
 WORTH = {"view": 0.1, "cart": 0.3, "buy": 1, "skip": -1}
 
 
-def log_of(rows: list[tuple[str, str, str]]) -> InteractionLog:
-    frame = pl.DataFrame(rows, ["user", "item", "feedback"], orient="row").with_row_index("second")
-    return InteractionLog(
-        frame.select("user", "item", "feedback", pl.from_epoch("second").alias("time"))
-    )
-
-
 def made(rows: list[tuple[str, str, str]], folder: Path, **chosen: object) -> EventStore:
-    usual = {"goal": ["buy"], "weights": WORTH, "k_core": 0, "seed": 0}
-    kinds = {kind for _, _, kind in rows}
-    usual["weights"] = {kind: worth for kind, worth in WORTH.items() if kind in kinds}
-    return prepare(log_of(rows), folder, domain=Domain(), **usual | chosen)  # type: ignore[arg-type]
+    """A store whose events are a second apart, with the worths of the kinds that are there."""
+    events = pl.DataFrame(rows, ["user", "item", "feedback"], orient="row").with_row_index("time")
+    kinds = events["feedback"].unique()
+    usual = {"goal": ["buy"], "weights": {kind: WORTH[kind] for kind in KINDS if kind in kinds}}
+    return prepared(events.with_columns(pl.from_epoch("time")), folder, **usual | chosen)
 
 
 SHOPPER = [
@@ -54,8 +46,8 @@ def test_the_last_events_of_the_goal_are_held_out_and_what_follows_is_not_traine
     # The second purchase of a is a repeat; that a was viewed twice stays.
     assert store.meta["left_out"] == {"dropped_repeated": {"buy": 1}}
     assert store.items.tolist() == [1, 2, 1, 1, 3, 3, 4, 4, 4, 2]
-    held = [VALIDATION, CONTEXT, CONTEXT, TEST, CONTEXT]
-    assert store.parts.tolist() == [TRAIN] * 5 + held
+    held_out = [VALIDATION, CONTEXT, CONTEXT, TEST, CONTEXT]
+    assert store.parts.tolist() == [TRAIN] * 5 + held_out
     assert store.seen.tolist() == [0, 0, 0, 1, 0, 3, 0, 0, 4, 0]
     assert store.conversion == 1
     assert store.meta["counts"]["users_with_goal"] == 1
@@ -65,18 +57,15 @@ def test_the_last_events_of_the_goal_are_held_out_and_what_follows_is_not_traine
     training = Sequences.all_events(store).training()
     batch = TrainWindows(training, 9, 9)[np.array([[0, 4]])]
     assert batch["target"].tolist() == [[2, 1, 1, 3]]
-    assert [store.feedback_kinds[k - 1] for k in batch["asked"][0]] == [
-        "view",
-        "view",
-        "buy",
-        "view",
-    ]
+    kinds = [store.feedback_kinds[k - 1] for k in batch["asked"][0]]
+    assert kinds == ["view", "view", "buy", "view"]
     assert batch["reached"].tolist() == [[0, 0, 0, 1]]
     again = made(SHOPPER, tmp_path / "again", repeats=True)
     assert len(again) == len(SHOPPER)
     assert not again.seen.any()
-    kept = {"split": "global-time", "test_fraction": 0.3, "hide_visit": False}
-    by_time = made(SHOPPER, tmp_path / "t", **kept)
+    by_time = made(
+        SHOPPER, tmp_path / "t", split="global-time", test_fraction=0.3, hide_visit=False
+    )
     assert by_time.parts.tolist() == [TRAIN] * 6 + [TRAIN, CONTEXT, TEST, CONTEXT]
     assert by_time.leads is None
 
@@ -106,36 +95,31 @@ def test_what_only_led_to_an_event_of_the_goal_is_in_no_history(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("column", "values", "left"),
+    ("minutes", "sessions", "left"),
     [
         # Half an hour parts visits: the view of the first day is a reminder.
-        ("time", [0, 60, 61, 70, 71, 72], [[1, 2]]),
-        ("time", [0, 10, 20, 30, 40, 50], [[2]]),
+        ([0, 60, 61, 70, 71, 72], None, [[1, 2]]),
+        ([0, 10, 20, 30, 40, 50], None, [[2]]),
         # Sessions that the log names part them, whatever the times.
-        ("session", ["x", "y", "y", "y", "y", "y"], [[1, 2]]),
+        (None, ["x", "y", "y", "y", "y", "y"], [[1, 2]]),
         # An event that names none keeps to the half hour, among events that do, too.
-        ("both", [(0, None), (60, None), (61, None), (70, "x"), (71, None), (72, None)], [[1, 2]]),
-        ("both", [(0, "x"), (60, "x"), (120, "x"), (130, None), (140, "x"), (150, None)], [[2]]),
+        ([0, 60, 61, 70, 71, 72], [None, None, None, "x", None, None], [[1, 2]]),
+        ([0, 60, 120, 130, 140, 150], ["x", "x", "x", None, "x", None], [[2]]),
         # With neither, the run of events about the item is the visit.
-        (None, [], [[1, 1, 2]]),
+        (None, None, [[1, 1, 2]]),
     ],
 )
 def test_a_visit_is_a_session_or_else_an_unbroken_run(
-    column: str | None, values: list[object], left: list[list[int]], tmp_path: Path
+    minutes: list[int] | None,
+    sessions: list[str | None] | None,
+    left: list[list[int]],
+    tmp_path: Path,
 ) -> None:
     kinds = ["view", "view", "view", "view", "cart", "buy"]
-    frame = pl.DataFrame({"user": "u", "item": [*"aabaaa"], "feedback": kinds})
-    if column == "time":
-        minutes = pl.Series(values).cast(pl.Int64) * 60
-        frame = frame.with_columns(pl.from_epoch(minutes).alias("time"))
-    elif column == "both":
-        told = pl.DataFrame(values, {"time": pl.Int64, "session": pl.String}, orient="row")
-        frame = frame.hstack(told.with_columns(pl.from_epoch(pl.col("time") * 60)))
-    elif column:
-        frame = frame.with_columns(pl.Series(column, values))
-    chosen = {"goal": ["buy"], "k_core": 0, "seed": 0}
-    store = prepare(InteractionLog(frame), tmp_path / "s", domain=Domain(), **chosen)  # type: ignore[arg-type]
-    assert histories(store, TEST) == left
+    events = {"user": ["u"] * 6, "item": [*"aabaaa"], "feedback": kinds, "session": sessions}
+    if minutes:
+        events["time"] = [60 * minute for minute in minutes]
+    assert histories(prepared(events, tmp_path / "s", goal=["buy"]), TEST) == left
 
 
 def test_a_visit_is_as_long_as_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,29 +128,25 @@ def test_a_visit_is_as_long_as_asked(tmp_path: Path, capsys: pytest.CaptureFixtu
     hours = [("a", "view", 8), ("b", "view", 12), ("a", "buy", 18)]
     rows = [("u", item, kind, 24 * day + hour) for day in range(4) for item, kind, hour in hours]
     rows += [("w", "b", "view", 0), ("w", "a", "view", 19), ("w", "a", "buy", 42)]
-    frame = pl.DataFrame(rows, ["user", "item", "feedback", "hour"], orient="row")
-    log = InteractionLog(
-        frame.select(pl.exclude("hour"), pl.from_epoch(pl.col("hour") * 3600).alias("time"))
-    )
-    chosen = {"domain": Domain(), "goal": ["buy"], "k_core": 0, "seed": 0, "repeats": True}
+    untimed = pl.DataFrame(rows, ["user", "item", "feedback", "time"], orient="row")
+    timed = untimed.with_columns(pl.from_epoch(pl.col("time") * 3600))
 
-    def prepared(name: str, **more: object) -> EventStore:
-        return prepare(log, tmp_path / name, **chosen | more)  # type: ignore[arg-type]
+    def visiting(name: str, events: pl.DataFrame = timed, **chosen: object) -> EventStore:
+        return prepared(events, tmp_path / name, goal=["buy"], repeats=True, **chosen)
 
-    assert sorted(histories(prepared("plain"), TEST)) == [[1, 2, 1] * 3 + [1, 2], [2, 1]]
+    assert sorted(histories(visiting("plain"), TEST)) == [[1, 2, 1] * 3 + [1, 2], [2, 1]]
     assert "67% of the 3 held-out events follow another event about" in capsys.readouterr().err
     for length, left in (("12h", [2, 1]), ("1d", [2]), ("1380m", [2])):
-        store = prepared(length, visit=length)
+        store = visiting(length, visit=length)
         assert sorted(histories(store, TEST)) == sorted([[2, 1] * 3 + [2], left])
         assert store.meta["counts"]["leads"] == 4 + (left == [2])
         assert store.meta["counts"]["train"] == 7 + len(left)
     assert not capsys.readouterr().err
     for wrong in ("24", "0h", "a day"):
         with pytest.raises(DataError, match=r"visit: .* is not a length of time"):
-            prepared("wrong", visit=wrong)
-    log = InteractionLog(frame.drop("hour"))
+            visiting("wrong", visit=wrong)
     with pytest.raises(DataError, match="A length of visits needs times"):
-        prepared("untimed", visit="24h")
+        visiting("untimed", untimed.drop("time"), visit="24h")
 
 
 @pytest.mark.parametrize("split", ["leave-one-out", "item-cold"])
@@ -185,13 +165,12 @@ def test_a_goal_that_the_log_does_not_have_or_want_is_refused(tmp_path: Path) ->
         made(SHOPPER, tmp_path / "s", goal=["view"], weights={"buy": 1, "view": 0, "cart": 1})
 
 
-@settings(deadline=None, max_examples=30)
+logs = st.tuples(st.sampled_from("uvw"), st.sampled_from("abcd"), st.sampled_from(KINDS))
+
+
+@settings(max_examples=30)
 @given(
-    st.lists(
-        st.tuples(st.sampled_from("uvw"), st.sampled_from("abcd"), st.sampled_from(KINDS)),
-        min_size=1,
-        max_size=25,
-    ),
+    st.lists(logs, min_size=1, max_size=25),
     st.booleans(),
     st.sampled_from([0, 2]),
     st.sampled_from(["leave-one-out", "global-time", "item-cold"]),
@@ -201,9 +180,9 @@ def test_every_event_is_accounted_for_by_kind(
 ) -> None:
     read = Counter(kind for *_, kind in rows)
     with TemporaryDirectory() as folder:
+        chosen = {"repeats": repeats, "k_core": core, "split": split, "cold_fraction": 0.5}
         try:
-            given = {"repeats": repeats, "k_core": core, "split": split, "cold_fraction": 0.5}
-            store = made(rows, Path(folder) / "s", **given)
+            store = made(rows, Path(folder) / "s", **chosen)
         except DataError:
             return
         left_out = sum(map(Counter, store.meta["left_out"].values()), Counter[str]())

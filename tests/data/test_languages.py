@@ -22,12 +22,11 @@ def test_the_language_of_titles_is_found(code):
 
 
 def test_shares_of_a_catalog_in_two_languages():
-    found = languages_of(TITLES["de"].split("|") * 6 + TITLES["en"].split("|") * 2)
-    assert [*found] == ["de", "en"]
-    assert found["de"] == pytest.approx(0.75, abs=0.1)
-    assert in_words({"de": 0.75, "en": 0.2, "xx": 0.05}) == (
-        "German (75 %), English (20 %) and xx (5 %)"
-    )
+    shares = languages_of(TITLES["de"].split("|") * 6 + TITLES["en"].split("|") * 2)
+    assert [*shares] == ["de", "en"]
+    assert shares["de"] == pytest.approx(0.75, abs=0.1)
+    words = in_words({"de": 0.75, "en": 0.2, "xx": 0.05})
+    assert words == "German (75 %), English (20 %) and xx (5 %)"
 
 
 def test_names_and_numbers_tell_no_language():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -29,7 +29,7 @@ rows = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(events=st.lists(rows, min_size=1, max_size=10))
 def test_round_trip_of_any_events(events: list[dict[str, object]], tmp_path: Path) -> None:
     schema = {name: LOG_SCHEMA[name] for name in events[0]}
@@ -45,6 +45,10 @@ def test_round_trip_of_any_events(events: list[dict[str, object]], tmp_path: Pat
         ({"item": ["x"], "price": [1]}, "Column 'price' is not part of a log"),
         ({"item": []}, "There are no events."),
         ({"item": ["x"], "value": ["good"]}, "Row 1, column 'value': 'good' is not a number betw"),
+        (
+            {"item": ["x"] * 50, "value": [None, *["bad"] * 49]},
+            "Rows 2, 3, 4 and 46 others, column",
+        ),
         ({"item": ["x"], "count": ["2.5"]}, "'2.5' is not a whole number of 0 or more."),
         ({"item": ["x"], "propensity": [0.0]}, "0.0 is not a probability above 0"),
         ({"item": ["x"], "position": [40000]}, "40000 is not a whole number from 0"),
@@ -70,7 +74,7 @@ IDS = {
     "float32": (pl.Series([16777215.0], dtype=pl.Float32), ["16777215"]),
     "categorical": (pl.Series(["b", "a"], dtype=pl.Categorical), ["b", "a"]),
     "text": (
-        pl.Series([" a", "a ", "a", "007", "a,b", 'a"b', "a\nb", "é", "e\u0301", "12.0"]),
+        pl.Series([" a", "a ", "a", "007", "a,b", 'a"b', "a\nb", "é", "e\u0301", "1.0"]),
         None,
     ),
 }
@@ -78,23 +82,11 @@ IDS = {
 
 @pytest.mark.parametrize("kind", IDS)
 def test_ids_are_exact(kind: str) -> None:
-    given, expected = IDS[kind]
-    log = InteractionLog(pl.DataFrame({"user": given, "item": given}))
-    expected = expected or [str(value) for value in given]
-    assert log.events["item"].to_list() == expected
-    assert log.events["user"].to_list() == expected
-    lists = pl.DataFrame({"item": given, "candidates": [[value] for value in given]}).cast(
-        {"candidates": pl.List(given.dtype)}
-    )
-    assert InteractionLog(lists).events["candidates"].explode().to_list() == expected
-
-
-def test_one_cause_is_one_problem_with_its_places() -> None:
-    with pytest.raises(DataError) as raised:
-        InteractionLog(pl.DataFrame({"item": ["x"] * 50, "value": ["bad"] * 50}))
-    assert raised.value.problems == [
-        "Rows 1, 2, 3 and 47 others, column 'value': 'bad' is not a number between -1e30 and 1e30."
-    ]
+    ids, expected = IDS[kind]
+    lists = pl.Series([[value] for value in ids], dtype=pl.List(ids.dtype))
+    events = InteractionLog(pl.DataFrame({"user": ids, "item": ids, "candidates": lists})).events
+    for column in ("user", "item", "candidates"):
+        assert events[column].explode().to_list() == (expected or [str(value) for value in ids])
 
 
 def test_twenty_problems_are_shown_and_the_rest_counted() -> None:
@@ -115,9 +107,3 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         InteractionLog.read_parquet(path)
     with pytest.raises(DataError, match="does not exist"):
         InteractionLog.read_parquet(tmp_path / "none.parquet")
-
-
-def test_feedback_that_is_not_named_is_a_rating_a_count_or_implicit() -> None:
-    rows = {"item": ["x"] * 3, "value": [4.5, None, None], "count": [None, 17, None]}
-    log = InteractionLog(pl.DataFrame(rows))
-    assert log.events["feedback"].to_list() == ["rating", "count", "implicit"]

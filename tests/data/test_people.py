@@ -59,12 +59,12 @@ def test_whom_the_k_core_leaves_out_is_known_by_events_or_attributes(people):
 
 
 def test_everybody_comes_once_in_batches_of_whom_the_same_is_known(people):
-    found = []
+    batches = []
     for users, known, counts in people.everybody(2):
         assert len({*(known[Key.HISTORY] > 0).any(1).tolist()}) == 1
         assert np.array_equal(counts, (known[Key.HISTORY] > 0).sum(1))
-        found.append(users["user"].to_list())
-    assert found == [["ann", "bob"], ["cid"], ["dan"], ["eve"]]
+        batches.append(users["user"].to_list())
+    assert batches == [["ann", "bob"], ["cid"], ["dan"], ["eve"]]
     judged = list(people.everybody(2, before_test=True))
     assert [users["user"].to_list() for users, *_ in judged] == [["ann", "bob"]]
     # A store without the tables that it was made from knows no others.

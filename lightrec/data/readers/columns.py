@@ -79,7 +79,7 @@ _KNOWN: Final = {name for n in (LOG_NAMES, CATALOG_NAMES) for names in n.values(
 def match_columns(
     table: Table,
     names: Mapping[str, Sequence[str]],
-    given: Mapping[str, str] | None,
+    named: Mapping[str, str] | None,
     required: Sequence[str],
     problems: Problems,
     likely: Callable[[Mapping[str, str]], str] | None = None,
@@ -87,7 +87,7 @@ def match_columns(
     """Find a table's column for each canonical column.
 
     :param names: ``LOG_NAMES``, ``CATALOG_NAMES`` or ``USER_NAMES``.
-    :param given: canonical name to file name or position, used before recognition.
+    :param named: canonical name to file name or position, used before recognition.
     :param required: canonical columns that must be there.
     :param problems: receives a sentence for each column that is missing, unknown or there twice.
     :param likely: gives the sentence that says which column may be the missing one.
@@ -100,7 +100,7 @@ def match_columns(
                 f"The column '{name}' is there {times} times; give each column a name of its own."
             )
     matched: dict[str, str] = {}
-    for canonical, name in (given or {}).items():
+    for canonical, name in (named or {}).items():
         at = int(name) - 1 if name.isdecimal() else -1
         if canonical not in names:
             problems.add(f"'{canonical}' is none of the columns {', '.join(names)}.")
@@ -111,7 +111,7 @@ def match_columns(
     taken = set(matched.values())
     plain = {_plain(name): name for name in reversed(present) if name not in taken}
     missing = []
-    for canonical in [name for name in names if name not in (given or {})]:
+    for canonical in [name for name in names if name not in (named or {})]:
         match = next((plain[alias] for alias in names[canonical] if alias in plain), None)
         if match is not None:
             matched[canonical] = match

@@ -143,7 +143,7 @@ class TableReader(Reader):
         self,
         table: Table,
         names: Mapping[str, Sequence[str]],
-        given: Mapping[str, str],
+        named: Mapping[str, str],
         required: Sequence[str],
         problems: Problems,
     ) -> dict[str, str]:
@@ -160,7 +160,7 @@ class TableReader(Reader):
             begin = "" if table.headed else "No line names the columns, so give their positions. "
             return f"{begin}By their values the likeliest is {option} '{{{pairs}}}'."
 
-        matched = match_columns(table, names, given, required, problems, likely)
+        matched = match_columns(table, names, named, required, problems, likely)
         roles = [*matched.values()] if in_log else []
         for name in {name for name in roles if roles.count(name) > 1}:
             two = " and ".join(column for column, origin in matched.items() if origin == name)
@@ -229,10 +229,10 @@ def _note(out: Path, path: Path, broken: Mapping[str, str], good: int) -> None:
 
 
 def _with_own_names(
-    known: Mapping[str, pl.Series], others: pl.DataFrame, names: Mapping[str, Sequence[str]]
+    columns: Mapping[str, pl.Series], others: pl.DataFrame, names: Mapping[str, Sequence[str]]
 ) -> pl.DataFrame:
-    """Join attributes to known columns, and rename those that share a name with one."""
-    taken = dict(known)
+    """Join attributes to columns, and rename those that share a name with one."""
+    taken = dict(columns)
     for attribute in others:
         free = attribute.name
         while free in names or free in taken:
@@ -277,11 +277,11 @@ def _happened(frame: pl.DataFrame, name: str) -> pl.DataFrame:
 
     :param name: the file's name of the value, in lower case.
     """
-    given = frame.get_column(Column.VALUE, default=pl.Series(dtype=pl.Null))
-    is_plain = given.dtype.is_numeric() or given.dtype in (pl.String, pl.Boolean)
+    column = frame.get_column(Column.VALUE, default=pl.Series(dtype=pl.Null))
+    is_plain = column.dtype.is_numeric() or column.dtype in (pl.String, pl.Boolean)
     if not is_plain or Column.FEEDBACK in frame.columns:
         return frame
-    values, clicks = given.cast(pl.Float64, strict=False), name in CLICKS
+    values, clicks = column.cast(pl.Float64, strict=False), name in CLICKS
     shown = (values == 0).fill_null(False)
     decided = not {Column.PROPENSITY, Column.CANDIDATES}.isdisjoint(frame.columns)
     if decided or not shown.any() or not ((values == 0) | (values == 1)).all():
