@@ -125,7 +125,7 @@ def test_the_damaged_file_is_named_and_the_advice_makes_it_whole(run, capsys):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "sentence"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "a/b"), "at a/b: the disk is full"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "the disk is full"),
@@ -135,13 +135,13 @@ def test_the_damaged_file_is_named_and_the_advice_makes_it_whole(run, capsys):
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "memory does not suffice"),
     ],
 )
-def test_what_the_machine_refuses_is_told(tiny_run, error, told, monkeypatch, capsys):
+def test_what_the_machine_refuses_is_told(tiny_run, error, sentence, monkeypatch, capsys):
     def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(Recommender, "similar", fail)
     assert main(["similar", str(tiny_run), "i3"]) == 2
-    assert told in capsys.readouterr().err
+    assert sentence in capsys.readouterr().err
 
 
 def test_a_full_disk_behind_the_output_is_told(tiny_run):
