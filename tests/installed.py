@@ -1,6 +1,8 @@
 """Packages as pip leaves them, made in a folder that a test puts on the path."""
 
+import sysconfig
 import textwrap
+import venv
 from pathlib import Path
 
 HEAD = "from lightrec.hookspecs import hookimpl\nLIGHTREC_API = 1\n"
@@ -21,3 +23,17 @@ def install(folder: Path, name: str, hooks: str, version: str = "1.0", **modules
         f"Metadata-Version: 2.1\nName: lightrec-{name}\nVersion: {version}\nSummary: A test.\n"
     )
     (info / "entry_points.txt").write_text(f"[lightrec]\n{name} = {module}.hooks\n")
+
+
+def environment(folder: Path, without: str) -> Path:
+    """Make an environment that has the packages of this one by links; gives its site-packages.
+
+    :param without: what stands in the names of those that are left out.
+    """
+    venv.create(folder, symlinks=True)
+    scheme = {"base": str(folder), "platbase": str(folder)}
+    site = Path(sysconfig.get_path("purelib", vars=scheme))
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if without not in path.name:
+            (site / path.name).symlink_to(path)
+    return site

@@ -2,13 +2,12 @@
 
 import subprocess
 import sys
-import sysconfig
 import tomllib
-import venv
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.installed import environment
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
@@ -29,16 +28,10 @@ def wheel(folder: Path, into: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """An environment that has what lightrec depends on, by links, and lightrec's own wheel."""
+def bare(tmp_path_factory):
+    """An environment that has what lightrec depends on, and lightrec's own wheel."""
     folder = tmp_path_factory.mktemp("alone")
-    venv.create(folder / "env", symlinks=True)
-    there = Path(sysconfig.get_path("purelib"))
-    site = folder / "env" / there.relative_to(sys.prefix)
-    for entry in there.iterdir():
-        if "lightrec" not in entry.name:
-            (site / entry.name).symlink_to(entry)
-    python = folder / "env" / "bin" / "python"
+    python, site = folder / "env/bin/python", environment(folder / "env", without="lightrec")
     pip(python, "install", "--no-deps", "--no-index", wheel(ROOT, folder / "wheel"))
     return python, site
 
@@ -77,15 +70,13 @@ for line in sys.stdin:
 
 
 @pytest.fixture(scope="module")
-def look(
-    environment: tuple[Path, Path], tiny_run: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], str]]:
+def look(bare, tiny_run, tmp_path_factory):
     """Lists and checks a package in a process of its own, and gives what that prints.
 
     It is forked from one that has imported what lightrec depends on, and no package.
     """
     folder = tmp_path_factory.mktemp("looks")
-    command, pipe = [environment[0], "-I", "-c", LOOK], subprocess.PIPE
+    command, pipe = [bare[0], "-I", "-c", LOOK], subprocess.PIPE
     with subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, text=True) as parent:
 
         def look(name: str) -> str:
@@ -101,14 +92,12 @@ def look(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS, ids=[folder.name for folder in FOLDERS])
-def test_a_plugin_alone(
-    folder: Path, environment: tuple[Path, Path], look: Callable[[str], str], tmp_path: Path
-) -> None:
+def test_a_plugin_alone(folder, bare, look, tmp_path):
     """Installed it is listed and keeps its contracts; uninstalled nothing of it remains."""
-    python, site = environment
+    python, site = bare
     before = {path.name for path in site.iterdir()}
-    asked = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["dependencies"]
-    wanted = [each for each in FOLDERS if any(each.name in one for one in asked) or each == folder]
+    needed = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["dependencies"]
+    wanted = [each for each in FOLDERS if any(each.name in one for one in needed) or each == folder]
     wheels = [wheel(each, tmp_path / each.name) for each in wanted]
     pip(python, "install", "--no-deps", "--no-index", *wheels)
     try:

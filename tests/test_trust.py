@@ -6,6 +6,7 @@ forged in all the ways that might make lightrec run something.
 
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -34,13 +35,13 @@ WRITTEN_ONLY = {"hparams.yaml", "items.tsv", "metadata.tsv", "projector_config.p
 
 
 @pytest.fixture
-def run(tiny_run, tmp_path) -> Path:
+def run(tiny_run, tmp_path):
     """A copy of a finished run, to be forged."""
     return Path(shutil.copytree(tiny_run, tmp_path / "run"))
 
 
 @pytest.fixture
-def marker(tmp_path, monkeypatch) -> Path:
+def marker(tmp_path, monkeypatch):
     """A file that exists once anything forged was imported or called."""
     path = tmp_path / "it-ran"
     folder = tmp_path / "path"
@@ -57,46 +58,40 @@ PAYLOADS = ("payload_on_the_path:Attack", "os:system", "subprocess:Popen", "buil
 """A module that acts when it is imported, and functions that act when they are called."""
 
 
-def arguments(payload: str, marker: Path) -> dict[str, object]:
+def arguments(payload, marker):
     return {
         "os:system": {"command": f"touch {marker}"},
         "subprocess:Popen": {"args": ["touch", str(marker)]},
     }.get(payload, {})
 
 
-def described(name: str, given: dict[str, object]) -> dict[str, object]:
-    return {"class_path": name.replace(":", "."), "init_args": given}
+def described(name, settings):
+    return {"class_path": name.replace(":", "."), "init_args": settings}
 
 
-def edit(path: Path, change) -> None:
+def edit(path, change):
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
 
 
-def forge_class(stage):
-    def forge(run, name, given):
-        (run / stage / "class.txt").write_text(f"{name}\n")
-        (run / stage / "config.json").write_text(json.dumps(given))
-
-    return forge
+def forge_class(run, name, settings):
+    (run / "policy" / "class.txt").write_text(f"{name}\n")
+    (run / "policy" / "config.json").write_text(json.dumps(settings))
 
 
-def forge_tower_of_policy(run, name, given):
-    tower = {"tower": described(name, given)}
+def forge_tower(run, name, settings):
+    tower = {"tower": described(name, settings)}
     edit(run / "policy" / "config.json", lambda c: c["ranker"]["init_args"].update(tower))
 
 
-def forge_checkpoint(stage, **instead):
-    def forge(run, name, given):
+def forge_checkpoint(stage, key, hyper_parameter=True):
+    def forge(run, name, settings):
         path = run / stage / "model.ckpt"
         content = torch.load(path, weights_only=True)
-        content["hyper_parameters"] |= {
-            "_instantiator": "lightning.pytorch.cli.instantiate_module",
-            **{key: described(name, given) for key in instead.get("settings", ())},
-        }
-        for key in instead.get("parts", ()):
-            content[key] = described(name, given)
+        hyper_parameters = content["hyper_parameters"]
+        hyper_parameters["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
+        (hyper_parameters if hyper_parameter else content)[key] = described(name, settings)
         torch.save(content, path)
 
     return forge
@@ -107,14 +102,11 @@ def checkpoint(kind, stage):
 
 
 NAMED = {
-    "class.txt": (forge_class("policy"), lambda run: Policy.load(run / "policy")),
-    "config.json": (forge_tower_of_policy, lambda run: Policy.load(run / "policy")),
-    "loss": (forge_checkpoint("ranker", settings=["loss"]), checkpoint(RankingModule, "ranker")),
-    "learner": (
-        forge_checkpoint("users_a", settings=["learner"]),
-        checkpoint(ChoiceModule, "users_a"),
-    ),
-    "policy": (forge_checkpoint("policy", parts=["policy"]), checkpoint(PolicyModule, "policy")),
+    "class.txt": (forge_class, lambda run: Policy.load(run / "policy")),
+    "config.json": (forge_tower, lambda run: Policy.load(run / "policy")),
+    "loss": (forge_checkpoint("ranker", "loss"), checkpoint(RankingModule, "ranker")),
+    "learner": (forge_checkpoint("users_a", "learner"), checkpoint(ChoiceModule, "users_a")),
+    "policy": (forge_checkpoint("policy", "policy", False), checkpoint(PolicyModule, "policy")),
 }
 """Where a file may name what is imported; every command's JSON is another test's."""
 
@@ -139,15 +131,10 @@ def class_names(path: Path) -> str:
 def test_nothing_that_a_file_names_is_imported_or_called(run, marker, kind, payload):
     forge, load = NAMED[kind]
     forge(run, payload, arguments(payload, marker))
-    refused = None
-    try:
+    with pytest.raises(RunError, match="belongs neither to lightrec nor to an installed plugin"):
         load(run)
-    except Exception as error:
-        refused = error
     assert not marker.exists()
     assert "payload_on_the_path" not in sys.modules
-    assert isinstance(refused, RunError)
-    assert "belongs neither to lightrec nor to an installed plugin" in str(refused)
 
 
 @pytest.mark.parametrize(
@@ -159,16 +146,15 @@ def test_nothing_that_a_file_names_is_imported_or_called(run, marker, kind, payl
     ],
 )
 def test_what_belongs_to_lightrec_must_be_what_is_expected(run, name, why):
-    forge_class("policy")(run, name, {})
-    with pytest.raises(RunError) as caught:
+    forge_class(run, name, {})
+    with pytest.raises(RunError, match=f"{re.escape(why)}$"):
         Policy.load(run / "policy")
-    assert str(caught.value).endswith(why)
 
 
 class Pickle:
     """What runs a command when it is unpickled."""
 
-    def __init__(self, marker: Path) -> None:
+    def __init__(self, marker):
         self.marker = marker
 
     def __reduce__(self):
@@ -188,26 +174,24 @@ ADAPTER = {"base_model_name_or_path": "elsewhere", "peft_type": "LORA"}
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "said"),
+    ("file", "content", "why"),
     [
         ("config.json", CODE, "code of its own"),
         ("adapter_config.json", ADAPTER, "of a model that lies elsewhere"),
     ],
 )
 def test_code_in_the_folder_of_a_model_is_not_run(
-    marker, monkeypatch, tmp_path, file, content, said
+    marker, monkeypatch, tmp_path, file, content, why
 ):
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "payload.py").write_text(
+    (tmp_path / "payload.py").write_text(
         f"import pathlib\npathlib.Path({str(marker)!r}).touch()\n"
         "from transformers import BertConfig\n"
         "class Attack(BertConfig): model_type = 'of-its-own'\n"
     )
-    (folder / file).write_text(json.dumps(content))
+    (tmp_path / file).write_text(json.dumps(content))
     monkeypatch.setattr("builtins.input", lambda *_: "y")
-    with pytest.raises(FetchError, match=said):
-        TextEncoder(str(folder)).encode(["tea"])
+    with pytest.raises(FetchError, match=why):
+        TextEncoder(str(tmp_path)).encode(["tea"])
     assert not marker.exists()
 
 
@@ -221,14 +205,10 @@ UPDATED = {
 """Where an update's stages might be told to import something."""
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        MODULE,
-        "lightrec.plugins.importlib.import_module",
-        "lightning.pytorch.callbacks.ModelCheckpoint",
-    ],
-)
+CHECKPOINT = "lightning.pytorch.callbacks.ModelCheckpoint"
+
+
+@pytest.mark.parametrize("name", [MODULE, "lightrec.plugins.importlib.import_module", CHECKPOINT])
 @pytest.mark.parametrize("place", UPDATED)
 def test_a_recipe_that_a_run_notes_imports_nothing(run, marker, place, name):
     stage, change = UPDATED[place]
@@ -241,9 +221,8 @@ def test_a_recipe_that_a_run_notes_imports_nothing(run, marker, place, name):
 
 
 HOOKS = """
-    @hookimpl
-    def lightrec_policies():
-        return {"Elsewhere": "package_of_a_plugin:Elsewhere"}
+from lightrec.hookspecs import gives
+lightrec_policies = gives({"Elsewhere": "package_of_a_plugin:Elsewhere"})
 """
 ELSEWHERE = """
 from lightrec.policies.baselines import RandomPolicy
@@ -258,15 +237,12 @@ def test_a_plugin_s_own_package_is_imported_where_it_may_load(lightrec_plugins, 
     with pytest.raises(RunError):
         trusted_class(name, Policy)
     point = lightrec_plugins.add("chess", HOOKS)
-    monkeypatch.setenv("LIGHTREC_DISABLED_PLUGINS", "chess")
-    with pytest.raises(RunError):
-        trusted_class(name, Policy)
-    monkeypatch.delenv("LIGHTREC_DISABLED_PLUGINS")
-    monkeypatch.setenv("LIGHTREC_LOAD_PLUGINS", "video")
-    lightrec_plugins.installed.cache_clear()
-    with pytest.raises(RunError):
-        trusted_class(name, Policy)
-    monkeypatch.delenv("LIGHTREC_LOAD_PLUGINS")
+    for setting in ("LIGHTREC_DISABLED_PLUGINS=chess", "LIGHTREC_LOAD_PLUGINS=video"):
+        lightrec_plugins.installed.cache_clear()
+        with monkeypatch.context() as patch:
+            patch.setenv(*setting.split("="))
+            with pytest.raises(RunError):
+                trusted_class(name, Policy)
     lightrec_plugins.installed.cache_clear()
     # The module is not the plugin's own package: only the class that it declares may be imported.
     assert point.value == "hooks_of_chess"

@@ -23,7 +23,7 @@ from lightrec_ope.estimators import (
     expected_rewards,
 )
 from lightrec_ope.estimators.estimate import around
-from lightrec_ope.estimators.models import _fitted
+from lightrec_ope.estimators.models import fit_linear
 from torch import Tensor
 
 from benchmarks.measure import Cell
@@ -86,7 +86,7 @@ def learned(log: BanditLog, context: Tensor) -> tuple[Tensor, Tensor]:
     def loss(logits: Tensor) -> Tensor:
         return torch.nn.functional.cross_entropy(logits, log.action, reduction="none") @ weights
 
-    return _fitted(context, ACTIONS, 1.0, loss)
+    return fit_linear(context, ACTIONS, 1.0, loss)
 
 
 def study(seed: int) -> dict[str, float]:

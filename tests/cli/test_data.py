@@ -1,7 +1,6 @@
 """`lightrec data`: check tells everything at once, convert writes whole folders or nothing."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -14,30 +13,29 @@ COLUMNS = "{user: who, item: sku, value: stars, time: when}"
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Path:
+def log(tmp_path):
     (tmp_path / "log.csv").write_text(LOG)
     (tmp_path / "items.csv").write_text("id,title,zip,year\nx,Ex,123,\nz,Zed,17,1995\n")
     return tmp_path / "log.csv"
 
 
-def test_check_for_programs(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_for_programs(log, capsys):
     arguments = ["data", "check", str(log), "--columns", COLUMNS, "--json"]
     assert main(arguments) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["problems"] == []
-    assert found["counts"]["users_with_one_event"] == 0
-    assert found["columns"]["user"] == "who"
-    assert found["ignored"] == ["price"]
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["problems"] == []
+    assert summary["counts"]["users_with_one_event"] == 0
+    assert summary["columns"]["user"] == "who"
+    assert summary["ignored"] == ["price"]
     log.write_text(LOG + "c,x,bad,2024-05-03,1\n" * 30)
     assert main(arguments) == 2
-    found = json.loads(capsys.readouterr().out)
-    assert [problem.partition(": ")[2] for problem in found["problems"]] == [
-        "Lines 5, 6, 7 and 27 others, column 'stars': 'bad' is not a number between -1e30 and 1e30."
-    ]
-    assert found["more"] == 0
+    refusal = json.loads(capsys.readouterr().out)
+    (problem,) = refusal["problems"]
+    assert "Lines 5, 6, 7 and 27 others, column 'stars': 'bad' is not a number" in problem
+    assert refusal["more"] == 0
 
 
-def test_convert_writes_a_folder_that_reads_back(log: Path, tmp_path: Path) -> None:
+def test_convert_writes_a_folder_that_reads_back(log, tmp_path):
     to = tmp_path / "made" / "log"
     items = ["--items", str(log.with_name("items.csv"))]
     arguments = ["data", "convert", str(log), str(to), "--columns", COLUMNS, *items]
@@ -48,9 +46,7 @@ def test_convert_writes_a_folder_that_reads_back(log: Path, tmp_path: Path) -> N
     assert read_tables(to).log.events["user"].to_list() == ["a", "a", "b"]
 
 
-def test_convert_looks_at_its_target_first(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_convert_looks_at_its_target_first(tmp_path, capsys):
     (tmp_path / "thesis.tex").write_text("")
     for to, message in (
         (tmp_path, "The folder holds something else than a canonical log (thesis.tex)"),
@@ -61,9 +57,7 @@ def test_convert_looks_at_its_target_first(
         assert message in capsys.readouterr().err
 
 
-def test_a_path_without_a_reader(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_path_without_a_reader(tmp_path, capsys, monkeypatch):
     (tmp_path / "log.doc").write_text("user,item\n")
     (tmp_path / "shop.db").write_bytes(b"SQLite format 3\0" + bytes(84))
     (tmp_path / "shop.inter").write_text("user_id:token\titem_id:token\n")

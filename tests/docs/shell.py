@@ -6,8 +6,6 @@ import shlex
 import site
 import subprocess
 import sys
-import sysconfig
-import venv
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ import pytest
 from lightrec import plugins
 from lightrec.__main__ import main
 from tests.docs.pages import ROOT
+from tests.installed import environment
 from tests.processes import apart, run_pytest
 
 LEFT_OUT = "lightrec_hello"
@@ -51,12 +50,7 @@ class Environment(Here):
 
     def __init__(self, capture: pytest.CaptureFixture[str], folder: Path) -> None:
         super().__init__(capture, folder)
-        venv.create(folder, with_pip=False)
-        scheme = {"base": str(folder), "platbase": str(folder)}
-        self.site = Path(sysconfig.get_path("purelib", vars=scheme))
-        for path in Path(sysconfig.get_path("purelib")).iterdir():
-            if LEFT_OUT not in path.name:
-                (self.site / path.name).symlink_to(path)
+        self.site = environment(folder, without=LEFT_OUT)
         for module in ("pip", "lightrec"):
             script = folder / "bin" / module
             script.write_text(f'#!/bin/sh\nexec {folder}/bin/python -m {module} "$@"\n')

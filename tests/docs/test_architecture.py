@@ -11,8 +11,6 @@ from tests.docs.pages import ROOT
 PAGE = ROOT / "docs" / "explanation" / "architecture.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 LINKED = re.compile(r"\[`([\w.]+)`\]\(\.\./\.\./([\w/.]+\.py)\)")
-SECTION = TEXT.split("\n## Three walks\n")[1].split("\n## ")[0]
-WALKS = re.split(r"^### ", SECTION, flags=re.MULTILINE)[1:]
 
 
 def file_of(name: str) -> str:
@@ -31,12 +29,3 @@ def file_of(name: str) -> str:
 @pytest.mark.parametrize(("name", "file"), LINKED.findall(TEXT))
 def test_what_the_page_names_is_in_the_file_that_it_links(name, file):
     assert file_of(name) == file
-
-
-@pytest.mark.parametrize("walk", WALKS, ids=lambda walk: walk.split("\n")[0])
-def test_a_walk_has_few_calls(walk):
-    assert len(WALKS) == 3
-    steps = re.findall(r"^\d+\. (.*)$", walk, re.MULTILINE)
-    calls = [LINKED.match(step) for step in steps]
-    assert 1 <= len(calls) <= 7
-    assert all(calls), "a step of a walk begins with a linked call"

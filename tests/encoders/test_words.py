@@ -1,13 +1,11 @@
 """Words of texts in any language, their weights, and the numbers by which items' words are read."""
 
-import numpy as np
 import polars as pl
 import pytest
 import torch
 
 from lightrec.encoders.text import TextEncoder
-from lightrec.encoders.words import WordEncoder, tokens_of, word_weights, words_of
-from lightrec.testing.tiny import tiny_text_model
+from lightrec.encoders.words import WordEncoder, tokens_of, words_of
 
 
 def test_words_of_scripts_with_and_without_blanks():
@@ -37,14 +35,6 @@ def test_texts_are_as_alike_as_their_words():
     assert torch.equal(WordEncoder(size=8).encode(texts[:1]), WordEncoder(size=8).encode(texts)[:1])
 
 
-def test_chinese_titles_share_words_in_the_map_of_texts():
-    texts = ["便携保温杯", "智能保温杯", "大保温杯", "红楼梦", "保温杯"]
-    near = word_weights(texts, np.arange(1, 5))
-    near = (near @ near.T).toarray()
-    assert near[1, [1, 2, 3, 5]] == pytest.approx(1)  # all that counts is the word that they share
-    assert not near[4].any()
-
-
 CATALOG = pl.DataFrame(
     {
         "item": ["a", "b", "c"],
@@ -64,8 +54,8 @@ def test_words_that_items_share_are_numbered_by_column(encoder):
     assert found.shape == (2, 1, 2, 64)
 
 
-def test_a_model_gives_its_own_pieces_and_their_vectors(tmp_path, monkeypatch):
-    encoder = TextEncoder(str(tiny_text_model(tmp_path)), device="cpu")
+def test_a_model_gives_its_own_pieces_and_their_vectors(plain):
+    encoder = TextEncoder(str(plain), device="cpu")
     found = tokens_of(CATALOG, ["title"], 3, encoder)
     vectors = encoder.load_weights().get_input_embeddings().weight
     numbers = encoder.tokenizer(["Red tea, red!"], add_special_tokens=False)["input_ids"][0][:3]

@@ -3,7 +3,6 @@
 import itertools
 import os
 
-import lightning.pytorch as pl
 import numpy as np
 import polars
 import pytest
@@ -11,16 +10,13 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy
 
 from lightrec.data.catalog import Catalog
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.encoders import tuning, tuning_data
 from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.tuning import TextModule
 from lightrec.encoders.tuning_data import TextData
 from lightrec.intervals import Interval
 from lightrec.testing.tiny import tiny_text_model
-from tests.ranking.training import trainer
+from tests.ranking.training import prepared, trainer
 
 TOPICS = ("red", "lamp", "tea", "rope")
 OTHERS = list(itertools.product(("a", "of", "and", "song"), repeat=3))
@@ -42,14 +38,8 @@ def write_topics(folder):
         {"item": [f"i{n}" for n in range(len(TEXTS))], "text": [*TEXTS[:-3], *TEXTS[:2], None]}
     )
     log = polars.DataFrame(rows, ["user", "item"], orient="row")
-    prepare(
-        InteractionLog(log),
-        folder / "data",
-        catalog=Catalog(items.with_columns(title=polars.lit(None, polars.String))),
-        domain=Domain(),
-        k_core=0,
-        seed=0,
-    )
+    titles = polars.lit(None, polars.String)
+    prepared(log, folder / "data", catalog=Catalog(items.with_columns(title=titles)))
     (folder / "model").mkdir()
     return folder / "data", tiny_text_model(folder / "model")
 
@@ -69,32 +59,18 @@ def texts_of(folders, **settings):
     return TextData(str(data), **settings)
 
 
-def fitted(
-    folders, folder, data=None, epochs=2, checkpoint=None, seed=0, callbacks=(), given=None, **how
-):
+def fitted(folders, folder, data=None, epochs=2, given=None, **how):
     data = data or texts_of(folders)
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     given = {"learning_rate": 0.03, "temperature": 0.3} | (given or {})
     module = TextModule(data.num_items, data.vector_size, **given)
-    training = trainer(epochs, folder, callbacks=[*callbacks], **how)
-    training.fit(module, data, ckpt_path=checkpoint)
+    trainer(epochs, folder, **how).fit(module, data)
     return module, data
 
 
 def written(module, folder):
     folder.mkdir()
     return module.write(folder)
-
-
-class Stop(pl.Callback):
-    """Keeps a checkpoint after two epochs."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def on_train_epoch_end(self, trainer, pl_module):
-        if trainer.current_epoch == 1:
-            trainer.save_checkpoint(self.path)
 
 
 def trained_as(rank, world, port, data, model, folder, given, precision):

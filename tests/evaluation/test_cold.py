@@ -70,34 +70,25 @@ def test_more_places_find_more_new_items_and_fewer_others(metrics, cold_run):
     assert found[3] <= metrics["cold/map/recall@10"]
 
 
-def counts_of(recommender):
-    return dict(zip(recommender.catalog["item"], recommender.store.popularity()[1:], strict=True))
-
-
-def test_new_items_come_where_places_are_reserved(cold_run):
+def test_new_items_come_in_places_of_their_own(cold_run):
     recommender = Recommender(cold_run, by="blend")
-    counts = counts_of(recommender)
-    usual = recommender.recommend(user="u0", k=6)
-    reserved = recommender.recommend(user="u0", k=6, new=2)
-    assert [counts[item] for item in reserved["item"][-2:]] == [0, 0]
-    known = [item for item in usual["item"] if counts[item]]
-    assert reserved["item"][:4].to_list()[: len(known)] == known[:4]
-    table = next(recommender.recommend_all(k=6, new=2))
-    assert table.filter(pl.col("user") == "u0")["item"].to_list() == reserved["item"].to_list()
+    counts = recommender.store.popularity()[1:]
+    counts = dict(zip(recommender.catalog["item"], counts, strict=True))
 
-
-def test_new_items_are_explored_by_chance(cold_run):
-    recommender = Recommender(cold_run, by="blend")
-    counts = counts_of(recommender)
-
-    def explored(**settings):
+    def listed(**settings):
         table = next(recommender.recommend_all(k=6, **settings))
-        return [counts[item] == 0 for item in table["item"]], table["item"].to_list()
+        return table["item"].to_list(), [counts[item] == 0 for item in table["item"]]
 
-    new, items = explored(explore=0.3)
+    reserved = recommender.recommend(user="u0", k=6, new=2)["item"].to_list()
+    assert [counts[item] == 0 for item in reserved] == [False] * 4 + [True] * 2
+    usual = recommender.recommend(user="u0", k=6)["item"]
+    warm = [item for item in usual if counts[item]]
+    assert reserved[: len(warm[:4])] == warm[:4]
+    assert listed(new=2)[0][:6] == reserved
+    items, new = listed(explore=0.3)
     assert 0.1 < sum(new) / len(new) < 0.5
-    assert explored(explore=0.3) == (new, items)
-    assert explored(explore=0.3, seed=1)[1] != items
+    assert listed(explore=0.3) == (items, new)
+    assert listed(explore=0.3, seed=1)[0] != items
     with pytest.raises(RecipeError, match="reserved places or explored ones, not both"):
         recommender.recommend(user="u0", new=1, explore=0.2)
     with pytest.raises(RecipeError, match="with a probability, 0 to 1, not 2"):

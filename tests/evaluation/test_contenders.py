@@ -11,9 +11,10 @@ from lightrec.policies.mixture import Mixture
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.ranker import Ranker
 from lightrec.simulators.rollout import judge
-from lightrec.simulators.user_model import LogStarts, UserModelSimulator
+from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel
+from tests.simulators.tastes import fixed_tastes, starts_of
 
 USERS = 200
 
@@ -38,15 +39,9 @@ def test_the_even_mixture_is_the_policy_with_one_for_its_weight(declined_count):
 
 def simulator(chances, allowed=None, kind=UserModelSimulator, **settings):
     """Users who accept each item with a chance of its own, whoever they are."""
-    items = len(chances)
-    model = PooledChoice(items, 1, 4, pools=1, feature_size=2, hidden_size=2, records_nothing=False)
-    for parameter in model.parameters():
-        torch.nn.init.zeros_(parameter)
-    model.bias.data[1:] = torch.tensor(chances).logit()
-    none = torch.zeros(USERS + 1, dtype=torch.int64)
-    starts = LogStarts(none, none[:0], allowed=allowed)
+    starts = starts_of([[]] * USERS, allowed=allowed)
     settings = {"leave_rate": 0.0, "max_steps": 4} | settings
-    return kind(UserModel([model.eval()]), starts, USERS, **settings)
+    return kind(fixed_tastes(chances), starts, USERS, **settings)
 
 
 def test_counts_by_hand():

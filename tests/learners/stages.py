@@ -1,9 +1,14 @@
 """A small training of every stage, by name: what devices, precisions and processes are tried on."""
+# ruff: noqa: E402
 
 from functools import partial
 
 import pytest
 import torch
+
+for package in ("lightrec_lab", "lightrec_rewards", "lightrec_worlds"):
+    pytest.importorskip(package, reason="the matrix is over the stages of all packages")
+
 from lightrec_lab.adversarial import AIRL, GAIL
 from lightrec_lab.algorithms import REPLAY
 from lightrec_lab.imitation import SQIL
@@ -14,7 +19,6 @@ from lightrec_rewards.normalised import NormalisedReward
 from lightrec_worlds.tower import TowerPolicy
 from lightrec_worlds.world_data import WorldData
 
-from lightrec import plugins
 from lightrec.learners.offline import OfflinePolicyModule
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.nn.towers import CausalTransformer
@@ -26,20 +30,13 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.irl import MaxEnt
 from lightrec.users.module import ChoiceModule
-from tests.learners.training import policy_data
+from tests.learners.training import OFFLINE, ON_POLICY, policy_data
 
 WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 2}
-LOSSES = {
-    "softmax": None,
-    "sampled": SampledSoftmaxLoss(64),
-}
+LOSSES = {"softmax": None, "sampled": SampledSoftmaxLoss(64)}
 TOWERS = (CausalTransformer, LigrTransformer, GRU, MeanPooling)
 POOLED, RECURRENT = (
     partial(kind, feature_size=4, hidden_size=8) for kind in (PooledChoice, RecurrentChoice)
-)
-ON_POLICY, OFFLINE = (
-    {name: part.load() for name, part in plugins.installed().parts[slot].items()}
-    for slot in ("learners", "offline_learners")
 )
 REWARDS = {"maxent": MaxEnt, "iq": IQLearn, "clicks": ClickClassifier}
 
@@ -57,18 +54,15 @@ def choice(folder, batch_size=16, **settings):
     return ChoiceModule(data.num_items, data.vector_size, **chosen), data
 
 
-def policy(folder, loss="ppo", **settings):
+def policy(folder, kind=PolicyModule, **settings):
     data = policy_data(folder, max_steps=2, reward=NormalisedReward(SurplusReward()))
-    chosen = {"sessions": 8, "steps": 2, "batch_size": 16}
-    chosen |= {"loss": loss, **settings}
-    return PolicyModule(data.num_items, data.vector_size, **chosen), data
+    chosen = {"sessions": 8, "steps": 2, "batch_size": 16, **settings}
+    return kind(data.num_items, data.vector_size, **chosen), data
 
 
-def replay(folder, loss="dqn", **settings):
-    data = policy_data(folder, max_steps=2, reward=NormalisedReward(SurplusReward()))
-    chosen = {"sessions": 8, "steps": 2, "batch_size": 16}
-    chosen |= {"loss": loss, "warm_up": 8, "updates": 2, "capacity": 100, **settings}
-    return ReplayPolicyModule(data.num_items, data.vector_size, **chosen), data
+def replay(folder, **settings):
+    chosen = {"warm_up": 8, "updates": 2, "capacity": 100, **settings}
+    return policy(folder, ReplayPolicyModule, **chosen)
 
 
 def offline(folder, loss="iql", **settings):
@@ -110,20 +104,15 @@ STAGES = {
 FAMILIES = ("ranking softmax", "choice pooled", "policy ppo", "offline iql", "replay dqn")
 
 
-def one_a_family(names, *shown):
-    """Names to be tried, all but those shown left to whoever tests everything."""
-    return [pytest.param(n, marks=[] if n in shown else pytest.mark.slow) for n in names]
-
-
 def make(name, folder, **settings):
     """Make the module and the data of a stage, always the same.
 
     :param folder: the fixture ``bandit``.
     """
-    build, own = STAGES[name]
-    own = {**own, **settings}
-    learner = own.get("learner")
+    build, chosen = STAGES[name]
+    chosen = {**chosen, **settings}
+    learner = chosen.get("learner")
     if isinstance(learner, type):  # a learner is built into its module: a new one for each
-        own["learner"] = learner()
+        chosen["learner"] = learner()
     torch.manual_seed(0)
-    return build(folder, **own)
+    return build(folder, **chosen)

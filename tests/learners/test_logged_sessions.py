@@ -1,13 +1,9 @@
 """A prepared log as transitions: by hand, and learned from."""
 
-import polars as pl
 import pytest
 import torch
 
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
-from lightrec.errors import NotApplicable, RecipeError
+from lightrec.errors import NotApplicable
 from lightrec.keys import Key
 from lightrec.learners.logged_sessions import logged_sessions
 from lightrec.learners.offline import OfflinePolicyModule
@@ -15,15 +11,15 @@ from lightrec.learners.transitions import PACKED, unpack
 from lightrec.rewards.accepted import EngagementReward
 from lightrec.simulators.user_model import LogStarts
 from tests.learners.training import fit, policy_data
+from tests.users import stores
 
 HOUR = 3_600
 
 
-def prepared(folder, events, **columns):
-    """Prepare events (user, item, time) of which each user's last two are held out."""
-    log = pl.DataFrame(events, schema=["user", "item", "time"], orient="row")
-    log = log.with_columns(pl.from_epoch("time"), **{n: pl.Series(v) for n, v in columns.items()})
-    return prepare(InteractionLog(log), folder / "data", domain=Domain(), k_core=1, seed=0)
+def prepared(folder, items, times=None, **columns):
+    """Prepare the events of one user, of which the last two are held out."""
+    events = {"user": ["u"] * len(items), "item": [*items], "time": times or [*range(len(items))]}
+    return stores.prepared(events | columns, folder / "data", k_core=1)
 
 
 def transitions(store, **settings):
@@ -31,13 +27,9 @@ def transitions(store, **settings):
     return logged_sessions(store, LogStarts.from_store(store), EngagementReward(), **chosen)
 
 
-TIMES = (0, 1, 2, 9 * HOUR, 10**6, 10**7)
-EVENTS = [("u", item, time) for item, time in zip("abcdef", TIMES, strict=True)]
-
-
 def test_sessions_of_a_log_by_hand(tmp_path):
     kinds = ["view", "skip", "view", "view", "view", "view"]
-    store = prepared(tmp_path, EVENTS, feedback=kinds)
+    store = prepared(tmp_path, "abcdef", [0, 1, 2, 9 * HOUR, 10**6, 10**7], feedback=kinds)
     rows = transitions(store)
     assert rows[Key.ACTION].flatten().tolist() == [1, 2, 3, 4]
     assert rows[Key.STEP].flatten().tolist() == [0, 1, 2, 0], "nine hours later comes another one"
@@ -50,14 +42,14 @@ def test_sessions_of_a_log_by_hand(tmp_path):
     assert rows[Key.ACCEPTED_TOTAL].flatten().tolist() == [0, 1, 1, 0]
     assert following[Key.ACCEPTED_TOTAL].flatten().tolist() == [1, 1, 2, 1]
     mask = unpack(rows[PACKED], store.num_items + 1)
-    for row, own in enumerate(mask.tolist()):
-        assert own == [False] + [item > row for item in range(1, store.num_items + 1)]
+    for row, columns in enumerate(mask.tolist()):
+        assert columns == [False] + [item > row for item in range(1, store.num_items + 1)]
     assert Key.LOG_PROBABILITY not in rows
     assert transitions(store, max_steps=2)["next", "done"].flatten().tolist() == [0, 1, 1, 1]
 
 
 def test_slates_and_propensities_are_those_that_were_logged(tmp_path):
-    events = [("u", item, time) for time, item in enumerate(["a", None, "c", "d", "e"])]
+    events = ["a", None, "c", "d", "e"]
     offered = [["a", "b"], ["c", "b"], ["a", "c"], ["d", "e"], ["e", "a"]]
     store = prepared(tmp_path, events, candidates=offered, propensity=[0.5, 0.25, 0.5, 1.0, 0.1])
     rows = transitions(store, slate_size=2)
@@ -66,7 +58,6 @@ def test_slates_and_propensities_are_those_that_were_logged(tmp_path):
     assert rows["next", Key.TAKEN].tolist() == [[True, False], [False, False], [False, True]]
     torch.testing.assert_close(rows[Key.LOG_PROBABILITY].exp(), torch.tensor([0.5, 0.25, 0.5]))
     gaps = [0.5, None, 0.5, 1.0, 0.1]
-    (tmp_path / "gaps").mkdir()
     partly = prepared(tmp_path / "gaps", events, candidates=offered, propensity=gaps)
     assert Key.LOG_PROBABILITY not in transitions(partly, slate_size=2), "not of every event"
     with pytest.raises(NotApplicable, match=r"shows 3 items .* its offers have up to 2 items"):
@@ -75,7 +66,7 @@ def test_slates_and_propensities_are_those_that_were_logged(tmp_path):
 
 def test_offers_that_are_no_slates_are_not_read_as_single_items(tmp_path):
     """The second of six offers is declined; without it, a propensity is still that of two items."""
-    events = [("u", item, time) for time, item in enumerate(["a", None, "c", "d", "e", "a"])]
+    events = ["a", None, "c", "d", "e", "a"]
     offered = [["a", "b"], ["c", "b"], ["a", "c"], ["d", "e"], ["e", "a"], ["a", "b"]]
     odds = [0.5, 0.25, 0.5, 1.0, 0.1, 0.2]
     declined = prepared(tmp_path / "all", events, candidates=offered, propensity=odds)
@@ -83,16 +74,15 @@ def test_offers_that_are_no_slates_are_not_read_as_single_items(tmp_path):
         transitions(declined)
     rest = [n for n in range(6) if n != 1]
     of = {"candidates": [offered[n] for n in rest], "propensity": [odds[n] for n in rest]}
-    store = prepared(tmp_path / "rest", [events[n] for n in rest], **of)
+    store = prepared(tmp_path / "rest", [events[n] for n in rest], rest, **of)
     rows = transitions(store)
     assert rows["next", Key.TAKEN].all()
     assert Key.LOG_PROBABILITY not in rows
 
 
 def test_a_choice_that_was_not_on_offer_is_a_step_and_no_transition(tmp_path):
-    events = [("u", item, time) for time, item in enumerate("abcdef")]
     offered = [["a", "b"], ["c", "d"], ["c", "a"], ["d", "b"], ["e", "a"], ["f", "a"]]
-    rows = transitions(prepared(tmp_path, events, candidates=offered), slate_size=2)
+    rows = transitions(prepared(tmp_path, "abcdef", candidates=offered), slate_size=2)
     assert rows[Key.STEP].flatten().tolist() == [0, 2, 3]
     assert rows["next", "done"].flatten().tolist() == [True, False, True]
     assert not rows["next", "terminated"].any(), "the log goes on, and ends at the held-out events"
@@ -104,20 +94,14 @@ def test_a_session_of_the_log_ends_where_it_ended_and_leaving_is_not_in_the_disc
     bandit, time_aware
 ):
     """In the simulator of these users one in twenty leaves with each step, which is assumed."""
-    own = policy_data(bandit, max_steps=4)
-    log = own.log()
+    data = policy_data(bandit, max_steps=4)
+    log = data.log()
     log["next", "terminated"] = log["next", "done"] & (log[Key.USER] % 2 == 0).unsqueeze(1)
-    own.log = lambda: log
+    data.log = lambda: log
     module, _ = fit(
-        own, OfflinePolicyModule, 1, loss="iql", updates=1, discount=0.9, time_aware=time_aware
+        data, OfflinePolicyModule, 1, loss="iql", updates=1, discount=0.9, time_aware=time_aware
     )
     assert torch.equal(module.transitions["next", "terminated"], log["next", "terminated"])
     assert 0 < int(log["next", "terminated"].sum()) < int(log["next", "done"].sum())
     assert module.learner.discount == 0.9
     assert module.ground.continuation_probability == pytest.approx(0.95)
-
-
-def test_a_loss_that_asks_for_propensities_is_refused_without(bandit):
-    how = {"loss": "reinforce-top-k", "loss_settings": {"top_k": 10}}
-    with pytest.raises(RecipeError, match="reinforce-top-k divides by the probability"):
-        fit(policy_data(bandit), OfflinePolicyModule, 1, **how)

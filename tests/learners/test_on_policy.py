@@ -1,12 +1,7 @@
 """Learning from what was just played: the best arm, what is left, what returns are made of."""
 
-import inspect
-
 import pytest
 import torch
-from lightrec_rewards.normalised import NormalisedReward
-from lightrec_rewards.staying import ContinuationShaping
-from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDict
 from torch.distributions import Categorical, kl_divergence
 
@@ -14,27 +9,17 @@ from lightrec.errors import RecipeError
 from lightrec.evaluation.evidence import unfit
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
-from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.policy_stage import divergence
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward, SurplusReward, WeightedSum
+from lightrec.rewards.base import Reward
 from lightrec.simulators.rollout import UserMemory, play
 from lightrec.users.user_model import UserModel
-from tests.learners.arms import BEST, ArmsData
-from tests.learners.stages import ON_POLICY, one_a_family
-from tests.learners.training import fit as small_fit
-from tests.learners.training import policy_data, train
-
-
-@pytest.fixture
-def run(bandit):
-    return bandit
-
+from tests.learners.training import BEST, ON_POLICY, one_a_family, one_arm, policy_data, train
 
 POLICY = {"inverse_temperature": 0.2, "size": 4}
 MODULE = {"sessions": 32, "steps": 4, "batch_size": 64}
-OF_DATA = set(inspect.signature(PolicyData).parameters)
 
 
 def data_of(run, policy=None, **settings):
@@ -45,14 +30,13 @@ def module_of(data, **settings):
     return PolicyModule(data.num_items, data.vector_size, **{**MODULE, **settings})
 
 
-def fit(run, epochs, folder=None, checkpoint=None, **settings):
-    data = data_of(run, **{name: settings[name] for name in settings.keys() & OF_DATA})
-    module = module_of(data, **{name: settings[name] for name in settings.keys() - OF_DATA})
-    return train(module, data, epochs, folder, checkpoint)
+def fit(run, epochs, discount=1.0, time_aware=False, **settings):
+    data = data_of(run, **settings)
+    return train(module_of(data, discount=discount, time_aware=time_aware), data, epochs)
 
 
-def test_what_is_written_suffices(run, tmp_path):
-    module, trainer = fit(run, 1)
+def test_what_is_written_suffices(bandit, tmp_path):
+    module, trainer = fit(bandit, 1)
     metrics = module.write(tmp_path)
     policy = CandidatePolicy.from_pretrained(tmp_path)
     history = torch.tensor([[0, 1, 2], [3, 4, 5]])
@@ -60,19 +44,19 @@ def test_what_is_written_suffices(run, tmp_path):
     assert metrics["validation/return"] == pytest.approx(
         float(trainer.callback_metrics["validation/return"])
     )
-    ranker = Ranker.from_pretrained(str(run / "ranker"))
+    ranker = Ranker.from_pretrained(str(bandit / "ranker"))
     for name, weight in ranker.state_dict().items():
         assert torch.equal(weight, module.policy.ranker.state_dict()[name])
     assert module.policy.utility_weight != 0
     assert {"validation/accepted", "validation/length", "validation/coverage"} <= set(metrics)
 
 
-def test_what_takes_no_notice_of_people_is_judged_by_the_same_reward(run, tmp_path):
+def test_what_takes_no_notice_of_people_is_judged_by_the_same_reward(bandit, tmp_path):
     """A reward that takes a point for each accept pays for what nobody wants: it is unfit."""
     rivals = ("beginning", "random", "popularity")
     found = {}
     for sign in (1.0, -1.0):
-        module, _ = fit(run, 1, reward=WeightedSum([EngagementReward()], [sign]))
+        module, _ = fit(bandit, 1, reward=WeightedSum([EngagementReward()], [sign]))
         metrics = module.write(tmp_path)
         found[sign] = [metrics[f"reward/{name}"] for name in rivals]
         assert bool(unfit(metrics)) == (sign < 0)
@@ -80,50 +64,43 @@ def test_what_takes_no_notice_of_people_is_judged_by_the_same_reward(run, tmp_pa
     assert found[1.0][0] > found[1.0][1] > 0
 
 
-def test_the_encoder_is_tuned_where_asked_and_items_stay(run):
-    module, _ = fit(run, 0, policy={"tune": True, "use_utilities": False})
+def test_the_encoder_is_tuned_where_asked_and_items_stay(bandit):
+    module, _ = fit(bandit, 0, policy={"tune": True, "use_utilities": False})
     before = {name: value.clone() for name, value in module.policy.state_dict().items()}
-    ranker = Ranker.from_pretrained(str(run / "ranker")).eval()
+    ranker = Ranker.from_pretrained(str(bandit / "ranker")).eval()
     history = torch.tensor([[0, 1, 2], [3, 4, 5]])
     wanted = 0.2 * (ranker.user_vectors(history) @ ranker.item_vectors().T)
     wanted += 0.2 * ranker.bias
     torch.testing.assert_close(module.policy.scores(history)[:, 1:], wanted[:, 1:])
-    tuned, _ = fit(run, 1, policy={"tune": True, "use_utilities": False})
+    tuned, _ = fit(bandit, 1, policy={"tune": True, "use_utilities": False})
     after = tuned.policy.state_dict()
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
     tower = {name for name in moved if name.startswith("ranker.")}
     assert tower
     assert not any(name.startswith("ranker.items.") for name in tower)
     assert "item_vectors" not in moved
-    frozen, _ = fit(run, 1, policy={"use_utilities": False})
+    frozen, _ = fit(bandit, 1, policy={"use_utilities": False})
     kept = frozen.policy.state_dict()
     assert all(torch.equal(value, kept[n]) for n, value in before.items() if "ranker" in n)
 
 
 @pytest.mark.parametrize("loss", one_a_family(ON_POLICY, "ppo", "slate-sarsa"))
-def test_every_learner_finds_the_best_arm(loss):
-    module, trainer = small_fit(
-        ArmsData(iterations=8),
-        PolicyModule,
-        2,
-        loss=loss,
-        policy={"size": 0, "hidden": [8]},
-        sessions=64,
-        steps=4,
-        batch_size=64,
-        history_iterations=3 if loss == "reinforce-top-k" else 1,
-    )
+def test_every_learner_finds_the_best_arm(bandit, loss):
+    data, recent = one_arm(bandit), 3 if loss == "reinforce-top-k" else 1
+    module = module_of(data, loss=loss, sessions=64, history_iterations=recent)
+    _, trainer = train(module, data, 2)
     assert trainer.callback_metrics["validation/return"] == pytest.approx(BEST)
     kept = {name.split(".")[0] for name in module.state_dict()}
     assert kept == {"policy", "critic", *(["others"] if loss == "reinforce-top-k" else [])}
 
 
 @pytest.mark.parametrize("time_aware", [False, True])
-def test_returns_go_on_where_sessions_were_cut_and_stop_where_they_ended(time_aware):
+def test_returns_go_on_where_sessions_were_cut_and_stop_where_they_ended(bandit, time_aware):
     """With λ = 1 and a critic that says 2 everywhere, value targets are sums made by hand."""
-    data = WorldData("Greed", {"max_steps": 3}, iterations=1, judging=4)
+    data = data_of(bandit, leave_rate=0.2, max_steps=3)
     settings = {"sessions": 64, "steps": 7, "discount": 0.9, "gae_lambda": 1.0}
-    module, _ = small_fit(data, PolicyModule, 0, time_aware=time_aware, **settings)
+    module, _ = train(module_of(data, time_aware=time_aware, **settings), data, 0)
+    module.ground.continuation_probability = 1.0  # as where leaving was fitted
     torch.nn.init.zeros_(module.critic[-1].weight)
     torch.nn.init.constant_(module.critic[-1].bias, 2.0)
     torch.manual_seed(0)
@@ -145,8 +122,8 @@ def test_returns_go_on_where_sessions_were_cut_and_stop_where_they_ended(time_aw
     torch.testing.assert_close(rollout["value_target"].squeeze(-1), wanted)
 
 
-def test_who_left_was_only_cut_where_leaving_is_a_part_of_the_discount(run):
-    data = data_of(run, leave_rate=0.5)
+def test_who_left_was_only_cut_where_leaving_is_a_part_of_the_discount(bandit):
+    data = data_of(bandit, leave_rate=0.5)
     module, _ = train(module_of(data, time_aware=True, sessions=4, steps=2), data, 0)
     assert module.ground.continuation_probability == 0.5
     following = {
@@ -171,9 +148,9 @@ def test_settings_that_cannot_be(settings, message):
         PolicyModule(8, 4, **settings)
 
 
-def test_expected_surplus_is_the_log_sum(run):
+def test_expected_surplus_is_the_log_sum(bandit):
     """The mean over outcomes of r - log π is log(1 + exp r) for a user who does not look ahead."""
-    data = data_of(run, reward=SurplusReward())
+    data = data_of(bandit, reward=SurplusReward())
     module, _ = train(module_of(data), data, 0)
     ground = module.ground
     sessions, _ = play(module.policy, ground.judging, ground.users, seed=0)
@@ -185,37 +162,57 @@ def test_expected_surplus_is_the_log_sum(run):
     assert (sessions.reward > 0).all()
 
 
-def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(run):
-    own = ContinuationShaping(EngagementReward())
-    module, _ = fit(run, 1, reward=own, discount=0.9)
+class Shaped(Reward):
+    """A reward that would be shaped in training."""
+
+    shaped = True
+
+    def __init__(self):
+        super().__init__()
+        self.reward = EngagementReward()
+
+    def bind(self, context):
+        self.discount = context.discount
+
+    def forward(self, transition):
+        return self.reward(transition)
+
+    @property
+    def judged(self):
+        return self.reward
+
+
+def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(bandit):
+    reward = Shaped()
+    module, _ = fit(bandit, 1, reward=reward, discount=0.9)
     shaped = module.ground.train.reward
     # Sessions end with a chance of .05, which the learner has in its discount.
     assert shaped.discount == pytest.approx(0.9 * 0.95)
     assert module.ground.judging.reward is shaped.reward
     assert type(shaped.reward).__name__ == "EngagementReward"
-    fixed, _ = fit(run, 1, reward=own, ending="fixed")
+    fixed, _ = fit(bandit, 1, reward=reward, ending="fixed")
     assert fixed.ground.train.reward.discount == 1
     with pytest.raises(RecipeError, match="pays for the potential of the state in which it does"):
-        fit(run, 1, reward=NormalisedReward(own), time_aware=True)
+        fit(bandit, 1, reward=WeightedSum([reward]), time_aware=True)
 
 
 def test_the_divergence_is_that_of_torch():
     torch.manual_seed(0)
-    own, other = torch.randn(5, 7), torch.randn(5, 7)
-    known = kl_divergence(Categorical(logits=own), Categorical(logits=other))
-    torch.testing.assert_close(divergence(own, other), known)
-    own[:, 2] = other[:, 2] = -torch.inf
+    one, other = torch.randn(5, 7), torch.randn(5, 7)
+    expected = kl_divergence(Categorical(logits=one), Categorical(logits=other))
+    torch.testing.assert_close(divergence(one, other), expected)
+    one[:, 2] = other[:, 2] = -torch.inf
     keep = [0, 1, 3, 4, 5, 6]
-    known = kl_divergence(Categorical(logits=own[:, keep]), Categorical(logits=other[:, keep]))
-    found = divergence(own.requires_grad_(), other)
-    torch.testing.assert_close(found, known)
+    expected = kl_divergence(Categorical(logits=one[:, keep]), Categorical(logits=other[:, keep]))
+    found = divergence(one.requires_grad_(), other)
+    torch.testing.assert_close(found, expected)
     found.sum().backward()
-    assert own.grad.isfinite().all()
+    assert one.grad.isfinite().all()
 
 
-def test_a_third_user_model_judges_epochs(run):
-    model = UserModel.load(run / "users_a")
+def test_a_third_user_model_judges_epochs(bandit):
+    model = UserModel.load(bandit / "users_a")
     model.choice.bias.data[1:] = -20.0  # who accepts nothing at all
-    model.save_pretrained(run / "users_c")
-    _, harsh = fit(run, 1, users_c=str(run / "users_c"))
+    model.save_pretrained(bandit / "users_c")
+    _, harsh = fit(bandit, 1, users_c=str(bandit / "users_c"))
     assert float(harsh.callback_metrics["validation/return"]) == pytest.approx(0, abs=1e-3)

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from lightrec_worlds.world_data import WorldData
 
 from lightrec.errors import RecipeError
 from lightrec.learners.on_policy import PolicyModule
@@ -12,7 +11,6 @@ from tests.learners.training import fit, policy_data
 
 SMALL = {
     "loss": "slate-sarsa",
-    "policy": {"pools": 0, "size": 2, "hidden": [8]},
     "critic_hidden": (8,),
     "sessions": 16,
     "steps": 4,
@@ -20,14 +18,8 @@ SMALL = {
 }
 
 
-def world(**settings):
-    return WorldData("Greed", {"slate_size": 2, "max_steps": 5, **settings}, 2, judging=4)
-
-
-@pytest.mark.parametrize("offers", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_losses_are_those_of_a_look_at_all_that_was_offered(offers):
-    data = WorldData("InterestEvolution", iterations=1, judging=4) if offers else world()
-    module, _ = fit(data, PolicyModule, 1, **SMALL)
+def test_losses_are_those_of_a_look_at_all_that_was_offered(bandit):
+    module, _ = fit(policy_data(bandit, slate_size=2), PolicyModule, 1, **SMALL)
     module._state = module.ground.train.reset()
     rows = module._estimate(module._play()).exclude("next").flatten()
     assert (rows[CLICKED_COLUMN] >= 0).any()
@@ -37,7 +29,7 @@ def test_losses_are_those_of_a_look_at_all_that_was_offered(offers):
         torch.testing.assert_close(alone[name], value)
 
 
-def test_the_law_grows_sharper_and_is_kept(tmp_path, monkeypatch):
+def test_the_law_grows_sharper_and_is_kept(bandit, tmp_path, monkeypatch):
     seen, play = [], PolicyModule._play
 
     def played(module):
@@ -45,7 +37,8 @@ def test_the_law_grows_sharper_and_is_kept(tmp_path, monkeypatch):
         return play(module)
 
     monkeypatch.setattr(PolicyModule, "_play", played)
-    module, _ = fit(world(), PolicyModule, 3, **SMALL, temperature=(0.8, 0.2))
+    data = policy_data(bandit, slate_size=2)
+    module, _ = fit(data, PolicyModule, 3, **SMALL, temperature=(0.8, 0.2))
     assert seen == pytest.approx([0.8, 0.8, 0.4, 0.4, 0.2, 0.2])
     module.policy.save_pretrained(tmp_path)
     assert SlatePolicy.from_pretrained(tmp_path).temperature.item() == pytest.approx(0.2)

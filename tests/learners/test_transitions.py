@@ -10,19 +10,11 @@ from lightrec.learners.transitions import pack, stretches, unpack
 
 def by_hand(reward, done, length, discount):
     """What one session's steps see ahead."""
-    found = []
     for start in range(len(reward)):
-        total, last = 0.0, start
-        for ahead in range(length):
-            step = start + ahead
-            if step >= len(reward):
-                break
-            total += discount**ahead * reward[step]
-            last = step
-            if done[step]:
-                break
-        found.append((total, last))
-    return found
+        over = next((step for step in range(start, len(done)) if done[step]), len(done) - 1)
+        last = min(over, start + length - 1)
+        ahead = enumerate(reward[start : last + 1])
+        yield sum(discount**step * value for step, value in ahead), last
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,21 +1,35 @@
-"""A short training of a module, as the pipeline would do it."""
+"""A short training of a module, as the pipeline would do it, and users whose best arm is known."""
 
 from functools import partial
 
 import lightning.pytorch as pl
+import polars
+import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from lightrec import plugins
+from lightrec.data.domain import Domain
 from lightrec.learners.policy_data import PolicyData
 from lightrec.policies.candidate import CandidatePolicy
+from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward
+from tests.simulators.tastes import fixed_tastes
+from tests.users.stores import prepared
 
+ON_POLICY, OFFLINE = (
+    {name: part.load() for name, part in plugins.installed().parts[slot].items()}
+    for slot in ("learners", "offline_learners")
+)
+N = 8
+CHANCES = torch.tensor([0.1, 0.2, 0.1, 0.9, 0.2, 0.1, 0.2, 0.1])
+BEST = 0.9
 FIRST = "epoch=0.ckpt"
 QUIET = {
     "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,
     "enable_model_summary": False, "num_sanity_val_steps": 0,
 }  # fmt: skip
-"""Of a trainer that says and keeps nothing."""
+"""Settings of a trainer that says and keeps nothing."""
 
 
 class EpochSeed(pl.Callback):
@@ -70,6 +84,37 @@ def policy_data(run, policy=None, **settings):
     :param policy: settings of the policy.
     """
     folders = {name: str(run / name) for name in ("data", "ranker", "users_a")}
-    own = {"reward": EngagementReward(), "max_steps": 4, "iterations": 2, "held_out": 8}
+    usual = {"reward": EngagementReward(), "max_steps": 4, "iterations": 2, "held_out": 8}
     made = partial(CandidatePolicy, **{"size": 4, **(policy or {})})
-    return PolicyData(**{**folders, **own, "policy": made, **settings})
+    return PolicyData(**{**folders, **usual, "policy": made, **settings})
+
+
+class Again(Domain):
+    """Items come again, so that sessions never run out of them."""
+
+    repeats = True
+
+
+def bandit_run(folder):
+    """A prepared log of 30 users, a ranker that knows nothing, users with known tastes."""
+    events = [(f"{u}", f"{1 + (u + k) % N}", k) for u in range(30) for k in range(5)]
+    log = polars.DataFrame(events, schema=["user", "item", "time"], orient="row")
+    store = prepared(log, folder / "data", domain=Again(), k_core=1)
+    torch.manual_seed(0)
+    ranker = Ranker(store.num_items, size=8)
+    torch.nn.init.normal_(ranker.items.ids)
+    ranker.save_pretrained(folder / "ranker")
+    numbers = torch.tensor([int(item) for item in store.catalog["item"]])
+    fixed_tastes(CHANCES[numbers - 1]).save_pretrained(folder / "users_a")
+    return folder
+
+
+def one_arm(run, iterations=8):
+    """Sessions of one step in the fixture ``bandit``, for a policy that knows nothing at first."""
+    policy = {"size": 8, "inverse_temperature": 0.2, "use_utilities": False}
+    return policy_data(run, policy, max_steps=1, iterations=iterations)
+
+
+def one_a_family(names, *shown):
+    """Names to be tried, all but those shown left to whoever tests everything."""
+    return [pytest.param(n, marks=[] if n in shown else pytest.mark.slow) for n in names]

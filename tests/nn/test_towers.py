@@ -30,21 +30,6 @@ def test_a_tower_of_ones_own():
         Ranker(9, size=8, tower=partial(Mine, colour="red"))
 
 
-def test_weights_of_the_first_release_still_fit():
-    names = set(Ranker(9, size=8, tower=partial(CausalTransformer, layers=1)).state_dict())
-    assert {n for n in names if n.startswith("users.")} == {
-        "users.blocks.0.attention_norm.weight",
-        "users.blocks.0.attention_in.weight",
-        "users.blocks.0.attention_out.weight",
-        "users.blocks.0.feedforward.0.weight",
-        "users.blocks.0.feedforward.1.weight",
-        "users.blocks.0.feedforward.1.bias",
-        "users.blocks.0.feedforward.3.weight",
-        "users.blocks.0.feedforward.3.bias",
-        "users.norm.weight",
-    }
-
-
 def test_scores_of_rotated_vectors_depend_on_the_distance_alone():
     torch.manual_seed(0)
     query, key = torch.randn(8), torch.randn(8)

@@ -9,7 +9,7 @@ from tensordict import TensorDict
 
 from lightrec.keys import Key
 from lightrec.nn.plackett_luce import EMPTY, PlackettLuce
-from lightrec.policies.base import Policy
+from lightrec.policies.base import Policy, session_start
 from lightrec.policies.baselines import PopularityPolicy
 from lightrec.policies.epsilon_greedy import EpsilonGreedy, EpsilonSlates
 
@@ -22,17 +22,9 @@ def law(epsilon, size=2, rows=1, mask=MASK):
     return EpsilonSlates(PlackettLuce(logits, mask, size).mode, mask, epsilon)
 
 
-def state(rows=3, mask=MASK):
-    items = len(mask)
-    return TensorDict(
-        {
-            Key.HISTORY: torch.zeros(rows, 4, dtype=torch.int64),
-            Key.MASK: mask.expand(rows, items).clone(),
-            Key.STEP: torch.zeros(rows, 1, dtype=torch.int64),
-            Key.ACCEPTED_TOTAL: torch.zeros(rows, 1),
-        },
-        batch_size=[rows],
-    )
+def state(rows=3):
+    start = TensorDict(session_start(torch.zeros(rows, 4, dtype=torch.int64)), [rows])
+    return start.set(Key.MASK, MASK.expand(rows, -1).clone())
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.1, 1.0])

@@ -85,13 +85,9 @@ def test_the_constant_list_is_ordered_by_acceptance():
 def test_random_slates_are_a_fair_draw(deterministic):
     torch.manual_seed(6)
     rows = 8000
-    state = {
-        Key.HISTORY: torch.zeros(rows, 1).long(),
-        Key.MASK: torch.tensor([False, True, True, False, True]).repeat(rows, 1),
-        Key.STEP: torch.zeros(rows, 1).long(),
-        Key.ACCEPTED_TOTAL: torch.zeros(rows, 1),
-    }
-    acted = RandomPolicy(4).act(TensorDict(state, batch_size=[rows]), 2, deterministic)
+    state = TensorDict(session_start(torch.zeros(rows, 1).long()), [rows])
+    state[Key.MASK] = torch.tensor([False, True, True, False, True]).repeat(rows, 1)
+    acted = RandomPolicy(4).act(state, 2, deterministic)
     slates = acted[Key.ACTION]
     counts = (slates[:, 0] * 5 + slates[:, 1]).bincount(minlength=25).float()
     seen = counts[counts > 0] / rows

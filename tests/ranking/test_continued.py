@@ -5,21 +5,18 @@ import polars as pl
 import pytest
 import torch
 
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.data.sequences import Sequences
 from lightrec.ranking.continued import items_before, take_over, windows_to_train
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import TrainWindows
+from tests.ranking.training import prepared
 
 EVENTS = {"a": "pqrst", "b": "qrstp", "c": "stpqr"}
 
 
 def store(folder, events):
     rows = [(u, i, n) for u, items in events.items() for n, i in enumerate(items)]
-    log = InteractionLog(pl.DataFrame(rows, ["user", "item", "time"], orient="row"))
-    return prepare(log, folder, domain=Domain(), k_core=0, seed=0)
+    return prepared(pl.DataFrame(rows, ["user", "item", "time"], orient="row"), folder)
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +52,11 @@ def test_items_keep_their_weights_by_id_and_new_ones_lie_where_a_linear_map_puts
 
 @pytest.mark.filterwarnings("error")
 def test_kinds_of_feedback_keep_their_weights_by_name(tmp_path):
-    def told(folder, kinds):
-        rows = [
-            ("a", item, n, kind) for n, (item, kind) in enumerate(zip("pqrs", kinds, strict=True))
-        ]
-        frame = pl.DataFrame(rows, ["user", "item", "time", "feedback"], orient="row")
-        return prepare(InteractionLog(frame), folder, domain=Domain(), k_core=0, seed=0)
-
-    old = told(tmp_path / "old", ["view", "like", "view", "like"])
-    new = told(tmp_path / "new", ["view", "like", "cart", "like"])
+    events = {"user": ["a"] * 4, "item": list("pqrs"), "time": range(4)}
+    old, new = (
+        prepared(pl.DataFrame(events | {"feedback": kinds}), tmp_path / kinds[2])
+        for kinds in (["view", "like", "view", "like"], ["view", "like", "cart", "like"])
+    )
     earlier, ranker = (Ranker(4, size=4, feedback_kinds=n) for n in (2, 3))
     for table in (earlier.feedback, earlier.asked):
         torch.nn.init.normal_(table)

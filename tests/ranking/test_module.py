@@ -1,34 +1,36 @@
+"""A ranker trained on walks: what it learns, leaves, goes on from, and reads beside the items."""
+
 import json
 from functools import partial
 
 import lightning.pytorch as pl
-import polars as pl_frames
+import numpy as np
+import polars as frames
 import pytest
 import torch
 from lightrec_news.reading import SelfAttentionReader
 from safetensors.torch import load_file
 
-from lightrec.encoders.base import Encoder
+from lightrec.data.domain import Domain
+from lightrec.data.files import STAMP
+from lightrec.encoders.words import WordEncoder
 from lightrec.errors import DataError, RecipeError
+from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.nn.towers import CausalTransformer
+from lightrec.ranking.blend import Blend
+from lightrec.ranking.blending import judge, validation_events
+from lightrec.ranking.item_models.base import RecentPopularity
 from lightrec.ranking.losses import SampledSoftmaxLoss
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.ranker import Ranker
+from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
-from tests.ranking.training import prepared, trainer
+from lightrec.run import Run
+from tests.learners.training import resumed, train
+from tests.ranking.training import TOWER, fitted, prepared, trainer
 
 USERS, ITEMS, STEPS = 40, 24, 9
-TOWER = partial(CausalTransformer, dropout=0.0)
-
-
-class Letters(Encoder):
-    """Counts letters."""
-
-    size = 3
-
-    def encode(self, texts):
-        return torch.tensor([[float(t.count(c)) for c in "abc"] for t in texts])
 
 
 @pytest.fixture(scope="module")
@@ -39,29 +41,14 @@ def store(tmp_path_factory):
         for user in range(USERS)
         for step in range(STEPS)
     ]
-    return prepared(pl_frames.DataFrame(rows), tmp_path_factory.mktemp("store") / "data")
-
-
-def fitted(store, folder, epochs=8, seed=0, callbacks=None, checkpoint=None, **settings):
-    pl.seed_everything(seed, verbose=False)
-    data = SequenceData(str(store), max_length=8, batch_size=8)
-    module = RankingModule(
-        ITEMS, 0, **{"size": 16, "max_length": 8, "tower": TOWER, "learning_rate": 0.02} | settings
-    )
-    training = trainer(epochs, folder, callbacks=callbacks)
-    training.fit(module, datamodule=data, ckpt_path=checkpoint)
-    return module.eval(), training, data
+    return prepared(frames.DataFrame(rows), tmp_path_factory.mktemp("store") / "data")
 
 
 @pytest.mark.parametrize("loss", [None, SampledSoftmaxLoss(12, 0.5)])
-def test_learns_a_walk(store, tmp_path, loss):
-    _, training, _ = fitted(store, tmp_path, loss=loss)
+def test_learns_a_walk_and_writes_what_the_next_stages_read(store, tmp_path, loss):
+    module, training, data = fitted(store, tmp_path, loss=loss)
     assert float(training.callback_metrics["validation/ndcg@10"]) > 0.9
     assert float(training.callback_metrics["train/loss"]) < 1
-
-
-def test_writes_what_the_next_stages_read(store, tmp_path):
-    module, training, data = fitted(store, tmp_path)
     folder = tmp_path / "out"
     folder.mkdir()
     metrics = module.write(folder)
@@ -84,37 +71,29 @@ def test_writes_what_the_next_stages_read(store, tmp_path):
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(store, tmp_path):
-    whole, *_ = fitted(store, tmp_path, epochs=4)
+    def fit(*how):
+        module = RankingModule(ITEMS, 0, size=16, max_length=8)
+        return train(module, SequenceData(str(store.folder), max_length=8), *how)
 
-    class Stop(pl.Callback):
-        def on_train_epoch_end(self, trainer, pl_module):
-            if trainer.current_epoch == 1:
-                trainer.save_checkpoint(tmp_path / "half.ckpt")
-
-    # Stopped half-way: the schedule still looks forward to four epochs.
-    fitted(store, tmp_path, epochs=4, callbacks=[Stop()])
-    rest, *_ = fitted(store, tmp_path, epochs=4, seed=7, checkpoint=tmp_path / "half.ckpt")
-    for a, b in zip(whole.parameters(), rest.parameters(), strict=True):
-        assert torch.equal(a, b)
+    resumed(fit, tmp_path)
 
 
 def test_text_vectors_come_from_the_encoder(store, tmp_path):
-    data = SequenceData(str(store), text_encoder=Letters(), max_length=8)
+    data = SequenceData(str(store.folder), text_encoder=WordEncoder(8), max_length=8)
     texts = ["", "abba", "cab", *[""] * (ITEMS - 3)]
-    data.store.__dict__["catalog"] = data.store.catalog.with_columns(text=pl_frames.Series(texts))
-    assert data.vector_size == 3
-    assert data.vectors[:5].tolist() == [[0, 0, 0], [0, 0, 0], [2, 2, 0], [1, 1, 1], [0, 0, 0]]
-    module = RankingModule(ITEMS, 3, size=16, max_length=8)
+    data.store.__dict__["catalog"] = data.store.catalog.with_columns(text=frames.Series(texts))
+    module = RankingModule(ITEMS, data.vector_size, size=16, max_length=8)
     trainer(1, tmp_path).fit(module, datamodule=data)
     assert torch.equal(module.ranker.items.vectors, data.vectors)
+    assert data.vectors.any(1).nonzero().flatten().tolist() == [2, 3]
     assert module.ranker.items.project.weight.abs().sum() > 0
 
 
 def test_a_ranker_learns_a_walk_from_words_alone(store, tmp_path):
     pl.seed_everything(0, verbose=False)
-    data = SequenceData(str(store), max_length=8, batch_size=8, reads=["title"])
+    data = SequenceData(str(store.folder), max_length=8, batch_size=8, reads=["title"])
     names = [f"at{i % 6} row{i // 6} lone{i}" for i in range(ITEMS)]
-    data.store.__dict__["catalog"] = data.store.catalog.with_columns(title=pl_frames.Series(names))
+    data.store.__dict__["catalog"] = data.store.catalog.with_columns(title=frames.Series(names))
     assert data.reading == (1, 2, 11, 64)
     assert data.tokens.names[:3] == ["", "at0", "at1"]
     own = {"tower": TOWER, "use_ids": False, "learning_rate": 0.03, "reading": data.reading}
@@ -130,9 +109,87 @@ def test_a_ranker_learns_a_walk_from_words_alone(store, tmp_path):
 
 
 def test_a_log_without_an_order_is_refused(tmp_path):
-    log = pl_frames.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "time": [1, 2]})
-    data = SequenceData(str(prepared(log, tmp_path / "d")))
+    log = frames.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "time": [1, 2]})
+    data = SequenceData(str(prepared(log, tmp_path / "d").folder))
     with pytest.raises(DataError, match="two training events"):
         data.train_dataloader()
     with pytest.raises(DataError, match="no validation events"):
         data.val_dataloader()
+
+
+LIKES, KINDS, SIZE, DAY = 13, 3, 8, 24 * 60 * 60_000
+WITHOUT = (1 + 1 / np.log2(3)) / 2
+"""NDCG where the next item is one of two, and nothing tells which: 0.815."""
+
+
+class Again(Domain):
+    """Items come again."""
+
+    repeats = True
+
+
+@pytest.fixture(scope="module")
+def liked(tmp_path_factory):
+    """A log in which a coin, seen as feedback and as the gap before, says what comes next.
+
+    Liked: on to the next item of the same kind; skipped: over to the next kind.
+    """
+    generator = np.random.default_rng(0)
+    rows = []
+    for user in range(200):
+        item, time = int(generator.integers(KINDS * SIZE)), 0
+        for _ in range(LIKES):
+            coin = bool(generator.integers(2))
+            time += (5 * DAY if coin else DAY // 50) + int(generator.integers(60_000))
+            rows.append((f"u{user}", f"i{item:02d}", time, "liked" if coin else "skipped"))
+            kind, place = divmod(item, SIZE)
+            item = kind * SIZE + (place + 1) % SIZE if coin else (item + SIZE) % (KINDS * SIZE)
+    log = frames.DataFrame(rows, ["user", "item", "time", "feedback"], orient="row")
+    time = frames.col("time").cast(frames.Datetime("ms", "UTC"))
+    return prepared(log.with_columns(time), tmp_path_factory.mktemp("liked") / "data", Again())
+
+
+ONE_LAYER = {"tower": partial(CausalTransformer, layers=1, dropout=0.0), "length": LIKES}
+
+
+def test_what_comes_after_a_like_and_after_a_skip_is_learned(liked, tmp_path):
+    _, blind, _ = fitted(liked, tmp_path, 12, **ONE_LAYER)
+    assert float(blind.callback_metrics["validation/ndcg@10"]) < WITHOUT + 0.03
+    _, training, _ = fitted(liked, tmp_path, 12, **ONE_LAYER, use_feedback=True)
+    assert float(training.callback_metrics["validation/ndcg@10"]) > 0.97
+
+
+def test_written_blended_and_judged_with_details(liked, tmp_path):
+    reads = {"use_feedback": True, "use_gaps": True, "item_models": [RecentPopularity(7.0)]}
+    module, training, data = fitted(liked, tmp_path, 12, **ONE_LAYER, **reads)
+    (tmp_path / "run" / "ranker").mkdir(parents=True)
+    (tmp_path / "run" / "data").symlink_to(liked.folder)
+    metrics = module.write(tmp_path / "run" / "ranker")
+    assert metrics["validation/ranker/ndcg@10"] == pytest.approx(
+        float(training.callback_metrics["validation/ndcg@10"]), abs=0.02
+    )
+    assert metrics["validation/ndcg@10"] > 0.95
+    blend = Blend.load(tmp_path / "run" / "ranker")
+    batch = data.val_dataloader().dataset[0]
+    for scores in (blend.scores(batch["history"], details=batch), by_history(blend)(batch)):
+        assert (scores.argmax(1) == batch["target"]).float().mean() > 0.9
+    # A history of which nothing else is known has its scores, too, and other ones.
+    bare = blend.scores(batch["history"])
+    assert bare[:, 1:].isfinite().all()
+    assert (bare.argmax(1) == batch["target"]).float().mean() < 0.8
+    events = validation_events(data, None)
+    assert judge(by_history(blend), events)["ndcg@10"] == pytest.approx(
+        metrics["validation/ndcg@10"]
+    )
+    for stage in (liked.folder, tmp_path / "run" / "ranker"):
+        (stage / STAMP).write_text('{"fingerprint": ""}')
+    found = HeldOutLog().without_policy(Run(tmp_path / "run"), 0)
+    assert found["test/ndcg@10"] > 0.95
+    assert found["test/ranker/ndcg@10"] > 0.95
+
+
+def test_what_the_log_does_not_have_cannot_be_used(tmp_path):
+    events = {"user": list("aaaabbbb"), "item": list("12341234")}
+    store = prepared(frames.DataFrame(events), tmp_path / "data")
+    with pytest.raises(RecipeError, match=r"(?s)one kind of feedback.*has no times"):
+        fitted(store, tmp_path, use_feedback=True, use_gaps=True)

@@ -1,8 +1,12 @@
+"""Scores of a ranker, what it reads of a history, and which items it finds alike."""
+
+import numpy as np
 import pytest
 import torch
 
+from lightrec.errors import RunError
 from lightrec.keys import Key
-from lightrec.ranking.ranker import Ranker
+from lightrec.ranking.ranker import WORDS, Ranker, likeness
 
 
 def ranker(**settings):
@@ -10,7 +14,7 @@ def ranker(**settings):
     given = {"num_items": 9, "vector_size": 5, "size": 8, "max_length": 4} | settings
     model = Ranker(**given).eval()
     if model.items.uses_text:
-        vectors = torch.randn(10, 5)
+        vectors = torch.randn(model.num_items + 1, 5)
         vectors[0] = 0
         model.items.set_vectors(vectors)
         torch.nn.init.normal_(model.items.project.weight)
@@ -88,3 +92,39 @@ def test_details_are_read_from_their_event_on():
             found = model.states(HISTORY, known(*tables))[1]
             assert torch.allclose(found[:place], states[:place], atol=1e-6)
             assert not torch.allclose(found[place], states[place], atol=1e-4)
+
+
+COUNTS = torch.tensor([0, 5, 3, 0, 2, 4])
+
+
+def cosines(table, rows, item):
+    centred = table - table[rows].mean(0)
+    units = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    return units @ units[item]
+
+
+def test_likeness_is_that_of_vectors_and_of_half_the_texts():
+    model = ranker(num_items=5)
+    own = cosines(model.item_vectors().detach().numpy(), [1, 2, 4, 5], 2)
+    texts = cosines(model.items.vectors.numpy(), [1, 2, 3, 4, 5], 2)
+    found = likeness(model, COUNTS, 2).numpy()
+    expected = (own + WORDS * texts) / (1 + WORDS)
+    np.testing.assert_allclose(found[[1, 4, 5]], expected[[1, 4, 5]], atol=1e-5)
+    assert found[3] == pytest.approx(texts[3], abs=1e-5), "without events, by its text alone"
+    assert (found[[0, 2]] == -np.inf).all()
+    words = likeness(model, COUNTS, 2, "words").numpy()
+    np.testing.assert_allclose(words[[1, 3, 4, 5]], texts[[1, 3, 4, 5]], atol=1e-5)
+    of_new = cosines(model.items.vectors.numpy(), [1, 2, 3, 4, 5], 3)
+    found = likeness(model, COUNTS, 3).numpy()
+    np.testing.assert_allclose(found[[1, 2, 4, 5]], of_new[[1, 2, 4, 5]], atol=1e-5)
+
+
+def test_without_texts_events_alone_tell():
+    plain = Ranker(5, size=8).eval()
+    found = likeness(plain, COUNTS, 2)
+    assert (found[[1, 4, 5]] > -1).all()
+    assert found[3] == -torch.inf, "nothing is known of it"
+    with pytest.raises(RunError, match="Words are asked for, and the ranker reads no texts"):
+        likeness(plain, COUNTS, 2, "words")
+    with pytest.raises(RunError, match="has no events"):
+        likeness(plain, COUNTS, 3)

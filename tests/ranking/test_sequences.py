@@ -37,21 +37,6 @@ def sequences():
     return Sequences.all_events(leave_one_out(9, 4, 25, 3))
 
 
-def test_training_events_are_the_only_targets_of_training(sequences):
-    training = sequences.training()
-    assert training.offsets.tolist() == [0, 7, 9, 32, 33]
-    assert set(training.parts) == {TRAIN}
-    windows = TrainWindows(training, 100, 10)
-    batch = windows[windows.windows(np.random.default_rng(0))]
-    assert batch["history"][0, -6:].tolist() == [1, 2, 3, 4, 5, 6]
-    assert batch["target"][0, -6:].tolist() == [2, 3, 4, 5, 6, 7]
-    assert batch["history"].shape == (3, 22)  # the user with one training event has no window
-    assert (batch["history"][1].tolist(), batch["target"][1].tolist()) == (
-        [0] * 21 + [10],
-        [0] * 21 + [11],
-    )
-
-
 @pytest.mark.parametrize("max_length", [1, 2, 5, 22])
 def test_windows_cover_every_target_once_in_any_epoch(sequences, max_length):
     training = sequences.training()

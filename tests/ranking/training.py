@@ -1,28 +1,38 @@
-"""A log made into a data stage, and a trainer that says and keeps nothing."""
+"""A log made into a data stage, rankers trained on it, and a trainer that says nothing."""
+
+from functools import partial
 
 import lightning.pytorch as pl
 
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
+from lightrec.nn.towers import CausalTransformer
+from lightrec.ranking.module import RankingModule
+from lightrec.ranking.sequence_data import SequenceData
+from tests.learners.training import QUIET
+
+TOWER = partial(CausalTransformer, dropout=0.0)
 
 
-def prepared(log, folder, domain=None, k_core=0):
-    """Prepare a frame or a log, leave-one-out, and give the folder."""
-    log = log if isinstance(log, InteractionLog) else InteractionLog(log)
-    prepare(log, folder, domain=domain or Domain(), k_core=k_core, seed=0)
-    return folder
+def prepared(events, folder, domain=None, catalog=None):
+    """Prepare a frame of events, leave-one-out, and give the store."""
+    log, domain = InteractionLog(events), domain or Domain()
+    return prepare(log, folder, catalog=catalog, domain=domain, k_core=0, seed=0)
+
+
+def fitted(store, folder, epochs=8, length=8, **settings):
+    """Train a small ranker: the module, its trainer, and the data."""
+    pl.seed_everything(0, verbose=False)
+    data = SequenceData(str(store.folder), max_length=length, batch_size=length)
+    given = {"size": 16, "max_length": length, "tower": TOWER, "learning_rate": 0.02}
+    given |= {"feedback_kinds": data.feedback_kinds, "use_feedback": False}
+    module = RankingModule(data.num_items, 0, **given | settings)
+    training = trainer(epochs, folder)
+    training.fit(module, datamodule=data)
+    return module.eval(), training, data
 
 
 def trainer(epochs, folder, **settings):
-    return pl.Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-        **settings,
-    )
+    how = {"accelerator": "cpu", "default_root_dir": folder, **QUIET}
+    return pl.Trainer(max_epochs=epochs, **how | settings)

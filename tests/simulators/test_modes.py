@@ -6,20 +6,17 @@ import torch
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.simulators.session_env import SessionEnv
-from lightrec.simulators.user_model import LogStarts, UserModelSimulator
+from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing.simulators import TinyWorld
-from lightrec.users.choice_model import PooledChoice
-from lightrec.users.user_model import UserModel
 from tests.simulators.dial import Dial
+from tests.simulators.tastes import fixed_tastes, starts_of
 
 in_mode = SessionEnv.in_mode
 
 
-def user_model(rows=40, items=6, **settings):
-    model = PooledChoice(items, 1, 4, pools=1, feature_size=2, hidden_size=2, records_nothing=False)
-    starts = LogStarts(torch.zeros(rows + 1, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
-    settings = {"leave_rate": 0.3, "max_steps": 9, "repeats": True} | settings
-    return UserModelSimulator(UserModel([model.eval()]), starts, rows, **settings)
+def user_model():
+    settings = {"leave_rate": 0.3, "max_steps": 9, "repeats": True}
+    return UserModelSimulator(fixed_tastes([0.5] * 6), starts_of([[]] * 40), 40, **settings)
 
 
 MAKERS = {

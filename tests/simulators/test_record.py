@@ -1,54 +1,32 @@
 """The circle: what a policy shows is written as a log, prepared, and read as it was."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from lightrec_worlds.greed import Greed
 
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
-from lightrec.data.store import EventStore
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.policies.baselines import PopularityPolicy
-from lightrec.simulators.rollout import SessionLog, Sessions, judge
+from lightrec.simulators.rollout import SessionLog, judge
+from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.testing import tiny
+from tests.simulators.tastes import starts_of
 
-SESSIONS, PLACES, STEPS = 60, 3, 12
-
-
-@pytest.fixture(scope="module")
-def world() -> Greed:
-    return Greed(SESSIONS, slate_size=PLACES, max_steps=STEPS)
+SESSIONS, PLACES = 60, 3
 
 
-@pytest.fixture(scope="module")
-def policy(world: Greed) -> PopularityPolicy:
-    """Prefers items of quality."""
-    return PopularityPolicy.from_appeal(3 * world.quality)
-
-
-@pytest.fixture(scope="module")
-def played(world: Greed, policy: PopularityPolicy) -> tuple[Sessions, SessionLog]:
-    log = SessionLog([f"item {n}" for n in range(1, world.num_items + 1)])
-    users = torch.arange(SESSIONS)
-    found = judge({"own": policy}, world, users, [4, 5], deterministic=False, record=log)
-    return found["own"], log
-
-
-@pytest.fixture(scope="module")
-def store(played, tmp_path_factory: pytest.TempPathFactory) -> EventStore:
-    folder: Path = tmp_path_factory.mktemp("circle")
-    played[1].log().write_parquet(folder / "log.parquet")
-    log = InteractionLog.read_parquet(folder / "log.parquet")
-    return prepare(log, folder / "store", domain=Domain(), k_core=0, seed=0)
-
-
-def test_the_weighted_mean_of_a_policy_on_its_own_log_is_its_mean_return(
-    policy: PopularityPolicy, played, store: EventStore
-) -> None:
-    sessions, _ = played
+def test_the_weighted_mean_of_a_policy_on_its_own_log_is_its_mean_return(tmp_path):
+    starts, settings = starts_of([[]] * SESSIONS), {"slate_size": PLACES, "max_steps": 3}
+    world = UserModelSimulator(tiny.tiny_user_model(), starts, SESSIONS, **settings)
+    policy = PopularityPolicy.from_appeal(torch.randn(tiny.NUM_ITEMS + 1))
+    log, users = SessionLog([f"item {n}" for n in range(1, 13)]), torch.arange(SESSIONS)
+    judged = judge({"": policy}, world, users, [4, 5], deterministic=False, record=log)
+    sessions = judged[""]
+    log.log().write_parquet(tmp_path / "log.parquet")
+    read = InteractionLog.read_parquet(tmp_path / "log.parquet")
+    store = prepare(read, tmp_path / "store", domain=Domain(), k_core=0, seed=0)
     number = [0, *(int(name.removeprefix("item ")) for name in store.catalog["item"])]
     slates = torch.tensor(number)[torch.from_numpy(np.array(store.candidates)).long()]
     log_ratios = torch.zeros(store.num_users, dtype=torch.float64)
@@ -63,7 +41,7 @@ def test_the_weighted_mean_of_a_policy_on_its_own_log_is_its_mean_return(
         for slate, propensity in zip(slates[events], propensities[events], strict=True):
             law = PlackettLuce(scores, mask, PLACES)
             log_ratios[user] += law.log_prob(slate[None]).double().item() - propensity.log()
-            mask[:, slate] = False  # greed shows nothing twice
+            mask[:, slate] = False  # nothing is shown twice
         returns[user] = rewards[events].sum()
     estimate = (log_ratios.exp() * returns).mean()
     assert store.num_users == sessions.reward.numel() == 2 * SESSIONS

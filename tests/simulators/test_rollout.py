@@ -6,9 +6,8 @@ import torch
 from lightrec.evaluation.sessions import compare, transfer_ratios
 from lightrec.policies.baselines import ConstantListPolicy, PopularityPolicy, RandomPolicy
 from lightrec.simulators.rollout import Sessions, judge
-from lightrec.simulators.user_model import LogStarts, UserModelSimulator
-from lightrec.users.choice_model import PooledChoice
-from lightrec.users.user_model import UserModel
+from lightrec.simulators.user_model import UserModelSimulator
+from tests.simulators.tastes import fixed_tastes, starts_of
 
 USERS = 1500
 CHANCES = torch.tensor([0.9, 0.1] * 20)
@@ -16,14 +15,8 @@ CHANCES = torch.tensor([0.9, 0.1] * 20)
 
 @pytest.fixture(scope="module")
 def simulator():
-    model = PooledChoice(40, 1, 4, pools=1, feature_size=2, hidden_size=2, records_nothing=False)
-    for parameter in model.parameters():
-        torch.nn.init.zeros_(parameter)
-    model.bias.data[1:] = CHANCES.logit()
-    starts = LogStarts(torch.zeros(USERS + 1, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
-    return UserModelSimulator(
-        UserModel([model.eval()]), starts, USERS, leave_rate=0.1, max_steps=15
-    )
+    users, starts = fixed_tastes(CHANCES), starts_of([[]] * USERS)
+    return UserModelSimulator(users, starts, USERS, leave_rate=0.1, max_steps=15)
 
 
 def popularity(order):
@@ -52,6 +45,8 @@ def test_returns_in_closed_form(sessions):
     length = (1 - 0.9**15) / 0.1
     found = compare({name: [played] for name, played in sessions.items()})
     assert abs(found["policy/length"] - length) < 0.25
+    left = [(sessions["policy"].length > step).float().mean() for step in (1, 5, 14)]
+    assert torch.stack(left).tolist() == pytest.approx([0.9, 0.9**5, 0.9**14], abs=0.025)
     assert abs(found["policy/accepted"] - 0.9 * length) < 0.25
     assert abs(found["bad/accepted"] - 0.1 * length) < 0.1
     assert abs(found["random/accepted"] - 0.5 * length) < 0.2

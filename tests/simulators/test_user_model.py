@@ -10,38 +10,16 @@ from torchrl.envs.utils import check_env_specs
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.simulators.user_model import LogStarts, UserModelSimulator
-from lightrec.users.choice_model import PooledChoice
+from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.users.user_model import UserModel
+from tests.simulators.tastes import fixed_tastes, starts_of
 
-
-def fixed_tastes(probabilities, records_nothing=False):
-    """A user model in which item i, shown alone, is accepted with a known probability."""
-    model = PooledChoice(
-        len(probabilities),
-        1,
-        4,
-        pools=1,
-        feature_size=2,
-        hidden_size=2,
-        records_nothing=records_nothing,
-    )
-    for parameter in model.parameters():
-        torch.nn.init.zeros_(parameter)
-    model.bias.data[1:] = torch.tensor(probabilities).logit()
-    return UserModel([model.requires_grad_(False)])
-
-
-def starts_of(histories, **settings):
-    counts = torch.tensor([0, *map(len, histories)])
-    items = torch.tensor([item for history in histories for item in history], dtype=torch.int64)
-    return LogStarts(counts.cumsum(0), items, **settings)
+ALLOWED = torch.tensor([[0, 1, 0, 1, 1], [0, 0, 0, 0, 1]]).bool()
 
 
 def make(probabilities=(0.2, 0.7, 0.5, 0.9) * 6, users=64, **settings):
-    model = fixed_tastes(list(probabilities), settings.pop("records_nothing", False))
-    settings.setdefault("history_length", 4)
-    return UserModelSimulator(model, starts_of([[]] * users), users, **settings)
+    model, starts = fixed_tastes(list(probabilities)), starts_of([[]] * users)
+    return UserModelSimulator(model, starts, users, history_length=4, **settings)
 
 
 def play(simulator, choose):
@@ -76,54 +54,6 @@ def test_places_weigh_in_the_choice_and_in_what_is_expected():
     torch.testing.assert_close(found, wanted, atol=0.012, rtol=0)
     expected = play(make([0.2, 0.7, 0.5], expected=True, **settings), lowest(3))["reward"]
     torch.testing.assert_close(expected, torch.full_like(expected, wanted.sum().item()))
-
-
-def test_length_follows_the_geometric_law_and_return_its_closed_form():
-    leave, top, chance = 0.1, 30, 0.7
-    simulator = make([chance] * 40, users=20_000, leave_rate=leave, max_steps=top)
-    torch.manual_seed(1)
-    steps = play(simulator, lowest())
-    ended = steps["done"].squeeze(-1).int().cumsum(0) > 0
-    alive = torch.cat([torch.ones(1, 20_000), 1.0 - ended[:-1].float()])
-    length = alive.sum(0)
-    expected = (1 - (1 - leave) ** top) / leave
-    assert abs(length.mean() - expected) < 0.2
-    for step in (1, 5, 20):
-        assert abs((length > step).float().mean() - (1 - leave) ** step) < 0.012
-    returned = (steps["reward"].squeeze(-1) * alive).sum(0).mean()
-    assert abs(returned - chance * expected) < 0.15
-    assert steps["truncated"][:-1].sum() == 0
-    assert not (steps["truncated"] & steps["terminated"]).any()
-    cut = steps["truncated"][-1].squeeze(-1) & (length == top)
-    assert abs(cut.float().mean() - (1 - leave) ** top) < 0.012
-
-
-def test_reward_is_that_of_what_was_accepted():
-    def reward(transition):
-        clicked = (transition[Key.ACTION] * transition["next", Key.TAKEN]).sum(1, keepdim=True)
-        past = (transition[Key.HISTORY] > 0).sum(1, keepdim=True)
-        return torch.where(clicked > 0, 10.0 * clicked - past, 0)
-
-    simulator = make(
-        [1 - 1e-9, 1e-9, 1 - 1e-9], users=4, reward=reward, ending="fixed", max_steps=3
-    )
-    steps = play(simulator, lowest())
-    assert steps["reward"].squeeze(-1).T.tolist() == [[10, 0, 29]] * 4
-    assert steps[Key.ACCEPTED_TOTAL][-1].flatten().tolist() == [2] * 4
-    assert steps[Key.HISTORY][-1, 0].tolist() == [0, 0, 1, 3]
-
-
-def test_expected_reward_is_the_mean_over_the_outcomes():
-    def reward(transition):
-        assert transition[Key.ACTION].shape[1] == 2
-        items = transition[Key.ACTION] * transition["next", Key.TAKEN]
-        return items.sum(1, keepdim=True).float() - 1
-
-    simulator = make([0.2, 0.7, 0.5], users=3, reward=reward, expected=True, slate_size=2)
-    # Odds of item 1, item 2 and nothing: 1/4, 7/3 and 1; rewards 0, 1 and -1.
-    expected = (7 / 3 - 1) / (1 / 4 + 7 / 3 + 1)
-    found = play(simulator, lowest(2))["reward"][0].flatten()
-    torch.testing.assert_close(found, torch.full((3,), expected))
 
 
 def test_common_random_numbers_follow_the_user_not_the_row():
@@ -186,17 +116,17 @@ def test_repeats_and_what_the_log_holds():
     masks = UserModelSimulator(model, starts, 2)
     masks.fix(torch.arange(2), 0)
     assert masks.reset()[Key.MASK].int().tolist() == [[0, 0, 0, 1, 1], [0, 1, 1, 0, 1]]
+    # What the log's domain forbids a user is never shown, even where items come again.
+    forbidding = starts_of([[1, 2], [5, 3]], allowed=lambda users: ALLOWED[users])
+    masks = UserModelSimulator(model, forbidding, 2, repeats=True)
+    masks.fix(torch.tensor([1, 0]), 0)
+    assert torch.equal(masks.reset()[Key.MASK], ALLOWED[[1, 0]])
     free = UserModelSimulator(model, starts, 2, repeats=True)
     state = free.reset()
     assert state[Key.MASK][:, 1:].all()
     # What was shown may be shown in the next step again, but never twice in one slate.
     state[Key.ACTION] = torch.tensor([[2], [4]])
     assert free.step(state)["next", Key.MASK][:, 1:].all()
-    both = UserModelSimulator(model, starts, 2, slate_size=2, repeats=True)
-    state = both.reset()
-    state[Key.ACTION] = torch.tensor([[2, 2], [4, 1]])
-    with pytest.raises(ValueError, match="twice"):
-        both.step(state)
 
 
 def test_drawn_starts_cut_inside_the_user_and_keep_an_event():

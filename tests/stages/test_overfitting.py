@@ -1,7 +1,5 @@
 """What recipes name against overfitting works in a stage, and twice and after a stop alike."""
 
-import json
-
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -11,12 +9,7 @@ from lightrec.stages import train as training
 from lightrec.stages.stage import Stage
 from lightrec.testing.tiny import FAST
 
-AVERAGE = {"class_path": "EMAWeightAveraging", "init_args": {"decay": 0.9}}
-MEANS = {
-    "none": [],
-    "average": ["--trainer.callbacks", json.dumps([AVERAGE])],
-}
-
+AVERAGE = "--trainer.callbacks=[{class_path: EMAWeightAveraging, init_args: {decay: 0.9}}]"
 # From a random start every epoch is better than the one before, so that the last is kept.
 SLOW = ["--model.init_args.start=random", "--model.init_args.item_models=[Popularity]"]
 
@@ -47,10 +40,12 @@ def plain(encoder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("means", "epoch"), [("none", 1), *((means, 0) for means in MEANS)])
-def test_a_stopped_stage_ends_where_an_unbroken_one_does(encoder, plain, monkeypatch, means, epoch):
-    expected = plain if means == "none" else weights(encoder(MEANS[means]))
-    broken = encoder(MEANS[means])
+@pytest.mark.parametrize(("settings", "epoch"), [([], 0), ([], 1), ([AVERAGE], 0)])
+def test_a_stopped_stage_ends_where_an_unbroken_one_does(
+    encoder, plain, monkeypatch, settings, epoch
+):
+    expected = weights(encoder(settings)) if settings else plain
+    broken = encoder(settings)
 
     def stop(self, trainer, module, outputs, batch, index):
         if trainer.current_epoch == epoch + 1:
@@ -62,7 +57,6 @@ def test_a_stopped_stage_ends_where_an_unbroken_one_does(encoder, plain, monkeyp
             training.train(broken)
     assert not broken.out.exists()
     assert torch.load(broken.work / "last.ckpt", weights_only=True)["epoch"] == epoch
-    found = weights(broken)
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
-    same = all(torch.equal(plain[name], value) for name, value in expected.items())
-    assert same == (means == "none")
+    resumed = weights(broken)
+    assert all(torch.equal(resumed[name], value) for name, value in expected.items())
+    assert all(torch.equal(plain[n], value) for n, value in expected.items()) == (not settings)

@@ -4,10 +4,9 @@ import pytest
 
 from lightrec.stages.stage import plugin_marks
 
-REWARD = "from mine.maths import square\nfrom . import words\n"
 FILES = {
     "__init__.py": "",
-    "rewards.py": REWARD,
+    "rewards.py": "from mine.maths import square\nfrom . import words\n",
     "maths.py": "import mine.deep.numbers\n",
     "deep/__init__.py": "",
     "deep/numbers.py": "ONE = 1\n",
@@ -17,32 +16,22 @@ FILES = {
 }
 
 
+HOOKS = """
+from lightrec.hookspecs import gives
+lightrec_rewards = gives({"Calm": "mine.rewards:Calm"})
+lightrec_evaluators = gives({"Calmness": "mine.evaluators:Calmness"})
+lightrec_readers = gives({"ods": "mine.readers:Sheets"})
+lightrec_domains = gives({"calm": "mine.evaluators:Domain"})
+"""
+
+
 @pytest.fixture
 def package(lightrec_plugins):
     folder = lightrec_plugins.folder / "mine"
     (folder / "deep").mkdir(parents=True)
     for name, text in FILES.items():
         (folder / name).write_text(text)
-    lightrec_plugins.add(
-        "mine",
-        """
-        @hookimpl
-        def lightrec_rewards():
-            return {"Calm": "mine.rewards:Calm"}
-
-        @hookimpl
-        def lightrec_evaluators():
-            return {"Calmness": "mine.evaluators:Calmness"}
-
-        @hookimpl
-        def lightrec_readers():
-            return {"ods": "mine.readers:Sheets"}
-
-        @hookimpl
-        def lightrec_domains():
-            return {"calm": "mine.evaluators:Domain"}
-        """,
-    )
+    lightrec_plugins.add("mine", HOOKS)
     return folder
 
 

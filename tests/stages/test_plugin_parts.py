@@ -9,7 +9,6 @@ import torch
 from torch.nn.functional import one_hot
 
 from lightrec.__main__ import main
-from lightrec.data.domain import domain_of
 from lightrec.data.store import EventStore
 from lightrec.errors import PluginError
 from lightrec.evaluation.arena import arena
@@ -34,19 +33,15 @@ def clinic(tmp_path_factory):
 
 
 def test_a_run_with_a_part_of_every_kind_ends_with_its_metrics(clinic):
-    found = json.loads((clinic / "metrics.json").read_text())
-    assert found["clinic/minors"] == ADULTS.start
-    assert type(Policy.load(clinic / "policy")).__name__ == "Habit"
-    assert 0 < found["test/policy/ndcg@10"] < 1
-    assert found["simulator/policy/length"] > 0
-    check_all(DomainChecks(type(domain_of(EventStore(clinic / "data")))))
+    run, metrics = Run(clinic), json.loads((clinic / "metrics.json").read_text())
+    assert metrics["clinic/minors"] == ADULTS.start
+    assert type(run.policy).__name__ == "Habit"
+    assert 0 < metrics["test/policy/ndcg@10"] < 1
+    assert metrics["simulator/policy/length"] > 0
+    check_all(DomainChecks(type(run.domain)))
 
 
-def test_parts_of_a_plugin_are_named_in_recipes_and_on_the_line(clinic, tmp_path, capsys):
-    assert type(Run(clinic).ranker.users).__name__ == "Fading"
-    recipe = tmp_path / "policy.yaml"
-    recipe.write_text(
-        """
+POLICY = """
 seed_everything: 0
 trainer: {max_epochs: 1}
 model: {class_path: PolicyModule, init_args: {sessions: 8, steps: 3}}
@@ -59,7 +54,12 @@ data:
     iterations: 1
     judging: 8
 """
-    )
+
+
+def test_parts_of_a_plugin_are_named_in_recipes_and_on_the_line(clinic, tmp_path, capsys):
+    assert type(Run(clinic).ranker.users).__name__ == "Fading"
+    recipe = tmp_path / "policy.yaml"
+    recipe.write_text(POLICY)
     out = tmp_path / "waiting" / "policy"
     assert main(["fit", "-c", str(recipe), "--out", str(out)]) == 0
     assert type(Policy.load(out)).__name__ == "Habit"
@@ -77,16 +77,11 @@ data:
 
 
 @pytest.fixture
-def lamps(clinic):
-    """(N + 1,) bool: the items that are for adults only."""
-    kinds = EventStore(clinic / "data").catalog["kind"]
-    return torch.tensor([False, *(kinds == "lamp")])
-
-
-def is_minor(clinic, users):
-    """(B,) bool, by rows of the user table."""
-    names = EventStore(clinic / "data").user_ids
-    return torch.tensor([int(names[int(row)][1:]) not in ADULTS for row in users])
+def rules(clinic):
+    """Which users, by rows, are minors, and which items (N + 1,) are for adults only."""
+    store = EventStore(clinic / "data")
+    minors = torch.tensor([int(name[1:]) not in ADULTS for name in store.user_ids])
+    return minors, torch.tensor([False, *(store.catalog["kind"] == "lamp")])
 
 
 @pytest.mark.parametrize("by", ["policy", "blend"])
@@ -100,8 +95,8 @@ def test_nobody_is_recommended_what_the_domain_forbids(clinic, by):
     # Ten of 48 items were seen; who was on a walk among lamps has 2 of their 12 left to see.
     seen_no_lamp = table.filter(~minor).filter(pl.col("user") == "u20")
     assert (seen_no_lamp["kind"] == "lamp").sum() == 12
-    own = recommender.recommend("u3", k=48)
-    assert own["item"].to_list() == table.filter(pl.col("user") == "u3")["item"].to_list()
+    alone = recommender.recommend("u3", k=48)
+    assert alone["item"].to_list() == table.filter(pl.col("user") == "u3")["item"].to_list()
     for history in ([], ["tea number 3", "rope number 1"]):
         stranger = recommender.recommend(history=history, k=48)
         assert 34 <= stranger.height <= 36
@@ -113,25 +108,24 @@ def test_nobody_is_recommended_what_the_domain_forbids(clinic, by):
     assert recommender.recommend("u20", only=["kind=lamp"]).height == 10
 
 
-def test_forbidden_items_are_not_ranked_and_events_about_them_are_misses(clinic, lamps):
-    store = EventStore(clinic / "data")
-    found = json.loads((clinic / "metrics.json").read_text())
+def test_forbidden_items_are_not_ranked_and_events_about_them_are_misses(clinic, rules):
+    minors, lamps = rules
     # Users 2, 6, 10, 14 and 18 are minors whose log is about lamps.
-    assert found["test/ineligible_events"] == 5
+    assert Run(clinic).metrics()["test/ineligible_events"] == 5
     assert "5 of the events are about an item that the" in (clinic / "report.html").read_text()
     perfect = HeldOutLog().rank(
-        store, lambda batch: one_hot(batch[Key.TARGET], 49).float() + lamps.float() / 2, 0
+        Run(clinic).data, lambda batch: one_hot(batch[Key.TARGET], 49).float() + lamps / 2, 0
     )
-    minors = is_minor(clinic, perfect.users)
-    forbidden = minors & lamps[perfect.targets]
+    minor = minors[perfect.users]
+    forbidden = minor & lamps[perfect.targets]
     assert perfect.ineligible == int(forbidden.sum()) == 5
     assert torch.equal(perfect.per_event()["ndcg@10"], (~forbidden).double())
-    assert not lamps[perfect.lists[minors]].any()
-    assert lamps[perfect.lists[~minors]].any()
+    assert not lamps[perfect.lists[minor]].any()
+    assert lamps[perfect.lists[~minor]].any()
 
 
 @pytest.mark.parametrize("contender", ["random", "popularity", "constant", "policy"])
-def test_no_contender_shows_what_is_forbidden(clinic, lamps, contender):
+def test_no_contender_shows_what_is_forbidden(clinic, rules, contender):
     on = arena(str(clinic), 60, 0, {"max_steps": 12})
     shown = []
 
@@ -139,33 +133,26 @@ def test_no_contender_shows_what_is_forbidden(clinic, lamps, contender):
         shown.append(torch.stack([state[Key.USER][alive], state[Key.ACTION][alive, 0]]))
 
     judge({contender: on.policy(contender)}, on.simulator, on.users, [0], record=note)
-    users, items = torch.cat(shown, 1)
-    minors = is_minor(clinic, users)
-    assert not lamps[items[minors]].any()
-    assert lamps[items[~minors]].any()
-
-
-def stage(clinic, name, *settings):
-    _, recipe = recipes.find(f"generic/{name}")
-    return Stage(name, recipe, clinic / name, [*SETTINGS[name], *settings])
+    (users, items), (minors, lamps) = torch.cat(shown, 1), rules
+    assert not lamps[items[minors[users]]].any()
+    assert lamps[items[~minors[users]]].any()
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("setting", "message"),
     [
         ("key: test/ndcg@10", "gives the metric 'test/ndcg@10', and HeldOutLog of lightrec "),
-        ("key: validation/ndcg@10", "'validation/ndcg@10', and an earlier stage has given one"),
+        ("key: validation/ndcg@10", ".*'validation/ndcg@10', and an earlier stage has given one"),
         ("fault: nan", "gives metrics that are not finite numbers: clinic/minors. Give Python"),
         ("fault: error", "could not evaluate the run. It raised TypeError: "),
     ],
 )
-def test_an_evaluator_that_fails_is_named(clinic, settings, told):
+def test_an_evaluator_that_fails_is_named(clinic, setting, message):
     before = (clinic / "evaluate" / "metrics.json").read_bytes()
-    own = f"{{class_path: Minors, init_args: {{{settings}}}}}"
-    with pytest.raises(PluginError) as error:
-        execute(stage(clinic, "evaluate", f"--evaluators=[HeldOutLog,{own}]"))
-    assert str(error.value).startswith("Minors of lightrec-clinic 1.0 ")
-    assert told in str(error.value)
+    minors = f"{{class_path: Minors, init_args: {{{setting}}}}}"
+    recipe, words = recipes.find("generic/evaluate")[1], f"--evaluators=[HeldOutLog,{minors}]"
+    with pytest.raises(PluginError, match=f"^Minors of lightrec-clinic 1.0 {message}"):
+        execute(Stage("evaluate", recipe, clinic / "evaluate", [*SETTINGS["evaluate"], words]))
     assert (clinic / "evaluate" / "metrics.json").read_bytes() == before
 
 
@@ -186,21 +173,20 @@ digits: 2
 def test_a_folder_of_recipes_adds_stages_that_read_each_other(
     clinic, lightrec_tiny_files, tmp_path, capsys
 ):
-    own = tmp_path / "own"
-    own.mkdir()
+    folder = tmp_path / "own"
+    folder.mkdir()
     for name, text in (("set", "over: generic\n"), ("visits", VISITS), ("above", REPORT)):
-        (own / f"{name}.yaml").write_text(text)
+        (folder / f"{name}.yaml").write_text(text)
     log, items = lightrec_tiny_files
-    given = {"out": tmp_path / "run", "log": log, "items": items, "until": "above"}
-    out = run(str(own), **given, overrides={"above": ["--digits=3"]})
+    inputs = {"out": tmp_path / "run", "log": log, "items": items, "until": "above"}
+    out = run(str(folder), **inputs, overrides={"above": ["--digits=3"]})
     mean = Run(out).metrics("visits")["mean"]
     visits = Run(out).data.without_cold.popularity()[1:]
     assert mean == pytest.approx(float(np.log1p(visits).mean()), rel=0.05)
     assert (out / "said.txt").read_text() == f"48 items, {mean:.3f}\n"
     assert Run(out).stamp("above")["inputs"].keys() == {"data", "visits"}
     capsys.readouterr()
-    run(str(own), **given, overrides={"visits": ["--trainer.max_epochs=1"]})
-    told = capsys.readouterr().err
-    assert "[1/3] data: up to date" in told
-    assert "[2/3] visits\n" in told
-    assert "[3/3] above\n" in told
+    run(str(folder), **inputs, overrides={"visits": ["--trainer.max_epochs=1"]})
+    printed = capsys.readouterr().err
+    for line in ("[1/3] data: up to date\n", "[2/3] visits\n", "[3/3] above\n"):
+        assert line in printed

@@ -11,7 +11,6 @@ from lightrec import plugins
 from lightrec.__main__ import main
 from lightrec.errors import RecipeError
 from lightrec.evaluation.evidence import REASON, favoured_by
-from lightrec.policies.base import Policy
 from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages.evaluate import first_lists
@@ -31,8 +30,8 @@ ALONE = (*PLAYED, "trials", "language-generator")
 """Sets that stand by themselves, or read a language model: the last runs in a tutorial's test."""
 RUNS = [
     name
-    for name, found in LOADED.items()
-    if "data" in found.recipes and not found.overlay and name not in ALONE
+    for name, recipe_set in LOADED.items()
+    if "data" in recipe_set.recipes and not recipe_set.overlay and name not in ALONE
 ]
 """Sets that make a whole run."""
 SINGLE = [f"{name}/{recipe}" for name in PLAYED for recipe in LOADED[name].recipes]
@@ -52,7 +51,7 @@ def test_every_recipe_that_stands_by_itself_runs(name, tmp_path):
         few += ["--model.init_args.reward.init_args.cloning=2"]
     train(Stage("policy", recipe, out, few))
     assert Run(out.parent).stamp(out.name)["seed"] == 0
-    assert Policy.load(out).num_items > 0
+    assert Run(out.parent).policy.num_items > 0
 
 
 @pytest.mark.slow
@@ -61,35 +60,26 @@ def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path, monkeypatch):
     # One assumption is enough to see that settings are right.
     until = "assumptions" if name == "audit" else None
     cells = assumptions.cells
-    monkeypatch.setattr(assumptions, "cells", lambda *given: [*cells(*given)][:1])
-    log, items = lightrec_tiny_files
-    rated = tmp_path / "log.csv"
-    head, *rows = log.read_text().splitlines()[:201]  # 20 users
-    rated.write_text("\n".join([f"{head},rating", *(f"{row},5" for row in rows)]) + "\n")
+    monkeypatch.setattr(assumptions, "cells", lambda *arguments: [*cells(*arguments)][:1])
+    log, items = tmp_path / "log.csv", tmp_path / "items.csv"
+    events, goods = map(pl.read_csv, lightrec_tiny_files)
+    events[:200].with_columns(rating=5).write_csv(log)  # 20 users
+    # A field reads each of these.
+    goods.with_columns(health_score=0.5, price=9.5).write_csv(items)
     values = {"max_steps": 2}
-    goods = pl.read_csv(items)
     if "prices" in LOADED[name].values:  # a field whose reward needs them
-        ids, days = goods["sku"].to_list(), pl.date_range(START, END, "1d", eager=True)
-        own = {sku: 10.0 + (np.arange(len(days)) * (n + 1)) % 7 for n, sku in enumerate(ids)}
-        pl.DataFrame({"date": days, **own}).write_csv(tmp_path / "prices.csv")
+        skus, days = goods["sku"].to_list(), pl.date_range(START, END, "1d", eager=True)
+        prices = {sku: 10.0 + (np.arange(len(days)) * (n + 1)) % 7 for n, sku in enumerate(skus)}
+        pl.DataFrame({"date": days, **prices}).write_csv(tmp_path / "prices.csv")
         values["prices"] = str(tmp_path / "prices.csv")
-    told = tmp_path / "items.csv"
-    asked = {"health_score": pl.lit(0.5), "price": pl.lit(9.5)}  # by a field each
-    goods.with_columns(**asked).write_csv(told)
-    small = {stage: words for stage, words in SMALL.items() if stage in LOADED[name].recipes}
-    out = run(
-        name,
-        out=tmp_path / "run",
-        log=rated,
-        items=told,
-        fast_dev_run=True,
-        until=until,
-        overrides={"values": [f"--{key}={value}" for key, value in values.items()], **small},
-    )
-    found = recipes.load(name, ["fast-dev-run"], values)
-    stages = recipes.until(found.recipes, until)
+    words = {"values": [f"--{key}={value}" for key, value in values.items()]}
+    words |= SMALL if "policy" in LOADED[name].recipes else {}
+    inputs = {"out": tmp_path / "run", "log": log, "items": items}
+    out = run(name, **inputs, fast_dev_run=True, until=until, overrides=words)
+    whole = recipes.load(name, ["fast-dev-run"], values)
+    stages = recipes.until(whole.recipes, until)
     for stage in stages:  # the reader runs in its own room's tests
-        assert Run(out).stamp(stage)["recipe"] == found.resolved(stage)
+        assert Run(out).stamp(stage)["recipe"] == whole.resolved(stage)
     assert (out / "report.html").is_file() == ("evaluate" in stages)
 
 
@@ -107,56 +97,48 @@ def test_a_set_states_only_what_differs(tmp_path):
         ranker="model: {init_args: {max_length: 9, item_models: [{class_path: EASE}]}}\n",
         policy="data: {class_path: OtherData, init_args: {depth: 1}}\ntrainer: {precision: 64}\n",
     )
-    found, base = recipes.load(mine), recipes.load("generic")
-    assert found.resolved("data") == {**base.resolved("data"), "domain": "video"}
-    ranker, generic = found.resolved("ranker"), base.resolved("ranker")
+    whole, base = recipes.load(mine), recipes.load("generic")
+    assert whole.resolved("data") == {**base.resolved("data"), "domain": "video"}
+    ranker, generic = whole.resolved("ranker"), base.resolved("ranker")
     assert ranker["trainer"] == {**generic["trainer"], "precision": "bf16-mixed"}
-    arguments = generic["model"]["init_args"]
-    assert ranker["model"]["init_args"] == arguments | {
-        "max_length": 9,
-        "item_models": [{"class_path": "EASE"}],
-    }
+    changed = {"max_length": 9, "item_models": [{"class_path": "EASE"}]}
+    assert ranker["model"]["init_args"] == generic["model"]["init_args"] | changed
     for stage in ("users_a", "users_b"):
-        assert found.resolved(stage)["model"]["init_args"]["leave_rate"] == 0.2
+        assert whole.resolved(stage)["model"]["init_args"]["leave_rate"] == 0.2
     # Another class takes nothing over from the one before; a recipe goes before its set.
-    assert found.resolved("policy")["data"] == {
-        "class_path": "OtherData",
-        "init_args": {"depth": 1},
-    }
-    assert found.resolved("policy")["trainer"]["precision"] == 64
+    policy = whole.resolved("policy")
+    assert policy["data"] == {"class_path": "OtherData", "init_args": {"depth": 1}}
+    assert policy["trainer"]["precision"] == 64
     assert recipes.load(mine, values={"leave_rate": 0.3}).values["leave_rate"] == 0.3
 
 
 @pytest.mark.parametrize(
-    ("files", "told"),
+    ("files", "message"),
     [
         ({"set": "over: far"}, "there is none of the stage data"),
         ({"set": "over: generic", "data": "k_core: ${k}"}, "is no value"),
         ({"data": "reads: [ranker]", "ranker": "reads: [data]"}, "read each other in a circle"),
         ({"data": "reads: [text]"}, "The recipe data reads the stage text, of which there is no"),
         ({"ranker": "reads: []"}, "make no run: there is none of the stage data"),
-        (
-            {"data": "reads: data"},
-            r"`reads` is a list of plain names, such as \[data\], not 'data'",
-        ),
+        ({"data": "reads: data"}, r"`reads` is a list of plain names, such as \[data\], not"),
         ({"set": "over: own"}, "is laid over itself"),
     ],
 )
-def test_recipes_that_make_no_run_are_refused(tmp_path, monkeypatch, files, told):
+def test_recipes_that_make_no_run_are_refused(tmp_path, monkeypatch, files, message):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "own", **files)
-    with pytest.raises(RecipeError, match=told):
+    with pytest.raises(RecipeError, match=message):
         run("own", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_without_the_long_run_data_ranker_and_evaluate_are_left(tiny_run, tmp_path, capsys):
-    found = recipes.load("generic", ["next"])
-    left = ["data", "text", "ranker", "evaluate", "final"]
-    assert recipes.in_order(found.recipes) == left
+    brief = recipes.load("generic", ["next"])
+    stages = ["data", "text", "ranker", "evaluate", "final"]
+    assert recipes.in_order(brief.recipes) == stages
     for name in ("data", "ranker"):
         (tmp_path / name).symlink_to(tiny_run / name)
-    run_stage(Stage("evaluate", found.resolved("evaluate"), tmp_path / "evaluate"))
+    run_stage(Stage("evaluate", brief.resolved("evaluate"), tmp_path / "evaluate"))
     done = Run(tmp_path)
     assert {"test/ndcg@10", "test/popularity/ndcg@10"} <= done.metrics().keys()
     assert favoured_by(tmp_path) == ("blend", done.metrics()[REASON])

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import nullcontext
 
 import pytest
 
@@ -48,17 +49,10 @@ def test_stopped_between_any_two_renames_the_exchange_is_completed(waiting, stop
     assert words(waiting) == ["old"] * 4
     with stopping(stop), pytest.raises(KeyboardInterrupt):
         redo.exchange(waiting, ["data", "ranker"])
-    try:
+    stages = [path.read_text() for path in waiting.glob("[dr]*/word")]
+    together = len(stages) == 2 and len({*stages}) == 1
+    with nullcontext() if together else pytest.raises(RunError):
         Run(waiting).check("data", "ranker")
-        together = True
-    except RunError:
-        together = False
-    stages = (
-        {(waiting / f"{name}/word").read_text() for name in ("data", "ranker")}
-        if ((waiting / "data/word").is_file() and (waiting / "ranker/word").is_file())
-        else {"none"}
-    )
-    assert together == (stages in ({"old"}, {"new"}))
     redo.complete(waiting)
     # Nothing is exchanged before it is noted that it will be.
     assert words(waiting) == (["old"] if stop == 0 else ["new"]) * 4
@@ -95,21 +89,17 @@ def test_the_old_run_answers_while_it_is_redone(
     assert answers[0].equals(before)
     assert Run(out).stamp("data") == Run(tiny_run).stamp("data")
     assert load(out, "policy").recommend(user="u3", k=3).height == 3
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     # The ranking is known before the other stages begin.
-    assert told.index("held-out log ") < told.index("[4/8] users_a")
+    assert printed.index("held-out log ") < printed.index("[4/8] users_a")
     go(until="ranker")
     lines = capsys.readouterr().err.splitlines()
-    assert lines[:3] == [
-        *("[1/3] data: up to date", "[2/3] text: up to date", "[3/3] ranker: up to date")
-    ]
+    names = ("data", "text", "ranker")
+    assert lines[:3] == [f"[{n}/3] {name}: up to date" for n, name in enumerate(names, 1)]
     assert "a" in load(out, "blend").store.catalog["item"].to_list()
     assert not (out / ".work/next").exists()
-    assert lines[-1] == (
-        f"lightrec: {out} still holds users_a, users_b, policy, evaluate, final, made from earlier "
-        "inputs; no command will open them. The same command with --until final makes them "
-        "again."
-    )
+    assert f"{out} still holds users_a, users_b, policy, evaluate, final, made from" in lines[-1]
+    assert "The same command with --until final makes them again." in lines[-1]
     with pytest.raises(RunError, match="The stage policy in"):
         load(out, "policy")
     # Where a later version answers, nothing of the first one takes its place.
@@ -121,19 +111,11 @@ def test_the_old_run_answers_while_it_is_redone(
     assert f"{out} was updated since: version 2 answers. " in capsys.readouterr().err
 
 
-@pytest.fixture
-def outside(tmp_path):
-    """A folder next to the run, with a file that nobody may touch."""
-    folder = tmp_path / "outside"
-    folder.mkdir()
-    (folder / "kept").write_text("kept")
-    yield folder
-    assert [path.name for path in folder.iterdir()] == ["kept"]
-    assert (folder / "kept").read_text() == "kept"
-
-
 @pytest.mark.parametrize("name", ["../outside", "{outside}", "..", "", ".work", "versions", 5])
-def test_a_note_of_an_exchange_names_nothing_but_stages(waiting, outside, name):
+def test_a_note_of_an_exchange_names_nothing_but_stages(waiting, tmp_path, name):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
     shutil.rmtree(waiting / ".work")
     (waiting / ".work").mkdir()
     named = name.format(outside=outside) if isinstance(name, str) else name
@@ -141,25 +123,23 @@ def test_a_note_of_an_exchange_names_nothing_but_stages(waiting, outside, name):
     with pytest.raises(RunError, match="and no stages"):
         redo.complete(waiting)
     assert words(waiting) == ["old"] * 4
+    assert [path.read_text() for path in outside.iterdir()] == ["kept"]
 
 
-WRITING = [
-    line
-    for line in (
-        "run generic --out {run}",
-        "update {run} --log {run}/metrics.json",
-        "runs promote {run} 1",
-        "fit -c generic/ranker --out {run}/ranker",
-        "test -c generic/ranker --out {run}/ranker",
-        "tune -c generic/ranker --run {run} --out {run}",
-    )
-    if {line.split()[0], " ".join(line.split()[:2])} & commands().keys()
-]
-"""Commands that write into a run, as far as their packages are installed."""
+WRITING = (
+    "run generic --out {run}",
+    "update {run} --log {run}/metrics.json",
+    "runs promote {run} 1",
+    "fit -c generic/ranker --out {run}/ranker",
+    "test -c generic/ranker --out {run}/ranker",
+    "tune -c generic/ranker --run {run} --out {run}",
+)
 
 
 @pytest.mark.parametrize("line", WRITING)
 def test_two_commands_do_not_write_into_one_run(waiting, monkeypatch, capsys, line):
+    if not {line.split()[0], " ".join(line.split()[:2])} & commands().keys():
+        pytest.skip("The command's package is not installed.")
     (waiting / "metrics.json").write_text("{}")
     (waiting / "ranker" / "model.ckpt").touch()
     with redo.alone(waiting, "update"):

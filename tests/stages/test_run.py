@@ -1,11 +1,12 @@
 """A run from files to report: complete, resumable, the same twice."""
 
+import shlex
 import time
 
 import pytest
 
 from lightrec.__main__ import main
-from lightrec.stages.run import run
+from lightrec.stages.run import command_of, run
 from lightrec.testing.tiny import FAST
 from tests.processes import SERVER
 
@@ -26,22 +27,17 @@ def test_run_again_skips_every_stage_and_changes_nothing(tiny_run, lightrec_tiny
     before = (tiny_run / "metrics.json").read_bytes()
     log, items = lightrec_tiny_files
     run("generic", out=tiny_run, log=log, items=items, overrides=FAST)
-    told = capsys.readouterr().err.splitlines()
-    assert [line.partition("] ")[2] for line in told] == [f"{s}: up to date" for s in DEFAULT], told
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition("] ")[2] for line in lines] == [f"{s}: up to date" for s in DEFAULT]
     assert (tiny_run / "metrics.json").read_bytes() == before
 
 
 @pytest.mark.slow
 def test_killed_in_every_stage_the_metrics_end_identical(tiny_run, lightrec_tiny_files, tmp_path):
     log, items = lightrec_tiny_files
-    overrides = [
-        f"--{stage}.{setting.removeprefix('--')}" if setting.startswith("--") else setting
-        for stage, given in FAST.items()
-        for setting in given
-    ]
     out = tmp_path / "run"
-    files = ["--log", str(log), "--items", str(items), "--out", str(out)]
-    command = ["run", "generic", *files, *overrides]
+    options = {"log": str(log), "items": str(items)}
+    command = [*shlex.split(command_of("generic", options, [], FAST))[1:], "--out", str(out)]
     for stage in (name for name in DEFAULT if name != "text"):  # which leaves these texts at once
         process = SERVER.Process(target=main, args=(command,))
         process.start()

@@ -6,19 +6,14 @@ from lightrec.data.files import FORMAT_VERSION
 from lightrec.stages.stage import Stage
 
 
-@pytest.fixture
-def recipe():
-    return {"k_core": 5}
-
-
 def finish(stage, text="done"):
     stage.prepare_work()
     with stage.output(0) as folder:
         (folder / "result.txt").write_text(text)
 
 
-def test_a_stage_is_current_until_anything_that_goes_in_changes(tmp_path, recipe):
-    log = tmp_path / "log.csv"
+def test_a_stage_is_current_until_anything_that_goes_in_changes(tmp_path):
+    log, recipe = tmp_path / "log.csv", {"k_core": 5}
     log.write_text("user,item\n")
     stage = Stage("data", recipe, tmp_path / "run" / "data", sources={"log": log})
     assert not stage.is_current()
@@ -32,8 +27,8 @@ def test_a_stage_is_current_until_anything_that_goes_in_changes(tmp_path, recipe
     assert not stage.is_current()
 
 
-def test_a_store_of_another_format_is_not_current(tmp_path, recipe, monkeypatch):
-    data = Stage("data", recipe, tmp_path / "run" / "data")
+def test_a_store_of_another_format_is_not_current(tmp_path, monkeypatch):
+    data = Stage("data", {}, tmp_path / "run" / "data")
     ranker = Stage("ranker", {"reads": ["data"]}, tmp_path / "run" / "ranker")
     finish(data)
     finish(ranker)
@@ -45,22 +40,23 @@ def test_a_store_of_another_format_is_not_current(tmp_path, recipe, monkeypatch)
     assert not ranker.is_current()
 
 
-def test_nothing_half_written_appears(tmp_path, recipe):
-    stage = Stage("data", recipe, tmp_path / "run" / "data")
+def test_nothing_half_written_appears(tmp_path):
+    stage = Stage("data", {}, tmp_path / "run" / "data")
     finish(stage, "old")
 
-    def fail():
+    def stop():
         stage.prepare_work()
         with stage.output(0) as folder:
             (folder / "result.txt").write_text("half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fail()
+        stop()
     assert (stage.out / "result.txt").read_text() == "old"
 
 
-def test_work_is_kept_only_for_the_same_inputs(tmp_path, recipe):
+def test_work_is_kept_only_for_the_same_inputs(tmp_path):
+    recipe = {"k_core": 5}
     stage = Stage("data", recipe, tmp_path / "run" / "data")
     assert not stage.prepare_work()
     (stage.work / "last.ckpt").write_text("epoch 3")

@@ -24,41 +24,34 @@ def breaks():
     raise KeyError("tea")
 
 
-@promise("Nothing.")
-def skips():
-    raise DoesNotApply("There is no tea.")
+def raising(error, name):
+    def check():
+        raise error
+
+    check.__name__ = name
+    return promise("Nothing.")(check)
 
 
-@promise("Nothing.")
-def is_offline():
-    raise FetchError("No network.")
-
-
-@promise("Nothing.")
-def lacks():
-    raise NotApplicable("The log has no prices.")
-
-
-CHECKS = checks_of("Pot", (passes, fails, breaks, skips, is_offline, lacks), what="tea")
+SKIPPED = (
+    raising(DoesNotApply("There is no tea."), "skips"),
+    raising(FetchError("No network."), "is_offline"),
+    raising(NotApplicable("The log has no prices."), "lacks"),
+)
+CHECKS = checks_of("Pot", (passes, fails, breaks, *SKIPPED), what="tea")
 
 
 def test_every_outcome_is_told_and_nothing_stops_the_others():
-    assert [(check.id, check.outcome()[0]) for check in CHECKS] == [
-        ("Pot-passes", "passed"),
-        ("Pot-fails", "failed"),
-        ("Pot-breaks", "failed"),
-        ("Pot-skips", "not applicable"),
-        ("Pot-is-offline", "not applicable"),
-        ("Pot-lacks", "not applicable"),
-    ]
-    told = [check.outcome()[1] for check in CHECKS]
-    assert told[1] == "tea is hot. It is cold. Warm tea."
+    ids = ["passes", "fails", "breaks", "skips", "is-offline", "lacks"]
+    assert [check.id for check in CHECKS] == [f"Pot-{name}" for name in ids]
+    statuses, reasons = zip(*(check.outcome() for check in CHECKS), strict=True)
+    assert statuses == ("passed", "failed", "failed", *["not applicable"] * 3)
+    assert reasons[1] == "tea is hot. It is cold. Warm tea."
     line = breaks.__code__.co_firstlineno + 2
-    assert told[2] == (
+    assert reasons[2] == (
         "The check 'breaks' must run to its end. Pot raised KeyError: 'tea'. "
         f'Correct line {line} of {__file__}: `raise KeyError("tea")`.'
     )
-    assert told[4] == "It needs something that is not here: No network."
+    assert reasons[4] == "It needs something that is not here: No network."
 
 
 def test_all_that_failed_is_in_one_error():

@@ -10,13 +10,7 @@ from lightrec.testing import tiny
 DOMAIN = """
     @hookimpl
     def lightrec_domains():
-        return {"chess": "hooks_of_mine:Chess"}
-
-    def __getattr__(name):
-        if name != "Chess":
-            raise AttributeError(name)
-        from lightrec.data.domain import Domain
-        return type("Chess", (Domain,), {"name": "chess"})
+        return {"chess": "lightrec.data.domain:Domain"}
 """
 
 
@@ -33,7 +27,7 @@ def test_models_are_the_same_each_time_and_leave_chance_alone():
 def test_plugins_of_one_test(lightrec_plugins):
     assert set(plugins.installed().parts["domains"]) == {"generic"}
     lightrec_plugins.add("mine", DOMAIN)
-    assert plugins.installed().parts["domains"]["chess"].load().name == "chess"
+    assert plugins.installed().parts["domains"]["chess"].path == "lightrec.data.domain:Domain"
     assert plugins.installed() is plugins.installed()
     assert plugins.installed().package("mine") is not None
 

@@ -6,11 +6,8 @@ import pytest
 import torch
 
 from lightrec.calibration import calibration_error
-from lightrec.users.assessment import (
-    fit_temperature,
-    of_alternatives,
-    tempered,
-)
+from lightrec.users.assessment import fit_temperature, of_alternatives
+from lightrec.users.choice_model import with_nothing
 
 
 def binary(probability, happened, weight=1.0):
@@ -19,19 +16,14 @@ def binary(probability, happened, weight=1.0):
     return of_alternatives(laws, happened.long(), weight * torch.ones(len(laws)))
 
 
-def uniform_binary(count=400_000, power=1.0):
-    """Truth p, evenly spread; the forecast is p after tempering its logit."""
-    generator = torch.Generator().manual_seed(0)
-    truth = (torch.arange(count) + 0.5) / count
-    happened = torch.rand(count, generator=generator) < truth
-    return binary((power * truth.logit()).sigmoid(), happened)
-
-
 def test_a_tempered_forecast_has_its_closed_form():
     # Of logits doubled, p becomes q = p² / (p² + (1 - p)²), whose integral is
     # p / 2 + log(2 p² - 2 p + 1) / 4. So the mean of |q - p| over an even p is log(2) / 2 - 1 / 4.
     exact = math.log(2) / 2 - 0.25
-    assert calibration_error(uniform_binary(power=2.0)) == pytest.approx(exact, abs=0.003)
+    truth = (torch.arange(400_000) + 0.5) / 400_000
+    forecast = (2.0 * truth.logit()).sigmoid()
+    found = calibration_error(binary(forecast, torch.rand(400_000) < truth))
+    assert found == pytest.approx(exact, abs=0.003)
 
 
 def test_constant_forecast_is_off_by_its_bias():
@@ -42,15 +34,10 @@ def test_constant_forecast_is_off_by_its_bias():
     assert calibration_error(weighted) == pytest.approx(0.05)
 
 
-def choices(temperature, shift, count=100_000):
-    generator = torch.Generator().manual_seed(0)
-    utilities = 2 * torch.randn(count, 4, generator=generator)
+def test_temperature_and_shift_are_found_again():
+    utilities = 2 * torch.randn(100_000, 4)
     utilities[:1000, 3] = -torch.inf
-    law = tempered(utilities, torch.tensor(temperature), torch.tensor(shift))
-    return utilities, torch.multinomial(law.exp(), 1, generator=generator).squeeze(1)
-
-
-def test_found_again():
-    utilities, choice = choices(1.7, 0.6)
+    law = with_nothing(utilities / 1.7 - 0.6).log_softmax(1)
+    choice = torch.multinomial(law.exp(), 1).squeeze(1)
     found = fit_temperature(utilities, choice, torch.ones(len(choice)))
     assert found == pytest.approx((1.7, 0.6), abs=0.03)

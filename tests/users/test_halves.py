@@ -48,22 +48,19 @@ def test_overlapping_halves_are_refused_in_a_sentence(tmp_path):
 
 
 def test_a_run_refuses_overlapping_halves_before_any_stage_works(lightrec_tiny_files, tmp_path):
-    log, items = lightrec_tiny_files
-    out = tmp_path / "run"
-    with pytest.raises(RecipeError) as refused:
-        run(
-            "generic", out=out, log=log, items=items, overrides={"users_a": ["--seed_everything=5"]}
-        )
-    assert str(refused.value) == SENTENCE
-    assert not out.exists()
+    files = dict(zip(("log", "items"), lightrec_tiny_files, strict=True))
+    other = {"users_a": ["--seed_everything=5"]}
+    with pytest.raises(RecipeError, match=SENTENCE):
+        run("generic", out=tmp_path / "run", **files, overrides=other)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_policy_meets_only_users_from_whom_user_model_a_learned(tiny_run):
     data = PolicyData(*(str(tiny_run / stage) for stage in ("data", "ranker", "users_a")))
-    own = in_half(np.arange(60), "a", 0)
+    of_half = in_half(np.arange(60), "a", 0)
     drawn, _ = data.starts.draw(500, torch.Generator().manual_seed(0))
     held_out = data.held_out_users.tolist()
-    assert own[drawn].all()
-    assert own[held_out].all()
-    assert {*drawn.tolist(), *held_out} == {*np.flatnonzero(own)}
+    assert of_half[drawn].all()
+    assert of_half[held_out].all()
+    assert {*drawn.tolist(), *held_out} == {*np.flatnonzero(of_half)}
     assert not {*drawn.tolist()} & {*held_out}

@@ -6,7 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from tensordict import TensorDict
 
+from lightrec.evaluation.sessions import Returns
+from lightrec.keys import Key
+from lightrec.testing import tiny
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import ReturnModel
@@ -90,10 +94,10 @@ def test_returns_a_fixed_time_apart_are_not_fitted(parts):
 
 def test_what_is_kept_is_not_chosen_by_the_rows_that_are_reported(parts, monkeypatch):
     """Rows on which leaving looks good and a trial in which it looks bad, and the other way."""
-    told = {False: -0.1, True: -0.9}
+    likelihoods = {False: -0.1, True: -0.9}
 
     def leaving(trial=False):
-        return ReturnModel(0), {"log_likelihood": told[trial], "constant": -0.5, "rows": 9.0}
+        return ReturnModel(0), {"log_likelihood": likelihoods[trial], "constant": -0.5, "rows": 9.0}
 
     for name in ("value", "returning"):
         monkeypatch.setattr(parts, name, lambda trial=False: None)
@@ -101,7 +105,7 @@ def test_what_is_kept_is_not_chosen_by_the_rows_that_are_reported(parts, monkeyp
     kept, metrics = parts.fit()
     assert not kept
     assert metrics["leaving/log_likelihood"] == -0.1
-    told = {False: -0.9, True: -0.1}
+    likelihoods = {False: -0.9, True: -0.1}
     kept, metrics = parts.fit()
     assert [*kept] == ["leaving"]
     assert metrics["leaving/log_likelihood"] == -0.9
@@ -142,3 +146,22 @@ def test_what_is_always_the_same_in_a_log_says_nothing_elsewhere():
         far, farther = (part(state * size, steps, steps.float())[0] for size in (1e3, 1e6))
     assert torch.equal(logged, simulated)
     torch.testing.assert_close(far, farther, atol=0.5, rtol=0)
+
+
+def test_days_are_the_geometric_mean_over_the_ends_of_sessions():
+    users = tiny.tiny_user_model()
+    returning = ReturnModel(users.choice.state_size)
+    # Two days times 4 to the power of the share accepted.
+    returning.linear.bias.data[0] = math.log(2 * 24 * 3600)
+    returning.linear.weight.data[0, -1] = math.log(4)
+    returns = Returns(users.replaced(returning=returning))
+    # Sessions of four slates; the third goes on, and the last ended earlier.
+    following = {
+        "done": torch.tensor([[True], [True], [False], [True]]),
+        Key.STEP: torch.full((4, 1), 4),
+        Key.HISTORY: torch.zeros(4, 5, dtype=torch.int64),
+        Key.ACCEPTED_TOTAL: torch.tensor([[0.0], [4.0], [1.0], [3.0]]),
+    }
+    following = TensorDict(following, batch_size=[4])
+    returns(following, following, torch.tensor([True, True, True, False]))
+    assert returns.days() == pytest.approx(math.sqrt(2 * 8), rel=1e-4)

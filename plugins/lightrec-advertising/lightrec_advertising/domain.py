@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from lightrec_formats.made_up import Floats, choose, write_made_up
+from lightrec_formats.made_up import DAY, NEW_YEAR, Floats, Rows, choose, write_made_up
 from lightrec_formats.names import in_common
 from numpy.typing import NDArray
 from scipy.special import expit
@@ -15,9 +15,6 @@ from lightrec.data.domain import Domain
 from lightrec.keys import Column
 
 USERS, ADS, VISITS, SHOWN = 400, 150, 25, 8
-DAY: Final = 86_400
-START: Final = 1_735_689_600
-"""1 January 2025 in seconds since 1970."""
 NOTHING: Final = 3.2
 """Log-odds of clicking nothing, with which about half of the impressions are clicked."""
 AGES: Final = ("18-29", "30-49", "50+")
@@ -94,10 +91,10 @@ class AdvertisingDomain(Domain):
             pairs = 1.8 * chance.normal(size=(len(names), len(CATEGORIES)))
             # No category is for everybody: what a sum of single features can say is left out.
             appeal += (pairs - pairs.mean(0))[_numbers(users[column], [*names])][:, kinds]
-        times = START + DAY * np.sort(chance.uniform(0, 10, (USERS, VISITS)), 1)
+        times = NEW_YEAR + DAY * np.sort(chance.uniform(0, 10, (USERS, VISITS)), 1)
         offers = chance.permuted(np.tile(np.arange(ADS), (VISITS, USERS, 1)), axis=2)[:, :, :SHOWN]
 
-        def moment(event: int, now: Floats, chosen: NDArray[np.int64]) -> Floats:
+        def moment(event: int, now: Floats, chosen: Rows) -> Floats:
             added = np.full((USERS, ADS + 1), -np.inf)
             np.put_along_axis(added, offers[event], 0, 1)
             added[:, ADS] = 0
@@ -105,14 +102,16 @@ class AdvertisingDomain(Domain):
 
         # The last column is clicking nothing.
         wish = np.hstack([appeal, np.full((USERS, 1), NOTHING)])
-        found = choose(wish, times, chance, moment, repeats=True)
-        odds = wish[found.users, found.items] - 4
-        bought = (chance.random(len(odds)) < expit(odds)) & (found.items < ADS)
+        made = choose(wish, times, chance, moment, repeats=True)
+        odds = wish[made.users, made.items] - 4
+        bought = (chance.random(len(odds)) < expit(odds)) & (made.items < ADS)
         ads = np.array([*items[Column.ITEM], None], object)
-        log = found.log(users[Column.USER], pl.Series([*ads])).with_columns(
-            feedback=pl.Series(np.where(bought, "conversion", "click")),
-            candidates=pl.Series(ads[offers[found.numbers, found.users]].tolist()),
-            propensity=pl.lit(1 / ADS),
+        log = made.log(
+            users[Column.USER],
+            pl.Series([*ads]),
+            feedback=np.where(bought, "conversion", "click"),
+            candidates=ads[offers[made.numbers, made.users]].tolist(),
+            propensity=1 / ADS,
         )
         return write_made_up(folder, log, items, users, appeal)
 
@@ -122,7 +121,7 @@ def _moments(dates: pl.Series) -> Floats:
     return dates.cast(pl.Datetime("ms")).dt.epoch("ms").cast(pl.Float64).to_numpy()
 
 
-def _numbers(values: pl.Series, names: list[str]) -> NDArray[np.int64]:
+def _numbers(values: pl.Series, names: list[str]) -> Rows:
     return values.cast(pl.Enum(names)).to_physical().cast(pl.Int64).to_numpy()
 
 
@@ -133,7 +132,7 @@ def _ads(chance: np.random.Generator) -> pl.DataFrame:
         f"{chance.choice(OFFERS)} {chance.choice(CATEGORIES[kind].split())} {kind}"
         for kind in categories
     ]
-    over = START + DAY * np.where(chance.random(ADS) < 0.1, 5, 60)
+    over = NEW_YEAR + DAY * np.where(chance.random(ADS) < 0.1, 5, 60)
     return pl.DataFrame(
         {
             Column.ITEM: [f"ad{number:03}" for number in range(ADS)],
@@ -142,7 +141,7 @@ def _ads(chance: np.random.Generator) -> pl.DataFrame:
             "bid": chance.lognormal(-1, 0.5, ADS).round(2),
             "cap": chance.integers(1, 4, ADS),
             "budget_left": np.where(chance.random(ADS) < 0.1, 0, 100.0),
-            "starts": pl.Series([START * 1000] * ADS).cast(pl.Datetime("ms", "UTC")),
+            "starts": pl.Series([NEW_YEAR * 1000] * ADS).cast(pl.Datetime("ms", "UTC")),
             "ends": pl.Series(over * 1000).cast(pl.Datetime("ms", "UTC")),
         }
     )

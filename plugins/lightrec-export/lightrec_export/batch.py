@@ -51,8 +51,8 @@ class Lists:
         """
         table = self._histories(people)
         together = TOGETHER if self.rules is None else max(1, min(TOGETHER, CELLS // len(self.ids)))
-        found = [self._search(rows) for rows in table.split(together)]
-        items, scores = (torch.cat(parts).numpy() for parts in zip(*found, strict=True))
+        parts = zip(*map(self._search, table.split(together)), strict=True)
+        items, scores = (torch.cat(part).numpy() for part in parts)
         there = items > 0
         ends = np.concatenate([[0], there.sum(1).cumsum()]).astype(np.int32)
         names = self.ids.take(pa.array(items[there] - 1))
@@ -80,11 +80,10 @@ class Lists:
             scores.scatter_(1, rows * (not self.exported.repeats), -torch.inf)
             items, _ = self.rules.fill(scores, self.k)
             return items, scores.gather(1, items)
-        found = self.index.search(queries, self.k, None, None if self.exported.repeats else rows)
-        return found.items, found.scores
+        return self.index.search(queries, self.k, None, None if self.exported.repeats else rows)
 
     def _histories(self, people: pa.Table) -> torch.Tensor:
-        """Give histories as item numbers, (B, L) int64, padded on the left."""
+        """Histories as item numbers, (B, L) int64, padded on the left."""
         column = people[HISTORY].combine_chunks()
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()

@@ -38,24 +38,24 @@ Teacher: TypeAlias = Literal["blend", "ranker"]
 
 EPOCHS: Final = 10
 LEARNED: Final = 100_000
-"""The student learns what the teacher says at so many training events at most, of drawn users."""
+"""Training events at most at which the student learns from the teacher, of drawn users."""
 BATCH: Final = 8
 """Windows of histories in a batch."""
 LOGITS: Final = 1 << 22
-"""A batch has so many at most: of a large catalog, some of its positions are drawn."""
+"""Number of logits of a batch at most: of a large catalog, some of its positions are drawn."""
 FIRST: Final = 256
-"""So many items that the teacher puts first are told apart."""
+"""Number of items that the teacher puts first and that are told apart."""
 RATE: Final = 1e-3
-"""Of AdamW at its highest, where a student starts as the run's ranker."""
+"""Learning rate of AdamW at its highest, where a student starts as the run's ranker."""
 FRESH: Final = 4e-3
 """The same, where its user tower starts at random."""
 DROPOUT: Final = 0.05
 SAMPLE: Final = 4_096
-"""So many training events say which dimensions of the ranker's item vectors matter."""
+"""Training events that say which dimensions of the ranker's item vectors matter."""
 JUDGED: Final = 2_000
-"""So many validation events choose the epoch, and compare the student with its teacher."""
-ASKED: Final = 128
-"""So many events a teacher is asked about at once."""
+"""Validation events that choose the epoch, and compare the student with its teacher."""
+EVENTS: Final = 128
+"""Number of events scored at once."""
 LISTED: Final = 10
 NEVER: Final = -1e9
 """The score of what may not come."""
@@ -82,10 +82,10 @@ def distilled(
         rate = RATE if student.size == ranker.size else FRESH
         epoch = teach(student, by_history(teacher), run.data, seed, rate)
     parts = {by: teacher, "ranker": ranker, "student": student}
-    found = compared(parts, run.data, seed)
+    figures = compared(parts, run.data, seed)
     if run.served is not run.blend:  # what it serves has learned from these events
-        found = {name: {**each, "ndcg@10": None} for name, each in found.items()}
-    return student, {"teacher": by, "epoch": epoch, "parts": found}
+        figures = {name: {**each, "ndcg@10": None} for name, each in figures.items()}
+    return student, {"teacher": by, "epoch": epoch, "parts": figures}
 
 
 def student_of(
@@ -104,22 +104,22 @@ def student_of(
             f"--size should be 1 to {ranker.size}, the dimensions that the run's ranker has, and "
             f"not {size}."
         )
-    given = ranker.description[ARGUMENTS].get("tower") or {}
-    settings, known = dict(given.get(ARGUMENTS, {})), signature(kind).parameters
-    if layers is not None and ("layers" not in known or layers < 1):
+    tower_of_run = ranker.description[ARGUMENTS].get("tower") or {}
+    settings, parameters = dict(tower_of_run.get(ARGUMENTS, {})), signature(kind).parameters
+    if layers is not None and ("layers" not in parameters or layers < 1):
         raise RecipeError(
             f"--layers should be 1 or more, and not {layers}."
-            if "layers" in known
+            if "layers" in parameters
             else f"The run's user tower, a {kind.__name__}, has no layers: leave out --layers."
         )
-    settings |= {"dropout": DROPOUT} if "dropout" in known else {}
+    settings |= {"dropout": DROPOUT} if "dropout" in parameters else {}
     settings |= {} if layers is None else {"layers": layers}
     tower = partial(kind, **settings)
     student = Ranker(ranker.num_items, size=size, tower=tower, max_length=ranker.max_length)
-    shapes = {name: weights.shape for name, weights in ranker.named_parameters()}
-    own = {name for name, p in student.named_parameters() if shapes.get(name) == p.shape}
-    taken = {name: weights for name, weights in ranker.named_parameters() if name in own}
-    student.load_state_dict(taken, strict=False)
+    shapes = {name: weights.shape for name, weights in student.named_parameters()}
+    weights = dict(ranker.named_parameters())
+    fitting = {name: each for name, each in weights.items() if shapes.get(name) == each.shape}
+    student.load_state_dict(fitting, strict=False)
     with torch.no_grad():
         table = ranker.item_vectors()
         if size < ranker.size:
@@ -150,9 +150,9 @@ def teach(student: Ranker, teacher: Scorer, store: EventStore, seed: int, rate: 
     lowest, best, reached = torch.inf, student.state_dict(), 0
     with progress_bar(steps, "batch", desc="learning") as bar:
         for epoch in range(EPOCHS + 1):
-            if (found := distance(student.eval(), held, expected)) < lowest:
-                lowest, best, reached = found, deepcopy(student.state_dict()), epoch
-            bar.set_postfix({"from the teacher": f"{found:.4f}"})
+            if (apart := distance(student.eval(), held, expected)) < lowest:
+                lowest, best, reached = apart, deepcopy(student.state_dict()), epoch
+            bar.set_postfix({"from the teacher": f"{apart:.4f}"})
             sampler.set_epoch(epoch)
             student.train()
             for windows in sampler if epoch < EPOCHS else ():
@@ -167,7 +167,7 @@ def teach(student: Ranker, teacher: Scorer, store: EventStore, seed: int, rate: 
 
 
 class Lessons:
-    """What a teacher says at training events, those of drawn users where there are many.
+    """The answers of a teacher at training events, those of drawn users where there are many.
 
     :param length: of the windows of histories that are learned from.
     """
@@ -192,8 +192,8 @@ class Lessons:
         rows = torch.from_numpy(padded(self.row_of, starts + 1, ends + 1))
         begins = torch.from_numpy(np.isin(starts, self.windows.sequences.offsets))
         place = (history != PADDING).cumsum(1)
-        known = begins[:, None] | (place > self.windows.max_length // 2)
-        row, column = (known & (target != PADDING)).nonzero(as_tuple=True)
+        learnable = begins[:, None] | (place > self.windows.max_length // 2)
+        row, column = (learnable & (target != PADDING)).nonzero(as_tuple=True)
         some = torch.randperm(len(row))[: max(1, LOGITS // student.num_items)]
         row, column = row[some], column[some]
         vectors = student.states(history)[row, column]
@@ -208,10 +208,10 @@ class Lessons:
 @torch.no_grad()
 def distance(student: Ranker, events: EvaluationEvents, expected: tuple[Tensor, Tensor]) -> float:
     """Compute the mean :func:`divergence` over events, of which a teacher has said ``expected``."""
-    said = zip(events, *(each.split(ASKED) for each in expected), strict=True)
+    said = zip(events, *(each.split(EVENTS) for each in expected), strict=True)
     losses = [
-        divergence(student.scores(batch[Key.HISTORY]), batch[Key.SEEN], *own) * len(own[0])
-        for batch, *own in said
+        divergence(student.scores(batch[Key.HISTORY]), batch[Key.SEEN], *answer) * len(answer[0])
+        for batch, *answer in said
     ]
     return float(sum(losses)) / len(expected[0])
 
@@ -244,17 +244,17 @@ def divergence(scores: Tensor, seen: Tensor, first: Tensor, said: Tensor) -> Ten
     :param seen: (B, S) items that may not come, padded with 0.
     :param first: (B, K), and ``said`` (B, K + 1), from :func:`ask`.
     """
-    own = grouped(masked(scores, seen), first.long())
-    return kl_div(own, said, reduction="sum", log_target=True) / max(len(said), 1)
+    logs = grouped(masked(scores, seen), first.long())
+    return kl_div(logs, said, reduction="sum", log_target=True) / max(len(said), 1)
 
 
 def masked(scores: Tensor, seen: Tensor) -> Tensor:
-    """Give scores (B, N + 1) in which items that may not come, (B, S), are very low."""
+    """Scores (B, N + 1) in which items that may not come, (B, S), are very low."""
     return scores.masked_fill(~rankable(scores, seen), NEVER)
 
 
 def grouped(scores: Tensor, first: Tensor) -> Tensor:
-    """Give log-probabilities (B, K + 1) of some items, (B, K), and of all others together."""
+    """Log-probabilities (B, K + 1) of some items, (B, K), and of all others together."""
     every = scores.log_softmax(1)
     rest = every.scatter(1, first, NEVER).logsumexp(1, keepdim=True)
     return torch.cat([every.gather(1, first), rest], 1)
@@ -277,12 +277,12 @@ def training_events(
     users = log.users_of(events)
     kept = drawn[users] & (events > log.offsets[users]) & (log.parts == TRAIN)
     targets = Targets(log.items, users, events).only(kept)
-    return log, drawn, EvaluationEvents(log, targets, None, ASKED, None, seed)
+    return log, drawn, EvaluationEvents(log, targets, None, EVENTS, None, seed)
 
 
 def validation_events(store: EventStore, seed: int) -> EvaluationEvents:
     """Draw validation events with whole histories."""
-    return EvaluationEvents(Sequences.all_events(store), VALIDATION, None, ASKED, JUDGED, seed)
+    return EvaluationEvents(Sequences.all_events(store), VALIDATION, None, EVENTS, JUDGED, seed)
 
 
 def compared(
@@ -294,7 +294,7 @@ def compared(
         among its own; ``mib`` of its weights and tables; and ``ms``, of the time to score all items
         for a user, several at once.
     """
-    found: dict[str, dict[str, float | None]] = {}
+    figures: dict[str, dict[str, float | None]] = {}
     best: Tensor | None = None
     for name, part in parts.items():
         spent: list[float] = []
@@ -305,13 +305,13 @@ def compared(
         best = result.lists if best is None else best
         same = (best[:, :, None] == result.lists[:, None]).any(2) & (best > 0)
         tensors = [*part.parameters(), *part.buffers()]
-        found[name] = {
+        figures[name] = {
             "ndcg@10": result.metrics()["ndcg@10"],
             "top10": float(same.sum() / (best > 0).sum()),
             "mib": sum(each.numel() * each.element_size() for each in tensors) / 2**20,
             "ms": 1e3 * sum(spent) / max(len(result.ranks), 1),
         }
-    return found
+    return figures
 
 
 def timed(scores: Scorer, spent: list[float]) -> Scorer:
@@ -319,8 +319,8 @@ def timed(scores: Scorer, spent: list[float]) -> Scorer:
 
     def measured(batch: Mapping[str, Tensor]) -> Tensor:
         began = perf_counter()
-        found = scores(batch)
+        made = scores(batch)
         spent.append(perf_counter() - began)
-        return found
+        return made
 
     return measured

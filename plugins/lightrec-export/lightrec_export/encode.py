@@ -84,11 +84,11 @@ def _named(encoder: str) -> "Encoder":
     from lightrec.settings import make_of, setting
 
     installed = plugins.installed()
-    given: dict[str, Any] = {"class_path": encoder}
+    wanted: dict[str, Any] = {"class_path": encoder}
     if encoder.startswith("{"):
-        given = setting(f"encoder={encoder}", "--encoder")[1]
+        wanted = setting(f"encoder={encoder}", "--encoder")[1]
     elif encoder not in installed.parts["encoders"]:
         return TextEncoder(encoder)
-    kind = installed.get("encoders", str(given.get("class_path"))).load()
-    made: Encoder = make_of(kind, given.get("init_args"))
+    kind = installed.get("encoders", str(wanted.get("class_path"))).load()
+    made: Encoder = make_of(kind, wanted.get("init_args"))
     return made

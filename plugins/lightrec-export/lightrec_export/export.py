@@ -27,7 +27,7 @@ from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError, RunError
-from lightrec.evaluation.base import Table
+from lightrec.evaluation.base import Table, number
 from lightrec.evaluation.evidence import favoured_by
 from lightrec.evaluation.receipt import RECEIPT, receipt
 from lightrec.keys import PADDING, Column, Key
@@ -72,7 +72,7 @@ from lightrec_export.worth import worth_in
 
 What = Literal["blend", "ranker", "policy"]
 SAMPLE: Final = 1_024
-"""So many histories say which dimensions of the items' rows matter."""
+"""Number of histories that say which dimensions of the items' rows matter."""
 
 
 def export(
@@ -129,7 +129,7 @@ def export(
             "tell: serve the run itself."
         )
     what = what or ("ranker" if of_towers else leaving(run))
-    store, taught = run.data, None
+    store = run.data
     book = RuleBook(run.base, Names.of(store).number)
     book.of(store.catalog, store.item_kinds)  # rules that cannot leave are refused here
     if what == "blend":
@@ -139,10 +139,10 @@ def export(
             f"Two towers need {', '.join(missing)}: pip install 'lightrec-export[onnx]'."
         )
     if distill is None:
-        towers = Towers(part_of(run, what))
+        part, taught = part_of(run, what), None
     else:
-        student, taught = distilled(run, distill, size, layers, seed)
-        towers = Towers(student)
+        part, taught = distilled(run, distill, size, layers, seed)
+    towers = Towers(part)
     network = towers.network
     if size is not None and taught is None:
         towers.cut(size, drawn_histories(store, network.length, SAMPLE, seed))
@@ -175,17 +175,17 @@ def export(
             "text": text,
         }
         manifest = described(run, what, folder, said)
-        found = parity(folder, towers, drawn_histories(store, network.length, TRIED, seed + 1))
+        tried = parity(folder, towers, drawn_histories(store, network.length, TRIED, seed + 1))
         if encoder is not None:
-            found |= parity_of_texts(folder, encoder, store.catalog[Column.TEXT].drop_nulls())
+            tried |= parity_of_texts(folder, encoder, store.catalog[Column.TEXT].drop_nulls())
         # An export that is cut or in whole numbers need only say what the reduced network says.
         exact = not int8 and network.turn is None
         for engine, file in (("onnx", ONNX), ("torch", PT2)):
-            difference = found[engine]["scores" if exact else "network"]
+            difference = tried[engine]["scores" if exact else "network"]
             check(f"{file} scores items other than the run does: by", difference)
         if exact:
-            check("The exported text encoder's vectors differ by", found.get("text", 0.0))
-        manifest["parity"] = found
+            check("The exported text encoder's vectors differ by", tried.get("text", 0.0))
+        manifest["parity"] = tried
         write_manifest(manifest, folder)
         book.copy(folder)  # not among the manifest's files: rules change
     return manifest
@@ -199,8 +199,8 @@ def export_blend(run: Run, out: Path, histories: bool, seed: int, book: RuleBook
     store, blend = run.data, run.served
     with appearing(out) as folder:
         blend.ranker.save_pretrained(folder / BLEND)
-        own = without_people(blend) if not histories else blend
-        own.save(folder / BLEND)
+        leaves = blend if histories else without_people(blend)
+        leaves.save(folder / BLEND)
         tensors = {
             "table": blend.ranker.item_vectors().detach(),
             "bias": blend.ranker.bias.detach(),
@@ -225,12 +225,12 @@ def export_blend(run: Run, out: Path, histories: bool, seed: int, book: RuleBook
         manifest = described(run, BLEND, folder, said)
         held = Exported(folder).blend
         assert held is not None
-        given = drawn_histories(store, None, TRIED, seed + 1)
+        tried = drawn_histories(store, None, TRIED, seed + 1)
         with torch.no_grad():
-            off = (held.scores(given) - blend.scores(given))[:, 1:]
+            off = (held.scores(tried) - blend.scores(tried))[:, 1:]
         difference = float(off.abs().max())
         check("The exported blend scores items other than the run does: by", difference)
-        manifest["parity"] = {"histories": len(given), "blend": {"scores": difference}}
+        manifest["parity"] = {"histories": len(tried), "blend": {"scores": difference}}
         write_manifest(manifest, folder)
         book.copy(folder)
     return manifest
@@ -243,24 +243,24 @@ def without_people(blend: Blend) -> Blend:
         model._buffers = dict(model._buffers)
         if isinstance(model, Demographic):
             model.people = model.people[:0]
-    found = Blend(blend.ranker, models, blend.weights, blend.smoothing)
-    found.l2, found.text_weights, found.chosen = blend.l2, blend.text_weights, blend.chosen
-    return found
+    copied = Blend(blend.ranker, models, blend.weights, blend.smoothing)
+    copied.l2, copied.text_weights, copied.chosen = blend.l2, blend.text_weights, blend.chosen
+    return copied
 
 
 def everybody(store: EventStore) -> pl.DataFrame:
     """List what is known of each person: ``user``, ``items`` and what a blend reads beside them."""
     tables = []
-    for users, known, _ in People(store).everybody(BATCH):
-        there = known[Key.HISTORY] > PADDING
+    for users, details, _ in People(store).everybody(BATCH):
+        there = details[Key.HISTORY] > PADDING
         columns = {Column.USER: users[Column.USER].cast(pl.String)}
-        for name, table in known.items():
+        for name, table in details.items():
             if name == Key.USER:
                 columns[ROW] = pl.Series(table.tolist())
             elif name == Key.PROFILE:
                 columns[name] = pl.Series(table.tolist(), dtype=pl.List(pl.Float32))
             else:
-                rows = [row[own].tolist() for row, own in zip(table, there, strict=True)]
+                rows = [row[events].tolist() for row, events in zip(table, there, strict=True)]
                 column = "items" if name == Key.HISTORY else name
                 columns[column] = pl.Series(rows, dtype=pl.List(pl.Int64))
         tables.append(pl.DataFrame(columns))
@@ -360,19 +360,19 @@ def table_of(taught: Mapping[str, Any]) -> Table:
     rows = [
         [
             f"{name} (teacher)" if name == taught["teacher"] else name,
-            "–" if found["ndcg@10"] is None else f"{found['ndcg@10']:.4f}",
-            f"{100 * found['top10']:.1f} %",
-            f"{found['mib']:.1f}",
-            f"{found['ms']:.3f}",
+            number(figures["ndcg@10"], 4),
+            f"{100 * figures['top10']:.1f} %",
+            f"{figures['mib']:.1f}",
+            f"{figures['ms']:.3f}",
         ]
-        for name, found in taught["parts"].items()
+        for name, figures in taught["parts"].items()
     ]
     head = ["on validation events", "NDCG@10", "teacher's ten best", "MiB", "ms a user"]
     return Table(head, rows, own="student")
 
 
 def written(name: str, table: Tensor, int8: bool) -> dict[str, Tensor]:
-    """Give a table as it is written, as :func:`lightrec_export.exported.rows_of` reads it."""
+    """A table as it is written, as :func:`lightrec_export.exported.rows_of` reads it."""
     if not int8:
         return {name: table}
     rows, scale = whole(table)
@@ -387,23 +387,25 @@ def users_histories(store: EventStore) -> pl.DataFrame:
 
 
 def text_encoder(run: Run) -> TextEncoder | None:
-    """Give what encodes the texts that the ranker reads; what is left out is said."""
+    """The encoder of the texts that the ranker reads; what is left out is said."""
     if not run.ranker.items.uses_text:
         return None
     try:
         encoder = run.wishes.encoder
+        if isinstance(encoder, TextEncoder):
+            return encoder
+        why = f": a {type(encoder).__name__} cannot be exported."
     except RunError as error:
-        print(f"The export has no text encoder. {error}", file=sys.stderr)
-        return None
-    if not isinstance(encoder, TextEncoder):
-        kind = type(encoder).__name__
-        print(f"The export has no text encoder: a {kind} cannot be exported.", file=sys.stderr)
-        return None
-    return encoder
+        why = f". {error}"
+    print(f"The export has no text encoder{why}", file=sys.stderr)
+    return None
 
 
 def write_encoder(encoder: TextEncoder, folder: Path, int8: bool) -> dict[str, Any]:
-    """Write a text encoder and its tokenizer, and give what the manifest says of them."""
+    """Write a text encoder and its tokenizer.
+
+    :returns: what the manifest says of them.
+    """
     network: nn.Module = TextNetwork(encoder)
     if int8:
         network = Bytes(network)

@@ -21,11 +21,11 @@ from lightrec.ranking.item_models.base import ItemModel
 from lightrec.trust import built
 
 FORMAT: Final = 2
-"""Of the folder; raised where an earlier reader could not read it."""
+"""Format of the folder; raised where an earlier reader could not read it."""
 MANIFEST: Final = "manifest.json"
 ONNX, PT2, ITEMS = "query.onnx", "query.pt2", "items.safetensors"
 ROW: Final = "row"
-"""Of people with a history in the log: their numbers in its table of users."""
+"""Column of people with a history in the log: their numbers in its table of users."""
 CATALOG, HISTORIES = "catalog.parquet", "histories.parquet"
 TEXTS, TEXT_ONNX, TOKENIZER = "texts.safetensors", "text/model.onnx", "text/tokenizer.json"
 BLEND: Final = "blend"
@@ -34,7 +34,7 @@ POPULAR, ATTRIBUTES = "popular", "attributes."
 """Among the items' tensors of an exported blend: what ranks where nothing is known of somebody, and
 how the names of what ranks by attributes begin."""
 SCALE: Final = ".scale"
-"""What follows a table's name where its rows are whole numbers: what each row is multiplied by."""
+"""Ending of a tensor's name, of the factors of a table's rows where these are whole numbers."""
 BATCH: Final = 64
 """Texts encoded at once, of like lengths."""
 
@@ -72,18 +72,18 @@ class Exported:
         self.repeats: bool = self.manifest["repeats"]
         """Whether an item may come again."""
         self.note: str = self.manifest["note"]
-        """What the field says of all recommendations; empty for nothing."""
+        """The field's sentence about all recommendations; empty for none."""
         self.feedback_kinds: list[str] = self.manifest.get("feedback_kinds", [])
         """The log's kinds of feedback, in the order of their numbers."""
         self.worth: dict[str, float] = self.manifest.get("worth", {})
         self.goal: list[str] = self.manifest.get("goal", [])
-        """Of kinds of feedback; empty in exports of releases that did not write it."""
+        """The kinds of feedback of the goal; empty in exports of releases that did not write it."""
         self.history_length: int | None = self.manifest["history_length"]
-        """So many last items of a history are read; None for all."""
+        """Number of last items of a history that are read; None for all."""
 
     @property
     def about(self) -> dict[str, Any]:
-        """What was exported of which run, by which release, and how."""
+        """The exported part and its run, the release, and how it was exported."""
         names = ("run", "what", "class", "lightrec", "size", "int8")
         return {name: self.manifest[name] for name in names}
 
@@ -108,7 +108,7 @@ class Exported:
         return self._network(histories)
 
     def histories(self) -> dict[str, tuple[int, ...]]:
-        """Give the items that users chose in the log, oldest first; none where they are not here.
+        """The items that users chose in the log, oldest first; none where they are not here.
 
         :returns: by the users' ids.
         """
@@ -118,7 +118,7 @@ class Exported:
         return {user: tuple(items) for user, items in table.select("user", "items").iter_rows()}
 
     def people(self) -> dict[str, dict[str, Tensor]]:
-        """Give what a blend reads of each person of the log, by their ids.
+        """The tensors that a blend reads of each person of the log, by their ids.
 
         :returns: as of :meth:`lightrec.data.people.People.person`; none where they are not here.
         """
@@ -149,12 +149,12 @@ class Exported:
 
     @cached_property
     def popular(self) -> Tensor:
-        """(N + 1,) what ranks for somebody of whom nothing is known, where a blend is exported."""
+        """(N + 1,) weights that rank where nothing is known of somebody, of an exported blend."""
         return self._tensors(ITEMS)[POPULAR]
 
     @cached_property
     def attributes(self) -> ItemModel | None:
-        """What ranks for somebody with attributes and no history, where a blend is exported."""
+        """The model for somebody with attributes and no history, where a blend is exported."""
         if (said := self.manifest.get("attributes")) is None:
             return None
         model = built(said, ItemModel)
@@ -180,15 +180,15 @@ class Exported:
         said = self.manifest["text"]
         if said is None:
             raise RunError(f"{self.folder} has no text encoder: its run's ranker reads no texts.")
-        given = [said["prompt"] + (text.lower() if said["lower"] else text) for text in texts]
-        found = torch.zeros(len(texts), self.text_vectors.shape[1])
-        order = sorted(range(len(texts)), key=lambda row: len(given[row]))
+        prompts = [said["prompt"] + (text.lower() if said["lower"] else text) for text in texts]
+        vectors = torch.zeros(len(texts), self.text_vectors.shape[1])
+        order = sorted(range(len(texts)), key=lambda row: len(prompts[row]))
         for at in range(0, len(order), BATCH):
             rows = order[at : at + BATCH]
-            tokens = self._tokenizer.encode_batch([given[row] for row in rows])
+            tokens = self._tokenizer.encode_batch([prompts[row] for row in rows])
             parts = [[token.ids for token in tokens], [token.attention_mask for token in tokens]]
-            found[rows] = self._text_network(*map(torch.tensor, parts))
-        return found
+            vectors[rows] = self._text_network(*map(torch.tensor, parts))
+        return vectors
 
     @cached_property
     def _network(self) -> Callable[..., Tensor]:
@@ -198,8 +198,8 @@ class Exported:
 
         @torch.no_grad()
         def compute(histories: Tensor) -> Tensor:
-            found: Tensor = module(histories)
-            return found
+            queries: Tensor = module(histories)
+            return queries
 
         return compute
 
@@ -220,7 +220,7 @@ class Exported:
         return tensors
 
     def _path(self, name: str) -> Path:
-        """Give the path of a file whose hash was compared."""
+        """The path of a file whose hash was compared."""
         if name not in self.manifest["files"]:
             raise RunError(f"{self.folder / MANIFEST} names no {name}: export the run again.")
         return self.folder / name
@@ -249,22 +249,22 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     for name, expected in files.items():
         if not (folder / name).is_file():
             raise RunError(f"{folder / name} is missing: export the run again.")
-        if (found := digest(folder / name)) != expected:
+        if (held := digest(folder / name)) != expected:
             raise RunError(
                 f"{folder / name} is not the file that was exported: its SHA-256 begins with "
-                f"{found[:12]}, and the manifest says {str(expected)[:12]}. Export the run again."
+                f"{held[:12]}, and the manifest says {str(expected)[:12]}. Export the run again."
             )
     return manifest
 
 
 def digest(path: Path) -> str:
-    """Give a file's SHA-256."""
+    """A file's SHA-256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def rows_of(tensors: dict[str, Tensor], name: str) -> Tensor:
-    """Give a table in float32, whether it is written so or as whole numbers with scales."""
+    """A table in float32, whether it is written so or as whole numbers with scales."""
     rows, scale = tensors[name].float(), tensors.get(name + SCALE)
     return rows if scale is None else rows * scale[:, None]
 
@@ -286,8 +286,8 @@ def session(path: Path) -> Callable[..., Tensor]:
     loaded = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [each.name for each in loaded.get_inputs()]
 
-    def compute(*given: Tensor) -> Tensor:
-        inputs = {name: each.numpy() for name, each in zip(names, given, strict=True)}
-        return torch.from_numpy(loaded.run(None, inputs)[0])
+    def compute(*inputs: Tensor) -> Tensor:
+        arrays = {name: each.numpy() for name, each in zip(names, inputs, strict=True)}
+        return torch.from_numpy(loaded.run(None, arrays)[0])
 
     return compute

@@ -15,15 +15,15 @@ from torch.nn.functional import pad
 from lightrec.keys import PADDING
 
 SCORES = 2**24
-"""So many scores are computed at once."""
+"""Number of scores computed at once."""
 STEP = 1.25
 """The table grows by this factor where it is full."""
 LINKS = 16
-"""Of each item in an approximate index's graph, in each direction."""
+"""Links of each item in an approximate index's graph, in each direction."""
 VECTOR = 8
-"""So many numbers are multiplied at once."""
+"""Number of numbers multiplied at once."""
 WIDTHS = (32, 64, 128, 256, 512, 1024)
-"""So many items of the graph are looked at, at least and at most."""
+"""Numbers of items of the graph that are looked at, the least and the most included."""
 
 
 class Found(NamedTuple):
@@ -38,8 +38,7 @@ class Found(NamedTuple):
 class Flat:
     """Searches all rows: exact, whatever is allowed.
 
-    Searches may go on in other threads while one thread puts and deletes: each sees a row or does
-    not.
+    Searches may go on in other threads while one thread puts: each sees a row or does not.
 
     :param table: (N + 1, D) the items' rows; row 0 is never found.
     :param bias: (N + 1,) what is added to an item's product; None for nothing.
@@ -61,7 +60,7 @@ class Flat:
         self._count = len(rows)
 
     def __len__(self) -> int:
-        """The number of rows: N + 1, and one for each put; deleted ones count."""
+        """The number of rows: N + 1, and one for each put."""
         return self._count
 
     @property
@@ -71,14 +70,14 @@ class Flat:
 
     @property
     def bias(self) -> Tensor:
-        """The biases, (len,); minus infinity for row 0 and for deleted rows."""
+        """The biases, (len,); minus infinity for row 0."""
         return self._columns[1][: self._count]
 
     def put(self, row: Tensor, bias: float = 0.0) -> int:
         """Add an item.
 
         :param row: (D,).
-        :returns: its index, the next one; those of deleted items are not given again.
+        :returns: its index, the next one.
         :raises ValueError: where the row is of another length, or not finite.
         """
         row = self._checked(row, bias)
@@ -93,22 +92,15 @@ class Flat:
         return index
 
     def replace(self, index: int, row: Tensor, bias: float = 0.0) -> None:
-        """Give an item another row; one that was deleted is found again.
+        """Put another row in the place of an item's.
 
         :raises IndexError: where there is no such item.
         :raises ValueError: as in :meth:`put`.
         """
-        self._known(index)
+        if not PADDING < index < self._count:
+            raise IndexError(f"There is no item {index}: items are 1 to {self._count - 1}.")
         columns, biases = self._columns
         columns[:, index], biases[index] = self._checked(row, bias), bias
-
-    def delete(self, index: int) -> None:
-        """Never find an item again.
-
-        :raises IndexError: where there is no such row.
-        """
-        self._known(index)
-        self._columns[1][index] = -torch.inf
 
     @torch.no_grad()
     def search(
@@ -129,7 +121,7 @@ class Flat:
         columns, bias = columns[:, :count], bias[:count]
         if allowed is not None and allowed.ndim == 1:
             bias, allowed = bias.masked_fill(~allowed, -torch.inf), None
-        found = []
+        parts = []
         size = max(1, SCORES // count)
         for start in range(0, max(1, len(queries)), size):
             piece = slice(start, start + size)
@@ -138,17 +130,13 @@ class Flat:
                 scores.masked_fill_(~allowed[piece], -torch.inf)
             if seen is not None:
                 # What was put since goes to row 0, which is never found.
-                own = seen[piece]
-                scores.scatter_(1, own.masked_fill(own >= count, PADDING), -torch.inf)
-            found.append(top(scores, k))
-        values, items = (torch.cat(parts) for parts in zip(*found, strict=True))
+                barred = seen[piece]
+                scores.scatter_(1, barred.masked_fill(barred >= count, PADDING), -torch.inf)
+            parts.append(top(scores, k))
+        values, items = map(torch.cat, zip(*parts, strict=True))
         missing = (0, k - values.shape[1])
         values = pad(values, missing, value=-torch.inf)
         return Found(pad(items, missing) * (values > -torch.inf), values)
-
-    def _known(self, index: int) -> None:
-        if not PADDING < index < self._count:
-            raise IndexError(f"There is no item {index}: items are 1 to {self._count - 1}.")
 
     def _checked(self, row: Tensor, bias: float) -> Tensor:
         size = self.table.shape[1]
@@ -200,8 +188,8 @@ class Approximate(Flat):
         k = min(10, len(table) - 1)
         exact = super().search(queries, k)
         for self.width in WIDTHS:
-            found = self.search(queries, k).items
-            self.recall = float((exact.items[:, :, None] == found[:, None]).any(2).float().mean())
+            near = self.search(queries, k).items
+            self.recall = float((exact.items[:, :, None] == near[:, None]).any(2).float().mean())
             """The share of the exact ten best that was found for the sample of queries."""
             if self.recall >= wanted:
                 break
@@ -213,7 +201,7 @@ class Approximate(Flat):
         return index
 
     def replace(self, index: int, row: Tensor, bias: float = 0.0) -> None:
-        """Give an item another row; see :meth:`Flat.replace`."""
+        """Put another row in the place of an item's; see :meth:`Flat.replace`."""
         super().replace(index, row, bias)
         if index < len(self._current) and self._current[index]:
             self._current[index] = False
@@ -229,15 +217,15 @@ class Approximate(Flat):
         if not len(queries) or (allowed is not None and 2 * allowed.float().mean(-1).min() < 1):
             return super().search(queries, k, allowed, seen)
         queries = queries.float()
-        known = 0 if seen is None else int((seen > 0).sum(1).max())
-        many = min((k + known) * (1 if allowed is None else 2), WIDTHS[-1], len(self._current) - 1)
+        barred = 0 if seen is None else int((seen > 0).sum(1).max())
+        many = min((k + barred) * (1 if allowed is None else 2), WIDTHS[-1], len(self._current) - 1)
         parameters = self._parameters(efSearch=max(self.width, many))
-        asked = pad(pad(queries, (0, 1), value=1.0), (0, self._room)).numpy()
-        found = 1 + torch.from_numpy(self._graph.search(asked, many, params=parameters)[1])
-        found = found * self._current[found]
+        padded = pad(pad(queries, (0, 1), value=1.0), (0, self._room)).numpy()
+        near = 1 + torch.from_numpy(self._graph.search(padded, many, params=parameters)[1])
+        near = near * self._current[near]
         others = torch.tensor(self._others, dtype=torch.int64).expand(len(queries), -1)
         # In the order of their indices, so that of equal ones the first stay in front.
-        items = torch.cat([found, others], 1).sort(dim=1).values
+        items = torch.cat([near, others], 1).sort(dim=1).values
         scores = torch.einsum("bfd,bd->bf", table[items], queries) + bias[items]
         if allowed is not None:
             may = pad(allowed, (0, len(table) - allowed.shape[-1])).expand(len(queries), -1)
@@ -263,14 +251,14 @@ def top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     :returns: (B, K) scores and (B, K) int64 columns, K the smaller of k and M.
     """
     more = min(k + 1, scores.shape[1])
-    values, found = scores.topk(more)
+    values, columns = scores.topk(more)
     # The values are right; of equal ones any may have been taken.
     equal = (values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)
     for row in equal.any(1).nonzero()[:, 0].tolist():
         enough = (scores[row] >= values[row, -1]).nonzero()[:, 0]
         order = scores[row, enough].sort(descending=True, stable=True).indices[:more]
-        found[row] = enough[order]
-    return values[:, :k], found[:, :k]
+        columns[row] = enough[order]
+    return values[:, :k], columns[:, :k]
 
 
 def check(

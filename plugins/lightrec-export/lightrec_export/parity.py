@@ -19,9 +19,9 @@ from lightrec_export.towers import BATCH, Towers
 TOLERANCE: Final = 1e-4
 """The largest difference of a score that an export may show."""
 TRIED: Final = 256
-"""So many histories try whether an export scores as its run does."""
+"""Number of histories that try whether an export scores as its run does."""
 TEXTS_TRIED: Final = 8
-"""So many texts of the catalog try the text encoder."""
+"""Number of the catalog's texts that try the text encoder."""
 
 
 def check(what: str, difference: float) -> None:
@@ -48,13 +48,13 @@ def drawn_histories(store: EventStore, length: int | None, count: int, seed: int
     cut = starts + np.ceil(generator.random(count) * (ends - starts)).astype(np.int64)
     part = np.arange(count) % 8
     cut = np.where(part == 0, starts, np.where(part == 1, np.minimum(cut, starts + 3), cut))
-    found = padded(log.items, starts, cut)
+    histories = padded(log.items, starts, cut)
     if length is not None:
-        more = 2 * length - found.shape[1]
-        found = np.pad(found, ((0, 0), (max(0, more), 0)))
-        long = generator.integers(1, store.num_items + 1, found.shape)
-        found = np.where((part == 2)[:, None] & (found == PADDING), long, found)
-    return torch.from_numpy(found)
+        more = 2 * length - histories.shape[1]
+        histories = np.pad(histories, ((0, 0), (max(0, more), 0)))
+        long = generator.integers(1, store.num_items + 1, histories.shape)
+        histories = np.where((part == 2)[:, None] & (histories == PADDING), long, histories)
+    return torch.from_numpy(histories)
 
 
 @torch.no_grad()
@@ -65,26 +65,25 @@ def parity(folder: Path, towers: Towers, histories: Tensor) -> dict[str, Any]:
         what the reduced network says before it is written; and ``top10``, how many of the run's ten
         best items are among the export's.
     """
-    found: dict[str, Any] = {"histories": len(histories)}
+    compared: dict[str, Any] = {"histories": len(histories)}
     engines: tuple[Engine, ...] = ("onnx", "torch")
     for engine in engines:
-        own = Exported(folder, engine)
-        alone = torch.cat([own.queries(each[None]) for each in histories[:BATCH]])
-        queries, difference, network, same = own.queries(histories), 0.0, 0.0, 0
-        queries = torch.cat([queries, alone])
+        export, difference, network, same = Exported(folder, engine), 0.0, 0.0, 0
+        alone = [export.queries(each[None]) for each in histories[:BATCH]]
+        queries = torch.cat([export.queries(histories), *alone])
         for rows in torch.arange(len(queries)).split(BATCH):
-            given, asked = histories[rows % len(histories)], queries[rows]
-            scores = (asked @ own.table.T + own.bias)[:, 1:]
-            expected = towers.scores(given)[:, 1:]
-            reduced = (towers.network(given) @ own.table.T + own.bias)[:, 1:]
+            some = histories[rows % len(histories)]
+            scores = (queries[rows] @ export.table.T + export.bias)[:, 1:]
+            expected = towers.scores(some)[:, 1:]
+            reduced = (towers.network(some) @ export.table.T + export.bias)[:, 1:]
             difference = max(difference, float((scores - expected).abs().max()))
             network = max(network, float((scores - reduced).abs().max()))
             k = min(10, scores.shape[1])
             best, theirs = scores.topk(k).indices, expected.topk(k).indices
             same += int((best[:, :, None] == theirs[:, None]).sum())
-        found[engine] = {"scores": difference, "network": network}
-        found["top10"] = same / (len(queries) * k)
-    return found
+        compared[engine] = {"scores": difference, "network": network}
+        compared["top10"] = same / (len(queries) * k)
+    return compared
 
 
 def parity_of_texts(folder: Path, encoder: TextEncoder, texts: pl.Series) -> dict[str, Any]:

@@ -37,7 +37,7 @@ BATCH: Final = 64
 
 
 def part_of(run: Run, what: Literal["ranker", "policy"]) -> Ranker | TwoTowerPolicy:
-    """Give the part of a run that scores by two towers.
+    """The part of a run that scores by two towers.
 
     :raises RunError: where the run's part has none.
     """
@@ -59,10 +59,10 @@ def part_of(run: Run, what: Literal["ranker", "policy"]) -> Ranker | TwoTowerPol
 
 
 class Towers:
-    """What scores by two towers, taken apart."""
+    """The two towers of a part that scores by them."""
 
     scores: Callable[[Tensor], Tensor]
-    """Of histories (B, L), what the part itself gives: (B, N + 1)."""
+    """The part's own scores (B, N + 1) of histories (B, L)."""
 
     def __init__(self, part: Ranker | TwoTowerPolicy) -> None:
         inner: nn.Module
@@ -82,7 +82,7 @@ class Towers:
     def cut(self, size: int, histories: Tensor) -> None:
         """Cut queries and rows to their principal directions; see :func:`principal`.
 
-        :param size: so many dimensions are left.
+        :param size: number of dimensions that are left.
         :param histories: (Q, L) a sample.
         :raises RecipeError: where the rows have no more than these.
         """
@@ -114,7 +114,7 @@ class Network(nn.Module):
             for name in ("history_length", "max_length")
         ]
         self.length = max(filter(None, limits), default=None)
-        """So many last items are read; None for all."""
+        """Number of last items that are read; None for all."""
         self.register_buffer("turn", None)
 
     def forward(self, history: Tensor) -> Tensor:
@@ -123,8 +123,8 @@ class Network(nn.Module):
             # More padding changes nothing, and shapes that are known can be exported.
             more = history.new_zeros(history.shape[0], self.length)
             history = torch.cat([more, history], 1)[:, -self.length :]
-        found = self.inner(history)
-        return found if self.turn is None else found @ self.turn
+        queries = self.inner(history)
+        return queries if self.turn is None else queries @ self.turn
 
 
 class RankerQuery(nn.Module):
@@ -176,7 +176,7 @@ class Lookup(nn.Module):
         self.register_buffer("scale", None)
 
     def forward(self, items: Tensor) -> Tensor:
-        """Give vectors of items, of any shape."""
+        """Look up vectors of items, of any shape."""
         if self.scale is None:
             return embedding(items, self.rows)
         return self.rows[items].float() * self.scale[items][..., None]
@@ -204,13 +204,12 @@ class Bytes(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Compute what the module computes, of a history or of tokens and their mask."""
-        given = (tokens,) if mask is None else (tokens, mask)
-        weights = {}
+        inputs, weights = (tokens,) if mask is None else (tokens, mask), {}
         for place, name in enumerate(self.names):
             rows, scale = getattr(self, f"rows_{place}"), getattr(self, f"scale_{place}")
             weights[name] = rows.float() * scale.view(-1, *[1] * (rows.ndim - 1))
-        found: Tensor = functional_call(self.inner, weights, given)
-        return found
+        output: Tensor = functional_call(self.inner, weights, inputs)
+        return output
 
 
 class TextNetwork(nn.Module):
@@ -220,8 +219,8 @@ class TextNetwork(nn.Module):
         super().__init__()
         encoder.load_weights()
         self.encoder = deepcopy(encoder).cpu().eval().requires_grad_(False)
-        own: Any = self.encoder.transformer
-        own.set_attn_implementation("eager")  # the fused one is not exported for any length
+        transformer: Any = self.encoder.transformer
+        transformer.set_attn_implementation("eager")  # the fused one is not exported for any length
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Compute vectors."""
@@ -256,13 +255,13 @@ def principal(queries: Tensor, table: Tensor, bias: Tensor, size: int) -> tuple[
     :param table: (N + 1, D), and ``bias`` (N + 1,).
     :returns: (D, size) what queries are to be multiplied by, and rows (N + 1, size).
     """
-    asked, rows = queries.double(), table[1:].double()
+    queries, rows = queries.double(), table[1:].double()
     likely = torch.zeros(len(rows), dtype=torch.float64)
-    for some in asked.split(BATCH):
-        likely += (some @ rows.T + bias[1:]).softmax(1).sum(0) / len(asked)
+    for some in queries.split(BATCH):
+        likely += (some @ rows.T + bias[1:]).softmax(1).sum(0) / len(queries)
     weight = likely.clamp_min(likely.max() * 1e-6) ** TILT
     rows = rows - weight.square() @ rows / weight.square().sum()
-    moments = asked.T @ asked / len(asked)
+    moments = queries.T @ queries / len(queries)
     spread, axes = torch.linalg.eigh(moments)
     root = spread.clamp_min(spread.max() * 1e-6).sqrt()
     there, back = axes * root @ axes.T, axes / root @ axes.T
@@ -286,9 +285,9 @@ def write_pt2(program: ExportedProgram, path: Path) -> None:
     plain = path.with_suffix(".plain")
     torch.export.save(program, plain)
     # What torch writes is not compressed, and most of it is text.
-    with ZipFile(plain) as given, ZipFile(path, "w", ZIP_DEFLATED) as taken:
-        for part in given.infolist():
-            taken.writestr(part.filename, given.read(part))
+    with ZipFile(plain) as source, ZipFile(path, "w", ZIP_DEFLATED) as packed:
+        for part in source.infolist():
+            packed.writestr(part.filename, source.read(part))
     plain.unlink()
 
 
@@ -298,12 +297,12 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
     ir: Any = import_module("onnx_ir")
     table: dict[Callable[..., Any], Callable[..., Any]]
     table = {torch.ops.aten.sort.stable: sorted_stably}
-    found = torch.onnx.export(
+    made = torch.onnx.export(
         program, dynamo=True, custom_translation_table=table, optimize=False, verbose=False
     )
-    assert found is not None
+    assert made is not None
     # Small constants are computed: whole numbers are not multiplied by their scales.
-    model = ir.to_proto(optimizer.optimize(found.model, input_size_limit=SMALL - 1))
+    model = ir.to_proto(optimizer.optimize(made.model, input_size_limit=SMALL - 1))
     del model.graph.value_info[:]
     for part in (*model.graph.node, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]
@@ -316,8 +315,8 @@ def sorted_stably(values: Any, stable: bool = True, dim: int = -1, descending: b
     op = onnx.opset18
     numbers = op.Cast(values, to=onnx.INT64.dtype)
     count = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
-    found, places = op.TopK(numbers, count, axis=dim, largest=int(descending), sorted=1)
-    return op.CastLike(found, values), places
+    ordered, places = op.TopK(numbers, count, axis=dim, largest=int(descending), sorted=1)
+    return op.CastLike(ordered, values), places
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What events of a kind of feedback are worth, and which of them are a success."""
+"""Worth of events by their kind of feedback, and which of them are a success."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from lightrec.run import Run
 
 DISMISSED: Final = {"dismissed": -1.0}
-"""What a slate's reader sends of what is not wanted."""
+"""Worth of the kind that a slate's reader sends of what is not wanted."""
 
 
 def worth_in(run: "Run") -> dict[str, float]:
     """The worth of an event of each kind: the run's own weights, and of other kinds the field's."""
     weights = run.data.meta["settings"]["weights"]
-    own = dict.fromkeys(run.data.feedback_kinds, 1.0) if weights is None else weights
-    return {**run.domain.feedback, **own}
+    logged = dict.fromkeys(run.data.feedback_kinds, 1.0) if weights is None else weights
+    return {**run.domain.feedback, **logged}
 
 
 def worth_of(
@@ -32,5 +32,5 @@ def worth_of(
 
 
 def earnings(worth: Mapping[str, float], goal: Collection[str]) -> dict[str, float]:
-    """What an event of each kind earns for who showed its item: with a goal, the goal's kinds."""
+    """Earnings of who showed an item, by the event's kind: with a goal, of the goal's kinds."""
     return {k: 0.0 if goal and k not in goal and each > 0 else each for k, each in worth.items()}

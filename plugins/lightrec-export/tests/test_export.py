@@ -14,13 +14,12 @@ from lightrec_export import parity
 from lightrec_export.export import export
 from lightrec_export.exported import FORMAT, ITEMS, MANIFEST, ONNX, Exported
 from lightrec_export.towers import Towers, principal, whole
-from lightrec_lab.towers import GRU
-from lightrec_worlds.tower import TowerPolicy
 from safetensors.torch import load_file
 
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Column
+from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.ranker import Ranker
 from lightrec.run import Run
@@ -81,11 +80,17 @@ def test_an_export_says_what_it_is(tiny_run, whole_export):
     assert held.text_vectors.shape == (store.num_items + 1, 0)
     with pytest.raises(RunError, match="has no text encoder"):
         held.encode(["a lamp"])
-    known = held.histories()
-    assert list(known) == store.user_ids.to_list()
+    for wrong, says in (
+        (torch.tensor([[49]]), "must hold items 1 to 48"),
+        (torch.ones(2), r"Expected histories \(B, L\) int64"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            held.queries(wrong)
+    people = held.histories()
+    assert list(people) == store.user_ids.to_list()
     user = store.user_ids[3]
     begin, end = store.offsets[3:5]
-    assert known[user] == tuple(np.asarray(store.items)[begin:end].tolist())
+    assert people[user] == tuple(np.asarray(store.items)[begin:end].tolist())
     found = held.manifest["parity"]
     assert found["histories"] == 256
     assert max(found["onnx"]["scores"], found["torch"]["scores"]) <= 1e-4
@@ -106,9 +111,9 @@ def test_an_export_is_read_without_heavy_packages(whole_export):
         "heavy = {'lightning', 'torchrl', 'tensordict', 'transformers', 'torchmetrics'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    items, heavy = told.stdout.splitlines()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    items, heavy = done.stdout.splitlines()
     assert heavy == "[]"
     held = Exported(whole_export)
     scores = held.queries(torch.tensor([[1, 2, 3]])) @ held.table.T + held.bias
@@ -147,14 +152,6 @@ def test_an_export_that_was_changed_is_refused(whole_export, tmp_path, harm, mes
         Exported(folder)
 
 
-def test_histories_of_unknown_items_are_refused(whole_export):
-    held = Exported(whole_export)
-    with pytest.raises(ValueError, match="must hold items 1 to 48"):
-        held.queries(torch.tensor([[49]]))
-    with pytest.raises(ValueError, match=r"Expected histories \(B, L\) int64"):
-        held.queries(torch.ones(2))
-
-
 def test_an_export_is_refused_before_anything_is_written(tiny_run, tmp_path):
     run = Run(tiny_run)
     with pytest.raises(RecipeError, match="There is something at"):
@@ -191,7 +188,7 @@ def test_texts_are_encoded_and_all_is_smaller_in_whole_numbers(tiny_run, tmp_pat
     store = run.data
     model = tiny.tiny_text_model(tmp_path, layers=1)
     encoder = TextEncoder(str(model), prompt="a ", cache=False)
-    ranker = Ranker(store.num_items, encoder.size, 16, GRU, max_length=5).eval()
+    ranker = Ranker(store.num_items, encoder.size, 16, max_length=5).eval()
     texts = store.catalog[Column.TEXT].fill_null("").to_list()
     ranker.items.set_vectors(torch.cat([torch.zeros(1, encoder.size), encoder.encode(texts)]))
     torch.nn.init.normal_(ranker.items.project.weight, std=0.1)
@@ -219,13 +216,12 @@ def test_texts_are_encoded_and_all_is_smaller_in_whole_numbers(tiny_run, tmp_pat
 @torch.no_grad()
 def test_a_policy_of_two_towers_is_exported(tiny_run, tmp_path):
     run = Run(tiny_run)
-    policy = TowerPolicy.from_run(run, pools=2, history_length=6).eval()
-    for weight in policy.parameters():
-        torch.nn.init.normal_(weight, std=0.2)
+    policy = CandidatePolicy.from_run(run, history_length=6).eval()
+    torch.nn.init.normal_(policy.query_network[-1].weight, std=0.2)
     run.__dict__["policy"] = policy
     manifest = export(run, tmp_path / "out", what="policy")
     held, given = Exported(tmp_path / "out"), histories(run.data.num_items)
-    assert (manifest["class"], held.history_length) == ("TowerPolicy", 6)
+    assert (manifest["class"], held.history_length) == ("CandidatePolicy", run.ranker.max_length)
     scores = held.queries(given) @ held.table.T + held.bias
     expected = policy.scores(given)
     torch.testing.assert_close(scores[:, 1:], expected[:, 1:], atol=1e-4, rtol=0)

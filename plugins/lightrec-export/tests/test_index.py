@@ -31,9 +31,9 @@ def sorted_out(table, bias, queries, k, allowed=None, seen=None):
     return np.pad(items, missing) * (best > -np.inf), best
 
 
-def same(found, expected):
-    np.testing.assert_array_equal(found.items.numpy(), expected[0])
-    np.testing.assert_allclose(found.scores.numpy(), expected[1], rtol=1e-5, atol=1e-5)
+def same(result, expected):
+    np.testing.assert_array_equal(result.items.numpy(), expected[0])
+    np.testing.assert_allclose(result.scores.numpy(), expected[1], rtol=1e-5, atol=1e-5)
 
 
 @given(
@@ -45,60 +45,47 @@ def same(found, expected):
     each=st.booleans(),
     seen=st.integers(0, 20),
     shorter=st.integers(0, 3),
+    at_once=st.sampled_from([index.SCORES, 300]),
 )
-def test_flat_finds_what_sorting_finds(seed, count, batch, k, share, each, seen, shorter):
+def test_flat_finds_what_sorting_finds(seed, count, batch, k, share, each, seen, shorter, at_once):
+    """Also where queries are searched in pieces."""
     torch.manual_seed(seed)
     table, bias = whole(torch.randn(count + 1, 3)), whole(torch.randn(count + 1))
-    queries, known = whole(torch.randn(batch, 3)), torch.randint(0, count + 1, (batch, seen))
+    queries, barred = whole(torch.randn(batch, 3)), torch.randint(0, count + 1, (batch, seen))
     columns = max(1, count + 1 - shorter)
     shape = (batch, columns) if each else (columns,)
     allowed = None if share is None else torch.rand(shape) < share
-    expected = sorted_out(table, bias, queries, k, allowed, known)
-    same(Flat(table, bias).search(queries, k, allowed, known), expected)
-
-
-@pytest.mark.parametrize("each", [False, True])
-def test_many_queries_are_searched_in_pieces(each, monkeypatch):
-    monkeypatch.setattr(index, "SCORES", 3000)
-    table, bias, queries = torch.randn(721, 16), torch.randn(721), torch.randn(10, 16)
-    seen = torch.randint(0, 721, (10, 30))
-    allowed = torch.rand((10, 721) if each else (721,)) < 0.9
-    expected = sorted_out(table, bias, queries, 12, allowed, seen)
-    same(Flat(table, bias).search(queries, 12, allowed, seen), expected)
+    expected = sorted_out(table, bias, queries, k, allowed, barred)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "SCORES", at_once)
+        same(Flat(table, bias).search(queries, k, allowed, barred), expected)
 
 
 @given(seed=st.integers(0, 10_000), columns=st.integers(1, 2_500), k=st.integers(1, 12))
 def test_equal_scores_come_in_the_order_of_their_columns(seed, columns, k):
     generator = torch.Generator().manual_seed(seed)
     scores = torch.randint(0, 9, (4, columns), generator=generator).float()
-    values, found = top(scores, k)
+    values, result = top(scores, k)
     order = scores.sort(dim=1, descending=True, stable=True)
-    assert found.equal(order.indices[:, :k])
+    assert result.equal(order.indices[:, :k])
     assert values.equal(order.values[:, :k])
 
 
-def test_items_are_put_and_deleted():
+def test_items_are_put_and_replaced():
     flat = Flat(torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([0.0, 0.0, 10.0]))
     assert flat.search(torch.ones(1, 1), 3).items.tolist() == [[2, 1, 0]]
     assert [flat.put(torch.tensor([float(n)]), bias=0.5) for n in range(3, 40)] == [*range(3, 40)]
     assert flat.search(torch.ones(1, 1), 3).scores.tolist() == [[39.5, 38.5, 37.5]]
-    flat.delete(39)
-    flat.delete(2)
-    assert flat.search(torch.ones(1, 1), 2).items.tolist() == [[38, 37]]
-    assert flat.put(torch.tensor([100.0])) == 40
-    assert flat.search(torch.ones(1, 1), 2).items.tolist() == [[40, 38]]
     # What was allowed before an item came says nothing of it, and it may have been seen.
-    allowed = torch.ones(39, dtype=torch.bool)
-    seen = torch.tensor([[40, 37]])
-    assert flat.search(torch.ones(1, 1), 2, allowed, seen).items.tolist() == [[38, 36]]
+    allowed = torch.ones(38, dtype=torch.bool)
+    seen = torch.tensor([[39, 37]])
+    assert flat.search(torch.ones(1, 1), 2, allowed, seen).items.tolist() == [[36, 35]]
     flat.replace(2, torch.tensor([99.0]), 2.0)
-    assert flat.search(torch.ones(1, 1), 2).scores.tolist() == [[101, 100]]
-    assert flat.table.shape == (41, 1)
-    for gone in (0, 41, -1):
-        with pytest.raises(IndexError, match=r"items are 1 to 40\."):
-            flat.delete(gone)
-        with pytest.raises(IndexError, match=r"items are 1 to 40\."):
-            flat.replace(gone, torch.ones(1))
+    assert flat.search(torch.ones(1, 1), 2).scores.tolist() == [[101, 39.5]]
+    assert flat.table.shape == (40, 1)
+    for missing in (0, 40, -1):
+        with pytest.raises(IndexError, match=r"items are 1 to 39\."):
+            flat.replace(missing, torch.ones(1))
 
 
 @pytest.mark.parametrize(
@@ -144,19 +131,19 @@ def clusters():
     return rows[:4_001], torch.randn(4_001, generator=generator), rows[4_001:]
 
 
-def shares(found, exact):
-    return (exact.items[:, :, None] == found.items[:, None]).any(2).float().mean(1)
+def shares(result, exact):
+    return (exact.items[:, :, None] == result.items[:, None]).any(2).float().mean(1)
 
 
 def test_most_of_the_best_are_found_and_scored_exactly(clusters):
     table, bias, queries = clusters
     near, flat = Approximate(*clusters), Flat(table, bias)
-    found, exact = near.search(queries, 10), flat.search(queries, 10)
-    assert near.recall == pytest.approx(float(shares(found, exact).mean()))
+    result, exact = near.search(queries, 10), flat.search(queries, 10)
+    assert near.recall == pytest.approx(float(shares(result, exact).mean()))
     assert near.recall >= 0.98
-    scores = (table[found.items] * queries[:, None]).sum(2) + bias[found.items]
-    torch.testing.assert_close(found.scores, scores)
-    assert (found.scores[:, 1:] <= found.scores[:, :-1]).all()
+    scores = (table[result.items] * queries[:, None]).sum(2) + bias[result.items]
+    torch.testing.assert_close(result.scores, scores)
+    assert (result.scores[:, 1:] <= result.scores[:, :-1]).all()
 
 
 @pytest.mark.parametrize("each", [False, True])
@@ -183,12 +170,8 @@ def test_what_changes_is_known_to_an_approximate_index(clusters):
         assert each.put(3 * queries[0], 1.0) == len(table)
         each.replace(7, 4 * queries[0])
         each.replace(7, 5 * queries[0])
-        for gone in flat.search(queries[:1], 25).items[0, 3:].tolist():
-            each.delete(gone)
     assert len(near) == len(flat) == len(table) + 1
     assert near.search(queries[:1], 3).items.tolist() == flat.search(queries[:1], 3).items.tolist()
-    near.delete(7)
-    assert near.search(queries[:1], 1).items.tolist() == [[len(table)]]
 
 
 def test_an_approximate_index_of_few_items_leaves_places_empty():

@@ -19,14 +19,16 @@ from lightrec.data.readers.canonical import write_tables
 from lightrec.keys import Column
 
 Floats: TypeAlias = NDArray[np.float64]
-Moment: TypeAlias = Callable[[int, Floats, NDArray[np.int64]], Floats | None]
+Rows: TypeAlias = NDArray[np.int64]
+Moment: TypeAlias = Callable[[int, Floats, Rows], Floats]
 """From an event's number, the times (U,) in seconds and the items (U, events so far) that people
 have chosen, to what the moment adds to appeal, (U, N) or (N,); -inf for what is not there."""
 
-Rows: TypeAlias = NDArray[np.int64]
-DAY: Final = 86_400.0
+DAY: Final = 86_400
 BEGIN: Final = 1_700_000_000.0
 """14 November 2023 in seconds since 1970."""
+NEW_YEAR: Final = 1_735_689_600
+"""1 January 2025 in seconds since 1970."""
 APPEAL: Final = "appeal"
 TRUTH: Final = "truth.parquet"
 """Beside a log that was made up: user, item and the appeal of each pair."""
@@ -40,25 +42,27 @@ class Choices(NamedTuple):
     :param times: (E,) seconds since 1970.
     """
 
-    users: NDArray[np.int64]
-    items: NDArray[np.int64]
-    times: NDArray[np.int64]
+    users: Rows
+    items: Rows
+    times: Rows
 
     @property
-    def numbers(self) -> NDArray[np.int64]:
+    def numbers(self) -> Rows:
         """(E,) which of its person's events each is, from 0."""
         people = pl.DataFrame({"user": self.users})
         return people.select(pl.int_range(pl.len()).over("user")).to_series().to_numpy()
 
-    def log(self, users: pl.Series, items: pl.Series) -> pl.DataFrame:
-        """The events as a log: user, item and time.
+    def log(self, users: pl.Series, items: pl.Series, **columns: object) -> pl.DataFrame:
+        """The events as a log: user, item, time and further columns.
 
         :param users: (U,) names of the people.
         :param items: (N,) those of the items.
+        :param columns: (E,) values, or one for all events.
         """
         people, things = users.gather(self.users), items.gather(self.items)
         times = pl.from_epoch(pl.Series(self.times))
-        return pl.DataFrame({Column.USER: people, Column.ITEM: things, Column.TIME: times})
+        log = {Column.USER: people, Column.ITEM: things, Column.TIME: times}
+        return pl.DataFrame(log | columns)
 
 
 def ended(times: Floats, lengths: Rows) -> Floats:
@@ -84,16 +88,15 @@ def choose(
     people = np.arange(len(times))
     gone = np.zeros(appeal.shape, bool)
     for event in range(times.shape[1]):
-        added = moment(event, times[:, event], chosen) if moment else None
-        logits = appeal + chance.gumbel(size=appeal.shape) + (0 if added is None else added)
+        added = moment(event, times[:, event], chosen) if moment else 0.0
+        logits = appeal + chance.gumbel(size=appeal.shape) + added
         picked = np.where(gone, -np.inf, logits).argmax(1)
         chosen = np.column_stack([chosen, picked])
         gone[people, picked] = not repeats
     there = np.isfinite(times)
     users = np.nonzero(there)[0]
     order = np.argsort(times[there], kind="stable")
-    found = users[order], chosen[there][order], times[there][order].astype(np.int64)
-    return Choices(*found)
+    return Choices(users[order], chosen[there][order], times[there][order].astype(np.int64))
 
 
 def write_made_up(
@@ -108,8 +111,6 @@ def write_made_up(
     :returns: the folder.
     """
     write_tables(Tables(InteractionLog(log), Catalog(items), Users(users)), folder)
-    names = users[Column.USER].to_list(), items[Column.ITEM].to_list()
-    pairs = [np.repeat(names[0], len(names[1])), np.tile(names[1], len(names[0]))]
-    truth = {Column.USER: pairs[0], Column.ITEM: pairs[1], APPEAL: appeal.ravel()}
-    pl.DataFrame(truth).write_parquet(folder / TRUTH)
+    pairs = users.select(Column.USER).join(items.select(Column.ITEM), how="cross")
+    pairs.with_columns(pl.Series(APPEAL, appeal.ravel())).write_parquet(folder / TRUTH)
     return folder

@@ -41,16 +41,11 @@ def test_what_is_recognised_is_printed_first_and_a_refused_database_leaves_nothi
         shop.execute("CREATE TABLE orders (customer TEXT, sku TEXT, event TEXT)")
         shop.execute("INSERT INTO orders VALUES ('a', 'x', 'buy'), ('a', 'x', 'return')")
     url, out = f"sqlite:///{tmp_path / 'shop.db'}#orders", tmp_path / "runs" / "shop"
-    arguments = ["run", "generic", "--log", url, "--out", str(out), "--goal", "by"]
-    assert main(arguments) == 2
-    told = capsys.readouterr().err
-    assert "Did you mean 'buy'?" in told
+    assert main(["run", "generic", "--log", url, "--out", str(out), "--goal", "by"]) == 2
+    refusal = capsys.readouterr().err
+    assert "feedback      buy 1, return 1" in refusal
+    assert "Did you mean 'buy'?" in refusal
     assert not out.parent.exists()
-    assert main(["data", "check", url]) == 0
-    checked = capsys.readouterr().out.split("\n\n")[1].splitlines()[1:]  # all but the format
-    assert "feedback      buy 1, return 1" in checked
-    assert "negative      return: in histories, never to be brought about; weights may" in told
-    assert "\n".join(checked) in told
 
 
 def test_the_slashes_of_a_query_are_its_own(tmp_path: Path) -> None:
@@ -63,14 +58,12 @@ def test_the_slashes_of_a_query_are_its_own(tmp_path: Path) -> None:
     assert pl.read_parquet(out / "log.parquet")[:, 0].to_list() == ["http://u1/./"]
 
 
-@pytest.mark.parametrize("told", ["s%40cret", "s@cret"])
-def test_what_a_database_says_of_its_address_holds_no_secret(told, monkeypatch):
+@pytest.mark.parametrize("password", ["s%40cret", "s@cret"])
+def test_what_a_database_says_of_its_address_holds_no_secret(password, monkeypatch):
     def refuse(url):
-        raise ValueError(f"no connection with {told} to {url}")
+        raise ValueError(f"no connection with {password} to {url}")
 
     monkeypatch.setattr("sqlalchemy.create_engine", refuse)
-    with pytest.raises(
-        DataError, match=r"no connection with \*\*\* to postgresql\+psycopg2://h"
-    ) as e:
+    with pytest.raises(DataError, match=r"connection with \*\*\* to postgresql\+psycopg2://h") as e:
         SqlTable("postgresql+psycopg2://h/db?password=s%40cret#t")
     assert "cret" not in str(e.value)

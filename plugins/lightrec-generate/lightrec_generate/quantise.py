@@ -1,17 +1,15 @@
-"""Codebooks: vectors into digits, by k-means over residuals or parts, or by a learned RQ-VAE."""
-
-from collections.abc import Callable
+"""Codebooks: vectors into digits, by k-means over residuals or parts."""
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import mse_loss, pad
+from torch import Tensor
+from torch.nn.functional import pad
 
 ROUNDS = 25
 """Rounds of k-means."""
 
 
 def distances(vectors: Tensor, book: Tensor) -> Tensor:
-    """Give squared distances of vectors ``(R, W)`` to codewords ``(K, W)``, ``(R, K)``."""
+    """Squared distances of vectors ``(R, W)`` to codewords ``(K, W)``, ``(R, K)``."""
     return vectors.square().sum(1, keepdim=True) - 2 * vectors @ book.T + book.square().sum(1)
 
 
@@ -34,9 +32,9 @@ def kmeans(vectors: Tensor, size: int, generator: torch.Generator) -> Tensor:
         chosen = torch.cat([chosen, new])
         nearest = torch.minimum(nearest, distances(vectors, new).squeeze(1).clamp_min(0))
     for _ in range(ROUNDS):
-        near, own = distances(vectors, chosen).min(1)
-        total = torch.zeros_like(chosen).index_add_(0, own, vectors)
-        members = torch.bincount(own, minlength=count)
+        near, assigned = distances(vectors, chosen).min(1)
+        total = torch.zeros_like(chosen).index_add_(0, assigned, vectors)
+        members = torch.bincount(assigned, minlength=count)
         means = total / members.clamp_min(1).unsqueeze(1)
         lost = members == 0
         means[lost] = vectors[near.topk(int(lost.sum())).indices]
@@ -47,39 +45,33 @@ def kmeans(vectors: Tensor, size: int, generator: torch.Generator) -> Tensor:
     return pad(chosen, (0, 0, 0, size - count), value=float(far))
 
 
-def residual_books(
-    vectors: Tensor, digits: int, size: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def residual_books(vectors: Tensor, digits: int, size: int, generator: torch.Generator) -> Tensor:
     """Quantise what the digits before have left over, digit by digit.
 
-    :returns: codebooks ``(M, K, W)``, and vectors' digits ``(R, M)`` int64.
+    :returns: codebooks ``(M, K, W)``.
     """
-    books, codes = [], []
+    books = []
     for _ in range(digits):
         books.append(kmeans(vectors, size, generator))
-        codes.append(distances(vectors, books[-1]).argmin(1))
-        vectors = vectors - books[-1][codes[-1]]
-    return torch.stack(books), torch.stack(codes, 1)
+        vectors = vectors - books[-1][distances(vectors, books[-1]).argmin(1)]
+    return torch.stack(books)
 
 
-def product_books(
-    vectors: Tensor, digits: int, size: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def product_books(vectors: Tensor, digits: int, size: int, generator: torch.Generator) -> Tensor:
     """Quantise equal parts of the vectors, each by itself (Jégou et al. 2011).
 
-    :returns: as :func:`residual_books`, each digit's codewords being 0 outside its part.
+    :returns: codebooks ``(M, K, W)``, each digit's codewords being 0 outside its part.
     """
     books, width = [], -(-vectors.shape[1] // digits)
     for number, part in enumerate(vectors.split(width, 1)):
         before = number * width
         book = kmeans(part.contiguous(), size, generator)
         books.append(pad(book, (before, vectors.shape[1] - before - part.shape[1])))
-    stacked = torch.stack(books)
-    return stacked, encode(vectors, stacked)
+    return torch.stack(books)
 
 
 def encode(vectors: Tensor, books: Tensor) -> Tensor:
-    """Give the digits of vectors ``(R, W)`` by codebooks ``(M, K, W)``: ``(R, M)`` int64.
+    """The digits of vectors ``(R, W)`` by codebooks ``(M, K, W)``: ``(R, M)`` int64.
 
     For parts this is the same as quantising each of them, since the other columns are 0.
     """
@@ -88,47 +80,3 @@ def encode(vectors: Tensor, books: Tensor) -> Tensor:
         codes.append(distances(vectors, book).argmin(1))
         vectors = vectors - book[codes[-1]]
     return torch.stack(codes, 1)
-
-
-class ResidualAutoencoder(nn.Module):
-    """An autoencoder whose latent vectors are quantised by residuals: RQ-VAE (Lee et al. 2022).
-
-    Instead of being trained, codebooks are fitted to the latent vectors by k-means, ten times anew,
-    so that no codeword is left unused.
-
-    :param width: length W of the vectors.
-    :param latent: length of what is quantised.
-    :param hidden: width of the hidden layers of encoder and decoder.
-    """
-
-    def __init__(self, width: int, latent: int = 32, hidden: int = 128) -> None:
-        super().__init__()
-        layers: Callable[[int, int], nn.Sequential] = lambda narrow, wide: nn.Sequential(  # noqa: E731
-            nn.Linear(narrow, hidden), nn.GELU(), nn.Linear(hidden, wide)
-        )
-        self.latent = latent
-        self.encoder, self.decoder = layers(width, latent), layers(latent, width)
-
-    def learn(
-        self, vectors: Tensor, digits: int, size: int, generator: torch.Generator, steps: int = 400
-    ) -> Tensor:
-        """Train on vectors ``(R, W)``.
-
-        :returns: codebooks ``(M, K, latent)``.
-        """
-        optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3)
-        for step in range(steps):
-            if step % (steps // 10) == 0:
-                with torch.no_grad():
-                    books, _ = residual_books(self.encoder(vectors), digits, size, generator)
-            rows = torch.randint(len(vectors), (min(1024, len(vectors)),), generator=generator)
-            latent = self.encoder(vectors[rows])
-            codes = encode(latent.detach(), books)
-            near = sum(book[codes[:, m]] for m, book in enumerate(books))
-            passed = latent + (near - latent).detach()
-            loss = mse_loss(self.decoder(passed), vectors[rows]) + 0.25 * mse_loss(latent, near)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        with torch.no_grad():
-            return residual_books(self.encoder(vectors), digits, size, generator)[0]

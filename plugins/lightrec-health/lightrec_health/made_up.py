@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from lightrec_formats.made_up import choose, write_made_up
+from lightrec_formats.made_up import DAY, choose, write_made_up
 
 from lightrec.keys import Column
 from lightrec_health.domain import NOTHING, SCORE
@@ -69,9 +69,9 @@ def write(folder: Path, seed: int) -> Path:
     for name, bound in CONDITIONS.items():
         appeal -= 2.0 * ((conditions == name)[:, None] & (score < bound))
     begin = np.datetime64("2024-01-01", "s").astype(np.int64)
-    times = begin + np.sort(chance.integers(0, 200, (PEOPLE, EVENTS)), axis=1) * 86_400.0
+    times = begin + np.sort(chance.integers(0, 200, (PEOPLE, EVENTS)), axis=1) * float(DAY)
     times += chance.integers(15 * 3600, 20 * 3600, times.shape)
-    found = choose(appeal, np.sort(times, axis=1), chance)
+    made = choose(appeal, np.sort(times, axis=1), chance)
     users = pl.DataFrame(
         {
             Column.USER: [f"cook-{number:03d}" for number in range(1, PEOPLE + 1)],
@@ -79,5 +79,5 @@ def write(folder: Path, seed: int) -> Path:
             "conditions": [[condition] for condition in conditions.tolist()],
         }
     )
-    log = found.log(users[Column.USER], recipes[Column.ITEM])
+    log = made.log(users[Column.USER], recipes[Column.ITEM])
     return write_made_up(folder, log, recipes, users, appeal)

@@ -8,24 +8,27 @@ from lightrec_worlds.world_data import WorldData
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
+from lightrec.learners.offline import OfflinePolicyModule
 from lightrec.simulators.rollout import UserMemory
-from tests.learners.arms import BEST, ArmsData
-from tests.learners.stages import one_a_family
-from tests.learners.training import fit
+from tests.learners.training import BEST, bandit_run, fit, one_a_family, one_arm, policy_data
 
 SMALL = {
     "sessions": 16, "steps": 4, "updates": 2, "batch_size": 32, "warm_up": 64, "capacity": 500,
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def bandit(tmp_path_factory):
+    return bandit_run(tmp_path_factory.mktemp("run"))
+
+
 @pytest.mark.parametrize("loss", one_a_family(REPLAY, "dqn"))
-def test_every_learner_finds_the_best_arm(loss):
+def test_every_learner_finds_the_best_arm(bandit, loss):
     _, trainer = fit(
-        ArmsData(),
+        one_arm(bandit, iterations=16 if loss == "sac" else 6),
         ReplayPolicyModule,
         2,
         loss=loss,
-        policy={"size": 0, "hidden": [8]},
         loss_settings={"bound": 1.0, "policy_bound": 0.5} if loss == "mpo" else None,
         **SMALL | {"sessions": 32, "updates": 8, "batch_size": 64, "capacity": 2000},
         learning_rate=0.02,
@@ -90,3 +93,25 @@ def test_settings_that_cannot_be(settings, message):
     data = WorldData("Greed", {"slate_size": 2}, iterations=1, judging=4)
     with pytest.raises(RecipeError, match=message):
         fit(data, ReplayPolicyModule, 1, **SMALL, **settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "message"),
+    [
+        ({}, {"loss": "return-conditioned", "n_step": 5}, r"n_step is 5, in which .* at most: 6"),
+        ({}, {"loss": "reinforce-top-k"}, r"top_k is None\. Name under loss_settings how many"),
+        ({"behavior": None}, {}, r"learned from a log, and WorldData has none"),
+    ],
+)
+def test_what_a_log_lacks_is_told(given, settings, message):
+    world = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 6}
+    own = {"iterations": 3, "judging": 4, "behavior": {}, "logged_sessions": 5, **given}
+    data = WorldData("LongTermSatisfaction", world, **own)
+    with pytest.raises(RecipeError, match=message):
+        fit(data, OfflinePolicyModule, 1, **settings, updates=2, batch_size=32)
+
+
+def test_a_loss_that_asks_for_propensities_is_refused_without(bandit):
+    how = {"loss": "reinforce-top-k", "loss_settings": {"top_k": 10}}
+    with pytest.raises(RecipeError, match="reinforce-top-k divides by the probability"):
+        fit(policy_data(bandit), OfflinePolicyModule, 1, **how)

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 PEOPLE, ARTISTS = 360, 40
 TRACKS: Final = 5
-"""Of each artist."""
+"""Number of tracks of each artist."""
 EVENTS: Final = 24
-"""At most so many a person; the shortest history has two thirds of them."""
+"""Largest number of events a person; the shortest history has two thirds of them."""
 SITTING: Final = 6
 """Tracks that follow each other at once."""
 RADIO: Final = 0.3
 """The share of events in which a station chooses, by fame alone. The listener may skip."""
 FAVOURITE: Final = 3.0
-"""What having played a track adds to its appeal for good,"""
+"""Log-odds that having played a track adds to its appeal for good,"""
 SATED: Final = 6.0
-"""what having heard it just now takes off,"""
+"""log-odds that having heard it just now takes off,"""
 REST: Final = 2.0
 """and the days after which so much less is left, by a factor of e."""
 
@@ -68,11 +68,11 @@ def listening(folder: Path, seed: int) -> Path:
 
     def moment(event: int, now: Floats, chosen: Rows) -> Floats:
         """Add favour and satiation; let stations choose by fame."""
-        heard, played = np.full(appeal.shape, -np.inf), np.zeros(appeal.shape, bool)
+        last, played = np.full(appeal.shape, -np.inf), np.zeros(appeal.shape, bool)
         for earlier, items in enumerate(chosen.T):
-            heard[people, items] = times[:, earlier]
+            last[people, items] = times[:, earlier]
             played[people, items] |= ~skipped(people, earlier, items)
-        days = (now[:, None] - heard) / DAY
+        days = (now[:, None] - last) / DAY
         added = FAVOURITE * played - SATED * np.exp(-days / REST)
         return np.where(radio[:, event, None], fame - appeal, added)
 
@@ -80,10 +80,9 @@ def listening(folder: Path, seed: int) -> Path:
     tracks = _tracks(genre, artist, chance)
     users = pl.Series("user", [f"listener {person}" for person in people])
     skips = skipped(made.users, made.numbers, made.items)
-    log = made.log(users, tracks["item"]).with_columns(
-        feedback=pl.Series(np.where(skips, "skip", "play")),
-        session=pl.format("{} {}", pl.Series(made.users), pl.Series(made.numbers // SITTING)),
-    )
+    sittings = [f"{user} {n}" for user, n in zip(made.users, made.numbers // SITTING, strict=True)]
+    feedback = np.where(skips, "skip", "play")
+    log = made.log(users, tracks["item"], feedback=feedback, session=sittings)
     return write_made_up(folder, log, tracks, users.to_frame(), appeal)
 
 

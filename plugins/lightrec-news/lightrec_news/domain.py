@@ -8,13 +8,11 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from lightrec_formats.made_up import Floats, choose, write_made_up
-from numpy.typing import NDArray
+from lightrec_formats.made_up import DAY, NEW_YEAR, Floats, Rows, choose, write_made_up
 
 from lightrec.data.domain import Domain
 from lightrec.keys import Column
 
-DAY: Final = 86_400.0
 WORDS_A_SECOND: Final = 238 / 60
 """How fast people read silently (Brysbaert 2019, "How many words do we read per minute?")."""
 
@@ -23,8 +21,6 @@ VISITS: Final = 20
 """Of each user; one article is read in each."""
 SHOWN: Final = 12
 """Articles in an impression."""
-START: Final = 1_735_689_600
-"""1 January 2025 in seconds since 1970."""
 TOPICS: Final[Mapping[str, tuple[str, str]]] = {
     "football": ("strikers goalkeepers coaches referees", "penalty league transfer stadium"),
     "markets": ("investors brokers banks traders", "shares interest inflation bonds"),
@@ -69,10 +65,10 @@ class NewsDomain(Domain):
         taste = chance.normal(size=(USERS, len(TOPICS)))
         appeal = 1.5 * taste[:, topic] + 0.4 * chance.normal(size=ARTICLES)
         created = items["created"].dt.epoch("s").to_numpy()
-        times = START + DAY * np.sort(chance.uniform(1, DAYS, (USERS, VISITS)), 1)
-        impressions: list[NDArray[np.int64]] = []
+        times = NEW_YEAR + DAY * np.sort(chance.uniform(1, DAYS, (USERS, VISITS)), 1)
+        impressions: list[Rows] = []
 
-        def moment(event: int, now: Floats, chosen: NDArray[np.int64]) -> Floats:
+        def moment(event: int, now: Floats, chosen: Rows) -> Floats:
             """Draw the impressions of a visit, and give what ages and positions add to appeal."""
             days = (now[:, None] - created) / DAY
             there = (days >= 0) & (days <= self.lifetime / timedelta(days=1))
@@ -84,18 +80,20 @@ class NewsDomain(Domain):
             np.put_along_axis(places, shown, np.arange(1.0, SHOWN + 1), 1)
             return np.where(there, -2 * np.log(2) * days - np.log(places), -np.inf)
 
-        found = choose(appeal, times, chance, moment)
+        made = choose(appeal, times, chance, moment)
         users = pl.DataFrame({Column.USER: [f"reader{user:03}" for user in range(USERS)]})
-        offers = np.stack(impressions)[found.numbers, found.users]
+        offers = np.stack(impressions)[made.numbers, made.users]
         # What appeals is read to its end.
-        wish = appeal[found.users, found.items] + chance.normal(size=len(offers))
-        whole = items["words"].to_numpy()[found.items] / WORDS_A_SECOND
-        log = found.log(users[Column.USER], items[Column.ITEM]).with_columns(
-            feedback=pl.lit("click"),
-            value=pl.Series((whole / (1 + np.exp(-wish))).round(1)),
-            impression=pl.format("{}-{}", pl.Series(found.users), pl.Series(found.numbers)),
-            position=pl.Series((offers == found.items[:, None]).argmax(1) + 1),
-            candidates=pl.Series(items[Column.ITEM].to_numpy()[offers].tolist()),
+        wish = appeal[made.users, made.items] + chance.normal(size=len(offers))
+        whole = items["words"].to_numpy()[made.items] / WORDS_A_SECOND
+        log = made.log(
+            users[Column.USER],
+            items[Column.ITEM],
+            feedback="click",
+            value=(whole / (1 + np.exp(-wish))).round(1),
+            impression=[f"{user}-{n}" for user, n in zip(made.users, made.numbers, strict=True)],
+            position=(offers == made.items[:, None]).argmax(1) + 1,
+            candidates=items[Column.ITEM].to_numpy()[offers].tolist(),
         )
         return write_made_up(folder, log, items, users, appeal)
 
@@ -109,7 +107,7 @@ def _articles(chance: np.random.Generator) -> pl.DataFrame:
         one, other = chance.choice(what, 2, replace=False)
         titles.append(f"{chance.choice(who).title()} {chance.choice(VERBS)} the {one}")
         abstracts.append(f"What {chance.choice(who)} say about {one} and {other}.")
-    created = START + DAYS * DAY * np.sort(chance.uniform(size=ARTICLES))
+    created = NEW_YEAR + DAYS * DAY * np.sort(chance.uniform(size=ARTICLES))
     return pl.DataFrame(
         {
             Column.ITEM: [f"article{number:03}" for number in range(ARTICLES)],

@@ -34,7 +34,9 @@ LAYERS_RATE: Final = 3e-4
 CLEAR: Final = 1.645
 """Click rates differ clearly where their z statistic is above this: p < .1, both sides counted."""
 CHUNK: Final = 1024
-"""So many trials are fitted at once."""
+"""Number of trials that are fitted at once."""
+PARTS: Final = ("test", "validation", "train")
+_COUNTS: Final = ("shown", "clicked")
 
 
 class Trials(NamedTuple):
@@ -58,18 +60,20 @@ class Trials(NamedTuple):
         total, arms = self.clicked.sum(1), (self.texts > 0).sum(1)
         return total / (1 + total / (enough * arms))
 
-    def agreement(self, scores: Tensor, least: float = CLEAR) -> Tensor:
+    def agreement(self, scores: Tensor) -> Tensor:
         """Tell of each pair of arms whose click rates differ clearly whether scores order it alike.
 
+        They do where the z statistic of the two rates, with pooled variance, is above
+        :data:`CLEAR`.
+
         :param scores: (T, A).
-        :param least: what the z statistic of the two rates, with pooled variance, must exceed.
         :returns: (P,) float32: 1 or 0, and 0.5 where scores are equal.
         """
         rates, ones = self.clicked / self.shown, 1 / self.shown
         clicked, shown = (x[:, :, None] + x[:, None] for x in (self.clicked, self.shown))
         variance = clicked / shown * (1 - clicked / shown) * (ones[:, :, None] + ones[:, None])
         z = (rates[:, :, None] - rates[:, None]) / variance.sqrt()  # NaN where there is no arm
-        return ((scores[:, :, None] - scores[:, None]).sign()[z > least] + 1) / 2
+        return ((scores[:, :, None] - scores[:, None]).sign()[z > CLEAR] + 1) / 2
 
 
 def ridge(vectors: Tensor, trials: Trials, enough: float, penalty: float) -> Tensor:
@@ -86,12 +90,12 @@ def ridge(vectors: Tensor, trials: Trials, enough: float, penalty: float) -> Ten
     curvature, slope = penalty * torch.eye(size).double(), torch.zeros(size).double()
     for rows in torch.arange(len(weights)).split(CHUNK):
         texts, shown, clicked = (part[rows] for part in trials)
-        own, counts = vectors[texts].double(), (weights[rows] / weights.sum())[:, None]
+        arms, counts = vectors[texts].double(), (weights[rows] / weights.sum())[:, None]
         expected = (shown / shown.sum(1, keepdim=True)).double()
         excess = (clicked / clicked.sum(1, keepdim=True)).double() - expected
-        own = own - expected[:, None] @ own
-        curvature += torch.einsum("ta,tav,taw->vw", counts * expected, own, own)
-        slope += torch.einsum("ta,tav->v", counts * excess, own)
+        arms = arms - expected[:, None] @ arms
+        curvature += torch.einsum("ta,tav,taw->vw", counts * expected, arms, arms)
+        slope += torch.einsum("ta,tav->v", counts * excess, arms)
     return torch.linalg.solve(curvature, slope).float()
 
 
@@ -183,11 +187,6 @@ class TrialData(StageData):
         """Number of different texts D."""
         return len(self.texts)
 
-    @property
-    def vector_size(self) -> int:
-        """Length of the vectors."""
-        return self.text_encoder.size
-
     @cached_property
     def vectors(self) -> Tensor:
         """(D + 1, V) float32, the texts' vectors as the encoder gives them; row 0 zero."""
@@ -205,19 +204,18 @@ class TrialData(StageData):
         order = np.random.default_rng(self.seed).permutation(len(table))
         ends = [round(share * len(table)) for share in np.cumsum(self.shares)]
         *held_out, rest = (table[rows] for rows in np.split(order, ends))
-        known = torch.cat(held_out)[..., 0].unique()
-        shared = torch.isin(rest[..., 0], known[known > 0]).any(1)
-        found = dict(zip(("test", "validation", "train"), (*held_out, rest[~shared]), strict=True))
-        for name, own in found.items():
-            if not len(own):
+        judged = torch.cat(held_out)[..., 0].unique()
+        shared = torch.isin(rest[..., 0], judged[judged > 0]).any(1)
+        parts = dict[str, Trials]()
+        for name, rows in zip(PARTS, (*held_out, rest[~shared]), strict=True):
+            if not len(rows):
                 raise DataError(
                     f"There are {len(table)} trials with two texts or more and a click, and none "
                     f"is left for {name}: bring more trials, or change the shares held out.",
                     self.path,
                 )
-        return {
-            n: Trials(x[..., 0].long(), *x[..., 1:].float().unbind(2)) for n, x in found.items()
-        }
+            parts[name] = Trials(rows[..., 0].long(), *rows[..., 1:].float().unbind(2))
+        return parts
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         """Batches of trials, in an order that follows from seed and epoch."""
@@ -273,22 +271,21 @@ class TrialModule(StageModule):
         """Make the part that is tuned, and let the score start as the ridge has it."""
         if self.part is not None:
             return
-        data, given = self.data_of(TrialData), self.settings
-        self.frozen = ridge(data.vectors, data.parts["train"], given.enough, given.penalty)
+        data, how = self.data_of(TrialData), self.settings
+        self.frozen = ridge(data.vectors, data.parts["train"], how.enough, how.penalty)
         self.head.data.copy_(self.frozen)
-        if given.tune == "map":
+        if how.tune == "map":
             self.part = LinearMap(self.vector_size)
             self.part.given = data.vectors
         else:
-            how = {"layers": given.layers}
-            self.part = Layers(data.text_encoder, data.texts, given.tune, **how)
+            self.part = Layers(data.text_encoder, data.texts, how.tune, how.layers)
         self.part.to(self.device)
 
     def scores(self, texts: Tensor) -> Tensor:
         """Score texts by number, (T, A) int64; 0 where there is none."""
         assert self.part is not None
-        found = self.part(texts[texts > 0]).float() @ self.head
-        return torch.zeros(texts.shape, device=found.device).masked_scatter(texts > 0, found)
+        scores = self.part(texts[texts > 0]).float() @ self.head
+        return torch.zeros(texts.shape, device=scores.device).masked_scatter(texts > 0, scores)
 
     def loss(self, trials: Trials) -> Tensor:
         """Weighted mean over trials of a click's negative log-likelihood, a scalar."""
@@ -307,8 +304,8 @@ class TrialModule(StageModule):
 
     def validation_step(self, batch: object, batch_index: int) -> None:
         """Log the share of clear pairs of validation trials that scores order as clicks do."""
-        found = self._agreement("validation").mean()
-        self.log(self.monitor, found, batch_size=1, sync_dist=True)
+        share = self._agreement("validation").mean()
+        self.log(self.monitor, share, batch_size=1, sync_dist=True)
 
     def _agreement(self, part: str) -> Tensor:
         trials = self.data_of(TrialData).parts[part]
@@ -327,21 +324,18 @@ class TrialModule(StageModule):
     def write(self, folder: Path) -> dict[str, float]:
         """Write tuned encoder and score, and how they and the frozen ridge order held-out pairs."""
         assert self.part is not None
-        data, found = self.data_of(TrialData), dict[str, float]()
+        data, metrics = self.data_of(TrialData), dict[str, float]()
         self.eval()
         for name in ("validation", "test"):
             trials, tuned = data.parts[name], self._agreement(name)
             frozen = trials.agreement((data.vectors @ self.frozen)[trials.texts])
-            own = {"pairs": len(tuned), "frozen/accuracy": frozen.mean().item()}
-            own["tuned/accuracy"] = tuned.mean().item()
-            found |= {f"{name}/{key}": value for key, value in own.items()}
-        said = " and ".join(f"{found[f'test/{n}/accuracy']:.3f} {n}" for n in ("frozen", "tuned"))
-        said = f"{said}, of {len(tuned)} clear pairs of test trials"
+            metrics[f"{name}/pairs"] = len(tuned)
+            metrics[f"{name}/frozen/accuracy"] = frozen.mean().item()
+            metrics[f"{name}/tuned/accuracy"] = tuned.mean().item()
+        tested = [f"{metrics[f'test/{name}/accuracy']:.3f} {name}" for name in ("frozen", "tuned")]
+        said = f"{' and '.join(tested)}, of {len(tuned)} clear pairs of test trials"
         noted = {"tuned": self.settings.tune, "ordered as by clicks": said}
         self.part.save(data.text_encoder, folder, noted)
         save_tensors({"head": self.head.detach().cpu()}, folder / HEAD)
         print(f"Ordered as by clicks: {said}.", file=sys.stderr)
-        return found
-
-
-_COUNTS: Final = ("shown", "clicked")
+        return metrics

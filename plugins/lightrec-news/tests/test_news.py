@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
+from lightrec_formats.made_up import DAY
 from lightrec_formats.truth import TruthChecks, made_up
-from lightrec_news.domain import DAY
 from lightrec_news.evaluator import HOUR, _measures
 from lightrec_news.reward import ReadingReward
 

@@ -25,18 +25,12 @@ ARMS = (
 )
 
 
-@pytest.fixture
-def mind(tmp_path):
+def test_mind(tmp_path):
     (tmp_path / "behaviors.tsv").write_text(BEHAVIORS)
     (tmp_path / "news.tsv").write_text(NEWS)
-    return tmp_path
-
-
-def test_mind(mind):
-    check_all(ReaderChecks(MindReader, mind))
-    assert isinstance(find_reader(mind), MindReader)
-    assert isinstance(find_reader(mind / "behaviors.tsv"), MindReader)
-    tables = MindReader().read(mind)
+    check_all(ReaderChecks(MindReader, tmp_path))
+    assert isinstance(find_reader(tmp_path), MindReader)
+    tables = MindReader().read(tmp_path / "behaviors.tsv")
     rows = tables.log.events.with_columns(pl.col("time").dt.strftime("%d %T"))
     assert rows.select("user", "item", "time", "impression", "candidates").rows() == [
         ("U1", "N7", "09 00:00:00", None, None),
@@ -59,8 +53,7 @@ def test_upworthy(tmp_path):
     path = tmp_path / "arms.csv"
     path.write_text(ARMS)
     check_all(ReaderChecks(UpworthyReader, path))
-    assert isinstance(find_reader(path), UpworthyReader)
-    tables = UpworthyReader().read(path)
+    tables = find_reader(path).read(path)
     names = ["item", "value", "count", "propensity", "impression", "candidates"]
     assert tables.log.events.select(names).rows() == [
         ("t1-1", 0.01, 3000, 0.75, "t1", ["t1-1", "t1-2"]),

@@ -43,35 +43,28 @@ def cache(monkeypatch, tmp_path):
     monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path / "cache"))
 
 
-def data_of(folder, name="trials.csv", **settings):
-    return TrialData(
-        str(folder / name), TextEncoder(str(folder / "model"), device="cpu"), **settings
-    )
+@pytest.fixture
+def data(folder):
+    return TrialData(str(folder / "trials.csv"), TextEncoder(str(folder / "model"), device="cpu"))
 
 
-def made_up(count=6, size=3):
-    """Trials of two to four arms, and vectors of their texts."""
+def linear(enough):
+    """Trials of two to four arms, their vectors, and a module whose score is linear in these."""
     generator = torch.Generator().manual_seed(0)
-    texts = torch.arange(1, 4 * count + 1).reshape(count, 4)
+    texts = torch.arange(1, 25).reshape(6, 4)
     texts[::2, 3], texts[0, 2] = 0, 0
     there = texts > 0
     shown = torch.randint(500, 900, texts.shape, generator=generator) * there
     clicked = torch.randint(1, 90, texts.shape, generator=generator) * there
-    vectors = torch.randn(4 * count + 1, size, generator=generator)
-    return Trials(texts, shown.float(), clicked.float()), vectors
-
-
-def linear(vectors, **settings):
-    """A module whose score is linear in given vectors."""
-    module = TrialModule(len(vectors) - 1, vectors.shape[1], **settings)
-    module.part = LinearMap(vectors.shape[1])
+    vectors = torch.randn(25, 3, generator=generator)
+    module = TrialModule(24, 3, enough=enough)
+    module.part = LinearMap(3)
     module.part.forward = lambda numbers: vectors[numbers]
-    return module
+    return Trials(texts, shown.float(), clicked.float()), vectors, module
 
 
 def test_the_loss_is_the_multinomial_likelihood_of_clicks_given_what_was_shown():
-    trials, vectors = made_up()
-    module = linear(vectors, enough=1e12)
+    trials, vectors, module = linear(1e12)
     module.head.data = torch.tensor([0.5, -1.0, 0.2])
     total = clicks = 0.0
     for texts, shown, clicked in zip(*(part.double().numpy() for part in trials), strict=True):
@@ -85,9 +78,7 @@ def test_the_loss_is_the_multinomial_likelihood_of_clicks_given_what_was_shown()
 
 
 def test_the_ridge_is_a_newton_step_on_the_penalised_loss():
-    trials, vectors = made_up()
-    module = linear(vectors, enough=20.0)
-
+    trials, vectors, module = linear(20.0)
     del module.head
 
     def loss(head):
@@ -100,34 +91,33 @@ def test_the_ridge_is_a_newton_step_on_the_penalised_loss():
     torch.testing.assert_close(ridge(vectors, trials, 20.0, 0.05), step, rtol=1e-3, atol=1e-5)
 
 
-def test_arms_that_share_a_text_are_one_and_held_out_texts_are_not_trained_on(folder, tmp_path):
+def test_arms_that_share_a_text_are_one_and_held_out_texts_are_not_trained_on(data, tmp_path):
     rows = [("a", "red", 10, 1), ("a", "tea", 9, 2), ("a", "red", 5, 3)]
     rows += [("b", "red", 9, 0), ("b", "tea", 9, 0), ("c", "red", 9, 3), ("c", "red", 9, 1)]
     table = pl.DataFrame(rows, ["test", "text", "shown", "clicked"], orient="row")
     table.write_parquet(tmp_path / "few.parquet")
     arms = TrialData(str(tmp_path / "few.parquet"), TextEncoder("none"), trial="test").arms
     assert arms.rows() == [("a", "red", 15, 4), ("a", "tea", 9, 2)]
-    data = data_of(folder)
-    sets = {n: {*own.texts.unique().tolist()} - {0} for n, own in data.parts.items()}
-    assert not sets["train"] & (sets["test"] | sets["validation"])
-    counts = [len(own.texts) for own in data.parts.values()]
-    assert counts[:2] == [30, 15]
-    assert 60 < counts[2] <= 105
+    texts = {name: {*trials.texts.unique().tolist()} - {0} for name, trials in data.parts.items()}
+    assert not texts["train"] & (texts["test"] | texts["validation"])
+    test, validation, train = (len(trials.texts) for trials in data.parts.values())
+    assert (test, validation) == (30, 15)
+    assert 60 < train <= 105
 
 
 def test_what_cannot_be_read_is_named(folder, tmp_path):
     with pytest.raises(DataError, match=r"no column 'test'.*--data.init_args.trial NAME"):
-        data_of(folder, trial="test").arms  # noqa: B018
+        TrialData(str(folder / "trials.csv"), TextEncoder("none"), trial="test").arms  # noqa: B018
     bad = tmp_path / "bad.csv"
     bad.write_text("trial,text,shown,clicked\na,red,9,1\na,,9,1\na,tea,0,1\na,of,9,many\n,a,9,10\n")
-    with pytest.raises(DataError) as found:
+    with pytest.raises(DataError, match=r"(?s)Line 4, column 'shown': '0'.*Lines 4, 5 and 6, col"):
         TrialData(str(bad), TextEncoder("none")).arms  # noqa: B018
-    assert "Line 4, column 'shown': '0' is not a number above 0" in str(found.value)
-    assert "Lines 4, 5 and 6, column 'clicked'" in str(found.value)
 
 
 @pytest.mark.parametrize("tune", ["map", pytest.param("layers", marks=pytest.mark.slow)])
-def test_the_recipe_learns_and_leaves_an_encoder_with_its_score(folder, tmp_path, tune, capsys):
+def test_the_recipe_learns_and_leaves_an_encoder_with_its_score(
+    folder, data, tmp_path, tune, capsys
+):
     out = tmp_path / "run" / "text"
     settings = {
         "data.init_args.path": folder / "trials.csv",
@@ -140,15 +130,14 @@ def test_the_recipe_learns_and_leaves_an_encoder_with_its_score(folder, tmp_path
         "trainer.max_epochs": 6,
         "trainer.accelerator": "cpu",
     }
-    given = [f"--{name}={value}" for name, value in settings.items()]
-    assert main(["fit", "-c", "trials/text", "--out", str(out), *given]) == 0
+    words = [f"--{name}={value}" for name, value in settings.items()]
+    assert main(["fit", "-c", "trials/text", "--out", str(out), *words]) == 0
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["test/tuned/accuracy"] > 0.7
     assert "clear pairs of test trials" in capsys.readouterr().err
     assert json.loads((out / TUNED).read_text())["from"] == str(folder / "model")
     # Whoever loads the folder orders the test's pairs as the module did.
-    data, head = data_of(folder), load_file(out / HEAD)["head"]
-    scores = TextEncoder(str(out), device="cpu").encode(data.texts) @ head
+    scores = TextEncoder(str(out), device="cpu").encode(data.texts) @ load_file(out / HEAD)["head"]
     scores, test = torch.cat([torch.zeros(1), scores]), data.parts["test"]
-    found = test.agreement(scores[test.texts]).mean().item()
-    assert found == pytest.approx(metrics["test/tuned/accuracy"], abs=0.02)
+    accuracy = test.agreement(scores[test.texts]).mean().item()
+    assert accuracy == pytest.approx(metrics["test/tuned/accuracy"], abs=0.02)

@@ -54,9 +54,9 @@ def estimate(
 
     tables = read_tables(log, **reading)
     opened = Run(run)
-    found = estimates(opened, tables.log, by, interval, seed)
+    made = estimates(opened, tables.log, by, interval, seed)
     whole = studied(opened, tables.log, by, interval, seed) if study else None
-    found = believed(found, whole)
+    made = believed(made, whole)
     if old := not_newer(opened, tables.log):
         print(
             f"NOT NEWER: {old:,} of {len(tables.log):,} rounds are not after the run's last event. "
@@ -64,25 +64,22 @@ def estimate(
             "the run, or later rounds.",
             end="\n\n",
         )
-    if said := verdict(found, whole):
+    if said := verdict(made, whole):
         print(said, end="\n\n")
-    titles = {"log": "what was shown"} | {name: f"{by}, {name}" for name in found if name != "log"}
-    rows = [[titles[name], each.brief] for name, each in found.items()]
+    titles = {"log": "what was shown"} | {name: f"{by}, {name}" for name in made if name != "log"}
+    rows = [[titles[name], each.brief] for name, each in made.items()]
     print(Table(["mean reward a round", "estimate (95 %)"], rows).text())
-    for name, each in found.items():
+    for name, each in made.items():
         if each.reasons:
             print(textwrap.fill(f"{titles[name]}: {'; '.join(each.reasons)}.", WIDTH))
     if whole is not None:
         print("", errors(whole), sep="\n")
         if whole.best is not None:
-            print(f"On this log it finds: {found[whole.best]}.")
+            print(f"On this log it finds: {made[whole.best]}.")
     if out is not None:
         content: dict[str, Any] = {
-            name: {
-                key: value for key, value in vars(each).items() if key not in ("parts", "diagnosis")
-            }
-            | {"diagnosis": each.diagnosis and asdict(each.diagnosis)}
-            for name, each in found.items()
+            name: {key: value for key, value in asdict(each).items() if key != "parts"}
+            for name, each in made.items()
         }
         if whole is not None:
             content["study"] = asdict(whole) | {"best": whole.best}

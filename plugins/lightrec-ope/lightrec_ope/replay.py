@@ -15,11 +15,12 @@ from lightrec.errors import DataError
 from lightrec.keys import Column, Key
 from lightrec.policies.base import session_start
 from lightrec.simulators.rollout import Contender
+from lightrec_ope.estimators.bandit import BATCH
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a log says of a policy.
+    """The mean reward of a policy, as a log tells it.
 
     :param mean: reward of the accepted events: the click rate, where rewards are clicks.
     :param standard_error: of the mean; infinite for a single event, and 0 where all rewards are
@@ -42,7 +43,6 @@ def replay(
     floor: float | None = None,
     deterministic: bool = True,
     seed: int = 0,
-    batch_size: int = 4096,
 ) -> Replayed:
     """Judge a policy by the events in which it would have shown what was shown.
 
@@ -61,7 +61,6 @@ def replay(
         that all propensities are the same.
     :param deterministic: show the items of highest score, or draw slates.
     :param seed: of all chance, the policy's draws included.
-    :param batch_size: events that the policy looks at together; draws depend on it.
     :raises DataError: where propensities are none, differ without a ``floor``, or lie below it, and
         where no event is accepted.
     """
@@ -71,7 +70,7 @@ def replay(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         kept = _thin(propensity, floor)
-        for rows in kept.nonzero().squeeze(1).split(batch_size):
+        for rows in kept.nonzero().squeeze(1).split(BATCH):
             # The policy must not find the answer in what it is given.
             state = events[rows].exclude(Key.ACTION, Key.LOG_PROBABILITY, "reward", "next")
             slate = policy.act(state, shown.shape[1], deterministic)[Key.ACTION]

@@ -1,9 +1,9 @@
-"""What a run would earn on a log of items that somebody else showed, each with its propensity."""
+"""The earnings of a run on a log of items that somebody else showed, each with its propensity."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -52,16 +52,10 @@ from lightrec_ope.estimators.studies import Judge
 
 BATCH: Final = 256
 """Rounds that are looked at together."""
-Known: TypeAlias = dict[str, Tensor]
-"""What is known of people, see :meth:`lightrec.data.people.People.events`."""
 PRIOR: Final = 10.0
-"""So many rounds of the mean reward stand beside an item's own."""
+"""Number of rounds of the mean reward that stand beside an item's rounds."""
 BOUNDS: Final = (1, 3, 10, 30, 100, None)
-"""Of weights, among which SLOPE chooses."""
-
-
-def _slope(log: BanditLog, interval: IntervalName, seed: int) -> Estimate:
-    return slope([DR(at) for at in BOUNDS], log)[0](log, interval, seed)
+"""Bounds of weights, among which SLOPE chooses."""
 
 
 def _in_agreement(biased: Judge) -> Judge:
@@ -71,14 +65,14 @@ def _in_agreement(biased: Judge) -> Judge:
     """
 
     def judge(log: BanditLog, interval: IntervalName, seed: int) -> Estimate:
-        found = biased(log, interval, seed)
+        estimate = biased(log, interval, seed)
         less = {"DR": DR()(log, interval, seed), "SNIPS": SNIPS()(log, interval, seed)}
-        off = [name for name, each in less.items() if not each.low <= found.value <= each.high]
+        off = [name for name, each in less.items() if not each.low <= estimate.value <= each.high]
         if off:
             why = f"{' and '.join(off)}, of less bias, find{'s' * (len(off) < 2)} something else"
-            return unusable(found, why)
-        low, high = min(found.low, less["DR"].low), max(found.high, less["DR"].high)
-        return replace(found, low=low, high=high)
+            return unusable(estimate, why)
+        low, high = min(estimate.low, less["DR"].low), max(estimate.high, less["DR"].high)
+        return replace(estimate, low=low, high=high)
 
     return judge
 
@@ -88,10 +82,12 @@ ESTIMATORS: Final[dict[str, Judge]] = {
     "SNIPS": SNIPS(),
     "DM": _in_agreement(DM()),
     "DR": DR(),
-    "DR, bounded by SLOPE": _in_agreement(_slope),
+    "DR, bounded by SLOPE": _in_agreement(
+        lambda log, interval, seed: slope([DR(at) for at in BOUNDS], log)[0](log, interval, seed)
+    ),
     "SNDR": SNDR(),
 }
-"""What estimates a log of shown items, by name."""
+"""Estimators of a log of shown items, by name."""
 
 
 class ShownItems(Evaluator):
@@ -115,23 +111,22 @@ class ShownItems(Evaluator):
         rows: list[list[str]] = []
         gains: dict[str, Interval] = {}
         for name in ("blend", *policy, "popularity"):
-            given = with_item_means(rounds(run, log, name), seed)
-            found = DR()(given, "bootstrap", seed)
+            bandit = with_item_means(rounds(run, log, name), seed)
+            estimate = DR()(bandit, "bootstrap", seed)
             if not rows:
-                ends = around(given.reward, given.users, "bootstrap", seed)
+                ends = around(bandit.reward, bandit.users, "bootstrap", seed)
                 metrics |= keys_of("shown/log", ends)
                 rows.append(["what was shown", spread(ends, ".4f"), *[NOTHING] * 3])
             value = gain = NOTHING
-            if found.verdict is not Verdict.UNUSABLE:
-                ends = Interval(found.value, found.low, found.high)
+            if estimate.verdict is not Verdict.UNUSABLE:
+                ends = Interval(estimate.value, estimate.low, estimate.high)
                 # Paired by round, since chance of the log's rewards moves both in one direction.
-                lead = around(found.parts - given.reward, given.users, "bootstrap", seed)
+                lead = around(estimate.parts - bandit.reward, bandit.users, "bootstrap", seed)
                 metrics |= keys_of(f"shown/{name}", ends) | keys_of(f"shown/{name}/gain", lead)
                 value, gain, gains[name] = spread(ends, ".4f"), spread(lead, "+.4f"), lead
-            metrics[f"shown/{name}/verdict"] = [*Verdict][::-1].index(found.verdict)
-            rows.append(
-                [name, value, gain, str(found.verdict), "; ".join(found.reasons) or NOTHING]
-            )
+            metrics[f"shown/{name}/verdict"] = [*Verdict][::-1].index(estimate.verdict)
+            why = "; ".join(estimate.reasons) or NOTHING
+            rows.append([name, value, gain, str(estimate.verdict), why])
         head = ["mean reward of an item", "estimate", "gain over what was shown", "verdict", "why"]
         text = (
             f"What the first item of each contender would have earned in {len(log):,} rounds in "
@@ -140,10 +135,8 @@ class ShownItems(Evaluator):
             "cannot tell has no number."
         )
         chart = [Intervals(gains, "gain over what was shown")] if gains else []
-        return Findings(
-            metrics,
-            [Section("What the log says of other policies", text, [Table(head, rows)], chart)],
-        )
+        title = "What the log says of other policies"
+        return Findings(metrics, [Section(title, text, [Table(head, rows)], chart)])
 
 
 def estimates(
@@ -155,12 +148,12 @@ def estimates(
     :returns: estimates by name; ``log`` is the log's own mean.
     :raises DataError: where the log lacks rewards or propensities, or shows unknown items.
     """
-    given = with_item_means(rounds(run, log, by), seed)
+    bandit = with_item_means(rounds(run, log, by), seed)
     # Under a target that does what was done all weights are 1.
-    done = one_hot(given.action, given.target.shape[1]).double()
-    own = replace(given, target=done, propensity=torch.ones_like(given.reward))
-    found = {"log": IPS()(own, interval, seed)}
-    return found | {name: each(given, interval, seed) for name, each in ESTIMATORS.items()}
+    done = one_hot(bandit.action, bandit.target.shape[1]).double()
+    as_done = replace(bandit, target=done, propensity=torch.ones_like(bandit.reward))
+    of_log = {"log": IPS()(as_done, interval, seed)}
+    return of_log | {name: each(bandit, interval, seed) for name, each in ESTIMATORS.items()}
 
 
 @torch.no_grad()
@@ -189,7 +182,7 @@ def rounds(run: Run, log: InteractionLog, by: str) -> BanditLog:
     if problems:
         raise DataError(problems)
     shown, action = torch.tensor(items).unique(return_inverse=True)
-    laws = _each_round(run, log, lambda known, mask, _: _law(run, by, known, mask, shown))
+    laws = _each_round(run, log, lambda details, mask, _: _law(run, by, details, mask, shown))
     row = pl.format("round {}", pl.int_range(pl.len()))
     users = frame.select(pl.coalesce(log.users(), row).rank("dense")).to_series()
     return BanditLog(
@@ -211,8 +204,7 @@ def studied(
 
     :raises DataError: as :func:`estimates`.
     """
-    given = rounds(run, log, by)
-    world = fitted_world(given, *_appeal(run, log))
+    world = fitted_world(rounds(run, log, by), *_appeal(run, log))
 
     def refit(drawn: BanditLog, _: Tensor, seed: int) -> BanditLog:
         return with_item_means(drawn, seed)
@@ -220,11 +212,11 @@ def studied(
     return study(world, ESTIMATORS, refit, interval, seed=seed)
 
 
-def errors(found: Study) -> str:
+def errors(whole: Study) -> str:
     """Set a study's errors as a table, as parts of the truth, and say what it recommends."""
 
     def share(value: float, form: str) -> str:
-        return format(value / abs(found.truth), form) if found.truth else f"{value:.3g}"
+        return format(value / abs(whole.truth), form) if whole.truth else f"{value:.3g}"
 
     rows = [
         [
@@ -235,41 +227,42 @@ def errors(found: Study) -> str:
             f"{each.covered:.0%}",
             f"{each.unusable:.0%}",
         ]
-        for name, each in found.errors.items()
+        for name, each in whole.errors.items()
     ]
     head = ["in a world fitted to the log", "bias", "deviation", "RMSE"]
     text = [Table([*head, "interval holds", "unusable"], rows).text()]
-    text += [f"{name} is left out: {why}" for name, why in found.left_out.items()]
-    text.append(f"The truth there is {found.truth:.4g}; errors are parts of it.")
-    if found.effective is not None:
-        own, drawn = found.effective
-        text.append(f"Effective rounds: {own:.0f} in the log, {drawn:.0f} in the world's logs.")
-    if found.best is None:
+    text += [f"{name} is left out: {why}" for name, why in whole.left_out.items()]
+    text.append(f"The truth there is {whole.truth:.4g}; errors are parts of it.")
+    if whole.effective is not None:
+        here, drawn = whole.effective
+        text.append(f"Effective rounds: {here:.0f} in the log, {drawn:.0f} in the world's logs.")
+    if whole.best is None:
         text.append("No estimator can tell from logs like this one what this would earn.")
     else:
-        text.append(f"The smallest error there is that of {found.best}.")
+        text.append(f"The smallest error there is that of {whole.best}.")
     return "\n".join(text)
 
 
 @torch.no_grad()
 def _appeal(run: Run, log: InteractionLog) -> tuple[Tensor, Tensor]:
-    """Score what the log shows by the blend, standardised in each round: (n, M + 1, 1).
+    """Score what the log shows by the blend, and tell what of it could be shown.
 
-    Gives what of it could be shown, too: (n, M + 1) bool; where the log shows nothing that the run
-    would not, such as what a user has had, that could not. The last column, all others, is 0.
+    :returns: (n, M + 1, 1) scores, standardised in each round; and (n, M + 1) bool: where the log
+        shows nothing that the run would not, such as what a user has had, that could not be shown.
+        The last column, all others, is 0.
     """
     places = _places(run)
     items = torch.tensor([places[str(item)] for item in log.events[Column.ITEM].to_list()])
-    shown, own = items.unique(return_inverse=True)
+    shown, action = items.unique(return_inverse=True)
 
-    def ask(known: Known, mask: Tensor, offered: Tensor) -> Tensor:
-        parts = _scores(run, known), offered, mask
+    def ask(details: dict[str, Tensor], mask: Tensor, offered: Tensor) -> Tensor:
+        parts = _scores(run, details), offered, mask
         return torch.stack([part[:, shown].float() for part in parts], 1)
 
-    found, could, may = _each_round(run, log, ask).unbind(1)
-    could = (may if bool(may.gather(1, own[:, None]).all()) else could).bool()
-    found = (found - found.mean(1, keepdim=True)) / found.std(1, keepdim=True).clamp(min=1e-6)
-    return pad(found.nan_to_num(), (0, 1)).unsqueeze(2), pad(could, (0, 1))
+    scores, could, may = _each_round(run, log, ask).unbind(1)
+    could = (may if bool(may.gather(1, action[:, None]).all()) else could).bool()
+    scores = (scores - scores.mean(1, keepdim=True)) / scores.std(1, keepdim=True).clamp(min=1e-6)
+    return pad(scores.nan_to_num(), (0, 1)).unsqueeze(2), pad(could, (0, 1))
 
 
 def _places(run: Run) -> dict[str, int]:
@@ -278,12 +271,12 @@ def _places(run: Run) -> dict[str, int]:
 
 
 def _each_round(
-    run: Run, log: InteractionLog, ask: Callable[[Known, Tensor, Tensor], Tensor]
+    run: Run, log: InteractionLog, ask: Callable[[dict[str, Tensor], Tensor, Tensor], Tensor]
 ) -> Tensor:
     """Ask something of the state in which each round of a log found the run: (n, …).
 
-    :param ask: gets what is known of B people, what the run may show them and what the log could,
-        (B, N + 1) bool each.
+    :param ask: gets what is known of B people, see :meth:`lightrec.data.people.People.events`, what
+        the run may show them and what the log could, (B, N + 1) bool each.
     """
     store, places, frame = run.data, _places(run), log.events
     whole = pl.lit(np.iinfo(np.int64).max)
@@ -291,7 +284,7 @@ def _each_round(
     users = [*map(str, log.users())]
     candidates, before = frame[Column.CANDIDATES].to_list(), _shown_before(frame)
     order, answers = [], []
-    for rows, table, known in People(store).before(users, times, BATCH):
+    for rows, table, details in People(store).before(users, times, BATCH):
         offered = torch.ones(len(rows), store.num_items + 1, dtype=torch.bool)
         for row, number in enumerate(rows.tolist()):
             if (some := candidates[number]) is not None:
@@ -299,13 +292,13 @@ def _each_round(
                 offered[row, [places.get(str(item), PADDING) for item in some]] = True
             gone = [places.get(str(item), PADDING) for item in before.get(number, ())]
             offered[row, gone] = False
-        mask = offered.scatter(1, known[Key.SEEN], False)
+        mask = offered.scatter(1, details[Key.SEEN], False)
         mask[:, PADDING] = False
         now = np.minimum(times[rows], store.times.max())
         if (allowed := eligible(store, table, now)) is not None:
             mask &= torch.from_numpy(allowed)
         order.append(rows)
-        answers.append(ask(known, mask, offered))
+        answers.append(ask(details, mask, offered))
     return torch.cat(answers)[np.concatenate(order).argsort()]
 
 
@@ -325,37 +318,37 @@ def _shown_before(frame: pl.DataFrame) -> dict[int, list[str]]:
     return dict(pairs.group_by("round").agg(f"{Column.ITEM} before").iter_rows())
 
 
-def _scores(run: Run, known: Known) -> Tensor:
+def _scores(run: Run, details: dict[str, Tensor]) -> Tensor:
     """Score all items as `lightrec recommend` does by the blend, (B, N + 1).
 
     Without a history, by what people with the same attributes choose or by popularity.
     """
-    history, user = known[Key.HISTORY], known.get(Key.USER)
-    scores = run.served.scores(history, user, details=known)
-    told = user is not None or Key.PROFILE in known
-    alike = (run.demographic if told else None) or run.popularity
-    return scores.where(history.any(1, keepdim=True), alike.scores(history, user, details=known))
+    history, user = details[Key.HISTORY], details.get(Key.USER)
+    scores = run.served.scores(history, user, details=details)
+    described = user is not None or Key.PROFILE in details
+    alike = (run.demographic if described else None) or run.popularity
+    return scores.where(history.any(1, keepdim=True), alike.scores(history, user, details=details))
 
 
-def _law(run: Run, by: str, known: Known, mask: Tensor, shown: Tensor) -> Tensor:
+def _law(run: Run, by: str, details: dict[str, Tensor], mask: Tensor, shown: Tensor) -> Tensor:
     """The probability of each item that the log shows, and of the others: (B, M + 1)."""
-    history, count = known[Key.HISTORY], len(mask)
+    history, count = details[Key.HISTORY], len(mask)
     if by == "policy":
         learned = run.holding("policy")  # an update makes none: it knows the items of its version
-        own, nothing = items_before(run.data, learned.data), learned.data.num_items + 1
-        then = without_nothing(pad(own, (0, 1), value=nothing)[history], nothing)
-        user = known.get(Key.USER) if learned is run else None
+        items, nothing = items_before(run.data, learned.data), learned.data.num_items + 1
+        then = without_nothing(pad(items, (0, 1), value=nothing)[history], nothing)
+        user = details.get(Key.USER) if learned is run else None
         before = TensorDict(session_start(then, user), [count])
         there = torch.zeros(count, nothing, dtype=torch.bool)
-        before[Key.MASK] = there.index_copy_(1, own[own > 0], mask[:, own > 0])
+        before[Key.MASK] = there.index_copy_(1, items[items > 0], mask[:, items > 0])
         law, none = learned.policy.distribution(before), torch.full((count,), -torch.inf)
-        each = [law.log_prob(n.expand(count, 1)) if n else none for n in own[shown]]
-        found = torch.stack(each, 1).double().exp()
+        each = [law.log_prob(n.expand(count, 1)) if n else none for n in items[shown]]
+        likely = torch.stack(each, 1).double().exp()
     else:
-        scores = run.popularity.scores(history) if by == "popularity" else _scores(run, known)
+        scores = run.popularity.scores(history) if by == "popularity" else _scores(run, details)
         scores = scores.masked_fill(~mask, -torch.inf)
-        found = (scores.argmax(1)[:, None] == shown).double()
-    return torch.cat([found, (1 - found.sum(1, keepdim=True)).clamp(min=0)], 1)
+        likely = (scores.argmax(1)[:, None] == shown).double()
+    return torch.cat([likely, (1 - likely.sum(1, keepdim=True)).clamp(min=0)], 1)
 
 
 def with_item_means(log: BanditLog, seed: int = 0) -> BanditLog:
@@ -365,9 +358,9 @@ def with_item_means(log: BanditLog, seed: int = 0) -> BanditLog:
     """
     count = log.target.shape[1]
     expected = torch.zeros(len(log.action), count, dtype=torch.float64)
-    for others, own in by_user(log.users, len(expected), seed):
+    for others, rows in by_user(log.users, len(expected), seed):
         mean = log.reward[others].double().mean()
         sums = torch.bincount(log.action[others], log.reward[others].double(), count)
         times = torch.bincount(log.action[others], minlength=count)
-        expected[own] = (sums + PRIOR * mean) / (times + PRIOR)
+        expected[rows] = (sums + PRIOR * mean) / (times + PRIOR)
     return replace(log, expected=expected)

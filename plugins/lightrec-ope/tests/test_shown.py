@@ -1,7 +1,7 @@
 """What a run would earn, from a log of items that somebody else showed."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -19,7 +19,6 @@ from lightrec.errors import DataError
 from lightrec.run import Run
 from lightrec.stages.run import run as make_run
 from lightrec.testing import tiny
-from tests.shops import Shop
 
 ROUNDS = 6_000
 
@@ -51,12 +50,22 @@ def shown(tiny_run, tmp_path_factory):
 @pytest.fixture(scope="module")
 def shop_run(tmp_path_factory):
     """A run with a goal, kinds of feedback, times, attributes, and people below its k-core."""
-    folder = tmp_path_factory.mktemp("shop")
-    paths = Shop("category", customers=60, items=60).write(folder)
-    quick = {stage: tiny.FAST[stage] for stage in ("text", "ranker")}
-    quick["data"] = ["--k_core", "20"]
-    given = {"goal": ["order"], "until": "ranker", "overrides": quick}
-    return make_run("generic", out=folder / "run", **paths, **given)
+    folder, rng = tmp_path_factory.mktemp("shop"), np.random.default_rng(0)
+    begin = datetime(2025, 1, 1, 9)
+    log = [
+        (f"c{user}", f"i{item}", kind, begin + timedelta(days=user, hours=visit, minutes=minute))
+        for user in range(60)
+        for visit, item in enumerate(rng.permutation(24)[: 4 + user % 12])
+        for minute, kind in enumerate(["view", "order"][: 1 + visit % 2])
+    ]
+    users = [(f"c{user}", ("AT", "DE", "CH")[user % 3]) for user in range(60)]
+    tables = {"log": (log, ["customer", "sku", "event", "time"])}
+    tables["users"] = users, ["customer", "country"]
+    for name, (rows, columns) in tables.items():
+        pl.DataFrame(rows, columns, orient="row").write_csv(folder / f"{name}.csv")
+    quick = {"text": tiny.FAST["text"], "ranker": tiny.FAST["ranker"], "data": ["--k_core", "10"]}
+    paths = {name: folder / f"{name}.csv" for name in tables} | {"out": folder / "run"}
+    return make_run("generic", **paths, goal=["order"], until="ranker", overrides=quick)
 
 
 def slates(user, items, time=None):
@@ -68,8 +77,8 @@ def slates(user, items, time=None):
 def test_the_blend_that_is_judged_is_the_one_that_recommend_shows(shop_run):
     run, known = Run(shop_run), lightrec.load(shop_run, by="blend")
     items, outside = run.data.catalog["item"].to_list(), known.people.outside
-    own = [*run.data.user_ids[:12], *outside.rows]
-    for user in own:
+    assert outside.rows
+    for user in [*run.data.user_ids[:12], *outside.rows]:
         law = rounds(run, slates(user, items), "blend").target
         assert (law == law[0]).all()
         assert items[int(law[0].argmax())] == known.recommend(user, k=1)["item"][0]

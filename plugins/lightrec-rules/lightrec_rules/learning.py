@@ -1,4 +1,4 @@
-"""What wishes count, learned at the end of each stage that trains a ranker."""
+"""The weight of wishes, learned at the end of each stage that trains a ranker."""
 
 import inspect
 import json

@@ -88,7 +88,7 @@ class TieBreak(NamedTuple):
 
 @dataclass(frozen=True)
 class Rules:
-    """What stands in the file, as this module's docstring shows it.
+    """The content of the file, as this module's docstring shows it.
 
     :raises RecipeError: where a number is out of its range.
     """
@@ -135,17 +135,16 @@ class Standing:
         users: tuple[pl.DataFrame, Mapping[str, Kind]] | None = None,
     ) -> None:
         self.rules, self.mark, self.read = rules, mark, (rules, mark, table)
+        self.account: list[str] = []
+        """How many items each condition meets, and what is pinned, in sentences."""
         if table is not None:
             rows = table.rows.drop(Column.TITLE, Column.TEXT, strict=False)
             items = items.drop(rows.columns, strict=False).with_columns(items[Column.ITEM])
             items = items.join(rows, on=Column.ITEM, how="left", maintain_order="left")
             kinds = {**kinds, **{n: k for n, k in table.kinds.items() if n in rows.columns}}
-        self.account: list[str] = []
-        """How many items each condition meets, and what is pinned, in sentences."""
-        if table is not None:
-            known = int(rows[Column.ITEM].is_in(items[Column.ITEM].implode()).sum())
-            told = f"{len(rows) - known:,} of {len(rows):,} rows name items that are not known here"
-            self.account.append(f"{rules.table}: {told}")
+            other = len(rows) - int(rows[Column.ITEM].is_in(items[Column.ITEM].implode()).sum())
+            count = f"{other:,} of {len(rows):,} rows name items that are not known here"
+            self.account.append(f"{rules.table}: {count}")
 
         def meets(condition: str) -> Tensor:
             mask = parse(condition, items, kinds).mask(items)
@@ -160,18 +159,18 @@ class Standing:
         """(N + 1,) which items may come at all."""
         self.only: list[tuple[Tensor, Filter]] = []
         for where, people in [(rules.in_stock, "")] * bool(rules.in_stock) + [*rules.only]:
-            met, who = meets(where), among(people)
+            mask, who = meets(where), among(people)
             whom = f" to {people}" * bool(people)
-            self.account.append(f"{where}: {met.sum():,} items may come{whom}")
+            self.account.append(f"{where}: {mask.sum():,} items may come{whom}")
             if who is None:
-                self.there &= met
+                self.there &= mask
             else:
-                self.only.append((met, who))
+                self.only.append((mask, who))
         self.boost = torch.zeros(items.height + 1)
         """(N + 1,) what is added to scores."""
         for each in rules.boosts:
-            self.boost += (met := meets(each.where)) * math.log(each.times)
-            self.account.append(f"{each.where}: {met.sum():,} items count {each.times:g} times")
+            self.boost += (mask := meets(each.where)) * math.log(each.times)
+            self.account.append(f"{each.where}: {mask.sum():,} items count {each.times:g} times")
         self.pins: list[tuple[int, int, Filter | None]] = []
         for pin in rules.pins:
             whom = f" for {pin.people}" * bool(pin.people)
@@ -217,12 +216,12 @@ class Standing:
         left = self.meant(usual.maximum(fresh) > -torch.inf, people)
         items = self.pinned(left, length, people)
         pinned, chances = items > PADDING, torch.ones(items.shape, dtype=torch.float64)
-        counts = [torch.zeros(len(left), int(own.max()) + 1) for own, _ in self.limits]
+        counts = [torch.zeros(len(left), int(values.max()) + 1) for values, _ in self.limits]
 
         def take(taken: Tensor) -> None:
             left.scatter_(1, taken, False)
-            for (own, _), count in zip(self.limits, counts, strict=True):
-                each = own[taken].flatten(1)
+            for (values, _), count in zip(self.limits, counts, strict=True):
+                each = values[taken].flatten(1)
                 count.scatter_add_(1, each, torch.ones(each.shape))
                 count[:, PADDING] = 0
 
@@ -230,8 +229,8 @@ class Standing:
         for place in range(length):
             pool = usual if mine is None else torch.where(mine[:, [place]], fresh, usual)
             free = left.clone()
-            for (own, most), count in zip(self.limits, counts, strict=True):
-                free &= ~(count >= most)[:, own].any(-1)
+            for (values, most), count in zip(self.limits, counts, strict=True):
+                free &= ~(count >= most)[:, values].any(-1)
             pool = pool.where(free, nothing)
             best, item = pool.max(1)
             if generator is not None:
@@ -275,39 +274,38 @@ class Standing:
     def meant(self, may: Tensor, people: pl.DataFrame | None) -> Tensor:
         """Take from what may come, (B, N + 1) bool, what these people may not be shown."""
         if people is not None:
-            for met, who in self.only:
-                may = may & (met | ~torch.from_numpy(who.mask(people).to_numpy())[:, None])
+            for mask, who in self.only:
+                may = may & (mask | ~torch.from_numpy(who.mask(people).to_numpy())[:, None])
         return may
 
     def pinned(self, may: Tensor, length: int, people: pl.DataFrame | None) -> Tensor:
         """Place what is pinned and may come, (B, N + 1): (B, k) int64, 0 for a free place."""
         may = self.meant(may, people)
-        found = torch.zeros(len(may), length, dtype=torch.int64)
+        items = torch.zeros(len(may), length, dtype=torch.int64)
         for place, item, who in self.pins:
             if place < length:
-                meant = may[:, item] & (found != item).all(1) & (found[:, place] == PADDING)
+                meant = may[:, item] & (items != item).all(1) & (items[:, place] == PADDING)
                 if who is not None:
-                    given = None if people is None else who.mask(people).to_numpy()
-                    meant &= torch.from_numpy(given) if given is not None else False
-                found[meant, place] = item
-        return found
+                    meant &= people is not None and torch.from_numpy(who.mask(people).to_numpy())
+                items[meant, place] = item
+        return items
 
     def left(self, items: Sequence[int], pinned: Collection[int]) -> Tensor:
-        """Say which items the rules left open at each place of a list that was filled.
+        """The items that the rules left open at each place of a list that was filled.
 
         :param items: of the list, k.
         :param pinned: those of them that were.
         :returns: (k, N + 1) bool; what came at earlier places counts as open, and no pinned one.
         """
-        found = self.there.repeat(len(items), 1)
-        for own, most in self.limits:
-            for place, free in enumerate(found):
+        left = self.there.repeat(len(items), 1)
+        for values, most in self.limits:
+            for place, free in enumerate(left):
                 before = [n for at, n in enumerate(items) if at < place or n in pinned]
-                full = own[before].flatten().bincount(minlength=int(own.max()) + 1) >= most
+                full = values[before].flatten().bincount(minlength=int(values.max()) + 1) >= most
                 full[PADDING] = False
-                free &= ~full[own].any(-1)
-        found[:, [*pinned]] = False
-        return found
+                free &= ~full[values].any(-1)
+        left[:, [*pinned]] = False
+        return left
 
 
 class RuleBook:
@@ -325,7 +323,7 @@ class RuleBook:
         self._standing: Standing | None = None
 
     def of(self, items: pl.DataFrame, kinds: Mapping[str, Kind]) -> Standing | None:
-        """Give the rules for a catalog, as :class:`Standing` takes it; None where there are none.
+        """The rules for a catalog, as :class:`Standing` takes it; None where there are none.
 
         Where a change cannot be read, the rules before go on, and a warning says why.
 
@@ -357,7 +355,7 @@ class RuleBook:
             (folder / FILE).write_text(yaml.safe_dump(rules, sort_keys=False), encoding="utf-8")
 
     def _version(self) -> object:
-        """Tell the present files from others."""
+        """Marks of the present files, by which they are told from others."""
         stats = [path.stat() for path in (self.path, self._table) if path.exists()]
         return [(each.st_mtime_ns, each.st_size, each.st_ino) for each in stats]
 
@@ -391,7 +389,7 @@ def _called(folder: Path) -> list[str]:
     file = folder / "data" / STAMP
     given = " ".join(json.loads(file.read_text())["overrides"]) if file.is_file() else ""
     columns = re.findall(r"--(?:item_)?columns[= ](\{[^}]*\})", given)
-    return [str(own["item"]) for own in map(yaml.safe_load, columns) if own.get("item")]
+    return [str(names["item"]) for names in map(yaml.safe_load, columns) if names.get("item")]
 
 
 def _rules(content: bytes) -> dict[str, Any]:
@@ -414,10 +412,10 @@ def _members(items: pl.DataFrame, name: str, kinds: Mapping[str, Kind]) -> Tenso
         pl.col("values").rank("dense").cast(pl.Int64), place=pl.int_range(pl.len()).over("row")
     )
     width = 1 if codes.is_empty() else int(codes["place"].max()) + 1  # type: ignore[arg-type]
-    found = torch.zeros(items.height + 1, width, dtype=torch.int64)
+    members = torch.zeros(items.height + 1, width, dtype=torch.int64)
     at = codes["row"].cast(pl.Int64).to_torch() + 1
-    found[at, codes["place"].to_torch()] = codes["values"].to_torch()
-    return found
+    members[at, codes["place"].to_torch()] = codes["values"].to_torch()
+    return members
 
 
 def rules(run: Path) -> None:
@@ -435,9 +433,9 @@ def rules(run: Path) -> None:
     from lightrec.recommend import Recommender
 
     recommender = Recommender(run, "blend")
-    path = recommender.book.path
-    found: Standing | None = recommender.book.of(recommender.catalog, recommender.store.item_kinds)
-    if found is None:
+    book, kinds = recommender.book, recommender.store.item_kinds
+    path, standing = book.path, book.of(recommender.catalog, kinds)
+    if standing is None:
         print(f"{run} has no standing rules: write them into {path}.")
         return
-    print(f"{path} can be used.", *found.account, sep="\n")
+    print(f"{path} can be used.", *standing.account, sep="\n")

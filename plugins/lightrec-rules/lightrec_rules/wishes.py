@@ -54,29 +54,27 @@ GRAMMAR: Final = frozenset(
 )
 """Words of English, German, French, Spanish and Italian that say nothing of what is wanted."""
 ENDINGS: Final = frozenset(["", *words_of("s es e en n er ern ed ing y ies f fe ves")])
-"""What words that may be forms of one have behind what they share."""
+"""Ends of words that may be forms of one, behind what they share."""
 FILE: Final = "wishes.json"
 HISTORY, ALONE = "history", "alone"
-SHARES: Final = (0.6, 0.3, 0.9)
-"""What is tried as the share of words that an item has."""
-FOCUS: Final = (2.5, 1.25, 5.0)
-"""What is tried as the weight of a word's cosine, in cosines as two items have them on average."""
-SHARPNESS: Final = (2.5, 1.25, 5.0)
-"""What is tried as the weight of the whole wish's cosine."""
-SOUGHT: Final = {"share": SHARES, "focus": FOCUS, "sharpness": SHARPNESS}
-"""What is tried, one after the other."""
+SOUGHT: Final = {
+    "share": (0.6, 0.3, 0.9),  # of words that an item has
+    "focus": (2.5, 1.25, 5.0),  # of a word's cosine, in cosines as two items have them on average
+    "sharpness": (2.5, 1.25, 5.0),  # of the whole wish's cosine
+}
+"""Weights that are tried, one after the other."""
 EVENTS: Final = 500
-"""So many validation events have a wish made up."""
+"""Number of validation events that have a wish made up."""
 COLUMNS: Final = 4_096
-"""So many items stand for all others where the catalog is larger."""
+"""Number of items that stand for all others where the catalog is larger."""
 LONGEST: Final = 5
 """Words of a wish that is made up, at most."""
 REPLACED: Final = (0.0, 0.5, 1.0)
 """One of these shares of its words is replaced by near ones."""
 VOCABULARY: Final = 5_000
-"""So many words, the most common ones, stand in for others."""
+"""Number of words, the most common ones, that stand in for others."""
 NEAR: Final = 3
-"""One of so many nearest words stands in for another."""
+"""Number of nearest words of which one stands in for another."""
 
 
 def same_stem(one: str, other: str) -> bool:
@@ -86,7 +84,7 @@ def same_stem(one: str, other: str) -> bool:
 
 
 class Reading(NamedTuple):
-    """What words and vectors say of C items.
+    """Likelihoods of a wish's words for C items, by words and by vectors.
 
     :param salience: (n,) what each word of a wish counts, 1 at most.
     :param lifts: (n, C) how much likelier an item's words are the word than any item's.
@@ -100,7 +98,7 @@ class Reading(NamedTuple):
     whole: Tensor
 
     def likelihood(self, share: float, focus: float, sharpness: float) -> Tensor:
-        """Give how much likelier the wish is of each item than of any, as a logarithm: (C,)."""
+        """How much likelier the wish is of each item than of any, as a logarithm: (C,)."""
         near = (self.cosines * focus).log_softmax(1).exp() * self.cosines.shape[1]
         said = self.salience @ (share * self.lifts + (1 - share) * near).log()
         meant = (self.whole * sharpness).log_softmax(0) + math.log(len(self.whole))
@@ -161,10 +159,10 @@ class Wishes:
             print(f"No item has the word {what}: {how} it.", file=sys.stderr)
         reading = self.read([wish if self.encoder else " ".join(words)])[0]
         before, weight = self.settings[kind]
-        return weight * self.likelihood(reading), before
+        return weight * reading.likelihood(*(self.settings[name] for name in SOUGHT)), before
 
     def answering(self, wish: str) -> Tensor | None:
-        """Tell which items have a word of a wish, (N + 1,) bool; None where vectors read it."""
+        """The items that have a word of a wish, (N + 1,) bool; None where vectors read it."""
         if self.encoder is not None:
             return None
         places = [self.column[word] for word in self._words(wish) if word in self.column]
@@ -186,27 +184,23 @@ class Wishes:
                     print(f"{word!r} is taken as {words[place]}.", file=sys.stderr)
         return [*dict.fromkeys(words)]
 
-    def likelihood(self, reading: Reading) -> Tensor:
-        """Give what a wish says of items, as a logarithm: (C,)."""
-        return reading.likelihood(*(self.settings[name] for name in SOUGHT))
-
     def read(self, wishes: Sequence[str], items: Tensor | None = None) -> list[Reading]:
         """Read wishes, each of which has words, for items, (B, C) int64; None for all, 0 to N."""
         split = [list(dict.fromkeys(words_of(wish))) for wish in wishes]
-        without = [[" ".join(w for w in own if w != each) for each in own] for own in split]
+        without = [[" ".join(w for w in words if w != each) for each in words] for words in split]
         texts = sorted({*wishes, *chain(*split), *chain(*without)})
         vectors = dict(zip(texts, self._encoded(texts), strict=True))
-        found = []
-        for row, (wish, own, rest) in enumerate(zip(wishes, split, without, strict=True)):
+        readings = []
+        for row, (wish, words, rest) in enumerate(zip(wishes, split, without, strict=True)):
             places = slice(None) if items is None else items[row]
-            table = torch.stack([vectors[text] for text in (wish, *own, *rest)])
-            units = normalize(table[: len(own) + 1] - self._mean, dim=1)
+            table = torch.stack([vectors[text] for text in (wish, *words, *rest)])
+            units = normalize(table[: len(words) + 1] - self._mean, dim=1)
             cosines = units @ self._units[places].T / self._spread
             same = normalize(table, dim=1) @ normalize(table[0], dim=0)
-            moved = (1 - same[len(own) + 1 :]).clamp_min(1e-6)
-            lifts = torch.stack([self._lift(word)[places] for word in own])
-            found.append(Reading(moved / moved.max(), lifts, cosines[1:], cosines[0]))
-        return found
+            moved = (1 - same[len(words) + 1 :]).clamp_min(1e-6)
+            lifts = torch.stack([self._lift(word)[places] for word in words])
+            readings.append(Reading(moved / moved.max(), lifts, cosines[1:], cosines[0]))
+        return readings
 
     def _encoded(self, texts: Sequence[str]) -> Tensor:
         if self.encoder is None:
@@ -214,12 +208,12 @@ class Wishes:
         return encoded(self.encoder, texts, texts)
 
     def _lift(self, word: str) -> Tensor:
-        """Say how much likelier an item's words are a word than any item's: (N + 1,) float32."""
-        found = np.zeros(self.table.shape[0], np.float32)
+        """How much likelier an item's words are a word than any item's: (N + 1,) float32."""
+        lift = np.zeros(self.table.shape[0], np.float32)
         if (column := self.column.get(word)) is not None:
             rows = self._said.indices[slice(*self._said.indptr[column : column + 2])]
-            found[rows] = self._rarity[rows] / self._counts[column]
-        return torch.from_numpy(found)
+            lift[rows] = self._rarity[rows] / self._counts[column]
+        return torch.from_numpy(lift)
 
     @classmethod
     @torch.no_grad()
@@ -237,12 +231,13 @@ class Wishes:
         :param seed: of the wishes.
         :returns: None where items have no words, or no event has an item with some.
         """
-        own, rng = cls(store, blend.ranker.items, encoder), np.random.default_rng((seed, EVENTS))
+        learned = cls(store, blend.ranker.items, encoder)
+        rng = np.random.default_rng((seed, EVENTS))
         sample = torch.from_numpy(np.sort(rng.permutation(store.num_items)[:COLUMNS]) + 1)
         prior = log_shares(popular(store).scores(torch.zeros(1, 1).long()), blend.smoothing)
         said, held, read = list[Tensor](), list[Tensor](), list[Reading]()
         for whole in events:
-            wishes = own.made_up(whole[Key.TARGET].tolist(), rng)
+            wishes = learned.made_up(whole[Key.TARGET].tolist(), rng)
             if not any(wishes):
                 continue
             rows = torch.tensor([wish != "" for wish in wishes])
@@ -254,7 +249,7 @@ class Wishes:
             said.append(torch.stack([each.gather(1, here) for each in both]))
             away = torch.zeros_like(logits).scatter_(1, batch[Key.SEEN], 1).scatter_(1, target, 1)
             held.append(away.gather(1, here[:, 1:]) == 0)
-            read += own.read([*filter(None, wishes)], here)
+            read += learned.read([*filter(None, wishes)], here)
         if not read:
             return None
         before, free = torch.cat(said, 1), torch.cat(held)
@@ -265,59 +260,57 @@ class Wishes:
             wished = torch.stack([reading.likelihood(**settings) for reading in read])
             every = torch.stack([before[int(kind == ALONE)], wished])
             every = (every[:, :, 1:] - every[:, :, :1]).where(free, ABSENT)
-            given = Candidates(every, each.where(free, -torch.inf), 0, users)
-            weights = fit_weights(given)
-            logits = weighed(weights, every) + given.corrections
+            candidates = Candidates(every, each.where(free, -torch.inf), 0, users)
+            weights = fit_weights(candidates)
+            logits = weighed(weights, every) + candidates.corrections
             likelihood = -float(torch.logaddexp(logits.logsumexp(1), torch.tensor(0.0)).mean())
             return likelihood, weights.tolist()
 
-        found = {name: tried[0] for name, tried in SOUGHT.items()}
+        best = {name: tried[0] for name, tried in SOUGHT.items()}
         for name, tried in SOUGHT.items():
-            found[name] = max(tried, key=lambda value: fit({**found, name: value}, HISTORY)[0])
-        own.settings = found | {kind: fit(found, kind)[1] for kind in (HISTORY, ALONE)}
-        return own
+            best[name] = max(tried, key=lambda value: fit({**best, name: value}, HISTORY)[0])
+        learned.settings = best | {kind: fit(best, kind)[1] for kind in (HISTORY, ALONE)}
+        return learned
 
     def made_up(self, items: Sequence[int], rng: np.random.Generator) -> list[str]:
         """Make up a wish for each item, of its own words and near ones; empty where it has none."""
         names, wishes = [*self.column], []
         for item in items:
-            own, replaced = (
-                [names[word] for word in self.table[[item]].indices],
-                rng.choice(REPLACED),
-            )
-            # A word that nothing can replace would look as if people never paraphrased it.
-            some = (
-                [w for w in own if w in self._vocabulary[0]] if self.encoder and replaced else own
-            )
+            words, replaced = self.table[[item]].indices, rng.choice(REPLACED)
+            words = some = [names[word] for word in words]
+            if self.encoder and replaced:
+                # A word that nothing can replace would look as if people never paraphrased it.
+                some = [word for word in words if word in self._vocabulary[0]]
             count = min(len(some), int(rng.integers(1, LONGEST + 1)))
             said = rng.choice(some or [""], count, replace=False)
-            wish = [self.near(w, {*own}, rng) if rng.random() < replaced else w for w in said]
+            wish = [self._near(w, {*words}, rng) if rng.random() < replaced else w for w in said]
             wishes.append(" ".join(wish))
         return wishes
 
-    def near(self, word: str, without: Set[str], rng: np.random.Generator, half: int = 0) -> str:
-        """Give one of the :data:`NEAR` words nearest to another; itself where none are known.
+    def _near(self, word: str, without: Set[str], rng: np.random.Generator) -> str:
+        """One of the :data:`NEAR` words nearest to another; itself where there are none.
 
         :param without: words that it must not be.
-        :param half: of the vocabulary from which it comes; what is learned knows half 0 alone.
         """
-        words, units, halves = self._vocabulary
+        words, units, barred = self._vocabulary
         if self.encoder is None or word not in words:
             return word
-        likeness = (units @ units[words[word]]).masked_fill(halves != half, -torch.inf)
+        likeness = (units @ units[words[word]]).masked_fill(barred, -torch.inf)
         likeness[[words[each] for each in {word, *without} if each in words]] = -torch.inf
         best, places = likeness.topk(min(NEAR, len(words)))
         return [*words][int(rng.choice(places))] if best.isfinite().all() else word
 
     @cached_property
     def _vocabulary(self) -> tuple[dict[str, int], Tensor, Tensor]:
-        """The most common words, their vectors, centred and of length 1, and their halves."""
+        """The most common words by their rows, their vectors, centred and of length 1, and which
+        half of them stands in for no other: with these it can be judged what was learned.
+        """
         common = (-self._counts).argsort(kind="stable")[:VOCABULARY]
         names = [*self.column]
         words = [names[place] for place in common if self._counts[place] > 1]
-        halves = torch.tensor([crc32(word.encode()) % 2 for word in words])
-        known = {word: row for row, word in enumerate(words)}
-        return known, unit_vectors(self._encoded(words)), halves
+        barred = torch.tensor([crc32(word.encode()) % 2 == 1 for word in words], dtype=torch.bool)
+        rows = {word: row for row, word in enumerate(words)}
+        return rows, unit_vectors(self._encoded(words)), barred
 
     @classmethod
     def load(cls, folder: Path, store: EventStore, items: ItemTower) -> Self:
@@ -344,7 +337,7 @@ class Wishes:
 
 
 def _texts(store: EventStore) -> list[str]:
-    """Give all that items' words are taken from: titles, texts, categories and lists."""
+    """All that items' words are taken from: titles, texts, categories and lists."""
     named = [name for name, kind in store.item_kinds.items() if kind in ("category", "list")]
     parts = [
         pl.col(name).cast(pl.List(pl.String)).list.join(" ")

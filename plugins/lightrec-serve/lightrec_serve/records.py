@@ -1,4 +1,4 @@
-"""What was served, as a whole: Parquet files by day, and an operator's numbers.
+"""Records of the service as a whole: Parquet files by day, and an operator's numbers.
 
 ``log/2026-11-27.parquet`` has the day's feedback as new rows of a log, for ``lightrec update RUN
 --log log``: the session, the answer as the impression, and the position. It has no propensities: a
@@ -22,7 +22,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import polars as pl
 import pyarrow as pa
@@ -60,12 +60,11 @@ LOG: Final[pa.Schema] = (
 SHOWN_LOG: Final = pa.schema(
     [*LOG, (ARM, pa.large_string()), (RANKED_BY, pa.large_string()), (LOG_PROB, pa.float64())]
 )
-_Query: TypeAlias = Callable[[sa.ColumnElement[bool]], sa.Select[Any]]
 
 
 @dataclass(frozen=True)
 class ArmNumbers:
-    """What an arm has done.
+    """Counts of an arm.
 
     :param answers: slates.
     :param shown: items in them, places counted.
@@ -107,27 +106,22 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 
 def _earned(
     connection: sa.Connection,
-    named: Mapping[str, float],
+    worth: Mapping[str, float],
     goal: Collection[str],
-    renamed: Mapping[str, str] | None = None,
+    renamed: Mapping[str, str],
 ) -> dict[str, float]:
-    """What an event of each kind of feedback that there is earns.
+    """The worth that an event of each kind of feedback that there is earns.
 
     :param renamed: other names of kinds, by which they are worth what these are.
     """
-    kinds = connection.scalars(
-        sa.select(FEEDBACK.c.kind).distinct().order_by(FEEDBACK.c.kind)
-    ).all()
-    other = {kind: (renamed or {}).get(kind, kind) for kind in kinds}
-    each = earnings(worth_of(other.values(), named, goal), goal)
-    return {kind: each[name] for kind, name in other.items()}
+    kinds = connection.scalars(sa.select(FEEDBACK.c.kind).distinct().order_by(FEEDBACK.c.kind))
+    names = {kind: renamed.get(kind, kind) for kind in kinds}
+    earned = earnings(worth_of(names.values(), worth, goal), goal)
+    return {kind: earned[name] for kind, name in names.items()}
 
 
 def numbers(
-    connection: sa.Connection,
-    worth: Mapping[str, float],
-    since: int = 0,
-    goal: Collection[str] = (),
+    connection: sa.Connection, worth: Mapping[str, float], since: int, goal: Collection[str]
 ) -> list[ArmNumbers]:
     """Count what each arm has shown, by the arms' names.
 
@@ -135,7 +129,7 @@ def numbers(
     :param since: milliseconds since 1970 UTC.
     :param goal: the kinds that are to be brought about.
     """
-    good = [kind for kind, each in _earned(connection, worth, goal).items() if each > 0]
+    good = [kind for kind, each in _earned(connection, worth, goal, {}).items() if each > 0]
     taken = sa.exists().where(
         FEEDBACK.c.answer == SHOWN.c.answer,
         FEEDBACK.c.item == SHOWN.c.item,
@@ -153,8 +147,8 @@ def numbers(
         .where(late)
         .group_by(arm)
     )
-    shown = {name: found for name, *found in connection.execute(of_items)}
-    answers = connection.execute(sa.select(arm, sa.func.count()).where(late).group_by(arm)).all()
+    shown = {name: counts for name, *counts in connection.execute(of_items)}
+    answers = sa.select(arm, sa.func.count()).where(late).group_by(arm)
     by_kind = (
         sa.select(SESSIONS.c.arm, FEEDBACK.c.kind, sa.func.count())
         .join_from(FEEDBACK, SESSIONS, SESSIONS.c.id == FEEDBACK.c.session)
@@ -165,24 +159,19 @@ def numbers(
     feedback: dict[str, dict[str, int]] = {}
     for name, kind, count in connection.execute(by_kind):
         feedback.setdefault(name, {})[kind] = count
-    latencies = _latencies(connection, late)
-    rows = []
-    for name, count in sorted(map(tuple, answers)):
+    latencies, rows = _latencies(connection, late), []
+    for name, count in sorted(map(tuple, connection.execute(answers))):
         places, accepted, items = shown.get(name, (0, 0, 0))
-        rate = accepted / places if places else 0.0
-        ends = wilson(accepted, places)
-        latency = latencies.get(name, ())
-        own = feedback.get(name, {})
-        rows.append(
-            ArmNumbers(name, count, places, int(accepted), rate, *ends, items, own, latency)
-        )
+        shares = accepted / places if places else 0.0, *wilson(accepted, places)
+        more = items, feedback.get(name, {}), latencies.get(name, ())
+        rows.append(ArmNumbers(name, count, places, int(accepted), *shares, *more))
     return rows
 
 
 def _latencies(
     connection: sa.Connection, late: sa.ColumnElement[bool]
 ) -> dict[str, tuple[float, ...]]:
-    """Give each arm's quantiles: the smallest latency that so many answers did not exceed."""
+    """Quantiles of each arm: the smallest latency that so many answers did not exceed."""
     arm, latency = ANSWERS.c.arm, ANSWERS.c.latency_ms
     ranked = (
         sa.select(
@@ -194,26 +183,19 @@ def _latencies(
         .where(late, latency.is_not(None))
         .subquery()
     )
-    places = [(ranked.c.count * percent + 99) // 100 for percent in PERCENTS]
-    query = sa.select(ranked).where(sa.or_(*(ranked.c.rank == place for place in places)))
-    found: dict[str, dict[int, float]] = {}
-    counts: dict[str, int] = {}
-    for name, value, rank, count in connection.execute(query):
-        found.setdefault(name, {})[rank] = value
-        counts[name] = count
-    return {
-        name: tuple(own[(counts[name] * percent + 99) // 100] for percent in PERCENTS)
-        for name, own in found.items()
-    }
+    within = [100 * ranked.c.rank < ranked.c.count * percent + 100 for percent in PERCENTS]
+    quantiles = [sa.func.max(sa.case((low, ranked.c.latency_ms))) for low in within]
+    query = sa.select(ranked.c.arm, *quantiles).group_by(ranked.c.arm)
+    return {name: tuple(each) for name, *each in connection.execute(query)}
 
 
 def export(
     engine: sa.Engine,
     folder: Path,
     worth: Mapping[str, float],
-    day: date | None = None,
-    kinds: Mapping[str, str] | None = None,
-    goal: Collection[str] = (),
+    day: date | None,
+    kinds: Mapping[str, str],
+    goal: Collection[str],
 ) -> list[Path]:
     """Write the files of a day in UTC, or of all days that have any; each appears whole.
 
@@ -230,18 +212,16 @@ def export(
     """
     files = []
     with engine.connect() as connection:
-        worth = _earned(connection, worth, goal, kinds)
-    tables: tuple[tuple[str, sa.Column[int], _Query, pa.Schema], ...] = (
-        ("log", FEEDBACK.c.time, lambda days: _log(days, kinds or {}), LOG),
-        ("shown", ANSWERS.c.time, lambda days: _shown(days, worth), SHOWN_LOG),
-    )
-    with engine.connect() as connection:
-        for name, time, query, schema in tables:
+        earned = _earned(connection, worth, goal, kinds)
+        for name, time, query, schema in (
+            ("log", FEEDBACK.c.time, _log(kinds), LOG),
+            ("shown", ANSWERS.c.time, _shown(earned), SHOWN_LOG),
+        ):
             for number in _days(connection, time) if day is None else [(day - EPOCH).days]:
-                within = time.between(number * DAY, number * DAY + DAY - 1)
+                within = query.where(time.between(number * DAY, number * DAY + DAY - 1))
                 stem = (EPOCH + timedelta(days=number)).isoformat()
                 file = folder / name / f"{stem}.parquet"
-                if _write(connection, query(within), schema, file):
+                if _write(connection, within, schema, file):
                     files.append(file)
     return files
 
@@ -257,31 +237,23 @@ def _days(connection: sa.Connection, time: sa.Column[int]) -> list[int]:
     return days
 
 
-def _log(within: sa.ColumnElement[bool], kinds: Mapping[str, str]) -> sa.Select[Any]:
+def _log(kinds: Mapping[str, str]) -> sa.Select[Any]:
     """Select feedback as events of a log, in the order of their times."""
     event = FEEDBACK.c
     kind: sa.ColumnElement[str] = event.kind
     if kinds:
         kind = sa.case(dict(kinds), value=event.kind, else_=event.kind)
     place = sa.and_(SHOWN.c.answer == event.answer, SHOWN.c.item == event.item)
+    # All other columns are called as those of a log.
+    same = event.user, event.item, event.time, event.value, event.session, SHOWN.c.position
     return (
-        sa.select(
-            event.user.label(Column.USER),
-            event.item.label(Column.ITEM),
-            event.time.label(Column.TIME),
-            kind.label(Column.FEEDBACK),
-            event.value.label(Column.VALUE),
-            event.session.label(Column.SESSION),
-            event.answer.label(Column.IMPRESSION),
-            SHOWN.c.position.label(Column.POSITION),
-        )
+        sa.select(*same, kind.label(Column.FEEDBACK), event.answer.label(Column.IMPRESSION))
         .join_from(FEEDBACK, SHOWN, place, isouter=True)
-        .where(within)
         .order_by(event.time, event.number)
     )
 
 
-def _shown(within: sa.ColumnElement[bool], worth: Mapping[str, float]) -> sa.Select[Any]:
+def _shown(worth: Mapping[str, float]) -> sa.Select[Any]:
     """Select the items that were shown, with what their feedback was worth."""
     event, answer = FEEDBACK.c, ANSWERS.c
     counts = {kind: each for kind, each in worth.items() if each}
@@ -292,24 +264,17 @@ def _shown(within: sa.ColumnElement[bool], worth: Mapping[str, float]) -> sa.Sel
             event.answer == SHOWN.c.answer, event.item == SHOWN.c.item, event.kind.in_(counts)
         )
         earned = sa.func.coalesce(strongest.scalar_subquery(), 0.0)
+    of_answer = answer.user, answer.time, answer.session, answer.arm, answer.ranked_by
+    of_place = SHOWN.c.item, SHOWN.c.position, SHOWN.c.propensity
     return (
         sa.select(
-            answer.user.label(Column.USER),
-            SHOWN.c.item.label(Column.ITEM),
-            answer.time.label(Column.TIME),
+            *(*of_answer, answer.request, *of_place),
             sa.literal(SHOWN_KIND).label(Column.FEEDBACK),
             earned.label(Column.VALUE),
-            answer.session.label(Column.SESSION),
             answer.id.label(Column.IMPRESSION),
-            SHOWN.c.position.label(Column.POSITION),
-            SHOWN.c.propensity.label(Column.PROPENSITY),
-            answer.arm.label(ARM),
-            answer.ranked_by.label(RANKED_BY),
             answer.log_prob.label(LOG_PROB),
-            answer.request.label(REQUEST),
         )
         .join_from(ANSWERS, SHOWN, SHOWN.c.answer == answer.id)
-        .where(within)
         .order_by(answer.time, answer.number, SHOWN.c.position)
     )
 
@@ -317,7 +282,7 @@ def _shown(within: sa.ColumnElement[bool], worth: Mapping[str, float]) -> sa.Sel
 def _candidates(
     request: str, item: str, place: int, named: Callable[[str], list[str]]
 ) -> list[str] | None:
-    """Give the items that could come at a place, an only one where it is pinned; None for all.
+    """The items that could come at a place, an only one where it is pinned; None for all.
 
     :param place: counted from 1.
     :param named: gives the items that a mark stands for.
@@ -331,7 +296,7 @@ def _candidates(
 
 def _write(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema, file: Path) -> bool:
     """Write what a query finds, some rows at a time; tell whether it finds anything."""
-    found = connection.execution_options(yield_per=ROWS).execute(query)
+    cursor = connection.execution_options(yield_per=ROWS).execute(query)
 
     @lru_cache(1_000)
     def named(mark: str) -> list[str]:
@@ -340,18 +305,14 @@ def _write(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema, 
         return items
 
     def table(rows: Sequence[sa.Row[Any]]) -> pa.Table:
-        values = dict(zip(found.keys(), zip(*rows, strict=True), strict=True))
-        if REQUEST in values:
-            given = (values[name] for name in (REQUEST, Column.ITEM, Column.POSITION))
-            values[Column.CANDIDATES] = tuple(
-                _candidates(request, item, place, named)
-                for request, item, place in zip(*given, strict=True)
-            )
-        none = (None,) * len(rows)
-        columns = [pa.array(values.get(each.name, none), each.type) for each in schema]
-        return pa.Table.from_arrays(columns, schema=schema)
+        values = [dict(row._mapping) for row in rows]
+        for row in values:
+            if REQUEST in row:
+                where = row[REQUEST], row[Column.ITEM], row[Column.POSITION]
+                row[Column.CANDIDATES] = _candidates(*where, named)
+        return pa.Table.from_pylist(values, schema=schema)
 
-    parts = found.partitions()
+    parts = cursor.partitions()
     if (first := next(parts, None)) is None:
         return False
     try:
@@ -362,5 +323,5 @@ def _write(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema, 
     except OSError as error:
         raise DataError(f"The file cannot be written ({error.strerror or error}).", file) from None
     finally:
-        found.close()
+        cursor.close()
     return True

@@ -7,11 +7,11 @@ arrive together share one wait for the disk (group commit). Several processes ma
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -58,42 +58,35 @@ GATHER: Final = 0.05
 AGAIN: Final = 1.0
 """Seconds after which answers that could not be written are tried again."""
 
-_Row: TypeAlias = Mapping[str, Any]
+_Rows: TypeAlias = Mapping[sa.Table, Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
 class _Call:
     """Rows that somebody wants written, and what that somebody waits for; None: does not wait."""
 
+    rows: _Rows
     done: Future[list[bool]] | None = None
-    sessions: Sequence[_Row] = ()
-    answers: Sequence[_Row] = ()
-    shown: Sequence[_Row] = ()
-    left: Sequence[_Row] = ()
-    feedback: Sequence[_Row] = ()
-    items: Mapping[str, str | None] = field(default_factory=dict)
 
 
 class Store:
-    """What a service remembers, in SQLite or PostgreSQL.
+    """The records of a service, in SQLite or PostgreSQL.
 
     A call that writes returns after the commit, which waits for the disk; only :meth:`answered`
     does not wait. Where a transaction fails, all its callers get the error, nothing of it is
     stored, and they may send the same again. Any thread may call.
 
     :param url: ``sqlite:///path.db`` or ``postgresql://user:password@host/name``.
-    :param worth: the worth of kinds of feedback, see :meth:`note_worth`.
     :raises StoreError: where the database cannot be used, as all methods do.
     """
 
-    def __init__(self, url: str, worth: Mapping[str, float] | None = None) -> None:
+    def __init__(self, url: str) -> None:
         self.engine = open_database(url)
         with self._reading() as connection:
             self.worth: dict[str, float] = dict(map(tuple, connection.execute(sa.select(WORTH))))
+            """The worth of kinds of feedback, see :meth:`note_worth`."""
             self.goal: list[str] = [*connection.scalars(sa.select(GOAL.c.kind))]
             """The kinds of feedback that are to be brought about; none: every kind."""
-        if worth:
-            self.note_worth(worth)
         self._left = set[str]()
         self._lock = threading.Lock()
         self._some, self._room = (threading.Condition(self._lock) for _ in range(2))
@@ -104,49 +97,46 @@ class Store:
         self._writer = threading.Thread(target=self._write, name="store", daemon=True)
         self._writer.start()
 
-    def note_worth(self, worth: Mapping[str, float], goal: Sequence[str] | None = None) -> None:
+    def note_worth(self, worth: Mapping[str, float], goal: Sequence[str] = ()) -> None:
         """Store what kinds of feedback are worth, for whoever opens the database later.
 
         A kind of which nothing is noted is worth what a log says: -1 where the name says that an
         item was not liked, else 1. What was shown is accepted where its feedback is worth more
         than 0 and, where there is a goal, of the goal.
 
-        :param goal: the kinds that are to be brought about; None: as noted before.
+        :param goal: the kinds that are to be brought about; none: every kind.
         """
-        rows = [{"kind": kind, "worth": each} for kind, each in worth.items()]
-        known = all(self.worth.get(kind) == each for kind, each in worth.items())
-        if known and (goal is None or {*goal} == {*self.goal}):
+        merged = {**self.worth, **worth}
+        if merged == self.worth and {*goal} == {*self.goal}:
             return
         with failing(self.engine, "written"), self.engine.begin() as connection:
             connection.exec_driver_sql(WRITING[self.engine.dialect.name])
             connection.execute(WORTH.delete().where(WORTH.c.kind.in_([*worth])))
-            if rows:
+            connection.execute(GOAL.delete())
+            if worth:
+                rows = [{"kind": kind, "worth": each} for kind, each in worth.items()]
                 connection.execute(WORTH.insert(), rows)
-            if goal is not None:
-                connection.execute(GOAL.delete())
             if goal:
                 connection.execute(GOAL.insert(), [{"kind": kind} for kind in goal])
-        self.worth |= worth
-        self.goal = self.goal if goal is None else [*goal]
+        self.worth, self.goal = merged, [*goal]
 
     def begin(self, session: Session) -> Session:
         """Begin a session, once.
 
         :returns: the session as it is stored: where its id is known, the one that began first.
         """
-        found = self.session(session.id)
-        if found is None:
-            self._wait_for(sessions=[vars(session)])
-            found = self.session(session.id)
-            assert found is not None
-        return found
+        if (stored := self.session(session.id)) is None:
+            self._wait_for({SESSIONS: [vars(session)]})
+            stored = self.session(session.id)
+            assert stored is not None
+        return stored
 
     def begun(self, session: Session) -> None:
         """Note that a session has begun whose id nobody else can know; written as :meth:`answered`.
 
         :raises StoreError: where so much waits to be written that there is no room.
         """
-        self._call(_Call(sessions=[vars(session)]), patience=0)
+        self._call(_Call({SESSIONS: [vars(session)]}), patience=0)
 
     def session(self, session: str) -> Session | None:
         """Find a session by its id."""
@@ -177,7 +167,7 @@ class Store:
             {"answer": answer.id, "position": place, "item": item, "propensity": p and min(p, 1.0)}
             for place, (item, p) in enumerate(zip(items, propensities, strict=True), start=1)
         ]
-        self._call(_Call(answers=[row], shown=shown, left=left), patience=0)
+        self._call(_Call({ANSWERS: [row], SHOWN: shown, LEFT: left}), patience=0)
         self._left.update(each["mark"] for each in left)
 
     def feedback(self, events: Sequence[Feedback]) -> list[bool]:
@@ -186,23 +176,23 @@ class Store:
         :returns: for each, False where the session has had an event of this id before, or has it
             twice here; the first one counts.
         """
-        return self._wait_for(feedback=[vars(event) for event in events]) if events else []
+        return self._wait_for({FEEDBACK: [vars(event) for event in events]}) if events else []
 
     def flush(self) -> None:
         """Wait until everything that was noted is written."""
-        self._wait_for()
+        self._wait_for({})
 
     def events(self, session: str) -> list[Feedback]:
-        """Give a session's feedback in its order."""
+        """A session's feedback in its order."""
         return self._feedback(FEEDBACK.c.session == session)
 
     def history(
         self, user: str, before: int | None = None, last: int | None = None
     ) -> list[Feedback]:
-        """Give a user's feedback in its order.
+        """A user's feedback in its order.
 
         :param before: only what is older than this time.
-        :param last: only so many of the newest.
+        :param last: number of the newest that are wanted.
         """
         conditions = [FEEDBACK.c.user == user]
         if before is not None:
@@ -215,25 +205,23 @@ class Store:
         :param rows: of the catalog, with the id as ``item``, as JSON can hold them.
         :raises DataError: where a row has no id.
         """
-        _check_ids([row.get(Column.ITEM) for row in rows])
-        self._wait_for(items={row[Column.ITEM]: _as_json(row) for row in rows})
+        self._change([row.get(Column.ITEM) for row in rows], map(_as_json, rows))
 
     def delete_items(self, items: Sequence[str]) -> None:
         """Store that items were deleted while serving."""
-        _check_ids(items)
-        self._wait_for(items=dict.fromkeys(items))
+        self._change(items, [None] * len(items))
 
     def items(self, after: int = 0) -> list[ItemChange]:
-        """Give the last change of each item that was put or deleted, the oldest first.
+        """The last change of each item that was put or deleted, the oldest first.
 
         :param after: only changes with larger numbers: those that other processes have made since.
         """
         query = sa.select(ITEMS).where(ITEMS.c.number > after).order_by(ITEMS.c.number)
         with self._reading() as connection:
-            found = connection.execute(query).all()
-        return [
-            ItemChange(n, item, None if row is None else json.loads(row)) for n, item, row in found
-        ]
+            return [
+                ItemChange(number, item, None if row is None else json.loads(row))
+                for number, item, row in connection.execute(query)
+            ]
 
     def export(
         self, folder: Path | str, day: date | None = None, kinds: Mapping[str, str] | None = None
@@ -293,10 +281,21 @@ class Store:
         with self._reading() as connection:
             return [Feedback(**row._mapping) for row in connection.execute(query)][::-1]
 
-    def _wait_for(self, **rows: Any) -> list[bool]:
+    def _change(self, items: Sequence[object], rows: Iterable[str | None]) -> None:
+        """Store what became of items: their ids, and their rows as JSON or None."""
+        for number, item in enumerate(items, start=1):
+            if not storable(item):
+                raise DataError(
+                    f"The id of item {number} of {len(items)}, as '{Column.ITEM}', is {item!r:.60};"
+                    f" expected is text of 1 to {LONGEST} bytes without NUL."
+                )
+        changes = [{"item": i, "row": row} for i, row in zip(items, rows, strict=True)]
+        self._wait_for({ITEMS: changes})
+
+    def _wait_for(self, rows: _Rows) -> list[bool]:
         """Hand rows to the writer, and wait for the commit."""
         done: Future[list[bool]] = Future()
-        self._call(_Call(done, **rows))
+        self._call(_Call(rows, done))
         while True:
             try:
                 return done.result(timeout=PATIENCE)
@@ -332,9 +331,9 @@ class Store:
             else:
                 self._pause = GATHER
                 for call in calls:
-                    keys = [(event["session"], event["id"]) for event in call.feedback]
-                    if call.done is not None:
-                        call.done.set_result([_take_out(fresh, key) for key in keys])
+                    keys = [(each["session"], each["id"]) for each in call.rows.get(FEEDBACK, ())]
+                    if call.done is not None:  # each event is new once
+                        call.done.set_result([fresh.pop(key, False) for key in keys])
 
     def _take(self) -> list[_Call]:
         with self._lock:
@@ -357,57 +356,35 @@ class Store:
                 self._pause = AGAIN
         for call in calls:
             if call.done is not None:
-                own = StoreError(why)
-                own.__cause__ = error
-                call.done.set_exception(own)
-
-
-def _check_ids(items: Sequence[object]) -> None:
-    for number, item in enumerate(items, start=1):
-        if not storable(item):
-            raise DataError(
-                f"The id of item {number} of {len(items)}, as '{Column.ITEM}', is {item!r:.60}; "
-                f"expected is text of 1 to {LONGEST} bytes without NUL."
-            )
-
-
-def _take_out(keys: set[tuple[str, str]], key: tuple[str, str]) -> bool:
-    """Tell whether a key is there, the first time that it is asked for."""
-    found = key in keys
-    keys.discard(key)
-    return found
+                refusal = StoreError(why)
+                refusal.__cause__ = error
+                call.done.set_exception(refusal)
 
 
 def _insert(
     connection: sa.Connection, engine: sa.Engine, calls: Sequence[_Call]
-) -> set[tuple[str, str]]:
-    """Insert all rows of calls; give the sessions and ids of the events that were not known."""
+) -> dict[tuple[str, str], bool]:
+    """Insert all rows of calls; True by the sessions and ids of the events that were new."""
 
-    def rows(of: Callable[[_Call], Sequence[_Row]]) -> list[_Row]:
-        return [row for call in calls for row in of(call)]
+    def rows(table: sa.Table) -> list[Mapping[str, Any]]:
+        return [row for call in calls for row in call.rows.get(table, ())]
 
-    for table, given in (
-        (SESSIONS, rows(lambda call: call.sessions)),
-        (ANSWERS, rows(lambda call: call.answers)),
-        (SHOWN, rows(lambda call: call.shown)),
-        (LEFT, rows(lambda call: call.left)),
-    ):
-        if given:
-            connection.execute(inserting(engine, table), given)
-    changes: dict[str, str | None] = {}
-    for call in calls:
-        for item, row in call.items.items():
-            changes.pop(item, None)  # the last change is the newest
-            changes[item] = row
+    for table in (SESSIONS, ANSWERS, SHOWN, LEFT):
+        if some := rows(table):
+            connection.execute(inserting(engine, table), some)
+    changes: dict[str, Mapping[str, Any]] = {}
+    for row in rows(ITEMS):
+        changes.pop(row["item"], None)  # the last change is the newest
+        changes[row["item"]] = row
     if changes:
         connection.execute(
             ITEMS.delete().where(ITEMS.c.item == sa.bindparam("i")), [{"i": i} for i in changes]
         )
-        connection.execute(ITEMS.insert(), [{"item": i, "row": row} for i, row in changes.items()])
-    if not (events := rows(lambda call: call.feedback)):
-        return set()
-    fresh = inserting(engine, FEEDBACK).returning(FEEDBACK.c.session, FEEDBACK.c.id)
-    return {(session, id) for session, id in connection.execute(fresh, events)}
+        connection.execute(ITEMS.insert(), [*changes.values()])
+    if not (events := rows(FEEDBACK)):
+        return {}
+    new = inserting(engine, FEEDBACK).returning(FEEDBACK.c.session, FEEDBACK.c.id)
+    return {(session, id): True for session, id in connection.execute(new, events)}
 
 
 def _as_json(row: Mapping[str, Any]) -> str:

@@ -2,17 +2,13 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -29,45 +25,37 @@ NOON = int(datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp() * 1000)
 class Server:
     """A PostgreSQL server that is up; each test gets a database of its own."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port):
         self.port = port
         self._numbers = count()
         self._admin = sa.create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
 
-    def url(self, database: str, password: str = PASSWORD) -> str:
+    def url(self, database, password=PASSWORD):
         url = sa.URL.create("postgresql", "lightrec", password, "127.0.0.1", self.port, database)
         url = url.set(drivername="postgresql+psycopg")
         return url.render_as_string(hide_password=False)
 
-    def new_database(self) -> str:
+    def new_database(self):
         name = f"store{next(self._numbers)}"
         with self._admin.connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
         return self.url(name)
 
-    def end_connections(self, database: str) -> None:
+    def end_connections(self, database):
         query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
         with self._admin.connect() as connection:
             connection.exec_driver_sql(query, (database,))
 
-    def answers(self) -> bool:
-        try:
-            self._admin.connect().close()
-        except sa.exc.OperationalError:
-            return False
-        return True
 
-
-def binaries() -> Path | None:
-    """Find the folder of the newest server's programs."""
-    found = [Path(path).parent for name in ("postgres",) if (path := shutil.which(name))]
-    debian = Path("/usr/lib/postgresql").glob("*/bin/postgres")
-    found += [path.parent for path in sorted(debian, reverse=True)]
-    return next((folder for folder in found if (folder / "initdb").exists()), None)
+def binaries():
+    """The folder of the newest server's programs."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), reverse=True)
+    there = [*map(Path, filter(None, [shutil.which("postgres")])), *installed]
+    return next((path.parent for path in there if path.with_name("initdb").exists()), None)
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+def server():
     pytest.importorskip("psycopg", reason="psycopg is not installed")
     programs = binaries()
     if programs is None:
@@ -76,38 +64,32 @@ def server() -> Iterator[Server]:
     other = {"user": "postgres", "group": "postgres", "extra_groups": []}
     user = other if os.getuid() == 0 else {}
     folder = Path(tempfile.mkdtemp(prefix="pg"))
+
+    def run(program, *words):
+        command = [programs / program, "-D", folder / "data", *words]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)
+
     try:
         secret = folder / "secret"
         secret.write_text(PASSWORD)
         if user:
             shutil.chown(folder, "postgres", "postgres")
             shutil.chown(secret, "postgres", "postgres")
-        cluster = ["-D", folder / "data"]
         login = ["-U", "lightrec", "-A", "scram-sha-256", "--pwfile", secret]
-        made = [programs / "initdb", *cluster, *login, "--no-sync", "-E", "UTF8", "--locale", "C"]
-        subprocess.run(made, check=True, capture_output=True, cwd=folder, **user)
+        run("initdb", *login, "--no-sync", "-E", "UTF8", "--locale", "C")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        listening = ["-h", "127.0.0.1", "-p", str(port), "-k", folder]
-        with (folder / "log").open("w") as log:
-            started = [programs / "postgres", *cluster, *listening]
-            process = subprocess.Popen(started, stdout=log, stderr=log, cwd=folder, **user)
-        try:
-            up = Server(port)
-            while not up.answers():
-                assert process.poll() is None, (folder / "log").read_text()
-                time.sleep(0.05)  # nothing tells when a server has come up
-            yield up
-        finally:
-            process.send_signal(signal.SIGQUIT)  # at once: nothing of it is needed any more
-            process.wait()
+        listening = f"-h 127.0.0.1 -p {port} -k {folder}"
+        run("pg_ctl", "start", "-w", "-l", folder / "log", "-o", listening)
+        yield Server(port)
+        run("pg_ctl", "stop", "-m", "immediate")  # nothing of it is needed any more
     finally:
         shutil.rmtree(folder)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request, tmp_path):
     """The address of a new database, of either kind."""
     if request.param == "postgresql":
         return request.getfixturevalue("server").new_database()
@@ -115,25 +97,23 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
+def store(url):
     with Store(url) as opened:
         yield opened
 
 
 @pytest.fixture
-def lite(tmp_path: Path) -> Iterator[Store]:
+def lite(tmp_path):
     """A store in SQLite alone, for what does not depend on the database."""
     with Store(f"sqlite:///{tmp_path}/serve.db") as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
-def event() -> Callable[..., Feedback]:
+def event():
     """Makes an event of a user who accepts an item."""
 
-    def event(
-        id: str, item: str = "i", session: str = "s", time: int = NOON, **more: object
-    ) -> Feedback:
+    def event(id, item="i", session="s", time=NOON, **more):
         fields = {"answer": None, "user": "u", "kind": "accepted", "value": None} | more
         return Feedback(id=id, session=session, item=item, time=time, **fields)
 
@@ -141,21 +121,13 @@ def event() -> Callable[..., Feedback]:
 
 
 @pytest.fixture(scope="session")
-def answer() -> Callable[..., Answer]:
+def answer():
     """Makes an answer that shows items, each with even odds."""
 
-    def answer(
-        id: str, items: Sequence[str] = ("i", "j"), time: int = NOON, **more: object
-    ) -> Answer:
-        fields = {
-            "session": "s",
-            "user": "u",
-            "arm": "blend",
-            "propensities": (0.5,) * len(items),
-            "log_prob": -1.5,
-            "ranked_by": "policy",
-        }
-        return Answer(id=id, time=time, items=tuple(items), **(fields | more))
+    def answer(id, items=("i", "j"), time=NOON, **more):
+        fields = {"session": "s", "user": "u", "arm": "blend", "ranked_by": "policy"}
+        fields |= {"log_prob": -1.5, "propensities": (0.5,) * len(items)} | more
+        return Answer(id=id, time=time, items=tuple(items), **fields)
 
     return answer
 
@@ -163,29 +135,25 @@ def answer() -> Callable[..., Answer]:
 class Http(TestClient):
     """A client of the service that is opened for a test."""
 
-    def numbers(self) -> list[dict[str, Any]]:
+    def numbers(self):
         """Give what is counted by arm, once all that waits is written."""
         self.app.state.service.store.flush()
         return self.get("/numbers").json()
 
 
 @pytest.fixture
-def client(tiny_run: Path, tmp_path: Path) -> Callable[..., AbstractContextManager[Http]]:
+def client(tiny_run, tmp_path):
     """Opens a service on the store of the test, with an arm for each of some loaders."""
 
     @contextmanager
-    def client(
-        *loaders: Callable[[], RunEngine], weights: tuple[float, ...] = (), **options: Any
-    ) -> Iterator[Http]:
+    def client(*loaders, weights=(), **options):
         loaders = loaders or (lambda: RunEngine(tiny_run),)
         weights = weights or (1.0,) * len(loaders)
-        arms = [
-            Arm(f"arm-{place}", *pair)
-            for place, pair in enumerate(zip(loaders, weights, strict=True))
-        ]
+        names = (f"arm-{place}" for place in range(len(loaders)))
+        arms = list(map(Arm, names, loaders, weights))
         service = Service(arms, Store(f"sqlite:///{tmp_path}/served.db"))
         app = application(service, hidden=[str(tiny_run)], **options)
-        with Http(app, raise_server_exceptions=False) as found:
-            yield found
+        with Http(app, raise_server_exceptions=False) as http:
+            yield http
 
     return client

@@ -1,4 +1,4 @@
-"""The circle: what a simulator's users do at the service comes back as a log, and is appended."""
+"""The circle: what people do at the service comes back as a log, and is appended."""
 
 import asyncio
 import shutil
@@ -13,95 +13,64 @@ pytest.importorskip("fastapi", reason="the service is not installed")
 from lightrec_serve.commands import loader, served
 from lightrec_serve.engine import Query
 from lightrec_serve.run_engine import RunEngine
-from lightrec_serve.schema import Ask, Event, Slate
+from lightrec_serve.schema import Ask, Event
 from lightrec_serve.service import Arm, Service
 from lightrec_serve.store import Store
 
 from lightrec.__main__ import main
-from lightrec.keys import Key
 from lightrec.run import Run
-from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.testing import tiny
 
 USERS, STEPS, PLACES = 16, 3, 2
 TEMPERATURES = {"even": 2.0, "sharp": 0.5}
+KINDS = [("accepted", "dismissed"), ("dismissed", "accepted"), ("dismissed", "dismissed")]
 
 
-async def visit(folder: Path, store: Store) -> tuple[list[Slate], list[Event]]:
-    """Let users of user model B visit two arms; give the slates and what was sent, twice."""
-    run = Run(folder)
-    names, items = run.data.user_ids, run.data.catalog["item"].to_list()
-    ends = torch.from_numpy(run.data.offsets[1:].copy())
-    starts = LogStarts.from_store(run.data, ends=ends)
-    simulator = UserModelSimulator(
-        run.users_b, starts, USERS, slate_size=PLACES, max_steps=STEPS, ending="fixed"
-    )
-    simulator.fix(torch.arange(USERS), 0)
+async def visit(folder, store):
+    """Let users visit two arms; give the events, each of which was sent twice."""
     arms = [Arm(name, loader(folder, "policy", heat)) for name, heat in TEMPERATURES.items()]
-    service, state = Service(arms, store), simulator.reset()
-    sessions: list[str | None] = [None] * USERS
-    slates, events = [], []
+    service, events, sessions = Service(arms, store), [], [None] * USERS
     for step in range(STEPS):
         asks = [
-            Ask(user=names[row], session=sessions[row], k=PLACES, explore=True)
-            for row in range(USERS)
+            Ask(user=f"u{row}", session=session, k=PLACES, explore=True)
+            for row, session in enumerate(sessions)
         ]
         answers = [slate for slate, _ in await asyncio.gather(*map(service.recommend, asks))]
-        shown = [[items.index(place.item) + 1 for place in slate.items] for slate in answers]
-        following = simulator.step(state.set(Key.ACTION, torch.tensor(shown)))["next"]
-        for slate, taken in zip(answers, following[Key.TAKEN].tolist(), strict=True):
-            given = [
-                Event(
-                    id=f"{step}-{place.rank}",
-                    session=slate.session,
-                    answer=slate.answer,
-                    item=place.item,
-                    kind="accepted" if took else "dismissed",
-                )
-                for place, took in zip(slate.items, taken, strict=True)
+        for row, slate in enumerate(answers):
+            said = {"session": slate.session, "answer": slate.answer}
+            sent = [
+                Event(id=f"{step}-{place.rank}", item=place.item, kind=kind, **said)
+                for place, kind in zip(slate.items, KINDS[(row + step) % 3], strict=True)
             ]
-            assert await service.feedback(given) == (PLACES, 0)
-            assert await service.feedback(given) == (0, PLACES)
-            events += given
-        sessions, state = [slate.session for slate in answers], following.exclude("reward")
-        slates += answers
+            assert await service.feedback(sent) == (PLACES, 0)
+            assert await service.feedback(sent) == (0, PLACES)
+            events += sent
+        sessions = [slate.session for slate in answers]
     service.close()
-    return slates, events
+    return events
 
 
 @pytest.fixture(scope="module")
 def round_(tmp_path_factory):
     folder = tmp_path_factory.mktemp("circle")
     run = Path(shutil.copytree(tiny.kit_run(), folder / "tiny"))
-    slates, events = asyncio.run(visit(run, Store(f"sqlite:///{run / 'served.db'}")))
+    events = asyncio.run(visit(run, Store(f"sqlite:///{run / 'served.db'}")))
     served(str(run / "served.db"), folder / "served")
-    return run, folder / "served", slates, events
-
-
-def test_the_export_has_the_propensities_of_the_answers(round_):
-    _, exported, slates, _ = round_
-    shown = pl.read_parquet(exported / "shown" / "*.parquet")
-    columns = ["impression", "position", "session", "arm", "item", "propensity"]
-    answered = [
-        (slate.answer, place.rank, slate.session, slate.arm, place.item, place.propensity)
-        for slate in slates
-        for place in slate.items
-    ]
-    assert set(shown.select(columns).iter_rows()) == set(answered)
-    assert len(shown) == len(answered) == USERS * STEPS * PLACES
-    assert set(shown["arm"]) == set(TEMPERATURES)
+    return run, folder / "served", events
 
 
 def test_an_arm_asked_offline_has_the_propensities_that_were_logged(round_):
     """What off-policy estimates rest on: the export holds all that a state is made of."""
-    run, exported, _, _ = round_
+    run, exported, _ = round_
     shown = pl.read_parquet(exported / "shown" / "*.parquet").sort("time", "impression", "position")
+    assert len(shown) == USERS * STEPS * PLACES
+    assert set(shown["arm"]) == set(TEMPERATURES)
     engine = RunEngine(run, "policy")
     for session in shown.partition_by("session"):
         accepted, refused = [], []
         for slate in session.partition_by("impression", maintain_order=True):
-            known = {"accepted": tuple(accepted), "dismissed": tuple(refused)}
-            query = Query(slate["user"][0], **known, k=tiny.ITEMS)
+            past = {"accepted": tuple(accepted), "dismissed": tuple(refused)}
+            query = Query(slate["user"][0], **past, k=tiny.ITEMS)
             (ranked,) = engine.answer([query])
             places = [ranked.items.index(n) for n in engine.catalog.find(slate["item"].to_list())]
             scores = torch.tensor(ranked.scores).double() / TEMPERATURES[slate["arm"][0]]
@@ -113,7 +82,7 @@ def test_an_arm_asked_offline_has_the_propensities_that_were_logged(round_):
 
 
 def test_the_log_is_accepted_and_appended_once(round_, capsys):
-    run, exported, _, events = round_
+    run, exported, events = round_
     log = str(exported / "log")
     assert len(pl.read_parquet(exported / "log" / "*.parquet")) == len(events)
     assert main(["data", "check", log]) == 0

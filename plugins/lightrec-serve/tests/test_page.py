@@ -7,16 +7,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import polars as pl
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from playwright.sync_api import Browser, Route, expect, sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 expect.set_options(timeout=30_000)  # where cores are busy
 CHROMIUM = os.environ.get("LIGHTREC_TEST_CHROMIUM") or shutil.which("chromium")
@@ -30,7 +28,7 @@ BROKEN = """ <img src="x" onerror="document.title='broken'">"""
 
 
 @pytest.fixture(scope="module")
-def address(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(tiny_run, tmp_path_factory):
     """A service that asks for a token, of a run without a policy that stands in both arms."""
     folder = tmp_path_factory.mktemp("page")
     path = shutil.copytree(tiny_run, folder / "tiny", symlinks=True)
@@ -64,7 +62,7 @@ def address(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def browser(address: str) -> Iterator[Browser]:
+def browser(address):
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
     quiet += ["--disable-background-networking", "--disable-extensions"]
     with sync_playwright() as driver:
@@ -76,7 +74,7 @@ def browser(address: str) -> Iterator[Browser]:
 class Seen:
     """A tab of somebody who has a token, and what its console said."""
 
-    def __init__(self, browser: Browser, address: str, token: str = TOKEN, **options) -> None:
+    def __init__(self, browser, address, token=TOKEN, **options):
         self.context = browser.new_context(reduced_motion="reduce", **options)
         if token:
             self.context.add_init_script(f"sessionStorage.setItem('token', '{token}')")
@@ -85,10 +83,10 @@ class Seen:
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.goto(address)
 
-    def titles(self, column: int = 0) -> list[str]:
+    def titles(self, column=0):
         return self.page.locator(".column").nth(column).locator("h3").all_inner_texts()
 
-    def click(self, rank: int, what: str, column: int = 0) -> str:
+    def click(self, rank, what, column=0):
         """Press a button, wait for what it brings, and give the title."""
         root = self.page.locator(".column").nth(column)
         expect(root).not_to_have_attribute("aria-busy", "true")  # a new slate may be on its way
@@ -101,7 +99,7 @@ class Seen:
 
 
 @pytest.fixture
-def tab(browser: Browser, address: str) -> Iterator[Seen]:
+def tab(browser, address):
     seen = Seen(browser, address)
     expect(seen.page.locator(".card")).to_have_count(10)
     yield seen
@@ -120,8 +118,8 @@ def test_a_slate_is_there_at_once_and_a_user_of_the_log_gets_what_comes_next(tab
     card = tab.page.locator(".card").first
     card.get_by_role("button", name="Why?").click()
     expect(card.locator(".reasons li")).not_to_have_count(0)
-    told = card.locator(".reasons li").all_inner_texts()
-    assert all(line.startswith(("song", "It would not come without “song")) for line in told)
+    reasons = card.locator(".reasons li").all_inner_texts()
+    assert all(line.startswith(("song", "It would not come without “song")) for line in reasons)
     card.get_by_role("button", name="More like this").click()
     expect(card.locator(".similar li")).to_have_count(5)
     tab.page.check("#explore")
@@ -143,16 +141,7 @@ def test_a_click_changes_the_slate_and_the_keyboard_stays_in_its_place(tab):
     assert set(fresh.all_inner_texts()) == set(after) - set(before)
 
 
-def test_a_wish_changes_the_slate(tab):
-    tab.page.fill("#wish", "song")
-    tab.page.get_by_role("button", name="Ask").click()
-    expect(tab.page.locator(".about")).to_have_text("Ranked by the wish. Arm: " + arm(tab))
-    assert all(title.startswith("song") for title in tab.titles())
-    tab.click(1, "Take")
-    expect(tab.page.locator(".about")).to_contain_text("the wish and the blend")
-
-
-def arm(tab: Seen) -> str:
+def arm(tab):
     return tab.page.locator(".about").inner_text().rpartition("Arm: ")[2]
 
 
@@ -207,20 +196,24 @@ def test_the_operator_sees_the_counts(tab, address):
     cards = tab.page.locator(".arm")
     expect(cards).to_have_count(2)
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    for found in tab.page.request.get(f"{address}numbers", headers=headers).json():
-        card = cards.filter(has_text=found["arm"])
+    for counts in tab.page.request.get(f"{address}numbers", headers=headers).json():
+        card = cards.filter(has_text=counts["arm"])
         names, values = (card.locator(part).all_inner_texts() for part in ("dt", "dd"))
         about = dict(zip(names, values, strict=True))
-        assert about["Items shown"] == str(found["shown"])
-        assert about["Accepted"] == str(found["accepted"])
+        assert about["Items shown"] == str(counts["shown"])
+        assert about["Accepted"] == str(counts["accepted"])
         label = card.get_by_role("img").get_attribute("aria-label")
         assert "% accepted, 95 % interval" in label
 
 
-def test_data_is_never_read_as_html(tab):
+def test_a_wish_changes_the_slate_and_data_is_never_read_as_html(tab):
     tab.page.fill("#wish", "tea")
-    tab.page.press("#wish", "Enter")
+    tab.page.get_by_role("button", name="Ask").click()
     expect(tab.page.locator("h3").first).to_contain_text(BROKEN.strip())
+    expect(tab.page.locator(".about")).to_have_text("Ranked by the wish. Arm: " + arm(tab))
+    assert all(title.startswith("tea") for title in tab.titles())
+    tab.click(1, "Take")
+    expect(tab.page.locator(".about")).to_contain_text("the wish and the blend")
     tab.page.fill("#title", "<img src=x onerror=alert(1)>")
     tab.page.press("#title", "Enter")
     expect(tab.page.locator(".problem:visible")).to_contain_text("onerror=alert(1)")
@@ -250,7 +243,7 @@ def test_a_token_is_asked_for_once_and_kept_in_the_tab(browser, address):
 def test_a_click_that_the_service_did_not_get_can_be_made_again(tab):
     sent = []
 
-    def lost(route: Route) -> None:
+    def lost(route):
         sent.append(route.request.post_data_json["events"][0]["id"])
         route.abort() if len(sent) == 1 else route.continue_()
 

@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
@@ -51,7 +50,7 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def parent() -> Iterator["subprocess.Popen[str]"]:
+def parent():
     """A process that forks a child for each line that it is told, and waits until it is gone."""
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", CHILD]
@@ -60,9 +59,7 @@ def parent() -> Iterator["subprocess.Popen[str]"]:
 
 
 @pytest.mark.slow
-def test_nothing_acknowledged_is_lost_or_counted_twice(
-    url: str, parent: "subprocess.Popen[str]"
-) -> None:
+def test_nothing_acknowledged_is_lost_or_counted_twice(url, parent):
     chance, acknowledged = random.Random(0), list[str]()
     for kill in range(20):
         parent.stdin.write(f"{url}\tkill {kill}\n")
@@ -85,22 +82,22 @@ def test_nothing_acknowledged_is_lost_or_counted_twice(
     assert len(acknowledged) > 100
 
 
-def event(key: str) -> Feedback:
+def event(key):
     return Feedback(key, "s", None, "u", "other", "accepted", None, TIME)
 
 
-def look(store: Store, acknowledged: list[str]) -> None:
+def look(store, acknowledged):
     """See that all is there once, and that calls and answers are there as a whole or not at all."""
     with store.engine.connect() as connection:
-        found = connection.execute(sa.select(FEEDBACK.c.id, FEEDBACK.c.answer)).all()
+        events = connection.execute(sa.select(FEEDBACK.c.id, FEEDBACK.c.answer)).all()
         answers = connection.scalars(sa.select(ANSWERS.c.id)).all()
         query = sa.select(SHOWN.c.answer, sa.func.count()).group_by(SHOWN.c.answer)
         shown = dict(map(tuple, connection.execute(query)))
-    ids = [id for id, _ in found]
+    ids = [id for id, _ in events]
     assert len(ids) == len({*ids})
     stored = {id[:-2] for id in ids}
     assert {*acknowledged} <= stored
     assert {*ids} == {f"{key} {n}" for key in stored for n in range(2)}
     # An answer is written before the feedback that names it, and with all that it showed.
-    assert {answer for _, answer in found} <= {*answers}
+    assert {answer for _, answer in events} <= {*answers}
     assert shown == dict.fromkeys(answers, 2)

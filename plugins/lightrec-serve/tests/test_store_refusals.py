@@ -1,11 +1,7 @@
 """What the store refuses: values that no database holds, addresses, files and servers."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import pytest
-from lightrec_serve.store import Feedback, Store, StoreError
+from lightrec_serve.store import Store, StoreError
 from lightrec_serve.tables import ABOUT
 
 from lightrec.errors import DataError
@@ -25,9 +21,7 @@ from lightrec.errors import DataError
         ("answer", {"log_prob": float("-inf")}, "a finite logarithm of a probability"),
     ],
 )
-def test_what_no_database_can_hold_is_refused_at_once(
-    request: pytest.FixtureRequest, kind: str, given: dict[str, object], said: str
-) -> None:
+def test_what_no_database_can_hold_is_refused_at_once(request, kind, given, said):
     make = request.getfixturevalue(kind)
     make("1")
     with pytest.raises(DataError) as caught:
@@ -35,7 +29,7 @@ def test_what_no_database_can_hold_is_refused_at_once(
     assert said in str(caught.value)
 
 
-def test_items_that_cannot_be_kept_are_refused_at_once(lite: Store) -> None:
+def test_items_that_cannot_be_kept_are_refused_at_once(lite):
     with pytest.raises(DataError, match="cannot be stored as JSON"):
         lite.put_items([{"item": "a", "price": float("nan")}])
     with pytest.raises(DataError, match="The id of item 2 of 2, as 'item', is None; expected is"):
@@ -52,14 +46,14 @@ def test_items_that_cannot_be_kept_are_refused_at_once(lite: Store) -> None:
         ("postgresql://127.0.0.1:1/db?password=secret", "db?password=*** cannot be opened ("),
     ],
 )
-def test_an_address_that_cannot_be_used_is_named_without_its_password(url: str, said: str) -> None:
+def test_an_address_that_cannot_be_used_is_named_without_its_password(url, said):
     with pytest.raises(StoreError) as caught:
         Store(url)
     assert said in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
-def test_a_file_that_is_no_database_or_may_not_be_written(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_or_may_not_be_written(tmp_path):
     other = tmp_path / "notes.txt"
     other.write_text("These are notes, and no database at all." * 30)
     with pytest.raises(StoreError, match=r"file is not a database\). The file is something else"):
@@ -70,7 +64,7 @@ def test_a_file_that_is_no_database_or_may_not_be_written(tmp_path: Path) -> Non
         Store(f"sqlite:///file:{tmp_path}/serve.db?mode=ro&uri=true")
 
 
-def test_a_database_of_a_newer_version_is_refused(url: str) -> None:
+def test_a_database_of_a_newer_version_is_refused(url):
     with Store(url) as store, store.engine.begin() as connection:
         connection.execute(ABOUT.update(), {"version": 99})
     with pytest.raises(
@@ -79,7 +73,7 @@ def test_a_database_of_a_newer_version_is_refused(url: str) -> None:
         Store(url)
 
 
-def test_a_server_says_who_may_not_come_in(server: Any) -> None:
+def test_a_server_says_who_may_not_come_in(server):
     with pytest.raises(StoreError) as caught:
         Store(server.url("postgres", password="wrong secret"))
     assert "password authentication failed" in str(caught.value)
@@ -89,16 +83,14 @@ def test_a_server_says_who_may_not_come_in(server: Any) -> None:
         Store(server.url("nowhere"))
 
 
-def test_a_server_that_acknowledges_what_it_may_lose_is_refused(server: Any) -> None:
+def test_a_server_that_acknowledges_what_it_may_lose_is_refused(server):
     url = server.new_database()
     Store(url.replace("postgresql+psycopg", "postgresql")).close()
     with pytest.raises(StoreError, match="may lose \\(synchronous_commit is off\\): set"):
         Store(f"{url}?options=-csynchronous_commit%3Doff")
 
 
-def test_a_server_that_comes_back_is_used_again(
-    server: Any, event: Callable[..., Feedback]
-) -> None:
+def test_a_server_that_comes_back_is_used_again(server, event):
     """Connections that the server has ended fail the calls that they carry, and no others."""
     with Store(server.new_database()) as store:
         store.feedback([event("1")])

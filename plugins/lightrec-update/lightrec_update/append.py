@@ -59,17 +59,17 @@ def appended_tables(
 ) -> Gathered:
     """Join what is new to the tables that were kept."""
     before = stage.sources["before"]
-    old, known, nothing = EventStore(before.parent), CanonicalReader().read(before), False
+    old, kept, nothing = EventStore(before.parent), CanonicalReader().read(before), False
     logs, catalog, users = more(stage.sources, read, **named)
-    _, whose = persons(_merged(known.users, users))
+    _, whose = persons(_merged(kept.users, users))
     logs = {role: log and renamed(log, whose) for role, log in logs.items()}
     try:
-        tables = append(known, [log for log in logs.values() if log], catalog, users)
+        tables = append(kept, [log for log in logs.values() if log], catalog, users)
     except NothingNew:  # but perhaps other settings
-        tables, nothing = Appended(*vars(known).values()), True
-    settings["appended"] = account(known, tables, logs, catalog, users)
+        tables, nothing = Appended(*vars(kept).values()), True
+    settings["appended"] = account(kept, tables, logs, catalog, users)
     settings["also"] = _named(old, tables, catalog)
-    if tables.catalog is known.catalog and settings.get("languages") is None:
+    if tables.catalog is kept.catalog and settings.get("languages") is None:
         settings["languages"] = old.meta["languages"]
 
     def finish(store: EventStore) -> None:
@@ -96,22 +96,22 @@ def more(
     :returns: the logs by the same names, None for one without events, and the tables.
     :raises DataError: where one of them cannot be used.
     """
-    found, problems = dict[str, Tables | None](), Problems()
-    catalog = users = own_catalog = own_users = None
+    tables_of, problems = dict[str, Tables | None](), Problems()
+    catalog = users = named_catalog = named_users = None
     for role, path in sources.items():
         with problems.taking():
             if role == "items":
-                own_catalog = read_table(path, "item", item_columns)
+                named_catalog = read_table(path, "item", item_columns)
             elif role == "users":
-                own_users = read_table(path, "user", user_columns)
+                named_users = read_table(path, "user", user_columns)
             elif role.startswith("log"):
-                found[role] = _read(path, read)
+                tables_of[role] = _read(path, read)
     problems.check()
-    for tables in filter(None, found.values()):
+    for tables in filter(None, tables_of.values()):
         catalog = _merged(catalog, tables.catalog, tell=True)
         users = _merged(users, tables.users, tell=True)
-    logs = {role: None if own is None else own.log for role, own in found.items()}
-    return logs, _merged(catalog, own_catalog), _merged(users, own_users)
+    logs = {role: None if each is None else each.log for role, each in tables_of.items()}
+    return logs, _merged(catalog, named_catalog), _merged(users, named_users)
 
 
 def _read(path: Path, read: "partial[Tables]") -> Tables | None:
@@ -125,7 +125,7 @@ def _read(path: Path, read: "partial[Tables]") -> Tables | None:
     whole = CanonicalReader.recognises(path)
     if whole or _holds_log(path):
         columns = {} if whole else read.keywords.get("columns") or {}
-        none = {name: own for name, own in columns.items() if str(own).lower() in ("none", "null")}
+        none = {name: x for name, x in columns.items() if str(x).lower() in ("none", "null")}
         read = partial(read, columns=none, reader=None, times="auto")
     try:
         return read(path)
@@ -161,23 +161,23 @@ def account(
     catalog: Catalog | None,
     users: Users | None,
 ) -> dict[str, dict[str, int]]:
-    """Count what became of each row of what was given: is it new, changed or known?"""
-    told, new = dict[str, dict[str, int]](), iter(after.new)
+    """Number of rows of each log and table, and of those that are new, changed and known."""
+    counts, new = dict[str, dict[str, int]](), iter(after.new)
     for name, log in logs.items():
         fresh = next(new, 0) if log else 0
-        told[name] = {"rows": len(log or ()), "new": fresh, "known": len(log or ()) - fresh}
-    for name, given, old, now in (
+        counts[name] = {"rows": len(log or ()), "new": fresh, "known": len(log or ()) - fresh}
+    for name, table, old, now in (
         ("items", catalog, before.catalog, after.catalog),
         ("users", users, before.users, after.users),
     ):
-        if given is not None and now is not None:
+        if table is not None and now is not None:
             nobody = now.rows.clear()
-            known = nobody if old is None else pl.concat([nobody, old.rows], how="diagonal")
-            kept = now.rows.head(known.height)
-            counts = {"added": now.rows.height - known.height}
-            counts["changed"] = int((known.hash_rows() != kept.hash_rows()).sum())
-            told[name] = {"rows": len(given), **counts, "known": len(given) - sum(counts.values())}
-    return told
+            earlier = nobody if old is None else pl.concat([nobody, old.rows], how="diagonal")
+            same, added = now.rows.head(earlier.height), now.rows.height - earlier.height
+            changed = int((earlier.hash_rows() != same.hash_rows()).sum())
+            left = len(table) - added - changed
+            counts[name] = {"rows": len(table), "added": added, "changed": changed, "known": left}
+    return counts
 
 
 def _named(old: EventStore, after: Appended, catalog: Catalog | None) -> pl.Series:
@@ -208,8 +208,7 @@ def append(
     new = []
     for log in logs:
         if timed:
-            known = events.select(SAME)
-            fresh = log.events.join(known, on=SAME, how="anti", nulls_equal=True)
+            fresh = log.events.join(events.select(SAME), on=SAME, how="anti", nulls_equal=True)
         else:
             fresh = _unknown(events, log)
         events = pl.concat([events, fresh]) if fresh.height else events
@@ -228,54 +227,50 @@ def _unknown(events: pl.DataFrame, log: InteractionLog) -> pl.DataFrame:
     A single event may be known or come again. A log whose events, in any order, stand there one
     after the other is known; in one that holds all of them, they are. What else is equal is told.
     """
-    marks, known = log.events.hash_rows().alias("mark"), events.hash_rows().alias("mark")
-    count, sums = len(log), np.append(np.uint64(0), known.to_numpy()).cumsum()
+    marks, before = (table.hash_rows().alias("mark") for table in (log.events, events))
+    count, sums = len(log), np.append(np.uint64(0), before.to_numpy()).cumsum()
     together = (sums[count:] - sums[:-count] == marks.to_numpy().sum()).any()
     often = pl.DataFrame([marks]).with_columns(earlier=pl.int_range(pl.len()).over("mark"))
-    often = often.join(known.value_counts(), on="mark", how="left", maintain_order="left")
+    often = often.join(before.value_counts(), on="mark", how="left", maintain_order="left")
     equal = (often["earlier"] < often["count"]).fill_null(False)
     once = together or equal.sum() == len(events)
     if equal.any():
-        told = "count again: without times nobody can tell known events from repetitions"
+        account = "count again: without times nobody can tell known events from repetitions"
         plugins.warn(
             f"{log.place.source}: {equal.sum():,} of its {count:,} events are equal to events of "
-            f"the run's log, and {'are taken to be the same' if once else told}."
+            f"the run's log, and {'are taken to be the same' if once else account}."
         )
     return log.events.filter(~equal) if once else log.events
 
 
-def _merged(known: _Table | None, given: _Table | None, tell: bool = False) -> _Table | None:
+def _merged(before: _Table | None, added: _Table | None, tell: bool = False) -> _Table | None:
     """Add rows to a table. Of a known row the values given count, and what they leave open stays.
 
     :param tell: whether to warn of known values that are given otherwise.
     :returns: the table itself where that changes nothing.
     """
-    if known is None or given is None:
-        return known if given is None else given
+    if before is None or added is None:
+        return before if added is None else added
     # The kinds of few rows alone may be taken for others.
-    given = given.retyped({name: kind for name, kind in known.kinds.items() if name in given.kinds})
-    old, new, problems = known.rows, given.rows, Problems(given.place.source)
+    added = added.retyped({n: kind for n, kind in before.kinds.items() if n in added.kinds})
+    old, new, problems = before.rows, added.rows, Problems(added.place.source)
     new = new.with_columns(
         _as_before(new[name], old[name], problems) for name in new.columns if name in old.columns
     )
     problems.check()
-    wider = old.with_columns(
-        pl.lit(None, dtype).alias(name)
-        for name, dtype in new.schema.items()
-        if name not in old.columns
-    )
-    rows = wider.update(new, on=known.key, how="full", maintain_order="left_right")
+    wider = pl.concat([old, new.clear()], how="diagonal")
+    rows = wider.update(new, on=before.key, how="full", maintain_order="left_right")
     if rows.equals(old):
-        return known
+        return before
     same = rows.head(old.height)
     changed = {n: old[n].is_not_null() & old[n].ne_missing(same[n]) for n in old.columns}
     if tell and (count := pl.DataFrame(changed).select(pl.any_horizontal(pl.all()).sum()).item()):
         plugins.warn(
-            f"{given.place.source} says otherwise of {count:,} {known.key}{'s' * (count > 1)} "
+            f"{added.place.source} says otherwise of {count:,} {before.key}{'s' * (count > 1)} "
             f"({', '.join(n for n, rows in changed.items() if rows.any())}) than the tables before "
             "it, and counts."
         )
-    return type(known)(rows, types=given.kinds | known.kinds)
+    return type(before)(rows, types=added.kinds | before.kinds)
 
 
 def _as_before(new: pl.Series, old: pl.Series, problems: Problems) -> pl.Series:

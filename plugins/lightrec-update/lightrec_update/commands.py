@@ -58,13 +58,13 @@ def list_versions(run: Path, *, json: bool = False) -> None:
     :param run: a run folder, such as runs/mine.
     :param json: for programs to read.
     """
-    found = versions.listed(run)
+    listed = versions.listed(run)
     if json:
         from json import dumps
 
-        print(dumps(found, indent=2))
+        print(dumps(listed, indent=2))
         return
-    rows = [[_cell(row, key) for key in TITLES] for row in found]
+    rows = [[_cell(row, key) for key in TITLES] for row in listed]
     print(Table([*TITLES.values()], rows).text())
 
 

@@ -60,37 +60,38 @@ def update(
         raise RecipeError("Say what is new: give --log, --items, --users or several of them.")
     if keep < 1:
         raise RecipeError(f"--keep takes the number of versions that stay, from 1, and not {keep}.")
-    if unknown := set(overrides or {}) - {"data", "ranker"}:
+    overrides = overrides or {}
+    if unknown := overrides.keys() - {"data", "ranker"}:
         raise RecipeError(
             f"An update has the stages data and ranker, and none called {sorted(unknown)[0]!r}."
         )
-    given = {f"log-{n}": path for n, path in enumerate(files_of(log or ()), start=1)}
-    given |= {role: path for role, path in (("items", items), ("users", users)) if path is not None}
-    for path in given.values():
+    paths = {f"log-{n}": path for n, path in enumerate(files_of(log or ()), start=1)}
+    paths |= {role: path for role, path in (("items", items), ("users", users)) if path is not None}
+    for path in paths.values():
         if not is_url(path):
             check_input(path)
     run = run.absolute()
     if not run.is_dir():
         raise RunError(f"There is no run folder {run}.")
-    shown = {role: without_password(str(path)) for role, path in given.items()}
+    shown = {role: without_password(str(path)) for role, path in paths.items()}
     words = [w for role, name in shown.items() for w in (f"--{role.partition('-')[0]}", name)]
     with redo.alone(run, "update"), gate():
         redo.complete(run)
-        given = {role: in_file(path, run / NEXT, role) for role, path in given.items()}
+        paths = {role: in_file(path, run / NEXT, role) for role, path in paths.items()}
         present = Run(run)
         check(present)
-        known = present.about.get("sources", {})
-        marks = {hash_file(path): shown[role] for role, path in given.items()}
-        sources = {r: p for r, p in given.items() if hash_file(p) not in known}
+        appended = present.about.get("sources", {})
+        marks = {hash_file(path): shown[role] for role, path in paths.items()}
+        sources = {r: p for r, p in paths.items() if hash_file(p) not in appended}
         number = versions.numbers(run)[-1] + 1
-        about = noted(present, number, known | marks, overrides or {})
+        about = noted(present, number, appended | marks, overrides)
         about["command"] = shlex.join(["lightrec", "update", str(run), *words])
         try:
-            if not sources and not (overrides or {}).get("data"):
+            if not sources and not overrides.get("data"):
                 raise NothingNew
             if (made := same(run, about)) is None:
                 with leaving_nothing(run / NEXT, run / NEXT / "data"):
-                    make(run, present, about, sources, overrides or {})
+                    make(run, present, about, sources, overrides)
                 meta = json.loads((run / NEXT / "data" / META).read_text(encoding="utf-8"))
                 tell(meta.get("appended", {}), shown)
                 os.replace(run / NEXT, versions.folder(run, number))
@@ -107,7 +108,7 @@ def update(
 
 
 def tell(appended: Mapping[str, Mapping[str, int]], shown: Mapping[str, str]) -> None:
-    """Say what became of each row of each source.
+    """Print what became of each row of each source.
 
     :param appended: as :func:`lightrec_update.append.account` and `prepare` count it.
     :param shown: names of the sources by the same keys; one that is not counted was known.
@@ -119,8 +120,8 @@ def tell(appended: Mapping[str, Mapping[str, int]], shown: Mapping[str, str]) ->
             continue
         kinds = {"events": "come in", "added": "are new", "changed": "are changed"}
         kinds |= {"known": "are known already"} | {n: f"are {w}" for n, w in LEFT_OUT.items()}
-        found = [f"{count:,} {words}" for count, words in in_words(each, kinds)]
-        print(f"{name}: of {each['rows']:,} rows {', '.join(found) or 'none'}.", file=sys.stderr)
+        counts = [f"{count:,} {words}" for count, words in in_words(each, kinds)]
+        print(f"{name}: of {each['rows']:,} rows {', '.join(counts) or 'none'}.", file=sys.stderr)
 
 
 def files_of(paths: Sequence[Path]) -> Iterator[Path]:
@@ -216,16 +217,16 @@ def make(
         ],
     }
     for name in about["overrides"]:
-        made, asked = present.stamp(name), overrides.get("data" if name == "data" else "ranker", ())
-        own = [*about["overrides"][name], *more.get(name, ()), *asked]
+        made, words = present.stamp(name), overrides.get("data" if name == "data" else "ranker", ())
+        overridden = [*about["overrides"][name], *more.get(name, ()), *words]
         read = {**sources, "before": present.folder("data") / READ} if name == "data" else {}
         recipe = made["recipe"] | ({"function": APPEND} if name == "data" else {})
         tuned = "text" in (*recipes.names(recipe), *about["elsewhere"])
         if name != "data" and tuned:  # no update tunes texts
             texts = present.holding("text").folder("text")
-            own.insert(0, f"--data.init_args.text={texts}")
+            overridden.insert(0, f"--data.init_args.text={texts}")
             recipe = {**recipe, "reads": ["data", *(["ranker"] if name == FINAL else [])]}
-        stages[name] = Stage(name, recipe, room / name, own, read, command, dict(stages))
+        stages[name] = Stage(name, recipe, room / name, overridden, read, command, dict(stages))
     if present.has(EVALUATE):
         made = present.stamp(EVALUATE)
         recipe = {**made["recipe"], "reads": ["data", "ranker"], "evaluators": EVALUATORS}

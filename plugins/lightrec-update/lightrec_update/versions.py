@@ -26,8 +26,8 @@ def folder(run: Path, number: int) -> Path:
 def numbers(run: Path) -> list[int]:
     """The numbers of the versions that are there, ascending."""
     later = (run / VERSIONS).glob(f"*/{VERSION}")
-    own = [1] if Run(run, follow=False).has("data") else []
-    return own + sorted(int(path.parent.name) for path in later if path.parent.name.isdecimal())
+    first = [1] if Run(run, follow=False).has("data") else []
+    return first + sorted(int(path.parent.name) for path in later if path.parent.name.isdecimal())
 
 
 def link(run: Path, number: int) -> None:
@@ -46,9 +46,9 @@ def promote(run: Path, number: int) -> None:
 
     :raises RunError: where there is no such version.
     """
-    if number not in (known := numbers(run)):
+    if number not in (there := numbers(run)):
         raise RunError(
-            f"{run} has no version {number}. It has: {', '.join(map(str, known)) or 'none'}."
+            f"{run} has no version {number}. It has: {', '.join(map(str, there)) or 'none'}."
         )
     with redo.alone(run, "runs promote"):
         link(run, number)
@@ -66,11 +66,11 @@ def before(run: Path) -> int:
     earlier = present.about.get("updated")
     if earlier is None:
         raise RunError(f"{run} answers with version 1, and there is none before it.")
-    if earlier not in (known := numbers(run)):
+    if earlier not in (there := numbers(run)):
         raise RunError(
             f"Version {earlier} of {run}, from which version {present.version} was made, was "
             f"removed. Promote another one with `lightrec runs promote {run} NUMBER`; there are "
-            f"{', '.join(map(str, known))}."
+            f"{', '.join(map(str, there))}."
         )
     return int(earlier)
 
@@ -80,7 +80,7 @@ def listed(run: Path) -> list[dict[str, Any]]:
 
     :raises RunError: where there is no run.
     """
-    present, found = Run(run).version, []
+    present, rows = Run(run).version, []
     if not numbers(run):
         example = next((inner for inner in sorted(run.glob("*")) if numbers(inner)), "runs/video")
         raise RunError(f"{run} holds no run: name a run folder, such as {example}.")
@@ -89,14 +89,14 @@ def listed(run: Path) -> list[dict[str, Any]]:
         data = version.folder("data")
         counts = json.loads((data / "meta.json").read_text())["counts"]
         stages = [stage for stage in ("evaluate", "ranker") if version.has(stage)]
-        known = version.folder(stages[0]) / METRICS if stages else None
-        metrics = json.loads(known.read_text()) if known is not None and known.is_file() else {}
+        file = version.folder(stages[0]) / METRICS if stages else None
+        metrics = json.loads(file.read_text()) if file is not None and file.is_file() else {}
         row: dict[str, Any] = {"version": number, "answers": number == present}
         row |= {"made": (data / "stage.json").stat().st_mtime}
         row |= {key: counts[key] for key in ("events", "users", "items")}
         row |= {key: metrics.get(key) for key in ("validation/ndcg@10", "test/ndcg@10")}
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 def prune(run: Path, keep: int) -> list[int]:

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 PEOPLE, FILMS, SERIES = 400, 200, 10
 EPISODES: Final = 5
-"""Of each series."""
+"""Number of episodes of each series."""
 EVENTS: Final = 26
-"""At most so many a person; the shortest history has two thirds of them."""
+"""Largest number of events a person; the shortest history has two thirds of them."""
 PAIRED: Final = 0.5
 """How much a title's second genre counts beside its first."""
 FRONT: Final = 0.25
 """The share of events in which people take what the front page shows: by fame alone."""
 HOOKED: Final = 2.0
-"""What having watched an episode to its end adds to the appeal of the next one."""
+"""Log-odds that having watched an episode to its end adds to the next one."""
 
 GENRES: Final = {
     "Comedy": ("Wedding", "Landlord", "Holiday", "Understudy"),
@@ -80,9 +80,8 @@ def watching(folder: Path, seed: int) -> Path:
     given_up = abandoned(made.users, made.numbers, made.items)
     shares = np.where(given_up, 0.05 + 0.5 * chance.random(len(given_up)), 1.0)
     seconds = np.floor(shares * titles["duration"].to_numpy()[made.items])
-    log = made.log(users, titles["item"]).with_columns(
-        feedback=pl.Series(np.where(given_up, "abandon", "watch")), value=pl.Series(seconds)
-    )
+    feedback = np.where(given_up, "abandon", "watch")
+    log = made.log(users, titles["item"], feedback=feedback, value=seconds)
     return write_made_up(folder, log, titles, users.to_frame(), appeal)
 
 

@@ -51,18 +51,13 @@ def matrix(model) -> np.ndarray:
     return model.matrix[1:, 1:].double().numpy()
 
 
-def test_popularity_counts():
-    model = Popularity().fit(evidence())
-    expected = [sum(user.count(item) for user in USERS) for item in range(N + 1)]
-    assert model.scores(torch.zeros(2, 1, dtype=torch.int64)).tolist() == [expected, expected]
-
-
 def test_recent_popularity_halves():
     users = [[1, 2], [1, 3]]
     model = RecentPopularity(half_life=1 / 3).fit(evidence(users, 3))
     assert model.scores(torch.zeros(1, 1, dtype=torch.int64))[0].tolist() == pytest.approx(
         [0, 1 / 8 + 1 / 2, 1 / 4, 1]
     )
+    assert Popularity().fit(evidence(users, 3)).counts.tolist() == [0, 2, 1, 1]
     with pytest.raises(NotApplicable, match="nothing is recent"):
         RecentPopularity().fit(evidence(has_times=False))
 

@@ -92,6 +92,11 @@ class BanditLog:
         return self.along(table).gather(1, self.action[:, None]).squeeze(1)
 
     @property
+    def is_binary(self) -> bool:
+        """Whether all rewards are 0 or 1."""
+        return bool(((self.reward == 0) | (self.reward == 1)).all())
+
+    @property
     def weights(self) -> Tensor:
         """How much likelier the policy is to do what was done, (n,) float64.
 
@@ -179,8 +184,8 @@ class IPS(Estimator[BanditLog]):
                 "All weights are 0: the policy never does what the log shows, and a log of another "
                 "policy is needed."
             )
-        found = base + averaged(weights, residual, self.normalized)
-        return Parts(found, whole, reward, log.uncovered)
+        values = base + averaged(weights, residual, self.normalized)
+        return Parts(values, whole, reward, log.uncovered)
 
     def importance(self, log: BanditLog) -> Tensor:
         """The weights (n,) before they are bounded."""
@@ -228,22 +233,18 @@ class MIPS(IPS):
     :param law: (A, C, D) the probability of each of C categories in D dimensions, given the
         action; dimensions are independent. ``one_hot(categories)`` for (A,) fixed ones.
     :param observed: (n, D) int64, the categories of what was shown.
-    :param at: bounds the weights.
-    :param how: in which way.
     """
 
     rests_on = "it takes actions of equal categories to have equal effects"
 
-    def __init__(
-        self, law: Tensor, observed: Tensor, at: float | None = None, how: Taming = "clip"
-    ) -> None:
-        super().__init__(at, how)
+    def __init__(self, law: Tensor, observed: Tensor) -> None:
+        super().__init__()
         self.law, self.observed = law.double(), observed
 
     def importance(self, log: BanditLog) -> Tensor:
         """The ratio of the categories' probabilities under both policies, (n,)."""
         (behavior,) = needed(log, "behavior")
-        parts = [self.law[:, own, d] for d, own in enumerate(self.observed.T)]
+        parts = [self.law[:, categories, d] for d, categories in enumerate(self.observed.T)]
         likely = torch.stack(parts).prod(0).T  # (n, A)
         below = (log.along(behavior) * likely).sum(1)
         return (log.along(log.target) * likely).sum(1) / below

@@ -1,4 +1,4 @@
-"""What an estimator finds: a number, its interval, and whether it can be believed."""
+"""Estimates: a number, its interval, and whether it can be believed."""
 
 import math
 from abc import ABC, abstractmethod
@@ -43,7 +43,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What importance weights say of an estimate.
+    """The importance weights of an estimate, summed up.
 
     :param rounds: n.
     :param effective: effective sample size, (Σw)² / Σw² (Kish 1965).
@@ -81,25 +81,22 @@ class Diagnosis:
         )
 
     def faults(self) -> list[tuple[Verdict, str]]:
-        """Say what speaks against an estimate, and how much."""
-        found = _never_shown(self.uncovered)
-        if self.effective < FEW:
-            found.append((Verdict.UNUSABLE, f"{self.effective:.0f} effective rounds"))
-        elif self.effective < SOME:
-            found.append((Verdict.WEAK, f"{self.effective:.0f} effective rounds"))
+        """Say what of the weights speaks against an estimate, and how much."""
+        faults = []
+        if self.effective < SOME:
+            verdict = Verdict.UNUSABLE if self.effective < FEW else Verdict.WEAK
+            faults.append((verdict, f"{self.effective:.0f} effective rounds"))
         if abs(self.mean - 1) > FAR * self.error:
-            found.append(
-                (
-                    Verdict.UNUSABLE,
-                    f"the weights' mean is {self.mean:.3g} and must be 1: propensities are wrong, "
-                    "or the log lacks what the target does",
-                )
+            why = (
+                f"the weights' mean is {self.mean:.3g} and must be 1: propensities are wrong, "
+                "or the log lacks what the target does"
             )
+            faults.append((Verdict.UNUSABLE, why))
         if self.tail > HEAVY:
-            found.append((Verdict.WEAK, f"a heavy tail of weights (Pareto k {self.tail:.2f})"))
+            faults.append((Verdict.WEAK, f"a heavy tail of weights (Pareto k {self.tail:.2f})"))
         if self.rewarded < RARE:
-            found.append((Verdict.WEAK, f"{self.rewarded:.0f} effective rounds with a reward"))
-        return found
+            faults.append((Verdict.WEAK, f"{self.rewarded:.0f} effective rounds with a reward"))
+        return faults
 
 
 @dataclass(frozen=True)
@@ -135,13 +132,13 @@ class Estimate:
         return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g}), {self.verdict}"
 
 
-def unusable(found: Estimate, why: str) -> Estimate:
+def unusable(estimate: Estimate, why: str) -> Estimate:
     """Take an estimate back, for a reason that its own weights do not show."""
-    return replace(found, verdict=Verdict.UNUSABLE, reasons=(why, *found.reasons))
+    return replace(estimate, verdict=Verdict.UNUSABLE, reasons=(why, *estimate.reasons))
 
 
 class Log(Protocol):
-    """What every log of an estimator has."""
+    """The attributes that every log of an estimator has."""
 
     @property
     def users(self) -> Tensor | None:
@@ -153,11 +150,11 @@ class Log(Protocol):
 
 
 class Parts(NamedTuple):
-    """What an estimator makes of rounds, before an interval.
+    """The rounds' parts in an estimate, before an interval.
 
     :param values: (n,) float64, whose mean is the estimate and whose spread is its error.
     :param weights: (n,) importance weights that it rests on; None for none.
-    :param rewards: (n,) rewards that these multiply.
+    :param rewards: (n,) rewards that these multiply; None where there are no weights.
     :param uncovered: share of what the target does that the log never shows.
     """
 
@@ -174,7 +171,7 @@ class Estimator(ABC, Generic[L]):
     """Estimates what a policy would earn from a log that another one made."""
 
     rests_on: ClassVar[str] = ""
-    """What else it rests on, which no diagnosis shows; it makes an estimate weak."""
+    """An assumption that no diagnosis shows; it makes an estimate weak."""
 
     @abstractmethod
     def parts(self, log: L) -> Parts:
@@ -192,27 +189,21 @@ class Estimator(ABC, Generic[L]):
         :raises DataError: where the log lacks what is needed.
         """
         parts = self.parts(log)
-        found = around(parts.values, log.users, interval, seed)
-        faults = [(Verdict.WEAK, self.rests_on)] if self.rests_on else []
-        if log.estimated and parts.weights is not None:
-            faults.append((Verdict.WEAK, "its propensities are estimates"))
+        ends = around(parts.values, log.users, interval, seed)
         diagnosis = None
         if parts.weights is not None and parts.rewards is not None:
             diagnosis = Diagnosis.of(parts.weights, parts.rewards, parts.uncovered)
-            faults += diagnosis.faults()
-        else:
-            faults += _never_shown(parts.uncovered)
+        faults = [(Verdict.WEAK, self.rests_on)] if self.rests_on else []
+        if log.estimated and diagnosis is not None:
+            faults.append((Verdict.WEAK, "its propensities are estimates"))
+        if parts.uncovered > UNCOVERED:  # weights have nothing to weigh, and no model has learned
+            why = f"the log never shows {parts.uncovered:.0%} of what the target does"
+            faults.append((Verdict.UNUSABLE, why))
+        faults += diagnosis.faults() if diagnosis is not None else []
         ranks = [*Verdict]
         verdict = max((fault for fault, _ in faults), key=ranks.index, default=Verdict.USABLE)
         reasons = tuple(why for _, why in faults)
-        return Estimate(*found, verdict, reasons, diagnosis, parts.values)
-
-
-def _never_shown(share: float) -> list[tuple[Verdict, str]]:
-    """Say that weights have nothing to weigh, and that no model has learned of it."""
-    if share <= UNCOVERED:
-        return []
-    return [(Verdict.UNUSABLE, f"the log never shows {share:.0%} of what the target does")]
+        return Estimate(*ends, verdict, reasons, diagnosis, parts.values)
 
 
 def averaged(weights: Tensor, values: Tensor, normalized: bool) -> Tensor:
@@ -250,8 +241,8 @@ def around(
     units = independent(users, count)
     total = int(units.max()) + 1
     # A user's share of the sum, times the number of users: independent numbers whose mean is 0.
-    own = values.new_zeros(total).index_add(0, units, values - mean) * (total / count)
-    skewness = skewness_of_mean(own)
+    shares = values.new_zeros(total).index_add(0, units, values - mean) * (total / count)
+    skewness = skewness_of_mean(shares)
     if interval == "bootstrap":
         if total > DRAWN:
             order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
@@ -259,7 +250,7 @@ def around(
         return bootstrap_interval(values, units, DRAWN, seed, skewness)
     if total < 2:
         return Interval(mean, -math.inf, math.inf)
-    error, freedom = standard_error(own)
+    error, freedom = standard_error(shares)
     t = reach(freedom)
     low, high = (mean - error * without_skewness(end, skewness) for end in (t, -t))
     return Interval(mean, low, high)
@@ -322,7 +313,7 @@ def pareto_k(weights: Tensor) -> float:
 
 
 def needed(log: object, *names: str) -> list[Tensor]:
-    """What an estimator needs of a log.
+    """Those attributes of a log.
 
     :raises DataError: naming what it lacks.
     """
@@ -337,9 +328,11 @@ def needed(log: object, *names: str) -> list[Tensor]:
 
 def improper(propensity: Tensor | None, of: str = "") -> list[str]:
     """A sentence where propensities are not above 0 and at most 1."""
-    if propensity is None or bool(((propensity > 0) & (propensity <= 1 + NEAR)).all()):
+    if propensity is None:
         return []
     wrong = int((~((propensity > 0) & (propensity <= 1 + NEAR))).sum())
+    if not wrong:
+        return []
     return [
         f"{wrong} of {propensity.numel()} propensities{of} are not above 0 and at most 1. What was "
         "shown had a probability of being shown: leave rounds without one out, or estimate all."
@@ -372,9 +365,9 @@ def doubly_robust(
     :param target: (n, K, A) laws, as ``expected``, the model's rewards from each step on.
     """
     expected = expected.double()
-    own = expected.gather(2, action[:, :, None]).squeeze(2)
+    of_shown = expected.gather(2, action[:, :, None]).squeeze(2)
     before = torch.cat([torch.ones_like(weights[:, :1]), weights[:, :-1]], 1)
-    missed = averaged(weights, reward - own, normalized)
+    missed = averaged(weights, reward - of_shown, normalized)
     return (missed + averaged(before, (expected * target.double()).sum(2), normalized)).sum(1)
 
 
@@ -390,17 +383,16 @@ def slope(estimators: Sequence[Estimator[L]], log: L) -> tuple[Estimator[L], Est
         comes with more bias.
     :returns: the estimator, and what it finds.
     """
-    found = [(each(log), each) for each in estimators]
-    found.sort(key=lambda pair: pair[0].high - pair[0].low, reverse=True)
-    halves = [(estimate.high - estimate.low) / 2 for estimate, _ in found]
+
+    def half(estimate: Estimate) -> float:
+        return (estimate.high - estimate.low) / 2
+
+    estimates = [(each, each(log)) for each in estimators]
+    estimates.sort(key=lambda pair: half(pair[1]), reverse=True)
     best = 0
-    for i in range(len(found)):
-        near = [
-            abs(found[i][0].value - found[j][0].value) <= halves[i] + (6**0.5 - 1) * halves[j]
-            for j in range(i)
-        ]
-        if not all(near):
+    for place, (_, one) in enumerate(estimates):
+        reached = ((other.value, half(other)) for _, other in estimates[:place])
+        if any(abs(one.value - value) > half(one) + (6**0.5 - 1) * c for value, c in reached):
             break
-        best = i
-    estimate, estimator = found[best]
-    return estimator, estimate
+        best = place
+    return estimates[best]

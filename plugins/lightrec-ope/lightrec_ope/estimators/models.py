@@ -1,4 +1,4 @@
-"""What a log lacks, from a model: expected rewards of all actions, and propensities.
+"""Models of what a log lacks: expected rewards of all actions, and propensities.
 
 Both are cross-fitted by user: what a model says of a round it has learned from other users, so that
 its errors do not hide in the estimate (Chernozhukov et al. 2018).
@@ -6,11 +6,12 @@ its errors do not hide in the estimate (Chernozhukov et al. 2018).
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, one_hot
 
 from lightrec.errors import DataError
 from lightrec_ope.estimators.bandit import BanditLog
@@ -33,22 +34,21 @@ def expected_rewards(
     count = log.target.shape[1]
     places = 1 if log.position is None else int(log.position.max()) + 1
     place = torch.zeros_like(log.action) if log.position is None else log.position
-    binary = bool(((log.reward == 0) | (log.reward == 1)).all())
     parts = features, one_hot(log.action, count), one_hot(place, places)
-    known = _even(torch.cat([part.double() for part in parts], 1))
-    found = torch.zeros(len(known), count, places, dtype=torch.float64)
-    loss = binary_cross_entropy_with_logits if binary else nn.functional.mse_loss
-    for train, rest in by_user(log.users, len(known), seed):
+    inputs = finite(torch.cat([part.double() for part in parts], 1))
+    expected = torch.zeros(len(inputs), count, places, dtype=torch.float64)
+    loss = binary_cross_entropy_with_logits if log.is_binary else mse_loss
+    for train, rest in by_user(log.users, len(inputs), seed):
         goal = log.reward[train].double()
 
         def missed(out: Tensor, goal: Tensor = goal) -> Tensor:
             return loss(out.squeeze(1), goal, reduction="sum")
 
-        matrix, bias = _fitted(known[train], 1, penalty, missed)
+        matrix, bias = fit_linear(inputs[train], 1, penalty, missed)
         slope, each, where = matrix.split([features.shape[1], count, places])
         table = (features.double()[rest] @ slope)[:, None] + each[None] + bias + where.T[None]
-        found[rest] = table.sigmoid() if binary else table
-    return replace(log, expected=found)
+        expected[rest] = table.sigmoid() if log.is_binary else table
+    return replace(log, expected=expected)
 
 
 def estimated_propensities(log: BanditLog, features: Tensor, seed: int = 0) -> BanditLog:
@@ -58,19 +58,15 @@ def estimated_propensities(log: BanditLog, features: Tensor, seed: int = 0) -> B
     :param seed: of the folds.
     :returns: the log with ``propensity`` (n,) and ``behavior`` (n, A), marked as estimates.
     """
-    known, count = _even(features.double()), log.target.shape[1]
-    logits = torch.zeros(len(known), count, dtype=torch.float64)
-    for train, rest in by_user(log.users, len(known), seed):
-        own = log.action[train]
-
-        def surprise(out: Tensor, own: Tensor = own) -> Tensor:
-            return cross_entropy(out, own, reduction="sum")
-
-        matrix, bias = _fitted(known[train], count, 1.0, surprise)
-        logits[rest] = known[rest] @ matrix + bias
+    inputs, count = finite(features.double()), log.target.shape[1]
+    logits = torch.zeros(len(inputs), count, dtype=torch.float64)
+    for train, rest in by_user(log.users, len(inputs), seed):
+        surprise = partial(cross_entropy, target=log.action[train], reduction="sum")
+        matrix, bias = fit_linear(inputs[train], count, 1.0, surprise)
+        logits[rest] = inputs[rest] @ matrix + bias
     # One temperature for all: logits of rounds that a model has not learned from are too sure.
     heat = nn.Parameter(torch.zeros((), dtype=torch.float64))
-    _minimize([heat], lambda: cross_entropy(logits * heat.exp(), log.action))
+    minimize([heat], lambda: cross_entropy(logits * heat.exp(), log.action))
     law = (logits * heat.detach().exp()).softmax(1)
     shown = law.gather(1, log.action[:, None]).squeeze(1)
     return replace(log, propensity=shown, behavior=law, estimated=True)
@@ -92,31 +88,36 @@ def by_user(users: Tensor | None, rows: int, seed: int) -> list[tuple[Tensor, Te
         )
     place = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).argsort()
     fold = place[units] % FOLDS
-    each = [fold == number for number in range(min(FOLDS, count))]
-    return [((~own).nonzero()[:, 0], own.nonzero()[:, 0]) for own in each]
+    folds = (fold == number for number in range(min(FOLDS, count)))
+    return [((~rows).nonzero()[:, 0], rows.nonzero()[:, 0]) for rows in folds]
 
 
-def _even(features: Tensor) -> Tensor:
+def finite(features: Tensor) -> Tensor:
+    """The features themselves.
+
+    :raises DataError: where one is infinite or no number.
+    """
     if not bool(features.isfinite().all()):
         raise DataError("Some features are not finite: fill them in before a model reads them.")
     return features
 
 
-def _fitted(
-    known: Tensor, size: int, penalty: float, loss: Callable[[Tensor], Tensor]
+def fit_linear(
+    inputs: Tensor, size: int, penalty: float, loss: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Fit a linear map (F, size) and its bias (size,)."""
-    matrix = nn.Parameter(torch.zeros(known.shape[1], size, dtype=torch.float64))
+    matrix = nn.Parameter(torch.zeros(inputs.shape[1], size, dtype=torch.float64))
     bias = nn.Parameter(torch.zeros(size, dtype=torch.float64))
 
     def whole() -> Tensor:
-        return loss(known @ matrix + bias) + penalty / 2 * matrix.square().sum()
+        return loss(inputs @ matrix + bias) + penalty / 2 * matrix.square().sum()
 
-    _minimize([matrix, bias], whole)
+    minimize([matrix, bias], whole)
     return matrix.detach(), bias.detach()
 
 
-def _minimize(parameters: list[nn.Parameter], loss: Callable[[], Tensor]) -> None:
+def minimize(parameters: list[nn.Parameter], loss: Callable[[], Tensor]) -> None:
+    """Move parameters to where a convex loss is least."""
     optimizer = torch.optim.LBFGS(
         parameters, max_iter=200, history_size=20, line_search_fn="strong_wolfe"
     )

@@ -67,8 +67,8 @@ class SequenceLog:
     def ratios(self) -> Tensor:
         """How much likelier the policy is to take each step, (N, T); 1 after the last one."""
         (propensity,) = needed(self, "propensity")
-        own = self.target.double().gather(2, self.action[:, :, None]).squeeze(2)
-        return (own / propensity.double()).where(self.taken, 1.0)
+        of_shown = self.target.double().gather(2, self.action[:, :, None]).squeeze(2)
+        return (of_shown / propensity.double()).where(self.taken, 1.0)
 
     @property
     def uncovered(self) -> float:
@@ -88,28 +88,27 @@ class SequenceLog:
         return self.reward.double() * self.counts
 
 
-class _Weighted(Estimator[SequenceLog]):
-    """Weights of steps, divided by their means where that is asked for."""
+class PerDecisionIPS(Estimator[SequenceLog]):
+    """Each reward weighted by the steps up to it (Precup et al. 2000).
+
+    :param normalized: whether weights are divided by their mean at each step.
+    """
 
     def __init__(self, normalized: bool = False) -> None:
         self.normalized = normalized
 
     def weights(self, log: SequenceLog) -> Tensor:
-        """What each step's reward is multiplied by, (N, T)."""
+        """Factors of the steps' rewards, (N, T)."""
         return log.ratios.cumprod(1)
 
     def parts(self, log: SequenceLog) -> Parts:
         """The weighted sum over a trajectory's steps."""
         weights, reward = self.weights(log), log.discounted
-        found = averaged(weights, reward, self.normalized).sum(1)
-        return Parts(found, weights[:, -1], reward.abs().sum(1), log.uncovered)
+        values = averaged(weights, reward, self.normalized).sum(1)
+        return Parts(values, weights[:, -1], reward.abs().sum(1), log.uncovered)
 
 
-class PerDecisionIPS(_Weighted):
-    """Each reward weighted by the steps up to it (Precup et al. 2000)."""
-
-
-class SequentialDR(_Weighted):
+class SequentialDR(PerDecisionIPS):
     """Per-decision IPS of what the model of values misses (Jiang and Li 2016)."""
 
     def parts(self, log: SequenceLog) -> Parts:
@@ -120,7 +119,7 @@ class SequentialDR(_Weighted):
         return Parts(doubly_robust(*terms), weights[:, -1], reward.abs().sum(1), log.uncovered)
 
 
-class Marginalized(_Weighted):
+class Marginalized(PerDecisionIPS):
     """Weights of states, and not of the paths that lead to them (Xie et al. 2019).
 
     A step's weight is how much likelier its state is under the policy that is judged, as the
@@ -137,7 +136,7 @@ class Marginalized(_Weighted):
     def weights(self, log: SequenceLog) -> Tensor:
         """The weights of states times those of steps, (N, T)."""
         (state,), ratios, taken = needed(log, "state"), log.ratios, log.taken
-        count, found = int(state.max()) + 1, []
+        count, weights = int(state.max()) + 1, []
         carried = torch.ones(len(state), dtype=torch.float64)
 
         def means(values: Tensor, where: Tensor) -> Tensor:
@@ -153,8 +152,8 @@ class Marginalized(_Weighted):
                 # A law of states, that of having ended among them: weights must average to 1.
                 carried = carried / carried.mean().clamp(min=1e-300)
             carried = (means(carried[here], now[here])[now] * ratio).where(here, carried)
-            found.append(carried)
-        return torch.stack(found, 1)
+            weights.append(carried)
+        return torch.stack(weights, 1)
 
 
 def fitted_values(
@@ -174,28 +173,28 @@ def fitted_values(
     :raises DataError: where there is one user alone.
     """
     one = torch.ones(*log.action.shape, 1, dtype=torch.float64)
-    known = torch.cat([features.double(), one], 2)
+    inputs = torch.cat([features.double(), one], 2)
     values = torch.zeros(log.target.shape, dtype=torch.float64)
-    for train, rest in by_user(log.users, len(known), seed):
-        values[rest] = _fitted(log, known, train, penalty)[rest]
+    for train, rest in by_user(log.users, len(inputs), seed):
+        values[rest] = _fitted(log, inputs, train, penalty)[rest]
     return replace(log, expected=values)
 
 
-def _fitted(log: SequenceLog, known: Tensor, train: Tensor, penalty: float) -> Tensor:
+def _fitted(log: SequenceLog, inputs: Tensor, train: Tensor, penalty: float) -> Tensor:
     """Values of all actions (N, T, A) as some trajectories tell them."""
     learned = torch.zeros_like(log.taken)
     learned[train] = log.taken[train]
     values = torch.zeros(log.target.shape, dtype=torch.float64)
-    after = torch.zeros(len(known), dtype=torch.float64)
-    eye = penalty * torch.eye(known.shape[2], dtype=torch.float64)
-    for step in range(known.shape[1] - 1, -1, -1):
+    after = torch.zeros(len(inputs), dtype=torch.float64)
+    eye = penalty * torch.eye(inputs.shape[2], dtype=torch.float64)
+    for step in range(inputs.shape[1] - 1, -1, -1):
         goal = log.reward[:, step].double() + log.discount * after
         for action in range(values.shape[2]):
-            own = learned[:, step] & (log.action[:, step] == action)
-            x, y = known[own, step], goal[own]
+            rows = learned[:, step] & (log.action[:, step] == action)
+            x, y = inputs[rows, step], goal[rows]
             if len(y):
                 slope = torch.linalg.solve(x.T @ x + eye, x.T @ y)
-                values[:, step, action] = known[:, step] @ slope
+                values[:, step, action] = inputs[:, step] @ slope
         now = (log.target[:, step].double() * values[:, step]).sum(1)
         after = now.where(log.taken[:, step], 0.0)
     return values

@@ -82,8 +82,8 @@ class SlateIPS(Estimator[SlateLog]):
         """The weighted sum over a slate's places."""
         reward, weights = log.reward.double(), log.ratio(self.by)
         weights = weights.reshape(len(reward), -1).expand_as(reward)
-        found = averaged(weights, reward, self.normalized).sum(1)
-        return Parts(found, weights[:, -1], reward.abs().sum(1))
+        values = averaged(weights, reward, self.normalized).sum(1)
+        return Parts(values, weights[:, -1], reward.abs().sum(1))
 
 
 class IndependentIPS(SlateIPS):
@@ -112,8 +112,8 @@ class CascadeDR(Estimator[SlateLog]):
         """Doubly robust terms, summed over the places."""
         weights, reward = log.ratio("prefix"), log.reward.double()
         shown, target, expected = needed(log, "shown", "target", "expected")
-        found = doubly_robust(weights, reward, shown, target, expected)
-        return Parts(found, weights[:, -1], reward.abs().sum(1))
+        values = doubly_robust(weights, reward, shown, target, expected)
+        return Parts(values, weights[:, -1], reward.abs().sum(1))
 
 
 class PseudoInverse(Estimator[SlateLog]):

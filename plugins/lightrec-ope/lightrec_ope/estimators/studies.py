@@ -24,10 +24,10 @@ from lightrec_ope.estimators.estimate import (
     needed,
     unusable,
 )
-from lightrec_ope.estimators.models import _even, _minimize
+from lightrec_ope.estimators.models import finite, minimize
 
 LOGS: Final = 200
-"""So many logs are drawn: standard errors are then a fourteenth of the deviations shown."""
+"""Number of logs drawn: standard errors are then a fourteenth of the deviations shown."""
 HELD: Final = 0.8
 """Share of logs in which intervals of 95 % should hold the truth at least: 30 of 200 logs fewer
 than they promise."""
@@ -54,13 +54,13 @@ class Errors:
     unusable: float
 
     @classmethod
-    def of(cls, found: list[Estimate], truth: float) -> "Errors":
+    def of(cls, estimates: list[Estimate], truth: float) -> "Errors":
         """Those of estimates whose truth is known."""
-        values = torch.tensor([each.value for each in found], dtype=torch.float64)
-        covered = sum(each.low <= truth <= each.high for each in found)
-        lost = sum(each.verdict is Verdict.UNUSABLE for each in found)
+        values = torch.tensor([each.value for each in estimates], dtype=torch.float64)
+        covered = sum(each.low <= truth <= each.high for each in estimates)
+        lost = sum(each.verdict is Verdict.UNUSABLE for each in estimates)
         bias, deviation = float(values.mean()) - truth, float(values.std(correction=0))
-        return cls(bias, deviation, covered / len(found), lost / len(found))
+        return cls(bias, deviation, covered / len(estimates), lost / len(estimates))
 
     @property
     def rmse(self) -> float:
@@ -70,7 +70,7 @@ class Errors:
 
 @dataclass(frozen=True)
 class Study:
-    """What a study found.
+    """The errors of estimators in a world fitted to a log.
 
     :param truth: the target's value in the world.
     :param errors: by estimator, the least RMSE first.
@@ -114,8 +114,8 @@ def fitted_world(log: BanditLog, features: Tensor, offered: Tensor | None = None
     :returns: the log with ``behavior`` and ``expected``, (n, A) each, and without positions.
     """
     count, rounds, reward = log.target.shape[1], torch.arange(len(log.action)), log.reward.double()
-    known = _even(features.double())
-    slopes = (known.shape[-1], count) if known.ndim == 2 else (known.shape[-1],)
+    inputs = finite(features.double())
+    slopes = (inputs.shape[-1], count) if inputs.ndim == 2 else (inputs.shape[-1],)
 
     def table(loss: Callable[[Tensor], Tensor]) -> Tensor:
         base, each, slope = (
@@ -125,26 +125,25 @@ def fitted_world(log: BanditLog, features: Tensor, offered: Tensor | None = None
 
         def whole() -> Tensor:
             size = each.square().sum() + slope.square().sum()
-            return loss(base + each + known @ slope) + size / 2
+            return loss(base + each + inputs @ slope) + size / 2
 
-        _minimize([base, each, slope], whole)
-        return (base + each + known @ slope).detach()
+        minimize([base, each, slope], whole)
+        return (base + each + inputs @ slope).detach()
 
-    of_reward = binary_cross_entropy_with_logits if _is_binary(log) else mse_loss
+    of_reward = binary_cross_entropy_with_logits if log.is_binary else mse_loss
     expected = table(lambda t: of_reward(t[rounds, log.action], reward, reduction="sum"))
     if log.behavior is None:
         can = (torch.bincount(log.action, minlength=count) > 0).expand(len(rounds), count)
         can = can if offered is None else can & offered
-
-        given = None if log.estimated else log.propensity
+        likely = None if log.estimated else log.propensity
 
         def law(t: Tensor) -> Tensor:
             return t.masked_fill(~can, -torch.inf).log_softmax(1)
 
         def unlike(t: Tensor) -> Tensor:
-            own = law(t)[rounds, log.action]
+            logs = law(t)[rounds, log.action]
             # Propensities that are known say of a round's law more than the one draw from it.
-            return -own.sum() if given is None else (own - given.double().log()).square().sum()
+            return -logs.sum() if likely is None else (logs - likely.double().log()).square().sum()
 
         behavior = law(table(unlike)).exp()
     else:
@@ -153,7 +152,7 @@ def fitted_world(log: BanditLog, features: Tensor, offered: Tensor | None = None
         log,
         target=log.along(log.target),
         behavior=behavior,
-        expected=expected.sigmoid() if _is_binary(log) else expected,
+        expected=expected.sigmoid() if log.is_binary else expected,
         position=None,
     )
 
@@ -183,7 +182,7 @@ def study(
     _, expected = needed(world, "behavior", "expected")
     truth = float((world.along(world.target) * world.along(expected)).sum(1).mean())
     chance = torch.Generator().manual_seed(seed)
-    found: dict[str, list[Estimate]] = {name: [] for name in estimators}
+    estimates: dict[str, list[Estimate]] = {name: [] for name in estimators}
     left_out: dict[str, str] = {}
     sizes = []
     with progress_bar(logs, "log", desc="Study") as bar:
@@ -194,11 +193,11 @@ def study(
                 sizes.append(effective_size(drawn.weights))
             for name, estimator in estimators.items():
                 try:
-                    found[name].append(estimator(drawn, interval, seed + number))
+                    estimates[name].append(estimator(drawn, interval, seed + number))
                 except DataError as error:
                     left_out[name] = str(error)
             bar.update()
-    errors = {name: Errors.of(x, truth) for name, x in found.items() if name not in left_out}
+    errors = {name: Errors.of(x, truth) for name, x in estimates.items() if name not in left_out}
     errors = dict(sorted(errors.items(), key=lambda pair: pair[1].rmse))
     both = None
     if world.propensity is not None and sizes:
@@ -206,19 +205,19 @@ def study(
     return Study(truth, errors, left_out, both)
 
 
-def believed(found: Mapping[str, Estimate], whole: Study | None) -> dict[str, Estimate]:
+def believed(estimates: Mapping[str, Estimate], whole: Study | None) -> dict[str, Estimate]:
     """Take back the estimates whose intervals held the truth too seldom in a study's logs."""
     why = {
         name: f"in the study {each.covered:.0%} of its intervals held the truth"
         for name, each in (whole.missing if whole else {}).items()
     }
-    return {name: unusable(x, why[name]) if name in why else x for name, x in found.items()}
+    return {name: unusable(x, why[name]) if name in why else x for name, x in estimates.items()}
 
 
-def verdict(found: Mapping[str, Estimate], whole: Study | None) -> str:
+def verdict(estimates: Mapping[str, Estimate], whole: Study | None) -> str:
     """Say what stands above all numbers: which of them are not to be believed; empty for none.
 
-    :param found: of :func:`believed`; what was shown stands under ``log``.
+    :param estimates: of :func:`believed`; what was shown stands under ``log``.
     """
     said = []
     if whole is not None and whole.missing:
@@ -227,18 +226,18 @@ def verdict(found: Mapping[str, Estimate], whole: Study | None) -> str:
             f"NOT TO BE BELIEVED: in a world like this log, fewer than {HELD:.0%} of the intervals "
             f"hold the truth, and 95% should: {names}."
         )
-    if all(each.verdict is Verdict.UNUSABLE for name, each in found.items() if name != "log"):
+    if all(each.verdict is Verdict.UNUSABLE for name, each in estimates.items() if name != "log"):
         said.append("THIS LOG CANNOT TELL what would be earned: no estimate can be believed.")
     return "\n".join(said)
 
 
 def _drawn(world: BanditLog, chance: torch.Generator) -> tuple[BanditLog, Tensor]:
-    """Draw a log from a world; give the numbers of its rounds, too."""
+    """Draw a log from a world, and the numbers of its rounds."""
     rows, users = _resampled(len(world.action), world.users, chance)
     behavior, expected = (table[rows] for table in needed(world, "behavior", "expected"))
     action = behavior.multinomial(1, generator=chance)
     mean = expected.gather(1, action).squeeze(1).double()
-    if _is_binary(world):
+    if world.is_binary:
         reward = (torch.rand(len(rows), generator=chance, dtype=torch.float64) < mean).double()
     else:
         missed = world.reward.double() - world.of_shown(needed(world, "expected")[0])
@@ -270,7 +269,3 @@ def _resampled(
     owner = torch.arange(len(who)).repeat_interleave(sizes[who])
     within = torch.arange(len(owner)) - (sizes[who].cumsum(0) - sizes[who])[owner]
     return order[begins[who][owner] + within], owner
-
-
-def _is_binary(log: BanditLog) -> bool:
-    return bool(((log.reward == 0) | (log.reward == 1)).all())
