@@ -16,7 +16,7 @@ from lightrec.rewards.base import RewardContext
 from lightrec.testing import tiny
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel
-from tests.rewards.test_combined import ItemReward, rows
+from tests.rewards.test_rewards import ItemReward, rows
 
 
 def bound(reward, users=None, store=None):
