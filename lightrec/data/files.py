@@ -297,7 +297,7 @@ def undamaged(path: Path) -> Path:
     """
     facts = _noted(path.parent / STAMP) if (path.parent / STAMP).is_file() else None
     noted = (facts or {}).get("files", {}).get(path.name)
-    if noted and not (path.is_file() and _mark(path) == noted):
+    if noted and not (path.is_file() and content_hash(path) == noted):
         raise RunError(_damaged(path, path.parent, facts or {}))
     return path
 
@@ -310,7 +310,8 @@ def _damaged(path: Path, folder: Path, facts: dict[str, Any]) -> str:
     )
 
 
-def _mark(path: Path) -> str:
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -321,7 +322,7 @@ def _marks(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
     marks = {STAMP: hashlib.sha256(text.encode()).hexdigest()}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path != folder / STAMP:
-            marks[path.relative_to(folder).as_posix()] = _mark(path)
+            marks[path.relative_to(folder).as_posix()] = content_hash(path)
     return marks
 
 
