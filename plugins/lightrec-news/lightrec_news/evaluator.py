@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Bars, Evaluator, Findings, Section, Table
 from lightrec.evaluation.held_out import LIST_LENGTH, HeldOutLog, scorers_of
-from lightrec.ranking.scorers import by_history
 from lightrec.run import Run
 
 HOUR = 3_600_000
@@ -42,10 +41,7 @@ class TopicsAndAge(Evaluator):
         """
         store, log, metrics = run.data, HeldOutLog(self.max_events), dict[str, float]()
         events, topics = log.events(store, seed).events, store.categories(self.topic)
-        scorers = scorers_of(run, ())
-        if run.has("policy"):
-            scorers["policy"] = by_history(run.policy)
-        for name, scorer in scorers.items():
+        for name, scorer in scorers_of(run, (), policy=True).items():
             lists = log.rank(store, scorer, seed).lists
             assert lists is not None
             metrics |= _measures(f"news/{name}", lists.numpy(), store, events, topics)
