@@ -67,11 +67,11 @@ def paired(
     metrics: Metrics, prefix: str = ALL, of: str = "accepted"
 ) -> dict[str, tuple[float, float, float]]:
     """Collect the policy's paired advantages: mean, low, high."""
-    ahead = {
-        title: interval(metrics, f"{prefix}/policy-minus-{name}/{of}")
+    return {
+        title: ends
         for name, title in CONTENDERS.items()
+        if (ends := interval(metrics, f"{prefix}/policy-minus-{name}/{of}"))
     }
-    return {title: ends for title, ends in ahead.items() if ends is not None}
 
 
 def answers(metrics: Metrics) -> Answers | None:
