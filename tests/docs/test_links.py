@@ -28,7 +28,7 @@ def problem(page: Path, target: str) -> str | None:
 def test_links_resolve(page):
     text = page.read_text(encoding="utf-8")
     problems = [problem(page, target) for target in links(text)]
-    assert not [found for found in problems if found]
+    assert not [sentence for sentence in problems if sentence]
 
 
 def test_every_page_is_in_the_table_of_contents():

@@ -16,7 +16,7 @@ from lightrec.nn.plackett_luce import (
     log_probabilities,
     may_be_shown,
 )
-from lightrec.nn.slates import EMPTY, Urns, draw_slates, two_tower_slates
+from lightrec.nn.slates import EMPTY, SlateSampler, draw_slates, two_tower_slates
 
 ROWS = 60_000
 GENTLE = [0.3, -1.2, 2.0, 0.0, 0.7, -0.4]
@@ -133,7 +133,7 @@ def test_nothing_to_show_is_worth_nothing():
 def test_slates_follow_the_law_whatever_the_number_of_draws(logits, draws):
     torch.manual_seed(draws)
     rows = torch.tensor(logits).expand(ROWS, 6)
-    columns, _, _ = Urns(ROWS, 6, 3, rows, draws, block=2).draw(rows)
+    columns, _, _ = SlateSampler(ROWS, 6, 3, rows, draws, block=2).draw(rows)
     assert fits_the_law(columns, logits)
 
 

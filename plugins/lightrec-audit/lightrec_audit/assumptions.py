@@ -111,19 +111,19 @@ def assume(
     todo = list(cells(*rates, run.data.has_nothing, b.leaving is not None))
     # One fit of B a cell: what refits do to the intervals stands in the run's own table.
     alone = b.replaced(members=b.members[:1], valuing=None, returning=None)
-    found = []
+    judged = []
     for place, cell in enumerate(todo, start=1):
         print(f"    [{place}/{len(todo)}] {cell.title}", file=sys.stderr)
         users = {"users_a": a, "users_b": alone}
-        found.append(judge_cell(stage, cell, users, learned, sessions, seed))
+        judged.append(judge_cell(stage, cell, users, learned, sessions, seed))
     with stage.output(seed) as folder:
         metrics = {
             f"sensitivity/{cell['name']}/{key.removeprefix('simulator/')}": value
-            for cell in found
+            for cell in judged
             for key, value in cell["metrics"].items()
         }
         write_metrics(folder, metrics)
-        page = page_of(run, [sensitivity(metrics, found)], [], stages=stage.inputs)
+        page = page_of(run, [sensitivity(metrics, judged)], [], stages=stage.inputs)
         (folder / "report.html").write_text(page, encoding="utf-8")
 
 
@@ -155,9 +155,9 @@ def judge_cell(
     leaving = ["--data.init_args.leave_rate", str(cell.leave_rate)]
     train(replace(policy, out=folder / "policy", overrides=[*policy.overrides, *leaving]))
     metrics = sessions.play(Run(folder), seed, search=False)
-    found: dict[str, Any] = {"name": cell.name, "title": cell.title, "metrics": metrics}
-    write_whole(result, json.dumps(found))
-    return found
+    judged: dict[str, Any] = {"name": cell.name, "title": cell.title, "metrics": metrics}
+    write_whole(result, json.dumps(judged))
+    return judged
 
 
 def assuming(users: UserModel, cell: Cell, run: Path) -> UserModel:
@@ -183,13 +183,13 @@ def sensitivity(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Section:
     :param metrics: ``sensitivity/CELL/…``.
     :param rows: the cells: ``name`` and ``title``.
     """
-    table, drawn = [], {}
+    table, drawn, heads = [], {}, list[str]()
     for row in rows:
         advantages = paired(metrics, f"sensitivity/{row['name']}")
         accepted = number(metrics[f"sensitivity/{row['name']}/policy/accepted"])
         table.append([row["title"], accepted, *map(spread, advantages.values())])
         drawn[row["title"]] = advantages[CONTENDERS["blend"]]
-    heads = [f"policy − {title}" for title in paired(metrics, f"sensitivity/{rows[0]['name']}")]
+        heads = heads or [f"policy − {title}" for title in advantages]
     return Section(
         "What the assumptions do",
         "A log without impressions says nothing of how far people look ahead (γ), how often they "

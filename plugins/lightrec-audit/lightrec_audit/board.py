@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a training beyond metrics: steps, histograms, lists and vectors."""
+"""TensorBoard's view of a training beyond metrics: steps, histograms, lists and vectors."""
 
 import re
 from collections.abc import Mapping
@@ -31,8 +31,9 @@ PROJECTOR: Final = (
     'embeddings { tensor_name: "items" tensor_path: "items.tsv" metadata_path: "metadata.tsv" }\n'
 )
 HISTOGRAMS: Final = 5
-"""Histograms of a training, about; each of at most so many values:"""
+"""Number of histograms of a training, about."""
 VALUES: Final = 10_000
+"""Number of values of a histogram at most."""
 BINS: Final = 64
 
 
@@ -55,8 +56,9 @@ class Curves(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
         """Write learning rate, gradient norm, and all that the module has noted for this step."""
-        noted = dict(_of(pl_module).latest)
-        _of(pl_module).latest.clear()
+        latest = cast(StageModule, pl_module).latest
+        noted = dict(latest)
+        latest.clear()
         if not self._is_due(trainer):
             return
         number = trainer.optimizers.index(optimizer)
@@ -72,7 +74,7 @@ class Curves(Callback):
         """Write the lists of an epoch and, now and then, histograms."""
         if not self._writes(trainer) or trainer.sanity_checking:
             return
-        module, epoch = _of(pl_module), trainer.current_epoch
+        module, epoch = cast(StageModule, pl_module), trainer.current_epoch
         writer = cast(TensorBoardLogger, trainer.logger).experiment
         data = getattr(trainer, "datamodule", None)
         if isinstance(data, LogData):
@@ -97,10 +99,6 @@ class Curves(Callback):
     def _is_due(self, trainer: pl.Trainer) -> bool:
         step = trainer.global_step
         return step % (1 << max(0, step.bit_length() - 7)) == 0 and self._writes(trainer)
-
-
-def _of(module: pl.LightningModule) -> StageModule:
-    return cast(StageModule, module)
 
 
 def _norm(optimizer: Optimizer) -> Tensor:

@@ -54,20 +54,20 @@ def explain(
         raise RecipeError(f"--out must end in .html or .json, not {out.name}.")
 
     from lightrec.recommend import Recommender
-    from lightrec_audit import explain as explained
+    from lightrec_audit import explain as explaining
     from lightrec_audit import explanation
 
     recommender = Recommender(run, by)
     if disclaimer := recommender.run.domain.disclaimer:
         print(disclaimer, file=sys.stderr)
-    found = explained.explain(
+    result = explaining.explain(
         recommender, user, history=history, item=item, k=k, exclude=exclude, only=only
     )
     if out is None:
-        print(explanation.text_of(found), end="")
+        print(explanation.text_of(result), end="")
         return
     page = out.suffix == ".html"
-    text = explanation.page_with(found, recommender.run) if page else found.json()
+    text = explanation.page_with(result, recommender.run) if page else result.json()
     out.write_text(text, encoding="utf-8")
     print(out)
 
@@ -111,8 +111,8 @@ def judge(
 
     from lightrec_audit.judge import judge_all, markdown
 
-    found = judge_all(places, policy, modes, sessions, seed, over=over)
-    _show(markdown(found), found.plain(), out)
+    judgement = judge_all(places, policy, modes, sessions, seed, over=over)
+    _show(markdown(judgement), judgement.plain(), out)
 
 
 def probe(
@@ -144,8 +144,8 @@ def probe(
     from lightrec_audit import probe as probes
     from lightrec_audit.judge import to_plain
 
-    found = probes.probe(what, policy, mode, sessions, seed, dict(map(setting, set)), model)
-    _show(found.markdown(), to_plain(found), out)
+    result = probes.probe(what, policy, mode, sessions, seed, dict(map(setting, set)), model)
+    _show(result.markdown(), to_plain(result), out)
 
 
 def places_of(text: str) -> "list[Place]":

@@ -85,22 +85,22 @@ def compare(
             raise RecipeError("With a log, name one folder at most: that of the run to be made.")
         making |= {"out": (paths or [Path("runs", "compare")])[0], "seed": seed or None}
         stage = _made(domain or "generic", settings, making, words)
-        found = _models(stage, nullcontext(), words, max_events, seed)
+        ranked = _models(stage, nullcontext(), words, max_events, seed)
     elif settings:
         raise RecipeError(f"{settings[0]} needs a log: name it with --log. See --help.")
     elif len(paths) == 1:
-        run = Run(paths[0])
-        own = Stage(RANKER, run.stamp(RANKER)["recipe"], run.folder(RANKER), run.overrides(RANKER))
-        found = _models(own, trust.gate(), words, max_events, seed)
+        run, at = Run(paths[0]), RANKER
+        stage = Stage(at, run.stamp(at)["recipe"], run.folder(at), run.overrides(at))
+        ranked = _models(stage, trust.gate(), words, max_events, seed)
     elif words or not paths:
         raise RecipeError(
             "Name a log with --log or one run folder, whose models are compared, or several runs."
         )
     else:
-        found = _runs(paths, by, max_events, seed)
+        ranked = _runs(paths, by, max_events, seed)
     from lightrec_audit.comparison import compared
 
-    results, times, receipts = found
+    results, times, receipts = ranked
     table, figures, drawn = compared(results, metric, seed, times)
     log, split = receipts[0]["log"], receipts[0]["split"]
     print(table.markdown())
@@ -111,7 +111,7 @@ def compare(
     if out is None:
         return
     if out.suffix == ".csv":
-        pl.DataFrame([{"name": name, **own} for name, own in figures.items()]).write_csv(out)
+        pl.DataFrame([{"name": name, **row} for name, row in figures.items()]).write_csv(out)
     else:
         content = {"metric": metric, "by": by, "figures": figures, "receipts": receipts}
         out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -122,11 +122,11 @@ def compare(
     print(f"{out}, {picture}")
 
 
-Found = tuple[dict[str, "RankingResult"], dict[str, dict[str, float | None]], list[dict[str, Any]]]
+Ranked = tuple[dict[str, "RankingResult"], dict[str, dict[str, float | None]], list[dict[str, Any]]]
 """How each one ranked, times of each, and the runs' receipts."""
 
 
-def _runs(paths: Sequence[Path], by: str, max_events: int, seed: int) -> Found:
+def _runs(paths: Sequence[Path], by: str, max_events: int, seed: int) -> Ranked:
     from lightrec.evaluation.receipt import receipt
     from lightrec_audit.comparison import ranked
 
@@ -134,10 +134,10 @@ def _runs(paths: Sequence[Path], by: str, max_events: int, seed: int) -> Found:
         raise RecipeError("A run is named twice: name each of them once.")
     runs = [Run(path) for path in paths]
     receipts = [receipt(run) for run in runs]
-    for path, own in zip(paths[1:], receipts[1:], strict=True):
-        told = f"{paths[0]} and {path} cannot be compared. They differ in"
-        if unlike := differences(receipts[0], own):
-            raise RunError([f"{told} {each}." for each in unlike])
+    for path, other in zip(paths[1:], receipts[1:], strict=True):
+        begin = f"{paths[0]} and {path} cannot be compared. They differ in"
+        if unlike := differences(receipts[0], other):
+            raise RunError([f"{begin} {each}." for each in unlike])
     results: dict[str, RankingResult] = {}
     for path, run in zip(paths, runs, strict=True):
         print(f"ranking the held-out events by {path}", file=sys.stderr)
@@ -148,15 +148,15 @@ def _runs(paths: Sequence[Path], by: str, max_events: int, seed: int) -> Found:
 def _made(
     domain: str, settings: Sequence[str], making: dict[str, Any], words: Sequence[str]
 ) -> Stage:
-    """Make the run of a log as far as the models need it; gives its ranker's stage."""
+    """Make the run of a log as far as the models need it, up to its ranker's stage."""
     from lightrec_audit.comparison import TRAINED, find_models
 
     kinds = find_models(words)  # before anything is made
-    found = stages.find_recipes(domain, until=RANKER)[1]
+    recipe_set = stages.find_recipes(domain, until=RANKER)[1]
     trained = not kinds or {*TRAINED} & {*kinds}
-    making["until"] = RANKER if trained else recipes.until(found.recipes, RANKER)[-2]
+    making["until"] = RANKER if trained else recipes.until(recipe_set.recipes, RANKER)[-2]
     where, _, overrides = made(domain, settings, making)
-    return Stage(RANKER, found.resolved(RANKER), where / RANKER, overrides.get(RANKER, ()))
+    return Stage(RANKER, recipe_set.resolved(RANKER), where / RANKER, overrides.get(RANKER, ()))
 
 
 def _models(
@@ -165,7 +165,7 @@ def _models(
     words: Sequence[str],
     max_events: int,
     seed: int,
-) -> Found:
+) -> Ranked:
     from lightrec.evaluation.receipt import receipt
     from lightrec.ranking.module import RankingModule
     from lightrec.ranking.sequence_data import SequenceData
@@ -178,17 +178,16 @@ def _models(
         raise RecipeError(f"The ranker of {stage.run} is no RankingModule: it has no item models.")
     run, path = Run(stage.run, follow=False), stage.out / SECONDS
     seconds = json.loads(path.read_text()) if path.is_file() else {}
-    given = module.item_models or []
-    found = rank_models(run, find_models(words), given, data, max_events, seed, seconds)
-    return *found, [receipt(run)]
+    models, of_recipe = find_models(words), module.item_models or []
+    ranked = rank_models(run, models, of_recipe, data, max_events, seed, seconds)
+    return *ranked, [receipt(run)]
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Say in words where two receipts differ in what must be the same; empty where nowhere."""
-    found = []
-    for part in COMPARED:
-        for name in {**one[part], **other[part]}:
-            left, right = one[part].get(name), other[part].get(name)
-            if left != right:
-                found.append(f"{part}, {name}: {left} and {right}")
-    return found
+    return [
+        f"{part}, {name}: {one[part].get(name)} and {other[part].get(name)}"
+        for part in COMPARED
+        for name in {**one[part], **other[part]}
+        if one[part].get(name) != other[part].get(name)
+    ]

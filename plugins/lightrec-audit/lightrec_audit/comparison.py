@@ -43,14 +43,14 @@ def find_models(words: Sequence[str]) -> dict[str, type[ItemModel] | None]:
     :returns: classes by name; None for what is no item model.
     :raises RecipeError: where a name is not known; all that are known are listed.
     """
-    found: dict[str, type[ItemModel] | None] = {}
+    models: dict[str, type[ItemModel] | None] = {}
     for word in words:
         if plain(word) in (*TRAINED, RANDOM):
-            found[plain(word)] = None
+            models[plain(word)] = None
         else:
             kind = _class_of(word)
-            found[kind.__name__] = kind
-    return found
+            models[kind.__name__] = kind
+    return models
 
 
 def plain(name: str) -> str:
@@ -72,10 +72,10 @@ def _class_of(word: str) -> type[ItemModel]:
     if isinstance(kind, type) and issubclass(kind, ItemModel):
         return kind
     plugins.installed().load_all()
-    kinds = [kind.__name__ for kind in plugins.subclasses(ItemModel) if not isabstract(kind)]
-    known = [*TRAINED, RANDOM, *sorted({*kinds})]
+    kinds = {kind.__name__ for kind in plugins.subclasses(ItemModel) if not isabstract(kind)}
+    names = [*TRAINED, RANDOM, *sorted(kinds)]
     raise RecipeError(
-        f"There is no model {word!r}.{did_you_mean(word, known)} Known are: {', '.join(known)}. A "
+        f"There is no model {word!r}.{did_you_mean(word, names)} Known are: {', '.join(names)}. A "
         "model of your own is a subclass of ItemModel, named as my_module:MyModel or given by a "
         "plugin; scores of another program are judged by `lightrec evaluate --predictions`."
     )
@@ -102,18 +102,18 @@ def rank_models(
     """
     evidence = Evidence.of(data.store, data.vectors)
     judged, protocol = validation_events(data, JUDGED), HeldOutLog(max_events)
-    given = names_of(recipe)
-    own = {} if kinds else given
+    of_recipe = names_of(recipe)
+    models = {} if kinds else of_recipe
     for name, kind in kinds.items():
         if kind is not None:
             with plugins.blaming(kind, "be made without settings"):
-                own[name] = given.get(name) or kind()
-    found, times = {}, {}
-    for name in kinds or (*TRAINED, *given, RANDOM):
+                models[name] = of_recipe.get(name) or kind()
+    results, times = {}, {}
+    for name in kinds or (*TRAINED, *of_recipe, RANDOM):
         begin, fitting = perf_counter(), None
-        if name in own:
-            with plugins.blaming(own[name], "be fitted to the log"):
-                fitted = chosen({name: own[name]}, evidence, judged)
+        if name in models:
+            with plugins.blaming(models[name], "be fitted to the log"):
+                fitted = chosen({name: models[name]}, evidence, judged)
             if name not in fitted:
                 continue
             scorer, fitting = by_history(fitted[name]), perf_counter() - begin
@@ -123,12 +123,12 @@ def rank_models(
             scorer = by_history(run.blend if name == BLEND else Blend(run.ranker))
             fitting = seconds.get("stage" if name == BLEND else "training")
         begin = perf_counter()
-        found[name] = protocol.rank(run.data, scorer, seed)
-        spent = 1000 * (perf_counter() - begin) / max(len(found[name].ranks), 1)
+        results[name] = protocol.rank(run.data, scorer, seed)
+        spent = 1000 * (perf_counter() - begin) / max(len(results[name].ranks), 1)
         times[name] = {"fitted in s": fitting, "ms a list": spent}
-    if not found:
+    if not results:
         raise RunError("None of the models can be fitted to this log.")
-    return found, times
+    return results, times
 
 
 def ranked(run: Run, by: str, max_events: int | None, seed: int) -> RankingResult:
@@ -172,15 +172,15 @@ def compared(
     figures: dict[str, dict[str, float | None]] = {}
     rows = {}
     for name, (mean, low, high) in means.items():
-        own = figures[name] = {"mean": mean, "mean_low": low, "mean_high": high}
+        figures[name] = {"mean": mean, "mean_low": low, "mean_high": high}
         row = rows[name] = [name, spread(means[name], ".4f"), *[""] * 3]
         if name in gaps:
-            own |= dict(zip(("difference", "low", "high"), gaps[name], strict=True))
-            own |= {"p": p[name], "p_holm": corrected[name]}
+            figures[name] |= dict(zip(("difference", "low", "high"), gaps[name], strict=True))
+            figures[name] |= {"p": p[name], "p_holm": corrected[name]}
             row[2:] = [spread(gaps[name], "+.4f"), f"{p[name]:.3g}", f"{corrected[name]:.3g}"]
-        for title, value in (more or {}).get(name, {}).items():
-            own[title] = value
-            row.append(number(value))
+        further = (more or {}).get(name, {})
+        figures[name] |= further
+        row += map(number, further.values())
     less = base[-30:]  # what fits into a picture of a path
     head = ["", f"{metric} (95 %)", f"less {less} (95 %)", "p (Wilcoxon)", "p (Holm)"]
     head += (more or {}).get(base, {})
@@ -209,8 +209,8 @@ def signed_ranks(differences: Tensor) -> float:
 def holm(values: Sequence[float]) -> list[float]:
     """Correct p values for their number (Holm 1979): the smallest times m, the next m - 1, …"""
     order = sorted(range(len(values)), key=values.__getitem__)
-    found, least = [0.0] * len(values), 0.0
+    corrected, least = [0.0] * len(values), 0.0
     for place, index in enumerate(order):
         least = max(least, min(1.0, (len(values) - place) * values[index]))
-        found[index] = least
-    return found
+        corrected[index] = least
+    return corrected

@@ -38,11 +38,11 @@ STEPS: Final = (12, 24, 48, 96, 192, 384)
 """Points of the quadrature; the next number where the completeness error is too large."""
 TOLERANCE: Final = 0.02
 ALONE: Final = 16
-"""So many events, those that add most, are left out one at a time,"""
+"""Number of events, those that add most, that are left out one at a time."""
 TOGETHER: Final = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32)
-"""and so many together."""
+"""Numbers of events that are left out together."""
 COMPARED: Final = 2_000
-"""With at most so many other items the reward is compared."""
+"""Number of other items with which the reward is compared at most."""
 ALIKE: Final = 0.99
 """The cosine that vectors of one text have at least."""
 
@@ -61,7 +61,7 @@ class Event:
     """The kind of feedback, in logs with several."""
     nats: float
     share: float
-    """Of all that events add and take, -1 to 1."""
+    """Share of all that events add and take, -1 to 1."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,14 @@ class Word:
 
 @dataclass(frozen=True)
 class Reward:
-    """What user model A's learned reward sees in the item."""
+    """The item's place in user model A's learned reward."""
 
     nats: float
     """Choosing nothing is worth 0."""
     above: float
     """Share of the other items that may be shown and have a lower reward."""
     among: int
-    """How many others it was compared with."""
+    """Number of others that it was compared with."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Change:
     rank: int | None
     """The item's place then."""
     tried: int
-    """How many of the events that add most were left out at most."""
+    """Number of events, those that add most, that were left out at most."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Explanation:
 
     user: str | None
     by: str
-    """What ranks."""
+    """The name of the ranker."""
     item: str
     title: str
     rank: int
@@ -111,15 +111,15 @@ class Explanation:
     """An item comes where its place is among the first k."""
     score: float
     probability: float
-    """Of being the next item, among all that may be shown; with a goal, of its next event."""
+    """Probability of being the next item among all that may be shown; with a goal, of its event."""
     average_probability: float
     """The same after as many average events."""
     among: int
-    """How many items may be shown."""
+    """Number of items that may be shown."""
     completeness_error: float
     """How far the events' sum is from the difference of the scores, as a share of it."""
     events: list[Event]
-    """What adds most first."""
+    """Those that add most first."""
     words: list[Word]
     reward: Reward | None
     change: Change | None
@@ -187,19 +187,19 @@ class _Case:
     ) -> None:
         self.recommender = recommender
         self.user = None if user is None else str(user)
-        self.person = person
-        self.known: Mapping[str, Tensor] = self.person.known
-        self.length = self.known[Key.HISTORY].shape[1]
-        if not self.known[Key.HISTORY].any():
+        self.details: Mapping[str, Tensor] = person.known
+        self.history = self.details[Key.HISTORY]
+        self.length = self.history.shape[1]
+        if not self.history.any():
             raise RecipeError(
                 "There is no history, so that no event made anything come: without one, items are "
                 "ranked by popularity or by attributes. Give --history or a user with events."
             )
         wanted, _ = recommender.allowed(exclude, only, recommender.rules)
-        allowed = recommender.may_see(self.person.row, wanted)
-        unseen = allowed.scatter(1, self.known[Key.SEEN], False)
+        allowed = recommender.may_see(person.row, wanted)
+        unseen = allowed.scatter(1, self.details[Key.SEEN], False)
         with torch.no_grad():
-            raw = recommender.raw(self.known)
+            raw = recommender.raw(self.details)
         self.may = unseen & raw.isfinite()
         self.may[:, PADDING] = False
         scores = raw.masked_fill(~self.may, -torch.inf)
@@ -233,19 +233,18 @@ class _Case:
         kept = torch.ones(len(left_out), self.length, dtype=torch.bool)
         for row, events in enumerate(left_out):
             kept[row, list(events)] = False
-        return [int(rank) for rank in self.ranks(self.recommender.raw(with_only(self.known, kept)))]
+        ranks: list[int] = self.ranks(self.recommender.raw(with_only(self.details, kept))).tolist()
+        return ranks
 
     def explained(self, k: int, words: bool) -> Explanation:
         nats, distance, average = self.by_events()
         events, catalog = self.events(nats), self.recommender.catalog
         helpful = [event.position - 1 for event in events if event.nats > 0]
-        asked: dict[str, Callable[[], Any]] = {"reward": self.reward}
-        asked |= {"words": self.words} if words else {}
-        found: dict[str, Any] = {"reward": None, "words": []}
+        parts: dict[str, Any] = {"reward": None, "words": []}
         missing: dict[str, str] = {}
-        for part, make in asked.items():
+        for part in ("reward", "words") if words else ("reward",):
             try:
-                found[part] = make()
+                parts[part] = getattr(self, part)()
             except (NotApplicable, RunError) as error:
                 missing[part] = str(error)
         return Explanation(
@@ -261,7 +260,7 @@ class _Case:
             among=int(self.may.sum()),
             completeness_error=distance,
             events=events,
-            **found,
+            **parts,
             change=self.change(helpful, k) if self.rank <= k else None,
             goal=self.recommender.store.goal,
             missing=missing,
@@ -271,11 +270,11 @@ class _Case:
         """Attribute the score to events: nats (L,), the error, and what average events give."""
         recommender = self.recommender
         counts = recommender.counts.float().index_fill(0, torch.tensor([PADDING]), 0)
-        past = Past(self.known, counts / counts.sum())
+        past = Past(self.details, counts / counts.sum())
         scores = gated(recommender.model, past)
         with torch.no_grad():
-            own = float(self.target(scores(torch.ones(1, self.length))))
-        if not math.isclose(own, self.log_probability, abs_tol=1e-3):
+            opened = float(self.target(scores(torch.ones(1, self.length))))
+        if not math.isclose(opened, self.log_probability, abs_tol=1e-3):
             # A model that scores otherwise than its class.
             scores = by_leaving_out(recommender.raw, past)
         return integrated(lambda gates: self.target(scores(gates)), self.length)
@@ -287,16 +286,13 @@ class _Case:
         if self.user is not None and store.has_times:
             for place, time in enumerate(self.recommender.people.times(self.user)):
                 times[place] = datetime.fromtimestamp(time / 1000, UTC).isoformat()
-        kinds = self.known.get(Key.FEEDBACK, torch.zeros(1, self.length, dtype=torch.int64))[0]
+        kinds = self.details.get(Key.FEEDBACK, torch.zeros_like(self.history))[0]
         names = [None, *store.feedback_kinds]
-        rows = (self.known[Key.HISTORY][0] - 1).tolist()
+        rows = (self.history[0] - 1).tolist()
         items, titles = catalog[Column.ITEM][rows], catalog[Column.TITLE][rows]
-        shares = nats / nats.abs().sum().clamp_min(1e-12)
         return [
-            Event(
-                at + 1, items[at], titles[at], times[at], names[kinds[at]], float(nats[at]), share
-            )
-            for at, share in sorted(enumerate(shares.tolist()), key=lambda pair: -pair[1])
+            Event(at + 1, items[at], titles[at], times[at], names[kinds[at]], each, share)
+            for at, each, share in ordered(nats)
         ]
 
     def change(self, helpful: Sequence[int], k: int) -> Change:
@@ -308,16 +304,15 @@ class _Case:
         tried = min(len(helpful), self.length - 1, TOGETHER[-1])  # one event stays
         sets = [[place] for place in helpful[: min(ALONE, tried)]]
         sets += [[*helpful[:size]] for size in sorted({min(size, tried) for size in TOGETHER})]
-        found = self.first_enough(sets, k)
-        least = found
-        while least is not None:
-            # What adds least is dropped first.
-            left = least[0]
-            fewer = [left[:place] + left[place + 1 :] for place in reversed(range(len(left)))]
-            found, least = least, self.first_enough(fewer, k) if len(left) > 1 else None
-        if found is None:
+        enough = self.first_enough(sets, k)
+        if enough is None:
             return Change([], None, tried)
-        return Change(sorted(place + 1 for place in found[0]), found[1], tried)
+        while enough is not None:
+            left, rank = enough
+            # What adds least is dropped first.
+            fewer = [left[:place] + left[place + 1 :] for place in reversed(range(len(left)))]
+            enough = self.first_enough(fewer, k) if len(left) > 1 else None
+        return Change(sorted(place + 1 for place in left), rank, tried)
 
     def first_enough(self, sets: Sequence[list[int]], k: int) -> tuple[list[int], int] | None:
         """The first set of events without which the item does not come, and its place."""
@@ -335,10 +330,9 @@ class _Case:
         others = others[torch.randperm(len(others), generator=generator)[:COMPARED]]
         items = torch.cat([torch.tensor([self.item]), others])[None]
         with torch.no_grad():
-            history, user = self.known[Key.HISTORY], self.known.get(Key.USER)
-            own, *rest = run.users_a.reward(history, items, user)[0].split([1, len(others)])
-        above = float((rest[0] < own).double().mean()) if len(others) else 0.0
-        return Reward(float(own), above, len(others))
+            values = run.users_a.reward(self.history, items, self.details.get(Key.USER))[0]
+        above = float((values[1:] < values[0]).double().mean()) if len(others) else 0.0
+        return Reward(float(values[0]), above, len(others))
 
     def words(self) -> list[Word]:
         """Attribute the item's score to words of its text, through encoder and item tower."""
@@ -356,8 +350,8 @@ class _Case:
         with torch.no_grad():
             states, blank, places = first_layer(encoder, text)
             vector = vectors_of_states(encoder, states)[0]
-        own = ranker.items.vectors[self.item]
-        if float(torch.cosine_similarity(vector, own, dim=0)) < ALIKE:
+        learned = ranker.items.vectors[self.item]
+        if float(torch.cosine_similarity(vector, learned, dim=0)) < ALIKE:
             raise NotApplicable("The text's vector is not the one that the ranker has learned by.")
         spans = spans_of(text)
         owner = [
@@ -372,22 +366,18 @@ class _Case:
             return vectors_of_states(encoder, mixed) @ toward
 
         nats = torch.zeros(len(spans))
-        for number, own_nats in zip(owner, integrated(score, len(places))[0], strict=True):
+        for number, of_token in zip(owner, integrated(score, len(places))[0], strict=True):
             if number is not None:
-                nats[number] += own_nats
-        shares = nats / nats.abs().sum().clamp_min(1e-12)
-        return [
-            Word(text[slice(*spans[n])], float(nats[n]), float(shares[n]))
-            for n in nats.argsort(descending=True).tolist()
-        ]
+                nats[number] += of_token
+        return [Word(text[slice(*spans[at])], each, share) for at, each, share in ordered(nats)]
 
     def _direction(self, model: object) -> tuple[Ranker, Tensor]:
         """The ranker, and what its item vector is multiplied with in the score: (D,)."""
-        known = self.known
+        details = self.details
         if isinstance(model, Mixture):  # the utilities read no words
-            known = model.read(known)
+            details = model.read(details)
             model = model.blend
-        history = known[Key.HISTORY]
+        history = details[Key.HISTORY]
         with torch.no_grad():
             if isinstance(model, CandidatePolicy):
                 state: State = session_start(history)
@@ -396,7 +386,14 @@ class _Case:
             ranker = model.ranker if isinstance(model, Blend) else model
             if not isinstance(ranker, Ranker) or not weight:
                 raise NotApplicable("The ranker has no part in the list, nor have its words.")
-            return ranker, weight * ranker.user_vectors(history, known)[0]
+            return ranker, weight * ranker.user_vectors(history, details)[0]
+
+
+def ordered(nats: Tensor) -> list[tuple[int, float, float]]:
+    """Places of what adds to a score, (L,), with nats and shares: what adds most first."""
+    shares = (nats / nats.abs().sum().clamp_min(1e-12)).tolist()
+    triples = zip(range(len(nats)), nats.tolist(), shares, strict=True)
+    return sorted(triples, key=lambda triple: -triple[2])
 
 
 def integrated(score: Callable[[Tensor], Tensor], length: int) -> tuple[Tensor, float, float]:
@@ -410,8 +407,8 @@ def integrated(score: Callable[[Tensor], Tensor], length: int) -> tuple[Tensor, 
     with torch.no_grad():
         whole, closed = score(torch.cat([opened, 0 * opened])).tolist()
     for steps in STEPS:
-        found: Tensor = IntegratedGradients(score).attribute(opened, n_steps=steps)[0].detach()
-        error = abs(float(found.sum()) - (whole - closed)) / max(abs(whole - closed), 1e-6)
+        nats: Tensor = IntegratedGradients(score).attribute(opened, n_steps=steps)[0].detach()
+        error = abs(float(nats.sum()) - (whole - closed)) / max(abs(whole - closed), 1e-6)
         if error <= TOLERANCE:
             break
-    return found, error, closed
+    return nats, error, closed

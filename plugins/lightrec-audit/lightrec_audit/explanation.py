@@ -12,87 +12,87 @@ from lightrec.run import Run
 from lightrec_audit.explain import ALONE, Event, Explanation
 
 SHOWN, DRAWN, TABLED = 6, 10, 50
-"""So many events and words a terminal shows, and the page in a picture and in a table."""
+"""Numbers of events and words that a terminal shows, and the page in a picture and in a table."""
 EVENTS, WORDS = "Past events", "Words"
 BAR: Final = 16
 """Characters of the longest bar."""
 
 
-def opening(found: Explanation) -> str:
+def opening(result: Explanation) -> str:
     """Say where the item comes, and how likely it is."""
-    late = "" if found.rank <= found.k else f", so that it is not among the first {found.k}"
-    by, goal = found.by.replace("-", " "), " or ".join(found.goal) or "event"
+    late = "" if result.rank <= result.k else f", so that it is not among the first {result.k}"
+    by, goal = result.by.replace("-", " "), " or ".join(result.goal) or "event"
     return (
-        f"“{found.title}” is in place {found.rank} of {found.among:,} items that may be shown, "
+        f"“{result.title}” is in place {result.rank} of {result.among:,} items that may be shown, "
         f"ranked by the {by}{late}. The next {goal} is about it with a probability of "
-        f"{_percent(found.probability)}; after as many average events that would be "
-        f"{_percent(found.average_probability)}."
+        f"{_percent(result.probability)}; after as many average events that would be "
+        f"{_percent(result.average_probability)}."
     )
 
 
-def sections(found: Explanation) -> list[Section]:
+def sections(result: Explanation) -> list[Section]:
     """Say what made the item come, part by part."""
     events = Section(
         EVENTS,
         "An event's share is what it adds to the logarithm of that probability, or takes from it, "
         "in place of an average event: a share of all that events add and take on the way from "
-        f"{_percent(found.average_probability)} to {_percent(found.probability)}, and no "
+        f"{_percent(result.average_probability)} to {_percent(result.probability)}, and no "
         "probability itself. The sum of all differs from the whole by "
-        f"{found.completeness_error:.1%} (the completeness error).",
+        f"{result.completeness_error:.1%} (the completeness error).",
     )
     words = Section(
         WORDS,
         "What each word of the item's text adds in place of a blank, as the ranker reads it: to "
         "the ranker's score of the item, which is a part of what ranks, and not to the probability."
-        if found.words
-        else found.missing.get("words", ""),
+        if result.words
+        else result.missing.get("words", ""),
     )
-    reward = Section("The reward", _reward(found))
-    change = Section("What would change it", _change(found))
+    reward = Section("The reward", _reward(result))
+    change = Section("What would change it", _change(result))
     return [section for section in (events, words, reward, change) if section.text]
 
 
-def text_of(found: Explanation) -> str:
+def text_of(result: Explanation) -> str:
     """Set an explanation for a terminal."""
-    columns = min(50, max(width(event.title) for event in found.events))
-    kinds = max(width(event.feedback or "") for event in found.events)
+    columns = min(50, max(width(event.title) for event in result.events))
+    kinds = max(width(event.feedback or "") for event in result.events)
     named = [
         (e.share, f"{fitted(e.title, columns)}  {_day(e):<10}  {fitted(e.feedback or '', kinds)}")
-        for e in found.events
+        for e in result.events
     ]
-    bars = {EVENTS: _lines(named), WORDS: _lines([(w.share, w.word) for w in found.words])}
-    blocks = [textwrap.fill(opening(found), WIDTH)]
-    for section in sections(found):
+    bars = {EVENTS: _lines(named), WORDS: _lines([(w.share, w.word) for w in result.words])}
+    blocks = [textwrap.fill(opening(result), WIDTH)]
+    for section in sections(result):
         said = textwrap.fill(section.text, WIDTH)
         blocks.append("\n".join([section.title, said, *bars.get(section.title, ())]))
     return "\n\n".join(blocks) + "\n"
 
 
-def page_with(found: Explanation, run: Run) -> str:
+def page_with(result: Explanation, run: Run) -> str:
     """Set an explanation as a page in the report's style."""
-    shown = sections(found)
+    shown = sections(result)
     for section in shown:
         if section.title == EVENTS:
             rows = [
                 [str(e.position), e.title, _day(e), e.feedback or "", f"{e.share:+.1%}"]
-                for e in found.events[:TABLED]
+                for e in result.events[:TABLED]
             ]
             section.tables = [Table(["event", "title", "when", "kind", "share"], rows)]
-            first = found.events[:DRAWN]
+            first = result.events[:DRAWN]
             shares = {f"{event.title} ({event.position})": event.share for event in first}
             section.charts = [Bars(shares, "share")]
-        elif section.title == WORDS and found.words:
+        elif section.title == WORDS and result.words:
             shares = {}
-            for word in found.words[:DRAWN]:  # one may stand in a text twice
+            for word in result.words[:DRAWN]:  # one may stand in a text twice
                 shares[word.word] = shares.get(word.word, 0.0) + word.share
             section.charts = [Bars(shares, "share")]
-    user = "a history" if found.user is None else f"user {found.user}"
-    return page_of(run, shown, [(f"Why “{found.title}” for {user}?", opening(found))])
+    user = "a history" if result.user is None else f"user {result.user}"
+    return page_of(run, shown, [(f"Why “{result.title}” for {user}?", opening(result))])
 
 
-def _reward(found: Explanation) -> str:
-    if (reward := found.reward) is None:
-        return found.missing["reward"]
+def _reward(result: Explanation) -> str:
+    if (reward := result.reward) is None:
+        return result.missing["reward"]
     share = "all " if reward.above == 1 else f"{reward.above:.1%} of "
     return (
         f"User model A's learned reward is {reward.nats:+.2f} nats, choosing nothing being 0: "
@@ -100,19 +100,19 @@ def _reward(found: Explanation) -> str:
     )
 
 
-def _change(found: Explanation) -> str:
-    if (change := found.change) is None:
-        return f"It is not among the first {found.k} anyway."
-    if found.among <= found.k:
-        return f"All {found.among} items that may be shown are among the first {found.k}."
+def _change(result: Explanation) -> str:
+    if (change := result.change) is None:
+        return f"It is not among the first {result.k} anyway."
+    if result.among <= result.k:
+        return f"All {result.among} items that may be shown are among the first {result.k}."
     if not change.tried:
         return "No event that could be left out speaks for it."
     if not change.without:
         return (
             f"Even without the {change.tried} events that add most it would be among the first "
-            f"{found.k}: it does not depend on a few events."
+            f"{result.k}: it does not depend on a few events."
         )
-    titles = {event.position: event.title for event in found.events}
+    titles = {event.position: event.title for event in result.events}
     named = "; ".join(f"“{titles[position]}”" for position in change.without)
     if len(change.without) == 1:
         return f"Without {named} alone it would be in place {change.rank}."

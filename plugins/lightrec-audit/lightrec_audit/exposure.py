@@ -63,10 +63,10 @@ class ProviderExposure(Evaluator):
         chosen = results["blend"].targets[:, None]
         lists = {name: result.lists for name, result in results.items()} | {CHOICES: chosen}
         merit = exposure(chosen, providers, len(counts))
-        for name, own in lists.items():
-            assert own is not None
-            found = spread_of(exposure(own, providers, len(counts)), merit, new)
-            metrics |= {f"exposure/{name}/{key}": value for key, value in found.items()}
+        for name, listed in lists.items():
+            assert listed is not None
+            figures = spread_of(exposure(listed, providers, len(counts)), merit, new)
+            metrics |= {f"exposure/{name}/{key}": value for key, value in figures.items()}
         return Findings(metrics, [self.section(metrics)])
 
     def section(self, metrics: Metrics) -> Section:
@@ -104,8 +104,8 @@ def exposure(lists: Tensor, providers: NDArray[np.int64], count: int) -> Floats:
     """
     weights = 1 / torch.arange(2.0, lists.shape[1] + 2, dtype=torch.float64).log2()
     there = lists != PADDING
-    own = providers[lists[there].numpy() - 1]
-    summed = np.bincount(own, weights.expand(lists.shape)[there].numpy(), count)
+    shown = providers[lists[there].numpy() - 1]
+    summed = np.bincount(shown, weights.expand(lists.shape)[there].numpy(), count)
     return summed.astype(np.float64)
 
 
@@ -123,8 +123,9 @@ def spread_of(values: Floats, merit: Floats, new: NDArray[np.bool_]) -> dict[str
     that ``newcomers`` have, and that which is ``misplaced`` by merit (P,).
     """
     share, due = (each / (each.sum() or 1) for each in (values, merit))
-    found = {"gini": gini(values), "reached": float((values > 0).mean())}
-    return found | {
+    return {
+        "gini": gini(values),
+        "reached": float((values > 0).mean()),
         "newcomers": float(share[new].sum()),
         "misplaced": float(np.abs(share - due).sum() / 2),
     }

@@ -17,51 +17,51 @@ from torch.nn.functional import pad
 
 from lightrec.data.sequences import last_events, with_only
 from lightrec.keys import PADDING, Key
-from lightrec.policies.base import Policy, session_start
+from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.mixture import Mixture
 from lightrec.ranking.blend import RANKER, Blend, log_shares
 from lightrec.ranking.item_models.als import ALS
 from lightrec.ranking.item_models.item_to_item import ItemToItem
 from lightrec.ranking.ranker import Ranker
-from lightrec.ranking.scorers import ItemScorer
+from lightrec.ranking.scorers import ItemScorer, by_history
 from lightrec.users.choice_model import ChoiceModel, PooledChoice
 
 Gated: TypeAlias = Callable[[Tensor], Tensor]
 """From gates (S, L) to scores or vectors, (S, …)."""
 LEFT_OUT: Final = 200
-"""Of what has no gates of its own, so many last events are left out, one at a time."""
+"""Last events that are left out, one at a time, of what has no gates."""
 BLOCK: Final = 1 << 10
 """Items whose rows are looked up at once for their mean."""
-_once: WeakKeyDictionary[nn.Module, Tensor] = WeakKeyDictionary()
+_tables: WeakKeyDictionary[nn.Module, Tensor] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
 class Past:
     """One person's events.
 
-    :param known: ``Key.HISTORY`` (1, L), and what else models read of the events and the person.
+    :param details: ``Key.HISTORY`` (1, L), and what else models read of the events and the person.
     :param average: (N + 1,) float32, how often an event is about each item; sums to 1.
     """
 
-    known: Mapping[str, Tensor]
+    details: Mapping[str, Tensor]
     average: Tensor
 
     @property
     def history(self) -> Tensor:
         """(1, L) int64."""
-        return self.known[Key.HISTORY]
+        return self.details[Key.HISTORY]
 
     def last(self, length: int) -> "Past":
         """The last events alone."""
-        return Past(last_events(self.known, length), self.average)
+        return Past(last_events(self.details, length), self.average)
 
     def rows(self, table: Tensor) -> Gated:
         """A function from gates (S, L) to rows (S, L, D) of a table (at least N + 1, D)."""
         table = table.detach()
-        mean, own = self.average @ table[: len(self.average)], table[self.history]
+        mean, rows = self.average @ table[: len(self.average)], table[self.history]
         there = (self.history != PADDING)[..., None]
-        return lambda gates: (mean + gates[..., None] * (own - mean)) * there
+        return lambda gates: (mean + gates[..., None] * (rows - mean)) * there
 
 
 @singledispatch
@@ -74,14 +74,7 @@ def gated(model: ItemScorer, past: Past) -> Gated:
 
     :returns: a function from gates (S, L) to scores (S, N + 1); with gates of 1, the model's own.
     """
-    if isinstance(model, Policy):
-        policy = model
-        return by_leaving_out(
-            lambda known: policy.scores(known[Key.HISTORY], known.get(Key.USER)), past
-        )
-    return by_leaving_out(
-        lambda known: model.scores(known[Key.HISTORY], known.get(Key.USER), details=known), past
-    )
+    return by_leaving_out(by_history(model), past)
 
 
 def by_leaving_out(compute: Callable[[Mapping[str, Tensor]], Tensor], past: Past) -> Gated:
@@ -92,8 +85,8 @@ def by_leaving_out(compute: Callable[[Mapping[str, Tensor]], Tensor], past: Past
     length = past.history.shape[1]
     kept = ~torch.eye(length, dtype=torch.bool)[-LEFT_OUT:]
     with torch.no_grad():
-        whole = compute(past.known)
-        lost = whole - compute(with_only(past.known, kept))
+        whole = compute(past.details)
+        lost = whole - compute(with_only(past.details, kept))
     lost = lost.where(lost.isfinite(), 0)
     return lambda gates: whole - (1 - gates[:, -len(lost) :]) @ lost
 
@@ -109,9 +102,9 @@ def _(model: Blend, past: Past) -> Gated:
     def scores(gates: Tensor) -> Tensor:
         total = torch.zeros(())
         for name, part in parts.items():
-            found = part(gates)
-            found = found if name == RANKER else log_shares(found, model.smoothing)
-            total = total + model.weights[name] * found
+            said = part(gates)
+            said = said if name == RANKER else log_shares(said, model.smoothing)
+            total = total + model.weights[name] * said
         return total
 
     return scores
@@ -119,15 +112,15 @@ def _(model: Blend, past: Past) -> Gated:
 
 @gated.register
 def _(model: Mixture, past: Past) -> Gated:
-    read = Past(model.read(past.known), past.average)
+    read = Past(model.read(past.details), past.average)
     ranked, length = gated(model.blend, read), read.history.shape[1]
-    liked = by_leaving_out(lambda known: model.liked(known[Key.HISTORY]), past)
+    liked = by_leaving_out(lambda details: model.liked(details[Key.HISTORY]), past)
     return lambda gates: ranked(gates[:, -length:]) + model.weight * liked(gates)
 
 
 @gated.register
 def _(model: Ranker, past: Past) -> Gated:
-    table = _kept(model, model.item_vectors)
+    table = _computed_once(model, model.item_vectors)
     vectors = _user_vectors(model, table, past)
 
     def scores(gates: Tensor) -> Tensor:
@@ -139,7 +132,7 @@ def _(model: Ranker, past: Past) -> Gated:
 def _user_vectors(model: Ranker, table: Tensor, past: Past) -> Gated:
     read = past.last(model.max_length)
     rows, length = read.rows(table), read.history.shape[1]
-    return lambda gates: model.user_vectors(read.history, read.known, rows(gates[:, -length:]))
+    return lambda gates: model.user_vectors(read.history, read.details, rows(gates[:, -length:]))
 
 
 @gated.register
@@ -154,7 +147,7 @@ def _(model: ItemToItem, past: Past) -> Gated:
         blocks = zip(past.average.split(BLOCK), items.split(BLOCK), strict=True)
         return torch.stack([shares @ model.scores(some) for shares, some in blocks]).sum(0)
 
-    mean = _kept(model, mean_row)
+    mean = _computed_once(model, mean_row)
     ages = torch.arange(len(rows) - 1, -1, -1)
     loud = decay**ages * (past.history[0] != PADDING)
     return lambda gates: (gates * loud) @ rows + ((1 - gates) * loud).sum(1, keepdim=True) * mean
@@ -168,7 +161,7 @@ def _(model: ALS, past: Past) -> Gated:
 
 @gated.register
 def _(model: CandidatePolicy, past: Past) -> Gated:
-    table = _kept(model.ranker, model.ranker.item_vectors)
+    table = _computed_once(model.ranker, model.ranker.item_vectors)
     # It reads neither feedback nor gaps.
     items = Past({Key.HISTORY: past.history}, past.average)
     parts = [_user_vectors(model.ranker, table, items.last(model.history_length))]
@@ -187,24 +180,24 @@ def _tastes(model: ChoiceModel, past: Past) -> Gated:
     read = past.last(model.history_length)
     length, missing = read.history.shape[1], model.history_length - read.history.shape[1]
     if not isinstance(model, PooledChoice):
-        found = by_leaving_out(
-            lambda known: model.tastes(model.state(known[Key.HISTORY]))[:, :-1], read
+        left_out = by_leaving_out(
+            lambda details: model.tastes(model.state(details[Key.HISTORY]))[:, :-1], read
         )
-        return lambda gates: found(gates[:, -length:])
+        return lambda gates: left_out(gates[:, -length:])
     with torch.no_grad():
         rows = read.rows(model.past_items())
 
     def tastes(gates: Tensor) -> Tensor:
-        found = pad(rows(gates[:, -length:]), (0, 0, missing, 0))
-        pools = torch.einsum("kl,bld->bkd", model.weights, found)  # as its ``state`` has them
+        padded = pad(rows(gates[:, -length:]), (0, 0, missing, 0))
+        pools = torch.einsum("kl,bld->bkd", model.weights, padded)  # as its ``state`` has them
         return model.tastes(pools.flatten(1))[:, :-1]
 
     return tastes
 
 
-def _kept(model: nn.Module, compute: Callable[[], Tensor]) -> Tensor:
-    """Compute a table of a model that learns no more once."""
-    if (found := _once.get(model)) is None:
+def _computed_once(model: nn.Module, compute: Callable[[], Tensor]) -> Tensor:
+    """The table of a model that learns no more, computed when it is first needed."""
+    if (table := _tables.get(model)) is None:
         with torch.no_grad():
-            found = _once[model] = compute()
-    return found
+            table = _tables[model] = compute()
+    return table

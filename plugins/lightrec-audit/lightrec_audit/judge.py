@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,18 +15,17 @@ from torch import Tensor
 from lightrec.errors import RecipeError
 from lightrec.evaluation.arena import Arena, arena
 from lightrec.evaluation.base import NOTHING, Section, Table
-from lightrec.intervals import Interval, mean_interval, ratio_interval
+from lightrec.intervals import Interval, around, mean_interval, ratio_interval, standard_error
 from lightrec.progress import progress_bar
 from lightrec.simulators.rollout import Sessions
 from lightrec.simulators.session_env import Mode
-from lightrec_audit.means import function_interval
 
 Showing = Literal["mode", "sample"]
 """How slates were shown: ``mode``, the highest scores; ``sample``, drawn from the policy's law."""
 SHOWINGS: tuple[Showing, ...] = get_args(Showing)
 FLOOR, ORACLE = "random", "oracle"
 BASELINES = ("greedy", "constant", "popularity")
-"""Of which the one of highest return stands for 1 where there is no oracle."""
+"""Contenders of which the one of highest return stands for 1 where there is no oracle."""
 REFERENCE = "greedy"
 MODELS = {"users_a": "user model A", "users_b": "user model B"}
 Row = dict[str, Any]
@@ -45,14 +44,14 @@ class Place:
 
     def title(self) -> str:
         """A name that sets it apart from others."""
-        own = ", ".join(f"{name}={value}" for name, value in self.settings.items())
+        settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
         model = f", {MODELS[self.model]}" if Path(self.what).is_dir() else ""
-        return f"{self.what}{model}" + (f" ({own})" if own else "")
+        return f"{self.what}{model}" + (f" ({settings})" if settings else "")
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """All that was found.
+    """Policies as they were judged in all simulators and modes.
 
     :param simulators: titles by the letter that stands for a simulator in all tables.
     :param reference: the contender over which advantages are taken.
@@ -113,18 +112,17 @@ def judge_all(
     played = _play(there, [*trained_in], over, sessions, seed)
     fields, rows, transferred = [], [], []
     for (mode, letter), on in there.items():
-        own, top = played[on], _top(on, played[on])
+        here, top = played[on], _top(on, played[on])
         field = {"simulator": letter, "mode": mode}
         facts = {"top": top, "users": len(on.users), "rounds": len(on.seeds(sessions, seed))}
         same = mode != "free" and on is there.get(("free", letter))
         fields.append(field | facts | {"same": same})
-        rows += [field | row for row in entries(own, top, over, trained_in)]
+        rows += [field | row for row in entries(here, top, over, trained_in)]
         for policy, home in trained_in.items():
             if policy != over and home not in (None, letter):
-                users = [arenas[each].users.tolist() for each in (home, letter)]
-                other = played[there[mode, home]]
-                found = transfers(other, own, policy, over, users[0] == users[1])
-                transferred += [{"home": home, "away": letter, "mode": mode} | row for row in found]
+                same_users = arenas[home].users.tolist() == on.users.tolist()
+                moved = transfers(played[there[mode, home]], here, policy, over, same_users)
+                transferred += [{"home": home, "away": letter, "mode": mode} | row for row in moved]
     titles = {letter: place.title() for letter, place in by_letter.items()}
     return Judgement(titles, over, seed, fields, rows, transferred)
 
@@ -133,8 +131,8 @@ def _top(on: Arena, played: Played) -> str | None:
     """Name who stands for 1: the oracle, else the baseline of highest return."""
     if ORACLE in on.policies:
         return ORACLE
-    known = [name for name in BASELINES if (name, "mode") in played]
-    return max(known, key=lambda name: float(played[name, "mode"].reward.mean()), default=None)
+    names = [name for name in BASELINES if (name, "mode") in played]
+    return max(names, key=lambda name: float(played[name, "mode"].reward.mean()), default=None)
 
 
 def _training(word: str, places: Mapping[str, Place]) -> tuple[str, str | None]:
@@ -150,8 +148,8 @@ def _training(word: str, places: Mapping[str, Place]) -> tuple[str, str | None]:
     for letter, place in places.items():
         # A run's own policy was trained in the run's user model A.
         run = Path(place.what)
-        own = word == "policy" or Path(word).resolve() == (run / "policy").resolve()
-        if place.model == "users_a" and run.is_dir() and own:
+        learned = word == "policy" or Path(word).resolve() == (run / "policy").resolve()
+        if place.model == "users_a" and run.is_dir() and learned:
             return word, letter
     return word, None
 
@@ -206,12 +204,12 @@ def entries(
             "policy": name,
             "slates": slates,
             "trained_in": trained_in.get(name),
-            "earned": earned(own),
-            "coverage": own.coverage,
-            "normalised": None if top is None else normalised(own, floor, played[top, "mode"]),
-            "advantage": None if name == reference else advantage(own, other),
+            "earned": earned(sessions),
+            "coverage": sessions.coverage,
+            "normalised": None if top is None else normalised(sessions, floor, played[top, "mode"]),
+            "advantage": None if name == reference else advantage(sessions, other),
         }
-        for (name, slates), own in played.items()
+        for (name, slates), sessions in played.items()
     ]
 
 
@@ -223,36 +221,37 @@ def transfers(
     :returns: ``policy``, ``slates``, the advantages ``at_home`` and ``elsewhere``, and ``ratio``,
         elsewhere over home, None where that at home is not above 0 with its interval.
     """
-    found = []
+    rows = []
     for slates in SHOWINGS:
         both = [per_user(on[policy, slates], on[reference, "mode"]) for on in (home, away)]
         here, there = (users[:, 0] - users[:, 2] for users in both)
         gained = {"at_home": mean_interval(here), "elsewhere": mean_interval(there)}
         ratio = ratio_interval(there, here, paired=same_users)
-        found.append({"policy": policy, "slates": slates, **gained, "ratio": ratio})
-    return found
+        rows.append({"policy": policy, "slates": slates, **gained, "ratio": ratio})
+    return rows
 
 
 EARNED = {"returns": "return", "length": "length", "reward_per_step": "reward/step"}
 ADVANTAGE = {"total": "in all", "length": "from length", "rate": "from reward/step"}
 
 
-def markdown(found: Judgement) -> str:
+def markdown(judgement: Judgement) -> str:
     """Set everything as Markdown."""
-    text = "".join(f"- {letter}: {title}\n" for letter, title in found.simulators.items()) + (
+    titles = judgement.simulators
+    text = "".join(f"- {letter}: {title}\n" for letter, title in titles.items()) + (
         "\n`mode`: the items of highest score are shown; `sample`: slates are drawn. ± is half a "
         "95 % interval over users."
     )
     parts = [Section("Policies judged", text).markdown(1)]
-    for mode in dict.fromkeys(field["mode"] for field in found.fields):
+    for mode in dict.fromkeys(field["mode"] for field in judgement.fields):
         parts.append(Section(f"Mode {mode}", "").markdown())
-        fields = [field for field in found.fields if field["mode"] == mode]
-        rows = [entry for entry in found.entries if entry["mode"] == mode]
-        for (letter, title), field in zip(found.simulators.items(), fields, strict=True):
+        fields = [field for field in judgement.fields if field["mode"] == mode]
+        rows = [entry for entry in judgement.entries if entry["mode"] == mode]
+        for (letter, title), field in zip(titles.items(), fields, strict=True):
             text, tables = "Its own rules are those of this mode: all is as in the mode free.", []
             if not field["same"]:
                 here = [entry for entry in rows if entry["simulator"] == letter]
-                text, tables = "", _tables(here, found.reference)
+                text, tables = "", _tables(here, judgement.reference)
             parts.append(Section(f"{letter}: {title}", text, tables).markdown(3))
         tops = [f"{field['simulator']}: {field['top'] or 'none is known'}" for field in fields]
         scale = (
@@ -265,10 +264,10 @@ def markdown(found: Judgement) -> str:
             )
             for entry in rows
         }
-        table = _pivot("policy", [*found.simulators], cells)
+        table = _pivot("policy", [*titles], cells)
         parts.append(Section(f"Scale in mode {mode}", scale, [table]).markdown(3))
-    if found.transfers:
-        parts.append(_transferred(found).markdown())
+    if judgement.transfers:
+        parts.append(_transferred(judgement).markdown())
     return "\n".join(parts)
 
 
@@ -297,18 +296,35 @@ def _pivot(corner: str, columns: Sequence[str], cells: Mapping[tuple[str, str], 
     return Table([corner, *heads], rows)
 
 
-def _transferred(found: Judgement) -> Section:
+def _transferred(judgement: Judgement) -> Section:
     head = ["from", "to", "mode", "policy", "slates", "advantage at home", "elsewhere"]
     rows = [
         [value if isinstance(value, str) else give(value) for value in row.values()]
-        for row in found.transfers
+        for row in judgement.transfers
     ]
     return Section(
         "Transfer ratios",
-        f"Advantage over {found.reference} elsewhere, divided by that in the simulator of "
+        f"Advantage over {judgement.reference} elsewhere, divided by that in the simulator of "
         "training. A dash: at home it is not above 0 with its interval.",
         [Table([*head, "transfer ratio"], rows)],
     )
+
+
+def function_interval(function: Callable[[Tensor], Tensor], users: Tensor) -> Interval:
+    """Student's interval of a smooth function of means, such as a ratio, by the delta method.
+
+    :param function: from the means ``(M,)`` float64 of all columns to a number.
+    :param users: ``(U, M)``, a row a user.
+    :returns: the function of the means and its interval, which is infinite for fewer than two
+        users.
+    """
+    numbers = users.double()
+    with torch.enable_grad():
+        point = numbers.mean(0).requires_grad_()
+        value = function(point)
+        (slope,) = torch.autograd.grad(value, point)
+    error = standard_error((numbers - point.detach()) @ slope)
+    return around(float(value.detach()), *error)
 
 
 def per_user(*sessions: Sessions) -> Tensor:
@@ -328,7 +344,7 @@ def earned(sessions: Sessions) -> dict[str, Interval]:
     return {"returns": returns, "length": length, "reward_per_step": rate}
 
 
-def advantage(own: Sessions, other: Sessions) -> dict[str, Interval]:
+def advantage(sessions: Sessions, other: Sessions) -> dict[str, Interval]:
     """Say by how much a contender earned more than another on the same users, and from what.
 
     With length L and reward per step r = return / L of the two, the return's difference is exactly
@@ -337,7 +353,7 @@ def advantage(own: Sessions, other: Sessions) -> dict[str, Interval]:
     :returns: ``total``; ``length``, ΔL · mean(r): what longer sessions bring; and ``rate``,
         mean(L) · Δr: what better steps bring.
     """
-    users = per_user(own, other)
+    users = per_user(sessions, other)
 
     def length(mean: Tensor) -> Tensor:
         return (mean[1] - mean[3]) * (mean[0] / mean[1] + mean[2] / mean[3]) / 2
@@ -349,12 +365,12 @@ def advantage(own: Sessions, other: Sessions) -> dict[str, Interval]:
     return {"total": mean_interval(users[:, 0] - users[:, 2]), **parts}
 
 
-def normalised(own: Sessions, floor: Sessions, top: Sessions) -> Interval | None:
+def normalised(sessions: Sessions, floor: Sessions, top: Sessions) -> Interval | None:
     """Put a contender's return on the scale where floor and top have 0 and 1.
 
     :returns: None where the top is not above the floor with its interval.
     """
-    users = per_user(own, floor, top)[:, ::2]
+    users = per_user(sessions, floor, top)[:, ::2]
     if mean_interval(users[:, 2] - users[:, 1]).low <= 0:
         return None
     return function_interval(lambda mean: (mean[0] - mean[1]) / (mean[2] - mean[1]), users)

@@ -1,4 +1,4 @@
-"""What a run says of its learned reward: beside the user models, in TensorBoard, in the report."""
+"""The learned reward of a run: beside the user models, in TensorBoard, in the report."""
 
 import json
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from lightrec.users.user_model import UserModel
 from lightrec_audit.reward import explain
 
 WEIGHTS = 30
-"""At most so many weights are shown, the surest first."""
+"""Number of weights shown at most, the surest first."""
 LEVEL = "any item"
 """The weight that says how an average item compares with nothing; it is not drawn."""
 
@@ -52,21 +52,21 @@ class LearnedRewardSection(Evaluator):
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """No metrics: they are those of the stage ``users_a``."""
-        found = _read(run.folder("users_a"))
-        if found is None:
+        explained = _read(run.folder("users_a"))
+        if explained is None:
             return Findings({})
         others = _read(run.folder("users_b"))
-        return Findings({}, [learned_reward(found, others, run.metrics("users_a"))])
+        return Findings({}, [learned_reward(explained, others, run.metrics("users_a"))])
 
 
 def learned_reward(
-    found: Mapping[str, Any], others: Mapping[str, Any] | None, metrics: Metrics
+    explained: Mapping[str, Any], others: Mapping[str, Any] | None, metrics: Metrics
 ) -> Section:
-    """What the learned reward holds, next to the same of user model B, whose users are others.
+    """Show the learned reward, next to the same of user model B, whose users are others.
 
     :param metrics: of the stage ``users_a``.
     """
-    own, linear = (metrics.get(f"{n}log_likelihood") for n in ("", "linear/"))
+    model, linear = (metrics.get(f"{n}log_likelihood") for n in ("", "linear/"))
     text = (
         "Rewards are in nats; choosing nothing is worth 0. The first table is a reward that is "
         "linear in named features. It is fitted to the same choices, less the value of later "
@@ -74,9 +74,9 @@ def learned_reward(
         "of one user. Popularity is counted in the same log and takes over part of what makes "
         "items popular, so the weights without it are shown, too."
     )
-    if own is not None and linear is not None:
+    if model is not None and linear is not None:
         text += (
-            f" Held-out choices have a log-likelihood of {linear:.3f} under it and of {own:.3f} "
+            f" Held-out choices have a log-likelihood of {linear:.3f} under it and of {model:.3f} "
             "under the model: the named features do not explain the difference."
         )
     text += (
@@ -86,74 +86,74 @@ def learned_reward(
     return Section(
         "What was learned",
         text,
-        tables(found, others),
-        _charts(found),
+        tables(explained, others),
+        _charts(explained),
         "Parts are integrated gradients from an average item after a history of average items, "
-        f"whose reward is {found.get('baseline', 0):.3f}; they add up to the difference. A part "
-        "with mean 0 may still change single rewards: its size is the mean absolute value.",
+        f"whose reward is {explained.get('baseline', 0):.3f}; they add up to the difference. A "
+        "part with mean 0 may still change single rewards: its size is the mean absolute value.",
     )
 
 
 def to_tensorboard(folder: Path, logs: Path) -> None:
     """Show the same in a stage's TensorBoard logs, where its folder explains its reward."""
-    found = _read(folder)
-    if found is None:
+    explained = _read(folder)
+    if explained is None:
         return
     with SummaryWriter(str(logs), filename_suffix=".reward") as writer:
-        if _charts(found):
+        if drawn := _charts(explained):
             from lightrec.report import charts  # Matplotlib, which other stages do without
 
-            writer.add_figure("reward", charts.draw(_charts(found)), close=False)
-        for table in tables(found):
+            writer.add_figure("reward", charts.draw(drawn), close=False)
+        for table in tables(explained):
             writer.add_text(f"reward/{table.head[0]}", table.markdown())
 
 
-def tables(found: Mapping[str, Any], other: Mapping[str, Any] | None = None) -> list[Table]:
-    """Set what was found, next to the same of user model B, whose users are others."""
+def tables(explained: Mapping[str, Any], other: Mapping[str, Any] | None = None) -> list[Table]:
+    """Set a learned reward, next to the same of user model B, whose users are others."""
     made = []
-    if "linear" in found:
+    if "linear" in explained:
         others = {
-            "without popularity": found.get("without_popularity", []),
+            "without popularity": explained.get("without_popularity", []),
             "of the other users": (other or {}).get("linear", []),
         }
         shown = {head: {r["feature"]: r for r in rows} for head, rows in others.items() if rows}
         rows = [
             [row["feature"], f"{row['weight']:+.3f}", _interval(row)]
             + [_interval(column.get(row["feature"])) for column in shown.values()]
-            for row in _surest(found)
+            for row in _surest(explained)
         ]
         made.append(Table(["feature", "weight", "95 % interval", *shown], rows))
-    if "parts" in found:
-        rows = [[p["part"], f"{p['mean']:+.3f}", f"{p['size']:.3f}"] for p in found["parts"]]
-        made.append(Table([f"part, {found['choices']} choices", "mean", "size"], rows))
+    if "parts" in explained:
+        rows = [[p["part"], f"{p['mean']:+.3f}", f"{p['size']:.3f}"] for p in explained["parts"]]
+        made.append(Table([f"part, {explained['choices']} choices", "mean", "size"], rows))
     for side in ("best", "worst"):
-        head = [f"{side} of {found['looked_at']:,} items", "mean reward", "training events"]
-        rows = [[r["title"], f"{r['reward']:+.3f}", f"{r['events']:,}"] for r in found[side]]
+        head = [f"{side} of {explained['looked_at']:,} items", "mean reward", "training events"]
+        rows = [[r["title"], f"{r['reward']:+.3f}", f"{r['events']:,}"] for r in explained[side]]
         made.append(Table(head, rows))
     return made
 
 
 def _read(folder: Path) -> dict[str, Any] | None:
     path = folder / EXPLAINED
-    if not path.is_file():
-        return None
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    explained: dict[str, Any] | None = None
+    if path.is_file():
+        explained = json.loads(path.read_text(encoding="utf-8"))
+    return explained
 
 
-def _surest(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows = sorted(found["linear"], key=lambda r: -abs(r["weight"]) / max(r["error"], 1e-12))
+def _surest(explained: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = sorted(explained["linear"], key=lambda r: -abs(r["weight"]) / max(r["error"], 1e-12))
     return rows[:WEIGHTS]
 
 
-def _charts(found: Mapping[str, Any]) -> list[Chart]:
+def _charts(explained: Mapping[str, Any]) -> list[Chart]:
     drawn: list[Chart] = []
-    if "linear" in found:
-        ends = {r["feature"]: (r["weight"], r["low"], r["high"]) for r in _surest(found)}
+    if "linear" in explained:
+        ends = {r["feature"]: (r["weight"], r["low"], r["high"]) for r in _surest(explained)}
         ends.pop(LEVEL, None)
         drawn.append(Intervals(ends, "weight and 95 % interval, nats"))
-    if "parts" in found:
-        parts = {p["part"]: p["mean"] for p in found["parts"]}
+    if "parts" in explained:
+        parts = {p["part"]: p["mean"] for p in explained["parts"]}
         drawn.append(Bars(parts, "mean part of a chosen item's reward, nats"))
     return drawn
 

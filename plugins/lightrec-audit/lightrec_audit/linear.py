@@ -22,12 +22,12 @@ from lightrec.keys import PADDING, Column
 from lightrec.users.choice_model import with_nothing
 
 STEPS = 100
-"""At most so many of Newton's steps; some five are usual."""
+"""Number of Newton's steps at most; some five are usual."""
 TOLERANCE = 1e-9
-"""Of the mean gradient's largest entry."""
+"""Largest entry of the mean gradient at which the fit ends."""
 POPULARITY = "popularity (log)"
 RECENT, FEW = 5, 5
-"""How many of the last steps are recent; a category of fewer items has no feature of its own."""
+"""Number of last steps that are recent; items below which a category has no feature."""
 
 
 class RewardFeatures:
@@ -83,17 +83,17 @@ class RewardFeatures:
         :param items: (B, C) int64, 0 for none.
         """
         recent = history[:, -RECENT:].clamp_max(self.num_items + 1)
-        found = [self.items[items]]
+        parts = [self.items[items]]
         if self.vectors.shape[1]:
             near = self._direction(items) @ self._direction(recent).mT * len(self.mean) ** 0.5
-            found += [near[..., -1:], near.mean(2, keepdim=True)]
+            parts += [near[..., -1:], near.mean(2, keepdim=True)]
         if self.kinds is not None:
             shared = self.kinds[items] @ self.kinds[recent].mT > 0
-            found.append(shared.sum(2, keepdim=True).float())
+            parts.append(shared.sum(2, keepdim=True).float())
         if self.repeats:
             there = items.unsqueeze(2) == recent.unsqueeze(1)
-            found.append((there & (items > PADDING).unsqueeze(2)).sum(2, keepdim=True).float())
-        return torch.cat(found, 2)
+            parts.append((there & (items > PADDING).unsqueeze(2)).sum(2, keepdim=True).float())
+        return torch.cat(parts, 2)
 
     def _direction(self, items: Tensor) -> Tensor:
         """Unit vectors (..., D) of items; zero for padding and nothing."""
@@ -104,9 +104,9 @@ class RewardFeatures:
 
 def _standard(numbers: Tensor) -> Tensor:
     """Centre and scale numbers (N,); the mean replaces unknown ones."""
-    known = numbers.isfinite()
-    mean, spread = numbers[known].mean(), numbers[known].std().clamp_min(1e-12)
-    return torch.where(known, (numbers - mean) / spread, 0)
+    finite = numbers.isfinite()
+    mean, spread = numbers[finite].mean(), numbers[finite].std().clamp_min(1e-12)
+    return torch.where(finite, (numbers - mean) / spread, 0)
 
 
 def _one_hot(column: pl.Series) -> dict[str, Tensor]:
@@ -148,7 +148,7 @@ class LinearReward(NamedTuple):
     errors: Tensor
     """(F,) standard errors."""
     users: int
-    """How many independent people chose."""
+    """Number of independent people who chose."""
 
     def intervals(self) -> tuple[Tensor, Tensor]:
         """Lower and upper ends (F,) of Student's 95 % intervals, of one degree less than users."""
@@ -190,8 +190,8 @@ def fit_linear(sets: Sequence[LinearSets], ridge: float = 1e-6) -> LinearReward:
             if value >= before - 1e-12 * abs(before):
                 break
     bread = torch.linalg.pinv(hessian, hermitian=True)
-    own = torch.zeros(users, len(weights), dtype=torch.float64).index_add_(0, person, scores)
-    variance = (bread @ own.T @ own @ bread * users / (users - 1)).diagonal()
+    sums = torch.zeros(users, len(weights), dtype=torch.float64).index_add_(0, person, scores)
+    variance = (bread @ sums.T @ sums @ bread * users / (users - 1)).diagonal()
     return LinearReward(weights, variance.clamp_min(0).sqrt(), users)
 
 

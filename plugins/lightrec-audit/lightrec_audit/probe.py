@@ -31,14 +31,13 @@ from lightrec.progress import progress_bar
 from lightrec.settings import make_of
 from lightrec.simulators.rollout import Contender, Sessions, play
 from lightrec.simulators.session_env import Mode
-from lightrec_audit.judge import ORACLE, earned, give, per_user
-from lightrec_audit.means import function_interval
+from lightrec_audit.judge import ORACLE, earned, function_interval, give, per_user
 from lightrec_audit.user_models import Acting
 
 TIMES, HALF = 10.0, 0.5
-"""How many times the share of random actions, and which share of the highest, is suspicious."""
+"""Multiple of the share of random actions, and share of the highest, that are suspicious."""
 UNSEEN_TIMES = 2.0
-"""The same of what begins with an item of which the log says nothing."""
+"""The suspicious multiple of what begins with an item of which the log says nothing."""
 RANDOM, CONSTANT = "random", "constant"
 LASTING, UNREPEATED = "constant, by session", "constant, no repeats"
 """The list that earns most a session, if it is another one; the constant list without repeats."""
@@ -54,7 +53,7 @@ Earned = Mapping[str, Interval]
 
 @dataclass(frozen=True)
 class Probe:
-    """What a probe found.
+    """The verdict of a probe, and what it rests on.
 
     :param action: what is constant, in words, such as ``list of items``.
     :param earned: by contender, see :func:`~lightrec_audit.judge.earned`.
@@ -148,17 +147,17 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
         if alive.any():
             bounds.append(torch.stack(following["reward"][alive].aminmax()))
 
-    found: dict[str, Sessions] = {}
+    made: dict[str, Sessions] = {}
     bar = progress_bar(len(played), "play", iterable=played)
     for name, player, where in bar:
         bar.set_description(name, refresh=False)
         record = None if name == UNREPEATED else note
-        found[name] = where.play(player, sessions, seed, record=record)
+        made[name] = where.play(player, sessions, seed, record=record)
     ends = torch.stack(bounds)
     action = "list of items" if there.simulator.slate_size > 1 or not again else "item"
     reached = float(ends.min()), float(ends.max())
     begins, unseen = _begins(players[CONSTANT], on)
-    return judge_probe(on.title, mode, action, found, reached, learned, begins, unseen=unseen)
+    return judge_probe(on.title, mode, action, made, reached, learned, begins, unseen=unseen)
 
 
 def _begins(constant: Contender, on: Arena) -> tuple[list[str], bool]:
@@ -271,14 +270,13 @@ def _probe_actions(
         searched.set_seed(seed)
         best = searched.best_constant_action(seed=seed)
         bar.update()
-        found = {}
-        for name, action in (
-            (RANDOM, lambda _: torch.rand(low.shape, generator=chance).to(low) * span + low),
-            (CONSTANT, lambda _: best.expand_as(low)),
-        ):
-            users = torch.arange(sessions)
-            found[name], _ = play(Acting(action), simulator, users, seed)
+        actions = {
+            RANDOM: lambda _: torch.rand(low.shape, generator=chance).to(low) * span + low,
+            CONSTANT: lambda _: best.expand_as(low),
+        }
+        made = {}
+        for name, action in actions.items():
+            made[name], _ = play(Acting(action), simulator, torch.arange(sessions), seed)
             bar.update()
-    return judge_probe(
-        kind.__name__, mode, "action", found, (float(paid.low.min()), float(paid.high.max()))
-    )
+    bounds = float(paid.low.min()), float(paid.high.max())
+    return judge_probe(kind.__name__, mode, "action", made, bounds)

@@ -35,9 +35,9 @@ Model: TypeAlias = ChoiceModel | RewardModel
 Later: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """From histories (B, L) and sets (M · B, C) to effects of choices on later offers (M · B, C)."""
 SHOWN = 10
-"""How many of the best and of the worst items are named."""
+"""Number of the best and of the worst items that are named."""
 EVENTS, STATES, ITEMS, NUMBERS = 20_000, 200, 20_000, 50_000_000
-"""At most so many training choices, states, items, and features in memory (some 200 MB)."""
+"""Training choices, states, items, and features in memory (some 200 MB) at most."""
 TABLES = ("vectors", "identity", "bias", "offsets")
 """A choice model's tables of items."""
 
@@ -64,11 +64,10 @@ def explain(
             values = learner.utilities(history, items)
         return (values - rewards.reward(blocks(history, len(items)), items)).cpu()
 
-    found, metrics = _linear(later, data)
-    found |= _parts(rewards, data, device) | _extremes(rewards, data, device)
-    (folder / EXPLAINED).write_text(
-        json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    explained, metrics = _linear(later, data)
+    explained |= _parts(rewards, data, device) | _extremes(rewards, data, device)
+    text = json.dumps(explained, indent=2, ensure_ascii=False) + "\n"
+    (folder / EXPLAINED).write_text(text, encoding="utf-8")
     return metrics
 
 
@@ -82,18 +81,18 @@ def _linear(later: Later, data: ChoiceData) -> tuple[dict[str, Any], dict[str, f
     limit = min(EVENTS, NUMBERS // (2 * number * len(features.names)))
     sets = list(_linear_sets(later, data, features, TRAIN, limit))
     fitted = fit_linear(sets)
-    found: dict[str, Any] = {"linear": _table(features.names, fitted), "users": fitted.users}
+    explained: dict[str, Any] = {"linear": _table(features.names, fitted), "users": fitted.users}
     # Popularity is counted in the same choices: it hides part of what makes items popular.
     kept = [i for i, name in enumerate(features.names) if name != POPULARITY]
     if len(kept) < len(features.names):
         names = [features.names[i] for i in kept]
         less = [part._replace(features=part.features[..., kept]) for part in sets]
-        found["without_popularity"] = _table(names, fit_linear(less))
+        explained["without_popularity"] = _table(names, fit_linear(less))
     metrics = {}
     if len(data.events(TEST)):
         held_out = _linear_sets(later, data, features, TEST, data.max_evaluated)
         metrics["linear/log_likelihood"] = _number(linear_log_likelihood(held_out, fitted.weights))
-    return found, metrics
+    return explained, metrics
 
 
 def _table(names: list[str], fitted: LinearReward) -> list[dict[str, Any]]:
@@ -122,8 +121,8 @@ def _parts(model: Model, data: ChoiceData, device: torch.device) -> dict[str, An
     history, taken = _states(data, accepted=True)
     if not len(history):
         return {}
-    reward, baseline, found = attribute(model, history.to(device), taken.to(device))
-    parts = {name: part.cpu() for name, part in found.items()}
+    reward, baseline, parts = attribute(model, history.to(device), taken.to(device))
+    parts = {name: part.cpu() for name, part in parts.items()}
     age = torch.arange(history.shape[1] - 1, -1, -1)
     there = history != PADDING
     named, begin = {}, 0
@@ -221,14 +220,14 @@ def attribute(
     twin = copy.deepcopy(model).eval().requires_grad_(False)
     models = _choice_models(twin)
     number = models[0].num_items
-    known = (history != PADDING) & (history <= number)
+    chose = (history != PADDING) & (history <= number)
     # In the twin every candidate and every step of a history is an item of its own. Row 0 and the
     # steps without an item belong to nobody, and are all 0.
-    source = torch.cat([items.new_zeros(1), items, torch.where(known, history, PADDING).flatten()])
+    source = torch.cat([items.new_zeros(1), items, torch.where(chose, history, PADDING).flatten()])
     there = (source != PADDING).unsqueeze(1)
     places = torch.arange(1, len(source), device=items.device)
     chosen = places[: len(items)].unsqueeze(1)
-    past = torch.where(known, places[len(items) :].view_as(history), PADDING)
+    past = torch.where(chose, places[len(items) :].view_as(history), PADDING)
     past = torch.where(history > number, len(source), past)
     owners = [(part, name) for part in models for name in TABLES]
     tables = []
@@ -250,14 +249,14 @@ def attribute(
         return (reward([each[0] for each in scaled]).sum() + unread)[None]
 
     with torch.enable_grad():
-        found = IntegratedGradients(total).attribute(
+        products = IntegratedGradients(total).attribute(
             tuple(value[None] for value in tables), n_steps=steps, internal_batch_size=1
         )
     # A reward model has several tables of one name, whose rows are the same items'.
     parts = {name: torch.zeros((), device=items.device) for name in TABLES}
-    for (_, name), product in zip(owners, found, strict=True):
-        own = product[0].detach().to(items.device, torch.float32)
-        parts[name] = parts[name] + (own if name == "vectors" else own.view(len(own), -1).sum(1))
+    for (_, name), product in zip(owners, products, strict=True):
+        each = product[0].detach().to(items.device, torch.float32)
+        parts[name] = parts[name] + (each if name == "vectors" else each.view(len(each), -1).sum(1))
     with torch.no_grad():
         baseline = reward([torch.zeros_like(value) for value in tables])
         whole = model.reward(history, items.unsqueeze(1)).squeeze(1)

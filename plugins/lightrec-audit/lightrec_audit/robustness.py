@@ -17,7 +17,6 @@ from lightrec.evaluation.held_out import HeldOutLog, item_models, mean_of_users
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.item_models.base import Evidence, ItemModel
-from lightrec.ranking.metrics import RankingResult
 from lightrec.ranking.scorers import Scorer, by_history
 from lightrec.run import Run
 from lightrec.simulators import noise
@@ -51,10 +50,8 @@ class Robustness(Evaluator):
         for share in NOISE:
             for name, scorer in scorers.items():
                 mixed = noisy(scorer, share, run.data.num_items, seed)
-                found = log.rank(run.data, mixed, seed)
-                metrics |= keys_of(
-                    f"robust/{name}/noise-{share:g}", found.bootstrap(plain[name], seed=seed)
-                )
+                change = log.rank(run.data, mixed, seed).bootstrap(plain[name], seed=seed)
+                metrics |= keys_of(f"robust/{name}/noise-{share:g}", change)
         evidence = Evidence.of(run.data, run.ranker.items.vectors)
         planted, items = attacked(evidence, FALSE_USERS, PROMOTED, seed)
         fooled: dict[str, ItemModel] = {}
@@ -69,10 +66,13 @@ class Robustness(Evaluator):
         after |= {name: by_history(model) for name, model in fooled.items()}
         metrics["robust/false_users"] = len(planted.log.offsets) - len(evidence.log.offsets)
         for name, scorer in after.items():
-            found = log.rank(run.data, scorer, seed)
-            metrics |= keys_of(f"robust/{name}/attacked", found.bootstrap(plain[name], seed=seed))
-            for when, result in (("before", plain[name]), ("after", found)):
-                metrics |= exposed(f"robust/{name}/{when}", result, items, seed)
+            ranked = log.rank(run.data, scorer, seed)
+            change = ranked.bootstrap(plain[name], seed=seed)
+            metrics |= keys_of(f"robust/{name}/attacked", change)
+            for when, result in (("before", plain[name]), ("after", ranked)):
+                assert result.lists is not None
+                held = torch.isin(result.lists, items).any(dim=1).double()
+                metrics |= mean_of_users(f"robust/{name}/{when}", held, result.users, seed)
         return Findings(metrics, [self.section(metrics)])
 
     def section(self, metrics: Metrics) -> Section:
@@ -81,7 +81,7 @@ class Robustness(Evaluator):
         noise = {f"noise-{share:g}": f"{share:.0%} noise" for share in NOISE}
         columns = {"ndcg@10": "as it is"} | noise | {"attacked": "after the attack"}
         attack = {"before": "before the attack", "after": "after the attack"}
-        false, own = int(metrics["robust/false_users"]), "lists with a promoted item"
+        false, corner = int(metrics["robust/false_users"]), "lists with a promoted item"
         return Section(
             "Noise and false users",
             "How NDCG@10 changes if part of each history is random, and if "
@@ -89,7 +89,7 @@ class Robustness(Evaluator):
             "beside famous ones; and how many lists of ten then hold one of these items.",
             [
                 Table.of(metrics, "robust/{}/{}", names, columns, "NDCG@10", BLEND, "+.3f"),
-                Table.of(metrics, "robust/{}/{}", names, attack, own, BLEND, ".2%"),
+                Table.of(metrics, "robust/{}/{}", names, attack, corner, BLEND, ".2%"),
             ],
             note="Differences are paired by user, with 95 % intervals. Item models are fitted "
             "again with the false users; the ranker is not trained again, so the blend's own "
@@ -163,10 +163,3 @@ def attacked(evidence: Evidence, share: float, promoted: int, seed: int) -> tupl
         table = pl.concat([table, unknown])
     planted = replace(evidence, log=added, people=people, users=table)
     return planted, torch.from_numpy(items.astype(np.int64))
-
-
-def exposed(key: str, result: RankingResult, items: Tensor, seed: int) -> dict[str, float]:
-    """The share of lists that hold any of the items, with its interval over users."""
-    assert result.lists is not None
-    held = torch.isin(result.lists, items).any(dim=1).double()
-    return mean_of_users(key, held, result.users, seed)

@@ -38,12 +38,12 @@ TRUTH = {
 }
 """Titles of what is compared with the truth of a world."""
 Choices = list[tuple[Tensor, Tensor]]
-"""Of each step: sessions, and the items chosen in them."""
+"""Sessions, and the items chosen in them, of each step."""
 
 
 @dataclass(frozen=True)
 class SessionStatistics:
-    """What S sessions come to.
+    """Lengths and choices of S sessions.
 
     :param length: (S,) int64 steps of each session.
     :param session: (E,) int64, ascending: whose choice each was.
@@ -65,33 +65,33 @@ class SessionStatistics:
         :returns: int64: (longest + 1,), ``popularity`` (N + 1,), and of K categories (K, K).
         """
         chosen = self.item.bincount(minlength=self.num_items + 1)
-        found = {"length": self.length.bincount(), "popularity": chosen}
+        counted = {"length": self.length.bincount(), "popularity": chosen}
         if self.category is not None:
             kinds, number = self.category[self.item], int(self.category.max()) + 1
             before, after = kinds[:-1], kinds[1:]
             together = (self.session[1:] == self.session[:-1]) & (before >= 0) & (after >= 0)
             pairs = (before * number + after)[together].bincount(minlength=number**2)
-            found["transitions"] = pairs.view(number, number)
-        return found
+            counted["transitions"] = pairs.view(number, number)
+        return counted
 
     def figures(self) -> dict[str, float]:
         """Sum up, by keys in which ``{}`` stands for the side, real or simulated."""
         counts = self.counts()
-        found = {"length/{}": float(self.length.double().mean())}
+        sums = {"length/{}": float(self.length.double().mean())}
         bins = torch.bucketize(self.length, torch.tensor([1, 2, 4, 8, 16, 32]))
         shares = bins.bincount(minlength=len(LENGTHS)).double() / len(self.length)
-        found |= {f"length/{{}}/{name}": float(x) for name, x in zip(LENGTHS, shares, strict=True)}
+        sums |= {f"length/{{}}/{name}": float(x) for name, x in zip(LENGTHS, shares, strict=True)}
         choices = max(len(self.item), 1)
         ranked = counts["popularity"][1:].sort(descending=True).values.cumsum(0).double() / choices
         for percent in TOP:
             last = max(1, round(self.num_items * percent / 100)) - 1
-            found[f"popularity/{{}}/top-{percent}"] = float(ranked[last])
+            sums[f"popularity/{{}}/top-{percent}"] = float(ranked[last])
         pairs = self.session * (self.num_items + 1) + self.item
-        found["repeats/{}"] = (len(pairs) - len(pairs.unique())) / choices
+        sums["repeats/{}"] = (len(pairs) - len(pairs.unique())) / choices
         moves = counts.get("transitions")
         if moves is not None and moves.any():
-            found["transitions/same/{}"] = float(moves.diagonal().sum()) / float(moves.sum())
-        return found
+            sums["transitions/same/{}"] = float(moves.diagonal().sum()) / float(moves.sum())
+        return sums
 
     def half(self, which: int) -> "SessionStatistics":
         """Every second session, from the first or the second on."""
@@ -127,16 +127,16 @@ def compare(
         ``/real_halves``, the same between two halves of the real sessions, than which no finite
         number of sessions is closer; and the figures of both sides.
     """
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     pairs = {"": (real, simulated), "/real_halves": (real.half(0), real.half(1))}
     for end, (left, right) in pairs.items():
-        counts, others = left.counts(), right.counts()
-        for name, own in counts.items():
-            if name != "transitions" or (own.any() and others[name].any()):
-                found[f"{name}/total_variation{end}"] = total_variation(own, others[name])
+        others = right.counts()
+        for name, counts in left.counts().items():
+            if name != "transitions" or (counts.any() and others[name].any()):
+                metrics[f"{name}/total_variation{end}"] = total_variation(counts, others[name])
     for side, sessions in (("real", real), ("simulated", simulated)):
-        found |= {key.format(side): value for key, value in sessions.figures().items()}
-    return {key: v for key, v in found.items() if lengths or not key.startswith("length")}
+        metrics |= {key.format(side): value for key, value in sessions.figures().items()}
+    return {key: v for key, v in metrics.items() if lengths or not key.startswith("length")}
 
 
 @dataclass(frozen=True)
@@ -218,8 +218,8 @@ class SimulatedStatistics(Evaluator):
         simulated = replace(real, length=length, session=session[order], item=item[order])
         if store.candidates is not None and users.leaving is None:
             simulated = simulated.cut(real.session.bincount(minlength=len(begins)))
-        found = compare(real, simulated, lengths=users.leaving is not None)
-        metrics = {f"statistics/{key}": value for key, value in found.items()}
+        compared = compare(real, simulated, lengths=users.leaving is not None)
+        metrics = {f"statistics/{key}": value for key, value in compared.items()}
         return Findings(metrics | logged_figures(store), [statistics_section(metrics)])
 
     def _drawn(
@@ -231,8 +231,8 @@ class SimulatedStatistics(Evaluator):
             offers = np.flatnonzero(np.asarray(store.candidates[:, 0]) != PADDING)
             first = np.append(offers, len(store))[np.searchsorted(offers, begins)]
             begins, ends = first[first < ends], ends[first < ends]
-        own = np.flatnonzero(learned[store.users_of(begins)])
-        drawn = np.sort(np.random.default_rng(seed).permutation(own)[: self.sessions])
+        of_learned = np.flatnonzero(learned[store.users_of(begins)])
+        drawn = np.sort(np.random.default_rng(seed).permutation(of_learned)[: self.sessions])
         return begins[drawn], np.minimum(ends[drawn], begins[drawn] + self.max_steps)
 
 
@@ -241,11 +241,11 @@ def logged_figures(store: EventStore) -> dict[str, float]:
     begins, items = store.session_offsets, np.asarray(store.items)
     session = pieces(begins[:-1], begins[1:])[0][items <= store.num_items]
     pairs = session * (store.num_items + 1) + items[items <= store.num_items]
-    found = {"length": np.diff(begins).mean(), "accepted": len(session) / (len(begins) - 1)}
-    found["accepting"] = len(np.unique(session)) / (len(begins) - 1)
-    found["repeats"] = (len(pairs) - len(np.unique(pairs))) / max(len(pairs), 1)
-    found |= {"conversion": store.conversion} if store.goal else {}
-    return {f"sessions/{name}": float(value) for name, value in found.items()}
+    sums = {"length": np.diff(begins).mean(), "accepted": len(session) / (len(begins) - 1)}
+    sums["accepting"] = len(np.unique(session)) / (len(begins) - 1)
+    sums["repeats"] = (len(pairs) - len(np.unique(pairs))) / max(len(pairs), 1)
+    sums |= {"conversion": store.conversion} if store.goal else {}
+    return {f"sessions/{name}": float(value) for name, value in sums.items()}
 
 
 def _logged(
@@ -286,8 +286,8 @@ def _chosen_freely(
     history = starts.history(everybody, starts.ends, users.history_length)
     closed = (items == PADDING).repeat(len(everybody), 1)
     if not repeats:
-        rows, known = starts.seen(everybody, starts.ends)
-        closed[rows, known.where(known < len(items), PADDING)] = True
+        rows, seen = starts.seen(everybody, starts.ends)
+        closed[rows, seen.where(seen < len(items), PADDING)] = True
     noted = []
     for step in range(int(length.max())):
         rows = (length > step).nonzero().squeeze(1)
@@ -391,5 +391,5 @@ def spearman_within_sets(score: Tensor, truth: Tensor) -> float:
     ranks = [rankdata(x.double().numpy(), axis=1) for x in (score, truth)]
     left, right = (r - r.mean(1, keepdims=True) for r in ranks)
     scale = ((left**2).sum(1) * (right**2).sum(1)) ** 0.5
-    found = (left * right).sum(1)[scale > 0] / scale[scale > 0]
-    return float(found.mean()) if len(found) else 0.0
+    correlations = (left * right).sum(1)[scale > 0] / scale[scale > 0]
+    return float(correlations.mean()) if len(correlations) else 0.0

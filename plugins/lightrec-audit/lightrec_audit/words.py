@@ -1,4 +1,4 @@
-"""Where the words of a text stand, and what a text encoder's first layer reads of them."""
+"""Places of the words in a text, and what a text encoder's first layer reads of them."""
 
 import re
 from typing import Final
@@ -20,7 +20,7 @@ def spans_of(text: str) -> list[tuple[int, int]]:
 
 
 def first_layer(encoder: TextEncoder, text: str) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
-    """What an encoder's first layer reads of a text, and where in the text each token stands.
+    """The input of an encoder's first layer for a text, and where in it each token stands.
 
     :returns: states (1, T, E) of its T tokens, the same with every token replaced by padding, and
         begin and end of each token: below 0 in a prompt, and equal for marks.
@@ -31,14 +31,14 @@ def first_layer(encoder: TextEncoder, text: str) -> tuple[Tensor, Tensor, list[t
         raise NotApplicable(f"The tokenizer of {encoder.model} does not tell where tokens stand.")
     read = card.prompt + (text.lower() if card.lower else text)
     settings = {"truncation": True, "max_length": card.max_length, "return_tensors": "pt"}
-    found = tokenizer(read, return_offsets_mapping=True, **settings)
+    tokens = tokenizer(read, return_offsets_mapping=True, **settings)
     model = encoder.load_weights()
-    numbers: Tensor = found["input_ids"].to(next(model.parameters()).device)
+    numbers: Tensor = tokens["input_ids"].to(next(model.parameters()).device)
     blank = torch.full_like(numbers, tokenizer.pad_token_id or 0)
     with torch.no_grad():
         states, blanks = map(model.get_input_embeddings(), (numbers, blank))  # type: ignore[operator]
     begin = len(card.prompt)
-    places = [(int(a) - begin, int(b) - begin) for a, b in found["offset_mapping"][0]]
+    places = [(int(a) - begin, int(b) - begin) for a, b in tokens["offset_mapping"][0]]
     return states, blanks, places
 
 

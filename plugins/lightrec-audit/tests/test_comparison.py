@@ -17,7 +17,6 @@ from lightrec.ranking.item_models.als import ALS
 from lightrec.ranking.item_models.item_to_item import EASE, ItemKNN
 from lightrec.ranking.metrics import RankingResult
 from lightrec.run import Run
-from tests.shops import Shop
 
 OWN = """
 from lightrec.ranking.item_models.base import ItemModel
@@ -49,19 +48,19 @@ def test_models_of_a_run_have_the_figures_of_its_own_evaluation(tiny_run, tmp_pa
 
 @pytest.mark.slow
 def test_models_of_a_log_are_compared_without_training_what_nobody_asked_for(
-    tmp_path, capsys, monkeypatch
+    lightrec_tiny_files, tmp_path, capsys, monkeypatch
 ):
-    paths = Shop("item", 3, customers=60, items=60).write(tmp_path / "shop")
+    log, _ = lightrec_tiny_files
     (tmp_path / "own_models.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
-    line = ["compare", str(tmp_path / "run"), "--log", str(paths["log"]), "--goal", "order"]
+    line = ["compare", str(tmp_path / "run"), "--log", str(log)]
     models = ["--models", "item-knn,popularity,own_models:Beloved,Demographic"]
     assert main([*line, *models, "--out", str(tmp_path / "models.csv"), "--data.k_core", "2"]) == 0
     with (tmp_path / "models.csv").open(newline="") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
     assert [*rows] == ["ItemKNN", "Popularity", "Beloved"]
     assert rows["Beloved"]["mean"] == rows["Popularity"]["mean"]
-    assert float(rows["Popularity"]["difference"]) < 0  # groups of items decide, not popularity
+    assert float(rows["Popularity"]["difference"]) < 0  # kinds of items decide, not popularity
     assert not (tmp_path / "run" / "ranker").exists()
     assert "Demographic is left out." in capsys.readouterr().err
 

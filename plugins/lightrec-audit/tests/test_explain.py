@@ -51,28 +51,28 @@ def test_a_linear_score_is_attributed_to_its_weights():
 
 
 def test_events_are_the_history_and_add_up(recommender):
-    found = explain(recommender, "u3", k=K)
+    result = explain(recommender, "u3", k=K)
     first = recommender.recommend("u3", k=1)
-    assert (found.rank, found.item) == (1, first["item"][0])
-    assert found.score == pytest.approx(first["score"][0], abs=1e-4)
+    assert (result.rank, result.item) == (1, first["item"][0])
+    assert result.score == pytest.approx(first["score"][0], abs=1e-4)
     titles = events_of(recommender, "u3")
-    assert {event.position: event.title for event in found.events} == dict(enumerate(titles, 1))
-    assert found.events[0].time.startswith("2024-01-")
-    assert found.completeness_error <= 0.05
-    whole = np.log(found.probability) - np.log(found.average_probability)
-    added = sum(event.nats for event in found.events)
-    assert added == pytest.approx(whole, rel=found.completeness_error + 1e-3)
-    assert sum(abs(event.share) for event in found.events) == pytest.approx(1)
+    assert {event.position: event.title for event in result.events} == dict(enumerate(titles, 1))
+    assert result.events[0].time.startswith("2024-01-")
+    assert result.completeness_error <= 0.05
+    whole = np.log(result.probability) - np.log(result.average_probability)
+    added = sum(event.nats for event in result.events)
+    assert added == pytest.approx(whole, rel=result.completeness_error + 1e-3)
+    assert sum(abs(event.share) for event in result.events) == pytest.approx(1)
 
 
 def test_the_probability_is_that_of_the_list(recommender):
     everything = recommender.recommend("u3", k=recommender.store.num_items)
     shares = np.exp(everything["score"].to_numpy())
-    found = explain(recommender, "u3", item=everything["title"][4], k=K)
-    assert found.rank == 5
-    assert found.among == everything.height
-    assert found.probability == pytest.approx(shares[4] / shares.sum(), rel=1e-3)
-    assert found.change is None
+    result = explain(recommender, "u3", item=everything["title"][4], k=K)
+    assert result.rank == 5
+    assert result.among == everything.height
+    assert result.probability == pytest.approx(shares[4] / shares.sum(), rel=1e-3)
+    assert result.change is None
 
 
 def test_the_change_changes_it_and_nothing_of_it_is_needless(recommender):
@@ -83,13 +83,13 @@ def test_the_change_changes_it_and_nothing_of_it_is_needless(recommender):
 
     changed = 0
     for user in ("u0", "u3", "u17", "u41", "u59"):
-        found, titles = explain(recommender, user, k=1), events_of(recommender, user)
-        left_out = found.change.without
+        result, titles = explain(recommender, user, k=1), events_of(recommender, user)
+        left_out = result.change.without
         changed += len(left_out) > 1
-        assert not left_out or not comes(titles, left_out, found.item)
+        assert not left_out or not comes(titles, left_out, result.item)
         for back in left_out:
             others = [place for place in left_out if place != back]
-            assert comes(titles, others, found.item)
+            assert comes(titles, others, result.item)
     assert changed
 
 
@@ -108,10 +108,10 @@ def test_words_are_those_of_the_text_and_add_up(tiny_run, lightrec_tiny_encoder)
     ranker.items.set_vectors(torch.nn.functional.pad(encoder.encode(texts), (0, 0, 1, 0)))
     recommender.ranker = RunRanker(len(texts), ranker)
     recommender.run.wishes = SimpleNamespace(encoder=encoder)
-    found = explain(recommender, "u3", k=K)
-    assert "words" not in found.missing
-    text = texts[recommender.item(found.item) - 1]
-    assert sorted(word.word for word in found.words) == sorted(re.findall(r"\w+", text))
+    result = explain(recommender, "u3", k=K)
+    assert "words" not in result.missing
+    text = texts[recommender.item(result.item) - 1]
+    assert sorted(word.word for word in result.words) == sorted(re.findall(r"\w+", text))
     states, blank, places = first_layer(encoder, text)
     for place, (begin, end) in enumerate(places):
         if not text[begin:end].isalnum():  # marks and punctuation stay
@@ -120,13 +120,13 @@ def test_words_are_those_of_the_text_and_add_up(tiny_run, lightrec_tiny_encoder)
         toward = ranker.user_vectors(recommender.person("u3").known[Key.HISTORY])[0]
         whole, without = (vectors_of_states(encoder, own)[0] for own in (states, blank))
         difference = float(ranker.items.project(whole - without) @ toward)
-    assert sum(word.nats for word in found.words) == pytest.approx(difference, rel=0.03)
+    assert sum(word.nats for word in result.words) == pytest.approx(difference, rel=0.03)
     ranker.items.set_vectors(torch.randn(len(texts) + 1, 12))
     assert "not the one that the ranker" in explain(recommender, "u3", k=K).missing["words"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "says"),
     [
         ({}, "give a user of the log or a history"),
         ({"history": []}, "There is no history"),
@@ -138,8 +138,8 @@ def test_words_are_those_of_the_text_and_add_up(tiny_run, lightrec_tiny_encoder)
         ),
     ],
 )
-def test_mistakes_are_told(recommender, arguments, told):
-    with pytest.raises(RecipeError, match=told):
+def test_mistakes_are_told(recommender, arguments, says):
+    with pytest.raises(RecipeError, match=says):
         explain(recommender, **arguments)
 
 
@@ -147,15 +147,15 @@ def test_the_command_prints_and_writes(tiny_run, tmp_path, capsys):
     line = ["explain", str(tiny_run), "--user", "u3", "--by", "blend", "-k", "3"]
     assert main(line) == 0
     printed = capsys.readouterr().out
-    found = explain(load(tiny_run, "blend"), "u3", k=K)
-    for words in (found.title, found.events[0].title, "completeness error", "User model A"):
+    result = explain(load(tiny_run, "blend"), "u3", k=K)
+    for words in (result.title, result.events[0].title, "completeness error", "User model A"):
         assert words in printed
     assert main([*line, "--out", str(tmp_path / "reasons.json")]) == 0
     written = json.loads((tmp_path / "reasons.json").read_text())
-    assert written["change"]["without"] == found.change.without
+    assert written["change"]["without"] == result.change.without
     assert main([*line, "--out", str(tmp_path / "reasons.html")]) == 0
     page = (tmp_path / "reasons.html").read_text()
-    assert found.events[0].title in page
+    assert result.events[0].title in page
     assert "<svg" in page
     probabilities = [explanation._percent(value) for value in (1.0, 0.0213, 0.002, 1e-9)]
     assert probabilities == ["more than 99 %", "2.1 %", "0.2 %", "less than 0.001 %"]

@@ -77,10 +77,10 @@ def past():
 def test_open_gates_change_nothing_and_have_slopes(name):
     model = MODELS[name]()
     gates = torch.ones(2, 7, requires_grad=True)
-    found = gated(model, past())(gates)[:, 1:]
-    torch.testing.assert_close(found.detach(), model.scores(HISTORY)[:, 1:].detach().expand(2, -1))
+    scores = gated(model, past())(gates)[:, 1:]
+    torch.testing.assert_close(scores.detach(), model.scores(HISTORY)[:, 1:].detach().expand(2, -1))
     if name != "popularity":  # whose scores no event moves
-        (slopes,) = torch.autograd.grad(found.log_softmax(1)[0, 3], gates)
+        (slopes,) = torch.autograd.grad(scores.log_softmax(1)[0, 3], gates)
         assert slopes.isfinite().all()
         assert slopes[0, -1] != 0
 
@@ -93,5 +93,5 @@ def test_a_closed_gate_puts_an_average_event_in_an_event_s_place(name):
     history = HISTORY.clone()
     history[0, 5] = AVERAGE
     with torch.no_grad():
-        found = gated(model, past())(gates)[:, 1:]
-        torch.testing.assert_close(found, model.scores(history)[:, 1:])
+        scores = gated(model, past())(gates)[:, 1:]
+        torch.testing.assert_close(scores, model.scores(history)[:, 1:])

@@ -1,10 +1,22 @@
-"""Judging a run's policy in both of its user models, and worlds beside each other."""
+"""Judging a run's policy in both of its user models; `lightrec judge` and `probe` as typed."""
+
+import math
 
 import pytest
 import torch
-from lightrec_audit.judge import Place, advantage, entries, judge_all, normalised, transfers
+from lightrec_audit.commands import places_of
+from lightrec_audit.judge import (
+    Place,
+    advantage,
+    function_interval,
+    judge_all,
+    normalised,
+)
 
+from lightrec.__main__ import main
+from lightrec.errors import RecipeError
 from lightrec.evaluation import arena as arenas
+from lightrec.intervals import mean_interval
 from lightrec.simulators.rollout import Sessions
 
 SETTINGS = {"max_steps": 6, "leave_rate": 0.3}
@@ -17,18 +29,18 @@ def judged(tiny_run):
 
 
 def entry(judged, simulator, mode, policy, slates="mode"):
-    (found,) = (e for e in judged.entries if [*e.values()][:4] == [simulator, mode, policy, slates])
-    return found
+    (row,) = (e for e in judged.entries if [*e.values()][:4] == [simulator, mode, policy, slates])
+    return row
 
 
 def test_numbers_are_those_of_the_sessions(judged, tiny_run):
     on = arenas.arena(str(tiny_run), 80, 0, SETTINGS, "users_a")
     for slates, drawn in (("mode", False), ("sample", True)):
         sessions = on.play(on.policy("policy"), 80, 0, deterministic=not drawn)
-        found = entry(judged, "A", "free", "policy", slates)
-        assert found["earned"]["returns"].mean == pytest.approx(float(sessions.reward.mean()))
-        assert found["earned"]["length"].mean == pytest.approx(float(sessions.length.mean()))
-        assert found["coverage"] == sessions.coverage
+        row = entry(judged, "A", "free", "policy", slates)
+        assert row["earned"]["returns"].mean == pytest.approx(float(sessions.reward.mean()))
+        assert row["earned"]["length"].mean == pytest.approx(float(sessions.length.mean()))
+        assert row["coverage"] == sessions.coverage
     assert {(field["users"], field["rounds"]) for field in judged.fields} == {(60, 2)}
 
 
@@ -37,10 +49,48 @@ def test_a_runs_policy_was_trained_in_its_user_model_a(judged):
     assert trained == {("policy", "A")}
     transfers = {(k["mode"], k["slates"]): k for k in judged.transfers}
     assert len(judged.transfers) == len(transfers) == 6
-    found = transfers["free", "sample"]
-    for simulator, interval in (("A", found["at_home"]), ("B", found["elsewhere"])):
+    row = transfers["free", "sample"]
+    for simulator, interval in (("A", row["at_home"]), ("B", row["elsewhere"])):
         gained = entry(judged, simulator, "free", "policy", "sample")["advantage"]
         assert interval == gained["total"]
+
+
+def test_names_of_simulators(tiny_run):
+    (world,) = places_of("Greed:slate_size=3,ending=fixed")
+    assert (world.what, world.settings) == ("Greed", {"slate_size": 3, "ending": "fixed"})
+    assert [place.model for place in places_of(str(tiny_run))] == ["users_a", "users_b"]
+    (one,) = places_of(f"{tiny_run}/users_b:max_steps=4")
+    assert (one.what, one.model, one.settings) == (str(tiny_run), "users_b", {"max_steps": 4})
+    with pytest.raises(RecipeError, match="A setting of Greed takes NAME=VALUE"):
+        places_of("Greed:slate_size")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("judge", "runs/a", "--policy", "random", "--sessions", "1"), "at least 2"),
+        (("judge", "runs/a", "--policy", "random", "--out", "a.txt"), "end in .md or .json"),
+        (("probe", "Nowhere"), "There is no 'Nowhere' among the simulators"),
+    ],
+)
+def test_what_cannot_be_done_is_told(words, says, capsys):
+    assert main(list(words)) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_function_of_means_has_the_interval_of_its_linear_part():
+    generator = torch.Generator().manual_seed(1)
+    users = torch.randn(400, 2, generator=generator) * 0.1 + torch.tensor([3.0, 2.0])
+    # A linear function: what Student's interval of the users' own values says.
+    plain = mean_interval(2 * users[:, 0] - users[:, 1])
+    assert function_interval(lambda m: 2 * m[0] - m[1], users) == pytest.approx(plain, rel=1e-6)
+    # A ratio: (x - r y) / mean y is its linear part.
+    x, y = users.double().T
+    ratio = x.mean() / y.mean()
+    linear = mean_interval(ratio + (x - ratio * y) / y.mean())
+    assert function_interval(lambda m: m[0] / m[1], users) == pytest.approx(linear, rel=1e-9)
+    alone = function_interval(lambda m: m[0] / m[1], users[:1])
+    assert alone == (pytest.approx(float(users[0, 0] / users[0, 1])), -math.inf, math.inf)
 
 
 def constant(reward, seed):
@@ -50,35 +100,16 @@ def constant(reward, seed):
     return Sessions(rewards, rewards, torch.full((1, 50), 10.0), {}, 1.0)
 
 
-def test_entries_and_transfers_name_how_slates_were_shown():
-    def played(good):
-        others = {("greedy", "mode"): constant(3, 3), ("random", "mode"): constant(1, 4)}
-        best, drawn = constant(good, 1), constant(good - 1, 2)
-        return {("policy", "mode"): best, ("policy", "sample"): drawn, **others}
-
-    home, away = played(7.0), played(5.0)
-    best, drawn, reference, _ = entries(home, "greedy", "greedy", {"policy": "A"})
-    assert (best["slates"], best["trained_in"]) == ("mode", "A")
-    assert best["normalised"].mean == pytest.approx(3, abs=0.1)
-    # Over the reference as it is at its best, however the policy was shown.
-    assert drawn["advantage"]["total"].mean == pytest.approx(3, abs=0.1)
-    assert reference["advantage"] is None
-    by_mode, by_sample = transfers(home, away, "policy", "greedy", True)
-    assert (by_mode["slates"], by_sample["slates"]) == ("mode", "sample")
-    assert by_mode["ratio"].mean == pytest.approx(2 / 4, abs=0.05)
-    assert by_sample["ratio"].mean == pytest.approx(1 / 3, abs=0.05)
-
-
 def test_an_advantage_is_what_longer_sessions_and_better_steps_bring():
     # Returns 5 and 2, lengths 8 and 5, rates 5/8 and 2/5.
     reward, length = torch.tensor([[[2.0, 6], [4, 8]], [[4, 12], [8, 8]]])
-    own = Sessions(reward, reward, length, {}, 0.5)
+    sessions = Sessions(reward, reward, length, {}, 0.5)
     reward, length = torch.tensor([[[1.0, 3], [1, 3]], [[5, 5], [5, 5]]])
-    found = advantage(own, Sessions(reward, reward, length, {}, 0.5))
-    assert found["total"].mean == 3
-    assert found["length"].mean == pytest.approx(3 * (5 / 8 + 2 / 5) / 2)
-    assert found["rate"].mean == pytest.approx((8 + 5) / 2 * (5 / 8 - 2 / 5))
-    assert found["length"].mean + found["rate"].mean == pytest.approx(3)
+    row = advantage(sessions, Sessions(reward, reward, length, {}, 0.5))
+    assert row["total"].mean == 3
+    assert row["length"].mean == pytest.approx(3 * (5 / 8 + 2 / 5) / 2)
+    assert row["rate"].mean == pytest.approx((8 + 5) / 2 * (5 / 8 - 2 / 5))
+    assert row["length"].mean + row["rate"].mean == pytest.approx(3)
 
 
 def test_the_scale_has_its_ends():

@@ -1,11 +1,16 @@
 """Probing: the hole that is known is found, honest worlds are not accused, runs are played."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightrec_audit import probe as probing
 from lightrec_audit.probe import CONSTANT, RANDOM, judge_probe, probe, probe_lists
+from tensordict import TensorDict
+from torchrl.data import Bounded
 
+from lightrec import plugins
 from lightrec.errors import RecipeError
 from lightrec.evaluation.arena import Arena
 from lightrec.keys import Key
@@ -24,21 +29,39 @@ def arena_of(world):
     return Arena(type(world).__name__, world, users, world.catalog(), None, policies)
 
 
-def test_a_simulator_of_other_actions_searches_for_itself(lightrec_plugins):
-    lightrec_plugins.add(
-        "dials",
-        """
-        @hookimpl
-        def lightrec_simulators():
-            return {"Dial": "tests.simulators.dial:Dial"}
-        """,
-    )
-    found = probe("Dial", [], "free", 200, 0, {"max_steps": 5})
-    assert found.hole
-    assert (found.lowest, found.highest) == (0, 2)
-    assert found.shares["constant"].mean == 0.5
-    assert found.shares["random"].mean == pytest.approx(0.025, abs=0.015)
-    assert found.verdict.startswith("A single constant action for everybody reaches 0.500")
+class Dial:
+    """People who are pleased, 1 or 0, by a dial between -1 and 1 that stands at 0.9 or above."""
+
+    def __init__(self, batch_size: int, max_steps: int):
+        self.reward_spec = Bounded(0, 2, (batch_size, 1))
+        self.action_spec = Bounded(-1, 1, (batch_size, 1), dtype=torch.float32)
+        self.max_steps, self.in_mode, self.set_seed = (
+            max_steps,
+            lambda mode: self,
+            lambda seed: None,
+        )
+
+    def best_constant_action(self, *, seed):
+        return torch.ones(1)
+
+
+def pleased(contender, dial, users, seed):
+    """Sessions of a contender that shows numbers in place of items, as `play` gives them."""
+    states = (TensorDict(batch_size=len(users)) for _ in range(dial.max_steps))
+    reward = sum((contender.act(state)[Key.ACTION] >= 0.9).float() for state in states).T
+    return Sessions(reward, reward, torch.full_like(reward, dial.max_steps), {}, 1.0), None
+
+
+def test_a_simulator_of_other_actions_searches_for_itself(monkeypatch):
+    part = SimpleNamespace(base="", load=lambda: Dial)
+    monkeypatch.setitem(plugins.installed().parts["simulators"], "Dial", part)
+    monkeypatch.setattr(probing, "play", pleased)
+    result = probe("Dial", [], "free", 200, 0, {"max_steps": 5})
+    assert result.hole
+    assert (result.lowest, result.highest) == (0, 2)
+    assert result.shares["constant"].mean == 0.5
+    assert result.shares["random"].mean == pytest.approx(0.025, abs=0.015)
+    assert result.verdict.startswith("A single constant action for everybody reaches 0.500")
     with pytest.raises(RecipeError, match="leave out --policy"):
         probe("Dial", ["random"], "free", 10, 0, {})
 
@@ -57,12 +80,12 @@ def test_a_world_with_a_hole_is_accused():
             return torch.zeros(len(state), 13)
 
     world = Loophole(300, offer_size=None, repeats=True)
-    found = probe_lists(arena_of(world), [], "free", 0, 300)
-    assert found.hole
-    assert found.pays_for_repeats
-    assert found.shares["constant"].mean == 1
-    assert found.shares["random"].mean == pytest.approx(1 / 12, abs=0.03)
-    assert "A single constant item for everybody reaches 1.000" in found.verdict
+    result = probe_lists(arena_of(world), [], "free", 0, 300)
+    assert result.hole
+    assert result.pays_for_repeats
+    assert result.shares["constant"].mean == 1
+    assert result.shares["random"].mean == pytest.approx(1 / 12, abs=0.03)
+    assert "A single constant item for everybody reaches 1.000" in result.verdict
 
 
 def sessions(rate, length=10.0, users=200):
@@ -77,9 +100,9 @@ def probed(random, constant, bounds=(0.0, 1.0), learned=(), **others):
 
 
 def test_much_of_what_is_possible_and_far_above_random_is_a_hole():
-    found = probed(0.02, 0.9)
-    assert found.hole
-    assert found.verdict == (
+    result = probed(0.02, 0.9)
+    assert result.hole
+    assert result.verdict == (
         "A single constant list of items for everybody reaches 0.900 of the highest reward of a "
         "step (0.9 of 1); random reaches 0.020, 45 times less. Returns in this simulator prove "
         "nothing about personalisation."
@@ -96,13 +119,13 @@ def test_much_of_what_is_possible_and_far_above_random_is_a_hole():
     ],
 )
 def test_what_could_be_popularity_or_a_narrow_scale_is_none(random, constant, bounds):
-    found = probed(random, constant, bounds)
-    assert not found.hole
-    assert found.verdict.startswith("No hole was found: ")
+    result = probed(random, constant, bounds)
+    assert not result.hole
+    assert result.verdict.startswith("No hole was found: ")
 
 
 @pytest.mark.parametrize("unseen", [False, True])
 def test_what_the_log_says_nothing_of_is_a_hole_sooner(unseen):
     played = {RANDOM: sessions(0.1), CONSTANT: sessions(0.3)}
-    found = judge_probe("A", "free", "item", played, (0, 1), (), ["pear"], unseen=unseen)
-    assert found.hole == ("says nothing of pear" in found.verdict) == unseen
+    result = judge_probe("A", "free", "item", played, (0, 1), (), ["pear"], unseen=unseen)
+    assert result.hole == ("says nothing of pear" in result.verdict) == unseen

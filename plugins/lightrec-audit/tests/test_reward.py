@@ -1,4 +1,4 @@
-"""Features by hand, and what is written of a reward whose law is known."""
+"""Learned rewards: features by hand, known laws, exact attributions, what a run shows of them."""
 
 import json
 
@@ -6,16 +6,19 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_audit.learned import LearnedRewardSection
 from lightrec_audit.linear import RewardFeatures
-from lightrec_audit.reward import EXPLAINED, explain
+from lightrec_audit.reward import EXPLAINED, attribute, explain
 
 from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.keys import Column
+from lightrec.run import Run
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.choice_model import PooledChoice
+from lightrec.users.choice_model import PooledChoice, RecurrentChoice
+from lightrec.users.irl import Continuation, RewardModel
 from lightrec.users.user_model import UserModel
 
 ITEMS, PLACES = 24, 4
@@ -123,3 +126,76 @@ def test_extremes_and_parts_are_the_models_own(data, tmp_path):
     assert [row["title"] for row in written["worst"]] == titles[:10]
     total = sum(part["mean"] for part in written["parts"])
     assert total == pytest.approx(written["reward"] - written["baseline"], rel=1e-3)
+
+
+def test_a_run_shows_what_was_learned(tiny_run):
+    metrics = json.loads((tiny_run / "metrics.json").read_text())
+    found = json.loads((tiny_run / "users_a" / EXPLAINED).read_text())
+    assert metrics["choice/a/linear/log_likelihood"] < 0
+    page = (tiny_run / "report.html").read_text()
+    assert "What was learned" in page
+    assert found["best"][0]["title"] in page
+    [section] = LearnedRewardSection().evaluate(Run(tiny_run), 0).sections
+    assert section.tables[0].head[-1] == "of the other users"
+    assert f"{metrics['choice/a/linear/log_likelihood']:.3f}" in section.text
+
+
+N = 9
+
+
+def choice_model(kind, **settings):
+    torch.manual_seed(0)
+    model = kind(N, 3, 5, **{"discount": 0.9, "leave_rate": 0.1, **settings})
+    model.set_items(torch.randn(N + 1, 3), torch.randn(N + 1))
+    torch.nn.init.normal_(model.bias)
+    torch.nn.init.normal_(model.value.weight)
+    return model.eval()
+
+
+HISTORY = torch.tensor([[0, 0, 3, 4, 9], [1, 2, N + 1, 4, 4], [0, 0, 0, 0, 0], [5, 6, 7, 8, 9]])
+CHOSEN = torch.tensor([2, 4, 9, 9])
+
+
+def check_sum(model, tolerance):
+    reward, baseline, parts = attribute(model, HISTORY, CHOSEN, steps=32)
+    torch.testing.assert_close(reward, model.reward(HISTORY, CHOSEN.unsqueeze(1)).squeeze(1))
+    total = sum(part.view(len(CHOSEN), -1).sum(1) for part in parts.values())
+    torch.testing.assert_close(total, reward - baseline, atol=tolerance, rtol=0)
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("kind", "records_nothing"),
+    [(PooledChoice, True), (PooledChoice, False), (RecurrentChoice, True)],
+)
+def test_parts_sum_to_the_reward_less_the_baseline(kind, records_nothing):
+    model = choice_model(kind, records_nothing=records_nothing)
+    parts = check_sum(model, 2e-4)
+    # Padding, and steps in which nothing was chosen, have no part.
+    assert (parts["history"][(HISTORY == 0) | (HISTORY > N)] == 0).all()
+
+
+def test_parts_of_a_reward_with_networks_of_its_own_sum_up_too():
+    continuation = Continuation(choice_model(RecurrentChoice), 8)
+    torch.nn.init.normal_(continuation.linear.weight)
+    model = RewardModel(choice_model(PooledChoice), continuation, 0.9).eval()
+    parts = check_sum(model, 1e-3)
+    alone = attribute(model.network, HISTORY, CHOSEN, steps=32)[2]
+    assert not torch.allclose(parts["vectors"], alone["vectors"])
+
+
+def test_it_is_exact_where_the_reward_is_linear():
+    model = choice_model(PooledChoice, discount=0.0)
+    # Tastes are the same in all states, and the hidden layer is silent.
+    for part in (model.head[2], model.linear_head, model.hidden[0]):
+        torch.nn.init.zeros_(part.weight)
+    torch.nn.init.zeros_(model.hidden[0].bias)
+    model.offset_weight.data.fill_(0.5)
+    parts = attribute(model, HISTORY, CHOSEN, steps=2)[2]
+    taste = model.head[2].bias[:-1]
+    linear = taste @ model.as_candidate.weight[:, -11:]
+    torch.testing.assert_close(parts["vectors"], linear[:3] * model.vectors[CHOSEN])
+    torch.testing.assert_close(parts["identity"], model.identity[CHOSEN] @ linear[3:])
+    torch.testing.assert_close(parts["bias"], model.bias[CHOSEN])
+    torch.testing.assert_close(parts["offsets"], 0.5 * model.offsets[CHOSEN])
+    assert (parts["history"] == 0).all()

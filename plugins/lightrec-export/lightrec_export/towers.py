@@ -82,7 +82,7 @@ class Towers:
     def cut(self, size: int, histories: Tensor) -> None:
         """Cut queries and rows to their principal directions; see :func:`principal`.
 
-        :param size: so many dimensions are left.
+        :param size: number of dimensions that are left.
         :param histories: (Q, L) a sample.
         :raises RecipeError: where the rows have no more than these.
         """

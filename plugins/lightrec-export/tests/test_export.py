@@ -86,11 +86,11 @@ def test_an_export_says_what_it_is(tiny_run, whole_export):
     ):
         with pytest.raises(ValueError, match=says):
             held.queries(wrong)
-    known = held.histories()
-    assert list(known) == store.user_ids.to_list()
+    people = held.histories()
+    assert list(people) == store.user_ids.to_list()
     user = store.user_ids[3]
     begin, end = store.offsets[3:5]
-    assert known[user] == tuple(np.asarray(store.items)[begin:end].tolist())
+    assert people[user] == tuple(np.asarray(store.items)[begin:end].tolist())
     found = held.manifest["parity"]
     assert found["histories"] == 256
     assert max(found["onnx"]["scores"], found["torch"]["scores"]) <= 1e-4
@@ -111,9 +111,9 @@ def test_an_export_is_read_without_heavy_packages(whole_export):
         "heavy = {'lightning', 'torchrl', 'tensordict', 'transformers', 'torchmetrics'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    items, heavy = told.stdout.splitlines()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    items, heavy = done.stdout.splitlines()
     assert heavy == "[]"
     held = Exported(whole_export)
     scores = held.queries(torch.tensor([[1, 2, 3]])) @ held.table.T + held.bias

@@ -31,9 +31,9 @@ def sorted_out(table, bias, queries, k, allowed=None, seen=None):
     return np.pad(items, missing) * (best > -np.inf), best
 
 
-def same(found, expected):
-    np.testing.assert_array_equal(found.items.numpy(), expected[0])
-    np.testing.assert_allclose(found.scores.numpy(), expected[1], rtol=1e-5, atol=1e-5)
+def same(result, expected):
+    np.testing.assert_array_equal(result.items.numpy(), expected[0])
+    np.testing.assert_allclose(result.scores.numpy(), expected[1], rtol=1e-5, atol=1e-5)
 
 
 @given(
@@ -51,23 +51,23 @@ def test_flat_finds_what_sorting_finds(seed, count, batch, k, share, each, seen,
     """Also where queries are searched in pieces."""
     torch.manual_seed(seed)
     table, bias = whole(torch.randn(count + 1, 3)), whole(torch.randn(count + 1))
-    queries, known = whole(torch.randn(batch, 3)), torch.randint(0, count + 1, (batch, seen))
+    queries, barred = whole(torch.randn(batch, 3)), torch.randint(0, count + 1, (batch, seen))
     columns = max(1, count + 1 - shorter)
     shape = (batch, columns) if each else (columns,)
     allowed = None if share is None else torch.rand(shape) < share
-    expected = sorted_out(table, bias, queries, k, allowed, known)
+    expected = sorted_out(table, bias, queries, k, allowed, barred)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index, "SCORES", at_once)
-        same(Flat(table, bias).search(queries, k, allowed, known), expected)
+        same(Flat(table, bias).search(queries, k, allowed, barred), expected)
 
 
 @given(seed=st.integers(0, 10_000), columns=st.integers(1, 2_500), k=st.integers(1, 12))
 def test_equal_scores_come_in_the_order_of_their_columns(seed, columns, k):
     generator = torch.Generator().manual_seed(seed)
     scores = torch.randint(0, 9, (4, columns), generator=generator).float()
-    values, found = top(scores, k)
+    values, result = top(scores, k)
     order = scores.sort(dim=1, descending=True, stable=True)
-    assert found.equal(order.indices[:, :k])
+    assert result.equal(order.indices[:, :k])
     assert values.equal(order.values[:, :k])
 
 
@@ -131,19 +131,19 @@ def clusters():
     return rows[:4_001], torch.randn(4_001, generator=generator), rows[4_001:]
 
 
-def shares(found, exact):
-    return (exact.items[:, :, None] == found.items[:, None]).any(2).float().mean(1)
+def shares(result, exact):
+    return (exact.items[:, :, None] == result.items[:, None]).any(2).float().mean(1)
 
 
 def test_most_of_the_best_are_found_and_scored_exactly(clusters):
     table, bias, queries = clusters
     near, flat = Approximate(*clusters), Flat(table, bias)
-    found, exact = near.search(queries, 10), flat.search(queries, 10)
-    assert near.recall == pytest.approx(float(shares(found, exact).mean()))
+    result, exact = near.search(queries, 10), flat.search(queries, 10)
+    assert near.recall == pytest.approx(float(shares(result, exact).mean()))
     assert near.recall >= 0.98
-    scores = (table[found.items] * queries[:, None]).sum(2) + bias[found.items]
-    torch.testing.assert_close(found.scores, scores)
-    assert (found.scores[:, 1:] <= found.scores[:, :-1]).all()
+    scores = (table[result.items] * queries[:, None]).sum(2) + bias[result.items]
+    torch.testing.assert_close(result.scores, scores)
+    assert (result.scores[:, 1:] <= result.scores[:, :-1]).all()
 
 
 @pytest.mark.parametrize("each", [False, True])

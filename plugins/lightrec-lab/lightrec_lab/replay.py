@@ -86,7 +86,7 @@ class ReplayPolicyModule(PlayingStage):
 
     @cached_property
     def buffer(self) -> TensorDictReplayBuffer:
-        """What was played, as it was left by a checkpoint or empty."""
+        """The steps that were played, as they were left by a checkpoint or empty."""
         # TorchRL would write "Initialized LazyTensorStorage" into the progress bar.
         logging.getLogger("torchrl").setLevel(logging.WARNING)
         storage = LazyTensorStorage(self.settings.capacity, device=self.device)

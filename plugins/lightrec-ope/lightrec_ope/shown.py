@@ -58,10 +58,6 @@ BOUNDS: Final = (1, 3, 10, 30, 100, None)
 """Bounds of weights, among which SLOPE chooses."""
 
 
-def _slope(log: BanditLog, interval: IntervalName, seed: int) -> Estimate:
-    return slope([DR(at) for at in BOUNDS], log)[0](log, interval, seed)
-
-
 def _in_agreement(biased: Judge) -> Judge:
     """Offer an estimator only where DR and SNIPS, which are less biased, do not contradict it.
 
@@ -86,7 +82,9 @@ ESTIMATORS: Final[dict[str, Judge]] = {
     "SNIPS": SNIPS(),
     "DM": _in_agreement(DM()),
     "DR": DR(),
-    "DR, bounded by SLOPE": _in_agreement(_slope),
+    "DR, bounded by SLOPE": _in_agreement(
+        lambda log, interval, seed: slope([DR(at) for at in BOUNDS], log)[0](log, interval, seed)
+    ),
     "SNDR": SNDR(),
 }
 """Estimators of a log of shown items, by name."""

@@ -57,17 +57,41 @@ def frozen():
     return {name: torch.from_numpy(np.asarray(inputs[name])) for name in inputs}, found
 
 
-def bandit(given, **others) -> BanditLog:
+def bandit(inputs) -> BanditLog:
     return BanditLog(
-        given["action"],
-        given["reward"],
-        given["action_dist"],
-        given["pscore"],
-        given["position"],
-        given["pi_b"],
-        given["estimated_rewards_by_reg_model"],
-        **others,
+        inputs["action"],
+        inputs["reward"],
+        inputs["action_dist"],
+        inputs["pscore"],
+        inputs["position"],
+        inputs["pi_b"],
+        inputs["estimated_rewards_by_reg_model"],
     )
+
+
+def slates(inputs) -> SlateLog:
+    def of(key):
+        return inputs[f"slate_{key}"].view(200, 3, -1).squeeze(2)
+
+    return SlateLog(
+        of("reward"),
+        of("pscore")[:, 0],
+        of("evaluation_policy_pscore")[:, 0],
+        of("pscore_cascade"),
+        of("evaluation_policy_pscore_cascade"),
+        of("pscore_item_position"),
+        of("evaluation_policy_pscore_item_position"),
+        of("action"),
+        of("evaluation_policy_action_dist"),
+        of("q_hat"),
+    )
+
+
+def trajectories(inputs) -> SequenceLog:
+    names = "action", "reward", "evaluation_policy_action_dist", "pscore"
+    names = *names, "state_action_value_prediction"
+    *parts, expected = (inputs[f"seq_{name}"].view(100, 6, -1).squeeze(2) for name in names)
+    return SequenceLog(*parts, discount=float(inputs["seq_gamma"]), expected=expected)
 
 
 BANDIT = {
@@ -83,31 +107,6 @@ BANDIT = {
     "dros_lambda1": DR(1, "optimistic"),
     "dros_lambda10": DR(10, "optimistic"),
 }
-
-
-@needs_reference
-@pytest.mark.parametrize("name", BANDIT)
-def test_single_choices_are_open_bandit_pipelines(frozen, name):
-    given, found = frozen
-    estimate = BANDIT[name](bandit(given))
-    assert estimate.value == pytest.approx(found["synthetic"][name]["estimate"], abs=1e-10)
-    if name in ("ipw", "dr", "dm"):
-        error = float(estimate.parts.std()) / 200**0.5
-        assert error == pytest.approx(found["synthetic"][name]["se"], abs=1e-10)
-
-
-@needs_reference
-def test_weights_of_categories_are_the_joint_ones(frozen):
-    given, found = frozen
-    parity = one_hot(torch.arange(8) % 2), given["action"][:, None] % 2
-    for name, law, seen in (
-        ("numpy_joint_mips", given["p_e_a"], given["action_embed"]),
-        ("mips_1d_a_mod_2", *parity),
-    ):
-        value = MIPS(law, seen)(bandit(given)).value
-        assert value == pytest.approx(found["synthetic"][name]["estimate"], abs=1e-10)
-
-
 SLATES = {
     "sips": SlateIPS(),
     "iips": IndependentIPS(),
@@ -116,32 +115,6 @@ SLATES = {
     "snrips": CascadeIPS(normalized=True),
     "cascade_dr": CascadeDR(),
 }
-
-
-@needs_reference
-def test_slates_are_open_bandit_pipelines(frozen):
-    given, found = frozen
-
-    def of(key):
-        return given[f"slate_{key}"].view(200, 3, -1).squeeze(2)
-
-    log = SlateLog(
-        of("reward"),
-        of("pscore")[:, 0],
-        of("evaluation_policy_pscore")[:, 0],
-        of("pscore_cascade"),
-        of("evaluation_policy_pscore_cascade"),
-        of("pscore_item_position"),
-        of("evaluation_policy_pscore_item_position"),
-        of("action"),
-        of("evaluation_policy_action_dist"),
-        of("q_hat"),
-    )
-    for name, estimator in SLATES.items():
-        expected = found["slate"][name]["estimate"]
-        assert estimator(log).value == pytest.approx(expected, abs=1e-10), name
-
-
 TRAJECTORIES = {
     "pdis": PerDecisionIPS(),
     "dr": SequentialDR(),
@@ -151,28 +124,48 @@ TRAJECTORIES = {
 
 
 @needs_reference
-def test_trajectories_are_scope_rls(frozen):
-    given, found = frozen
-    names = "action", "reward", "evaluation_policy_action_dist", "pscore"
-    names = *names, "state_action_value_prediction"
-    *parts, expected = (given[f"seq_{name}"].view(100, 6, -1).squeeze(2) for name in names)
-    log = SequenceLog(*parts, discount=float(given["seq_gamma"]), expected=expected)
-    for name, estimator in TRAJECTORIES.items():
+@pytest.mark.parametrize(
+    ("make", "estimators", "under", "within"),
+    [
+        (bandit, BANDIT, "synthetic", 1e-10),
+        (slates, SLATES, "slate", 1e-10),
         # SCOPE-RL adds 1e-10 to the means that it divides by; numpy's recomputation does not.
-        value = found["sequential_scope_rl"][name]["estimate"]
-        assert estimator(log).value == pytest.approx(value, abs=2e-9), name
+        (trajectories, TRAJECTORIES, "sequential_scope_rl", 2e-9),
+    ],
+)
+def test_estimates_are_open_bandit_pipelines_and_scope_rls(frozen, make, estimators, under, within):
+    inputs, reference = frozen
+    log = make(inputs)
+    for name, estimator in estimators.items():
+        expected, estimate = reference[under][name], estimator(log)
+        assert estimate.value == pytest.approx(expected["estimate"], abs=within), name
+        if make is bandit and name in ("ipw", "dr", "dm"):
+            error = float(estimate.parts.std()) / 200**0.5
+            assert error == pytest.approx(expected["se"], abs=within)
+
+
+@needs_reference
+def test_weights_of_categories_are_the_joint_ones(frozen):
+    inputs, found = frozen
+    parity = one_hot(torch.arange(8) % 2), inputs["action"][:, None] % 2
+    for name, law, seen in (
+        ("numpy_joint_mips", inputs["p_e_a"], inputs["action_embed"]),
+        ("mips_1d_a_mod_2", *parity),
+    ):
+        value = MIPS(law, seen)(bandit(inputs)).value
+        assert value == pytest.approx(found["synthetic"][name]["estimate"], abs=1e-10)
 
 
 @needs_reference
 def test_open_bandit_men_thompson_from_the_uniform_log(frozen):
-    given = np.load(Path(REFERENCE) / "obd_men_inputs.npz")
+    inputs = np.load(Path(REFERENCE) / "obd_men_inputs.npz")
     found = frozen[1]["obd_small"]["men"]["B_bts_log_item_position_freq"]
     action, position, reward, propensity = (
-        torch.from_numpy(np.asarray(given[name]))
+        torch.from_numpy(np.asarray(inputs[name]))
         for name in ("action", "position", "reward", "pscore")
     )
-    law = torch.from_numpy(given["bts_freq_action_dist"])[None].expand(10_000, 34, 3)
-    expected = torch.from_numpy(given["estimated_rewards"])
+    law = torch.from_numpy(inputs["bts_freq_action_dist"])[None].expand(10_000, 34, 3)
+    expected = torch.from_numpy(inputs["estimated_rewards"])
     log = BanditLog(action, reward, law, propensity, position, expected=expected)
     for name in ("ipw", "snipw", "dm", "dr", "sndr"):
         assert BANDIT[name](log).value == pytest.approx(found[name]["estimate"], abs=1e-8)
@@ -323,12 +316,12 @@ def test_no_model_judges_a_user_of_whom_it_has_learned(fit):
     others = users != 3
     found, own = [], others.view(-1, *[1] * (log.reward.ndim - 1))
     for reward in (log.reward, log.reward.where(own, 1 - log.reward)):
-        given = replace(log, reward=reward, users=users, expected=None)
+        inputs = replace(log, reward=reward, users=users, expected=None)
         if context is None:
-            given = fitted_values(given, one_hot(torch.arange(2))[:, :, 0][log.state])
+            inputs = fitted_values(inputs, one_hot(torch.arange(2))[:, :, 0][log.state])
         else:
-            given = expected_rewards(given, context)
-        found.append(given.expected)
+            inputs = expected_rewards(inputs, context)
+        found.append(inputs.expected)
     torch.testing.assert_close(found[0][~others], found[1][~others])
     assert (found[0] - found[1])[others].abs().max() > 0.01
 

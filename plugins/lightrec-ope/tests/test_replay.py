@@ -50,12 +50,12 @@ def world(propensity):
 def test_on_a_uniform_log_the_estimate_is_the_truth_within_its_error():
     events, means = world(torch.full((CONTEXTS, ITEMS), 1 / ITEMS))
     for chosen in ([1, 2, 3], [5, 5, 5], [4, 1, 2]):
-        found = replay(Fixed(chosen), events)
+        replayed = replay(Fixed(chosen), events)
         truth = float(means[torch.arange(CONTEXTS), torch.tensor(chosen) - 1].mean())
-        assert abs(found.mean - truth) < 3 * found.standard_error
-        assert found.accepted == pytest.approx(EVENTS / ITEMS, rel=0.05)
-        closed = (found.mean * (1 - found.mean) / (found.accepted - 1)) ** 0.5
-        assert found.standard_error == pytest.approx(closed, rel=1e-6)
+        assert abs(replayed.mean - truth) < 3 * replayed.standard_error
+        assert replayed.accepted == pytest.approx(EVENTS / ITEMS, rel=0.05)
+        closed = (replayed.mean * (1 - replayed.mean) / (replayed.accepted - 1)) ** 0.5
+        assert replayed.standard_error == pytest.approx(closed, rel=1e-6)
     drawn = replay(RandomPolicy(ITEMS), events, deterministic=False)
     assert abs(drawn.mean - float(means.mean())) < 3 * drawn.standard_error
 
@@ -67,10 +67,10 @@ def test_a_skewed_log_is_refused_or_thinned():
     events, means = world(propensity)
     with pytest.raises(DataError, match=r"between 0\.1 and 0\.6"):
         replay(Fixed([1, 2, 3]), events)
-    found = replay(Fixed([1, 2, 3]), events, floor=0.1)
+    replayed = replay(Fixed([1, 2, 3]), events, floor=0.1)
     truth = float(means[torch.arange(3), torch.arange(3)].mean())
-    assert abs(found.mean - truth) < 3 * found.standard_error
-    assert found.accepted == pytest.approx(0.1 * EVENTS, rel=0.05)
+    assert abs(replayed.mean - truth) < 3 * replayed.standard_error
+    assert replayed.accepted == pytest.approx(0.1 * EVENTS, rel=0.05)
     with pytest.raises(DataError, match=r"smallest propensity 0\.1"):
         replay(Fixed([1, 2, 3]), events, floor=0.3)
 
@@ -79,19 +79,19 @@ def test_agrees_with_open_bandit_pipelines_replay_method():
     root = os.environ.get("LIGHTREC_TEST_REFERENCE")
     if root is None:
         pytest.skip("LIGHTREC_TEST_REFERENCE is not set")
-    given = np.load(Path(root) / "obp_inputs.npz")
+    inputs = np.load(Path(root) / "obp_inputs.npz")
     expected = json.loads((Path(root) / "obp_reference.json").read_text())["synthetic"]
-    action, position = torch.from_numpy(given["action"]), given["position"]
-    target = torch.from_numpy(given["action_dist"][np.arange(200), :, position].argmax(1))
+    action, position = torch.from_numpy(inputs["action"]), inputs["position"]
+    target = torch.from_numpy(inputs["action_dist"][np.arange(200), :, position].argmax(1))
     events = TensorDict(
         {
             Key.HISTORY: target[:, None] + 1,
             Key.ACTION: action[:, None] + 1,
-            "reward": torch.from_numpy(given["reward"])[:, None],
+            "reward": torch.from_numpy(inputs["reward"])[:, None],
             # That method takes every match, however likely it was.
             Key.LOG_PROBABILITY: torch.full((200,), 1 / 8).log(),
         },
         batch_size=[200],
     )
-    found = replay(Fixed(list(range(1, 9))), events)
-    assert found.mean == pytest.approx(expected["rm_argmax_policy"]["estimate"], abs=1e-12)
+    replayed = replay(Fixed(list(range(1, 9))), events)
+    assert replayed.mean == pytest.approx(expected["rm_argmax_policy"]["estimate"], abs=1e-12)

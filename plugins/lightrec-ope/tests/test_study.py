@@ -28,16 +28,16 @@ def item_means(log: BanditLog, rows: torch.Tensor, seed: int) -> BanditLog:
 
 @pytest.mark.slow
 def test_a_model_that_misses_what_counts_loses_in_the_world_that_knows_it():
-    found = study(world(2_000), ESTIMATORS, item_means, logs=60)
-    assert found.truth == pytest.approx(0.5)
-    assert found.errors["DM"].bias == pytest.approx(0.18, abs=0.005)
-    assert [*found.errors][-1] == "DM"
-    assert found.errors["DM"].covered == 0
-    assert found.best == next(iter(found.errors)) != "DM"
+    result = study(world(2_000), ESTIMATORS, item_means, logs=60)
+    assert result.truth == pytest.approx(0.5)
+    assert result.errors["DM"].bias == pytest.approx(0.18, abs=0.005)
+    assert [*result.errors][-1] == "DM"
+    assert result.errors["DM"].covered == 0
+    assert result.best == next(iter(result.errors)) != "DM"
     for name in ("IPS", "SNIPS", "DR"):
-        assert abs(found.errors[name].bias) < 0.01
-        assert found.errors[name].covered > 0.85
+        assert abs(result.errors[name].bias) < 0.01
+        assert result.errors[name].covered > 0.85
     # Σ of π² q / p over both actions, less the square of the value.
     of_round = 0.5**2 * (0.8 / 0.8 + 0.2 / 0.2) - 0.25
-    assert found.errors["IPS"].deviation == pytest.approx((of_round / 2_000) ** 0.5, rel=0.25)
-    assert found.effective[0] == pytest.approx(found.effective[1], rel=0.05)
+    assert result.errors["IPS"].deviation == pytest.approx((of_round / 2_000) ** 0.5, rel=0.25)
+    assert result.effective[0] == pytest.approx(result.effective[1], rel=0.05)

@@ -100,17 +100,6 @@ def test_long_ids_of_json_keep_their_digits(
         assert users == [user.strip('"') for user in ids]
 
 
-def test_parquet_keeps_its_types(tmp_path: Path) -> None:
-    path = tmp_path / "log.parquet"
-    pl.DataFrame(
-        {"uid": [1], "asin": [2], "ts": [1714559400], "candidates": [[2, 3]], "other": [0]}
-    ).write_parquet(path)
-    tables = TableReader().read(path)
-    assert tables.log.place.ignored == ("other",)
-    assert tables.log.events["candidates"].to_list() == [["2", "3"]]
-    assert tables.log.events["time"].dt.year()[0] == 2024
-
-
 def test_item_and_user_tables(tmp_path: Path) -> None:
     items = write(tmp_path / "items.csv", "id,name,text,year\n1,One,,1995\n2,,Two,\n")
     assert items_of(items).rows() == [("1", "One", None, 1995), ("2", None, "Two", None)]

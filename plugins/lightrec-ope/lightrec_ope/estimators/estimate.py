@@ -1,4 +1,4 @@
-"""What an estimator finds: a number, its interval, and whether it can be believed."""
+"""Estimates: a number, its interval, and whether it can be believed."""
 
 import math
 from abc import ABC, abstractmethod
