@@ -13,13 +13,15 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from lightrec import plugins
 from lightrec.testing import tiny
 
-# How long an example takes says nothing of whether it is right.
-settings.register_profile("lightrec", deadline=None)
+# How long an example takes says nothing of whether it is right, and the examples of a test write
+# the same files anew.
+fixtures = HealthCheck.function_scoped_fixture
+settings.register_profile("lightrec", deadline=None, suppress_health_check=[fixtures])
 settings.load_profile("lightrec")
 
 # What was imported stays: looking through it for garbage again and again costs a twentieth of all.

@@ -37,9 +37,9 @@ examples:
 
 `lightrec COMMAND --help` tells more.  `lightrec --version` gives the version.
 """
-KEPT = {-3: 32 << 20, -1: (1 << 31) - 1, -2: 64 << 20}
-"""Of glibc's ``mallopt``: tensors up to 32 MiB come from the heap (M_MMAP_THRESHOLD), which keeps
-what is freed (M_TRIM_THRESHOLD) and grows by 64 MiB (M_TOP_PAD)."""
+MALLOC = {-3: 32 << 20, -1: (1 << 31) - 1, -2: 64 << 20}
+"""Settings of glibc's ``mallopt``: tensors up to 32 MiB come from the heap (M_MMAP_THRESHOLD),
+which keeps what is freed (M_TRIM_THRESHOLD) and grows by 64 MiB (M_TOP_PAD)."""
 SPARED = ("matplotlib", "scipy", "transformers")
 """Optional packages that TorchMetrics imports where they are there, and that no command needs: half
 of what importing Lightning takes."""
@@ -59,8 +59,8 @@ def usage(group: str = "") -> str:
     width = max(map(len, shown))
     lines = []
     for name, part in shown.items():
-        own = part.distribution.startswith("lightrec ")
-        whose = "" if own else f" [{part.distribution}]"
+        builtin = part.distribution.startswith("lightrec ")
+        whose = "" if builtin else f" [{part.distribution}]"
         lines.append(f"  {name:<{width}}  {summary(part.path)}{whose}\n")
     if not group:
         return USAGE.format(commands="".join(lines))
@@ -130,18 +130,18 @@ def keep_memory() -> None:
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         library = ctypes.CDLL(None)
         if hasattr(library, "mallopt"):  # other C libraries have none
-            for parameter, value in KEPT.items():
+            for parameter, value in MALLOC.items():
                 library.mallopt(parameter, value)
 
 
 def _do(arguments: list[str]) -> int:
-    known = commands()
+    table = commands()
     for length in (2, 1):
         name = " ".join(arguments[:length])
-        if name in known:
-            return call(known[name].load(), name, arguments[length:])
+        if name in table:
+            return call(table[name].load(), name, arguments[length:])
     group, *rest = arguments
-    if any(name.startswith(f"{group} ") for name in known):
+    if any(name.startswith(f"{group} ") for name in table):
         if rest and rest[0] not in ("-h", "--help"):
             mend = hint(f"{group} {rest[0]}") or f" `lightrec {group} --help` lists them."
             raise RecipeError(f"`lightrec {group}` has no action {rest[0]!r}.{mend}")
@@ -174,8 +174,8 @@ class SparseMetrics:
                     if str(self.requirement).partition(">")[0] in SPARED:
                         self.available = False
 
-            def there(package: str, found: Any = imports.package_available) -> bool:
-                return package not in SPARED and found(package)
+            def there(package: str, available: Any = imports.package_available) -> bool:
+                return package not in SPARED and available(package)
 
             vars(imports).update(RequirementCache=Requirement, package_available=there)
         return None

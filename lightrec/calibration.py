@@ -5,9 +5,9 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
 BINS = 20
-"""Of equal width."""
+"""Number of bins of equal width."""
 GROUPS = 10
-"""Of equal size."""
+"""Number of groups of equal size."""
 
 
 def reliability(

@@ -71,19 +71,19 @@ class NotApplicable(RunError):
     """A part needs what a log does not say; the message says what, and other parts go on."""
 
 
-def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str:
+def did_you_mean(name: str, names: Iterable[str], most: int = 1) -> str:
     """Ask whether one of the nearest names was meant, whatever its case; empty if none is near."""
-    plain = {each.lower(): each for each in reversed([*known])}
+    plain = {each.lower(): each for each in reversed([*names])}
     near = difflib.get_close_matches(name.lower(), plain, n=most, cutoff=0.6)
     return f" Did you mean {' or '.join(repr(plain[each]) for each in near)}?" if near else ""
 
 
-def no_such(what: str, name: str, known: Iterable[str]) -> str:
+def no_such(what: str, name: str, existing: Iterable[str]) -> str:
     """Say that a name is not known, with the nearest ones, or else with all of the few there are.
 
     :param what: what has the name, such as ``an attribute of the items``.
     """
-    names = [str(each) for each in known]
+    names = [str(each) for each in existing]
     some = ", ".join(names[:20]) or "none"
     others = f" There are {some}{', …' if len(names) > 20 else ''}."
     return f"{name!r} is not {what}.{did_you_mean(name, names, 3) or others}"

@@ -9,7 +9,7 @@ from torch import Tensor
 LEVEL = 0.95
 """Probability with which an interval covers the truth."""
 DRAWN_AT_ONCE = 2**22
-"""How many users a bootstrap draws at once, which bounds its memory (about 100 MB)."""
+"""Number of users that a bootstrap draws at once, which bounds its memory (about 100 MB)."""
 
 
 class Interval(NamedTuple):
@@ -40,7 +40,7 @@ def around(mean: float, error: float, freedom: float) -> Interval:
 
 
 def reach(freedom: float) -> float:
-    """How many standard errors Student's interval reaches to either side."""
+    """Number of standard errors that Student's interval reaches to either side."""
     return float(scipy.special.stdtrit(freedom, (1 + LEVEL) / 2))
 
 
@@ -147,7 +147,7 @@ def bootstrap_interval(
 
 
 def ahead(differences: Tensor, users: Tensor) -> float:
-    """How many standard errors a mean is above 0, users being what is drawn.
+    """Number of standard errors by which a mean is above 0, users being what is drawn.
 
     The rule by which what is new is kept only where it is better; all by NDCG@10 of validation
     events:

@@ -30,9 +30,9 @@ class Column:
     TITLE: Final = "title"
     TEXT: Final = "text"
     KNOWN_EVENTS: Final = "known_events"
-    """In lists of recommendations: how many of the user's events a list was made from."""
+    """Number of the user's events that a list of recommendations was made from."""
     RANKED_BY: Final = "ranked_by"
-    """In lists of recommendations: by what of a person a list was ranked."""
+    """Part of what is known of a person by which a list of recommendations was ranked."""
 
 
 class Key:

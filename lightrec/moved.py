@@ -65,24 +65,23 @@ MOVED: Final = {
 }
 """New paths of classes by their old ones."""
 OTHERS: Final = {
-    **{"worlds": "lightrec-worlds", "lab": "lightrec-worlds", "trials": "lightrec-news"},
-    "estimate": "lightrec-ope",
-    **dict.fromkeys(("rules", "wishes"), "lightrec-rules"),
-    "data fetch": "lightrec-formats",
-    "constant": "lightrec-worlds",
-    "tune": "lightrec-tune",
-    "reader": "lightrec-generate",
-    **dict.fromkeys(("serve", "served"), "lightrec-serve"),
-    "assumptions": "lightrec-audit",
-    "encode": "lightrec-export",
-    **dict.fromkeys(("update", "runs"), "lightrec-update"),
-    **dict.fromkeys(("export", "batch"), "lightrec-export"),
-    **dict.fromkeys(("compare", "explain", "judge", "probe"), "lightrec-audit"),
-    **dict.fromkeys(("cql", "reinforce-top-k", "return-conditioned"), "lightrec-lab"),
-    **dict.fromkeys(("a2c", "reinforce", "careful"), "lightrec-lab"),
-    **dict.fromkeys(("epsilon-greedy", "linucb", "thompson"), "lightrec-lab"),
+    "lightrec-worlds": ("worlds", "lab", "constant"),
+    "lightrec-news": ("trials",),
+    "lightrec-ope": ("estimate",),
+    "lightrec-rules": ("rules", "wishes"),
+    "lightrec-formats": ("data fetch",),
+    "lightrec-tune": ("tune",),
+    "lightrec-generate": ("reader",),
+    "lightrec-serve": ("serve", "served"),
+    "lightrec-update": ("update", "runs"),
+    "lightrec-export": ("encode", "export", "batch"),
+    "lightrec-audit": ("assumptions", "compare", "explain", "judge", "probe"),
+    "lightrec-lab": (
+        *("cql", "reinforce-top-k", "return-conditioned", "a2c", "reinforce", "careful"),
+        *("epsilon-greedy", "linucb", "thompson"),
+    ),
 }
-"""Packages of sets of recipes, losses, words and commands that once were lightrec's own."""
+"""Sets of recipes, losses, words and commands that once were lightrec's own, by packages."""
 NEEDED: Final = {
     "lightrec-export": ("lightrec-rules",),
     "lightrec-serve": ("lightrec-audit", "lightrec-export", "lightrec-rules"),
@@ -141,9 +140,10 @@ def hint(name: str) -> str:
     """
     short = re.split("[.:]", name)[-1]
     packages = [_package(new) for new in MOVED.values() if new.endswith(f".{short}")]
-    package = next(iter(packages), OTHERS.get(name))
-    if package is None:
+    packages += [package for package, names in OTHERS.items() if name in names]
+    if not packages:
         return ""
+    package = packages[0]
     folders = " ".join(f"plugins/{each}" for each in (*NEEDED.get(package, ()), package))
     return f" {short} is part of {package}: `pip install {folders}` in a checkout."
 

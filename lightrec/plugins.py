@@ -66,29 +66,29 @@ class Part:
         """
         if self.slot == RECIPES:
             return Path(self.path)
-        found = self._import(self.path)
+        loaded = self._import(self.path)
         whose = f"{self.path} of {self.distribution}"
         if self.slot == COMMANDS:
-            if not inspect.isfunction(found):
+            if not inspect.isfunction(loaded):
                 raise PluginError(f"{whose} stands among the commands, but is no function.")
-            return found
-        if not (isinstance(found, type) and issubclass(found, self._import(self.base))):
+            return loaded
+        if not (isinstance(loaded, type) and issubclass(loaded, self._import(self.base))):
             raise PluginError(
                 f"{whose} stands among the {self.slot}, but is not a subclass of {self.base}. "
                 "Derive it from that class."
             )
-        if inspect.isabstract(found):
-            missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
+        if inspect.isabstract(loaded):
+            missing = ", ".join(sorted(getattr(loaded, "__abstractmethods__", ())))
             raise PluginError(
                 f"{whose} is abstract: it lacks {missing}. Define this in the class, as a method, "
                 "an attribute or a property; what only `__init__` sets does not count."
             )
-        if self.slot not in FREELY_NAMED and found.__name__ != self.name:
+        if self.slot not in FREELY_NAMED and loaded.__name__ != self.name:
             raise PluginError(
                 f"{whose} is called {self.name!r} among the {self.slot}, but recipes find a class "
-                f"by its own name. Call it {found.__name__!r} in lightrec_{self.slot}."
+                f"by its own name. Call it {loaded.__name__!r} in lightrec_{self.slot}."
             )
-        return found
+        return loaded
 
     def _import(self, path: str) -> Any:
         module, _, name = path.partition(":")
@@ -115,7 +115,7 @@ class Package:
 
     @property
     def names(self) -> set[str]:
-        """What the package goes by in commands and environment variables."""
+        """Names of the package in commands and environment variables."""
         return {self.name, self.entry_point, str(self)}
 
 
@@ -163,10 +163,10 @@ class Plugins:
             return self.parts[slot][name]
         if (slot, name) in self.refused:
             raise PluginError(self.refused[slot, name])
-        known = ", ".join(sorted(self.parts[slot])) or "none"
+        names = ", ".join(sorted(self.parts[slot])) or "none"
         broken = "".join(f" {sentence}" for sentence in self.broken.values())
         raise PluginError(
-            f"There is no {name!r} among the {slot}. Installed are: {known}."
+            f"There is no {name!r} among the {slot}. Installed are: {names}."
             f"{hint(name) or ' Install the package that provides it, or correct the name.'}{broken}"
         )
 
@@ -192,8 +192,8 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Plugi
 
     :param entry_points: those to look at; by default the installed ones of the group ``lightrec``.
     """
-    own = Package("lightrec", metadata.version("lightrec"), "lightrec", BUILTIN)
-    plugins, modules = Plugins([own]), {own: importlib.import_module(BUILTIN)}
+    core = Package("lightrec", metadata.version("lightrec"), "lightrec", BUILTIN)
+    plugins, modules = Plugins([core]), {core: importlib.import_module(BUILTIN)}
     if entry_points is None:
         entry_points = metadata.entry_points(group=ENTRY_POINT_GROUP)
     for entry_point in sorted(entry_points, key=lambda point: (point.value, point.name)):
@@ -204,7 +204,7 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Plugi
             plugins.packages.append(package)
             with _keeping(plugins, package):
                 modules[package] = _checked(entry_point.load(), package)
-    bases, found = dict(hookspecs.SLOTS), list[Part]()
+    bases, parts = dict(hookspecs.SLOTS), list[Part]()
     for package, module in modules.items():  # first: who fills a slot may stand before who adds it
         if hook := getattr(module, PREFIX + NEW_SLOTS, None):
             with _keeping(plugins, package):
@@ -212,11 +212,11 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Plugi
     for package, module in modules.items():
         if str(package) not in plugins.broken:
             with _keeping(plugins, package):
-                found += _parts(module, package, bases)
-    if str(own) in plugins.broken:
-        raise PluginError(plugins.broken[str(own)])
+                parts += _parts(module, package, bases)
+    if str(core) in plugins.broken:
+        raise PluginError(plugins.broken[str(core)])
     plugins.parts |= {slot: {} for slot in bases.keys() - plugins.parts.keys()}
-    _sort_out(plugins, found, str(own))
+    _sort_out(plugins, parts, str(core))
     return plugins
 
 
@@ -254,23 +254,23 @@ def _checked(module: ModuleType, package: Package) -> ModuleType:
     return module
 
 
-def _new_slots(result: Any, package: Package, known: Mapping[str, str]) -> dict[str, str]:
-    added = {part.name: part.path for part in _parts_of_hook(result, NEW_SLOTS, package, known)}
-    if taken := added.keys() & {*known, COMMANDS, RECIPES, NEW_SLOTS}:
+def _new_slots(result: Any, package: Package, bases: Mapping[str, str]) -> dict[str, str]:
+    added = {part.name: part.path for part in _parts_of_hook(result, NEW_SLOTS, package, bases)}
+    if taken := added.keys() & {*bases, COMMANDS, RECIPES, NEW_SLOTS}:
         raise PluginError(f"The plugin {package} adds the slot {min(taken)!r}, which is taken.")
     return added
 
 
 def _parts(module: ModuleType, package: Package, bases: Mapping[str, str]) -> list[Part]:
     """Call a package's hooks, which must all be known, marked, and without arguments."""
-    known, parts = [*bases, NEW_SLOTS, COMMANDS, RECIPES], list[Part]()
+    slots, parts = [*bases, NEW_SLOTS, COMMANDS, RECIPES], list[Part]()
     for name, hook in vars(module).items():
         marked, slot = hasattr(hook, hookspecs.MARK), name.removeprefix(PREFIX)
         if inspect.ismodule(hook) or not (marked or name.startswith(PREFIX)):
             continue
-        if slot not in known or slot == name:
-            near = difflib.get_close_matches(slot, known, n=1)
-            every = ", ".join(PREFIX + each for each in known)
+        if slot not in slots or slot == name:
+            near = difflib.get_close_matches(slot, slots, n=1)
+            every = ", ".join(PREFIX + each for each in slots)
             mend = f"Call it {PREFIX}{near[0]}." if near else f"The hooks are {every}."
             raise PluginError(
                 f"The plugin {package} implements {name}, and there is no such hook. {mend}"
@@ -319,14 +319,14 @@ def _parts_of_hook(
     return [Part(name, slot, path, str(package), bases.get(slot, "")) for name, path in pairs]
 
 
-def _sort_out(plugins: Plugins, found: list[Part], own: str) -> None:
+def _sort_out(plugins: Plugins, parts: list[Part], core: str) -> None:
     """Each name to one part. lightrec's own keeps it; among others nobody has it."""
     claims: dict[tuple[str, str], dict[str, Part]] = {}
-    for part in found:
+    for part in parts:
         claims.setdefault((part.slot, part.name), {}).setdefault(part.path, part)
     for (slot, name), rivals in claims.items():
         first, *others = rivals.values()
-        kept = not others or first.distribution == own
+        kept = not others or first.distribution == core
         if kept:
             plugins.parts[slot][name] = first
         if others:
@@ -371,9 +371,9 @@ def provider(part: object) -> str:
     """
     kind = part if isinstance(part, type) else type(part)
     root = kind.__module__.partition(".")[0]
-    found = installed()
-    owners = [p.distribution for p in found.every_part if p.path == _path(kind)]
-    owners += [str(p) for p in found.packages if p.module.partition(".")[0] == root]
+    every_plugin = installed()
+    owners = [p.distribution for p in every_plugin.every_part if p.path == _path(kind)]
+    owners += [str(p) for p in every_plugin.packages if p.module.partition(".")[0] == root]
     return f"{kind.__name__} of {[*owners, f'the module {kind.__module__}'][0]}"
 
 

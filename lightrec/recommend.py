@@ -29,7 +29,7 @@ from lightrec.run import Run
 
 
 class Recommender:
-    """What a run learned, ready to use.
+    """The results of a run, ready to use.
 
     :param run: a run folder such as ``runs/video``.
     :param by: rank by the ``policy`` (the long run), the ``blend`` (the next event), the
@@ -49,7 +49,7 @@ class Recommender:
         self.ranker = ranker_of(self.run, self.by)
         self.reason = f"{chosen.reason} {self.ranker.about}".strip()
         self.ranked_by = self.by
-        """How the last list was ranked: without a history, by what people with the same attributes
+        """The last list's ranking: without a history, by what people with the same attributes
         choose, or, where nothing is known of the person, by recent popularity and variety; with a
         wish besides, by it and one of these."""
         self.store = self.run.data
@@ -120,8 +120,8 @@ class Recommender:
         if discover:
             known[Key.SEEN] = self.people.chosen(known)
         rules = self.rules
-        asked, account = self.allowed(exclude, only, rules)
-        allowed = self.may_see(person, asked)
+        wanted, account = self.allowed(exclude, only, rules)
+        allowed = self.may_see(person, wanted)
         placed = places_for_new(k, new, explore, seed)
         if ask is not None and (answering := self.run.wishes.answering(ask)) is not None:
             may = allowed.scatter(1, known[Key.SEEN], False)
@@ -134,7 +134,7 @@ class Recommender:
         if not items.any():
             why = f"the person has seen all that may be shown ({int(allowed.sum())})"
             if not allowed.any():
-                count, domain = int(asked.sum()), self.run.domain.name
+                count, domain = int(wanted.sum()), self.run.domain.name
                 why = f"the domain {domain} allows this person none of the {count} items"
             print(f"The list is empty: {account}{'; ' if account else ''}{why}.", file=sys.stderr)
         return self._table(items, scores)[1]
@@ -173,12 +173,12 @@ class Recommender:
             if discover:
                 known[Key.SEEN] = self.people.chosen(known)
             may = self.may_see(users, allowed)
-            found = ranking._best(known, may, k, placed, ask, rules, users)
-            which, table = self._table(*found)
+            best = ranking._best(known, may, k, placed, ask, rules, users)
+            which, table = self._table(*best)
             by = "history" if known[Key.HISTORY].any() else ranking.ranked_by
             events = pl.Series(Column.KNOWN_EVENTS, counts[which])
-            told = events, pl.lit(by).alias(Column.RANKED_BY)
-            yield table.select(users[Column.USER][which], pl.all(), *told)
+            columns = events, pl.lit(by).alias(Column.RANKED_BY)
+            yield table.select(users[Column.USER][which], pl.all(), *columns)
 
     def similar(
         self,
@@ -217,7 +217,7 @@ class Recommender:
         return self.names.number(str(name))
 
     def length(self, k: int) -> int:
-        """How long a list of k items at most can be: k, or as many items as there are.
+        """Length that a list of k items at most can have: k, or as many items as there are.
 
         :raises RecipeError: where k is no number of items.
         """
@@ -231,22 +231,22 @@ class Recommender:
 
     @property
     def model(self) -> ItemScorer:
-        """What scores the items for somebody with a history."""
+        """The model that scores the items for somebody with a history."""
         return self.ranker.scorer
 
     @property
     def popularity(self) -> Popularity | RecentPopularity:
-        """What ranks for somebody of whom nothing is known."""
+        """The model that ranks for somebody of whom nothing is known."""
         return self.run.popularity
 
     @cached_property
     def blend(self) -> Blend:
-        """What ranks the next event, or a wish beside it."""
+        """The model that ranks the next event, or a wish beside it."""
         return self.run.served
 
     @cached_property
     def _judged(self) -> "Recommender":
-        """What has not learned from the held-out events, and may be judged by them."""
+        """A recommender that has not learned the held-out events, and may be judged by them."""
         judged = copy.copy(self)
         judged.blend, judged.run = self.run.blend, self.run.judged  # which shares the first
         judged.ranker = ranker_of(judged.run, self.by)
@@ -281,8 +281,8 @@ class Recommender:
 
     def _ranking(self, known: Mapping[str, Tensor], ask: str | None) -> ItemScorer | None:
         """Choose by what a person's items are ranked; None for popularity and variety."""
-        told = Key.USER in known or Key.PROFILE in known
-        alike = self.run.demographic if told and not known[Key.HISTORY].any() else None
+        described = Key.USER in known or Key.PROFILE in known
+        alike = self.run.demographic if described and not known[Key.HISTORY].any() else None
         if known[Key.HISTORY].any():
             self.ranked_by = self.by if ask is None else "blend"
             return self.model
@@ -323,10 +323,10 @@ class Recommender:
 
         :param time: when they are to see it; None for the time of the log's last event.
         """
-        found = eligible(self.store, people, time)
-        if found is None:
+        mask = eligible(self.store, people, time)
+        if mask is None:
             return allowed.expand(people.height, -1)
-        return torch.from_numpy(found) & allowed
+        return torch.from_numpy(mask) & allowed
 
     @torch.inference_mode()
     def _best(
@@ -406,8 +406,8 @@ class Recommender:
             return rules.varied(counts, vectors, k, people)
         # Few kinds, where anything is forbidden.
         kinds, which = allowed.unique(dim=0, return_inverse=True)
-        found = [diversified(popularity.masked_fill(~m, -torch.inf), vectors, k) for m in kinds]
-        items, scores = zip(*found, strict=True)
+        lists = [diversified(popularity.masked_fill(~m, -torch.inf), vectors, k) for m in kinds]
+        items, scores = zip(*lists, strict=True)
         return torch.stack(items)[which], torch.stack(scores)[which]
 
     def _table(self, items: Tensor, scores: Tensor) -> tuple[list[int], pl.DataFrame]:

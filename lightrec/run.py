@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 METRICS = "metrics.json"
 VERSIONS, CURRENT = "versions", "current"
-"""In a run that was updated: its later versions, and the link to the one that answers."""
+"""Folder of a run's later versions, and the link to the one that answers."""
 VERSION = "version.json"
-"""In a later version's folder: what it was made from."""
+"""Note in a later version's folder: what it was made from."""
 FINAL = "final"
 """The stage that learns from all events, after all is judged."""
 OPENED: Final[set[Path]] = set()
@@ -73,7 +73,7 @@ class Run:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """What an update notes of the version that it makes; of the run's first version, nothing.
+        """An update's notes of the version that it makes; of the run's first version, nothing.
 
         ``version`` and ``updated`` are its number and that of the version it was made from,
         ``elsewhere`` the stages that were not made anew, each with ``version`` and ``fingerprint``.
@@ -82,18 +82,18 @@ class Run:
         if not path.is_file():
             return {}
         with suppress(ValueError, RecursionError):
-            found = json.loads(path.read_text(encoding="utf-8"))
+            note = json.loads(path.read_text(encoding="utf-8"))
             if (
-                isinstance(found, dict)
-                and type(found.get("version")) is int
-                and type(found.get("updated", 1)) is int
-                and all(isinstance(found.get(n, {}), dict) for n in ("elsewhere", "overrides"))
+                isinstance(note, dict)
+                and type(note.get("version")) is int
+                and type(note.get("updated", 1)) is int
+                and all(isinstance(note.get(n, {}), dict) for n in ("elsewhere", "overrides"))
                 and all(
                     isinstance(each, dict) and type(each.get("version")) is int
-                    for each in found.get("elsewhere", {}).values()
+                    for each in note.get("elsewhere", {}).values()
                 )
             ):
-                return found
+                return note
         raise RunError(
             f"{path} is damaged: it is no note of a version. Copy the run again, or let another "
             "version answer with `lightrec runs promote`."
@@ -111,9 +111,9 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What the run goes by, such as ``video``, or ``video, version 2``."""
-        own = self.base.resolve().name
-        return f"{own}, version {self.version}" if self.about else own
+        """Name of the run, such as ``video``, or ``video, version 2``."""
+        folder = self.base.resolve().name
+        return f"{folder}, version {self.version}" if self.about else folder
 
     def hold(self) -> None:
         """Keep this version from being removed by updates for as long as this object lives."""
@@ -130,12 +130,12 @@ class Run:
 
         :raises RunError: where the earlier stage is not the one any more that it was.
         """
-        found = self.about.get("elsewhere", {}).get(stage)
-        if self.has(stage) or found is None:
+        noted = self.about.get("elsewhere", {}).get(stage)
+        if self.has(stage) or noted is None:
             return self
-        number = found["version"]
+        number = noted["version"]
         earlier = Run(self.base / VERSIONS / str(number) if number > 1 else self.base, follow=False)
-        if not earlier.has(stage) or earlier.stamp(stage)["fingerprint"] != found["fingerprint"]:
+        if not earlier.has(stage) or earlier.stamp(stage)["fingerprint"] != noted["fingerprint"]:
             raise RunError(
                 f"The stage {stage} of {self.name} was that of version {number}, which has another "
                 "one now, or none: promote another version with `lightrec runs promote`."
@@ -170,8 +170,8 @@ class Run:
 
         :raises RunError: where the stage is not finished.
         """
-        given = self.about.get("overrides", {}).get(stage)
-        return list(self.stamp(stage)["overrides"] if given is None else given)
+        noted = self.about.get("overrides", {}).get(stage)
+        return list(self.stamp(stage)["overrides"] if noted is None else noted)
 
     def check(self, *stages: str) -> None:
         """See that stages belong together, and with all stages that they were made from.
@@ -186,25 +186,25 @@ class Run:
         for name in left:  # grows by the stages that each was made from
             made = self.stamp(name)
             for other in filter(self.has, made.get("inputs", {})):
-                found = self.stamp(other)
-                if found["fingerprint"] != made["inputs"][other]:
+                present = self.stamp(other)
+                if present["fingerprint"] != made["inputs"][other]:
                     raise RunError(
                         f"The stage {name} in {self.path} is stale: it was made from another "
                         f"{other} stage than the one that is there now. Make it again with "
-                        f"`{mending(self.path, found, made)}`."
+                        f"`{mending(self.path, present, made)}`."
                     )
                 if other not in left:
                     left.append(other)
 
     def stale(self, stages: Iterable[str]) -> list[str]:
         """Name those of some stages, given in their order, that were made from other inputs."""
-        found: list[str] = []
+        outdated: list[str] = []
         for name in filter(self.has, stages):
             try:
                 self.check(name)
             except RunError:
-                found.append(name)
-        return found
+                outdated.append(name)
+        return outdated
 
     def check_halves(self) -> None:
         """See that user models A and B learned from disjoint halves of the users.
@@ -219,13 +219,13 @@ class Run:
             raise RunError(f"{self.path}: {sentence} Then run the stage that changed again.")
 
     def metrics(self, stage: str = "evaluate") -> dict[str, Any]:
-        """What a stage measured.
+        """Metrics of a stage.
 
         :raises RunError: where the stage is not finished, or was made from other inputs.
         """
         self.check(stage)
-        found: dict[str, Any] = json.loads((self.folder(stage) / METRICS).read_text())
-        return found
+        metrics: dict[str, Any] = json.loads((self.folder(stage) / METRICS).read_text())
+        return metrics
 
     @cached_property
     def data(self) -> "EventStore":
@@ -246,7 +246,7 @@ class Run:
 
     @cached_property
     def blend(self) -> "Blend":
-        """What ranks the next event: the ranker together with the item models."""
+        """The model that ranks the next event: the ranker together with the item models."""
         from lightrec.ranking.blend import Blend
 
         return Blend.load(self._checked("ranker"))
@@ -269,11 +269,11 @@ class Run:
     @property
     def judged(self) -> "Run":
         """The run without its stage `final`: what serves then may be judged by held-out events."""
-        found = copy.copy(self)
+        judged = copy.copy(self)
         for name in ("served", "popularity", "demographic", "text_map"):
-            found.__dict__.pop(name, None)
-        found.__dict__["_is_final"] = False
-        return found
+            judged.__dict__.pop(name, None)
+        judged.__dict__["_is_final"] = False
+        return judged
 
     @cached_property
     def _is_final(self) -> bool:
@@ -286,41 +286,43 @@ class Run:
 
     @cached_property
     def popularity(self) -> "Popularity | RecentPopularity":
-        """What ranks for somebody of whom nothing is known."""
+        """The model that ranks for somebody of whom nothing is known."""
         from lightrec.ranking.item_models.base import popular
 
         return popular(self.learned)
 
     @cached_property
     def demographic(self) -> "Demographic | None":
-        """What ranks by attributes alone; None where the run found nothing that they tell."""
+        """The model that ranks by attributes alone; None where the run found nothing they tell."""
         from lightrec.ranking.blend import described_models
         from lightrec.ranking.item_models.base import Evidence
         from lightrec.ranking.item_models.demographic import Demographic
 
         for name, model in described_models(self.folder("ranker")).items():
             if isinstance(model, Demographic):
-                own = dict(self.served.item_models.items()).get(name)
-                return own if isinstance(own, Demographic) else model.fit(Evidence.of(self.learned))
+                fitted = dict(self.served.item_models.items()).get(name)
+                if isinstance(fitted, Demographic):
+                    return fitted
+                return model.fit(Evidence.of(self.learned))
         return None
 
     @cached_property
     def text_map(self) -> "TextMap | None":
-        """What gives items without events their scores; None where the ranker reads no texts."""
+        """The map that scores items without events; None where the ranker reads no texts."""
         from lightrec.ranking.item_models.text_map import TextMap
 
         return TextMap.of(self.served, self.learned)
 
     @cached_property
     def wishes(self) -> "Wishes":
-        """What reads wishes in words.
+        """The reader of wishes in words.
 
         :raises PluginError: where no installed package does.
         :raises RunError: where the ranker has learned nothing of them.
         """
         kind = plugins.installed().get(plugins.LIST_PARTS, "wishes").load()
-        found: Wishes = kind.load(self._checked("ranker"), self.data, self.ranker.items)
-        return found
+        wishes: Wishes = kind.load(self._checked("ranker"), self.data, self.ranker.items)
+        return wishes
 
     @cached_property
     def users_a(self) -> "UserModel":

@@ -24,23 +24,23 @@ CANNOT: Final = "The recipe or its settings cannot be used."
 ALL_SETTINGS: Final = "\n`lightrec fit -c RECIPE --print_config` shows all settings."
 CLASS: Final = "class_path"
 _PLAIN: Final = (str, int, float, Mapping, list, tuple, set, os.PathLike, type(None))
-"""What a setting may be that is described by no class and arguments."""
+"""Types of settings that are described by no class and arguments."""
 
 
-def make_of(kind: type, settings: Mapping[str, Any] | None = None, **given: Any) -> Any:
+def make_of(kind: type, settings: Mapping[str, Any] | None = None, **more: Any) -> Any:
     """Make an object of a class with settings that people wrote, checked by their types.
 
     :param settings: arguments of the constructor. A part among them is a short name, or a mapping
         of ``class_path`` and ``init_args``.
-    :param given: further arguments, which are no settings and are not checked.
+    :param more: further arguments, which are no settings and are not checked.
     :raises RecipeError: where there is no such setting, or a value does not fit.
     """
     chosen = dict(settings or {})
-    parser, parsed = check_of(kind, chosen, *given)
+    parser, parsed = check_of(kind, chosen, *more)
     with plugins.blaming(kind, f"be made with {chosen}"):
         arguments = parser.instantiate_classes(parsed).as_dict()
         try:
-            return kind(**given, **arguments)
+            return kind(**more, **arguments)
         except (TypeError, ValueError) as error:
             raise RecipeError(
                 f"{kind.__name__} cannot be made with these settings: {error}"
@@ -48,22 +48,22 @@ def make_of(kind: type, settings: Mapping[str, Any] | None = None, **given: Any)
 
 
 def check_of(
-    kind: type, settings: Mapping[str, Any], *given: str
+    kind: type, settings: Mapping[str, Any], *more: str
 ) -> tuple[ArgumentParser, Namespace]:
     """See that a class takes settings that people wrote, as :func:`make_of` does; make nothing.
 
-    :param given: names of further arguments, which are no settings.
+    :param more: names of further arguments, which are no settings.
     :returns: the parser of the settings, and what it read.
     :raises RecipeError: where there is no such setting, or a value does not fit.
     """
     settings = moved(settings)
     plugins.load_parts(settings)
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind, skip={*given}, fail_untyped=False)
+    parser.add_class_arguments(kind, skip={*more}, fail_untyped=False)
     try:
         return parser, parser.parse_object(dict(settings))
     except ArgumentError as error:
-        sentence = mistake(kind, settings, given) or lacking(kind, settings, given) or error
+        sentence = mistake(kind, settings, more) or lacking(kind, settings, more) or error
         raise RecipeError(
             f"{kind.__name__} cannot be made with {dict(settings)}: {sentence}"
         ) from None
@@ -95,34 +95,34 @@ def setting(text: str, what: str = "--set") -> tuple[str, Any]:
 
 def values_of(words: Iterable[str]) -> dict[str, Any]:
     """Read words of a line, such as ``["--model.size", "8"]``, as ``{"model.size": 8}``."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     rest = iter(words)
     for word in rest:
         name, equals, value = word.lstrip("-").partition("=")
-        found[name] = yaml.safe_load(value if equals else next(rest, "null"))
-    return found
+        values[name] = yaml.safe_load(value if equals else next(rest, "null"))
+    return values
 
 
 def nested(words: Iterable[str]) -> dict[str, Any]:
     """Read words of a line as mappings within mappings; what is named by ``-c`` is YAML."""
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for name, value in values_of(words).items():
         for part in reversed([] if name == "c" else name.removesuffix("+").split(".")):
             value = {part: value}
-        lay(found, value)
-    return found
+        lay(settings, value)
+    return settings
 
 
 def lay(base: dict[str, Any], over: Mapping[str, Any]) -> None:
     """Lay mappings over others in place; of another class the arguments before do not count."""
     for name, value in over.items():
-        known = base.get(name)
-        if isinstance(value, str) and isinstance(known, dict):
+        before = base.get(name)
+        if isinstance(value, str) and isinstance(before, dict):
             value = {CLASS: value}
-        if isinstance(value, Mapping) and known is not None:
-            known = known if isinstance(known, dict) else {CLASS: known}
-            same = value.get(CLASS) in (None, known.get(CLASS))
-            base[name] = known if same else {}
+        if isinstance(value, Mapping) and before is not None:
+            before = before if isinstance(before, dict) else {CLASS: before}
+            same = value.get(CLASS) in (None, before.get(CLASS))
+            base[name] = before if same else {}
             lay(base[name], value)
         else:
             base[name] = value
@@ -131,15 +131,15 @@ def lay(base: dict[str, Any], over: Mapping[str, Any]) -> None:
 def mistake(
     kind: Callable[..., Any],
     settings: Mapping[str, Any],
-    given: Iterable[str] = (),
+    left_out: Iterable[str] = (),
     whose: str = "",
 ) -> str:
     """The first mistake in settings of a class or a function; empty where none is found.
 
-    :param given: names of arguments that are no settings.
+    :param left_out: names of arguments that are no settings.
     :param whose: what the settings are of, in place of the name.
     """
-    taken = {each.name: each for each in _parameters(kind) if each.name not in given}
+    taken = {each.name: each for each in _parameters(kind) if each.name not in left_out}
     for name, value in settings.items():
         if name not in taken:
             return f"{whose or kind.__name__} has no setting {name!r}.{did_you_mean(name, taken)}"
@@ -148,10 +148,10 @@ def mistake(
     return ""
 
 
-def lacking(kind: type, settings: Mapping[str, Any], given: Iterable[str] = ()) -> str:
+def lacking(kind: type, settings: Mapping[str, Any], left_out: Iterable[str] = ()) -> str:
     """Name the first setting without a default that is not there; empty where all are."""
     needed = (each.name for each in _parameters(kind) if each.default is inspect.Parameter.empty)
-    left = next((name for name in needed if name not in {*settings, *given}), None)
+    left = next((name for name in needed if name not in {*settings, *left_out}), None)
     why = "`lightrec plugins show NAME` says what is meant."
     return f"Give a value for {left} of {kind.__name__}; {why}" if left else ""
 
@@ -168,8 +168,8 @@ def misfit(name: str, value: Any, expected: Any) -> str:
     bases = [kind for kind in types if isinstance(kind, type) and not issubclass(kind, _PLAIN)]
     if isinstance(value, list):
         inner = [get_args(kind)[0] for kind in types if get_args(kind)]
-        found = (misfit(name, each, Union[(*inner,)]) for each in value if inner)
-        if sentence := next(filter(None, found), ""):
+        sentences = (misfit(name, each, Union[(*inner,)]) for each in value if inner)
+        if sentence := next(filter(None, sentences), ""):
             return sentence
     named = value if isinstance(value, Mapping) else {CLASS: value}
     path = named.get(CLASS)
@@ -189,9 +189,9 @@ def misfit(name: str, value: Any, expected: Any) -> str:
         parser.add_argument("--value", type=expected)
         parser.parse_object({"value": value})
     except ArgumentError:
-        spelled = re.sub(r"<class '(.+)'>", r"\1", str(expected))
-        spelled = re.sub(r"\b(?:\w+\.)+", "", spelled)
-        return f"The setting {name} takes {spelled}, not {value}.{hint(str(value))}"
+        type_name = re.sub(r"<class '(.+)'>", r"\1", str(expected))
+        type_name = re.sub(r"\b(?:\w+\.)+", "", type_name)
+        return f"The setting {name} takes {type_name}, not {value}.{hint(str(value))}"
     except ValueError:  # a type that jsonargparse does not know
         return ""
     return ""
@@ -210,11 +210,11 @@ def _alternatives(expected: Any) -> Iterator[Any]:
 def _unknown_class(path: str, base: type[Any]) -> str:
     plugins.installed().load_all()
     kinds = [each for each in plugins.subclasses(base) if not inspect.isabstract(each)]
-    known = {kind.__name__ for kind in kinds if not kind.__name__.startswith("_")}
+    names = {kind.__name__ for kind in kinds if not kind.__name__.startswith("_")}
     mend = " Install the package that provides it, or correct the name."
     return (
         f"There is no class {path!r} among those of the kind {base.__name__}. Installed are: "
-        f"{', '.join(sorted(known)) or 'none'}.{hint(path) or did_you_mean(path, known) or mend}"
+        f"{', '.join(sorted(names)) or 'none'}.{hint(path) or did_you_mean(path, names) or mend}"
     )
 
 

@@ -23,7 +23,7 @@ from lightrec.errors import RunError
 from lightrec.moved import moved
 
 CLASS, ARGUMENTS = "class_path", "init_args"
-"""How recipes and files describe an object: by its class and its arguments."""
+"""Keys by which recipes and files describe an object: its class and its arguments."""
 
 HARMLESS: Final = tuple(
     f"lightning.pytorch.callbacks.{within}{name}"
@@ -36,7 +36,7 @@ HARMLESS: Final = tuple(
     )
     for within in ("", module)
 )
-"""What else the recipes of a run folder may name: Lightning's callbacks that write nothing."""
+"""Other classes that a run folder's recipes may name: Lightning's callbacks that write nothing."""
 _DOTTED: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _GATED: Final = ContextVar("_GATED", default=False)
 _Base = TypeVar("_Base")
@@ -56,10 +56,10 @@ class PlainCheckpoint:
         from lightning.pytorch.core import saving
 
         # Lightning's own such function imports whatever class the arguments name.
-        own = f"{__name__}.{instantiate.__name__}"
-        saving._ALLOWED_INSTANTIATORS.add(own)
+        instantiator = f"{__name__}.{instantiate.__name__}"
+        saving._ALLOWED_INSTANTIATORS.add(instantiator)
         return super().load_from_checkpoint(  # type: ignore[misc]
-            *arguments, **settings, _instantiator=own
+            *arguments, **settings, _instantiator=instantiator
         )
 
 
@@ -76,23 +76,23 @@ def trusted_class(name: str, base: type[_Base]) -> type[_Base]:
     """
     name = moved(name)
     dotted = name.replace(":", ".")
-    for known in plugins.subclasses(base):
-        if dotted == f"{known.__module__}.{known.__qualname__}":
-            return known
-    module, _, own = name.rpartition(":" if ":" in name else ".")
+    for kind in plugins.subclasses(base):
+        if dotted == f"{kind.__module__}.{kind.__qualname__}":
+            return kind
+    module, _, short = name.rpartition(":" if ":" in name else ".")
     _check_may_import(module, "class", name, ", or import the class before you load the file")
     try:
-        found = getattr(import_module(module), own, None)
+        cls = getattr(import_module(module), short, None)
     except Exception as error:
         raise RunError(
             f"A file names the class {name}, which cannot be imported: {type(error).__name__}: "
             f"{error}."
         ) from error
-    if not isinstance(found, type):
+    if not isinstance(cls, type):
         raise RunError(f"A file names {name}, and there is no such class.")
-    if not issubclass(found, base):
+    if not issubclass(cls, base):
         raise RunError(f"A file names {name}, which is not a subclass of {base.__name__}.")
-    return found
+    return cls
 
 
 @contextmanager
@@ -101,11 +101,11 @@ def gate() -> Iterator[None]:
     from jsonargparse import _common, set_parsing_settings
 
     parts = (part.path.replace(":", ".") for part in plugins.installed().every_part)
-    known = [*_packages(), *filter(_DOTTED.fullmatch, parts), *HARMLESS]
+    allowed = [*_packages(), *filter(_DOTTED.fullmatch, parts), *HARMLESS]
     token = _GATED.set(True)
     try:
         with mock.patch.dict(_common.parsing_settings):  # put back at the end
-            set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=known)
+            set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=allowed)
             yield
     finally:
         _GATED.reset(token)
@@ -118,15 +118,15 @@ def function(name: str, takes: str) -> Callable[..., None]:
         name.
     :raises RunError: where a run folder names another one.
     """
-    module, _, own = name.rpartition(".")
+    module, _, short = name.rpartition(".")
     if _GATED.get():
         _check_may_import(module, "function", name)
-    found: Callable[..., None] = getattr(import_module(module), own)
+    imported: Callable[..., None] = getattr(import_module(module), short)
     if _GATED.get():
-        first = next(iter(signature(found).parameters.values()), None)
+        first = next(iter(signature(imported).parameters.values()), None)
         if getattr(kind := first and first.annotation, "__name__", kind) != takes:
             raise RunError(f"A file names the function {name}, which takes no {takes}.")
-    return found
+    return imported
 
 
 def check_classes(value: Any) -> None:
@@ -194,18 +194,17 @@ def built(value: Any, annotation: Any) -> Any:
     bases = [kind for kind in later or kinds if isinstance(kind, type) and kind not in _ANYTHING]
     if not bases:
         return value
-    found: Any = trusted_class(value[CLASS], bases[0])
+    cls: Any = trusted_class(value[CLASS], bases[0])
     try:
-        arguments = arguments_of(found, value.get(ARGUMENTS) or {})
-        return partial(found, **arguments) if later else found(**arguments)
+        arguments = arguments_of(cls, value.get(ARGUMENTS) or {})
+        return partial(cls, **arguments) if later else cls(**arguments)
     except TypeError as error:
         raise RunError(
-            f"A file describes a {found.__name__} as {dict(value)!r}, which cannot be built: "
-            f"{error}."
+            f"A file describes a {cls.__name__} as {dict(value)!r}, which cannot be built: {error}."
         ) from error
 
 
-def arguments_of(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
+def arguments_of(kind: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Build what descriptions there are among a constructor's arguments.
 
     What a constructor does not take is left out: an earlier release's may have taken more.
@@ -214,18 +213,18 @@ def arguments_of(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     taken = signature(kind.__init__).parameters  # type: ignore[misc]
     if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in taken.values()):
-        given = {name: value for name, value in given.items() if name in taken}
-    if not any(isinstance(value, Mapping | list) for value in given.values()):
-        return dict(given)
+        arguments = {name: value for name, value in arguments.items() if name in taken}
+    if not any(isinstance(value, Mapping | list) for value in arguments.values()):
+        return dict(arguments)
     types = _types(kind)
-    return {name: built(value, types.get(name, object)) for name, value in given.items()}
+    return {name: built(value, types.get(name, object)) for name, value in arguments.items()}
 
 
-def instantiate(kind: type[_Base], given: Mapping[str, Any]) -> _Base:
+def instantiate(kind: type[_Base], arguments: Mapping[str, Any]) -> _Base:
     """Make a Lightning module of the arguments that its checkpoint holds."""
     # Where a constructor passes settings on, Lightning hands over more than the bases' take.
     taken = {name for base in kind.__mro__ for name in signature(base.__init__).parameters}  # type: ignore[misc]
-    return kind(**arguments_of(kind, {name: v for name, v in given.items() if name in taken}))
+    return kind(**arguments_of(kind, {name: v for name, v in arguments.items() if name in taken}))
 
 
 def _types(kind: type) -> dict[str, Any]:
@@ -252,10 +251,13 @@ def _check_may_import(module: str, what: str, name: str, otherwise: str = "") ->
 
 def _packages() -> list[str]:
     """Name the packages of which run folders may name all."""
-    return ["lightrec", *(_own_package(package.module) for package in plugins.installed().packages)]
+    return [
+        "lightrec",
+        *(_package_around(package.module) for package in plugins.installed().packages),
+    ]
 
 
-def _own_package(hooks: str) -> str:
+def _package_around(hooks: str) -> str:
     """The outermost package around a module of hooks that no other distribution shares."""
     parts = hooks.partition(":")[0].split(".")
     for depth in range(1, len(parts)):

@@ -7,7 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,38 +16,29 @@ from lightrec.__main__ import main
 from lightrec.recommend import Recommender
 
 MUTATIONS = int(os.environ.get("LIGHTREC_MUTATIONS", "200"))
-FORTY = 40
-"""Mutations are drawn by the number of a test, each of so many."""
+PER_TEST = 40
+"""Number of mutations of one test; each is drawn by its number."""
 VALUES = (None, True, -1, 0, 1e300, 10**30, float("nan"), "", "x", "../..", [], {}, ["x"], {"x": 1})
-LISTS = ["recommend", "--user", "u3"], ["similar", "i3", "-k", "3"], ["explain", "--user", "u3"]
+LISTS = "recommend {} --user u3", "similar {} i3 -k 3", "explain {} --user u3"
+SIMULATED = "simulate {} --policy greedy --sessions 4 --model"
 READS = {
-    "data": [*LISTS, ["runs list"], ["explain", "--user", "u3", "--by", "policy"]],
-    "ranker": [*LISTS, ["evaluate"], ["recommend", "--history", "--profile", "age=3"]],
-    "evaluate": [["evaluate"], ["recommend", "--user", "u3"], ["runs list"]],
-    "policy": [["recommend", "--user", "u3", "--by", "policy"], ["explain", "--by", "policy"]],
-    "users_a": [["recommend", "--user", "u3", "--by", "even-mixture"], ["simulate", "users_a"]],
-    "users_b": [["simulate", "users_b"]],
+    "data": [*LISTS, "runs list {}", "explain {} --user u3 --by policy"],
+    "ranker": [*LISTS, "evaluate {}", "recommend {} --history --profile age=3"],
+    "evaluate": ["evaluate {}", "recommend {} --user u3", "runs list {}"],
+    "policy": ["recommend {} --user u3 --by policy", "explain {} --user u3 --by policy"],
+    "users_a": ["recommend {} --user u3 --by even-mixture", f"{SIMULATED} users_a"],
+    "users_b": [f"{SIMULATED} users_b"],
 }
-"""Commands that read a stage; others look at its note alone."""
+"""Commands that read a stage of a run; others look at its note alone."""
 
 
-def words_of(command, run):
-    """Write a command of ``READS`` as words of a line."""
-    name, *options = command
-    if name == "simulate":
-        return [name, str(run), "--model", *options, "--policy", "greedy", "--sessions", "4"]
-    if name == "explain" and "--user" not in options:
-        options = ["--user", "u3", *options]
-    return [*name.split(), str(run), *options]
-
-
-def leaves(value, within=()):
-    """List the paths to all that is in a JSON value."""
+def leaves(value):
+    """Yield every mapping and list in a JSON value with each of its keys."""
     inner = value.items() if isinstance(value, dict) else enumerate(value)
     for key, each in inner:
-        yield (*within, key)
+        yield value, key
         if isinstance(each, dict | list):
-            yield from leaves(each, (*within, key))
+            yield from leaves(each)
 
 
 def with_another_leaf(content, chance):
@@ -55,19 +46,15 @@ def with_another_leaf(content, chance):
     whole = json.loads(content)
     if not (places := [*leaves(whole)]) or chance.random() < 0.1:
         return json.dumps(chance.choice([*VALUES, 3, "word"])).encode()
-    *within, last = chance.choice(places)
-    holder = whole
-    for key in within:
-        holder = holder[key]
+    holder, key = chance.choice(places)
     if chance.random() < 0.2:
-        del holder[last]
+        del holder[key]
     else:
-        holder[last] = chance.choice(VALUES)
+        holder[key] = chance.choice(VALUES)
+    text = json.dumps(whole)
     if chance.random() < 0.02:
-        return (
-            json.dumps(whole).replace("{", '{"deep": ' + "[" * 5000 + "]" * 5000 + ",", 1).encode()
-        )
-    return json.dumps(whole).encode()
+        text = text.replace("{", '{"deep": ' + "[" * 5000 + "]" * 5000 + ",", 1)
+    return text.encode()
 
 
 def mutated(content, chance, others):
@@ -99,26 +86,19 @@ def run(tiny_run, tmp_path_factory) -> Path:
 def files_of(run):
     """List the files of stages that commands read."""
     unread = (".ckpt", ".html", ".png", ".md")
-    found = sorted(path for path in run.glob("*/*") if path.is_file())
-    return [path for path in found if path.suffix not in unread and path.parent.name != "logs"]
+    files = sorted(path for path in run.glob("*/*") if path.is_file())
+    return [path for path in files if path.suffix not in unread and path.parent.name != "logs"]
 
 
-def one_more(run, number, capsys=None):
-    """Mutate one file, try the commands that read it, and put the file back."""
-    chance = random.Random(number)
-    path = chance.choice(files_of(run))
+@contextmanager
+def replaced(path, instead):
+    """Give a file other bytes, or None for no file at all, for the length of a block."""
     content = path.read_bytes()
-    instead = mutated(content, chance, files_of(run))
-    stage = path.parent.name
+    path.unlink()
+    if instead is not None:
+        path.write_bytes(instead)
     try:
-        path.unlink()
-        if instead is not None:
-            path.write_bytes(instead)
-        for command in READS.get(stage, LISTS):
-            with suppress(SystemExit):
-                assert main(words_of(command, run)) in (0, 2), (number, path, command)
-            if capsys:
-                assert "panicked" not in capsys.readouterr().err, (number, path, command)
+        yield
     finally:
         path.unlink(missing_ok=True)
         path.write_bytes(content)
@@ -126,21 +106,17 @@ def one_more(run, number, capsys=None):
 
 def test_the_damaged_file_is_named_and_the_advice_makes_it_whole(run, capsys):
     path = run / "data" / "items.npy"
-    content = path.read_bytes()
-    for instead in (content[:99], None):
-        path.unlink()
-        if instead is not None:
-            path.write_bytes(instead)
-        assert main(["recommend", str(run), "--user", "u3"]) == 2
-        said = capsys.readouterr().err
-        assert f"{path} is {'damaged' if instead else 'missing'}" in said
-        assert f"remove {run / 'data'} and make the stage again with `lightrec run generic" in said
-        path.write_bytes(content)
+    for instead in (path.read_bytes()[:99], None):
+        with replaced(path, instead):
+            assert main(["recommend", str(run), "--user", "u3"]) == 2
+        error = capsys.readouterr().err
+        assert f"{path} is {'damaged' if instead else 'missing'}" in error
+        assert f"remove {run / 'data'} and make the stage again with `lightrec run gen" in error
     assert main(["recommend", str(run), "--user", "u3"]) == 0
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "sentence"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "a/b"), "at a/b: the disk is full"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "the disk is full"),
@@ -150,13 +126,13 @@ def test_the_damaged_file_is_named_and_the_advice_makes_it_whole(run, capsys):
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "memory does not suffice"),
     ],
 )
-def test_what_the_machine_refuses_is_told(tiny_run, error, told, monkeypatch, capsys):
+def test_what_the_machine_refuses_is_told(tiny_run, error, sentence, monkeypatch, capsys):
     def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(Recommender, "similar", fail)
     assert main(["similar", str(tiny_run), "i3"]) == 2
-    assert told in capsys.readouterr().err
+    assert sentence in capsys.readouterr().err
 
 
 def test_a_full_disk_behind_the_output_is_told(tiny_run):
@@ -170,7 +146,14 @@ def test_a_full_disk_behind_the_output_is_told(tiny_run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("begin", range(0, MUTATIONS, FORTY))
+@pytest.mark.parametrize("begin", range(0, MUTATIONS, PER_TEST))
 def test_no_mutation_of_a_file_ends_in_a_traceback(run, begin, capfd):
-    for number in range(begin, begin + FORTY):
-        one_more(run, number, capfd)
+    files = files_of(run)
+    for number in range(begin, begin + PER_TEST):
+        chance = random.Random(number)
+        path = chance.choice(files)
+        with replaced(path, mutated(path.read_bytes(), chance, files)):
+            for command in READS.get(path.parent.name, LISTS):
+                with suppress(SystemExit):
+                    assert main(command.format(run).split()) in (0, 2), (number, path, command)
+                assert "panicked" not in capfd.readouterr().err, (number, path, command)

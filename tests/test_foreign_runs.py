@@ -95,17 +95,14 @@ class Trap:
         (folder / "path" / "canary_on_the_path.py").write_text(
             CANARY.format(marker=str(self.marker))
         )
-        log, items = write_log(folder)
-        day, shown = folder / "day.csv", folder / "shown.csv"
-        day.write_text("customer,sku,date\nu1,i1,2024-02-01T12:00:00\n")
-        shown.write_text("user,item,propensity,value\nu1,i1,0.5,1\nu2,i2,0.5,0\n")
         (folder / "model").mkdir()
-        self.words = {"log": log, "items": items, "day": day, "shown": shown, "run": self.run}
-        self.words |= {
-            "whole": run,
-            "model": tiny_text_model(folder / "model"),
-            "scratch": folder / "scratch",
-        }
+        names = ("day", "shown", "scratch", "whole", "run")
+        paths = (folder / "day.csv", folder / "shown.csv", folder / "scratch", run, self.run)
+        self.words = dict(zip(names, paths, strict=True))
+        self.words["day"].write_text("customer,sku,date\nu1,i1,2024-02-01T12:00:00\n")
+        self.words["shown"].write_text("user,item,propensity,value\nu1,i1,0.5,1\nu2,i2,0.5,0\n")
+        self.words["log"], self.words["items"] = write_log(folder)
+        self.words["model"] = tiny_text_model(folder / "model")
         self.reset()
 
     def reset(self) -> None:
@@ -143,14 +140,15 @@ def updated(tiny_run, tmp_path_factory) -> Path:
     later = run / "versions" / "2"
     for name in ("data", "ranker", "evaluate"):
         shutil.copytree(run / name, later / name)
-    known, source = Run(run, follow=False), {"0" * 64: "yesterday.csv"}
+    first = Run(run, follow=False)
     others = {
-        name: {"version": 1, "fingerprint": known.stamp(name)["fingerprint"]}
+        name: {"version": 1, "fingerprint": first.stamp(name)["fingerprint"]}
         for name in ("text", "users_a", "users_b", "policy")
     }
-    about = {"version": 2, "updated": 1, "sources": source, "elsewhere": others, "asked": {}}
-    about |= {"overrides": {name: known.overrides(name) for name in ("data", "ranker")}}
-    about |= {"command": "lightrec update run --log yesterday.csv"}
+    about = {"version": 2, "updated": 1, "elsewhere": others, "asked": {}}
+    about["sources"] = {"0" * 64: "yesterday.csv"}
+    about["overrides"] = {name: first.overrides(name) for name in ("data", "ranker")}
+    about["command"] = "lightrec update run --log yesterday.csv"
     (later / "version.json").write_text(json.dumps(about))
     (run / "current").symlink_to("versions/2")
     (run / ".work").mkdir()
@@ -192,10 +190,9 @@ def forge(path: Path, chance: random.Random, hostile: str | None) -> None:
         path.write_text(hostile or HOSTILE[2])
         return
     content = json.loads(path.read_text())
-    found = list(places(content)) or [(content, 0)]
-    if hostile is None:
-        found = [(holder, key) for holder, key in found if key in IMPORTED]
-    for holder, key in found if hostile is None else [chance.choice(found)]:
+    texts = list(places(content)) or [(content, 0)]
+    imports = [(holder, key) for holder, key in texts if key in IMPORTED]
+    for holder, key in imports if hostile is None else [chance.choice(texts)]:
         if isinstance(key, tuple):
             holder[hostile] = holder.pop(key[0])
         else:
@@ -204,8 +201,7 @@ def forge(path: Path, chance: random.Random, hostile: str | None) -> None:
 
 
 def test_every_command_that_takes_a_run_is_walked():
-    others = {name for name in commands() if not name.startswith(ELSEWHERE)}
-    assert others <= {*LINES}
+    assert {name for name in commands() if not name.startswith(ELSEWHERE)} <= {*LINES}
 
 
 @pytest.mark.slow

@@ -96,8 +96,8 @@ def test_a_plugin_alone(folder, bare, look, tmp_path):
     """Installed it is listed and keeps its contracts; uninstalled nothing of it remains."""
     python, site = bare
     before = {path.name for path in site.iterdir()}
-    asked = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["dependencies"]
-    wanted = [each for each in FOLDERS if any(each.name in one for one in asked) or each == folder]
+    needed = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["dependencies"]
+    wanted = [each for each in FOLDERS if any(each.name in one for one in needed) or each == folder]
     wheels = [wheel(each, tmp_path / each.name) for each in wanted]
     pip(python, "install", "--no-deps", "--no-index", *wheels)
     try:

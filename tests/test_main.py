@@ -60,6 +60,7 @@ def test_each_command_has_help_with_an_example(command, capsys):
         (["rnu"], "no command 'rnu'"),
         (["run", "no-such-domain"], "no set of recipes and no domain 'no-such-domain'"),
         (["run", "generic", "--log", "no-such.csv"], "no-such.csv: The file does not exist."),
+        (["run", "generic", "stray"], "what to do with the argument 'stray'"),
         (["run", "generic", "--colour", "red"], "no option --colour"),
         (["run", "generic", "--offline", "--encodr.seed", "1"], "no option --encodr.seed"),
         (["fit"], "needs a recipe"),

@@ -45,8 +45,8 @@ def test_an_old_path_is_followed_with_a_warning(capsys):
 
 
 def test_settings_keep_all_else():
-    given = {OLD: [OLD, f"{OLD}s", 3], "other": ("lightrec.policies.slate.SlatePolicy", None)}
-    assert moved(given) == {**given, OLD: [NEW, f"{OLD}s", 3]}
+    settings = {OLD: [OLD, f"{OLD}s", 3], "other": ("lightrec.policies.slate.SlatePolicy", None)}
+    assert moved(settings) == {**settings, OLD: [NEW, f"{OLD}s", 3]}
     assert moved(f'["{OLD}"]') == f'["{NEW}"]'
 
 

@@ -16,10 +16,10 @@ lightrec_domains = gives({"chess": "chess_domain:Chess"})
 
 
 def test_lightrecs_own_parts_come_through_the_hooks_and_load():
-    found = plugins.discover([])
-    assert found.parts["domains"]["generic"].path == "lightrec.data.domain:Domain"
-    assert found.load_all() == []
-    assert not found.broken
+    installed = plugins.discover([])
+    assert installed.parts["domains"]["generic"].path == "lightrec.data.domain:Domain"
+    assert installed.load_all() == []
+    assert not installed.broken
 
 
 def test_the_extra_all_names_every_package_of_the_repository():
@@ -31,9 +31,9 @@ def test_the_extra_all_names_every_package_of_the_repository():
 
 def test_only_the_parts_that_settings_name_are_imported(lightrec_plugins):
     hooks = GOOD + 'lightrec_encoders = gives({"Lost": "nowhere:Lost", "Gone": "nowhere:Gone"})\n'
-    found = plugins.discover([lightrec_plugins.add("bad", hooks)])
-    assert found.load_all("{'text_encoder': 'TextEncoder'} --loss=SoftmaxLoss") == []
-    (sentence,) = found.load_all("--data.init_args.text_encoder=plugin.Lost")
+    installed = plugins.discover([lightrec_plugins.add("bad", hooks)])
+    assert installed.load_all("{'text_encoder': 'TextEncoder'} --loss=SoftmaxLoss") == []
+    (sentence,) = installed.load_all("--data.init_args.text_encoder=plugin.Lost")
     assert "nowhere:Lost" in sentence
 
 
@@ -57,9 +57,9 @@ def test_only_the_parts_that_settings_name_are_imported(lightrec_plugins):
 def test_a_broken_plugin_is_told_of_and_the_others_go_on(lightrec_plugins, hooks, message):
     bad = lightrec_plugins.add("bad", hooks)
     good = lightrec_plugins.add("good", GOOD)
-    found = plugins.discover([bad, good])
-    assert message in found.broken["bad"]
-    assert "chess" in found.parts["domains"]
+    installed = plugins.discover([bad, good])
+    assert message in installed.broken["bad"]
+    assert "chess" in installed.parts["domains"]
 
 
 CRAWLER = """
@@ -75,11 +75,11 @@ lightrec_slots = gives({"crawlers": "lightrec.encoders.base:Encoder"})
 def test_a_package_adds_a_slot_that_others_fill(lightrec_plugins, capsys):
     filling = lightrec_plugins.add("a_filling", CRAWLER)
     assert "there is no such hook" in plugins.discover([filling]).broken["a_filling"]
-    found = plugins.discover([filling, lightrec_plugins.add("slots", SLOTS)])
-    assert not found.broken
-    assert found.parts["crawlers"]["Crawler"].base == "lightrec.encoders.base:Encoder"
+    installed = plugins.discover([filling, lightrec_plugins.add("slots", SLOTS)])
+    assert not installed.broken
+    assert installed.parts["crawlers"]["Crawler"].base == "lightrec.encoders.base:Encoder"
     with pytest.raises(PluginError, match="Call it 'WordEncoder' in lightrec_crawlers"):
-        found.get("crawlers", "Crawler").load()
+        installed.get("crawlers", "Crawler").load()
     assert main(["plugins", "list"]) == 0
     assert "crawlers:\n  Crawler " in capsys.readouterr().out
     taken = lightrec_plugins.add("taken", SLOTS.replace("crawlers", "encoders"))
@@ -106,12 +106,12 @@ def test_a_class_that_cannot_be_used_says_why(lightrec_plugins):
         "lightrec.encoders.text:TextEncoder": "Call it 'TextEncoder' in lightrec_encoders",
     }
     hooks = f"{GOOD}lightrec_encoders = gives({dict(zip('abcd', classes, strict=True))})\n"
-    found = plugins.discover([lightrec_plugins.add("bad", hooks)])
+    installed = plugins.discover([lightrec_plugins.add("bad", hooks)])
     for name, message in zip("abcd", classes.values(), strict=True):
         with pytest.raises(PluginError, match=message):
-            found.parts["encoders"][name].load()
+            installed.parts["encoders"][name].load()
     with pytest.raises(PluginError, match=r"no 'TextEncodr' among .* are: .*TextEncoder"):
-        found.get("encoders", "TextEncodr")
+        installed.get("encoders", "TextEncodr")
 
 
 COMMAND = """

@@ -64,5 +64,5 @@ def test_what_a_stage_was_made_from_must_belong_together_too(tmp_path):
 @pytest.mark.parametrize("command", ["curl x | sh", "lightrec run x \x1b[2J"])
 def test_no_command_of_somebody_else_is_repeated(tmp_path, command):
     assert mending(tmp_path, {"command": command}) == f"lightrec run RECIPES --out {tmp_path}"
-    own = {"command": "lightrec run generic --log my.csv"}
-    assert mending(tmp_path, own) == f"lightrec run generic --log my.csv --out {tmp_path}"
+    noted = {"command": "lightrec run generic --log my.csv"}
+    assert mending(tmp_path, noted) == f"lightrec run generic --log my.csv --out {tmp_path}"

@@ -28,7 +28,7 @@ from lightrec.intervals import bootstrap_interval
 from lightrec.keys import Column, Key
 from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.blend_weights import Candidates, ahead, choose_weights
-from lightrec.ranking.blending import candidates, heard
+from lightrec.ranking.blending import candidates, pruned
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models import item_to_item as items
 from lightrec.ranking.item_models.als import ALS
@@ -131,7 +131,7 @@ def measure(cell: Cell) -> dict[str, float]:
         # No ranker is trained here.
         rows = [names.index(member) for member in members]
         part = Candidates(given.differences[rows], given.corrections, given.ranked, given.users)
-        weights[name] = {RANKER: 0.0} | heard(choose_weights(part, members)[0])
+        weights[name] = {RANKER: 0.0} | pruned(choose_weights(part, members)[0])
         judged[name] = validation.judge(blended(fitted, weights[name]))["ndcg@10"]
     best = max(judged, key=lambda name: float(judged[name].mean()))
     chosen = next(n for n in SETS if ahead(judged[best] - judged[n], validation.users) <= 1)

@@ -25,8 +25,8 @@ from lightrec.ranking.blending import (
     FITTED,
     JUDGED,
     candidates,
-    heard,
     judge,
+    pruned,
     validation_events,
 )
 from lightrec.ranking.evaluation_events import EvaluationEvents
@@ -95,7 +95,7 @@ class Log:
         for name, parts in contenders.items():
             rows = [names.index(part) for part in parts]
             own = Candidates(given.differences[rows], given.corrections, given.ranked, given.users)
-            found[name] = heard(choose_weights(own, parts)[0])
+            found[name] = pruned(choose_weights(own, parts)[0])
         return found
 
     @torch.no_grad()

@@ -54,11 +54,11 @@ def with_options_of(other: Callable[..., object], but: str = "") -> Callable[[Fu
     """
 
     def mark(command: Function) -> Function:
-        own, more = inspect.signature(command), inspect.signature(other).parameters.values()
+        signature, more = inspect.signature(command), inspect.signature(other).parameters.values()
         kept = [p for p in more if p.kind is p.KEYWORD_ONLY and p.name not in but.split()]
-        kept += [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        kept += [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         kept.sort(key=lambda parameter: parameter.kind)
-        command.__signature__ = own.replace(parameters=kept)  # type: ignore[attr-defined]
+        command.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
         text, fields = (inspect.getdoc(function) or "" for function in (command, other))
         command.__doc__ = text + "".join(fields.partition("\n\n:param")[1:])
         return command
@@ -144,15 +144,15 @@ def mapping(text: str, option: str, example: str) -> dict[str, str]:
 
     :raises RecipeError: where it is no such mapping.
     """
-    found = None
+    value = None
     with suppress(yaml.YAMLError):
         # Without types: a column may be called `yes`.
-        found = yaml.load(text, yaml.BaseLoader)
-    if not isinstance(found, dict):
+        value = yaml.load(text, yaml.BaseLoader)
+    if not isinstance(value, dict):
         raise RecipeError(
             f"{option} must be a mapping such as '{example.rstrip('.')}', not {text!r}."
         )
-    return found
+    return value
 
 
 def _kind(annotation: Any) -> dict[str, Any]:

@@ -60,12 +60,12 @@ def check(
         more = len(error.problems) - len(shown) + error.more
         print(dumps({"problems": shown, "more": more}, indent=2))
         return 2
-    _, found = find_recipes(domain)
-    least = found.recipes[BEGINNING].get("k_core") or 0
+    _, recipes = find_recipes(domain)
+    least = recipes.recipes[BEGINNING].get("k_core") or 0
     kinds = [word for word in goal if word != NEXT]
     findings = look_at(tables, kind(), least, kinds, repeats, leave_out_bots)
     texts = [] if tables.catalog is None else wording(tables.catalog.rows).to_list()
-    sentence = advice(findings.languages, texts, found.values.get("text_encoder"))
+    sentence = advice(findings.languages, texts, recipes.values.get("text_encoder"))
     if json:
         print(dumps({"problems": [], "more": 0, **asdict(findings), "advice": sentence}, indent=2))
     else:

@@ -25,7 +25,7 @@ LEAST_SPACE = 2e9
 
 
 Findings = Iterator[tuple[str, str, str]]
-"""What was looked at, what was found, and what to do where that is not good."""
+"""Names of things, their states, and what to do where these are not good."""
 
 
 def doctor(*, json: bool = False) -> int:
@@ -40,16 +40,16 @@ def doctor(*, json: bool = False) -> int:
 
     :param json: for programs to read.
     """
-    found = [
+    rows = [
         {"topic": topic, "name": name, "value": value, "mend": mend}
         for topic, look in TOPICS.items()
         for name, value, mend in look()
     ]
-    wrong = sum(bool(each["mend"]) for each in found)
+    wrong = sum(bool(each["mend"]) for each in rows)
     if json:
-        print(dumps(found, indent=2))
+        print(dumps(rows, indent=2))
         return 2 if wrong else 0
-    for topic, findings in groupby(found, itemgetter("topic")):
+    for topic, findings in groupby(rows, itemgetter("topic")):
         print(f"{topic}:")
         for each in findings:
             print(f"  {'!' if each['mend'] else ' '} {each['name']:<22} {each['value']}")
@@ -68,13 +68,13 @@ def _versions() -> Findings:
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
         try:
-            found = metadata.version(requirement.name)
+            version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
             yield requirement.name, "missing", f"pip install '{line}'"
             continue
-        fits = requirement.specifier.contains(found, prereleases=True)
+        fits = requirement.specifier.contains(version, prereleases=True)
         mend = "" if fits else f"lightrec needs {requirement.specifier}: pip install '{line}'"
-        yield requirement.name, found, mend
+        yield requirement.name, version, mend
 
 
 def _devices() -> Findings:
@@ -93,15 +93,15 @@ def _devices() -> Findings:
 
 
 def _plugins() -> Findings:
-    found = plugins.installed()
-    for package in found.packages:
-        sentence = found.broken.get(str(package), "")
-        parts = [part.name for part in found.parts_of(package)]
+    installed = plugins.installed()
+    for package in installed.packages:
+        sentence = installed.broken.get(str(package), "")
+        parts = [part.name for part in installed.parts_of(package)]
         value = "broken" if sentence else f"{len(parts)} parts: {', '.join(parts)}"
         yield str(package), value, sentence
-    for (slot, name), sentence in found.refused.items():
+    for (slot, name), sentence in installed.refused.items():
         yield f"{name} ({slot})", "refused", sentence
-    for sentence in found.load_all():
+    for sentence in installed.load_all():
         yield "a part", "broken", sentence
 
 
@@ -158,4 +158,4 @@ TOPICS: dict[str, Callable[[], Findings]] = {
     "folders": _folders,
     "environment": _variables,
 }
-"""What is looked at, in this order."""
+"""Functions that look at the machine, by topic, in this order."""

@@ -23,24 +23,24 @@ def evaluate(run: Path, *, predictions: Path | None = None) -> None:
 
     if predictions is not None:
         check_file(predictions)
-    found = Run(run)
+    opened = Run(run)
     # A run that ended with the ranker has a ranking, too.
-    finished = [stage for stage in ("evaluate", "ranker") if found.has(stage)]
+    finished = [stage for stage in ("evaluate", "ranker") if opened.has(stage)]
     if not finished:
         raise RunError(
             f"{run} holds no results: neither the stage evaluate nor the stage ranker is "
             "finished in it. Make them with `lightrec run`, or name another run folder."
         )
-    metrics = found.metrics(finished[0])
+    metrics = opened.metrics(finished[0])
     if predictions is None and finished[0] == "evaluate":
-        said = {path.parent.name for path in found.path.glob("*/summary.txt")} - {"evaluate"}
-        for stage in ("evaluate", *filter(found.has, sorted(said))):
-            print((found.folder(stage) / "summary.txt").read_text("utf-8"), end="")
+        said = {path.parent.name for path in opened.path.glob("*/summary.txt")} - {"evaluate"}
+        for stage in ("evaluate", *filter(opened.has, sorted(said))):
+            print((opened.folder(stage) / "summary.txt").read_text("utf-8"), end="")
         return
     if predictions is not None:
         from lightrec.evaluation.predictions import evaluate_predictions
 
-        metrics |= evaluate_predictions(found, predictions)
+        metrics |= evaluate_predictions(opened, predictions)
     from lightrec.report.summary import summary
 
     print(summary(metrics), end="")

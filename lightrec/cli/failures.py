@@ -12,7 +12,7 @@ from lightrec.data.files import damage
 from lightrec.run import OPENED
 
 NO_SPACE = re.compile(r"os error 28|No space left|PytorchStreamWriter failed|errno 28")
-"""What libraries say of a full disk in errors of their own."""
+"""Words of libraries' own errors about a full disk."""
 NO_MEMORY = re.compile(r"can't allocate memory|out of memory", re.IGNORECASE)
 
 

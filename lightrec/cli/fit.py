@@ -29,7 +29,7 @@ Out = Annotated[Path | None, "the folder that the stage leaves (default: the rec
 Help = Annotated[bool, "show this; with -c RECIPE, its stage's settings as well", "-h"]
 HelpTrainer = Annotated[bool, "show the settings of Lightning's Trainer, --trainer.…"]
 REFERENCE = r":\w+:`~?(?:\w+\.)*(\w+)`"
-"""How docstrings refer to code."""
+"""References to code in docstrings."""
 LINKED = "linked from the data"
 """So a parameter's help begins that nobody sets."""
 
@@ -112,16 +112,16 @@ def settings_help(recipe: Recipe) -> str:
     parts = plugins.installed().every_part
     lines = []
     for section in ("model", "data"):
-        named, given = recipe[section]["class_path"], recipe[section].get("init_args") or {}
-        known = [part for part in parts if part.name == named]
-        kind = known[0].load() if known else resolve_name(moved(named))
+        named, arguments = recipe[section]["class_path"], recipe[section].get("init_args") or {}
+        matching = [part for part in parts if part.name == named]
+        kind = matching[0].load() if matching else resolve_name(moved(named))
         text, helps = documented(kind)
         lines += ["", f"{section}: {kind.__name__}", f"  {text.partition(chr(10))[0]}"]
         for name, parameter in inspect.signature(kind).parameters.items():
             said = helps.get(name, "")
             if said.startswith(LINKED) or parameter.kind is parameter.VAR_KEYWORD:
                 continue
-            value = given.get(name, parameter.default)
+            value = arguments.get(name, parameter.default)
             shown = "" if value is parameter.empty else textwrap.shorten(_written(value), 50)
             lines.append(f"  --{section}.init_args.{name} {shown}".rstrip())
             indent = " " * 6
@@ -160,8 +160,8 @@ def _stage(
     if help_trainer:
         print(train.trainer_help(), end="")
     else:
-        own = train.arguments(stage_of(command, settings, config, out)) if config else [*settings]
-        train.RecipeCLI(own, None, command)
+        words = train.arguments(stage_of(command, settings, config, out)) if config else [*settings]
+        train.RecipeCLI(words, None, command)
     return None
 
 

@@ -17,7 +17,7 @@ from lightrec.hookspecs import API_VERSION
 from lightrec.moved import hint
 
 FILES = (".py", ".toml", ".md", ".typed")
-"""What is copied of the package that a new one begins as."""
+"""Endings of the files that are copied of the package that a new one begins as."""
 
 
 def list_plugins(*, json: bool = False, strict: bool = False) -> int:
@@ -29,26 +29,26 @@ def list_plugins(*, json: bool = False, strict: bool = False) -> int:
     :param json: for programs to read.
     :param strict: exit with 2 if anything is broken.
     """
-    found = plugins.installed()
-    status = 2 if strict and found.complaints else 0
+    installed = plugins.installed()
+    status = 2 if strict and installed.complaints else 0
     if json:
-        refused = [{"slot": s, "name": n, "why": why} for (s, n), why in found.refused.items()]
+        refused = [{"slot": s, "name": n, "why": why} for (s, n), why in installed.refused.items()]
         content = {
-            "packages": [vars(package) for package in found.packages],
-            "parts": [vars(part) for part in found.every_part],
-            "broken": found.broken,
+            "packages": [vars(package) for package in installed.packages],
+            "parts": [vars(part) for part in installed.every_part],
+            "broken": installed.broken,
             "refused": refused,
         }
         print(dumps(content, indent=2))
         return status
-    for slot, parts in found.parts.items():
+    for slot, parts in installed.parts.items():
         if parts:
             print(f"{slot}:")
         for part in parts.values():
             print(f"  {part.name:<20} {part.distribution:<24} {part.path}")
-    for sentence in found.broken.values():
+    for sentence in installed.broken.values():
         print(f"broken: {sentence}")
-    for sentence in found.refused.values():
+    for sentence in installed.refused.values():
         print(f"refused: {sentence}")
     return status
 
@@ -63,17 +63,17 @@ def show(name: str) -> int:
     :param name: such as lightrec-video, video or TextEncoder.
     :raises PluginError: where the package is broken, or nothing is called so.
     """
-    found = plugins.installed()
-    package = found.package(name)
-    parts = [part for part in found.every_part if part.name == name]
-    refused = [why for (_, refused), why in found.refused.items() if refused == name]
+    installed = plugins.installed()
+    package = installed.package(name)
+    parts = [part for part in installed.every_part if part.name == name]
+    refused = [why for (_, refused), why in installed.refused.items() if refused == name]
     if package is None and not parts and not refused:
         raise PluginError(
             f"There is no plugin and no part called {name!r}."
             f"{hint(name) or ' `lightrec plugins list` shows all.'}"
         )
     if package is not None:
-        _show_package(package, found)
+        _show_package(package, installed)
     for part in parts:
         if package is None or part.distribution != str(package):
             print(_about_part(part))
@@ -82,18 +82,18 @@ def show(name: str) -> int:
     return 2 if refused and not parts else 0
 
 
-def _show_package(package: plugins.Package, found: plugins.Plugins) -> None:
-    if str(package) in found.broken:
-        raise PluginError(found.broken[str(package)])
+def _show_package(package: plugins.Package, installed: plugins.Plugins) -> None:
+    if str(package) in installed.broken:
+        raise PluginError(installed.broken[str(package)])
     summary = metadata.metadata(package.name).json.get("summary", "")
     module = importlib.import_module(package.module)
     print(f"{package}\n  {summary}".rstrip())
     version = getattr(module, "LIGHTREC_API", f"not stated, taken as {API_VERSION}")
     print(f"  hooks: {package.module} (entry point {package.entry_point!r}, API {version})")
     print(f"  files: {Path(str(module.__file__)).parent}")
-    for part in found.parts_of(package):
+    for part in installed.parts_of(package):
         print(f"\n{_about_part(part)}")
-    for sentence in found.refused.values():
+    for sentence in installed.refused.values():
         if str(package) in sentence:
             print(f"\nrefused: {sentence}")
 
@@ -113,8 +113,8 @@ def _about_part(part: plugins.Part) -> str:
     make = partial(cls.__init__, None) if isinstance(cls, type) else cls  # type: ignore[misc]
     arguments = inspect.signature(make).parameters
     # Where no class has a constructor, that of `object` or of torch's Module, which refuses all.
-    given = [] if [*arguments] == ["args", "kwargs"] else map(str, arguments.values())
-    return f"{heading}\n{text}\n  {cls.__name__}({', '.join(given)})"
+    shown = [] if [*arguments] == ["args", "kwargs"] else map(str, arguments.values())
+    return f"{heading}\n{text}\n  {cls.__name__}({', '.join(shown)})"
 
 
 def check(name: str) -> int:
@@ -154,8 +154,8 @@ def new(name: str, *, to: Path | None = None) -> None:
             f"A plugin cannot be called {name!r}: begin with a small letter, and use small "
             "letters, digits and hyphens, such as chess or board-games."
         )
-    found = plugins.installed()
-    if found.package(distribution) or word in found.parts["domains"]:
+    installed = plugins.installed()
+    if installed.package(distribution) or word in installed.parts["domains"]:
         raise RecipeError(
             f"A plugin or domain called {word!r} is installed already: take another name."
         )

@@ -68,13 +68,13 @@ def _is_one(name: str) -> bool:
 def _written(name: str) -> str:
     """Write recipes as YAML, those of a set one document after the other."""
     if _is_one(name):
-        found = dict([recipes.find(name)])
+        by_title = dict([recipes.find(name)])
     else:
         whole = recipes.load(name)
         order = [*whole.recipes] if whole.overlay else recipes.in_order(whole.recipes)
-        found = {f"{whole.name}/{stage}": whole.resolved(stage) for stage in order}
+        by_title = {f"{whole.name}/{stage}": whole.resolved(stage) for stage in order}
     texts = [
         f"# {title}\n{yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)}"
-        for title, recipe in found.items()
+        for title, recipe in by_title.items()
     ]
     return "---\n".join(texts)

@@ -89,8 +89,8 @@ def recommend(
             "Say for whom: give --user, perhaps with --history of the last minute, or --all, or "
             "--history, --profile and --ask of a new person."
         )
-    given = [each.partition("=") for each in profile or ()]
-    if wrong := [name for name, equals, _ in given if not equals]:
+    attributes = [each.partition("=") for each in profile or ()]
+    if wrong := [name for name, equals, _ in attributes if not equals]:
         raise RecipeError(f"--profile takes ATTRIBUTE=VALUE, such as age=30, and not {wrong[0]!r}.")
     if k < 1:
         raise RecipeError(f"-k must be at least 1, not {k}.")
@@ -124,10 +124,10 @@ def recommend(
         count = recommender.store.num_users + len(people.outside.users) * (before is None)
         if left := count - sum(kinds.values()):
             print(f"For {left} users nothing is left that may be shown to them.", file=sys.stderr)
-        told = ", ".join(f"{kind} {users:,}" for kind, users in kinds.items())
-        print(f"Lists of {sum(kinds.values()):,} users, ranked by {told}.", file=sys.stderr)
+        by_kind = ", ".join(f"{kind} {users:,}" for kind, users in kinds.items())
+        print(f"Lists of {sum(kinds.values()):,} users, ranked by {by_kind}.", file=sys.stderr)
     else:
-        person = None if profile is None else {name: value for name, _, value in given}
+        person = None if profile is None else {name: value for name, _, value in attributes}
         table = recommender.recommend(user, history=history, profile=person, **wishes)
     if recommender.ranked_by in WITHOUT_HISTORY and not all:
         print(WITHOUT_HISTORY[recommender.ranked_by], file=sys.stderr)

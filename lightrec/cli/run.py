@@ -44,9 +44,9 @@ def run(domain: str, *settings: str, leave_out_bots: bool = False, **options: An
     brief = stages.NEXT in options["goal"]
     if leave_out_bots:
         settings = ("--data.leave_out_bots=true", *settings)
-    where, found, _ = made(domain, settings, options)
-    for name in recipes.until(found.recipes, options["until"]):
-        shown = recipes.names(found.recipes[name], "shows")
+    where, recipe_set, _ = made(domain, settings, options)
+    for name in recipes.until(recipe_set.recipes, options["until"]):
+        shown = recipes.names(recipe_set.recipes[name], "shows")
         if "summary.txt" in shown:
             print((where / "summary.txt").read_text("utf-8"), end="")
         if (report := where / name / "report.html").is_file():
@@ -73,16 +73,16 @@ def made(
     :param options: those of :func:`run`; what reads the log is taken out.
     :returns: its folder, its recipes, and the settings by stage.
     """
-    brief = stages.NEXT in options["goal"]
-    _, found = stages.find_recipes(domain, [stages.NEXT] if brief else [], until=options["until"])
+    overlays = [stages.NEXT] if stages.NEXT in options["goal"] else []
+    _, recipe_set = stages.find_recipes(domain, overlays, until=options["until"])
     reading = {name: value for name in READING if (value := options.pop(name))}
-    given = [
+    words = [
         f"--data.{name}={v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}"
         for name, v in reading.items()
     ]
-    names = [*recipes.in_order(found.recipes), stages.VALUES]
-    overrides = stage_overrides([*given, *settings], names)
-    return stages.run(domain, **options, overrides=overrides), found, overrides
+    names = [*recipes.in_order(recipe_set.recipes), stages.VALUES]
+    overrides = stage_overrides([*words, *settings], names)
+    return stages.run(domain, **options, overrides=overrides), recipe_set, overrides
 
 
 def stage_overrides(words: Sequence[str], stages: Collection[str]) -> dict[str, list[str]]:
@@ -92,7 +92,7 @@ def stage_overrides(words: Sequence[str], stages: Collection[str]) -> dict[str, 
     :raises RecipeError: where a word belongs to no stage.
     """
     overrides: dict[str, list[str]] = {}
-    own: list[str] | None = None
+    current: list[str] | None = None
     for word in words:
         if word.startswith("--"):
             head, dot, tail = word[2:].partition(".")
@@ -101,9 +101,9 @@ def stage_overrides(words: Sequence[str], stages: Collection[str]) -> dict[str, 
                     f"There is no option {word.partition('=')[0]}. The command's --help lists "
                     f"them; a stage's setting begins with one of {', '.join(stages)}."
                 )
-            own = overrides.setdefault(head, [])
+            current = overrides.setdefault(head, [])
             word = f"--{tail}"
-        if own is None:
+        if current is None:
             raise RecipeError(f"I do not know what to do with the argument {word!r}.")
-        own.append(word)
+        current.append(word)
     return overrides

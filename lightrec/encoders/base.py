@@ -55,7 +55,7 @@ class Encoder(ABC):
 
     @property
     def about(self) -> Mapping[str, object]:
-        """What a run notes of it: plain values by name, such as the model and how it is used."""
+        """Notes of a run on it: plain values by name, such as the model and how it is used."""
         return {"class": type(self).__name__}
 
     @property
@@ -133,8 +133,8 @@ def encoded(encoder: Encoder, values: Sequence[Any], items: Sequence[str]) -> Te
     if not rows or len(rows) < len(values):
         table = torch.zeros(len(values), encoder.size)
         if rows:
-            own = [values[row] for row in rows], [items[row] for row in rows]
-            table[rows] = encoded(encoder, *own)
+            present = [values[row] for row in rows], [items[row] for row in rows]
+            table[rows] = encoded(encoder, *present)
         return table
     name = plugins.provider(encoder)
 
@@ -191,9 +191,9 @@ def unit_vectors(vectors: Tensor) -> Tensor:
 
     :param vectors: (M, V); differentiable.
     """
-    known = vectors.any(dim=1, keepdim=True)
-    count = known.sum().clamp_min(1)
-    return normalize((vectors - vectors.sum(0) / count) * known, dim=1)
+    is_text = vectors.any(dim=1, keepdim=True)
+    count = is_text.sum().clamp_min(1)
+    return normalize((vectors - vectors.sum(0) / count) * is_text, dim=1)
 
 
 def through_cache(
@@ -208,27 +208,27 @@ def through_cache(
     """
     # By hash: a list of numbers is a value too, and cannot be a key itself.
     texts = (value if isinstance(value, str) else repr(value) for value in values)
-    own = [_hash(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
-    different = dict(zip(own, values, strict=True))
-    folder, found = None, dict[bytes, Tensor]()
+    hashes = [_hash(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
+    different = dict(zip(hashes, values, strict=True))
+    folder, stored = None, dict[bytes, Tensor]()
     if fingerprint is not None:
         folder = cache_folder() / "vectors" / fingerprint
-        found = _read_vectors(folder, different.keys())
+        stored = _read_vectors(folder, different.keys())
     # By length, so that a batch holds little padding; characters stand in for tokens.
-    missing = [key for key in different if key not in found]
+    missing = [key for key in different if key not in stored]
     missing.sort(key=lambda key: len(str(different[key])))
     with tqdm(total=len(missing), desc="Encoding texts", disable=len(missing) < 2000) as bar:
         for start in range(0, len(missing), SHARD):
             shard = missing[start : start + SHARD]
             vectors = dict(zip(shard, compute([different[key] for key in shard]), strict=True))
-            found |= vectors
+            stored |= vectors
             bar.update(len(shard))
             if folder is not None:
                 names = b"".join(vectors)
                 keys = torch.frombuffer(bytearray(names), dtype=torch.uint8).view(-1, DIGEST)
                 tensors = {"keys": keys, "vectors": torch.stack([*vectors.values()])}
                 to_cache(tensors, folder / f"{_hash(names).hexdigest()}.safetensors")
-    return torch.stack([found[key] for key in own]) if own else torch.zeros(0, size)
+    return torch.stack([stored[key] for key in hashes]) if hashes else torch.zeros(0, size)
 
 
 def _read_vectors(folder: Path, keys: Set[bytes]) -> dict[bytes, Tensor]:
@@ -237,15 +237,15 @@ def _read_vectors(folder: Path, keys: Set[bytes]) -> dict[bytes, Tensor]:
     Its folder holds shards, each written under a temporary name and renamed, so that a killed
     process leaves whole shards only. One that cannot be read or written is an empty cache.
     """
-    found: dict[bytes, Tensor] = {}
+    vectors: dict[bytes, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         # It may be written by something else, or the disk is broken: then texts are encoded again.
         with contextlib.suppress(OSError, SafetensorError), safe_open(path, "pt") as shard:
             names = map(np.ndarray.tobytes, shard.get_tensor("keys").numpy())
-            found |= {
+            vectors |= {
                 n: v for n, v in zip(names, shard.get_tensor("vectors"), strict=True) if n in keys
             }
-    return found
+    return vectors
 
 
 def to_cache(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 import yaml
 from safetensors import SafetensorError
 
-from lightrec.data.files import STAMP
+from lightrec.data.files import STAMP, content_hash
 from lightrec.data.languages import NAMES, in_words, sample
 from lightrec.errors import FetchError
 
@@ -41,7 +41,7 @@ TUNED = "tuned.json"
 HEAD = "head.safetensors"
 """In a model's folder: what randomised trials made a score of its vectors."""
 OWN: Final = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
-"""What sentence-transformers adds to a model's files; the card holds what they say."""
+"""Files that sentence-transformers adds to a model's files; the card holds what they say."""
 NOTES: Final = (*OWN, TUNED, HEAD, STAMP, "metrics.json")
 """These, and what a stage notes next to a model that it leaves: no part of the model itself."""
 FILES = (".json", ".txt", ".model", ".safetensors", ".bin")
@@ -50,13 +50,13 @@ ADAPTER: Final = "adapter_config.json"
 """In a folder that holds no whole model: changes to another one, which it names."""
 
 _E5: Final = re.compile(r'input text should start with "(query: )"')
-"""How the cards of the E5 models, and no other of their files, tell of prefixes. They take this one
+"""Sentence by which the cards of the E5 models alone tell of prefixes. They take this one
 wherever texts are compared with each other, as items are here."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """How a model is used.
+    """The use of a model.
 
     :param prompt: what goes before every text.
     :param max_length: tokens of a text that it reads; None where its tokenizer alone says.
@@ -71,8 +71,8 @@ class Card:
 
     def reads(self, language: str) -> bool:
         """Whether it was made for a language, given by its ISO 639-1 code."""
-        known = {re.split("[-_]", name.lower())[0] for name in self.languages}
-        return bool(known & {language, NAMES.get(language, "").lower(), "multilingual"})
+        codes = {re.split("[-_]", name.lower())[0] for name in self.languages}
+        return bool(codes & {language, NAMES.get(language, "").lower(), "multilingual"})
 
 
 def read_card(folder: Path) -> Card:
@@ -82,7 +82,7 @@ def read_card(folder: Path) -> Card:
     ``passage`` or ``corpus``, else the default one; of the E5 models, that of their card.
     """
     prompts = read_json(folder / "config_sentence_transformers.json")
-    own = prompts.get("prompts") or {}
+    named = prompts.get("prompts") or {}
     names = ["document", "passage", "corpus", prompts.get("default_prompt_name")]
     path = folder / "README.md"
     text = path.read_text("utf-8", "replace") if path.is_file() else ""
@@ -94,7 +94,7 @@ def read_card(folder: Path) -> Card:
     languages = made if isinstance(made, list) else [made] if made else []
     about: dict[str, Any] = next(map(read_json, sorted(folder.glob("sentence_*_config.json"))), {})
     return Card(
-        prompt=next((own[name] for name in names if own.get(name)), "".join(_E5.findall(text)[:1])),
+        prompt=next((named[n] for n in names if named.get(n)), "".join(_E5.findall(text)[:1])),
         max_length=about.get("max_seq_length"),
         lower=bool(about.get("do_lower_case")),
         languages=tuple(map(str, languages)),
@@ -142,12 +142,12 @@ def advice(languages: Mapping[str, float], texts: Iterable[str | None], encoder:
     if foreign < FOREIGN and unknown < UNREAD:
         return ""
     made = ", ".join(NAMES.get(code, code) for code in card.languages) or "languages untold"
-    found = f"does not know {100 * unknown:.0f} % of what it finds in them"
+    flaw = f"does not know {100 * unknown:.0f} % of what it finds in them"
     if unknown < UNREAD:
-        found = f"cuts their words into {pieces:.1f} pieces each"
+        flaw = f"cuts their words into {pieces:.1f} pieces each"
     return (
         f"The items' titles are in {in_words(languages)}. The text encoder {model} was made for "
-        f"{made}, and its tokenizer {found}: its vectors may tell little of what they mean. Take a "
+        f"{made}, and its tokenizer {flaw}: its vectors may tell little of what they mean. Take a "
         f"multilingual model, which is fetched once from the Hugging Face hub, with "
         f"`--values.text_encoder.model {MULTILINGUAL}`; or, without the hub, compare titles by "
         "their words with `--values.text_encoder WordEncoder`."
@@ -218,14 +218,12 @@ def fingerprint_of(folder: Path, how: str) -> str:
     mark = hashlib.blake2b(how.encode(), digest_size=DIGEST)
     for path in sorted(folder.iterdir()):
         if path.suffix in FILES and path.name not in NOTES:
-            with path.open("rb") as file:
-                mark.update(path.name.encode())
-                mark.update(hashlib.file_digest(file, "sha256").digest())
+            mark.update(path.name.encode() + bytes.fromhex(content_hash(path)))
     return mark.hexdigest()
 
 
 def loaded(kind: Any, folder: Path, **how: Any) -> Any:
-    """What a class of transformers loads from a folder: nothing from elsewhere, and no code.
+    """Load a folder by a class of transformers: nothing from elsewhere, and no code.
 
     :param kind: such as ``AutoModel`` or ``AutoTokenizer``.
     :param how: settings of its ``from_pretrained``.

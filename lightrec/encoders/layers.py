@@ -1,4 +1,4 @@
-"""What of a text encoder is tuned: a map of its vectors, its upper layers, adapters, or all."""
+"""Tuned parts of a text encoder: a map of its vectors, its upper layers, adapters, or all."""
 
 import copy
 import hashlib
@@ -31,9 +31,9 @@ CHUNK: Final = 64
 BAR: Final = 2_000
 """Fewer texts are read without a progress bar."""
 ALIKE: Final = 8
-"""So many texts, the longest, tell whether a model can be cut."""
+"""Number of texts, the longest, that tell whether a model can be cut."""
 NEAR: Final = 1e-3
-"""What the cosine of a cut model's vector and the whole one's may lack: bfloat16 rounds states."""
+"""Cosine that a cut model's vector and the whole one's may lack: bfloat16 rounds states."""
 
 
 class Tuned(nn.Module):
@@ -51,8 +51,8 @@ class Tuned(nn.Module):
         """The vectors of texts, (B,) int64 from 1, as (B, V) of norm 1; differentiable."""
 
     def groups(self, rate: float) -> list[dict[str, Any]]:
-        """What learns as the optimizer's groups; without a rate of their own, at ``rate``."""
-        return [{"params": [own for own in self.parameters() if own.requires_grad]}]
+        """The optimizer's groups of what learns; without a rate of their own, at ``rate``."""
+        return [{"params": [each for each in self.parameters() if each.requires_grad]}]
 
     @abstractmethod
     def save(self, encoder: TextEncoder, folder: Path, noted: Mapping[str, object]) -> None:
@@ -71,18 +71,18 @@ class LinearMap(Tuned):
     exact = True
     batch_size = 512
     learning_rate = 3e-3
-    given: Tensor
+    frozen: Tensor
     """(D + 1, V) float32, the texts' vectors as the encoder gives them; row 0 zero."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.change = nn.Parameter(torch.zeros(size, size))
-        self.register_buffer("given", torch.zeros(1, size), persistent=False)
+        self.register_buffer("frozen", torch.zeros(1, size), persistent=False)
 
     def forward(self, numbers: Tensor) -> Tensor:
-        """Map the given vectors."""
-        own = self.given[numbers]
-        return nn.functional.normalize(own + own @ self.change.T, dim=1)
+        """Map the frozen vectors."""
+        vectors = self.frozen[numbers]
+        return nn.functional.normalize(vectors + vectors @ self.change.T, dim=1)
 
     def save(self, encoder: TextEncoder, folder: Path, noted: Mapping[str, object]) -> None:
         """Write the encoder with the map as its last dense layer."""
@@ -157,23 +157,23 @@ class Layers(Tuned):
         if len(rows) <= 2 * CHUNK:
             return self._vectors(rows)
         order = self.texts.lengths[rows].argsort(stable=True)
-        found = torch.cat([self._vectors(some) for some in rows[order].split(CHUNK)])
-        return torch.empty_like(found).index_copy(0, order.to(found.device), found)
+        vectors = torch.cat([self._vectors(some) for some in rows[order].split(CHUNK)])
+        return torch.empty_like(vectors).index_copy(0, order.to(vectors.device), vectors)
 
     def _vectors(self, rows: Tensor) -> Tensor:
         encoder, cut, _ = self._hidden
         encoder.train(self.training)  # Lightning sets the mode of each module that it sees
         device = self.change.device
-        given, mask = (part.to(device) for part in self.texts.batch(rows))
+        inputs, mask = (part.to(device) for part in self.texts.batch(rows))
         # On CPUs the fused attention is the slower one, by a third of a step in bfloat16.
         with sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext():
             if cut is None:
                 model = encoder.load_weights()
-                states = model(input_ids=given, attention_mask=mask).last_hidden_state
+                states = model(input_ids=inputs, attention_mask=mask).last_hidden_state
             else:
-                states = cut(given, mask)
-        own = encoder.finish(encoder.pool(states, mask))
-        return normalize(own + own @ self.change.T, dim=1)
+                states = cut(inputs, mask)
+        vectors = encoder.finish(encoder.pool(states, mask))
+        return normalize(vectors + vectors @ self.change.T, dim=1)
 
     def groups(self, rate: float) -> list[dict[str, Any]]:
         """Let the map learn at its own rate, as many times faster as it is by default."""
@@ -182,11 +182,11 @@ class Layers(Tuned):
 
     def save(self, encoder: TextEncoder, folder: Path, noted: Mapping[str, object]) -> None:
         """Write the encoder with its weights as they are now, adapters merged, and the map."""
-        own, _, adapted = self._hidden
+        copied, _, adapted = self._hidden
         if adapted is not None:
-            own.transformer = adapted.merge_and_unload()
+            copied.transformer = adapted.merge_and_unload()
         change = self.change.detach().cpu()
-        own.cpu().save(folder, noted, torch.eye(len(change)) + change, changed=True)
+        copied.cpu().save(folder, noted, torch.eye(len(change)) + change, changed=True)
 
     @torch.no_grad()
     def _see_that_cut_is_whole(self, texts: Sequence[str]) -> None:
@@ -197,11 +197,11 @@ class Layers(Tuned):
         encoder, cut, _ = self._hidden
         assert cut is not None
         longest = self.texts.lengths.argsort(descending=True, stable=True)[:ALIKE]
-        given, mask = (part.to(encoder.device) for part in self.texts.batch(longest))
+        inputs, mask = (part.to(encoder.device) for part in self.texts.batch(longest))
         whole, alike = encoder.encode([texts[n] for n in longest]), torch.tensor(-1.0)
         # What a model of another make does to states that are not its own is not known.
         with suppress(AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
-            ours = encoder.finish(encoder.pool(cut(given, mask), mask))
+            ours = encoder.finish(encoder.pool(cut(inputs, mask), mask))
             alike = cosine_similarity(ours.cpu(), whole).min()
         if not 1 - alike < NEAR:
             raise RecipeError(
@@ -239,29 +239,29 @@ class Cut:
         self.below = count - len(self.upper)
 
     def lower(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """What enters the lowest of the upper layers, (B, T, H), of tokens (B, T)."""
-        found: list[Tensor] = []
+        """States that enter the lowest of the upper layers, (B, T, H), of tokens (B, T)."""
+        states: list[Tensor] = []
 
-        def catch(_: nn.Module, given: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> None:
-            found.append(given[0] if given else named["hidden_states"])
+        def catch(_: nn.Module, arguments: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> None:
+            states.append(arguments[0] if arguments else named["hidden_states"])
             raise _Reached
 
         hook = self.upper[0].register_forward_pre_hook(catch, with_kwargs=True)
         with hook, suppress(_Reached):
             self.model(input_ids=tokens, attention_mask=mask)
-        return found[0]
+        return states[0]
 
     def __call__(self, states: Tensor, mask: Tensor) -> Tensor:
         """The last hidden states, (B, T, H), of what :meth:`lower` gave."""
         first = self.upper[0]
 
-        def enter(*given: Tensor, **named: Any) -> Any:
+        def enter(*arguments: Tensor, **named: Any) -> Any:
             named.pop("hidden_states", None)
-            return first(states, *given[1:], **named)
+            return first(states, *arguments[1:], **named)
 
         # A layer's place says what it attends to and where it is, so that all keep theirs.
         passed = states if self._beside is None else (states, *self._beside)
-        lower = [_Instead(own, lambda *_, **__: passed) for own in self.stack[: self.below]]
+        lower = [_Instead(layer, lambda *_, **__: passed) for layer in self.stack[: self.below]]
         above = nn.ModuleList([*lower, _Instead(first, enter), *self.upper[1:]])
         setattr(self.owner, self.name, above)
         try:
@@ -273,17 +273,17 @@ class Cut:
 
     @cached_property
     def _beside(self) -> tuple[object, ...] | None:
-        """What a layer gives after its states; None where it gives them alone.
+        """Values that a layer gives after its states; None where it gives them alone.
 
         :raises TypeError: where the next layer needs it.
         """
-        found: list[Any] = []
+        outputs: list[Any] = []
         tokens = torch.zeros(1, 2, dtype=torch.int64, device=next(self.model.parameters()).device)
-        hook = self.stack[0].register_forward_hook(lambda *given: found.append(given[-1]))
+        hook = self.stack[0].register_forward_hook(lambda *arguments: outputs.append(arguments[-1]))
         with hook, torch.no_grad():
             self.model(input_ids=tokens, attention_mask=torch.ones_like(tokens))
-        beside = tuple(found[0][1:]) if isinstance(found[0], tuple) else None
-        if any(isinstance(own, Tensor) for own in beside or ()):
+        beside = tuple(outputs[0][1:]) if isinstance(outputs[0], tuple) else None
+        if any(isinstance(part, Tensor) for part in beside or ()):
             raise TypeError("A layer hands more than states to the next one.")
         return beside
 
@@ -291,18 +291,18 @@ class Cut:
 class Texts:
     """Texts one after the other, as tokens or as the states below a cut.
 
-    :param given: (S,) int64 tokens, or (S, H) bfloat16 states.
+    :param contents: (S,) int64 tokens, or (S, H) bfloat16 states.
     :param lengths: (D,) int64: how many of them each text has.
     """
 
-    def __init__(self, given: Tensor, lengths: Tensor) -> None:
-        self.given, self.lengths = given, lengths
+    def __init__(self, contents: Tensor, lengths: Tensor) -> None:
+        self.contents, self.lengths = contents, lengths
         self.ends = lengths.cumsum(0)
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Some texts padded on the right, (B, T) or (B, T, H), and their mask, (B, T)."""
         lengths, ends = self.lengths[rows].tolist(), self.ends[rows].tolist()
-        parts = [self.given[end - n : end] for n, end in zip(lengths, ends, strict=True)]
+        parts = [self.contents[end - n : end] for n, end in zip(lengths, ends, strict=True)]
         padded = pad_sequence(parts, batch_first=True)
         mask = torch.arange(padded.shape[1]) < self.lengths[rows][:, None]
         return padded if padded.ndim == 2 else padded.float(), mask.long()
@@ -321,22 +321,22 @@ class Texts:
         path = None
         if encoder.fingerprint is not None:
             mark = hashlib.blake2b(f"{encoder.fingerprint} {cut.below}".encode(), digest_size=16)
-            mark.update(self.given.numpy().tobytes() + self.lengths.numpy().tobytes())
+            mark.update(self.contents.numpy().tobytes() + self.lengths.numpy().tobytes())
             path = cache_folder() / "states" / f"{mark.hexdigest()}.safetensors"
         if path is not None and path.is_file():
-            if (states := _read(path, len(self.given))) is not None:
+            if (states := _read(path, len(self.contents))) is not None:
                 return Texts(states, self.lengths)
             print(f"The states in {path} are damaged, and are computed anew.", file=sys.stderr)
         encoder.eval()
         order = self.lengths.argsort(stable=True)
-        states = torch.zeros(len(self.given), encoder.hidden_size, dtype=torch.bfloat16)
+        states = torch.zeros(len(self.contents), encoder.hidden_size, dtype=torch.bfloat16)
         with progress_bar(len(order), "text", disable=len(order) < BAR) as bar:
             for rows in order.split(CHUNK):
                 tokens, mask = (part.to(encoder.device) for part in self.batch(rows))
-                found = cut.lower(tokens, mask)[mask.bool()].to("cpu", torch.bfloat16)
+                below = cut.lower(tokens, mask)[mask.bool()].to("cpu", torch.bfloat16)
                 starts = (self.ends - self.lengths)[rows].repeat_interleave(self.lengths[rows])
                 within = torch.cat([torch.arange(n) for n in self.lengths[rows].tolist()])
-                states[starts + within] = found
+                states[starts + within] = below
                 bar.update(len(rows))
         if path is not None:
             sums = states.view(torch.int16).long().sum()
@@ -362,9 +362,9 @@ class _Instead(nn.Module):
 def _read(path: Path, count: int) -> Tensor | None:
     """Read states from disk; None where they are damaged."""
     with suppress(OSError, SafetensorError, KeyError):
-        found = load_file(path)
-        states = found["states"]
-        if len(states) == count and states.view(torch.int16).long().sum() == found["sum"]:
+        stored = load_file(path)
+        states = stored["states"]
+        if len(states) == count and states.view(torch.int16).long().sum() == stored["sum"]:
             return states
     return None
 
@@ -378,7 +378,7 @@ def _adapted(model: Any, upper: nn.Module, tune: Tuning, rank: int) -> Any:
         from peft import LoraConfig, get_peft_model
     except ImportError as missing:
         raise RecipeError(
-            f"`tune: {tune}` needs peft: `pip install lightrec-finetune[lora]` brings it."
+            f"`tune: {tune}` needs peft: `pip install lightrec[lora]` brings it."
         ) from missing
     inside = {id(module) for module in upper.modules() if isinstance(module, nn.Linear)}
     names = [name for name, module in model.named_modules() if id(module) in inside]

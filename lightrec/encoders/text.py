@@ -93,7 +93,7 @@ class TextEncoder(TrainableEncoder):
 
     @cached_property
     def head(self) -> nn.Sequential:
-        """What makes vectors of token states: sentence-transformers' pooling, and what follows.
+        """Modules from token states to vectors: sentence-transformers' pooling, and what follows.
 
         It belongs to no state and is no part of what is trained.
 
@@ -103,10 +103,11 @@ class TextEncoder(TrainableEncoder):
         from transformers import AutoConfig
 
         listed = read_json(self.source / "modules.json", [])
-        kinds = [own["type"].rpartition(".")[2] for own in listed]
+        kinds = [entry["type"].rpartition(".")[2] for entry in listed]
         wrong = [kind for kind in kinds[1:] if kind not in STEPS]
-        for own in listed[1:2]:
-            if read_json(self.source / own["path"] / "config.json").get("include_prompt") is False:
+        for entry in listed[1:2]:
+            config = read_json(self.source / entry["path"] / "config.json")
+            if config.get("include_prompt") is False:
                 wrong.append("pooling without the prompt")
         if wrong or (kinds and kinds[:2] != ["Transformer", "Pooling"]):
             raise RecipeError(
@@ -116,9 +117,9 @@ class TextEncoder(TrainableEncoder):
             )
         steps, folder = [], str(self.source)
         with refusing(self.source):
-            for kind, own in zip(kinds[1:], listed[1:], strict=True):
+            for kind, entry in zip(kinds[1:], listed[1:], strict=True):
                 load = getattr(modules, kind).load
-                steps.append(load(folder, subfolder=own["path"], local_files_only=True))
+                steps.append(load(folder, subfolder=entry["path"], local_files_only=True))
         if self.pooling is not None or not steps:
             length = loaded(AutoConfig, self.source).hidden_size
             mode = {"last": "lasttoken"}.get(str(self.pooling), self.pooling or "mean")
@@ -127,13 +128,13 @@ class TextEncoder(TrainableEncoder):
 
     @cached_property
     def card(self) -> Card:
-        """How the model is used: what its files say, under the settings given here."""
-        own = read_card(self.source)
-        prompt = own.prompt if self.prompt is None else self.prompt
-        known = read_json(self.source / "tokenizer_config.json").get("model_max_length")
-        known = self.tokenizer.model_max_length if known is None else known
-        limits = [own.max_length, known, self.max_length or LONGEST]
-        return replace(own, prompt=prompt, max_length=min(filter(None, limits)))
+        """The model's use: what its files say, under the settings given here."""
+        card = read_card(self.source)
+        prompt = card.prompt if self.prompt is None else self.prompt
+        longest = read_json(self.source / "tokenizer_config.json").get("model_max_length")
+        longest = self.tokenizer.model_max_length if longest is None else longest
+        limits = [card.max_length, longest, self.max_length or LONGEST]
+        return replace(card, prompt=prompt, max_length=min(filter(None, limits)))
 
     @property
     def about(self) -> dict[str, object]:
@@ -158,15 +159,15 @@ class TextEncoder(TrainableEncoder):
         """Split texts into the tokenizer's pieces, the first ``length`` of each."""
         texts = [text.lower() if self.card.lower else text for text in values]
         settings = {"add_special_tokens": False, "truncation": True, "max_length": length}
-        found = self.tokenizer(texts, **settings)["input_ids"]
-        return [self.tokenizer.convert_ids_to_tokens(own) for own in found]
+        numbers = self.tokenizer(texts, **settings)["input_ids"]
+        return [self.tokenizer.convert_ids_to_tokens(row) for row in numbers]
 
     def piece_vectors(self, pieces: Sequence[str]) -> Tensor:
         """The vectors with which the model reads pieces; zeros for the empty one: (W, E)."""
         numbers = torch.tensor(self.tokenizer.convert_tokens_to_ids(list(pieces)))
         vectors = self.load_weights().get_input_embeddings().weight  # type: ignore[operator]
-        known = torch.tensor([piece != "" for piece in pieces])[:, None]
-        return vectors.detach().float().cpu()[numbers] * known
+        is_piece = torch.tensor([piece != "" for piece in pieces])[:, None]
+        return vectors.detach().float().cpu()[numbers] * is_piece
 
     def forward(self, tokens: dict[str, Tensor]) -> Tensor:
         """Vectors ``(n, size)`` of norm 1."""
@@ -178,7 +179,7 @@ class TextEncoder(TrainableEncoder):
         return self.finish(through_cache(self.fingerprint, size, values, compute))
 
     def pooled(self, tokens: dict[str, Tensor]) -> Tensor:
-        """What the last hidden states of texts come to, ``(n, hidden_size)``."""
+        """Pooled last hidden states of texts, ``(n, hidden_size)``."""
         model = self.load_weights()
         device = next(model.parameters()).device
         tokens = {name: value.to(device) for name, value in tokens.items()}
@@ -186,15 +187,16 @@ class TextEncoder(TrainableEncoder):
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """Make one vector of each text's last hidden states, (n, T, E), with the mask (n, T)."""
-        found: Tensor = self.head[0]({"token_embeddings": states, "attention_mask": mask})[_VECTOR]
-        return found
+        features = self.head[0]({"token_embeddings": states, "attention_mask": mask})
+        vectors: Tensor = features[_VECTOR]
+        return vectors
 
     def finish(self, pooled: Tensor) -> Tensor:
         """Send pooled states through what follows, and bring them to norm 1: (n, size)."""
-        found = {_VECTOR: pooled}
+        features = {_VECTOR: pooled}
         for step in list(self.head)[1:]:
-            found = step.to(pooled.device)(found)
-        return nn.functional.normalize(found[_VECTOR], dim=1)
+            features = step.to(pooled.device)(features)
+        return nn.functional.normalize(features[_VECTOR], dim=1)
 
     def load_weights(self) -> torch.nn.Module:
         """Load the weights, unless they are there: before that the encoder has no parameters.
@@ -228,9 +230,9 @@ class TextEncoder(TrainableEncoder):
         """
         if not self.cache:
             return None
-        own = self.card
-        how = f"pooling={self._pooling!r}, prompt={own.prompt!r}, max_length={own.max_length}"
-        how += f", lower={own.lower}, languages=(), dense=(), unknown=()"
+        card = self.card
+        how = f"pooling={self._pooling!r}, prompt={card.prompt!r}, max_length={card.max_length}"
+        how += f", lower={card.lower}, languages=(), dense=(), unknown=()"
         return fingerprint_of(self.source, f"3 Card({how})")
 
     def save(
@@ -252,8 +254,8 @@ class TextEncoder(TrainableEncoder):
         card = self.card
         for path in self.source.iterdir():
             weights = path.suffix in (".safetensors", ".bin") or path.name.endswith(".index.json")
-            own = path.name in NOTES or (weights and changed)
-            if path.suffix in (*FILES, ".md") and path.is_file() and not own:
+            left_out = path.name in NOTES or (weights and changed)
+            if path.suffix in (*FILES, ".md") and path.is_file() and not left_out:
                 shutil.copyfile(path, folder / path.name)
         if changed:
             with quiet_loading():
@@ -292,7 +294,7 @@ class TextEncoder(TrainableEncoder):
 
 
 def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
-    """What the stage `text` has made of an encoder; the encoder itself where it made nothing.
+    """The encoder that the stage `text` has made of one; the encoder itself where it made nothing.
 
     :param stage: the stage's folder; None where there is no such stage.
     :raises RecipeError: where it has tuned another encoder.

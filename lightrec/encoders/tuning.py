@@ -25,13 +25,13 @@ from lightrec.errors import RecipeError
 from lightrec.nn.stage import StageModule, warm_cosine
 
 RECALLED = 10
-"""How many of the texts held out may stand before the one that was chosen."""
+"""Number of texts held out that may stand before the one that was chosen."""
 HELD_OUT = "items held out that are found in ten"
-"""What the report calls the recall."""
+"""Name of the recall in the report."""
 RANKED = "NDCG@10 beside who chose what"
-"""What it calls the other judgement."""
+"""Name of the other judgement there."""
 MANY = 1 << 14
-"""So many texts go into vectors at once."""
+"""Texts that go into vectors at once."""
 SHARPNESS_RATE = 0.03
 """The learning rate of the temperature's logarithm."""
 SIMCSE = 0.05
@@ -120,26 +120,26 @@ class TextModule(StageModule):
     def setup(self, stage: str) -> None:
         """Take the frozen vectors and what the texts are trained towards."""
         data = self.data_of(TextData)
-        given = self.settings
-        if given.tune == "none" or data.without:
+        settings = self.settings
+        if settings.tune == "none" or data.without:
             return
         if isinstance(self.part, LinearMap):
-            self.part.given = data.given.to(self.device)
+            self.part.frozen = data.text_vectors.to(self.device)
         elif self.part is None:
-            data.given  # noqa: B018  # by the encoder as it is
-            how = {"layers": given.layers, "rank": given.rank}
-            how["checkpointing"] = given.gradient_checkpointing
-            self.part = Layers(data.encoder, data.examples.texts, given.tune, **how)
+            data.text_vectors  # noqa: B018  # by the encoder as it is
+            how = {"layers": settings.layers, "rank": settings.rank}
+            how["checkpointing"] = settings.gradient_checkpointing
+            self.part = Layers(data.encoder, data.examples.texts, settings.tune, **how)
         self.trained = torch.from_numpy(data.examples.trained).to(self.device)
         shares = torch.from_numpy(data.examples.shares).to(self.device)
-        self.popular = given.popularity * shares.log()
+        self.popular = settings.popularity * shares.log()
 
     def on_train_epoch_start(self) -> None:
         """Bring the bank up to date, which validation has computed where training goes on."""
         if self.part is not None and not self.part.exact:
-            found = self.vectors() if self._latest is None else self._latest
-            found, self._latest = found[self.trained], None
-            self.centre, self.bank = found.mean(0), unit_vectors(found)
+            vectors = self.vectors() if self._latest is None else self._latest
+            vectors, self._latest = vectors[self.trained], None
+            self.centre, self.bank = vectors.mean(0), unit_vectors(vectors)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The loss and log its mean over the epoch."""
@@ -153,20 +153,20 @@ class TextModule(StageModule):
         text = batch["text"]
         if self.part.exact:
             table = unit_vectors(self.part(self.trained))
-            own = table[text]
+            units = table[text]
         else:
             numbers = self.trained[text]
-            given = self.part(numbers).float()
-            own = normalize(given - self.centre, dim=1)
+            vectors = self.part(numbers).float()
+            units = normalize(vectors - self.centre, dim=1)
             # All but the batch's own are as they were when they were last computed.
-            table = self.bank.index_copy(0, text, own)
+            table = self.bank.index_copy(0, text, units)
             self.bank = table.detach()
-        scores = (own @ table.T).float() * self.sharpness.exp() + self.popular
+        scores = (units @ table.T).float() * self.sharpness.exp() + self.popular
         scores = scores.scatter(1, text[:, None], -torch.inf)
-        found = scores[batch["entry"], batch["near"]] * batch["share"]
-        loss = (scores.logsumexp(dim=1).sum() - found.sum()) / len(text)
+        agreement = scores[batch["entry"], batch["near"]] * batch["share"]
+        loss = (scores.logsumexp(dim=1).sum() - agreement.sum()) / len(text)
         if simcse := self.settings.simcse:
-            alike = given @ self.part(numbers).float().T / SIMCSE
+            alike = vectors @ self.part(numbers).float().T / SIMCSE
             loss = loss + simcse * cross_entropy(alike, torch.arange(len(text), device=self.device))
         return loss
 
@@ -177,9 +177,9 @@ class TextModule(StageModule):
         count, training = len(self.data_of(TextData).examples.texts), self.part.training
         numbers = torch.arange(1, count + 1, device=self.device)
         self.part.eval()
-        found = [self.part(some).float() for some in numbers.split(MANY)]
+        blocks = [self.part(some).float() for some in numbers.split(MANY)]
         self.part.train(training)
-        return torch.cat([torch.zeros_like(found[0][:1]), *found])
+        return torch.cat([torch.zeros_like(blocks[0][:1]), *blocks])
 
     def recalled(self, units: Tensor, batch: Batch) -> Tensor:
         """Whether the text chosen is among the ten of those held out that a history asks for.
@@ -199,8 +199,8 @@ class TextModule(StageModule):
         place = torch.full((len(units),), len(held), device=units.device)
         place[held] = torch.arange(len(held), device=units.device)
         scores = torch.cat([scores, scores[:, :1]], 1).scatter(1, place[histories], -torch.inf)
-        own = scores.gather(1, batch["chosen"][:, None])
-        return (scores[:, : len(held)] > own).sum(dim=1) < RECALLED
+        chosen = scores.gather(1, batch["chosen"][:, None])
+        return (scores[:, : len(held)] > chosen).sum(dim=1) < RECALLED
 
     def on_validation_epoch_start(self) -> None:
         """Compute all vectors once for all batches."""
@@ -218,11 +218,11 @@ class TextModule(StageModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; the temperature learns faster, and does not decay."""
-        given = self.settings
-        rate = given.learning_rate or getattr(self.part, "learning_rate", 1e-3)
+        settings = self.settings
+        rate = settings.learning_rate or getattr(self.part, "learning_rate", 1e-3)
         groups = [] if self.part is None else self.part.groups(rate)
         groups.append({"params": [self.sharpness], "lr": SHARPNESS_RATE, "weight_decay": 0.0})
-        decay = given.weight_decay
+        decay = settings.weight_decay
         optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=True)
         return self.scheduled(optimizer, warm_cosine)
 
@@ -240,10 +240,10 @@ class TextModule(StageModule):
         reason = "The recipe says `tune: none`." if part is None else data.without
         metrics, said = dict[str, float](), dict[str, object]()
         if part is not None and not reason:
-            vectors = {"frozen": data.given, "tuned": self.vectors().cpu()}
+            vectors = {"frozen": data.text_vectors, "tuned": self.vectors().cpu()}
             shares = dict[str, float]()
-            for name, own in vectors.items():
-                units, events = unit_vectors(own.to(self.device)), data.val_dataloader()
+            for name, table in vectors.items():
+                units, events = unit_vectors(table.to(self.device)), data.val_dataloader()
                 batches = ({n: x.to(self.device) for n, x in batch.items()} for batch in events)
                 hits = torch.cat([self.recalled(units, batch) for batch in batches])
                 shares[name] = float(hits.float().mean())
@@ -253,12 +253,14 @@ class TextModule(StageModule):
             metrics |= {f"text/{name}/ndcg@10": mean for name, mean in means.items()}
             key = "text/tuned-minus-frozen/ndcg@10"
             metrics |= zip((key, f"{key}/low", f"{key}/high"), gain, strict=True)
-            told = f"{gain.mean:+.4f}, 95 % interval {gain.low:+.4f} to {gain.high:+.4f}"
+            gained = f"{gain.mean:+.4f}, 95 % interval {gain.low:+.4f} to {gain.high:+.4f}"
             said = {HELD_OUT: ", ".join(f"{name} {n:.3f}" for name, n in shares.items())}
-            said[RANKED] = ", ".join(f"{name} {n:.4f}" for name, n in means.items()) + f" ({told})"
+            ranked = ", ".join(f"{name} {n:.4f}" for name, n in means.items())
+            said[RANKED] = f"{ranked} ({gained})"
             if gain.low <= 0:
                 reason = (
-                    f"What was learned does not rank clearly better at validation events ({told})."
+                    "What was learned does not rank clearly better at validation events "
+                    f"({gained})."
                 )
         if part is not None and not reason:
             part.save(data.encoder, folder, {"tuned": self.settings.tune, **said})

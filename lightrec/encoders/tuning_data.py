@@ -32,18 +32,18 @@ MIN_EVENTS: Final = 100
 HISTORY: Final = 50
 """Items of a history that are compared with those held out."""
 RANKED: Final = 20_000
-"""At most so many validation events tell whether tuned vectors rank better than frozen ones."""
+"""Validation events, at most, that tell whether tuned vectors rank better than frozen ones."""
 JUDGED: Final = 256
 """Events judged at once."""
 TAUGHT: Final = 50
-"""So many texts that a teacher has next to each are learned from."""
+"""Nearest texts by a teacher, of each, that are learned from."""
 WARMTH: Final = 0.1
 """The temperature of its cosines."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What a log says of its items' texts, each different text once.
+    """Facts of a log about its items' texts, each different text once.
 
     :param texts: D different texts; text number d, from 1, is ``texts[d - 1]``.
     :param numbers: (N + 1,) int64, of each item its text's number; 0 where it has none.
@@ -134,8 +134,8 @@ class TextData(TextLogData):
         self.max_texts, self.max_events, self.seed = max_texts, max_events, seed
 
     @cached_property
-    def given(self) -> Tensor:
-        """(D + 1, vector_size) float32: the same of the different texts; row 0 zero."""
+    def text_vectors(self) -> Tensor:
+        """(D + 1, vector_size) float32: the vectors of the different texts; row 0 zero."""
         return self.vectors[np.unique(self.examples.numbers, return_index=True)[1]]
 
     @property
@@ -160,7 +160,7 @@ class TextData(TextLogData):
 
     @cached_property
     def examples(self) -> Examples:
-        """What the log says of its items' texts.
+        """Facts of the log about its items' texts.
 
         :raises NotApplicable: where there are too few texts or events to learn and judge by.
         """
@@ -196,8 +196,8 @@ class TextData(TextLogData):
         every = Sequences.targets(self.store, VALIDATION)
         every = every.only(numbers[every.items] > 0)
         limits = zip(every.thirds(), (self.max_events, RANKED), strict=True)
-        judged = [self._choices(numbers, own, limit, generator) for own, limit in limits]
-        if (enough := min(len(own.chosen) for own in judged)) < MIN_EVENTS:
+        judged = [self._choices(numbers, third, limit, generator) for third, limit in limits]
+        if (enough := min(len(third.chosen) for third in judged)) < MIN_EVENTS:
             raise NotApplicable(
                 f"A third of the users has {enough} validation events, and {MIN_EVENTS} or more "
                 "can say whether a ranking by tuned vectors is the better one."
@@ -216,15 +216,15 @@ class TextData(TextLogData):
         """Count how often texts come soon after each other: (D + 1, D + 1), 0 being no text."""
         log, items = self.histories.training(), self.num_items
         counts = cooccurrence(log.items, log.offsets, items, self.decay, self.reach)
-        own = numbers[1:]
-        entries = (own > 0).astype(np.float32), (np.arange(items), own)
+        text_of = numbers[1:]
+        entries = (text_of > 0).astype(np.float32), (np.arange(items), text_of)
         gather = scipy.sparse.coo_array(entries, shape=(items, numbers.max() + 1)).tocsr()
         return (gather.T @ counts @ gather).tocsr()
 
     def _taught(
         self, numbers: NDArray[np.int64], trained: NDArray[np.int64]
     ) -> "scipy.sparse.csr_array":
-        """How near the teacher has texts trained on: (M, M), the nearest of each alone.
+        """Nearness of texts trained on by the teacher: (M, M), the nearest of each alone.
 
         :raises RecipeError: where the teacher knows other items.
         """
@@ -240,12 +240,12 @@ class TextData(TextLogData):
         sums.index_add_(0, torch.from_numpy(numbers), unit_vectors(vectors))
         units = unit_vectors(sums[torch.from_numpy(trained)])
         count = min(TAUGHT, len(trained) - 1)
-        found = []
+        blocks = []
         for rows in torch.arange(len(units)).split(JUDGED):
             cosines = (units[rows] @ units.T).scatter(1, rows[:, None], -torch.inf)
             nearest = cosines.topk(count, dim=1)
-            found.append((nearest.indices, (nearest.values / WARMTH).softmax(dim=1)))
-        near, shares = (torch.cat(part).flatten().numpy() for part in zip(*found, strict=True))
+            blocks.append((nearest.indices, (nearest.values / WARMTH).softmax(dim=1)))
+        near, shares = (torch.cat(part).flatten().numpy() for part in zip(*blocks, strict=True))
         starts = np.arange(len(trained) + 1) * count
         return scipy.sparse.csr_array((shares, near, starts), shape=(len(trained), len(trained)))
 
@@ -253,13 +253,13 @@ class TextData(TextLogData):
         self, numbers: NDArray[np.int64], held: NDArray[np.int64], generator: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Histories before events of held-out texts, and which of these was chosen."""
-        found: list[Choices] = []
+        drawn: list[Choices] = []
         for part in (VALIDATION, TRAIN):
             events = Sequences.targets(self.store, part).thirds()[0]
-            left = self.max_events - sum(len(own.chosen) for own in found)
+            left = self.max_events - sum(len(choices.chosen) for choices in drawn)
             events = events.only(np.isin(numbers[events.items], held))
-            found.append(self._choices(numbers, events, left, generator))
-        histories, targets, _ = (np.concatenate(parts) for parts in zip(*found, strict=True))
+            drawn.append(self._choices(numbers, events, left, generator))
+        histories, targets, _ = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
         return histories, np.searchsorted(held, targets)
 
     def _choices(
@@ -299,9 +299,9 @@ class TextData(TextLogData):
         """Events of held-out texts; every process judges all of them."""
         batches: Any = []
         if not self.without:
-            found = {"histories": self.examples.histories, "chosen": self.examples.chosen}
-            parts = (torch.from_numpy(values).split(JUDGED) for values in found.values())
-            batches = [dict(zip(found, each, strict=True)) for each in zip(*parts, strict=True)]
+            columns = {"histories": self.examples.histories, "chosen": self.examples.chosen}
+            parts = (torch.from_numpy(values).split(JUDGED) for values in columns.values())
+            batches = [dict(zip(columns, each, strict=True)) for each in zip(*parts, strict=True)]
         return DataLoader(batches, batch_size=None)
 
 
@@ -328,7 +328,7 @@ class Nearby(Dataset[Batch]):
 
         ``text`` and ``near`` are places among those trained on, ``entry`` is a row of the batch.
         """
-        own = self.targets[rows].tocoo()
-        entry, near = (place.astype(np.int64) for place in own.coords)
-        found = {"text": rows, "entry": entry, "near": near, "share": own.data}
-        return {name: torch.from_numpy(values) for name, values in found.items()}
+        entries = self.targets[rows].tocoo()
+        entry, near = (place.astype(np.int64) for place in entries.coords)
+        batch = {"text": rows, "entry": entry, "near": near, "share": entries.data}
+        return {name: torch.from_numpy(values) for name, values in batch.items()}

@@ -36,12 +36,12 @@ def words_of(text: str) -> list[str]:
 
     A script without blanks gives its characters and each pair of neighbours.
     """
-    found: list[str] = []
+    words: list[str] = []
     for run in _RUN.findall(text.lower()):
-        found.append(run)
+        words.append(run)
         if _STARTS_UNSPACED.match(run) and len(run) > 1:
-            found[-1:] = [*run, *map("".join, pairwise(run))]
-    return found
+            words[-1:] = [*run, *map("".join, pairwise(run))]
+    return words
 
 
 def word_table(texts: Sequence[str]) -> tuple["scipy.sparse.csr_array", list[str]]:
@@ -52,12 +52,12 @@ def word_table(texts: Sequence[str]) -> tuple["scipy.sparse.csr_array", list[str
     """
     import scipy.sparse
 
-    own = [set[str](), *(set(words_of(text)) for text in texts)]
-    words = sorted(set().union(*own))
+    sets = [set[str](), *(set(words_of(text)) for text in texts)]
+    words = sorted(set().union(*sets))
     column = {word: place for place, word in enumerate(words)}
-    places = np.array([place for each in own for place in sorted(column[w] for w in each)], int)
-    begins = np.cumsum([0, *map(len, own)])
-    shape = len(own), len(words)
+    places = np.array([place for each in sets for place in sorted(column[w] for w in each)], int)
+    begins = np.cumsum([0, *map(len, sets)])
+    shape = len(sets), len(words)
     return scipy.sparse.csr_array((np.ones(len(places)), places, begins), shape=shape), words
 
 
@@ -114,7 +114,7 @@ class WordEncoder(Encoder):
 
 
 class Tokens(NamedTuple):
-    """What items say, in a vocabulary of their own W words."""
+    """Words of items, in a vocabulary of their own W words."""
 
     names: list[str]
     """(W,) the words; the first, the empty one, is padding."""
@@ -158,12 +158,12 @@ def tokens_of(
         # A word that an item says in two columns is still one item's.
         items = (set().union(*said[item :: len(catalog)]) for item in range(len(catalog)))
         counts = Counter(chain.from_iterable(items))
-        said = [[word for word in own if counts[word] > 1][:length] for own in said]
+        said = [[word for word in words if counts[word] > 1][:length] for words in said]
     names = ["", *sorted(set().union(*said))]
     number = {name: place for place, name in enumerate(names)}
     table = torch.zeros(len(values), max(1, *map(len, said)), dtype=torch.int32)
-    for row, own in enumerate(said):
-        table[row, : len(own)] = torch.tensor([number[word] for word in own], dtype=torch.int32)
+    for row, words in enumerate(said):
+        table[row, : len(words)] = torch.tensor([number[word] for word in words], dtype=torch.int32)
     table = table.view(len(columns), len(catalog), -1).transpose(0, 1)
     start = None if model is None else model.piece_vectors(names)
     return Tokens(names, torch.cat([torch.zeros_like(table[:1]), table]), start)

@@ -1,4 +1,4 @@
-"""What vectors of texts are worth beside who chose what: a small blend of both, judged on events.
+"""The worth of vectors of texts beside who chose what: a small blend of both, judged on events.
 
 It stands for the ranker stage's blend, which takes minutes to make.
 """
@@ -18,9 +18,9 @@ from lightrec.intervals import Interval, bootstrap_interval
 
 CUTOFF: Final = 10
 SHARPNESS: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""What is tried as the weight of a cosine beside the logarithm of a share of what followed."""
+"""Values tried as the weight of a cosine beside the logarithm of a share of what followed."""
 SMOOTHING: Final = 0.1
-"""What is added to these shares, as a multiple of 1 / D."""
+"""Addend of these shares, as a multiple of 1 / D."""
 BLOCK: Final = 256
 """Events ranked at once."""
 
@@ -54,30 +54,30 @@ def gains(
     """
     units, length = unit_vectors(vectors), events.histories.shape[1]
     loud = torch.from_numpy(decay ** np.arange(length - 1.0, -1, -1)).float()
-    found = []
+    blocks = []
     for start in range(0, len(events.chosen), BLOCK):
-        own = events.histories[start : start + BLOCK]
-        histories, loudness = torch.from_numpy(own), loud.expand(own.shape).contiguous()
-        ends = np.arange(len(own) + 1) * length
-        entries = loudness.numpy().ravel() * (own.ravel() > 0), own.ravel(), ends
-        read = scipy.sparse.csr_array(entries, shape=(len(own), len(units)))
-        known = torch.from_numpy((read @ follows).toarray()).float()
-        known = known / known.sum(1, keepdim=True).clamp_min(1e-12) + SMOOTHING / len(units)
-        met = embedding_bag(
+        block = events.histories[start : start + BLOCK]
+        histories, loudness = torch.from_numpy(block), loud.expand(block.shape).contiguous()
+        ends = np.arange(len(block) + 1) * length
+        entries = loudness.numpy().ravel() * (block.ravel() > 0), block.ravel(), ends
+        read = scipy.sparse.csr_array(entries, shape=(len(block), len(units)))
+        shares = torch.from_numpy((read @ follows).toarray()).float()
+        shares = shares / shares.sum(1, keepdim=True).clamp_min(1e-12) + SMOOTHING / len(units)
+        sought = embedding_bag(
             histories, units, per_sample_weights=loudness, mode="sum", padding_idx=0
         )
-        alike = normalize(met, dim=1) @ units.T
+        alike = normalize(sought, dim=1) @ units.T
         column = torch.from_numpy(events.chosen[start : start + BLOCK])[:, None]
         places = []
         for weight in weights:
-            scores = torch.add(known.log(), alike, alpha=weight)
+            scores = torch.add(shares.log(), alike, alpha=weight)
             mine = scores.gather(1, column)
             scores = scores.scatter(1, histories, -torch.inf).scatter(1, column, -torch.inf)
             scores[:, 0] = -torch.inf
             places.append(2 + 2 * (scores > mine).sum(1) + (scores == mine).sum(1))
         ranks = torch.stack(places).double() / 2
-        found.append(torch.where(ranks <= CUTOFF, 1 / torch.log2(1 + ranks), 0.0))
-    return torch.cat(found, 1)
+        blocks.append(torch.where(ranks <= CUTOFF, 1 / torch.log2(1 + ranks), 0.0))
+    return torch.cat(blocks, 1)
 
 
 def compared(
@@ -93,10 +93,10 @@ def compared(
     :returns: NDCG@10 by name, and the interval of its difference, paired by event, users being what
         is drawn.
     """
-    found = {}
-    for name, own in vectors.items():
-        best = int(gains(events[0], follows, own, decay).mean(1).argmax())
-        found[name] = gains(events[1], follows, own, decay, [SHARPNESS[best]])[0]
-    frozen, tuned = found.values()
+    judged = {}
+    for name, table in vectors.items():
+        best = int(gains(events[0], follows, table, decay).mean(1).argmax())
+        judged[name] = gains(events[1], follows, table, decay, [SHARPNESS[best]])[0]
+    frozen, tuned = judged.values()
     gain = bootstrap_interval(tuned - frozen, torch.from_numpy(events[1].users))
-    return {name: float(values.mean()) for name, values in found.items()}, gain
+    return {name: float(values.mean()) for name, values in judged.items()}, gain

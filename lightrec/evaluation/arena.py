@@ -28,8 +28,7 @@ from lightrec.keys import PADDING, Column, Key
 from lightrec.moved import hint
 from lightrec.nn.session import State
 from lightrec.policies.base import Policy, ScoredPolicy, among_candidates, without_nothing
-from lightrec.policies.baselines import AT_ONCE as READ_AT_ONCE
-from lightrec.policies.baselines import RandomPolicy
+from lightrec.policies.baselines import SCORED_AT_ONCE, RandomPolicy
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.ranking.continued import numbers_before
 from lightrec.ranking.item_models.base import popular
@@ -41,7 +40,7 @@ from lightrec.simulators.session_env import Mode
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.simulators.world import Scored, World
 
-AT_ONCE = 1_000
+SIDE_BY_SIDE = 1_000
 """Sessions side by side."""
 
 
@@ -134,20 +133,20 @@ class Arena:
         items = self.catalog.rows[Column.ITEM].to_list()
         log = SessionLog(items, names, self.simulator.day)
         contender = self.policy(policy)
-        found = self.play(contender, sessions, seed, deterministic=False, record=log)
+        played = self.play(contender, sessions, seed, deterministic=False, record=log)
         out.mkdir(parents=True, exist_ok=True)
         write_tables(Tables(log.log(), self.catalog, self.people), out)
         facts = {
             "simulator": self.title,
             "behavior_policy": policy,
-            "sessions": found.reward.numel(),
+            "sessions": played.reward.numel(),
             "slate_size": self.simulator.slate_size,
             "ending": self.simulator.ending,
             "seed": seed,
             "lightrec": version("lightrec"),
         }
         (out / "simulation.json").write_text(json.dumps(facts, indent=2) + "\n")
-        return found
+        return played
 
 
 def arena(
@@ -162,7 +161,7 @@ def arena(
     :raises RecipeError: where a setting is not known, or a simulator needs more than a name, or
         shows no items.
     """
-    count = min(sessions, AT_ONCE)
+    count = min(sessions, SIDE_BY_SIDE)
     if Path(what).is_dir():
         return _of_run(Run(what).holding(model), count, seed, settings, model)
     kind = plugins.installed().get("simulators", what).load()
@@ -216,10 +215,10 @@ def _of_run(run: Run, count: int, seed: int, settings: Mapping[str, Any], model:
     )
 
 
-def table(found: Mapping[str, Sessions]) -> str:
+def table(played: Mapping[str, Sessions]) -> str:
     """Set what was reached as a table for a terminal; returns with 95 % intervals over sessions."""
     rows = []
-    for name, sessions in found.items():
+    for name, sessions in played.items():
         mean, _, high = mean_interval(sessions.reward.flatten())
         accepted, length = float(sessions.accepted.mean()), float(sessions.length.mean())
         rate = float(sessions.reward.sum() / sessions.length.sum())
@@ -246,13 +245,13 @@ class RunPolicy(ScoredPolicy):
         self.store, self.blend = run.data, run.blend
         self.log, self.popularity = Sequences.chosen(self.store), popular(self.store)
         self._edges = self.log.offsets[:-1], self.log.offsets[1:]
-        known = torch.from_numpy(numbers_before(items, self.store.catalog[Column.ITEM]) + 1)
-        if not known.any():
+        numbers = torch.from_numpy(numbers_before(items, self.store.catalog[Column.ITEM]) + 1)
+        if not numbers.any():
             raise RecipeError(
                 f"The log of {run.path} names none of the {len(items):,} items that are to be "
                 f"shown, such as {items[0]!r}. Take a run that was made from a log of theirs."
             )
-        self.items = pad(known, (1, 0))
+        self.items = pad(numbers, (1, 0))
         """(N + 1,) int64: the items' numbers in the run, 0 where it does not know one."""
         self.rows = None if people is None else numbers_before(people, self.store.user_ids)
         """The people's rows in the run's user table, -1 where it does not know somebody."""
@@ -260,8 +259,8 @@ class RunPolicy(ScoredPolicy):
     @torch.no_grad()
     def logits(self, state: State) -> Tensor:
         """The blend's scores of a state's columns."""
-        histories = state[Key.HISTORY].split(READ_AT_ONCE)
-        users = state[Key.USER].split(READ_AT_ONCE)
+        histories = state[Key.HISTORY].split(SCORED_AT_ONCE)
+        users = state[Key.USER].split(SCORED_AT_ONCE)
         scores = torch.cat([self._scores(*each) for each in zip(histories, users, strict=True)])
         return among_candidates(state, scores)
 
@@ -269,18 +268,18 @@ class RunPolicy(ScoredPolicy):
         """Score all items after what sessions (B, L) add to the users' own events: (B, N + 1)."""
         rows = np.full(len(users), -1) if self.rows is None else self.rows[users.numpy()]
         begins, ends = (np.where(rows < 0, 0, edge[rows]) for edge in self._edges)
-        found = {Key.HISTORY: padded(self.log.items, begins, ends)}
-        found |= self.log.details(begins, ends)
+        logged = {Key.HISTORY: padded(self.log.items, begins, ends)}
+        logged |= self.log.details(begins, ends)
         # Of what was taken in this session neither the feedback nor the time is known.
         added = self.items[without_nothing(session, self.num_items)]
-        known = {
-            name: torch.cat([torch.from_numpy(own), added * (name == Key.HISTORY)], 1)
-            for name, own in found.items()
+        details = {
+            name: torch.cat([torch.from_numpy(values), added * (name == Key.HISTORY)], 1)
+            for name, values in logged.items()
         }
-        known = with_only(known, known[Key.HISTORY] > PADDING)
-        history = known[Key.HISTORY]
+        details = with_only(details, details[Key.HISTORY] > PADDING)
+        history = details[Key.HISTORY]
         who = None if (rows < 0).any() else torch.from_numpy(rows)
-        scores = self.blend.scores(history, who, details=known)
+        scores = self.blend.scores(history, who, details=details)
         unknown = self.popularity.counts.clamp_min(0).log1p().expand_as(scores)
         scores = torch.where(history.any(1, keepdim=True), scores, unknown)
         if not self.store.repeats:

@@ -37,12 +37,12 @@ class Table:
         :param columns: titles by what stands in the keys.
         :param form: of metrics that have an interval, which is set, too; "" leaves intervals out.
         """
-        found = []
+        cells = []
         for row, title in rows.items():
             keys = [key.format(row, "{}").format(column) for column in columns]
             if any(name in metrics for name in keys):
-                found.append([title, *(_cell(metrics, name, form) for name in keys)])
-        return cls([corner, *columns.values()], found, own)
+                cells.append([title, *(_cell(metrics, name, form) for name in keys)])
+        return cls([corner, *columns.values()], cells, own)
 
     def markdown(self) -> str:
         """Set it as Markdown that can be read on a terminal, too."""
@@ -98,7 +98,7 @@ class Curve:
     x: Sequence[float]
     y: Sequence[float]
     labels: tuple[str, str] = ("", "")
-    """Of the two axes."""
+    """Titles of the two axes."""
     title: str = ""
     words: Sequence[str] = ()
     even: bool = False
@@ -137,7 +137,7 @@ Chart = Bars | Intervals | Sides | Curve | Points
 
 @dataclass(frozen=True)
 class Answers:
-    """What opens the page: whole sentences on three questions, the unwelcome ones included.
+    """The opening of the page: whole sentences on three questions, the unwelcome ones included.
 
     :param better: is it better?
     :param by_how_much: with intervals.
@@ -171,7 +171,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Findings:
-    """What an evaluator found, as numbers and as parts of the report.
+    """An evaluator's results, as numbers and as parts of the report.
 
     :param metrics: flat keys such as ``test/ndcg@10``; finite numbers only.
     :param sections: of the page.
@@ -231,6 +231,6 @@ def _cell(metrics: Metrics, key: str, form: str) -> str:
     return number(metrics.get(key))
 
 
-def keys_of(key: str, found: tuple[float, float, float]) -> dict[str, float]:
+def keys_of(key: str, ends: tuple[float, float, float]) -> dict[str, float]:
     """Write a metric with its interval, so that :func:`interval` reads it."""
-    return dict(zip((key, f"{key}/low", f"{key}/high"), found, strict=True))
+    return dict(zip((key, f"{key}/low", f"{key}/high"), ends, strict=True))

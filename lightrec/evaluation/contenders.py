@@ -60,7 +60,7 @@ class PolicyMaker(ABC):
         """
 
 
-def _with_taught(
+def _with_learners(
     makers: Makers, learns_in: Callable[[], Simulator], users: Tensor, run: Run | None = None
 ) -> Makers:
     """Contenders, and those of packages by words that are free, see :class:`PolicyMaker`."""
@@ -74,18 +74,18 @@ def _with_taught(
 
 
 def world_contenders(world: World) -> Makers:
-    """What makes a world's contenders, by their words."""
+    """Makers of a world's contenders, by their words."""
     makers: Makers = {"random": lambda: RandomPolicy(world.num_items)}
     if type(world).greedy is not World.greedy:
         makers["greedy"] = lambda: Scored(world.greedy)
-    makers = _with_taught(makers, lambda: world, torch.arange(world.batch_size[0]))
+    makers = _with_learners(makers, lambda: world, torch.arange(world.batch_size[0]))
     return makers | {"oracle": lambda: Scored(world.oracle)}
 
 
 def run_contenders(
     run: Run, learns_in: Callable[[], Simulator], users: Tensor, starts: LogStarts
 ) -> Makers:
-    """What makes a run's contenders, by their words.
+    """Makers of a run's contenders, by their words.
 
     Next to those of :func:`plain_contenders`, ``greedy`` goes by the ranker alone, and packages
     have some that learn from sessions of the same users.
@@ -107,11 +107,11 @@ def run_contenders(
         "constant": constant,
         "epsilon-greedy": lambda: EpsilonGreedy.from_run(run, epsilon=EPSILON, always_drawn=True),
     }
-    return _with_taught(makers, learns_in, users, run)
+    return _with_learners(makers, learns_in, users, run)
 
 
 def plain_contenders(run: Run) -> Makers:
-    """What makes a run's contenders that need neither a search nor sessions to learn from."""
+    """Makers of a run's contenders that need neither a search nor sessions to learn from."""
     count = run.data.num_items
 
     def ranking(history: Tensor) -> Tensor:
@@ -183,8 +183,8 @@ class Earnings:
         count = self.shown.sum().clamp_min(1)
         mean = sums.sum() / count
         spread = (squares.sum() / count - mean.square()).clamp_min(0).sqrt()
-        known = self.shown + PRIOR
-        return ((sums + PRIOR * mean) / known).float(), (spread / known.sqrt()).float()
+        showings = self.shown + PRIOR
+        return ((sums + PRIOR * mean) / showings).float(), (spread / showings.sqrt()).float()
 
 
 def best_constant_lists(
@@ -192,19 +192,19 @@ def best_constant_lists(
     users: Tensor,
     seed: int,
     *,
-    known: Sequence[Contender] = (),
+    others: Sequence[Contender] = (),
     leaders: bool = False,
 ) -> tuple[Contender, Contender]:
     """Search the lists for everybody that earn most a step, and most a session.
 
     Items are ranked by what they earn, in rounds that show them by Thompson sampling without a look
-    at the user. The rankings, the lists that are known, and rankings with another item in front
+    at the user. The rankings, the other lists, and rankings with another item in front
     then play the same sessions, and the best are taken. What they earn must be measured anew, in
     other sessions.
 
     :param simulator: with one session for each user.
     :param users: (U,) int64.
-    :param known: constant lists from elsewhere, such as popularity.
+    :param others: constant lists from elsewhere, such as popularity.
     :param leaders: also try the best items as the first of the list each, where the same list can
         be shown again and again.
     :returns: the best by reward per step and by reward per session, which may be the same.
@@ -225,7 +225,7 @@ def best_constant_lists(
             play(Scored(drawn), simulator, users, seed + turn, record=earnings)
             earnings.close()
             bar.update()
-        tried = [*known]
+        tried = [*others]
         for whole in (False, True):
             mean, _ = earnings.ranking(whole=whole)
             tried.append(ConstantListPolicy.from_appeal(mean))

@@ -1,4 +1,4 @@
-"""What a finished run recommends by: the policy, a mixture, or the blend that ranks the next event.
+"""The choice of what a run recommends by: the policy, a mixture, or the blend of the next event.
 
 The policy is taken only where its sessions are clearly better than those of everything that could
 explain its gain away, and a mixture only where its sessions are clearly better than the blend's.
@@ -43,7 +43,7 @@ def named(by: str) -> str:
 
 
 class Favoured(NamedTuple):
-    """What to recommend by, and why, in a sentence."""
+    """A value of ``--by`` to recommend by, and why, in a sentence."""
 
     by: str
     reason: str
@@ -103,13 +103,13 @@ def _ahead(
     metrics: Mapping[str, float], form: str, names: Iterable[str]
 ) -> dict[str, tuple[float, str]]:
     """Differences that were measured with new users: their lower ends, and what to say."""
-    found = {}
+    ahead = {}
     for name in names:
         if ends := interval(metrics, f"simulator_new/{form.format(name)}/accepted"):
             mean, low, high = ends
             unit = "accepted items a session, 95 % interval"
-            found[name] = low, f"({mean:+.3f} {unit} {low:+.3f} to {high:+.3f})"
-    return found
+            ahead[name] = low, f"({mean:+.3f} {unit} {low:+.3f} to {high:+.3f})"
+    return ahead
 
 
 def favoured_by(run: Run | Path) -> Favoured:

@@ -86,8 +86,8 @@ class HeldOutLog(Evaluator):
         metrics = dict(self.without_policy(run, seed) if self.ranked is None else self.ranked)
         if run.has("policy"):
             result = self.rank(run.data, by_history(run.policy), seed)
-            met = self.events(run.data, seed).met
-            metrics |= held_out_metrics(run.data, result, "test/policy/", met)
+            repeats = self.events(run.data, seed).met
+            metrics |= held_out_metrics(run.data, result, "test/policy/", repeats)
         return findings(metrics, run.metrics("ranker"))
 
     def without_policy(self, run: Run, seed: int) -> dict[str, float]:
@@ -103,20 +103,21 @@ class HeldOutLog(Evaluator):
         scorers |= {name: by_history(model) for name, model in models.items()}
         results = {name: self.rank(store, scorer, seed) for name, scorer in scorers.items()}
         metrics: dict[str, float] = {}
-        met = self.events(store, seed).met
+        repeats = self.events(store, seed).met
         for name, result in results.items():
-            metrics |= held_out_metrics(store, result, f"test/{name}/", met)
-        own = results["blend"]
-        metrics |= {f"test/{metric}": value for metric, value in own.metrics().items()}
-        metrics["test/events"] = len(own.ranks)
-        if own.ineligible:
-            metrics["test/ineligible_events"] = own.ineligible
+            metrics |= held_out_metrics(store, result, f"test/{name}/", repeats)
+        parts = {"met": repeats, "discovered": ~repeats} if repeats.any() else {}
+        ranked = results["blend"]
+        metrics |= {f"test/{metric}": value for metric, value in ranked.metrics().items()}
+        metrics["test/events"] = len(ranked.ranks)
+        if ranked.ineligible:
+            metrics["test/ineligible_events"] = ranked.ineligible
         for name in ("popularity", *models):
-            lead, key = own.paired(results[name]), ADVANTAGE.format(name)
-            metrics |= mean_of_users(key, lead, own.users, seed)
-            for part, of in {"met": met, "discovered": ~met}.items() if met.any() else ():
+            lead, key = ranked.paired(results[name]), ADVANTAGE.format(name)
+            metrics |= mean_of_users(key, lead, ranked.users, seed)
+            for part, of in parts.items():
                 key = ADVANTAGE.format(f"{name}/{part}")
-                metrics |= mean_of_users(key, lead[of], own.users[of], seed)
+                metrics |= mean_of_users(key, lead[of], ranked.users[of], seed)
         return metrics | cold_metrics(store, blend, models, self.batch_size, self.max_events, seed)
 
     def events(self, store: EventStore, seed: int) -> EvaluationEvents:
@@ -134,11 +135,18 @@ class HeldOutLog(Evaluator):
         return evaluate_scores(scorer, events, list_length=LIST_LENGTH, showable=showable(store))
 
 
-def scorers_of(run: Run, models: Sequence[str] = (REPEATS,)) -> dict[str, Scorer]:
-    """Make scorers of the blend, some item models and popularity, as far as the run has them."""
-    own = item_models(run) if models else {}
+def scorers_of(
+    run: Run, models: Sequence[str] = (REPEATS,), policy: bool = False
+) -> dict[str, Scorer]:
+    """Scorers of the blend, some item models and popularity, as far as the run has them.
+
+    :param policy: whether the run's policy is among them, after the blend.
+    """
+    fitted = item_models(run) if models else {}
     parts: dict[str, ItemScorer] = {"blend": run.blend}
-    parts |= {name: own[name] for name in models if name in own}
+    if policy and run.has("policy"):
+        parts["policy"] = run.policy
+    parts |= {name: fitted[name] for name in models if name in fitted}
     parts["popularity"] = PopularityPolicy.from_run(run)
     return {name: by_history(part) for name, part in parts.items()}
 
@@ -194,16 +202,16 @@ def findings(metrics: Metrics, validation: Metrics) -> Findings:
 
 def lines(metrics: Metrics, validation: Metrics) -> str:
     """Set for a terminal how contenders rank, and what must not be overlooked."""
-    told = [too_good(metrics), *(how for how, _ in compared(metrics, validation)[1:])]
-    shown = [textwrap.fill(sentence, 100) for sentence in told if sentence]
+    sentences = [too_good(metrics), *(how for how, _ in compared(metrics, validation)[1:])]
+    shown = [textwrap.fill(sentence, 100) for sentence in sentences if sentence]
     return "\n".join([ranking_table(metrics).text(), *shown])
 
 
 def rankers(metrics: Metrics) -> dict[str, str]:
     """The contenders on the held-out log: titles by names in the metrics, item models by rank."""
-    found = {n: t for n, t in RANKERS.items() if f"test/{n}/ndcg@10" in metrics}
-    own = {name: title for name, title in found.items() if name in ("blend", "ranker", "policy")}
-    return own | {name: name for name in model_names(metrics)} | found
+    titles = {n: t for n, t in RANKERS.items() if f"test/{n}/ndcg@10" in metrics}
+    leading = {n: t for n, t in titles.items() if n in ("blend", "ranker", "policy")}
+    return leading | {name: name for name in model_names(metrics)} | titles
 
 
 def model_names(metrics: Metrics) -> list[str]:
@@ -262,12 +270,12 @@ def validation_table(metrics: Metrics) -> Table | None:
 
 def answers(metrics: Metrics, validation: Metrics) -> Answers:
     """Compare the blend with popularity, and with the item model that is best on validation."""
-    told = compared(metrics, validation)
+    outcomes = compared(metrics, validation)
     events = int(metrics["test/events"])
     few = " So few events decide little." if events < FEW else ""
     return Answers(
-        " ".join(filter(None, [too_good(metrics), *(how for how, _ in told)])),
-        " ".join(much for _, much in told),
+        " ".join(filter(None, [too_good(metrics), *(how for how, _ in outcomes)])),
+        " ".join(much for _, much in outcomes),
         f"{events:,} held-out events were ranked among all items; no setting was chosen on them. "
         f"The 95 % intervals are over users, for one training: a seed moves all figures, too.{few}",
     )
@@ -281,11 +289,11 @@ def compared(metrics: Metrics, validation: Metrics) -> list[tuple[str, str]]:
 
     :returns: of each a sentence that says who is ahead, and one with the figures.
     """
-    found = []
+    comparisons = []
     for part, (title, note) in PARTS.items():
         at = part and f"{part}/"
-        own, other = (metrics.get(f"test/{n}/{at}ndcg@10") for n in ("blend", "popularity"))
-        if own is None or other is None:
+        reached, other = (metrics.get(f"test/{n}/{at}ndcg@10") for n in ("blend", "popularity"))
+        if reached is None or other is None:
             continue
         rivals = {"popularity": "popularity"}
         if names := model_names(metrics):
@@ -307,8 +315,8 @@ def compared(metrics: Metrics, validation: Metrics) -> list[tuple[str, str]]:
         about = part and note.format(int(metrics[f"test/blend/{at}events"]))
         begin = f"At {title} it is" if part else "The blend's NDCG@10 is"
         how = f"At {title}{about} the blend is {ahead}."
-        found.append((how, f"{begin} {own:.3f}; {'; '.join(shown)}."))
-    return found
+        comparisons.append((how, f"{begin} {reached:.3f}; {'; '.join(shown)}."))
+    return comparisons
 
 
 def too_good(metrics: Metrics) -> str:
@@ -340,8 +348,8 @@ def beyond_the_mean(metrics: Metrics) -> Section | None:
     first, *_ = shown
     counts = {s: int(metrics.get(f"test/{first}/{s}/events", 0)) for s in SLICES}
     slices = {name: title for name, title in SLICES.items() if counts[name]}
-    own = shown[first]
-    served = Table.of(metrics, "test/{}/{}/ndcg@10", shown, slices, "NDCG@10 of", own)
+    best = shown[first]
+    served = Table.of(metrics, "test/{}/{}/ndcg@10", shown, slices, "NDCG@10 of", best)
     served.rows = [["events", *(f"{counts[s]:,}" for s in slices)], *served.rows]
     text = (
         "NDCG@10 over parts of the held-out events, then the ten items that each contender "
@@ -354,11 +362,11 @@ def beyond_the_mean(metrics: Metrics) -> Section | None:
         )
     if worst := re.search(rf"^test/{first}/worst/(.+)/ndcg@10$", "\n".join(metrics), re.MULTILINE):
         lowest = metrics[worst.group()]
-        text += f" Of all groups of users, {own} ranks worst for {worst[1]}: NDCG@10 {lowest:.3f}."
+        text += f" Of all groups of users, {best} ranks worst for {worst[1]}: NDCG@10 {lowest:.3f}."
     return Section(
         "Whom it serves, and with what",
         text,
-        [served, Table.of(metrics, "test/{}/{}", shown, RECOMMENDED, own=own)],
+        [served, Table.of(metrics, "test/{}/{}", shown, RECOMMENDED, own=best)],
         note="Users are split into thirds by the number of their training events; users with "
         "equally long histories stay together. The percentile is the share of the catalog that is "
         "less popular: items drawn at random have 0.5.",

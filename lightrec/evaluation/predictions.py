@@ -50,10 +50,10 @@ def evaluate_predictions(run: Run, path: Path) -> dict[str, float]:
     targets = torch.from_numpy(tested.targets.astype(np.int64))
     places = torch.from_numpy(tested.events - tested.sequences.offsets[tested.users])
     covered = scorer.covers[users]
-    known = covered & (scorer.known_events[users] > places)
-    judged = covered & ~known
+    revealed = covered & (scorer.known_events[users] > places)
+    judged = covered & ~revealed
     if not judged.any():
-        if not known.any():
+        if not revealed.any():
             raise DataError(
                 f"None of the {len(users.unique()):,} users with held-out events is in the file. "
                 "Write lists for users who have test events.",
@@ -61,31 +61,31 @@ def evaluate_predictions(run: Run, path: Path) -> dict[str, float]:
             )
         raise DataError(
             f"The lists were made from histories that already hold the held-out events "
-            f"({int(known.sum()):,} of them, by the column known_events), so that they cannot be "
-            "judged on these events. Make a file that can be judged with "
+            f"({int(revealed.sum()):,} of them, by the column known_events), so that they cannot "
+            "be judged on these events. Make a file that can be judged with "
             f"`lightrec recommend {run.path} --all --before test --out FILE`.",
             path,
         )
-    own, other = (evaluator.rank(store, each, seed) for each in (scorer, by_history(blend)))
+    predicted, other = (evaluator.rank(store, each, seed) for each in (scorer, by_history(blend)))
     # What a list already knows it cannot predict: a miss, where all events are scored.
-    own = replace(own, ranks=own.ranks.masked_fill(known, torch.inf))
-    results = {"predictions": own, "blend": other}
+    predicted = replace(predicted, ranks=predicted.ranks.masked_fill(revealed, torch.inf))
+    results = {"predictions": predicted, "blend": other}
     listed = torch.isin(users * scorer.width + targets, scorer.pairs)
     metrics: dict[str, float] = {
         "predictions/users": len(users.unique()),
         "predictions/present": len(users[judged].unique()),
-        "predictions/known": len(users[known].unique()),
+        "predictions/known": len(users[revealed].unique()),
         "predictions/listed": int(listed[judged].sum()),
     }
     for name, result in results.items():
         metrics |= held_out_metrics(store, result, f"test/{name}/")
     values = {name: result.per_event([10])[COMPARED] for name, result in results.items()}
-    values["difference"] = own.paired(other, COMPARED)
+    values["difference"] = predicted.paired(other, COMPARED)
     for part, rows in (("present", judged), ("all", torch.ones_like(judged))):
         for name, numbers in values.items():
             # Users are drawn anew for 95 % intervals.
-            found = bootstrap_interval(numbers[rows], users[rows], seed=seed)
-            metrics |= keys_of(f"predictions/{part}/{name}/{COMPARED}", found)
+            ends = bootstrap_interval(numbers[rows], users[rows], seed=seed)
+            metrics |= keys_of(f"predictions/{part}/{name}/{COMPARED}", ends)
     return metrics
 
 
@@ -95,8 +95,8 @@ def protocol(run: Run) -> tuple[HeldOutLog, int]:
         return HeldOutLog(), 0
     made = run.stamp("evaluate")
     names = ("HeldOutLog", f"{HeldOutLog.__module__}.HeldOutLog")
-    own = [e for e in made["recipe"].get("evaluators") or [] if e["class_path"] in names]
-    return HeldOutLog(**(own[0].get("init_args", {}) if own else {})), made["seed"]
+    evaluators = [e for e in made["recipe"].get("evaluators") or [] if e["class_path"] in names]
+    return HeldOutLog(**(evaluators[0].get("init_args", {}) if evaluators else {})), made["seed"]
 
 
 class PredictionScorer:
@@ -116,30 +116,30 @@ class PredictionScorer:
         users = pl.DataFrame({Column.USER: user_ids.cast(pl.String)}).with_row_index("row")
         items = pl.DataFrame({Column.ITEM: item_ids.cast(pl.String)}).with_row_index("index", 1)
         listed = predictions.with_columns(pl.col(Column.USER, Column.ITEM).cast(pl.String))
-        known = listed.join(users, on=Column.USER).join(items, on=Column.ITEM).sort("row", "index")
-        if known.is_empty():
+        pairs = listed.join(users, on=Column.USER).join(items, on=Column.ITEM).sort("row", "index")
+        if pairs.is_empty():
             first = [repr(ids[0]) if len(ids) else "(none)" for ids in (user_ids, item_ids)]
             raise DataError(
                 "None of the predictions is about a user and an item of the prepared log: compare "
                 f"the ids, which are such as user {first[0]} and item {first[1]}."
             )
-        rows = known.get_column("row").cast(pl.Int64).to_torch()
+        rows = pairs.get_column("row").cast(pl.Int64).to_torch()
         self.width = len(item_ids) + 1
-        self.pairs = rows * self.width + known.get_column("index").cast(pl.Int64).to_torch()
+        self.pairs = rows * self.width + pairs.get_column("index").cast(pl.Int64).to_torch()
         """(P,) int64, ascending: the listed pairs of a user's row and an item."""
-        self.values = known.get_column(SCORE).cast(pl.Float64).to_torch()
+        self.values = pairs.get_column(SCORE).cast(pl.Float64).to_torch()
         self.covers = rows.bincount(minlength=len(user_ids)) > 0
         """(U,) bool: which of the log's users have predictions."""
         self.known_events = torch.zeros(len(user_ids), dtype=torch.int64)
         """(U,) int64: how many of a user's events the list was made from; 0 where none says."""
-        if Column.KNOWN_EVENTS in known.columns:
-            self.known_events[rows] = known.get_column(Column.KNOWN_EVENTS).to_torch()
+        if Column.KNOWN_EVENTS in pairs.columns:
+            self.known_events[rows] = pairs.get_column(Column.KNOWN_EVENTS).to_torch()
 
     def __call__(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Scores (B, N + 1), the lowest to all that is not listed."""
-        asked = batch[Key.USER].cpu()[:, None] * self.width + torch.arange(self.width)
-        place = torch.searchsorted(self.pairs, asked).clamp_max(len(self.pairs) - 1)
-        scores = self.values[place].where(self.pairs[place] == asked, self.values.min() - 1)
+        pairs = batch[Key.USER].cpu()[:, None] * self.width + torch.arange(self.width)
+        place = torch.searchsorted(self.pairs, pairs).clamp_max(len(self.pairs) - 1)
+        scores = self.values[place].where(self.pairs[place] == pairs, self.values.min() - 1)
         return scores.to(batch[Key.USER].device)
 
 
@@ -147,7 +147,7 @@ def lines(metrics: Metrics) -> str:
     """Set the scores of predictions, if there are any, and say what the file lacks."""
     if "predictions/users" not in metrics:
         return ""
-    users, present, known, listed = (
+    users, present, revealed, listed = (
         int(metrics[f"predictions/{key}"]) for key in ("users", "present", "known", "listed")
     )
     columns = {"present": f"the {present:,} in the file"} if present < users else {}
@@ -157,21 +157,21 @@ def lines(metrics: Metrics) -> str:
         ends = (interval(metrics, f"predictions/{part}/{who}/{COMPARED}") for part in columns)
         form = "+.3f" if who == "difference" else ".3f"
         rows.append([title, *(spread(each, form) for each in ends)])
-    found = [Table(["NDCG@10 (95 %)", *columns.values()], rows).text()]
+    shown = [Table(["NDCG@10 (95 %)", *columns.values()], rows).text()]
     if present < users:
-        found.append(
+        shown.append(
             f"\nYour file can be judged for {present:,} of the {users:,} users with held-out "
             f"events ({present / users:.0%}); among all users the others count as failures."
         )
-    if known:
-        found.append(
-            f"The lists of {known:,} users were made from histories that contain held-out events; "
-            "those events are not judged, and count as failures among all users. Make the file "
-            "with `lightrec recommend RUN --all --before test`."
+    if revealed:
+        shown.append(
+            f"The lists of {revealed:,} users were made from histories that contain held-out "
+            "events; those events are not judged, and count as failures among all users. Make the "
+            "file with `lightrec recommend RUN --all --before test`."
         )
     if not listed:
-        found.append(
+        shown.append(
             "No list holds a held-out item of its user. Lists that were made from the whole log "
             "and leave out what a user has seen cannot hold one: make them from the events before."
         )
-    return "\n".join(found)
+    return "\n".join(shown)

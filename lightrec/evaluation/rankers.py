@@ -1,4 +1,4 @@
-"""What may rank a run's items: the values of ``--by``, and those that lightrec brings."""
+"""Rankers of a run's items: the values of ``--by``, and those that lightrec brings."""
 
 from contextlib import nullcontext
 from typing import Self
@@ -43,7 +43,7 @@ class RunRanker(ScoredPolicy):
 
     @classmethod
     def scorer_of(cls, run: Run) -> tuple[ItemScorer, str]:
-        """What scores a run's items, and what is to be said of it."""
+        """The scorer of a run's items, and what is to be said of it."""
         return run.served, ""
 
     def logits(self, state: State) -> Tensor:
@@ -60,15 +60,15 @@ class RunRanker(ScoredPolicy):
 
 
 def ranker_of(run: Run, by: str) -> RunRanker:
-    """What ranks a run's items, by a value of ``--by``; see the hook ``lightrec_rankers``.
+    """The ranker of a run's items, by a value of ``--by``; see the hook ``lightrec_rankers``.
 
     :raises PluginError: where no installed package provides it.
     :raises RunError: where the run lacks a stage, or no weight was chosen for its mixture.
     """
     kind = plugins.installed().get("rankers", by).load()
     # What fails in lightrec's own is a damaged run, which the command line looks for.
-    own = kind.__module__.startswith("lightrec.")
-    with nullcontext() if own else plugins.blaming(kind, "rank a run's items"):
+    of_core = kind.__module__.startswith("lightrec.")
+    with nullcontext() if of_core else plugins.blaming(kind, "rank a run's items"):
         made = kind.from_run(run)
     return made if isinstance(made, RunRanker) else RunRanker(run.data.num_items, made)
 

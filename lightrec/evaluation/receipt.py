@@ -21,7 +21,7 @@ FORMULAS: Final = {
     "mrr@k": "mean over test events of 1 / rank where rank <= k, else 0",
     "interval": "95 %, percentiles of 2,000 bootstrap samples of users",
 }
-KEPT: Final = ("command", "seed", "lightrec", "fingerprint")
+QUOTED: Final = ("command", "seed", "lightrec", "fingerprint")
 """What is quoted of a stage's stamp."""
 COMPARED: Final = ("log", "split", "protocol")
 
@@ -36,7 +36,7 @@ def receipt(run: Run) -> dict[str, Any]:
     for name in ("data", "text", "ranker", "users_a", "users_b", "policy"):
         if run.has(name):
             made = run.stamp(name)
-            stages[name] = {key: made[key] for key in KEPT if key in made}
+            stages[name] = {key: made[key] for key in QUOTED if key in made}
     return {
         "log": {
             "events": len(store.items),

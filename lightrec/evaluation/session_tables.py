@@ -1,4 +1,4 @@
-"""What the metrics of sessions say: sections, tables and sentences."""
+"""The metrics of sessions in sections, tables and sentences."""
 
 from collections.abc import Mapping
 
@@ -67,11 +67,11 @@ def paired(
     metrics: Metrics, prefix: str = ALL, of: str = "accepted"
 ) -> dict[str, tuple[float, float, float]]:
     """Collect the policy's paired advantages: mean, low, high."""
-    found = {
-        title: interval(metrics, f"{prefix}/policy-minus-{name}/{of}")
+    return {
+        title: ends
         for name, title in CONTENDERS.items()
+        if (ends := interval(metrics, f"{prefix}/policy-minus-{name}/{of}"))
     }
-    return {title: ends for title, ends in found.items() if ends is not None}
 
 
 def answers(metrics: Metrics) -> Answers | None:
@@ -122,7 +122,8 @@ def section(metrics: Metrics) -> Section:
         "Whole sessions, in user model B",
         "User model B is of another class than A, was fitted on the other half of the users, and "
         f"has item vectors of its own; it was fitted {_times(metrics)}, and every contender plays "
-        f"in each fit. All contenders meet the same users with the same chance.{unfit(metrics)}",
+        "in each fit. All contenders meet the same users with the same chance."
+        f"{unfit_rewards(metrics)}",
         [reached, Table(head, differences), *_ratios(metrics, titles)],
         charts,
         "The mixture adds user model A's utilities to the blend's scores, with the weight "
@@ -156,25 +157,25 @@ def against_log(metrics: Metrics) -> Section | None:
 
 def unlike(metrics: Metrics) -> str:
     """Say in what a user model's sessions are more than half as much again, or less; or nothing."""
-    told = []
+    differing = []
     for name, title in SESSIONS.items():
         real, *models = [metrics[f"{s}/{name}"] for s in SIDES if f"{s}/{name}" in metrics] or [0.0]
         if any(not 2 * real <= 3 * model <= 4.5 * real for model in models):
             shown = " and ".join(map(number, models))
-            told.append(f"{title} ({shown} against {number(real)} in the log)")
+            differing.append(f"{title} ({shown} against {number(real)} in the log)")
     begin = "Sessions of the user models are unlike the log's"
-    return f"{begin}: {', '.join(told)}." if told and "sessions/length" in metrics else ""
+    return f"{begin}: {', '.join(differing)}." if differing and "sessions/length" in metrics else ""
 
 
-def unfit(metrics: Metrics) -> str:
+def unfit_rewards(metrics: Metrics) -> str:
     """Say which learned rewards are unfit to judge sessions by; empty where none is."""
-    told = []
+    misleading = []
     for key in ("reward_a", "reward_b"):
         earned = {name: metrics.get(f"{ALL}/{name}/{key}") for name in contenders(metrics)}
-        known = {name: value for name, value in earned.items() if value is not None}
-        if known and (best := max(known, key=known.__getitem__)) in ("random", "popularity"):
-            told.append(f"the {COLUMNS[key]}, by which {best} is best")
-    return f" Unfit to judge sessions by is {', and '.join(told)}." if told else ""
+        sums = {name: value for name, value in earned.items() if value is not None}
+        if sums and (best := max(sums, key=sums.__getitem__)) in ("random", "popularity"):
+            misleading.append(f"the {COLUMNS[key]}, by which {best} is best")
+    return f" Unfit to judge sessions by is {', and '.join(misleading)}." if misleading else ""
 
 
 def _ratios(metrics: Metrics, titles: Mapping[str, str]) -> list[Table]:

@@ -7,7 +7,6 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.evaluation import evidence
 from lightrec.evaluation.base import Evaluator, Findings, keys_of
 from lightrec.evaluation.contenders import (
     best_constant_lists,
@@ -15,6 +14,7 @@ from lightrec.evaluation.contenders import (
     mixture,
     plain_contenders,
 )
+from lightrec.evaluation.evidence import MIXTURES
 from lightrec.evaluation.session_tables import ALL, HOME, NEW, RATIOS, findings
 from lightrec.intervals import mean_interval, ratio_interval
 from lightrec.keys import Key
@@ -24,13 +24,13 @@ from lightrec.simulators.rollout import Contender, Refits, RewardFunction, Sessi
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.users.user_model import UserModel
 
-MIXTURES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Weights of user model A's utilities next to the blend's scores, of which the best in A plays."""
-CHOOSING = 300
+CHOOSING_USERS = 300
 """Users of A's half with whom that weight is chosen."""
-SEARCH = 700
+SEARCH_SEEDS = 700
 """What the seeds of searches are moved by, so that no session that is searched in is judged."""
-SEEN = 200
+READ_STEPS = 200
 """Steps of a history that contenders may read."""
 
 
@@ -57,7 +57,7 @@ class SimulatedSessions(Evaluator):
     rounds_at_home: int = 1
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """What the contenders reached, and the policy's and the mixtures' paired advantages.
+        """The contenders' results, and the policy's and the mixtures' paired advantages.
 
         :returns: metrics ``simulator/…`` in user model B, ``simulator_new/…`` there with new users,
             ``simulator_a/…`` in A, and ``transfer_ratio/…`` where that in A is clearly above 0.
@@ -71,30 +71,36 @@ class SimulatedSessions(Evaluator):
         learned = torch.from_numpy(run.users_a.learned_from(starts.num_users))
         contenders = {name: make() for name, make in plain_contenders(run).items()}
         simulators = [self._simulator(run, refit, starts, len(users)) for refit in refits]
-        found: dict[str, dict[str, float]] = {ALL: {"refits": len(refits)}}
+        metrics: dict[str, dict[str, float]] = {ALL: {"refits": len(refits)}}
         if search:
-            weight = found[ALL]["mixture/weight"] = self._mixture(run, starts, learned, seed)
+            weight = metrics[ALL]["mixture/weight"] = self._mixture(run, starts, learned, seed)
             contenders["mixture"] = mixture(run.blend, run.users_a, weight)
             history = starts.history(users, starts.ends[users], run.users_b.history_length)
             liked = ConstantListPolicy.from_user_model(run.users_b, history)
-            known = [liked, PopularityPolicy.from_run(run)]
+            lists = [liked, PopularityPolicy.from_run(run)]
             _, contenders["constant"] = best_constant_lists(
-                simulators[0], users, seed * 1000 + SEARCH, known=known
+                simulators[0], users, seed * 1000 + SEARCH_SEEDS, others=lists
             )
-        there, away = self._abroad(run, simulators, users, contenders, seed)
-        found[ALL] |= compare(there) | away
+        there, away = self._in_refits(run, simulators, users, contenders, seed)
+        metrics[ALL] |= compare(there) | away
         new = ~learned[users]
-        found[NEW] = {"users": float(new.sum())}
+        metrics[NEW] = {"users": float(new.sum())}
         if new.sum() > 1:
-            found[NEW] |= compare({n: [s.of_users(new) for s in all_] for n, all_ in there.items()})
+            metrics[NEW] |= compare(
+                {n: [s.of_users(new) for s in all_] for n, all_ in there.items()}
+            )
         if self.rounds_at_home:
             seeds = [seed * 1000 + round_ for round_ in range(self.rounds_at_home)]
             home = self._simulator(run, run.users_a, starts, len(users))
             here = {n: [played] for n, played in judge(contenders, home, users, seeds).items()}
-            found |= {HOME: compare(here), "transfer_ratio": transfer_ratios(here, there)}
-        return {f"{part}/{key}": value for part, own in found.items() for key, value in own.items()}
+            metrics |= {HOME: compare(here), "transfer_ratio": transfer_ratios(here, there)}
+        return {
+            f"{part}/{key}": value
+            for part, values in metrics.items()
+            for key, value in values.items()
+        }
 
-    def _abroad(
+    def _in_refits(
         self,
         run: Run,
         simulators: Sequence[UserModelSimulator],
@@ -111,24 +117,24 @@ class SimulatedSessions(Evaluator):
         if judging.valuing is not None:
             learned["value"] = lambda history, items: judging.value(history, items)[0]
         seeds = [seed * 1000 + round_ for round_ in range(self.rounds)]
-        found, away = {}, {}
+        played, away = {}, {}
         for name, contender in contenders.items():
             ends, alone = Returns(judging), {name: contender}
-            found[name] = [
+            played[name] = [
                 judge(alone, each, users, seeds, rewards=learned, record=ends)[name]
                 for each in simulators
             ]
             if (days := ends.days()) is not None:
                 away[f"{name}/days_away"] = days
-        return found, away
+        return played, away
 
     def _mixture(self, run: Run, starts: LogStarts, learned: Tensor, seed: int) -> float:
         """Choose the mixture's weight that is accepted most in user model A, with users of A's."""
-        users = chosen_users(learned.nonzero().squeeze(1), CHOOSING, seed)
+        users = chosen_users(learned.nonzero().squeeze(1), CHOOSING_USERS, seed)
         simulator = self._simulator(run, run.users_a, starts, len(users))
-        mixtures = {str(w): mixture(run.blend, run.users_a, w) for w in MIXTURES}
-        found = judge(mixtures, simulator, users, [seed * 1000 + SEARCH])
-        return max(MIXTURES, key=lambda weight: float(found[str(weight)].accepted.mean()))
+        mixtures = {str(w): mixture(run.blend, run.users_a, w) for w in WEIGHTS}
+        judged = judge(mixtures, simulator, users, [seed * 1000 + SEARCH_SEEDS])
+        return max(WEIGHTS, key=lambda weight: float(judged[str(weight)].accepted.mean()))
 
     def _simulator(
         self, run: Run, users: UserModel, starts: LogStarts, count: int
@@ -139,7 +145,7 @@ class SimulatedSessions(Evaluator):
             count,
             slate_size=self.slate_size,
             max_steps=self.max_steps,
-            history_length=SEEN,
+            history_length=READ_STEPS,
             repeats=run.data.repeats,
         )
 
@@ -149,7 +155,7 @@ class Returns:
 
     def __init__(self, users: UserModel) -> None:
         self.users = users
-        self.found: list[tuple[Tensor, Tensor]] = []
+        self.ends: list[tuple[Tensor, Tensor]] = []
 
     @torch.no_grad()
     def __call__(self, state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
@@ -159,16 +165,16 @@ class Returns:
         over = following[alive & following["done"].squeeze(1)]
         person = self.users.state(over[Key.HISTORY])
         inputs = person, over[Key.STEP], over[Key.ACCEPTED_TOTAL]
-        self.found.append(self.users.returning.restricted(*inputs))
+        self.ends.append(self.users.returning.restricted(*inputs))
 
     def days(self) -> float | None:
         """Geometric mean of the days until the next session, none counting beyond the log's span.
 
         None where more than half of the users are expected after more than that.
         """
-        if not self.found:
+        if not self.ends:
             return None
-        logs, beyond = (torch.cat(values) for values in zip(*self.found, strict=True))
+        logs, beyond = (torch.cat(values) for values in zip(*self.ends, strict=True))
         return None if beyond.mean() > 0.5 else float(logs.mean().exp()) / (24 * 3600)
 
 
@@ -183,18 +189,18 @@ def compare(sessions: Mapping[str, Refits]) -> dict[str, float]:
         interval that counts users and, where there are several, refits. Of mixtures that played
         with a blend, ``mixture-minus-blend/accepted``.
     """
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for name, refits in sessions.items():
-        found |= {f"{name}/{key}": value for key, value in together(refits).metrics().items()}
+        metrics |= {f"{name}/{key}": value for key, value in together(refits).metrics().items()}
     for name, gained in _advantages(sessions).items():
         for key, values in gained.items():
-            found |= keys_of(f"policy-minus-{name}/{key}", mean_interval(values))
-    for name in evidence.MIXTURES:
+            metrics |= keys_of(f"policy-minus-{name}/{key}", mean_interval(values))
+    for name in MIXTURES:
         if {name, "blend"} <= sessions.keys():
             pair = {each: sessions[each] for each in (name, "blend")}
             ahead = _advantages(pair, name)["blend"]["accepted"]
-            found |= keys_of(f"{name}-minus-blend/accepted", mean_interval(ahead))
-    return found
+            metrics |= keys_of(f"{name}-minus-blend/accepted", mean_interval(ahead))
+    return metrics
 
 
 def transfer_ratios(here: Mapping[str, Refits], there: Mapping[str, Refits]) -> dict[str, float]:
@@ -205,13 +211,13 @@ def transfer_ratios(here: Mapping[str, Refits], there: Mapping[str, Refits]) -> 
     :returns: ``greedy/accepted`` and so on with ``/low`` and ``/high``, the advantage there over
         that here; without those whose advantage here is not clearly above 0.
     """
-    found: dict[str, float] = {}
+    ratios: dict[str, float] = {}
     away = _advantages(there)
     for name, home in _advantages(here).items():
         for key in RATIOS:
             ratio = ratio_interval(away[name][key], home[key][0], paired=True)
-            found |= {} if ratio is None else keys_of(f"{name}/{key}", ratio)
-    return found
+            ratios |= {} if ratio is None else keys_of(f"{name}/{key}", ratio)
+    return ratios
 
 
 def _advantages(sessions: Mapping[str, Refits], of: str = "policy") -> dict[str, dict[str, Tensor]]:

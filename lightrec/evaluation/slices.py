@@ -39,10 +39,10 @@ SLICES = {
 }
 """Titles of slices, in the order of reports."""
 GROUP = 50
-"""Of a group of users with fewer held-out events nothing is said."""
+"""Held-out events below which nothing is said of a group of users."""
 PLACES = (0, 1, 2, 3)
 RATES = (0.1, 0.2, 0.3)
-"""Of exploration: as many places on average as are reserved above."""
+"""Rates of exploration: as many places on average as are reserved above."""
 TITLES = {
     "map": "scores of other items, mapped by their texts",
     "TextNeighbours": "text neighbours of recent items",
@@ -53,7 +53,7 @@ Places = Callable[[Tensor, Tensor], Tensor]
 
 
 def popularity_percentiles(counts: Tensor) -> Tensor:
-    """Tell which share of the catalog is less popular than each item.
+    """The share of the catalog that is less popular than each item.
 
     :param counts: (N + 1,) training events of each item; column 0 is not looked at.
     :returns: (N + 1,) float64: the share of items with smaller counts, and half of the share of
@@ -82,18 +82,18 @@ def recommended(lists: Tensor, counts: Tensor) -> dict[str, float]:
     total = counts.sum()
     information = total.clamp(min=1).log2() - counts.clamp(min=1).log2()
     chosen = counts.square().sum() / total.clamp(min=1)
-    found = {
+    figures = {
         "coverage": (shown > 0).sum() / max(len(shown) - 1, 1),
         "novelty": weights @ information,
         "popularity_percentile": weights @ popularity_percentiles(counts),
         # Where nothing was chosen in training, nothing can be more popular than that.
         "popularity_ratio": weights @ counts / chosen.where(chosen > 0, 1.0),
     }
-    return {f"{name}@{lists.shape[1]}": float(value) for name, value in found.items()}
+    return {f"{name}@{lists.shape[1]}": float(value) for name, value in figures.items()}
 
 
 def head_items(counts: Tensor) -> Tensor:
-    """Tell the head of a catalog, which makes up half of its training events, from the tail.
+    """The head of a catalog, which makes up half of its training events.
 
     :param counts: (N + 1,) training events of each item; column 0 is not looked at.
     :returns: (N + 1,) bool: the fewest items that together have half of all training events; of
@@ -106,7 +106,7 @@ def head_items(counts: Tensor) -> Tensor:
 
 
 def event_slices(
-    users: Tensor, targets: Tensor, counts: Tensor, lengths: Tensor, met: Tensor | None = None
+    users: Tensor, targets: Tensor, counts: Tensor, lengths: Tensor, repeats: Tensor | None = None
 ) -> dict[str, Tensor]:
     """Sort held-out events into slices by whether the target has training events and is popular.
 
@@ -117,32 +117,32 @@ def event_slices(
     :param targets: (E,) int64, 1 to N.
     :param counts: (N + 1,) training events of each item.
     :param lengths: (U,) int64 training events of each user.
-    :param met: (E,) bool, ``met`` of the events; its slices are left out where it is None or no
-        event is about an item met before.
+    :param repeats: (E,) bool, which events are about an item met before; these slices are left
+        out where it is None or there is no such event.
     :returns: by the names of :data:`SLICES`, (E,) bool.
     """
     cold = counts[targets] == 0
     head = head_items(counts)[targets]
-    own = lengths[users]
+    count = lengths[users]
     ordered = lengths[users.unique()].sort().values if len(users) else lengths.new_zeros(1)
     last = len(ordered) - 1
     low, high = ordered[last // 3], ordered[2 * last // 3]
-    parts = [~cold, cold, head, ~head, own <= low, (own > low) & (own <= high), own > high]
-    if met is not None and met.any():
-        parts += [met, ~met]
+    parts = [~cold, cold, head, ~head, count <= low, (count > low) & (count <= high), count > high]
+    if repeats is not None and repeats.any():
+        parts += [repeats, ~repeats]
     return dict(zip(SLICES, parts, strict=False))
 
 
 def slice_metrics(result: RankingResult, slices: Mapping[str, Tensor]) -> dict[str, float]:
     """``tail/events`` and the means ``tail/ndcg@10`` of slices, (E,) bool by name."""
     values = result.per_event([10])
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for name, part in slices.items():
         count = int(part.sum())
-        found[f"{name}/events"] = count
+        metrics[f"{name}/events"] = count
         if count:
-            found |= {f"{name}/{metric}": float(v[part].mean()) for metric, v in values.items()}
-    return found
+            metrics |= {f"{name}/{metric}": float(v[part].mean()) for metric, v in values.items()}
+    return metrics
 
 
 def worst_group(result: RankingResult, users: pl.DataFrame) -> dict[str, float]:
@@ -154,35 +154,35 @@ def worst_group(result: RankingResult, users: pl.DataFrame) -> dict[str, float]:
         groups with :data:`GROUP` events.
     """
     values, rows = result.per_event([10])["ndcg@10"].numpy(), result.users.numpy()
-    found: dict[str, float] = {}
+    worst_of: dict[str, float] = {}
     for column in users:
         if column.dtype == pl.String and column.n_unique() <= CATEGORIES:
             events = pl.DataFrame({"group": column.gather(rows), "ndcg": values}).drop_nulls()
             groups = events.group_by("group").agg(pl.len(), pl.mean("ndcg"))
-            known = groups.filter(pl.col("len") >= GROUP).sort("ndcg", "group")
-            if len(known) > 1:
-                found[f"{column.name} {known['group'][0]}"] = known["ndcg"][0]
-    worst = sorted(found, key=found.__getitem__)[:1]
-    return {f"worst/{name}/ndcg@10": found[name] for name in worst}
+            large = groups.filter(pl.col("len") >= GROUP).sort("ndcg", "group")
+            if len(large) > 1:
+                worst_of[f"{column.name} {large['group'][0]}"] = large["ndcg"][0]
+    worst = sorted(worst_of, key=worst_of.__getitem__)[:1]
+    return {f"worst/{name}/ndcg@10": worst_of[name] for name in worst}
 
 
 def held_out_metrics(
-    store: EventStore, result: RankingResult, prefix: str, met: Tensor | None = None
+    store: EventStore, result: RankingResult, prefix: str, repeats: Tensor | None = None
 ) -> dict[str, float]:
     """Describe one contender: ``ndcg@10``, ``tail/ndcg@10``, ``coverage@10`` after the prefix.
 
-    :param met: as for :func:`event_slices`.
+    :param repeats: as for :func:`event_slices`.
     """
     counts = torch.from_numpy(store.popularity())
-    found = result.metrics()
+    metrics = result.metrics()
     if result.lists is not None:
-        found |= recommended(result.lists, counts)
+        metrics |= recommended(result.lists, counts)
     train = store.events(TRAIN)
     train = train[np.asarray(store.items)[train] <= store.num_items]
     lengths = np.bincount(store.users_of(train), minlength=store.num_users)
-    slices = event_slices(result.users, result.targets, counts, torch.from_numpy(lengths), met)
-    found |= slice_metrics(result, slices) | worst_group(result, store.users)
-    return {f"{prefix}{metric}": value for metric, value in found.items()}
+    slices = event_slices(result.users, result.targets, counts, torch.from_numpy(lengths), repeats)
+    metrics |= slice_metrics(result, slices) | worst_group(result, store.users)
+    return {f"{prefix}{metric}": value for metric, value in metrics.items()}
 
 
 def cold_metrics(
@@ -265,7 +265,7 @@ def _in_lists(
             lists = placed(usual, new)
             hit = (lists == batch[Key.TARGET][:, None]) & (lists != PADDING)
             ranks[policy].append(torch.where(hit.any(1), hit.int().argmax(1) + 1, torch.inf))
-    return {policy: torch.cat(own) for policy, own in ranks.items()}
+    return {policy: torch.cat(each) for policy, each in ranks.items()}
 
 
 def cold_section(metrics: Metrics) -> Section | None:
@@ -281,7 +281,7 @@ def cold_section(metrics: Metrics) -> Section | None:
     warm = [metrics[f"cold/{policy}/warm/ndcg@10"] for policy in policies]
     new = [metrics[f"cold/{policy}/cold/recall@10"] for policy in policies]
     whole = warm[0]
-    lost = [f"{100 * (1 - own / whole):.1f} %" if whole else NOTHING for own in warm]
+    lost = [f"{100 * (1 - value / whole):.1f} %" if whole else NOTHING for value in warm]
     numbers = (map(number, new), map(number, warm), lost)
     rows = [list(row) for row in zip(policies.values(), *numbers, strict=True)]
     ends = "NDCG@10 of items with events", "Recall@10 of items without"

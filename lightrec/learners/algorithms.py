@@ -146,7 +146,7 @@ class Learner(nn.Module, ABC):
         """Build the loss, its value estimator included."""
 
     def losses(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """What starts with ``loss``, to be stepped on, and what is looked at.
+        """Losses, whose names start with ``loss``, to be stepped on, and what is looked at.
 
         :param batch: transitions (R,).
         """

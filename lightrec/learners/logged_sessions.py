@@ -15,11 +15,11 @@ from lightrec.learners.transitions import PACKED, pack
 from lightrec.rewards.base import Reward
 from lightrec.simulators.user_model import LogStarts
 
-AT_ONCE: Final = 4096
+PAID_AT_ONCE: Final = 4096
 """Transitions that are paid at once."""
-CELLS: Final = 2**26
-"""Of masks that are written at once."""
-MOST: Final = 8e9
+MASK_CELLS: Final = 2**26
+"""Cells of masks that are written at once."""
+MOST_BYTES: Final = 8e9
 """Bytes that the masks of all transitions may take."""
 
 
@@ -59,8 +59,8 @@ def logged_sessions(
     events, users = events[kept], users[kept]
     items = np.asarray(store.items)[events]
     slate = items[:, None] if shown is None else shown[events]
-    told = (slate != PADDING).any(1)
-    if not told.any():
+    offered = (slate != PADDING).any(1)
+    if not offered.any():
         raise NotApplicable("No training event of these users shows an item.")
     if shown is None and (declined := int((items > store.num_items).sum())):
         raise NotApplicable(
@@ -70,14 +70,14 @@ def logged_sessions(
             "a log without declined offers."
         )
     size = 2 * len(events) * (store.num_items // 8 + 1)
-    if size > MOST:
+    if size > MOST_BYTES:
         raise NotApplicable(
             f"{len(events):,} events of a catalog of {store.num_items:,} items take "
-            f"{size / 1e9:.0f} GB to say what may be shown, and at most {MOST / 1e9:.0f} are meant "
-            "to be taken. Learn from fewer items: prepare the log with a larger k_core."
+            f"{size / 1e9:.0f} GB to say what may be shown, and at most {MOST_BYTES / 1e9:.0f} are "
+            "meant to be taken. Learn from fewer items: prepare the log with a larger k_core."
         )
     begins, step, done, cut = _places(store, events, users, max_steps)
-    before_gap = np.r_[~told[1:], False] & ~done
+    before_gap = np.r_[~offered[1:], False] & ~done
     done, cut = done | before_gap, cut | before_gap
     strength = np.nan_to_num(np.asarray(store.strengths)[events])
     taken = (slate == items[:, None]) & ((strength > 0) & store.reaches[events])[:, None]
@@ -88,9 +88,9 @@ def logged_sessions(
     accepted = torch.from_numpy(taken.any(1)).float().unsqueeze(1)
 
     def state(ends: Tensor, step: Tensor, total: Tensor) -> TensorDict:
-        some = max(1, CELLS // (store.num_items + 1))
+        some = max(1, MASK_CELLS // (store.num_items + 1))
         masks = [
-            _mask(starts, *part, store.num_items)
+            pack(starts.showable(*part, store.num_items))
             for part in zip(who.split(some), ends.split(some), strict=True)
         ]
         parts = {
@@ -120,15 +120,15 @@ def logged_sessions(
         propensity = store.log[Column.PROPENSITY].gather(events)
         if not propensity.null_count():
             rows[Key.LOG_PROBABILITY] = propensity.to_torch().log().float()
-    rows = rows[torch.from_numpy(told)]
+    rows = rows[torch.from_numpy(offered)]
     with torch.no_grad():
-        paid = [reward(part.exclude(PACKED)) for part in rows.split(AT_ONCE)]
+        paid = [reward(part.exclude(PACKED)) for part in rows.split(PAID_AT_ONCE)]
     rows["next", "reward"] = torch.cat(paid).float()
     return rows
 
 
 def _shown(store: EventStore, slate_size: int) -> NDArray[np.int32] | None:
-    """What was shown at each event, (E, K); None where it is the item alone."""
+    """Items shown at each event, (E, K); None where it is the item alone."""
     candidates = store.candidates
     if candidates is not None and candidates.shape[1] == slate_size:
         return candidates
@@ -146,7 +146,7 @@ def _shown(store: EventStore, slate_size: int) -> NDArray[np.int32] | None:
 def _places(
     store: EventStore, events: NDArray[np.int64], users: NDArray[np.int64], max_steps: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Say where events (R,) stand in their sessions.
+    """Places of events (R,) in their sessions.
 
     :returns: (R,) each: the row of the session's first event, the step, whether the session is over
         after it, and whether it was cut there.
@@ -160,15 +160,3 @@ def _places(
     done = np.r_[first[1:], True]
     last = np.r_[users[1:] != users[:-1], True]
     return begins, rows - begins, done, last | ((step + 1) % max_steps == 0)
-
-
-def _mask(starts: LogStarts, users: Tensor, ends: Tensor, num_items: int) -> Tensor:
-    """Pack what may be shown to users after the events before ``ends``."""
-    mask = torch.ones(len(users), num_items + 1, dtype=torch.bool)
-    mask[:, PADDING] = False
-    places, items = starts.seen(users, ends)
-    in_catalog = items <= num_items
-    mask[places[in_catalog], items[in_catalog]] = False
-    if starts.allowed is not None and (allowed := starts.allowed(users)) is not None:
-        mask &= allowed
-    return pack(mask)

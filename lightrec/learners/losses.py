@@ -281,7 +281,7 @@ class SupervisedValueLoss(ValueLoss):
         self.updates += 1
 
     def _best(self, state: TensorDictBase, values: Tensor) -> Tensor:
-        """What the target network thinks of the column of highest value, (B,)."""
+        """The target network's value of the column of highest value, (B,)."""
         return at(self.target.values(state), values.argmax(-1, keepdim=True)).squeeze(-1)
 
 

@@ -13,7 +13,7 @@ from lightrec.learners.policy_stage import OfflineLossName, PolicyStage
 from lightrec.learners.transitions import drawn
 from lightrec.nn.stage import LAST
 
-AT_ONCE = 8192
+READ_AT_ONCE = 8192
 """Transitions whose histories are read together."""
 
 
@@ -68,7 +68,7 @@ class OfflinePolicyModule(PolicyStage):
         return float(self.settings.discount)
 
     def _ended(self, following: TensorDictBase) -> Tensor:
-        """Say after which steps nothing more was to come, as the log says.
+        """Whether nothing more was to come after a step, as the log says.
 
         Of its cuts that at the step limit alone is the task's own.
         """
@@ -87,7 +87,7 @@ class OfflinePolicyModule(PolicyStage):
                 "the log does not say it of single items. Take another loss, such as sa2c or iql, "
                 "or a log with propensities."
             )
-        for rows in log.split(AT_ONCE):
+        for rows in log.split(READ_AT_ONCE):
             row = self.seen(rows.to(self.device))
             if has_propensities:
                 row[Key.LOG_PROBABILITY] = rows[Key.LOG_PROBABILITY].to(self.device)

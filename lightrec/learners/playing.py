@@ -1,4 +1,4 @@
-"""What the modules share that play the sessions from which they learn.
+"""The base of the modules that play the sessions from which they learn.
 
 Sessions are played inside the training step, so that no update sees those of an older policy than
 its learner means it to.
@@ -94,10 +94,10 @@ class PlayingStage(PolicyStage):
         :raises RecipeError: where several processes are to train it.
         """
         super().setup(stage)
-        (given,) = self._template
-        if given is not None and self.reward is None:
+        (template,) = self._template
+        if template is not None and self.reward is None:
             size, data = self.policy.feature_size, self.data
-            self.reward = given.fitted_to(size, data.vectors, data.slate_size)
+            self.reward = template.fitted_to(size, data.vectors, data.slate_size)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep how the reward is built, beside what every policy's module keeps."""
@@ -174,10 +174,6 @@ class PlayingStage(PolicyStage):
             rows.append(row)
             row = after.copy()
         return TensorDict.stack(rows, 1)
-
-    def _taught(self, played: TensorDict, batch_index: int) -> bool:
-        """Let a reward that learns have its say; give whether the policy learns already."""
-        return self.reward is None or self.reward.teach(self, played, batch_index)
 
     def _log_play(self, rows: TensorDict) -> None:
         """Log what was just played."""

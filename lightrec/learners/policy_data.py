@@ -1,4 +1,4 @@
-"""What training a policy needs: a ranker, a user model, and users to begin sessions with."""
+"""Data of a policy's training: a ranker, a user model, and users to begin sessions with."""
 
 from copy import deepcopy
 from functools import cached_property
@@ -162,7 +162,7 @@ class PolicyData(LogData, SimulatorData):
         return logged_sessions(
             self.store,
             self.starts,
-            self._paying(self.user_model).judged,
+            self._reward_for(self.user_model).judged,
             history_length=max(self.history_length, self.user_model.history_length),
             slate_size=self.slate_size,
             max_steps=self.max_steps,
@@ -177,7 +177,7 @@ class PolicyData(LogData, SimulatorData):
         """The probability of going on after a step that is a part of the discount."""
         return 1.0 if self._fitted or self.ending == "fixed" else 1 - self.leave_rate
 
-    def _paying(self, users: UserModel, discount: float = 1.0, penalty: float = 0.0) -> Reward:
+    def _reward_for(self, users: UserModel, discount: float = 1.0, penalty: float = 0.0) -> Reward:
         """The reward, bound to the run and a user model."""
         reward = deepcopy(self.reward)
         if penalty:
@@ -200,11 +200,11 @@ class PolicyData(LogData, SimulatorData):
         """
         self._run.check_halves()
         users = self.held_out_users
-        reward = self._paying(self.user_model, discount, self.penalty).to(device)
+        reward = self._reward_for(self.user_model, discount, self.penalty).to(device)
         judge, judged = self.user_model, reward.judged
         if self.users_c is not None:
             judge = UserModel.load(self.users_c)
-            judged = self._paying(judge, discount).to(device).judged
+            judged = self._reward_for(judge, discount).to(device).judged
 
         def simulator(users: UserModel, rows: int, reward: Reward) -> UserModelSimulator:
             return UserModelSimulator(

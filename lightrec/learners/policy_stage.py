@@ -1,4 +1,4 @@
-"""What the modules share that train policies: networks, checkpoints, optimizer steps, judging.
+"""The base of modules that train policies: networks, checkpoints, optimizer steps, judging.
 
 What they learn from is theirs: :mod:`lightrec.learners.playing` plays, and
 :mod:`lightrec.learners.offline` has a log.
@@ -306,7 +306,7 @@ class PolicyStage(StageModule):
         return self.policy.scores(histories)
 
     def _ended(self, following: TensorDictBase) -> Tensor:
-        """Say after which steps nothing more was to come.
+        """Whether nothing more was to come after a step.
 
         :param following: ``next`` of transitions.
         """

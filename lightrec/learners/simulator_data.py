@@ -69,7 +69,7 @@ class SimulatorData(StageData):
         return {}
 
     def log(self) -> TensorDict:
-        """What learners off-line learn from, and nothing else.
+        """The transitions that learners off-line learn from, and nothing else.
 
         :returns: (R,) transitions, whole sessions one after another: a simulator's state, the
             items shown at ``action`` and, where it is known, the logarithm of their probability at
@@ -87,7 +87,7 @@ class SimulatorData(StageData):
         return count(self.iterations)
 
     def val_dataloader(self) -> DataLoader[int]:
-        """Say that there is one judging."""
+        """One judging an epoch."""
         return count(1)
 
 

@@ -71,7 +71,7 @@ def best_slate(
     weighted = torch.where(shown, weights * action_value, -torch.inf)
 
     def choose(level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Give slate, scores · V, the slate's value and V."""
+        """Slate, scores · V, the slate's value and V."""
         scores = torch.addcmul(weighted, weights, level, value=-1)
         top = scores.topk(slate_size, dim=-1)
         filled = top.values > -torch.inf

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 PAIRS = 40_000_000
-"""At most so many pairs of events are counted (about 500 MB); a longer log has a shorter reach."""
+"""Pairs of events counted at most (about 500 MB); a longer log has a shorter reach."""
 DENSE = 3_000
-"""Up to so many items the matrix is decomposed as a dense one."""
+"""Items up to which the matrix is decomposed as a dense one."""
 
 
 def cooccurrence(
@@ -46,23 +46,20 @@ def cooccurrence(
     return total
 
 
-def leading_vectors(
-    matrix: "scipy.sparse.csr_array", size: int, power: float = 0.5, seed: int = 0
-) -> Tensor:
+def leading_vectors(matrix: "scipy.sparse.csr_array", size: int, seed: int = 0) -> Tensor:
     """Leading eigenvectors of a symmetrised, degree-normalised co-occurrence matrix.
 
     With C the matrix plus its transpose and d its row sums, these are the vectors of
-    ``diag(d)^-power C diag(d)^-power``, each times the root of its (positive) eigenvalue.
+    ``diag(d)^-½ C diag(d)^-½``, each times the root of its (positive) eigenvalue.
 
     :param matrix: (N, N), from :func:`cooccurrence`.
     :param size: number of vectors D; columns beyond N - 1 are zero.
-    :param power: how much popular items are held down; 0.5 is the usual normalisation.
     :param seed: of the iteration's first vector.
     :returns: (N + 1, D) float32, row 0 zero, the root mean square of the others' norms 1.
     """
     num_items = matrix.shape[0]
     degree = np.asarray(matrix.sum(axis=0) + matrix.sum(axis=1), dtype=np.float64).ravel()
-    scale = np.where(degree > 0, np.maximum(degree, 1e-12) ** -power, 0).astype(np.float32)
+    scale = np.where(degree > 0, np.maximum(degree, 1e-12) ** -0.5, 0).astype(np.float32)
     count = min(size, num_items - 1)
     table = torch.zeros(num_items + 1, size)
     if count < 1 or not degree.any():

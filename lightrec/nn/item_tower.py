@@ -14,13 +14,13 @@ from lightrec import plugins
 from lightrec.keys import PADDING
 
 BUCKETS = 4
-"""Items are read in so many parts, by their numbers of words, which spares padding."""
+"""Parts in which items are read, by their numbers of words, which spares padding."""
 BLOCK = 4096
-"""So many items are read at once where no gradient is asked for."""
+"""Items read at once where no gradient is asked for."""
 
 
 DEFAULT = "SelfAttentionReader"
-"""What reads words where nothing else is named: of the package lightrec-news."""
+"""Reader of words where nothing else is named, of the package lightrec-news."""
 
 
 class ItemReader(nn.Module, ABC):
@@ -63,7 +63,7 @@ class ItemTower(nn.Module):
     """(N + 1, V) float32 text vectors, row 0 zero; a buffer, saved with the weights."""
     tokens: Tensor
     """(N + 1, C, T) int32 numbers of words, 0 for padding; a buffer, where any are read."""
-    _known: Tensor | None
+    _read_before: Tensor | None
     """(N + 1, D) what the reader makes of all items, as long as nothing is trained."""
 
     def __init__(
@@ -105,7 +105,7 @@ class ItemTower(nn.Module):
             self.gain = nn.Parameter(torch.zeros(size) if use_ids else torch.ones(size))
             shape = num_items + 1, columns, length
             self.register_buffer("tokens", torch.zeros(shape, dtype=torch.int32))
-            self.register_buffer("_known", None, persistent=False)
+            self.register_buffer("_read_before", None, persistent=False)
 
     @property
     def uses_text(self) -> bool:
@@ -130,15 +130,15 @@ class ItemTower(nn.Module):
 
     def train(self, mode: bool = True) -> "ItemTower":
         """Train, or serve; what was read is read again."""
-        self._known = None
+        self._read_before = None
         return super().train(mode)
 
     def _load_from_state_dict(self, *arguments: Any, **settings: Any) -> None:
-        self._known = None
+        self._read_before = None
         super()._load_from_state_dict(*arguments, **settings)
 
     def read(self, items: Tensor | None = None) -> Tensor:
-        """Give what the reader makes of words; arguments and shapes are those of :meth:`forward`.
+        """Vectors that the reader makes; arguments and shapes are those of :meth:`forward`.
 
         A model that is being trained reads what it is asked for, each distinct item once; any other
         reads all items the first time.
@@ -147,14 +147,14 @@ class ItemTower(nn.Module):
         if changes and items is not None:
             distinct, place = items.unique(return_inverse=True)
             return nn.functional.embedding(place, self._of_tokens(self.tokens[distinct]))
-        table = self._known
+        table = self._read_before
         if changes:
             table = self._of_tokens(self.tokens)
         elif table is None:
             with torch.no_grad():
                 table = torch.cat([self._of_tokens(some) for some in self.tokens.split(BLOCK)])
             # A tensor of inference mode is of no use to whoever trains something later.
-            self._known = None if torch.is_inference_mode_enabled() else table
+            self._read_before = None if torch.is_inference_mode_enabled() else table
         return table if items is None else nn.functional.embedding(items, table)
 
     def _of_tokens(self, tokens: Tensor) -> Tensor:
@@ -174,7 +174,7 @@ class ItemTower(nn.Module):
         return self.gain * self.reader(self.words[words], columns)
 
     def forward(self, items: Tensor | None = None) -> Tensor:
-        """Give item vectors.
+        """Item vectors.
 
         :param items: any shape, int64; None for all N + 1 rows.
         :returns: ``(*items.shape, D)`` or ``(N + 1, D)``; zeros for padding.

@@ -33,9 +33,9 @@ class Part(nn.Module):
         """Note the constructor's arguments; what JSON cannot hold is left out."""
         part = super().__new__(cls)
         names = inspect.signature(cls.__init__).parameters
-        given = {n: p.default for n, p in names.items() if p.default is not p.empty}
-        given |= dict(zip([*names][1:], arguments, strict=False)) | settings
-        plain = {name: described(value) for name, value in given.items()}
+        called_with = {n: p.default for n, p in names.items() if p.default is not p.empty}
+        called_with |= dict(zip([*names][1:], arguments, strict=False)) | settings
+        plain = {name: described(value) for name, value in called_with.items()}
         part._arguments = {n: value for n, value in plain.items() if _can_be_written(value)}
         return part
 
@@ -51,8 +51,8 @@ class Part(nn.Module):
             from huggingface_hub import snapshot_download  # only for what lies elsewhere
 
             path = Path(snapshot_download(str(folder)))
-        found = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        part = cls(**(arguments_of(cls, found) | settings))
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        part = cls(**(arguments_of(cls, config) | settings))
         lacking, left = load_model(part, path / WEIGHTS, strict=False)
         if lacking or left:
             raise RunError(

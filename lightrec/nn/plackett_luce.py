@@ -102,7 +102,7 @@ class PlackettLuce(Distribution):
             return self._largest(torch.where(logits > self._floor / 2, logits - waiting, logits))
 
     def sample_and_log_prob(self, sample_shape: Any = ()) -> tuple[Tensor, Tensor]:
-        """Give what :meth:`sample` and :meth:`log_prob` do, where possible without a second look.
+        """Results of :meth:`sample` and :meth:`log_prob`, where possible without a second look.
 
         The name by which TorchRL asks for it. Gradients flow into the log-probabilities.
         """
@@ -145,7 +145,7 @@ class PlackettLuce(Distribution):
     """The mode, under the name by which TorchRL asks for it."""
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Give the logarithm ``(...)`` of the probability of exactly this slate in this order.
+        """Logarithm ``(...)`` of the probability of exactly this slate in this order.
 
         :param value: ``(..., K)`` int64 distinct columns; places that hold EMPTY count for nothing.
         """
@@ -166,7 +166,7 @@ class PlackettLuce(Distribution):
         return steps.sum(-1).to(logits)
 
     def entropy(self) -> Tensor:
-        """Give the entropy in nats of the *first* place, ``(...)``.
+        """Entropy in nats of the *first* place, ``(...)``.
 
         For slates of several it is a part of the whole, cheap and largest where the whole is
         largest, which is all that an entropy bonus needs.

@@ -1,4 +1,4 @@
-"""How finely numbers are computed: what mixed precision must leave alone, and float64 anywhere."""
+"""Precision of computations: what mixed precision must leave alone, and float64 anywhere."""
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
@@ -11,14 +11,14 @@ WITHOUT_FLOAT64 = {"mps"}
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Give a context in which nothing is computed in fewer bits than its inputs have."""
+    """A context in which nothing is computed in fewer bits than its inputs have."""
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
 
 
 def as_float64(tensor: Tensor) -> Tensor:
-    """Give a tensor in float64: on its device, or on the CPU where the device has no float64."""
+    """A tensor in float64: on its device, or on the CPU where the device has no float64."""
     return (tensor.cpu() if tensor.device.type in WITHOUT_FLOAT64 else tensor).double()
 
 

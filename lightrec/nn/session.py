@@ -1,4 +1,4 @@
-"""What networks see of a session."""
+"""Features of a session that networks see, and small networks."""
 
 from collections.abc import MutableMapping, Sequence
 from itertools import pairwise
@@ -39,7 +39,7 @@ def perceptron(sizes: Sequence[int], activation: type[nn.Module] = nn.Tanh) -> n
 
 
 def network_from_zero(sizes: Sequence[int]) -> nn.Sequential:
-    """Give layers with GELU between them, the last of which begins at zero."""
+    """Layers with GELU between them, the last of which begins at zero."""
     network = perceptron(sizes, activation=nn.GELU)
     for parameter in network[-1].parameters():
         nn.init.zeros_(parameter)

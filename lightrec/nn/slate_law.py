@@ -25,7 +25,7 @@ class SlateLaw(Protocol):
         """Draw slates from torch's global generator: ``(..., K)`` int64."""
 
     def log_prob(self, slate: Tensor) -> Tensor:
-        """Give the logarithm of the probability of exactly this slate in this order.
+        """Logarithm of the probability of exactly this slate in this order.
 
         :param slate: ``(..., K)`` int64.
         :returns: ``(...)`` float32.
@@ -56,7 +56,7 @@ class ItemSlates:
         return items_at(columns, self.candidates), log_probability
 
     def log_prob(self, slate: Tensor) -> Tensor:
-        """Give the logarithm of a slate's probability, ``(...)``; see :class:`SlateLaw`."""
+        """Logarithm of a slate's probability, ``(...)``; see :class:`SlateLaw`."""
         if self.candidates is None:
             return self.columns.log_prob(slate.masked_fill(slate == PADDING, EMPTY))
         columns = columns_at(slate, self.candidates)
@@ -70,7 +70,7 @@ class ItemSlates:
 
 
 def may_be_shown(state: State) -> Tensor | None:
-    """Give which columns of a state may be shown, bool; None where the state forbids nothing."""
+    """Columns of a state that may be shown, bool; None where the state forbids nothing."""
     candidates = state.get(Key.CANDIDATES, None)
     mask: Tensor | None = state.get(Key.MASK, None) if candidates is None else candidates > PADDING
     return mask

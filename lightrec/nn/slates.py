@@ -18,7 +18,7 @@ EMPTY = -1
 """Fills the last places of a slate where fewer columns than places may be drawn."""
 
 
-class Urns:
+class SlateSampler:
     """Draws ordered slates for up to R rows at a time, in memory of its own that is used again.
 
     Weights exp(logit - shift) are summed up in blocks. A draw finds its block first and the column
@@ -157,8 +157,8 @@ def passed(sums: Tensor, points: Tensor) -> Tensor:
     :param points: float64 in [0, 1). Times the whole they stay below the whole, so that a term of 0
         is never the one to pass a point.
     """
-    found = torch.searchsorted(sums, points * sums[..., -1:], right=True)
-    return found.clamp_max_(sums.shape[-1] - 1)
+    place = torch.searchsorted(sums, points * sums[..., -1:], right=True)
+    return place.clamp_max_(sums.shape[-1] - 1)
 
 
 CHUNK = 2**21
@@ -184,8 +184,8 @@ def draw_slates(logits: Tensor, slate_size: int) -> Slates:
     :returns: slates of R rows, empty with log-probability NaN where a logit is NaN or infinite.
     """
     parts = chunks(*logits.shape)
-    urns = Urns(parts[0].stop, logits.shape[1], slate_size, logits)
-    return _joined([urns.draw(logits[rows]) for rows in parts], logits)
+    sampler = SlateSampler(parts[0].stop, logits.shape[1], slate_size, logits)
+    return _joined([sampler.draw(logits[rows]) for rows in parts], logits)
 
 
 @torch.no_grad()
@@ -211,7 +211,7 @@ def two_tower_slates(
         # What nobody may see costs nothing as a part of the bias.
         bias, mask = bias.masked_fill(~mask, -torch.inf), None
     parts = chunks(len(user_vectors), count)
-    urns = Urns(parts[0].stop, count, slate_size, item_vectors)
+    sampler = SlateSampler(parts[0].stop, count, slate_size, item_vectors)
     memory = item_vectors.new_empty(parts[0].stop, count)
     drawn = []
     for rows in parts:
@@ -219,7 +219,7 @@ def two_tower_slates(
         torch.addmm(bias, user_vectors[rows], item_vectors.T, out=scores)
         if mask is not None:
             scores.masked_fill_(~mask[rows], -torch.inf)
-        drawn.append(urns.draw(scores))
+        drawn.append(sampler.draw(scores))
     return _joined(drawn, item_vectors)
 
 

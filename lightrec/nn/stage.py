@@ -27,7 +27,7 @@ WARMUP: Final = 0.1
 
 
 def warm_cosine(step: int, total: float, begin: float = 1e-3) -> float:
-    """Give the share of the highest learning rate: a short rise, then half a cosine down to 0.
+    """Share of the highest learning rate: a short rise, then half a cosine down to 0.
 
     :param begin: share of all steps that counts as done before the first one.
     """
@@ -57,7 +57,7 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
         super().__init__()
         self.num_items, self.vector_size = num_items, vector_size
         self.latest: dict[str, Any] = {}
-        """What was noted or logged since the last step, by name; TensorBoard's curves take it."""
+        """Values noted or logged since the last step, by name; TensorBoard's curves take it."""
 
     def log(self, name: str, value: Any, *arguments: Any, **how: Any) -> None:
         """Log as Lightning does, and keep the value for the curves by step."""
@@ -66,7 +66,7 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
         super().log(name, value, *arguments, **how)
 
     def item_vectors(self) -> Tensor | None:
-        """Give the items as the module sees them, (N + 1, D); None where there are no such."""
+        """The items as the module sees them, (N + 1, D); None where there are no such."""
         return None
 
     def scores_of(self, histories: Tensor) -> Tensor | None:
@@ -77,8 +77,8 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
         """
         return None
 
-    def _set_hparams(self, given: Any) -> None:
-        super()._set_hparams(described(given))
+    def _set_hparams(self, settings: Any) -> None:
+        super()._set_hparams(described(settings))
 
     @property
     def settings(self) -> AttributeDict:
@@ -86,7 +86,7 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
         return cast(AttributeDict, self.hparams)
 
     def data_of(self, kind: type[_Data]) -> _Data:
-        """Give the data module of a training, which is of one class.
+        """The data module of a training, which is of one class.
 
         :raises RecipeError: where it is not.
         """
@@ -101,7 +101,7 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
     def scheduled(
         self, optimizer: Optimizer, rate: Callable[[int, float], float]
     ) -> OptimizerLRScheduler:
-        """Give an optimizer whose learning rate is multiplied by ``rate(step, steps in all)``.
+        """An optimizer whose learning rate is multiplied by ``rate(step, steps in all)``.
 
         :raises RecipeError: where the length of training is not known.
         """
@@ -132,7 +132,7 @@ class AfterTraining(ABC):
     """Adds files and metrics to what a trained stage leaves; see ``lightrec_after_training``."""
 
     watcher: pl.Callback | None = None
-    """What looks on while the stage is trained; it must change nothing and draw nothing."""
+    """Onlooker while the stage is trained; it must change nothing and draw nothing."""
 
     @abstractmethod
     def add(

@@ -31,7 +31,7 @@ class UserTower(nn.Module, ABC):
         """
 
     def last_only(self, x: Tensor, present: Tensor) -> Tensor:
-        """Give the user vectors after the last items alone, (B, D); a tower may spare the rest."""
+        """User vectors after the last items alone, (B, D); a tower may spare the rest."""
         last: Tensor = self(x, present)[:, -1]
         return last
 
@@ -76,7 +76,7 @@ def visible(present: Tensor) -> Tensor:
 
 
 class Layer(nn.Module):
-    """What layers of transformers have: causal self-attention over the normed stream.
+    """The part that all layers of transformers have: causal self-attention over the normed stream.
 
     :param size: width D.
     :param heads: number of attention heads; must divide D into even widths.
@@ -171,11 +171,11 @@ class CausalTransformer(UserTower):
         return self._read(x, present, 0)
 
     def last_only(self, x: Tensor, present: Tensor) -> Tensor:
-        """Give the last user vectors; in the last layer no other position asks for anything."""
+        """The last user vectors; in the last layer no other position asks for anything."""
         return self._read(x, present, x.shape[1] - 1)[:, 0]
 
     def _read(self, x: Tensor, present: Tensor, first: int) -> Tensor:
-        """Give the user vectors from position F on, (B, L - F, D)."""
+        """User vectors from position F on, (B, L - F, D)."""
         length = x.shape[1]
         seen, angles = visible(present), rotary_angles(length, self.head_size, x.device)
         x = self.dropout(x)

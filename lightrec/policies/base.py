@@ -22,7 +22,7 @@ SILENT = 1e-6
 
 
 class RunParts(Protocol):
-    """What a policy can be made of; a :class:`lightrec.run.Run` has it."""
+    """Parts that a policy can be made of; a :class:`lightrec.run.Run` has them."""
 
     @property
     def data(self) -> EventStore:
@@ -38,7 +38,7 @@ class RunParts(Protocol):
 
 
 class Policy(Part, ABC):
-    """Gives the law of the slate that is shown in a session's state.
+    """A law of the slate that is shown in a session's state.
 
     Subclass it in a plugin, give it JSON-able constructor arguments, and return the class from the
     hook ``lightrec_policies``.

@@ -24,7 +24,7 @@ from lightrec.ranking.item_models.base import Evidence
 from lightrec.ranking.ranker import Ranker
 from lightrec.users.user_model import UserModel
 
-AT_ONCE = 256
+SCORED_AT_ONCE = 256
 """Users that are scored together."""
 Scores: TypeAlias = Callable[[Tensor], Tensor]
 """From histories ``(B, L)`` to scores of all items ``(B, N + 1)``."""
@@ -46,7 +46,7 @@ class ScoringPolicy(ScoredPolicy):
     def user_vectors(self, history: Tensor) -> Tensor:
         """The scores themselves, ``(B, N + 1)``."""
         # A few users at a time: the function may need several tables of this size.
-        return torch.cat([self.all_scores(rows) for rows in history.split(AT_ONCE)])
+        return torch.cat([self.all_scores(rows) for rows in history.split(SCORED_AT_ONCE)])
 
     def logits(self, state: State) -> Tensor:
         """The scores of a state's columns."""
@@ -81,7 +81,7 @@ class ConstantListPolicy(ScoredPolicy):
         :param history: ``(U, L)`` int64 histories of the users.
         """
         total = torch.zeros(user_model.num_items + 1, dtype=torch.float64, device=history.device)
-        for rows in history[:, -user_model.history_length :].split(AT_ONCE):
+        for rows in history[:, -user_model.history_length :].split(SCORED_AT_ONCE):
             total += user_model.scores(rows).sigmoid().double().sum(0)
         return cls.from_appeal(total / len(history))
 

@@ -46,11 +46,11 @@ class Mixture:
         """
         return cls(Blend(blend.ranker), liked or utilities(users), 1.0, users.choice.history_length)
 
-    def read(self, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What the blend reads of ``Key.HISTORY`` (B, L) and what is known of its events."""
-        history = known[Key.HISTORY]
+    def read(self, events: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The blend's part of ``Key.HISTORY`` (B, L) and of what is known of its events."""
+        history = events[Key.HISTORY]
         chosen = (history > PADDING) & (history <= self.blend.ranker.num_items)
-        read = with_only(known, chosen)
+        read = with_only(events, chosen)
         return read if self.length is None else last_events(read, self.length)
 
     def liked(self, histories: Tensor) -> Tensor:

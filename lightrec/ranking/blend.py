@@ -49,7 +49,7 @@ class Blend(nn.Module):
         self.item_models = nn.ModuleDict(item_models or {})
         self.weights = dict(weights or {RANKER: 1.0})
         self.chosen: Choice = LIKELIHOOD
-        """How the weights were chosen."""
+        """The way in which the weights were chosen."""
         self.l2: float | None = None
         """The penalty of the map from texts to scores, for items without events; None without."""
         self.text_weights: tuple[float, ...] = (0.0, 0.0, 1.0, 0.0)
@@ -65,7 +65,7 @@ class Blend(nn.Module):
         return model
 
     def logarithms(self, name: str, history: Tensor, details: Details = None) -> Tensor:
-        """What one part says of all items: (B, N + 1) float32, finite; column 0 means nothing."""
+        """A part's logarithms for all items: (B, N + 1) float32, finite; column 0 means nothing."""
         padding = torch.tensor([PADDING], device=history.device)
         if name == RANKER:
             scores = self.ranker.scores(history, details=details, items=self._table)
@@ -81,9 +81,9 @@ class Blend(nn.Module):
 
         :returns: (B, N + 1) logits, higher is better; column 0 is -inf.
         """
-        known = dict(details or {}) | ({} if users is None else {Key.USER: users})
+        context = dict(details or {}) | ({} if users is None else {Key.USER: users})
         parts = [
-            w * self.logarithms(name, histories, known) for name, w in self.weights.items() if w
+            w * self.logarithms(name, histories, context) for name, w in self.weights.items() if w
         ]
         total = sum(parts[1:], parts[0])
         return total.index_fill(1, torch.tensor([PADDING], device=total.device), -torch.inf)

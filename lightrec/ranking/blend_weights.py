@@ -19,14 +19,14 @@ ABSENT: Final = -1e4
 FOLDS: Final = 5
 """Weights are searched without a fold, and judged on it."""
 SHARES: Final = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8)
-"""What the search tries as the share of one part in all weights."""
+"""Values that the search tries as the share of one part in all weights."""
 ROUNDS: Final = 3
-"""So many times the search goes through all parts."""
+"""Times that the search goes through all parts."""
 CUTOFF: Final = 10
 FEW: Final = 300
 """With fewer held-out events than this, popularity stays unless it is beaten clearly:"""
 CLEAR: Final = 2.0
-"""by so many standard errors."""
+"""by this number of standard errors."""
 
 Choice: TypeAlias = Literal["likelihood", "ndcg", "mean", "popularity"]
 LIKELIHOOD: Final = "likelihood"
@@ -37,7 +37,7 @@ POPULARITY: Final = "popularity"
 
 @dataclass(frozen=True)
 class Candidates:
-    """What the K parts of a blend say of candidates, beside the items that came at E events.
+    """Scores of the K parts of a blend for candidates, beside the items that came at E events.
 
     :param differences: (K, E, C) float32: a part's logarithm for a candidate, less that for the
         item that came; ``ABSENT`` where a candidate takes no part.
@@ -72,7 +72,7 @@ def weighed(weights: Tensor, differences: Tensor) -> Tensor:
     return torch.tensordot(weights.float(), differences, 1)
 
 
-def fit_weights(given: Candidates) -> Tensor:
+def fit_weights(candidates: Candidates) -> Tensor:
     """Maximum likelihood of a softmax whose logits are weighted sums, all weights 0 or more.
 
     The problem is convex, and solved by Newton's method: each step solves its quadratic model under
@@ -82,12 +82,12 @@ def fit_weights(given: Candidates) -> Tensor:
 
     :returns: (K,) float32 weights.
     """
-    parts = given.differences
+    parts = candidates.differences
     unit = torch.eye(len(parts), dtype=torch.float64)
     origin = unit[0]
 
     def negative(weights: Tensor) -> tuple[float, Tensor]:
-        logits = weighed(weights, parts) + given.corrections
+        logits = weighed(weights, parts) + candidates.corrections
         everything = torch.logaddexp(logits.logsumexp(1), logits.new_zeros(()))
         loss = everything.double().sum() + (weights - origin).square().sum() / 2
         return float(loss), (logits - everything[:, None]).exp_()
@@ -145,9 +145,9 @@ def search_weights(heads: Tensor, starts: Sequence[Tensor]) -> Tensor:
             rest /= rest.sum()
             others = weighed(rest, heads)
             for share in SHARES:
-                found = float(gains((1 - share) * others + share * heads[place]).sum())
-                if found > best:
-                    best, weights = found, rest * (1 - share)
+                gain = float(gains((1 - share) * others + share * heads[place]).sum())
+                if gain > best:
+                    best, weights = gain, rest * (1 - share)
                     weights[place] = share
         if best == before:
             break
@@ -155,7 +155,7 @@ def search_weights(heads: Tensor, starts: Sequence[Tensor]) -> Tensor:
 
 
 def choose_weights(
-    given: Candidates, names: Sequence[str]
+    candidates: Candidates, names: Sequence[str]
 ) -> tuple[dict[str, float], Choice, dict[str, float]]:
     """Choose weights by likelihood, searched for NDCG@10, or the mean of both.
 
@@ -173,28 +173,28 @@ def choose_weights(
         way to choose. Where something was met before, also of each part with that alone, as
         ``EASE/met/ndcg@10``, and with ``discovered`` items alone.
     """
-    heads, users = given.heads(), given.users
-    likely, alone = fit_weights(given), torch.eye(len(names))
+    heads, users = candidates.heads(), candidates.users
+    likely, alone = fit_weights(candidates), torch.eye(len(names))
     if not len(users):
         return dict(zip(names, likely.tolist(), strict=True)), LIKELIHOOD, {}
     parts = torch.stack([gains(head) for head in heads])
-    found: dict[Choice, Tensor] = {LIKELIHOOD: gains(weighed(likely, heads))}
+    judged: dict[Choice, Tensor] = {LIKELIHOOD: gains(weighed(likely, heads))}
     weights: dict[Choice, Tensor] = {LIKELIHOOD: likely}
     folds = users % FOLDS
     chosen: Choice = LIKELIHOOD
     if len(folds.unique()) == FOLDS:
-        searched, found[SEARCH], found[MEAN] = [], *parts.new_zeros(2, len(users))
+        searched, judged[SEARCH], judged[MEAN] = [], *parts.new_zeros(2, len(users))
         evened = likely / likely.sum().clamp_min(1e-6)
         for fold in range(FOLDS):
-            own = folds == fold
-            best = alone[parts[:, ~own].mean(1).argmax()]
-            searched.append(search_weights(heads[:, ~own], [likely, best]))
-            found[SEARCH][own] = gains(weighed(searched[-1], heads[:, own]))
-            found[MEAN][own] = gains(weighed(searched[-1] + evened, heads[:, own]))
+            judging = folds == fold
+            best = alone[parts[:, ~judging].mean(1).argmax()]
+            searched.append(search_weights(heads[:, ~judging], [likely, best]))
+            judged[SEARCH][judging] = gains(weighed(searched[-1], heads[:, judging]))
+            judged[MEAN][judging] = gains(weighed(searched[-1] + evened, heads[:, judging]))
         weights[SEARCH] = torch.stack(searched).mean(0)
         weights[MEAN], chosen = (weights[SEARCH] + evened) / 2, MEAN
-    for other in found:
-        if ahead(found[other] - found[chosen], users) > 1:
+    for other in judged:
+        if ahead(judged[other] - judged[chosen], users) > 1:
             chosen = other
     if len(users) < FEW and (name := Popularity.__name__) in names:
         popular = names.index(name)
@@ -206,17 +206,16 @@ def choose_weights(
         # No ranking depends on it.
         taken = taken * likely.sum().clamp_min(0.1)
     values = dict(zip(names, parts.mean(1).tolist(), strict=True))
-    values |= {f"weights/{name}": float(value.mean()) for name, value in found.items()}
-    met = given.met if given.met is not None else torch.zeros(len(users), dtype=torch.bool)
-    for part, own in {"met": met, "discovered": ~met}.items() if met.any() else ():
-        if own.any():
-            means = parts[:, own].mean(1).tolist()
-            values |= {f"{n}/{part}": mean for n, mean in zip(names, means, strict=True)}
+    values |= {f"weights/{name}": float(value.mean()) for name, value in judged.items()}
+    if (met := candidates.met) is not None and met.any():
+        for part, rows in {"met": met, "discovered": ~met}.items():
+            means = parts[:, rows].mean(1).tolist() if rows.any() else []
+            values |= {f"{n}/{part}": mean for n, mean in zip(names, means, strict=False)}
     metrics = {f"{name}/ndcg@{CUTOFF}": value for name, value in values.items()}
     return dict(zip(names, taken.tolist(), strict=True)), chosen, metrics
 
 
-def told(chosen: Choice, metrics: Mapping[str, float]) -> str:
+def choice_in_words(chosen: Choice, metrics: Mapping[str, float]) -> str:
     """Say in words how weights were chosen, and what there was to choose from."""
     ways = {LIKELIHOOD: "by likelihood", SEARCH: "searched", MEAN: "the mean of both"}
     if chosen == POPULARITY:

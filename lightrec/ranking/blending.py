@@ -18,9 +18,9 @@ from lightrec.ranking.blend_weights import (
     ABSENT,
     LIKELIHOOD,
     Candidates,
+    choice_in_words,
     choose_weights,
     fit_weights,
-    told,
 )
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel, choose, combinations
@@ -31,15 +31,15 @@ from lightrec.ranking.scorers import ItemScorer, Scorer, by_history
 from lightrec.ranking.sequence_data import SequenceData
 
 JUDGED: Final = 2_000
-"""So many validation events choose the settings of item models."""
+"""Validation events that choose the settings of item models."""
 FITTED: Final = 4_000
-"""So many validation events decide the weights, a handful of numbers."""
+"""Validation events that decide the weights, a handful of numbers."""
 REFITTED: Final = 1 << 24
-"""In an update so many logits decide them, of 1,000 events or more."""
+"""Logits that decide them in an update, of 1,000 events or more."""
 HEAD: Final = 32
 """The items that each part puts first are compared with the one that came."""
 SAMPLE: Final = 1_024
-"""So many items stand for all others."""
+"""Items that stand for all others."""
 
 
 def blend(
@@ -59,9 +59,9 @@ def blend(
     fitted = chosen(names_of(item_models), evidence, judged)
     mixed = Blend(ranker, fitted)
     deciding = validation_events(data, FITTED)
-    given = replace(candidates(mixed, data, deciding), met=deciding.met)
-    mixed.weights, mixed.chosen, found = choose_weights(given, [RANKER, *fitted])
-    mixed.weights = heard(mixed.weights)
+    compared = replace(candidates(mixed, data, deciding), met=deciding.met)
+    mixed.weights, mixed.chosen, metrics = choose_weights(compared, [RANKER, *fitted])
+    mixed.weights = pruned(mixed.weights)
     items, scores = ranker.items, by_history(mixed)
     if items.uses_text and items.vectors.any():
         texts = data.store.catalog[Column.TEXT].to_list()
@@ -72,8 +72,8 @@ def blend(
         )
         mapped = choose_map(items.vectors, texts, counts, found_for, data.seed)
         mixed.l2, mixed.text_weights = mapped
-    values = found | judge(scores, validation_events(data, data.max_validated))
-    print(f"The blend's weights: {told(mixed.chosen, found)}", file=sys.stderr)
+    values = metrics | judge(scores, validation_events(data, data.max_validated))
+    print(f"The blend's weights: {choice_in_words(mixed.chosen, metrics)}", file=sys.stderr)
     return mixed, values
 
 
@@ -136,8 +136,8 @@ def refitted(
         ]
     names = [RANKER, *fitted]
     if batches and (before.chosen == LIKELIHOOD or not before.weights.keys() & set(names)):
-        found = fit_weights(candidates(mixed, data, batches))
-        mixed.weights = heard(dict(zip(names, found.tolist(), strict=True)))
+        weights = fit_weights(candidates(mixed, data, batches))
+        mixed.weights = pruned(dict(zip(names, weights.tolist(), strict=True)))
     else:
         mixed.weights = {name: before.weights[name] for name in names}
     mixed.item_models.update({name: m for name, m in described.items() if name not in fitted})
@@ -167,7 +167,7 @@ def candidates(mixed: Blend, data: SequenceData, batches: Iterable[Batch]) -> Ca
     sample = torch.randperm(count, generator=generator)[:drawn].sort().values + 1
     first = len(names) * min(HEAD, count)
     size = first + drawn
-    found = [(torch.zeros(len(names), 0, size), torch.zeros(0, size), torch.zeros(0).long())]
+    blocks = [(torch.zeros(len(names), 0, size), torch.zeros(0, size), torch.zeros(0).long())]
     for batch in batches:
         target = batch[Key.TARGET][:, None]
         parts = torch.stack([mixed.logarithms(name, batch[Key.HISTORY], batch) for name in names])
@@ -186,12 +186,12 @@ def candidates(mixed: Blend, data: SequenceData, batches: Iterable[Batch]) -> Ca
         held = torch.cat([held, others], 1)
         places = torch.cat([top, sample.expand(len(target), -1)], 1)
         differences = parts.gather(2, places.expand(len(names), -1, -1)).where(held, ABSENT)
-        found.append((differences, stands.where(held, -torch.inf), batch[Key.USER]))
-    pieces = [torch.cat(kind, -2 if kind[0].ndim > 1 else 0) for kind in zip(*found, strict=True)]
+        blocks.append((differences, stands.where(held, -torch.inf), batch[Key.USER]))
+    pieces = [torch.cat(kind, -2 if kind[0].ndim > 1 else 0) for kind in zip(*blocks, strict=True)]
     return Candidates(pieces[0], pieces[1], first, pieces[2])
 
 
-def heard(weights: Mapping[str, float]) -> dict[str, float]:
+def pruned(weights: Mapping[str, float]) -> dict[str, float]:
     """Set weights below 0.01 of all to 0: such scores need not be kept and computed.
 
     Where nothing is left, as in a log of chance alone, the ranker ranks alone.

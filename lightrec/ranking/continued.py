@@ -21,17 +21,17 @@ ITEM_TABLES = ("items.ids", "bias")
 
 
 def numbers_before(ids: pl.Series, before: pl.Series) -> NDArray[np.int64]:
-    """Give the places that ids have among other ids.
+    """Places that ids have among other ids.
 
     :returns: counted from 0; -1 where an id is not among them.
     """
-    known = before.to_frame("id").with_row_index("place")
-    found = ids.to_frame("id").join(known, on="id", how="left", maintain_order="left")
-    return found["place"].cast(pl.Int64).fill_null(-1).to_numpy(writable=True)
+    numbered = before.to_frame("id").with_row_index("place")
+    joined = ids.to_frame("id").join(numbered, on="id", how="left", maintain_order="left")
+    return joined["place"].cast(pl.Int64).fill_null(-1).to_numpy(writable=True)
 
 
 def items_before(store: EventStore, before: EventStore) -> Tensor:
-    """Give each item's number in an earlier store: (N + 1,) int64, 0 for padding and new items."""
+    """Each item's number in an earlier store: (N + 1,) int64, 0 for padding and new items."""
     items = (each.catalog[Column.ITEM] for each in (store, before))
     return torch.from_numpy(np.append(PADDING, numbers_before(*items) + 1))
 
@@ -44,7 +44,7 @@ def take_over(
     before: EventStore,
     words: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> list[str]:
-    """Give a ranker the weights of an earlier one, those of items and feedback by name.
+    """Take over the weights of an earlier ranker, those of items and feedback by name.
 
     A new item's vector and bias are those that a linear map foretells from where its vector starts
     and from how often it was chosen; the map is fitted to the items that the earlier ranker knows.
@@ -54,7 +54,7 @@ def take_over(
     :param words: its reader's vocabulary, and that of the earlier ranker.
     :returns: names of parameters that had no earlier weights of their shape, and start anew.
     """
-    places, known = items_before(store, before), dict(earlier.named_parameters())
+    places, learned = items_before(store, before), dict(earlier.named_parameters())
     new, anew = places == PADDING, list[str]()
     counts = torch.from_numpy(store.popularity()).float().log1p()[:, None]
     ids = [] if ranker.items.ids is None else [ranker.items.ids.cpu()]
@@ -62,22 +62,22 @@ def take_over(
     kinds = [["", *each.feedback_kinds] for each in (store, before)]
     named = {"feedback": kinds, "asked": kinds} | ({"items.words": words} if words else {})
     for name, weights in ranker.named_parameters():
-        own = known.get(name)
-        fits = own is not None and own.shape[1:] == weights.shape[1:]
-        if own is not None and fits and name in named:
+        earlier_weights = learned.get(name)
+        fits = earlier_weights is not None and earlier_weights.shape[1:] == weights.shape[1:]
+        if earlier_weights is not None and fits and name in named:
             now, then = (pl.Series(rows, dtype=pl.String) for rows in named[name])
             rows = torch.from_numpy(numbers_before(now, then))
-            weights.copy_(torch.where((rows >= 0)[:, None], own[rows], weights.cpu()))
-        elif own is not None and fits and name in ITEM_TABLES:
-            taken = own[places]
+            weights.copy_(torch.where((rows >= 0)[:, None], earlier_weights[rows], weights.cpu()))
+        elif earlier_weights is not None and fits and name in ITEM_TABLES:
+            taken = earlier_weights[places]
             foretold = taken.reshape(len(taken), -1).double()
             if (~new).any():
                 solved = torch.linalg.lstsq(start[~new], foretold[~new], driver="gelsd").solution
                 foretold[new] = start[new] @ solved
             weights.copy_(foretold.reshape(weights.shape))
-            weights[PADDING] = own[PADDING]
-        elif own is not None and own.shape == weights.shape:
-            weights.copy_(own)
+            weights[PADDING] = earlier_weights[PADDING]
+        elif earlier_weights is not None and earlier_weights.shape == weights.shape:
+            weights.copy_(earlier_weights)
         else:
             anew.append(name)
     return anew

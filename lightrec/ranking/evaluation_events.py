@@ -63,15 +63,15 @@ class EvaluationEvents(Dataset[Batch]):
         size = int(max(sequences.items.max(initial=0), self.targets.max(initial=0))) + 1
         owners = np.repeat(np.arange(len(sequences.offsets) - 1), np.diff(sequences.offsets))
         pairs, first = np.unique(owners * size + sequences.items, return_index=True)
-        own = self.users * size + self.targets
-        place = np.searchsorted(pairs, own).clip(max=max(len(pairs) - 1, 0))
-        return torch.from_numpy((pairs[place] == own) & (first[place] < self.events))
+        sought = self.users * size + self.targets
+        place = np.searchsorted(pairs, sought).clip(max=max(len(pairs) - 1, 0))
+        return torch.from_numpy((pairs[place] == sought) & (first[place] < self.events))
 
     def __iter__(self) -> Iterator[Batch]:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Batch:
-        """Give batch ``index``: history (B, L), target (B,), seen (B, S), user (B,).
+        """Batch ``index``: history (B, L), target (B,), seen (B, S), user (B,).
 
         Where the log has them, also feedback and gap (B, L), of the history's events.
         """
@@ -84,6 +84,6 @@ class EvaluationEvents(Dataset[Batch]):
         if self.max_length is not None:
             begin = np.maximum(begin, events - self.max_length)
             history = padded(items, begin, events)
-        found = {Key.HISTORY: history, Key.TARGET: self.targets[rows].astype(np.int64)}
-        found |= {Key.SEEN: seen, Key.USER: users} | self.sequences.details(begin, events)
-        return {name: torch.from_numpy(table) for name, table in found.items()}
+        batch = {Key.HISTORY: history, Key.TARGET: self.targets[rows].astype(np.int64)}
+        batch |= {Key.SEEN: seen, Key.USER: users} | self.sequences.details(begin, events)
+        return {name: torch.from_numpy(table) for name, table in batch.items()}

@@ -125,6 +125,6 @@ def _joined(usual: Tensor, new: Tensor, mine: Tensor, choose: Choose | None) -> 
 
 def _best(scores: Tensor, length: int) -> Tensor:
     """Items (B, k), best first, 0 where nothing is left."""
-    found = scores.topk(min(length, scores.shape[1]), dim=1)
-    items = found.indices.masked_fill(found.values == -torch.inf, 0)
+    best = scores.topk(min(length, scores.shape[1]), dim=1)
+    items = best.indices.masked_fill(best.values == -torch.inf, 0)
     return functional.pad(items, (0, length - items.shape[1]))

@@ -46,9 +46,9 @@ def draw_negatives(probabilities: Tensor, number: int) -> tuple[Tensor, Tensor]:
 
 
 LOGITS = 1 << 22
-"""How many logits exist at once: 16 MiB in float32."""
+"""Logits that exist at once: 16 MiB in float32."""
 ROWS = 64
-"""At least so many rows are looked at together, where the catalog is large: reading all weights for
+"""Rows looked at together at least, where the catalog is large: reading all weights for
 every few rows would take longer than the sums. A block is then as large as weights of width 64."""
 
 Rows = Callable[[slice], Tensor]
@@ -82,10 +82,10 @@ class _SoftmaxLoss(torch.autograd.Function):
             # In place, with one exponential a logit; the peak is finite even if all are blocked.
             peak = torch.maximum(logits.amax(dim=1), positive[part])
             mass = logits.sub_(peak[:, None]).exp_().sum(dim=1)
-            own = (positive[part] - peak).exp()
-            total += ((mass + own).log() + peak - positive[part]).sum()
-            logits.div_((mass + own)[:, None])
-            share[part] = mass / (mass + own)
+            target_mass = (positive[part] - peak).exp()
+            total += ((mass + target_mass).log() + peak - positive[part]).sum()
+            logits.div_((mass + target_mass)[:, None])
+            share[part] = mass / (mass + target_mass)
             torch.mm(logits, weights, out=state_gradient[part])
             weight_gradient.addmm_(logits.T, states[part])
             bias_gradient += logits.sum(dim=0)
@@ -121,7 +121,7 @@ def softmax_loss(
 
 
 class RankingLoss(Part, ABC):
-    """How far a ranker is from ranking the next item first.
+    """Distance of a ranker from ranking the next item first.
 
     A row is one prediction: a state of the user tower and the item that came next. Items that a row
     has seen are nobody's negatives; a row without negatives costs nothing but its own item's part.
@@ -140,7 +140,7 @@ class RankingLoss(Part, ABC):
 
     @abstractmethod
     def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
-        """Give the loss of some predictions.
+        """Loss of some predictions.
 
         :param ranker: whose item vectors and biases score the items.
         :param states: (R, D) from the user tower.
@@ -151,7 +151,7 @@ class RankingLoss(Part, ABC):
 
 
 def _with_own(target: Tensor, seen: Rows) -> Rows:
-    """What no row may have among its negatives: its own item, padding, and what it has seen."""
+    """Items that are no negatives of a row: its own item, padding, and what it has seen."""
     return lambda rows: torch.cat([functional.pad(target[rows, None], (0, 1)), seen(rows)], dim=1)
 
 

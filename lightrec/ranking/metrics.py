@@ -61,9 +61,9 @@ def mean_ranks(
     """
     column = target[:, None]
     allowed = rankable(scores, seen, column, eligible)
-    own = scores.gather(1, column)
-    above = ((scores > own) & allowed).sum(dim=1)
-    equal = ((scores == own) & allowed).sum(dim=1)
+    target_score = scores.gather(1, column)
+    above = ((scores > target_score) & allowed).sum(dim=1)
+    equal = ((scores == target_score) & allowed).sum(dim=1)
     ranks = as_float64(2 * above + equal + 1) / 2
     ranked = allowed.gather(1, column).squeeze(1)
     return ranks.where(ranked.to(ranks.device), torch.inf)
@@ -83,11 +83,11 @@ def top_items(
     allowed = rankable(scores, seen, eligible=eligible)
     scores = scores.where(allowed, -torch.inf)
     columns = scores.shape[1]
-    values, found = scores.topk(min(length + 1, columns), dim=1)
+    values, items = scores.topk(min(length + 1, columns), dim=1)
     # Equal items by index.
-    found = found[:, :length].sort(dim=1).values
-    order = scores.gather(1, found).sort(dim=1, descending=True, stable=True).indices
-    listed = functional.pad(found.gather(1, order), (0, length - found.shape[1]))
+    items = items[:, :length].sort(dim=1).values
+    order = scores.gather(1, items).sort(dim=1, descending=True, stable=True).indices
+    listed = functional.pad(items.gather(1, order), (0, length - items.shape[1]))
     # Which of several equal items topk takes is left open: where the list ends among equals, or
     # runs out of items, the whole row is sorted.
     last = values[:, min(length, columns) - 1]
@@ -120,7 +120,7 @@ def event_metrics(ranks: Tensor, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, 
 
 @dataclass(frozen=True)
 class RankingResult:
-    """How a scorer ranked the held-out events, one number an event, in the batches' order.
+    """Ranks of the held-out events by a scorer, one number an event, in the batches' order.
 
     :param users: (E,) int64 rows of the user table.
     :param targets: (E,) int64 held-out items.
@@ -136,7 +136,7 @@ class RankingResult:
 
     @property
     def ineligible(self) -> int:
-        """How many events are about an item that may not be shown to its user."""
+        """Number of events about an item that may not be shown to its user."""
         return int(self.ranks.isinf().sum())
 
     def per_event(self, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Tensor]:

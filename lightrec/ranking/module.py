@@ -31,7 +31,7 @@ from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import SequenceData
 
 DECAY: Final = 0.8
-"""Of the co-occurrence that id embeddings start from, per step between two events."""
+"""Decay of the co-occurrence that id embeddings start from, per step between two events."""
 REACH: Final = 10
 """Steps up to which two events of a history co-occur."""
 NORM: Final = 0.5
@@ -89,9 +89,9 @@ class RankedStage(StageModule):
 
     def scores_of(self, histories: Tensor) -> Tensor:
         """Score all items for histories (B, L), from which declined offers are taken out."""
-        known = histories * (histories <= self.num_items)
-        order = (known != PADDING).int().argsort(dim=1, stable=True)
-        return self.scores({Key.HISTORY: known.gather(1, order)})
+        chosen = histories * (histories <= self.num_items)
+        order = (chosen != PADDING).int().argsort(dim=1, stable=True)
+        return self.scores({Key.HISTORY: chosen.gather(1, order)})
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Compute the loss, and log its mean over the epoch."""
@@ -110,20 +110,20 @@ class RankedStage(StageModule):
         values = self.metrics.compute()
         self.metrics.reset()
         # Means over all processes already, so that the mean over processes changes nothing.
-        found = {f"{part}/{name}": value.float().to(self.device) for name, value in values.items()}
-        self.log_dict(found, sync_dist=True)
+        means = {f"{part}/{name}": value.float().to(self.device) for name, value in values.items()}
+        self.log_dict(means, sync_dist=True)
 
     test_step = validation_step
     on_test_epoch_end = on_validation_epoch_end
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; matrices and embeddings decay, gains and biases do not."""
-        parameters, given = list(self.parameters()), self.settings
+        parameters, settings = list(self.parameters()), self.settings
         groups: list[dict[str, Any]] = [
             {"params": [p for p in parameters if p.ndim > 1]},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        rate, decay = given.learning_rate, given.weight_decay
+        rate, decay = settings.learning_rate, settings.weight_decay
         optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
         return self.scheduled(optimizer, warm_cosine)
 
@@ -224,7 +224,7 @@ class RankingModule(RankedStage):
         self._check_details(data)
         if data.store.goal_kinds and self.ranker.asked is not None:
             self.ranker.asks.fill_(data.store.goal_kinds[0])
-        tower, given = self.ranker.items, self.settings
+        tower, settings = self.ranker.items, self.settings
         if tower.uses_text:
             tower.set_vectors(data.vectors)
         if tower.reader is not None:
@@ -232,14 +232,14 @@ class RankingModule(RankedStage):
             # As a negative, an item that nobody chose teaches its words that nobody ever will.
             self._unchosen = torch.from_numpy((data.store.popularity() == 0).nonzero()[0])
         self.criterion.prepare(torch.from_numpy(data.store.popularity()).float().to(self.device))
-        if given.start == "cooccurrence" and tower.ids is not None:
+        if settings.start == "cooccurrence" and tower.ids is not None:
             log = data.training
             counts = cooccurrence(log.items, log.offsets, self.num_items, DECAY, REACH)
             start = leading_vectors(counts, tower.size) * NORM
             with torch.no_grad():
                 # An item that never met another keeps its random start.
-                met = start.any(dim=1, keepdim=True)
-                tower.ids.copy_(torch.where(met, start, tower.ids.cpu()))
+                has_pairs = start.any(dim=1, keepdim=True)
+                tower.ids.copy_(torch.where(has_pairs, start, tower.ids.cpu()))
 
     def on_fit_start(self) -> None:
         """Go on from an earlier ranker, unless this training is itself resumed."""
@@ -257,23 +257,23 @@ class RankingModule(RankedStage):
         return self.data_of(SequenceData).ranker or self.settings.continues
 
     def _check_details(self, data: SequenceData) -> None:
-        problems, given = [], self.settings
-        if (given.continues is None) != (data.since is None):
+        problems, settings = [], self.settings
+        if (settings.continues is None) != (data.since is None):
             problems.append(
                 "`continues` of the model section names an earlier ranker, and `since` of the data "
                 "section the log that it was trained on: give both, or leave out both."
             )
-        if given.use_feedback and not data.feedback_kinds:
+        if settings.use_feedback and not data.feedback_kinds:
             problems.append(
                 f"use_feedback is true, and the events in {data.data} have one kind of feedback or "
                 "were prepared without it: set use_feedback to false, or prepare a log with "
                 "several kinds."
             )
-        if given.use_gaps and not data.store.has_times:
+        if settings.use_gaps and not data.store.has_times:
             problems.append(
                 f"use_gaps is true, and the log in {data.data} has no times: set use_gaps to false."
             )
-        if given.reader is not None and not data.reads:
+        if settings.reader is not None and not data.reads:
             problems.append(
                 "The model has a reader, and the data section names nothing to read: give it "
                 "`reads`, such as [title], or set reader to null."
@@ -306,14 +306,14 @@ class RankingModule(RankedStage):
         if not details:
             return details
         history = batch[Key.HISTORY]
-        known = torch.rand(len(history), 1, device=history.device) >= self.settings.forget
-        details = {key: rows * known for key, rows in details.items()}
+        remembered = torch.rand(len(history), 1, device=history.device) >= self.settings.forget
+        details = {key: rows * remembered for key, rows in details.items()}
         if self.ranker.asked is not None and Key.ASKED in batch:
             # All kinds of the goal are asked for as one; where there is no goal, nothing is.
             goal = self.data_of(SequenceData).store.goal_kinds
-            asked = batch[Key.ASKED] * bool(goal)
-            reached = torch.isin(asked, asked.new_tensor(goal))
-            details[Key.ASKED] = self.ranker.asks.where(reached, asked)
+            kinds = batch[Key.ASKED] * bool(goal)
+            reached = torch.isin(kinds, kinds.new_tensor(goal))
+            details[Key.ASKED] = self.ranker.asks.where(reached, kinds)
         return details
 
     def scores(self, batch: Batch) -> Tensor:
@@ -321,7 +321,7 @@ class RankingModule(RankedStage):
         return self.ranker.scores(batch[Key.HISTORY], details=batch, items=self._table)
 
     def item_vectors(self) -> Tensor:
-        """Give the ranker's item vectors, (N + 1, D)."""
+        """The ranker's item vectors, (N + 1, D)."""
         return self.ranker.item_vectors()
 
     def on_validation_epoch_start(self) -> None:

@@ -18,7 +18,7 @@ from lightrec.ranking.scorers import Details
 
 Likeness: TypeAlias = Literal["both", "words"]
 WORDS: Final = 0.5
-"""What the cosine of texts counts next to that of the ranker's vectors. On MovieLens-100K a user's
+"""Weight of the cosine of texts next to that of the ranker's vectors. On MovieLens-100K a user's
 next film is among the ten that are like the last one in 13.2 % of cases, as without the texts (13.3
 %; popularity 4.4 %, texts alone 4.6 %), and the lists keep to the last one's kind and series."""
 
@@ -87,27 +87,27 @@ class Ranker(Part):
             they are known.
         :returns: (B, L, D): at each position the user vector after that item.
         """
-        known = details or {}
-        states: Tensor = self.users(*self._read(history, known))
+        context = details or {}
+        states: Tensor = self.users(*self._read(history, context))
         if self.asked is None:
             return states
-        asked = known.get(Key.ASKED, self.asks.expand(history.shape))
-        return states + nn.functional.embedding(asked, self.asked, padding_idx=0)
+        kinds = context.get(Key.ASKED, self.asks.expand(history.shape))
+        return states + nn.functional.embedding(kinds, self.asked, padding_idx=0)
 
     def _read(
-        self, history: Tensor, known: Mapping[str, Tensor], vectors: Tensor | None = None
+        self, history: Tensor, details: Mapping[str, Tensor], vectors: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Give what the user tower reads: vectors (B, L, D), and where there is anything (B, L)."""
+        """Input of the user tower: vectors (B, L, D), and where there is anything (B, L)."""
         read = self.items(history) if vectors is None else vectors
         for key, table in ((Key.FEEDBACK, self.feedback), (Key.GAP, self.gaps)):
-            if table is not None and key in known:
-                read = read + nn.functional.embedding(known[key], table, padding_idx=0)
+            if table is not None and key in details:
+                read = read + nn.functional.embedding(details[key], table, padding_idx=0)
         return read * self.size**0.5, (history != PADDING).expand(read.shape[:2])
 
     def user_vectors(
         self, history: Tensor, details: Details = None, vectors: Tensor | None = None
     ) -> Tensor:
-        """Give user vectors.
+        """User vectors.
 
         The arguments are those of :meth:`states`, of any L; only the last ``max_length`` positions
         are read.
@@ -116,17 +116,17 @@ class Ranker(Part):
         :returns: (B, D); zeros for an empty history, which then scores items by bias alone.
         """
         last = slice(-self.max_length, None)
-        known = details or {}
-        read = {key: known[key][:, last] for key in (Key.FEEDBACK, Key.GAP) if key in known}
-        found = self.users.last_only(*self._read(history[:, last], read, vectors))
+        context = details or {}
+        read = {key: context[key][:, last] for key in (Key.FEEDBACK, Key.GAP) if key in context}
+        users = self.users.last_only(*self._read(history[:, last], read, vectors))
         if self.asked is not None:
             # Not its len, which an export would take for one number for good.
-            asked = self.asks.expand(found.shape[0])
-            found = found + nn.functional.embedding(asked, self.asked, padding_idx=0)
-        return found * (history[:, -1:] != PADDING)
+            kinds = self.asks.expand(users.shape[0])
+            users = users + nn.functional.embedding(kinds, self.asked, padding_idx=0)
+        return users * (history[:, -1:] != PADDING)
 
     def item_vectors(self) -> Tensor:
-        """Give all item vectors, (N + 1, D), row 0 zero."""
+        """All item vectors, (N + 1, D), row 0 zero."""
         return self.items()
 
     def scores(

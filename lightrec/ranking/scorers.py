@@ -1,4 +1,4 @@
-"""What scores items, what it may know of a history, and what lists keep to."""
+"""Scorers of items, what they may know of a history, and what lists keep to."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
@@ -15,7 +15,7 @@ Details: TypeAlias = Mapping[str, Tensor] | None
 
 
 class ItemScorer(Protocol):
-    """What scores all items for histories: item models, their blend, user models, policies."""
+    """A scorer of all items for histories: item models, their blend, user models, policies."""
 
     def scores(
         self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
@@ -63,7 +63,7 @@ class Wishes(Protocol):
     """Reads wishes in words: the part ``wishes``."""
 
     encoder: Encoder | None
-    """What reads them; None where words alone do."""
+    """Encoder that reads them; None where words alone do."""
 
     def scores(self, wish: str, kind: str) -> tuple[Tensor, float]:
         """Score all items (N + 1,) for a wish, and give the weight of what the history says.

@@ -25,7 +25,7 @@ from lightrec.ranking.continued import windows_to_train
 from lightrec.ranking.evaluation_events import EvaluationEvents
 
 SEEN = 1000
-"""How many items before a training window are given to the loss, the last ones."""
+"""Items before a training window that are given to the loss, the last ones."""
 Windows = NDArray[np.int64]
 """(W, 2), each the first position and the position after the last, as inputs."""
 
@@ -77,7 +77,7 @@ class TrainWindows(Dataset[Batch]):
         return windows, windows[:, 1] - windows[:, 0]
 
     def __getitem__(self, windows: Windows) -> Batch:
-        """Give a batch of B windows: history and target (B, L), seen (B, S).
+        """A batch of B windows: history and target (B, L), seen (B, S).
 
         Where the log has them, also feedback and gap (B, L) of the history's events, the targets'
         feedback as asked (B, L), and with a goal what of the history was reached (B, L).
@@ -88,13 +88,13 @@ class TrainWindows(Dataset[Batch]):
         target[padded(parts != TRAIN, starts + 1, ends + 1) != 0] = PADDING
         begin = self.sequences.offsets[self.sequences.users_of(starts)]
         seen = self.sequences.known(np.maximum(begin, starts - self.seen_length), starts)
-        found = {Key.HISTORY: padded(items, starts, ends), Key.TARGET: target, Key.SEEN: seen}
-        found |= self.sequences.details(starts, ends)
+        batch = {Key.HISTORY: padded(items, starts, ends), Key.TARGET: target, Key.SEEN: seen}
+        batch |= self.sequences.details(starts, ends)
         if self.sequences.feedback is not None:
-            found[Key.ASKED] = padded(self.sequences.feedback, starts + 1, ends + 1)
+            batch[Key.ASKED] = padded(self.sequences.feedback, starts + 1, ends + 1)
         if self.sequences.seen is not None:
-            found[Key.REACHED] = self.sequences.known(starts, ends)
-        return {name: torch.from_numpy(table) for name, table in found.items()}
+            batch[Key.REACHED] = self.sequences.known(starts, ends)
+        return {name: torch.from_numpy(table) for name, table in batch.items()}
 
 
 class SequenceData(TextLogData):
@@ -156,7 +156,7 @@ class SequenceData(TextLogData):
 
     @property
     def about_texts(self) -> dict[str, object]:
-        """What the text encoder notes of itself, and the stage `text` of what it has done."""
+        """Notes of the text encoder on itself, and of the stage `text` on what it has done."""
         if self.text_encoder is None:
             return {}
         tuning = {} if self.text is None else read_json(Path(self.text) / TUNED)
@@ -173,7 +173,7 @@ class SequenceData(TextLogData):
         return self.tokens_of(self.store)
 
     def tokens_of(self, store: EventStore) -> Tokens:
-        """Give those of a log's items."""
+        """The words of a log's items."""
         return tokens_of(store.catalog, self.reads, self.read_length, self.text_encoder)
 
     @cached_property

@@ -20,9 +20,9 @@ from lightrec.evaluation.base import Bars, Chart, Curve, Intervals, Points, Side
 
 OWN, OTHER, WORSE = "#1f5fa8", "#7d8a99", "#b5493a"
 GROUPS: Final = ("#3a7cc0", "#b5493a", "#3f8a58", "#93659f", "#a87716", "#4d7f88")
-"""Of points; what comes after these is gray. All have a contrast of 3 on either page."""
+"""Colors of points; groups after these are gray. All have a contrast of 3 on either page."""
 LEVELS: Final = 5
-"""So many sizes of points are told apart."""
+"""Number of sizes of points."""
 THEMED: Final = {"#000000": "currentColor", OWN: "var(--own)", WORSE: "var(--worse)"}
 """Colors that follow the page's, which may be light or dark."""
 HINT: Final = "hint: "
@@ -138,10 +138,10 @@ def points(axes: Axes, chart: Points) -> None:
 def _by_look(chart: Points) -> Iterator[tuple[str, int, list[int]]]:
     """The rows of points that look alike, by group and level of size, the largest last."""
     levels = [min(round(size * (LEVELS - 1)), LEVELS - 1) for size in chart.sizes]
-    found: dict[tuple[int, str], list[int]] = {}
+    alike: dict[tuple[int, str], list[int]] = {}
     for row, look in enumerate(zip(levels, chart.groups, strict=True)):
-        found.setdefault(look, []).append(row)
-    for (level, group), rows in sorted(found.items()):
+        alike.setdefault(look, []).append(row)
+    for (level, group), rows in sorted(alike.items()):
         yield group, level, rows
 
 

@@ -1,4 +1,4 @@
-"""What a run shows, looked at: a map of its catalog, and three users with their lists, and why."""
+"""A run's lists, looked at: a map of its catalog, and three users with their lists, and why."""
 
 import math
 from collections.abc import Mapping
@@ -11,12 +11,11 @@ from lightrec.data.domain import Showable, showable
 from lightrec.data.sequences import Sequences, last_events, named_events, with_only
 from lightrec.data.store import TEST, EventStore
 from lightrec.evaluation.base import NOTHING, Points, Section, Table
-from lightrec.evaluation.held_out import HeldOutLog
+from lightrec.evaluation.held_out import HeldOutLog, scorers_of
 from lightrec.keys import PADDING, Column, Key
-from lightrec.policies.baselines import PopularityPolicy
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import rankable
-from lightrec.ranking.scorers import Scorer, by_history
+from lightrec.ranking.scorers import Scorer
 from lightrec.run import Run
 
 LISTS: Final = 500
@@ -26,17 +25,14 @@ MAPPED: Final = 800
 POPULAR: Final = "popularity"
 NAMED: Final = 6
 """Categories with a color of their own."""
-DRAWN, LATEST, LISTED, LEFT_OUT = 200, 6, 5, 12
-"""Events of which three are examples; the last items of a history that are listed; items of a list;
-and the last events that are left out, one at a time, to see what an item owes to them."""
-
-
-def contenders(run: Run) -> dict[str, Scorer]:
-    """What ranks, by name: the blend, the policy where there is one, and popularity."""
-    found = {"blend": by_history(run.blend)}
-    if run.has("policy"):
-        found["policy"] = by_history(run.policy)
-    return found | {POPULAR: by_history(PopularityPolicy.from_run(run))}
+DRAWN: Final = 200
+"""Events of which three are examples."""
+LATEST: Final = 6
+"""Last items of a history that are listed."""
+LISTED: Final = 5
+"""Items of a list."""
+LEFT_OUT: Final = 12
+"""Last events that are left out, one at a time, to see what an item owes to them."""
 
 
 def catalog_map(run: Run, seed: int) -> Section | None:
@@ -45,7 +41,7 @@ def catalog_map(run: Run, seed: int) -> Section | None:
     if not len(ranked.events(store, seed).events):
         return None
     shares = {}
-    for name, scorer in contenders(run).items():
+    for name, scorer in scorers_of(run, (), policy=True).items():
         lists = ranked.rank(store, scorer, seed).lists
         assert lists is not None
         counts = lists.flatten().bincount(minlength=store.num_items + 1)[1:]
@@ -57,13 +53,13 @@ def catalog_map(run: Run, seed: int) -> Section | None:
     rows = order[:MAPPED].sort().values
     x, y = plane(run.ranker.item_vectors()[1:].detach().double())[rows].T.tolist()
     groups, titles = _groups(store), _titles(store)
-    own = [groups[row] for row in rows.tolist()]
+    shown_groups = [groups[row] for row in rows.tolist()]
     charts = [
         Points(
             x,
             y,
             (share[rows] / share.max().clamp(min=1e-12)).sqrt().tolist(),
-            own,
+            shown_groups,
             [f"{titles[row]}: in {share[row]:.1%} of the lists" for row in rows.tolist()],
             f"shown by the {name}",
         )
@@ -100,9 +96,9 @@ def _groups(store: EventStore) -> list[str]:
     category = store.category()
     if category is None:
         return [""] * store.num_items
-    known = category.fill_null("unknown")
-    largest = known.value_counts(sort=True)[category.name].to_list()[:NAMED]
-    return [name if name in largest else "" for name in known.to_list()]
+    named = category.fill_null("unknown")
+    largest = named.value_counts(sort=True)[category.name].to_list()[:NAMED]
+    return [name if name in largest else "" for name in named.to_list()]
 
 
 def _titles(store: EventStore) -> list[str]:
@@ -122,10 +118,10 @@ def histories(run: Run, seed: int) -> Section | None:
         batch = events[min(place, len(events) - 1)]
         target = int(batch[Key.TARGET])
         chosen = titles[target - 1] if target <= store.num_items else NOTHING
-        known = named_events(last_events(batch, LATEST), titles, store.feedback_kinds)
-        rows = [["before that", *event] for event in known]
+        latest = named_events(last_events(batch, LATEST), titles, store.feedback_kinds)
+        rows = [["before that", *event] for event in latest]
         rows += [["held out", chosen, "what came next"]]
-        for name, scorer in contenders(run).items():
+        for name, scorer in scorers_of(run, (), policy=True).items():
             personal = name != POPULAR
             listed = _listed(scorer, batch, allowed, titles, LEFT_OUT if personal else 0)
             for rank, (item, why) in enumerate(listed, 1):
@@ -156,7 +152,7 @@ def _listed(
     scores, eligible = scorer(together), allowed(together[Key.USER])
     scores = scores.where(rankable(scores, together[Key.SEEN], eligible=eligible), -torch.inf)
     best = scores[0].topk(min(LISTED, scores.shape[1] - 1))
-    found = []
+    listed = []
     for item, value in zip(best.indices.tolist(), best.values.tolist(), strict=True):
         if not math.isfinite(value):
             break
@@ -168,5 +164,5 @@ def _listed(
             cause = int(history[0, places[event]])
             name = titles[cause - 1] if cause <= len(titles) else "an item no longer known"
             why = f"“{name}”: place {int(ranks[event + 1])} without it"
-        found.append((item, why))
-    return found
+        listed.append((item, why))
+    return listed

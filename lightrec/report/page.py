@@ -35,7 +35,7 @@ from lightrec.run import Run
 PROSE = re.compile(r"[^\W\d]{3,}.* ")
 """What is found in a cell of words, and not in one of numbers."""
 LISTED = 8
-"""So many values of a list are shown."""
+"""Values of a list that are shown, at most."""
 WITHOUT_NEXT = "The same command without `next` goes on to it."
 ASSUMED = Section(
     "What the assumptions do",
@@ -71,34 +71,34 @@ FORECASTS = 20
 
 
 def write(
-    run: Run, folder: Path, metrics: Metrics, found: Sequence[Findings], stages: Sequence[str]
+    run: Run, folder: Path, metrics: Metrics, findings: Sequence[Findings], stages: Sequence[str]
 ) -> list[Section]:
     """Write ``report.html``, its picture, ``summary.txt``, metrics and receipt into a folder.
 
     There is no picture where no evaluator has a chart for it.
 
     :param metrics: those of all stages and evaluators.
-    :param found: what the evaluators found, in their order.
+    :param findings: what the evaluators found, in their order.
     :param stages: the stages whose settings are quoted.
     :returns: the sections of the page.
     """
     earlier = "policy" in run.about.get("elsewhere", {})
     chosen = favoured_by(run) if earlier else favoured(metrics, "policy" in stages)
     write_metrics(folder, {**metrics, BY: chosen.by, REASON: chosen.reason})
-    own = receipt(run)
-    (folder / RECEIPT).write_text(json.dumps(own, indent=2) + "\n", encoding="utf-8")
+    noted = receipt(run)
+    (folder / RECEIPT).write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
     meta = run.data.meta
-    text = data_lines(meta) + "\n" + summary(metrics, [each.summary for each in found])
+    text = data_lines(meta) + "\n" + summary(metrics, [each.summary for each in findings])
     if apart := session_tables.unlike(metrics):
         text += textwrap.fill(apart, WIDTH) + "\n"
     if older := from_before(run):
         text += "\n" + textwrap.fill(older, WIDTH) + "\n"
     (folder / "summary.txt").write_text(text, encoding="utf-8")
-    headline = [chart for each in found for chart in each.headline]
+    headline = [chart for each in findings for chart in each.headline]
     if headline:
         picture = charts.draw(headline)
         picture.savefig(folder / "report.png", dpi=110, metadata={"Software": None})
-    shown: list[Section | None] = [section for each in found for section in each.sections]
+    shown: list[Section | None] = [section for each in findings for section in each.sections]
     seed = run.stamp("ranker")["seed"]
     shown += [examples.histories(run, seed), examples.catalog_map(run, seed)]
     if "users_a" in stages:
@@ -112,10 +112,10 @@ def write(
     about = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     warning = language_advice(run.data, {"class_path": about.get("class"), "init_args": about})
     warning = f"{rates(run.data)} {warning}".strip()
-    sections = [*filter(None, shown), data_section(meta, about, warning), receipt_section(own)]
+    sections = [*filter(None, shown), data_section(meta, about, warning), receipt_section(noted)]
     opening = owner(metrics, run.data)
-    opening += questions([each.answers for each in found if each.answers], chosen)
-    opening += [("", sentence) for each in found for sentence in each.verdict]
+    opening += questions([each.answers for each in findings if each.answers], chosen)
+    opening += [("", sentence) for each in findings for sentence in each.verdict]
     page = page_of(run, sections, opening, headline, stages)
     (folder / "report.html").write_text(page, encoding="utf-8")
     return sections
@@ -134,21 +134,21 @@ def rates(store: EventStore) -> str:
     return " ".join(said)
 
 
-def questions(given: Sequence[Answers], chosen: Favoured) -> list[tuple[str, str]]:
+def questions(answers: Sequence[Answers], chosen: Favoured) -> list[tuple[str, str]]:
     """Pose the three questions that open the page, and answer them with what evaluators say."""
-    if not given:
+    if not answers:
         return [("", recommending(chosen))]
     ranks = f"So `lightrec recommend` ranks by {named(chosen.by)}."
     return [
-        ("Is it better?", " ".join([*(each.better for each in given), ranks])),
-        ("By how much?", " ".join(each.by_how_much for each in given)),
-        ("Can I believe it?", " ".join(each.believe for each in given)),
+        ("Is it better?", " ".join([*(each.better for each in answers), ranks])),
+        ("By how much?", " ".join(each.by_how_much for each in answers)),
+        ("Can I believe it?", " ".join(each.believe for each in answers)),
     ]
 
 
-def receipt_section(own: Mapping[str, Mapping[str, object]]) -> Section:
+def receipt_section(noted: Mapping[str, Mapping[str, object]]) -> Section:
     """Show what must be the same in two runs that are compared."""
-    rows = [[f"{part}, {n}", _listed(own[part][n])] for part in COMPARED for n in own[part]]
+    rows = [[f"{part}, {n}", _listed(noted[part][n])] for part in COMPARED for n in noted[part]]
     text = (
         "Figures of two runs may be compared where all of this is the same: `lightrec compare` "
         f"sees to that. {RECEIPT} has the commands and the formulas, too."
@@ -241,11 +241,11 @@ def calibration(run: Run, model: str) -> Curve | None:
 
 def returns_left_out(metrics: Metrics) -> str:
     """Say why the days until users come back are missing; nothing where they are not."""
-    found = metrics.get("choice/b/return/log_likelihood")
-    if found is None or any(key.endswith("/days_away") for key in metrics):
+    likelihood = metrics.get("choice/b/return/log_likelihood")
+    if likelihood is None or any(key.endswith("/days_away") for key in metrics):
         return ""
     start = "The days until users of model B come back are left out: "
-    if found <= metrics["choice/b/return/constant"]:
+    if likelihood <= metrics["choice/b/return/constant"]:
         return f"{start}held-out sessions are predicted no better than by one law for all users."
     return f"{start}most users are not expected back within the time that the log spans."
 
@@ -280,19 +280,21 @@ def language_advice(store: EventStore, encoder: object) -> str:
 def data_lines(meta: Mapping[str, Any]) -> str:
     """Set the same in lines for a terminal."""
     counts = meta["counts"]
-    found = in_words(counts, LEFT_OUT, meta.get("left_out"))
-    left_out = "; ".join(f"{count:,} {words}" for count, words in found) or "nothing"
-    own = counts.get("items_with_own_text", 0)
+    reasons = in_words(counts, LEFT_OUT, meta.get("left_out"))
+    left_out = "; ".join(f"{count:,} {words}" for count, words in reasons) or "nothing"
+    with_text = counts.get("items_with_own_text", 0)
     goal, used = _goal(meta), meta.get("used", {})
     if goal:
         goal += " Used are " + ", ".join(f"{kind} {n:,}" for kind, n in used.items() if n) + "."
-    texts = f"texts: the item table's own for {own:,} items, the domain's words for the rest\n"
+    texts = (
+        f"texts: the item table's own for {with_text:,} items, the domain's words for the rest\n"
+    )
     return (
         f"data: {counts['events']:,} of {counts['events_read']:,} events read are used: "
         f"{counts['users']:,} users, {counts['items']:,} items\n"
         f"left out: {left_out}\n"
         + "".join(f"ties: {count:,} {words}\n" for count, words in in_words(counts, TIES))
-        + (texts if own else "")
+        + (texts if with_text else "")
         + (f"{goal}\n" if goal else "")
     )
 
@@ -344,6 +346,6 @@ def prose(text: str) -> Markup:
 
 
 def worded(table: Table) -> set[int]:
-    """Tell the columns of words, which are set to the left, from those of numbers."""
+    """The columns of words, which are set to the left, not those of numbers."""
     columns = enumerate(zip(*table.rows, strict=True))
     return {n for n, cells in columns if n and any(PROSE.search(cell) for cell in cells)}

@@ -85,13 +85,13 @@ def owner(metrics: Metrics, store: EventStore) -> list[tuple[str, str]]:
     if len(shares[0]) < 2:
         return []
     events, kinds = int(metrics["test/events"]), " or ".join(store.goal)
-    found = (
+    sentence = (
         f"{events:,} events of your customers{f' ({kinds})' * bool(kinds)} were hidden from "
         "lightrec. In 100 of them its list of ten held the item {} times, and the ten most popular "
         "items {} times"
     ).format(*shares[0])
     if len(shares[1]) == 2:
-        found += "; where the item was new to the customer, {} and {} times".format(*shares[1])
+        sentence += "; where the item was new to the customer, {} and {} times".format(*shares[1])
     ends = interval(metrics, ADVANTAGE.format("popularity"))
     low, high = (0.0, 0.0) if ends is None else ends[1:]
     sure, advice = "The difference may be chance", LEVEL
@@ -109,7 +109,7 @@ def owner(metrics: Metrics, store: EventStore) -> list[tuple[str, str]]:
         sure, few = "Not at all: the figures are too good to be true", ""
         advice = "Use nothing of it before the reason is known; it stands below."
     return [
-        ("What was found", f"{found}."),
+        ("What was found", f"{sentence}."),
         ("How sure is it?", f"{sure}{few}."),
         ("What to do next", advice),
     ]

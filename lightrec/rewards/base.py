@@ -30,7 +30,7 @@ MISSING = {
 
 
 class RewardContext:
-    """What rewards may know of a run: its user model, its tables, and the learner's discount.
+    """A run as rewards may know it: its user model, its tables, and the learner's discount.
 
     :param users: the user model, which is used without gradients; None where there is none.
     :param store: the prepared log; None where there is none.
@@ -57,7 +57,7 @@ class RewardContext:
 
         :raises NotApplicable: where there is none.
         """
-        return _there(self._users, "users").requires_grad_(False)
+        return _needed(self._users, "users").requires_grad_(False)
 
     def users_with(self, what: Needed) -> UserModel:
         """The user model, frozen.
@@ -65,7 +65,7 @@ class RewardContext:
         :raises NotApplicable: where it lacks a part, or is no ensemble, which knows uncertainty.
         """
         users = self.users
-        _there(users.members[1:] or None if what == "uncertainty" else getattr(users, what), what)
+        _needed(users.members[1:] or None if what == "uncertainty" else getattr(users, what), what)
         return users
 
     @property
@@ -74,7 +74,7 @@ class RewardContext:
 
         :raises NotApplicable: where there is none.
         """
-        return _there(self._store, "store")
+        return _needed(self._store, "store")
 
     def item_attribute(self, name: str) -> pl.Series:
         """An attribute of the items, with its type: N rows, item i in row i - 1."""
@@ -87,7 +87,7 @@ class RewardContext:
 
 
 class Measured(nn.Module):
-    """What a reward measures in training, whose state checkpoints hold."""
+    """A measurement of a reward in training, whose state checkpoints hold."""
 
 
 class Watcher(Protocol):
@@ -197,7 +197,7 @@ class UserReward(Reward):
         return transition[Key.HISTORY], items, user
 
 
-def _there(part: _Part | None, what: str) -> _Part:
+def _needed(part: _Part | None, what: str) -> _Part:
     if part is None:
         raise NotApplicable(f"This reward cannot be used here. {MISSING[what]}")
     return part

@@ -177,7 +177,7 @@ class Simulator(SessionEnv):
             flat = torch.zeros(mask.shape, device=mask.device)
             slate = PlackettLuce(flat, mask, self.slate_size).sample().clamp_min(0)
         else:
-            slate = _any_of(tensordict[Key.CANDIDATES], self.slate_size)
+            slate = _drawn_slate(tensordict[Key.CANDIDATES], self.slate_size)
         return tensordict.set(Key.ACTION, slate)
 
     def _make_specs(self) -> None:
@@ -220,7 +220,7 @@ class Simulator(SessionEnv):
     def _step(self, tensordict: TensorDictBase) -> TensorDict:
         slate = tensordict[Key.ACTION]
         if not torch.compiler.is_compiling():  # a look at the numbers would break the graph
-            self._look_at(tensordict, slate)
+            self._check_slate(tensordict, slate)
         response = self.respond(tensordict, slate)
         changed = response.changed
         if Key.TRUE_REWARD in self._keys:  # that of what was taken, unless a world says another
@@ -277,15 +277,15 @@ class Simulator(SessionEnv):
             places = torch.arange(self.slate_size, device=slate.device)
             places = before[Key.STEP] * self.slate_size + places
             state[Key.SEEN] = seen = before[Key.SEEN].scatter(1, places, slate)
-            known = torch.zeros_like(self.offered).repeat(len(seen), 1).scatter_(1, seen, True)
-            left = offer.masked_fill(known.gather(1, offer), PADDING)
+            shown = torch.zeros_like(self.offered).repeat(len(seen), 1).scatter_(1, seen, True)
+            left = offer.masked_fill(shown.gather(1, offer), PADDING)
             order = (left == PADDING).to(torch.int8).sort(dim=1, stable=True).indices
             offer = left.gather(1, order)
         state[Key.CANDIDATES] = offer
         return offer[:, :1] > PADDING
 
     def pay(self, response: Response, changed: Mapping[str, State]) -> Tensor:
-        """What is paid without a reward, (B, 1): the true one if known, else all values."""
+        """Pay without a reward, (B, 1): the true one if known, else all values."""
         true = changed.get(Key.TRUE_REWARD)
         return true if isinstance(true, Tensor) else response.value.sum(1, keepdim=True)
 
@@ -297,19 +297,19 @@ class Simulator(SessionEnv):
             if law is None:
                 return self.pay(response, changed)
             return (law.probability * law.value.sum(2)).sum(1, keepdim=True)
-        known = state.select(Key.USER, Key.HISTORY, Key.STEP, Key.ACCEPTED_TOTAL)
-        known[Key.ACTION] = slate
+        transition = state.select(Key.USER, Key.HISTORY, Key.STEP, Key.ACCEPTED_TOTAL)
+        transition[Key.ACTION] = slate
         seen = {k: x for k, x in changed.items() if isinstance(x, Tensor) and k != Key.TRUE_REWARD}
-        known["next"] = TensorDict(seen, known.batch_size, device=self.device)
+        transition["next"] = TensorDict(seen, transition.batch_size, device=self.device)
         taken, value = response.taken, response.value
         if law is not None:
-            known = known.repeat_interleave(law.probability.shape[1])
-            known[Key.WEIGHT] = law.probability.flatten()
+            transition = transition.repeat_interleave(law.probability.shape[1])
+            transition[Key.WEIGHT] = law.probability.flatten()
             taken, value = law.taken.flatten(0, 1), law.value.flatten(0, 1)
-        known["next"].update({Key.TAKEN: taken, Key.VALUE: value})
-        count = len(known)
+        transition["next"].update({Key.TAKEN: taken, Key.VALUE: value})
+        count = len(transition)
         with plugins.blaming(self.reward, f"reward {count} transitions"):
-            worth = self.reward(known)
+            worth = self.reward(transition)
         if worth.shape != (count, 1):
             raise PluginError(
                 f"{plugins.provider(self.reward)} gave rewards of shape {tuple(worth.shape)} for "
@@ -321,7 +321,7 @@ class Simulator(SessionEnv):
         # What cannot be taken, such as an empty place, may be worth anything, even without bound.
         return (law.probability * each).where(law.probability > 0, 0).sum(1, keepdim=True)
 
-    def _look_at(self, state: TensorDictBase, slate: Tensor) -> None:
+    def _check_slate(self, state: TensorDictBase, slate: Tensor) -> None:
         """Refuse slates that a policy may not show.
 
         :raises ValueError: where a slate holds an item twice or one that may not be shown.
@@ -345,7 +345,7 @@ class Simulator(SessionEnv):
             )
 
 
-def _any_of(candidates: Tensor, number: int) -> Tensor:
+def _drawn_slate(candidates: Tensor, number: int) -> Tensor:
     """Draw distinct candidates (B, number) evenly, from torch's global generator."""
     rows, count = candidates.shape
     # Offers are padded on the right, so that the last column tells whether one is shorter.

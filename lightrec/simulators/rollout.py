@@ -27,7 +27,7 @@ CHOICE, SKIP = "choice", "skip"
 
 
 class Contender(Protocol):
-    """What judging asks of a policy.
+    """A policy as judging plays it.
 
     One that reads histories has ``user_vectors``, which sums them (B, L) up in (B, D).
     """
@@ -51,7 +51,7 @@ class UserMemory:
         self._rows = torch.empty(0)
 
     def __call__(self, history: Tensor) -> Tensor:
-        """What is read (B, D) of the same sessions' histories (B, L)."""
+        """Rows (B, D) of the same sessions' histories (B, L)."""
         if self._history is None or self._history.shape != history.shape:
             self._rows = self._read(history)
         else:
@@ -71,7 +71,7 @@ class UserMemory:
 
 @dataclass(frozen=True)
 class Sessions:
-    """What one contender reached: R seeds, U users."""
+    """Results of one contender: R seeds, U users."""
 
     accepted: Tensor
     """(R, U) float32: items accepted in a session."""
@@ -192,8 +192,8 @@ def play(
     learned = _learned(choices, rewards, count) if rewards else {}
     accepted, reward, length = (x.unsqueeze(0).cpu() for x in (accepted, reward, length))
     share = float(shown.sum() / max(items, 1))
-    found = torch.cat(chosen)
-    again = (len(found) - len(found.unique())) / max(len(found), 1)
+    accepts = torch.cat(chosen)
+    again = (len(accepts) - len(accepts.unique())) / max(len(accepts), 1)
     return Sessions(accepted, reward, length, learned, share, again), shown.cpu()
 
 
@@ -205,14 +205,14 @@ def _learned(
 ) -> dict[str, Tensor]:
     """Sum rewards of what was accepted, (1, U) by name; all steps at once, which is cheaper."""
     rows, histories, items = (torch.cat(parts) for parts in zip(*choices, strict=True))
-    found = {}
+    sums = {}
     for name, function in rewards.items():
         total = torch.zeros(count, device=rows.device)
         for part in torch.arange(len(rows), device=rows.device).split(batch_size):
             values = function(histories[part], items[part].unsqueeze(1)).squeeze(1)
             total.index_add_(0, rows[part], values.float())
-        found[name] = total.unsqueeze(0).cpu()
-    return found
+        sums[name] = total.unsqueeze(0).cpu()
+    return sums
 
 
 def judge(
@@ -229,7 +229,7 @@ def judge(
     :param how: ``rewards``, ``deterministic`` and ``record``, as for :func:`play`.
     :returns: sessions by contender.
     """
-    found = {}
+    judged = {}
     for name, policy in policies.items():
         rounds = []
         for seed in seeds:
@@ -239,8 +239,8 @@ def judge(
                 rounds.append(play(policy, simulator, users, seed, **how))
         shown = torch.stack([shown for _, shown in rounds]).any(0)
         sessions = together([sessions for sessions, _ in rounds])
-        found[name] = replace(sessions, coverage=float(shown.sum() / simulator.num_items))
-    return found
+        judged[name] = replace(sessions, coverage=float(shown.sum() / simulator.num_items))
+    return judged
 
 
 Refits = Sequence[Sessions]

@@ -1,4 +1,4 @@
-"""What all of lightrec's environments share: sessions, computed chance, and the form of answers.
+"""The base of lightrec's environments: sessions, computed chance, and the form of answers.
 
 Judging has three modes: a long session alone makes a large return, and so may showing one item over
 and over.
@@ -140,8 +140,8 @@ class SessionEnv(EnvBase):
             that shows no items.
         """
         if mode not in RULES:
-            known = ", ".join(RULES)
-            raise RecipeError(f"There is no mode {mode!r} of judging; give one of {known}.")
+            modes = ", ".join(RULES)
+            raise RecipeError(f"There is no mode {mode!r} of judging; give one of {modes}.")
         if mode == "no-repeats" and not hasattr(self, "repeats"):
             raise RecipeError(
                 f"{type(self).__name__} shows no items by their number, so nothing can be kept "
@@ -151,8 +151,8 @@ class SessionEnv(EnvBase):
             return self
         played = copy.copy(self)  # shallow: parameters and items are shared
         # TorchRL keeps specs and what follows from them in these; the copy has others.
-        own = {"_output_spec": played.output_spec.clone(), "_input_spec": played.input_spec.clone()}
-        played.__dict__ |= {**own, "_cache": {}, **RULES[mode]}
+        specs = {name: getattr(played, name).clone() for name in ("_output_spec", "_input_spec")}
+        played.__dict__ |= {**specs, "_cache": {}, **RULES[mode]}
         played._make_specs()
         return played
 
@@ -184,11 +184,11 @@ class SessionEnv(EnvBase):
         return noise.mix(state[Key.SESSION], state[Key.STEP] + 1)
 
     def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: object) -> TensorDict:
-        asked = None if tensordict is None else tensordict.get("_reset", None)
-        if asked is None or asked.all():
+        over = None if tensordict is None else tensordict.get("_reset", None)
+        if over is None or over.all():
             return self._begin(torch.arange(self.batch_size[0]))
         # TorchRL takes the rows it asked for out of a whole batch; the others are not computed.
-        rows = asked.reshape(-1).nonzero().squeeze(1)
+        rows = over.reshape(-1).nonzero().squeeze(1)
         fresh, size = self._begin(rows.cpu()), self.batch_size[0]
         return fresh.apply(
             lambda part: part.new_zeros(size, *part.shape[1:]).index_copy_(0, rows, part),

@@ -97,11 +97,33 @@ class LogStarts:
         return torch.from_numpy(padded(self.items.numpy(), first, ends.numpy(), length))
 
     def seen(self, users: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
-        """What was seen before ``ends`` as pairs: rows (S,) of the batch and items (S,)."""
+        """Items seen before ``ends`` as pairs: rows (S,) of the batch and items (S,)."""
         counts = ends - self.offsets[users]
         rows = torch.repeat_interleave(torch.arange(len(users)), counts)
         positions = torch.arange(len(rows)) + (ends - counts.cumsum(0))[rows]
         return rows, self.known[positions].long()
+
+    def showable(
+        self,
+        users: Tensor,
+        ends: Tensor,
+        num_items: int,
+        *,
+        repeats: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
+        """Items that may be shown to users after the events before ``ends``: ``(B, N + 1)`` bool.
+
+        :param repeats: whether they may be among those that were seen.
+        """
+        mask = torch.ones(len(users), num_items + 1, dtype=torch.bool, device=device)
+        mask[:, PADDING] = False
+        if not repeats:
+            rows, items = self.seen(users, ends)
+            in_catalog = items <= num_items
+            mask[rows[in_catalog].to(device), items[in_catalog].to(device)] = False
+        allowed = None if self.allowed is None else self.allowed(users)
+        return mask if allowed is None else mask & allowed.to(device)
 
 
 class UserModelSimulator(Simulator):
@@ -177,14 +199,8 @@ class UserModelSimulator(Simulator):
         else:
             users = self.given[0][rows]
             ends = self.starts.ends[users]
-        mask = torch.ones(count, self.num_items + 1, dtype=torch.bool, device=self.device)
-        if not self.repeats:
-            places, items = self.starts.seen(users, ends)
-            known = items <= self.num_items
-            mask[places[known].to(self.device), items[known].to(self.device)] = False
-        allowed = self.starts.allowed and self.starts.allowed(users)
-        if allowed is not None:
-            mask &= allowed.to(self.device)
+        rules = {"repeats": self.repeats, "device": self.device}
+        mask = self.starts.showable(users, ends, self.num_items, **rules)
         history = self.starts.history(users, ends, self.history_length)
         state = {Key.USER: self.starts.rows[users], Key.HISTORY: history, Key.MASK: mask}
         return TensorDict(state, batch_size=[count], device=self.device)

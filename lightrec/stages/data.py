@@ -25,12 +25,12 @@ from lightrec.stages.stage import Stage
 
 HELD_OUT_SESSIONS = 4000
 TRUTH = "truth.safetensors"
-"""In worlds whose truth is known: fresh sessions with their true rewards, for evaluation only."""
+"""Fresh sessions of a world whose truth is known, with their true rewards, for evaluation only."""
 Gathered = tuple[Tables, Callable[[EventStore], None]]
-"""What a log is prepared from, and what is done with the store that was made of it."""
+"""Tables that a log is prepared from, and what is done with the store that was made of it."""
 Gather = Callable[[Stage, Domain, "partial[Tables]", dict[str, Any], dict[str, Any]], Gathered]
-"""Where the tables of a data stage come from: the stage, its domain, the function that reads a log,
-the item and user tables' columns, and the settings of :func:`prepared`, which it may add to."""
+"""Source of a data stage's tables: of the stage, its domain, the function that reads a log, the
+item and user tables' columns, and the settings of :func:`prepared`, which it may add to."""
 
 
 def prepare_log(stage: Stage, **settings: Any) -> None:
@@ -135,8 +135,8 @@ def first_tables(
         named = named | {role: stage.sources.get(role) for role in ("items", "users")}
         tables = read(source, types=settings["types"], **named)
     chosen_kinds = {n: settings[n] for n in ("weights", "goal") if settings.get(n)}
-    found = glance(tables, domain, **chosen_kinds)
-    lines = recognised(replace(found, bots_left_out=settings["leave_out_bots"]))
+    summary = glance(tables, domain, **chosen_kinds)
+    lines = recognised(replace(summary, bots_left_out=settings["leave_out_bots"]))
     print(f"{source}:", *lines, "", sep="\n", file=sys.stderr)
     return tables, lambda store: None
 

@@ -30,7 +30,7 @@ HEADLINE = re.compile(
 )
 """The metrics by which TensorBoard compares whole runs; ``metrics.json`` holds all."""
 EARLY = "early-ranking.json"
-"""In a run's work: how the held-out log was ranked before there was a policy, and with what."""
+"""Note in a run's work: how the held-out log was ranked before there was a policy, with what."""
 SHOWN, LAST, LISTED = 3, 3, 5
 """Users, their last items, and what is recommended to each."""
 
@@ -46,10 +46,10 @@ def first_lists(run: Path) -> str:
     lines = ["for example, to three users the blend recommends:"]
     for row in np.sort(middle):
         user = store.user_ids[int(row)]
-        known = last_events(recommender.person(user).known, LAST)
-        last = named_events(known, titles, store.feedback_kinds)
-        found = [(title, "") for title in recommender.recommend(user, k=LISTED)["title"]]
-        for word, names in ((f"{user}'s last events:", last), ("so perhaps:", found)):
+        history = last_events(recommender.person(user).known, LAST)
+        last = named_events(history, titles, store.feedback_kinds)
+        recommended = [(title, "") for title in recommender.recommend(user, k=LISTED)["title"]]
+        for word, names in ((f"{user}'s last events:", last), ("so perhaps:", recommended)):
             shown = "; ".join(
                 textwrap.shorten(name, 30, placeholder="…") + (kind and f" ({kind})")
                 for name, kind in names
@@ -124,16 +124,16 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
         if type(evaluator) is HeldOutLog and noted.get("mark") == _made_from(run, evaluator, seed):
             evaluator.ranked = noted["metrics"]
         whose = plugins.provider(evaluator)
-        found = _found_by(evaluator, run, seed)
-        for key in found.metrics:
+        result = _findings_of(evaluator, run, seed)
+        for key in result.metrics:
             if key in owners:
                 raise PluginError(
                     f"{whose} gives the metric {key!r}, and {owners[key]} has given one of that "
                     "name already. Call it otherwise, for example with the plugin's name before it."
                 )
-        owners |= dict.fromkeys(found.metrics, whose)
-        metrics |= found.metrics
-        findings.append(found)
+        owners |= dict.fromkeys(result.metrics, whose)
+        metrics |= result.metrics
+        findings.append(result)
     made = [name for name in stage.inputs if run.has(name)]
     settings = tensorboard.of_run({name: run.stamp(name) for name in made})
     tensorboard.write_final(
@@ -149,32 +149,32 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
     early.unlink(missing_ok=True)
 
 
-def _found_by(evaluator: Evaluator, run: Run, seed: int) -> Findings:
+def _findings_of(evaluator: Evaluator, run: Run, seed: int) -> Findings:
     """Ask an evaluator for its findings, which must be findings of finite numbers."""
     whose = plugins.provider(evaluator)
     try:
         with plugins.blaming(evaluator, "evaluate the run"):
-            found = evaluator.evaluate(run, seed)
+            result = evaluator.evaluate(run, seed)
     except PluginError:
         raise
     except LightrecError as error:
         raise RunError(f"{whose} could not evaluate the run. {error}") from error
     if not (
-        isinstance(found, Findings)
-        and all(isinstance(key, str) for key in found.metrics)
-        and all(isinstance(section, Section) for section in found.sections)
+        isinstance(result, Findings)
+        and all(isinstance(key, str) for key in result.metrics)
+        and all(isinstance(section, Section) for section in result.sections)
     ):
         raise PluginError(
-            f"`evaluate` of {whose} gave {repr(found)[:80]}; expected are Findings, with numbers "
+            f"`evaluate` of {whose} gave {repr(result)[:80]}; expected are Findings, with numbers "
             "by the names of metrics, and Sections of the report."
         )
-    if bad := _not_finite(found.metrics):
+    if bad := _not_finite(result.metrics):
         raise PluginError(
             f"{whose} gives metrics that are not finite numbers: {bad}. Give Python numbers, and "
             "leave a metric out where it cannot be computed. Where its formula is right, a "
             "training may have diverged; look at the curves with `tensorboard --logdir`."
         )
-    return found
+    return result
 
 
 def _not_finite(metrics: Mapping[str, object]) -> str:

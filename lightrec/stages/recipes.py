@@ -25,7 +25,7 @@ from lightrec.moved import hint, is_gone
 Recipe = dict[str, Any]
 
 SET = "set.yaml"
-OWN = ("reads", "function", "optional", "shows", "out", "like")
+ABOUT_STAGE = ("reads", "function", "optional", "shows", "out", "like")
 """Keys of a recipe that say what its stage is; all others are its settings."""
 TRAINED = "trainer"
 """The key by which a stage that is trained is known."""
@@ -56,14 +56,14 @@ class RecipeSet:
         """
         about = about_set(folder)
         self.values |= about["values"]
-        own = {path.stem: read(path) for path in sorted(folder.glob("*.yaml")) if path.name != SET}
-        for name, recipe in own.items():
+        laid = {path.stem: read(path) for path in sorted(folder.glob("*.yaml")) if path.name != SET}
+        for name, recipe in laid.items():
             if name in self.recipes or not about["overlay"]:
                 # What the folder says of all that are trained goes before what it says of one.
                 self.recipes[name] = merged(self.recipes.get(name, {}), recipe)
         for name, recipe in self.recipes.items():
             if TRAINED in recipe and "like" not in recipe:
-                self.recipes[name] = merged(merged(recipe, about["trained"]), own.get(name, {}))
+                self.recipes[name] = merged(merged(recipe, about["trained"]), laid.get(name, {}))
         gone = {*names(about, "without")}
         while gone:
             self.recipes = {n: recipe for n, recipe in self.recipes.items() if n not in gone}
@@ -83,8 +83,8 @@ class RecipeSet:
 
     def words(self, name: str) -> list[str]:
         """Write what a stage's recipe says over another that it is ``like`` as a command line."""
-        own = flat(settings(self.recipes[name]))
-        return [f"--{key}={x if isinstance(x, str) else json.dumps(x)}" for key, x in own]
+        pairs = flat(settings(self.recipes[name]))
+        return [f"--{key}={x if isinstance(x, str) else json.dumps(x)}" for key, x in pairs]
 
 
 def about_set(folder: Path) -> Recipe:
@@ -114,25 +114,25 @@ def load(
     :raises RecipeError: where there is no such set, or a file in it is no recipe.
     """
     path = folder(name)
-    found = RecipeSet(path.resolve().name, overlay=about_set(path)["overlay"])
+    whole = RecipeSet(path.resolve().name, overlay=about_set(path)["overlay"])
     for layer in [*_layers(path, ()), *map(folder, overlays)]:
-        found.lay(layer)
-    if unknown := {name.partition(".")[0] for name in values or {}} - set(found.values):
+        whole.lay(layer)
+    if unknown := {name.partition(".")[0] for name in values or {}} - set(whole.values):
         raise RecipeError(
             f"There is no value {sorted(unknown)[0]!r} among those that the recipes of {name} "
-            f"share: {', '.join(found.values) or 'there is none'}."
+            f"share: {', '.join(whole.values) or 'there is none'}."
         )
-    for given, value in (values or {}).items():
-        name, dot, argument = given.partition(".")
+    for key, value in (values or {}).items():
+        name, dot, argument = key.partition(".")
         if dot:
-            base = found.values[name]
+            base = whole.values[name]
             named = base if isinstance(base, dict) else {"class_path": base}
             value = merged(named, {"init_args": {argument.removeprefix("init_args."): value}})
-        found.values[name] = value
-    return found
+        whole.values[name] = value
+    return whole
 
 
-def take(found: RecipeSet, stage: str, overlays: Iterable[str] = ()) -> None:
+def take(whole: RecipeSet, stage: str, overlays: Iterable[str] = ()) -> None:
     """Add a stage that a set lacks and one other installed set has, such as a plugin's.
 
     With it come the stages that it reads in the end, as far as the set lacks them. Those that are
@@ -143,11 +143,11 @@ def take(found: RecipeSet, stage: str, overlays: Iterable[str] = ()) -> None:
     paths = (Path(part.path) for part in plugins.installed().parts[plugins.RECIPES].values())
     having = [path for path in paths if (path / f"{stage}.yaml").is_file()]
     having = [path for path in having if not about_set(path)["overlay"]]
-    if stage not in found.recipes and len(having) == 1:
+    if stage not in whole.recipes and len(having) == 1:
         other = load(str(having[0]), overlays)
-        found.values = other.values | found.values
+        whole.values = other.values | whole.values
         for name in _read_by({stage}, other.recipes):
-            found.recipes.setdefault(name, other.recipes[name])
+            whole.recipes.setdefault(name, other.recipes[name])
 
 
 def _layers(path: Path, above: tuple[Path, ...]) -> list[Path]:
@@ -165,14 +165,14 @@ def folder(name: str) -> Path:
     """
     if Path(name).is_dir() and any(Path(name).glob("*.yaml")):
         return Path(name)
-    found = plugins.installed()
-    sets = found.parts[plugins.RECIPES]
+    installed = plugins.installed()
+    sets, domains = (installed.parts[slot] for slot in (plugins.RECIPES, "domains"))
     if name in sets:
         return Path(sets[name].path)
     raise RecipeError(
-        found.refused.get((plugins.RECIPES, name))
+        installed.refused.get((plugins.RECIPES, name))
         or f"There is no set of recipes and no domain {name!r}, neither installed nor as a folder "
-        f"with YAML files. Installed are: {', '.join(sorted({*sets, *found.parts['domains']}))}. "
+        f"with YAML files. Installed are: {', '.join(sorted({*sets, *domains}))}. "
         f"`lightrec recipes list` and `lightrec plugins list` show more.{hint(name)}"
     )
 
@@ -189,10 +189,10 @@ def find(name: str) -> tuple[str, Recipe]:
     if path.is_file() and not (path.parent / SET).is_file():
         return f"{path.resolve().parent.name}/{path.stem}", read(path)
     if path.is_file() or (path.suffix not in (".yaml", ".yml") and path.parent.name):
-        found = load(str(path.parent))
+        whole = load(str(path.parent))
         stage = path.stem if path.is_file() else path.name
-        if stage in found.recipes:
-            return f"{found.name}/{stage}", found.resolved(stage)
+        if stage in whole.recipes:
+            return f"{whole.name}/{stage}", whole.resolved(stage)
     raise RecipeError(
         f"There is no recipe {name!r}: expected a YAML file, or a name such as video/ranker. "
         "`lightrec recipes list` shows those that are installed."
@@ -219,11 +219,11 @@ def merged(base: Recipe, over: Recipe) -> Recipe:
     Where another class is named, the arguments of the one before do not count.
     """
     classes = {part["class_path"] for part in (base, over) if "class_path" in part}
-    found = {} if len(classes) > 1 else copy.deepcopy(base)
+    result = {} if len(classes) > 1 else copy.deepcopy(base)
     for key, value in over.items():
-        both = isinstance(found.get(key), dict) and isinstance(value, dict)
-        found[key] = merged(found[key], value) if both else copy.deepcopy(value)
-    return found
+        both = isinstance(result.get(key), dict) and isinstance(value, dict)
+        result[key] = merged(result[key], value) if both else copy.deepcopy(value)
+    return result
 
 
 def flat(settings: Recipe, above: str = "") -> Iterator[tuple[str, object]]:
@@ -236,24 +236,24 @@ def flat(settings: Recipe, above: str = "") -> Iterator[tuple[str, object]]:
 
 
 def names(recipe: Recipe, key: str = "reads") -> list[str]:
-    """What a recipe lists: the stages that it ``reads``, or the files that it ``shows``; or
+    """Names that a recipe lists: the stages that it ``reads``, or the files that it ``shows``; or
     the stages that a set does ``without``.
 
     :raises RecipeError: where it is no list of names.
     """
-    found = recipe.get(key, [])
-    if not isinstance(found, list) or not all(map(is_plain, found)):
+    listed = recipe.get(key, [])
+    if not isinstance(listed, list) or not all(map(is_plain, listed)):
         raise RecipeError(
-            f"A recipe's `{key}` is a list of plain names, such as [data], not {found!r}."
+            f"A recipe's `{key}` is a list of plain names, such as [data], not {listed!r}."
         )
-    return found
+    return listed
 
 
 def settings(recipe: Recipe, run: Path | None = None) -> Recipe:
     """A copy of a recipe's settings alone, with a run's folder in place of ``${run}``."""
-    kept = (key for key in recipe if key not in OWN and not is_gone(key))
-    own = {key: copy.deepcopy(recipe[key]) for key in kept}
-    return own if run is None else _resolved(own, {"run": str(run)}, "")
+    kept = (key for key in recipe if key not in ABOUT_STAGE and not is_gone(key))
+    copied = {key: copy.deepcopy(recipe[key]) for key in kept}
+    return copied if run is None else _resolved(copied, {"run": str(run)}, "")
 
 
 def in_order(recipes: Mapping[str, Recipe]) -> list[str]:
@@ -292,8 +292,8 @@ def until(recipes: Mapping[str, Recipe], last: str | None = None) -> list[str]:
         stages = ", ".join(order)
         raise RecipeError(f"There is no stage {last!r}; the stages are {stages}.{hint(last)}")
     upto = order[: order.index(last) + 1] if last else order
-    asked = {name for name in order if name == last or not recipes[name].get("optional")}
-    needed = _read_by(asked, recipes)
+    wanted = {name for name in order if name == last or not recipes[name].get("optional")}
+    needed = _read_by(wanted, recipes)
     return [name for name in upto if name in needed]
 
 

@@ -21,11 +21,11 @@ from lightrec.errors import RunError
 from lightrec.run import CURRENT
 
 NOTE = Path(".work", "exchange.json")
-"""In a run that exchanges stages: which ones."""
+"""Note in a run that exchanges stages: which ones."""
 
 
 LOCK: Final = Path(".work", "lock")
-"""In a run that a command writes into: which command, and its process."""
+"""File in a run that a command writes into: which command, and its process."""
 HELD: Final = "LIGHTREC_HELD"
 """Environment variable with the run that is this command's own, for what it calls and starts."""
 

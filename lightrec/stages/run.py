@@ -28,13 +28,13 @@ ROOM = "LIGHTREC_ROOM"
 BEGINNING, EVALUATE = "data", "evaluate"
 """The stage that reads the log, and the one that shows how good all others are."""
 SOURCES = "sources"
-"""In a run: copies of tables from databases."""
+"""Folder in a run: copies of tables from databases."""
 NEXT = "next"
 """The goal that needs no long run, and the set of recipes that leaves it out."""
 FAR = "far"
 """The world in place of a log, for domains without a synthetic one, and the recipes that fit it."""
 VALUES = "values"
-"""What settings of the recipes' shared values begin with, in place of a stage's name."""
+"""First word of settings of the recipes' shared values, in place of a stage's name."""
 
 
 def run(
@@ -123,11 +123,11 @@ def run(
         overrides[BEGINNING] = [*words, *overrides.get(BEGINNING, ())]
     chosen = {name: [*words] for name, words in overrides.items()}
     layers, values = ["fast-dev-run"] * fast_dev_run + brief, values_of(chosen.pop(VALUES, []))
-    name, found = find_recipes(domain, layers, values, until)
-    if name != found.name:
+    name, recipe_set = find_recipes(domain, layers, values, until)
+    if name != recipe_set.name:
         chosen[BEGINNING] = ["--domain", name, *chosen.get(BEGINNING, [])]
-    if offline and not has_synthetic(found, chosen[BEGINNING]):
-        _, found = find_recipes(domain, [FAR, *layers], values, until)
+    if offline and not has_synthetic(recipe_set, chosen[BEGINNING]):
+        _, recipe_set = find_recipes(domain, [FAR, *layers], values, until)
     where = Path(out) if out else Path("runs") / "-".join([name, *kinds])
     if brief and Run(where, follow=False).has("policy"):
         raise RecipeError(
@@ -137,7 +137,7 @@ def run(
     refusing = leaving_nothing(where / SOURCES, where / BEGINNING)
     with refusing, redo.alone(where, "run"):
         sources = {role: in_file(path, where, role) for role, path in sources.items()}
-        stages = plan(found, where, sources, seed, chosen, until, command)
+        stages = plan(recipe_set, where, sources, seed, chosen, until, command)
         redo.complete(where)
         left = to_do(stages, fresh)
         for stage in stages:
@@ -164,7 +164,7 @@ def run(
             "shows all versions, and `lightrec runs promote` lets another one answer.",
             file=sys.stderr,
         )
-    if outdated := Run(where, follow=False).stale(recipes.in_order(found.recipes)):
+    if outdated := Run(where, follow=False).stale(recipes.in_order(recipe_set.recipes)):
         print(
             f"lightrec: {where} still holds {', '.join(outdated)}, made from earlier inputs; no "
             f"command will open them. The same command with --until {outdated[-1]} makes them "
@@ -185,8 +185,8 @@ def command_of(
     for option, value in options.items():
         values = value if isinstance(value, list) else [value]
         words += [] if value is None else [f"--{option}", *map(str, values)]
-    for stage, given in overrides.items():
-        words += [f"--{stage}.{word[2:]}" if word.startswith("--") else word for word in given]
+    for stage, line in overrides.items():
+        words += [f"--{stage}.{word[2:]}" if word.startswith("--") else word for word in line]
     return shlex.join(words)
 
 
@@ -304,8 +304,8 @@ def find_recipes(
     parts = plugins.installed().parts
     without = parts["domains"].keys() - parts[plugins.RECIPES].keys()
     alone = domain in without and not Path(domain).is_dir()
-    found = recipes.load("generic" if alone else domain, overlays, values)
-    if found.overlay or BEGINNING not in found.recipes:
+    recipe_set = recipes.load("generic" if alone else domain, overlays, values)
+    if recipe_set.overlay or BEGINNING not in recipe_set.recipes:
         raise RecipeError(
             f"The recipes of {domain} make no run: there is none of the stage {BEGINNING}, with "
             f"which a run begins. Add {BEGINNING}.yaml, or lay the set over another with `over: "
@@ -313,16 +313,16 @@ def find_recipes(
             "-c RECIPE`."
         )
     if until is not None:
-        recipes.take(found, until, overlays)
-    return domain if alone else found.name, found
+        recipes.take(recipe_set, until, overlays)
+    return domain if alone else recipe_set.name, recipe_set
 
 
-def has_synthetic(found: RecipeSet, words: Sequence[str]) -> bool:
+def has_synthetic(recipe_set: RecipeSet, words: Sequence[str]) -> bool:
     """Return whether the domain of a run writes a synthetic log.
 
     :param words: settings of the data stage in place of its recipe's.
     """
-    name = {"domain": "generic", **found.recipes[BEGINNING], **values_of(words)}["domain"]
+    name = {"domain": "generic", **recipe_set.recipes[BEGINNING], **values_of(words)}["domain"]
     domain: Domain = plugins.installed().get("domains", name).load()()
     return domain.has_synthetic
 
@@ -342,7 +342,7 @@ def in_file(path: Path, where: Path, role: str) -> Path:
 
 
 def plan(
-    found: RecipeSet,
+    recipe_set: RecipeSet,
     out: Path,
     sources: Mapping[str, Path],
     seed: int | None = None,
@@ -356,8 +356,8 @@ def plan(
         done.
     """
     chosen = overrides or {}
-    order = recipes.in_order(found.recipes)
-    names = recipes.until(found.recipes, until)
+    order = recipes.in_order(recipe_set.recipes)
+    names = recipes.until(recipe_set.recipes, until)
     for name in chosen:
         if name not in order:
             raise RecipeError(
@@ -371,15 +371,15 @@ def plan(
             )
     stages: dict[str, Stage] = {}
     for name in names:
-        recipe = found.resolved(name)
+        recipe = recipe_set.resolved(name)
         extra = list(chosen.get(name, ()))
         if "like" in recipe:
-            extra = [*chosen.get(recipe["like"], ()), *found.words(name), *extra]
+            extra = [*chosen.get(recipe["like"], ()), *recipe_set.words(name), *extra]
         seeds = [key for key in ("seed_everything", "seed") if key in recipe]
         if seed is not None and seeds:
             extra += [f"--{seeds[0]}", str(seed)]
-        own = sources if name == BEGINNING else {}
-        stages[name] = Stage(name, recipe, out / name, extra, own, command, dict(stages))
+        inputs = sources if name == BEGINNING else {}
+        stages[name] = Stage(name, recipe, out / name, extra, inputs, command, dict(stages))
     return list(stages.values())
 
 

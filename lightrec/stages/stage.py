@@ -23,7 +23,7 @@ from jsonargparse import ArgumentParser
 
 import lightrec
 from lightrec import plugins, trust
-from lightrec.data.files import FORMAT_VERSION, STAMP, write_stamp, write_whole
+from lightrec.data.files import FORMAT_VERSION, STAMP, content_hash, write_stamp, write_whole
 from lightrec.errors import RecipeError, warn
 from lightrec.moved import hint, moved, words_left
 from lightrec.run import Run
@@ -32,7 +32,7 @@ from lightrec.stages import recipes
 from lightrec.stages.recipes import Recipe
 
 BEGUN = "begun.json"
-"""In a stage's work: what went in when it began."""
+"""Note in a stage's work: what went in when it began."""
 WORD = re.compile(r"[\w./-]+")
 
 
@@ -64,8 +64,7 @@ def hash_file(path: Path) -> str:
         files = {"/".join([*above, *file.relative_to(path).parts]): file for file in inside}
     for name, file in sorted(files.items()):
         digest.update(os.fsencode(name))
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(bytes.fromhex(content_hash(file)))
     return digest.hexdigest()
 
 
@@ -113,12 +112,12 @@ class Stage:
 
     @property
     def work(self) -> Path:
-        """Where checkpoints of an unfinished stage lie."""
+        """Folder of an unfinished stage's checkpoints."""
         return self.run / ".work" / self.name
 
     @property
     def logs(self) -> Path:
-        """Where TensorBoard finds the stage."""
+        """Folder in which TensorBoard finds the stage."""
         return self.run / "logs" / self.name
 
     @property
@@ -215,19 +214,19 @@ def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:
             f"{hint(stage.function or '') or ' Write it as package.module.function.'}"
         ) from error
     settings = _of_installed(recipes.settings(stage.recipe, stage.run))
-    given = moved(json.dumps(settings, default=str))
+    text = moved(json.dumps(settings, default=str))
     overrides = words_left(moved([*stage.overrides]))
-    plugins.load_parts([given, *overrides])
-    given_by_us = next(iter(inspect.signature(function).parameters))
+    plugins.load_parts([text, *overrides])
+    first = next(iter(inspect.signature(function).parameters))
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--config", action="config")
-    parser.add_function_arguments(function, skip={given_by_us})
+    parser.add_function_arguments(function, skip={first})
     try:
-        parsed = parser.parse_args(["--config", given, *overrides])
+        parsed = parser.parse_args(["--config", text, *overrides])
     except Exception as error:
-        settings = nested(["-c", given, *overrides])
+        settings = nested(["-c", text, *overrides])
         whose = f"The stage {stage.name}"
-        said = mistake(function, settings, [given_by_us], whose) or error
+        said = mistake(function, settings, [first], whose) or error
         raise RecipeError(
             f"The settings of the stage {stage.name} cannot be used. {said}"
         ) from error
@@ -240,11 +239,11 @@ def _of_installed(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     A recipe so names evaluators beside lightrec's own; each that is left out is warned of.
     """
-    known = {part.name for part in plugins.installed().every_part}
+    names = {part.name for part in plugins.installed().every_part}
 
     def lacks(entry: object) -> bool:
         path = str(entry.get("class_path", "")) if isinstance(entry, Mapping) else ""
-        lacking = path.rpartition(".")[2] not in known and bool(hint(path))
+        lacking = path.rpartition(".")[2] not in names and bool(hint(path))
         if lacking:
             warn(f"{path} is left out.{hint(path)}")
         return lacking
@@ -266,13 +265,13 @@ def plugin_marks(settings: str, readers: bool = False) -> dict[str, str]:
     :param readers: whether all readers count as named; the one that fits a file is chosen from
         them.
     """
-    found = plugins.installed()
+    installed = plugins.installed()
     words = {word for token in WORD.findall(settings) for word in (token, token.split(".")[-1])}
     marks = {}
-    for package in found.packages[1:]:
-        parts = found.parts_of(package)
-        own = {path.partition(".")[0] for path in (package.module, *(part.path for part in parts))}
-        dotted = sorted(word for word in words if word.partition(".")[0] in own)
+    for package in installed.packages[1:]:
+        parts = installed.parts_of(package)
+        tops = {path.partition(".")[0] for path in (package.module, *(part.path for part in parts))}
+        dotted = sorted(word for word in words if word.partition(".")[0] in tops)
         modules = [word.rpartition(".")[0] for word in dotted if "." in word]
         for part in parts:
             module, _, name = part.path.partition(":")

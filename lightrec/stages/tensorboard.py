@@ -11,17 +11,17 @@ from lightrec.settings import lay, nested
 from lightrec.stages import recipes
 
 
-def flat(settings: object, name: str = "") -> dict[str, str | float]:
+def flat(settings: recipes.Recipe, above: str = "") -> dict[str, str | float]:
     """Write nested settings flat, such as ``model.tower.layers``; what is null is left out."""
-    if isinstance(settings, Mapping):
-        found: dict[str, str | float] = {}
-        for key, value in settings.items():
-            inner = name if key in ("init_args", "class_path") else f"{name}.{key}".lstrip(".")
-            found |= flat(value.rpartition(".")[2] if key == "class_path" else value, inner)
-        return found
-    if settings is None:
-        return {}
-    return {name: settings if isinstance(settings, str | bool | int | float) else str(settings)}
+    rows: dict[str, str | float] = {}
+    for path, value in recipes.flat(settings, above):
+        words = path.split(".")
+        if words[-1] == "class_path":
+            value = str(value).rpartition(".")[2]
+        name = ".".join(word for word in words if word not in ("init_args", "class_path"))
+        if value is not None:
+            rows[name] = value if isinstance(value, str | bool | int | float) else str(value)
+    return rows
 
 
 def of_run(stamps: Mapping[str, Mapping[str, Any]]) -> dict[str, str | float]:
@@ -29,12 +29,12 @@ def of_run(stamps: Mapping[str, Mapping[str, Any]]) -> dict[str, str | float]:
 
     :param stamps: what ``stage.json`` says, by stage.
     """
-    found: dict[str, str | float] = {}
+    rows: dict[str, str | float] = {}
     for stage, facts in stamps.items():
         chosen = recipes.settings(facts["recipe"])
         lay(chosen, nested(facts["overrides"]))
-        found |= flat(chosen, stage)
-    return found
+        rows |= flat(chosen, f"{stage}.")
+    return rows
 
 
 def write_final(

@@ -37,7 +37,7 @@ from lightrec.users.halves import overlap
 
 CHECKPOINT = "model.ckpt"
 SECONDS = "seconds.json"
-"""In the folder of a stage that was trained at one go: how long ``training`` and ``stage`` took."""
+"""Seconds that ``training`` and ``stage`` took, in the folder of a stage trained at one go."""
 
 
 class EpochSeed(Callback):
@@ -178,10 +178,10 @@ class RecipeCLI(LightningCLI):
             super().parse_arguments(parser, args)
         except RecipeError as error:
             kinds = {"model": StageModule, "data": StageData}
-            given = {k: v for k, v in nested(args).items() if k in (*kinds, "trainer")}
-            trainer = given.pop("trainer", None) or {}
-            found = [misfit(name, value, kinds[name]) for name, value in given.items()]
-            said = next(filter(None, [*found, mistake(pl.Trainer, trainer)]), error)
+            sections = {k: v for k, v in nested(args).items() if k in (*kinds, "trainer")}
+            trainer = sections.pop("trainer", None) or {}
+            sentences = [misfit(name, value, kinds[name]) for name, value in sections.items()]
+            said = next(filter(None, [*sentences, mistake(pl.Trainer, trainer)]), error)
             raise RecipeError(f"{CANNOT} {said}{ALL_SETTINGS}") from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -203,14 +203,14 @@ class RecipeCLI(LightningCLI):
         :raises RecipeError: naming the first setting of the trainer that a stage cannot follow.
         """
         trust.check_classes(self.config.as_dict())
-        given = self.config["trainer"]
+        trainer = self.config["trainer"]
         for name, good, why in (
             ("use_distributed_sampler", False, "lightrec's own samplers share batches out"),
             ("default_root_dir", None, "a stage works in its run's folder: name that with --out"),
-            ("logger", given["logger"] or None, "the report shows the stage's curves"),
+            ("logger", trainer["logger"] or None, "the report shows the stage's curves"),
         ):
-            if given[name] != good:
-                raise RecipeError(f"The setting trainer.{name} cannot be {given[name]}: {why}.")
+            if trainer[name] != good:
+                raise RecipeError(f"The setting trainer.{name} cannot be {trainer[name]}: {why}.")
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The trainer the stage's loggers and the callbacks that make it resumable.
@@ -224,7 +224,7 @@ class RecipeCLI(LightningCLI):
             kwargs["strategy"] = "ddp_find_unused_parameters_true"
         model = self.model
         saved: dict[str, Any] = {"dirpath": stage.work, "enable_version_counter": False}
-        own = [
+        callbacks = [
             EpochSeed(self.seed),
             *(each.watcher for each in self.additions if each.watcher is not None),
             StageProgress(model.monitor),
@@ -233,7 +233,7 @@ class RecipeCLI(LightningCLI):
                 filename="last", save_on_train_epoch_end=True, every_n_epochs=1, **saved
             ),
         ]
-        self.trainer_defaults = {"callbacks": [*own, *self.watchers]}
+        self.trainer_defaults = {"callbacks": [*callbacks, *self.watchers]}
         board = TensorBoardLogger(
             stage.logs.parent, name=stage.logs.name, version="", default_hp_metric=False
         )
@@ -259,9 +259,9 @@ class RecipeCLI(LightningCLI):
     @property
     def shown_settings(self) -> dict[str, str | float]:
         """Model, data and trainer settings as TensorBoard lists them, without the run's folders."""
-        given = {name: self.config[name].as_dict() for name in ("model", "data", "trainer")}
+        sections = {name: self.config[name].as_dict() for name in ("model", "data", "trainer")}
         inputs = {f"data.{name}" for name in (self.stage.inputs if self.stage else ())}
-        shown = {key: value for key, value in flat(given).items() if key not in inputs}
+        shown = {key: value for key, value in flat(sections).items() if key not in inputs}
         return shown | {"seed": self.seed}
 
 
@@ -330,10 +330,10 @@ def _quiet() -> None:
 def arguments(stage: Stage) -> list[str]:
     """Write a stage down as LightningCLI's arguments, its inputs taken from its run folder."""
     read = {name: str(stage.run / name) for name in stage.inputs}
-    given = recipes.settings(stage.recipe, stage.run)
+    settings = recipes.settings(stage.recipe, stage.run)
     if read:
-        given = recipes.merged({"data": {"init_args": read}}, given)
-    return ["-c", json.dumps(given, default=str), "--out", str(stage.out), *stage.overrides]
+        settings = recipes.merged({"data": {"init_args": read}}, settings)
+    return ["-c", json.dumps(settings, default=str), "--out", str(stage.out), *stage.overrides]
 
 
 def fit(stage: Stage, watchers: Sequence[Callback] = ()) -> RecipeCLI:

@@ -51,7 +51,7 @@ def __getattr__(name: str) -> object:
     # Every run of pytest imports this package for its fixtures and must not pay for torch.
     if name in __all__:
         for module in ("contract", "tables", "modules", "policies", "simulators", "plugins"):
-            found = vars(import_module(f"lightrec.testing.{module}"))
-            if name in found:
-                return found[name]
+            names = vars(import_module(f"lightrec.testing.{module}"))
+            if name in names:
+                return names[name]
     raise AttributeError(f"module 'lightrec.testing' has no attribute {name!r}")

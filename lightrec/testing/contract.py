@@ -1,4 +1,4 @@
-"""What a check is, how it fails, and how several are run. Nothing heavy is imported here."""
+"""Checks: what one is, how it fails, and how several are run. Nothing heavy is imported here."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ Faults = Iterator[str]
 Promise = Callable[..., Faults]
 Status = Literal["passed", "failed", "not applicable"]
 LIBRARIES = {"lightrec", "numpy", "polars", "tensordict", "torch", "torchrl", "transformers"}
-"""What raises an error only because of a line in the part."""
+"""Libraries that raise an error only because of a line in the part."""
 
 
 class ContractError(AssertionError):
@@ -116,10 +116,10 @@ def checks_of(
     """
 
     def run(function: Promise) -> None:
-        for found in function(*arguments):
+        for fault in function(*arguments):
             expected = " ".join((function.__doc__ or "").format_map(words).split())
             advice: str = function.advice  # type: ignore[attr-defined]
-            raise ContractError(expected, found, advice.format_map(words))
+            raise ContractError(expected, fault, advice.format_map(words))
 
     return [Check(part, f.__name__.replace("_", " "), partial(run, f)) for f in functions]
 
@@ -130,8 +130,8 @@ def check_all(checks: Iterable[Check]) -> None:
     :raises ContractError: lists all that failed.
     """
     checks = list(checks)
-    found = {check.id: check.outcome() for check in checks}
-    failed = [f"- {name}: {why}\n" for name, (status, why) in found.items() if status == "failed"]
+    outcomes = [(check.id, *check.outcome()) for check in checks]
+    failed = [f"- {name}: {why}\n" for name, status, why in outcomes if status == "failed"]
     if failed:
         raise ContractError(
             f"All {len(checks)} checks must pass.",

@@ -59,7 +59,7 @@ class IsolatedPlugins:
         self.folder, self._monkeypatch = folder, monkeypatch
         self.entry_points: list[EntryPoint] = []
         self.installed = lru_cache(partial(plugins.discover, self.entry_points))
-        """Gives what ``lightrec.plugins.installed`` gives during the test."""
+        """``lightrec.plugins.installed`` during the test."""
 
     def add(self, name: str, hooks: str) -> EntryPoint:
         """Install a plugin.

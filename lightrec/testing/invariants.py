@@ -1,4 +1,4 @@
-"""What parts of all kinds promise of their inputs and outputs."""
+"""Promises of parts of all kinds about their inputs and outputs."""
 
 import copy
 import pickle
@@ -24,7 +24,7 @@ from lightrec.testing.contract import Check, DoesNotApply, Faults, checks_of, na
 
 SEED = 20_240_101
 TOLERANCE = 1e-5
-"""How far equal numbers may lie apart; relative where they are above 1."""
+"""Distance by which equal numbers may differ; relative where they are above 1."""
 ROUNDING = 8 * torch.finfo(torch.float32).eps
 """The same, relative to the largest number of a row. A sum of large parts that almost cancel is
 rounded as they are, and matrix products of another shape add them up in another order."""
@@ -54,9 +54,9 @@ class PartChecks(ABC):
     base: ClassVar[type]
     """The base class of the kind."""
     inputs: ClassVar[str]
-    """What a part is called with, in the plural, for messages."""
+    """Name of a part's inputs, in the plural, for messages."""
     outputs: ClassVar[str]
-    """What it gives."""
+    """Name of its outputs."""
     may_draw: ClassVar[bool] = False
     """Whether outputs may be drawn from the global generators."""
     passes: ClassVar[tuple[str, ...]] = ()
@@ -68,10 +68,10 @@ class PartChecks(ABC):
         self.make, self.part = make, part or name_of(make)
 
     def __iter__(self) -> Iterator[Check]:
-        found: dict[str, Any] = {}
+        members: dict[str, Any] = {}
         for cls in reversed(type(self).__mro__):
-            found |= vars(cls)
-        functions = [value for value in found.values() if hasattr(value, "advice")]
+            members |= vars(cls)
+        functions = [value for value in members.values() if hasattr(value, "advice")]
         words = {name: getattr(self, name) for name in ("inputs", "outputs", "hint")}
         for check in checks_of(self.part, functions, self, **words):
             yield replace(check, run=seeded()(check.run))
@@ -81,7 +81,7 @@ class PartChecks(ABC):
         """Make the standard input; what is drawn comes from torch's global generator."""
 
     @abstractmethod
-    def _call(self, part: Any, given: Any) -> Any:
+    def _call(self, part: Any, example: Any) -> Any:
         """The output for an input: something that can be compared, or a mapping of such."""
 
     def _ready(self) -> Any:
@@ -89,37 +89,37 @@ class PartChecks(ABC):
         part = self.make()
         return part.eval() if isinstance(part, nn.Module) else part
 
-    def _snapshot(self, given: Any) -> object:
+    def _snapshot(self, example: Any) -> object:
         """Copy an input."""
-        return copy.deepcopy(given)
+        return copy.deepcopy(example)
 
     def standard(self, part: Any = None) -> Any:
         """Make the standard input, the same each time."""
         with seeded():
             return self._input(part)
 
-    def output(self, part: Any, given: Any = None, seed: int = SEED) -> Any:
+    def output(self, part: Any, example: Any = None, seed: int = SEED) -> Any:
         """Call a part, with the standard input unless another is given, under a seed."""
-        given = self.standard(part) if given is None else given
+        example = self.standard(part) if example is None else example
         with seeded(seed):
-            return self._call(part, given)
+            return self._call(part, example)
 
     @cached_property
     def trials(self) -> tuple[list[Any], list[Any], list[dict[str, object]]]:
-        """What one part gives for the same input under two seeds, that input before and after the
+        """Outputs of one part for the same input under two seeds, that input before and after the
         first call, and the states of the generators after both.
         """
         part, outputs, inputs = self._ready(), list[Any](), list[Any]()
         generators: list[dict[str, object]] = []
         for seed in (1, 2):
-            given = self.standard(part)
-            inputs.append(self._snapshot(given))
+            example = self.standard(part)
+            inputs.append(self._snapshot(example))
             with seeded(seed):
-                outputs.append(self._call(part, given))
+                outputs.append(self._call(part, example))
                 states = torch.get_rng_state().tolist(), np.random.get_state(), random.getstate()
             names = ("torch", "NumPy", "Python")
             generators.append(dict(zip(names, map(pickle.dumps, states), strict=True)))
-            inputs.append(self._snapshot(given))
+            inputs.append(self._snapshot(example))
         return outputs, inputs[:2], generators
 
     def must_be_steady(self, drawn: bool = False) -> None:
@@ -185,7 +185,7 @@ class BatchChecks(PartChecks):
     """The checks of a part that gives a row of output for each row of its input."""
 
     @abstractmethod
-    def _declared(self, part: Any, given: Any) -> tuple[tuple[int, ...], object]:
+    def _declared(self, part: Any, example: Any) -> tuple[tuple[int, ...], object]:
         """The shape and dtype that the output for an input must have."""
 
     def _odd(self, part: Any) -> Mapping[str, Any]:
@@ -196,14 +196,14 @@ class BatchChecks(PartChecks):
         """Count the numbers that may not be in an output."""
         return int((~output.isfinite()).sum())
 
-    def _learned(self, part: Any, given: Any) -> dict[str, Tensor]:
+    def _learned(self, part: Any, example: Any) -> dict[str, Tensor]:
         """Name the tensors that the output's gradient must reach."""
         named = part.named_parameters() if isinstance(part, nn.Module) else ()
         return {name: value for name, value in named if value.requires_grad and value.numel()}
 
-    def _differentiable(self, part: Any, given: Any) -> Any:
+    def _differentiable(self, part: Any, example: Any) -> Any:
         """The output through which a part is trained."""
-        return self.output(part, given)
+        return self.output(part, example)
 
     @promise(
         "Return one row for each row of the input; look for divisions by 0, and logarithms. {hint}"
@@ -211,19 +211,19 @@ class BatchChecks(PartChecks):
     def output_as_declared(self) -> Faults:
         """The {outputs} of any {inputs} have the declared shape and type, and are finite."""
         part = self._ready()
-        for what, given in {"": self.standard(part), **self._odd(part)}.items():
+        for what, example in {"": self.standard(part), **self._odd(part)}.items():
             place = f"For {what}, " if what else ""
             try:
-                found, (shape, dtype) = self.output(part, given), self._declared(part, given)
+                output, (shape, dtype) = self.output(part, example), self._declared(part, example)
             except Exception as error:
                 error.add_note(place)
                 raise
-            where = getattr(found, "device", None) in (None, torch.device("cpu"))
-            if getattr(found, "shape", None) != shape or found.dtype != dtype or not where:
+            where = getattr(output, "device", None) in (None, torch.device("cpu"))
+            if getattr(output, "shape", None) != shape or output.dtype != dtype or not where:
                 expected = f"{shape} {dtype} on the CPU was expected"
-                yield f"{place or 'There '}came {described(found)}, where {expected}."
-            elif bad := self._not_finite(found):
-                yield f"{place}{bad} of {described(found)} are NaN, infinite or null."
+                yield f"{place or 'There '}came {described(output)}, where {expected}."
+            elif bad := self._not_finite(output):
+                yield f"{place}{bad} of {described(output)} are NaN, infinite or null."
 
     @promise(
         "Compute each row from itself: leave padding out, normalise nothing over the batch, and "
@@ -233,10 +233,10 @@ class BatchChecks(PartChecks):
         """The {inputs} have the same {outputs} alone, next to others, in any order, and twice."""
         self.must_be_steady(drawn=True)
         part = self._ready()
-        given = self.standard(part)
-        whole, rows = leaves(self.output(part, given)), range(len(given))
+        batch = self.standard(part)
+        whole, rows = leaves(self.output(part, batch)), range(len(batch))
         for places in (*([row] for row in rows), [*reversed(rows), 1, 1]):
-            some = [given[i] for i in places] if isinstance(given, list) else given[places]
+            some = [batch[i] for i in places] if isinstance(batch, list) else batch[places]
             expected = {name: leaf[places] for name, leaf in whole.items()}
             for fault in differences(expected, self.output(part, some)):
                 yield f"In a batch of the rows {places}: {fault}"
@@ -252,14 +252,14 @@ class BatchChecks(PartChecks):
             raise DoesNotApply("It is no torch.nn.Module, which devices are for.")
         for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
             for mixed in (False, True):
-                given, expected = self.standard(part), "cpu"
-                if hasattr(given, "to"):
-                    given, expected = given.to(device), device
+                batch, expected = self.standard(part), "cpu"
+                if hasattr(batch, "to"):
+                    batch, expected = batch.to(device), device
                 with torch.autocast(device, torch.bfloat16, enabled=mixed):
-                    found = self.output(part.to(device), given)
-                if found.device.type != expected or self._not_finite(found):
+                    output = self.output(part.to(device), batch)
+                if output.device.type != expected or self._not_finite(output):
                     how = "under bfloat16 autocast" if mixed else "in float32"
-                    yield f"For {self.inputs} on {device}, {how}, they are {described(found)}."
+                    yield f"For {self.inputs} on {device}, {how}, they are {described(output)}."
 
     @promise(
         "Take `no_grad`, `detach` and `numpy` out of it and leave out parameters without a use; "
@@ -270,14 +270,14 @@ class BatchChecks(PartChecks):
         no graph.
         """
         part = self._ready()
-        given = self.standard(part)
-        learned = self._learned(part, given)
+        batch = self.standard(part)
+        learned = self._learned(part, batch)
         with torch.enable_grad():
-            found = self._differentiable(part, given)
-            if found.requires_grad and not learned:
+            output = self._differentiable(part, batch)
+            if output.requires_grad and not learned:
                 yield "It has nothing to train, and what it gives needs a gradient."
-            elif found.requires_grad:
-                (found * torch.randn_like(found)).nansum().backward()
+            elif output.requires_grad:
+                (output * torch.randn_like(output)).nansum().backward()
         missed = [n for n, p in learned.items() if p.grad is None or not (p.grad != 0).any()]
         if missed:
             yield f"It does not reach {', '.join(missed)}."
@@ -337,7 +337,7 @@ def _difference(one: Any, other: Any, exact: bool) -> str:
     return f"{len(apart)} of {one.numel()} numbers differ, by up to {apart.max():.2g}"
 
 
-def described(found: object) -> str:
+def described(thing: object) -> str:
     """Name the shape, type and device of a tensor or what is like one, else its class."""
-    known = [str(getattr(found, name, "")) for name in ("shape", "dtype", "device")]
-    return " ".join(filter(None, known)) if all(known[:2]) else f"a {type(found).__name__}"
+    words = [str(getattr(thing, name, "")) for name in ("shape", "dtype", "device")]
+    return " ".join(filter(None, words)) if all(words[:2]) else f"a {type(thing).__name__}"

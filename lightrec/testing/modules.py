@@ -67,20 +67,20 @@ class EncoderChecks(BatchChecks):
     def _input(self, part: Encoder) -> list[Any]:
         return list(self.values)
 
-    def _call(self, part: Encoder, given: list[Any]) -> Tensor:
-        return part.encode(given)
+    def _call(self, part: Encoder, texts: list[Any]) -> Tensor:
+        return part.encode(texts)
 
-    def _differentiable(self, part: Encoder, given: list[Any]) -> Tensor:
+    def _differentiable(self, part: Encoder, texts: list[Any]) -> Tensor:
         if isinstance(part, TrainableEncoder):
-            return part(part.tokenize(given))
-        return part.encode(given)
+            return part(part.tokenize(texts))
+        return part.encode(texts)
 
-    def _learned(self, part: Encoder, given: list[Any]) -> dict[str, Tensor]:
-        self._differentiable(part, given)  # weights may be loaded when they are first needed
-        return super()._learned(part, given)
+    def _learned(self, part: Encoder, texts: list[Any]) -> dict[str, Tensor]:
+        self._differentiable(part, texts)  # weights may be loaded when they are first needed
+        return super()._learned(part, texts)
 
-    def _declared(self, part: Encoder, given: list[Any]) -> Form:
-        return (len(given), index(part.size)), torch.float32
+    def _declared(self, part: Encoder, texts: list[Any]) -> Form:
+        return (len(texts), index(part.size)), torch.float32
 
     def _odd(self, part: Encoder) -> dict[str, list[Any]]:
         return self.odd
@@ -130,21 +130,21 @@ class TowerChecks(BatchChecks):
     def _input(self, part: UserTower | None) -> TensorDict:
         return _histories(torch.randn(5, 7, 16), torch.tensor([0, 1, 2, 3, 7]))
 
-    def _call(self, part: UserTower, given: TensorDict) -> Tensor:
+    def _call(self, part: UserTower, histories: TensorDict) -> Tensor:
         # What stands at padding is meaningless, but must be finite: NaN and infinity survive this.
-        return part(given["x"], given["present"]) * given["present"].unsqueeze(-1)
+        return part(histories["x"], histories["present"]) * histories["present"].unsqueeze(-1)
 
-    def _declared(self, part: UserTower, given: TensorDict) -> Form:
-        return given["x"].shape, given["x"].dtype
+    def _declared(self, part: UserTower, histories: TensorDict) -> Form:
+        return histories["x"].shape, histories["x"].dtype
 
-    def _learned(self, part: UserTower, given: TensorDict) -> dict[str, Tensor]:
-        return {**super()._learned(part, given), "the input": given["x"].requires_grad_()}
+    def _learned(self, part: UserTower, histories: TensorDict) -> dict[str, Tensor]:
+        return {**super()._learned(part, histories), "the input": histories["x"].requires_grad_()}
 
     def changed(self, places: slice) -> TensorDict:
         """Make the standard histories, with other items in some places."""
-        given = self.standard()
-        given["x"][:, places].normal_()
-        return given
+        histories = self.standard()
+        histories["x"][:, places].normal_()
+        return histories
 
     @promise(
         "Mask attention causally, run recurrences forwards, pool over the past alone, and let the "
@@ -169,19 +169,20 @@ class TowerChecks(BatchChecks):
     )
     def padding(self) -> Faults:
         """Neither what stands at padding on the left changes a vector, nor how much there is."""
-        given = self.standard()
-        other = torch.where(given["present"].unsqueeze(-1), given["x"], torch.randn(5, 7, 16))
-        yield from self.differing(None, given.clone().set("x", other))
-        x, lead = torch.cat([torch.randn(5, 7, 16), other], 1), 7 + (~given["present"]).sum(1)
+        histories = self.standard()
+        present = histories["present"]
+        other = torch.where(present.unsqueeze(-1), histories["x"], torch.randn(5, 7, 16))
+        yield from self.differing(None, histories.clone().set("x", other))
+        x, lead = torch.cat([torch.randn(5, 7, 16), other], 1), 7 + (~present).sum(1)
         yield from self.differing(None, _histories(x, lead), lambda v: v[:, -7:])
 
     @promise("Give from `last_only` what `forward` gives in the last place, or leave it out.")
     def last_only(self) -> Faults:
         """The last vectors alone are those that stand last among all."""
         self.must_be_steady()
-        tower, given = self._ready(), self.standard()
-        last = tower.last_only(given["x"], given["present"]) * given["present"][:, -1:]
-        yield from differences(self.output(tower, given)[:, -1], last)
+        tower, histories = self._ready(), self.standard()
+        last = tower.last_only(histories["x"], histories["present"]) * histories["present"][:, -1:]
+        yield from differences(self.output(tower, histories)[:, -1], last)
 
 
 class RewardChecks(HistoryChecks):
@@ -235,19 +236,19 @@ class RewardChecks(HistoryChecks):
             rows["next"] = TensorDict(ends, [6])
         return rows
 
-    def _differentiable(self, part: Reward, given: TensorDict) -> Tensor:
+    def _differentiable(self, part: Reward, transitions: TensorDict) -> Tensor:
         if isinstance(part, LearnableReward):
             learns = getattr(part, "losses", None)  # from demonstrations and what was played
-            losses = learns(given, given.flip(0)) if learns else {}
+            losses = learns(transitions, transitions.flip(0)) if learns else {}
             steps = [loss for name, loss in losses.items() if name.startswith("loss")]
-            return torch.stack(steps).sum() if steps else part(given)
-        return super()._differentiable(part, given)
+            return torch.stack(steps).sum() if steps else part(transitions)
+        return super()._differentiable(part, transitions)
 
-    def _call(self, part: Reward, given: TensorDict) -> Tensor:
-        return part(given)
+    def _call(self, part: Reward, transitions: TensorDict) -> Tensor:
+        return part(transitions)
 
-    def _declared(self, part: Reward, given: TensorDict) -> Form:
-        return (len(given), 1), torch.float32
+    def _declared(self, part: Reward, transitions: TensorDict) -> Form:
+        return (len(transitions), 1), torch.float32
 
     def _odd(self, part: Reward) -> dict[str, TensorDict]:
         declined, empty = self.standard(part), self.standard(part)

@@ -22,7 +22,7 @@ from lightrec.testing.contract import Check, DoesNotApply, Faults, checks_of, pr
 from lightrec.testing.invariants import PartChecks
 
 HEAVY = ("torch", "transformers", "lightning", "polars", "tensordict", "torchrl", "matplotlib")
-"""What a hook module may not import."""
+"""Packages that a hook module may not import."""
 
 KINDS: tuple[type[PartChecks], ...] = tuple(
     kind
@@ -44,7 +44,7 @@ SUPPLIES: dict[str, Callable[[], Any]] = {
     "reward": EngagementReward,
     "parts": lambda: [EngagementReward(), EngagementReward()],
 }
-"""What the kit gives to constructors, by the names of their required arguments."""
+"""Arguments that the kit gives to constructors, by the names of their required arguments."""
 
 
 def plugin_checks(name: str) -> list[Check]:
@@ -52,12 +52,12 @@ def plugin_checks(name: str) -> list[Check]:
 
     :param name: of its distribution or its entry point, such as ``lightrec-hello`` or ``hello``.
     """
-    found = plugins.installed()
-    package = found.package(name)
-    if package is None or str(package) in found.broken:
+    installed = plugins.installed()
+    package = installed.package(name)
+    if package is None or str(package) in installed.broken:
         return checks_of(name, (usable,), name)
     checks = checks_of(package.name, (usable, hook_module), name)
-    for part in found.parts_of(package):
+    for part in installed.parts_of(package):
         if part.slot == RECIPES:
             checks += checks_of(f"{part.name}-recipes", (recipes,), part)
             continue
@@ -76,18 +76,18 @@ def usable(name: str) -> Faults:
     """A plugin is an installed package with an entry point in the group `lightrec`. Its hooks exist
     and give free names of complete classes, each with the base class of its slot.
     """
-    found = plugins.installed()
-    package = found.package(name)
+    installed = plugins.installed()
+    package = installed.package(name)
     if package is None:
-        known = ", ".join(sorted(package.name for package in found.packages))
-        yield f"There is none called {name!r} among {known}."
+        names = ", ".join(sorted(package.name for package in installed.packages))
+        yield f"There is none called {name!r} among {names}."
         return
-    if broken := found.broken.get(str(package)):
+    if broken := installed.broken.get(str(package)):
         yield broken
-    parts = found.parts_of(package)
-    own = {(part.slot, part.name) for part in parts}
-    for place, sentence in found.refused.items():
-        if f" {package} (" in sentence and place not in own:
+    parts = installed.parts_of(package)
+    provided = {(part.slot, part.name) for part in parts}
+    for place, sentence in installed.refused.items():
+        if f" {package} (" in sentence and place not in provided:
             yield sentence
     for part in parts:
         try:
@@ -127,16 +127,16 @@ def described(part: Part) -> Faults:
     its constructor has a type, so that recipes can check it, and a default is plain: a number, a
     string, a bool, None, or lists and dictionaries of these.
     """
-    found, plain = part.load(), (str, int, float, list, tuple, dict, NoneType)
-    if not (found.__doc__ if part.slot == COMMANDS else vars(found).get("__doc__")):
+    thing, plain = part.load(), (str, int, float, list, tuple, dict, NoneType)
+    if not (thing.__doc__ if part.slot == COMMANDS else vars(thing).get("__doc__")):
         yield f"{part.path} has no docstring."
-    for argument in () if part.slot == COMMANDS else _arguments(found):
+    for argument in () if part.slot == COMMANDS else _arguments(thing):
         if argument.annotation is argument.empty:
             yield f"In {part.path}, {argument.name} has no type."
         if argument.default is not argument.empty and not isinstance(argument.default, plain):
             yield f"In {part.path}, {argument.name} has the default {argument.default!r}."
-    if part.slot == "domains" and found.name != part.name:
-        yield f"The hook gives {part.name!r}, and the class calls itself {found.name!r}."
+    if part.slot == "domains" and thing.name != part.name:
+        yield f"The hook gives {part.name!r}, and the class calls itself {thing.name!r}."
 
 
 @promise("Correct these files; `lightrec recipes copy` gives ones to compare with.")
@@ -145,7 +145,7 @@ def recipes(part: Part) -> Faults:
     stage has.
     """
     paths = sorted(Path(part.path).glob("*.yaml"))
-    own = {path.stem for path in paths}
+    stages = {path.stem for path in paths}
     for path in paths:
         try:
             if not files.read(path):
@@ -154,7 +154,7 @@ def recipes(part: Part) -> Faults:
             if whole.overlay:
                 whole = files.load("generic", [part.path])
                 files.take(whole, path.stem, [part.path])
-            others = {name for name in whole.recipes if name not in own}
+            others = {name for name in whole.recipes if name not in stages}
             # An overlay may change a stage of a package that is not installed.
             for name in others if path.name == files.SET else {path.stem} & {*whole.recipes}:
                 check(Stage(name, whole.resolved(name), Path("runs", part.name, path.stem)))

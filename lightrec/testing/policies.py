@@ -48,12 +48,12 @@ class PolicyChecks(HistoryChecks):
         }
         return TensorDict(state, [ROWS])
 
-    def _call(self, part: Policy, given: TensorDictBase) -> Tensor:
+    def _call(self, part: Policy, state: TensorDictBase) -> Tensor:
         # Outside simulators a state is a plain mapping.
-        return part.scores_in(dict(given.exclude(Key.MASK).items()))
+        return part.scores_in(dict(state.exclude(Key.MASK).items()))
 
-    def _declared(self, part: Policy, given: TensorDictBase) -> tuple[tuple[int, ...], torch.dtype]:
-        return (len(given), part.num_items + 1), torch.float32
+    def _declared(self, part: Policy, state: TensorDictBase) -> tuple[tuple[int, ...], torch.dtype]:
+        return (len(state), part.num_items + 1), torch.float32
 
     def _odd(self, part: Policy) -> dict[str, TensorDictBase]:
         empty, declined = self.standard(part), self.standard(part)
@@ -114,12 +114,12 @@ class PolicyChecks(HistoryChecks):
         shown = acted[Key.ACTION]
         yield from differences(acted[Key.LOG_PROBABILITY], law.log_prob(shown))
         expected = law.log_prob(PAIRS.unsqueeze(1).expand(-1, DRAWS, -1)).exp().mean(1)
-        found = (PAIRS.unsqueeze(1) == shown).all(-1).float().mean(1)
-        apart = (found - expected).abs()
+        shares = (PAIRS.unsqueeze(1) == shown).all(-1).float().mean(1)
+        apart = (shares - expected).abs()
         apart /= 5 * (expected * (1 - expected) / DRAWS).sqrt() + 1e-4  # five standard errors
         worst = int(apart.argmax())
         if not apart[worst] <= 1:
-            pair, share, chance = PAIRS[worst].tolist(), found[worst], expected[worst]
+            pair, share, chance = PAIRS[worst].tolist(), shares[worst], expected[worst]
             yield f"{pair} came in {share:.3f} of {DRAWS} draws, where {chance:.3f} was expected."
 
     @promise("Leave slates to `Policy.act`, and draw nothing where `deterministic` is True.")
@@ -149,10 +149,10 @@ class PolicyChecks(HistoryChecks):
         if not isinstance(policy, LearnedPolicy):
             raise DoesNotApply("It is no LearnedPolicy, so that no critic reads features of it.")
         state = self.standard(policy)
-        found = policy.session_features(state.clone())
-        if found.shape != (ROWS, policy.feature_size) or found.dtype != torch.float32:
-            yield f"They are {tuple(found.shape)} {found.dtype}, not {(ROWS, policy.feature_size)}."
-        if not found.isfinite().all():
-            yield f"{int((~found.isfinite()).sum())} of {found.numel()} are NaN or infinite."
+        rows = policy.session_features(state.clone())
+        if rows.shape != (ROWS, policy.feature_size) or rows.dtype != torch.float32:
+            yield f"They are {tuple(rows.shape)} {rows.dtype}, not {(ROWS, policy.feature_size)}."
+        if not rows.isfinite().all():
+            yield f"{int((~rows.isfinite()).sum())} of {rows.numel()} are NaN or infinite."
         alone = [policy.session_features(state[row : row + 1].clone()) for row in range(ROWS)]
-        yield from differences(found, torch.cat(alone))
+        yield from differences(rows, torch.cat(alone))

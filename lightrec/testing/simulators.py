@@ -39,9 +39,9 @@ class SimulatorChecks(BatchChecks):
     def _input(self, part: object) -> Tensor:
         return torch.arange(ROWS) % 2
 
-    def _call(self, part: Callable[[int], Simulator], given: Tensor) -> TensorDictBase:
-        simulator = part(len(given))
-        simulator.fix(given, 7)
+    def _call(self, part: Callable[[int], Simulator], users: Tensor) -> TensorDictBase:
+        simulator = part(len(users))
+        simulator.fix(users, 7)
         return rollout(simulator, 2)["next"]
 
     @cached_property
@@ -104,15 +104,15 @@ class SimulatorChecks(BatchChecks):
         distinct items, 1 to N, filled up with 0.
         """
         steps, repeats = self.played, self.one.repeats
-        found = torch.cat([steps[self.choices], steps["next", self.choices]], 1)
+        allowed = torch.cat([steps[self.choices], steps["next", self.choices]], 1)
         if self.choices == Key.CANDIDATES:
-            offers = found.sort(-1).values
+            offers = allowed.sort(-1).values
             again = ((offers[..., 1:] == offers[..., :-1]) & (offers[..., 1:] > PADDING)).any()
             if again or offers.min() < PADDING or offers.max() > self.one.num_items:
                 yield "An offer holds an item twice, or one that does not exist."
             return
-        if found[..., PADDING].any():
-            yield f"Column 0 of the mask is True in {int(found[..., PADDING].sum())} states."
+        if allowed[..., PADDING].any():
+            yield f"Column 0 of the mask is True in {int(allowed[..., PADDING].sum())} states."
         shown = steps[Key.ACTION]
         wrong = (steps["next", Key.MASK].gather(-1, shown) != repeats) & (shown > PADDING)
         if wrong.any():

@@ -42,7 +42,7 @@ ODD_ATTRIBUTES = (
     pl.Series("nothing", [None, None, None, None], dtype=pl.Null),
     *(pl.Series(name, [1.5, None, 2.0, 3.0]) for name in ("price {EUR}", "a b", "é", "100%")),
 )
-"""What item tables hold elsewhere, and how they call it: four rows of each type."""
+"""Columns of item tables elsewhere, with their names: four rows of each type."""
 
 
 class DomainChecks(BatchChecks):
@@ -62,11 +62,11 @@ class DomainChecks(BatchChecks):
         }
         return pl.DataFrame(items)
 
-    def _call(self, part: Domain, given: pl.DataFrame) -> pl.Series:
-        return part.text(given)
+    def _call(self, part: Domain, items: pl.DataFrame) -> pl.Series:
+        return part.text(items)
 
-    def _declared(self, part: Domain, given: pl.DataFrame) -> tuple[tuple[int, ...], object]:
-        return (given.height,), pl.String()
+    def _declared(self, part: Domain, items: pl.DataFrame) -> tuple[tuple[int, ...], object]:
+        return (items.height,), pl.String()
 
     def _not_finite(self, output: pl.Series) -> int:
         return output.null_count()
@@ -103,18 +103,18 @@ class DomainChecks(BatchChecks):
     @promise("Draw from a generator that is made from the seed, and write with `write_made_up`.")
     def synthetic(self) -> Faults:
         """A made-up log is read, has items, and is the same again for the same seed alone."""
-        found = list[dict[str, pl.DataFrame]]()
+        logs = list[dict[str, pl.DataFrame]]()
         for seed in (1, 1, 2):
             with tempfile.TemporaryDirectory() as folder:
                 path = self.make().synthetic(Path(folder), seed)
                 if path is None:
                     raise DoesNotApply("It makes up no log.")
                 tables = find_reader(path).read(path)
-                found.append({"events": tables.log.events})
+                logs.append({"events": tables.log.events})
                 if tables.catalog is None:
                     yield "There is no item table."
-        yield from differences(found[0], found[1])
-        if not any(differences(found[0], found[2])):
+        yield from differences(logs[0], logs[1])
+        if not any(differences(logs[0], logs[2])):
             yield "Another seed gives the same log."
 
     @promise(
@@ -132,10 +132,10 @@ class DomainChecks(BatchChecks):
         tables = [table.clone() for table in (users, items)]
         for people in (users, users.select(Column.USER), users.clear(1)):
             for things in (items, items.select(Column.ITEM, Column.TITLE, Column.TEXT)):
-                found = domain.eligible(people, things, time[: people.height])
-                shape = getattr(found, "shape", None), getattr(found, "dtype", None)
-                if found is not None and shape != ((people.height, things.height), np.dtype(bool)):
-                    yield f"For {people.height} users and {things.height} items: {described(found)}"
+                mask = domain.eligible(people, things, time[: people.height])
+                shape = getattr(mask, "shape", None), getattr(mask, "dtype", None)
+                if mask is not None and shape != ((people.height, things.height), np.dtype(bool)):
+                    yield f"For {people.height} users and {things.height} items: {described(mask)}"
         whole, again = (domain.eligible(users, items, time) for _ in range(2))
         rows = [domain.eligible(user, items, time[:1]) for user in users.iter_slices(1)]
         alone = None if any(row is None for row in rows) else np.concatenate(rows)
@@ -159,9 +159,9 @@ class FileChecks(PartChecks):
     def _input(self, part: object) -> Path:
         return self.path()
 
-    def _snapshot(self, given: Path) -> dict[str, str]:
-        files = (path for path in sorted([given, *given.rglob("*")]) if path.is_file())
-        return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    def _snapshot(self, path: Path) -> dict[str, str]:
+        files = (file for file in sorted([path, *path.rglob("*")]) if file.is_file())
+        return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 class ReaderChecks(FileChecks):
@@ -169,11 +169,11 @@ class ReaderChecks(FileChecks):
 
     base, inputs, outputs = Reader, "files", "tables"
 
-    def _call(self, part: Reader, given: Path) -> dict[str, object]:
-        found = part.read(given)
+    def _call(self, part: Reader, path: Path) -> dict[str, object]:
+        tables = part.read(path)
         frames = {"log": "events", "catalog": "items", "users": "users"}
         # What is no table at all is the check `tables`' affair.
-        named = {name: getattr(found, name, None) for name in frames}
+        named = {name: getattr(tables, name, None) for name in frames}
         return {name: getattr(named[name], frame, None) for name, frame in frames.items()}
 
     @promise(
@@ -184,7 +184,7 @@ class ReaderChecks(FileChecks):
         """A reader has a name, and recognises its own format, but not folders and files of noise,
         nor paths where nothing is.
         """
-        reader, own = self.make(), self.standard()
+        reader, path = self.make(), self.standard()
         if not (isinstance(getattr(reader, "name", None), str) and reader.name):
             yield f"The name is {getattr(reader, 'name', None)!r}."
         with tempfile.TemporaryDirectory() as name:
@@ -193,22 +193,22 @@ class ReaderChecks(FileChecks):
             (folder / "empty").touch()
             (folder / "inside").mkdir()
             noise = [folder, *(folder / name for name in ("noise", "empty", "inside", "none"))]
-            for place in (own, *noise):
-                if (found := reader.recognises(place)) is not (place == own):
-                    yield f"For {place.name}, `recognises` gave {found!r}."
+            for place in (path, *noise):
+                if (answer := reader.recognises(place)) is not (place == path):
+                    yield f"For {place.name}, `recognises` gave {answer!r}."
 
     @promise("Return `Tables(InteractionLog(frame), catalog, users)` from `read`.")
     def tables(self) -> Faults:
         """`read` gives Tables with an InteractionLog of one event or more."""
-        found = self.make().read(self.standard())
+        tables = self.make().read(self.standard())
         good = (
-            isinstance(found, Tables)
-            and isinstance(found.log, InteractionLog)
-            and isinstance(found.catalog, Catalog | None)
-            and isinstance(found.users, Users | None)
+            isinstance(tables, Tables)
+            and isinstance(tables.log, InteractionLog)
+            and isinstance(tables.catalog, Catalog | None)
+            and isinstance(tables.users, Users | None)
         )
-        if not good or not len(found.log):
-            yield f"It gave {found!r:.200}."
+        if not good or not len(tables.log):
+            yield f"It gave {tables!r:.200}."
 
     @promise(
         "Match columns with `lightrec.data.readers.columns.match_columns`, or refuse `columns` "
@@ -218,46 +218,46 @@ class ReaderChecks(FileChecks):
         """`columns` that names a column which the file lacks, and a path where there is nothing,
         are refused with a DataError.
         """
-        own = self.standard()
-        absent = own.with_name(f"no-such-thing{own.suffix}")
-        for arguments in ((own, {"item": "no such column here"}), (absent,)):
+        path = self.standard()
+        absent = path.with_name(f"no-such-thing{path.suffix}")
+        for arguments in ((path, {"item": "no such column here"}), (absent,)):
             try:
-                found = f"It was read, and gave {self.make().read(*arguments)!r:.100}."
+                outcome = f"It was read, and gave {self.make().read(*arguments)!r:.100}."
             except DataError:
                 continue
             except Exception as error:
-                found = f"It raised {type(error).__name__}: {error!s:.200}."
-            yield f"For {arguments[-1]}: {found}"
+                outcome = f"It raised {type(error).__name__}: {error!s:.200}."
+            yield f"For {arguments[-1]}: {outcome}"
 
     @promise("Raise DataError with whole sentences; look at each value before it is converted.")
     def broken_files(self) -> Faults:
         """A file that is empty, cut off or damaged is read as far as it goes, or refused with a
         DataError in whole sentences.
         """
-        own = self.standard()
+        path = self.standard()
         damages: dict[str, Callable[[bytes], bytes]] = {
             "empty": lambda content: b"",
             "cut off": lambda content: content[: len(content) // 2],
             "of noise": lambda content: bytes(range(256)),
             "of other letters": lambda content: re.sub(rb"[0-9'\"]", b"x", content),
         }
-        for file in [own] if own.is_file() else sorted(f for f in own.iterdir() if f.is_file()):
+        for file in [path] if path.is_file() else sorted(f for f in path.iterdir() if f.is_file()):
             for what, damage in damages.items():
                 with tempfile.TemporaryDirectory() as folder:
-                    copy = Path(folder) / own.name
-                    (shutil.copytree if own.is_dir() else shutil.copy)(own, copy)
-                    broken = copy / file.name if own.is_dir() else copy
+                    copy = Path(folder) / path.name
+                    (shutil.copytree if path.is_dir() else shutil.copy)(path, copy)
+                    broken = copy / file.name if path.is_dir() else copy
                     broken.write_bytes(damage(file.read_bytes()))
                     try:
                         self.make().read(copy)
                         continue
                     except DataError as error:
                         fragments = [p for p in error.problems if not _is_sentence(p)]
-                        found = f"'{fragments[0]}' is no sentence" if fragments else ""
+                        fault = f"'{fragments[0]}' is no sentence" if fragments else ""
                     except Exception as error:
-                        found = f"it raised {type(error).__name__}: {error!s:.200}"
-                if found:
-                    yield f"Where {file.name} is {what}, {found}."
+                        fault = f"it raised {type(error).__name__}: {error!s:.200}"
+                if fault:
+                    yield f"Where {file.name} is {what}, {fault}."
 
 
 def _is_sentence(text: str) -> bool:
@@ -278,8 +278,8 @@ class EvaluatorChecks(FileChecks):
     ) -> None:
         super().__init__(make, path, part)
 
-    def _call(self, part: Evaluator, given: Path) -> Mapping[str, float]:
-        return part.evaluate(Run(given), 3).metrics
+    def _call(self, part: Evaluator, path: Path) -> Mapping[str, float]:
+        return part.evaluate(Run(path), 3).metrics
 
     @promise(
         "Join names with slashes into one string, turn tensors into numbers with `float`, and "
@@ -289,10 +289,10 @@ class EvaluatorChecks(FileChecks):
         """Metrics are a dictionary with flat keys such as `test/ndcg@10`, without blanks, and
         finite numbers of Python's own types.
         """
-        found = self.trials[0][0]
-        if not found:
+        metrics = self.trials[0][0]
+        if not metrics:
             raise DoesNotApply("It gives no metrics for this run.")
-        for key, value in found.items():
+        for key, value in metrics.items():
             if not isinstance(key, str) or not key or " " in key:
                 yield f"There is the key {key!r}."
             if type(value) not in (int, float) or not math.isfinite(value):

@@ -65,7 +65,7 @@ FAST: Final = {
 """Settings with which a run over the tiny log takes seconds."""
 
 
-def write_log(folder: Path, seed: int = 0) -> tuple[Path, Path]:
+def write_log(folder: Path) -> tuple[Path, Path]:
     """Write ``log.csv`` and ``items.csv`` as a newcomer would have them.
 
     60 users walk in order through the 12 items of one of four kinds, a pattern to learn.
@@ -74,14 +74,14 @@ def write_log(folder: Path, seed: int = 0) -> tuple[Path, Path]:
     :returns: the two files.
     """
     log, table = folder / "log.csv", folder / "items.csv"
-    _events(seed, ["customer", "sku", "date"]).write_csv(log)
+    _events(["customer", "sku", "date"]).write_csv(log)
     _items(["sku", "title", "kind"]).write_csv(table)
     return log, table
 
 
-def tiny_log(seed: int = 0) -> InteractionLog:
+def tiny_log() -> InteractionLog:
     """Make the log of :func:`write_log`: 600 events of user, item and time."""
-    return InteractionLog(_events(seed, [Column.USER, Column.ITEM, Column.TIME]))
+    return InteractionLog(_events([Column.USER, Column.ITEM, Column.TIME]))
 
 
 def tiny_catalog() -> Catalog:
@@ -136,10 +136,10 @@ def tiny_text_model(folder: Path, layers: int = 2) -> Path:
     return folder
 
 
-def tiny_ranker(num_items: int = NUM_ITEMS) -> Ranker:
+def tiny_ranker() -> Ranker:
     """Make a ranker of random weights."""
     with seeded(0):
-        return Ranker(num_items, size=8).eval()
+        return Ranker(NUM_ITEMS, size=8).eval()
 
 
 def tiny_choice_model(num_items: int = NUM_ITEMS, seed: int = 0) -> PooledChoice:
@@ -151,22 +151,20 @@ def tiny_choice_model(num_items: int = NUM_ITEMS, seed: int = 0) -> PooledChoice
     return model.eval()
 
 
-def tiny_user_model(
-    num_items: int = NUM_ITEMS, seed: int = 0, members: int = 1, whole: bool = False
-) -> UserModel:
+def tiny_user_model(num_items: int = NUM_ITEMS, members: int = 1, whole: bool = False) -> UserModel:
     """Make a user model of random weights.
 
-    :param members: how many choice models it has, the first of them made by ``seed``.
+    :param members: number of its choice models.
     :param whole: whether it also has models of leaving, return and value.
     """
-    models = [tiny_choice_model(num_items, seed + number) for number in range(members)]
-    return UserModel(models, **(tiny_parts(models[0], seed) if whole else {})).eval()
+    models = [tiny_choice_model(num_items, seed) for seed in range(members)]
+    return UserModel(models, **(tiny_parts(models[0]) if whole else {})).eval()
 
 
-def tiny_parts(choice: PooledChoice, seed: int = 0) -> dict[str, Any]:
+def tiny_parts(choice: PooledChoice) -> dict[str, Any]:
     """Make models of random weights of leaving, return and value, for a choice model."""
     features, _ = choice.item_features()
-    with seeded(seed):
+    with seeded(0):
         leaving, returning = LeavingModel(choice.state_size), ReturnModel(choice.state_size)
         valuing = ValueModel(choice.state_size, features.shape[1], choice.num_items)
         for part in (leaving, returning):
@@ -176,10 +174,10 @@ def tiny_parts(choice: PooledChoice, seed: int = 0) -> dict[str, Any]:
     return {"leaving": leaving.eval(), "returning": returning.eval(), "valuing": valuing.eval()}
 
 
-def tiny_starts(num_items: int = NUM_ITEMS, seed: int = 0) -> LogStarts:
+def tiny_starts(num_items: int = NUM_ITEMS) -> LogStarts:
     """Make start states: four users whose logs hold 0 to 3 items."""
     counts = torch.tensor([0, 0, 1, 2, 3])
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     items = torch.randperm(num_items, generator=generator)[: counts.sum()] + 1
     return LogStarts(counts.cumsum(0), items)
 
@@ -225,8 +223,8 @@ def kit_folder(name: str) -> Iterator[Path]:
         yield folder
 
 
-def _events(seed: int, names: list[str]) -> pl.DataFrame:
-    generator = np.random.default_rng(seed)
+def _events(names: list[str]) -> pl.DataFrame:
+    generator = np.random.default_rng(0)
     events = []
     for user in range(USERS):
         group, place = user % len(KINDS), int(generator.integers(SIZE))

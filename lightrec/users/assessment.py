@@ -48,17 +48,11 @@ def maximised(function: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
     return torch.from_numpy(minimize(loss, start.numpy(), jac=True, options={"gtol": 1e-7}).x)
 
 
-def tempered(utilities: Tensor, temperature: Tensor, shift: Tensor) -> Tensor:
-    """Log-probabilities (B, C + 1) of utilities (B, C), nothing, of utility 0, being last.
-
-    :param temperature: divisor of utilities.
-    :param shift: then subtracted from them, so that nothing's odds grow by exp(shift).
-    """
-    return with_nothing(utilities / temperature - shift).log_softmax(1)
-
-
 def fit_temperature(utilities: Tensor, choice: Tensor, weight: Tensor) -> tuple[float, float]:
     """Fit temperature and shift by maximum likelihood (Platt 1999; Guo et al. 2017).
+
+    Utilities are divided by the temperature; then the shift is subtracted from them, so that the
+    odds of nothing, of utility 0, grow by exp(shift).
 
     :param utilities: (B, C), minus infinity where there is no item.
     :param choice: (B,) int64, C for nothing.
@@ -74,17 +68,17 @@ def fit_temperature(utilities: Tensor, choice: Tensor, weight: Tensor) -> tuple[
 
     def log_likelihood(values: Tensor) -> Tensor:
         if chosen:
-            log_p = tempered(scores, values[0].exp(), values[1])
+            log_p = with_nothing(scores / values[0].exp() - values[1]).log_softmax(1)
         else:
             log_p = (scores / values[0].exp()).log_softmax(1)
         return (weights * log_p.gather(1, choice.unsqueeze(1)).squeeze(1)).sum()
 
     # The line search may try any temperature: one below exp(-20) overflows and is rejected.
-    found = maximised(lambda values: log_likelihood(values) / weights.sum(), start)
-    gain = float(log_likelihood(found) - log_likelihood(start))
-    if not gain > len(found):
-        found = torch.zeros_like(found)
-    return float(found[0].exp()), float(found[1]) if chosen else NEVER
+    fitted = maximised(lambda values: log_likelihood(values) / weights.sum(), start)
+    gain = float(log_likelihood(fitted) - log_likelihood(start))
+    if not gain > len(fitted):
+        fitted = torch.zeros_like(fitted)
+    return float(fitted[0].exp()), float(fitted[1]) if chosen else NEVER
 
 
 def popularity_law(scores: Tensor, parameters: Tensor, items: Tensor) -> Tensor:
@@ -118,13 +112,13 @@ def fit_popularity(data: ChoiceData, limit: int = 20_000) -> Callable[[Tensor], 
 @torch.no_grad()
 def calibrate(model: ChoiceModel, data: ChoiceData) -> None:
     """Fit a model's temperature and its shift of nothing on validation choices, in place."""
-    found = []
+    batches = []
     for history, sets, user, choice, weight in _held_out(model, data, VALIDATION, data.half):
         state = blocks(model.state(history), len(sets))
-        found.append((model.utilities(state, sets, user).cpu(), choice, weight))
-    if not found:
+        batches.append((model.utilities(state, sets, user).cpu(), choice, weight))
+    if not batches:
         return
-    temperature, shift = fit_temperature(*map(torch.cat, zip(*found, strict=True)))
+    temperature, shift = fit_temperature(*map(torch.cat, zip(*batches, strict=True)))
     # On top of an earlier calibration.
     model.nothing_shift.div_(temperature).add_(shift)
     model.temperature.mul_(temperature)
@@ -136,8 +130,8 @@ def _held_out(
     """Batches: histories (B, L), sets (M · B, C), users on the model's device; choices, weights."""
     device = next(model.parameters()).device
     for batch in data.batches(part, half, limit=data.max_evaluated):
-        asked = (batch[key].to(device) for key in (Key.HISTORY, Key.CANDIDATES, Key.USER))
-        yield *asked, batch[Key.CHOICE], batch[Key.WEIGHT]
+        inputs = (batch[key].to(device) for key in (Key.HISTORY, Key.CANDIDATES, Key.USER))
+        yield *inputs, batch[Key.CHOICE], batch[Key.WEIGHT]
 
 
 @torch.no_grad()
@@ -161,8 +155,8 @@ def assess(
     total, sums = torch.zeros((), dtype=torch.float64), torch.zeros(4, dtype=torch.float64)
     counts = torch.zeros(3, BINS, dtype=torch.float64) if counts is None else counts
     for history, sets, user, choice, weight in _held_out(users, data, part, half):
-        found, uncertainty = users.predict(history, sets, user)
-        ours, theirs = found.double().cpu(), popularity(sets.cpu())
+        log_p, uncertainty = users.predict(history, sets, user)
+        ours, theirs = log_p.double().cpu(), popularity(sets.cpu())
         counts += of_alternatives(ours, choice, weight)
         likely = (law.gather(1, choice.unsqueeze(1)).squeeze(1) for law in (ours, theirs))
         rows = (*likely, ours.argmax(1) == choice, uncertainty.double().cpu())
@@ -182,16 +176,16 @@ def choice_auc(users: UserModel, data: ChoiceData, part: int, half: Half) -> flo
     :returns: the share of the other items whose reward is below that of the choice, ties counting
         half; the mean over sets of which something was chosen, None where none has a second item.
     """
-    found = [torch.zeros(0, dtype=torch.float64)]
+    shares = [torch.zeros(0, dtype=torch.float64)]
     for history, sets, user, choice, _ in _held_out(users, data, part, half):
         taken = choice < sets.shape[1]
         offered, slot = sets[taken], choice[taken].unsqueeze(1)
         rewards = users.reward(blocks(history, len(sets))[taken], offered, user[taken]).cpu()
-        own = rewards.gather(1, slot)
+        of_choice = rewards.gather(1, slot)
         others = (offered.cpu() != PADDING).scatter(1, slot, False)
-        below = ((rewards < own).double() + 0.5 * (rewards == own)) * others
-        found.append(below.sum(1) / others.sum(1))  # NaN of a set without other items
-    mean = float(torch.cat(found).nanmean())
+        below = ((rewards < of_choice).double() + 0.5 * (rewards == of_choice)) * others
+        shares.append(below.sum(1) / others.sum(1))  # NaN of a set without other items
+    mean = float(torch.cat(shares).nanmean())
     return None if math.isnan(mean) else mean
 
 

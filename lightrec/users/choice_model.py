@@ -178,7 +178,7 @@ class ChoiceModel(Part):
         return self.law(self.state(history), items, user)
 
     def law(self, state: Tensor, items: Tensor, user: Tensor | None = None) -> Tensor:
-        """What :meth:`log_probabilities` does, from the states (B, S) of the histories."""
+        """The same as :meth:`log_probabilities`, from the states (B, S) of the histories."""
         user = None if user is None else blocks(user, len(items))
         utilities = self.utilities(blocks(state, len(items)), items, user)
         return with_nothing(utilities).log_softmax(-1)
@@ -215,7 +215,7 @@ class ChoiceModel(Part):
         return torch.cat([self.hidden(inputs), inputs], -1)
 
     def past_items(self) -> Tensor:
-        """What items say in a history: (N + 2, F), zeros for padding, nothing in the last."""
+        """Features of items in a history: (N + 2, F), zeros for padding, nothing in the last."""
         items = self.as_past(self._features())[1:]
         return torch.cat([pad(items, (0, 0, 1, 0)), self.past_nothing.unsqueeze(0)])
 

@@ -154,14 +154,14 @@ class ChoiceModule(StageModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Minus the mean log-posterior of the batch's choices."""
         drawn = [1.0] * len(self.members) if self.times is None else self.times[:, batch[Key.USER]]
-        asked = batch[Key.HISTORY], batch[Key.CANDIDATES], batch[Key.USER]
+        inputs = batch[Key.HISTORY], batch[Key.CANDIDATES], batch[Key.USER]
         losses = [
-            -mean(chosen(member.log_probabilities(*asked), batch), batch, times)
+            -mean(chosen(member.log_probabilities(*inputs), batch), batch, times)
             for member, times in zip(self.members, drawn, strict=True)
         ]
-        found = -losses[0] if len(losses) == 1 else -torch.stack(losses).mean()
+        likelihood = -losses[0] if len(losses) == 1 else -torch.stack(losses).mean()
         to: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
-        self.log("train/log_likelihood", found, batch_size=len(batch[Key.WEIGHT]), **to)
+        self.log("train/log_likelihood", likelihood, batch_size=len(batch[Key.WEIGHT]), **to)
         if self.learner is not None:
             progress = self.global_step / self.trainer.estimated_stepping_batches
             losses.append(self.learner.loss(batch, progress))
@@ -179,14 +179,14 @@ class ChoiceModule(StageModule):
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Log the mean log-likelihood of held-out choices."""
         part = "test" if self.trainer.testing else "validation"
-        asked = batch[Key.HISTORY], batch[Key.CANDIDATES], batch[Key.USER]
-        law, _ = UserModel(self.members).predict(*asked)
-        found = {f"{part}/log_likelihood": chosen(law, batch)}
+        inputs = batch[Key.HISTORY], batch[Key.CANDIDATES], batch[Key.USER]
+        law, _ = UserModel(self.members).predict(*inputs)
+        likelihoods = {f"{part}/log_likelihood": chosen(law, batch)}
         if self.learner is not None:
             values = self.learner.utilities(batch[Key.HISTORY], batch[Key.CANDIDATES])
             log_p = with_nothing(values).log_softmax(-1)
-            found[f"{part}/learner/log_likelihood"] = chosen(log_p, batch)
-        means = {name: mean(each, batch) for name, each in found.items()}
+            likelihoods[f"{part}/learner/log_likelihood"] = chosen(log_p, batch)
+        means = {name: mean(each, batch) for name, each in likelihoods.items()}
         # Lightning weights the batches' means by these sizes.
         size = len(batch[Key.WEIGHT])
         self.log_dict(means, prog_bar=True, batch_size=size, sync_dist=True)
@@ -209,10 +209,10 @@ class ChoiceModule(StageModule):
         """Calibrate, fit the continuation value and the users' other parts, write and judge all."""
         self.eval()
         data, settings = self._data, self.settings
-        given = {name: settings[name] for name in ("discount", "leave_rate", "ridge")}
+        assumed = {name: settings[name] for name in ("discount", "leave_rate", "ridge")}
         for member in self.members:
             calibrate(member, data)
-            fit_continuation(member, data.batches(TRAIN, limit=MAX_OFFERS), **given)
+            fit_continuation(member, data.batches(TRAIN, limit=MAX_OFFERS), **assumed)
         parts, fitted = UserParts(self.choice, data).fit()
         reward_model = None if self.learner is None else self.learner.reward_model()
         parts |= {"reward_model": reward_model, "offers": data.offer_settings}
@@ -231,20 +231,20 @@ class ChoiceModule(StageModule):
         :param counts: to which those of the test choices of one's own half are added.
         """
         data = self._data
-        own, other = data.half, OTHER[data.half]
+        fitted, other = data.half, OTHER[data.half]
         popularity = fit_popularity(data)
         alone = users.replaced(members=users.members[:1])
         metrics: dict[str, float] = {}
-        halves = {"": own} if other == own else {"": own, "other_half/": other}
+        halves = {"": fitted} if other == fitted else {"": fitted, "other_half/": other}
         within = {f"{name}auc": choice_auc(users, data, TEST, h) for name, h in halves.items()}
-        within["future_share"] = future_share(users, data, TEST, own)
+        within["future_share"] = future_share(users, data, TEST, fitted)
         cells = {name: (alone, TEST, half) for name, half in halves.items()}
-        cells["validation/"] = alone, VALIDATION, own
+        cells["validation/"] = alone, VALIDATION, fitted
         if len(users.members) > 1:
-            cells["ensemble/"] = users, TEST, own
+            cells["ensemble/"] = users, TEST, fitted
         for prefix, (model, part, half) in cells.items():
-            found = assess(model, popularity, data, part, half, None if prefix else counts)
-            metrics |= {f"{prefix}{name}": value for name, value in found.items()}
+            scores = assess(model, popularity, data, part, half, None if prefix else counts)
+            metrics |= {f"{prefix}{name}": value for name, value in scores.items()}
         return metrics | {name: value for name, value in within.items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""What users do besides choosing: they leave, value what they chose, and come back."""
+"""Models of what users do besides choosing: they leave, value what they chose, and return."""
 
 import math
 from abc import abstractmethod
@@ -46,16 +46,16 @@ class UserPart(Part):
 
     def network(self, *row: Tensor) -> Tensor:
         """Outputs (B, outputs) given arguments of ``forward``, clamped to the logged range."""
-        known = (self._inputs(*row) - self.mean) / self.scale
-        known = known.clamp(-FARTHEST, FARTHEST)  # simulated sessions go beyond
-        found: Tensor = self.linear(known) + self.hidden(known)
-        return found
+        inputs = (self._inputs(*row) - self.mean) / self.scale
+        inputs = inputs.clamp(-FARTHEST, FARTHEST)  # simulated sessions go beyond
+        outputs: Tensor = self.linear(inputs) + self.hidden(inputs)
+        return outputs
 
     def standardise(self, *row: Tensor) -> None:
         """Take the inputs' mean and spread; one that is constant in the log has no effect."""
-        known = self._inputs(*row)
-        self.mean.copy_(known.mean(0))
-        spread = known.std(0, correction=0)
+        inputs = self._inputs(*row)
+        self.mean.copy_(inputs.mean(0))
+        spread = inputs.std(0, correction=0)
         self.scale.copy_(spread.where(spread > 1e-4, torch.inf))
 
     def prior(self) -> Tensor:
@@ -99,8 +99,8 @@ class LeavingModel(UserPart):
 
     def log_likelihood(self, *row: Tensor) -> Tensor:
         """Log-likelihood (B,) of whether sessions end, (B,) bool, after a step."""
-        ends, *known = row
-        logit = self(*known)
+        ends, *inputs = row
+        logit = self(*inputs)
         return torch.where(ends, logit, -logit).sigmoid().clamp_min(1e-12).log()
 
 
@@ -126,9 +126,9 @@ class ValueModel(UserPart):
 
     def forward(self, state: Tensor, features: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (B,) of the worth of items (B,), in the log's own units."""
-        found = self.network(state, features, items)
-        mean = found[:, 0] + self.levels(items).squeeze(1)
-        deviation = found[:, 1].clamp(-5, 5).exp()
+        outputs = self.network(state, features, items)
+        mean = outputs[:, 0] + self.levels(items).squeeze(1)
+        deviation = outputs[:, 1].clamp(-5, 5).exp()
         return self.center + self.spread * mean, self.spread * deviation
 
     def prior(self) -> Tensor:
@@ -137,8 +137,8 @@ class ValueModel(UserPart):
 
     def log_likelihood(self, *row: Tensor) -> Tensor:
         """Log-density (B,) of values (B,), in nats."""
-        values, *known = row
-        mean, deviation = self(*known)
+        values, *inputs = row
+        mean, deviation = self(*inputs)
         return Normal(mean, deviation, validate_args=False).log_prob(values)
 
 
@@ -161,8 +161,8 @@ class ReturnModel(UserPart):
         :param step: (B, 1) int64 slates shown in the session.
         :param accepted_total: (B, 1) items accepted in it.
         """
-        found = self.network(state, step, accepted_total)
-        return found[:, 0], found[:, 1].clamp(-4, 4).exp()
+        outputs = self.network(state, step, accepted_total)
+        return outputs[:, 0], outputs[:, 1].clamp(-4, 4).exp()
 
     def restricted(
         self, state: Tensor, step: Tensor, accepted_total: Tensor
@@ -188,8 +188,8 @@ class ReturnModel(UserPart):
         """Log-likelihood (B,) of the seconds (B,) until the next session, or, where (B,) bool is
         False, until the log ended without one.
         """
-        seconds, seen, *known = row
-        mean, deviation = self(*known)
+        seconds, seen, *inputs = row
+        mean, deviation = self(*inputs)
         logs = seconds.clamp_min(NO_TIME).log()
         later = torch.special.log_ndtr((mean - logs) / deviation)
         at = Normal(mean, deviation, validate_args=False).log_prob(logs)

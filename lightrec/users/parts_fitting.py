@@ -15,16 +15,21 @@ from lightrec.users.parts import NO_TIME, LeavingModel, ReturnModel, UserPart, V
 
 Rows: TypeAlias = tuple[Tensor, ...] | None
 """Arguments of a part's ``log_likelihood``; None where there are too few."""
-Found: TypeAlias = tuple[UserPart, dict[str, float]] | None
+Fitted: TypeAlias = tuple[UserPart, dict[str, float]] | None
 """A part and its metrics; None where the log has no data for it."""
 
-LEAST, MOST = 50, 200_000
-"""A part is fitted to no fewer rows and, drawn by the seed, to no more."""
+LEAST_ROWS = 50
+"""Rows below which a part is not fitted."""
+MOST_ROWS = 200_000
+"""Rows to which a part is fitted at most, drawn by the seed."""
+BATCH = 1024
+"""Rows of an optimizer step."""
 LEAST_STEPS = 50
+"""Optimizer steps of a part at least."""
 SIXTEENTH = 4
 """In a split that holds out single events, sessions of 2 ** -4 of the users test."""
 QUARTER = 2
-"""Of the users who are fitted to, 2 ** -2 say by a trial whether a part is kept."""
+"""2 ** -2 of the users who are fitted to say by a trial whether a part is kept."""
 
 
 class SessionTable:
@@ -48,8 +53,8 @@ class SessionTable:
         store = data.store
         by_time = store.meta["settings"]["split"] == "global-time"
         offsets = store.session_offsets
-        own = in_half(store.users_of(offsets[:-1]), data.half, data.split_seed)
-        self.begins, whole_ends = offsets[:-1][own], offsets[1:][own]
+        of_half = in_half(store.users_of(offsets[:-1]), data.half, data.split_seed)
+        self.begins, whole_ends = offsets[:-1][of_half], offsets[1:][of_half]
         self.owners = store.users_of(self.begins)
         if by_time:
             tests = store.events(TEST)
@@ -129,9 +134,9 @@ class UserParts:
             ("valuing", "value", self.value),
             ("returning", "return", self.returning),
         ):
-            if (found := fit()) is not None:
-                part, own = found
-                metrics |= {f"{name}/{key}": value for key, value in own.items()}
+            if (fitted := fit()) is not None:
+                part, measured = fitted
+                metrics |= {f"{name}/{key}": value for key, value in measured.items()}
                 tried = fit(trial=True)
                 if tried is not None and tried[1]["log_likelihood"] > tried[1]["constant"]:
                     parts[argument] = part
@@ -149,7 +154,7 @@ class UserParts:
         judges = self._for_trial(table.owners)
         return table.fitted & ~judges, table.fitted & judges
 
-    def leaving(self, trial: bool = False) -> Found:
+    def leaving(self, trial: bool = False) -> Fitted:
         """Fit leaving; None in a log without declined slates, which lacks steps."""
         table = self.table
         lengths = table.ends - table.begins
@@ -157,13 +162,13 @@ class UserParts:
             return None
         part = LeavingModel(self.model.state_size, int(min(64, lengths.max()))).to(self.device)
         fit, test = map(self._leaving_rows, self._sessions(trial))
-        if fit is None or fit[0].sum() < LEAST or (trial and test is None):
+        if fit is None or fit[0].sum() < LEAST_ROWS or (trial and test is None):
             return None
         part.standardise(*fit[1:])
-        found = self._learn(part, fit, test)
+        measured = self._learn(part, fit, test)
         rate, ends = fit[0].double().mean(), (test or fit)[0].double()
-        found["constant"] = float((ends * rate.log() + (1 - ends) * (1 - rate).log()).mean())
-        return part, found
+        measured["constant"] = float((ends * rate.log() + (1 - ends) * (1 - rate).log()).mean())
+        return part, measured
 
     def _leaving_rows(self, chosen: NDArray[np.bool_]) -> Rows:
         table = self.table
@@ -181,7 +186,7 @@ class UserParts:
             self._tensor(accepted)[:, None].float(),
         )
 
-    def value(self, trial: bool = False) -> Found:
+    def value(self, trial: bool = False) -> Fitted:
         """Fit values of choices; None where all are the same."""
         fit, test = map(self._value_rows, self._choices(trial))
         if fit is None or float(fit[0].std()) == 0 or (trial and test is None):
@@ -191,11 +196,11 @@ class UserParts:
         part.center.copy_(fit[0].mean())
         part.spread.copy_(fit[0].std())
         part.standardise(*fit[1:])
-        found = self._learn(part, fit, test)
+        measured = self._learn(part, fit, test)
         standard = ((test or fit)[0].double() - fit[0].double().mean()) / fit[0].double().std()
         constant = -standard.square() / 2 - part.spread.double().log()
-        found["constant"] = float(constant.mean()) - float(np.log(2 * np.pi) / 2)
-        return part, found
+        measured["constant"] = float(constant.mean()) - float(np.log(2 * np.pi) / 2)
+        return part, measured
 
     def _choices(self, trial: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Positions of the events that are fitted to, and of those that judge."""
@@ -212,7 +217,7 @@ class UserParts:
     def _value_rows(self, events: NDArray[np.int64]) -> Rows:
         items = np.asarray(self.store.items)
         events = self._some(events[items[events] <= self.store.num_items])
-        if len(events) < LEAST:
+        if len(events) < LEAST_ROWS:
             return None
         taken = self._tensor(items[events].astype(np.int64))
         with torch.no_grad():
@@ -220,7 +225,7 @@ class UserParts:
         states = self._states(self.store.users_of(events), events)
         return self._tensor(np.array(self.store.strengths[events])), states, features[taken], taken
 
-    def returning(self, trial: bool = False) -> Found:
+    def returning(self, trial: bool = False) -> Fitted:
         """Fit times until the next session; None where too few users have several.
 
         Users who are not seen again are censored in a split by time; in any other the last events
@@ -229,7 +234,7 @@ class UserParts:
         if not self.store.has_times:
             return None
         fit, test = map(self._return_rows, self._sessions(trial))
-        if fit is None or fit[1].sum() < LEAST or (trial and test is None):
+        if fit is None or fit[1].sum() < LEAST_ROWS or (trial and test is None):
             return None
         logs = fit[0][fit[1]].clamp_min(1).log()
         if float(logs.std()) < 1e-2:
@@ -241,11 +246,11 @@ class UserParts:
         for each in (part, alike):
             each.linear.bias.data.copy_(torch.stack([logs.mean(), logs.std().log()]))
         part.standardise(*fit[2:])
-        found = self._learn(part, fit, test)
+        measured = self._learn(part, fit, test)
         # Without states, and with numbers that are all the same.
         rows = [(*x[:2], x[2][:, :0], *map(torch.ones_like, x[3:])) for x in (fit, test or fit)]
         same = self._learn(alike, rows[0], rows[1])
-        return part, found | {"constant": same["log_likelihood"]}
+        return part, measured | {"constant": same["log_likelihood"]}
 
     def _return_rows(self, chosen: NDArray[np.bool_]) -> Rows:
         table, times = self.table, np.asarray(self.store.times)
@@ -278,9 +283,9 @@ class UserParts:
         return ~fitted | np.isin(events, self.data.training)
 
     def _some(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        if len(rows) <= MOST:
+        if len(rows) <= MOST_ROWS:
             return rows
-        drawn = np.random.default_rng(self.data.seed).permutation(len(rows))[:MOST]
+        drawn = np.random.default_rng(self.data.seed).permutation(len(rows))[:MOST_ROWS]
         return rows[np.sort(drawn)]
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
@@ -288,45 +293,37 @@ class UserParts:
 
     @torch.no_grad()
     def _states(self, owners: NDArray[np.int64], ends: NDArray[np.int64]) -> Tensor:
-        found = []
+        states = []
         for rows in np.split(np.arange(len(ends)), range(4096, len(ends), 4096)):
             history = self.store.histories(owners[rows], ends[rows], self.model.history_length)
-            found.append(self.model.state(self._tensor(history)))
-        return torch.cat(found)
+            states.append(self.model.state(self._tensor(history)))
+        return torch.cat(states)
 
     def _learn(self, part: UserPart, fit: tuple[Tensor, ...], test: Rows) -> dict[str, float]:
-        """Fit a part; give the log-likelihood of held-out rows, else of these."""
-        learn(part, fit, self.epochs, self.data.seed)
+        """Maximise the log-posterior of a part, which is left in evaluation mode.
+
+        :param fit: arguments of its ``log_likelihood``, R rows each.
+        :returns: the log-likelihood of held-out rows, else of these.
+        """
+        optimizer = torch.optim.Adam(part.parameters(), 1e-2)
+        generator = torch.Generator().manual_seed(self.data.seed)
+        count, batch = len(fit[0]), min(BATCH, len(fit[0]))
+        # Few rows are passed over more often, until as many steps are made.
+        epochs = max(self.epochs, LEAST_STEPS * batch // count)
+        total = epochs * -(-count // batch)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, max(total, 2))
+        with torch.enable_grad():
+            for _ in range(epochs):
+                for rows in torch.randperm(count, generator=generator).split(batch):
+                    rows = rows.to(fit[0].device)
+                    likely = part.log_likelihood(*(x[rows] for x in fit))
+                    loss = -likely.mean() + part.prior() / count
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                    schedule.step()
+        part.eval()
         shown = test or fit
         with torch.no_grad():
-            found = part.log_likelihood(*shown).double().mean()
-        return {"log_likelihood": float(found), "rows": float(len(shown[0]))}
-
-
-def learn(
-    part: UserPart, fit: tuple[Tensor, ...], epochs: int, seed: int, batch_size: int = 1024
-) -> None:
-    """Maximise the log-posterior of a part, which is left in evaluation mode.
-
-    :param fit: arguments of its ``log_likelihood``, R rows each.
-    :param epochs: passes over the rows.
-    :param seed: of the order of the rows.
-    """
-    optimizer = torch.optim.Adam(part.parameters(), 1e-2)
-    generator = torch.Generator().manual_seed(seed)
-    count, batch = len(fit[0]), min(batch_size, len(fit[0]))
-    # Few rows are passed over more often, until as many steps are made.
-    epochs = max(epochs, LEAST_STEPS * batch // count)
-    total = epochs * -(-count // batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, max(total, 2))
-    with torch.enable_grad():
-        for _ in range(epochs):
-            for rows in torch.randperm(count, generator=generator).split(batch):
-                rows = rows.to(fit[0].device)
-                likely = part.log_likelihood(*(x[rows] for x in fit))
-                loss = -likely.mean() + part.prior() / count
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-    part.eval()
+            likelihood = part.log_likelihood(*shown).double().mean()
+        return {"log_likelihood": float(likelihood), "rows": float(len(shown[0]))}

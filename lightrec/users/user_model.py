@@ -94,10 +94,10 @@ class UserModel(Part):
 
     def refits(self) -> "list[UserModel]":
         """Each member as the law of a user model of its own, all else being the same."""
-        found = [self.replaced(members=[member]) for member in self.members]
-        for refit in found:
+        refits = [self.replaced(members=[member]) for member in self.members]
+        for refit in refits:
             refit._reader = self.choice
-        return found
+        return refits
 
     def replaced(self, **pieces: Any) -> Self:
         """The same user model with other members or parts.
@@ -144,14 +144,14 @@ class UserModel(Part):
     def law(
         self, states: Sequence[Tensor], items: Tensor, user: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """What :meth:`predict` does, from the states (B, S) of each member."""
+        """The same as :meth:`predict`, from the states (B, S) of each member."""
         laws = [m.law(s, items, user) for m, s in zip(self.members, states, strict=True)]
         if len(laws) == 1:
             return laws[0], laws[0].new_zeros(len(laws[0]))
         each = torch.stack(laws)
         mean = each.logsumexp(0) - torch.tensor(float(len(each)), device=each.device).log()
-        whole, own = (torch.special.entr(law.exp()).sum(-1) for law in (mean, each))
-        return mean, (whole - own.mean(0)).clamp_min(0)
+        whole, within = (torch.special.entr(law.exp()).sum(-1) for law in (mean, each))
+        return mean, (whole - within.mean(0)).clamp_min(0)
 
     def leave(
         self,

@@ -34,14 +34,11 @@ from lightrec.users.choice_model import RecurrentChoice
 from lightrec.users.user_model import UserModel
 from tests.processes import run_python
 
-ELSEWHERE = ("encoders", "evaluators")
-"""Slots whose parts the kit builds at full size; here they are checked at a tiny one."""
-
 
 def of_the_package():
-    """The checks of ``plugins check lightrec``, as far as they take no model and no run."""
-    own = plugins.discover([])
-    left_out = {name for slot in ELSEWHERE for name in own.parts[slot]}
+    """The checks of ``plugins check lightrec``, but for parts that it builds at full size."""
+    parts = plugins.discover([]).parts
+    left_out = {name for slot in ("encoders", "evaluators") for name in parts[slot]}
     checks = plugin_checks("lightrec")
     return [c for c in checks if c.part not in left_out or c.name == "described"]
 

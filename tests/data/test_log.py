@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -29,7 +29,7 @@ rows = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(events=st.lists(rows, min_size=1, max_size=10))
 def test_round_trip_of_any_events(events: list[dict[str, object]], tmp_path: Path) -> None:
     schema = {name: LOG_SCHEMA[name] for name in events[0]}
@@ -107,9 +107,3 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         InteractionLog.read_parquet(path)
     with pytest.raises(DataError, match="does not exist"):
         InteractionLog.read_parquet(tmp_path / "none.parquet")
-
-
-def test_feedback_that_is_not_named_is_a_rating_a_count_or_implicit() -> None:
-    rows = {"item": ["x"] * 3, "value": [4.5, None, None], "count": [None, 17, None]}
-    log = InteractionLog(pl.DataFrame(rows))
-    assert log.events["feedback"].to_list() == ["rating", "count", "implicit"]

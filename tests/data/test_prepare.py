@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightrec.data.catalog import Catalog, Users
@@ -276,7 +276,7 @@ logs = st.lists(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(events=logs, split=st.sampled_from(["leave-one-out", "global-time"]))
 def test_nothing_is_lost_or_made_up(
     run: Prepare, events: list[tuple[str, str, int]], split: str

@@ -37,8 +37,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Path]:
     shop = Shop("category", customers=80, items=60)
     schema = {"customer": pl.String, "sku": pl.String, "event": pl.String}
     schema |= {"time": pl.Datetime("us"), "price": pl.Float64}
-    own = pl.DataFrame([row for each in PROGRAMS.values() for row in each], schema, orient="row")
-    shop.events = pl.concat([shop.events, own.select(shop.events.columns)]).sort("time")
+    added = pl.DataFrame([row for each in PROGRAMS.values() for row in each], schema, orient="row")
+    shop.events = pl.concat([shop.events, added.select(shop.events.columns)]).sort("time")
     folder = tmp_path_factory.mktemp("shop")
     shop.write(folder)
     return shop, folder
@@ -51,12 +51,11 @@ def named(events: pl.DataFrame) -> InteractionLog:
 
 def test_programs_are_found_by_what_no_human_does(shop: tuple[Shop, Path]) -> None:
     log = named(shop[0].events)
-    found = bots(log, ["order"])
-    assert found.pop("looker").startswith("no order in 400 events, where others have ")
-    assert found == {
-        "clock": "an event every 90 seconds, 119 times",
-        "owl": "events in 23 hours of one day",
-    }
+    programs = bots(log, ["order"])
+    assert programs["looker"].startswith("no order in 400 events, where others have ")
+    assert programs["clock"] == "an event every 90 seconds, 119 times"
+    assert programs["owl"] == "events in 23 hours of one day"
+    assert {*programs} == {*PROGRAMS}
     assert {*bots(log)} == {"clock", "owl"}
     humans = shop[0].events.filter(~pl.col("customer").is_in([*PROGRAMS]))
     assert bots(named(humans), ["order"]) == {}
@@ -71,9 +70,9 @@ def test_programs_are_told_and_left_out_by_one_flag(
     assert main(["data", "check", files[1]]) == 0
     assert "bots          3 users with 600 events: clock (an event every" in capsys.readouterr().out
     assert main(["data", "check", files[1], "--leave-out-bots"]) == 0
-    told = capsys.readouterr().out
-    assert "They are left out with --leave-out-bots" in told
-    assert "         600  events without a user" in told
+    printed = capsys.readouterr().out
+    assert "They are left out with --leave-out-bots" in printed
+    assert "         600  events without a user" in printed
     run = [*("run", "generic", *files), "--out", str(tmp_path / "run"), "--until", "data"]
     assert main([*run, "--leave-out-bots"]) == 0
     assert "Left out as bots: 3 users." in capsys.readouterr().err
@@ -101,32 +100,24 @@ def test_ids_of_one_person_are_merged_by_the_user_table(
         assert main([*line, *more]) == 0
         stores.append(EventStore(out / "data"))
     whole, merged = stores
-    told = f"persons       {len(ids)} user ids are those of {whole.num_users} persons"
-    assert told in capsys.readouterr().err
+    sentence = f"persons       {len(ids)} user ids are those of {whole.num_users} persons"
+    assert sentence in capsys.readouterr().err
     assert merged.user_ids.equals(whole.user_ids)
     assert (merged.items == whole.items).all()
     assert not [name for name in Outside.of(merged).rows if "-web" in name]
     # Whoever is asked for by another one of their ids is the same person.
     people, user = People(merged), str(merged.user_ids[3])
-    other, own = people.person(f"{user}-web"), people.person(user)
-    assert other.row.equals(own.row)
-    assert other.known["history"].equal(own.known["history"])
+    other, same = people.person(f"{user}-web"), people.person(user)
+    assert other.row.equals(same.row)
+    assert other.known["history"].equal(same.known["history"])
     assert people.times(f"{user}-web") == people.times(user)
     with pytest.raises(RecipeError, match="no user 'nobody-web'"):
         people.person("nobody-web")
 
 
 def test_ids_may_lead_to_each_other() -> None:
-    table = Users(
-        pl.DataFrame(
-            {
-                "user": ["a", "b", "c", "d", "e", "f"],
-                "person": ["b", "c", None, "e", "d", "zoe"],
-                "age": [1, 2, 3, 4, 5, 6],
-            }
-        )
-    )
-    people, whose = persons(table)
+    table = {"user": [*"abcdef"], "person": ["b", "c", None, "e", "d", "zoe"], "age": range(1, 7)}
+    people, whose = persons(Users(pl.DataFrame(table)))
     assert whose == {"a": "c", "b": "c", "e": "d", "f": "zoe"}
     assert people is not None
     assert sorted(people.rows.select("user", "age").rows()) == [("c", 3), ("d", 4), ("zoe", 6)]

@@ -47,10 +47,10 @@ class Block:
 
 def blocks(page: Path) -> Iterator[Block]:
     text = page.read_text(encoding="utf-8")
-    for found in FENCE.finditer(text):
-        marks = re.findall(r"<!-- ([^:\n]+?)(?:: (.*?))? -->", found["marks"])
-        line = text[: found.start("language")].count("\n") + 1
-        yield Block(page, line, found["language"], found["text"], dict(marks))
+    for fence in FENCE.finditer(text):
+        marks = re.findall(r"<!-- ([^:\n]+?)(?:: (.*?))? -->", fence["marks"])
+        line = text[: fence.start("language")].count("\n") + 1
+        yield Block(page, line, fence["language"], fence["text"], dict(marks))
 
 
 def prose(text: str) -> str:
@@ -64,33 +64,33 @@ def inline_code(page: Path) -> list[str]:
 
 
 def links(text: str) -> list[str]:
-    return [found["target"] for found in LINK.finditer(INLINE.sub("code", prose(text)))]
+    return [link["target"] for link in LINK.finditer(INLINE.sub("code", prose(text)))]
 
 
 def anchors(text: str) -> set[str]:
     """Headings' anchors, as GitHub and MyST make them."""
-    found: set[str] = set()
+    slugs: set[str] = set()
     for heading in re.findall(r"^#{1,6} (.+)$", prose(text), re.MULTILINE):
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading.replace("`", ""))
         slug = re.sub(r"[^\w\- ]", "", plain.strip().lower()).replace(" ", "-")
         number, base = 1, slug
-        while slug in found:
+        while slug in slugs:
             slug, number = f"{base}-{number}", number + 1
-        found.add(slug)
-    return found
+        slugs.add(slug)
+    return slugs
 
 
 def commands(block: Block) -> list[tuple[str, str]]:
     """The commands of a block of console input, each with the output shown below it."""
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     for line in block.text.splitlines(keepends=True):
         if line.startswith("$ "):
-            found.append((line[2:], ""))
-        elif found and found[-1][0].endswith("\\\n"):
-            found[-1] = (found[-1][0] + line, "")
-        elif found:
-            found[-1] = (found[-1][0], found[-1][1] + line)
-    return [(command.replace("\\\n", " ").strip(), output) for command, output in found]
+            pairs.append((line[2:], ""))
+        elif pairs and pairs[-1][0].endswith("\\\n"):
+            pairs[-1] = (pairs[-1][0] + line, "")
+        elif pairs:
+            pairs[-1] = (pairs[-1][0], pairs[-1][1] + line)
+    return [(command.replace("\\\n", " ").strip(), output) for command, output in pairs]
 
 
 def lines(block: Block) -> list[str]:

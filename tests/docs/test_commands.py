@@ -45,15 +45,15 @@ def check(line: str) -> None:
         return
     for length in (2, 1):
         if (parser := parsers().get(" ".join(words[:length]))) is not None:
-            known = {*parser._option_string_actions, "--print_config"}
+            options = {*parser._option_string_actions, "--print_config"}
             for word in words[length:]:
                 option, (head, dot, _) = word.partition("=")[0], word[2:].partition(".")
                 setting = dot and head in HEADS
-                if re.match(r"--?[a-z]", word) and option not in known and not setting:
+                if re.match(r"--?[a-z]", word) and option not in options and not setting:
                     raise ValueError(f"there is no option {option}")
             return
-    known = {name.split()[0] for name in commands()}
-    if words[0] not in known or (words[1:] and not STANDS_FOR.match(words[1])):
+    names = {name.split()[0] for name in commands()}
+    if words[0] not in names or (words[1:] and not STANDS_FOR.match(words[1])):
         raise ValueError(f"there is no command {' '.join(words[:2])!r}")
 
 

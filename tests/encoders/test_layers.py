@@ -64,14 +64,14 @@ def test_lower_states_are_read_from_disk_and_damaged_ones_refused(folders, tmp_p
     first = Layers(data.encoder, data.examples.texts, layers=1).texts
     (path,) = (tmp_path / "cache" / "states").iterdir()
     again = Layers(data.encoder, data.examples.texts, layers=1).texts
-    assert torch.equal(first.given, again.given)
-    assert first.given.dtype == torch.bfloat16
+    assert torch.equal(first.contents, again.contents)
+    assert first.contents.dtype == torch.bfloat16
     assert not capsys.readouterr().err
     content = bytearray(path.read_bytes())
     for damaged in (content[:-7], content[:-7] + b"damaged"):
         path.write_bytes(damaged)
         mended = Layers(data.encoder, data.examples.texts, layers=1).texts
-        assert torch.equal(first.given, mended.given)
+        assert torch.equal(first.contents, mended.contents)
         assert "are damaged, and are computed anew" in capsys.readouterr().err
 
 

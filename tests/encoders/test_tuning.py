@@ -77,7 +77,7 @@ def test_the_loss_is_a_softmax_over_all_other_texts_with_popularity_as_its_prior
     examples, rows = data.examples, np.arange(7)
     with torch.no_grad():
         found = module.loss(Nearby(examples)[rows])
-        mapped = data.given[1:] @ (torch.eye(12) + module.part.change).T
+        mapped = data.text_vectors[1:] @ (torch.eye(12) + module.part.change).T
         own = torch.nn.functional.normalize(mapped, dim=1)[examples.trained - 1].double()
     own = torch.nn.functional.normalize(own - own.mean(0), dim=1).numpy()
     logits = own @ own.T * math.exp(module.sharpness) + np.log(examples.shares)

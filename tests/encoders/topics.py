@@ -10,16 +10,13 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy
 
 from lightrec.data.catalog import Catalog
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.encoders import tuning, tuning_data
 from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.tuning import TextModule
 from lightrec.encoders.tuning_data import TextData
 from lightrec.intervals import Interval
 from lightrec.testing.tiny import tiny_text_model
-from tests.ranking.training import trainer
+from tests.ranking.training import prepared, trainer
 
 TOPICS = ("red", "lamp", "tea", "rope")
 OTHERS = list(itertools.product(("a", "of", "and", "song"), repeat=3))
@@ -41,14 +38,8 @@ def write_topics(folder):
         {"item": [f"i{n}" for n in range(len(TEXTS))], "text": [*TEXTS[:-3], *TEXTS[:2], None]}
     )
     log = polars.DataFrame(rows, ["user", "item"], orient="row")
-    prepare(
-        InteractionLog(log),
-        folder / "data",
-        catalog=Catalog(items.with_columns(title=polars.lit(None, polars.String))),
-        domain=Domain(),
-        k_core=0,
-        seed=0,
-    )
+    titles = polars.lit(None, polars.String)
+    prepared(log, folder / "data", catalog=Catalog(items.with_columns(title=titles)))
     (folder / "model").mkdir()
     return folder / "data", tiny_text_model(folder / "model")
 

@@ -7,8 +7,8 @@ from lightrec.hookspecs import gives
 @pytest.fixture
 def tiny_world(monkeypatch):
     """The tiny world is installed, as though it were lightrec's own."""
-    own = {**builtin.lightrec_simulators(), "TinyWorld": "lightrec.testing.simulators:TinyWorld"}
-    monkeypatch.setattr(builtin, "lightrec_simulators", gives(own))
+    tiny = {"TinyWorld": "lightrec.testing.simulators:TinyWorld"}
+    monkeypatch.setattr(builtin, "lightrec_simulators", gives(builtin.lightrec_simulators() | tiny))
     plugins.installed.cache_clear()
     yield
     plugins.installed.cache_clear()

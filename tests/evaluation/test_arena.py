@@ -25,8 +25,8 @@ def tiny_arena(sessions, **settings):
 def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
     on = tiny_arena(50, slate_size=2)
     sessions = on.write_log("random", 100, 5, tmp_path / "log")
-    told = json.loads((tmp_path / "log" / "simulation.json").read_text())
-    assert told["behavior_policy"] == "random"
+    facts = json.loads((tmp_path / "log" / "simulation.json").read_text())
+    assert facts["behavior_policy"] == "random"
     events = CanonicalReader().read(tmp_path / "log").log.events
     assert events.height == int(sessions.length.sum())
     assert events[Column.SESSION].n_unique() == events[Column.USER].n_unique() == 100

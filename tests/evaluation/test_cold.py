@@ -82,8 +82,8 @@ def test_new_items_come_in_places_of_their_own(cold_run):
     reserved = recommender.recommend(user="u0", k=6, new=2)["item"].to_list()
     assert [counts[item] == 0 for item in reserved] == [False] * 4 + [True] * 2
     usual = recommender.recommend(user="u0", k=6)["item"]
-    known = [item for item in usual if counts[item]]
-    assert reserved[: len(known[:4])] == known[:4]
+    warm = [item for item in usual if counts[item]]
+    assert reserved[: len(warm[:4])] == warm[:4]
     assert listed(new=2)[0][:6] == reserved
     items, new = listed(explore=0.3)
     assert 0.1 < sum(new) / len(new) < 0.5

@@ -88,12 +88,12 @@ def test_only_new_users_count():
 
 def test_the_run_says_what_its_last_stage_wrote_of_the_stages_that_are_there(tmp_path):
     assert favoured_by(tmp_path).by == "blend"
-    told = {"recommend/by": "policy", "recommend/reason": "It was ahead."}
+    metrics = {"recommend/by": "policy", "recommend/reason": "It was ahead."}
     for stage, inputs in (("policy", {}), ("evaluate", {"policy": "p"})):
         (tmp_path / stage).mkdir()
         made = {"fingerprint": stage[0], "inputs": inputs}
         (tmp_path / stage / "stage.json").write_text(json.dumps(made))
-    (tmp_path / "evaluate" / "metrics.json").write_text(json.dumps(told))
+    (tmp_path / "evaluate" / "metrics.json").write_text(json.dumps(metrics))
     assert favoured_by(tmp_path) == Favoured("policy", "It was ahead.")
     another = {"fingerprint": "q", "inputs": {}}
     (tmp_path / "policy" / "stage.json").write_text(json.dumps(another))

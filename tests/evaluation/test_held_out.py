@@ -51,22 +51,22 @@ def test_the_report_shows_slices_that_have_events_and_says_who_is_ahead(metrics)
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "told"),
+    ("low", "high", "ahead"),
     [
         (0.1, 0.3, "clearly better than"),
         (-0.3, -0.1, "clearly worse than"),
         (-1, 1, "not clearly different from"),
     ],
 )
-def test_the_answers_name_the_best_item_model_on_validation(lesser, low, high, told):
+def test_the_answers_name_the_best_item_model_on_validation(lesser, low, high, ahead):
     changed = {f"validation/{name}/ndcg@10": 0.1 for name in held_out.model_names(lesser)}
     changed["validation/EASE/ndcg@10"] = 0.2
     for name in ("EASE", "popularity"):
         changed |= keys_of(f"test/blend-minus-{name}/ndcg@10", (0.5, low, high))
     found = held_out.answers(lesser | changed, changed)
     assert found.better == (
-        f"At the next event the blend is {told} popularity and EASE, the best single item model on "
-        "the validation events."
+        f"At the next event the blend is {ahead} popularity and EASE, the best single item model "
+        "on the validation events."
     )
     assert f"a difference of +0.500 ({low:+.3f} to {high:+.3f})" in found.by_how_much
     assert "few events" in held_out.answers(lesser | changed | {"test/events": 299}, {}).believe
@@ -82,19 +82,19 @@ def test_discoveries_and_reminders_have_rivals_of_their_own(lesser):
         validation |= {f"validation/{name}/{part}/ndcg@10": 0.1 for name in names}
         validation[f"validation/{best}/{part}/ndcg@10"] = 0.2
         changed |= keys_of(f"test/blend-minus-{best}/{part}/ndcg@10", (0.5, 0.4, 0.6))
-    (_, whole), (new, how_new), (met, how_met) = held_out.compared(changed, validation)
+    (_, whole), (new, how_new), (old, how_old) = held_out.compared(changed, validation)
     assert new == (
         "At discoveries (1,560 held-out events about items new to their user) the blend is not "
         "comparable, for want of users, with popularity; clearly better than EASE, the best single "
         "item model there on the validation events."
     )
-    assert met.startswith("At reminders (1,560 held-out events about items that their user had met")
+    assert old.startswith("At reminders (1,560 held-out events about items that their user had met")
     assert how_new.startswith("At discoveries it is 0.250; popularity has 0.250, without an")
-    assert how_met.endswith("ItemKNN has 0.250, a difference of +0.500 (+0.400 to +0.600).")
+    assert how_old.endswith("ItemKNN has 0.250, a difference of +0.500 (+0.400 to +0.600).")
     found = held_out.answers(changed, validation)
     assert new in found.better
     assert whole in found.by_how_much
-    assert met in " ".join(held_out.lines(changed, validation).split())
+    assert old in " ".join(held_out.lines(changed, validation).split())
     assert len(held_out.compared(lesser, {})) == 1
     assert held_out.lines(lesser, {}) == held_out.ranking_table(lesser).text()
 
@@ -105,10 +105,10 @@ def test_discoveries_and_reminders_have_rivals_of_their_own(lesser):
 def test_what_is_too_good_to_be_true_is_said_first(lesser, name, reason):
     assert held_out.too_good(lesser) == ""
     changed = {**lesser, f"test/{name}/ndcg@10": 0.95}
-    told = held_out.too_good(changed)
-    assert told.startswith(f"TOO GOOD TO BE TRUE: {name} has NDCG@10 0.950, and nobody")
-    assert reason in told
-    assert held_out.answers(changed, {}).better.startswith(told)
+    warning = held_out.too_good(changed)
+    assert warning.startswith(f"TOO GOOD TO BE TRUE: {name} has NDCG@10 0.950, and nobody")
+    assert reason in warning
+    assert held_out.answers(changed, {}).better.startswith(warning)
 
 
 def test_what_was_ranked_before_there_was_a_policy_is_not_ranked_again(

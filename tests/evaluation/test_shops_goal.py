@@ -25,8 +25,8 @@ from tests.shops import Shop
 def test_who_knows_only_what_was_met_foretells_no_order(hides, least, most, tmp_path):
     paths = Shop("category", customers=200).write(tmp_path / "shop")
     log = read_tables(paths["log"]).log
-    given = {"domain": Domain(), "goal": ["order"], "hide_visit": hides, "seed": 0}
-    store = prepare(log, tmp_path / "store", **given)
+    settings = {"domain": Domain(), "goal": ["order"], "hide_visit": hides, "seed": 0}
+    store = prepare(log, tmp_path / "store", **settings)
     model = RepeatConsumption().fit(Evidence.of(store, torch.zeros(store.num_items + 1, 0)))
     events = EvaluationEvents(Sequences.all_events(store), TEST, None, 256, None, 0)
     found = evaluate_scores(by_history(model), events).metrics()["ndcg@10"]
@@ -38,9 +38,9 @@ def test_where_nothing_can_be_known_nothing_is_claimed(tmp_path):
     paths = Shop("chance", customers=120).write(tmp_path / "shop")
     quick = {stage: tiny.FAST[stage] for stage in ("data", "text", "ranker")}
     out = run("generic", out=tmp_path / "run", **paths, goal=["order", "next"], overrides=quick)
-    told = (out / "summary.txt").read_text()
+    summary = (out / "summary.txt").read_text()
     page = (out / "report.html").read_text()
-    for shown in (" ".join(told.split()), page):
+    for shown in (" ".join(summary.split()), page):
         assert "At discoveries (" in shown
         assert "clearly better" not in shown
         assert "TOO GOOD" not in shown

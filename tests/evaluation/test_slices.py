@@ -63,9 +63,9 @@ def test_slices_by_hand():
     assert metrics["tail/recall@10"] == pytest.approx(2 / 3)
     assert metrics["tail/events"] == 3
     assert metrics["cold/mrr@10"] == 1
-    met = torch.tensor([True, False, False, True, False])
-    assert {*event_slices(users, targets, counts, lengths, met)} == {*SLICES}
-    assert event_slices(users, targets, counts, lengths, ~met)["met"].equal(~met)
+    repeats = torch.tensor([True, False, False, True, False])
+    assert {*event_slices(users, targets, counts, lengths, repeats)} == {*SLICES}
+    assert event_slices(users, targets, counts, lengths, ~repeats)["met"].equal(~repeats)
 
 
 def test_an_item_is_met_where_its_own_user_has_an_earlier_event_of_it():

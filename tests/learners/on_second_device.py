@@ -86,7 +86,7 @@ WORLDS = {
 
 
 def look(folder, names):
-    """Give by name what went wrong, or nothing."""
+    """Faults by name, or nothing."""
     found = {}
     with second_device():
         for name in names:

@@ -72,7 +72,7 @@ def batch(action, ended=1, **more):
 
 
 def softmax(row):
-    """Give the law by column, in plain Python; 0 for columns that may not be shown."""
+    """The law by column, in plain Python; 0 for columns that may not be shown."""
     weights = [math.exp(value) for value in row]
     return [weight / sum(weights) for weight in weights]
 

@@ -109,10 +109,10 @@ def make(name, folder, **settings):
 
     :param folder: the fixture ``bandit``.
     """
-    build, own = STAGES[name]
-    own = {**own, **settings}
-    learner = own.get("learner")
+    build, chosen = STAGES[name]
+    chosen = {**chosen, **settings}
+    learner = chosen.get("learner")
     if isinstance(learner, type):  # a learner is built into its module: a new one for each
-        own["learner"] = learner()
+        chosen["learner"] = learner()
     torch.manual_seed(0)
-    return build(folder, **own)
+    return build(folder, **chosen)

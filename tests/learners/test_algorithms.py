@@ -1,5 +1,8 @@
 """What may not be shown says nothing: a mask and an offer of the rest are the same to learners."""
 
+from importlib import import_module
+from importlib.util import find_spec
+
 import pytest
 import torch
 from tensordict import TensorDict
@@ -7,27 +10,29 @@ from tensordict import TensorDict
 from lightrec.keys import Key
 from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES, STEPS_AHEAD
 from lightrec.nn.session import perceptron
+from lightrec.policies.candidate import CandidatePolicy
+from lightrec.ranking.ranker import Ranker
 from tests.learners.training import OFFLINE, ON_POLICY
 
-REPLAY = pytest.importorskip(
-    "lightrec_lab.algorithms", reason="the matrix is over the learners of all packages"
-).REPLAY
-TowerPolicy = pytest.importorskip("lightrec_worlds.tower").TowerPolicy
+REPLAY = import_module("lightrec_lab.algorithms").REPLAY if find_spec("lightrec_lab") else {}
+"""Learners from a replay buffer, which lightrec alone has not."""
 
 ITEMS, ROWS = 6, 8
 LEARNERS = ON_POLICY | REPLAY | {f"{name} from a log": kind for name, kind in OFFLINE.items()}
-LOSSES = [*((loss, 1) for loss in LEARNERS), ("slate-q", 2)]
+LOSSES = [*((loss, 1) for loss in LEARNERS), *([("slate-q", 2)] if REPLAY else [])]
 """With their sizes of slates."""
 ALLOWED = [[1, 3, 4], [2, 3, 6]]
-"""Of states and of next states."""
+"""Columns of states and of next states."""
 NOTHING = [0, 0, 0]
 
 
 def learner_of(loss, size, strange=0.0):
     """Every item has a score of its own; those that are never allowed are strange."""
     torch.manual_seed(0)
-    policy = TowerPolicy(ITEMS, 3, size=4, hidden=[8]).set_items(torch.randn(ITEMS + 1, 3))
-    policy.vectors[5] += strange
+    ranker = Ranker(ITEMS, size=4)
+    torch.nn.init.normal_(ranker.items.ids)
+    policy = CandidatePolicy(ranker, size=4, hidden=8)
+    policy.item_vectors[5] += strange
     torch.nn.init.normal_(policy.query_network[-1].weight)
     policy = LEARNERS[loss].wrap(policy, size, (8,))
     critic = perceptron([policy.feature_size, 8, 1])
@@ -48,7 +53,7 @@ def rows(policy, offers, following=ALLOWED[1]):
     def state(allowed):
         found = TensorDict(
             {
-                Key.USER_VECTOR: torch.zeros(ROWS, 0),
+                Key.USER_VECTOR: torch.randn(ROWS, 4),
                 Key.STEP: torch.arange(ROWS).unsqueeze(1),
                 Key.ACCEPTED_TOTAL: torch.rand(ROWS, 1),
             },

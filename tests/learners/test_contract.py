@@ -17,8 +17,8 @@ PLAYED = ("policy", "replay", "offline", "imitation")
 
 def fitted(name, folder, accelerator="cpu", **settings):
     """Train a stage for one iteration, or batch, and give module and trainer."""
-    own = {"limit_train_batches": 1, "limit_val_batches": 1, "accelerator": accelerator}
-    return train(*make(name, folder), 1, devices=1, **own, **settings)
+    limits = {"limit_train_batches": 1, "limit_val_batches": 1, "accelerator": accelerator}
+    return train(*make(name, folder), 1, devices=1, **limits, **settings)
 
 
 class Gradients(pl.Callback):

@@ -42,8 +42,8 @@ def test_sessions_of_a_log_by_hand(tmp_path):
     assert rows[Key.ACCEPTED_TOTAL].flatten().tolist() == [0, 1, 1, 0]
     assert following[Key.ACCEPTED_TOTAL].flatten().tolist() == [1, 1, 2, 1]
     mask = unpack(rows[PACKED], store.num_items + 1)
-    for row, own in enumerate(mask.tolist()):
-        assert own == [False] + [item > row for item in range(1, store.num_items + 1)]
+    for row, columns in enumerate(mask.tolist()):
+        assert columns == [False] + [item > row for item in range(1, store.num_items + 1)]
     assert Key.LOG_PROBABILITY not in rows
     assert transitions(store, max_steps=2)["next", "done"].flatten().tolist() == [0, 1, 1, 1]
 
@@ -94,12 +94,12 @@ def test_a_session_of_the_log_ends_where_it_ended_and_leaving_is_not_in_the_disc
     bandit, time_aware
 ):
     """In the simulator of these users one in twenty leaves with each step, which is assumed."""
-    own = policy_data(bandit, max_steps=4)
-    log = own.log()
+    data = policy_data(bandit, max_steps=4)
+    log = data.log()
     log["next", "terminated"] = log["next", "done"] & (log[Key.USER] % 2 == 0).unsqueeze(1)
-    own.log = lambda: log
+    data.log = lambda: log
     module, _ = fit(
-        own, OfflinePolicyModule, 1, loss="iql", updates=1, discount=0.9, time_aware=time_aware
+        data, OfflinePolicyModule, 1, loss="iql", updates=1, discount=0.9, time_aware=time_aware
     )
     assert torch.equal(module.transitions["next", "terminated"], log["next", "terminated"])
     assert 0 < int(log["next", "terminated"].sum()) < int(log["next", "done"].sum())

@@ -53,13 +53,6 @@ def test_the_most_likely_law_is_that_of_the_log(weighted, law):
     assert found["log_likelihood"].item() == pytest.approx(sum(likelihoods) / 4)
 
 
-def test_likelihood_is_that_of_whole_slates():
-    found = LikelihoodLoss(Rows(LOGITS))(batch([[2, 1], [3, -1]]))
-    law = softmax(LOGITS[0])
-    first = math.log(law[2] * law[1] / (law[1] + law[3]))
-    assert found["loss_actor"].item() == pytest.approx(-(first + log_law(1, 3)) / 2)
-
-
 def iql(**settings):
     networks = Rows(LOGITS), [Rows(FIRST), Rows(SECOND)], Level(BASELINE)
     return CandidateIQLLoss(*networks, **{"discount": DISCOUNT, **settings}), networks

@@ -1,7 +1,5 @@
 """Learning from what was just played: the best arm, what is left, what returns are made of."""
 
-import inspect
-
 import pytest
 import torch
 from tensordict import TensorDict
@@ -11,7 +9,6 @@ from lightrec.errors import RecipeError
 from lightrec.evaluation.evidence import unfit
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
-from lightrec.learners.policy_data import PolicyData
 from lightrec.learners.policy_stage import divergence
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
@@ -23,7 +20,6 @@ from tests.learners.training import BEST, ON_POLICY, one_a_family, one_arm, poli
 
 POLICY = {"inverse_temperature": 0.2, "size": 4}
 MODULE = {"sessions": 32, "steps": 4, "batch_size": 64}
-OF_DATA = set(inspect.signature(PolicyData).parameters)
 
 
 def data_of(run, policy=None, **settings):
@@ -34,10 +30,9 @@ def module_of(data, **settings):
     return PolicyModule(data.num_items, data.vector_size, **{**MODULE, **settings})
 
 
-def fit(run, epochs, folder=None, checkpoint=None, **settings):
-    data = data_of(run, **{name: settings[name] for name in settings.keys() & OF_DATA})
-    module = module_of(data, **{name: settings[name] for name in settings.keys() - OF_DATA})
-    return train(module, data, epochs, folder, checkpoint)
+def fit(run, epochs, discount=1.0, time_aware=False, **settings):
+    data = data_of(run, **settings)
+    return train(module_of(data, discount=discount, time_aware=time_aware), data, epochs)
 
 
 def test_what_is_written_suffices(bandit, tmp_path):
@@ -188,31 +183,31 @@ class Shaped(Reward):
 
 
 def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(bandit):
-    own = Shaped()
-    module, _ = fit(bandit, 1, reward=own, discount=0.9)
+    reward = Shaped()
+    module, _ = fit(bandit, 1, reward=reward, discount=0.9)
     shaped = module.ground.train.reward
     # Sessions end with a chance of .05, which the learner has in its discount.
     assert shaped.discount == pytest.approx(0.9 * 0.95)
     assert module.ground.judging.reward is shaped.reward
     assert type(shaped.reward).__name__ == "EngagementReward"
-    fixed, _ = fit(bandit, 1, reward=own, ending="fixed")
+    fixed, _ = fit(bandit, 1, reward=reward, ending="fixed")
     assert fixed.ground.train.reward.discount == 1
     with pytest.raises(RecipeError, match="pays for the potential of the state in which it does"):
-        fit(bandit, 1, reward=WeightedSum([own]), time_aware=True)
+        fit(bandit, 1, reward=WeightedSum([reward]), time_aware=True)
 
 
 def test_the_divergence_is_that_of_torch():
     torch.manual_seed(0)
-    own, other = torch.randn(5, 7), torch.randn(5, 7)
-    known = kl_divergence(Categorical(logits=own), Categorical(logits=other))
-    torch.testing.assert_close(divergence(own, other), known)
-    own[:, 2] = other[:, 2] = -torch.inf
+    one, other = torch.randn(5, 7), torch.randn(5, 7)
+    expected = kl_divergence(Categorical(logits=one), Categorical(logits=other))
+    torch.testing.assert_close(divergence(one, other), expected)
+    one[:, 2] = other[:, 2] = -torch.inf
     keep = [0, 1, 3, 4, 5, 6]
-    known = kl_divergence(Categorical(logits=own[:, keep]), Categorical(logits=other[:, keep]))
-    found = divergence(own.requires_grad_(), other)
-    torch.testing.assert_close(found, known)
+    expected = kl_divergence(Categorical(logits=one[:, keep]), Categorical(logits=other[:, keep]))
+    found = divergence(one.requires_grad_(), other)
+    torch.testing.assert_close(found, expected)
     found.sum().backward()
-    assert own.grad.isfinite().all()
+    assert one.grad.isfinite().all()
 
 
 def test_a_third_user_model_judges_epochs(bandit):

@@ -29,7 +29,7 @@ QUIET = {
     "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,
     "enable_model_summary": False, "num_sanity_val_steps": 0,
 }  # fmt: skip
-"""Of a trainer that says and keeps nothing."""
+"""Settings of a trainer that says and keeps nothing."""
 
 
 class EpochSeed(pl.Callback):
@@ -84,9 +84,9 @@ def policy_data(run, policy=None, **settings):
     :param policy: settings of the policy.
     """
     folders = {name: str(run / name) for name in ("data", "ranker", "users_a")}
-    own = {"reward": EngagementReward(), "max_steps": 4, "iterations": 2, "held_out": 8}
+    usual = {"reward": EngagementReward(), "max_steps": 4, "iterations": 2, "held_out": 8}
     made = partial(CandidatePolicy, **{"size": 4, **(policy or {})})
-    return PolicyData(**{**folders, **own, "policy": made, **settings})
+    return PolicyData(**{**folders, **usual, "policy": made, **settings})
 
 
 class Again(Domain):

@@ -8,7 +8,7 @@ import torch
 from lightrec.errors import RunError
 from lightrec.keys import Key
 from lightrec.ranking.blend import Blend, described_models
-from lightrec.ranking.blending import heard
+from lightrec.ranking.blending import pruned
 from lightrec.ranking.item_models.base import Popularity, choose, combinations
 from lightrec.ranking.item_models.item_to_item import EASE
 from lightrec.ranking.ranker import Ranker
@@ -96,5 +96,5 @@ def test_all_that_scores_items_does_it_by_one_signature(ranker):
 
 
 def test_where_no_part_has_any_weight_the_ranker_ranks_alone():
-    assert heard({"ranker": 0.5, "EASE": 0.004}) == {"ranker": 0.5, "EASE": 0.0}
-    assert heard({"ranker": 0.0, "EASE": 0.0}) == {"ranker": 1.0, "EASE": 0.0}
+    assert pruned({"ranker": 0.5, "EASE": 0.004}) == {"ranker": 0.5, "EASE": 0.0}
+    assert pruned({"ranker": 0.0, "EASE": 0.0}) == {"ranker": 1.0, "EASE": 0.0}

@@ -8,11 +8,11 @@ import torch
 from lightrec.ranking.blend_weights import (
     ABSENT,
     Candidates,
+    choice_in_words,
     choose_weights,
     fit_weights,
     gains,
     search_weights,
-    told,
 )
 
 START = torch.tensor([1.0, 0.0])
@@ -109,4 +109,4 @@ def test_popularity_stays_where_few_events_do_not_clearly_say_otherwise(events, 
     if taken:
         assert weights["part"] == 0
         assert weights["Popularity"] > 0
-        assert "popularity alone" in told(chosen, {})
+        assert "popularity alone" in choice_in_words(chosen, {})

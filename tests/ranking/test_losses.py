@@ -1,71 +1,47 @@
 """Losses against loops, torch's own cross-entropy and each other, and what all have in common."""
 
 import math
-from dataclasses import dataclass
+from statistics import fmean
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from lightrec.ranking import losses as module
-from lightrec.ranking.losses import (
-    SampledSoftmaxLoss,
-    SoftmaxLoss,
-    draw_negatives,
-    proposal,
-)
+from lightrec.ranking.losses import SampledSoftmaxLoss, SoftmaxLoss, draw_negatives, proposal
 from lightrec.ranking.ranker import Ranker
 
 N, D = 9, 4
 
 
-@dataclass
 class Case:
     """Six predictions over nine items; rows 0 and 3 have the same target, row 5 has seen all."""
 
-    ranker: Ranker
-    states: Tensor
-    target: Tensor
-    table: Tensor
-
-    def seen(self, rows):
-        return self.table[rows]
+    def __init__(self, dtype=torch.float64):
+        torch.manual_seed(0)
+        self.ranker = Ranker(N, size=D).to(dtype)
+        for parameter in self.ranker.parameters():
+            torch.nn.init.normal_(parameter)
+        self.target = torch.tensor([2, 5, 7, 2, 1, 4])
+        self.table = torch.zeros(6, 8, dtype=torch.int64)
+        self.table[0, :2], self.table[1, :3] = torch.tensor([1, 3]), torch.tensor([5, 5, 8])
+        self.table[3, 5], self.table[5] = 7, torch.tensor([1, 2, 3, 5, 6, 7, 8, 9])
+        self.states = torch.randn(6, D, dtype=dtype, requires_grad=True)
 
     @property
     def scores(self):
-        """scores[row][item], item 0 unused."""
-        return (self.states @ self.ranker.item_vectors().T + self.ranker.bias).tolist()
+        """(row, item), item 0 unused."""
+        return self.states @ self.ranker.item_vectors().T + self.ranker.bias
 
     def taken(self, row):
         """Items that are no negatives of a row."""
         return {0, int(self.target[row]), *self.table[row].tolist()}
 
     def loss(self, loss):
-        return loss(self.ranker, self.states, self.target, self.seen)
+        return loss(self.ranker, self.states, self.target, self.table.__getitem__)
 
 
-def make(dtype=torch.float64):
-    torch.manual_seed(0)
-    ranker = Ranker(N, size=D).to(dtype)
-    for parameter in ranker.parameters():
-        torch.nn.init.normal_(parameter)
-    target = torch.tensor([2, 5, 7, 2, 1, 4])
-    table = torch.zeros(6, 8, dtype=torch.int64)
-    table[0, :2], table[1, :3], table[3, 5] = torch.tensor([1, 3]), torch.tensor([5, 5, 8]), 7
-    table[5] = torch.tensor([1, 2, 3, 5, 6, 7, 8, 9])
-    return Case(ranker, torch.randn(6, D, dtype=dtype, requires_grad=True), target, table)
-
-
-def mean(values):
-    values = list(values)
-    return sum(values) / len(values)
-
-
-LOSSES = [
-    SampledSoftmaxLoss(5),
-    SoftmaxLoss(),
-]
+LOSSES = [SampledSoftmaxLoss(5), SoftmaxLoss()]
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
 
 
@@ -79,7 +55,7 @@ def prepared():
 
 @every_loss
 def test_no_predictions_cost_nothing(loss):
-    ranker = make().ranker
+    ranker = Case().ranker
     states = torch.zeros(0, D, dtype=torch.float64, requires_grad=True)
     none = torch.zeros(0, dtype=torch.int64)
     value = loss(ranker, states, none, lambda rows: none[rows, None])
@@ -89,7 +65,7 @@ def test_no_predictions_cost_nothing(loss):
 
 @every_loss
 def test_what_was_seen_is_no_negative(loss):
-    case = make()
+    case = Case()
     case.table[:, :4] = torch.tensor([3, 6, 8, 9])
     case.loss(loss).backward()
     moved = {int(i) for i in case.ranker.bias.grad.nonzero().squeeze(1)}
@@ -104,11 +80,11 @@ POPULARITY = torch.tensor([0.0, 4, 1, 1, 3, 0, 9, 2, 2, 8])
 def test_full_softmax_is_cross_entropy(monkeypatch, dtype, close, elements):
     monkeypatch.setattr(module, "LOGITS", elements)
     monkeypatch.setattr(module, "ROWS", 1)
-    case, other = make(dtype), make(dtype)
+    case, other = Case(dtype), Case(dtype)
     loss = case.loss(SoftmaxLoss())
     loss.backward()
 
-    logits = other.states @ other.ranker.item_vectors().T + other.ranker.bias
+    logits = other.scores
     left_out = torch.zeros_like(logits, dtype=torch.bool)
     for row in range(6):
         left_out[row, [i for i in other.taken(row) if i != other.target[row]]] = True
@@ -124,7 +100,7 @@ def test_full_softmax_is_cross_entropy(monkeypatch, dtype, close, elements):
 
 
 def test_sampled_softmax_by_hand(monkeypatch):
-    case, loss = make(), SampledSoftmaxLoss(7, power=1.0)
+    case, loss = Case(), SampledSoftmaxLoss(7, power=1.0)
     loss.prepare(POPULARITY)
     drawn = torch.tensor([2, 3, 6, 9])
     monkeypatch.setattr(
@@ -132,18 +108,18 @@ def test_sampled_softmax_by_hand(monkeypatch):
     )
     total = sum(POPULARITY.tolist()) + N
     rows = []
-    for row, scores in enumerate(case.scores):
+    for row, scores in enumerate(case.scores.tolist()):
         own, mass = scores[case.target[row]], 0.0
         for item in drawn.tolist():
             if item not in case.taken(row):
                 chance = (float(POPULARITY[item]) + 1) / total
                 mass += math.exp(scores[item]) / (1 - (1 - chance) ** 7)
         rows.append(math.log(math.exp(own) + mass) - own)
-    assert case.loss(loss).item() == pytest.approx(mean(rows), rel=1e-6)
+    assert case.loss(loss).item() == pytest.approx(fmean(rows), rel=1e-6)
 
 
 def test_negatives_by_the_thousand_equal_the_full_softmax():
-    case, loss = make(), SampledSoftmaxLoss(100_000)
+    case, loss = Case(), SampledSoftmaxLoss(100_000)
     loss.prepare(POPULARITY)
     assert case.loss(loss).item() == pytest.approx(case.loss(SoftmaxLoss()).item(), rel=1e-5)
 

@@ -10,14 +10,15 @@ from lightrec.data.prepare import prepare
 from lightrec.nn.towers import CausalTransformer
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.sequence_data import SequenceData
+from tests.learners.training import QUIET
 
 TOWER = partial(CausalTransformer, dropout=0.0)
 
 
-def prepared(log, folder, domain=None, k_core=0):
-    """Prepare a frame or a log, leave-one-out, and give the store."""
-    log = log if isinstance(log, InteractionLog) else InteractionLog(log)
-    return prepare(log, folder, domain=domain or Domain(), k_core=k_core, seed=0)
+def prepared(events, folder, domain=None, catalog=None):
+    """Prepare a frame of events, leave-one-out, and give the store."""
+    log, domain = InteractionLog(events), domain or Domain()
+    return prepare(log, folder, catalog=catalog, domain=domain, k_core=0, seed=0)
 
 
 def fitted(store, folder, epochs=8, length=8, **settings):
@@ -33,14 +34,5 @@ def fitted(store, folder, epochs=8, length=8, **settings):
 
 
 def trainer(epochs, folder, **settings):
-    return pl.Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-        **settings,
-    )
+    how = {"accelerator": "cpu", "default_root_dir": folder, **QUIET}
+    return pl.Trainer(max_epochs=epochs, **how | settings)

@@ -24,8 +24,8 @@ def test_the_reason_is_the_event_without_which_most_places_are_lost():
 
     def scorer(batch):
         # Item 4 lives on item 1 alone, item 5 on nothing.
-        met = (batch[Key.HISTORY] == 1).any(1).float()[:, None]
-        return met * torch.tensor([0, 0, 0, 0, 9.0, 0, 0]) + torch.tensor([0, 0, 0, 0, 1, 5, 2.0])
+        has = (batch[Key.HISTORY] == 1).any(1).float()[:, None]
+        return has * torch.tensor([0, 0, 0, 0, 9.0, 0, 0]) + torch.tensor([0, 0, 0, 0, 1, 5, 2.0])
 
     history = torch.tensor([[0, 1, 2, 3]])
     batch = {Key.HISTORY: history, Key.SEEN: history, Key.USER: torch.tensor([0])}

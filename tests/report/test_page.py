@@ -41,9 +41,9 @@ def test_the_user_models_sessions_stand_beside_the_logs():
         ["choices", "4.000", "4.500", "4.500"],
         ["conversion", "0.250", "–", "–"],
     ]
-    told = "unlike the log's: steps (17.000 and 17.000 against 4.000 in the log)."
-    assert session_tables.unlike(metrics).endswith(told)
-    assert told in section.text
+    sentence = "unlike the log's: steps (17.000 and 17.000 against 4.000 in the log)."
+    assert session_tables.unlike(metrics).endswith(sentence)
+    assert sentence in section.text
     assert not session_tables.unlike(metrics | {f"{p}/blend/length": 5.9 for p in (ALL, HOME)})
     assert session_tables.against_log({"sessions/length": 4.0}) is None
 
@@ -104,8 +104,8 @@ def test_the_report_shows_what_the_recipe_computes(tiny_run, tmp_path, left, hea
     metrics, found = subsets(metrics_of(tiny_run))[left]
     report.write(Run(tiny_run), tmp_path, metrics, [found], ["ranker"])
     page = (tmp_path / "report.html").read_text()
-    known = {"The next event, on the held-out log", "Whole sessions, in user model B"}
-    assert {heading for heading in known if f">{heading}</h2>" in page} == headings
+    titles = {"The next event, on the held-out log", "Whole sessions, in user model B"}
+    assert {heading for heading in titles if f">{heading}</h2>" in page} == headings
     summary = (tmp_path / "summary.txt").read_text()
     assert ("held-out log" in summary) == (left == "held-out log")
     assert ("accepted" in summary) == (left == "sessions")

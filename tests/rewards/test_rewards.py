@@ -1,11 +1,11 @@
-"""Rewards of accepted items, by hand."""
+"""Rewards of accepted items and sums of rewards, by hand."""
 
 import polars as pl
 import pytest
 import torch
 from tensordict import TensorDict
 
-from lightrec.errors import NotApplicable
+from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
 from lightrec.rewards.accepted import (
     EngagementReward,
@@ -65,9 +65,9 @@ def test_users_are_asked_about_the_user_of_a_transition(transition, users):
         def utilities(self, history, items=None, user=None):
             return super().utilities(history, items) + 3.0 * (user == 1).unsqueeze(1)
 
-    own = OneLikesAll(users.members).eval()
+    fond = OneLikesAll(users.members).eval()
     alike = transition[[0, 0, 0]].set(Key.USER, torch.tensor([0, 1, 0]))
-    found = bound(SurplusReward(), own)(alike).flatten().tolist()
+    found = bound(SurplusReward(), fond)(alike).flatten().tolist()
     assert found[0] == pytest.approx(found[2], rel=1e-5)
     assert found[1] != pytest.approx(found[0], rel=1e-3)
 
@@ -115,3 +115,31 @@ def test_a_reward_reads_attributes_of_users_and_items_once_it_is_bound(tmp_path)
         RewardContext(store=store).item_attribute("colour")
     with pytest.raises(NotApplicable, match="goes by a user model, and there is none here"):
         bound(LearnedReward(), None)
+
+
+class ItemReward(Reward):
+    """The number of the item accepted."""
+
+    def forward(self, transition):
+        return (transition[Key.ACTION] * self.taken(transition)).sum(1, keepdim=True).float()
+
+
+def rows(history, clicked):
+    history, clicked = torch.tensor(history), torch.tensor(clicked).unsqueeze(1)
+    data = {Key.HISTORY: history, Key.ACTION: clicked.clamp_min(1), Key.TAKEN: clicked > 0}
+    return TensorDict(data, batch_size=[len(history)])
+
+
+STEPS = rows([[0, 2, 2], [0, 0, 1], [3, 1, 2]], [2, 3, 0])
+
+
+def test_a_weighted_sum_by_hand():
+    parts = [ItemReward(), EngagementReward()]
+    found = WeightedSum(parts, [0.5, -10])(STEPS)
+    assert found.flatten().tolist() == [1 - 10, 1.5 - 10, 0]
+    assert WeightedSum(parts)(STEPS).flatten().tolist() == [2 + 1, 3 + 1, 0]
+    for wrong in ([], [1.0, 2.0, 3.0]):
+        with pytest.raises(RecipeError, match="one weight a part"):
+            WeightedSum(parts, wrong)
+    with pytest.raises(RecipeError, match="at least one part"):
+        WeightedSum([])

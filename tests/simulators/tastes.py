@@ -7,9 +7,9 @@ from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel
 
 
-def fixed_tastes(chances, records_nothing=False):
+def fixed_tastes(chances):
     sizes = {"pools": 1, "feature_size": 2, "hidden_size": 2}
-    model = PooledChoice(len(chances), 1, 4, records_nothing=records_nothing, **sizes)
+    model = PooledChoice(len(chances), 1, 4, records_nothing=False, **sizes)
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
     model.bias.data[1:] = torch.as_tensor(chances).logit()

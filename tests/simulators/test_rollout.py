@@ -45,6 +45,8 @@ def test_returns_in_closed_form(sessions):
     length = (1 - 0.9**15) / 0.1
     found = compare({name: [played] for name, played in sessions.items()})
     assert abs(found["policy/length"] - length) < 0.25
+    left = [(sessions["policy"].length > step).float().mean() for step in (1, 5, 14)]
+    assert torch.stack(left).tolist() == pytest.approx([0.9, 0.9**5, 0.9**14], abs=0.025)
     assert abs(found["policy/accepted"] - 0.9 * length) < 0.25
     assert abs(found["bad/accepted"] - 0.1 * length) < 0.1
     assert abs(found["random/accepted"] - 0.5 * length) < 0.2

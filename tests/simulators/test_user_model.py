@@ -18,9 +18,8 @@ ALLOWED = torch.tensor([[0, 1, 0, 1, 1], [0, 0, 0, 0, 1]]).bool()
 
 
 def make(probabilities=(0.2, 0.7, 0.5, 0.9) * 6, users=64, **settings):
-    model = fixed_tastes(list(probabilities), settings.pop("records_nothing", False))
-    settings.setdefault("history_length", 4)
-    return UserModelSimulator(model, starts_of([[]] * users), users, **settings)
+    model, starts = fixed_tastes(list(probabilities)), starts_of([[]] * users)
+    return UserModelSimulator(model, starts, users, history_length=4, **settings)
 
 
 def play(simulator, choose):
@@ -55,26 +54,6 @@ def test_places_weigh_in_the_choice_and_in_what_is_expected():
     torch.testing.assert_close(found, wanted, atol=0.012, rtol=0)
     expected = play(make([0.2, 0.7, 0.5], expected=True, **settings), lowest(3))["reward"]
     torch.testing.assert_close(expected, torch.full_like(expected, wanted.sum().item()))
-
-
-def test_length_follows_the_geometric_law_and_return_its_closed_form():
-    leave, top, chance = 0.1, 30, 0.7
-    simulator = make([chance] * 40, users=20_000, leave_rate=leave, max_steps=top)
-    torch.manual_seed(1)
-    steps = play(simulator, lowest())
-    ended = steps["done"].squeeze(-1).int().cumsum(0) > 0
-    alive = torch.cat([torch.ones(1, 20_000), 1.0 - ended[:-1].float()])
-    length = alive.sum(0)
-    expected = (1 - (1 - leave) ** top) / leave
-    assert abs(length.mean() - expected) < 0.2
-    for step in (1, 5, 20):
-        assert abs((length > step).float().mean() - (1 - leave) ** step) < 0.012
-    returned = (steps["reward"].squeeze(-1) * alive).sum(0).mean()
-    assert abs(returned - chance * expected) < 0.15
-    assert steps["truncated"][:-1].sum() == 0
-    assert not (steps["truncated"] & steps["terminated"]).any()
-    cut = steps["truncated"][-1].squeeze(-1) & (length == top)
-    assert abs(cut.float().mean() - (1 - leave) ** top) < 0.012
 
 
 def test_common_random_numbers_follow_the_user_not_the_row():

@@ -77,6 +77,8 @@ def test_a_reward_is_paid_for_the_transition_or_for_its_mean_over_all_outcomes()
 
         def forward(self, transition):
             assert {Key.LATENT, Key.TRUE_REWARD}.isdisjoint(transition["next"].keys())
+            likely = transition.get(Key.WEIGHT, None)
+            assert likely is None or likely.tolist() == [0.75, 0.25] * 2
             items = (transition[Key.ACTION] * self.taken(transition)).sum(1, keepdim=True)
             return items + 100.0 * transition[Key.USER].unsqueeze(1)
 

@@ -95,8 +95,8 @@ def test_nobody_is_recommended_what_the_domain_forbids(clinic, by):
     # Ten of 48 items were seen; who was on a walk among lamps has 2 of their 12 left to see.
     seen_no_lamp = table.filter(~minor).filter(pl.col("user") == "u20")
     assert (seen_no_lamp["kind"] == "lamp").sum() == 12
-    own = recommender.recommend("u3", k=48)
-    assert own["item"].to_list() == table.filter(pl.col("user") == "u3")["item"].to_list()
+    alone = recommender.recommend("u3", k=48)
+    assert alone["item"].to_list() == table.filter(pl.col("user") == "u3")["item"].to_list()
     for history in ([], ["tea number 3", "rope number 1"]):
         stranger = recommender.recommend(history=history, k=48)
         assert 34 <= stranger.height <= 36
@@ -173,20 +173,20 @@ digits: 2
 def test_a_folder_of_recipes_adds_stages_that_read_each_other(
     clinic, lightrec_tiny_files, tmp_path, capsys
 ):
-    own = tmp_path / "own"
-    own.mkdir()
+    folder = tmp_path / "own"
+    folder.mkdir()
     for name, text in (("set", "over: generic\n"), ("visits", VISITS), ("above", REPORT)):
-        (own / f"{name}.yaml").write_text(text)
+        (folder / f"{name}.yaml").write_text(text)
     log, items = lightrec_tiny_files
-    given = {"out": tmp_path / "run", "log": log, "items": items, "until": "above"}
-    out = run(str(own), **given, overrides={"above": ["--digits=3"]})
+    inputs = {"out": tmp_path / "run", "log": log, "items": items, "until": "above"}
+    out = run(str(folder), **inputs, overrides={"above": ["--digits=3"]})
     mean = Run(out).metrics("visits")["mean"]
     visits = Run(out).data.without_cold.popularity()[1:]
     assert mean == pytest.approx(float(np.log1p(visits).mean()), rel=0.05)
     assert (out / "said.txt").read_text() == f"48 items, {mean:.3f}\n"
     assert Run(out).stamp("above")["inputs"].keys() == {"data", "visits"}
     capsys.readouterr()
-    run(str(own), **given, overrides={"visits": ["--trainer.max_epochs=1"]})
+    run(str(folder), **inputs, overrides={"visits": ["--trainer.max_epochs=1"]})
     printed = capsys.readouterr().err
     for line in ("[1/3] data: up to date\n", "[2/3] visits\n", "[3/3] above\n"):
         assert line in printed

@@ -30,8 +30,8 @@ ALONE = (*PLAYED, "trials", "language-generator")
 """Sets that stand by themselves, or read a language model: the last runs in a tutorial's test."""
 RUNS = [
     name
-    for name, found in LOADED.items()
-    if "data" in found.recipes and not found.overlay and name not in ALONE
+    for name, recipe_set in LOADED.items()
+    if "data" in recipe_set.recipes and not recipe_set.overlay and name not in ALONE
 ]
 """Sets that make a whole run."""
 SINGLE = [f"{name}/{recipe}" for name in PLAYED for recipe in LOADED[name].recipes]
@@ -60,7 +60,7 @@ def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path, monkeypatch):
     # One assumption is enough to see that settings are right.
     until = "assumptions" if name == "audit" else None
     cells = assumptions.cells
-    monkeypatch.setattr(assumptions, "cells", lambda *given: [*cells(*given)][:1])
+    monkeypatch.setattr(assumptions, "cells", lambda *arguments: [*cells(*arguments)][:1])
     log, items = tmp_path / "log.csv", tmp_path / "items.csv"
     events, goods = map(pl.read_csv, lightrec_tiny_files)
     events[:200].with_columns(rating=5).write_csv(log)  # 20 users

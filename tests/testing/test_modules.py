@@ -97,8 +97,8 @@ class Worth(Reward):
         return self.change(transition, worth.sum(1, True) * self.past(transition[Key.HISTORY]))
 
     def past(self, history):
-        known = history > 0
-        return (self.worth(history).squeeze(-1) * known).sum(1, True) / known.sum(1, True).clamp(1)
+        items = history > 0
+        return (self.worth(history).squeeze(-1) * items).sum(1, True) / items.sum(1, True).clamp(1)
 
     def change(self, transition, rewards):
         return rewards

@@ -31,8 +31,8 @@ class Right(LearnedPolicy, ScoredPolicy):
 
     def user_vectors(self, history):
         history = without_nothing(history, self.num_items)
-        known = (history > 0).unsqueeze(-1)
-        return (self.items(history) * known).sum(1) / known.sum(1).clamp(1)
+        items = (history > 0).unsqueeze(-1)
+        return (self.items(history) * items).sum(1) / items.sum(1).clamp(1)
 
     def logits(self, state):
         scores = vectors_of(self, state) @ self.items.weight.T + self.bias

@@ -46,7 +46,7 @@ def shown_again(self, before, after):
 
 def takes_masked(self, state, slate):
     mask = state[Key.MASK].scatter(1, slate, True)
-    Right._look_at(self, state.exclude(Key.MASK).set(Key.MASK, mask), slate)
+    Right._check_slate(self, state.exclude(Key.MASK).set(Key.MASK, mask), slate)
 
 
 def counts_nothing(self, before, after):
@@ -105,7 +105,7 @@ def test_a_right_world_passes(settings, failing):
         (Right, {"_make_specs": wrong_bound}, {"specs"}),
         (Right, {"_set_seed": lambda s, seed: None}, {"seed"}),
         (Stepping, {"change": shown_again}, {"showable"}),
-        (Right, {"_look_at": takes_masked}, {"refusals"}),
+        (Right, {"_check_slate": takes_masked}, {"refusals"}),
         (Stepping, {"change": counts_nothing}, {"bookkeeping"}),
         (Stepping, {"change": cut_and_gone}, {"endings"}),
         (CountsByItself, {}, {"partial reset", "compiles"}),
@@ -114,7 +114,7 @@ def test_a_right_world_passes(settings, failing):
         (Right, {"respond": asks_a_number}, {"compiles"}),
         (
             TinyWorld,
-            {"offer": offers_twice, "_look_at": lambda s, state, slate: None},
+            {"offer": offers_twice, "_check_slate": lambda s, state, slate: None},
             {"showable", "refusals"},
         ),
         (TinyWorld, {"oracle": lambda s, state: torch.zeros(len(state), 13)}, {"truth"}),

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from lightrec.calibration import calibration_error
-from lightrec.users.assessment import fit_temperature, of_alternatives, tempered
+from lightrec.users.assessment import fit_temperature, of_alternatives
+from lightrec.users.choice_model import with_nothing
 
 
 def binary(probability, happened, weight=1.0):
@@ -36,7 +37,7 @@ def test_constant_forecast_is_off_by_its_bias():
 def test_temperature_and_shift_are_found_again():
     utilities = 2 * torch.randn(100_000, 4)
     utilities[:1000, 3] = -torch.inf
-    law = tempered(utilities, torch.tensor(1.7), torch.tensor(0.6))
+    law = with_nothing(utilities / 1.7 - 0.6).log_softmax(1)
     choice = torch.multinomial(law.exp(), 1).squeeze(1)
     found = fit_temperature(utilities, choice, torch.ones(len(choice)))
     assert found == pytest.approx((1.7, 0.6), abs=0.03)

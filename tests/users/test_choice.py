@@ -32,24 +32,24 @@ def items():
 def test_attributes_move_tastes_and_start_silent(model, history, items):
     torch.manual_seed(0)
     sizes = {"feature_size": 4, "hidden_size": 8, "identity_size": 2}
-    told = type(model)(N, D, L, **sizes, people=(3, 2)).requires_grad_(False)
-    fresh = told.load_state_dict(model.state_dict(), strict=False)
+    knowing = type(model)(N, D, L, **sizes, people=(3, 2)).requires_grad_(False)
+    fresh = knowing.load_state_dict(model.state_dict(), strict=False)
     assert (fresh.missing_keys, fresh.unexpected_keys) == (["profile", "people"], [])
     user = torch.tensor([2, 0, 1])
-    told.set_people(torch.tensor([[1.0, 0], [0, 1], [2, 2]]))
+    knowing.set_people(torch.tensor([[1.0, 0], [0, 1], [2, 2]]))
     plain = model.log_probabilities(history, items)
-    assert torch.equal(told.log_probabilities(history, items, user), plain)
-    told.profile.copy_(torch.randn(2, 5))
-    assert torch.equal(told.log_probabilities(history, items), plain)  # the mean person
-    moved = told.reward(history, items, user) - model.reward(history, items)
-    change = torch.tensor([[1.0, 1], [0, -1], [-1, 0]]) @ told.profile
-    features = told.item_features()[0][items]
+    assert torch.equal(knowing.log_probabilities(history, items, user), plain)
+    knowing.profile.copy_(torch.randn(2, 5))
+    assert torch.equal(knowing.log_probabilities(history, items), plain)  # the mean person
+    moved = knowing.reward(history, items, user) - model.reward(history, items)
+    change = torch.tensor([[1.0, 1], [0, -1], [-1, 0]]) @ knowing.profile
+    features = knowing.item_features()[0][items]
     expected = (features @ change[:, :4, None]).squeeze(2) + change[:, 4:]
     there = items > 0
     torch.testing.assert_close(moved[there], expected[there])
     # A batch has users for both blocks of sets, a simulator for each history.
-    twice = told.log_probabilities(history, torch.cat([items, items]), user)
-    both = told.log_probabilities(history, torch.cat([items, items]), torch.cat([user, user]))
+    twice = knowing.log_probabilities(history, torch.cat([items, items]), user)
+    both = knowing.log_probabilities(history, torch.cat([items, items]), torch.cat([user, user]))
     assert torch.equal(twice, both)
 
 
@@ -70,16 +70,6 @@ def test_after_is_the_state_of_the_longer_history(model, history, items):
     for column in range(3):
         longer = torch.cat([history, items.clamp_min(1)[:, column : column + 1]], 1)
         assert torch.allclose(after[:, column], model.state(longer), atol=1e-6)
-
-
-def test_reward_is_value_less_what_follows(model, history, items):
-    model.discount.fill_(0.9)
-    model.leave_rate.fill_(0.5)
-    items = items.clamp_min(1)
-    follows = model.continuation(model.after(history, items))
-    idle = model.continuation(model.after_nothing(history))[:, None]
-    expected = model.utilities(model.state(history), items) + 0.45 * (idle - follows)
-    assert torch.allclose(model.reward(history, items), expected, atol=1e-5)
 
 
 def test_popularity_finds_the_law_that_made_the_choices():

@@ -57,10 +57,10 @@ def test_a_run_refuses_overlapping_halves_before_any_stage_works(lightrec_tiny_f
 
 def test_a_policy_meets_only_users_from_whom_user_model_a_learned(tiny_run):
     data = PolicyData(*(str(tiny_run / stage) for stage in ("data", "ranker", "users_a")))
-    own = in_half(np.arange(60), "a", 0)
+    of_half = in_half(np.arange(60), "a", 0)
     drawn, _ = data.starts.draw(500, torch.Generator().manual_seed(0))
     held_out = data.held_out_users.tolist()
-    assert own[drawn].all()
-    assert own[held_out].all()
-    assert {*drawn.tolist(), *held_out} == {*np.flatnonzero(own)}
+    assert of_half[drawn].all()
+    assert of_half[held_out].all()
+    assert {*drawn.tolist(), *held_out} == {*np.flatnonzero(of_half)}
     assert not {*drawn.tolist()} & {*held_out}

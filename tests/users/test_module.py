@@ -31,11 +31,11 @@ def folders(tmp_path_factory):
     """60 users who like one of two kinds of items, in a log without sets."""
     root = tmp_path_factory.mktemp("choice")
     generator = np.random.default_rng(0)
-    own = [generator.permutation(ITEMS // 2)[:12] * 2 + user % 2 for user in range(60)]
+    liked = [generator.permutation(ITEMS // 2)[:12] * 2 + user % 2 for user in range(60)]
     events = polars.DataFrame(
         {
             "user": np.repeat(np.arange(60), 12),
-            "item": np.concatenate(own),
+            "item": np.concatenate(liked),
             "time": np.tile(np.arange(12), 60),
         }
     )
@@ -158,12 +158,12 @@ def test_vectors_and_popularity_of_a_half_know_nothing_of_the_other(folders, tmp
         data = ChoiceData(str(folder), half=half, cooccurrence_size=4)
         return data.vectors, data.popularity
 
-    own = in_half(np.arange(60), "b", 0)
+    of_half = in_half(np.arange(60), "b", 0)
     store = EventStore(folders / "data")
     turned = shutil.copytree(folders / "data", tmp_path / "data")
     # All that half A chose becomes something else.
     items = np.where(
-        own[store.users_of(np.arange(len(store)))], store.items, 1 + store.items % ITEMS
+        of_half[store.users_of(np.arange(len(store)))], store.items, 1 + store.items % ITEMS
     )
     np.save(turned / "items.npy", items.astype(np.int32))
     for before, after in zip(of(folders / "data", "b"), of(turned, "b"), strict=True):

@@ -94,10 +94,10 @@ def test_returns_a_fixed_time_apart_are_not_fitted(parts):
 
 def test_what_is_kept_is_not_chosen_by_the_rows_that_are_reported(parts, monkeypatch):
     """Rows on which leaving looks good and a trial in which it looks bad, and the other way."""
-    told = {False: -0.1, True: -0.9}
+    likelihoods = {False: -0.1, True: -0.9}
 
     def leaving(trial=False):
-        return ReturnModel(0), {"log_likelihood": told[trial], "constant": -0.5, "rows": 9.0}
+        return ReturnModel(0), {"log_likelihood": likelihoods[trial], "constant": -0.5, "rows": 9.0}
 
     for name in ("value", "returning"):
         monkeypatch.setattr(parts, name, lambda trial=False: None)
@@ -105,7 +105,7 @@ def test_what_is_kept_is_not_chosen_by_the_rows_that_are_reported(parts, monkeyp
     kept, metrics = parts.fit()
     assert not kept
     assert metrics["leaving/log_likelihood"] == -0.1
-    told = {False: -0.9, True: -0.1}
+    likelihoods = {False: -0.9, True: -0.1}
     kept, metrics = parts.fit()
     assert [*kept] == ["leaving"]
     assert metrics["leaving/log_likelihood"] == -0.9

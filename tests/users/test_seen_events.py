@@ -19,8 +19,8 @@ USERS, ITEMS, EVENTS = 200, 20, 8
 HOUR = 3_600
 
 
-def store_of(folder, split, events=None):
-    return prepared(a_log() if events is None else events, folder, split=split, cold_fraction=0.3)
+def store_of(folder, split, events):
+    return prepared(events, folder, split=split, cold_fraction=0.3)
 
 
 def a_log():
@@ -44,13 +44,10 @@ def a_log():
     )
 
 
-def plain_log():
-    return a_log().filter(pl.col("item").is_not_null()).drop("candidates", "session")
-
-
 @pytest.fixture
 def cold(tmp_path):
-    store = store_of(tmp_path / "data", "item-cold", plain_log())
+    plain = a_log().filter(pl.col("item").is_not_null()).drop("candidates", "session")
+    store = store_of(tmp_path / "data", "item-cold", plain)
     kept_out = torch.from_numpy(np.unique(store.items[store.parts == COLD])).long()
     assert len(kept_out) == 6
     return tmp_path, kept_out
@@ -90,7 +87,7 @@ def fitted_parts(store, **settings):
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["leave-one-out", "global-time"])
 def test_user_parts_do_not_change_with_the_held_out_events(tmp_path, split):
-    store = store_of(tmp_path / "data", split)
+    store = store_of(tmp_path / "data", split, a_log())
     before = fitted_parts(store)
     assert set(before) == {"leaving", "return", "value"}
     held_out = np.isin(store.parts, (VALIDATION, TEST))

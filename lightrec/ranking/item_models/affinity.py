@@ -1,6 +1,6 @@
-"""What somebody chooses by the items' attributes: categories, brands, genres, price levels."""
+"""Choices by the items' attributes: categories, brands, genres, price levels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar, Final, Self
 
@@ -18,11 +18,11 @@ from lightrec.errors import NotApplicable
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend_weights import Candidates, fit_weights, weighed
 from lightrec.ranking.evaluation_events import EvaluationEvents
-from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
+from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.scorers import Details
 
 SMOOTHINGS: Final = (0.1, 0.3, 1.0, 3.0, 10.0)
-"""What is tried as what is added to each item's count."""
+"""Values tried as the addend of each item's count."""
 MOST: Final = 16
 """Members of an item's list that are read."""
 LOOKED_BACK: Final = 200
@@ -59,7 +59,7 @@ class AttributeAffinity(ItemModel):
     """
 
     TRIED: ClassVar = {"power": (1.0, 0.5, 0.0), "decay": (1.0, 0.95, 0.8)}
-    """What is tried for the arguments, one after the other,"""
+    """Values tried for the arguments, one after the other,"""
     SHRINKAGES: ClassVar = (0.5, 1.0, 2.0, 5.0, 15.0, 50.0)
     """for κ,"""
     SPREADS: ClassVar = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
@@ -93,10 +93,6 @@ class AttributeAffinity(ItemModel):
         super().__init__()
         self.decay, self.power = decay, power
 
-    def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
-        """Nothing: :meth:`fit` chooses what is open."""
-        return {}
-
     def fit(self, evidence: Evidence) -> Self:
         """Count, and choose by likelihood.
 
@@ -105,32 +101,32 @@ class AttributeAffinity(ItemModel):
         worth = np.ones(1, np.float32) if evidence.worth is None else evidence.worth
         self.register_buffer("worth", torch.from_numpy(worth))
         tells = {"power": len(worth) > 1, "decay": evidence.is_ordered}
-        given = {name: getattr(self, name) for name in self.TRIED}
+        settings = {name: getattr(self, name) for name in self.TRIED}
         tried = {n: v[: None if tells[n] else 1] for n, v in self.TRIED.items()}
-        tried = {n: tried[n] if value is None else (value,) for n, value in given.items()}
+        tried = {n: tried[n] if value is None else (value,) for n, value in settings.items()}
         self.power, self.decay = (tried[name][0] for name in self.TRIED)
         self.register_buffer("level", self._popularity(evidence)[0])
         owners = self._describe(evidence)
         if not len(self.members) + len(self.numbers):
             raise NotApplicable("The items have no attributes with several values.")
-        found: dict[tuple[float | None, ...], tuple[float, float, dict[str, Tensor]]] = {}
+        fits: dict[tuple[float | None, ...], tuple[float, float, dict[str, Tensor]]] = {}
         for name, values in tried.items():
             for value in values:
                 setattr(self, name, value)
-                if (key := (self.decay, self.power)) not in found:
-                    found[key] = self._chosen(evidence, owners)
-            self.decay, self.power = best = max(found, key=lambda key: found[key][0])
-        likely, usual, buffers = found[best]
+                if (key := (self.decay, self.power)) not in fits:
+                    fits[key] = self._chosen(evidence, owners)
+            self.decay, self.power = best = max(fits, key=lambda key: fits[key][0])
+        likely, usual, buffers = fits[best]
         for name, table in buffers.items():
             self.register_buffer(name, table)
         # Two numbers of each attribute were chosen (Akaike 1974).
         if likely - usual <= 2 * (len(self.weights) - 1) or not self.weights[1:].any():
             raise NotApplicable("The items' attributes do not tell what somebody chooses.")
-        heard = self.weights > 0
-        self.weights = self.weights[heard.index_fill(0, torch.tensor([0]), True)]
+        weighted = self.weights > 0
+        self.weights = self.weights[weighted.index_fill(0, torch.tensor([0]), True)]
         kinds = ("members", "parts"), ("numbers", "spreads")
         count = 1 + len(self.members)
-        for names, kept in zip(kinds, (heard[1:count], heard[count:]), strict=True):
+        for names, kept in zip(kinds, (weighted[1:count], weighted[count:]), strict=True):
             for name in names:
                 self.register_buffer(name, getattr(self, name)[kept])
         return self
@@ -147,18 +143,18 @@ class AttributeAffinity(ItemModel):
         for shrinkage, spread in tried.T:
             self.register_buffer("shrinkage", shrinkage.expand(len(owners)))
             self.register_buffer("spreads", spread.expand(kinds[1]))
-            given = self._candidates(evidence, less)
-            popular, *others = given.differences
-            added.append([_likelihood(popular + part + given.corrections) for part in others])
+            candidates = self._candidates(evidence, less)
+            popular, *others = candidates.differences
+            added.append([_likelihood(popular + part + candidates.corrections) for part in others])
         best = torch.tensor(added).argmax(0)
         chosen = tried[[0] * kinds[0] + [1] * kinds[1], best]
         self.shrinkage = pad(chosen[: kinds[0]], (1, 0), value=1.0)[owners]
         self.spreads = chosen[kinds[0] :]
-        given = self._candidates(evidence, less)
-        weights = fit_weights(given)
-        popular = fit_weights(replace(given, differences=given.differences[:1]))
+        candidates = self._candidates(evidence, less)
+        weights = fit_weights(candidates)
+        popular = fit_weights(replace(candidates, differences=candidates.differences[:1]))
         likely, usual = (
-            _likelihood(weighed(some, given.differences[: len(some)]) + given.corrections)
+            _likelihood(weighed(some, candidates.differences[: len(some)]) + candidates.corrections)
             for some in (weights, popular)
         )
         weights = weights.where(weights >= LEAST, 0)
@@ -187,20 +183,20 @@ class AttributeAffinity(ItemModel):
         # What each event counts.
         loud = self.decay**ages * (histories != PADDING)
         loud = loud * self._amounts((details or {}).get(Key.FEEDBACK))
-        own = torch.zeros(2, len(histories), len(self.above), device=histories.device)
-        own, counts = own.unbind()
+        direct = torch.zeros(2, len(histories), len(self.above), device=histories.device)
+        direct, counts = direct.unbind()
         for members, parts in zip(self.members, self.parts, strict=True):
             amounts = loud[..., None] * parts[histories]
-            own.scatter_add_(1, members[histories].flatten(1), amounts.flatten(1))
+            direct.scatter_add_(1, members[histories].flatten(1), amounts.flatten(1))
         for places in self.paths.T:
-            counts.index_add_(1, places, own)
+            counts.index_add_(1, places, direct)
         shares = (counts + self.shrinkage * self.share) / (counts[:, self.above] + self.shrinkage)
         steps = (shares / self.share).log()
         whole = torch.stack([steps[:, places] for places in self.paths.T]).sum(0)
         ratios = whole.exp().T.contiguous()
         for members, parts in zip(self.members[:, items], self.parts[:, items], strict=True):
-            found = embedding_bag(members, ratios, per_sample_weights=parts, mode="sum")
-            yield found.log().T
+            mixed = embedding_bag(members, ratios, per_sample_weights=parts, mode="sum")
+            yield mixed.log().T
         for number, spread in zip(self.numbers, self.spreads, strict=True):
             events = loud * ~number.isnan()[histories]
             total = events.sum(1, keepdim=True) + spread**2 / (1 - spread**2)
@@ -211,7 +207,7 @@ class AttributeAffinity(ItemModel):
             yield density.nan_to_num()
 
     def _amounts(self, kinds: Tensor | None) -> Tensor:
-        """What events of some kinds count: nothing where they are worth nothing."""
+        """Amounts that events of some kinds count: nothing where they are worth nothing."""
         assert self.power is not None, "not fitted"
         if kinds is None or len(self.worth) == 1:
             return self.worth.new_ones(())
@@ -264,10 +260,10 @@ class AttributeAffinity(ItemModel):
         paths = torch.tensor([path + [0] * (depth - len(path)) for path in values.paths])
         above = torch.tensor([path[max(0, len(path) - 2)] for path in values.paths])
         parts /= parts.sum(2, keepdim=True)
-        own, mass = torch.zeros(2, len(paths), dtype=torch.float64)
-        own.index_add_(0, members.flatten(), (weight[:, None] * parts).flatten())
+        direct, mass = torch.zeros(2, len(paths), dtype=torch.float64)
+        direct.index_add_(0, members.flatten(), (weight[:, None] * parts).flatten())
         for places in paths.T:
-            mass.index_add_(0, places, own)
+            mass.index_add_(0, places, direct)
         share = (mass / mass[above]).float()
         share[0] = 1
         tables = {"members": members, "parts": parts, "paths": paths, "above": above}
@@ -277,7 +273,7 @@ class AttributeAffinity(ItemModel):
 
     @torch.no_grad()
     def _candidates(self, evidence: Evidence, less: Tensor) -> Candidates:
-        """What popularity and all attributes say at training events that are to be brought about.
+        """Scores of popularity and all attributes at training events that are to be brought about.
 
         An event about the same item as the one that is predicted tells nothing of attributes.
         """
@@ -294,31 +290,31 @@ class AttributeAffinity(ItemModel):
         limit = max(1, min(EVENTS, BLOCK // (count * len(rest))))
         batches = EvaluationEvents(log, targets, LOOKED_BACK, 256, limit, 0)
         drawn, each = torch.from_numpy(rest), torch.from_numpy(corrections).float()
-        found = [(torch.zeros(count, 0, len(rest)), torch.zeros(0, len(rest)))]
+        blocks = [(torch.zeros(count, 0, len(rest)), torch.zeros(0, len(rest)))]
         for batch in batches:
             past, target = batch[Key.HISTORY], batch[Key.TARGET][:, None]
-            asked, own = torch.cat([drawn, target[:, 0]]), len(drawn)
-            ratios = self.ratios(past.where(past != target, PADDING), batch, asked)
-            said = [self.level[asked].expand(len(past), -1), *ratios]
-            pieces = [part[:, :own] - part[:, own:].diagonal()[:, None] for part in said]
+            items, size = torch.cat([drawn, target[:, 0]]), len(drawn)
+            ratios = self.ratios(past.where(past != target, PADDING), batch, items)
+            said = [self.level[items].expand(len(past), -1), *ratios]
+            pieces = [part[:, :size] - part[:, size:].diagonal()[:, None] for part in said]
             pieces[0] = pieces[0] + less[target - 1]  # popularity without the event itself
             barred = torch.zeros(len(past), evidence.num_items + 1, dtype=torch.bool)
             barred.scatter_(1, batch[Key.SEEN], True).scatter_(1, target, True)
             rows = each.expand(len(past), -1).masked_fill(barred[:, drawn], -torch.inf)
-            found.append((torch.stack(pieces), rows))
-        differences, each = (torch.cat(p, -2) for p in zip(*found, strict=True))
+            blocks.append((torch.stack(pieces), rows))
+        differences, each = (torch.cat(p, -2) for p in zip(*blocks, strict=True))
         return Candidates(differences, each, len(rest), torch.from_numpy(batches.users))
 
 
 def _likelihood(logits: Tensor) -> float:
-    """Of what came, given the logits (E, C) of all else less its own."""
+    """Log-likelihood of what came, given the logits (E, C) of all else less its own."""
     return -float(logits.logsumexp(1).logaddexp(torch.zeros(())).double().sum())
 
 
 def _standardised(steps: Tensor, weight: Tensor) -> Tensor:
     """Numbers of items (N + 1,) in standard deviations of all events, from their mean."""
-    known = steps.isfinite()
-    law = weight.where(known, 0) / weight[known].sum()
+    finite = steps.isfinite()
+    law = weight.where(finite, 0) / weight[finite].sum()
     steps = steps - law @ steps.nan_to_num()
     return (steps / (law @ steps.nan_to_num() ** 2).sqrt()).float()
 
@@ -338,15 +334,15 @@ class _Values:
         distinct = rows["value"].unique(maintain_order=True)
         if len(distinct) < 2:
             return
-        known = dict[tuple[str, ...], int]()
+        numbered = dict[tuple[str, ...], int]()
 
         def place(path: tuple[str, ...]) -> int:
-            if path not in known:
+            if path not in numbered:
                 higher = self.paths[place(path[:-1])] if path else []
-                known[path] = len(self.paths)
-                self.paths.append([*higher, known[path]])
+                numbered[path] = len(self.paths)
+                self.paths.append([*higher, numbered[path]])
                 self.owners.append(len(self.members) + 1)
-            return known[path]
+            return numbered[path]
 
         places = [place(tuple(STEP.split(value.strip()))) for value in distinct]
         nodes = rows["value"].replace_strict(distinct, places, return_dtype=pl.Int64).to_numpy()

@@ -25,14 +25,14 @@ from lightrec.trust import ARGUMENTS, described
 
 Setting: TypeAlias = int | float | str | bool | None
 SOLVED: Final = 20_000
-"""Systems of up to so many items are solved."""
+"""Items of the largest systems that are solved."""
 TRIED: Final = 4_000
-"""So many, the most popular ones, choose the settings with which a larger system is solved."""
+"""Items, the most popular ones, that choose the settings with which a larger system is solved."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What an item model may be fitted to.
+    """Data that an item model may be fitted to.
 
     :param log: the training events.
     :param num_items: N.
@@ -69,14 +69,14 @@ class Evidence:
         people = user_features(store)[1]
         worth: NDArray[np.float32] | None = None
         if store.goal_kinds:
-            given = store.meta["settings"]["weights"]
-            kinds = [0.0, *(given[kind] for kind in store.feedback_kinds)]
+            weights = store.meta["settings"]["weights"]
+            kinds = [0.0, *(weights[kind] for kind in store.feedback_kinds)]
             worth = np.array(kinds, np.float32).clip(0)
             worth /= worth.max()
         texts = store.catalog[Column.TEXT].to_list() if vectors.shape[1] else []
-        known = log, store.num_items, vectors, store.is_ordered, people, worth
+        facts = log, store.num_items, vectors, store.is_ordered, people, worth
         tables = store.users, store.catalog, store.item_kinds
-        return cls(*known, SOLVED, texts, *tables)
+        return cls(*facts, SOLVED, texts, *tables)
 
     @property
     def worths(self) -> NDArray[np.float32]:
@@ -96,9 +96,9 @@ class Evidence:
 
         An item without events says nothing, and nothing is said of it.
         """
-        met = np.bincount(self.log.items, minlength=self.num_items + 1)[1:] > 0
-        counts = self.counts()[1:].where(torch.from_numpy(met), -1.0)
-        popular = counts.argsort(descending=True, stable=True)[: min(self.most, int(met.sum()))]
+        warm = np.bincount(self.log.items, minlength=self.num_items + 1)[1:] > 0
+        counts = self.counts()[1:].where(torch.from_numpy(warm), -1.0)
+        popular = counts.argsort(descending=True, stable=True)[: min(self.most, int(warm.sum()))]
         return popular.sort().values.numpy()
 
 
@@ -106,7 +106,7 @@ class ItemModel(nn.Module, ABC):
     """Scores all items for a history, from what :meth:`fit` computed once.
 
     Every constructor argument is kept as an attribute of its name. One that is None is chosen on
-    validation events among its values in ``GRID``, see :func:`choose`.
+    validation events among its values in ``GRID``, see :func:`choose`, or by :meth:`fit`.
     """
 
     GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {}
@@ -130,8 +130,14 @@ class ItemModel(nn.Module, ABC):
         return {**described(type(self)), ARGUMENTS: self.settings}
 
     def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
-        """Give the values that have to be tried on a log, by the arguments' names."""
-        return {name: self.GRID[name] for name, value in self.settings.items() if value is None}
+        """The values that have to be tried on a log, by the arguments' names.
+
+        Without an order no event has an age, and nothing decays.
+        """
+        values = {name: tried for name, tried in self.GRID.items() if getattr(self, name) is None}
+        if "decay" in values and not evidence.is_ordered:
+            values["decay"] = [1.0]
+        return values
 
     @abstractmethod
     def fit(self, evidence: Evidence) -> Self:

@@ -1,9 +1,9 @@
-"""What people like this one choose: popularity, moved by the users' attributes.
+"""Choices of people like this one: popularity, moved by the users' attributes.
 
 The only item model that looks at who somebody is, and not at what they did before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import product
 from typing import ClassVar, Final, Self
 
@@ -15,19 +15,19 @@ from torch.nn.functional import pad
 
 from lightrec.errors import NotApplicable
 from lightrec.keys import Key
-from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
+from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.scorers import Details
 
 FOLDS: Final = 5
 """Parts of the users, of which each is judged by what the others chose."""
 JUDGED: Final = 1_000
-"""At most so many users of each part are judged,"""
+"""Users of each part that are judged at most,"""
 BLOCK: Final = 1 << 24
-"""and so many scores of theirs exist at once."""
+"""and scores of theirs that exist at once."""
 NEWCOMERS: Final = 10
-"""So many of a user's first events are those of a newcomer."""
+"""First events of a user that are those of a newcomer."""
 SMOOTHING: Final = 0.1
-"""What is added to each item's count."""
+"""Addend of each item's count."""
 
 
 class Demographic(ItemModel):
@@ -47,7 +47,7 @@ class Demographic(ItemModel):
     """
 
     PRECISIONS: ClassVar = (3.0, 10.0, 30.0, 100.0, 300.0)
-    """What is tried for l2; for ``first``, all events and those of a newcomer are."""
+    """Values tried for l2; for ``first``, all events and those of a newcomer are."""
 
     level: Tensor
     """(N + 1,) float32 logarithms of p."""
@@ -61,10 +61,6 @@ class Demographic(ItemModel):
     def __init__(self, l2: float | None = None, first: int | None = None) -> None:
         super().__init__()
         self.l2, self.first = l2, first
-
-    def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
-        """Nothing: :meth:`fit` chooses what is open."""
-        return {}
 
     def fit(self, evidence: Evidence) -> Self:
         """Choose what is open, and regress.
@@ -90,10 +86,10 @@ class Demographic(ItemModel):
         :param users: (B,) rows of the user table.
         :param details: of which ``Key.PROFILE`` and ``Key.USER`` are read, where they are known.
         """
-        known = details or {}
-        users = known.get(Key.USER) if users is None else users
-        if Key.PROFILE in known:
-            person = known[Key.PROFILE] - self.mean
+        context = details or {}
+        users = context.get(Key.USER) if users is None else users
+        if Key.PROFILE in context:
+            person = context[Key.PROFILE] - self.mean
         elif users is not None:
             person = self.people[users]
         else:
@@ -101,7 +97,7 @@ class Demographic(ItemModel):
         return (self.level + person @ self.weights).softmax(1)
 
     def _chosen(self, evidence: Evidence) -> tuple[int, float]:
-        """Give ``first`` and ``l2``, what is open by the highest likelihood.
+        """Choose ``first`` and ``l2``, what is open by the highest likelihood.
 
         :raises NotApplicable: where popularity alone is likelier.
         """
@@ -115,13 +111,13 @@ class Demographic(ItemModel):
         limit = max(1, min(JUDGED, BLOCK // evidence.num_items))
         for number, few in product(range(FOLDS), first):
             judged = np.flatnonzero(fold == number)[:limit]
-            own = torch.from_numpy(newcomers[judged].toarray()).double()
+            counts = torch.from_numpy(newcomers[judged].toarray()).double()
             level, mean, solve = _regression(
                 _events(evidence, few)[fold != number], features[torch.from_numpy(fold != number)]
             )
             for value in (*l2, np.inf):
                 law = (level + (features[judged] - mean) @ solve(value)).log_softmax(1)
-                total[few, value] += float((own * law).sum())
+                total[few, value] += float((counts * law).sum())
         best = max(total, key=total.__getitem__)
         if best[1] == np.inf:
             raise NotApplicable("The users' attributes do not tell what newcomers choose.")
@@ -142,7 +138,7 @@ def _events(evidence: Evidence, first: int) -> "scipy.sparse.csr_array":
 def _regression(
     events: "scipy.sparse.csr_array", features: Tensor
 ) -> tuple[Tensor, Tensor, Callable[[float], Tensor]]:
-    """Give levels (N,), the features' mean (G,), and what solves for weights (G, N), given l2.
+    """Levels (N,), the features' mean (G,), and what solves for weights (G, N), given l2.
 
     :param events: (U, N).
     :param features: (U, G) float64.

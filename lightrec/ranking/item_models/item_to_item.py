@@ -4,7 +4,7 @@ The matrix is made of who had what (neighbours, EASE), of what followed what (co
 next-item ridge), or of texts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import ClassVar, Final, Self, TypeAlias
 
 import numpy as np
@@ -19,15 +19,15 @@ from lightrec.encoders.base import unit_vectors
 from lightrec.encoders.words import word_weights
 from lightrec.errors import NotApplicable
 from lightrec.nn.cooccurrence import cooccurrence
-from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
+from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.scorers import Details
 
 DENSE: Final = 8_000
-"""Up to so many items a matrix is kept whole."""
+"""Items up to which a matrix is kept whole."""
 KEPT: Final = 200
 """Heaviest columns of a row that are kept in a larger catalog."""
 ROWS: Final = 1 << 23
-"""How many neighbours are added up at once."""
+"""Neighbours added up at once."""
 SMALLEST: Final = 1e-3
 """Events whose decayed weight is below this are forgotten."""
 BLOCK: Final = 1 << 26
@@ -58,13 +58,6 @@ class ItemToItem(ItemModel):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("matrix", None)
-
-    def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
-        """Give the values that have to be tried; without an order no age, and so no decay."""
-        values = super().values(evidence)
-        if "decay" in values and not evidence.is_ordered:
-            values["decay"] = [1.0]
-        return values
 
     def keep_matrix(self, matrix: Tensor) -> None:
         """Keep a whole matrix, (N, N), padded for index 0."""
@@ -156,7 +149,7 @@ class Cosines(ItemToItem):
         :param cosines: gives those of some rows, (n, N).
         """
         power = 3.0 if self.power is None else self.power
-        whole, found = count <= DENSE, []
+        whole, nearest = count <= DENSE, []
         step = count if whole else max(1, BLOCK // count)
         for start in range(0, count, step):
             near = cosines(slice(start, start + step)).clamp_min_(0) ** power
@@ -164,9 +157,9 @@ class Cosines(ItemToItem):
             if whole:
                 self.keep_matrix(near)
                 return
-            found.append(near.topk(min(KEPT, count), dim=1))
-        weights = torch.cat([near.values for near in found])
-        self.keep_neighbours(torch.cat([near.indices for near in found]) + 1, weights)
+            nearest.append(near.topk(min(KEPT, count), dim=1))
+        weights = torch.cat([near.values for near in nearest])
+        self.keep_neighbours(torch.cat([near.indices for near in nearest]) + 1, weights)
 
 
 class TextNeighbours(Cosines):
@@ -192,8 +185,8 @@ class WordNeighbours(Cosines):
 
     def fit(self, evidence: Evidence) -> Self:
         """Compare all words."""
-        met = np.unique(evidence.log.items)
-        words = word_weights(evidence.texts, met)[1:] if len(evidence.texts) else None
+        warm = np.unique(evidence.log.items)
+        words = word_weights(evidence.texts, warm)[1:] if len(evidence.texts) else None
         if words is None or not words.nnz:
             raise NotApplicable("The items have no words in common, or there is no text encoder.")
         across = words.T.tocsr()
@@ -224,7 +217,7 @@ def keep_sparse(model: ItemToItem, matrix: "scipy.sparse.csr_array") -> None:
 
 
 class DirectionalCooccurrence(ItemToItem):
-    """How often an item came soon after another: ``decay ** (gap - 1)`` for each time, divided by
+    """Frequency of an item soon after another: ``decay ** (gap - 1)`` for each time, divided by
     powers of the popularity of both.
 
     :param decay: per step between two events, in counting and in scoring.
@@ -254,8 +247,8 @@ class DirectionalCooccurrence(ItemToItem):
         decay = 0.8 if self.decay is None else self.decay
         after = 0.25 if self.power_after is None else self.power_after
         log = evidence.log
-        given = log.items, log.offsets, evidence.num_items, decay, self.reach, evidence.worths
-        counts = cooccurrence(*given)
+        size, worths = evidence.num_items, evidence.worths
+        counts = cooccurrence(log.items, log.offsets, size, decay, self.reach, worths)
         popularity = np.maximum(evidence.counts()[1:].numpy(), 1)
         earlier = scipy.sparse.diags_array(popularity**-self.power)
         later = scipy.sparse.diags_array(popularity**-after)
@@ -391,8 +384,8 @@ class NextItemRidge(Regression):
         def add(
             table: Values, rows: NDArray[np.int64], columns: NDArray[np.int64], by: Values
         ) -> None:
-            known = (rows >= 0) & (columns >= 0)
-            np.add.at(table, (rows * len(solved) + columns)[known], by[known])
+            in_system = (rows >= 0) & (columns >= 0)
+            np.add.at(table, (rows * len(solved) + columns)[in_system], by[in_system])
 
         both = np.zeros(len(items), np.float32)
         reach = sum(decay**gap >= SMALLEST for gap in range(self.reach))

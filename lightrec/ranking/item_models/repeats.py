@@ -1,4 +1,4 @@
-"""What comes again: items of a user's own history, by how recent and how regular they were."""
+"""Repeats: items of a user's own history, by how recent and how regular they were."""
 
 from typing import Any, Final, Self, TypeAlias
 
@@ -21,11 +21,11 @@ VISIT: Final = 7
 REACH: Final = 200
 """Events that fitting looks back at."""
 MOST: Final = 500_000
-"""Events of so many, of users taken evenly, are fitted to."""
+"""Events, of users taken evenly, that are fitted to."""
 LEFT: Final = 0.05
-"""At least so much of the probability is that of items that are not in the history."""
+"""Least share of the probability that items outside the history have."""
 LEAST: Final = 20
-"""So many events must be about an item of their user's history."""
+"""Events, at least, that must be about an item of their user's history."""
 EVENTS: Final = (1, 2, 4, 8, 16, 32, 64)
 VISITS: Final = (1, 2, 3, 4, 6, 9, 13)
 TIMES: Final = (2, 3, 5, 9)
@@ -110,10 +110,10 @@ class RepeatConsumption(ItemModel):
         self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
     ) -> Tensor:
         """Score all items: (B, N + 1); what is not in the history shares what is left, evenly."""
-        known, size = details or {}, int(self.size)
+        context, size = details or {}, int(self.size)
         items = histories.cpu().numpy()
         gaps, kinds = (
-            known[key].cpu().numpy() if key in known else np.zeros_like(items)
+            context[key].cpu().numpy() if key in context else np.zeros_like(items)
             for key in (Key.GAP, Key.FEEDBACK)
         )
         visits = (gaps >= VISIT).cumsum(1)
@@ -127,12 +127,12 @@ class RepeatConsumption(ItemModel):
         events, since = items.shape[1] - 1 - order.ravel()[last], visits[row, -1] - when[last]
         buckets = _buckets(events, since, times[last], when[last] - first[last])
         odds = self.weights[kind[last].clip(max=len(self.weights) - 1), *buckets]
-        found = odds.new_zeros(len(items), size)
-        found[row, column] = odds.sigmoid()
+        probabilities = odds.new_zeros(len(items), size)
+        probabilities[row, column] = odds.sigmoid()
         # So that what has just been had is less likely, and not more, than what never was.
-        rest = (1 - found.sum(1, keepdim=True)).clamp_min(LEFT) / max(size - 1, 1)
+        rest = (1 - probabilities.sum(1, keepdim=True)).clamp_min(LEFT) / max(size - 1, 1)
         scores = rest.repeat(1, size)
-        scores[row, column] = found[row, column]
+        scores[row, column] = probabilities[row, column]
         scores[:, PADDING] = 0
         return scores
 
@@ -170,10 +170,10 @@ def _regress(
     x, n, y = design[used], shown[used], hits[used]
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        odds, own = x @ weights, np.append(weights[:-1], 0)
+        odds, penalised = x @ weights, np.append(weights[:-1], 0)
         likely = y @ odds - n @ np.logaddexp(0, odds)
-        slope = x.T @ (y - n * scipy.special.expit(odds)) - ridge * own
-        return ridge / 2 * float(own @ own) - float(likely), -slope
+        slope = x.T @ (y - n * scipy.special.expit(odds)) - ridge * penalised
+        return ridge / 2 * float(penalised @ penalised) - float(likely), -slope
 
     start = np.zeros(x.shape[1])
     start[-1] = scipy.special.logit((y.sum() + 1) / (n.sum() + 2))

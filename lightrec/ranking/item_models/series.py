@@ -1,6 +1,5 @@
-"""What comes next: the volume after the last one that somebody had."""
+"""The next of a series: the volume after the last one that somebody had."""
 
-from collections.abc import Sequence
 from typing import ClassVar, Final, Self
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from lightrec.errors import NotApplicable
 from lightrec.keys import PADDING, Column
-from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
+from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.scorers import Details
 
 NUMBERED: Final = (
@@ -38,10 +37,6 @@ class NextInSeries(ItemModel):
     def __init__(self, decay: float | None = None) -> None:
         super().__init__()
         self.decay = decay
-
-    def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
-        """Give the values that have to be tried; without an order no event has an age."""
-        return super().values(evidence) if evidence.is_ordered else {"decay": [1.0]}
 
     def fit(self, evidence: Evidence) -> Self:
         """Find what is next of each item.
@@ -79,9 +74,9 @@ class NextInSeries(ItemModel):
         """Score all items: (B, N + 1)."""
         ages = torch.arange(histories.shape[1] - 1, -1, -1, device=histories.device)
         decay = 0.8 if self.decay is None else self.decay
-        found = torch.zeros(len(histories), len(self.following), device=histories.device)
+        scores = torch.zeros(len(histories), len(self.following), device=histories.device)
         weights = (decay**ages).float().expand(histories.shape)
-        found.scatter_reduce_(1, self.following[histories], weights, "amax")
-        found.scatter_(1, histories, 0.0)
-        found[:, PADDING] = 0.0
-        return found
+        scores.scatter_reduce_(1, self.following[histories], weights, "amax")
+        scores.scatter_(1, histories, 0.0)
+        scores[:, PADDING] = 0.0
+        return scores

@@ -1,4 +1,4 @@
-"""What is known of warm items, carried over to cold ones by their texts.
+"""Scores of warm items, carried over to cold ones by their texts.
 
 A cold item has no training event: nothing was learned about it, and whatever a model scores it is
 an accident. Here its score is the one that its text foretells, by the scores of the warm items with
@@ -25,33 +25,33 @@ PENALTIES: Final = (1.0, 0.1, 0.3, 3.0, 10.0)
 """The ridge penalties to choose from, what is taken in doubt first."""
 RIDGE: Final = (0.0, 0.0, 1.0, 0.0)
 """The weights of the regression alone."""
-_RATIOS: Final = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
+_NEAR: Final = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
+_REGRESSED: Final = (1.0, 0.0, 0.5, 2.0)
 WEIGHTS: Final = (
-    *((*own, ridge, 1.0) for own in _RATIOS for ridge in (1.0, 0.0, 0.5, 2.0)),
-    *((*own, ridge, 0.0) for own in _RATIOS for ridge in (1.0, 0.0, 0.5, 2.0)),
+    *((*near, ridge, read) for read in (1.0, 0.0) for near in _NEAR for ridge in _REGRESSED),
     RIDGE,
 )
 """The weights of neighbours by vectors, neighbours by words, the regression and the history's texts
 to choose from, what is taken in doubt first."""
 DECAY: Final = 0.8
-"""What an item of a history counts next to the one after it, where texts are compared with it."""
+"""Weight of an item of a history next to the one after it, where texts are compared with it."""
 RECENT: Final = 20
-"""So many items of it are looked at."""
+"""Items of it that are looked at."""
 FITTED: Final = 2_048
-"""At most so many warm items are regressed on, the most popular ones: the cost is their cube."""
+"""Warm items regressed on at most, the most popular ones: the cost is their cube."""
 NEIGHBOURS: Final = 50
-"""So many warm items with the most similar texts speak for an item."""
+"""Warm items with the most similar texts that speak for an item."""
 POWER: Final = 4
-"""Of their similarities: the nearest speak loudest."""
+"""Exponent of their similarities: the nearest speak loudest."""
 SMOOTHING: Final = 0.1
-"""What is added to the neighbours' shares, as a multiple of 1 / N."""
+"""Addend of the neighbours' shares, as a multiple of 1 / N."""
 SAMPLE: Final = (100, 1_024)
 """A tenth of the warm items, so many at least and at most, is what chooses the map."""
 BLOCK: Final = 1 << 26
 """Similarities held at once."""
 
 
-class Asked(NamedTuple):
+class TextQuery(NamedTuple):
     """Items that are to be scored by their texts."""
 
     items: Tensor
@@ -107,17 +107,17 @@ class TextMap:
         """(M,) int64: the warm items that the regression is on."""
         self._units = unit_vectors(vectors)
         self._words = word_weights(texts, self.warm.numpy())
-        self._known = self.similarity(self.fitted).double()
+        self._similarities = self.similarity(self.fitted).double()
         self.regress(l2)
 
     def regress(self, l2: float) -> None:
         """Solve the regression with another penalty."""
         penalty = l2 * torch.eye(len(self.fitted), dtype=torch.float64)
-        self.l2, self.inverse = l2, torch.linalg.inv(self._known + penalty).float()
+        self.l2, self.inverse = l2, torch.linalg.inv(self._similarities + penalty).float()
 
     @classmethod
     def of(cls, blend: Blend, store: EventStore) -> Self | None:
-        """Give the map of a run's blend; None where its ranker reads no texts."""
+        """The map of a run's blend; None where its ranker reads no texts."""
         items = blend.ranker.items
         if blend.l2 is None or not items.uses_text:
             return None
@@ -131,74 +131,74 @@ class TextMap:
         return self._units[items] @ self._units[others].T, torch.from_numpy(words.toarray())
 
     def similarity(self, items: Tensor) -> Tensor:
-        """How similar texts of items (C,) are to those regressed on: (C, M) float32."""
+        """Similarities of texts of items (C,) to those regressed on: (C, M) float32."""
         vectors, words = self._cosines(items, self.fitted)
         return (vectors - 1).exp() + (words - 1).exp()
 
-    def ask(self, items: Tensor) -> Asked:
+    def query(self, items: Tensor) -> TextQuery:
         """Compare texts of items (C,) with those of warm ones; none is its own neighbour."""
-        found, count = [], min(NEIGHBOURS, len(self.warm))
+        blocks, count = [], min(NEIGHBOURS, len(self.warm))
         for block in items.split(max(1, BLOCK // max(1, len(self.warm)))):
             cosines = torch.stack(self._cosines(block, self.warm))
             cosines.masked_fill_(block[:, None] == self.warm, 0)
-            found.append(cosines.clamp_min_(0).topk(count, dim=2))
-        cosine, place = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
+            blocks.append(cosines.clamp_min_(0).topk(count, dim=2))
+        cosine, place = (torch.cat(parts, 1) for parts in zip(*blocks, strict=True))
         loud = functional.normalize(cosine**POWER, p=1, dim=2)
         hold = len(items) * len(self.fitted) <= BLOCK
-        return Asked(items, self.warm[place], loud, self.similarity(items) if hold else None)
+        return TextQuery(items, self.warm[place], loud, self.similarity(items) if hold else None)
 
     @cached_property
-    def _asked(self) -> Asked:
-        return self.ask(self.cold.nonzero().squeeze(1))
+    def _cold_query(self) -> TextQuery:
+        return self.query(self.cold.nonzero().squeeze(1))
 
-    def neighbours(self, scores: Tensor, asked: Asked) -> Tensor:
+    def neighbours(self, scores: Tensor, query: TextQuery) -> Tensor:
         """Predict scores by neighbours in vectors, and in words: (2, B, C)."""
         rest = torch.ones(scores.shape[1], dtype=torch.bool).index_fill(0, self.warm, False)
         shares = scores.masked_fill(rest, -torch.inf).softmax(1).T.contiguous()
         mixed = functional.embedding_bag(
-            asked.near.flatten(0, 1),
+            query.near.flatten(0, 1),
             shares,
-            per_sample_weights=asked.loud.flatten(0, 1),
+            per_sample_weights=query.loud.flatten(0, 1),
             mode="sum",
-        ).view(2, len(asked.items), len(scores))
+        ).view(2, len(query.items), len(scores))
         # Where no text is alike, all warm items speak alike.
-        mixed += (1 - asked.loud.sum(2, keepdim=True)) / len(self.warm)
+        mixed += (1 - query.loud.sum(2, keepdim=True)) / len(self.warm)
         return (mixed + SMOOTHING / (len(self.cold) - 1)).log().transpose(1, 2)
 
-    def regression(self, scores: Tensor, asked: Asked) -> Tensor:
+    def regression(self, scores: Tensor, query: TextQuery) -> Tensor:
         """Predict scores by the regression: (B, C).
 
         An item regressed on is predicted as if its own score were unknown (leave-one-out, exact).
         """
-        own = scores[:, self.fitted]
-        weights = (own - own.mean(dim=1, keepdim=True)) @ self.inverse
-        blocks = asked.items.split(max(1, BLOCK // max(1, len(self.fitted))))
-        similar = map(self.similarity, blocks) if asked.similar is None else [asked.similar]
-        found = torch.cat([weights @ part.T for part in similar], 1)
+        fitted = scores[:, self.fitted]
+        weights = (fitted - fitted.mean(dim=1, keepdim=True)) @ self.inverse
+        blocks = query.items.split(max(1, BLOCK // max(1, len(self.fitted))))
+        similar = map(self.similarity, blocks) if query.similar is None else [query.similar]
+        predicted = torch.cat([weights @ part.T for part in similar], 1)
         # Its solution divided by the inverse's diagonal is an item's residual without itself.
-        place = torch.searchsorted(self.fitted, asked.items).clamp_max(len(self.fitted) - 1)
-        left = (self.l2 - 1 / self.inverse.diagonal())[place] * (self.fitted[place] == asked.items)
-        return found + weights[:, place] * left
+        place = torch.searchsorted(self.fitted, query.items).clamp_max(len(self.fitted) - 1)
+        left = (self.l2 - 1 / self.inverse.diagonal())[place] * (self.fitted[place] == query.items)
+        return predicted + weights[:, place] * left
 
     @cached_property
     def _usual(self) -> Tensor:
-        """How similar warm items' texts are to each item's on average: (N + 1,)."""
+        """Mean similarity of warm items' texts to each item's: (N + 1,)."""
         blocks = self._units.split(max(1, BLOCK // len(self.warm)))
         warm = self._units[self.warm].T
         return torch.cat([(block @ warm).clamp_min_(0).square_().mean(1) for block in blocks])
 
-    def by_history(self, histories: Tensor, asked: Asked) -> Tensor:
+    def by_history(self, histories: Tensor, query: TextQuery) -> Tensor:
         """Predict scores by the texts of histories (B, L), padded on the left: (B, C)."""
         histories = histories[:, -RECENT:]
         ages = torch.arange(histories.shape[1] - 1, -1, -1)
         loud = (DECAY**ages).float() * (histories != 0)
         items, places = histories.unique(return_inverse=True)
-        table = (self._units[items] @ self._units[asked.items].T).clamp_min_(0).square_()
+        table = (self._units[items] @ self._units[query.items].T).clamp_min_(0).square_()
         near = functional.embedding_bag(places, table, per_sample_weights=loud, mode="sum")
         usual = (self._usual[histories] * loud).sum(1, keepdim=True).clamp_min(1e-12)
         return (near / usual + SMOOTHING).log()
 
-    def predicted(self, scores: Tensor, histories: Tensor | None, asked: Asked) -> Tensor:
+    def predicted(self, scores: Tensor, histories: Tensor | None, query: TextQuery) -> Tensor:
         """Predict scores, each item's as if its own were unknown.
 
         :param scores: (B, N + 1) of any recommender.
@@ -206,11 +206,11 @@ class TextMap:
         :returns: (B, C).
         """
         if not len(self.warm):
-            return scores.new_zeros(len(scores), len(asked.items))
-        near, own = self.neighbours(scores, asked), self.regression(scores, asked)[None]
-        like = None if histories is None else self.by_history(histories, asked)[None]
-        given = torch.cat([near, own, torch.zeros_like(own) if like is None else like])
-        return torch.einsum("k,kbc->bc", scores.new_tensor(self.weights), given)
+            return scores.new_zeros(len(scores), len(query.items))
+        near, ridge = self.neighbours(scores, query), self.regression(scores, query)[None]
+        like = None if histories is None else self.by_history(histories, query)[None]
+        predictions = torch.cat([near, ridge, torch.zeros_like(ridge) if like is None else like])
+        return torch.einsum("k,kbc->bc", scores.new_tensor(self.weights), predictions)
 
     def scores(self, scores: Tensor, histories: Tensor | None = None) -> Tensor:
         """Predict cold items' scores.
@@ -219,9 +219,9 @@ class TextMap:
         :param histories: (B, L) items, padded on the left, which the scores are for.
         :returns: (B, N + 1): cold items' scores; -inf for warm ones and for those without a text.
         """
-        found = torch.full_like(scores, -torch.inf)
-        found[:, self.cold] = self.predicted(scores, histories, self._asked)
-        return found
+        result = torch.full_like(scores, -torch.inf)
+        result[:, self.cold] = self.predicted(scores, histories, self._cold_query)
+        return result
 
 
 @torch.no_grad()
@@ -252,34 +252,34 @@ def choose_map(
         solved.append((l2, mapped.inverse))
     drawn = torch.randperm(len(mapped.warm), generator=torch.Generator().manual_seed(seed))
     size = min(max(len(drawn) // 10, SAMPLE[0]), SAMPLE[1])
-    others = mapped.ask(mapped.warm[drawn[:size]])
+    others = mapped.query(mapped.warm[drawn[:size]])
     weights = torch.tensor(WEIGHTS)
     gains = [torch.zeros(len(PENALTIES) * len(WEIGHTS), 0).double()]
     for whole, targets, seen, past in judged:
-        known = torch.isin(targets, mapped.warm)
-        scores, target, many = whole[known], targets[known], len(weights)
-        histories = past[known]
-        own, barred = mapped.ask(target), torch.zeros_like(scores, dtype=torch.bool)
-        barred.scatter_(1, seen[known], True).scatter_(1, target[:, None], True)
+        is_warm = torch.isin(targets, mapped.warm)
+        scores, target, many = whole[is_warm], targets[is_warm], len(weights)
+        histories = past[is_warm]
+        targeted, barred = mapped.query(target), torch.zeros_like(scores, dtype=torch.bool)
+        barred.scatter_(1, seen[is_warm], True).scatter_(1, target[:, None], True)
         allowed = functional.pad(~barred[:, others.items], (1, 0), value=True)
         allowed = functional.pad(allowed, (1, 0)).repeat(many, 1)
         fixed = [
-            (mapped.neighbours(scores, asked), mapped.by_history(histories, asked)[None])
-            for asked in (own, others)
+            (mapped.neighbours(scores, query), mapped.by_history(histories, query)[None])
+            for query in (targeted, others)
         ]
-        found = []
+        blocks = []
         for mapped.l2, mapped.inverse in solved:
             mine, rest = (
-                torch.cat([near, mapped.regression(scores, asked)[None], like])
-                for (near, like), asked in zip(fixed, (own, others), strict=True)
+                torch.cat([near, mapped.regression(scores, query)[None], like])
+                for (near, like), query in zip(fixed, (targeted, others), strict=True)
             )
             # Behind column 0, which stands for no item, each event's own item and all others.
             parts = torch.cat([mine.diagonal(0, 1, 2)[..., None], rest], 2)
             mixed = functional.pad(torch.einsum("wk,kbc->wbc", weights, parts), (1, 0))
             first = torch.ones(many * len(target), dtype=torch.int64)
             ranks = mean_ranks(mixed.flatten(0, 1), first, None, allowed)
-            found.append(event_metrics(ranks, [10])["ndcg@10"].view(many, -1))
-        gains.append(torch.cat(found))
+            blocks.append(event_metrics(ranks, [10])["ndcg@10"].view(many, -1))
+        gains.append(torch.cat(blocks))
     ahead = torch.cat(gains, 1)
     best = int(ahead.sum(1).argmax())
     difference = ahead[best] - ahead[0]

@@ -123,8 +123,8 @@ class FarLaws(nn.Module):
     def value(self, taste: Tensor, exposure: Tensor) -> Tensor:
         """Soft values V (...,) of tastes (..., 16), exposures (..., 20), averaged over offers."""
         # Values are of the order of ten: the factor keeps the last layer's weights near one.
-        found: Tensor = self.network(torch.cat([2 * taste, 0.5 * exposure], -1))
-        return 10 * found.squeeze(-1)
+        scaled: Tensor = self.network(torch.cat([2 * taste, 0.5 * exposure], -1))
+        return 10 * scaled.squeeze(-1)
 
     @torch.no_grad()
     def action_values(self, state: UserState, items: Tensor) -> Tensor:
@@ -164,18 +164,18 @@ class FarLaws(nn.Module):
 
     def _fit(self, settings: str, users: int, steps: int) -> None:
         """Fit V, or read it from the cache, where it lies by its settings and by this very code."""
-        known = f"{settings} {users} {steps} {torch.__version__}".encode()
-        known += Path(__file__).read_bytes()
-        folder = cache_folder() / "far" / sha256(known).hexdigest()[:32]
+        key = f"{settings} {users} {steps} {torch.__version__}".encode()
+        key += Path(__file__).read_bytes()
+        folder = cache_folder() / "far" / sha256(key).hexdigest()[:32]
         with suppress(OSError, SafetensorError):
-            found = load_file(folder / "value.safetensors")
-            self.bellman_error = float(found.pop("bellman_error"))
-            self.network.load_state_dict(found)
+            fitted = load_file(folder / "value.safetensors")
+            self.bellman_error = float(fitted.pop("bellman_error"))
+            self.network.load_state_dict(fitted)
             return
         self.bellman_error = self._iterate(users, steps)
-        found = {**self.network.state_dict(), "bellman_error": torch.tensor(self.bellman_error)}
+        fitted = {**self.network.state_dict(), "bellman_error": torch.tensor(self.bellman_error)}
         with suppress(OSError), appearing(folder) as part:
-            save_tensors(found, part / "value.safetensors")
+            save_tensors(fitted, part / "value.safetensors")
 
     def _iterate(self, users: int, steps: int) -> float:
         """Fit V by soft value iteration along walks of users; gives the RMS Bellman error."""

@@ -59,8 +59,8 @@ class HeldOut:
         """
         number = max(int(self.history.max()), int(self.candidates.max()))
         table = torch.zeros(max(number, FarLaws.ITEMS + 1) + 1, dtype=torch.int64)
-        own = [int(name.rsplit("-", 1)[1]) for name in items]
-        table[own] = torch.arange(1, len(items) + 1)
+        numbers = [int(name.rsplit("-", 1)[1]) for name in items]
+        table[numbers] = torch.arange(1, len(items) + 1)
         table[FarLaws.ITEMS + 1] = len(items) + 1
         return HeldOut(table[self.history], table[self.candidates], self.reward, self.value)
 

@@ -14,7 +14,6 @@ from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Table
 from lightrec.evaluation.held_out import HeldOutLog, scorers_of
 from lightrec.keys import PADDING
-from lightrec.ranking.scorers import by_history
 from lightrec.run import Run
 
 Floats = NDArray[np.float64]
@@ -59,9 +58,7 @@ class ProviderExposure(Evaluator):
         providers, counts = events_of_providers(store, self.provider)
         new = counts <= FEW
         metrics = {"exposure/providers": len(counts), "exposure/newcomers": float(new.mean())}
-        scorers = scorers_of(run, self.models)
-        if run.has("policy"):
-            scorers["policy"] = by_history(run.policy)
+        scorers = scorers_of(run, self.models, policy=True)
         results = {name: log.rank(store, scorer, seed) for name, scorer in scorers.items()}
         chosen = results["blend"].targets[:, None]
         lists = {name: result.lists for name, result in results.items()} | {CHOICES: chosen}

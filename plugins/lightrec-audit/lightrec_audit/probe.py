@@ -133,7 +133,7 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
         there.simulator,
         there.users,
         seed * 1_000_000 + 500_000,  # its sessions are not those of the measurement
-        known=[there.policy(name) for name in LISTS if name in there.policies],
+        others=[there.policy(name) for name in LISTS if name in there.policies],
         leaders=again,
     )
     if lasting is not players[CONSTANT]:

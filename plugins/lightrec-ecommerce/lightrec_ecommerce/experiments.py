@@ -1,7 +1,7 @@
 """Readers of two sets whose exposure was drawn at random: Coat and the Open Bandit Dataset."""
 
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 import polars as pl
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
-from lightrec.data.readers.delimited import TextTable
 from lightrec.data.schema import Place
 from lightrec.errors import DataError
 from lightrec.keys import Column
@@ -30,15 +29,12 @@ class CoatReader(PublishedReader):
 
     name = "coat"
     file = "train.ascii"
+    text: ClassVar = {"separator": " ", "quote": False, "header": False}
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether it is one of the two matrices, or a folder with the first."""
         return super().recognises(path) or (path.name == "test.ascii" and path.is_file())
-
-    def open(self, path: Path) -> TextTable:
-        """Open a matrix."""
-        return TextTable(path, " ", quote=False, header=False)
 
     def events(self, file: Path) -> InteractionLog:
         """Read the ratings, 1 to 5, where 0 is none."""
@@ -102,8 +98,8 @@ class OpenBanditReader(PublishedReader):
     def events(self, file: Path) -> InteractionLog:
         """Read what was shown, and whether it was clicked."""
         log, items = self.log(file), self.items(file)
-        known = log.events[Column.ITEM] if items is None else items.rows[Column.ITEM]
-        offered = pl.lit(known.unique().sort().to_list()).alias(Column.CANDIDATES)
+        names = log.events[Column.ITEM] if items is None else items.rows[Column.ITEM]
+        offered = pl.lit(names.unique().sort().to_list()).alias(Column.CANDIDATES)
         return InteractionLog(log.events.with_columns(offered), place=log.place)
 
     def items(self, file: Path) -> Catalog | None:

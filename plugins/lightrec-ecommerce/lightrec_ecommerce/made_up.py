@@ -8,7 +8,7 @@ In the log of ``--offline``, :func:`shopping`, goods are also sent back, and bou
 
 import sys
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -36,25 +36,15 @@ LASTS: Final = 18
 """after about so many days."""
 
 
-class Shop(NamedTuple):
-    """What happened, and what is true.
-
-    :param log: user, item, feedback, time, price paid (of purchases alone); oldest first.
-    :param products: item, title, category, tags, price, added.
-    :param customers: user, age, region, budget.
-    :param appeal: (customers, products) log-odds of buying what was looked at.
-    """
-
-    log: pl.DataFrame
-    products: pl.DataFrame
-    customers: pl.DataFrame
-    appeal: Floats
-
-
-def make(seed: int = 0, events: int = 30_000, customers: int = 1_000, products: int = 400) -> Shop:
+def make(
+    seed: int = 0, events: int = 30_000, customers: int = 1_000, products: int = 400
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, Floats]:
     """Make a shop.
 
     :param events: exactly so many, the earliest ones of those that the customers come to.
+    :returns: the log (user, item, feedback, time, price paid of purchases alone), oldest first;
+        products (item, title, category, tags, price, added); customers (user, age, region, budget);
+        and the truth, (customers, products) log-odds of buying what was looked at.
     :raises ValueError: where the customers come to fewer events than that.
     """
     chance = np.random.default_rng(seed)
@@ -76,7 +66,7 @@ def make(seed: int = 0, events: int = 30_000, customers: int = 1_000, products: 
     names = {Column.USER: people["user"].gather(who), Column.ITEM: goods["item"].gather(what)}
     log = pl.DataFrame(names | {Column.FEEDBACK: kind, Column.TIME: pl.from_epoch(when)})
     paid = pl.when(feedback="purchase").then(price.gather(what)).alias("price paid")
-    return Shop(log.with_columns(paid), goods, people, appeal)
+    return log.with_columns(paid), goods, people, appeal
 
 
 def write(folder: Path | str, seed: int = 0, events: int = 30_000) -> None:
@@ -84,11 +74,12 @@ def write(folder: Path | str, seed: int = 0, events: int = 30_000) -> None:
 
     :param folder: made where it does not exist.
     """
-    shop, folder = make(seed, events), Path(folder)
+    log, goods, people, _ = make(seed, events)
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     names = {"user": "customer", "item": "sku", "feedback": "event", "title": "name"}
-    products = shop.products.with_columns(pl.col("tags").list.join("|"))
-    tables = {"shop": shop.log, "products": products, "customers": shop.customers}
+    goods = goods.with_columns(pl.col("tags").list.join("|"))
+    tables = {"shop": log, "products": goods, "customers": people}
     for name, table in tables.items():
         named = table.rename(names, strict=False)
         named.write_csv(folder / f"{name}.csv", datetime_format="%Y-%m-%d %H:%M:%S")
@@ -103,14 +94,14 @@ def shopping(folder: Path, seed: int) -> Path:
     :param folder: an empty folder, see :func:`~lightrec_formats.made_up.write_made_up`.
     :returns: the folder.
     """
-    shop, chance = make(seed, 8_000, customers=400, products=200), np.random.default_rng((seed, 1))
-    log, (users, items) = shop.log.drop("price paid"), (shop.customers, shop.products)
+    log, items, users, appeal = make(seed, 8_000, customers=400, products=200)
+    log, chance = log.drop("price paid"), np.random.default_rng((seed, 1))
     bought = log.filter(feedback="purchase").join(items, on="item")
     places = [
         bought[name].cast(pl.Enum(table[name])).to_physical().to_numpy()
         for name, table in (("user", users), ("item", items))
     ]
-    back = chance.random(len(bought)) < expit(-(shop.appeal[*places] + 2.0))
+    back = chance.random(len(bought)) < expit(-(appeal[*places] + 2.0))
     returns = _later(bought, chance.uniform(2, 14, len(bought))).filter(back)
     rows = [log, returns.select(log.columns).with_columns(feedback=pl.lit("return"))]
     left = bought.filter(~back).filter(pl.col("category").is_in(USED_UP)).select(log.columns)
@@ -121,7 +112,7 @@ def shopping(folder: Path, seed: int) -> Path:
         rows.append(left)
     whole = pl.concat(rows).filter(pl.col("time") <= log["time"].max())
     whole = whole.sort("time", maintain_order=True)
-    return write_made_up(folder, whole, items, users, shop.appeal)
+    return write_made_up(folder, whole, items, users, appeal)
 
 
 def _later(events: pl.DataFrame, days: Floats) -> pl.DataFrame:
@@ -135,9 +126,7 @@ def _products(chance: np.random.Generator, count: int) -> tuple[pl.DataFrame, Fl
     tags = np.stack([chance.choice(len(TAGS), 3, replace=False) for _ in range(count)])
     median = np.array([*CATEGORIES.values()], float)[category]
     price = np.round(median * np.exp(chance.normal(0, 0.5, count)), 0) - 0.01
-    style = np.zeros((count, len(names) + len(TAGS)))
-    style[np.arange(count), category] = 1
-    style[np.arange(count)[:, None], len(names) + tags] = 1
+    style = np.hstack([np.eye(len(names))[category], np.eye(len(TAGS))[tags].sum(1)])
     added = chance.integers(1, 700, count)
     table = pl.DataFrame(
         {
@@ -160,9 +149,9 @@ def _customers(chance: np.random.Generator, count: int) -> tuple[pl.DataFrame, F
     age = chance.integers(18, 80, count)
     region = chance.integers(0, len(REGIONS), count)
     size = len(CATEGORIES) + len(TAGS)
-    own, regional = chance.normal(0, 0.6, (count, size)), chance.normal(0, 0.5, (4, size))
+    personal, regional = chance.normal(0, 0.6, (count, size)), chance.normal(0, 0.5, (4, size))
     ageing = chance.normal(0, 0.5, size)
-    taste = own + regional[region] + (age[:, None] - 49) / 18 * ageing
+    taste = personal + regional[region] + (age[:, None] - 49) / 18 * ageing
     budget = np.round(80 * np.exp(chance.normal(0, 0.6, count)) / 5) * 5 + 5
     table = pl.DataFrame(
         {

@@ -21,7 +21,7 @@ INVOICE: Final = {
     PRICE: "UnitPrice",
 }
 SECOND: Final = {Column.USER: "Customer ID", Column.SESSION: "Invoice", PRICE: "Price"}
-"""What the second edition calls otherwise."""
+"""Columns that the second edition calls otherwise."""
 _REVIEW: Final = {
     Column.USER: "user_id",
     Column.ITEM: "parent_asin",

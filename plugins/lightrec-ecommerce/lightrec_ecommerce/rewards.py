@@ -1,4 +1,4 @@
-"""What a step is worth to a shop: that somebody buys, and what it costs."""
+"""The worth of a step to a shop: that somebody buys, and what it costs."""
 
 import sys
 
@@ -37,9 +37,9 @@ def prices(column: pl.Series) -> Tensor:
 
     :raises NotApplicable: where one is no number of 0 or more, or none is above 0.
     """
-    found = to_amounts(column, sys.float_info.max, "a price of 0 or more")
-    if not found.nansum():
+    amounts = to_amounts(column, sys.float_info.max, "a price of 0 or more")
+    if not amounts.nansum():
         raise NotApplicable(
             f"No item has a {column.name!r} above 0: use EngagementReward, which needs no prices."
         )
-    return found.nan_to_num(float(found.nanmean()))
+    return amounts.nan_to_num(float(amounts.nanmean()))

@@ -38,31 +38,24 @@ class Sales(Evaluator):
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """``ecommerce/session/…`` and ``ecommerce/<contender>/…``."""
-        store = run.data
-        price = known_prices(store)
+        store, log, price = run.data, HeldOutLog(), None
+        with suppress(NotApplicable):  # 0 of padding and of nothing
+            price = pad(prices(RewardContext(store=store).item_attribute(PRICE)), (1, 1))
         metrics = of_sessions(store, price, seed)
-        log = HeldOutLog()
         held_out = log.events(store, seed).events
-        own = torch.from_numpy(purchases(Sequences.all_events(store), store)[held_out])
+        sold = torch.from_numpy(purchases(Sequences.all_events(store), store)[held_out])
         for name, scorer in scorers_of(run).items():
             result = log.rank(store, scorer, seed)
-            hit, users = (result.ranks <= LIST_LENGTH).double()[own], result.users[own]
-            found = {"purchases": hit}
+            hit, users = (result.ranks <= LIST_LENGTH).double()[sold], result.users[sold]
+            values = {"purchases": hit}
             if price is not None and result.lists is not None:
-                cost, shown = price[result.targets[own]].double(), result.lists[own]
-                found["revenue"] = hit * cost / cost.mean()
+                cost, shown = price[result.targets[sold]].double(), result.lists[sold]
+                values["revenue"] = hit * cost / cost.mean()
                 there = (shown != PADDING).sum(1).clamp(min=1)
-                found["price"] = (price[shown].sum(1) / there).double()
-            for key, values in found.items():
-                metrics |= mean_of_users(f"ecommerce/{name}/{key}@10", values, users, seed)
+                values["price"] = (price[shown].sum(1) / there).double()
+            for key, each in values.items():
+                metrics |= mean_of_users(f"ecommerce/{name}/{key}@10", each, users, seed)
         return Findings(metrics, [section(metrics)], [verdict(metrics)])
-
-
-def known_prices(store: EventStore) -> Tensor | None:
-    """The price of each item, (N + 2,) float32, 0 of padding and of nothing; or None."""
-    with suppress(NotApplicable):
-        return pad(prices(RewardContext(store=store).item_attribute(PRICE)), (1, 1))
-    return None
 
 
 def purchases(events: Sequences | EventStore, store: EventStore) -> NDArray[np.bool_]:
@@ -78,12 +71,14 @@ def of_sessions(store: EventStore, price: Tensor | None, seed: int) -> dict[str,
     """Conversions and revenue per session of the whole log, with intervals over users.
 
     What was returned is taken off the revenue.
+
+    :param price: of each item, (N + 2,) float32; None: there is no revenue.
     """
     chosen = np.asarray(store.items) <= store.num_items
     sold = purchases(store, store) & chosen
     begins = store.session_offsets[:-1]
     users = torch.from_numpy(store.users_of(begins))
-    found: dict[str, float] = {"ecommerce/sessions": len(begins)}
+    metrics: dict[str, float] = {"ecommerce/sessions": len(begins)}
     values = {"conversion": np.add.reduceat(sold.astype(int), begins) > 0}
     if price is not None:
         worth = store.meta["settings"]["weights"] or {}
@@ -92,9 +87,9 @@ def of_sessions(store: EventStore, price: Tensor | None, seed: int) -> dict[str,
         paid = price.numpy()[np.asarray(store.items)] * (sold.astype(float) - back)
         values["revenue"] = np.add.reduceat(paid, begins)
     for name, each in values.items():
-        own = torch.from_numpy(each.astype(float))
-        found |= mean_of_users(f"ecommerce/session/{name}", own, users, seed)
-    return found
+        sessions = torch.from_numpy(each.astype(float))
+        metrics |= mean_of_users(f"ecommerce/session/{name}", sessions, users, seed)
+    return metrics
 
 
 def section(metrics: Metrics) -> Section:
@@ -119,5 +114,5 @@ def verdict(metrics: Metrics) -> str:
     """Say what the blend finds of purchases and of their revenue."""
     parts = {"purchases": "purchases", "revenue": "their revenue"}
     ends = {title: interval(metrics, f"ecommerce/blend/{n}@10") for n, title in parts.items()}
-    said = [f"{spread(found, '.0%')} of {title}" for title, found in ends.items() if found]
-    return f"The blend's first ten find {' and '.join(said) or 'no purchases to judge by'}."
+    shares = [f"{spread(share, '.0%')} of {title}" for title, share in ends.items() if share]
+    return f"The blend's first ten find {' and '.join(shares) or 'no purchases to judge by'}."

@@ -32,6 +32,9 @@ LAST_PAGE = 100
 SEED = 128
 SECOND = 10
 """Values of the second answer, whose meaning was not published."""
+POPULATION, ELITE = 128, 16
+"""Actions that a generation of the search tries, and the best of them, to whose normal law the next
+generation belongs."""
 
 SIZES = {
     "generator_model.pt": (SEED, 128, USER),
@@ -86,20 +89,16 @@ class VirtualTaobao(SessionEnv):
         highest = torch.tensor([1.0] * USER + [PAGE, SECOND - 1, max_steps], device=self.device)
         highest = highest.expand(batch_size, -1)
         latent = {"leave": self._indices(1, LAST_PAGE)}
-        self.observation_spec = Composite(
-            {
-                Key.OBSERVATION: Bounded(torch.zeros_like(highest), highest),
-                Key.STEP: self._indices(1, max_steps),
-                Key.ACCEPTED_TOTAL: self._numbers(1),
-                Key.SESSION: self._numbers(1, dtype=torch.int64),
-                Key.LATENT: Composite(latent, shape=self.batch_size),
-            },
-            shape=self.batch_size,
-        )
+        state = {
+            Key.OBSERVATION: Bounded(torch.zeros_like(highest), highest),
+            Key.STEP: self._indices(1, max_steps),
+            Key.ACCEPTED_TOTAL: self._numbers(1),
+            Key.SESSION: self._numbers(1, dtype=torch.int64),
+            Key.LATENT: Composite(latent, shape=self.batch_size),
+        }
+        self.observation_spec = Composite(state, shape=self.batch_size)
         self.reward_spec = Bounded(0, PAGE, (batch_size, 1), device=self.device)
-        self.action_spec = Bounded(
-            -1, 1, (batch_size, WEIGHTS), dtype=torch.float32, device=self.device
-        )
+        self.action_spec = Bounded(-1.0, 1.0, (batch_size, WEIGHTS), device=self.device)
 
     def first_state(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Draw users, and the pages on which they will leave."""
@@ -135,8 +134,8 @@ class VirtualTaobao(SessionEnv):
         key = self.chance(tensordict)
         reward = _draw(clicks, noise.mix(key, 0)).float()
         other = _draw(second, noise.mix(key, 1)).float()
-        step, latent = tensordict[Key.STEP] + 1, tensordict[Key.LATENT]
-        terminated = (step >= latent["leave"]) & (self.ending == "leave")
+        step = tensordict[Key.STEP] + 1
+        terminated = (step >= tensordict[Key.LATENT, "leave"]) & (self.ending == "leave")
         over = step >= self.max_steps
         user = tensordict[Key.OBSERVATION][:, :USER]
         state = {
@@ -150,17 +149,13 @@ class VirtualTaobao(SessionEnv):
         }
         return tensordict.select(Key.SESSION, Key.LATENT).update(state)
 
-    def best_constant_action(
-        self, *, population: int = 128, generations: int = 40, elite: int = 16, seed: int = 0
-    ) -> Tensor:
+    def best_constant_action(self, *, generations: int = 40, seed: int = 0) -> Tensor:
         """Search the one action for everybody that is clicked on most, by the cross-entropy method.
 
         With noise that fades (Szita and Lőrincz 2006, "Learning Tetris using the noisy
         cross-entropy method"). An action is worth the expected clicks of the users, each on one of
         his pages; 64 sessions are enough.
 
-        :param population: actions that a generation tries.
-        :param elite: the best of them, to whose normal law the next generation belongs.
         :param seed: of the search.
         :returns: (27,) float32.
         """
@@ -168,16 +163,16 @@ class VirtualTaobao(SessionEnv):
         state = self.reset()
         order = torch.arange(users, device=device).unsqueeze(1)
         state[Key.STEP] = order % state[Key.LATENT, "leave"].clamp_min(1)
-        everybody = state.select(Key.OBSERVATION, Key.STEP).repeat(population)
+        everybody = state.select(Key.OBSERVATION, Key.STEP).repeat(POPULATION)
         clicks = torch.arange(PAGE + 1.0, device=device)
         chance = torch.Generator().manual_seed(seed)
         mean, spread = torch.zeros(WEIGHTS, device=device), torch.ones(WEIGHTS, device=device)
         for generation in range(generations):
-            drawn = torch.randn(population, WEIGHTS, generator=chance).to(device)
+            drawn = torch.randn(POPULATION, WEIGHTS, generator=chance).to(device)
             actions = (mean + spread * drawn).clamp(-1, 1)
             odds, _ = self.logits(everybody, actions.repeat_interleave(users, 0))
-            worth = (odds.softmax(1) @ clicks).view(population, users).mean(1)
-            best = actions[worth.topk(elite).indices]
+            worth = (odds.softmax(1) @ clicks).view(POPULATION, users).mean(1)
+            best = actions[worth.topk(ELITE).indices]
             noise_left = 0.4 * (1 - generation / generations)
             mean, spread = best.mean(0), (best.var(0) + noise_left**2).sqrt()
         return mean

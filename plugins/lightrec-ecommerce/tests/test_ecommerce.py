@@ -13,7 +13,7 @@ from lightrec_ecommerce.sales import Sales
 from lightrec_formats.truth import TruthChecks, made_up
 from tensordict import TensorDict
 
-from lightrec.errors import NotApplicable, RecipeError
+from lightrec.errors import NotApplicable
 from lightrec.keys import Key
 from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
@@ -48,31 +48,26 @@ def test_revenue(weight, paid):
     reward.bind(RewardContext(store=SimpleNamespace(catalog=goods)))
     slates = torch.tensor([[1, 2], [1, 2], [3, 0], [2, 3]])
     taken = torch.tensor([[True, False], [True, True], [True, False], [False, False]])
-    assert (
-        reward(TensorDict({Key.ACTION: slates, Key.TAKEN: taken}, [4])).flatten().tolist() == paid
-    )
+    rewards = reward(TensorDict({Key.ACTION: slates, Key.TAKEN: taken}, [4]))
+    assert rewards.flatten().tolist() == paid
 
 
 @pytest.mark.parametrize("values", [["1", "free"], [-1.0, 2.0], [None, 0.0]])
 def test_what_is_no_price_is_refused(values):
     with pytest.raises(NotApplicable, match="'price'"):
         prices(pl.Series("price", values))
-    with pytest.raises(RecipeError, match="weight of 'price' is 2"):
-        Revenue(2)
 
 
 def test_sales():
-    store, found = MADE_UP().store, Sales().evaluate(Run(MADE_UP().run), 0)
-    metrics = found.metrics
+    store, findings = MADE_UP().store, Sales().evaluate(Run(MADE_UP().run), 0)
+    metrics = findings.metrics
     sign = np.array([{"purchase": 1, "return": -1}.get(kind, 0) for kind in store.feedback_kinds])
     signs = sign[np.asarray(store.feedback) - 1]
     price = store.catalog["price"].to_numpy()[np.asarray(store.items) - 1]
-    sessions = metrics["ecommerce/sessions"]
-    revenue = metrics["ecommerce/session/revenue"] * sessions
+    revenue = metrics["ecommerce/session/revenue"] * metrics["ecommerce/sessions"]
     assert revenue == pytest.approx(float(price @ signs), rel=1e-5)
-    parts = np.split(signs == 1, store.session_offsets[1:-1])
+    sessions = np.split(signs == 1, store.session_offsets[1:-1])
     conversion = metrics["ecommerce/session/conversion"]
-    assert conversion == pytest.approx(np.mean([own.any() for own in parts]))
+    assert conversion == pytest.approx(np.mean([session.any() for session in sessions]))
     assert metrics["ecommerce/blend/revenue@10"] > 2 * metrics["ecommerce/popularity/revenue@10"]
-    assert "revenue a session" in found.sections[0].markdown()
-    assert found.verdict[0].startswith("The blend's first ten find")
+    assert "revenue a session" in findings.sections[0].markdown()

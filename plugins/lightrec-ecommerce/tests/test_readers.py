@@ -78,11 +78,9 @@ def test_small_files(small, name):
     tables = reader().read(small / name)
     times = pl.col("time").dt.to_string("%F %T")
     assert tables.log.events.with_columns(times).select(columns).rows() == rows
-    known = {row["item"]: row for row in tables.catalog.rows.iter_rows(named=True)}
+    catalog = {row["item"]: row for row in tables.catalog.rows.iter_rows(named=True)}
     for item, expected in items.items():
-        assert {column: known[item][column] for column in expected} == expected
-    with pytest.raises(DataError, match="fixed"):
-        reader().read(small / name, {"item": "sku"})
+        assert catalog[item].items() >= expected.items()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from lightrec_rules.rules import RuleBook
 from torch import Tensor, nn
 
 from lightrec.cli.command import with_options_of
-from lightrec.data.files import appearing, save_tensors
+from lightrec.data.files import appearing, content_hash, save_tensors
 from lightrec.data.names import Names
 from lightrec.data.people import People
 from lightrec.data.sequences import Sequences
@@ -270,7 +270,7 @@ def described(run: Run, what: What, folder: Path, said: Mapping[str, Any]) -> di
         "worth": worth_in(run),
         "goal": run.data.goal,
         "files": {
-            path.relative_to(folder).as_posix(): exported.digest(path)
+            path.relative_to(folder).as_posix(): content_hash(path)
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         },

@@ -80,6 +80,6 @@ def _classes(table: pl.DataFrame, name: str) -> pl.Series:
     """A column of risk classes as whole numbers; null where there is no class from 1 to 7."""
     if name not in table.columns or table[name].dtype.is_nested():
         return pl.Series(name, [None] * table.height, pl.Int64)
-    found = table[name].cast(pl.Float64, strict=False)
-    good = found.is_between(1, CLASSES) & (found == found.floor())
-    return found.set(~good.fill_null(False), None).cast(pl.Int64)
+    classes = table[name].cast(pl.Float64, strict=False)
+    good = classes.is_between(1, CLASSES) & (classes == classes.floor())
+    return classes.set(~good.fill_null(False), None).cast(pl.Int64)

@@ -1,9 +1,10 @@
-"""What becomes of portfolios that are made of what is recommended."""
+"""The course of portfolios that are made of what is recommended."""
 
 from typing import Final
 
 import numpy as np
 import torch
+from lightrec_formats.made_up import Floats
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.scorers import Scorer, by_history
 from lightrec.run import Run
 from lightrec_finance.domain import FinanceDomain, is_assessed
-from lightrec_finance.portfolio import Course, Floats, follow
+from lightrec_finance.portfolio import Course, follow
 from lightrec_finance.prices import Days, PriceFiles, Prices, span
 
 TITLE: Final = "Portfolios of what is recommended"
@@ -80,19 +81,19 @@ class Portfolios(Evaluator):
             "recommended": by_history(run.blend),
             "popularity": by_history(PopularityPolicy.from_run(run)),
         }
-        known = {day: prices.until(day) for day in days}
-        last = known.pop(days[-1])
+        past = {day: prices.until(day) for day in days}
+        last = past.pop(days[-1])
         decided = {
-            name: {day: self.decide(run.data, part, own, days[0]) for day, own in known.items()}
+            name: {day: self.decide(run.data, part, until, days[0]) for day, until in past.items()}
             for name, part in contenders.items()
         }
-        decided["everything"] = {day: _equal(_quoted(own)[None]) for day, own in known.items()}
+        decided["everything"] = {day: _equal(_quoted(until)[None]) for day, until in past.items()}
         return {name: follow(shares, last, self.cost) for name, shares in decided.items()}
 
     def decide(
-        self, store: EventStore, scores: Scorer, known: Prices, first: np.datetime64
+        self, store: EventStore, scores: Scorer, prices: Prices, first: np.datetime64
     ) -> Floats:
-        """Choose portfolios in the evening of the last day of some prices, from events until then.
+        """Choose portfolios in the evening of the prices' last day, from events until then.
 
         :param scores: from what is known of users' events to (B, N + 1).
         :param first: the day of the first decision: portfolios are those of the P users who had
@@ -101,13 +102,13 @@ class Portfolios(Evaluator):
         """
         log, suitable = Sequences.all_events(store), showable(store)
         users = np.flatnonzero(_ends(log, first) > log.offsets[:-1])
-        quoted = torch.from_numpy(np.append(False, _quoted(known)))
+        quoted = torch.from_numpy(np.append(False, _quoted(prices)))
 
         def allowed(users: Tensor) -> Tensor:
-            found = suitable(users)
-            return quoted.expand(len(users), -1) if found is None else found & quoted
+            mask = suitable(users)
+            return quoted.expand(len(users), -1) if mask is None else mask & quoted
 
-        ends = _ends(log, known.days[-1])[users]
+        ends = _ends(log, prices.days[-1])[users]
         # Nobody knows what is bought next: the target is any item.
         targets = Targets(np.ones(len(users), np.int32), users, ends)
         events = EvaluationEvents(log, targets, None, 256, None, 0)
@@ -172,11 +173,11 @@ def _ends(log: Sequences, day: np.datetime64) -> NDArray[np.int64]:
     return np.asarray(log.offsets[:-1] + before[log.offsets[1:]] - before[log.offsets[:-1]])
 
 
-def _quoted(known: Prices) -> NDArray[np.bool_]:
+def _quoted(prices: Prices) -> NDArray[np.bool_]:
     """Tell which products have had a price in the last month: (N,)."""
-    return np.asarray((~np.isnan(known.values[-21:])).any(0))
+    return np.asarray((~np.isnan(prices.values[-21:])).any(0))
 
 
-def _equal(held: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _equal(held: NDArray[np.bool_]) -> Floats:
     """Equal shares (P, N) of what is held; all cash where nothing is."""
     return held / np.maximum(held.sum(1, keepdims=True), 1)

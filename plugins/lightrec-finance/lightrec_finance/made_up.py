@@ -9,8 +9,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from lightrec_formats.made_up import Floats, choose, write_made_up
-from numpy.typing import NDArray
+from lightrec_formats.made_up import DAY, Floats, Rows, choose, write_made_up
 
 from lightrec.keys import Column
 from lightrec_finance.domain import RISK, RISK_LIMIT, risk_class
@@ -45,9 +44,9 @@ def market(seed: int) -> tuple[pl.DataFrame, Prices]:
     sector = [SECTORS.index(sector) for sector in sectors]
     of_market = chance.normal(0.0003, 0.008, DAYS - 1)
     of_sectors = chance.normal(0, 0.006, (DAYS - 1, len(SECTORS)))
-    own = chance.normal(0, 0.008, (DAYS - 1, count))
+    noise = chance.normal(0, 0.008, (DAYS - 1, count))
     drift = chance.normal(0, 0.0002, count)
-    returns = scale * (of_market[:, None] + of_sectors[:, sector] + own + drift)
+    returns = scale * (of_market[:, None] + of_sectors[:, sector] + noise + drift)
     steps = np.concatenate([chance.uniform(2.5, 5, (1, count)), returns])
     days = np.busday_offset(FIRST_DAY, np.arange(DAYS))
     items = [f"MU{number:03d}" for number in range(1, count + 1)]
@@ -83,18 +82,17 @@ def write(folder: Path, seed: int) -> Path:
     times = seconds + np.sort(chance.integers(0, 1800, rows.shape), axis=1)
     logs = np.log(prices.values)
 
-    def rise(event: int, now: Floats, chosen: NDArray[np.int64]) -> Floats:
+    def rise(event: int, now: Floats, chosen: Rows) -> Floats:
         """Add what prices did in the month until the evening before."""
         last = rows[:, event] - 1
         return np.asarray(CHASE * (logs[last] - logs[last - MONTH]))
 
-    found = choose(appeal, times.astype(float), chance, rise, repeats=True)
+    made = choose(appeal, times.astype(float), chance, rise, repeats=True)
     people = pl.Series(Column.USER, [f"investor-{user + 1:03d}" for user in range(INVESTORS)])
-    bought = found.log(people, products[Column.ITEM]).with_columns(feedback=pl.lit("purchase"))
-    later = found.times + 86_400 * chance.integers(20, 120, len(found.times))
-    sold = bought.with_columns(
-        pl.from_epoch(pl.Series(Column.TIME, later)), pl.lit("sale").alias(Column.FEEDBACK)
-    ).filter(pl.Series((chance.random(len(later)) < 0.15) & (later <= found.times.max())))
+    bought = made.log(people, products[Column.ITEM], feedback="purchase")
+    later = made.times + DAY * chance.integers(20, 120, len(made.times))
+    sold = made._replace(times=later).log(people, products[Column.ITEM], feedback="sale")
+    sold = sold.filter((chance.random(len(later)) < 0.15) & (later <= made.times.max()))
     investors = pl.DataFrame({Column.USER: people, RISK_LIMIT: limit})
     log = pl.concat([bought, sold]).sort(Column.TIME, maintain_order=True)
     return write_made_up(folder, log, products, investors, appeal)

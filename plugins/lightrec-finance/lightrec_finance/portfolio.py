@@ -1,16 +1,15 @@
-"""What becomes of portfolios: returns, risk and costs, from prices and decisions."""
+"""The course of portfolios: returns, risk and costs, from prices and decisions."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from lightrec_formats.made_up import Floats
 
-from lightrec_finance.prices import Prices
+from lightrec_finance.prices import Days, Prices
 
-Floats = NDArray[np.float64]
 TRADING_DAYS: Final = 252
-"""A year has so many."""
+"""Number of trading days in a year."""
 
 
 def volatility(returns: Floats, periods: int = TRADING_DAYS) -> Floats:
@@ -30,7 +29,7 @@ def drawdown(values: Floats) -> Floats:
 
 
 def turnover(before: Floats, after: Floats) -> Floats:
-    """What is bought and what is sold, together, as a share of the portfolio.
+    """Purchases and sales together, as a share of the portfolio.
 
     Going from cash into products is 1, changing all products for others is 2.
 
@@ -41,14 +40,14 @@ def turnover(before: Floats, after: Floats) -> Floats:
 
 
 class Course(NamedTuple):
-    """What became of P portfolios.
+    """The course of P portfolios.
 
     :param days: (T,) the first is that of the first trade.
     :param values: (T, P), from 1 before the first trade's costs.
     :param turnover: (P,) over all trades, see :func:`turnover`.
     """
 
-    days: NDArray[np.datetime64]
+    days: Days
     values: Floats
     turnover: Floats
 

@@ -26,7 +26,7 @@ PriceFiles: TypeAlias = str | list[str]
 
 @dataclass(frozen=True)
 class Prices:
-    """What products cost at the end of each trading day.
+    """Prices of products at the end of each trading day.
 
     :param days: (D,) dates, ascending.
     :param names: N products, by their ids in a log.
@@ -68,25 +68,24 @@ class Prices:
         if files == MADE_UP:
             from lightrec_finance.made_up import market
 
-            _, found = market(store.meta["settings"]["seed"])
+            _, prices = market(store.meta["settings"]["seed"])
         else:
             paths = [files] if isinstance(files, str) else files
-            found = cls.read([Path(path) for path in paths])
-        columns = {name: column for column, name in enumerate(found.names)}
-        rows = [columns.get(item, -1) for item in items]
-        unquoted = np.full((len(found.days), 1), np.nan)
-        values = np.hstack([found.values, unquoted])[:, rows]
+            prices = cls.read([Path(path) for path in paths])
+        columns = {name: column for column, name in enumerate(prices.names)}
+        unquoted = np.full((len(prices.days), 1), np.nan)
+        values = np.hstack([prices.values, unquoted])[:, [columns.get(n, -1) for n in items]]
         if np.isnan(values).all():
             raise NotApplicable(
                 f"None of the log's {len(items)} items has a price in {files}. Name tables of "
                 "daily prices, whose columns are the items' ids, with --values.prices FILE."
             )
-        return cls(found.days, tuple(items), values)
+        return cls(prices.days, tuple(items), values)
 
     def until(self, day: np.datetime64) -> "Prices":
-        """What was known in the evening of a day: nothing of later days."""
-        known = self.days <= day
-        return Prices(self.days[known], self.names, self.values[known])
+        """The prices known in the evening of a day: none of later days."""
+        past = self.days <= day
+        return Prices(self.days[past], self.names, self.values[past])
 
     @property
     def filled(self) -> NDArray[np.float64]:
@@ -101,10 +100,10 @@ def span(store: EventStore, *parts: int) -> tuple[np.datetime64, np.datetime64]:
 
     :raises NotApplicable: where the log has no times, or no such events.
     """
-    own = np.isin(store.parts, parts)
-    if not (store.has_times and own.any()):
+    chosen = np.isin(store.parts, parts)
+    if not (store.has_times and chosen.any()):
         raise NotApplicable("Prices go by days, and the log has no times, or holds nothing out.")
-    times = np.asarray(store.times)[own].astype("datetime64[ms]").astype("datetime64[D]")
+    times = np.asarray(store.times)[chosen].astype("datetime64[ms]").astype("datetime64[D]")
     return times.min(), times.max()
 
 

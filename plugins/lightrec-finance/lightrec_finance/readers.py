@@ -47,20 +47,20 @@ class HouseReader(PublishedReader):
         problems, kind, expected = Problems(file), frame["feedback"], f"one of {', '.join(KINDS)}"
         problems.add_rows(~kind.is_in([*KINDS]), lambda row: place.value(kind, row, expected))
         problems.check()
-        known = pl.col(Column.TIME).str.to_date("%m/%d/%Y", strict=False)
+        disclosed = pl.col(Column.TIME).str.to_date("%m/%d/%Y", strict=False)
         traded = pl.col("traded").str.to_date("%Y-%m-%d", strict=False)
-        good = traded.is_between(pl.lit(OLDEST).str.to_date(), known)
+        good = traded.is_between(pl.lit(OLDEST).str.to_date(), disclosed)
         broken = pl.format("{} (traded {})", Column.TIME, "traded")
         kept = frame.with_row_index("row").filter(HAS_TICKER)
         if left_out := frame.height - kept.height:
             plugins.warn(
                 f"{left_out:,} of {frame.height:,} trades name no ticker, and are left out."
             )
-        kept = kept.sort(known, traded, maintain_order=True, nulls_last=True)
+        kept = kept.sort(disclosed, traded, maintain_order=True, nulls_last=True)
         events = kept.select(
             Column.USER,
             Column.ITEM,
-            pl.when(good).then(known.cast(pl.String)).otherwise(broken).alias(Column.TIME),
+            pl.when(good).then(disclosed.cast(pl.String)).otherwise(broken).alias(Column.TIME),
             pl.col(Column.FEEDBACK).replace_strict(KINDS),
         )
         return self.checked(events, place.within(kept["row"]), file, {})
@@ -69,7 +69,7 @@ class HouseReader(PublishedReader):
         """Read the tickers: title, sector, industry and text, as far as they are known."""
         frame, _ = self.table(file, {Column.ITEM: "ticker", "own": "asset_description"})
         tickers = frame.filter(HAS_TICKER).group_by(Column.ITEM, maintain_order=True)
-        found = tickers.agg(pl.col("own").str.strip_chars().mode().sort().first())
+        rows = tickers.agg(pl.col("own").str.strip_chars().mode().sort().first())
         names = {"name": "Security", "sector": "GICS Sector", "industry": "GICS Sub-Industry"}
         texts = {Column.TEXT: "Longbusinesssummary"}
         for where, columns in (
@@ -77,9 +77,9 @@ class HouseReader(PublishedReader):
             ("sp500-company-text/sp500_companies.csv", texts),
         ):
             companies = self.companies(file, where, columns)
-            found = found.join(companies, on=Column.ITEM, how="left", maintain_order="left")
+            rows = rows.join(companies, on=Column.ITEM, how="left", maintain_order="left")
         title = pl.coalesce("name", "own").alias(Column.TITLE)
-        rows = found.select(Column.ITEM, title, Column.TEXT, "sector", "industry")
+        rows = rows.select(Column.ITEM, title, Column.TEXT, "sector", "industry")
         types: dict[str, Kind] = {"sector": "category", "industry": "category"}
         return Catalog(rows, place=Place(file), types=types)
 
@@ -91,6 +91,6 @@ class HouseReader(PublishedReader):
         named = {Column.ITEM: "Symbol"} | dict(columns)
         for place in (file.with_name(Path(where).name), file.parent.parent / where):
             if place.is_file():
-                found, _ = self.table(place, named)
-                return found.unique(Column.ITEM, keep="first", maintain_order=True)
+                rows, _ = self.table(place, named)
+                return rows.unique(Column.ITEM, keep="first", maintain_order=True)
         return pl.DataFrame(schema=dict.fromkeys(named, pl.String))

@@ -70,8 +70,8 @@ class RiskAdjustedReward(Reward):
         :raises NotApplicable: where the log has no times, or there are too few prices before then.
         """
         store = context.store
-        known = Prices.of(self.prices, store).until(decided_by(store)).filled
-        values = known[(len(known) - 1) % PERIOD :: PERIOD] if len(known) else known
+        daily = Prices.of(self.prices, store).until(decided_by(store)).filled
+        values = daily[(len(daily) - 1) % PERIOD :: PERIOD] if len(daily) else daily
         if len(values) < WINDOW + 2:
             raise NotApplicable(
                 f"There are prices for {max(len(values) - 1, 0)} periods of {PERIOD} days before "
@@ -89,7 +89,10 @@ class RiskAdjustedReward(Reward):
         counts = self.priced[held].float()
         number = counts.sum(1, keepdim=True)
         shares = counts / number.clamp_min(1)
-        now = self._now(transition)
+        step: Tensor | None = transition.get(Key.STEP, None)
+        passed = 0 if step is None else step.flatten().long()
+        now = _APART * transition[Key.USER].long() + passed
+        now = WINDOW + now % (len(self.returns) - WINDOW)
         before = torch.arange(-WINDOW, 0, device=now.device)
         window, following = now.unsqueeze(1) + before, self.returns[now.unsqueeze(1), held]
         past = (self.returns[window.unsqueeze(2), held.unsqueeze(1)] * shares.unsqueeze(1)).sum(2)
@@ -101,10 +104,3 @@ class RiskAdjustedReward(Reward):
         accepted = taken.sum(1, keepdim=True).float()
         paid = self.engagement * accepted + self.gain * net
         return paid - self.volatility * risk - self.drawdown * fall
-
-    def _now(self, transition: TensorDictBase) -> Tensor:
-        """Each session's period (B,), the first after its window."""
-        user = transition[Key.USER].long()
-        step: Tensor | None = transition.get(Key.STEP, None)
-        passed = 0 if step is None else step.flatten().long()
-        return WINDOW + (_APART * user + passed) % (len(self.returns) - WINDOW)

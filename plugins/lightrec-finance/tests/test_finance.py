@@ -19,12 +19,7 @@ from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
 from lightrec.ranking.scorers import by_history
 from lightrec.run import Run
-from lightrec.testing import (
-    EvaluatorChecks,
-    RewardChecks,
-    parametrize_checks,
-    plugin_checks,
-)
+from lightrec.testing import EvaluatorChecks, RewardChecks, parametrize_checks, plugin_checks
 
 MADE_UP = partial(made_up, "finance", "Popularity", "EASE", "Demographic")
 PORTFOLIOS = partial(Portfolios, "made-up")
@@ -57,7 +52,7 @@ def prices(run):
 
 
 def moved_after(day, prices):
-    """Give prices of which all later ones are shifted, to show that nothing looks ahead."""
+    """Prices of which all later ones are shifted, to show that nothing looks ahead."""
     late = (prices.days > day)[:, None]
     values = np.where(late, np.roll(prices.values, 17, axis=0) * 3, prices.values)
     return Prices(prices.days, prices.names, values)
@@ -80,79 +75,69 @@ def moved_after(day, prices):
 def test_who_may_be_shown_what(limits, risks, allowed):
     sides = {"risk_limit": limits, "risk": risks}
     users, items = (pl.DataFrame({n: v} if v else {"id": [1]}) for n, v in sides.items())
-    found = FinanceDomain().eligible(users, items, pl.Series([None]))
-    assert (found if found is None else found.astype(int).tolist()) == allowed
+    mask = FinanceDomain().eligible(users, items, pl.Series([None]))
+    assert (mask if mask is None else mask.astype(int).tolist()) == allowed
 
 
-def transition(history, action, taken, step=0):
-    rows = len(history)
-    data = {
-        Key.USER: torch.arange(rows),
-        Key.HISTORY: torch.tensor(history),
-        Key.ACTION: torch.tensor(action),
-        Key.TAKEN: torch.tensor(taken),
-        Key.STEP: torch.full((rows, 1), step),
-    }
-    return TensorDict(data, [rows])
-
-
-def bound(**settings):
+def paid(history, action, taken, step=0, **settings):
+    """The rewards of some transitions."""
     reward = REWARD(**settings)
     reward.bind(MADE_UP().context)
-    return reward
+    columns = {Key.HISTORY: history, Key.ACTION: action, Key.TAKEN: taken}
+    state = {name: torch.tensor(rows) for name, rows in columns.items()}
+    state |= {Key.USER: torch.arange(len(history)), Key.STEP: torch.full((len(history), 1), step)}
+    return reward(TensorDict(state, [len(history)]))
 
 
 def test_a_reward_by_hand(run, prices):
     """Two products held, a third bought: against the formulas on the prices themselves."""
-    reward = bound(engagement=0.5, gain=2, volatility=3, drawdown=4, cost=0.01)
-    found = reward(transition([[0, 7, 9]], [[4, 5]], [[True, False]], step=3))
-    known = prices.until(decided_by(run.data)).values
-    values = known[(len(known) - 1) % 5 :: 5]
+    weights = {"engagement": 0.5, "gain": 2, "volatility": 3, "drawdown": 4, "cost": 0.01}
+    reward = paid([[0, 7, 9]], [[4, 5]], [[True, False]], step=3, **weights)
+    daily = prices.until(decided_by(run.data)).values
+    values = daily[(len(daily) - 1) % 5 :: 5]
     now = 26 + 3 % (len(values) - 1 - 26)
     returns = (values[1:] / values[:-1] - 1)[:, [6, 8, 3]].mean(1)
     past = returns[now - 26 : now]
     path = np.concatenate([[1], (1 + past).cumprod()])
     expected = 0.5 + 2 * (returns[now] - 0.01 / 3)
     expected -= 3 * volatility(past, 252 / 5) + 4 * drawdown(path)
-    assert float(found) == pytest.approx(float(expected), rel=1e-4)
+    assert float(reward) == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_a_reward_does_not_look_ahead(run, prices, monkeypatch):
     """Every price after the log's cut is shifted, and not one reward moves."""
-    seen = transition([[0, 7, 9], [1, 2, 3]], [[4, 5], [6, 7]], [[True, False], [True, True]])
-    before, (products, made) = bound()(seen), market(0)
+    seen = [[0, 7, 9], [1, 2, 3]], [[4, 5], [6, 7]], [[True, False], [True, True]]
+    before, (products, made) = paid(*seen), market(0)
     shifted = products, moved_after(decided_by(run.data), made)
     monkeypatch.setattr("lightrec_finance.made_up.market", lambda seed: shifted)
     assert not np.array_equal(Prices.of("made-up", run.data).values, prices.values)
-    assert torch.equal(bound()(seen), before)
+    assert torch.equal(paid(*seen), before)
 
 
 def test_what_cannot_be_computed_is_said(run, tmp_path, monkeypatch):
     monkeypatch.setattr("lightrec_finance.reward.WINDOW", 900)
     with pytest.raises(NotApplicable, match="risk takes 901 or more"):
-        bound()
+        REWARD().bind(MADE_UP().context)
     with pytest.raises(RecipeError, match="cost is -1"):
         REWARD(cost=-1)
     (tmp_path / "prices.csv").write_text("Date,XYZ\n2024-01-02,1\n")
     without = Portfolios(str(tmp_path / "prices.csv")).evaluate(run, 0)
     assert without.metrics == {}
     assert "None of the log's 192 items has a price" in without.sections[0].text
-    assert "--values.prices FILE" in without.sections[0].text
 
 
 def test_lists_are_suitable_and_do_not_look_ahead(run, prices):
     """Later prices are shifted, and neither lists nor earlier values change."""
     store, portfolios, days = run.data, PORTFOLIOS(), month_ends(run.data, prices)
     both = prices, moved_after(days[2], prices)
-    one, other = (
-        portfolios.decide(store, by_history(run.blend), known.until(days[2]), days[0])
-        for known in both
-    )
+    decided = [each.until(days[2]) for each in both]
+    scores = by_history(run.blend)
+    one, other = (portfolios.decide(store, scores, each, days[0]) for each in decided)
     assert np.array_equal(one, other)
     assert (one > 0).sum(1).max() == 10
     people = np.flatnonzero(np.diff(store.offsets) > 0)[: len(one)]
     assert not ((one > 0) & unsuitable(store)[people]).any()
-    courses = [portfolios.courses(run, known, days) for known in both]
+    courses = [portfolios.courses(run, each, days) for each in both]
     until = int(np.searchsorted(courses[0]["recommended"].days, days[2], side="right"))
     for name in courses[0]:
         first, second = (course[name].values for course in courses)

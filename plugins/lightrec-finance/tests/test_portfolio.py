@@ -14,8 +14,8 @@ def prices(*columns):
     return Prices(DAYS, tuple("ABCDEF"[: len(columns)]), np.array(columns, float).T)
 
 
-def decided(*shares):
-    return {DAYS[2 * place]: np.array([own]) for place, own in enumerate(shares)}
+def decided(*portfolios):
+    return {DAYS[2 * place]: np.array([shares]) for place, shares in enumerate(portfolios)}
 
 
 def test_volatility_of_an_alternating_return():
@@ -45,10 +45,10 @@ def test_shares_drift_and_are_put_back():
     assert course.days[0] == DAYS[1]
     expected = [0.99, 0.99 * 1.5, after, after * 1.5, after * 1.5, after * 1.5]
     assert course.values[:, 0] == pytest.approx(expected)
-    figures = course.figures()
     # The first trade costs 1 %, and the second 0.6 % of a rise.
-    found = [figures[name].item() for name in ("turnover", "return", "drawdown")]
-    assert found == pytest.approx([1.6, after * 1.5 - 1, 0.01])
+    expected = {"turnover": 1.6, "return": after * 1.5 - 1, "drawdown": 0.01}
+    figures = course.figures()
+    assert {name: figures[name].item() for name in expected} == pytest.approx(expected)
 
 
 def test_cash_and_products_that_are_not_quoted():
@@ -61,9 +61,9 @@ def test_cash_and_products_that_are_not_quoted():
 
 
 def test_a_decision_is_not_carried_out_at_its_own_prices():
-    """What happens until the evening after the decision earns nothing."""
-    own = {DAYS[2]: np.array([[1.0]])}
-    calm, jump = (follow(own, prices(quotes), 0) for quotes in ([1] * 7, [1, 1, 1, 9, 9, 9, 9]))
+    """Whatever happens until the evening after the decision earns nothing."""
+    bought = {DAYS[2]: np.array([[1.0]])}
+    calm, jump = (follow(bought, prices(quotes), 0) for quotes in ([1] * 7, [1] * 3 + [9] * 4))
     assert np.array_equal(calm.values, jump.values)
 
 
@@ -71,27 +71,27 @@ def test_tables_are_joined_by_day_and_the_first_counts(tmp_path):
     one, two = (tmp_path / name for name in ("one.csv", "two.csv"))
     one.write_text("Date,A,B\n2024-01-02,1,5\n2024-01-04,,6\n")
     two.write_text("date,B,C\n2024-01-03,9,2\n2024-01-04,9,3\n")
-    found, nan = Prices.read([one, two]), np.nan
-    assert found.names == ("A", "B", "C")
-    assert list(found.days.astype(str)) == ["2024-01-02", "2024-01-03", "2024-01-04"]
-    assert np.array_equal(found.values, [[1, 5, nan], [nan, nan, 2], [nan, 6, 3]], equal_nan=True)
-    assert np.array_equal(found.filled, [[1, 5, nan], [1, 5, 2], [1, 6, 3]], equal_nan=True)
-    assert found.until(np.datetime64("2024-01-03")).values.shape == (2, 3)
+    table, nan = Prices.read([one, two]), np.nan
+    assert table.names == ("A", "B", "C")
+    assert list(table.days.astype(str)) == ["2024-01-02", "2024-01-03", "2024-01-04"]
+    assert np.array_equal(table.values, [[1, 5, nan], [nan, nan, 2], [nan, 6, 3]], equal_nan=True)
+    assert np.array_equal(table.filled, [[1, 5, nan], [1, 5, 2], [1, 6, 3]], equal_nan=True)
+    assert table.until(np.datetime64("2024-01-03")).values.shape == (2, 3)
 
 
 def test_what_is_broken_is_named(tmp_path):
     (tmp_path / "broken.csv").write_text("Date,A\n2024-01-02,1\n2024-01-02,0\n3 May,free\n")
     with pytest.raises(DataError) as raised:
         Prices.read([tmp_path / "broken.csv"])
-    said = "\n".join(raised.value.problems)
-    assert "Lines 2, 3 and 4, column 'Date': for example, '2024-01-02' is not a date such" in said
-    assert "Lines 3 and 4, column 'A': for example, '0' is not a price above 0, or an emp" in said
+    date, price = raised.value.problems
+    assert "Lines 2, 3 and 4, column 'Date': for example, '2024-01-02' is not a date such" in date
+    assert "Lines 3 and 4, column 'A': for example, '0' is not a price above 0, or an emp" in price
 
 
 def test_the_panel(lightrec_data):
     folder = lightrec_data / "finance-panel"
-    found = Prices.read([folder / "sp500_dataset.csv", folder / "stock_prices.csv"])
-    assert found.values.shape == (8796, 29)
-    day = np.searchsorted(found.days, np.datetime64("2022-12-28"))
-    assert found.values[day, found.names.index("XOM")] == 106.627
-    assert np.isnan(found.values[0, found.names.index("META")])
+    panel = Prices.read([folder / "sp500_dataset.csv", folder / "stock_prices.csv"])
+    assert panel.values.shape == (8796, 29)
+    day = np.searchsorted(panel.days, np.datetime64("2022-12-28"))
+    assert panel.values[day, panel.names.index("XOM")] == 106.627
+    assert np.isnan(panel.values[0, panel.names.index("META")])

@@ -14,8 +14,8 @@ HEAD = (
 FILE = "all_transactions.csv"
 
 
-def line(known="08/01/2021", traded="2021-07-30", ticker="AA", kind="purchase", who="R1", what="A"):
-    return f'2021,{known},{traded},joint,{ticker},{what},{kind},"$1,001 - $15,000",{who},False\n'
+def line(day="08/01/2021", traded="2021-07-30", ticker="AA", kind="purchase", who="R1", what="A"):
+    return f'2021,{day},{traded},joint,{ticker},{what},{kind},"$1,001 - $15,000",{who},False\n'
 
 
 SMALL = (

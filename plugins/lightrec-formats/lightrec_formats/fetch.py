@@ -39,8 +39,8 @@ def fetch(name: str, *, to: Path | None = None) -> None:
     domains = [part.load() for part in plugins.installed().parts["domains"].values()]
     samples = {d.sample_name: d for d in domains if d.sample_name}
     if name not in samples:
-        known = ", ".join(samples) or "none; install a plugin such as lightrec-video"
-        raise RecipeError(f"There is no sample {name!r}. Known are: {known}.")
+        names = ", ".join(samples) or "none; install a plugin such as lightrec-video"
+        raise RecipeError(f"There is no sample {name!r}. Known are: {names}.")
     folder = samples[name]().sample()
     if to is not None:
         try:
@@ -85,8 +85,8 @@ def fetch_zip_files(url: str, md5: str, members: Mapping[str, str], to: Path) ->
     content = _download(url)
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
         raise FetchError(f"{url} is not the known file: its MD5 is not {md5}.")
-    for name, found in _members(content, members).items():
-        (to / name).write_bytes(found)
+    for name, file in _members(content, members).items():
+        (to / name).write_bytes(file)
 
 
 def _pip_download(project: str, version: str, to: Path) -> None:

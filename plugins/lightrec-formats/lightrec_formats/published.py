@@ -6,7 +6,7 @@ from dataclasses import replace
 from os.path import lexists
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import polars as pl
 
@@ -15,8 +15,9 @@ from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Reader
 from lightrec.data.readers.columns import match_columns
+from lightrec.data.readers.delimited import TextTable
 from lightrec.data.readers.table import TableReader
-from lightrec.data.schema import Place, Problems
+from lightrec.data.schema import Place, Problems, Table
 from lightrec.errors import DataError
 
 
@@ -24,15 +25,16 @@ class PublishedReader(TableReader):
     """A set as it was published: a folder, or the file of events that lies in it.
 
     A subclass names that file, defines :meth:`events`, and :meth:`items` and :meth:`users` where
-    the set has such tables, and reads columns with :meth:`log` and :meth:`table`. Where its files
-    are not the text that ``open`` recognises, it says so in an ``open`` of its own. Users of a
-    set cannot name its columns otherwise.
+    the set has such tables, and reads columns with :meth:`log` and :meth:`table`. Users of a set
+    cannot name its columns otherwise.
     """
 
     file: ClassVar[str] = ""
     """Name of the file of events; empty where it may have any name."""
     known_by: ClassVar[frozenset[str]] = frozenset()
     """Columns of that file by which it is recognised, where its name does not say enough."""
+    text: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """How its files are written, for ``TextTable``, where ``open`` would not recognise it."""
 
     read = Reader.read
 
@@ -47,6 +49,10 @@ class PublishedReader(TableReader):
     def located(cls, path: Path) -> Path:
         """The path of the file of events, whether or not it is there."""
         return path / cls.file if path.is_dir() else path
+
+    def open(self, path: Path) -> Table:
+        """Open one of the files."""
+        return TextTable(path, **self.text) if self.text else super().open(path)
 
     @abstractmethod
     def events(self, file: Path) -> InteractionLog:
@@ -103,11 +109,11 @@ class PublishedReader(TableReader):
         problems.check()
         frame, place = table.read([*dict.fromkeys(theirs.values())], problems)
         problems.check()
-        named = frame.select(pl.col(name).alias(own) for own, name in theirs.items())
+        named = frame.select(pl.col(name).alias(ours) for ours, name in theirs.items())
         place = replace(place, names=theirs, form=table.form)
         numbers = [
-            to_numbers(named[own], pl.Int64(), limits, place, problems, required=True)
-            for own, limits in whole.items()
+            to_numbers(named[ours], pl.Int64(), limits, place, problems, required=True)
+            for ours, limits in whole.items()
         ]
         problems.check()
         return named.with_columns(numbers), place
@@ -115,8 +121,8 @@ class PublishedReader(TableReader):
     @staticmethod
     def beside(file: Path, name: str) -> Path | None:
         """The file of a name next to the events; None where nothing has that name."""
-        found = file.with_name(name)
-        return found if lexists(found) else None
+        path = file.with_name(name)
+        return path if lexists(path) else None
 
     def _fixed(self, path: Path, columns: Mapping[str, str] | None) -> Path:
         if columns:

@@ -46,9 +46,8 @@ class SqlTable(Table):
     def __init__(self, path: Path | str) -> None:
         self.path = str(path)
         url, _, wanted = self.path.partition("#")
-        found = _URL.match(url)
-        rest = url[found.end() :] if found else ""
-        kind = found[1] if found else ""
+        begin = _URL.match(url)
+        kind, rest = (begin[1], url[begin.end() :]) if begin else ("", "")
         file = kind.partition("+")[0] in ("sqlite", "duckdb")
         if file:
             rest = rest if Path(rest).exists() else f"/{rest}"
@@ -64,8 +63,8 @@ class SqlTable(Table):
         try:
             engine = create_engine(f"{kind}://{'/' * file}{rest}")
             with engine.connect() as connection:
-                known = inspect(engine)
-                tables = sorted({*known.get_table_names(), *known.get_view_names()})
+                inspector = inspect(engine)
+                tables = sorted({*inspector.get_table_names(), *inspector.get_view_names()})
                 if wanted in tables:
                     quoted = engine.dialect.identifier_preparer.quote(wanted)
                     wanted = f"SELECT * FROM {quoted}"

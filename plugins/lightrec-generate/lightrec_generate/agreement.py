@@ -1,4 +1,4 @@
-"""How far users who choose in words agree with the held-out choices of a log.
+"""The agreement of users who choose in words with the held-out choices of a log.
 
 Each choice is put among items that were drawn by their popularity, so that to know what is popular
 is of no use. Nothing is known here of how the users choose.
@@ -6,7 +6,7 @@ is of no use. Nothing is known here of how the users choose.
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -61,8 +61,8 @@ class Choices:
         may = eligible(store, store.users[users])
         keys[~may if may is not None else np.zeros_like(keys, bool)] = -np.inf
         np.put_along_axis(keys, log.known(begins, ends), -np.inf, 1)
-        own = targets.items[drawn].astype(np.int64)[:, None]
-        np.put_along_axis(keys, own, np.inf, 1)
+        target = targets.items[drawn].astype(np.int64)[:, None]
+        np.put_along_axis(keys, target, np.inf, 1)
         items = np.argsort(-keys, axis=1)[:, :candidates]
         enough = np.isfinite(np.take_along_axis(keys, items[:, 1:], 1)).all(1)
         if not enough.any() or items.shape[1] < candidates:
@@ -77,7 +77,7 @@ class Choices:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How users choose among ``candidates`` items, on ``events`` held-out choices.
+    """The agreement of users who choose among ``candidates`` items, on ``events`` held-out choices.
 
     Log-likelihoods are means, in nats, of choices given that something was chosen.
     """
@@ -89,14 +89,14 @@ class Agreement:
     """The same of the law ∝ popularity ** α, whose α is fitted to validation choices, too."""
     chance: float
     over_popularity: Interval
-    """Of the log-likelihood; 95 % over events."""
+    """Gain in log-likelihood; 95 % over events."""
     over_chance: Interval
     accuracy: float
-    """How often the likeliest item was chosen; ``popularity_accuracy`` is that of the most popular
+    """Share of choices of the likeliest item; ``popularity_accuracy`` is that of the most popular
     one."""
     popularity_accuracy: float
     calibration_error: float
-    """Of the probabilities of all candidates, 0 to 1."""
+    """Error of the probabilities of all candidates, 0 to 1."""
 
     @property
     def may_judge(self) -> bool:
@@ -119,15 +119,11 @@ class Agreement:
             f"{self.calibration_error:.3f}. {verdict}"
         )
 
-    def plain(self) -> dict[str, Any]:
-        """Give it for a JSON file; :meth:`of_plain` reads it."""
-        return asdict(self)
-
     @classmethod
-    def of_plain(cls, found: dict[str, Any]) -> Self:
-        """Read what :meth:`plain` gave."""
-        gains = {name: Interval(*found[name]) for name in ("over_popularity", "over_chance")}
-        return cls(**{**found, **gains})
+    def of_plain(cls, values: dict[str, Any]) -> Self:
+        """Build it from its values, as ``dataclasses.asdict`` gives them."""
+        gains = {name: Interval(*values[name]) for name in ("over_popularity", "over_chance")}
+        return cls(**{**values, **gains})
 
 
 def fitted(law: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
@@ -138,17 +134,17 @@ def fitted(law: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
     return maximised(lambda numbers: law(numbers)[:, 0].mean(), start.double())
 
 
-def measured(own: Tensor, popular: Tensor) -> Agreement:
+def measured(law: Tensor, popular: Tensor) -> Agreement:
     """Measure laws, log-probabilities (E, C) of which the first column was chosen.
 
     :param popular: that of popularity.
     """
-    events, candidates = own.shape
-    own, popular = own.double(), popular.double()
+    events, candidates = law.shape
+    law, popular = law.double(), popular.double()
     chance = -math.log(candidates)
     first = torch.zeros(events, dtype=torch.int64)
-    likely = own[:, 0]
-    right = [float((law.argmax(1) == 0).double().mean()) for law in (own, popular)]
+    likely = law[:, 0]
+    right = [float((each.argmax(1) == 0).double().mean()) for each in (law, popular)]
     return Agreement(
         events=events,
         candidates=candidates,
@@ -159,5 +155,5 @@ def measured(own: Tensor, popular: Tensor) -> Agreement:
         over_chance=mean_interval(likely - chance),
         accuracy=right[0],
         popularity_accuracy=right[1],
-        calibration_error=calibration_error(of_alternatives(own, first, torch.ones(events))),
+        calibration_error=calibration_error(of_alternatives(law, first, torch.ones(events))),
     )

@@ -1,4 +1,4 @@
-"""What a language model said of lines, asked in batches and kept by their hash."""
+"""Scores of lines by a language model, computed in batches and kept by their hash."""
 
 import hashlib
 import json
@@ -13,13 +13,13 @@ from torch import Tensor
 from lightrec_generate.language_readers import AT_ONCE, LanguageReader
 
 LINES: Final = 16
-"""So many lines of a text are read at once."""
+"""Number of a text's lines that are read at once."""
 PROBE: Final = (["One", "Two"], ["Three", "Four"])
 """By what a model says of these its answers are told from those of another."""
 
 
 class Answers:
-    """What a reader said, each asked once.
+    """The scores of a reader, each computed once.
 
     :param reader: scores lines as the next ones of a text.
     :param path: a file of SQLite that keeps the answers; None keeps them in memory.
@@ -28,8 +28,8 @@ class Answers:
     def __init__(self, reader: LanguageReader, path: Path | None = None) -> None:
         self.reader = reader
         self.held: dict[bytes, float] = {}
-        self.asked = 0
-        """How many were computed, and not found."""
+        self.computed = 0
+        """Number of scores that were computed, and not kept already."""
         self.file = None if path is None else sqlite3.connect(path)
         if self.file is not None:
             self.file.execute(
@@ -47,16 +47,15 @@ class Answers:
         """
         wanted: dict[tuple[str, ...], dict[bytes, str]] = {}
         keys = []
-        for text, own in zip(texts, lines, strict=True):
-            keys.append([self._key(text, line) for line in own])
+        for text, candidates in zip(texts, lines, strict=True):
+            keys.append([self._key(text, line) for line in candidates])
             lacking = wanted.setdefault(tuple(text), {})
-            lacking |= {k: v for k, v in zip(keys[-1], own, strict=True) if k not in self.held}
-        jobs = [
-            (text, lacking[start : start + LINES])
-            for text, own in wanted.items()
-            for lacking in [[*own.items()]]
-            for start in range(0, len(lacking), LINES)
-        ]
+            both = zip(keys[-1], candidates, strict=True)
+            lacking |= {key: line for key, line in both if key not in self.held}
+        jobs = []
+        for words, new in wanted.items():
+            pairs = [*new.items()]
+            jobs += [(words, pairs[i : i + LINES]) for i in range(0, len(pairs), LINES)]
         jobs.sort(key=lambda job: len(job[1]))  # so that little is asked in vain
         for start in range(0, len(jobs), AT_ONCE):
             self._ask(jobs[start : start + AT_ONCE])
@@ -69,13 +68,16 @@ class Answers:
     def _ask(self, jobs: Sequence[tuple[tuple[str, ...], Sequence[tuple[bytes, str]]]]) -> None:
         """Ask about the lines of some texts, the last of which has most of them."""
         width = len(jobs[-1][1])
-        lines = [[line for _, line in own] for _, own in jobs]
-        padded = [own + own[-1:] * (width - len(own)) for own in lines]
-        found = self._read([[*text] for text, _ in jobs], padded)
-        pairs = [zip(own, row, strict=False) for (_, own), row in zip(jobs, found, strict=True)]
-        new = {key: score for pair in pairs for (key, _), score in pair}
+        lines = [[line for _, line in pairs] for _, pairs in jobs]
+        padded = [row + row[-1:] * (width - len(row)) for row in lines]
+        scores = self._read([[*text] for text, _ in jobs], padded)
+        new = {
+            key: score
+            for (_, pairs), row in zip(jobs, scores, strict=True)
+            for (key, _), score in zip(pairs, row, strict=False)
+        }
         self.held |= new
-        self.asked += len(new)
+        self.computed += len(new)
         if self.file is not None:
             with self.file:
                 self.file.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", new.items())

@@ -55,7 +55,7 @@ def reasons(
     recommender = Recommender(run, by)
     if disclaimer := recommender.run.domain.disclaimer:
         print(disclaimer, file=sys.stderr)
-    found = words.reasons(
+    answers = words.reasons(
         recommender,
         user,
         history=history,
@@ -66,10 +66,10 @@ def reasons(
         writer=None if writer is None else Decoder(writer).eval(),
     )
     if out is not None:
-        out.write_text(words.as_json(found), encoding="utf-8")
+        out.write_text(words.as_json(answers), encoding="utf-8")
         print(out)
         return
-    for reason in found:
+    for reason in answers:
         print(f"{reason.rank:>2}. {reason.text}")
 
 
@@ -110,7 +110,7 @@ def agreement(
     from lightrec.run import Run
     from lightrec_generate.users import agree
 
-    found = agree(
+    measured = agree(
         Run(run),
         model,
         opening=opening,
@@ -121,4 +121,4 @@ def agreement(
         nothing_rate=nothing_rate,
         seed=seed,
     )
-    print(found.in_words())
+    print(measured.in_words())

@@ -32,7 +32,7 @@ class Written(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What a beam holds, C items for each user; an item that is not there has a key of -inf."""
+    """The content of a beam, C items for each user; an item that is not there has a key of -inf."""
 
     items: Tensor
     """``(B, C)`` int64."""
@@ -110,15 +110,15 @@ def written(
     given_up = states.new_full((len(states), 1), -torch.inf)
     for depth, level in enumerate(trie.levels):
         listed, there = trie.children(depth, nodes)
-        asked = generator.asked(depth, states.unsqueeze(1), codes)
-        logits = (asked @ generator.written[depth].T).gather(2, at(level.digits, listed))
+        queries = generator.queries(depth, states.unsqueeze(1), codes)
+        logits = (queries @ generator.written[depth].T).gather(2, at(level.digits, listed))
         if depth == len(trie.levels) - 1:
-            logits = logits + generator.leaf_logits(asked, listed)
+            logits = logits + generator.leaf_logits(queries, listed)
         logits = logits + generator.popularity[depth] * at(generator.weights(depth), listed)
-        found = logits.masked_fill(~there, -torch.inf).log_softmax(-1) + total.unsqueeze(-1)
+        reached = logits.masked_fill(~there, -torch.inf).log_softmax(-1) + total.unsqueeze(-1)
         # Places of a beam that hold nothing lead nowhere.
-        found = found.masked_fill(~(there & (total > -torch.inf).unsqueeze(-1)), -torch.inf)
-        keys = gumbels_below(order, found) if draw else found
+        reached = reached.masked_fill(~(there & (total > -torch.inf).unsqueeze(-1)), -torch.inf)
+        keys = gumbels_below(order, reached) if draw else reached
         taken = []
         for each in counted:
             left = keys
@@ -135,7 +135,7 @@ def written(
                 )
                 keys = keys.flatten(1).scatter(1, places, rest).view_as(keys)
         kept, order = (torch.cat(each, 1) for each in zip(*taken, strict=True))
-        total = found.flatten(1).gather(1, kept).where(order > -torch.inf, -torch.inf)
+        total = reached.flatten(1).gather(1, kept).where(order > -torch.inf, -torch.inf)
         nodes = listed.flatten(1).gather(1, kept)
         above = (kept // listed.shape[-1]).unsqueeze(-1).expand(-1, -1, depth)
         codes = torch.cat([codes.gather(1, above), at(level.digits, nodes).unsqueeze(-1)], -1)
@@ -155,20 +155,20 @@ def with_new(held: Held, recent: Held, new: Newcomers, shown: Tensor | None, dra
     sources, total, above = (torch.cat(both, 1) for both in zip(held, recent, strict=True))
     items = torch.cat([sources.unsqueeze(-1), new.items[new.table[sources]]], -1)
     parts = torch.cat([1 - replaced, replaced * new.chances[sources]], -1)
-    found = (parts.log() + total.unsqueeze(-1)).masked_fill(
+    reached = (parts.log() + total.unsqueeze(-1)).masked_fill(
         above.unsqueeze(-1) == -torch.inf, -torch.inf
     )
-    keys = gumbels_below(above, found) if draw else found
-    items, found, keys = (each.flatten(1) for each in (items, found, keys))
+    keys = gumbels_below(above, reached) if draw else reached
+    items, reached, keys = (each.flatten(1) for each in (items, reached, keys))
     if shown is not None:
         may = shown[items] if shown.ndim == 1 else shown.gather(1, items)
         keys = keys.masked_fill(~may, -torch.inf)
     # A new item may come in several places: its probabilities add up, and the first draw counts.
     order = items.argsort(dim=1, stable=True)
-    items, found, keys = (each.gather(1, order) for each in (items, found, keys))
+    items, reached, keys = (each.gather(1, order) for each in (items, reached, keys))
     place = pad(items.diff() != 0, (1, 0)).cumsum(1)
-    largest = found.amax(1, keepdim=True)
-    summed = torch.zeros_like(found).scatter_add(1, place, (found - largest).exp())
+    largest = reached.amax(1, keepdim=True)
+    summed = torch.zeros_like(reached).scatter_add(1, place, (reached - largest).exp())
     summed = summed.log() + largest
     first = torch.full_like(keys, -torch.inf).scatter_reduce(1, place, keys, "amax")
     first = first if draw else summed.where(first > -torch.inf, -torch.inf)

@@ -93,10 +93,10 @@ class Generator(Part, ABC):
     def _present(self) -> tuple[Tensor, Newcomers | None]:
         if self._catalog is None or self._catalog[0].device != self.counts.device:
             with torch.inference_mode(False), full_precision(self.counts.device):
-                known = self.counts > 0
-                known = known if known.any() else torch.ones_like(known)
-                known[PADDING] = False
-                self._catalog = known, Newcomers.of(self.identifiers, known, self.fresh)
+                written = self.counts > 0
+                written = written if written.any() else torch.ones_like(written)
+                written[PADDING] = False
+                self._catalog = written, Newcomers.of(self.identifiers, written, self.fresh)
         return self._catalog
 
     @torch.no_grad()
@@ -108,16 +108,16 @@ class Generator(Part, ABC):
         """
         self.counts.copy_(counts)
         _read_anew(self)
-        known = self.identifiers.vectors[:, -self.size :]
-        scale = NORM / known.square().sum(1)[1:].mean().sqrt().clamp_min(1e-6)
-        books = self.identifiers.books[..., -known.shape[1] :]
+        choices = self.identifiers.vectors[:, -self.size :]
+        scale = NORM / choices.square().sum(1)[1:].mean().sqrt().clamp_min(1e-6)
+        books = self.identifiers.books[..., -choices.shape[1] :]
         for m, digits in enumerate(self.identifiers.codes[1:].T):
             used = digits.unique()
-            self.written[m, used, : known.shape[1]] = books[m, used] * scale
+            self.written[m, used, : choices.shape[1]] = books[m, used] * scale
         self.read.zero_()
         self.known_read.weight.zero_()
-        place = torch.arange(known.shape[1])
-        self.known_read.weight[place, place - known.shape[1]] = scale
+        place = torch.arange(choices.shape[1])
+        self.known_read.weight[place, place - choices.shape[1]] = scale
 
     def train(self, mode: bool = True) -> "Generator":
         """Forget what was computed from weights that may change."""
@@ -126,7 +126,7 @@ class Generator(Part, ABC):
 
     @torch.no_grad()
     def with_items(self, words: Tensor) -> Self:
-        """Give a generator that also writes new items, N + 1 to N + R, without training.
+        """A generator that also writes new items, N + 1 to N + R, without training.
 
         :param words: ``(R, V)`` float32 vectors of words, by the encoder of the other items.
         """
@@ -145,7 +145,7 @@ class Generator(Part, ABC):
         return states
 
     def user_vectors(self, history: Tensor) -> Tensor:
-        """Give what the law reads of histories ``(B, L)`` int64, padded on the left.
+        """The numbers that the law reads of histories ``(B, L)`` int64, padded on the left.
 
         :returns: ``(B, D + RECENT)``: states after the last items, zeros for an empty history, and
             the numbers of the last items, which new ones may come in place of; these are exact
@@ -156,21 +156,21 @@ class Generator(Part, ABC):
         return torch.cat([states, last.float()], 1)
 
     def last_states(self, history: Tensor) -> Tensor:
-        """Give the states after the last items alone, ``(B, D)``; zeros for an empty history."""
+        """The states after the last items alone, ``(B, D)``; zeros for an empty history."""
         last: Tensor = self.users.last_only(self._items(history), history != PADDING)
         return last * (history[:, -1:] != PADDING)
 
     def _items(self, history: Tensor) -> Tensor:
         digits = self._digits(self.identifiers.codes[history], self.read)
         present = (history != PADDING).unsqueeze(-1)
-        known = self.known_read(self.identifiers.vectors[history])
-        return (digits + known + embedding(history, self.own)) * present * self.size**0.5
+        content = self.known_read(self.identifiers.vectors[history])
+        return (digits + content + embedding(history, self.own)) * present * self.size**0.5
 
     def _digits(self, codes: Tensor, table: Tensor) -> Tensor:
         """Add up the vectors of digits ``(..., m)``, the first ones or all, ``(..., D)``."""
         shift = self.identifiers.size * torch.arange(codes.shape[-1], device=codes.device)
-        found: Tensor = embedding(codes + shift, table.flatten(0, 1)).sum(-2)
-        return found
+        vectors: Tensor = embedding(codes + shift, table.flatten(0, 1)).sum(-2)
+        return vectors
 
     def scores(
         self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
@@ -179,7 +179,7 @@ class Generator(Part, ABC):
         return self.log_probabilities(self.user_vectors(histories))
 
     def log_probabilities(self, users: Tensor) -> Tensor:
-        """Give the exact law over the catalog.
+        """The exact law over the catalog.
 
         :param users: ``(B, D + RECENT)`` from :meth:`user_vectors`, or ``(B, D)`` of histories
             whose last items are not known.
@@ -209,7 +209,7 @@ class Generator(Part, ABC):
 
     @abstractmethod
     def loss(self, states: Tensor, target: Tensor) -> Tensor:
-        """Give what training makes small, such as minus the log-probability of what came.
+        """The loss of each target, such as minus its log-probability.
 
         :param states: ``(T, D)``.
         :param target: ``(T,)`` int64 items.
@@ -222,7 +222,7 @@ class Generator(Part, ABC):
 
     @abstractmethod
     def law(self, users: Tensor, tables: Any) -> Tensor:
-        """Give the law over the items that are :attr:`known`.
+        """The law over the items that are :attr:`known`.
 
         :param users: ``(B, D)`` states.
         :param tables: what :meth:`tables` gave.

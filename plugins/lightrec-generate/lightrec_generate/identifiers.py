@@ -20,11 +20,11 @@ from lightrec_generate.quantise import distances, encode, product_books, residua
 
 Kind = Literal["residual", "product"]
 NEIGHBOURS = 10
-"""So many items speak for one of which only the words are known."""
+"""Number of items that speak for one of which only the words are known."""
 SHARPNESS = 10.0
-"""Of their weights, exp(SHARPNESS · cosine)."""
+"""Factor in their weights, exp(SHARPNESS · cosine)."""
 AT_ONCE = 1 << 24
-"""At most so many cosines are held in memory."""
+"""Number of cosines that are held in memory at most."""
 
 
 class Identifiers(Part):
@@ -51,7 +51,7 @@ class Identifiers(Part):
     books: Tensor
     """``(M, K, W)`` float32."""
     moved: int
-    """How many items have other digits than the nearest."""
+    """Number of items with other digits than the nearest."""
 
     def __init__(
         self,
@@ -95,21 +95,21 @@ class Identifiers(Part):
         plain = normalize(words[1:] - self.centre) * said.unsqueeze(1)
         _, axes = torch.linalg.eigh(plain.T @ plain)
         self.axes.copy_(axes[:, axes.shape[1] - self.axes.shape[1] :])
-        known = self._words(words[1:])
-        met = chosen[1:].any(1)
-        vectors = torch.cat([known, chosen[1:]], 1)[met]
+        reduced = self._words(words[1:])
+        used = chosen[1:].any(1)
+        vectors = torch.cat([reduced, chosen[1:]], 1)[used]
         generator = torch.Generator().manual_seed(seed)
         make = product_books if self.kind == "product" else residual_books
         self.books.copy_(make(vectors, self.digits, self.size, generator))
-        self.chosen[1:], self.vectors[1:][met] = met, vectors
-        self.vectors[1:][~met] = self._said(known[~met])
+        self.chosen[1:], self.vectors[1:][used] = used, vectors
+        self.vectors[1:][~used] = self._from_words(reduced[~used])
         placed = self._placed(vectors, self.codes[:0])
-        self.codes[1:][met] = placed
-        self.codes[1:][~met] = self._placed(self.vectors[1:][~met], placed)
+        self.codes[1:][used] = placed
+        self.codes[1:][~used] = self._placed(self.vectors[1:][~used], placed)
         return self
 
     def with_items(self, words: Tensor) -> "Identifiers":
-        """Give identifiers that also name new items, N + 1 to N + R; no other item's change.
+        """Identifiers that also name new items, N + 1 to N + R; no other item's change.
 
         :param words: ``(R, V)`` float32, by the encoder of the others.
         """
@@ -117,38 +117,31 @@ class Identifiers(Part):
             return deepcopy(self).cpu().with_items(words.cpu()).to(self.codes.device)
         settings = self._arguments | {"num_items": self.num_items + len(words)}
         grown = type(self)(**settings)
-        state, vectors = self.state_dict(), self._said(self._words(words))
+        state, vectors = self.state_dict(), self._from_words(self._words(words))
         state["vectors"] = torch.cat([self.vectors, vectors])
         state["chosen"] = torch.cat([self.chosen, torch.zeros(len(words), dtype=torch.bool)])
         state["codes"] = torch.cat([self.codes, self._placed(vectors, self.codes[1:])])
         grown.load_state_dict(state)
         return grown.eval()
 
-    def of_nearest(self, values: Tensor, known: Tensor) -> Tensor:
-        """Average values over the items with events that some words are nearest to.
+    def _from_words(self, reduced: Tensor) -> Tensor:
+        """Vectors ``(R, W)`` of items of which nothing is known but their words.
 
-        :param values: ``(N + 1, ...)`` float32.
-        :param known: ``(R, kept)``, the words' columns of :attr:`vectors`.
-        :returns: ``(R, ...)``; zeros where there are no words.
+        What people choose near such an item is what they choose near the items that it reads like:
+        an average over the items with events that its words are nearest to.
+
+        :param reduced: ``(R, kept)``, the words' columns.
         """
-        words = self.vectors[:, : self.axes.shape[1]]
+        words, chosen = self.vectors.tensor_split([reduced.shape[1]], 1)
         near = (self.chosen & words.any(1)).nonzero().squeeze(1)
-        found = values.new_zeros(len(known), *values.shape[1:])
+        average = chosen.new_zeros(len(reduced), chosen.shape[1])
         if len(near):
-            rows = known.any(1).nonzero().squeeze(1)
-            cosines, columns = nearest(known[rows], words[near], NEIGHBOURS)
+            rows = reduced.any(1).nonzero().squeeze(1)
+            cosines, columns = nearest(reduced[rows], words[near], NEIGHBOURS)
             weights = (SHARPNESS * cosines).softmax(1)
-            found[rows] = torch.einsum("rk,rk...->r...", weights, values[near[columns]])
-        return found
-
-    def _said(self, known: Tensor) -> Tensor:
-        """Give vectors ``(R, W)`` of items of which nothing is known but their words.
-
-        What people choose near such an item is what they choose near the items that it reads like.
-        """
-        chosen = self.vectors[:, known.shape[1] :]
+            average[rows] = torch.einsum("rk,rkc->rc", weights, chosen[near[columns]])
         length = chosen[self.chosen].norm(dim=1).mean() if self.chosen.any() else 0.0
-        return torch.cat([known, normalize(self.of_nearest(chosen, known)) * length], 1)
+        return torch.cat([reduced, normalize(average) * length], 1)
 
     def _words(self, words: Tensor) -> Tensor:
         """Centre vectors ``(R, V)`` of words, bring them to length 1 and then to the first axes.
@@ -160,7 +153,7 @@ class Identifiers(Part):
 
     @torch.no_grad()
     def _placed(self, vectors: Tensor, taken: Tensor) -> Tensor:
-        """Give digits of vectors ``(R, W)``, all different from each other and from taken ones."""
+        """Digits of vectors ``(R, W)``, all different from each other and from taken ones."""
         first = encode(vectors, self.books)
         codes = first.clone()
         for m in range(self.digits - 1):
@@ -196,12 +189,12 @@ def nearest(vectors: Tensor, others: Tensor, count: int) -> tuple[Tensor, Tensor
     """
     directions, count = normalize(others).T, min(count, len(others))
     parts = vectors.split(max(1, AT_ONCE // max(len(others), 1)))
-    found = [(normalize(part) @ directions).topk(count) for part in parts]
-    return torch.cat([each.values for each in found]), torch.cat([each.indices for each in found])
+    best = [(normalize(part) @ directions).topk(count) for part in parts]
+    return torch.cat([each.values for each in best]), torch.cat([each.indices for each in best])
 
 
 def reassigned(codes: Tensor, apart: Tensor, taken: Tensor) -> Tensor:
-    """Give each of several items with the same digits the nearest last digit that is free.
+    """Identifiers in which each of several equal ones has the nearest last digit that is free.
 
     Of items with equal first digits those nearer to their codeword choose first.
 
@@ -218,13 +211,13 @@ def reassigned(codes: Tensor, apart: Tensor, taken: Tensor) -> Tensor:
     crowded = torch.zeros(int(group.max()) + 1, dtype=torch.bool)
     crowded[group[count[place] > 1]] = True
     codes = codes.clone()
-    before, own = group[: len(taken)], group[len(taken) :]
+    before, groups = group[: len(taken)], group[len(taken) :]
     near = apart.gather(1, codes[:, -1:]).squeeze(1).numpy()
-    rows = crowded[own].nonzero().squeeze(1).numpy()
-    order = rows[np.lexsort((near[rows], own.numpy()[rows]))]
+    rows = crowded[groups].nonzero().squeeze(1).numpy()
+    order = rows[np.lexsort((near[rows], groups.numpy()[rows]))]
     free: dict[int, Tensor] = {}
     for row in order.tolist():
-        key = int(own[row])
+        key = int(groups[row])
         if key not in free:
             free[key] = torch.ones(size, dtype=torch.bool)
             free[key][taken[before == key, -1]] = False

@@ -1,4 +1,4 @@
-"""What a generator says, as one more part of the ranker's blend."""
+"""A generator's probabilities as one more part of the ranker's blend."""
 
 import json
 from io import BytesIO
@@ -41,12 +41,12 @@ class GeneratorShares(ItemModel):
         run = Run(self.generator)
         run.check("generator")
         made = Generator.load(run.folder("generator"))
-        given = np.bincount(evidence.log.items, minlength=evidence.num_items + 1)
-        if not np.array_equal(given, made.counts.numpy()):
+        train = np.bincount(evidence.log.items, minlength=evidence.num_items + 1)
+        if not np.array_equal(train, made.counts.numpy()):
             raise RecipeError(
                 f"The generator of {self.generator} has learned from {made.counts.sum():,.0f} "
                 f"events of {made.num_items:,} items, and this log's training events are "
-                f"{given.sum():,} of {evidence.num_items:,} items, or others: a generator that has "
+                f"{train.sum():,} of {evidence.num_items:,} items, or others: a generator that has "
                 "seen what it is judged by would be believed too much. Train it on the same log, "
                 "with the same settings of the stage data."
             )
@@ -62,7 +62,7 @@ class GeneratorShares(ItemModel):
     def scores(
         self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
     ) -> Tensor:
-        """Give probabilities (B, N + 1); a history's last item is its last one at the right."""
+        """Probabilities (B, N + 1); a history's last item is its last one at the right."""
         if not self._made:
             content = torch.load(BytesIO(self.saved.cpu().numpy().tobytes()), weights_only=True)
             made = built(json.loads(content["made"]), Generator)

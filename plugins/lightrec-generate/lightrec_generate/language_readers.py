@@ -32,7 +32,7 @@ NOT_SCORED: Final = -100
 
 
 def words_of_items(store: EventStore) -> list[str]:
-    """Give what is read of each item, its title or, without one, its text: N + 1 strings."""
+    """The words of each item, its title or, without one, its text: N + 1 strings."""
     rows = store.catalog.select(Column.TITLE, Column.TEXT).iter_rows()
     return ["", *(" ".join((title or text or "").split()) for title, text in rows)]
 
@@ -105,19 +105,19 @@ class LanguageReader(Part):
         def said(row: Sequence[int]) -> list[str]:
             return [words[item][: self.characters] for item in row]
 
-        met = ([item for item in row if item != PADDING] for row in histories.tolist())
-        read = [said(row[max(len(row) - self.items, 0) :]) for row in met]
+        items_read = ([item for item in row if item != PADDING] for row in histories.tolist())
+        read = [said(row[max(len(row) - self.items, 0) :]) for row in items_read]
         return self(read, [said(row) for row in candidates.tolist()]).float()
 
     @torch.no_grad()
     def read(self, histories: Tensor, candidates: Tensor, words: Sequence[str]) -> Tensor:
-        """Give :meth:`scores`, some histories at a time, nothing left out by chance."""
+        """The :meth:`scores`, computed some histories at a time, nothing left out by chance."""
         training = self.training
         self.eval()
         rows = zip(histories.split(AT_ONCE), candidates.split(AT_ONCE), strict=True)
-        found = [self.scores(some, own, words) for some, own in rows if len(some)]
+        parts = [self.scores(some, offered, words) for some, offered in rows if len(some)]
         self.train(training)
-        return torch.cat(found) if found else torch.zeros(candidates.shape)
+        return torch.cat(parts) if parts else torch.zeros(candidates.shape)
 
 
 class PairClassifier(LanguageReader):
@@ -200,8 +200,9 @@ class Decoder(LanguageReader):
         inject_adapter_in_model(config, self.base)
         size = self.base.get_input_embeddings().weight.shape[1]
         self.head = nn.Linear(size, 1) if score == "head" else None
-        cut, known = self.tokenizer("\n", add_special_tokens=False)["input_ids"], self.tokenizer
-        special = [known.bos_token_id, known.eos_token_id, known.sep_token_id, known.pad_token_id]
+        cut = self.tokenizer("\n", add_special_tokens=False)["input_ids"]
+        kinds = "bos", "eos", "sep", "pad"
+        special = [getattr(self.tokenizer, f"{kind}_token_id") for kind in kinds]
         special = [token for token in special if token is not None]
         # Some tokenizers have no token for a line's end.
         self.newline = (cut[-1:] or special[1:] or special)[0]
@@ -218,26 +219,26 @@ class Decoder(LanguageReader):
             return pad_sequence([torch.tensor(row) for row in rows], True, **how).to(device)
 
         # The end of a history's last line is where each candidate begins.
-        told = [[self.start, *chain(*self._tokens(history))] for history in histories]
-        told = [row[:-1] or row for row in told]
-        before = padded(told, padding_value=-1, padding_side="left")
-        known = before >= 0
-        places = (known.cumsum(1) - 1).clamp_min(0)
-        given = {"attention_mask": known.long(), "position_ids": places, "use_cache": True}
-        cache = self.base.base_model(before.clamp_min(0), **given).past_key_values
+        lines = [[self.start, *chain(*self._tokens(history))] for history in histories]
+        lines = [row[:-1] or row for row in lines]
+        before = padded(lines, padding_value=-1, padding_side="left")
+        there = before >= 0
+        places = (there.cumsum(1) - 1).clamp_min(0)
+        inputs = {"attention_mask": there.long(), "position_ids": places, "use_cache": True}
+        cache = self.base.base_model(before.clamp_min(0), **inputs).past_key_values
         cache.batch_repeat_interleave(width)
-        known = known.repeat_interleave(width, 0)
+        there = there.repeat_interleave(width, 0)
         label = padded(self._tokens([*chain(*candidates)]), padding_value=NOT_SCORED)
         line = torch.full_like(label[:, :1], self.newline)
         line = torch.cat([line, label[:, :-1].clamp_min(0)], 1)
-        mask = torch.cat([known, label != NOT_SCORED], 1).long()
-        places = known.sum(1, keepdim=True) + torch.arange(line.shape[1], device=device)
-        given = {"attention_mask": mask, "position_ids": places, "past_key_values": cache}
+        mask = torch.cat([there, label != NOT_SCORED], 1).long()
+        places = there.sum(1, keepdim=True) + torch.arange(line.shape[1], device=device)
+        inputs = {"attention_mask": mask, "position_ids": places, "past_key_values": cache}
         length = (label != NOT_SCORED).sum(1)
         if self.head is not None:
-            states = self.base.base_model(line, **given).last_hidden_state
+            states = self.base.base_model(line, **inputs).last_hidden_state
             return _logits(self.head, states[torch.arange(len(line)), length - 1]).view(-1, width)
-        logits = self.base(line, **given).logits.float().transpose(1, 2)
+        logits = self.base(line, **inputs).logits.float().transpose(1, 2)
         total = -cross_entropy(logits, label, ignore_index=NOT_SCORED, reduction="none").sum(1)
         return (total / length if self.score == "mean" else total).view(-1, width)
 
@@ -267,8 +268,8 @@ def _decoder(name: str) -> tuple[Any, Any]:
         packed = [path.name for path in sorted(folder.glob("*.gguf"))[:1]]
         how = {"gguf_file": packed[0]} if packed else {}
         tokenizer = loaded(AutoTokenizer, folder, **how)
-        given: dict[str, Any] = {**how} if packed else {"use_safetensors": True}
-        return loaded(AutoModelForCausalLM, folder, dtype=torch.float32, **given), tokenizer
+        more: dict[str, Any] = {**how} if packed else {"use_safetensors": True}
+        return loaded(AutoModelForCausalLM, folder, dtype=torch.float32, **more), tokenizer
     except (FetchError, ImportError) as error:
         raise FetchError(
             f"The language model {name!r} could not be loaded. {str(error).splitlines()[0]} "

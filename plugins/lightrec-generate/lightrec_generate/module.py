@@ -134,5 +134,5 @@ class GeneratorModule(RankedStage):
         """Write the generator, and how it ranks validation events."""
         self.generator.eval().save_pretrained(folder)
         data = self.data_of(GeneratorData)
-        found = judge(by_history(self.generator.cpu()), validation_events(data, data.max_validated))
-        return {f"validation/{name}": value for name, value in found.items()}
+        means = judge(by_history(self.generator.cpu()), validation_events(data, data.max_validated))
+        return {f"validation/{name}": value for name, value in means.items()}

@@ -9,11 +9,11 @@ from torch.nn.functional import embedding_bag
 from lightrec_generate.identifiers import SHARPNESS, Identifiers, nearest
 
 LIKE = 20
-"""At most so many new items come in place of one."""
+"""Number of new items that come in place of one at most."""
 RECENT = 5
-"""So many of a history's last items are replaced, too."""
+"""Number of a history's last items that are replaced, too."""
 DECAY = 0.5
-"""What each of them counts less than the one after it."""
+"""Factor by which each of them counts less than the one after it."""
 RECENT_SHARE = 0.2
 """The share of new items that come in place of these, and not of what would be written."""
 
@@ -29,7 +29,7 @@ class Newcomers(NamedTuple):
     """
 
     share: float
-    """Of what is written, the share that is replaced."""
+    """Share of what is written that is replaced."""
     items: Tensor
     """``(R,)`` int64."""
     table: Tensor
@@ -44,35 +44,35 @@ class Newcomers(NamedTuple):
     """``(E,)`` float32: the probability of the new item in place of each source."""
 
     @classmethod
-    def of(cls, identifiers: Identifiers, known: Tensor, fresh: float) -> "Newcomers | None":
+    def of(cls, identifiers: Identifiers, trained: Tensor, fresh: float) -> "Newcomers | None":
         """Find what new items read like; None where no words say it.
 
-        :param known: ``(N + 1,)`` bool: which items have training events.
+        :param trained: ``(N + 1,)`` bool: which items have training events.
         :param fresh: how much a new item counts beside one of these.
         """
         words = identifiers.vectors[:, : identifiers.axes.shape[1]]
         said = words.any(1)
-        items, replaced = (each.nonzero().squeeze(1) for each in (said & ~known, said & known))
+        items, replaced = (each.nonzero().squeeze(1) for each in (said & ~trained, said & trained))
         if not len(items) or not len(replaced):
             return None
         cosines, columns = nearest(words[replaced], words[items], LIKE)
         table = torch.zeros(len(words), columns.shape[1], dtype=torch.int64, device=words.device)
         chances = torch.zeros_like(table, dtype=torch.float32)
         near = SHARPNESS * cosines.float()
-        heard = near.new_zeros(len(items)).index_add(0, columns.flatten(), near.exp().flatten())
+        totals = near.new_zeros(len(items)).index_add(0, columns.flatten(), near.exp().flatten())
         table[replaced] = columns
-        chances[replaced] = (near - heard.log()[columns]).softmax(1)
+        chances[replaced] = (near - totals.log()[columns]).softmax(1)
         sources = replaced.repeat_interleave(columns.shape[1])
         column = columns.flatten()
         order = column.argsort(stable=True)
         starts = torch.searchsorted(column[order], torch.arange(len(items), device=words.device))
         shares = chances[replaced].flatten()[order]
         counted = fresh * len(items)
-        share = counted / (int(known.sum()) + counted)
+        share = counted / (int(trained.sum()) + counted)
         return cls(share, items, table, chances, sources[order], starts, shares)
 
     def recent(self, last: Tensor) -> Tensor:
-        """Give how much each of a history's last items counts.
+        """The share of each of a history's last items in what is replaced.
 
         :param last: ``(B, T)`` int64 items, the last one at the right; 0 where there is none.
         :returns: ``(B, T)`` float32; sums to RECENT_SHARE, or to 0 where none can be replaced.
@@ -82,7 +82,7 @@ class Newcomers(NamedTuple):
         return RECENT_SHARE * counted / counted.sum(1, keepdim=True).clamp_min(1e-9)
 
     def parts(self, last: Tensor) -> Tensor:
-        """Give the logarithms of what is written and of what replaces each of the last items.
+        """The logarithms of what is written and of what replaces each of the last items.
 
         :param last: as of :meth:`recent`.
         :returns: ``(B, 1 + T)``.
@@ -106,7 +106,7 @@ class Newcomers(NamedTuple):
         """
         recent = self.recent(last)
         last_ones = recent.sum(1, keepdim=True)
-        found = embedding_bag(
+        replacements = embedding_bag(
             self.sources,
             law.exp().T.contiguous(),
             self.starts,
@@ -114,7 +114,7 @@ class Newcomers(NamedTuple):
             per_sample_weights=self.shares,
         ).T * (1 - last_ones)
         added = recent.unsqueeze(-1) * self.chances[last]
-        found = found.scatter_add(1, self.table[last].flatten(1), added.flatten(1))
+        replacements = replacements.scatter_add(1, self.table[last].flatten(1), added.flatten(1))
         replaced = self.share * last_ones.where(~self.chances.any(1), 1.0)
-        new = (self.share * found).clamp_min(1e-38).log()
+        new = (self.share * replacements).clamp_min(1e-38).log()
         return (law + (1 - replaced).log()).index_copy_(1, self.items, new)

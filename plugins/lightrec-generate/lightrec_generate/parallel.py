@@ -17,18 +17,18 @@ class ParallelGenerator(Generator):
     """
 
     def loss(self, states: Tensor, target: Tensor) -> Tensor:
-        """Give minus the digits' mean log-probability, ``(T,)``."""
+        """Minus the digits' mean log-probability, ``(T,)``."""
         codes = self.identifiers.codes[target]
-        asked = torch.stack([ask(states) for ask in self.asks])
-        logits = torch.einsum("mtd,mkd->tmk", asked, self.written)
+        queries = torch.stack([ask(states) for ask in self.asks])
+        logits = torch.einsum("mtd,mkd->tmk", queries, self.written)
         loss = cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none")
         return loss.view_as(codes).mean(1)
 
     def tables(self) -> Tensor:
-        """Give a vector for every item, ``(N + 1, D)``."""
+        """A vector for every item, ``(N + 1, D)``."""
         heads = torch.stack([ask.get_parameter("weight") for ask in self.asks])
         return self._digits(self.identifiers.codes, self.written @ heads)
 
     def law(self, users: Tensor, tables: Tensor) -> Tensor:
-        """Give the law over the items that are known, ``(B, N + 1)``."""
+        """The law over the items that are known, ``(B, N + 1)``."""
         return (users @ tables.T).masked_fill(~self.known, -torch.inf).log_softmax(1)

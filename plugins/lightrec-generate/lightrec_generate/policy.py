@@ -23,7 +23,7 @@ from lightrec.run import Run
 from lightrec_generate.generator import Generator
 
 READING = ("users.", "known_read.", "read", "own")
-"""How the names of those parameters of a generator begin that read histories."""
+"""Beginnings of the names of those parameters of a generator that read histories."""
 
 
 class GeneratorPolicy(ScoredPolicy):
@@ -57,19 +57,19 @@ class GeneratorPolicy(ScoredPolicy):
 
     @torch.no_grad()
     def user_vectors(self, history: Tensor) -> Tensor:
-        """Give what the generator reads of histories, ``(B, D + RECENT)``."""
+        """The numbers that the generator reads of histories, ``(B, D + RECENT)``."""
         return self.generator.user_vectors(without_nothing(history, self.num_items))
 
     @torch.no_grad()
     def logits(self, state: State) -> Tensor:
-        """Give the log-probabilities of a state's columns."""
+        """The log-probabilities of a state's columns."""
         return self._logits(state)
 
     def _logits(self, state: State) -> Tensor:
         vectors = vectors_of(self, state)
-        found = self.generator.log_probabilities(vectors.flatten(0, -2))
-        found = found.unflatten(0, vectors.shape[:-1]) * self.inverse_temperature
-        return among_candidates(state, found)
+        logits = self.generator.log_probabilities(vectors.flatten(0, -2))
+        logits = logits.unflatten(0, vectors.shape[:-1]) * self.inverse_temperature
+        return among_candidates(state, logits)
 
     def train(self, mode: bool = True) -> "GeneratorPolicy":
         """Stay as in evaluation: what is drawn is to have the law that is learned."""
@@ -97,17 +97,17 @@ class TunedGeneratorPolicy(GeneratorPolicy, LearnedPolicy):
         self.feature_size, self.horizon = generator.size + 2, horizon
 
     def logits(self, state: State) -> Tensor:
-        """Give the log-probabilities of a state's columns."""
+        """The log-probabilities of a state's columns."""
         return self._logits(state)
 
     def session_features(self, state: State) -> Tensor:
-        """Give the user vector, of unit mean square, time, and success so far."""
+        """The user vector, of unit mean square, time, and success so far."""
         vectors = vectors_of(self, state)[..., : self.generator.size]
         return with_progress(rms_norm(vectors, vectors.shape[-1:]), state, self.horizon)
 
 
 class GeneratorPolicyData(PolicyData):
-    """What PolicyData has, for a policy that is made of the run's generator.
+    """The data of PolicyData, for a policy that is made of the run's generator.
 
     :param generator: folder of the stage `generator`, which the policy's ``from_run`` loads.
     :param settings: of :class:`~lightrec.learners.policy_data.PolicyData`.

@@ -32,9 +32,9 @@ def kmeans(vectors: Tensor, size: int, generator: torch.Generator) -> Tensor:
         chosen = torch.cat([chosen, new])
         nearest = torch.minimum(nearest, distances(vectors, new).squeeze(1).clamp_min(0))
     for _ in range(ROUNDS):
-        near, own = distances(vectors, chosen).min(1)
-        total = torch.zeros_like(chosen).index_add_(0, own, vectors)
-        members = torch.bincount(own, minlength=count)
+        near, assigned = distances(vectors, chosen).min(1)
+        total = torch.zeros_like(chosen).index_add_(0, assigned, vectors)
+        members = torch.bincount(assigned, minlength=count)
         means = total / members.clamp_min(1).unsqueeze(1)
         lost = members == 0
         means[lost] = vectors[near.topk(int(lost.sum())).indices]

@@ -57,7 +57,7 @@ class ReaderModule(StageModule):
         self.reader = reader.train()
 
     def training_step(self, batch: Sequence[Tensor], batch_index: int) -> Tensor:
-        """Give the loss and log its mean over the epoch."""
+        """The loss, whose mean over the epoch is logged."""
         loss, size = self.loss(*batch), len(batch[0])
         self.log("train/loss", loss, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
         return loss
@@ -78,21 +78,21 @@ class ReaderModule(StageModule):
         lists = self.data_of(ReaderData).lists(VALIDATION)
         read = self.read(lists)
         self.reader.weight.fill_(choose_weight(lists, read))
-        found = lists.only(lists.listed).ranked(read[lists.listed]).metrics([DEPTH])
-        self.log(self.monitor, found[f"mrr@{DEPTH}"], batch_size=1, sync_dist=True)
+        metrics = lists.only(lists.listed).ranked(read[lists.listed]).metrics([DEPTH])
+        self.log(self.monitor, metrics[f"mrr@{DEPTH}"], batch_size=1, sync_dist=True)
 
     def read(self, lists: Lists) -> Tensor:
         """Score lists' items, (E, C) on the CPU; 0 where what came is not listed, a miss anyway."""
-        found, own = torch.zeros_like(lists.scores), lists.only(lists.listed)
-        histories, items = own.histories.to(self.device), own.items.to(self.device)
+        scores, listed = torch.zeros_like(lists.scores), lists.only(lists.listed)
+        histories, items = listed.histories.to(self.device), listed.items.to(self.device)
         words = self.data_of(ReaderData).words
-        found[lists.listed] = self.reader.read(histories, items, words).cpu()
-        return found
+        scores[lists.listed] = self.reader.read(histories, items, words).cpu()
+        return scores
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW on what is trained."""
-        trained, given = [p for p in self.reader.parameters() if p.requires_grad], self.settings
-        rate, decay = given.learning_rate, given.weight_decay
+        trained, settings = [p for p in self.reader.parameters() if p.requires_grad], self.settings
+        rate, decay = settings.learning_rate, settings.weight_decay
         optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=decay)
         return self.scheduled(optimizer, warm_cosine)
 
@@ -100,7 +100,7 @@ class ReaderModule(StageModule):
         """Write the reader, and what re-ranking by it brings at test events."""
         self.reader.save_pretrained(folder)
         lists, weight = self.data_of(ReaderData).lists(TEST), float(self.reader.weight)
-        found = {"reader/weight": weight, "test/events": float(len(lists.users))}
+        metrics = {"reader/weight": weight, "test/events": float(len(lists.users))}
         said = "The reader does not improve the ranking of validation events: it has no weight."
         if weight:
             plain = lists.ranked(lists.scores)
@@ -109,7 +109,7 @@ class ReaderModule(StageModule):
             values = [each.metrics([10])["ndcg@10"] for each in (plain, result)]
             names = [f"test/{name}/ndcg@10" for name in ("first", "reader")]
             names += [f"test/reader-minus-first/ndcg@10{end}" for end in ("", "/low", "/high")]
-            found |= dict(zip(names, [*values, *gain], strict=True))
+            metrics |= dict(zip(names, [*values, *gain], strict=True))
             said = (
                 f"The reader re-ranks the first {DEPTH} items: NDCG@10 {values[1]:.4f} instead of "
                 f"{values[0]:.4f} at {len(lists.users):,} test events ({gain.mean:+.4f}, 95 % "
@@ -117,11 +117,11 @@ class ReaderModule(StageModule):
             )
         (folder / "summary.txt").write_text(f"{said}\n", encoding="utf-8")
         print(said, file=sys.stderr)
-        return found
+        return metrics
 
 
 class ReaderData(LogData):
-    """What the first stage puts first at events: longer lists to learn from, others to judge by.
+    """The first stage's lists at events: longer ones to learn from, others to judge by.
 
     The first stage has learned what came at training events, and lists it there as nowhere else. So
     a reader learns from validation events of two users in three, and the third's judge.
@@ -162,11 +162,11 @@ class ReaderData(LogData):
 
     @cached_property
     def words(self) -> list[str]:
-        """What is read of each item: N + 1 strings."""
+        """The words of each item: N + 1 strings."""
         return words_of_items(self.store)
 
     def lists(self, part: int, learn: bool = False) -> Lists:
-        """Give the first stage's lists at some events of a part, all of which have a history.
+        """The first stage's lists at some events of a part, all of which have a history.
 
         :param part: TEST, or VALIDATION for events to judge by or to learn from.
         """

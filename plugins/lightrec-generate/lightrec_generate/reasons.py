@@ -25,9 +25,9 @@ from lightrec.recommend import Recommender
 from lightrec_generate.language_readers import LanguageReader
 
 LEAST: Final = 0.05
-"""In nats: without an event that is named the item is less likely by 5 % or more."""
+"""Nats that an item loses without an event that is named: it is less likely by 5 % or more."""
 FIRST: Final = 3
-"""An event that is named is among so many whose deletion moves the item's score most."""
+"""Number of events, those whose deletion moves an item's score most, of which one is named."""
 AT_ONCE: Final = 1 << 24
 """Scores that are held at once."""
 
@@ -53,13 +53,13 @@ class Wording:
     """Stands before the last of several titles, and a comma between the others."""
 
     def sentences(self, item: str, events: Sequence[str]) -> list[str]:
-        """Give all that may be said of an item for events; first the first, in the given order."""
+        """All that may be said of an item for events; first the first, in the given order."""
         titles = [self.title.format(event) for event in events]
-        found = []
+        sentences = []
         for order in permutations(titles):
             named = self.last.join([", ".join(order[:-1]), order[-1]]) if order[1:] else order[0]
-            found += [form.format(item=item, events=named) for form in self.because]
-        return found
+            sentences += [form.format(item=item, events=named) for form in self.because]
+        return sentences
 
 
 ENGLISH: Final = Wording()
@@ -74,9 +74,9 @@ class Cause:
     item: str
     title: str
     nats: float
-    """What it adds to the item's log-probability by the attribution."""
+    """Nats that it adds to the item's log-probability by the attribution."""
     lost: float
-    """What the log-probability loses without it, in nats."""
+    """Nats that the log-probability loses without it."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Reason:
     title: str
     text: str
     events: list[Cause]
-    """What adds most first; empty where nothing stands out."""
+    """Events, those that add most first; empty where nothing stands out."""
 
 
 def reasons(
@@ -116,8 +116,8 @@ def reasons(
     """
     if events < 1:
         raise RecipeError(f"events is {events}; let at least 1 event be named.")
-    asked: dict[str, Any] = {"history": history, "exclude": exclude, "only": only}
-    slate = recommender.recommend(user, k=k, **asked)
+    request: dict[str, Any] = {"history": history, "exclude": exclude, "only": only}
+    slate = recommender.recommend(user, k=k, **request)
     rows = zip(slate["rank"], slate[Column.ITEM], slate[Column.TITLE], strict=True)
     if (by := recommender.ranked_by) in ("attributes", "popularity"):
         said = wording.attributes if by == "attributes" else wording.popularity
@@ -126,13 +126,13 @@ def reasons(
     allowed = recommender.may_see(person.row, recommender.allowed(exclude, only)[0])
     items = torch.tensor([recommender.item(item) for item in slate[Column.ITEM]], dtype=torch.long)
     lost = without_each(recommender, person, allowed, items)
-    found = []
+    answers = []
     for (rank, item, title), falls in zip(rows, lost.unbind(2), strict=True):
         most = falls.abs().topk(min(FIRST, falls.shape[1])).values[:, -1:]
         matters = ((falls >= most) & (falls > 0)).all(0) & (falls[0] >= LEAST)
         causes = [
             Cause(event.position, event.item, event.title, event.nats, float(falls[0, place]))
-            for event in explain(recommender, user, item=item, k=k, words=False, **asked).events
+            for event in explain(recommender, user, item=item, k=k, words=False, **request).events
             if matters[place := event.position - 1] and event.nats > 0
         ][:events]
         text = wording.nothing.format(item=title)
@@ -140,8 +140,8 @@ def reasons(
             titles = [*dict.fromkeys(cause.title for cause in causes)]
             sentences = wording.sentences(title, titles)
             text = best_of(writer, title, titles, sentences) if writer else sentences[0]
-        found.append(Reason(rank, item, title, text, causes))
-    return found
+        answers.append(Reason(rank, item, title, text, causes))
+    return answers
 
 
 @torch.inference_mode()
@@ -178,7 +178,7 @@ def best_of(writer: LanguageReader, item: str, events: Sequence[str], said: Sequ
         return said[int(writer([about], [said])[0].argmax())]
 
 
-def as_json(found: Sequence[Reason]) -> str:
-    """Give reasons as JSON: a list of objects with the attributes' names."""
-    said: list[Mapping[str, Any]] = [asdict(reason) for reason in found]
-    return json.dumps(said, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def as_json(answers: Sequence[Reason]) -> str:
+    """Reasons as JSON: a list of objects with the attributes' names."""
+    rows: list[Mapping[str, Any]] = [asdict(reason) for reason in answers]
+    return json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -98,7 +98,7 @@ class ReinforcedModule(GeneratorModule):
         return PlackettLuce(scores, self._data.may_be_shown(batch), self._data.slate_size)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Draw slates in the first pass over a batch, and give the loss."""
+        """Draw slates in the first pass over a batch, and compute the loss."""
         law, size = self._law(self.generator, batch), len(batch[Key.TARGET])
         begins = batch_index % self._data.passes == 0
         if begins:
@@ -117,17 +117,17 @@ class ReinforcedModule(GeneratorModule):
 
     @torch.no_grad()
     def _reward_of_best(self, generator: Generator, batch: Batch) -> Tensor:
-        """Give the rewards ``(B,)`` of the best slates after held-out events."""
+        """The rewards ``(B,)`` of the best slates after held-out events."""
         best = items_at(self._law(generator, batch).mode)
-        (found,) = self._data.paid(batch, best.unsqueeze(0))
-        return found
+        (rewards,) = self._data.paid(batch, best.unsqueeze(0))
+        return rewards
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Rank held-out events among all items, and pay for the best slates."""
         super().validation_step(batch, batch_index)
         part = "test" if self.trainer.testing else "validation"
-        found = self._reward_of_best(self.generator, batch)
-        self.log(f"{part}/reward", found.mean(), batch_size=len(found), sync_dist=True)
+        rewards = self._reward_of_best(self.generator, batch)
+        self.log(f"{part}/reward", rewards.mean(), batch_size=len(rewards), sync_dist=True)
 
     test_step = validation_step
 
@@ -145,12 +145,12 @@ class ReinforcedModule(GeneratorModule):
 
 
 def leave_one_out(rewards: Tensor) -> Tensor:
-    """Give rewards ``(G, B)`` less the mean of the others of their group."""
+    """Rewards ``(G, B)`` less the mean of the others of their group."""
     return (rewards - rewards.mean(0)) * len(rewards) / (len(rewards) - 1)
 
 
 def standardised(rewards: Tensor) -> Tensor:
-    """Give rewards ``(G, B)`` less their group's mean, in its standard deviations.
+    """Rewards ``(G, B)`` less their group's mean, in its standard deviations.
 
     In a group whose rewards are all alike they are 0.
     """
@@ -159,7 +159,7 @@ def standardised(rewards: Tensor) -> Tensor:
 
 
 def surrogate(logarithm: Tensor, advantages: Tensor, clip: float) -> Tensor:
-    """Give the mean of min(ρ A, clip(ρ) A), a scalar.
+    """The mean of min(ρ A, clip(ρ) A), a scalar.
 
     :param logarithm: ``(G, B)`` log ρ.
     :param advantages: ``(G, B)`` A.

@@ -48,17 +48,17 @@ class LoggedEvents(Dataset[Batch]):
         return len(self.values)
 
     def __getitem__(self, rows: Rows) -> Batch:
-        """Give events: history (B, L), target (B,), its value (B,), seen (B, S), user (B,)."""
+        """Events: history (B, L), target (B,), its value (B,), seen (B, S), user (B,)."""
         ends, users = self.targets.ends[rows], self.targets.users[rows]
         begin, items = self.sequences.offsets[users], self.sequences.items
-        found = {
+        tables = {
             Key.HISTORY: padded(items, np.maximum(begin, ends - self.max_length), ends),
             Key.TARGET: self.targets.items[rows].astype(np.int64),
             Key.VALUE: self.values[rows],
             Key.SEEN: self.sequences.known(begin, ends),
             Key.USER: users,
         }
-        return {name: torch.from_numpy(table) for name, table in found.items()}
+        return {name: torch.from_numpy(table) for name, table in tables.items()}
 
 
 class UsersEvenly(EpochSampler[Rows]):
@@ -133,7 +133,7 @@ class ReinforcedData(GeneratorData):
         return reward
 
     def may_be_shown(self, batch: Batch) -> Tensor:
-        """Give what may be shown after histories, ``(B, N + 1)`` bool: nothing seen before."""
+        """The items that may be shown after histories, ``(B, N + 1)`` bool: nothing seen before."""
         mask = torch.ones(len(batch[Key.TARGET]), self.num_items + 1, dtype=torch.bool)
         mask = mask.to(batch[Key.SEEN].device).scatter(1, batch[Key.SEEN], False)
         mask[:, PADDING] = False
@@ -142,16 +142,16 @@ class ReinforcedData(GeneratorData):
 
     @torch.no_grad()
     def paid(self, batch: Batch, slates: Tensor) -> Tensor:
-        """Give the rewards ``(G, B)`` of slates ``(G, B, K)`` of items after histories."""
+        """The rewards ``(G, B)`` of slates ``(G, B, K)`` of items after histories."""
         taken = slates == batch[Key.TARGET].unsqueeze(1)
-        told = {
+        columns = {
             Key.ACTION: slates,
             Key.TAKEN: taken,
             Key.VALUE: batch[Key.VALUE].unsqueeze(1) * taken,
         }
         for name in (Key.HISTORY, Key.USER):
-            told[name] = batch[name].expand(len(slates), *batch[name].shape)
-        transitions = TensorDict(told, batch_size=slates.shape[:2]).flatten()
+            columns[name] = batch[name].expand(len(slates), *batch[name].shape)
+        transitions = TensorDict(columns, batch_size=slates.shape[:2]).flatten()
         rewards: Tensor = self.reward.to(slates.device)(transitions)
         return rewards.view(slates.shape[:2])
 
@@ -167,8 +167,8 @@ class ReinforcedData(GeneratorData):
                 "Lower minimum_value or k_core, or give a longer log.",
                 source=self.data,
             )
-        own = self.batch_size, self.batches, self.passes, self.seed
-        chosen = UsersEvenly(events.targets.users, *own)
+        settings = self.batch_size, self.batches, self.passes, self.seed
+        chosen = UsersEvenly(events.targets.users, *settings)
         # A generator of its own, as in SequenceData.
         return DataLoader(events, batch_size=None, sampler=chosen, generator=torch.Generator())
 

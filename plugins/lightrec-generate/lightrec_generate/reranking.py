@@ -17,16 +17,16 @@ from lightrec.run import Run
 from lightrec_generate.language_readers import LanguageReader, reader_of_run, words_of_items
 
 DEPTH: Final = 20
-"""So many items of a list are re-ranked."""
+"""Number of a list's items that are re-ranked."""
 SPREADS: Final = (0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5)
-"""What is tried as the spread of the added scores in a list, next to the first stage's."""
+"""Spreads of the added scores in a list, next to the first stage's, that are tried."""
 KEPT: Final = 50
-"""So many of a history's last items stand beside a list."""
+"""Number of a history's last items beside a list."""
 
 
 @dataclass(frozen=True)
 class Lists:
-    """What a first stage puts first at E events.
+    """A first stage's lists at E events.
 
     :param histories: (E, L) int64, padded on the left.
     :param items: (E, C) int64, the best first; 0 where nothing is left.
@@ -53,9 +53,9 @@ class Lists:
     def ranked(self, scores: Tensor) -> RankingResult:
         """Rank what came by scores (E, C) of the lists' items; what is not listed is missed."""
         came = self.items == self.targets[:, None]
-        own = scores.masked_fill(~came, -torch.inf).amax(1, keepdim=True)
+        target = scores.masked_fill(~came, -torch.inf).amax(1, keepdim=True)
         scores = scores.masked_fill(self.items == PADDING, -torch.inf)
-        ranks = ((scores > own).sum(1) * 2 + (scores == own).sum(1) + 1).double() / 2
+        ranks = ((scores > target).sum(1) * 2 + (scores == target).sum(1) + 1).double() / 2
         return RankingResult(self.users, self.targets, ranks.where(self.listed, torch.inf))
 
 
@@ -69,20 +69,20 @@ def lists_of(
     """
     none = torch.zeros(0, dtype=torch.int64)
     empty = none.new_zeros(0, KEPT), none.new_zeros(0, length), torch.zeros(0, length)
-    found = [(*empty, none, none)]
+    rows = [(*empty, none, none)]
     for batch in batches:
         history, target, users = batch[Key.HISTORY], batch[Key.TARGET], batch[Key.USER]
         scores = first.scores(history, users, details=batch)
-        own = scores.gather(1, target[:, None])
+        came = scores.gather(1, target[:, None])
         # As in every ranking, what came takes part even where it was seen.
-        scores = scores.scatter(1, batch[Key.SEEN], -torch.inf).scatter(1, target[:, None], own)
+        scores = scores.scatter(1, batch[Key.SEEN], -torch.inf).scatter(1, target[:, None], came)
         scores[:, PADDING] = -torch.inf
         values, items = scores.topk(min(length, scores.shape[1]), dim=1)
         items = items.masked_fill(values == -torch.inf, PADDING)
         short = (0, length - items.shape[1])
         listed = pad(items, short), pad(values, short, value=-torch.inf)
-        found.append((pad(history, (KEPT, 0))[:, -KEPT:], *listed, target, users))
-    return Lists(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+        rows.append((pad(history, (KEPT, 0))[:, -KEPT:], *listed, target, users))
+    return Lists(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
 
 
 def choose_weight(lists: Lists, added: Tensor) -> float:
@@ -114,7 +114,7 @@ class ByReader(RunRanker):
     reranks = True
     reader: LanguageReader
     words: Sequence[str]
-    """Of N + 1 items, as the reader reads them."""
+    """Words of N + 1 items, as the reader reads them."""
 
     @classmethod
     def from_run(cls, run: Run) -> Self:  # type: ignore[override]

@@ -23,7 +23,7 @@ class GainReward(Reward):
         self.least = least
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1).
+        """Rewards (B, 1).
 
         :raises NotApplicable: where values are to count, and the transition has none.
         """
@@ -57,12 +57,14 @@ class NoveltyReward(Reward):
         self.register_buffer("novelty", pad(1 - counts.log() / total.log(), (1, 1)).float())
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
-        return mean_of_shown(transition, self.novelty[transition[Key.ACTION]])
+        """Rewards (B, 1)."""
+        slate = transition[Key.ACTION]
+        shown = (slate != PADDING).sum(1, keepdim=True).clamp_min(1)
+        return self.novelty[slate].sum(1, keepdim=True) / shown
 
 
 class DiversityReward(Reward):
-    """How little the items of a slate have in common, from 0 to 1 (Ziegler et al. 2005).
+    """The diversity of a slate's items, from 0 to 1 (Ziegler et al. 2005).
 
     It is 1 less the mean, over pairs of items, of the share of their attribute's values that both
     have (Jaccard). Slates of fewer than two items have 0.
@@ -92,16 +94,16 @@ class DiversityReward(Reward):
         self.register_buffer("values", values)
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         slate = transition[Key.ACTION]
         values, shown = self.values[slate], (slate != PADDING).float()
-        common, own = values @ values.mT, values.sum(-1)
-        either = own.unsqueeze(1) + own.unsqueeze(2) - common
+        common, sizes = values @ values.mT, values.sum(-1)
+        either = sizes.unsqueeze(1) + sizes.unsqueeze(2) - common
         pairs = (shown.unsqueeze(1) * shown.unsqueeze(2)).triu(1)
         alike = (common / either.clamp_min(1) * pairs).sum((1, 2))
         count = pairs.sum((1, 2))
-        found: Tensor = (1 - alike / count.clamp_min(1)).where(count > 0, 0.0)
-        return found.unsqueeze(1)
+        diversity: Tensor = (1 - alike / count.clamp_min(1)).where(count > 0, 0.0)
+        return diversity.unsqueeze(1)
 
 
 class WholeSlate(Reward):
@@ -118,13 +120,7 @@ class WholeSlate(Reward):
         self.reward = reward
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards (B, 1)."""
+        """Rewards (B, 1)."""
         shown = transition[Key.ACTION] != PADDING
         paid: Tensor = self.reward(transition.exclude("next").set(Key.TAKEN, shown))
         return paid / shown.sum(1, keepdim=True).clamp_min(1)
-
-
-def mean_of_shown(transition: TensorDictBase, values: Tensor) -> Tensor:
-    """Give the mean (B, 1) of values (B, K) over the places of slates that hold an item."""
-    shown = transition[Key.ACTION] != PADDING
-    return (values * shown).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp_min(1)

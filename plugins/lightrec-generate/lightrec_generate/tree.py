@@ -51,40 +51,40 @@ class TreeGenerator(Generator):
     @property
     def trie(self) -> Trie:
         """The trie of the identifiers of known items, on their device."""
-        known = self.known
-        if self._trie is None or self._of is not known:
+        written = self.known
+        if self._trie is None or self._of is not written:
             with torch.inference_mode(False):
-                codes, items = self.identifiers.codes, known.nonzero().squeeze(1)
-                self._trie = Trie(codes, self.identifiers.size, items).to(codes.device)
-            self._of, self._siblings, self._weights = known, [], []
+                codes, items = self.identifiers.codes, written.nonzero().squeeze(1)
+                self._trie = Trie(codes, items).to(codes.device)
+            self._of, self._siblings, self._weights = written, [], []
         return self._trie
 
-    def asked(self, depth: int, users: Tensor, codes: Tensor) -> Tensor:
-        """Give what digits are compared with.
+    def queries(self, depth: int, users: Tensor, codes: Tensor) -> Tensor:
+        """The vectors that digits are compared with.
 
         :param users: ``(..., D)``.
         :param codes: ``(..., M)`` int64, of which the first ``depth`` digits are read.
         :returns: ``(..., D)``.
         """
-        asked: Tensor = self.asks[depth](users)
+        queries: Tensor = self.asks[depth](users)
         if depth == 0:
-            return asked
+            return queries
         scale, shift = self._bends(depth, codes)
-        return asked * scale + shift
+        return queries * scale + shift
 
-    def leaf_logits(self, asked: Tensor, leaves: Tensor) -> Tensor:
-        """Give what items add to the logits of their last digits.
+    def leaf_logits(self, queries: Tensor, leaves: Tensor) -> Tensor:
+        """The logits that items add to those of their last digits.
 
-        :param asked: ``(..., D)`` from :meth:`asked`.
+        :param queries: ``(..., D)`` from :meth:`queries`.
         :param leaves: ``(..., C)`` int64 nodes of the last level.
         :returns: ``(..., C)``.
         """
         items, place = self.trie.items[leaves].unique(return_inverse=True)
-        found = embedding(place, self._leaves(items)) @ asked.unsqueeze(-1)
-        return found.squeeze(-1)
+        logits = embedding(place, self._leaves(items)) @ queries.unsqueeze(-1)
+        return logits.squeeze(-1)
 
     def _leaves(self, items: Tensor) -> Tensor:
-        """Give what items ``(R,)`` add to their last digits' vectors, ``(R, D)``."""
+        """The vectors that items ``(R,)`` add to those of their last digits, ``(R, D)``."""
         added: Tensor = self.leaves[items] + self.known_written(self.identifiers.vectors[items])
         return added
 
@@ -94,35 +94,35 @@ class TreeGenerator(Generator):
         return 1 + scale, shift
 
     def weights(self, depth: int) -> Tensor:
-        """Give logarithms ``(P,)`` of how often the items below each node were chosen."""
+        """Logarithms ``(P,)`` of how often the items below each node were chosen."""
         if self.trie and not self._weights:  # a new trie has none
             with torch.inference_mode(False):
                 often = as_float64(self.counts.clamp_min(1)[self.trie.items])
                 total = pad(often.cumsum(0), (1, 0))
                 ends = [level.leaves.to(total.device) for level in self.trie.levels]
-                found = [total[leaves].diff().float().log() for leaves in ends]
-                self._weights = [each.to(self.counts.device) for each in found]
+                logs = [total[leaves].diff().float().log() for leaves in ends]
+                self._weights = [each.to(self.counts.device) for each in logs]
         return self._weights[depth]
 
     def loss(self, states: Tensor, target: Tensor) -> Tensor:
-        """Give minus the log-probability of what came, ``(T,)``."""
+        """Minus the log-probability of what came, ``(T,)``."""
         codes, total = self.identifiers.codes[target], states.new_zeros(len(states))
         for depth in range(codes.shape[1]):
-            asked = self.asked(depth, states, codes)
-            logits = asked @ self.written[depth].T
+            queries = self.queries(depth, states, codes)
+            logits = queries @ self.written[depth].T
             if depth == self.identifiers.digits - 1:
                 leaf = self.trie.place[target]
                 level = self.trie.levels[depth]
                 listed, here = self.trie.children(depth, level.parents[leaf])
-                own = self.leaf_logits(asked, listed) * here
-                logits = logits.scatter_add(1, level.digits[listed], own)
+                added = self.leaf_logits(queries, listed) * here
+                logits = logits.scatter_add(1, level.digits[listed], added)
             weights, there = self._after(depth, target)
             logits = (logits + self.popularity[depth] * weights).masked_fill(~there, -torch.inf)
             total = total + cross_entropy(logits, codes[:, depth], reduction="none")
         return total
 
     def _after(self, depth: int, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the weights of digits after the first ones of some items.
+        """The weights of digits after the first ones of some items.
 
         :returns: ``(T, K)``, and which of them go on in the trie.
         """
@@ -135,12 +135,12 @@ class TreeGenerator(Generator):
                 rows = torch.repeat_interleave(row, level.leaves.diff())[self.trie.place]
                 self._siblings.append((table, rows))
         table, rows = self._siblings[depth]
-        found = table[rows[target]]
-        return found.nan_to_num(0.0), ~found.isnan()
+        siblings = table[rows[target]]
+        return siblings.nan_to_num(0.0), ~siblings.isnan()
 
     def tables(self) -> list[tuple[Tensor, Tensor]]:
-        """Give, a level each, vectors ``(S, D)`` and biases ``(S, 1)`` of the arranged nodes."""
-        found, ordered = [], self.identifiers.codes[self.trie.items]
+        """Each level's vectors ``(S, D)`` and biases ``(S, 1)`` of the arranged nodes."""
+        tables, ordered = [], self.identifiers.codes[self.trie.items]
         for depth, (level, nodes) in enumerate(
             zip(self.trie.levels, self.trie.arrangements, strict=True)
         ):
@@ -155,13 +155,13 @@ class TreeGenerator(Generator):
                 vectors = vectors * scale[level.parents]
             slots, empty = nodes.slots.clamp_min(0), nodes.slots < 0
             bias = bias[slots].masked_fill(empty, -torch.inf)
-            found.append(
+            tables.append(
                 (vectors[slots] @ self.asks[depth].get_parameter("weight"), bias.unsqueeze(1))
             )
-        return found
+        return tables
 
     def law(self, users: Tensor, tables: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """Give the law over the items that are known, ``(B, N + 1)``."""
+        """The law over the items that are known, ``(B, N + 1)``."""
         total = users.new_zeros(1, len(users))
         for (vectors, bias), level, nodes in zip(
             tables, self.trie.levels, self.trie.arrangements, strict=True

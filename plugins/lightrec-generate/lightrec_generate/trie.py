@@ -44,10 +44,10 @@ class Arrangement:
         first = torch.zeros(len(count), dtype=torch.int64)
         end = 0
         for size in width[count > 1].unique().tolist():
-            own = ((width == size) & (count > 1)).nonzero().squeeze(1)
-            first[own] = end + size * torch.arange(len(own))
-            self.blocks.append((end, len(own), size))
-            end += size * len(own)
+            groups = ((width == size) & (count > 1)).nonzero().squeeze(1)
+            first[groups] = end + size * torch.arange(len(groups))
+            self.blocks.append((end, len(groups), size))
+            end += size * len(groups)
         several = count[group] > 1
         self.place = torch.where(several, first[group] + within, end)
         self.slots = torch.full((end,), -1)
@@ -60,28 +60,26 @@ class Arrangement:
         :param logits: ``(S, B)``; of slots without a node minus infinity.
         :returns: ``(P, B)`` by node.
         """
-        found = [
+        laws = [
             logits[start : start + groups * size]
             .view(groups, size, -1)
             .log_softmax(1)
             .flatten(0, 1)
             for start, groups, size in self.blocks
         ]
-        found.append(logits.new_zeros(1, logits.shape[1]))
-        return torch.cat(found)[self.place]
+        laws.append(logits.new_zeros(1, logits.shape[1]))
+        return torch.cat(laws)[self.place]
 
 
 class Trie:
     """Every prefix of the identifiers of R items.
 
-    :param codes: ``(N + 1, M)`` int64 digits of all items, 0 to K - 1.
-    :param size: K.
+    :param codes: ``(N + 1, M)`` int64 digits of all items.
     :param items: ``(R,)`` int64: which items are in the trie.
     :raises ValueError: where two items have the same digits.
     """
 
-    def __init__(self, codes: Tensor, size: int, items: Tensor) -> None:
-        self.size = size
+    def __init__(self, codes: Tensor, items: Tensor) -> None:
         codes, items = codes.cpu(), items.cpu()
         order = torch.from_numpy(np.lexsort(codes[items].flip(1).T.numpy()))
         self.items = items[order]
@@ -89,18 +87,18 @@ class Trie:
         ordered = codes[self.items]
         new = torch.ones(len(items), dtype=torch.bool)
         new[1:] = False
-        found, above = [], torch.zeros(len(items), dtype=torch.int64)
+        nodes, above = [], torch.zeros(len(items), dtype=torch.int64)
         for m in range(codes.shape[1]):
             new[1:] |= ordered[1:, m] != ordered[:-1, m]
             first = new.nonzero().squeeze(1)
-            found.append((above[first], ordered[first, m], first))
+            nodes.append((above[first], ordered[first, m], first))
             above = new.cumsum(0) - 1
-        if len(found[-1][2]) < len(items):
+        if len(nodes[-1][2]) < len(items):
             raise ValueError("Two items have the same digits: identifiers must differ.")
         end, self.levels = torch.tensor([len(items)]), []
-        for m, (parents, digits, first) in enumerate(found):
+        for m, (parents, digits, first) in enumerate(nodes):
             leaves = torch.cat([first, end])
-            below = found[m + 1][2] if m + 1 < len(found) else first
+            below = nodes[m + 1][2] if m + 1 < len(nodes) else first
             starts = torch.searchsorted(torch.cat([below, end]), leaves)
             self.levels.append(Level(parents, digits, starts, leaves))
         self.arrangements = [Arrangement(level.parents) for level in self.levels]
@@ -116,10 +114,6 @@ class Trie:
             nodes.place, nodes.slots = nodes.place.to(device), nodes.slots.to(device)
         return self
 
-    def roots(self) -> Tensor:
-        """Give where the children of the root begin and end."""
-        return torch.tensor([0, len(self.levels[0].digits)], device=self.items.device)
-
     def children(self, depth: int, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """List the children of nodes.
 
@@ -127,8 +121,11 @@ class Trie:
         :param nodes: ``(...)`` int64 of the level above; any for the root.
         :returns: ``(..., C)`` int64 nodes, C being that of the widest, and which of them are there.
         """
-        bounds = self.roots() if depth == 0 else self.levels[depth - 1].starts
-        nodes = torch.zeros_like(nodes) if depth == 0 else nodes
+        if depth == 0:
+            nodes, roots = torch.zeros_like(nodes), [0, len(self.levels[0].digits)]
+            bounds = torch.tensor(roots, device=self.items.device)
+        else:
+            bounds = self.levels[depth - 1].starts
         first, last = at(bounds, nodes), at(bounds, nodes + 1)
         widest = int((last - first).max()) if nodes.numel() else 0
         listed = first.unsqueeze(-1) + torch.arange(widest, device=first.device)
@@ -153,18 +150,18 @@ class Trie:
         """
         leaves = self.levels[depth].leaves
         shared = counted.ndim == 1
-        asked = nodes.numel() if shared else nodes[0].numel()
-        if len(leaves) <= asked:  # a small level is looked at once, and as a whole
+        size = nodes.numel() if shared else nodes[0].numel()
+        if len(leaves) <= size:  # a small level is looked at once, and as a whole
             count = counted.index_select(-1, leaves)
             may = count[..., 1:] > count[..., :-1]
             return at(may, nodes) if shared else may.gather(1, nodes.flatten(1)).view_as(nodes)
         first, last = at(leaves, nodes), at(leaves, nodes + 1)
         if shared:
             return at(counted, last) > at(counted, first)
-        found = [counted.gather(1, ends.flatten(1)) for ends in (first, last)]
-        return (found[1] > found[0]).view_as(nodes)
+        counts = [counted.gather(1, ends.flatten(1)) for ends in (first, last)]
+        return (counts[1] > counts[0]).view_as(nodes)
 
 
 def at(values: Tensor, places: Tensor) -> Tensor:
-    """Give values ``(P,)`` at places ``(...)`` int64: indexing, at twice its speed or more."""
+    """Values ``(P,)`` at places ``(...)`` int64: indexing, at twice its speed or more."""
     return values.index_select(0, places.flatten()).view_as(places)

@@ -7,6 +7,7 @@ measured in :mod:`lightrec_generate.agreement`; before that they judge nothing.
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Final, Self
 
 import torch
@@ -37,7 +38,7 @@ FOLDER: Final = "language_users"
 """In a run's folder: what `lightrec agreement` leaves."""
 SETTINGS, ANSWERS = "users.json", "answers.db"
 NOTHING: Final = "None of these"
-"""What stands for choosing nothing among the lines that may come next."""
+"""Line that stands for choosing nothing among the lines that may come next."""
 
 
 class LanguageChoice(ChoiceModel):
@@ -81,18 +82,18 @@ class LanguageChoice(ChoiceModel):
         self.register_buffer("weights", torch.tensor([1.0, -1.0]))
 
     def state(self, history: Tensor) -> Tensor:
-        """Give the last items (B, ``items``) of histories (B, any length)."""
+        """The last items (B, ``items``) of histories (B, any length)."""
         return self._last(history)
 
     def after(self, history: Tensor, items: Tensor) -> Tensor:
-        """Give the last items (B, C, ``items``) when each of items (B, C), in turn, is added."""
+        """The last items (B, C, ``items``) when each of items (B, C), in turn, is added."""
         before = self._last(history)[:, 1:].unsqueeze(1).expand(-1, items.shape[1], -1)
         return torch.cat([before, items.unsqueeze(2)], 2)
 
     def utilities(
         self, state: Tensor, items: Tensor | None = None, user: Tensor | None = None
     ) -> Tensor:
-        """Give utilities (B, C), nothing having 0; see the base class.
+        """Utilities (B, C), nothing having 0; see the base class.
 
         Without ``items`` a line is read for every item of the catalog.
         """
@@ -109,10 +110,10 @@ class LanguageChoice(ChoiceModel):
         """Ask the reader: (B, C, 2), how likely items (B, C) are of the person, and of anybody."""
         lines = [[self.words[item] for item in row] for row in items.tolist()]
         of_anybody = [[self.opening]] * len(lines)
-        found = [
+        scores = [
             self.answers.scores(texts, lines) for texts in (self.texts(state, user), of_anybody)
         ]
-        return torch.stack(found, 2).to(self.weights)
+        return torch.stack(scores, 2).to(self.weights)
 
     def texts(self, state: Tensor, user: Tensor | None = None) -> list[list[str]]:
         """Put people into words: the opening, a line about them, and what they chose."""
@@ -139,8 +140,8 @@ class LanguageChoice(ChoiceModel):
         if attributes:
             table = store.users.drop(Column.USER)
             for row, person in enumerate(table.iter_rows(named=True)):
-                known = {name: value for name, value in person.items() if value is not None}
-                people[row] = ", ".join(f"{k}: {v}" for k, v in known.items())
+                stated = {name: value for name, value in person.items() if value is not None}
+                people[row] = ", ".join(f"{k}: {v}" for k, v in stated.items())
         return cls(answers, words_of_items(store), opening, people, **more)
 
 
@@ -157,9 +158,9 @@ class LanguageModelUsers(UserModelSimulator):
     """
 
     def __init__(self, run: str, batch_size: int, **settings: Any) -> None:
-        found = Run(run)
-        choice, self.agreement = load(found)
-        store = found.data
+        opened = Run(run)
+        choice, self.agreement = load(opened)
+        store = opened.data
         super().__init__(
             UserModel([choice]),
             LogStarts.from_store(store),
@@ -170,7 +171,7 @@ class LanguageModelUsers(UserModelSimulator):
         )
 
     def in_mode(self, mode: Mode) -> Self:
-        """Give a simulator that plays in a mode of judging.
+        """A simulator that plays in a mode of judging.
 
         :raises RecipeError: where these users do not agree with the log better than popularity and
             chance do.
@@ -237,9 +238,9 @@ def agree(
     appeal = torch.from_numpy(store.popularity()).double().log1p()
     drawn, said = {}, {}
     for part in (VALIDATION, TEST):
-        own = drawn[part] = Choices.held_out(store, part, events, candidates, items, seed)
-        with_nothing = pad(own.items, (0, 1), value=choice.num_items + 1)
-        said[part] = choice.said(choice.state(own.history), with_nothing, own.user).double()
+        choices = drawn[part] = Choices.held_out(store, part, events, candidates, items, seed)
+        with_nothing = pad(choices.items, (0, 1), value=choice.num_items + 1)
+        said[part] = choice.said(choice.state(choices.history), with_nothing, choices.user).double()
 
     def likely(part: int, weights: Tensor) -> Tensor:
         return (said[part][:, :-1] @ weights).log_softmax(1)
@@ -249,7 +250,7 @@ def agree(
 
     weights = fitted(lambda numbers: likely(VALIDATION, numbers), torch.zeros(2))
     power = fitted(lambda numbers: popular(VALIDATION, numbers), torch.zeros(1))
-    found = measured(likely(TEST, weights), popular(TEST, power))
+    agreement = measured(likely(TEST, weights), popular(TEST, power))
     scores = said[VALIDATION] @ weights
     odds = scores[:, :-1].logsumexp(1) - scores[:, -1]
     shift = brentq(
@@ -266,11 +267,11 @@ def agree(
         "nothing_shift": shift,
         "nothing_rate": nothing_rate,
         "seed": seed,
-        "agreement": found.plain(),
+        "agreement": asdict(agreement),
     }
     text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
     (folder / SETTINGS).write_text(text, encoding="utf-8")
-    return found
+    return agreement
 
 
 def load(run: Run) -> tuple[LanguageChoice, Agreement]:
@@ -296,7 +297,7 @@ def load(run: Run) -> tuple[LanguageChoice, Agreement]:
 
 
 def reader_of(run: Run, model: str) -> LanguageReader:
-    """Give a decoder by its name or folder, or what the run's stage `reader` tuned.
+    """A decoder by its name or folder, or what the run's stage `reader` tuned.
 
     :param model: ``reader`` for the latter.
     """

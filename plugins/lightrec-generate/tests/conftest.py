@@ -6,6 +6,7 @@ from lightrec_generate.generator import Generator
 from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.tree import TreeGenerator
 
+from lightrec.stages.run import run
 from lightrec.testing import tiny
 from lightrec.testing.invariants import seeded
 
@@ -42,6 +43,21 @@ def tiny_generator():
 @pytest.fixture
 def generator(tiny_generator) -> Generator:
     return tiny_generator()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """The folder of a run that has trained a generator, and with what it was made."""
+    folder = tmp_path_factory.mktemp("trained")
+    log, items = tiny.write_log(folder)
+    overrides = {
+        "values": ["--text_encoder=null"],
+        "data": tiny.FAST["data"],
+        "identifiers": ["--size=8", "--chosen_size=8"],
+        "generator": ["--trainer.max_epochs=8", "--data.init_args.batch_size=16"],
+    }
+    arguments = {"log": log, "items": items, "overrides": overrides}
+    return run("generator-alone", out=folder / "run", **arguments), arguments
 
 
 @pytest.fixture(scope="session")

@@ -27,8 +27,8 @@ def test_collisions_end_at_the_nearest_free_digit():
     # Row 4 is nearest to its codeword and keeps 2, row 1 keeps 1. Row 0 comes next, and of the free
     # ones 0 is nearest to it; row 2 has 3 left. Row 3 has another first digit.
     free = torch.zeros(0, 2, dtype=torch.int64)
-    found = reassigned(codes, apart, free)
-    assert found.tolist() == [[0, 0], [0, 1], [0, 3], [1, 1], [0, 2]]
+    changed = reassigned(codes, apart, free)
+    assert changed.tolist() == [[0, 0], [0, 1], [0, 3], [1, 1], [0, 2]]
     # With 0 taken, nothing is left for row 2.
     assert reassigned(codes, apart, torch.tensor([[0, 0]]))[:, 1].tolist() == [3, 1, -1, 1, 2]
 
@@ -45,15 +45,6 @@ def test_where_no_last_digit_is_free_the_one_before_gives_way():
         Identifiers(64, 2, 2, 2, 4).fit(words, words)
 
 
-def test_new_items_get_identifiers_from_their_words(tiny_identifiers):
-    made = tiny_identifiers()
-    words = torch.randn(9, 6, generator=torch.Generator().manual_seed(1))
-    grown = made.with_items(words)
-    assert torch.equal(grown.codes[: ITEMS + 1], made.codes)
-    assert len(grown.codes[1:].unique(dim=0)) == ITEMS + 9
-    assert grown.num_items == ITEMS + 9
-
-
 def test_words_alone_say_where_an_item_that_nobody_chose_stands(tmp_path):
     generator = torch.Generator().manual_seed(0)
     fields, chosen = torch.randn(8, 5, generator=generator), torch.randn(8, 7, generator=generator)
@@ -66,6 +57,8 @@ def test_words_alone_say_where_an_item_that_nobody_chose_stands(tmp_path):
     )
     grown = made.with_items(words[:24])
     assert torch.equal(grown.codes[201:, 0], made.codes[1:25, 0])
+    assert torch.equal(grown.codes[:201], made.codes)
+    assert len(grown.codes[1:].unique(dim=0)) == grown.num_items == 224
     made.save_pretrained(tmp_path)
     assert torch.equal(Identifiers.load(tmp_path).codes, made.codes)
 
@@ -74,7 +67,7 @@ def test_kmeans_finds_clusters_that_lie_apart():
     generator = torch.Generator().manual_seed(0)
     centres = 10 * torch.eye(4)
     points = centres.repeat(25, 1) + 0.1 * torch.randn(100, 4, generator=generator)
-    found = kmeans(points, 4, generator)
-    assert (found[(torch.cdist(centres, found)).argmin(1)] - centres).abs().max() < 0.1
+    books = kmeans(points, 4, generator)
+    assert (books[(torch.cdist(centres, books)).argmin(1)] - centres).abs().max() < 0.1
     more = kmeans(points[:3], 5, generator)
     assert encode(points[:3], more[None]).unique().numel() == 3

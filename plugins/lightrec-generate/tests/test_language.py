@@ -21,8 +21,8 @@ HISTORY = torch.tensor([[0, 0, 3, 8], [5, 2, 30, 4], [0, 0, 0, 0]])
 @pytest.fixture(scope="session")
 def language(decoder, tiny_identifiers):
     with seeded(0):
-        given = {"size": 8, "max_length": 6, "words": 4, "layers": 1}
-        made = LanguageGenerator(tiny_identifiers(), decoder, **given)
+        settings = {"size": 8, "max_length": 6, "words": 4, "layers": 1}
+        made = LanguageGenerator(tiny_identifiers(), decoder, **settings)
         made.start(torch.arange(ITEMS + 1), TITLES)
         for _name, parameter in made.named_parameters():
             if parameter.requires_grad:
@@ -44,11 +44,11 @@ def test_a_state_is_the_towers_and_what_the_model_says_at_the_lines_end(language
     row = [5, 2, 30, 4]
     small = TreeGenerator.states(language, HISTORY)[1]
     decoder = language.language
-    told = [decoder.start]
+    tokens = [decoder.start]
     for place, item in enumerate(row):
         cut = decoder.tokenizer(TITLES[item], add_special_tokens=False)["input_ids"]
-        told += [*cut[:3], decoder.newline]
+        tokens += [*cut[:3], decoder.newline]
         with torch.no_grad():
-            last = decoder.base.base_model(torch.tensor([told])).last_hidden_state[0, -1]
+            last = decoder.base.base_model(torch.tensor([tokens])).last_hidden_state[0, -1]
         expected = small[place] + language.leave(last)
         torch.testing.assert_close(language.states(HISTORY)[1, place], expected)

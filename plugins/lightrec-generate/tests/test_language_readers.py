@@ -45,7 +45,7 @@ def test_a_decoder_says_of_lines_what_it_says_of_whole_sequences(made, kind):
     reader = made(kind)
     cut = lambda text: reader.tokenizer(text, add_special_tokens=False)["input_ids"]  # noqa: E731
     with torch.no_grad():
-        found = reader(HISTORIES, CANDIDATES)
+        scores = reader(HISTORIES, CANDIDATES)
         for row, history in enumerate(HISTORIES):
             before = [reader.start]
             for item in history:
@@ -59,7 +59,7 @@ def test_a_decoder_says_of_lines_what_it_says_of_whole_sequences(made, kind):
                 last = reader.base.base_model(whole).last_hidden_state[0, -2]
                 expected = {"mean": likely.mean(), "sum": likely.sum()}.get(kind)
                 expected = reader.head(last) if kind == "head" else expected
-                torch.testing.assert_close(found[row, column], expected.squeeze())
+                torch.testing.assert_close(scores[row, column], expected.squeeze())
 
 
 def test_a_classifier_reads_the_latest_item_first_and_the_candidate_last(made, encoder):
@@ -93,10 +93,10 @@ def test_what_is_frozen_stays_bit_for_bit_and_what_is_trained_is_all_that_is_sav
     reader.weight.fill_(0.3)
     reader.save_pretrained(tmp_path / "reader")
     assert set(reader.state_dict()) == trained | {"weight"}
-    found = LanguageReader.load(tmp_path / "reader")
+    loaded = LanguageReader.load(tmp_path / "reader")
     with torch.no_grad():
-        assert torch.equal(found(HISTORIES, CANDIDATES), reader.eval()(HISTORIES, CANDIDATES))
-    assert found.weight == pytest.approx(0.3)
+        assert torch.equal(loaded(HISTORIES, CANDIDATES), reader.eval()(HISTORIES, CANDIDATES))
+    assert loaded.weight == pytest.approx(0.3)
 
 
 def lists(events=400, seed=0):
@@ -109,18 +109,18 @@ def lists(events=400, seed=0):
 
 
 def test_a_weight_is_chosen_where_it_helps_and_none_where_it_does_not():
-    given = lists()
-    came = (given.items == given.targets[:, None]).float()
+    first = lists()
+    came = (first.items == first.targets[:, None]).float()
     noise = torch.randn(came.shape, generator=torch.Generator().manual_seed(1))
-    helped = given.ranked(given.scores + choose_weight(given, came + 0.1 * noise) * came)
-    assert helped.metrics()["ndcg@10"] > 1.3 * given.ranked(given.scores).metrics()["ndcg@10"]
-    assert choose_weight(given, -came) == 0
-    assert choose_weight(given, torch.zeros_like(came)) == 0
-    assert choose_weight(given.only(torch.zeros(0, dtype=torch.long)), came[:0]) == 0
+    helped = first.ranked(first.scores + choose_weight(first, came + 0.1 * noise) * came)
+    assert helped.metrics()["ndcg@10"] > 1.3 * first.ranked(first.scores).metrics()["ndcg@10"]
+    assert choose_weight(first, -came) == 0
+    assert choose_weight(first, torch.zeros_like(came)) == 0
+    assert choose_weight(first.only(torch.zeros(0, dtype=torch.long)), came[:0]) == 0
     # Who is not listed is missed, whatever the scores.
-    missed = ~given.listed
+    missed = ~first.listed
     assert missed.any()
-    assert given.ranked(came).ranks[missed].isinf().all()
+    assert first.ranked(came).ranks[missed].isinf().all()
 
 
 class Shortest(LanguageReader):
@@ -128,7 +128,7 @@ class Shortest(LanguageReader):
 
     def forward(self, histories, candidates):
         self.asked = candidates
-        return torch.tensor([[-float(len(item)) for item in own] for own in candidates])
+        return torch.tensor([[-float(len(item)) for item in items] for items in candidates])
 
 
 def test_a_reader_orders_the_first_items_and_leaves_the_others_below_them():
@@ -139,13 +139,13 @@ def test_a_reader_orders_the_first_items_and_leaves_the_others_below_them():
     first = table.scatter(1, torch.tensor([[5], [6], [0]]), -torch.inf)
     assert torch.equal(ranker.lifted(first, history), first)  # without weight
     ranker.reader.weight.fill_(100.0)
-    found = ranker.lifted(first, history)
+    lifted = ranker.lifted(first, history)
     top = first.topk(DEPTH, 1).indices
-    assert torch.equal(found.topk(DEPTH, 1).indices.sort(1).values, top.sort(1).values)
-    lengths = [[len(words[i]) for i in row] for row in found.topk(DEPTH, 1).indices.tolist()]
+    assert torch.equal(lifted.topk(DEPTH, 1).indices.sort(1).values, top.sort(1).values)
+    lengths = [[len(words[i]) for i in row] for row in lifted.topk(DEPTH, 1).indices.tolist()]
     assert lengths == [sorted(row) for row in lengths]
     rest = torch.ones_like(first).scatter(1, top, 0).bool()
-    assert torch.equal(found[rest], first[rest])
+    assert torch.equal(lifted[rest], first[rest])
 
 
 def test_negatives_are_others_of_the_list(monkeypatch):
@@ -172,8 +172,8 @@ def test_the_stage_leaves_a_reader_that_recommends(encoder, tmp_path, capsys):
     log, items = tiny.write_log(tmp_path)
     reader = {"class_path": "PairClassifier", "init_args": {"model": encoder, "layers": 1}}
     settings = [f"--model.init_args.reader={json.dumps(reader)}", "--data.init_args.max_trained=40"]
-    given = tiny.FAST | {"reader": settings}
-    run("generic", out=again, log=log, items=items, overrides=given, until="reader")
+    overrides = tiny.FAST | {"reader": settings}
+    run("generic", out=again, log=log, items=items, overrides=overrides, until="reader")
     recommender = load(again, by="reader")
     metrics = recommender.run.metrics("reader")
     reader = recommender.ranker.reader
@@ -183,9 +183,9 @@ def test_the_stage_leaves_a_reader_that_recommends(encoder, tmp_path, capsys):
     usual = recommender.recommend("u3", k=DEPTH)
     assert usual.equals(load(again, by="blend").recommend("u3", k=DEPTH)) or reader.weight
     reader.weight.fill_(50.0)
-    found = recommender.recommend("u3", k=DEPTH)
-    assert set(found["item"]) == set(usual["item"])
-    assert found["item"].to_list() != usual["item"].to_list()
+    reranked = recommender.recommend("u3", k=DEPTH)
+    assert set(reranked["item"]) == set(usual["item"])
+    assert reranked["item"].to_list() != usual["item"].to_list()
     capsys.readouterr()
     assert main(["evaluate", str(again)]) == 0
     assert "The reader" in capsys.readouterr().out

@@ -23,8 +23,8 @@ def test_the_law_is_that_of_what_is_replaced(tiny_generator, kind):
         i: {j: (10 * torch.cosine_similarity(words[i], words[j], 0)).exp() for j in NEW}
         for i in old
     }
-    heard = {j: sum(near[i][j] for i in old) for j in NEW}
-    chance = {i: {j: near[i][j] / heard[j] for j in NEW} for i in old}
+    totals = {j: sum(near[i][j] for i in old) for j in NEW}
+    chance = {i: {j: near[i][j] / totals[j] for j in NEW} for i in old}
     chance = {i: {j: c / sum(each.values()) for j, c in each.items()} for i, each in chance.items()}
     for row, history in enumerate(HISTORIES.tolist()):
         ages = {item: 0.5**age for age, item in enumerate(reversed(history)) if item in old}

@@ -31,11 +31,11 @@ def deleted(recommender, user, item):
     may = recommender.may_see(person.row, recommender.allowed((), ())[0]).scatter(1, seen, False)
 
     def scored(places):
-        known = {
+        cut = {
             name: table[:, places] if name in (Key.HISTORY, Key.FEEDBACK, Key.GAP) else table
             for name, table in person.known.items()
         }
-        scores, place = recommender.raw(known).detach()[0], recommender.item(item)
+        scores, place = recommender.raw(cut).detach()[0], recommender.item(item)
         likely = scores.masked_fill(~may[0], -torch.inf).log_softmax(0)
         return torch.stack([likely[place], scores[place]]).double()
 
@@ -52,8 +52,8 @@ def test_what_is_named_is_among_the_three_that_matter_most(recommender):
         for reason in reasons(recommender, user, k=3):
             lost = deleted(recommender, user, reason.item)
             least = lost.abs().sort(descending=True).values[:, :FIRST][:, -1] - 1e-4
-            found = explain(recommender, user, item=reason.item, k=3, words=False)
-            nats = {event.position: event.nats for event in found.events}
+            explanation = explain(recommender, user, item=reason.item, k=3, words=False)
+            nats = {event.position: event.nats for event in explanation.events}
             for event in reason.events:
                 without = lost[:, event.position - 1]
                 assert event.lost == pytest.approx(float(without[0]), abs=1e-4)
@@ -70,16 +70,17 @@ def test_what_is_named_is_among_the_three_that_matter_most(recommender):
 
 
 def test_all_that_may_be_said():
-    own = Wording(because=["{item} par {events}.", "{events} : {item}."], title="«{}»", last=" et ")
-    assert own.sentences("A", ["b"]) == ["A par «b».", "«b» : A."]
-    assert own.sentences("A", ["b", "c"]) == [
+    forms = ["{item} par {events}.", "{events} : {item}."]
+    wording = Wording(because=forms, title="«{}»", last=" et ")
+    assert wording.sentences("A", ["b"]) == ["A par «b».", "«b» : A."]
+    assert wording.sentences("A", ["b", "c"]) == [
         "A par «b» et «c».",
         "«b» et «c» : A.",
         "A par «c» et «b».",
         "«c» et «b» : A.",
     ]
-    assert len(own.sentences("A", ["b", "c", "d"])) == 12
-    assert own.sentences("A", ["b", "c", "d"])[0] == "A par «b», «c» et «d»."
+    assert len(wording.sentences("A", ["b", "c", "d"])) == 12
+    assert wording.sentences("A", ["b", "c", "d"])[0] == "A par «b», «c» et «d»."
 
 
 class Longest(LanguageReader):
@@ -89,7 +90,7 @@ class Longest(LanguageReader):
 
     def forward(self, histories, candidates):
         self.asked += histories[0][-1]
-        return torch.tensor([[float(len(item)) for item in own] for own in candidates])
+        return torch.tensor([[float(len(item)) for item in lines] for lines in candidates])
 
 
 def test_a_writer_chooses_among_them(recommender):
@@ -104,11 +105,11 @@ def test_a_writer_chooses_among_them(recommender):
 
 
 def test_the_command(run, tmp_path, capsys):
-    found = reasons(load(run), "u3", k=2)
+    answers = reasons(load(run), "u3", k=2)
     assert main(["reasons", str(run), "--user", "u3", "-k", "2"]) == 0
-    lines = [f"{reason.rank:>2}. {reason.text}" for reason in found]
+    lines = [f"{reason.rank:>2}. {reason.text}" for reason in answers]
     assert capsys.readouterr().out.splitlines() == lines
     out = tmp_path / "reasons.json"
     assert main(["reasons", str(run), "--user", "u3", "-k", "2", "--out", str(out)]) == 0
-    assert out.read_text("utf-8") == as_json(found)
-    assert [row["text"] for row in json.loads(out.read_text("utf-8"))] == [x.text for x in found]
+    assert out.read_text("utf-8") == as_json(answers)
+    assert [row["text"] for row in json.loads(out.read_text("utf-8"))] == [x.text for x in answers]

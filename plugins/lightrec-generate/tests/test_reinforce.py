@@ -2,17 +2,14 @@
 
 import itertools
 import math
+import shutil
 
 import polars as pl
 import pytest
 import torch
 from lightrec_generate.generator import Generator
 from lightrec_generate.policy import TunedGeneratorPolicy
-from lightrec_generate.reinforce import (
-    leave_one_out,
-    standardised,
-    surrogate,
-)
+from lightrec_generate.reinforce import leave_one_out, standardised, surrogate
 from lightrec_generate.reinforced_data import ReinforcedData
 from lightrec_generate.rewards import DiversityReward, GainReward, NoveltyReward
 from tensordict import TensorDict
@@ -23,14 +20,14 @@ from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
 from lightrec.stages.run import run
-from lightrec.testing.tiny import FAST, tiny_store, write_log
+from lightrec.testing.tiny import tiny_store
 
 
 def transition(slate, taken=None, **more):
     slate = torch.tensor(slate)
     taken = torch.zeros_like(slate, dtype=torch.bool) if taken is None else torch.tensor(taken)
-    told = {Key.ACTION: slate, Key.TAKEN: taken, **more}
-    return TensorDict(told, batch_size=[len(slate)])
+    columns = {Key.ACTION: slate, Key.TAKEN: taken, **more}
+    return TensorDict(columns, batch_size=[len(slate)])
 
 
 def test_advantages_are_those_of_the_definitions():
@@ -48,9 +45,9 @@ def test_advantages_are_those_of_the_definitions():
 )
 def test_the_surrogate_is_clipped_where_it_would_pay_to_go_on(ratio, advantage, value, slope):
     logarithm = torch.tensor([[math.log(ratio)]], requires_grad=True)
-    found = surrogate(logarithm, torch.tensor([[advantage]]), 0.2)
-    assert found.item() == pytest.approx(value)
-    found.backward()
+    gain = surrogate(logarithm, torch.tensor([[advantage]]), 0.2)
+    assert gain.item() == pytest.approx(value)
+    gain.backward()
     assert float(logarithm.grad) == pytest.approx(slope)
 
 
@@ -68,8 +65,8 @@ def test_the_mean_gradient_is_that_of_the_expected_reward():
         chosen = [*pair]
         drawn = chance[chosen].unsqueeze(1)
         gain = surrogate(drawn - drawn.detach(), leave_one_out(paid[chosen].unsqueeze(1)), 0.2)
-        (own,) = torch.autograd.grad(gain, logits, retain_graph=True)
-        total += drawn.sum().exp().detach() * own
+        (slope,) = torch.autograd.grad(gain, logits, retain_graph=True)
+        total += drawn.sum().exp().detach() * slope
     torch.testing.assert_close(total, exact)
 
 
@@ -90,17 +87,18 @@ def test_novelty_is_self_information(store):
     reward.bind(RewardContext(store=store))
     counts = torch.from_numpy(store.popularity()).double()
     a, b = 3, 5
-    own = [-math.log(counts[i] / counts[1:].sum()) / math.log(counts[1:].sum()) for i in (a, b)]
-    found = reward(transition([[a, b, 0], [0, 0, 0]]))
-    assert found.flatten().tolist() == pytest.approx([sum(own) / 2, 0.0], abs=1e-6)
+    total = counts[1:].sum().log()
+    expected = sum((total - counts[i].log()) / total for i in (a, b)) / 2
+    rewards = reward(transition([[a, b, 0], [0, 0, 0]]))
+    assert rewards.flatten().tolist() == pytest.approx([float(expected), 0.0], abs=1e-6)
 
 
 def test_diversity_is_what_pairs_do_not_share():
     genres = [["drama", "war"], ["war"], ["comedy"], None]
     reward = DiversityReward()
     reward.bind(RewardContext(store=object(), items=pl.DataFrame({"genres": genres})))
-    found = reward(transition([[1, 2, 3], [1, 2, 0], [1, 4, 0], [1, 0, 0]])).flatten()
-    assert found.tolist() == pytest.approx([1 - 0.5 / 3, 0.5, 1.0, 0.0])
+    rewards = reward(transition([[1, 2, 3], [1, 2, 0], [1, 4, 0], [1, 0, 0]])).flatten()
+    assert rewards.tolist() == pytest.approx([1 - 0.5 / 3, 0.5, 1.0, 0.0])
 
 
 def test_nothing_seen_is_drawn(store):
@@ -133,42 +131,27 @@ def test_the_policy_plays_with_the_weights_of_now(tiny_generator):
     torch.testing.assert_close(divergence(law.logits, law.logits), torch.zeros(2))
 
 
-SETTINGS = {
-    "values": ["--text_encoder=null"],
-    "data": FAST["data"],
-    "identifiers": ["--size=8", "--chosen_size=8"],
-    "generator": ["--trainer.max_epochs=1", "--data.init_args.batch_size=16"],
-    "reinforced": [
-        *(
-            "--trainer.max_epochs=3",
-            "--data.init_args.batches=20",
-            "--data.init_args.batch_size=32",
-        ),
-        *("--model.init_args.learning_rate=0.003", "--model.init_args.anchor=0.0"),
-        *("--data.init_args.slate_size=3", "--data.init_args.passes=2"),
-    ],
-}
-
-
 @pytest.mark.slow
-def test_a_stage_reaches_what_it_is_paid_for(tmp_path):
-    log, items = write_log(tmp_path)
+def test_a_stage_reaches_what_it_is_paid_for(trained, tmp_path):
+    folder, arguments = shutil.copytree(trained[0], tmp_path / "run"), trained[1]
     reward = (
         "{class_path: WeightedSum, init_args: {parts: [GainReward, {class_path: DiversityReward, "
         "init_args: {attribute: kind}}], weights: [0.5, 1.0]}}"
     )
+    data = {"batches": 20, "batch_size": 32, "slate_size": 3, "passes": 2, "reward": reward}
+    words = [f"--data.init_args.{name}={value}" for name, value in data.items()]
+    words += ["--trainer.max_epochs=3", "--model.init_args.anchor=0.0"]
 
     def reinforced(*more):
-        words = [*SETTINGS["reinforced"], f"--data.init_args.reward={reward}", *more]
-        given = {"log": log, "items": items, "overrides": {**SETTINGS, "reinforced": words}}
-        return Run(run("generator-alone", out=tmp_path / "run", until="reinforced", **given))
+        overrides = {**arguments["overrides"], "reinforced": [*words, *more]}
+        settings = {**arguments, "overrides": overrides, "until": "reinforced"}
+        return Run(run("generator-alone", out=folder, **settings))
 
-    found = reinforced()
-    reached = found.metrics("reinforced")
+    reached = reinforced("--model.init_args.learning_rate=0.003").metrics("reinforced")
     assert reached["validation/reward"] > reached["validation/reward_at_first"] + 0.1
     # One that reaches no more is left as it was.
     few = "--trainer.max_epochs=1", "--data.init_args.batches=2"
-    found = reinforced("--model.init_args.learning_rate=0.0", *few)
+    done = reinforced("--model.init_args.learning_rate=0.0", *few)
     names = "generator", "reinforced"
-    before, after = (Generator.load(found.folder(name)).state_dict() for name in names)
+    before, after = (Generator.load(done.folder(name)).state_dict() for name in names)
     assert all(torch.equal(before[name], after[name]) for name in before)

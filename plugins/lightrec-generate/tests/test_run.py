@@ -15,40 +15,25 @@ from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.base import Evidence
 from lightrec.run import Run
 from lightrec.stages.run import run
-from lightrec.testing.tiny import FAST, write_log
-
-SETTINGS = {
-    "values": ["--text_encoder=null"],
-    "data": FAST["data"],
-    "identifiers": ["--size=8", "--chosen_size=8"],
-    "generator": ["--trainer.max_epochs=8", "--data.init_args.batch_size=16"],
-}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Where a generator has been trained, and the log and the items."""
-    room = tmp_path_factory.mktemp("trained")
-    log, items = write_log(room)
-    given = {"log": log, "items": items}
-    return run("generator-alone", out=room / "run", **given, overrides=SETTINGS), given
+from lightrec.testing.tiny import FAST
 
 
 def test_a_generator_learns_the_pattern_of_a_log(trained):
-    found = Run(trained[0])
-    assert not found.has("ranker")
-    assert found.metrics("generator")["validation/ndcg@10"] > 0.5
-    policy = GeneratorPolicy.from_run(found)
-    made = Generator.load(found.folder("generator"))
+    done = Run(trained[0])
+    assert not done.has("ranker")
+    assert done.metrics("generator")["validation/ndcg@10"] > 0.5
+    policy = GeneratorPolicy.from_run(done)
+    made = Generator.load(done.folder("generator"))
     history = torch.tensor([[0, 1, 2, 3]])
     torch.testing.assert_close(policy.scores(history), made.scores(history))
 
 
 def test_a_blend_keeps_the_generator_that_it_hears(trained, tmp_path):
-    alone, given = shutil.copytree(trained[0], tmp_path / "alone"), trained[1]
+    alone = shutil.copytree(trained[0], tmp_path / "alone")
     parts = f"[Popularity, {{class_path: GeneratorShares, init_args: {{generator: {alone}}}}}]"
-    settings = {**FAST, "ranker": [*FAST["ranker"], f"--model.init_args.item_models={parts}"]}
-    blended = run("generic", out=tmp_path / "run", until="ranker", **given, overrides=settings)
+    words = [*FAST["ranker"], f"--model.init_args.item_models={parts}"]
+    arguments = trained[1] | {"overrides": {**FAST, "ranker": words}}
+    blended = run("generic", out=tmp_path / "run", until="ranker", **arguments)
     made = Generator.load(Run(alone).folder("generator"))
     shutil.rmtree(alone)
     blend = Blend.load(Run(blended).folder("ranker"))
@@ -60,7 +45,7 @@ def test_a_blend_keeps_the_generator_that_it_hears(trained, tmp_path):
 
 def test_a_generator_of_other_events_is_refused(trained):
     store = Run(trained[0]).data
-    known = Evidence.of(store, torch.zeros(store.num_items + 1, 0))
-    more = replace(known, log=Sequences.all_events(store))
+    evidence = Evidence.of(store, torch.zeros(store.num_items + 1, 0))
+    more = replace(evidence, log=Sequences.all_events(store))
     with pytest.raises(RecipeError, match="same settings of the stage data"):
         GeneratorShares(str(trained[0])).fit(more)

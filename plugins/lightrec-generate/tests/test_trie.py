@@ -14,7 +14,7 @@ def codes():
 
 @pytest.fixture(scope="module")
 def trie(codes):
-    return Trie(torch.cat([codes[:1], codes]), 5, torch.arange(1, 61))
+    return Trie(torch.cat([codes[:1], codes]), torch.arange(1, 61))
 
 
 def test_children_are_what_goes_on(codes, trie):
@@ -25,8 +25,8 @@ def test_children_are_what_goes_on(codes, trie):
         below = []
         for number, prefix in enumerate(prefixes):
             digits = level.digits[listed[number][there[number]]].tolist()
-            known = codes[(codes[:, :depth] == torch.tensor(prefix).long()).all(1), depth]
-            assert digits == known.unique().tolist()
+            following = codes[(codes[:, :depth] == torch.tensor(prefix).long()).all(1), depth]
+            assert digits == following.unique().tolist()
             below += [(*prefix, digit) for digit in digits]
         prefixes = below
     order = [tuple(row) for row in codes[trie.items - 1].tolist()]
@@ -50,4 +50,4 @@ def test_masks_are_exact(codes, trie):
 
 def test_two_items_with_the_same_digits_are_refused():
     with pytest.raises(ValueError, match="same digits"):
-        Trie(torch.tensor([[0, 0], [1, 2], [0, 3], [1, 2]]), 4, torch.arange(1, 4))
+        Trie(torch.tensor([[0, 0], [1, 2], [0, 3], [1, 2]]), torch.arange(1, 4))

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import asdict
 from functools import cache
 from unittest.mock import patch
 from zlib import crc32
@@ -12,7 +13,7 @@ import torch
 from lightrec_generate import users
 from lightrec_generate.agreement import Agreement, Choices, measured
 from lightrec_generate.answers import Answers
-from lightrec_generate.language_readers import Decoder, LanguageReader
+from lightrec_generate.language_readers import LanguageReader
 from lightrec_generate.users import (
     FOLDER,
     NOTHING,
@@ -35,14 +36,11 @@ WORDS = ["", "a red lamp", "tea of rope", "song", "red tea"]
 
 
 class Noise(LanguageReader):
-    """Likes lines for no reason, and counts what it is asked."""
-
-    asked = 0
+    """Likes lines for no reason."""
 
     def forward(self, histories, candidates):
-        self.asked += sum(map(len, candidates))
         rows = zip(histories, candidates, strict=True)
-        return torch.tensor([[self.score(text, line) for line in own] for text, own in rows])
+        return torch.tensor([[self.score(text, line) for line in row] for text, row in rows])
 
     def score(self, text, line):
         return crc32("\n".join([*text, line]).encode()) / 2**30
@@ -72,79 +70,64 @@ def test_everything_is_asked_once_and_kept_on_disk(tmp_path):
     lines = [[f"line {n}" for n in range(40)], ["line 0", "line 1"], ["line 39", "line 40"]]
     said = answers.scores(texts[1:], lines[1:])
     rows = zip(texts[1:], lines[1:], strict=True)
-    own = torch.tensor([[reader.score(text, line) for line in own] for text, own in rows])
-    torch.testing.assert_close(said, own)
-    assert answers.asked == 4
+    expected = torch.tensor([[reader.score(text, line) for line in row] for text, row in rows])
+    torch.testing.assert_close(said, expected)
+    assert answers.computed == 4
     whole = answers.scores(texts[:1], lines[:1])
     assert whole[0].tolist() == pytest.approx([reader.score(texts[0], x) for x in lines[0]])
-    assert answers.asked == 43
+    assert answers.computed == 43
     answers.scores(texts[:1], lines[:1])
-    assert answers.asked == 43
+    assert answers.computed == 43
     again = Answers(Noise(), tmp_path / "answers.db")
     assert torch.equal(again.scores(texts[:1], lines[:1]), whole)
-    assert again.asked == 0
+    assert again.computed == 0
     other = Answers(Walker(), tmp_path / "answers.db")
     other.scores(texts[1:2], lines[1:2])
-    assert other.asked == 2  # what another model said does not count
+    assert other.computed == 2  # what another model said does not count
 
 
-def test_utilities_are_likelihoods_of_whole_sequences(decoder):
-    reader = Decoder(decoder, score="sum").eval()
+def test_utilities_are_weighed_scores_less_those_of_nothing():
+    reader = Noise()
     choice = LanguageChoice(Answers(reader), WORDS, "of a", ["", "a and a"], items=2)
     choice.weights.copy_(torch.tensor([0.7, -0.4]))
     choice.nothing_shift.fill_(0.3)
 
-    def likely(text, line):
-        cut = lambda words: reader.tokenizer(words, add_special_tokens=False)["input_ids"]  # noqa: E731
-        before = [reader.start]
-        for words in text:
-            before += [*cut(words), reader.newline]
-        tokens = [*cut(line), reader.newline]
-        with torch.no_grad():
-            laws = reader.base(torch.tensor([before + tokens])).logits[0].log_softmax(-1)
-        own = laws[len(before) - 1 : -1].gather(1, torch.tensor(tokens)[:, None])
-        return float(own.sum())
-
     def worth(text, line):
-        return 0.7 * likely(text, line) - 0.4 * likely(["of a"], line)
+        return 0.7 * reader.score(text, line) - 0.4 * reader.score(["of a"], line)
 
     history, items = torch.tensor([[3, 1, 2], [0, 0, 0]]), torch.tensor([[3, 4], [1, 0]])
-    found = choice.utilities(choice.state(history), items, torch.tensor([1, 0]))
+    state = choice.state(history)
+    utilities = choice.utilities(state, items, torch.tensor([1, 0]))
     text = ["of a", "a and a", "a red lamp", "tea of rope"]
-    for column, line in enumerate(("song", "red tea")):
-        expected = worth(text, line) - worth(text, NOTHING) - 0.3
-        assert float(found[0, column]) == pytest.approx(expected, abs=1e-4)
+    expected = [worth(text, line) - worth(text, NOTHING) - 0.3 for line in ("song", "red tea")]
+    assert utilities[0].tolist() == pytest.approx(expected, abs=1e-4)
     expected = worth(["of a"], "a red lamp") - worth(["of a"], NOTHING) - 0.3
-    assert float(found[1, 0]) == pytest.approx(expected, abs=1e-4)
-    assert found[1, 1] == -torch.inf
+    assert utilities[1].tolist() == pytest.approx([expected, -math.inf], abs=1e-4)
     law = choice.log_probabilities(history, items)
     torch.testing.assert_close(law.exp().sum(1), torch.ones(2))
-    assert torch.equal(
-        choice.utilities(choice.state(history))[:, [3, 4]][0:1],
-        choice.utilities(choice.state(history), items)[0:1],
-    )
-    after = choice.after(history, items)
-    assert after.tolist() == [[[2, 3], [2, 4]], [[0, 1], [0, 0]]]
+    whole = choice.utilities(state)[0, [3, 4]]
+    assert torch.equal(whole, choice.utilities(state, items)[0])
+    assert choice.after(history, items).tolist() == [[[2, 3], [2, 4]], [[0, 1], [0, 0]]]
 
 
 def test_agreement_of_laws_that_are_known():
     even = torch.full((400, 4), 0.25).log()
-    found = measured(even, even)
-    assert found.log_likelihood == pytest.approx(-math.log(4))
-    assert found.chance == pytest.approx(-math.log(4))
-    assert found.over_chance == pytest.approx(Interval(0, 0, 0), abs=1e-6)
-    assert found.calibration_error == pytest.approx(0, abs=1e-6)
+    agreement = measured(even, even)
+    assert agreement.log_likelihood == pytest.approx(-math.log(4))
+    assert agreement.chance == pytest.approx(-math.log(4))
+    assert agreement.over_chance == pytest.approx(Interval(0, 0, 0), abs=1e-6)
+    assert agreement.calibration_error == pytest.approx(0, abs=1e-6)
     # In three of four choices the likeliest is right, as often as it says.
     right, wrong = torch.tensor([0.75, 0.25]), torch.tensor([0.25, 0.75])
     law = torch.stack([right, right, right, wrong] * 100).log()
-    found = measured(law, torch.full((400, 2), 0.5).log())
-    assert found.accuracy == 0.75
-    assert found.calibration_error == pytest.approx(0, abs=1e-6)
+    agreement = measured(law, torch.full((400, 2), 0.5).log())
+    assert agreement.accuracy == 0.75
+    assert agreement.calibration_error == pytest.approx(0, abs=1e-6)
     gain = math.log(2) + 0.75 * math.log(0.75) + 0.25 * math.log(0.25)
-    assert found.over_popularity.mean == pytest.approx(gain)
-    assert found.may_judge
-    assert Agreement.of_plain(json.loads(json.dumps(found.plain()))) == found
-    assert "They may judge." in found.in_words()
+    assert agreement.over_popularity.mean == pytest.approx(gain)
+    assert agreement.may_judge
+    assert Agreement.of_plain(json.loads(json.dumps(asdict(agreement)))) == agreement
+    assert "They may judge." in agreement.in_words()
 
 
 def test_what_cannot_be_measured_or_played_is_refused(run):
@@ -161,15 +144,15 @@ def test_what_cannot_be_measured_or_played_is_refused(run):
 
 def test_who_knows_the_log_may_judge(run, monkeypatch):
     monkeypatch.setattr(users, "reader_of", lambda run, model: Walker())
-    found = agree(run, events=60, candidates=5)
-    assert found.may_judge
-    assert found.accuracy > 0.7
-    assert found.log_likelihood > found.popularity + 0.3
+    agreement = agree(run, events=60, candidates=5)
+    assert agreement.may_judge
+    assert agreement.accuracy > 0.7
+    assert agreement.log_likelihood > agreement.popularity + 0.3
     simulator = LanguageModelUsers(str(run.path), 3)
     assert simulator.in_mode("fixed").ending == "fixed"
     said = json.loads((run.path / FOLDER / SETTINGS).read_text())
     choice, again = users.load(run)
-    assert again == found
+    assert again == agreement
     assert choice.weights.tolist() == pytest.approx(said["weights"])
     # None is taken as often as was assumed.
     drawn = Choices.held_out(run.data, VALIDATION, 60, 5, 5, 0)

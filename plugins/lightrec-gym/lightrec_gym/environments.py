@@ -98,19 +98,19 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
             raise gymnasium.error.ResetNeeded(
                 "A session begins with reset(); call it before step()."
             )
-        given = torch.as_tensor(np.asarray(action), device=self.simulator.device)[None]
+        chosen = torch.as_tensor(np.asarray(action), device=self.simulator.device)[None]
         if self._shows:
-            numbers = given.flatten().tolist()
+            numbers = chosen.flatten().tolist()
             first = [number not in numbers[:place] for place, number in enumerate(numbers)]
-            given = self._choices()[None, numbers] * torch.tensor(first, device=given.device)
-        following = self.simulator.step(self._state.copy().set(Key.ACTION, given))["next"]
+            chosen = self._choices()[None, numbers] * torch.tensor(first, device=chosen.device)
+        following = self.simulator.step(self._state.copy().set(Key.ACTION, chosen))["next"]
         self._state = following.exclude("reward")
         reward, ended, cut = (following[k].item() for k in ("reward", "terminated", "truncated"))
         observation, info = self._observe()
         return observation, reward, ended, cut, info
 
     def _observe(self) -> tuple[Observation, dict[str, Any]]:
-        """What agents may see, and what may be shown."""
+        """The part of the state that agents may see, and the mask of what may be shown."""
         assert self._state is not None
         seen = {name: self._state[name] for name in self._names}
         if self._vectors is not None:

@@ -49,9 +49,9 @@ class DiscreteGymnasium(Simulator):
         scale: list[float] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        own = {"disable_env_checker": True, **(settings or {})}  # it looks at each step's types
+        how = {"disable_env_checker": True, **(settings or {})}  # it looks at each step's types
         try:
-            self.games = [gymnasium.make(name, **own) for _ in range(batch_size)]
+            self.games = [gymnasium.make(name, **how) for _ in range(batch_size)]
         except (gymnasium.error.Error, ModuleNotFoundError) as error:
             raise RecipeError(
                 f"Gymnasium knows no environment '{name}': {error} Import the package that "

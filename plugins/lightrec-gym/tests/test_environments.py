@@ -9,14 +9,14 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 from lightrec_gym.environments import SimulatorEnv
+from tensordict import TensorDict
+from torchrl.data import Bounded, Composite
 
 from lightrec.keys import Key
+from lightrec.simulators.session_env import SessionEnv
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing import parametrize_checks, plugin_checks, tiny
 from lightrec.testing.simulators import TinyWorld
-from tests.simulators.dial import Dial
-
-ITEMS, OFFER = TinyWorld.ITEMS, TinyWorld.OFFER
 
 
 @parametrize_checks(plugin_checks("lightrec-gym"))
@@ -28,6 +28,25 @@ def of_users(rows, **settings):
     """Users of a model, to whom nothing is shown again: what may be shown stands in a mask."""
     users, starts = tiny.tiny_user_model(), tiny.tiny_starts()
     return UserModelSimulator(users, starts, rows, max_steps=4, **settings)
+
+
+class Dial(SessionEnv):
+    """Three steps without items: people are pleased by a number."""
+
+    def __init__(self, batch_size):
+        super().__init__(batch_size, max_steps=3)
+        specs = {Key.STEP: self._indices(1, 3), Key.SESSION: self._numbers(1, dtype=torch.int64)}
+        self.observation_spec = Composite(specs, shape=self.batch_size)
+        self.action_spec = Bounded(-1.0, 1.0, (batch_size, 1))
+
+    def first_state(self, rows, session):
+        return TensorDict({Key.STEP: torch.zeros_like(session)}, [len(rows)])
+
+    def _step(self, tensordict):
+        step = tensordict[Key.STEP] + 1
+        state = {Key.STEP: step, "reward": tensordict[Key.ACTION], "terminated": step > 3}
+        state |= {"truncated": step == 3, "done": step == 3}
+        return tensordict.select(Key.SESSION).update(state)
 
 
 MAKERS = {
@@ -59,16 +78,16 @@ def test_sessions_are_those_of_the_simulator(make):
             assert observation in environment.observation_space
             assert np.array_equal(observation[Key.HISTORY], state[Key.HISTORY][0])
             action = environment.action_space.sample(info["action_mask"])
-            items, places = torch.arange(1, ITEMS + 1), np.atleast_1d(action).tolist()
+            items, places = torch.arange(1, TinyWorld.ITEMS + 1), np.atleast_1d(action).tolist()
             offered = state[Key.CANDIDATES][0] if Key.CANDIDATES in state else items
             slate = [[0 if p in places[:k] else int(offered[p]) for k, p in enumerate(places)]]
             after = simulator.step(state.set(Key.ACTION, torch.tensor(slate)))["next"]
-            observation, *found, info = environment.step(action)
-            assert found == [after[k].item() for k in ("reward", "terminated", "truncated")]
+            observation, *outcome, info = environment.step(action)
+            assert outcome == [after[k].item() for k in ("reward", "terminated", "truncated")]
             state, over = after.exclude("reward"), after["done"].item()
 
 
-def test_what_is_wrong_is_told():
+def test_what_is_wrong_is_refused():
     with pytest.raises(ValueError, match="one session"):
         SimulatorEnv(of_users(2))
     with pytest.raises(gymnasium.error.ResetNeeded):

@@ -1,6 +1,5 @@
 """Food, exercises and the like: their words, and what must not be shown to whom."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -43,7 +42,7 @@ SAME: Final = {
 CONDITIONS: Final = ("hypertension", "diabetes", "high cholesterol")
 """Conditions that the recipes' reader looks at."""
 CHECKED: Final = {"allergies": ALLERGENS, "conditions": CONDITIONS}
-"""What items are taken to be looked through for, also where none of them has it."""
+"""Names for which items are taken to be looked through, also where none of them has it."""
 SCORE: Final = "health_score"
 """Attribute of items: how healthy they are, 0 to 1."""
 Mask: TypeAlias = NDArray[np.bool_]
@@ -69,20 +68,21 @@ class HealthDomain(Domain):
         and that no item names is shown nothing: nobody has looked for it. Where the log asks nobody
         for allergies or conditions, nothing is forbidden, and the report says so.
         """
-        asked = is_asked(users)
-        if not asked:
+        attributes = is_asked(users)
+        if not attributes:
             return None
         allowed = np.ones((users.height, items.height), bool)
-        for name in asked:
-            listed = CHECKED[name]
+        for name in attributes:
+            listed = _WORD.is_in(CHECKED[name])
             people, things = _words(users, name), _words(items, AGAINST[name])
-            known = _is_known(people)[:, None] & _is_known(things)
+            sure = _is_known(people)[:, None] & _is_known(things)
             if name == "allergies":  # what is none of the fourteen may be one in other words
-                known &= ~(_has(people, listed)[:, None] & _has_other(things, (*listed, UNKNOWN)))
-            sure = known | _is_free(people)[:, None] | _is_free(things)
+                others = _has(things, ~listed & (_WORD != UNKNOWN))
+                sure &= ~(_has(people, listed)[:, None] & others)
+            sure |= _is_free(people)[:, None] | _is_free(things)
             allowed &= sure & (in_common(people, things) == 0)
-            named = things.explode().drop_nulls().unique()
-            allowed &= ~_has_other(people, (*listed, UNKNOWN, *named))[:, None]
+            named = _WORD.is_in([UNKNOWN, *things.explode().drop_nulls().unique()])
+            allowed &= ~_has(people, ~listed & ~named)[:, None]
         return allowed
 
     def synthetic(self, folder: Path, seed: int) -> Path:
@@ -107,7 +107,7 @@ def _words(table: pl.DataFrame, name: str) -> pl.Series:
     column = table[name]
     if not isinstance(column.dtype, pl.List):
         column = column.cast(pl.String).str.replace_all(r"[;,]", "|").str.split("|")
-    plain = pl.element().cast(pl.String).str.strip_chars().str.to_lowercase().fill_null("")
+    plain = _WORD.cast(pl.String).str.strip_chars().str.to_lowercase().fill_null("")
     plain = plain.replace({"": UNKNOWN} | (_SAME if "aller" in name else {}))
     plain = plain.str.split("|").explode()
     return column.list.eval(plain.filter(plain != NOTHING))
@@ -120,17 +120,13 @@ def _is_free(words: pl.Series) -> Mask:
 
 def _is_known(words: pl.Series) -> Mask:
     """Tell of whom, or of what, all is known."""
-    return words.is_not_null().to_numpy() & ~_has(words, [UNKNOWN])
+    return words.is_not_null().to_numpy() & ~_has(words, _WORD == UNKNOWN)
 
 
-def _has(words: pl.Series, listed: Sequence[str]) -> Mask:
-    """Tell who or what has a word that is listed."""
-    return words.list.eval(pl.element().is_in(listed)).list.any().fill_null(False).to_numpy()
+def _has(words: pl.Series, condition: pl.Expr) -> Mask:
+    """Tell who or what has a word of which a condition holds."""
+    return words.list.eval(condition).list.any().fill_null(False).to_numpy()
 
 
-def _has_other(words: pl.Series, listed: Sequence[str]) -> Mask:
-    """Tell who or what has a word that is not listed."""
-    return words.list.eval(~pl.element().is_in(listed)).list.any().fill_null(False).to_numpy()
-
-
-_SAME: Final = {other: own for own, others in SAME.items() for other in others.split("|")}
+_WORD: Final = pl.element()
+_SAME: Final = {other: name for name, others in SAME.items() for other in others.split("|")}

@@ -1,4 +1,4 @@
-"""What healthier lists cost in liking: the whole trade-off, from held-out events."""
+"""The cost of healthier lists in liking: the whole trade-off, from held-out events."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -56,9 +56,9 @@ class HealthTradeOff(Evaluator):
         for weight in self.weights:
 
             def scores(batch: Mapping[str, Tensor], weight: float = weight) -> Tensor:
-                found, may = liking(batch), allowed(batch[Key.USER])
-                shown = rankable(found, batch[Key.SEEN], eligible=may)
-                return traded_off(found, health, weight, shown)
+                liked, may = liking(batch), allowed(batch[Key.USER])
+                shown = rankable(liked, batch[Key.SEEN], eligible=may)
+                return traded_off(liked, health, weight, shown)
 
             result, key = log.rank(run.data, scores, seed), f"health/{weight:.2f}"
             if len(result.ranks) and result.lists is not None:
@@ -74,10 +74,10 @@ class HealthTradeOff(Evaluator):
 
     def section(self, run: Run, metrics: dict[str, float]) -> Section:
         """Set the trade-off as a table and a curve."""
-        asked = is_asked(run.data.users)
+        attributes = is_asked(run.data.users)
         checked = (
-            f"Nothing is shown that goes against the {' or the '.join(asked)} of its user."
-            if asked
+            f"Nothing is shown that goes against the {' or the '.join(attributes)} of its user."
+            if attributes
             else "Nobody was asked for allergies or conditions, so nothing was left out for them."
         )
         rows = {f"{weight:.2f}": f"{weight:.2f}" for weight in self.weights}

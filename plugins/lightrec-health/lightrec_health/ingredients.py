@@ -30,8 +30,8 @@ def allergens(ingredients: Iterable[str | None] | None) -> list[str] | None:
     each = [] if ingredients is None else [held(text or "") for text in ingredients]
     if not each:
         return None
-    found = frozenset[str]().union(*each)
-    return [name for name in (*ALLERGENS, UNKNOWN) if name in found] or [NOTHING]
+    names = frozenset[str]().union(*each)
+    return [name for name in (*ALLERGENS, UNKNOWN) if name in names] or [NOTHING]
 
 
 @lru_cache(10_000)
@@ -40,16 +40,16 @@ def held(ingredient: str) -> frozenset[str]:
     plain = unicodedata.normalize("NFKD", ingredient.lower())
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
     words = [_one(word) for word in _WORD.findall(re.sub(r"['’]s\b", "", plain))]
-    found, names, at = set[str](), [""], 0
+    holds, names, at = set[str](), [""], 0
     while at < len(words):
         ends = range(min(at + _LONGEST, len(words)), at, -1)
         spans = ((end, " ".join(words[at:end])) for end in ends)
         at, name = next((span for span in spans if span[1] in _KNOWN), (at + 1, words[at]))
-        found |= _KNOWN.get(name, {UNKNOWN} if name.isalpha() else set())
+        holds |= _KNOWN.get(name, {UNKNOWN} if name.isalpha() else set())
         if names[-1] in _FOODS and _FOODS.get(name) == set():
-            found.add(UNKNOWN)  # two foods may make a third, such as orange chicken
+            holds.add(UNKNOWN)  # two foods may make a third, such as orange chicken
         names.append(name)
-    return frozenset(found if _FOODS.keys() & names else {*found, UNKNOWN})
+    return frozenset(holds if _FOODS.keys() & names else {*holds, UNKNOWN})
 
 
 def _one(word: str) -> str:

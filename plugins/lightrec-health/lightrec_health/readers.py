@@ -57,8 +57,8 @@ class FoodReader(PublishedReader):
     def recognises(cls, path: Path) -> bool:
         """Whether it is such a folder, or a file of ratings beside such recipes."""
         recipes = (path if path.is_dir() else path.parent) / RECIPES
-        known = {"recipe_id", "title", "calories"}
-        return bool(_ratings(path)) and recipes.is_file() and known <= first_names(recipes)
+        names = {"recipe_id", "title", "calories"}
+        return bool(_ratings(path)) and recipes.is_file() and names <= first_names(recipes)
 
     @classmethod
     def located(cls, path: Path) -> Path:
@@ -91,24 +91,24 @@ class FoodReader(PublishedReader):
         ]
         lists = [_lists(frame[name], place, problems) for name in _LISTS]
         problems.check()
-        found = pl.Series("allergens", map(allergens, lists[1]), pl.List(pl.String))
-        rows = frame.with_columns(*lists, *numbers, found).with_columns(bad_for())
+        holds = pl.Series("allergens", map(allergens, lists[1]), pl.List(pl.String))
+        rows = frame.with_columns(*lists, *numbers, holds).with_columns(bad_for())
         return Catalog(rows, place=place)
 
 
 def bad_for() -> pl.Expr:
     """List the conditions that each recipe is bad for; null where a nutrient is not known."""
-    limits = CONTRAINDICATIONS.items()
-    bad = [pl.when(pl.col(own) > most).then(pl.lit(name)) for name, (own, most) in limits]
-    known = pl.all_horizontal(pl.col(own).is_not_null() for _, (own, _) in limits)
-    found = pl.concat_list(bad).list.drop_nulls()
-    found = pl.when(found.list.len() > 0).then(found).otherwise(pl.lit([NOTHING]))
-    return pl.when(known).then(found).alias("contraindications")
+    amounts = {name: (pl.col(n), most) for name, (n, most) in CONTRAINDICATIONS.items()}
+    bad = [pl.when(amount > most).then(pl.lit(name)) for name, (amount, most) in amounts.items()]
+    names = pl.concat_list(bad).list.drop_nulls()
+    names = pl.when(names.list.len() > 0).then(names).otherwise(pl.lit([NOTHING]))
+    is_known = pl.all_horizontal(amount.is_not_null() for amount, _ in amounts.values())
+    return pl.when(is_known).then(names).alias("contraindications")
 
 
 def _lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
     """Read lists as Python writes them, and of ``{"part": [("name", "amount"), …]}`` the names."""
-    found: list[list[str] | None] = []
+    rows: list[list[str] | None] = []
     for text in column:
         try:
             value = ast.literal_eval(text or "")
@@ -116,12 +116,9 @@ def _lists(column: pl.Series, place: Place, problems: Problems) -> pl.Series:
                 value = [str(name).strip() for part in value.values() for name, _ in part]
         except (SyntaxError, ValueError, TypeError):
             value = None
-        found.append(value if isinstance(value, list) else None)
-    lists, expected = (
-        pl.Series(column.name, found, pl.List(pl.String)),
-        "a list as Python writes it",
-    )
-    bad = lists.is_null() & column.is_not_null()
+        rows.append(value if isinstance(value, list) else None)
+    lists = pl.Series(column.name, rows, pl.List(pl.String))
+    bad, expected = lists.is_null() & column.is_not_null(), "a list as Python writes it"
     problems.add_rows(bad, lambda row: place.value(column, row, expected))
     return lists
 

@@ -58,34 +58,34 @@ class Fused(Encoder):
 
     @property
     def about(self) -> Mapping[str, object]:
-        """What each part notes of itself, under its column and weight."""
-        said = dict(super().about)
+        """Notes of each part, under its column and weight."""
+        notes = dict(super().about)
         parts = zip(self.encoders, self.columns, self.weights, strict=True)
         for number, (part, column, weight) in enumerate(parts, start=1):
-            own = ", ".join(f"{name} {value}" for name, value in part.about.items())
-            said[f"part {number}: {column}, weight {weight:g}"] = own
-        return said
+            words = (f"{name} {value}" for name, value in part.about.items())
+            notes[f"part {number}: {column}, weight {weight:g}"] = ", ".join(words)
+        return notes
 
     def encode(self, values: Sequence[Mapping[str, Any] | str]) -> Tensor:
         """Encode rows, by column, or plain texts: ``(len(values), size)`` of norm 1.
 
         :returns: zeros for a row of which no part has a vector.
         """
-        found = []
+        parts = []
         for part, name, weight in zip(self.encoders, self.columns, self.weights, strict=True):
-            own = [_of_part(part, name, value) for value in values]
-            vectors = encoded(part, own, [str(value) for value in own])
-            found.append(weight**0.5 * normalize(vectors, dim=1))
-        return normalize(torch.cat(found, dim=1), dim=1)
+            fields = [_of_part(part, name, value) for value in values]
+            vectors = encoded(part, fields, [str(field) for field in fields])
+            parts.append(weight**0.5 * normalize(vectors, dim=1))
+        return normalize(torch.cat(parts, dim=1), dim=1)
 
 
 def _of_part(part: Encoder, column: str, value: Mapping[str, Any] | str) -> Any:
-    """What a part reads of a value; None where it is missing."""
+    """The field that a part reads of a value; None where it is missing."""
     if isinstance(value, str):
         return value if part.reads_words else None
-    own = value[column]
-    if own is None or own in ("", []):
+    field = value[column]
+    if field is None or field in ("", []):
         return None
     if not part.reads_words:
-        return own
-    return ", ".join(map(str, own)) if isinstance(own, list) else str(own)
+        return field
+    return ", ".join(map(str, field)) if isinstance(field, list) else str(field)

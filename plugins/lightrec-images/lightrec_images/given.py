@@ -48,15 +48,15 @@ class Given(Encoder):
         :raises RecipeError: where the file has none of them.
         """
         rows, vectors = self._table
-        known = [place for place, value in enumerate(values) if value in rows]
-        if values and not known:
+        there = [place for place, value in enumerate(values) if value in rows]
+        if values and not there:
             raise RecipeError(
                 f"{self.file} has vectors of {len(rows):,} items, such as {next(iter(rows))!r}, "
                 f"and of none of the {len(values):,} that are asked for, such as {values[0]!r}: "
                 "give it the ids that the log has."
             )
         table = torch.zeros(len(values), self.size)
-        table[known] = vectors[[rows[values[place]] for place in known]]
+        table[there] = vectors[[rows[values[place]] for place in there]]
         return table
 
     @cached_property

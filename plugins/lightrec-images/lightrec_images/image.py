@@ -54,10 +54,10 @@ class ImageEncoder(Encoder):
         """Length of the vectors, as the model's configuration says."""
         from transformers import AutoConfig
 
-        said = loaded(AutoConfig, self._source)
-        own = getattr(said, "vision_config", said)
-        length = getattr(said, "projection_dim", None) if own is not said else None
-        return int(length or getattr(own, "hidden_size", None) or own.hidden_sizes[-1])
+        config = loaded(AutoConfig, self._source)
+        vision = getattr(config, "vision_config", config)
+        length = getattr(config, "projection_dim", None) if vision is not config else None
+        return int(length or getattr(vision, "hidden_size", None) or vision.hidden_sizes[-1])
 
     @property
     def about(self) -> Mapping[str, object]:
@@ -80,9 +80,9 @@ class ImageEncoder(Encoder):
             hashlib.blake2b(path.read_bytes(), digest_size=DIGEST).hexdigest() for path in files
         ]
         places = dict(zip(marks, files, strict=True))
-        known = fingerprint_of(self._source, f"picture {VERSION}") if self.cache else None
+        version = fingerprint_of(self._source, f"picture {VERSION}") if self.cache else None
         return through_cache(
-            known, self.size, marks, lambda some: self._vectors([places[mark] for mark in some])
+            version, self.size, marks, lambda some: self._vectors([places[mark] for mark in some])
         )
 
     @torch.no_grad()
@@ -91,13 +91,13 @@ class ImageEncoder(Encoder):
         parts = []
         for at in range(0, len(files), self.batch_size):
             pictures = [_picture(path) for path in files[at : at + self.batch_size]]
-            given = processor(images=pictures, return_tensors="pt").to(self.device)
-            found = getattr(model, "get_image_features", model)(**given)
-            if pools and getattr(found, "pooler_output", None) is not None:
-                vectors = found.pooler_output.flatten(1)
+            inputs = processor(images=pictures, return_tensors="pt").to(self.device)
+            output = getattr(model, "get_image_features", model)(**inputs)
+            if pools and getattr(output, "pooler_output", None) is not None:
+                vectors = output.pooler_output.flatten(1)
             else:
                 first = any(name.endswith("cls_token") for name, _ in model.named_parameters())
-                states = found.last_hidden_state
+                states = output.last_hidden_state
                 vectors = states[:, 0] if first else states.mean(1)
             parts.append(normalize(vectors.float(), dim=1).cpu())
         return torch.cat(parts)
@@ -116,14 +116,14 @@ class ImageEncoder(Encoder):
 
         processor = loaded(AutoImageProcessor, self._source)
         how = {"dtype": torch.float32, "output_loading_info": True}
-        model, said = loaded(AutoModel, self._source, **how)
-        lost = [name for name in said["missing_keys"] if "pooler" not in name]
+        model, info = loaded(AutoModel, self._source, **how)
+        lost = [name for name in info["missing_keys"] if "pooler" not in name]
         if lost:
             raise FetchError(
                 f"The files of the model {self.model} lack {len(lost)} of its weights, such as "
                 f"{min(lost)[:SHOWN]}, which would be drawn at random: name a whole vision model."
             )
-        pools = not any("pooler" in name for name in said["missing_keys"])
+        pools = not any("pooler" in name for name in info["missing_keys"])
         return processor, model.eval().to(self.device), pools
 
 

@@ -53,25 +53,26 @@ def test_the_product_of_whole_items_is_the_weighted_mean_of_their_cosines():
         pl.Series("angle", angles), title=pl.lit("tea ") + pl.col("item"), brand=pl.lit("bo")
     )
     encoder = Fused([Words(32), Angle(), Words(16)], ["title", "angle", "brand"], [2.0, 1.0, 5.0])
-    found = item_vectors(encoder, catalog)
-    assert found.shape == (6, 50)
-    assert not found[0].any()
+    vectors = item_vectors(encoder, catalog)
+    assert vectors.shape == (6, 50)
+    assert not vectors[0].any()
     title = cosines(WordEncoder(32).encode(catalog["title"].to_list()))
     angle = torch.tensor([[math.cos(a - b) for b in angles] for a in angles])
     expected = (2 * title + angle + 5) / 8
-    torch.testing.assert_close(found[1:] @ found[1:].T, expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(vectors[1:] @ vectors[1:].T, expected, atol=1e-6, rtol=0)
 
 
 def test_items_that_lack_parts_have_norm_1_and_are_compared_by_the_others():
     parts = Fused([Words(32), Words(16), Words(8)], ["title", "brand", "kinds"], [3.0, 1.0, 0.5])
-    found = item_vectors(parts, ITEMS)
-    assert found.norm(dim=1).tolist() == pytest.approx([0, 1, 1, 1, 1, 0])
+    vectors = item_vectors(parts, ITEMS)
+    assert vectors.norm(dim=1).tolist() == pytest.approx([0, 1, 1, 1, 1, 0])
     # A list is its members.
     kinds = WordEncoder(8).encode(["tea, pot"])[0]
-    torch.testing.assert_close(found[1, 48:], kinds * (0.5 / 4.5) ** 0.5)
+    torch.testing.assert_close(vectors[1, 48:], kinds * (0.5 / 4.5) ** 0.5)
+    assert parts.encode(["tea"]).norm().item() == pytest.approx(1), "a wish is read by all parts"
     # c has the brand alone, d the title alone, and both are as near to nothing as can be.
-    assert not found[3, :32].any()
-    assert not found[4, 32:].any()
+    assert not vectors[3, :32].any()
+    assert not vectors[4, 32:].any()
     with pytest.raises(RecipeError, match="column 'colour', and the catalog has item, title"):
         item_vectors(Fused([Words(8), Words(8)], ["title", "colour"]), ITEMS)
 
@@ -100,10 +101,8 @@ def file(request, tmp_path):
         save_file({"vectors": torch.tensor(VECTORS)}, path, {"items": json.dumps(["b", "x"])})
     else:
         kind = pl.Array(pl.Float64, 3) if request.param == "parquet" else pl.List(pl.Float32)
-        series = pl.Series("vector", VECTORS, kind)
-        pl.DataFrame({"item": ["b", "x"], "title": ["", ""]}).with_columns(series).write_parquet(
-            path
-        )
+        table = {"item": ["b", "x"], "title": ["", ""], "vector": pl.Series(VECTORS, dtype=kind)}
+        pl.DataFrame(table).write_parquet(path)
     return str(path)
 
 
@@ -119,18 +118,20 @@ def test_given_vectors_are_those_of_the_file(file):
         encoder.encode(["a"])
 
 
-@parametrize_checks(plugin_checks("lightrec-images"))
+@pytest.mark.slow
+def test_given_vectors_keep_the_contract_of_encoders(file):
+    check_all(EncoderChecks(partial(Given, file), values=list("bxbxb")))
+
+
+@parametrize_checks(
+    plugin_checks("lightrec-images"),
+    EncoderChecks(
+        partial(Fused, [WordEncoder(64), Angle()], ["title", "angle"]),
+        values=[{"title": f"tea {n}", "angle": n / 3} for n in range(5)],
+    ),
+)
 def test_contract(check):
     check()
-
-
-@pytest.mark.slow
-def test_both_keep_the_contract_of_encoders(tmp_path):
-    path = tmp_path / "vectors.parquet"
-    pl.DataFrame({"item": list("abcde"), "vector": torch.randn(5, 3).tolist()}).write_parquet(path)
-    check_all(EncoderChecks(partial(Given, str(path)), values=list("abcde")))
-    make = partial(Fused, [WordEncoder(64), Angle()], ["title", "angle"])
-    check_all(EncoderChecks(make, values=[{"title": f"tea {n}", "angle": n / 3} for n in range(5)]))
 
 
 @pytest.mark.parametrize(
@@ -150,46 +151,24 @@ def test_a_file_without_proper_vectors_is_refused(tmp_path, table, sentence):
         item_vectors(Given(str(path)), ITEMS)
 
 
-FUSED = {
-    "class_path": "Fused",
-    "init_args": {
-        "encoders": [
-            "WordEncoder",
-            {"class_path": "Given", "init_args": {"file": "{folder}/v.parquet"}},
-        ],
-        "columns": ["title", "item"],
-        "weights": [2, 1],
-    },
-}
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("fused")
-    log, items = tiny.write_log(folder)
-    ids = pl.read_csv(items)["sku"][:40]
-    vectors = pl.Series("vector", torch.randn(40, 3, generator=torch.manual_seed(0)).tolist())
-    pl.DataFrame([ids.alias("item"), vectors]).write_parquet(folder / "v.parquet")
-    named = json.dumps(FUSED).replace("{folder}", str(folder))
+def test_one_setting_brings_several_columns_into_a_run(tmp_path):
+    log, items = tiny.write_log(tmp_path)
+    ids, file, run = pl.read_csv(items)["sku"][:40], str(tmp_path / "v.parquet"), tmp_path / "run"
+    vectors = torch.randn(40, 3, generator=torch.manual_seed(0))
+    pl.DataFrame({"item": ids, "vector": vectors.tolist()}).write_parquet(file)
+    brought = {"class_path": "Given", "init_args": {"file": file}}
+    columns, weights = ["title", "item"], [2, 1]
+    settings = {"encoders": ["WordEncoder", brought], "columns": columns, "weights": weights}
+    fused = json.dumps({"class_path": "Fused", "init_args": settings})
     words = ["run", "generic", "--log", str(log), "--items", str(items), "--until", "ranker"]
-    words += ["--values.text_encoder", named, "--data.k_core", "1", "--ranker.trainer.max_epochs"]
-    words += ["1", "--ranker.model.init_args.size", "16", "--out", str(folder / "run")]
+    words += ["--values.text_encoder", fused, "--data.k_core", "1", "--ranker.trainer.max_epochs"]
+    words += ["1", "--ranker.model.init_args.size", "16", "--out", str(run)]
     assert main(words) == 0
-    return folder / "run"
-
-
-def expected(run):
-    given = Given(str(run.parent / "v.parquet"))
-    return item_vectors(
-        Fused([WordEncoder(), given], ["title", "item"], [2, 1]), Run(run).data.catalog
-    )
-
-
-def test_one_setting_brings_several_columns_into_a_run(run):
-    assert torch.equal(Run(run).ranker.items.vectors, expected(run))
+    catalog = Run(run).data.catalog
+    expected = item_vectors(Fused([WordEncoder(), Given(file)], columns, weights), catalog)
+    assert torch.equal(Run(run).ranker.items.vectors, expected)
     noted = json.loads((run / "ranker" / "encoder.json").read_text())
     assert noted["part 1: title, weight 2"] == "class WordEncoder"
-    assert main(["recommend", str(run), "--ask", "song", "-k", "2"]) == 0
-    out = run.parent / "own.safetensors"
-    assert main(["encode", str(run), "--out", str(out)]) == 0
-    assert torch.equal(item_vectors(Given(str(out)), Run(run).data.catalog), expected(run))
+    out = str(tmp_path / "own.safetensors")
+    assert main(["encode", str(run), "--out", out]) == 0
+    assert torch.equal(item_vectors(Given(out), catalog), expected)

@@ -19,14 +19,9 @@ from transformers import (
 from lightrec.errors import DataError, FetchError
 from lightrec.testing import EncoderChecks, check_all
 
-SHAPE = {
-    "hidden_size": 12,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-    "image_size": 16,
-    "patch_size": 8,
-}
+WORDS = {"hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2}
+WORDS |= {"intermediate_size": 16}
+SHAPE = WORDS | {"image_size": 16, "patch_size": 8}
 NAMES = [f"{n}.png" for n in range(5)]
 
 
@@ -74,26 +69,24 @@ def units(vectors):
 
 def test_the_pooled_output_is_the_vector(vit, folder):
     encoder = ImageEncoder(str(vit), str(folder), batch_size=2, device="cpu")
-    found = encoder.encode([*NAMES, NAMES[0]])
+    vectors = encoder.encode([*NAMES, NAMES[0]])
     expected = ViTModel.from_pretrained(vit)(pixels(folder, NAMES)).pooler_output
-    torch.testing.assert_close(found[:5], units(expected), atol=1e-4, rtol=0)
-    assert torch.equal(found[5], found[0])
+    torch.testing.assert_close(vectors[:5], units(expected), atol=1e-4, rtol=0)
+    assert torch.equal(vectors[5], vectors[0])
     assert encoder.size == 12
 
 
 def test_a_model_of_pictures_and_texts_gives_its_picture_features(tmp_path_factory, folder):
-    words = {name: SHAPE[name] for name in list(SHAPE)[:4]} | {"vocab_size": 30}
-    words |= {"bos_token_id": 0, "eos_token_id": 1}
-    own = CLIPConfig(vision_config=SHAPE, text_config=words, projection_dim=10)
-    clip = saved(tmp_path_factory, CLIPModel(own))
+    words = WORDS | {"vocab_size": 30, "bos_token_id": 0, "eos_token_id": 1}
+    config = CLIPConfig(vision_config=SHAPE, text_config=words, projection_dim=10)
+    clip = saved(tmp_path_factory, CLIPModel(config))
     size = {"shortest_edge": 16}
-    CLIPImageProcessor(size=size, crop_size=16, do_normalize=False).save_pretrained(clip)
+    processor = CLIPImageProcessor(size=size, crop_size=16, do_normalize=False)
+    processor.save_pretrained(clip)
     encoder = ImageEncoder(str(clip), str(folder), device="cpu")
-    given = CLIPImageProcessor.from_pretrained(clip)(
-        images=[Image.open(folder / name) for name in NAMES], return_tensors="pt"
-    )
+    images = processor(images=[Image.open(folder / n) for n in NAMES], return_tensors="pt")
     model = CLIPModel.from_pretrained(clip)
-    expected = model.visual_projection(model.vision_model(**given).pooler_output)
+    expected = model.visual_projection(model.vision_model(**images).pooler_output)
     torch.testing.assert_close(encoder.encode(NAMES), units(expected), atol=1e-4, rtol=0)
     assert encoder.size == 10
 

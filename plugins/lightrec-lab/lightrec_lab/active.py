@@ -5,29 +5,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightrec.data.store import TRAIN, EventStore
+from lightrec.data.store import TRAIN
 from lightrec.keys import Key
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.user_model import UserModel
 
 
-def events_of(store: EventStore, sessions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """All training events of some sessions, ascending, for ``ChoiceData``'s ``events``."""
-    train = store.events(TRAIN)
-    return train[np.isin(store.sessions_of(train), sessions)]
-
-
 @torch.no_grad()
 def uncertainty(users: UserModel, data: ChoiceData, events: NDArray[np.int64]) -> Tensor:
     """Disagreement of an ensemble about the choices from events' offers: (E,), in nats."""
-    found = []
+    parts = []
     for begin in range(0, len(events), 2048):
         rows = events[begin : begin + 2048]
         batch = data.sets[(data.seed, 0, 0, begin), rows]
         sets = batch[Key.CANDIDATES][: len(rows)]
         user = batch[Key.USER][: len(rows)]
-        found.append(users.predict(batch[Key.HISTORY], sets, user)[1])
-    return torch.cat(found)
+        parts.append(users.predict(batch[Key.HISTORY], sets, user)[1])
+    return torch.cat(parts)
 
 
 def most_informative(

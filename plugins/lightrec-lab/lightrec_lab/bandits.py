@@ -27,11 +27,11 @@ from lightrec.simulators.rollout import play
 
 Learned = Literal["click", "reward"]
 ITEMS_AT_ONCE = 4096
-"""How many items' widths are computed at once, which bounds memory."""
+"""Number of items whose widths are computed at once, which bounds memory."""
 ROUNDS = 10
 """Rounds of sessions in which a bandit learns, one session of every user each."""
 SEED = 800_000_009
-"""Of the first of these rounds: sessions that no contender is judged by."""
+"""Seed of the first of these rounds: sessions that no contender is judged by."""
 
 
 class LinearBandit(ScoredPolicy):
@@ -122,16 +122,16 @@ class LinearBandit(ScoredPolicy):
         """The contexts ``(B, C)``, zeros in place of the observations."""
         if not self.history_length:
             return torch.zeros(len(history), self.observation_size, device=history.device)
-        known = without_nothing(history, self.num_items)[:, -self.history_length :]
-        count = (known > PADDING).sum(1, keepdim=True).clamp_min(1)
-        return pad(self.item_vectors[known].sum(1) / count, (0, self.observation_size))
+        recent = without_nothing(history, self.num_items)[:, -self.history_length :]
+        count = (recent > PADDING).sum(1, keepdim=True).clamp_min(1)
+        return pad(self.item_vectors[recent].sum(1) / count, (0, self.observation_size))
 
     def contexts(self, state: State) -> Tensor:
         """The contexts ``(B, C)`` of a state."""
         vectors = vectors_of(self, state)
         if self.observation_size:
-            known = vectors[:, : -self.observation_size]
-            vectors = torch.cat([known, state[Key.OBSERVATION]], 1)
+            histories = vectors[:, : -self.observation_size]
+            vectors = torch.cat([histories, state[Key.OBSERVATION]], 1)
         return vectors
 
     @abstractmethod
@@ -205,8 +205,8 @@ class LinUCB(LinearBandit):
     def score_items(self, contexts: Tensor, items: Tensor) -> Tensor:
         """The upper confidence bounds ``(B, M)``."""
         taste = contexts @ self.mean.view(contexts.shape[1], -1)
-        found = torch.einsum("bd,bmd->bm", taste, items)
-        return found + self.alpha * self.widths(contexts, items) if self.alpha else found
+        expected = torch.einsum("bd,bmd->bm", taste, items)
+        return expected + self.alpha * self.widths(contexts, items) if self.alpha else expected
 
     def widths(self, contexts: Tensor, items: Tensor) -> Tensor:
         """√(φᵀA⁻¹φ), ``(B, M)`` float64, without forming φ; as :meth:`score_items`."""
@@ -216,12 +216,12 @@ class LinUCB(LinearBandit):
         # Each user's own quadratic form over items.
         form = pairs @ whole.reshape(user**2, item**2)
         if len(items) == len(contexts):
-            own = torch.einsum("bij,bmi,bmj->bm", form.view(-1, item, item), items, items)
+            squared = torch.einsum("bij,bmi,bmj->bm", form.view(-1, item, item), items, items)
         else:
             parts = items[0].split(ITEMS_AT_ONCE)
             squares = ((z.unsqueeze(2) * z.unsqueeze(1)).flatten(1) for z in parts)
-            own = torch.cat([form @ square.T for square in squares], 1)
-        return own.clamp_min(0).sqrt()
+            squared = torch.cat([form @ square.T for square in squares], 1)
+        return squared.clamp_min(0).sqrt()
 
 
 class ThompsonSampling(LinearBandit):

@@ -1,4 +1,4 @@
-"""What people face, as a simulator for a learner who stands in their place and imitates them."""
+"""Offers that people face, as a simulator for a learner who imitates them in their place."""
 
 from typing import Any
 
@@ -105,7 +105,7 @@ def transitions(history: Tensor, candidates: Tensor, choice: Tensor, num_items: 
     }
     state[Key.ACCEPTED_TOTAL] = state[Key.STEP].float()
     whole = TensorDict(state, batch_size=size)
-    found = whole[:, :-1]
-    found["next"] = whole[:, 1:].exclude(Key.ACTION)
-    found["next", "terminated"] = torch.zeros_like(found[Key.STEP], dtype=torch.bool)
-    return found
+    rows = whole[:, :-1]
+    rows["next"] = whole[:, 1:].exclude(Key.ACTION)
+    rows["next", "terminated"] = torch.zeros_like(rows[Key.STEP], dtype=torch.bool)
+    return rows

@@ -22,7 +22,7 @@ READ = (
     *(FEATURES, Key.LOG_PROBABILITY, Key.ABSORBING, DEMONSTRATED),
     *(("next", key) for key in (FEATURES, Key.ABSORBING, "terminated")),
 )
-"""What rewards that learn read of transitions, next to the items shown."""
+"""Keys of transitions that rewards that learn read, next to the items shown."""
 
 
 class ImitationReward(LearnableReward):
@@ -98,31 +98,31 @@ class ImitationReward(LearnableReward):
                 outcome = stage.update({"loss_cloning": -likelihood})
             stage.log_means(outcome)
             return False  # what was played is no longer this policy's
-        own = self.seen(stage, played.flatten(), own=True)
-        size, outcomes = min(self.batch_size, len(own)), []
+        steps = self.seen(stage, played.flatten(), played=True)
+        size, outcomes = min(self.batch_size, len(steps)), []
         for _ in range(self.updates):
             expert = self.seen(stage, drawn(self.demonstrations, size))
-            outcomes.append(stage.update(self.losses(expert, drawn(own, size)), 1))
+            outcomes.append(stage.update(self.losses(expert, drawn(steps, size)), 1))
         waiting = iteration < self.warm_up + bool(self.cloning)
         self.end_iteration(waiting)
         stage.log_means(*outcomes)
-        played["next", "reward"] = self(own).unflatten(0, played.batch_size)
+        played["next", "reward"] = self(steps).unflatten(0, played.batch_size)
         return not waiting
 
     @torch.no_grad()
-    def seen(self, stage: PlayingStage, rows: TensorDictBase, own: bool = False) -> Any:
+    def seen(self, stage: PlayingStage, rows: TensorDictBase, played: bool = False) -> Any:
         """Transitions (R,) as rewards see them: items, and the policy's own probability.
 
-        :param own: whether the present policy played them, so that its probability is there.
+        :param played: whether the present policy played them, so that its probability is there.
         """
         rows_seen = rows.select(*READ, strict=False).set(Key.ACTION, rows[SLATE])
-        if not own and self.reads_probability:
+        if not played and self.reads_probability:
             law = law_of(stage, rows.copy())
             rows_seen[Key.LOG_PROBABILITY] = law.log_prob(rows[Key.ACTION])
         return rows_seen
 
     def losses(self, demonstrations: TensorDictBase, played: TensorDictBase) -> dict[str, Tensor]:
-        """What starts with ``loss``, to be stepped on, and what is looked at.
+        """Losses, whose names start with ``loss``, and numbers to look at.
 
         :param demonstrations: (R,) transitions of the expert.
         :param played: (R,) transitions of the present policy.

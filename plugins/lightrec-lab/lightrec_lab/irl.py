@@ -125,7 +125,7 @@ class TasteMixture(RewardLearner):
         return mean((share * errors).sum(1) / 2 - joint.logsumexp(1), batch)
 
     def utilities(self, history: Tensor, items: Tensor) -> Tensor:
-        """Give log-odds against nothing (M · B, C) under the mixture."""
+        """Log-odds against nothing (M · B, C) under the mixture."""
         short = recent(history, self.memory)
         each = [with_nothing(part.utilities(short, items)) for part in self._learners]
         log_p = torch.stack([values.log_softmax(1) for values in each])
@@ -134,7 +134,7 @@ class TasteMixture(RewardLearner):
         return mixed[:, :-1] - mixed[:, -1:]
 
     def reward_model(self) -> RewardModel:
-        """Give the first kind's reward and the others', weighted by the gate."""
+        """The first kind's reward and the others', weighted by the gate."""
         first, *others = (part.reward_network for part in self._learners)
         return RewardModel(first, others=others, gate=self.gate, memory=self.memory)
 
@@ -236,7 +236,7 @@ class IQLearn(LookingAhead):
         return mean(each, batch)
 
     def reward_model(self) -> RewardModel:
-        """Give Q less the averaged continuation value, both relative to nothing."""
+        """Q less the averaged continuation value, both relative to nothing."""
         return RewardModel(self.reward_network, self.slow, self.discount)
 
     def _parts(self, history: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:

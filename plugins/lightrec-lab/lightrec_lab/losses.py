@@ -28,11 +28,6 @@ from lightrec.policies.base import ScoredPolicy
 from lightrec.policies.slate import SlatePolicy
 
 
-def logits_of(policy: ScoredPolicy, state: TensorDictBase) -> Tensor:
-    """A policy's logits ``(B, C)``, very low where a column may not be shown."""
-    return policy.columns(state).logits
-
-
 class CandidateSACLoss(ValueLoss):
     """Learns soft values and a policy, with as much entropy as the candidates on offer allow.
 
@@ -76,7 +71,7 @@ class CandidateSACLoss(ValueLoss):
         """The three losses, α and the policy's entropy."""
         values = stacked(self.networks, batch)
         target = self._target(batch, self._next_value(batch["next"]))
-        logits = logits_of(self.actor, batch)
+        logits = self.actor.columns(batch).logits
         shown, log_policy = may_be_shown(logits), log_probabilities(logits)
         alpha = self.log_alpha.detach().exp()
         soft = expectation(log_policy.exp(), alpha * log_policy - values.detach().amin(0), shown)
@@ -93,7 +88,7 @@ class CandidateSACLoss(ValueLoss):
 
     @torch.no_grad()
     def _next_value(self, following: TensorDictBase) -> Tensor:
-        logits = logits_of(self.actor, following)
+        logits = self.actor.columns(following).logits
         log_policy = log_probabilities(logits)
         lesser = stacked(self.targets, following).amin(0)
         soft = lesser - self.log_alpha.exp() * log_policy
@@ -153,7 +148,7 @@ class CandidateMPOLoss(ValueLoss):
         target = self._target(batch, expectation(prior.exp(), values, shown))
         prior, values, shown = self._old(batch)
         improved, dual = self._improve(prior, values, shown)
-        log_policy = log_probabilities(logits_of(self.actor, batch))
+        log_policy = log_probabilities(self.actor.columns(batch).logits)
         cross = -expectation(improved, log_policy, shown)
         divergence = expectation(prior.exp(), prior - log_policy, shown)
         multiplier, policy = self.log_multiplier.exp(), log_policy.detach()
@@ -173,7 +168,7 @@ class CandidateMPOLoss(ValueLoss):
     @torch.no_grad()
     def _old(self, state: TensorDictBase) -> tuple[Tensor, Tensor, Tensor]:
         """log π̄, Q̄ and which columns may be shown, each ``(B, C)``."""
-        logits = logits_of(self.target_actor, state)
+        logits = self.target_actor.columns(state).logits
         return log_probabilities(logits), self.target_network.values(state), may_be_shown(logits)
 
     def _improve(self, prior: Tensor, values: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
@@ -304,5 +299,5 @@ class ReinforceTopKLoss(nn.Module):
     def _of_shown(policy: ScoredPolicy, batch: TensorDictBase) -> Tensor:
         """A policy's log-probability of each item shown, 0 in empty places, ``(B, K)``."""
         slate = batch[Key.ACTION]
-        found = at(log_probabilities(logits_of(policy, batch)), slate)
-        return torch.where(slate >= 0, found, 0.0)
+        logs = at(log_probabilities(policy.columns(batch).logits), slate)
+        return torch.where(slate >= 0, logs, 0.0)

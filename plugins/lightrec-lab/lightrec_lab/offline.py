@@ -59,10 +59,10 @@ class ReturnConditionedLoss(nn.Module):
     def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
         """Both losses, and the mean return that would be asked for."""
         reached = batch["next", "reward"]
-        given = batch.copy().set(RETURN_TO_GO, reached)
+        conditioned = batch.copy().set(RETURN_TO_GO, reached)
         expected = self.actor.expected(batch[FEATURES])
         return {
-            "loss_actor": -log_likelihood(self.actor, given).mean(),
+            "loss_actor": -log_likelihood(self.actor, conditioned).mean(),
             "loss_value": expectile_loss(reached - expected, self.expectile),
             "return_to_go": expected.detach().mean(),
         }
@@ -122,6 +122,6 @@ class CQL(DQN):
     def losses(self, batch: TensorDictBase) -> dict[str, Tensor]:
         """TorchRL's losses, one of them times α."""
         flat = batch.copy().set(Key.ACTION, batch[Key.ACTION].squeeze(-1))  # as TorchRL asks
-        found = super().losses(flat)
-        del found["pred_value"]  # over all columns, minus infinity where one may not be shown
-        return found | {"loss_cql": self.alpha * found["loss_cql"]}
+        losses = super().losses(flat)
+        del losses["pred_value"]  # over all columns, minus infinity where one may not be shown
+        return losses | {"loss_cql": self.alpha * losses["loss_cql"]}

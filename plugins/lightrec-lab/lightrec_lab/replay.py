@@ -86,7 +86,7 @@ class ReplayPolicyModule(PlayingStage):
 
     @cached_property
     def buffer(self) -> TensorDictReplayBuffer:
-        """What was played, as it was left by a checkpoint or empty."""
+        """The steps that were played, as they were left by a checkpoint or empty."""
         # TorchRL would write "Initialized LazyTensorStorage" into the progress bar.
         logging.getLogger("torchrl").setLevel(logging.WARNING)
         storage = LazyTensorStorage(self.settings.capacity, device=self.device)
@@ -119,7 +119,7 @@ class ReplayPolicyModule(PlayingStage):
         """Play, then learn from what was ever played."""
         played = self._play(self.epsilon)
         self._log_play(played)
-        learns = self._taught(played, batch_index)
+        learns = self.reward is None or self.reward.teach(self, played, batch_index)
         self.buffer.extend(self._transitions(played))
         if len(self.buffer) < self.settings.warm_up or not learns:
             return

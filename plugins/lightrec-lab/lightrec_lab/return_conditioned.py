@@ -7,7 +7,6 @@ sequence modeling for offline RL" (ICML), from which comes the return to ask for
 """
 
 from copy import deepcopy
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,7 +39,7 @@ class ReturnConditioned(TwoTowerPolicy, LearnedPolicy):
                 f"{type(policy).__name__} makes no query to which a return could add. Take a "
                 "policy that does, such as TowerPolicy, or another loss, such as iql."
             )
-        self.policy: Any = deepcopy(policy)
+        self.policy = deepcopy(policy)
         self.reads, self.history_length = policy.reads, policy.history_length
         self.tune, self.feature_size = policy.tune, policy.feature_size
         with torch.no_grad():
@@ -50,18 +49,15 @@ class ReturnConditioned(TwoTowerPolicy, LearnedPolicy):
 
     def user_vectors(self, history: Tensor) -> Tensor:
         """Summarise histories as the other policy does."""
-        found: Tensor = self.policy.user_vectors(history)
-        return found
+        return self.policy.user_vectors(history)
 
     def session_features(self, state: State) -> Tensor:
         """The other policy's features."""
-        found: Tensor = self.policy.session_features(state)
-        return found
+        return self.policy.session_features(state)
 
     def item_table(self) -> Tensor:
         """The other policy's rows, ``(N + 1, D)``."""
-        found: Tensor = self.policy.item_table()
-        return found
+        return self.policy.item_table()
 
     def query(self, state: State) -> Tensor:
         """The query ``(..., D)`` for the return asked for."""
@@ -69,5 +65,4 @@ class ReturnConditioned(TwoTowerPolicy, LearnedPolicy):
         wanted = state.get(RETURN_TO_GO, None)
         if wanted is None:
             wanted = self.expected(features)
-        query: Tensor = self.policy.query(state)
-        return query + self.turn(torch.cat([features, wanted], -1))
+        return self.policy.query(state) + self.turn(torch.cat([features, wanted], -1))

@@ -37,6 +37,6 @@ def test_sessions_on_which_the_ensemble_disagrees_come_first(data):
     assert most_informative(users, data, sessions, 2).tolist() == [2, 3]
     users = users_who_disagree_on(data, ["a", "b"])
     assert most_informative(users, data, sessions[1:], 1).tolist() == [1]
-    found = uncertainty(users, data, data.store.events(TRAIN)[::3])
-    assert (found[:2] > 0.05).all()
-    assert found[2:].abs().max() < 1e-6
+    nats = uncertainty(users, data, data.store.events(TRAIN)[::3])
+    assert (nats[:2] > 0.05).all()
+    assert nats[2:].abs().max() < 1e-6

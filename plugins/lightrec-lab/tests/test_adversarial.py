@@ -25,8 +25,8 @@ def transitions(features, items, following, ended):
 def random_transitions(rows, size=3):
     items = (1 + torch.randint(2, (rows,))).tolist()
     ended = (torch.rand(rows) < 0.2).tolist()
-    found = transitions(torch.randn(rows, size), items, torch.randn(rows, size), ended)
-    return found.set(Key.LOG_PROBABILITY, -torch.rand(rows))
+    batch = transitions(torch.randn(rows, size), items, torch.randn(rows, size), ended)
+    return batch.set(Key.LOG_PROBABILITY, -torch.rand(rows))
 
 
 def test_airl_is_reward_potential_and_policy():
@@ -92,8 +92,8 @@ def test_rewards_are_divided_by_their_spread_and_nothing_is_taken_off():
     first = reward(at(1.0, 3.0))
     torch.testing.assert_close(first, torch.tensor([[1.0], [3.0]]))  # their deviation is 1
     # Means 2 and 6, mean squares 5 and 40: the mixture's variance is 22.5 - 16.
-    found = reward(at(4.0, 8.0))
-    torch.testing.assert_close(found, torch.tensor([[4.0], [8.0]]) / math.sqrt(22.5 - 16))
+    second = reward(at(4.0, 8.0))
+    torch.testing.assert_close(second, torch.tensor([[4.0], [8.0]]) / math.sqrt(22.5 - 16))
     assert not first.requires_grad
     again = reward.eval()(at(4.0))  # and in evaluation by what was seen in training
     torch.testing.assert_close(again, torch.tensor([[4.0]]) / math.sqrt(22.5 - 16))

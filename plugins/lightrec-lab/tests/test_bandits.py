@@ -15,7 +15,8 @@ from lightrec.keys import Key
 from lightrec.policies.base import session_start
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.simulators.rollout import judge, play
-from lightrec.testing import PolicyChecks, parametrize_checks, tiny
+from lightrec.testing import PolicyChecks, parametrize_checks
+from lightrec.testing.invariants import seeded
 from lightrec.testing.simulators import TinyWorld
 
 N, SIZE = 30, 3
@@ -28,11 +29,11 @@ def vectors():
 
 def rows(bandit, count=200):
     """Features and answers of a linear law with noise."""
-    torch.manual_seed(1)
-    contexts = torch.randn(count, bandit.context_size)
-    features = bandit.features(contexts, torch.randint(1, N + 1, (count,)))
-    truth = torch.randn(features.shape[1], dtype=torch.float64)
-    return features, features @ truth + 0.1 * torch.randn(count, dtype=torch.float64)
+    with seeded(1):
+        contexts = torch.randn(count, bandit.context_size)
+        features = bandit.features(contexts, torch.randint(1, N + 1, (count,)))
+        truth = torch.randn(features.shape[1], dtype=torch.float64)
+        return features, features @ truth + 0.1 * torch.randn(count, dtype=torch.float64)
 
 
 def learned(cls=LinUCB, **settings):
@@ -59,12 +60,12 @@ def test_upper_bounds_are_those_of_the_closed_form():
     contexts = torch.randn(4, SIZE + 2)
     state = session_start(torch.zeros(4, 1, dtype=torch.int64))
     state[Key.USER_VECTOR], state[Key.OBSERVATION] = contexts, contexts[:, SIZE:]
-    found = bandit.logits(state)
+    bounds = bandit.logits(state)
     for row in range(4):
         phi = bandit.features(contexts[row].expand(N, -1), torch.arange(1, N + 1))
         width = ((phi @ torch.linalg.inv(bandit.precision)) * phi).sum(1).sqrt()
-        torch.testing.assert_close(found[row, 1:], (phi @ bandit.mean + 1.5 * width).float())
-    assert (found[:, 0] == -torch.inf).all()
+        torch.testing.assert_close(bounds[row, 1:], (phi @ bandit.mean + 1.5 * width).float())
+    assert (bounds[:, 0] == -torch.inf).all()
 
 
 def test_thompson_shows_an_item_as_often_as_it_is_the_best():
@@ -147,20 +148,10 @@ def test_bandits_known_by_a_word_have_learned_always_in_the_same_sessions(monkey
     assert words["epsilon-greedy"]().always_drawn
 
 
-def answered(cls):
-    """A bandit that has seen some answers."""
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        bandit = cls.from_vectors(torch.randn(tiny.NUM_ITEMS + 1, tiny.VECTOR_SIZE))
-        features = bandit.features(torch.randn(40, bandit.context_size), torch.arange(40) % 9 + 1)
-        bandit.update(features, torch.rand(40))
-    return bandit
-
-
 @parametrize_checks(
-    PolicyChecks(partial(answered, LinUCB), "LinUCB-learned"),
-    PolicyChecks(partial(answered, ThompsonSampling), "ThompsonSampling-learned"),
-    PolicyChecks(lambda: EpsilonGreedy(answered(LinUCB), 0.3), "EpsilonGreedy-around-a-bandit"),
+    PolicyChecks(learned, "LinUCB-learned"),
+    PolicyChecks(partial(learned, ThompsonSampling), "ThompsonSampling-learned"),
+    PolicyChecks(lambda: EpsilonGreedy(learned(), 0.3), "EpsilonGreedy-around-a-bandit"),
 )
 def test_contract_of_bandits_that_have_learned(check):
     check()

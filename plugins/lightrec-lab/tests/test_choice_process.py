@@ -43,13 +43,13 @@ def test_logged_sessions_are_the_transitions_of_the_process():
     world.set_seed(1)
     played = demonstrate(world, RandomPolicy(N + 1), 7)
     chosen = played["next", Key.HISTORY][:, :, -1]
-    found = transitions(played[Key.HISTORY][:, 0], played[Key.CANDIDATES][..., :-1], chosen, N)
-    assert found.batch_size == (3, 6)
+    logged = transitions(played[Key.HISTORY][:, 0], played[Key.CANDIDATES][..., :-1], chosen, N)
+    assert logged.batch_size == (3, 6)
     for key in (Key.HISTORY, Key.CANDIDATES, Key.ACTION, Key.STEP, Key.ACCEPTED_TOTAL):
-        assert torch.equal(found[key], played[key][:, :6])
+        assert torch.equal(logged[key], played[key][:, :6])
     for key in (Key.HISTORY, Key.CANDIDATES, Key.STEP):
-        assert torch.equal(found["next", key], played["next", key][:, :6])
-    assert not found["next", "terminated"].any()
+        assert torch.equal(logged["next", key], played["next", key][:, :6])
+    assert not logged["next", "terminated"].any()
 
 
 def test_odd_arguments_are_refused():

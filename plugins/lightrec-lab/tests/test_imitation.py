@@ -57,13 +57,13 @@ def test_cloning_comes_first_and_then_the_reward_alone():
 def test_the_policy_is_paid_what_the_reward_says_and_the_reward_is_left_with_it(tmp_path):
     module = small(PolicyModule, GAIL(updates=0))
     played, reward = module._play(), module.reward
-    own, batches = played["next", "reward"].clone(), reward.spread[0].item()
+    before, batches = played["next", "reward"].clone(), reward.spread[0].item()
     assert batches > 0  # the deviation was followed while the module was trained
     assert reward.teach(module, played, 5)
     assert reward.spread[0].item() == pytest.approx(batches + 1)
-    seen = reward.seen(module, played.flatten(), own=True)
+    seen = reward.seen(module, played.flatten(), played=True)
     logit, paid = reward.logit(seen), played["next", "reward"].flatten()
-    assert not torch.equal(paid, own.flatten())
+    assert not torch.equal(paid, before.flatten())
     torch.testing.assert_close(paid, logit * (paid[0] / logit[0]).detach())
     module.write(tmp_path)
     loaded = LearnableReward.load(tmp_path / REWARD)

@@ -44,8 +44,8 @@ def test_the_end_of_a_session_is_worth_nothing_and_a_cut_one_is_predicted(world)
     for key, later in after.items():
         reward = base + chosen(utilities, batch) - DISCOUNT * later
         expected = value - DISCOUNT * later - reward + reward.square() / 4 + error
-        found = learner.loss(batch | {key: torch.ones(1, dtype=torch.bool)}, 1.0)
-        assert found.item() == pytest.approx(expected.item(), rel=1e-9)
+        loss = learner.loss(batch | {key: torch.ones(1, dtype=torch.bool)}, 1.0)
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-9)
 
 
 def test_the_click_classifier_and_weighted_likelihood_by_hand(world):

@@ -151,8 +151,8 @@ def test_top_k_reinforce(logged):
     slates, advantage, cap = [[2], [3]], (1.5, -0.5), 1.2
     rows = batch(slates, advantage=[[1.5], [-0.5]], value_target=[[1.0], [2.0]])
     rows["action_log_prob"] = behavior.columns(rows).log_prob(rows["action"]).detach()
-    known = None if logged else behavior
-    losses = ReinforceTopKLoss(actor, critic, known, top_k=2, cap=cap)(rows)
+    learned = None if logged else behavior
+    losses = ReinforceTopKLoss(actor, critic, learned, top_k=2, cap=cap)(rows)
     total, expected, ratios = 0.0, [], []
     for row, (column,) in enumerate(slates):
         ratios.append(LAWS[row][column] / softmax(BEHAVIOR[row])[column])

@@ -78,9 +78,9 @@ def test_a_mixture_finds_both_tastes_where_one_reward_finds_none(learned):
 def test_its_utilities_are_log_odds_of_the_mixture(learned):
     batch, _, mixture = learned
     history, items = batch[Key.HISTORY][:16], batch[Key.CANDIDATES][:16]
-    found = with_nothing(mixture.utilities(history, items)).softmax(1)
+    law = with_nothing(mixture.utilities(history, items)).softmax(1)
     nobody = torch.zeros_like(history)
     each = [with_nothing(part.utilities(nobody, items)).softmax(1) for part in mixture.parts]
     weights = mixture.gate(history).exp()
     expected = weights[:, :1] * each[0] + weights[:, 1:] * each[1]
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(law, expected)

@@ -25,7 +25,7 @@ def bandit(tmp_path_factory):
 @pytest.mark.parametrize("loss", one_a_family(REPLAY, "dqn"))
 def test_every_learner_finds_the_best_arm(bandit, loss):
     _, trainer = fit(
-        one_arm(bandit, iterations=6),
+        one_arm(bandit, iterations=16 if loss == "sac" else 6),
         ReplayPolicyModule,
         2,
         loss=loss,

@@ -34,14 +34,14 @@ def test_what_is_shown_is_what_brought_the_return_asked_for():
     loss = ReturnConditionedLoss(policy)
     optimizer = torch.optim.Adam(policy.parameters(), 0.02)
     for _ in range(200):
-        found = loss(rows)
+        losses = loss(rows)
         optimizer.zero_grad()
-        (found["loss_actor"] + found["loss_value"]).backward()
+        (losses["loss_actor"] + losses["loss_value"]).backward()
         optimizer.step()
-    asked = states(ITEMS)
-    asked[RETURN_TO_GO] = torch.arange(ITEMS).unsqueeze(1).float()
-    assert policy.columns(asked).mode.flatten().tolist() == [1, 2, 3]
-    assert policy.columns(asked).log_prob(asked[RETURN_TO_GO].long() + 1).exp().min() > 0.9
+    wanted = states(ITEMS)
+    wanted[RETURN_TO_GO] = torch.arange(ITEMS).unsqueeze(1).float()
+    assert policy.columns(wanted).mode.flatten().tolist() == [1, 2, 3]
+    assert policy.columns(wanted).log_prob(wanted[RETURN_TO_GO].long() + 1).exp().min() > 0.9
     assert policy.columns(states(1)).mode.item() == ITEMS
     # The .99-expectile e of 0, 1 and 2: .01 (e + (e - 1)) = .99 (2 - e).
     assert policy.expected(states(1)[FEATURES]).item() == pytest.approx(1.99 / 1.01, abs=0.02)

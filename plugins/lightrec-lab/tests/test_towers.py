@@ -16,24 +16,24 @@ def test_pooling_by_hand():
     torch.manual_seed(0)
     tower = MeanPooling(6, heads=3, dropout=0.5).eval()
     x = torch.randn(2, 5, 6)
-    found = tower(x, PRESENT)
+    states = tower(x, PRESENT)
     rates = tower.log_rate.exp().tolist()
     assert [math.log(2) / rate for rate in rates] == pytest.approx([1, 2**2.5, 32])
     for row, last in PRESENT.nonzero().tolist():
         steps = torch.tensor([step for step in range(last + 1) if PRESENT[row, step]])
         weights = (-(last - steps)[:, None] * torch.tensor(rates).repeat_interleave(2)).exp()
         pooled = (weights * x[row, steps]).sum(0) / weights.sum(0)
-        assert torch.allclose(found[row, last], tower.out(pooled), atol=1e-5)
+        assert torch.allclose(states[row, last], tower.out(pooled), atol=1e-5)
 
 
 def test_gru_is_torchs_own_where_nothing_is_padded():
     torch.manual_seed(0)
     tower = GRU(6, layers=2, dropout=0.5).eval()
     x = torch.randn(2, 5, 6)
-    found = tower(x, PRESENT)
+    states = tower(x, PRESENT)
     for row, start in enumerate((2, 0)):
         expected = tower.out(tower.recurrent(x[row : row + 1, start:])[0])
-        assert torch.allclose(found[row, start:], expected[0], atol=1e-6)
+        assert torch.allclose(states[row, start:], expected[0], atol=1e-6)
 
 
 def test_swiglu_by_hand():

@@ -34,11 +34,10 @@ class Familiarity(Evaluator):
         for name, scorer in scorers_of(run).items():
             result = log.rank(store, scorer, seed)
             assert result.lists is not None
-            shares, repeats, done = [], [], 0
-            for batch in log.events(store, seed):
-                shown = result.lists[done : (done := done + len(batch[Key.USER]))]
-                met, played = marked(batch, shown, likes)
-                sums = torch.stack([played.sum(1), (met & ~played).sum(1)])
+            shares, repeats, lists = [], [], result.lists.split(log.batch_size)
+            for batch, shown in zip(log.events(store, seed), lists, strict=True):
+                seen, played = marked(batch, shown, likes)
+                sums = torch.stack([played.sum(1), (seen & ~played).sum(1)])
                 shares.append(sums / (shown != PADDING).sum(1).clamp(min=1))
                 repeats.append(marked(batch, batch[Key.TARGET][:, None], likes)[1][:, 0])
             repeat, users = torch.cat(repeats), result.users
@@ -79,11 +78,11 @@ def section(metrics: Metrics) -> Section:
 def verdict(metrics: Metrics) -> list[str]:
     """Say how familiar the lists are, and what they find."""
     share = interval(metrics, "music/blend/familiar@10")
-    found = [f"Of what the blend shows, its listeners have played {spread(share, '.0%')} before."]
+    said = [f"Of what the blend shows, its listeners have played {spread(share, '.0%')} before."]
     for name, what in zip(HITS, ("repeats", "discoveries"), strict=True):
         if hit := interval(metrics, f"music/blend/{name}"):
-            found.append(f"Of the held-out {what}, {spread(hit, '.0%')} stand in its first ten.")
-    return found
+            said.append(f"Of the held-out {what}, {spread(hit, '.0%')} stand in its first ten.")
+    return said
 
 
 class DiscoveryReward(Reward):
@@ -109,7 +108,6 @@ class DiscoveryReward(Reward):
         """Rewards (B, 1)."""
         history, slate = transition[Key.HISTORY], transition[Key.ACTION]
         same = (history[:, None] == slate[:, :, None]) & (slate != PADDING)[:, :, None]
-        known = same.any(2)
         just = same[:, :, max(history.shape[1] - self.rest, 0) :].any(2)
-        worth = torch.where(known, 1.0, self.discovery).masked_fill(just, self.tired)
+        worth = torch.where(same.any(2), 1.0, self.discovery).masked_fill(just, self.tired)
         return self.of_taken(transition, worth)

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 PEOPLE, ARTISTS = 360, 40
 TRACKS: Final = 5
-"""Of each artist."""
+"""Number of tracks of each artist."""
 EVENTS: Final = 24
-"""At most so many a person; the shortest history has two thirds of them."""
+"""Largest number of events a person; the shortest history has two thirds of them."""
 SITTING: Final = 6
 """Tracks that follow each other at once."""
 RADIO: Final = 0.3
 """The share of events in which a station chooses, by fame alone. The listener may skip."""
 FAVOURITE: Final = 3.0
-"""What having played a track adds to its appeal for good,"""
+"""Log-odds that having played a track adds to its appeal for good,"""
 SATED: Final = 6.0
-"""what having heard it just now takes off,"""
+"""log-odds that having heard it just now takes off,"""
 REST: Final = 2.0
 """and the days after which so much less is left, by a factor of e."""
 

@@ -5,19 +5,18 @@ friends (a list of users).
 """
 
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import polars as pl
 from lightrec_formats.published import PublishedReader
 
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
-from lightrec.data.readers.delimited import TextTable
 from lightrec.data.schema import Place
 from lightrec.keys import Column
 
 MOST: Final = 8
-"""At most so many tags describe an artist."""
+"""Number of tags that describe an artist at most."""
 
 
 class LastfmReader(PublishedReader):
@@ -32,10 +31,7 @@ class LastfmReader(PublishedReader):
 
     name = "lastfm"
     file = "user_artists.dat"
-
-    def open(self, path: Path) -> TextTable:
-        """Open one of the files."""
-        return TextTable(path, "\t", quote=False, header=True)
+    text: ClassVar = {"separator": "\t", "quote": False, "header": True}
 
     def events(self, file: Path) -> InteractionLog:
         """Read the plays, an event a person and artist with its count."""
@@ -47,9 +43,9 @@ class LastfmReader(PublishedReader):
         if (artists := self.beside(file, "artists.dat")) is None:
             return None
         rows, place = self.table(artists, {Column.ITEM: "id", Column.TITLE: "name"})
-        given, words = self.beside(file, "user_taggedartists.dat"), self.beside(file, "tags.dat")
-        if given and words:
-            tags = self.most_given(given, words)
+        tagged, words = self.beside(file, "user_taggedartists.dat"), self.beside(file, "tags.dat")
+        if tagged and words:
+            tags = self.most_given(tagged, words)
             rows = rows.join(tags, on=Column.ITEM, how="left", maintain_order="left")
         return Catalog(rows, place=place)
 
@@ -61,12 +57,12 @@ class LastfmReader(PublishedReader):
         lists = pairs.drop_nulls().group_by(Column.USER, maintain_order=True).agg("friends")
         return Users(lists, place=Place(friends))
 
-    def most_given(self, given: Path, words: Path) -> pl.DataFrame:
+    def most_given(self, tagged: Path, words: Path) -> pl.DataFrame:
         """Read each artist's tags, those given most often first and equal ones by their letters.
 
         :returns: ``item`` and ``tags``.
         """
-        pairs, _ = self.table(given, {Column.ITEM: "artistID", "tag": "tagID"})
+        pairs, _ = self.table(tagged, {Column.ITEM: "artistID", "tag": "tagID"})
         names, _ = self.table(words, {"tag": "tagID", "tags": "tagValue"})
         counts = pairs.join(names, on="tag").group_by(Column.ITEM, "tags").len()
         ordered = counts.sort(Column.ITEM, "len", "tags", descending=[False, True, False])

@@ -12,7 +12,6 @@ from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.run import Run
 from lightrec.testing import parametrize_checks, plugin_checks
 
 MADE_UP = partial(made_up, "music", "Popularity", "ItemKNN", "EASE", "RepeatConsumption")
@@ -46,7 +45,7 @@ def test_reward():
 
 
 def test_a_skip_makes_nothing_familiar():
-    store = Run(MADE_UP().run).data
+    store = MADE_UP().store
     kinds = dict(zip(["nothing", *store.feedback_kinds], liked(store).tolist(), strict=True))
     assert kinds == {"nothing": True, "play": True, "skip": False}
     play, skip = (1 + store.feedback_kinds.index(kind) for kind in ("play", "skip"))
@@ -54,6 +53,6 @@ def test_a_skip_makes_nothing_familiar():
         Key.HISTORY: torch.tensor([[0, 2, 1, 2]]),
         Key.FEEDBACK: torch.tensor([[0, skip, skip, play]]),
     }
-    met, played = marked(batch, torch.tensor([[1, 2, 3, 0]]), liked(store))
-    assert met.tolist() == [[True, True, False, False]]
+    seen, played = marked(batch, torch.tensor([[1, 2, 3, 0]]), liked(store))
+    assert seen.tolist() == [[True, True, False, False]]
     assert played.tolist() == [[False, True, False, False]]

@@ -32,7 +32,7 @@ class AttributeReward(Reward):
 
     @abstractmethod
     def worths(self, column: pl.Series) -> Tensor:
-        """What the items (N,) are worth, float32, by their attribute.
+        """Worths (N,) float32 of the items, by their attribute.
 
         :raises NotApplicable: where it tells nothing.
         """
@@ -73,8 +73,8 @@ class LengthReward(UserReward):
     def bind(self, context: RewardContext) -> None:
         """Take the user model and the items' lengths."""
         super().bind(context)
-        given = context.item_attribute(self.attribute).cast(pl.Float32).fill_null(0.0).to_torch()
-        lengths = torch.where(given > 0, given * self.unit, torch.inf)
+        stated = context.item_attribute(self.attribute).cast(pl.Float32).fill_null(0.0).to_torch()
+        lengths = torch.where(stated > 0, stated * self.unit, torch.inf)
         self.register_buffer("lengths", pad(lengths, (1, 0), value=torch.inf))
 
     @torch.no_grad()
@@ -82,10 +82,10 @@ class LengthReward(UserReward):
         """Rewards (B, 1)."""
         history, items, user = self.asked(transition)
         spent, _ = self.users.value(history, items, user)
-        own = self.lengths[items]
-        spent = spent.clamp(min=0).minimum(own).where(own.isfinite(), 0.0)
+        length = self.lengths[items]
+        spent = spent.clamp(min=0).minimum(length).where(length.isfinite(), 0.0)
         longest = self.lengths[self.lengths.isfinite()].max()
-        worth = self.completion * spent / own + (1 - self.completion) * spent / longest
+        worth = self.completion * spent / length + (1 - self.completion) * spent / longest
         return self.of_taken(transition, worth)
 
 
@@ -95,11 +95,11 @@ def to_amounts(column: pl.Series, largest: float, expected: str) -> Tensor:
     :param expected: what they are, for the message.
     :raises NotApplicable: where one is no number from 0 to the largest.
     """
-    found = column.cast(pl.Float64, strict=False)
-    good = found.is_between(0, largest) | found.is_nan()
-    if bad := ((found.is_null() & column.is_not_null()) | ~good).sum():
+    amounts = column.cast(pl.Float64, strict=False)
+    good = amounts.is_between(0, largest) | amounts.is_nan()
+    if bad := ((amounts.is_null() & column.is_not_null()) | ~good).sum():
         raise NotApplicable(
             f"The attribute {column.name!r} is to be {expected}, and {bad} of {len(column)} items "
             "have something else: correct the table, or name another attribute."
         )
-    return torch.tensor(found.fill_null(float("nan")).to_numpy(), dtype=torch.float32)
+    return torch.tensor(amounts.fill_null(float("nan")).to_numpy(), dtype=torch.float32)

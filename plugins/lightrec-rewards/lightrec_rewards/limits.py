@@ -25,13 +25,13 @@ from lightrec.keys import PADDING, Key
 from lightrec.rewards.base import Measured, Reward, RewardContext
 
 RECENT: Final = 20
-"""What was short of late is a mean over about so many batches."""
+"""Number of batches, about, over which what was short of late is a mean."""
 DAMPING: Final = 100
-"""So many batches' rise of the price are added for what was short of late."""
+"""Number of batches whose rise of the price is added for what was short of late."""
 
 
 class Limit(Measured):
-    """What slates should measure at least, on average over steps: C numbers, each with a price.
+    """C measures of slates that should be large enough, on average over steps, each with a price.
 
     Of what should be small, the measure is the rest: 1 less the share of repeats.
     """
@@ -70,10 +70,6 @@ class Limit(Measured):
         self.total.add_(rate * short).clamp_(0, largest)
         self.recent.lerp_(short, 1 / RECENT)
         self.price.copy_((self.total + rate * DAMPING * self.recent).clamp(0, largest))
-
-    def short(self, mean: Tensor) -> Tensor:
-        """What mean measures (C,) lack in all."""
-        return (self.least - mean).clamp_min(0).sum()
 
     @staticmethod
     def share(transition: TensorDictBase, of: Tensor) -> Tensor:
@@ -161,8 +157,8 @@ class FewRepeats(Limit):
 
     def forward(self, transition: TensorDictBase) -> Tensor:
         """The share of items that are none of the history's."""
-        known = transition[Key.ACTION].unsqueeze(2) == transition[Key.HISTORY].unsqueeze(1)
-        return self.share(transition, ~known.any(2))
+        repeated = transition[Key.ACTION].unsqueeze(2) == transition[Key.HISTORY].unsqueeze(1)
+        return self.share(transition, ~repeated.any(2))
 
 
 class Variety(Limit):
@@ -227,13 +223,13 @@ class ConstrainedReward(Reward):
 
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Rewards (B, 1)."""
-        found: Tensor = self.reward(transition)
+        total: Tensor = self.reward(transition)
         for limit in self.each:
             measured: Tensor = limit(transition)
-            found = found + (measured - limit.least) @ limit.price.unsqueeze(1)
+            total = total + (measured - limit.least) @ limit.price.unsqueeze(1)
             if self.training:
                 limit.move(measured, self.rate, self.largest)
-        return found
+        return total
 
     @property
     def each(self) -> list[Limit]:
@@ -271,9 +267,10 @@ class Shortfall:
     def judged(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Add how far the means are ``short`` of the limits, and take its price off the return."""
         means = [total / max(1, self._steps) for total in self._sums]
-        short = sum(float(i.short(m)) for i, m in zip(self.limits, means, strict=True))
-        own = metrics["return"] - self.price * short * metrics["length"]
-        return {**metrics, "short": short, "return": own, "return_alone": metrics["return"]}
+        pairs = zip(self.limits, means, strict=True)
+        short = sum(float((limit.least - mean).clamp_min(0).sum()) for limit, mean in pairs)
+        net = metrics["return"] - self.price * short * metrics["length"]
+        return {**metrics, "short": short, "return": net, "return_alone": metrics["return"]}
 
 
 def _share(name: str, value: float) -> float:

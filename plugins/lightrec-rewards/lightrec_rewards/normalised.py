@@ -51,8 +51,8 @@ class RunningMoments(Measured):
     @property
     def deviation(self) -> Tensor:
         """The standard deviation; 1 where no two numbers differ."""
-        found = (self.square / (self.count - 1).clamp_min(1)).sqrt()
-        return torch.where(found > 1e-8, found, torch.ones_like(found))
+        deviation = (self.square / (self.count - 1).clamp_min(1)).sqrt()
+        return torch.where(deviation > 1e-8, deviation, torch.ones_like(deviation))
 
 
 class NormalisedReward(Reward):
@@ -78,11 +78,11 @@ class NormalisedReward(Reward):
 
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Rewards (B, 1)."""
-        found: Tensor = self.reward(transition)
+        rewards: Tensor = self.reward(transition)
         if self.training and self.moments.count < self.rows:
-            self.moments.update(found.squeeze(1), transition.get(Key.WEIGHT, None))
+            self.moments.update(rewards.squeeze(1), transition.get(Key.WEIGHT, None))
         mean = self.moments.mean if self.center else torch.zeros_like(self.moments.mean)
-        return ((found - mean.to(found)) / self.moments.deviation.to(found)).float()
+        return ((rewards - mean.to(rewards)) / self.moments.deviation.to(rewards)).float()
 
     @property
     def judged(self) -> Reward:

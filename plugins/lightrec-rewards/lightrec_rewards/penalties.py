@@ -67,13 +67,13 @@ class FatiguePenalty(Reward):
         else:
             if self.category is not None:
                 context.item_attribute(self.category)
-            found = context.store.categories(self.category)
-            if found is None:
+            categories = context.store.categories(self.category)
+            if categories is None:
                 raise NotApplicable(
                     f"The log's items have no attribute {self.category or 'with 2 to 40 values'!r} "
                     "of words: name another category, or go by item vectors."
                 )
-            kinds = torch.from_numpy(found)
+            kinds = torch.from_numpy(categories)
         # Row N + 1, nothing, must exist, but is never compared.
         self.register_buffer("kinds", torch.cat([kinds, kinds[:1]]))
 
@@ -85,8 +85,8 @@ class FatiguePenalty(Reward):
             same = theirs @ ours.mT >= self.near
         else:
             same = (theirs.unsqueeze(2) == ours.unsqueeze(1)) & (ours >= 0).unsqueeze(1)
-        known = (history > PADDING) & (history <= len(self.kinds) - 2)
-        same &= known.unsqueeze(2) & self.taken(transition).unsqueeze(1)
+        there = (history > PADDING) & (history <= len(self.kinds) - 2)
+        same &= there.unsqueeze(2) & self.taken(transition).unsqueeze(1)
         return -same.sum((1, 2)).unsqueeze(1).float() / self.window
 
 
@@ -102,12 +102,12 @@ class UncertaintyPenalty(UserReward):
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Rewards (B, 1), at least minus the logarithm of the number of members."""
-        known: Tensor | None = transition.get(("next", Key.UNCERTAINTY), None)
-        if known is not None:
-            return -known
+        nats: Tensor | None = transition.get(("next", Key.UNCERTAINTY), None)
+        if nats is not None:
+            return -nats
         user = transition.get(Key.USER, None)
-        found = self.users.predict(transition[Key.HISTORY], transition[Key.ACTION], user)[1]
-        return -found.unsqueeze(1)
+        _, nats = self.users.predict(transition[Key.HISTORY], transition[Key.ACTION], user)
+        return -nats.unsqueeze(1)
 
 
 def _window(window: int) -> int:

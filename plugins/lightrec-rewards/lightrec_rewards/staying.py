@@ -123,8 +123,8 @@ class ShapedReward(Reward):
         elif self.users is not None:
             after = after * (1 - ending(self.users, transition))
         before = self.potential(transition[Key.HISTORY])
-        found: Tensor = self.reward(transition) + self.discount * after - before
-        return found
+        shaped: Tensor = self.reward(transition) + self.discount * after - before
+        return shaped
 
     @property
     def judged(self) -> Reward:

@@ -75,8 +75,8 @@ def test_conversion_is_the_normal_laws_tail(model, transition):
     users = UserModel([model], valuing=known_values(model))
     # z = 3 and 0.
     expected = [(1 + math.erf(3 / math.sqrt(2))) / 2, 0.0, 0.5]
-    found = bound(ConversionReward(threshold=4.0), users)(transition)
-    assert found.flatten().tolist() == pytest.approx(expected)
+    chances = bound(ConversionReward(threshold=4.0), users)(transition)
+    assert chances.flatten().tolist() == pytest.approx(expected)
 
 
 def test_probability_log_reward(model, transition):
@@ -109,10 +109,10 @@ def test_staying_and_returning_by_hand(model, transition):
     # After the step: 1 of 1, 1 of 2 and 3 of 4 slates were accepted.
     shares = [1.0, 0.5, 0.75]
     leave = [1 / (1 + math.exp(-(n - 2 * s))) for n, s in zip([1, 2, 4], shares, strict=True)]
-    found = bound(StayReward(), users)(transition).flatten().tolist()
-    assert found == pytest.approx([1 - p for p in leave], abs=1e-6)
+    chances = bound(StayReward(), users)(transition).flatten().tolist()
+    assert chances == pytest.approx([1 - p for p in leave], abs=1e-6)
     z = [math.log(2 * 86_400) - 11 - share for share in shares]
     back = [(1 + math.erf(x / math.sqrt(2))) / 2 for x in z]
     expected = [p * b for p, b in zip(leave, back, strict=True)]
-    found = bound(ReturnReward(days=2.0), users)(transition).flatten().tolist()
-    assert found == pytest.approx(expected, abs=1e-6)
+    chances = bound(ReturnReward(days=2.0), users)(transition).flatten().tolist()
+    assert chances == pytest.approx(expected, abs=1e-6)

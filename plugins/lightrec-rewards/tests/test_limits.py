@@ -46,9 +46,9 @@ def test_exposure_is_due_by_worth_and_measured_by_slate():
     limit.bind(context())
     # a has 80 events, b 10, c 5, and item 5 is its own maker.
     torch.testing.assert_close(limit.least, 0.9 * torch.tensor([0.8, 0.1, 0.05, 0.05]))
-    found = limit(slates([[1, 2], [3, 0], [4, 5]]))
+    shares = limit(slates([[1, 2], [3, 0], [4, 5]]))
     expected = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0.5, 0.5]])
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(shares, expected)
     by_items = EqualExposure("maker", "items", 0.0)
     by_items.bind(RewardContext(items=ITEMS))
     torch.testing.assert_close(by_items.least, torch.tensor([0.4, 0.2, 0.2, 0.2]))
@@ -95,9 +95,9 @@ def test_a_policy_is_judged_by_what_it_keeps():
     alive = torch.tensor([True, True, False])
     watcher(slates([[1], [4], [4]]), TensorDict({}, [3]), alive)
     watcher(slates([[1], [1], [4]]), TensorDict({}, [3]), alive)
-    found = watcher.judged({"return": 3.0, "length": 2.0})
+    judged = watcher.judged({"return": 3.0, "length": 2.0})
     # One of four places was new: .25 short in each of two steps, at the price 8.
-    assert found == pytest.approx(
+    assert judged == pytest.approx(
         {"return": -1.0, "return_alone": 3.0, "length": 2.0, "short": 0.25}
     )
 

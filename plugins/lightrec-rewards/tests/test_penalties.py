@@ -16,7 +16,7 @@ from lightrec.rewards.base import RewardContext
 from lightrec.testing import tiny
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel
-from tests.rewards.test_combined import ItemReward, rows
+from tests.rewards.test_rewards import ItemReward, rows
 
 
 def bound(reward, users=None, store=None):
@@ -42,8 +42,8 @@ def users():
 
 def test_fatigue_is_the_part_of_the_window_near_the_item(users):
     steps = rows([[0, 1, 2, 3], [5, 5, 2, 3], [0, 0, 0, 1], [1, 1, 1, 1]], [1, 4, 3, 0])
-    found = bound(FatiguePenalty(window=4), users)(steps).flatten().tolist()
-    assert found == [-0.5, -0.25, 0, 0]
+    penalties = bound(FatiguePenalty(window=4), users)(steps).flatten().tolist()
+    assert penalties == [-0.5, -0.25, 0, 0]
     assert bound(FatiguePenalty(window=2), users)(steps).flatten().tolist() == [-0.5, -0.5, 0, 0]
     with pytest.raises(RecipeError, match="a cosine lies between"):
         FatiguePenalty(near=2.0)

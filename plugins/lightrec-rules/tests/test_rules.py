@@ -60,15 +60,12 @@ def test_contract(check):
         ("at_most: [{per: tags, places: 1}]", "acde"),  # b has x, too
         ("{at_most: [{per: kind, places: 1}], pins: [{item: b, place: 4}]}", "cfb"),
         ("tie_break: {by: margin, within: 0.05}", "abec"),
+        ("pins: [{item: f, place: 1, people: country=DE}]", "fabc abcd"),
+        ("pins: [{item: f, place: 1, people: user=v}]", "abcd fabc"),
     ],
 )
-def test_each_rule_does_what_it_says(tmp_path, text, expected):
-    assert lists(tmp_path, text) == [expected] * 2
-
-
-def test_a_pin_may_be_for_some_people_alone(tmp_path):
-    assert lists(tmp_path, "pins: [{item: f, place: 1, people: country=DE}]") == ["fabc", "abcd"]
-    assert lists(tmp_path, "pins: [{item: f, place: 1, people: user=v}]") == ["abcd", "fabc"]
+def test_each_rule_does_what_it_says_for_two_people(tmp_path, text, expected):
+    assert lists(tmp_path, text) == (2 * expected.split())[:2]
 
 
 def test_what_alone_may_come_may_be_for_some_people(tmp_path):
@@ -115,10 +112,10 @@ def test_what_is_drawn_under_rules_has_the_propensities_that_are_told(tmp_path):
     left = torch.where(items[:, 0] > 2, weights[1] + weights[2], weights[3] + weights[4])
     torch.testing.assert_close(chances[:, 0], first, atol=1e-6, rtol=0)
     torch.testing.assert_close(chances[:, 2], weights[items[:, 2]] / left, atol=1e-6, rtol=0)
-    told = dict(zip(map(tuple, items.tolist()), chances.prod(1).tolist(), strict=True))
-    assert sum(told.values()) == pytest.approx(1)
+    logged = dict(zip(map(tuple, items.tolist()), chances.prod(1).tolist(), strict=True))
+    assert sum(logged.values()) == pytest.approx(1)
     for slate, count in Counter(map(tuple, items.tolist())).items():
-        assert count / draws == pytest.approx(told[slate], abs=0.012)
+        assert count / draws == pytest.approx(logged[slate], abs=0.012)
 
 
 @pytest.mark.parametrize(
@@ -149,12 +146,12 @@ def test_a_table_may_call_its_items_as_the_tables_of_the_run_do(tmp_path):
         book(tmp_path, text + "}").of(ITEMS, KINDS)
     assert "--item-columns" not in str(refused.value)
     named = book(tmp_path, text + ", item_column: dish_no}").of(ITEMS, KINDS)
-    given = ['--columns={"user": "card", "item": "dish_no"}', "--seed", "1"]
+    overrides = ['--columns={"user": "card", "item": "dish_no"}', "--seed", "1"]
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "stage.json").write_text(json.dumps({"overrides": given}))
+    (tmp_path / "data" / "stage.json").write_text(json.dumps({"overrides": overrides}))
     rules = book(tmp_path, text + "}")
-    found = rules.of(ITEMS, KINDS)
-    for each in (named, found):
+    read = rules.of(ITEMS, KINDS)
+    for each in (named, read):
         assert each.there.nonzero().flatten().tolist() == [1, 3]
         assert each.account == [
             "menu.csv: 1 of 4 rows name items that are not known here",

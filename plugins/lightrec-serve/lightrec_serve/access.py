@@ -18,21 +18,21 @@ Role = Literal["read", "feedback", "admin"]
 ROLES: Final[Mapping[str, int]] = {"read": 1, "feedback": 2, "admin": 3}
 """Each may do what those before it may."""
 OPEN: Final = ("/health", "/ready", "/page/", "/docs", "/openapi.json")
-"""What asks for no token, like ``/``: none of it knows anybody."""
+"""Paths that ask for no token, like ``/``: none of it knows anybody."""
 NEEDED: Final[Mapping[tuple[str, str], Role]] = {
     ("POST", "/feedback"): "feedback",
     ("PUT", "/items"): "admin",
     ("DELETE", "/items"): "admin",
     ("POST", "/admin/reload"): "admin",
 }
-"""What asks for more than the role ``read``."""
+"""Requests that ask for more than the role ``read``."""
 CLIENTS: Final = 10_000
 """Clients whose rate is remembered."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may ask for at most.
+    """The most that a request may ask for.
 
     :param body: bytes.
     :param rate: requests a second of one client, in the mean; 0 for no limit. Four times as many
@@ -53,29 +53,29 @@ def read_tokens(path: Path) -> dict[str, Role]:
     :raises RecipeError: where it cannot be read, or a token is short or stands twice.
     """
     try:
-        held = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"The file of tokens cannot be read: {error}") from None
-    if not isinstance(held, Mapping) or not held:
+    if not isinstance(content, Mapping) or not content:
         raise RecipeError(f"{path} should have tokens by role, such as `read: [a-long-secret]`.")
-    found: dict[str, Role] = {}
-    for role, tokens in held.items():
+    roles: dict[str, Role] = {}
+    for role, tokens in content.items():
         if role not in ROLES:
             raise RecipeError(f"{path}: {no_such('a role', str(role), ROLES)}")
         for token in [tokens] if isinstance(tokens, str) else tokens or ():
             if not isinstance(token, str) or len(token) < 16:
                 raise RecipeError(f"{path}: a token of {role} is no text of 16 letters or more.")
-            if token in found:
+            if token in roles:
                 raise RecipeError(f"{path}: a token stands twice; give each role its own.")
-            found[token] = role
-    if not found:
+            roles[token] = role
+    if not roles:
         raise RecipeError(f"{path} names no token.")
-    return found
+    return roles
 
 
 @dataclass
 class Bucket:
-    """What a client may still ask at once."""
+    """Number of requests that a client may still send at once."""
 
     left: float
     seen: float
@@ -164,8 +164,8 @@ class Gate:
         if self._tokens is None or path == "/" or path.startswith(OPEN):
             return None
         role: Role | None = None
-        for known, its in self._tokens:  # all are compared, so that time tells nothing
-            if hmac.compare_digest(known, token):
+        for each, its in self._tokens:  # all are compared, so that time tells nothing
+            if hmac.compare_digest(each, token):
                 role = its
         if role is None:
             said = "Send a token that is known, as `Authorization: Bearer TOKEN`."

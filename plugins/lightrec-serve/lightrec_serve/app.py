@@ -44,7 +44,7 @@ SENTENCES: Final = {
     "Method Not Allowed": "This does not take that method: /docs lists what there is.",
     "There was an error parsing the body": "The body cannot be read as JSON.",
 }
-"""What the framework says in words of its own."""
+"""Sentences in place of the framework's own words."""
 Count = Annotated[int, Query(ge=1)]
 Hours = Annotated[float, Query(ge=0, le=1e6, allow_inf_nan=False)]
 logger = logging.getLogger("lightrec.serve")
@@ -65,7 +65,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 
 
 class Numbers:
-    """What Prometheus is told."""
+    """Counts and times for Prometheus."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -123,11 +123,14 @@ def application(
     app.add_middleware(Gate, limits=limits, tokens=tokens, counted=numbers.count)
     app.state.service = service
 
-    def said(status: int, error: object, headers: Mapping[str, str] | None = None) -> JSONResponse:
-        text = str(error)[:LONGEST].encode(errors="replace").decode()
+    def public(text: str) -> str:
         for secret in hidden:
             text = text.replace(secret, "the run")
-        return JSONResponse({"error": text}, status, headers)
+        return text
+
+    def said(status: int, error: object, headers: Mapping[str, str] | None = None) -> JSONResponse:
+        text = str(error)[:LONGEST].encode(errors="replace").decode()
+        return JSONResponse({"error": public(text)}, status, headers)
 
     def known_as(error: Exception) -> str:
         number = uuid.uuid4().hex[:12]
@@ -184,65 +187,62 @@ def application(
 
     @app.post("/explain")
     async def explain(why: Why) -> dict[str, Any]:
-        """Say at length why an item comes: past events, words, the reward, what would change it."""
+        """Why an item comes, at length: past events, words, the reward, what would change it."""
         within("k", why.k, limits.k)
         within("The history's length", len(why.history), limits.history)
         return await service.explain(why)
 
     @app.post("/feedback")
-    async def feedback(given: Feedback) -> Stored:
+    async def feedback(sent: Feedback) -> Stored:
         """Keep what people did. Stored means: on the disk. Sent twice, an event counts once."""
-        stored, known = await service.feedback(given.events)
-        for event in given.events:
+        stored, again = await service.feedback(sent.events)
+        for event in sent.events:
             kind = event.kind if event.kind in {*ANSWERED, *service.kinds} else "other"
             numbers.feedback.labels(kind).inc()
-        return Stored(stored=stored, known=known)
+        return Stored(stored=stored, known=again)
 
     @app.put("/items")
-    async def put(given: Items) -> dict[str, list[str]]:
+    async def put(sent: Items) -> dict[str, list[str]]:
         """Put items, new ones or known ones anew; the next answer may hold them."""
-        return {"items": await service.put(given.items)}
+        return {"items": await service.put(sent.items)}
 
     @app.delete("/items")
-    async def delete(given: Gone) -> dict[str, list[str]]:
+    async def delete(sent: Gone) -> dict[str, list[str]]:
         """Take items away: no answer holds them from now on."""
-        return {"items": await service.delete(given.items)}
+        return {"items": await service.delete(sent.items)}
 
     @app.get("/items/{item:path}/similar")
     async def similar(item: Name, k: Count = 10, arm: Name | None = None) -> list[Shown]:
-        """Give the items most like an item."""
+        """The items most like an item."""
         within("k", k, limits.k)
         return await service.similar(item, k, arm)
 
     @app.get("/health")
     async def health() -> dict[str, str]:
-        """Say that the process lives."""
+        """Whether the process lives."""
         return {"status": "ok"}
 
     @app.get("/ready")
     async def ready() -> Ready:
-        """Say that questions are answered, and by what."""
+        """Whether questions are answered, and by what."""
         arms = service.about()
         for about in arms.values():
-            for name, value in about.items():
-                if isinstance(value, str):
-                    for secret in hidden:
-                        about[name] = value = value.replace(secret, "the run")
+            about |= {name: public(text) for name, text in about.items() if isinstance(text, str)}
         return Ready(arms=arms)
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        """Give the numbers that Prometheus gathers."""
+        """The numbers that Prometheus gathers."""
         return Response(generate_latest(numbers.registry), media_type="text/plain; version=0.0.4")
 
     @app.get("/numbers")
     async def operating(hours: Hours = 24) -> list[dict[str, Any]]:
-        """Say what each arm has shown of late, and what people made of it."""
+        """Numbers of what each arm has shown of late, and of what people made of it."""
         return [asdict(arm) for arm in await service.numbers(hours)]
 
     @app.get("/users")
     async def users() -> list[str]:
-        """Give some users of the log."""
+        """Some users of the log."""
         return service.users(SEEN)
 
     @app.post("/admin/reload")

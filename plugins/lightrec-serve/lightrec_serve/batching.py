@@ -46,7 +46,7 @@ class Batcher:
             work.add_done_callback(lambda done: self._tell(batch, done))
 
     def _answer(self, queries: list[Query]) -> tuple[Engine, list[Ranked | Exception]]:
-        engine, found = self.engine, list[Ranked | Exception]()
+        engine, results = self.engine, list[Ranked | Exception]()
         try:
             answers = engine.answer(queries)
             for query, answer in zip(queries, answers, strict=True):
@@ -57,8 +57,8 @@ class Batcher:
             if len(queries) == 1:
                 return engine, [error]
         for query in queries:
-            found += self._answer([query])[1]
-        return engine, found
+            results += self._answer([query])[1]
+        return engine, results
 
     def _tell(
         self,
@@ -82,11 +82,7 @@ class Batcher:
 
     async def swap(self, engine: Engine) -> None:
         """Answer by another engine from now on."""
-
-        def put(_: Engine) -> None:
-            self.engine = engine
-
-        await self.call(put)
+        await self.call(lambda _: setattr(self, "engine", engine))
 
     def close(self) -> None:
         """End the thread once it has nothing to do."""

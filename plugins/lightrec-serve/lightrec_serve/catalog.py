@@ -16,9 +16,9 @@ from lightrec.errors import RecipeError, no_such
 from lightrec.keys import Column
 
 HELD: Final = 256
-"""So many requests' conditions are remembered with what they leave."""
+"""Number of requests whose conditions are remembered with what they leave."""
 SPELT: Final = 100
-"""So many names of a request at most are searched for by their spelling, which takes time."""
+"""Names of a request at most that are searched for by their spelling, which takes time."""
 OWN: Final = (Column.ITEM, Column.TITLE, Column.TEXT)
 
 
@@ -52,61 +52,57 @@ class Catalog:
         return pl.concat([self.items, self.live])
 
     def find(self, names: Sequence[str]) -> list[int]:
-        """Give items' numbers by their ids, or by their titles however these are written.
+        """Items' numbers by their ids, or by their titles however these are written.
 
         :raises RecipeError: where none or several fit, or :data:`SPELT` is exceeded.
         """
         live = self.live[Column.TITLE].str.to_lowercase().to_list()
-        found = {title: self.size + 1 + row for row, title in [*enumerate(live)][::-1]}
-        known = {n: self._index.get(n) or found.get(n.lower()) for n in dict.fromkeys(names)}
-        other = [name for name, number in known.items() if number is None]
+        titles = {title: self.size + 1 + row for row, title in [*enumerate(live)][::-1]}
+        numbers = {n: self._index.get(n) or titles.get(n.lower()) for n in dict.fromkeys(names)}
+        other = [name for name, number in numbers.items() if number is None]
         rows = dict(zip(other, self.names.find_all(other, SPELT), strict=True))
-        return [known[name] or rows[name] + 1 for name in names]
+        return [numbers[name] or rows[name] + 1 for name in names]
 
     def numbers(self, items: Sequence[str]) -> list[int]:
-        """Give the numbers of those ids that are an item's, also of one that was deleted."""
-        return [number for item in items if (number := self._index.get(item)) is not None]
+        """The numbers of those ids that are an item's, also of one that was deleted."""
+        return [self._index[item] for item in items if item in self._index]
 
     def number(self, item: str) -> int | None:
-        """Give an item's number by its id alone; None where there is none, or none any more."""
+        """An item's number by its id alone; None where there is none, or none any more."""
         number = self._index.get(item)
         return None if number in self.gone else number
 
     def describe(self, number: int) -> tuple[str, str, str]:
-        """Give an item's id, title and text."""
+        """An item's id, title and text."""
         return self._described[number - 1]
 
     def allowed(
         self, exclude: Sequence[str], only: Sequence[str], candidates: Sequence[str] | None
     ) -> Tensor:
-        """Give which items a request may be answered with, (N + L + 1,) bool.
+        """The items that a request may be answered with, (N + L + 1,) bool.
 
         :raises RecipeError: where a name or a condition cannot be read, or nothing is left.
         """
         left = self._left(tuple(exclude), tuple(only)).clone()  # that is remembered
         if candidates is not None:
-            numbers = [number for item in candidates if (number := self.number(item)) is not None]
+            numbers = [number for number in self.numbers(candidates) if number not in self.gone]
             if not numbers:
                 raise RecipeError(f"None of the {len(candidates)} candidates is an item.")
-            named = torch.zeros_like(left)
-            named[numbers] = True
-            left = left & named
+            left &= torch.zeros_like(left).index_fill(0, torch.tensor(numbers), True)
         if not left.any():
             raise RecipeError("Nothing is left to recommend.")
         return left
 
     def _select(self, exclude: tuple[str, ...], only: tuple[str, ...]) -> Selection:
-        swap = {t: i for i, t in self.live.select(Column.ITEM, Column.TITLE).iter_rows()}
-        own = {*swap, *swap.values()}
-
-        def split(wishes: Sequence[str]) -> tuple[list[str], list[str]]:
-            return [w for w in wishes if w not in own], [swap.get(w, w) for w in wishes if w in own]
-
-        (without, without_live), (wanted, wanted_live) = split(exclude), split(only)
+        """Read conditions, of which those that name items put while serving are of their ids."""
+        live = self.live.select(Column.ITEM, Column.TITLE)
+        ids = {item: item for item, _ in live.iter_rows()} | {t: i for i, t in live.iter_rows()}
+        without, wanted = ([wish for wish in some if wish not in ids] for some in (exclude, only))
         read = Selection.parse(without, wanted, self.items, self.kinds, self.names)
-        return Selection(
-            [*read.only, *map(_is, wanted_live)], [*read.without, *map(_is, without_live)]
-        )
+        for wishes, conditions in ((exclude, read.without), (only, read.only)):
+            items = [ids[wish] for wish in wishes if wish in ids]
+            conditions += [Filter(item, pl.col(Column.ITEM) == item) for item in items]
+        return read
 
     def _leave(self, exclude: tuple[str, ...], only: tuple[str, ...]) -> Tensor:
         """The items that meet conditions, and are not deleted."""
@@ -132,8 +128,8 @@ class Catalog:
             for moment in as_times(name, value)[:1]
         }
         try:
-            given = {Column.ITEM: item} | dict(row) | dates
-            new = pl.DataFrame([given], schema=schema, strict=True)
+            values = {Column.ITEM: item} | dict(row) | dates
+            new = pl.DataFrame([values], schema=schema, strict=True)
         except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
             reason = str(error).partition("\n")[0][:200]
             raise RecipeError(
@@ -144,7 +140,7 @@ class Catalog:
         )
 
     def put(self, item: str, row: Mapping[str, Any]) -> int:
-        """Add an item, or put a known one anew, and give its number; see :meth:`row`."""
+        """Add an item, or put one anew; its number is returned. See :meth:`row`."""
         new = self.row(item, row)
         number = self._index.setdefault(item, len(self) + 1)
         if number <= self.size:
@@ -159,7 +155,7 @@ class Catalog:
         return number
 
     def put_since(self) -> tuple[list[int], pl.DataFrame]:
-        """Give the numbers of all items put while serving, and their rows."""
+        """The numbers of all items put while serving, and their rows."""
         anew = self.items[[number - 1 for number in self.renewed]]
         numbers = [*self.renewed, *range(self.size + 1, len(self) + 1)]
         return numbers, pl.concat([anew, self.live])
@@ -172,10 +168,6 @@ class Catalog:
     def _forget(self) -> None:
         vars(self).pop("whole", None)
         self._left.cache_clear()
-
-
-def _is(item: str) -> Filter:
-    return Filter(item, pl.col(Column.ITEM) == item)
 
 
 def _put(table: pl.DataFrame, place: int, row: pl.DataFrame) -> pl.DataFrame:

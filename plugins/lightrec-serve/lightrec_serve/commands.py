@@ -74,12 +74,12 @@ def serve(
             f"Whoever reaches {host} could read and write: name a file of --tokens, or leave out "
             "--host to serve this machine alone."
         )
-    given = temperature or [1.0]
-    temperatures = given * len(paths) if len(given) == 1 else given
+    heats = temperature or [1.0]
+    temperatures = heats * len(paths) if len(heats) == 1 else heats
     if len(temperatures) != len(paths) or min(temperatures) <= 0:
         raise RecipeError(
             f"--temperature should be a number above 0, or one for each of {len(paths)} runs, not "
-            f"{' '.join(f'{each:g}' for each in given)}."
+            f"{' '.join(f'{each:g}' for each in heats)}."
         )
 
     import torch
@@ -91,7 +91,7 @@ def serve(
     from lightrec_serve.service import Arm, Service
     from lightrec_serve.store import Store
 
-    known = None if tokens is None else read_tokens(tokens)
+    roles = None if tokens is None else read_tokens(tokens)
     torch.set_num_threads(threads)
     arms = [
         Arm(name, loader(path, by, heat, approximate), share)
@@ -104,7 +104,7 @@ def serve(
     app = application(
         Service(arms, kept),
         Limits(body=body, k=k, history=history, rate=rate),
-        known,
+        roles,
         hidden=hidden(paths),
     )
     print(f"http://{host}:{port}/ has the page, http://{host}:{port}/docs the interface.")
@@ -169,22 +169,22 @@ def served(
 
 
 def hidden(paths: list[Path]) -> list[str]:
-    """Give how messages may name runs, the longest first."""
+    """Texts by which messages may name runs, the longest first."""
     forms = {str(p) for each in paths for p in (each.absolute(), each.resolve(), each)}
     return sorted((form for form in forms if "/" in form), key=len, reverse=True)
 
 
 def names(paths: list[Path]) -> list[str]:
     """Name arms by their folders, with numbers where folders are called alike."""
-    own = [path.absolute().name for path in paths]
+    folders = [path.absolute().name for path in paths]
     return [
-        name if own.count(name) == 1 else f"{name}-{own[: place + 1].count(name)}"
-        for place, name in enumerate(own)
+        name if folders.count(name) == 1 else f"{name}-{folders[: place + 1].count(name)}"
+        for place, name in enumerate(folders)
     ]
 
 
 def loader(path: Path, by: Any, temperature: float, approximate: int = 300_000) -> Any:
-    """Give what loads a run or an export, anew at each call."""
+    """A function that loads a run or an export, anew at each call."""
     if (path / "manifest.json").is_file():
         from lightrec_export.exported import BLEND, read_manifest
 

@@ -1,11 +1,11 @@
-"""What answers queries: the contract, new items, and how a slate is chosen from scores."""
+"""Engines that answer queries: the contract, new items, and how a slate is chosen from scores."""
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any, Final
@@ -27,17 +27,17 @@ from lightrec.ranking.lists import with_reserved_places
 from lightrec_serve.catalog import Catalog
 
 NEAR: Final = 20
-"""So many known items speak for a new one."""
-TOLD: Final = 30
-"""So many of a history's last events are asked what they did."""
-HELD: Final = 1_000
-"""So many new texts are remembered with what speaks for them."""
-MOST: Final = 1_000
-"""So many items at most are named as those that could come at a place."""
-REASONS: Final = 3
-"""So many of them are named for an item."""
+"""Number of known items that speak for a new one."""
 POWER: Final = 4
-"""Of their texts' cosines: the nearest speak loudest."""
+"""Exponent of their texts' cosines: the nearest speak loudest."""
+HELD: Final = 1_000
+"""Number of new texts that are remembered with what speaks for them."""
+MOST: Final = 1_000
+"""Items at most that are named as those that could come at a place."""
+LEFT_OUT: Final = 30
+"""Number of a history's last events that are left out in turn, to see what each did."""
+REASONS: Final = 3
+"""Events at most that are named for an item."""
 logger = logging.getLogger("lightrec.serve")
 Encode = Callable[[Sequence[str]], Tensor]
 
@@ -159,9 +159,9 @@ class Newcomers:
         if self.encode is not None:
             vector = self.encode([text]) - self.centre
             return self.units @ normalize(vector, dim=1)[0]
-        known = sorted({self.column[word] for word in words_of(text) if word in self.column})
-        found = self.table[:, known] @ self.rarity[known] ** 2
-        return torch.from_numpy(np.asarray(found, dtype=np.float32))
+        columns = sorted({self.column[word] for word in words_of(text) if word in self.column})
+        shared = self.table[:, columns] @ self.rarity[columns] ** 2
+        return torch.from_numpy(np.asarray(shared, dtype=np.float32))
 
     def mixed(self, values: Tensor) -> Tensor:
         """Average what holds of known items over those that speak: (…, N + 1) to (…, L)."""
@@ -180,26 +180,26 @@ class Engine(ABC):
     repeats: bool
     """Whether an item may come again."""
     note = ""
-    """What every answer says, such as a field's disclaimer."""
+    """A sentence of every answer, such as a field's disclaimer."""
     worth: Mapping[str, float] = MappingProxyType({})
-    """Of kinds of feedback, as the run weighs them."""
+    """The worth of kinds of feedback, as the run weighs them."""
     goal: Sequence[str] = ()
     """The kinds of feedback that are to be brought about; none: every kind."""
     temperature = 1.0
-    """Of drawn slates: near 0 the best items, above 1 more even."""
+    """Temperature of drawn slates: near 0 the best items, above 1 more even."""
 
     @abstractmethod
     def about(self) -> dict[str, Any]:
         """Describe what answers, for people: its name, version and why it ranks as it does."""
 
     def users(self, count: int) -> list[str]:
-        """Give users spread over the log."""
+        """Users spread over the log."""
         people = self.log_users
         places = np.linspace(0, len(people) - 1, min(count, len(people))).astype(int).tolist()
         return [people[place] for place in places]
 
     def known_as(self, user: str) -> str:
-        """Give the id by which a person is known, for any of their ids."""
+        """The id by which a person is known, for any of their ids."""
         return user
 
     @abstractmethod
@@ -219,26 +219,27 @@ class Engine(ABC):
         return items.tolist(), values.tolist()
 
     def explain(self, query: Query, item: str) -> dict[str, Any]:
-        """Say at length why an item comes, see :func:`lightrec_audit.explain.explain`.
+        """The reasons at length why an item comes, see :func:`lightrec_audit.explain.explain`.
 
         :raises RecipeError: where that is not known, such as of an item put while serving.
         """
         raise RecipeError("Only a run can say at length why an item comes: serve the run itself.")
 
     def checked(self, item: str, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Give an item's row as it is put, in words.
+        """An item's row as it is put, in words.
 
         :raises RecipeError: where it does not fit the catalog.
         """
         self.catalog.row(item, row)
         return dict(row)
 
-    def prepare(self, row: Mapping[str, Any]) -> None:
-        """Look for what speaks for an item, by its row: the costly part of putting it."""
-        self.newcomers.speakers(row.get(Column.TEXT) or row.get(Column.TITLE) or "")
+    def prepare(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Look for what speaks for items, by their rows: the costly part of putting them."""
+        for row in rows:
+            self.newcomers.speakers(row.get(Column.TEXT) or row.get(Column.TITLE) or "")
 
     def put(self, item: str, row: Mapping[str, Any]) -> int:
-        """Take in an item, which the next answer may hold, and give its number.
+        """Take in an item, which the next answer may hold; its number is returned.
 
         :raises RecipeError: where it does not fit the catalog.
         """
@@ -251,28 +252,28 @@ class Engine(ABC):
     @property
     def rules(self) -> Standing | None:
         """The standing rules as they are at present; a change is logged."""
-        found = self.book.of(self.catalog.whole, self.catalog.kinds)
-        mark = found.mark if found else ""
+        standing = self.book.of(self.catalog.whole, self.catalog.kinds)
+        mark = standing.mark if standing else ""
         if mark != self._mark:
-            said = found.rules if found else "none"
-            logger.info("rules", extra={"mark": mark, "rules": str(said)})
+            rules = str(standing.rules) if standing else "none"
+            logger.info("rules", extra={"mark": mark, "rules": rules})
             self._mark = mark
-        return found
+        return standing
 
-    def heard(self, events: Sequence[tuple[str, str]], before: int = 0) -> dict[str, Any]:
-        """Give what a query says of items and the kinds of their events, by their worth.
+    def wanted(self, events: Sequence[tuple[str, str]], before: int) -> dict[str, Any]:
+        """Fields of a query that say which items were wanted and which were not, by their worth.
 
         :param before: how many of the events are of earlier sessions: what was not wanted then may
             be wanted now.
         """
         worth = worth_of({kind for _, kind in events}, self.worth, self.goal)
-        wanted = [event for event in events if worth[event[1]] > 0]
-        accepted, kinds = zip(*wanted, strict=True) if wanted else ((), ())
+        good = [event for event in events if worth[event[1]] > 0]
+        accepted, kinds = zip(*good, strict=True) if good else ((), ())
         dismissed = tuple(item for item, kind in events[before:] if worth[kind] < 0)
         return {"accepted": accepted, "kinds": kinds, "dismissed": dismissed}
 
     def events(self, query: Query) -> list[tuple[int, str | None]]:
-        """Give the numbers of the items of a query's events, with the kinds that are known.
+        """The numbers of the items of a query's events, with the kinds that are known.
 
         :raises RecipeError: where an item of the history is not known.
         """
@@ -280,17 +281,8 @@ class Engine(ABC):
         stored = [(n, kind) for item, kind in pairs for n in self.catalog.numbers([item])]
         return [*((number, None) for number in self.catalog.find(query.history)), *stored]
 
-    def known(self, query: Query, past: Collection[int] = ()) -> list[int]:
-        """Give the numbers of these items; the nearest known item stands for a new one.
-
-        :param past: items of earlier events, which what was stored of the person may hold as well.
-        """
-        given = len(query.history)
-        met = [number for number, _ in self.events(query)]
-        return [self.stands_for(n) for place, n in enumerate(met) if place < given or n not in past]
-
     def stands_for(self, number: int) -> int:
-        """Give the item that stands for one in histories: itself, or the nearest to a new one."""
+        """The item that stands for one in histories: itself, or the nearest to a new one."""
         place = number - self.catalog.size - 1
         return number if place < 0 else int(self.newcomers.near[place, 0])
 
@@ -302,21 +294,21 @@ class Engine(ABC):
         :returns: for each place the ids; none where all items or more than :data:`MOST` were open.
         """
         allowed = self.catalog.allowed(query.exclude, query.only, query.candidates)
-        found, rules = allowed.repeat(len(ranked.items), 1), self.rules
+        places, rules = allowed.repeat(len(ranked.items), 1), self.rules
         if rules is not None and rules.mark == ranked.rules:
-            found &= rules.left(ranked.items, ranked.pinned)
-            found &= torch.ones(()).bool() if ranked.may is None else ranked.may
-        named: dict[bytes, tuple[str, ...]] = {}
-        for place in found:
-            numbers, key = place.nonzero()[:, 0].tolist(), place.numpy().tobytes()
-            if key not in named:
-                told = len(numbers) <= MOST and len(numbers) < len(place) - 1
-                ids = (self.catalog.describe(number)[0] for number in numbers)
-                named[key] = tuple(ids) if told else ()
-        return [named[place.numpy().tobytes()] for place in found]
+            places &= rules.left(ranked.items, ranked.pinned)
+            places &= True if ranked.may is None else ranked.may
+
+        @cache
+        def named(place: bytes) -> tuple[str, ...]:
+            numbers = np.frombuffer(place, bool).nonzero()[0].tolist()
+            few = len(numbers) <= MOST and len(numbers) < len(place) - 1
+            return tuple(self.catalog.describe(n)[0] for n in numbers) if few else ()
+
+        return [named(place.numpy().tobytes()) for place in places]
 
     def barred(self, query: Query) -> list[int]:
-        """Give the numbers of items that a session may not be shown again.
+        """The numbers of items that a session may not be shown again.
 
         As in training, where there is a goal its events alone make an item had.
         """
@@ -341,13 +333,12 @@ def chosen(
     :param people: the row of the user table that pins ask.
     """
     if rules is not None:
-        heat, generator = (temperature if query.draw else 1.0), torch.Generator()
-        given = generator.manual_seed(query.seed) if query.draw else None
-        found, steps = rules.fill(logits[None] / heat, query.k, people, generator=given)
-        places = found[0] > PADDING
-        kept, each = found[0][places], steps[0][places]
-        log_prob = float(each.log().sum())
-        ranked = Ranked(kept.tolist(), logits[kept].tolist(), by, each.tolist(), log_prob)
+        heat = temperature if query.draw else 1.0
+        generator = torch.Generator().manual_seed(query.seed) if query.draw else None
+        filled, chances = rules.fill(logits[None] / heat, query.k, people, generator=generator)
+        items, chances = filled[filled > PADDING], chances[filled > PADDING]
+        log_prob = float(chances.log().sum())
+        ranked = Ranked(items.tolist(), logits[items].tolist(), by, chances.tolist(), log_prob)
         return marked(ranked, rules, logits, query.k, people)
     count = min(query.k, int((logits > -torch.inf).sum()))
     if not query.draw:
@@ -401,13 +392,9 @@ def reasons(events: Sequence[int], whole: Tensor, without: Tensor) -> list[list[
     :returns: for each of the K items the events that count most, at most :data:`REASONS`; none that
         makes it less likely.
     """
-    lost = (whole - without).T
-    found = []
-    for row in lost:
-        values, places = row.topk(min(REASONS, len(row)))
-        kept = [events[p] for p, v in zip(places.tolist(), values.tolist(), strict=True) if v > 0]
-        found.append(list(dict.fromkeys(kept)))
-    return found
+    losses, places = (whole - without).T.topk(min(REASONS, len(events)))
+    helpful = (row[loss > 0].tolist() for row, loss in zip(places, losses, strict=True))
+    return [list(dict.fromkeys(events[place] for place in row)) for row in helpful]
 
 
 def without_each(known: Mapping[str, Tensor]) -> tuple[list[int], dict[str, Tensor]]:
@@ -416,6 +403,6 @@ def without_each(known: Mapping[str, Tensor]) -> tuple[list[int], dict[str, Tens
     :param known: of one person, see :func:`lightrec.data.sequences.with_only`.
     """
     history = known[Key.HISTORY]
-    count = min(TOLD, int((history > 0).sum()))
+    count = min(LEFT_OUT, int((history > 0).sum()))
     kept = ~torch.eye(history.shape[1], dtype=torch.bool).flip(0)[:count]
     return history[0].flip(0)[:count].tolist(), with_only(known, kept)

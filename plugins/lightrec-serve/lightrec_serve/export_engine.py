@@ -39,24 +39,24 @@ from lightrec_serve.run_engine import RunEngine
 APPROXIMATE: Final = 300_000
 """From so many items on an exact search takes longer than an answer should."""
 SAMPLE: Final = 200
-"""So many queries say which share of the best items a graph finds."""
+"""Number of queries that say which share of the best items a graph finds."""
 NO_WISHES = "An export knows no wishes, profiles and other ways to rank: serve the run itself."
 logger = logging.getLogger("lightrec.serve")
 
 
 class ExportedEngine(Engine):
-    """What answers by a folder that `lightrec export` wrote, whatever it exported."""
+    """A folder that `lightrec export` wrote, whatever it exported."""
 
     def __init__(self, path: Path, temperature: float) -> None:
         self.exported, self.temperature = Exported(path), temperature
-        held = self.exported
-        self.repeats, self.note = held.repeats, held.note
-        self.worth, self.goal = held.worth, held.goal
-        self.catalog = Catalog(held.catalog, held.kinds, Names(held.catalog))
+        exported = self.exported
+        self.repeats, self.note = exported.repeats, exported.note
+        self.worth, self.goal = exported.worth, exported.goal
+        self.catalog = Catalog(exported.catalog, exported.kinds, Names(exported.catalog))
         self.book = RuleBook(path, lambda name: self.catalog.find([name])[0])
-        texts = held.catalog[Column.TEXT].fill_null("").to_list()
-        encode = held.encode if held.text_vectors.shape[1] else None
-        self.newcomers = Newcomers(texts, held.text_vectors, encode, held.events > 0)
+        texts = exported.catalog[Column.TEXT].fill_null("").to_list()
+        vectors, warm = exported.text_vectors, exported.events > 0
+        self.newcomers = Newcomers(texts, vectors, exported.encode, warm)
 
     def about(self) -> dict[str, Any]:
         """Name the export and what it was made from."""
@@ -117,29 +117,29 @@ class ExportEngine(ExportedEngine):
         ranked = iter(self._ranked(ready, began) if ready else ())
         return [next(ranked) if isinstance(one, _Read) else one for one in read]
 
-    def _ranked(self, asked: Sequence["_Read"], began: float) -> list[Ranked]:
+    def _ranked(self, queries: Sequence["_Read"], began: float) -> list[Ranked]:
         read = perf_counter()
-        histories = padded([one.history for one in asked], self.exported.history_length)
+        histories = padded([one.history for one in queries], self.exported.history_length)
         vectors = self.exported.queries(histories)
         towered, rules = perf_counter(), self.rules
-        plain = [row for row, one in enumerate(asked) if not one.query.draw and not rules]
-        found = self._search(vectors[plain], [asked[row] for row in plain]) if plain else []
-        together = dict(zip(plain, found, strict=True))
+        plain = [row for row, one in enumerate(queries) if not one.query.draw and not rules]
+        searched = self._search(vectors[plain], [queries[row] for row in plain]) if plain else []
+        together = dict(zip(plain, searched, strict=True))
         ranked = [
             together[row] if row in together else self._draw(vectors[row], one, rules)
-            for row, one in enumerate(asked)
+            for row, one in enumerate(queries)
         ]
-        for one, vector, slate in zip(asked, vectors, ranked, strict=True):
+        for one, vector, slate in zip(queries, vectors, ranked, strict=True):
             if one.query.explain and one.history:
                 slate.why = self._why(vector, one, slate.items)
         done = perf_counter()
         spent = {"read": read - began, "tower": towered - read, "search": done - towered}
         for slate in ranked:  # each has its share
-            slate.seconds = {part: seconds / len(asked) for part, seconds in spent.items()}
+            slate.seconds = {part: seconds / len(queries) for part, seconds in spent.items()}
         return ranked
 
     def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
-        """Give the items whose rows point into the direction of an item's."""
+        """The items whose rows point into the direction of an item's."""
         table = self.index.table
         units = normalize(table - table[1:].mean(0), dim=1)
         cosines = units @ units[number]
@@ -161,7 +161,7 @@ class ExportEngine(ExportedEngine):
         return number
 
     def _read(self, query: Query) -> "_Read":
-        """See what a query means.
+        """Read a query.
 
         :raises RecipeError: where it asks for what an export cannot do, or names what there is not.
         """
@@ -171,7 +171,11 @@ class ExportEngine(ExportedEngine):
                 "serve the run itself."
             )
         past = self._past.get(query.user, ()) if query.user is not None else ()
-        history = [*past, *self.known(query, () if self.repeats else past)]
+        items = [number for number, _ in self.events(query)]
+        named, stored = items[: len(query.history)], items[len(query.history) :]
+        if not self.repeats:  # what was stored of the person may be of the log as well
+            stored = [number for number in stored if number not in past]
+        history = [*past, *map(self.stands_for, [*named, *stored])]
         barred = self.barred(query)
         if query.discover or not self.repeats:
             barred += past
@@ -180,27 +184,26 @@ class ExportEngine(ExportedEngine):
             allowed = self.catalog.allowed(query.exclude, query.only, query.candidates)
         return _Read(query, history, barred, allowed)
 
-    def _search(self, vectors: Tensor, asked: Sequence["_Read"]) -> list[Ranked]:
-        allowed = asked[0].allowed
-        if len(asked) > 1 and any(one.allowed is not None for one in asked):
+    def _search(self, vectors: Tensor, queries: Sequence["_Read"]) -> list[Ranked]:
+        allowed = queries[0].allowed
+        if len(queries) > 1 and any(one.allowed is not None for one in queries):
             all_items = torch.ones(len(self.index), dtype=torch.bool)
-            each = [all_items if one.allowed is None else one.allowed for one in asked]
+            each = [all_items if one.allowed is None else one.allowed for one in queries]
             allowed = torch.stack(each)
-        seen = padded([one.barred for one in asked], None)
-        k = min(max(one.query.k for one in asked), len(self.index) - 1)
+        seen = padded([one.barred for one in queries], None)
+        k = min(max(one.query.k for one in queries), len(self.index) - 1)
         items, scores = self.index.search(vectors, k, allowed, seen)
         ranked = []
-        for one, own, its in zip(asked, items.tolist(), scores.tolist(), strict=True):
-            own = [item for item in own[: one.query.k] if item]
-            ranked.append(Ranked(own, its[: len(own)], one.by, [1.0] * len(own)))
+        for one, numbers, its in zip(queries, items.tolist(), scores.tolist(), strict=True):
+            numbers = [item for item in numbers[: one.query.k] if item]
+            ranked.append(Ranked(numbers, its[: len(numbers)], one.by, [1.0] * len(numbers)))
             if one.query.new:
                 ranked[-1] = self._with_new(ranked[-1], one)
         return ranked
 
     def _with_new(self, ranked: Ranked, one: "_Read") -> Ranked:
         """Keep the last places for items put while serving."""
-        left = {*one.barred, *self.catalog.gone}
-        fresh = [n for n in range(len(self.catalog), self.catalog.size, -1) if n not in left]
+        fresh = [n for n in range(len(self.catalog), self.catalog.size, -1) if n not in one.barred]
         if one.allowed is not None:
             fresh = [n for n in fresh if one.allowed[n]]
         fresh = fresh[: one.query.new]
@@ -241,7 +244,7 @@ class _Read:
 
     @property
     def by(self) -> str:
-        """What ranks."""
+        """The name of what ranks."""
         return "export" if self.history else "popularity"
 
 
@@ -253,19 +256,19 @@ def padded(rows: Sequence[Sequence[int]], length: int | None) -> Tensor:
 
 
 class ExportedBlend:
-    """What an exported blend knows, asked as a :class:`~lightrec.recommend.Recommender` is."""
+    """An exported blend, to be used as a :class:`~lightrec.recommend.Recommender` is."""
 
     by, reason = "blend", "It was exported."
 
-    def __init__(self, held: Exported, names: Names) -> None:
-        if held.blend is None:
-            raise RunError(f"{held.folder} has two towers and no blend.")
-        self.held, self.blend, self.ranked_by = held, held.blend, "blend"
-        self.names, self.people, self.counts = names, self, held.events
-        self.rows = held.people()
-        """What is known of each person, by their ids."""
+    def __init__(self, exported: Exported, names: Names) -> None:
+        if exported.blend is None:
+            raise RunError(f"{exported.folder} has two towers and no blend.")
+        self.held, self.blend, self.ranked_by = exported, exported.blend, "blend"
+        self.names, self.people, self.counts = names, self, exported.events
+        self.rows = exported.people()
+        """Tensors of each person, by their ids: what :class:`Person` knows."""
         self.outside = SimpleNamespace(rows={})
-        self.popularity = SimpleNamespace(counts=held.popular)
+        self.popularity = SimpleNamespace(counts=exported.popular)
 
     def person(
         self,
@@ -323,7 +326,7 @@ class BlendEngine(ExportedEngine, RunEngine):
     known_as, explain, checked = Engine.known_as, Engine.explain, Engine.checked
 
     def recommender(self, by: str | None) -> Any:
-        """Give what ranks; there is one way.
+        """The only way to rank.
 
         :raises RecipeError: where another one is asked for.
         """

@@ -1,4 +1,4 @@
-"""What was served, as a whole: Parquet files by day, and an operator's numbers.
+"""Records of the service as a whole: Parquet files by day, and an operator's numbers.
 
 ``log/2026-11-27.parquet`` has the day's feedback as new rows of a log, for ``lightrec update RUN
 --log log``: the session, the answer as the impression, and the position. It has no propensities: a
@@ -64,7 +64,7 @@ SHOWN_LOG: Final = pa.schema(
 
 @dataclass(frozen=True)
 class ArmNumbers:
-    """What an arm has done.
+    """Counts of an arm.
 
     :param answers: slates.
     :param shown: items in them, places counted.
@@ -110,7 +110,7 @@ def _earned(
     goal: Collection[str],
     renamed: Mapping[str, str],
 ) -> dict[str, float]:
-    """What an event of each kind of feedback that there is earns.
+    """The worth that an event of each kind of feedback that there is earns.
 
     :param renamed: other names of kinds, by which they are worth what these are.
     """
@@ -282,7 +282,7 @@ def _shown(worth: Mapping[str, float]) -> sa.Select[Any]:
 def _candidates(
     request: str, item: str, place: int, named: Callable[[str], list[str]]
 ) -> list[str] | None:
-    """Give the items that could come at a place, an only one where it is pinned; None for all.
+    """The items that could come at a place, an only one where it is pinned; None for all.
 
     :param place: counted from 1.
     :param named: gives the items that a mark stands for.
@@ -296,7 +296,7 @@ def _candidates(
 
 def _write(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema, file: Path) -> bool:
     """Write what a query finds, some rows at a time; tell whether it finds anything."""
-    found = connection.execution_options(yield_per=ROWS).execute(query)
+    cursor = connection.execution_options(yield_per=ROWS).execute(query)
 
     @lru_cache(1_000)
     def named(mark: str) -> list[str]:
@@ -305,18 +305,14 @@ def _write(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema, 
         return items
 
     def table(rows: Sequence[sa.Row[Any]]) -> pa.Table:
-        values = dict(zip(found.keys(), zip(*rows, strict=True), strict=True))
-        if REQUEST in values:
-            given = (values[name] for name in (REQUEST, Column.ITEM, Column.POSITION))
-            values[Column.CANDIDATES] = tuple(
-                _candidates(request, item, place, named)
-                for request, item, place in zip(*given, strict=True)
-            )
-        none = (None,) * len(rows)
-        columns = [pa.array(values.get(each.name, none), each.type) for each in schema]
-        return pa.Table.from_arrays(columns, schema=schema)
+        values = [dict(row._mapping) for row in rows]
+        for row in values:
+            if REQUEST in row:
+                where = row[REQUEST], row[Column.ITEM], row[Column.POSITION]
+                row[Column.CANDIDATES] = _candidates(*where, named)
+        return pa.Table.from_pylist(values, schema=schema)
 
-    parts = found.partitions()
+    parts = cursor.partitions()
     if (first := next(parts, None)) is None:
         return False
     try:
@@ -327,5 +323,5 @@ def _write(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema, 
     except OSError as error:
         raise DataError(f"The file cannot be written ({error.strerror or error}).", file) from None
     finally:
-        found.close()
+        cursor.close()
     return True

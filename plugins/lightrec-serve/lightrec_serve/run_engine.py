@@ -95,11 +95,11 @@ class RunEngine(Engine):
         }
 
     def known_as(self, user: str) -> str:
-        """Give the id by which the run knows a person, for any of their ids."""
+        """The id by which the run knows a person, for any of their ids."""
         return self.usual.people.known_as(user)
 
     def recommender(self, by: str | None) -> "Recommender":
-        """Give what ranks by something else than usual, loaded when first asked for."""
+        """A recommender by something else than usual, loaded when it is first needed."""
         if by is None:
             return self.usual
         from lightrec.recommend import Recommender
@@ -113,13 +113,13 @@ class RunEngine(Engine):
 
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:
         """Answer queries; those of people with histories are scored together."""
-        found: list[Ranked | LightrecError] = [RunError("Not answered.")] * len(queries)
+        answers: list[Ranked | LightrecError] = [RunError("Not answered.")] * len(queries)
         groups: dict[tuple[object, ...], list[tuple[int, Query, Person]]] = {}
         for place, query in enumerate(queries):
             try:
                 person = self._person(query)
             except LightrecError as error:
-                found[place] = error
+                answers[place] = error
                 continue
             alone = None if query.ask is None and person.known[Key.HISTORY].any() else place
             key = query.by, alone, *sorted(person.known)
@@ -131,52 +131,49 @@ class RunEngine(Engine):
                 scores = recommender.scores(together([p for *_, p in group]), group[0][1].ask)
             except LightrecError as error:
                 for place, *_ in group:
-                    found[place] = error
+                    answers[place] = error
                 continue
             spent = (perf_counter() - began) / len(group)
             for (place, query, person), row in zip(group, scores, strict=True):
                 try:
-                    found[place] = self._choose(query, person, row, recommender.ranked_by, spent)
+                    answers[place] = self._choose(query, person, row, recommender.ranked_by, spent)
                 except LightrecError as error:
-                    found[place] = error
-        return found
+                    answers[place] = error
+        return answers
 
     def explain(self, query: Query, item: str) -> dict[str, Any]:
-        """Say at length why an item comes."""
+        """The reasons at length why an item comes."""
         from lightrec_audit.explain import explain
 
         number = self.catalog.number(item)
         if number is None or number > self.catalog.size:
             raise RecipeError("Nothing was learned of an item that was put while serving.")
-        user, events = self._whom(query)
-        known, kinds = [item for item, _ in events] or None, [kind for _, kind in events]
-        recommender = self.recommender(query.by)
-        told = explain(recommender, user, history=known, kinds=kinds, item=item, k=query.k)
-        return asdict(told)
+        user, history, kinds = self._whom(query)
+        events: dict[str, Any] = {"history": history or None, "kinds": kinds}
+        return asdict(explain(self.recommender(query.by), user, **events, item=item, k=query.k))
 
-    def _whom(self, query: Query) -> tuple[str | None, list[tuple[str, str | None]]]:
-        """Give the user, if the run knows one, and the items and kinds of events since."""
+    def _whom(self, query: Query) -> tuple[str | None, list[str], list[str | None]]:
+        """The user, if the run knows one, and the items and kinds of events since."""
         people, past = self.usual.people, set[tuple[int, str | None]]()
         user = None if query.user is None else self.known_as(query.user)
         tell = bool(self.goal and self.feedback_kinds)  # else an item is had by any event
         user = user if user in people.rows or user in people.outside.rows else None
         if user is not None and not self.repeats:  # an updated log has what was stored before
-            known = people.person(user).known
-            kinds = [None, *self.feedback_kinds]
+            known, names = people.person(user).known, [None, *self.feedback_kinds]
             numbers = known.get(Key.FEEDBACK, known[Key.HISTORY] * 0)[0] * tell
             items = known[Key.HISTORY][0].tolist()
-            past = {(n, kinds[kind]) for n, kind in zip(items, numbers.tolist(), strict=True)}
-        found = []
+            past = {(n, names[kind]) for n, kind in zip(items, numbers.tolist(), strict=True)}
+        history, kinds = list[str](), list[str | None]()
         for place, (number, kind) in enumerate(self.events(query)):
             same = number, kind if tell else None
             if place < len(query.history) or same not in past:
-                found.append((self.catalog.describe(self.stands_for(number))[0], kind))
-        return user, found
+                history.append(self.catalog.describe(self.stands_for(number))[0])
+                kinds.append(kind)
+        return user, history, kinds
 
     def _person(self, query: Query) -> Person:
-        user, events = self._whom(query)
-        items, kinds = [item for item, _ in events], [kind for _, kind in events]
-        return self.recommender(query.by).person(user, items, query.profile, kinds)
+        user, history, kinds = self._whom(query)
+        return self.recommender(query.by).person(user, history, query.profile, kinds)
 
     def _choose(
         self, query: Query, person: Person, scores: Tensor, by: str, spent: float
@@ -229,7 +226,7 @@ class RunEngine(Engine):
     def _varied(
         self, allowed: Tensor, k: int, rules: Standing | None, people: pl.DataFrame
     ) -> Ranked:
-        """Give popular items that differ from each other, to somebody of whom nothing is known."""
+        """Popular items that differ from each other, for somebody of whom nothing is known."""
         counts, vectors = self.usual.popularity.counts, self.usual.blend.ranker.item_vectors()
         whole = torch.cat([counts, self.newcomers.mixed(counts)])
         mixed = (vectors[self.newcomers.near] * self.newcomers.loud[..., None]).sum(1)
@@ -244,13 +241,13 @@ class RunEngine(Engine):
         return ranked if rules is None else marked(ranked, rules, popular, k, people)
 
     def _eligible(self, person: pl.DataFrame, time: datetime | None) -> Tensor:
-        """Say what the domain lets a person see, (N + L + 1,) bool; put items count as well."""
+        """The items that the domain lets a person see, (N + L + 1,) bool, put ones among them."""
         base = torch.ones(self.catalog.size + 1, dtype=torch.bool)
-        found = self.usual.may_see(person, base, time)[0]
+        may = self.usual.may_see(person, base, time)[0]
         numbers, rows = self.catalog.put_since()
-        found = torch.cat([found, torch.ones(self.catalog.live.height, dtype=torch.bool)])
+        may = torch.cat([may, torch.ones(self.catalog.live.height, dtype=torch.bool)])
         if not numbers or not self.domain.restricts:
-            return found
+            return may
         when = self.store.times.max() if time is None else int(time.timestamp() * 1000)
         moment = pl.Series("time", [when if self.store.has_times else None], pl.Int64)
         with plugins.blaming(self.domain, f"say which of {rows.height} items may be shown"):
@@ -258,23 +255,23 @@ class RunEngine(Engine):
         more = np.ones(rows.height, dtype=bool) if said is None else np.asarray(said)[0]
         if self.domain.lifetime is not None and self.store.has_times:
             ms, old = self.domain.lifetime // timedelta(milliseconds=1), self.store.first_seen
-            known = [old[n - 1] if n <= self.catalog.size else when for n in numbers]
-            born = pl.Series(known, dtype=pl.Int64)
+            appeared = [old[n - 1] if n <= self.catalog.size else when for n in numbers]
+            born = pl.Series(appeared, dtype=pl.Int64)
             if self.catalog.kinds.get("created") == "date":
                 born = rows["created"].dt.epoch("ms").fill_null(born)
             more = more & (when - ms <= born.to_numpy())
-        found[numbers] = torch.from_numpy(more)
-        return found
+        may[numbers] = torch.from_numpy(more)
+        return may
 
     def checked(self, item: str, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Give an item's row, which the field puts into words where its text is not given."""
+        """An item's row, which the field puts into words where its text is not given."""
         table = self.catalog.row(item, row)
         if row.get(Column.TEXT):
             return dict(row)
         return dict(row) | {Column.TEXT: with_texts(self.domain, table)[Column.TEXT][0]}
 
     def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
-        """Give the items that are chosen near an item and whose texts are like its."""
+        """The items that are chosen near an item and whose texts are like its."""
         if number > self.catalog.size:
             place = number - self.catalog.size - 1
             near, loud = self.newcomers.near[place], self.newcomers.loud[place]

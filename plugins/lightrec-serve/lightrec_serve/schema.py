@@ -1,4 +1,4 @@
-"""What requests and answers hold, as OpenAPI shows it."""
+"""The content of requests and answers, as OpenAPI shows it."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
@@ -15,7 +15,7 @@ from pydantic import (
 from lightrec import plugins
 
 PLAIN = r"^[^\x00]*$"
-"""What databases store."""
+"""Texts that databases store."""
 Name = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=PLAIN)]
 """An id or a title."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=PLAIN)]
@@ -52,19 +52,19 @@ User = Annotated[
 
 
 def _ranker(name: str) -> str:
-    known = plugins.installed().parts["rankers"]
-    if name not in known:
-        raise ValueError(f"nothing ranks by {name!r}; there are {', '.join(known)}")
+    rankers = plugins.installed().parts["rankers"]
+    if name not in rankers:
+        raise ValueError(f"nothing ranks by {name!r}; there are {', '.join(rankers)}")
     return name
 
 
 Ranker = Annotated[Name, AfterValidator(_ranker)]
-"""What ranks: a value of ``lightrec recommend --by``."""
+"""A ranker: a value of ``lightrec recommend --by``."""
 
 
 def _attributes(values: dict[str, Any]) -> dict[str, Any]:
-    if own := {"item", "title", "text"} & values.keys():
-        raise ValueError(f"{min(own)} stands beside the attributes, not among them")
+    if fixed := {"item", "title", "text"} & values.keys():
+        raise ValueError(f"{min(fixed)} stands beside the attributes, not among them")
     return values
 
 
@@ -150,7 +150,7 @@ class Slate(BaseModel):
 
 
 class Event(Strict):
-    """What somebody did."""
+    """An event of somebody."""
 
     id: Name = Field(description="Your own id of the event: sent twice, it counts once.")
     session: Name
@@ -204,13 +204,13 @@ class Gone(Strict):
 
 
 class Problem(BaseModel):
-    """What was wrong, in sentences."""
+    """Sentences on what was wrong."""
 
     error: str
 
 
 class Ready(BaseModel):
-    """What answers."""
+    """The arms that answer."""
 
     status: Literal["ok", "loading"] = "ok"
     arms: dict[str, dict[str, Any]] = {}

@@ -6,7 +6,7 @@ import logging
 import secrets
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -30,7 +30,7 @@ ASKED: Final = (
     *("history", "profile", "ask", "k", "exclude", "only", "candidates"),
     *("discover", "new", "time", "by", "explain"),
 )
-"""What of a request a query is given as it is."""
+"""Fields of a request that a query has as they are."""
 ANSWERED: Final = ("accepted", "dismissed")
 """Kinds of feedback that may always be sent beside those of the runs."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,23 +58,20 @@ class Arm:
     load: Callable[[], Engine]
     weight: float = 1.0
     batcher: Batcher = field(init=False)
-
-    def open(self) -> None:
-        """Load the engine."""
-        self.batcher = Batcher(self.load())
+    """Answers by the engine, once a service has loaded it."""
 
 
 @dataclass
 class State:
-    """What a session has come to.
+    """The state of a session.
 
     :param begun: whether it is stored.
-    :param unheard: whether its id was made here and is not told yet, so that nobody else begins it.
+    :param unsent: whether its id was made here and nobody has it yet, who could begin it, too.
     """
 
     session: Session
     begun: bool = True
-    unheard: bool = False
+    unsent: bool = False
     events: list[tuple[str, str]] = field(default_factory=list)
     """Items of the user's events and the kinds of these."""
     before: int = 0
@@ -96,7 +93,7 @@ class Service:
         self._states: OrderedDict[str, State] = OrderedDict()
         self._reloading, self._changing = asyncio.Lock(), asyncio.Lock()
         for arm in arms:
-            arm.open()
+            arm.batcher = Batcher(arm.load())
             _put_all(arm.batcher.engine, store)
         self._note()
 
@@ -111,7 +108,7 @@ class Service:
         query = Query(
             user=state.session.user,
             **{name: getattr(ask, name) for name in ASKED},
-            **arm.batcher.engine.heard(state.events, state.before),
+            **arm.batcher.engine.wanted(state.events, state.before),
             draw=ask.explore,
             seed=secrets.randbits(62),
         )
@@ -154,7 +151,7 @@ class Service:
         return slate, seconds
 
     async def explain(self, why: Why) -> dict[str, Any]:
-        """Say at length why an item comes in a session.
+        """The reasons at length why an item comes in a session.
 
         :raises Unknown: where there is no such session or item.
         """
@@ -167,7 +164,7 @@ class Service:
         query = Query(
             user=state.session.user,
             history=tuple(why.history),
-            **batcher.engine.heard(state.events, state.before),
+            **batcher.engine.wanted(state.events, state.before),
             k=why.k,
             by=why.by,
         )
@@ -180,10 +177,10 @@ class Service:
         :raises Unknown: where a session or an item is not known; then nothing is stored.
         :raises RecipeError: where a kind is none of several that the arms know; nor then.
         """
-        known = {*self.kinds} - {*ANSWERED}
-        wrong = [each.kind for each in events if each.kind not in {*known, *ANSWERED}]
-        if wrong and len(known) > 1:
-            there = ", ".join([*sorted(known), *ANSWERED])
+        kinds = {*self.kinds} - {*ANSWERED}
+        wrong = [each.kind for each in events if each.kind not in {*kinds, *ANSWERED}]
+        if wrong and len(kinds) > 1:
+            there = ", ".join([*sorted(kinds), *ANSWERED])
             raise RecipeError(f"{wrong[0]!r} is no kind of feedback here; there are {there}.")
         states = [await self._held(event.session) for event in events]
         kept, arms = [], self.arms.values()
@@ -214,13 +211,13 @@ class Service:
         stored = [{"item": item} | row for item, row in rows.items()]
         async with self._changing:
             checked = [
-                await batcher.call(lambda own: [own.checked(i, r) for i, r in rows.items()])
+                await batcher.call(lambda engine: [engine.checked(i, r) for i, r in rows.items()])
                 for batcher in batchers
             ]
             writing = asyncio.create_task(asyncio.to_thread(self.store.put_items, stored))
             try:  # while the disk works
-                for batcher, own in zip(batchers, checked, strict=True):
-                    await batcher.call(partial(_prepare, own))
+                for batcher, some in zip(batchers, checked, strict=True):
+                    await batcher.call(partial(Engine.prepare, rows=some))
             finally:
                 await writing
             for batcher in batchers:
@@ -233,17 +230,17 @@ class Service:
         :raises Unknown: where none of them is known.
         """
         catalogs = [arm.batcher.engine.catalog for arm in self.arms.values()]
-        known = [item for item in items if any(c.number(item) is not None for c in catalogs)]
-        if not known:
+        there = [item for item in items if any(c.number(item) is not None for c in catalogs)]
+        if not there:
             raise Unknown(f"None of {len(items)} ids is an item's.")
         async with self._changing:
-            await asyncio.to_thread(self.store.delete_items, known)
+            await asyncio.to_thread(self.store.delete_items, there)
             for arm in self.arms.values():
-                await arm.batcher.call(lambda engine: engine.catalog.delete(known))
-        return known
+                await arm.batcher.call(lambda engine: engine.catalog.delete(there))
+        return there
 
     async def similar(self, item: str, k: int, arm: str | None = None) -> list[Shown]:
-        """Give the items most like an item.
+        """The items most like an item.
 
         :raises Unknown: where there is no such item.
         """
@@ -296,7 +293,7 @@ class Service:
         return await asyncio.to_thread(self.store.numbers, since)
 
     def users(self, count: int) -> list[str]:
-        """Give some users of the log."""
+        """Some users of the log."""
         return self._arm(None).batcher.engine.users(count)
 
     def close(self) -> None:
@@ -324,25 +321,25 @@ class Service:
         return arm.name
 
     async def _state(self, ask: Ask) -> State:
-        """Give the state of a request's session, which begins where it is new."""
+        """The state of a request's session, which begins where it is new."""
         name, user = ask.session or uuid.uuid4().hex, self._known_as(ask.user)
         state = await self._held(name) if ask.session else None
         if state is None:
             arm = self._arm(ask.arm).name if ask.arm else self._drawn(user or name)
             session = Session(id=name, user=user, arm=arm, began=milliseconds())
             state = await self._restored(session, begun=False)
-            state.unheard = not ask.session
+            state.unsent = not ask.session
         if user is not None and self._known_as(state.session.user) != user:
             raise Conflict("The session is another person's: leave it out, and a new one begins.")
-        own = state.session.arm
-        if own not in self.arms or ask.arm not in (None, own):
+        arm_name = state.session.arm
+        if arm_name not in self.arms or ask.arm not in (None, arm_name):
             raise Conflict(
-                f"The session is of the arm {own!r}: leave it out, and a new one begins."
+                f"The session is of the arm {arm_name!r}: leave it out, and a new one begins."
             )
         return state
 
     def _known_as(self, user: str | None) -> str | None:
-        """Give the id by which the arms know a person."""
+        """The id by which the arms know a person."""
         for arm in self.arms.values():
             user = None if user is None else arm.batcher.engine.known_as(user)
         return user
@@ -351,7 +348,7 @@ class Service:
         """Store a session that was answered for the first time."""
         if state.begun:
             return
-        if state.unheard:
+        if state.unsent:
             self.store.begun(state.session)
         else:
             held = await asyncio.to_thread(self.store.begin, state.session)
@@ -363,7 +360,7 @@ class Service:
         self._hold(state)
 
     async def _held(self, name: str) -> State | None:
-        """Give the state of a session that has begun; None where there is none."""
+        """The state of a session that has begun; None where there is none."""
         if name in self._states:
             self._states.move_to_end(name)
             return self._states[name]
@@ -379,12 +376,12 @@ class Service:
                 earlier = self.store.history(session.user, session.began, REMEMBERED)
                 state.events = [(event.item, event.kind) for event in earlier]
                 state.before = len(earlier)
-            own = self.store.events(session.id) if begun else ()
-            state.events += [(event.item, event.kind) for event in own]
+            session_events = self.store.events(session.id) if begun else ()
+            state.events += [(event.item, event.kind) for event in session_events]
             return state
 
-        known = begun or session.user is not None
-        state = await asyncio.to_thread(read) if known else State(session, begun)
+        stored = begun or session.user is not None
+        state = await asyncio.to_thread(read) if stored else State(session, begun)
         return self._hold(state) if begun else state
 
     def _hold(self, state: State) -> State:
@@ -396,7 +393,7 @@ class Service:
 
 
 def milliseconds(time: datetime | None = None) -> int:
-    """Give a time, or the present, in milliseconds since 1970 UTC; without a zone it is UTC."""
+    """A time, or the present, in milliseconds since 1970 UTC; without a zone it is UTC."""
     if time is None:
         return time_ns() // 1_000_000
     return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH) // MILLISECOND
@@ -404,21 +401,16 @@ def milliseconds(time: datetime | None = None) -> int:
 
 def _places(engine: Engine, items: Sequence[int], scores: Sequence[float]) -> list[Shown]:
     """Describe items by their numbers, best first."""
-    found = []
+    places = []
     for rank, (number, score) in enumerate(zip(items, scores, strict=True), 1):
         item, title, text = engine.catalog.describe(number)
         place = Shown(rank=rank, item=item, title=title, text=text, score=score, propensity=None)
-        found.append(place)
-    return found
-
-
-def _prepare(rows: Sequence[Mapping[str, Any]], engine: Engine) -> None:
-    for row in rows:
-        engine.prepare(row)
+        places.append(place)
+    return places
 
 
 def _put_all(engine: Engine, store: Store) -> None:
-    """Give an engine the items that were put and deleted before."""
+    """Put into an engine the items that were put and deleted before."""
     for change in store.items():
         if change.row is None:
             engine.catalog.delete([change.item])

@@ -70,7 +70,7 @@ class _Call:
 
 
 class Store:
-    """What a service remembers, in SQLite or PostgreSQL.
+    """The records of a service, in SQLite or PostgreSQL.
 
     A call that writes returns after the commit, which waits for the disk; only :meth:`answered`
     does not wait. Where a transaction fails, all its callers get the error, nothing of it is
@@ -183,16 +183,16 @@ class Store:
         self._wait_for({})
 
     def events(self, session: str) -> list[Feedback]:
-        """Give a session's feedback in its order."""
+        """A session's feedback in its order."""
         return self._feedback(FEEDBACK.c.session == session)
 
     def history(
         self, user: str, before: int | None = None, last: int | None = None
     ) -> list[Feedback]:
-        """Give a user's feedback in its order.
+        """A user's feedback in its order.
 
         :param before: only what is older than this time.
-        :param last: only so many of the newest.
+        :param last: number of the newest that are wanted.
         """
         conditions = [FEEDBACK.c.user == user]
         if before is not None:
@@ -212,7 +212,7 @@ class Store:
         self._change(items, [None] * len(items))
 
     def items(self, after: int = 0) -> list[ItemChange]:
-        """Give the last change of each item that was put or deleted, the oldest first.
+        """The last change of each item that was put or deleted, the oldest first.
 
         :param after: only changes with larger numbers: those that other processes have made since.
         """

@@ -1,4 +1,4 @@
-"""What the store holds: rows as Python sees them, their tables, and how a database is opened.
+"""Content of the store: rows as Python sees them, their tables, and how a database is opened.
 
 What writes them is in :mod:`lightrec_serve.store`, what reads them as a whole in
 :mod:`lightrec_serve.records`.
@@ -21,7 +21,7 @@ from lightrec.data.files import without_password
 from lightrec.errors import DataError, LightrecError
 
 FORMAT_VERSION: Final = 1
-"""Of the tables; a database of a newer one is refused."""
+"""Version of the tables; a database of a newer one is refused."""
 LONGEST: Final = 1000
 """Bytes of an id, a user or a kind: PostgreSQL indexes no more than two such together."""
 LATEST: Final = 253_402_300_800_000
@@ -29,7 +29,7 @@ LATEST: Final = 253_402_300_800_000
 PATIENCE: Final = 30.0
 """Seconds for which a writer waits for another one, or for room in the queue."""
 WRITING: Final = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7241)"}
-"""What each transaction that writes begins with. One writes at a time, also of several processes:
+"""Begin of each transaction that writes. One writes at a time, also of several processes:
 none waits for rows of another one that waits for its own, and numbers follow the commits."""
 
 
@@ -92,7 +92,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was shown: K items in their order.
+    """A slate that was shown: K items in their order.
 
     :param propensities: K probabilities with which each item stood at its place, 1 where nothing
         was left to chance; None where that is not known.
@@ -137,7 +137,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Feedback:
-    """What somebody did with an item.
+    """An event: somebody did something with an item.
 
     :param id: chosen by the client, once for each event of a session: what it sends again under
         the same id counts once.
@@ -257,7 +257,7 @@ ITEMS: Final = _table(
 
 
 def inserting(engine: sa.Engine, table: sa.Table) -> Any:
-    """Give an insertion that leaves out the rows that a table has already."""
+    """An insertion that leaves out the rows that a table has already."""
     kind: Callable[..., Any] = sqlite.insert if _is_sqlite(engine) else postgresql.insert
     return kind(table).on_conflict_do_nothing()
 
@@ -298,20 +298,19 @@ def _engine(url: str) -> sa.Engine:
             parsed = parsed.set(drivername="postgresql+psycopg")
         if parsed.get_backend_name() not in WRITING:
             raise ArgumentError
-        lite = parsed.get_backend_name() == "sqlite"
-        if lite and parsed.database in (None, "", ":memory:"):
+        if parsed.get_backend_name() == "postgresql":
+            wait = {} if "connect_timeout" in parsed.query else {"connect_timeout": 10}
+            return sa.create_engine(parsed, connect_args=wait, pool_pre_ping=True)
+        if parsed.database in (None, "", ":memory:"):
             raise StoreError(
                 f"{shown} is a database in memory, which keeps nothing: name a file, as in "
                 "sqlite:///serve.db."
             )
-        if lite:
-            # Transactions are begun by this module, and not by the driver.
-            own: dict[str, Any] = {"timeout": PATIENCE, "isolation_level": None}
-            engine = sa.create_engine(parsed, connect_args=own)
-            sa.event.listen(engine, "connect", _make_durable)
-            return engine
-        own = {} if "connect_timeout" in parsed.query else {"connect_timeout": 10}
-        return sa.create_engine(parsed, connect_args=own, pool_pre_ping=True)
+        # Transactions are begun by this module, and not by the driver.
+        options = {"timeout": PATIENCE, "isolation_level": None}
+        engine = sa.create_engine(parsed, connect_args=options)
+        sa.event.listen(engine, "connect", _make_durable)
+        return engine
     except ImportError:
         raise StoreError(
             "A store in PostgreSQL needs psycopg: pip install 'lightrec-serve[postgresql]'."
@@ -368,7 +367,7 @@ def name_of(engine: sa.Engine) -> str:
 
 @contextmanager
 def failing(engine: sa.Engine, done: str) -> Iterator[None]:
-    """Say in a sentence what a database has refused.
+    """Raise in a sentence what a database has refused.
 
     :param done: what was to be done with it, such as ``read``.
     :raises StoreError: in place of the database's errors.
@@ -394,14 +393,14 @@ _ADVICE: Final = (
         "Look whether the server runs, and at the host and the port of the address.",
     ),
 )
-"""What to do, by what a database says."""
+"""Advice, by what a database says."""
 
 
 def in_words(engine: sa.Engine, done: str, error: BaseException) -> str:
-    """Say what a database has refused, why, and what to do, without a password."""
+    """A sentence on what a database has refused, why, and what to do, without a password."""
     lines = str(getattr(error, "orig", None) or error).splitlines() or ["no reason given"]
     url = engine.url.render_as_string(hide_password=False)
     reason = without_password(lines[0].strip().rstrip(".:"), url)
-    found = (advice for pattern, advice in _ADVICE if re.search(pattern, reason, re.IGNORECASE))
-    advice = next(found, "Look at the database.")
+    fitting = (advice for pattern, advice in _ADVICE if re.search(pattern, reason, re.IGNORECASE))
+    advice = next(fitting, "Look at the database.")
     return f"{name_of(engine)} cannot be {done} ({reason}). {advice}"

@@ -2,11 +2,9 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
-import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
@@ -48,20 +46,12 @@ class Server:
         with self._admin.connect() as connection:
             connection.exec_driver_sql(query, (database,))
 
-    def answers(self):
-        try:
-            self._admin.connect().close()
-        except sa.exc.OperationalError:
-            return False
-        return True
-
 
 def binaries():
-    """Find the folder of the newest server's programs."""
-    found = [Path(path).parent for name in ("postgres",) if (path := shutil.which(name))]
-    debian = Path("/usr/lib/postgresql").glob("*/bin/postgres")
-    found += [path.parent for path in sorted(debian, reverse=True)]
-    return next((folder for folder in found if (folder / "initdb").exists()), None)
+    """The folder of the newest server's programs."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), reverse=True)
+    there = [*map(Path, filter(None, [shutil.which("postgres")])), *installed]
+    return next((path.parent for path in there if path.with_name("initdb").exists()), None)
 
 
 @pytest.fixture(scope="session")
@@ -74,32 +64,26 @@ def server():
     other = {"user": "postgres", "group": "postgres", "extra_groups": []}
     user = other if os.getuid() == 0 else {}
     folder = Path(tempfile.mkdtemp(prefix="pg"))
+
+    def run(program, *words):
+        command = [programs / program, "-D", folder / "data", *words]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)
+
     try:
         secret = folder / "secret"
         secret.write_text(PASSWORD)
         if user:
             shutil.chown(folder, "postgres", "postgres")
             shutil.chown(secret, "postgres", "postgres")
-        cluster = ["-D", folder / "data"]
         login = ["-U", "lightrec", "-A", "scram-sha-256", "--pwfile", secret]
-        made = [programs / "initdb", *cluster, *login, "--no-sync", "-E", "UTF8", "--locale", "C"]
-        subprocess.run(made, check=True, capture_output=True, cwd=folder, **user)
+        run("initdb", *login, "--no-sync", "-E", "UTF8", "--locale", "C")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        listening = ["-h", "127.0.0.1", "-p", str(port), "-k", folder]
-        with (folder / "log").open("w") as log:
-            started = [programs / "postgres", *cluster, *listening]
-            process = subprocess.Popen(started, stdout=log, stderr=log, cwd=folder, **user)
-        try:
-            up = Server(port)
-            while not up.answers():
-                assert process.poll() is None, (folder / "log").read_text()
-                time.sleep(0.05)  # nothing tells when a server has come up
-            yield up
-        finally:
-            process.send_signal(signal.SIGQUIT)  # at once: nothing of it is needed any more
-            process.wait()
+        listening = f"-h 127.0.0.1 -p {port} -k {folder}"
+        run("pg_ctl", "start", "-w", "-l", folder / "log", "-o", listening)
+        yield Server(port)
+        run("pg_ctl", "stop", "-m", "immediate")  # nothing of it is needed any more
     finally:
         shutil.rmtree(folder)
 
@@ -141,15 +125,9 @@ def answer():
     """Makes an answer that shows items, each with even odds."""
 
     def answer(id, items=("i", "j"), time=NOON, **more):
-        fields = {
-            "session": "s",
-            "user": "u",
-            "arm": "blend",
-            "propensities": (0.5,) * len(items),
-            "log_prob": -1.5,
-            "ranked_by": "policy",
-        }
-        return Answer(id=id, time=time, items=tuple(items), **(fields | more))
+        fields = {"session": "s", "user": "u", "arm": "blend", "ranked_by": "policy"}
+        fields |= {"log_prob": -1.5, "propensities": (0.5,) * len(items)} | more
+        return Answer(id=id, time=time, items=tuple(items), **fields)
 
     return answer
 
@@ -171,13 +149,11 @@ def client(tiny_run, tmp_path):
     def client(*loaders, weights=(), **options):
         loaders = loaders or (lambda: RunEngine(tiny_run),)
         weights = weights or (1.0,) * len(loaders)
-        arms = [
-            Arm(f"arm-{place}", *pair)
-            for place, pair in enumerate(zip(loaders, weights, strict=True))
-        ]
+        names = (f"arm-{place}" for place in range(len(loaders)))
+        arms = list(map(Arm, names, loaders, weights))
         service = Service(arms, Store(f"sqlite:///{tmp_path}/served.db"))
         app = application(service, hidden=[str(tiny_run)], **options)
-        with Http(app, raise_server_exceptions=False) as found:
-            yield found
+        with Http(app, raise_server_exceptions=False) as http:
+            yield http
 
     return client

@@ -30,7 +30,7 @@ def recommender(tiny_run):
     return cache(lambda by=None: Recommender(tiny_run, by))
 
 
-def asked(client, **ask):
+def slate_of(client, **ask):
     response = client.post("/recommend", json=ask)
     assert response.status_code == 200, response.text
     return response.json()
@@ -40,7 +40,7 @@ def items(slate):
     return [place["item"] for place in slate["items"]]
 
 
-def told(client, slate, item, kind, id):
+def send(client, slate, item, kind, id):
     event = {"id": id, "session": slate["session"], "item": item, "kind": kind}
     response = client.post("/feedback", json={"events": [event | {"answer": slate["answer"]}]})
     assert response.status_code == 200, response.text
@@ -68,7 +68,7 @@ def put(client, item, **more):
 )
 def test_a_slate_is_what_recommend_gives(client, recommender, ask):
     with client() as http:
-        slate = asked(http, **ask)
+        slate = slate_of(http, **ask)
     by = ask.pop("by", None)
     expected = recommender(by).recommend(**ask)
     assert by in (None, slate["by"])
@@ -83,10 +83,10 @@ def test_one_name_needs_no_list_and_a_user_may_be_a_number(client):
     with client() as http:
         for one in ({"history": "i5"}, {"history": "i5", "only": "kind=tea", "exclude": "i6"}):
             listed = {name: [value] for name, value in one.items()}
-            assert items(asked(http, k=5, **one)) == items(asked(http, k=5, **listed))
-        session = asked(http, user=42)["session"]
-        assert asked(http, user="42", session=session)["session"] == session
-        some = asked(http, user="u3", candidates=["i1", "i14", "i26", "none"], exclude=["i26"])
+            assert items(slate_of(http, k=5, **one)) == items(slate_of(http, k=5, **listed))
+        session = slate_of(http, user=42)["session"]
+        assert slate_of(http, user="42", session=session)["session"] == session
+        some = slate_of(http, user="u3", candidates=["i1", "i14", "i26", "none"], exclude=["i26"])
         assert {*items(some)} == {"i1", "i14"}
 
 
@@ -100,8 +100,8 @@ def test_what_was_served_is_exported_at_the_worth_that_the_run_gives_it(
     engine.worth = worth_in(SimpleNamespace(domain=shop, data=SimpleNamespace(meta=meta)))
     assert engine.worth == {"view": 0.1, "purchase": 1.0, "return": -1.0}
     with client(lambda: engine) as http:
-        slate = asked(http, user="u1", k=2)
-        told(http, slate, items(slate)[0], "view", "1")
+        slate = slate_of(http, user="u1", k=2)
+        send(http, slate, items(slate)[0], "view", "1")
     served(str(tmp_path / "served.db"), tmp_path / "out")
     shown = pl.read_parquet(tmp_path / "out" / "shown" / "*.parquet")
     assert shown["value"].to_list() == [0.1, 0.0]
@@ -110,17 +110,17 @@ def test_what_was_served_is_exported_at_the_worth_that_the_run_gives_it(
 
 def test_a_session_goes_on_after_a_restart(client):
     with client() as http:
-        slate = asked(http, user="u3")
+        slate = slate_of(http, user="u3")
         one, other = items(slate)[:2]
-        told(http, slate, one, "accepted", "1")
-        told(http, slate, other, "dismissed", "2")
+        send(http, slate, one, "accepted", "1")
+        send(http, slate, other, "dismissed", "2")
         put(http, "new", title="A new lamp", text="A lamp.", attributes={"kind": "lamp"})
         http.request("DELETE", "/items", json={"items": ["i40"]})
-        before = asked(http, session=slate["session"], k=60)
-        fresh = asked(http, user="u3", k=60)
+        before = slate_of(http, session=slate["session"], k=60)
+        fresh = slate_of(http, user="u3", k=60)
     with client() as http:
-        assert items(asked(http, session=slate["session"], k=60)) == items(before)
-        after = asked(http, user="u3", k=60)
+        assert items(slate_of(http, session=slate["session"], k=60)) == items(before)
+        after = slate_of(http, user="u3", k=60)
     assert "new" in items(before)
     assert "i40" not in items(before)
     # Another session knows what was accepted in the first; what was dismissed may come again.
@@ -132,20 +132,20 @@ def test_a_session_goes_on_after_a_restart(client):
 def test_a_session_outlives_the_items_and_the_arm_that_it_met(client, tiny_run):
     with client() as http:
         put(http, "new", text="tea")
-        slate = asked(http, user="u3", k=49)
-        told(http, slate, "new", "accepted", "1")
+        slate = slate_of(http, user="u3", k=49)
+        send(http, slate, "new", "accepted", "1")
         http.request("DELETE", "/items", json={"items": ["new"]})
-        told(http, slate, "new", "accepted", "2")  # shown before it was deleted
+        send(http, slate, "new", "accepted", "2")  # shown before it was deleted
     with client() as http:
-        assert "new" not in items(asked(http, session=slate["session"], k=60))
-        assert len(asked(http, user="u3")["items"]) == 10
+        assert "new" not in items(slate_of(http, session=slate["session"], k=60))
+        assert len(slate_of(http, user="u3")["items"]) == 10
     with client(lambda: RunEngine(tiny_run), lambda: RunEngine(tiny_run), weights=(0, 1)) as http:
-        mine = asked(http, user="u9")
+        mine = slate_of(http, user="u9")
         assert mine["arm"] == "arm-1"
     with client() as http:
         refused = http.post("/recommend", json={"session": mine["session"]})
         assert refused.status_code == 409
-        told(http, mine, items(mine)[0], "accepted", "3")  # what was done was done
+        send(http, mine, items(mine)[0], "accepted", "3")  # what was done was done
 
 
 def test_fifty_sessions_of_one_user_do_not_disturb_each_other(client, recommender):
@@ -154,12 +154,12 @@ def test_fifty_sessions_of_one_user_do_not_disturb_each_other(client, recommende
         app = http.app
 
         async def visit(number, asynchronous):
-            session, own, gone = None, [], []
+            session, accepted, gone = None, [], []
             for step in range(4):
                 ask = {"user": "u3", "session": session, "k": 20}
                 answer = (await asynchronous.post("/recommend", json=ask)).json()
                 session = answer["session"]
-                expected = recommender().recommend("u3", history=own, exclude=gone, k=20)
+                expected = recommender().recommend("u3", history=accepted, exclude=gone, k=20)
                 assert items(answer) == expected["item"].to_list(), (number, step)
                 kind = "dismissed" if (number + step) % 3 == 0 else "accepted"
                 wanted = [i for i in items(answer) if kinds[int(i[1:]) // 12] == kinds[number % 4]]
@@ -167,7 +167,7 @@ def test_fifty_sessions_of_one_user_do_not_disturb_each_other(client, recommende
                 event = {"id": str(step), "session": session, "item": item, "kind": kind}
                 said = await asynchronous.post("/feedback", json={"events": [event]})
                 assert said.json() == {"stored": 1, "known": 0}
-                (gone if kind == "dismissed" else own).append(item)
+                (gone if kind == "dismissed" else accepted).append(item)
 
         async def all_visit():
             transport = httpx.ASGITransport(app)
@@ -210,9 +210,9 @@ def test_what_the_field_forbids_never_comes(client, grown, more):
         put(http, "plain", title="A song", text="song", attributes={"kind": "tea"})
         put(http, "adult", title="An adult song", text="song")
         put(http, "i0", title="tea for adults", text="tea", attributes={"kind": "tea"})
-        odd = {*items(asked(http, user="u1", k=60, **more))}
-        even = {*items(asked(http, user="u2", k=60, **more))}
-        stranger = {*items(asked(http, history=["i5"], k=60, **more))}
+        odd = {*items(slate_of(http, user="u1", k=60, **more))}
+        even = {*items(slate_of(http, user="u2", k=60, **more))}
+        stranger = {*items(slate_of(http, history=["i5"], k=60, **more))}
     songs = {f"i{number}" for number in range(36, 48)}
     for forbidden in (odd, stranger):
         assert "plain" in forbidden
@@ -223,26 +223,26 @@ def test_what_the_field_forbids_never_comes(client, grown, more):
 
 def test_an_item_that_is_put_may_come_next_and_one_deleted_does_not(client):
     with client() as http:
-        before = items(asked(http, user="u3", k=60))
+        before = items(slate_of(http, user="u3", k=60))
         put(http, "a/b c", title="Tea of today", attributes={"kind": "tea"})
         put(http, "second")
-        slate = asked(http, user="u3", k=4, new=1)
+        slate = slate_of(http, user="u3", k=4, new=1)
         assert {*items(slate)} & {"a/b c", "second"} == {items(slate)[-1]}
-        shown = {place["item"]: place for place in asked(http, user="u3", k=60)["items"]}
+        shown = {place["item"]: place for place in slate_of(http, user="u3", k=60)["items"]}
         assert {*shown} == {*before, "a/b c", "second"}
         assert shown["a/b c"]["text"] == "Tea of today. kind: tea"
         assert shown["second"]["title"] == "second"
         # Also to somebody of whom nothing is known.
-        assert "a/b c" in items(asked(http, k=2, new=1, only=["kind=tea"]))
+        assert "a/b c" in items(slate_of(http, k=2, new=1, only=["kind=tea"]))
         alike = http.get("/items/a%2Fb c/similar", params={"k": 3}).json()
         assert all(place["title"].startswith("tea") for place in alike)
         gone = http.request("DELETE", "/items", json={"items": ["a/b c", "none", before[0]]})
         assert gone.json() == {"items": ["a/b c", before[0]]}
-        assert {*items(asked(http, user="u3", k=60))} == {*before[1:], "second"}
+        assert {*items(slate_of(http, user="u3", k=60))} == {*before[1:], "second"}
         assert http.request("DELETE", "/items", json={"items": ["none"]}).status_code == 404
         assert http.get("/items/a%2Fb c/similar").status_code == 404
         put(http, before[0], title="Again")
-        again = {p["item"]: p["title"] for p in asked(http, user="u3", k=60)["items"]}
+        again = {p["item"]: p["title"] for p in slate_of(http, user="u3", k=60)["items"]}
         assert again[before[0]] == "Again"
 
 
@@ -250,7 +250,7 @@ def test_of_several_items_all_are_put_or_none(client):
     wrong = {"item": "y", "attributes": {"colour": "red"}}
     with client() as http:
         assert http.put("/items", json={"items": [{"item": "x"}, wrong]}).status_code == 422
-        assert len(items(asked(http, k=60))) == tiny.ITEMS
+        assert len(items(slate_of(http, k=60))) == tiny.ITEMS
 
 
 def test_people_meet_the_arms_by_their_weights_and_for_good(client, tiny_run):
@@ -258,24 +258,24 @@ def test_people_meet_the_arms_by_their_weights_and_for_good(client, tiny_run):
     two = (lambda: engine, lambda: engine)
     names = [f"person {number}" for number in range(120)]
     with client(*two, weights=(3, 1)) as http:
-        first = [asked(http, user=name, k=1)["arm"] for name in names]
+        first = [slate_of(http, user=name, k=1)["arm"] for name in names]
         ready = http.get("/ready").json()["arms"]
         assert [ready[f"arm-{n}"]["share"] for n in range(2)] == [0.75, 0.25]
-        chosen = asked(http, user=names[0], arm="arm-1")
+        chosen = slate_of(http, user=names[0], arm="arm-1")
         refused = http.post("/recommend", json={"session": chosen["session"], "arm": "arm-0"})
         assert refused.status_code == 409
         assert http.post("/recommend", json={"arm": "arm-9"}).status_code == 404
     # 4 standard deviations of a binomial law.
     assert abs(first.count("arm-1") - 30) < 4 * math.sqrt(120 * 0.25 * 0.75)
     with client(*two, weights=(3, 1)) as http:
-        assert [asked(http, user=name, k=1)["arm"] for name in names[:20]] == first[:20]
+        assert [slate_of(http, user=name, k=1)["arm"] for name in names[:20]] == first[:20]
 
 
 def test_a_session_is_of_one_person(client):
     with client() as http:
-        mine = asked(http, user="u1")["session"]
+        mine = slate_of(http, user="u1")["session"]
         assert http.post("/recommend", json={"user": "u2", "session": mine}).status_code == 409
-        nobody = asked(http)["session"]
+        nobody = slate_of(http)["session"]
         assert http.post("/recommend", json={"user": "u2", "session": nobody}).status_code == 409
 
 
@@ -285,7 +285,7 @@ def test_a_refused_request_leaves_no_session(client):
         refused = http.post("/recommend", json={"session": "own", "history": ["no such item"]})
         assert refused.status_code == 422
         assert http.post("/feedback", json={"events": [event]}).status_code == 404
-        asked(http, session="own")
+        slate_of(http, session="own")
         unknown = event | {"id": "2", "item": "no such item"}
         both = http.post("/feedback", json={"events": [event, unknown]})
         assert both.status_code == 404
@@ -303,18 +303,18 @@ def test_a_reload_swaps_and_one_that_fails_changes_nothing(client, tiny_run):
 
     with client(load) as http:
         put(http, "new", text="tea")
-        slate = asked(http, user="u3", k=60)
+        slate = slate_of(http, user="u3", k=60)
         usual = slate["by"]
-        told(http, slate, items(slate)[0], "dismissed", "1")
+        send(http, slate, items(slate)[0], "dismissed", "1")
         assert http.post("/admin/reload", params={"arm": "arm-7"}).status_code == 404
         assert http.post("/admin/reload").json()["by"] == "policy"
-        after = asked(http, session=slate["session"], k=60)
+        after = slate_of(http, session=slate["session"], k=60)
         assert (usual, after["by"]) == ("blend", "policy")
         assert {*items(after)} == {*items(slate)[1:]}
         failed = http.post("/admin/reload")
         assert failed.status_code == 409
         assert failed.json() == {"error": "The old one answers on. the run is broken."}
-        assert items(asked(http, session=slate["session"], k=60)) == items(after)
+        assert items(slate_of(http, session=slate["session"], k=60)) == items(after)
 
 
 def test_a_session_is_its_persons_by_any_of_their_ids(client, tiny_run, tmp_path):
@@ -323,10 +323,10 @@ def test_a_session_is_its_persons_by_any_of_their_ids(client, tiny_run, tmp_path
     table = pl.DataFrame({"user": ["u3-web"], "person": ["u3"]})
     Users(table).write_parquet(run / "data" / "read" / "users.parquet")
     with client(lambda: RunEngine(run)) as http:
-        slate = asked(http, user="u3-web", k=5)
-        assert items(slate) == items(asked(http, user="u3", k=5))
-        told(http, slate, items(slate)[0], "accepted", "1")
-        again = asked(http, user="u3", session=slate["session"], k=5)
+        slate = slate_of(http, user="u3-web", k=5)
+        assert items(slate) == items(slate_of(http, user="u3", k=5))
+        send(http, slate, items(slate)[0], "accepted", "1")
+        again = slate_of(http, user="u3", session=slate["session"], k=5)
         assert items(again)[0] != items(slate)[0]
         http.app.state.service.store.flush()
         kept = http.app.state.service.store.history("u3")
@@ -336,18 +336,18 @@ def test_a_session_is_its_persons_by_any_of_their_ids(client, tiny_run, tmp_path
 def test_items_that_an_updated_log_has_count_once(tiny_run, recommender):
     recommender = recommender()
     past = recommender.store.items[slice(*recommender.store.offsets[3:5])]
-    known = recommender.catalog["item"][int(past[-2]) - 1]
+    stored = recommender.catalog["item"][int(past[-2]) - 1]
     engine = RunEngine(tiny_run)
-    plain, again = engine.answer([Query("u3"), Query("u3", accepted=(known, "not any more"))])
+    plain, again = engine.answer([Query("u3"), Query("u3", accepted=(stored, "not any more"))])
     assert again.items == plain.items
     assert again.scores == pytest.approx(plain.scores, rel=1e-5)
 
 
 def test_metrics_count_what_was_asked_under_few_names(client):
     with client() as http:
-        slate = asked(http, session="s")
+        slate = slate_of(http, session="s")
         for number, kind in enumerate(["accepted", "dismissed", "made up", "another"]):
-            told(http, slate, "i1", kind, str(number))
+            send(http, slate, "i1", kind, str(number))
         for path in ("/a", "/b", "/items/i1/similar", "/items/i2/similar"):
             http.get(path)
         lines = http.get("/metrics").text.splitlines()
@@ -382,28 +382,28 @@ def test_slates_keep_to_the_standing_rules_as_recommend_does(client, ruled):
     recommender = Recommender(ruled)
     with client(lambda: RunEngine(ruled)) as http:
         for ask in ({"user": "u3", "k": 9}, {"user": "u8"}, {"user": "u3", "exclude": ["i16"]}):
-            assert items(asked(http, **ask)) == recommender.recommend(**ask)["item"].to_list()
-        stranger = asked(http, user="nobody yet", k=9)
+            assert items(slate_of(http, **ask)) == recommender.recommend(**ask)["item"].to_list()
+        stranger = slate_of(http, user="nobody yet", k=9)
         assert items(stranger) == recommender.recommend(history=[], k=9)["item"].to_list()
-        assert [place["pinned"] for place in asked(http, user="u3", k=4)["items"]] == [
+        assert [place["pinned"] for place in slate_of(http, user="u3", k=4)["items"]] == [
             *(False, True, False, False),
         ]
         put(http, "fresh", attributes={"kind": "tea"}, title="tea of today")
-        new = asked(http, user="u3", k=4, new=1)
+        new = slate_of(http, user="u3", k=4, new=1)
         assert items(new)[3] == "fresh"
         assert new["items"][1]["pinned"]
 
 
 def test_what_rules_pin_is_logged_as_no_choice(client, ruled, tmp_path):
     with client(lambda: RunEngine(ruled, temperature=1e9)) as http:
-        slates = [asked(http, user="u3", k=4, explore=True) for _ in range(5)]
+        slates = [slate_of(http, user="u3", k=4, explore=True) for _ in range(5)]
         for slate in slates:
             chances = [place["propensity"] for place in slate["items"]]
             # Of two songs that u3 has not had one is pinned; of tea and rope all 24 are open, and
             # a kind is closed once it has had its two places.
             assert chances[:3:2] == [pytest.approx(1 / 25), pytest.approx(1 / 24)]
             assert chances[1] == 1
-            told(http, slate, "i38", "accepted", slate["answer"])
+            send(http, slate, "i38", "accepted", slate["answer"])
         assert [place["item"] for slate in slates for place in slate["items"][1:2]] == ["i38"] * 5
     served(f"{tmp_path}/served.db", tmp_path / "out")
     shown = next((tmp_path / "out" / "shown").glob("*.parquet"))
@@ -416,14 +416,14 @@ def test_what_rules_pin_is_logged_as_no_choice(client, ruled, tmp_path):
     stock = Recommender(ruled).catalog.filter(pl.col("kind") != "lamp")
     kinds = dict(stock.select("item", "kind").rows())
     for slate in log.events.partition_by("impression", maintain_order=True):
-        own, left = slate["item"].to_list(), slate["candidates"].to_list()
+        items_there, left = slate["item"].to_list(), slate["candidates"].to_list()
         assert {*left[0]} == {*kinds} - {"i38"}
         for place in (2, 3):
-            had = [kinds[item] for item in own[:place]]
+            had = [kinds[item] for item in items_there[:place]]
             left_over = {kind for kind in kinds.values() if had.count(kind) < 2}
             assert {kinds[item] for item in left[place]} == left_over
     # Whatever a policy would show, here the pin stands: the five rounds count for it as they are.
-    given = rounds(Run(ruled), log, "popularity")
+    estimate = rounds(Run(ruled), log, "popularity")
     pinned = (log.events["item"] == "i38").to_torch()
-    own = given.target.gather(1, given.action[:, None])[:, 0]
-    assert (own[pinned] == 1).all()
+    chances = estimate.target.gather(1, estimate.action[:, None])[:, 0]
+    assert (chances[pinned] == 1).all()

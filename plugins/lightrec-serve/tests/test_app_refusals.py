@@ -40,15 +40,15 @@ def test_each_route_asks_for_its_role(client):
             for token in (None, "wrong", "ä" * 16, *TOKENS):
                 sent = {} if token is None else {"authorization": f"Bearer {token}".encode()}
                 answer = http.request(method, path, json=BODIES.get(route), headers=sent)
-                own = TOKENS.get(token)
+                token_role = TOKENS.get(token)
                 case = method, path, token, answer.text
                 if role is None:
                     assert answer.status_code == 200, case
-                elif own is None:
+                elif token_role is None:
                     assert answer.status_code == 401, case
                     assert answer.headers["www-authenticate"] == "Bearer"
                 else:
-                    refused = ranks.index(own) < ranks.index(role)
+                    refused = ranks.index(token_role) < ranks.index(role)
                     assert (answer.status_code == 403) == refused, case
                     assert answer.status_code != 401, case
         sent = {"authorization": "Basic " + "a" * 16}
@@ -85,7 +85,7 @@ def test_a_body_has_a_limit_however_it_comes(client, body, status, parts):
         ({"exclude": ["i1"] * 101}, "exclude: List should have at most 100 items"),
         ({"profile": {"a": ["b"] * 1001}}, "at most 1000 items"),
     ],
-    ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
+    ids=lambda case: next(iter(case)) if isinstance(case, dict) else "",
 )
 def test_every_number_and_list_of_a_request_has_its_limit(client, ask, said):
     with client(limits=Limits(k=5, history=2, candidates=3)) as http:
@@ -126,13 +126,13 @@ def test_a_client_that_asks_too_often_waits(client):
     with client(limits=Limits(rate=0.001), tokens=TOKENS) as http:
         for token in TOKENS:  # each client has its own
             sent = {"authorization": f"Bearer {token}"}
-            found = [http.get("/users", headers=sent) for _ in range(3)]
-            assert [answer.status_code for answer in found] == [200, 429, 429]
-        assert found[-1].headers["retry-after"] == "1"
-        assert found[-1].json()["error"].endswith("wait a moment.")
+            answers = [http.get("/users", headers=sent) for _ in range(3)]
+            assert [answer.status_code for answer in answers] == [200, 429, 429]
+        assert answers[-1].headers["retry-after"] == "1"
+        assert answers[-1].json()["error"].endswith("wait a moment.")
     with client(limits=Limits(rate=0.001)) as http:  # a token that nobody looks at is no name
-        found = [http.get("/users", headers={"authorization": f"Bearer {n}"}) for n in range(3)]
-        assert [answer.status_code for answer in found] == [200, 429, 429]
+        answers = [http.get("/users", headers={"authorization": f"Bearer {n}"}) for n in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 429, 429]
 
 
 ODD = {

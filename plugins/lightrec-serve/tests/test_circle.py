@@ -69,8 +69,8 @@ def test_an_arm_asked_offline_has_the_propensities_that_were_logged(round_):
     for session in shown.partition_by("session"):
         accepted, refused = [], []
         for slate in session.partition_by("impression", maintain_order=True):
-            known = {"accepted": tuple(accepted), "dismissed": tuple(refused)}
-            query = Query(slate["user"][0], **known, k=tiny.ITEMS)
+            past = {"accepted": tuple(accepted), "dismissed": tuple(refused)}
+            query = Query(slate["user"][0], **past, k=tiny.ITEMS)
             (ranked,) = engine.answer([query])
             places = [ranked.items.index(n) for n in engine.catalog.find(slate["item"].to_list())]
             scores = torch.tensor(ranked.scores).double() / TEMPERATURES[slate["arm"][0]]

@@ -43,31 +43,31 @@ def made(request, tmp_path_factory):
     """A run of a kind, and its export with histories; a few people are below the k-core."""
     folder = tmp_path_factory.mktemp(request.param)
     paths = Shop("category", customers=50, items=40).write(folder)
-    given = dict(KINDS[request.param])
-    if columns := given.pop("columns", None):
+    more = dict(KINDS[request.param])
+    if columns := more.pop("columns", None):
         pl.read_csv(paths["log"]).select(columns).write_csv(paths["log"])
-    for name in given.pop("without", ()):
+    for name in more.pop("without", ()):
         del paths[name]
     quick = {stage: tiny.FAST[stage] for stage in ("text", "ranker")}
     quick["data"] = ["--k_core", "12"]
-    out = make_run("generic", out=folder / "run", **paths, **given, until="ranker", overrides=quick)
+    out = make_run("generic", out=folder / "run", **paths, **more, until="ranker", overrides=quick)
     export(Run(out), folder / "export", histories=True)
     return out, folder / "export"
 
 
 def test_lists_are_those_of_recommend_and_of_the_service(made):
     path, folder = made
-    known, served, own = lightrec.load(path), RunEngine(path), BlendEngine(folder)
-    everybody = [*known.people.rows, *known.people.outside.rows]
-    assert {*own.users(99)} == {*everybody}
+    recommender, served, export_engine = lightrec.load(path), RunEngine(path), BlendEngine(folder)
+    everybody = [*recommender.people.rows, *recommender.people.outside.rows]
+    assert {*export_engine.users(99)} == {*everybody}
     people = everybody[::2]
     queries = [Query(user=user, k=8) for user in people]
-    expected = [known.recommend(user, k=8)["item"].to_list() for user in people]
-    for engine in (own, served):
-        found = [[engine.catalog.describe(n)[0] for n in x.items] for x in engine.answer(queries)]
-        assert found == expected
-    items = tuple(known.store.catalog["item"][:3])
-    kinds = tuple(known.store.feedback_kinds[:1] * 3)
+    expected = [recommender.recommend(user, k=8)["item"].to_list() for user in people]
+    for engine in (export_engine, served):
+        lists = [[engine.catalog.describe(n)[0] for n in x.items] for x in engine.answer(queries)]
+        assert lists == expected
+    items = tuple(recommender.store.catalog["item"][:3])
+    kinds = tuple(recommender.store.feedback_kinds[:1] * 3)
     for query in (
         Query(k=8),
         Query(history=items, k=8, explain=True),
@@ -75,39 +75,42 @@ def test_lists_are_those_of_recommend_and_of_the_service(made):
         Query(history=items, k=8, draw=True, seed=3),
         Query(history=items, k=8, only=items, discover=True),
     ):
-        one, other = (engine.answer([query])[0] for engine in (own, served))
+        one, other = (engine.answer([query])[0] for engine in (export_engine, served))
         assert isinstance(one, Ranked)
         assert (one.items, one.by, one.why) == (other.items, other.by, other.why)
-    assert own.similar(3, 5)[0] == served.similar(3, 5)[0]
+    for engine in (export_engine, served):
+        engine.put("fresh", {"title": "Fresh"})
+        engine.catalog.delete(["fresh", items[0]])
+    assert export_engine.similar(3, 5)[0] == served.similar(3, 5)[0]
 
 
 def test_lists_in_batches_are_those_of_recommend(made):
     path, folder = made
-    known = lightrec.load(path)
-    items = known.store.catalog["item"].to_list()
+    recommender = lightrec.load(path)
+    items = recommender.store.catalog["item"].to_list()
     histories = [items[:3], items[4:5]]
-    found = Lists(str(folder), 6)(pa.table({"user": ["a", "b"], "history": histories}))
-    expected = [known.recommend(history=each, k=6)["item"].to_list() for each in histories]
-    assert found["items"].to_pylist() == expected
+    lists = Lists(str(folder), 6)(pa.table({"user": ["a", "b"], "history": histories}))
+    expected = [recommender.recommend(history=each, k=6)["item"].to_list() for each in histories]
+    assert lists["items"].to_pylist() == expected
 
 
 def test_standing_rules_hold_in_the_export_as_in_the_run(made, tmp_path):
     path, folder = made
-    known, own = lightrec.load(path), BlendEngine(folder)
-    pinned = known.store.catalog["item"][-1]
-    people = [*known.people.rows][:9]
+    recommender, engine = lightrec.load(path), BlendEngine(folder)
+    pinned = recommender.store.catalog["item"][-1]
+    people = [*recommender.people.rows][:9]
     rules = [place / "rules.yaml" for place in (path, folder)]
     for file in rules:
         file.write_text(f"pins:\n- {{item: {pinned}, place: 2}}\n")
     try:
-        expected = [known.recommend(user, k=5)["item"].to_list() for user in people]
+        expected = [recommender.recommend(user, k=5)["item"].to_list() for user in people]
         export(Run(path), tmp_path / "new")
         assert (tmp_path / "new" / "rules.yaml").is_file()
-        answers = own.answer([Query(user=user, k=5) for user in people])
+        answers = engine.answer([Query(user=user, k=5) for user in people])
     finally:
         for file in rules:
             file.unlink()
-    assert [[own.catalog.describe(n)[0] for n in x.items] for x in answers] == expected
+    assert [[engine.catalog.describe(n)[0] for n in x.items] for x in answers] == expected
     assert sum(items[1] == pinned for items in expected) > 4
 
 
@@ -126,8 +129,8 @@ def test_nobody_leaves_unless_it_is_said(tiny_blend):
     shapes = {"level": (count,), "weights": (2, count), "people": (60, 2), "mean": (2,)}
     for name, shape in shapes.items():
         model.register_buffer(name, torch.ones(shape))
-    given = {"ranker": 1.0, "Demographic": 1.0}
-    blend = Blend(tiny.tiny_ranker(), {"Demographic": model}, given)
+    weights = {"ranker": 1.0, "Demographic": 1.0}
+    blend = Blend(tiny.tiny_ranker(), {"Demographic": model}, weights)
     bare = without_people(blend)
     assert (len(bare.item_model("Demographic").people), len(model.people)) == (0, 60)
     history = torch.tensor([[1, 2, 3]])
@@ -145,9 +148,9 @@ def test_it_is_read_without_heavy_packages_and_served_by_the_command(tiny_blend)
         "heavy = {'lightning', 'torchrl', 'tensordict', 'transformers', 'torchmetrics'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    answer, heavy = told.stdout.splitlines()
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    answer, heavy = process.stdout.splitlines()
     assert answer.startswith("BlendEngine [")
     assert heavy == "[]"
 

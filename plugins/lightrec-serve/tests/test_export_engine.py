@@ -138,9 +138,9 @@ def test_reasons_are_events_without_which_an_item_is_less_likely(engine):
 
     whole = likely([4, 5, 6])
     lost = {n: whole - likely([m for m in (4, 5, 6) if m != n]) for n in (4, 5, 6)}
-    for place, told in enumerate(answer.why):
+    for place, reasons in enumerate(answer.why):
         helped = [n for n in (4, 5, 6) if lost[n][place] > 0]
-        assert told == sorted(helped, key=lambda n: -float(lost[n][place]))
+        assert reasons == sorted(helped, key=lambda n: -float(lost[n][place]))
 
 
 @pytest.fixture
@@ -156,12 +156,12 @@ def test_lists_in_batches_are_those_of_the_engine(people, tmp_path, monkeypatch,
     """Row groups, batches and unknown ids make no difference."""
     monkeypatch.setattr(batch, "ROWS", 2)
     batch.batch(tmp_path, people, out=tmp_path / "lists.parquet", k=4)
-    found = pl.read_parquet(tmp_path / "lists.parquet")
-    assert found["user"].to_list() == list("abcde")
+    lists = pl.read_parquet(tmp_path / "lists.parquet")
+    assert lists["user"].to_list() == list("abcde")
     histories = [[1, 2, 3], [4], [], [9], []]
     right = [[f"i{n}" for n in expected(h, 4, set(h))] for h in histories]
-    assert found["items"].to_list() == right
-    assert all(scores == sorted(scores, reverse=True) for scores in found["scores"].to_list())
+    assert lists["items"].to_list() == right
+    assert all(scores == sorted(scores, reverse=True) for scores in lists["scores"].to_list())
     assert "lists for 5 people" in capsys.readouterr().out
 
 
@@ -206,16 +206,17 @@ def test_an_engine_and_lists_in_batches_keep_to_standing_rules(people, tmp_path,
     )
     (tmp_path / "rules.yaml").write_text(rules)
     batch.batch(tmp_path, people, out=tmp_path / "lists.parquet", k=4)
-    found = pl.read_parquet(tmp_path / "lists.parquet")["items"].to_list()
+    lists = pl.read_parquet(tmp_path / "lists.parquet")["items"].to_list()
     engine = ExportEngine(tmp_path)
     queries = [Query(user="ann", k=4), Query(user="bob", k=4), Query(k=4)]
-    for query, row, had in zip(queries, found, ([1, 2, 3], [4], []), strict=False):
+    for query, row, had in zip(queries, lists, ([1, 2, 3], [4], []), strict=False):
         free = expected(had, ITEMS, {*had, 10}, lambda n: n % 2 == 0)
         assert row[1] == "i10"
         answer = engine.answer([query])[0]
         assert [f"i{n}" for n in items(answer)] == row
         assert answer.pinned == {10}
         assert {*items(answer)} - {4, 10} <= {*free[:4]}
+    assert {number % 2 for number in engine.similar(2, 9)[0]} == {0}
     (tmp_path / "rules.yaml").write_text("pins: [{item: i10, place: 2, people: country=DE}]")
     with pytest.raises(RecipeError, match="Nobody's attributes are known here"):
         ExportEngine(tmp_path)

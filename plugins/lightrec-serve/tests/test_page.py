@@ -118,8 +118,8 @@ def test_a_slate_is_there_at_once_and_a_user_of_the_log_gets_what_comes_next(tab
     card = tab.page.locator(".card").first
     card.get_by_role("button", name="Why?").click()
     expect(card.locator(".reasons li")).not_to_have_count(0)
-    told = card.locator(".reasons li").all_inner_texts()
-    assert all(line.startswith(("song", "It would not come without “song")) for line in told)
+    reasons = card.locator(".reasons li").all_inner_texts()
+    assert all(line.startswith(("song", "It would not come without “song")) for line in reasons)
     card.get_by_role("button", name="More like this").click()
     expect(card.locator(".similar li")).to_have_count(5)
     tab.page.check("#explore")
@@ -196,12 +196,12 @@ def test_the_operator_sees_the_counts(tab, address):
     cards = tab.page.locator(".arm")
     expect(cards).to_have_count(2)
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    for found in tab.page.request.get(f"{address}numbers", headers=headers).json():
-        card = cards.filter(has_text=found["arm"])
+    for counts in tab.page.request.get(f"{address}numbers", headers=headers).json():
+        card = cards.filter(has_text=counts["arm"])
         names, values = (card.locator(part).all_inner_texts() for part in ("dt", "dd"))
         about = dict(zip(names, values, strict=True))
-        assert about["Items shown"] == str(found["shown"])
-        assert about["Accepted"] == str(found["accepted"])
+        assert about["Items shown"] == str(counts["shown"])
+        assert about["Accepted"] == str(counts["accepted"])
         label = card.get_by_role("img").get_attribute("aria-label")
         assert "% accepted, 95 % interval" in label
 

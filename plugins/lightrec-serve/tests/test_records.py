@@ -39,17 +39,10 @@ def test_numbers_are_counted_by_arm(store, event, answer):
         store.answered(answer(f"a{n}", ["i", "j", f"k{n % 7}"], latency_ms=100.0 - n))
         store.answered(answer(f"b{n}", ["i"], NOON - 1, arm="policy", latency_ms=None))
     store.answered(answer("empty", [], arm="policy"))
-    store.feedback(
-        [
-            event("1", "i", answer="a0"),
-            event("2", "i", answer="a0"),  # taken twice, shown once
-            event("3", "j", answer="a0"),
-            event("4", "i", answer="a1", kind="dismissed"),
-            event("5", "never shown", answer="a1"),
-            event("6", "i"),
-            event("7", "i", answer="b0"),
-        ]
-    )
+    # The first one is taken twice, and shown once.
+    taken = [("i", "a0"), ("i", "a0"), ("j", "a0"), ("other", "a1"), ("i", None), ("i", "b0")]
+    store.feedback([event(str(n), item, answer=id) for n, (item, id) in enumerate(taken)])
+    store.feedback([event("dismissed", "i", answer="a1", kind="dismissed")])
     blend, policy = store.numbers()
     assert (blend.arm, blend.answers, blend.shown) == ("blend", 100, 300)
     assert (blend.accepted, blend.items) == (2, 9)
@@ -145,8 +138,8 @@ def test_what_a_service_noted_of_worth_holds_for_whoever_exports(url, tmp_path, 
 
     with Store(url) as store:
         store.answered(answer("a", ["v", "w", "x", "y"]))
-        given = {"v": "view", "w": "skip", "x": "accepted", "y": "buy"}
-        store.feedback([event(i, i, answer="a", kind=kind) for i, kind in given.items()])
+        kind_of = {"v": "view", "w": "skip", "x": "accepted", "y": "buy"}
+        store.feedback([event(i, i, answer="a", kind=kind) for i, kind in kind_of.items()])
     assert values() == [1, -1, 1, 1]
     with Store(url) as store:
         store.note_worth({"view": 0.2, "buy": 1.0})

@@ -78,9 +78,9 @@ def test_everything_survives_closing(url, event, answer):
             ("old", {"item": "old"}),
         ]
         with store.engine.connect() as connection:
-            found = connection.execute(sa.select(ANSWERS)).one()
+            row = connection.execute(sa.select(ANSWERS)).one()
             shown = connection.execute(sa.select(SHOWN).order_by(SHOWN.c.position)).all()
-    assert (found.id, found.request, found.log_prob) == ("a", '{"k": 2}', -1.5)
+    assert (row.id, row.request, row.log_prob) == ("a", '{"k": 2}', -1.5)
     assert list(map(tuple, shown)) == [("a", 1, "i", None), ("a", 2, "j", 0.25)]
 
 
@@ -122,16 +122,16 @@ def test_items_are_put_and_deleted_and_changes_are_numbered(store):
 
 def test_32_threads_that_send_the_same_count_it_once(store, event):
     def client(thread):
-        found = []
+        pairs = []
         for start in range(thread, thread + 40, 2):
             ids = [str(number % 40) for number in (start, start + 1)]
-            found += zip(ids, store.feedback([event(id) for id in ids]), strict=True)
-        return found
+            pairs += zip(ids, store.feedback([event(id) for id in ids]), strict=True)
+        return pairs
 
     with ThreadPoolExecutor(32) as pool:
-        found = [pair for pairs in pool.map(client, range(32)) for pair in pairs]
-    assert len(found) == 32 * 40
-    assert sorted(int(id) for id, new in found if new) == [*range(40)]
+        pairs = [pair for sent in pool.map(client, range(32)) for pair in sent]
+    assert len(pairs) == 32 * 40
+    assert sorted(int(id) for id, new in pairs if new) == [*range(40)]
     assert sorted(int(each.id) for each in store.events("s")) == [*range(40)]
 
 

@@ -89,15 +89,15 @@ def event(key):
 def look(store, acknowledged):
     """See that all is there once, and that calls and answers are there as a whole or not at all."""
     with store.engine.connect() as connection:
-        found = connection.execute(sa.select(FEEDBACK.c.id, FEEDBACK.c.answer)).all()
+        events = connection.execute(sa.select(FEEDBACK.c.id, FEEDBACK.c.answer)).all()
         answers = connection.scalars(sa.select(ANSWERS.c.id)).all()
         query = sa.select(SHOWN.c.answer, sa.func.count()).group_by(SHOWN.c.answer)
         shown = dict(map(tuple, connection.execute(query)))
-    ids = [id for id, _ in found]
+    ids = [id for id, _ in events]
     assert len(ids) == len({*ids})
     stored = {id[:-2] for id in ids}
     assert {*acknowledged} <= stored
     assert {*ids} == {f"{key} {n}" for key in stored for n in range(2)}
     # An answer is written before the feedback that names it, and with all that it showed.
-    assert {answer for _, answer in found} <= {*answers}
+    assert {answer for _, answer in events} <= {*answers}
     assert shown == dict.fromkeys(answers, 2)

@@ -45,8 +45,8 @@ class SocialDomain(Domain):
         """
         if MAKER not in items.columns:
             return None
-        known = [name for name in (Column.USER, BLOCKED) if name in users.columns]
-        return np.asarray(sum(in_common(users[name], items[MAKER]) for name in known) == 0)
+        names = [name for name in (Column.USER, BLOCKED) if name in users.columns]
+        return np.asarray(sum(in_common(users[name], items[MAKER]) for name in names) == 0)
 
     def synthetic(self, folder: Path, seed: int) -> Path:
         """Write the made-up log of :mod:`lightrec_social.made_up`."""

@@ -1,4 +1,4 @@
-"""What friends chose: an item model of a graph of people."""
+"""The choices of friends: an item model of a graph of people."""
 
 from typing import ClassVar, Final, Self
 
@@ -15,7 +15,7 @@ from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.scorers import Details
 
 PARTS: Final = ("data", "indices", "indptr")
-"""Of a sparse matrix, see ``scipy.sparse.csr_array``."""
+"""Arrays of a sparse matrix, see ``scipy.sparse.csr_array``."""
 
 
 class FriendsTaste(ItemModel):
@@ -83,10 +83,10 @@ class FriendsTaste(ItemModel):
             far = (near @ friends).tocoo()
             far.data[far.col == rows[far.row]] = 0  # nobody is their own friends' friend
             near = near + self.further * far
-        found = torch.from_numpy((near @ self._kept("chosen")).toarray()).float()
-        found /= self.counts.cpu().clamp(min=1) ** (self.rarity or 0.0)
-        found[:, PADDING] = 0
-        return found.to(histories.device)
+        scores = torch.from_numpy((near @ self._kept("chosen")).toarray()).float()
+        scores /= self.counts.cpu().clamp(min=1) ** (self.rarity or 0.0)
+        scores[:, PADDING] = 0
+        return scores.to(histories.device)
 
     def _keep(self, name: str, matrix: "scipy.sparse.csr_array") -> None:
         for part in PARTS:
@@ -94,11 +94,10 @@ class FriendsTaste(ItemModel):
             self.register_buffer(f"{name}_{part}", torch.from_numpy(values))
 
     def _kept(self, name: str) -> "scipy.sparse.csr_array":
-        parts = [getattr(self, f"{name}_{part}").cpu().numpy() for part in PARTS]
+        parts = tuple(getattr(self, f"{name}_{part}").cpu().numpy() for part in PARTS)
         rows = len(parts[2]) - 1
-        return scipy.sparse.csr_array(
-            tuple(parts), shape=(rows, rows if name == "friends" else len(self.counts))
-        )
+        columns = rows if name == "friends" else len(self.counts)
+        return scipy.sparse.csr_array(parts, shape=(rows, columns))
 
 
 def friendships(users: pl.DataFrame, attribute: str) -> NDArray[np.int64]:
@@ -111,8 +110,9 @@ def friendships(users: pl.DataFrame, attribute: str) -> NDArray[np.int64]:
     number = pl.int_range(pl.len())
     pairs = users.select(attribute, one=number).explode(attribute).drop_nulls()
     rows = users.select(Column.USER, other=number)
-    found = pairs.join(rows, left_on=attribute, right_on=Column.USER).select("one", "other")
-    either = np.concatenate([found.to_numpy(), found.to_numpy()[:, ::-1]])
+    joined = pairs.join(rows, left_on=attribute, right_on=Column.USER)
+    one_way = joined.select("one", "other").to_numpy()
+    either = np.concatenate([one_way, one_way[:, ::-1]])
     return np.unique(either[either[:, 0] != either[:, 1]], axis=0)
 
 

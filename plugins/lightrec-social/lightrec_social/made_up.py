@@ -12,9 +12,9 @@ PEOPLE, POSTS = 420, 240
 MAKERS: Final = 120
 """The first of the people, who write the posts; a few of them write many."""
 EVENTS: Final = 30
-"""At most so many a person."""
+"""Largest number of events a person."""
 ALIKE: Final = 2.0
-"""What one of likeness adds to the log-odds of a friendship: homophily."""
+"""Log-odds that one of likeness adds to a friendship: homophily."""
 
 TOPICS: Final = {
     "cycling": ("A climb", "New wheels", "Rain on the road", "Sunday ride"),

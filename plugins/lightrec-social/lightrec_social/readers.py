@@ -6,20 +6,19 @@ artists (a list, the most played first) where the plays are beside.
 """
 
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import polars as pl
 from lightrec_formats.published import PublishedReader
 
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.log import InteractionLog
-from lightrec.data.readers.delimited import TextTable
 from lightrec.data.schema import Place
 from lightrec.keys import Column
 from lightrec_social.domain import FRIENDS, MAKER
 
 MOST: Final = 5
-"""So many artists describe a person."""
+"""Number of artists that describe a person at most."""
 GENRES: Final = (
     "Action & Adventure", "Comedy", "Family", "Drama", "Horror", "Science Fiction & Fantasy",
     "Thriller & Mystery", "Martial Arts", "Musicals & Music Films", "War", "Westerns",
@@ -72,15 +71,12 @@ class FriendsReader(PublishedReader):
 
     name = "friends"
     file = "user_friends.dat"
+    text: ClassVar = {"separator": "\t", "quote": False, "header": True}
 
     @classmethod
     def located(cls, path: Path) -> Path:
         """The path itself."""
         return path
-
-    def open(self, path: Path) -> TextTable:
-        """Open one of the files."""
-        return TextTable(path, "\t", quote=False, header=True)
 
     def events(self, file: Path) -> InteractionLog:
         """Read who befriended whom, an event each way; there are no times."""

@@ -1,4 +1,4 @@
-"""What it is worth that seldom seen people are shown."""
+"""The worth of showing seldom seen people."""
 
 import numpy as np
 import torch

@@ -17,12 +17,13 @@ from lightrec.data.sequences import Sequences
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
 from lightrec.ranking.item_models.base import Evidence
-from lightrec.rewards.base import RewardContext
-from lightrec.run import Run
 from lightrec.testing import parametrize_checks, plugin_checks
 
 MODELS = "Popularity", "ItemKNN", "EASE", "WordNeighbours", "FriendsTaste"
 MADE_UP = partial(made_up, "social", *MODELS)
+PEOPLE = pl.DataFrame(
+    {"user": ["a", "b", "c", "d"], "friends": [["b", "c", "x"], ["a"], None, ["b", "d"]]}
+)
 
 
 def forbidden(store):
@@ -40,11 +41,6 @@ def test_contract(check):
     check()
 
 
-PEOPLE = pl.DataFrame(
-    {"user": ["a", "b", "c", "d"], "friends": [["b", "c", "x"], ["a"], None, ["b", "d"]]}
-)
-
-
 def evidence(users=PEOPLE):
     """Four people: one chose nothing, one items 1 and 2, one item 2, one item 3."""
     items, offsets = np.array([1, 2, 2, 3], np.int32), np.array([0, 0, 2, 3, 4])
@@ -54,21 +50,21 @@ def evidence(users=PEOPLE):
 
 
 def test_friendships_go_either_way_and_leave_out_strangers():
-    found = friendships(PEOPLE, "friends")
-    assert found.tolist() == [[0, 1], [0, 2], [1, 0], [1, 3], [2, 0], [3, 1]]
+    pairs = friendships(PEOPLE, "friends").tolist()
+    assert pairs == [[0, 1], [0, 2], [1, 0], [1, 3], [2, 0], [3, 1]]
     with pytest.raises(NotApplicable, match="no lists 'friends' of users who are in the log"):
         FriendsTaste().fit(evidence(PEOPLE.drop("friends")))
 
 
 def test_scores_by_hand():
-    """Of the chain c – a – b – d: a and b have two friends each, c and d have one."""
+    """The chain c – a – b – d: a and b have two friends each, c and d have one."""
     model = FriendsTaste(further=0.0, rarity=0.0).fit(evidence())
     history, everybody = torch.zeros(4, 1).long(), torch.arange(4)
-    found = model.scores(history, everybody)
+    near = model.scores(history, everybody)
     root = 0.5**0.5
     # a's friends: b (weight 1 / 2, each of two events 1 / √2), and c (weight 1 / √2).
-    assert found[0].tolist() == pytest.approx([0, 0.5 * root, 0.5 * root + root, 0])
-    assert found[2].tolist() == [0, 0, 0, 0], "c's one friend chose nothing"
+    assert near[0].tolist() == pytest.approx([0, 0.5 * root, 0.5 * root + root, 0])
+    assert near[2].tolist() == [0, 0, 0, 0], "c's one friend chose nothing"
     model.further = 1.0
     further = model.scores(history, everybody)
     # c's friend's friend b, by way of a: 1 / √2 · 1 / 2; c itself does not count.
@@ -82,24 +78,19 @@ def test_scores_by_hand():
 def test_nothing_of_ones_own_and_of_the_blocked():
     users = pl.DataFrame({"user": ["a", "b", None], "blocked": [["c"], None, []]})
     items = pl.DataFrame({"item": ["1", "2", "3", "4"], "maker": ["a", "c", "b", None]})
-    found = SocialDomain().eligible(users, items, pl.Series([None] * 3))
-    assert found.tolist() == [
-        [False, False, True, True],
-        [True, True, False, True],
-        [True, True, True, True],
-    ]
+    mask = SocialDomain().eligible(users, items, pl.Series([None] * 3))
+    assert mask.astype(int).tolist() == [[0, 0, 1, 1], [1, 1, 0, 1], [1, 1, 1, 1]]
     assert SocialDomain().eligible(users, items.drop("maker"), pl.Series([None] * 3)) is None
 
 
 def test_reward():
-    store = Run(MADE_UP().run).data
     reward = ExposureReward(bonus=2.0)
-    reward.bind(RewardContext(store=store))
-    makers, counts = events_of_providers(store, "maker")
+    reward.bind(MADE_UP().context)
+    makers, counts = events_of_providers(MADE_UP().store, "maker")
     action = torch.tensor([[1, 2], [3, 0]])
     taken = torch.tensor([[True, False], [True, False]])
-    found = reward(TensorDict({Key.ACTION: action, Key.TAKEN: taken}, [2])).flatten()
+    rewards = reward(TensorDict({Key.ACTION: action, Key.TAKEN: taken}, [2])).flatten()
     expected = [1 + 2 / (1 + counts[makers[item]]) ** 0.5 for item in (0, 2)]
-    assert found.tolist() == pytest.approx(expected)
+    assert rewards.tolist() == pytest.approx(expected)
     with pytest.raises(RecipeError, match="bonus for seldom seen makers is -1"):
         ExposureReward(bonus=-1)

@@ -31,9 +31,9 @@ def test_appended_in_pieces_a_log_is_prepared_as_if_it_had_come_whole(tmp_path):
     # An event older than the last one, a known one and an item that nobody had.
     first, late = [ROWS[0], *ROWS[2:4]], [ROWS[4], ROWS[1], ROWS[3]]
     pieces = append(Tables(log(*first)), [log(*late)])
-    given = {"domain": Domain(), "k_core": 0, "seed": 0}
+    settings = {"domain": Domain(), "k_core": 0, "seed": 0}
     one, other = (
-        prepare(each, tmp_path / name, **given)
+        prepare(each, tmp_path / name, **settings)
         for each, name in ((pieces.log, "one"), (log(*ROWS), "other"))
     )
     assert one.catalog.equals(other.catalog)
@@ -72,10 +72,10 @@ def test_without_times_what_a_log_has_in_common_with_the_runs_is_counted_once_or
 
 
 def test_items_are_added_and_changed_and_columns_keep_their_kinds():
-    known = Tables(log(*ROWS), Catalog(pl.DataFrame(FILMS)))
+    before = Tables(log(*ROWS), Catalog(pl.DataFrame(FILMS)))
     # By itself `tags` would be a category, and `price` is whole.
     new = {"item": ["y", "x"], "title": ["Why", None], "price": [3, 4], "tags": ["c", None]}
-    table = append(known, [], Catalog(pl.DataFrame({**new, "year": [1990, 1991]}))).catalog
+    table = append(before, [], Catalog(pl.DataFrame({**new, "year": [1990, 1991]}))).catalog
     assert table.rows.drop("text").rows() == [
         ("w", "Woe", 1.5, ["a", "b"], None),
         ("x", "Xi", 4.0, ["b", "c"], 1991),
@@ -86,30 +86,30 @@ def test_items_are_added_and_changed_and_columns_keep_their_kinds():
 
 @pytest.mark.parametrize("form", ["file", "days", "folder"])
 def test_a_log_that_lightrec_wrote_is_read_whatever_the_runs_columns_were_called(tmp_path, form):
-    known, path = log(*ROWS), tmp_path / "log"
+    written, path = log(*ROWS), tmp_path / "log"
     if form == "folder":
-        write_folder(Tables(known), path)
+        write_folder(Tables(written), path)
     else:
         path = path / "2026-11-27.parquet"
         path.parent.mkdir()
-        known.write_parquet(path)
-    own = {"user": "customer", "item": "sku", "time": "when", "value": "none"}
-    read = partial(read_tables, columns=own, reader="TableReader", times="seconds")
-    [found] = more({"log-1": path if form == "file" else tmp_path / "log"}, read)[0].values()
-    assert found.events.equals(known.events)
+        written.write_parquet(path)
+    columns = {"user": "customer", "item": "sku", "time": "when", "value": "none"}
+    read = partial(read_tables, columns=columns, reader="TableReader", times="seconds")
+    [read_log] = more({"log-1": path if form == "file" else tmp_path / "log"}, read)[0].values()
+    assert read_log.events.equals(written.events)
 
 
 def test_what_became_of_each_row_that_was_given_is_counted(tmp_path):
     films = {"item": [*"wxyz"], "title": ["Woe", "Xi", "Why", "Zen"]}
-    known = Tables(log(*ROWS), Catalog(pl.DataFrame(films)))
+    before = Tables(log(*ROWS), Catalog(pl.DataFrame(films)))
     late = [("a", "v", 1_800_000_000), ("b", "x", 1_800_000_100), ("b", "x", 1_800_000_100)]
     logs = {"log-1": log(*ROWS[:2], *late, ("new", "w", 1_800_000_200)), "log-2": None}
     more_films = {"item": ["v", "w", "u", "x"], "title": ["Vow", "Woe!", "Urn", "Xi"]}
     catalog = Catalog(pl.DataFrame(more_films))
-    tables = append(known, [logs["log-1"]], catalog)
-    told = account(known, tables, logs, catalog, None)
-    assert told["log-2"] == {"rows": 0, "new": 0, "known": 0}
-    assert told["items"] == {"rows": 4, "added": 2, "changed": 1, "known": 1}
+    tables = append(before, [logs["log-1"]], catalog)
+    counts_of = account(before, tables, logs, catalog, None)
+    assert counts_of["log-2"] == {"rows": 0, "new": 0, "known": 0}
+    assert counts_of["items"] == {"rows": 4, "added": 2, "changed": 1, "known": 1}
     store = prepare(
         tables.log,
         tmp_path / "store",
@@ -117,7 +117,7 @@ def test_what_became_of_each_row_that_was_given_is_counted(tmp_path):
         domain=Domain(),
         k_core=2,
         also=pl.Series(["v", "w", "nothing"]),
-        appended=told,
+        appended=counts_of,
         seed=0,
     )
     counts = store.meta["appended"]["log-1"]
@@ -152,9 +152,9 @@ def test_the_tables_of_several_logs_are_joined_and_what_they_contradict_is_told(
         ("i3", "Zed", 2),
     ]
     assert users.rows.rows() == [("u0", 30, 1, 2), ("u9", 42, 1, 2)]
-    told = capsys.readouterr().err
+    error = capsys.readouterr().err
     assert (
         f"{sources['log-2'] / 'catalog.parquet'} says otherwise of 1 item (title, price) than the "
         "tables before it, and counts."
-    ) in told
-    assert "says otherwise of 1 user (age) than" in told
+    ) in error
+    assert "says otherwise of 1 user (age) than" in error

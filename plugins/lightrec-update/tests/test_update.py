@@ -76,10 +76,8 @@ def test_what_is_known_is_nothing_new(updated, tmp_path, capsys):
 
 def test_versions_are_listed_promoted_and_rolled_back(updated, capsys):
     run, _ = updated
-    assert [(row["version"], row["answers"]) for row in versions.listed(run)] == [
-        (1, False),
-        (2, True),
-    ]
+    listed = [(row["version"], row["answers"]) for row in versions.listed(run)]
+    assert listed == [(1, False), (2, True)]
     assert main(["runs", "list", str(run.parent)]) == 2
     assert capsys.readouterr().err.endswith(f"name a run folder, such as {run}.\n")
     held = lightrec.load(run, by="blend")

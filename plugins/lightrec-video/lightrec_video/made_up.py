@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 PEOPLE, FILMS, SERIES = 400, 200, 10
 EPISODES: Final = 5
-"""Of each series."""
+"""Number of episodes of each series."""
 EVENTS: Final = 26
-"""At most so many a person; the shortest history has two thirds of them."""
+"""Largest number of events a person; the shortest history has two thirds of them."""
 PAIRED: Final = 0.5
 """How much a title's second genre counts beside its first."""
 FRONT: Final = 0.25
 """The share of events in which people take what the front page shows: by fame alone."""
 HOOKED: Final = 2.0
-"""What having watched an episode to its end adds to the appeal of the next one."""
+"""Log-odds that having watched an episode to its end adds to the next one."""
 
 GENRES: Final = {
     "Comedy": ("Wedding", "Landlord", "Holiday", "Understudy"),

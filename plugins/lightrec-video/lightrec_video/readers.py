@@ -44,7 +44,7 @@ _FORMS: Final = {
     "u.user": ("|", (Column.USER, "age", "gender", "occupation", "zip_code")),
     "users.dat": ("::", (Column.USER, "gender", "age", "occupation", "zip_code")),
 }
-"""Of the files that do not name their columns: what parts the fields, and the columns."""
+"""Marks that part the fields, and the columns, of the files that do not name these."""
 _AGES: Final = 0, 2**31 - 1, "a whole number"
 # "Title (1995)", perhaps with a mark for video or television behind the year.
 _TITLE_AND_YEAR: Final = r"^(.*?)\s*\((\d{4})(?:[-–]\d{0,4})?\)\s*(?:\((?:V|TV|mini)\)\s*)*$"
@@ -92,16 +92,16 @@ class MovieLensReader(PublishedReader):
     def items(self, file: Path) -> Catalog | None:
         """Read the films next to the ratings, where they are there."""
         if file.name not in _LOGS:
-            found = RecBoleReader().read_items(file)
-            return found and self.films(_as_grouplens(found.rows), found.place)
+            catalog = RecBoleReader().read_items(file)
+            return catalog and self.films(_as_grouplens(catalog.rows), catalog.place)
         if (films := self.beside(file, _LOGS[file.name][0])) is None:
             return None
         item = "movieId" if films.name == "movies.csv" else Column.ITEM
-        own = GENRES if films.name == "u.item" else ("genres",)
-        names = {Column.ITEM: item} | {name: name for name in (Column.TITLE, *own)}
+        columns = GENRES if films.name == "u.item" else ("genres",)
+        names = {Column.ITEM: item} | {name: name for name in (Column.TITLE, *columns)}
         rows, place = self.table(films, names)
         genres = pl.col("genres").str.split("|")
-        if own is GENRES:
+        if columns is GENRES:
             flags = [pl.when(pl.col(genre) == "1").then(pl.lit(genre)) for genre in GENRES]
             genres = pl.concat_list(flags).list.drop_nulls()
         return self.films(rows.with_columns(genres=genres), place)
@@ -109,8 +109,8 @@ class MovieLensReader(PublishedReader):
     def users(self, file: Path) -> Users | None:
         """Read the people next to the ratings, where they are there."""
         if file.name not in _LOGS:
-            found = RecBoleReader().read_users(file)
-            return found and self.people(found.rows, found.place)
+            users = RecBoleReader().read_users(file)
+            return users and self.people(users.rows, users.place)
         if (people := self.beside(file, _LOGS[file.name][1])) is None:
             return None
         return self.people(*self.table(people, {name: name for name in _FORMS[people.name][1]}))

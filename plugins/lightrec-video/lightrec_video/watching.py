@@ -1,4 +1,4 @@
-"""What is true of video: series are watched in order, and time is what viewers give."""
+"""Video in particular: series are watched in order, and time is what viewers give."""
 
 import polars as pl
 from lightrec_rewards.attributes import LengthReward
@@ -36,7 +36,7 @@ class NextEpisode(NextInSeries):
 
 
 class WatchTime(LengthReward):
-    """What an accepted title is expected to be watched, from 0 to 1.
+    """How much an accepted title is expected to be watched, from 0 to 1.
 
     Seconds alone pay for long films, and the share that is watched for short clips: so the reward
     is a mean of the two, seconds as shares of the longest title. The values of the log are seconds

@@ -58,9 +58,8 @@ def test_the_sample_is_fetched_once_and_the_second_source_is_tried(tmp_path, mon
     monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path))
     assert VideoDomain().sample() == folder, "it is there already"
     shutil.rmtree(folder)
-    with pytest.raises(FetchError, match="could not be fetched:\n  - first: No network") as raised:
+    with pytest.raises(FetchError, match=r"(?s)not be fetched:\n  - first: No network.*Use --off"):
         fetch_movielens_100k(folder, {"first": fails})
-    assert "Use --offline" in str(raised.value)
     assert not folder.exists()
 
 

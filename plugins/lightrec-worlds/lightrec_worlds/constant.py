@@ -21,9 +21,9 @@ from lightrec.simulators.world import Scored, World
 from lightrec_worlds.playing import even_chance, play
 
 FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""How much what comes after may count beside what comes now."""
+"""Weights of what comes after beside what comes now."""
 SEED = 900_000_007
-"""Of the search: sessions that no contender is judged by."""
+"""Seed of the search: sessions that no contender is judged by."""
 
 
 def best_constant(
@@ -113,8 +113,8 @@ def brings_later(world: World, seed: int, rounds: int) -> Tensor:
         play_sessions(Scored(even_chance(world)), world, everyone, seed + 1 + round_, record=note)
         time, clicked, reward, alive = map(torch.stack, zip(*steps, strict=True))
         click = (clicked > PADDING).float().unsqueeze(2)
-        known = [torch.ones_like(time), time, time.square(), click, world.item_vectors[clicked]]
-        rows.append(torch.cat(known, 2)[alive])
+        columns = [torch.ones_like(time), time, time.square(), click, world.item_vectors[clicked]]
+        rows.append(torch.cat(columns, 2)[alive])
         earned.append((reward.flip(0).cumsum(0).flip(0) - reward)[alive])
     features, wanted = torch.cat(rows).double(), torch.cat(earned).double()
     unit = torch.eye(features.shape[1], dtype=torch.float64, device=features.device)

@@ -188,6 +188,6 @@ class Greed(BaitWorld):
         return self.logits(state)
 
     def _seen(self, latent: dict[str, Tensor], step: Tensor, click: Tensor) -> Tensor:
-        """What policies see."""
+        """The observation that policies see."""
         parts = [latent["taste"], latent["satiation"], step / self.max_steps]
         return torch.cat([*parts, latent["rate"].unsqueeze(1), click], 1)

@@ -32,9 +32,9 @@ EXTENSION = 0.9 / 3.4
 NOTHING = 2.0
 """Weight of clicking nothing, beside interest + 1 of each video shown."""
 PACE = 0.3
-"""How far the interest of an indifferent user moves towards or away from a topic watched."""
+"""Step by which the interest of an indifferent user moves towards or away from a topic watched."""
 PRICE = 1.3
-"""What a minute of budget is worth to the oracle: the best of .9, 1.1, 1.3, 1.5 and 1.75."""
+"""Worth of a minute of budget to the oracle: the best of .9, 1.1, 1.3, 1.5 and 1.75."""
 
 
 def one_of_each(key: Tensor, count: int, size: int) -> Tensor:

@@ -34,11 +34,11 @@ def best_values(
         :func:`ranks`; for a policy that looks at no state, how probably it shows each action.
     :param ranked: whether the law is one of ranks.
     """
-    found = [torch.zeros_like(reward[:, 0])]
+    values = [torch.zeros_like(reward[:, 0])]
     for _ in range(steps):
-        worth = reward + following @ found[-1]
-        found.append((worth.sort(1).values if ranked else worth) @ law)
-    return torch.stack(found)
+        worth = reward + following @ values[-1]
+        values.append((worth.sort(1).values if ranked else worth) @ law)
+    return torch.stack(values)
 
 
 def ranks(actions: int, offer_size: int) -> Tensor:

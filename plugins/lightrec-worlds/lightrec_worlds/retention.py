@@ -173,11 +173,11 @@ class Retention(BaitWorld):
         return best_slate(gain, logits, torch.zeros_like(now), self.slate_size).scores
 
     def _along(self, ends: tuple[float, float], level: Tensor) -> Tensor:
-        """What lies evenly between its values at the lowest and the highest level."""
+        """Values that lie evenly between those at the lowest and the highest level."""
         return ends[0] + (ends[1] - ends[0]) * level / (self.levels - 1)
 
     def _seen(self, latent: dict[str, Tensor]) -> Tensor:
-        """What policies see."""
+        """The observation that policies see."""
         scales = {"day": self.horizon, "slates": 10, "rate": 1, "click": 1, "absence": self.horizon}
         numbers = [latent[name].unsqueeze(1) / scale for name, scale in scales.items()]
         return torch.cat([latent["taste"], *numbers], 1)

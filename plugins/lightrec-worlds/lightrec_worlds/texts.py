@@ -44,7 +44,7 @@ def describe_bait(
     first = len(topic) - added
     # Rows are filled one after the other, so that more items leave the earlier ones' words alone.
     drawn = np.random.default_rng(seed).random((len(topic), 4)) * (words != "plain")
-    found = []
+    pairs = []
     rows = zip(topic, grades(quality, quality[:first]), grades(bait, bait[:first]), strict=True)
     for row, (number, good, loud) in enumerate(rows):
         name, subject = CATEGORIES[number]
@@ -56,9 +56,9 @@ def describe_bait(
         text = f"{opening.format(name, subject)}. {verdict}."
         if words != "plain":
             text = f"{text} {remark}."
-        found.append((f"{headline.format(name.title())} {row + 1}", text))
+        pairs.append((f"{headline.format(name.title())} {row + 1}", text))
     names = pl.Series("topic", [CATEGORIES[number][0] for number in topic], pl.String)
-    return Catalog(catalog_of("item-{:04d}", found).rows.with_columns(names))
+    return Catalog(catalog_of("item-{:04d}", pairs).rows.with_columns(names))
 
 
 def describe_videos(topic: NDArray[np.int64], quality: NDArray[np.float32]) -> Catalog:
@@ -69,8 +69,8 @@ def describe_videos(topic: NDArray[np.int64], quality: NDArray[np.float32]) -> C
     """
     kind = np.zeros(len(topic), dtype=np.int64)
     for number in np.unique(topic):
-        own = topic == number
-        kind[own] = np.searchsorted(np.quantile(quality[own], [1 / 3, 2 / 3]), quality[own])
+        same = topic == number
+        kind[same] = np.searchsorted(np.quantile(quality[same], [1 / 3, 2 / 3]), quality[same])
     words, nouns = [], _WORDS["nouns"]
     for row, grade in enumerate(grades(quality)):
         name, subject = TOPICS[topic[row]]
@@ -85,11 +85,11 @@ def describe_documents(score: NDArray[np.float32]) -> Catalog:
 
     :param score: (N,) clickbait scores, 0 for kale to 1 for chocolate.
     """
-    found = []
+    rows = []
     for row, value in enumerate(score):
         sweet = round(10 * float(value))
         # Another ten of the pairs are sweet in each row, so that no word alone tells the score.
         words = [pair[(place + row) % 10 >= sweet] for place, pair in enumerate(_WORDS["pairs"])]
         title = f"The {words[0]} {words[row % 9 + 1]} {row + 1}"
-        found.append((title, f"{_WORDS['documents'][min(int(5 * value), 4)]}. {', '.join(words)}."))
-    return catalog_of("document-{}", found)
+        rows.append((title, f"{_WORDS['documents'][min(int(5 * value), 4)]}. {', '.join(words)}."))
+    return catalog_of("document-{}", rows)

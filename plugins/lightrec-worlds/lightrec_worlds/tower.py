@@ -111,16 +111,16 @@ class TowerPolicy(TwoTowerPolicy, LearnedPolicy):
         items = vectors[1:].to(self.vectors)
         self.centre.copy_(items.mean(0))
         if meanings is None:
-            known = items - self.centre
+            rows = items - self.centre
         else:
             weights, predicted = fit_left_out(items, meanings[1:].to(items))
             self.meaning.copy_(weights)
-            known = predicted - predicted.mean(0)
-        spread = known.std(0, correction=0)
+            rows = predicted - predicted.mean(0)
+        spread = rows.std(0, correction=0)
         # Division by infinity: a constant column must not set later items apart.
         self.scale.copy_(spread.masked_fill(spread < SILENT, torch.inf))
         self.vectors.zero_()
-        self.vectors[1:-1, :-1] = known / self.scale
+        self.vectors[1:-1, :-1] = rows / self.scale
         self.vectors[-1, -1] = 1
         return self
 
@@ -157,11 +157,8 @@ class TowerPolicy(TwoTowerPolicy, LearnedPolicy):
         """The sums over histories, ``(B, P · (W + 1))``."""
         recent = history[:, -self.history_length :]
         recent = pad(recent, (self.history_length - recent.shape[1], 0))
-        return self.pooled(embedding(recent, self.vectors))
-
-    def pooled(self, recent: Tensor) -> Tensor:
-        """The same of the rows ``(B, L, W + 1)`` of the last L steps."""
-        return torch.einsum("pl,bla->bpa", self.weights, recent).flatten(1)
+        rows = embedding(recent, self.vectors)
+        return torch.einsum("pl,bla->bpa", self.weights, rows).flatten(1)
 
     def item_table(self) -> Tensor:
         """The plain and the learned item vectors, ``(N + 1, W + size)``."""

@@ -110,9 +110,10 @@ class WorldData(SimulatorData):
         :raises RecipeError: where it has no ``item_vectors``, or no such setting.
         """
         kind = plugins.installed().get("simulators", self.world).load()
-        given = {} if reward is None else {"reward": reward}
-        own = {"batch_size": sessions, "device": device, **given}
-        simulator: Simulator = make_of(kind, self.settings, **own)
+        paid = {} if reward is None else {"reward": reward}
+        simulator: Simulator = make_of(
+            kind, self.settings, batch_size=sessions, device=device, **paid
+        )
         if not hasattr(simulator, "item_vectors"):
             raise RecipeError(
                 f"{self.world} has no item_vectors, by which policies see its items. Take a world, "
@@ -231,11 +232,11 @@ class WorldData(SimulatorData):
             shape = state[Key.MASK].shape if columns is None else columns.shape
             total = torch.zeros(shape, device=world.device)
             for name, weight in weights.items():
-                known = getattr(world, name)
+                score = getattr(world, name)
                 if name in SCORES:
-                    total = total + weight * known(state)
+                    total = total + weight * score(state)
                 else:
-                    total = total + weight * (known if columns is None else known[columns])
+                    total = total + weight * (score if columns is None else score[columns])
             return total
 
         return Scored(scores)
@@ -304,10 +305,11 @@ def text_vectors(catalog: Catalog, encoder: Encoder) -> Tensor:
         texts = catalog.rows[name].fill_null("").to_list()
         sentences = [_ENDS.split(text.strip()) for text in texts]
         owners: dict[str, str] = {}
-        for own, item in zip(sentences, catalog.rows[Column.ITEM], strict=True):
-            for sentence in own:
+        for lines, item in zip(sentences, catalog.rows[Column.ITEM], strict=True):
+            for sentence in lines:
                 owners.setdefault(sentence, item)
         place = {sentence: row for row, sentence in enumerate(owners)}
         vectors = encoded(encoder, list(owners), list(owners.values()))
-        parts.append(torch.stack([vectors[[place[s] for s in own]].mean(0) for own in sentences]))
+        rows = ([place[sentence] for sentence in lines] for lines in sentences)
+        parts.append(torch.stack([vectors[row].mean(0) for row in rows]))
     return pad(torch.cat(parts, 1), (0, 0, 1, 0))

@@ -69,8 +69,8 @@ def test_the_slate_is_picked_from_with_the_laws_probabilities(places):
     weights = world.logits(state, slate)[0, :2].exp() * factors[:2]
     wanted = torch.cat([torch.ones(1), weights]) / (1 + weights.sum())
     taken = world.respond(state, slate).taken
-    found = torch.stack([~taken.any(1), taken[:, 0], taken[:, 1]]).sum(1)
-    assert (((found - rows * wanted) ** 2) / (rows * wanted)).sum() < 13.8  # χ², 2 degrees, 99.9 %
+    counts = torch.stack([~taken.any(1), taken[:, 0], taken[:, 1]]).sum(1)
+    assert (((counts - rows * wanted) ** 2) / (rows * wanted)).sum() < 13.8  # χ², 2 degrees, 99.9 %
 
 
 @pytest.mark.parametrize(("size", "factor"), [(1, 4), (3, 8)])

@@ -31,9 +31,9 @@ def test_every_part_of_the_catalog_has_the_law_of_fresh_documents(world):
     topic = world.topic[1:].view(10, 200)
     assert all(torch.bincount(part).tolist() == [10] * 20 for part in topic)
     means = np.r_[np.linspace(-3, 0, 14), np.linspace(0, 3, 6)]
-    found = torch.stack([world.quality[1:][world.topic[1:] == t] for t in range(20)]).double()
-    assert np.abs(found.mean(1).numpy() - means).max() < 0.04  # four standard errors of .1/√100
-    assert abs(found.std(1).mean() - 0.1) < 0.005
+    quality = torch.stack([world.quality[1:][world.topic[1:] == t] for t in range(20)]).double()
+    assert np.abs(quality.mean(1).numpy() - means).max() < 0.04  # four standard errors of .1/√100
+    assert abs(quality.std(1).mean() - 0.1) < 0.005
     assert torch.equal(world.item_vectors[1:].argmax(1), world.topic[1:])
     assert not world.item_vectors[0].any()
 
@@ -75,12 +75,12 @@ def test_interest_in_the_topic_watched_moves_and_no_other(world):
     _, after = shown(world, [item, 0], interests=interest)
     click = after[Key.TAKEN][:, 0]
     interests = after[Key.LATENT, "interests"]
-    own = interests[:, 7]
+    topic = interests[:, 7]
     step = 0.3 * (1 - 0.5) * (1 + 0.5)
-    assert (own[~click] == interest).all()
-    up = own[click] > interest
-    torch.testing.assert_close(own[click][up], torch.full((int(up.sum()),), interest + step))
-    torch.testing.assert_close(own[click][~up], torch.full((int((~up).sum()),), interest - step))
+    assert (topic[~click] == interest).all()
+    up = topic[click] > interest
+    torch.testing.assert_close(topic[click][up], torch.full((int(up.sum()),), interest + step))
+    torch.testing.assert_close(topic[click][~up], torch.full((int((~up).sum()),), interest - step))
     clicks = int(click.sum())
     assert abs(float(up.float().mean()) - 0.25) < 4 * (0.25 * 0.75 / clicks) ** 0.5
     assert (interests[:, torch.arange(20) != 7] == interest).all()

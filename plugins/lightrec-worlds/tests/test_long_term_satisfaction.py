@@ -70,6 +70,6 @@ def test_policies_return_what_the_twin_says(sensitivity):
         (lambda state, items: world.oracle(state), highest, True),
     ]
     wanted = [expected(world, twin, law, ranked) for _, law, ranked in cases]
-    found = [play(world, choose) for choose, *_ in cases]
-    assert found == pytest.approx(wanted, rel=0.01)
+    returns = [play(world, choose) for choose, *_ in cases]
+    assert returns == pytest.approx(wanted, rel=0.01)
     assert max(wanted) == wanted[3]

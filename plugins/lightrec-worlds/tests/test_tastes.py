@@ -34,13 +34,13 @@ def test_people_are_the_same_whatever_the_chance_and_the_batch():
 
 def test_items_are_taken_as_the_law_says_and_otherwise_every_day():
     world, later = Tastes(20_000, num_items=20), Tastes(20_000, num_items=20, day=1)
-    found = []
+    taken = []
     for each in (world, later):
         each.fix(torch.arange(20_000), seed=0)
         state = each.reset()
         slate = torch.arange(1, 11).repeat(20_000, 1)
-        found.append(each.respond(state, slate).taken)
+        taken.append(each.respond(state, slate).taken)
         expected = each.logits(state, slate).sigmoid().mean(0)
-        assert torch.allclose(found[-1].float().mean(0), expected, atol=0.015)
+        assert torch.allclose(taken[-1].float().mean(0), expected, atol=0.015)
     # The tastes are the same on both days, the chance is not.
-    assert not torch.equal(*found)
+    assert not torch.equal(*taken)

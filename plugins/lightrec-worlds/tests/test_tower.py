@@ -62,14 +62,14 @@ def test_a_loaded_policy_grows_likewise_and_is_saved_as_grown(tmp_path):
 def test_sums_over_histories_fade_by_half_lives():
     policy = trained()[0]
     history = torch.tensor([[0, 0, 2, 5], [0, 0, 0, N + 1]])
-    found = policy.user_vectors(history).view(2, 2, D + 1)
+    sums = policy.user_vectors(history).view(2, 2, D + 1)
     ages = torch.tensor([3.0, 2, 1, 0])
     for pool, half_life in enumerate((1.0, 4.0)):
         weights = 0.5 ** (ages / half_life)
         weights /= weights.sum().sqrt()
         wanted = weights[2] * policy.vectors[2] + weights[3] * policy.vectors[5]
-        torch.testing.assert_close(found[0, pool], wanted)
-        torch.testing.assert_close(found[1, pool], weights[3] * policy.vectors[-1])
+        torch.testing.assert_close(sums[0, pool], wanted)
+        torch.testing.assert_close(sums[1, pool], weights[3] * policy.vectors[-1])
 
 
 def data(rows, columns):

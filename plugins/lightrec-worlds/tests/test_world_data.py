@@ -71,8 +71,8 @@ def test_a_saved_policy_can_make_the_log(tmp_path):
     rows = world_data(behavior=str(tmp_path), logged_sessions=3).log()
     rows[Key.MASK] = unpack(rows[PACKED], 1001)
     with torch.no_grad():
-        known = Policy.load(tmp_path).distribution(rows.to_dict()).log_prob(rows[Key.ACTION])
-    torch.testing.assert_close(rows[Key.LOG_PROBABILITY], known)
+        expected = Policy.load(tmp_path).distribution(rows.to_dict()).log_prob(rows[Key.ACTION])
+    torch.testing.assert_close(rows[Key.LOG_PROBABILITY], expected)
 
 
 def test_who_scores_items_by_what_is_not_there_is_refused():

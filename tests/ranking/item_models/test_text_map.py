@@ -72,7 +72,7 @@ def test_cold_items_have_the_scores_that_a_regression_on_texts_foretells():
 
 def test_warm_items_as_if_cold_are_foretold_by_all_others():
     mapped = TextMap(VECTORS, TEXTS, COUNTS, l2=0.5)
-    found = mapped.predicted(SCORES, None, mapped.ask(torch.tensor([*WARM, 3])))
+    found = mapped.predicted(SCORES, None, mapped.query(torch.tensor([*WARM, 3])))
     z = centred(WARM)
     for place, item in enumerate(WARM):
         rest = [i for i in range(len(WARM)) if i != place]
@@ -85,7 +85,7 @@ def test_warm_items_as_if_cold_are_foretold_by_all_others():
 def test_neighbours_by_vectors_and_words_and_the_regression_are_added(weights, count, monkeypatch):
     monkeypatch.setattr(text_map, "NEIGHBOURS", count)
     mapped, items = TextMap(VECTORS, TEXTS, COUNTS, 0.5, weights), [*COLD, 1]
-    found = mapped.predicted(SCORES, None, mapped.ask(torch.tensor(items))).numpy()
+    found = mapped.predicted(SCORES, None, mapped.query(torch.tensor(items))).numpy()
     shares = SCORES[:, WARM].softmax(1).double().numpy()
     expected = np.zeros((3, 4))
     for weight, cosines in zip(weights, cosines_of_texts(), strict=False):
@@ -96,7 +96,7 @@ def test_neighbours_by_vectors_and_words_and_the_regression_are_added(weights, c
             loud = loud / loud.sum() if loud.sum() else np.full(len(WARM), 1 / len(WARM))
             expected[:, column] += weight * np.log(shares @ loud + 0.1 / N)
     alone = TextMap(VECTORS, TEXTS, COUNTS, 0.5)
-    expected += weights[2] * alone.predicted(SCORES, None, alone.ask(torch.tensor(items))).numpy()
+    expected += weights[2] * alone.predicted(SCORES, None, alone.query(torch.tensor(items))).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
     monkeypatch.setattr(text_map, "BLOCK", 8)  # an item at once
     blocked = TextMap(VECTORS, TEXTS, COUNTS, 0.5, weights).scores(SCORES)[:, COLD].numpy()
@@ -130,7 +130,7 @@ def test_in_doubt_all_speak_and_what_misleads_about_warm_items_as_if_they_were_c
         padded = torch.nn.functional.pad(vectors, (0, 0, 1, 0))
         weights = choose_map(padded, texts, counts, judged, 0)[1]
         mapped = TextMap(padded, texts, counts, 1.0, weights)
-        found = mapped.predicted(judged[0][0], none, mapped.ask(events))
+        found = mapped.predicted(judged[0][0], none, mapped.query(events))
         own = (kind == kind[:, None]) & ~torch.eye(240, dtype=torch.bool)
         return weights, bool(found[own].min() > found[kind != kind[:, None]].max())
 

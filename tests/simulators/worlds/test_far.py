@@ -63,8 +63,8 @@ def test_log_becomes_a_store(world, tmp_path):
     chosen = walk.choices[0, 25].item()
     assert row["item"] == (None if chosen > world.ITEMS else f"item-{chosen:04d}")
     assert log.events["item"].null_count() == (walk.choices > world.ITEMS).sum()
-    given = {"catalog": catalog, "domain": Domain(), "k_core": 0, "seed": 0}
-    store = prepare(log, tmp_path / "store", **given)
+    settings = {"catalog": catalog, "domain": Domain(), "k_core": 0, "seed": 0}
+    store = prepare(log, tmp_path / "store", **settings)
     assert store.has_nothing
     assert [len(store.events(part)) for part in (TRAIN, TEST, CONTEXT)] == [900, 50, 1000]
     held_out = world.held_out(30)
