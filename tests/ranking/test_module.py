@@ -8,7 +8,6 @@ import numpy as np
 import polars as frames
 import pytest
 import torch
-from lightrec_news.reading import SelfAttentionReader
 from safetensors.torch import load_file
 
 from lightrec.data.domain import Domain
@@ -90,6 +89,7 @@ def test_text_vectors_come_from_the_encoder(store, tmp_path):
 
 
 def test_a_ranker_learns_a_walk_from_words_alone(store, tmp_path):
+    reading = pytest.importorskip("lightrec_news.reading", reason="reads them")
     pl.seed_everything(0, verbose=False)
     data = SequenceData(str(store.folder), max_length=8, batch_size=8, reads=["title"])
     names = [f"at{i % 6} row{i // 6} lone{i}" for i in range(ITEMS)]
@@ -105,7 +105,7 @@ def test_a_ranker_learns_a_walk_from_words_alone(store, tmp_path):
     again = RankingModule.load_from_checkpoint(tmp_path / "one.ckpt", weights_only=True).eval()
     assert torch.equal(again.ranker.item_vectors(), module.eval().ranker.item_vectors())
     with pytest.raises(RecipeError, match="has a reader, and the data section names nothing"):
-        fitted(store, tmp_path, epochs=1, reader=SelfAttentionReader)
+        fitted(store, tmp_path, epochs=1, reader=reading.SelfAttentionReader)
 
 
 def test_a_log_without_an_order_is_refused(tmp_path):
