@@ -133,9 +133,11 @@ def run(
         sources = {role: in_file(path, where, role) for role, path in sources.items()}
         stages = plan(recipe_set, where, sources, seed, overrides, until, command)
         redo.complete(where)
-        left = to_do(stages, fresh)
+        left: list[str] = []
         for stage in stages:
-            if stage.name in left:
+            # Whatever reads a stage that is not up to date is not, either.
+            if fresh or {*stage.inputs} & {*left} or not stage.is_current():
+                left.append(stage.name)
                 check(stage)
         if {"users_a", "users_b"} & {*left}:
             from lightrec.stages.train import check_planned_halves
@@ -187,15 +189,6 @@ def command_of(
     for stage, line in overrides.items():
         words += [f"--{stage}.{word[2:]}" if word.startswith("--") else word for word in line]
     return shlex.join(words)
-
-
-def to_do(stages: Sequence[Stage], fresh: bool) -> list[str]:
-    """Name the stages that are not up to date, or read one that is not."""
-    left: list[str] = []
-    for stage in stages:
-        if fresh or {*stage.inputs} & {*left} or not stage.is_current():
-            left.append(stage.name)
-    return left
 
 
 def check(stage: Stage) -> None:
