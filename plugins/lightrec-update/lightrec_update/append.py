@@ -68,7 +68,9 @@ def appended_tables(
     except NothingNew:  # but perhaps other settings
         tables, nothing = Appended(*vars(kept).values()), True
     settings["appended"] = account(kept, tables, logs, catalog, users)
-    settings["also"] = _named(old, tables, catalog)
+    fresh = tables.log.events[Column.ITEM].tail(sum(tables.new)).drop_nulls()
+    put = [] if catalog is None else [catalog.rows[Column.ITEM]]
+    settings["also"] = pl.concat([old.catalog[Column.ITEM], fresh, *put]).unique().sort()
     if tables.catalog is kept.catalog and settings.get("languages") is None:
         settings["languages"] = old.meta["languages"]
 
@@ -178,13 +180,6 @@ def account(
             left = len(table) - added - changed
             counts[name] = {"rows": len(table), "added": added, "changed": changed, "known": left}
     return counts
-
-
-def _named(old: EventStore, after: Appended, catalog: Catalog | None) -> pl.Series:
-    """Name the items of a store, of what was appended to its log, and of a table."""
-    fresh = after.log.events[Column.ITEM].tail(sum(after.new)).drop_nulls()
-    put = [] if catalog is None else [catalog.rows[Column.ITEM]]
-    return pl.concat([old.catalog[Column.ITEM], fresh, *put]).unique().sort()
 
 
 def append(

@@ -209,18 +209,16 @@ def make(
     (room / "logs").mkdir(parents=True, exist_ok=True)
     write_whole(room / VERSION, json.dumps(about, indent=2))
     command = about["command"]
-    more: dict[str, Sequence[str]] = {
-        "ranker": [
-            f"--model.init_args.continues={present.folder('ranker')}",
-            f"--data.init_args.since={present.folder('data')}",
-            *recipes.load("generic").words(FINAL),  # chosen on validation: docs/how-to/update.md
-        ],
-    }
-    for name in about["overrides"]:
-        made, words = present.stamp(name), overrides.get("data" if name == "data" else "ranker", ())
-        overridden = [*about["overrides"][name], *more.get(name, ()), *words]
+    goes_on = [
+        f"--model.init_args.continues={present.folder('ranker')}",
+        f"--data.init_args.since={present.folder('data')}",
+        *recipes.load("generic").words(FINAL),  # chosen on validation: docs/how-to/update.md
+    ]
+    for name, overridden in about["overrides"].items():
+        overridden = [*overridden, *(goes_on if name == "ranker" else ())]
+        overridden += overrides.get("data" if name == "data" else "ranker", ())
         read = {**sources, "before": present.folder("data") / READ} if name == "data" else {}
-        recipe = made["recipe"] | ({"function": APPEND} if name == "data" else {})
+        recipe = present.stamp(name)["recipe"] | ({"function": APPEND} if name == "data" else {})
         tuned = "text" in (*recipes.names(recipe), *about["elsewhere"])
         if name != "data" and tuned:  # no update tunes texts
             texts = present.holding("text").folder("text")
@@ -228,8 +226,8 @@ def make(
             recipe = {**recipe, "reads": ["data", *(["ranker"] if name == FINAL else [])]}
         stages[name] = Stage(name, recipe, room / name, overridden, read, command, dict(stages))
     if present.has(EVALUATE):
-        made = present.stamp(EVALUATE)
-        recipe = {**made["recipe"], "reads": ["data", "ranker"], "evaluators": EVALUATORS}
+        recipe = {**present.stamp(EVALUATE)["recipe"], "reads": ["data", "ranker"]}
+        recipe["evaluators"] = EVALUATORS
         stages[EVALUATE] = Stage(EVALUATE, recipe, room / EVALUATE, [], {}, command, dict(stages))
     for number, stage in enumerate(stages.values(), start=1):
         do(stage, f"[{number}/{len(stages)}] {stage.name}", not stage.is_current())

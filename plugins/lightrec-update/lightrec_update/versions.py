@@ -30,19 +30,8 @@ def numbers(run: Path) -> list[int]:
     return first + sorted(int(path.parent.name) for path in later if path.parent.name.isdecimal())
 
 
-def link(run: Path, number: int) -> None:
-    """Let a version answer, by one rename."""
-    if number == 1:
-        (run / CURRENT).unlink(missing_ok=True)
-        return
-    partial = run / f".{CURRENT}.partial"
-    partial.unlink(missing_ok=True)
-    partial.symlink_to(Path(VERSIONS) / str(number))
-    os.replace(partial, run / CURRENT)
-
-
 def promote(run: Path, number: int) -> None:
-    """Let a version answer, and show its report at the top of the run folder.
+    """Let a version answer, by one rename, and show its report at the top of the run folder.
 
     :raises RunError: where there is no such version.
     """
@@ -51,7 +40,13 @@ def promote(run: Path, number: int) -> None:
             f"{run} has no version {number}. It has: {', '.join(map(str, there)) or 'none'}."
         )
     with redo.alone(run, "runs promote"):
-        link(run, number)
+        if number == 1:
+            (run / CURRENT).unlink(missing_ok=True)
+        else:
+            partial = run / f".{CURRENT}.partial"
+            partial.unlink(missing_ok=True)
+            partial.symlink_to(Path(VERSIONS) / str(number))
+            os.replace(partial, run / CURRENT)
         chosen = Run(run)
         if chosen.has("evaluate"):
             publish(chosen.stamp("evaluate")["recipe"], chosen.folder("evaluate"), run)
