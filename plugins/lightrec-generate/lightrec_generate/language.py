@@ -20,7 +20,7 @@ class LanguageGenerator(TreeGenerator):
     zero at first, of what a causal language model says at the end of the item's line. One pass of
     the model gives the states after all items, so that every position is an example to learn from.
     The model is trained through low-rank adapters (LoRA, Hu et al. 2022), and files hold these
-    alone, with the base model's name. Of items that join later no line is read. The law, beams and
+    alone, with the base model's name. Of items that join later no line is read. The law and
     the policy are those of a :class:`~lightrec_generate.tree.TreeGenerator`, as are the other
     parameters.
 

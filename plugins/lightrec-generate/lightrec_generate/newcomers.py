@@ -81,22 +81,6 @@ class Newcomers(NamedTuple):
         counted = DECAY**age * self.chances[last].any(-1)
         return RECENT_SHARE * counted / counted.sum(1, keepdim=True).clamp_min(1e-9)
 
-    def parts(self, last: Tensor) -> Tensor:
-        """The logarithms of what is written and of what replaces each of the last items.
-
-        :param last: as of :meth:`recent`.
-        :returns: ``(B, 1 + T)``.
-        """
-        replaced = self.share * self.recent(last)
-        return torch.cat([1 - replaced.sum(1, keepdim=True), replaced], 1).log()
-
-    def leads_to(self, shown: Tensor) -> Tensor:
-        """Tell in place of which items one comes that may be shown.
-
-        :param shown: ``(..., N + 1)`` bool: what may be shown.
-        """
-        return (shown[..., self.items[self.table]] & (self.chances > 0)).any(-1)
-
     def joined(self, law: Tensor, last: Tensor) -> Tensor:
         """Let new items join a law.
 

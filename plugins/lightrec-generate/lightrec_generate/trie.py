@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 
 class Level(NamedTuple):
@@ -131,35 +130,6 @@ class Trie:
         listed = first.unsqueeze(-1) + torch.arange(widest, device=first.device)
         there = listed < last.unsqueeze(-1)
         return listed.where(there, 0), there
-
-    def counted(self, shown: Tensor) -> Tensor:
-        """Count what may be shown among the items before each one, in the order of their digits.
-
-        :param shown: ``(..., N + 1)`` bool by item; column 0 counts for nothing.
-        :returns: ``(..., R + 1)`` int32.
-        """
-        ordered = shown.index_select(-1, self.items)
-        return pad(ordered.cumsum(-1, dtype=torch.int32), (1, 0))
-
-    def allowed(self, depth: int, nodes: Tensor, counted: Tensor) -> Tensor:
-        """Tell which nodes have a leaf that may be shown.
-
-        :param nodes: ``(B, ...)`` int64 of a level.
-        :param counted: ``(R + 1,)`` for all rows or ``(B, R + 1)``, from :meth:`counted`.
-        :returns: ``(B, ...)`` bool.
-        """
-        leaves = self.levels[depth].leaves
-        shared = counted.ndim == 1
-        size = nodes.numel() if shared else nodes[0].numel()
-        if len(leaves) <= size:  # a small level is looked at once, and as a whole
-            count = counted.index_select(-1, leaves)
-            may = count[..., 1:] > count[..., :-1]
-            return at(may, nodes) if shared else may.gather(1, nodes.flatten(1)).view_as(nodes)
-        first, last = at(leaves, nodes), at(leaves, nodes + 1)
-        if shared:
-            return at(counted, last) > at(counted, first)
-        counts = [counted.gather(1, ends.flatten(1)) for ends in (first, last)]
-        return (counts[1] > counts[0]).view_as(nodes)
 
 
 def at(values: Tensor, places: Tensor) -> Tensor:

@@ -34,20 +34,6 @@ def test_children_are_what_goes_on(codes, trie):
     assert torch.equal(trie.items[trie.place[1:]], torch.arange(1, 61))
 
 
-def test_masks_are_exact(codes, trie):
-    shown = torch.rand(7, 61, generator=torch.Generator().manual_seed(1)) < 0.1
-    counted = trie.counted(shown)
-    for depth, level in enumerate(trie.levels):
-        nodes = torch.arange(len(level.digits))
-        allowed = trie.allowed(depth, nodes.expand(7, -1), counted)
-        starts = codes[trie.items - 1][trie.levels[depth].leaves[:-1], : depth + 1]
-        for row in range(7):
-            left = codes[shown[row, 1:], : depth + 1]
-            expected = (starts[:, None] == left[None]).all(2).any(1)
-            assert torch.equal(allowed[row], expected)
-        assert torch.equal(trie.allowed(depth, nodes, counted[0]), allowed[0])
-
-
 def test_two_items_with_the_same_digits_are_refused():
     with pytest.raises(ValueError, match="same digits"):
         Trie(torch.tensor([[0, 0], [1, 2], [0, 3], [1, 2]]), torch.arange(1, 4))
