@@ -16,29 +16,20 @@ from lightrec.__main__ import main
 from lightrec.recommend import Recommender
 
 MUTATIONS = int(os.environ.get("LIGHTREC_MUTATIONS", "200"))
-FORTY = 40
-"""Mutations are drawn by the number of a test, each of so many."""
+PER_TEST = 40
+"""Number of mutations of one test; each is drawn by its number."""
 VALUES = (None, True, -1, 0, 1e300, 10**30, float("nan"), "", "x", "../..", [], {}, ["x"], {"x": 1})
-LISTS = ["recommend", "--user", "u3"], ["similar", "i3", "-k", "3"], ["explain", "--user", "u3"]
+LISTS = "recommend {} --user u3", "similar {} i3 -k 3", "explain {} --user u3"
+SIMULATED = "simulate {} --policy greedy --sessions 4 --model"
 READS = {
-    "data": [*LISTS, ["runs list"], ["explain", "--user", "u3", "--by", "policy"]],
-    "ranker": [*LISTS, ["evaluate"], ["recommend", "--history", "--profile", "age=3"]],
-    "evaluate": [["evaluate"], ["recommend", "--user", "u3"], ["runs list"]],
-    "policy": [["recommend", "--user", "u3", "--by", "policy"], ["explain", "--by", "policy"]],
-    "users_a": [["recommend", "--user", "u3", "--by", "even-mixture"], ["simulate", "users_a"]],
-    "users_b": [["simulate", "users_b"]],
+    "data": [*LISTS, "runs list {}", "explain {} --user u3 --by policy"],
+    "ranker": [*LISTS, "evaluate {}", "recommend {} --history --profile age=3"],
+    "evaluate": ["evaluate {}", "recommend {} --user u3", "runs list {}"],
+    "policy": ["recommend {} --user u3 --by policy", "explain {} --user u3 --by policy"],
+    "users_a": ["recommend {} --user u3 --by even-mixture", f"{SIMULATED} users_a"],
+    "users_b": [f"{SIMULATED} users_b"],
 }
-"""Commands that read a stage; others look at its note alone."""
-
-
-def words_of(command, run):
-    """Write a command of ``READS`` as words of a line."""
-    name, *options = command
-    if name == "simulate":
-        return [name, str(run), "--model", *options, "--policy", "greedy", "--sessions", "4"]
-    if name == "explain" and "--user" not in options:
-        options = ["--user", "u3", *options]
-    return [*name.split(), str(run), *options]
+"""Commands that read a stage of a run; others look at its note alone."""
 
 
 def leaves(value):
@@ -125,7 +116,7 @@ def test_the_damaged_file_is_named_and_the_advice_makes_it_whole(run, capsys):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "sentence"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "a/b"), "at a/b: the disk is full"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "the disk is full"),
@@ -135,13 +126,13 @@ def test_the_damaged_file_is_named_and_the_advice_makes_it_whole(run, capsys):
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "memory does not suffice"),
     ],
 )
-def test_what_the_machine_refuses_is_told(tiny_run, error, told, monkeypatch, capsys):
+def test_what_the_machine_refuses_is_told(tiny_run, error, sentence, monkeypatch, capsys):
     def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(Recommender, "similar", fail)
     assert main(["similar", str(tiny_run), "i3"]) == 2
-    assert told in capsys.readouterr().err
+    assert sentence in capsys.readouterr().err
 
 
 def test_a_full_disk_behind_the_output_is_told(tiny_run):
@@ -155,14 +146,14 @@ def test_a_full_disk_behind_the_output_is_told(tiny_run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("begin", range(0, MUTATIONS, FORTY))
+@pytest.mark.parametrize("begin", range(0, MUTATIONS, PER_TEST))
 def test_no_mutation_of_a_file_ends_in_a_traceback(run, begin, capfd):
     files = files_of(run)
-    for number in range(begin, begin + FORTY):
+    for number in range(begin, begin + PER_TEST):
         chance = random.Random(number)
         path = chance.choice(files)
         with replaced(path, mutated(path.read_bytes(), chance, files)):
             for command in READS.get(path.parent.name, LISTS):
                 with suppress(SystemExit):
-                    assert main(words_of(command, run)) in (0, 2), (number, path, command)
+                    assert main(command.format(run).split()) in (0, 2), (number, path, command)
                 assert "panicked" not in capfd.readouterr().err, (number, path, command)

@@ -9,7 +9,7 @@ from lightrec_worlds.greed import Greed
 from lightrec import plugins
 from lightrec.__main__ import _do
 from lightrec.errors import PluginError, RecipeError
-from lightrec.moved import MOVED, moved
+from lightrec.moved import moved, new_paths
 from lightrec.rewards.base import Reward
 from lightrec.settings import make_of
 from lightrec.simulators.base import Simulator
@@ -19,7 +19,7 @@ from lightrec.stages.train import ParsedRecipe
 from lightrec.trust import built, trusted_class
 
 OLD = "lightrec.learners.adversarial.GAIL"
-NEW = MOVED[OLD]
+NEW = new_paths()[OLD]
 
 
 class Holder:
@@ -27,9 +27,9 @@ class Holder:
         self.reward = reward
 
 
-@pytest.mark.parametrize("old", MOVED)
+@pytest.mark.parametrize("old", new_paths())
 def test_each_is_where_the_table_says_and_no_longer_where_it_was(old):
-    module, _, name = MOVED[old].rpartition(".")
+    module, _, name = new_paths()[old].rpartition(".")
     assert getattr(import_module(module), name).__module__ == module
     module, _, name = old.rpartition(".")
     with pytest.raises((ModuleNotFoundError, AttributeError)):

@@ -53,7 +53,7 @@ class Number:
 
     @property
     def names(self) -> list[str]:
-        """What stands behind the attribute's name."""
+        """Ends of the features' names, behind the attribute's."""
         return [" (log)" if self.logarithm else ""]
 
     def __call__(self, column: pl.Series) -> Block:
@@ -118,7 +118,7 @@ class Features:
         self.blocks: dict[str, slice] = {}
         """The columns of each attribute that has features."""
         self.names: list[str] = []
-        """What each feature is: ``price (log)``, ``genres: Comedy``, ``price: unknown``."""
+        """Names of the features: ``price (log)``, ``genres: Comedy``, ``price: unknown``."""
         self._made: dict[str, tuple[Number | _Members, bool, float]] = {}
         for name, kind in ((name, parted(kind)[0]) for name, kind in kinds.items()):
             fitted = _MAKERS[kind].fitted(table[name]) if kind in _MAKERS else None

@@ -24,7 +24,7 @@ stages that it read."""
 ROOMS: Final = ("current", "logs", "sources", "versions")
 """In a run folder: what is no stage's own."""
 RELIABILITY: Final = "reliability.json"
-"""What a user model's stage notes: its forecasts and what came true, by bins of probability."""
+"""Note of a user model's stage: its forecasts and what came true, by bins of probability."""
 FORMAT_VERSION: Final = 5
 """Version of the prepared log that the stage ``data`` leaves."""
 READ_VERSIONS: Final = (4, FORMAT_VERSION)
@@ -32,7 +32,7 @@ READ_VERSIONS: Final = (4, FORMAT_VERSION)
 
 _MARKS: Final = ("inputs", "files")
 _NOTED: Final = {**dict.fromkeys((*_MARKS, "recipe"), dict), "overrides": list, "fingerprint": str}
-"""What a stage's note must be, where it says it."""
+"""Types of the entries of a stage's note."""
 _KINDS: Final = {
     b"PAR1": ("parquet", "a Parquet file", "name it with the ending .parquet"),
     b"\x1f\x8b": ("gzip", "compressed with gzip", "name it with the ending .csv.gz or .tsv.gz"),
@@ -49,7 +49,7 @@ _KINDS: Final = {
 
 _URL: Final = re.compile(r"[a-z][\w+]{2,}:/+[^/]", re.IGNORECASE)
 _LOGIN: Final = re.compile(r"(:/+[^:/@?#]*:)(?!\d+(?:[/?#]|$))([^@]*(?:@[^/?#]*)?)(?=@)")
-"""What follows a user in a URL, which is no port: a password."""
+"""A password: it follows a user in a URL, and is no port."""
 _QUERY: Final = re.compile(
     r"([?&;]\s*[^=&;?#]*(?:pass|pwd|secret|token|key|credential|odbc_connect)[^=&;?#]*=)([^&;#]+)",
     re.IGNORECASE,
@@ -297,7 +297,7 @@ def undamaged(path: Path) -> Path:
     """
     facts = _noted(path.parent / STAMP) if (path.parent / STAMP).is_file() else None
     noted = (facts or {}).get("files", {}).get(path.name)
-    if noted and not (path.is_file() and _mark(path) == noted):
+    if noted and not (path.is_file() and content_hash(path) == noted):
         raise RunError(_damaged(path, path.parent, facts or {}))
     return path
 
@@ -310,7 +310,8 @@ def _damaged(path: Path, folder: Path, facts: dict[str, Any]) -> str:
     )
 
 
-def _mark(path: Path) -> str:
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -321,7 +322,7 @@ def _marks(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
     marks = {STAMP: hashlib.sha256(text.encode()).hexdigest()}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path != folder / STAMP:
-            marks[path.relative_to(folder).as_posix()] = _mark(path)
+            marks[path.relative_to(folder).as_posix()] = content_hash(path)
     return marks
 
 

@@ -68,7 +68,7 @@ LEANING: Final = 0.6
 
 @dataclass(frozen=True)
 class LogSummary:
-    """What ``lightrec data check`` reports of files that can be used.
+    """The report of ``lightrec data check`` on files that can be used.
 
     :param counts: events, users, items, and the counts of ``LEFT_OUT`` and ``TOLERATED``.
     :param times: the first and the last time in ISO 8601; None in a log without times.
@@ -125,7 +125,7 @@ def glance(
     :param goal: the kinds that are to be brought about.
     """
     people, whose = persons(tables.users)
-    log, catalog, users = renamed(tables.log, whose), tables.catalog, people
+    log, catalog = renamed(tables.log, whose), tables.catalog
     times = log.events[Column.TIME].drop_nulls()
     kinds = dict(log.events[Column.FEEDBACK].value_counts(sort=True).iter_rows())
     proposed = [] if goal else funnel(log, domain)
@@ -145,7 +145,7 @@ def glance(
         ignored=log.place.ignored,
         negative=[kind for kind in kinds if (worth or {}).get(kind, 0) < 0],
         items=() if catalog is None else catalog.attributes(),
-        users=() if users is None else users.attributes(),
+        users=() if people is None else people.attributes(),
         form=log.place.form,
         proposed=proposed,
         bots=programs,

@@ -64,7 +64,7 @@ def languages_of(texts: Iterable[str | None]) -> dict[str, float]:
 
 
 def wording(items: pl.DataFrame) -> pl.Series:
-    """What tells a catalog's language: the titles, or the texts where there are none.
+    """The texts that tell a catalog's language: titles, or texts where there are none.
 
     :param items: a catalog with the domain's words.
     """

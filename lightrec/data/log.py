@@ -13,7 +13,7 @@ NO_EVENTS: Final = "There are no events."
 
 
 class InteractionLog(CanonicalTable):
-    """What people saw and chose.
+    """Events of any kind: what people saw and chose.
 
     One class holds ratings, implicit events, impressions with candidates, logged bandits without
     users, and aggregated counts; unknown columns are null. The rows are in the order of the file.
@@ -61,7 +61,7 @@ class InteractionLog(CanonicalTable):
         _check_items(frame, events, place, problems)
         problems.check()
         self.skipped = {place.row(row): said for row, said in problems.skipped.items()}
-        """What is wrong with rows that are left out, by what they are called."""
+        """Faults of the rows that are left out, by what the rows are called."""
         if problems.skipped:
             kept = pl.int_range(frame.height, eager=True)
             kept = kept.filter(~kept.is_in(pl.Series([*problems.skipped]).implode()))

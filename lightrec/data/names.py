@@ -51,7 +51,7 @@ class Names:
         zeros = np.zeros(len(items))
         self.popularity = zeros if popularity is None else np.asarray(popularity, float)
         years = items["year"] if "year" in items.columns else pl.Series([None] * len(items))
-        self._said: set[str] = set()
+        self._printed: set[str] = set()
         self._years = years.cast(pl.Int64, strict=False)
 
     @classmethod
@@ -112,16 +112,16 @@ class Names:
             name: [one] if two["whole"] is None else [one, two]
             for name, one, two in zip(other, plain, dated, strict=True)
         }
-        row_of = {n: self._meant(n, exact.get(n, []), readings.get(n, [])) for n in distinct}
+        row_of = {n: self._row_of(n, exact.get(n, []), readings.get(n, [])) for n in distinct}
         return [row_of[str(name)] for name in names]
 
-    def _meant(self, name: str, rows: list[int], readings: Sequence[_Reading]) -> int:
-        if rows := rows or self._alike(readings):
-            item = self._one(name, rows)
+    def _row_of(self, name: str, rows: list[int], readings: Sequence[_Reading]) -> int:
+        if rows := rows or self._same_title(readings):
+            item = self._only(name, rows)
             others = (self._lower == name.lower()).arg_true().to_list()
             if self.ids[item] == name and (others := [row for row in others if row != item]):
                 more = "; ".join(map(self.shown, others[:_SHOWN]))
-                self._say(
+                self._print_once(
                     f"{name!r} is taken as the id of {self.shown(item, False)}. It is also the "
                     f"title of {more}: give that id where it is meant."
                 )
@@ -132,13 +132,13 @@ class Names:
             near = self._likeliest(readings[-1]["whole"])
             hint = f" Did you mean {'; '.join(map(self.shown, near))}?" if near else ""
             raise RecipeError(f"There is no item {name!r}.{hint}{self.left_out}")
-        self._say(f"{name!r} is taken as {self.shown(row, False)}.")
+        self._print_once(f"{name!r} is taken as {self.shown(row, False)}.")
         return row
 
-    def _say(self, sentence: str) -> None:
+    def _print_once(self, sentence: str) -> None:
         """Say something once, and not for each of a service's thousand requests."""
-        if sentence not in self._said:
-            self._said.add(sentence)
+        if sentence not in self._printed:
+            self._printed.add(sentence)
             print(sentence, file=sys.stderr)
 
     def shown(self, row: int, with_id: bool = True) -> str:
@@ -162,7 +162,7 @@ class Names:
         """The same as lists, which a search for a misspelt name reads without a copy."""
         return self._keys.to_dict(as_series=False)
 
-    def _alike(self, readings: Sequence[_Reading]) -> list[int]:
+    def _same_title(self, readings: Sequence[_Reading]) -> list[int]:
         """The rows whose titles differ in nothing that counts."""
         for key in ("whole", "bare", "outer", "inner"):
             for row in readings:
@@ -173,7 +173,7 @@ class Names:
                     return rows
         return []
 
-    def _one(self, name: str, rows: list[int]) -> int:
+    def _only(self, name: str, rows: list[int]) -> int:
         if len(rows) == 1:
             return rows[0]
         rows.sort(key=lambda row: -self.popularity[row])
@@ -189,7 +189,7 @@ class Names:
                 match = self._keys["whole"].str.starts_with(key)
                 match |= self._keys["bare"].str.starts_with(key)
                 if rows := match.arg_true().to_list():
-                    return self._one(name, rows)
+                    return self._only(name, rows)
         return None
 
     def _misspelt(self, reading: _Reading) -> int | None:

@@ -36,7 +36,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 
 def worths(log: InteractionLog, domain: Domain, goal: Sequence[str]) -> dict[str, float] | None:
-    """What an event of each kind is worth where no weights are given, see ``Domain.weights``.
+    """Worth of an event of each kind where no weights are given, see ``Domain.weights``.
 
     Without a goal, what a funnel leads to is worth more than what leads there. Otherwise almost no
     order would be left of a shop's log, as each repeats a view.

@@ -132,7 +132,7 @@ class CanonicalTable(ABC):
     """A checked table that can be written as canonical Parquet and read again."""
 
     kind: ClassVar[str]
-    """What the table is called in files and messages."""
+    """Name of the table in files and messages."""
     rows: pl.DataFrame
     """The table, checked and with its types."""
     kinds: Mapping[str, Kind] = MappingProxyType({})

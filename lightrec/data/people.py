@@ -33,7 +33,7 @@ class Person(NamedTuple):
 
 
 class People:
-    """What a store, and whoever asks, knows of people.
+    """Knowledge of people, from a store and from whoever asks.
 
     :param store: of a run.
     """

@@ -92,7 +92,7 @@ class Table(ABC):
 
     @cached_property
     def faults(self) -> dict[str, str]:
-        """What is wrong with lines that were not read, by what they are called."""
+        """Faults of lines that were not read, by what the lines are called."""
         return {}
 
     @abstractmethod
@@ -128,7 +128,7 @@ class Problems:
     def __init__(self, source: object | None = None, skipping: int | None = None) -> None:
         self.source, self.skipping = source, skipping
         self.skipped: dict[int, str] = {}
-        """What is wrong with rows that are left out, counted from 0."""
+        """Faults of rows that are left out, counted from 0."""
         self.sentences: list[str] = []
         self.more = 0
         """The number of problems without a sentence."""

@@ -46,7 +46,7 @@ class StageData(PlainCheckpoint, pl.LightningDataModule, ABC):
 
     @property
     def reading(self) -> tuple[int, int, int, int]:
-        """What of the items' words is read, see ``ItemTower``; zeros where nothing is."""
+        """Sizes of the items' words as they are read, see ``ItemTower``; zeros where nothing is."""
         return 0, 0, 0, 0
 
     @property

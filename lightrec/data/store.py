@@ -118,7 +118,7 @@ class EventStore:
 
     @cached_property
     def log(self) -> pl.DataFrame:
-        """What the log says of each event: one row per event, in the order of ``items``.
+        """The log's other columns: one row per event, in the order of ``items``.
 
         The columns are those of :data:`UNCHANGED` that the log knows, with the types of
         ``lightrec.data.schema.LOG_SCHEMA``; feedback is an enumeration of names.

@@ -235,7 +235,7 @@ class _Form(NamedTuple):
 
     @property
     def kind(self) -> tuple[str, bool, str]:
-        """What is one for a whole column; the time of day may be there or not."""
+        """The form of a whole column; the time of day may be there or not."""
         return re.sub(r"[T, ]*\0", "", self.date), self.named, self.digits
 
 

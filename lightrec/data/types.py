@@ -1,4 +1,4 @@
-"""What the columns of item and user tables hold: numbers, categories, lists, dates, images, words.
+"""Kinds of the columns of item and user tables: numbers, categories, lists, dates, images, words.
 
 A column's kind is recognised from all of its values and never value by value; ``types`` on the line
 or in a recipe overrides it. Kinds and the types of their values:
@@ -30,7 +30,7 @@ Kind: TypeAlias = Literal["number", "category", "list", "date", "image", "words"
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 
 MISSING: Final = ("", "na", "n/a", "nan", "null", "none", "-", "--", "?", r"\n")
-"""What stands for a missing value among numbers and dates, in lower case."""
+"""Marks of a missing value among numbers and dates, in lower case."""
 _DATELIKE: Final = r"^\d[\d\s:./+\-]*\d.{0,12}$|^\d.*\d{4}|^[A-Za-z]{3,9}\.? \d.*\d{4}"
 _IMAGE: Final = r"(?i)\.(png|jpe?g|gif|webp|bmp|tiff?|avif)(\?\S*)?$"
 _BRACKETS: Final = r"^\[.*\]$"
@@ -74,16 +74,14 @@ def converted(column: pl.Series, kind: Kind, place: Place, problems: Problems) -
     text = column if column.dtype.is_numeric() and kind == "date" else _cast(column, "words")
     if kind == "list":
         return _split(text)
-    numbers = _numbers(text, form) if kind == "number" else None
+    values: pl.Series | None
     if kind == "date":
         doubts = Problems()
         values = parse_times(_unmissing(text), "auto", place, doubts)
         if doubts and values.is_null().all():  # such as that day and month are not clear
             problems.sentences += doubts.sentences
             return values
-    elif numbers is not None:
-        values = numbers
-    else:  # one by one, to see which do not fit
+    elif (values := _numbers(text, form)) is None:  # one by one, to see which do not fit
         values = _unmissing(text).str.strip_chars().cast(pl.Float64, strict=False)
     bad = (values.is_null() & _unmissing(text).is_not_null()).arg_true().to_list()
     if bad:
@@ -129,7 +127,7 @@ def parted(kind: str) -> tuple[Kind, str]:
 
 @dataclass(frozen=True)
 class Attribute:
-    """What ``lightrec data check`` says of an attribute.
+    """An attribute as ``lightrec data check`` describes it.
 
     :param values: how many distinct ones there are; of lists, distinct members.
     :param example: the least and the greatest number or date; else the most frequent value, and of

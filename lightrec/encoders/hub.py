@@ -18,7 +18,7 @@ from typing import Any, Final
 import yaml
 from safetensors import SafetensorError
 
-from lightrec.data.files import STAMP
+from lightrec.data.files import STAMP, content_hash
 from lightrec.data.languages import NAMES, in_words, sample
 from lightrec.errors import FetchError
 
@@ -218,9 +218,7 @@ def fingerprint_of(folder: Path, how: str) -> str:
     mark = hashlib.blake2b(how.encode(), digest_size=DIGEST)
     for path in sorted(folder.iterdir()):
         if path.suffix in FILES and path.name not in NOTES:
-            with path.open("rb") as file:
-                mark.update(path.name.encode())
-                mark.update(hashlib.file_digest(file, "sha256").digest())
+            mark.update(path.name.encode() + bytes.fromhex(content_hash(path)))
     return mark.hexdigest()
 
 

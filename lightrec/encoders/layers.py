@@ -378,7 +378,7 @@ def _adapted(model: Any, upper: nn.Module, tune: Tuning, rank: int) -> Any:
         from peft import LoraConfig, get_peft_model
     except ImportError as missing:
         raise RecipeError(
-            f"`tune: {tune}` needs peft: `pip install lightrec-finetune[lora]` brings it."
+            f"`tune: {tune}` needs peft: `pip install lightrec[lora]` brings it."
         ) from missing
     inside = {id(module) for module in upper.modules() if isinstance(module, nn.Linear)}
     names = [name for name, module in model.named_modules() if id(module) in inside]

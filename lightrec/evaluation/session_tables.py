@@ -67,11 +67,11 @@ def paired(
     metrics: Metrics, prefix: str = ALL, of: str = "accepted"
 ) -> dict[str, tuple[float, float, float]]:
     """Collect the policy's paired advantages: mean, low, high."""
-    ahead = {
-        title: interval(metrics, f"{prefix}/policy-minus-{name}/{of}")
+    return {
+        title: ends
         for name, title in CONTENDERS.items()
+        if (ends := interval(metrics, f"{prefix}/policy-minus-{name}/{of}"))
     }
-    return {title: ends for title, ends in ahead.items() if ends is not None}
 
 
 def answers(metrics: Metrics) -> Answers | None:
@@ -122,7 +122,8 @@ def section(metrics: Metrics) -> Section:
         "Whole sessions, in user model B",
         "User model B is of another class than A, was fitted on the other half of the users, and "
         f"has item vectors of its own; it was fitted {_times(metrics)}, and every contender plays "
-        f"in each fit. All contenders meet the same users with the same chance.{unfit(metrics)}",
+        "in each fit. All contenders meet the same users with the same chance."
+        f"{unfit_rewards(metrics)}",
         [reached, Table(head, differences), *_ratios(metrics, titles)],
         charts,
         "The mixture adds user model A's utilities to the blend's scores, with the weight "
@@ -166,7 +167,7 @@ def unlike(metrics: Metrics) -> str:
     return f"{begin}: {', '.join(differing)}." if differing and "sessions/length" in metrics else ""
 
 
-def unfit(metrics: Metrics) -> str:
+def unfit_rewards(metrics: Metrics) -> str:
     """Say which learned rewards are unfit to judge sessions by; empty where none is."""
     misleading = []
     for key in ("reward_a", "reward_b"):

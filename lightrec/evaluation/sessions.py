@@ -7,7 +7,6 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.evaluation import evidence
 from lightrec.evaluation.base import Evaluator, Findings, keys_of
 from lightrec.evaluation.contenders import (
     best_constant_lists,
@@ -15,6 +14,7 @@ from lightrec.evaluation.contenders import (
     mixture,
     plain_contenders,
 )
+from lightrec.evaluation.evidence import MIXTURES
 from lightrec.evaluation.session_tables import ALL, HOME, NEW, RATIOS, findings
 from lightrec.intervals import mean_interval, ratio_interval
 from lightrec.keys import Key
@@ -24,13 +24,13 @@ from lightrec.simulators.rollout import Contender, Refits, RewardFunction, Sessi
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.users.user_model import UserModel
 
-MIXTURES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Weights of user model A's utilities next to the blend's scores, of which the best in A plays."""
-CHOOSING = 300
+CHOOSING_USERS = 300
 """Users of A's half with whom that weight is chosen."""
-SEARCH = 700
+SEARCH_SEEDS = 700
 """What the seeds of searches are moved by, so that no session that is searched in is judged."""
-SEEN = 200
+READ_STEPS = 200
 """Steps of a history that contenders may read."""
 
 
@@ -79,7 +79,7 @@ class SimulatedSessions(Evaluator):
             liked = ConstantListPolicy.from_user_model(run.users_b, history)
             lists = [liked, PopularityPolicy.from_run(run)]
             _, contenders["constant"] = best_constant_lists(
-                simulators[0], users, seed * 1000 + SEARCH, others=lists
+                simulators[0], users, seed * 1000 + SEARCH_SEEDS, others=lists
             )
         there, away = self._in_refits(run, simulators, users, contenders, seed)
         metrics[ALL] |= compare(there) | away
@@ -130,11 +130,11 @@ class SimulatedSessions(Evaluator):
 
     def _mixture(self, run: Run, starts: LogStarts, learned: Tensor, seed: int) -> float:
         """Choose the mixture's weight that is accepted most in user model A, with users of A's."""
-        users = chosen_users(learned.nonzero().squeeze(1), CHOOSING, seed)
+        users = chosen_users(learned.nonzero().squeeze(1), CHOOSING_USERS, seed)
         simulator = self._simulator(run, run.users_a, starts, len(users))
-        mixtures = {str(w): mixture(run.blend, run.users_a, w) for w in MIXTURES}
-        judged = judge(mixtures, simulator, users, [seed * 1000 + SEARCH])
-        return max(MIXTURES, key=lambda weight: float(judged[str(weight)].accepted.mean()))
+        mixtures = {str(w): mixture(run.blend, run.users_a, w) for w in WEIGHTS}
+        judged = judge(mixtures, simulator, users, [seed * 1000 + SEARCH_SEEDS])
+        return max(WEIGHTS, key=lambda weight: float(judged[str(weight)].accepted.mean()))
 
     def _simulator(
         self, run: Run, users: UserModel, starts: LogStarts, count: int
@@ -145,7 +145,7 @@ class SimulatedSessions(Evaluator):
             count,
             slate_size=self.slate_size,
             max_steps=self.max_steps,
-            history_length=SEEN,
+            history_length=READ_STEPS,
             repeats=run.data.repeats,
         )
 
@@ -195,7 +195,7 @@ def compare(sessions: Mapping[str, Refits]) -> dict[str, float]:
     for name, gained in _advantages(sessions).items():
         for key, values in gained.items():
             metrics |= keys_of(f"policy-minus-{name}/{key}", mean_interval(values))
-    for name in evidence.MIXTURES:
+    for name in MIXTURES:
         if {name, "blend"} <= sessions.keys():
             pair = {each: sessions[each] for each in (name, "blend")}
             ahead = _advantages(pair, name)["blend"]["accepted"]

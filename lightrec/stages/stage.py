@@ -23,7 +23,7 @@ from jsonargparse import ArgumentParser
 
 import lightrec
 from lightrec import plugins, trust
-from lightrec.data.files import FORMAT_VERSION, STAMP, write_stamp, write_whole
+from lightrec.data.files import FORMAT_VERSION, STAMP, content_hash, write_stamp, write_whole
 from lightrec.errors import RecipeError, warn
 from lightrec.moved import hint, moved, words_left
 from lightrec.run import Run
@@ -64,8 +64,7 @@ def hash_file(path: Path) -> str:
         files = {"/".join([*above, *file.relative_to(path).parts]): file for file in inside}
     for name, file in sorted(files.items()):
         digest.update(os.fsencode(name))
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(bytes.fromhex(content_hash(file)))
     return digest.hexdigest()
 
 

@@ -12,14 +12,8 @@ from lightrec.data.filters import as_number, as_value, looks_like_one, parse
 from lightrec.data.types import Kind
 from lightrec.errors import RecipeError
 
-KINDS: dict[str, Kind] = {
-    "genres": "list",
-    "year": "number",
-    "price": "number",
-    "brand": "category",
-    "released": "date",
-    "new_one": "number",
-}
+KINDS: dict[str, Kind] = {"genres": "list", "brand": "category", "released": "date"}
+KINDS |= dict.fromkeys(("year", "price", "new_one"), "number")
 MOMENTS = ["1995-05-01 00:00", "1996-01-01 10:30", "1994-01-01 00:00", None, "2000-01-01 00:00"]
 ITEMS = pl.DataFrame(
     {
@@ -63,7 +57,7 @@ def test_meaning(text: str, items: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "sentence"),
     [
         ("genre=Comedy", "'genre' is not an attribute of the items. Did you mean 'genres'?"),
         ("genres=Comedy or Horror", "Each side of 'and' and 'or' needs its genres="),
@@ -77,10 +71,10 @@ def test_meaning(text: str, items: str) -> None:
         ("title=A=B", "a value is expected before '='; put it in quotes if it has signs."),
     ],
 )
-def test_refused(text: str, told: str) -> None:
+def test_refused(text: str, sentence: str) -> None:
     with pytest.raises(RecipeError) as raised:
         parse(text, ITEMS, KINDS)
-    assert told in str(raised.value)
+    assert sentence in str(raised.value)
 
 
 @pytest.mark.parametrize(

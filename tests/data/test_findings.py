@@ -1,7 +1,8 @@
-"""What is told of files that can be used agrees with what a run makes of them."""
+"""Counts and orders that are found in files, which agree with what a run makes of them."""
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -102,3 +103,56 @@ def test_without_a_goal_orders_stay_and_are_proposed(timed: bool, tmp_path: Path
     # Hearts of other songs than those that were played, and ratings, lead nowhere.
     other = frame.with_columns(item=pl.format("{} {}", "item", "feedback"))
     assert look_at(Tables(InteractionLog(other)), Domain()).proposed == []
+
+
+RANDOM = np.random.default_rng(0)
+USERS = np.repeat(np.arange(30), 10)
+ITEMS = np.concatenate([RANDOM.permutation(2000)[:10] for _ in range(30)])
+DAY = 86_400
+
+
+def looked_at(**columns):
+    """Look at a log of 30 users with ten events each."""
+    frame = pl.DataFrame({"user": USERS, "item": ITEMS} | columns)
+    return look_at(Tables(InteractionLog(frame, times="seconds")), Domain())
+
+
+def sorted_within(order):
+    return ITEMS[np.lexsort((order(ITEMS), USERS))]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({}, ""),
+        ({"item": sorted_within(lambda i: i)}, "are in numerical order of their items, so"),
+        ({"item": sorted_within(lambda i: -i)}, "are in numerical order of their items, the last"),
+        ({"item": sorted_within(lambda i: i.astype(str))}, "are in alphabetical order of their"),
+        ({"value": -np.sort(-RANDOM.random(300))}, "are in the order of their values, the last"),
+        # Times that differ make what a file is sorted by harmless.
+        ({"item": sorted_within(lambda i: i), "time": 100 + np.arange(300)}, ""),
+    ],
+)
+def test_a_file_that_was_sorted_by_something_else_is_found_out(columns, words):
+    note = looked_at(**columns).order
+    assert words in note
+    assert bool(words) == bool(note)
+
+
+def test_ties_are_counted_and_a_file_with_the_newest_first_is_told():
+    on_days = looked_at(time=(20_000 - np.arange(300) // 2) * DAY)
+    assert on_days.counts["events_on_one_day"] == 300
+    assert on_days.counts["users_with_tied_end"] == 30
+    assert "newest events first" in on_days.order
+    at_times = looked_at(time=np.tile([0, 0, 0, 1, 2, 2, 2, 2, 2, 3], 30) + 1)
+    assert at_times.counts["events_at_one_time"] == 8 * 30
+    assert at_times.counts["events_on_one_day"] == at_times.counts["users_with_tied_end"] == 0
+    assert not at_times.order
+
+
+def test_the_store_notes_the_order_too_unless_ties_are_drawn(tmp_path, capsys):
+    events = {"user": USERS.astype(str), "item": sorted_within(lambda i: i).astype(str)}
+    store = prepared(events, tmp_path / "file")
+    assert "warning: The events of a user are in numerical order" in capsys.readouterr().err
+    assert "numerical order" in store.meta["order_note"]
+    assert prepared(events, tmp_path / "drawn", equal_times="shuffle").meta["order_note"] == ""

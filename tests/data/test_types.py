@@ -39,8 +39,8 @@ GENRES = [["Adventure", "Animation"], ["Comedy"], ["Adventure", "Comedy"], ["Ani
     ],
 )
 def test_kinds_and_values(written: list[object], kind: Kind, values: list[object] | None) -> None:
-    said, column = recognised(pl.Series("x", written))
-    assert said == kind
+    kind_of_values, column = recognised(pl.Series("x", written))
+    assert kind_of_values == kind
     assert column.to_list() == (written if values is None else values)
 
 

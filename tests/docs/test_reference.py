@@ -1,28 +1,36 @@
-"""Nothing public is undocumented: commands, options, hooks, recipes, settings and modules."""
+"""Nothing public is undocumented, and every page is what the code and the results say."""
 
 import importlib
 import inspect
 
 import pytest
 
-from docs.generated import hook_names, recipe_files, submodules
+from docs.generated import fill, hook_names, pages, recipe_files, submodules
 from lightrec import hookspecs
 from lightrec.__main__ import commands
 from lightrec.cli.command import parser_of, summary
-from tests.docs.pages import ROOT, anchors
+from tests.docs.pages import ROOT, anchors, name
 
 REFERENCE = ROOT / "docs" / "reference"
 INTERNAL = ("lightrec.cli", "lightrec.__main__", "lightrec.builtin")
 """Modules without a page of their own: their commands and parts have pages."""
 
 
-def page(name: str) -> str:
-    return (REFERENCE / f"{name}.md").read_text(encoding="utf-8")
+def reference(title: str) -> str:
+    return (REFERENCE / f"{title}.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_a_page_is_as_new_as_the_code_and_the_results(page):
+    text = page.read_text(encoding="utf-8")
+    if text != fill(text):
+        older = f"{name(page)} is older than the code or the results: run `make pages`."
+        pytest.fail(older, pytrace=False)
 
 
 @pytest.mark.parametrize("command", commands())
 def test_every_command_is_documented(command):
-    assert f"lightrec-{command.replace(' ', '-')}" in anchors(page("commands"))
+    assert f"lightrec-{command.replace(' ', '-')}" in anchors(reference("commands"))
     part = commands()[command]
     assert summary(part.path).endswith(".")
     parser = parser_of(part.load(), command)
@@ -32,7 +40,7 @@ def test_every_command_is_documented(command):
 
 @pytest.mark.parametrize("hook", hook_names())
 def test_every_hook_is_documented(hook):
-    assert hook in anchors(page("hooks"))
+    assert hook in anchors(reference("hooks"))
     assert hook in (ROOT / "docs" / "how-to" / "plugin.md").read_text(encoding="utf-8")
     docstring = inspect.getdoc(getattr(hookspecs, hook)) or ""
     assert ":returns:" in docstring
@@ -40,7 +48,7 @@ def test_every_hook_is_documented(hook):
 
 @pytest.mark.parametrize(("name", "path"), recipe_files(), ids=lambda value: str(value))
 def test_every_recipe_is_documented(name, path):
-    assert f"### {name}\n" in page("recipes")
+    assert f"### {name}\n" in reference("recipes")
     first = path.read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith("# "), f"{path} must begin with a comment that says what it does"
 

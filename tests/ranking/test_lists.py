@@ -7,25 +7,23 @@ import torch
 
 from lightrec.ranking.lists import diversified, with_explored_places, with_reserved_places
 
+NEVER = -torch.inf
+
 
 @pytest.mark.parametrize(
-    ("length", "places", "expected"),
+    ("places", "new", "expected"),
     [
-        (4, 0, [5, 4, 6, 1]),
-        (4, 1, [5, 4, 6, 3]),
-        (4, 2, [5, 4, 3, 2]),
-        (4, 3, [5, 4, 6, 3]),
-        (6, 3, [5, 4, 6, 1, 3, 2]),
+        (0, [0.1, 0.5], [5, 4, 6, 1]),
+        (1, [0.1, 0.5], [5, 4, 6, 3]),
+        (2, [0.1, 0.5], [5, 4, 3, 2]),
+        (3, [NEVER, 0.5], [5, 4, 6, 3]),  # only one is new: two of three places go back
+        (3, [0.1, 0.5], [5, 4, 6, 1, 3, 2]),
     ],
 )
-def test_last_places_are_for_new_items(length, places, expected):
-    usual = torch.tensor([[-torch.inf, 1, 9, 9, 4, 5, 2]])
-    new = torch.full((1, 7), -torch.inf)
-    new[0, 3], new[0, 2] = 0.5, 0.1
-    if places == 3 and length == 4:
-        new[0, 2] = -torch.inf  # only one is new: two of three places go back
-        usual[0, 2] = 0
-    assert with_reserved_places(usual, new, length, places).tolist() == [expected]
+def test_last_places_are_for_new_items(places, new, expected):
+    usual = torch.tensor([[NEVER, 1, 9 if new[0] > 0 else 0, 9, 4, 5, 2]])
+    fresh = torch.tensor([[NEVER, NEVER, *new, NEVER, NEVER, NEVER]])
+    assert with_reserved_places(usual, fresh, len(expected), places).tolist() == [expected]
 
 
 def test_a_list_ends_where_nothing_is_left():

@@ -8,7 +8,6 @@ import numpy as np
 import polars as frames
 import pytest
 import torch
-from lightrec_news.reading import SelfAttentionReader
 from safetensors.torch import load_file
 
 from lightrec.data.domain import Domain
@@ -28,7 +27,8 @@ from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
 from tests.learners.training import resumed, train
-from tests.ranking.training import TOWER, fitted, prepared, trainer
+from tests.ranking.training import TOWER, fitted, trainer
+from tests.users.stores import prepared
 
 USERS, ITEMS, STEPS = 40, 24, 9
 
@@ -90,6 +90,7 @@ def test_text_vectors_come_from_the_encoder(store, tmp_path):
 
 
 def test_a_ranker_learns_a_walk_from_words_alone(store, tmp_path):
+    reading = pytest.importorskip("lightrec_news.reading", reason="reads them")
     pl.seed_everything(0, verbose=False)
     data = SequenceData(str(store.folder), max_length=8, batch_size=8, reads=["title"])
     names = [f"at{i % 6} row{i // 6} lone{i}" for i in range(ITEMS)]
@@ -105,7 +106,7 @@ def test_a_ranker_learns_a_walk_from_words_alone(store, tmp_path):
     again = RankingModule.load_from_checkpoint(tmp_path / "one.ckpt", weights_only=True).eval()
     assert torch.equal(again.ranker.item_vectors(), module.eval().ranker.item_vectors())
     with pytest.raises(RecipeError, match="has a reader, and the data section names nothing"):
-        fitted(store, tmp_path, epochs=1, reader=SelfAttentionReader)
+        fitted(store, tmp_path, epochs=1, reader=reading.SelfAttentionReader)
 
 
 def test_a_log_without_an_order_is_refused(tmp_path):
@@ -146,7 +147,9 @@ def liked(tmp_path_factory):
             item = kind * SIZE + (place + 1) % SIZE if coin else (item + SIZE) % (KINDS * SIZE)
     log = frames.DataFrame(rows, ["user", "item", "time", "feedback"], orient="row")
     time = frames.col("time").cast(frames.Datetime("ms", "UTC"))
-    return prepared(log.with_columns(time), tmp_path_factory.mktemp("liked") / "data", Again())
+    return prepared(
+        log.with_columns(time), tmp_path_factory.mktemp("liked") / "data", domain=Again()
+    )
 
 
 ONE_LAYER = {"tower": partial(CausalTransformer, layers=1, dropout=0.0), "length": LIKES}
@@ -190,6 +193,6 @@ def test_written_blended_and_judged_with_details(liked, tmp_path):
 
 def test_what_the_log_does_not_have_cannot_be_used(tmp_path):
     events = {"user": list("aaaabbbb"), "item": list("12341234")}
-    store = prepared(frames.DataFrame(events), tmp_path / "data")
+    store = prepared(events, tmp_path / "data")
     with pytest.raises(RecipeError, match=r"(?s)one kind of feedback.*has no times"):
         fitted(store, tmp_path, use_feedback=True, use_gaps=True)

@@ -1,3 +1,8 @@
+"""Windows to train on and held-out events: what each holds, and that no target tells of itself."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,32 +14,21 @@ from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.sequence_data import TrainWindows
 
 
-class Store:
-    """As much of an EventStore as sequences need."""
-
-    num_items = 90
-
-    def __init__(self, users, has_nothing=False):
-        self.items = np.concatenate([u[0] for u in users]).astype(np.int32)
-        self.parts = np.concatenate([u[1] for u in users]).astype(np.int8)
-        self.offsets = np.cumsum([0, *(len(u[0]) for u in users)])
-        self.times = np.arange(len(self.items), dtype=np.int64)
-        self.has_nothing, self.without_cold = has_nothing, self
-        self.feedback, self.leads, self.has_times = None, None, False
-        self.seen, self.reaches = self.items, True
-
-
-def leave_one_out(*lengths):
-    users, first = [], 1
-    for n in lengths:
-        users.append((np.arange(first, first + n), [TRAIN] * (n - 2) + [VALIDATION, TEST]))
-        first += n
-    return Store(users)
+def of(*users, **details):
+    """Sequences of users, each of whom has items and their parts."""
+    items, parts = (np.concatenate(column) for column in zip(*users, strict=True))
+    offsets = np.cumsum([0, *(len(items) for items, _ in users)])
+    log = Sequences(np.int32(items), np.int8(parts), offsets, np.arange(len(items)))
+    return replace(log, **details)
 
 
 @pytest.fixture
 def sequences():
-    return Sequences.all_events(leave_one_out(9, 4, 25, 3))
+    users, first = [], 1
+    for n in (9, 4, 25, 3):
+        users.append((np.arange(first, first + n), [TRAIN] * (n - 2) + [VALIDATION, TEST]))
+        first += n
+    return of(*users)
 
 
 @pytest.mark.parametrize("max_length", [1, 2, 5, 22])
@@ -85,7 +79,7 @@ def test_leave_one_out_histories(sequences):
 
 def test_context_is_history_but_no_target():
     parts = [CONTEXT, TRAIN, CONTEXT, TRAIN, CONTEXT, TEST]
-    sequences = Sequences.all_events(Store([([1, 2, 3, 4, 5, 6], parts)]))
+    sequences = of(([1, 2, 3, 4, 5, 6], parts))
     windows = TrainWindows(sequences.training(), 10, 5)
     batch = windows[windows.windows(np.random.default_rng(0))]
     assert batch["history"].tolist() == [[1, 2, 3]]
@@ -95,8 +89,9 @@ def test_context_is_history_but_no_target():
 
 
 def test_events_that_chose_nothing_are_left_out():
-    users = [([1, 91, 2, 91, 3], [TRAIN, TRAIN, TRAIN, TEST, TEST]), ([91, 91], [TRAIN, TEST])]
-    sequences = Sequences.all_events(Store(users, has_nothing=True))
+    log = of(([1, 91, 2, 91, 3], [TRAIN, TRAIN, TRAIN, TEST, TEST]), ([91, 91], [TRAIN, TEST]))
+    own = {"num_items": 90, "has_nothing": True, "leads": None, "reaches": True}
+    sequences = Sequences.chosen(SimpleNamespace(**vars(log), **own))
     assert sequences.items.tolist() == [1, 2, 3]
     assert sequences.offsets.tolist() == [0, 3, 3]
     batch = EvaluationEvents(sequences, TEST, 4, 4, None, 0)[0]
@@ -109,16 +104,9 @@ MINUTE = 60_000
 
 def detailed(times=(0, 0, 1, 3, 11, 500), feedback=(1, 2, 2, 1, 3, 1)):
     """One user of six events, the last two held out, and one of three; times in minutes."""
-    store = Store(
-        [
-            (np.arange(1, 7), [TRAIN] * 4 + [VALIDATION, TEST]),
-            (np.arange(7, 10), [TRAIN, TRAIN, TEST]),
-        ]
-    )
-    store.times = np.array([*times, 70, 80, 90]) * MINUTE
-    store.feedback = np.array([*feedback, 3, 2, 1], dtype=np.int8)
-    store.has_times = True
-    return Sequences.all_events(store)
+    users = (range(1, 7), [TRAIN] * 4 + [VALIDATION, TEST]), (range(7, 10), [TRAIN, TRAIN, TEST])
+    kinds, moments = np.int8([*feedback, 3, 2, 1]), np.array([*times, 70, 80, 90]) * MINUTE
+    return of(*users, times=moments, feedback=kinds, has_times=True)
 
 
 def test_windows_hold_their_events_feedback_and_the_gaps_before_them():

@@ -1,11 +1,15 @@
-"""A run from files to report: complete, resumable, the same twice."""
+"""A run from files to report: complete, resumable, the same twice; what it serves knows all."""
 
 import shlex
 import time
 
+import numpy as np
 import pytest
+import torch
 
 from lightrec.__main__ import main
+from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION
+from lightrec.run import Run
 from lightrec.stages.run import command_of, run
 from lightrec.testing.tiny import FAST
 from tests.processes import SERVER
@@ -30,6 +34,25 @@ def test_run_again_skips_every_stage_and_changes_nothing(tiny_run, lightrec_tiny
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition("] ")[2] for line in lines] == [f"{s}: up to date" for s in DEFAULT]
     assert (tiny_run / "metrics.json").read_bytes() == before
+
+
+def test_nothing_is_held_out_of_the_whole_log(tiny_run):
+    store = Run(tiny_run).data
+    whole = store.whole
+    assert {*np.asarray(store.parts).tolist()} >= {TRAIN, VALIDATION, TEST}
+    assert not np.isin(whole.parts, (VALIDATION, TEST, COLD)).any()
+    held_out = np.isin(store.parts, (VALIDATION, TEST))
+    assert (whole.parts[held_out] == TRAIN).all()
+    assert (whole.parts[np.asarray(store.parts) == CONTEXT] == CONTEXT).all()
+    assert whole.popularity().sum() == store.popularity().sum() + held_out.sum()
+
+
+def test_what_is_served_goes_on_from_what_was_judged_with_all_events(tiny_run):
+    run = Run(tiny_run)
+    assert run.served.weights == run.blend.weights
+    served, judged = (each.ranker.item_vectors() for each in (run.served, run.blend))
+    assert torch.cosine_similarity(served[1:], judged[1:]).mean() > 0.9
+    assert not torch.equal(served, judged)
 
 
 @pytest.mark.slow

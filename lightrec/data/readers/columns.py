@@ -99,8 +99,8 @@ def match_columns(
             problems.add(
                 f"The column '{name}' is there {times} times; give each column a name of its own."
             )
-    matched: dict[str, str] = {}
-    for canonical, name in (named or {}).items():
+    matched, named = dict[str, str](), named or {}
+    for canonical, name in named.items():
         at = int(name) - 1 if name.isdecimal() else -1
         if canonical not in names:
             problems.add(f"'{canonical}' is none of the columns {', '.join(names)}.")
@@ -110,14 +110,12 @@ def match_columns(
             problems.add(f"There is no column '{name}' (named as {canonical}); there are {has}.")
     taken = set(matched.values())
     plain = {_plain(name): name for name in reversed(present) if name not in taken}
-    missing = []
-    for canonical in [name for name in names if name not in (named or {})]:
+    unnamed = [name for name in names if name not in named]
+    for canonical in unnamed:
         match = next((plain[alias] for alias in names[canonical] if alias in plain), None)
         if match is not None:
             matched[canonical] = match
-        elif canonical in required:
-            missing.append(canonical)
-    for canonical in missing:
+    for canonical in [name for name in unnamed if name in required and name not in matched]:
         advice = likely(matched) if likely else "Rename the one that it is."
         problems.add(f"No column was recognised as {canonical}; there are {has}. {advice}")
     return matched
@@ -180,7 +178,6 @@ def likely_columns(
         likely[Column.TIME] = times[0]
     kinds = {name: text.n_unique() for name, text in texts.items() if name not in times}
     if Column.TIME not in names:
-        unique = [name for name, count in kinds.items() if count == len(texts[name])]
         words = [
             n
             for n, count in kinds.items()
@@ -188,8 +185,8 @@ def likely_columns(
             or (2 * count > rows.height and _hints(n, _TITLE))
         ]
         key = next(iter(names if Column.USER in names else [Column.ITEM]))
-        ids = [n for n in unique if n not in words and key not in likely]
-        likely |= {key: ids[0]} if ids else {}
+        ids = [n for n, count in kinds.items() if count == len(texts[n]) and n not in words]
+        likely |= {key: ids[0]} if ids and key not in likely else {}
         if Column.TITLE in names and Column.TITLE not in likely and words:
             likely[Column.TITLE] = max(words, key=lambda name: len(texts[name]))
         return likely

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -109,10 +110,8 @@ class TextTable(Table):
         """The first lines, at most 200."""
         head = text[self._begin : self._begin + LONGEST_LINE]
         lines = head.decode("utf-8", "replace").split(self._end.decode())
-        # The last one may be cut.
-        return [
-            line.removesuffix("\r") + "\n" for line in lines[: -1 if len(lines) > 1 else 1][:200]
-        ]
+        whole = lines[:-1] or lines  # the last one may be cut
+        return [line.removesuffix("\r") + "\n" for line in whole[:200]]
 
     def shown(self) -> str:
         """List the columns, with their first values where they have no names."""
@@ -352,11 +351,8 @@ class JsonTable(Table):
         bad = list[int]()
         for number, line in enumerate(text.split(b"\n"), 1):
             if line.count(b"[") + line.count(b"{") > _DEPTH:
-                depth = deepest = 0
-                for mark in _WORDS.sub(b"", line):
-                    depth += 1 if mark in b"[{" else -1
-                    deepest = max(deepest, depth)
-                bad += [number] if deepest > _DEPTH else []
+                steps = (1 if mark in b"[{" else -1 for mark in _WORDS.sub(b"", line))
+                bad += [number] if max(accumulate(steps), default=0) > _DEPTH else []
         self._refuse(bad, f"has values more than {_DEPTH} levels within each other.")
 
     def _refuse(self, bad: Sequence[int], what: str) -> None:

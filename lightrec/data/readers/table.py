@@ -36,13 +36,13 @@ CLICKS: Final = ("click", "clicked")
 _GRADES: Final = ("value", "rating", "score", "stars", "overall", "preference", "bewertung", "note")
 """Names of columns whose 0 may be a grade, even where every value is 0 or 1."""
 
-_one: Final = pl.element()
+_member: Final = pl.element()
 _TEXT: Final = (".csv", ".tsv", ".txt", ".dat")
 _JSON: Final = (".jsonl", ".ndjson", ".json")
 _TABLES: Final = (".csv", ".tsv", ".jsonl", ".ndjson")
 """Endings of what is a table wherever it lies."""
 _OFFERS: Final = (Column.SESSION, Column.IMPRESSION, Column.PROPENSITY, Column.CANDIDATES)
-"""What may stand for a user: nobody is missed in a log that has one of these."""
+"""Columns that may stand for a user: nobody is missed in a log that has one of these."""
 
 
 class TableReader(Reader):
@@ -112,9 +112,9 @@ class TableReader(Reader):
         ).cast({pl.Categorical: pl.String})
         if frame.schema.get(Column.CANDIDATES) == pl.String:
             frame = frame.with_columns(_split_list(frame[Column.CANDIDATES]))
-        frame = _happened(frame, matched.get(Column.VALUE, "").lower())
-        tell = problems.add if self.skip is None else plugins.warn
-        frame, place = _marked(_returned(frame, tell), place)
+        frame = _with_impressions(frame, matched.get(Column.VALUE, "").lower())
+        report = problems.add if self.skip is None else plugins.warn
+        frame, place = _with_clicks(_with_returns(frame, report), place)
         ignored = tuple(name for name in table.names if name not in matched.values())
         for name in ignored if Column.TIME in names and Column.TIME not in matched else ():
             if (values := table.sample(name)) and looks_like_times(values):
@@ -136,7 +136,7 @@ class TableReader(Reader):
         skip = self.skip is not None
         log = InteractionLog(events, times=self.times, place=place, skip=skip)
         if self.skip is not None:
-            _note(self.skip, path, {**faults, **log.skipped}, len(log))
+            _write_broken(self.skip, path, {**faults, **log.skipped}, len(log))
         return log
 
     def _match(
@@ -204,7 +204,7 @@ class TableReader(Reader):
             return kind(frame, place=place)
 
 
-def _note(out: Path, path: Path, broken: Mapping[str, str], good: int) -> None:
+def _write_broken(out: Path, path: Path, broken: Mapping[str, str], good: int) -> None:
     """Write lines that are left out to a file, with what is wrong, and say how many there are.
 
     :param broken: sentences by what lines are called.
@@ -254,9 +254,9 @@ def _split_list(column: pl.Series) -> pl.Series:
         text = text.str.slice(1, text.str.len_chars() - 2).str.strip_chars()
     if text.drop_nulls().str.contains(r"""(?s)^('.*'|".*"|)$""").all():
         quoted = text.str.extract_all(r"""'[^']*'|"[^"]*["]""")
-        return quoted.list.eval(_one.str.slice(1).str.head(-1))
+        return quoted.list.eval(_member.str.slice(1).str.head(-1))
     mark = next((mark for mark in "|," if text.str.contains(mark, literal=True).any()), " ")
-    return text.str.split(mark).list.eval(_one.str.strip_chars())
+    return text.str.split(mark).list.eval(_member.str.strip_chars())
 
 
 def _ending(path: Path) -> str:
@@ -270,7 +270,7 @@ def _quoted(name: str) -> str:
     return name if name.replace(" ", "").replace("_", "").isalnum() else f'"{name}"'
 
 
-def _happened(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+def _with_impressions(frame: pl.DataFrame, name: str) -> pl.DataFrame:
     """Tell apart what happened and what was only shown, where 0 and 1 say so.
 
     With propensities or candidates every row is a decision, and its value is the reward.
@@ -297,12 +297,12 @@ def _happened(frame: pl.DataFrame, name: str) -> pl.DataFrame:
     return frame.with_columns(kind.alias(Column.FEEDBACK))
 
 
-def _returned(frame: pl.DataFrame, tell: Callable[[str], None]) -> pl.DataFrame:
+def _with_returns(frame: pl.DataFrame, report: Callable[[str], None]) -> pl.DataFrame:
     """Turn negative counts into returns, which are a kind of feedback.
 
     Where the log names the kinds, such counts are those of returns, and refused of other kinds.
 
-    :param tell: what takes a sentence about those of other kinds.
+    :param report: what takes a sentence about those of other kinds.
     """
     kinds = frame.get_column(Column.FEEDBACK, default=None)
     wordless = kinds is not None and kinds.dtype != pl.String
@@ -319,7 +319,7 @@ def _returned(frame: pl.DataFrame, tell: Callable[[str], None]) -> pl.DataFrame:
     others = kinds.filter(below & ~back).fill_null("no kind")
     if len(others):
         first = others.value_counts(sort=True).head(NAMED).iter_rows()
-        tell(
+        report(
             "Negative counts are those of what was returned or cancelled, and the kind of "
             f"{len(others):,} does not say so ({', '.join(f'{n:,} {kind}' for kind, n in first)}). "
             "Correct them, or read no counts: --columns '{count: none}'."
@@ -328,18 +328,18 @@ def _returned(frame: pl.DataFrame, tell: Callable[[str], None]) -> pl.DataFrame:
     return frame.with_columns(kinds.alias(Column.FEEDBACK), number.alias(Column.COUNT))
 
 
-def _marked(frame: pl.DataFrame, place: Place) -> tuple[pl.DataFrame, Place]:
+def _with_clicks(frame: pl.DataFrame, place: Place) -> tuple[pl.DataFrame, Place]:
     """Take the clicks from marks behind candidates (``N1-1 N2-0``): an event for each, or one."""
     lists = frame.get_column(Column.CANDIDATES, default=None)
     if Column.ITEM in frame.columns or lists is None or lists.dtype != pl.List(pl.String):
         return frame, place
     if not lists.explode().drop_nulls().str.contains(r".-[01]$").all():
         return frame, place
-    chosen = lists.list.eval(_one.filter(_one.str.ends_with("-1")).str.head(-2))
+    chosen = lists.list.eval(_member.filter(_member.str.ends_with("-1")).str.head(-2))
     # Some versions of polars leave out a row whose list is empty, and none that of a null.
     chosen = chosen.to_frame().select(pl.when(pl.all().list.len() > 0).then(pl.all())).to_series()
     rows = frame.with_columns(
-        lists.list.eval(_one.str.head(-2)),
+        lists.list.eval(_member.str.head(-2)),
         chosen.alias(Column.ITEM),
         pl.lit("click").alias(Column.FEEDBACK),
     ).with_row_index("row")

@@ -27,7 +27,7 @@ _WORD: Final = re.compile(rb"[^\s,;:|\"]*[\x80-\xff][^\s,;:|\"]*")
 _ODD: Final = re.compile(
     r"[ÐÝÞðýþƒ\x81\x8d\x8f\x90\x9d]|(?<=[A-Za-zÀ-ÿŒœ])[¡-¶¸-¿×÷](?=[A-Za-zÀ-ÿŒœ])|[£¹³¼¾](?=[a-zß-ÿ])"
 )
-"""What texts in Windows-1252 seldom have, and those of other Windows encodings often."""
+"""Letters that texts in Windows-1252 seldom have, and those of other Windows encodings often."""
 _OTHERS: Final = (
     *("cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "iso8859_2", "koi8_r"),
     *("gb18030", "euc_kr", "shift_jis", "euc_jp", "big5"),

@@ -1,6 +1,6 @@
 """Choices by the items' attributes: categories, brands, genres, price levels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar, Final, Self
 
@@ -18,7 +18,7 @@ from lightrec.errors import NotApplicable
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend_weights import Candidates, fit_weights, weighed
 from lightrec.ranking.evaluation_events import EvaluationEvents
-from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
+from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.scorers import Details
 
 SMOOTHINGS: Final = (0.1, 0.3, 1.0, 3.0, 10.0)
@@ -92,10 +92,6 @@ class AttributeAffinity(ItemModel):
     def __init__(self, decay: float | None = None, power: float | None = None) -> None:
         super().__init__()
         self.decay, self.power = decay, power
-
-    def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
-        """Nothing: :meth:`fit` chooses what is open."""
-        return {}
 
     def fit(self, evidence: Evidence) -> Self:
         """Count, and choose by likelihood.

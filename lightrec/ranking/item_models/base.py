@@ -106,7 +106,7 @@ class ItemModel(nn.Module, ABC):
     """Scores all items for a history, from what :meth:`fit` computed once.
 
     Every constructor argument is kept as an attribute of its name. One that is None is chosen on
-    validation events among its values in ``GRID``, see :func:`choose`.
+    validation events among its values in ``GRID``, see :func:`choose`, or by :meth:`fit`.
     """
 
     GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {}
@@ -130,8 +130,14 @@ class ItemModel(nn.Module, ABC):
         return {**described(type(self)), ARGUMENTS: self.settings}
 
     def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
-        """The values that have to be tried on a log, by the arguments' names."""
-        return {name: self.GRID[name] for name, value in self.settings.items() if value is None}
+        """The values that have to be tried on a log, by the arguments' names.
+
+        Without an order no event has an age, and nothing decays.
+        """
+        values = {name: tried for name, tried in self.GRID.items() if getattr(self, name) is None}
+        if "decay" in values and not evidence.is_ordered:
+            values["decay"] = [1.0]
+        return values
 
     @abstractmethod
     def fit(self, evidence: Evidence) -> Self:

@@ -3,7 +3,7 @@
 The only item model that looks at who somebody is, and not at what they did before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import product
 from typing import ClassVar, Final, Self
 
@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 
 from lightrec.errors import NotApplicable
 from lightrec.keys import Key
-from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
+from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.scorers import Details
 
 FOLDS: Final = 5
@@ -61,10 +61,6 @@ class Demographic(ItemModel):
     def __init__(self, l2: float | None = None, first: int | None = None) -> None:
         super().__init__()
         self.l2, self.first = l2, first
-
-    def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
-        """Nothing: :meth:`fit` chooses what is open."""
-        return {}
 
     def fit(self, evidence: Evidence) -> Self:
         """Choose what is open, and regress.

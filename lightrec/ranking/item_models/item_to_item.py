@@ -4,7 +4,7 @@ The matrix is made of who had what (neighbours, EASE), of what followed what (co
 next-item ridge), or of texts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import ClassVar, Final, Self, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ from lightrec.encoders.base import unit_vectors
 from lightrec.encoders.words import word_weights
 from lightrec.errors import NotApplicable
 from lightrec.nn.cooccurrence import cooccurrence
-from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
+from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.scorers import Details
 
 DENSE: Final = 8_000
@@ -58,13 +58,6 @@ class ItemToItem(ItemModel):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("matrix", None)
-
-    def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
-        """The values that have to be tried; without an order no age, and so no decay."""
-        values = super().values(evidence)
-        if "decay" in values and not evidence.is_ordered:
-            values["decay"] = [1.0]
-        return values
 
     def keep_matrix(self, matrix: Tensor) -> None:
         """Keep a whole matrix, (N, N), padded for index 0."""

@@ -1,6 +1,5 @@
 """The next of a series: the volume after the last one that somebody had."""
 
-from collections.abc import Sequence
 from typing import ClassVar, Final, Self
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from lightrec.errors import NotApplicable
 from lightrec.keys import PADDING, Column
-from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
+from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.scorers import Details
 
 NUMBERED: Final = (
@@ -38,10 +37,6 @@ class NextInSeries(ItemModel):
     def __init__(self, decay: float | None = None) -> None:
         super().__init__()
         self.decay = decay
-
-    def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
-        """The values that have to be tried; without an order no event has an age."""
-        return super().values(evidence) if evidence.is_ordered else {"decay": [1.0]}
 
     def fit(self, evidence: Evidence) -> Self:
         """Find what is next of each item.

@@ -25,10 +25,10 @@ PENALTIES: Final = (1.0, 0.1, 0.3, 3.0, 10.0)
 """The ridge penalties to choose from, what is taken in doubt first."""
 RIDGE: Final = (0.0, 0.0, 1.0, 0.0)
 """The weights of the regression alone."""
-_RATIOS: Final = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
+_NEAR: Final = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
+_REGRESSED: Final = (1.0, 0.0, 0.5, 2.0)
 WEIGHTS: Final = (
-    *((*own, ridge, 1.0) for own in _RATIOS for ridge in (1.0, 0.0, 0.5, 2.0)),
-    *((*own, ridge, 0.0) for own in _RATIOS for ridge in (1.0, 0.0, 0.5, 2.0)),
+    *((*near, ridge, read) for read in (1.0, 0.0) for near in _NEAR for ridge in _REGRESSED),
     RIDGE,
 )
 """The weights of neighbours by vectors, neighbours by words, the regression and the history's texts

@@ -1,5 +1,6 @@
 """A click model that crosses features, and the stage that trains it on a log of impressions."""
 
+import copy
 import json
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,6 @@ from lightrec.stages.stage import Stage
 
 RARE = 20
 """A value with fewer training rows counts as unknown."""
-PARTS = (TRAIN, VALIDATION, TEST)
 
 
 class Coding:
@@ -32,7 +32,7 @@ class Coding:
 
     def __init__(self, rows: pl.DataFrame) -> None:
         self.values: dict[str, list[Any]] = {}
-        """Of a number the bounds of its groups, of another column its values by frequency."""
+        """Bounds of the groups of a number; of another column its values by name."""
         for column in rows:
             if column.dtype.is_numeric() and column.n_unique() > 8:
                 bounds = [column.quantile(share / 8) for share in range(1, 8)]
@@ -49,17 +49,20 @@ class Coding:
 
     def __call__(self, rows: pl.DataFrame) -> Tensor:
         """Codes (R, F) int64; 0 stands for what is unknown."""
-        found = []
+        columns = []
         for name, values in self.values.items():
             column = rows[name]
             if values and isinstance(values[0], float):
                 numbers = column.cast(pl.Float64).to_numpy()
                 codes = np.where(np.isnan(numbers), 0, np.searchsorted(values, numbers) + 1)
             else:
-                known = range(1, len(values) + 1)
-                codes = column.cast(pl.String).replace_strict(values, known, default=0).to_numpy()
-            found.append(torch.from_numpy(codes.astype(np.int64)))
-        return torch.stack(found, 1)
+                codes = (
+                    column.cast(pl.String)
+                    .replace_strict(values, range(1, len(values) + 1), default=0)
+                    .to_numpy()
+                )
+            columns.append(torch.from_numpy(codes.astype(np.int64)))
+        return torch.stack(columns, 1)
 
 
 class ClickModel(Part):
@@ -100,8 +103,8 @@ class ClickModel(Part):
     @torch.no_grad()
     def predict(self, codes: Tensor) -> Tensor:
         """The probabilities (R,) float64 of a click."""
-        found: Tensor = self(codes).sigmoid().double()
-        return found
+        probabilities: Tensor = self(codes).sigmoid().double()
+        return probabilities
 
 
 def fit_clicks(
@@ -135,10 +138,10 @@ def fit_clicks(
                 loss.backward()
                 optimizer.step()
             with torch.no_grad():
-                own = float(binary_cross_entropy_with_logits(model(codes[1]), clicks[1]))
+                held_out = float(binary_cross_entropy_with_logits(model(codes[1]), clicks[1]))
             since += 1
-            if own < lowest:
-                best, lowest, since = {k: v.clone() for k, v in model.state_dict().items()}, own, 0
+            if held_out < lowest:
+                best, lowest, since = copy.deepcopy(model.state_dict()), held_out, 0
             if since == 2:
                 break
     model.load_state_dict(best)
@@ -155,8 +158,8 @@ def offers(store: EventStore) -> dict[int, tuple[pl.DataFrame, Tensor]]:
     assert store.candidates is not None
     items = store.catalog.drop(Column.TITLE, Column.TEXT).rename(lambda name: f"ad {name}")
     users = store.users.drop(Column.USER).rename(lambda name: f"user {name}")
-    found = {}
-    for part in PARTS:
+    tables = {}
+    for part in (TRAIN, VALIDATION, TEST):
         events = store.events(part)
         offered = np.asarray(store.candidates)[events]
         rows, places = np.nonzero(offered != PADDING)
@@ -164,8 +167,8 @@ def offers(store: EventStore) -> dict[int, tuple[pl.DataFrame, Tensor]]:
         clicked = shown == np.asarray(store.items)[events][rows]
         people = users[store.users_of(events)[rows]] if users.width else pl.DataFrame()
         table = pl.concat([items[shown - 1], people], how="horizontal")
-        found[part] = table, torch.from_numpy(clicked.astype(np.float32))
-    return found
+        tables[part] = table, torch.from_numpy(clicked.astype(np.float32))
+    return tables
 
 
 def learn_clicks(
@@ -201,7 +204,7 @@ def learn_clicks(
             predicted[name] = model.predict(codes[2])
         metrics = {"clicks/rows": float(len(truth)), "clicks/rate": float(truth.mean())}
         for name, p in predicted.items():
-            metrics |= {f"clicks/{name}/{key}": own for key, own in measured(p, truth).items()}
+            metrics |= {f"clicks/{name}/{key}": n for key, n in measured(p, truth).items()}
         counts = reliability(predicted["crossed"], truth, groups=GROUPS)
         (folder / RELIABILITY).write_text(json.dumps(counts.tolist()))
         model.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""What the click model is worth, and whether its probabilities can be paid for."""
+"""The worth of the click model, and whether its probabilities can be paid for."""
 
 import json
 

@@ -56,10 +56,10 @@ class _TrialReader(PublishedReader):
                     rows[name], pl.Float64(), _NUMBER, place, problems, required=True
                 )
                 table = rows.select(Column.USER, Column.ITEM, value.alias(Column.VALUE))
-                constant = {"feedback": kind, "propensity": 1 / self.arms, "candidates": names}
-                tables.append(table.with_columns(**{k: pl.lit(v) for k, v in constant.items()}))
+                tables.append(table.with_columns(feedback=pl.lit(kind)))
         problems.check()
-        return InteractionLog(pl.concat(tables), place=place)
+        design = {"propensity": pl.lit(1 / self.arms), "candidates": pl.lit(names)}
+        return InteractionLog(pl.concat(tables).with_columns(**design), place=place)
 
     def items(self, file: Path) -> Catalog:
         """The arms."""

@@ -1,4 +1,4 @@
-"""What an offer is expected to earn."""
+"""The reward of what an offer is expected to earn."""
 
 import polars as pl
 import torch

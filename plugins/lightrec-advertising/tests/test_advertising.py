@@ -25,8 +25,8 @@ MADE_UP = partial(made_up, "advertising", "Popularity", "ItemKNN", "ALS", "Demog
 
 def forbidden(store):
     """Mark ads whose cap is reached, whose budget is spent, or whose flight is over."""
-    ads, shown = store.catalog, store.users["shown"]
-    counts = np.array([[own.to_list().count(ad) for ad in ads["item"]] for own in shown])
+    ads, users = store.catalog, store.users["shown"].to_list()
+    counts = np.array([[shown.count(ad) for ad in ads["item"]] for shown in users])
     now = np.asarray(store.times)[np.asarray(store.offsets[1:]) - 1]
     over = now[:, None] > ads["ends"].dt.epoch("ms").to_numpy()
     return (counts >= ads["cap"].to_numpy()) | (ads["budget_left"] <= 0).to_numpy() | over
@@ -61,10 +61,10 @@ def test_what_caps_budgets_and_flights_forbid():
 
 def test_clicks_are_found():
     run = MADE_UP().run
-    found = ClickCalibration().evaluate(Run(run), 0).metrics
-    loss = {name: found[f"clicks/{name}/log_loss"] for name in ("base", "logistic", "crossed")}
+    metrics = ClickCalibration().evaluate(Run(run), 0).metrics
+    loss = {name: metrics[f"clicks/{name}/log_loss"] for name in ("base", "logistic", "crossed")}
     assert loss["crossed"] < loss["logistic"] < loss["base"], "what appeals is a matter of pairs"
-    assert found["clicks/crossed/calibration_error"] < 0.02
+    assert metrics["clicks/crossed/calibration_error"] < 0.02
     assert ClickModel.load(run / "clicks").crosses[0].weight.isfinite().all()
     assert json.loads((run / "clicks" / "coding.json").read_text())["user age"]
 
@@ -93,8 +93,7 @@ def test_expected_value_is_bid_times_probability():
     price = context.item_attribute("price").cast(pl.Float64).to_list()
     history, user = torch.tensor([[1, 2]]), torch.zeros(1, dtype=torch.int64)
     slate = torch.tensor([[3, 5, 0]])
-    state = {Key.HISTORY: history, Key.USER: user, Key.ACTION: slate}
-    found = reward(TensorDict(state | {Key.TAKEN: slate > 9}, [1])).item()
+    state = {Key.HISTORY: history, Key.USER: user, Key.ACTION: slate, Key.TAKEN: slate > 9}
     odds = context.users.utilities(history, slate[:, :2], user).exp()[0].tolist()
     expected = (price[2] * odds[0] + price[4] * odds[1]) / (1 + sum(odds))
-    assert found == pytest.approx(expected, rel=1e-5)
+    assert reward(TensorDict(state, [1])).item() == pytest.approx(expected, rel=1e-5)

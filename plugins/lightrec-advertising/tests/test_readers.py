@@ -42,8 +42,8 @@ def test_hillstrom(trial):
     ]
     assert events["propensity"].to_list() == [1 / 3] * 6
     assert events["candidates"][0].to_list() == ["Mens E-Mail", "No E-Mail", "Womens E-Mail"]
-    known = ["user", "recency", "history", "mens", "womens", "zip_code", "newbie", "channel"]
-    assert tables.users.rows.columns == known
+    columns = ["user", "recency", "history", "mens", "womens", "zip_code", "newbie", "channel"]
+    assert tables.users.rows.columns == columns
 
 
 def test_adsmart(trial):
@@ -71,19 +71,15 @@ def test_what_is_wrong_is_said(trial, old, new, message):
         HillstromReader().read(trial)
 
 
-def test_the_arms_of_hillstrom(lightrec_data):
+def test_the_published_trials(lightrec_data):
     path = lightrec_data / "hillstrom-email" / "hillstrom.csv"
     log = find_reader(path).read_log(path).events.filter(feedback="spend")
-    means = dict(log.group_by("item").agg(pl.col("value").mean()).iter_rows())
-    assert means == pytest.approx(
-        {"Mens E-Mail": 1.4226, "Womens E-Mail": 1.0772, "No E-Mail": 0.6528}, abs=1e-4
-    )
     assert log.height == 64_000
-
-
-def test_the_answers_of_adsmart(lightrec_data):
+    means = dict(log.group_by("item").agg(pl.col("value").mean()).iter_rows())
+    expected = {"Mens E-Mail": 1.4226, "Womens E-Mail": 1.0772, "No E-Mail": 0.6528}
+    assert means == pytest.approx(expected, abs=1e-4)
     path = lightrec_data / "adsmart-ab" / "AdSmartABdata.csv"
     log = find_reader(path).read_log(path).events
+    assert log.height == 2 * 8077
     counts = dict(log.group_by("feedback").agg(pl.col("value").sum()).iter_rows())
     assert counts == {"yes": 572, "no": 671}
-    assert log.height == 2 * 8077

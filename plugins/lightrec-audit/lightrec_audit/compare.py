@@ -89,8 +89,9 @@ def compare(
     elif settings:
         raise RecipeError(f"{settings[0]} needs a log: name it with --log. See --help.")
     elif len(paths) == 1:
-        run, at = Run(paths[0]), RANKER
-        stage = Stage(at, run.stamp(at)["recipe"], run.folder(at), run.overrides(at))
+        run = Run(paths[0])
+        recipe, overrides = run.stamp(RANKER)["recipe"], run.overrides(RANKER)
+        stage = Stage(RANKER, recipe, run.folder(RANKER), overrides)
         ranked = _models(stage, trust.gate(), words, max_events, seed)
     elif words or not paths:
         raise RecipeError(

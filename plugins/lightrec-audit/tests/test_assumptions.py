@@ -15,17 +15,17 @@ from lightrec.users.user_model import UserModel
 
 
 def test_each_assumption_is_halved_and_doubled_on_its_own_scale():
-    found = {cell.name: cell for cell in cells(0.9, 0.05, nothing_is_logged=False)}
+    varying = {cell.name: cell for cell in cells(0.9, 0.05, nothing_is_logged=False)}
     varied = [f"{what}-{n}" for what in ("discount", "nothing", "leaving") for n in FACTORS]
-    assert list(found) == ["as-assumed", "discount-0", *varied]
+    assert list(varying) == ["as-assumed", "discount-0", *varied]
     # Horizons of 5 and 20 steps instead of 10.
-    assert found["discount-half"].discount == pytest.approx(0.8)
-    assert found["discount-double"].discount == pytest.approx(0.95)
-    assert found["nothing-half"].odds_ratio == 0.5
-    assert found["leaving-double"].leave_rate == pytest.approx(0.1)
+    assert varying["discount-half"].discount == pytest.approx(0.8)
+    assert varying["discount-double"].discount == pytest.approx(0.95)
+    assert varying["nothing-half"].odds_ratio == 0.5
+    assert varying["leaving-double"].leave_rate == pytest.approx(0.1)
     # What the log tells is not assumed.
     fitted = cells(0.9, 0.05, nothing_is_logged=True, leaving_is_fitted=True)
-    assert [cell.name for cell in fitted] == [*found][:4]
+    assert [cell.name for cell in fitted] == [*varying][:4]
 
 
 def test_all_that_a_reward_reads_is_there_under_other_assumptions(tiny_run, tmp_path):
@@ -35,16 +35,16 @@ def test_all_that_a_reward_reads_is_there_under_other_assumptions(tiny_run, tmp_
     users = UserModel.load(run / "users_a")
     model = users.choice
     users = users.replaced(members=[model, model], **tiny.tiny_parts(model))
-    found = assuming(users, Cell("half", "half", 0.5, 0.1, 0.5), run)
-    assert len(found.members) == 2
+    changed = assuming(users, Cell("half", "half", 0.5, 0.1, 0.5), run)
+    assert len(changed.members) == 2
     history, items = torch.tensor([[PADDING, 1, 2]]), torch.tensor([[3, 4]])
-    law, _ = found.predict(history, items)
+    law, _ = changed.predict(history, items)
     odds = [each[0, -1].exp().logit() for each in (model.log_probabilities(history, items), law)]
     assert torch.allclose(odds[1] - odds[0], torch.tensor(0.5).log(), atol=1e-5)
-    for member in found.members:
+    for member in changed.members:
         assert torch.allclose(member.log_probabilities(history, items), law)
         assert member.survival_discount == pytest.approx(0.45)
-    assert found.returning is users.returning
+    assert changed.returning is users.returning
 
 
 @pytest.mark.slow
@@ -54,7 +54,7 @@ def test_a_policy_is_learned_and_judged_anew(tiny_run, lightrec_tiny_files, tmp_
     (log, items), made = lightrec_tiny_files, assumptions.cells
     few = ["--policy=[--trainer.fast_dev_run=1]", "--max_users=5", "--max_steps=3"]
     # One cell is enough to see that it is made.
-    monkeypatch.setattr(assumptions, "cells", lambda *given: [*made(*given)][:1])
+    monkeypatch.setattr(assumptions, "cells", lambda *arguments: [*made(*arguments)][:1])
     settings = {**tiny.FAST, "assumptions": few}
     run("generic", out=out, log=log, items=items, until="assumptions", overrides=settings)
     metrics = json.loads((out / "assumptions/metrics.json").read_text())

@@ -34,14 +34,14 @@ class Beloved(ItemModel):
 def test_models_of_a_run_have_the_figures_of_its_own_evaluation(tiny_run, tmp_path, capsys):
     """The same settings are chosen, and the same events are ranked in the same way."""
     assert main(["compare", str(tiny_run), "--out", str(tmp_path / "own.json")]) == 0
-    found = json.loads((tmp_path / "own.json").read_text())["figures"]
+    figures = json.loads((tmp_path / "own.json").read_text())["figures"]
     metrics = json.loads((tiny_run / "metrics.json").read_text())
-    assert {"blend", "ranker", "random", "Popularity"} <= found.keys()
-    for name, own in found.items():
+    assert {"blend", "ranker", "random", "Popularity"} <= figures.keys()
+    for name, row in figures.items():
         expected = metrics[f"test/{'popularity' if name == 'Popularity' else name}/ndcg@10"]
-        assert own["mean"] == pytest.approx(expected), name
-    assert next(iter(found)) == "blend"
-    assert found["blend"]["fitted in s"] > found["ranker"]["fitted in s"] > 0
+        assert row["mean"] == pytest.approx(expected), name
+    assert next(iter(figures)) == "blend"
+    assert figures["blend"]["fitted in s"] > figures["ranker"]["fitted in s"] > 0
     assert "less blend (95 %)" in capsys.readouterr().out
     assert (tmp_path / "own.png").stat().st_size > 1000
 
@@ -66,9 +66,9 @@ def test_models_of_a_log_are_compared_without_training_what_nobody_asked_for(
 
 
 def test_models_are_found_by_name_or_refused():
-    found = find_models(["blend", "ease", "item-knn", "ALS", "ranker"])
+    models = find_models(["blend", "ease", "item-knn", "ALS", "ranker"])
     expected = {"blend": None, "EASE": EASE, "ItemKNN": ItemKNN, "ALS": ALS, "ranker": None}
-    assert found == expected
+    assert models == expected
     with pytest.raises(
         RecipeError, match=r"no model 'lightgcn'.*Known are: blend, ranker, random.*EASE"
     ):
@@ -105,22 +105,22 @@ def test_differences_are_taken_user_by_user():
 
 
 def test_a_run_is_compared_with_itself_and_not_with_another_split(tiny_run, tmp_path, capsys):
-    own = json.loads((tiny_run / "receipt.json").read_text())
-    assert own == json.loads(json.dumps(receipt(Run(tiny_run))))
+    written = json.loads((tiny_run / "receipt.json").read_text())
+    assert written == json.loads(json.dumps(receipt(Run(tiny_run))))
     out = tmp_path / "figures.json"
     other = tmp_path / "other"
     shutil.copytree(tiny_run, other)
     assert main(["compare", str(tiny_run), str(other), "--out", str(out)]) == 0
     assert "60 test events of 60 users, all 48 items ranked" in capsys.readouterr().out
-    (_, found) = json.loads(out.read_text())["figures"].values()
+    (_, figures) = json.loads(out.read_text())["figures"].values()
     metrics = json.loads((tiny_run / "metrics.json").read_text())
-    assert found["difference"] == 0
-    assert found["p"] == 1
-    assert found["mean"] == pytest.approx(metrics["test/ndcg@10"])
+    assert figures["difference"] == 0
+    assert figures["p"] == 1
+    assert figures["mean"] == pytest.approx(metrics["test/ndcg@10"])
     parts = np.load(other / "data" / "parts.npy")
     np.save(other / "data" / "parts.npy", np.roll(parts, 1))
     assert main(["compare", str(tiny_run), str(other)]) == 2
-    told = capsys.readouterr().err
-    assert "cannot be compared. They differ in split, hash" in " ".join(told.split())
+    said = capsys.readouterr().err
+    assert "cannot be compared. They differ in split, hash" in " ".join(said.split())
     assert main(["compare", str(tiny_run), str(tiny_run)]) == 2
     assert "named twice" in capsys.readouterr().err

@@ -118,7 +118,7 @@ def test_words_are_those_of_the_text_and_add_up(tiny_run, lightrec_tiny_encoder)
             blank[:, place] = states[:, place]
     with torch.no_grad():
         toward = ranker.user_vectors(recommender.person("u3").known[Key.HISTORY])[0]
-        whole, without = (vectors_of_states(encoder, own)[0] for own in (states, blank))
+        whole, without = (vectors_of_states(encoder, each)[0] for each in (states, blank))
         difference = float(ranker.items.project(whole - without) @ toward)
     assert sum(word.nats for word in result.words) == pytest.approx(difference, rel=0.03)
     ranker.items.set_vectors(torch.randn(len(texts) + 1, 12))

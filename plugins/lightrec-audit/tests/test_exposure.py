@@ -14,22 +14,24 @@ from lightrec.run import Run
 def test_gini():
     """The closed form of 0, 1, …, n - 1 is (n + 1) / 3n; of one who has all, 1 - 1 / n."""
     numbers = [range(7), [0, 0, 0, 5], [1, 1, 1, 1], [0, 0, 0, 0]]
-    found = [gini(np.array(values, float)) for values in numbers]
-    assert found == pytest.approx([8 / 21, 0.75, 0, 0])
+    coefficients = [gini(np.array(values, float)) for values in numbers]
+    assert coefficients == pytest.approx([8 / 21, 0.75, 0, 0])
 
 
 def test_exposure_by_hand():
     lists = torch.tensor([[1, 2, 0], [3, 1, 2]])
-    found = exposure(lists, np.array([0, 1, 0]), 3)
+    summed = exposure(lists, np.array([0, 1, 0]), 3)
     second, third = 1 / np.log2(3), 0.5
-    assert found.tolist() == pytest.approx([2 + second, second + third, 0])
+    assert summed.tolist() == pytest.approx([2 + second, second + third, 0])
 
 
 def test_what_is_misplaced_by_hand():
     """A quarter of the exposure is too much for the first of three, and lacks for the last."""
-    found = spread_of(np.array([2.0, 1, 1]), np.array([1.0, 1, 2]), np.array([False, True, True]))
+    described = spread_of(
+        np.array([2.0, 1, 1]), np.array([1.0, 1, 2]), np.array([False, True, True])
+    )
     expected = {"reached": 1.0, "newcomers": 0.5, "misplaced": 0.25, "gini": 1 / 6}
-    assert found == pytest.approx(expected)
+    assert described == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -44,14 +46,14 @@ def test_whose_an_item_is(names, providers, counts):
     catalog = pl.DataFrame({"item": range(4)} | ({"seller": names} if names else {}))
     events = np.array([0, 2, 3, 4, 5])
     store = SimpleNamespace(catalog=catalog, num_items=4, popularity=lambda: events)
-    found = events_of_providers(store, "seller")
-    assert [part.tolist() for part in found] == [providers, counts]
+    parts = events_of_providers(store, "seller")
+    assert [part.tolist() for part in parts] == [providers, counts]
 
 
 def test_the_report(tiny_run):
     findings = ProviderExposure("kind").evaluate(Run(tiny_run), 0)
-    found = findings.metrics
-    assert found["exposure/choices/misplaced"] == 0
-    assert 0 < found["exposure/policy/misplaced"] <= 1
+    metrics = findings.metrics
+    assert metrics["exposure/choices/misplaced"] == 0
+    assert 0 < metrics["exposure/policy/misplaced"] <= 1
     assert "exposure misplaced" in findings.sections[0].markdown()
     assert ProviderExposure("maker").evaluate(Run(tiny_run), 0).metrics == {}

@@ -83,13 +83,13 @@ def test_features_by_hand(data):
     history = torch.tensor([[0, 0, 0, 0, first, ITEMS + 1, first]])
     values = features(history, torch.tensor([[first, 0, second]]))
     assert (values[0, 1] == 0).all()
-    found = dict(zip(features.names, values[0, 0].tolist(), strict=True))
-    assert found["any item"] == found["kind: bad"] == found["tags: red"] == 1
-    assert found["kind: odd"] == 0
-    assert found["chosen in the last 5"] == found["of the last 5, of a shared category"] == 2
+    named = dict(zip(features.names, values[0, 0].tolist(), strict=True))
+    assert named["any item"] == named["kind: bad"] == named["tags: red"] == 1
+    assert named["kind: odd"] == 0
+    assert named["chosen in the last 5"] == named["of the last 5, of a shared category"] == 2
     # A cosine of 1, in units of one over the root of two coordinates; two of the last five.
-    assert found["like the last"] == pytest.approx(2**0.5)
-    assert found["like the last 5"] == pytest.approx(2**0.5 * 2 / 5)
+    assert named["like the last"] == pytest.approx(2**0.5)
+    assert named["like the last 5"] == pytest.approx(2**0.5 * 2 / 5)
     unknown = table["price"].to_list().index(None) + 1
     assert features.items[unknown, 2] == 0
 
@@ -130,11 +130,11 @@ def test_extremes_and_parts_are_the_models_own(data, tmp_path):
 
 def test_a_run_shows_what_was_learned(tiny_run):
     metrics = json.loads((tiny_run / "metrics.json").read_text())
-    found = json.loads((tiny_run / "users_a" / EXPLAINED).read_text())
+    written = json.loads((tiny_run / "users_a" / EXPLAINED).read_text())
     assert metrics["choice/a/linear/log_likelihood"] < 0
     page = (tiny_run / "report.html").read_text()
     assert "What was learned" in page
-    assert found["best"][0]["title"] in page
+    assert written["best"][0]["title"] in page
     [section] = LearnedRewardSection().evaluate(Run(tiny_run), 0).sections
     assert section.tables[0].head[-1] == "of the other users"
     assert f"{metrics['choice/a/linear/log_likelihood']:.3f}" in section.text

@@ -19,7 +19,7 @@ def test_noise_replaces_a_share_of_what_was_met_by_any_items():
     batch = {Key.HISTORY: history, Key.USER: torch.arange(200)}
 
     def read(share, seed=0):
-        return noisy(lambda given: given[Key.HISTORY], share, 50, seed)(batch)
+        return noisy(lambda noised: noised[Key.HISTORY], share, 50, seed)(batch)
 
     assert torch.equal(read(0.0), history)
     assert not read(1.0)[:, :10].any()
@@ -44,9 +44,9 @@ def test_false_users_promote_items_of_the_less_popular_half(tiny_run):
     assert counts[items].max() <= counts[1:].median()
     # Each of them chose every promoted item once, and nothing twice.
     for begin, end in pairwise(planted.log.offsets[-false - 1 :]):
-        own = planted.log.items[begin:end]
-        assert set(items.tolist()) <= set(own.tolist())
-        assert len(set(own.tolist())) == len(own)
+        chosen = planted.log.items[begin:end]
+        assert set(items.tolist()) <= set(chosen.tolist())
+        assert len(set(chosen.tolist())) == len(chosen)
     assert torch.equal(after[items] - counts[items], torch.full((3,), float(false)))
 
 

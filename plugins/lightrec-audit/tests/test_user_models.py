@@ -32,14 +32,14 @@ def test_counted_by_hand():
         4,
         torch.tensor([-1, 0, 0, 1, 1]),
     )
-    counts, found = sessions.counts(), sessions.figures()
+    counts, figures = sessions.counts(), sessions.figures()
     assert counts["length"][[0, 1, 2, 3, 40]].tolist() == [0, 1, 0, 1, 1]
     assert counts["popularity"].tolist() == [0, 1, 2, 1, 2]
     # 0 → 1 and 1 → 0 in the second session, 1 → 1 in the third; none across sessions.
     assert counts["transitions"].tolist() == [[0, 1], [1, 1]]
-    assert found["length/{}"] == pytest.approx(44 / 3)
-    assert found["popularity/{}/top-50"] == pytest.approx(2 / 3)
-    assert found["repeats/{}"] == pytest.approx(2 / 6)
+    assert figures["length/{}"] == pytest.approx(44 / 3)
+    assert figures["popularity/{}/top-50"] == pytest.approx(2 / 3)
+    assert figures["repeats/{}"] == pytest.approx(2 / 6)
 
 
 def test_the_true_law_makes_the_log_again(tmp_path):
@@ -68,17 +68,19 @@ def test_the_true_law_makes_the_log_again(tmp_path):
     for stage in ("data", "users_b"):
         (tmp_path / stage / STAMP).write_text('{"fingerprint": ""}')
     findings = SimulatedStatistics(sessions=3000).evaluate(Run(tmp_path), 0)
-    found = findings.metrics
+    metrics = findings.metrics
     for name in ("length", "popularity"):
-        assert found[f"statistics/{name}/total_variation"] < 0.04
-        assert found[f"statistics/{name}/total_variation/real_halves"] < 0.06
-    assert abs(found["statistics/length/real"] - 3) < 0.15
-    assert abs(found["statistics/length/simulated"] - 3) < 0.15
-    assert abs(found["statistics/repeats/real"] - found["statistics/repeats/simulated"]) < 0.03
+        assert metrics[f"statistics/{name}/total_variation"] < 0.04
+        assert metrics[f"statistics/{name}/total_variation/real_halves"] < 0.06
+    assert abs(metrics["statistics/length/real"] - 3) < 0.15
+    assert abs(metrics["statistics/length/simulated"] - 3) < 0.15
+    assert abs(metrics["statistics/repeats/real"] - metrics["statistics/repeats/simulated"]) < 0.03
     # A third leave at each of up to 40 steps, seven in ten steps have a choice.
-    assert abs(found["sessions/length"] - 3) < 0.15
-    assert abs(found["sessions/accepted"] - 2.1) < 0.15
-    assert found["sessions/repeats"] == pytest.approx(found["statistics/repeats/real"], abs=1e-6)
+    assert abs(metrics["sessions/length"] - 3) < 0.15
+    assert abs(metrics["sessions/accepted"] - 2.1) < 0.15
+    assert metrics["sessions/repeats"] == pytest.approx(
+        metrics["statistics/repeats/real"], abs=1e-6
+    )
     (section,) = findings.sections
     assert [row[0] for row in section.tables[0].rows] == ["session length", "popularity of items"]
 
@@ -89,5 +91,5 @@ def test_spearman_is_the_mean_of_scipys_over_sets():
     score = truth + torch.randn(40, 20, generator=generator)
     score[:, :3] = 0.5  # ties share their mean rank
     expected = [spearmanr(a, b).statistic for a, b in zip(score, truth, strict=True)]
-    found = spearman_within_sets(score, truth)
-    assert found == pytest.approx(sum(expected) / 40, abs=1e-12)
+    mean = spearman_within_sets(score, truth)
+    assert mean == pytest.approx(sum(expected) / 40, abs=1e-12)

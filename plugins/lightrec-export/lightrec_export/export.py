@@ -20,7 +20,7 @@ from lightrec_rules.rules import RuleBook
 from torch import Tensor, nn
 
 from lightrec.cli.command import with_options_of
-from lightrec.data.files import appearing, save_tensors
+from lightrec.data.files import appearing, content_hash, save_tensors
 from lightrec.data.names import Names
 from lightrec.data.people import People
 from lightrec.data.sequences import Sequences
@@ -35,26 +35,8 @@ from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.demographic import Demographic
 from lightrec.ranking.ranker import Ranker
 from lightrec.run import Run
+from lightrec_export import exported
 from lightrec_export.distil import Teacher, distilled
-from lightrec_export.exported import (
-    ATTRIBUTES,
-    BLEND,
-    CATALOG,
-    FORMAT,
-    HISTORIES,
-    ITEMS,
-    MANIFEST,
-    ONNX,
-    POPULAR,
-    PT2,
-    ROW,
-    SCALE,
-    TEXT_ONNX,
-    TEXTS,
-    TOKENIZER,
-    Exported,
-    digest,
-)
 from lightrec_export.parity import TRIED, check, drawn_histories, parity, parity_of_texts
 from lightrec_export.towers import (
     BATCH,
@@ -153,17 +135,17 @@ def export(
     encoder = text_encoder(run) if what == "ranker" else None
     with appearing(out) as folder:
         tensors = {"bias": towers.bias, "events": torch.from_numpy(store.popularity()).int()}
-        save_tensors(tensors | written("table", towers.table, int8), folder / ITEMS)
+        save_tensors(tensors | written("table", towers.table, int8), folder / exported.ITEMS)
         if histories:
-            users_histories(store).write_parquet(folder / HISTORIES)
+            users_histories(store).write_parquet(folder / exported.HISTORIES)
         with exporting(f"query network of the {what}"):
             program = traced(network, torch.zeros(2, 3, dtype=torch.int64))
-            write_onnx(program, folder / ONNX)
-            write_pt2(program, folder / PT2)
+            write_onnx(program, folder / exported.ONNX)
+            write_pt2(program, folder / exported.PT2)
         text = None
         if encoder is not None:
             vectors = run.ranker.items.vectors
-            save_tensors(written("vectors", vectors, int8), folder / TEXTS)
+            save_tensors(written("vectors", vectors, int8), folder / exported.TEXTS)
             with exporting("text encoder"):
                 text = write_encoder(encoder, folder, int8)
         said = {
@@ -180,7 +162,7 @@ def export(
             tried |= parity_of_texts(folder, encoder, store.catalog[Column.TEXT].drop_nulls())
         # An export that is cut or in whole numbers need only say what the reduced network says.
         exact = not int8 and network.turn is None
-        for engine, file in (("onnx", ONNX), ("torch", PT2)):
+        for engine, file in (("onnx", exported.ONNX), ("torch", exported.PT2)):
             difference = tried[engine]["scores" if exact else "network"]
             check(f"{file} scores items other than the run does: by", difference)
         if exact:
@@ -198,21 +180,22 @@ def export_blend(run: Run, out: Path, histories: bool, seed: int, book: RuleBook
     """
     store, blend = run.data, run.served
     with appearing(out) as folder:
-        blend.ranker.save_pretrained(folder / BLEND)
+        blend.ranker.save_pretrained(folder / exported.BLEND)
         leaves = blend if histories else without_people(blend)
-        leaves.save(folder / BLEND)
+        leaves.save(folder / exported.BLEND)
         tensors = {
             "table": blend.ranker.item_vectors().detach(),
             "bias": blend.ranker.bias.detach(),
             "events": torch.from_numpy(run.learned.popularity()).int(),
-            POPULAR: run.popularity.counts,
+            exported.POPULAR: run.popularity.counts,
         }
         attributes = run.demographic if histories else None
         if attributes is not None:
-            tensors |= {ATTRIBUTES + name: table for name, table in attributes.named_buffers()}
-        save_tensors(tensors, folder / ITEMS)
+            for name, table in attributes.named_buffers():
+                tensors[exported.ATTRIBUTES + name] = table
+        save_tensors(tensors, folder / exported.ITEMS)
         if histories:
-            everybody(store).write_parquet(folder / HISTORIES)
+            everybody(store).write_parquet(folder / exported.HISTORIES)
         said = {
             "class": type(blend).__name__,
             "size": blend.ranker.size,
@@ -222,8 +205,8 @@ def export_blend(run: Run, out: Path, histories: bool, seed: int, book: RuleBook
             "text": None,
             "attributes": None if attributes is None else attributes.description,
         }
-        manifest = described(run, BLEND, folder, said)
-        held = Exported(folder).blend
+        manifest = described(run, exported.BLEND, folder, said)
+        held = exported.Exported(folder).blend
         assert held is not None
         tried = drawn_histories(store, None, TRIED, seed + 1)
         with torch.no_grad():
@@ -256,7 +239,7 @@ def everybody(store: EventStore) -> pl.DataFrame:
         columns = {Column.USER: users[Column.USER].cast(pl.String)}
         for name, table in details.items():
             if name == Key.USER:
-                columns[ROW] = pl.Series(table.tolist())
+                columns[exported.ROW] = pl.Series(table.tolist())
             elif name == Key.PROFILE:
                 columns[name] = pl.Series(table.tolist(), dtype=pl.List(pl.Float32))
             else:
@@ -272,10 +255,10 @@ def described(run: Run, what: What, folder: Path, said: Mapping[str, Any]) -> di
 
     :returns: the manifest.
     """
-    run.data.catalog.write_parquet(folder / CATALOG)
+    run.data.catalog.write_parquet(folder / exported.CATALOG)
     (folder / RECEIPT).write_text(json.dumps(receipt(run), indent=2) + "\n")
     manifest = {
-        "format": FORMAT,
+        "format": exported.FORMAT,
         "lightrec": version("lightrec"),
         "run": run.name,
         "what": what,
@@ -287,7 +270,7 @@ def described(run: Run, what: What, folder: Path, said: Mapping[str, Any]) -> di
         "worth": worth_in(run),
         "goal": run.data.goal,
         "files": {
-            path.relative_to(folder).as_posix(): digest(path)
+            path.relative_to(folder).as_posix(): content_hash(path)
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         },
@@ -298,7 +281,7 @@ def described(run: Run, what: What, folder: Path, said: Mapping[str, Any]) -> di
 
 def write_manifest(manifest: Mapping[str, Any], folder: Path) -> None:
     """Write the manifest."""
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    (folder / exported.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 def leaving(run: Run) -> Literal["blend", "policy"]:
@@ -376,7 +359,7 @@ def written(name: str, table: Tensor, int8: bool) -> dict[str, Tensor]:
     if not int8:
         return {name: table}
     rows, scale = whole(table)
-    return {name: rows, name + SCALE: scale}
+    return {name: rows, name + exported.SCALE: scale}
 
 
 def users_histories(store: EventStore) -> pl.DataFrame:
@@ -409,12 +392,12 @@ def write_encoder(encoder: TextEncoder, folder: Path, int8: bool) -> dict[str, A
     network: nn.Module = TextNetwork(encoder)
     if int8:
         network = Bytes(network)
-    (folder / TEXT_ONNX).parent.mkdir()
+    (folder / exported.TEXT_ONNX).parent.mkdir()
     tokens = torch.ones(2, 3, dtype=torch.int64)
     # Two tensors: one that is given twice would be taken for one input.
-    write_onnx(traced(network, tokens, tokens.clone()), folder / TEXT_ONNX)
+    write_onnx(traced(network, tokens, tokens.clone()), folder / exported.TEXT_ONNX)
     tokenizer = encoder.tokenizer
-    tokenizer.save_pretrained((folder / TOKENIZER).parent)
+    tokenizer.save_pretrained((folder / exported.TOKENIZER).parent)
     card = encoder.card
     said = {"prompt": card.prompt, "lower": card.lower, "max_length": card.max_length}
     return said | {"pad": tokenizer.pad_token_id}

@@ -1,6 +1,5 @@
 """Exports as :mod:`lightrec_export.export` writes them, read without lightning and transformers."""
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -13,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from lightrec.data.files import content_hash
 from lightrec.data.types import Kind
 from lightrec.errors import RunError
 from lightrec.keys import Column, Key
@@ -249,18 +249,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     for name, expected in files.items():
         if not (folder / name).is_file():
             raise RunError(f"{folder / name} is missing: export the run again.")
-        if (held := digest(folder / name)) != expected:
+        if (held := content_hash(folder / name)) != expected:
             raise RunError(
                 f"{folder / name} is not the file that was exported: its SHA-256 begins with "
                 f"{held[:12]}, and the manifest says {str(expected)[:12]}. Export the run again."
             )
     return manifest
-
-
-def digest(path: Path) -> str:
-    """A file's SHA-256."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def rows_of(tensors: dict[str, Tensor], name: str) -> Tensor:

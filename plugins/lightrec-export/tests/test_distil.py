@@ -56,8 +56,8 @@ def with_popularity(run):
     store = run.data
     popularity = Popularity().fit(Evidence.of(store, torch.zeros(store.num_items + 1, 0)))
     popularity.counts[1::2] *= 20
-    given = {"ranker": 1.0, "Popularity": 1.0}
-    run.__dict__["blend"] = Blend(run.ranker, {"Popularity": popularity}, given)
+    shares = {"ranker": 1.0, "Popularity": 1.0}
+    run.__dict__["blend"] = Blend(run.ranker, {"Popularity": popularity}, shares)
     run.__dict__["served"] = run.blend
     return run
 
@@ -94,12 +94,12 @@ def test_the_teacher_is_what_is_served_and_figures_are_of_what_was_not_learned(t
     """Of what has learned from the validation events there is no NDCG on them."""
     run = with_popularity(Run(tiny_run))
     assert distilled(run, "blend", layers=1)[1]["parts"]["blend"]["ndcg@10"] > 0
-    asked = []
+    calls = []
     run.__dict__["served"] = served = Blend(run.ranker)
     scores = served.scores
-    served.scores = lambda *given, **more: asked.append(1) or scores(*given, **more)
+    served.scores = lambda *arguments, **more: calls.append(1) or scores(*arguments, **more)
     _, about = distilled(run, "blend", layers=1)
-    assert asked
+    assert calls
     assert {each["ndcg@10"] for each in about["parts"].values()} == {None}
     assert table_of(about).rows[0][1] == "–"
 

@@ -48,12 +48,12 @@ def whole_export(tiny_run, tmp_path_factory):
 @torch.no_grad()
 def test_an_export_scores_as_its_run_does(tiny_run, whole_export, engine):
     run, held = Run(tiny_run), Exported(whole_export, engine)
-    ranker, given = run.served.ranker, histories(run.data.num_items)
-    scores = held.queries(given) @ held.table.T + held.bias
-    torch.testing.assert_close(scores[:, 1:], ranker.scores(given)[:, 1:], atol=1e-4, rtol=0)
+    ranker, some = run.served.ranker, histories(run.data.num_items)
+    scores = held.queries(some) @ held.table.T + held.bias
+    torch.testing.assert_close(scores[:, 1:], ranker.scores(some)[:, 1:], atol=1e-4, rtol=0)
     nothing = held.queries(torch.zeros(2, 0, dtype=torch.int64))
     assert nothing.equal(torch.zeros(2, held.table.shape[1]))
-    assert held.queries(given[:0]).shape == (0, held.table.shape[1])
+    assert held.queries(some[:0]).shape == (0, held.table.shape[1])
 
 
 @torch.no_grad()
@@ -64,9 +64,9 @@ def test_a_ranker_that_tells_kinds_apart_is_traced_for_any_number_of_histories(t
     ranker.asks.fill_(2)  # the goal's kind
     network = Towers(ranker).network
     program = exporting.traced(network, torch.zeros(2, 3, dtype=torch.int64)).module()
-    given = histories(20)
-    found = program(given) @ ranker.item_vectors().T + ranker.bias
-    torch.testing.assert_close(found[:, 1:], ranker.scores(given)[:, 1:], atol=1e-4, rtol=0)
+    some = histories(20)
+    traced = program(some) @ ranker.item_vectors().T + ranker.bias
+    torch.testing.assert_close(traced[:, 1:], ranker.scores(some)[:, 1:], atol=1e-4, rtol=0)
 
 
 def test_an_export_says_what_it_is(tiny_run, whole_export):
@@ -91,10 +91,10 @@ def test_an_export_says_what_it_is(tiny_run, whole_export):
     user = store.user_ids[3]
     begin, end = store.offsets[3:5]
     assert people[user] == tuple(np.asarray(store.items)[begin:end].tolist())
-    found = held.manifest["parity"]
-    assert found["histories"] == 256
-    assert max(found["onnx"]["scores"], found["torch"]["scores"]) <= 1e-4
-    assert found["top10"] > 0.99
+    tried = held.manifest["parity"]
+    assert tried["histories"] == 256
+    assert max(tried["onnx"]["scores"], tried["torch"]["scores"]) <= 1e-4
+    assert tried["top10"] > 0.99
     assert json.loads((whole_export / "receipt.json").read_text())["log"]["users"] == tiny.USERS
     assert held.about["what"] == "ranker"
 
@@ -201,13 +201,13 @@ def test_texts_are_encoded_and_all_is_smaller_in_whole_numbers(tiny_run, tmp_pat
     assert held.text_vectors.equal(ranker.items.vectors)
 
     manifest = export(run, tmp_path / "small", int8=True, size=8)
-    small, given = Exported(tmp_path / "small"), histories(store.num_items)
+    small, drawn = Exported(tmp_path / "small"), histories(store.num_items)
     assert manifest["parity"]["onnx"]["network"] <= 1e-4
     assert load_file(tmp_path / "small" / ITEMS)["table"].dtype == torch.int8
     assert small.table.shape == (store.num_items + 1, 8)
     cosine = torch.cosine_similarity(small.encode(some), encoder.encode(some))
     assert (cosine > 0.99).all()
-    whole_scores, scores = ((each.queries(given) @ each.table.T)[:, 1:] for each in (held, small))
+    whole_scores, scores = ((each.queries(drawn) @ each.table.T)[:, 1:] for each in (held, small))
     # What all items' scores have in common may be lost, and ranks nothing.
     centred = [each - each.mean(1, keepdim=True) for each in (whole_scores, scores)]
     assert torch.corrcoef(torch.stack([each.flatten() for each in centred]))[0, 1] > 0.9
@@ -220,10 +220,10 @@ def test_a_policy_of_two_towers_is_exported(tiny_run, tmp_path):
     torch.nn.init.normal_(policy.query_network[-1].weight, std=0.2)
     run.__dict__["policy"] = policy
     manifest = export(run, tmp_path / "out", what="policy")
-    held, given = Exported(tmp_path / "out"), histories(run.data.num_items)
+    held, drawn = Exported(tmp_path / "out"), histories(run.data.num_items)
     assert (manifest["class"], held.history_length) == ("CandidatePolicy", run.ranker.max_length)
-    scores = held.queries(given) @ held.table.T + held.bias
-    expected = policy.scores(given)
+    scores = held.queries(drawn) @ held.table.T + held.bias
+    expected = policy.scores(drawn)
     torch.testing.assert_close(scores[:, 1:], expected[:, 1:], atol=1e-4, rtol=0)
 
 

@@ -28,7 +28,7 @@ class Answers:
     def __init__(self, reader: LanguageReader, path: Path | None = None) -> None:
         self.reader = reader
         self.held: dict[bytes, float] = {}
-        self.asked = 0
+        self.computed = 0
         """Number of scores that were computed, and not kept already."""
         self.file = None if path is None else sqlite3.connect(path)
         if self.file is not None:
@@ -77,7 +77,7 @@ class Answers:
             for (key, _), score in zip(pairs, row, strict=False)
         }
         self.held |= new
-        self.asked += len(new)
+        self.computed += len(new)
         if self.file is not None:
             with self.file:
                 self.file.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", new.items())

@@ -102,7 +102,7 @@ class Identifiers(Part):
         make = product_books if self.kind == "product" else residual_books
         self.books.copy_(make(vectors, self.digits, self.size, generator))
         self.chosen[1:], self.vectors[1:][used] = used, vectors
-        self.vectors[1:][~used] = self._said(reduced[~used])
+        self.vectors[1:][~used] = self._from_words(reduced[~used])
         placed = self._placed(vectors, self.codes[:0])
         self.codes[1:][used] = placed
         self.codes[1:][~used] = self._placed(self.vectors[1:][~used], placed)
@@ -117,14 +117,14 @@ class Identifiers(Part):
             return deepcopy(self).cpu().with_items(words.cpu()).to(self.codes.device)
         settings = self._arguments | {"num_items": self.num_items + len(words)}
         grown = type(self)(**settings)
-        state, vectors = self.state_dict(), self._said(self._words(words))
+        state, vectors = self.state_dict(), self._from_words(self._words(words))
         state["vectors"] = torch.cat([self.vectors, vectors])
         state["chosen"] = torch.cat([self.chosen, torch.zeros(len(words), dtype=torch.bool)])
         state["codes"] = torch.cat([self.codes, self._placed(vectors, self.codes[1:])])
         grown.load_state_dict(state)
         return grown.eval()
 
-    def _said(self, reduced: Tensor) -> Tensor:
+    def _from_words(self, reduced: Tensor) -> Tensor:
         """Vectors ``(R, W)`` of items of which nothing is known but their words.
 
         What people choose near such an item is what they choose near the items that it reads like:

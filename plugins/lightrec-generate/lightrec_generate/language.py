@@ -76,17 +76,17 @@ class LanguageGenerator(TreeGenerator):
 
     def states(self, history: Tensor) -> Tensor:
         """Read histories ``(B, L)`` int64, padded on the left: ``(B, L, D)``, after each item."""
-        said = self._said(history)
+        said = self._line_states(history)
         with full_precision(history.device):
             return super().states(history) + self.leave(said.float())
 
     def last_states(self, history: Tensor) -> Tensor:
         """The states after the last items alone, ``(B, D)``; zeros for an empty history."""
-        said = self._said(history)[:, -1] * (history[:, -1:] > 0)
+        said = self._line_states(history)[:, -1] * (history[:, -1:] > 0)
         with full_precision(history.device):
             return super().last_states(history) + self.leave(said.float())
 
-    def _said(self, history: Tensor) -> Tensor:
+    def _line_states(self, history: Tensor) -> Tensor:
         """The language model's states ``(B, L, W)`` at the ends of the items' lines."""
         lines = self.lines[history]
         there = lines >= 0

@@ -36,12 +36,9 @@ WORDS = ["", "a red lamp", "tea of rope", "song", "red tea"]
 
 
 class Noise(LanguageReader):
-    """Likes lines for no reason, and counts what it is asked."""
-
-    asked = 0
+    """Likes lines for no reason."""
 
     def forward(self, histories, candidates):
-        self.asked += sum(map(len, candidates))
         rows = zip(histories, candidates, strict=True)
         return torch.tensor([[self.score(text, line) for line in row] for text, row in rows])
 
@@ -75,18 +72,18 @@ def test_everything_is_asked_once_and_kept_on_disk(tmp_path):
     rows = zip(texts[1:], lines[1:], strict=True)
     expected = torch.tensor([[reader.score(text, line) for line in row] for text, row in rows])
     torch.testing.assert_close(said, expected)
-    assert answers.asked == 4
+    assert answers.computed == 4
     whole = answers.scores(texts[:1], lines[:1])
     assert whole[0].tolist() == pytest.approx([reader.score(texts[0], x) for x in lines[0]])
-    assert answers.asked == 43
+    assert answers.computed == 43
     answers.scores(texts[:1], lines[:1])
-    assert answers.asked == 43
+    assert answers.computed == 43
     again = Answers(Noise(), tmp_path / "answers.db")
     assert torch.equal(again.scores(texts[:1], lines[:1]), whole)
-    assert again.asked == 0
+    assert again.computed == 0
     other = Answers(Walker(), tmp_path / "answers.db")
     other.scores(texts[1:2], lines[1:2])
-    assert other.asked == 2  # what another model said does not count
+    assert other.computed == 2  # what another model said does not count
 
 
 def test_utilities_are_weighed_scores_less_those_of_nothing():

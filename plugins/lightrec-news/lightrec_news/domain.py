@@ -18,7 +18,7 @@ WORDS_A_SECOND: Final = 238 / 60
 
 USERS, ARTICLES, DAYS = 400, 240, 12
 VISITS: Final = 20
-"""Of each user; one article is read in each."""
+"""Number of visits of each user; one article is read in each."""
 SHOWN: Final = 12
 """Articles in an impression."""
 TOPICS: Final[Mapping[str, tuple[str, str]]] = {

@@ -1,4 +1,4 @@
-"""What lists of news hold: how many topics, how different, and how old."""
+"""Topics of lists of news, how different their articles are, and how old."""
 
 from collections.abc import Mapping
 
@@ -45,8 +45,8 @@ class TopicsAndAge(Evaluator):
             lists = log.rank(store, scorer, seed).lists
             assert lists is not None
             metrics |= _measures(f"news/{name}", lists.numpy(), store, events, topics)
-        own = np.asarray(store.items, np.int64)[events][:, None]
-        metrics |= _measures("news/read", own, store, events, None)
+        read = np.asarray(store.items, np.int64)[events][:, None]
+        metrics |= _measures("news/read", read, store, events, None)
         del metrics["news/read/empty"]
         return Findings(metrics, [_section(metrics)] if len(events) else [])
 
@@ -63,23 +63,24 @@ def _measures(
     :param topics: (N + 1,) of the items, below 0 where there is none.
     """
     there = lists > 0
-    found = {f"{key}/empty": float((~there).sum(1).mean()) if len(lists) else 0.0}
+    measures = {f"{key}/empty": float((~there).sum(1).mean()) if len(lists) else 0.0}
     if topics is not None:
-        own = topics[lists]
-        known = own >= 0
-        alike = (own[:, :, None] == own[:, None]).sum(2) * known  # of each place, itself included
-        several = (items := known.sum(1)) > 1
+        shown = topics[lists]
+        has = shown >= 0
+        alike = (shown[:, :, None] == shown[:, None]).sum(2) * has  # of each place, itself included
+        several = (items := has.sum(1)) > 1
         if several.any():
             pairs = (items * (items - 1))[several]
-            found[f"{key}/topics"] = float((known / alike.clip(1)).sum(1)[several].mean())
-            found[f"{key}/diversity"] = float(1 - ((alike.sum(1) - items)[several] / pairs).mean())
+            differ = 1 - ((alike.sum(1) - items)[several] / pairs).mean()
+            measures[f"{key}/topics"] = float((has / alike.clip(1)).sum(1)[several].mean())
+            measures[f"{key}/diversity"] = float(differ)
     if store.has_times and there.any():
         first = np.append(0, store.first_seen)
         ages = (np.asarray(store.times)[events][:, None] - first[lists])[there]
         # An item that appears only later, or never, has no age.
         if len(ages := ages[ages >= 0]):
-            found[f"{key}/age_hours"] = float(np.median(ages)) / HOUR
-    return found
+            measures[f"{key}/age_hours"] = float(np.median(ages)) / HOUR
+    return measures
 
 
 def _section(metrics: Mapping[str, float]) -> Section:

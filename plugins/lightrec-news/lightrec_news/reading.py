@@ -46,8 +46,8 @@ class SelfAttentionReader(ItemReader):
         projected = functional.embedding(places, self.attention_in(self.dropout(words)))
         # A row without any key would be NaN.
         seen = present | ~present.any(dim=2, keepdim=True)
-        found = self.dropout(attended(projected, self.heads, seen[:, None]))
-        return self.pool(found, present).squeeze(1)
+        states = self.dropout(attended(projected, self.heads, seen[:, None]))
+        return self.pool(states, present).squeeze(1)
 
 
 class ConvolutionReader(ItemReader):
@@ -76,16 +76,16 @@ class ConvolutionReader(ItemReader):
     def forward(self, words: Tensor, columns: Sequence[Tensor]) -> Tensor:
         """Read items; see :meth:`~lightrec.nn.item_tower.ItemReader.forward`."""
         words, views, said = self.dropout(words), [], []
-        own_layers = zip(columns, self.filters, self.bias, self.pools, strict=True)
-        for places, filters, bias, pool in own_layers:
+        layers = zip(columns, self.filters, self.bias, self.pools, strict=True)
+        for places, filters, bias, pool in layers:
             present = places != 0
             # Projected before they are looked up, as what each word adds to its neighbours.
             added = functional.embedding(places, filters(words)) * present[..., None]
-            after, own, before = added.chunk(3, dim=2)
+            after, here, before = added.chunk(3, dim=2)
             after = functional.pad(after, (0, 0, 1, -1))
             before = functional.pad(before, (0, 0, -1, 1))
-            found = self.dropout(functional.relu(after + own + before + bias))
-            views.append(pool(found, present[:, None]).squeeze(1))
+            states = self.dropout(functional.relu(after + here + before + bias))
+            views.append(pool(states, present[:, None]).squeeze(1))
             said.append(present.any(1))
         return self.pool(torch.stack(views, 1), torch.stack(said, 1)[:, None]).squeeze(1)
 
@@ -154,8 +154,8 @@ def attended(projected: Tensor, heads: int, seen: Tensor) -> Tensor:
     :returns: (B, L, D), the heads side by side.
     """
     query, key, value = projected.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
-    found = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
-    return found.transpose(1, 2).flatten(2)
+    states = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
+    return states.transpose(1, 2).flatten(2)
 
 
 def check_heads(size: int, heads: int) -> None:

@@ -52,7 +52,7 @@ class Trials(NamedTuple):
     clicked: Tensor
 
     def weights(self, enough: float) -> Tensor:
-        """What each trial counts, (T,): its clicks, as long as they are few.
+        """Weight of each trial, (T,): its clicks, as long as they are few.
 
         Arms differ in other things than texts, too, such as pictures, so that clicks beyond
         ``enough`` say little more: n clicks, shared by A arms, count n / (1 + n / (A · enough)).
@@ -276,7 +276,7 @@ class TrialModule(StageModule):
         self.head.data.copy_(self.frozen)
         if how.tune == "map":
             self.part = LinearMap(self.vector_size)
-            self.part.given = data.vectors
+            self.part.frozen = data.vectors
         else:
             self.part = Layers(data.text_encoder, data.texts, how.tune, how.layers)
         self.part.to(self.device)

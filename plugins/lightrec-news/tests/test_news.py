@@ -44,6 +44,6 @@ def test_topics_diversity_and_age_of_known_lists():
     first = np.array([9, 7, 4]) * HOUR
     store = SimpleNamespace(has_times=True, times=[10 * HOUR], first_seen=first)
     lists, topics = np.array([[1, 2, 3, 0]]), np.array([-1, 0, 0, 1])
-    found = _measures("x", lists, store, np.array([0]), topics)
+    measures = _measures("x", lists, store, np.array([0]), topics)
     expected = {"x/empty": 1.0, "x/topics": 2.0, "x/diversity": 2 / 3, "x/age_hours": 3.0}
-    assert found == pytest.approx(expected)
+    assert measures == pytest.approx(expected)

@@ -32,20 +32,7 @@ from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import session_start, without_nothing
 from lightrec.ranking.continued import items_before
 from lightrec.run import Run
-from lightrec_ope.estimators import (
-    DM,
-    DR,
-    IPS,
-    SNDR,
-    SNIPS,
-    BanditLog,
-    Estimate,
-    Study,
-    Verdict,
-    fitted_world,
-    slope,
-    study,
-)
+from lightrec_ope import estimators as ope
 from lightrec_ope.estimators.estimate import IntervalName, around, unusable
 from lightrec_ope.estimators.models import by_user
 from lightrec_ope.estimators.studies import Judge
@@ -58,15 +45,19 @@ BOUNDS: Final = (1, 3, 10, 30, 100, None)
 """Bounds of weights, among which SLOPE chooses."""
 
 
+def _slope(log: ope.BanditLog, interval: IntervalName, seed: int) -> ope.Estimate:
+    return ope.slope([ope.DR(at) for at in BOUNDS], log)[0](log, interval, seed)
+
+
 def _in_agreement(biased: Judge) -> Judge:
     """Offer an estimator only where DR and SNIPS, which are less biased, do not contradict it.
 
     No interval holds a bias: this one is made as wide as that of DR.
     """
 
-    def judge(log: BanditLog, interval: IntervalName, seed: int) -> Estimate:
+    def judge(log: ope.BanditLog, interval: IntervalName, seed: int) -> ope.Estimate:
         estimate = biased(log, interval, seed)
-        less = {"DR": DR()(log, interval, seed), "SNIPS": SNIPS()(log, interval, seed)}
+        less = {"DR": ope.DR()(log, interval, seed), "SNIPS": ope.SNIPS()(log, interval, seed)}
         off = [name for name, each in less.items() if not each.low <= estimate.value <= each.high]
         if off:
             why = f"{' and '.join(off)}, of less bias, find{'s' * (len(off) < 2)} something else"
@@ -78,14 +69,12 @@ def _in_agreement(biased: Judge) -> Judge:
 
 
 ESTIMATORS: Final[dict[str, Judge]] = {
-    "IPS": IPS(),
-    "SNIPS": SNIPS(),
-    "DM": _in_agreement(DM()),
-    "DR": DR(),
-    "DR, bounded by SLOPE": _in_agreement(
-        lambda log, interval, seed: slope([DR(at) for at in BOUNDS], log)[0](log, interval, seed)
-    ),
-    "SNDR": SNDR(),
+    "IPS": ope.IPS(),
+    "SNIPS": ope.SNIPS(),
+    "DM": _in_agreement(ope.DM()),
+    "DR": ope.DR(),
+    "DR, bounded by SLOPE": _in_agreement(_slope),
+    "SNDR": ope.SNDR(),
 }
 """Estimators of a log of shown items, by name."""
 
@@ -112,19 +101,19 @@ class ShownItems(Evaluator):
         gains: dict[str, Interval] = {}
         for name in ("blend", *policy, "popularity"):
             bandit = with_item_means(rounds(run, log, name), seed)
-            estimate = DR()(bandit, "bootstrap", seed)
+            estimate = ope.DR()(bandit, "bootstrap", seed)
             if not rows:
                 ends = around(bandit.reward, bandit.users, "bootstrap", seed)
                 metrics |= keys_of("shown/log", ends)
                 rows.append(["what was shown", spread(ends, ".4f"), *[NOTHING] * 3])
             value = gain = NOTHING
-            if estimate.verdict is not Verdict.UNUSABLE:
+            if estimate.verdict is not ope.Verdict.UNUSABLE:
                 ends = Interval(estimate.value, estimate.low, estimate.high)
                 # Paired by round, since chance of the log's rewards moves both in one direction.
                 lead = around(estimate.parts - bandit.reward, bandit.users, "bootstrap", seed)
                 metrics |= keys_of(f"shown/{name}", ends) | keys_of(f"shown/{name}/gain", lead)
                 value, gain, gains[name] = spread(ends, ".4f"), spread(lead, "+.4f"), lead
-            metrics[f"shown/{name}/verdict"] = [*Verdict][::-1].index(estimate.verdict)
+            metrics[f"shown/{name}/verdict"] = [*ope.Verdict][::-1].index(estimate.verdict)
             why = "; ".join(estimate.reasons) or NOTHING
             rows.append([name, value, gain, str(estimate.verdict), why])
         head = ["mean reward of an item", "estimate", "gain over what was shown", "verdict", "why"]
@@ -141,7 +130,7 @@ class ShownItems(Evaluator):
 
 def estimates(
     run: Run, log: InteractionLog, by: str, interval: IntervalName = "bootstrap", seed: int = 0
-) -> dict[str, Estimate]:
+) -> dict[str, ope.Estimate]:
     """Estimate the mean reward of a run's first item by a log of items that were shown.
 
     :param by: ``policy``, by its law; ``blend`` or ``popularity``, which show their best item.
@@ -152,12 +141,12 @@ def estimates(
     # Under a target that does what was done all weights are 1.
     done = one_hot(bandit.action, bandit.target.shape[1]).double()
     as_done = replace(bandit, target=done, propensity=torch.ones_like(bandit.reward))
-    of_log = {"log": IPS()(as_done, interval, seed)}
+    of_log = {"log": ope.IPS()(as_done, interval, seed)}
     return of_log | {name: each(bandit, interval, seed) for name, each in ESTIMATORS.items()}
 
 
 @torch.no_grad()
-def rounds(run: Run, log: InteractionLog, by: str) -> BanditLog:
+def rounds(run: Run, log: InteractionLog, by: str) -> ope.BanditLog:
     """Ask a run what it would have shown in each round of a log: what it recommends.
 
     A person's history is what the run knows of them before the round, so that the log should be
@@ -185,7 +174,7 @@ def rounds(run: Run, log: InteractionLog, by: str) -> BanditLog:
     laws = _each_round(run, log, lambda details, mask, _: _law(run, by, details, mask, shown))
     row = pl.format("round {}", pl.int_range(pl.len()))
     users = frame.select(pl.coalesce(log.users(), row).rank("dense")).to_series()
-    return BanditLog(
+    return ope.BanditLog(
         action,
         frame[Column.VALUE].cast(pl.Float64).to_torch(),
         laws,
@@ -196,7 +185,7 @@ def rounds(run: Run, log: InteractionLog, by: str) -> BanditLog:
 
 def studied(
     run: Run, log: InteractionLog, by: str, interval: IntervalName = "bootstrap", seed: int = 0
-) -> Study:
+) -> ope.Study:
     """Study which of the estimators errs least on logs like this one.
 
     The world in which it is studied knows how the run's blend scores an item in a round, next to
@@ -204,15 +193,15 @@ def studied(
 
     :raises DataError: as :func:`estimates`.
     """
-    world = fitted_world(rounds(run, log, by), *_appeal(run, log))
+    world = ope.fitted_world(rounds(run, log, by), *_appeal(run, log))
 
-    def refit(drawn: BanditLog, _: Tensor, seed: int) -> BanditLog:
+    def refit(drawn: ope.BanditLog, _: Tensor, seed: int) -> ope.BanditLog:
         return with_item_means(drawn, seed)
 
-    return study(world, ESTIMATORS, refit, interval, seed=seed)
+    return ope.study(world, ESTIMATORS, refit, interval, seed=seed)
 
 
-def errors(whole: Study) -> str:
+def errors(whole: ope.Study) -> str:
     """Set a study's errors as a table, as parts of the truth, and say what it recommends."""
 
     def share(value: float, form: str) -> str:
@@ -351,7 +340,7 @@ def _law(run: Run, by: str, details: dict[str, Tensor], mask: Tensor, shown: Ten
     return torch.cat([likely, (1 - likely.sum(1, keepdim=True)).clamp(min=0)], 1)
 
 
-def with_item_means(log: BanditLog, seed: int = 0) -> BanditLog:
+def with_item_means(log: ope.BanditLog, seed: int = 0) -> ope.BanditLog:
     """Expect of each item its mean reward in other users' rounds, shrunk to that of all items.
 
     :raises DataError: where there is one user alone.

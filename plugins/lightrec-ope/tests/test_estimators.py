@@ -11,31 +11,7 @@ import polars as pl
 import pytest
 import scipy
 import torch
-from lightrec_ope.estimators import (
-    DM,
-    DR,
-    IPS,
-    MIPS,
-    SNDR,
-    SNIPS,
-    BanditLog,
-    CascadeDR,
-    CascadeIPS,
-    IndependentIPS,
-    Marginalized,
-    PerDecisionIPS,
-    PseudoInverse,
-    SequenceLog,
-    SequentialDR,
-    SlateIPS,
-    SlateLog,
-    Verdict,
-    estimated_propensities,
-    expected_rewards,
-    fitted_values,
-    judged,
-    one_hot,
-)
+from lightrec_ope import estimators as ope
 from lightrec_ope.estimators.estimate import around, pareto_k
 from lightrec_ope.replay import bandit_events
 
@@ -52,13 +28,13 @@ needs_reference = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def frozen():
     assert REFERENCE is not None
-    found = json.loads((Path(REFERENCE) / "obp_reference.json").read_text())
+    reference = json.loads((Path(REFERENCE) / "obp_reference.json").read_text())
     inputs = np.load(Path(REFERENCE) / "obp_inputs.npz")
-    return {name: torch.from_numpy(np.asarray(inputs[name])) for name in inputs}, found
+    return {name: torch.from_numpy(np.asarray(inputs[name])) for name in inputs}, reference
 
 
-def bandit(inputs) -> BanditLog:
-    return BanditLog(
+def bandit(inputs) -> ope.BanditLog:
+    return ope.BanditLog(
         inputs["action"],
         inputs["reward"],
         inputs["action_dist"],
@@ -69,11 +45,11 @@ def bandit(inputs) -> BanditLog:
     )
 
 
-def slates(inputs) -> SlateLog:
+def slates(inputs) -> ope.SlateLog:
     def of(key):
         return inputs[f"slate_{key}"].view(200, 3, -1).squeeze(2)
 
-    return SlateLog(
+    return ope.SlateLog(
         of("reward"),
         of("pscore")[:, 0],
         of("evaluation_policy_pscore")[:, 0],
@@ -87,39 +63,39 @@ def slates(inputs) -> SlateLog:
     )
 
 
-def trajectories(inputs) -> SequenceLog:
+def trajectories(inputs) -> ope.SequenceLog:
     names = "action", "reward", "evaluation_policy_action_dist", "pscore"
     names = *names, "state_action_value_prediction"
     *parts, expected = (inputs[f"seq_{name}"].view(100, 6, -1).squeeze(2) for name in names)
-    return SequenceLog(*parts, discount=float(inputs["seq_gamma"]), expected=expected)
+    return ope.SequenceLog(*parts, discount=float(inputs["seq_gamma"]), expected=expected)
 
 
 BANDIT = {
-    "ipw": IPS(),
-    "ipw_lambda5": IPS(5),
-    "snipw": SNIPS(),
-    "dm": DM(),
-    "dr": DR(),
-    "dr_lambda5": DR(5),
-    "sndr": SNDR(),
-    "switch_dr_lambda1": DR(1, "switch"),
-    "switch_dr_lambda5": DR(5, "switch"),
-    "dros_lambda1": DR(1, "optimistic"),
-    "dros_lambda10": DR(10, "optimistic"),
+    "ipw": ope.IPS(),
+    "ipw_lambda5": ope.IPS(5),
+    "snipw": ope.SNIPS(),
+    "dm": ope.DM(),
+    "dr": ope.DR(),
+    "dr_lambda5": ope.DR(5),
+    "sndr": ope.SNDR(),
+    "switch_dr_lambda1": ope.DR(1, "switch"),
+    "switch_dr_lambda5": ope.DR(5, "switch"),
+    "dros_lambda1": ope.DR(1, "optimistic"),
+    "dros_lambda10": ope.DR(10, "optimistic"),
 }
 SLATES = {
-    "sips": SlateIPS(),
-    "iips": IndependentIPS(),
-    "rips": CascadeIPS(),
-    "snsips": SlateIPS(normalized=True),
-    "snrips": CascadeIPS(normalized=True),
-    "cascade_dr": CascadeDR(),
+    "sips": ope.SlateIPS(),
+    "iips": ope.IndependentIPS(),
+    "rips": ope.CascadeIPS(),
+    "snsips": ope.SlateIPS(normalized=True),
+    "snrips": ope.CascadeIPS(normalized=True),
+    "cascade_dr": ope.CascadeDR(),
 }
 TRAJECTORIES = {
-    "pdis": PerDecisionIPS(),
-    "dr": SequentialDR(),
-    "snpdis": PerDecisionIPS(normalized=True),
-    "sndr": SequentialDR(normalized=True),
+    "pdis": ope.PerDecisionIPS(),
+    "dr": ope.SequentialDR(),
+    "snpdis": ope.PerDecisionIPS(normalized=True),
+    "sndr": ope.SequentialDR(normalized=True),
 }
 
 
@@ -146,33 +122,35 @@ def test_estimates_are_open_bandit_pipelines_and_scope_rls(frozen, make, estimat
 
 @needs_reference
 def test_weights_of_categories_are_the_joint_ones(frozen):
-    inputs, found = frozen
-    parity = one_hot(torch.arange(8) % 2), inputs["action"][:, None] % 2
+    inputs, reference = frozen
+    parity = ope.one_hot(torch.arange(8) % 2), inputs["action"][:, None] % 2
     for name, law, seen in (
         ("numpy_joint_mips", inputs["p_e_a"], inputs["action_embed"]),
         ("mips_1d_a_mod_2", *parity),
     ):
-        value = MIPS(law, seen)(bandit(inputs)).value
-        assert value == pytest.approx(found["synthetic"][name]["estimate"], abs=1e-10)
+        value = ope.MIPS(law, seen)(bandit(inputs)).value
+        assert value == pytest.approx(reference["synthetic"][name]["estimate"], abs=1e-10)
 
 
 @needs_reference
 def test_open_bandit_men_thompson_from_the_uniform_log(frozen):
     inputs = np.load(Path(REFERENCE) / "obd_men_inputs.npz")
-    found = frozen[1]["obd_small"]["men"]["B_bts_log_item_position_freq"]
+    reference = frozen[1]["obd_small"]["men"]["B_bts_log_item_position_freq"]
     action, position, reward, propensity = (
         torch.from_numpy(np.asarray(inputs[name]))
         for name in ("action", "position", "reward", "pscore")
     )
     law = torch.from_numpy(inputs["bts_freq_action_dist"])[None].expand(10_000, 34, 3)
     expected = torch.from_numpy(inputs["estimated_rewards"])
-    log = BanditLog(action, reward, law, propensity, position, expected=expected)
+    log = ope.BanditLog(action, reward, law, propensity, position, expected=expected)
     for name in ("ipw", "snipw", "dm", "dr", "sndr"):
-        assert BANDIT[name](log).value == pytest.approx(found[name]["estimate"], abs=1e-8)
-    estimate = DR()(log, "bootstrap")
-    assert estimate.diagnosis.effective == pytest.approx(found["ess"])
-    assert (estimate.low, estimate.high) == pytest.approx(found["dr"]["ci95_boot1000"], rel=0.15)
-    assert estimate.verdict is Verdict.WEAK  # 46 clicks
+        assert BANDIT[name](log).value == pytest.approx(reference[name]["estimate"], abs=1e-8)
+    estimate = ope.DR()(log, "bootstrap")
+    assert estimate.diagnosis.effective == pytest.approx(reference["ess"])
+    assert (estimate.low, estimate.high) == pytest.approx(
+        reference["dr"]["ci95_boot1000"], rel=0.15
+    )
+    assert estimate.verdict is ope.Verdict.WEAK  # 46 clicks
     assert "with a reward" in str(estimate)
 
 
@@ -185,21 +163,21 @@ def drawn(n: int, seed: int):
     behavior = (0.5 * context @ slopes.flip(1)).softmax(1)
     target = (context @ slopes).softmax(1)
     action = behavior.multinomial(1, generator=chance).squeeze(1)
-    own = mean.gather(1, action[:, None]).squeeze(1)
-    reward = (torch.rand(n, generator=chance, dtype=torch.float64) < own).double()
+    likely = mean.gather(1, action[:, None]).squeeze(1)
+    reward = (torch.rand(n, generator=chance, dtype=torch.float64) < likely).double()
     propensity = behavior.gather(1, action[:, None]).squeeze(1)
-    log = BanditLog(action, reward, target, propensity, behavior=behavior, expected=mean)
+    log = ope.BanditLog(action, reward, target, propensity, behavior=behavior, expected=mean)
     return log, context
 
 
 def test_skewness_is_taken_out_of_students_interval():
     """Hall's polynomial of Student's ratio is the usual quantile at both of the ends."""
     values = torch.randn(400, generator=torch.Generator().manual_seed(2)).double().mul(1.5).exp()
-    found = around(values, None)
+    ends = around(values, None)
     error = float(values.std()) / 400**0.5
     s = scipy.stats.skew(values.numpy()) / 400**0.5
-    for end, quantile in ((found.low, 1), (found.high, -1)):
-        t = (found.mean - end) / error
+    for end, quantile in ((ends.low, 1), (ends.high, -1)):
+        t = (ends.mean - end) / error
         near = t + s * t**2 / 3 + s**2 * t**3 / 27 + s / 6
         assert near == pytest.approx(quantile * scipy.stats.t.ppf(0.975, 399))
     even = around(torch.cat([values, -values]), None)
@@ -208,14 +186,14 @@ def test_skewness_is_taken_out_of_students_interval():
 
 def test_models_are_cross_fitted_and_help():
     log, context = drawn(3_000, 5)
-    fitted = expected_rewards(replace(log, expected=None), context)
+    fitted = ope.expected_rewards(replace(log, expected=None), context)
     assert fitted.expected.shape == (3_000, 6, 1)
     error = (fitted.expected[:, :, 0] - log.expected).square().mean().sqrt()
     assert error < (log.expected - log.reward.mean()).square().mean().sqrt()
-    assert DR()(fitted).parts.std() < IPS()(log).parts.std()
-    guessed = estimated_propensities(replace(log, propensity=None), context)
+    assert ope.DR()(fitted).parts.std() < ope.IPS()(log).parts.std()
+    guessed = ope.estimated_propensities(replace(log, propensity=None), context)
     assert (guessed.behavior - log.behavior).abs().mean() < 0.02
-    assert IPS()(guessed).value == pytest.approx(IPS()(log).value, abs=0.03)
+    assert ope.IPS()(guessed).value == pytest.approx(ope.IPS()(log).value, abs=0.03)
     assert guessed.estimated
 
 
@@ -226,14 +204,14 @@ def test_a_policy_is_judged_by_a_log_of_items():
     columns = {"item": [f"i{n}" for n in shown], "value": clicks, "propensity": [0.25] * 400}
     events, names = bandit_events(InteractionLog(pl.DataFrame(columns)))
     assert names == ["i0", "i1", "i2", "i3"]
-    uniform = judged(RandomPolicy(4), events)
+    uniform = ope.judged(RandomPolicy(4), events)
     assert torch.allclose(uniform.weights, torch.ones(400).double(), atol=1e-6)
-    assert IPS()(uniform).value == pytest.approx(clicks.mean())
+    assert ope.IPS()(uniform).value == pytest.approx(clicks.mean())
     policy = PopularityPolicy.from_appeal(torch.tensor([0.0, 1, 2, 30, 4]))
-    law = judged(policy, events).target[0]
+    law = ope.judged(policy, events).target[0]
     torch.testing.assert_close(law, policy.logits(events)[0, 1:].double().softmax(0))
     with pytest.raises(DataError, match="slates of 2 items"):
-        judged(RandomPolicy(4), events.clone().set("action", torch.ones(400, 2)))
+        ope.judged(RandomPolicy(4), events.clone().set("action", torch.ones(400, 2)))
 
 
 @pytest.mark.parametrize("k", [0.3, 0.9])
@@ -249,12 +227,12 @@ def test_a_sum_over_places_is_found_without_seeing_them():
     worth = torch.rand(3, 5, generator=chance, dtype=torch.float64)
     shown = torch.randint(5, (60_000, 3), generator=chance)
     whole = worth[torch.arange(3), shown].sum(1)
-    log = SlateLog(
+    log = ope.SlateLog(
         torch.stack([whole, torch.zeros_like(whole), torch.zeros_like(whole)], 1),
         place=torch.full((60_000, 3), 0.2),
         target_place=(shown == 2).double(),
     )
-    estimate = PseudoInverse()(log)
+    estimate = ope.PseudoInverse()(log)
     assert estimate.low <= float(worth[:, 2].sum()) <= estimate.high
 
 
@@ -271,7 +249,7 @@ def walk(n: int, seed: int, steps: int = 8):
         parts.append((state, action, reward))
         state = (torch.rand(n, generator=chance) < moves[state, action]).long()
     states, actions, rewards = (torch.stack(part, 1) for part in zip(*parts, strict=True))
-    log = SequenceLog(
+    log = ope.SequenceLog(
         actions,
         rewards,
         target[states],
@@ -289,23 +267,23 @@ def walk(n: int, seed: int, steps: int = 8):
 @pytest.mark.slow
 def test_estimates_of_trajectories_close_in_on_the_truth():
     kinds = {
-        "per decision": PerDecisionIPS(normalized=True),
-        "marginalised": Marginalized(),
-        "by states": Marginalized(normalized=True),
-        "robust": SequentialDR(),
+        "per decision": ope.PerDecisionIPS(normalized=True),
+        "marginalised": ope.Marginalized(),
+        "by states": ope.Marginalized(normalized=True),
+        "robust": ope.SequentialDR(),
     }
     errors: dict[str, list[float]] = {name: [] for name in kinds}
     for n in (100, 10_000):
         for name, kind in kinds.items():
-            found = []
+            off = []
             for seed in range(8):
                 log, truth = walk(n, seed)
-                log = fitted_values(log, one_hot(torch.arange(2))[:, :, 0][log.state], 1e-6)
-                found.append(abs(kind(log).value - truth))
-            errors[name].append(float(np.mean(found)))
+                log = ope.fitted_values(log, ope.one_hot(torch.arange(2))[:, :, 0][log.state], 1e-6)
+                off.append(abs(kind(log).value - truth))
+            errors[name].append(float(np.mean(off)))
     assert all(large < small / 3 for small, large in errors.values())
     assert errors["by states"][1] < errors["marginalised"][1] < errors["per decision"][1]
-    assert Marginalized()(walk(10_000, 0)[0]).verdict is Verdict.WEAK
+    assert ope.Marginalized()(walk(10_000, 0)[0]).verdict is ope.Verdict.WEAK
 
 
 @pytest.mark.parametrize("fit", ["values", "rewards"])
@@ -314,16 +292,16 @@ def test_no_model_judges_a_user_of_whom_it_has_learned(fit):
     users = torch.arange(40) % 20
     log, context = (walk(40, 0)[0], None) if fit == "values" else drawn(40, 0)
     others = users != 3
-    found, own = [], others.view(-1, *[1] * (log.reward.ndim - 1))
-    for reward in (log.reward, log.reward.where(own, 1 - log.reward)):
+    fitted, rows = [], others.view(-1, *[1] * (log.reward.ndim - 1))
+    for reward in (log.reward, log.reward.where(rows, 1 - log.reward)):
         inputs = replace(log, reward=reward, users=users, expected=None)
         if context is None:
-            inputs = fitted_values(inputs, one_hot(torch.arange(2))[:, :, 0][log.state])
+            inputs = ope.fitted_values(inputs, ope.one_hot(torch.arange(2))[:, :, 0][log.state])
         else:
-            inputs = expected_rewards(inputs, context)
-        found.append(inputs.expected)
-    torch.testing.assert_close(found[0][~others], found[1][~others])
-    assert (found[0] - found[1])[others].abs().max() > 0.01
+            inputs = ope.expected_rewards(inputs, context)
+        fitted.append(inputs.expected)
+    torch.testing.assert_close(fitted[0][~others], fitted[1][~others])
+    assert (fitted[0] - fitted[1])[others].abs().max() > 0.01
 
 
 @pytest.mark.parametrize(
@@ -339,12 +317,12 @@ def test_no_model_judges_a_user_of_whom_it_has_learned(fit):
 )
 def test_wrong_logs_are_refused_in_a_sentence(wrong, says):
     with pytest.raises(DataError, match=says):
-        DR()(replace(drawn(10, 0)[0], **wrong))
+        ope.DR()(replace(drawn(10, 0)[0], **wrong))
 
 
 def test_wrong_propensities_of_steps_and_slates_are_refused():
     zero = torch.zeros(1, 1)
     with pytest.raises(DataError, match="above 0"):
-        SequenceLog(zero.long(), zero, torch.ones(1, 1, 1), zero)
+        ope.SequenceLog(zero.long(), zero, torch.ones(1, 1, 1), zero)
     with pytest.raises(DataError, match="propensities of the slate"):
-        SlateLog(zero, slate=torch.zeros(1))
+        ope.SlateLog(zero, slate=torch.zeros(1))

@@ -75,19 +75,19 @@ def slates(user, items, time=None):
 
 
 def test_the_blend_that_is_judged_is_the_one_that_recommend_shows(shop_run):
-    run, known = Run(shop_run), lightrec.load(shop_run, by="blend")
-    items, outside = run.data.catalog["item"].to_list(), known.people.outside
+    run, recommender = Run(shop_run), lightrec.load(shop_run, by="blend")
+    items, outside = run.data.catalog["item"].to_list(), recommender.people.outside
     assert outside.rows
     for user in [*run.data.user_ids[:12], *outside.rows]:
         law = rounds(run, slates(user, items), "blend").target
         assert (law == law[0]).all()
-        assert items[int(law[0].argmax())] == known.recommend(user, k=1)["item"][0]
+        assert items[int(law[0].argmax())] == recommender.recommend(user, k=1)["item"][0]
     law = rounds(run, slates("nobody", items), "blend").target
-    assert items[int(law[0].argmax())] == known.recommend(history=[], k=1)["item"][0]
+    assert items[int(law[0].argmax())] == recommender.recommend(history=[], k=1)["item"][0]
 
 
 def test_only_what_came_before_a_round_is_known_in_it(shop_run):
-    run, known = Run(shop_run), lightrec.load(shop_run, by="blend")
+    run, recommender = Run(shop_run), lightrec.load(shop_run, by="blend")
     items, user = run.data.catalog["item"].to_list(), run.data.user_ids[0]
     log = Sequences.chosen(run.data)
     begin, end = log.offsets[:2]
@@ -95,9 +95,9 @@ def test_only_what_came_before_a_round_is_known_in_it(shop_run):
         now = datetime.fromtimestamp(log.times[begin + count] / 1000, UTC)
         law = rounds(run, slates(user, items, now), "blend").target
         kept = log.until(np.array([0]), log.times[begin + count : begin + count + 1])
-        before = known.people.events([0], log, kept)
+        before = recommender.people.events([0], log, kept)
         assert int((before["history"] > 0).sum()) == count
-        scores = known.scores(Person(before, run.data.users[[0]]))[0].clone()
+        scores = recommender.scores(Person(before, run.data.users[[0]]))[0].clone()
         scores[[0, *before["seen"][0].tolist()]] = -torch.inf
         assert int(law[0].argmax()) == int(scores.argmax()) - 1
 
@@ -124,9 +124,9 @@ def test_what_is_offered_holds_the_truth_in_95_of_100_logs():
     for number in range(100):
         log, truth = bandit(number)
         for name, estimator in ESTIMATORS.items():
-            found = estimator(log, "student", number)
-            if found.verdict is Verdict.USABLE:
-                held[name].append(found.low <= truth <= found.high)
+            estimate = estimator(log, "student", number)
+            if estimate.verdict is Verdict.USABLE:
+                held[name].append(estimate.low <= truth <= estimate.high)
     for name in ("IPS", "SNIPS", "DR", "SNDR"):
         assert len(held[name]) == 100
         assert sum(held[name]) >= 90
@@ -160,19 +160,19 @@ def test_the_report_says_what_each_contender_would_have_earned(tiny_run, shown):
     """Tea pays .6 and all else .2: the value of what a contender shows is known in every round."""
     path, log, _, titles = shown
     run = Run(tiny_run)
-    found = ShownItems(str(path)).evaluate(run, 0)
-    [section] = found.sections
+    findings = ShownItems(str(path)).evaluate(run, 0)
+    [section] = findings.sections
     worth = torch.tensor([0.6 if "tea" in title else 0.2 for title in titles]).double()
     numbers = {item: n for n, item in enumerate(run.data.catalog["item"])}
     order = sorted(numbers[item] for item in set(log.events["item"]))
     for name in ("blend", "policy", "popularity"):
         law = rounds(run, log, name).target
         truth = float((law[:, :-1] * worth[order]).sum(1).mean())
-        low, high = (found.metrics[f"shown/{name}/{end}"] for end in ("low", "high"))
+        low, high = (findings.metrics[f"shown/{name}/{end}"] for end in ("low", "high"))
         # Three intervals at once: a tenth more on either side.
         assert low - 0.1 * (high - low) <= truth <= high + 0.1 * (high - low)
-        gain = found.metrics[f"shown/{name}/gain"]
-        assert gain == pytest.approx(found.metrics[f"shown/{name}"] - log.events["value"].mean())
+        gain = findings.metrics[f"shown/{name}/gain"]
+        assert gain == pytest.approx(findings.metrics[f"shown/{name}"] - log.events["value"].mean())
         assert section.charts[0].rows[name][0] == gain
 
 
@@ -181,9 +181,9 @@ def test_the_report_has_no_number_of_what_a_log_never_shows(tiny_run, shown, tmp
     path = tmp_path / "one.csv"
     one = log.events.filter(pl.col("item") == pl.col("item").first())
     one.select("user", "item", "propensity", clicked="value").write_csv(path)
-    found = ShownItems(str(path), columns={"value": "clicked"}).evaluate(Run(tiny_run), 0)
-    for row in found.sections[0].tables[0].rows[1:]:
+    findings = ShownItems(str(path), columns={"value": "clicked"}).evaluate(Run(tiny_run), 0)
+    for row in findings.sections[0].tables[0].rows[1:]:
         assert row[1:4] == ["–", "–", "unusable"]
         assert "never shows" in row[4]
-    assert found.metrics["shown/blend/verdict"] == 0
-    assert "shown/blend" not in found.metrics
+    assert findings.metrics["shown/blend/verdict"] == 0
+    assert "shown/blend" not in findings.metrics

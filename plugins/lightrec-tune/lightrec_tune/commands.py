@@ -64,14 +64,14 @@ def tune(
         raise RecipeError(
             f"--{min(twice)} is given on the line and searched by {space}: leave out one of them."
         )
-    searched = {name: given for name, given in searched.items() if name not in fixed}
+    searched = {name: choices for name, choices in searched.items() if name not in fixed}
     if not searched:
         raise RecipeError("Every setting of the default space is given on the line.")
     where = out or stage.run / f"tune-{stage.name}"
     redo.check_rooms(stage.run, where.name)
     with redo.alone(where, "tune"):
-        found = search.Search(stage, searched, where, advice, prune=not no_pruning)
-        found.run(trials)
-        search.write(found)
-    print(search.table(found), end="")
+        study = search.Search(stage, searched, where, advice, prune=not no_pruning)
+        study.run(trials)
+        search.write(study)
+    print(search.table(study), end="")
     print(f"best recipe: {where / search.BEST}\npictures: {where}/*.png")

@@ -137,7 +137,7 @@ class Search:
                 f"{module.__name__} keeps its last epoch and has no metric to choose by, so that "
                 "its settings cannot be searched. Tune a stage that has one, such as the ranker."
             )
-        extremes = {name: ends(given) for name, given in space.items()}
+        extremes = {name: ends(choices) for name, choices in space.items()}
         for number in range(max(map(len, extremes.values()))):
             chosen = {name: values[number % len(values)] for name, values in extremes.items()}
             try:
@@ -164,7 +164,7 @@ class Search:
         trials = study.get_trials(deepcopy=False)
         tried = [pair for trial in trials for pair in trial.distributions.items()]
         # A file from elsewhere may name any setting, whatever fingerprint it gives.
-        foreign = any(self.space.get(name) != given for name, given in tried)
+        foreign = any(self.space.get(name) != choices for name, choices in tried)
         if foreign or study.user_attrs.setdefault("fingerprint", fingerprint) != fingerprint:
             raise RunError(
                 f"{self.out} holds a search over another space, recipe or log, and its trials "
@@ -173,9 +173,9 @@ class Search:
         study.set_user_attr("fingerprint", fingerprint)
         # The recipe's own settings come first, so that the best is never worse than they are.
         value = self.recipe.config.get
-        own = {name: held(given, value(name)) for name, given in self.space.items()}
-        if not trials and None not in own.values():
-            study.enqueue_trial(own)
+        first = {name: held(choices, value(name)) for name, choices in self.space.items()}
+        if not trials and None not in first.values():
+            study.enqueue_trial(first)
         return study
 
     def run(self, trials: int) -> None:
@@ -202,8 +202,8 @@ class Search:
     @property
     def complete(self) -> list[optuna.trial.FrozenTrial]:
         """Trials that were trained to their end, the best first."""
-        found = [t for t in self.finished if t.state is TrialState.COMPLETE]
-        return sorted(found, key=lambda t: t.value or 0.0, reverse=self.mode == "max")
+        trained = [t for t in self.finished if t.state is TrialState.COMPLETE]
+        return sorted(trained, key=lambda t: t.value or 0.0, reverse=self.mode == "max")
 
     @property
     def best(self) -> optuna.trial.FrozenTrial | None:
@@ -227,9 +227,9 @@ class Search:
             # Training is deterministic: the same settings would give the same value.
             self.study.tell(trial, twin.value)
             return f"{self.monitor} {twin.value:.4f}, the same as trial {twin.number + 1}"
-        own, number = self.stage, trial.number + 1
-        chosen = [*own.overrides, *settings(trial.params)]
-        stage = TrialStage(own.name, own.recipe, own.out, chosen, search=self.out, number=number)
+        of, number = self.stage, trial.number + 1
+        chosen = [*of.overrides, *settings(trial.params)]
+        stage = TrialStage(of.name, of.recipe, of.out, chosen, search=self.out, number=number)
         watch = TrialWatch(trial, self.monitor, self.prune)
         try:
             fit(stage, [watch])

@@ -1,4 +1,4 @@
-"""What `lightrec tune` searches: settings of a recipe, each with a range or a list of choices."""
+"""Spaces of `lightrec tune`: settings of a recipe, each with a range or a list of choices."""
 
 import json
 import math
@@ -50,17 +50,17 @@ def parse_space(content: str, source: object) -> Space:
     :raises DataError: where it is no space; names every problem.
     """
     try:
-        given = yaml.safe_load(content)
+        settings = yaml.safe_load(content)
     except yaml.YAMLError as error:
         raise DataError(f"The space is not valid YAML: {error}.", source) from error
-    if not isinstance(given, dict) or not given:
+    if not isinstance(settings, dict) or not settings:
         raise DataError(
             "The space must be a mapping from settings to what they may be, such as "
-            f"'model.init_args.weight_decay: {{low: 0.1, high: 0.5}}', not {given!r}.",
+            f"'model.init_args.weight_decay: {{low: 0.1, high: 0.5}}', not {settings!r}.",
             source,
         )
     space, problems = {}, []
-    for name, values in given.items():
+    for name, values in settings.items():
         try:
             space[name] = _distribution(name, values)
         except (TypeError, ValueError) as error:
@@ -98,20 +98,19 @@ def _number(value: Any) -> Any:
     return number
 
 
-def held(given: BaseDistribution, value: object) -> object | None:
+def held(choices: BaseDistribution, value: object) -> object | None:
     """A recipe's value as a trial has it where it is in the space, else None."""
     try:
-        chosen = text(value) if isinstance(given, CategoricalDistribution) else value
-        number = given.to_internal_repr(chosen)
+        chosen = text(value) if isinstance(choices, CategoricalDistribution) else value
+        number = choices.to_internal_repr(chosen)
     except (TypeError, ValueError):
         return None
-    found: object = given.to_external_repr(number)
-    return found if given._contains(number) else None
+    return choices.to_external_repr(number) if choices._contains(number) else None
 
 
-def ends(given: Any) -> tuple[Any, ...]:
+def ends(choices: Any) -> tuple[Any, ...]:
     """Both ends of a range, or all choices."""
-    return given.choices if hasattr(given, "choices") else (given.low, given.high)
+    return choices.choices if hasattr(choices, "choices") else (choices.low, choices.high)
 
 
 def text(value: object) -> str:

@@ -1,4 +1,6 @@
-"""What may be searched, and what is said of a file that cannot be."""
+"""Spaces that may be searched, and what is said of a file that cannot be."""
+
+import re
 
 import pytest
 from lightrec_tune.space import ends, held, parse_space
@@ -25,15 +27,12 @@ def test_ranges_and_choices_of_any_kind():
         CategoricalDistribution(("random", "cooccurrence")),
         CategoricalDistribution(("null", '[{"class_path": "EarlyStopping"}]')),
     ]
-    assert [ends(given) for given in space.values()][1:4] == [
-        (0.0, 0.5),
-        (1, 5),
-        ("random", "cooccurrence"),
-    ]
+    _, dropout, layers, start, _ = map(ends, space.values())
+    assert (dropout, layers, start) == ((0.0, 0.5), (1, 5), ("random", "cooccurrence"))
 
 
 @pytest.mark.parametrize(
-    ("given", "value", "expected"),
+    ("space", "value", "expected"),
     [
         (IntDistribution(1, 5, step=2), 3, 3),
         (IntDistribution(1, 5, step=2), 2, None),
@@ -45,14 +44,13 @@ def test_ranges_and_choices_of_any_kind():
         (CategoricalDistribution(("null", "1", "mean")), 2, None),
     ],
 )
-def test_what_a_space_holds(given, value, expected):
-    found = held(given, value)
-    assert found == expected
-    assert type(found) is type(expected)
+def test_what_a_space_holds(space, value, expected):
+    chosen = held(space, value)
+    assert (chosen, type(chosen)) == (expected, type(expected))
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "sentence"),
     [
         ("{low: 1}", "Expected a range such as {low: 0.1, high: 0.5}"),
         ("{low: 2, high: 1}", "`low <= high` must hold, but got (low=2, high=1)"),
@@ -61,8 +59,6 @@ def test_what_a_space_holds(given, value, expected):
         ("[1]", "two or more different choices"),
     ],
 )
-def test_what_is_no_range_and_no_choice_is_refused(values, said):
-    with pytest.raises(DataError) as raised:
+def test_what_is_no_range_and_no_choice_is_refused(values, sentence):
+    with pytest.raises(DataError, match=f"^space.yaml: model.size: .*{re.escape(sentence)}"):
         parse_space(f"model.size: {values}", "space.yaml")
-    assert str(raised.value).startswith("space.yaml: model.size: ")
-    assert said in str(raised.value)

@@ -49,20 +49,16 @@ def test_faults_are_named(text: str, problems: list[str], tmp_path: Path) -> Non
     (tmp_path / "p.csv").write_text(text)
     with pytest.raises(DataError) as raised:
         read_predictions(tmp_path / "p.csv")
-    assert len(raised.value.problems) == len(problems)
-    for found, expected in zip(raised.value.problems, problems, strict=True):
-        assert found.startswith(expected)
+    for problem, expected in zip(raised.value.problems, problems, strict=True):
+        assert problem.startswith(expected)
 
 
 def test_formulas_get_an_apostrophe_and_nothing_else_does():
     titles = ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "\r1", "'=1", "'Til then", "a=1", ""]
     table = pl.DataFrame({"title": titles, "score": [-1.5] * len(titles)})
-    found = escaped(table)
-    assert found["title"].to_list() == [
-        *("'=HYPERLINK(1)", "'+1", "'-1", "'@SUM(1)", "'\t=1", "'\r1", "''=1"),
-        *("'Til then", "a=1", ""),
-    ]
-    assert found["score"].to_list() == table["score"].to_list()
+    marked = [f"'{title}" for title in titles[:7]]
+    assert escaped(table)["title"].to_list() == [*marked, "'Til then", "a=1", ""]
+    assert escaped(table)["score"].equals(table["score"])
 
 
 @given(st.lists(st.text(st.sampled_from("'=+-@\t\ra\n\","), max_size=5), min_size=1))
