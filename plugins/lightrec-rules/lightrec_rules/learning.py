@@ -62,12 +62,12 @@ def _description(encoder: Encoder) -> dict[str, Any] | None:
             file=sys.stderr,
         )
         return None
-    given = dict[str, Any]()
+    arguments = dict[str, Any]()
     for name in names:
         value = getattr(encoder, name)
-        given[name] = False if name == "cache" else value
+        arguments[name] = False if name == "cache" else value
         if isinstance(value, list) and any(isinstance(each, Encoder) for each in value):
-            given[name] = [_description(each) for each in value]
-            if None in given[name]:
+            arguments[name] = [_description(each) for each in value]
+            if None in arguments[name]:
                 return None
-    return {**described(type(encoder)), ARGUMENTS: given}
+    return {**described(type(encoder)), ARGUMENTS: arguments}

@@ -387,8 +387,8 @@ class RuleBook:
 def _called(folder: Path) -> list[str]:
     """Name the columns of items in the tables from which the run in a folder was made."""
     file = folder / "data" / STAMP
-    given = " ".join(json.loads(file.read_text())["overrides"]) if file.is_file() else ""
-    columns = re.findall(r"--(?:item_)?columns[= ](\{[^}]*\})", given)
+    words = " ".join(json.loads(file.read_text())["overrides"]) if file.is_file() else ""
+    columns = re.findall(r"--(?:item_)?columns[= ](\{[^}]*\})", words)
     return [str(names["item"]) for names in map(yaml.safe_load, columns) if names.get("item")]
 
 

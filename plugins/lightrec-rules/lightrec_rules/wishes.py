@@ -330,9 +330,9 @@ class Wishes:
                 "release has made it. Make the run again with `lightrec run`."
             )
         made = content.pop("encoder")
-        given = {} if made is None else made[ARGUMENTS]
-        if (model := Path(given.get("model", ""))).is_absolute() and not model.is_dir():
-            given["model"] = str(folder.parent / model.name)  # a tuned one moves with its run
+        arguments = {} if made is None else made[ARGUMENTS]
+        if (model := Path(arguments.get("model", ""))).is_absolute() and not model.is_dir():
+            arguments["model"] = str(folder.parent / model.name)  # a tuned one moves with its run
         return cls(store, items, built(made, Encoder | None), content)
 
 

@@ -94,19 +94,19 @@ def test_grammar_and_words_that_no_item_has(capsys):
 
 
 @pytest.mark.parametrize(
-    ("wish", "same", "told"),
+    ("wish", "same", "sentence"),
     [
         ("lamps for the blue", "lamp blue", "'lamps' is taken as lamp."),
         ("Lights of a reds", "light red", "'lights' is taken as light. 'reds' is taken as red."),
         ("something with tea", "tea", "No item has the word 'something': nothing reads it."),
     ],
 )
-def test_grammar_does_not_count_and_other_endings_do(capsys, wish, same, told):
+def test_grammar_does_not_count_and_other_endings_do(capsys, wish, same, sentence):
     plain = Wishes(STORE, ITEMS, None, SETTINGS)
     expected = plain.scores(same, ALONE)[0].argsort(stable=True)
     assert capsys.readouterr().err == ""
     assert plain.scores(wish, ALONE)[0].argsort(stable=True).equal(expected)
-    assert " ".join(capsys.readouterr().err.splitlines()) == told
+    assert " ".join(capsys.readouterr().err.splitlines()) == sentence
     assert plain.answering(wish).equal(plain.answering(same))
 
 

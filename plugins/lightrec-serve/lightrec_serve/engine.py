@@ -109,14 +109,14 @@ class Ranked:
 class Newcomers:
     """Items without events, each known by the items whose texts are nearest.
 
-    :param texts: of items 1 to N.
-    :param vectors: (N + 1, V) of these texts; V is 0 where no encoder reads them, and words count.
+    :param items: N rows, of the items 1 to N.
+    :param vectors: (N + 1, V) of their texts; V is 0 where no encoder reads them, and words count.
     :param encode: makes such vectors.
     :param warm: (N + 1,) bool, the items that something was learned of.
     """
 
     def __init__(
-        self, texts: Sequence[str], vectors: Tensor, encode: Encode | None, warm: Tensor
+        self, items: pl.DataFrame, vectors: Tensor, encode: Encode | None, warm: Tensor
     ) -> None:
         self.encode = encode if vectors.shape[1] else None
         self.warm = warm.clone().index_fill_(0, torch.tensor([PADDING]), False)
@@ -124,11 +124,11 @@ class Newcomers:
             self.centre = vectors[1:].mean(0)
             self.units = normalize(vectors - self.centre, dim=1)
         else:
-            table, words = word_table(texts)
+            table, words = word_table(items[Column.TEXT].fill_null("").to_list())
             self.table = table.tocsc()  # a text reads the columns of its own words alone
             self.column = {word: place for place, word in enumerate(words)}
             counts = np.maximum(1, np.asarray((table > 0).sum(0)).ravel())
-            self.rarity = np.log(1 + len(texts) / counts)
+            self.rarity = np.log(1 + len(items) / counts)
         self.speakers = lru_cache(HELD)(self._speakers)
         self.near = torch.zeros(0, NEAR, dtype=torch.int64)
         """(L, 20) items that speak for each new one."""

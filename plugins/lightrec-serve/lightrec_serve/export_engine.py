@@ -54,9 +54,8 @@ class ExportedEngine(Engine):
         self.worth, self.goal = exported.worth, exported.goal
         self.catalog = Catalog(exported.catalog, exported.kinds, Names(exported.catalog))
         self.book = RuleBook(path, lambda name: self.catalog.find([name])[0])
-        texts = exported.catalog[Column.TEXT].fill_null("").to_list()
         vectors, warm = exported.text_vectors, exported.events > 0
-        self.newcomers = Newcomers(texts, vectors, exported.encode, warm)
+        self.newcomers = Newcomers(self.catalog.items, vectors, exported.encode, warm)
 
     def about(self) -> dict[str, Any]:
         """Name the export and what it was made from."""

@@ -65,14 +65,13 @@ class RunEngine(Engine):
         find = lambda name: self.catalog.find([name])[0]  # noqa: E731
         self.book = RuleBook(self.usual.run.base, find, self.usual.people.attributes)
         counts = torch.from_numpy(self.store.popularity())[: self.store.num_items + 1]
-        encoder, vectors = None, torch.zeros(len(counts), 0)
+        encode, vectors = None, torch.zeros(len(counts), 0)
         with suppress(RunError):  # where the ranker reads no texts, words alone say what is near
             encoder = self.usual.run.wishes.encoder
-        if encoder is not None:
+            encode = None if encoder is None else encoder.encode
+        if encode is not None:
             vectors = self.usual.run.ranker.items.vectors
-        texts = self.store.catalog[Column.TEXT].fill_null("").to_list()
-        encode = None if encoder is None else encoder.encode
-        self.newcomers = Newcomers(texts, vectors, encode, counts > 0)
+        self.newcomers = Newcomers(self.catalog.items, vectors, encode, counts > 0)
         _ = self.usual.people.outside, self.usual.people.whose
         # So that the first person does not wait for what is loaded when it is first asked for.
         self.answer([Query(k=1), Query(user=next(iter(self.users(1)), None), k=1)])

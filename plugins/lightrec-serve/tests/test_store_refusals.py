@@ -8,7 +8,7 @@ from lightrec.errors import DataError
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "said"),
+    ("kind", "fields", "said"),
     [
         ("event", {"id": ""}, "The id of a Feedback is ''; expected is text of 1 to 1000 bytes"),
         ("event", {"item": "a\0b"}, "The item of a Feedback is 'a\\x00b'"),
@@ -21,11 +21,11 @@ from lightrec.errors import DataError
         ("answer", {"log_prob": float("-inf")}, "a finite logarithm of a probability"),
     ],
 )
-def test_what_no_database_can_hold_is_refused_at_once(request, kind, given, said):
+def test_what_no_database_can_hold_is_refused_at_once(request, kind, fields, said):
     make = request.getfixturevalue(kind)
     make("1")
     with pytest.raises(DataError) as caught:
-        make(**{"id": "1", **given})
+        make(**{"id": "1", **fields})
     assert said in str(caught.value)
 
 

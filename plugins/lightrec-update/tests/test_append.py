@@ -46,7 +46,7 @@ PLAYS = ["aw", "ax", "by", "aw", "az"]
 
 
 @pytest.mark.parametrize(
-    ("given", "added", "equal", "told"),
+    ("pairs", "added", "equal", "ending"),
     [
         (PLAYS, 0, 5, "are taken to be the same"),
         (["by", "ax", "aw"], 0, 3, "are taken to be the same"),
@@ -58,14 +58,14 @@ PLAYS = ["aw", "ax", "by", "aw", "az"]
     ids=str,
 )
 def test_without_times_what_a_log_has_in_common_with_the_runs_is_counted_once_or_told(
-    given, added, equal, told, capsys
+    pairs, added, equal, ending, capsys
 ):
-    whole = append(Tables(untimed(*PLAYS)), [untimed(*given), untimed("zz")]).log
+    whole = append(Tables(untimed(*PLAYS)), [untimed(*pairs), untimed("zz")]).log
     assert len(whole) == len(PLAYS) + 1 + added
-    said = f"{equal} of its {len(given)} events are equal to events of the run's log, and {told}"
+    said = f"{equal} of its {len(pairs)} events are equal to events of the run's log, and {ending}"
     assert (said in capsys.readouterr().err) == (equal > 0)
     with pytest.raises(NothingNew):
-        append(Tables(whole), [untimed("zz"), untimed(*given[::-1])])
+        append(Tables(whole), [untimed("zz"), untimed(*pairs[::-1])])
     # Rows of another value are other events, whatever their user and item.
     valued = append(Tables(whole), [untimed("zz", value=pl.lit(2.0))]).log
     assert len(valued) == len(whole) + 1
