@@ -216,7 +216,9 @@ def arguments_of(kind: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
         arguments = {name: value for name, value in arguments.items() if name in taken}
     if not any(isinstance(value, Mapping | list) for value in arguments.values()):
         return dict(arguments)
-    types = _types(kind)
+    types: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):  # to whose constructors some arguments are passed on
+        types |= get_type_hints(base.__init__)  # type: ignore[misc]
     return {name: built(value, types.get(name, object)) for name, value in arguments.items()}
 
 
@@ -225,14 +227,6 @@ def instantiate(kind: type[_Base], arguments: Mapping[str, Any]) -> _Base:
     # Where a constructor passes settings on, Lightning hands over more than the bases' take.
     taken = {name for base in kind.__mro__ for name in signature(base.__init__).parameters}  # type: ignore[misc]
     return kind(**arguments_of(kind, {name: v for name, v in arguments.items() if name in taken}))
-
-
-def _types(kind: type) -> dict[str, Any]:
-    """The types of a constructor's arguments, and of those that it passes on to its bases'."""
-    types: dict[str, Any] = {}
-    for base in reversed(kind.__mro__):
-        types |= get_type_hints(base.__init__)  # type: ignore[misc]
-    return types
 
 
 def _check_may_import(module: str, what: str, name: str, otherwise: str = "") -> None:

@@ -1,6 +1,5 @@
 """`lightrec run`: whole runs."""
 
-import json
 import shlex
 import textwrap
 from collections.abc import Collection, Sequence
@@ -76,10 +75,7 @@ def made(
     overlays = [stages.NEXT] if stages.NEXT in options["goal"] else []
     _, recipe_set = stages.find_recipes(domain, overlays, until=options["until"])
     reading = {name: value for name in READING if (value := options.pop(name))}
-    words = [
-        f"--data.{name}={v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}"
-        for name, v in reading.items()
-    ]
+    words = [f"--data.{name}={stages.written(value)}" for name, value in reading.items()]
     names = [*recipes.in_order(recipe_set.recipes), stages.VALUES]
     overrides = stage_overrides([*words, *settings], names)
     return stages.run(domain, **options, overrides=overrides), recipe_set, overrides

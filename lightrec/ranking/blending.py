@@ -66,12 +66,11 @@ def blend(
     if items.uses_text and items.vectors.any():
         texts = data.store.catalog[Column.TEXT].to_list()
         counts = torch.from_numpy(data.store.popularity())
-        found_for = (
+        scored = (
             (scores(batch), batch[Key.TARGET], batch[Key.SEEN], batch[Key.HISTORY])
             for batch in judged
         )
-        mapped = choose_map(items.vectors, texts, counts, found_for, data.seed)
-        mixed.l2, mixed.text_weights = mapped
+        mixed.l2, mixed.text_weights = choose_map(items.vectors, texts, counts, scored, data.seed)
     values = metrics | judge(scores, validation_events(data, data.max_validated))
     print(f"The blend's weights: {choice_in_words(mixed.chosen, metrics)}", file=sys.stderr)
     return mixed, values

@@ -108,25 +108,19 @@ def run(
     goals = [word for word in goal if word != NEXT]
     settings: dict[str, object] = {"types": types, "goal": goals or None, "weights": weights}
     settings["repeats"] = repeats or None
-    of_data = {
-        option: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for option, value in settings.items()
-        if value is not None
-    }
+    of_data = {option: written(v) for option, v in settings.items() if v is not None}
     kinds = ["offline"] * offline + ["fast-dev-run"] * fast_dev_run
     options: dict[str, object] = {r: without_password(str(path)) for r, path in sources.items()}
     options |= {**of_data, "goal": [*goal] or None, "repeats": None, "seed": seed}
     command = command_of(domain, options, [*kinds, *["repeats"] * repeats], overrides)
     words = ["--offline=true"] * offline
     words += [f"--{option}={value}" for option, value in of_data.items()]
-    if words:
-        overrides[BEGINNING] = [*words, *overrides.get(BEGINNING, ())]
-    chosen = {name: [*words] for name, words in overrides.items()}
-    layers, values = ["fast-dev-run"] * fast_dev_run + brief, values_of(chosen.pop(VALUES, []))
+    layers, values = ["fast-dev-run"] * fast_dev_run + brief, values_of(overrides.pop(VALUES, []))
     name, recipe_set = find_recipes(domain, layers, values, until)
     if name != recipe_set.name:
-        chosen[BEGINNING] = ["--domain", name, *chosen.get(BEGINNING, [])]
-    if offline and not has_synthetic(recipe_set, chosen[BEGINNING]):
+        words = ["--domain", name, *words]
+    overrides[BEGINNING] = [*words, *overrides.get(BEGINNING, ())]
+    if offline and not has_synthetic(recipe_set, overrides[BEGINNING]):
         _, recipe_set = find_recipes(domain, [FAR, *layers], values, until)
     where = Path(out) if out else Path("runs") / "-".join([name, *kinds])
     if brief and Run(where, follow=False).has("policy"):
@@ -137,11 +131,13 @@ def run(
     refusing = leaving_nothing(where / SOURCES, where / BEGINNING)
     with refusing, redo.alone(where, "run"):
         sources = {role: in_file(path, where, role) for role, path in sources.items()}
-        stages = plan(recipe_set, where, sources, seed, chosen, until, command)
+        stages = plan(recipe_set, where, sources, seed, overrides, until, command)
         redo.complete(where)
-        left = to_do(stages, fresh)
+        left: list[str] = []
         for stage in stages:
-            if stage.name in left:
+            # Whatever reads a stage that is not up to date is not, either.
+            if fresh or {*stage.inputs} & {*left} or not stage.is_current():
+                left.append(stage.name)
                 check(stage)
         if {"users_a", "users_b"} & {*left}:
             from lightrec.stages.train import check_planned_halves
@@ -174,6 +170,11 @@ def run(
     return where
 
 
+def written(value: object) -> str:
+    """A setting's value as a word of a command line."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def command_of(
     domain: str,
     options: Mapping[str, object],
@@ -188,15 +189,6 @@ def command_of(
     for stage, line in overrides.items():
         words += [f"--{stage}.{word[2:]}" if word.startswith("--") else word for word in line]
     return shlex.join(words)
-
-
-def to_do(stages: Sequence[Stage], fresh: bool) -> list[str]:
-    """Name the stages that are not up to date, or read one that is not."""
-    left: list[str] = []
-    for stage in stages:
-        if fresh or {*stage.inputs} & {*left} or not stage.is_current():
-            left.append(stage.name)
-    return left
 
 
 def check(stage: Stage) -> None:

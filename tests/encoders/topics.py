@@ -16,7 +16,8 @@ from lightrec.encoders.tuning import TextModule
 from lightrec.encoders.tuning_data import TextData
 from lightrec.intervals import Interval
 from lightrec.testing.tiny import tiny_text_model
-from tests.ranking.training import prepared, trainer
+from tests.ranking.training import trainer
+from tests.users.stores import prepared
 
 TOPICS = ("red", "lamp", "tea", "rope")
 OTHERS = list(itertools.product(("a", "of", "and", "song"), repeat=3))

@@ -9,7 +9,7 @@ from lightrec.data.sequences import Sequences
 from lightrec.ranking.continued import items_before, take_over, windows_to_train
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import TrainWindows
-from tests.ranking.training import prepared
+from tests.users.stores import prepared
 
 EVENTS = {"a": "pqrst", "b": "qrstp", "c": "stpqr"}
 
@@ -54,7 +54,7 @@ def test_items_keep_their_weights_by_id_and_new_ones_lie_where_a_linear_map_puts
 def test_kinds_of_feedback_keep_their_weights_by_name(tmp_path):
     events = {"user": ["a"] * 4, "item": list("pqrs"), "time": range(4)}
     old, new = (
-        prepared(pl.DataFrame(events | {"feedback": kinds}), tmp_path / kinds[2])
+        prepared(events | {"feedback": kinds}, tmp_path / kinds[2])
         for kinds in (["view", "like", "view", "like"], ["view", "like", "cart", "like"])
     )
     earlier, ranker = (Ranker(4, size=4, feedback_kinds=n) for n in (2, 3))

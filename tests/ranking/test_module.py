@@ -27,7 +27,8 @@ from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
 from tests.learners.training import resumed, train
-from tests.ranking.training import TOWER, fitted, prepared, trainer
+from tests.ranking.training import TOWER, fitted, trainer
+from tests.users.stores import prepared
 
 USERS, ITEMS, STEPS = 40, 24, 9
 
@@ -146,7 +147,9 @@ def liked(tmp_path_factory):
             item = kind * SIZE + (place + 1) % SIZE if coin else (item + SIZE) % (KINDS * SIZE)
     log = frames.DataFrame(rows, ["user", "item", "time", "feedback"], orient="row")
     time = frames.col("time").cast(frames.Datetime("ms", "UTC"))
-    return prepared(log.with_columns(time), tmp_path_factory.mktemp("liked") / "data", Again())
+    return prepared(
+        log.with_columns(time), tmp_path_factory.mktemp("liked") / "data", domain=Again()
+    )
 
 
 ONE_LAYER = {"tower": partial(CausalTransformer, layers=1, dropout=0.0), "length": LIKES}
@@ -190,6 +193,6 @@ def test_written_blended_and_judged_with_details(liked, tmp_path):
 
 def test_what_the_log_does_not_have_cannot_be_used(tmp_path):
     events = {"user": list("aaaabbbb"), "item": list("12341234")}
-    store = prepared(frames.DataFrame(events), tmp_path / "data")
+    store = prepared(events, tmp_path / "data")
     with pytest.raises(RecipeError, match=r"(?s)one kind of feedback.*has no times"):
         fitted(store, tmp_path, use_feedback=True, use_gaps=True)

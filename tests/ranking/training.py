@@ -1,24 +1,15 @@
-"""A log made into a data stage, rankers trained on it, and a trainer that says nothing."""
+"""Small rankers trained on a prepared log, and a trainer that says nothing."""
 
 from functools import partial
 
 import lightning.pytorch as pl
 
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.nn.towers import CausalTransformer
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.sequence_data import SequenceData
 from tests.learners.training import QUIET
 
 TOWER = partial(CausalTransformer, dropout=0.0)
-
-
-def prepared(events, folder, domain=None, catalog=None):
-    """Prepare a frame of events, leave-one-out, and give the store."""
-    log, domain = InteractionLog(events), domain or Domain()
-    return prepare(log, folder, catalog=catalog, domain=domain, k_core=0, seed=0)
 
 
 def fitted(store, folder, epochs=8, length=8, **settings):

@@ -1,1 +1,1 @@
-"""Online shops for lightrec: Virtual Taobao, a simulator of a shop's users."""
+"""Online shops for lightrec: kinds of events, revenue, baskets and public logs."""

@@ -17,5 +17,4 @@ lightrec_readers = gives(
 )
 lightrec_rewards = gives({"Revenue": "lightrec_ecommerce.rewards:Revenue"})
 lightrec_evaluators = gives({"Sales": "lightrec_ecommerce.sales:Sales"})
-lightrec_simulators = gives({"VirtualTaobao": "lightrec_ecommerce.virtual_taobao:VirtualTaobao"})
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

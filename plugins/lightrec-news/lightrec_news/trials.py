@@ -276,7 +276,7 @@ class TrialModule(StageModule):
         self.head.data.copy_(self.frozen)
         if how.tune == "map":
             self.part = LinearMap(self.vector_size)
-            self.part.given = data.vectors
+            self.part.frozen = data.vectors
         else:
             self.part = Layers(data.text_encoder, data.texts, how.tune, how.layers)
         self.part.to(self.device)

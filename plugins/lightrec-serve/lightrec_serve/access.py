@@ -73,14 +73,6 @@ def read_tokens(path: Path) -> dict[str, Role]:
     return roles
 
 
-@dataclass
-class Bucket:
-    """Number of requests that a client may still send at once."""
-
-    left: float
-    seen: float
-
-
 class Gate:
     """Refuses what may not pass before the application reads it: an ASGI middleware.
 
@@ -101,7 +93,8 @@ class Gate:
         self._tokens: Sequence[tuple[bytes, Role]] | None = None
         if tokens is not None:
             self._tokens = [(token.encode(), role) for token, role in tokens.items()]
-        self._buckets: dict[str, Bucket] = {}
+        self._buckets: dict[str, tuple[float, float]] = {}
+        """Requests that each client may still send at once, as of a moment."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer why not."""
@@ -180,13 +173,10 @@ class Gate:
         now, most = monotonic(), max(1.0, 4 * self.limits.rate)
         if len(self._buckets) >= CLIENTS and client not in self._buckets:
             self._buckets.pop(next(iter(self._buckets)))
-        bucket = self._buckets.setdefault(client, Bucket(most, now))
-        bucket.left = min(most, bucket.left + (now - bucket.seen) * self.limits.rate)
-        bucket.seen = now
-        if bucket.left < 1:
-            return False
-        bucket.left -= 1
-        return True
+        left, seen = self._buckets.get(client, (most, now))
+        left = min(most, left + (now - seen) * self.limits.rate)
+        self._buckets[client] = left - (left >= 1), now
+        return left >= 1
 
 
 def _problem(status: int, error: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

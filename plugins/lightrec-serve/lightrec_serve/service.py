@@ -7,7 +7,7 @@ import secrets
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import perf_counter, time_ns
@@ -26,10 +26,7 @@ HELD: Final = 50_000
 """Sessions whose state is held in memory; others are read from the store when they go on."""
 REMEMBERED: Final = 1_000
 """Accepted items of a person that are read from the store, the newest ones."""
-ASKED: Final = (
-    *("history", "profile", "ask", "k", "exclude", "only", "candidates"),
-    *("discover", "new", "time", "by", "explain"),
-)
+SHARED: Final = {each.name for each in fields(Query)} & Ask.model_fields.keys() - {"user"}
 """Fields of a request that a query has as they are."""
 ANSWERED: Final = ("accepted", "dismissed")
 """Kinds of feedback that may always be sent beside those of the runs."""
@@ -107,7 +104,7 @@ class Service:
         arm = self.arms[state.session.arm]
         query = Query(
             user=state.session.user,
-            **{name: getattr(ask, name) for name in ASKED},
+            **{name: getattr(ask, name) for name in SHARED},
             **arm.batcher.engine.wanted(state.events, state.before),
             draw=ask.explore,
             seed=secrets.randbits(62),

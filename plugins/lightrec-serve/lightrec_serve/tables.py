@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -42,17 +42,14 @@ def _refuse(row: object, name: str, value: object, expected: str) -> None:
     raise DataError(f"The {name} of a {type(row).__name__} is {shown}; expected is {expected}.")
 
 
-def _check(row: object, texts: str, perhaps: str = "", time: str = "time") -> None:
-    """Refuse what a database would: one bad row would fail a group that others wait for."""
-    for name in f"{texts} {perhaps}".split():
-        value = getattr(row, name)
-        if value is None and name in perhaps.split():
-            continue
-        if not storable(value):
-            _refuse(row, name, value, f"text of 1 to {LONGEST} bytes in UTF-8 without NUL")
-    moment = getattr(row, time)
-    if type(moment) is not int or not 0 <= moment < LATEST:
-        _refuse(row, time, moment, "a whole number of milliseconds since 1970 UTC")
+def _check(row: Any) -> None:
+    """Refuse texts and times that a database would: one bad row would fail a group of them."""
+    for each in fields(row):
+        value, optional = getattr(row, each.name), each.type == str | None
+        if each.type in (str, str | None) and not (storable(value) or (optional and value is None)):
+            _refuse(row, each.name, value, f"text of 1 to {LONGEST} bytes in UTF-8 without NUL")
+        if each.type is int and (type(value) is not int or not 0 <= value < LATEST):
+            _refuse(row, each.name, value, "a whole number of milliseconds since 1970 UTC")
 
 
 def storable(text: object) -> bool:
@@ -87,7 +84,7 @@ class Session:
     began: int
 
     def __post_init__(self) -> None:
-        _check(self, "id arm", "user", "began")
+        _check(self)
 
 
 @dataclass(frozen=True)
@@ -119,7 +116,7 @@ class Answer:
     left: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        _check(self, "id session arm ranked_by", "user")
+        _check(self)
         _check_number(self, "log_prob", -math.inf, 1e-6, "a finite logarithm of a probability")
         _check_number(self, "latency_ms", 0, math.inf, "a number of milliseconds")
         if len(self.propensities) != len(self.items):
@@ -156,7 +153,7 @@ class Feedback:
     time: int
 
     def __post_init__(self) -> None:
-        _check(self, "id session item kind", "answer user")
+        _check(self)
         _check_number(self, "value", -1e30, 1e30, "a number between -1e30 and 1e30")
 
 

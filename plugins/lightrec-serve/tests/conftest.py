@@ -136,7 +136,7 @@ class Http(TestClient):
     """A client of the service that is opened for a test."""
 
     def numbers(self):
-        """Give what is counted by arm, once all that waits is written."""
+        """Counts of each arm, once all that waits is written."""
         self.app.state.service.store.flush()
         return self.get("/numbers").json()
 
