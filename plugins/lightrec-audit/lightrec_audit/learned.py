@@ -16,7 +16,6 @@ from lightrec.evaluation.base import (
     Evaluator,
     Findings,
     Intervals,
-    Metrics,
     Section,
     Table,
 )
@@ -43,7 +42,14 @@ class LearnedReward(AfterTraining):
         if not (isinstance(module, ChoiceModule) and isinstance(data, ChoiceData)):
             return {}
         metrics = explain(UserModel.load(folder), module.learner, data, folder)
-        to_tensorboard(folder, logs)
+        explained = _read(folder)
+        with SummaryWriter(str(logs), filename_suffix=".reward") as writer:
+            if drawn := _charts(explained):
+                from lightrec.report import charts  # Matplotlib, which other stages do without
+
+                writer.add_figure("reward", charts.draw(drawn), close=False)
+            for table in tables(explained):
+                writer.add_text(f"reward/{table.head[0]}", table.markdown())
         return metrics
 
 
@@ -52,60 +58,38 @@ class LearnedRewardSection(Evaluator):
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """No metrics: they are those of the stage ``users_a``."""
-        explained = _read(run.folder("users_a"))
-        if explained is None:
+        explained, others = (_read(run.folder(stage)) for stage in ("users_a", "users_b"))
+        if not explained:
             return Findings({})
-        others = _read(run.folder("users_b"))
-        return Findings({}, [learned_reward(explained, others, run.metrics("users_a"))])
-
-
-def learned_reward(
-    explained: Mapping[str, Any], others: Mapping[str, Any] | None, metrics: Metrics
-) -> Section:
-    """Show the learned reward, next to the same of user model B, whose users are others.
-
-    :param metrics: of the stage ``users_a``.
-    """
-    model, linear = (metrics.get(f"{n}log_likelihood") for n in ("", "linear/"))
-    text = (
-        "Rewards are in nats; choosing nothing is worth 0. The first table is a reward that is "
-        "linear in named features. It is fitted to the same choices, less the value of later "
-        "offers as the model has it; its 95 % intervals allow for the dependence between choices "
-        "of one user. Popularity is counted in the same log and takes over part of what makes "
-        "items popular, so the weights without it are shown, too."
-    )
-    if model is not None and linear is not None:
-        text += (
-            f" Held-out choices have a log-likelihood of {linear:.3f} under it and of {model:.3f} "
-            "under the model: the named features do not explain the difference."
+        metrics = run.metrics("users_a")
+        model, linear = (metrics.get(f"{n}log_likelihood") for n in ("", "linear/"))
+        text = (
+            "Rewards are in nats; choosing nothing is worth 0. The first table is a reward that is "
+            "linear in named features. It is fitted to the same choices, less the value of later "
+            "offers as the model has it; its 95 % intervals allow for the dependence between "
+            "choices of one user. Popularity is counted in the same log and takes over part of "
+            "what makes items popular, so the weights without it are shown, too."
         )
-    text += (
-        " How far people look ahead, γ, is an input: the log is as likely under other values, and "
-        "a wrong one costs as much as looking ahead gains."
-    )
-    return Section(
-        "What was learned",
-        text,
-        tables(explained, others),
-        _charts(explained),
-        "Parts are integrated gradients from an average item after a history of average items, "
-        f"whose reward is {explained.get('baseline', 0):.3f}; they add up to the difference. A "
-        "part with mean 0 may still change single rewards: its size is the mean absolute value.",
-    )
-
-
-def to_tensorboard(folder: Path, logs: Path) -> None:
-    """Show the same in a stage's TensorBoard logs, where its folder explains its reward."""
-    explained = _read(folder)
-    if explained is None:
-        return
-    with SummaryWriter(str(logs), filename_suffix=".reward") as writer:
-        if drawn := _charts(explained):
-            from lightrec.report import charts  # Matplotlib, which other stages do without
-
-            writer.add_figure("reward", charts.draw(drawn), close=False)
-        for table in tables(explained):
-            writer.add_text(f"reward/{table.head[0]}", table.markdown())
+        if model is not None and linear is not None:
+            text += (
+                f" Held-out choices have a log-likelihood of {linear:.3f} under it and of "
+                f"{model:.3f} under the model: the named features do not explain the difference."
+            )
+        text += (
+            " How far people look ahead, γ, is an input: the log is as likely under other values, "
+            "and a wrong one costs as much as looking ahead gains."
+        )
+        section = Section(
+            "What was learned",
+            text,
+            tables(explained, others),
+            _charts(explained),
+            "Parts are integrated gradients from an average item after a history of average items, "
+            f"whose reward is {explained.get('baseline', 0):.3f}; they add up to the difference. A "
+            "part with mean 0 may still change single rewards: its size is the mean absolute "
+            "value.",
+        )
+        return Findings({}, [section])
 
 
 def tables(explained: Mapping[str, Any], other: Mapping[str, Any] | None = None) -> list[Table]:
@@ -133,9 +117,9 @@ def tables(explained: Mapping[str, Any], other: Mapping[str, Any] | None = None)
     return made
 
 
-def _read(folder: Path) -> dict[str, Any] | None:
-    path = folder / EXPLAINED
-    explained: dict[str, Any] | None = None
+def _read(folder: Path) -> dict[str, Any]:
+    """The explained reward in a stage's folder; empty where there is none."""
+    path, explained = folder / EXPLAINED, dict[str, Any]()
     if path.is_file():
         explained = json.loads(path.read_text(encoding="utf-8"))
     return explained

@@ -10,6 +10,7 @@ from lightrec_audit.judge import (
     advantage,
     function_interval,
     judge_all,
+    markdown,
     normalised,
 )
 
@@ -53,6 +54,13 @@ def test_a_runs_policy_was_trained_in_its_user_model_a(judged):
     for simulator, interval in (("A", row["at_home"]), ("B", row["elsewhere"])):
         gained = entry(judged, simulator, "free", "policy", "sample")["advantage"]
         assert interval == gained["total"]
+
+
+def test_all_is_set_as_tables_and_as_numbers(judged):
+    text = markdown(judged)
+    for words in ("# Policies judged", "## Mode fixed", "### Scale in mode free", "± ", "| * "):
+        assert words in text
+    assert text.count("| A ") == 6 == len(judged.plain()["transfers"])
 
 
 def test_names_of_simulators(tiny_run):
