@@ -4,13 +4,18 @@ What a text encoder may know of an item stands in them, and no more: users' laws
 """
 
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 import polars as pl
+import yaml
 from numpy.typing import NDArray
 
 from lightrec.data.catalog import Catalog
 from lightrec.keys import Column
+
+_WORDS: Final = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 
 
 def catalog_of(name: str, words: Iterable[tuple[str, str]]) -> Catalog:
@@ -27,43 +32,6 @@ def grades(values: NDArray[np.float32], among: NDArray[np.float32] | None = None
     return np.searchsorted(bounds, values).tolist()
 
 
-CATEGORIES = (
-    ("western", "cowboys, dust and a frontier town"),
-    ("space opera", "starships, empires and distant planets"),
-    ("cooking show", "chefs, kitchens and recipes"),
-    ("murder mystery", "a detective, a body and too many suspects"),
-    ("romantic comedy", "two strangers who fall in love by mistake"),
-    ("nature documentary", "wild animals, forests and oceans"),
-    ("war drama", "soldiers, trenches and letters home"),
-    ("concert film", "a band, its songs and its crowd"),
-    ("football story", "a team, a coach and the last match of the season"),
-    ("haunted house", "ghosts, cellars and doors that close by themselves"),
-    ("courtroom drama", "lawyers, a judge and a doubtful witness"),
-    ("heist", "thieves, a vault and a plan that fails"),
-    ("fairy tale", "dragons, princesses and an enchanted forest"),
-    ("travel diary", "trains, foreign cities and street markets"),
-    ("political satire", "ministers, scandals and elections"),
-    ("martial arts", "masters, temples and revenge"),
-    ("medical series", "surgeons, nurses and emergencies"),
-    ("ballet", "dancers, theatres and ambition"),
-    ("cartoon", "talking animals and slapstick for children"),
-    ("spy thriller", "double agents, embassies and stolen papers"),
-)
-"""Name and subject of each of the 20 categories."""
-
-_TRAITS = (
-    ("slow", "fast"), ("dark", "bright"), ("quiet", "loud"), ("old", "modern"),
-    ("rural", "urban"), ("sad", "cheerful"), ("gentle", "violent"), ("simple", "intricate"),
-    ("realistic", "dreamlike"), ("short", "epic"), ("cold", "warm"), ("serious", "ironic"),
-    ("lonely", "crowded"), ("poor", "glamorous"), ("northern", "southern"), ("winter", "summer"),
-)  # fmt: skip
-_NOUNS = (
-    "Harbour", "River", "Letter", "Garden", "Mirror", "Night", "Road", "Stranger",
-    "Island", "Promise", "Bridge", "Winter", "Window", "Song", "Station", "Shadow",
-)  # fmt: skip
-_PRAISE = ("poorly made", "uneven", "decent", "very good", "a masterpiece")
-
-
 def describe_films(
     vectors: NDArray[np.float32], quality: NDArray[np.float32], category: NDArray[np.int64]
 ) -> Catalog:
@@ -74,10 +42,10 @@ def describe_films(
     :param category: (N,) 0 to 19.
     """
     strongest = np.argsort(-np.abs(vectors), axis=1, kind="stable")[:, :3]
-    words = []
+    words, nouns = [], _WORDS["nouns"]
     for row, grade in enumerate(grades(quality)):
-        traits = [_TRAITS[axis][int(vectors[row, axis] > 0)] for axis in strongest[row]]
-        name, subject = CATEGORIES[category[row]]
-        title = f"The {traits[0].capitalize()} {_NOUNS[row % len(_NOUNS)]} {row + 1}"
-        words.append((title, f"{name}: {subject}. {', '.join(traits)}. {_PRAISE[grade]}."))
+        traits = [_WORDS["traits"][axis][int(vectors[row, axis] > 0)] for axis in strongest[row]]
+        name, subject = _WORDS["categories"][category[row]]
+        title = f"The {traits[0].capitalize()} {nouns[row % len(nouns)]} {row + 1}"
+        words.append((title, f"{name}: {subject}. {', '.join(traits)}. {_WORDS['praise'][grade]}."))
     return catalog_of("item-{:04d}", words)
