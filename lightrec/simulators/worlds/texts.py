@@ -26,10 +26,9 @@ def catalog_of(name: str, words: Iterable[tuple[str, str]]) -> Catalog:
     )
 
 
-def grades(values: NDArray[np.float32], among: NDArray[np.float32] | None = None) -> list[int]:
-    """Grade values 0 to 4 by the fifths of all, or of those ``among`` which they stand."""
-    bounds = np.quantile(values if among is None else among, [0.2, 0.4, 0.6, 0.8])
-    return np.searchsorted(bounds, values).tolist()
+def grades(values: NDArray[np.float32]) -> list[int]:
+    """Grade values 0 to 4 by the fifths of all."""
+    return np.searchsorted(np.quantile(values, [0.2, 0.4, 0.6, 0.8]), values).tolist()
 
 
 def describe_films(

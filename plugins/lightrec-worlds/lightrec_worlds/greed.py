@@ -4,7 +4,7 @@ What attracts and what is good are at odds: bait is clicked, leaves people dissa
 dissatisfied people leave.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn.functional import normalize, pad
 
 from lightrec.data.catalog import Catalog
-from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, State
@@ -22,14 +21,11 @@ from lightrec_worlds.texts import Words, describe_bait
 
 
 class BaitWorld(World):
-    """A world of items as in :class:`Greed`, N without twins.
+    """A world of items as in :class:`Greed`.
 
     :param latent: as for :class:`~lightrec.simulators.world.World`.
     :param words: how differently the catalog puts items that are alike, see
         :data:`~lightrec_worlds.texts.Words`.
-    :param twins: items of which a second one is added, from N + 1 on, alike in all but words that
-        are not plain. The first N items and the chance that they meet stay as they are.
-    :raises RecipeError: where a twin is one of no item.
     """
 
     TOPICS = 20
@@ -43,13 +39,8 @@ class BaitWorld(World):
         *,
         latent: Mapping[str, tuple[int, ...]],
         words: Words = "plain",
-        twins: Sequence[int] = (),
         **settings: Any,
     ) -> None:
-        if not all(1 <= item <= num_items for item in twins):
-            raise RecipeError(
-                f"twins are {list(twins)}; a twin is one of an item, 1 to {num_items}."
-            )
         draws, size = torch.Generator().manual_seed(seed), self.SIZE
         topics = normalize(torch.randn(self.TOPICS, size, generator=draws), dim=1)
         topic = torch.arange(num_items) % self.TOPICS
@@ -57,10 +48,8 @@ class BaitWorld(World):
         quality = 2 * torch.rand(num_items, 1, generator=draws) - 1
         bait = -0.7 * quality + 0.5 * torch.randn(num_items, 1, generator=draws)
         items = torch.cat([normalize(topics[topic] + spread, dim=1), quality, bait], 1)
-        chosen = torch.tensor([*range(num_items), *(item - 1 for item in twins)])
-        super().__init__(pad(items[chosen], (0, 0, 1, 0)), batch_size, latent=latent, **settings)
-        self.seed, self.words, self.twins = seed, words, twins
-        self.topic = topic[chosen]
+        super().__init__(pad(items, (0, 0, 1, 0)), batch_size, latent=latent, **settings)
+        self.seed, self.words, self.topic = seed, words, topic
         self.topics = topics.to(self.device)
         """(20, 16) unit vectors."""
         self.direction, quality, bait = self.item_vectors.split([size, 1, 1], 1)
@@ -75,7 +64,6 @@ class BaitWorld(World):
             self.quality[1:].cpu().numpy(),
             self.bait[1:].cpu().numpy(),
             words=self.words,
-            added=len(self.twins),
             seed=self.seed,
         )
 
@@ -97,7 +85,7 @@ class Greed(BaitWorld):
     :param batch_size: sessions B.
     :param seed: of the items. Returns differ by about 3.5 % (standard deviation) between draws; 59
         is the draw, of the first 150, whose returns are nearest those expected of this world.
-    :param settings: of :class:`BaitWorld`, among them ``words`` and ``twins``. Neither the rule
+    :param settings: of :class:`BaitWorld`, among them ``words``. Neither the rule
         nor the oracle allows for ``position_bias``.
     """
 

@@ -29,7 +29,6 @@ def describe_bait(
     bait: NDArray[np.float32],
     *,
     words: Words = "plain",
-    added: int = 0,
     seed: int = 0,
 ) -> Catalog:
     """Put items into words, named ``item-0001`` and so on.
@@ -38,14 +37,12 @@ def describe_bait(
     :param quality: (N,), turned into five grades of equal size.
     :param bait: (N,), likewise.
     :param words: how differently items that are alike are put.
-    :param added: how many of the last items were added later: the grades are those of the others.
     :param seed: of the words; an item's do not depend on how many follow it.
     """
-    first = len(topic) - added
     # Rows are filled one after the other, so that more items leave the earlier ones' words alone.
     drawn = np.random.default_rng(seed).random((len(topic), 4)) * (words != "plain")
     pairs = []
-    rows = zip(topic, grades(quality, quality[:first]), grades(bait, bait[:first]), strict=True)
+    rows = zip(topic, grades(quality), grades(bait), strict=True)
     for row, (number, good, loud) in enumerate(rows):
         name, subject = CATEGORIES[number]
         ways = [_WORDS["headlines"][loud], _WORDS["openings"]]

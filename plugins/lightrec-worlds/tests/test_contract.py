@@ -3,7 +3,6 @@
 from functools import partial
 
 import pytest
-from lightrec_worlds.greed import Greed
 from lightrec_worlds.interest_evolution import InterestEvolution
 from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec_worlds.retention import Retention
@@ -27,7 +26,6 @@ def test_contract(check):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (partial(Greed, twins=[5, 1001]), "a twin is one of an item, 1 to 1000"),
         (partial(InterestEvolution, num_items=1999), "multiple of 200"),
         (partial(LongTermSatisfaction, num_items=1001), "multiple of the 10"),
         (partial(LongTermSatisfaction, memory=1.0), "memory is 1"),

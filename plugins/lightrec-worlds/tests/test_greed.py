@@ -85,12 +85,3 @@ def test_quality_pays_and_greed_does_not(size, factor):
     # With one place the oracle and the rule are too near each other for so few sessions.
     assert min(oracle, rule) > 4 * greedy
     assert oracle > 0.97 * rule
-
-
-def test_twins_are_alike_and_stand_last():
-    world, plain = Greed(1, twins=[3, 500]), Greed(1)
-    assert world.num_items == 1002
-    assert torch.equal(world.item_vectors[:1001], plain.item_vectors)
-    assert torch.equal(world.item_vectors[1001:], plain.item_vectors[[3, 500]])
-    assert torch.equal(world.quality[1001:], plain.quality[[3, 500]])
-    assert world.topic[1000:].tolist() == [2, 19]
