@@ -16,6 +16,8 @@ from lightrec.data.catalog import Catalog
 from lightrec.keys import Column
 
 _WORDS: Final = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+CATEGORIES: Final = _WORDS["categories"]
+"""Name and subject of each of the 20 categories."""
 
 
 def catalog_of(name: str, words: Iterable[tuple[str, str]]) -> Catalog:
@@ -44,7 +46,7 @@ def describe_films(
     words, nouns = [], _WORDS["nouns"]
     for row, grade in enumerate(grades(quality)):
         traits = [_WORDS["traits"][axis][int(vectors[row, axis] > 0)] for axis in strongest[row]]
-        name, subject = _WORDS["categories"][category[row]]
+        name, subject = CATEGORIES[category[row]]
         title = f"The {traits[0].capitalize()} {nouns[row % len(nouns)]} {row + 1}"
         words.append((title, f"{name}: {subject}. {', '.join(traits)}. {_WORDS['praise'][grade]}."))
     return catalog_of("item-{:04d}", words)
