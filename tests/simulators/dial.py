@@ -40,6 +40,3 @@ class Dial(SessionEnv):
             "done": over,
         }
         return TensorDict(state, batch_size=self.batch_size)
-
-    def best_constant_action(self, *, seed):
-        return torch.ones(1)

@@ -18,21 +18,16 @@ from typing import Any
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
-from torchrl.data import Bounded
 
-from lightrec import plugins
-from lightrec.errors import RecipeError
 from lightrec.evaluation.arena import Arena, arena
 from lightrec.evaluation.base import Section, Table
 from lightrec.evaluation.contenders import best_constant_lists
 from lightrec.intervals import Interval
 from lightrec.keys import PADDING, Column
 from lightrec.progress import progress_bar
-from lightrec.settings import make_of
-from lightrec.simulators.rollout import Contender, Sessions, play
+from lightrec.simulators.rollout import Contender, Sessions
 from lightrec.simulators.session_env import Mode
 from lightrec_audit.judge import ORACLE, earned, function_interval, give, per_user
-from lightrec_audit.user_models import Acting
 
 TIMES, HALF = 10.0, 0.5
 """Multiple of the share of random actions, and share of the highest, that are suspicious."""
@@ -45,8 +40,6 @@ LISTS = ("constant", "popularity")
 """Contenders of an arena that look at nobody."""
 NAMED = 3
 """Items of a list that are named."""
-SEARCHED = 64
-"""Users on whom an action is searched; what it earns is measured on others."""
 RATE, RETURN = "reward_per_step", "returns"
 Earned = Mapping[str, Interval]
 
@@ -102,25 +95,13 @@ def probe(
 ) -> Probe:
     """Search the best constant action of a simulator and judge by the rule.
 
-    Where the actions of an installed simulator are no slates of items, its class finds the best one
-    by a method ``best_constant_action(seed=…)``, which returns one session's action; its
-    ``reward_spec`` is ``Bounded``.
-
     :param what: an installed simulator's name, or a run folder.
     :param policies: learned ones, which stand next to it; a world's oracle does in any case.
     :param sessions: at least so many of each contender, after the search.
     :raises RecipeError: where something is not known, or a policy cannot play.
     """
-    part = plugins.installed().parts["simulators"].get(what)
-    if part is None or not hasattr(kind := part.load(), "best_constant_action"):
-        on = arena(what, sessions, seed, settings, model)
-        return probe_lists(on, policies, mode, seed, sessions)
-    if policies:
-        raise RecipeError(
-            f"The actions of {what} are no slates, and policies that show items cannot play it: "
-            "leave out --policy."
-        )
-    return _probe_actions(kind, settings, mode, seed, sessions)
+    on = arena(what, sessions, seed, settings, model)
+    return probe_lists(on, policies, mode, seed, sessions)
 
 
 def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessions: int) -> Probe:
@@ -252,31 +233,3 @@ def _cleared(action: str, made: Mapping[str, Earned], best: str | None) -> str:
         f"No hole was found: the best constant {action} that was found earns {rate[CONSTANT]} a "
         f"step, {others}. A search that finds nothing is no proof that there is nothing."
     )
-
-
-def _probe_actions(
-    kind: Any, settings: Mapping[str, Any], mode: Mode, seed: int, sessions: int
-) -> Probe:
-    """Let a simulator search the best constant action, and play it next to random ones."""
-    played, searched = (make_of(kind, settings, batch_size=n) for n in (sessions, SEARCHED))
-    chance, simulator = torch.Generator().manual_seed(seed), played.in_mode(mode)
-    low, high = simulator.action_spec.space.low, simulator.action_spec.space.high
-    if not isinstance(simulator.reward_spec, Bounded):
-        raise RecipeError(
-            f"{kind.__name__} does not say what a step can pay: make its reward_spec a Bounded."
-        )
-    paid, span = simulator.reward_spec.space, high - low
-    with progress_bar(3, "play") as bar:
-        searched.set_seed(seed)
-        best = searched.best_constant_action(seed=seed)
-        bar.update()
-        actions = {
-            RANDOM: lambda _: torch.rand(low.shape, generator=chance).to(low) * span + low,
-            CONSTANT: lambda _: best.expand_as(low),
-        }
-        made = {}
-        for name, action in actions.items():
-            made[name], _ = play(Acting(action), simulator, torch.arange(sessions), seed)
-            bar.update()
-    bounds = float(paid.low.min()), float(paid.high.max())
-    return judge_probe(kind.__name__, mode, "action", made, bounds)

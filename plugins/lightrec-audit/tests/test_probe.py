@@ -1,17 +1,11 @@
 """Probing: the hole that is known is found, honest worlds are not accused, runs are played."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
-from lightrec_audit import probe as probing
-from lightrec_audit.probe import CONSTANT, RANDOM, judge_probe, probe, probe_lists
-from tensordict import TensorDict
-from torchrl.data import Bounded
+from lightrec_audit.probe import CONSTANT, RANDOM, judge_probe, probe_lists
 
-from lightrec import plugins
-from lightrec.errors import RecipeError
 from lightrec.evaluation.arena import Arena
 from lightrec.keys import Key
 from lightrec.policies.baselines import RandomPolicy
@@ -27,43 +21,6 @@ def arena_of(world):
         "oracle": lambda: Scored(world.oracle),
     }
     return Arena(type(world).__name__, world, users, world.catalog(), None, policies)
-
-
-class Dial:
-    """People who are pleased, 1 or 0, by a dial between -1 and 1 that stands at 0.9 or above."""
-
-    def __init__(self, batch_size: int, max_steps: int):
-        self.reward_spec = Bounded(0, 2, (batch_size, 1))
-        self.action_spec = Bounded(-1, 1, (batch_size, 1), dtype=torch.float32)
-        self.max_steps, self.in_mode, self.set_seed = (
-            max_steps,
-            lambda mode: self,
-            lambda seed: None,
-        )
-
-    def best_constant_action(self, *, seed):
-        return torch.ones(1)
-
-
-def pleased(contender, dial, users, seed):
-    """Sessions of a contender that shows numbers in place of items, as `play` gives them."""
-    states = (TensorDict(batch_size=len(users)) for _ in range(dial.max_steps))
-    reward = sum((contender.act(state)[Key.ACTION] >= 0.9).float() for state in states).T
-    return Sessions(reward, reward, torch.full_like(reward, dial.max_steps), {}, 1.0), None
-
-
-def test_a_simulator_of_other_actions_searches_for_itself(monkeypatch):
-    part = SimpleNamespace(base="", load=lambda: Dial)
-    monkeypatch.setitem(plugins.installed().parts["simulators"], "Dial", part)
-    monkeypatch.setattr(probing, "play", pleased)
-    result = probe("Dial", [], "free", 200, 0, {"max_steps": 5})
-    assert result.hole
-    assert (result.lowest, result.highest) == (0, 2)
-    assert result.shares["constant"].mean == 0.5
-    assert result.shares["random"].mean == pytest.approx(0.025, abs=0.015)
-    assert result.verdict.startswith("A single constant action for everybody reaches 0.500")
-    with pytest.raises(RecipeError, match="leave out --policy"):
-        probe("Dial", ["random"], "free", 10, 0, {})
 
 
 def test_a_world_with_a_hole_is_accused():
