@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import polars as pl
+import yaml
 from lightrec_formats.names import in_common
 from numpy.typing import NDArray
 
@@ -22,22 +23,7 @@ ALLERGENS: Final = (
     "sesame", "sulphites", "lupin", "molluscs",
 )  # fmt: skip
 """The fourteen that labels in the EU must name: Regulation (EU) No 1169/2011, annex II."""
-SAME: Final = {
-    "gluten": "wheat|rye|barley|oats|spelt|cereals|coeliac|celiac",
-    "crustaceans": "crustacean|shrimp|shrimps|prawn|prawns|crab|crabs|lobster",
-    "eggs": "egg",
-    "peanuts": "peanut|groundnuts|groundnut",
-    "soy": "soya|soybean|soybeans",
-    "milk": "dairy|lactose|casein|cow's milk|butter|cheese",
-    "nuts": "nut|tree nut|tree nuts|almond|almonds|hazelnut|hazelnuts|walnut|walnuts|cashew|"
-    "cashews|pecan|pecans|pistachio|pistachios|macadamia|brazil nut|brazil nuts",
-    "sesame": "sesame seed|sesame seeds",
-    "sulphites": "sulphite|sulfites|sulfite|sulphur dioxide|sulfur dioxide",
-    "lupin": "lupine|lupins",
-    "molluscs": "mollusc|mollusks|mollusk|squid|clams|mussels|oysters|scallops",
-    "crustaceans|molluscs": "shellfish",
-    "fish|crustaceans|molluscs": "seafood",
-}
+SAME: Final = yaml.safe_load(Path(__file__).with_name("allergens.yaml").read_text("utf-8"))
 """Other names of allergens, by those that they stand for."""
 CONDITIONS: Final = ("hypertension", "diabetes", "high cholesterol")
 """Conditions that the recipes' reader looks at."""
@@ -129,4 +115,4 @@ def _has(words: pl.Series, condition: pl.Expr) -> Mask:
 
 
 _WORD: Final = pl.element()
-_SAME: Final = {other: name for name, others in SAME.items() for other in others.split("|")}
+_SAME: Final = {other: name for name, others in SAME.items() for other in others}

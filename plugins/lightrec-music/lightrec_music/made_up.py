@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+import yaml
 from lightrec_formats.made_up import BEGIN, DAY, Floats, Rows, choose, ended, write_made_up
 from numpy.typing import NDArray
 
@@ -24,20 +25,9 @@ SATED: Final = 6.0
 REST: Final = 2.0
 """and the days after which so much less is left, by a factor of e."""
 
-GENRES: Final = {
-    "ambient": ("drone", "calm", "field recordings", "synthesizer"),
-    "folk": ("acoustic", "banjo", "singer-songwriter", "ballads"),
-    "hip hop": ("rap", "beats", "sampling", "underground"),
-    "jazz": ("saxophone", "improvisation", "swing", "trio"),
-    "metal": ("heavy", "distortion", "double bass drum", "growling"),
-    "pop": ("catchy", "dance", "choruses", "female vocalists"),
-    "reggae": ("dub", "roots", "offbeat", "summer"),
-    "techno": ("club", "four to the floor", "minimal", "drum machine"),
-}
-"""Genres, and the tags that artists of each are given."""
-FIRST: Final = ("Silver", "Paper", "Northern", "Hollow", "Electric", "Velvet", "Burning", "Lunar")
-SECOND: Final = ("Foxes", "Harbour", "Machine", "Orchard", "Lanterns")
-THINGS: Final = ("River", "Window", "Winter", "Satellite", "Garden", "Mirror", "Train", "Thunder")
+_WORDS: Final = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+GENRES, FIRST, SECOND, THINGS = _WORDS.values()
+"""Genres with the tags that artists of each are given; parts of names; parts of titles."""
 
 
 def listening(folder: Path, seed: int) -> Path:

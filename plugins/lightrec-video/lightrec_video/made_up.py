@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+import yaml
 from lightrec_formats.made_up import BEGIN, DAY, Floats, Rows, choose, ended, write_made_up
 from numpy.typing import NDArray
 
@@ -20,18 +21,9 @@ FRONT: Final = 0.25
 HOOKED: Final = 2.0
 """Log-odds that having watched an episode to its end adds to the next one."""
 
-GENRES: Final = {
-    "Comedy": ("Wedding", "Landlord", "Holiday", "Understudy"),
-    "Crime": ("Witness", "Ransom", "Alibi", "Informer"),
-    "Documentary": ("Reef", "Archive", "Migration", "Orchestra"),
-    "Family": ("Puppy", "Treehouse", "Circus", "Lighthouse"),
-    "Horror": ("Cellar", "Ritual", "Fog", "Séance"),
-    "Romance": ("Letter", "Platform", "Summer", "Waltz"),
-    "Sci-Fi": ("Orbit", "Colony", "Signal", "Android"),
-    "Western": ("Canyon", "Sheriff", "Railroad", "Outlaw"),
-}
+_WORDS: Final = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+GENRES, KINDS = _WORDS.values()
 """Genres, and what titles of each are about."""
-KINDS: Final = ("Last", "Silent", "Borrowed", "Second", "Long", "Hidden", "Paper", "Crooked")
 
 
 def watching(folder: Path, seed: int) -> Path:
