@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+import yaml
 from lightrec_formats.made_up import DAY, NEW_YEAR, Floats, Rows, choose, write_made_up
 from lightrec_formats.names import in_common
 from numpy.typing import NDArray
@@ -19,15 +20,8 @@ NOTHING: Final = 3.2
 """Log-odds of clicking nothing, with which about half of the impressions are clicked."""
 AGES: Final = ("18-29", "30-49", "50+")
 DEVICES: Final = ("phone", "tablet", "desktop")
-CATEGORIES: Final = {
-    "games": "puzzle racing chess fantasy",
-    "travel": "beach city mountain island",
-    "garden": "roses tools seeds bench",
-    "phones": "camera battery folding budget",
-    "insurance": "car home travel dental",
-    "shoes": "running hiking summer leather",
-}
-OFFERS: Final = ["New", "Save", "Try", "Discover", "Compare", "Last"]
+_WORDS: Final = yaml.safe_load(Path(__file__).with_name("made_up.yaml").read_text(encoding="utf-8"))
+CATEGORIES, OFFERS = _WORDS.values()
 
 
 class AdvertisingDomain(Domain):

@@ -1,6 +1,5 @@
 """News: articles that live for two days, and a made-up site whose readers' tastes are known."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -8,6 +7,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+import yaml
 from lightrec_formats.made_up import DAY, NEW_YEAR, Floats, Rows, choose, write_made_up
 
 from lightrec.data.domain import Domain
@@ -21,17 +21,8 @@ VISITS: Final = 20
 """Number of visits of each user; one article is read in each."""
 SHOWN: Final = 12
 """Articles in an impression."""
-TOPICS: Final[Mapping[str, tuple[str, str]]] = {
-    "football": ("strikers goalkeepers coaches referees", "penalty league transfer stadium"),
-    "markets": ("investors brokers banks traders", "shares interest inflation bonds"),
-    "weather": ("forecasters sailors skiers farmers", "storm frost heatwave flood"),
-    "cinema": ("actors directors studios critics", "premiere sequel festival screenplay"),
-    "health": ("doctors nurses patients surgeons", "vaccine clinic diet therapy"),
-    "science": ("astronomers chemists biologists geologists", "telescope enzyme fossil reactor"),
-    "politics": ("senators mayors ministers voters", "election budget treaty referendum"),
-    "cooking": ("chefs bakers butchers winemakers", "recipe oven restaurant harvest"),
-}
-VERBS: Final = ["praise", "question", "fear", "defend", "explain", "reject", "celebrate", "expect"]
+_WORDS: Final = yaml.safe_load(Path(__file__).with_name("made_up.yaml").read_text(encoding="utf-8"))
+TOPICS, VERBS = _WORDS.values()
 
 
 class NewsDomain(Domain):

@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+import yaml
 from lightrec_formats.made_up import BEGIN, DAY, Floats, choose, ended, write_made_up
 from numpy.typing import NDArray
 
@@ -16,14 +17,7 @@ EVENTS: Final = 30
 ALIKE: Final = 2.0
 """Log-odds that one of likeness adds to a friendship: homophily."""
 
-TOPICS: Final = {
-    "cycling": ("A climb", "New wheels", "Rain on the road", "Sunday ride"),
-    "cooking": ("Bread", "Three sauces", "Leftovers", "A market"),
-    "chess": ("An endgame", "Blitz", "Old openings", "A lost queen"),
-    "gardens": ("Tomatoes", "Compost", "First frost", "Bees"),
-    "cities": ("Night buses", "A square", "Rooftops", "Old shops"),
-    "books": ("A thick novel", "Poems", "The library", "Second-hand"),
-}
+TOPICS: Final = yaml.safe_load(Path(__file__).with_name("made_up.yaml").read_text(encoding="utf-8"))
 """Topics, and what posts about each are called."""
 
 
