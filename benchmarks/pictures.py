@@ -13,7 +13,7 @@ from lightrec.report.charts import draw
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 LOGS = {"beauty": "Beauty", "ml-100k": "MovieLens-100K", "food": "food", "lastfm": "Last.fm"}
-CONTENDERS = {
+RECOMMENDERS = {
     "popularity": ("closed|Popularity/ndcg@10", "#c3c9d0"),
     "ids": ("closed|ids/ndcg@10", "#7a8794"),
     "words": ("closed|words/ndcg@10", "#d9a441"),
@@ -22,7 +22,7 @@ CONTENDERS = {
     "both": ("closed|both/ndcg@10", "#b5493a"),
     "best blend": ("blend|blend/ndcg@10", "#5b1f16"),
 }
-"""Group and metric of contenders, and their colors."""
+"""Group and metric of recommenders, and their colors."""
 
 
 def language() -> None:
@@ -32,7 +32,7 @@ def language() -> None:
     cells = store.read("language")
     for axes, (log, title) in zip(panels, LOGS.items(), strict=True):
         shares = sorted({int(key.split("/")[1]) for key in cells if key.startswith(f"{log}/")})
-        for name, (place, color) in CONTENDERS.items():
+        for name, (place, color) in RECOMMENDERS.items():
             group, metric = place.split("|")
             found = [table.numbers("language", f"{log}/{n}/*/{group}", metric) for n in shares]
             axes.plot(shares, [*map(fmean, found)], "-o", color=color, markersize=4, label=name)

@@ -86,8 +86,8 @@ def lightrec_policies() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add policies."""
 
 
-@_slot("lightrec.evaluation.contenders:PolicyMaker", names="words of ``--policy`` (``linucb``)")
-def lightrec_contenders() -> Mapping[str, str]:  # type: ignore[empty-body]
+@_slot("lightrec.evaluation.named_policies:PolicyMaker", names="words of ``--policy`` (``linucb``)")
+def lightrec_policy_makers() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add policies that learn in a simulator before `simulate` and `judge` compare them."""
 
 

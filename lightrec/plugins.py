@@ -35,7 +35,7 @@ COMMANDS, RECIPES, NEW_SLOTS = "commands", "recipes", "slots"
 LIST_PARTS = "list_parts"
 """The slot of what a run's lists keep to."""
 FREELY_NAMED = (
-    *("domains", "readers", "learners", "offline_learners", "contenders", "rankers"),
+    *("domains", "readers", "learners", "offline_learners", "policy_makers", "rankers"),
     LIST_PARTS,
 )
 """Slots whose names are words of the command line, or of recipes. In all others the name is the

@@ -135,15 +135,15 @@ def measure(cell: Cell) -> dict[str, float]:
         judged[name] = validation.judge(blended(fitted, weights[name]))["ndcg@10"]
     best = max(judged, key=lambda name: float(judged[name].mean()))
     chosen = next(n for n in SETS if ahead(judged[best] - judged[n], validation.users) <= 1)
-    contenders = {name: blended(again, own) for name, own in weights.items()}
-    contenders |= {"chosen": contenders[chosen], "rule": partial(rule, store.popularity())}
-    contenders |= {n: by_history(m) for n, m in again.items()}
+    recommenders = {name: blended(again, own) for name, own in weights.items()}
+    recommenders |= {"chosen": recommenders[chosen], "rule": partial(rule, store.popularity())}
+    recommenders |= {n: by_history(m) for n, m in again.items()}
     metrics: dict[str, float] = {"retail/baskets": len(test.users)}
     metrics |= {"retail/validation-baskets": len(validation.users)}
     metrics |= {f"retail/chosen/is-{name}": float(name == chosen) for name in SETS}
     metrics |= {f"retail/{s}/validation/ndcg@10": float(v.mean()) for s, v in judged.items()}
-    contenders["popularity"] = contenders.pop("Popularity")
-    results = {name: test.judge(scorer) for name, scorer in contenders.items()}
+    recommenders["popularity"] = recommenders.pop("Popularity")
+    results = {name: test.judge(scorer) for name, scorer in recommenders.items()}
     for name, values in results.items():
         for metric, each in values.items():
             key = f"retail/{name}/{metric}"

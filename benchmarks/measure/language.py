@@ -1,4 +1,4 @@
-"""What language is worth on one log: how contenders rank the test events.
+"""What language is worth on one log: how recommenders rank the test events.
 
 The group ``closed`` has all that is solved and the learned map of the vectors, ``blend`` texts
 alone and the shipped recipe, which is then compared with each of its parts. Settings and weights
@@ -87,12 +87,12 @@ class Log:
         except NotApplicable as reason:
             print(f"{name} is left out. {reason}", file=sys.stderr)
 
-    def mixed(self, contenders: Mapping[str, list[str]]) -> dict[str, dict[str, float]]:
-        """Choose the weights of each contender's parts."""
+    def mixed(self, recommenders: Mapping[str, list[str]]) -> dict[str, dict[str, float]]:
+        """Choose the weights of each recommender's parts."""
         blend = Blend(Ranker(self.data.num_items), self.models)
         given, found = candidates(blend, self.data, validation_events(self.data, FITTED)), {}
         names = [RANKER, *self.models]
-        for name, parts in contenders.items():
+        for name, parts in recommenders.items():
             rows = [names.index(part) for part in parts]
             own = Candidates(given.differences[rows], given.corrections, given.ranked, given.users)
             found[name] = pruned(choose_weights(own, parts)[0])

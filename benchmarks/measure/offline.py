@@ -16,7 +16,7 @@ from tensordict import TensorDict
 from benchmarks.measure import Cell
 from benchmarks.measure.worlds import at_seed
 from lightrec.policies.base import LearnedPolicy
-from lightrec.simulators.rollout import Contender, play
+from lightrec.simulators.rollout import ActingPolicy, play
 from lightrec.simulators.world import Scored
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
@@ -41,11 +41,11 @@ def logged(behavior: tuple, sessions: int, seed: int) -> TensorDict:
     return WorldData("Greed", behavior=dict(behavior), logged_sessions=sessions, seed=seed).log()
 
 
-def returned(contender: Contender, seed: int, deterministic: bool) -> float:
+def returned(policy: ActingPolicy, seed: int, deterministic: bool) -> float:
     """Mean return in sessions of their own."""
     torch.manual_seed(seed)
     users = torch.arange(SESSIONS)
-    played, _ = play(contender, Greed(SESSIONS), users, at_seed(seed), deterministic=deterministic)
+    played, _ = play(policy, Greed(SESSIONS), users, at_seed(seed), deterministic=deterministic)
     return float(played.reward.mean())
 
 

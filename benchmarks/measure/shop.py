@@ -1,4 +1,4 @@
-"""One contender on the made-up shop's held-out purchases.
+"""One recommender on the made-up shop's held-out purchases.
 
 ``goal`` learns from all kinds and is asked for purchases; ``views`` and ``purchases`` learn from
 events of one kind alone, and know no others in histories. All choose their epoch, settings and
@@ -34,8 +34,8 @@ KINDS = {"goal": None, "views": "view", "purchases": GOAL}
 
 
 def trained(cell: Cell) -> Run:
-    """Run data and ranker, of one kind's events alone where the contender is so named."""
-    files, kind = cell.out / "files", KINDS[cell["contender"]]
+    """Run data and ranker, of one kind's events alone where the recommender is so named."""
+    files, kind = cell.out / "files", KINDS[cell["recommender"]]
     write(files, SHOP)
     tables = {"log": "shop.csv", "items": "products.csv", "users": "customers.csv"}
     words = ["generic", "--goal", GOAL, "--weights", json.dumps(WORTH)]
@@ -82,12 +82,12 @@ def only(kind: int | None, scorer: Scorer) -> Scorer:
     return scores
 
 
-def ranked(contender: str, run: Run, whole: EventStore) -> dict[str, dict[str, list[float]]]:
+def ranked(recommender: str, run: Run, whole: EventStore) -> dict[str, dict[str, list[float]]]:
     """Rank the held-out purchases: by part and scorer, NDCG@10 of each user in order.
 
     Of a scorer also those of purchases of what was met before, ``/met``, and of discoveries.
     """
-    name = KINDS[contender]
+    name = KINDS[recommender]
     kind = None if name is None else whole.feedback_kinds.index(name) + 1
     scorers: dict[str, Scorer] = {
         "blend": by_history(run.blend),
@@ -113,7 +113,7 @@ def ranked(contender: str, run: Run, whole: EventStore) -> dict[str, dict[str, l
 def measure(cell: Cell) -> dict[str, object]:
     """Train and rank."""
     run = trained(cell)
-    values = ranked(cell["contender"], run, EventStore(cell.out / "whole"))
+    values = ranked(cell["recommender"], run, EventStore(cell.out / "whole"))
     metrics: dict[str, object] = {
         f"{part}/{name}/ndcg@10": float(np.mean(own))
         for part, scorers in values.items()

@@ -93,7 +93,7 @@ def best_list(world: Greed) -> Callable[[Greed], Scores]:
 
 
 def references(world: World) -> dict[str, Any]:
-    """the contenders that learn nothing."""
+    """the policies that learn nothing."""
     found: dict[str, Any] = {
         "random": even_chance(world),
         "greedy": world.greedy,

@@ -64,10 +64,10 @@ def simulate(
     if out is not None and out.exists():
         raise RecipeError(f"{out} is there already. Remove it, or name another folder.")
 
-    from lightrec.evaluation.arena import arena, table
+    from lightrec.evaluation.simulation import simulation, table
     from lightrec.settings import setting
 
-    on = arena(what, sessions, seed, dict(map(setting, set)), model).in_mode(mode)
+    on = simulation(what, sessions, seed, dict(map(setting, set)), model).in_mode(mode)
     if out is not None:
         print(table({policy[0]: on.write_log(policy[0], sessions, seed, out)}))
         print(f"{out}: read it with `lightrec run {on.domain} --log {out}`")

@@ -16,7 +16,7 @@ from lightrec.run import Run
 
 MIXTURES = ("mixture", "even-mixture")
 
-CONTENDERS = {
+RECOMMENDERS = {
     "policy": "policy",
     "blend": "greedy by the blend",
     "user-model-a": "greedy by user model A",
@@ -29,7 +29,7 @@ CONTENDERS = {
 """Who plays in user model B: titles by the names under which their metrics stand."""
 RIVALS = {
     name: f"the {title}" if name in (*MIXTURES, "constant") else title
-    for name, title in CONTENDERS.items()
+    for name, title in RECOMMENDERS.items()
     if name != "policy"
 }
 """Whom the policy has to beat, as a sentence names them."""
@@ -76,7 +76,7 @@ def favoured(metrics: Mapping[str, float], has_policy: bool = True) -> Favoured:
     best = max(mixed, key=lambda name: mixed[name][0])
     low, ends = mixed[best]
     if low > 0:
-        clearly = f"The {CONTENDERS[best]} is clearly better than the blend there {ends}."
+        clearly = f"The {RECOMMENDERS[best]} is clearly better than the blend there {ends}."
         return Favoured(best, f"{reason} {clearly}")
     neither = "Neither mixture is clearly better than the blend there"
     return Favoured("blend", f"{reason} {neither}; the closest is {RIVALS[best]} {ends}.")

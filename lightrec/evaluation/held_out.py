@@ -1,4 +1,4 @@
-"""The evaluator of the held-out log: how contenders rank the test events, and whom that serves."""
+"""The evaluator of the held-out log: how each ranks the test events, and whom that serves."""
 
 import re
 import textwrap
@@ -47,7 +47,7 @@ RANKERS = {
     "random": "random",
     "predictions": "your predictions",
 }
-"""Titles of contenders; item models go by their own names."""
+"""Titles of recommenders; item models go by their own names."""
 RECOMMENDED = {
     "coverage@10": "catalog covered",
     "novelty@10": "novelty (bits)",
@@ -82,7 +82,7 @@ class HeldOutLog(Evaluator):
         """What :meth:`without_policy` gave, where somebody has asked already."""
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """``test/<contender>/…``, the blend's as ``test/…``, and the blend's advantages."""
+        """``test/<recommender>/…``, the blend's as ``test/…``, and the blend's advantages."""
         metrics = dict(self.without_policy(run, seed) if self.ranked is None else self.ranked)
         if run.has("policy"):
             result = self.rank(run.data, by_history(run.policy), seed)
@@ -91,7 +91,7 @@ class HeldOutLog(Evaluator):
         return findings(metrics, run.metrics("ranker"))
 
     def without_policy(self, run: Run, seed: int) -> dict[str, float]:
-        """Rank with all contenders but the policy, which a run has long before it has a policy."""
+        """Rank with all but the policy, which a run has long before it has a policy."""
         store, blend, models = run.data, run.blend, item_models(run)
         scorers: dict[str, Scorer] = {
             "blend": by_history(blend),
@@ -201,14 +201,14 @@ def findings(metrics: Metrics, validation: Metrics) -> Findings:
 
 
 def lines(metrics: Metrics, validation: Metrics) -> str:
-    """Set for a terminal how contenders rank, and what must not be overlooked."""
+    """Set for a terminal how recommenders rank, and what must not be overlooked."""
     sentences = [too_good(metrics), *(how for how, _ in compared(metrics, validation)[1:])]
     shown = [textwrap.fill(sentence, 100) for sentence in sentences if sentence]
     return "\n".join([ranking_table(metrics).text(), *shown])
 
 
 def rankers(metrics: Metrics) -> dict[str, str]:
-    """The contenders on the held-out log: titles by names in the metrics, item models by rank."""
+    """The recommenders on the held-out log: titles by names in the metrics, item models by rank."""
     titles = {n: t for n, t in RANKERS.items() if f"test/{n}/ndcg@10" in metrics}
     leading = {n: t for n, t in titles.items() if n in ("blend", "ranker", "policy")}
     return leading | {name: name for name in model_names(metrics)} | titles
@@ -352,7 +352,7 @@ def beyond_the_mean(metrics: Metrics) -> Section | None:
     served = Table.of(metrics, "test/{}/{}/ndcg@10", shown, slices, "NDCG@10 of", best)
     served.rows = [["events", *(f"{counts[s]:,}" for s in slices)], *served.rows]
     text = (
-        "NDCG@10 over parts of the held-out events, then the ten items that each contender "
+        "NDCG@10 over parts of the held-out events, then the ten items that each recommender "
         "recommends."
     )
     if gained := interval(metrics, ADVANTAGE.format("popularity")):

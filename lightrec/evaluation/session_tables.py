@@ -14,7 +14,7 @@ from lightrec.evaluation.base import (
     number,
     spread,
 )
-from lightrec.evaluation.evidence import CONTENDERS, MIXTURES, favoured
+from lightrec.evaluation.evidence import MIXTURES, RECOMMENDERS, favoured
 
 ALL, NEW, HOME = "simulator", "simulator_new", "simulator_a"
 """Prefixes of metrics: of all users in B, of those new to A and to the policy, of all in A."""
@@ -58,9 +58,9 @@ def findings(metrics: Metrics) -> Findings:
     )
 
 
-def contenders(metrics: Metrics) -> dict[str, str]:
+def played(metrics: Metrics) -> dict[str, str]:
     """The titles of those that played in user model B; none where the recipe plays nothing."""
-    return {n: t for n, t in CONTENDERS.items() if f"{ALL}/{n}/accepted" in metrics}
+    return {n: t for n, t in RECOMMENDERS.items() if f"{ALL}/{n}/accepted" in metrics}
 
 
 def paired(
@@ -69,7 +69,7 @@ def paired(
     """Collect the policy's paired advantages: mean, low, high."""
     return {
         title: ends
-        for name, title in CONTENDERS.items()
+        for name, title in RECOMMENDERS.items()
         if (ends := interval(metrics, f"{prefix}/policy-minus-{name}/{of}"))
     }
 
@@ -81,10 +81,10 @@ def answers(metrics: Metrics) -> Answers | None:
     if not ahead:
         return None
     closest = min(ahead, key=lambda title: ahead[title][1])
-    reached = {t: metrics.get(f"{prefix}/{n}/accepted") for n, t in CONTENDERS.items()}
+    reached = {t: metrics.get(f"{prefix}/{n}/accepted") for n, t in RECOMMENDERS.items()}
     shown = [
         f"{title} {number(reached[title], 2)}, a difference of {spread(ahead[title])}"
-        for title in dict.fromkeys((closest, CONTENDERS["popularity"]))
+        for title in dict.fromkeys((closest, RECOMMENDERS["popularity"]))
         if title in ahead
     ]
     whose = "new" if prefix == NEW else "all"
@@ -100,7 +100,7 @@ def answers(metrics: Metrics) -> Answers | None:
 
 def section(metrics: Metrics) -> Section:
     """Report how sessions go in user model B."""
-    titles, everyone, new = contenders(metrics), paired(metrics), paired(metrics, NEW)
+    titles, everyone, new = played(metrics), paired(metrics), paired(metrics, NEW)
     charts = (
         Bars(
             {title: metrics[f"{ALL}/{name}/accepted"] for name, title in titles.items()},
@@ -115,14 +115,14 @@ def section(metrics: Metrics) -> Section:
     ]
     for name in MIXTURES:
         both = (interval(metrics, f"{part}/{name}-minus-blend/accepted") for part in (ALL, NEW))
-        title = f"{CONTENDERS[name]} − {CONTENDERS['blend']}"
+        title = f"{RECOMMENDERS[name]} − {RECOMMENDERS['blend']}"
         differences += [[title, *map(spread, both), spread(None)]] if name in titles else []
     reached = Table.of(metrics, ALL + "/{}/{}", titles, COLUMNS, own="policy")
     return Section(
         "Whole sessions, in user model B",
         "User model B is of another class than A, was fitted on the other half of the users, and "
-        f"has item vectors of its own; it was fitted {_times(metrics)}, and every contender plays "
-        "in each fit. All contenders meet the same users with the same chance."
+        f"has item vectors of its own; it was fitted {_times(metrics)}, and every policy plays "
+        "in each fit. All policies meet the same users with the same chance."
         f"{unfit_rewards(metrics)}",
         [reached, Table(head, differences), *_ratios(metrics, titles)],
         charts,
@@ -171,7 +171,7 @@ def unfit_rewards(metrics: Metrics) -> str:
     """Say which learned rewards are unfit to judge sessions by; empty where none is."""
     misleading = []
     for key in ("reward_a", "reward_b"):
-        earned = {name: metrics.get(f"{ALL}/{name}/{key}") for name in contenders(metrics)}
+        earned = {name: metrics.get(f"{ALL}/{name}/{key}") for name in played(metrics)}
         sums = {name: value for name, value in earned.items() if value is not None}
         if sums and (best := max(sums, key=sums.__getitem__)) in ("random", "popularity"):
             misleading.append(f"the {COLUMNS[key]}, by which {best} is best")
@@ -197,7 +197,7 @@ def _ratio(metrics: Metrics, name: str, key: str) -> str:
 
 def summary(metrics: Metrics) -> str:
     """Set how sessions go in user model B for a terminal; nothing where the recipe plays none."""
-    titles = contenders(metrics)
+    titles = played(metrics)
     if not titles:
         return ""
     groups = [paired(metrics)]

@@ -8,19 +8,26 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.evaluation.base import Evaluator, Findings, keys_of
-from lightrec.evaluation.contenders import (
+from lightrec.evaluation.evidence import MIXTURES
+from lightrec.evaluation.named_policies import (
     best_constant_lists,
     chosen_users,
     mixture,
-    plain_contenders,
+    plain_policies,
 )
-from lightrec.evaluation.evidence import MIXTURES
 from lightrec.evaluation.session_tables import ALL, HOME, NEW, RATIOS, findings
 from lightrec.intervals import mean_interval, ratio_interval
 from lightrec.keys import Key
 from lightrec.policies.baselines import ConstantListPolicy, PopularityPolicy
 from lightrec.run import Run
-from lightrec.simulators.rollout import Contender, Refits, RewardFunction, Sessions, judge, together
+from lightrec.simulators.rollout import (
+    ActingPolicy,
+    Refits,
+    RewardFunction,
+    Sessions,
+    judge,
+    together,
+)
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.users.user_model import UserModel
 
@@ -31,7 +38,7 @@ CHOOSING_USERS = 300
 SEARCH_SEEDS = 700
 """What the seeds of searches are moved by, so that no session that is searched in is judged."""
 READ_STEPS = 200
-"""Steps of a history that contenders may read."""
+"""Steps of a history that policies may read."""
 
 
 @dataclass
@@ -39,8 +46,8 @@ class SimulatedSessions(Evaluator):
     """Plays whole sessions in user model B, which neither user model A nor the policy has met.
 
     The policy plays against all that could explain its gain away, see
-    :data:`~lightrec.evaluation.evidence.CONTENDERS`. Each refit of B is played, so that intervals
-    count what refitting B does. The same contenders play in A: an advantage in B over that in A is
+    :data:`~lightrec.evaluation.evidence.RECOMMENDERS`. Each refit of B is played, so that intervals
+    count what refitting B does. The same policies play in A: an advantage in B over that in A is
     the transfer ratio. Users who are new to A and to the policy are reported apart as well.
 
     :param rounds: sessions of each user in each refit of user model B.
@@ -57,7 +64,7 @@ class SimulatedSessions(Evaluator):
     rounds_at_home: int = 1
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """The contenders' results, and the policy's and the mixtures' paired advantages.
+        """The policies' results, and the policy's and the mixtures' paired advantages.
 
         :returns: metrics ``simulator/…`` in user model B, ``simulator_new/…`` there with new users,
             ``simulator_a/…`` in A, and ``transfer_ratio/…`` where that in A is clearly above 0.
@@ -65,23 +72,23 @@ class SimulatedSessions(Evaluator):
         return findings(self.play(run, seed))
 
     def play(self, run: Run, seed: int, search: bool = True) -> dict[str, float]:
-        """Write the sessions of all contenders as flat keys; ``search`` for two of them, or not."""
+        """Write the sessions of all policies as flat keys; ``search`` for two of them, or not."""
         starts, refits = LogStarts.from_store(run.data), run.users_b.refits()
         users = chosen_users(torch.arange(starts.num_users), self.max_users, seed)
         learned = torch.from_numpy(run.users_a.learned_from(starts.num_users))
-        contenders = {name: make() for name, make in plain_contenders(run).items()}
+        policies = {name: make() for name, make in plain_policies(run).items()}
         simulators = [self._simulator(run, refit, starts, len(users)) for refit in refits]
         metrics: dict[str, dict[str, float]] = {ALL: {"refits": len(refits)}}
         if search:
             weight = metrics[ALL]["mixture/weight"] = self._mixture(run, starts, learned, seed)
-            contenders["mixture"] = mixture(run.blend, run.users_a, weight)
+            policies["mixture"] = mixture(run.blend, run.users_a, weight)
             history = starts.history(users, starts.ends[users], run.users_b.history_length)
             liked = ConstantListPolicy.from_user_model(run.users_b, history)
             lists = [liked, PopularityPolicy.from_run(run)]
-            _, contenders["constant"] = best_constant_lists(
+            _, policies["constant"] = best_constant_lists(
                 simulators[0], users, seed * 1000 + SEARCH_SEEDS, others=lists
             )
-        there, away = self._in_refits(run, simulators, users, contenders, seed)
+        there, away = self._in_refits(run, simulators, users, policies, seed)
         metrics[ALL] |= compare(there) | away
         new = ~learned[users]
         metrics[NEW] = {"users": float(new.sum())}
@@ -92,7 +99,7 @@ class SimulatedSessions(Evaluator):
         if self.rounds_at_home:
             seeds = [seed * 1000 + round_ for round_ in range(self.rounds_at_home)]
             home = self._simulator(run, run.users_a, starts, len(users))
-            here = {n: [played] for n, played in judge(contenders, home, users, seeds).items()}
+            here = {n: [played] for n, played in judge(policies, home, users, seeds).items()}
             metrics |= {HOME: compare(here), "transfer_ratio": transfer_ratios(here, there)}
         return {
             f"{part}/{key}": value
@@ -105,10 +112,10 @@ class SimulatedSessions(Evaluator):
         run: Run,
         simulators: Sequence[UserModelSimulator],
         users: Tensor,
-        contenders: Mapping[str, Contender],
+        policies: Mapping[str, ActingPolicy],
         seed: int,
     ) -> tuple[dict[str, list[Sessions]], dict[str, float]]:
-        """Play in every refit of B: sessions by contender, and days until users come back."""
+        """Play in every refit of B: sessions by policy, and days until users come back."""
         judging = run.users_b
         learned: dict[str, RewardFunction] = {
             "reward_a": run.users_a.choice.reward,
@@ -118,8 +125,8 @@ class SimulatedSessions(Evaluator):
             learned["value"] = lambda history, items: judging.value(history, items)[0]
         seeds = [seed * 1000 + round_ for round_ in range(self.rounds)]
         played, away = {}, {}
-        for name, contender in contenders.items():
-            ends, alone = Returns(judging), {name: contender}
+        for name, policy in policies.items():
+            ends, alone = Returns(judging), {name: policy}
             played[name] = [
                 judge(alone, each, users, seeds, rewards=learned, record=ends)[name]
                 for each in simulators
@@ -179,11 +186,11 @@ class Returns:
 
 
 def compare(sessions: Mapping[str, Refits]) -> dict[str, float]:
-    """Write the contenders' metrics and their paired advantages as flat keys.
+    """Write the policies' metrics and their paired advantages as flat keys.
 
     All intervals are 95 % ones over users.
 
-    :param sessions: by contender, one entry for each refit of the simulator.
+    :param sessions: by policy, one entry for each refit of the simulator.
     :returns: ``policy/accepted`` and so on, ``policy-minus-random/accepted`` with ``/low`` and
         ``/high``: the mean over users of the difference in the user's own mean over seeds, with an
         interval that counts users and, where there are several, refits. Of mixtures that played
@@ -206,7 +213,7 @@ def compare(sessions: Mapping[str, Refits]) -> dict[str, float]:
 def transfer_ratios(here: Mapping[str, Refits], there: Mapping[str, Refits]) -> dict[str, float]:
     """Divide the policy's advantages in one simulator by those in another, where it learned.
 
-    :param here: by contender, where the policy learned, which has no refits.
+    :param here: by policy, where the policy learned, which has no refits.
     :param there: the same on the same users, in each refit of a simulator where it did not.
     :returns: ``greedy/accepted`` and so on with ``/low`` and ``/high``, the advantage there over
         that here; without those whose advantage here is not clearly above 0.
@@ -221,7 +228,7 @@ def transfer_ratios(here: Mapping[str, Refits], there: Mapping[str, Refits]) -> 
 
 
 def _advantages(sessions: Mapping[str, Refits], of: str = "policy") -> dict[str, dict[str, Tensor]]:
-    """One's advantage in each refit, by user ``(J, U)``, other contender and metric."""
+    """One's advantage in each refit, by user ``(J, U)``, other policy and metric."""
     means: dict[str, dict[str, Tensor]] = {}
     for name, refits in sessions.items():
         each = [played.user_means() for played in refits]

@@ -1,6 +1,6 @@
 """Beyond the mean of a ranking: whom and what it serves, what it recommends, and new items.
 
-Slices are made from the log alone, so that they are the same for all contenders.
+Slices are made from the log alone, so that they are the same for all recommenders.
 """
 
 from collections.abc import Callable, Mapping
@@ -169,7 +169,7 @@ def worst_group(result: RankingResult, users: pl.DataFrame) -> dict[str, float]:
 def held_out_metrics(
     store: EventStore, result: RankingResult, prefix: str, repeats: Tensor | None = None
 ) -> dict[str, float]:
-    """Describe one contender: ``ndcg@10``, ``tail/ndcg@10``, ``coverage@10`` after the prefix.
+    """Describe one recommender: ``ndcg@10``, ``tail/ndcg@10``, ``coverage@10`` after the prefix.
 
     :param repeats: as for :func:`event_slices`.
     """

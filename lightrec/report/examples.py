@@ -107,7 +107,7 @@ def _titles(store: EventStore) -> list[str]:
 
 @torch.no_grad()
 def histories(run: Run, seed: int) -> Section | None:
-    """Show three users, what each contender would list, and why; None without a test event."""
+    """Show three users, what each recommender would list, and why; None without a test event."""
     store, allowed, titles = run.data, showable(run.data), _titles(run.data)
     events = EvaluationEvents(Sequences.all_events(store), TEST, None, 1, DRAWN, seed)
     if not len(events):
@@ -132,8 +132,8 @@ def histories(run: Run, seed: int) -> Section | None:
         tables.append(Table([f"user {user}", "item", "why"], rows, "held out"))
     return Section(
         "Three users, what each would be shown, and why",
-        "The last items of a history, the item that was held out, and the five that each contender "
-        f"ranks highest. Each of the last {LEFT_OUT} events was left out once: the reason is the "
+        "The last items of a history, the item that was held out, and the five that each ranks "
+        f"highest. Each of the last {LEFT_OUT} events was left out once: the reason is the "
         "one without which an item loses most places.",
         tables,
     )

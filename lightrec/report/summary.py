@@ -68,7 +68,7 @@ def summary(metrics: Metrics, tables: Sequence[str] | None = None) -> str:
     validated = None if "test/events" in metrics else held_out.validation_table(metrics)
     by = "\n".join(textwrap.wrap(recommending(favoured(metrics)), WIDTH))
     shown = ["" if validated is None else validated.text(), *tables]
-    shown.append(by if session_tables.contenders(metrics) else "")
+    shown.append(by if session_tables.played(metrics) else "")
     return "\n".join(f"{table}\n" for table in shown if table)
 
 

@@ -1,7 +1,7 @@
 """Chance that is computed from counters, not drawn from a running generator.
 
 A number is a hash of what it belongs to (session, step, item). Whoever asks again, in whatever
-batch, order or device, gets the same one: contenders can be compared under the same chance.
+batch, order or device, gets the same one: policies can be compared under the same chance.
 """
 
 import torch

@@ -26,7 +26,7 @@ DAY = 24 * 3600
 CHOICE, SKIP = "choice", "skip"
 
 
-class Contender(Protocol):
+class ActingPolicy(Protocol):
     """A policy as judging plays it.
 
     One that reads histories has ``user_vectors``, which sums them (B, L) up in (B, D).
@@ -71,7 +71,7 @@ class UserMemory:
 
 @dataclass(frozen=True)
 class Sessions:
-    """Results of one contender: R seeds, U users."""
+    """Results of one policy: R seeds, U users."""
 
     accepted: Tensor
     """(R, U) float32: items accepted in a session."""
@@ -129,7 +129,7 @@ class Sessions:
 
 @torch.no_grad()
 def play(
-    policy: Contender,
+    policy: ActingPolicy,
     simulator: SessionEnv,
     users: Tensor,
     seed: int,
@@ -216,18 +216,18 @@ def _learned(
 
 
 def judge(
-    policies: Mapping[str, Contender],
+    policies: Mapping[str, ActingPolicy],
     simulator: SessionEnv,
     users: Tensor,
     seeds: Sequence[int],
     **how: Any,
 ) -> dict[str, Sessions]:
-    """Play the sessions of several contenders on the same users, under the same chance.
+    """Play the sessions of several policies on the same users, under the same chance.
 
-    :param policies: the contenders by name.
+    :param policies: the policies by name.
     :param seeds: one round of sessions for each.
     :param how: ``rewards``, ``deterministic`` and ``record``, as for :func:`play`.
-    :returns: sessions by contender.
+    :returns: sessions by policy.
     """
     judged = {}
     for name, policy in policies.items():
@@ -244,7 +244,7 @@ def judge(
 
 
 Refits = Sequence[Sessions]
-"""The sessions of one contender in each of J refits of a simulator, with the same users."""
+"""The sessions of one policy in each of J refits of a simulator, with the same users."""
 
 
 def together(refits: Refits) -> Sessions:

@@ -169,7 +169,7 @@ class SessionEnv(EnvBase):
         """Let every reset begin with these users (B,), under chance that follows from ``seed``.
 
         The same seed gives the same noise to the same item in a user's step, whatever else is
-        shown: contenders are compared under common random numbers.
+        shown: policies are compared under common random numbers.
 
         :raises ValueError: where there are not as many users as rows.
         """

@@ -1,4 +1,4 @@
-"""The contract of worlds, whose laws are written down, and contenders that know their truth."""
+"""The contract of worlds, whose laws are written down, and policies that know their truth."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -71,7 +71,7 @@ class World(Simulator):
         """
         raise RecipeError(
             f"{type(self).__name__} does not say what is liked now: nobody can be greedy in it. "
-            "Take another contender, or give the world a method `greedy`."
+            "Take another policy, or give the world a method `greedy`."
         )
 
     @abstractmethod
@@ -117,7 +117,7 @@ class World(Simulator):
 
 
 class Scored:
-    """A contender that shows what a function of the whole state scores highest, or draws by it.
+    """A policy that shows what a function of the whole state scores highest, or draws by it.
 
     :param scores: from states, with what only a world knows, to (B, N + 1), or (B, C) for the
         candidates of an offer, such as ``world.oracle``; what may not be shown needs no care.

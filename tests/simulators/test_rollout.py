@@ -1,4 +1,4 @@
-"""Judging: closed forms, pairing, and that equal contenders differ by nothing."""
+"""Judging: closed forms, pairing, and that equal policies differ by nothing."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def popularity(order):
 @pytest.fixture(scope="module")
 def sessions(simulator):
     good = [*range(1, 41, 2), *range(2, 41, 2)]
-    contenders = {
+    policies = {
         "policy": popularity(good),
         "same": popularity(good),
         "bad": popularity(good[::-1]),
@@ -38,7 +38,7 @@ def sessions(simulator):
         ),
     }
     worth = {"double": lambda history, items: 2.0 * (items > 0)}
-    return judge(contenders, simulator, torch.arange(USERS), [0, 1], rewards=worth)
+    return judge(policies, simulator, torch.arange(USERS), [0, 1], rewards=worth)
 
 
 def test_returns_in_closed_form(sessions):

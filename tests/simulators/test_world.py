@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lightrec.errors import RecipeError
-from lightrec.evaluation.contenders import world_contenders
+from lightrec.evaluation.named_policies import world_policies
 from lightrec.keys import Key
 from lightrec.rewards.base import Reward
 from lightrec.simulators.base import Outcomes, Response
@@ -94,6 +94,6 @@ def test_a_reward_is_paid_for_the_transition_or_for_its_mean_over_all_outcomes()
 
 def test_only_worlds_that_say_what_is_liked_have_a_greedy_contender():
     world = TinyWorld(2)
-    assert "greedy" not in world_contenders(world)
+    assert "greedy" not in world_policies(world)
     with pytest.raises(RecipeError, match="TinyWorld does not say what is liked now"):
         world.greedy(world.reset())

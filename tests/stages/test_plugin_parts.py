@@ -11,8 +11,8 @@ from torch.nn.functional import one_hot
 from lightrec.__main__ import main
 from lightrec.data.store import EventStore
 from lightrec.errors import PluginError
-from lightrec.evaluation.arena import arena
 from lightrec.evaluation.held_out import HeldOutLog
+from lightrec.evaluation.simulation import simulation
 from lightrec.keys import Key
 from lightrec.policies.base import Policy
 from lightrec.recommend import load
@@ -124,15 +124,15 @@ def test_forbidden_items_are_not_ranked_and_events_about_them_are_misses(clinic,
     assert lamps[perfect.lists[~minor]].any()
 
 
-@pytest.mark.parametrize("contender", ["random", "popularity", "constant", "policy"])
-def test_no_contender_shows_what_is_forbidden(clinic, rules, contender):
-    on = arena(str(clinic), 60, 0, {"max_steps": 12})
+@pytest.mark.parametrize("policy", ["random", "popularity", "constant", "policy"])
+def test_no_contender_shows_what_is_forbidden(clinic, rules, policy):
+    on = simulation(str(clinic), 60, 0, {"max_steps": 12})
     shown = []
 
     def note(state, following, alive):
         shown.append(torch.stack([state[Key.USER][alive], state[Key.ACTION][alive, 0]]))
 
-    judge({contender: on.policy(contender)}, on.simulator, on.users, [0], record=note)
+    judge({policy: on.policy(policy)}, on.simulator, on.users, [0], record=note)
     (users, items), (minors, lamps) = torch.cat(shown, 1), rules
     assert not lamps[items[minors[users]]].any()
     assert lamps[items[~minors[users]]].any()

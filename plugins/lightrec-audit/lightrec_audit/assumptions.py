@@ -17,7 +17,7 @@ from typing import Any
 from lightrec.data.files import STAMP, write_whole
 from lightrec.data.store import TRAIN
 from lightrec.evaluation.base import Intervals, Metrics, Section, Table, number, spread
-from lightrec.evaluation.evidence import CONTENDERS
+from lightrec.evaluation.evidence import RECOMMENDERS
 from lightrec.evaluation.session_tables import paired
 from lightrec.evaluation.sessions import SimulatedSessions
 from lightrec.report.page import page_of, write_metrics
@@ -188,7 +188,7 @@ def sensitivity(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Section:
         advantages = paired(metrics, f"sensitivity/{row['name']}")
         accepted = number(metrics[f"sensitivity/{row['name']}/policy/accepted"])
         table.append([row["title"], accepted, *map(spread, advantages.values())])
-        drawn[row["title"]] = advantages[CONTENDERS["blend"]]
+        drawn[row["title"]] = advantages[RECOMMENDERS["blend"]]
         heads = heads or [f"policy − {title}" for title in advantages]
     return Section(
         "What the assumptions do",

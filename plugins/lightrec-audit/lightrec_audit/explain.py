@@ -31,7 +31,7 @@ from lightrec.policies.mixture import Mixture
 from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.ranker import Ranker
 from lightrec.recommend import Recommender
-from lightrec_audit.gates import Past, by_leaving_out, gated
+from lightrec_audit.masks import Past, by_leaving_out, masked
 from lightrec_audit.words import first_layer, spans_of, vectors_of_states
 
 STEPS: Final = (12, 24, 48, 96, 192, 384)
@@ -271,13 +271,13 @@ class _Case:
         recommender = self.recommender
         counts = recommender.counts.float().index_fill(0, torch.tensor([PADDING]), 0)
         past = Past(self.details, counts / counts.sum())
-        scores = gated(recommender.model, past)
+        scores = masked(recommender.model, past)
         with torch.no_grad():
             opened = float(self.target(scores(torch.ones(1, self.length))))
         if not math.isclose(opened, self.log_probability, abs_tol=1e-3):
             # A model that scores otherwise than its class.
             scores = by_leaving_out(recommender.raw, past)
-        return integrated(lambda gates: self.target(scores(gates)), self.length)
+        return integrated(lambda masks: self.target(scores(masks)), self.length)
 
     def events(self, nats: Tensor) -> list[Event]:
         """Name the events, what adds most first."""
@@ -361,8 +361,8 @@ class _Case:
         of_words = torch.tensor([number is not None for number in owner])
         start = torch.where(of_words[:, None], blank, states)
 
-        def score(gates: Tensor) -> Tensor:
-            mixed = start + gates[..., None] * (states - start)
+        def score(masks: Tensor) -> Tensor:
+            mixed = start + masks[..., None] * (states - start)
             return vectors_of_states(encoder, mixed) @ toward
 
         nats = torch.zeros(len(spans))
@@ -397,11 +397,11 @@ def ordered(nats: Tensor) -> list[tuple[int, float, float]]:
 
 
 def integrated(score: Callable[[Tensor], Tensor], length: int) -> tuple[Tensor, float, float]:
-    """Attribute a score to gates that open from 0 to 1, all at once.
+    """Attribute a score to masks that rise from 0 to 1, all at once.
 
-    :param score: from gates (S, L) to scores (S,), differentiable.
-    :returns: what each gate adds (L,), how far their sum is from the difference of the scores as a
-        share of it, and the score with all gates closed.
+    :param score: from masks (S, L) to scores (S,), differentiable.
+    :returns: what each mask adds (L,), how far their sum is from the difference of the scores as a
+        share of it, and the score with all masks 0.
     """
     opened = torch.ones(1, length)
     with torch.no_grad():

@@ -47,7 +47,7 @@ class ProviderExposure(Evaluator):
         self.provider, self.models = provider, tuple(models)
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """``exposure/<contender>/…``, and what was chosen as ``exposure/choices/…``.
+        """``exposure/<recommender>/…``, and what was chosen as ``exposure/choices/…``.
 
         Where the items have no such attribute there are no metrics, and the section says so.
         """

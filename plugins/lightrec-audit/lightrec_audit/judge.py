@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from lightrec.errors import RecipeError
-from lightrec.evaluation.arena import Arena, arena
 from lightrec.evaluation.base import NOTHING, Section, Table
+from lightrec.evaluation.simulation import Simulation, simulation
 from lightrec.intervals import Interval, around, mean_interval, ratio_interval, standard_error
 from lightrec.progress import progress_bar
 from lightrec.simulators.rollout import Sessions
@@ -25,13 +25,13 @@ Showing = Literal["mode", "sample"]
 SHOWINGS: tuple[Showing, ...] = get_args(Showing)
 FLOOR, ORACLE = "random", "oracle"
 BASELINES = ("greedy", "constant", "popularity")
-"""Contenders of which the one of highest return stands for 1 where there is no oracle."""
+"""Policies of which the one of highest return stands for 1 where there is no oracle."""
 REFERENCE = "greedy"
 MODELS = {"users_a": "user model A", "users_b": "user model B"}
 Row = dict[str, Any]
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Played = dict[tuple[str, Showing], Sessions]
-"""By contender and showing."""
+"""By policy and showing."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Judgement:
     """Policies as they were judged in all simulators and modes.
 
     :param simulators: titles by the letter that stands for a simulator in all tables.
-    :param reference: the contender over which advantages are taken.
+    :param reference: the policy over which advantages are taken.
     :param seed: of all chance.
-    :param fields: a row for each ``simulator`` and ``mode``: ``top``, the contender that stands for
+    :param fields: a row for each ``simulator`` and ``mode``: ``top``, the policy that stands for
         1 on the scale on which ``random`` stands for 0, None where there is none; how many
         ``users`` played, in how many ``rounds``; and whether it is the ``same`` as the mode free by
         the simulator's own rules.
@@ -91,23 +91,23 @@ def judge_all(
         it, a policy was trained in the first simulator, with ``@B`` in the second and so on.
     :param sessions: at least so many of each policy.
     :param seed: of all chance.
-    :param over: the contender over which advantages are taken; greedy where all simulators know
+    :param over: the policy over which advantages are taken; greedy where all simulators know
         it, else random.
     :raises RecipeError: where a policy is not known to a simulator, or a letter to nobody.
     """
     by_letter = dict(zip(string.ascii_uppercase, places, strict=False))
-    arenas = {
-        letter: arena(place.what, sessions, seed, place.settings, place.model)
+    simulations = {
+        letter: simulation(place.what, sessions, seed, place.settings, place.model)
         for letter, place in by_letter.items()
     }
     trained_in = dict(_training(word, by_letter) for word in policies)
     if over is None:
-        everywhere = all(REFERENCE in on.policies for on in arenas.values())
+        everywhere = all(REFERENCE in on.policies for on in simulations.values())
         over = REFERENCE if everywhere else FLOOR
     there = {
         (mode, letter): on.in_mode(mode)
         for mode in sorted(modes, key=lambda mode: mode != "free")
-        for letter, on in arenas.items()
+        for letter, on in simulations.items()
     }
     played = _play(there, [*trained_in], over, sessions, seed)
     fields, rows, transferred = [], [], []
@@ -120,14 +120,14 @@ def judge_all(
         rows += [field | row for row in entries(here, top, over, trained_in)]
         for policy, home in trained_in.items():
             if policy != over and home not in (None, letter):
-                same_users = arenas[home].users.tolist() == on.users.tolist()
+                same_users = simulations[home].users.tolist() == on.users.tolist()
                 moved = transfers(played[there[mode, home]], here, policy, over, same_users)
                 transferred += [{"home": home, "away": letter, "mode": mode} | row for row in moved]
     titles = {letter: place.title() for letter, place in by_letter.items()}
     return Judgement(titles, over, seed, fields, rows, transferred)
 
 
-def _top(on: Arena, played: Played) -> str | None:
+def _top(on: Simulation, played: Played) -> str | None:
     """Name who stands for 1: the oracle, else the baseline of highest return."""
     if ORACLE in on.policies:
         return ORACLE
@@ -155,14 +155,14 @@ def _training(word: str, places: Mapping[str, Place]) -> tuple[str, str | None]:
 
 
 def _play(
-    there: Mapping[tuple[Mode, str], Arena],
+    there: Mapping[tuple[Mode, str], Simulation],
     named: Sequence[str],
     over: str,
     sessions: int,
     seed: int,
-) -> dict[Arena, Played]:
+) -> dict[Simulation, Played]:
     """Play in all modes and simulators; those who were not named show their best alone."""
-    played: dict[Arena, Played] = {}
+    played: dict[Simulation, Played] = {}
     jobs = []
     for (mode, letter), on in there.items():
         if on in played:  # its own rules are already those of the mode
@@ -189,11 +189,11 @@ def _play(
 def entries(
     played: Played, top: str | None, reference: str, trained_in: Mapping[str, str | None]
 ) -> list[Row]:
-    """Judge all contenders of a simulator, one row for each and each way of showing.
+    """Judge all policies of a simulator, one row for each and each way of showing.
 
-    :param top: the contender that stands for 1 on the scale; None where there is no scale.
-    :param reference: the contender over which advantages are taken.
-    :param trained_in: letters of simulators, by contender.
+    :param top: the policy that stands for 1 on the scale; None where there is no scale.
+    :param reference: the policy over which advantages are taken.
+    :param trained_in: letters of simulators, by policy.
     :returns: ``policy``, ``slates`` and ``trained_in``; ``earned``, see
         :func:`earned`; ``coverage``; ``normalised``, the return on
         the scale, or None; and ``advantage`` over the reference shown as ``mode``, None for itself.
@@ -272,7 +272,7 @@ def markdown(judgement: Judgement) -> str:
 
 
 def _tables(entries: Sequence[Row], reference: str) -> list[Table]:
-    """Set what the contenders of a simulator earned, and their advantages."""
+    """Set what the policies of a simulator earned, and their advantages."""
     parts = ("earned", "policy", EARNED), ("advantage", f"advantage over {reference}", ADVANTAGE)
     made = []
     for part, corner, columns in parts:
@@ -345,7 +345,7 @@ def earned(sessions: Sessions) -> dict[str, Interval]:
 
 
 def advantage(sessions: Sessions, other: Sessions) -> dict[str, Interval]:
-    """Say by how much a contender earned more than another on the same users, and from what.
+    """Say by how much a policy earned more than another on the same users, and from what.
 
     With length L and reward per step r = return / L of the two, the return's difference is exactly
     ΔL · mean(r) + mean(L) · Δr.
@@ -366,7 +366,7 @@ def advantage(sessions: Sessions, other: Sessions) -> dict[str, Interval]:
 
 
 def normalised(sessions: Sessions, floor: Sessions, top: Sessions) -> Interval | None:
-    """Put a contender's return on the scale where floor and top have 0 and 1.
+    """Put a policy's return on the scale where floor and top have 0 and 1.
 
     :returns: None where the top is not above the floor with its interval.
     """

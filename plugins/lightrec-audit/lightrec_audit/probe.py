@@ -1,6 +1,6 @@
 """Probing simulators, worlds and user models for what no real user would do.
 
-The rule. Let the share of a contender be its reward per step on the scale where the lowest reward
+The rule. Let the share of a policy be its reward per step on the scale where the lowest reward
 that a step gave is 0 and the highest 1. A simulator has a hole where a constant action for
 everybody has more than ten times the share of random actions, with the lower end of its interval,
 and has half of the highest reward or more, or earns a session no less than the best policy or
@@ -19,13 +19,13 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.evaluation.arena import Arena, arena
 from lightrec.evaluation.base import Section, Table
-from lightrec.evaluation.contenders import best_constant_lists
+from lightrec.evaluation.named_policies import best_constant_lists
+from lightrec.evaluation.simulation import Simulation, simulation
 from lightrec.intervals import Interval
 from lightrec.keys import PADDING, Column
 from lightrec.progress import progress_bar
-from lightrec.simulators.rollout import Contender, Sessions
+from lightrec.simulators.rollout import ActingPolicy, Sessions
 from lightrec.simulators.session_env import Mode
 from lightrec_audit.judge import ORACLE, earned, function_interval, give, per_user
 
@@ -37,7 +37,7 @@ RANDOM, CONSTANT = "random", "constant"
 LASTING, UNREPEATED = "constant, by session", "constant, no repeats"
 """The list that earns most a session, if it is another one; the constant list without repeats."""
 LISTS = ("constant", "popularity")
-"""Contenders of an arena that look at nobody."""
+"""Policies of a simulation that look at nobody."""
 NAMED = 3
 """Items of a list that are named."""
 RATE, RETURN = "reward_per_step", "returns"
@@ -49,9 +49,9 @@ class Probe:
     """The verdict of a probe, and what it rests on.
 
     :param action: what is constant, in words, such as ``list of items``.
-    :param earned: by contender, see :func:`~lightrec_audit.judge.earned`.
+    :param earned: by policy, see :func:`~lightrec_audit.judge.earned`.
     :param shares: reward per step on the scale of the lowest and the highest reward of a step.
-    :param lowest: reward that any step of any contender gave; ``highest`` likewise.
+    :param lowest: reward that any step of any policy gave; ``highest`` likewise.
     :param hole: whether the rule says that there is one.
     :param pays_for_repeats: whether the same list over and over earns more a step than without
         repeats; None where a list cannot be shown over and over.
@@ -71,7 +71,7 @@ class Probe:
 
     def markdown(self) -> str:
         """Set the verdict and what it is made of."""
-        head = ["contender", "reward/step", "share of the range", "length", "return"]
+        head = ["policy", "reward/step", "share of the range", "length", "return"]
         rows = [
             [name, *map(give, (e[RATE], self.shares[name], e["length"], e[RETURN]))]
             for name, e in self.earned.items()
@@ -97,18 +97,20 @@ def probe(
 
     :param what: an installed simulator's name, or a run folder.
     :param policies: learned ones, which stand next to it; a world's oracle does in any case.
-    :param sessions: at least so many of each contender, after the search.
+    :param sessions: at least so many of each policy, after the search.
     :raises RecipeError: where something is not known, or a policy cannot play.
     """
-    on = arena(what, sessions, seed, settings, model)
+    on = simulation(what, sessions, seed, settings, model)
     return probe_lists(on, policies, mode, seed, sessions)
 
 
-def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessions: int) -> Probe:
+def probe_lists(
+    on: Simulation, policies: Sequence[str], mode: Mode, seed: int, sessions: int
+) -> Probe:
     """Probe a simulator of items by the best list for everybody."""
     there = on.in_mode(mode)
     learned = [*policies, *([ORACLE] if ORACLE in there.policies else [])]
-    players: dict[str, Contender] = {name: there.policy(name) for name in (RANDOM, *learned)}
+    players: dict[str, ActingPolicy] = {name: there.policy(name) for name in (RANDOM, *learned)}
     again = there.simulator.repeats and there.simulator.offer_size is None
     players[CONSTANT], lasting = best_constant_lists(
         there.simulator,
@@ -141,7 +143,7 @@ def probe_lists(on: Arena, policies: Sequence[str], mode: Mode, seed: int, sessi
     return judge_probe(on.title, mode, action, made, reached, learned, begins, unseen=unseen)
 
 
-def _begins(constant: Contender, on: Arena) -> tuple[list[str], bool]:
+def _begins(constant: ActingPolicy, on: Simulation) -> tuple[list[str], bool]:
     """The names of the items with which a constant list begins, where it has an order.
 
     :returns: these, and whether the log is known and says nothing of the first.
@@ -169,7 +171,7 @@ def judge_probe(
 
     :param sessions: of ``random``, ``constant`` and others, on the same users.
     :param bounds: the lowest and the highest reward that a step gave, or can give.
-    :param learned: contenders that look at users: policies, an oracle.
+    :param learned: policies that look at users: policies, an oracle.
     :param begins: names of the items with which the constant list begins.
     :param unseen: whether the log that the users were fitted to says nothing of the first of them.
     """

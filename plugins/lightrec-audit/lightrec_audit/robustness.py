@@ -41,7 +41,7 @@ class Robustness(Evaluator):
     """
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """``robust/<contender>/…``."""
+        """``robust/<recommender>/…``."""
         models, scorers = item_models(run), {BLEND: by_history(run.blend)}
         scorers |= {name: by_history(model) for name, model in models.items()}
         log = HeldOutLog(MAX_EVENTS)

@@ -141,7 +141,7 @@ def compare(
 
 @dataclass(frozen=True)
 class Acting:
-    """A contender that shows what a function of states gives: slates (B, K), or other actions."""
+    """A policy that shows what a function of states gives: slates (B, K), or other actions."""
 
     slates: Callable[[TensorDictBase], Tensor]
 

@@ -40,12 +40,12 @@ def events_of(recommender, user):
 
 def test_a_linear_score_is_attributed_to_its_weights():
     weights = torch.tensor([0.5, -2.0, 0.0, 3.0])
-    nats, error, closed = integrated(lambda gates: gates @ weights + 7, 4)
+    nats, error, closed = integrated(lambda masks: masks @ weights + 7, 4)
     torch.testing.assert_close(nats, weights)
     assert error < 1e-6
     assert closed == 7
     # More points are taken for a step that twelve points see badly.
-    nats, error, _ = integrated(lambda gates: (200 * (gates.sum(1) - 1.5)).sigmoid(), 2)
+    nats, error, _ = integrated(lambda masks: (200 * (masks.sum(1) - 1.5)).sigmoid(), 2)
     assert error <= 0.05
     torch.testing.assert_close(nats, torch.full((2,), 0.5), atol=0.03, rtol=0)
 

@@ -16,7 +16,7 @@ from lightrec_audit.judge import (
 
 from lightrec.__main__ import main
 from lightrec.errors import RecipeError
-from lightrec.evaluation import arena as arenas
+from lightrec.evaluation import simulation as simulations
 from lightrec.intervals import mean_interval
 from lightrec.simulators.rollout import Sessions
 
@@ -35,7 +35,7 @@ def entry(judged, simulator, mode, policy, slates="mode"):
 
 
 def test_numbers_are_those_of_the_sessions(judged, tiny_run):
-    on = arenas.arena(str(tiny_run), 80, 0, SETTINGS, "users_a")
+    on = simulations.simulation(str(tiny_run), 80, 0, SETTINGS, "users_a")
     for slates, drawn in (("mode", False), ("sample", True)):
         sessions = on.play(on.policy("policy"), 80, 0, deterministic=not drawn)
         row = entry(judged, "A", "free", "policy", slates)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightrec_audit.probe import CONSTANT, RANDOM, judge_probe, probe_lists
 
-from lightrec.evaluation.arena import Arena
+from lightrec.evaluation.simulation import Simulation
 from lightrec.keys import Key
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.rollout import Sessions
@@ -20,7 +20,7 @@ def arena_of(world):
         "random": lambda: RandomPolicy(world.num_items),
         "oracle": lambda: Scored(world.oracle),
     }
-    return Arena(type(world).__name__, world, users, world.catalog(), None, policies)
+    return Simulation(type(world).__name__, world, users, world.catalog(), None, policies)
 
 
 def test_a_world_with_a_hole_is_accused():

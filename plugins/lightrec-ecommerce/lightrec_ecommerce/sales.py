@@ -37,7 +37,7 @@ class Sales(Evaluator):
     """
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """``ecommerce/session/…`` and ``ecommerce/<contender>/…``."""
+        """``ecommerce/session/…`` and ``ecommerce/<recommender>/…``."""
         store, log, price = run.data, HeldOutLog(), None
         with suppress(NotApplicable):  # 0 of padding and of nothing
             price = pad(prices(RewardContext(store=store).item_attribute(PRICE)), (1, 1))

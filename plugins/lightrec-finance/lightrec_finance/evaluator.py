@@ -73,11 +73,11 @@ class Portfolios(Evaluator):
         return Findings(metrics, [self.section(run, metrics, courses)])
 
     def courses(self, run: Run, prices: Prices, days: Days) -> dict[str, Course]:
-        """Follow each contender's portfolios, those of P users or one, over the test time.
+        """Follow each recommender's portfolios, those of P users or one, over the test time.
 
         :param days: those of the decisions, and the last one that is looked at.
         """
-        contenders = {
+        recommenders = {
             "recommended": by_history(run.blend),
             "popularity": by_history(PopularityPolicy.from_run(run)),
         }
@@ -85,7 +85,7 @@ class Portfolios(Evaluator):
         last = past.pop(days[-1])
         decided = {
             name: {day: self.decide(run.data, part, until, days[0]) for day, until in past.items()}
-            for name, part in contenders.items()
+            for name, part in recommenders.items()
         }
         decided["everything"] = {day: _equal(_quoted(until)[None]) for day, until in past.items()}
         return {name: follow(shares, last, self.cost) for name, shares in decided.items()}

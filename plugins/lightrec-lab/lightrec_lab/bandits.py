@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec.errors import RecipeError
-from lightrec.evaluation.contenders import EPSILON, PolicyMaker
+from lightrec.evaluation.named_policies import EPSILON, PolicyMaker
 from lightrec.keys import PADDING, Key
 from lightrec.nn.session import State
 from lightrec.policies.base import (
@@ -31,7 +31,7 @@ ITEMS_AT_ONCE = 4096
 ROUNDS = 10
 """Rounds of sessions in which a bandit learns, one session of every user each."""
 SEED = 800_000_009
-"""Seed of the first of these rounds: sessions that no contender is judged by."""
+"""Seed of the first of these rounds: sessions that no policy is judged by."""
 
 
 class LinearBandit(ScoredPolicy):

@@ -27,7 +27,7 @@ lightrec_policies = gives(
         "ThompsonSampling": "lightrec_lab.bandits:ThompsonSampling",
     }
 )
-lightrec_contenders = gives(
+lightrec_policy_makers = gives(
     {
         "epsilon-greedy": "lightrec_lab.bandits:TaughtEpsilonGreedy",
         "linucb": "lightrec_lab.bandits:TaughtLinUCB",

@@ -10,7 +10,7 @@ from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
 from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
-from lightrec.evaluation.contenders import world_contenders
+from lightrec.evaluation.named_policies import world_policies
 from lightrec.keys import Key
 from lightrec.policies.base import session_start
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
@@ -133,7 +133,7 @@ def test_bandits_known_by_a_word_have_learned_always_in_the_same_sessions(monkey
     monkeypatch.setattr(bandits, "ROUNDS", 2)
     monkeypatch.setattr(bandits.TaughtLinUCB, "settings", {"learned": "reward"})
     world = LongTermSatisfaction(100, num_items=100, time_budget=10, sensitivity=0.0)
-    words, before = world_contenders(world), torch.random.get_rng_state()
+    words, before = world_policies(world), torch.random.get_rng_state()
     assert torch.equal(words["thompson"]().precision, words["thompson"]().precision)
     assert torch.equal(torch.random.get_rng_state(), before)
     shown = {"random": [], "linucb": [], "thompson": [], "epsilon-greedy": []}

@@ -28,7 +28,7 @@ class Familiarity(Evaluator):
     """
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """``music/events``, ``music/repeats`` and ``music/<contender>/…``."""
+        """``music/events``, ``music/repeats`` and ``music/<recommender>/…``."""
         store, log, metrics = run.data, HeldOutLog(), dict[str, float]()
         likes = liked(store)
         for name, scorer in scorers_of(run).items():

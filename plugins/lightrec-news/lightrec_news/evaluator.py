@@ -35,7 +35,7 @@ class TopicsAndAge(Evaluator):
         self.topic, self.max_events = topic, max_events
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """``news/<contender>/<measure>``, and what was read itself as ``news/read/age_hours``.
+        """``news/<recommender>/<measure>``, and what was read itself as ``news/read/age_hours``.
 
         Without topics there are ages only, in a log without times only topics.
         """
@@ -86,7 +86,7 @@ def _measures(
 def _section(metrics: Mapping[str, float]) -> Section:
     table = Table.of(metrics, "news/{}/{}", ROWS, MEASURES, "lists of ten", "blend")
     text = (
-        f"Of the {LIST_LENGTH} articles that each contender recommends at the held-out events: how "
+        f"Of the {LIST_LENGTH} articles that each recommends at the held-out events: how "
         "many topics they have, which share of their pairs differ in topic, and how long before "
         "they appeared. Places stay empty where too few articles are still shown."
     )

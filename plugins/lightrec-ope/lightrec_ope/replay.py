@@ -14,7 +14,7 @@ from lightrec.data.log import InteractionLog
 from lightrec.errors import DataError
 from lightrec.keys import Column, Key
 from lightrec.policies.base import session_start
-from lightrec.simulators.rollout import Contender
+from lightrec.simulators.rollout import ActingPolicy
 from lightrec_ope.estimators.bandit import BATCH
 
 
@@ -37,7 +37,7 @@ class Replayed:
 
 @torch.no_grad()
 def replay(
-    policy: Contender,
+    policy: ActingPolicy,
     events: TensorDictBase,
     *,
     floor: float | None = None,

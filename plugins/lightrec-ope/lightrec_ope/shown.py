@@ -80,7 +80,7 @@ ESTIMATORS: Final[dict[str, Judge]] = {
 
 
 class ShownItems(Evaluator):
-    """Estimates what contenders would earn, by a log of items that somebody else showed.
+    """Estimates what recommenders would earn, by a log of items that somebody else showed.
 
     It is what ``lightrec estimate`` does, in the report: the log has a row for each item that was
     shown, with its reward and its propensity, and is newer than the run's own.
@@ -93,7 +93,7 @@ class ShownItems(Evaluator):
         self.log, self.columns = Path(log), columns
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """``shown/<contender>`` and ``shown/<contender>/gain``, not of what is unusable."""
+        """``shown/<recommender>`` and ``shown/<recommender>/gain``, not of what is unusable."""
         log = read_tables(self.log, columns=self.columns).log
         policy = ["policy"] if run.holding("policy").has("policy") else []
         metrics = {"shown/rounds": float(len(log))}
@@ -118,7 +118,7 @@ class ShownItems(Evaluator):
             rows.append([name, value, gain, str(estimate.verdict), why])
         head = ["mean reward of an item", "estimate", "gain over what was shown", "verdict", "why"]
         text = (
-            f"What the first item of each contender would have earned in {len(log):,} rounds in "
+            f"What the first item of each recommender would have earned in {len(log):,} rounds in "
             "which somebody else chose what to show, with the probability of each item: "
             "DR with 95 % intervals over users, and whether the log can tell at all. What it "
             "cannot tell has no number."

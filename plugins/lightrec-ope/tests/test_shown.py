@@ -157,7 +157,7 @@ def test_the_command_prints_a_table_and_refuses_what_it_cannot_use(
 
 @pytest.mark.slow
 def test_the_report_says_what_each_contender_would_have_earned(tiny_run, shown):
-    """Tea pays .6 and all else .2: the value of what a contender shows is known in every round."""
+    """Tea pays .6 and all else .2: the value of what each shows is known in every round."""
     path, log, _, titles = shown
     run = Run(tiny_run)
     findings = ShownItems(str(path)).evaluate(run, 0)

@@ -45,7 +45,7 @@ class Unknown(LightrecError):
 
 @dataclass
 class Arm:
-    """One of the contenders of an experiment.
+    """One of the recommenders of an experiment.
 
     :param load: makes the engine, anew each time.
     :param weight: the share of people who meet it, next to the other arms'.
@@ -81,7 +81,7 @@ class Service:
     A session knows its user's events in the run's log, what was stored of the user before it began,
     and its own feedback: two sessions of one user do not disturb each other.
 
-    :param arms: contenders; each person meets one of them, by the weights, for good.
+    :param arms: recommenders; each person meets one of them, by the weights, for good.
     :param store: where sessions, answers, feedback and items are kept.
     """
 

@@ -10,7 +10,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.evaluation.contenders import PolicyMaker
+from lightrec.evaluation.named_policies import PolicyMaker
 from lightrec.keys import PADDING, Key
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import ConstantListPolicy
@@ -23,7 +23,7 @@ from lightrec_worlds.playing import even_chance, play
 FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Weights of what comes after beside what comes now."""
 SEED = 900_000_007
-"""Seed of the search: sessions that no contender is judged by."""
+"""Seed of the search: sessions that no policy is judged by."""
 
 
 def best_constant(

@@ -16,5 +16,5 @@ lightrec_simulators = gives(
     }
 )
 lightrec_components = gives({"WorldData": "lightrec_worlds.world_data:WorldData"})
-lightrec_contenders = gives({"constant": "lightrec_worlds.constant:BestConstant"})
+lightrec_policy_makers = gives({"constant": "lightrec_worlds.constant:BestConstant"})
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

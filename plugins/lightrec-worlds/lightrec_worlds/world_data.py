@@ -24,7 +24,7 @@ from lightrec.policies.baselines import RandomPolicy
 from lightrec.rewards.base import Reward, RewardContext
 from lightrec.settings import check_of, make_of
 from lightrec.simulators.base import Simulator
-from lightrec.simulators.rollout import Contender, play
+from lightrec.simulators.rollout import ActingPolicy, play
 from lightrec.simulators.session_env import HIDDEN
 from lightrec.simulators.world import Scored
 from lightrec.trust import class_and_settings
@@ -243,7 +243,7 @@ class WorldData(SimulatorData):
 
 
 @torch.no_grad()
-def demonstrate(simulator: EnvBase, expert: Contender, steps: int) -> TensorDict:
+def demonstrate(simulator: EnvBase, expert: ActingPolicy, steps: int) -> TensorDict:
     """Play on for some steps, sessions that end begin anew.
 
     :param simulator: of B sessions.
@@ -262,7 +262,7 @@ def demonstrate(simulator: EnvBase, expert: Contender, steps: int) -> TensorDict
     return TensorDict.stack(rows, 1)
 
 
-def logged(simulator: Simulator, behavior: Contender, sessions: int, seed: int) -> TensorDict:
+def logged(simulator: Simulator, behavior: ActingPolicy, sessions: int, seed: int) -> TensorDict:
     """Let a policy draw the slates of whole sessions, which all follow from a seed.
 
     :param simulator: of B sessions, which are played side by side.

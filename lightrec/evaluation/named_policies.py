@@ -1,4 +1,4 @@
-"""Who plays: contenders known by a word, packages' that learn first, and the best constant list.
+"""Who plays: policies known by a word, packages' that learn first, and the best constant list.
 
 The best constant list is found by playing alone, in any simulator of items, whatever its laws.
 """
@@ -27,7 +27,7 @@ from lightrec.progress import progress_bar
 from lightrec.ranking.blend import Blend
 from lightrec.run import Run
 from lightrec.simulators.base import Simulator
-from lightrec.simulators.rollout import Contender, play
+from lightrec.simulators.rollout import ActingPolicy, play
 from lightrec.simulators.session_env import SessionEnv
 from lightrec.simulators.user_model import LogStarts
 from lightrec.simulators.world import Scored, World
@@ -41,7 +41,7 @@ LEADERS = 8
 PRIOR = 2.0
 """Showings that an item is taken to have had at the mean of all."""
 
-Makers = dict[str, Callable[[], Contender]]
+Makers = dict[str, Callable[[], ActingPolicy]]
 
 
 class PolicyMaker(ABC):
@@ -63,18 +63,18 @@ class PolicyMaker(ABC):
 def _with_learners(
     makers: Makers, learns_in: Callable[[], Simulator], users: Tensor, run: Run | None = None
 ) -> Makers:
-    """Contenders, and those of packages by words that are free, see :class:`PolicyMaker`."""
+    """Policies, and those of packages by words that are free, see :class:`PolicyMaker`."""
 
     def make(part: plugins.Part) -> Policy:
         learner: PolicyMaker = part.load()()
         return learner.policy(learns_in(), users, run)
 
-    parts = plugins.installed().parts["contenders"]
+    parts = plugins.installed().parts["policy_makers"]
     return makers | {w: partial(make, part) for w, part in parts.items() if w not in makers}
 
 
-def world_contenders(world: World) -> Makers:
-    """Makers of a world's contenders, by their words."""
+def world_policies(world: World) -> Makers:
+    """Makers of a world's policies, by their words."""
     makers: Makers = {"random": lambda: RandomPolicy(world.num_items)}
     if type(world).greedy is not World.greedy:
         makers["greedy"] = lambda: Scored(world.greedy)
@@ -82,12 +82,12 @@ def world_contenders(world: World) -> Makers:
     return makers | {"oracle": lambda: Scored(world.oracle)}
 
 
-def run_contenders(
+def run_policies(
     run: Run, learns_in: Callable[[], Simulator], users: Tensor, starts: LogStarts
 ) -> Makers:
-    """Makers of a run's contenders, by their words.
+    """Makers of a run's policies, by their words.
 
-    Next to those of :func:`plain_contenders`, ``greedy`` goes by the ranker alone, and packages
+    Next to those of :func:`plain_policies`, ``greedy`` goes by the ranker alone, and packages
     have some that learn from sessions of the same users.
 
     :param learns_in: makes the simulator in which those learn, one session a user side by side.
@@ -95,11 +95,11 @@ def run_contenders(
     :param starts: of all users.
     """
 
-    def constant() -> Contender:
+    def constant() -> ActingPolicy:
         history = starts.history(users, starts.ends[users], run.users_a.history_length)
         return ConstantListPolicy.from_user_model(run.users_a, history)
 
-    makers = plain_contenders(run)
+    makers = plain_policies(run)
     if not run.has("policy"):
         del makers["policy"]
     makers |= {
@@ -110,8 +110,8 @@ def run_contenders(
     return _with_learners(makers, learns_in, users, run)
 
 
-def plain_contenders(run: Run) -> Makers:
-    """Makers of a run's contenders that need neither a search nor sessions to learn from."""
+def plain_policies(run: Run) -> Makers:
+    """Makers of a run's policies that need neither a search nor sessions to learn from."""
     count = run.data.num_items
 
     def ranking(history: Tensor) -> Tensor:
@@ -192,9 +192,9 @@ def best_constant_lists(
     users: Tensor,
     seed: int,
     *,
-    others: Sequence[Contender] = (),
+    others: Sequence[ActingPolicy] = (),
     leaders: bool = False,
-) -> tuple[Contender, Contender]:
+) -> tuple[ActingPolicy, ActingPolicy]:
     """Search the lists for everybody that earn most a step, and most a session.
 
     Items are ranked by what they earn, in rounds that show them by Thompson sampling without a look
@@ -234,8 +234,8 @@ def best_constant_lists(
             tried += map(ConstantListPolicy.from_appeal, ahead)
         bar.total = SEARCHED + len(tried)
         earned = []
-        for contender in tried:
-            sessions, _ = play(contender, simulator, users, seed + SEARCHED)
+        for policy in tried:
+            sessions, _ = play(policy, simulator, users, seed + SEARCHED)
             reward = sessions.reward.sum()
             earned.append((float(reward / sessions.length.sum()), float(reward)))
             bar.update()

@@ -1,10 +1,10 @@
-"""Contenders known by a word, and the search for the best constant list."""
+"""Policies known by a word, and the search for the best constant list."""
 
 import pytest
 import torch
 from tensordict import TensorDict
 
-from lightrec.evaluation.contenders import Earnings, best_constant_lists
+from lightrec.evaluation.named_policies import Earnings, best_constant_lists
 from lightrec.keys import Key
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.mixture import Mixture

@@ -1,8 +1,8 @@
-"""Open gates give a model's own scores, closed ones those of a history of average events."""
+"""Masks of 1 give a model's own scores, masks of 0 those of a history of average events."""
 
 import pytest
 import torch
-from lightrec_audit.gates import Past, gated
+from lightrec_audit.masks import Past, masked
 
 from lightrec.keys import Key
 from lightrec.policies.baselines import GreedyRankerPolicy
@@ -76,11 +76,11 @@ def past():
 @pytest.mark.parametrize("name", MODELS)
 def test_open_gates_change_nothing_and_have_slopes(name):
     model = MODELS[name]()
-    gates = torch.ones(2, 7, requires_grad=True)
-    scores = gated(model, past())(gates)[:, 1:]
+    masks = torch.ones(2, 7, requires_grad=True)
+    scores = masked(model, past())(masks)[:, 1:]
     torch.testing.assert_close(scores.detach(), model.scores(HISTORY)[:, 1:].detach().expand(2, -1))
     if name != "popularity":  # whose scores no event moves
-        (slopes,) = torch.autograd.grad(scores.log_softmax(1)[0, 3], gates)
+        (slopes,) = torch.autograd.grad(scores.log_softmax(1)[0, 3], masks)
         assert slopes.isfinite().all()
         assert slopes[0, -1] != 0
 
@@ -88,10 +88,10 @@ def test_open_gates_change_nothing_and_have_slopes(name):
 @pytest.mark.parametrize("name", EXACT)
 def test_a_closed_gate_puts_an_average_event_in_an_event_s_place(name):
     """The average event is of one item."""
-    model, gates = MODELS[name](), torch.ones(1, 7)
-    gates[0, 5] = 0
+    model, masks = MODELS[name](), torch.ones(1, 7)
+    masks[0, 5] = 0
     history = HISTORY.clone()
     history[0, 5] = AVERAGE
     with torch.no_grad():
-        scores = gated(model, past())(gates)[:, 1:]
+        scores = masked(model, past())(masks)[:, 1:]
         torch.testing.assert_close(scores, model.scores(history)[:, 1:])

@@ -22,7 +22,7 @@ from lightrec.data.sequences import Sequences, with_only
 from lightrec.data.store import padded
 from lightrec.errors import RecipeError
 from lightrec.evaluation.base import Table
-from lightrec.evaluation.contenders import EPSILON, chosen_users, run_contenders, world_contenders
+from lightrec.evaluation.named_policies import EPSILON, chosen_users, run_policies, world_policies
 from lightrec.intervals import mean_interval
 from lightrec.keys import PADDING, Column, Key
 from lightrec.moved import hint
@@ -35,7 +35,7 @@ from lightrec.ranking.item_models.base import popular
 from lightrec.run import Run
 from lightrec.settings import make_of, with_settings
 from lightrec.simulators.base import Simulator
-from lightrec.simulators.rollout import Contender, SessionLog, Sessions, judge
+from lightrec.simulators.rollout import ActingPolicy, SessionLog, Sessions, judge
 from lightrec.simulators.session_env import Mode
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.simulators.world import Scored, World
@@ -45,7 +45,7 @@ SIDE_BY_SIDE = 1_000
 
 
 @dataclass(frozen=True, eq=False)
-class Arena:
+class Simulation:
     """A simulator with all that is needed to play on it; one equals itself alone.
 
     :param title: the simulator's name.
@@ -53,7 +53,7 @@ class Arena:
     :param users: (U,) int64.
     :param catalog: the items in the order of their numbers.
     :param people: the user table, where the users have names.
-    :param policies: how the contenders that are known by a word are made.
+    :param policies: how the policies that are known by a word are made.
     :param build: makes a policy of an installed class with settings; None where none plays.
     :param domain: whose rules the sessions keep.
     :param evidence: (N + 1,) how many events of the log that the users were fitted to are about
@@ -65,12 +65,12 @@ class Arena:
     users: Tensor
     catalog: Catalog
     people: Users | None
-    policies: Mapping[str, Callable[[], Contender]]
+    policies: Mapping[str, Callable[[], ActingPolicy]]
     build: Callable[[type[Policy], Mapping[str, Any]], Policy] | None = None
     domain: str = Domain.name
     evidence: Tensor | None = None
 
-    def in_mode(self, mode: Mode) -> "Arena":
+    def in_mode(self, mode: Mode) -> "Simulation":
         """The same in a mode of judging; itself where the mode adds nothing to its rules."""
         played = self.simulator.in_mode(mode)
         if played is self.simulator:
@@ -80,8 +80,8 @@ class Arena:
             policies["oracle"] = lambda: Scored(played.oracle)
         return replace(self, simulator=played, policies=policies)
 
-    def policy(self, name: str) -> Contender:
-        """Find a contender: ``random``, ``Habit:strength=2``, or a folder: ``runs/video/policy``.
+    def policy(self, name: str) -> ActingPolicy:
+        """Find a policy: ``random``, ``Habit:strength=2``, or a folder: ``runs/video/policy``.
 
         A run's own folder stands for its blend, and one slate in ten at random where slates are
         drawn; see :class:`RunPolicy`.
@@ -113,10 +113,10 @@ class Arena:
             f"that of a run, such as runs/video.{hint(name)}"
         )
 
-    def play(self, contender: Contender, sessions: int, seed: int, **how: Any) -> Sessions:
-        """Play at least so many sessions of a contender, as rollout's ``judge`` takes the rest."""
+    def play(self, policy: ActingPolicy, sessions: int, seed: int, **how: Any) -> Sessions:
+        """Play at least so many sessions of a policy, as rollout's ``judge`` takes the rest."""
         seeds = self.seeds(sessions, seed)
-        return judge({"": contender}, self.simulator, self.users, seeds, **how)[""]
+        return judge({"": policy}, self.simulator, self.users, seeds, **how)[""]
 
     def seeds(self, sessions: int, seed: int) -> list[int]:
         """The seeds of as many rounds as make at least so many sessions."""
@@ -132,8 +132,8 @@ class Arena:
         names = None if self.people is None else self.people.rows[Column.USER].to_list()
         items = self.catalog.rows[Column.ITEM].to_list()
         log = SessionLog(items, names, self.simulator.day)
-        contender = self.policy(policy)
-        played = self.play(contender, sessions, seed, deterministic=False, record=log)
+        acting = self.policy(policy)
+        played = self.play(acting, sessions, seed, deterministic=False, record=log)
         out.mkdir(parents=True, exist_ok=True)
         write_tables(Tables(log.log(), self.catalog, self.people), out)
         facts = {
@@ -149,9 +149,9 @@ class Arena:
         return played
 
 
-def arena(
+def simulation(
     what: str, sessions: int, seed: int, settings: Mapping[str, Any], model: str = "users_b"
-) -> Arena:
+) -> Simulation:
     """Set a simulator up.
 
     :param what: a run folder, or the short name of an installed simulator.
@@ -172,18 +172,18 @@ def arena(
             "`lightrec probe` may, or take another simulator."
         )
     plain = {"random": lambda: RandomPolicy(simulator.num_items)}
-    return Arena(
+    return Simulation(
         what,
         simulator,
         torch.arange(count),
         simulator.catalog(),
         simulator.people() if isinstance(simulator, World) else None,
-        world_contenders(simulator) if isinstance(simulator, World) else plain,
+        world_policies(simulator) if isinstance(simulator, World) else plain,
         lambda kind, settings: make_of(kind, settings, num_items=simulator.num_items),
     )
 
 
-def _of_run(run: Run, count: int, seed: int, settings: Mapping[str, Any], model: str) -> Arena:
+def _of_run(run: Run, count: int, seed: int, settings: Mapping[str, Any], model: str) -> Simulation:
     run.check("data", "ranker", "users_a", model, *(["policy"] if run.has("policy") else []))
     run.check_halves()
     store = run.data
@@ -201,8 +201,8 @@ def _of_run(run: Run, count: int, seed: int, settings: Mapping[str, Any], model:
         )
         return made
 
-    policies = run_contenders(run, lambda: played("users_a"), users, starts)
-    return Arena(
+    policies = run_policies(run, lambda: played("users_a"), users, starts)
+    return Simulation(
         f"user model of {run.name}/{model}",
         played(model),
         users,

@@ -10,7 +10,7 @@ from lightrec.__main__ import main as lightrec
 from lightrec.data.readers.canonical import CanonicalReader
 from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError
-from lightrec.evaluation import arena as arenas
+from lightrec.evaluation import simulation as simulations
 from lightrec.keys import Column
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.testing.simulators import TinyWorld
@@ -19,7 +19,9 @@ from lightrec.testing.simulators import TinyWorld
 def tiny_arena(sessions, **settings):
     world = TinyWorld(sessions, **settings)
     policies = {"random": lambda: RandomPolicy(world.num_items)}
-    return arenas.Arena("TinyWorld", world, torch.arange(sessions), world.catalog(), None, policies)
+    return simulations.Simulation(
+        "TinyWorld", world, torch.arange(sessions), world.catalog(), None, policies
+    )
 
 
 def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
@@ -43,25 +45,25 @@ def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
 
 
 def test_a_world_is_found_by_name_and_wrong_settings_are_told(tiny_world):
-    on = arenas.arena("TinyWorld", 10, 0, {"slate_size": 2})
+    on = simulations.simulation("TinyWorld", 10, 0, {"slate_size": 2})
     assert on.simulator.slate_size == 2
     assert {"random", "oracle"} <= {*on.policies}
     with pytest.raises(RecipeError, match=r"'slate_sise'. Did you mean 'slate_size'"):
-        arenas.arena("TinyWorld", 10, 0, {"slate_sise": 2})
+        simulations.simulation("TinyWorld", 10, 0, {"slate_sise": 2})
     with pytest.raises(RecipeError, match="UserModelSimulator cannot be made"):
-        arenas.arena("UserModelSimulator", 10, 0, {})
+        simulations.simulation("UserModelSimulator", 10, 0, {})
     with pytest.raises(RecipeError, match=r"no policy 'best' here. Give random, "):
         on.policy("best")
 
 
 def test_a_run_is_played_in_its_user_models(tiny_run, tmp_path):
-    on = arenas.arena(str(tiny_run), 40, 0, {"max_steps": 6, "slate_size": 2})
+    on = simulations.simulation(str(tiny_run), 40, 0, {"max_steps": 6, "slate_size": 2})
     names = ["policy", "blend", "user-model-a", "even-mixture"]
     names += ["popularity", "random", "greedy", "constant"]
     assert list(on.policies)[:9] == [*names, "epsilon-greedy"]
     found = {name: on.play(on.policy(name), 80, seed=0) for name in names}
     assert all(sessions.reward.shape == (2, 40) for sessions in found.values())
-    lines = arenas.table(found).splitlines()
+    lines = simulations.table(found).splitlines()
     assert [line.split()[0] for line in lines] == ["policy", *names]
     saved = on.play(on.policy(str(tiny_run / "policy")), 80, seed=0)
     assert torch.equal(saved.reward, found["policy"].reward)
