@@ -189,7 +189,7 @@ def modules(*names: str) -> str:
         sections.append(f"## `{name}`\n\n{_sentence(module)} [Source](../../../{path})\n")
         public = {n: x for n, x in vars(module).items() if _is_public(n, x, name)}
         if public:
-            sections.append("".join(f"- {_line(n, x)}\n" for n, x in public.items()))
+            sections.append("".join(f"- {_line(n, x)}\n" + _left(x) for n, x in public.items()))
     return "\n".join(sections)
 
 
@@ -202,6 +202,15 @@ def _is_public(name: str, thing: object, module: str) -> bool:
 def _line(name: str, thing: Callable) -> str:
     kind = "class " if inspect.isclass(thing) else ""
     return f"`{kind}{name}{_signature(thing)}`: {_sentence(thing)}"
+
+
+def _left(thing: object) -> str:
+    """The methods that a class of parts leaves to subclasses, a line each."""
+    names = sorted(getattr(thing, "__abstractmethods__", ())) if inspect.isclass(thing) else []
+    methods = [(name, inspect.getattr_static(thing, name)) for name in names]
+    methods = [(name, getattr(m, "__func__", m)) for name, m in methods]
+    lines = [(n, m) for n, m in methods if inspect.isfunction(m) and m.__doc__]
+    return "".join(f"  - `{n}{_signature(m)}`: {_sentence(m)}\n" for n, m in lines)
 
 
 def _signature(thing: Callable) -> str:

@@ -147,7 +147,8 @@ def lightrec_list_parts() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add what a run's lists keep to, whatever ranks: standing rules, and wishes in words.
 
     ``rules`` is made of the run's folder, of what finds an item by its name, and of the table of
-    users that conditions ask; its ``of(items, kinds)`` gives a
+    users that conditions ask. It has ``path``, the file of the rules, ``copy(folder)``, which puts
+    them beside an export, and ``of(items, kinds)``, which gives a
     :class:`~lightrec.ranking.scorers.Standing` or, where the run has no rules, None. ``wishes`` has
     a ``load(folder, store, items)``, which gives a :class:`~lightrec.ranking.scorers.Wishes`, from
     the folder of the stage `ranker`, its log and the ranker's item tower.

@@ -146,7 +146,7 @@ class TextData(TextLogData):
         """
         if not isinstance(self.text_encoder, TextEncoder):
             name = plugins.provider(self.text_encoder) if self.text_encoder else "no text encoder"
-            raise NotApplicable(f"There is {name}, and what is tuned is a TextEncoder.")
+            raise NotApplicable(f"Only a TextEncoder is tuned, and there is {name}.")
         return self.text_encoder
 
     @cached_property

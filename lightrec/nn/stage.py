@@ -138,9 +138,9 @@ class AfterTraining(ABC):
     def add(
         self, module: StageModule, data: StageData, folder: Path, logs: Path
     ) -> Mapping[str, float]:
-        """Add to a stage; nothing where it is not of the kind that this is for.
+        """Add to a stage, without gradients; nothing where it is not of the kind that this is for.
 
         :param folder: in which the stage's parts lie already.
         :param logs: of the stage, for TensorBoard.
-        :returns: further metrics of the stage, by flat keys.
+        :returns: further metrics by flat keys, for the stage's ``metrics.json`` and its logs.
         """

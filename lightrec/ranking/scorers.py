@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
 import polars as pl
-from torch import Tensor
+from torch import Generator, Tensor
 
 from lightrec.encoders.base import Encoder
 from lightrec.keys import Key
@@ -44,18 +44,34 @@ class Standing(Protocol):
     there: Tensor
     """(N + 1,) bool: which items may come at all."""
     boost: Tensor
-    """(N + 1,) what is added to the logarithms of items' weights."""
+    """(N + 1,) float32, added to the logarithms of items' weights; 0 changes nothing."""
 
     def fill(
-        self, scores: Tensor, length: int, people: pl.DataFrame | None = None
+        self,
+        scores: Tensor,
+        length: int,
+        people: pl.DataFrame | None = None,
+        *,
+        fresh: Tensor | None = None,
+        mine: Tensor | None = None,
+        generator: Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Fill lists (B, k) from logarithms of weights (B, N + 1), and give the propensities."""
+        """Fill lists (B, k) from logarithms of weights (B, N + 1), and give the propensities.
+
+        :param fresh: (B, N + 1) those of new items, -inf for others; None where there are none.
+        :param mine: (B, k) bool: the places that are kept for these.
+        :param generator: draws items by the law of Plackett and Luce; None: the best come.
+        """
         ...
 
     def varied(
         self, counts: Tensor, vectors: Tensor, length: int, people: pl.DataFrame | None
     ) -> tuple[Tensor, Tensor]:
-        """Fill lists (B, k) with popular items that differ, and give their marginal relevance."""
+        """Fill lists (B, k) with popular items that differ, and give their marginal relevance.
+
+        :param counts: (B, N + 1) numbers of events, -inf for what may not come.
+        :param vectors: (N + 1, D) of the items.
+        """
         ...
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lightrec import plugins
 from lightrec.data.files import check_input, is_url, leaving_nothing, located, without_password
-from lightrec.errors import PluginError, RecipeError
+from lightrec.errors import PluginError, RecipeError, warn
 from lightrec.run import Run
 from lightrec.settings import values_of
 from lightrec.stages import recipes, redo
@@ -303,6 +303,13 @@ def find_recipes(
             f"which a run begins. Add {BEGINNING}.yaml, or lay the set over another with `over: "
             "generic` in its set.yaml; or train one of its recipes by itself with `lightrec fit "
             "-c RECIPE`."
+        )
+    prepared = recipe_set.recipes[BEGINNING].get("domain")
+    if recipe_set.name in parts["domains"] and prepared != recipe_set.name:
+        warn(
+            f"The recipes of {recipe_set.name} prepare data of the domain {prepared}: to have the "
+            f"words and masks of the domain {recipe_set.name}, write `domain: {recipe_set.name}` "
+            f"in its {BEGINNING}.yaml, or say --{BEGINNING}.domain {recipe_set.name}."
         )
     if until is not None:
         recipes.take(recipe_set, until, overlays)

@@ -376,7 +376,7 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
             shutil.copyfile(best, folder / CHECKPOINT)
         metrics = cli.model.write(folder)
         for addition in cli.additions:
-            with plugins.blaming(addition, "add to a trained stage"):
+            with plugins.blaming(addition, "add to a trained stage"), torch.no_grad():
                 metrics |= addition.add(cli.model, cli.datamodule, folder, stage.logs)
         text = json.dumps(metrics, indent=2, sort_keys=True)
         (folder / "metrics.json").write_text(f"{text}\n")

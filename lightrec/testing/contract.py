@@ -20,7 +20,8 @@ Faults = Iterator[str]
 """Sentences that say what is wrong; none where all is right."""
 Promise = Callable[..., Faults]
 Status = Literal["passed", "failed", "not applicable"]
-LIBRARIES = {"lightrec", "numpy", "polars", "tensordict", "torch", "torchrl", "transformers"}
+LIBRARIES = {"lightning", "lightrec", "numpy", "polars", "safetensors", "tensordict", "torch"}
+LIBRARIES |= {"torchrl", "transformers"}
 """Libraries that raise an error only because of a line in the part."""
 
 
@@ -170,7 +171,10 @@ def name_of(make: Callable[..., object]) -> str:
 def _line_to_correct(error: Exception) -> str:
     """Name the last line that is the part's own, or lightrec's if none is."""
     last: dict[bool, tuple[FrameType, int]] = {}
-    for frame, number in traceback.walk_tb(error.__traceback__):
+    causes = [error]  # of which the innermost says most
+    while isinstance(causes[-1].__cause__, Exception):
+        causes.append(causes[-1].__cause__)
+    for frame, number in (each for e in causes for each in traceback.walk_tb(e.__traceback__)):
         module = str(frame.f_globals.get("__name__"))
         root = module.partition(".")[0]
         if not module.startswith("lightrec.testing.") and root not in sys.stdlib_module_names:

@@ -71,7 +71,7 @@ def plugin_checks(name: str) -> list[Check]:
     return checks
 
 
-@promise("Install it, or correct its hook module as this says.")
+@promise("Correct this; where the package is not there, install it.")
 def usable(name: str) -> Faults:
     """A plugin is an installed package with an entry point in the group `lightrec`. Its hooks exist
     and give free names of complete classes, each with the base class of its slot.
@@ -167,7 +167,7 @@ def _contract(part: Part) -> list[Check]:
     """The checks of a part's base class, as far as the kit can build the part."""
     cls = part.load()
     kind: Any = next((kind for kind in KINDS if issubclass(cls, kind.base)), None)
-    if kind is None:
+    if kind is None or part.slot == "rankers":  # which belong to a run
         return []
     required = [a.name for a in _arguments(cls) if a.default is a.empty]
     required = [name for name in required if name not in kind.passes]

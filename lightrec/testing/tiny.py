@@ -39,28 +39,17 @@ NUM_ITEMS: Final = 12
 VECTOR_SIZE: Final = 3
 HISTORY_LENGTH: Final = 5
 
+_LAYERS: Final = "--model.init_args.size=16 --model.init_args.tower.init_args.layers=1"
+_NO_TEXTS: Final = "--data.init_args.text_encoder=null"
+_PLAY: Final = "--model.init_args.sessions=32 --model.init_args.steps=5"
 FAST: Final = {
     "values": ["--max_steps=6"],
     "data": ["--k_core", "1"],
     "text": ["--model.init_args.tune=none"],
-    "ranker": [
-        "--trainer.max_epochs=3",
-        "--model.init_args.size=16",
-        "--model.init_args.tower.init_args.layers=1",
-        "--data.init_args.text_encoder=null",
-    ],
+    "ranker": f"--trainer.max_epochs=3 {_LAYERS} {_NO_TEXTS}".split(),
     "users_a": ["--trainer.max_epochs=2"],
-    "users_b": [
-        "--trainer.max_epochs=2",
-        "--data.init_args.text_encoder=null",
-        "--data.init_args.cooccurrence_size=8",
-    ],
-    "policy": [
-        "--trainer.max_epochs=2",
-        "--model.init_args.sessions=32",
-        "--model.init_args.steps=5",
-        "--data.init_args.iterations=1",
-    ],
+    "users_b": f"--trainer.max_epochs=2 {_NO_TEXTS} --data.init_args.cooccurrence_size=8".split(),
+    "policy": f"--trainer.max_epochs=2 {_PLAY} --data.init_args.iterations=1".split(),
 }
 """Settings with which a run over the tiny log takes seconds."""
 
@@ -203,7 +192,7 @@ def kit_context() -> RewardContext:
 
 @cache
 def kit_run() -> Path:
-    """Make a tiny run, once a process."""
+    """Folder of a tiny run, which is made once a process; ``Run(kit_run())`` opens it."""
     with kit_folder("run") as folder:
         return tiny_run(folder)
 

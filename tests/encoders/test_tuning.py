@@ -139,7 +139,7 @@ def test_what_ranks_no_better_beside_who_chose_what_is_not_taken(
 @pytest.mark.parametrize(
     ("settings", "least", "reason"),
     [
-        ({"text_encoder": WordEncoder()}, 50, "There is WordEncoder"),
+        ({"text_encoder": WordEncoder()}, 50, "there is WordEncoder"),
         ({}, 300, "There are 113 items with a text of their own"),
         ({"max_events": 39}, 50, "Items held out have 39 events"),
     ],
