@@ -16,7 +16,7 @@ MISTAKES = [
     ("data", ["--k_coer", "3"], "The stage data has no setting 'k_coer'. Did you mean 'k_core'?"),
     ("data", ["--k_core", "many"], "The setting k_core takes int, not many."),
     ("policy", ["--data.init_args.reward", "SurplusRewrd"], "Did you mean 'SurplusReward'?"),
-    ("assumptions", ["--rounds", "many"], "The setting rounds takes"),
+    ("evaluate", ["--evaluators", "many"], "evaluators"),
 ]
 
 
@@ -25,7 +25,7 @@ def test_a_mistake_in_any_stage_is_told_before_the_first(
     stage, settings, message, lightrec_tiny_files, tmp_path, capsys
 ):
     files = dict(zip(("log", "items"), lightrec_tiny_files, strict=True))
-    until, out = "assumptions", tmp_path / "run"
+    until, out = "evaluate", tmp_path / "run"
     with pytest.raises(LightrecError) as raised:
         run("generic", out=out, **files, until=until, overrides={stage: settings})
     assert message in str(raised.value)

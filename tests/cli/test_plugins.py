@@ -62,7 +62,7 @@ def test_show_tells_of_a_part_and_its_arguments(capsys):
     assert status == 0
     assert "TextEncoder (encoders, lightrec 0.1.0)" in text
     assert "batch_size: int = 64" in text
-    assert "Greed(batch_size: int, " in said(capsys, "show", "Greed")[1]
+    assert "Far(batch_size: int, " in said(capsys, "show", "Far")[1]
     assert "EngagementReward()\n" in said(capsys, "show", "EngagementReward")[1]
     assert said(capsys, "show", "NoSuchThing")[0] == 2
 
