@@ -36,7 +36,8 @@ def measure(cell: Cell) -> dict[str, float]:
         off.append(float((law.double().exp().sum(1) - 1).abs().max()))
         return law
 
-    for name, filtered in (("removed", True), ("kept", False)):
-        result = evaluate_scores(scores, events, filtered)
+    nothing_seen = ({**batch, Key.SEEN: batch[Key.SEEN][:, :0]} for batch in events)
+    for name, batches in (("removed", events), ("kept", nothing_seen)):
+        result = evaluate_scores(scores, batches)
         metrics |= {f"{name}/{metric}": result.metrics()[metric] for metric in METRICS}
     return metrics | {"events": len(events.events), "off one": max(off)}
