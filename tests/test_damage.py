@@ -135,9 +135,9 @@ def test_what_the_machine_refuses_is_told(tiny_run, error, sentence, monkeypatch
     assert sentence in capsys.readouterr().err
 
 
-def test_a_full_disk_behind_the_output_is_told(tiny_run):
+def test_a_full_disk_behind_the_output_is_told():
     code = "import sys; from lightrec.__main__ import main; sys.exit(main(sys.argv[1:]))"
-    words = [sys.executable, "-c", code, "runs", "list", str(tiny_run)]
+    words = [sys.executable, "-c", code, "recipes", "list"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2

@@ -10,6 +10,7 @@ from lightrec.data.files import mending
 from lightrec.errors import RunError
 from lightrec.run import Run
 from lightrec.stages.run import run
+from tests.beside import needs
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +32,8 @@ def mixed(tiny_run, lightrec_tiny_files, tmp_path_factory):
         ("policy", ["recommend", "{run}", "--by", "policy", "--user", "u3"]),
         ("ranker", ["recommend", "{run}", "--by", "blend", "--history", "tea number 1"]),
         ("ranker", ["simulate", "{run}", "--policy", "random", "--sessions", "2"]),
-        ("ranker", ["judge", "{run}", "--policy", "random", "--sessions", "2"]),
-        ("ranker", ["probe", "{run}", "--sessions", "2"]),
+        pytest.param("ranker", ["judge", "{run}", "--policy", "random"], marks=needs("audit")),
+        pytest.param("ranker", ["probe", "{run}", "--sessions", "2"], marks=needs("audit")),
         ("evaluate", ["evaluate", "{run}"]),
         ("evaluate", ["evaluate", "{run}", "--predictions", "{run}/predictions.csv"]),
     ],

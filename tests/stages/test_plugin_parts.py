@@ -22,6 +22,7 @@ from lightrec.stages import recipes
 from lightrec.stages.run import execute, run
 from lightrec.stages.stage import Stage
 from lightrec.testing import DomainChecks, check_all
+from tests.beside import needs
 from tests.clinic import ADULTS, SETTINGS, clinic_run, installed
 
 
@@ -56,6 +57,7 @@ data:
 """
 
 
+@needs("worlds")
 def test_parts_of_a_plugin_are_named_in_recipes_and_on_the_line(clinic, tmp_path, capsys):
     assert type(Run(clinic).ranker.users).__name__ == "Fading"
     recipe = tmp_path / "policy.yaml"
