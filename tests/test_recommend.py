@@ -120,7 +120,7 @@ def test_mistakes_are_told(recommender, arguments, message):
 
 @needs("rules")
 def test_wishes_join_a_history_or_stand_alone(recommender, tiny_run, capsys):
-    with pytest.raises(RecipeError, match="No item knows any of the words .* such as lamp, rope"):
+    with pytest.raises(RecipeError, match=r"No item knows any of the words .* such as lamp, rope"):
         recommender.recommend("u3", ask="sofa")
     assert recommender.recommend(ask="tea", k=12)["title"].str.starts_with("tea").all()
     assert recommender.ranked_by == "wish"
