@@ -105,6 +105,7 @@ def commit() -> str:
     """Name the commit under measurement, marked where files differ from it."""
     head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     code = ["lightrec", "plugins", "recipes", "benchmarks", ":(exclude)benchmarks/results"]
+    code += [":(exclude)*.png"]  # which are drawn from results
     changed = subprocess.run(
         ["git", "status", "--porcelain", "--", *code], capture_output=True, text=True
     )
