@@ -72,7 +72,7 @@ class Reader(ABC):
 
     def copy(self, url: Path, file: Path) -> None:
         """Write the table that a URL names to a Parquet file; a reader of URLs defines this."""
-        raise DataError(f"{type(self).__name__} reads URLs, and defines no `copy`.", url)
+        raise DataError(f"{type(self).__name__} reads URLs, and defines no `copy`.")
 
     def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
         """Read a log with its item and user tables.
