@@ -14,6 +14,8 @@ from tests.learners.stages import make
 from tests.learners.training import QUIET
 from tests.processes import apart
 
+pytestmark = pytest.mark.slow  # Two more processes import torch.
+
 SHARED = ["ranking softmax", "ranking sampled", "choice pooled", "choice maxent"]
 ALONE = {"policy ppo": "PolicyModule", "replay dqn": "ReplayPolicyModule"}
 
@@ -73,7 +75,6 @@ def both(bandit, tmp_path_factory):
     return [torch.load(file, weights_only=True) for file in files]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SHARED)
 def test_two_processes_come_to_what_one_does(bandit, both, name):
     one = train(name, bandit, 1)

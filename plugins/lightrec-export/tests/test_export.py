@@ -213,6 +213,7 @@ def test_texts_are_encoded_and_all_is_smaller_in_whole_numbers(tiny_run, tmp_pat
     assert torch.corrcoef(torch.stack([each.flatten() for each in centred]))[0, 1] > 0.9
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_policy_of_two_towers_is_exported(tiny_run, tmp_path):
     run = Run(tiny_run)

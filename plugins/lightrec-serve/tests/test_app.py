@@ -148,6 +148,7 @@ def test_a_session_outlives_the_items_and_the_arm_that_it_met(client, tiny_run):
         send(http, mine, items(mine)[0], "accepted", "3")  # what was done was done
 
 
+@pytest.mark.slow
 def test_fifty_sessions_of_one_user_do_not_disturb_each_other(client, recommender):
     with client() as http:
         app = http.app
