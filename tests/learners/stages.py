@@ -70,9 +70,7 @@ def offline(folder, loss="iql", **settings):
     data = WorldData("LongTermSatisfaction", WORLD, 2, judging=4, **more)
     # As long as sessions, which a learner from returns asks for.
     chosen = {"loss": loss, "batch_size": 8, "updates": 2, "n_step": WORLD["max_steps"]}
-    chosen |= {"loss_settings": {"top_k": 2}} if loss == "reinforce-top-k" else {}
-    chosen |= settings
-    return OfflinePolicyModule(data.num_items, data.vector_size, **chosen), data
+    return OfflinePolicyModule(data.num_items, data.vector_size, **chosen | settings), data
 
 
 def imitation(folder, kind=GAIL, **settings):

@@ -44,7 +44,6 @@ lightrec_learners = gives(
 lightrec_offline_learners = gives(
     {
         "return-conditioned": "lightrec_lab.offline:ReturnConditioning",
-        "reinforce-top-k": "lightrec_lab.offline:LoggedReinforceTopK",
         "cql": "lightrec_lab.offline:CQL",
     }
 )
