@@ -12,7 +12,7 @@ for package in ("lightrec_lab", "lightrec_rewards", "lightrec_worlds"):
 from lightrec_lab.adversarial import AIRL, GAIL
 from lightrec_lab.algorithms import REPLAY
 from lightrec_lab.imitation import SQIL
-from lightrec_lab.irl import ClickClassifier, IQLearn
+from lightrec_lab.irl import RewardWeightedLikelihood, TasteMixture
 from lightrec_lab.replay import ReplayPolicyModule
 from lightrec_lab.towers import GRU, LigrTransformer, MeanPooling
 from lightrec_rewards.normalised import NormalisedReward
@@ -38,7 +38,7 @@ TOWERS = (CausalTransformer, LigrTransformer, GRU, MeanPooling)
 POOLED, RECURRENT = (
     partial(kind, feature_size=4, hidden_size=8) for kind in (PooledChoice, RecurrentChoice)
 )
-REWARDS = {"maxent": MaxEnt, "iq": IQLearn, "clicks": ClickClassifier}
+REWARDS = {"maxent": MaxEnt, "mixture": TasteMixture, "weighted": RewardWeightedLikelihood}
 
 
 def ranking(folder, batch_size=8, **settings):

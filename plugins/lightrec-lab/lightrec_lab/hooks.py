@@ -11,8 +11,6 @@ lightrec_components = gives(
         "GAIL": "lightrec_lab.adversarial:GAIL",
         "AIRL": "lightrec_lab.adversarial:AIRL",
         "TasteMixture": "lightrec_lab.irl:TasteMixture",
-        "IQLearn": "lightrec_lab.irl:IQLearn",
-        "ClickClassifier": "lightrec_lab.irl:ClickClassifier",
         "GRU": "lightrec_lab.towers:GRU",
         "LigrTransformer": "lightrec_lab.towers:LigrTransformer",
         "MeanPooling": "lightrec_lab.towers:MeanPooling",
