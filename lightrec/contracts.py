@@ -51,7 +51,10 @@ def _own_methods(part: type) -> Iterator[tuple[type, str, object]]:
     for cls in reversed(part.__mro__):
         if package != "lightrec" and _package(cls) == package:
             for name, value in vars(cls).items():
-                if not name.startswith("_") and isinstance(_function(value), FunctionType):
+                function = _function(value)
+                # `fit = Other.fit` may give one of lightrec's, which is as it must be.
+                own = isinstance(function, FunctionType) and _package(function) == package
+                if own and not name.startswith("_"):
                     yield cls, name, value
 
 
@@ -64,8 +67,8 @@ def _overridden(cls: type, name: str) -> tuple[type, object] | None:
     return None
 
 
-def _package(cls: type) -> str:
-    return cls.__module__.partition(".")[0]
+def _package(defined: type | FunctionType) -> str:
+    return defined.__module__.partition(".")[0]
 
 
 def _function(value: object) -> object:

@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any, Final, NamedTuple
 
 from lightrec.errors import warn
@@ -93,7 +93,7 @@ def warn_of(old: str, new: str, where: object = "") -> None:
 
 def caller() -> str:
     """File and line of the innermost call from outside of lightrec and of Python's imports."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         module = str(frame.f_globals.get("__name__"))
         if module.partition(".")[0] not in ("lightrec", "importlib", "_frozen_importlib"):

@@ -9,6 +9,7 @@ import ast
 import json
 import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -101,15 +102,20 @@ def _of_function(node: ast.FunctionDef) -> str:
 
 def _definition(module: str, name: str) -> tuple[str, ast.AST | None]:
     """Where a name is defined, and how; None for what is no class or function of lightrec's."""
-    path = ROOT.joinpath(*module.split("."))
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    for node in ast.parse(file.read_text()).body if file.is_file() else ():
+    for node in _statements(module):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return module, node
         if isinstance(node, ast.ImportFrom) and name in {a.asname or a.name for a in node.names}:
             inside = str(node.module).startswith("lightrec")
             return _definition(str(node.module), name) if inside else (module, None)
     return module, None
+
+
+@cache
+def _statements(module: str) -> list[ast.stmt]:
+    path = ROOT.joinpath(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.parse(file.read_text()).body if file.is_file() else []
 
 
 def main() -> int:
