@@ -12,11 +12,14 @@ import pytest
 from lightrec import plugins
 from lightrec.stages.run import run
 from lightrec.testing import tiny
-from tests.frozen import texts
+from tests.frozen import MENDS, texts
 from tests.installed import install
 
 ADULTS = range(20, tiny.USERS)
 """Users who are of age; for the others lamps are forbidden."""
+
+FAILING = ("FailingLoss", "FailingModel")
+"""Further components, which raise an error when they are called."""
 
 SETTINGS: Mapping[str, Sequence[str]] = {
     "values": tiny.FAST["values"],
@@ -50,7 +53,10 @@ SETTINGS: Mapping[str, Sequence[str]] = {
 def installed(folder: Path) -> Iterator[None]:
     """Install the plugin into a folder for the length of a block."""
     with pytest.MonkeyPatch.context() as patch:
-        install(folder, "clinic", **texts("clinic"))
+        failing = (Path(__file__).parent / "failing.py").read_text()
+        mends = {**MENDS, '"VisitData")': '"VisitData") | _of("failing", *FAILING)'}
+        mends["LIGHTREC_API = 1"] = f"LIGHTREC_API = 2\nFAILING = {FAILING}"
+        install(folder, "clinic", failing=failing, **texts("clinic", mends))
         patch.syspath_prepend(folder)
         plugins.installed.cache_clear()
         yield
