@@ -1,8 +1,8 @@
 """The signatures of all that `lightrec.api` has, by kind of part, as they were last recorded.
 
-`python -m tests.contracts.signatures` records them anew, and refuses to where a package that was
-written for the recorded ones would break and the kind's version was not raised. Nothing of
-lightrec's is imported for it: signatures are read from the source.
+`python -m tests.contracts.signatures` records them anew, for each release and each new name. It
+refuses to where a package that was written for the recorded ones would break and the kind's version
+was not raised. Signatures are read from the source, of which nothing is imported.
 """
 
 import ast
@@ -19,6 +19,8 @@ from lightrec.moved import changes
 ROOT: Final = Path(__file__).parents[2]
 RECORDED: Final = Path(__file__).with_suffix(".json")
 ABSTRACT: Final = "@abstractmethod"
+MARKS: Final = ("abstractmethod", "cached_property", "classmethod", "property", "staticmethod")
+"""Decorators by which a member is called in another way."""
 
 
 def signatures() -> dict[str, dict[str, str]]:
@@ -95,7 +97,7 @@ def _members(module: str, node: ast.ClassDef) -> dict[str, str]:
 
 
 def _of_function(node: ast.FunctionDef) -> str:
-    marks = [f"@{ast.unparse(mark)} " for mark in node.decorator_list]
+    marks = [f"@{mark} " for mark in map(ast.unparse, node.decorator_list) if mark in MARKS]
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
     return f"{''.join(marks)}({ast.unparse(node.args)}){returns}"
 
