@@ -27,10 +27,11 @@ def list_plugins(*, json: bool = False, strict: bool = False) -> int:
       lightrec plugins list
 
     :param json: for programs to read.
-    :param strict: exit with 2 if anything is broken.
+    :param strict: import every part, which takes seconds, and exit with 2 if anything is broken.
     """
     installed = plugins.installed()
-    status = 2 if strict and installed.complaints else 0
+    unusable = installed.load_all() if strict else []
+    status = 2 if strict and (installed.complaints or unusable) else 0
     if json:
         refused = [{"slot": s, "name": n, "why": why} for (s, n), why in installed.refused.items()]
         content = {
@@ -38,6 +39,7 @@ def list_plugins(*, json: bool = False, strict: bool = False) -> int:
             "parts": [vars(part) for part in installed.every_part],
             "broken": installed.broken,
             "refused": refused,
+            "unusable": unusable,
         }
         print(dumps(content, indent=2))
         return status
@@ -50,6 +52,8 @@ def list_plugins(*, json: bool = False, strict: bool = False) -> int:
         print(f"broken: {sentence}")
     for sentence in installed.refused.values():
         print(f"refused: {sentence}")
+    for sentence in unusable:
+        print(f"unusable: {sentence}")
     return status
 
 
@@ -88,7 +92,7 @@ def _show_package(package: plugins.Package, installed: plugins.Plugins) -> None:
     summary = metadata.metadata(package.name).json.get("summary", "")
     module = importlib.import_module(package.module)
     print(f"{package}\n  {summary}".rstrip())
-    version = getattr(module, "LIGHTREC_API", f"not stated, taken as {API_VERSION}")
+    version = getattr(module, "LIGHTREC_API", f"not stated; the newest is {API_VERSION}")
     print(f"  hooks: {package.module} (entry point {package.entry_point!r}, API {version})")
     print(f"  files: {Path(str(module.__file__)).parent}")
     for part in installed.parts_of(package):

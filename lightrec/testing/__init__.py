@@ -15,6 +15,8 @@ the fixtures in ``lightrec.testing.fixtures``. A plugin's own tests are::
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from lightrec.moved import old_names
+
 if TYPE_CHECKING:
     from lightrec.testing.contract import (
         Check,
@@ -74,4 +76,4 @@ def __getattr__(name: str) -> object:
             names = vars(import_module(f"lightrec.testing.{module}"))
             if name in names:
                 return names[name]
-    raise AttributeError(f"module 'lightrec.testing' has no attribute {name!r}")
+    return old_names("lightrec.testing")(name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from lightrec.hookspecs import gives
 
-LIGHTREC_API = 1
+LIGHTREC_API = 2
 lightrec_domains = gives({"chess": "parts_of_chess:Chess"})
 lightrec_rewards = gives({"Patience": "parts_of_chess:Patience"})
 lightrec_components = gives({"LastMoves": "parts_of_chess:LastMoves"})
@@ -82,7 +82,7 @@ def test_a_right_one_passes_with_the_contracts_of_its_parts(chess, failing):
     ("old", "new", "names"),
     [
         ("lightrec_domains", "lightrec_domain", {"usable"}),
-        ("LIGHTREC_API = 1", "", {"hook module"}),
+        ("LIGHTREC_API = 2", "", {"hook module"}),
         ('"chess": ', '"generic": ', {"usable"}),
         ("from typing import Any", "import polars", {"hook module"}),
         ("(EngagementReward)", "", {"imports"}),
