@@ -18,8 +18,7 @@ from lightrec.stages.recipes import load
 
 HERE: Final = Path(__file__).parent
 SETS: Final = (
-    *("generic", "video", "large", "far", "next", "careful", "worlds", "lab"),
-    *("audit", "language-reader"),
+    *("generic", "video", "large", "far", "next", "careful", "worlds", "lab", "audit"),
 )
 
 
