@@ -207,6 +207,8 @@ class UserModelSimulator(Simulator):
             past = {name: self._numbers(dtype=torch.int64) for name in (Key.USER, Key.END)}
             past |= {n: self._indices(places, self.num_items + 1) for n in (Key.HISTORY, Key.SHOWN)}
             specs[Key.PAST] = Composite(past, shape=self.batch_size, device=self.device)
+            if self.offer_size is None:
+                specs[Key.MASK] = self._flags(self.num_items + 1)
         return specs
 
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:
@@ -258,12 +260,6 @@ class UserModelSimulator(Simulator):
         drawn = chance.masked_fill(~mask, -1).topk(self.offer_size or 1)
         return drawn.indices.masked_fill(drawn.values < 0, PADDING)
 
-    def _choices(self, before: TensorDictBase, slate: Tensor, state: TensorDict) -> Tensor:
-        if self.offer_size is not None or Key.PAST not in self._keys:
-            return super()._choices(before, slate, state)
-        state[Key.MASK] = mask = self.may_show(state[Key.PAST]) & self.offered
-        return mask.any(1, keepdim=True)
-
     @torch.no_grad()
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Choose by utilities plus Gumbel noise, which is the law ∝ exp(utility)."""
@@ -284,7 +280,10 @@ class UserModelSimulator(Simulator):
             added = {Key.HISTORY: self.entering(slate * taken), Key.SHOWN: slate}
             past = state[Key.PAST]
             grown = {name: past[name].scatter(1, places, items) for name, items in added.items()}
-            changed[Key.PAST] = {Key.USER: past[Key.USER], Key.END: past[Key.END], **grown}
+            grown |= {Key.USER: past[Key.USER], Key.END: past[Key.END]}
+            changed[Key.PAST] = grown
+            if self.offer_size is None:
+                changed[Key.MASK] = self.may_show(grown)
         law = None
         if self.expected:  # each place in turn, and nothing last; O = K + 1
             each = torch.eye(self.slate_size + 1, dtype=torch.bool, device=self.device)[:, :-1]

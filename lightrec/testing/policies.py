@@ -1,6 +1,9 @@
 """The contract of policies: scores, slates and the probabilities with which they are drawn."""
 
+import copy
 import itertools
+from functools import cached_property
+from typing import Any
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -8,8 +11,11 @@ from torch import Tensor
 
 from lightrec.keys import PADDING, Key
 from lightrec.policies.base import LearnedPolicy, Policy
+from lightrec.run import Run
+from lightrec.testing import tiny
 from lightrec.testing.contract import DoesNotApply, Faults, promise
 from lightrec.testing.invariants import TOLERANCE, HistoryChecks, differences, seeded
+from lightrec.testing.simulators import TinyWorld
 
 ROWS, LENGTH = 6, 8
 DRAWS = 4000
@@ -24,7 +30,7 @@ class PolicyChecks(HistoryChecks):
     :param make: builds a fresh policy of 6 or more items.
     """
 
-    base, inputs, outputs = Policy, "sessions", "scores"
+    inputs, outputs = "sessions", "scores"
     may_draw = True
     hint = (
         "End `logits` with `lightrec.policies.base.among_candidates(state, scores)`, since 0 is no "
@@ -34,6 +40,12 @@ class PolicyChecks(HistoryChecks):
 
     def _ready(self) -> Policy:
         return super()._ready().requires_grad_(False)
+
+    def _unarranged(self) -> Policy:
+        """A policy whose slates stay as its law gives them: only of these are there promises."""
+        policy = self._ready()
+        policy.arrange = lambda slate: slate  # type: ignore[method-assign]
+        return policy
 
     def _input(self, part: Policy) -> TensorDict:
         mask = torch.rand(ROWS, part.num_items + 1) < 0.7
@@ -104,8 +116,10 @@ class PolicyChecks(HistoryChecks):
 
     @promise("Draw from `distribution`, and write its `log_prob`; leave both to `Policy.act`.")
     def frequencies(self) -> Faults:
-        """Slates come as often as the probabilities say whose logarithms are `action_log_prob`."""
-        policy = self._ready()
+        """Slates come as often as the probabilities say whose logarithms are `action_log_prob`;
+        `arrange` comes after.
+        """
+        policy = self._unarranged()
         state = self.few(policy, DRAWS)
         with seeded():
             acted = policy.act(state.clone(), 2, deterministic=False)
@@ -122,20 +136,27 @@ class PolicyChecks(HistoryChecks):
             pair, share, chance = PAIRS[worst].tolist(), shares[worst], expected[worst]
             yield f"{pair} came in {share:.3f} of {DRAWS} draws, where {chance:.3f} was expected."
 
-    @promise("Leave slates to `Policy.act`, and draw nothing where `deterministic` is True.")
+    @promise(
+        "Leave slates to `Policy.act`, draw nothing where `deterministic` is True, and diversify "
+        "in `arrange`, from the slate alone."
+    )
     def best_first(self) -> Faults:
         """Deterministic slates hold the items of highest score that may be shown, best first, and
-        are the same again.
+        are the same again; what is shown is then what `arrange` makes of them.
         """
-        policy = self._ready()
+        policy = self._unarranged()
         state, scores = self.standard(policy), self.output(policy)
         with seeded():
             slate = policy.act(state.clone(), 3, deterministic=True)[Key.ACTION]
         best = scores.masked_fill(~state[Key.MASK], -torch.inf).topk(3).values
         yield from differences(scores.gather(1, slate), best)
+        del policy.arrange  # the class has its own
+        with seeded():
+            shown = policy.act(state.clone(), 3, deterministic=True)[Key.ACTION]
+        yield from differences(policy.arrange(slate.clone()), shown)
         alike = (scores[:, 1:] == scores[:, 1:2]).all()
         if not (alike or any(differences(scores, self.output(policy, seed=1)))):
-            yield from differences(slate, policy.act(state, 3)[Key.ACTION])
+            yield from differences(shown, policy.act(state, 3)[Key.ACTION])
 
     @promise(
         "Set `feature_size` in the constructor, look for a division by a count that is 0 where a "
@@ -156,3 +177,32 @@ class PolicyChecks(HistoryChecks):
             yield f"{int((~rows.isfinite()).sum())} of {rows.numel()} are NaN or infinite."
         alone = [policy.session_features(state[row : row + 1].clone()) for row in range(ROWS)]
         yield from differences(rows, torch.cat(alone))
+
+
+class RankerChecks(PolicyChecks):
+    """The checks of what ranks a run's items, made of the kit's run.
+
+    :param make: the class, of which ``from_run`` makes one.
+    """
+
+    def _ready(self) -> Policy:
+        kind: Any = self.make
+        ranker: Policy = kind.from_run(Run(tiny.kit_run())).eval()
+        return ranker.requires_grad_(False)
+
+
+class PolicyMakerChecks(PolicyChecks):
+    """The checks of the policy that a policy maker makes in the tiny world.
+
+    :param make: builds a policy maker.
+    """
+
+    @cached_property
+    def made(self) -> Policy:
+        """The policy, which has learned."""
+        world = TinyWorld(8, offer_size=None)
+        policy: Policy = self.make().policy(world, torch.arange(8))
+        return policy.eval().requires_grad_(False)
+
+    def _ready(self) -> Policy:
+        return copy.deepcopy(self.made)

@@ -49,7 +49,7 @@ ODD_ATTRIBUTES = (
 class DomainChecks(BatchChecks):
     """The checks of a domain."""
 
-    base, inputs, outputs = Domain, "items", "texts"
+    inputs, outputs = "items", "texts"
     hint = "Fill what is not known with an empty string, and leave out what has no words."
     devices = gradients = None  # type: ignore[assignment]
 
@@ -91,13 +91,21 @@ class DomainChecks(BatchChecks):
     )
     def attributes(self) -> Faults:
         """A domain's name is a plain word (small letters, digits, hyphens, a letter first),
-        `repeats` is True or False, and `sample_name` is None or what the method `sample` fetches.
+        `repeats` is True or False, `lifetime` None or a timedelta, `feedback` has a number for each
+        kind, and `sample_name` is None or what the method `sample` fetches.
         """
         domain = self.make()
         if not (isinstance(domain.name, str) and re.fullmatch(r"[a-z][a-z0-9_-]*", domain.name)):
             yield f"The name is {domain.name!r}."
         if not isinstance(domain.repeats, bool):
             yield f"`repeats` is {domain.repeats!r}."
+        if not isinstance(domain.lifetime, datetime.timedelta | None):
+            yield f"`lifetime` is {domain.lifetime!r}, and no timedelta."
+        if not isinstance(domain.disclaimer, str):
+            yield f"`disclaimer` is {domain.disclaimer!r}, and no text."
+        worths = domain.feedback.values()
+        if not all(type(worth) in (int, float) and math.isfinite(worth) for worth in worths):
+            yield f"`feedback` is {dict(domain.feedback)!r}, and no finite number for each kind."
         if domain.sample_name is not None and type(domain).sample is Domain.sample:
             yield f"`sample_name` is {domain.sample_name!r}, and `sample` is not defined."
 
@@ -184,7 +192,8 @@ class FileChecks(PartChecks):
 class ReaderChecks(FileChecks):
     """The checks of a reader, on a file or folder in its format."""
 
-    base, inputs, outputs = Reader, "files", "tables"
+    inputs, outputs = "files", "tables"
+    sample = "path"
 
     def _call(self, part: Reader, path: Path) -> dict[str, object]:
         tables = part.read(path)
@@ -284,7 +293,7 @@ def _is_sentence(text: str) -> bool:
 class EvaluatorChecks(FileChecks):
     """The checks of an evaluator, on the folder of a finished run; by default a tiny one."""
 
-    base, inputs, outputs = Evaluator, "runs", "metrics"
+    inputs, outputs = "runs", "metrics"
     saved = None  # type: ignore[assignment]
 
     def __init__(
@@ -314,3 +323,26 @@ class EvaluatorChecks(FileChecks):
                 yield f"There is the key {key!r}."
             if type(value) not in (int, float) or not math.isfinite(value):
                 yield f"The value of {key} is {value!r}."
+
+    @promise(
+        "Begin the names of metrics with a word of your own, as in `chess/openings`, and write a "
+        "cell for each column of a table, as text."
+    )
+    def findings(self) -> Faults:
+        """Metrics have names of the evaluator's own, with a slash, and sections are whole: a title,
+        a text, and tables whose rows are as long as their heads.
+        """
+        run = Run(self.path())
+        findings = self._ready().evaluate(run, 3)
+        earlier = {
+            key for stage in ("text", "ranker") if run.has(stage) for key in run.metrics(stage)
+        }
+        for key in findings.metrics:
+            if key in earlier or "/" not in key:
+                yield f"A metric is called {key!r}."
+        for section in findings.sections:
+            if not (section.title and section.text):
+                yield f"The section {section.title!r} has no title or no text."
+            for table in section.tables:
+                for row in [row for row in table.rows if len(row) != len(table.head)]:
+                    yield f"A table of {len(table.head)} columns has the row {row}."

@@ -85,7 +85,8 @@ def store(tmp_path, monkeypatch):
         "feedback": ["play", "skip", "play", "play", "play", "skip"],
     }
     items = Catalog(pl.DataFrame({"item": list("xyz")}))
-    settings = {"catalog": items, "domain": Told(), "repeats": True, "weights": {"play": 1, "skip": 1}}
+    settings = {"catalog": items, "domain": Told(), "repeats": True}
+    settings["weights"] = {"play": 1, "skip": 1}
     return prepared(events, tmp_path, **settings)
 
 

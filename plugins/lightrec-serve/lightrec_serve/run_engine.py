@@ -15,7 +15,7 @@ from lightrec_rules.rules import RuleBook, Standing
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.data.audience import Past
+from lightrec.api import Past
 from lightrec.data.domain import showable_to, with_texts
 from lightrec.data.people import Person, with_events
 from lightrec.errors import LightrecError, RecipeError, RunError
