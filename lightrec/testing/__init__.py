@@ -22,26 +22,44 @@ if TYPE_CHECKING:
         Check,
         ContractError,
         DoesNotApply,
+        NotChecked,
         check_all,
         parametrize_checks,
     )
-    from lightrec.testing.modules import EncoderChecks, RewardChecks, TowerChecks
+    from lightrec.testing.encoders import EncoderChecks
+    from lightrec.testing.learning import (
+        ChoiceModelChecks,
+        ItemModelChecks,
+        LearnerChecks,
+        LossChecks,
+        RewardLearnerChecks,
+    )
+    from lightrec.testing.modules import RewardChecks, TowerChecks
     from lightrec.testing.plugins import plugin_checks
     from lightrec.testing.policies import PolicyChecks
     from lightrec.testing.simulators import SimulatorChecks
+    from lightrec.testing.stages import CommandChecks, StageChecks
     from lightrec.testing.tables import DomainChecks, EvaluatorChecks, ReaderChecks
 
 __all__ = [
     "Check",
+    "ChoiceModelChecks",
+    "CommandChecks",
     "ContractError",
     "DoesNotApply",
     "DomainChecks",
     "EncoderChecks",
     "EvaluatorChecks",
+    "ItemModelChecks",
+    "LearnerChecks",
+    "LossChecks",
+    "NotChecked",
     "PolicyChecks",
     "ReaderChecks",
     "RewardChecks",
+    "RewardLearnerChecks",
     "SimulatorChecks",
+    "StageChecks",
     "TowerChecks",
     "check_all",
     "parametrize_checks",
@@ -50,9 +68,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # Every run of pytest imports this package for its fixtures and must not pay for torch.
+    # Every run of pytest imports this package for its fixtures and must not pay for torch, nor
+    # the check of one part for what other kinds need: the light modules come first.
+    light, heavy = ("contract", "plugins", "encoders", "tables"), ("modules", "policies")
     if name in __all__:
-        for module in ("contract", "tables", "modules", "policies", "simulators", "plugins"):
+        for module in (*light, *heavy, "simulators", "learning", "stages"):
             names = vars(import_module(f"lightrec.testing.{module}"))
             if name in names:
                 return names[name]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lightrec.calibration import calibration_error
-from lightrec.data.domain import eligible
+from lightrec.data.domain import showable
 from lightrec.data.sequences import Sequences, padded
 from lightrec.data.store import EventStore
 from lightrec.errors import DataError
@@ -58,8 +58,8 @@ class Choices:
         with np.errstate(divide="ignore"):
             appeal = np.log(store.popularity())
         keys = appeal + generator.gumbel(size=(len(drawn), len(appeal)))
-        may = eligible(store, store.users[users])
-        keys[~may if may is not None else np.zeros_like(keys, bool)] = -np.inf
+        may = showable(store)(torch.from_numpy(users), torch.from_numpy(ends))
+        keys[np.zeros_like(keys, bool) if may is None else ~may.numpy()] = -np.inf
         np.put_along_axis(keys, log.known(begins, ends), -np.inf, 1)
         target = targets.items[drawn].astype(np.int64)[:, None]
         np.put_along_axis(keys, target, np.inf, 1)

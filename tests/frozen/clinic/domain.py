@@ -11,7 +11,8 @@ class Clinic(Domain):
     name = "clinic"
     disclaimer = "No <medical> advice."
 
-    def eligible(self, users, items, time):
+    def eligible(self, audience):
+        users, items = audience.users, audience.items
         age = users["age"] if "age" in users.columns else nothing(users)
         kind = items["kind"] if "kind" in items.columns else nothing(items)
         of_age = age.cast(pl.Int64, strict=False).fill_null(0).to_numpy() >= 18
