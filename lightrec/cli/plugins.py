@@ -134,7 +134,7 @@ def check(name: str, *, part: str | None = None) -> int:
     :param name: such as lightrec-video or video.
     :param part: check this part of the package alone.
     """
-    from lightrec.testing.contract import outcomes
+    from lightrec.testing.contract import AGAIN, outcomes
     from lightrec.testing.plugins import plugin_checks
 
     marks = {"passed": "ok", "failed": "FAILED", "not applicable": "-", "not checked": "?"}
@@ -143,10 +143,11 @@ def check(name: str, *, part: str | None = None) -> int:
         if check.counts or status == "failed":
             counts[status] += 1
             tried[check.part] = tried.get(check.part, False) or status in ("passed", "failed")
-            print(f"{marks[status]:<7} {check.part}: {check.name}{message and f': {message}'}")
+            if status in ("passed", "failed") or not message.startswith(AGAIN):
+                print(f"{marks[status]:<7} {check.part}: {check.name}{message and f': {message}'}")
     print(", ".join(f"{count} {status}" for status, count in counts.items()))
     if without := [name for name, was in tried.items() if not was]:
-        print(f"Nothing of what these do was checked: {', '.join(without)}.")
+        print(f"Nothing of what these do was checked: {', '.join(without)}. See `?` above.")
     return 2 if counts["failed"] else 0
 
 

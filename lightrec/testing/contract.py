@@ -20,6 +20,8 @@ Faults = Iterator[str]
 """Sentences that say what is wrong; none where all is right."""
 Promise = Callable[..., Faults]
 Status = Literal["passed", "failed", "not applicable", "not checked"]
+AGAIN = "The same as"
+"""Beginning of a message that an earlier check of the part has given in full."""
 LIBRARIES = {"lightning", "lightrec", "numpy", "polars", "safetensors", "tensordict", "torch"}
 LIBRARIES |= {"torchrl", "transformers"}
 """Libraries that raise an error only because of a line in the part."""
@@ -114,7 +116,7 @@ def outcomes(checks: Iterable[Check]) -> Iterator[tuple[Check, Status, str]]:
         status, message = check.outcome()
         first = said.setdefault((check.part, message.removeprefix(check._ends)), check.name)
         again = message and first != check.name
-        yield check, status, f"The same as of '{first}'." if again else message
+        yield check, status, f"{AGAIN} of '{first}'." if again else message
 
 
 def promise(advice: str) -> Callable[[Promise], Promise]:

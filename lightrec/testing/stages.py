@@ -6,6 +6,7 @@ import io
 import logging
 import shlex
 import tempfile
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -155,20 +156,16 @@ class CommandChecks(Checks):
                 yield f"There is **{parameter.name}."
         parser_of(self.make, self.part).format_help()
 
-    @promise("Write `:param NAME: …` for each of them, and for nothing else.")
+    @promise("Write `:param NAME: …` for each of them.")
     def options_described(self) -> Faults:
-        """The docstring says of each parameter what it is, and speaks of no others."""
-        described = {*documented(self.make)[1]}
-        names = {parameter.name for parameter in self.parameters}
-        # Some have their help in their types, and what others take is somebody else's.
-        elsewhere = {
-            parameter.name
-            for parameter in self.parameters
-            if get_origin(parameter.annotation) is Annotated
-            or parameter.kind is parameter.VAR_POSITIONAL
-        }
-        if wrong := sorted((names - described - elsewhere) | (described - names)):
-            yield f"It is otherwise with {', '.join(wrong)}."
+        """The docstring says of each parameter what it is."""
+        described = documented(self.make)[1]
+        for parameter in self.parameters:
+            # Some have their help in their types, and further words are somebody else's.
+            elsewhere = get_origin(parameter.annotation) is Annotated
+            elsewhere |= parameter.kind is parameter.VAR_POSITIONAL
+            if not (parameter.name in described or elsewhere):
+                yield f"It says nothing of {parameter.name}."
 
     @promise("Begin the docstring with a sentence on one line, and define the command by `def`.")
     def first_line(self) -> Faults:
@@ -186,7 +183,8 @@ class CommandChecks(Checks):
             yield f"No line begins with `{start}`."
         rest = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in self.parameters)
         for line in lines:
-            words, said = shlex.split(line.removeprefix(start), comments=True), io.StringIO()
+            said, words = io.StringIO(), shlex.split(line.removeprefix(start), comments=True)
+            words = [*takewhile(lambda word: word not in (">", "|", "&&"), words)]
             try:
                 with contextlib.redirect_stderr(said):
                     _, others = parser_of(self.make, self.part).parse_known_args(words)
