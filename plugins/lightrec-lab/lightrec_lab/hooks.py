@@ -12,7 +12,6 @@ lightrec_components = gives(
         "AIRL": "lightrec_lab.adversarial:AIRL",
         "TasteMixture": "lightrec_lab.irl:TasteMixture",
         "GRU": "lightrec_lab.towers:GRU",
-        "LigrTransformer": "lightrec_lab.towers:LigrTransformer",
         "MeanPooling": "lightrec_lab.towers:MeanPooling",
         "RewardWeightedLikelihood": "lightrec_lab.irl:RewardWeightedLikelihood",
         "SQIL": "lightrec_lab.imitation:SQIL",
