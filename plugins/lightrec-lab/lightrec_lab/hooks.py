@@ -10,10 +10,8 @@ lightrec_components = gives(
     {
         "GAIL": "lightrec_lab.adversarial:GAIL",
         "AIRL": "lightrec_lab.adversarial:AIRL",
-        "TasteMixture": "lightrec_lab.irl:TasteMixture",
         "GRU": "lightrec_lab.towers:GRU",
         "MeanPooling": "lightrec_lab.towers:MeanPooling",
-        "RewardWeightedLikelihood": "lightrec_lab.irl:RewardWeightedLikelihood",
         "SQIL": "lightrec_lab.imitation:SQIL",
         "ReplayPolicyModule": "lightrec_lab.replay:ReplayPolicyModule",
     }
