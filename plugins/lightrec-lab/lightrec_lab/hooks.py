@@ -39,10 +39,4 @@ lightrec_learners = gives(
         "reinforce-top-k": "lightrec_lab.algorithms:ReinforceTopK",
     }
 )
-lightrec_offline_learners = gives(
-    {
-        "return-conditioned": "lightrec_lab.offline:ReturnConditioning",
-        "cql": "lightrec_lab.offline:CQL",
-    }
-)
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])
