@@ -12,9 +12,9 @@ from lightrec.keys import PADDING, Key
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.towers import UserTower
 from lightrec.rewards.base import Reward, RewardContext
-from lightrec.testing import tiny
-from lightrec.testing.contract import Faults, promise
-from lightrec.testing.invariants import (
+from lightrec_testing import tiny
+from lightrec_testing.contract import Faults, promise
+from lightrec_testing.invariants import (
     BatchChecks,
     HistoryChecks,
     differences,
@@ -129,10 +129,11 @@ class RewardChecks(HistoryChecks):
 
     def _ready(self) -> Reward:
         reward: Reward = super()._ready()
+        learner: Any = reward
         if _learns(reward):
             # As a learner does, which tells it how large its states and items are.
             vectors = torch.randn(self.num_items + 1, tiny.VECTOR_SIZE)
-            reward = reward.fitted_to(FEATURE_SIZE, vectors, slate_size=3).eval()
+            reward = learner.fitted_to(FEATURE_SIZE, vectors, slate_size=3).eval()
         reward.bind(self.context())
         return reward
 

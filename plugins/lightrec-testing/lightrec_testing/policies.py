@@ -13,16 +13,16 @@ from lightrec.errors import RunError
 from lightrec.keys import PADDING, Key
 from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.run import Run
-from lightrec.testing import tiny
-from lightrec.testing.contract import DoesNotApply, Faults, NotChecked, promise
-from lightrec.testing.invariants import (
+from lightrec_testing import tiny
+from lightrec_testing.contract import DoesNotApply, Faults, NotChecked, promise
+from lightrec_testing.invariants import (
     TOLERANCE,
     HistoryChecks,
     differences,
     drawn_histories,
     seeded,
 )
-from lightrec.testing.simulators import TinyWorld
+from lightrec_testing.simulators import TinyWorld
 
 ROWS, LENGTH = 6, 8
 DRAWS = 4000
