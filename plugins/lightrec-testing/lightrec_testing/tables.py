@@ -324,9 +324,12 @@ class EvaluatorChecks(FileChecks):
             if type(value) not in (int, float) or not math.isfinite(value):
                 yield f"The value of {key} is {value!r}."
 
-    @promise("Begin the names of metrics with a word of your own, as in `chess/openings`.")
+    @promise(
+        "Begin the names of metrics with a word of your own, as in `chess/openings`, and say in "
+        "each section what it is about."
+    )
     def findings(self) -> Faults:
-        """Metrics have names of the evaluator's own, with a slash; sections a title and a text."""
+        """Metrics have names of the evaluator's own, with a slash, and sections a title and a text."""
         run = Run(self.path())
         findings = self._ready().evaluate(run, 3)
         earlier = {
