@@ -6,7 +6,7 @@ from torch import nn
 
 from lightrec.data.catalog import Catalog
 from lightrec.encoders.base import Encoder
-from lightrec.evaluation.base import Evaluator, Findings
+from lightrec.evaluation.base import Evaluator, Findings, Section, Table
 from lightrec.keys import Column, Key
 from lightrec.nn.towers import UserTower
 from lightrec.policies.base import LearnedPolicy, among_candidates
@@ -104,7 +104,7 @@ class Minors(Evaluator):
     """Counts the users who are not of age.
 
     :param key: of the metric.
-    :param fault: what goes wrong: ``nan``, ``error``, or nothing.
+    :param fault: what goes wrong: ``nan``, ``error``, ``ragged``, or nothing.
     """
 
     def __init__(self, key: str = "clinic/minors", fault: str = "") -> None:
@@ -114,5 +114,8 @@ class Minors(Evaluator):
         ages = run.data.users["age"].cast(int)
         if self.fault == "error":
             return Findings({self.key: ages["month"]})
+        if self.fault == "ragged":
+            table = Table(["ages", "users"], [["under 18"]])
+            return Findings({self.key: 1.0}, [Section("Ages", "Of users.", [table])])
         count = float("nan") if self.fault == "nan" else float((ages < 18).sum())
         return Findings({self.key: count}, summary=f"{count:g} users are under 18.")

@@ -148,6 +148,7 @@ def test_no_contender_shows_what_is_forbidden(clinic, rules, policy):
         ("key: validation/ndcg@10", ".*'validation/ndcg@10', and an earlier stage has given one"),
         ("fault: nan", "gives metrics that are not finite numbers: clinic/minors. Give Python"),
         ("fault: error", "could not evaluate the run. It raised TypeError: "),
+        ("fault: ragged", "could not evaluate .* ValueError: a table with the columns "),
     ],
 )
 def test_an_evaluator_that_fails_is_named(clinic, setting, message):
@@ -184,6 +185,16 @@ def test_a_part_that_fails_while_a_stage_is_trained_is_named(clinic, kind, words
     recipe, settings = recipes.find("generic/ranker")[1], [*SETTINGS["ranker"], words]
     with named(kind, "do its part in the stage ranker"):
         execute(Stage("ranker", recipe, clinic / "ranker", settings))
+
+
+def test_what_is_added_after_training_overwrites_no_metric(clinic, monkeypatch):
+    put(monkeypatch, "after_training", "Overwriting", "Overwriting")
+    recipe, before = recipes.find("generic/ranker")[1], (clinic / "ranker" / "metrics.json")
+    was = before.read_bytes()
+    message = "^Overwriting of lightrec-clinic 1.0 gives the metric 'validation/ndcg@10', which"
+    with pytest.raises(PluginError, match=message):
+        execute(Stage("ranker", recipe, clinic / "ranker", SETTINGS["ranker"]))
+    assert before.read_bytes() == was
 
 
 @needs("worlds")
