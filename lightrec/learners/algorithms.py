@@ -26,10 +26,13 @@ from lightrec.learners.losses import (
     ValueLoss,
 )
 from lightrec.learners.transitions import FEATURES
+from lightrec.moved import old_names
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.session import perceptron
 from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.slate import SlatePolicy
+
+__getattr__ = old_names(__name__)
 
 
 class Actor(TensorDictModuleBase):
@@ -90,8 +93,6 @@ class Learner(nn.Module, ABC):
     """Whether the loss looks at the items shown alone, and not at all that might have been."""
     values_single_items: bool = False
     """Whether slates of several places are refused."""
-    weighs_by_propensity: bool = False
-    """Whether what was shown is weighed by the probability of showing it."""
     looks_ahead: bool = False
     """Whether a reward must be the return of all that came of a step, to the session's end."""
     learns_a_law: bool = True

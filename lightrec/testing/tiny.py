@@ -1,32 +1,45 @@
-"""Small things to try parts on, all made from seeds: logs, models, and a whole run."""
+"""Small things to try parts on, all made from seeds: logs, models, and a whole run.
+
+What takes long to import is imported where it is needed: most parts are tried without.
+"""
 
 import atexit
 import contextlib
+import hashlib
 import io
 import shutil
 import tempfile
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
 import torch
 
+from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
+from lightrec.data.files import cache_folder
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
+from lightrec.data.readers.base import find_reader
 from lightrec.data.store import EventStore
 from lightrec.keys import Column
+from lightrec.policies.baselines import GreedyRankerPolicy
 from lightrec.ranking.ranker import Ranker
-from lightrec.rewards.base import RewardContext
-from lightrec.simulators.user_model import LogStarts
 from lightrec.testing.invariants import seeded
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
 from lightrec.users.user_model import UserModel
+
+if TYPE_CHECKING:
+    from lightrec.ranking.item_models.base import Evidence
+    from lightrec.rewards.base import RewardContext
+    from lightrec.simulators.user_model import LogStarts
+    from lightrec.users.choice_data import ChoiceData
 
 USERS: Final = 60
 STEPS: Final = 10
@@ -78,7 +91,7 @@ def tiny_catalog() -> Catalog:
     return Catalog(_items([Column.ITEM, Column.TITLE, "kind"]))
 
 
-def tiny_store(folder: Path) -> EventStore:
+def tiny_store(folder: Path, domain: Domain | None = None) -> EventStore:
     """Prepare the tiny log in a folder, split by leave-one-out.
 
     Items also have a ``price`` and a ``year``, and users have ``age``, ``country`` and ``member``.
@@ -96,7 +109,7 @@ def tiny_store(folder: Path) -> EventStore:
         folder,
         catalog=Catalog(_items([Column.ITEM, Column.TITLE, "kind"]).with_columns(more)),
         users=Users(pl.DataFrame(people)),
-        domain=Domain(),
+        domain=domain or Domain(),
         k_core=0,
         seed=0,
     )
@@ -131,6 +144,11 @@ def tiny_ranker() -> Ranker:
         return Ranker(NUM_ITEMS, size=8).eval()
 
 
+def tiny_policy() -> GreedyRankerPolicy:
+    """Make a policy that shows what the tiny ranker scores highest."""
+    return GreedyRankerPolicy(tiny_ranker())
+
+
 def tiny_choice_model(num_items: int = NUM_ITEMS, seed: int = 0) -> PooledChoice:
     """Make a model of choices of random weights, whose users look ahead."""
     with seeded(seed):
@@ -163,44 +181,113 @@ def tiny_parts(choice: PooledChoice) -> dict[str, Any]:
     return {"leaving": leaving.eval(), "returning": returning.eval(), "valuing": valuing.eval()}
 
 
-def tiny_starts(num_items: int = NUM_ITEMS) -> LogStarts:
+def tiny_starts(num_items: int = NUM_ITEMS) -> "LogStarts":
     """Make start states: four users whose logs hold 0 to 3 items."""
+    from lightrec.simulators.user_model import LogStarts
+
     counts = torch.tensor([0, 0, 1, 2, 3])
     generator = torch.Generator().manual_seed(0)
     items = torch.randperm(num_items, generator=generator)[: counts.sum()] + 1
     return LogStarts(counts.cumsum(0), items)
 
 
-def tiny_run(folder: Path) -> Path:
-    """Make a whole run over the tiny log, in half a minute on one thread.
+def tiny_run(folder: Path, until: str | None = None) -> Path:
+    """Make a run over the tiny log, in half a minute on one thread.
 
     :param folder: an existing folder, in which the run's folder is made.
+    :param until: the last stage; None for a whole run.
     """
     from lightrec.stages.run import run
 
     log, items = write_log(folder)
-    return run("generic", out=folder / "tiny", log=log, items=items, overrides=FAST)
+    return run("generic", out=folder / "tiny", log=log, items=items, overrides=FAST, until=until)
 
 
-def kit_context() -> RewardContext:
-    """Make what rewards are bound to: an ensemble of users with all parts, and the tiny store.
+def kit_context(domain: type[Domain] | None = None) -> "RewardContext":
+    """Make what rewards are bound to: an ensemble of users with all parts, and the kit's store.
 
-    Users choose among 12 items, and the store has 48.
+    Users choose among 12 items, and the tiny store has 48.
     """
-    return RewardContext(tiny_user_model(members=2, whole=True), _kit_store())
+    from lightrec.rewards.base import RewardContext
+
+    return RewardContext(tiny_user_model(members=2, whole=True), kit_store(domain))
+
+
+def kit_evidence(domain: type[Domain] | None = None) -> "Evidence":
+    """Make what item models are fitted to: the events of the kit's store, with made-up vectors."""
+    from lightrec.ranking.item_models.base import Evidence
+
+    store = kit_store(domain)
+    with seeded(0):
+        vectors = torch.randn(store.num_items + 1, VECTOR_SIZE)
+    vectors[0] = 0
+    return Evidence.of(store, vectors)
+
+
+def kit_choices() -> "ChoiceData":
+    """Make data of choices by P(i) ∝ exp r(i), and 1 for nothing, from sets of four of six items.
+
+    An item's name is its reward r. Learners may change the batches: the data is new each time.
+    """
+    from lightrec.users.choice_data import ChoiceData
+
+    return ChoiceData(str(_choices()), history_length=3)
+
+
+@cache
+def _choices() -> Path:
+    chance, names = np.random.default_rng(0), ["1.6", "1.0", "0.4", "-0.2", "-0.8", "-1.4"]
+    rows = []
+    for user in range(USERS * 4):
+        for step in range(6):
+            offered = chance.permutation(len(names))[:4]
+            worth = np.exp([float(names[item]) for item in offered] + [0.0])
+            choice = chance.choice(5, p=worth / worth.sum())
+            chosen = None if choice == 4 else names[offered[choice]]
+            rows.append((f"u{user}", chosen, step, [names[item] for item in offered]))
+    schema = [Column.USER, Column.ITEM, Column.TIME, Column.CANDIDATES]
+    log = InteractionLog(pl.DataFrame(rows, schema=schema, orient="row"))
+    with kit_folder("choices") as folder:
+        prepare(log, folder / "data", domain=Domain(), repeats=True, k_core=0, seed=0)
+        return folder / "data"
 
 
 @cache
 def kit_run() -> Path:
-    """Folder of a tiny run, which is made once a process; ``Run(kit_run())`` opens it."""
+    """Folder of a tiny run up to its policy, of this process alone; ``Run(kit_run())`` opens it.
+
+    The run is made where it was not made of the installed packages before, and kept in the cache.
+    """
+    mark = hashlib.sha256(torch.__version__.encode())
+    for package in plugins.installed().packages:
+        (root,) = [Path(f).parent for f in [import_module(package.module).__file__] if f]
+        for file in sorted(root.rglob("*.py")):
+            mark.update(file.read_bytes())
+    kept = cache_folder() / "kit" / mark.hexdigest()[:32]
     with kit_folder("run") as folder:
-        return tiny_run(folder)
+        if not kept.is_dir():
+            tiny_run(folder, "policy")
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=kept.parent) as beside:
+                whole = shutil.copytree(folder, Path(beside, "run"), symlinks=True)
+                with contextlib.suppress(OSError):  # another process was there before
+                    whole.rename(kept)
+        else:
+            shutil.copytree(kept, folder, symlinks=True, dirs_exist_ok=True)
+        return folder / "tiny"
 
 
 @cache
-def _kit_store() -> EventStore:
+def kit_store(domain: type[Domain] | None = None) -> EventStore:
+    """A prepared log, once a process: the one that a domain makes up, or else the tiny log."""
     with kit_folder("store") as folder:
-        return tiny_store(folder / "data")
+        (folder / "log").mkdir()
+        kind = domain or Domain
+        if (log := kind().synthetic(folder / "log", 0)) is None:
+            return tiny_store(folder / "data", kind())
+        tables = find_reader(log).read(log)
+        parts: dict[str, Any] = {"catalog": tables.catalog, "users": tables.users}
+        return prepare(tables.log, folder / "data", domain=kind(), k_core=0, seed=0, **parts)
 
 
 @contextlib.contextmanager

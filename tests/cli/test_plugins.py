@@ -6,7 +6,7 @@ import pytest
 
 from lightrec import plugins
 from lightrec.__main__ import main
-from lightrec.testing import modules
+from lightrec.testing import encoders
 from tests.installed import install
 from tests.processes import run_python
 
@@ -88,7 +88,7 @@ def test_new_writes_a_package_that_passes_its_own_checks(tmp_path, monkeypatch, 
     )
     (info / "entry_points.txt").write_text(f"[lightrec]\nboard_games = {package}.hooks\n")
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.setattr(modules, "run_python", run_python)
+    monkeypatch.setattr(encoders, "run_python", run_python)
     plugins.installed.cache_clear()
     status, text = said(capsys, "check", "board_games")
     assert status == 0, text

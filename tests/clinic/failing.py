@@ -2,6 +2,7 @@
 
 import json
 
+from lightrec.evaluation.base import Evaluator, Findings, Table
 from lightrec.evaluation.named_policies import PolicyMaker
 from lightrec.learners.algorithms import BehaviorCloning
 from lightrec.nn.stage import AfterTraining
@@ -24,6 +25,14 @@ class FailingModel(ItemModel):
 
     def scores(self, histories, users=None, *, details=None):
         raise NotImplementedError
+
+
+class Ragged(Evaluator):
+    """Sets a table of which a row lacks a cell."""
+
+    def evaluate(self, run, seed):
+        Table(["ages", "users"], [["under 18"]])
+        return Findings({})
 
 
 class Overwriting(AfterTraining):

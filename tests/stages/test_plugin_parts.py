@@ -148,7 +148,6 @@ def test_no_contender_shows_what_is_forbidden(clinic, rules, policy):
         ("key: validation/ndcg@10", ".*'validation/ndcg@10', and an earlier stage has given one"),
         ("fault: nan", "gives metrics that are not finite numbers: clinic/minors. Give Python"),
         ("fault: error", "could not evaluate the run. It raised TypeError: "),
-        ("fault: ragged", "could not evaluate .* ValueError: a table with the columns "),
     ],
 )
 def test_an_evaluator_that_fails_is_named(clinic, setting, message):
@@ -177,14 +176,20 @@ def named(kind, task, error="JSONDecodeError: "):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("FailingLoss", "--model.init_args.loss=FailingLoss"),
-        ("FailingModel", "--model.init_args.item_models=[FailingModel]"),
+        ("FailingLoss", "--model.init_args.loss={}"),
+        ("FailingModel", "--model.init_args.item_models=[{}]"),
     ],
 )
 def test_a_part_that_fails_while_a_stage_is_trained_is_named(clinic, kind, words):
-    recipe, settings = recipes.find("generic/ranker")[1], [*SETTINGS["ranker"], words]
+    recipe, words = recipes.find("generic/ranker")[1], words.format(f"lightrec_clinic.failing.{kind}")
     with named(kind, "do its part in the stage ranker"):
-        execute(Stage("ranker", recipe, clinic / "ranker", settings))
+        execute(Stage("ranker", recipe, clinic / "ranker", [*SETTINGS["ranker"], words]))
+
+
+def test_a_table_with_a_row_that_lacks_a_cell_is_refused_where_it_is_set(clinic):
+    recipe, words = recipes.find("generic/evaluate")[1], "--evaluators=[lightrec_clinic.failing.Ragged]"
+    with named("Ragged", "evaluate the run", "ValueError: a table with the columns"):
+        execute(Stage("evaluate", recipe, clinic / "evaluate", [*SETTINGS["evaluate"], words]))
 
 
 def test_what_is_added_after_training_overwrites_no_metric(clinic, monkeypatch):

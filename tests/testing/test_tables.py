@@ -13,7 +13,7 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Reader, Tables
 from lightrec.data.readers.canonical import write_tables
 from lightrec.errors import DataError
-from lightrec.evaluation.base import Evaluator, Findings
+from lightrec.evaluation.base import Evaluator, Findings, Section, Table
 from lightrec.testing import DomainChecks, EvaluatorChecks, ReaderChecks
 
 COUNT = itertools.count()
@@ -62,8 +62,13 @@ def renames(self, items):
     return text
 
 
-def first_user(self, users, items, time):
-    return np.tile((np.arange(users.height) == 0)[:, None], (1, items.height))
+def first_user(self, audience):
+    first = np.arange(audience.users.height) == 0
+    return np.tile(first[:, None], (1, audience.items.height))
+
+
+def past_unsaid(self, audience):
+    return ~audience.had()
 
 
 class Pairs(Reader):
@@ -98,7 +103,9 @@ class Files(Evaluator):
     """Counts the run's files."""
 
     def evaluate(self, run, seed):
-        return Findings(self.metrics(run, seed))
+        return Findings(self.metrics(run, seed), [self.section])
+
+    section = Section("Files", "How many there are.", [Table(["files"], [["2"]])])
 
     def metrics(self, run, seed):
         return {"files/count": len(list(run.path.iterdir())), "seed/half": seed / 2}
@@ -142,6 +149,7 @@ def test_a_right_one_passes(right, checks, failing):
         (Titles, {"text": numbered}, {"rows apart"}),
         (Titles, {"text": renames}, {"input unchanged"}),
         (Titles, {"eligible": first_user}, {"eligible"}),
+        (Titles, {"eligible": past_unsaid}, {"eligible"}),
         (Invents, {"synthetic": lambda s, to, _: Invents.synthetic(s, to, 0)}, {"synthetic"}),
         (
             Invents,
@@ -153,8 +161,11 @@ def test_a_right_one_passes(right, checks, failing):
         (Pairs, {"read": shuffled}, {"deterministic"}),
         (Pairs, {"read": lambda s, path, columns=None: Pairs.read(s, path)}, {"refusals"}),
         (Pairs, {"text": lambda s, path: path.read_text("utf-8")}, {"broken files"}),
-        (Files, {"metrics": lambda s, run, seed: {"a": torch.tensor(1.0)}}, {"metrics"}),
+        (Files, {"metrics": lambda s, run, seed: {"a/b": torch.tensor(1.0)}}, {"metrics"}),
         (Files, {"metrics": writes}, {"input unchanged"}),
+        (Files, {"metrics": lambda s, run, seed: {"count": 1.0}}, {"findings"}),
+        (Files, {"section": Section("Files", "", [])}, {"findings"}),
+        (Files, {"section": Section("F", "F", [Table(["a", "b"], [["1"]])])}, {"findings"}),
     ],
 )
 def test_a_wrong_one_fails(base, changed, names, checks, failing):

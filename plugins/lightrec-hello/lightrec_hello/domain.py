@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from lightrec.data.domain import Domain
+from lightrec.api import Domain
 
 
 class HelloDomain(Domain):

@@ -1,8 +1,8 @@
 """What this package adds to lightrec. Nothing heavy is imported here."""
 
-from lightrec.hookspecs import hookimpl
+from lightrec.api import hookimpl
 
-LIGHTREC_API = 1
+LIGHTREC_API = 2
 
 
 @hookimpl

@@ -2,17 +2,15 @@
 
 from pathlib import Path
 
-from lightrec.hookspecs import gives
+from lightrec.api import gives
 
-LIGHTREC_API = 1
+LIGHTREC_API = 2
 
 lightrec_components = gives(
     {
         "GAIL": "lightrec_lab.adversarial:GAIL",
         "AIRL": "lightrec_lab.adversarial:AIRL",
         "TasteMixture": "lightrec_lab.irl:TasteMixture",
-        "IQLearn": "lightrec_lab.irl:IQLearn",
-        "ClickClassifier": "lightrec_lab.irl:ClickClassifier",
         "GRU": "lightrec_lab.towers:GRU",
         "LigrTransformer": "lightrec_lab.towers:LigrTransformer",
         "MeanPooling": "lightrec_lab.towers:MeanPooling",
@@ -44,7 +42,6 @@ lightrec_learners = gives(
 lightrec_offline_learners = gives(
     {
         "return-conditioned": "lightrec_lab.offline:ReturnConditioning",
-        "reinforce-top-k": "lightrec_lab.offline:LoggedReinforceTopK",
         "cql": "lightrec_lab.offline:CQL",
     }
 )

@@ -6,7 +6,8 @@ from torch import nn
 
 from lightrec.data.catalog import Catalog
 from lightrec.encoders.base import Encoder
-from lightrec.evaluation.base import Evaluator, Findings, Section, Table
+from lightrec.errors import NotApplicable
+from lightrec.evaluation.base import Evaluator, Findings
 from lightrec.keys import Column, Key
 from lightrec.nn.towers import UserTower
 from lightrec.policies.base import LearnedPolicy, among_candidates
@@ -104,18 +105,17 @@ class Minors(Evaluator):
     """Counts the users who are not of age.
 
     :param key: of the metric.
-    :param fault: what goes wrong: ``nan``, ``error``, ``ragged``, or nothing.
+    :param fault: what goes wrong: ``nan``, ``error``, or nothing.
     """
 
     def __init__(self, key: str = "clinic/minors", fault: str = "") -> None:
         self.key, self.fault = key, fault
 
     def evaluate(self, run, seed):
+        if "age" not in run.data.users.columns:
+            raise NotApplicable("The users have no age.")
         ages = run.data.users["age"].cast(int)
         if self.fault == "error":
             return Findings({self.key: ages["month"]})
-        if self.fault == "ragged":
-            table = Table(["ages", "users"], [["under 18"]])
-            return Findings({self.key: 1.0}, [Section("Ages", "Of users.", [table])])
         count = float("nan") if self.fault == "nan" else float((ages < 18).sum())
         return Findings({self.key: count}, summary=f"{count:g} users are under 18.")
