@@ -181,13 +181,19 @@ def named(kind, task, error="JSONDecodeError: "):
     ],
 )
 def test_a_part_that_fails_while_a_stage_is_trained_is_named(clinic, kind, words):
-    recipe, words = recipes.find("generic/ranker")[1], words.format(f"lightrec_clinic.failing.{kind}")
+    recipe, words = (
+        recipes.find("generic/ranker")[1],
+        words.format(f"lightrec_clinic.failing.{kind}"),
+    )
     with named(kind, "do its part in the stage ranker"):
         execute(Stage("ranker", recipe, clinic / "ranker", [*SETTINGS["ranker"], words]))
 
 
 def test_a_table_with_a_row_that_lacks_a_cell_is_refused_where_it_is_set(clinic):
-    recipe, words = recipes.find("generic/evaluate")[1], "--evaluators=[lightrec_clinic.failing.Ragged]"
+    recipe, words = (
+        recipes.find("generic/evaluate")[1],
+        "--evaluators=[lightrec_clinic.failing.Ragged]",
+    )
     with named("Ragged", "evaluate the run", "ValueError: a table with the columns"):
         execute(Stage("evaluate", recipe, clinic / "evaluate", [*SETTINGS["evaluate"], words]))
 
