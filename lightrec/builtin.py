@@ -38,8 +38,8 @@ components ranking.item_models.demographic Demographic
 components ranking.item_models.als ALS
 components ranking.item_models.series NextInSeries
 components ranking.item_models.repeats RepeatConsumption
-components users.choice_model PooledChoice RecurrentChoice
-components users.irl MaxEnt
+choice_models users.choice_model PooledChoice RecurrentChoice
+reward_learners users.irl MaxEnt
 learners learners.algorithms ppo=PPO slate-sarsa=SlateSarsa
 offline_learners learners.algorithms bc=BehaviorCloning reward-weighted=RewardWeighted iql=IQL
 offline_learners learners.algorithms snqn=SNQN sa2c=SA2C

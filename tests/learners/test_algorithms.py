@@ -1,8 +1,5 @@
 """What may not be shown says nothing: a mask and an offer of the rest are the same to learners."""
 
-from importlib import import_module
-from importlib.util import find_spec
-
 import pytest
 import torch
 from tensordict import TensorDict
@@ -12,10 +9,7 @@ from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES, STEPS_AHEAD
 from lightrec.nn.session import perceptron
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
-from tests.learners.training import OFFLINE, ON_POLICY
-
-REPLAY = import_module("lightrec_lab.algorithms").REPLAY if find_spec("lightrec_lab") else {}
-"""Learners from a replay buffer, which lightrec alone has not."""
+from tests.learners.training import OFFLINE, ON_POLICY, REPLAY
 
 ITEMS, ROWS = 6, 8
 LEARNERS = ON_POLICY | REPLAY | {f"{name} from a log": kind for name, kind in OFFLINE.items()}
