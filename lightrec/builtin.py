@@ -71,6 +71,7 @@ lightrec_commands = gives(
         "plugins show": "lightrec.cli.plugins:show",
         "plugins check": "lightrec.cli.plugins:check",
         "plugins new": "lightrec.cli.plugins:new",
+        "plugins search": "lightrec.cli.gallery:search",
         "recipes list": "lightrec.cli.recipes:list_recipes",
         "recipes show": "lightrec.cli.recipes:show",
         "recipes copy": "lightrec.cli.recipes:copy",
