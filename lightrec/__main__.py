@@ -107,7 +107,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BaseException as error:  # polars' panics are no Exceptions
         from lightrec.cli.failures import in_a_sentence
 
-        if (sentence := in_a_sentence(error)) is None:
+        task = f"do its part in `lightrec {arguments[0]}`"
+        sentence = in_a_sentence(error) or plugins.blame(error, task)
+        if sentence is None:
             raise
         _print_no_more()
         print(f"lightrec: {sentence}", file=sys.stderr)

@@ -5,6 +5,7 @@
     ├── FetchError       something could not be fetched from outside
     ├── RecipeError      a recipe or a command line asks for something impossible
     ├── PluginError      a plugin is broken, clashes with another or speaks another API version
+    │   └── UnusablePart     a part cannot be imported, or is not what its slot holds
     └── RunError         a run folder lacks what a command needs
         └── NotApplicable    a log does not say what a part needs to know
 
@@ -61,6 +62,10 @@ class RecipeError(LightrecError):
 
 class PluginError(LightrecError):
     """A plugin cannot be used; names the distribution."""
+
+
+class UnusablePart(PluginError):
+    """A plugin's part cannot be imported, or is not what its slot holds."""
 
 
 class RunError(LightrecError):

@@ -10,7 +10,6 @@ import importlib
 import inspect
 import os
 import re
-import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from lightrec import hookspecs
-from lightrec.errors import LightrecError, PluginError, warn
+from lightrec.errors import LightrecError, PluginError, UnusablePart, warn
 from lightrec.moved import hint
 
 ENTRY_POINT_GROUP, PREFIX = "lightrec", "lightrec_"
@@ -61,7 +60,7 @@ class Part:
     def load(self) -> Any:
         """Import the class or function and check it; for recipes, give the folder.
 
-        :raises PluginError: where it cannot be used, with the reason.
+        :raises UnusablePart: where it cannot be used, with the reason.
         """
         if self.slot == RECIPES:
             return Path(self.path)
@@ -69,35 +68,48 @@ class Part:
         whose = f"{self.path} of {self.distribution}"
         if self.slot == COMMANDS:
             if not inspect.isfunction(loaded):
-                raise PluginError(f"{whose} stands among the commands, but is no function.")
+                raise UnusablePart(f"{whose} stands among the commands, but is no function.")
             return loaded
         if not (isinstance(loaded, type) and issubclass(loaded, self._import(self.base))):
-            raise PluginError(
+            raise UnusablePart(
                 f"{whose} stands among the {self.slot}, but is not a subclass of {self.base}. "
                 "Derive it from that class."
             )
         if inspect.isabstract(loaded):
             missing = ", ".join(sorted(getattr(loaded, "__abstractmethods__", ())))
-            raise PluginError(
+            raise UnusablePart(
                 f"{whose} is abstract: it lacks {missing}. Define this in the class, as a method, "
                 "an attribute or a property; what only `__init__` sets does not count."
             )
         free = self.slot in FREELY_NAMED or self.base == LEARNER
         if not free and loaded.__name__ != self.name:
-            raise PluginError(
+            raise UnusablePart(
                 f"{whose} is called {self.name!r} among the {self.slot}, but recipes find a class "
                 f"by its own name. Call it {loaded.__name__!r} in lightrec_{self.slot}."
             )
         return loaded
+
+    def made(self, *arguments: Any) -> Any:
+        """Make an object of the class, which nobody gives settings.
+
+        :raises PluginError: where the class cannot be used, or takes something else.
+        """
+        kind = self.load()
+        given = f"of {', '.join(map(repr, arguments))}" if arguments else "without settings"
+        with blaming(kind, f"be made {given}"):
+            return kind(*arguments)
 
     def _import(self, path: str) -> Any:
         module, _, name = path.partition(":")
         try:
             return getattr(importlib.import_module(module), name)
         except Exception as error:
-            raise PluginError(
-                f"{path} of {self.distribution}, named in its {self.slot}, cannot be imported: "
-                f"{type(error).__name__}: {error}"
+            what, hook = f"{path} of {self.distribution}, named in its {self.slot}", self.slot
+            if path == self.base:  # which another package may have given
+                what, hook = f"{path}, from which all {self.slot} are derived", NEW_SLOTS
+            where = line_in(module, error) or f"correct the path in lightrec_{hook}"
+            raise UnusablePart(
+                f"{what}, cannot be imported: {type(error).__name__}: {error} ({where})."
             ) from error
 
 
@@ -292,7 +304,7 @@ def _parts(module: ModuleType, package: Package, bases: Mapping[str, str]) -> li
 def _parts_of_hook(
     result: Any, slot: str, package: Package, bases: Mapping[str, str]
 ) -> list[Part]:
-    gave = f"lightrec_{slot} of the plugin {package} "
+    gave, pairs = f"lightrec_{slot} of the plugin {package} ", list[tuple[str, str]]()
     if slot == RECIPES:
         if not isinstance(result, list | tuple):
             raise PluginError(f"{gave}returned {result!r}. Return a list of folders.")
@@ -301,8 +313,14 @@ def _parts_of_hook(
                 f"{gave}names {missing[0]}, and there is no such folder. Check that the package's "
                 "build takes its recipes along."
             )
-        folders = [path for root in result for path in sorted(Path(root).iterdir())]
-        pairs = [(path.name, str(path)) for path in folders if any(path.glob("*.yaml"))]
+        for root in map(Path, result):
+            sets = [path for path in sorted(root.iterdir()) if any(path.glob("*.yaml"))]
+            if not sets:
+                raise PluginError(
+                    f"{gave}names {root}, and no folder in it holds a file *.yaml. Name the folder "
+                    "around the sets of recipes."
+                )
+            pairs += [(path.name, str(path)) for path in sets]
     elif isinstance(result, Mapping) and all(isinstance(t, str) for i in result.items() for t in i):
         pairs = [*result.items()]
         for name, path in pairs:
@@ -382,13 +400,9 @@ def _path(kind: type) -> str:
 
 
 @contextmanager
-def blaming(part: object, task: str) -> Iterator[None]:
-    """Turn what somebody's part raises into a sentence that names the part and its distribution.
+def blaming(part: object | None, task: str) -> Iterator[None]:
+    """Turn what somebody's part raises into a sentence, see :func:`blame`.
 
-    Where the error comes from a plugin's part within the part, that one is named.
-
-    :param part: the part that is called within, or its class.
-    :param task: what it is asked for, such as ``encode 12 texts``.
     :raises PluginError: for any error that is not lightrec's own; those have their sentences.
     """
     try:
@@ -396,17 +410,59 @@ def blaming(part: object, task: str) -> Iterator[None]:
     except LightrecError:
         raise
     except Exception as error:
-        # The innermost object of a plugin's class that was at work.
-        foreign = {p.path for p in installed().every_part if not p.path.startswith("lightrec.")}
-        at_work = [f.f_locals.get("self") for f, _ in traceback.walk_tb(error.__traceback__)]
-        named = next((o for o in reversed(at_work) if _path(type(o)) in foreign), part)
-        kind = named if isinstance(named, type) else type(named)
-        file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-        frames = traceback.extract_tb(error.__traceback__)[::-1]
-        # The line in the part's own file, not in a library that it calls.
-        last = next((frame for frame in frames if frame.filename == file), frames[0])
-        said = " ".join(str(error).split()).rstrip(".") or "nothing more"
-        raise PluginError(
-            f"{provider(named)} could not {task}. It raised {type(error).__name__}: {said} "
-            f"({last.filename}, line {last.lineno})."
-        ) from error
+        if (blamed := blame(error, task, part)) is None:
+            raise
+        raise blamed from error
+
+
+def blame(error: BaseException, task: str, part: object | None = None) -> PluginError | None:
+    """Say of an error in a sentence which part raised it, of which distribution, at which line.
+
+    Where the error comes from a part within the part that is not lightrec's own, that one is named.
+
+    :param task: what was asked for, such as ``encode 12 texts``.
+    :param part: the part that was called, or its class; None where that was lightrec's own code.
+    :returns: None where no part was at work, and where the memory did not suffice, which is no
+        part's mistake.
+    """
+    named = _at_work(error) or part
+    said = " ".join(str(error).split()).rstrip(".") or "nothing more"
+    if named is None or isinstance(error, MemoryError) or "out of memory" in said.lower():
+        return None
+    kind = named if isinstance(named, type) else type(named)
+    if not (where := line_in(kind.__module__, error)):  # as where it lacks what was asked for
+        try:
+            where = f"{inspect.getsourcefile(kind)}, line {inspect.findsource(kind)[1] + 1}"
+        except (OSError, TypeError):
+            where = f"in {kind.__module__}"
+    return PluginError(
+        f"{provider(named)} could not {task}. It raised {type(error).__name__}: {said} ({where})."
+    )
+
+
+def _at_work(error: BaseException) -> type | None:
+    """The class of the innermost object at work that is somebody else's: of an installed plugin, or
+    derived from a class of lightrec's elsewhere.
+    """
+    foreign = {p.path for p in installed().every_part if not p.path.startswith("lightrec.")}
+    for frame, _ in reversed([*traceback.walk_tb(error.__traceback__)]):
+        thing = frame.f_locals.get("self", frame.f_locals.get("cls"))
+        kind = thing if isinstance(thing, type) else type(thing)
+        roots = [base.__module__.partition(".")[0] for base in kind.__mro__]
+        if _path(kind) in foreign or (roots[0] != "lightrec" and "lightrec" in roots):
+            return kind
+    return None
+
+
+def line_in(module: str, error: BaseException) -> str:
+    """Name the file and line at which an error arose in a package; empty if it was not at work.
+
+    :param module: a module of the package.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    root = module.partition(".")[0]
+    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == root:
+            return f"{frame.f_code.co_filename}, line {line}"
+    return ""

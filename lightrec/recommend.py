@@ -41,6 +41,7 @@ class Recommender:
         forbids items and is not installed.
     """
 
+    @plugins.blaming(None, "recommend items of the run")
     def __init__(self, run: str | Path, by: str | None = None) -> None:
         self.run = Run(run)
         self.run.hold()  # much of it is read at the first wish for it
@@ -68,6 +69,7 @@ class Recommender:
         self.person = self.people.person
         """Looks up whom a list is for; see :meth:`lightrec.data.people.People.person`."""
 
+    @plugins.blaming(None, "recommend items of the run")
     def recommend(
         self,
         user: str | int | None = None,
@@ -253,6 +255,7 @@ class Recommender:
         return judged
 
     @property
+    @plugins.blaming(None, "read the run's standing rules")
     def rules(self) -> Standing | None:
         """The run's standing rules as they are at present; of the package lightrec-rules."""
         if self.book is None:
@@ -328,6 +331,7 @@ class Recommender:
             return allowed.expand(people.height, -1)
         return torch.from_numpy(mask) & allowed
 
+    @plugins.blaming(None, "recommend items of the run")
     @torch.inference_mode()
     def _best(
         self,
@@ -352,7 +356,7 @@ class Recommender:
             choose = partial(rules.fill, people=people)
         usual = (weight * raw + more).masked_fill(~allowed, -torch.inf)
         if model is self.model and ask is None:
-            usual = self.ranker.lifted(usual, history)
+            usual = self.ranker.lifted(usual, history).masked_fill(~allowed, -torch.inf)
         fresh = torch.full_like(usual, -torch.inf)
         if placed is None:
             items = with_reserved_places(usual, fresh, k, 0, choose)

@@ -158,8 +158,36 @@ def lacking(kind: type, settings: Mapping[str, Any], left_out: Iterable[str] = (
 
 def _parameters(kind: Any) -> list[Any]:
     """A class's arguments; of what a run makes, such as a policy, those of its ``from_run``."""
-    made = hasattr(kind, "from_run")
-    return get_signature_parameters(kind, "from_run" if made else None)[made:]
+    if not hasattr(kind, "from_run"):
+        return get_signature_parameters(kind)
+    return get_signature_parameters(kind, "from_run")[1:] + passed_on(kind)[0]
+
+
+def passed_on(kind: type) -> tuple[list[Any], set[str]]:
+    """Arguments of a policy's constructor that go there through the ``from_run`` of a base class.
+
+    jsonargparse looks for these in the constructor of the base class, which may not take them.
+
+    :returns: these, and the names of arguments that go elsewhere.
+    """
+    makers = {
+        base: inspect.unwrap(vars(base)["from_run"].__func__)
+        for base in kind.__mro__
+        if "from_run" in vars(base)
+    }
+    of_base = [*makers]
+    while of_base and "super" in makers[of_base[0]].__code__.co_names:
+        of_base.pop(0)
+    through = [*makers][: len(makers) - len(of_base) + 1]  # up to the first that calls the class
+    if len(through) < 2 or not all(inspect.getfullargspec(makers[x]).varkw for x in through):
+        return [], set()
+    to_class, settings, own = (
+        {each.name for each in get_signature_parameters(*of)}
+        for of in ((through[-1],), (through[-1], "from_run"), (kind, "from_run"))
+    )
+    taken = own | (to_class - settings)
+    passed = [each for each in get_signature_parameters(kind) if each.name not in taken]
+    return passed, taken
 
 
 def misfit(name: str, value: Any, expected: Any) -> str:

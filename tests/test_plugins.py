@@ -1,5 +1,6 @@
 """Plugins: found through entry points, isolated when broken, refused when they clash."""
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 from lightrec import plugins
 from lightrec.__main__ import commands, main
+from lightrec.encoders.base import Encoder
+from lightrec.encoders.text import TextEncoder
 from lightrec.errors import PluginError
 
 GOOD = """
@@ -52,6 +55,7 @@ def test_only_the_parts_that_settings_name_are_imported(lightrec_plugins):
         ("@hookimpl\ndef lightrec_encoders(): 1 / 0\n", "ZeroDivisionError"),
         ("@hookimpl\ndef lightrec_recipes(): return '/tmp'\n", "Return a list of folders"),
         ("@hookimpl\ndef lightrec_recipes(): return ['/no/such']\n", "there is no such folder"),
+        ("@hookimpl\ndef lightrec_recipes(): return ['/dev']\n", "the folder around the sets"),
     ],
 )
 def test_a_broken_plugin_is_told_of_and_the_others_go_on(lightrec_plugins, hooks, message):
@@ -112,6 +116,61 @@ def test_a_class_that_cannot_be_used_says_why(lightrec_plugins):
             installed.parts["encoders"][name].load()
     with pytest.raises(PluginError, match=r"no 'TextEncodr' among .* are: .*TextEncoder"):
         installed.get("encoders", "TextEncodr")
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [("import os\n\nimport no_such_module\n", 3), ("x = 1\ndef (\n", 2), ("1 / 0\n", 1)],
+)
+def test_an_import_failure_names_the_line_in_the_part_s_own_file(lightrec_plugins, source, line):
+    hooks = 'lightrec_encoders = gives({"Mine": "broken_part:Mine", "Gone": "broken_parts:Gone"})\n'
+    installed = plugins.discover([lightrec_plugins.add("bad", GOOD + hooks)])
+    file = lightrec_plugins.folder / "broken_part.py"
+    file.write_text(source)
+    with pytest.raises(PluginError, match=rf"^broken_part:Mine of bad.*\({file}, line {line}\)\.$"):
+        installed.parts["encoders"]["Mine"].load()
+    with pytest.raises(PluginError, match=r"\(correct the path in lightrec_encoders\)\.$"):
+        installed.parts["encoders"]["Gone"].load()
+
+
+def test_a_base_class_that_cannot_be_imported_is_not_blamed_on_who_fills_its_slot(lightrec_plugins):
+    slots = lightrec_plugins.add("slots", SLOTS.replace("lightrec.encoders.base", "no_such_module"))
+    installed = plugins.discover([slots, lightrec_plugins.add("filling", CRAWLER)])
+    message = r"^no_such_module:Encoder, from which all crawlers .* the path in lightrec_slots\)"
+    with pytest.raises(PluginError, match=message):
+        installed.get("crawlers", "Crawler").load()
+
+
+class Crawler(Encoder):
+    """Fails by itself, in what it calls, or because there is too little memory."""
+
+    size = 1
+
+    def encode(self, texts):
+        match texts:
+            case ["alone"]:
+                return 1 / 0
+            case ["called"]:
+                return json.loads("{")
+        raise RuntimeError("CUDA out of memory.")
+
+
+def test_an_error_is_blamed_on_whose_part_was_at_work_and_on_nobody_else():
+    start = Crawler.encode.__code__.co_firstlineno
+    for text, line, error in (("alone", 3, "ZeroDivisionError"), ("called", 5, "JSONDecodeError")):
+        with pytest.raises(PluginError) as raised, plugins.blaming(None, "do its part"):
+            Crawler().encode([text])
+        said = str(raised.value)
+        assert said.startswith(f"Crawler of the module {__name__} could not do its part. It raised")
+        assert f" {error}: " in said
+        assert said.endswith(f"({__file__}, line {start + line}).")
+    with pytest.raises(RuntimeError, match="out of memory"), plugins.blaming(None, "do its part"):
+        Crawler().encode([])
+    with pytest.raises(ValueError, match="Expecting"), plugins.blaming(None, "do its part"):
+        json.loads("{")
+    named = pytest.raises(PluginError, match=r"^TextEncoder of lightrec .* could not count\.")
+    with named, plugins.blaming(TextEncoder, "count"):
+        json.loads("{")
 
 
 COMMAND = """

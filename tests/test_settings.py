@@ -3,8 +3,11 @@
 import pytest
 
 from lightrec.errors import LightrecError, RecipeError
-from lightrec.settings import make_of
+from lightrec.policies.base import Policy
+from lightrec.policies.candidate import CandidatePolicy
+from lightrec.settings import make_of, mistake
 from lightrec.stages.run import run
+from lightrec.stages.train import RecipeParser
 
 MISTAKES = [
     ("ranker", ["--data.init_args.text_encoder", "TextEncodr"], "Did you mean 'TextEncoder'?"),
@@ -44,3 +47,40 @@ class LinearTower:
 
     def __init__(self, size: int) -> None:
         self.size = size
+
+
+class Loud(Policy):
+    """Passes what its constructor takes on through two ``from_run``."""
+
+    def __init__(self, num_items: int, loudness: float = 1.0) -> None:
+        super().__init__(num_items)
+
+    @classmethod
+    def from_run(cls, run, even: bool = True, **settings):
+        return super().from_run(run, **settings)
+
+    def distribution(self, state, slate_size=1):
+        raise NotImplementedError
+
+
+class LoudCandidates(CandidatePolicy):
+    """The same, of a base class that gives parts of the run to the constructor."""
+
+    def __init__(self, ranker, user_model=None, loudness: float = 1.0, **settings) -> None:
+        super().__init__(ranker, user_model, **settings)
+
+    @classmethod
+    def from_run(cls, run, **settings):
+        return super().from_run(run, **settings)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [(Loud, {"even", "loudness"}), (LoudCandidates, {"loudness", "use_utilities", "size"})],
+)
+def test_settings_that_go_through_two_from_run_are_known_and_others_refused_by_name(kind, names):
+    settings = {*RecipeParser(exit_on_error=False).add_class_arguments(kind)}
+    assert names <= settings
+    assert not {"run", "num_items", "ranker", "user_model"} & settings
+    assert not mistake(kind, {"loudness": 2.0})
+    assert mistake(kind, {"loudnes": 2}).startswith(f"{kind.__name__} has no setting 'loudnes'.")

@@ -1,7 +1,7 @@
 """Failures that are nobody's mistake in writing code: full disks, damaged files, too little memory.
 
 One place puts them into sentences for all commands. What it does not know is a mistake in a part,
-and keeps its traceback.
+which is named, or in lightrec, whose traceback stays.
 """
 
 import errno

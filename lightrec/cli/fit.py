@@ -53,10 +53,10 @@ def fit(
     """
     stage = _stage(fit, "fit", settings, config, out, help, help_trainer)
     if stage is not None:
-        from lightrec.stages import train
+        from lightrec.stages.run import execute
 
         with redo.alone(stage.run, "fit"):
-            train.train(stage)
+            execute(stage)
         print(f"{stage.name}: {stage.out}")
 
 

@@ -201,7 +201,7 @@ def domain_of(store: EventStore) -> Domain:
     """
     name = store.meta["settings"]["domain"]
     if name in plugins.installed().parts["domains"]:
-        domain: Domain = plugins.installed().get("domains", name).load()()
+        domain: Domain = plugins.installed().get("domains", name).made()
         return domain
     if store.meta.get("restricts"):
         raise PluginError(

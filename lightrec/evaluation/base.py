@@ -19,6 +19,18 @@ class Table:
     rows: Sequence[Sequence[str]]
     own: str = ""
 
+    def __post_init__(self) -> None:
+        """See that every row has a text for each column.
+
+        :raises ValueError: where one has not.
+        """
+        for row in (self.head, *self.rows):
+            if len(row) != len(self.head) or not all(isinstance(cell, str) for cell in row):
+                raise ValueError(
+                    f"a table with the columns {list(self.head)!r:.80} has the row "
+                    f"{list(row)!r:.80}, and every row must have a text for each column"
+                )
+
     @classmethod
     def of(
         cls,

@@ -12,6 +12,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec import plugins
+from lightrec.errors import PluginError
 from lightrec.keys import PADDING, Key
 from lightrec.policies.base import Policy, among_candidates, without_nothing
 from lightrec.policies.baselines import (
@@ -66,8 +67,15 @@ def _with_learners(
     """Policies, and those of packages by words that are free, see :class:`PolicyMaker`."""
 
     def make(part: plugins.Part) -> Policy:
-        learner: PolicyMaker = part.load()()
-        return learner.policy(learns_in(), users, run)
+        maker: PolicyMaker = part.made()
+        with plugins.blaming(maker, "make its policy"):
+            made = maker.policy(learns_in(), users, run)
+        if not hasattr(made, "act"):
+            raise PluginError(
+                f"`policy` of {plugins.provider(maker)} gave {made!r:.80}; expected is a policy, "
+                "which has a method `act`."
+            )
+        return made
 
     parts = plugins.installed().parts["policy_makers"]
     return makers | {w: partial(make, part) for w, part in parts.items() if w not in makers}

@@ -93,8 +93,6 @@ class Learner(nn.Module, ABC):
     """Whether the loss looks at the items shown alone, and not at all that might have been."""
     values_single_items: bool = False
     """Whether slates of several places are refused."""
-    weighs_by_propensity: bool = False
-    """Whether what was shown is weighed by the probability of showing it."""
     looks_ahead: bool = False
     """Whether a reward must be the return of all that came of a step, to the session's end."""
     learns_a_law: bool = True

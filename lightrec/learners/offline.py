@@ -36,8 +36,8 @@ class OfflinePolicyModule(PolicyStage):
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
     :param loss: ``bc``, ``reward-weighted``, ``iql``, ``snqn`` or ``sa2c``, see
-        :mod:`lightrec.learners.algorithms`; of the package lightrec-lab, ``return-conditioned``,
-        ``reinforce-top-k`` or ``cql``; or a plugin's, or the import path of a
+        :mod:`lightrec.learners.algorithms`; of the package lightrec-lab, ``return-conditioned`` or
+        ``cql``; or a plugin's, or the import path of a
         :class:`~lightrec.learners.algorithms.Learner`.
     :param n_step: steps that a transition goes over; more carry rewards back faster, and belong to
         the policy of the log.
@@ -87,12 +87,6 @@ class OfflinePolicyModule(PolicyStage):
         """The data's log (R,) as the policy sees it, each transition over ``n_step`` steps."""
         log, made = self.data.log(), []
         has_propensities = Key.LOG_PROBABILITY in log
-        if self._kind.weighs_by_propensity and not has_propensities:
-            raise RecipeError(
-                f"{self.settings.loss} divides by the probability with which items were shown, and "
-                "the log does not say it of single items. Take another loss, such as sa2c or iql, "
-                "or a log with propensities."
-            )
         for rows in log.split(READ_AT_ONCE):
             row = self.seen(rows.to(self.device))
             if has_propensities:

@@ -104,7 +104,7 @@ class PolicyModule(PlayingStage):
         """Play, then learn from what was played."""
         played = self._play()
         self._log_play(played)
-        if self.reward is not None and not self.reward.teach(self, played, batch_index):
+        if not self._teach(played, batch_index):
             return
         self._past.append(self._estimate(played).exclude("next").flatten())
         rows = self._past[0] if len(self._past) == 1 else TensorDict.cat(list(self._past))

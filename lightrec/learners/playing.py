@@ -12,6 +12,8 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
+from lightrec import plugins
+from lightrec.errors import PluginError
 from lightrec.keys import PADDING, Key
 from lightrec.learners.policy_stage import PolicyStage
 from lightrec.learners.transitions import CLICKED_COLUMN, SLATE, clicked_column
@@ -174,6 +176,19 @@ class PlayingStage(PolicyStage):
             rows.append(row)
             row = after.copy()
         return TensorDict.stack(rows, 1)
+
+    def _teach(self, played: TensorDict, batch_index: int) -> bool:
+        """Let the reward learn, if one does; tell whether the policy learns from the steps already.
+
+        :raises PluginError: where the reward does not tell.
+        """
+        learns = self.reward is None or self.reward.teach(self, played, batch_index)
+        if not isinstance(learns, bool):
+            raise PluginError(
+                f"`teach` of {plugins.provider(self.reward)} gave {learns!r:.80}; expected is True "
+                "or False: whether the policy learns from the steps already."
+            )
+        return learns
 
     def _log_play(self, rows: TensorDict) -> None:
         """Log what was just played."""

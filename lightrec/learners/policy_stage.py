@@ -14,7 +14,8 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
-from lightrec.errors import RecipeError
+from lightrec import plugins
+from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import Learner, learner_named
 from lightrec.learners.simulator_data import Playground, SimulatorData
@@ -316,7 +317,14 @@ class PolicyStage(StageModule):
         """
         optimizer = self._optimizer(which)
         self.latest |= {f"train/{name}": value.detach().mean() for name, value in losses.items()}
-        total = torch.stack([v.sum() for n, v in losses.items() if n.startswith("loss")]).sum()
+        stepped = [value.sum() for name, value in losses.items() if name.startswith("loss")]
+        if not stepped:
+            given = ", ".join(losses) or "nothing"
+            raise PluginError(
+                f"`losses` of {plugins.provider(self.learner)} gave {given}; expected is one whose "
+                "name starts with loss, on which training steps."
+            )
+        total = torch.stack(stepped).sum()
         optimizer.zero_grad()
         self.manual_backward(total)
         self.clip_gradients(optimizer.optimizer, self.settings.max_gradient, "norm")

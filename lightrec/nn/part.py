@@ -8,8 +8,9 @@ from typing import Any, Self
 from safetensors.torch import load_model, save_model
 from torch import nn
 
+from lightrec import plugins
 from lightrec.data.files import new_file
-from lightrec.errors import RunError
+from lightrec.errors import PluginError, RunError
 from lightrec.trust import ARGUMENTS, arguments_of, described, trusted_class
 
 CLASS_FILE = "class.txt"
@@ -28,6 +29,7 @@ class Part(nn.Module):
     """
 
     _arguments: dict[str, Any]
+    _lost: list[str]
 
     def __new__(cls, *arguments: Any, **settings: Any) -> Self:
         """Note the constructor's arguments; what JSON cannot hold is left out."""
@@ -37,6 +39,13 @@ class Part(nn.Module):
         called_with |= dict(zip([*names][1:], arguments, strict=False)) | settings
         plain = {name: described(value) for name, value in called_with.items()}
         part._arguments = {n: value for n, value in plain.items() if _can_be_written(value)}
+        required = {name for name, each in names.items() if each.default is each.empty}
+        part._lost = [
+            name
+            for name, value in called_with.items()
+            if name not in (*part._arguments, *required)
+            and value is not getattr(names.get(name), "default", None)
+        ]
         return part
 
     @classmethod
@@ -83,7 +92,16 @@ class Part(nn.Module):
         return {**described(type(self)), ARGUMENTS: dict(self._arguments)}
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write the part into a folder, which is made where it is not there."""
+        """Write the part into a folder, which is made where it is not there.
+
+        :raises PluginError: where an argument would be lost, and the default take its place.
+        """
+        if self._lost:
+            raise PluginError(
+                f"{plugins.provider(self)} was made with an argument {self._lost[0]} that cannot "
+                "be written down, so that it would be loaded without. Take plain arguments and "
+                "parts, and keep tensors in buffers."
+            )
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with new_file(folder / WEIGHTS) as part:

@@ -3,8 +3,9 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, TypeVar, cast
+from typing import Any, ClassVar, Final, Literal, NoReturn, TypeVar
 
 import lightning.pytorch as pl
 import torch
@@ -34,6 +35,26 @@ def warm_cosine(step: int, total: float, begin: float = 1e-3) -> float:
     done = step / max(total, 1)
     rising = min(1.0, (done + begin) / WARMUP)
     return rising * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+
+
+class Settings(AttributeDict):
+    """The settings of a module by name; one that its constructor does not take is asked for.
+
+    :param module: whose they are, as ``save_hyperparameters()`` keeps them.
+    """
+
+    def __init__(self, module: pl.LightningModule) -> None:
+        super().__init__(module.hparams)
+        object.__setattr__(self, "_whose", type(module).__name__)  # beside the settings
+
+    def __missing__(self, name: str) -> NoReturn:
+        if name.startswith("__"):  # of Python's own protocols
+            raise KeyError(name)
+        whose = object.__getattribute__(self, "_whose")
+        raise RecipeError(
+            f"{whose} has no setting {name!r}, which its base class reads. Give the constructor of "
+            f"{whose} an argument `{name}` with a type and a default."
+        )
 
 
 class StageModule(PlainCheckpoint, pl.LightningModule):
@@ -81,9 +102,23 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
         super()._set_hparams(described(settings))
 
     @property
-    def settings(self) -> AttributeDict:
+    def settings(self) -> Settings:
         """The constructor's arguments, kept by ``save_hyperparameters()``."""
-        return cast(AttributeDict, self.hparams)
+        return Settings(self)
+
+    def __getattr__(self, name: str) -> Any:
+        """Find a parameter or module; say what went wrong in a property that has no value.
+
+        :raises RuntimeError: for an AttributeError within a property, in whose place torch would
+            say that there is no such property.
+        """
+        made = getattr(type(self), name, None)
+        if isinstance(made, property | cached_property):
+            try:
+                return made.__get__(self)
+            except AttributeError as error:
+                raise RuntimeError(str(error)).with_traceback(error.__traceback__) from None
+        return super().__getattr__(name)
 
     def data_of(self, kind: type[_Data]) -> _Data:
         """The data module of a training, which is of one class.

@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lightrec import plugins
 from lightrec.data.files import save_tensors
+from lightrec.errors import PluginError
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend_weights import LIKELIHOOD, Choice
 from lightrec.ranking.item_models.base import ItemModel
@@ -89,7 +91,20 @@ class Blend(nn.Module):
         return total.index_fill(1, torch.tensor([PADDING], device=total.device), -torch.inf)
 
     def save(self, folder: Path) -> None:
-        """Write what is added to the ranker; item models without weight are described only."""
+        """Write what is added to the ranker; item models without weight are described only.
+
+        :raises PluginError: where an item model holds more than buffers of its own, which are all
+            that is kept.
+        """
+        for name in self.item_models:
+            model = self.item_model(name)
+            held = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+            if lost := held.keys() - dict(model.named_buffers(recurse=False)):
+                raise PluginError(
+                    f"{plugins.provider(model)} holds {', '.join(sorted(lost))}, and of an item "
+                    "model only its own buffers are kept. Let `fit` register what `scores` needs "
+                    "by `self.register_buffer`."
+                )
         weights = {name: self.weights.get(name, 0.0) for name in (RANKER, *self.item_models)}
         content = {
             "smoothing": self.smoothing,

@@ -8,9 +8,10 @@ from typing import Final
 
 import torch
 
+from lightrec import plugins
 from lightrec.data.sequences import Batch
 from lightrec.data.store import VALIDATION
-from lightrec.errors import NotApplicable
+from lightrec.errors import NotApplicable, PluginError, RunError
 from lightrec.keys import PADDING, Column, Key
 from lightrec.progress import progress_bar
 from lightrec.ranking.blend import RANKER, Blend, described_models, names_of
@@ -88,7 +89,10 @@ def chosen(
     with progress_bar(total, "setting") as bar:
 
         def ndcg(model: ItemScorer) -> float:
-            value = judge(by_history(model), judged)["ndcg@10"]
+            try:
+                value = judge(by_history(model), judged)["ndcg@10"]
+            except RunError as error:
+                raise PluginError(f"`scores` of {plugins.provider(model)}: {error}") from error
             bar.update()
             return value
 

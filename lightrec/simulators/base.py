@@ -24,6 +24,9 @@ from lightrec.simulators.session_env import Ending, Outcomes, Pay, Response, Ses
 
 __all__ = ["Ending", "Outcomes", "Pay", "Response", "Simulator", "State"]
 
+WRITTEN = (Key.MASK, Key.CANDIDATES, Key.SEEN, Key.ABSORBING)
+"""Keys that the base class writes where settings ask for them, beside those of every state."""
+
 
 class Simulator(SessionEnv):
     """B sessions side by side.
@@ -44,8 +47,9 @@ class Simulator(SessionEnv):
         session is cut.
     :param candidates: ``(C,)`` int64 ascending items that may be shown at all; None means all.
     :param repeats: whether what was shown may be shown again in a later step. Where it may not, a
-        mask loses what was shown; an offer does too, stays as long as it was, filled up with 0, and
-        the state has the key ``seen`` (B, ``max_steps`` · K) int64, what was shown, then 0.
+        mask loses what was shown; an offer does too, and stays as long as it was, filled up with 0.
+        With offers, and where ``changes_mask`` is True, the state then has the key ``seen`` (B,
+        ``max_steps`` · K) int64, what was shown, then 0.
     :param offer_size: how many candidates a step offers, see :meth:`offer`; None for a mask.
     :param position_bias: K numbers, by how much each place adds to the logit of the item shown
         there, for simulators that call :meth:`biased`; minus infinity for a place at which nobody
@@ -60,6 +64,10 @@ class Simulator(SessionEnv):
     endings = ("leave", "fixed", "absorbing")
     declined_enter = False
     """Whether a step in which nothing was taken enters histories, as N + 1."""
+    changes_mask = False
+    """Whether :meth:`respond` gives, among what it changes, a mask that opens or shuts items. It
+    then loses what ``candidates`` leave out and, unless items repeat, what the session has shown.
+    Offers are changed in :meth:`offer`."""
     day: int = 0
     """On which sessions are played, from 0; logs are dated by it."""
 
@@ -82,6 +90,11 @@ class Simulator(SessionEnv):
     ) -> None:
         super().__init__(batch_size, max_steps=max_steps, ending=ending, device=device)
         showable = torch.arange(1, num_items + 1) if candidates is None else candidates
+        if (showable.diff() < 1).any() or (showable < 1).any() or (showable > num_items).any():
+            raise RecipeError(
+                f"candidates are {showable.tolist()!r:.80}; give distinct items, 1 to {num_items}, "
+                "in ascending order."
+            )
         self._showable = showable.to(self.device)
         nothing = torch.zeros(num_items + 1, dtype=torch.bool, device=self.device)
         self.offered = nothing.index_fill(0, self._showable, True)
@@ -181,7 +194,10 @@ class Simulator(SessionEnv):
         return tensordict.set(Key.ACTION, slate)
 
     def _make_specs(self) -> None:
-        """Write the specs, which follow from the settings."""
+        """Write the specs, which follow from the settings.
+
+        :raises PluginError: where a simulator announces a key that is written here.
+        """
         specs: dict[str, TensorSpec] = {
             Key.USER: self._numbers(dtype=torch.int64),
             Key.HISTORY: self._indices(self.history_length, self.num_items + 1),
@@ -196,11 +212,19 @@ class Simulator(SessionEnv):
             specs[Key.MASK] = self._flags(self.num_items + 1)
         else:
             specs[Key.CANDIDATES] = self._indices(self.offer_size, self.num_items)
-            if not self.repeats:
-                specs[Key.SEEN] = self._indices(self.max_steps * self.slate_size, self.num_items)
+        own, changes_mask = self.own_specs(), self.changes_mask and self.offer_size is None
+        self._changing = (*own, *([Key.MASK] if changes_mask else ()))
+        if not self.repeats and (self.offer_size is not None or changes_mask):
+            specs[Key.SEEN] = self._indices(self.max_steps * self.slate_size, self.num_items)
         if self.ending == "absorbing":
             specs[Key.ABSORBING] = self._flags(1)
-        specs |= self.own_specs()
+        if taken := [name for name in own if name in (*specs, *WRITTEN)]:
+            raise PluginError(
+                f"`own_specs` of {plugins.provider(self)} announces {', '.join(taken)}, which the "
+                "base class writes itself: leave that out. Histories change in `remember`, offers "
+                "in `offer`, and masks in `respond` where `changes_mask` is True."
+            )
+        specs |= own
         self._keys = [*specs]
         self.observation_spec = Composite(specs, shape=self.batch_size)
         self.action_spec = self._indices(self.slate_size, self.num_items)
@@ -223,6 +247,14 @@ class Simulator(SessionEnv):
             self._check_slate(tensordict, slate)
         response = self.respond(tensordict, slate)
         changed = response.changed
+        if dropped := [name for name in changed if name not in self._changing]:
+            raise PluginError(
+                f"`respond` of {plugins.provider(self)} changes {', '.join(dropped)}, and such "
+                "values would be lost: it may change what `own_specs` announces "
+                f"({', '.join(self._changing) or 'nothing'}) and, without offers, a mask where "
+                "`changes_mask` is True. Announce the keys; what the base class writes cannot be "
+                "changed so."
+            )
         if Key.TRUE_REWARD in self._keys:  # that of what was taken, unless a world says another
             changed = {Key.TRUE_REWARD: response.value.sum(1, keepdim=True), **changed}
         step = tensordict[Key.STEP] + 1
@@ -266,17 +298,21 @@ class Simulator(SessionEnv):
 
     def _choices(self, before: TensorDictBase, slate: Tensor, state: TensorDict) -> Tensor:
         """Write into a state what may be shown in it; give whether that is anything, (B, 1)."""
+        seen = slate  # where masks only lose items, those before are gone already
+        if Key.SEEN in self._keys:
+            places = torch.arange(self.slate_size, device=slate.device)
+            places = before[Key.STEP] * self.slate_size + places
+            state[Key.SEEN] = seen = before[Key.SEEN].scatter(1, places, slate)
         if self.offer_size is None:
-            mask = before[Key.MASK]
+            mask = state[Key.MASK]
+            if self.changes_mask:
+                mask = mask & self.offered
             if not self.repeats:
-                mask = mask.scatter(1, slate, torch.zeros_like(slate, dtype=torch.bool))
+                mask = mask.scatter(1, seen, torch.zeros_like(seen, dtype=torch.bool))
             state[Key.MASK] = mask
             return mask.any(1, keepdim=True)
         offer = self.offer(state)
         if not self.repeats:
-            places = torch.arange(self.slate_size, device=slate.device)
-            places = before[Key.STEP] * self.slate_size + places
-            state[Key.SEEN] = seen = before[Key.SEEN].scatter(1, places, slate)
             shown = torch.zeros_like(self.offered).repeat(len(seen), 1).scatter_(1, seen, True)
             left = offer.masked_fill(shown.gather(1, offer), PADDING)
             order = (left == PADDING).to(torch.int8).sort(dim=1, stable=True).indices
@@ -299,7 +335,8 @@ class Simulator(SessionEnv):
             return (law.probability * law.value.sum(2)).sum(1, keepdim=True)
         transition = state.select(Key.USER, Key.HISTORY, Key.STEP, Key.ACCEPTED_TOTAL)
         transition[Key.ACTION] = slate
-        seen = {k: x for k, x in changed.items() if isinstance(x, Tensor) and k != Key.TRUE_REWARD}
+        unread = Key.TRUE_REWARD, Key.MASK
+        seen = {k: x for k, x in changed.items() if isinstance(x, Tensor) and k not in unread}
         transition["next"] = TensorDict(seen, transition.batch_size, device=self.device)
         taken, value = response.taken, response.value
         if law is not None:

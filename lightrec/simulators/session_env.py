@@ -69,7 +69,8 @@ class Response:
     leave: Tensor
     """(B,) float32: probability of leaving now; or bool, where chance has no part in it."""
     changed: Mapping[str, State] = field(default_factory=dict)
-    """New values of keys that the simulator itself announced; others stay as they are."""
+    """New values of keys that the simulator itself announced, and of the mask where it
+    ``changes_mask``; others are refused. What is left out stays as it is."""
     outcomes: Outcomes | None = None
     """The law from which the answers were drawn, where it is known; simulators that are
     ``expected`` to pay the mean over it need it."""

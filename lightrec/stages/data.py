@@ -74,7 +74,7 @@ def prepared(
     :param sessions: how many sessions of the world to log.
     :param settings: further ones of :func:`lightrec.data.prepare.prepare`, which explains all.
     """
-    chosen: Domain = plugins.installed().get("domains", domain).load()()
+    chosen: Domain = plugins.installed().get("domains", domain).made()
     read = partial(
         read_tables,
         columns=columns,

@@ -119,7 +119,7 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
         )
     owners = dict.fromkeys(metrics, "an earlier stage")
     findings = []
-    joining = [part.load()() for part in plugins.installed().parts["sections"].values()]
+    joining = [part.made() for part in plugins.installed().parts["sections"].values()]
     for evaluator in [*evaluators, *joining]:
         if type(evaluator) is HeldOutLog and noted.get("mark") == _made_from(run, evaluator, seed):
             evaluator.ranked = noted["metrics"]

@@ -19,7 +19,7 @@ import yaml
 
 from lightrec import plugins
 from lightrec.data.files import is_plain
-from lightrec.errors import RecipeError
+from lightrec.errors import RecipeError, no_such
 from lightrec.moved import hint, is_gone
 
 Recipe = dict[str, Any]
@@ -27,6 +27,8 @@ Recipe = dict[str, Any]
 SET = "set.yaml"
 ABOUT_STAGE = ("reads", "function", "optional", "shows", "out", "like")
 """Keys of a recipe that say what its stage is; all others are its settings."""
+OF_SET = ("over", "values", "trained", "without", "overlay")
+"""Keys of a set's own file."""
 TRAINED = "trainer"
 """The key by which a stage that is trained is known."""
 
@@ -90,10 +92,15 @@ class RecipeSet:
 def about_set(folder: Path) -> Recipe:
     """Read a set's own file; all it may say is there, if only empty.
 
-    :raises RecipeError: where it is no recipe, or ``values`` or ``trained`` are no mappings.
+    :raises RecipeError: where it is no recipe, says something else, or ``values`` or ``trained``
+        are no mappings.
     """
     path = folder / SET
     said = read(path) if path.is_file() else {}
+    for misnamed in sorted(folder.glob("*.yml")):
+        plugins.warn(f"{misnamed} is not read as a recipe: these end in .yaml.")
+    if unknown := [key for key in said if key not in OF_SET]:
+        raise RecipeError(f"In {path}, {no_such('a key of a set of recipes', unknown[0], OF_SET)}")
     for key in ("values", "trained"):
         said[key] = said.get(key) or {}
         if not isinstance(said[key], dict):

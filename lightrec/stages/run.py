@@ -322,7 +322,7 @@ def has_synthetic(recipe_set: RecipeSet, words: Sequence[str]) -> bool:
     :param words: settings of the data stage in place of its recipe's.
     """
     name = {"domain": "generic", **recipe_set.recipes[BEGINNING], **values_of(words)}["domain"]
-    domain: Domain = plugins.installed().get("domains", name).load()()
+    domain: Domain = plugins.installed().get("domains", name).made()
     return domain.has_synthetic
 
 
@@ -383,13 +383,17 @@ def plan(
 
 
 def execute(stage: Stage, anew: bool = False) -> None:
-    """Run one stage, whatever its state."""
+    """Run one stage, whatever its state.
+
+    :raises PluginError: where a part that is not lightrec's own raises an error.
+    """
     if anew:
         shutil.rmtree(stage.work, ignore_errors=True)
-    if stage.function:
-        function, settings = function_of(stage)
-        function(stage, **settings)
-    else:
-        from lightrec.stages.train import train
+    with plugins.blaming(None, f"do its part in the stage {stage.name}"):
+        if stage.function:
+            function, settings = function_of(stage)
+            function(stage, **settings)
+        else:
+            from lightrec.stages.train import train
 
-        train(stage)
+            train(stage)

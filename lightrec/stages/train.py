@@ -24,12 +24,12 @@ from tqdm.auto import tqdm
 
 from lightrec import plugins, trust
 from lightrec.data.stage_data import StageData
-from lightrec.errors import RecipeError
+from lightrec.errors import PluginError, RecipeError
 from lightrec.moved import moved
 from lightrec.nn.stage import AfterTraining, StageModule
 from lightrec.policies.base import Policy
 from lightrec.progress import progress_bar
-from lightrec.settings import ALL_SETTINGS, CANNOT, misfit, mistake, nested
+from lightrec.settings import ALL_SETTINGS, CANNOT, misfit, mistake, nested, passed_on
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
 from lightrec.stages.tensorboard import flat, write_final
@@ -107,6 +107,9 @@ class RecipeParser(LightningArgumentParser):
         if not issubclass(kind, Policy):
             return super().add_class_arguments(kind, *arguments, **how)
         added = self.add_method_arguments(kind, "from_run", skip={"run"}, fail_untyped=False)
+        passed, others = passed_on(kind)
+        if passed:
+            added += super().add_class_arguments(kind, skip=others, fail_untyped=False)
         for action in self._actions:  # who makes a policy has defaults of its own
             action.default = SUPPRESS
         return added
@@ -143,7 +146,7 @@ class RecipeCLI(LightningCLI):
     ) -> None:
         self.stage, self.watchers = stage, watchers
         parts = plugins.installed().parts["after_training"].values() if stage else ()
-        self.additions: list[AfterTraining] = [part.load()() for part in parts]
+        self.additions: list[AfterTraining] = [part.made() for part in parts]
         _quiet()
         arguments = moved(arguments)
         plugins.load_parts(arguments)
@@ -377,7 +380,14 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
         metrics = cli.model.write(folder)
         for addition in cli.additions:
             with plugins.blaming(addition, "add to a trained stage"), torch.no_grad():
-                metrics |= addition.add(cli.model, cli.datamodule, folder, stage.logs)
+                added = addition.add(cli.model, cli.datamodule, folder, stage.logs)
+            if there := metrics.keys() & added.keys():
+                raise PluginError(
+                    f"{plugins.provider(addition)} gives the metric {min(there)!r}, which the "
+                    f"stage {stage.name} has already. Call it otherwise, for example with the "
+                    "package's name before it."
+                )
+            metrics |= added
         text = json.dumps(metrics, indent=2, sort_keys=True)
         (folder / "metrics.json").write_text(f"{text}\n")
         write_final(stage.logs, cli.shown_settings, metrics)

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Literal
 from unittest import SkipTest
 
-from lightrec.errors import FetchError, NotApplicable
+from lightrec.errors import FetchError, NotApplicable, UnusablePart
 
 if TYPE_CHECKING:
     import pytest
@@ -71,7 +71,7 @@ class Check:
             self.run()
         except (ContractError, DoesNotApply):
             raise
-        except (FetchError, NotApplicable) as error:
+        except (FetchError, NotApplicable, UnusablePart) as error:
             raise DoesNotApply(f"It needs something that is not here: {error}") from error
         except Exception as error:
             notes = getattr(error, "__notes__", [])
@@ -169,7 +169,7 @@ def name_of(make: Callable[..., object]) -> str:
 
 
 def _line_to_correct(error: Exception) -> str:
-    """Name the last line that is the part's own, or lightrec's if none is."""
+    """Name the last line that is the part's own, or to which it gave what was wrong."""
     last: dict[bool, tuple[FrameType, int]] = {}
     causes = [error]  # of which the innermost says most
     while isinstance(causes[-1].__cause__, Exception):
@@ -182,4 +182,5 @@ def _line_to_correct(error: Exception) -> str:
     if not last:
         return "Correct what the part gave to the check; in pytest, it shows the traceback."
     (line,) = traceback.StackSummary.extract(iter([last.get(False) or last[True]]))
-    return f"Correct line {line.lineno} of {line.filename}: `{line.line}`."
+    what = "line" if False in last else "what the part gives to line"
+    return f"Correct {what} {line.lineno} of {line.filename}: `{line.line}`."

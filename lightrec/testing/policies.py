@@ -35,6 +35,12 @@ class PolicyChecks(HistoryChecks):
     def _ready(self) -> Policy:
         return super()._ready().requires_grad_(False)
 
+    def _unarranged(self) -> Policy:
+        """A policy whose slates stay as its law gives them: only of these are there promises."""
+        policy = self._ready()
+        policy.arrange = lambda slate: slate  # type: ignore[method-assign]
+        return policy
+
     def _input(self, part: Policy) -> TensorDict:
         mask = torch.rand(ROWS, part.num_items + 1) < 0.7
         mask[:, 1:5], mask[:, PADDING] = True, False
@@ -104,8 +110,10 @@ class PolicyChecks(HistoryChecks):
 
     @promise("Draw from `distribution`, and write its `log_prob`; leave both to `Policy.act`.")
     def frequencies(self) -> Faults:
-        """Slates come as often as the probabilities say whose logarithms are `action_log_prob`."""
-        policy = self._ready()
+        """Slates come as often as the probabilities say whose logarithms are `action_log_prob`;
+        `arrange` comes after.
+        """
+        policy = self._unarranged()
         state = self.few(policy, DRAWS)
         with seeded():
             acted = policy.act(state.clone(), 2, deterministic=False)
@@ -122,20 +130,27 @@ class PolicyChecks(HistoryChecks):
             pair, share, chance = PAIRS[worst].tolist(), shares[worst], expected[worst]
             yield f"{pair} came in {share:.3f} of {DRAWS} draws, where {chance:.3f} was expected."
 
-    @promise("Leave slates to `Policy.act`, and draw nothing where `deterministic` is True.")
+    @promise(
+        "Leave slates to `Policy.act`, draw nothing where `deterministic` is True, and diversify "
+        "in `arrange`, from the slate alone."
+    )
     def best_first(self) -> Faults:
         """Deterministic slates hold the items of highest score that may be shown, best first, and
-        are the same again.
+        are the same again; what is shown is then what `arrange` makes of them.
         """
-        policy = self._ready()
+        policy = self._unarranged()
         state, scores = self.standard(policy), self.output(policy)
         with seeded():
             slate = policy.act(state.clone(), 3, deterministic=True)[Key.ACTION]
         best = scores.masked_fill(~state[Key.MASK], -torch.inf).topk(3).values
         yield from differences(scores.gather(1, slate), best)
+        del policy.arrange  # the class has its own
+        with seeded():
+            shown = policy.act(state.clone(), 3, deterministic=True)[Key.ACTION]
+        yield from differences(policy.arrange(slate.clone()), shown)
         alike = (scores[:, 1:] == scores[:, 1:2]).all()
         if not (alike or any(differences(scores, self.output(policy, seed=1)))):
-            yield from differences(slate, policy.act(state, 3)[Key.ACTION])
+            yield from differences(shown, policy.act(state, 3)[Key.ACTION])
 
     @promise(
         "Set `feature_size` in the constructor, look for a division by a count that is 0 where a "

@@ -16,11 +16,14 @@ from lightrec.keys import PADDING, Column, Key
 from lightrec.rewards.base import Reward
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator, State
-from lightrec.simulators.world import World
+from lightrec.simulators.rollout import play
+from lightrec.simulators.world import Scored, World
 from lightrec.testing.contract import DoesNotApply, Faults, promise
-from lightrec.testing.invariants import BatchChecks, differences
+from lightrec.testing.invariants import TOLERANCE, BatchChecks, described, differences
 
 ROWS = 6
+SESSIONS = 256
+"""Sessions in which a world's oracle is compared with random slates."""
 
 
 class SimulatorChecks(BatchChecks):
@@ -96,7 +99,8 @@ class SimulatorChecks(BatchChecks):
             yield "Two rollouts with different seeds are the same to the last number."
 
     @promise(
-        "Leave the mask to the base class, or build the simulator with `repeats=True`; draw offers "
+        "Leave the mask to the base class, or set `changes_mask` and give it from `respond`; build "
+        "the simulator with `repeats=True` where items come again; draw offers "
         "with `lightrec.simulators.noise.distinct`, which counts from 0: add 1."
     )
     def showable(self) -> Faults:
@@ -113,8 +117,13 @@ class SimulatorChecks(BatchChecks):
             return
         if allowed[..., PADDING].any():
             yield f"Column 0 of the mask is True in {int(allowed[..., PADDING].sum())} states."
-        shown = steps[Key.ACTION]
-        wrong = (steps["next", Key.MASK].gather(-1, shown) != repeats) & (shown > PADDING)
+        shown, after = steps[Key.ACTION], steps["next", Key.MASK]
+        if repeats:  # whoever changes the mask may shut what was shown all the same
+            stays = not self.one.changes_mask
+            wrong = ~after.gather(-1, shown) & (shown > PADDING) & stays
+        else:
+            places = shown.new_zeros(after.shape).scatter(-1, shown, 1)
+            wrong = after & (places.cumsum(1) > 0)
         if wrong.any():
             yield f"With repeats={repeats}, {int(wrong.sum())} of the items shown do otherwise."
 
@@ -137,6 +146,32 @@ class SimulatorChecks(BatchChecks):
             except ValueError:
                 continue
             yield f"An item that is {what} was taken, so that nobody would see a policy's mistake."
+
+    @promise(
+        "Give `taken` as bool (B, K), False in empty places, `value` as float32 (B, K), 0 where "
+        "nothing was taken, `leave` as bool or a probability (B,), and `outcomes` whose "
+        "probabilities are those by which the answer was drawn."
+    )
+    def answers(self) -> Faults:
+        """What is taken of a slate is bool and its worth 0 elsewhere, leaving is a probability or
+        bool, and the probabilities of all outcomes are at least 0 and add up to 1.
+        """
+        simulator, state = self.shown()
+        simulator.expected = True  # those whose laws are known then give them
+        response, slate = simulator.respond(state, state[Key.ACTION]), state[Key.ACTION]
+        for name, dtype in (("taken", torch.bool), ("value", torch.float32)):
+            given = getattr(response, name)
+            if given.shape != slate.shape or given.dtype != dtype:
+                yield f"`{name}` is {described(given)}, not {tuple(slate.shape)} {dtype}."
+        if (response.value.masked_fill(response.taken, 0) != 0).any():
+            yield "`value` is not 0 where nothing was taken."
+        leave = response.leave
+        if leave.shape != (ROWS,) or not ((leave >= 0) & (leave <= 1)).all():
+            yield f"`leave` is {described(leave)}, from {leave.min():.3g} to {leave.max():.3g}."
+        if response.outcomes is not None:
+            chance = response.outcomes.probability
+            if (chance < 0).any() or ((chance.sum(1) - 1).abs() > TOLERANCE).any():
+                yield f"The probabilities add up to {chance.sum(1).tolist()}."
 
     @promise("Leave counts to the base class, and change histories in `remember` only.")
     def bookkeeping(self) -> Faults:
@@ -222,12 +257,12 @@ class SimulatorChecks(BatchChecks):
             yield f"It breaks: {' '.join(str(error).split())[:300].rstrip('.')}."
 
     @promise(
-        "Return scores of the candidates or of all items from `oracle`, a row for every item from "
-        "`catalog`, and keep row 0 of the vectors for padding."
+        "Return scores of the candidates or of all items from `oracle`, the highest for what is to "
+        "be shown, a row for every item from `catalog`, and keep row 0 of the vectors for padding."
     )
     def truth(self) -> Faults:
-        """A world's oracle scores what may be shown, and its catalog and vectors describe all
-        items.
+        """A world's oracle scores what may be shown, and earns no less true reward than random
+        slates; its catalog and vectors describe all items.
         """
         world = self.make(ROWS)
         if not isinstance(world, World):
@@ -238,6 +273,27 @@ class SimulatorChecks(BatchChecks):
         rows = len(world.catalog()), len(world.item_vectors) - 1
         if rows != (world.num_items, world.num_items):
             yield f"Of {world.num_items} items, the catalog has {rows[0]}, the vectors {rows[1]}."
+        oracle, drawn = (self.earned(best) for best in (True, False))
+        gain = oracle - drawn
+        if gain.mean() < -4 * gain.std() / SESSIONS**0.5:  # four standard errors
+            yield f"It earns {oracle.mean():.4g} a session, and random slates {drawn.mean():.4g}."
+
+    def earned(self, best: bool) -> Tensor:
+        """True rewards (``SESSIONS``,) of sessions under the same chance: a world's oracle's, or
+        those of random slates.
+        """
+        world, total = self.make(SESSIONS), torch.zeros(SESSIONS)
+
+        def scores(state: TensorDictBase) -> Tensor:
+            known = world.oracle(state)
+            return known if best else torch.zeros_like(known)
+
+        def record(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+            total.add_(following[Key.TRUE_REWARD].squeeze(1) * alive)
+
+        users = torch.arange(SESSIONS)
+        play(Scored(scores), world, users, 7, deterministic=best, record=record)
+        return total
 
     @property
     def choices(self) -> str:

@@ -90,13 +90,21 @@ class DomainChecks(BatchChecks):
     )
     def attributes(self) -> Faults:
         """A domain's name is a plain word (small letters, digits, hyphens, a letter first),
-        `repeats` is True or False, and `sample_name` is None or what the method `sample` fetches.
+        `repeats` is True or False, `lifetime` None or a timedelta, `feedback` has a number for each
+        kind, and `sample_name` is None or what the method `sample` fetches.
         """
         domain = self.make()
         if not (isinstance(domain.name, str) and re.fullmatch(r"[a-z][a-z0-9_-]*", domain.name)):
             yield f"The name is {domain.name!r}."
         if not isinstance(domain.repeats, bool):
             yield f"`repeats` is {domain.repeats!r}."
+        if not isinstance(domain.lifetime, datetime.timedelta | None):
+            yield f"`lifetime` is {domain.lifetime!r}, and no timedelta."
+        if not isinstance(domain.disclaimer, str):
+            yield f"`disclaimer` is {domain.disclaimer!r}, and no text."
+        worths = domain.feedback.values()
+        if not all(type(worth) in (int, float) and math.isfinite(worth) for worth in worths):
+            yield f"`feedback` is {dict(domain.feedback)!r}, and no finite number for each kind."
         if domain.sample_name is not None and type(domain).sample is Domain.sample:
             yield f"`sample_name` is {domain.sample_name!r}, and `sample` is not defined."
 

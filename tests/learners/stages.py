@@ -11,7 +11,7 @@ for package in ("lightrec_lab", "lightrec_rewards", "lightrec_worlds"):
 
 from lightrec_lab.adversarial import AIRL, GAIL
 from lightrec_lab.imitation import SQIL
-from lightrec_lab.irl import ClickClassifier, IQLearn
+from lightrec_lab.irl import RewardWeightedLikelihood, TasteMixture
 from lightrec_lab.replay import ReplayPolicyModule
 from lightrec_lab.towers import GRU, LigrTransformer, MeanPooling
 from lightrec_rewards.normalised import NormalisedReward
@@ -37,7 +37,7 @@ TOWERS = (CausalTransformer, LigrTransformer, GRU, MeanPooling)
 POOLED, RECURRENT = (
     partial(kind, feature_size=4, hidden_size=8) for kind in (PooledChoice, RecurrentChoice)
 )
-REWARDS = {"maxent": MaxEnt, "iq": IQLearn, "clicks": ClickClassifier}
+REWARDS = {"maxent": MaxEnt, "mixture": TasteMixture, "weighted": RewardWeightedLikelihood}
 
 
 def ranking(folder, batch_size=8, **settings):
@@ -69,9 +69,7 @@ def offline(folder, loss="iql", **settings):
     data = WorldData("LongTermSatisfaction", WORLD, 2, judging=4, **more)
     # As long as sessions, which a learner from returns asks for.
     chosen = {"loss": loss, "batch_size": 8, "updates": 2, "n_step": WORLD["max_steps"]}
-    chosen |= {"loss_settings": {"top_k": 2}} if loss == "reinforce-top-k" else {}
-    chosen |= settings
-    return OfflinePolicyModule(data.num_items, data.vector_size, **chosen), data
+    return OfflinePolicyModule(data.num_items, data.vector_size, **chosen | settings), data
 
 
 def imitation(folder, kind=GAIL, **settings):

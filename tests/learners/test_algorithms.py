@@ -31,8 +31,7 @@ def learner_of(loss, size, strange=0.0):
     policy = LEARNERS[loss].wrap(policy, size, (8,))
     critic = perceptron([policy.feature_size, 8, 1])
     others = torch.nn.ModuleDict(LEARNERS[loss].networks(policy, (8,)))
-    more = {"slate_size": size, "discount": 0.9, "tau": 0.1}
-    more["settings"] = {"top_k": 3} if loss == "reinforce-top-k from a log" else {}
+    more = {"slate_size": size, "discount": 0.9, "tau": 0.1, "settings": {}}
     learner = LEARNERS[loss](policy, critic, others, **more)
     with torch.no_grad():  # target networks like any other, away from the learned ones
         for number, parameter in enumerate(learner.parameters()):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from lightrec.errors import RunError
+from lightrec.errors import PluginError, RunError
 from lightrec.keys import Key
 from lightrec.nn.best_slate import best_slate
 from lightrec.policies.base import LearnedPolicy, Policy, session_start
@@ -37,6 +37,20 @@ def test_a_slate_policy_shows_the_slate_of_largest_value():
     shown = policy.act(now.clone(), 2)[Key.ACTION]
     assert torch.equal(shown, best_slate(values, taken, nothing, 2).columns)
     assert set(shown[0].tolist()) <= {4, 5, 6}
+
+
+class Scaled(RandomPolicy):
+    """Keeps what only its constructor is given."""
+
+    def __init__(self, num_items: int, scale=None, seed: int = 0):
+        super().__init__(num_items)
+
+
+def test_a_policy_that_would_be_loaded_without_an_argument_is_not_saved(tmp_path):
+    Scaled(N, seed=3).save_pretrained(tmp_path / "plain")
+    with pytest.raises(PluginError, match=r"Scaled of .* an argument scale that cannot be written"):
+        Scaled(N, torch.ones(2)).save_pretrained(tmp_path / "lost")
+    assert not (tmp_path / "lost").exists()
 
 
 def test_a_folder_without_a_policy_is_refused(tmp_path):

@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
-from lightrec.errors import RunError
+from lightrec.errors import PluginError, RunError
 from lightrec.keys import Key
 from lightrec.ranking.blend import Blend, described_models
-from lightrec.ranking.blending import pruned
+from lightrec.ranking.blending import chosen, pruned
 from lightrec.ranking.item_models.base import Popularity, choose, combinations
 from lightrec.ranking.item_models.item_to_item import EASE
 from lightrec.ranking.ranker import Ranker
@@ -75,6 +75,35 @@ def test_saved_and_loaded(ranker, tmp_path):
         n: f.settings for n, f in models.items()
     }
     assert json.loads((tmp_path / "blend.json").read_text())["smoothing"] == 0.1
+
+
+class Forgetful(Popularity):
+    """Leaves something out, as ``fault`` says."""
+
+    def __init__(self, fault: str = ""):
+        super().__init__()
+        self.fault = fault
+        if fault == "parameter":
+            self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def fit(self, evidence):
+        return None if self.fault == "fit" else super().fit(evidence)
+
+    def scores(self, histories, users=None, *, details=None):
+        return super().scores(histories) * (float("nan") if self.fault == "scores" else 1)
+
+
+def test_an_item_model_that_would_score_otherwise_once_it_is_loaded_is_refused(ranker, tmp_path):
+    model = Forgetful("parameter").fit(evidence())
+    with pytest.raises(PluginError, match=r"Forgetful of .* holds weight, and of an item model"):
+        Blend(ranker, {"Forgetful": model}, {"ranker": 1.0, "Forgetful": 0.0}).save(tmp_path)
+
+
+def test_an_item_model_that_gives_nothing_or_no_numbers_is_named():
+    events = [{Key.HISTORY: HISTORY, Key.TARGET: torch.tensor([1, 2, 3]), Key.SEEN: HISTORY}]
+    for fault, said in (("fit", r"`fit` of Forgetful .* `return self`"), ("scores", "NaN")):
+        with pytest.raises(PluginError, match=said):
+            chosen({"Forgetful": Forgetful(fault)}, evidence(), events)
 
 
 def test_a_ranker_alone_is_a_blend_too(ranker, tmp_path):

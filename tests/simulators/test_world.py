@@ -1,9 +1,11 @@
 """What worlds add to simulators, shown by the smallest world."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from lightrec.errors import RecipeError
+from lightrec.errors import PluginError, RecipeError
 from lightrec.evaluation.named_policies import world_policies
 from lightrec.keys import Key
 from lightrec.rewards.base import Reward
@@ -92,8 +94,69 @@ def test_a_reward_is_paid_for_the_transition_or_for_its_mean_over_all_outcomes()
         assert after[Key.TRUE_REWARD].tolist() == [[5], [4]]
 
 
+@pytest.mark.parametrize("candidates", [[0, 1, 2], [3, 2], [2, 2], [12, 13]])
+def test_candidates_that_are_no_items_in_order_are_refused(candidates):
+    with pytest.raises(RecipeError, match=r"^candidates are .*; give distinct items, 1 to 12,"):
+        TinyWorld(2, offer_size=None, candidates=torch.tensor(candidates))
+
+
 def test_only_worlds_that_say_what_is_liked_have_a_greedy_contender():
     world = TinyWorld(2)
     assert "greedy" not in world_policies(world)
     with pytest.raises(RecipeError, match="TinyWorld does not say what is liked now"):
         world.greedy(world.reset())
+
+
+class Doors(TinyWorld):
+    """Item 2 is open at first; an item that is shown opens its neighbours and itself alone."""
+
+    changes_mask = True
+
+    def __init__(self, batch_size, **settings):
+        super().__init__(batch_size, offer_size=None, candidates=torch.arange(1, 5), **settings)
+
+    def begin(self, session):
+        two = (torch.arange(13) == 2).expand(len(session), -1)
+        return {**super().begin(session), Key.MASK: two}
+
+    def respond(self, state, slate):
+        near = (torch.arange(13) - slate).abs() <= 1
+        response = super().respond(state, slate)
+        return replace(response, changed={**response.changed, Key.MASK: near})
+
+
+@pytest.mark.parametrize(
+    ("repeats", "open_"), [(True, [{1, 2, 3}, {2, 3, 4}, {3, 4}]), (False, [{1, 3}, {4}, set()])]
+)
+def test_what_a_world_opens_and_shuts_is_shown_or_not_at_the_next_step(repeats, open_):
+    world = Doors(2, repeats=repeats)
+    state = world.reset()
+    for item, expected in zip((2, 3, 4), open_, strict=True):
+        after = world.step(state.set(Key.ACTION, torch.full((2, 1), item)))["next"]
+        assert {*after[Key.MASK][1].nonzero().flatten().tolist()} == expected
+        state = after.exclude("reward")
+    assert after["truncated"].all() == (not repeats)
+    with pytest.raises(ValueError, match="may not be shown"):
+        world.step(world.reset().set(Key.ACTION, torch.tensor([[2], [5]])))
+
+
+@pytest.mark.parametrize("key", [Key.HISTORY, Key.MASK, "colour"])
+def test_what_would_be_lost_of_a_response_is_refused(key):
+    class Changing(TinyWorld):
+        def respond(self, state, slate):
+            response = super().respond(state, slate)
+            return replace(response, changed={**response.changed, key: state[Key.HISTORY]})
+
+    world = Changing(2)
+    with pytest.raises(PluginError, match=rf"Changing of .* changes {key}, and such values would"):
+        world.step(world.rand_action(world.reset()))
+
+
+@pytest.mark.parametrize("key", [Key.STEP, Key.MASK])
+def test_a_key_that_the_base_class_writes_cannot_be_announced(key):
+    class Announcing(TinyWorld):
+        def own_specs(self):
+            return {**super().own_specs(), key: self._flags(1)}
+
+    with pytest.raises(PluginError, match=f"`own_specs` of Announcing .* announces {key}, which"):
+        Announcing(2)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
+from lightrec import hookspecs, plugins
 from lightrec.__main__ import main
 from lightrec.data.store import EventStore
 from lightrec.errors import PluginError
@@ -156,6 +157,50 @@ def test_an_evaluator_that_fails_is_named(clinic, setting, message):
     with pytest.raises(PluginError, match=f"^Minors of lightrec-clinic 1.0 {message}"):
         execute(Stage("evaluate", recipe, clinic / "evaluate", [*SETTINGS["evaluate"], words]))
     assert (clinic / "evaluate" / "metrics.json").read_bytes() == before
+
+
+def put(monkeypatch, slot, name, kind):
+    """Let another class of the plugin stand in a slot under a name."""
+    slots = plugins.installed().parts
+    base = hookspecs.SLOTS[slot]
+    part = plugins.Part(name, slot, f"lightrec_clinic.failing:{kind}", "lightrec-clinic 1.0", base)
+    monkeypatch.setitem(slots[slot], name, part)
+
+
+def named(kind, task, error="JSONDecodeError: "):
+    """What is said of a part that failed."""
+    words = rf"^{kind} of lightrec-clinic 1\.0 could not {task}\. It raised {error}"
+    return pytest.raises(PluginError, match=rf"{words}.*failing\.py, line \d+\)\.$")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("FailingLoss", "--model.init_args.loss=FailingLoss"),
+        ("FailingModel", "--model.init_args.item_models=[FailingModel]"),
+    ],
+)
+def test_a_part_that_fails_while_a_stage_is_trained_is_named(clinic, kind, words):
+    recipe, settings = recipes.find("generic/ranker")[1], [*SETTINGS["ranker"], words]
+    with named(kind, "do its part in the stage ranker"):
+        execute(Stage("ranker", recipe, clinic / "ranker", settings))
+
+
+@needs("worlds")
+def test_a_learner_a_maker_of_policies_and_rules_that_fail_are_named(clinic, monkeypatch, tmp_path):
+    recipe = tmp_path / "policy.yaml"
+    recipe.write_text(POLICY)
+    put(monkeypatch, "learners", "ppo", "FailingLearner")
+    stage = Stage("policy", recipes.find(str(recipe))[1], tmp_path / "out" / "policy")
+    task = "do its part in the stage policy"
+    with named("FailingLearner", task, "RuntimeError: .*'no_such_thing'"):
+        execute(stage)
+    put(monkeypatch, "policy_makers", "fall", "FailingMaker")
+    with named("FailingMaker", "make its policy"):
+        simulation("Waiting", 8, 0, {}).policy("fall")
+    put(monkeypatch, "list_parts", "rules", "FailingRules")
+    with named("FailingRules", "read the run's standing rules"):
+        load(clinic).recommend("u3")
 
 
 VISITS = """\

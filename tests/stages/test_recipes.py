@@ -122,6 +122,7 @@ def test_a_set_states_only_what_differs(tmp_path):
         ({"ranker": "reads: []"}, "make no run: there is none of the stage data"),
         ({"data": "reads: data"}, r"`reads` is a list of plain names, such as \[data\], not"),
         ({"set": "over: own"}, "is laid over itself"),
+        ({"set": "ovr: generic"}, r"set\.yaml, 'ovr' is not a key of a set .* Did you mean 'over'"),
     ],
 )
 def test_recipes_that_make_no_run_are_refused(tmp_path, monkeypatch, files, message):

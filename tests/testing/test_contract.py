@@ -1,9 +1,12 @@
 """Checks and their outcomes, with pytest and without."""
 
+from functools import partial
+
 import pytest
 
-from lightrec.errors import FetchError, NotApplicable
-from lightrec.testing import ContractError, DoesNotApply, check_all
+from lightrec import plugins
+from lightrec.errors import FetchError, NotApplicable, PluginError
+from lightrec.testing import Check, ContractError, DoesNotApply, check_all
 from lightrec.testing.contract import checks_of, promise
 
 
@@ -52,6 +55,29 @@ def test_every_outcome_is_told_and_nothing_stops_the_others():
         f'Correct line {line} of {__file__}: `raise KeyError("tea")`.'
     )
     assert reasons[4] == "It needs something that is not here: No network."
+
+
+@promise("Nothing.")
+def needs_another():
+    broken = plugins.Part("Other", "encoders", "no_such_module_here:Other", "other 1.0")
+    broken.load()
+
+
+@promise("Nothing.")
+def is_refused():
+    raise PluginError("The pot has no lid.")
+
+
+def test_an_import_failure_of_another_part_is_not_held_against_this_one():
+    needs, refused = checks_of("Pot", (needs_another, is_refused))
+    assert needs.outcome()[0] == "not applicable"
+    assert "no_such_module_here:Other of other 1.0" in needs.outcome()[1]
+    assert refused.outcome()[0] == "failed"
+
+
+def test_a_line_of_lightrecs_is_no_line_to_correct():
+    asks = Check("Pot", "asks", partial(plugins.Plugins().get, "encoders", "Pot"))
+    assert "Correct what the part gives to line" in asks.outcome()[1]
 
 
 def test_all_that_failed_is_in_one_error():

@@ -67,6 +67,17 @@ class Law(PlackettLuce):
         return super().log_prob(value) + (0.7 if self.slate_size == 1 else 0.0)
 
 
+def backwards(self, slate):
+    return torch.where((slate > 0).all(1, keepdim=True), slate.flip(1), slate)
+
+
+def leaves_as_it_is(self, state, slate_size=1, deterministic=True):
+    law = self.distribution(state, slate_size)
+    slate = law.mode if deterministic else law.sample()
+    state[Key.LOG_PROBABILITY] = law.log_prob(slate)
+    return state.set(Key.ACTION, slate)
+
+
 def always_draws(self, state, slate_size=1, deterministic=True):
     return Right.act(self, state, slate_size, False)
 
@@ -94,7 +105,11 @@ def worst_first(self, state, deterministic):
     return state.set(Key.ACTION, slate.flip(1) if deterministic and (slate > 0).all() else slate)
 
 
-@pytest.mark.parametrize("right", [Right, Drawn, AllAlike])
+class Arranged(Right):
+    arrange = backwards
+
+
+@pytest.mark.parametrize("right", [Right, Drawn, AllAlike, Arranged])
 def test_a_right_one_passes(right, failing):
     assert failing(PolicyChecks(right)) == set()
 
@@ -112,6 +127,7 @@ def test_a_right_one_passes(right, failing):
         ({"change": writes_nothing}, {"frequencies"}),
         ({"change": worst_first}, {"best first"}),
         ({"act": always_draws}, {"best first"}),
+        ({"act": leaves_as_it_is, "arrange": backwards}, {"best first"}),
         ({"feature_size": 3}, {"session features"}),
         (
             {"session_features": lambda s, state: state[Key.ACCEPTED_TOTAL] / state[Key.STEP]},

@@ -10,6 +10,7 @@ from lightrec.keys import Key
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.testing import SimulatorChecks, tiny
 from lightrec.testing.simulators import TinyWorld
+from tests.simulators.test_world import Doors
 
 ITEMS = 40
 
@@ -85,8 +86,32 @@ def asks_a_number(self, state, slate):
     return response if response.value.sum() >= 0 else replace(response, taken=slate > 0)
 
 
+def leaves_for_certain(self, state, slate):
+    response = Right.respond(self, state, slate)
+    return replace(response, leave=response.leave + 1)
+
+
+def unlikely(self, state, slate):
+    law = Right.respond(self, state, slate).outcomes
+    law = law and replace(law, probability=0.5 * law.probability)
+    return replace(Right.respond(self, state, slate), outcomes=law)
+
+
 def offers_twice(self, state):
     return TinyWorld.offer(self, state)[:, [0, 1, 2, 2]]
+
+
+class Odd(TinyWorld):
+    """Users take the first item where its number is odd."""
+
+    def respond(self, state, slate):
+        taken = (slate % 2 == 1) & (torch.arange(slate.shape[1]) == 0)
+        response = super().respond(state, slate)
+        changed = {**response.changed, Key.TRUE_REWARD: taken.sum(1, keepdim=True).float()}
+        return replace(response, taken=taken, value=taken.float(), changed=changed)
+
+    def oracle(self, state):
+        return (state[Key.CANDIDATES] % 2).float()
 
 
 @pytest.mark.parametrize("settings", [{}, {"slate_size": 1}, {"repeats": True}])
@@ -97,6 +122,11 @@ def test_a_right_one_passes(settings, failing):
 @pytest.mark.parametrize("settings", [{}, {"slate_size": 2}])
 def test_a_right_world_passes(settings, failing):
     assert failing(SimulatorChecks(lambda rows: TinyWorld(rows, **settings))) == set()
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_a_world_that_opens_and_shuts_items_passes(repeats, failing):
+    assert failing(SimulatorChecks(lambda rows: Doors(rows, repeats=repeats))) == set()
 
 
 @pytest.mark.parametrize(
@@ -112,12 +142,16 @@ def test_a_right_world_passes(settings, failing):
         (Stepping, {"change": writes_into_the_state}, {"state unchanged"}),
         (Right, {"respond": draws_for_the_batch}, {"rows apart", "compiles"}),
         (Right, {"respond": asks_a_number}, {"compiles"}),
+        (Right, {"respond": leaves_for_certain}, {"answers"}),
+        (Right, {"respond": unlikely}, {"answers"}),
         (
             TinyWorld,
             {"offer": offers_twice, "_check_slate": lambda s, state, slate: None},
             {"showable", "refusals"},
         ),
         (TinyWorld, {"oracle": lambda s, state: torch.zeros(len(state), 13)}, {"truth"}),
+        (Odd, {}, set()),
+        (Odd, {"oracle": lambda s, state: -(state[Key.CANDIDATES] % 2).float()}, {"truth"}),
     ],
 )
 def test_a_wrong_one_fails(base, changed, names, failing):

@@ -136,6 +136,8 @@ def test_a_right_one_passes(right, checks, failing):
     ("base", "changed", "names"),
     [
         (Titles, {"name": "Two Words"}, {"attributes"}),
+        (Titles, {"lifetime": 2}, {"attributes"}),
+        (Titles, {"feedback": {"play": "1"}}, {"attributes"}),
         (Titles, {"text": joined}, {"output as declared"}),
         (Titles, {"text": numbered}, {"rows apart"}),
         (Titles, {"text": renames}, {"input unchanged"}),

@@ -12,7 +12,7 @@ from lightrec.data.files import check_content, check_input, is_url, without_pass
 from lightrec.data.log import InteractionLog
 from lightrec.data.schema import Problems
 from lightrec.data.types import KINDS, Kind
-from lightrec.errors import DataError, no_such
+from lightrec.errors import DataError, PluginError, UnusablePart, no_such
 
 Columns: TypeAlias = Mapping[str, str | int | None]
 """From what a column means to its name or its position in a file; None says that there is none."""
@@ -127,6 +127,11 @@ def read_tables(
         source = find_reader(log, reader, times or "auto")
         source.skip = Path(skip_broken) if skip_broken else None
         tables = source.read(log, _names(columns))
+        if not (isinstance(tables, Tables) and isinstance(tables.log, InteractionLog)):
+            raise PluginError(
+                f"{plugins.provider(source)} read {tables!r:.80}; expected are Tables with an "
+                "InteractionLog, and a Catalog and Users or None."
+            )
     with problems.taking():
         catalog = items and read_table(items, "item", item_columns)
     with problems.raising():
@@ -187,12 +192,20 @@ def find_reader(path: Path, name: str | None = None, times: str = "auto") -> Rea
     parts = readers.values() if name is None else [installed.get("readers", name)]
     # False sorts before True: the readers of plugins are asked first.
     for part in sorted(parts, key=lambda part: part.path.startswith("lightrec.")):
-        reader: Reader = part.load()(times)
         try:
-            if name or (reader.of_urls == url and reader.recognises(path)):
-                return reader
-        except OSError as error:
-            raise DataError(f"The path cannot be looked at ({error.strerror}).", path) from None
+            reader: Reader = part.made(times)
+        except UnusablePart as broken:
+            if name:
+                raise
+            plugins.warn(str(broken))  # others may read the path
+            continue
+        with plugins.blaming(reader, f"say whether it reads {path}"):
+            try:
+                if name or (reader.of_urls == url and reader.recognises(path)):
+                    return reader
+            except OSError as error:
+                words = f"The path cannot be looked at ({error.strerror})."
+                raise DataError(words, path) from None
     check_input(path)
     if path.is_file():
         check_content(path, "text")

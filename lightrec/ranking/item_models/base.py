@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lightrec import plugins
 from lightrec.data.attributes import user_features
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
-from lightrec.errors import NotApplicable
+from lightrec.errors import NotApplicable, PluginError
 from lightrec.keys import Column
 from lightrec.ranking.scorers import Details
 from lightrec.trust import ARGUMENTS, described
@@ -177,6 +178,11 @@ def choose(
     tried = replace(evidence, most=min(most, evidence.most))
     for fit in combinations(fitting):
         fitted = _with(model, fit).fit(tried)
+        if not isinstance(fitted, ItemModel):
+            raise PluginError(
+                f"`fit` of {plugins.provider(model)} gave {fitted!r:.80}; expected is the item "
+                "model: end it with `return self`."
+            )
         for score in combinations(scoring):
             candidate = _with(fitted, score)
             value = judge(candidate)

@@ -55,7 +55,7 @@ def encode(
     run = Run(items) if (items / "data").is_dir() else None
     if run is None:
         rows = read_table(items, "item", columns).rows
-        catalog = with_texts(installed.get("domains", domain).load()(), rows)
+        catalog = with_texts(installed.get("domains", domain).made(), rows)
     elif columns:
         raise RecipeError("--columns goes with an item table, and a run has read its own.")
     else:

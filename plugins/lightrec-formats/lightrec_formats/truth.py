@@ -101,7 +101,7 @@ def made_up(domain: str, *item_models: str, seed: int = 0, text_encoder: str = "
     with kit_folder(domain) as folder:
         empty = folder / "log"
         empty.mkdir()
-        log = plugins.installed().get("domains", domain).load()().synthetic(empty, seed)
+        log = plugins.installed().get("domains", domain).made().synthetic(empty, seed)
         out = folder / "run"
         return MadeUp(log, run(domain, out=out, log=log, until="ranker", overrides=settings))
 

@@ -20,8 +20,6 @@ lightrec_components = gives(
 lightrec_reward_learners = gives(
     {
         "TasteMixture": "lightrec_lab.irl:TasteMixture",
-        "IQLearn": "lightrec_lab.irl:IQLearn",
-        "ClickClassifier": "lightrec_lab.irl:ClickClassifier",
         "RewardWeightedLikelihood": "lightrec_lab.irl:RewardWeightedLikelihood",
     }
 )
@@ -48,7 +46,6 @@ lightrec_learners = gives(
 lightrec_offline_learners = gives(
     {
         "return-conditioned": "lightrec_lab.offline:ReturnConditioning",
-        "reinforce-top-k": "lightrec_lab.offline:LoggedReinforceTopK",
         "cql": "lightrec_lab.offline:CQL",
     }
 )

@@ -6,7 +6,7 @@
   (ICLR). With finitely many candidates expectations over actions are sums, and need no samples.
 - SlateQ off policy, values of slates by way of values of items: Ie et al. 2019, "SlateQ: a
   tractable decomposition for reinforcement learning with recommendation sets" (IJCAI).
-- REINFORCE with the top-K correction, of a behavior policy learned or logged: Chen et al. 2019,
+- REINFORCE with the top-K correction, of a behavior policy that is learned: Chen et al. 2019,
   "Top-K off-policy correction for a REINFORCE recommender system" (WSDM).
 """
 
@@ -240,13 +240,12 @@ class ReinforceTopKLoss(nn.Module):
 
     whose first three factors are constants. π is the softmax of the policy's logits over the
     columns that may be shown. β is that of the behavior policy, learned by ``loss_behavior``, minus
-    the mean log-likelihood of the items shown; or, without such a policy, it is what was logged at
-    ``action_log_prob`` of single items, and is not learned. A is read at ``advantage``;
-    ``loss_value`` is the distance of the critic's value from ``value_target``.
+    the mean log-likelihood of the items shown. A is read at ``advantage``; ``loss_value`` is the
+    distance of the critic's value from ``value_target``.
 
     :param actor: the policy.
     :param critic: from a state's features to its value.
-    :param behavior: learns the law of what was shown; None takes the logged propensities.
+    :param behavior: learns the law of what was shown.
     :param top_k: K, how many items the policy shows at once.
     :param cap: the largest π / β.
     :raises ValueError: where ``cap`` is not positive.
@@ -256,7 +255,7 @@ class ReinforceTopKLoss(nn.Module):
         self,
         actor: ScoredPolicy,
         critic: nn.Module,
-        behavior: ScoredPolicy | None,
+        behavior: ScoredPolicy,
         *,
         top_k: int,
         cap: float = 10.0,
@@ -274,12 +273,8 @@ class ReinforceTopKLoss(nn.Module):
         """
         filled = batch[Key.ACTION] >= 0
         log_policy = self._of_shown(self.actor, batch)
-        if self.behavior is None:
-            log_behavior, learned = batch[Key.LOG_PROBABILITY].unsqueeze(-1), {}
-        else:
-            log_behavior = self._of_shown(self.behavior, batch)
-            likelihood = log_behavior.sum(-1) / filled.sum(-1).clamp_min(1)
-            learned = {"loss_behavior": -likelihood.mean()}
+        log_behavior = self._of_shown(self.behavior, batch)
+        likelihood = log_behavior.sum(-1) / filled.sum(-1).clamp_min(1)
         with torch.no_grad():
             ratio = (log_policy - log_behavior).exp() * filled
             capped = ratio.clamp_max(self.cap)
@@ -287,7 +282,7 @@ class ReinforceTopKLoss(nn.Module):
             count = filled.sum().clamp_min(1)
             square = capped.square().sum().clamp_min(torch.finfo(capped.dtype).tiny)
         return {
-            **learned,
+            "loss_behavior": -likelihood.mean(),
             "loss_actor": -(weight * log_policy).sum(-1).mean(),
             "loss_value": smooth_l1_loss(self.critic(batch[FEATURES]), batch["value_target"]),
             "ESS": capped.sum().square() / square / count,

@@ -3,19 +3,16 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 from torchrl.objectives import DiscreteCQLLoss
 
-from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import Learner
 from lightrec.learners.losses import between_0_and_1, expectile_loss, log_likelihood, positive
-from lightrec.learners.transitions import FEATURES, STEPS_AHEAD
+from lightrec.learners.transitions import FEATURES
 from lightrec.policies.base import LearnedPolicy
-from lightrec_lab.algorithms import DQN, ReinforceTopK
-from lightrec_lab.losses import ReinforceTopKLoss
+from lightrec_lab.algorithms import DQN
 from lightrec_lab.return_conditioned import RETURN_TO_GO, ReturnConditioned
 
 
@@ -66,41 +63,6 @@ class ReturnConditionedLoss(nn.Module):
             "loss_value": expectile_loss(reached - expected, self.expectile),
             "return_to_go": expected.detach().mean(),
         }
-
-
-class LoggedReinforceTopK(ReinforceTopK):
-    """REINFORCE with the top-K correction, whose behavior policy's propensities were logged.
-
-    The log shows one item at a time, the policy will show K of them, which no log tells: K is the
-    setting ``top_k``. With 1 the correction is gone, and only π / β is left.
-
-    What an item is credited with is, as in the paper, the return that came of it: rewards of
-    ``n_step`` steps and the critic's value of where they led. A baseline would make many credits
-    negative, and drive the policy to what the log does not show.
-    """
-
-    values_single_items = True
-    weighs_by_propensity = True
-    networks = Learner.networks
-
-    def make_loss(self, top_k: int | None = None, **settings: Any) -> nn.Module:
-        """Build lightrec's loss."""
-        if top_k is None or top_k < 1:
-            raise RecipeError(
-                f"reinforce-top-k counts an item by what it adds to a list of K, and top_k is "
-                f"{top_k}. Name under loss_settings how many items the policy will show at once, "
-                "such as top_k: 10; with 1 items count for themselves."
-            )
-        return ReinforceTopKLoss(self.policy, self.critic, None, top_k=top_k, **settings)
-
-    def losses(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """The losses, returns being estimated first."""
-        after = batch["next"]
-        with torch.no_grad():
-            goes_on = self.discount ** batch[STEPS_AHEAD] * ~after["terminated"]
-            target = after["reward"] + goes_on * self.critic(after[FEATURES])
-            batch["value_target"] = batch["advantage"] = target
-        return super().losses(batch)
 
 
 class CQL(DQN):

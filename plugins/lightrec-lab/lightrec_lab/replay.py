@@ -120,7 +120,7 @@ class ReplayPolicyModule(PlayingStage):
         """Play, then learn from what was ever played."""
         played = self._play(self.epsilon)
         self._log_play(played)
-        learns = self.reward is None or self.reward.teach(self, played, batch_index)
+        learns = self._teach(played, batch_index)
         self.buffer.extend(self._transitions(played))
         if len(self.buffer) < self.settings.warm_up or not learns:
             return

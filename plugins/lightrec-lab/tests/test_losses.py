@@ -144,15 +144,12 @@ def test_slate_q():
 BEHAVIOR = [[NONE, 0.0, 0.4, -1.0], [NONE, NONE, 0.0, 0.0]]
 
 
-@pytest.mark.parametrize("logged", [False, True])
-def test_top_k_reinforce(logged):
-    """The gradient by the logits is w (π - 1[shown]); logged propensities need no behavior."""
+def test_top_k_reinforce():
+    """The gradient by the logits is w (π - 1[shown])."""
     actor, critic, behavior = Rows(LOGITS), Level(BASELINE), Rows(BEHAVIOR)
     slates, advantage, cap = [[2], [3]], (1.5, -0.5), 1.2
     rows = batch(slates, advantage=[[1.5], [-0.5]], value_target=[[1.0], [2.0]])
-    rows["action_log_prob"] = behavior.columns(rows).log_prob(rows["action"]).detach()
-    learned = None if logged else behavior
-    losses = ReinforceTopKLoss(actor, critic, learned, top_k=2, cap=cap)(rows)
+    losses = ReinforceTopKLoss(actor, critic, behavior, top_k=2, cap=cap)(rows)
     total, expected, ratios = 0.0, [], []
     for row, (column,) in enumerate(slates):
         ratios.append(LAWS[row][column] / softmax(BEHAVIOR[row])[column])
@@ -165,12 +162,8 @@ def test_top_k_reinforce(logged):
     capped = [min(ratio, cap) for ratio in ratios]
     share = sum(capped) ** 2 / sum(w**2 for w in capped) / 2
     assert losses["ESS"].item() == pytest.approx(share, rel=1e-6)
-    assert ("loss_behavior" in losses) != logged
-    if not logged:
-        likelihoods = [
-            math.log(softmax(BEHAVIOR[row])[column]) for row, (column,) in enumerate(slates)
-        ]
-        assert losses["loss_behavior"].item() == pytest.approx(-sum(likelihoods) / 2)
+    likelihoods = [math.log(softmax(BEHAVIOR[row])[column]) for row, (column,) in enumerate(slates)]
+    assert losses["loss_behavior"].item() == pytest.approx(-sum(likelihoods) / 2)
 
 
 def test_the_multiplier_of_top_k_is_the_derivative_of_being_shown():

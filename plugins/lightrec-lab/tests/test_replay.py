@@ -9,15 +9,7 @@ from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Key
 from lightrec.learners.offline import OfflinePolicyModule
 from lightrec.simulators.rollout import UserMemory
-from tests.learners.training import (
-    BEST,
-    REPLAY,
-    bandit_run,
-    fit,
-    one_a_family,
-    one_arm,
-    policy_data,
-)
+from tests.learners.training import BEST, REPLAY, bandit_run, fit, one_a_family, one_arm
 
 SMALL = {
     "sessions": 16, "steps": 4, "updates": 2, "batch_size": 32, "warm_up": 64, "capacity": 500,
@@ -115,7 +107,6 @@ def test_settings_that_cannot_be(settings, message):
     ("given", "settings", "message"),
     [
         ({}, {"loss": "return-conditioned", "n_step": 5}, r"n_step is 5, in which .* at most: 6"),
-        ({}, {"loss": "reinforce-top-k"}, r"top_k is None\. Name under loss_settings how many"),
         ({"behavior": None}, {}, r"learned from a log, and WorldData has none"),
     ],
 )
@@ -125,9 +116,3 @@ def test_what_a_log_lacks_is_told(given, settings, message):
     data = WorldData("LongTermSatisfaction", world, **own)
     with pytest.raises(RecipeError, match=message):
         fit(data, OfflinePolicyModule, 1, **settings, updates=2, batch_size=32)
-
-
-def test_a_loss_that_asks_for_propensities_is_refused_without(bandit):
-    how = {"loss": "reinforce-top-k", "loss_settings": {"top_k": 10}}
-    with pytest.raises(RecipeError, match="reinforce-top-k divides by the probability"):
-        fit(policy_data(bandit), OfflinePolicyModule, 1, **how)

@@ -55,22 +55,18 @@ def solve(reward, discount, records_nothing=True):
 
 
 def rows(reward):
-    """Every state, offer, choice and offer of the next step, weighed by how likely it is."""
+    """Every state, offer and choice, weighed by how likely it is."""
     utilities = solve(reward, DISCOUNT)[1]
-    grid = torch.cartesian_prod(*(torch.arange(n) for n in (N + 1, len(SETS), 3, len(SETS))))
-    state, offer, choice, following = grid.unbind(1)
+    grid = torch.cartesian_prod(*(torch.arange(n) for n in (N + 1, len(SETS), 3)))
+    state, offer, choice = grid.unbind(1)
     history, sets = state.unsqueeze(1) + 1, SETS[offer]
     q = pad(pad(utilities, (1, 0))[state].gather(1, sets), (0, 1))
     weight = q.softmax(1).gather(1, choice.unsqueeze(1)).squeeze(1)
-    never = torch.zeros(len(grid), dtype=torch.bool)
     return {
         Key.HISTORY: history,
         Key.CANDIDATES: sets,
         Key.CHOICE: choice,
         Key.WEIGHT: weight.double(),
-        Key.NEXT_CANDIDATES: SETS[following],
-        Key.ENDED: never,
-        Key.CUT: never,
     }
 
 
