@@ -149,7 +149,7 @@ def test_a_package_of_every_kind_passes_its_checks_is_typed_and_runs_off_line(ne
     done = subprocess.run(typed, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert main(["run", "board_games", "--offline", "--fast-dev-run"]) == 0
-    run = Path("runs/board_games")
+    run = Path("runs/board_games-offline-fast-dev-run")
     assert json.loads((run / "metrics.json").read_text())["board_games/chosen"] == 1
     assert (run / "tally" / "tally.csv").read_text().startswith("item,events\n")
 

@@ -24,6 +24,7 @@ class HelloPolicy(TwoTowerPolicy, LearnedPolicy):
     :param history_length: how many of a history's last items are read.
     """
 
+    history_length: int
     vectors: Tensor
     """(N + 1, D) float32."""
 
