@@ -9,9 +9,12 @@ Five lines are enough::
     print(recommender.recommend(history=["Toy Story", "Fargo"], k=10))
 """
 
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
+
+from lightrec.moved import OldModules
 
 if TYPE_CHECKING:
     from lightrec.recommend import Recommender, load
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Recommender", "Run", "__version__", "fit", "load"]
 __version__ = version("lightrec")
+sys.meta_path.append(OldModules())
 
 # Torch takes seconds to import; a command that does not need it must not pay for it.
 _LAZY = {

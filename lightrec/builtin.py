@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lightrec.hookspecs import gives
 
-LIGHTREC_API = 1
+LIGHTREC_API = 2
 
 TABLE = """
 encoders encoders.text TextEncoder

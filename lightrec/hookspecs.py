@@ -12,7 +12,7 @@ Example of a plugin's hook module::
 
     from lightrec.hookspecs import hookimpl
 
-    LIGHTREC_API = 1
+    LIGHTREC_API = 2
 
     @hookimpl
     def lightrec_encoders() -> dict[str, str]:
@@ -27,8 +27,9 @@ from pathlib import Path
 import pluggy
 
 PROJECT = "lightrec"
-API_VERSION = 1
-"""The version of these hooks. A plugin may state the one it was written for as ``LIGHTREC_API``."""
+API_VERSION = 2
+"""The version of :mod:`lightrec.api`. A plugin states the one it was written for as
+``LIGHTREC_API``; which kinds of parts each version changed stands in ``moved.yaml``."""
 OBJECT = "builtins:object"
 SLOTS: dict[str, str] = {}
 """lightrec's own slots for classes: what each part of a slot is a subclass of."""

@@ -13,14 +13,14 @@ import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from lightrec import hookspecs
+from lightrec import contracts, hookspecs
 from lightrec.errors import LightrecError, PluginError, UnusablePart, warn
 from lightrec.moved import hint
 
@@ -49,6 +49,7 @@ class Part:
     :param path: ``package.module:Class``, ``package.module:function``, or a folder.
     :param distribution: the installed distribution that provides it, with its version.
     :param base: what a class of the slot is derived from, as ``package.module:Class``.
+    :param written_for: the version of the API that its package states; None where it states none.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Part:
     path: str
     distribution: str
     base: str = ""
+    written_for: int | None = None
 
     def load(self) -> Any:
         """Import the class or function and check it; for recipes, give the folder.
@@ -75,6 +77,8 @@ class Part:
                 f"{whose} stands among the {self.slot}, but is not a subclass of {self.base}. "
                 "Derive it from that class."
             )
+        if outdated := contracts.outdated(loaded, self.written_for):
+            raise UnusablePart(f"{whose} cannot be used: {outdated}")
         if inspect.isabstract(loaded):
             missing = ", ".join(sorted(getattr(loaded, "__abstractmethods__", ())))
             raise UnusablePart(
@@ -183,14 +187,14 @@ class Plugins:
         )
 
     def load_all(self, named: str | None = None) -> list[str]:
-        """Import every class, and give one sentence for each that could not be used.
+        """Import every class and command, and give one sentence for each that cannot be used.
 
         :param named: settings as one text: only classes whose names stand in it.
         """
         words = None if named is None else {*WORD.findall(named)}
         problems = []
         for part in self.every_part:
-            if not part.base or (words is not None and part.name not in words):
+            if words is not None and (not part.base or part.name not in words):
                 continue
             try:
                 part.load()
@@ -256,12 +260,13 @@ def _selected(package: Package) -> bool:
 
 
 def _checked(module: ModuleType, package: Package) -> ModuleType:
-    """See that a module was written for this version of the hooks."""
-    version = getattr(module, "LIGHTREC_API", hookspecs.API_VERSION)
-    if version != hookspecs.API_VERSION:
+    """See that a module was not written for a later version of the API."""
+    stated, newest = getattr(module, "LIGHTREC_API", None), hookspecs.API_VERSION
+    if stated is not None and (type(stated) is not int or not 1 <= stated <= newest):
         raise PluginError(
-            f"The plugin {package} was written for version {version} of lightrec's hooks, and this "
-            f"lightrec has version {hookspecs.API_VERSION}. Install a matching release of it."
+            f"The plugin {package} states LIGHTREC_API = {stated!r}, and this lightrec has the "
+            f"versions 1 to {newest} of its API. Install a later lightrec, or a release of "
+            f"{package.name} for this one; in a package of your own, state a version that there is."
         )
     return module
 
@@ -298,7 +303,8 @@ def _parts(module: ModuleType, package: Package, bases: Mapping[str, str]) -> li
             )
         if slot != NEW_SLOTS:
             parts += _parts_of_hook(hook(), slot, package, bases)
-    return parts
+    stated = getattr(module, "LIGHTREC_API", None)
+    return [replace(part, written_for=stated) for part in parts]
 
 
 def _parts_of_hook(

@@ -18,7 +18,7 @@ from jsonargparse._parameter_resolvers import get_signature_parameters
 
 from lightrec import plugins
 from lightrec.errors import PluginError, RecipeError, did_you_mean
-from lightrec.moved import hint, moved
+from lightrec.moved import hint, moved, why_gone
 
 CANNOT: Final = "The recipe or its settings cannot be used."
 ALL_SETTINGS: Final = "\n`lightrec fit -c RECIPE --print_config` shows all settings."
@@ -142,6 +142,8 @@ def mistake(
     taken = {each.name: each for each in _parameters(kind) if each.name not in left_out}
     for name, value in settings.items():
         if name not in taken:
+            if why := why_gone(f"{kind.__name__}.{name}"):
+                return f"The setting {name} of {kind.__name__} is gone: {why}. Leave it out."
             return f"{whose or kind.__name__} has no setting {name!r}.{did_you_mean(name, taken)}"
         if sentence := misfit(name, value, taken[name].annotation):
             return sentence

@@ -5,16 +5,20 @@ import textwrap
 import venv
 from pathlib import Path
 
-HEAD = "from lightrec.hookspecs import hookimpl\nLIGHTREC_API = 1\n"
+HEAD = "from lightrec.hookspecs import hookimpl\nLIGHTREC_API = 2\n"
 
 
 def install(folder: Path, name: str, hooks: str, version: str = "1.0", **modules: str) -> None:
-    """Write a distribution ``lightrec-NAME`` whose entry point names a module of hooks."""
+    """Write a distribution ``lightrec-NAME`` whose entry point names a module of hooks.
+
+    :param hooks: the module's text; what a small one begins with is written before it.
+    """
     module = f"lightrec_{name}"
     package = folder / module
     package.mkdir()
     (package / "__init__.py").write_text("")
-    (package / "hooks.py").write_text(HEAD + textwrap.dedent(hooks))
+    head = "" if hooks.startswith('"""') else HEAD
+    (package / "hooks.py").write_text(head + textwrap.dedent(hooks))
     for other, text in modules.items():
         (package / f"{other}.py").write_text(textwrap.dedent(text))
     info = folder / f"{module}-{version}.dist-info"

@@ -54,7 +54,6 @@ LINES = {
     "serve": "{run} --store sqlite:///{scratch}/served.db",
     "export": "{run} {scratch}/export",
     "reasons": "{run} --user u3",
-    "agreement": "{run} --model {model}",
 }
 ELSEWHERE = ("data ", "plugins ", "recipes ", "doctor", "served", "batch")
 """What the names of commands begin with that take no run folder."""

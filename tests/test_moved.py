@@ -1,5 +1,6 @@
 """Classes that moved to packages beside lightrec are found by the paths that files have of them."""
 
+import sys
 from importlib import import_module
 
 import pytest
@@ -8,8 +9,9 @@ from lightrec_worlds.greed import Greed
 
 from lightrec import plugins
 from lightrec.__main__ import _do
-from lightrec.errors import PluginError, RecipeError
+from lightrec.errors import PluginError, RecipeError, warn
 from lightrec.moved import moved, new_paths
+from lightrec.ranking.module import RankingModule
 from lightrec.rewards.base import Reward
 from lightrec.settings import make_of
 from lightrec.simulators.base import Simulator
@@ -28,12 +30,31 @@ class Holder:
 
 
 @pytest.mark.parametrize("old", new_paths())
-def test_each_is_where_the_table_says_and_no_longer_where_it_was(old):
+def test_each_is_where_the_table_says_and_is_found_where_it_was(old, capsys):
     module, _, name = new_paths()[old].rpartition(".")
-    assert getattr(import_module(module), name).__module__ == module
+    moved = getattr(import_module(module), name)
+    assert moved.__module__ == module
+    warn.cache_clear()
     module, _, name = old.rpartition(".")
-    with pytest.raises((ModuleNotFoundError, AttributeError)):
+    assert getattr(import_module(module), name) is moved
+    assert f"{old} is now {new_paths()[old]}, of the package" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["lightrec.nn.towers.Fish", "lightrec.encoders.fused.Fish", "lightrec.fish"]
+)
+def test_what_never_was_there_is_no_old_name(name):
+    module, _, name = name.rpartition(".")
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}'"):
         getattr(import_module(module), name)
+    with pytest.raises(ModuleNotFoundError):
+        import_module(f"{module}.fish")
+
+
+def test_an_old_module_of_a_package_that_is_not_here_names_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightrec_images.fused", None)
+    with pytest.raises(ImportError, match=r"Fused is part of lightrec-images: `pip install"):
+        import_module("lightrec.encoders.fused").Fused  # noqa: B018
 
 
 def test_an_old_path_is_followed_with_a_warning(capsys):
@@ -67,6 +88,11 @@ def test_a_setting_that_is_gone_is_left_out_with_a_warning(tmp_path, capsys):
     _, settings = function_of(Stage("data", recipe, tmp_path / "data", words))
     assert settings["k_core"] == 3
     assert capsys.readouterr().err.count("--skip-broken broken.csv") == 1
+
+
+def test_a_setting_of_a_class_that_is_gone_says_why():
+    with pytest.raises(RecipeError, match="setting decay of RankingModule is gone: nothing gained"):
+        make_of(RankingModule, {"decay": 0.5})
 
 
 @pytest.mark.parametrize(

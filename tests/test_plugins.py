@@ -44,7 +44,8 @@ def test_only_the_parts_that_settings_name_are_imported(lightrec_plugins):
     ("hooks", "message"),
     [
         ("import no_such_module_here\n", "cannot be loaded from hooks_of_bad: ModuleNotFoundError"),
-        ("LIGHTREC_API = 99\n", "version 99"),
+        ("LIGHTREC_API = 99\n", "states LIGHTREC_API = 99, and this lightrec has the"),
+        ("LIGHTREC_API = '2'\n", "state a version that there is."),
         ("@hookimpl\ndef lightrec_encodrs(): return {}\n", "Call it lightrec_encoders."),
         ("@hookimpl\ndef lightrec_tables(): return {}\n", "The hooks are lightrec_encoders,"),
         ("@hookimpl\ndef lightrec_encoders(x): return {}\n", "cannot be used"),

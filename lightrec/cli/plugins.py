@@ -35,10 +35,11 @@ def list_plugins(*, json: bool = False, strict: bool = False) -> int:
       lightrec plugins list
 
     :param json: for programs to read.
-    :param strict: exit with 2 if anything is broken.
+    :param strict: import every part, which takes seconds, and exit with 2 if anything is broken.
     """
     installed = plugins.installed()
-    status = 2 if strict and installed.complaints else 0
+    unusable = installed.load_all() if strict else []
+    status = 2 if strict and (installed.complaints or unusable) else 0
     if json:
         refused = [{"slot": s, "name": n, "why": why} for (s, n), why in installed.refused.items()]
         content = {
@@ -46,6 +47,7 @@ def list_plugins(*, json: bool = False, strict: bool = False) -> int:
             "parts": [vars(part) for part in installed.every_part],
             "broken": installed.broken,
             "refused": refused,
+            "unusable": unusable,
         }
         print(dumps(content, indent=2))
         return status
@@ -58,6 +60,8 @@ def list_plugins(*, json: bool = False, strict: bool = False) -> int:
         print(f"broken: {sentence}")
     for sentence in installed.refused.values():
         print(f"refused: {sentence}")
+    for sentence in unusable:
+        print(f"unusable: {sentence}")
     return status
 
 
@@ -96,7 +100,7 @@ def _show_package(package: plugins.Package, installed: plugins.Plugins) -> None:
     summary = metadata.metadata(package.name).json.get("summary", "")
     module = importlib.import_module(package.module)
     print(f"{package}\n  {summary}".rstrip())
-    version = getattr(module, "LIGHTREC_API", f"not stated, taken as {API_VERSION}")
+    version = getattr(module, "LIGHTREC_API", f"not stated; the newest is {API_VERSION}")
     print(f"  hooks: {package.module} (entry point {package.entry_point!r}, API {version})")
     print(f"  files: {Path(str(module.__file__)).parent}")
     for part in installed.parts_of(package):
@@ -125,23 +129,33 @@ def _about_part(part: plugins.Part) -> str:
     return f"{heading}\n{text}\n  {cls.__name__}({', '.join(shown)})"
 
 
-def check(name: str) -> int:
+def check(name: str, *, part: str | None = None) -> int:
     """Run every check of a package's contracts and print the outcome of each.
 
-    example:
+    What cannot be imported comes first, then the parts, then the recipes. To load, to be complete
+    and to be described counts for nothing but where it fails: it says nothing of what a part does.
+
+    examples:
       lightrec plugins check lightrec-video
+      lightrec plugins check video --part WatchTime
 
     :param name: such as lightrec-video or video.
+    :param part: check this part of the package alone.
     """
-    from lightrec.testing import plugin_checks
+    from lightrec.testing.contract import AGAIN, outcomes
+    from lightrec.testing.plugins import plugin_checks
 
-    marks = {"passed": "ok", "failed": "FAILED", "not applicable": "-"}
-    counts = dict.fromkeys(marks, 0)
-    for check in plugin_checks(name):
-        status, message = check.outcome()
-        counts[status] += 1
-        print(f"{marks[status]:<7} {check.part}: {check.name}{message and f': {message}'}")
+    marks = {"passed": "ok", "failed": "FAILED", "not applicable": "-", "not checked": "?"}
+    counts, tried = dict.fromkeys(marks, 0), dict[str, bool]()
+    for check, status, message in outcomes(plugin_checks(name, part)):
+        if check.counts or status == "failed":
+            counts[status] += 1
+            tried[check.part] = tried.get(check.part, False) or status in ("passed", "failed")
+            if status in ("passed", "failed") or not message.startswith(AGAIN):
+                print(f"{marks[status]:<7} {check.part}: {check.name}{message and f': {message}'}")
     print(", ".join(f"{count} {status}" for status, count in counts.items()))
+    if without := [name for name, was in tried.items() if not was]:
+        print(f"Nothing of what these do was checked: {', '.join(without)}. See `?` above.")
     return 2 if counts["failed"] else 0
 
 

@@ -28,11 +28,14 @@ from lightrec.learners.losses import (
     ValueLoss,
 )
 from lightrec.learners.transitions import FEATURES
+from lightrec.moved import old_names
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.session import perceptron
 from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.slate import SlatePolicy
 from lightrec.trust import class_of_recipe, trusted_class
+
+__getattr__ = old_names(__name__)
 
 
 class Actor(TensorDictModuleBase):

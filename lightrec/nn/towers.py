@@ -10,6 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightrec.moved import old_names
+
+__getattr__ = old_names(__name__)
+
 
 class UserTower(nn.Module, ABC):
     """Reads item vectors in the order of a history and gives a user vector after each.

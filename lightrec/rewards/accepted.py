@@ -6,8 +6,11 @@ from torch import Tensor, nn
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
+from lightrec.moved import old_names
 from lightrec.rewards.base import Reward, UserReward
 from lightrec.users.choice_model import with_nothing
+
+__getattr__ = old_names(__name__)
 
 
 class EngagementReward(Reward):

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from lightrec.data.store import EventStore
 from lightrec.errors import NotApplicable
 from lightrec.keys import PADDING, Key
+from lightrec.moved import old_names
 from lightrec.users.user_model import UserModel
 
+__getattr__ = old_names(__name__)
 Needed = Literal["valuing", "returning", "uncertainty"]
 _Part = TypeVar("_Part")
 MISSING = {

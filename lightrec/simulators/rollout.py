@@ -13,8 +13,10 @@ from torch import Tensor
 
 from lightrec.data.log import InteractionLog
 from lightrec.keys import PADDING, Column, Key
+from lightrec.moved import old_names
 from lightrec.simulators.session_env import HIDDEN, SessionEnv
 
+__getattr__ = old_names(__name__)
 RewardFunction = Callable[[Tensor, Tensor], Tensor]
 """From histories (B, L) and accepted items (B, 1) to rewards (B, 1)."""
 

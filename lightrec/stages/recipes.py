@@ -20,7 +20,7 @@ import yaml
 from lightrec import plugins
 from lightrec.data.files import is_plain
 from lightrec.errors import RecipeError, no_such
-from lightrec.moved import hint, is_gone
+from lightrec.moved import hint, is_gone, moved
 
 Recipe = dict[str, Any]
 
@@ -217,7 +217,8 @@ def read(path: Path) -> Recipe:
         raise RecipeError(f"The recipe {path} is not valid YAML: {error}") from error
     if not isinstance(recipe, dict):
         raise RecipeError(f"The recipe {path} must be a mapping of settings, not {recipe!r}.")
-    return recipe
+    laid: Recipe = moved(recipe, path)
+    return laid
 
 
 def merged(base: Recipe, over: Recipe) -> Recipe:

@@ -15,31 +15,51 @@ the fixtures in ``lightrec.testing.fixtures``. A plugin's own tests are::
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from lightrec.moved import old_names
+
 if TYPE_CHECKING:
     from lightrec.testing.contract import (
         Check,
         ContractError,
         DoesNotApply,
+        NotChecked,
         check_all,
         parametrize_checks,
     )
-    from lightrec.testing.modules import EncoderChecks, RewardChecks, TowerChecks
+    from lightrec.testing.encoders import EncoderChecks
+    from lightrec.testing.learning import (
+        ChoiceModelChecks,
+        ItemModelChecks,
+        LearnerChecks,
+        LossChecks,
+        RewardLearnerChecks,
+    )
+    from lightrec.testing.modules import RewardChecks, TowerChecks
     from lightrec.testing.plugins import plugin_checks
     from lightrec.testing.policies import PolicyChecks
     from lightrec.testing.simulators import SimulatorChecks
+    from lightrec.testing.stages import CommandChecks, StageChecks
     from lightrec.testing.tables import DomainChecks, EvaluatorChecks, ReaderChecks
 
 __all__ = [
     "Check",
+    "ChoiceModelChecks",
+    "CommandChecks",
     "ContractError",
     "DoesNotApply",
     "DomainChecks",
     "EncoderChecks",
     "EvaluatorChecks",
+    "ItemModelChecks",
+    "LearnerChecks",
+    "LossChecks",
+    "NotChecked",
     "PolicyChecks",
     "ReaderChecks",
     "RewardChecks",
+    "RewardLearnerChecks",
     "SimulatorChecks",
+    "StageChecks",
     "TowerChecks",
     "check_all",
     "parametrize_checks",
@@ -48,10 +68,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # Every run of pytest imports this package for its fixtures and must not pay for torch.
+    # Every run of pytest imports this package for its fixtures and must not pay for torch, nor
+    # the check of one part for what other kinds need: the light modules come first.
+    light, heavy = ("contract", "plugins", "encoders", "tables"), ("modules", "policies")
     if name in __all__:
-        for module in ("contract", "tables", "modules", "policies", "simulators", "plugins"):
+        for module in (*light, *heavy, "simulators", "learning", "stages"):
             names = vars(import_module(f"lightrec.testing.{module}"))
             if name in names:
                 return names[name]
-    raise AttributeError(f"module 'lightrec.testing' has no attribute {name!r}")
+    return old_names("lightrec.testing")(name)

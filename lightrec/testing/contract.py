@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 Faults = Iterator[str]
 """Sentences that say what is wrong; none where all is right."""
 Promise = Callable[..., Faults]
-Status = Literal["passed", "failed", "not applicable"]
+Status = Literal["passed", "failed", "not applicable", "not checked"]
+AGAIN = "The same as"
+"""Beginning of a message that an earlier check of the part has given in full."""
 LIBRARIES = {"lightning", "lightrec", "numpy", "polars", "safetensors", "tensordict", "torch"}
 LIBRARIES |= {"torchrl", "transformers"}
 """Libraries that raise an error only because of a line in the part."""
@@ -43,18 +45,25 @@ class DoesNotApply(SkipTest):
     """A check has nothing to look at in this part; pytest and unittest count it as skipped."""
 
 
+class NotChecked(DoesNotApply):
+    """A check cannot be tried here, so that nobody knows whether the part would pass it."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One promise of a contract, to be tried on one part.
 
     :param part: the part's name, such as ``HelloEncoder``.
     :param name: the promise's name, such as ``empty text``.
-    :param run: tries it; raises :class:`ContractError` or :class:`DoesNotApply`.
+    :param run: tries it; raises :class:`ContractError`, :class:`DoesNotApply` or
+        :class:`NotChecked`.
+    :param counts: whether to pass it says something of what the part does.
     """
 
     part: str
     name: str
     run: Callable[[], None]
+    counts: bool = True
 
     @property
     def id(self) -> str:
@@ -65,32 +74,49 @@ class Check:
         """Run the check.
 
         :raises ContractError: where the part fails it, or raises an error itself.
-        :raises DoesNotApply: where it cannot be tried on the part.
+        :raises DoesNotApply: where the part has nothing that it could look at.
+        :raises NotChecked: where it lacks what it needs, such as a network.
         """
         try:
             self.run()
         except (ContractError, DoesNotApply):
             raise
         except (FetchError, NotApplicable, UnusablePart) as error:
-            raise DoesNotApply(f"It needs something that is not here: {error}") from error
+            raise NotChecked(f"It needs something that is not here: {error}") from error
         except Exception as error:
             notes = getattr(error, "__notes__", [])
             said = " ".join(" ".join([*notes, str(error)]).split()) or "nothing more"
             raise ContractError(
-                f"The check '{self.name}' must run to its end.",
+                self._ends,
                 f"{self.part} raised {type(error).__name__}: {said.rstrip('.')}.",
                 _line_to_correct(error),
             ) from error
 
+    @property
+    def _ends(self) -> str:
+        return f"The check '{self.name}' must run to its end."
+
     def outcome(self) -> tuple[Status, str]:
-        """Run the check, and say why it failed or does not apply."""
+        """Run the check, and say why it failed, does not apply or could not be tried."""
         try:
             self()
         except ContractError as error:
             return "failed", str(error)
+        except NotChecked as reason:
+            return "not checked", str(reason)
         except DoesNotApply as reason:
             return "not applicable", str(reason)
         return "passed", ""
+
+
+def outcomes(checks: Iterable[Check]) -> Iterator[tuple[Check, Status, str]]:
+    """Run checks in their order; what an earlier check of the same part said is not said again."""
+    said: dict[tuple[str, str], str] = {}
+    for check in checks:
+        status, message = check.outcome()
+        first = said.setdefault((check.part, message.removeprefix(check._ends)), check.name)
+        again = message and first != check.name
+        yield check, status, f"{AGAIN} of '{first}'." if again else message
 
 
 def promise(advice: str) -> Callable[[Promise], Promise]:
@@ -131,8 +157,7 @@ def check_all(checks: Iterable[Check]) -> None:
     :raises ContractError: lists all that failed.
     """
     checks = list(checks)
-    outcomes = [(check.id, *check.outcome()) for check in checks]
-    failed = [f"- {name}: {why}\n" for name, status, why in outcomes if status == "failed"]
+    failed = [f"- {c.id}: {why}\n" for c, status, why in outcomes(checks) if status == "failed"]
     if failed:
         raise ContractError(
             f"All {len(checks)} checks must pass.",

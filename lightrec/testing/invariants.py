@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from tensordict import TensorDictBase
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
@@ -44,23 +43,22 @@ def seeded(seed: int = SEED) -> Iterator[None]:
         random.setstate(python)
 
 
-class PartChecks(ABC):
+class Checks:
     """The checks of one part: a list of :class:`~lightrec.testing.contract.Check`.
 
     :param make: builds a fresh part, such as its class.
     :param part: its name in ids and messages; by default that of ``make``.
     """
 
-    base: ClassVar[type]
-    """The base class of the kind."""
-    inputs: ClassVar[str]
+    inputs: ClassVar[str] = "inputs"
     """Name of a part's inputs, in the plural, for messages."""
-    outputs: ClassVar[str]
+    outputs: ClassVar[str] = "outputs"
     """Name of its outputs."""
-    may_draw: ClassVar[bool] = False
-    """Whether outputs may be drawn from the global generators."""
     passes: ClassVar[tuple[str, ...]] = ()
     """The arguments that ``make`` is called with."""
+    sample: ClassVar[str] = ""
+    """The argument of the checks that a part's own class method ``sample(folder)`` gives: it writes
+    what it must into an empty folder, and returns what the part is tried on."""
     hint: ClassVar[str] = ""
     """Further advice for outputs that are not as declared."""
 
@@ -76,6 +74,13 @@ class PartChecks(ABC):
         for check in checks_of(self.part, functions, self, **words):
             yield replace(check, run=seeded()(check.run))
 
+
+class PartChecks(Checks, ABC):
+    """The checks of a part that gives an output for an input."""
+
+    may_draw: ClassVar[bool] = False
+    """Whether outputs may be drawn from the global generators."""
+
     @abstractmethod
     def _input(self, part: Any) -> Any:
         """Make the standard input; what is drawn comes from torch's global generator."""
@@ -88,6 +93,17 @@ class PartChecks(ABC):
         """Build a part, in evaluation mode."""
         part = self.make()
         return part.eval() if isinstance(part, nn.Module) else part
+
+    def _loaded(self, part: Any) -> Any:
+        """The part as it is when it was saved and loaded."""
+        if isinstance(part, Part):
+            with tempfile.TemporaryDirectory() as folder:
+                part.save_pretrained(folder)
+                return type(part).from_pretrained(folder).eval()
+        fresh = self._ready()
+        if isinstance(part, nn.Module):
+            fresh.load_state_dict(part.state_dict())
+        return fresh
 
     def _snapshot(self, example: Any) -> object:
         """Copy an input."""
@@ -166,15 +182,10 @@ class PartChecks(ABC):
         {outputs} to the bit.
         """
         self.must_be_steady()
-        part, fresh = self._ready(), self._ready()
+        part = self._ready()
         for parameter in part.parameters() if isinstance(part, nn.Module) else ():
             parameter.data = parameter.data + 0.1 * torch.randn_like(parameter)
-        if isinstance(part, Part):
-            with tempfile.TemporaryDirectory() as folder:
-                part.save_pretrained(folder)
-                fresh = type(part).from_pretrained(folder).eval()
-        elif isinstance(part, nn.Module):
-            fresh.load_state_dict(part.state_dict())
+        fresh = self._loaded(part)
         yield from differences(self.output(part), self.output(fresh), exact=True)
         if importable(type(part)):
             there = pickle.loads(pickle.dumps(part))
@@ -294,6 +305,12 @@ class HistoryChecks(BatchChecks):
         yield from self.differing(None, state)
 
 
+def drawn_histories(num_items: int) -> Tensor:
+    """Draw histories (6, 8) int64 of eight items and fewer, the last of none."""
+    history = torch.randint(1, num_items + 1, (6, 8))
+    return history * (torch.arange(8) >= torch.tensor([0, 1, 2, 3, 4, 8]).unsqueeze(1))
+
+
 def importable(cls: type) -> bool:
     """Whether a class is found by its name, as pickling needs."""
     return getattr(sys.modules.get(cls.__module__), cls.__name__, None) is cls
@@ -301,8 +318,8 @@ def importable(cls: type) -> bool:
 
 def leaves(value: Any) -> dict[str, Any]:
     """List what an output consists of, by name; the name of a single thing is empty."""
-    if isinstance(value, TensorDictBase):
-        value = dict(value.items(include_nested=True, leaves_only=True))
+    if hasattr(value, "flatten_keys"):  # a TensorDict, whose package takes long to import
+        value = value.flatten_keys()
     return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else {"": value}
 
 

@@ -1,114 +1,29 @@
-"""The contracts of modules that give numbers: encoders, user towers, rewards."""
+"""The contracts of modules that read histories: user towers and rewards."""
 
-import pickle
-import tempfile
-from collections.abc import Callable, Sequence
-from operator import index
-from pathlib import Path
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from lightrec.encoders.base import Encoder, TrainableEncoder
 from lightrec.keys import PADDING, Key
-from lightrec.learners.playing import LearnableReward
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.towers import UserTower
 from lightrec.rewards.base import Reward, RewardContext
 from lightrec.testing import tiny
-from lightrec.testing.contract import DoesNotApply, Faults, promise, run_python
-from lightrec.testing.invariants import BatchChecks, HistoryChecks, differences, importable
+from lightrec.testing.contract import Faults, promise
+from lightrec.testing.invariants import (
+    BatchChecks,
+    HistoryChecks,
+    differences,
+    drawn_histories,
+)
 
 FEATURE_SIZE = 4
 """Features of a state that rewards which learn are tried on."""
 Form = tuple[tuple[int, ...], torch.dtype]
-
-# From short to long, so that an encoder that batches by length leaves this order.
-TEXTS = ["", "tea", "a red lamp", "rope for a boat", "a song of tea and rope", "lamp " * 9]
-ODD_TEXTS: dict[str, list[str]] = {
-    "a text without words": [""],
-    "no texts": [],
-    "a long text": ["tea", "a very long story of tea and rope " * 500],
-    "texts in any script": [
-        *("naïve café", "🍵🎣 👩‍👩‍👧", "שלום עולם", "茶とロープ", "a\tb\nc", "𝔱𝔢𝔞", "\u200b")
-    ],
-}
-_ELSEWHERE = """import pickle, sys, torch
-encoder, values = pickle.load(open(sys.argv[1], "rb"))
-torch.save(encoder.encode(values), sys.argv[1])"""
-
-
-class EncoderChecks(BatchChecks):
-    """The checks of an encoder.
-
-    :param make: builds a fresh encoder, such as its class.
-    :param values: what it reads where that is no text: five or more, such as paths of pictures.
-    """
-
-    base, inputs, outputs = Encoder, "texts", "vectors"
-    hint = (
-        "Give the vectors' length as `size`, an int; treat a text without words on its own, for "
-        "example by a vector of zeros, return `torch.zeros(0, self.size)` where there are no "
-        "texts, cut what is too long, and count what is not known as one unknown word, or as none."
-    )
-
-    def __init__(
-        self,
-        make: Callable[..., Encoder],
-        part: str | None = None,
-        values: Sequence[Any] | None = None,
-    ) -> None:
-        super().__init__(make, part)
-        self.values = list(TEXTS if values is None else values)
-        self.odd = ODD_TEXTS if values is None else {"no values": []}
-
-    def _input(self, part: Encoder) -> list[Any]:
-        return list(self.values)
-
-    def _call(self, part: Encoder, texts: list[Any]) -> Tensor:
-        return part.encode(texts)
-
-    def _differentiable(self, part: Encoder, texts: list[Any]) -> Tensor:
-        if isinstance(part, TrainableEncoder):
-            return part(part.tokenize(texts))
-        return part.encode(texts)
-
-    def _learned(self, part: Encoder, texts: list[Any]) -> dict[str, Tensor]:
-        self._differentiable(part, texts)  # weights may be loaded when they are first needed
-        return super()._learned(part, texts)
-
-    def _declared(self, part: Encoder, texts: list[Any]) -> Form:
-        return (len(texts), index(part.size)), torch.float32
-
-    def _odd(self, part: Encoder) -> dict[str, list[Any]]:
-        return self.odd
-
-    @promise("Check that the texts reach the computation, and that nothing multiplies them by 0.")
-    def different_texts(self) -> Faults:
-        """Different texts have different vectors."""
-        vectors = self.output(self._ready(), self.values[1:])
-        if not any(differences(vectors, vectors[:1].expand_as(vectors))):
-            yield f"All of {len(self.values) - 1} different texts have the same one."
-
-    @promise(
-        "Save or load when first needed all that `encode` uses, and do not use Python's `hash` of "
-        "strings, which differs by process; take `zlib.crc32`."
-    )
-    def another_process(self) -> Faults:
-        """An encoder that was pickled gives the same vectors in another process."""
-        encoder, error = self._ready(), "ModuleNotFoundError"
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, "encoder")
-            if importable(type(encoder)):
-                file.write_bytes(pickle.dumps((encoder, self.values)))
-                error = run_python(_ELSEWHERE, str(file))[1]
-            if error.startswith(("ModuleNotFoundError", "AttributeError: Can't get attribute")):
-                raise DoesNotApply("The encoder's class cannot be imported in another process.")
-            if error:
-                yield f"There it raised {error}."
-            yield from differences(torch.load(file), self.output(encoder))
 
 
 class TowerChecks(BatchChecks):
@@ -117,7 +32,7 @@ class TowerChecks(BatchChecks):
     :param make: builds a fresh tower, such as its class, as a ranker does: with the width 16.
     """
 
-    base, inputs, outputs = UserTower, "histories", "vectors"
+    inputs, outputs = "histories", "vectors"
     passes = ("size",)
 
     def _ready(self) -> UserTower:
@@ -195,7 +110,8 @@ class RewardChecks(HistoryChecks):
         ``country`` and ``member``.
     """
 
-    base, inputs, outputs = Reward, "transitions", "rewards"
+    inputs, outputs = "transitions", "rewards"
+    sample = "context"
     hint = (
         "Sum over places, index tables with `slate.clamp_min(1)`, mask what came of 0 afterwards, "
         "and leave out what is 0 in the slate."
@@ -213,7 +129,7 @@ class RewardChecks(HistoryChecks):
 
     def _ready(self) -> Reward:
         reward: Reward = super()._ready()
-        if isinstance(reward, LearnableReward):
+        if _learns(reward):
             # As a learner does, which tells it how large its states and items are.
             vectors = torch.randn(self.num_items + 1, tiny.VECTOR_SIZE)
             reward = reward.fitted_to(FEATURE_SIZE, vectors, slate_size=3).eval()
@@ -221,14 +137,13 @@ class RewardChecks(HistoryChecks):
         return reward
 
     def _input(self, part: Reward | None) -> TensorDict:
-        history = torch.randint(1, self.num_items + 1, (6, 8))
-        history = history * (torch.arange(8) >= torch.tensor([0, 1, 2, 3, 4, 8]).unsqueeze(1))
+        history = drawn_histories(self.num_items)
         slate = torch.stack([torch.randperm(self.num_items)[:3] + 1 for _ in range(6)])
         row = torch.arange(6)
         taken = torch.stack([row < 0, row % 2 == 0, row == 2], 1)
         data = {Key.USER: row, Key.HISTORY: history, Key.ACTION: slate, Key.TAKEN: taken}
         rows = TensorDict(data, [6])
-        if isinstance(part, LearnableReward):  # which also reads what learners add
+        if _learns(part):  # which also reads what learners add
             column, seen = row.unsqueeze(1), torch.randn(2, 6, FEATURE_SIZE)
             ends = {FEATURES: seen[1], Key.ABSORBING: column >= 4, "terminated": column == 1}
             rows[FEATURES], rows[Key.ABSORBING] = seen[0], column == 5
@@ -237,7 +152,7 @@ class RewardChecks(HistoryChecks):
         return rows
 
     def _differentiable(self, part: Reward, transitions: TensorDict) -> Tensor:
-        if isinstance(part, LearnableReward):
+        if _learns(part):
             learns = getattr(part, "losses", None)  # from demonstrations and what was played
             losses = learns(transitions, transitions.flip(0)) if learns else {}
             steps = [loss for name, loss in losses.items() if name.startswith("loss")]
@@ -264,6 +179,12 @@ class RewardChecks(HistoryChecks):
         rows = self.standard(self.make())
         nested = rows.exclude(Key.TAKEN).set(("next", Key.TAKEN), rows[Key.TAKEN])
         yield from self.differing(rows, nested)
+
+
+def _learns(reward: Any) -> bool:
+    """Whether a reward learns as it is played; most do not, and need no Lightning."""
+    playing = sys.modules.get("lightrec.learners.playing")
+    return playing is not None and isinstance(reward, playing.LearnableReward)
 
 
 def _histories(x: Tensor, padding: Tensor) -> TensorDict:

@@ -1,6 +1,9 @@
 """The contract of policies: scores, slates and the probabilities with which they are drawn."""
 
+import copy
 import itertools
+from functools import cached_property
+from typing import Any
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -8,8 +11,11 @@ from torch import Tensor
 
 from lightrec.keys import PADDING, Key
 from lightrec.policies.base import LearnedPolicy, Policy
+from lightrec.run import Run
+from lightrec.testing import tiny
 from lightrec.testing.contract import DoesNotApply, Faults, promise
 from lightrec.testing.invariants import TOLERANCE, HistoryChecks, differences, seeded
+from lightrec.testing.simulators import TinyWorld
 
 ROWS, LENGTH = 6, 8
 DRAWS = 4000
@@ -24,7 +30,7 @@ class PolicyChecks(HistoryChecks):
     :param make: builds a fresh policy of 6 or more items.
     """
 
-    base, inputs, outputs = Policy, "sessions", "scores"
+    inputs, outputs = "sessions", "scores"
     may_draw = True
     hint = (
         "End `logits` with `lightrec.policies.base.among_candidates(state, scores)`, since 0 is no "
@@ -171,3 +177,32 @@ class PolicyChecks(HistoryChecks):
             yield f"{int((~rows.isfinite()).sum())} of {rows.numel()} are NaN or infinite."
         alone = [policy.session_features(state[row : row + 1].clone()) for row in range(ROWS)]
         yield from differences(rows, torch.cat(alone))
+
+
+class RankerChecks(PolicyChecks):
+    """The checks of what ranks a run's items, made of the kit's run.
+
+    :param make: the class, of which ``from_run`` makes one.
+    """
+
+    def _ready(self) -> Policy:
+        kind: Any = self.make
+        ranker: Policy = kind.from_run(Run(tiny.kit_run())).eval()
+        return ranker.requires_grad_(False)
+
+
+class PolicyMakerChecks(PolicyChecks):
+    """The checks of the policy that a policy maker makes in the tiny world.
+
+    :param make: builds a policy maker.
+    """
+
+    @cached_property
+    def made(self) -> Policy:
+        """The policy, which has learned."""
+        world = TinyWorld(8, offer_size=None)
+        policy: Policy = self.make().policy(world, torch.arange(8))
+        return policy.eval().requires_grad_(False)
+
+    def _ready(self) -> Policy:
+        return copy.deepcopy(self.made)

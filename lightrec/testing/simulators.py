@@ -32,7 +32,7 @@ class SimulatorChecks(BatchChecks):
     :param make: builds a fresh simulator of as many sessions as it is given.
     """
 
-    base, inputs, outputs = Simulator, "users", "sessions"
+    inputs, outputs = "users", "sessions"
     saved = devices = gradients = None  # type: ignore[assignment]
     _declared = output_as_declared = None  # type: ignore[assignment] # the specs declare it
 

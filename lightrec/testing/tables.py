@@ -48,7 +48,7 @@ ODD_ATTRIBUTES = (
 class DomainChecks(BatchChecks):
     """The checks of a domain."""
 
-    base, inputs, outputs = Domain, "items", "texts"
+    inputs, outputs = "items", "texts"
     hint = "Fill what is not known with an empty string, and leave out what has no words."
     devices = gradients = None  # type: ignore[assignment]
 
@@ -175,7 +175,8 @@ class FileChecks(PartChecks):
 class ReaderChecks(FileChecks):
     """The checks of a reader, on a file or folder in its format."""
 
-    base, inputs, outputs = Reader, "files", "tables"
+    inputs, outputs = "files", "tables"
+    sample = "path"
 
     def _call(self, part: Reader, path: Path) -> dict[str, object]:
         tables = part.read(path)
@@ -275,7 +276,7 @@ def _is_sentence(text: str) -> bool:
 class EvaluatorChecks(FileChecks):
     """The checks of an evaluator, on the folder of a finished run; by default a tiny one."""
 
-    base, inputs, outputs = Evaluator, "runs", "metrics"
+    inputs, outputs = "runs", "metrics"
     saved = None  # type: ignore[assignment]
 
     def __init__(
@@ -305,3 +306,26 @@ class EvaluatorChecks(FileChecks):
                 yield f"There is the key {key!r}."
             if type(value) not in (int, float) or not math.isfinite(value):
                 yield f"The value of {key} is {value!r}."
+
+    @promise(
+        "Begin the names of metrics with a word of your own, as in `chess/openings`, and write a "
+        "cell for each column of a table, as text."
+    )
+    def findings(self) -> Faults:
+        """Metrics have names of the evaluator's own, with a slash, and sections are whole: a title,
+        a text, and tables whose rows are as long as their heads.
+        """
+        run = Run(self.path())
+        findings = self._ready().evaluate(run, 3)
+        earlier = {
+            key for stage in ("text", "ranker") if run.has(stage) for key in run.metrics(stage)
+        }
+        for key in findings.metrics:
+            if key in earlier or "/" not in key:
+                yield f"A metric is called {key!r}."
+        for section in findings.sections:
+            if not (section.title and section.text):
+                yield f"The section {section.title!r} has no title or no text."
+            for table in section.tables:
+                for row in [row for row in table.rows if len(row) != len(table.head)]:
+                    yield f"A table of {len(table.head)} columns has the row {row}."

@@ -1,4 +1,7 @@
-"""Small things to try parts on, all made from seeds: logs, models, and a whole run."""
+"""Small things to try parts on, all made from seeds: logs, models, and a whole run.
+
+What takes long to import is imported where it is needed: most parts are tried without.
+"""
 
 import atexit
 import contextlib
@@ -8,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
@@ -20,13 +23,18 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.store import EventStore
 from lightrec.keys import Column
+from lightrec.policies.baselines import GreedyRankerPolicy
 from lightrec.ranking.ranker import Ranker
-from lightrec.rewards.base import RewardContext
-from lightrec.simulators.user_model import LogStarts
 from lightrec.testing.invariants import seeded
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
 from lightrec.users.user_model import UserModel
+
+if TYPE_CHECKING:
+    from lightrec.ranking.item_models.base import Evidence
+    from lightrec.rewards.base import RewardContext
+    from lightrec.simulators.user_model import LogStarts
+    from lightrec.users.choice_data import ChoiceData
 
 USERS: Final = 60
 STEPS: Final = 10
@@ -131,6 +139,11 @@ def tiny_ranker() -> Ranker:
         return Ranker(NUM_ITEMS, size=8).eval()
 
 
+def tiny_policy() -> GreedyRankerPolicy:
+    """Make a policy that shows what the tiny ranker scores highest."""
+    return GreedyRankerPolicy(tiny_ranker())
+
+
 def tiny_choice_model(num_items: int = NUM_ITEMS, seed: int = 0) -> PooledChoice:
     """Make a model of choices of random weights, whose users look ahead."""
     with seeded(seed):
@@ -163,8 +176,10 @@ def tiny_parts(choice: PooledChoice) -> dict[str, Any]:
     return {"leaving": leaving.eval(), "returning": returning.eval(), "valuing": valuing.eval()}
 
 
-def tiny_starts(num_items: int = NUM_ITEMS) -> LogStarts:
+def tiny_starts(num_items: int = NUM_ITEMS) -> "LogStarts":
     """Make start states: four users whose logs hold 0 to 3 items."""
+    from lightrec.simulators.user_model import LogStarts
+
     counts = torch.tensor([0, 0, 1, 2, 3])
     generator = torch.Generator().manual_seed(0)
     items = torch.randperm(num_items, generator=generator)[: counts.sum()] + 1
@@ -182,12 +197,52 @@ def tiny_run(folder: Path) -> Path:
     return run("generic", out=folder / "tiny", log=log, items=items, overrides=FAST)
 
 
-def kit_context() -> RewardContext:
+def kit_context() -> "RewardContext":
     """Make what rewards are bound to: an ensemble of users with all parts, and the tiny store.
 
     Users choose among 12 items, and the store has 48.
     """
+    from lightrec.rewards.base import RewardContext
+
     return RewardContext(tiny_user_model(members=2, whole=True), _kit_store())
+
+
+def kit_evidence() -> "Evidence":
+    """Make what item models are fitted to: the tiny store's events, with made-up vectors."""
+    from lightrec.ranking.item_models.base import Evidence
+
+    with seeded(0):
+        vectors = torch.randn(ITEMS + 1, VECTOR_SIZE)
+    vectors[0] = 0
+    return Evidence.of(_kit_store(), vectors)
+
+
+def kit_choices() -> "ChoiceData":
+    """Make data of choices by P(i) ∝ exp r(i), and 1 for nothing, from sets of four of six items.
+
+    An item's name is its reward r. Learners may change the batches: the data is new each time.
+    """
+    from lightrec.users.choice_data import ChoiceData
+
+    return ChoiceData(str(_choices()), history_length=3)
+
+
+@cache
+def _choices() -> Path:
+    chance, names = np.random.default_rng(0), ["1.6", "1.0", "0.4", "-0.2", "-0.8", "-1.4"]
+    rows = []
+    for user in range(USERS * 4):
+        for step in range(6):
+            offered = chance.permutation(len(names))[:4]
+            worth = np.exp([float(names[item]) for item in offered] + [0.0])
+            choice = chance.choice(5, p=worth / worth.sum())
+            chosen = None if choice == 4 else names[offered[choice]]
+            rows.append((f"u{user}", chosen, step, [names[item] for item in offered]))
+    schema = [Column.USER, Column.ITEM, Column.TIME, Column.CANDIDATES]
+    log = InteractionLog(pl.DataFrame(rows, schema=schema, orient="row"))
+    with kit_folder("choices") as folder:
+        prepare(log, folder / "data", domain=Domain(), repeats=True, k_core=0, seed=0)
+        return folder / "data"
 
 
 @cache

@@ -23,6 +23,8 @@ from lightrec.users.choice_sets import Batch
 if TYPE_CHECKING:
     from lightrec.users.choice_data import ChoiceData  # which reads logs, as a user model need not
 
+__path__: list[str] = []
+"""Nothing lies in it; what imports the modules that once did is told where their names are."""
 Make = Callable[[], ChoiceModel]
 """Makes an untrained choice model."""
 ANYWHERE = 0.6

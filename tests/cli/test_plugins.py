@@ -13,7 +13,7 @@ import yaml
 from lightrec import plugins
 from lightrec.__main__ import main
 from lightrec.cli.plugins import KINDS
-from lightrec.testing import modules
+from lightrec.testing import encoders
 from tests.installed import install
 from tests.processes import run_python
 
@@ -78,7 +78,7 @@ def test_show_tells_of_a_part_and_its_arguments(capsys):
 def new(tmp_path, monkeypatch, capsys):
     """Writes a package board-games, and puts it on the path as pip would."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(modules, "run_python", run_python)
+    monkeypatch.setattr(encoders, "run_python", run_python)
 
     def write(*options):
         status, text = said(capsys, "new", "board-games", *options)

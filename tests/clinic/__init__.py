@@ -1,6 +1,6 @@
 """A plugin as a stranger would write it: a domain that forbids, and a part of every other kind.
 
-The modules beside this one are installed as the distribution ``lightrec-clinic`` 1.0.
+The modules of `tests/frozen/clinic`, mended, are installed as ``lightrec-clinic`` 1.0.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,10 +12,14 @@ import pytest
 from lightrec import plugins
 from lightrec.stages.run import run
 from lightrec.testing import tiny
+from tests.frozen import MENDS, texts
 from tests.installed import install
 
 ADULTS = range(20, tiny.USERS)
 """Users who are of age; for the others lamps are forbidden."""
+
+FAILING = ("FailingLoss", "FailingModel")
+"""Further components, which raise an error when they are called."""
 
 SETTINGS: Mapping[str, Sequence[str]] = {
     "values": tiny.FAST["values"],
@@ -48,10 +52,11 @@ SETTINGS: Mapping[str, Sequence[str]] = {
 @contextmanager
 def installed(folder: Path) -> Iterator[None]:
     """Install the plugin into a folder for the length of a block."""
-    here = Path(__file__).parent
-    texts = {path.stem: path.read_text() for path in here.glob("*.py") if path.stem != "__init__"}
     with pytest.MonkeyPatch.context() as patch:
-        install(folder, "clinic", texts.pop("hooks"), **texts)
+        failing = (Path(__file__).parent / "failing.py").read_text()
+        mends = {**MENDS, '"VisitData")': '"VisitData") | _of("failing", *FAILING)'}
+        mends["LIGHTREC_API = 1"] = f"LIGHTREC_API = 2\nFAILING = {FAILING}"
+        install(folder, "clinic", failing=failing, **texts("clinic", mends))
         patch.syspath_prepend(folder)
         plugins.installed.cache_clear()
         yield

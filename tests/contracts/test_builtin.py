@@ -25,7 +25,7 @@ from lightrec.testing import (
     RewardChecks,
     SimulatorChecks,
     check_all,
-    modules,
+    encoders,
     parametrize_checks,
     plugin_checks,
     tiny,
@@ -77,7 +77,7 @@ def combined_reward():
 def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIGHTREC_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(modules, "run_python", run_python)
+        patch.setattr(encoders, "run_python", run_python)
         # How well a world's people know what follows is none of the contract's business.
         patch.setitem(FarLaws.__init__.__kwdefaults__, "fit_steps", 20)
         yield

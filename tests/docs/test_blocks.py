@@ -21,7 +21,7 @@ from lightrec.stages import recipes
 from lightrec.stages.run import check
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import RecipeCLI
-from lightrec.testing import modules
+from lightrec.testing import encoders
 from tests.docs.pages import PAGES, ROOT, Block, blocks, commands, lines, name
 from tests.docs.shell import Environment, Here
 from tests.processes import run_python
@@ -67,7 +67,7 @@ def quickly(monkeypatch):
     """Trainings of the pages' commands end after an epoch; another process has its imports."""
     whole = RecipeCLI.instantiate_trainer
     monkeypatch.setattr(RecipeCLI, "instantiate_trainer", lambda cli: whole(cli, max_epochs=1))
-    monkeypatch.setattr(modules, "run_python", run_python)
+    monkeypatch.setattr(encoders, "run_python", run_python)
 
 
 @pytest.mark.slow

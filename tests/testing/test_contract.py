@@ -7,7 +7,7 @@ import pytest
 from lightrec import plugins
 from lightrec.errors import FetchError, NotApplicable, PluginError
 from lightrec.testing import Check, ContractError, DoesNotApply, check_all
-from lightrec.testing.contract import checks_of, promise
+from lightrec.testing.contract import checks_of, outcomes, promise
 
 
 @promise("Nothing.")
@@ -47,7 +47,8 @@ def test_every_outcome_is_told_and_nothing_stops_the_others():
     ids = ["passes", "fails", "breaks", "skips", "is-offline", "lacks"]
     assert [check.id for check in CHECKS] == [f"Pot-{name}" for name in ids]
     statuses, reasons = zip(*(check.outcome() for check in CHECKS), strict=True)
-    assert statuses == ("passed", "failed", "failed", *["not applicable"] * 3)
+    skipped = ("not applicable", "not checked", "not checked")
+    assert statuses == ("passed", "failed", "failed", *skipped)
     assert reasons[1] == "tea is hot. It is cold. Warm tea."
     line = breaks.__code__.co_firstlineno + 2
     assert reasons[2] == (
@@ -70,7 +71,7 @@ def is_refused():
 
 def test_an_import_failure_of_another_part_is_not_held_against_this_one():
     needs, refused = checks_of("Pot", (needs_another, is_refused))
-    assert needs.outcome()[0] == "not applicable"
+    assert needs.outcome()[0] == "not checked"
     assert "no_such_module_here:Other of other 1.0" in needs.outcome()[1]
     assert refused.outcome()[0] == "failed"
 
@@ -78,6 +79,16 @@ def test_an_import_failure_of_another_part_is_not_held_against_this_one():
 def test_a_line_of_lightrecs_is_no_line_to_correct():
     asks = Check("Pot", "asks", partial(plugins.Plugins().get, "encoders", "Pot"))
     assert "Correct what the part gives to line" in asks.outcome()[1]
+
+
+def test_what_was_said_of_a_part_is_not_said_again():
+    breaking = [raising(KeyError("tea"), name) for name in ("first", "second")]
+    checks = [*checks_of("Pot", breaking), *checks_of("Kettle", breaking[1:]), CHECKS[0], CHECKS[0]]
+    first, second, other, *passed = [message for *_, message in outcomes(checks)]
+    assert "KeyError: 'tea'" in first
+    assert second == "The same as of 'first'."
+    assert "KeyError: 'tea'" in other
+    assert passed == ["", ""]
 
 
 def test_all_that_failed_is_in_one_error():

@@ -10,10 +10,17 @@ from tensordict import TensorDict
 
 from lightrec import testing
 from lightrec.testing.invariants import differences
-from lightrec.testing.plugins import KINDS
-from tests.testing import test_modules, test_policies, test_simulators, test_tables
+from tests.testing import (
+    test_learning,
+    test_modules,
+    test_policies,
+    test_simulators,
+    test_stages,
+    test_tables,
+)
 
-MODULES = (test_modules, test_policies, test_simulators, test_tables)
+MODULES = (test_learning, test_modules, test_policies, test_simulators, test_stages, test_tables)
+KINDS = [getattr(testing, name) for name in testing.__all__ if name.endswith("Checks")]
 
 
 def test_every_promise_has_a_part_that_breaks_it():
@@ -24,6 +31,7 @@ def test_every_promise_has_a_part_that_breaks_it():
     for kind in KINDS:
         path = (Path(),) if kind is testing.ReaderChecks else ()
         names = {check.name for check in kind(object, *path)}
+        assert len(names) >= 5
         assert names - {"another process"} <= broken, kind
 
 

@@ -17,7 +17,7 @@ from lightrec.testing import (
     EncoderChecks,
     RewardChecks,
     TowerChecks,
-    modules,
+    encoders,
 )
 from tests.processes import run_python
 
@@ -178,7 +178,7 @@ def test_a_wrong_one_fails(base, changed, names, failing):
 
 def test_a_reward_that_lacks_what_it_reads_is_passed_over():
     none = RewardChecks(PaidPrice, context=lambda: RewardContext())
-    assert {check.outcome()[0] for check in none} == {"not applicable"}
+    assert {check.outcome()[0] for check in none} == {"not checked"}
 
 
 @pytest.mark.slow
@@ -196,7 +196,7 @@ def test_what_differs_in_another_process(tmp_path, monkeypatch, failing):
     path = tmp_path / "hashed_encoder_of_a_test.py"
     path.write_text(textwrap.dedent(source))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(modules, "run_python", run_python)
+    monkeypatch.setattr(encoders, "run_python", run_python)
     from hashed_encoder_of_a_test import Hashed
 
     assert failing(EncoderChecks(Hashed)) == {PROCESS}

@@ -1,7 +1,11 @@
 """Each check of a plugin fails for a plugin that is wrong in just that."""
 
+from pathlib import Path
+
 import pytest
 
+from lightrec import plugins
+from lightrec.errors import PluginError
 from lightrec.testing import ContractError, check_all, plugin_checks
 
 RIGHT = """
@@ -9,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from lightrec.hookspecs import gives
 
-LIGHTREC_API = 1
+LIGHTREC_API = 2
 lightrec_domains = gives({"chess": "parts_of_chess:Chess"})
 lightrec_rewards = gives({"Patience": "parts_of_chess:Patience"})
 lightrec_components = gives({"LastMoves": "parts_of_chess:LastMoves"})
@@ -78,11 +82,11 @@ def test_a_right_one_passes_with_the_contracts_of_its_parts(chess, failing):
     ("old", "new", "names"),
     [
         ("lightrec_domains", "lightrec_domain", {"usable"}),
-        ("LIGHTREC_API = 1", "", {"hook module"}),
+        ("LIGHTREC_API = 2", "", {"hook module"}),
         ('"chess": ', '"generic": ', {"usable"}),
         ("from typing import Any", "import polars", {"hook module"}),
-        ("(EngagementReward)", "", {"usable"}),
-        ("parts_of_chess:Patience", "parts_of_chess:Hurry", {"usable"}),
+        ("(EngagementReward)", "", {"imports"}),
+        ("parts_of_chess:Patience", "parts_of_chess:Hurry", {"imports"}),
         ('"""Games of chess."""', "", {"described"}),
         ("weight: float", "weight", {"described"}),
         (
@@ -108,4 +112,41 @@ def test_what_the_kit_cannot_build_is_left_to_its_package(chess):
     checks = chess("weight: float = 1.0", "clock: str")
     (contract,) = (check for check in checks if check.id == "Patience-contract")
     why = "It needs clock; run RewardChecks(make) in the package's own tests, where `make` builds "
-    assert contract.outcome() == ("not applicable", f"{why}Patience.")
+    assert contract.outcome() == ("not checked", f"{why}Patience.")
+
+
+def test_what_cannot_be_imported_comes_first_once_and_recipes_last(chess):
+    checks = chess("from lightrec.data.domain", "import no_chess\nfrom lightrec.data.domain")
+    said = [(check.name, *check.outcome()) for check in checks]
+    assert [name for name, *_ in said] == ["usable", "imports", "hook module", "recipes"]
+    assert [status for _, status, _ in said] == ["passed", "failed", "passed", "passed"]
+    assert said[1][2].count("No module named 'no_chess'") == 3
+    assert "The same error stops 2 more" in said[1][2]
+
+
+def test_recipes_that_name_what_cannot_be_imported_are_not_checked(chess):
+    chess("parts_of_chess:Patience", "parts_of_chess:Hurry")
+    (folder,) = (
+        Path(part.path)
+        for part in plugins.installed().parts["recipes"].values()
+        if part.name == "chess"
+    )
+    (folder / "policy.yaml").write_text("model: {class_path: PolicyModule, reward: Patience}\n")
+    recipes = plugin_checks("chess")[-1].outcome()
+    assert recipes == (
+        "not checked",
+        "They name Patience, which cannot be imported, as said above.",
+    )
+
+
+def test_one_part_alone(chess):
+    chess()
+    assert {check.part for check in plugin_checks("chess", "LastMoves")} == {"LastMoves"}
+    with pytest.raises(PluginError, match="no part called 'Rook'"):
+        plugin_checks("chess", "Rook")
+
+
+def test_a_kind_without_checks_says_so(chess):
+    checks = chess("class LastMoves(CausalTransformer)", "class LastMoves")
+    (contract,) = (check for check in checks if check.id == "LastMoves-contract")
+    assert contract.outcome()[0] == "not checked"

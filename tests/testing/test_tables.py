@@ -13,7 +13,7 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Reader, Tables
 from lightrec.data.readers.canonical import write_tables
 from lightrec.errors import DataError
-from lightrec.evaluation.base import Evaluator, Findings
+from lightrec.evaluation.base import Evaluator, Findings, Section, Table
 from lightrec.testing import DomainChecks, EvaluatorChecks, ReaderChecks
 
 COUNT = itertools.count()
@@ -98,7 +98,9 @@ class Files(Evaluator):
     """Counts the run's files."""
 
     def evaluate(self, run, seed):
-        return Findings(self.metrics(run, seed))
+        return Findings(self.metrics(run, seed), [self.section])
+
+    section = Section("Files", "How many there are.", [Table(["files"], [["2"]])])
 
     def metrics(self, run, seed):
         return {"files/count": len(list(run.path.iterdir())), "seed/half": seed / 2}
@@ -153,8 +155,11 @@ def test_a_right_one_passes(right, checks, failing):
         (Pairs, {"read": shuffled}, {"deterministic"}),
         (Pairs, {"read": lambda s, path, columns=None: Pairs.read(s, path)}, {"refusals"}),
         (Pairs, {"text": lambda s, path: path.read_text("utf-8")}, {"broken files"}),
-        (Files, {"metrics": lambda s, run, seed: {"a": torch.tensor(1.0)}}, {"metrics"}),
+        (Files, {"metrics": lambda s, run, seed: {"a/b": torch.tensor(1.0)}}, {"metrics"}),
         (Files, {"metrics": writes}, {"input unchanged"}),
+        (Files, {"metrics": lambda s, run, seed: {"count": 1.0}}, {"findings"}),
+        (Files, {"section": Section("Files", "", [])}, {"findings"}),
+        (Files, {"section": Section("F", "F", [Table(["a", "b"], [["1"]])])}, {"findings"}),
     ],
 )
 def test_a_wrong_one_fails(base, changed, names, checks, failing):

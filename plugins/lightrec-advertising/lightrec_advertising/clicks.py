@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from lightrec.api import PADDING, Column, EventStore, Run, Stage
 from lightrec.calibration import GROUPS, measured, reliability
 from lightrec.data.files import RELIABILITY
-from lightrec.data.store import TEST, TRAIN, VALIDATION, EventStore
-from lightrec.keys import PADDING, Column
+from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.nn.part import Part
-from lightrec.run import METRICS, Run
-from lightrec.stages.stage import Stage
+from lightrec.run import METRICS
 
 RARE = 20
 """A value with fewer training rows counts as unknown."""

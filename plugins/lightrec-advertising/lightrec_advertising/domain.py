@@ -12,8 +12,7 @@ from lightrec_formats.names import in_common
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from lightrec.data.domain import Domain
-from lightrec.keys import Column
+from lightrec.api import Column, Domain
 
 USERS, ADS, VISITS, SHOWN = 400, 150, 25, 8
 NOTHING: Final = 3.2

@@ -2,9 +2,8 @@
 
 import json
 
+from lightrec.api import Curve, Evaluator, Findings, Run, Section, Table
 from lightrec.data.files import RELIABILITY
-from lightrec.evaluation.base import Curve, Evaluator, Findings, Section, Table
-from lightrec.run import Run
 
 ROWS = {"crossed": "crossed features", "logistic": "logistic regression", "base": "the base rate"}
 COLUMNS = {"log_loss": "log-loss (nats)", "calibration_error": "calibration error"}

@@ -8,12 +8,16 @@ from typing import ClassVar, Final
 import polars as pl
 from lightrec_formats.published import PublishedReader
 
-from lightrec.data.casts import to_numbers
-from lightrec.data.catalog import Catalog, Users
-from lightrec.data.log import InteractionLog
-from lightrec.data.schema import Place, Problems
-from lightrec.errors import DataError
-from lightrec.keys import Column
+from lightrec.api import (
+    Catalog,
+    Column,
+    DataError,
+    InteractionLog,
+    Place,
+    Problems,
+    Users,
+    to_numbers,
+)
 
 _NUMBER: Final = 0, sys.float_info.max, "a number from 0"
 

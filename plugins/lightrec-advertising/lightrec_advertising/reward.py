@@ -6,8 +6,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.keys import PADDING, Key
-from lightrec.rewards.base import RewardContext, UserReward
+from lightrec.api import PADDING, Key, RewardContext, UserReward
 
 
 class ExpectedValueReward(UserReward):

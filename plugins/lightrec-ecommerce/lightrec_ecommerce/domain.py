@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from lightrec.data.domain import Domain
+from lightrec.api import Domain
 
 PRICE = "price"
 """The items' attribute that says what one piece costs."""

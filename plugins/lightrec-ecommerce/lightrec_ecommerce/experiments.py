@@ -8,11 +8,7 @@ import polars as pl
 from lightrec_formats.published import PublishedReader
 from numpy.typing import NDArray
 
-from lightrec.data.catalog import Catalog, Users
-from lightrec.data.log import InteractionLog
-from lightrec.data.schema import Place
-from lightrec.errors import DataError
-from lightrec.keys import Column
+from lightrec.api import Catalog, Column, DataError, InteractionLog, Place, Users
 
 CONTEXT: Final = "item_context.csv"
 FEATURES: Final = "user_item_features"

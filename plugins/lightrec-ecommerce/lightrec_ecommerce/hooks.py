@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from lightrec.hookspecs import gives
+from lightrec.api import gives
 
-LIGHTREC_API = 1
+LIGHTREC_API = 2
 
 lightrec_domains = gives({"ecommerce": "lightrec_ecommerce.domain:EcommerceDomain"})
 lightrec_readers = gives(

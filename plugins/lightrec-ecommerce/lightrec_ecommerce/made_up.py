@@ -15,7 +15,7 @@ import polars as pl
 from lightrec_formats.made_up import DAY, NEW_YEAR, Floats, write_made_up
 from scipy.special import expit
 
-from lightrec.keys import Column
+from lightrec.api import Column
 
 REGIONS: Final = ("north", "east", "south", "west")
 TAGS: Final = (

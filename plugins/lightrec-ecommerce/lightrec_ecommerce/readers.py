@@ -6,9 +6,7 @@ from typing import Final
 import polars as pl
 from lightrec_formats.published import PublishedReader
 
-from lightrec.data.catalog import Catalog
-from lightrec.data.log import InteractionLog
-from lightrec.keys import Column
+from lightrec.api import Catalog, Column, InteractionLog
 from lightrec_ecommerce.domain import PRICE
 
 INVOICE: Final = {

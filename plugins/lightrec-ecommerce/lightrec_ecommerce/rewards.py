@@ -6,7 +6,7 @@ import polars as pl
 from lightrec_rewards.attributes import AttributeReward, to_amounts
 from torch import Tensor
 
-from lightrec.errors import NotApplicable
+from lightrec.api import NotApplicable
 from lightrec_ecommerce.domain import PRICE
 
 

@@ -1,5 +1,6 @@
 """Conversions and money: what sessions bring, and what lists find of what was bought."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -9,18 +10,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from lightrec.api import (
+    PADDING,
+    Evaluator,
+    EventStore,
+    Findings,
+    HeldOutLog,
+    NotApplicable,
+    RewardContext,
+    Run,
+    Section,
+    Table,
+    interval,
+    mean_of_users,
+    scorers_of,
+    spread,
+)
 from lightrec.data.sequences import Sequences
-from lightrec.data.store import EventStore
-from lightrec.errors import NotApplicable
-from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Table, interval, spread
-from lightrec.evaluation.held_out import LIST_LENGTH, REPEATS, HeldOutLog, mean_of_users, scorers_of
-from lightrec.keys import PADDING
-from lightrec.rewards.base import RewardContext
-from lightrec.run import Run
 from lightrec_ecommerce.domain import PRICE
 from lightrec_ecommerce.rewards import prices
 
-TITLES: Final = {"blend": "blend", REPEATS: REPEATS, "popularity": "popularity"}
+TITLES: Final = {name: name for name in ("blend", "RepeatConsumption", "popularity")}
 COLUMNS: Final = {
     "purchases@10": "purchases found",
     "revenue@10": "revenue found",
@@ -46,7 +56,7 @@ class Sales(Evaluator):
         sold = torch.from_numpy(purchases(Sequences.all_events(store), store)[held_out])
         for name, scorer in scorers_of(run).items():
             result = log.rank(store, scorer, seed)
-            hit, users = (result.ranks <= LIST_LENGTH).double()[sold], result.users[sold]
+            hit, users = (result.ranks <= 10).double()[sold], result.users[sold]
             values = {"purchases": hit}
             if price is not None and result.lists is not None:
                 cost, shown = price[result.targets[sold]].double(), result.lists[sold]
@@ -92,7 +102,7 @@ def of_sessions(store: EventStore, price: Tensor | None, seed: int) -> dict[str,
     return metrics
 
 
-def section(metrics: Metrics) -> Section:
+def section(metrics: Mapping[str, float]) -> Section:
     """Set what sessions bring, and what lists find."""
     text = (
         f"The log has {int(metrics['ecommerce/sessions']):,} sessions; the first table is about "
@@ -110,7 +120,7 @@ def section(metrics: Metrics) -> Section:
     return Section("Conversions and revenue", text, tables, note=note)
 
 
-def verdict(metrics: Metrics) -> str:
+def verdict(metrics: Mapping[str, float]) -> str:
     """Say what the blend finds of purchases and of their revenue."""
     parts = {"purchases": "purchases", "revenue": "their revenue"}
     ends = {title: interval(metrics, f"ecommerce/blend/{n}@10") for n, title in parts.items()}

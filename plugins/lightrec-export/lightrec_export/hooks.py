@@ -1,8 +1,8 @@
 """What this package adds to lightrec."""
 
-from lightrec.hookspecs import gives
+from lightrec.api import gives
 
-LIGHTREC_API = 1
+LIGHTREC_API = 2
 
 lightrec_commands = gives(
     {

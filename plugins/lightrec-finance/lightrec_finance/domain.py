@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from lightrec.data.domain import Domain
+from lightrec.api import Domain
 
 RISK: Final = "risk"
 """Attribute of products: the risk class, 1 (lowest) to 7, as in European key information sheets."""

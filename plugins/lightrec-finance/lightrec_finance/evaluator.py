@@ -8,16 +8,24 @@ from lightrec_formats.made_up import Floats
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightrec.api import (
+    Curve,
+    Evaluator,
+    EventStore,
+    Findings,
+    NotApplicable,
+    Run,
+    Section,
+    Table,
+    by_history,
+)
 from lightrec.data.domain import showable
 from lightrec.data.sequences import Sequences, Targets
-from lightrec.data.store import TEST, EventStore
-from lightrec.errors import NotApplicable
-from lightrec.evaluation.base import Curve, Evaluator, Findings, Section, Table
+from lightrec.data.store import TEST
 from lightrec.policies.baselines import PopularityPolicy
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import evaluate_scores
-from lightrec.ranking.scorers import Scorer, by_history
-from lightrec.run import Run
+from lightrec.ranking.scorers import Scorer
 from lightrec_finance.domain import FinanceDomain, is_assessed
 from lightrec_finance.portfolio import Course, follow
 from lightrec_finance.prices import Days, PriceFiles, Prices, span

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from lightrec_formats.made_up import DAY, Floats, Rows, choose, write_made_up
 
-from lightrec.keys import Column
+from lightrec.api import Column
 from lightrec_finance.domain import RISK, RISK_LIMIT, risk_class
 from lightrec_finance.portfolio import volatility
 from lightrec_finance.prices import Prices

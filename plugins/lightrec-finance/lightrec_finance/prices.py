@@ -10,12 +10,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lightrec.data.casts import to_numbers
-from lightrec.data.readers.delimited import TextTable
-from lightrec.data.schema import Problems
-from lightrec.data.store import TEST, VALIDATION, EventStore
-from lightrec.errors import DataError, NotApplicable
-from lightrec.keys import Column
+from lightrec.api import (
+    Column,
+    DataError,
+    EventStore,
+    NotApplicable,
+    Problems,
+    TextTable,
+    to_numbers,
+)
+from lightrec.data.store import TEST, VALIDATION
 
 MADE_UP: Final = "made-up"
 """In place of files: the prices of the made-up log, which a seed gives again."""

@@ -8,11 +8,8 @@ import polars as pl
 from lightrec_formats.published import PublishedReader
 
 from lightrec import plugins
-from lightrec.data.catalog import Catalog
-from lightrec.data.log import InteractionLog
-from lightrec.data.schema import Place, Problems
+from lightrec.api import Catalog, Column, InteractionLog, Place, Problems
 from lightrec.data.types import Kind
-from lightrec.keys import Column
 
 KINDS: Final = {"purchase": "purchase", "exchange": "exchange"} | dict.fromkeys(
     ("sale", "sale_full", "sale_partial"), "sale"

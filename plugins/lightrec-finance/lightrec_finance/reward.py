@@ -8,9 +8,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.errors import NotApplicable, RecipeError
-from lightrec.keys import PADDING, Key
-from lightrec.rewards.base import Reward, RewardContext
+from lightrec.api import PADDING, Key, NotApplicable, RecipeError, Reward, RewardContext
 from lightrec_finance.portfolio import TRADING_DAYS
 from lightrec_finance.prices import PriceFiles, Prices, decided_by
 

@@ -10,9 +10,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torchrl.data import Binary, Composite, TensorSpec
 
-from lightrec.keys import PADDING, Key
-from lightrec.simulators.base import Simulator
-from lightrec.simulators.session_env import SessionEnv
+from lightrec.api import PADDING, Key, SessionEnv, Simulator
 
 HIDDEN = (Key.LATENT, Key.TRUE_REWARD, Key.SESSION, Key.USER, Key.MASK)
 """Keys that no agent observes: truths, numbers of sessions and rows, and the mask, which stands in

@@ -13,9 +13,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import TensorSpec, Unbounded
 
-from lightrec.errors import RecipeError
-from lightrec.keys import Key
-from lightrec.simulators.base import Response, Simulator
+from lightrec.api import Key, RecipeError, Response, Simulator
 
 
 class DiscreteGymnasium(Simulator):

@@ -10,7 +10,7 @@ import yaml
 from lightrec_formats.names import in_common
 from numpy.typing import NDArray
 
-from lightrec.data.domain import Domain
+from lightrec.api import Domain
 
 AGAINST: Final = {"allergies": "allergens", "conditions": "contraindications"}
 """Attributes of people, and the attributes of items that must have nothing in common with them."""

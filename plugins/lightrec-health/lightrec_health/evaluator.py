@@ -7,15 +7,23 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from lightrec.api import (
+    PADDING,
+    Curve,
+    Evaluator,
+    Findings,
+    HeldOutLog,
+    Key,
+    NotApplicable,
+    RecipeError,
+    RewardContext,
+    Run,
+    Section,
+    Table,
+    by_history,
+)
 from lightrec.data.domain import showable
-from lightrec.errors import NotApplicable, RecipeError
-from lightrec.evaluation.base import Curve, Evaluator, Findings, Section, Table
-from lightrec.evaluation.held_out import HeldOutLog
-from lightrec.keys import PADDING, Key
 from lightrec.ranking.metrics import rankable
-from lightrec.ranking.scorers import by_history
-from lightrec.rewards.base import RewardContext
-from lightrec.run import Run
 from lightrec_health.domain import SCORE, HealthDomain, is_asked
 from lightrec_health.reward import health_scores
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from lightrec_formats.made_up import DAY, choose, write_made_up
 
-from lightrec.keys import Column
+from lightrec.api import Column
 from lightrec_health.domain import NOTHING, SCORE
 
 CUISINES: Final = ("Italian", "Indian", "Mexican", "Greek", "Thai", "Nordic")

@@ -8,12 +8,7 @@ from typing import Final
 import polars as pl
 from lightrec_formats.published import PublishedReader, first_names
 
-from lightrec.data.casts import to_numbers
-from lightrec.data.catalog import Catalog
-from lightrec.data.log import InteractionLog
-from lightrec.data.schema import Place, Problems
-from lightrec.errors import DataError
-from lightrec.keys import Column
+from lightrec.api import Catalog, Column, DataError, InteractionLog, Place, Problems, to_numbers
 from lightrec_health.domain import CONDITIONS, NOTHING, SCORE
 from lightrec_health.ingredients import allergens
 

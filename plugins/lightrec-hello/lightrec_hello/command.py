@@ -12,7 +12,7 @@ def hello(run: Path, *, k: int = 10) -> None:
     :param run: a run's folder.
     :param k: number of items.
     """
-    from lightrec.run import Run  # which imports torch, as `lightrec --help` need not
+    from lightrec.api import Run  # which imports torch, as `lightrec --help` need not
 
     data = Run(run).data
     counts = data.popularity()[1:].tolist()

@@ -5,9 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from lightrec.data.catalog import Catalog
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
+from lightrec.api import Catalog, Domain, InteractionLog
 
 KINDS = ("tea", "rope", "lamp", "song")
 

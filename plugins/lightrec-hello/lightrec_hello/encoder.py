@@ -6,7 +6,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from lightrec.encoders.base import Encoder
+from lightrec.api import Encoder
 
 
 class HelloEncoder(Encoder):

@@ -1,7 +1,6 @@
 """Metrics, and a section of the report."""
 
-from lightrec.evaluation.base import Evaluator, Findings, Section, Table
-from lightrec.run import Run
+from lightrec.api import Evaluator, Findings, Run, Section, Table
 
 
 class HelloEvaluator(Evaluator):

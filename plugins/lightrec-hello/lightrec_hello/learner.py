@@ -5,10 +5,7 @@ from typing import Any
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
-from lightrec.learners.algorithms import Learner
-from lightrec.learners.losses import log_likelihood
-from lightrec.learners.transitions import FEATURES
-from lightrec.policies.base import LearnedPolicy
+from lightrec.api import FEATURES, LearnedPolicy, Learner, log_likelihood
 
 
 class AdvantageLoss(nn.Module):

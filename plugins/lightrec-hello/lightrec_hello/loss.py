@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from lightrec.ranking.losses import RankingLoss, Rows
-from lightrec.ranking.ranker import Ranker
+from lightrec.api import Ranker, RankingLoss, Rows
 
 
 class HelloLoss(RankingLoss):

@@ -5,13 +5,14 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from lightrec.nn.session import State, with_progress
-from lightrec.policies.base import (
+from lightrec.api import (
     LearnedPolicy,
     RunParts,
+    State,
     TwoTowerPolicy,
     vectors_of,
     with_biases,
+    with_progress,
     without_nothing,
 )
 

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from lightrec.data.log import InteractionLog
-from lightrec.data.readers.base import Reader
-from lightrec.errors import DataError
+from lightrec.api import DataError, InteractionLog, Reader
 
 
 class HelloReader(Reader):
@@ -32,3 +30,10 @@ class HelloReader(Reader):
             return InteractionLog(rows.with_columns(pl.col("time").str.to_datetime("%Y-%m-%d")))
         except (OSError, pl.exceptions.PolarsError) as error:
             raise DataError(f"This is no .hello file: {error}.", path) from error
+
+    @classmethod
+    def sample(cls, folder: Path) -> Path:
+        """Write three events, on which `lightrec plugins check` tries the reader."""
+        file = folder / "log.hello"
+        file.write_text("ann;tea;2024-01-01\nann;rope;2024-01-02\nbob;tea;2024-01-03\n")
+        return file

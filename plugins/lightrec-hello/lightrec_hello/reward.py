@@ -3,7 +3,7 @@
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.rewards.base import Reward
+from lightrec.api import Reward
 
 
 class HelloReward(Reward):

@@ -2,8 +2,7 @@
 
 import polars as pl
 
-from lightrec.run import Run
-from lightrec.stages.stage import Stage
+from lightrec.api import Run, Stage
 
 
 def tally(stage: Stage, seed: int = 0) -> None:

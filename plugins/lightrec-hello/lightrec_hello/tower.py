@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from lightrec.nn.towers import UserTower
+from lightrec.api import UserTower
 
 
 class HelloTower(UserTower):

@@ -8,11 +8,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
-from lightrec.data.catalog import Catalog
-from lightrec.keys import Column, Key
-from lightrec.simulators import noise
-from lightrec.simulators.base import Response, State
-from lightrec.simulators.world import World
+from lightrec.api import Catalog, Column, Key, Response, World, noise
 
 
 class HelloWorld(World):
@@ -32,7 +28,7 @@ class HelloWorld(World):
         latent = {"likes": (kinds,)}
         super().__init__(pad(kind, (0, 0, 1, 0)), batch_size, latent=latent, **settings)
 
-    def begin(self, session: Tensor) -> dict[str, State]:
+    def begin(self, session: Tensor) -> dict[str, Any]:
         """A kind that each user likes, ``likes`` (R, kinds)."""
         liked = noise.below(noise.mix(session, 0), self.kinds).squeeze(1)
         return {Key.LATENT: {"likes": one_hot(liked, self.kinds).float()}}

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lightrec.encoders.base import Encoder, encoded
-from lightrec.errors import RecipeError
+from lightrec.api import Encoder, RecipeError
+from lightrec.encoders.base import encoded
 
 
 class Fused(Encoder):

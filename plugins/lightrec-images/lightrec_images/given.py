@@ -11,9 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lightrec.encoders.base import Encoder
-from lightrec.errors import DataError, RecipeError
-from lightrec.keys import Column
+from lightrec.api import Column, DataError, Encoder, RecipeError
 
 
 class Given(Encoder):

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lightrec.encoders.base import SHOWN, Encoder, through_cache
+from lightrec.api import DataError, Encoder, FetchError
+from lightrec.encoders.base import SHOWN, through_cache
 from lightrec.encoders.hub import DIGEST, files_of, fingerprint_of, loaded
-from lightrec.errors import DataError, FetchError
 
 VERSION = 1
 """Counts changes of how pictures are read: older vectors are then no longer used."""

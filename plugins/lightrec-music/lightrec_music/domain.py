@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import MappingProxyType
 
-from lightrec.data.domain import Domain
+from lightrec.api import Domain
 
 
 class MusicDomain(Domain):

@@ -7,15 +7,25 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.data.store import EventStore
-from lightrec.errors import RecipeError
-from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Table, interval, spread
-from lightrec.evaluation.held_out import LIST_LENGTH, REPEATS, HeldOutLog, mean_of_users, scorers_of
-from lightrec.keys import PADDING, Key
-from lightrec.rewards.base import Reward
-from lightrec.run import Run
+from lightrec.api import (
+    PADDING,
+    Evaluator,
+    EventStore,
+    Findings,
+    HeldOutLog,
+    Key,
+    RecipeError,
+    Reward,
+    Run,
+    Section,
+    Table,
+    interval,
+    mean_of_users,
+    scorers_of,
+    spread,
+)
 
-TITLES: Final = {name: name for name in ("blend", REPEATS, "popularity")}
+TITLES: Final = {name: name for name in ("blend", "RepeatConsumption", "popularity")}
 SHARES: Final = {"familiar@10": "shown: played before", "skipped@10": "shown: only skipped before"}
 HITS: Final = {"repeat_hit@10": "repeats found", "discovery_hit@10": "discoveries found"}
 
@@ -43,7 +53,7 @@ class Familiarity(Evaluator):
             repeat, users = torch.cat(repeats), result.users
             metrics |= {"music/events": len(users), "music/repeats": int(repeat.sum())}
             for key, part in zip(HITS, (repeat, ~repeat), strict=True):
-                hit = (result.ranks[part] <= LIST_LENGTH).double()
+                hit = (result.ranks[part] <= 10).double()
                 metrics |= mean_of_users(f"music/{name}/{key}", hit, users[part], seed)
             for key, share in zip(SHARES, torch.cat(shares, 1), strict=True):
                 metrics |= mean_of_users(f"music/{name}/{key}", share, users, seed)
@@ -63,7 +73,7 @@ def marked(batch: Mapping[str, Tensor], items: Tensor, likes: Tensor) -> tuple[T
     return same.any(2), good.any(2)
 
 
-def section(metrics: Metrics) -> Section:
+def section(metrics: Mapping[str, float]) -> Section:
     """Set shares and hits."""
     text = (
         f"Of {metrics['music/events']:,} held-out events {metrics['music/repeats']:,} are about "
@@ -75,7 +85,7 @@ def section(metrics: Metrics) -> Section:
     return Section("Favourites and discoveries", text, [table])
 
 
-def verdict(metrics: Metrics) -> list[str]:
+def verdict(metrics: Mapping[str, float]) -> list[str]:
     """Say how familiar the lists are, and what they find."""
     share = interval(metrics, "music/blend/familiar@10")
     said = [f"Of what the blend shows, its listeners have played {spread(share, '.0%')} before."]

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from lightrec.hookspecs import gives
+from lightrec.api import gives
 
-LIGHTREC_API = 1
+LIGHTREC_API = 2
 
 lightrec_domains = gives({"music": "lightrec_music.domain:MusicDomain"})
 lightrec_readers = gives({"LastfmReader": "lightrec_music.readers:LastfmReader"})

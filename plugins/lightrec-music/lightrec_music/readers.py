@@ -10,10 +10,7 @@ from typing import ClassVar, Final
 import polars as pl
 from lightrec_formats.published import PublishedReader
 
-from lightrec.data.catalog import Catalog, Users
-from lightrec.data.log import InteractionLog
-from lightrec.data.schema import Place
-from lightrec.keys import Column
+from lightrec.api import Catalog, Column, InteractionLog, Place, Users
 
 MOST: Final = 8
 """Number of tags that describe an artist at most."""

@@ -10,8 +10,7 @@ import polars as pl
 import yaml
 from lightrec_formats.made_up import DAY, NEW_YEAR, Floats, Rows, choose, write_made_up
 
-from lightrec.data.domain import Domain
-from lightrec.keys import Column
+from lightrec.api import Column, Domain
 
 WORDS_A_SECOND: Final = 238 / 60
 """How fast people read silently (Brysbaert 2019, "How many words do we read per minute?")."""

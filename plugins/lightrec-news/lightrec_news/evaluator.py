@@ -5,10 +5,17 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from lightrec.data.store import EventStore
-from lightrec.evaluation.base import Bars, Evaluator, Findings, Section, Table
-from lightrec.evaluation.held_out import LIST_LENGTH, HeldOutLog, scorers_of
-from lightrec.run import Run
+from lightrec.api import (
+    Bars,
+    Evaluator,
+    EventStore,
+    Findings,
+    HeldOutLog,
+    Run,
+    Section,
+    Table,
+    scorers_of,
+)
 
 HOUR = 3_600_000
 MEASURES = {
@@ -86,7 +93,7 @@ def _measures(
 def _section(metrics: Mapping[str, float]) -> Section:
     table = Table.of(metrics, "news/{}/{}", ROWS, MEASURES, "lists of ten", "blend")
     text = (
-        f"Of the {LIST_LENGTH} articles that each recommends at the held-out events: how "
+        "Of the 10 articles that each recommends at the held-out events: how "
         "many topics they have, which share of their pairs differ in topic, and how long before "
         "they appeared. Places stay empty where too few articles are still shown."
     )

@@ -6,11 +6,7 @@ from typing import Final
 import polars as pl
 from lightrec_formats.published import PublishedReader
 
-from lightrec.data.catalog import Catalog
-from lightrec.data.log import InteractionLog
-from lightrec.data.schema import Place
-from lightrec.errors import DataError
-from lightrec.keys import Column
+from lightrec.api import Catalog, Column, DataError, InteractionLog, Place
 
 _TIMES: Final = "%m/%d/%Y %I:%M:%S %p"
 _BEHAVIORS: Final = {"impression": "1", "user": "2", "time": "3", "candidates": "5"}

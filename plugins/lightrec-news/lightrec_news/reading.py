@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lightrec.nn.item_tower import ItemReader
-from lightrec.nn.towers import UserTower, visible
+from lightrec.api import ItemReader, UserTower
+from lightrec.nn.towers import visible
 
 
 class SelfAttentionReader(ItemReader):

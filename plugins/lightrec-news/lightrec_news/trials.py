@@ -18,16 +18,14 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
+from lightrec.api import DataError, Problems, RecipeError, StageData, StageModule
 from lightrec.data.files import save_tensors
 from lightrec.data.readers.table import TableReader
-from lightrec.data.schema import Problems
 from lightrec.data.share import part_of_all, present_share
-from lightrec.data.stage_data import StageData
 from lightrec.encoders.hub import HEAD
 from lightrec.encoders.layers import Layers, LinearMap, Tuned
 from lightrec.encoders.text import TextEncoder
-from lightrec.errors import DataError, RecipeError
-from lightrec.nn.stage import StageModule, warm_cosine
+from lightrec.nn.stage import warm_cosine
 
 LAYERS_RATE: Final = 3e-4
 """The rate at which layers learn in the stage `text`; other parts learn as many times faster."""

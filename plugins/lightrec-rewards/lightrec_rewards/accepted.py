@@ -4,8 +4,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.keys import Key
-from lightrec.rewards.base import UserReward
+from lightrec.api import Key, UserReward
 from lightrec.users.choice_model import with_nothing
 
 

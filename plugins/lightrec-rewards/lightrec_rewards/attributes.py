@@ -8,9 +8,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.errors import NotApplicable, RecipeError
-from lightrec.keys import Key
-from lightrec.rewards.base import Reward, RewardContext, UserReward
+from lightrec.api import Key, NotApplicable, RecipeError, Reward, RewardContext, UserReward
 
 
 class AttributeReward(Reward):

@@ -19,10 +19,9 @@ from tensordict import TensorDictBase
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from lightrec.api import PADDING, Key, RecipeError, Reward, RewardContext
 from lightrec.data.attributes import providers_of
-from lightrec.errors import RecipeError
-from lightrec.keys import PADDING, Key
-from lightrec.rewards.base import Measured, Reward, RewardContext
+from lightrec.rewards.base import Measured
 
 RECENT: Final = 20
 """Number of batches, about, over which what was short of late is a mean."""

@@ -6,8 +6,8 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.keys import Key
-from lightrec.rewards.base import Measured, Reward
+from lightrec.api import Key, Reward
+from lightrec.rewards.base import Measured
 
 
 class RunningMoments(Measured):

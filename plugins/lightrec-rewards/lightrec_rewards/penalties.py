@@ -7,9 +7,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lightrec.errors import NotApplicable, RecipeError
-from lightrec.keys import PADDING, Key
-from lightrec.rewards.base import Reward, RewardContext, UserReward
+from lightrec.api import PADDING, Key, NotApplicable, RecipeError, Reward, RewardContext, UserReward
 
 
 class RepetitionPenalty(Reward):

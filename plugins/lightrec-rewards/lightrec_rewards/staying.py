@@ -12,10 +12,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.errors import RecipeError
-from lightrec.keys import PADDING, Key
-from lightrec.rewards.base import Reward, RewardContext, UserReward
-from lightrec.users.user_model import UserModel
+from lightrec.api import PADDING, Key, RecipeError, Reward, RewardContext, UserModel, UserReward
 
 DAY = 86_400.0
 

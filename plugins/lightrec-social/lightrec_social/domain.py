@@ -9,8 +9,7 @@ import numpy.typing as npt
 import polars as pl
 from lightrec_formats.names import in_common
 
-from lightrec.data.domain import Domain
-from lightrec.keys import Column
+from lightrec.api import Column, Domain
 
 MAKER: Final = "maker"
 """The items' attribute: the user who made an item, or who it is where items are people."""

@@ -9,10 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightrec.errors import NotApplicable
-from lightrec.keys import PADDING, Column, Key
-from lightrec.ranking.item_models.base import Evidence, ItemModel
-from lightrec.ranking.scorers import Details
+from lightrec.api import PADDING, Column, Details, Evidence, ItemModel, Key, NotApplicable
 
 PARTS: Final = ("data", "indices", "indptr")
 """Arrays of a sparse matrix, see ``scipy.sparse.csr_array``."""

@@ -6,9 +6,7 @@ from lightrec_audit.exposure import events_of_providers
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.errors import RecipeError
-from lightrec.keys import Key
-from lightrec.rewards.base import Reward, RewardContext
+from lightrec.api import Key, RecipeError, Reward, RewardContext
 from lightrec_social.domain import MAKER
 
 

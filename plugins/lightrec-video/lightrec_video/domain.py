@@ -6,8 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from lightrec.data.domain import Domain
-from lightrec.keys import Column
+from lightrec.api import Column, Domain
 
 # "Usual Suspects, The (…)": the article stands behind the name for sorting.
 _ARTICLE_BEHIND: Final = r"^(.+?), (The|An?|La|Le|Les|Il|El|Der|Die|Das)((?: \(.*\))?)$"

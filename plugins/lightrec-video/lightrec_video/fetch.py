@@ -8,9 +8,9 @@ from typing import Final
 
 from lightrec_formats.fetch import fetch_wheel_files, fetch_zip_files
 
+from lightrec.api import FetchError
 from lightrec.data.files import appearing, cache_folder
 from lightrec.data.readers.canonical import CanonicalReader, write_tables
-from lightrec.errors import FetchError
 from lightrec_video.readers import MovieLensReader
 
 RECBOLE: Final = {

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from lightrec.hookspecs import gives
+from lightrec.api import gives
 
-LIGHTREC_API = 1
+LIGHTREC_API = 2
 
 lightrec_domains = gives({"video": "lightrec_video.domain:VideoDomain"})
 lightrec_readers = gives({"MovieLensReader": "lightrec_video.readers:MovieLensReader"})

@@ -11,12 +11,17 @@ import polars as pl
 from lightrec_formats.published import PublishedReader
 from lightrec_formats.recbole import RecBoleReader, RecBoleTable
 
-from lightrec.data.casts import to_numbers
-from lightrec.data.catalog import Catalog, Users
-from lightrec.data.log import InteractionLog
-from lightrec.data.readers.delimited import TextTable
-from lightrec.data.schema import Place, Problems, Table
-from lightrec.keys import Column
+from lightrec.api import (
+    Catalog,
+    Column,
+    InteractionLog,
+    Place,
+    Problems,
+    TextTable,
+    Users,
+    to_numbers,
+)
+from lightrec.data.schema import Table
 
 GENRES: Final = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary",

@@ -3,7 +3,7 @@
 import polars as pl
 from lightrec_rewards.attributes import LengthReward
 
-from lightrec.errors import NotApplicable
+from lightrec.api import NotApplicable
 from lightrec.ranking.item_models.series import NextInSeries
 
 

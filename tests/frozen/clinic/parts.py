@@ -6,6 +6,7 @@ from torch import nn
 
 from lightrec.data.catalog import Catalog
 from lightrec.encoders.base import Encoder
+from lightrec.errors import NotApplicable
 from lightrec.evaluation.base import Evaluator, Findings
 from lightrec.keys import Column, Key
 from lightrec.nn.towers import UserTower
@@ -111,6 +112,8 @@ class Minors(Evaluator):
         self.key, self.fault = key, fault
 
     def evaluate(self, run, seed):
+        if "age" not in run.data.users.columns:
+            raise NotApplicable("The users have no age.")
         ages = run.data.users["age"].cast(int)
         if self.fault == "error":
             return Findings({self.key: ages["month"]})

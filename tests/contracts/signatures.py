@@ -1,0 +1,134 @@
+"""The signatures of all that `lightrec.api` has, by kind of part, as they were last recorded.
+
+`python -m tests.contracts.signatures` records them anew, for each release and each new name. It
+refuses to where a package that was written for the recorded ones would break and the kind's version
+was not raised. Signatures are read from the source, of which nothing is imported.
+"""
+
+import ast
+import json
+import sys
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from lightrec.api import TABLE
+from lightrec.moved import changes
+
+ROOT: Final = Path(__file__).parents[2]
+RECORDED: Final = Path(__file__).with_suffix(".json")
+ABSTRACT: Final = "@abstractmethod"
+MARKS: Final = ("abstractmethod", "cached_property", "classmethod", "property", "staticmethod")
+"""Decorators by which a member is called in another way."""
+
+
+def signatures() -> dict[str, dict[str, str]]:
+    """The signatures by kind, and by names such as ``Domain.eligible``."""
+    by_kind: dict[str, dict[str, str]] = defaultdict(dict)
+    for kind, module, *names in map(str.split, TABLE.strip().splitlines()):
+        for name in names:
+            by_kind[kind] |= _of_name(f"lightrec.{module}", name)
+    return dict(by_kind)
+
+
+def versions() -> dict[str, int]:
+    """The version of each kind: that of the API which changed it last."""
+    kinds = {line.split()[0] for line in TABLE.strip().splitlines()}
+    last = {kind: [c.version for c in changes() if c.kind == kind] for kind in kinds}
+    return {kind: max([1, *versions]) for kind, versions in sorted(last.items())}
+
+
+def content() -> dict[str, dict[str, object]]:
+    """What is recorded: by kind its version and its signatures."""
+    version = versions()
+    return {k: {"version": version[k], "signatures": each} for k, each in signatures().items()}
+
+
+def breaks(before: dict[str, dict], now: dict[str, dict]) -> list[str]:
+    """Say what would break a package and is of no new version; new names break nothing.
+
+    :param before: as :func:`content` gives it.
+    """
+    sentences = []
+    for kind, was in before.items():
+        is_now = now.get(kind, {"version": 0, "signatures": {}})
+        old, new = was["signatures"], is_now["signatures"]
+        lost = [name for name in old if old[name] != new.get(name)]
+        changed = [f"{name} was {old[name]} and is {new.get(name, 'gone')}" for name in lost]
+        changed += [f"{n} must be defined now" for n in new.keys() - old if ABSTRACT in new[n]]
+        if changed and is_now["version"] <= was["version"]:
+            sentences.append(
+                f"{kind} are still of version {was['version']}, although {'; '.join(changed)}. "
+                "State the change under `changed` in lightrec/moved.yaml and in "
+                "docs/reference/migration.md, and raise API_VERSION in lightrec/hookspecs.py."
+            )
+    return sentences
+
+
+def _of_name(module: str, name: str) -> dict[str, str]:
+    """The signatures of a name: of a function its own, of a class those of its public members."""
+    place, node = _definition(module, name)
+    if isinstance(node, ast.FunctionDef):
+        return {name: _of_function(node)}
+    if isinstance(node, ast.ClassDef):
+        members = _members(place, node)
+        return {name: "class", **{f"{name}.{each}": text for each, text in members.items()}}
+    return {name: "value"}
+
+
+def _members(module: str, node: ast.ClassDef) -> dict[str, str]:
+    members: dict[str, str] = {}
+    for base in reversed(node.bases):
+        if isinstance(base, ast.Name):
+            place, inner = _definition(module, base.id)
+            members |= _members(place, inner) if isinstance(inner, ast.ClassDef) else {}
+    for each in node.body:
+        match each:
+            case ast.FunctionDef():
+                members[each.name] = _of_function(each)
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                default = " = …" if each.value is not None else ""
+                members[name] = f"{ast.unparse(each.annotation)}{default}"
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                members[name] = "value"
+    public = ("__init__", "__call__")
+    return {name: text for name, text in members.items() if name in public or name[0] != "_"}
+
+
+def _of_function(node: ast.FunctionDef) -> str:
+    marks = [f"@{mark} " for mark in map(ast.unparse, node.decorator_list) if mark in MARKS]
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    return f"{''.join(marks)}({ast.unparse(node.args)}){returns}"
+
+
+def _definition(module: str, name: str) -> tuple[str, ast.AST | None]:
+    """Where a name is defined, and how; None for what is no class or function of lightrec's."""
+    for node in _statements(module):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            return module, node
+        if isinstance(node, ast.ImportFrom) and name in {a.asname or a.name for a in node.names}:
+            inside = str(node.module).startswith("lightrec")
+            return _definition(str(node.module), name) if inside else (module, None)
+    return module, None
+
+
+@cache
+def _statements(module: str) -> list[ast.stmt]:
+    path = ROOT.joinpath(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.parse(file.read_text()).body if file.is_file() else []
+
+
+def main() -> int:
+    """Record the signatures of now, unless they break packages under an old version."""
+    recorded = json.loads(RECORDED.read_text()) if RECORDED.is_file() else {}
+    if sentences := breaks(recorded, content()):
+        print("\n".join(sentences), file=sys.stderr)
+        return 1
+    RECORDED.write_text(json.dumps(content(), indent=1, ensure_ascii=False) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
