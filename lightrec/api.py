@@ -1,12 +1,14 @@
 """All that a package beside lightrec imports, and what semantic versioning is promised for.
 
-``docs/reference/api.md`` describes each name. Tests of a package import :mod:`lightrec.testing`,
+``docs/reference/api.md`` describes each name. Tests of a package import :mod:`lightrec_testing`,
 too; all other modules may change in any release. Nothing heavy is imported until a name is used.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lightrec.data.audience import Audience as Audience
+    from lightrec.data.audience import Past as Past
     from lightrec.data.casts import to_numbers as to_numbers
     from lightrec.data.catalog import Catalog as Catalog
     from lightrec.data.catalog import Users as Users
@@ -94,6 +96,7 @@ hooks errors DataError FetchError NotApplicable RecipeError
 runs data.store EventStore
 runs run Run
 runs recommend Recommender
+domains data.audience Audience Past
 domains data.domain Domain
 readers data.casts to_numbers
 readers data.catalog Catalog Users

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from lightrec_testing import encoders
 
 from lightrec import plugins
 from lightrec.__main__ import main
 from lightrec.cli.plugins import KINDS
-from lightrec.testing import encoders
 from tests.installed import install
 from tests.processes import run_python
 
@@ -83,7 +83,7 @@ def new(tmp_path, monkeypatch, capsys):
     def write(*options):
         status, text = said(capsys, "new", "board-games", *options)
         assert status == 0, text
-        assert "pip install -e lightrec-board-games" in text
+        assert "pip install -e 'lightrec-board-games[test]'" in text
         folder = tmp_path / "lightrec-board-games"
         install_written(folder, monkeypatch)
         return folder

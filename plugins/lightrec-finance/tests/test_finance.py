@@ -13,13 +13,14 @@ from lightrec_finance.portfolio import drawdown, volatility
 from lightrec_finance.prices import Prices, decided_by
 from lightrec_finance.reward import RiskAdjustedReward
 from lightrec_formats.truth import TruthChecks, made_up
+from lightrec_testing import EvaluatorChecks, RewardChecks, parametrize_checks, plugin_checks
 from tensordict import TensorDict
 
+from lightrec.data.audience import Audience
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
 from lightrec.ranking.scorers import by_history
 from lightrec.run import Run
-from lightrec.testing import EvaluatorChecks, RewardChecks, parametrize_checks, plugin_checks
 
 MADE_UP = partial(made_up, "finance", "Popularity", "EASE", "Demographic")
 PORTFOLIOS = partial(Portfolios, "made-up")
@@ -75,7 +76,8 @@ def moved_after(day, prices):
 def test_who_may_be_shown_what(limits, risks, allowed):
     sides = {"risk_limit": limits, "risk": risks}
     users, items = (pl.DataFrame({n: v} if v else {"id": [1]}) for n, v in sides.items())
-    mask = FinanceDomain().eligible(users, items, pl.Series([None]))
+    audience = Audience(users=users, items=items, time=pl.Series([None]))
+    mask = FinanceDomain().eligible(audience)
     assert (mask if mask is None else mask.astype(int).tolist()) == allowed
 
 

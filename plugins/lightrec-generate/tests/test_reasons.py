@@ -6,11 +6,11 @@ import pytest
 import torch
 from lightrec_audit.explain import explain
 from lightrec_generate.reasons import ENGLISH, FIRST, LEAST, Wording, as_json, reasons
+from lightrec_testing import tiny
 
 from lightrec.__main__ import main
 from lightrec.keys import Key
 from lightrec.recommend import load
-from lightrec.testing import tiny
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def deleted(recommender, user, item):
     """What an item's log-probability and score lose without each event, by cut histories."""
     person = recommender.person(user)
     seen = person.known[Key.SEEN]
-    may = recommender.may_see(person.row, recommender.allowed((), ())[0]).scatter(1, seen, False)
+    may = recommender.may_see(person, recommender.allowed((), ())[0]).scatter(1, seen, False)
 
     def scored(places):
         cut = {
