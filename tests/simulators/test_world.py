@@ -127,10 +127,6 @@ class Doors(TinyWorld):
         response = super().respond(state, slate)
         return replace(response, changed={**response.changed, Key.MASK: near})
 
-    def oracle(self, state):
-        """Upwards more doors open."""
-        return torch.arange(13.0).expand(len(state), -1)
-
 
 @pytest.mark.parametrize(
     ("repeats", "open_"), [(True, [{1, 2, 3}, {2, 3, 4}, {3, 4}]), (False, [{1, 3}, {4}, set()])]
