@@ -329,7 +329,7 @@ class EvaluatorChecks(FileChecks):
         "each section what it is about."
     )
     def findings(self) -> Faults:
-        """Metrics have names of the evaluator's own, with a slash, and sections a title and a text."""
+        """Metrics have names of the evaluator's own, with a slash; sections, titles and texts."""
         run = Run(self.path())
         findings = self._ready().evaluate(run, 3)
         earlier = {
