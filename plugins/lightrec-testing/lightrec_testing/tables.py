@@ -329,7 +329,7 @@ class EvaluatorChecks(FileChecks):
         "each section what it is about."
     )
     def findings(self) -> Faults:
-        """Metrics have names of the evaluator's own, with a slash; sections, titles and texts."""
+        """Metrics have names of the evaluator's own, with a slash; sections a title and a text."""
         run = Run(self.path())
         findings = self._ready().evaluate(run, 3)
         earlier = {
