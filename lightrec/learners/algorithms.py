@@ -286,11 +286,10 @@ class IQL(Learner):
         )
 
 
-class SNQN(Learner):
-    """A supervised policy with action values on its trunk (Xin et al. 2020, 2022)."""
+class SA2C(Learner):
+    """A supervised policy, weighted by advantages of values on its trunk (Xin et al. 2022)."""
 
     values_single_items = True
-    advantages: ClassVar[bool] = False
 
     @staticmethod
     def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
@@ -299,19 +298,8 @@ class SNQN(Learner):
 
     def make_loss(self, **settings: Any) -> nn.Module:
         """Build lightrec's loss."""
-        return SupervisedValueLoss(
-            self.policy,
-            self.others["first"],
-            advantages=self.advantages,
-            discount=self.discount,
-            **settings,
-        )
-
-
-class SA2C(SNQN):
-    """The same, where advantages weigh the likelihood (Xin et al. 2022)."""
-
-    advantages = True
+        values = self.others["first"]
+        return SupervisedValueLoss(self.policy, values, discount=self.discount, **settings)
 
 
 def second_head(policy: LearnedPolicy, hidden: Sequence[int]) -> ActionValues:

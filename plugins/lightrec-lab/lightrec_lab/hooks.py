@@ -43,12 +43,6 @@ lightrec_learners = gives(
         "reinforce-top-k": "lightrec_lab.algorithms:ReinforceTopK",
     }
 )
-lightrec_offline_learners = gives(
-    {
-        "return-conditioned": "lightrec_lab.offline:ReturnConditioning",
-        "cql": "lightrec_lab.offline:CQL",
-    }
-)
 lightrec_slots = gives({"replay_learners": "lightrec.learners.algorithms:Learner"})
 lightrec_replay_learners = gives(
     {

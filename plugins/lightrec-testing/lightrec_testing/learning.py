@@ -468,9 +468,9 @@ class LearnerChecks(LearningChecks):
         """
         kind: Any = self.make
         with seeded():
-            ranker = Ranker(self.ITEMS, size=4)
+            ranker: Any = Ranker(self.ITEMS, size=4)
             nn.init.normal_(ranker.items.ids)
-            policy = CandidatePolicy(ranker, size=4, hidden=8)
+            policy: Any = CandidatePolicy(ranker, size=4, hidden=8)
             policy.item_vectors[self.STRANGE] += strange
             nn.init.normal_(policy.query_network[-1].weight)
             policy = kind.wrap(policy, self.slate_size, (8,))
