@@ -14,9 +14,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from hypothesis import HealthCheck, settings
+from lightrec_testing import tiny
 
 from lightrec import plugins
-from lightrec.testing import tiny
 
 # How long an example takes says nothing of whether it is right, and the examples of a test write
 # the same files anew.
@@ -37,8 +37,8 @@ def alone() -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_run() -> Path:
-    return tiny.kit_run()
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.tiny_run(tmp_path_factory.mktemp("lightrec-run"))
 
 
 @pytest.fixture

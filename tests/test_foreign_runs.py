@@ -18,11 +18,11 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import pytest
+from lightrec_testing.tiny import FAST, tiny_text_model, write_log
 
 from lightrec.__main__ import commands, main
 from lightrec.errors import RunError
 from lightrec.run import Run
-from lightrec.testing.tiny import FAST, tiny_text_model, write_log
 
 SETTINGS = shlex.join(
     f"--{stage}.{word[2:]}" if word.startswith("--") else word
@@ -54,7 +54,6 @@ LINES = {
     "serve": "{run} --store sqlite:///{scratch}/served.db",
     "export": "{run} {scratch}/export",
     "reasons": "{run} --user u3",
-    "agreement": "{run} --model {model}",
 }
 ELSEWHERE = ("data ", "plugins ", "recipes ", "doctor", "served", "batch")
 """What the names of commands begin with that take no run folder."""

@@ -9,12 +9,12 @@ from importlib import import_module
 
 import pytest
 from lightrec_lab.towers import GRU
+from lightrec_testing import encoders, plugin_checks
 
 from lightrec import plugins
 from lightrec.__main__ import main
 from lightrec.errors import warn
 from lightrec.simulators.rollout import ActingPolicy
-from lightrec.testing import modules, plugin_checks
 from tests.frozen import MENDS, texts
 from tests.installed import install
 from tests.processes import run_python
@@ -26,10 +26,10 @@ REFUSED = {
         r"Domain\.eligible\(audience\).* state LIGHTREC_API = 2 .*migration\.md#version-2\)"
     ],
     "courses": [
-        r"Courses of .* its method eligible\(users, items, time\) overrides Domain\.eligible"
-        r"\(audience\), and cannot be called as that is\. .*migration\.md says",
         r"Syllabus of .* its method scores\(state\) overrides Policy\.scores"
         r"\(histories, users=None, \*, details=None\), and cannot be called",
+        r"Courses of .* its method eligible\(users, items, time\) overrides Domain\.eligible"
+        r"\(audience\), and cannot be called as that is\. .*migration\.md says",
     ],
 }
 
@@ -41,7 +41,7 @@ def frozen(tmp_path, monkeypatch):
     def installed(name, mends):
         install(tmp_path, name, **texts(name, mends))
         monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.setattr(modules, "run_python", run_python)
+        monkeypatch.setattr(encoders, "run_python", run_python)
         plugins.installed.cache_clear()
         warn.cache_clear()
 

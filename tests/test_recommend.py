@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_testing import tiny
 
 from lightrec import plugins
 from lightrec.__main__ import main
@@ -20,7 +21,6 @@ from lightrec.evaluation.predictions import evaluate_predictions
 from lightrec.recommend import load
 from lightrec.run import Run
 from lightrec.stages.run import run
-from lightrec.testing import tiny
 from tests.beside import needs
 
 
@@ -45,6 +45,13 @@ def test_users_get_unseen_items_best_first_alone_or_with_everybody(recommender):
         assert table["score"].is_sorted(descending=True)
         assert not seen(recommender, user) & set(table["item"])
         assert everybody.filter(user=user)["item"].equals(table["item"])
+
+
+def test_a_ranker_that_lifts_what_was_seen_cannot_show_it(recommender, monkeypatch):
+    monkeypatch.setattr(recommender.ranker, "lifted", lambda scores, _: torch.zeros_like(scores))
+    shown = {*recommender.recommend("u3", k=recommender.store.num_items)["item"]}
+    assert not seen(recommender, "u3") & shown
+    assert len(shown) == recommender.store.num_items - len(seen(recommender, "u3"))
 
 
 def test_discoveries_are_what_was_not_met_even_where_items_come_again(recommender, monkeypatch):

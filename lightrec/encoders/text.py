@@ -144,16 +144,12 @@ class TextEncoder(TrainableEncoder):
         noted |= {"pooling": self._pooling, "max_length": self.card.max_length}
         return {**super().about, "model": self.model, **noted}
 
-    def tokenize(self, values: Sequence[str], second: Sequence[str] = ()) -> dict[str, Tensor]:
-        """Token numbers and mask, ``(len(values), T)`` int64 each.
-
-        :param second: where each value is the first of a pair of texts, the other ones.
-        """
+    def tokenize(self, values: Sequence[str]) -> dict[str, Tensor]:
+        """Token numbers and mask, ``(len(values), T)`` int64 each."""
         card = self.card
         settings = {"padding": True, "truncation": True, "max_length": card.max_length}
         texts = [card.prompt + (text.lower() if card.lower else text) for text in values]
-        pairs = [text.lower() if card.lower else text for text in second] or None
-        return dict(self.tokenizer(texts, pairs, **settings, return_tensors="pt"))
+        return dict(self.tokenizer(texts, **settings, return_tensors="pt"))
 
     def pieces(self, values: Sequence[str], length: int) -> list[list[str]]:
         """Split texts into the tokenizer's pieces, the first ``length`` of each."""

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lightrec_testing.contract import run_python
 
 import lightrec
 from lightrec import api
 from lightrec.contracts import MIGRATION
 from lightrec.hookspecs import API_VERSION
 from lightrec.moved import changes
-from lightrec.testing.contract import run_python
 from tests.contracts.signatures import RECORDED, breaks, content, versions
 from tests.docs.pages import PAGES, blocks, name
 
 ROOT = Path(__file__).parents[2]
-PUBLIC = ("lightrec", "lightrec.api", "lightrec.testing")
+PUBLIC = ("lightrec", "lightrec.api", "lightrec_testing")
 OTHERS = {
     "lightrec-advertising": 9,
     "lightrec-audit": 132,
@@ -27,7 +27,7 @@ OTHERS = {
     "lightrec-export": 52,
     "lightrec-finance": 11,
     "lightrec-formats": 28,
-    "lightrec-generate": 83,
+    "lightrec-generate": 57,
     "lightrec-health": 2,
     "lightrec-images": 7,
     "lightrec-lab": 69,
@@ -35,7 +35,8 @@ OTHERS = {
     "lightrec-ope": 30,
     "lightrec-rewards": 3,
     "lightrec-rules": 43,
-    "lightrec-serve": 33,
+    "lightrec-serve": 34,
+    "lightrec-testing": 80,
     "lightrec-tune": 16,
     "lightrec-update": 49,
     "lightrec-video": 6,
@@ -60,7 +61,7 @@ def others(source: str) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module == "lightrec":
-            open_names = {*lightrec.__all__, "api", "testing"}
+            open_names = {*lightrec.__all__, "api"}
             names |= {f"lightrec.{each.name}" for each in node.names if each.name not in open_names}
         elif isinstance(node, ast.ImportFrom) and not public(str(node.module)):
             names |= {f"{node.module}.{each.name}" for each in node.names}
@@ -96,7 +97,7 @@ def test_packages_and_pages_import_nothing_else():
 def test_what_is_imported_beside_it_is_seen():
     code = "from lightrec import Run, plugins\nimport lightrec.keys\nfrom lightrec.api import Key\n"
     assert others(code) == {"lightrec.plugins", "lightrec.keys"}
-    assert others("from lightrec.keys import Key\nfrom lightrec.testing.tiny import X\n") == {
+    assert others("from lightrec.keys import Key\nfrom lightrec_testing.tiny import X\n") == {
         "lightrec.keys.Key"
     }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
+from lightrec_testing import encoders
 
 from lightrec import plugins
 from lightrec.data.files import stamp, write_stamp
@@ -21,7 +22,6 @@ from lightrec.stages import recipes
 from lightrec.stages.run import check
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import RecipeCLI
-from lightrec.testing import encoders
 from tests.docs.pages import PAGES, ROOT, Block, blocks, commands, lines, name
 from tests.docs.shell import Environment, Here
 from tests.processes import run_python
@@ -85,7 +85,10 @@ def test_page_runs(page, demo_run, tmp_path, monkeypatch, capsys, request):
     for block in blocks(page):
         if "not run" in block.marks or "file" in block.marks:
             continue
-        if "write" in block.marks:
+        if "made" in block.marks:
+            text = Path(block.marks["made"]).read_text(encoding="utf-8")
+            assert block.text == text, f"copy {block.marks['made']} into {block.where}"
+        elif "write" in block.marks:
             path = Path(block.marks["write"])
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")

@@ -10,7 +10,6 @@ for package in ("lightrec_lab", "lightrec_rewards", "lightrec_worlds"):
     pytest.importorskip(package, reason="the matrix is over the stages of all packages")
 
 from lightrec_lab.adversarial import AIRL, GAIL
-from lightrec_lab.algorithms import REPLAY
 from lightrec_lab.imitation import SQIL
 from lightrec_lab.irl import RewardWeightedLikelihood, TasteMixture
 from lightrec_lab.replay import ReplayPolicyModule
@@ -30,7 +29,7 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.irl import MaxEnt
 from lightrec.users.module import ChoiceModule
-from tests.learners.training import OFFLINE, ON_POLICY, policy_data
+from tests.learners.training import OFFLINE, ON_POLICY, REPLAY, policy_data
 
 WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 2}
 LOSSES = {"softmax": None, "sampled": SampledSoftmaxLoss(64)}

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_testing import DomainChecks, check_all
 from torch.nn.functional import one_hot
 
 from lightrec import hookspecs, plugins
@@ -22,7 +23,6 @@ from lightrec.simulators.rollout import judge
 from lightrec.stages import recipes
 from lightrec.stages.run import execute, run
 from lightrec.stages.stage import Stage
-from lightrec.testing import DomainChecks, check_all
 from tests.beside import needs
 from tests.clinic import ADULTS, SETTINGS, clinic_run, installed
 
@@ -176,14 +176,36 @@ def named(kind, task, error="JSONDecodeError: "):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("FailingLoss", "--model.init_args.loss=FailingLoss"),
-        ("FailingModel", "--model.init_args.item_models=[FailingModel]"),
+        ("FailingLoss", "--model.init_args.loss={}"),
+        ("FailingModel", "--model.init_args.item_models=[{}]"),
     ],
 )
 def test_a_part_that_fails_while_a_stage_is_trained_is_named(clinic, kind, words):
-    recipe, settings = recipes.find("generic/ranker")[1], [*SETTINGS["ranker"], words]
+    recipe, words = (
+        recipes.find("generic/ranker")[1],
+        words.format(f"lightrec_clinic.failing.{kind}"),
+    )
     with named(kind, "do its part in the stage ranker"):
-        execute(Stage("ranker", recipe, clinic / "ranker", settings))
+        execute(Stage("ranker", recipe, clinic / "ranker", [*SETTINGS["ranker"], words]))
+
+
+def test_a_table_with_a_row_that_lacks_a_cell_is_refused_where_it_is_set(clinic):
+    recipe, words = (
+        recipes.find("generic/evaluate")[1],
+        "--evaluators=[lightrec_clinic.failing.Ragged]",
+    )
+    with named("Ragged", "evaluate the run", "ValueError: a table with the columns"):
+        execute(Stage("evaluate", recipe, clinic / "evaluate", [*SETTINGS["evaluate"], words]))
+
+
+def test_what_is_added_after_training_overwrites_no_metric(clinic, monkeypatch):
+    put(monkeypatch, "after_training", "Overwriting", "Overwriting")
+    recipe, before = recipes.find("generic/ranker")[1], (clinic / "ranker" / "metrics.json")
+    was = before.read_bytes()
+    message = "^Overwriting of lightrec-clinic 1.0 gives the metric 'validation/ndcg@10', which"
+    with pytest.raises(PluginError, match=message):
+        execute(Stage("ranker", recipe, clinic / "ranker", SETTINGS["ranker"]))
+    assert before.read_bytes() == was
 
 
 @needs("worlds")

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lightrec_testing import SimulatorChecks, tiny
+from lightrec_testing.simulators import TinyWorld
 from torchrl.data import Bounded
 
 from lightrec.keys import Key
 from lightrec.simulators.user_model import UserModelSimulator
-from lightrec.testing import SimulatorChecks, tiny
-from lightrec.testing.simulators import TinyWorld
 from tests.simulators.test_world import Doors
 
 ITEMS = 40
@@ -77,8 +77,8 @@ def writes_into_the_state(self, before, after):
 
 def draws_for_the_batch(self, state, slate):
     chance = torch.Generator().manual_seed(int(state[Key.STEP][0]))
-    value = torch.rand(slate.shape, generator=chance)
-    return replace(Right.respond(self, state, slate), value=value)
+    response = Right.respond(self, state, slate)
+    return replace(response, value=response.taken * torch.rand(slate.shape, generator=chance))
 
 
 def asks_a_number(self, state, slate):

@@ -6,12 +6,12 @@ from typing import Literal
 
 import pytest
 import torch
+from lightrec_testing import CommandChecks, StageChecks
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightrec.data.stage_data import StageData
 from lightrec.nn.stage import StageModule
-from lightrec.testing import CommandChecks, StageChecks
 
 CHANCE = random.Random()
 
@@ -144,7 +144,7 @@ def test_right_ones_pass(failing):
         ({"change": lambda s, loss: 0 * loss}, {"learns"}),
         ({"change": lambda s, loss: loss / torch.zeros(())}, {"learns"}),
         ({"change": lambda s, loss: loss * s.steps}, {"resumed"}),
-        ({"__init__": Keeps.__init__}, {"checkpoint"}),
+        ({"__init__": Keeps.__init__}, {"resumed"}),
         ({"monitor": "validation/ndcg"}, {"monitored"}),
         ({"write": lambda s, folder: {}}, {"written"}),
         (no_example, {"examples"}),

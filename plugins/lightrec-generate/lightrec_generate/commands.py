@@ -1,4 +1,4 @@
-"""`lightrec reasons` and `agreement`: why items come, and users who are a language model."""
+"""`lightrec reasons`: why items come."""
 
 import sys
 from collections.abc import Sequence
@@ -71,54 +71,3 @@ def reasons(
         return
     for reason in answers:
         print(f"{reason.rank:>2}. {reason.text}")
-
-
-def agreement(
-    run: Path,
-    *,
-    model: str = "HuggingFaceTB/SmolLM2-135M-Instruct",
-    opening: str | None = None,
-    titles_only: bool = False,
-    items: int = 5,
-    events: int = 300,
-    candidates: int = 10,
-    nothing_rate: float = 0.5,
-    seed: int = 0,
-) -> None:
-    """Measure how far a language model, read as the users of a run's log, chooses as they do.
-
-    examples:
-      lightrec agreement runs/video
-      lightrec agreement runs/video --model reader --items 10
-      lightrec agreement runs/video --opening "Films that somebody watched, the latest last:"
-      lightrec judge LanguageModelUsers:run=runs/video --policy runs/video/policy --sessions 20
-
-    It makes the simulator LanguageModelUsers of the run. Where its users agree with the log no
-    better than popularity or chance do, policies may learn from them, but they may not judge.
-
-    :param run: a run folder, such as runs/video.
-    :param model: a language model, by its name or folder, or `reader` for what the run's stage
-        reader has tuned.
-    :param opening: the first line that the model reads; by default one with the domain's name.
-    :param titles_only: read nothing of the users' attributes.
-    :param items: so many of a history's last items are read.
-    :param events: held-out events, of validation and of test each.
-    :param candidates: items among which the choice of an event is put, drawn by popularity.
-    :param nothing_rate: the assumed share of choices in which none of so many items is taken.
-    :param seed: of the events and the other items.
-    """
-    from lightrec.run import Run
-    from lightrec_generate.users import agree
-
-    measured = agree(
-        Run(run),
-        model,
-        opening=opening,
-        attributes=not titles_only,
-        items=items,
-        events=events,
-        candidates=candidates,
-        nothing_rate=nothing_rate,
-        seed=seed,
-    )
-    print(measured.in_words())

@@ -8,28 +8,17 @@ LIGHTREC_API = 2
 
 lightrec_components = gives(
     {
-        "Decoder": "lightrec_generate.language_readers:Decoder",
         "GeneratorData": "lightrec_generate.module:GeneratorData",
         "GeneratorShares": "lightrec_generate.in_blend:GeneratorShares",
         "GeneratorModule": "lightrec_generate.module:GeneratorModule",
-        "GeneratorPolicyData": "lightrec_generate.policy:GeneratorPolicyData",
         "LanguageGenerator": "lightrec_generate.language:LanguageGenerator",
         "ParallelGenerator": "lightrec_generate.parallel:ParallelGenerator",
-        "PairClassifier": "lightrec_generate.language_readers:PairClassifier",
-        "ReaderData": "lightrec_generate.reader_module:ReaderData",
-        "ReaderModule": "lightrec_generate.reader_module:ReaderModule",
         "ReinforcedData": "lightrec_generate.reinforced_data:ReinforcedData",
         "ReinforcedModule": "lightrec_generate.reinforce:ReinforcedModule",
         "TreeGenerator": "lightrec_generate.tree:TreeGenerator",
     }
 )
-lightrec_policies = gives(
-    {
-        "GeneratorPolicy": "lightrec_generate.policy:GeneratorPolicy",
-        "TunedGeneratorPolicy": "lightrec_generate.policy:TunedGeneratorPolicy",
-    }
-)
-lightrec_rankers = gives({"reader": "lightrec_generate.reranking:ByReader"})
+lightrec_policies = gives({"GeneratorPolicy": "lightrec_generate.policy:GeneratorPolicy"})
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])
 lightrec_rewards = gives(
     {
@@ -39,10 +28,4 @@ lightrec_rewards = gives(
         "WholeSlate": "lightrec_generate.rewards:WholeSlate",
     }
 )
-lightrec_simulators = gives({"LanguageModelUsers": "lightrec_generate.users:LanguageModelUsers"})
-lightrec_commands = gives(
-    {
-        "agreement": "lightrec_generate.commands:agreement",
-        "reasons": "lightrec_generate.commands:reasons",
-    }
-)
+lightrec_commands = gives({"reasons": "lightrec_generate.commands:reasons"})

@@ -22,7 +22,7 @@ from lightrec.data.sequences import with_only
 from lightrec.errors import RecipeError
 from lightrec.keys import Column, Key
 from lightrec.recommend import Recommender
-from lightrec_generate.language_readers import LanguageReader
+from lightrec_generate.language_readers import Decoder
 
 LEAST: Final = 0.05
 """Nats that an item loses without an event that is named: it is less likely by 5 % or more."""
@@ -101,7 +101,7 @@ def reasons(
     only: str | Sequence[str] = (),
     events: int = 2,
     wording: Wording = ENGLISH,
-    writer: LanguageReader | None = None,
+    writer: Decoder | None = None,
 ) -> list[Reason]:
     """Recommend, and say of each item why it comes.
 
@@ -168,7 +168,7 @@ def without_each(
     return whole - torch.cat([both(some) for some in kept.split(rows)], 1)
 
 
-def best_of(writer: LanguageReader, item: str, events: Sequence[str], said: Sequence[str]) -> str:
+def best_of(writer: Decoder, item: str, events: Sequence[str], said: Sequence[str]) -> str:
     """Choose among sentences by what a decoder expects after a line on what they are about."""
     about = [
         "A recommender says in one clear sentence why it shows something.",

@@ -5,13 +5,12 @@ import json
 import pytest
 import torch
 from lightrec_audit.explain import explain
-from lightrec_generate.language_readers import LanguageReader
 from lightrec_generate.reasons import ENGLISH, FIRST, LEAST, Wording, as_json, reasons
+from lightrec_testing import tiny
 
 from lightrec.__main__ import main
 from lightrec.keys import Key
 from lightrec.recommend import load
-from lightrec.testing import tiny
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +82,7 @@ def test_all_that_may_be_said():
     assert wording.sentences("A", ["b", "c", "d"])[0] == "A par «b», «c» et «d»."
 
 
-class Longest(LanguageReader):
+class Longest(torch.nn.Module):
     """Likes many letters, and notes what it read."""
 
     asked = ""

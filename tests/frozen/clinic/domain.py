@@ -11,8 +11,7 @@ class Clinic(Domain):
     name = "clinic"
     disclaimer = "No <medical> advice."
 
-    def eligible(self, audience):
-        users, items = audience.users, audience.items
+    def eligible(self, users, items, time):
         age = users["age"] if "age" in users.columns else nothing(users)
         kind = items["kind"] if "kind" in items.columns else nothing(items)
         of_age = age.cast(pl.Int64, strict=False).fill_null(0).to_numpy() >= 18

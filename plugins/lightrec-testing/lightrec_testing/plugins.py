@@ -1,0 +1,304 @@
+"""The contract of plugins: the package itself, and then each part that it provides.
+
+Nothing heavy is imported here: to check one part takes what this part needs and no more.
+"""
+
+import inspect
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache, partial
+from importlib import import_module
+from pathlib import Path
+from types import NoneType
+from typing import Any, Final
+
+from lightrec import plugins
+from lightrec.errors import LightrecError, PluginError
+from lightrec.plugins import COMMANDS, RECIPES, WORD, Package, Part
+from lightrec_testing.contract import (
+    Check,
+    Faults,
+    NotChecked,
+    checks_of,
+    promise,
+    run_python,
+)
+
+HEAVY = ("torch", "transformers", "lightning", "polars", "tensordict", "torchrl", "matplotlib")
+"""Packages that a hook module may not import."""
+
+KINDS: Final = {
+    "lightrec.data.domain:Domain": "tables:DomainChecks",
+    "lightrec.data.readers.base:Reader": "tables:ReaderChecks",
+    "lightrec.encoders.base:Encoder": "encoders:EncoderChecks",
+    "lightrec.evaluation.base:Evaluator": "tables:EvaluatorChecks",
+    "lightrec.evaluation.named_policies:PolicyMaker": "policies:PolicyMakerChecks",
+    "lightrec.learners.algorithms:Learner": "learning:LearnerChecks",
+    "lightrec.nn.stage:StageModule": "stages:StageChecks",
+    "lightrec.nn.towers:UserTower": "modules:TowerChecks",
+    "lightrec.policies.base:Policy": "policies:PolicyChecks",
+    "lightrec.ranking.item_models.base:ItemModel": "learning:ItemModelChecks",
+    "lightrec.ranking.losses:RankingLoss": "learning:LossChecks",
+    "lightrec.rewards.base:Reward": "modules:RewardChecks",
+    "lightrec.simulators.base:Simulator": "simulators:SimulatorChecks",
+    "lightrec.users.choice_model:ChoiceModel": "learning:ChoiceModelChecks",
+    "lightrec.users.irl:RewardLearner": "learning:RewardLearnerChecks",
+}
+"""The contracts, in modules of this package, by the base class of the parts that must keep them."""
+OF_SLOTS: Final = {COMMANDS: "stages:CommandChecks", "rankers": "policies:RankerChecks"}
+"""Contracts that parts of a slot keep, whatever they are derived from."""
+
+
+OF_LOGS: Final = {"context": "kit_context", "evidence": "kit_evidence"}
+"""Functions of the kit that make of a domain's log what parts of the same package are tried on."""
+
+
+def _made(path: str) -> Callable[..., Any]:
+    """A maker of ``module:name``, or of ``tiny:name`` of the kit, imported when it is called."""
+    module, _, name = path.replace("tiny:", "lightrec_testing.tiny:").partition(":")
+
+    def make(*arguments: Any) -> Any:
+        thing = getattr(import_module(module), name)
+        return thing(*arguments) if callable(thing) else thing
+
+    return make
+
+
+SUPPLIES: dict[str, Callable[[], Any]] = {
+    "num_items": _made("tiny:NUM_ITEMS"),
+    "vector_size": _made("tiny:VECTOR_SIZE"),
+    "history_length": _made("tiny:HISTORY_LENGTH"),
+    "batch_size": lambda: 4,
+    "user_model": _made("tiny:tiny_user_model"),
+    "starts": _made("tiny:tiny_starts"),
+    "ranker": _made("tiny:tiny_ranker"),
+    "policy": _made("tiny:tiny_policy"),
+    "reward": _made("lightrec.rewards.accepted:EngagementReward"),
+    "parts": lambda: [SUPPLIES["reward"]() for _ in range(2)],
+}
+"""Arguments that the kit gives to constructors, by the names of their required arguments."""
+
+
+def plugin_checks(name: str, part: str | None = None) -> list[Check]:
+    """The checks of an installed plugin: what cannot be imported, then its parts, then its recipes.
+
+    :param name: of its distribution or its entry point, such as ``lightrec-hello`` or ``hello``.
+    :param part: the short name of the only part to check.
+    :raises PluginError: where the plugin has no such part.
+    """
+    installed = plugins.installed()
+    package = installed.package(name)
+    if package is None or str(package) in installed.broken:
+        return checks_of(name, (usable,), name)
+    parts = [each for each in installed.parts_of(package) if part in (None, each.name)]
+    if not parts and part is not None:
+        every = ", ".join(sorted(each.name for each in installed.parts_of(package))) or "none"
+        raise PluginError(f"{package} has no part called {part!r}. Its parts are: {every}.")
+    failures, broken = dict[str, list[str]](), set[str]()
+    for each in parts:
+        try:
+            each.load()
+        except PluginError as error:
+            broken.add(each.name)
+            cause = f"{error.__cause__!r}" if error.__cause__ else str(error)
+            failures.setdefault(cause, []).append(str(error))
+    checks = [] if part else checks_of(package.name, (usable,), name)
+    for sentences in failures.values():
+        checks += checks_of(package.name, (imports,), sentences)
+    checks += [] if part else checks_of(package.name, (hook_module,), name)
+    for each in parts:
+        if each.slot != RECIPES and each.name not in broken:
+            form = checks_of(each.name, (described,), each)
+            checks += [replace(check, counts=False) for check in form] + _contract(each, package)
+    for each in parts:
+        if each.slot == RECIPES:
+            checks += checks_of(f"{each.name}-recipes", (recipes,), each, broken)
+    return checks
+
+
+@promise("Correct this; where the package is not there, install it.")
+def usable(name: str) -> Faults:
+    """A plugin is an installed package with an entry point in the group `lightrec`, whose hooks
+    exist and give free names.
+    """
+    installed = plugins.installed()
+    package = installed.package(name)
+    if package is None:
+        names = ", ".join(sorted(package.name for package in installed.packages))
+        yield f"There is none called {name!r} among {names}."
+        return
+    if broken := installed.broken.get(str(package)):
+        yield broken
+    provided = {(part.slot, part.name) for part in installed.parts_of(package)}
+    for place, sentence in installed.refused.items():
+        if f" {package} (" in sentence and place not in provided:
+            yield sentence
+
+
+@promise("Correct this first: nothing else of these parts can be checked.")
+def imports(sentences: list[str]) -> Faults:
+    """Every part can be imported, is a complete class, and is derived from the base class of its
+    slot.
+    """
+    first, *others = sentences
+    same = f" The same error stops {len(others)} more: {' '.join(others)}" if others else ""
+    yield first + same
+
+
+@promise(
+    f"Write `LIGHTREC_API = {plugins.hookspecs.API_VERSION}` in it, give classes as "
+    "`package.module:Class`, and import what they need in their own modules."
+)
+def hook_module(name: str) -> Faults:
+    """A hook module states the version of the hooks that it was written for, and imports nothing
+    heavy, nor does its package, so that listing plugins is instant.
+    """
+    package = plugins.installed().package(name)
+    assert package is not None
+    version = getattr(import_module(package.module), "LIGHTREC_API", None)
+    if not isinstance(version, int):
+        yield f"LIGHTREC_API in {package.module} is {version!r}."
+    code = (
+        f"import sys; before = set(sys.modules); import {package.module}; "
+        f"print(*sorted(set({HEAVY}) & (set(sys.modules) - before)), sep=', ')"
+    )
+    printed, error = run_python(code)
+    if error or printed.strip():
+        yield f"Alone, {package.module} {error or f'imports {printed.strip()}'}."
+
+
+@promise(
+    "Say in a line what it does, name its arguments as `:param name: …`, annotate them, and build "
+    "what is not plain inside the constructor. Write a domain's name as in the hook."
+)
+def described(part: Part) -> Faults:
+    """A part has a docstring, which `lightrec plugins show` and `--help` print. Every argument of
+    its constructor has a type, so that recipes can check it, and a default is plain: a number, a
+    string, a bool, None, or lists and dictionaries of these.
+    """
+    thing, plain = part.load(), (str, int, float, list, tuple, dict, NoneType)
+    if not (thing.__doc__ if part.slot == COMMANDS else vars(thing).get("__doc__")):
+        yield f"{part.path} has no docstring."
+    for argument in () if part.slot == COMMANDS else _arguments(thing):
+        if argument.annotation is argument.empty:
+            yield f"In {part.path}, {argument.name} has no type."
+        if argument.default is not argument.empty and not isinstance(argument.default, plain):
+            yield f"In {part.path}, {argument.name} has the default {argument.default!r}."
+    if part.slot == "domains" and thing.name != part.name:
+        yield f"The hook gives {part.name!r}, and the class calls itself {thing.name!r}."
+
+
+@promise("Correct these files; `lightrec recipes copy` gives ones to compare with.")
+def recipes(part: Part, broken: Collection[str] = ()) -> Faults:
+    """A set of recipes is a folder of YAML files, each of them a mapping of settings that its
+    stage has.
+    """
+    from lightrec.settings import ALL_SETTINGS
+    from lightrec.stages import recipes as files
+    from lightrec.stages.run import check
+    from lightrec.stages.stage import Stage
+
+    paths = sorted(Path(part.path).glob("*.yaml"))
+    words = {word for path in paths for word in WORD.findall(path.read_text("utf-8", "replace"))}
+    if named := sorted(words & {*broken}):
+        raise NotChecked(f"They name {', '.join(named)}, which cannot be imported, as said above.")
+    stages = {path.stem for path in paths}
+    for path in paths:
+        try:
+            if not files.read(path):
+                yield f"{path} is empty."
+            whole = files.load(part.path)
+            if whole.overlay:
+                whole = files.load("generic", [part.path])
+                files.take(whole, path.stem, [part.path])
+            others = {name for name in whole.recipes if name not in stages}
+            # An overlay may change a stage of a package that is not installed.
+            for name in others if path.name == files.SET else {path.stem} & {*whole.recipes}:
+                check(Stage(name, whole.resolved(name), Path("runs", part.name, path.stem)))
+        except LightrecError as error:
+            said = " ".join(str(error).removesuffix(ALL_SETTINGS).split())
+            yield said if said.startswith(str(path)) else f"{path}: {said}"
+
+
+def checks_class(part: Part) -> Any:
+    """The class of the checks of a part, by its slot or by what it is derived from; None: none."""
+    cls = part.load()
+    bases = [f"{base.__module__}:{base.__qualname__}" for base in getattr(cls, "__mro__", ())]
+    places = [OF_SLOTS[part.slot]] if part.slot in OF_SLOTS else []
+    places += [KINDS[base] for base in bases if base in KINDS]
+    if not places:
+        return None
+    module, _, name = places[0].partition(":")
+    return getattr(import_module(f"lightrec_testing.{module}"), name)
+
+
+def _contract(part: Part, package: Package) -> list[Check]:
+    """The checks of a part's kind, as far as the kit can build the part."""
+    cls, kind = part.load(), checks_class(part)
+    if kind is None:
+        kinds = " and ".join(base.__name__ for base in cls.__mro__[1:-1][:1]) or part.slot
+        return [_unchecked(part, f"The kit has no checks for its kind, {kinds}: test it yourself.")]
+    required = [a.name for a in _arguments(cls) if a.default is a.empty]
+    if part.slot in OF_SLOTS:  # whose checks build the part by another way than its constructor
+        required = []
+    required = [name for name in required if name not in kind.passes]
+    make = partial(_build, cls, required) if required else cls
+    arguments: dict[str, Any] = {"make": make, "part": part.name}
+    lacking = [name for name in required if name not in SUPPLIES]
+    own = [a.name for a in _arguments(kind) if a.default is a.empty]
+    if kind.sample and callable(getattr(cls, "sample", None)):
+        arguments[kind.sample] = partial(_sample, cls, part.name)
+    elif kind.sample in OF_LOGS:
+        # A package's domain makes up a log with the attributes that the package's parts read.
+        arguments[kind.sample] = partial(_made(f"tiny:{OF_LOGS[kind.sample]}"), _domain(package))
+    elif kind.sample == "make":
+        arguments, lacking = {}, []
+    if lacking := [*lacking, *(name for name in own if name not in arguments)]:
+        way = f"define a class method `sample(folder)` that gives {kind.sample}, or "
+        return [
+            _unchecked(
+                part,
+                f"It needs {', '.join(lacking)}; {way if lacking == [kind.sample] else ''}run "
+                f"{kind.__name__}({', '.join(own)}) in the package's own tests, where `make` "
+                f"builds {part.name}.",
+            )
+        ]
+    return list(kind(**arguments))
+
+
+@cache
+def _domain(package: Package) -> Any:
+    """The package's first domain that makes up a log; None where there is none."""
+    for part in plugins.installed().parts_of(package):
+        with suppress(PluginError):
+            if part.slot == "domains" and (domain := part.load())().has_synthetic:
+                return domain
+    return None
+
+
+def _unchecked(part: Part, why: str) -> Check:
+    def run() -> None:
+        raise NotChecked(why)
+
+    return Check(part.name, "contract", run)
+
+
+def _sample(cls: Any, name: str) -> Any:
+    from lightrec_testing.tiny import kit_folder
+
+    with kit_folder(name) as folder:
+        return cls.sample(folder)
+
+
+def _build(cls: type, required: list[str], *passed: Any) -> Any:
+    arguments = {name: SUPPLIES[name]() for name in required}
+    if passed and "batch_size" in arguments:
+        return cls(**arguments | {"batch_size": passed[0]})
+    return cls(*passed, **arguments)
+
+
+def _arguments(cls: type) -> list[inspect.Parameter]:
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    arguments = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+    return [argument for argument in arguments if argument.kind not in several]
