@@ -32,7 +32,7 @@ class OfflinePolicyModule(PolicyStage):
     :param vector_size: length of the data module's item vectors.
     :param loss: ``bc``, ``reward-weighted``, ``iql``, ``snqn`` or ``sa2c``, see
         :mod:`lightrec.learners.algorithms`; or, of the package lightrec-lab,
-        ``return-conditioned`` or ``cql``.
+        ``cql``.
     :param n_step: steps that a transition goes over; more carry rewards back faster, and belong to
         the policy of the log.
     :param updates: optimizer steps in an iteration.

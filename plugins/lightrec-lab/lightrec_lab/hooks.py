@@ -41,7 +41,6 @@ lightrec_learners = gives(
 )
 lightrec_offline_learners = gives(
     {
-        "return-conditioned": "lightrec_lab.offline:ReturnConditioning",
         "cql": "lightrec_lab.offline:CQL",
     }
 )
