@@ -37,8 +37,8 @@ def alone() -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_run() -> Path:
-    return tiny.kit_run()
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.tiny_run(tmp_path_factory.mktemp("lightrec-run"))
 
 
 @pytest.fixture

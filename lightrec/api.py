@@ -7,6 +7,8 @@ too; all other modules may change in any release. Nothing heavy is imported unti
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lightrec.data.audience import Audience as Audience
+    from lightrec.data.audience import Past as Past
     from lightrec.data.casts import to_numbers as to_numbers
     from lightrec.data.catalog import Catalog as Catalog
     from lightrec.data.catalog import Users as Users
@@ -89,6 +91,7 @@ hooks errors DataError FetchError NotApplicable RecipeError
 runs data.store EventStore
 runs run Run
 runs recommend Recommender
+domains data.audience Audience Past
 domains data.domain Domain
 readers data.casts to_numbers
 readers data.catalog Catalog Users

@@ -56,6 +56,15 @@ class Key:
     """(B, L) int64: bucket of the time between each step of the history and the user's step before
     it, see :mod:`lightrec.data.sequences`; 0 at padding, at a user's first step and where it is not
     known."""
+    TIME: Final = "time"
+    """(B, L) int64: milliseconds since 1970 UTC of each step of the history; 0 where it is not
+    known. Only where a domain reads what people did."""
+    SO_FAR: Final = "so_far"
+    """(B,) int64: number of a history's last steps that belong to the session so far."""
+    SHOWN: Final = "shown"
+    """(B, S) int64: items that the session has shown, padded with 0 in any place."""
+    END: Final = "end"
+    """(B,) int64: where the history ends among the log's events; that event is not in it."""
     USER: Final = "user"
     """(B,) int64: row of the user table."""
     PROFILE: Final = "profile"
@@ -95,6 +104,8 @@ class Key:
     ABSORBING: Final = "absorbing"
     """(B, 1) bool: the session is over in truth, and stands in a state from which nothing leads;
     only where endings are played on, see ``ending`` of simulators."""
+    PAST: Final = "past"
+    """A nested TensorDict: what people did, by which a simulator asks what may be shown to them."""
     LATENT: Final = "latent"
     """A nested TensorDict: what only a world knows of its users; no policy may read it."""
     TRUE_REWARD: Final = "true_reward"

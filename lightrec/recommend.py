@@ -123,7 +123,7 @@ class Recommender:
             known[Key.SEEN] = self.people.chosen(known)
         rules = self.rules
         wanted, account = self.allowed(exclude, only, rules)
-        allowed = self.may_see(person, wanted)
+        allowed = self.may_see(Person(known, person), wanted)
         placed = places_for_new(k, new, explore, seed)
         if ask is not None and (answering := self.run.wishes.answering(ask)) is not None:
             may = allowed.scatter(1, known[Key.SEEN], False)
@@ -174,7 +174,7 @@ class Recommender:
         for users, known, counts in self.people.everybody(batch_size, before is not None):
             if discover:
                 known[Key.SEEN] = self.people.chosen(known)
-            may = self.may_see(users, allowed)
+            may = self.may_see(Person(known, users), allowed)
             best = ranking._best(known, may, k, placed, ask, rules, users)
             which, table = self._table(*best)
             by = "history" if known[Key.HISTORY].any() else ranking.ranked_by
@@ -319,16 +319,14 @@ class Recommender:
             raise RecipeError(f"Nothing is left to recommend: {account}.")
         return allowed, account
 
-    def may_see(
-        self, people: pl.DataFrame, allowed: Tensor, time: datetime | None = None
-    ) -> Tensor:
+    def may_see(self, people: Person, allowed: Tensor, time: datetime | None = None) -> Tensor:
         """Take from ``allowed`` (N + 1,) what the domain forbids people: ``(B, N + 1)`` bool.
 
         :param time: when they are to see it; None for the time of the log's last event.
         """
-        mask = eligible(self.store, people, time)
+        mask = eligible(self.store, people.row, time, people.known)
         if mask is None:
-            return allowed.expand(people.height, -1)
+            return allowed.expand(people.row.height, -1)
         return torch.from_numpy(mask) & allowed
 
     @plugins.blaming(None, "recommend items of the run")

@@ -245,10 +245,7 @@ def _check_may_import(module: str, what: str, name: str, otherwise: str = "") ->
 
 def _packages() -> list[str]:
     """Name the packages of which run folders may name all."""
-    return [
-        "lightrec",
-        *(_package_around(package.module) for package in plugins.installed().packages),
-    ]
+    return ["lightrec", *(_package_around(p.module) for p in plugins.installed().packages)]
 
 
 def _package_around(hooks: str) -> str:

@@ -129,10 +129,7 @@ def _gru_gradient(gradient, known, has_bias):
     return inputs, hidden, gradient * update, inputs.sum(0), hidden.sum(0)
 
 
-GRU = {
-    "aten::_thnn_fused_gru_cell": _gru,
-    "aten::_thnn_fused_gru_cell_backward": _gru_gradient,
-}
+GRU = {"aten::_thnn_fused_gru_cell": _gru, "aten::_thnn_fused_gru_cell_backward": _gru_gradient}
 """What the processor has no operator for."""
 
 

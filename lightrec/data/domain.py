@@ -3,24 +3,29 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from lightrec import plugins
-from lightrec.data.store import EventStore, Integers
+from lightrec.data.audience import Audience, Past
+from lightrec.data.store import EventStore, Integers, padded
 from lightrec.errors import PluginError
-from lightrec.keys import Column
+from lightrec.keys import PADDING, Column, Key
 
 if TYPE_CHECKING:
     import torch
 
-Showable: TypeAlias = Callable[["torch.Tensor"], "torch.Tensor | None"]
-"""From users (B,) to what may be shown to them, (B, N + 1) bool; None where everything may be."""
+    from lightrec.data.sequences import Sequences
+
+Showable: TypeAlias = Callable[..., "torch.Tensor | None"]
+"""From users (B,), and where their histories end (B,), to what may be shown to them, (B, N + 1)
+bool; None where everything may be. See :class:`LogMask`."""
 
 NEGATIVE: Final = frozenset(
     re.findall(
@@ -74,6 +79,9 @@ class Domain:
     else after its first event in the log."""
     disclaimer: str = ""
     """A sentence that stands at the top of the report and above recommendations."""
+    by_history = False
+    """Whether :meth:`eligible` reads what people did, ``audience.past``. It is then asked anew at
+    each step of a session and for each held-out event; otherwise once for each person."""
 
     def text(self, items: pl.DataFrame) -> pl.Series:
         """Describe items in words, as :attr:`words` says.
@@ -96,9 +104,7 @@ class Domain:
         joined = pl.concat_str(parts, separator=". ", ignore_nulls=True)
         return items.select(joined.fill_null("").alias(Column.TEXT)).to_series()
 
-    def eligible(
-        self, users: pl.DataFrame, items: pl.DataFrame, time: pl.Series
-    ) -> npt.NDArray[np.bool_] | None:
+    def eligible(self, audience: Audience) -> npt.NDArray[np.bool_] | None:
         """Which items may be shown to which users; a forbidden item is never shown.
 
         Recommendations, policies and baselines in user models, the ranking of held-out events and
@@ -110,11 +116,8 @@ class Domain:
         and null in place of every value that nobody gave: forbid what you would not show to a
         stranger.
 
-        :param users: U rows of the prepared log's user table: ``user`` and any attributes.
-        :param items: the prepared log's N items in their order: ``item``, ``title``, ``text`` and
-            any attributes.
-        :param time: U datetimes in UTC at which items are to be shown to the users; null in a log
-            without times.
+        :param audience: U users, N items, and the moments at which these are to be shown; with what
+            the users did before, where :attr:`by_history` is set.
         :returns: ``(U, N)`` bool, False for what may not be shown; None where everything may be.
         """
         return None
@@ -213,7 +216,10 @@ def domain_of(store: EventStore) -> Domain:
 
 
 def eligible(
-    store: EventStore, users: Integers | pl.DataFrame, time: datetime | Integers | None = None
+    store: EventStore,
+    users: Integers | pl.DataFrame,
+    time: datetime | Integers | None = None,
+    known: Mapping[str, npt.ArrayLike] | None = None,
 ) -> npt.NDArray[np.bool_] | None:
     """The items that may be shown to some users.
 
@@ -221,6 +227,8 @@ def eligible(
         people as in the user table, all at the time of the log's last event.
     :param time: when people are to be shown them, in place of the log's last event; or (B,) such
         times, in milliseconds since 1970 UTC.
+    :param known: what is known of the people's events, see :meth:`~.audience.Past.of`; needed where
+        the domain reads it. For users of the log :class:`LogMask` knows it.
     :returns: ``(B, N + 1)`` bool; column 0 is False. None where everything may be shown.
     :raises PluginError: if the domain is not installed, fails, or returns something else.
     """
@@ -234,13 +242,55 @@ def eligible(
         table, ends = store.users[users], store.offsets[users + 1]
         last = ends > store.offsets[users]
         times = np.where(last, store.times[ends - 1], store.times.max())
-    shape = (table.height, store.num_items)
-    moments = pl.Series("time", times if store.has_times else [None] * len(times), pl.Int64)
+    return showable_to(
+        domain,
+        table,
+        store.catalog,
+        times if store.has_times else None,
+        store.first_seen if domain.lifetime is not None else None,
+        past=None if known is None else Past.of(known, store.feedback_kinds),
+        lookups=store.lookups,
+    )
+
+
+def showable_to(
+    domain: Domain,
+    users: pl.DataFrame,
+    items: pl.DataFrame,
+    times: Integers | None,
+    appeared: Integers | None,
+    *,
+    past: Past | None,
+    lookups: dict[str, Any],
+) -> npt.NDArray[np.bool_] | None:
+    """Ask a domain what may be shown: its ``eligible``, and its ``lifetime``.
+
+    :param times: (U,) milliseconds since 1970 UTC; None in a log without times.
+    :param appeared: (N,) the same for the items; read where the domain has a ``lifetime``.
+    :param past: what the users did; needed where the domain reads it.
+    :param lookups: see :class:`~lightrec.data.audience.Audience`.
+    :returns: ``(U, N + 1)`` bool; column 0 is False. None where everything may be shown.
+    :raises PluginError: if the domain fails, or returns something else.
+    """
+    shape = (users.height, items.height)
+    if domain.by_history and past is None:
+        raise PluginError(
+            f"{plugins.provider(domain)} goes by what people did, and nobody said what "
+            f"{shape[0]} users did: give `eligible` what is `known`, or ask a LogMask."
+        )
+    moments = pl.Series("time", [None] * shape[0] if times is None else times, pl.Int64)
+    audience = Audience(
+        users=users,
+        items=items,
+        time=moments.cast(pl.Datetime("ms", "UTC")),
+        past=past if domain.by_history else None,
+        lookups=lookups,
+    )
     with plugins.blaming(domain, f"say which of {shape[1]} items may be shown to {shape[0]} users"):
-        mask = domain.eligible(table, store.catalog, moments.cast(pl.Datetime("ms", "UTC")))
-    if domain.lifetime is not None and store.has_times:
+        mask = domain.eligible(audience)
+    if domain.lifetime is not None and times is not None and appeared is not None:
         lifetime = domain.lifetime // timedelta(milliseconds=1)
-        alive = times[:, None] - lifetime <= store.first_seen
+        alive = times[:, None] - lifetime <= appeared
         mask = alive if mask is None else mask & alive
     if mask is None:
         return None
@@ -253,17 +303,84 @@ def eligible(
     return np.pad(mask, ((0, 0), (1, 0)))
 
 
-def showable(store: EventStore) -> Showable:
-    """A function from users to the items that may be shown to them, on the users' device.
+class LogMask:
+    """What may be shown to users of a log, a function of theirs and of where their histories end.
+
+    A domain that does not read what people did is asked about each user at the time of their last
+    event. One that does is asked about the moment of the event at which a history ends, or of the
+    user's last event where the history is the whole one.
+
+    :param store: the log.
+    :param recorded: whether ends are places among all events of ``store.without_cold``; otherwise
+        they are places in :meth:`Sequences.all_events`.
+    :raises PluginError: at once, if the domain forbids items and is not installed.
+    """
+
+    def __init__(self, store: EventStore, *, recorded: bool = False) -> None:
+        self.store, self.recorded, domain = store, recorded, domain_of(store)
+        self.by_history = domain.restricts and domain.by_history
+
+    @cached_property
+    def log(self) -> "Sequences":
+        """The events in which ends are places."""
+        from lightrec.data.sequences import Sequences  # which needs torch, as only models do
+
+        seen = self.store.without_cold
+        return Sequences.recorded(seen) if self.recorded else Sequences.chosen(seen)
+
+    def __call__(
+        self,
+        users: "torch.Tensor",
+        ends: "torch.Tensor | None" = None,
+        played: Mapping[str, "torch.Tensor"] | None = None,
+    ) -> "torch.Tensor | None":
+        """Tell what may be shown, on the users' device.
+
+        :param users: (B,) int64 rows of the user table.
+        :param ends: (B,) int64 places before which histories end; None for whole histories.
+        :param played: what a session has added to the log, ``Key.HISTORY`` and ``Key.SHOWN``, both
+            (B, S) int64 with 0 in any place. Without it the session so far is that of the log.
+        :returns: (B, N + 1) bool; None where everything may be shown.
+        """
+        import torch
+
+        rows = users.cpu().numpy()
+        if self.by_history:
+            places = self.log.offsets[rows + 1] if ends is None else ends.cpu().numpy()
+            session = {name: table.cpu().numpy() for name, table in (played or {}).items()}
+            mask = self._by_history(rows, places, session)
+        else:
+            mask = eligible(self.store, rows)
+        return None if mask is None else torch.from_numpy(mask).to(users.device)
+
+    def _by_history(
+        self,
+        rows: npt.NDArray[np.int64],
+        ends: npt.NDArray[np.int64],
+        played: Mapping[str, npt.NDArray[np.int64]],
+    ) -> npt.NDArray[np.bool_] | None:
+        log, begins = self.log, self.log.offsets[rows]
+        known = {Key.HISTORY: padded(log.items, begins, ends)}
+        known[Key.TIME] = padded(log.times, begins, ends)
+        if log.feedback is not None:
+            known[Key.FEEDBACK] = padded(log.feedback, begins, ends)
+        if played:
+            taken = played[Key.HISTORY]
+            known = {n: np.hstack([t, 0 * taken]) for n, t in known.items()}
+            known[Key.HISTORY][:, -taken.shape[1] :] = taken
+            order = np.argsort(known[Key.HISTORY] != PADDING, axis=1, kind="stable")
+            known = {n: np.take_along_axis(t, order, 1) for n, t in known.items()}
+            known |= {Key.SO_FAR: (taken != PADDING).sum(1), Key.SHOWN: played[Key.SHOWN]}
+        else:
+            known[Key.SO_FAR] = log.so_far(self.store.without_cold, ends)
+        last = log.offsets[rows + 1] - 1
+        times = np.where(last < begins, self.store.times.max(), log.times[np.minimum(ends, last)])
+        return eligible(self.store, self.store.users[rows], times, known)
+
+
+def showable(store: EventStore) -> LogMask:
+    """A function from users, and where their histories end, to the items that may be shown to them.
 
     :raises PluginError: at once, if the domain forbids items and is not installed.
     """
-    import torch  # only models call this
-
-    domain_of(store)
-
-    def allowed(users: "torch.Tensor") -> "torch.Tensor | None":
-        mask = eligible(store, users.cpu().numpy())
-        return None if mask is None else torch.from_numpy(mask).to(users.device)
-
-    return allowed
+    return LogMask(store)

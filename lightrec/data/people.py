@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lightrec.data import filters
 from lightrec.data.attributes import Features, user_features
+from lightrec.data.domain import domain_of
 from lightrec.data.names import Names, several
 from lightrec.data.sequences import Positions, Sequences, padded
 from lightrec.data.store import TEST, EventStore
@@ -27,7 +28,8 @@ class Person(NamedTuple):
     """Whom a list is for."""
 
     known: dict[str, Tensor]
-    """``Key.HISTORY`` (1, L) and what else is known of its events, ``Key.SEEN`` (1, S)."""
+    """``Key.HISTORY`` (1, L) and what else is known of its events, ``Key.SEEN`` (1, S); where the
+    domain reads what people did, ``Key.TIME`` and ``Key.SO_FAR`` as well."""
     row: pl.DataFrame
     """The row of the user table; null where nothing is known."""
 
@@ -73,6 +75,11 @@ class People:
         return Outside.of(self.store)
 
     @cached_property
+    def _by_history(self) -> bool:
+        """Whether what may be shown goes by what people did."""
+        return domain_of(self.store).by_history
+
+    @cached_property
     def _features(self) -> Features:
         return user_features(self.store)[0]
 
@@ -116,7 +123,10 @@ class People:
                 "For somebody else, give a history of titles or a profile."
             )
         said = kinds, self.store.feedback_kinds, self.store.goal, self.store.repeats
-        return Person(with_events(known, given, *said), table)
+        known = with_events(known, given, *said)
+        if self._by_history:
+            known[Key.SO_FAR] = torch.tensor([len(given)])
+        return Person(known, table)
 
     def times(self, user: str) -> list[int]:
         """The milliseconds since 1970 UTC of a user's events, oldest first."""
@@ -205,6 +215,8 @@ class People:
         begins = log.offsets[users]
         known = log.details(begins, ends)
         known |= {Key.HISTORY: padded(log.items, begins, ends), Key.USER: users}
+        if self._by_history:
+            known[Key.TIME] = padded(log.times, begins, ends)
         known[Key.SEEN] = log.known(begins, ends)
         return {name: torch.from_numpy(table) for name, table in known.items()}
 

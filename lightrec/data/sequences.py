@@ -50,12 +50,17 @@ class Sequences:
         Those that only led to an event of the goal are left out: whoever is to foretell a purchase
         must not know that its item was put into the basket a minute before.
         """
-        arrays = (store.items, store.parts, store.offsets, store.times)
-        seen = None if store.seen is store.items else store.seen
-        whole = cls(*arrays, store.feedback, store.has_times, seen)
+        whole = cls.recorded(store)
         if not store.has_nothing and store.leads is None:
             return whole
         return whole._keep(_in_sequence(store))
+
+    @classmethod
+    def recorded(cls, store: EventStore) -> "Sequences":
+        """All events of a store in their places there, also those in which nothing was chosen."""
+        arrays = (store.items, store.parts, store.offsets, store.times)
+        seen = None if store.seen is store.items else store.seen
+        return cls(*arrays, store.feedback, store.has_times, seen)
 
     @classmethod
     def targets(cls, store: EventStore, part: int) -> "Targets":
@@ -104,6 +109,16 @@ class Sequences:
     def users_of(self, events: Positions) -> Positions:
         """The users of events: the same shape, int64."""
         return np.searchsorted(self.offsets, events, side="right") - 1
+
+    def so_far(self, store: EventStore, ends: Positions) -> Positions:
+        """How many of the events before ends belong to the session of the event there: int64.
+
+        :param store: whose sequences these are, by :meth:`chosen` or :meth:`recorded`.
+        """
+        begins = store.session_offsets
+        if len(self.items) < len(store):
+            begins = np.concatenate([[0], np.cumsum(_in_sequence(store))])[begins]
+        return ends - begins[np.searchsorted(begins, ends, side="right") - 1]
 
     def details(self, starts: Positions, ends: Positions) -> dict[str, NDArray[np.int64]]:
         """Cut out feedback and time gaps, as :func:`~lightrec.data.store.padded` cuts the items.
@@ -170,18 +185,22 @@ def gap_buckets(gaps: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.searchsorted(60_000 * 2 ** np.arange(GAP_BUCKETS - 1), gaps, side="right") + 1
 
 
+OF_EVENTS: Final = (Key.HISTORY, Key.FEEDBACK, Key.GAP, Key.TIME)
+"""What is known of each event of a history, (B, L)."""
+
+
 def with_only(known: Mapping[str, Tensor], kept: Tensor) -> dict[str, Tensor]:
     """Keep some events of histories; what came before one that is left out moves up.
 
     :param known: of B histories, or of one, ``Key.HISTORY`` (B, L) int64, padded on the left, and
-        what else is known of them, of which ``Key.FEEDBACK`` and ``Key.GAP`` are of their events.
+        what else is known of them, of which :data:`OF_EVENTS` are of their events.
     :param kept: (B, L) bool.
     :returns: the same, all of B histories.
     """
     order = kept.to(torch.int8).sort(dim=1, stable=True).indices
     return {
         name: (table * kept).gather(1, order)
-        if name in (Key.HISTORY, Key.FEEDBACK, Key.GAP)
+        if name in OF_EVENTS
         else table.expand(len(kept), *table.shape[1:])
         for name, table in known.items()
     }
@@ -189,8 +208,7 @@ def with_only(known: Mapping[str, Tensor], kept: Tensor) -> dict[str, Tensor]:
 
 def last_events(known: Mapping[str, Tensor], length: int) -> dict[str, Tensor]:
     """Keep the last events of histories; ``known`` as in :func:`with_only`."""
-    of_events = (Key.HISTORY, Key.FEEDBACK, Key.GAP)
-    return {n: table[:, -length:] if n in of_events else table for n, table in known.items()}
+    return {n: table[:, -length:] if n in OF_EVENTS else table for n, table in known.items()}
 
 
 def named_events(

@@ -142,6 +142,11 @@ class EventStore:
         return pl.read_parquet(undamaged(self.folder / CATALOG))
 
     @cached_property
+    def lookups(self) -> dict[str, Any]:
+        """What was looked up in the catalog; see :class:`~lightrec.data.audience.Audience`."""
+        return {}
+
+    @cached_property
     def first_seen(self) -> npt.NDArray[np.int64]:
         """(N,) int64 milliseconds since 1970 UTC: when each item appeared.
 

@@ -258,7 +258,7 @@ def _in_lists(
     for batch in events:
         usual = blend.scores(batch[Key.HISTORY], details=batch)
         new = mapped.scores(usual, batch[Key.HISTORY])
-        may = allowed(batch[Key.USER])
+        may = allowed(batch[Key.USER], batch[Key.END])
         usual = usual.where(rankable(usual, batch[Key.SEEN], eligible=may), -torch.inf)
         new = new.where(rankable(new, eligible=may), -torch.inf)
         for policy, placed in policies.items():

@@ -71,7 +71,7 @@ class EvaluationEvents(Dataset[Batch]):
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Batch:
-        """Batch ``index``: history (B, L), target (B,), seen (B, S), user (B,).
+        """Batch ``index``: history (B, L), target (B,), seen (B, S), user (B,), end (B,).
 
         Where the log has them, also feedback and gap (B, L), of the history's events.
         """
@@ -85,5 +85,6 @@ class EvaluationEvents(Dataset[Batch]):
             begin = np.maximum(begin, events - self.max_length)
             history = padded(items, begin, events)
         batch = {Key.HISTORY: history, Key.TARGET: self.targets[rows].astype(np.int64)}
-        batch |= {Key.SEEN: seen, Key.USER: users} | self.sequences.details(begin, events)
+        batch |= {Key.SEEN: seen, Key.USER: users, Key.END: events}
+        batch |= self.sequences.details(begin, events)
         return {name: torch.from_numpy(table) for name, table in batch.items()}

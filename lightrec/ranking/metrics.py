@@ -181,7 +181,8 @@ def evaluate_scores(
     :param batches: with ``history``, ``target``, ``seen`` and ``user``, as
         ``SequenceData.test_dataloader()`` gives them.
     :param list_length: how many recommendations are kept of each event; None for none.
-    :param showable: gives what may be shown to users; None where everything may be.
+    :param showable: gives what may be shown to users, whose histories end somewhere; None where
+        everything may be.
     """
     none = torch.zeros(0, dtype=torch.int64)
     users, targets, ranks = [none], [none], [none.double()]
@@ -189,7 +190,7 @@ def evaluate_scores(
     for batch in batches:
         here = {name: value.cpu() for name, value in batch.items()}
         scores, seen = scorer(here).cpu(), here[Key.SEEN]
-        allowed = None if showable is None else showable(here[Key.USER])
+        allowed = None if showable is None else showable(here[Key.USER], here.get(Key.END))
         ranks.append(mean_ranks(scores, here[Key.TARGET], seen, allowed))
         if list_length is not None:
             lists.append(top_items(scores, list_length, seen, allowed))

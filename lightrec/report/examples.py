@@ -149,7 +149,7 @@ def _listed(
     kept = torch.ones(1 + len(places), history.shape[1], dtype=torch.bool)
     kept[range(1, len(kept)), places] = False
     together = with_only(batch, kept)
-    scores, eligible = scorer(together), allowed(together[Key.USER])
+    scores, eligible = scorer(together), allowed(together[Key.USER], together[Key.END])
     scores = scores.where(rankable(scores, together[Key.SEEN], eligible=eligible), -torch.inf)
     best = scores[0].topk(min(LISTED, scores.shape[1] - 1))
     listed = []

@@ -164,9 +164,7 @@ class Simulator(SessionEnv):
 
         :param taken: ``(B, K)`` int64 items, 0 where none was taken.
         """
-        if self.declined_enter:
-            declined = (taken == PADDING).all(1, keepdim=True) * (self.num_items + 1)
-            taken = torch.cat([taken[:, :1] + declined, taken[:, 1:]], 1)
+        taken = self.entering(taken)
         enters = taken > PADDING
         several = taken.shape[1] > 1
         if several and not torch.compiler.is_compiling():
@@ -180,6 +178,16 @@ class Simulator(SessionEnv):
         first = history.new_zeros(len(taken), taken.shape[1] + 1).scatter_(1, places, taken)
         columns = torch.arange(history.shape[1], device=history.device)
         return torch.cat([history, first], 1).gather(1, columns + rank[:, -1:])
+
+    def entering(self, taken: Tensor) -> Tensor:
+        """What enters histories of items taken (B, K), 0 for none: N + 1 first for a declined one.
+
+        Only where :attr:`declined_enter` says so; elsewhere what was taken.
+        """
+        if not self.declined_enter:
+            return taken
+        declined = (taken == PADDING).all(1, keepdim=True) * (self.num_items + 1)
+        return torch.cat([taken[:, :1] + declined, taken[:, 1:]], 1)
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
         """Draw slates evenly from what may be shown."""

@@ -1,5 +1,6 @@
 """The simulator that runs a user model over the users of a log, and where its sessions begin."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,14 +8,14 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
-from torchrl.data import TensorSpec
+from torchrl.data import Composite, TensorSpec
 
-from lightrec.data.domain import Showable, showable
+from lightrec.data.domain import LogMask, Showable
 from lightrec.data.store import EventStore, padded
 from lightrec.errors import DataError, RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
-from lightrec.simulators.base import Outcomes, Response, Simulator
+from lightrec.simulators.base import Outcomes, Response, Simulator, State
 from lightrec.simulators.rollout import UserMemory
 from lightrec.users.user_model import UserModel
 
@@ -30,7 +31,9 @@ class LogStarts:
     :param users: ``(M,)`` int64 users to draw from; None means all.
     :param rows: ``(U,)`` int64 rows of the log's user table; None means u itself.
     :param cut: whether a drawn session starts anywhere in its user's events, or at their end.
-    :param allowed: gives what may be shown to users; None where everything may be.
+    :param allowed: gives what may be shown to users, by their rows; None where everything may be.
+    :param by_history: whether it goes by what they did: then it is given their ends, too, and what
+        a session has added, and is asked at each step; see :class:`~lightrec.data.domain.LogMask`.
     :raises DataError: where there is no user to draw from.
     """
 
@@ -45,8 +48,9 @@ class LogStarts:
         rows: Tensor | None = None,
         cut: bool = False,
         allowed: Showable | None = None,
+        by_history: bool = False,
     ) -> None:
-        self.allowed = allowed
+        self.allowed, self.by_history = allowed, by_history
         self.offsets = offsets.long()
         self.items, self.known = items, items if known is None else known
         self.ends = self.offsets[1:] if ends is None else ends.long()
@@ -67,13 +71,14 @@ class LogStarts:
         :raises PluginError: where the log's domain forbids items and is not installed.
         """
         store = store.without_cold
-        stops = store.train_ends() if ends is None else ends
+        stops, allowed = store.train_ends() if ends is None else ends, LogMask(store, recorded=True)
         return cls(
             torch.from_numpy(np.array(store.offsets)),
             torch.from_numpy(np.array(store.items)),
             known=torch.from_numpy(np.array(store.seen)),
             ends=torch.from_numpy(np.array(stops)),
-            allowed=showable(store),
+            allowed=allowed,
+            by_history=allowed.by_history,
             **settings,
         )
 
@@ -111,10 +116,12 @@ class LogStarts:
         *,
         repeats: bool = False,
         device: torch.device | str = "cpu",
+        played: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """Items that may be shown to users after the events before ``ends``: ``(B, N + 1)`` bool.
 
         :param repeats: whether they may be among those that were seen.
+        :param played: what a session has added, see :meth:`~lightrec.data.domain.LogMask.__call__`.
         """
         mask = torch.ones(len(users), num_items + 1, dtype=torch.bool, device=device)
         mask[:, PADDING] = False
@@ -122,7 +129,10 @@ class LogStarts:
             rows, items = self.seen(users, ends)
             in_catalog = items <= num_items
             mask[rows[in_catalog].to(device), items[in_catalog].to(device)] = False
-        allowed = None if self.allowed is None else self.allowed(users)
+        if self.allowed is None:
+            return mask
+        whose = self.rows[users]
+        allowed = self.allowed(whose, ends, played) if self.by_history else self.allowed(whose)
         return mask if allowed is None else mask & allowed.to(device)
 
 
@@ -131,8 +141,9 @@ class UserModelSimulator(Simulator):
 
     What was accepted enters the history; a declined slate enters as N + 1 where the user model
     knows such steps. Unless items repeat, what was shown is not shown again, nor what the user's
-    log holds before the session; what the log's domain forbids a user is never shown. After every
-    step a user leaves as the user model says.
+    log holds before the session; what the log's domain forbids a user is never shown. A domain that
+    goes by what people did is asked anew after every step, on the CPU; a compiled step breaks its
+    graph there. After every step a user leaves as the user model says.
 
     :param user_model: who chooses and leaves; where it has several members, how uncertain they are
         stands in the state as ``uncertainty``. Used without gradients.
@@ -171,6 +182,7 @@ class UserModelSimulator(Simulator):
                 )
             candidates = popularity[1:].topk(max_candidates).indices.sort().values + 1
         self.is_ensemble = len(user_model.members) > 1
+        self.starts = starts
         super().__init__(
             user_model.num_items,
             batch_size,
@@ -181,13 +193,23 @@ class UserModelSimulator(Simulator):
         self.user_model = user_model.to(self.device).eval()
         # Asked once: the answer is in a tensor, which a compiled step cannot branch on.
         self.declined_enter = user_model.records_nothing
-        self.starts = starts
         self.leave_rate = leave_rate
         self._forget()
 
     def own_specs(self) -> dict[str, TensorSpec]:
-        """Announce the uncertainty of an ensemble."""
-        return {Key.UNCERTAINTY: self._numbers(1)} if self.is_ensemble else {}
+        """Announce the uncertainty of an ensemble, and what :meth:`may_show` asks by."""
+        specs: dict[str, TensorSpec] = {}
+        if self.is_ensemble:
+            specs[Key.UNCERTAINTY] = self._numbers(1)
+        of_offers = self.starts.allowed is not None and self.offer_size is not None
+        if self.starts.by_history or of_offers:
+            places = self.max_steps * self.slate_size
+            past = {name: self._numbers(dtype=torch.int64) for name in (Key.USER, Key.END)}
+            past |= {n: self._indices(places, self.num_items + 1) for n in (Key.HISTORY, Key.SHOWN)}
+            specs[Key.PAST] = Composite(past, shape=self.batch_size, device=self.device)
+            if self.offer_size is None:
+                specs[Key.MASK] = self._flags(self.num_items + 1)
+        return specs
 
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:
         """Begin sessions: drawn users, or the given ones, whose logs are over."""
@@ -199,24 +221,69 @@ class UserModelSimulator(Simulator):
         else:
             users = self.given[0][rows]
             ends = self.starts.ends[users]
-        rules = {"repeats": self.repeats, "device": self.device}
-        mask = self.starts.showable(users, ends, self.num_items, **rules)
         history = self.starts.history(users, ends, self.history_length)
-        state = {Key.USER: self.starts.rows[users], Key.HISTORY: history, Key.MASK: mask}
+        state: dict[str, State] = {Key.USER: self.starts.rows[users], Key.HISTORY: history}
+        nothing = torch.zeros(count, self.max_steps * self.slate_size, dtype=torch.int64)
+        past = {Key.USER: users, Key.END: ends, Key.HISTORY: nothing, Key.SHOWN: nothing}
+        if Key.PAST in self._keys:
+            state[Key.PAST] = past
+        if self.offer_size is None:
+            state[Key.MASK] = self.may_show(past)
         return TensorDict(state, batch_size=[count], device=self.device)
+
+    @torch.compiler.disable  # a domain computes with numpy
+    def may_show(self, past: Mapping[str, Tensor] | TensorDictBase) -> Tensor:
+        """Items that may be shown to users: ``(R, N + 1)`` bool, those of ``candidates`` or not.
+
+        :param past: for R sessions, each user's number among the starts and the end of their
+            history, (R,), and what the session has added to it and has shown, (R, places).
+        """
+        users, ends = past[Key.USER].cpu(), past[Key.END].cpu()
+        mask = self.starts.showable(
+            users,
+            ends,
+            self.num_items,
+            repeats=self.repeats,
+            device=self.device,
+            played={name: past[name] for name in (Key.HISTORY, Key.SHOWN)},
+        )
+        shown = past[Key.SHOWN].to(self.device)
+        return mask if self.repeats else mask.scatter_(1, shown, False)
+
+    def offer(self, state: TensorDictBase) -> Tensor:
+        """Draw an offer evenly from what may be shown to each user; see the base class."""
+        if Key.PAST not in self._keys:
+            return super().offer(state)
+        mask = self.may_show(state[Key.PAST]) & self.offered
+        items = torch.arange(self.num_items + 1, device=self.device)
+        chance = noise.uniform(noise.mix(noise.mix(self.chance(state), -3), items))
+        drawn = chance.masked_fill(~mask, -1).topk(self.offer_size or 1)
+        return drawn.indices.masked_fill(drawn.values < 0, PADDING)
 
     @torch.no_grad()
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Choose by utilities plus Gumbel noise, which is the law ∝ exp(utility)."""
         states = self._states(state[Key.HISTORY][:, -self.user_model.history_length :])
         utilities, uncertainty = self.user_model.law(states, slate, state[Key.USER])
-        changed = {Key.UNCERTAINTY: uncertainty.unsqueeze(1)} if self.is_ensemble else {}
+        changed: dict[str, State] = {}
+        if self.is_ensemble:
+            changed[Key.UNCERTAINTY] = uncertainty.unsqueeze(1)
         # (B, K + 1), nothing last.
         utilities = torch.cat([self.biased(utilities[:, :-1]), utilities[:, -1:]], 1)
         offered = pad(slate, (0, 1), value=self.num_items + 1)
         key = noise.mix(self.chance(state), offered)
         keys = (utilities + noise.gumbel(key)).masked_fill(offered == PADDING, -torch.inf)
         taken = keys.argmax(1, keepdim=True) == torch.arange(slate.shape[1], device=self.device)
+        if Key.PAST in self._keys:
+            places = torch.arange(self.slate_size, device=self.device)
+            places = state[Key.STEP] * self.slate_size + places
+            added = {Key.HISTORY: self.entering(slate * taken), Key.SHOWN: slate}
+            past = state[Key.PAST]
+            grown = {name: past[name].scatter(1, places, items) for name, items in added.items()}
+            grown |= {Key.USER: past[Key.USER], Key.END: past[Key.END]}
+            changed[Key.PAST] = grown
+            if self.offer_size is None:
+                changed[Key.MASK] = self.may_show(grown)
         law = None
         if self.expected:  # each place in turn, and nothing last; O = K + 1
             each = torch.eye(self.slate_size + 1, dtype=torch.bool, device=self.device)[:, :-1]

@@ -76,11 +76,7 @@ def prepared(
     """
     chosen: Domain = plugins.installed().get("domains", domain).made()
     read = partial(
-        read_tables,
-        columns=columns,
-        reader=reader,
-        times=times,
-        skip_broken=skip_broken,
+        read_tables, columns=columns, reader=reader, times=times, skip_broken=skip_broken
     )
     named: dict[str, Any] = {"item_columns": item_columns, "user_columns": user_columns}
     settings |= {"types": types, "seed": seed, "offline": offline, "sessions": sessions}
@@ -99,16 +95,10 @@ def prepared(
                 tables = replace(tables, log=renamed(tables.log, nobody))
                 many = "" if len(nobody) == 1 else "s"
                 print(f"Left out as bots: {len(nobody):,} user{many}.", file=sys.stderr)
-            finish(
-                prepare(
-                    tables.log,
-                    folder,
-                    catalog=tables.catalog,
-                    users=people,
-                    domain=chosen,
-                    **settings,
-                )
+            store = prepare(
+                tables.log, folder, catalog=tables.catalog, users=people, domain=chosen, **settings
             )
+            finish(store)
             (folder / READ).mkdir()
             write_tables(tables, folder / READ)
 

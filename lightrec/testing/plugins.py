@@ -5,8 +5,9 @@ Nothing heavy is imported here: to check one part takes what this part needs and
 
 import inspect
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from types import NoneType
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from lightrec import plugins
 from lightrec.errors import LightrecError, PluginError
-from lightrec.plugins import COMMANDS, RECIPES, WORD, Part
+from lightrec.plugins import COMMANDS, RECIPES, WORD, Package, Part
 from lightrec.testing.contract import (
     Check,
     Faults,
@@ -49,13 +50,17 @@ OF_SLOTS: Final = {COMMANDS: "stages:CommandChecks", "rankers": "policies:Ranker
 """Contracts that parts of a slot keep, whatever they are derived from."""
 
 
-def _made(path: str) -> Callable[[], Any]:
+OF_LOGS: Final = {"context": "kit_context", "evidence": "kit_evidence"}
+"""Functions of the kit that make of a domain's log what parts of the same package are tried on."""
+
+
+def _made(path: str) -> Callable[..., Any]:
     """A maker of ``module:name``, or of ``tiny:name`` of the kit, imported when it is called."""
     module, _, name = path.replace("tiny:", "lightrec.testing.tiny:").partition(":")
 
-    def make() -> Any:
+    def make(*arguments: Any) -> Any:
         thing = getattr(import_module(module), name)
-        return thing() if callable(thing) else thing
+        return thing(*arguments) if callable(thing) else thing
 
     return make
 
@@ -105,7 +110,7 @@ def plugin_checks(name: str, part: str | None = None) -> list[Check]:
     for each in parts:
         if each.slot != RECIPES and each.name not in broken:
             form = checks_of(each.name, (described,), each)
-            checks += [replace(check, counts=False) for check in form] + _contract(each)
+            checks += [replace(check, counts=False) for check in form] + _contract(each, package)
     for each in parts:
         if each.slot == RECIPES:
             checks += checks_of(f"{each.name}-recipes", (recipes,), each, broken)
@@ -228,7 +233,7 @@ def checks_class(part: Part) -> Any:
     return getattr(import_module(f"lightrec.testing.{module}"), name)
 
 
-def _contract(part: Part) -> list[Check]:
+def _contract(part: Part, package: Package) -> list[Check]:
     """The checks of a part's kind, as far as the kit can build the part."""
     cls, kind = part.load(), checks_class(part)
     if kind is None:
@@ -244,6 +249,9 @@ def _contract(part: Part) -> list[Check]:
     own = [a.name for a in _arguments(kind) if a.default is a.empty]
     if kind.sample and callable(getattr(cls, "sample", None)):
         arguments[kind.sample] = partial(_sample, cls, part.name)
+    elif kind.sample in OF_LOGS:
+        # A package's domain makes up a log with the attributes that the package's parts read.
+        arguments[kind.sample] = partial(_made(f"tiny:{OF_LOGS[kind.sample]}"), _domain(package))
     elif kind.sample == "make":
         arguments, lacking = {}, []
     if lacking := [*lacking, *(name for name in own if name not in arguments)]:
@@ -257,6 +265,16 @@ def _contract(part: Part) -> list[Check]:
             )
         ]
     return list(kind(**arguments))
+
+
+@cache
+def _domain(package: Package) -> Any:
+    """The package's first domain that makes up a log; None where there is none."""
+    for part in plugins.installed().parts_of(package):
+        with suppress(PluginError):
+            if part.slot == "domains" and (domain := part.load())().has_synthetic:
+                return domain
+    return None
 
 
 def _unchecked(part: Part, why: str) -> Check:

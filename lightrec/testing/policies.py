@@ -206,3 +206,6 @@ class PolicyMakerChecks(PolicyChecks):
 
     def _ready(self) -> Policy:
         return copy.deepcopy(self.made)
+
+    def _input(self, part: Policy) -> TensorDict:
+        return super()._input(part).set(Key.OBSERVATION, torch.rand(ROWS, 1))

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from lightrec.data.audience import Audience, Mask, Past
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Reader, Tables, find_reader
 from lightrec.errors import DataError
 from lightrec.evaluation.base import Evaluator
-from lightrec.keys import Column
+from lightrec.keys import Column, Key
 from lightrec.run import Run
 from lightrec.testing import tiny
 from lightrec.testing.contract import DoesNotApply, Faults, promise
@@ -131,22 +132,38 @@ class DomainChecks(BatchChecks):
     )
     def eligible(self) -> Faults:
         """What may be shown is None or a NumPy array of bool, a row for each user and a column for
-        each item, whatever is known of them; it is the same alone, among others, and every time.
+        each item, whatever is known of them and of what they did; it is the same alone, among
+        others, and every time.
         """
         domain, items = self.make(), self.standard().with_columns(pl.lit("").alias(Column.TEXT))
         attributes = {"age": ["40", "12", None], "country": ["fr", "", None]}
         users = pl.DataFrame({Column.USER: ["u", "v", "w"], **attributes})
         time = pl.repeat(datetime.datetime(2024, 1, 31), 3, eager=True).dt.replace_time_zone("UTC")
+        events = {
+            Key.HISTORY: np.array([[0, 1, 2, 1], [5, 3, 2, 4], [0, 0, 0, 0]]),
+            Key.FEEDBACK: np.array([[0, 1, 2, 0], [0, 2, 1, 1], [0, 0, 0, 0]]),
+            Key.TIME: np.array([[0, 1, 2, 0], [3, 4, 4, 5], [0, 0, 0, 0]]) * 86_400_000,
+            Key.SO_FAR: np.array([2, 0, 0]),
+            Key.SHOWN: np.array([[1, 3], [0, 0], [0, 0]]),
+        }
+
+        def asked(people: pl.DataFrame, things: pl.DataFrame, rows: slice) -> Mask | None:
+            known = {name: table[rows] for name, table in events.items()}
+            past = Past.of(known, ["play", "skip"]) if domain.by_history else None
+            audience = Audience(users=people, items=things, time=time[rows], past=past)
+            return domain.eligible(audience)
+
         tables = [table.clone() for table in (users, items)]
         for people in (users, users.select(Column.USER), users.clear(1)):
             for things in (items, items.select(Column.ITEM, Column.TITLE, Column.TEXT)):
-                mask = domain.eligible(people, things, time[: people.height])
+                mask = asked(people, things, slice(people.height))
                 shape = getattr(mask, "shape", None), getattr(mask, "dtype", None)
                 if mask is not None and shape != ((people.height, things.height), np.dtype(bool)):
                     yield f"For {people.height} users and {things.height} items: {described(mask)}"
-        whole, again = (domain.eligible(users, items, time) for _ in range(2))
-        rows = [domain.eligible(user, items, time[:1]) for user in users.iter_slices(1)]
-        alone = None if any(row is None for row in rows) else np.concatenate(rows)
+        whole, again = (asked(users, items, slice(3)) for _ in range(2))
+        rows = [asked(users[n], items, slice(n, n + 1)) for n in range(3)]
+        masks = [row for row in rows if row is not None]
+        alone = np.concatenate(masks) if len(masks) == len(rows) else None
         yield from differences({"all": whole, "again": whole}, {"all": again, "again": alone})
         yield from differences(dict(enumerate(tables)), dict(enumerate((users, items))))
 

@@ -5,11 +5,13 @@ What takes long to import is imported where it is needed: most parts are tried w
 
 import atexit
 import contextlib
+import hashlib
 import io
 import shutil
 import tempfile
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,10 +19,13 @@ import numpy as np
 import polars as pl
 import torch
 
+from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
+from lightrec.data.files import cache_folder
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
+from lightrec.data.readers.base import find_reader
 from lightrec.data.store import EventStore
 from lightrec.keys import Column
 from lightrec.policies.baselines import GreedyRankerPolicy
@@ -86,7 +91,7 @@ def tiny_catalog() -> Catalog:
     return Catalog(_items([Column.ITEM, Column.TITLE, "kind"]))
 
 
-def tiny_store(folder: Path) -> EventStore:
+def tiny_store(folder: Path, domain: Domain | None = None) -> EventStore:
     """Prepare the tiny log in a folder, split by leave-one-out.
 
     Items also have a ``price`` and a ``year``, and users have ``age``, ``country`` and ``member``.
@@ -104,7 +109,7 @@ def tiny_store(folder: Path) -> EventStore:
         folder,
         catalog=Catalog(_items([Column.ITEM, Column.TITLE, "kind"]).with_columns(more)),
         users=Users(pl.DataFrame(people)),
-        domain=Domain(),
+        domain=domain or Domain(),
         k_core=0,
         seed=0,
     )
@@ -186,35 +191,37 @@ def tiny_starts(num_items: int = NUM_ITEMS) -> "LogStarts":
     return LogStarts(counts.cumsum(0), items)
 
 
-def tiny_run(folder: Path) -> Path:
-    """Make a whole run over the tiny log, in half a minute on one thread.
+def tiny_run(folder: Path, until: str | None = None) -> Path:
+    """Make a run over the tiny log, in half a minute on one thread.
 
     :param folder: an existing folder, in which the run's folder is made.
+    :param until: the last stage; None for a whole run.
     """
     from lightrec.stages.run import run
 
     log, items = write_log(folder)
-    return run("generic", out=folder / "tiny", log=log, items=items, overrides=FAST)
+    return run("generic", out=folder / "tiny", log=log, items=items, overrides=FAST, until=until)
 
 
-def kit_context() -> "RewardContext":
-    """Make what rewards are bound to: an ensemble of users with all parts, and the tiny store.
+def kit_context(domain: type[Domain] | None = None) -> "RewardContext":
+    """Make what rewards are bound to: an ensemble of users with all parts, and the kit's store.
 
-    Users choose among 12 items, and the store has 48.
+    Users choose among 12 items, and the tiny store has 48.
     """
     from lightrec.rewards.base import RewardContext
 
-    return RewardContext(tiny_user_model(members=2, whole=True), _kit_store())
+    return RewardContext(tiny_user_model(members=2, whole=True), kit_store(domain))
 
 
-def kit_evidence() -> "Evidence":
-    """Make what item models are fitted to: the tiny store's events, with made-up vectors."""
+def kit_evidence(domain: type[Domain] | None = None) -> "Evidence":
+    """Make what item models are fitted to: the events of the kit's store, with made-up vectors."""
     from lightrec.ranking.item_models.base import Evidence
 
+    store = kit_store(domain)
     with seeded(0):
-        vectors = torch.randn(ITEMS + 1, VECTOR_SIZE)
+        vectors = torch.randn(store.num_items + 1, VECTOR_SIZE)
     vectors[0] = 0
-    return Evidence.of(_kit_store(), vectors)
+    return Evidence.of(store, vectors)
 
 
 def kit_choices() -> "ChoiceData":
@@ -247,15 +254,40 @@ def _choices() -> Path:
 
 @cache
 def kit_run() -> Path:
-    """Folder of a tiny run, which is made once a process; ``Run(kit_run())`` opens it."""
+    """Folder of a tiny run up to its policy, of this process alone; ``Run(kit_run())`` opens it.
+
+    The run is made where it was not made of the installed packages before, and kept in the cache.
+    """
+    mark = hashlib.sha256(torch.__version__.encode())
+    for package in plugins.installed().packages:
+        (root,) = [Path(f).parent for f in [import_module(package.module).__file__] if f]
+        for file in sorted(root.rglob("*.py")):
+            mark.update(file.read_bytes())
+    kept = cache_folder() / "kit" / mark.hexdigest()[:32]
     with kit_folder("run") as folder:
-        return tiny_run(folder)
+        if not kept.is_dir():
+            tiny_run(folder, "policy")
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=kept.parent) as beside:
+                whole = shutil.copytree(folder, Path(beside, "run"), symlinks=True)
+                with contextlib.suppress(OSError):  # another process was there before
+                    whole.rename(kept)
+        else:
+            shutil.copytree(kept, folder, symlinks=True, dirs_exist_ok=True)
+        return folder / "tiny"
 
 
 @cache
-def _kit_store() -> EventStore:
+def kit_store(domain: type[Domain] | None = None) -> EventStore:
+    """A prepared log, once a process: the one that a domain makes up, or else the tiny log."""
     with kit_folder("store") as folder:
-        return tiny_store(folder / "data")
+        (folder / "log").mkdir()
+        kind = domain or Domain
+        if (log := kind().synthetic(folder / "log", 0)) is None:
+            return tiny_store(folder / "data", kind())
+        tables = find_reader(log).read(log)
+        parts: dict[str, Any] = {"catalog": tables.catalog, "users": tables.users}
+        return prepare(tables.log, folder / "data", domain=kind(), k_core=0, seed=0, **parts)
 
 
 @contextlib.contextmanager

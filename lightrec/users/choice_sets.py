@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightrec.data.domain import eligible
+from lightrec.data.domain import LogMask
 from lightrec.data.share import EpochSampler, Share
 from lightrec.data.store import EventStore
 from lightrec.keys import PADDING, Key
@@ -56,6 +56,7 @@ class ChoiceSets(Dataset[Batch]):
         if store.candidates is not None:
             self.offered = np.flatnonzero(np.asarray(store.candidates[:, 0]) != PADDING)
             return
+        self.allowed = LogMask(store, recorded=True)
         # Whatever its part, an event makes its item seen; of equal keys the first one.
         self.stride = store.num_items + 2
         users = np.repeat(np.arange(store.num_users), np.diff(store.offsets))
@@ -116,7 +117,7 @@ class ChoiceSets(Dataset[Batch]):
         sets = np.zeros((len(events), self.candidates), np.int64)
         sets[:, 0] = taken
         free = sets == PADDING
-        allowed = eligible(self.store, users)
+        allowed = self.allowed(torch.from_numpy(users), torch.from_numpy(events))
         for _ in range(self.ROUNDS):
             row, column = np.nonzero(free & (sets == PADDING))
             if not len(row):
@@ -126,7 +127,7 @@ class ChoiceSets(Dataset[Batch]):
             place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
             drawn[(self.keys[place] == keys) & (self.first[place] < events[row])] = PADDING
             if allowed is not None:
-                drawn[~allowed[row, drawn]] = PADDING
+                drawn[~allowed.numpy()[row, drawn]] = PADDING
             sets[row, column] = drawn
             sets[_repeated(sets) & free] = PADDING
         return sets

@@ -11,13 +11,7 @@ from lightrec.encoders.layers import Cut, Layers
 from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.tuning_data import Nearby
 from lightrec.errors import RecipeError
-from tests.encoders.topics import (
-    TEXTS,
-    fitted,
-    texts_of,
-    trained_as,
-    written,
-)
+from tests.encoders.topics import TEXTS, fitted, texts_of, trained_as, written
 from tests.processes import apart
 
 pytestmark = pytest.mark.usefixtures("small")

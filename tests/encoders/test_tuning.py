@@ -17,14 +17,7 @@ from lightrec.encoders.tuning_data import Nearby
 from lightrec.encoders.words import WordEncoder
 from lightrec.errors import FetchError, RecipeError
 from lightrec.ranking.sequence_data import SequenceData
-from tests.encoders.topics import (
-    TEXTS,
-    USERS,
-    fitted,
-    patched,
-    texts_of,
-    written,
-)
+from tests.encoders.topics import TEXTS, USERS, fitted, patched, texts_of, written
 from tests.learners.training import resumed, train
 
 pytestmark = pytest.mark.usefixtures("small")

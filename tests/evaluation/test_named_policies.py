@@ -52,10 +52,7 @@ def test_counts_by_hand():
     ]
     for slate, taken, reward, alive in steps:
         state = TensorDict({Key.ACTION: torch.tensor(slate)}, [2])
-        after = {
-            Key.TAKEN: torch.tensor(taken).bool(),
-            "reward": torch.tensor(reward)[:, None],
-        }
+        after = {Key.TAKEN: torch.tensor(taken).bool(), "reward": torch.tensor(reward)[:, None]}
         earnings(state, TensorDict(after, [2]), torch.tensor(alive))
     earnings.close()
     assert earnings.shown.tolist() == [0, 2, 1, 2, 0]

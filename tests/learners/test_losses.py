@@ -40,8 +40,7 @@ def in_state_0(columns, rewards):
 
 
 @pytest.mark.parametrize(
-    ("weighted", "law"),
-    [(False, [0.5, 0.25, 0.25]), (True, [2 / 8, 5 / 8, 1 / 8])],
+    ("weighted", "law"), [(False, [0.5, 0.25, 0.25]), (True, [2 / 8, 5 / 8, 1 / 8])]
 )
 def test_the_most_likely_law_is_that_of_the_log(weighted, law):
     """Column 1 was shown twice, and brought 2 in all; the weights of the others are 5 and 1."""

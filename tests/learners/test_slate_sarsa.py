@@ -9,13 +9,7 @@ from lightrec.learners.transitions import CLICKED_COLUMN, slates_alone
 from lightrec.policies.slate import SlatePolicy
 from tests.learners.training import fit, policy_data
 
-SMALL = {
-    "loss": "slate-sarsa",
-    "critic_hidden": (8,),
-    "sessions": 16,
-    "steps": 4,
-    "batch_size": 32,
-}
+SMALL = {"loss": "slate-sarsa", "critic_hidden": (8,), "sessions": 16, "steps": 4, "batch_size": 32}
 
 
 def test_losses_are_those_of_a_look_at_all_that_was_offered(bandit):

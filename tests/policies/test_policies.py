@@ -6,11 +6,7 @@ from tensordict import TensorDict
 
 from lightrec.keys import Key
 from lightrec.policies.base import Policy, session_start, without_nothing
-from lightrec.policies.baselines import (
-    ConstantListPolicy,
-    GreedyRankerPolicy,
-    RandomPolicy,
-)
+from lightrec.policies.baselines import ConstantListPolicy, GreedyRankerPolicy, RandomPolicy
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice

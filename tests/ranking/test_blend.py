@@ -56,10 +56,7 @@ def test_a_blend_adds_up_logarithms(ranker):
 
 
 def test_saved_and_loaded(ranker, tmp_path):
-    models = {
-        "EASE": EASE(3.0, 0.5).fit(evidence()),
-        "Popularity": Popularity().fit(evidence()),
-    }
+    models = {"EASE": EASE(3.0, 0.5).fit(evidence()), "Popularity": Popularity().fit(evidence())}
     weights = {"ranker": 0.7, "EASE": 0.3, "Popularity": 0.0}
     blend = Blend(ranker, models, weights)
     blend.chosen = "part"

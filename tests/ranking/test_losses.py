@@ -1,4 +1,4 @@
-"""Losses against loops, torch's own cross-entropy and each other, and what all have in common."""
+"""Losses against loops, torch's own cross-entropy and each other."""
 
 import math
 from statistics import fmean
@@ -39,37 +39,6 @@ class Case:
 
     def loss(self, loss):
         return loss(self.ranker, self.states, self.target, self.table.__getitem__)
-
-
-LOSSES = [SampledSoftmaxLoss(5), SoftmaxLoss()]
-every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
-
-
-@pytest.fixture(autouse=True)
-def prepared():
-    popularity = torch.arange(N + 1).float()
-    for loss in LOSSES:
-        loss.prepare(popularity)
-    torch.manual_seed(1)
-
-
-@every_loss
-def test_no_predictions_cost_nothing(loss):
-    ranker = Case().ranker
-    states = torch.zeros(0, D, dtype=torch.float64, requires_grad=True)
-    none = torch.zeros(0, dtype=torch.int64)
-    value = loss(ranker, states, none, lambda rows: none[rows, None])
-    value.backward()
-    assert value == 0
-
-
-@every_loss
-def test_what_was_seen_is_no_negative(loss):
-    case = Case()
-    case.table[:, :4] = torch.tensor([3, 6, 8, 9])
-    case.loss(loss).backward()
-    moved = {int(i) for i in case.ranker.bias.grad.nonzero().squeeze(1)}
-    assert moved <= {1, 2, 4, 5, 7}
 
 
 POPULARITY = torch.tensor([0.0, 4, 1, 1, 3, 0, 9, 2, 2, 8])

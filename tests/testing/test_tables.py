@@ -62,8 +62,13 @@ def renames(self, items):
     return text
 
 
-def first_user(self, users, items, time):
-    return np.tile((np.arange(users.height) == 0)[:, None], (1, items.height))
+def first_user(self, audience):
+    first = np.arange(audience.users.height) == 0
+    return np.tile(first[:, None], (1, audience.items.height))
+
+
+def past_unsaid(self, audience):
+    return ~audience.had()
 
 
 class Pairs(Reader):
@@ -144,6 +149,7 @@ def test_a_right_one_passes(right, checks, failing):
         (Titles, {"text": numbered}, {"rows apart"}),
         (Titles, {"text": renames}, {"input unchanged"}),
         (Titles, {"eligible": first_user}, {"eligible"}),
+        (Titles, {"eligible": past_unsaid}, {"eligible"}),
         (Invents, {"synthetic": lambda s, to, _: Invents.synthetic(s, to, 0)}, {"synthetic"}),
         (
             Invents,

@@ -12,9 +12,7 @@ from lightrec.data.store import VALIDATION, EventStore
 from lightrec.errors import RecipeError
 from lightrec.rewards.accepted import LearnedReward
 from lightrec.rewards.base import RewardContext
-from lightrec.users.assessment import (
-    choice_auc,
-)
+from lightrec.users.assessment import choice_auc
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.halves import in_half

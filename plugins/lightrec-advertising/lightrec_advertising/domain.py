@@ -12,7 +12,7 @@ from lightrec_formats.names import in_common
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from lightrec.api import Column, Domain
+from lightrec.api import Audience, Column, Domain
 
 USERS, ADS, VISITS, SHOWN = 400, 150, 25, 8
 NOTHING: Final = 3.2
@@ -38,14 +38,13 @@ class AdvertisingDomain(Domain):
     repeats = True
     feedback = MappingProxyType({"click": 1.0, "conversion": 10.0})
 
-    def eligible(
-        self, users: pl.DataFrame, items: pl.DataFrame, time: pl.Series
-    ) -> NDArray[np.bool_] | None:
+    def eligible(self, audience: Audience) -> NDArray[np.bool_] | None:
         """Return which ads may be shown to which users; see the class."""
+        users, items = audience.users, audience.items
         allowed = np.ones((users.height, items.height), bool)
         if "budget_left" in items.columns:
             allowed &= (items["budget_left"] > 0).fill_null(True).to_numpy()
-        now = time.dt.epoch("ms").cast(pl.Float64).to_numpy()[:, None]
+        now = audience.time.dt.epoch("ms").cast(pl.Float64).to_numpy()[:, None]
         # What is not known is NaN, and neither before nor after anything.
         if "starts" in items.columns:
             allowed &= ~(now < _moments(items["starts"]))

@@ -16,6 +16,7 @@ from lightrec_advertising.reward import ExpectedValueReward
 from lightrec_formats.truth import TruthChecks, made_up
 from tensordict import TensorDict
 
+from lightrec.data.audience import Audience
 from lightrec.keys import Key
 from lightrec.run import Run
 from lightrec.testing import RewardChecks, parametrize_checks, plugin_checks, tiny
@@ -53,10 +54,11 @@ def test_what_caps_budgets_and_flights_forbid():
     )
     days = [datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 1, 3, tzinfo=UTC)]
     time = pl.Series("time", days, pl.Datetime("ms", "UTC"))
-    allowed = AdvertisingDomain().eligible(users, items, time)
+    audience = Audience(users=users, items=items, time=time)
+    allowed = AdvertisingDomain().eligible(audience)
     assert allowed.tolist() == [[False, True, False, False], [True, True, False, True]]
-    nothing = AdvertisingDomain().eligible(users[["user"]], items[["item"]], time)
-    assert nothing.all()
+    unknown = Audience(users=users[["user"]], items=items[["item"]], time=time)
+    assert AdvertisingDomain().eligible(unknown).all()
 
 
 def test_clicks_are_found():

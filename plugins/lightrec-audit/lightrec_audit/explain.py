@@ -196,7 +196,7 @@ class _Case:
                 "ranked by popularity or by attributes. Give --history or a user with events."
             )
         wanted, _ = recommender.allowed(exclude, only, recommender.rules)
-        allowed = recommender.may_see(person.row, wanted)
+        allowed = recommender.may_see(person, wanted)
         unseen = allowed.scatter(1, self.details[Key.SEEN], False)
         with torch.no_grad():
             raw = recommender.raw(self.details)

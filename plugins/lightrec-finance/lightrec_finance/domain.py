@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from lightrec.api import Domain
+from lightrec.api import Audience, Domain
 
 RISK: Final = "risk"
 """Attribute of products: the risk class, 1 (lowest) to 7, as in European key information sheets."""
@@ -49,15 +49,14 @@ class FinanceDomain(Domain):
         classes = [_classes(items, RISK)] if RISK in items.columns else []
         return super().text(items.with_columns(classes))
 
-    def eligible(
-        self, users: pl.DataFrame, items: pl.DataFrame, time: pl.Series
-    ) -> npt.NDArray[np.bool_] | None:
+    def eligible(self, audience: Audience) -> npt.NDArray[np.bool_] | None:
         """Allow products up to the investor's risk limit.
 
         A product without a class counts as class 7, an investor without a limit as class 1; a
         stranger is shown nothing riskier. Where the log classes neither products nor investors,
         nobody has assessed suitability: everything is allowed, and the report says so.
         """
+        users, items = audience.users, audience.items
         if not is_assessed(users, items):
             return None
         limits = _classes(users, RISK_LIMIT).fill_null(1).to_numpy()

@@ -112,8 +112,8 @@ class Portfolios(Evaluator):
         users = np.flatnonzero(_ends(log, first) > log.offsets[:-1])
         quoted = torch.from_numpy(np.append(False, _quoted(prices)))
 
-        def allowed(users: Tensor) -> Tensor:
-            mask = suitable(users)
+        def allowed(users: Tensor, ends: Tensor | None) -> Tensor:
+            mask = suitable(users, ends)
             return quoted.expand(len(users), -1) if mask is None else mask & quoted
 
         ends = _ends(log, prices.days[-1])[users]

@@ -15,6 +15,7 @@ from lightrec_finance.reward import RiskAdjustedReward
 from lightrec_formats.truth import TruthChecks, made_up
 from tensordict import TensorDict
 
+from lightrec.data.audience import Audience
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
 from lightrec.ranking.scorers import by_history
@@ -75,7 +76,8 @@ def moved_after(day, prices):
 def test_who_may_be_shown_what(limits, risks, allowed):
     sides = {"risk_limit": limits, "risk": risks}
     users, items = (pl.DataFrame({n: v} if v else {"id": [1]}) for n, v in sides.items())
-    mask = FinanceDomain().eligible(users, items, pl.Series([None]))
+    audience = Audience(users=users, items=items, time=pl.Series([None]))
+    mask = FinanceDomain().eligible(audience)
     assert (mask if mask is None else mask.astype(int).tolist()) == allowed
 
 

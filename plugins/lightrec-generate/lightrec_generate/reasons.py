@@ -123,7 +123,7 @@ def reasons(
         said = wording.attributes if by == "attributes" else wording.popularity
         return [Reason(*row, text=said.format(item=row[2]), events=[]) for row in rows]
     person = recommender.person(user, history)
-    allowed = recommender.may_see(person.row, recommender.allowed(exclude, only)[0])
+    allowed = recommender.may_see(person, recommender.allowed(exclude, only)[0])
     items = torch.tensor([recommender.item(item) for item in slate[Column.ITEM]], dtype=torch.long)
     lost = without_each(recommender, person, allowed, items)
     answers = []

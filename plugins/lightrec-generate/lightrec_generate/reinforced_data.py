@@ -48,7 +48,7 @@ class LoggedEvents(Dataset[Batch]):
         return len(self.values)
 
     def __getitem__(self, rows: Rows) -> Batch:
-        """Events: history (B, L), target (B,), its value (B,), seen (B, S), user (B,)."""
+        """Events: history (B, L), target, its value, user and end (B,) each, seen (B, S)."""
         ends, users = self.targets.ends[rows], self.targets.users[rows]
         begin, items = self.sequences.offsets[users], self.sequences.items
         tables = {
@@ -57,6 +57,7 @@ class LoggedEvents(Dataset[Batch]):
             Key.VALUE: self.values[rows],
             Key.SEEN: self.sequences.known(begin, ends),
             Key.USER: users,
+            Key.END: ends,
         }
         return {name: torch.from_numpy(table) for name, table in tables.items()}
 
@@ -134,7 +135,7 @@ class ReinforcedData(GeneratorData):
         mask = torch.ones(len(batch[Key.TARGET]), self.num_items + 1, dtype=torch.bool)
         mask = mask.to(batch[Key.SEEN].device).scatter(1, batch[Key.SEEN], False)
         mask[:, PADDING] = False
-        allowed = showable(self.store)(batch[Key.USER])
+        allowed = showable(self.store)(batch[Key.USER], batch[Key.END])
         return mask if allowed is None else mask & allowed
 
     @torch.no_grad()

@@ -27,7 +27,7 @@ def deleted(recommender, user, item):
     """What an item's log-probability and score lose without each event, by cut histories."""
     person = recommender.person(user)
     seen = person.known[Key.SEEN]
-    may = recommender.may_see(person.row, recommender.allowed((), ())[0]).scatter(1, seen, False)
+    may = recommender.may_see(person, recommender.allowed((), ())[0]).scatter(1, seen, False)
 
     def scored(places):
         cut = {

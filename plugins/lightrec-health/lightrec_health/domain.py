@@ -10,7 +10,7 @@ import yaml
 from lightrec_formats.names import in_common
 from numpy.typing import NDArray
 
-from lightrec.api import Domain
+from lightrec.api import Audience, Domain
 
 AGAINST: Final = {"allergies": "allergens", "conditions": "contraindications"}
 """Attributes of people, and the attributes of items that must have nothing in common with them."""
@@ -45,7 +45,7 @@ class HealthDomain(Domain):
         "the package, and ask a doctor or a dietitian."
     )
 
-    def eligible(self, users: pl.DataFrame, items: pl.DataFrame, time: pl.Series) -> Mask | None:
+    def eligible(self, audience: Audience) -> Mask | None:
         """Forbid items that hold an allergen of the person, or are bad for a condition of theirs.
 
         An item of which this is not known, or not in full, is only for people known to have
@@ -54,6 +54,7 @@ class HealthDomain(Domain):
         and that no item names is shown nothing: nobody has looked for it. Where the log asks nobody
         for allergies or conditions, nothing is forbidden, and the report says so.
         """
+        users, items = audience.users, audience.items
         attributes = is_asked(users)
         if not attributes:
             return None

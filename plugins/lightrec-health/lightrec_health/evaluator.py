@@ -64,7 +64,7 @@ class HealthTradeOff(Evaluator):
         for weight in self.weights:
 
             def scores(batch: Mapping[str, Tensor], weight: float = weight) -> Tensor:
-                liked, may = liking(batch), allowed(batch[Key.USER])
+                liked, may = liking(batch), allowed(batch[Key.USER], batch[Key.END])
                 shown = rankable(liked, batch[Key.SEEN], eligible=may)
                 return traded_off(liked, health, weight, shown)
 

@@ -12,6 +12,7 @@ from lightrec_health.domain import HealthDomain
 from lightrec_health.evaluator import HealthTradeOff
 from lightrec_health.reward import HealthReward, health_scores
 
+from lightrec.data.audience import Audience
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.ranking.scorers import by_history
@@ -52,7 +53,8 @@ MASKS = yaml.safe_load(Path(__file__).with_name("masks.yaml").read_text("utf-8")
 @pytest.mark.parametrize("case", MASKS.values(), ids=MASKS)
 def test_what_must_not_be_shown(case):
     people, things = pl.DataFrame(case["people"]), pl.DataFrame(case["things"])
-    mask = HealthDomain().eligible(people, things, pl.Series([None]))
+    audience = Audience(users=people, items=things, time=pl.Series([None]))
+    mask = HealthDomain().eligible(audience)
     assert (mask if mask is None else mask.astype(int).tolist()) == case["allowed"]
 
 

@@ -284,7 +284,7 @@ def _each_round(
         mask = offered.scatter(1, details[Key.SEEN], False)
         mask[:, PADDING] = False
         now = np.minimum(times[rows], store.times.max())
-        if (allowed := eligible(store, table, now)) is not None:
+        if (allowed := eligible(store, table, now, details)) is not None:
             mask &= torch.from_numpy(allowed)
         order.append(rows)
         answers.append(ask(details, mask, offered))

@@ -36,9 +36,9 @@ class Catalog:
         self.size = items.height
         self.live = self.items.clear()
         """The rows of items N + 1, N + 2, …"""
-        self.renewed: list[int] = []
-        """Which of items 1 to N were put anew."""
         self.gone: set[int] = set()
+        self.lookups: dict[str, Any] = {}
+        """What was looked up in ``whole``; see :class:`~lightrec.data.audience.Audience`."""
         self._index = {item: i for i, item in enumerate(items[Column.ITEM].to_list(), 1)}
         self._described = [(i, t, x or "") for i, t, x in self.items.select(OWN).iter_rows()]
         self._left = lru_cache(HELD)(self._leave)
@@ -145,20 +145,12 @@ class Catalog:
         number = self._index.setdefault(item, len(self) + 1)
         if number <= self.size:
             self.items = _put(self.items, number - 1, new)
-            if number not in self.renewed:
-                self.renewed.append(number)
         else:
             self.live = _put(self.live, number - 1 - self.size, new)
         self._described[number - 1 : number] = [new.select(OWN).row(0)]
         self.gone.discard(number)
         self._forget()
         return number
-
-    def put_since(self) -> tuple[list[int], pl.DataFrame]:
-        """The numbers of all items put while serving, and their rows."""
-        anew = self.items[[number - 1 for number in self.renewed]]
-        numbers = [*self.renewed, *range(self.size + 1, len(self) + 1)]
-        return numbers, pl.concat([anew, self.live])
 
     def delete(self, items: Sequence[str]) -> None:
         """Take away those items that there are."""
@@ -167,6 +159,7 @@ class Catalog:
 
     def _forget(self) -> None:
         vars(self).pop("whole", None)
+        self.lookups.clear()
         self._left.cache_clear()
 
 

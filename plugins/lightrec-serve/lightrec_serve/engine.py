@@ -51,6 +51,8 @@ class Query:
         nothing.
     :param kinds: of these events; none where each makes its item had.
     :param dismissed: ids of items that may not come.
+    :param done: ids of the items of all events after those of the log, wanted or not, with their
+        kinds, of which the first ``earlier`` are of earlier sessions: by these the domain is asked.
     :param draw: whether the slate is drawn by the law of Plackett and Luce, seeded by ``seed``.
     :raises RecipeError: where more places are kept for ``new`` items than there are.
     """
@@ -60,6 +62,8 @@ class Query:
     accepted: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     dismissed: tuple[str, ...] = ()
+    done: tuple[tuple[str, str], ...] = ()
+    earlier: int = 0
     profile: Mapping[str, Any] | None = None
     ask: str | None = None
     k: int = 10
@@ -270,7 +274,8 @@ class Engine(ABC):
         good = [event for event in events if worth[event[1]] > 0]
         accepted, kinds = zip(*good, strict=True) if good else ((), ())
         dismissed = tuple(item for item, kind in events[before:] if worth[kind] < 0)
-        return {"accepted": accepted, "kinds": kinds, "dismissed": dismissed}
+        every = {"done": tuple(events), "earlier": before}
+        return {"accepted": accepted, "kinds": kinds, "dismissed": dismissed, **every}
 
     def events(self, query: Query) -> list[tuple[int, str | None]]:
         """The numbers of the items of a query's events, with the kinds that are known.

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
@@ -333,6 +332,6 @@ class BlendEngine(ExportedEngine, RunEngine):
             raise RecipeError(NO_WISHES)
         return self.usual
 
-    def _eligible(self, person: pl.DataFrame, time: datetime | None) -> Tensor:
+    def _eligible(self, person: Person, query: Query) -> Tensor:
         """Everything may be shown to everybody: other fields are not exported."""
         return torch.ones(len(self.catalog) + 1, dtype=torch.bool)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,9 @@ from lightrec_rules.rules import RuleBook, Standing
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec import plugins
-from lightrec.data.domain import with_texts
-from lightrec.data.people import Person
+from lightrec.api import Past
+from lightrec.data.domain import showable_to, with_texts
+from lightrec.data.people import Person, with_events
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.keys import Column, Key
 from lightrec.ranking.lists import diversified
@@ -153,15 +152,9 @@ class RunEngine(Engine):
 
     def _whom(self, query: Query) -> tuple[str | None, list[str], list[str | None]]:
         """The user, if the run knows one, and the items and kinds of events since."""
-        people, past = self.usual.people, set[tuple[int, str | None]]()
-        user = None if query.user is None else self.known_as(query.user)
+        user, past = self._user(query)
         tell = bool(self.goal and self.feedback_kinds)  # else an item is had by any event
-        user = user if user in people.rows or user in people.outside.rows else None
-        if user is not None and not self.repeats:  # an updated log has what was stored before
-            known, names = people.person(user).known, [None, *self.feedback_kinds]
-            numbers = known.get(Key.FEEDBACK, known[Key.HISTORY] * 0)[0] * tell
-            items = known[Key.HISTORY][0].tolist()
-            past = {(n, names[kind]) for n, kind in zip(items, numbers.tolist(), strict=True)}
+        past = past if tell else {(number, None) for number, _ in past}
         history, kinds = list[str](), list[str | None]()
         for place, (number, kind) in enumerate(self.events(query)):
             same = number, kind if tell else None
@@ -169,6 +162,18 @@ class RunEngine(Engine):
                 history.append(self.catalog.describe(self.stands_for(number))[0])
                 kinds.append(kind)
         return user, history, kinds
+
+    def _user(self, query: Query) -> tuple[str | None, set[tuple[int, str | None]]]:
+        """The user, if the run knows one, and their events in the log, where none comes again."""
+        people = self.usual.people
+        user = None if query.user is None else self.known_as(query.user)
+        user = user if user in people.rows or user in people.outside.rows else None
+        if user is None or self.repeats:  # an updated log has what was stored before
+            return user, set()
+        known, names = people.person(user).known, [None, *self.feedback_kinds]
+        numbers = known.get(Key.FEEDBACK, known[Key.HISTORY] * 0)[0].tolist()
+        pairs = zip(known[Key.HISTORY][0].tolist(), numbers, strict=True)
+        return user, {(number, names[kind]) for number, kind in pairs}
 
     def _person(self, query: Query) -> Person:
         user, history, kinds = self._whom(query)
@@ -179,7 +184,7 @@ class RunEngine(Engine):
     ) -> Ranked:
         began = perf_counter()
         allowed = self.catalog.allowed(query.exclude, query.only, query.candidates)
-        allowed &= self._eligible(person.row, query.time)
+        allowed &= self._eligible(person, query)
         allowed[person.known[Key.SEEN][0]] = False
         if query.discover:
             history = person.known[Key.HISTORY][0]
@@ -239,28 +244,50 @@ class RunEngine(Engine):
         ranked = Ranked(items.tolist(), scores.tolist(), "popularity", [1.0] * len(items))
         return ranked if rules is None else marked(ranked, rules, popular, k, people)
 
-    def _eligible(self, person: pl.DataFrame, time: datetime | None) -> Tensor:
+    def _eligible(self, person: Person, query: Query) -> Tensor:
         """The items that the domain lets a person see, (N + L + 1,) bool, put ones among them."""
-        base = torch.ones(self.catalog.size + 1, dtype=torch.bool)
-        may = self.usual.may_see(person, base, time)[0]
-        numbers, rows = self.catalog.put_since()
-        may = torch.cat([may, torch.ones(self.catalog.live.height, dtype=torch.bool)])
-        if not numbers or not self.domain.restricts:
-            return may
-        when = self.store.times.max() if time is None else int(time.timestamp() * 1000)
-        moment = pl.Series("time", [when if self.store.has_times else None], pl.Int64)
-        with plugins.blaming(self.domain, f"say which of {rows.height} items may be shown"):
-            said = self.domain.eligible(person, rows, moment.cast(pl.Datetime("ms", "UTC")))
-        more = np.ones(rows.height, dtype=bool) if said is None else np.asarray(said)[0]
-        if self.domain.lifetime is not None and self.store.has_times:
-            ms, old = self.domain.lifetime // timedelta(milliseconds=1), self.store.first_seen
-            appeared = [old[n - 1] if n <= self.catalog.size else when for n in numbers]
-            born = pl.Series(appeared, dtype=pl.Int64)
+        domain, store, items = self.domain, self.store, self.catalog.whole
+        everything = torch.ones(items.height + 1, dtype=torch.bool)
+        if not domain.restricts:
+            return everything
+        when = store.times.max()
+        if query.time is not None:
+            when = int(query.time.timestamp() * 1000)
+        appeared = None
+        if domain.lifetime is not None:
+            appeared = np.append(store.first_seen, [when] * self.catalog.live.height)
             if self.catalog.kinds.get("created") == "date":
-                born = rows["created"].dt.epoch("ms").fill_null(born)
-            more = more & (when - ms <= born.to_numpy())
-        may[numbers] = torch.from_numpy(more)
-        return may
+                created = items["created"].dt.epoch("ms")
+                appeared = created.fill_null(pl.Series(appeared)).to_numpy()
+        past = Past.of(self._past(query), self.feedback_kinds) if domain.by_history else None
+        mask = showable_to(
+            domain,
+            person.row,
+            items,
+            np.array([when]) if store.has_times else None,
+            appeared,
+            past=past,
+            lookups=self.catalog.lookups,
+        )
+        return everything if mask is None else torch.from_numpy(mask[0])
+
+    def _past(self, query: Query) -> dict[str, Tensor]:
+        """What a person did, new items and unwanted events among it, as the domain is asked by."""
+        user, before = self._user(query)
+        events: list[tuple[int, str | None]]
+        events = [(number, None) for number in self.catalog.find(query.history)]
+        wanted, session = {*zip(query.accepted, query.kinds, strict=False)}, 0
+        for place, (item, kind) in enumerate(query.done):
+            if kind in self.feedback_kinds or (item, kind) in wanted:
+                same = kind if self.feedback_kinds else None
+                new = [(n, kind) for n in self.catalog.numbers([item]) if (n, same) not in before]
+                events += new
+                session += len(new) * (place >= query.earlier)
+        numbers, kinds = [n for n, _ in events], [kind for _, kind in events]
+        known = self.usual.people.person(user, None, query.profile).known
+        known = with_events(known, numbers, kinds, self.feedback_kinds, self.goal, self.repeats)
+        session += len(query.history) * (query.earlier == 0)
+        return known | {Key.SO_FAR: torch.tensor([session])}
 
     def checked(self, item: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """An item's row, which the field puts into words where its text is not given."""

@@ -23,6 +23,7 @@ from lightrec.errors import RunError
 from lightrec.recommend import Recommender
 from lightrec.run import Run
 from lightrec.testing import tiny
+from tests.courses import HOOKS, courses_run
 
 
 @pytest.fixture(scope="session")
@@ -179,7 +180,8 @@ def test_fifty_sessions_of_one_user_do_not_disturb_each_other(client, recommende
 class Grown(Domain):
     """Songs are not for users whose number is odd, and new items say so by their titles."""
 
-    def eligible(self, users, items, time):
+    def eligible(self, audience):
+        users, items = audience.users, audience.items
         odd = users["user"].str.strip_prefix("u").cast(pl.Int64, strict=False).fill_null(1) % 2
         songs = (items["kind"] == "song").fill_null(False) | items["title"].str.contains("adult")
         return ~((odd == 1).to_numpy()[:, None] & songs.to_numpy()[None])
@@ -218,6 +220,37 @@ def test_what_the_field_forbids_never_comes(client, grown, more):
         assert not forbidden & ({"adult", "i0"} | songs)
     assert {"plain", "adult", "i0"} < even
     assert songs & even
+
+
+@pytest.fixture
+def courses(tiny_run, tmp_path, lightrec_plugins):
+    lightrec_plugins.add(
+        "courses", f"from lightrec_rules.hooks import lightrec_list_parts\n{HOOKS}"
+    )
+    return courses_run(tiny_run, tmp_path)
+
+
+@pytest.mark.parametrize("explore", [False, True])
+def test_what_is_taken_opens_the_next_course_and_nothing_else_does(client, courses, explore):
+    firsts = {f"i{place}" for place in range(0, tiny.ITEMS, tiny.SIZE)}
+    with client(lambda: RunEngine(courses)) as http:
+        put(http, "seminar", title="A seminar", text="tea", attributes={"requires": ["i1"]})
+        put(http, "thesis", title="A thesis", text="tea", attributes={"requires": ["seminar"]})
+        slate = slate_of(http, k=60, explore=explore)
+        assert {*items(slate)} == firsts
+        had, opened = set(), set(firsts)
+        for item, after in (("i0", {"i1"}), ("i1", {"i2", "seminar"}), ("seminar", {"thesis"})):
+            send(http, slate, item, "accepted", item)
+            had, opened = had | {item}, opened | after
+            slate = slate_of(http, session=slate["session"], k=60, explore=explore)
+            assert {*items(slate)} == opened - had
+        send(http, slate, "i12", "dismissed", "12")  # which opens nothing
+        slate = slate_of(http, session=slate["session"], k=60, explore=explore)
+        assert {*items(slate)} == opened - had - {"i12"}
+        assert {*items(slate_of(http, history=["i24"], k=60))} == firsts - {"i24"} | {"i25"}
+    with client(lambda: RunEngine(courses)) as http:  # what is stored is remembered
+        again = slate_of(http, session=slate["session"], k=60, explore=explore)
+        assert {*items(again)} == {*items(slate)}
 
 
 def test_an_item_that_is_put_may_come_next_and_one_deleted_does_not(client):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 from lightrec_formats.names import in_common
 
-from lightrec.api import Column, Domain
+from lightrec.api import Audience, Column, Domain
 
 MAKER: Final = "maker"
 """The items' attribute: the user who made an item, or who it is where items are people."""
@@ -35,13 +35,12 @@ class SocialDomain(Domain):
         """Put posts into words: all that is known but who made them, which is a bare id."""
         return super().text(items.drop(MAKER, strict=False))
 
-    def eligible(
-        self, users: pl.DataFrame, items: pl.DataFrame, time: pl.Series
-    ) -> npt.NDArray[np.bool_] | None:
+    def eligible(self, audience: Audience) -> npt.NDArray[np.bool_] | None:
         """Forbid what users made themselves, and what people made whom they blocked.
 
         :returns: (U, N) bool; None where the items name no makers.
         """
+        users, items = audience.users, audience.items
         if MAKER not in items.columns:
             return None
         names = [name for name in (Column.USER, BLOCKED) if name in users.columns]

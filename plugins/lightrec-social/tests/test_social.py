@@ -13,6 +13,7 @@ from lightrec_social.friends import FriendsTaste, friendships
 from lightrec_social.reward import ExposureReward
 from tensordict import TensorDict
 
+from lightrec.data.audience import Audience
 from lightrec.data.sequences import Sequences
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
@@ -78,9 +79,11 @@ def test_scores_by_hand():
 def test_nothing_of_ones_own_and_of_the_blocked():
     users = pl.DataFrame({"user": ["a", "b", None], "blocked": [["c"], None, []]})
     items = pl.DataFrame({"item": ["1", "2", "3", "4"], "maker": ["a", "c", "b", None]})
-    mask = SocialDomain().eligible(users, items, pl.Series([None] * 3))
+    audience = Audience(users=users, items=items, time=pl.Series([None] * 3))
+    mask = SocialDomain().eligible(audience)
     assert mask.astype(int).tolist() == [[0, 0, 1, 1], [1, 1, 0, 1], [1, 1, 1, 1]]
-    assert SocialDomain().eligible(users, items.drop("maker"), pl.Series([None] * 3)) is None
+    unknown = Audience(users=users, items=items.drop("maker"), time=audience.time)
+    assert SocialDomain().eligible(unknown) is None
 
 
 def test_reward():
