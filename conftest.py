@@ -14,9 +14,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from hypothesis import HealthCheck, settings
+from lightrec_testing import tiny
 
 from lightrec import plugins
-from lightrec.testing import tiny
 
 # How long an example takes says nothing of whether it is right, and the examples of a test write
 # the same files anew.

@@ -1,6 +1,6 @@
 """All that a package beside lightrec imports, and what semantic versioning is promised for.
 
-``docs/reference/api.md`` describes each name. Tests of a package import :mod:`lightrec.testing`,
+``docs/reference/api.md`` describes each name. Tests of a package import :mod:`lightrec_testing`,
 too; all other modules may change in any release. Nothing heavy is imported until a name is used.
 """
 

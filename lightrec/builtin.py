@@ -69,7 +69,6 @@ lightrec_commands = gives(
         "data convert": "lightrec.cli.data:convert",
         "plugins list": "lightrec.cli.plugins:list_plugins",
         "plugins show": "lightrec.cli.plugins:show",
-        "plugins check": "lightrec.cli.plugins:check",
         "plugins new": "lightrec.cli.plugins:new",
         "recipes list": "lightrec.cli.recipes:list_recipes",
         "recipes show": "lightrec.cli.recipes:show",

@@ -7,11 +7,11 @@ import json
 import shutil
 
 import polars as pl
+from lightrec_testing import tiny
 
 from lightrec.data.domain import Domain
 from lightrec.data.files import STAMP
 from lightrec.data.store import CATALOG, META
-from lightrec.testing import tiny
 
 HOOKS = f"""
 @hookimpl

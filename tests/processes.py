@@ -26,7 +26,7 @@ def apart(function: Callable[..., Any], *each: tuple[Any, ...]) -> list[Any]:
 
 
 def run_python(code: str, *arguments: str) -> tuple[str, str]:
-    """Do what :func:`lightrec.testing.contract.run_python` does, at no cost of imports.
+    """Do what :func:`lightrec_testing.contract.run_python` does, at no cost of imports.
 
     The server was started as any interpreter, so that strings have other hashes there too.
     """

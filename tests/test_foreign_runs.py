@@ -18,11 +18,11 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import pytest
+from lightrec_testing.tiny import FAST, tiny_text_model, write_log
 
 from lightrec.__main__ import commands, main
 from lightrec.errors import RunError
 from lightrec.run import Run
-from lightrec.testing.tiny import FAST, tiny_text_model, write_log
 
 SETTINGS = shlex.join(
     f"--{stage}.{word[2:]}" if word.startswith("--") else word

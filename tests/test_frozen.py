@@ -9,12 +9,12 @@ from importlib import import_module
 
 import pytest
 from lightrec_lab.towers import GRU
+from lightrec_testing import modules, plugin_checks
 
 from lightrec import plugins
 from lightrec.__main__ import main
 from lightrec.errors import warn
 from lightrec.simulators.rollout import ActingPolicy
-from lightrec.testing import modules, plugin_checks
 from tests.frozen import MENDS, texts
 from tests.installed import install
 from tests.processes import run_python

@@ -47,7 +47,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 import lightrec.stages.evaluate, lightrec.stages.train
 from lightrec.__main__ import main
-from lightrec.testing import tiny
+from lightrec_testing import tiny
 
 def look(name, run, printed):
     importlib.invalidate_caches()

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_testing import tiny
 
 from lightrec import plugins
 from lightrec.__main__ import main
@@ -20,7 +21,6 @@ from lightrec.evaluation.predictions import evaluate_predictions
 from lightrec.recommend import load
 from lightrec.run import Run
 from lightrec.stages.run import run
-from lightrec.testing import tiny
 from tests.beside import needs
 
 

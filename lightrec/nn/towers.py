@@ -20,7 +20,7 @@ class UserTower(nn.Module, ABC):
 
     A position's output depends only on itself and on the unpadded positions before it, and more
     padding on the left changes nothing: the same weights serve training on whole windows, and
-    histories of any length afterwards. ``lightrec.testing.TowerChecks`` tries it.
+    histories of any length afterwards. ``lightrec_testing.TowerChecks`` tries it.
 
     The constructor takes the width D first; its other arguments are settings with defaults.
     """

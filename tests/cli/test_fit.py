@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from lightrec_testing.tiny import FAST
 
 from lightrec.__main__ import main
 from lightrec.ranking.module import RankingModule
-from lightrec.testing.tiny import FAST
 from tests.processes import apart
 
 

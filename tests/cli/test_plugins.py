@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from lightrec_testing import encoders
 
 from lightrec import plugins
 from lightrec.__main__ import main
-from lightrec.testing import encoders
 from tests.installed import install
 from tests.processes import run_python
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from lightrec_testing import tiny
 
 from lightrec import plugins
 from lightrec.stages.run import run
-from lightrec.testing import tiny
 from tests.frozen import MENDS, texts
 from tests.installed import install
 

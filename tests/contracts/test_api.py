@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lightrec_testing.contract import run_python
 
 import lightrec
 from lightrec import api
 from lightrec.contracts import MIGRATION
 from lightrec.hookspecs import API_VERSION
 from lightrec.moved import changes
-from lightrec.testing.contract import run_python
 from tests.contracts.signatures import RECORDED, breaks, content, versions
 from tests.docs.pages import PAGES, blocks, name
 
 ROOT = Path(__file__).parents[2]
-PUBLIC = ("lightrec", "lightrec.api", "lightrec.testing")
+PUBLIC = ("lightrec", "lightrec.api", "lightrec_testing")
 OTHERS = {
     "lightrec-advertising": 9,
     "lightrec-audit": 132,
@@ -96,7 +96,7 @@ def test_packages_and_pages_import_nothing_else():
 def test_what_is_imported_beside_it_is_seen():
     code = "from lightrec import Run, plugins\nimport lightrec.keys\nfrom lightrec.api import Key\n"
     assert others(code) == {"lightrec.plugins", "lightrec.keys"}
-    assert others("from lightrec.keys import Key\nfrom lightrec.testing.tiny import X\n") == {
+    assert others("from lightrec.keys import Key\nfrom lightrec_testing.tiny import X\n") == {
         "lightrec.keys.Key"
     }
 

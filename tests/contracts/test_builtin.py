@@ -4,6 +4,19 @@ from functools import partial
 
 import pytest
 import torch
+from lightrec_testing import (
+    EncoderChecks,
+    EvaluatorChecks,
+    PolicyChecks,
+    ReaderChecks,
+    RewardChecks,
+    SimulatorChecks,
+    check_all,
+    encoders,
+    parametrize_checks,
+    plugin_checks,
+    tiny,
+)
 
 from lightrec import plugins
 from lightrec.data.readers.base import Tables
@@ -17,19 +30,6 @@ from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward, LearnedReward, WeightedSum
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.worlds.far import FarLaws
-from lightrec.testing import (
-    EncoderChecks,
-    EvaluatorChecks,
-    PolicyChecks,
-    ReaderChecks,
-    RewardChecks,
-    SimulatorChecks,
-    check_all,
-    encoders,
-    parametrize_checks,
-    plugin_checks,
-    tiny,
-)
 from lightrec.users.choice_model import RecurrentChoice
 from lightrec.users.user_model import UserModel
 from tests.processes import run_python

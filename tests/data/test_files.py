@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightrec_testing import tiny
 
 from lightrec.data.files import appearing, cache_folder, is_url, save_tensors, without_password
 from lightrec.encoders.base import Encoder, encoded
 from lightrec.ranking.ranker import Ranker
-from lightrec.testing import tiny
 
 
 @pytest.fixture(params=[(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
+from lightrec_testing import encoders
 
 from lightrec import plugins
 from lightrec.data.files import stamp, write_stamp
@@ -21,7 +22,6 @@ from lightrec.stages import recipes
 from lightrec.stages.run import check
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import RecipeCLI
-from lightrec.testing import encoders
 from tests.docs.pages import PAGES, ROOT, Block, blocks, commands, lines, name
 from tests.docs.shell import Environment, Here
 from tests.processes import run_python

@@ -8,6 +8,7 @@ import polars
 import pytest
 import torch
 from lightning.pytorch.strategies import DDPStrategy
+from lightrec_testing.tiny import tiny_text_model
 
 from lightrec.data.catalog import Catalog
 from lightrec.encoders import tuning, tuning_data
@@ -15,7 +16,6 @@ from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.tuning import TextModule
 from lightrec.encoders.tuning_data import TextData
 from lightrec.intervals import Interval
-from lightrec.testing.tiny import tiny_text_model
 from tests.ranking.training import trainer
 from tests.users.stores import prepared
 

@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from lightrec_testing import tiny
 
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import COLD, EventStore
@@ -12,7 +13,6 @@ from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.recommend import Recommender
 from lightrec.run import Run
 from lightrec.stages.run import run
-from lightrec.testing import tiny
 
 
 @pytest.fixture(scope="module")

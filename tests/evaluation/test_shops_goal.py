@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from lightrec_testing import tiny
 
 from lightrec.data.domain import Domain
 from lightrec.data.prepare import prepare
@@ -17,7 +18,6 @@ from lightrec.ranking.item_models.repeats import RepeatConsumption
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.scorers import by_history
 from lightrec.stages.run import run
-from lightrec.testing import tiny
 from tests.shops import Shop
 
 

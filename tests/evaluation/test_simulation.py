@@ -5,6 +5,7 @@ import json
 import polars as pl
 import pytest
 import torch
+from lightrec_testing.simulators import TinyWorld
 
 from lightrec.__main__ import main as lightrec
 from lightrec.data.readers.canonical import CanonicalReader
@@ -13,7 +14,6 @@ from lightrec.errors import RecipeError
 from lightrec.evaluation import simulation as simulations
 from lightrec.keys import Column
 from lightrec.policies.baselines import RandomPolicy
-from lightrec.testing.simulators import TinyWorld
 
 
 def tiny_arena(sessions, **settings):

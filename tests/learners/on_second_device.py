@@ -12,6 +12,8 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightrec_lab.choice_process import ChoiceProcess
+from lightrec_testing.simulators import TinyWorld
+from lightrec_testing.tiny import tiny_starts, tiny_user_model
 from lightrec_worlds.greed import Greed
 from lightrec_worlds.interest_evolution import InterestEvolution
 from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
@@ -23,8 +25,6 @@ from lightrec.simulators.base import Simulator
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.far import Far, FarLaws
-from lightrec.testing.simulators import TinyWorld
-from lightrec.testing.tiny import tiny_starts, tiny_user_model
 from tests.learners.stages import make
 from tests.learners.training import QUIET
 from tests.second_device import DEVICE, SecondAccelerator, second_device

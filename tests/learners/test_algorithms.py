@@ -3,7 +3,8 @@
 from importlib import import_module
 from importlib.util import find_spec
 
-from lightrec.testing import LearnerChecks, parametrize_checks
+from lightrec_testing import LearnerChecks, parametrize_checks
+
 from tests.learners.training import OFFLINE, ON_POLICY
 
 REPLAY = import_module("lightrec_lab.algorithms").REPLAY if find_spec("lightrec_lab") else {}

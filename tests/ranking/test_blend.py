@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from lightrec_testing import tiny
 
 from lightrec.errors import PluginError, RunError
 from lightrec.keys import Key
@@ -12,7 +13,6 @@ from lightrec.ranking.blending import chosen, pruned
 from lightrec.ranking.item_models.base import Popularity, choose, combinations
 from lightrec.ranking.item_models.item_to_item import EASE
 from lightrec.ranking.ranker import Ranker
-from lightrec.testing import tiny
 from tests.ranking.item_models.test_item_models import N, evidence
 
 HISTORY = torch.tensor([[0, 0, 2, 5], [1, 6, 3, 4], [0, 0, 0, 0]])

@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 import torch
+from lightrec_testing import tiny
 from tensordict import TensorDict
 
 from lightrec.errors import NotApplicable, RecipeError
@@ -15,7 +16,6 @@ from lightrec.rewards.accepted import (
     WeightedSum,
 )
 from lightrec.rewards.base import Reward, RewardContext
-from lightrec.testing import tiny
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import ValueModel
 from lightrec.users.user_model import UserModel

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from lightrec_testing.simulators import TinyWorld
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.simulators.session_env import SessionEnv
 from lightrec.simulators.user_model import UserModelSimulator
-from lightrec.testing.simulators import TinyWorld
 from tests.simulators.dial import Dial
 from tests.simulators.tastes import fixed_tastes, starts_of
 

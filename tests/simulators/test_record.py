@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from lightrec_testing import tiny
 
 from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
@@ -11,7 +12,6 @@ from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.policies.baselines import PopularityPolicy
 from lightrec.simulators.rollout import SessionLog, judge
 from lightrec.simulators.user_model import UserModelSimulator
-from lightrec.testing import tiny
 from tests.simulators.tastes import starts_of
 
 SESSIONS, PLACES = 60, 3

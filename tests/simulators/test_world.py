@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lightrec_testing.simulators import TinyWorld
 
 from lightrec.errors import PluginError, RecipeError
 from lightrec.evaluation.named_policies import world_policies
 from lightrec.keys import Key
 from lightrec.rewards.base import Reward
 from lightrec.simulators.base import Outcomes, Response
-from lightrec.testing.simulators import TinyWorld
 
 OFFER = TinyWorld.OFFER
 

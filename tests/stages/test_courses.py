@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_testing import DomainChecks, check_all, tiny
 
 from lightrec.data.store import EventStore
 from lightrec.evaluation.held_out import HeldOutLog
@@ -16,7 +17,6 @@ from lightrec.rewards.accepted import EngagementReward
 from lightrec.run import Run
 from lightrec.simulators.rollout import judge
 from lightrec.simulators.user_model import LogStarts
-from lightrec.testing import DomainChecks, check_all, tiny
 from lightrec.users.choice_sets import ChoiceSets
 from tests.courses import HOOKS, Courses, courses_run, is_open
 

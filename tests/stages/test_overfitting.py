@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from lightrec_testing.tiny import FAST
 from safetensors.torch import load_file
 
 from lightrec.stages import recipes
 from lightrec.stages import train as training
 from lightrec.stages.stage import Stage
-from lightrec.testing.tiny import FAST
 
 AVERAGE = "--trainer.callbacks=[{class_path: EMAWeightAveraging, init_args: {decay: 0.9}}]"
 # From a random start every epoch is better than the one before, so that the last is kept.

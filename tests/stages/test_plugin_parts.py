@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_testing import DomainChecks, check_all
 from torch.nn.functional import one_hot
 
 from lightrec import hookspecs, plugins
@@ -22,7 +23,6 @@ from lightrec.simulators.rollout import judge
 from lightrec.stages import recipes
 from lightrec.stages.run import execute, run
 from lightrec.stages.stage import Stage
-from lightrec.testing import DomainChecks, check_all
 from tests.beside import needs
 from tests.clinic import ADULTS, SETTINGS, clinic_run, installed
 

@@ -6,6 +6,7 @@ import shutil
 from contextlib import nullcontext
 
 import pytest
+from lightrec_testing import tiny
 
 from lightrec import load
 from lightrec.__main__ import commands, main
@@ -15,7 +16,6 @@ from lightrec.stages import redo
 from lightrec.stages import run as pipeline
 from lightrec.stages.run import run
 from lightrec.stages.stage import Stage
-from lightrec.testing import tiny
 
 RECIPES = {"data": {"k_core": 5}, "ranker": {"k_core": 5, "reads": ["data"]}}
 

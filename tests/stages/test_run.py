@@ -6,12 +6,12 @@ import time
 import numpy as np
 import pytest
 import torch
+from lightrec_testing.tiny import FAST
 
 from lightrec.__main__ import main
 from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION
 from lightrec.run import Run
 from lightrec.stages.run import command_of, run
-from lightrec.testing.tiny import FAST
 from tests.processes import SERVER
 
 DEFAULT = ("data", "text", "ranker", "users_a", "users_b", "policy", "evaluate", "final")

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterable
 
 import pytest
-
-from lightrec.testing import Check, ContractError, DoesNotApply
+from lightrec_testing import Check, ContractError, DoesNotApply
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,11 @@
 from functools import partial
 
 import pytest
+from lightrec_testing import Check, ContractError, DoesNotApply, check_all
+from lightrec_testing.contract import checks_of, outcomes, promise
 
 from lightrec import plugins
 from lightrec.errors import FetchError, NotApplicable, PluginError
-from lightrec.testing import Check, ContractError, DoesNotApply, check_all
-from lightrec.testing.contract import checks_of, outcomes, promise
 
 
 @promise("Nothing.")

@@ -3,9 +3,9 @@
 import sys
 
 import torch
+from lightrec_testing import tiny
 
 from lightrec import plugins
-from lightrec.testing import tiny
 
 DOMAIN = """
     @hookimpl

@@ -6,10 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_testing.invariants import differences
 from tensordict import TensorDict
 
-from lightrec import testing
-from lightrec.testing.invariants import differences
 from tests.testing import (
     test_learning,
     test_modules,
@@ -20,7 +19,9 @@ from tests.testing import (
 )
 
 MODULES = (test_learning, test_modules, test_policies, test_simulators, test_stages, test_tables)
-KINDS = [getattr(testing, name) for name in testing.__all__ if name.endswith("Checks")]
+KINDS = [
+    getattr(lightrec_testing, name) for name in lightrec_testing.__all__ if name.endswith("Checks")
+]
 
 
 def test_every_promise_has_a_part_that_breaks_it():
@@ -29,7 +30,7 @@ def test_every_promise_has_a_part_that_breaks_it():
         for *_, names in module.test_a_wrong_one_fails.pytestmark[0].args[1]:
             broken |= names
     for kind in KINDS:
-        path = (Path(),) if kind is testing.ReaderChecks else ()
+        path = (Path(),) if kind is lightrec_testing.ReaderChecks else ()
         names = {check.name for check in kind(object, *path)}
         assert len(names) >= 5
         assert names - {"another process"} <= broken, kind

@@ -6,6 +6,13 @@ from types import MethodType
 import numpy as np
 import pytest
 import torch
+from lightrec_testing import (
+    ChoiceModelChecks,
+    ItemModelChecks,
+    LearnerChecks,
+    LossChecks,
+    RewardLearnerChecks,
+)
 from torch import nn
 
 from lightrec.keys import Key
@@ -14,13 +21,6 @@ from lightrec.learners.losses import log_likelihood
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.losses import RankingLoss, SampledSoftmaxLoss, SoftmaxLoss
-from lightrec.testing import (
-    ChoiceModelChecks,
-    ItemModelChecks,
-    LearnerChecks,
-    LossChecks,
-    RewardLearnerChecks,
-)
 from lightrec.users.choice_model import ChoiceModel, PooledChoice, RecurrentChoice, with_nothing
 from lightrec.users.irl import MaxEnt, RewardLearner, RewardModel, chosen, mean
 

@@ -6,19 +6,19 @@ from zlib import crc32
 import numpy as np
 import pytest
 import torch
-from torch import nn
-
-from lightrec.encoders.base import Encoder
-from lightrec.keys import Key
-from lightrec.nn.towers import UserTower
-from lightrec.rewards.base import Reward, RewardContext
-from lightrec.testing import (
+from lightrec_testing import (
     DoesNotApply,
     EncoderChecks,
     RewardChecks,
     TowerChecks,
     encoders,
 )
+from torch import nn
+
+from lightrec.encoders.base import Encoder
+from lightrec.keys import Key
+from lightrec.nn.towers import UserTower
+from lightrec.rewards.base import Reward, RewardContext
 from tests.processes import run_python
 
 PROCESS = "another process"

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from lightrec_testing import ContractError, check_all, plugin_checks
 
 from lightrec import plugins
 from lightrec.errors import PluginError
-from lightrec.testing import ContractError, check_all, plugin_checks
 
 RIGHT = """
 from pathlib import Path

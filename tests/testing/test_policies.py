@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lightrec_testing import PolicyChecks
 from torch import nn
 
 from lightrec.keys import Key
@@ -14,7 +15,6 @@ from lightrec.policies.base import (
     vectors_of,
     without_nothing,
 )
-from lightrec.testing import PolicyChecks
 
 N = 10
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lightrec_testing import SimulatorChecks, tiny
+from lightrec_testing.simulators import TinyWorld
 from torchrl.data import Bounded
 
 from lightrec.keys import Key
 from lightrec.simulators.user_model import UserModelSimulator
-from lightrec.testing import SimulatorChecks, tiny
-from lightrec.testing.simulators import TinyWorld
 from tests.simulators.test_world import Doors
 
 ITEMS = 40

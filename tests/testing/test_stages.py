@@ -6,12 +6,12 @@ from typing import Literal
 
 import pytest
 import torch
+from lightrec_testing import CommandChecks, StageChecks
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightrec.data.stage_data import StageData
 from lightrec.nn.stage import StageModule
-from lightrec.testing import CommandChecks, StageChecks
 
 CHANCE = random.Random()
 

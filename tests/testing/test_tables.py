@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_testing import DomainChecks, EvaluatorChecks, ReaderChecks
 
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
@@ -14,7 +15,6 @@ from lightrec.data.readers.base import Reader, Tables
 from lightrec.data.readers.canonical import write_tables
 from lightrec.errors import DataError
 from lightrec.evaluation.base import Evaluator, Findings, Section, Table
-from lightrec.testing import DomainChecks, EvaluatorChecks, ReaderChecks
 
 COUNT = itertools.count()
 

@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_testing import tiny
 from tensordict import TensorDict
 
 from lightrec.evaluation.sessions import Returns
 from lightrec.keys import Key
-from lightrec.testing import tiny
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import ReturnModel

@@ -4,12 +4,12 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from lightrec_testing import tiny
 
 from lightrec.data.store import COLD, TEST, TRAIN, VALIDATION, EventStore
 from lightrec.keys import Key
 from lightrec.learners.policy_data import PolicyData
 from lightrec.ranking.sequence_data import SequenceData
-from lightrec.testing import tiny
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts_fitting import UserParts

@@ -14,12 +14,12 @@ from lightrec_advertising.evaluator import ClickCalibration
 from lightrec_advertising.pacing import Pacing
 from lightrec_advertising.reward import ExpectedValueReward
 from lightrec_formats.truth import TruthChecks, made_up
+from lightrec_testing import RewardChecks, parametrize_checks, plugin_checks, tiny
 from tensordict import TensorDict
 
 from lightrec.data.audience import Audience
 from lightrec.keys import Key
 from lightrec.run import Run
-from lightrec.testing import RewardChecks, parametrize_checks, plugin_checks, tiny
 
 MADE_UP = partial(made_up, "advertising", "Popularity", "ItemKNN", "ALS", "Demographic", seed=3)
 

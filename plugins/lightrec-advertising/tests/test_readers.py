@@ -3,10 +3,10 @@
 import polars as pl
 import pytest
 from lightrec_advertising.readers import AdSmartReader, HillstromReader
+from lightrec_testing import ReaderChecks, check_all
 
 from lightrec.data.readers.base import find_reader
 from lightrec.errors import DataError
-from lightrec.testing import ReaderChecks, check_all
 
 HILLSTROM = (
     "recency,history_segment,history,mens,womens,zip_code,newbie,channel,segment,visit,spend\n"

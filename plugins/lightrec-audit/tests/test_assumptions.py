@@ -7,10 +7,10 @@ import pytest
 import torch
 from lightrec_audit import assumptions
 from lightrec_audit.assumptions import FACTORS, Cell, assuming, cells
+from lightrec_testing import tiny
 
 from lightrec.keys import PADDING
 from lightrec.stages.run import run
-from lightrec.testing import tiny
 from lightrec.users.user_model import UserModel
 
 

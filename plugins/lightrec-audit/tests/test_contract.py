@@ -1,6 +1,6 @@
 """Each part keeps the contract of its kind."""
 
-from lightrec.testing import parametrize_checks, plugin_checks
+from lightrec_testing import parametrize_checks, plugin_checks
 
 
 @parametrize_checks(plugin_checks("lightrec-audit"))

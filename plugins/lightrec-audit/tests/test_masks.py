@@ -3,6 +3,7 @@
 import pytest
 import torch
 from lightrec_audit.masks import Past, masked
+from lightrec_testing import tiny
 
 from lightrec.keys import Key
 from lightrec.policies.baselines import GreedyRankerPolicy
@@ -12,7 +13,6 @@ from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.als import ALS
 from lightrec.ranking.item_models.base import Popularity
 from lightrec.ranking.item_models.item_to_item import ItemKNN
-from lightrec.testing import tiny
 from lightrec.users.choice_model import RecurrentChoice
 from lightrec.users.user_model import UserModel
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 from lightrec_audit.probe import CONSTANT, RANDOM, judge_probe, probe_lists
+from lightrec_testing.simulators import TinyWorld
 
 from lightrec.evaluation.simulation import Simulation
 from lightrec.keys import Key
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.rollout import Sessions
 from lightrec.simulators.world import Scored
-from lightrec.testing.simulators import TinyWorld
 
 
 def arena_of(world):

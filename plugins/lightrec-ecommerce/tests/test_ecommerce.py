@@ -11,13 +11,13 @@ from lightrec_ecommerce.domain import EcommerceDomain
 from lightrec_ecommerce.rewards import Revenue, prices
 from lightrec_ecommerce.sales import Sales
 from lightrec_formats.truth import TruthChecks, made_up
+from lightrec_testing import EvaluatorChecks, parametrize_checks, plugin_checks
 from tensordict import TensorDict
 
 from lightrec.errors import NotApplicable
 from lightrec.keys import Key
 from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
-from lightrec.testing import EvaluatorChecks, parametrize_checks, plugin_checks
 
 MADE_UP = partial(made_up, "ecommerce", "Popularity", "EASE", "Demographic", "RepeatConsumption")
 

@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 from lightrec_ecommerce.experiments import CoatReader, OpenBanditReader
 from lightrec_ecommerce.readers import AmazonReader, RetailReader
+from lightrec_testing import ReaderChecks, check_all
 
 from lightrec.data.readers.base import find_reader
 from lightrec.errors import DataError
-from lightrec.testing import ReaderChecks, check_all
 
 REVIEW = {"user_id": "u", "parent_asin": "B1", "rating": 5.0, "timestamp": 1_600_000_000_000}
 META = {"parent_asin": "B1", "title": "Soap", "store": "Pears", "price": "from 2"}

@@ -14,6 +14,7 @@ from lightrec_export.batch import Lists
 from lightrec_export.distil import distilled
 from lightrec_export.export import export, table_of
 from lightrec_export.exported import MANIFEST
+from lightrec_testing import tiny
 
 from lightrec.__main__ import main
 from lightrec.data.store import TEST, EventStore
@@ -23,7 +24,6 @@ from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.base import Evidence, Popularity
 from lightrec.ranking.ranker import Ranker
 from lightrec.run import Run
-from lightrec.testing import tiny
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")

@@ -14,6 +14,7 @@ from lightrec_export import parity
 from lightrec_export.export import export
 from lightrec_export.exported import FORMAT, ITEMS, MANIFEST, ONNX, Exported
 from lightrec_export.towers import Towers, principal, whole
+from lightrec_testing import tiny
 from safetensors.torch import load_file
 
 from lightrec.encoders.text import TextEncoder
@@ -23,7 +24,6 @@ from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.ranker import Ranker
 from lightrec.run import Run
-from lightrec.testing import tiny
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")

@@ -13,6 +13,7 @@ from lightrec_finance.portfolio import drawdown, volatility
 from lightrec_finance.prices import Prices, decided_by
 from lightrec_finance.reward import RiskAdjustedReward
 from lightrec_formats.truth import TruthChecks, made_up
+from lightrec_testing import EvaluatorChecks, RewardChecks, parametrize_checks, plugin_checks
 from tensordict import TensorDict
 
 from lightrec.data.audience import Audience
@@ -20,7 +21,6 @@ from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
 from lightrec.ranking.scorers import by_history
 from lightrec.run import Run
-from lightrec.testing import EvaluatorChecks, RewardChecks, parametrize_checks, plugin_checks
 
 MADE_UP = partial(made_up, "finance", "Popularity", "EASE", "Demographic")
 PORTFOLIOS = partial(Portfolios, "made-up")

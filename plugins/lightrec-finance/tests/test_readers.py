@@ -3,9 +3,9 @@
 import polars as pl
 import pytest
 from lightrec_finance.readers import HouseReader
+from lightrec_testing import ReaderChecks, check_all
 
 from lightrec.errors import DataError
-from lightrec.testing import ReaderChecks, check_all
 
 HEAD = (
     "disclosure_year,disclosure_date,transaction_date,owner,ticker,asset_description,type,amount,"

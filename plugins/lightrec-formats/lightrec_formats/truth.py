@@ -9,6 +9,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import polars as pl
 import torch
+from lightrec_testing.contract import Check, Faults, checks_of, promise
+from lightrec_testing.tiny import kit_folder
 from numpy.typing import NDArray
 
 from lightrec import plugins
@@ -18,8 +20,6 @@ from lightrec.keys import Column
 from lightrec.recommend import Recommender
 from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
-from lightrec.testing.contract import Check, Faults, checks_of, promise
-from lightrec.testing.tiny import kit_folder
 from lightrec_formats.made_up import APPEAL, TRUTH
 
 Forbidden: TypeAlias = Callable[[EventStore], NDArray[np.bool_]]

@@ -2,10 +2,10 @@
 
 import pytest
 from lightrec_formats.published import PublishedReader
+from lightrec_testing import ReaderChecks, check_all
 
 from lightrec.data.catalog import Catalog
 from lightrec.errors import DataError
-from lightrec.testing import ReaderChecks, check_all
 
 
 class Shop(PublishedReader):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from lightrec_formats.recbole import RecBoleReader
+from lightrec_testing import ReaderChecks, check_all
 
 from lightrec.errors import DataError
-from lightrec.testing import ReaderChecks, check_all
 
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\nu1\ti2\t4\t1714559400\n"
 ITEM = 'item_id:token\ttitle:token_seq\tprice:float\ni2\tThe "Two"\t1.5\n'

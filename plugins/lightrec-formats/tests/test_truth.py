@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from lightrec_formats import truth
-
-from lightrec.testing import ContractError, tiny
+from lightrec_testing import ContractError, tiny
 
 
 class Recorded:

@@ -5,10 +5,10 @@ import torch
 from lightrec_generate.generator import Generator
 from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.tree import TreeGenerator
+from lightrec_testing import tiny
+from lightrec_testing.invariants import seeded
 
 from lightrec.stages.run import run
-from lightrec.testing import tiny
-from lightrec.testing.invariants import seeded
 
 ITEMS = 40
 

@@ -1,6 +1,6 @@
 """The package keeps lightrec's contracts."""
 
-from lightrec.testing import parametrize_checks, plugin_checks
+from lightrec_testing import parametrize_checks, plugin_checks
 
 
 @parametrize_checks(plugin_checks("lightrec-generate"))

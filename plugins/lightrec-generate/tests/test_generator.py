@@ -8,8 +8,7 @@ from lightrec_generate.parallel import ParallelGenerator
 from lightrec_generate.policy import GeneratorPolicy, TunedGeneratorPolicy
 from lightrec_generate.rewards import DiversityReward
 from lightrec_generate.tree import TreeGenerator
-
-from lightrec.testing import PolicyChecks, RewardChecks, parametrize_checks
+from lightrec_testing import PolicyChecks, RewardChecks, parametrize_checks
 
 ITEMS = 40
 USERS = torch.randn(5, 8, generator=torch.Generator().manual_seed(3))

@@ -8,9 +8,8 @@ import torch
 from lightrec_generate.language import LanguageGenerator
 from lightrec_generate.policy import GeneratorPolicy
 from lightrec_generate.tree import TreeGenerator
-
-from lightrec.testing import PolicyChecks
-from lightrec.testing.invariants import seeded
+from lightrec_testing import PolicyChecks
+from lightrec_testing.invariants import seeded
 
 ITEMS = 40
 SAID = ("a red lamp", "tea of rope", "song", "red tea and a song of rope", "")

@@ -6,11 +6,11 @@ import pytest
 import torch
 from lightrec_audit.explain import explain
 from lightrec_generate.reasons import FIRST, LEAST, Wording, as_json, reasons
+from lightrec_testing import tiny
 
 from lightrec.__main__ import main
 from lightrec.keys import Key
 from lightrec.recommend import load
-from lightrec.testing import tiny
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from lightrec_generate.policy import TunedGeneratorPolicy
 from lightrec_generate.reinforce import leave_one_out
 from lightrec_generate.reinforced_data import ReinforcedData
 from lightrec_generate.rewards import DiversityReward, GainReward, NoveltyReward
+from lightrec_testing.tiny import tiny_store
 from tensordict import TensorDict
 
 from lightrec.keys import Key
@@ -19,7 +20,6 @@ from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
 from lightrec.stages.run import run
-from lightrec.testing.tiny import tiny_store
 
 
 def transition(slate, taken=None, **more):

@@ -8,6 +8,7 @@ import torch
 from lightrec_generate.generator import Generator
 from lightrec_generate.in_blend import GeneratorShares
 from lightrec_generate.policy import GeneratorPolicy
+from lightrec_testing.tiny import FAST
 
 from lightrec.data.sequences import Sequences
 from lightrec.errors import RecipeError
@@ -15,7 +16,6 @@ from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.base import Evidence
 from lightrec.run import Run
 from lightrec.stages.run import run
-from lightrec.testing.tiny import FAST
 
 
 def test_a_generator_learns_the_pattern_of_a_log(trained):

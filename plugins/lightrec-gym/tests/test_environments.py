@@ -9,14 +9,14 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 from lightrec_gym.environments import SimulatorEnv
+from lightrec_testing import parametrize_checks, plugin_checks, tiny
+from lightrec_testing.simulators import TinyWorld
 from tensordict import TensorDict
 from torchrl.data import Bounded, Composite
 
 from lightrec.keys import Key
 from lightrec.simulators.session_env import SessionEnv
 from lightrec.simulators.user_model import UserModelSimulator
-from lightrec.testing import parametrize_checks, plugin_checks, tiny
-from lightrec.testing.simulators import TinyWorld
 
 
 @parametrize_checks(plugin_checks("lightrec-gym"))

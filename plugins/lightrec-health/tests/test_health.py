@@ -11,13 +11,13 @@ from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_health.domain import HealthDomain
 from lightrec_health.evaluator import HealthTradeOff
 from lightrec_health.reward import HealthReward, health_scores
+from lightrec_testing import EvaluatorChecks, RewardChecks, parametrize_checks, plugin_checks
 
 from lightrec.data.audience import Audience
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.ranking.scorers import by_history
 from lightrec.run import Run
-from lightrec.testing import EvaluatorChecks, RewardChecks, parametrize_checks, plugin_checks
 
 MADE_UP = partial(made_up, "health", "Popularity", "EASE", "Demographic")
 

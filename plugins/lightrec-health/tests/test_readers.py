@@ -2,9 +2,9 @@
 
 import pytest
 from lightrec_health.readers import FoodReader
+from lightrec_testing import ReaderChecks, check_all
 
 from lightrec.errors import DataError
-from lightrec.testing import ReaderChecks, check_all
 
 HEAD = (
     "recipe_id,title,calories,totalFat,saturatedFat,sugars,sodium,protein,who_score,"

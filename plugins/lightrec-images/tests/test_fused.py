@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightrec_images.fused import Fused
 from lightrec_images.given import Given
+from lightrec_testing import EncoderChecks, check_all, parametrize_checks, plugin_checks, tiny
 from safetensors.torch import save_file
 
 from lightrec.__main__ import main
@@ -16,7 +17,6 @@ from lightrec.encoders.base import Encoder, item_vectors
 from lightrec.encoders.words import WordEncoder
 from lightrec.errors import DataError, RecipeError
 from lightrec.run import Run
-from lightrec.testing import EncoderChecks, check_all, parametrize_checks, plugin_checks, tiny
 
 ITEMS = pl.DataFrame(
     {

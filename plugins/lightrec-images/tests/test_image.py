@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from lightrec_images.image import ImageEncoder
+from lightrec_testing import EncoderChecks, check_all
 from PIL import Image
 from transformers import (
     CLIPConfig,
@@ -17,7 +18,6 @@ from transformers import (
 )
 
 from lightrec.errors import DataError, FetchError
-from lightrec.testing import EncoderChecks, check_all
 
 WORDS = {"hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2}
 WORDS |= {"intermediate_size": 16}

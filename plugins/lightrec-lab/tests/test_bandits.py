@@ -6,6 +6,9 @@ import pytest
 import torch
 from lightrec_lab import bandits
 from lightrec_lab.bandits import LinUCB, ThompsonSampling
+from lightrec_testing import PolicyChecks, parametrize_checks
+from lightrec_testing.invariants import seeded
+from lightrec_testing.simulators import TinyWorld
 from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
 from tensordict import TensorDict
 
@@ -15,9 +18,6 @@ from lightrec.keys import Key
 from lightrec.policies.base import session_start
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
 from lightrec.simulators.rollout import judge, play
-from lightrec.testing import PolicyChecks, parametrize_checks
-from lightrec.testing.invariants import seeded
-from lightrec.testing.simulators import TinyWorld
 
 N, SIZE = 30, 3
 

@@ -8,11 +8,11 @@ import torch
 from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_music.domain import MusicDomain
 from lightrec_music.familiarity import DiscoveryReward, liked, marked
+from lightrec_testing import parametrize_checks, plugin_checks
 from tensordict import TensorDict
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.testing import parametrize_checks, plugin_checks
 
 MADE_UP = partial(made_up, "music", "Popularity", "ItemKNN", "EASE", "RepeatConsumption")
 

@@ -1,9 +1,9 @@
 """Last.fm's files, from a hand-written folder and from the real one."""
 
 from lightrec_music.readers import LastfmReader
+from lightrec_testing import ReaderChecks, check_all
 
 from lightrec.data.readers.base import find_reader
-from lightrec.testing import ReaderChecks, check_all
 
 FILES = {
     "user_artists.dat": "userID\tartistID\tweight\r\n2\t51\t13883\r\n3\t52\t7\r\n",

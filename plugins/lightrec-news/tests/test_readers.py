@@ -3,10 +3,10 @@
 import polars as pl
 import pytest
 from lightrec_news.readers import MindReader, UpworthyReader
+from lightrec_testing import ReaderChecks, check_all
 
 from lightrec.data.readers.base import find_reader
 from lightrec.errors import DataError
-from lightrec.testing import ReaderChecks, check_all
 
 BEHAVIORS = (
     "1\tU1\t11/9/2019 12:00:01 AM\tN7 N8\tN1-1 N2-0 N3-1\n"

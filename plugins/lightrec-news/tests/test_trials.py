@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import torch
 from lightrec_news.trials import TrialData, TrialModule, Trials, ridge
+from lightrec_testing.tiny import tiny_text_model
 from safetensors.torch import load_file
 
 from lightrec.__main__ import main
@@ -15,7 +16,6 @@ from lightrec.encoders.hub import HEAD, TUNED
 from lightrec.encoders.layers import LinearMap
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import DataError
-from lightrec.testing.tiny import tiny_text_model
 
 WORDS = ("red", "lamp", "tea", "rope", "song", "of", "and", "a")
 

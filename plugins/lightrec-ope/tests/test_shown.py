@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightrec_ope.estimators import BanditLog, Verdict
 from lightrec_ope.shown import ESTIMATORS, ShownItems, rounds, with_item_means
+from lightrec_testing import tiny
 
 import lightrec
 from lightrec.__main__ import main
@@ -18,7 +19,6 @@ from lightrec.data.sequences import Sequences
 from lightrec.errors import DataError
 from lightrec.run import Run
 from lightrec.stages.run import run as make_run
-from lightrec.testing import tiny
 
 ROUNDS = 6_000
 

@@ -3,9 +3,9 @@
 from lightrec_rewards.normalised import NormalisedReward
 from lightrec_rewards.penalties import FatiguePenalty
 from lightrec_rewards.staying import ContinuationShaping
+from lightrec_testing import RewardChecks, parametrize_checks, plugin_checks
 
 from lightrec.rewards.accepted import LearnedReward, WeightedSum
-from lightrec.testing import RewardChecks, parametrize_checks, plugin_checks
 
 
 def combined():

@@ -7,13 +7,13 @@ import torch
 from lightrec_rewards.normalised import NormalisedReward, RunningMoments
 from lightrec_rewards.penalties import FatiguePenalty, RepetitionPenalty, UncertaintyPenalty
 from lightrec_rewards.staying import ContinuationShaping, ShapedReward, ending
+from lightrec_testing import tiny
 from tensordict import TensorDict
 
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
 from lightrec.rewards.accepted import EngagementReward, WeightedSum
 from lightrec.rewards.base import RewardContext
-from lightrec.testing import tiny
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel
 from tests.rewards.test_rewards import ItemReward, rows

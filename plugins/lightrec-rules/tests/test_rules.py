@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 import torch
 from lightrec_rules.rules import FILE, RuleBook
+from lightrec_testing import parametrize_checks, plugin_checks
 
 from lightrec.errors import RecipeError
-from lightrec.testing import parametrize_checks, plugin_checks
 
 ITEMS = pl.DataFrame(
     {

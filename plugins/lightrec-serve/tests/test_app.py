@@ -15,6 +15,7 @@ from lightrec_ope.shown import rounds
 from lightrec_serve.commands import served
 from lightrec_serve.engine import Query
 from lightrec_serve.run_engine import RunEngine
+from lightrec_testing import tiny
 
 from lightrec.data.catalog import Users
 from lightrec.data.domain import Domain
@@ -22,7 +23,6 @@ from lightrec.data.readers.base import read_tables
 from lightrec.errors import RunError
 from lightrec.recommend import Recommender
 from lightrec.run import Run
-from lightrec.testing import tiny
 from tests.courses import HOOKS, courses_run
 
 

@@ -16,10 +16,10 @@ from lightrec_serve.run_engine import RunEngine
 from lightrec_serve.schema import Ask, Event
 from lightrec_serve.service import Arm, Service
 from lightrec_serve.store import Store
+from lightrec_testing import tiny
 
 from lightrec.__main__ import main
 from lightrec.run import Run
-from lightrec.testing import tiny
 
 USERS, STEPS, PLACES = 16, 3, 2
 TEMPERATURES = {"even": 2.0, "sharp": 0.5}

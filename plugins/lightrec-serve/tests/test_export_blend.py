@@ -18,6 +18,7 @@ from lightrec_serve.commands import loader
 from lightrec_serve.engine import Query, Ranked
 from lightrec_serve.export_engine import BlendEngine
 from lightrec_serve.run_engine import RunEngine
+from lightrec_testing import tiny
 
 import lightrec
 from lightrec.errors import RecipeError, RunError
@@ -26,7 +27,6 @@ from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.demographic import Demographic
 from lightrec.run import Run
 from lightrec.stages.run import run as make_run
-from lightrec.testing import tiny
 from tests.shops import Shop
 
 KINDS = {

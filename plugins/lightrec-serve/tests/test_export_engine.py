@@ -14,10 +14,10 @@ from lightrec_export.index import Approximate
 from lightrec_serve import export_engine
 from lightrec_serve.engine import Query, Ranked
 from lightrec_serve.export_engine import ExportEngine
+from lightrec_testing import tiny
 
 from lightrec.errors import DataError, RecipeError
 from lightrec.run import Run
-from lightrec.testing import tiny
 
 ITEMS, SIZE = 30, 4
 

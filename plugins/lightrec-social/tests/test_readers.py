@@ -2,10 +2,10 @@
 
 import pytest
 from lightrec_social.readers import CiaoReader, FriendsReader
+from lightrec_testing import ReaderChecks, check_all
 
 from lightrec.data.readers.base import find_reader
 from lightrec.errors import DataError
-from lightrec.testing import ReaderChecks, check_all
 
 FILES = {
     "movie-ratings.txt": "1,7,2,11,5,2000-07-12\n2,7,2,12,1,2001-01-31\n2,8,17,13,3,2001-02-01\n",

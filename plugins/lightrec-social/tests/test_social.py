@@ -11,6 +11,7 @@ from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_social.domain import SocialDomain
 from lightrec_social.friends import FriendsTaste, friendships
 from lightrec_social.reward import ExposureReward
+from lightrec_testing import parametrize_checks, plugin_checks
 from tensordict import TensorDict
 
 from lightrec.data.audience import Audience
@@ -18,7 +19,6 @@ from lightrec.data.sequences import Sequences
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
 from lightrec.ranking.item_models.base import Evidence
-from lightrec.testing import parametrize_checks, plugin_checks
 
 MODELS = "Popularity", "ItemKNN", "EASE", "WordNeighbours", "FriendsTaste"
 MADE_UP = partial(made_up, "social", *MODELS)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import optuna
 import pytest
 import yaml
+from lightrec_testing import tiny
 from lightrec_tune import search as tune
 from lightrec_tune.space import held, parse_space
 
@@ -19,7 +20,6 @@ from lightrec.data.store import TEST
 from lightrec.ranking import sequence_data
 from lightrec.stages import train as training
 from lightrec.stages.train import ParsedRecipe
-from lightrec.testing import tiny
 
 SPACE = """
 model.init_args.learning_rate: {low: 1e-3, high: 1e-2, log: true}

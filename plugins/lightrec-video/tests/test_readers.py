@@ -1,10 +1,10 @@
 """GroupLens's files, by hand, and RecBole's copy of one."""
 
 import pytest
+from lightrec_testing import ReaderChecks, check_all
 from lightrec_video.readers import GENRES, MovieLensReader
 
 from lightrec.errors import DataError
-from lightrec.testing import ReaderChecks, check_all
 
 
 def test_the_copy_of_recbole(lightrec_data):

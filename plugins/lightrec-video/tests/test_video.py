@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import torch
 from lightrec_formats.truth import TruthChecks, made_up
+from lightrec_testing import RewardChecks, parametrize_checks, plugin_checks
 from lightrec_video.domain import VideoDomain
 from lightrec_video.fetch import fetch_movielens_100k
 from lightrec_video.watching import NextEpisode, WatchTime
@@ -14,7 +15,6 @@ from lightrec_video.watching import NextEpisode, WatchTime
 from lightrec.data.readers.canonical import CanonicalReader
 from lightrec.errors import FetchError, NotApplicable
 from lightrec.ranking.item_models.base import Evidence
-from lightrec.testing import RewardChecks, parametrize_checks, plugin_checks
 
 MADE_UP = partial(made_up, "video", "Popularity", "ItemKNN", "EASE", "NextEpisode")
 

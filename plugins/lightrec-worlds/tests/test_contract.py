@@ -3,13 +3,13 @@
 from functools import partial
 
 import pytest
+from lightrec_testing import parametrize_checks, plugin_checks
 from lightrec_worlds.interest_evolution import InterestEvolution
 from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec_worlds.retention import Retention
 from lightrec_worlds.tastes import Tastes
 
 from lightrec.errors import RecipeError
-from lightrec.testing import parametrize_checks, plugin_checks
 
 
 @pytest.fixture(autouse=True)

@@ -18,8 +18,8 @@ from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator, State
 from lightrec.simulators.rollout import play
 from lightrec.simulators.world import Scored, World
-from lightrec.testing.contract import DoesNotApply, Faults, promise
-from lightrec.testing.invariants import TOLERANCE, BatchChecks, described, differences
+from lightrec_testing.contract import DoesNotApply, Faults, promise
+from lightrec_testing.invariants import TOLERANCE, BatchChecks, described, differences
 
 ROWS = 6
 SESSIONS = 256

@@ -23,9 +23,9 @@ from lightrec.errors import DataError
 from lightrec.evaluation.base import Evaluator
 from lightrec.keys import Column, Key
 from lightrec.run import Run
-from lightrec.testing import tiny
-from lightrec.testing.contract import DoesNotApply, Faults, promise
-from lightrec.testing.invariants import BatchChecks, PartChecks, described, differences
+from lightrec_testing import tiny
+from lightrec_testing.contract import DoesNotApply, Faults, promise
+from lightrec_testing.invariants import BatchChecks, PartChecks, described, differences
 
 ODD_ATTRIBUTES = (
     pl.Series("number", [1.5, None, float("nan"), float("inf")]),

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from lightrec.encoders.base import Encoder, TrainableEncoder
-from lightrec.testing.contract import DoesNotApply, Faults, promise, run_python
-from lightrec.testing.invariants import BatchChecks, differences, importable
+from lightrec_testing.contract import DoesNotApply, Faults, promise, run_python
+from lightrec_testing.invariants import BatchChecks, differences, importable
 
 # From short to long, so that an encoder that batches by length leaves this order.
 TEXTS = ["", "tea", "a red lamp", "rope for a boat", "a song of tea and rope", "lamp " * 9]

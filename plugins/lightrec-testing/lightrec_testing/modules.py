@@ -12,9 +12,9 @@ from lightrec.keys import PADDING, Key
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.towers import UserTower
 from lightrec.rewards.base import Reward, RewardContext
-from lightrec.testing import tiny
-from lightrec.testing.contract import Faults, promise
-from lightrec.testing.invariants import (
+from lightrec_testing import tiny
+from lightrec_testing.contract import Faults, promise
+from lightrec_testing.invariants import (
     BatchChecks,
     HistoryChecks,
     differences,

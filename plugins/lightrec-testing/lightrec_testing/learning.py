@@ -22,9 +22,12 @@ from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.losses import RankingLoss
 from lightrec.ranking.ranker import Ranker
-from lightrec.testing import tiny
-from lightrec.testing.contract import Faults, promise
-from lightrec.testing.invariants import (
+from lightrec.trust import ARGUMENTS
+from lightrec.users.choice_model import ChoiceModel, PooledChoice
+from lightrec.users.irl import RewardLearner
+from lightrec_testing import tiny
+from lightrec_testing.contract import Faults, promise
+from lightrec_testing.invariants import (
     HistoryChecks,
     PartChecks,
     described,
@@ -32,9 +35,6 @@ from lightrec.testing.invariants import (
     drawn_histories,
     seeded,
 )
-from lightrec.trust import ARGUMENTS
-from lightrec.users.choice_model import ChoiceModel, PooledChoice
-from lightrec.users.irl import RewardLearner
 
 COARSE = 0.05
 """Distance by which losses in bfloat16 may differ from those in float32; relative above 1."""

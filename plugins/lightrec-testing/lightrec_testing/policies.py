@@ -12,10 +12,10 @@ from torch import Tensor
 from lightrec.keys import PADDING, Key
 from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.run import Run
-from lightrec.testing import tiny
-from lightrec.testing.contract import DoesNotApply, Faults, promise
-from lightrec.testing.invariants import TOLERANCE, HistoryChecks, differences, seeded
-from lightrec.testing.simulators import TinyWorld
+from lightrec_testing import tiny
+from lightrec_testing.contract import DoesNotApply, Faults, promise
+from lightrec_testing.invariants import TOLERANCE, HistoryChecks, differences, seeded
+from lightrec_testing.simulators import TinyWorld
 
 ROWS, LENGTH = 6, 8
 DRAWS = 4000

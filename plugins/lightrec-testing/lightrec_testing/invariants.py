@@ -19,7 +19,7 @@ from torch.nn.functional import pad
 
 from lightrec.keys import Key
 from lightrec.nn.part import Part
-from lightrec.testing.contract import Check, DoesNotApply, Faults, checks_of, name_of, promise
+from lightrec_testing.contract import Check, DoesNotApply, Faults, checks_of, name_of, promise
 
 SEED = 20_240_101
 TOLERANCE = 1e-5
@@ -44,7 +44,7 @@ def seeded(seed: int = SEED) -> Iterator[None]:
 
 
 class Checks:
-    """The checks of one part: a list of :class:`~lightrec.testing.contract.Check`.
+    """The checks of one part: a list of :class:`~lightrec_testing.contract.Check`.
 
     :param make: builds a fresh part, such as its class.
     :param part: its name in ids and messages; by default that of ``make``.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def lightrec_tiny_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The tiny log and its items as CSV files."""
-    from lightrec.testing import tiny
+    from lightrec_testing import tiny
 
     return tiny.write_log(tmp_path_factory.mktemp("lightrec-tiny"))
 
@@ -31,7 +31,7 @@ def lightrec_tiny_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 def lightrec_tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> "TextEncoder":
     """A text encoder over a transformer of random weights; it keeps nothing on disk."""
     from lightrec.encoders.text import TextEncoder
-    from lightrec.testing import tiny
+    from lightrec_testing import tiny
 
     folder = tiny.tiny_text_model(tmp_path_factory.mktemp("lightrec-text-model"))
     return TextEncoder(str(folder), cache=False, device="cpu")

@@ -19,8 +19,8 @@ from lightrec.cli.command import documented, parser_of, summary
 from lightrec.errors import LightrecError
 from lightrec.nn.stage import LAST, StageModule
 from lightrec.stages.train import EpochSeed
-from lightrec.testing.contract import DoesNotApply, Faults, promise
-from lightrec.testing.invariants import SEED, Checks, differences
+from lightrec_testing.contract import DoesNotApply, Faults, promise
+from lightrec_testing.invariants import SEED, Checks, differences
 
 FIRST = "epoch=0.ckpt"
 """Checkpoint of the first epoch."""

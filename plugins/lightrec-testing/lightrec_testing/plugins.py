@@ -16,7 +16,7 @@ from typing import Any, Final
 from lightrec import plugins
 from lightrec.errors import LightrecError, PluginError
 from lightrec.plugins import COMMANDS, RECIPES, WORD, Package, Part
-from lightrec.testing.contract import (
+from lightrec_testing.contract import (
     Check,
     Faults,
     NotChecked,
@@ -56,7 +56,7 @@ OF_LOGS: Final = {"context": "kit_context", "evidence": "kit_evidence"}
 
 def _made(path: str) -> Callable[..., Any]:
     """A maker of ``module:name``, or of ``tiny:name`` of the kit, imported when it is called."""
-    module, _, name = path.replace("tiny:", "lightrec.testing.tiny:").partition(":")
+    module, _, name = path.replace("tiny:", "lightrec_testing.tiny:").partition(":")
 
     def make(*arguments: Any) -> Any:
         thing = getattr(import_module(module), name)
@@ -230,7 +230,7 @@ def checks_class(part: Part) -> Any:
     if not places:
         return None
     module, _, name = places[0].partition(":")
-    return getattr(import_module(f"lightrec.testing.{module}"), name)
+    return getattr(import_module(f"lightrec_testing.{module}"), name)
 
 
 def _contract(part: Part, package: Package) -> list[Check]:
@@ -285,7 +285,7 @@ def _unchecked(part: Part, why: str) -> Check:
 
 
 def _sample(cls: Any, name: str) -> Any:
-    from lightrec.testing.tiny import kit_folder
+    from lightrec_testing.tiny import kit_folder
 
     with kit_folder(name) as folder:
         return cls.sample(folder)

@@ -2,9 +2,9 @@
 
 ``EncoderChecks(MyEncoder)``, and likewise for the other kinds, lists checks; ``check_all`` runs
 them all, ``parametrize_checks`` makes each a test of pytest's, which is needed for nothing else but
-the fixtures in ``lightrec.testing.fixtures``. A plugin's own tests are::
+the fixtures in ``lightrec_testing.fixtures``. A plugin's own tests are::
 
-    from lightrec.testing import EncoderChecks, parametrize_checks, plugin_checks
+    from lightrec_testing import EncoderChecks, parametrize_checks, plugin_checks
     from my_package.encoder import MyEncoder
 
     @parametrize_checks(plugin_checks("my-package"), EncoderChecks(MyEncoder))
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from lightrec.moved import old_names
 
 if TYPE_CHECKING:
-    from lightrec.testing.contract import (
+    from lightrec_testing.contract import (
         Check,
         ContractError,
         DoesNotApply,
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
         check_all,
         parametrize_checks,
     )
-    from lightrec.testing.encoders import EncoderChecks
-    from lightrec.testing.learning import (
+    from lightrec_testing.encoders import EncoderChecks
+    from lightrec_testing.learning import (
         ChoiceModelChecks,
         ItemModelChecks,
         LearnerChecks,
         LossChecks,
         RewardLearnerChecks,
     )
-    from lightrec.testing.modules import RewardChecks, TowerChecks
-    from lightrec.testing.plugins import plugin_checks
-    from lightrec.testing.policies import PolicyChecks
-    from lightrec.testing.simulators import SimulatorChecks
-    from lightrec.testing.stages import CommandChecks, StageChecks
-    from lightrec.testing.tables import DomainChecks, EvaluatorChecks, ReaderChecks
+    from lightrec_testing.modules import RewardChecks, TowerChecks
+    from lightrec_testing.plugins import plugin_checks
+    from lightrec_testing.policies import PolicyChecks
+    from lightrec_testing.simulators import SimulatorChecks
+    from lightrec_testing.stages import CommandChecks, StageChecks
+    from lightrec_testing.tables import DomainChecks, EvaluatorChecks, ReaderChecks
 
 __all__ = [
     "Check",
@@ -73,7 +73,7 @@ def __getattr__(name: str) -> object:
     light, heavy = ("contract", "plugins", "encoders", "tables"), ("modules", "policies")
     if name in __all__:
         for module in (*light, *heavy, "simulators", "learning", "stages"):
-            names = vars(import_module(f"lightrec.testing.{module}"))
+            names = vars(import_module(f"lightrec_testing.{module}"))
             if name in names:
                 return names[name]
-    return old_names("lightrec.testing")(name)
+    return old_names("lightrec_testing")(name)

@@ -30,10 +30,10 @@ from lightrec.data.store import EventStore
 from lightrec.keys import Column
 from lightrec.policies.baselines import GreedyRankerPolicy
 from lightrec.ranking.ranker import Ranker
-from lightrec.testing.invariants import seeded
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
 from lightrec.users.user_model import UserModel
+from lightrec_testing.invariants import seeded
 
 if TYPE_CHECKING:
     from lightrec.ranking.item_models.base import Evidence

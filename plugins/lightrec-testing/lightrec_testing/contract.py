@@ -202,7 +202,7 @@ def _line_to_correct(error: Exception) -> str:
     for frame, number in (each for e in causes for each in traceback.walk_tb(e.__traceback__)):
         module = str(frame.f_globals.get("__name__"))
         root = module.partition(".")[0]
-        if not module.startswith("lightrec.testing.") and root not in sys.stdlib_module_names:
+        if not module.startswith("lightrec_testing.") and root not in sys.stdlib_module_names:
             last[root in LIBRARIES] = frame, number
     if not last:
         return "Correct what the part gave to the check; in pytest, it shows the traceback."
