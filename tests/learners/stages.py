@@ -67,7 +67,6 @@ def replay(folder, **settings):
 def offline(folder, loss="iql", **settings):
     more = {"behavior": {}, "logged_sessions": 20, "policy": partial(TowerPolicy, hidden=[8])}
     data = WorldData("LongTermSatisfaction", WORLD, 2, judging=4, **more)
-    # As long as sessions, which a learner from returns asks for.
     chosen = {"loss": loss, "batch_size": 8, "updates": 2, "n_step": WORLD["max_steps"]}
     return OfflinePolicyModule(data.num_items, data.vector_size, **chosen | settings), data
 
