@@ -179,7 +179,8 @@ class DomainChecks(BatchChecks):
         domain = self.make()
         if not domain.restricts:
             raise DoesNotApply("It forbids nothing.")
-        store = tiny.kit_store(type(domain))
+        kind: Any = type(domain)
+        store = tiny.kit_store(kind)
         try:
             mask = showable(store)
         except PluginError as error:
@@ -192,7 +193,8 @@ class DomainChecks(BatchChecks):
         if allowed is None or allowed[:, 1:].all():
             raise NotChecked("It forbids nobody anything in its log: let `synthetic` make up more.")
         pairs = [*zip(users.split(1), ends.split(1), strict=True)]
-        alone = torch.cat([mask(*pair) for pair in reversed(pairs)]).flip(0)
+        masks = [mask(*pair) for pair in reversed(pairs)]
+        alone = torch.cat([each for each in masks if each is not None]).flip(0)
         yield from differences(alone, allowed)
         places = min(PLACES, store.num_items)
         rows = torch.arange(len(users)).repeat(-(-DRAWS // (ROUNDS * places * len(users))))
