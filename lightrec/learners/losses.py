@@ -207,7 +207,7 @@ class CandidateIQLLoss(ValueLoss):
 
 
 class SupervisedValueLoss(ValueLoss):
-    """A policy learned by likelihood beside action values on its trunk: SNQN and SA2C.
+    """A policy learned by likelihood beside action values on its trunk: SA2C.
 
     With a⁺ what was shown, n the number of negatives, a⁻ the other columns that might have been
     shown, of which the papers draw n evenly, and Q̂(s) = Q̄(s, argmax Q(s, ·)):
@@ -215,19 +215,17 @@ class SupervisedValueLoss(ValueLoss):
     - ``loss_qvalue``: distance of Q(s, a⁺) from r + γ (1 - terminated) Q̂(s′).
     - ``loss_negative``: n times the mean distance of Q(s, a⁻) from γ Q̂(s), as if showing them had
       brought nothing and left the user as he was.
-    - ``loss_actor``: -E [w log π(a⁺ | s)]. In SNQN w is 1, and values work on the policy by the
-      trunk alone. In SA2C w is the advantage Q(s, a⁺) - (Q(s, a⁺) + n mean Q(s, a⁻)) / (1 + n),
-      a constant, once ``warm_up`` updates are over. Unlike in the paper, whose logs hold nothing
-      but what people took, a negative advantage counts as 0: it would drive the policy away from
-      what was shown without bound.
+    - ``loss_actor``: -E [w log π(a⁺ | s)], w being 1 and, once ``warm_up`` updates are over, the
+      advantage Q(s, a⁺) - (Q(s, a⁺) + n mean Q(s, a⁻)) / (1 + n), a constant. Unlike in the
+      paper, whose logs hold nothing but what people took, a negative advantage counts as 0: it
+      would drive the policy away from what was shown without bound.
 
     :param actor: the policy.
     :param network: whose ``values(state)`` are Q ``(B, C)``.
-    :param advantages: whether likelihoods are weighted by advantages.
     :param negatives: n.
     :param warm_up: updates before advantages weigh.
     :param discount: see :class:`ValueLoss`, as ``loss_function``.
-    :raises ValueError: where ``negatives`` is below 0, or 0 while advantages need them.
+    :raises ValueError: where ``negatives`` is not positive.
     """
 
     updates: Tensor
@@ -237,19 +235,17 @@ class SupervisedValueLoss(ValueLoss):
         actor: ScoredPolicy,
         network: nn.Module,
         *,
-        advantages: bool = False,
         negatives: float = 10.0,
         warm_up: int = 300,
         discount: float = 0.99,
         loss_function: Distance = "l2",
     ) -> None:
         super().__init__(discount, loss_function)
-        if negatives < 0 or (advantages and not negatives):
-            raise ValueError(f"negatives is {negatives}; advantages compare with some")
+        positive(negatives=negatives)
         self.actor = actor
         self.network: Any = network
         self.target = self._lagging(network)
-        self.advantages, self.negatives, self.warm_up = advantages, negatives, warm_up
+        self.negatives, self.warm_up = negatives, warm_up
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
     def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
@@ -265,8 +261,7 @@ class SupervisedValueLoss(ValueLoss):
         distance = distance_loss(torch.where(others, values, same), same, self.loss_function)
         advantage = (shown - expectation(even, values, others)).detach()
         advantage = advantage * self.negatives / (1 + self.negatives)
-        weigh = self.advantages & (self.updates >= self.warm_up)
-        weight = torch.where(weigh, advantage.clamp_min(0), 1.0)
+        weight = torch.where(self.updates >= self.warm_up, advantage.clamp_min(0), 1.0)
         return {
             "loss_qvalue": self._distance(shown, target),
             "loss_negative": self.negatives * expectation(even, distance, others).mean(),

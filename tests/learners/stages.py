@@ -10,11 +10,10 @@ for package in ("lightrec_lab", "lightrec_rewards", "lightrec_worlds"):
     pytest.importorskip(package, reason="the matrix is over the stages of all packages")
 
 from lightrec_lab.adversarial import AIRL, GAIL
-from lightrec_lab.algorithms import REPLAY
 from lightrec_lab.imitation import SQIL
 from lightrec_lab.irl import RewardWeightedLikelihood, TasteMixture
 from lightrec_lab.replay import ReplayPolicyModule
-from lightrec_lab.towers import GRU, LigrTransformer, MeanPooling
+from lightrec_lab.towers import GRU, MeanPooling
 from lightrec_rewards.normalised import NormalisedReward
 from lightrec_worlds.tower import TowerPolicy
 from lightrec_worlds.world_data import WorldData
@@ -30,11 +29,11 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.irl import MaxEnt
 from lightrec.users.module import ChoiceModule
-from tests.learners.training import OFFLINE, ON_POLICY, policy_data
+from tests.learners.training import OFFLINE, ON_POLICY, REPLAY, policy_data
 
 WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 2}
 LOSSES = {"softmax": None, "sampled": SampledSoftmaxLoss(64)}
-TOWERS = (CausalTransformer, LigrTransformer, GRU, MeanPooling)
+TOWERS = (CausalTransformer, GRU, MeanPooling)
 POOLED, RECURRENT = (
     partial(kind, feature_size=4, hidden_size=8) for kind in (PooledChoice, RecurrentChoice)
 )

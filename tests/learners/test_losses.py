@@ -99,15 +99,12 @@ def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         iql(**settings)
     with pytest.raises(ValueError, match="negatives is 0"):
-        SupervisedValueLoss(Rows(LOGITS), Rows(FIRST), advantages=True, negatives=0)
+        SupervisedValueLoss(Rows(LOGITS), Rows(FIRST), negatives=0)
 
 
-@pytest.mark.parametrize("advantages", [False, True])
-def test_values_beside_a_likelihood_by_hand(advantages):
+def test_values_beside_a_likelihood_by_hand():
     actor, values = Rows(LOGITS), Rows(FIRST)
-    loss = SupervisedValueLoss(
-        actor, values, advantages=advantages, negatives=2, warm_up=1, discount=DISCOUNT
-    )
+    loss = SupervisedValueLoss(actor, values, negatives=2, warm_up=1, discount=DISCOUNT)
     # The learned network chooses columns, and the lagging one values them.
     with torch.no_grad():
         loss.target.rows += torch.tensor([[0, 0, -0.5, 4.0], [0, 0, -1.0, 4.0]])
@@ -126,9 +123,7 @@ def test_values_beside_a_likelihood_by_hand(advantages):
     gains = 2.0 - (2.0 + 2 * 0.0) / 3, 0.5 - (0.5 + 2 * 3.0) / 3
     assert found["advantage"].item() == pytest.approx(sum(gains) / 2)
     assert gains[1] < 0  # which counts as 0
-    weights = (gains[0], 0.0) if advantages else (1.0, 1.0)
-    actors = [w * each for w, each in zip(weights, likelihoods, strict=True)]
-    assert found["loss_actor"].item() == pytest.approx(-sum(actors) / 2)
+    assert found["loss_actor"].item() == pytest.approx(-gains[0] * likelihoods[0] / 2)
     assert gradients(found, "loss_negative", values)[1] == pytest.approx(
         [0, 0, 2 * (3.0 - DISCOUNT * best[1]), 0]
     )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import lightrec_testing
 import numpy as np
 import polars as pl
 import pytest

@@ -11,7 +11,6 @@ lightrec_components = gives(
         "GeneratorData": "lightrec_generate.module:GeneratorData",
         "GeneratorShares": "lightrec_generate.in_blend:GeneratorShares",
         "GeneratorModule": "lightrec_generate.module:GeneratorModule",
-        "GeneratorPolicyData": "lightrec_generate.policy:GeneratorPolicyData",
         "LanguageGenerator": "lightrec_generate.language:LanguageGenerator",
         "ParallelGenerator": "lightrec_generate.parallel:ParallelGenerator",
         "ReinforcedData": "lightrec_generate.reinforced_data:ReinforcedData",
@@ -19,12 +18,7 @@ lightrec_components = gives(
         "TreeGenerator": "lightrec_generate.tree:TreeGenerator",
     }
 )
-lightrec_policies = gives(
-    {
-        "GeneratorPolicy": "lightrec_generate.policy:GeneratorPolicy",
-        "TunedGeneratorPolicy": "lightrec_generate.policy:TunedGeneratorPolicy",
-    }
-)
+lightrec_policies = gives({"GeneratorPolicy": "lightrec_generate.policy:GeneratorPolicy"})
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])
 lightrec_rewards = gives(
     {

@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.parallel import ParallelGenerator
-from lightrec_generate.policy import GeneratorPolicy, TunedGeneratorPolicy
+from lightrec_generate.policy import GeneratorPolicy
 from lightrec_generate.rewards import DiversityReward
 from lightrec_generate.tree import TreeGenerator
 from lightrec_testing import PolicyChecks, RewardChecks, parametrize_checks
@@ -14,18 +14,17 @@ ITEMS = 40
 USERS = torch.randn(5, 8, generator=torch.Generator().manual_seed(3))
 
 
-def random_policy(kind, policy=GeneratorPolicy):
+def random_policy(kind):
     generator = torch.Generator().manual_seed(0)
     words, chosen = torch.randn(2, ITEMS + 1, 6, generator=generator)
     made = kind(Identifiers(ITEMS, 6, 6, 3, 8).fit(words, chosen), size=8)
     made.start(torch.arange(ITEMS + 1))
-    return policy(made)
+    return GeneratorPolicy(made)
 
 
 @parametrize_checks(
     PolicyChecks(partial(random_policy, TreeGenerator), part="tree"),
     PolicyChecks(partial(random_policy, ParallelGenerator), part="parallel"),
-    PolicyChecks(partial(random_policy, TreeGenerator, TunedGeneratorPolicy), part="tuned"),
     RewardChecks(partial(DiversityReward, "kind"), part="diversity"),
 )
 def test_contract(check):

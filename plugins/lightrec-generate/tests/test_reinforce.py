@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 import torch
 from lightrec_generate.generator import Generator
-from lightrec_generate.policy import TunedGeneratorPolicy
 from lightrec_generate.reinforce import leave_one_out
 from lightrec_generate.reinforced_data import ReinforcedData
 from lightrec_generate.rewards import DiversityReward, GainReward, NoveltyReward
@@ -15,7 +14,6 @@ from lightrec_testing.tiny import tiny_store
 from tensordict import TensorDict
 
 from lightrec.keys import Key
-from lightrec.learners.policy_stage import divergence
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.rewards.base import RewardContext
 from lightrec.run import Run
@@ -96,23 +94,6 @@ def test_nothing_seen_is_drawn(store):
         places = (slates == batch[Key.TARGET].unsqueeze(1)).float()
         expected = (places / torch.arange(2, 7).log2()).sum(-1)
         torch.testing.assert_close(paid, expected)
-
-
-def test_the_policy_plays_with_the_weights_of_now(tiny_generator):
-    policy = TunedGeneratorPolicy(tiny_generator())
-    state = {Key.HISTORY: torch.tensor([[0, 0, 3], [1, 2, 41]])}
-    with torch.no_grad():
-        before = policy.logits(state)
-    optimizer = torch.optim.AdamW(policy.parameters(), lr=0.1)
-    (-policy.columns(state).log_prob(torch.tensor([[9], [9]])).mean()).backward()
-    optimizer.step()
-    with torch.no_grad():
-        after = policy.logits(state)
-    assert (after[:, 9] > before[:, 9]).all()
-    torch.testing.assert_close(after, policy.logits(state).detach())
-    law = PlackettLuce(before)
-    assert (divergence(PlackettLuce(after).logits, law.logits) > 0).all()
-    torch.testing.assert_close(divergence(law.logits, law.logits), torch.zeros(2))
 
 
 @pytest.mark.slow

@@ -10,13 +10,16 @@ lightrec_components = gives(
     {
         "GAIL": "lightrec_lab.adversarial:GAIL",
         "AIRL": "lightrec_lab.adversarial:AIRL",
-        "TasteMixture": "lightrec_lab.irl:TasteMixture",
         "GRU": "lightrec_lab.towers:GRU",
-        "LigrTransformer": "lightrec_lab.towers:LigrTransformer",
         "MeanPooling": "lightrec_lab.towers:MeanPooling",
-        "RewardWeightedLikelihood": "lightrec_lab.irl:RewardWeightedLikelihood",
         "SQIL": "lightrec_lab.imitation:SQIL",
         "ReplayPolicyModule": "lightrec_lab.replay:ReplayPolicyModule",
+    }
+)
+lightrec_reward_learners = gives(
+    {
+        "TasteMixture": "lightrec_lab.irl:TasteMixture",
+        "RewardWeightedLikelihood": "lightrec_lab.irl:RewardWeightedLikelihood",
     }
 )
 lightrec_policies = gives(
@@ -39,9 +42,15 @@ lightrec_learners = gives(
         "reinforce-top-k": "lightrec_lab.algorithms:ReinforceTopK",
     }
 )
-lightrec_offline_learners = gives(
+lightrec_slots = gives({"replay_learners": "lightrec.learners.algorithms:Learner"})
+lightrec_replay_learners = gives(
     {
-        "cql": "lightrec_lab.offline:CQL",
+        "dqn": "lightrec_lab.algorithms:DQN",
+        "double-dqn": "lightrec_lab.algorithms:DoubleDQN",
+        "soft-q": "lightrec_lab.algorithms:SoftQ",
+        "sac": "lightrec_lab.algorithms:SAC",
+        "slate-q": "lightrec_lab.algorithms:SlateQ",
+        "mpo": "lightrec_lab.algorithms:MPO",
     }
 )
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

@@ -11,7 +11,6 @@ from lightrec_lab.losses import (
     SlateQLoss,
     top_k_multiplier,
 )
-from lightrec_lab.offline import CQL
 
 from tests.learners.rows import DISCOUNT, NONE, Level, Rows, Slates, batch, gradients, softmax
 
@@ -28,21 +27,6 @@ L2 = {"loss_function": "l2", "discount": DISCOUNT}
 def mean_squares(*errors):
     """Mean over the two rows."""
     return pytest.approx(sum(e**2 for e in errors) / 2)
-
-
-def test_cql():
-    policy = Rows(FIRST)
-    policy.reads = ("state",)
-    how = {"slate_size": 1, "discount": DISCOUNT}
-    how["settings"] = {"alpha": 0.3, "loss_function": "l2"}
-    learner = CQL(policy, Level(BASELINE), torch.nn.ModuleDict(), **how)
-    losses = learner.losses(batch([[2], [3]]))
-    penalties = -math.log(softmax(FIRST[0])[2]), -math.log(softmax(FIRST[1])[3])
-    assert losses["loss_cql"].item() == pytest.approx(0.3 * sum(penalties) / 2)
-    # Q is the state's level and the policy's logits; TorchRL halves the squares.
-    errors = 2.0 + 0.7 - (1.0 + DISCOUNT * (3.0 - 0.4)), 0.5 - 0.4 - 2.0
-    assert 2 * losses["loss_qvalue"].item() == mean_squares(*errors)
-    assert all(value.isfinite().all() for value in losses.values())
 
 
 def test_soft_actor_critic():

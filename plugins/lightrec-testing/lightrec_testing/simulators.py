@@ -380,7 +380,7 @@ class TinyWorld(World):
 
     def oracle(self, state: TensorDictBase) -> Tensor:
         """All items are equally good."""
-        return torch.zeros(len(state), self.OFFER, device=self.device)
+        return torch.zeros(len(state), self.offer_size or self.num_items + 1, device=self.device)
 
     def catalog(self) -> Catalog:
         """Twelve items with nothing but a name."""

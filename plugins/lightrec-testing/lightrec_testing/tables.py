@@ -325,13 +325,11 @@ class EvaluatorChecks(FileChecks):
                 yield f"The value of {key} is {value!r}."
 
     @promise(
-        "Begin the names of metrics with a word of your own, as in `chess/openings`, and write a "
-        "cell for each column of a table, as text."
+        "Begin the names of metrics with a word of your own, as in `chess/openings`, and say in "
+        "each section what it is about."
     )
     def findings(self) -> Faults:
-        """Metrics have names of the evaluator's own, with a slash, and sections are whole: a title,
-        a text, and tables whose rows are as long as their heads.
-        """
+        """Metrics have names of the evaluator's own, with a slash; sections a title and a text."""
         run = Run(self.path())
         findings = self._ready().evaluate(run, 3)
         earlier = {
@@ -343,6 +341,3 @@ class EvaluatorChecks(FileChecks):
         for section in findings.sections:
             if not (section.title and section.text):
                 yield f"The section {section.title!r} has no title or no text."
-            for table in section.tables:
-                for row in [row for row in table.rows if len(row) != len(table.head)]:
-                    yield f"A table of {len(table.head)} columns has the row {row}."

@@ -278,7 +278,7 @@ def kit_run() -> Path:
 
 
 @cache
-def kit_store(domain: type[Domain] | None = None) -> EventStore:
+def kit_store(domain: Any = None) -> EventStore:
     """A prepared log, once a process: the one that a domain makes up, or else the tiny log."""
     with kit_folder("store") as folder:
         (folder / "log").mkdir()
