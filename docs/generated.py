@@ -27,6 +27,7 @@ from pathlib import Path
 from benchmarks import table
 from lightrec import hookspecs, plugins
 from lightrec.cli.command import parser_of
+from lightrec.cli.gallery import packages
 from lightrec.keys import Key
 from lightrec.stages.recipes import in_order, load
 
@@ -242,6 +243,18 @@ def submodules(name: str) -> list[str]:
     return [name, *public]
 
 
+def gallery() -> str:
+    """List the packages that are known."""
+    rows = []
+    for package in packages():
+        address = f"../{package.address}/README.md" if package.first_party else package.address
+        kinds = ", ".join(f"`{kind}`" for kind in package.kinds)
+        whose = "lightrec" if package.first_party else "others"
+        name = f"[{package.name}]({address})"
+        rows.append([name, package.about, kinds, whose, package.checked])
+    return _table(["package", "what it is for", "adds", "by", "checked with"], rows)
+
+
 def keys() -> str:
     """List the keys of TensorDicts with what is said below each."""
     each = re.compile(r'^    (\w+): Final = "(\w+)"\n    """(.*?)"""', re.MULTILINE | re.DOTALL)
@@ -254,6 +267,7 @@ def keys() -> str:
 
 MADE: dict[str, Callable[..., str]] = {
     "commands": commands,
+    "gallery": gallery,
     "hooks": hooks,
     "keys": keys,
     "modules": modules,

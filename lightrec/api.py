@@ -48,8 +48,11 @@ if TYPE_CHECKING:
     from lightrec.keys import Column as Column
     from lightrec.keys import Key as Key
     from lightrec.learners.algorithms import Learner as Learner
+    from lightrec.learners.losses import log_likelihood as log_likelihood
+    from lightrec.learners.transitions import FEATURES as FEATURES
     from lightrec.nn.item_tower import ItemReader as ItemReader
     from lightrec.nn.session import State as State
+    from lightrec.nn.session import with_progress as with_progress
     from lightrec.nn.stage import AfterTraining as AfterTraining
     from lightrec.nn.stage import StageModule as StageModule
     from lightrec.nn.towers import UserTower as UserTower
@@ -65,6 +68,8 @@ if TYPE_CHECKING:
     from lightrec.ranking.item_models.base import Evidence as Evidence
     from lightrec.ranking.item_models.base import ItemModel as ItemModel
     from lightrec.ranking.losses import RankingLoss as RankingLoss
+    from lightrec.ranking.losses import Rows as Rows
+    from lightrec.ranking.ranker import Ranker as Ranker
     from lightrec.ranking.scorers import Details as Details
     from lightrec.ranking.scorers import by_history as by_history
     from lightrec.recommend import Recommender as Recommender
@@ -102,7 +107,8 @@ readers data.schema Place Problems
 encoders encoders.base Encoder TrainableEncoder
 towers nn.item_tower ItemReader
 towers nn.towers UserTower
-losses ranking.losses RankingLoss
+losses ranking.losses RankingLoss Rows
+losses ranking.ranker Ranker
 item_models ranking.item_models.base Evidence ItemModel
 item_models ranking.scorers Details
 users users.choice_model ChoiceModel
@@ -114,12 +120,14 @@ simulators simulators noise
 simulators simulators.base Response Simulator
 simulators simulators.session_env SessionEnv
 simulators simulators.world World
-policies nn.session State
+policies nn.session State with_progress
 policies policies.base LearnedPolicy Policy RunParts ScoredPolicy TwoTowerPolicy
 policies policies.base among_candidates vectors_of with_biases without_nothing
 rankers evaluation.rankers RunRanker
 policy_makers evaluation.named_policies PolicyMaker
 learners learners.algorithms Learner
+learners learners.losses log_likelihood
+learners learners.transitions FEATURES
 evaluators evaluation.base Bars Curve Evaluator Findings Intervals Section Sides Table
 evaluators evaluation.base interval spread
 evaluators evaluation.held_out HeldOutLog mean_of_users scorers_of

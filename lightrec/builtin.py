@@ -38,8 +38,8 @@ components ranking.item_models.demographic Demographic
 components ranking.item_models.als ALS
 components ranking.item_models.series NextInSeries
 components ranking.item_models.repeats RepeatConsumption
-components users.choice_model PooledChoice RecurrentChoice
-components users.irl MaxEnt
+choice_models users.choice_model PooledChoice RecurrentChoice
+reward_learners users.irl MaxEnt
 learners learners.algorithms ppo=PPO slate-sarsa=SlateSarsa
 offline_learners learners.algorithms bc=BehaviorCloning reward-weighted=RewardWeighted iql=IQL
 offline_learners learners.algorithms sa2c=SA2C
@@ -70,6 +70,7 @@ lightrec_commands = gives(
         "plugins list": "lightrec.cli.plugins:list_plugins",
         "plugins show": "lightrec.cli.plugins:show",
         "plugins new": "lightrec.cli.plugins:new",
+        "plugins search": "lightrec.cli.gallery:search",
         "recipes list": "lightrec.cli.recipes:list_recipes",
         "recipes show": "lightrec.cli.recipes:show",
         "recipes copy": "lightrec.cli.recipes:copy",

@@ -156,13 +156,22 @@ def lightrec_list_parts() -> Mapping[str, str]:  # type: ignore[empty-body]
     """
 
 
+@_slot("lightrec.users.choice_model:ChoiceModel")
+def lightrec_choice_models() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add models of how users choose, which ``ChoiceModule`` takes as its ``model``."""
+
+
+@_slot("lightrec.users.irl:RewardLearner")
+def lightrec_reward_learners() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Add learners of rewards from choices, which ``ChoiceModule`` takes as its ``learner``."""
+
+
 @_slot(OBJECT)
 def lightrec_components() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add classes of any other kind that a recipe can name.
 
-    These are user towers, ranking losses, item models, choice models, reward learners, modules and
-    data modules of stages, and callbacks. The type of a recipe's setting says which of them it
-    takes.
+    These are user towers, ranking losses, item models, modules and data modules of stages, and
+    callbacks. The type of a recipe's setting says which of them it takes.
     """
 
 

@@ -33,12 +33,11 @@ COMMANDS, RECIPES, NEW_SLOTS = "commands", "recipes", "slots"
 """The slots of functions and of folders, and the hook that adds slots for classes."""
 LIST_PARTS = "list_parts"
 """The slot of what a run's lists keep to."""
-FREELY_NAMED = (
-    *("domains", "readers", "learners", "offline_learners", "policy_makers", "rankers"),
-    LIST_PARTS,
-)
-"""Slots whose names are words of the command line, or of recipes. In all others the name is the
-class's own."""
+FREELY_NAMED = ("domains", "readers", "policy_makers", "rankers", LIST_PARTS)
+"""Slots whose names are words of the command line, or of recipes. In all others but those of
+learners the name is the class's own."""
+LEARNER = "lightrec.learners.algorithms:Learner"
+"""The base class of learners of policies. In every slot for them they go by their losses' names."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,8 @@ class Part:
                 f"{whose} is abstract: it lacks {missing}. Define this in the class, as a method, "
                 "an attribute or a property; what only `__init__` sets does not count."
             )
-        if self.slot not in FREELY_NAMED and loaded.__name__ != self.name:
+        free = self.slot in FREELY_NAMED or self.base == LEARNER
+        if not free and loaded.__name__ != self.name:
             raise UnusablePart(
                 f"{whose} is called {self.name!r} among the {self.slot}, but recipes find a class "
                 f"by its own name. Call it {loaded.__name__!r} in lightrec_{self.slot}."

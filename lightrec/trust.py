@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from importlib import import_module
-from inspect import isroutine, signature
+from inspect import isabstract, isroutine, signature
 from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 from unittest import mock
 
 from lightrec import plugins
-from lightrec.errors import RunError
+from lightrec.errors import RecipeError, RunError
 from lightrec.moved import moved
 
 CLASS, ARGUMENTS = "class_path", "init_args"
@@ -127,6 +127,31 @@ def function(name: str, takes: str) -> Callable[..., None]:
         if getattr(kind := first and first.annotation, "__name__", kind) != takes:
             raise RunError(f"A file names the function {name}, which takes no {takes}.")
     return imported
+
+
+def class_of_recipe(name: str, base: type[_Base]) -> type[_Base]:
+    """Import a class that a recipe names, as ``package.module.Class``.
+
+    :param base: what it must be derived from.
+    :raises RecipeError: where there is no such class, or it lacks what the base class asks for.
+    :raises RunError: as :func:`trusted_class`, where a run folder notes the recipe.
+    """
+    if _GATED.get():
+        return trusted_class(name, base)
+    module, _, short = moved(name).replace(":", ".").rpartition(".")
+    try:
+        cls = getattr(import_module(module), short)
+    except Exception as error:
+        raise RecipeError(
+            f"A recipe names the class {name}, which cannot be imported: {type(error).__name__}: "
+            f"{error}. Write it as package.module.Class, of a module that Python finds."
+        ) from error
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise RecipeError(f"A recipe names {name}, which is not a subclass of {base.__name__}.")
+    if isabstract(cls):
+        lacking = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+        raise RecipeError(f"A recipe names {name}, which lacks {lacking}: define it in the class.")
+    return cls
 
 
 def check_classes(value: Any) -> None:

@@ -10,7 +10,8 @@ import pytest
 from tests.installed import environment
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+KIT = ROOT / "plugins/lightrec-testing"
+FOLDERS = sorted({path.parent for path in ROOT.glob("plugins/*/pyproject.toml")} - {KIT})
 
 
 def run(*command: object, cwd: Path | None = None) -> str:
@@ -29,10 +30,11 @@ def wheel(folder: Path, into: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory):
-    """An environment that has what lightrec depends on, and lightrec's own wheel."""
+    """An environment that has what lightrec depends on, lightrec's own wheel, and the checks."""
     folder = tmp_path_factory.mktemp("alone")
     python, site = folder / "env/bin/python", environment(folder / "env", without="lightrec")
-    pip(python, "install", "--no-deps", "--no-index", wheel(ROOT, folder / "wheel"))
+    wheels = [wheel(each, folder / each.name) for each in (ROOT, KIT)]
+    pip(python, "install", "--no-deps", "--no-index", *wheels)
     return python, site
 
 

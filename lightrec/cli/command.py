@@ -2,7 +2,8 @@
 
 A parameter without a default is an argument, one with a default an option: a ``bool`` is a flag, a
 list takes several words, a mapping is one word such as ``{user: customer}``, a ``Literal`` names
-its choices, a single letter has one dash. ``*words`` takes what no option of the function's own is.
+its choices, a single letter has one dash, and ``with_``, as a word of Python's own has to be
+written, is ``--with``. ``*words`` takes what no option of the function's own is.
 The docstring's first line is the description, what follows it up to ``:param`` the end of the help,
 and ``:param name:`` the help of an option; an option that several commands share has its help in
 its type, ``Annotated[int, "sessions"]``.
@@ -133,7 +134,10 @@ def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: st
         elif "nargs" in settings and default is None:
             # An option given twice has the words of both.
             settings |= {"nargs": "*", "action": "extend"}
-    option = f"{'-' if len(parameter.name) == 1 else '--'}{parameter.name.replace('_', '-')}"
+    name = parameter.name.rstrip("_").replace("_", "-")
+    option = f"{'-' if len(name) == 1 else '--'}{name}"
+    if parameter.name.endswith("_"):
+        settings |= {"dest": parameter.name, "metavar": name.upper()}
     if settings.get("type") is mapping:
         settings["type"] = partial(mapping, option=option, example=text[text.find("{") :])
     parser.add_argument(*flags, option, **settings)

@@ -62,13 +62,21 @@ def fit(
 
 @with_options_of(fit)
 def validate(*settings: str, **options: Any) -> None:
-    """Validate one trained stage; takes what `lightrec fit` takes."""
+    """Validate one trained stage; takes what `lightrec fit` takes.
+
+    example:
+      lightrec validate -c video/ranker
+    """
     _assess(validate, "validate", settings, **options)
 
 
 @with_options_of(fit)
 def assess_test(*settings: str, **options: Any) -> None:
-    """Test one trained stage; takes what `lightrec fit` takes."""
+    """Test one trained stage; takes what `lightrec fit` takes.
+
+    example:
+      lightrec test -c video/ranker
+    """
     _assess(assess_test, "test", settings, **options)
 
 

@@ -5,6 +5,7 @@ import inspect
 import re
 import shutil
 import textwrap
+from collections.abc import Iterable
 from functools import partial
 from importlib import metadata
 from json import dumps
@@ -12,12 +13,19 @@ from pathlib import Path
 
 import lightrec
 from lightrec import plugins
-from lightrec.errors import PluginError, RecipeError
+from lightrec.errors import PluginError, RecipeError, no_such
 from lightrec.hookspecs import API_VERSION
 from lightrec.moved import hint
 
-FILES = (".py", ".toml", ".md", ".typed")
+KINDS = (
+    *("domain", "reader", "encoder", "reward", "reward-learner", "world", "policy", "learner"),
+    *("tower", "loss", "evaluator", "stage", "command"),
+)
+"""Parts that a new package can begin with; each is a module of lightrec-hello."""
+FILES = (".py", ".toml", ".md", ".typed", ".yaml", ".yml")
 """Endings of the files that are copied of the package that a new one begins as."""
+EMPTY = re.compile(r"^\w+ = gives\(\s*(\{\s*\})?\s*\)\n", re.MULTILINE)
+"""A hook that gives nothing."""
 
 
 def list_plugins(*, json: bool = False, strict: bool = False) -> int:
@@ -121,16 +129,24 @@ def _about_part(part: plugins.Part) -> str:
     return f"{heading}\n{text}\n  {cls.__name__}({', '.join(shown)})"
 
 
-def new(name: str, *, to: Path | None = None) -> None:
-    """Write a package to begin with: an encoder, a reward and a domain, and their tests.
+def new(name: str, *, with_: str = "domain,encoder,reward", to: Path | None = None) -> None:
+    """Write a package to begin with: parts that work, recipes that use them, and their tests.
 
-    example:
+    examples:
       lightrec plugins new chess
+      lightrec plugins new chess --with domain,reader,policy,learner
 
     :param name: a short name such as chess.
+    :param with_: its parts, with commas between: domain, reader, encoder, reward, reward-learner,
+        world, policy, learner, tower, loss, evaluator, stage, command.
     :param to: the folder to write (default: lightrec-NAME, here).
-    :raises RecipeError: where the name cannot be used or the folder is there already.
+    :raises RecipeError: where the name cannot be used, there is no such part, or the folder is
+        there already.
     """
+    chosen = [kind.strip() for kind in with_.split(",")]
+    for kind in chosen:
+        if kind not in KINDS:
+            raise RecipeError(no_such("a part that a new package can begin with", kind, KINDS))
     word = name.removeprefix("lightrec-").replace("-", "_")
     distribution = f"lightrec-{word.replace('_', '-')}"
     if not re.fullmatch(r"[a-z][a-z0-9_]*", word) or word == "lightrec":
@@ -149,19 +165,46 @@ def new(name: str, *, to: Path | None = None) -> None:
 
     def changed(text: str) -> str:
         text = text.replace("lightrec-hello", distribution)
-        return text.replace("Hello", word.title().replace("_", "")).replace("hello", word)
+        return text.replace("Hello", _title(word)).replace("hello", word)
 
     package = Path(lightrec.__file__).parent
     inside = package / "skeleton"  # lightrec-hello, as a wheel holds it
     root = inside if inside.is_dir() else package.parent / "plugins" / "lightrec-hello"
+    left_out = [kind.replace("-", "_") for kind in KINDS if kind not in chosen]
     for path in sorted(root.rglob("*")):
-        if path.suffix in FILES and path.is_file():
+        another = path.suffix == ".py" and path.stem.removeprefix("test_") in left_out
+        if path.suffix in FILES and path.is_file() and not another:
+            text = path.read_text(encoding="utf-8")
+            kept = _without(left_out, text)
+            if path.suffix == ".yaml" and kept != text and "ello" not in kept:
+                continue  # a recipe of nothing but parts that are left out
             target = folder / changed(str(path.relative_to(root)))
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(changed(path.read_text(encoding="utf-8")), "utf-8")
+            target.write_text(changed(kept), "utf-8")
             shutil.copymode(path, target)
     print(
         f"{folder}: a package that works and waits to be changed. Next:\n"
-        f"  pip install -e {folder}\n  lightrec plugins check {word}\n"
+        f"  pip install -e '{folder}[test]'\n  lightrec plugins check {word}\n"
+        f"  lightrec run {word} --offline --fast-dev-run\n"
         f"{folder}/README.md tells how a run uses its parts."
     )
+
+
+def _without(modules: Iterable[str], text: str) -> str:
+    """Take the lines that name modules of lightrec-hello, or their classes, out of a file of it.
+
+    Hooks and keys of YAML that then hold nothing go as well.
+    """
+    names = [n for m in modules for n in (f"lightrec_hello[./]{m}", f"Hello{_title(m)}")]
+    left_out = re.compile(rf"\b({'|'.join(names) or '(?!)'})\b")
+    kept: list[str] = []  # from the last line to the first
+    for line in reversed(text.splitlines(keepends=True)):
+        key = re.fullmatch(r"( *)\w+:\n", line)
+        holds = not key or (kept and kept[-1].startswith(f"{key[1]}  "))
+        if holds and not left_out.search(line):
+            kept.append(line)
+    return EMPTY.sub("", "".join(reversed(kept)))
+
+
+def _title(word: str) -> str:
+    return word.title().replace("_", "")

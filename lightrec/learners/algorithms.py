@@ -1,8 +1,8 @@
 """The learners: TorchRL's losses, and lightrec's where it has none, around a module's networks.
 
 A learner has the module's policy and critic, and perhaps further networks; the policy alone is what
-is kept in the end. The hooks ``lightrec_learners`` and ``lightrec_offline_learners`` name them by
-their losses.
+is kept in the end. A module names it as its ``loss``: by its name in the module's slot, such as
+that of the hook ``lightrec_learners``, or by its import path.
 """
 
 import copy
@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
+from jsonargparse.typing import register_type
 from tensordict import TensorDictBase
 from tensordict.nn import TensorDictModule, TensorDictModuleBase
 from torch import Tensor, nn
 from torchrl.objectives import ClipPPOLoss, LossModule
 
+from lightrec import plugins
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.losses import (
@@ -31,6 +33,7 @@ from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.session import perceptron
 from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.slate import SlatePolicy
+from lightrec.trust import class_of_recipe, trusted_class
 
 __getattr__ = old_names(__name__)
 
@@ -97,6 +100,8 @@ class Learner(nn.Module, ABC):
     """Whether a reward must be the return of all that came of a step, to the session's end."""
     learns_a_law: bool = True
     """Whether what is learned is the law of slates itself, and not values of what is shown."""
+    corrects_for_age: bool = False
+    """Whether steps that earlier policies played are learned from as well as the present one's."""
 
     def __init__(
         self,
@@ -164,6 +169,39 @@ class Learner(nn.Module, ABC):
         :param epsilon: with which probability to explore, where the policy itself is no such law.
         """
         return self.policy.columns(state, self.slate_size)
+
+
+def learner_named(slot: str, name: str) -> type[Learner]:
+    """Find a learner that a checkpoint or a setting names.
+
+    :param slot: of plugins, such as ``learners``.
+    :param name: a short name of the slot, or ``package.module.Class`` of a class that is imported
+        already, or belongs to lightrec or to an installed plugin.
+    :raises PluginError: where the slot has no such name, or its class cannot be used.
+    :raises RunError: where the class is not there, or may not be imported.
+    """
+    if "." in name:
+        return trusted_class(name, Learner)
+    kind: type[Learner] = plugins.installed().get(slot, name).load()
+    return kind
+
+
+def learners_of(slot: str) -> type[str]:
+    """A type for settings of recipes that name a learner, as :func:`learner_named` finds it.
+
+    A recipe may name any class that Python finds. The setting itself stays a string.
+    """
+
+    def checked(name: str) -> str:
+        if "." in name:
+            class_of_recipe(name, Learner)
+        else:
+            learner_named(slot, name)
+        return name
+
+    kind = type(f"a name among the {slot} or an import path", (str,), {})
+    register_type(kind, deserializer=checked, type_check=lambda value, kind: False)
+    return kind
 
 
 class PPO(Learner):

@@ -1,7 +1,7 @@
 """The LightningModule that trains a policy on a log of what another policy has shown."""
 
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -9,10 +9,15 @@ from torch import Tensor
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.policy_stage import OfflineLossName, PolicyStage
+from lightrec.learners.algorithms import learners_of
+from lightrec.learners.policy_stage import PolicyStage
 from lightrec.learners.transitions import drawn
 from lightrec.nn.stage import LAST
 
+if TYPE_CHECKING:
+    LossName = str
+else:  # which the parser of recipes checks before a run
+    LossName = learners_of("offline_learners")
 READ_AT_ONCE = 8192
 """Transitions whose histories are read together."""
 
@@ -31,7 +36,8 @@ class OfflinePolicyModule(PolicyStage):
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
     :param loss: ``bc``, ``reward-weighted``, ``iql`` or ``sa2c``, see
-        :mod:`lightrec.learners.algorithms`.
+        :mod:`lightrec.learners.algorithms`; or a plugin's, or the import path of a
+        :class:`~lightrec.learners.algorithms.Learner`.
     :param n_step: steps that a transition goes over; more carry rewards back faster, and belong to
         the policy of the log.
     :param updates: optimizer steps in an iteration.
@@ -50,7 +56,7 @@ class OfflinePolicyModule(PolicyStage):
         self,
         num_items: int,
         vector_size: int,
-        loss: OfflineLossName = "iql",
+        loss: LossName = "iql",
         n_step: int = 1,
         updates: int = 16,
         batch_size: int = 256,

@@ -1,17 +1,22 @@
 """The LightningModule that trains a policy on what it has just played: PPO, REINFORCE, SARSA."""
 
 from collections import deque
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from tensordict import TensorDict
 from torchrl.objectives.value.functional import generalized_advantage_estimate
 
 from lightrec.errors import RecipeError
+from lightrec.learners.algorithms import learners_of
 from lightrec.learners.playing import PlayingStage
-from lightrec.learners.policy_stage import LossName
 from lightrec.learners.transitions import FEATURES, slates_alone
 from lightrec.policies.slate import SlatePolicy
+
+if TYPE_CHECKING:
+    LossName = str
+else:  # which the parser of recipes checks before a run
+    LossName = learners_of("learners")
 
 
 class PolicyModule(PlayingStage):
@@ -29,14 +34,15 @@ class PolicyModule(PlayingStage):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param loss: ``ppo`` or ``slate-sarsa``, see :mod:`lightrec.learners.algorithms`; or, of the
-        package lightrec-lab, ``a2c``, ``reinforce`` or ``reinforce-top-k``.
+    :param loss: ``ppo`` or ``slate-sarsa``, see :mod:`lightrec.learners.algorithms`; of the package
+        lightrec-lab, ``a2c``, ``reinforce`` or ``reinforce-top-k``; or a plugin's, or the import
+        path of a :class:`~lightrec.learners.algorithms.Learner`.
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
     :param passes: passes over an iteration's steps.
     :param history_iterations: iterations whose steps are learned from, the last ones of the epoch;
-        more than one only for ``reinforce-top-k``, which corrects for the policies that played
-        them.
+        more than one only for a learner that corrects for the policies that played them, as
+        ``reinforce-top-k`` does.
     :param batch_size: rows of an optimizer step.
     :param learning_rate: of Adam.
     :param discount: γ of the policy's own horizon, beside leaving.
@@ -69,7 +75,7 @@ class PolicyModule(PlayingStage):
     ) -> None:
         super().__init__(num_items, vector_size, **settings)
         (reward,) = self._template
-        if history_iterations > 1 and loss != "reinforce-top-k":
+        if history_iterations > 1 and not self._kind.corrects_for_age:
             raise RecipeError(
                 f"history_iterations is {history_iterations}, and {loss} learns from the present "
                 "policy's steps only. Set it to 1, or take reinforce-top-k."

@@ -7,7 +7,7 @@ What they learn from is theirs: :mod:`lightrec.learners.playing` plays, and
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lightrec import plugins
 from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Key
-from lightrec.learners.algorithms import Learner
+from lightrec.learners.algorithms import Learner, learner_named
 from lightrec.learners.simulator_data import Playground, SimulatorData
 from lightrec.learners.transitions import (
     CLICKED_COLUMN,
@@ -37,14 +37,6 @@ from lightrec.nn.stage import StageModule
 from lightrec.policies.base import LearnedPolicy, TwoTowerPolicy
 from lightrec.simulators.rollout import play
 from lightrec.trust import built
-
-if TYPE_CHECKING:
-    LossName = str
-    OfflineLossName = str
-else:  # those that are installed, so that recipes are checked before a run
-    LossName, OfflineLossName = (
-        Literal[tuple(plugins.installed().parts[slot])] for slot in ("learners", "offline_learners")
-    )
 
 
 def divergence(logits: Tensor, others: Tensor) -> Tensor:
@@ -75,7 +67,7 @@ class PolicyStage(StageModule):
     monitor: ClassVar[str] = "validation/return"
     mode: ClassVar[Literal["min", "max"]] = "max"
     slot: ClassVar[str]
-    """Whose learners can be named as ``loss``."""
+    """Of plugins, whose learners can be named as ``loss``."""
     policy: LearnedPolicy
 
     def __init__(
@@ -119,8 +111,7 @@ class PolicyStage(StageModule):
 
     @property
     def _kind(self) -> type[Learner]:
-        kind: type[Learner] = plugins.installed().get(self.slot, self.settings.loss).load()
-        return kind
+        return learner_named(self.slot, self.settings.loss)
 
     def _build(self, policy: LearnedPolicy) -> None:
         hidden = self.settings.critic_hidden

@@ -2,8 +2,10 @@
 
 import json
 
+from lightrec.evaluation.base import Evaluator, Findings, Table
 from lightrec.evaluation.named_policies import PolicyMaker
 from lightrec.learners.algorithms import BehaviorCloning
+from lightrec.nn.stage import AfterTraining
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.losses import RankingLoss
 
@@ -23,6 +25,21 @@ class FailingModel(ItemModel):
 
     def scores(self, histories, users=None, *, details=None):
         raise NotImplementedError
+
+
+class Ragged(Evaluator):
+    """Sets a table of which a row lacks a cell."""
+
+    def evaluate(self, run, seed):
+        Table(["ages", "users"], [["under 18"]])
+        return Findings({})
+
+
+class Overwriting(AfterTraining):
+    """Adds a metric that the stage has."""
+
+    def add(self, module, data, folder, logs):
+        return {"validation/ndcg@10": 1.0}
 
 
 class FailingLearner(BehaviorCloning):

@@ -116,8 +116,8 @@ def _definition(module: str, name: str) -> tuple[str, ast.AST | None]:
 @cache
 def _statements(module: str) -> list[ast.stmt]:
     path = ROOT.joinpath(*module.split("."))
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return ast.parse(file.read_text()).body if file.is_file() else []
+    files = (path.with_suffix(".py"), path / "__init__.py")
+    return next((ast.parse(file.read_text()).body for file in files if file.is_file()), [])
 
 
 def main() -> int:

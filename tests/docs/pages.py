@@ -31,7 +31,8 @@ class Block:
 
     Marks are comments on the lines before it, which a reader of the page does not see:
     ``not run: why``, ``fails`` (with status 2), ``compared`` (the output must be the same),
-    ``file: path`` (the text is that file's), ``write: path`` (the reader makes that file of it).
+    ``file: path`` (the text is that file's), ``made: path`` (the page's commands have written that
+    file so), ``write: path`` (the reader makes that file of it).
     """
 
     page: Path

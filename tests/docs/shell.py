@@ -18,6 +18,8 @@ from tests.processes import apart, run_pytest
 
 LEFT_OUT = "lightrec_hello"
 """What a tutorial installs must not be there already."""
+TUTORIALS = (LEFT_OUT, "lightrec_courses")
+"""Packages that tutorials write, and change under the feet of whoever has imported them."""
 
 
 class Here:
@@ -66,7 +68,7 @@ class Environment(Here):
     def run(self, command: str) -> tuple[int, str]:
         if command == "lightrec plugins list":
             return run(command, self.variables)
-        for name in [name for name in sys.modules if name.partition(".")[0] == LEFT_OUT]:
+        for name in [name for name in sys.modules if name.partition(".")[0] in TUTORIALS]:
             del sys.modules[name]
         site.addsitedir(str(self.site))
         importlib.invalidate_caches()

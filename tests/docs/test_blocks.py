@@ -85,7 +85,10 @@ def test_page_runs(page, demo_run, tmp_path, monkeypatch, capsys, request):
     for block in blocks(page):
         if "not run" in block.marks or "file" in block.marks:
             continue
-        if "write" in block.marks:
+        if "made" in block.marks:
+            text = Path(block.marks["made"]).read_text(encoding="utf-8")
+            assert block.text == text, f"copy {block.marks['made']} into {block.where}"
+        elif "write" in block.marks:
             path = Path(block.marks["write"])
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")

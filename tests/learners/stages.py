@@ -10,7 +10,6 @@ for package in ("lightrec_lab", "lightrec_rewards", "lightrec_worlds"):
     pytest.importorskip(package, reason="the matrix is over the stages of all packages")
 
 from lightrec_lab.adversarial import AIRL, GAIL
-from lightrec_lab.algorithms import REPLAY
 from lightrec_lab.imitation import SQIL
 from lightrec_lab.replay import ReplayPolicyModule
 from lightrec_lab.towers import GRU, MeanPooling
@@ -29,7 +28,7 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.irl import MaxEnt
 from lightrec.users.module import ChoiceModule
-from tests.learners.training import OFFLINE, ON_POLICY, policy_data
+from tests.learners.training import OFFLINE, ON_POLICY, REPLAY, policy_data
 
 WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 2}
 LOSSES = {"softmax": None, "sampled": SampledSoftmaxLoss(64)}
@@ -66,7 +65,6 @@ def replay(folder, **settings):
 def offline(folder, loss="iql", **settings):
     more = {"behavior": {}, "logged_sessions": 20, "policy": partial(TowerPolicy, hidden=[8])}
     data = WorldData("LongTermSatisfaction", WORLD, 2, judging=4, **more)
-    # As long as sessions, which a learner from returns asks for.
     chosen = {"loss": loss, "batch_size": 8, "updates": 2, "n_step": WORLD["max_steps"]}
     return OfflinePolicyModule(data.num_items, data.vector_size, **chosen | settings), data
 

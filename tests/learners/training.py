@@ -17,10 +17,11 @@ from lightrec.rewards.accepted import EngagementReward
 from tests.simulators.tastes import fixed_tastes
 from tests.users.stores import prepared
 
-ON_POLICY, OFFLINE = (
-    {name: part.load() for name, part in plugins.installed().parts[slot].items()}
-    for slot in ("learners", "offline_learners")
+ON_POLICY, OFFLINE, REPLAY = (
+    {name: part.load() for name, part in plugins.installed().parts.get(slot, {}).items()}
+    for slot in ("learners", "offline_learners", "replay_learners")
 )
+"""Learners by their names; lightrec alone has none from a replay buffer."""
 N = 8
 CHANCES = torch.tensor([0.1, 0.2, 0.1, 0.9, 0.2, 0.1, 0.2, 0.1])
 BEST = 0.9

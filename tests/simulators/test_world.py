@@ -119,6 +119,9 @@ class Doors(TinyWorld):
         two = (torch.arange(13) == 2).expand(len(session), -1)
         return {**super().begin(session), Key.MASK: two}
 
+    def oracle(self, state):
+        return torch.arange(13.0).expand(len(state), -1)  # the lowest leads nowhere
+
     def respond(self, state, slate):
         near = (torch.arange(13) - slate).abs() <= 1
         response = super().respond(state, slate)

@@ -186,6 +186,22 @@ def test_a_part_that_fails_while_a_stage_is_trained_is_named(clinic, kind, words
         execute(Stage("ranker", recipe, clinic / "ranker", settings))
 
 
+def test_a_table_with_a_row_that_lacks_a_cell_is_refused_where_it_is_set(clinic):
+    recipe, words = recipes.find("generic/evaluate")[1], "--evaluators=[Ragged]"
+    with named("Ragged", "evaluate the run", "ValueError: a table with the columns"):
+        execute(Stage("evaluate", recipe, clinic / "evaluate", [*SETTINGS["evaluate"], words]))
+
+
+def test_what_is_added_after_training_overwrites_no_metric(clinic, monkeypatch):
+    put(monkeypatch, "after_training", "Overwriting", "Overwriting")
+    recipe, before = recipes.find("generic/ranker")[1], (clinic / "ranker" / "metrics.json")
+    was = before.read_bytes()
+    message = "^Overwriting of lightrec-clinic 1.0 gives the metric 'validation/ndcg@10', which"
+    with pytest.raises(PluginError, match=message):
+        execute(Stage("ranker", recipe, clinic / "ranker", SETTINGS["ranker"]))
+    assert before.read_bytes() == was
+
+
 @needs("worlds")
 def test_a_learner_a_maker_of_policies_and_rules_that_fail_are_named(clinic, monkeypatch, tmp_path):
     recipe = tmp_path / "policy.yaml"

@@ -77,8 +77,8 @@ def writes_into_the_state(self, before, after):
 
 def draws_for_the_batch(self, state, slate):
     chance = torch.Generator().manual_seed(int(state[Key.STEP][0]))
-    value = torch.rand(slate.shape, generator=chance)
-    return replace(Right.respond(self, state, slate), value=value)
+    response = Right.respond(self, state, slate)
+    return replace(response, value=response.taken * torch.rand(slate.shape, generator=chance))
 
 
 def asks_a_number(self, state, slate):

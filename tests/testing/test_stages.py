@@ -144,7 +144,7 @@ def test_right_ones_pass(failing):
         ({"change": lambda s, loss: 0 * loss}, {"learns"}),
         ({"change": lambda s, loss: loss / torch.zeros(())}, {"learns"}),
         ({"change": lambda s, loss: loss * s.steps}, {"resumed"}),
-        ({"__init__": Keeps.__init__}, {"checkpoint"}),
+        ({"__init__": Keeps.__init__}, {"resumed"}),
         ({"monitor": "validation/ndcg"}, {"monitored"}),
         ({"write": lambda s, folder: {}}, {"written"}),
         (no_example, {"examples"}),

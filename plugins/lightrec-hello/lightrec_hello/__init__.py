@@ -1,1 +1,1 @@
-"""An encoder, a reward and a domain for lightrec."""
+"""What lightrec-hello adds to lightrec."""

@@ -17,6 +17,6 @@ class HelloReward(Reward):
         self.cost = cost
 
     def forward(self, transition: TensorDictBase) -> Tensor:
-        """Give rewards ``(B, 1)``: 1, or minus the cost."""
+        """Rewards ``(B, 1)``: 1, or minus the cost."""
         accepted = self.taken(transition).any(1, keepdim=True).float()
         return accepted - self.cost * (1 - accepted)

@@ -94,6 +94,8 @@ class Reinforce(PPO):
 class ReinforceTopK(Learner):
     """REINFORCE with the top-K correction and a learned behavior policy (Chen et al. 2019)."""
 
+    corrects_for_age = True
+
     @staticmethod
     def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
         """A policy that learns by likelihood what was shown."""
@@ -198,14 +200,3 @@ class SlateQ(Greedy):
     def make_loss(self, **settings: Any) -> nn.Module:
         """Build lightrec's loss."""
         return SlateQLoss(self.policy, discount=self.discount, **settings)
-
-
-REPLAY: dict[str, type[Learner]] = {
-    "dqn": DQN,
-    "double-dqn": DoubleDQN,
-    "soft-q": SoftQ,
-    "sac": SAC,
-    "slate-q": SlateQ,
-    "mpo": MPO,
-}
-"""Learners from what was ever played, by the name of their loss."""

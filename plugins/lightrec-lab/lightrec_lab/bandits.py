@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from lightrec.api import PolicyMaker
 from lightrec.errors import RecipeError
-from lightrec.evaluation.named_policies import EPSILON, PolicyMaker
+from lightrec.evaluation.named_policies import EPSILON
 from lightrec.keys import PADDING, Key
 from lightrec.nn.session import State
 from lightrec.policies.base import (

@@ -16,6 +16,12 @@ lightrec_components = gives(
         "ReplayPolicyModule": "lightrec_lab.replay:ReplayPolicyModule",
     }
 )
+lightrec_reward_learners = gives(
+    {
+        "TasteMixture": "lightrec_lab.irl:TasteMixture",
+        "RewardWeightedLikelihood": "lightrec_lab.irl:RewardWeightedLikelihood",
+    }
+)
 lightrec_policies = gives(
     {
         "LinUCB": "lightrec_lab.bandits:LinUCB",
@@ -34,6 +40,17 @@ lightrec_learners = gives(
         "a2c": "lightrec_lab.algorithms:A2C",
         "reinforce": "lightrec_lab.algorithms:Reinforce",
         "reinforce-top-k": "lightrec_lab.algorithms:ReinforceTopK",
+    }
+)
+lightrec_slots = gives({"replay_learners": "lightrec.learners.algorithms:Learner"})
+lightrec_replay_learners = gives(
+    {
+        "dqn": "lightrec_lab.algorithms:DQN",
+        "double-dqn": "lightrec_lab.algorithms:DoubleDQN",
+        "soft-q": "lightrec_lab.algorithms:SoftQ",
+        "sac": "lightrec_lab.algorithms:SAC",
+        "slate-q": "lightrec_lab.algorithms:SlateQ",
+        "mpo": "lightrec_lab.algorithms:MPO",
     }
 )
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

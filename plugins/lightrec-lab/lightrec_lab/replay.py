@@ -2,7 +2,7 @@
 
 import logging
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -10,13 +10,15 @@ from torch import Tensor
 from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
 
 from lightrec.errors import RecipeError
-from lightrec.learners.algorithms import Learner
+from lightrec.learners.algorithms import learners_of
 from lightrec.learners.playing import PlayingStage
 from lightrec.learners.transitions import STEPS_AHEAD, drawn
-from lightrec_lab.algorithms import REPLAY
 from lightrec_lab.imitation import DEMONSTRATED, ImitationReward
 
-ReplayLossName = Literal["dqn", "double-dqn", "soft-q", "sac", "slate-q", "mpo"]
+if TYPE_CHECKING:
+    LossName = str
+else:  # which the parser of recipes checks before a run
+    LossName = learners_of("replay_learners")
 
 
 class ReplayPolicyModule(PlayingStage):
@@ -29,8 +31,9 @@ class ReplayPolicyModule(PlayingStage):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param loss: ``dqn``, ``double-dqn``, ``soft-q``, ``sac``, ``slate-q`` or ``mpo``; see
-        :mod:`lightrec_lab.algorithms`.
+    :param loss: ``dqn``, ``double-dqn``, ``soft-q``, ``sac``, ``slate-q`` or ``mpo``, see
+        :mod:`lightrec_lab.algorithms`; or a plugin's, by the hook ``lightrec_replay_learners``, or
+        the import path of a :class:`~lightrec.learners.algorithms.Learner`.
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
     :param n_step: steps that a transition goes over, up to ``steps``; more carry rewards back
@@ -51,11 +54,13 @@ class ReplayPolicyModule(PlayingStage):
     :raises RecipeError: where settings exclude each other.
     """
 
+    slot: ClassVar[str] = "replay_learners"
+
     def __init__(
         self,
         num_items: int,
         vector_size: int,
-        loss: ReplayLossName = "dqn",
+        loss: LossName = "dqn",
         sessions: int = 128,
         steps: int = 8,
         n_step: int = 1,
@@ -79,10 +84,6 @@ class ReplayPolicyModule(PlayingStage):
                 "drawn from the buffer. Set it to 1."
             )
         self._memory_state: dict[str, Any] | None = None
-
-    @property
-    def _kind(self) -> type[Learner]:
-        return REPLAY[self.settings.loss]
 
     @cached_property
     def buffer(self) -> TensorDictReplayBuffer:

@@ -2,16 +2,15 @@
 
 import pytest
 import torch
-from lightrec_lab.algorithms import REPLAY
 from lightrec_lab.replay import ReplayPolicyModule
 from lightrec_worlds.world_data import WorldData
 
-from lightrec.errors import RecipeError
+from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import BehaviorCloning
 from lightrec.learners.offline import OfflinePolicyModule
 from lightrec.simulators.rollout import UserMemory
-from tests.learners.training import BEST, bandit_run, fit, one_a_family, one_arm
+from tests.learners.training import BEST, REPLAY, bandit_run, fit, one_a_family, one_arm
 
 SMALL = {
     "sessions": 16, "steps": 4, "updates": 2, "batch_size": 32, "warm_up": 64, "capacity": 500,
@@ -21,6 +20,15 @@ SMALL = {
 @pytest.fixture(scope="module")
 def bandit(tmp_path_factory):
     return bandit_run(tmp_path_factory.mktemp("run"))
+
+
+def test_a_package_adds_a_learner_from_the_replay_buffer(lightrec_plugins):
+    lightrec_plugins.add("lab", "from lightrec_lab.hooks import *")
+    hooks = 'lightrec_replay_learners = hookimpl(lambda: {"mine": "lightrec_lab.algorithms:SAC"})'
+    lightrec_plugins.add("mine", hooks)
+    assert ReplayPolicyModule(4, 3, loss="mine")._kind is REPLAY["sac"]
+    with pytest.raises(PluginError, match="no 'ppo' among the replay_learners"):
+        _ = ReplayPolicyModule(4, 3, loss="ppo")._kind
 
 
 @pytest.mark.parametrize("loss", one_a_family(REPLAY, "dqn"))

@@ -15,8 +15,6 @@ the fixtures in ``lightrec_testing.fixtures``. A plugin's own tests are::
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from lightrec.moved import old_names
-
 if TYPE_CHECKING:
     from lightrec_testing.contract import (
         Check,
@@ -76,4 +74,4 @@ def __getattr__(name: str) -> object:
             names = vars(import_module(f"lightrec_testing.{module}"))
             if name in names:
                 return names[name]
-    return old_names("lightrec_testing")(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

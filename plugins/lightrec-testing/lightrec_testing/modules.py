@@ -129,10 +129,11 @@ class RewardChecks(HistoryChecks):
 
     def _ready(self) -> Reward:
         reward: Reward = super()._ready()
+        learner: Any = reward
         if _learns(reward):
             # As a learner does, which tells it how large its states and items are.
             vectors = torch.randn(self.num_items + 1, tiny.VECTOR_SIZE)
-            reward = reward.fitted_to(FEATURE_SIZE, vectors, slate_size=3).eval()
+            reward = learner.fitted_to(FEATURE_SIZE, vectors, slate_size=3).eval()
         reward.bind(self.context())
         return reward
 

@@ -9,12 +9,19 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
+from lightrec.errors import RunError
 from lightrec.keys import PADDING, Key
 from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.run import Run
 from lightrec_testing import tiny
-from lightrec_testing.contract import DoesNotApply, Faults, promise
-from lightrec_testing.invariants import TOLERANCE, HistoryChecks, differences, seeded
+from lightrec_testing.contract import DoesNotApply, Faults, NotChecked, promise
+from lightrec_testing.invariants import (
+    TOLERANCE,
+    HistoryChecks,
+    differences,
+    drawn_histories,
+    seeded,
+)
 from lightrec_testing.simulators import TinyWorld
 
 ROWS, LENGTH = 6, 8
@@ -179,16 +186,37 @@ class PolicyChecks(HistoryChecks):
         yield from differences(rows, torch.cat(alone))
 
 
-class RankerChecks(PolicyChecks):
+class RankerChecks(HistoryChecks):
     """The checks of what ranks a run's items, made of the kit's run.
 
     :param make: the class, of which ``from_run`` makes one.
     """
 
+    inputs, outputs = "histories", "scores"
+    hint = "Score every item for any history, and treat one without items on its own."
+    # It belongs to a run, and is made of it anew.
+    saved = gradients = devices = None  # type: ignore[assignment]
+
     def _ready(self) -> Policy:
         kind: Any = self.make
-        ranker: Policy = kind.from_run(Run(tiny.kit_run())).eval()
-        return ranker.requires_grad_(False)
+        try:
+            ranker: Policy = kind.from_run(Run(tiny.kit_run()))
+        except RunError as error:
+            raise NotChecked(f"The kit's run is not enough for it: {error}") from error
+        return ranker.eval().requires_grad_(False)
+
+    def _input(self, part: Policy) -> TensorDict:
+        return TensorDict({Key.HISTORY: drawn_histories(part.num_items)}, [ROWS])
+
+    def _call(self, part: Policy, state: TensorDictBase) -> Tensor:
+        scores = part.scores(state[Key.HISTORY], torch.arange(len(state)))
+        return scores.index_fill(1, torch.tensor([PADDING]), 0)
+
+    def _declared(self, part: Policy, state: TensorDictBase) -> tuple[tuple[int, ...], torch.dtype]:
+        return (len(state), part.num_items + 1), torch.float32
+
+    def _odd(self, part: Policy) -> dict[str, TensorDictBase]:
+        return {"empty histories": self.standard(part).apply(torch.zeros_like)}
 
 
 class PolicyMakerChecks(PolicyChecks):

@@ -91,9 +91,9 @@ class StageChecks(Checks):
                     yield f"After two batches in {precision} {name} holds NaN."
 
     @promise(
-        "Keep what training goes on from in parameters, buffers or `on_save_checkpoint`, draw what "
-        "the beginning draws before the first epoch, and give a DataLoader a `generator` of its "
-        "own: without, it draws from torch's, at another point where training is resumed."
+        "Keep what training goes on from in parameters, buffers or `on_save_checkpoint`, take "
+        "plain arguments, draw what the beginning draws before the first epoch, and give a "
+        "DataLoader a `generator` of its own, or it draws from torch's at another point."
     )
     def resumed(self) -> Faults:
         """Stopped after an epoch and resumed, training ends as unbroken, to the bit."""
@@ -101,14 +101,6 @@ class StageChecks(Checks):
             whole = self.weights(self.fitted(2, kept=folder)[0])
             later = self.weights(self.fitted(2, resumed=folder)[0])
         yield from differences(whole, later, exact=True)
-
-    @promise("Take plain arguments or parts, and call `save_hyperparameters()` in the constructor.")
-    def checkpoint(self) -> Faults:
-        """A checkpoint holds plain values and tensors alone, and builds the module by itself."""
-        with tempfile.TemporaryDirectory() as folder:
-            module, _ = self.fitted(kept=folder)
-            fresh = type(module).load_from_checkpoint(f"{folder}/{FIRST}", weights_only=True)
-        yield from differences(self.weights(module), self.weights(fresh), exact=True)
 
     @promise(f"Log it in `validation_step`, or write `monitor = {LAST!r}` to keep the last epoch.")
     def monitored(self) -> Faults:

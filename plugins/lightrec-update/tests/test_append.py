@@ -84,6 +84,20 @@ def test_items_are_added_and_changed_and_columns_keep_their_kinds():
     assert table.kinds == {"price": "number", "tags": "list", "year": "number"}
 
 
+def test_a_row_that_gives_some_values_of_a_user_keeps_the_others():
+    people = {"user": ["a", "b"], "age": [30, 40], "member": [True, False], "tags": ["x|y", "y|z"]}
+    before = Tables(log(*ROWS), users=Users(pl.DataFrame(people)))
+    new = {"user": ["b", "c"], "age": [None, 20], "tags": [["v"], []]}
+    table = append(before, [], None, Users(pl.DataFrame(new))).users
+    assert table.rows.rows() == [
+        ("a", 30, True, ["x", "y"]),
+        ("b", 40, False, ["v"]),
+        ("c", 20, None, []),
+    ]
+    emptied = Users(pl.DataFrame({"user": ["a"], "tags": [[]]}, {"user": str, "tags": list[str]}))
+    assert append(before, [], None, emptied).users.rows.row(0) == ("a", 30, True, [])
+
+
 @pytest.mark.parametrize("form", ["file", "days", "folder"])
 def test_a_log_that_lightrec_wrote_is_read_whatever_the_runs_columns_were_called(tmp_path, form):
     written, path = log(*ROWS), tmp_path / "log"

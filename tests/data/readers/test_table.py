@@ -12,7 +12,7 @@ from lightrec.data.findings import look_at
 from lightrec.data.readers.base import read_tables
 from lightrec.data.readers.columns import CATALOG_NAMES, likely_columns
 from lightrec.data.readers.table import TableReader
-from lightrec.errors import DataError
+from lightrec.errors import DataError, PluginError
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -358,3 +358,45 @@ def test_lines_that_cannot_be_used_are_left_out_and_kept_in_a_file(
     write(path, "\n".join([*lines, *[lines[broken["line"][0] - 1]] * 4]) + "\n")
     with pytest.raises(DataError, match="8 of 15 lines cannot be used, too many to leave out"):
         read_tables(path, skip_broken=str(out))
+
+
+BROKEN_READER = """
+import no_such_module_here
+"""
+ODD = """
+from lightrec.data.readers.base import Reader
+
+class Odd(Reader):
+    name = "odd"
+
+    @classmethod
+    def recognises(cls, path):
+        return path.suffix == ".odd" and path.undefined
+
+    def read_log(self, path, columns=None):
+        return [path]
+"""
+HOOKS = """
+from lightrec.hookspecs import gives
+lightrec_readers = gives({"Broken": "broken_reader:Broken", "Odd": "odd_reader:Odd"})
+"""
+
+
+def test_a_broken_reader_keeps_nobody_from_reading_and_an_odd_one_is_named(
+    lightrec_plugins, tmp_path, capsys
+):
+    folder, log = lightrec_plugins.folder, tmp_path / "log.csv"
+    (folder / "broken_reader.py").write_text(BROKEN_READER)
+    (folder / "odd_reader.py").write_text(ODD)
+    lightrec_plugins.add("readers", HOOKS)
+    log.write_text("user,item\nu1,tea\n")
+    assert len(read_tables(log).log) == 1
+    assert "warning: broken_reader:Broken of readers" in capsys.readouterr().err
+    odd = tmp_path / "log.odd"
+    odd.touch()
+    with pytest.raises(PluginError, match=r"^Odd of .* could not say whether it reads .*undefined"):
+        read_tables(odd)
+    with pytest.raises(PluginError, match=r"^Odd of .* read .*; expected are Tables with an"):
+        read_tables(odd, reader="Odd")
+    with pytest.raises(PluginError, match=r"^broken_reader:Broken of readers"):
+        read_tables(log, reader="Broken")

@@ -78,6 +78,9 @@ def report(stage, digits: int, seed: int = 0) -> None:
 def count(run: Path, *, kind: str = "lamp") -> None:
     """Count the items of a kind.
 
+    example:
+      lightrec clinic runs/clinic --kind rope
+
     :param run: folder of a run.
     :param kind: of the items.
     """

@@ -108,8 +108,13 @@ class Shares(RankingLoss):
     """Cross-entropy of the next course against all."""
 
     def forward(self, ranker, states, target, seen):
+        rows = torch.arange(len(target), device=target.device)
         scores = states @ ranker.item_vectors().T + ranker.bias
-        return cross_entropy(scores[:, 1:], target - 1)
+        own = scores.gather(1, target[:, None])
+        left_out = torch.cat([torch.zeros_like(own).long(), target[:, None], seen(rows)], 1)
+        others = scores.scatter(1, left_out, -torch.inf)
+        costs = torch.cat([own, others], 1).logsumexp(1) - own[:, 0]
+        return costs.sum() / max(len(target), 1)
 
 
 def first_choice(policy: Policy) -> int:
