@@ -37,18 +37,6 @@ def test_a_mistake_in_any_stage_is_told_before_the_first(
     assert not out.exists()
 
 
-def test_a_setting_without_a_value_is_named():
-    with pytest.raises(RecipeError, match="Give a value for size"):
-        make_of(LinearTower, {})
-
-
-class LinearTower:
-    """Needs a size."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-
 class Loud(Policy):
     """Passes what its constructor takes on through two ``from_run``."""
 
@@ -72,6 +60,11 @@ class LoudCandidates(CandidatePolicy):
     @classmethod
     def from_run(cls, run, **settings):
         return super().from_run(run, **settings)
+
+
+def test_a_setting_without_a_value_is_named():
+    with pytest.raises(RecipeError, match="Give a value for num_items"):
+        make_of(Loud, {})
 
 
 @pytest.mark.parametrize(

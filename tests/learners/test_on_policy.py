@@ -13,7 +13,6 @@ from lightrec.learners.policy_stage import divergence
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward, SurplusReward, WeightedSum
-from lightrec.rewards.base import Reward
 from lightrec.simulators.rollout import UserMemory, play
 from lightrec.users.user_model import UserModel
 from tests.learners.training import BEST, ON_POLICY, one_a_family, one_arm, policy_data, train
@@ -162,24 +161,13 @@ def test_expected_surplus_is_the_log_sum(bandit):
     assert (sessions.reward > 0).all()
 
 
-class Shaped(Reward):
+class Shaped(EngagementReward):
     """A reward that would be shaped in training."""
 
-    shaped = True
-
-    def __init__(self):
-        super().__init__()
-        self.reward = EngagementReward()
+    shaped, judged = True, EngagementReward()
 
     def bind(self, context):
         self.discount = context.discount
-
-    def forward(self, transition):
-        return self.reward(transition)
-
-    @property
-    def judged(self):
-        return self.reward
 
 
 def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(bandit):
@@ -188,8 +176,7 @@ def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(b
     shaped = module.ground.train.reward
     # Sessions end with a chance of .05, which the learner has in its discount.
     assert shaped.discount == pytest.approx(0.9 * 0.95)
-    assert module.ground.judging.reward is shaped.reward
-    assert type(shaped.reward).__name__ == "EngagementReward"
+    assert module.ground.judging.reward is Shaped.judged
     fixed, _ = fit(bandit, 1, reward=reward, ending="fixed")
     assert fixed.ground.train.reward.discount == 1
     with pytest.raises(RecipeError, match="pays for the potential of the state in which it does"):
