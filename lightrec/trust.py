@@ -149,7 +149,7 @@ def class_of_recipe(name: str, base: type[_Base]) -> type[_Base]:
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise RecipeError(f"A recipe names {name}, which is not a subclass of {base.__name__}.")
     if isabstract(cls):
-        lacking = ", ".join(sorted(cls.__abstractmethods__))
+        lacking = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
         raise RecipeError(f"A recipe names {name}, which lacks {lacking}: define it in the class.")
     return cls
 

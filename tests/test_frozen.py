@@ -63,7 +63,7 @@ def test_one_of_version_1_is_refused_with_the_note(frozen, name, capsys):
         assert re.search(expected, sentence)
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", [pytest.param("clinic", marks=pytest.mark.slow), "courses"])
 def test_it_passes_its_checks_after_the_mends(frozen, name):
     frozen(name, MENDS)
     assert main(["plugins", "list", "--strict"]) == 0

@@ -45,12 +45,17 @@ class Settings(AttributeDict):
 
     def __init__(self, module: pl.LightningModule) -> None:
         super().__init__(module.hparams)
-        object.__setattr__(self, "_whose", type(module).__name__)  # beside the settings
+        object.__setattr__(self, "_module", module)  # beside the settings
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Change a setting of the module."""
+        super().__setitem__(name, value)
+        object.__getattribute__(self, "_module").hparams[name] = value
 
     def __missing__(self, name: str) -> NoReturn:
         if name.startswith("__"):  # of Python's own protocols
             raise KeyError(name)
-        whose = object.__getattribute__(self, "_whose")
+        whose = type(object.__getattribute__(self, "_module")).__name__
         raise RecipeError(
             f"{whose} has no setting {name!r}, which its base class reads. Give the constructor of "
             f"{whose} an argument `{name}` with a type and a default."

@@ -4,7 +4,6 @@ A ranker is given its tower as what makes one of a width: a class, or a class wi
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -79,21 +78,30 @@ def visible(present: Tensor) -> Tensor:
     return ((causal & present[:, None, :]) | itself)[:, None]
 
 
-class Layer(nn.Module):
-    """The part that all layers of transformers have: causal self-attention over the normed stream.
+class Block(nn.Module):
+    """One pre-norm layer: causal self-attention, then a feed-forward network.
 
     :param size: width D.
     :param heads: number of attention heads; must divide D into even widths.
+    :param feedforward: width of the inner layer as a multiple of D.
     :param dropout: on what each half of the layer adds to the stream.
     """
 
-    def __init__(self, size: int, heads: int, dropout: float) -> None:
+    def __init__(self, size: int, heads: int, feedforward: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
         self.attention_norm = nn.RMSNorm(size)
         self.attention_in = nn.Linear(size, 3 * size, bias=False)
         self.attention_out = nn.Linear(size, size, bias=False)
         self.dropout = nn.Dropout(dropout)
+        last = nn.Linear(feedforward * size, size)
+        self.feedforward = nn.Sequential(
+            nn.RMSNorm(size), nn.Linear(size, feedforward * size), nn.GELU(), last
+        )
+        # What a layer adds starts small, so that the stack starts near the identity.
+        nn.init.normal_(self.attention_out.weight, std=0.02)
+        nn.init.normal_(last.weight, std=0.02)
+        nn.init.zeros_(last.bias)
 
     def attend(self, x: Tensor, seen: Tensor, angles: Tensor, first: int = 0) -> Tensor:
         """Attend with rotary positions.
@@ -114,26 +122,8 @@ class Layer(nn.Module):
         )
         return self.attention_out(attended.transpose(1, 2).flatten(2))
 
-
-class Block(Layer):
-    """One pre-norm layer: causal self-attention, then a feed-forward network.
-
-    :param feedforward: width of the inner layer as a multiple of D.
-    """
-
-    def __init__(self, size: int, heads: int, feedforward: int, dropout: float) -> None:
-        super().__init__(size, heads, dropout)
-        last = nn.Linear(feedforward * size, size)
-        self.feedforward = nn.Sequential(
-            nn.RMSNorm(size), nn.Linear(size, feedforward * size), nn.GELU(), last
-        )
-        # What a layer adds starts small, so that the stack starts near the identity.
-        nn.init.normal_(self.attention_out.weight, std=0.02)
-        nn.init.normal_(last.weight, std=0.02)
-        nn.init.zeros_(last.bias)
-
     def forward(self, x: Tensor, seen: Tensor, angles: Tensor, first: int = 0) -> Tensor:
-        """Map (B, L, D) to (B, L - F, D); see :meth:`Layer.attend`."""
+        """Map (B, L, D) to (B, L - F, D); see :meth:`attend`."""
         x = x[:, first:] + self.dropout(self.attend(x, seen, angles, first))
         return x + self.dropout(self.feedforward(x))
 
@@ -151,9 +141,6 @@ class CausalTransformer(UserTower):
     :raises ValueError: where the heads do not fit the width.
     """
 
-    block: ClassVar[type[nn.Module]] = Block
-    """The class of the layers."""
-
     def __init__(
         self, size: int, layers: int = 2, heads: int = 2, feedforward: int = 4, dropout: float = 0.4
     ) -> None:
@@ -165,9 +152,7 @@ class CausalTransformer(UserTower):
             )
         self.head_size = size // heads
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(
-            self.block(size, heads, feedforward, dropout) for _ in range(layers)
-        )
+        self.blocks = nn.ModuleList(Block(size, heads, feedforward, dropout) for _ in range(layers))
         self.norm = nn.RMSNorm(size)
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:

@@ -182,7 +182,7 @@ class UserModelSimulator(Simulator):
                 )
             candidates = popularity[1:].topk(max_candidates).indices.sort().values + 1
         self.is_ensemble = len(user_model.members) > 1
-        self.starts = starts
+        self.starts, self.changes_mask = starts, starts.by_history
         super().__init__(
             user_model.num_items,
             batch_size,
@@ -207,8 +207,6 @@ class UserModelSimulator(Simulator):
             past = {name: self._numbers(dtype=torch.int64) for name in (Key.USER, Key.END)}
             past |= {n: self._indices(places, self.num_items + 1) for n in (Key.HISTORY, Key.SHOWN)}
             specs[Key.PAST] = Composite(past, shape=self.batch_size, device=self.device)
-            if self.offer_size is None:
-                specs[Key.MASK] = self._flags(self.num_items + 1)
         return specs
 
     def start(self, rows: Tensor, session: Tensor) -> TensorDict:

@@ -18,7 +18,7 @@ from tests.installed import install
 ADULTS = range(20, tiny.USERS)
 """Users who are of age; for the others lamps are forbidden."""
 
-FAILING = ("FailingLoss", "FailingModel")
+FAILING = ("FailingLoss", "FailingModel", "Ragged")
 """Further components, which raise an error when they are called."""
 
 SETTINGS: Mapping[str, Sequence[str]] = {

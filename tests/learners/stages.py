@@ -13,7 +13,7 @@ from lightrec_lab.adversarial import AIRL, GAIL
 from lightrec_lab.imitation import SQIL
 from lightrec_lab.irl import RewardWeightedLikelihood, TasteMixture
 from lightrec_lab.replay import ReplayPolicyModule
-from lightrec_lab.towers import GRU, LigrTransformer, MeanPooling
+from lightrec_lab.towers import GRU, MeanPooling
 from lightrec_rewards.normalised import NormalisedReward
 from lightrec_worlds.tower import TowerPolicy
 from lightrec_worlds.world_data import WorldData
@@ -33,7 +33,7 @@ from tests.learners.training import OFFLINE, ON_POLICY, REPLAY, policy_data
 
 WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 2}
 LOSSES = {"softmax": None, "sampled": SampledSoftmaxLoss(64)}
-TOWERS = (CausalTransformer, LigrTransformer, GRU, MeanPooling)
+TOWERS = (CausalTransformer, GRU, MeanPooling)
 POOLED, RECURRENT = (
     partial(kind, feature_size=4, hidden_size=8) for kind in (PooledChoice, RecurrentChoice)
 )
@@ -67,7 +67,6 @@ def replay(folder, **settings):
 def offline(folder, loss="iql", **settings):
     more = {"behavior": {}, "logged_sessions": 20, "policy": partial(TowerPolicy, hidden=[8])}
     data = WorldData("LongTermSatisfaction", WORLD, 2, judging=4, **more)
-    # As long as sessions, which a learner from returns asks for.
     chosen = {"loss": loss, "batch_size": 8, "updates": 2, "n_step": WORLD["max_steps"]}
     return OfflinePolicyModule(data.num_items, data.vector_size, **chosen | settings), data
 

@@ -28,8 +28,9 @@ def test_the_reason_is_the_event_without_which_most_places_are_lost():
         return has * torch.tensor([0, 0, 0, 0, 9.0, 0, 0]) + torch.tensor([0, 0, 0, 0, 1, 5, 2.0])
 
     history = torch.tensor([[0, 1, 2, 3]])
-    batch = {Key.HISTORY: history, Key.SEEN: history, Key.USER: torch.tensor([0])}
-    found = examples._listed(scorer, batch, lambda users: None, titles, 12)
+    user = torch.tensor([0])
+    batch = {Key.HISTORY: history, Key.SEEN: history, Key.USER: user, Key.END: user}
+    found = examples._listed(scorer, batch, lambda users, ends: None, titles, 12)
     assert found == [
         (4, "“item 1”: place 3 without it"),
         (5, "no single event"),
@@ -37,5 +38,6 @@ def test_the_reason_is_the_event_without_which_most_places_are_lost():
     ]
     # An item that may not be shown is not listed, and takes no place.
     fives = torch.tensor([[True] * 5 + [False, True]])
-    found = examples._listed(scorer, batch, lambda users: fives.expand(len(users), -1), titles, 12)
+    allowed = lambda users, ends: fives.expand(len(users), -1)  # noqa: E731
+    found = examples._listed(scorer, batch, allowed, titles, 12)
     assert found == [(4, "“item 1”: place 2 without it"), (6, "no single event")]

@@ -8,7 +8,8 @@ from lightrec.simulators.user_model import UserModelSimulator
 from tests.simulators.tastes import fixed_tastes, starts_of
 
 ITEMS = 40
-HISTORIES = [[1], [2, 3], [], [39, 40, 5]] * 64
+HISTORIES = [[1], [2, 3], [], [39, 40, 5]]
+USERS = 256
 
 
 def doors(had, shown):
@@ -32,36 +33,36 @@ def flags(items):
     return mask
 
 
+def logged(users):
+    """The histories (B, 3) of users in the log."""
+    return torch.tensor([[0] * (3 - len(past)) + past for past in HISTORIES])[users.cpu() % 4]
+
+
 def allowed(users, ends, played):
     """What a domain says, of histories that are whole."""
-    longest = max(map(len, HISTORIES))
-    logged = [[0] * (longest - len(past)) + past for past in HISTORIES]
-    before = torch.tensor(logged)[users.cpu()]
-    had = flags(before) | flags(played[Key.HISTORY].cpu())
+    had = flags(logged(users)) | flags(played[Key.HISTORY].cpu())
     return doors(had, flags(played[Key.SHOWN].cpu()))
 
 
-def make(**settings):
-    starts = starts_of(HISTORIES, allowed=allowed, by_history=True)
+def make(users=USERS, **settings):
+    starts = starts_of(HISTORIES * (users // 4), allowed=allowed, by_history=True)
     model = fixed_tastes([0.3 + 0.01 * item for item in range(ITEMS)])
     usual = {"history_length": 4, "ending": "fixed", "max_steps": 60}
-    return UserModelSimulator(model, starts, len(HISTORIES), **usual | settings)
+    return UserModelSimulator(model, starts, users, **usual | settings)
 
 
 @pytest.mark.parametrize("repeats", [True, False])
 @pytest.mark.parametrize("offer_size", [None, 12])
 def test_nothing_shut_is_shown_and_what_opens_is(repeats, offer_size):
     simulator = make(slate_size=3, repeats=repeats, offer_size=offer_size)
-    users = torch.arange(len(HISTORIES))
+    users = torch.arange(USERS)
     simulator.fix(users, 0)
     state = simulator.reset()
-    had, shown = (torch.zeros(len(users), ITEMS + 1, dtype=torch.bool) for _ in range(2))
-    for user, past in enumerate(HISTORIES):
-        had[user, past] = True
-    logged, draws, opened = had.clone(), 0, 0
+    before_all = had = flags(logged(users))
+    shown, draws, opened = torch.zeros_like(had), 0, 0
     before = doors(had, shown)
     for _ in range(60):
-        may = doors(had, shown) & (repeats | ~(logged | shown))
+        may = doors(had, shown) & (repeats | ~(before_all | shown))
         opened += int((may & ~before).sum())
         before = may
         if offer_size is None:
@@ -73,8 +74,8 @@ def test_nothing_shut_is_shown_and_what_opens_is(repeats, offer_size):
         state = simulator.step(simulator.rand_action(state))
         slate = state[Key.ACTION]
         draws += int((slate > 0).sum())
-        shown |= flags(slate)
-        had |= flags(slate * state["next", Key.TAKEN])
+        shown = shown | flags(slate)
+        had = had | flags(slate * state["next", Key.TAKEN])
         state = state["next"].exclude("reward").clone()
         if state["done"].all():
             break
@@ -84,12 +85,12 @@ def test_nothing_shut_is_shown_and_what_opens_is(repeats, offer_size):
 
 @pytest.mark.slow
 def test_a_million_draws_show_nothing_shut():
-    simulator, draws, wrong = make(slate_size=4, repeats=True, max_steps=1000), 0, 0
-    simulator.fix(torch.arange(len(HISTORIES)), 1)
+    users = torch.arange(4_096)
+    simulator, draws, wrong = make(len(users), slate_size=4, repeats=True, max_steps=64), 0, 0
+    simulator.fix(users, 1)
     state = simulator.reset()
-    had, shown = (torch.zeros(len(HISTORIES), ITEMS + 1, dtype=torch.bool) for _ in range(2))
-    for user, past in enumerate(HISTORIES):
-        had[user, past] = True
+    had = flags(logged(users))
+    shown = torch.zeros_like(had)
     while draws < 10**6:
         may = doors(had, shown)
         state = simulator.step(simulator.rand_action(state))
@@ -104,12 +105,12 @@ def test_a_million_draws_show_nothing_shut():
 
 def test_a_session_that_begins_anew_knows_its_own_past_alone():
     simulator = make(slate_size=2, repeats=True)
-    simulator.fix(torch.arange(len(HISTORIES)), 2)
+    simulator.fix(torch.arange(USERS), 2)
     first = simulator.reset()
     state = first
     for _ in range(5):
         state = simulator.step(simulator.rand_action(state))["next"].exclude("reward").clone()
-    again = torch.arange(len(HISTORIES)).unsqueeze(1) % 2 == 0
+    again = torch.arange(USERS).unsqueeze(1) % 2 == 0
     fresh = simulator.reset(state.clone().set("_reset", again))
     even = again.squeeze(1)
     assert torch.equal(fresh[Key.MASK][even], first[Key.MASK][even])
@@ -132,9 +133,10 @@ def test_an_offer_keeps_to_what_does_not_change_either():
     assert offers[1].max() > 6
 
 
+@pytest.mark.slow
 def test_a_step_compiles_around_the_domain():
     simulator = make(slate_size=2, repeats=True, max_steps=4)
-    simulator.fix(torch.arange(len(HISTORIES)), 3)
+    simulator.fix(torch.arange(USERS), 3)
     state = simulator.rand_action(simulator.reset())
     expected = simulator._step(state.clone())
     torch.compiler.reset()

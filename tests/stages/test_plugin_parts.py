@@ -160,24 +160,18 @@ def named(kind, task, error="JSONDecodeError: "):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("FailingLoss", "--model.init_args.loss={}"),
-        ("FailingModel", "--model.init_args.item_models=[{}]"),
+        ("FailingLoss", "--model.init_args.loss=FailingLoss"),
+        ("FailingModel", "--model.init_args.item_models=[FailingModel]"),
     ],
 )
 def test_a_part_that_fails_while_a_stage_is_trained_is_named(clinic, kind, words):
-    recipe, words = (
-        recipes.find("generic/ranker")[1],
-        words.format(f"lightrec_clinic.failing.{kind}"),
-    )
+    recipe, settings = recipes.find("generic/ranker")[1], [*SETTINGS["ranker"], words]
     with named(kind, "do its part in the stage ranker"):
-        execute(Stage("ranker", recipe, clinic / "ranker", [*SETTINGS["ranker"], words]))
+        execute(Stage("ranker", recipe, clinic / "ranker", settings))
 
 
 def test_a_table_with_a_row_that_lacks_a_cell_is_refused_where_it_is_set(clinic):
-    recipe, words = (
-        recipes.find("generic/evaluate")[1],
-        "--evaluators=[lightrec_clinic.failing.Ragged]",
-    )
+    recipe, words = recipes.find("generic/evaluate")[1], "--evaluators=[Ragged]"
     with named("Ragged", "evaluate the run", "ValueError: a table with the columns"):
         execute(Stage("evaluate", recipe, clinic / "evaluate", [*SETTINGS["evaluate"], words]))
 

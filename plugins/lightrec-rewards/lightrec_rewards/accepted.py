@@ -3,9 +3,9 @@
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lightrec.api import Key, UserReward
-from lightrec.users.choice_model import with_nothing
 
 
 class ConversionReward(UserReward):
@@ -44,5 +44,5 @@ class ProbabilityLogReward(UserReward):
         """Rewards (B, 1), at most 0; 0 for nothing."""
         history, _, user = self.asked(transition)
         utilities = self.users.utilities(history, transition[Key.ACTION], user)
-        p = with_nothing(utilities).softmax(1)[:, :-1]
+        p = pad(utilities, (0, 1)).softmax(1)[:, :-1]
         return self.of_taken(transition, torch.xlogy(p, p))

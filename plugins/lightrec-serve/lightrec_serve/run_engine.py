@@ -36,7 +36,7 @@ from lightrec_serve.engine import (
 )
 
 if TYPE_CHECKING:
-    from lightrec.recommend import Recommender
+    from lightrec.api import Recommender
 
 
 class RunEngine(Engine):
@@ -49,7 +49,7 @@ class RunEngine(Engine):
     """
 
     def __init__(self, path: Path, by: str | None = None, temperature: float = 1.0) -> None:
-        from lightrec.recommend import Recommender  # not where an export answers
+        from lightrec.api import Recommender  # not where an export answers
 
         self.path, self.temperature = path, temperature
         self._recommenders = {by: Recommender(path, by)}
@@ -100,7 +100,7 @@ class RunEngine(Engine):
         """A recommender by something else than usual, loaded when it is first needed."""
         if by is None:
             return self.usual
-        from lightrec.recommend import Recommender
+        from lightrec.api import Recommender
 
         if by not in self._recommenders:
             made = Recommender(self.path, by)

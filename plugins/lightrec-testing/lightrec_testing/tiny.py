@@ -210,14 +210,15 @@ def kit_context(domain: type[Domain] | None = None) -> "RewardContext":
     """
     from lightrec.rewards.base import RewardContext
 
-    return RewardContext(tiny_user_model(members=2, whole=True), kit_store(domain))
+    store = kit_store(domain)  # type: ignore[arg-type]
+    return RewardContext(tiny_user_model(members=2, whole=True), store)
 
 
 def kit_evidence(domain: type[Domain] | None = None) -> "Evidence":
     """Make what item models are fitted to: the events of the kit's store, with made-up vectors."""
     from lightrec.ranking.item_models.base import Evidence
 
-    store = kit_store(domain)
+    store = kit_store(domain)  # type: ignore[arg-type]
     with seeded(0):
         vectors = torch.randn(store.num_items + 1, VECTOR_SIZE)
     vectors[0] = 0
