@@ -3,6 +3,7 @@
 import pytest
 
 from lightrec.errors import LightrecError, RecipeError
+from lightrec.nn.towers import CausalTransformer
 from lightrec.policies.base import Policy
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.settings import make_of, mistake
@@ -37,6 +38,11 @@ def test_a_mistake_in_any_stage_is_told_before_the_first(
     assert not out.exists()
 
 
+def test_a_setting_without_a_value_is_named():
+    with pytest.raises(RecipeError, match="Give a value for size"):
+        make_of(CausalTransformer, {})
+
+
 class Loud(Policy):
     """Passes what its constructor takes on through two ``from_run``."""
 
@@ -60,11 +66,6 @@ class LoudCandidates(CandidatePolicy):
     @classmethod
     def from_run(cls, run, **settings):
         return super().from_run(run, **settings)
-
-
-def test_a_setting_without_a_value_is_named():
-    with pytest.raises(RecipeError, match="Give a value for num_items"):
-        make_of(Loud, {})
 
 
 @pytest.mark.parametrize(

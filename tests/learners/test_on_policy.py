@@ -10,7 +10,6 @@ from lightrec.evaluation.evidence import unfit
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_stage import divergence
-from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward, SurplusReward, WeightedSum
 from lightrec.simulators.rollout import UserMemory, play
@@ -32,22 +31,6 @@ def module_of(data, **settings):
 def fit(run, epochs, discount=1.0, time_aware=False, **settings):
     data = data_of(run, **settings)
     return train(module_of(data, discount=discount, time_aware=time_aware), data, epochs)
-
-
-def test_what_is_written_suffices(bandit, tmp_path):
-    module, trainer = fit(bandit, 1)
-    metrics = module.write(tmp_path)
-    policy = CandidatePolicy.from_pretrained(tmp_path)
-    history = torch.tensor([[0, 1, 2], [3, 4, 5]])
-    assert torch.equal(policy.scores(history), module.policy.scores(history))
-    assert metrics["validation/return"] == pytest.approx(
-        float(trainer.callback_metrics["validation/return"])
-    )
-    ranker = Ranker.from_pretrained(str(bandit / "ranker"))
-    for name, weight in ranker.state_dict().items():
-        assert torch.equal(weight, module.policy.ranker.state_dict()[name])
-    assert module.policy.utility_weight != 0
-    assert {"validation/accepted", "validation/length", "validation/coverage"} <= set(metrics)
 
 
 def test_what_takes_no_notice_of_people_is_judged_by_the_same_reward(bandit, tmp_path):

@@ -11,10 +11,6 @@ from lightrec.nn import slates
 from lightrec.nn.plackett_luce import (
     LONG,
     PlackettLuce,
-    at,
-    expectation,
-    log_probabilities,
-    may_be_shown,
 )
 from lightrec.nn.slates import EMPTY, SlateSampler, draw_slates, two_tower_slates
 
@@ -102,15 +98,6 @@ def test_places_left_empty_keep_gradients_finite():
     assert log_prob[1] == 0
     (log_prob.sum() + law.entropy().sum()).backward()
     assert logits.grad.isfinite().all()
-
-
-def test_nothing_to_show_is_worth_nothing():
-    logits = torch.tensor([[-torch.inf, -torch.inf], [0.0, -torch.inf]], requires_grad=True)
-    logs, shown = log_probabilities(logits), may_be_shown(logits)
-    assert expectation(logs.exp(), torch.full((2, 2), 5.0), shown).tolist() == [0.0, 5.0]
-    expectation(logs.exp(), logs, shown).sum().backward()
-    assert logits.grad.isfinite().all()
-    assert at(torch.tensor([[7.0, 8.0]]), torch.tensor([[1, -1]])).tolist() == [[8.0, 7.0]]
 
 
 @pytest.mark.parametrize("draws", [1, 3, 8])
