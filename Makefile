@@ -6,7 +6,7 @@ BIN     = $(VENV)/bin
 DEMO    = $(patsubst %,plugins/lightrec-%,formats rewards rules video audit export serve ope lab worlds update)
 PLUGINS = $(filter-out plugins/lightrec-hello $(DEMO),$(wildcard plugins/lightrec-*))
 
-.PHONY: help demo test test-all test-portable check gallery docs links pages format bench clean
+.PHONY: help demo test test-all test-portable check docs links pages format bench clean
 
 help:
 	@echo 'make demo    install, then learn a recommender for films from MovieLens-100K'
@@ -14,7 +14,6 @@ help:
 	@echo 'make test-all    run all tests; SLOW=slow: those that make test leaves out'
 	@echo 'make test-portable   run all as other processors and numbers of threads would'
 	@echo 'make check   lint, formatting, types, layers, amount of code, documentation'
-	@echo 'make gallery    check every package of the repository, as authors check theirs'
 	@echo 'make docs    build the documentation into docs/_build'
 	@echo 'make links   look whether the documentation'"'"'s outside links still work'
 	@echo 'make pages   write into the documentation what is made from code and from benchmarks/results'
@@ -66,9 +65,6 @@ check: $(VENV)/.developing docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.limits
-
-gallery: $(VENV)/.developing
-	for name in $(notdir $(DEMO) $(PLUGINS)); do $(BIN)/lightrec plugins check $$name || exit; done
 
 # Strict: a warning is an error, and so is a name that the reference does not have. All pages are
 # read anew (-E), since the docstrings among them come from code.

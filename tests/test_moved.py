@@ -90,6 +90,15 @@ def test_a_setting_that_is_gone_is_left_out_with_a_warning(tmp_path, capsys):
     assert capsys.readouterr().err.count("--skip-broken broken.csv") == 1
 
 
+def test_a_file_that_says_an_old_path_is_named(tmp_path, capsys):
+    file = tmp_path / "policy.yaml"
+    file.write_text(f"model: {{init_args: {{reward: {{class_path: {OLD}}}}}}}\n")
+    warn.cache_clear()
+    assert recipes.read(file)["model"]["init_args"]["reward"] == {"class_path": NEW}
+    said = f"{OLD} is now {NEW}, of the package lightrec-lab. Write the new name in {file}."
+    assert said in capsys.readouterr().err
+
+
 def test_a_setting_of_a_class_that_is_gone_says_why():
     with pytest.raises(RecipeError, match="setting decay of RankingModule is gone: nothing gained"):
         make_of(RankingModule, {"decay": 0.5})

@@ -274,7 +274,7 @@ def with_events(
         known = {Key.FEEDBACK: torch.zeros_like(known[Key.HISTORY]), **known}
     return {
         name: table
-        if name in (Key.USER, Key.PROFILE)
+        if name in (Key.USER, Key.PROFILE, Key.SO_FAR)
         else torch.cat([table, added.get(name, torch.zeros_like(more))], dim=1)
         for name, table in known.items()
     }

@@ -35,14 +35,13 @@ class PolicyModule(PlayingStage):
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
     :param loss: ``ppo`` or ``slate-sarsa``, see :mod:`lightrec.learners.algorithms`; of the package
-        lightrec-lab, ``a2c``, ``reinforce`` or ``reinforce-top-k``; or a plugin's, or the import
-        path of a :class:`~lightrec.learners.algorithms.Learner`.
+        lightrec-lab, ``a2c`` or ``reinforce``; or a plugin's, or the import path of a
+        :class:`~lightrec.learners.algorithms.Learner`.
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
     :param passes: passes over an iteration's steps.
     :param history_iterations: iterations whose steps are learned from, the last ones of the epoch;
-        more than one only for a learner that corrects for the policies that played them, as
-        ``reinforce-top-k`` does.
+        more than one only for a learner that corrects for the policies that played them.
     :param batch_size: rows of an optimizer step.
     :param learning_rate: of Adam.
     :param discount: γ of the policy's own horizon, beside leaving.
@@ -78,7 +77,7 @@ class PolicyModule(PlayingStage):
         if history_iterations > 1 and not self._kind.corrects_for_age:
             raise RecipeError(
                 f"history_iterations is {history_iterations}, and {loss} learns from the present "
-                "policy's steps only. Set it to 1, or take reinforce-top-k."
+                "policy's steps only. Set it to 1, or take a learner that corrects for age."
             )
         if min(temperature) <= 0:
             raise RecipeError(

@@ -1,5 +1,6 @@
 """Every promise has a part that breaks it, and outputs of any type are compared."""
 
+import re
 from pathlib import Path
 
 import lightrec_testing
@@ -20,21 +21,34 @@ from tests.testing import (
 )
 
 MODULES = (test_learning, test_modules, test_policies, test_simulators, test_stages, test_tables)
+ROOT = Path(__file__).parents[2]
 KINDS = [
     getattr(lightrec_testing, name) for name in lightrec_testing.__all__ if name.endswith("Checks")
 ]
 
 
+def checks_of(kind):
+    path = (Path(),) if kind is lightrec_testing.ReaderChecks else ()
+    return {check.name for check in kind(object, *path)}
+
+
+def broken_parts():
+    """For each row of the tables of wrong parts, the names of the checks that fail."""
+    return [row[-1] for m in MODULES for row in m.test_a_wrong_one_fails.pytestmark[0].args[1]]
+
+
 def test_every_promise_has_a_part_that_breaks_it():
-    broken = set()
-    for module in MODULES:
-        for *_, names in module.test_a_wrong_one_fails.pytestmark[0].args[1]:
-            broken |= names
+    broken = set().union(*broken_parts())
     for kind in KINDS:
-        path = (Path(),) if kind is lightrec_testing.ReaderChecks else ()
-        names = {check.name for check in kind(object, *path)}
+        names = checks_of(kind)
         assert len(names) >= 5
         assert names - {"another process"} <= broken, kind
+
+
+def test_the_page_counts_the_checks_of_each_kind():
+    page = (ROOT / "docs" / "how-to" / "plugin.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| [^|]+ \| `(\w+Checks)` \| (\d+) \|", page, re.MULTILINE))
+    assert rows == {kind.__name__: str(len(checks_of(kind))) for kind in KINDS}
 
 
 @pytest.mark.parametrize(

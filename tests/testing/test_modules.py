@@ -169,6 +169,7 @@ def test_a_right_one_passes(right, failing):
         ),
         (Worth, {"past": lambda s, h: s.worth(h).squeeze(-1).mean(1, True)}, {"padding"}),
         (Worth, {"change": seeds}, {"global chance"}),
+        (Worth, {"change": lambda s, t, rewards: rewards.double()}, {"output as declared"}),
         (Worth, {"change": shorter}, {"devices"}),
     ],
 )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from lightrec_testing import ContractError, check_all, plugin_checks
+from lightrec_testing.commands import check
 
 from lightrec import plugins
 from lightrec.errors import PluginError
@@ -137,6 +138,22 @@ def test_recipes_that_name_what_cannot_be_imported_are_not_checked(chess):
         "not checked",
         "They name Patience, which cannot be imported, as said above.",
     )
+
+
+def test_the_command_counts_what_was_checked(chess, capsys):
+    chess()
+    assert check("chess", part="Patience") == 0
+    said = capsys.readouterr().out
+    assert "described" not in said
+    assert said.endswith("10 passed, 0 failed, 0 not applicable, 0 not checked\n")
+
+
+def test_the_command_ends_with_2_where_something_failed(chess, capsys):
+    chess("weight: float = 1.0", "clock")
+    assert check("chess", part="Patience") == 2
+    said = capsys.readouterr().out
+    assert said.count("FAILED") == 1
+    assert "0 passed, 1 failed, 0 not applicable, 1 not checked\n" in said
 
 
 def test_one_part_alone(chess):

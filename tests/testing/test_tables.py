@@ -62,6 +62,13 @@ def renames(self, items):
     return text
 
 
+def beyond_three(self, audience):
+    """Shut an item for all but the first three of those who are asked about together."""
+    mask = np.ones((audience.users.height, audience.items.height), bool)
+    mask[3:, 0] = False
+    return mask
+
+
 def first_user(self, audience):
     first = np.arange(audience.users.height) == 0
     return np.tile(first[:, None], (1, audience.items.height))
@@ -111,6 +118,11 @@ class Files(Evaluator):
         return {"files/count": len(list(run.path.iterdir())), "seed/half": seed / 2}
 
 
+def seeds(self, run, seed):
+    torch.manual_seed(seed)
+    return {"files/share": 1.0}
+
+
 def writes(self, run, seed):
     (run.path / "notes").write_text(str(next(COUNT)))
     return {"files/share": 1.0}
@@ -120,13 +132,14 @@ KINDS = {Titles: DomainChecks, Pairs: ReaderChecks, Files: EvaluatorChecks}
 
 
 @pytest.fixture
-def checks(tmp_path):
-    """The checks of a part, on its file or its run."""
+def checks(tmp_path, monkeypatch):
+    """The checks of a part, on its file, its run, or a log of its domain."""
     (tmp_path / "log.pairs").write_text("u1 tea\nu1 rope\nu2 lamp\n")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "metrics.json").write_text("{}")
 
     def checks(part):
+        monkeypatch.setattr("lightrec.data.domain.domain_of", lambda store: part())
         path = {Pairs: [tmp_path / "log.pairs"], Files: [lambda: tmp_path / "run"]}
         base = next(base for base in KINDS if issubclass(part, base))
         return KINDS[base](part, *path.get(base, []))
@@ -143,13 +156,14 @@ def test_a_right_one_passes(right, checks, failing):
     ("base", "changed", "names"),
     [
         (Titles, {"name": "Two Words"}, {"attributes"}),
-        (Titles, {"lifetime": 2}, {"attributes"}),
+        (Titles, {"lifetime": 2}, {"attributes", "million draws"}),
         (Titles, {"feedback": {"play": "1"}}, {"attributes"}),
         (Titles, {"text": joined}, {"output as declared"}),
         (Titles, {"text": numbered}, {"rows apart"}),
         (Titles, {"text": renames}, {"input unchanged"}),
-        (Titles, {"eligible": first_user}, {"eligible"}),
-        (Titles, {"eligible": past_unsaid}, {"eligible"}),
+        (Titles, {"eligible": first_user}, {"eligible", "million draws"}),
+        (Titles, {"eligible": beyond_three}, {"million draws"}),
+        (Titles, {"eligible": past_unsaid}, {"eligible", "million draws"}),
         (Invents, {"synthetic": lambda s, to, _: Invents.synthetic(s, to, 0)}, {"synthetic"}),
         (
             Invents,
@@ -163,6 +177,8 @@ def test_a_right_one_passes(right, checks, failing):
         (Pairs, {"text": lambda s, path: path.read_text("utf-8")}, {"broken files"}),
         (Files, {"metrics": lambda s, run, seed: {"a/b": torch.tensor(1.0)}}, {"metrics"}),
         (Files, {"metrics": writes}, {"input unchanged"}),
+        (Files, {"metrics": lambda s, run, seed: {"files/n": next(COUNT)}}, {"deterministic"}),
+        (Files, {"metrics": seeds}, {"global chance"}),
         (Files, {"metrics": lambda s, run, seed: {"count": 1.0}}, {"findings"}),
         (Files, {"section": Section("Files", "", [])}, {"findings"}),
     ],

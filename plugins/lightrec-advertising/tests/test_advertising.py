@@ -14,7 +14,7 @@ from lightrec_advertising.evaluator import ClickCalibration
 from lightrec_advertising.pacing import Pacing
 from lightrec_advertising.reward import ExpectedValueReward
 from lightrec_formats.truth import TruthChecks, made_up
-from lightrec_testing import RewardChecks, parametrize_checks, plugin_checks, tiny
+from lightrec_testing import parametrize_checks, plugin_checks, tiny
 from tensordict import TensorDict
 
 from lightrec.data.audience import Audience
@@ -35,7 +35,6 @@ def forbidden(store):
 
 @parametrize_checks(
     plugin_checks("lightrec-advertising"),
-    RewardChecks(lambda: ExpectedValueReward("price")),
     TruthChecks("advertising", MADE_UP, ahead=0.05, forbidden=forbidden),
 )
 def test_contract(check):

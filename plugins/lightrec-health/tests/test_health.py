@@ -11,7 +11,7 @@ from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_health.domain import HealthDomain
 from lightrec_health.evaluator import HealthTradeOff
 from lightrec_health.reward import HealthReward, health_scores
-from lightrec_testing import EvaluatorChecks, RewardChecks, parametrize_checks, plugin_checks
+from lightrec_testing import EvaluatorChecks, parametrize_checks, plugin_checks
 
 from lightrec.data.audience import Audience
 from lightrec.errors import NotApplicable, RecipeError
@@ -35,7 +35,6 @@ def harmful(store):
 @parametrize_checks(
     plugin_checks("lightrec-health"),
     TruthChecks("health", MADE_UP, ahead=0.1, blend=0.3, forbidden=harmful),
-    RewardChecks(HealthReward, context=lambda: MADE_UP().context),
     EvaluatorChecks(HealthTradeOff, lambda: MADE_UP().run),
 )
 def test_contract(check):

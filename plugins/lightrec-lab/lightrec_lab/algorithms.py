@@ -4,8 +4,7 @@ On policy they are named as the ``loss`` of ``PolicyModule``, from a replay buff
 ``ReplayPolicyModule``.
 """
 
-import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -22,7 +21,7 @@ from torchrl.objectives import (
 )
 
 from lightrec.keys import Key
-from lightrec.learners.algorithms import IQL, PPO, Learner, SlateSarsa, fresh_values
+from lightrec.learners.algorithms import IQL, PPO, Learner, SlateSarsa
 from lightrec.learners.losses import positive
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.plackett_luce import PlackettLuce, may_be_shown
@@ -30,9 +29,7 @@ from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.epsilon_greedy import EpsilonSlates
 from lightrec.policies.slate import SlatePolicy
 from lightrec_lab.losses import (
-    CandidateMPOLoss,
     CandidateSACLoss,
-    ReinforceTopKLoss,
     SlateQLoss,
 )
 
@@ -89,24 +86,6 @@ class Reinforce(PPO):
 
     kind = ReinforceLoss
     defaults: ClassVar = {}
-
-
-class ReinforceTopK(Learner):
-    """REINFORCE with the top-K correction and a learned behavior policy (Chen et al. 2019)."""
-
-    corrects_for_age = True
-
-    @staticmethod
-    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
-        """A policy that learns by likelihood what was shown."""
-        return {"behavior": copy.deepcopy(policy)}
-
-    def make_loss(self, **settings: Any) -> nn.Module:
-        """Build lightrec's loss for slates of the simulator's size."""
-        behavior: Any = self.others["behavior"]
-        return ReinforceTopKLoss(
-            self.policy, self.critic, behavior, top_k=self.slate_size, **settings
-        )
 
 
 class Greedy(Learner):
@@ -173,22 +152,6 @@ class SAC(Learner):
         """Build lightrec's loss."""
         networks = list(self.others.values())
         return CandidateSACLoss(self.policy, networks, discount=self.discount, **settings)
-
-
-class MPO(Learner):
-    """Maximum a posteriori policy optimization over candidates."""
-
-    values_single_items = True
-
-    @staticmethod
-    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
-        """A network of action values."""
-        return {"first": fresh_values(policy, hidden)}
-
-    def make_loss(self, **settings: Any) -> nn.Module:
-        """Build lightrec's loss."""
-        network = self.others["first"]
-        return CandidateMPOLoss(self.policy, network, discount=self.discount, **settings)
 
 
 class SlateQ(Greedy):

@@ -39,7 +39,6 @@ lightrec_learners = gives(
     {
         "a2c": "lightrec_lab.algorithms:A2C",
         "reinforce": "lightrec_lab.algorithms:Reinforce",
-        "reinforce-top-k": "lightrec_lab.algorithms:ReinforceTopK",
     }
 )
 lightrec_slots = gives({"replay_learners": "lightrec.learners.algorithms:Learner"})
@@ -50,7 +49,6 @@ lightrec_replay_learners = gives(
         "soft-q": "lightrec_lab.algorithms:SoftQ",
         "sac": "lightrec_lab.algorithms:SAC",
         "slate-q": "lightrec_lab.algorithms:SlateQ",
-        "mpo": "lightrec_lab.algorithms:MPO",
     }
 )
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

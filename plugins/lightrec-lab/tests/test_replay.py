@@ -38,7 +38,6 @@ def test_every_learner_finds_the_best_arm(bandit, loss):
         ReplayPolicyModule,
         2,
         loss=loss,
-        loss_settings={"bound": 1.0, "policy_bound": 0.5} if loss == "mpo" else None,
         **SMALL | {"sessions": 32, "updates": 8, "batch_size": 64, "capacity": 2000},
         learning_rate=0.02,
         tau=0.1,

@@ -10,7 +10,7 @@ from lightrec_formats.made_up import DAY
 from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_news.evaluator import HOUR, _measures
 from lightrec_news.reward import ReadingReward
-from lightrec_testing import RewardChecks, parametrize_checks, plugin_checks, tiny
+from lightrec_testing import parametrize_checks, plugin_checks, tiny
 
 MODELS = "Popularity", "RecentPopularity", "WordNeighbours"
 MADE_UP = partial(made_up, "news", *MODELS, seed=3, text_encoder="WordEncoder")
@@ -24,7 +24,6 @@ def dead(store):
 
 @parametrize_checks(
     plugin_checks("lightrec-news"),
-    RewardChecks(lambda: ReadingReward("price")),
     TruthChecks("news", MADE_UP, ahead=0.05, forbidden=dead),
 )
 def test_contract(check):

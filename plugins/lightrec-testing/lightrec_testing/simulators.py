@@ -22,7 +22,7 @@ from lightrec_testing.contract import DoesNotApply, Faults, promise
 from lightrec_testing.invariants import TOLERANCE, BatchChecks, described, differences
 
 ROWS = 6
-SESSIONS = 256
+SESSIONS = 128
 """Sessions in which a world's oracle is compared with random slates."""
 
 

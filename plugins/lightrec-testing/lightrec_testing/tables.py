@@ -13,20 +13,24 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 
 from lightrec.data.audience import Audience, Mask, Past
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.domain import Domain
+from lightrec.data.domain import Domain, showable
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Reader, Tables, find_reader
-from lightrec.errors import DataError
+from lightrec.errors import DataError, PluginError
 from lightrec.evaluation.base import Evaluator
-from lightrec.keys import Column, Key
+from lightrec.keys import PADDING, Column, Key
+from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.run import Run
 from lightrec_testing import tiny
-from lightrec_testing.contract import DoesNotApply, Faults, promise
+from lightrec_testing.contract import DoesNotApply, Faults, NotChecked, promise
 from lightrec_testing.invariants import BatchChecks, PartChecks, described, differences
 
+DRAWS, ROUNDS, PLACES, PEOPLE = 1_000_000, 10, 10, 50
+"""Items drawn for people of a log, in so many rounds and slates of so many places."""
 ODD_ATTRIBUTES = (
     pl.Series("number", [1.5, None, float("nan"), float("inf")]),
     pl.Series("flag", [True, None, False, True]),
@@ -166,6 +170,39 @@ class DomainChecks(BatchChecks):
         alone = np.concatenate(masks) if len(masks) == len(rows) else None
         yield from differences({"all": whole, "again": whole}, {"all": again, "again": alone})
         yield from differences(dict(enumerate(tables)), dict(enumerate((users, items))))
+
+    @promise("Compute each user's row from that user alone, and keep nothing from call to call.")
+    def million_draws(self) -> Faults:
+        """Of a million items that are drawn for the people of a log, which is the domain's own
+        where it makes one up, none is forbidden when each of them is asked about alone.
+        """
+        domain = self.make()
+        if not domain.restricts:
+            raise DoesNotApply("It forbids nothing.")
+        kind: Any = type(domain)
+        store = tiny.kit_store(kind)
+        try:
+            mask = showable(store)
+        except PluginError as error:
+            raise NotChecked(f"The domain is not installed: {error}") from error
+        users = torch.arange(min(store.num_users, PEOPLE))
+        offsets = torch.from_numpy(np.array(mask.log.offsets))
+        length = offsets[users + 1] - offsets[users]
+        ends = offsets[users] + (torch.rand(len(users)) * (length + 1)).long()
+        allowed = mask(users, ends)
+        if allowed is None or allowed[:, 1:].all():
+            raise NotChecked("It forbids nobody anything in its log: let `synthetic` make up more.")
+        pairs = [*zip(users.split(1), ends.split(1), strict=True)]
+        masks = [mask(*pair) for pair in reversed(pairs)]
+        alone = torch.cat([each for each in masks if each is not None]).flip(0)
+        yield from differences(alone, allowed)
+        places = min(PLACES, store.num_items)
+        rows = torch.arange(len(users)).repeat(-(-DRAWS // (ROUNDS * places * len(users))))
+        law = PlackettLuce(torch.zeros(len(rows), store.num_items + 1), allowed[rows], places)
+        for _ in range(ROUNDS):
+            slates = law.sample()
+            if wrong := int((~alone[rows].gather(1, slates) & (slates > PADDING)).sum()):
+                yield f"{wrong} of {slates.numel()} are."
 
 
 class FileChecks(PartChecks):

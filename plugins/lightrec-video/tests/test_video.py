@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 import torch
 from lightrec_formats.truth import TruthChecks, made_up
-from lightrec_testing import RewardChecks, parametrize_checks, plugin_checks
+from lightrec_testing import parametrize_checks, plugin_checks
 from lightrec_video.domain import VideoDomain
 from lightrec_video.fetch import fetch_movielens_100k
-from lightrec_video.watching import NextEpisode, WatchTime
+from lightrec_video.watching import NextEpisode
 
 from lightrec.data.readers.canonical import CanonicalReader
 from lightrec.errors import FetchError, NotApplicable
@@ -21,7 +21,6 @@ MADE_UP = partial(made_up, "video", "Popularity", "ItemKNN", "EASE", "NextEpisod
 
 @parametrize_checks(
     plugin_checks("lightrec-video"),
-    RewardChecks(lambda: WatchTime(length="price")),
     TruthChecks("video", MADE_UP, ahead=0.15),
 )
 def test_contract(check):
