@@ -3,6 +3,8 @@
 import json
 
 from lightrec.evaluation.base import Evaluator, Findings, Table
+from lightrec.evaluation.named_policies import PolicyMaker
+from lightrec.learners.algorithms import BehaviorCloning
 from lightrec.nn.stage import AfterTraining
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.losses import RankingLoss
@@ -38,3 +40,27 @@ class Overwriting(AfterTraining):
 
     def add(self, module, data, folder, logs):
         return {"validation/ndcg@10": 1.0}
+
+
+class FailingLearner(BehaviorCloning):
+    """A learner, which asks for an attribute that is not there."""
+
+    def make_loss(self, **settings):
+        return self.no_such_thing
+
+
+class FailingMaker(PolicyMaker):
+    """A maker of policies."""
+
+    def policy(self, simulator, users, run=None):
+        return json.loads("{")
+
+
+class FailingRules:
+    """Standing rules of lists."""
+
+    def __init__(self, folder, find, people):
+        self.path = folder
+
+    def of(self, items, kinds):
+        return json.loads("{")

@@ -4,7 +4,8 @@ import importlib
 
 import pytest
 
-from lightrec.errors import LightrecError, RunError
+from lightrec import plugins
+from lightrec.errors import LightrecError, PluginError, RunError
 from lightrec.learners.offline import OfflinePolicyModule
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.stages.run import check
@@ -71,3 +72,15 @@ def test_a_checkpoint_imports_no_learner_of_a_stranger(mine):
     kind = importlib.import_module(mine).Mine
     assert PolicyModule(4, 3, loss=f"{mine}.Mine", history_iterations=2)._kind is kind
     assert OfflinePolicyModule(4, 3, loss=f"{mine}.Mine")._kind is kind
+
+
+def test_learners_of_rewards_and_user_models_have_slots_of_their_own(lightrec_plugins):
+    installed = plugins.installed()
+    assert {*installed.parts["reward_learners"]} == {"MaxEnt"}
+    assert {*installed.parts["choice_models"]} == {"PooledChoice", "RecurrentChoice"}
+    hooks = (
+        'lightrec_reward_learners = hookimpl(lambda: {"PPO": "lightrec.learners.algorithms:PPO"})'
+    )
+    lightrec_plugins.add("wrong", hooks)
+    with pytest.raises(PluginError, match=r"not a subclass of lightrec\.users\.irl:RewardLearner"):
+        plugins.installed().get("reward_learners", "PPO").load()

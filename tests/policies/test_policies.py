@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from tensordict import TensorDict
 
 from lightrec.keys import Key
 from lightrec.policies.base import Policy, session_start, without_nothing
-from lightrec.policies.baselines import ConstantListPolicy, GreedyRankerPolicy
+from lightrec.policies.baselines import ConstantListPolicy, GreedyRankerPolicy, RandomPolicy
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
@@ -74,6 +75,20 @@ def test_the_constant_list_is_ordered_by_acceptance():
     policy = ConstantListPolicy.from_user_model(UserModel([model]), history)
     expected = model.utilities(model.state(history)).sigmoid().mean(0)
     torch.testing.assert_close(policy.scores(history[:1])[0, 1:], expected[1:])
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_random_slates_are_a_fair_draw(deterministic):
+    torch.manual_seed(6)
+    rows = 8000
+    state = TensorDict(session_start(torch.zeros(rows, 1).long()), [rows])
+    state[Key.MASK] = torch.tensor([False, True, True, False, True]).repeat(rows, 1)
+    acted = RandomPolicy(4).act(state, 2, deterministic)
+    slates = acted[Key.ACTION]
+    counts = (slates[:, 0] * 5 + slates[:, 1]).bincount(minlength=25).float()
+    seen = counts[counts > 0] / rows
+    torch.testing.assert_close(seen, torch.full((6,), 1 / 6), atol=0.02, rtol=0)
+    torch.testing.assert_close(acted[Key.LOG_PROBABILITY].exp(), torch.full((rows,), 1 / 6))
 
 
 def rotated(history):

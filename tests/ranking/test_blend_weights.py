@@ -60,6 +60,19 @@ def searched_of(given: Candidates, likely: torch.Tensor, best: int) -> torch.Ten
     return torch.stack(folds).mean(0)
 
 
+def test_in_doubt_the_mean_of_likeliest_and_searched_weights_is_taken():
+    generator = torch.Generator().manual_seed(1)
+    given = Candidates(
+        torch.randn(2, 300, 20, generator=generator), torch.zeros(300, 20), 20, torch.arange(300)
+    )
+    weights, chosen, metrics = choose_weights(given, ["a", "b"])
+    assert chosen == "mean"
+    likely = fit_weights(given)
+    best = max(range(2), key=lambda k: metrics[f"{'ab'[k]}/ndcg@10"])
+    mean = (likely / likely.sum() + searched_of(given, likely, best)) / 2
+    assert [*weights.values()] == pytest.approx((mean * max(likely.sum(), 0.1)).tolist(), rel=1e-5)
+
+
 def test_searched_weights_are_taken_where_they_are_clearly_ahead():
     # Of two users of three each part puts another item before what came; at shares of 1/5 to 4/5
     # neither is. Those of the third choose what no list of ten would hold, and what the second part

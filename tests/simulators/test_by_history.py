@@ -1,4 +1,4 @@
-"""What opens and shuts within sessions: masks and offers after each step, and what is shown."""
+"""What opens and shuts within sessions: masks and offers after each step, a million draws."""
 
 import pytest
 import torch
@@ -81,6 +81,26 @@ def test_nothing_shut_is_shown_and_what_opens_is(repeats, offer_size):
             break
     assert opened > 100
     assert draws > (40_000 if repeats else 2_000)
+
+
+@pytest.mark.slow
+def test_a_million_draws_show_nothing_shut():
+    users = torch.arange(4_096)
+    simulator, draws, wrong = make(len(users), slate_size=4, repeats=True, max_steps=64), 0, 0
+    simulator.fix(users, 1)
+    state = simulator.reset()
+    had = flags(logged(users))
+    shown = torch.zeros_like(had)
+    while draws < 10**6:
+        may = doors(had, shown)
+        state = simulator.step(simulator.rand_action(state))
+        slate = state[Key.ACTION]
+        wrong += int((~may.gather(1, slate) & (slate > 0)).sum())
+        draws += int((slate > 0).sum())
+        shown |= flags(slate)
+        had |= flags(slate * state["next", Key.TAKEN])
+        state = state["next"].exclude("reward").clone()
+    assert wrong == 0
 
 
 def test_a_session_that_begins_anew_knows_its_own_past_alone():

@@ -14,10 +14,12 @@ from lightrec.__main__ import main
 from lightrec.data.store import EventStore
 from lightrec.errors import PluginError
 from lightrec.evaluation.held_out import HeldOutLog
+from lightrec.evaluation.simulation import simulation
 from lightrec.keys import Key
 from lightrec.policies.base import Policy
 from lightrec.recommend import load
 from lightrec.run import Run
+from lightrec.simulators.rollout import judge
 from lightrec.stages import recipes
 from lightrec.stages.run import execute, run
 from lightrec.stages.stage import Stage
@@ -125,6 +127,20 @@ def test_forbidden_items_are_not_ranked_and_events_about_them_are_misses(clinic,
     assert lamps[perfect.lists[~minor]].any()
 
 
+@pytest.mark.parametrize("policy", ["random", "popularity", "constant", "policy"])
+def test_no_contender_shows_what_is_forbidden(clinic, rules, policy):
+    on = simulation(str(clinic), 60, 0, {"max_steps": 12})
+    shown = []
+
+    def note(state, following, alive):
+        shown.append(torch.stack([state[Key.USER][alive], state[Key.ACTION][alive, 0]]))
+
+    judge({policy: on.policy(policy)}, on.simulator, on.users, [0], record=note)
+    (users, items), (minors, lamps) = torch.cat(shown, 1), rules
+    assert not lamps[items[minors[users]]].any()
+    assert lamps[items[~minors[users]]].any()
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
@@ -184,6 +200,23 @@ def test_what_is_added_after_training_overwrites_no_metric(clinic, monkeypatch):
     with pytest.raises(PluginError, match=message):
         execute(Stage("ranker", recipe, clinic / "ranker", SETTINGS["ranker"]))
     assert before.read_bytes() == was
+
+
+@needs("worlds")
+def test_a_learner_a_maker_of_policies_and_rules_that_fail_are_named(clinic, monkeypatch, tmp_path):
+    recipe = tmp_path / "policy.yaml"
+    recipe.write_text(POLICY)
+    put(monkeypatch, "learners", "ppo", "FailingLearner")
+    stage = Stage("policy", recipes.find(str(recipe))[1], tmp_path / "out" / "policy")
+    task = "do its part in the stage policy"
+    with named("FailingLearner", task, "RuntimeError: .*'no_such_thing'"):
+        execute(stage)
+    put(monkeypatch, "policy_makers", "fall", "FailingMaker")
+    with named("FailingMaker", "make its policy"):
+        simulation("Waiting", 8, 0, {}).policy("fall")
+    put(monkeypatch, "list_parts", "rules", "FailingRules")
+    with named("FailingRules", "read the run's standing rules"):
+        load(clinic).recommend("u3")
 
 
 VISITS = """\
