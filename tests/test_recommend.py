@@ -139,19 +139,8 @@ def test_wishes_join_a_history_or_stand_alone(recommender, tiny_run, capsys):
     everybody = pl.concat(recommender.recommend_all(ask="tea rope", k=48))
     assert everybody.filter(user="u3")["item"].equals(table["item"])
     line = ["recommend", str(tiny_run), "--ask", "TEA number 3", "-k", "2"]
-    capsys.readouterr()
-    assert main(line) == 0
-    assert "tea number 3" in capsys.readouterr().out.splitlines()[1]
     assert main([*line, "--by", "policy"]) == 2
     assert "leave out --by policy" in capsys.readouterr().err
-
-
-def test_the_command_prints_a_table_and_writes_files(tiny_run, tmp_path, capsys):
-    assert main(["recommend", str(tiny_run), "--user", "u3", "-k", "4"]) == 0
-    assert capsys.readouterr().out.count(" number ") == 4
-    out = tmp_path / "recs.parquet"
-    assert main(["recommend", str(tiny_run), "--all", "-k", "2", "--out", str(out)]) == 0
-    assert pl.read_parquet(out).height == 120
 
 
 FORMULA_USER = pl.col("customer").replace("u5", "=1+1")

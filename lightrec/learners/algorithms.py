@@ -24,7 +24,6 @@ from lightrec.learners.losses import (
     CandidateIQLLoss,
     LikelihoodLoss,
     SlateSarsaLoss,
-    SupervisedValueLoss,
     ValueLoss,
 )
 from lightrec.learners.transitions import FEATURES
@@ -284,38 +283,3 @@ class IQL(Learner):
         return CandidateIQLLoss(
             self.policy, networks, self.critic, discount=self.discount, **settings
         )
-
-
-class SA2C(Learner):
-    """A supervised policy, weighted by advantages of values on its trunk (Xin et al. 2022)."""
-
-    values_single_items = True
-
-    @staticmethod
-    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
-        """A network of action values on the policy's trunk."""
-        return {"first": second_head(policy, hidden)}
-
-    def make_loss(self, **settings: Any) -> nn.Module:
-        """Build lightrec's loss."""
-        values = self.others["first"]
-        return SupervisedValueLoss(self.policy, values, discount=self.discount, **settings)
-
-
-def second_head(policy: LearnedPolicy, hidden: Sequence[int]) -> ActionValues:
-    """Action values that share all with a policy but the last layer of its query.
-
-    :raises RecipeError: where the policy makes no query by a ``query_network``.
-    """
-    network = getattr(policy, "query_network", None)
-    if not isinstance(network, nn.Sequential):
-        raise RecipeError(
-            f"{type(policy).__name__} has no query_network on which action values could have a "
-            "head of their own. Take CandidatePolicy or TowerPolicy with a size above 0, or "
-            "another loss, such as iql."
-        )
-    last_layer = {id(parameter) for parameter in network[-1].parameters()}
-    parts = [*policy.parameters(), *policy.buffers()]
-    shared = {id(part): part for part in parts if id(part) not in last_layer}
-    values = perceptron([policy.feature_size, *hidden, 1])
-    return ActionValues(copy.deepcopy(policy, shared), values)

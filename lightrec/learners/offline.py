@@ -35,7 +35,7 @@ class OfflinePolicyModule(PolicyStage):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param loss: ``bc``, ``reward-weighted``, ``iql`` or ``sa2c``, see
+    :param loss: ``bc``, ``reward-weighted`` or ``iql``, see
         :mod:`lightrec.learners.algorithms`; or a plugin's, or the import path of a
         :class:`~lightrec.learners.algorithms.Learner`.
     :param n_step: steps that a transition goes over; more carry rewards back faster, and belong to

@@ -39,14 +39,6 @@ VARIANTS: dict[str, tuple[str, str | bytes, dict[str, Any], Any]] = {
         "reviews.json.gz", gzip.compress(b'{"reviewerID": "A1", "asin": "B1", "overall": 5.0, "unixReviewTime": 1252800000, "reviewTime": "09 13, 2009", "helpful": [0, 0]}\n'),
         {}, ({"user": "reviewerID", "item": "asin", "time": "unixReviewTime", "value": "overall"}, "A1", "B1", "2009-09-13"),
     ),
-    "Amazon 2023 JSON": (
-        "All_Beauty.jsonl", '{"rating": 5.0, "title": "x", "images": [], "asin": "B00", "parent_asin": "B01", "user_id": "AG", "timestamp": 1588687728923, "verified_purchase": true}\n',
-        {}, ({"user": "user_id", "item": "asin", "time": "timestamp", "value": "rating"}, "AG", "B00", "2020-05-05"),
-    ),
-    "RetailRocket": (
-        "events.csv", "timestamp,visitorid,event,itemid,transactionid\n1433221332117,257597,view,355908,\n", {},
-        ({"user": "visitorid", "item": "itemid", "time": "timestamp", "feedback": "event", "session": "transactionid"}, "257597", "355908", "2015-06-02"),
-    ),
     "Online Retail without descriptions, month first": (  # a package's reader knows it by them
         "retail.csv", "InvoiceNo,StockCode,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
         '536365,85123A,6,12/1/10 8:26,2.55,17850,"Kingdom, United"\n536366,71053,-1,12/13/10 8:26,3.39,17850,UK\n', {},
