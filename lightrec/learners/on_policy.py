@@ -33,9 +33,8 @@ class PolicyModule(PlayingStage):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param loss: ``ppo`` or ``slate-sarsa``, see :mod:`lightrec.learners.algorithms`; of the package
-        lightrec-lab, ``a2c`` or ``reinforce``; or a plugin's, or the import path of a
-        :class:`~lightrec.learners.algorithms.Learner`.
+    :param loss: ``ppo`` or ``slate-sarsa``, see :mod:`lightrec.learners.algorithms`; or a
+        plugin's, or the import path of a :class:`~lightrec.learners.algorithms.Learner`.
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
     :param passes: passes over an iteration's steps.
