@@ -16,12 +16,6 @@ lightrec_components = gives(
         "ReplayPolicyModule": "lightrec_lab.replay:ReplayPolicyModule",
     }
 )
-lightrec_reward_learners = gives(
-    {
-        "TasteMixture": "lightrec_lab.irl:TasteMixture",
-        "RewardWeightedLikelihood": "lightrec_lab.irl:RewardWeightedLikelihood",
-    }
-)
 lightrec_policies = gives(
     {
         "LinUCB": "lightrec_lab.bandits:LinUCB",
