@@ -5,30 +5,26 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations
 from math import log10
-from pathlib import Path
 from typing import Final
 
 import polars as pl
-import yaml
 
 from lightrec.data.schema import Problems, Table
 from lightrec.data.times import looks_like_times
+from lightrec.data.words import WORDS
 from lightrec.keys import Column
 
 _MARKS: Final = re.compile(r"[\s_.\-]")
 _NUMBER: Final = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?$")
 
-_WORDS: Final[dict[str, dict[str, str]]] = yaml.safe_load(
-    Path(__file__).with_name("words.yaml").read_text("utf-8")
-)
-_MONEY, _TITLE, _KINDS = (_WORDS["parts"][kind].split() for kind in ("money", "title", "kinds"))
+_MONEY, _TITLE, _KINDS = (WORDS["parts"][kind].split() for kind in ("money", "title", "kinds"))
 
-LOG_NAMES: Final = {column: words.split() for column, words in _WORDS["columns"].items()}
+LOG_NAMES: Final = {column: words.split() for column, words in WORDS["columns"].items()}
 """Names by which each column of a log is recognised, in order of preference. Case, blanks,
 underscores, hyphens and dots do not count: ``userId``, ``user_id`` and ``User ID`` are one name."""
 CATALOG_NAMES: Final = {
     Column.ITEM: [*LOG_NAMES[Column.ITEM], "id"],
-    **{column: words.split() for column, words in _WORDS["items"].items()},
+    **{column: words.split() for column, words in WORDS["items"].items()},
 }
 """Names of the columns of an item table; all others are attributes."""
 USER_NAMES: Final = {Column.USER: [*LOG_NAMES[Column.USER], "id"]}
