@@ -50,8 +50,9 @@ def simulate(
     everybody, with lightrec-worlds) and oracle. A run knows policy, greedy (by its ranker alone),
     blend, user-model-a, even-mixture, constant, popularity, random and epsilon-greedy, and is
     played in its user model B. A saved policy is named by its folder, a plugin's by its short name,
-    with settings after a colon. A run's folder stands for its blend, where its log names the same items. `lightrec
-    plugins list` names the simulators and policies, `lightrec plugins show Greed` their settings.
+    with settings after a colon. A run's folder stands for its blend, where its log names the same
+    items. `lightrec plugins list` names the simulators and policies, `lightrec plugins show Greed`
+    their settings.
 
     :param draw: draw slates instead of showing what scores highest.
     :param out: write the sessions of one policy, drawn, as a log into a folder.

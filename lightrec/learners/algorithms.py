@@ -95,12 +95,8 @@ class Learner(nn.Module, ABC):
     """Whether the loss looks at the items shown alone, and not at all that might have been."""
     values_single_items: bool = False
     """Whether slates of several places are refused."""
-    looks_ahead: bool = False
-    """Whether a reward must be the return of all that came of a step, to the session's end."""
     learns_a_law: bool = True
     """Whether what is learned is the law of slates itself, and not values of what is shown."""
-    corrects_for_age: bool = False
-    """Whether steps that earlier policies played are learned from as well as the present one's."""
 
     def __init__(
         self,

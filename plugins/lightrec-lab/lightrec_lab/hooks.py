@@ -16,12 +16,6 @@ lightrec_components = gives(
         "ReplayPolicyModule": "lightrec_lab.replay:ReplayPolicyModule",
     }
 )
-lightrec_learners = gives(
-    {
-        "a2c": "lightrec_lab.algorithms:A2C",
-        "reinforce": "lightrec_lab.algorithms:Reinforce",
-    }
-)
 lightrec_slots = gives({"replay_learners": "lightrec.learners.algorithms:Learner"})
 lightrec_replay_learners = gives(
     {
