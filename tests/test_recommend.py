@@ -47,13 +47,6 @@ def test_users_get_unseen_items_best_first_alone_or_with_everybody(recommender):
         assert everybody.filter(user=user)["item"].equals(table["item"])
 
 
-def test_a_ranker_that_lifts_what_was_seen_cannot_show_it(recommender, monkeypatch):
-    monkeypatch.setattr(recommender.ranker, "lifted", lambda scores, _: torch.zeros_like(scores))
-    shown = {*recommender.recommend("u3", k=recommender.store.num_items)["item"]}
-    assert not seen(recommender, "u3") & shown
-    assert len(shown) == recommender.store.num_items - len(seen(recommender, "u3"))
-
-
 def test_discoveries_are_what_was_not_met_even_where_items_come_again(recommender, monkeypatch):
     nothing = lambda self, starts, ends: np.zeros((len(starts), 1), np.int64)  # noqa: E731
     monkeypatch.setattr(Sequences, "known", nothing)

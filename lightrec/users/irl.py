@@ -157,28 +157,7 @@ def chosen(values: Tensor, batch: Batch) -> Tensor:
     return values.gather(1, batch[Key.CHOICE].unsqueeze(1)).squeeze(1)
 
 
-class LookingAhead(RewardLearner):
-    """Base of learners with a network of rewards, W next to it, and an averaged copy of W."""
-
-    discount = 0.0
-
-    def build(self, make: Make, discount: float) -> None:
-        """Make the reward network, W, and its averaged copy."""
-        super().build(make, discount)
-        self.discount = discount
-        self.value = Continuation(make())
-        self.slow = copy.deepcopy(self.value).requires_grad_(False)
-
-    def stepped(self) -> None:
-        """Move the averaged copy of W."""
-        average(self.slow, self.value, RATE)
-
-    def discount_at(self, progress: float) -> float:
-        """γ' at a point of the training, from 0 to 1."""
-        return self.discount * min(1.0, progress / RAMP)
-
-
-class MaxEnt(LookingAhead):
+class MaxEnt(RewardLearner):
     """The reward under which the log's choices are likeliest, by maximum entropy.
 
     People choose with probability ∝ exp Q, Q(s, i) = r(s, i) + γ' W(s after i). W(s), the mean of
@@ -194,20 +173,27 @@ class MaxEnt(LookingAhead):
 
     def __init__(self, anchored: bool = True) -> None:
         super().__init__()
-        self.anchored = anchored
+        self.anchored, self.discount = anchored, 0.0
 
     def build(self, make: Make, discount: float) -> None:
-        """Make r and W, and nothing's reward where that is free."""
+        """Make r, W and its averaged copy, and nothing's reward where that is free."""
         super().build(make, discount)
+        self.discount = discount
+        self.value = Continuation(make())
+        self.slow = copy.deepcopy(self.value).requires_grad_(False)
         self.nothing = None
         if not self.anchored:
             self.nothing = nn.Linear(self.reward_network.state_size, 1)
             nn.init.normal_(self.nothing.weight, std=ANYWHERE)
 
+    def stepped(self) -> None:
+        """Move the averaged copy of W."""
+        average(self.slow, self.value, RATE)
+
     def loss(self, batch: Batch, progress: float) -> Tensor:
-        """Minus the log-likelihood, and half W's squared error."""
+        """Minus the log-likelihood, and half W's squared error; γ' grows at first."""
         history, items = batch[Key.HISTORY], batch[Key.CANDIDATES]
-        discount = self.discount_at(progress)
+        discount = self.discount * min(1.0, progress / RAMP)
         values, idle = self._values(history, items, discount)
         likely = chosen(values.log_softmax(-1), batch)
         target = (discount * idle + values.logsumexp(-1)).detach()

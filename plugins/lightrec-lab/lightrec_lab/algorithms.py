@@ -1,7 +1,6 @@
 """Learners of policies from a replay buffer, beside lightrec's PPO and SlateQ on policy."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from tensordict import TensorDictBase
@@ -75,9 +74,8 @@ class DQN(Greedy):
     """Deep Q-learning over candidates (Mnih et al. 2015; dueling, Wang et al. 2016)."""
 
     values_single_items = True
-    kind: ClassVar[type[LossModule]] = DQNLoss
-    own_settings: ClassVar[Mapping[str, bool]] = {"double_dqn": False}
-    """Settings that set relatives apart."""
+    is_double = False
+    """Whether the target values the column that the learned network prefers."""
     temperature: float | None = None
     """τ of soft values; None for hard ones."""
 
@@ -85,7 +83,7 @@ class DQN(Greedy):
         """Build TorchRL's loss."""
         values = ChosenValues(self.policy, self.critic, self.temperature)
         chosen = {"loss_function": "smooth_l1", "action_space": "categorical", **settings}
-        loss = self.kind(values, delay_value=True, **self.own_settings, **chosen)
+        loss = DQNLoss(values, delay_value=True, double_dqn=self.is_double, **chosen)
         loss.make_value_estimator(ValueEstimators.TD0, gamma=self.discount)
         self._targets = SoftUpdate(loss, tau=self.tau)
         return loss
@@ -98,7 +96,7 @@ class DQN(Greedy):
 class DoubleDQN(DQN):
     """Its target values the column that the learned network prefers (van Hasselt et al. 2016)."""
 
-    own_settings: ClassVar = {"double_dqn": True}
+    is_double = True
 
 
 class SoftQ(DQN):
