@@ -87,7 +87,7 @@ def lightrec_policies() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add policies."""
 
 
-@_slot("lightrec.evaluation.named_policies:PolicyMaker", names="words of ``--policy`` (``linucb``)")
+@_slot("lightrec.evaluation.named_policies:PolicyMaker", names="words of ``--policy``")
 def lightrec_policy_makers() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add policies that learn in a simulator before `simulate` and `judge` compare them."""
 

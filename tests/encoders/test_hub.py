@@ -128,5 +128,3 @@ def test_a_warning_says_what_was_found_and_what_to_do(make, monkeypatch):
     assert f"`--values.text_encoder.model {MULTILINGUAL}`" in sentence
     assert advice({"en": 0.9, "fr": 0.1}, ["a red lamp"], "TextEncoder") == ""
     assert advice(GERMAN, ["rote Lampe"], "WordEncoder") == ""
-    monkeypatch.setattr(module, "model_folder", lambda model: None)
-    assert advice(GERMAN, ["rote Lampe"], "TextEncoder") == ""

@@ -3,7 +3,6 @@
 import lightning.pytorch as pl
 import pytest
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from tests.learners.stages import FAMILIES, STAGES, make
 from tests.learners.training import FIRST, one_a_family, resumed, train
@@ -73,17 +72,6 @@ def test_a_resumed_run_goes_on_as_an_unbroken_one(bandit, name, tmp_path):
         assert torch.equal(whole.buffer[:]["action"], later.buffer[:]["action"])
     loaded = type(whole).load_from_checkpoint(tmp_path / FIRST, weights_only=True)
     assert loaded.state_dict().keys() == whole.state_dict().keys()
-
-
-def test_averaged_weights_are_resumed_too(bandit, tmp_path):
-    def fit(*how):
-        average = EMAWeightAveraging(decay=0.9)
-        return train(*make("ranking softmax", bandit), *how, callbacks=[average])
-
-    averaged, _ = resumed(fit, tmp_path)
-    plain, _ = train(*make("ranking softmax", bandit), 2)
-    pairs = zip(averaged.parameters(), plain.parameters(), strict=True)
-    assert not all(torch.equal(one, other) for one, other in pairs)
 
 
 def look(folder, names):

@@ -121,7 +121,6 @@ def test_who_left_was_only_cut_where_leaving_is_a_part_of_the_discount(bandit):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"history_iterations": 2}, "history_iterations is 2, and ppo learns from"),
         ({"temperature": (0.1, 0.0)}, r"temperature is \(0.1, 0.0\).*must be positive"),
     ],
 )

@@ -1,8 +1,4 @@
-"""Second learners of policies in simulators, beside lightrec's PPO and SlateQ on policy.
-
-On policy they are named as the ``loss`` of ``PolicyModule``, from a replay buffer as that of
-``ReplayPolicyModule``.
-"""
+"""Learners of policies from a replay buffer, beside lightrec's PPO and SlateQ on policy."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -11,27 +7,17 @@ import torch
 from tensordict import TensorDictBase
 from tensordict.nn import TensorDictModuleBase
 from torch import nn
-from torchrl.objectives import (
-    A2CLoss,
-    DQNLoss,
-    LossModule,
-    ReinforceLoss,
-    SoftUpdate,
-    ValueEstimators,
-)
+from torchrl.objectives import DQNLoss, LossModule, SoftUpdate, ValueEstimators
 
 from lightrec.keys import Key
-from lightrec.learners.algorithms import IQL, PPO, Learner, SlateSarsa
+from lightrec.learners.algorithms import IQL, Learner, SlateSarsa
 from lightrec.learners.losses import positive
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.plackett_luce import PlackettLuce, may_be_shown
 from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.epsilon_greedy import EpsilonSlates
 from lightrec.policies.slate import SlatePolicy
-from lightrec_lab.losses import (
-    CandidateSACLoss,
-    SlateQLoss,
-)
+from lightrec_lab.losses import CandidateSACLoss, SlateQLoss
 
 
 class ChosenValues(TensorDictModuleBase):
@@ -72,20 +58,6 @@ class ChosenValues(TensorDictModuleBase):
         state["action_value"], state["action"] = torch.where(none, level, values), column
         state["chosen_action_value"] = torch.where(none, level, best)
         return state
-
-
-class A2C(PPO):
-    """Advantage actor-critic (Mnih et al. 2016)."""
-
-    kind = A2CLoss
-    defaults: ClassVar = {"entropy_coeff": 0.0, "critic_coeff": 1.0}
-
-
-class Reinforce(PPO):
-    """REINFORCE with a learned baseline (Williams 1992)."""
-
-    kind = ReinforceLoss
-    defaults: ClassVar = {}
 
 
 class Greedy(Learner):

@@ -16,31 +16,6 @@ lightrec_components = gives(
         "ReplayPolicyModule": "lightrec_lab.replay:ReplayPolicyModule",
     }
 )
-lightrec_reward_learners = gives(
-    {
-        "TasteMixture": "lightrec_lab.irl:TasteMixture",
-        "RewardWeightedLikelihood": "lightrec_lab.irl:RewardWeightedLikelihood",
-    }
-)
-lightrec_policies = gives(
-    {
-        "LinUCB": "lightrec_lab.bandits:LinUCB",
-        "ThompsonSampling": "lightrec_lab.bandits:ThompsonSampling",
-    }
-)
-lightrec_policy_makers = gives(
-    {
-        "epsilon-greedy": "lightrec_lab.bandits:TaughtEpsilonGreedy",
-        "linucb": "lightrec_lab.bandits:TaughtLinUCB",
-        "thompson": "lightrec_lab.bandits:TaughtThompson",
-    }
-)
-lightrec_learners = gives(
-    {
-        "a2c": "lightrec_lab.algorithms:A2C",
-        "reinforce": "lightrec_lab.algorithms:Reinforce",
-    }
-)
 lightrec_slots = gives({"replay_learners": "lightrec.learners.algorithms:Learner"})
 lightrec_replay_learners = gives(
     {

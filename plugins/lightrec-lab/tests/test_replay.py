@@ -7,7 +7,6 @@ from lightrec_worlds.world_data import WorldData
 
 from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Key
-from lightrec.learners.algorithms import BehaviorCloning
 from lightrec.learners.offline import OfflinePolicyModule
 from lightrec.simulators.rollout import UserMemory
 from tests.learners.training import BEST, REPLAY, bandit_run, fit, one_a_family, one_arm
@@ -103,17 +102,7 @@ def test_settings_that_cannot_be(settings, message):
         fit(data, ReplayPolicyModule, 1, **SMALL, **settings)
 
 
-@pytest.mark.parametrize(
-    ("given", "settings", "message"),
-    [
-        ({}, {"loss": "bc", "n_step": 5}, r"n_step is 5, in which .* at most: 6"),
-        ({"behavior": None}, {}, r"learned from a log, and WorldData has none"),
-    ],
-)
-def test_what_a_log_lacks_is_told(given, settings, message, monkeypatch):
-    monkeypatch.setattr(BehaviorCloning, "looks_ahead", True)
-    world = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 6}
-    own = {"iterations": 3, "judging": 4, "behavior": {}, "logged_sessions": 5, **given}
-    data = WorldData("LongTermSatisfaction", world, **own)
-    with pytest.raises(RecipeError, match=message):
-        fit(data, OfflinePolicyModule, 1, **settings, updates=2, batch_size=32)
+def test_a_policy_from_a_log_needs_one():
+    data = WorldData("LongTermSatisfaction", {"max_steps": 6}, iterations=3, judging=4)
+    with pytest.raises(RecipeError, match=r"learned from a log, and WorldData has none"):
+        fit(data, OfflinePolicyModule, 1, updates=2, batch_size=32)

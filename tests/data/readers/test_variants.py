@@ -26,10 +26,6 @@ FIRST = ("u0", "i0")
 # File, content, options, and what is recognised (columns, and the first user, item and date) or a
 # piece of the sentence that says what to do.
 VARIANTS: dict[str, tuple[str, str | bytes, dict[str, Any], Any]] = {
-    "MovieLens 20M": (
-        "ratings.csv", "userId,movieId,rating,timestamp\n1,2,3.5,1112486027\n1,29,3.5,1112484676\n",
-        {}, ({"user": "userId", "item": "movieId", "value": "rating", "time": "timestamp"}, "1", "2", "2005-04-02"),
-    ),
     "MovieLens 1M by position": (
         "ml.dat", lines("::"), {"columns": {"user": "1", "item": "2", "value": "3", "time": "4"}},
         ({"user": "1", "item": "2", "value": "3", "time": "4"}, *FIRST, "2020-09-13"),
