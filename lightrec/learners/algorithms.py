@@ -202,22 +202,14 @@ def learners_of(slot: str) -> type[str]:
 class PPO(Learner):
     """Proximal policy optimization (Schulman et al. 2017)."""
 
-    kind: ClassVar[type[LossModule]] = ClipPPOLoss
-    defaults: ClassVar[Mapping[str, float]] = {
-        "clip_epsilon": 0.2,
-        "entropy_coeff": 0.0,
-        "critic_coeff": 1.0,
-    }
-
     def make_loss(self, **settings: Any) -> LossModule:
         """Build TorchRL's loss around the networks, which it does not copy."""
-        chosen = {**self.defaults, **settings}
-        if "entropy_coeff" in chosen:
-            # An entropy that counts for nothing would take half of the time.
-            chosen["entropy_bonus"] = bool(chosen["entropy_coeff"])
+        chosen = {"clip_epsilon": 0.2, "entropy_coeff": 0.0, "critic_coeff": 1.0, **settings}
+        # An entropy that counts for nothing would take half of the time.
+        chosen["entropy_bonus"] = bool(chosen["entropy_coeff"])
         critic = TensorDictModule(self.critic, in_keys=[FEATURES], out_keys=["state_value"])
         actor = Actor(self.policy, self.slate_size)
-        loss = self.kind(actor, critic, functional=False, **chosen)
+        loss = ClipPPOLoss(actor, critic, functional=False, **chosen)
         loss.set_keys(sample_log_prob=Key.LOG_PROBABILITY)
         return loss
 
