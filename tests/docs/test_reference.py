@@ -7,7 +7,6 @@ import pytest
 
 from docs.generated import fill, hook_names, pages, recipe_files, submodules
 from lightrec import hookspecs
-from lightrec.__main__ import commands
 from tests.docs.pages import ROOT, anchors, name
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -25,11 +24,6 @@ def test_a_page_is_as_new_as_the_code_and_the_results(page):
     if text != fill(text):
         older = f"{name(page)} is older than the code or the results: run `make pages`."
         pytest.fail(older, pytrace=False)
-
-
-@pytest.mark.parametrize("command", commands())
-def test_every_command_is_documented(command):
-    assert f"lightrec-{command.replace(' ', '-')}" in anchors(reference("commands"))
 
 
 @pytest.mark.parametrize("hook", hook_names())
