@@ -34,9 +34,15 @@ REFUSED = {
 }
 
 
+def forget():
+    for module in [m for m in sys.modules if m.startswith(("lightrec_clinic", "lightrec_courses"))]:
+        del sys.modules[module]
+
+
 @pytest.fixture
 def frozen(tmp_path, monkeypatch):
     """Installs a package, as it is or mended."""
+    forget()  # other tests have one of that name
 
     def installed(name, mends):
         install(tmp_path, name, **texts(name, mends))
@@ -47,8 +53,7 @@ def frozen(tmp_path, monkeypatch):
 
     yield installed
     plugins.installed.cache_clear()
-    for module in [m for m in sys.modules if m.startswith(("lightrec_clinic", "lightrec_courses"))]:
-        del sys.modules[module]
+    forget()
 
 
 @pytest.mark.parametrize("name", REFUSED)
