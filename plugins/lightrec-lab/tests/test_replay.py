@@ -91,30 +91,24 @@ def test_soft_values_are_those_of_the_law_that_acts():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("kind", "settings", "message"),
     [
-        ({}, r"values single items, and the slates have 2 places"),
-        ({"loss_settings": {"x": 1}, "loss": "slate-q"}, r"cannot be built with loss_settings"),
-        ({"anchor": 0.1}, "dqn learns values and no law"),
+        (ReplayPolicyModule, {}, "values single items, and the slates have 2 places"),
+        (ReplayPolicyModule, {"anchor": 0.1}, "dqn learns values and no law"),
+        (OfflinePolicyModule, {"loss": "bc"}, "learned from a log, and WorldData has none"),
     ],
 )
-def test_settings_that_cannot_be(settings, message):
+def test_settings_that_cannot_be(kind, settings, message):
     data = WorldData("Greed", {"slate_size": 2}, iterations=1, judging=4)
+    small = SMALL if kind is ReplayPolicyModule else {}
     with pytest.raises(RecipeError, match=message):
-        fit(data, ReplayPolicyModule, 1, **SMALL, **settings)
+        fit(data, kind, 1, **small, **settings)
 
 
-@pytest.mark.parametrize(
-    ("given", "settings", "message"),
-    [
-        ({}, {"loss": "bc", "n_step": 5}, r"n_step is 5, in which .* at most: 6"),
-        ({"behavior": None}, {}, r"learned from a log, and WorldData has none"),
-    ],
-)
-def test_what_a_log_lacks_is_told(given, settings, message, monkeypatch):
+def test_steps_that_a_log_does_not_have_are_told(monkeypatch):
     monkeypatch.setattr(BehaviorCloning, "looks_ahead", True)
     world = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 6}
-    own = {"iterations": 3, "judging": 4, "behavior": {}, "logged_sessions": 5, **given}
-    data = WorldData("LongTermSatisfaction", world, **own)
-    with pytest.raises(RecipeError, match=message):
-        fit(data, OfflinePolicyModule, 1, **settings, updates=2, batch_size=32)
+    logged = {"iterations": 3, "judging": 4, "behavior": {}, "logged_sessions": 5}
+    data = WorldData("LongTermSatisfaction", world, **logged)
+    with pytest.raises(RecipeError, match=r"n_step is 5, in which .* at most: 6"):
+        fit(data, OfflinePolicyModule, 1, loss="bc", n_step=5, updates=2, batch_size=32)
