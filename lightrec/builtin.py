@@ -42,7 +42,6 @@ choice_models users.choice_model PooledChoice RecurrentChoice
 reward_learners users.irl MaxEnt
 learners learners.algorithms ppo=PPO slate-sarsa=SlateSarsa
 offline_learners learners.algorithms bc=BehaviorCloning reward-weighted=RewardWeighted iql=IQL
-offline_learners learners.algorithms sa2c=SA2C
 rankers evaluation.rankers policy=ByPolicy blend=RunRanker mixture=ByMixture
 rankers evaluation.rankers even-mixture=ByEvenMixture ranker=ByRanker
 domains data.domain generic=Domain

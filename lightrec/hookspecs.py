@@ -87,7 +87,7 @@ def lightrec_policies() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add policies."""
 
 
-@_slot("lightrec.evaluation.named_policies:PolicyMaker", names="words of ``--policy`` (``linucb``)")
+@_slot("lightrec.evaluation.named_policies:PolicyMaker", names="words of ``--policy``")
 def lightrec_policy_makers() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add policies that learn in a simulator before `simulate` and `judge` compare them."""
 
@@ -138,8 +138,7 @@ def lightrec_rankers() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Add what may rank a run's items, for `recommend`, `explain`, `compare` and the service.
 
     A policy's ``from_run(run)`` makes it of a :class:`~lightrec.run.Run`. What reads more of a
-    history than a policy's state has, or re-ranks what may come, is a
-    :class:`~lightrec.evaluation.rankers.RunRanker`.
+    history than a policy's state has is a :class:`~lightrec.evaluation.rankers.RunRanker`.
     """
 
 

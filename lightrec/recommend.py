@@ -353,8 +353,6 @@ class Recommender:
             raw, more = raw.clamp_min(1e-30).log() if shares else raw, more + rules.boost
             choose = partial(rules.fill, people=people)
         usual = (weight * raw + more).masked_fill(~allowed, -torch.inf)
-        if model is self.model and ask is None:
-            usual = self.ranker.lifted(usual, history).masked_fill(~allowed, -torch.inf)
         fresh = torch.full_like(usual, -torch.inf)
         if placed is None:
             items = with_reserved_places(usual, fresh, k, 0, choose)

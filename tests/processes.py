@@ -4,6 +4,7 @@ import contextlib
 import io
 import multiprocessing
 import os
+import socket
 import sys
 import traceback
 from collections.abc import Callable
@@ -23,6 +24,13 @@ def apart(function: Callable[..., Any], *each: tuple[Any, ...]) -> list[Any]:
     with ProcessPoolExecutor(len(each), SERVER) as pool:
         calls: list[Future[Any]] = [pool.submit(function, *arguments) for arguments in each]
         return [call.result(timeout=300) for call in calls]
+
+
+def free_port() -> int:
+    """A port that nobody listens on, for processes that meet there."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def run_python(code: str, *arguments: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lightrec.__main__ import commands, main
+from lightrec.__main__ import main
 
 SLOW = (
     *("pyarrow", "lightning", "torchrl", "tensordict", "transformers", "torchmetrics"),
@@ -44,14 +44,6 @@ for words in (
     named = {SLOW!r} if words[0] == "recommend" else {SLOW[1:]!r}
     assert not (found := [name for name in named if name in sys.modules]), (words, found)
 """)
-
-
-@pytest.mark.parametrize("command", [c for c in commands() if c not in ("fit", "validate", "test")])
-def test_each_command_has_help_with_an_example(command, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main([*command.split(), "--help"])
-    assert stopped.value.code == 0
-    assert f"lightrec {command}" in capsys.readouterr().out.partition("example")[2]
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,6 @@ def test_a_setting_of_a_class_that_is_gone_says_why():
     ("use", "package"),
     [
         (lambda: plugins.installed().get("simulators", "Greed"), "lightrec-worlds"),
-        (lambda: plugins.installed().get("learners", "a2c"), "lightrec-lab"),
         (lambda: recipes.load("careful"), "lightrec-lab"),
         (lambda: recipes.find("worlds/ppo"), "lightrec-worlds"),
         (lambda: _do(["tune", "-c", "video/ranker"]), "lightrec-tune"),

@@ -47,13 +47,6 @@ def test_users_get_unseen_items_best_first_alone_or_with_everybody(recommender):
         assert everybody.filter(user=user)["item"].equals(table["item"])
 
 
-def test_a_ranker_that_lifts_what_was_seen_cannot_show_it(recommender, monkeypatch):
-    monkeypatch.setattr(recommender.ranker, "lifted", lambda scores, _: torch.zeros_like(scores))
-    shown = {*recommender.recommend("u3", k=recommender.store.num_items)["item"]}
-    assert not seen(recommender, "u3") & shown
-    assert len(shown) == recommender.store.num_items - len(seen(recommender, "u3"))
-
-
 def test_discoveries_are_what_was_not_met_even_where_items_come_again(recommender, monkeypatch):
     nothing = lambda self, starts, ends: np.zeros((len(starts), 1), np.int64)  # noqa: E731
     monkeypatch.setattr(Sequences, "known", nothing)
@@ -139,19 +132,8 @@ def test_wishes_join_a_history_or_stand_alone(recommender, tiny_run, capsys):
     everybody = pl.concat(recommender.recommend_all(ask="tea rope", k=48))
     assert everybody.filter(user="u3")["item"].equals(table["item"])
     line = ["recommend", str(tiny_run), "--ask", "TEA number 3", "-k", "2"]
-    capsys.readouterr()
-    assert main(line) == 0
-    assert "tea number 3" in capsys.readouterr().out.splitlines()[1]
     assert main([*line, "--by", "policy"]) == 2
     assert "leave out --by policy" in capsys.readouterr().err
-
-
-def test_the_command_prints_a_table_and_writes_files(tiny_run, tmp_path, capsys):
-    assert main(["recommend", str(tiny_run), "--user", "u3", "-k", "4"]) == 0
-    assert capsys.readouterr().out.count(" number ") == 4
-    out = tmp_path / "recs.parquet"
-    assert main(["recommend", str(tiny_run), "--all", "-k", "2", "--out", str(out)]) == 0
-    assert pl.read_parquet(out).height == 120
 
 
 FORMULA_USER = pl.col("customer").replace("u5", "=1+1")

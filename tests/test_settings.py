@@ -3,6 +3,7 @@
 import pytest
 
 from lightrec.errors import LightrecError, RecipeError
+from lightrec.nn.towers import CausalTransformer
 from lightrec.policies.base import Policy
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.settings import make_of, mistake
@@ -39,14 +40,7 @@ def test_a_mistake_in_any_stage_is_told_before_the_first(
 
 def test_a_setting_without_a_value_is_named():
     with pytest.raises(RecipeError, match="Give a value for size"):
-        make_of(LinearTower, {})
-
-
-class LinearTower:
-    """Needs a size."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
+        make_of(CausalTransformer, {})
 
 
 class Loud(Policy):

@@ -8,7 +8,6 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 from lightrec_audit.user_models import spearman_within_sets
-from lightrec_lab.irl import RewardWeightedLikelihood, TasteMixture
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -33,12 +32,10 @@ LEARNERS: dict[str, tuple[RewardLearner | None, float] | None] = {
     "popularity": None,
     "supervised": None,
     "cloning": (MaxEnt(anchored=False), 0.0),
-    "reward-weighted": (RewardWeightedLikelihood(), 0.0),
     "logit": (None, 0.0),
     "two-step": (None, DISCOUNT),
     "maxent": (MaxEnt(), DISCOUNT),
     "maxent-free-nothing": (MaxEnt(anchored=False), DISCOUNT),
-    "mixture": (TasteMixture(), DISCOUNT),
 }
 """Learner, null for what is read off the choice model, and γ; null for what is no learner."""
 

@@ -20,6 +20,7 @@ USERS, EVENTS = 4_000, 50
 SETTINGS = [
     *("--values.text_encoder", "null", "--data.k_core", "0", "--ranker.trainer.max_epochs", "0"),
     *("--ranker.model.init_args.item_models", "[]", "--until", "ranker"),
+    *("--ranker.data.init_args.max_validated", "50"),
 ]
 
 

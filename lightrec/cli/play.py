@@ -39,7 +39,7 @@ def simulate(
 
     examples:
       lightrec simulate Greed --policy random oracle --sessions 1000
-      lightrec simulate Greed --policy random constant linucb --sessions 200
+      lightrec simulate Greed --policy random constant --sessions 200
       lightrec simulate Greed --policy oracle --mode fixed --set slate_size=3
       lightrec simulate runs/video --policy policy greedy random
       lightrec simulate Greed --policy random --sessions 10000 --out greed_log
@@ -47,12 +47,12 @@ def simulate(
       lightrec simulate Tastes --policy runs/tastes --set drift=0.1 day=1 --out day-1
 
     Worlds know random, greedy where they say what is liked now, constant (the best list found for
-    everybody, with lightrec-worlds), epsilon-greedy, linucb, thompson and oracle. A run knows
-    policy, greedy (by its ranker alone), blend, user-model-a, even-mixture, constant, popularity,
-    random, epsilon-greedy, linucb and thompson, and is played in its user model B; bandits learn
-    in A. A saved policy is named by its folder, a plugin's by its short name, with settings after
-    a colon. A run's folder stands for its blend, where its log names the same items. `lightrec
-    plugins list` names the simulators and policies, `lightrec plugins show Greed` their settings.
+    everybody, with lightrec-worlds) and oracle. A run knows policy, greedy (by its ranker alone),
+    blend, user-model-a, even-mixture, constant, popularity, random and epsilon-greedy, and is
+    played in its user model B. A saved policy is named by its folder, a plugin's by its short name,
+    with settings after a colon. A run's folder stands for its blend, where its log names the same
+    items. `lightrec plugins list` names the simulators and policies, `lightrec plugins show Greed`
+    their settings.
 
     :param draw: draw slates instead of showing what scores highest.
     :param out: write the sessions of one policy, drawn, as a log into a folder.

@@ -133,10 +133,8 @@ def recommend(
         print(WITHOUT_HISTORY[recommender.ranked_by], file=sys.stderr)
     elif ask is not None:
         print("Ranked by the wish and the blend.", file=sys.stderr)
-    elif by is None or recommender.ranker.reranks:
-        # Why is said at the run's end and in its report; of what was asked for, what it lacks.
-        why = f" {recommender.ranker.about}" if by else ""
-        print(f"Ranked by {named(recommender.by)}.{why}".rstrip(), file=sys.stderr)
+    elif by is None:  # why is said at the run's end and in its report
+        print(f"Ranked by {named(recommender.by)}.", file=sys.stderr)
     if out is None:
         print(render(table))
     else:

@@ -15,6 +15,7 @@ import polars as pl
 from lightrec import plugins
 from lightrec.data.audience import Audience, Past
 from lightrec.data.store import EventStore, Integers, padded
+from lightrec.data.words import WORDS
 from lightrec.errors import PluginError
 from lightrec.keys import PADDING, Column, Key
 
@@ -27,16 +28,7 @@ Showable: TypeAlias = Callable[..., "torch.Tensor | None"]
 """From users (B,), and where their histories end (B,), to what may be shown to them, (B, N + 1)
 bool; None where everything may be. See :class:`LogMask`."""
 
-NEGATIVE: Final = frozenset(
-    re.findall(
-        r"\w+",
-        "return returned refund refunded cancel canceled cancelled cancellation skip skipped "
-        "dislike disliked dismissed thumbsdown downvote hide hidden notinterested reject rejected "
-        "block blocked storno storniert stornierung retoure rückgabe rückerstattung widerruf "
-        "retour remboursement annulation annulé annulée devolución devuelto reembolso cancelado "
-        "cancelación reso rimborso annullato devolução 退货 退款 取消",
-    )
-)
+NEGATIVE: Final = frozenset(WORDS["negative"].split())
 """Kinds of feedback, without case and punctuation, of worth -1 where nobody says another: what was
 taken back or disliked, in the languages in which columns are recognised."""
 SHOWN: Final = frozenset({"impression", "impressions"})

@@ -9,28 +9,13 @@ from unicodedata import combining, east_asian_width
 
 import polars as pl
 
+from lightrec.data.words import WORDS
 from lightrec.keys import Column
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
-NAMES: Final = dict(
-    re.findall(
-        r"(\w\w)=(\w+)",
-        """
-        ar=Arabic az=Azerbaijani be=Belarusian bg=Bulgarian bn=Bengali ca=Catalan cs=Czech
-        cy=Welsh da=Danish de=German el=Greek en=English es=Spanish et=Estonian eu=Basque
-        fa=Persian fi=Finnish fr=French ga=Irish gl=Galician gu=Gujarati he=Hebrew hi=Hindi
-        hr=Croatian hu=Hungarian hy=Armenian id=Indonesian is=Icelandic it=Italian ja=Japanese
-        ka=Georgian kk=Kazakh km=Khmer kn=Kannada ko=Korean lt=Lithuanian lv=Latvian
-        mk=Macedonian ml=Malayalam mn=Mongolian mr=Marathi ms=Malay my=Burmese ne=Nepali
-        nl=Dutch no=Norwegian pa=Punjabi pl=Polish pt=Portuguese ro=Romanian ru=Russian
-        si=Sinhala sk=Slovak sl=Slovenian sq=Albanian sr=Serbian sv=Swedish sw=Swahili
-        ta=Tamil te=Telugu th=Thai tl=Tagalog tr=Turkish uk=Ukrainian ur=Urdu uz=Uzbek
-        vi=Vietnamese zh=Chinese
-        """,
-    )
-)
+NAMES: Final[dict[str, str]] = WORDS["languages"]
 """The languages that are told apart, by ISO 639-1 code; among rarer ones, names mislead."""
 LOOKED_AT: Final = 1_000
 """Texts that are looked at, evenly taken from all."""

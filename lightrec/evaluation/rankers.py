@@ -28,9 +28,6 @@ class RunRanker(ScoredPolicy):
     :param about: a sentence about it that belongs beside its lists, such as what it does not know.
     """
 
-    reranks = False
-    """Whether :meth:`lifted` changes the order: no score then says why an item comes."""
-
     def __init__(self, num_items: int, scorer: ItemScorer, about: str = "") -> None:
         super().__init__(num_items)
         self.scorer, self.about = scorer, about
@@ -49,14 +46,6 @@ class RunRanker(ScoredPolicy):
     def logits(self, state: State) -> Tensor:
         """Scores of a state's columns, as if its session were to begin."""
         return among_candidates(state, by_history(self.scorer)(state))
-
-    def lifted(self, scores: Tensor, histories: Tensor) -> Tensor:
-        """Scores after re-ranking; by default as they are.
-
-        :param scores: (B, N + 1), minus infinity for what may not come.
-        :param histories: (B, L) int64, padded on the left.
-        """
-        return scores
 
 
 def ranker_of(run: Run, by: str) -> RunRanker:

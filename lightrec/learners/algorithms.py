@@ -24,7 +24,6 @@ from lightrec.learners.losses import (
     CandidateIQLLoss,
     LikelihoodLoss,
     SlateSarsaLoss,
-    SupervisedValueLoss,
     ValueLoss,
 )
 from lightrec.learners.transitions import FEATURES
@@ -96,12 +95,8 @@ class Learner(nn.Module, ABC):
     """Whether the loss looks at the items shown alone, and not at all that might have been."""
     values_single_items: bool = False
     """Whether slates of several places are refused."""
-    looks_ahead: bool = False
-    """Whether a reward must be the return of all that came of a step, to the session's end."""
     learns_a_law: bool = True
     """Whether what is learned is the law of slates itself, and not values of what is shown."""
-    corrects_for_age: bool = False
-    """Whether steps that earlier policies played are learned from as well as the present one's."""
 
     def __init__(
         self,
@@ -207,22 +202,14 @@ def learners_of(slot: str) -> type[str]:
 class PPO(Learner):
     """Proximal policy optimization (Schulman et al. 2017)."""
 
-    kind: ClassVar[type[LossModule]] = ClipPPOLoss
-    defaults: ClassVar[Mapping[str, float]] = {
-        "clip_epsilon": 0.2,
-        "entropy_coeff": 0.0,
-        "critic_coeff": 1.0,
-    }
-
     def make_loss(self, **settings: Any) -> LossModule:
         """Build TorchRL's loss around the networks, which it does not copy."""
-        chosen = {**self.defaults, **settings}
-        if "entropy_coeff" in chosen:
-            # An entropy that counts for nothing would take half of the time.
-            chosen["entropy_bonus"] = bool(chosen["entropy_coeff"])
+        chosen = {"clip_epsilon": 0.2, "entropy_coeff": 0.0, "critic_coeff": 1.0, **settings}
+        # An entropy that counts for nothing would take half of the time.
+        chosen["entropy_bonus"] = bool(chosen["entropy_coeff"])
         critic = TensorDictModule(self.critic, in_keys=[FEATURES], out_keys=["state_value"])
         actor = Actor(self.policy, self.slate_size)
-        loss = self.kind(actor, critic, functional=False, **chosen)
+        loss = ClipPPOLoss(actor, critic, functional=False, **chosen)
         loss.set_keys(sample_log_prob=Key.LOG_PROBABILITY)
         return loss
 
@@ -284,38 +271,3 @@ class IQL(Learner):
         return CandidateIQLLoss(
             self.policy, networks, self.critic, discount=self.discount, **settings
         )
-
-
-class SA2C(Learner):
-    """A supervised policy, weighted by advantages of values on its trunk (Xin et al. 2022)."""
-
-    values_single_items = True
-
-    @staticmethod
-    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
-        """A network of action values on the policy's trunk."""
-        return {"first": second_head(policy, hidden)}
-
-    def make_loss(self, **settings: Any) -> nn.Module:
-        """Build lightrec's loss."""
-        values = self.others["first"]
-        return SupervisedValueLoss(self.policy, values, discount=self.discount, **settings)
-
-
-def second_head(policy: LearnedPolicy, hidden: Sequence[int]) -> ActionValues:
-    """Action values that share all with a policy but the last layer of its query.
-
-    :raises RecipeError: where the policy makes no query by a ``query_network``.
-    """
-    network = getattr(policy, "query_network", None)
-    if not isinstance(network, nn.Sequential):
-        raise RecipeError(
-            f"{type(policy).__name__} has no query_network on which action values could have a "
-            "head of their own. Take CandidatePolicy or TowerPolicy with a size above 0, or "
-            "another loss, such as iql."
-        )
-    last_layer = {id(parameter) for parameter in network[-1].parameters()}
-    parts = [*policy.parameters(), *policy.buffers()]
-    shared = {id(part): part for part in parts if id(part) not in last_layer}
-    values = perceptron([policy.feature_size, *hidden, 1])
-    return ActionValues(copy.deepcopy(policy, shared), values)

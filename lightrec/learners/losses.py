@@ -4,10 +4,8 @@ A loss reads a batch of transitions, whose actions are columns of logits ``(B, C
 starts with ``loss``, to be stepped on, next to diagnostics.
 
 - From a log that somebody else's policy has left: Kostrikov, Nair and Levine 2022, "Offline
-  reinforcement learning with implicit Q-learning" (ICLR); Xin et al. 2020, "Self-supervised
-  reinforcement learning for recommender systems" (SIGIR); Xin et al. 2022, "Supervised advantage
-  actor-critic for recommender systems" (WSDM). Where these sample candidates, sums over all of them
-  stand here.
+  reinforcement learning with implicit Q-learning" (ICLR). Where it samples candidates, sums over
+  all of them stand here.
 - Of slates, by values of items and a model of what users choose: Ie et al. 2019, "SlateQ: a
   tractable decomposition for reinforcement learning with recommendation sets" (IJCAI). Users take
   at most one item of a slate, and what comes after depends on what was taken only.
@@ -24,7 +22,7 @@ from torchrl.objectives import distance_loss
 
 from lightrec.keys import Key
 from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES, STEPS_AHEAD
-from lightrec.nn.plackett_luce import at, expectation, may_be_shown
+from lightrec.nn.plackett_luce import at
 from lightrec.policies.base import ScoredPolicy
 from lightrec.policies.slate import SlatePolicy
 
@@ -204,80 +202,6 @@ class CandidateIQLLoss(ValueLoss):
         """The networks' values of what was shown, ``(2, B)``."""
         values = stacked(networks, batch)
         return at(values, batch[Key.ACTION].expand(len(values), -1, -1)).squeeze(-1)
-
-
-class SupervisedValueLoss(ValueLoss):
-    """A policy learned by likelihood beside action values on its trunk: SA2C.
-
-    With a⁺ what was shown, n the number of negatives, a⁻ the other columns that might have been
-    shown, of which the papers draw n evenly, and Q̂(s) = Q̄(s, argmax Q(s, ·)):
-
-    - ``loss_qvalue``: distance of Q(s, a⁺) from r + γ (1 - terminated) Q̂(s′).
-    - ``loss_negative``: n times the mean distance of Q(s, a⁻) from γ Q̂(s), as if showing them had
-      brought nothing and left the user as he was.
-    - ``loss_actor``: -E [w log π(a⁺ | s)], w being 1 and, once ``warm_up`` updates are over, the
-      advantage Q(s, a⁺) - (Q(s, a⁺) + n mean Q(s, a⁻)) / (1 + n), a constant. Unlike in the
-      paper, whose logs hold nothing but what people took, a negative advantage counts as 0: it
-      would drive the policy away from what was shown without bound.
-
-    :param actor: the policy.
-    :param network: whose ``values(state)`` are Q ``(B, C)``.
-    :param negatives: n.
-    :param warm_up: updates before advantages weigh.
-    :param discount: see :class:`ValueLoss`, as ``loss_function``.
-    :raises ValueError: where ``negatives`` is not positive.
-    """
-
-    updates: Tensor
-
-    def __init__(
-        self,
-        actor: ScoredPolicy,
-        network: nn.Module,
-        *,
-        negatives: float = 10.0,
-        warm_up: int = 300,
-        discount: float = 0.99,
-        loss_function: Distance = "l2",
-    ) -> None:
-        super().__init__(discount, loss_function)
-        positive(negatives=negatives)
-        self.actor = actor
-        self.network: Any = network
-        self.target = self._lagging(network)
-        self.negatives, self.warm_up = negatives, warm_up
-        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
-
-    def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """The three losses, and the mean advantage."""
-        slate, values = batch[Key.ACTION], self.network.values(batch)
-        shown = at(values, slate).squeeze(-1)
-        others = may_be_shown(values).scatter(-1, slate, False)
-        even = others / others.sum(-1, keepdim=True).clamp_min(1)
-        with torch.no_grad():
-            after = batch["next"]
-            target = self._target(batch, self._best(after, self.network.values(after)))
-            same = self.discount * self._best(batch, values).unsqueeze(-1).expand_as(values)
-        distance = distance_loss(torch.where(others, values, same), same, self.loss_function)
-        advantage = (shown - expectation(even, values, others)).detach()
-        advantage = advantage * self.negatives / (1 + self.negatives)
-        weight = torch.where(self.updates >= self.warm_up, advantage.clamp_min(0), 1.0)
-        return {
-            "loss_qvalue": self._distance(shown, target),
-            "loss_negative": self.negatives * expectation(even, distance, others).mean(),
-            "loss_actor": -(weight * log_likelihood(self.actor, batch)).mean(),
-            "advantage": advantage.mean(),
-        }
-
-    @torch.no_grad()
-    def follow_up(self, tau: float) -> None:
-        """Move the target network to the learned one by a share τ, and count the update."""
-        super().follow_up(tau)
-        self.updates += 1
-
-    def _best(self, state: TensorDictBase, values: Tensor) -> Tensor:
-        """The target network's value of the column of highest value, (B,)."""
-        return at(self.target.values(state), values.argmax(-1, keepdim=True)).squeeze(-1)
 
 
 class SlateSarsaLoss(ValueLoss):

@@ -7,7 +7,6 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import learners_of
 from lightrec.learners.policy_stage import PolicyStage
@@ -35,7 +34,7 @@ class OfflinePolicyModule(PolicyStage):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param loss: ``bc``, ``reward-weighted``, ``iql`` or ``sa2c``, see
+    :param loss: ``bc``, ``reward-weighted`` or ``iql``, see
         :mod:`lightrec.learners.algorithms`; or a plugin's, or the import path of a
         :class:`~lightrec.learners.algorithms.Learner`.
     :param n_step: steps that a transition goes over; more carry rewards back faster, and belong to
@@ -94,15 +93,7 @@ class OfflinePolicyModule(PolicyStage):
                 row["next", name] = rows["next", name].to(self.device)
             made.append(row)
         # Sessions stand one after another, each with its end: one row of steps.
-        transitions = self._transitions(TensorDict.cat(made).unsqueeze(0))
-        if self._kind.looks_ahead and not bool(transitions["next", "done"].all()):
-            raise RecipeError(
-                f"{self.settings.loss} asks for what came of a step up to the end of its session, "
-                f"and n_step is {self.settings.n_step}, in which some sessions of the log do not "
-                "end. Set n_step to the number of steps that sessions have at most: "
-                f"{self.ground.train.max_steps}."
-            )
-        return transitions
+        return self._transitions(TensorDict.cat(made).unsqueeze(0))
 
     def on_fit_start(self) -> None:
         """Draw what the beginning draws before the first epoch is seeded, resumed or not."""

@@ -1,6 +1,5 @@
 """The LightningModule that trains a policy on what it has just played: PPO, REINFORCE, SARSA."""
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -34,15 +33,11 @@ class PolicyModule(PlayingStage):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param loss: ``ppo`` or ``slate-sarsa``, see :mod:`lightrec.learners.algorithms`; of the package
-        lightrec-lab, ``a2c``, ``reinforce`` or ``reinforce-top-k``; or a plugin's, or the import
-        path of a :class:`~lightrec.learners.algorithms.Learner`.
+    :param loss: ``ppo`` or ``slate-sarsa``, see :mod:`lightrec.learners.algorithms`; or a
+        plugin's, or the import path of a :class:`~lightrec.learners.algorithms.Learner`.
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
     :param passes: passes over an iteration's steps.
-    :param history_iterations: iterations whose steps are learned from, the last ones of the epoch;
-        more than one only for a learner that corrects for the policies that played them, as
-        ``reinforce-top-k`` does.
     :param batch_size: rows of an optimizer step.
     :param learning_rate: of Adam.
     :param discount: γ of the policy's own horizon, beside leaving.
@@ -64,7 +59,6 @@ class PolicyModule(PlayingStage):
         sessions: int = 512,
         steps: int = 20,
         passes: int = 2,
-        history_iterations: int = 1,
         batch_size: int = 2048,
         learning_rate: float = 1e-2,
         discount: float = 1.0,
@@ -75,11 +69,6 @@ class PolicyModule(PlayingStage):
     ) -> None:
         super().__init__(num_items, vector_size, **settings)
         (reward,) = self._template
-        if history_iterations > 1 and not self._kind.corrects_for_age:
-            raise RecipeError(
-                f"history_iterations is {history_iterations}, and {loss} learns from the present "
-                "policy's steps only. Set it to 1, or take reinforce-top-k."
-            )
         if min(temperature) <= 0:
             raise RecipeError(
                 f"temperature is {tuple(temperature)}; values are divided by it, so that both "
@@ -93,12 +82,11 @@ class PolicyModule(PlayingStage):
             )
 
     def on_train_epoch_start(self) -> None:
-        """Begin anew, and forget the steps of earlier epochs."""
+        """Begin anew, with the epoch's temperature."""
         super().on_train_epoch_start()
         if isinstance(self.policy, SlatePolicy):
             first, last = self.settings.temperature
             self.policy.temperature.fill_(first * (last / first) ** self.progress)
-        self._past: deque[TensorDict] = deque(maxlen=self.settings.history_iterations)
 
     def training_step(self, batch: Any, batch_index: int) -> None:
         """Play, then learn from what was played."""
@@ -106,8 +94,7 @@ class PolicyModule(PlayingStage):
         self._log_play(played)
         if not self._teach(played, batch_index):
             return
-        self._past.append(self._estimate(played).exclude("next").flatten())
-        rows = self._past[0] if len(self._past) == 1 else TensorDict.cat(list(self._past))
+        rows = self._estimate(played).exclude("next").flatten()
         if self.learner.learns_slates_alone:
             rows = slates_alone(rows)
         outcomes = []

@@ -6,7 +6,7 @@ estimator, which needs no learner: it reads rewards off a fitted choice model.
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from lightrec.errors import RecipeError
-from lightrec.keys import PADDING, Key
+from lightrec.keys import Key
 from lightrec.nn.part import Part
 from lightrec.nn.session import perceptron
 from lightrec.users.choice_model import ChoiceModel, blocks, with_nothing
@@ -71,15 +71,11 @@ class Continuation(Part):
 class RewardModel(Part):
     """A learned reward r(s, i), in nats and relative to nothing.
 
-    r(s, i) = utility of i - γ' (W(s after i) - W(s after nothing)); without W the utility alone. Of
-    several kinds of people each has a reward, and r is their mean, weighted by the gate.
+    r(s, i) = utility of i - γ' (W(s after i) - W(s after nothing)); without W the utility alone.
 
     :param network: the model whose utilities count.
     :param continuation: W, where the utilities are values and not rewards yet.
     :param discount: γ' = γ · (1 - leave rate).
-    :param others: the rewards of further kinds of people.
-    :param gate: of the kinds, that of ``network`` first.
-    :param memory: how many of the last steps the kinds' rewards read, where there is a gate.
     """
 
     def __init__(
@@ -87,39 +83,19 @@ class RewardModel(Part):
         network: ChoiceModel,
         continuation: Continuation | None = None,
         discount: float = 0.0,
-        others: Sequence[ChoiceModel] = (),
-        gate: Part | None = None,
-        memory: int = 0,
     ) -> None:
         super().__init__()
         self.network = network
         self.continuation = continuation
-        self.others = nn.ModuleList(others)
-        self.gate = gate
-        self.discount, self.memory = discount, memory
+        self.discount = discount
 
     def reward(self, history: Tensor, items: Tensor) -> Tensor:
         """Rewards (B, C) of items (B, C) after histories (B, any length)."""
-        if self.gate is not None:
-            weights = self.gate(history).exp().unsqueeze(2)
-            return (weights * self.by_kind(history, items)).sum(1)
         utilities = self.network.utilities(self.network.state(history), items)
         if self.continuation is None:
             return utilities
         idle = self.continuation.after_nothing(history).unsqueeze(1)
         return utilities - self.discount * (self.continuation.after(history, items) - idle)
-
-    def by_kind(self, history: Tensor, items: Tensor) -> Tensor:
-        """Rewards (B, K, C) of each kind of people."""
-        each = [self.network, *(model for model in self.others if isinstance(model, ChoiceModel))]
-        short = recent(history, self.memory)
-        return torch.stack([model.utilities(model.state(short), items) for model in each], 1)
-
-
-def recent(history: Tensor, steps: int) -> Tensor:
-    """Histories (B, L) with padding in place of all but the last steps."""
-    age = torch.arange(history.shape[1] - 1, -1, -1, device=history.device)
-    return torch.where(age < steps, history, PADDING)
 
 
 @torch.no_grad()
@@ -181,28 +157,7 @@ def chosen(values: Tensor, batch: Batch) -> Tensor:
     return values.gather(1, batch[Key.CHOICE].unsqueeze(1)).squeeze(1)
 
 
-class LookingAhead(RewardLearner):
-    """Base of learners with a network of rewards, W next to it, and an averaged copy of W."""
-
-    discount = 0.0
-
-    def build(self, make: Make, discount: float) -> None:
-        """Make the reward network, W, and its averaged copy."""
-        super().build(make, discount)
-        self.discount = discount
-        self.value = Continuation(make())
-        self.slow = copy.deepcopy(self.value).requires_grad_(False)
-
-    def stepped(self) -> None:
-        """Move the averaged copy of W."""
-        average(self.slow, self.value, RATE)
-
-    def discount_at(self, progress: float) -> float:
-        """γ' at a point of the training, from 0 to 1."""
-        return self.discount * min(1.0, progress / RAMP)
-
-
-class MaxEnt(LookingAhead):
+class MaxEnt(RewardLearner):
     """The reward under which the log's choices are likeliest, by maximum entropy.
 
     People choose with probability ∝ exp Q, Q(s, i) = r(s, i) + γ' W(s after i). W(s), the mean of
@@ -218,30 +173,32 @@ class MaxEnt(LookingAhead):
 
     def __init__(self, anchored: bool = True) -> None:
         super().__init__()
-        self.anchored = anchored
+        self.anchored, self.discount = anchored, 0.0
 
     def build(self, make: Make, discount: float) -> None:
-        """Make r and W, and nothing's reward where that is free."""
+        """Make r, W and its averaged copy, and nothing's reward where that is free."""
         super().build(make, discount)
+        self.discount = discount
+        self.value = Continuation(make())
+        self.slow = copy.deepcopy(self.value).requires_grad_(False)
         self.nothing = None
         if not self.anchored:
             self.nothing = nn.Linear(self.reward_network.state_size, 1)
             nn.init.normal_(self.nothing.weight, std=ANYWHERE)
 
-    def loss(self, batch: Batch, progress: float) -> Tensor:
-        """Minus the log-likelihood, and half W's squared error."""
-        likely, error = self.terms(batch, progress)
-        return mean(error / 2 - likely, batch)
+    def stepped(self) -> None:
+        """Move the averaged copy of W."""
+        average(self.slow, self.value, RATE)
 
-    def terms(self, batch: Batch, progress: float) -> tuple[Tensor, Tensor]:
-        """Log-likelihoods of the choices, and W's squared errors: (R,) each."""
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        """Minus the log-likelihood, and half W's squared error; γ' grows at first."""
         history, items = batch[Key.HISTORY], batch[Key.CANDIDATES]
-        discount = self.discount_at(progress)
+        discount = self.discount * min(1.0, progress / RAMP)
         values, idle = self._values(history, items, discount)
         likely = chosen(values.log_softmax(-1), batch)
         target = (discount * idle + values.logsumexp(-1)).detach()
         error = blocks(self.value(history), len(items)) - target
-        return likely, error.square()
+        return mean(error.square() / 2 - likely, batch)
 
     def utilities(self, history: Tensor, items: Tensor) -> Tensor:
         """Q(s, i) - Q(s, nothing), by the averaged W."""

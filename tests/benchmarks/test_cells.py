@@ -1,6 +1,5 @@
 """Every cell that ships: what it names is there, and its settings are those of its recipes."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,6 @@ from lightrec.__main__ import main
 from lightrec.cli.run import stages
 
 ROOT = Path(run.__file__).parent
-DOMAINS = {"ranked": [], "ranker_course": ["video"], "blend": ["generic"]}
-DOMAINS |= {"language": ["generic"], "generate": ["generator-alone"]}
-"""Whose options of `lightrec run` a measure takes, up to the ranker but for the generator."""
 
 
 def lines(name):
@@ -22,10 +18,6 @@ def lines(name):
         words = [*cell.command]
         if words[:2] == [run.LIGHTREC, "run"]:
             found[tuple(words[2:-4])] = cell.key
-        elif words[1:3] == ["-m", "benchmarks.measure"] and words[3] in DOMAINS:
-            options = json.loads(words[-1]).get("options", [])
-            until = [] if words[3] == "generate" else ["--until", "ranker"]
-            found[(*DOMAINS[words[3]], *options, *until)] = cell.key
     return found
 
 

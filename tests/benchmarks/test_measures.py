@@ -1,19 +1,9 @@
 """Measures that have an arithmetic of their own, and one that a test holds to its result."""
 
 import pytest
-import torch
 
-from benchmarks.measure import slates
 from benchmarks.measure.softmax_step import step
 from tests.processes import apart
-
-
-def test_the_textbooks_way_to_draw_slates_has_the_right_probability():
-    torch.manual_seed(0)
-    scores = torch.randn(3, 50)
-    columns, found = slates.gumbel(scores)
-    wanted = [slates.ordered(*row) for row in zip(scores.double(), columns.tolist(), strict=True)]
-    assert found.tolist() == pytest.approx(wanted, rel=1e-5)
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """The runner: cells as their files describe them, run once, kept with how they were had."""
 
-import json
 import sys
 
 import pytest
@@ -28,18 +27,6 @@ def described(tmp_path, monkeypatch):
 
 def cell(key, code, **settings):
     return run.Cell(key, 3, (sys.executable, "-c", code, "{out}"), "metrics.json", **settings)
-
-
-def test_a_description_becomes_a_cell_for_each_seed_and_value(described):
-    own = {"run": ["{log}"], "each": {"log": ["a", "b"]}}
-    once = {"measure": "far", "day": 7, "fast": {"day": 1}}
-    made = described(seeds=[3, 4], cells={"{log}/seed-{seed}": own, "once": once})
-    keys = ["a/seed-3", "b/seed-3", "a/seed-4", "b/seed-4", "once"]
-    assert [each.key for each in made.cells] == keys
-    assert [each.key for each in run.named(made, ["a/", "once"])] == [*keys[:3:2], "once"]
-    assert run.shown(made.cells[1]) == "lightrec run b --seed 3 --out {out}/run"
-    assert json.loads(made.cells[-1].command[-1]) == {"day": 7, "seed": 0, "options": []}
-    assert json.loads(run.load("made", fast=True).cells[-1].command[-1])["day"] == 1
 
 
 def test_a_cell_s_result_is_kept_with_how_it_was_had(described):

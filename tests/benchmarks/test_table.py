@@ -1,48 +1,9 @@
 """Tables of the documentation: pivots of the tidy table of results, as their files declare them."""
 
-import json
-
 import pytest
 
-from benchmarks import derived, store, table
+from benchmarks import derived, table
 from benchmarks.run import names
-
-
-@pytest.fixture
-def declared(tmp_path, monkeypatch):
-    """Declare a table over results of two seeds."""
-    cells = {
-        f"log/seed-{seed}": {
-            "seed": seed,
-            "metrics": {"a/gain": gain, "b/gain": 1, "ways": way, "curve": [1, 2]}
-            | {f"a/gain{end}": gain + far for end, far in (("/low", -1), ("/high", 1))},
-        }
-        for seed, gain, way in ((3, 0.25, "mean"), (4, -1.5, "ndcg"))
-    }
-    (tmp_path / "made.json").write_text(json.dumps(cells))
-    monkeypatch.setattr(store, "RESULTS", tmp_path)
-
-    def of(**own):
-        monkeypatch.setattr(table, "declared", lambda _: {"tables": {"x": own}})
-        return table.table("made", "x").splitlines()[2:]
-
-    return of
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("{log/seed-3|a/gain:.2f}", "0.25"),
-        ("{a/gain:.3f}, {lowest~a/gain:.1f} of {count~a/gain:d}", "-0.625, -1.5 of 2"),
-        ("{each~a/gain:.2f}", "0.25, -1.50"),
-        ("{interval~log/seed-3|a/gain:+.1f}", "+0.2 (-0.8 to +1.2)"),
-        ("{words~ways:}", "mean, searched"),
-        ("{log/seed-9|a/gain:.2f}", "–"),
-    ],
-)
-def test_figures_in_texts(declared, text, shown):
-    found = declared(head=["", "x"], rows=["r"], texts=[text], words={"ndcg": "searched"})
-    assert found == [f"| r | {shown} |"]
 
 
 @pytest.mark.parametrize("name", names())

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from lightrec_testing.tiny import FAST
 
 from lightrec.__main__ import main
@@ -45,17 +44,6 @@ def test_a_training_that_is_terminated_says_so(data, monkeypatch, capsys):
     assert main(["fit", "-c", "generic/ranker", *FAST["ranker"]]) == 130
     assert "The same command goes on where this one was." in capsys.readouterr().err
     assert not (data / "ranker").exists()
-
-
-def test_recipes_are_laid_over_each_other_in_their_order(data, capsys):
-    Path("first.yaml").write_text("{trainer: {max_epochs: 4, max_steps: 7}}")
-    Path("second.yaml").write_text("{trainer: {max_epochs: 2}}")
-    words = ["-c", "generic/ranker", "-c", "first.yaml", "--config", "second.yaml"]
-    with pytest.raises(SystemExit):
-        main(["fit", *words, "--print_config"])
-    shown = yaml.safe_load(capsys.readouterr().out)
-    assert (shown["trainer"]["max_epochs"], shown["trainer"]["max_steps"]) == (2, 7)
-    assert shown["data"]["class_path"].endswith("SequenceData")
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ was not raised. Signatures are read from the source, of which nothing is importe
 
 import ast
 import json
+import re
 import sys
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from lightrec.api import TABLE
+from lightrec import api
 from lightrec.moved import changes
 
 ROOT: Final = Path(__file__).parents[2]
@@ -26,15 +27,23 @@ MARKS: Final = ("abstractmethod", "cached_property", "classmethod", "property", 
 def signatures() -> dict[str, dict[str, str]]:
     """The signatures by kind, and by names such as ``Domain.eligible``."""
     by_kind: dict[str, dict[str, str]] = defaultdict(dict)
-    for kind, module, *names in map(str.split, TABLE.strip().splitlines()):
-        for name in names:
-            by_kind[kind] |= _of_name(f"lightrec.{module}", name)
+    for kind, name in names():
+        by_kind[kind] |= _of_name(api.MODULES[name], name)
     return dict(by_kind)
+
+
+def names() -> list[tuple[str, str]]:
+    """Each name with its kind, which a comment in ``api.pyi`` says of the imports below it."""
+    kind, pairs = "", []
+    for line in Path(api.__file__).with_suffix(".pyi").read_text().splitlines():
+        kind = line.removeprefix("# ") if line.startswith("# ") else kind
+        pairs += [(kind, name) for name in re.findall(r"(\w+) as \1", line)]
+    return pairs
 
 
 def versions() -> dict[str, int]:
     """The version of each kind: that of the API which changed it last."""
-    kinds = {line.split()[0] for line in TABLE.strip().splitlines()}
+    kinds = {kind for kind, _ in names()}
     last = {kind: [c.version for c in changes() if c.kind == kind] for kind in kinds}
     return {kind: max([1, *versions]) for kind, versions in sorted(last.items())}
 

@@ -8,7 +8,6 @@ from lightrec_testing import (
     EncoderChecks,
     EvaluatorChecks,
     PolicyChecks,
-    ReaderChecks,
     RewardChecks,
     SimulatorChecks,
     check_all,
@@ -19,9 +18,6 @@ from lightrec_testing import (
 )
 
 from lightrec import plugins
-from lightrec.data.readers.base import Tables
-from lightrec.data.readers.canonical import CanonicalReader, write_tables
-from lightrec.data.readers.table import TableReader
 from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.evaluation.sessions import SimulatedSessions
@@ -110,14 +106,6 @@ def quick(*arguments):
 )
 def test_in_other_settings(check):
     check()
-
-
-def test_readers(tmp_path):
-    log, _ = tiny.write_log(tmp_path)
-    (tmp_path / "tables").mkdir()
-    write_tables(Tables(tiny.tiny_log(), tiny.tiny_catalog()), tmp_path / "tables")
-    check_all(ReaderChecks(TableReader, log))
-    check_all(ReaderChecks(CanonicalReader, tmp_path / "tables"))
 
 
 @pytest.mark.parametrize(

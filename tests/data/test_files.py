@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightrec_testing import tiny
 
-from lightrec.data.files import appearing, cache_folder, is_url, save_tensors, without_password
+from lightrec.data.files import appearing, is_url, save_tensors, without_password
 from lightrec.encoders.base import Encoder, encoded
 from lightrec.ranking.ranker import Ranker
 
@@ -67,13 +67,6 @@ def test_a_url_is_shown_without_its_secrets(url, shown):
     assert without_password(url) == shown
     # A path has lost a slash.
     assert without_password(str(Path(url))) == str(Path(shown))
-
-
-def test_the_cache_can_be_moved(monkeypatch, tmp_path):
-    monkeypatch.delenv("LIGHTREC_CACHE", raising=False)
-    assert cache_folder().name == "lightrec"
-    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path))
-    assert cache_folder() == tmp_path
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):

@@ -172,6 +172,7 @@ def test_any_condition_means_what_python_says(tree: Any) -> None:
 
 
 PATHS = ["Books", "Books > Crime", "Books > Crime > Nordic", "Bookshelves", None, "Toys>Trains"]
+SLASHED = ["Toys", "Books/Crime", "Books/Crime/Blue", "Toys/Big", "Toys/Big/Red", None]
 
 
 @pytest.mark.parametrize(
@@ -191,14 +192,7 @@ def test_a_path_is_below_its_beginnings(text: str, rows: list[int]) -> None:
             "item": list("abcdef"),
             "path": PATHS,
             "paths": [[path] if path else None for path in PATHS],
-            "slashed": [
-                "Toys",
-                "Books/Crime",
-                "Books/Crime/Blue",
-                "Toys/Big",
-                "Toys/Big/Red",
-                None,
-            ],
+            "slashed": SLASHED,
             "bands": ["AC", "AC/DC", "Abba", "Blur", "Can", "Devo"],
         }
     )

@@ -148,11 +148,3 @@ def test_ties_are_counted_and_a_file_with_the_newest_first_is_told():
     assert at_times.counts["events_at_one_time"] == 8 * 30
     assert at_times.counts["events_on_one_day"] == at_times.counts["users_with_tied_end"] == 0
     assert not at_times.order
-
-
-def test_the_store_notes_the_order_too_unless_ties_are_drawn(tmp_path, capsys):
-    events = {"user": USERS.astype(str), "item": sorted_within(lambda i: i).astype(str)}
-    store = prepared(events, tmp_path / "file")
-    assert "warning: The events of a user are in numerical order" in capsys.readouterr().err
-    assert "numerical order" in store.meta["order_note"]
-    assert prepared(events, tmp_path / "drawn", equal_times="shuffle").meta["order_note"] == ""

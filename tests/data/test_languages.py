@@ -1,7 +1,6 @@
-import polars as pl
 import pytest
 
-from lightrec.data.languages import in_words, languages_of, wording
+from lightrec.data.languages import in_words, languages_of
 
 TITLES = {
     "de": "Die Verwandlung|Im Westen nichts Neues|Kleine Geschichte der Hanse|Das Parfum|Der "
@@ -33,10 +32,3 @@ def test_names_and_numbers_tell_no_language():
     assert languages_of(f"tea number {number}" for number in range(99)) == {}
     assert languages_of(f"SK-{number * 37}" for number in range(99)) == {}
     assert languages_of([]) == {}
-
-
-def test_titles_tell_the_language_and_texts_where_there_are_none():
-    items = pl.DataFrame({"title": ["ein Buch", None], "text": ["genre: novel", "genre: poems"]})
-    assert wording(items).to_list() == ["ein Buch"]
-    bare = items.with_columns(title=pl.lit(None, pl.String))
-    assert wording(bare).to_list() == ["genre: novel", "genre: poems"]

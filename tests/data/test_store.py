@@ -62,18 +62,13 @@ def test_an_older_format_is_refused_with_the_command_that_makes_it_anew(
     with pytest.raises(DataError, match="There is no prepared log in"):
         EventStore(tmp_path)
     (store.folder / "meta.json").write_text(json.dumps({**store.meta, "version": 1}))
-    sentence = (
-        f"The prepared log in {store.folder} has format version 1, and this lightrec reads the "
-        f"versions 4 and 5. Make it anew with `lightrec run {{}} --out {tmp_path}`."
-    )
-    with pytest.raises(DataError) as raised:
+    sentence = "has format version 1, and this .* 4 and 5. Make it anew with `lightrec run {} --out"
+    with pytest.raises(DataError, match=sentence.format("RECIPES")):
         EventStore(store.folder)
-    assert str(raised.value) == sentence.format("RECIPES")
     stamp = {"fingerprint": "f", "command": "lightrec run video --offline"}
     (store.folder / "stage.json").write_text(json.dumps(stamp))
-    with pytest.raises(DataError) as raised:
+    with pytest.raises(DataError, match=sentence.format("video --offline")):
         EventStore(store.folder)
-    assert str(raised.value) == sentence.format("video --offline")
 
 
 def test_a_log_of_format_version_4_is_read_though_it_stored_no_targets(tmp_path: Path) -> None:

@@ -124,14 +124,6 @@ def test_the_order_of_day_and_month_is_one_for_the_column() -> None:
     )
 
 
-def test_what_times_cannot_be() -> None:
-    assert parse(["1/2/2015"], "soon")[1][0].startswith("Times cannot be 'soon': say auto, seconds")
-    assert parse(["1/2/2015"], "%H")[1][:1] == [
-        "'%H' is no pattern of times, such as '%d.%m.%Y %H:%M'."
-    ]
-    assert "'12' is not a time written as %Y" in parse(["2015-01-02", "12"], "%Y-%m-%d")[1][0]
-
-
 def test_slips_of_the_pen_can_be_left_out() -> None:
     written = ["2021-06-22", "0021-06-22", "20222-08-09", "2021-02-30", "2021-06-23"] * 2
     expected = ["2021-06-22", None, None, None, "2021-06-23"] * 2

@@ -90,12 +90,8 @@ def test_types_that_do_not_fit_are_refused() -> None:
         "'genres' is not an attribute of the items or users. Did you mean 'genre'?",
         "'numbr' is not a type that 'genre' can have. Did you mean 'number'?",
     ]
-    with pytest.raises(DataError) as raised:
+    with pytest.raises(DataError, match=r"4 of its 5 .* one: 'x' \(row 1\), 'y' \(row 2\), 'z'"):
         retyped(tables, {"genre": "number"})
-    assert str(raised.value).startswith(
-        "The column 'genre' is to be a number, and 4 of its 5 values cannot be read as one: "
-        "'x' (row 1), 'y' (row 2), 'z' (row 4), …. Mend these values, or give another of the types "
-    )
 
 
 def test_deep_brackets_are_no_list() -> None:

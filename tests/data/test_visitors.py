@@ -69,10 +69,6 @@ def test_programs_are_told_and_left_out_by_one_flag(
     files = ["--log", str(shop[1] / "log.csv"), "--items", str(shop[1] / "items.csv")]
     assert main(["data", "check", files[1]]) == 0
     assert "bots          3 users with 600 events: clock (an event every" in capsys.readouterr().out
-    assert main(["data", "check", files[1], "--leave-out-bots"]) == 0
-    printed = capsys.readouterr().out
-    assert "They are left out with --leave-out-bots" in printed
-    assert "         600  events without a user" in printed
     run = [*("run", "generic", *files), "--out", str(tmp_path / "run"), "--until", "data"]
     assert main([*run, "--leave-out-bots"]) == 0
     assert "Left out as bots: 3 users." in capsys.readouterr().err

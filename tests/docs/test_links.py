@@ -1,8 +1,5 @@
 """Every link leads somewhere, and those of the architecture to what they name."""
 
-import inspect
-import re
-from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -39,25 +36,3 @@ def test_every_page_is_in_the_table_of_contents():
     pages = [p for p in PAGES if p.is_relative_to(ROOT / "docs") and p.parent.name != "api"]
     missing = [p for p in pages[1:] if f"({p.relative_to(ROOT / 'docs')})" not in front]
     assert [name(page) for page in missing if page.name != "README.md"] == []
-
-
-ARCHITECTURE = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
-LINKED = re.compile(r"\[`([\w.]+)`\]\(\.\./\.\./([\w/.]+\.py)\)")
-
-
-def file_of(name: str) -> str:
-    """The file of what `room.module.Class.function` names, which is there."""
-    words = name.split(".")
-    for end in range(len(words), 0, -1):
-        module = ".".join(["lightrec", *words[:end]])
-        if (ROOT / f"{module.replace('.', '/')}.py").is_file():
-            thing: object = import_module(module)
-            for word in words[end:]:
-                thing = inspect.getattr_static(thing, word)
-            return f"{module.replace('.', '/')}.py"
-    raise AssertionError(f"no module of lightrec is in {name}")
-
-
-@pytest.mark.parametrize(("name", "file"), LINKED.findall(ARCHITECTURE))
-def test_what_the_page_names_is_in_the_file_that_it_links(name, file):
-    assert file_of(name) == file

@@ -7,8 +7,6 @@ import pytest
 
 from docs.generated import fill, hook_names, pages, recipe_files, submodules
 from lightrec import hookspecs
-from lightrec.__main__ import commands
-from lightrec.cli.command import parser_of, summary
 from tests.docs.pages import ROOT, anchors, name
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -26,16 +24,6 @@ def test_a_page_is_as_new_as_the_code_and_the_results(page):
     if text != fill(text):
         older = f"{name(page)} is older than the code or the results: run `make pages`."
         pytest.fail(older, pytrace=False)
-
-
-@pytest.mark.parametrize("command", commands())
-def test_every_command_is_documented(command):
-    assert f"lightrec-{command.replace(' ', '-')}" in anchors(reference("commands"))
-    part = commands()[command]
-    assert summary(part.path).endswith(".")
-    parser = parser_of(part.load(), command)
-    undescribed = [action.dest for action in parser._actions if not action.help]
-    assert not undescribed, f"{parser.prog}: {undescribed} lack a help text"
 
 
 @pytest.mark.parametrize("hook", hook_names())

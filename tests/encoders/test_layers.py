@@ -1,7 +1,5 @@
 """Upper layers, adapters or all of an encoder: what is trained, what stays, and what is left."""
 
-import socket
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.tuning_data import Nearby
 from lightrec.errors import RecipeError
 from tests.encoders.topics import TEXTS, fitted, texts_of, trained_as, written
-from tests.processes import apart
+from tests.processes import apart, free_port
 
 pytestmark = pytest.mark.usefixtures("small")
 LAYERS = {"learning_rate": 0.003, "layers": 1, "tune": "layers"}
@@ -128,10 +126,7 @@ def test_layers_of_any_kind_give_what_the_whole_model_gives(kind, settings):
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does(folders, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    how = (2, port, *folders, tmp_path, LAYERS, "bf16-mixed")
+    how = (2, free_port(), *folders, tmp_path, LAYERS, "bf16-mixed")
     (first, loss), (second, _) = apart(trained_as, *((rank, *how) for rank in range(2)))
     alone, _ = fitted(folders, tmp_path, epochs=2, given=LAYERS, precision="bf16-mixed")
     assert loss == pytest.approx(float(alone.trainer.callback_metrics["train/loss"]), rel=0.02)

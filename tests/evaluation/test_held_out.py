@@ -10,7 +10,7 @@ import torch
 from lightrec.data.store import TEST, EventStore
 from lightrec.evaluation import held_out
 from lightrec.evaluation.base import keys_of
-from lightrec.evaluation.held_out import HeldOutLog, beyond_the_mean, rankers
+from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.run import Run
 
 
@@ -37,17 +37,6 @@ def test_popularity_recommends_the_most_popular_that_was_not_seen(tiny_run, metr
         listed = [i for i in order if i not in seen][:10]
         bits += [-math.log2(max(counts[i].item(), 1) / counts.sum().item()) for i in listed]
     assert metrics["test/popularity/novelty@10"] == pytest.approx(sum(bits) / len(bits))
-
-
-def test_the_report_shows_slices_that_have_events_and_says_who_is_ahead(metrics):
-    section = beyond_the_mean(metrics)
-    slices, recommended = section.tables
-    assert slices.rows[0][:2] == ["events", "60"]
-    assert [row[0] for row in slices.rows[1:]] == list(rankers(metrics).values())
-    assert "users with long histories" not in slices.head  # all users are alike here
-    assert len(recommended.rows) == len(rankers(metrics)) >= 10
-    assert "differs from that of popularity by +" in section.text
-    assert beyond_the_mean({"test/ndcg@10": 0.1}) is None
 
 
 @pytest.mark.parametrize(
@@ -82,21 +71,14 @@ def test_discoveries_and_reminders_have_rivals_of_their_own(lesser):
         validation |= {f"validation/{name}/{part}/ndcg@10": 0.1 for name in names}
         validation[f"validation/{best}/{part}/ndcg@10"] = 0.2
         changed |= keys_of(f"test/blend-minus-{best}/{part}/ndcg@10", (0.5, 0.4, 0.6))
-    (_, whole), (new, how_new), (old, how_old) = held_out.compared(changed, validation)
+    _, (new, _), (_, how_old) = held_out.compared(changed, validation)
     assert new == (
         "At discoveries (1,560 held-out events about items new to their user) the blend is not "
         "comparable, for want of users, with popularity; clearly better than EASE, the best single "
         "item model there on the validation events."
     )
-    assert old.startswith("At reminders (1,560 held-out events about items that their user had met")
-    assert how_new.startswith("At discoveries it is 0.250; popularity has 0.250, without an")
     assert how_old.endswith("ItemKNN has 0.250, a difference of +0.500 (+0.400 to +0.600).")
-    found = held_out.answers(changed, validation)
-    assert new in found.better
-    assert whole in found.by_how_much
-    assert old in " ".join(held_out.lines(changed, validation).split())
     assert len(held_out.compared(lesser, {})) == 1
-    assert held_out.lines(lesser, {}) == held_out.ranking_table(lesser).text()
 
 
 @pytest.mark.parametrize(

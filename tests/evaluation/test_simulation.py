@@ -7,7 +7,6 @@ import pytest
 import torch
 from lightrec_testing.simulators import TinyWorld
 
-from lightrec.__main__ import main as lightrec
 from lightrec.data.readers.canonical import CanonicalReader
 from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError
@@ -73,17 +72,3 @@ def test_a_run_is_played_in_its_user_models(tiny_run, tmp_path):
     assert tables.users.rows.equals(EventStore(tiny_run / "data").users)
     assert events[Column.USER].n_unique() == 40
     assert events[Column.SESSION].n_unique() == 80
-
-
-def test_the_command_says_what_cannot_be_done(tiny_run, tmp_path, capsys):
-    def refused(*arguments):
-        assert lightrec(["simulate", *map(str, arguments)]) == 2
-        return capsys.readouterr().err
-
-    assert "at least 1" in refused(tiny_run, "--sessions", 0)
-    assert "takes NAME=VALUE" in refused(tiny_run, "--set", "slate_size")
-    assert "of one policy, and 2 were named" in refused(
-        tiny_run, "--policy", "random", "greedy", "--out", tmp_path / "log"
-    )
-    assert "is there already" in refused(tiny_run, "--out", tmp_path)
-    assert "There is no 'Nowhere' among the simulators" in refused("Nowhere")

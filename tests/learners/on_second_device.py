@@ -11,7 +11,6 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
-from lightrec_lab.choice_process import ChoiceProcess
 from lightrec_testing.simulators import TinyWorld
 from lightrec_testing.tiny import tiny_starts, tiny_user_model
 from lightrec_worlds.greed import Greed
@@ -79,9 +78,6 @@ WORLDS = {
     "InterestEvolution": partial(InterestEvolution, max_steps=2),
     "LongTermSatisfaction": partial(LongTermSatisfaction, max_steps=2),
     "Absorbing": partial(Greed, ending="absorbing", max_steps=2),
-    "ChoiceProcess": lambda rows, device: ChoiceProcess(
-        6, rows, torch.zeros(1, 3, dtype=torch.int64), offer_size=3, max_steps=2, device=device
-    ),
 }
 
 

@@ -11,7 +11,6 @@ for package in ("lightrec_lab", "lightrec_rewards", "lightrec_worlds"):
 
 from lightrec_lab.adversarial import AIRL, GAIL
 from lightrec_lab.imitation import SQIL
-from lightrec_lab.irl import RewardWeightedLikelihood, TasteMixture
 from lightrec_lab.replay import ReplayPolicyModule
 from lightrec_lab.towers import GRU, MeanPooling
 from lightrec_rewards.normalised import NormalisedReward
@@ -37,7 +36,6 @@ TOWERS = (CausalTransformer, GRU, MeanPooling)
 POOLED, RECURRENT = (
     partial(kind, feature_size=4, hidden_size=8) for kind in (PooledChoice, RecurrentChoice)
 )
-REWARDS = {"maxent": MaxEnt, "mixture": TasteMixture, "weighted": RewardWeightedLikelihood}
 
 
 def ranking(folder, batch_size=8, **settings):
@@ -90,7 +88,7 @@ STAGES = {
     "choice pooled": (choice, {}),
     "choice recurrent": (choice, {"model": RECURRENT}),
     "choice mixed": (choice, {"model": [POOLED, RECURRENT], "members": 2}),
-    **{f"choice {n}": (choice, {"learner": kind}) for n, kind in REWARDS.items()},
+    "choice maxent": (choice, {"learner": MaxEnt}),
     **{f"policy {n}": (policy, {"loss": n}) for n in ON_POLICY},
     **{f"replay {n}": (replay, {"loss": n}) for n in REPLAY},
     **{f"offline {n}": (offline, {"loss": n}) for n in OFFLINE},

@@ -10,7 +10,7 @@ from tests.processes import apart
 
 WORLDS = [
     "UserModelSimulator", "TinyWorld", "Far", "Greed", "Retention", "InterestEvolution",
-    "LongTermSatisfaction", "Absorbing", "ChoiceProcess",
+    "LongTermSatisfaction", "Absorbing",
 ]  # fmt: skip
 PLAYED = ("policy", "replay", "offline", "imitation")
 

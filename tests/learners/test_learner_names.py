@@ -16,7 +16,7 @@ from lightrec.learners.algorithms import PPO, Learner
 from lightrec.users.irl import RewardLearner
 
 class Mine(PPO):
-    corrects_for_age = True
+    pass
 
 class Unfinished(Learner):
     pass
@@ -70,7 +70,7 @@ def test_a_checkpoint_imports_no_learner_of_a_stranger(mine):
     with pytest.raises(RunError, match="belongs neither to lightrec nor to an installed plugin"):
         _ = module._kind
     kind = importlib.import_module(mine).Mine
-    assert PolicyModule(4, 3, loss=f"{mine}.Mine", history_iterations=2)._kind is kind
+    assert PolicyModule(4, 3, loss=f"{mine}.Mine")._kind is kind
     assert OfflinePolicyModule(4, 3, loss=f"{mine}.Mine")._kind is kind
 
 

@@ -13,7 +13,6 @@ from lightrec.learners.losses import (
     CandidateIQLLoss,
     LikelihoodLoss,
     SlateSarsaLoss,
-    SupervisedValueLoss,
 )
 from lightrec.nn.plackett_luce import EMPTY
 from tests.learners.rows import DISCOUNT, NONE, Level, Rows, Slates, batch, gradients, softmax
@@ -98,35 +97,6 @@ def test_the_value_is_an_expectile(expectile):
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         iql(**settings)
-    with pytest.raises(ValueError, match="negatives is 0"):
-        SupervisedValueLoss(Rows(LOGITS), Rows(FIRST), negatives=0)
-
-
-def test_values_beside_a_likelihood_by_hand():
-    actor, values = Rows(LOGITS), Rows(FIRST)
-    loss = SupervisedValueLoss(actor, values, negatives=2, warm_up=1, discount=DISCOUNT)
-    # The learned network chooses columns, and the lagging one values them.
-    with torch.no_grad():
-        loss.target.rows += torch.tensor([[0, 0, -0.5, 4.0], [0, 0, -1.0, 4.0]])
-    best = 1.5, 2.0
-    plain = loss(batch(SLATES))
-    likelihoods = log_law(0, 2), log_law(1, 3)
-    assert plain["loss_actor"].item() == pytest.approx(-sum(likelihoods) / 2)
-    loss.follow_up(0.0)
-    found = loss(batch(SLATES))
-    errors = 2.0 - (1.0 + DISCOUNT * best[1]), 0.5 - 2.0
-    assert found["loss_qvalue"].item() == pytest.approx(sum(e**2 for e in errors) / 2)
-    # Columns 1 and 3 were not shown in the state 0, and column 2 was not in the other.
-    first = ((1.0 - DISCOUNT * best[0]) ** 2 + (-1.0 - DISCOUNT * best[0]) ** 2) / 2
-    second = (3.0 - DISCOUNT * best[1]) ** 2
-    assert found["loss_negative"].item() == pytest.approx(2 * (first + second) / 2)
-    gains = 2.0 - (2.0 + 2 * 0.0) / 3, 0.5 - (0.5 + 2 * 3.0) / 3
-    assert found["advantage"].item() == pytest.approx(sum(gains) / 2)
-    assert gains[1] < 0  # which counts as 0
-    assert found["loss_actor"].item() == pytest.approx(-gains[0] * likelihoods[0] / 2)
-    assert gradients(found, "loss_negative", values)[1] == pytest.approx(
-        [0, 0, 2 * (3.0 - DISCOUNT * best[1]), 0]
-    )
 
 
 def test_values_and_choices_of_slates_by_hand():

@@ -1,7 +1,6 @@
 """Two processes train what one would have trained, step by step, or refuse to."""
 
 import os
-import socket
 
 import lightning.pytorch as pl
 import pytest
@@ -12,7 +11,7 @@ from lightrec.data.share import Share
 from lightrec.errors import LightrecError
 from tests.learners.stages import make
 from tests.learners.training import QUIET
-from tests.processes import apart
+from tests.processes import apart, free_port
 
 pytestmark = pytest.mark.slow  # Two more processes import torch.
 
@@ -66,9 +65,7 @@ def train_together(rank, world, port, folder, out, names):
 def both(bandit, tmp_path_factory):
     """What each of two processes found, by name; started once for all."""
     out = tmp_path_factory.mktemp("processes")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     files = [out / "first.pt", out / "second.pt"]
     names = [*SHARED, *ALONE]
     apart(train_together, *((rank, 2, port, bandit, files[rank], names) for rank in range(2)))

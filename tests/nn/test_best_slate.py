@@ -69,8 +69,3 @@ def test_what_may_not_be_shown_sets_no_scale():
     alone = best_slate(values[:, 1:], logits[:, 1:], torch.zeros(1, 1), 2)
     torch.testing.assert_close(found.scores[:, 1:], alone.scores)
     assert found.value.item() == pytest.approx(alone.value.item())
-
-
-def test_slate_size_out_of_range():
-    with pytest.raises(ValueError, match="between 1 and 3"):
-        best_slate(torch.zeros(1, 3), torch.zeros(1, 3), torch.zeros(1, 1), 4)

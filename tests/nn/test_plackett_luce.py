@@ -11,10 +11,6 @@ from lightrec.nn import slates
 from lightrec.nn.plackett_luce import (
     LONG,
     PlackettLuce,
-    at,
-    expectation,
-    log_probabilities,
-    may_be_shown,
 )
 from lightrec.nn.slates import EMPTY, SlateSampler, draw_slates, two_tower_slates
 
@@ -74,16 +70,6 @@ def test_samples_follow_the_law(size):
     assert fits_the_law(PlackettLuce(LOGITS, slate_size=size).sample((ROWS,)), GENTLE)
 
 
-def test_one_place_is_the_categorical_distribution():
-    logits = torch.randn(5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    ours = PlackettLuce(logits)
-    theirs = torch.distributions.Categorical(logits=logits)
-    columns = torch.tensor([0, 6, 3, 2, 2])
-    torch.testing.assert_close(ours.log_prob(columns[:, None]), theirs.log_prob(columns))
-    torch.testing.assert_close(ours.entropy(), theirs.entropy())
-    assert torch.equal(ours.mode.squeeze(-1), logits.argmax(-1))
-
-
 def test_masked_columns_never_come_and_the_rest_is_renormalised():
     torch.manual_seed(2)
     mask = torch.tensor([True, False, True, True, False, True])
@@ -112,20 +98,6 @@ def test_places_left_empty_keep_gradients_finite():
     assert log_prob[1] == 0
     (log_prob.sum() + law.entropy().sum()).backward()
     assert logits.grad.isfinite().all()
-
-
-def test_a_slate_longer_than_the_columns_is_refused():
-    with pytest.raises(ValueError, match="between 1 and 6"):
-        PlackettLuce(LOGITS, slate_size=7)
-
-
-def test_nothing_to_show_is_worth_nothing():
-    logits = torch.tensor([[-torch.inf, -torch.inf], [0.0, -torch.inf]], requires_grad=True)
-    logs, shown = log_probabilities(logits), may_be_shown(logits)
-    assert expectation(logs.exp(), torch.full((2, 2), 5.0), shown).tolist() == [0.0, 5.0]
-    expectation(logs.exp(), logs, shown).sum().backward()
-    assert logits.grad.isfinite().all()
-    assert at(torch.tensor([[7.0, 8.0]]), torch.tensor([[1, -1]])).tolist() == [[8.0, 7.0]]
 
 
 @pytest.mark.parametrize("draws", [1, 3, 8])

@@ -4,10 +4,10 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from lightrec.errors import PluginError, RunError
+from lightrec.errors import PluginError
 from lightrec.keys import Key
 from lightrec.nn.best_slate import best_slate
-from lightrec.policies.base import LearnedPolicy, Policy, session_start
+from lightrec.policies.base import session_start
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.slate import SlatePolicy
@@ -51,11 +51,3 @@ def test_a_policy_that_would_be_loaded_without_an_argument_is_not_saved(tmp_path
     with pytest.raises(PluginError, match=r"Scaled of .* an argument scale that cannot be written"):
         Scaled(N, torch.ones(2)).save_pretrained(tmp_path / "lost")
     assert not (tmp_path / "lost").exists()
-
-
-def test_a_folder_without_a_policy_is_refused(tmp_path):
-    with pytest.raises(RunError, match=r"no Policy in .*: class.txt is missing"):
-        Policy.load(tmp_path)
-    RandomPolicy(N).save_pretrained(tmp_path)
-    with pytest.raises(RunError, match=r"RandomPolicy, which is not a subclass of LearnedPolicy"):
-        LearnedPolicy.load(tmp_path)

@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from lightrec_testing import tiny
 
 from lightrec.errors import PluginError, RunError
 from lightrec.keys import Key
@@ -109,16 +108,6 @@ def test_a_ranker_alone_is_a_blend_too(ranker, tmp_path):
     assert described_models(tmp_path) == {}
     with pytest.raises(RunError, match="There is no Ranker in"):
         Blend.load(tmp_path / "nowhere")
-
-
-def test_all_that_scores_items_does_it_by_one_signature(ranker):
-    popularity = Popularity().fit(evidence())
-    users = tiny.tiny_user_model(N)
-    blend = Blend(ranker, {"Popularity": popularity}, {"ranker": 1.0, "Popularity": 0.5})
-    for scorer in (ranker, popularity, EASE(3.0, 0.5).fit(evidence()), blend, users):
-        found = scorer.scores(HISTORY, torch.arange(len(HISTORY)), details={Key.HISTORY: HISTORY})
-        assert found.shape == (len(HISTORY), N + 1)
-        assert torch.equal(found, scorer.scores(HISTORY))
 
 
 def test_where_no_part_has_any_weight_the_ranker_ranks_alone():

@@ -34,15 +34,14 @@ def users():
     return UserModel([model]).eval()
 
 
-@pytest.fixture(params=[True, False])
-def transition(request):
-    taken = torch.tensor([[True, False], [False, False], [False, True]])
+@pytest.fixture
+def transition():
     data = {
         Key.HISTORY: torch.tensor([[0, 1, 2], [3, 4, 5], [0, 0, 6]]),
         Key.ACTION: torch.tensor([[5, 3], [1, 2], [1, 2]]),
+        "next": {Key.TAKEN: torch.tensor([[True, False], [False, False], [False, True]])},
     }
-    answer = {"next": {Key.TAKEN: taken}} if request.param else {Key.TAKEN: taken}
-    return TensorDict({**data, **answer}, batch_size=[3])
+    return TensorDict(data, batch_size=[3])
 
 
 def test_engagement_counts_what_was_accepted(transition):

@@ -17,13 +17,8 @@ from tests.processes import SERVER
 DEFAULT = ("data", "text", "ranker", "users_a", "users_b", "policy", "evaluate", "final")
 
 
-def test_every_stage_leaves_its_files_and_the_report_stands_by_itself(tiny_run):
+def test_every_stage_leaves_its_files(tiny_run):
     assert {p.name for p in tiny_run.iterdir() if p.is_dir()} == {*DEFAULT, "logs"}
-    page = (tiny_run / "report.html").read_text()
-    assert "once more with <code>--until assumptions</code>" in page
-    assert page.count("<svg") >= 4
-    for outside in ("<script", "<link", "src="):
-        assert outside not in page
     assert (tiny_run / "report.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -35,3 +35,20 @@ def test_plugins_of_one_test(lightrec_plugins):
 def test_they_are_gone_in_the_next(lightrec_plugins):
     assert "hooks_of_mine" not in sys.modules
     assert set(plugins.installed().parts["domains"]) == {"generic"}
+
+
+def test_a_run_of_the_kit_is_made_once_and_is_each_process_s_own(tmp_path, monkeypatch):
+    made = []
+
+    def tiny_run(folder, until):
+        made.append(until)
+        (folder / "tiny").mkdir()
+        (folder / "tiny" / "file").write_text("as made")
+
+    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path))
+    monkeypatch.setattr(tiny, "tiny_run", tiny_run)
+    first, second = (tiny.kit_run.__wrapped__() for _ in range(2))
+    assert made == ["policy"]
+    (first / "file").write_text("changed")
+    assert (second / "file").read_text() == "as made"
+    assert (tiny.kit_run.__wrapped__() / "file").read_text() == "as made"

@@ -114,6 +114,11 @@ class Odd(TinyWorld):
         return (state[Key.CANDIDATES] % 2).float()
 
 
+def shifted(self):
+    self.item_vectors = self.item_vectors + 1
+    return Odd.catalog(self)
+
+
 @pytest.mark.parametrize("settings", [{}, {"slate_size": 1}, {"repeats": True}])
 def test_a_right_one_passes(settings, failing):
     assert failing(SimulatorChecks(lambda rows: Right(rows, **settings))) == set()
@@ -151,6 +156,8 @@ def test_a_world_that_opens_and_shuts_items_passes(repeats, failing):
         ),
         (TinyWorld, {"oracle": lambda s, state: torch.zeros(len(state), 13)}, {"truth"}),
         (Odd, {}, set()),
+        (Odd, {"oracle": lambda s, state: Odd.oracle(s, state) * float("nan")}, {"truth"}),
+        (Odd, {"catalog": shifted}, {"truth"}),
         (Odd, {"oracle": lambda s, state: -(state[Key.CANDIDATES] % 2).float()}, {"truth"}),
     ],
 )

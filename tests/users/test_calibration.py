@@ -26,14 +26,6 @@ def test_a_tempered_forecast_has_its_closed_form():
     assert found == pytest.approx(exact, abs=0.003)
 
 
-def test_constant_forecast_is_off_by_its_bias():
-    happened = torch.tensor([1.0, 0, 0, 0])
-    forecast = torch.full((4,), 0.55)
-    assert calibration_error(binary(forecast, happened)) == pytest.approx(0.3)
-    weighted = binary(forecast, happened, torch.tensor([3.0, 1, 1, 1]))
-    assert calibration_error(weighted) == pytest.approx(0.05)
-
-
 def test_temperature_and_shift_are_found_again():
     utilities = 2 * torch.randn(100_000, 4)
     utilities[:1000, 3] = -torch.inf

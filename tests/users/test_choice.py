@@ -53,25 +53,6 @@ def test_attributes_move_tastes_and_start_silent(model, history, items):
     assert torch.equal(twice, both)
 
 
-def test_padding_changes_nothing(model, history, items):
-    longer = torch.cat([torch.zeros(3, 4, dtype=torch.int64), history], 1)
-    shorter = history[:1, 2:]
-    padded = torch.cat([items, torch.zeros(3, 2, dtype=torch.int64)], 1)
-    expected = model.log_probabilities(history, items)
-    assert torch.equal(model.log_probabilities(longer, items), expected)
-    assert torch.allclose(model.log_probabilities(shorter, items[:1]), expected[:1])
-    found = model.log_probabilities(history, padded)
-    assert torch.allclose(found[:, [0, 1, 2, 5]], expected)
-    assert found[:, 3:5].eq(-torch.inf).all()
-
-
-def test_after_is_the_state_of_the_longer_history(model, history, items):
-    after = model.after(history, items.clamp_min(1))
-    for column in range(3):
-        longer = torch.cat([history, items.clamp_min(1)[:, column : column + 1]], 1)
-        assert torch.allclose(after[:, column], model.state(longer), atol=1e-6)
-
-
 def test_popularity_finds_the_law_that_made_the_choices():
     generator = torch.Generator().manual_seed(0)
     scores = torch.cat([torch.zeros(1), torch.randn(50, generator=generator)])

@@ -19,6 +19,7 @@ from lightrec.users.halves import in_half
 from lightrec.users.irl import MaxEnt, mean
 from lightrec.users.module import ChoiceModule, bootstrap_times
 from lightrec.users.user_model import UserModel
+from tests.learners.training import QUIET
 from tests.users.stores import prepared
 
 ITEMS = 30
@@ -57,9 +58,7 @@ def train(folders, epochs=5, **settings):
     data = data_of(folders)
     settings = {"history_length": 5, **settings}
     module = ChoiceModule(data.num_items, data.vector_size, **settings)
-    silent = dict.fromkeys(["enable_checkpointing", "enable_progress_bar"], False)
-    options = {"logger": False, "enable_model_summary": False, **silent}
-    pl.Trainer(max_epochs=epochs, accelerator="cpu", **options).fit(module, data)
+    pl.Trainer(max_epochs=epochs, accelerator="cpu", **QUIET).fit(module, data)
     return module
 
 

@@ -6,11 +6,14 @@ from os.path import lexists
 from pathlib import Path
 from typing import Final
 
+import polars as pl
+
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.files import appearing
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Reader, Tables
 from lightrec.errors import DataError
+from lightrec.keys import Column
 
 LOG_FILE: Final = "log.parquet"
 CATALOG_FILE: Final = "catalog.parquet"
@@ -27,6 +30,15 @@ class CanonicalReader(Reader):
     def recognises(cls, path: Path) -> bool:
         """Whether the folder holds a ``log.parquet``."""
         return (path / LOG_FILE).is_file()
+
+    @classmethod
+    def sample(cls, folder: Path) -> Path:
+        """Write three events, on which `lightrec plugins check` tries the reader."""
+        log = pl.DataFrame(
+            {Column.USER: ["ann", "ann", "bob"], Column.ITEM: ["tea", "rope", "tea"]}
+        )
+        InteractionLog(log).write_parquet(folder / LOG_FILE)
+        return folder
 
     def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
         """Read the log; its columns have canonical names, so ``columns`` must be empty."""

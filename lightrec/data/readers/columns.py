@@ -11,66 +11,23 @@ import polars as pl
 
 from lightrec.data.schema import Problems, Table
 from lightrec.data.times import looks_like_times
+from lightrec.data.words import WORDS
 from lightrec.keys import Column
 
 _MARKS: Final = re.compile(r"[\s_.\-]")
 _NUMBER: Final = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?$")
 
-_words: Final = str.split
+_MONEY, _TITLE, _KINDS = (WORDS["parts"][kind].split() for kind in ("money", "title", "kinds"))
 
-_MONEY: Final = _words("price preis prix amount betrag margin cost discount rabatt")
-_TITLE: Final = _words("name title titel titre titulo")
-_KINDS: Final = _words("type event action kind behav feedback vorgang ereignis aktion évén acción")
-
-_USER: Final = _words(
-    "user userid uid customer customerid visitor visitorid member memberid account accountid "
-    "reviewer reviewerid person personid client clientid shopper shopperid username kunde "
-    "kundennummer kundennr kundenid nutzer nutzerid benutzer utilisateur usuario cliente 用户 "
-    "用户id 顾客"
-)
-_ITEM: Final = _words(
-    "item itemid iid movie movieid product productid sku asin parentasin article articleid news "
-    "newsid song songid track trackid artist artistid book bookid video videoid content contentid "
-    "recipe recipeid ticker stockcode game gameid business businessid film filmid filmnr anime "
-    "animeid artikel artikelnummer artikelnr produkt produit articulo producto 商品 商品id 物品"
-)
-
-LOG_NAMES: Final[dict[str, Sequence[str]]] = {
-    Column.USER: _USER,
-    Column.ITEM: _ITEM,
-    Column.TIME: _words(
-        "time timestamp timestampms ts datetime date eventtime createdat unixreviewtime reviewtime "
-        "invoicedate orderdate purchasedate transactiondate datum zeit zeitpunkt bestelldatum "
-        "fecha 时间 日期"
-    ),
-    Column.FEEDBACK: _words(
-        "feedback event eventtype action behavior behaviour interaction behaviortype vorgang "
-        "ereignis aktion événement evento acción 行为"
-    ),
-    Column.VALUE: _words(
-        "value rating score stars overall preference label click clicked bewertung note 评分"
-    ),
-    Column.COUNT: _words("count plays playcount listens quantity qty menge anzahl quantité 数量"),
-    Column.SESSION: _words("session sessionid invoiceno orderid transactionid basketid"),
-    Column.IMPRESSION: _words("impression impressionid"),
-    Column.POSITION: _words("position slot rank"),
-    Column.PROPENSITY: _words("propensity propensityscore pscore"),
-    Column.CANDIDATES: _words("candidates candidateset impressions"),
-}
+LOG_NAMES: Final = {column: words.split() for column, words in WORDS["columns"].items()}
 """Names by which each column of a log is recognised, in order of preference. Case, blanks,
 underscores, hyphens and dots do not count: ``userId``, ``user_id`` and ``User ID`` are one name."""
-
-CATALOG_NAMES: Final[dict[str, Sequence[str]]] = {
-    Column.ITEM: [*_ITEM, "id"],
-    Column.TITLE: _words(
-        "title name movietitle itemtitle itemname producttitle productname headline description "
-        "titel bezeichnung titre titulo 标题 名称"
-    ),
-    Column.TEXT: ["text"],
+CATALOG_NAMES: Final = {
+    Column.ITEM: [*LOG_NAMES[Column.ITEM], "id"],
+    **{column: words.split() for column, words in WORDS["items"].items()},
 }
 """Names of the columns of an item table; all others are attributes."""
-
-USER_NAMES: Final[dict[str, Sequence[str]]] = {Column.USER: [*_USER, "id"]}
+USER_NAMES: Final = {Column.USER: [*LOG_NAMES[Column.USER], "id"]}
 """Names of the columns of a user table; all others are attributes."""
 
 _KNOWN: Final = {name for n in (LOG_NAMES, CATALOG_NAMES) for names in n.values() for name in names}
@@ -235,7 +192,7 @@ def _likely_pair(
         pairs = rows.select(pl.struct(user, item).n_unique()).item()
         # Where one column tells the other, both say the same thing; few values say little.
         score = 3 * (pairs > max(kinds[user], kinds[item])) + log10(kinds[user] * kinds[item])
-        score += 9 * (_hints(user, _USER) + _hints(item, _ITEM))
+        score += 9 * (_hints(user, LOG_NAMES["user"]) + _hints(item, LOG_NAMES["item"]))
         if (score := score + (ids.index(user) < ids.index(item)) / 2) > best:
             best, pair = score, {Column.USER: user, Column.ITEM: item}
     return pair

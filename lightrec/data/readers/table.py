@@ -70,6 +70,15 @@ class TableReader(Reader):
             return not texts and not logs and any(file.suffix == ".parquet" for file in files)
         return path.is_file() and _ending(path) in (*_TEXT, *_JSON, ".parquet")
 
+    @classmethod
+    def sample(cls, folder: Path) -> Path:
+        """Write three events, on which `lightrec plugins check` tries the reader."""
+        file = folder / "log.csv"
+        file.write_text(
+            "user,item,time\nann,tea,2024-01-01\nann,rope,2024-01-02\nbob,tea,2024-01-03\n"
+        )
+        return file
+
     def open(self, path: Path) -> Table:
         """Open a table in any of the formats."""
         if _ending(path) == ".parquet" or path.is_dir():

@@ -134,13 +134,11 @@ def rank_models(
 def ranked(run: Run, by: str, max_events: int | None, seed: int) -> RankingResult:
     """Rank a run's test events, named by users and items of the log and not by its own numbers.
 
-    :param by: a value of ``--by`` that re-ranks nothing.
+    :param by: a value of ``--by``.
     :raises RunError: where the run has no such part.
     """
-    ranker = ranker_of(run.judged, by)
-    if ranker.reranks:
-        raise RecipeError(f"Runs are compared by what scores all items, which the {by} does not.")
-    return HeldOutLog(max_events).rank(run.data, by_history(ranker.scorer), seed)
+    scorer = by_history(ranker_of(run.judged, by).scorer)
+    return HeldOutLog(max_events).rank(run.data, scorer, seed)
 
 
 def compared(

@@ -150,7 +150,7 @@ def explain(
 
     Several threads may ask at once.
 
-    :param recommender: ranks by anything that re-ranks nothing.
+    :param recommender: ranks by anything.
     :param user: as in :meth:`~lightrec.recommend.Recommender.recommend`, as are ``history``,
         ``exclude`` and ``only``.
     :param kinds: of the history's events, as in :meth:`lightrec.data.people.People.person`.
@@ -160,11 +160,6 @@ def explain(
     :raises RecipeError: where there is no history to explain it by, where the item may not be
         shown, and as ``recommend`` does.
     """
-    if recommender.ranker.reranks:
-        raise RecipeError(
-            f"What the {recommender.by} re-ranks is not explained: explain what the blend says "
-            "(--by blend)."
-        )
     if user is None and history is None:
         raise RecipeError("Say whose list is to be explained: give a user of the log or a history.")
     with torch.inference_mode(False), torch.enable_grad():

@@ -13,7 +13,6 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 from torch.nn.functional import embedding, softplus
-from torch.nn.utils.parametrizations import spectral_norm
 
 from lightrec.keys import PADDING, Key
 from lightrec.learners.transitions import FEATURES
@@ -32,9 +31,6 @@ class AdversarialReward(ImitationReward):
     its weights averaged over the iterations: the one in training circles its goal.
 
     :param hidden: widths of the hidden layers.
-    :param spectral: whether layers are divided by their largest singular value (Miyato et al.
-        2018), which bounds the logit's slope.
-    :param identity_size: length of what is learned for each item by itself, beside its vector.
     :param reward_form: how the logit becomes the policy's reward.
     :param penalty: weight of :meth:`gradient_penalty`; 0 for none.
     :param average: share by which ``averaged`` moves to the discriminator in an iteration.
@@ -49,8 +45,6 @@ class AdversarialReward(ImitationReward):
     def __init__(
         self,
         hidden: Sequence[int] = (32, 32),
-        spectral: bool = False,
-        identity_size: int = 0,
         reward_form: RewardForm = "logit",
         penalty: float = 1.0,
         average: float = 0.05,
@@ -61,28 +55,17 @@ class AdversarialReward(ImitationReward):
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
-        self.hidden, self.spectral = tuple(hidden), spectral
+        self.hidden = tuple(hidden)
         self.reward_form: RewardForm = reward_form
         self.penalty, self.average = penalty, average
         # One number more: whether the state absorbs.
         self.state_size = feature_size + 1
-        self.choice_size = slate_size * (vector_size + identity_size)
+        self.choice_size = slate_size * vector_size
         self.register_buffer("vectors", torch.zeros(num_items + 1, vector_size))
         self.register_buffer("spread", torch.zeros(3))
         if num_items:
             self.discriminator = self.networks()
-            identity = nn.Embedding(num_items + 1, identity_size)
-            nn.init.normal_(identity.weight, std=0.1)
-            self.discriminator["identity"] = identity
             self.averaged = copy.deepcopy(self.discriminator).requires_grad_(False)
-
-    def layers(self, sizes: Sequence[int]) -> nn.Sequential:
-        """Layers of these widths, with their slopes bounded where ``spectral`` says so."""
-        made = perceptron(sizes)
-        for layer in made:
-            if self.spectral and isinstance(layer, nn.Linear):
-                spectral_norm(layer)
-        return made
 
     @abstractmethod
     def networks(self) -> nn.ModuleDict:
@@ -98,7 +81,7 @@ class AdversarialReward(ImitationReward):
 
     def learned(self, transition: TensorDictBase) -> Tensor:
         """The reward (...) that is left in the end, without shaping and scale."""
-        return self.score(self.averaged, self.inputs(self.averaged, transition))
+        return self.score(self.averaged, self.inputs(transition))
 
     def fitted_to(self, feature_size: int, vectors: Tensor, slate_size: int) -> Self:
         """A new reward with the same settings for states and items of a size.
@@ -112,7 +95,7 @@ class AdversarialReward(ImitationReward):
         made.vectors[1:] = items / items.square().mean().sqrt().clamp_min(1e-8)
         return made
 
-    def inputs(self, networks: nn.ModuleDict, transition: TensorDictBase) -> tuple[Tensor, ...]:
+    def inputs(self, transition: TensorDictBase) -> tuple[Tensor, ...]:
         """The vectors (..., any) of transitions that the score is a function of.
 
         :returns: of the state, of the items shown, of the next state, and whether there is a
@@ -120,7 +103,7 @@ class AdversarialReward(ImitationReward):
         """
         following = transition["next"]
         future = (~following["terminated"]).float()
-        shown = self.choices(networks, transition, transition[Key.ACTION]).flatten(-2)
+        shown = self.choices(transition, transition[Key.ACTION]).flatten(-2)
         return self.states(transition), shown, self.states(following), future
 
     def states(self, state: TensorDictBase) -> Tensor:
@@ -129,16 +112,16 @@ class AdversarialReward(ImitationReward):
         over = state.get(Key.ABSORBING, torch.zeros_like(features[..., :1])).to(features)
         return torch.cat([features * (1 - over), over], -1)
 
-    def choices(self, networks: nn.ModuleDict, state: TensorDictBase, items: Tensor) -> Tensor:
+    def choices(self, state: TensorDictBase, items: Tensor) -> Tensor:
         """The vectors (..., C, D) of items (..., C); zeros where a state absorbs."""
         counts = (items > PADDING).unsqueeze(-1)
         if Key.ABSORBING in state:
             counts = counts & ~state[Key.ABSORBING].unsqueeze(-1)
-        return torch.cat([embedding(items, self.vectors), networks["identity"](items)], -1) * counts
+        return embedding(items, self.vectors) * counts
 
     def logit(self, transition: TensorDictBase) -> Tensor:
         """Log-odds (...) that transitions are the expert's."""
-        return self.score(self.discriminator, self.inputs(self.discriminator, transition))
+        return self.score(self.discriminator, self.inputs(transition))
 
     @torch.no_grad()
     def forward(self, transition: TensorDictBase) -> Tensor:
@@ -181,7 +164,7 @@ class AdversarialReward(ImitationReward):
         no embedding: between two items there is no third, but between their vectors is a line.
         """
         with torch.no_grad():
-            ends = [self.inputs(self.discriminator, side) for side in (demonstrations, played)]
+            ends = [self.inputs(side) for side in (demonstrations, played)]
         share = torch.rand(len(ends[0][0]), 1, device=ends[0][0].device)
         between = [torch.lerp(a, b, share).requires_grad_() for a, b in zip(*ends, strict=True)]
         total = self.score(self.discriminator, between).sum()
@@ -209,7 +192,7 @@ class GAIL(AdversarialReward):
     def networks(self) -> nn.ModuleDict:
         """Make one network, of states and items."""
         sizes = [self.state_size, *self.hidden, self.choice_size + 1]
-        return nn.ModuleDict({"choice": self.layers(sizes)})
+        return nn.ModuleDict({"choice": perceptron(sizes)})
 
     def score(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
         """The logit."""
@@ -226,8 +209,6 @@ class AIRL(AdversarialReward):
     :param shaping: whether there is an h. Without it f = g, an advantage rather than a reward.
     :param state_only: whether g sees the state alone, as the paper's reward must to survive a
         change of the dynamics.
-    :param anchor: an item whose reward is known to be 0, such as nothing. Where the next state
-        follows from state and action, g and the shaping cannot be told apart without it.
     :param settings: of :class:`AdversarialReward`.
     """
 
@@ -238,30 +219,23 @@ class AIRL(AdversarialReward):
         discount: float = 0.99,
         shaping: bool = True,
         state_only: bool = False,
-        anchor: int | None = None,
         **settings: Any,
     ) -> None:
-        self.discount, self.anchor = discount, -1 if anchor is None else anchor
-        self.shaping, self.state_only = shaping, state_only
+        self.discount, self.shaping, self.state_only = discount, shaping, state_only
         super().__init__(**settings)
 
     def networks(self) -> nn.ModuleDict:
         """Make g, of states and items or of states alone, and h, of states."""
         size = 0 if self.state_only else self.choice_size
         sizes = [self.state_size, *self.hidden, size + 1]
-        made = nn.ModuleDict({"choice": self.layers(sizes)})
+        made = nn.ModuleDict({"choice": perceptron(sizes)})
         if self.shaping:
-            made["potential"] = self.layers([self.state_size, *self.hidden, 1])
+            made["potential"] = perceptron([self.state_size, *self.hidden, 1])
         return made
-
-    def inputs(self, networks: nn.ModuleDict, transition: TensorDictBase) -> tuple[Tensor, ...]:
-        """The vectors of transitions, and whether the anchor was shown alone (..., 1)."""
-        anchored = (transition[Key.ACTION] == self.anchor).all(-1, keepdim=True).float()
-        return *super().inputs(networks, transition), anchored
 
     def score(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
         """f, the reward with its shaping."""
-        states, _, following, future, _ = inputs
+        states, _, following, future = inputs
         reward = self._reward(networks, inputs)
         if not self.shaping:
             return reward
@@ -275,12 +249,11 @@ class AIRL(AdversarialReward):
 
     def learned(self, transition: TensorDictBase) -> Tensor:
         """The averaged g."""
-        return self._reward(self.averaged, self.inputs(self.averaged, transition))
+        return self._reward(self.averaged, self.inputs(transition))
 
     def _reward(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
-        states, shown, *_, anchored = inputs
-        shown = shown[..., :0] if self.state_only else shown
-        return choice_score(networks["choice"], states, shown) * (1 - anchored.squeeze(-1))
+        states, shown = inputs[0], inputs[1][..., :0] if self.state_only else inputs[1]
+        return choice_score(networks["choice"], states, shown)
 
 
 def choice_score(tower: nn.Module, states: Tensor, shown: Tensor) -> Tensor:

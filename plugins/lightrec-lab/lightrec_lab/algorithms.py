@@ -1,40 +1,22 @@
-"""Second learners of policies in simulators, beside lightrec's PPO and SlateQ on policy.
+"""Learners of policies from a replay buffer, beside lightrec's PPO and SlateQ on policy."""
 
-On policy they are named as the ``loss`` of ``PolicyModule``, from a replay buffer as that of
-``ReplayPolicyModule``.
-"""
-
-import copy
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from tensordict import TensorDictBase
 from tensordict.nn import TensorDictModuleBase
 from torch import nn
-from torchrl.objectives import (
-    A2CLoss,
-    DQNLoss,
-    LossModule,
-    ReinforceLoss,
-    SoftUpdate,
-    ValueEstimators,
-)
+from torchrl.objectives import DQNLoss, LossModule, SoftUpdate, ValueEstimators
 
 from lightrec.keys import Key
-from lightrec.learners.algorithms import IQL, PPO, Learner, SlateSarsa, fresh_values
+from lightrec.learners.algorithms import IQL, Learner, SlateSarsa
 from lightrec.learners.losses import positive
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.plackett_luce import PlackettLuce, may_be_shown
 from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.epsilon_greedy import EpsilonSlates
 from lightrec.policies.slate import SlatePolicy
-from lightrec_lab.losses import (
-    CandidateMPOLoss,
-    CandidateSACLoss,
-    ReinforceTopKLoss,
-    SlateQLoss,
-)
+from lightrec_lab.losses import CandidateSACLoss, SlateQLoss
 
 
 class ChosenValues(TensorDictModuleBase):
@@ -77,38 +59,6 @@ class ChosenValues(TensorDictModuleBase):
         return state
 
 
-class A2C(PPO):
-    """Advantage actor-critic (Mnih et al. 2016)."""
-
-    kind = A2CLoss
-    defaults: ClassVar = {"entropy_coeff": 0.0, "critic_coeff": 1.0}
-
-
-class Reinforce(PPO):
-    """REINFORCE with a learned baseline (Williams 1992)."""
-
-    kind = ReinforceLoss
-    defaults: ClassVar = {}
-
-
-class ReinforceTopK(Learner):
-    """REINFORCE with the top-K correction and a learned behavior policy (Chen et al. 2019)."""
-
-    corrects_for_age = True
-
-    @staticmethod
-    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
-        """A policy that learns by likelihood what was shown."""
-        return {"behavior": copy.deepcopy(policy)}
-
-    def make_loss(self, **settings: Any) -> nn.Module:
-        """Build lightrec's loss for slates of the simulator's size."""
-        behavior: Any = self.others["behavior"]
-        return ReinforceTopKLoss(
-            self.policy, self.critic, behavior, top_k=self.slate_size, **settings
-        )
-
-
 class Greedy(Learner):
     """Shows the best slate, or with probability ε any; its policy is no law itself."""
 
@@ -124,9 +74,8 @@ class DQN(Greedy):
     """Deep Q-learning over candidates (Mnih et al. 2015; dueling, Wang et al. 2016)."""
 
     values_single_items = True
-    kind: ClassVar[type[LossModule]] = DQNLoss
-    own_settings: ClassVar[Mapping[str, bool]] = {"double_dqn": False}
-    """Settings that set relatives apart."""
+    is_double = False
+    """Whether the target values the column that the learned network prefers."""
     temperature: float | None = None
     """τ of soft values; None for hard ones."""
 
@@ -134,7 +83,7 @@ class DQN(Greedy):
         """Build TorchRL's loss."""
         values = ChosenValues(self.policy, self.critic, self.temperature)
         chosen = {"loss_function": "smooth_l1", "action_space": "categorical", **settings}
-        loss = self.kind(values, delay_value=True, **self.own_settings, **chosen)
+        loss = DQNLoss(values, delay_value=True, double_dqn=self.is_double, **chosen)
         loss.make_value_estimator(ValueEstimators.TD0, gamma=self.discount)
         self._targets = SoftUpdate(loss, tau=self.tau)
         return loss
@@ -147,7 +96,7 @@ class DQN(Greedy):
 class DoubleDQN(DQN):
     """Its target values the column that the learned network prefers (van Hasselt et al. 2016)."""
 
-    own_settings: ClassVar = {"double_dqn": True}
+    is_double = True
 
 
 class SoftQ(DQN):
@@ -173,22 +122,6 @@ class SAC(Learner):
         """Build lightrec's loss."""
         networks = list(self.others.values())
         return CandidateSACLoss(self.policy, networks, discount=self.discount, **settings)
-
-
-class MPO(Learner):
-    """Maximum a posteriori policy optimization over candidates."""
-
-    values_single_items = True
-
-    @staticmethod
-    def networks(policy: LearnedPolicy, hidden: Sequence[int]) -> dict[str, nn.Module]:
-        """A network of action values."""
-        return {"first": fresh_values(policy, hidden)}
-
-    def make_loss(self, **settings: Any) -> nn.Module:
-        """Build lightrec's loss."""
-        network = self.others["first"]
-        return CandidateMPOLoss(self.policy, network, discount=self.discount, **settings)
 
 
 class SlateQ(Greedy):

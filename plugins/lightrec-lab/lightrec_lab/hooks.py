@@ -16,32 +16,6 @@ lightrec_components = gives(
         "ReplayPolicyModule": "lightrec_lab.replay:ReplayPolicyModule",
     }
 )
-lightrec_reward_learners = gives(
-    {
-        "TasteMixture": "lightrec_lab.irl:TasteMixture",
-        "RewardWeightedLikelihood": "lightrec_lab.irl:RewardWeightedLikelihood",
-    }
-)
-lightrec_policies = gives(
-    {
-        "LinUCB": "lightrec_lab.bandits:LinUCB",
-        "ThompsonSampling": "lightrec_lab.bandits:ThompsonSampling",
-    }
-)
-lightrec_policy_makers = gives(
-    {
-        "epsilon-greedy": "lightrec_lab.bandits:TaughtEpsilonGreedy",
-        "linucb": "lightrec_lab.bandits:TaughtLinUCB",
-        "thompson": "lightrec_lab.bandits:TaughtThompson",
-    }
-)
-lightrec_learners = gives(
-    {
-        "a2c": "lightrec_lab.algorithms:A2C",
-        "reinforce": "lightrec_lab.algorithms:Reinforce",
-        "reinforce-top-k": "lightrec_lab.algorithms:ReinforceTopK",
-    }
-)
 lightrec_slots = gives({"replay_learners": "lightrec.learners.algorithms:Learner"})
 lightrec_replay_learners = gives(
     {
@@ -50,7 +24,6 @@ lightrec_replay_learners = gives(
         "soft-q": "lightrec_lab.algorithms:SoftQ",
         "sac": "lightrec_lab.algorithms:SAC",
         "slate-q": "lightrec_lab.algorithms:SlateQ",
-        "mpo": "lightrec_lab.algorithms:MPO",
     }
 )
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

@@ -7,7 +7,6 @@ from lightrec_worlds.world_data import WorldData
 
 from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Key
-from lightrec.learners.algorithms import BehaviorCloning
 from lightrec.learners.offline import OfflinePolicyModule
 from lightrec.simulators.rollout import UserMemory
 from tests.learners.training import BEST, REPLAY, bandit_run, fit, one_a_family, one_arm
@@ -38,7 +37,6 @@ def test_every_learner_finds_the_best_arm(bandit, loss):
         ReplayPolicyModule,
         2,
         loss=loss,
-        loss_settings={"bound": 1.0, "policy_bound": 0.5} if loss == "mpo" else None,
         **SMALL | {"sessions": 32, "updates": 8, "batch_size": 64, "capacity": 2000},
         learning_rate=0.02,
         tau=0.1,
@@ -103,12 +101,3 @@ def test_settings_that_cannot_be(kind, settings, message):
     small = SMALL if kind is ReplayPolicyModule else {}
     with pytest.raises(RecipeError, match=message):
         fit(data, kind, 1, **small, **settings)
-
-
-def test_steps_that_a_log_does_not_have_are_told(monkeypatch):
-    monkeypatch.setattr(BehaviorCloning, "looks_ahead", True)
-    world = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 6}
-    logged = {"iterations": 3, "judging": 4, "behavior": {}, "logged_sessions": 5}
-    data = WorldData("LongTermSatisfaction", world, **logged)
-    with pytest.raises(RecipeError, match=r"n_step is 5, in which .* at most: 6"):
-        fit(data, OfflinePolicyModule, 1, loss="bc", n_step=5, updates=2, batch_size=32)

@@ -103,10 +103,7 @@ class RunEngine(Engine):
         from lightrec.api import Recommender
 
         if by not in self._recommenders:
-            made = Recommender(self.path, by)
-            if made.ranker.reranks:
-                raise RecipeError(f"What the {by} re-ranks cannot be served: leave it out.")
-            self._recommenders[by] = made
+            self._recommenders[by] = Recommender(self.path, by)
         return self._recommenders[by]
 
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:

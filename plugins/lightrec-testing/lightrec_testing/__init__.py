@@ -12,66 +12,23 @@ the fixtures in ``lightrec_testing.fixtures``. A plugin's own tests are::
         check()
 """
 
+import ast
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from lightrec_testing.contract import (
-        Check,
-        ContractError,
-        DoesNotApply,
-        NotChecked,
-        check_all,
-        parametrize_checks,
-    )
-    from lightrec_testing.encoders import EncoderChecks
-    from lightrec_testing.learning import (
-        ChoiceModelChecks,
-        ItemModelChecks,
-        LearnerChecks,
-        LossChecks,
-        RewardLearnerChecks,
-    )
-    from lightrec_testing.modules import RewardChecks, TowerChecks
-    from lightrec_testing.plugins import plugin_checks
-    from lightrec_testing.policies import PolicyChecks
-    from lightrec_testing.simulators import SimulatorChecks
-    from lightrec_testing.stages import CommandChecks, StageChecks
-    from lightrec_testing.tables import DomainChecks, EvaluatorChecks, ReaderChecks
-
-__all__ = [
-    "Check",
-    "ChoiceModelChecks",
-    "CommandChecks",
-    "ContractError",
-    "DoesNotApply",
-    "DomainChecks",
-    "EncoderChecks",
-    "EvaluatorChecks",
-    "ItemModelChecks",
-    "LearnerChecks",
-    "LossChecks",
-    "NotChecked",
-    "PolicyChecks",
-    "ReaderChecks",
-    "RewardChecks",
-    "RewardLearnerChecks",
-    "SimulatorChecks",
-    "StageChecks",
-    "TowerChecks",
-    "check_all",
-    "parametrize_checks",
-    "plugin_checks",
-]
+# Every run of pytest imports this package for its fixtures and must not pay for torch, nor the
+# check of one part for what other kinds need: the stub says where each name stands.
+_STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text("utf-8"))
+_MODULES = {
+    each.name: str(node.module)
+    for node in _STUB.body
+    if isinstance(node, ast.ImportFrom)
+    for each in node.names
+}
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> object:
-    # Every run of pytest imports this package for its fixtures and must not pay for torch, nor
-    # the check of one part for what other kinds need: the light modules come first.
-    light, heavy = ("contract", "plugins", "encoders", "tables"), ("modules", "policies")
-    if name in __all__:
-        for module in (*light, *heavy, "simulators", "learning", "stages"):
-            names = vars(import_module(f"lightrec_testing.{module}"))
-            if name in names:
-                return names[name]
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

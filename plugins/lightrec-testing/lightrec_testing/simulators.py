@@ -273,9 +273,13 @@ class SimulatorChecks(BatchChecks):
         rows = len(world.catalog()), len(world.item_vectors) - 1
         if rows != (world.num_items, world.num_items):
             yield f"Of {world.num_items} items, the catalog has {rows[0]}, the vectors {rows[1]}."
+        if world.item_vectors[PADDING].any():
+            yield "Row 0 of the vectors, which is padding, is not zero."
+        if world.oracle(world.reset()).isnan().any():
+            yield "The oracle's scores hold NaN."
         oracle, drawn = (self.earned(best) for best in (True, False))
         gain = oracle - drawn
-        if gain.mean() < -4 * gain.std() / SESSIONS**0.5:  # four standard errors
+        if not gain.mean() >= -4 * gain.std() / SESSIONS**0.5:  # four standard errors, no NaN
             yield f"It earns {oracle.mean():.4g} a session, and random slates {drawn.mean():.4g}."
 
     def earned(self, best: bool) -> Tensor:

@@ -200,7 +200,7 @@ class DomainChecks(BatchChecks):
         rows = torch.arange(len(users)).repeat(-(-DRAWS // (ROUNDS * places * len(users))))
         law = PlackettLuce(torch.zeros(len(rows), store.num_items + 1), allowed[rows], places)
         for _ in range(ROUNDS):
-            slates = law.sample()
+            slates = law.sample().clamp_min(PADDING)  # a place for which nothing is left
             if wrong := int((~alone[rows].gather(1, slates) & (slates > PADDING)).sum()):
                 yield f"{wrong} of {slates.numel()} are."
 

@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import hashlib
 import io
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -47,6 +48,9 @@ KINDS: Final = ("tea", "rope", "lamp", "song")
 SIZE: Final = 12
 """Items of each kind."""
 ITEMS: Final = SIZE * len(KINDS)
+
+KEPT: Final = 4
+"""Runs of the kit that the cache keeps, the latest ones."""
 
 NUM_ITEMS: Final = 12
 VECTOR_SIZE: Final = 3
@@ -273,6 +277,8 @@ def kit_run() -> Path:
                 whole = shutil.copytree(folder, Path(beside, "run"), symlinks=True)
                 with contextlib.suppress(OSError):  # another process was there before
                     whole.rename(kept)
+            for old in sorted(kept.parent.iterdir(), key=os.path.getmtime)[:-KEPT]:
+                shutil.rmtree(old, ignore_errors=True)
         else:
             shutil.copytree(kept, folder, symlinks=True, dirs_exist_ok=True)
         return folder / "tiny"

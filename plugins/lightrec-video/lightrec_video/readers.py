@@ -77,6 +77,14 @@ class MovieLensReader(PublishedReader):
         return file.name != "ratings.csv" or file.with_name("movies.csv").is_file()
 
     @classmethod
+    def sample(cls, folder: Path) -> Path:
+        """Write a set of two ratings, on which `lightrec plugins check` tries the reader."""
+        (folder / "ratings.dat").write_text("1::1193::4.5::978300760\n1::661::3::978302109\n")
+        (folder / "movies.dat").write_text("661::Fargo (1996)::Crime|Thriller\n1193::Été::\n")
+        (folder / "users.dat").write_text("1::F::1::10::48067\n")
+        return folder
+
+    @classmethod
     def located(cls, path: Path) -> Path:
         """The file of ratings, or the path of RecBole's copy."""
         return next((path / name for name in _LOGS if (path / name).is_file()), path)

@@ -282,20 +282,6 @@ def test_folders_of_parquet(names: tuple[str, str], tmp_path: Path) -> None:
         TableReader().read(folder)
 
 
-@pytest.mark.parametrize(
-    ("name", "proposed"), [("qty", "count: qty"), ("discount", None), ("sterne", "value: sterne")]
-)
-def test_a_quantity_or_a_price_is_not_proposed_as_a_value(
-    tmp_path: Path, name: str, proposed: str | None
-) -> None:
-    rows = [f"K{n % 40},A{n * 7 % 30},2025-01-{n % 28 + 1:02d},{n % 3 + 1}\n" for n in range(400)]
-    content = f"kdnr,artnr,wann,{name}\n{''.join(rows)}"
-    problem = problems_of(tmp_path / "log.csv", content)[0]
-    assert "item: artnr" in problem
-    assert (proposed or "time: wann}") in problem
-    assert (f": {name}" in problem) is (proposed is not None)
-
-
 def test_what_returned_is_a_kind_of_feedback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,10 +26,6 @@ FIRST = ("u0", "i0")
 # File, content, options, and what is recognised (columns, and the first user, item and date) or a
 # piece of the sentence that says what to do.
 VARIANTS: dict[str, tuple[str, str | bytes, dict[str, Any], Any]] = {
-    "MovieLens 20M": (
-        "ratings.csv", "userId,movieId,rating,timestamp\n1,2,3.5,1112486027\n1,29,3.5,1112484676\n",
-        {}, ({"user": "userId", "item": "movieId", "value": "rating", "time": "timestamp"}, "1", "2", "2005-04-02"),
-    ),
     "MovieLens 1M by position": (
         "ml.dat", lines("::"), {"columns": {"user": "1", "item": "2", "value": "3", "time": "4"}},
         ({"user": "1", "item": "2", "value": "3", "time": "4"}, *FIRST, "2020-09-13"),
@@ -38,14 +34,6 @@ VARIANTS: dict[str, tuple[str, str | bytes, dict[str, Any], Any]] = {
     "Amazon 2014 JSON": (
         "reviews.json.gz", gzip.compress(b'{"reviewerID": "A1", "asin": "B1", "overall": 5.0, "unixReviewTime": 1252800000, "reviewTime": "09 13, 2009", "helpful": [0, 0]}\n'),
         {}, ({"user": "reviewerID", "item": "asin", "time": "unixReviewTime", "value": "overall"}, "A1", "B1", "2009-09-13"),
-    ),
-    "Amazon 2023 JSON": (
-        "All_Beauty.jsonl", '{"rating": 5.0, "title": "x", "images": [], "asin": "B00", "parent_asin": "B01", "user_id": "AG", "timestamp": 1588687728923, "verified_purchase": true}\n',
-        {}, ({"user": "user_id", "item": "asin", "time": "timestamp", "value": "rating"}, "AG", "B00", "2020-05-05"),
-    ),
-    "RetailRocket": (
-        "events.csv", "timestamp,visitorid,event,itemid,transactionid\n1433221332117,257597,view,355908,\n", {},
-        ({"user": "visitorid", "item": "itemid", "time": "timestamp", "feedback": "event", "session": "transactionid"}, "257597", "355908", "2015-06-02"),
     ),
     "Online Retail without descriptions, month first": (  # a package's reader knows it by them
         "retail.csv", "InvoiceNo,StockCode,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"

@@ -37,10 +37,6 @@ def test_what_is_due_comes_before_what_is_not_and_before_what_came_once():
     # All that is not in the history shares what is left; what has just been had comes after it.
     assert scores[11:].unique().numel() == 1
     assert 0 < scores[11] < scores[2]
-    # Padding on the left changes nothing.
-    padded = {key: torch.nn.functional.pad(x, (3, 0)) for key, x in details.items()}
-    again = model.scores(torch.tensor([[0, 0, 0, *history]]), details=padded)[0]
-    torch.testing.assert_close(again, scores)
 
 
 def test_probabilities_by_kind_are_those_of_the_log():
