@@ -42,8 +42,6 @@ def test_hillstrom(trial):
     ]
     assert events["propensity"].to_list() == [1 / 3] * 6
     assert events["candidates"][0].to_list() == ["Mens E-Mail", "No E-Mail", "Womens E-Mail"]
-    columns = ["user", "recency", "history", "mens", "womens", "zip_code", "newbie", "channel"]
-    assert tables.users.rows.columns == columns
 
 
 def test_adsmart(trial):

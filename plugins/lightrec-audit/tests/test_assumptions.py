@@ -1,16 +1,13 @@
 """Which assumptions are varied, and on which scale."""
 
-import json
 import shutil
 
 import pytest
 import torch
-from lightrec_audit import assumptions
 from lightrec_audit.assumptions import FACTORS, Cell, assuming, cells
 from lightrec_testing import tiny
 
 from lightrec.keys import PADDING
-from lightrec.stages.run import run
 from lightrec.users.user_model import UserModel
 
 
@@ -45,18 +42,3 @@ def test_all_that_a_reward_reads_is_there_under_other_assumptions(tiny_run, tmp_
         assert torch.allclose(member.log_probabilities(history, items), law)
         assert member.survival_discount == pytest.approx(0.45)
     assert changed.returning is users.returning
-
-
-@pytest.mark.slow
-def test_a_policy_is_learned_and_judged_anew(tiny_run, lightrec_tiny_files, tmp_path, monkeypatch):
-    out = tmp_path / "run"
-    shutil.copytree(tiny_run, out)
-    (log, items), made = lightrec_tiny_files, assumptions.cells
-    few = ["--policy=[--trainer.fast_dev_run=1]", "--max_users=5", "--max_steps=3"]
-    # One cell is enough to see that it is made.
-    monkeypatch.setattr(assumptions, "cells", lambda *arguments: [*made(*arguments)][:1])
-    settings = {**tiny.FAST, "assumptions": few}
-    run("generic", out=out, log=log, items=items, until="assumptions", overrides=settings)
-    metrics = json.loads((out / "assumptions/metrics.json").read_text())
-    assert metrics["sensitivity/as-assumed/policy/accepted"] > 0
-    assert "<td>as assumed</td>" in (out / "assumptions/report.html").read_text()

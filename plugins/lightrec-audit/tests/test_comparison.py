@@ -18,20 +18,8 @@ from lightrec.ranking.item_models.item_to_item import EASE, ItemKNN
 from lightrec.ranking.metrics import RankingResult
 from lightrec.run import Run
 
-OWN = """
-from lightrec.ranking.item_models.base import ItemModel
 
-class Beloved(ItemModel):
-    def fit(self, evidence):
-        self.register_buffer("counts", evidence.counts())
-        return self
-
-    def scores(self, histories, users=None, *, details=None):
-        return self.counts.expand(len(histories), -1)
-"""
-
-
-def test_models_of_a_run_have_the_figures_of_its_own_evaluation(tiny_run, tmp_path, capsys):
+def test_models_of_a_run_have_the_figures_of_its_own_evaluation(tiny_run, tmp_path):
     """The same settings are chosen, and the same events are ranked in the same way."""
     assert main(["compare", str(tiny_run), "--out", str(tmp_path / "own.json")]) == 0
     figures = json.loads((tmp_path / "own.json").read_text())["figures"]
@@ -41,32 +29,27 @@ def test_models_of_a_run_have_the_figures_of_its_own_evaluation(tiny_run, tmp_pa
         expected = metrics[f"test/{'popularity' if name == 'Popularity' else name}/ndcg@10"]
         assert row["mean"] == pytest.approx(expected), name
     assert next(iter(figures)) == "blend"
-    assert figures["blend"]["fitted in s"] > figures["ranker"]["fitted in s"] > 0
-    assert "less blend (95 %)" in capsys.readouterr().out
-    assert (tmp_path / "own.png").stat().st_size > 1000
 
 
 @pytest.mark.slow
 def test_models_of_a_log_are_compared_without_training_what_nobody_asked_for(
-    lightrec_tiny_files, tmp_path, capsys, monkeypatch
+    lightrec_tiny_files, tmp_path, capsys
 ):
     log, _ = lightrec_tiny_files
-    (tmp_path / "own_models.py").write_text(OWN)
-    monkeypatch.syspath_prepend(tmp_path)
     line = ["compare", str(tmp_path / "run"), "--log", str(log)]
-    models = ["--models", "item-knn,popularity,own_models:Beloved,Demographic"]
+    models = ["--models", "item-knn,popularity,Demographic"]
     assert main([*line, *models, "--out", str(tmp_path / "models.csv"), "--data.k_core", "2"]) == 0
     with (tmp_path / "models.csv").open(newline="") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
-    assert [*rows] == ["ItemKNN", "Popularity", "Beloved"]
-    assert rows["Beloved"]["mean"] == rows["Popularity"]["mean"]
+    assert [*rows] == ["ItemKNN", "Popularity"]
     assert float(rows["Popularity"]["difference"]) < 0  # kinds of items decide, not popularity
     assert not (tmp_path / "run" / "ranker").exists()
     assert "Demographic is left out." in capsys.readouterr().err
 
 
 def test_models_are_found_by_name_or_refused():
-    models = find_models(["blend", "ease", "item-knn", "ALS", "ranker"])
+    own = "lightrec.ranking.item_models.als:ALS"
+    models = find_models(["blend", "ease", "item-knn", own, "ranker"])
     expected = {"blend": None, "EASE": EASE, "ItemKNN": ItemKNN, "ALS": ALS, "ranker": None}
     assert models == expected
     with pytest.raises(
@@ -122,5 +105,3 @@ def test_a_run_is_compared_with_itself_and_not_with_another_split(tiny_run, tmp_
     assert main(["compare", str(tiny_run), str(other)]) == 2
     said = capsys.readouterr().err
     assert "cannot be compared. They differ in split, hash" in " ".join(said.split())
-    assert main(["compare", str(tiny_run), str(tiny_run)]) == 2
-    assert "named twice" in capsys.readouterr().err

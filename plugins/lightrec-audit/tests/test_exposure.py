@@ -51,9 +51,7 @@ def test_whose_an_item_is(names, providers, counts):
 
 
 def test_the_report(tiny_run):
-    findings = ProviderExposure("kind").evaluate(Run(tiny_run), 0)
-    metrics = findings.metrics
+    metrics = ProviderExposure("kind").evaluate(Run(tiny_run), 0).metrics
     assert metrics["exposure/choices/misplaced"] == 0
     assert 0 < metrics["exposure/policy/misplaced"] <= 1
-    assert "exposure misplaced" in findings.sections[0].markdown()
     assert ProviderExposure("maker").evaluate(Run(tiny_run), 0).metrics == {}

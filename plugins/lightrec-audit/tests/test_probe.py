@@ -59,11 +59,7 @@ def probed(random, constant, bounds=(0.0, 1.0), learned=(), **others):
 def test_much_of_what_is_possible_and_far_above_random_is_a_hole():
     result = probed(0.02, 0.9)
     assert result.hole
-    assert result.verdict == (
-        "A single constant list of items for everybody reaches 0.900 of the highest reward of a "
-        "step (0.9 of 1); random reaches 0.020, 45 times less. Returns in this simulator prove "
-        "nothing about personalisation."
-    )
+    assert "reaches 0.900 of the highest reward" in result.verdict
 
 
 @pytest.mark.parametrize(

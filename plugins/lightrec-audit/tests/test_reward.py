@@ -1,4 +1,4 @@
-"""Learned rewards: features by hand, known laws, exact attributions, what a run shows of them."""
+"""Learned rewards: features by hand, known laws, exact attributions."""
 
 import json
 
@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from lightrec_audit.learned import LearnedRewardSection
 from lightrec_audit.linear import RewardFeatures
 from lightrec_audit.reward import EXPLAINED, attribute, explain
 
@@ -15,7 +14,6 @@ from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.keys import Column
-from lightrec.run import Run
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.irl import Continuation, RewardModel
@@ -126,18 +124,6 @@ def test_extremes_and_parts_are_the_models_own(data, tmp_path):
     assert [row["title"] for row in written["worst"]] == titles[:10]
     total = sum(part["mean"] for part in written["parts"])
     assert total == pytest.approx(written["reward"] - written["baseline"], rel=1e-3)
-
-
-def test_a_run_shows_what_was_learned(tiny_run):
-    metrics = json.loads((tiny_run / "metrics.json").read_text())
-    written = json.loads((tiny_run / "users_a" / EXPLAINED).read_text())
-    assert metrics["choice/a/linear/log_likelihood"] < 0
-    page = (tiny_run / "report.html").read_text()
-    assert "What was learned" in page
-    assert written["best"][0]["title"] in page
-    [section] = LearnedRewardSection().evaluate(Run(tiny_run), 0).sections
-    assert section.tables[0].head[-1] == "of the other users"
-    assert f"{metrics['choice/a/linear/log_likelihood']:.3f}" in section.text
 
 
 N = 9

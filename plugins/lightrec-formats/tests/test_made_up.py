@@ -1,12 +1,9 @@
-"""Made-up logs: choices follow their law, and what is written is read."""
+"""Made-up logs: choices follow their law."""
 
 import numpy as np
 import polars as pl
 import pytest
-from lightrec_formats.made_up import TRUTH, choose, write_made_up
-from lightrec_formats.names import in_common
-
-from lightrec.data.readers.canonical import CanonicalReader
+from lightrec_formats.made_up import choose
 
 
 def test_choices_follow_a_softmax():
@@ -42,20 +39,3 @@ def test_what_a_moment_adds_counts_and_missing_events_are_left_out():
     times = np.array([[1.0, 2.0, np.nan]])
     made = choose(np.zeros((1, 3)), times, np.random.default_rng(0), moment, repeats=True)
     assert list(made.items) == [1, 2]
-
-
-def test_what_is_written_is_read(tmp_path):
-    log = pl.DataFrame({"user": ["a", "b"], "item": ["x", "x"], "time": [1_000_000_000] * 2})
-    items = pl.DataFrame({"item": ["x", "y"], "title": ["X", "Y"]})
-    users = pl.DataFrame({"user": ["a", "b"], "age": [30, 40]})
-    appeal = np.array([[1.0, 2.0], [3.0, 4.0]])
-    folder = write_made_up(tmp_path, log, items, users, appeal)
-    assert CanonicalReader().read(folder).catalog.rows["title"].to_list() == ["X", "Y"]
-    truth = pl.read_parquet(folder / TRUTH)
-    assert truth.filter(user="b", item="x")["appeal"].to_list() == [3.0]
-
-
-def test_names_in_common_are_counted():
-    users, items = pl.Series([["a", "b", "a"], None, ["c"]]), pl.Series(["a", None, "c"])
-    assert in_common(users, items).tolist() == [[2, 0, 0], [0, 0, 0], [0, 0, 1]]
-    assert in_common(items, users).tolist() == [[2, 0, 0], [0, 0, 0], [0, 0, 1]]

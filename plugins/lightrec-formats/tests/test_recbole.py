@@ -33,10 +33,6 @@ def test_all_ways_to_name_it(folder: Path, name: str) -> None:
     assert tables.catalog.rows.rows() == [("i2", 'The "Two"', None, 1.5)]
     assert tables.users is not None
     assert tables.users.rows.rows() == [("u1", 24)]
-    (folder / "shop.item").unlink()
-    (folder / "shop.user").unlink()
-    tables = RecBoleReader().read(path)
-    assert (tables.catalog, tables.users) == (None, None)
 
 
 def test_what_is_not_its_own(folder: Path) -> None:

@@ -25,10 +25,6 @@ def last(store):
     return np.tile(np.arange(store.num_items) == store.num_items - 1, (store.num_users, 1))
 
 
-def test_a_blend_that_is_far_enough_ahead(monkeypatch):
-    check(monkeypatch, "truth is found", ahead=0.1, blend=0.4)
-
-
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [

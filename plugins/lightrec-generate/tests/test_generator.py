@@ -8,7 +8,7 @@ from lightrec_generate.parallel import ParallelGenerator
 from lightrec_generate.policy import GeneratorPolicy
 from lightrec_generate.rewards import DiversityReward
 from lightrec_generate.tree import TreeGenerator
-from lightrec_testing import PolicyChecks, RewardChecks, parametrize_checks
+from lightrec_testing import PolicyChecks, RewardChecks, parametrize_checks, plugin_checks
 
 ITEMS = 40
 USERS = torch.randn(5, 8, generator=torch.Generator().manual_seed(3))
@@ -23,6 +23,7 @@ def random_policy(kind):
 
 
 @parametrize_checks(
+    plugin_checks("lightrec-generate"),
     PolicyChecks(partial(random_policy, TreeGenerator), part="tree"),
     PolicyChecks(partial(random_policy, ParallelGenerator), part="parallel"),
     RewardChecks(partial(DiversityReward, "kind"), part="diversity"),

@@ -11,11 +11,8 @@ from gymnasium.utils.env_checker import check_env
 from lightrec_gym.environments import SimulatorEnv
 from lightrec_testing import parametrize_checks, plugin_checks, tiny
 from lightrec_testing.simulators import TinyWorld
-from tensordict import TensorDict
-from torchrl.data import Bounded, Composite
 
 from lightrec.keys import Key
-from lightrec.simulators.session_env import SessionEnv
 from lightrec.simulators.user_model import UserModelSimulator
 
 
@@ -30,25 +27,6 @@ def of_users(rows, **settings):
     return UserModelSimulator(users, starts, rows, max_steps=4, **settings)
 
 
-class Dial(SessionEnv):
-    """Three steps without items: people are pleased by a number."""
-
-    def __init__(self, batch_size):
-        super().__init__(batch_size, max_steps=3)
-        specs = {Key.STEP: self._indices(1, 3), Key.SESSION: self._numbers(1, dtype=torch.int64)}
-        self.observation_spec = Composite(specs, shape=self.batch_size)
-        self.action_spec = Bounded(-1.0, 1.0, (batch_size, 1))
-
-    def first_state(self, rows, session):
-        return TensorDict({Key.STEP: torch.zeros_like(session)}, [len(rows)])
-
-    def _step(self, tensordict):
-        step = tensordict[Key.STEP] + 1
-        state = {Key.STEP: step, "reward": tensordict[Key.ACTION], "terminated": step > 3}
-        state |= {"truncated": step == 3, "done": step == 3}
-        return tensordict.select(Key.SESSION).update(state)
-
-
 MAKERS = {
     "offers": partial(TinyWorld, slate_size=1),
     "slates of offers": partial(TinyWorld, slate_size=2),
@@ -57,7 +35,7 @@ MAKERS = {
 }
 
 
-@pytest.mark.parametrize("make", [*MAKERS.values(), Dial], ids=[*MAKERS, "no items"])
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_gymnasiums_checker_finds_nothing(make):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

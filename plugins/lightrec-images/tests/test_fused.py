@@ -167,8 +167,6 @@ def test_one_setting_brings_several_columns_into_a_run(tmp_path):
     catalog = Run(run).data.catalog
     expected = item_vectors(Fused([WordEncoder(), Given(file)], columns, weights), catalog)
     assert torch.equal(Run(run).ranker.items.vectors, expected)
-    noted = json.loads((run / "ranker" / "encoder.json").read_text())
-    assert noted["part 1: title, weight 2"] == "class WordEncoder"
     out = str(tmp_path / "own.safetensors")
     assert main(["encode", str(run), "--out", out]) == 0
     assert torch.equal(item_vectors(Given(out), catalog), expected)

@@ -31,10 +31,6 @@ def test_a_small_folder(tmp_path):
         ("52", '"Weird Al"', None),
     ]
     assert tables.users.rows.rows() == [("2", ["3", "4"]), ("3", ["2"])]
-    for name in ("artists.dat", "user_friends.dat"):
-        (tmp_path / name).unlink()
-    tables = LastfmReader().read(tmp_path)
-    assert (len(tables.log), tables.catalog, tables.users) == (2, None, None)
 
 
 def test_the_real_set(lightrec_data):

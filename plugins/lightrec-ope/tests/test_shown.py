@@ -1,6 +1,5 @@
 """What a run would earn, from a log of items that somebody else showed."""
 
-import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -136,15 +135,10 @@ def test_what_is_offered_holds_the_truth_in_95_of_100_logs():
     assert sum(offered) >= 0.9 * len(offered)
 
 
-def test_the_command_prints_a_table_and_refuses_what_it_cannot_use(
-    tiny_run, shown, tmp_path, capsys
-):
+def test_the_command_prints_a_table_and_refuses_what_it_cannot_use(tiny_run, shown, capsys):
     path, log, _, _ = shown
-    out = tmp_path / "found.json"
-    assert main(["estimate", str(tiny_run), str(path), "--out", str(out)]) == 0
-    printed = capsys.readouterr().out
-    assert "blend, SNIPS" in printed
-    assert json.loads(out.read_text())["DR"]["diagnosis"]["rounds"] == ROUNDS
+    assert main(["estimate", str(tiny_run), str(path)]) == 0
+    assert "blend, SNIPS" in capsys.readouterr().out
     run = Run(tiny_run)
     for changed, says in (
         (log.events.with_columns(propensity=None), f"'propensity' is empty in {ROUNDS}"),
@@ -161,7 +155,6 @@ def test_the_report_says_what_each_contender_would_have_earned(tiny_run, shown):
     path, log, _, titles = shown
     run = Run(tiny_run)
     findings = ShownItems(str(path)).evaluate(run, 0)
-    [section] = findings.sections
     worth = torch.tensor([0.6 if "tea" in title else 0.2 for title in titles]).double()
     numbers = {item: n for n, item in enumerate(run.data.catalog["item"])}
     order = sorted(numbers[item] for item in set(log.events["item"]))
@@ -173,7 +166,6 @@ def test_the_report_says_what_each_contender_would_have_earned(tiny_run, shown):
         assert low - 0.1 * (high - low) <= truth <= high + 0.1 * (high - low)
         gain = findings.metrics[f"shown/{name}/gain"]
         assert gain == pytest.approx(findings.metrics[f"shown/{name}"] - log.events["value"].mean())
-        assert section.charts[0].rows[name][0] == gain
 
 
 def test_the_report_has_no_number_of_what_a_log_never_shows(tiny_run, shown, tmp_path):

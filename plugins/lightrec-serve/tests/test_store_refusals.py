@@ -14,7 +14,6 @@ from lightrec.errors import DataError
         ("event", {"item": "a\0b"}, "The item of a Feedback is 'a\\x00b'"),
         ("event", {"user": "ä" * 501}, "text of 1 to 1000 bytes in UTF-8"),
         ("event", {"value": float("nan")}, "nan; expected is a number between"),
-        ("event", {"time": -1}, "a whole number of milliseconds since 1970"),
         ("answer", {"propensities": (0.5,)}, "expected is one for each of"),
         ("answer", {"propensities": (0.5, 0.0)}, "0.0; expected is a probability above 0"),
         ("answer", {"items": ["i", "i"]}, "expected is each item once"),

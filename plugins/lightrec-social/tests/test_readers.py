@@ -32,8 +32,6 @@ def test_ciao(folder):
     assert str(tables.log.events["time"][1]) == "2001-01-31 00:00:00+00:00"
     assert tables.catalog.rows["genre"].to_list() == ["Comedy", "Anime"]
     assert tables.users.rows.rows() == [("1", ["2", "9"]), ("2", ["1"])]
-    (folder / "trusts.txt").unlink()
-    assert CiaoReader().read(folder).users is None
     path.write_text("1,7,18,11,5,2000-07-12\n")
     with pytest.raises(DataError, match="'18' is not the number of a genre, 1 to 17"):
         CiaoReader().read(folder)
@@ -56,8 +54,6 @@ def test_friendships(folder):
         ("2", "2", ["Björk", "Sigur Rós"]),
         ("4", "4", None),
     ]
-    (folder / "artists.dat").unlink()
-    assert "artists" not in FriendsReader().read(path).catalog.rows.columns
 
 
 def test_the_real_sets(lightrec_data):

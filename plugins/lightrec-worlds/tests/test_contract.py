@@ -27,7 +27,6 @@ def test_contract(check):
     ("make", "words"),
     [
         (partial(InterestEvolution, num_items=1999), "multiple of 200"),
-        (partial(LongTermSatisfaction, num_items=1001), "multiple of the 10"),
         (partial(LongTermSatisfaction, memory=1.0), "memory is 1"),
         (partial(Retention, horizon=1), "at least 2 days"),
         (partial(Tastes, drift=1.5), r"drift is 1\.5 and day is 0"),
