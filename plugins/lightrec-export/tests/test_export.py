@@ -1,7 +1,9 @@
-"""Exports against the run they are made from."""
+"""Exports against the run they are made from, in this process and in one that imports little."""
 
 import json
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -71,6 +73,9 @@ def test_an_export_says_what_it_is(tiny_run, whole_export):
     run, held = Run(tiny_run), Exported(whole_export)
     store = run.data
     assert held.catalog.equals(store.catalog)
+    assert held.kinds == store.item_kinds
+    assert held.repeats == store.repeats
+    assert held.history_length == run.ranker.max_length
     assert held.events.tolist() == store.popularity().tolist()
     assert held.text_vectors.shape == (store.num_items + 1, 0)
     with pytest.raises(RunError, match="has no text encoder"):
@@ -90,6 +95,29 @@ def test_an_export_says_what_it_is(tiny_run, whole_export):
     assert tried["histories"] == 256
     assert max(tried["onnx"]["scores"], tried["torch"]["scores"]) <= 1e-4
     assert tried["top10"] > 0.99
+    assert json.loads((whole_export / "receipt.json").read_text())["log"]["users"] == tiny.USERS
+    assert held.about["what"] == "ranker"
+
+
+def test_an_export_is_read_without_heavy_packages(whole_export):
+    program = (
+        "import sys, torch\n"
+        "from lightrec_export.exported import Exported\n"
+        "from lightrec_export.index import Flat\n"
+        "import lightrec.data.filters, lightrec.data.names\n"
+        f"held = Exported({str(whole_export)!r})\n"
+        "queries = held.queries(torch.tensor([[1, 2, 3]]))\n"
+        "print(Flat(held.table, held.bias).search(queries, 3).items.tolist())\n"
+        "heavy = {'lightning', 'torchrl', 'tensordict', 'transformers', 'torchmetrics'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    items, heavy = done.stdout.splitlines()
+    assert heavy == "[]"
+    held = Exported(whole_export)
+    scores = held.queries(torch.tensor([[1, 2, 3]])) @ held.table.T + held.bias
+    assert json.loads(items) == (1 + scores[:, 1:].topk(3).indices).tolist()
 
 
 def manifest_with(**change):

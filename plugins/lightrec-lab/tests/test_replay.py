@@ -89,15 +89,20 @@ def test_soft_values_are_those_of_the_law_that_acts():
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings", "message"),
+    ("settings", "message"),
     [
-        (ReplayPolicyModule, {}, "values single items, and the slates have 2 places"),
-        (ReplayPolicyModule, {"anchor": 0.1}, "dqn learns values and no law"),
-        (OfflinePolicyModule, {"loss": "bc"}, "learned from a log, and WorldData has none"),
+        ({}, r"values single items, and the slates have 2 places"),
+        ({"loss_settings": {"x": 1}, "loss": "slate-q"}, r"cannot be built with loss_settings"),
+        ({"anchor": 0.1}, "dqn learns values and no law"),
     ],
 )
-def test_settings_that_cannot_be(kind, settings, message):
+def test_settings_that_cannot_be(settings, message):
     data = WorldData("Greed", {"slate_size": 2}, iterations=1, judging=4)
-    small = SMALL if kind is ReplayPolicyModule else {}
     with pytest.raises(RecipeError, match=message):
-        fit(data, kind, 1, **small, **settings)
+        fit(data, ReplayPolicyModule, 1, **SMALL, **settings)
+
+
+def test_a_policy_from_a_log_needs_one():
+    data = WorldData("LongTermSatisfaction", {"max_steps": 6}, iterations=3, judging=4)
+    with pytest.raises(RecipeError, match=r"learned from a log, and WorldData has none"):
+        fit(data, OfflinePolicyModule, 1, updates=2, batch_size=32)

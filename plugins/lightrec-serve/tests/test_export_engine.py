@@ -9,12 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from lightrec_export import batch, exported
+from lightrec_export.export import export
 from lightrec_export.index import Approximate
 from lightrec_serve import export_engine
 from lightrec_serve.engine import Query, Ranked
 from lightrec_serve.export_engine import ExportEngine
+from lightrec_testing import tiny
 
 from lightrec.errors import DataError, RecipeError
+from lightrec.run import Run
 
 ITEMS, SIZE = 30, 4
 
@@ -149,7 +152,7 @@ def people(tmp_path, monkeypatch):
     return path
 
 
-def test_lists_in_batches_are_those_of_the_engine(people, tmp_path, monkeypatch):
+def test_lists_in_batches_are_those_of_the_engine(people, tmp_path, monkeypatch, capsys):
     """Row groups, batches and unknown ids make no difference."""
     monkeypatch.setattr(batch, "ROWS", 2)
     batch.batch(tmp_path, people, out=tmp_path / "lists.parquet", k=4)
@@ -159,20 +162,40 @@ def test_lists_in_batches_are_those_of_the_engine(people, tmp_path, monkeypatch)
     right = [[f"i{n}" for n in expected(h, 4, set(h))] for h in histories]
     assert lists["items"].to_list() == right
     assert all(scores == sorted(scores, reverse=True) for scores in lists["scores"].to_list())
+    assert "lists for 5 people" in capsys.readouterr().out
 
 
 def test_people_that_cannot_be_read_are_refused(people, tmp_path):
     """In a sentence, with nothing written."""
     out = tmp_path / "lists.parquet"
     other = tmp_path / "other.parquet"
-    for column, says in (("items", "no column 'history'"), ("history", "expected are lists")):
-        pq.write_table(pa.table({"user": ["a"], column: ["i1"]}), other)
-        with pytest.raises(DataError, match=says):
-            batch.batch(tmp_path, other, out=out)
+    pq.write_table(pa.table({"user": ["a"], "items": ["i1"]}), other)
+    with pytest.raises(DataError, match="no column 'history'"):
+        batch.batch(tmp_path, other, out=out)
+    pq.write_table(pa.table({"user": ["a"], "history": ["i1"]}), other)
+    with pytest.raises(DataError, match="expected are lists"):
+        batch.batch(tmp_path, other, out=out)
     other.write_text("user,history")
     with pytest.raises(DataError, match="no Parquet"):
         batch.batch(tmp_path, other, out=out)
     assert not out.exists()
+
+
+def test_lists_on_a_cluster_are_the_same(tmp_path):
+    """Ray reads, makes lists and writes in processes of its own."""
+    for package in ("ray.data", "onnxruntime", "onnxscript"):
+        pytest.importorskip(package)
+    run, people = Run(tiny.kit_run()), tmp_path / "people.parquet"
+    export(run, tmp_path / "export")
+    ids = run.data.catalog["item"].to_list()
+    histories = [ids[at : at + 3] for at in range(len(ids) - 3)]
+    users = list(map(str, range(len(histories))))
+    pq.write_table(pa.table({"user": users, "history": histories}), people)
+    for out, ray in (("alone.parquet", False), ("cluster", True)):
+        batch.batch(tmp_path / "export", people, out=tmp_path / out, k=4, ray=ray)
+    alone, cluster = (pl.read_parquet(tmp_path / out) for out in ("alone.parquet", "cluster"))
+    assert cluster["items"].to_list() == alone["items"].to_list()
+    assert cluster["user"].to_list() == alone["user"].to_list()
 
 
 def test_an_engine_and_lists_in_batches_keep_to_standing_rules(people, tmp_path, monkeypatch):
