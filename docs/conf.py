@@ -42,7 +42,7 @@ nitpick_ignore_regex = [
     ),
     (
         r"py:.*",
-        r"(abc|argparse|array|collections|contextlib|datetime|enum|functools|importlib|mmap|pathlib|types|unittest)(\..*)?",
+        r"(abc|argparse|array|collections|contextlib|datetime|enum|functools|importlib|inspect|mmap|pathlib|types|unittest)(\..*)?",
     ),
     # Types that stand for themselves, and classes that are for their module alone, have no entry.
     (r"py:.*", r"Json|lightrec_ope\.estimators\.estimate\.L"),

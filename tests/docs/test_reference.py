@@ -10,8 +10,8 @@ from lightrec import hookspecs
 from tests.docs.pages import ROOT, anchors, name
 
 REFERENCE = ROOT / "docs" / "reference"
-INTERNAL = ("lightrec.cli", "lightrec.__main__", "lightrec.builtin")
-"""Modules without a page of their own: their commands and parts have pages."""
+INTERNAL = ("lightrec.cli", "lightrec.__main__", "lightrec.builtin", "lightrec.api")
+"""Modules that no page is made from: their commands and parts have pages, and `api.md` is by hand."""
 
 
 def reference(title: str) -> str:
