@@ -46,6 +46,7 @@ nitpick_ignore_regex = [
     ),
     # Types that stand for themselves, and classes that are for their module alone, have no entry.
     (r"py:.*", r"Json|lightrec_ope\.estimators\.estimate\.L"),
+    (r"py:.*", r".*a name among the \w+|an import path|_frozen_importlib\.ModuleSpec"),
     (r"py:.*", r"lightrec(_\w+)?\..*\._\w+"),
 ]
 

@@ -28,7 +28,7 @@ import pluggy
 
 PROJECT = "lightrec"
 API_VERSION = 2
-"""The version of :mod:`lightrec.api`. A plugin states the one it was written for as
+"""The version of ``lightrec.api``. A plugin states the one it was written for as
 ``LIGHTREC_API``; which kinds of parts each version changed stands in ``moved.yaml``."""
 OBJECT = "builtins:object"
 SLOTS: dict[str, str] = {}

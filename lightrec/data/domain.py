@@ -304,7 +304,7 @@ class LogMask:
 
     :param store: the log.
     :param recorded: whether ends are places among all events of ``store.without_cold``; otherwise
-        they are places in :meth:`Sequences.all_events`.
+        they are places in :meth:`~lightrec.data.sequences.Sequences.all_events`.
     :raises PluginError: at once, if the domain forbids items and is not installed.
     """
 

@@ -11,7 +11,7 @@ from tests.docs.pages import ROOT, anchors, name
 
 REFERENCE = ROOT / "docs" / "reference"
 INTERNAL = ("lightrec.cli", "lightrec.__main__", "lightrec.builtin", "lightrec.api")
-"""Modules that no page is made from: their commands and parts have pages, and `api.md` is by hand."""
+"""Modules that no page is made from: their commands and parts have pages; `api.md` is by hand."""
 
 
 def reference(title: str) -> str:
