@@ -106,6 +106,14 @@ def shuffled(self, path, columns=None):
     return Tables(InteractionLog(events.reverse() if next(COUNT) % 2 else events))
 
 
+def other_items(self, path, columns=None):
+    log = Pairs.read(self, path, columns).log
+    items = log.events["item"].unique(maintain_order=True)
+    return Tables(
+        log, Catalog(pl.DataFrame({"item": items.reverse() if next(COUNT) % 2 else items}))
+    )
+
+
 class Files(Evaluator):
     """Counts the run's files."""
 
@@ -173,6 +181,7 @@ def test_a_right_one_passes(right, checks, failing):
         (Pairs, {"recognises": classmethod(lambda cls, path: True)}, {"recognises"}),
         (Pairs, {"read": lambda s, path, columns=None: s.read_log(path, columns)}, {"tables"}),
         (Pairs, {"read": shuffled}, {"deterministic"}),
+        (Pairs, {"read": other_items}, {"deterministic"}),
         (Pairs, {"read": lambda s, path, columns=None: Pairs.read(s, path)}, {"refusals"}),
         (Pairs, {"text": lambda s, path: path.read_text("utf-8")}, {"broken files"}),
         (Files, {"metrics": lambda s, run, seed: {"a/b": torch.tensor(1.0)}}, {"metrics"}),

@@ -234,7 +234,7 @@ class ReaderChecks(FileChecks):
 
     def _call(self, part: Reader, path: Path) -> dict[str, object]:
         tables = part.read(path)
-        frames = {"log": "events", "catalog": "items", "users": "users"}
+        frames = {"log": "events", "catalog": "rows", "users": "rows"}
         # What is no table at all is the check `tables`' affair.
         named = {name: getattr(tables, name, None) for name in frames}
         return {name: getattr(named[name], frame, None) for name, frame in frames.items()}
