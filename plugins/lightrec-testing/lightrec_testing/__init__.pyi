@@ -29,6 +29,8 @@ from lightrec_testing.plugins import (
 )
 from lightrec_testing.policies import (
     PolicyChecks as PolicyChecks,
+    PolicyMakerChecks as PolicyMakerChecks,
+    RankerChecks as RankerChecks,
 )
 from lightrec_testing.simulators import (
     SimulatorChecks as SimulatorChecks,

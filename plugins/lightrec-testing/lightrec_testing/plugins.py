@@ -221,11 +221,10 @@ def recipes(part: Part, broken: Collection[str] = ()) -> Faults:
             yield said if said.startswith(str(path)) else f"{path}: {said}"
 
 
-def checks_class(part: Part) -> Any:
-    """The class of the checks of a part, by its slot or by what it is derived from; None: none."""
-    cls = part.load()
+def kind_of(cls: Any, slot: str = "") -> Any:
+    """The class of a part's checks, by its slot or by what it is derived from; None: none."""
     bases = [f"{base.__module__}:{base.__qualname__}" for base in getattr(cls, "__mro__", ())]
-    places = [OF_SLOTS[part.slot]] if part.slot in OF_SLOTS else []
+    places = [OF_SLOTS[slot]] if slot in OF_SLOTS else []
     places += [KINDS[base] for base in bases if base in KINDS]
     if not places:
         return None
@@ -235,7 +234,8 @@ def checks_class(part: Part) -> Any:
 
 def _contract(part: Part, package: Package) -> list[Check]:
     """The checks of a part's kind, as far as the kit can build the part."""
-    cls, kind = part.load(), checks_class(part)
+    cls = part.load()
+    kind = kind_of(cls, part.slot)
     if kind is None:
         kinds = " and ".join(base.__name__ for base in cls.__mro__[1:-1][:1]) or part.slot
         return [_unchecked(part, f"The kit has no checks for its kind, {kinds}: test it yourself.")]
