@@ -255,6 +255,7 @@ CHOICES = [
         {"state": lambda s, h: PooledChoice.state(s, h) - PooledChoice.state(s, h[:1])},
         {"rows apart"},
     ),
+    ({"state": lambda s, h: PooledChoice.state(s, h) * h.sum(1, keepdim=True)}, {"padding"}),
     ({"state": lambda s, h: PooledChoice.state(s, h) * CHANCE.random()}, {"deterministic"}),
     (
         {"state": lambda s, h: PooledChoice.state(s, h) / h.any(1, keepdim=True)},

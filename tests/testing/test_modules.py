@@ -161,6 +161,7 @@ def test_a_right_one_passes(right, failing):
         (Worth, {"change": seeds}, {"global chance"}),
         (Worth, {"change": lambda s, t, rewards: rewards.double()}, {"output as declared"}),
         (Worth, {"change": shorter}, {"devices"}),
+        (PaidPrice, {"register_buffer": lambda s, *what: setattr(s, *what)}, {"devices"}),
     ],
 )
 def test_a_wrong_one_fails(base, changed, names, failing):

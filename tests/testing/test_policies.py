@@ -59,7 +59,7 @@ class Drawn(Right):
 class AllAlike(Right):
     def logits(self, state):
         scores = super().logits(state)
-        return torch.where(scores > -torch.inf, 0 * self.bias, scores)
+        return scores.masked_fill(scores > -torch.inf, 0.0)
 
 
 class Law(PlackettLuce):
@@ -158,7 +158,9 @@ POLICIES = [
         {"output as declared", "devices"},
     ),
     ({"user_vectors": counts_padding}, {"padding"}),
-    ({"distribution": wrong_law}, {"probabilities"}),
+    ({"history_length": 4}, {"padding"}),
+    ({"logits": lambda s, state: vectors_of(s, state) @ s.items.weight.T}, {"candidates"}),
+    ({"distribution": wrong_law}, {"probabilities", "candidates"}),
     ({"change": fills}, {"valid slates"}),
     ({"change": writes_nothing}, {"frequencies"}),
     ({"change": worst_first}, {"best first"}),
