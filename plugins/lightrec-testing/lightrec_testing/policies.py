@@ -126,9 +126,9 @@ class PolicyChecks(HistoryChecks):
         masked = self.few(policy, ROWS)
         offer = torch.tensor([4, 2, 3, 1, PADDING]).expand(ROWS, -1)
         offered = masked.exclude(Key.MASK).set(Key.CANDIDATES, offer)
-        laws = (policy.distribution(state, 2) for state in (masked, offered))
         slates = PAIRS.unsqueeze(1).expand(-1, ROWS, -1)
-        yield from differences(*(law.log_prob(slates) for law in laws))
+        one, other = (policy.distribution(each, 2).log_prob(slates) for each in (masked, offered))
+        yield from differences(one, other)
 
     @promise("Draw from `distribution`, and write its `log_prob`; leave both to `Policy.act`.")
     def frequencies(self) -> Faults:
