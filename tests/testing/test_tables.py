@@ -1,6 +1,7 @@
 """Each check of a domain, a reader and an evaluator fails for one that is wrong in just that."""
 
 import itertools
+from datetime import datetime
 
 import numpy as np
 import polars as pl
@@ -32,15 +33,43 @@ class Titles(Domain):
 
 
 class Invents(Titles):
-    """Writes a log of its own, the same for the same seed."""
+    """Writes a log of its own, in which some items are for members, and none is done twice."""
+
+    by_history = True
+    column, kinds = "member", ["done"]
 
     def synthetic(self, folder, seed):
-        chance = np.random.default_rng(seed)
-        log = pl.DataFrame({"user": ["u", "v"], "item": chance.choice(["a", "b", "c", "d"], 2)})
-        items = pl.DataFrame({"item": ["a", "b", "c", "d"], "title": ["A", "B", "C", "D"]})
-        users = pl.DataFrame({"user": ["u", "v"]})
-        write_tables(Tables(InteractionLog(log), Catalog(items), Users(users)), folder)
+        chance, ids = np.random.default_rng(seed), list("abcdef")
+        log = {"user": chance.choice(ids, 40), "item": chance.choice(ids, 40)}
+        log |= {"feedback": chance.choice(["done", "begun"], 40), "time": list(range(40))}
+        items = pl.DataFrame({"item": ids, "title": ids, "closed": [n < 2 for n in range(6)]})
+        users = pl.DataFrame({"user": ids, "member": [n % 2 == 0 for n in range(6)]})
+        tables = Tables(InteractionLog(pl.DataFrame(log)), Catalog(items), Users(users))
+        write_tables(tables, folder)
         return folder
+
+    def eligible(self, audience):
+        member, closed = (
+            table[name].fill_null(False).to_numpy()
+            if name in table.columns
+            else np.zeros(table.height, bool)
+            for table, name in ((audience.users, self.column), (audience.items, "closed"))
+        )
+        return (member[:, None] | ~closed) & ~self.had(audience)
+
+    def had(self, audience):
+        return audience.had(self.kinds)
+
+
+def by_rows(self, audience):
+    """Take the numbers of items as rows, which begin with 0."""
+    had = np.zeros((audience.users.height, audience.items.height + 2), bool)
+    np.put_along_axis(had, audience.past.history, True, axis=1)
+    return had[:, :-2]
+
+
+def today(self, audience):
+    return Invents.had(self, audience) & (datetime.now().year > 2000)
 
 
 def joined(self, items):
@@ -167,8 +196,13 @@ def test_a_right_one_passes(right, checks, failing):
         (Titles, {"text": numbered}, {"rows apart"}),
         (Titles, {"text": renames}, {"input unchanged"}),
         (Titles, {"eligible": first_user}, {"eligible", "million draws"}),
-        (Titles, {"eligible": beyond_three}, {"million draws"}),
-        (Titles, {"eligible": past_unsaid}, {"eligible", "million draws"}),
+        (Titles, {"eligible": beyond_three}, {"million draws", "renumbered"}),
+        (Titles, {"eligible": past_unsaid}, {"eligible", "million draws", "reads", "renumbered"}),
+        (Invents, {"column": "membr"}, {"reads"}),
+        (Invents, {"kinds": ["dome"]}, {"reads"}),
+        (Invents, {"had": lambda s, audience: np.zeros((1, 1), bool)}, {"reads"}),
+        (Invents, {"had": today}, {"reads"}),
+        (Invents, {"had": by_rows}, {"renumbered", "million draws"}),
         (Invents, {"synthetic": lambda s, to, _: Invents.synthetic(s, to, 0)}, {"synthetic"}),
         (
             Invents,

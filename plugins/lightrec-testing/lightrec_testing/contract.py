@@ -49,20 +49,24 @@ class NotChecked(DoesNotApply):
     """A check cannot be tried here, so that nobody knows whether the part would pass it."""
 
 
+class Note(str):
+    """A sentence about a part that a check yields beside faults, and that is none."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One promise of a contract, to be tried on one part.
 
     :param part: the part's name, such as ``HelloEncoder``.
     :param name: the promise's name, such as ``empty text``.
-    :param run: tries it; raises :class:`ContractError`, :class:`DoesNotApply` or
-        :class:`NotChecked`.
+    :param run: tries it, and returns what is to be noted, if anything; raises
+        :class:`ContractError`, :class:`DoesNotApply` or :class:`NotChecked`.
     :param counts: whether to pass it says something of what the part does.
     """
 
     part: str
     name: str
-    run: Callable[[], None]
+    run: Callable[[], str | None]
     counts: bool = True
 
     @property
@@ -70,15 +74,15 @@ class Check:
         """``HelloEncoder-empty-text``."""
         return f"{self.part}-{self.name.replace(' ', '-')}"
 
-    def __call__(self) -> None:
-        """Run the check.
+    def __call__(self) -> str | None:
+        """Run the check, and return what is to be noted, if anything.
 
         :raises ContractError: where the part fails it, or raises an error itself.
         :raises DoesNotApply: where the part has nothing that it could look at.
         :raises NotChecked: where it lacks what it needs, such as a network.
         """
         try:
-            self.run()
+            return self.run()
         except (ContractError, DoesNotApply):
             raise
         except (FetchError, NotApplicable, UnusablePart) as error:
@@ -97,16 +101,17 @@ class Check:
         return f"The check '{self.name}' must run to its end."
 
     def outcome(self) -> tuple[Status, str]:
-        """Run the check, and say why it failed, does not apply or could not be tried."""
+        """Run the check, and say why it failed, does not apply or could not be tried, or what is
+        to be noted.
+        """
         try:
-            self()
+            return "passed", self() or ""
         except ContractError as error:
             return "failed", str(error)
         except NotChecked as reason:
             return "not checked", str(reason)
         except DoesNotApply as reason:
             return "not applicable", str(reason)
-        return "passed", ""
 
 
 def outcomes(checks: Iterable[Check]) -> Iterator[tuple[Check, Status, str]]:
@@ -142,11 +147,16 @@ def checks_of(
     :param words: fill in the braces.
     """
 
-    def run(function: Promise) -> None:
+    def run(function: Promise) -> str:
+        notes = []
         for fault in function(*arguments):
+            if isinstance(fault, Note):
+                notes.append(fault)
+                continue
             expected = " ".join((function.__doc__ or "").format_map(words).split())
             advice: str = function.advice  # type: ignore[attr-defined]
             raise ContractError(expected, fault, advice.format_map(words))
+        return " ".join(notes)
 
     return [Check(part, f.__name__.replace("_", " "), partial(run, f)) for f in functions]
 

@@ -11,27 +11,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-import torch
 
-from lightrec.api import Audience
-from lightrec.data.audience import Mask, Past
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.domain import Domain, showable
+from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Reader, Tables, find_reader
-from lightrec.errors import DataError, PluginError
+from lightrec.errors import DataError
 from lightrec.evaluation.base import Evaluator
-from lightrec.keys import PADDING, Column, Key
-from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec.keys import Column
 from lightrec.run import Run
 from lightrec_testing import tiny
-from lightrec_testing.contract import DoesNotApply, Faults, NotChecked, promise
-from lightrec_testing.invariants import BatchChecks, PartChecks, described, differences
+from lightrec_testing.contract import DoesNotApply, Faults, promise
+from lightrec_testing.invariants import PartChecks, differences
+from lightrec_testing.masks import MaskChecks
 
-DRAWS, ROUNDS, PLACES, PEOPLE = 1_000_000, 10, 10, 50
-"""Items drawn for people of a log, in so many rounds and slates of so many places."""
 ODD_ATTRIBUTES = (
     pl.Series("number", [1.5, None, float("nan"), float("inf")]),
     pl.Series("flag", [True, None, False, True]),
@@ -51,7 +45,7 @@ ODD_ATTRIBUTES = (
 """Columns of item tables elsewhere, with their names: four rows of each type."""
 
 
-class DomainChecks(BatchChecks):
+class DomainChecks(MaskChecks):
     """The checks of a domain."""
 
     inputs, outputs = "items", "texts"
@@ -130,80 +124,6 @@ class DomainChecks(BatchChecks):
         yield from differences(logs[0], logs[1])
         if not any(differences(logs[0], logs[2])):
             yield "Another seed gives the same log."
-
-    @promise(
-        "Compare columns of the tables as `to_numpy()`, the users' with `[:, None]`; compute each "
-        "user's row from that user's values, and draw nothing by chance."
-    )
-    def eligible(self) -> Faults:
-        """What may be shown is None or a NumPy array of bool, a row for each user and a column for
-        each item, whatever is known of them and of what they did; it is the same alone, among
-        others, and every time.
-        """
-        domain, items = self.make(), self.standard().with_columns(pl.lit("").alias(Column.TEXT))
-        attributes = {"age": ["40", "12", None], "country": ["fr", "", None]}
-        users = pl.DataFrame({Column.USER: ["u", "v", "w"], **attributes})
-        time = pl.repeat(datetime.datetime(2024, 1, 31), 3, eager=True).dt.replace_time_zone("UTC")
-        events = {
-            Key.HISTORY: np.array([[0, 1, 2, 1], [5, 3, 2, 4], [0, 0, 0, 0]]),
-            Key.FEEDBACK: np.array([[0, 1, 2, 0], [0, 2, 1, 1], [0, 0, 0, 0]]),
-            Key.TIME: np.array([[0, 1, 2, 0], [3, 4, 4, 5], [0, 0, 0, 0]]) * 86_400_000,
-            Key.SO_FAR: np.array([2, 0, 0]),
-            Key.SHOWN: np.array([[1, 3], [0, 0], [0, 0]]),
-        }
-
-        def asked(people: pl.DataFrame, things: pl.DataFrame, rows: slice) -> Mask | None:
-            known = {name: table[rows] for name, table in events.items()}
-            past = Past.of(known, ["play", "skip"]) if domain.by_history else None
-            audience = Audience(users=people, items=things, time=time[rows], past=past)
-            return domain.eligible(audience)
-
-        tables = [table.clone() for table in (users, items)]
-        for people in (users, users.select(Column.USER), users.clear(1)):
-            for things in (items, items.select(Column.ITEM, Column.TITLE, Column.TEXT)):
-                mask = asked(people, things, slice(people.height))
-                shape = getattr(mask, "shape", None), getattr(mask, "dtype", None)
-                if mask is not None and shape != ((people.height, things.height), np.dtype(bool)):
-                    yield f"For {people.height} users and {things.height} items: {described(mask)}"
-        whole, again = (asked(users, items, slice(3)) for _ in range(2))
-        rows = [asked(users[n], items, slice(n, n + 1)) for n in range(3)]
-        masks = [row for row in rows if row is not None]
-        alone = np.concatenate(masks) if len(masks) == len(rows) else None
-        yield from differences({"all": whole, "again": whole}, {"all": again, "again": alone})
-        yield from differences(dict(enumerate(tables)), dict(enumerate((users, items))))
-
-    @promise("Compute each user's row from that user alone, and keep nothing from call to call.")
-    def million_draws(self) -> Faults:
-        """Of a million items that are drawn for the people of a log, which is the domain's own
-        where it makes one up, none is forbidden when each of them is asked about alone.
-        """
-        domain = self.make()
-        if not domain.restricts:
-            raise DoesNotApply("It forbids nothing.")
-        kind: Any = type(domain)
-        store = tiny.kit_store(kind)
-        try:
-            mask = showable(store)
-        except PluginError as error:
-            raise NotChecked(f"The domain is not installed: {error}") from error
-        users = torch.arange(min(store.num_users, PEOPLE))
-        offsets = torch.from_numpy(np.array(mask.log.offsets))
-        length = offsets[users + 1] - offsets[users]
-        ends = offsets[users] + (torch.rand(len(users)) * (length + 1)).long()
-        allowed = mask(users, ends)
-        if allowed is None or allowed[:, 1:].all():
-            raise NotChecked("It forbids nobody anything in its log: let `synthetic` make up more.")
-        pairs = [*zip(users.split(1), ends.split(1), strict=True)]
-        masks = [mask(*pair) for pair in reversed(pairs)]
-        alone = torch.cat([each for each in masks if each is not None]).flip(0)
-        yield from differences(alone, allowed)
-        places = min(PLACES, store.num_items)
-        rows = torch.arange(len(users)).repeat(-(-DRAWS // (ROUNDS * places * len(users))))
-        law = PlackettLuce(torch.zeros(len(rows), store.num_items + 1), allowed[rows], places)
-        for _ in range(ROUNDS):
-            slates = law.sample().clamp_min(PADDING)  # a place for which nothing is left
-            if wrong := int((~alone[rows].gather(1, slates) & (slates > PADDING)).sum()):
-                yield f"{wrong} of {slates.numel()} are."
 
 
 class FileChecks(PartChecks):

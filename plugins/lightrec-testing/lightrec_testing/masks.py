@@ -1,0 +1,327 @@
+"""The contract of a domain's mask: what may be shown to whom, tried on the log that it makes up."""
+
+import datetime
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from lightrec.api import Audience
+from lightrec.data.audience import Mask, Past
+from lightrec.data.domain import Domain, showable
+from lightrec.data.sequences import Sequences
+from lightrec.data.store import EventStore, padded
+from lightrec.errors import PluginError
+from lightrec.keys import PADDING, Column, Key
+from lightrec.nn.plackett_luce import PlackettLuce
+from lightrec_testing import tiny
+from lightrec_testing.contract import LIBRARIES, DoesNotApply, Faults, NotChecked, Note, promise
+from lightrec_testing.invariants import BatchChecks, described, differences
+
+DRAWS, ROUNDS, PLACES, PEOPLE = 1_000_000, 10, 10, 50
+"""Items drawn for people of a log, in so many rounds and slates of so many places."""
+FORBIDS_NOTHING = "It forbids nobody anything in its log: let `synthetic` make up more."
+DAY = 86_400_000
+"""Milliseconds."""
+CLOCKS = {time.time, time.time_ns, time.localtime, time.gmtime, datetime.date.today}
+CLOCKS |= {datetime.datetime.now, datetime.datetime.today, datetime.datetime.utcnow}
+"""Functions that tell the time of the machine."""
+
+
+class Names(list[str]):
+    """Names, which note those that are looked for."""
+
+    def __init__(self, names: Collection[str], noted: set[str]) -> None:
+        super().__init__(names)
+        self.noted = noted
+
+    def __contains__(self, name: object) -> bool:
+        self.noted.add(str(name))
+        return super().__contains__(name)
+
+
+class Asked(pl.DataFrame):
+    """A table that notes the columns that are looked for."""
+
+    def __init__(self, table: pl.DataFrame, noted: set[str]) -> None:
+        super().__init__(table)
+        self.noted = noted
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return Names(super().columns, self.noted)
+
+    def get_column(self, name: str, **default: Any) -> Any:
+        """The column, which `table[name]` asks for, too."""
+        self.noted.add(name)
+        return super().get_column(name, **default)
+
+
+class Asking(Audience):
+    """An audience that notes the kinds of events that are looked for."""
+
+    noted: set[str]
+
+    def had(self, kinds: Collection[str] | None = None) -> Mask:
+        """Which items the people have events about."""
+        self.noted |= {*(kinds or ())}
+        return super().had(kinds)
+
+
+@dataclass(frozen=True)
+class Case:
+    """People of a log at moments of theirs, of whom a domain may be asked.
+
+    :param times: (U,) milliseconds since 1970 UTC.
+    :param known: see :meth:`~lightrec.data.audience.Past.of`.
+    :param noted: what was looked for in users, items and kinds.
+    """
+
+    users: pl.DataFrame
+    items: pl.DataFrame
+    times: Any
+    known: Mapping[str, Any]
+    kinds: list[str]
+    noted: dict[str, set[str]] = field(
+        default_factory=lambda: {name: set() for name in ("users", "items", "kinds")}
+    )
+
+    @classmethod
+    def of(cls, store: EventStore) -> "Case":
+        """The first people of a log, each at the time of an event of theirs that is drawn."""
+        log, rows = Sequences.chosen(store.without_cold), np.arange(min(store.num_users, PEOPLE))
+        begins, lasts = log.offsets[rows], log.offsets[rows + 1]
+        ends = begins + (torch.rand(len(rows)).numpy() * (lasts - begins + 1)).astype(int)
+        columns = {Key.HISTORY: log.items, Key.TIME: log.times, Key.FEEDBACK: log.feedback}
+        known = {k: padded(x, begins, ends) for k, x in columns.items() if x is not None}
+        known[Key.SO_FAR] = log.so_far(store.without_cold, ends)
+        known[Key.SHOWN] = torch.randint(store.num_items + 1, (len(rows), 3)).numpy()
+        times = log.times[np.minimum(ends, len(log.items) - 1)]
+        return cls(store.users[rows], store.catalog, times, known, store.feedback_kinds)
+
+    def mask(self, domain: Domain) -> Mask | None:
+        """Ask a domain what may be shown to them, (U, N)."""
+        past = Past.of(self.known, Names(self.kinds, self.noted["kinds"]))
+        audience = Asking(
+            users=Asked(self.users, self.noted["users"]),
+            items=Asked(self.items, self.noted["items"]),
+            time=pl.Series("time", self.times, pl.Int64).cast(pl.Datetime("ms", "UTC")),
+            past=past if domain.by_history else None,
+        )
+        audience.noted = self.noted["kinds"]
+        return domain.eligible(audience)
+
+    def others(self) -> Iterator[tuple[str, "Case"]]:
+        """Change one thing at a time: its name, and the case after it."""
+        for what in ("users", "items"):
+            table: pl.DataFrame = getattr(self, what)
+            for name in table.columns:
+                for step in (1, table.height // 3, table.height // 2):
+                    places = (np.arange(table.height) + step) % table.height
+                    moved = table.with_columns(table[name].gather(places))
+                    yield f"{what}.{name}", replace(self, **{what: moved})
+        for days in (0.3, 1, 3, 91, 182, 365, -365, 3650):
+            yield "time", replace(self, times=self.times + int(days * DAY))
+            for each in (self.known[Key.TIME], self.known[Key.TIME][:, ::-1]):
+                moved = np.where(each > 0, each - int(days * DAY), each)
+                yield "past times", self.after(Key.TIME, moved)
+        history, count = self.known[Key.HISTORY], self.items.height
+        for step in (1, count // 3, count // 2):
+            moved = np.where(history > count, history, (history - 1 + step) % count + 1)
+            yield "past items", self.after(Key.HISTORY, moved * (history > PADDING))
+        yield "past items", self.after(Key.HISTORY, history * 0)
+        for kind in range(1, len(self.kinds) + 1) if Key.FEEDBACK in self.known else ():
+            yield "past kinds", self.after(Key.FEEDBACK, (history > PADDING) * kind)
+        yield "past session", self.after(Key.SO_FAR, self.known[Key.SO_FAR] * 0)
+        yield "past session", self.after(Key.SO_FAR, (history > PADDING).sum(1))
+        yield "past shown", self.after(Key.SHOWN, self.known[Key.SHOWN] * 0)
+
+    def after(self, key: str, values: Any) -> "Case":
+        """The case in which something else is known of the past."""
+        return replace(self, known={**self.known, key: values})
+
+    def renumbered(self, order: Any) -> "Case":
+        """The case in which items stand in another order, kinds in the opposite one, and histories
+        begin with more padding.
+        """
+        count = self.items.height
+        numbers = np.concatenate([[PADDING], np.argsort(order) + 1, [count + 1]])
+        known = {**self.known}
+        for key in (Key.HISTORY, Key.SHOWN):
+            known[key] = numbers[known[key]]
+        if Key.FEEDBACK in known:
+            kinds = known[Key.FEEDBACK]
+            known[Key.FEEDBACK] = np.where(kinds > 0, len(self.kinds) + 1 - kinds, 0)
+        for key in {Key.HISTORY, Key.TIME, Key.FEEDBACK} & known.keys():
+            known[key] = np.pad(known[key], ((0, 0), (3, 0)))
+        return replace(self, items=self.items[order], known=known, kinds=self.kinds[::-1])
+
+
+class MaskChecks(BatchChecks):
+    """The checks of what a domain forbids to show."""
+
+    @cached_property
+    def case(self) -> Case:
+        """People of the log that the domain makes up, or else of the kit's."""
+        kind: Any = type(self.make())
+        if kind.eligible is Domain.eligible:
+            raise DoesNotApply("It has no `eligible`.")
+        return Case.of(tiny.kit_store(kind))
+
+    @promise(
+        "Compare columns of the tables as `to_numpy()`, the users' with `[:, None]`; compute each "
+        "user's row from that user's values, and draw nothing by chance."
+    )
+    def eligible(self) -> Faults:
+        """What may be shown is None or a NumPy array of bool, a row for each user and a column for
+        each item, whatever is known of them and of what they did; it is the same alone, among
+        others, and every time.
+        """
+        domain, items = self.make(), self.standard().with_columns(pl.lit("").alias(Column.TEXT))
+        attributes = {"age": ["40", "12", None], "country": ["fr", "", None]}
+        users = pl.DataFrame({Column.USER: ["u", "v", "w"], **attributes})
+        time = pl.repeat(datetime.datetime(2024, 1, 31), 3, eager=True).dt.replace_time_zone("UTC")
+        events = {
+            Key.HISTORY: np.array([[0, 1, 2, 1], [5, 3, 2, 4], [0, 0, 0, 0]]),
+            Key.FEEDBACK: np.array([[0, 1, 2, 0], [0, 2, 1, 1], [0, 0, 0, 0]]),
+            Key.TIME: np.array([[0, 1, 2, 0], [3, 4, 4, 5], [0, 0, 0, 0]]) * 86_400_000,
+            Key.SO_FAR: np.array([2, 0, 0]),
+            Key.SHOWN: np.array([[1, 3], [0, 0], [0, 0]]),
+        }
+
+        def asked(people: pl.DataFrame, things: pl.DataFrame, rows: slice) -> Mask | None:
+            known = {name: table[rows] for name, table in events.items()}
+            past = Past.of(known, ["play", "skip"]) if domain.by_history else None
+            audience = Audience(users=people, items=things, time=time[rows], past=past)
+            return domain.eligible(audience)
+
+        tables = [table.clone() for table in (users, items)]
+        for people in (users, users.select(Column.USER), users.clear(1)):
+            for things in (items, items.select(Column.ITEM, Column.TITLE, Column.TEXT)):
+                mask = asked(people, things, slice(people.height))
+                shape = getattr(mask, "shape", None), getattr(mask, "dtype", None)
+                if mask is not None and shape != ((people.height, things.height), np.dtype(bool)):
+                    yield f"For {people.height} users and {things.height} items: {described(mask)}"
+        whole, again = (asked(users, items, slice(3)) for _ in range(2))
+        rows = [asked(users[n], items, slice(n, n + 1)) for n in range(3)]
+        masks = [row for row in rows if row is not None]
+        alone = np.concatenate(masks) if len(masks) == len(rows) else None
+        yield from differences({"all": whole, "again": whole}, {"all": again, "again": alone})
+        yield from differences(dict(enumerate(tables)), dict(enumerate((users, items))))
+
+    @promise("Compute each user's row from that user alone, and keep nothing from call to call.")
+    def million_draws(self) -> Faults:
+        """Of a million items that are drawn for the people of a log, which is the domain's own
+        where it makes one up, none is forbidden when each of them is asked about alone.
+        """
+        domain = self.make()
+        if not domain.restricts:
+            raise DoesNotApply("It forbids nothing.")
+        kind: Any = type(domain)
+        store = tiny.kit_store(kind)
+        try:
+            mask = showable(store)
+        except PluginError as error:
+            raise NotChecked(f"The domain is not installed: {error}") from error
+        users = torch.arange(min(store.num_users, PEOPLE))
+        offsets = torch.from_numpy(np.array(mask.log.offsets))
+        length = offsets[users + 1] - offsets[users]
+        ends = offsets[users] + (torch.rand(len(users)) * (length + 1)).long()
+        allowed = mask(users, ends)
+        if allowed is None or allowed[:, 1:].all():
+            raise NotChecked(FORBIDS_NOTHING)
+        pairs = [*zip(users.split(1), ends.split(1), strict=True)]
+        masks = [mask(*pair) for pair in reversed(pairs)]
+        alone = torch.cat([each for each in masks if each is not None]).flip(0)
+        yield from differences(alone, allowed)
+        places = min(PLACES, store.num_items)
+        rows = torch.arange(len(users)).repeat(-(-DRAWS // (ROUNDS * places * len(users))))
+        law = PlackettLuce(torch.zeros(len(rows), store.num_items + 1), allowed[rows], places)
+        for _ in range(ROUNDS):
+            slates = law.sample().clamp_min(PADDING)  # a place for which nothing is left
+            if wrong := int((~alone[rows].gather(1, slates) & (slates > PADDING)).sum()):
+                yield f"{wrong} of {slates.numel()} are."
+
+    @promise(
+        "Correct the name, or let `synthetic` write what `eligible` reads; set `by_history` only "
+        "where the past counts; read the moment from `audience.time`."
+    )
+    def reads(self) -> Faults:
+        """What a mask asks for is in the log: columns, and kinds of events; with `by_history`
+        another past changes it; and the clock of the machine is not asked.
+        """
+        domain, case = self.make(), self.case
+        with clock_readers() as lines:
+            before = case.mask(domain)
+        for line in sorted(lines):
+            yield f"The clock is read in {line}."
+        tables = {"users": case.users.columns, "items": case.items.columns, "kinds": case.kinds}
+        asked = {what: {*names} for what, names in case.noted.items()}
+        # Whether an event has a kind is not known in a log with one.
+        absent = {w: sorted(asked[w] - {*names}) for w, names in tables.items() if names}
+        for what, names in absent.items():
+            if names:
+                there = f"{', '.join(names)}, and the {what} of the log are or have "
+                there = f"It asks for {there}{', '.join(tables[what])}."
+                if not domain.has_synthetic:
+                    raise NotChecked(f"{there} Let `synthetic` make up a log.")
+                yield there
+        if before is None or before.all():
+            raise NotChecked(FORBIDS_NOTHING)
+        changing = dict[str, bool]()
+        for what, other in case.others():
+            if not changing.setdefault(what, False) and (domain.by_history or "past" not in what):
+                changing[what] = not np.array_equal(before, other.mask(domain))
+        depends = [what for what, changes in changing.items() if changes]
+        if domain.by_history and not any(what.startswith("past") for what in depends):
+            yield "`by_history` is True, and the mask is the same for any past."
+        idle = [f"{w}.{name}" for w in ("users", "items") for name in sorted(asked[w])]
+        idle = [name for name in idle if not changing.get(name)]
+        also = f" It also asks for {', '.join(idle)}, which changes nothing." if idle else ""
+        yield Note(
+            f"It forbids {1 - before.mean():.0%} of the pairs of people and items of the log, and "
+            f"depends on {', '.join(depends) or 'nothing that was changed'}.{also}"
+        )
+
+    @promise(
+        "The row of item number n in `items` is n - 1, and the name of kind k is k - 1 in "
+        "`kind_names`; leave out 0, which is no item and no kind, and N + 1, which is nothing."
+    )
+    def renumbered(self) -> Faults:
+        """What is forbidden stays so where items and kinds have other numbers, and histories
+        more padding.
+        """
+        domain, case = self.make(), self.case
+        order = torch.randperm(case.items.height).numpy()
+        before, after = case.mask(domain), case.renumbered(order).mask(domain)
+        if before is None or before.all():
+            raise NotChecked(FORBIDS_NOTHING)
+        wrong = before[:, order] != after
+        if wrong.any():
+            yield f"It changes for {int(wrong.sum())} of {wrong.size} pairs of people and items."
+
+
+@contextmanager
+def clock_readers() -> Iterator[set[str]]:
+    """Collect the lines, of no library, that ask the machine for the time."""
+    lines, before = set[str](), sys.getprofile()
+
+    def note(frame: FrameType, event: str, function: Callable[..., object]) -> None:
+        root = str(frame.f_globals.get("__name__")).partition(".")[0]
+        if event == "c_call" and function in CLOCKS and root not in LIBRARIES:
+            lines.add(f"line {frame.f_lineno} of {frame.f_code.co_filename}")
+
+    sys.setprofile(note)
+    try:
+        yield lines
+    finally:
+        sys.setprofile(before)
