@@ -122,6 +122,16 @@ class PaidPrice(Reward):
         return paid * (1 - 0.1 * self.member[transition[Key.USER]].float()).unsqueeze(1)
 
 
+def unpadded(self, context):
+    """Take the numbers of items for rows, of which the last stands for padding."""
+    PaidPrice.bind(self, context)
+    self.price = self.price.roll(-1)
+
+
+def with_step_and_value(self, transition, rewards):
+    return rewards + transition[Key.STEP] * transition["next", Key.VALUE].sum(1, True)
+
+
 @pytest.mark.parametrize("right", [Trained, Plain, Summing, Worth, PaidPrice])
 def test_a_right_one_passes(right, failing):
     assert failing(kind_of(right)(right), PROCESS) == set()
@@ -161,6 +171,8 @@ def test_a_right_one_passes(right, failing):
         (Worth, {"change": seeds}, {"global chance"}),
         (Worth, {"change": lambda s, t, rewards: rewards.double()}, {"output as declared"}),
         (Worth, {"change": shorter}, {"devices"}),
+        (PaidPrice, {"bind": unpadded}, {"renumbered"}),
+        (Worth, {"change": with_step_and_value}, set()),
         (PaidPrice, {"register_buffer": lambda s, *what: setattr(s, *what)}, {"devices"}),
     ],
 )
@@ -171,6 +183,17 @@ def test_a_wrong_one_fails(base, changed, names, failing):
 def test_a_reward_that_lacks_what_it_reads_is_passed_over():
     none = RewardChecks(PaidPrice, context=lambda: RewardContext())
     assert {check.outcome()[0] for check in none} == {"not checked"}
+
+
+def test_a_key_that_transitions_lack_is_named_and_what_a_reward_depends_on():
+    mood = type("Mood", (Worth,), {"change": lambda s, t, rewards: rewards * t["next", "mood"]})
+    first, depends = (
+        next(check for check in checks if check.name == "taken under next").outcome()[1]
+        for checks in map(RewardChecks, (mood, Worth))
+    )
+    there = "user, history, action, step, accepted_total, taken, and under `next` taken, value"
+    assert f'It asks for "mood", and there are {there}.' in first
+    assert depends == "It depends on history, action, taken."
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ class Asked(pl.DataFrame):
         self.noted = noted
 
     @property
-    def columns(self) -> list[str]:
+    def columns(self) -> list[str]:  # type: ignore[override]
         """The names of the columns."""
         return Names(super().columns, self.noted)
 
@@ -101,7 +101,7 @@ class Case:
         log, rows = Sequences.chosen(store.without_cold), np.arange(min(store.num_users, PEOPLE))
         begins, lasts = log.offsets[rows], log.offsets[rows + 1]
         ends = begins + (torch.rand(len(rows)).numpy() * (lasts - begins + 1)).astype(int)
-        columns = {Key.HISTORY: log.items, Key.TIME: log.times, Key.FEEDBACK: log.feedback}
+        columns: Any = {Key.HISTORY: log.items, Key.TIME: log.times, Key.FEEDBACK: log.feedback}
         known = {k: padded(x, begins, ends) for k, x in columns.items() if x is not None}
         known[Key.SO_FAR] = log.so_far(store.without_cold, ends)
         known[Key.SHOWN] = torch.randint(store.num_items + 1, (len(rows), 3)).numpy()
@@ -127,8 +127,8 @@ class Case:
             for name in table.columns:
                 for step in (1, table.height // 3, table.height // 2):
                     places = (np.arange(table.height) + step) % table.height
-                    moved = table.with_columns(table[name].gather(places))
-                    yield f"{what}.{name}", replace(self, **{what: moved})
+                    changes: Any = {what: table.with_columns(table[name].gather(places))}
+                    yield f"{what}.{name}", replace(self, **changes)
         for days in (0.3, 1, 3, 91, 182, 365, -365, 3650):
             yield "time", replace(self, times=self.times + int(days * DAY))
             for each in (self.known[Key.TIME], self.known[Key.TIME][:, ::-1]):
@@ -280,7 +280,7 @@ class MaskChecks(BatchChecks):
         changing = dict[str, bool]()
         for what, other in case.others():
             if not changing.setdefault(what, False) and (domain.by_history or "past" not in what):
-                changing[what] = not np.array_equal(before, other.mask(domain))
+                changing[what] = any(differences(before, other.mask(domain)))
         depends = [what for what, changes in changing.items() if changes]
         if domain.by_history and not any(what.startswith("past") for what in depends):
             yield "`by_history` is True, and the mask is the same for any past."

@@ -2,20 +2,24 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
+import polars as pl
 import torch
 from tensordict import TensorDict
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lightrec.keys import PADDING, Key
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.towers import UserTower
 from lightrec.rewards.base import Reward, RewardContext
 from lightrec_testing import tiny
-from lightrec_testing.contract import Faults, promise
+from lightrec_testing.contract import ContractError, DoesNotApply, Faults, Note, promise
 from lightrec_testing.invariants import BatchChecks, HistoryChecks, differences, drawn_histories
 
+READ = (Key.USER, Key.HISTORY, Key.ACTION, Key.STEP, Key.ACCEPTED_TOTAL, Key.TAKEN, Key.VALUE)
+"""Keys of transitions, of which checks say which ones a reward depends on."""
 FEATURE_SIZE = 4
 """Features of a state that rewards which learn are tried on."""
 Form = tuple[tuple[int, ...], torch.dtype]
@@ -136,15 +140,16 @@ class RewardChecks(HistoryChecks):
         history = drawn_histories(self.num_items)
         slate = torch.stack([torch.randperm(self.num_items)[:3] + 1 for _ in range(6)])
         row = torch.arange(6)
-        taken = torch.stack([row < 0, row % 2 == 0, row == 2], 1)
-        data = {Key.USER: row, Key.HISTORY: history, Key.ACTION: slate, Key.TAKEN: taken}
-        rows = TensorDict(data, [6])
+        step = (row % 3).unsqueeze(1)
+        data = {Key.USER: row, Key.HISTORY: history, Key.ACTION: slate, Key.STEP: step}
+        rows = TensorDict({**data, Key.ACCEPTED_TOTAL: (step + 1).float(), "next": {}}, [6])
+        _answer(rows, torch.stack([row < 0, row % 2 == 0, row == 2], 1))
         if _learns(part):  # which also reads what learners add
             column, seen = row.unsqueeze(1), torch.randn(2, 6, FEATURE_SIZE)
             ends = {FEATURES: seen[1], Key.ABSORBING: column >= 4, "terminated": column == 1}
             rows[FEATURES], rows[Key.ABSORBING] = seen[0], column == 5
             rows[Key.LOG_PROBABILITY] = -3 * torch.rand(6)
-            rows["next"] = TensorDict(ends, [6])
+            rows["next"].update(ends)
         return rows
 
     def _differentiable(self, part: Reward, transitions: TensorDict) -> Tensor:
@@ -156,25 +161,93 @@ class RewardChecks(HistoryChecks):
         return super()._differentiable(part, transitions)
 
     def _call(self, part: Reward, transitions: TensorDict) -> Tensor:
-        return part(transitions)
+        try:
+            return part(transitions)
+        except KeyError as error:
+            if "TensorDict" not in str(error):
+                raise
+            after = ", ".join(transitions["next"].keys()) or "nothing"
+            raise ContractError(
+                "A reward reads what every transition has, as docs/how-to/rewards.md lists it.",
+                f"It asks for {str(error).split()[1]}, and there are "
+                f"{', '.join(transitions.exclude('next').keys())}, and under `next` {after}",
+                "Read these, and by `transition.get(key, None)` what only some simulators give.",
+            ) from error
 
     def _declared(self, part: Reward, transitions: TensorDict) -> Form:
         return (len(transitions), 1), torch.float32
 
     def _odd(self, part: Reward) -> dict[str, TensorDict]:
         declined, empty = self.standard(part), self.standard(part)
-        declined[Key.TAKEN] = declined[Key.TAKEN] & False
+        _answer(declined, declined[Key.TAKEN] & False)
         empty[Key.ACTION][:, 1:] = PADDING
         empty[Key.ACTION][0] = PADDING
-        empty[Key.TAKEN] = empty[Key.TAKEN][:, [1, 0, 2]] & (empty[Key.ACTION] > PADDING)
+        _answer(empty, empty[Key.TAKEN][:, [1, 0, 2]] & (empty[Key.ACTION] > PADDING))
         return {"a batch in which nothing is accepted": declined, "slates with empty places": empty}
 
     @promise("Read it with `self.taken(transition)`.")
     def taken_under_next(self) -> Faults:
         """`taken` is read at the root and under `next` alike."""
         rows = self.standard(self.make())
-        nested = rows.exclude(Key.TAKEN).set(("next", Key.TAKEN), rows[Key.TAKEN])
-        yield from self.differing(rows, nested)
+        for alone in (rows.exclude(Key.TAKEN), rows.exclude(("next", Key.TAKEN))):
+            yield from self.differing(rows, alone)
+        others, shown = {key: rows.clone() for key in READ}, rows.clone()
+        for key in READ[:-1]:
+            others[key][key] = rows[key].roll(1, 0)
+        others[READ[-1]]["next", Key.VALUE].mul_(2)
+        _answer(others[Key.TAKEN], rows[Key.TAKEN].roll(1, 0))
+        shown[Key.ACTION] = torch.where(rows[Key.TAKEN], rows[Key.ACTION], PADDING)
+        others["what is only shown"] = shown
+        if depends := [what for what in others if any(self.differing(rows, others[what]))]:
+            yield Note(f"It depends on {', '.join(depends)}.")
+
+    @promise("The attribute of item number n is in row n - 1: put one for padding before them.")
+    def renumbered(self) -> Faults:
+        """A reward by attributes stays as it is where items have other numbers."""
+        self.must_be_steady()
+        context, rows = Reordered(self.context()), self.standard(reward := self.make())
+        reward.bind(context)
+        if not context.asked or next(reward.parameters(), None) is not None:
+            raise DoesNotApply("It reads no attribute of items, or learns what items are worth.")
+        moved = rows.clone()
+        for key in (Key.HISTORY, Key.ACTION):
+            moved[key] = context.numbers[rows[key]]
+        yield from differences(self.output(self._ready(), rows), self.output(reward, moved))
+
+
+class Reordered(RewardContext):
+    """A run whose items stand in another order, for rewards that read nothing but attributes."""
+
+    def __init__(self, whole: RewardContext) -> None:
+        super().__init__(discount=whole.discount, fitted_ends=whole.fitted_ends)
+        self.whole, self.asked, self.numbers = whole, False, torch.zeros(0)
+
+    @property
+    def users(self) -> NoReturn:
+        """Of a user model, items keep their numbers."""
+        raise DoesNotApply("It goes by a user model.")
+
+    @property
+    def store(self) -> NoReturn:
+        """Of a log, items keep their numbers."""
+        raise DoesNotApply("It reads the log, in which items keep their numbers.")
+
+    def item_attribute(self, name: str) -> pl.Series:
+        """An attribute of the items in their other order."""
+        values, self.asked = self.whole.item_attribute(name), True
+        order = torch.arange(len(values)).flip(0)
+        self.numbers = pad(order.argsort() + 1, (1, 0))
+        return values.gather(order.numpy())
+
+    def user_attribute(self, name: str) -> pl.Series:
+        """An attribute of the users."""
+        return self.whole.user_attribute(name)
+
+
+def _answer(rows: TensorDict, taken: Tensor) -> None:
+    """Write which items (B, K) were taken, at the root and under `next`, and their values there."""
+    rows[Key.TAKEN] = rows["next", Key.TAKEN] = taken
+    rows["next", Key.VALUE] = taken * (1 + 0.5 * torch.arange(taken.shape[1]))
 
 
 def _learns(reward: Any) -> bool:
