@@ -245,6 +245,7 @@ MODELS = [
     ({"counted": lambda s, e: e.counts() * CHANCE.random()}, {"fitted alike"}),
     ({"counted": lambda s, e: e.counts() * len(e.items["kind"])}, {"bare logs"}),
     ({"counted": lambda s, e: torch.arange(e.num_items + 1.0)}, {"follows the log"}),
+    ({"change": lambda s, scores, _: scores.roll(1, 1)}, {"follows the log"}),
 ]
 CHOICES = [
     ({"after": lambda s, h, items: PooledChoice.after(s, 0 * h, items)}, {"after a choice"}),

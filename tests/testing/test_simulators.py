@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from lightrec_testing import SimulatorChecks, tiny
+from lightrec_testing.contract import outcomes
 from lightrec_testing.simulators import TinyWorld
 from torchrl.data import Bounded
 
@@ -91,6 +92,20 @@ def leaves_for_certain(self, state, slate):
     return replace(response, leave=response.leave + 1)
 
 
+def leaves_later(self, state, slate):
+    response = Right.respond(self, state, slate)
+    return replace(response, leave=response.leave + state[Key.STEP].squeeze(1))
+
+
+def one_person(self, session):
+    return TinyWorld.begin(self, 0 * session)
+
+
+def shows_nothing(self, rows, session):
+    mask = torch.zeros(len(rows), ITEMS + 1, dtype=torch.bool)
+    return Right.start(self, rows, session).set(Key.MASK, mask)
+
+
 def unlikely(self, state, slate):
     law = Right.respond(self, state, slate).outcomes
     law = law and replace(law, probability=0.5 * law.probability)
@@ -139,6 +154,8 @@ def test_a_world_that_opens_and_shuts_items_passes(repeats, failing):
     [
         (Right, {"_make_specs": wrong_bound}, {"specs"}),
         (Right, {"_set_seed": lambda s, seed: None}, {"seed"}),
+        (TinyWorld, {"begin": one_person, "chance": lambda s, state: state[Key.STEP]}, {"seed"}),
+        (Right, {"respond": leaves_later}, {"answers"}),
         (TinyWorld, {"fix": lambda s, to, seed: TinyWorld.fix(s, 0 * to, seed)}, {"given users"}),
         (Stepping, {"change": shown_again}, {"showable"}),
         (Right, {"_check_slate": takes_masked}, {"refusals"}),
@@ -166,3 +183,10 @@ def test_a_wrong_one_fails(base, changed, names, failing):
     # To compile a step takes longer than all other checks; right simulators are all compiled.
     wrong = type("Wrong", (base,), changed)
     assert failing(SimulatorChecks(wrong), *{"compiles"} - names) == names
+
+
+def test_that_nothing_may_be_shown_is_said_in_one_sentence():
+    checks = SimulatorChecks(type("Empty", (Right,), {"start": shows_nothing}))
+    said = [message for _, status, message in outcomes(checks) if status == "failed"]
+    assert said[0].startswith("A session begins with something to show.")
+    assert said.count("The same as of 'deterministic'.") == len(said) - 2

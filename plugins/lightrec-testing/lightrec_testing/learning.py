@@ -282,7 +282,9 @@ class ItemModelChecks(HistoryChecks):
 
     @promise("Look whether `scores` reads what `fit` kept, and `fit` the evidence.")
     def follows_the_log(self) -> Faults:
-        """Where the items of the log change places, other items have the high scores."""
+        """Where the items of the log change places, other items have the high scores, and each has
+        its own.
+        """
         whole = self.evidence()
         back = torch.arange(whole.num_items, 0, -1)
         moved = replace(
@@ -292,8 +294,18 @@ class ItemModelChecks(HistoryChecks):
             texts=[*reversed(whole.texts)],
             items=whole.items.reverse(),
         )
-        if not any(differences(self.output(self._ready()), self.output(self.fitted(moved)))):
+        before, other = self.output(self._ready()), self.fitted(moved)
+        if not any(differences(before, self.output(other))):
             yield "The scores are the same."
+        state = self.standard()
+        history = state[Key.HISTORY]
+        state[Key.HISTORY] = torch.where(history > PADDING, whole.num_items + 1 - history, history)
+        after = self.output(other, state)[:, 1:].flip(1)
+        # A model that draws anew differs, too, but has no other items' scores.
+        moves = (after.roll(step, 1)[:, 2:-2] for step in (0, -2, 2))
+        own, *neighbours = (not any(differences(before[:, 3:-2], each)) for each in moves)
+        if any(neighbours) and not own:
+            yield "Items have the scores of their neighbours."
 
 
 class ChoiceModelChecks(HistoryChecks):

@@ -18,7 +18,7 @@ from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator, State
 from lightrec.simulators.rollout import play
 from lightrec.simulators.world import Scored, World
-from lightrec_testing.contract import DoesNotApply, Faults, promise
+from lightrec_testing.contract import ContractError, DoesNotApply, Faults, promise
 from lightrec_testing.invariants import TOLERANCE, BatchChecks, described, differences
 
 ROWS = 6
@@ -95,8 +95,9 @@ class SimulatorChecks(BatchChecks):
             simulator.set_seed(seed)
         one, same, other = (rollout(simulator, 3) for simulator in made)
         yield from differences(one, same)
-        if not any(differences(one, other)):
-            yield "Two rollouts with different seeds are the same to the last number."
+        numbers = [(*place, key) for place in ((), ("next",)) for key in (Key.USER, Key.SESSION)]
+        if not any(differences(one.exclude(*numbers), other.exclude(*numbers))):
+            yield "But for their numbers, two rollouts with different seeds are the same."
 
     @promise("Begin with the users `self.given[0][rows]` in `start`, and leave `fix` as it is.")
     def given_users(self) -> Faults:
@@ -165,9 +166,15 @@ class SimulatorChecks(BatchChecks):
         """What is taken of a slate is bool and its worth 0 elsewhere, leaving is a probability or
         bool, and the probabilities of all outcomes are at least 0 and add up to 1.
         """
-        simulator, state = self.shown()
+        simulator = self.make(ROWS)
         simulator.expected = True  # those whose laws are known then give them
-        response, slate = simulator.respond(state, state[Key.ACTION]), state[Key.ACTION]
+        steps = self.played.exclude("next").unbind(1)
+        for state in (*steps[:4], steps[-1]):
+            slate = state[Key.ACTION]
+            yield from self.wrong(simulator.respond(state.clone(), slate), slate)
+
+    def wrong(self, response: Response, slate: Tensor) -> Faults:
+        """Yield what is wrong with the answer to a slate."""
         for name, dtype in (("taken", torch.bool), ("value", torch.float32)):
             given = getattr(response, name)
             if given.shape != slate.shape or given.dtype != dtype:
@@ -330,11 +337,20 @@ def slates(state: TensorDictBase, size: int) -> Tensor:
 
 
 def rollout(simulator: Simulator, steps: int) -> TensorDict:
-    """Play such slates: (B, T) transitions, ends passed over."""
+    """Play such slates: (B, T) transitions, ends passed over.
+
+    :raises ContractError: where nothing may be shown to begin with.
+    """
     state, played = simulator.reset(), list[TensorDictBase]()
     while len(played) < steps and (slate := slates(state, simulator.slate_size)).any():
         played.append(simulator.step(state.set(Key.ACTION, slate).clone()))
         state = played[-1]["next"].exclude("reward").clone()
+    if not played:
+        raise ContractError(
+            "A session begins with something to show.",
+            f"In the first state, nothing may be shown in any of {len(slate)} sessions",
+            "Set True in the `mask` of `start` for some items, or leave it out where all may be.",
+        )
     return torch.stack(played, 1)
 
 
