@@ -143,9 +143,10 @@ def test_recipes_that_name_what_cannot_be_imported_are_not_checked(chess):
 def test_the_command_counts_what_was_checked(chess, capsys):
     chess()
     assert check("chess", part="Patience") == 0
-    said = capsys.readouterr().out
+    said, progress = capsys.readouterr()
+    assert progress.startswith("Patience took ")
     assert "described" not in said
-    assert said.endswith("10 passed, 0 failed, 0 not applicable, 0 not checked\n")
+    assert said.endswith("10 passed, 0 failed, 1 not applicable, 0 not checked\n")
 
 
 def test_the_command_ends_with_2_where_something_failed(chess, capsys):
@@ -159,7 +160,9 @@ def test_the_command_ends_with_2_where_something_failed(chess, capsys):
 def test_one_part_alone(chess):
     chess()
     assert {check.part for check in plugin_checks("chess", "LastMoves")} == {"LastMoves"}
-    with pytest.raises(PluginError, match="no part called 'Rook'"):
+    assert {check.part for check in plugin_checks("chess", "recipes chess")} == {"chess-recipes"}
+    assert {check.part for check in plugin_checks("chess", "domains chess")} == {"chess"}
+    with pytest.raises(PluginError, match=r"'Rook'.* Patience, domains chess, recipes chess\."):
         plugin_checks("chess", "Rook")
 
 

@@ -18,7 +18,7 @@ from lightrec.data.readers.canonical import write_tables
 from lightrec.errors import DataError
 from lightrec.evaluation.base import Evaluator, Findings, Section, Table
 
-COUNT = itertools.count()
+COUNT, NAMES = itertools.count(), Catalog(pl.DataFrame({"item": ["u1", "u2"]}))
 
 
 class Titles(Domain):
@@ -112,6 +112,7 @@ class Pairs(Reader):
     """Lines of user and item, parted by a blank, in files that end in ``.pairs``."""
 
     name = "pairs"
+    moment, sample_holds = "2024-01-31", {"events": 3, "users": 2}
 
     @classmethod
     def recognises(cls, path):
@@ -125,7 +126,8 @@ class Pairs(Reader):
         rows = [line.split() for line in self.text(path).splitlines()]
         if any(len(row) != 2 for row in rows):
             raise DataError("Each line needs a user and an item.", path)
-        return InteractionLog(pl.DataFrame(rows, schema=["user", "item"], orient="row"))
+        events = pl.DataFrame(rows, schema=["user", "item"], orient="row")
+        return InteractionLog(events.with_columns(pl.lit(self.moment).alias("time")))
 
     def text(self, path):
         return path.read_text(errors="replace")
@@ -214,6 +216,9 @@ def test_a_right_one_passes(right, checks, failing):
         (Pairs, {"read": shuffled}, {"deterministic"}),
         (Pairs, {"read": other_items}, {"deterministic"}),
         (Pairs, {"read": lambda s, path, columns=None: Pairs.read(s, path)}, {"refusals"}),
+        (Pairs, {"sample_holds": {"events": 3, "users": 3}}, {"contents"}),
+        (Pairs, {"read_items": lambda s, path: NAMES}, {"contents"}),
+        (Pairs, {"moment": "1970-01-20"}, {"contents"}),
         (Pairs, {"text": lambda s, path: path.read_text("utf-8")}, {"broken files"}),
         (Files, {"metrics": lambda s, run, seed: {"a/b": torch.tensor(1.0)}}, {"metrics"}),
         (Files, {"metrics": writes}, {"input unchanged"}),
@@ -225,3 +230,8 @@ def test_a_right_one_passes(right, checks, failing):
 )
 def test_a_wrong_one_fails(base, changed, names, checks, failing):
     assert failing(checks(type("Wrong", (base,), changed))) == names
+
+
+def test_an_evaluator_that_finds_nothing_passes_nothing(checks):
+    nothing = type("Nothing", (Files,), {"evaluate": lambda s, run, seed: Findings({})})
+    assert {check.outcome()[0] for check in checks(nothing)} == {"not applicable"}

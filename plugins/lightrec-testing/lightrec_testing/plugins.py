@@ -4,6 +4,7 @@ Nothing heavy is imported here: to check one part takes what this part needs and
 """
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
@@ -77,20 +78,22 @@ def plugin_checks(name: str, part: str | None = None) -> list[Check]:
     """The checks of an installed plugin: what cannot be imported, then its parts, then its recipes.
 
     :param name: of its distribution or its entry point, such as ``lightrec-hello`` or ``hello``.
-    :param part: the short name of the only part to check; of a set of recipes only where nothing
-        else has that name.
+    :param part: the short name of the only part to check; ``recipes travel`` for a set of recipes
+        of the same name as a domain.
     :raises PluginError: where the plugin has no such part.
     """
     installed = plugins.installed()
     package = installed.package(name)
     if package is None or str(package) in installed.broken:
         return checks_of(name, (usable,), name)
-    parts = [each for each in installed.parts_of(package) if part in (None, each.name)]
-    if part:  # of a set of recipes and a domain of one name, the domain
-        parts = [each for each in parts if each.slot != RECIPES] or parts
+    every = installed.parts_of(package)
+    parts = [each for each in every if part in (None, each.name, f"{each.slot} {each.name}")]
+    parts = [each for each in parts if part and each.slot != RECIPES] or parts
     if not parts and part is not None:
-        every = ", ".join(sorted(each.name for each in installed.parts_of(package))) or "none"
-        raise PluginError(f"{package} has no part called {part!r}. Its parts are: {every}.")
+        several = Counter(each.name for each in every)
+        names = [f"{each.slot} " * (several[each.name] > 1) + each.name for each in every]
+        there = ", ".join(sorted(names)) or "none"
+        raise PluginError(f"{package} has no part called {part!r}. Its parts are: {there}.")
     failures, broken = dict[str, list[str]](), set[str]()
     for each in parts:
         try:

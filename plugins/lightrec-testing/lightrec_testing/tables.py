@@ -18,11 +18,11 @@ from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Reader, Tables, find_reader
 from lightrec.errors import DataError
-from lightrec.evaluation.base import Evaluator
+from lightrec.evaluation.base import Evaluator, Findings
 from lightrec.keys import Column
 from lightrec.run import Run
 from lightrec_testing import tiny
-from lightrec_testing.contract import DoesNotApply, Faults, promise
+from lightrec_testing.contract import DoesNotApply, Faults, NotChecked, Note, promise
 from lightrec_testing.invariants import PartChecks, differences
 from lightrec_testing.masks import MaskChecks
 
@@ -43,6 +43,11 @@ ODD_ATTRIBUTES = (
     *(pl.Series(name, [1.5, None, 2.0, 3.0]) for name in ("price {EUR}", "a b", "é", "100%")),
 )
 """Columns of item tables elsewhere, with their names: four rows of each type."""
+
+
+IDS = (Column.USER, Column.ITEM)
+FIRST = datetime.datetime(1990, 1, 1, tzinfo=datetime.UTC)
+"""Times before this are of another unit."""
 
 
 class DomainChecks(MaskChecks):
@@ -195,8 +200,40 @@ class ReaderChecks(FileChecks):
             yield f"It gave {tables!r:.200}."
 
     @promise(
-        "Match columns with `lightrec.data.readers.columns.match_columns`, or refuse `columns` "
-        "where the format is fixed; raise `DataError('The file does not exist.', path)`."
+        "Look at the order of columns and the unit of times; read what is left out, or state what "
+        "there is in `sample_holds`."
+    )
+    def contents(self) -> Faults:
+        """Tables hold what `sample_holds` states; their ids meet those of the log, and times lie
+        between 1990 and tomorrow.
+        """
+        reader, path = self.make(), self.standard()
+        tables = reader.read(path)
+        if not isinstance(tables, Tables):
+            raise NotChecked("It gives no Tables.")
+        events, holds = tables.log.events, _holdings(tables)
+        for name, number in getattr(reader, "sample_holds", {}).items():
+            if holds.get(name) != number:
+                there = ", ".join(f"{what} {count}" for what, count in holds.items())
+                yield f"`sample_holds` states {name} {number!r}, and it holds {there}."
+        for name, table in (("item", tables.catalog), ("user", tables.users)):
+            ids = {} if table is None else {n: _meet(events[n], table.rows[name]) for n in IDS}
+            if ids and events[name].count() and not ids[name]:
+                others = [n for n in IDS if ids[n]]
+                swapped = f", which are in its column {others[0]}" if others else ""
+                yield f"No {name} of the log has one of the ids of the {name} table{swapped}."
+        tomorrow = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+        first, last = holds["first"], holds["last"]
+        if first is not None and not FIRST <= first <= last <= tomorrow:
+            yield f"Times lie between {first:%Y-%m-%d} and {last:%Y-%m-%d}."
+        if path.is_file() and b"\0" not in path.read_bytes()[:1000]:
+            lines = len(path.read_bytes().splitlines())
+            if len(events) < lines - 1:
+                yield Note(f"It reads {len(events)} events from {lines} lines.")
+
+    @promise(
+        "Look for the file's columns that `columns` names, or refuse it with a DataError where the "
+        "format is fixed; raise `DataError('The file does not exist.', path)`."
     )
     def refusals(self) -> Faults:
         """`columns` that names a column which the file lacks, and a path where there is nothing,
@@ -244,6 +281,19 @@ class ReaderChecks(FileChecks):
                     yield f"Where {file.name} is {what}, {fault}."
 
 
+def _holdings(tables: Tables) -> dict[str, Any]:
+    """What a log holds, as a reader's ``sample_holds`` may state it."""
+    events = tables.log.events
+    holds: dict[str, Any] = {"events": events.height}
+    holds |= {f"{name}s": events[name].n_unique() for name in IDS}
+    holds["kinds"] = sorted(events[Column.FEEDBACK].drop_nulls().unique())
+    return holds | {"first": events[Column.TIME].min(), "last": events[Column.TIME].max()}
+
+
+def _meet(ids: pl.Series, others: pl.Series) -> bool:
+    return bool(ids.is_in(others.implode()).any())
+
+
 def _is_sentence(text: str) -> bool:
     return len(text.split()) > 2 and text.rstrip().endswith((".", ")"))
 
@@ -263,7 +313,17 @@ class EvaluatorChecks(FileChecks):
         super().__init__(make, path, part)
 
     def _call(self, part: Evaluator, path: Path) -> Mapping[str, float]:
-        return part.evaluate(Run(path), 3).metrics
+        return self.evaluated(part, path).metrics
+
+    def evaluated(self, part: Evaluator, path: Path) -> Findings:
+        """What an evaluator finds.
+
+        :raises DoesNotApply: where it finds nothing, of which nothing can be said.
+        """
+        findings = part.evaluate(Run(path), 3)
+        if not (findings.metrics or findings.sections):
+            raise DoesNotApply("It finds nothing in this run: give its checks one of its own.")
+        return findings
 
     @promise(
         "Join names with slashes into one string, turn tensors into numbers with `float`, and "
@@ -289,7 +349,7 @@ class EvaluatorChecks(FileChecks):
     def findings(self) -> Faults:
         """Metrics have names of the evaluator's own, with a slash; sections a title and a text."""
         run = Run(self.path())
-        findings = self._ready().evaluate(run, 3)
+        findings = self.evaluated(self._ready(), run.path)
         earlier = {
             key for stage in ("text", "ranker") if run.has(stage) for key in run.metrics(stage)
         }
