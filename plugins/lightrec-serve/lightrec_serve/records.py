@@ -152,7 +152,7 @@ def numbers(
     latencies, rows = _latencies(connection, late), []
     for name, count in sorted(map(tuple, connection.execute(answers))):
         places, accepted, items = shown.get(name, (0, 0, 0))
-        shares = accepted / places if places else 0.0, *wilson(accepted, places)
+        shares = accepted / places if places else 0.0, *wilson(int(accepted), places)
         more = items, feedback.get(name, {}), latencies.get(name, ())
         rows.append(ArmNumbers(name, count, places, int(accepted), *shares, *more))
     return rows
