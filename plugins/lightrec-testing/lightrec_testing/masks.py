@@ -55,8 +55,8 @@ class Asked(pl.DataFrame):
         super().__init__(table)
         self.noted = noted
 
-    @property
-    def columns(self) -> list[str]:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def columns(self) -> list[str]:
         """The names of the columns."""
         return Names(super().columns, self.noted)
 
