@@ -18,7 +18,7 @@ from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Reader, Tables, find_reader
 from lightrec.errors import DataError
-from lightrec.evaluation.base import Evaluator, Findings
+from lightrec.evaluation.base import Evaluator
 from lightrec.keys import Column
 from lightrec.run import Run
 from lightrec_testing import tiny
@@ -298,6 +298,9 @@ def _is_sentence(text: str) -> bool:
     return len(text.split()) > 2 and text.rstrip().endswith((".", ")"))
 
 
+OWN = "in the package's own tests, give `EvaluatorChecks` one of its domain."
+
+
 class EvaluatorChecks(FileChecks):
     """The checks of an evaluator, on the folder of a finished run; by default a tiny one."""
 
@@ -313,17 +316,9 @@ class EvaluatorChecks(FileChecks):
         super().__init__(make, path, part)
 
     def _call(self, part: Evaluator, path: Path) -> Mapping[str, float]:
-        return self.evaluated(part, path).metrics
-
-    def evaluated(self, part: Evaluator, path: Path) -> Findings:
-        """What an evaluator finds.
-
-        :raises DoesNotApply: where it finds nothing, of which nothing can be said.
-        """
-        findings = part.evaluate(Run(path), 3)
-        if not (findings.metrics or findings.sections):
-            raise DoesNotApply("It finds nothing in this run: give its checks one of its own.")
-        return findings
+        if not (metrics := part.evaluate(Run(path), 3).metrics):
+            raise DoesNotApply(f"It gives no metrics for this run: {OWN}")
+        return metrics
 
     @promise(
         "Join names with slashes into one string, turn tensors into numbers with `float`, and "
@@ -334,8 +329,6 @@ class EvaluatorChecks(FileChecks):
         finite numbers of Python's own types.
         """
         metrics = self.trials[0][0]
-        if not metrics:
-            raise DoesNotApply("It gives no metrics for this run.")
         for key, value in metrics.items():
             if not isinstance(key, str) or not key or " " in key:
                 yield f"There is the key {key!r}."
@@ -349,7 +342,9 @@ class EvaluatorChecks(FileChecks):
     def findings(self) -> Faults:
         """Metrics have names of the evaluator's own, with a slash; sections a title and a text."""
         run = Run(self.path())
-        findings = self.evaluated(self._ready(), run.path)
+        findings = self._ready().evaluate(run, 3)
+        if not (findings.metrics or findings.sections):
+            raise DoesNotApply(f"It finds nothing in this run: {OWN}")
         earlier = {
             key for stage in ("text", "ranker") if run.has(stage) for key in run.metrics(stage)
         }
