@@ -270,8 +270,8 @@ class MaskChecks(BatchChecks):
         absent = {w: sorted(asked[w] - {*names}) for w, names in tables.items() if names}
         for what, names in absent.items():
             if names:
-                there = f"{', '.join(names)}, and the {what} of the log are or have "
-                there = f"It asks for {there}{', '.join(tables[what])}."
+                there = f"the log has {', '.join(tables[what])}."
+                there = f"Among {what} it asks for {', '.join(names)}, and {there}"
                 if not domain.has_synthetic:
                     raise NotChecked(f"{there} Let `synthetic` make up a log.")
                 yield there
