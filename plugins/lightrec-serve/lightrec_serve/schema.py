@@ -99,7 +99,9 @@ class Ask(Strict):
     )
     new: int = Field(0, ge=0, strict=True, description="Last places kept for items without events.")
     time: Moment | None = Field(
-        None, description="When the slate is shown; else at the time of the log's last event."
+        None,
+        description="When the slate is shown, by which the field says what may be; else as the "
+        "service was started, usually the time of the log's last event.",
     )
     by: Ranker | None = Field(
         None, description="What ranks, in place of what the run's evaluation favours."
@@ -118,6 +120,7 @@ class Why(Strict):
     item: Name
     history: list[Name] = Field([], description="What the request for the slate gave.")
     k: int = Field(10, ge=1, description="An item comes if it is among so many.")
+    time: Moment | None = Field(None, description="What the request for the slate gave.")
     by: Ranker | None = None
 
 
