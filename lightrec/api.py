@@ -5,16 +5,9 @@ too; all other modules may change in any release. Nothing heavy is imported unti
 ``api.pyi`` says where each stands, for type checkers and for this module.
 """
 
-import ast
-from pathlib import Path
+from lightrec.stub import modules_of
 
-_STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text("utf-8"))
-MODULES = {
-    each.name: str(node.module)
-    for node in _STUB.body
-    if isinstance(node, ast.ImportFrom)
-    for each in node.names
-}
+MODULES = modules_of(__file__)
 """The module that defines each name."""
 __all__ = sorted(MODULES)
 

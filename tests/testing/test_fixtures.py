@@ -40,7 +40,7 @@ def test_they_are_gone_in_the_next(lightrec_plugins):
 def test_a_run_of_the_kit_is_made_once_and_is_each_process_s_own(tmp_path, monkeypatch):
     made = []
 
-    def tiny_run(folder, until):
+    def tiny_run(folder, until, text_encoder):
         made.append(until)
         (folder / "tiny").mkdir()
         (folder / "tiny" / "file").write_text("as made")

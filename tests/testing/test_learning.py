@@ -6,13 +6,7 @@ from types import MethodType
 import numpy as np
 import pytest
 import torch
-from lightrec_testing import (
-    ChoiceModelChecks,
-    ItemModelChecks,
-    LearnerChecks,
-    LossChecks,
-    RewardLearnerChecks,
-)
+from lightrec_testing.plugins import kind_of
 from torch import nn
 
 from lightrec.keys import Key
@@ -21,7 +15,7 @@ from lightrec.learners.losses import log_likelihood
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.losses import RankingLoss, SampledSoftmaxLoss, SoftmaxLoss
-from lightrec.users.choice_model import ChoiceModel, PooledChoice, RecurrentChoice, with_nothing
+from lightrec.users.choice_model import PooledChoice, RecurrentChoice, with_nothing
 from lightrec.users.irl import MaxEnt, RewardLearner, RewardModel, chosen, mean
 
 CHANCE = random.Random()
@@ -208,19 +202,6 @@ def worth_of_nothing(self, each, batch):
     return each.mean() + self.policy.columns(batch["next"]).logits.exp().sum(-1).log().mean()
 
 
-KINDS = {
-    RankingLoss: LossChecks,
-    ItemModel: ItemModelChecks,
-    ChoiceModel: ChoiceModelChecks,
-    RewardLearner: RewardLearnerChecks,
-    Learner: LearnerChecks,
-}
-
-
-def checks_of(part):
-    return next(kind for base, kind in KINDS.items() if issubclass(part, base))(part)
-
-
 RIGHT = [
     CrossEntropy,
     SoftmaxLoss,
@@ -236,7 +217,7 @@ RIGHT = [
 
 @pytest.mark.parametrize("right", RIGHT)
 def test_a_right_one_passes(right, failing):
-    assert failing(checks_of(right)) == set()
+    assert failing(kind_of(right)(right)) == set()
 
 
 LOSSES = [
@@ -274,6 +255,7 @@ CHOICES = [
         {"state": lambda s, h: PooledChoice.state(s, h) - PooledChoice.state(s, h[:1])},
         {"rows apart"},
     ),
+    ({"state": lambda s, h: PooledChoice.state(s, h) * h.sum(1, keepdim=True)}, {"padding"}),
     ({"state": lambda s, h: PooledChoice.state(s, h) * CHANCE.random()}, {"deterministic"}),
     (
         {"state": lambda s, h: PooledChoice.state(s, h) / h.any(1, keepdim=True)},
@@ -323,4 +305,4 @@ LEARNERS = [
     ],
 )
 def test_a_wrong_one_fails(base, changed, names, failing):
-    assert failing(checks_of(type("Wrong", (base,), changed))) >= names
+    assert failing(kind_of(base)(type("Wrong", (base,), changed))) >= names

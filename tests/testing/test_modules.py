@@ -6,13 +6,8 @@ from zlib import crc32
 import numpy as np
 import pytest
 import torch
-from lightrec_testing import (
-    DoesNotApply,
-    EncoderChecks,
-    RewardChecks,
-    TowerChecks,
-    encoders,
-)
+from lightrec_testing import DoesNotApply, EncoderChecks, RewardChecks, encoders
+from lightrec_testing.plugins import kind_of
 from torch import nn
 
 from lightrec.encoders.base import Encoder
@@ -127,14 +122,9 @@ class PaidPrice(Reward):
         return paid * (1 - 0.1 * self.member[transition[Key.USER]].float()).unsqueeze(1)
 
 
-def checks_of(part):
-    kinds = {Encoder: EncoderChecks, UserTower: TowerChecks, Reward: RewardChecks}
-    return next(kind for base, kind in kinds.items() if issubclass(part, base))(part)
-
-
 @pytest.mark.parametrize("right", [Trained, Plain, Summing, Worth, PaidPrice])
 def test_a_right_one_passes(right, failing):
-    assert failing(checks_of(right), PROCESS) == set()
+    assert failing(kind_of(right)(right), PROCESS) == set()
 
 
 @pytest.mark.parametrize(
@@ -171,10 +161,11 @@ def test_a_right_one_passes(right, failing):
         (Worth, {"change": seeds}, {"global chance"}),
         (Worth, {"change": lambda s, t, rewards: rewards.double()}, {"output as declared"}),
         (Worth, {"change": shorter}, {"devices"}),
+        (PaidPrice, {"register_buffer": lambda s, *what: setattr(s, *what)}, {"devices"}),
     ],
 )
 def test_a_wrong_one_fails(base, changed, names, failing):
-    assert failing(checks_of(type("Wrong", (base,), changed)), PROCESS) == names
+    assert failing(kind_of(base)(type("Wrong", (base,), changed)), PROCESS) == names
 
 
 def test_a_reward_that_lacks_what_it_reads_is_passed_over():

@@ -1,8 +1,10 @@
 """Each check of a policy fails for a policy that is wrong in just that."""
 
+import random
+
 import pytest
 import torch
-from lightrec_testing import PolicyChecks
+from lightrec_testing import PolicyChecks, PolicyMakerChecks, RankerChecks, tiny
 from torch import nn
 
 from lightrec.keys import Key
@@ -57,7 +59,7 @@ class Drawn(Right):
 class AllAlike(Right):
     def logits(self, state):
         scores = super().logits(state)
-        return torch.where(scores > -torch.inf, 0 * self.bias, scores)
+        return scores.masked_fill(scores > -torch.inf, 0.0)
 
 
 class Law(PlackettLuce):
@@ -109,31 +111,85 @@ class Arranged(Right):
     arrange = backwards
 
 
+class Ranked(Right):
+    """Ranks the items of a run, whatever run it is."""
+
+    @classmethod
+    def from_run(cls, run):
+        return cls()
+
+    def scores(self, histories, users=None, *, details=None):
+        return self.ranked(super().scores(histories, users), histories)
+
+    def ranked(self, scores, histories):
+        return scores
+
+
+def shortens(self, scores, histories):
+    histories[:, 0] = 0
+    return scores
+
+
+def checks_of(kind, changed):
+    """The checks of a policy, which a policy maker makes of as many items as its world has."""
+    wrong = type("Wrong", (Ranked if kind is RankerChecks else Right,), changed)
+    maker = type("Maker", (), {"policy": lambda s, world, users, run=None: wrong(world.num_items)})
+    return kind(maker if kind is PolicyMakerChecks else wrong)
+
+
+@pytest.fixture(autouse=True)
+def no_run(monkeypatch, tmp_path):
+    monkeypatch.setattr(tiny, "kit_run", lambda: tmp_path)
+
+
 @pytest.mark.parametrize("right", [Right, Drawn, AllAlike, Arranged])
 def test_a_right_one_passes(right, failing):
     assert failing(PolicyChecks(right)) == set()
 
 
+@pytest.mark.parametrize("kind", [PolicyMakerChecks, RankerChecks])
+def test_a_right_one_of_a_maker_or_of_a_run_passes(kind, failing):
+    assert failing(checks_of(kind, {})) == set()
+
+
+POLICIES = [
+    (
+        {"scores_in": lambda s, state: Right.scores_in(s, state).nan_to_num()},
+        {"output as declared", "devices"},
+    ),
+    ({"user_vectors": counts_padding}, {"padding"}),
+    ({"history_length": 4}, {"padding"}),
+    ({"logits": lambda s, state: vectors_of(s, state) @ s.items.weight.T}, {"candidates"}),
+    ({"distribution": wrong_law}, {"probabilities", "candidates"}),
+    ({"change": fills}, {"valid slates"}),
+    ({"change": writes_nothing}, {"frequencies"}),
+    ({"change": worst_first}, {"best first"}),
+    ({"act": always_draws}, {"best first"}),
+    ({"act": leaves_as_it_is, "arrange": backwards}, {"best first"}),
+    ({"feature_size": 3}, {"session features"}),
+    (
+        {"session_features": lambda s, state: state[Key.ACCEPTED_TOTAL] / state[Key.STEP]},
+        {"session features"},
+    ),
+]
+RANKERS = [
+    ({"user_vectors": counts_padding}, {"padding"}),
+    ({"ranked": lambda s, scores, h: scores.double()}, {"output as declared"}),
+    ({"ranked": lambda s, scores, h: scores / (h > 0).any(1, True)}, {"output as declared"}),
+    ({"ranked": lambda s, scores, h: scores - scores.mean(0)}, {"rows apart"}),
+    ({"ranked": lambda s, scores, h: scores * random.Random().random()}, {"deterministic"}),
+    ({"ranked": shortens}, {"input unchanged", "rows apart"}),
+    ({"ranked": lambda s, scores, h: torch.manual_seed(0) and scores}, {"global chance"}),
+]
+
+
 @pytest.mark.parametrize(
-    ("changed", "names"),
+    ("kind", "changed", "names"),
     [
-        (
-            {"scores_in": lambda s, state: Right.scores_in(s, state).nan_to_num()},
-            {"output as declared", "devices"},
-        ),
-        ({"user_vectors": counts_padding}, {"padding"}),
-        ({"distribution": wrong_law}, {"probabilities"}),
-        ({"change": fills}, {"valid slates"}),
-        ({"change": writes_nothing}, {"frequencies"}),
-        ({"change": worst_first}, {"best first"}),
-        ({"act": always_draws}, {"best first"}),
-        ({"act": leaves_as_it_is, "arrange": backwards}, {"best first"}),
-        ({"feature_size": 3}, {"session features"}),
-        (
-            {"session_features": lambda s, state: state[Key.ACCEPTED_TOTAL] / state[Key.STEP]},
-            {"session features"},
-        ),
+        *((PolicyChecks, *wrong) for wrong in POLICIES),
+        *((PolicyMakerChecks, *wrong) for wrong in POLICIES),
+        *((RankerChecks, *wrong) for wrong in RANKERS),
     ],
 )
-def test_a_wrong_one_fails(changed, names, failing):
-    assert failing(PolicyChecks(type("Wrong", (Right,), changed))) == names
+def test_a_wrong_one_fails(kind, changed, names, failing):
+    assert failing(checks_of(kind, changed)) == names

@@ -139,6 +139,7 @@ def test_a_world_that_opens_and_shuts_items_passes(repeats, failing):
     [
         (Right, {"_make_specs": wrong_bound}, {"specs"}),
         (Right, {"_set_seed": lambda s, seed: None}, {"seed"}),
+        (TinyWorld, {"fix": lambda s, to, seed: TinyWorld.fix(s, 0 * to, seed)}, {"given users"}),
         (Stepping, {"change": shown_again}, {"showable"}),
         (Right, {"_check_slate": takes_masked}, {"refusals"}),
         (Stepping, {"change": counts_nothing}, {"bookkeeping"}),

@@ -138,26 +138,26 @@ def test_right_ones_pass(failing):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "names"),
+    ("kind", "wrong", "names"),
     [
-        ({"change": lambda s, loss: loss * CHANCE.random()}, {"same seed"}),
-        ({"change": lambda s, loss: 0 * loss}, {"learns"}),
-        ({"change": lambda s, loss: loss / torch.zeros(())}, {"learns"}),
-        ({"change": lambda s, loss: loss * s.steps}, {"resumed"}),
-        ({"__init__": Keeps.__init__}, {"resumed"}),
-        ({"monitor": "validation/ndcg"}, {"monitored"}),
-        ({"write": lambda s, folder: {}}, {"written"}),
-        (no_example, {"examples"}),
-        (other_example, {"examples"}),
-        (untyped, {"parser"}),
-        (not_described, {"options described"}),
-        (flag_on, {"defaults"}),
-        (two_lines, {"first line"}),
+        (StageChecks, {"change": lambda s, loss: loss * CHANCE.random()}, {"same seed"}),
+        (StageChecks, {"change": lambda s, loss: 0 * loss}, {"learns"}),
+        (StageChecks, {"change": lambda s, loss: loss / torch.zeros(())}, {"learns"}),
+        (StageChecks, {"change": lambda s, loss: loss * s.steps}, {"resumed"}),
+        (StageChecks, {"__init__": Keeps.__init__}, {"resumed"}),
+        (StageChecks, {"monitor": "validation/ndcg"}, {"monitored"}),
+        (StageChecks, {"write": lambda s, folder: {}}, {"written"}),
+        (CommandChecks, no_example, {"examples"}),
+        (CommandChecks, other_example, {"examples"}),
+        (CommandChecks, untyped, {"parser"}),
+        (CommandChecks, not_described, {"options described"}),
+        (CommandChecks, flag_on, {"defaults"}),
+        (CommandChecks, two_lines, {"first line"}),
     ],
 )
-def test_a_wrong_one_fails(wrong, names, failing):
-    if callable(wrong):
-        checks = CommandChecks(wrong, "count")
-    else:
-        checks = StageChecks(lambda: (type("Wrong", (Line,), wrong)(4, 2), Points()), "Wrong")
-    assert failing(checks) >= names
+def test_a_wrong_one_fails(kind, wrong, names, failing):
+    def trained():
+        return type("Wrong", (Line,), wrong)(4, 2), Points()
+
+    make, part = (wrong, "count") if kind is CommandChecks else (trained, "Wrong")
+    assert failing(kind(make, part)) >= names

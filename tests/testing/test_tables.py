@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from lightrec_testing import DomainChecks, EvaluatorChecks, ReaderChecks
+from lightrec_testing import EvaluatorChecks, ReaderChecks
+from lightrec_testing.plugins import kind_of
 
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
@@ -136,9 +137,6 @@ def writes(self, run, seed):
     return {"files/share": 1.0}
 
 
-KINDS = {Titles: DomainChecks, Pairs: ReaderChecks, Files: EvaluatorChecks}
-
-
 @pytest.fixture
 def checks(tmp_path, monkeypatch):
     """The checks of a part, on its file, its run, or a log of its domain."""
@@ -148,9 +146,8 @@ def checks(tmp_path, monkeypatch):
 
     def checks(part):
         monkeypatch.setattr("lightrec.data.domain.domain_of", lambda store: part())
-        path = {Pairs: [tmp_path / "log.pairs"], Files: [lambda: tmp_path / "run"]}
-        base = next(base for base in KINDS if issubclass(part, base))
-        return KINDS[base](part, *path.get(base, []))
+        paths = {ReaderChecks: [tmp_path / "log.pairs"], EvaluatorChecks: [tmp_path / "run"]}
+        return kind_of(part)(part, *paths.get(kind_of(part), []))
 
     return checks
 

@@ -98,13 +98,7 @@ class Lists:
 
 
 def batch(
-    export: Path,
-    people: Path,
-    *,
-    out: Path,
-    k: int = 10,
-    ray: bool = False,
-    threads: int = 1,
+    export: Path, people: Path, *, out: Path, k: int = 10, ray: bool = False, threads: int = 1
 ) -> None:
     """Make lists for people of any number by an export, streamed from Parquet to Parquet.
 

@@ -51,13 +51,7 @@ def reasons(
     if disclaimer := recommender.run.domain.disclaimer:
         print(disclaimer, file=sys.stderr)
     answers = words.reasons(
-        recommender,
-        user,
-        history=history,
-        k=k,
-        exclude=exclude,
-        only=only,
-        events=events,
+        recommender, user, history=history, k=k, exclude=exclude, only=only, events=events
     )
     if out is not None:
         out.write_text(words.as_json(answers), encoding="utf-8")

@@ -7,12 +7,7 @@ import torch
 from torch import Tensor
 
 from lightrec.nn.session import State
-from lightrec.policies.base import (
-    ScoredPolicy,
-    among_candidates,
-    vectors_of,
-    without_nothing,
-)
+from lightrec.policies.base import ScoredPolicy, among_candidates, vectors_of, without_nothing
 from lightrec.run import Run
 from lightrec_generate.generator import Generator
 

@@ -136,11 +136,7 @@ def serve(
 
 
 def served(
-    store: str,
-    out: Path,
-    *,
-    day: str | None = None,
-    kinds: dict[str, str] | None = None,
+    store: str, out: Path, *, day: str | None = None, kinds: dict[str, str] | None = None
 ) -> None:
     """Write what was served and what people did as logs, a Parquet file a day.
 

@@ -5,8 +5,5 @@ from lightrec.api import gives
 LIGHTREC_API = 2
 
 lightrec_commands = gives(
-    {
-        "serve": "lightrec_serve.commands:serve",
-        "served": "lightrec_serve.commands:served",
-    }
+    {"serve": "lightrec_serve.commands:serve", "served": "lightrec_serve.commands:served"}
 )

@@ -35,10 +35,7 @@ class FriendsTaste(ItemModel):
     """(N + 1,) float32."""
 
     def __init__(
-        self,
-        further: float | None = None,
-        rarity: float | None = None,
-        attribute: str = "friends",
+        self, further: float | None = None, rarity: float | None = None, attribute: str = "friends"
     ) -> None:
         super().__init__()
         self.further, self.rarity, self.attribute = further, rarity, attribute

@@ -12,19 +12,13 @@ the fixtures in ``lightrec_testing.fixtures``. A plugin's own tests are::
         check()
 """
 
-import ast
 from importlib import import_module
-from pathlib import Path
+
+from lightrec.stub import modules_of
 
 # Every run of pytest imports this package for its fixtures and must not pay for torch, nor the
 # check of one part for what other kinds need: the stub says where each name stands.
-_STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text("utf-8"))
-_MODULES = {
-    each.name: str(node.module)
-    for node in _STUB.body
-    if isinstance(node, ast.ImportFrom)
-    for each in node.names
-}
+_MODULES = modules_of(__file__)
 __all__ = sorted(_MODULES)
 
 

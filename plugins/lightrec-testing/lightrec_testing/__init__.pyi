@@ -13,10 +13,12 @@ from lightrec_testing.contract import (
 from lightrec_testing.encoders import (
     EncoderChecks as EncoderChecks,
 )
+from lightrec_testing.learners import (
+    LearnerChecks as LearnerChecks,
+)
 from lightrec_testing.learning import (
     ChoiceModelChecks as ChoiceModelChecks,
     ItemModelChecks as ItemModelChecks,
-    LearnerChecks as LearnerChecks,
     LossChecks as LossChecks,
     RewardLearnerChecks as RewardLearnerChecks,
 )
@@ -29,6 +31,8 @@ from lightrec_testing.plugins import (
 )
 from lightrec_testing.policies import (
     PolicyChecks as PolicyChecks,
+    PolicyMakerChecks as PolicyMakerChecks,
+    RankerChecks as RankerChecks,
 )
 from lightrec_testing.simulators import (
     SimulatorChecks as SimulatorChecks,

@@ -15,7 +15,7 @@ def check(name: str, *, part: str | None = None) -> int:
       lightrec plugins check video --part WatchTime
 
     :param name: such as lightrec-video or video.
-    :param part: check this part of the package alone.
+    :param part: check this part of the package alone, without the recipes.
     """
     marks = {"passed": "ok", "failed": "FAILED", "not applicable": "-", "not checked": "?"}
     counts, tried = dict.fromkeys(marks, 0), dict[str, bool]()

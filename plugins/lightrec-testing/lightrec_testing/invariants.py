@@ -257,7 +257,9 @@ class BatchChecks(PartChecks):
         "and compute in float32 what bfloat16 cannot, under `torch.autocast(..., enabled=False)`."
     )
     def devices(self) -> Faults:
-        """The {outputs} are finite on every device that there is, in float32 and in bfloat16."""
+        """The {outputs} are finite on every device that there is, in float32 and in bfloat16; all
+        that they need moves there with the part.
+        """
         part = self._ready()
         if not isinstance(part, nn.Module):
             raise DoesNotApply("It is no torch.nn.Module, which devices are for.")
@@ -271,6 +273,13 @@ class BatchChecks(PartChecks):
                 if output.device.type != expected or self._not_finite(output):
                     how = "under bfloat16 autocast" if mixed else "in float32"
                     yield f"For {self.inputs} on {device}, {how}, they are {described(output)}."
+        batch = self.standard(part)
+        try:  # a device on which nothing is computed stands for those that are not here
+            stays = hasattr(batch, "to") and self.output(part.to("meta"), batch.to("meta")).is_cpu
+        except Exception as error:  # much cannot be done without numbers
+            stays = "expected" in str(error) and "device" in str(error)
+        if stays:
+            yield "Moved to another device, it still needs tensors on the CPU."
 
     @promise(
         "Take `no_grad`, `detach` and `numpy` out of it and leave out parameters without a use; "
@@ -297,12 +306,25 @@ class BatchChecks(PartChecks):
 class HistoryChecks(BatchChecks):
     """The checks of a part that reads histories."""
 
-    @promise("Leave out what is 0 in the history, and count from its right end.")
+    def _declared(self, part: Any, example: Any) -> tuple[tuple[int, ...], object]:
+        return (len(example), part.num_items + 1), torch.float32
+
+    @promise(
+        "Leave out what is 0 in the history, count from its right end, and state as "
+        "`history_length` how many of its last steps are read."
+    )
     def padding(self) -> Faults:
-        """More padding on the left of the history changes none of the {outputs}."""
-        state = self.standard(self._ready())
-        state[Key.HISTORY] = pad(state[Key.HISTORY], (5, 0))
-        yield from self.differing(None, state)
+        """Neither more padding on the left of the history changes the {outputs}, nor what stands
+        before its last `history_length` steps.
+        """
+        part = self._ready()
+        state = self.standard(part)
+        history = state[Key.HISTORY]
+        yield from self.differing(None, state.clone().set(Key.HISTORY, pad(history, (5, 0))))
+        if length := getattr(part, "history_length", None):
+            items = torch.randint(1, int(history.max()) + 1, (2, len(state), length + 5))
+            items[1, :, 5:] = items[0, :, 5:]
+            yield from self.differing(*(state.clone().set(Key.HISTORY, each) for each in items))
 
 
 def drawn_histories(num_items: int) -> Tensor:

@@ -14,12 +14,7 @@ from lightrec.nn.towers import UserTower
 from lightrec.rewards.base import Reward, RewardContext
 from lightrec_testing import tiny
 from lightrec_testing.contract import Faults, promise
-from lightrec_testing.invariants import (
-    BatchChecks,
-    HistoryChecks,
-    differences,
-    drawn_histories,
-)
+from lightrec_testing.invariants import BatchChecks, HistoryChecks, differences, drawn_histories
 
 FEATURE_SIZE = 4
 """Features of a state that rewards which learn are tried on."""

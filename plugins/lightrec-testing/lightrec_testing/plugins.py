@@ -16,14 +16,7 @@ from typing import Any, Final
 from lightrec import plugins
 from lightrec.errors import LightrecError, PluginError
 from lightrec.plugins import COMMANDS, RECIPES, WORD, Package, Part
-from lightrec_testing.contract import (
-    Check,
-    Faults,
-    NotChecked,
-    checks_of,
-    promise,
-    run_python,
-)
+from lightrec_testing.contract import Check, Faults, NotChecked, checks_of, promise, run_python
 
 HEAVY = ("torch", "transformers", "lightning", "polars", "tensordict", "torchrl", "matplotlib")
 """Packages that a hook module may not import."""
@@ -34,7 +27,7 @@ KINDS: Final = {
     "lightrec.encoders.base:Encoder": "encoders:EncoderChecks",
     "lightrec.evaluation.base:Evaluator": "tables:EvaluatorChecks",
     "lightrec.evaluation.named_policies:PolicyMaker": "policies:PolicyMakerChecks",
-    "lightrec.learners.algorithms:Learner": "learning:LearnerChecks",
+    "lightrec.learners.algorithms:Learner": "learners:LearnerChecks",
     "lightrec.nn.stage:StageModule": "stages:StageChecks",
     "lightrec.nn.towers:UserTower": "modules:TowerChecks",
     "lightrec.policies.base:Policy": "policies:PolicyChecks",
@@ -84,7 +77,8 @@ def plugin_checks(name: str, part: str | None = None) -> list[Check]:
     """The checks of an installed plugin: what cannot be imported, then its parts, then its recipes.
 
     :param name: of its distribution or its entry point, such as ``lightrec-hello`` or ``hello``.
-    :param part: the short name of the only part to check.
+    :param part: the short name of the only part to check; of a set of recipes only where nothing
+        else has that name.
     :raises PluginError: where the plugin has no such part.
     """
     installed = plugins.installed()
@@ -92,6 +86,8 @@ def plugin_checks(name: str, part: str | None = None) -> list[Check]:
     if package is None or str(package) in installed.broken:
         return checks_of(name, (usable,), name)
     parts = [each for each in installed.parts_of(package) if part in (None, each.name)]
+    if part:  # of a set of recipes and a domain of one name, the domain
+        parts = [each for each in parts if each.slot != RECIPES] or parts
     if not parts and part is not None:
         every = ", ".join(sorted(each.name for each in installed.parts_of(package))) or "none"
         raise PluginError(f"{package} has no part called {part!r}. Its parts are: {every}.")
@@ -221,11 +217,10 @@ def recipes(part: Part, broken: Collection[str] = ()) -> Faults:
             yield said if said.startswith(str(path)) else f"{path}: {said}"
 
 
-def checks_class(part: Part) -> Any:
-    """The class of the checks of a part, by its slot or by what it is derived from; None: none."""
-    cls = part.load()
+def kind_of(cls: Any, slot: str = "") -> Any:
+    """The class of a part's checks, by its slot or by what it is derived from; None: none."""
     bases = [f"{base.__module__}:{base.__qualname__}" for base in getattr(cls, "__mro__", ())]
-    places = [OF_SLOTS[part.slot]] if part.slot in OF_SLOTS else []
+    places = [OF_SLOTS[slot]] if slot in OF_SLOTS else []
     places += [KINDS[base] for base in bases if base in KINDS]
     if not places:
         return None
@@ -235,7 +230,8 @@ def checks_class(part: Part) -> Any:
 
 def _contract(part: Part, package: Package) -> list[Check]:
     """The checks of a part's kind, as far as the kit can build the part."""
-    cls, kind = part.load(), checks_class(part)
+    cls = part.load()
+    kind = kind_of(cls, part.slot)
     if kind is None:
         kinds = " and ".join(base.__name__ for base in cls.__mro__[1:-1][:1]) or part.slot
         return [_unchecked(part, f"The kit has no checks for its kind, {kinds}: test it yourself.")]

@@ -71,9 +71,6 @@ class PolicyChecks(HistoryChecks):
         # Outside simulators a state is a plain mapping.
         return part.scores_in(dict(state.exclude(Key.MASK).items()))
 
-    def _declared(self, part: Policy, state: TensorDictBase) -> tuple[tuple[int, ...], torch.dtype]:
-        return (len(state), part.num_items + 1), torch.float32
-
     def _odd(self, part: Policy) -> dict[str, TensorDictBase]:
         empty, declined = self.standard(part), self.standard(part)
         empty[Key.HISTORY] = 0 * empty[Key.HISTORY]
@@ -120,6 +117,18 @@ class PolicyChecks(HistoryChecks):
                 shown, rest = slate[: len(allowed)], slate[len(allowed) :]
                 if len({*shown} & allowed) < len(shown) or any(rest):
                     yield f"With deterministic={deterministic}, a slate is {slate}."
+
+    @promise("End `logits` with `among_candidates(state, scores)`, which picks those of an offer.")
+    def candidates(self) -> Faults:
+        """Candidates that a state offers are shown by the law that a mask of the same items has."""
+        self.must_be_steady(drawn=True)
+        policy = self._ready()
+        masked = self.few(policy, ROWS)
+        offer = torch.tensor([4, 2, 3, 1, PADDING]).expand(ROWS, -1)
+        offered = masked.exclude(Key.MASK).set(Key.CANDIDATES, offer)
+        slates = PAIRS.unsqueeze(1).expand(-1, ROWS, -1)
+        one, other = (policy.distribution(each, 2).log_prob(slates) for each in (masked, offered))
+        yield from differences(one, other)
 
     @promise("Draw from `distribution`, and write its `log_prob`; leave both to `Policy.act`.")
     def frequencies(self) -> Faults:
@@ -211,9 +220,6 @@ class RankerChecks(HistoryChecks):
     def _call(self, part: Policy, state: TensorDictBase) -> Tensor:
         scores = part.scores(state[Key.HISTORY], torch.arange(len(state)))
         return scores.index_fill(1, torch.tensor([PADDING]), 0)
-
-    def _declared(self, part: Policy, state: TensorDictBase) -> tuple[tuple[int, ...], torch.dtype]:
-        return (len(state), part.num_items + 1), torch.float32
 
     def _odd(self, part: Policy) -> dict[str, TensorDictBase]:
         return {"empty histories": self.standard(part).apply(torch.zeros_like)}

@@ -98,6 +98,15 @@ class SimulatorChecks(BatchChecks):
         if not any(differences(one, other)):
             yield "Two rollouts with different seeds are the same to the last number."
 
+    @promise("Begin with the users `self.given[0][rows]` in `start`, and leave `fix` as it is.")
+    def given_users(self) -> Faults:
+        """After `fix(users, seed)` sessions have the numbers of these users, one for each."""
+        simulator, users = self.make(ROWS), self.standard()
+        simulator.fix(users, 7)
+        number = simulator.reset()[Key.USER]
+        if not torch.equal(number == number.unsqueeze(1), users == users.unsqueeze(1)):
+            yield f"For the users {users.tolist()} the numbers are {number.tolist()}."
+
     @promise(
         "Leave the mask to the base class, or set `changes_mask` and give it from `respond`; build "
         "the simulator with `repeats=True` where items come again; draw offers "

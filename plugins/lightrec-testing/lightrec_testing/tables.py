@@ -15,7 +15,8 @@ import numpy as np
 import polars as pl
 import torch
 
-from lightrec.data.audience import Audience, Mask, Past
+from lightrec.api import Audience
+from lightrec.data.audience import Mask, Past
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain, showable
 from lightrec.data.log import InteractionLog

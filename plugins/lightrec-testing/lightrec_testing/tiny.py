@@ -90,11 +90,6 @@ def tiny_log() -> InteractionLog:
     return InteractionLog(_events([Column.USER, Column.ITEM, Column.TIME]))
 
 
-def tiny_catalog() -> Catalog:
-    """Make the catalog of :func:`write_log`: 48 items with a title and the attribute ``kind``."""
-    return Catalog(_items([Column.ITEM, Column.TITLE, "kind"]))
-
-
 def tiny_store(folder: Path, domain: Domain | None = None) -> EventStore:
     """Prepare the tiny log in a folder, split by leave-one-out.
 
@@ -195,16 +190,19 @@ def tiny_starts(num_items: int = NUM_ITEMS) -> "LogStarts":
     return LogStarts(counts.cumsum(0), items)
 
 
-def tiny_run(folder: Path, until: str | None = None) -> Path:
+def tiny_run(folder: Path, until: str | None = None, **values: str) -> Path:
     """Make a run over the tiny log, in half a minute on one thread.
 
     :param folder: an existing folder, in which the run's folder is made.
     :param until: the last stage; None for a whole run.
+    :param values: in place of those that the recipes share.
     """
     from lightrec.stages.run import run
 
     log, items = write_log(folder)
-    return run("generic", out=folder / "tiny", log=log, items=items, overrides=FAST, until=until)
+    shared = [*FAST["values"], *(f"--{name}={value}" for name, value in values.items())]
+    out, settings = folder / "tiny", FAST | {"values": shared}
+    return run("generic", out=out, log=log, items=items, overrides=settings, until=until)
 
 
 def kit_context(domain: type[Domain] | None = None) -> "RewardContext":
@@ -271,7 +269,7 @@ def kit_run() -> Path:
     kept = cache_folder() / "kit" / mark.hexdigest()[:32]
     with kit_folder("run") as folder:
         if not kept.is_dir():
-            tiny_run(folder, "policy")
+            tiny_run(folder, "policy", text_encoder="WordEncoder")  # no language model to load
             kept.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=kept.parent) as beside:
                 whole = shutil.copytree(folder, Path(beside, "run"), symlinks=True)
