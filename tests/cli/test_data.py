@@ -79,13 +79,8 @@ def test_a_path_without_a_reader(tmp_path, capsys, monkeypatch):
 
 
 class LoansReader(Reader):
-    """Loans of a library, with what was looked at before."""
-
     name = "loans"
-
-    @classmethod
-    def recognises(cls, path):
-        return path.suffix == ".loans"
+    recognises = classmethod(lambda cls, path: path.suffix == ".loans")
 
     def read_log(self, path, columns=None):
         return InteractionLog(pl.read_csv(path))
@@ -103,28 +98,23 @@ def test_a_log_is_held_to_the_domain_and_the_goal_of_its_readers_package(
     (tmp_path / "library" / "data.yaml").write_text("goal: [view]\ndomain: library\n")
     lightrec_plugins.add(
         "library",
-        f"""from pathlib import Path
-from lightrec.api import gives
+        f"""from lightrec.api import gives
 lightrec_domains = gives({{"library": "{__name__}:Library"}})
 lightrec_readers = gives({{"LoansReader": "{__name__}:LoansReader"}})
-lightrec_recipes = gives([Path({str(tmp_path)!r})])
+lightrec_recipes = gives([{str(tmp_path)!r}])
 """,
     )
     rows = [(f"u{n // 2}", f"i{n}", "view", n) for n in range(50)]
     rows += [(user, item, "loan", time + 99) for user, item, _, time in rows[:20]]
-    rows.append(("u0", "i0", "loan", 300))
     log, users = tmp_path / "a.loans", tmp_path / "users.csv"
     pl.DataFrame(rows, ["user", "item", "feedback", "time"], orient="row").write_csv(log)
     users.write_text("user,age\nann,20\nu1,30\n")
     check = ["data", "check", str(log), "--users", str(users)]
-    assert main(check) == 0
-    shown = capsys.readouterr().out
-    assert "\ndomain        library, the domain of its reader's package; --domain names" in shown
-    assert re.search(r"^ +24  users without a row in the user table", shown, re.MULTILINE)
-    assert "repeats" not in shown
-    assert "--goal" not in shown
-    assert main([*check, "--domain", "generic"]) == 0
-    shown = capsys.readouterr().out
-    assert "\ndomain        generic\n" in shown
-    assert "none; give --goal loan" in shown
-    assert "repeats of a user and an item" in shown
+    by_reader = r"\ndomain +library, the domain of its reader's package; --domain names another\n"
+    generic = r"\ndomain +generic\n(.*\n)+goal +none; give --goal loan (.*\n)+.*repeats of a user"
+    for more, said in (([], by_reader), (["--domain", "generic"], generic)):
+        assert main([*check, *more]) == 0
+        shown = capsys.readouterr().out
+        assert re.search(said, shown)
+        assert re.search(r"\n +24  users without a row in the user table", shown)
+        assert ("--goal" in shown, "repeats" in shown) == (bool(more), bool(more))

@@ -208,7 +208,7 @@ class _Case:
             why = (
                 "the person has seen it"
                 if allowed[0, self.item]
-                else "it is excluded or out of stock"
+                else "it is excluded, out of stock, or not for this person at that time"
             )
             title = recommender.catalog[Column.TITLE][self.item - 1]
             raise RecipeError(f"“{title}” does not come, and no event changes that: {why}.")

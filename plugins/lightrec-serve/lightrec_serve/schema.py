@@ -82,10 +82,14 @@ class Ask(Strict):
         None, description="The session that an answer named; without one, a new session begins."
     )
     history: Names = Field(
-        [], description="Titles or item ids, oldest first, after what the log knows of the user."
+        [],
+        description="Titles or item ids, oldest first, after what the log knows of the user; kept "
+        "for the session's later requests that give none.",
     )
     profile: dict[Name, Plain] | None = Field(
-        None, max_length=MOST, description="Attributes of a person who is not in the log."
+        None,
+        max_length=MOST,
+        description="Attributes of a person who is not in the log; kept as history is.",
     )
     ask: Text | None = Field(None, description="A wish in words.", examples=["slow crime story"])
     k: int = Field(10, ge=1, strict=True, description="How many items at most.")

@@ -202,9 +202,9 @@ class Service:
             said = event.model_dump() | {"time": milliseconds(event.time)}
             kept.append(Feedback(user=state.session.user, **said))
         new = await asyncio.to_thread(self.store.feedback, kept)
-        for event, state, is_new in zip(kept, states, new, strict=True):
+        for each, state, is_new in zip(kept, states, new, strict=True):
             if is_new and state is not None:
-                state.events.append((event.item, event.kind, event.time))
+                state.events.append((each.item, each.kind, each.time))
         return sum(new), len(new) - sum(new)
 
     async def put(self, items: Sequence[Item]) -> list[str]:
@@ -313,8 +313,9 @@ class Service:
 
     def _when(self, asked: datetime | None, arm: Arm) -> datetime | None:
         """When a slate is shown: as the request says or else, where it counts, the service."""
-        counts = self.time is not None and arm.batcher.engine.last is not None
-        return moment(self.time) if asked is None and counts else asked
+        if asked is not None or self.time is None or arm.batcher.engine.last is None:
+            return asked
+        return moment(self.time)
 
     def _arm(self, name: str | None) -> Arm:
         if name is None:
