@@ -53,7 +53,6 @@ LINES = {
     "probe": "{run} --policy policy --sessions 2",
     "serve": "{run} --store sqlite:///{scratch}/served.db",
     "export": "{run} {scratch}/export",
-    "reasons": "{run} --user u3",
 }
 ELSEWHERE = ("data ", "plugins ", "recipes ", "doctor", "served", "batch")
 """What the names of commands begin with that take no run folder."""

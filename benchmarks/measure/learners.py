@@ -25,7 +25,7 @@ from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
 
 SESSIONS = 4096
-DRAWS = ("slate-q", "dqn", "double-dqn")
+DRAWS = ("dqn", "double-dqn")
 """Learners whose scores are no law: they are judged by what they score highest only."""
 
 

@@ -115,7 +115,7 @@ class Learner(nn.Module, ABC):
         if self.values_single_items and slate_size > 1:
             raise RecipeError(
                 f"{type(self).__name__} values single items, and the slates have {slate_size} "
-                "places. Take a loss of whole slates, such as slate-q, ppo or, from a log, bc."
+                "places. Take a loss of whole slates, such as slate-sarsa, ppo or, from a log, bc."
             )
         try:
             self.loss = self.make_loss(**settings)

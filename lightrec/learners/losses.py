@@ -233,10 +233,6 @@ class SlateSarsaLoss(ValueLoss):
         """The three losses, with the means of predictions and targets."""
         target = batch["value_target"].squeeze(-1)
         value = self.critic(batch[FEATURES]).squeeze(-1)
-        return self._losses(batch, target) | {"loss_value": self._distance(value, target)}
-
-    def _losses(self, batch: TensorDictBase, target: Tensor) -> dict[str, Tensor]:
-        """The losses of values that aim at a target ``(B,)``, and of choices."""
         items, nothing = self.policy.action_values(batch)
         # Nothing, -1, stands before the columns.
         predicted = (
@@ -245,6 +241,7 @@ class SlateSarsaLoss(ValueLoss):
         return {
             "loss_qvalue": self._distance(predicted, target),
             "loss_choice": self._choice_loss(batch),
+            "loss_value": self._distance(value, target),
             "pred_value": predicted.detach().mean(),
             "target_value": target.mean(),
         }

@@ -316,7 +316,6 @@ class PolicyStage(StageModule):
         :param which: of the optimizers; 0 is the policy's.
         """
         optimizer = self._optimizer(which)
-        self.latest |= {f"train/{name}": value.detach().mean() for name, value in losses.items()}
         stepped = [value.sum() for name, value in losses.items() if name.startswith("loss")]
         if not stepped:
             given = ", ".join(losses) or "nothing"

@@ -82,14 +82,6 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
     def __init__(self, num_items: int, vector_size: int) -> None:
         super().__init__()
         self.num_items, self.vector_size = num_items, vector_size
-        self.latest: dict[str, Any] = {}
-        """Values noted or logged since the last step, by name; TensorBoard's curves take it."""
-
-    def log(self, name: str, value: Any, *arguments: Any, **how: Any) -> None:
-        """Log as Lightning does, and keep the value for the curves by step."""
-        if name.startswith("train/"):
-            self.latest[name] = value.detach() if isinstance(value, Tensor) else value
-        super().log(name, value, *arguments, **how)
 
     def item_vectors(self) -> Tensor | None:
         """The items as the module sees them, (N + 1, D); None where there are no such."""

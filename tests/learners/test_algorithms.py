@@ -10,9 +10,8 @@ CHECKS = [
     for name, kind in KINDS.items()
     if not kind.__module__.startswith("lightrec.")
 ]
-SLATES = [LearnerChecks(REPLAY["slate-q"], "slates of two", slate_size=2)] if REPLAY else []
 
 
-@parametrize_checks(*CHECKS, *SLATES)
+@parametrize_checks(*CHECKS)
 def test_contract(check):
     check()

@@ -43,6 +43,6 @@ def test_a_reward_that_does_not_say_whether_the_policy_learns_is_refused():
 
 
 def test_a_learner_without_a_loss_is_refused():
-    stage = SimpleNamespace(_optimizer=lambda which: None, latest={}, learner=torch.nn.Identity())
+    stage = SimpleNamespace(_optimizer=lambda which: None, learner=torch.nn.Identity())
     with pytest.raises(PluginError, match=r"`losses` of Identity .* gave value; expected is one"):
         PolicyStage.update(stage, {"value": torch.ones(2)})

@@ -1,4 +1,4 @@
-"""TensorBoard's view of a training beyond metrics: steps, histograms, lists and vectors."""
+"""TensorBoard's view of a training beyond metrics: lists while it goes on, vectors at its end."""
 
 import re
 from collections.abc import Mapping
@@ -12,9 +12,6 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
-from torch import Tensor
-from torch.nn.utils import get_total_norm
-from torch.optim import Optimizer
 
 from lightrec.data.stage_data import LogData, StageData
 from lightrec.data.store import VALIDATION, EventStore, padded
@@ -30,80 +27,22 @@ SHOWN_ITEMS: Final = 10_000
 PROJECTOR: Final = (
     'embeddings { tensor_name: "items" tensor_path: "items.tsv" metadata_path: "metadata.tsv" }\n'
 )
-HISTOGRAMS: Final = 5
-"""Number of histograms of a training, about."""
-VALUES: Final = 10_000
-"""Number of values of a histogram at most."""
-BINS: Final = 64
 
 
-class Curves(Callback):
-    """Writes what happens at single steps, and what lists a stage would recommend by now.
-
-    Steps 0 to 127 are all written, after that 64 for every doubling, so that long trainings cost
-    little more than short ones. Nothing is drawn from a generator.
-    """
-
-    def __init__(self) -> None:
-        self._norms: dict[int, Tensor] = {}
-
-    def on_after_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look at gradients before a module that steps by itself clips them."""
-        if not pl_module.automatic_optimization and self._is_due(trainer):
-            self._norms = {id(each): _norm(each) for each in trainer.optimizers}
-
-    def on_before_optimizer_step(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
-    ) -> None:
-        """Write learning rate, gradient norm, and all that the module has noted for this step."""
-        latest = cast(StageModule, pl_module).latest
-        noted = dict(latest)
-        latest.clear()
-        if not self._is_due(trainer):
-            return
-        number = trainer.optimizers.index(optimizer)
-        mark = f"_{number + 1}" if number else ""
-        values = {name.partition("/")[2]: x for name, x in noted.items() if name[:6] == "train/"}
-        values[f"learning_rate{mark}"] = optimizer.param_groups[0]["lr"]
-        values[f"gradient_norm{mark}"] = self._norms.pop(id(optimizer), None) or _norm(optimizer)
-        writer = cast(TensorBoardLogger, trainer.logger).experiment
-        for name, value in values.items():
-            writer.add_scalar(f"step/{name}", float(value), trainer.global_step)
+class Watcher(Callback):
+    """Writes what lists a stage would recommend by now. Nothing is drawn from a generator."""
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the lists of an epoch and, now and then, histograms."""
-        if not self._writes(trainer) or trainer.sanity_checking:
-            return
-        module, epoch = cast(StageModule, pl_module), trainer.current_epoch
-        writer = cast(TensorBoardLogger, trainer.logger).experiment
-        data = getattr(trainer, "datamodule", None)
-        if isinstance(data, LogData):
-            with torch.random.fork_rng():
-                if lists := sample_lists(module, data.store):
-                    writer.add_text("lists", lists, epoch)
-        if epoch % max(1, (trainer.max_epochs or 1) // HISTOGRAMS):
-            return
-        vectors = module.item_vectors()
-        if vectors is not None:
-            writer.add_histogram("items/norm", vectors[1:].float().norm(dim=1).cpu(), epoch, BINS)
-        for name, values in module.named_parameters():
-            if values.requires_grad and values.ndim > 1 and values.numel():
-                taken = values.detach().flatten()[:: max(1, values.numel() // VALUES)]
-                writer.add_histogram(f"weights/{name}", taken.float().cpu(), epoch, BINS)
-
-    def _writes(self, trainer: pl.Trainer) -> bool:
+        """Write the lists of an epoch."""
         # Parameters that are spread over processes cannot be read by one of them alone.
         whole = trainer.world_size == 1 or isinstance(trainer.strategy, DDPStrategy)
-        return trainer.is_global_zero and isinstance(trainer.logger, TensorBoardLogger) and whole
-
-    def _is_due(self, trainer: pl.Trainer) -> bool:
-        step = trainer.global_step
-        return step % (1 << max(0, step.bit_length() - 7)) == 0 and self._writes(trainer)
-
-
-def _norm(optimizer: Optimizer) -> Tensor:
-    parameters = (p for group in optimizer.param_groups for p in group["params"])
-    return get_total_norm([p.grad.float() for p in parameters if p.grad is not None])
+        data = getattr(trainer, "datamodule", None)
+        if not (trainer.is_global_zero and whole and isinstance(data, LogData)):
+            return
+        if isinstance(trainer.logger, TensorBoardLogger) and not trainer.sanity_checking:
+            with torch.random.fork_rng():
+                if lists := sample_lists(cast(StageModule, pl_module), data.store):
+                    trainer.logger.experiment.add_text("lists", lists, trainer.current_epoch)
 
 
 def sample_lists(module: StageModule, store: EventStore) -> str:
@@ -148,10 +87,10 @@ def _plain(text: str) -> str:
 
 
 class Board(AfterTraining):
-    """Curves and lists while a stage trains, its item vectors with their titles at its end."""
+    """Lists while a stage trains, its item vectors with their titles at its end."""
 
     def __init__(self) -> None:
-        self.watcher = Curves()
+        self.watcher = Watcher()
 
     def add(
         self, module: StageModule, data: StageData, folder: Path, logs: Path

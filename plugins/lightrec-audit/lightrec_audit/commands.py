@@ -142,11 +142,13 @@ def probe(
     """
     _check(sessions, out)
 
+    from lightrec.evaluation.simulation import simulation
     from lightrec.settings import setting
     from lightrec_audit import probe as probes
     from lightrec_audit.judge import to_plain
 
-    result = probes.probe(what, policy, mode, sessions, seed, dict(map(setting, set)), model)
+    on = simulation(what, sessions, seed, dict(map(setting, set)), model)
+    result = probes.probe(on, policy, mode, sessions, seed)
     _show(result.markdown(), to_plain(result), out)
 
 

@@ -13,7 +13,6 @@ beyond what the log bears out, and policies that learn in it will follow.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from tensordict import TensorDictBase
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from lightrec.evaluation.base import Section, Table
 from lightrec.evaluation.named_policies import best_constant_lists
-from lightrec.evaluation.simulation import Simulation, simulation
+from lightrec.evaluation.simulation import Simulation
 from lightrec.intervals import Interval
 from lightrec.keys import PADDING, Column
 from lightrec.progress import progress_bar
@@ -84,30 +83,13 @@ class Probe:
         ).markdown(1)
 
 
-def probe(
-    what: str,
-    policies: Sequence[str],
-    mode: Mode,
-    sessions: int,
-    seed: int,
-    settings: Mapping[str, Any],
-    model: str = "users_b",
-) -> Probe:
-    """Search the best constant action of a simulator and judge by the rule.
+def probe(on: Simulation, policies: Sequence[str], mode: Mode, sessions: int, seed: int) -> Probe:
+    """Search the best constant list of a simulator and judge by the rule.
 
-    :param what: an installed simulator's name, or a run folder.
     :param policies: learned ones, which stand next to it; a world's oracle does in any case.
     :param sessions: at least so many of each policy, after the search.
-    :raises RecipeError: where something is not known, or a policy cannot play.
+    :raises RecipeError: where a policy is not known, or cannot play.
     """
-    on = simulation(what, sessions, seed, settings, model)
-    return probe_lists(on, policies, mode, seed, sessions)
-
-
-def probe_lists(
-    on: Simulation, policies: Sequence[str], mode: Mode, seed: int, sessions: int
-) -> Probe:
-    """Probe a simulator of items by the best list for everybody."""
     there = on.in_mode(mode)
     learned = [*policies, *([ORACLE] if ORACLE in there.policies else [])]
     players: dict[str, ActingPolicy] = {name: there.policy(name) for name in (RANDOM, *learned)}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from lightrec_audit.probe import CONSTANT, RANDOM, judge_probe, probe_lists
+from lightrec_audit.probe import CONSTANT, RANDOM, judge_probe, probe
 from lightrec_testing.simulators import TinyWorld
 
 from lightrec.evaluation.simulation import Simulation
@@ -37,7 +37,7 @@ def test_a_world_with_a_hole_is_accused():
             return torch.zeros(len(state), 13)
 
     world = Loophole(300, offer_size=None, repeats=True)
-    result = probe_lists(arena_of(world), [], "free", 0, 300)
+    result = probe(arena_of(world), [], "free", 300, 0)
     assert result.hole
     assert result.pays_for_repeats
     assert result.shares["constant"].mean == 1

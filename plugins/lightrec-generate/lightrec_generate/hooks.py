@@ -28,4 +28,3 @@ lightrec_rewards = gives(
         "WholeSlate": "lightrec_generate.rewards:WholeSlate",
     }
 )
-lightrec_commands = gives({"reasons": "lightrec_generate.commands:reasons"})

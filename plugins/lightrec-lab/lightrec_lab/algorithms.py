@@ -9,14 +9,13 @@ from torch import nn
 from torchrl.objectives import DQNLoss, LossModule, SoftUpdate, ValueEstimators
 
 from lightrec.keys import Key
-from lightrec.learners.algorithms import IQL, Learner, SlateSarsa
+from lightrec.learners.algorithms import IQL, Learner
 from lightrec.learners.losses import positive
 from lightrec.learners.transitions import FEATURES
 from lightrec.nn.plackett_luce import PlackettLuce, may_be_shown
 from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.epsilon_greedy import EpsilonSlates
-from lightrec.policies.slate import SlatePolicy
-from lightrec_lab.losses import CandidateSACLoss, SlateQLoss
+from lightrec_lab.losses import CandidateSACLoss
 
 
 class ChosenValues(TensorDictModuleBase):
@@ -122,14 +121,3 @@ class SAC(Learner):
         """Build lightrec's loss."""
         networks = list(self.others.values())
         return CandidateSACLoss(self.policy, networks, discount=self.discount, **settings)
-
-
-class SlateQ(Greedy):
-    """SlateQ: values of single items, and a model of what is taken of a slate."""
-
-    policy: SlatePolicy
-    wrap = SlateSarsa.wrap
-
-    def make_loss(self, **settings: Any) -> nn.Module:
-        """Build lightrec's loss."""
-        return SlateQLoss(self.policy, discount=self.discount, **settings)

@@ -23,7 +23,6 @@ lightrec_replay_learners = gives(
         "double-dqn": "lightrec_lab.algorithms:DoubleDQN",
         "soft-q": "lightrec_lab.algorithms:SoftQ",
         "sac": "lightrec_lab.algorithms:SAC",
-        "slate-q": "lightrec_lab.algorithms:SlateQ",
     }
 )
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

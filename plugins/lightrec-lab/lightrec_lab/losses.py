@@ -1,11 +1,8 @@
-"""Losses of policies over candidates that are compared with lightrec's own.
+"""The loss of SAC, of a policy and of action values, where one candidate is shown.
 
-- SAC, of a policy and of action values, where one candidate is shown: Haarnoja et al. 2018, "Soft
-  actor-critic algorithms and applications"; Christodoulou 2019, "Soft actor-critic for discrete
-  action settings". With finitely many candidates expectations over actions are sums, and need no
-  samples.
-- SlateQ off policy, values of slates by way of values of items: Ie et al. 2019, "SlateQ: a
-  tractable decomposition for reinforcement learning with recommendation sets" (IJCAI).
+Haarnoja et al. 2018, "Soft actor-critic algorithms and applications"; Christodoulou 2019, "Soft
+actor-critic for discrete action settings". With finitely many candidates expectations over actions
+are sums, and need no samples.
 """
 
 import math
@@ -16,11 +13,9 @@ from tensordict import TensorDictBase
 from torch import Tensor, nn
 
 from lightrec.keys import Key
-from lightrec.learners.losses import Distance, SlateSarsaLoss, ValueLoss, positive, stacked
-from lightrec.nn.best_slate import best_slate
+from lightrec.learners.losses import Distance, ValueLoss, positive, stacked
 from lightrec.nn.plackett_luce import at, expectation, log_probabilities, may_be_shown
 from lightrec.policies.base import ScoredPolicy
-from lightrec.policies.slate import SlatePolicy
 
 
 class CandidateSACLoss(ValueLoss):
@@ -88,41 +83,3 @@ class CandidateSACLoss(ValueLoss):
         lesser = stacked(self.targets, following).amin(0)
         soft = lesser - self.log_alpha.exp() * log_policy
         return expectation(log_policy.exp(), soft, may_be_shown(logits))
-
-
-class SlateQLoss(SlateSarsaLoss):
-    """Learns Q(s, i) of items that are taken, Q(s, 0) of nothing, and the law of choice.
-
-    ``loss_qvalue`` is the distance of Q(s, i), i being what was taken of the slate or nothing, from
-
-        r + γ (1 - terminated) Σ_{j in A′ or nothing} P(j | s′, A′) Q̄(s′, j)
-
-    with Q̄ the target network and A′ the slate that makes the sum largest
-    (:func:`~lightrec.nn.best_slate.best_slate`). ``loss_choice`` is minus the log-likelihood of
-    what was taken under P(i | s, A) = exp(u_i) / (1 + Σ exp(u_j)), u being the scores of
-    ``policy.choices``. The choice model has no target network: it is learned from what is seen, not
-    from itself.
-
-    :param policy: of values and choices, for slates of the size that it was made for.
-    :param discount: see :class:`~lightrec.learners.losses.ValueLoss`, as ``loss_function``.
-    """
-
-    def __init__(
-        self, policy: SlatePolicy, *, discount: float = 0.99, loss_function: Distance = "smooth_l1"
-    ) -> None:
-        ValueLoss.__init__(self, discount, loss_function)
-        self.policy = policy
-        self.target_policy = self._lagging(policy)
-
-    def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
-        """``loss_qvalue`` and ``loss_choice``, with the means of predictions and targets."""
-        return self._losses(batch, self._target(batch, self._next_value(batch["next"])))
-
-    @torch.no_grad()
-    def _next_value(self, following: TensorDictBase) -> Tensor:
-        """The value of the best slate of next states ``(B,)``."""
-        values, nothing = self.target_policy.action_values(following)
-        choice = self.policy.choices.logits(following)
-        best = best_slate(values, choice, nothing, self.policy.slate_size)
-        shown = (may_be_shown(values) & may_be_shown(choice)).any(-1)
-        return torch.where(shown, best.value, 0.0)

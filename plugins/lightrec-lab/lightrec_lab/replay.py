@@ -1,4 +1,4 @@
-"""The LightningModule that trains a policy on what was ever played: DQN, SAC, SlateQ."""
+"""The LightningModule that trains a policy on what was ever played: DQN, soft Q-learning, SAC."""
 
 import logging
 from functools import cached_property
@@ -31,7 +31,7 @@ class ReplayPolicyModule(PlayingStage):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param loss: ``dqn``, ``double-dqn``, ``soft-q``, ``sac`` or ``slate-q``, see
+    :param loss: ``dqn``, ``double-dqn``, ``soft-q`` or ``sac``, see
         :mod:`lightrec_lab.algorithms`; or a plugin's, by the hook ``lightrec_replay_learners``, or
         the import path of a :class:`~lightrec.learners.algorithms.Learner`.
     :param sessions: sessions played side by side.

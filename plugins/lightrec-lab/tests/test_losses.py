@@ -1,21 +1,16 @@
-"""Losses of second learners, against numbers by hand and bounds that are known."""
+"""The loss of SAC, against numbers by hand and bounds that are known."""
 
 import math
 
 import pytest
-import torch
-from lightrec_lab.losses import (
-    CandidateSACLoss,
-    SlateQLoss,
-)
+from lightrec_lab.losses import CandidateSACLoss
 
-from tests.learners.rows import DISCOUNT, NONE, Rows, Slates, batch, gradients, softmax
+from tests.learners.rows import DISCOUNT, NONE, Rows, batch, gradients, softmax
 
 LOGITS = [[NONE, 1.0, 0.5, -0.5], [NONE, NONE, 0.2, 0.3]]
 FIRST = [[NONE, 1.0, 2.0, -1.0], [NONE, NONE, 3.0, 0.5]]
 SECOND = [[NONE, 1.5, 1.0, 0.0], [NONE, NONE, 2.0, 1.0]]
 LESSER = [[NONE, 1.0, 1.0, -1.0], [NONE, NONE, 2.0, 0.5]]
-BASELINE = [[0.7], [-0.4]]
 SHOWN = [(1, 2, 3), (2, 3)]
 LAWS = [softmax(row) for row in LOGITS]
 L2 = {"loss_function": "l2", "discount": DISCOUNT}
@@ -50,31 +45,6 @@ def test_soft_actor_critic():
     excess = sum(entropies) / 2 - weight * (math.log(3) + math.log(2)) / 2
     assert losses["loss_alpha"].item() == pytest.approx(math.log(alpha) * excess)
     assert losses["entropy"].item() == pytest.approx(sum(entropies) / 2)
-
-
-BOUND, POLICY_BOUND, TEMPERATURE, MULTIPLIER = 0.2, 0.05, 0.7, 1.3
-
-
-def test_slate_q():
-    """Column 2 was taken and the session cut; nothing was taken and the session ended."""
-    items, choice = (
-        [[NONE, 1.0, 2.0, -1.0], [NONE, 3.0, NONE, 0.5]],
-        [[NONE, 0.3, -0.2, 1.0], [NONE, -0.5, NONE, 0.2]],
-    )
-    policy = Slates(Rows(items), Rows([[0.4], [-0.2]]), Rows(choice))
-    loss, data = SlateQLoss(policy, **L2), batch([[1, 2], [3, -1]], clicked_column=[[2], [-1]])
-    losses = loss(data)
-    null, first, third = softmax([0.0, -0.5, 0.2])  # both columns of state 1 are shown
-    following = null * -0.2 + first * 3.0 + third * 0.5
-    errors = 2.0 - (1.0 + DISCOUNT * following), -0.2 - 2.0
-    assert losses["loss_qvalue"].item() == mean_squares(*errors)
-    assert gradients(losses, "loss_qvalue", policy.items)[0] == pytest.approx([0, 0, errors[0], 0])
-    before = losses["target_value"].item()
-    with torch.no_grad():
-        policy.nothing.rows[1] += 1.0
-    loss.follow_up(0.25)
-    later = loss(data)["target_value"].item()
-    assert later - before == pytest.approx(DISCOUNT * null * 0.25 / 2)
 
 
 def test_what_must_be_positive_is_refused_at_0():

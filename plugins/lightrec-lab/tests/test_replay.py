@@ -47,8 +47,8 @@ def test_every_learner_finds_the_best_arm(bandit, loss):
 
 def test_transitions_are_what_was_played():
     """Masks of the next state, columns accepted, and ends are those of the simulator."""
-    data = WorldData("Greed", {"slate_size": 2, "max_steps": 5}, iterations=1, judging=4)
-    settings = {"loss": "slate-q", "policy": {"size": 2, "hidden": [8]}}
+    data = WorldData("Greed", {"max_steps": 5}, iterations=1, judging=4)
+    settings = {"loss": "dqn", "policy": {"size": 2, "hidden": [8]}}
     module, _ = fit(data, ReplayPolicyModule, 1, **settings, **SMALL | {"steps": 8})
     torch.manual_seed(3)
     world = module.ground.train
@@ -89,15 +89,15 @@ def test_soft_values_are_those_of_the_law_that_acts():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("places", "settings", "message"),
     [
-        ({}, r"values single items, and the slates have 2 places"),
-        ({"loss_settings": {"x": 1}, "loss": "slate-q"}, r"cannot be built with loss_settings"),
-        ({"anchor": 0.1}, "dqn learns values and no law"),
+        (2, {}, r"values single items, and the slates have 2 places"),
+        (1, {"loss_settings": {"x": 1}}, r"cannot be built with loss_settings"),
+        (1, {"anchor": 0.1}, "dqn learns values and no law"),
     ],
 )
-def test_settings_that_cannot_be(settings, message):
-    data = WorldData("Greed", {"slate_size": 2}, iterations=1, judging=4)
+def test_settings_that_cannot_be(places, settings, message):
+    data = WorldData("Greed", {"slate_size": places}, iterations=1, judging=4)
     with pytest.raises(RecipeError, match=message):
         fit(data, ReplayPolicyModule, 1, **SMALL, **settings)
 

@@ -13,7 +13,6 @@ import scipy
 import torch
 from lightrec_ope import estimators as ope
 from lightrec_ope.estimators.estimate import around, pareto_k
-from lightrec_ope.replay import bandit_events
 
 from lightrec.data.log import InteractionLog
 from lightrec.errors import DataError
@@ -121,6 +120,17 @@ def test_estimates_are_open_bandit_pipelines_and_scope_rls(frozen, make, estimat
 
 
 @needs_reference
+def test_rounds_in_which_the_policy_agrees_are_open_bandit_pipelines_replay_method(frozen):
+    inputs, reference = frozen
+    best = inputs["action_dist"][torch.arange(200), :, inputs["position"]].argmax(1)
+    law = torch.nn.functional.one_hot(best, 8).double()
+    # That method takes every match, however likely it was.
+    log = ope.BanditLog(inputs["action"], inputs["reward"], law, torch.full((200,), 1 / 8))
+    expected = reference["synthetic"]["rm_argmax_policy"]["estimate"]
+    assert ope.SNIPS()(log).value == pytest.approx(expected, abs=1e-12)
+
+
+@needs_reference
 def test_weights_of_categories_are_the_joint_ones(frozen):
     inputs, reference = frozen
     parity = ope.one_hot(torch.arange(8) % 2), inputs["action"][:, None] % 2
@@ -202,7 +212,7 @@ def test_a_policy_is_judged_by_a_log_of_items():
     rng = np.random.default_rng(0)
     shown, clicks = rng.integers(4, size=400), rng.integers(2, size=400).astype(float)
     columns = {"item": [f"i{n}" for n in shown], "value": clicks, "propensity": [0.25] * 400}
-    events, names = bandit_events(InteractionLog(pl.DataFrame(columns)))
+    events, names = ope.bandit_events(InteractionLog(pl.DataFrame(columns)))
     assert names == ["i0", "i1", "i2", "i3"]
     uniform = ope.judged(RandomPolicy(4), events)
     assert torch.allclose(uniform.weights, torch.ones(400).double(), atol=1e-6)
@@ -210,6 +220,9 @@ def test_a_policy_is_judged_by_a_log_of_items():
     policy = PopularityPolicy.from_appeal(torch.tensor([0.0, 1, 2, 30, 4]))
     law = ope.judged(policy, events).target[0]
     torch.testing.assert_close(law, policy.logits(events)[0, 1:].double().softmax(0))
+    best = ope.judged(policy, events, deterministic=True)
+    assert torch.equal(best.target, torch.eye(4).double()[2].expand(400, 4))
+    assert ope.SNIPS()(best).value == pytest.approx(clicks[shown == 2].mean())
     with pytest.raises(DataError, match="slates of 2 items"):
         ope.judged(RandomPolicy(4), events.clone().set("action", torch.ones(400, 2)))
 

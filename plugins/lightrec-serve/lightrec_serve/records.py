@@ -15,7 +15,6 @@ ranked, and the logarithm of the probability of the whole slate.
 """
 
 import json
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -29,6 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 from lightrec_export.worth import earnings, worth_of
+from scipy.stats import binomtest
 
 from lightrec.data.files import new_file
 from lightrec.data.parquet import KIND_KEY, SCHEMA_VERSION, VERSION_KEY
@@ -47,10 +47,6 @@ ARM, RANKED_BY, LOG_PROB = "arm", "ranked_by", "slate_log_probability"
 REQUEST: Final = "request"
 PERCENTS: Final = (50, 95, 99)
 """Quantiles of latencies."""
-NORMAL: Final = 1.959963984540054
-"""Standard deviations to either side that hold 95 % of a normal law."""
-
-
 EPOCH: Final = date(1970, 1, 1)
 LOG: Final[pa.Schema] = (
     pl.DataFrame(schema=LOG_SCHEMA)
@@ -94,14 +90,8 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share (1927, "Probable inference"); 0 to 1 without trials."""
     if not trials:
         return 0.0, 1.0
-    share, z = successes / trials, NORMAL
-    middle = share + z**2 / (2 * trials)
-    half = z * math.sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)
-    whole = 1 + z**2 / trials
-    # At the ends rounding may leave a trace.
-    low = (middle - half) / whole if successes else 0.0
-    high = (middle + half) / whole if successes < trials else 1.0
-    return low, high
+    low, high = binomtest(successes, trials).proportion_ci(method="wilson")
+    return float(low), float(high)
 
 
 def _earned(
@@ -162,7 +152,7 @@ def numbers(
     latencies, rows = _latencies(connection, late), []
     for name, count in sorted(map(tuple, connection.execute(answers))):
         places, accepted, items = shown.get(name, (0, 0, 0))
-        shares = accepted / places if places else 0.0, *wilson(accepted, places)
+        shares = accepted / places if places else 0.0, *wilson(int(accepted), places)
         more = items, feedback.get(name, {}), latencies.get(name, ())
         rows.append(ArmNumbers(name, count, places, int(accepted), *shares, *more))
     return rows

@@ -15,6 +15,7 @@ from lightrec_ope.estimators.bandit import (
     SNDR,
     SNIPS,
     BanditLog,
+    bandit_events,
     judged,
     one_hot,
 )

@@ -6,13 +6,15 @@ Names and formulas follow Saito et al. 2021, "Open Bandit Dataset and Pipeline".
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
+import polars as pl
 import torch
-from tensordict import TensorDictBase
+from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
+from lightrec.data.log import InteractionLog
 from lightrec.errors import DataError
-from lightrec.keys import Key
-from lightrec.policies.base import Policy
+from lightrec.keys import Column, Key
+from lightrec.policies.base import Policy, session_start
 from lightrec_ope.estimators.estimate import (
     Estimator,
     Parts,
@@ -111,12 +113,53 @@ class BanditLog:
         return never_shown(self.along(self.target), behavior, self.action)
 
 
+def bandit_events(log: InteractionLog) -> tuple[TensorDict, list[str]]:
+    """Turn a logged bandit without users into events for :func:`judged`.
+
+    :param log: with ``item`` (what was shown), ``value`` (the reward) and ``propensity``; with
+        ``candidates`` where not everything could be shown.
+    :returns: E events with empty histories, and the N items' names: name i - 1 is item i. The mask
+        takes E · (N + 1) bytes.
+    :raises DataError: where an event lacks one of these.
+    """
+    frame = log.events
+    problems = [
+        f"Column '{name}' is empty in {missing} of {len(log)} events; every event needs it."
+        for name in (Column.ITEM, Column.VALUE, Column.PROPENSITY)
+        if (missing := frame[name].null_count())
+    ]
+    if problems:
+        raise DataError(problems)
+    names = sorted({*frame[Column.ITEM], *frame[Column.CANDIDATES].explode().drop_nulls()})
+    index = pl.Enum(names)
+
+    def indices(items: pl.Series) -> Tensor:
+        return items.cast(index).to_physical().cast(pl.Int64).to_torch() + 1
+
+    mask = torch.ones(len(log), len(names) + 1, dtype=torch.bool)
+    rows = frame.select(Column.CANDIDATES).with_row_index("row").drop_nulls()
+    mask[rows["row"].to_torch().long()] = False
+    pairs = rows.explode(Column.CANDIDATES).drop_nulls()
+    mask[pairs["row"].to_torch().long(), indices(pairs[Column.CANDIDATES])] = True
+    mask[:, 0] = False
+    start = session_start(torch.zeros(len(log), 1, dtype=torch.int64))
+    events = TensorDict(start, batch_size=[len(log)])
+    events[Key.MASK] = mask
+    events[Key.ACTION] = indices(frame[Column.ITEM]).unsqueeze(1)
+    events[Key.LOG_PROBABILITY] = frame[Column.PROPENSITY].to_torch().log()
+    events["reward"] = frame[Column.VALUE].to_torch().float().unsqueeze(1)
+    return events, names
+
+
 @torch.no_grad()
-def judged(policy: Policy, events: TensorDictBase) -> BanditLog:
+def judged(policy: Policy, events: TensorDictBase, deterministic: bool = False) -> BanditLog:
     """Put a log of single items and a policy's law in each round together.
 
-    :param events: (E,) as :func:`~lightrec_ope.replay.bandit_events` gives them, with one
-        item in each ``action``; a propensity of 0 stands for none.
+    :param events: (E,) as :func:`bandit_events` gives them, with one item in each ``action``; a
+        propensity of 0 stands for none.
+    :param deterministic: whether the policy shows its best item, or draws by its law. Of a log in
+        which all items were equally likely, ``SNIPS`` is then the mean reward of the rounds in
+        which the policy would have shown the same item (Li et al. 2011).
     :returns: actions 0 to N - 1 are the items 1 to N.
     :raises DataError: where slates were shown.
     """
@@ -131,7 +174,8 @@ def judged(policy: Policy, events: TensorDictBase) -> BanditLog:
     for some in events.split(BATCH):
         law = policy.distribution(some.exclude(Key.ACTION, "reward", "next"))
         each = [law.log_prob(item.expand(len(some), 1)) for item in items]
-        laws.append(torch.stack(each, 1).double().exp())
+        likely = torch.stack(each, 1).double().exp()
+        laws.append((law.mode == items).double() if deterministic else likely)
     propensity = events[Key.LOG_PROBABILITY].double().exp().reshape(-1)
     return BanditLog(
         shown.squeeze(1) - 1,
