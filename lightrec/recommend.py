@@ -17,6 +17,7 @@ from lightrec import plugins
 from lightrec.data.domain import eligible
 from lightrec.data.names import Names, Selection
 from lightrec.data.people import People, Person
+from lightrec.data.times import moment
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import Favoured, favoured_by
 from lightrec.evaluation.rankers import ranker_of
@@ -84,6 +85,7 @@ class Recommender:
         new: int = 0,
         explore: float = 0.0,
         seed: int = 0,
+        time: datetime | str | None = None,
     ) -> pl.DataFrame:
         """Recommend to one person what they have not seen, or anything where items repeat.
 
@@ -106,12 +108,14 @@ class Recommender:
         :param exclude: titles, item ids or conditions such as ``genres=Horror and year<1990``, see
             :mod:`lightrec.data.filters`, one or several, as is ``only``. These, ``k``,
             ``discover``, ``new``, ``explore`` and ``seed`` are options of ``lightrec recommend``.
+        :param time: when the list is shown, by which the domain says what may be: ``now``, or a
+            time, see :func:`lightrec.data.times.moment`; None for the time of the log's last event.
         :returns: ``rank``, ``item``, ``title``, ``score``, best first. Scores compare items of one
             list: the policy's or the blend's; without a history the share of people with such
             attributes, or the marginal relevance of :func:`~lightrec.ranking.lists.diversified`,
             0.5 for the most popular item.
-        :raises RecipeError: where the user, a title, an attribute or its value is not known, or k
-            is below 1.
+        :raises RecipeError: where the user, a title, an attribute or its value is not known, k is
+            below 1, or a time is given and the log has none.
         """
         if user is None and history is None and profile is None and ask is None:
             raise RecipeError(
@@ -123,7 +127,7 @@ class Recommender:
             known[Key.SEEN] = self.people.chosen(known)
         rules = self.rules
         wanted, account = self.allowed(exclude, only, rules)
-        allowed = self.may_see(Person(known, person), wanted)
+        allowed = self.may_see(Person(known, person), wanted, self.moment(time))
         placed = places_for_new(k, new, explore, seed)
         if ask is not None and (answering := self.run.wishes.answering(ask)) is not None:
             may = allowed.scatter(1, known[Key.SEEN], False)
@@ -153,6 +157,7 @@ class Recommender:
         explore: float = 0.0,
         seed: int = 0,
         before: Literal["test"] | None = None,
+        time: datetime | str | None = None,
         batch_size: int = 256,
     ) -> Iterator[pl.DataFrame]:
         """Recommend to every user of the log and of the user table, in batches; see
@@ -170,11 +175,11 @@ class Recommender:
         rules = self.rules if before is None else None
         allowed, _ = self.allowed(exclude, only, rules)
         k = self.length(k)
-        placed = places_for_new(k, new, explore, seed)
+        placed, when = places_for_new(k, new, explore, seed), self.moment(time)
         for users, known, counts in self.people.everybody(batch_size, before is not None):
             if discover:
                 known[Key.SEEN] = self.people.chosen(known)
-            may = self.may_see(Person(known, users), allowed)
+            may = self.may_see(Person(known, users), allowed, when)
             best = ranking._best(known, may, k, placed, ask, rules, users)
             which, table = self._table(*best)
             by = "history" if known[Key.HISTORY].any() else ranking.ranked_by
@@ -318,6 +323,18 @@ class Recommender:
         if not allowed.any():
             raise RecipeError(f"Nothing is left to recommend: {account}.")
         return allowed, account
+
+    def moment(self, time: datetime | str | None) -> datetime | None:
+        """Read when a list is shown, as :meth:`recommend` takes it; None for none.
+
+        :raises RecipeError: where it is no time, or the log has none to go by.
+        """
+        if time is not None and not self.store.has_times:
+            raise RecipeError(
+                f"The log of {self.run.path} has no times, so that nothing goes by when a list is "
+                f"shown: leave out the time {str(time)!r}."
+            )
+        return None if time is None else moment(time)
 
     def may_see(self, people: Person, allowed: Tensor, time: datetime | None = None) -> Tensor:
         """Take from ``allowed`` (N + 1,) what the domain forbids people: ``(B, N + 1)`` bool.

@@ -36,6 +36,7 @@ def recommend(
     new: int = 0,
     explore: float = 0.0,
     seed: int = 0,
+    time: str | None = None,
     before: Literal["test"] | None = None,
     out: Path | None = None,
 ) -> None:
@@ -50,6 +51,7 @@ def recommend(
       lightrec recommend runs/video --user 42 --exclude "Star Wars" genres=Horror
       lightrec recommend runs/video --history "Fargo" --only "genres=Comedy and year>=1996"
       lightrec recommend runs/video --user 42 --new 2
+      lightrec recommend runs/travel --user 42 --time now
       lightrec recommend runs/video --all --out recs.parquet
       lightrec recommend runs/video --all --before test --out recs.parquet
 
@@ -60,8 +62,9 @@ def recommend(
     :param user: a user id of the log or of the user table.
     :param history: titles or item ids, oldest first: of a new person, where none gives popular and
         varied items, or with --user what came after that user's events in the log.
-    :param profile: ATTRIBUTE=VALUE of the user table, of a person who is not in the log; with a
-        history or without: then what people with such attributes choose.
+    :param profile: ATTRIBUTE=VALUE of the user table, of a person who is not in the log, and of a
+        list its members, as in 'skills=first aid|welding'; with a history or without: then what
+        people with such attributes choose.
     :param ask: a wish in words, which the texts and attributes of items answer; with a history or
         without, or for everybody.
     :param all: everybody in the log and the user table; needs --out. The column ranked_by says
@@ -78,6 +81,8 @@ def recommend(
     :param explore: in place of --new: the probability of each place to be an item's without
         events.
     :param seed: of --explore's draws (default: 0).
+    :param time: when the list is shown, by which the field says what may be: now, or a date or time
+        such as 2026-11-30 (default: the time of the log's last event).
     :param before: with --all: recommend from what came before each user's test events, so that
         `lightrec evaluate --predictions` can judge the file.
     :param out: a .parquet or .csv file.
@@ -114,7 +119,7 @@ def recommend(
     if recommender.rules is not None and not before:
         print(f"The standing rules of {recommender.book.path} hold.", file=sys.stderr)
     wishes: dict[str, Any] = {"ask": ask, "k": k, "exclude": exclude, "only": only}
-    wishes |= {"discover": discover, "new": new, "explore": explore, "seed": seed}
+    wishes |= {"discover": discover, "new": new, "explore": explore, "seed": seed, "time": time}
     if out is not None and all:
         from tqdm.auto import tqdm
 

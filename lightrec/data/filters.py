@@ -29,7 +29,7 @@ import polars as pl
 
 from lightrec.data.casts import number_in, parse_times
 from lightrec.data.schema import Place, Problems
-from lightrec.data.types import Kind, parted
+from lightrec.data.types import MARKS, Kind, parted
 from lightrec.errors import RecipeError, no_such
 from lightrec.keys import Column
 
@@ -311,12 +311,15 @@ def matching(values: pl.Series, name: str, value: str, below: bool = False) -> l
 def as_value(column: pl.Series, kind: Kind, value: object) -> object:
     """Read a value that an attribute of a kind may have; for a list, one member or several.
 
+    Several in one text stand between the marks of lists in files, as in ``first aid|welding``.
+
     :raises RecipeError: where the value does not fit, or is not among a column's words.
     """
     name, text = column.name, str(value)
     if kind == "list":
-        members = value if isinstance(value, list | tuple) else [value]
-        return [matching(column.explode(), name, str(member))[0] for member in members]
+        there = column.explode()
+        members = value if isinstance(value, list | tuple) else _members(there, text)
+        return [matching(there, name, str(member))[0] for member in members]
     if column.dtype == pl.Boolean:
         return as_boolean(name, text)
     if parted(kind)[0] == "number":
@@ -327,6 +330,14 @@ def as_value(column: pl.Series, kind: Kind, value: object) -> object:
             raise RecipeError(f"{name!r} has no numbers as far from zero as {text!r}.")
         return number
     return as_times(name, text)[0] if kind == "date" else matching(column, name, text)[0]
+
+
+def _members(there: pl.Series, text: str) -> list[str]:
+    """Part a text at a list's mark, unless it is itself a member of the column's lists."""
+    mark = next((mark for mark in MARKS if mark in text), None)
+    if mark is None or text.lower() in there.drop_nulls().str.to_lowercase():
+        return [text]
+    return [part.strip() for part in text.split(mark) if part.strip()]
 
 
 def as_boolean(name: str, value: str) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from lightrec.data.catalog import Users
 from lightrec.data.domain import Domain, with_texts
 from lightrec.data.events import Dropped, Events, Mask, drop, drop_rare, encode, number, tied
 from lightrec.data.languages import fitted, languages_of, width, wording
@@ -36,6 +37,7 @@ TOLERATED: Final = {
     "users_made_up": "users made up, one per session, impression or row: the log names none",
     "users_with_one_event": "users with one event, which is trained on and never tested",
     "users_without_train": "users without a training event",
+    "users_without_row": "users without a row in the user table, kept with empty attributes",
     "items_without_row": "items without a row in the item table, kept with empty text",
     "items_without_text": "items without text",
     "items_with_own_text": "items with the item table's own text in place of the domain's words",
@@ -178,13 +180,14 @@ def look_at(
         f"goal: {no_such(LOGS_KIND, kind, kinds)}" for kind in goal if kind not in kinds
     ]:
         raise DataError(unknown)
-    log = renamed(tables.log, persons(tables.users)[1])
+    table, whose = persons(tables.users)
+    log = renamed(tables.log, whose)
     if leave_out_bots:
         log = renamed(log, dict.fromkeys(seen.bots))
     events = encode(log, worths(log, domain, goal), goal)
     drop(events, repeats=repeats or domain.repeats)
     worded = NO_ITEMS if catalog is None else with_texts(domain, catalog.rows)
-    counts, order, used = tally(events, *number(events)[1:], worded), order_note(events), {}
+    counts, order, used = tally(events, *number(events)[1:], worded, table), order_note(events), {}
     drop_rare(events, least)
     counts["users_with_one_event"] = _with_one_event(events)
     if rare := len(events.fates.get("dropped_k_core", ())):
@@ -214,8 +217,8 @@ def recognised(findings: LogSummary) -> list[str]:
         **{name: f"{findings.counts[name]:,}" for name in ("events", "users", "items")},
         "time": f"{times[0]} to {times[1]}" if times else "none; the order of the file counts",
         "feedback": ", ".join(kinds),
-        "negative": f"{', '.join(findings.negative)}: in histories, never to be brought about; "
-        "weights may say otherwise"
+        "negative": f"{', '.join(findings.negative)}: worth below 0, so in histories and never a "
+        "target; weights may say otherwise"
         if findings.negative
         else "",
         "goal": "".join(
@@ -252,14 +255,16 @@ def recognised(findings: LogSummary) -> list[str]:
 
 
 def tally(
-    events: Events, items: pl.Series, users: pl.Series, worded: pl.DataFrame
+    events: Events, items: pl.Series, users: pl.Series, worded: pl.DataFrame, table: Users | None
 ) -> dict[str, int]:
     """Count what was dropped and what is tolerated.
 
     :param events: sorted by user and time.
     :param items: ids of the remaining items, and ``users`` those of the remaining users.
     :param worded: the catalog with the domain's words, such as :data:`NO_ITEMS`.
+    :param table: the user table, a row for each person.
     """
+    described = users if table is None else table.rows[Column.USER]
     named = worded.filter(pl.col(Column.TEXT) != "")[Column.ITEM]
     nothing = pl.Series(MISSING).implode()
     # Without times, none says that two events share a moment.
@@ -275,6 +280,7 @@ def tally(
         "users": len(users),
         "users_made_up": 0 if events.log.has(Column.USER) else len(users),
         "users_with_one_event": _with_one_event(events),
+        "users_without_row": int((~users.is_in(described.implode())).sum()),
         "items": len(items),
         "items_without_row": int((~items.is_in(worded[Column.ITEM].implode())).sum()),
         "items_without_text": int((~items.is_in(named.implode())).sum()),

@@ -158,7 +158,7 @@ def prepare(
     counts = {
         "events_read": len(log),
         "events": len(parts),
-        **tally(events, item_ids, user_ids, worded),
+        **tally(events, item_ids, user_ids, worded, users),
         **{name: int((parts == part).sum()) for name, part in PARTS.items()},
         **({"leads": int(arrays["leads"].sum())} if hides else {}),
         "users_with_goal": len(np.unique(events.users[events.reaches])),

@@ -19,11 +19,14 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import polars as pl
 
 from lightrec.data.schema import LOG_SCHEMA, Place, Problems
+from lightrec.errors import RecipeError
 from lightrec.keys import Column
 
 MILLISECONDS: Final = LOG_SCHEMA[Column.TIME]
@@ -109,6 +112,23 @@ def parse_times(
     problems.add_rows(bad, lambda row: place.value(column, row, expected + more))
     problems.add_rows(odd, lambda row: place.value(shown, row, f"the time of an event{more}"))
     return parsed.set(odd, None)
+
+
+def moment(given: datetime | str) -> datetime:
+    """Read one moment: ``now``, or a date or datetime in ISO 8601, in UTC where it names no zone.
+
+    :raises RecipeError: where it is none of the years 1970 to 9998.
+    """
+    if given == "now":
+        return datetime.now(UTC)
+    with suppress(ValueError):
+        time = datetime.fromisoformat(given) if isinstance(given, str) else given
+        if 1970 <= time.year < 9999:
+            return time if time.tzinfo else time.replace(tzinfo=UTC)
+    raise RecipeError(
+        f"{str(given)!r} is no moment: give `now`, or a date or time of the years 1970 to 9998, "
+        "such as 2026-11-30 or 2026-11-30T18:00."
+    )
 
 
 def looks_like_times(values: Sequence[str]) -> bool:

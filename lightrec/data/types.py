@@ -34,7 +34,7 @@ MISSING: Final = ("", "na", "n/a", "nan", "null", "none", "-", "--", "?", r"\n")
 _DATELIKE: Final = r"^\d[\d\s:./+\-]*\d.{0,12}$|^\d.*\d{4}|^[A-Za-z]{3,9}\.? \d.*\d{4}"
 _IMAGE: Final = r"(?i)\.(png|jpe?g|gif|webp|bmp|tiff?|avif)(\?\S*)?$"
 _BRACKETS: Final = r"^\[.*\]$"
-_MARKS: Final = {"|": (0.0001, 0.8), ";": (0.2, 0.8), ",": (0.5, 0.5)}
+MARKS: Final = {"|": (0.0001, 0.8), ";": (0.2, 0.8), ",": (0.5, 0.5)}
 """Marks between members: the least share of distinct values with one, and the most distinct members
 for each member (for the comma, which sentences have too, for each value) that lists have."""
 
@@ -261,7 +261,7 @@ def _lists(text: pl.Series) -> pl.Series | None:
         lists = in_brackets(text)
         return lists if lists.null_count() == text.null_count() else None
     distinct = values.unique()
-    for mark, (least, most) in _MARKS.items():
+    for mark, (least, most) in MARKS.items():
         if distinct.str.contains(mark, literal=True).sum() < least * len(distinct):
             continue
         parted = _parted(distinct, mark)
@@ -291,7 +291,7 @@ def _split(text: pl.Series) -> pl.Series:
     values = text.drop_nulls()
     if len(values) and values.str.contains(_BRACKETS).all():
         return in_brackets(text)
-    counts = {mark: int(values.str.count_matches(mark, literal=True).sum()) for mark in _MARKS}
+    counts = {mark: int(values.str.count_matches(mark, literal=True).sum()) for mark in MARKS}
     return _parted(text, max(counts, key=counts.__getitem__))
 
 

@@ -1,6 +1,6 @@
 """The evaluator of whole sessions: policies in user model B, which neither A nor they have met."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,7 @@ from lightrec.evaluation.session_tables import ALL, HOME, NEW, RATIOS, findings
 from lightrec.intervals import mean_interval, ratio_interval
 from lightrec.keys import Key
 from lightrec.policies.baselines import ConstantListPolicy, PopularityPolicy
+from lightrec.progress import progress_bar
 from lightrec.run import Run
 from lightrec.simulators.rollout import (
     ActingPolicy,
@@ -99,7 +100,10 @@ class SimulatedSessions(Evaluator):
         if self.rounds_at_home:
             seeds = [seed * 1000 + round_ for round_ in range(self.rounds_at_home)]
             home = self._simulator(run, run.users_a, starts, len(users))
-            here = {n: [played] for n, played in judge(policies, home, users, seeds).items()}
+            here = {
+                name: [judge({name: policy}, home, users, seeds)[name]]
+                for name, policy in _each(policies, "in user model A")
+            }
             metrics |= {HOME: compare(here), "transfer_ratio": transfer_ratios(here, there)}
         return {
             f"{part}/{key}": value
@@ -125,7 +129,7 @@ class SimulatedSessions(Evaluator):
             learned["value"] = lambda history, items: judging.value(history, items)[0]
         seeds = [seed * 1000 + round_ for round_ in range(self.rounds)]
         played, away = {}, {}
-        for name, policy in policies.items():
+        for name, policy in _each(policies, "in user model B"):
             ends, alone = Returns(judging), {name: policy}
             played[name] = [
                 judge(alone, each, users, seeds, rewards=learned, record=ends)[name]
@@ -155,6 +159,10 @@ class SimulatedSessions(Evaluator):
             history_length=READ_STEPS,
             repeats=run.data.repeats,
         )
+
+
+def _each(policies: Mapping[str, ActingPolicy], where: str) -> Iterable[tuple[str, ActingPolicy]]:
+    return progress_bar(len(policies), "policy", desc=where, iterable=policies.items())
 
 
 class Returns:

@@ -1,12 +1,16 @@
 """`lightrec data`: check tells everything at once, convert writes whole folders or nothing."""
 
 import json
+import re
 
+import polars as pl
 import pytest
 
 from lightrec import plugins
 from lightrec.__main__ import main
-from lightrec.data.readers.base import read_tables
+from lightrec.data.domain import Domain
+from lightrec.data.log import InteractionLog
+from lightrec.data.readers.base import Reader, read_tables
 
 LOG = "who,sku,stars,when,price\na,x,5,2024-05-01,1\na,y,4,2024-05-02,1\nb,x,3,2024-05-03,1\n"
 COLUMNS = "{user: who, item: sku, value: stars, time: when}"
@@ -72,3 +76,45 @@ def test_a_path_without_a_reader(tmp_path, capsys, monkeypatch):
     ):
         assert main(["data", "check", str(path)]) == 2
         assert message in capsys.readouterr().err
+
+
+class LoansReader(Reader):
+    name = "loans"
+    recognises = classmethod(lambda cls, path: path.suffix == ".loans")
+
+    def read_log(self, path, columns=None):
+        return InteractionLog(pl.read_csv(path))
+
+
+class Library(Domain):
+    name, repeats = "library", True
+
+
+def test_a_log_is_held_to_the_domain_and_the_goal_of_its_readers_package(
+    tmp_path, lightrec_plugins, capsys
+):
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "set.yaml").write_text("over: generic\n")
+    (tmp_path / "library" / "data.yaml").write_text("goal: [view]\ndomain: library\n")
+    lightrec_plugins.add(
+        "library",
+        f"""from lightrec.api import gives
+lightrec_domains = gives({{"library": "{__name__}:Library"}})
+lightrec_readers = gives({{"LoansReader": "{__name__}:LoansReader"}})
+lightrec_recipes = gives([{str(tmp_path)!r}])
+""",
+    )
+    rows = [(f"u{n // 2}", f"i{n}", "view", n) for n in range(50)]
+    rows += [(user, item, "loan", time + 99) for user, item, _, time in rows[:20]]
+    log, users = tmp_path / "a.loans", tmp_path / "users.csv"
+    pl.DataFrame(rows, ["user", "item", "feedback", "time"], orient="row").write_csv(log)
+    users.write_text("user,age\nann,20\nu1,30\n")
+    check = ["data", "check", str(log), "--users", str(users)]
+    by_reader = r"\ndomain +library, the domain of its reader's package; --domain names another\n"
+    generic = r"\ndomain +generic\n(.*\n)+goal +none; give --goal loan (.*\n)+.*repeats of a user"
+    for more, said in (([], by_reader), (["--domain", "generic"], generic)):
+        assert main([*check, *more]) == 0
+        shown = capsys.readouterr().out
+        assert re.search(said, shown)
+        assert re.search(r"\n +24  users without a row in the user table", shown)
+        assert ("--goal" in shown, "repeats" in shown) == (bool(more), bool(more))

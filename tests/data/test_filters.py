@@ -203,3 +203,16 @@ def test_a_path_is_below_its_beginnings(text: str, rows: list[int]) -> None:
 
 def test_a_profile_has_the_value_itself() -> None:
     assert as_value(pl.Series("path", PATHS[::-1]), "category", "books") == "Books"
+
+
+def test_a_profile_has_several_members_of_a_list_between_the_marks_of_files() -> None:
+    skills = pl.Series("skills", [["first aid", "welding"], ["Cooking, baking"], None])
+    for text, members in (
+        ("welding|first aid", ["welding", "first aid"]),
+        ("First Aid; welding;", ["first aid", "welding"]),
+        ("cooking, baking", ["Cooking, baking"]),
+        (["welding"], ["welding"]),
+    ):
+        assert as_value(skills, "list", text) == members
+    with pytest.raises(RecipeError, match=r"'weldin' is not a value of 'skills'.*welding"):
+        as_value(skills, "list", "first aid|weldin")

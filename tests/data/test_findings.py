@@ -69,7 +69,7 @@ def test_the_k_core_is_that_of_a_run(tmp_path: Path) -> None:
     assert findings.used == {name: made["counts"][name] for name in ("events", "users", "items")}
     assert findings.used == {"events": 12, "users": 4, "items": 3}
     assert (findings.counts["ids_of_nothing"], findings.negative) == (1, ["return"])
-    assert "A run uses 12 events of 4 users and 3 items" in render(tmp_path, findings)
+    assert "A run uses 12 events of 4 users and 3 items" in render(tmp_path, findings, "generic")
 
 
 def test_what_a_run_with_a_goal_or_with_repeats_keeps_is_not_told_as_left_out() -> None:

@@ -1,6 +1,7 @@
 """Choosing settings, and the blend that comes of it."""
 
 import json
+from typing import ClassVar
 
 import pytest
 import torch
@@ -36,6 +37,21 @@ def test_open_settings_are_chosen_and_only_those():
     assert {l2 for l2, _ in tried} == {50.0}
     assert choose(Popularity(), evidence(), lambda _: 1.0)[1] == 1.0
     assert combinations({}) == [{}]
+
+
+def test_a_setting_is_open_while_fitting_only_where_the_class_says_so():
+    class Decaying(Popularity):
+        GRID: ClassVar = {"decay": (0.2, 0.6)}
+
+        def __init__(self, decay=None):
+            super().__init__()
+            self.decay, self.fitted = decay, None
+
+        def fit(self, evidence):
+            self.fitted = self.decay
+            return self
+
+    assert choose(Decaying(), evidence(), lambda model: model.fitted)[1] == 0.6
 
 
 @pytest.fixture

@@ -27,7 +27,6 @@ class ALS(ItemModel):
     """
 
     GRID: ClassVar = {"factors": (32, 64, 128), "alpha": (1.0, 10.0)}
-    SCORING: ClassVar = frozenset[str]()
 
     items: Tensor
     """(N + 1, F) float32, row 0 zero."""

@@ -35,7 +35,9 @@ TRIED: Final = 4_000
 class Evidence:
     """Data that an item model may be fitted to.
 
-    :param log: the training events.
+    :param log: the training events, user by user, oldest first: ``items`` (E,) int64, 1 to N,
+        ``times`` (E,) in milliseconds, ``feedback`` (E,) kinds from 1 or None, and ``offsets``
+        (U + 1,): user u has the events ``offsets[u]`` to ``offsets[u + 1]``.
     :param num_items: N.
     :param vectors: (N + 1, V) float32 text vectors, row 0 zero; V is 0 where there are none.
     :param is_ordered: whether the order of a user's events means anything.
@@ -107,13 +109,15 @@ class ItemModel(nn.Module, ABC):
     """Scores all items for a history, from what :meth:`fit` computed once.
 
     Every constructor argument is kept as an attribute of its name. One that is None is chosen on
-    validation events among its values in ``GRID``, see :func:`choose`, or by :meth:`fit`.
+    validation events among its values in ``GRID``, see :func:`choose`, or by :meth:`fit`. While
+    :meth:`fit` runs, an argument of ``GRID`` has one of its values, but those of ``SCORING`` may
+    be None, and so are all where somebody fits the model without choosing.
     """
 
     GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {}
     """Arguments that may be None, with the values that are tried."""
-    SCORING: ClassVar[frozenset[str]] = frozenset({"decay"})
-    """Arguments that :meth:`fit` does not look at."""
+    SCORING: ClassVar[frozenset[str]] = frozenset()
+    """Arguments that :meth:`fit` does not look at: their values are tried on one fitted model."""
     CUBIC: ClassVar[bool] = False
     """Whether the work of ``fit`` grows with the cube of ``Evidence.solved``."""
 
@@ -133,10 +137,10 @@ class ItemModel(nn.Module, ABC):
     def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
         """The values that have to be tried on a log, by the arguments' names.
 
-        Without an order no event has an age, and nothing decays.
+        Without an order no event has an age, and a ``decay`` in scoring is 1.
         """
         values = {name: tried for name, tried in self.GRID.items() if getattr(self, name) is None}
-        if "decay" in values and not evidence.is_ordered:
+        if "decay" in self.SCORING & values.keys() and not evidence.is_ordered:
             values["decay"] = [1.0]
         return values
 
@@ -153,6 +157,10 @@ class ItemModel(nn.Module, ABC):
     ) -> Tensor:
         """Score all items; see :class:`~lightrec.ranking.scorers.ItemScorer`.
 
+        :param histories: (B, L) int64, padded with 0 on the left. They hold no N + 1: offers of
+            which nothing was chosen are left out.
+        :param details: what else is known of the histories' events, such as ``Key.FEEDBACK`` and
+            ``Key.GAP``, (B, L) int64 each; None where nothing is.
         :returns: (B, N + 1) float32; what is below 0 counts as 0 in a blend.
         """
 
@@ -232,7 +240,6 @@ class RecentPopularity(Popularity):
     """
 
     GRID: ClassVar = {"half_life": (0.003, 0.01, 0.03, 0.1, 0.3)}
-    SCORING: ClassVar = frozenset[str]()
 
     def __init__(self, half_life: float | None = None) -> None:
         super().__init__()

@@ -47,6 +47,8 @@ class ItemToItem(ItemModel):
     Subclasses compute the matrix and hand it to :meth:`keep_matrix` or :meth:`keep_neighbours`.
     """
 
+    SCORING: ClassVar[frozenset[str]] = frozenset({"decay"})
+
     matrix: Tensor | None
     """(N + 1, N + 1) float32, row and column 0 zero: from an item of the history to all items."""
     neighbours: Tensor

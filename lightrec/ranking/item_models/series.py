@@ -30,6 +30,7 @@ class NextInSeries(ItemModel):
     """
 
     GRID: ClassVar = {"decay": (0.5, 0.8, 0.95)}
+    SCORING: ClassVar = frozenset({"decay"})
 
     following: Tensor
     """(N + 1,) int64: the item after each; 0 where none comes."""

@@ -26,6 +26,7 @@ def explain(
     by: str | None = None,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
+    time: str | None = None,
     out: Path | None = None,
 ) -> None:
     """Explain why an item comes: past events, words, the reward, what would change it.
@@ -46,6 +47,7 @@ def explain(
     :param by: what ranks, as in `lightrec recommend`.
     :param exclude: nothing that is one of these, as in `lightrec recommend`.
     :param only: nothing but what is one of these.
+    :param time: when the list is shown, as in `lightrec recommend`.
     :param out: a .html page or a .json file; by default the explanation is printed.
     """
     if k < 1:
@@ -61,7 +63,7 @@ def explain(
     if disclaimer := recommender.run.domain.disclaimer:
         print(disclaimer, file=sys.stderr)
     result = explaining.explain(
-        recommender, user, history=history, item=item, k=k, exclude=exclude, only=only
+        recommender, user, history=history, item=item, k=k, exclude=exclude, only=only, time=time
     )
     if out is None:
         print(explanation.text_of(result), end="")

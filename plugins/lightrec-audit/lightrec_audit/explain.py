@@ -144,6 +144,7 @@ def explain(
     k: int = 10,
     exclude: str | Sequence[str] = (),
     only: str | Sequence[str] = (),
+    time: datetime | str | None = None,
     words: bool = True,
 ) -> Explanation:
     """Explain why an item comes.
@@ -152,7 +153,7 @@ def explain(
 
     :param recommender: ranks by anything.
     :param user: as in :meth:`~lightrec.recommend.Recommender.recommend`, as are ``history``,
-        ``exclude`` and ``only``.
+        ``exclude``, ``only`` and ``time``.
     :param kinds: of the history's events, as in :meth:`lightrec.data.people.People.person`.
     :param item: a title or an item id; None for the first of the list.
     :param k: an item comes where it is among the first k.
@@ -164,7 +165,8 @@ def explain(
         raise RecipeError("Say whose list is to be explained: give a user of the log or a history.")
     with torch.inference_mode(False), torch.enable_grad():
         person = recommender.person(user, history, None, kinds)
-        case = _Case(recommender, user, person, exclude, only, item)
+        when = recommender.moment(time)
+        case = _Case(recommender, user, person, exclude, only, item, when)
         return case.explained(recommender.length(k), words)
 
 
@@ -179,6 +181,7 @@ class _Case:
         exclude: str | Sequence[str],
         only: str | Sequence[str],
         item: str | int | None,
+        time: datetime | None,
     ) -> None:
         self.recommender = recommender
         self.user = None if user is None else str(user)
@@ -191,7 +194,7 @@ class _Case:
                 "ranked by popularity or by attributes. Give --history or a user with events."
             )
         wanted, _ = recommender.allowed(exclude, only, recommender.rules)
-        allowed = recommender.may_see(person, wanted)
+        allowed = recommender.may_see(person, wanted, time)
         unseen = allowed.scatter(1, self.details[Key.SEEN], False)
         with torch.no_grad():
             raw = recommender.raw(self.details)
@@ -205,7 +208,7 @@ class _Case:
             why = (
                 "the person has seen it"
                 if allowed[0, self.item]
-                else "it is excluded or out of stock"
+                else "it is excluded, out of stock, or not for this person at that time"
             )
             title = recommender.catalog[Column.TITLE][self.item - 1]
             raise RecipeError(f"“{title}” does not come, and no event changes that: {why}.")

@@ -21,6 +21,7 @@ def serve(
     port: int = 8000,
     weights: list[float] | None = None,
     by: str | None = None,
+    time: str | None = None,
     store: str | None = None,
     tokens: Path | None = None,
     temperature: list[float] | None = None,
@@ -37,6 +38,7 @@ def serve(
       lightrec serve runs/video
       lightrec serve runs/video runs/other --weights 0.9 0.1
       lightrec serve runs/video runs/video --temperature 1 0.7
+      lightrec serve runs/travel --time now
       lightrec serve runs/video --host 0.0.0.0 --tokens tokens.yaml
       lightrec serve runs/video --store postgresql://me@host/served
 
@@ -50,6 +52,8 @@ def serve(
     :param weights: of the runs (default: all alike).
     :param by: what ranks, as in `lightrec recommend`; by default what each run's evaluation
         favours.
+    :param time: when slates are shown whose requests do not say it, by which the field says what
+        may be: now, or a date or time (default: the time of the log's last event).
     :param store: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME (default: served.db in the
         folder of the first run).
     :param tokens: a YAML file with tokens by role: read, feedback, admin.
@@ -85,12 +89,15 @@ def serve(
     import torch
     import uvicorn
 
+    from lightrec.data.times import moment
     from lightrec.stages.redo import check_rooms
     from lightrec_serve.access import Limits, read_tokens
     from lightrec_serve.app import application
     from lightrec_serve.service import Arm, Service
     from lightrec_serve.store import Store
 
+    if time is not None:
+        moment(time)  # refused here
     roles = None if tokens is None else read_tokens(tokens)
     torch.set_num_threads(threads)
     arms = [
@@ -101,12 +108,20 @@ def serve(
         check_rooms(run, "served.db")
     kept = Store(store or f"sqlite:///{run / 'served.db'}")
     log_as_json()
+    service = Service(arms, kept, time)
     app = application(
-        Service(arms, kept),
+        service,
         Limits(body=body, k=k, history=history, rate=rate),
         roles,
         hidden=hidden(paths),
     )
+    for arm in arms:
+        if (last := arm.batcher.engine.last) is not None:
+            when = time or f"{last:%Y-%m-%d %H:%M} UTC, the log's last event"
+            change = "" if time else "; --time now asks as of each request"
+            print(f"{arm.name}: what its field lets people see is asked as of {when}{change}.")
+        elif time is not None:
+            print(f"{arm.name}: --time changes nothing, since its field forbids nothing by times.")
     print(f"http://{host}:{port}/ has the page, http://{host}:{port}/docs the interface.")
     sys.stdout.flush()
     uvicorn.run(

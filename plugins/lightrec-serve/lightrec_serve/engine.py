@@ -52,7 +52,8 @@ class Query:
     :param kinds: of these events; none where each makes its item had.
     :param dismissed: ids of items that may not come.
     :param done: ids of the items of all events after those of the log, wanted or not, with their
-        kinds, of which the first ``earlier`` are of earlier sessions: by these the domain is asked.
+        kinds and times in milliseconds since 1970 UTC, of which the first ``earlier`` are of
+        earlier sessions: by these the domain is asked.
     :param draw: whether the slate is drawn by the law of Plackett and Luce, seeded by ``seed``.
     :raises RecipeError: where more places are kept for ``new`` items than there are.
     """
@@ -62,7 +63,7 @@ class Query:
     accepted: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     dismissed: tuple[str, ...] = ()
-    done: tuple[tuple[str, str], ...] = ()
+    done: tuple[tuple[str, str, int], ...] = ()
     earlier: int = 0
     profile: Mapping[str, Any] | None = None
     ask: str | None = None
@@ -187,6 +188,9 @@ class Engine(ABC):
     """A sentence of every answer, such as a field's disclaimer."""
     worth: Mapping[str, float] = MappingProxyType({})
     """The worth of kinds of feedback, as the run weighs them."""
+    last: datetime | None = None
+    """The time of the log's last event, as of which the field is asked what may be shown where
+    nobody says another; None where it forbids nothing, or the log has no times."""
     goal: Sequence[str] = ()
     """The kinds of feedback that are to be brought about; none: every kind."""
     temperature = 1.0
@@ -264,16 +268,17 @@ class Engine(ABC):
             self._mark = mark
         return standing
 
-    def wanted(self, events: Sequence[tuple[str, str]], before: int) -> dict[str, Any]:
+    def wanted(self, events: Sequence[tuple[str, str, int]], before: int) -> dict[str, Any]:
         """Fields of a query that say which items were wanted and which were not, by their worth.
 
+        :param events: items, kinds and times, as in a query's ``done``.
         :param before: how many of the events are of earlier sessions: what was not wanted then may
             be wanted now.
         """
-        worth = worth_of({kind for _, kind in events}, self.worth, self.goal)
+        worth = worth_of({kind for _, kind, _ in events}, self.worth, self.goal)
         good = [event for event in events if worth[event[1]] > 0]
-        accepted, kinds = zip(*good, strict=True) if good else ((), ())
-        dismissed = tuple(item for item, kind in events[before:] if worth[kind] < 0)
+        accepted, kinds, _ = zip(*good, strict=True) if good else ((), (), ())
+        dismissed = tuple(item for item, kind, _ in events[before:] if worth[kind] < 0)
         every = {"done": tuple(events), "earlier": before}
         return {"accepted": accepted, "kinds": kinds, "dismissed": dismissed, **every}
 

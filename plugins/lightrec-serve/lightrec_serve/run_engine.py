@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,8 @@ class RunEngine(Engine):
         self.feedback_kinds = self.store.feedback_kinds
         self.log_users = self.store.user_ids if self.store.has_users else ()
         self.repeats, self.note = self.store.repeats, self.domain.disclaimer
+        if self.domain.restricts and self.store.has_times:
+            self.last = datetime.fromtimestamp(self.store.times.max() / 1000, UTC)
         self.worth, self.goal = worth_in(self.usual.run), self.store.goal
         self.catalog = Catalog(self.store.catalog, self.store.item_kinds, self.usual.names)
         find = lambda name: self.catalog.find([name])[0]  # noqa: E731
@@ -145,7 +148,8 @@ class RunEngine(Engine):
             raise RecipeError("Nothing was learned of an item that was put while serving.")
         user, history, kinds = self._whom(query)
         events: dict[str, Any] = {"history": history or None, "kinds": kinds}
-        return asdict(explain(self.recommender(query.by), user, **events, item=item, k=query.k))
+        events |= {"item": item, "k": query.k, "time": query.time}
+        return asdict(explain(self.recommender(query.by), user, **events))
 
     def _whom(self, query: Query) -> tuple[str | None, list[str], list[str | None]]:
         """The user, if the run knows one, and the items and kinds of events since."""
@@ -248,8 +252,8 @@ class RunEngine(Engine):
         if not domain.restricts:
             return everything
         when = store.times.max()
-        if query.time is not None:
-            when = int(query.time.timestamp() * 1000)
+        if (asked := self.usual.moment(query.time)) is not None:
+            when = int(asked.timestamp() * 1000)
         appeared = None
         if domain.lifetime is not None:
             appeared = np.append(store.first_seen, [when] * self.catalog.live.height)
@@ -271,20 +275,22 @@ class RunEngine(Engine):
     def _past(self, query: Query) -> dict[str, Tensor]:
         """What a person did, new items and unwanted events among it, as the domain is asked by."""
         user, before = self._user(query)
-        events: list[tuple[int, str | None]]
-        events = [(number, None) for number in self.catalog.find(query.history)]
+        events: list[tuple[int, str | None, int]]
+        events = [(number, None, 0) for number in self.catalog.find(query.history)]
         wanted, session = {*zip(query.accepted, query.kinds, strict=False)}, 0
-        for place, (item, kind) in enumerate(query.done):
+        for place, (item, kind, time) in enumerate(query.done):
             if kind in self.feedback_kinds or (item, kind) in wanted:
                 same = kind if self.feedback_kinds else None
-                new = [(n, kind) for n in self.catalog.numbers([item]) if (n, same) not in before]
-                events += new
-                session += len(new) * (place >= query.earlier)
-        numbers, kinds = [n for n, _ in events], [kind for _, kind in events]
+                there = [n for n in self.catalog.numbers([item]) if (n, same) not in before]
+                events += [(number, kind, time) for number in there]
+                session += len(there) * (place >= query.earlier)
+        numbers, kinds, times = map(list, zip(*events, strict=True)) if events else ([], [], [])
         known = self.usual.people.person(user, None, query.profile).known
         known = with_events(known, numbers, kinds, self.feedback_kinds, self.goal, self.repeats)
+        moments = known.get(Key.TIME, torch.zeros_like(known[Key.HISTORY]))
+        moments[:, moments.shape[1] - len(times) :] = torch.tensor(times)
         session += len(query.history) * (query.earlier == 0)
-        return known | {Key.SO_FAR: torch.tensor([session])}
+        return known | {Key.TIME: moments, Key.SO_FAR: torch.tensor([session])}
 
     def checked(self, item: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """An item's row, which the field puts into words where its text is not given."""

@@ -82,10 +82,14 @@ class Ask(Strict):
         None, description="The session that an answer named; without one, a new session begins."
     )
     history: Names = Field(
-        [], description="Titles or item ids, oldest first, after what the log knows of the user."
+        [],
+        description="Titles or item ids, oldest first, after what the log knows of the user; kept "
+        "for the session's later requests that give none.",
     )
     profile: dict[Name, Plain] | None = Field(
-        None, max_length=MOST, description="Attributes of a person who is not in the log."
+        None,
+        max_length=MOST,
+        description="Attributes of a person who is not in the log; kept as history is.",
     )
     ask: Text | None = Field(None, description="A wish in words.", examples=["slow crime story"])
     k: int = Field(10, ge=1, strict=True, description="How many items at most.")
@@ -99,7 +103,9 @@ class Ask(Strict):
     )
     new: int = Field(0, ge=0, strict=True, description="Last places kept for items without events.")
     time: Moment | None = Field(
-        None, description="When the slate is shown; else at the time of the log's last event."
+        None,
+        description="When the slate is shown, by which the field says what may be; else as the "
+        "service was started, usually the time of the log's last event.",
     )
     by: Ranker | None = Field(
         None, description="What ranks, in place of what the run's evaluation favours."
@@ -118,6 +124,7 @@ class Why(Strict):
     item: Name
     history: list[Name] = Field([], description="What the request for the slate gave.")
     k: int = Field(10, ge=1, description="An item comes if it is among so many.")
+    time: Moment | None = Field(None, description="What the request for the slate gave.")
     by: Ranker | None = None
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
+from lightrec.data.times import moment
 from lightrec.errors import LightrecError, RecipeError
 from lightrec_serve.batching import Batcher
 from lightrec_serve.engine import Engine, Query
@@ -28,6 +29,8 @@ REMEMBERED: Final = 1_000
 """Accepted items of a person that are read from the store, the newest ones."""
 SHARED: Final = {each.name for each in fields(Query)} & Ask.model_fields.keys() - {"user"}
 """Fields of a request that a query has as they are."""
+OF_PERSON: Final = ("history", "profile")
+"""Fields of a request that the session keeps for later ones, which need not say them again."""
 ANSWERED: Final = ("accepted", "dismissed")
 """Kinds of feedback that may always be sent beside those of the runs."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,8 +72,10 @@ class State:
     session: Session
     begun: bool = True
     unsent: bool = False
-    events: list[tuple[str, str]] = field(default_factory=list)
-    """Items of the user's events and the kinds of these."""
+    said: dict[str, Any] = field(default_factory=dict)
+    """What requests have said of the person, the last of each of :data:`OF_PERSON`."""
+    events: list[tuple[str, str, int]] = field(default_factory=list)
+    """Items of the user's events, the kinds of these, and their times as in a store."""
     before: int = 0
     """How many of them are of earlier sessions."""
 
@@ -83,10 +88,12 @@ class Service:
 
     :param arms: recommenders; each person meets one of them, by the weights, for good.
     :param store: where sessions, answers, feedback and items are kept.
+    :param time: when slates are shown whose requests do not say it: ``now``, or a time as of
+        :func:`lightrec.data.times.moment`; None for the last event of each arm's log.
     """
 
-    def __init__(self, arms: Sequence[Arm], store: Store) -> None:
-        self.arms, self.store = {arm.name: arm for arm in arms}, store
+    def __init__(self, arms: Sequence[Arm], store: Store, time: str | None = None) -> None:
+        self.arms, self.store, self.time = {arm.name: arm for arm in arms}, store, time
         self._states: OrderedDict[str, State] = OrderedDict()
         self._reloading, self._changing = asyncio.Lock(), asyncio.Lock()
         for arm in arms:
@@ -102,6 +109,8 @@ class Service:
         began = perf_counter()
         state = await self._state(ask)
         arm = self.arms[state.session.arm]
+        said = state.said | {n: getattr(ask, n) for n in OF_PERSON if n in ask.model_fields_set}
+        ask = ask.model_copy(update={**said, "time": self._when(ask.time, arm)})
         query = Query(
             user=state.session.user,
             **{name: getattr(ask, name) for name in SHARED},
@@ -110,6 +119,7 @@ class Service:
             seed=secrets.randbits(62),
         )
         engine, ranked = await arm.batcher.answer(query)
+        state.said = said
         await self._begin(state)  # only now: what cannot be answered leaves nothing
         places = _places(engine, ranked.items, ranked.scores)
         for place, number, chance in zip(places, ranked.items, ranked.propensities, strict=True):
@@ -155,14 +165,16 @@ class Service:
         state = await self._held(why.session)
         if state is None:
             raise Unknown(f"There is no session {why.session!r}: ask for a slate first.")
-        batcher = self._arm(state.session.arm).batcher
+        arm = self._arm(state.session.arm)
+        batcher = arm.batcher
         if batcher.engine.catalog.number(why.item) is None:
             raise Unknown(f"There is no item {why.item!r}.")
         query = Query(
             user=state.session.user,
-            history=tuple(why.history),
+            history=tuple(why.history or state.said.get("history", ())),
             **batcher.engine.wanted(state.events, state.before),
             k=why.k,
+            time=self._when(why.time, arm),
             by=why.by,
         )
         return await batcher.call(lambda engine: engine.explain(query, why.item))
@@ -190,9 +202,9 @@ class Service:
             said = event.model_dump() | {"time": milliseconds(event.time)}
             kept.append(Feedback(user=state.session.user, **said))
         new = await asyncio.to_thread(self.store.feedback, kept)
-        for event, state, is_new in zip(events, states, new, strict=True):
+        for each, state, is_new in zip(kept, states, new, strict=True):
             if is_new and state is not None:
-                state.events.append((event.item, event.kind))
+                state.events.append((each.item, each.kind, each.time))
         return sum(new), len(new) - sum(new)
 
     async def put(self, items: Sequence[Item]) -> list[str]:
@@ -299,6 +311,12 @@ class Service:
             arm.batcher.close()
         self.store.close()
 
+    def _when(self, asked: datetime | None, arm: Arm) -> datetime | None:
+        """When a slate is shown: as the request says or else, where it counts, the service."""
+        if asked is not None or self.time is None or arm.batcher.engine.last is None:
+            return asked
+        return moment(self.time)
+
     def _arm(self, name: str | None) -> Arm:
         if name is None:
             return next(iter(self.arms.values()))
@@ -371,10 +389,13 @@ class Service:
             state = State(session, begun)
             if session.user is not None:
                 earlier = self.store.history(session.user, session.began, REMEMBERED)
-                state.events = [(event.item, event.kind) for event in earlier]
+                state.events = [(event.item, event.kind, event.time) for event in earlier]
                 state.before = len(earlier)
-            session_events = self.store.events(session.id) if begun else ()
-            state.events += [(event.item, event.kind) for event in session_events]
+            if begun:
+                since = self.store.events(session.id)
+                state.events += [(event.item, event.kind, event.time) for event in since]
+                asked = self.store.asked(session.id)
+                state.said = {name: asked[name] for name in OF_PERSON if name in asked}
             return state
 
         stored = begun or session.user is not None

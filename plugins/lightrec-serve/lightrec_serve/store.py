@@ -186,6 +186,15 @@ class Store:
         """A session's feedback in its order."""
         return self._feedback(FEEDBACK.c.session == session)
 
+    def asked(self, session: str) -> dict[str, Any]:
+        """The request of a session's last answer that is written; nothing where there is none."""
+        wanted = sa.select(ANSWERS.c.request).where(ANSWERS.c.session == session)
+        with self._reading() as connection:
+            # From the newest on, so that a session that goes on is soon there.
+            row = connection.execute(wanted.order_by(ANSWERS.c.number.desc()).limit(1)).scalar()
+        request: dict[str, Any] = json.loads(row or "{}")
+        return request
+
     def history(
         self, user: str, before: int | None = None, last: int | None = None
     ) -> list[Feedback]:

@@ -146,12 +146,12 @@ def client(tiny_run, tmp_path):
     """Opens a service on the store of the test, with an arm for each of some loaders."""
 
     @contextmanager
-    def client(*loaders, weights=(), **options):
+    def client(*loaders, weights=(), time=None, **options):
         loaders = loaders or (lambda: RunEngine(tiny_run),)
         weights = weights or (1.0,) * len(loaders)
         names = (f"arm-{place}" for place in range(len(loaders)))
         arms = list(map(Arm, names, loaders, weights))
-        service = Service(arms, Store(f"sqlite:///{tmp_path}/served.db"))
+        service = Service(arms, Store(f"sqlite:///{tmp_path}/served.db"), time)
         app = application(service, hidden=[str(tiny_run)], **options)
         with Http(app, raise_server_exceptions=False) as http:
             yield http

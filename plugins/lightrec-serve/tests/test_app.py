@@ -3,7 +3,9 @@
 import asyncio
 import json
 import math
+import re
 import shutil
+from datetime import datetime
 from functools import cache
 from types import SimpleNamespace
 
@@ -12,7 +14,7 @@ import polars as pl
 import pytest
 from lightrec_export.worth import worth_in
 from lightrec_ope.shown import rounds
-from lightrec_serve.commands import served
+from lightrec_serve.commands import serve, served
 from lightrec_serve.engine import Query
 from lightrec_serve.run_engine import RunEngine
 from lightrec_testing import tiny
@@ -20,10 +22,10 @@ from lightrec_testing import tiny
 from lightrec.data.catalog import Users
 from lightrec.data.domain import Domain
 from lightrec.data.readers.base import read_tables
-from lightrec.errors import RunError
+from lightrec.errors import RecipeError, RunError
 from lightrec.recommend import Recommender
 from lightrec.run import Run
-from tests.courses import HOOKS, courses_run
+from tests.courses import HOOKS, Courses, courses_run
 
 
 @pytest.fixture(scope="session")
@@ -172,13 +174,18 @@ def test_fifty_sessions_of_one_user_do_not_disturb_each_other(client, recommende
 
 
 class Grown(Domain):
-    """Songs are not for users whose number is odd, and new items say so by their titles."""
+    """Songs are not for users whose number is odd, and new items say so by their titles.
+
+    From 2031 on nobody gets tea.
+    """
 
     def eligible(self, audience):
         users, items = audience.users, audience.items
         odd = users["user"].str.strip_prefix("u").cast(pl.Int64, strict=False).fill_null(1) % 2
         songs = (items["kind"] == "song").fill_null(False) | items["title"].str.contains("adult")
-        return ~((odd == 1).to_numpy()[:, None] & songs.to_numpy()[None])
+        late = (audience.time.dt.year() > 2030).to_numpy()[:, None]
+        tea = (items["kind"] == "tea").fill_null(False).to_numpy()
+        return ~((odd == 1).to_numpy()[:, None] & songs.to_numpy()[None] | late & tea)
 
 
 @pytest.fixture
@@ -216,6 +223,37 @@ def test_what_the_field_forbids_never_comes(client, grown, more):
     assert songs & even
 
 
+def test_a_slate_is_shown_at_the_time_that_is_said_and_else_at_that_of_the_log(
+    client, grown, capsys, monkeypatch
+):
+    teas = {f"i{number}" for number in range(12)}
+    shown = lambda http, **ask: {*items(slate_of(http, user="u2", k=60, **ask))}  # noqa: E731
+    with client(lambda: RunEngine(grown)) as http:
+        before = shown(http)
+        after = shown(http, time="2031-01-01")
+        assert (before & teas, after) == (before - after, before - teas)
+    with client(lambda: RunEngine(grown), time="now") as http:
+        monkeypatch.setattr("lightrec_serve.service.moment", lambda _: datetime(2031, 5, 1))
+        assert (shown(http), shown(http, time="2030-12-31")) == (after, before)
+        slate = slate_of(http, user="u2")
+        why = {"session": slate["session"], "item": min(before & teas)}
+        assert http.post("/explain", json=why).status_code == 422
+        assert http.post("/explain", json=why | {"time": "2030-12-31"}).status_code == 200
+    usual = Recommender(grown)
+    assert {*usual.recommend("u2", k=60, time=datetime(2031, 1, 1))["item"]} == after
+    assert not teas & {*pl.concat(usual.recommend_all(k=60, time="2031-01-01"))["item"]}
+    with pytest.raises(RecipeError, match="'soon' is no moment: give `now`, or a date"):
+        usual.recommend("u2", time="soon")
+    monkeypatch.setattr(usual.store, "has_times", False)
+    with pytest.raises(RecipeError, match=r"has no times.*leave out the time 'now'"):
+        usual.recommend("u2", time="now")
+    monkeypatch.setattr("uvicorn.run", lambda *_, **__: None)
+    last = "asked as of 2024-01-.*, the log's last event; --time now asks as of each request"
+    for time, line in ((None, last), ("2031-01-01", "asked as of 2031-01-01.")):
+        serve(grown, time=time)
+        assert re.search(f"^grown: .*{line}", capsys.readouterr().out, re.MULTILINE)
+
+
 @pytest.fixture
 def courses(tiny_run, tmp_path, lightrec_plugins):
     lightrec_plugins.add(
@@ -241,10 +279,27 @@ def test_what_is_taken_opens_the_next_course_and_nothing_else_does(client, cours
         send(http, slate, "i12", "dismissed", "12")  # which opens nothing
         slate = slate_of(http, session=slate["session"], k=60, explore=explore)
         assert {*items(slate)} == opened - had - {"i12"}
-        assert {*items(slate_of(http, history=["i24"], k=60))} == firsts - {"i24"} | {"i25"}
+        named = slate_of(http, history=["i24"], k=60)
+        own = {"session": named["session"], "k": 60}
+        assert {*items(named)} == {*items(slate_of(http, **own))} == firsts - {"i24"} | {"i25"}
     with client(lambda: RunEngine(courses)) as http:  # what is stored is remembered
         again = slate_of(http, session=slate["session"], k=60, explore=explore)
         assert {*items(again)} == {*items(slate)}
+        assert items(slate_of(http, **own)) == items(named)
+        assert {*items(slate_of(http, history=[], **own))} == firsts
+        assert {*items(slate_of(http, **own))} == firsts
+
+
+def test_a_field_is_told_when_the_events_of_a_session_happened(client, courses, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Courses, "eligible", lambda self, audience: asked.append(audience.past))
+    with client(lambda: RunEngine(courses)) as http:
+        session = slate_of(http, history=["i24"])["session"]
+        event = {"id": "1", "session": session, "item": "i0", "time": "2026-11-30T12:00:00"}
+        http.post("/feedback", json={"events": [event]})
+        slate_of(http, session=session)
+    assert asked[-1].history.tolist() == [[25, 1]]
+    assert asked[-1].times.astype(str).tolist() == [["NaT", "2026-11-30T12:00:00.000"]]
 
 
 def test_an_item_that_is_put_may_come_next_and_one_deleted_does_not(client):
