@@ -13,7 +13,7 @@ from lightrec_lab.adversarial import AIRL, GAIL
 from lightrec_lab.imitation import SQIL
 from lightrec_lab.replay import ReplayPolicyModule
 from lightrec_lab.towers import GRU, MeanPooling
-from lightrec_rewards.normalised import NormalisedReward
+from lightrec_rewards.limits import ConstrainedReward, NewItems
 from lightrec_worlds.tower import TowerPolicy
 from lightrec_worlds.world_data import WorldData
 
@@ -52,7 +52,7 @@ def choice(folder, batch_size=16, **settings):
 
 
 def policy(folder, kind=PolicyModule, **settings):
-    data = policy_data(folder, max_steps=2, reward=NormalisedReward(SurplusReward()))
+    data = policy_data(folder, max_steps=2, reward=ConstrainedReward(SurplusReward(), [NewItems()]))
     chosen = {"sessions": 8, "steps": 2, "batch_size": 16, **settings}
     return kind(data.num_items, data.vector_size, **chosen), data
 

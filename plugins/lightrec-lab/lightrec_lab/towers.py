@@ -10,15 +10,12 @@ class GRU(UserTower):
     """Gated recurrent units over the history, then a linear map (GRU4Rec, Hidasi et al. 2016).
 
     :param size: width D, of the state too.
-    :param layers: number of recurrent layers, 1 or more.
+    :param layers: number of recurrent layers, 1 or more, as torch demands.
     :param dropout: probability, on the input and between layers.
-    :raises ValueError: where there are no layers.
     """
 
     def __init__(self, size: int, layers: int = 2, dropout: float = 0.4) -> None:
         super().__init__()
-        if layers < 1:
-            raise ValueError(f"A GRU cannot have {layers} layers: give 1 or more.")
         self.dropout = nn.Dropout(dropout)
         between = dropout if layers > 1 else 0.0
         self.recurrent = nn.GRU(size, size, layers, batch_first=True, dropout=between)

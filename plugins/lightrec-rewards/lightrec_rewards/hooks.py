@@ -14,7 +14,6 @@ lightrec_rewards = gives(
         "UncertaintyPenalty": "lightrec_rewards.penalties:UncertaintyPenalty",
         "ConversionReward": "lightrec_rewards.accepted:ConversionReward",
         "ProbabilityLogReward": "lightrec_rewards.accepted:ProbabilityLogReward",
-        "NormalisedReward": "lightrec_rewards.normalised:NormalisedReward",
         "ConstrainedReward": "lightrec_rewards.limits:ConstrainedReward",
     }
 )

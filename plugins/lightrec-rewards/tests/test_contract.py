@@ -1,6 +1,5 @@
 """The rewards keep the contract of rewards, also within each other."""
 
-from lightrec_rewards.normalised import NormalisedReward
 from lightrec_rewards.penalties import FatiguePenalty
 from lightrec_rewards.staying import ContinuationShaping
 from lightrec_testing import RewardChecks, parametrize_checks, plugin_checks
@@ -9,9 +8,9 @@ from lightrec.rewards.accepted import LearnedReward, WeightedSum
 
 
 def combined():
-    """A normalised sum of a shaped learned reward and a penalty."""
+    """A sum of a shaped learned reward and a penalty."""
     shaped = ContinuationShaping(LearnedReward(), 0.9)
-    return NormalisedReward(WeightedSum([shaped, FatiguePenalty()], [1.0, 0.5]))
+    return WeightedSum([shaped, FatiguePenalty()], [1.0, 0.5])
 
 
 @parametrize_checks(

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from lightrec_rewards.normalised import NormalisedReward, RunningMoments
 from lightrec_rewards.penalties import FatiguePenalty, RepetitionPenalty, UncertaintyPenalty
 from lightrec_rewards.staying import ContinuationShaping, ShapedReward, ending
 from lightrec_testing import tiny
@@ -82,38 +81,6 @@ def test_uncertainty_is_the_ensembles_unless_the_simulator_tells(users):
     assert torch.equal(reward(steps), torch.tensor([[-0.1], [-0.2]]))
 
 
-def test_moments_are_those_of_all_numbers():
-    torch.manual_seed(0)
-    values = 1000 + torch.randn(1000)
-    moments = RunningMoments()
-    for part in values.split([1, 9, 390, 600]):
-        moments.update(part)
-    assert moments.mean.item() == pytest.approx(values.double().mean().item(), abs=1e-9)
-    assert moments.deviation.item() == pytest.approx(values.double().std().item(), abs=1e-9)
-    assert RunningMoments().deviation == 1
-
-
-@pytest.mark.parametrize("center", [False, True])
-def test_normalised_rewards_have_unit_spread(center):
-    reward = NormalisedReward(ItemReward(), center)
-    steps = rows([[0]] * 4, [0, 2, 4, 6])
-    mean, spread = (3.0 if center else 0.0), (20 / 3) ** 0.5
-    expected = [(x - mean) / spread for x in (0, 2, 4, 6)]
-    assert reward(steps).flatten().tolist() == pytest.approx(expected)
-    # What judges shares the scale and never moves it, in whatever mode the other is.
-    judged = reward.judged
-    assert judged(rows([[0]], [2])).item() == pytest.approx((2 - mean) / spread)
-    assert reward.moments.count == 4
-    assert reward.training
-    reward.eval()(rows([[0]], [100]))
-    assert reward.moments.count == 4
-    reward.train()(rows([[0]], [100]))
-    assert reward.moments.count == 5
-    scale = 1 / float(reward.moments.deviation)
-    apart = judged(rows([[0]], [2])) - judged(rows([[0]], [1]))
-    assert apart.item() == pytest.approx(scale)
-
-
 class TableShaping(ShapedReward):
     """A potential by table of the last item in the history."""
 
@@ -139,8 +106,6 @@ def test_what_is_judged_is_never_shaped():
     total = WeightedSum([shaped, EngagementReward()], [2.0, 1.0])
     expected = WeightedSum([plain, EngagementReward()], [2.0, 1.0])(STEPS)
     assert torch.equal(total.judged(STEPS), expected)
-    normalised = NormalisedReward(TableShaping(plain, torch.zeros(4))).eval()
-    assert torch.equal(normalised.judged(STEPS), plain(STEPS))
     with pytest.raises(RecipeError, match="discount of shaping is 2"):
         TableShaping(plain, torch.zeros(4), 2)
 

@@ -145,6 +145,11 @@ class Case:
         yield "past session", self.after(Key.SO_FAR, (history > PADDING).sum(1))
         yield "past shown", self.after(Key.SHOWN, self.known[Key.SHOWN] * 0)
 
+    def of_people(self, rows: slice) -> "Case":
+        """The case of some of the people."""
+        known = {key: values[rows] for key, values in self.known.items()}
+        return replace(self, users=self.users[rows], times=self.times[rows], known=known)
+
     def after(self, key: str, values: Any) -> "Case":
         """The case in which something else is known of the past."""
         return replace(self, known={**self.known, key: values})
@@ -186,37 +191,22 @@ class MaskChecks(BatchChecks):
         each item, whatever is known of them and of what they did; it is the same alone, among
         others, and every time.
         """
-        domain, items = self.make(), self.standard().with_columns(pl.lit("").alias(Column.TEXT))
-        attributes = {"age": ["40", "12", None], "country": ["fr", "", None]}
-        users = pl.DataFrame({Column.USER: ["u", "v", "w"], **attributes})
-        time = pl.repeat(datetime.datetime(2024, 1, 31), 3, eager=True).dt.replace_time_zone("UTC")
-        events = {
-            Key.HISTORY: np.array([[0, 1, 2, 1], [5, 3, 2, 4], [0, 0, 0, 0]]),
-            Key.FEEDBACK: np.array([[0, 1, 2, 0], [0, 2, 1, 1], [0, 0, 0, 0]]),
-            Key.TIME: np.array([[0, 1, 2, 0], [3, 4, 4, 5], [0, 0, 0, 0]]) * 86_400_000,
-            Key.SO_FAR: np.array([2, 0, 0]),
-            Key.SHOWN: np.array([[1, 3], [0, 0], [0, 0]]),
-        }
-
-        def asked(people: pl.DataFrame, things: pl.DataFrame, rows: slice) -> Mask | None:
-            known = {name: table[rows] for name, table in events.items()}
-            past = Past.of(known, ["play", "skip"]) if domain.by_history else None
-            audience = Audience(users=people, items=things, time=time[rows], past=past)
-            return domain.eligible(audience)
-
-        tables = [table.clone() for table in (users, items)]
-        for people in (users, users.select(Column.USER), users.clear(1)):
-            for things in (items, items.select(Column.ITEM, Column.TITLE, Column.TEXT)):
-                mask = asked(people, things, slice(people.height))
+        domain, case = self.make(), self.case
+        tables = [table.clone() for table in (case.users, case.items)]
+        bare = case.items.select(Column.ITEM, Column.TITLE, Column.TEXT)
+        unknown = replace(case.of_people(slice(1)), users=case.users.clear(1))
+        for who in (case, replace(case, users=case.users.select(Column.USER)), unknown):
+            for things in (case.items, bare):
+                mask, rows = replace(who, items=things).mask(domain), who.users.height
                 shape = getattr(mask, "shape", None), getattr(mask, "dtype", None)
-                if mask is not None and shape != ((people.height, things.height), np.dtype(bool)):
-                    yield f"For {people.height} users and {things.height} items: {described(mask)}"
-        whole, again = (asked(users, items, slice(3)) for _ in range(2))
-        rows = [asked(users[n], items, slice(n, n + 1)) for n in range(3)]
-        masks = [row for row in rows if row is not None]
-        alone = np.concatenate(masks) if len(masks) == len(rows) else None
+                if mask is not None and shape != ((rows, things.height), np.dtype(bool)):
+                    yield f"For {rows} users and {things.height} items: {described(mask)}"
+        whole, again = case.mask(domain), case.mask(domain)
+        each = [case.of_people(slice(n, n + 1)).mask(domain) for n in range(case.users.height)]
+        masks = [mask for mask in each if mask is not None]
+        alone = np.concatenate(masks) if len(masks) == len(each) else None
         yield from differences({"all": whole, "again": whole}, {"all": again, "again": alone})
-        yield from differences(dict(enumerate(tables)), dict(enumerate((users, items))))
+        yield from differences(dict(enumerate(tables)), {0: case.users, 1: case.items})
 
     @promise("Compute each user's row from that user alone, and keep nothing from call to call.")
     def million_draws(self) -> Faults:

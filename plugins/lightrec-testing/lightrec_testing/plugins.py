@@ -67,7 +67,7 @@ SUPPLIES: dict[str, Callable[[], Any]] = {
     "user_model": _made("tiny:tiny_user_model"),
     "starts": _made("tiny:tiny_starts"),
     "ranker": _made("tiny:tiny_ranker"),
-    "policy": _made("tiny:tiny_policy"),
+    "policy": lambda: _made("lightrec.policies.baselines:GreedyRankerPolicy")(SUPPLIES["ranker"]()),
     "reward": _made("lightrec.rewards.accepted:EngagementReward"),
     "parts": lambda: [SUPPLIES["reward"]() for _ in range(2)],
 }

@@ -217,8 +217,9 @@ class ReaderChecks(FileChecks):
                 there = ", ".join(f"{what} {count}" for what, count in holds.items())
                 yield f"`sample_holds` states {name} {number!r}, and it holds {there}."
         for name, table in (("item", tables.catalog), ("user", tables.users)):
-            ids = {} if table is None else {n: _meet(events[n], table.rows[name]) for n in IDS}
-            if ids and events[name].count() and not ids[name]:
+            rows = set() if table is None else {*table.rows[name]}
+            ids = {n: not rows.isdisjoint(events[n]) for n in IDS}
+            if rows and events[name].count() and not ids[name]:
                 others = [n for n in IDS if ids[n]]
                 swapped = f", which are in its column {others[0]}" if others else ""
                 yield f"No {name} of the log has one of the ids of the {name} table{swapped}."
@@ -288,10 +289,6 @@ def _holdings(tables: Tables) -> dict[str, Any]:
     holds |= {f"{name}s": events[name].n_unique() for name in IDS}
     holds["kinds"] = sorted(events[Column.FEEDBACK].drop_nulls().unique())
     return holds | {"first": events[Column.TIME].min(), "last": events[Column.TIME].max()}
-
-
-def _meet(ids: pl.Series, others: pl.Series) -> bool:
-    return bool(ids.is_in(others.implode()).any())
 
 
 def _is_sentence(text: str) -> bool:

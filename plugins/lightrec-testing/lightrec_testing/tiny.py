@@ -29,7 +29,6 @@ from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import find_reader
 from lightrec.data.store import EventStore
 from lightrec.keys import Column
-from lightrec.policies.baselines import GreedyRankerPolicy
 from lightrec.ranking.ranker import Ranker
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
@@ -141,11 +140,6 @@ def tiny_ranker() -> Ranker:
     """Make a ranker of random weights."""
     with seeded(0):
         return Ranker(NUM_ITEMS, size=8).eval()
-
-
-def tiny_policy() -> GreedyRankerPolicy:
-    """Make a policy that shows what the tiny ranker scores highest."""
-    return GreedyRankerPolicy(tiny_ranker())
 
 
 def tiny_choice_model(num_items: int = NUM_ITEMS, seed: int = 0) -> PooledChoice:
