@@ -20,6 +20,8 @@ from lightrec.moved import changes
 ROOT: Final = Path(__file__).parents[2]
 RECORDED: Final = Path(__file__).with_suffix(".json")
 ABSTRACT: Final = "@abstractmethod"
+CALLED: Final = ("runs",)
+"""Kinds that packages call and do not define: these may take new options."""
 MARKS: Final = ("abstractmethod", "cached_property", "classmethod", "property", "staticmethod")
 """Decorators by which a member is called in another way."""
 
@@ -63,7 +65,8 @@ def breaks(before: dict[str, dict], now: dict[str, dict]) -> list[str]:
     for kind, was in before.items():
         is_now = now.get(kind, {"version": 0, "signatures": {}})
         old, new = was["signatures"], is_now["signatures"]
-        lost = [name for name in old if old[name] != new.get(name)]
+        as_before = _without_options if kind in CALLED else (lambda before, now: now)
+        lost = [name for name in old if old[name] != as_before(old[name], new.get(name, ""))]
         changed = [f"{name} was {old[name]} and is {new.get(name, 'gone')}" for name in lost]
         changed += [f"{n} must be defined now" for n in new.keys() - old if ABSTRACT in new[n]]
         if changed and is_now["version"] <= was["version"]:
@@ -73,6 +76,24 @@ def breaks(before: dict[str, dict], now: dict[str, dict]) -> list[str]:
                 "docs/reference/migration.md, and raise API_VERSION in lightrec/hookspecs.py."
             )
     return sentences
+
+
+def _without_options(before: str, now: str) -> str:
+    """A signature without the options by name that it did not have before."""
+    if "(" not in now or "(" not in before:
+        return now
+    names = {a.arg for a in _parsed(before).args.kwonlyargs}
+    node = _parsed(now)
+    given = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    kept = [(arg, default) for arg, default in given if default is None or arg.arg in names]
+    node.args.kwonlyargs, node.args.kw_defaults = [a for a, _ in kept], [d for _, d in kept]
+    return now[: now.index("(")] + _of_function(node)
+
+
+def _parsed(signature: str) -> ast.FunctionDef:
+    node = ast.parse(f"def f{signature[signature.index('(') :]}: ...").body[0]
+    assert isinstance(node, ast.FunctionDef)
+    return node
 
 
 def _of_name(module: str, name: str) -> dict[str, str]:

@@ -120,6 +120,12 @@ def test_a_changed_signature_wants_a_new_version():
     assert breaks(before, now) == []
     now["domains"]["signatures"]["Domain.fresh"] = "@abstractmethod (self) -> None"
     assert "domains are still of version" in breaks(before, now)[0]
+    options = "(self, item, *, k: int=10, of: str={}) -> None"
+    before["runs"]["signatures"]["Run.next"] = "(self, item, *, k: int=10) -> None"
+    now["runs"]["signatures"]["Run.next"] = options.format("''")
+    assert "runs" not in " ".join(breaks(before, now))
+    now["runs"]["signatures"]["Run.next"] = options.replace("={}", "")
+    assert "although Run.next was (self, item, *, k: int=10)" in " ".join(breaks(before, now))
     before = copy.deepcopy(content())
     before["domains"]["signatures"]["Domain.text"] = "(self, items, language)"
     before["rewards"]["signatures"]["Reward.gone"] = "(self)"

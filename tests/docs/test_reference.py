@@ -10,7 +10,13 @@ from lightrec import hookspecs
 from tests.docs.pages import ROOT, anchors, name
 
 REFERENCE = ROOT / "docs" / "reference"
-INTERNAL = ("lightrec.cli", "lightrec.__main__", "lightrec.builtin", "lightrec.api")
+INTERNAL = (
+    "lightrec.cli",
+    "lightrec.__main__",
+    "lightrec.builtin",
+    "lightrec.api",
+    "lightrec.stub",
+)
 """Modules that no page is made from: their commands and parts have pages; `api.md` is by hand."""
 
 

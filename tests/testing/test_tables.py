@@ -198,7 +198,7 @@ def test_a_right_one_passes(right, checks, failing):
         (Titles, {"text": numbered}, {"rows apart"}),
         (Titles, {"text": renames}, {"input unchanged"}),
         (Titles, {"eligible": first_user}, {"eligible", "million draws"}),
-        (Titles, {"eligible": beyond_three}, {"million draws", "renumbered"}),
+        (Titles, {"eligible": beyond_three}, {"eligible", "million draws", "renumbered"}),
         (Titles, {"eligible": past_unsaid}, {"eligible", "million draws", "reads", "renumbered"}),
         (Invents, {"column": "membr"}, {"reads"}),
         (Invents, {"kinds": ["dome"]}, {"reads"}),

@@ -18,10 +18,10 @@ from lightrec_rules.rules import RuleBook, Standing
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
+from lightrec.api import PADDING, Column, Key
 from lightrec.data.sequences import with_only
 from lightrec.encoders.words import word_table, words_of
 from lightrec.errors import LightrecError, RecipeError
-from lightrec.keys import PADDING, Column, Key
 from lightrec.nn.slates import ordered_steps
 from lightrec.ranking.lists import with_reserved_places
 from lightrec_serve.catalog import Catalog

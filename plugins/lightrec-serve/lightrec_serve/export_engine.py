@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torch.nn.utils.rnn import pad_sequence
 
+from lightrec.api import PADDING, Column, Key
 from lightrec.data.names import Names
 from lightrec.data.people import Person, with_events
 from lightrec.errors import LightrecError, RecipeError, RunError
-from lightrec.keys import PADDING, Column, Key
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import (
     Engine,

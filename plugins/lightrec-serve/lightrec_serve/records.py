@@ -30,11 +30,11 @@ import sqlalchemy as sa
 from lightrec_export.worth import earnings, worth_of
 from scipy.stats import binomtest
 
+from lightrec.api import Column
 from lightrec.data.files import new_file
 from lightrec.data.parquet import KIND_KEY, SCHEMA_VERSION, VERSION_KEY
 from lightrec.data.schema import LOG_SCHEMA
 from lightrec.errors import DataError
-from lightrec.keys import Column
 from lightrec_serve.tables import ANSWERS, FEEDBACK, LEFT, SESSIONS, SHOWN
 
 ROWS: Final = 10_000

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import sqlalchemy as sa
 
+from lightrec.api import Column
 from lightrec.errors import DataError
-from lightrec.keys import Column
 from lightrec_serve.tables import (
     ANSWERS,
     FEEDBACK,

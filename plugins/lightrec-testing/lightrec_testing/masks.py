@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 import torch
 
-from lightrec.api import Audience
-from lightrec.data.audience import Mask, Past
+from lightrec.api import Audience, Past
+from lightrec.data.audience import Mask
 from lightrec.data.domain import Domain, showable
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore, padded
