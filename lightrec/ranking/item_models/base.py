@@ -117,7 +117,7 @@ class ItemModel(nn.Module, ABC):
     GRID: ClassVar[Mapping[str, Sequence[Setting]]] = {}
     """Arguments that may be None, with the values that are tried."""
     SCORING: ClassVar[frozenset[str]] = frozenset()
-    """Arguments that :meth:`fit` does not look at: their values are tried on one fitted model."""
+    """Arguments that ``fit`` does not look at: their values are tried on one fitted model."""
     CUBIC: ClassVar[bool] = False
     """Whether the work of ``fit`` grows with the cube of ``Evidence.solved``."""
 
