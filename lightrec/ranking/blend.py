@@ -16,12 +16,14 @@ from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend_weights import LIKELIHOOD, Choice
 from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.ranker import Ranker
+from lightrec.ranking.reranker import Reranker
 from lightrec.ranking.scorers import Details
 from lightrec.trust import built
 
 DESCRIPTION: Final = "blend.json"
 TENSORS: Final = "blend.safetensors"
 RANKER: Final = "ranker"
+RERANKER: Final = "reranker"
 
 
 class Blend(nn.Module):
@@ -37,6 +39,7 @@ class Blend(nn.Module):
     :param item_models: fitted item models by name.
     :param weights: of the ranker (under ``ranker``) and of the item models; one of 0 takes no part.
     :param smoothing: what is added to the shares, as a multiple of 1 / N.
+    :param reranker: looks at the first items again; None for the weighted sum alone.
     """
 
     def __init__(
@@ -45,9 +48,10 @@ class Blend(nn.Module):
         item_models: Mapping[str, ItemModel] | None = None,
         weights: Mapping[str, float] | None = None,
         smoothing: float = 0.1,
+        reranker: Reranker | None = None,
     ) -> None:
         super().__init__()
-        self.ranker, self.smoothing = ranker, smoothing
+        self.ranker, self.smoothing, self.reranker = ranker, smoothing, reranker
         self.item_models = nn.ModuleDict(item_models or {})
         self.weights = dict(weights or {RANKER: 1.0})
         self.chosen: Choice = LIKELIHOOD
@@ -84,11 +88,28 @@ class Blend(nn.Module):
         :returns: (B, N + 1) logits, higher is better; column 0 is -inf.
         """
         context = dict(details or {}) | ({} if users is None else {Key.USER: users})
-        parts = [
-            w * self.logarithms(name, histories, context) for name, w in self.weights.items() if w
-        ]
-        total = sum(parts[1:], parts[0])
-        return total.index_fill(1, torch.tensor([PADDING], device=total.device), -torch.inf)
+        total, parts = self.summed(histories, context)
+        if self.reranker is None:
+            return total
+        read = torch.stack([parts[name] for name in self.reranker.parts])
+        again: Tensor = self.reranker(total, read, histories)
+        return again
+
+    def summed(
+        self, histories: Tensor, details: Details = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum, as :meth:`scores` without a re-ranker, and each part's logarithms."""
+        parts = {name: self.logarithms(name, histories, details) for name in self.parts}
+        weighted = [weight * parts[name] for name, weight in self.weights.items() if weight]
+        total = sum(weighted[1:], weighted[0])
+        padding = torch.tensor([PADDING], device=total.device)
+        return total.index_fill(1, padding, -torch.inf), parts
+
+    @property
+    def parts(self) -> list[str]:
+        """Names of the parts that take part: those with a weight, or that the re-ranker reads."""
+        read = [] if self.reranker is None else self.reranker.parts
+        return [name for name in self.weights if self.weights[name] or name in read]
 
     def save(self, folder: Path) -> None:
         """Write what is added to the ranker; item models without weight are described only.
@@ -113,13 +134,16 @@ class Blend(nn.Module):
             "chosen": self.chosen,
             "weights": weights,
             "item_models": {name: self.item_model(name).description for name in self.item_models},
+            RERANKER: None if self.reranker is None else self.reranker.description,
         }
         (folder / DESCRIPTION).write_text(json.dumps(content, indent=2) + "\n")
         tensors = {
             path.replace(".", "/", 1): tensor
             for path, tensor in self.item_models.named_buffers()
-            if weights[path.partition(".")[0]]
+            if path.partition(".")[0] in self.parts
         }
+        if self.reranker is not None:
+            tensors |= {f"{RERANKER}/{n}": x for n, x in self.reranker.state_dict().items()}
         save_tensors(tensors, folder / TENSORS)
 
     @classmethod
@@ -132,12 +156,21 @@ class Blend(nn.Module):
         if not (folder / DESCRIPTION).is_file():
             return cls(ranker)
         content = json.loads((folder / DESCRIPTION).read_text())
-        weights = content["weights"]
-        models = {n: m for n, m in described_models(folder).items() if weights[n]}
+        # Earlier runs had no re-ranker.
+        made = content.get(RERANKER)
+        reranker = None if made is None else Reranker(**made).requires_grad_(False)
+        models, state = described_models(folder), {}
         for path, tensor in load_file(folder / TENSORS).items():
             name, _, key = path.partition("/")
-            models[name].register_buffer(key, tensor)
-        blend = cls(ranker, models, weights, content["smoothing"])
+            if name == RERANKER:
+                state[key] = tensor
+            else:
+                models[name].register_buffer(key, tensor)
+        if reranker is not None:
+            reranker.load_state_dict(state)
+        blend = cls(ranker, models, content["weights"], content["smoothing"], reranker)
+        for name in models.keys() - {*blend.parts}:
+            del blend.item_models[name]
         blend.l2, blend.chosen = content["l2_of_texts"], content.get("chosen", LIKELIHOOD)
         # Earlier runs had the regression alone.
         blend.text_weights = tuple(content.get("weights_of_texts", blend.text_weights))

@@ -1,12 +1,13 @@
 """From a trained ranker and item models to a blend, with nothing but training and validation."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import torch
+from torch import Tensor
 
 from lightrec import plugins
 from lightrec.data.sequences import Batch
@@ -28,6 +29,7 @@ from lightrec.ranking.item_models.base import Evidence, ItemModel, choose, combi
 from lightrec.ranking.item_models.text_map import choose_map
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.ranker import Ranker
+from lightrec.ranking.reranker import Reranker
 from lightrec.ranking.scorers import ItemScorer, Scorer, by_history
 from lightrec.ranking.sequence_data import SequenceData
 
@@ -35,6 +37,8 @@ JUDGED: Final = 2_000
 """Validation events that choose the settings of item models."""
 FITTED: Final = 4_000
 """Validation events that decide the weights, a handful of numbers."""
+RERANKED: Final = 10_000
+"""Validation events that teach a re-ranker, and by which the blend is judged."""
 REFITTED: Final = 1 << 24
 """Logits that decide them in an update, of 1,000 events or more."""
 HEAD: Final = 32
@@ -63,6 +67,7 @@ def blend(
     compared = replace(candidates(mixed, data, deciding), met=deciding.met)
     mixed.weights, mixed.chosen, metrics = choose_weights(compared, [RANKER, *fitted])
     mixed.weights = pruned(mixed.weights)
+    metrics |= look_again(mixed, data)
     items, scores = ranker.items, by_history(mixed)
     if items.uses_text and items.vectors.any():
         texts = data.store.catalog[Column.TEXT].to_list()
@@ -72,9 +77,27 @@ def blend(
             for batch in judged
         )
         mixed.l2, mixed.text_weights = choose_map(items.vectors, texts, counts, scored, data.seed)
-    values = metrics | judge(scores, validation_events(data, data.max_validated))
     print(f"The blend's weights: {choice_in_words(mixed.chosen, metrics)}", file=sys.stderr)
-    return mixed, values
+    return mixed, metrics
+
+
+@torch.no_grad()
+def look_again(mixed: Blend, data: SequenceData) -> dict[str, float]:
+    """Give a blend a re-ranker, where that ranks validation events better.
+
+    :returns: metrics on validation events.
+    """
+    reranker = Reranker(mixed.parts, data.store.repeats)
+
+    def scored() -> Iterator[tuple[Batch, Tensor, Tensor]]:
+        for batch in validation_events(data, RERANKED):
+            total, parts = mixed.summed(batch[Key.HISTORY], batch)
+            yield batch, total, torch.stack([parts[name] for name in reranker.parts])
+
+    better, metrics = reranker.choose(scored(), data.seed)
+    if better:
+        mixed.reranker = reranker
+    return metrics
 
 
 def chosen(
@@ -143,6 +166,8 @@ def refitted(
         mixed.weights = pruned(dict(zip(names, weights.tolist(), strict=True)))
     else:
         mixed.weights = {name: before.weights[name] for name in names}
+    if before.reranker is not None and {*before.reranker.parts} <= {*names}:
+        mixed.reranker = before.reranker
     mixed.item_models.update({name: m for name, m in described.items() if name not in fitted})
     return mixed, judge(by_history(mixed), batches) if batches else {}
 

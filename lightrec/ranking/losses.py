@@ -45,8 +45,8 @@ def draw_negatives(probabilities: Tensor, number: int) -> tuple[Tensor, Tensor]:
     return items.to(probabilities.device), correction.to(probabilities.device)
 
 
-LOGITS = 1 << 22
-"""Logits that exist at once: 16 MiB in float32."""
+LOGITS = 1 << 20
+"""Logits that exist at once: 4 MiB in float32, which a processor's cache may hold."""
 ROWS = 64
 """Rows looked at together at least, where the catalog is large: reading all weights for
 every few rows would take longer than the sums. A block is then as large as weights of width 64."""

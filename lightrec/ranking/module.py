@@ -14,7 +14,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from lightrec.data.files import save_tensors
 from lightrec.data.sequences import GAP_BUCKETS, Batch
-from lightrec.data.share import part_of_all
+from lightrec.data.share import present_share
 from lightrec.encoders.base import ENCODER
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
@@ -98,7 +98,9 @@ class RankedStage(StageModule):
         loss, count = self.loss(batch), (batch[Key.TARGET] != PADDING).sum()
         size = max(int(count), 1)
         self.log("train/loss", loss, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
-        return loss * part_of_all(count.float())
+        # Each target counts alike. Batches hold windows of like lengths: by their means, a target
+        # of a short history would count ten times as much as one of a long history.
+        return loss * count * present_share().world / self.data_of(SequenceData).targets_in_batch
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Rank held-out events among all items."""
@@ -124,7 +126,7 @@ class RankedStage(StageModule):
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
         rate, decay = settings.learning_rate, settings.weight_decay
-        optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
+        optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=decay)
         return self.scheduled(optimizer, warm_cosine)
 
 

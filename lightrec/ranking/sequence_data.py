@@ -26,6 +26,10 @@ from lightrec.ranking.evaluation_events import EvaluationEvents
 
 SEEN = 1000
 """Items before a training window that are given to the loss, the last ones."""
+TARGETS = 1000
+"""Items that a training batch foretells, about, where the recipe names no number of windows."""
+BATCHES = 64
+"""Batches of an epoch at least, about: in a small log they foretell fewer items."""
 Windows = NDArray[np.int64]
 """(W, 2), each the first position and the position after the last, as inputs."""
 
@@ -51,6 +55,7 @@ class TrainWindows(Dataset[Batch]):
         self.counts = -(-steps // max_length)
         self.slack = self.counts * max_length - steps
         self.last = self.counts if last is None else np.minimum(last, self.counts)
+        self.positions = int(np.minimum(steps, self.last * max_length).sum())
 
     def __len__(self) -> int:
         return int(self.last.sum())
@@ -110,7 +115,8 @@ class SequenceData(TextLogData):
     :param text: folder of the stage `text`: the encoder that it has tuned, if it has, is taken in
         place of the one that it was made from.
     :param max_length: positions in a training window and in an evaluated history.
-    :param batch_size: training windows in a batch.
+    :param batch_size: training windows in a batch; null for as many as foretell some 1,000 items,
+        and in a small log a 64th of all.
     :param evaluation_batch_size: held-out events in a batch.
     :param max_validated: at most so many validation events are ranked, drawn by the seed; null for
         all of them.
@@ -130,7 +136,7 @@ class SequenceData(TextLogData):
         data: str,
         text_encoder: Encoder | None = None,
         max_length: int = 50,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         evaluation_batch_size: int = 128,
         max_validated: int | None = 20_000,
         reads: list[str] | None = None,
@@ -187,16 +193,35 @@ class SequenceData(TextLogData):
         before = self.since if self.ranker is None else self.data
         return None if before is None else EventStore(before).without_cold
 
+    @cached_property
+    def windows(self) -> TrainWindows:
+        """The windows to train on."""
+        last = None
+        if self.before is not None:
+            chosen = self.max_length, self.replay, self.seed
+            last = windows_to_train(self.training, self.store, self.before, *chosen)
+        return TrainWindows(self.training, self.max_length, SEEN, last)
+
+    @property
+    def windows_in_batch(self) -> int:
+        """Windows in a training batch of all processes together."""
+        if self.batch_size is not None:
+            return self.batch_size
+        targets = min(TARGETS, self.windows.positions / BATCHES)
+        number = round(targets * len(self.windows) / max(self.windows.positions, 1))
+        return max(number, present_share().world)
+
+    @property
+    def targets_in_batch(self) -> float:
+        """Items that a training batch of all processes foretells, on average."""
+        return self.windows.positions * self.windows_in_batch / max(len(self.windows), 1)
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Windows, in an order that follows from seed and epoch.
 
         :raises DataError: where no user has two training events, unless nothing is to be trained.
         """
-        last = None
-        if self.before is not None:
-            chosen = self.max_length, self.replay, self.seed
-            last = windows_to_train(self.training, self.store, self.before, *chosen)
-        windows = TrainWindows(self.training, self.max_length, SEEN, last)
+        windows = self.windows
         untrained = self.trainer is not None and self.trainer.max_epochs == 0
         if not (len(windows) or untrained):
             raise DataError(
@@ -207,7 +232,7 @@ class SequenceData(TextLogData):
         return DataLoader(
             windows,
             batch_size=None,
-            sampler=RowSampler(windows.drawn, len(windows), self.batch_size, self.seed),
+            sampler=RowSampler(windows.drawn, len(windows), self.windows_in_batch, self.seed),
             # Its own: a DataLoader that begins draws from torch's global generator otherwise, and a
             # resumed run, whose dropout comes from there, begins it at another moment.
             generator=torch.Generator(),

@@ -7,7 +7,15 @@ import torch
 from torch import nn
 
 from lightrec.errors import PluginError
-from lightrec.nn.towers import CausalTransformer, UserTower, rotary_angles, rotate
+from lightrec.nn.towers import (
+    CausalTransformer,
+    FilteredBlock,
+    FilteredTransformer,
+    UserTower,
+    rotary_angles,
+    rotate,
+    visible,
+)
 from lightrec.ranking.ranker import Ranker
 
 
@@ -46,3 +54,27 @@ def test_scores_of_rotated_vectors_depend_on_the_distance_alone():
 def test_heads_must_fit():
     with pytest.raises(ValueError, match="multiple of 6"):
         CausalTransformer(size=16, layers=1, heads=3)
+
+
+def test_the_filter_keeps_the_mean_of_the_past_and_scales_the_rest():
+    block = FilteredBlock(4, heads=1, feedforward=1, dropout=0.0, share=1.0)
+    block.gain.data = torch.tensor([0.0, 1.0, 2.0, -1.0])
+    x = torch.tensor([[9.0, 2.0, 4.0, 9.0]]).T.expand(1, 4, 4)
+    seen = visible(torch.tensor([[False, True, True, True]]))
+    # Of 2, 4 and 9 the means so far are 2, 3 and 5.
+    mean, rest = torch.tensor([2.0, 3.0, 5.0]), torch.tensor([0.0, 1.0, 4.0])
+    wanted = torch.stack([mean, mean + rest, mean + 4 * rest, mean + rest], 1)
+    assert torch.allclose(block.filtered(x, seen)[0, 1:], wanted)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_of_one_half_alone_leaves_the_other_half_out(share):
+    tower = FilteredTransformer(8, layers=1, share=share).eval()
+    halves = [tower.blocks[0].attention_in.weight, tower.blocks[0].gain]
+    x, present = torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)
+    before = tower(x, present)
+    for half, moves in zip(halves, [share == 0, share == 1], strict=True):
+        half.data += torch.randn_like(half)
+        after = tower(x, present)
+        assert torch.equal(before, after) != moves
+        before = after

@@ -4,7 +4,7 @@ The matrix is made of who had what (neighbours, EASE), of what followed what (co
 next-item ridge), or of texts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Final, Self, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ from lightrec.encoders.base import unit_vectors
 from lightrec.encoders.words import word_weights
 from lightrec.errors import NotApplicable
 from lightrec.nn.cooccurrence import cooccurrence
-from lightrec.ranking.item_models.base import Evidence, ItemModel
+from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
 from lightrec.ranking.scorers import Details
 
 DENSE: Final = 8_000
@@ -340,29 +340,56 @@ class NextItemRidge(Regression):
     """The next item regressed on the decayed history before it, at every event (SLIST, Choe et al.
     2021, "Session-aware linear item-item models", without its weights over sessions).
 
+    Where items have words, the prior lets those with like words say like things: their rows of the
+    matrix correlate by ``words`` times the cosine of their tf-idf. A rare item then speaks by what
+    came after others of its brand or kind.
+
     :param l2: of the regression.
     :param decay: what an item of a history counts less for each event since.
+    :param words: the correlation of items with the same words, below 1; 0 for none.
     :param reach: events that a history looks back at in fitting.
     """
 
-    GRID: ClassVar = {"l2": (100.0, 300.0, 1000.0), "decay": (0.8, 0.9)}
+    GRID: ClassVar = {"l2": (100.0, 300.0, 1000.0), "decay": (0.8, 0.9), "words": (0.0, 0.7)}
     SCORING: ClassVar = frozenset[str]()
 
     def __init__(
-        self, l2: float | None = None, decay: float | None = None, reach: int = 30
+        self,
+        l2: float | None = None,
+        decay: float | None = None,
+        reach: int = 30,
+        words: float | None = None,
     ) -> None:
         super().__init__()
-        self.l2, self.decay, self.reach = l2, decay, reach
+        self.l2, self.decay, self.reach, self.words = l2, decay, reach, words
+
+    def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
+        """As of all item models; without texts there are no words."""
+        values = super().values(evidence)
+        if "words" in values and not len(evidence.texts):
+            values["words"] = [0.0]
+        return values
 
     def fit(self, evidence: Evidence) -> Self:
         """Solve for the matrix."""
         if not evidence.is_ordered:
             raise NotApplicable("The log has no order, so that there is no next item.")
         gram, cross = self._products(evidence)
-        factor = cholesky(gram, 300.0 if self.l2 is None else self.l2), False
+        l2 = 300.0 if self.l2 is None else self.l2
+        if self.words and len(evidence.texts):
+            gram += self._precision(evidence, l2)
+            l2 = 0.0
+        factor = cholesky(gram, l2), False
         solution = scipy.linalg.cho_solve(factor, cross.T, overwrite_b=True, check_finite=False)
         self.keep_solution(solution, evidence)
         return self
+
+    def _precision(self, evidence: Evidence, l2: float) -> Values:
+        """The inverse of the prior's covariance, (M, M); what is above its diagonal is left out."""
+        words = word_weights(evidence.texts, np.unique(evidence.log.items))[1:][evidence.solved]
+        covariance = (words @ words.T).toarray() * np.float32((self.words or 0.0) / l2)
+        covariance[np.diag_indices_from(covariance)] = 1 / l2
+        return scipy.linalg.lapack.spotri(cholesky(covariance, 0.0), overwrite_c=True)[0].T
 
     def _products(self, evidence: Evidence) -> tuple[Values, Values]:
         """Sum the products of decayed histories with themselves, and with what followed them.

@@ -62,7 +62,9 @@ class Robustness(Evaluator):
                 fooled[name] = other.fit(planted)
         blend = run.blend
         weights = {n: w for n, w in blend.weights.items() if n == RANKER or n in fooled}
-        after = {BLEND: by_history(Blend(blend.ranker, fooled, weights, blend.smoothing))}
+        again = blend.reranker if {*weights} == {*blend.weights} else None
+        attacked_blend = Blend(blend.ranker, fooled, weights, blend.smoothing, again)
+        after = {BLEND: by_history(attacked_blend)}
         after |= {name: by_history(model) for name, model in fooled.items()}
         metrics["robust/false_users"] = len(planted.log.offsets) - len(evidence.log.offsets)
         for name, scorer in after.items():

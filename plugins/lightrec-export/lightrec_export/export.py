@@ -226,7 +226,7 @@ def without_people(blend: Blend) -> Blend:
         model._buffers = dict(model._buffers)
         if isinstance(model, Demographic):
             model.people = model.people[:0]
-    copied = Blend(blend.ranker, models, blend.weights, blend.smoothing)
+    copied = Blend(blend.ranker, models, blend.weights, blend.smoothing, blend.reranker)
     copied.l2, copied.text_weights, copied.chosen = blend.l2, blend.text_weights, blend.chosen
     return copied
 
