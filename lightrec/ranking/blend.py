@@ -88,12 +88,15 @@ class Blend(nn.Module):
         :returns: (B, N + 1) logits, higher is better; column 0 is -inf.
         """
         context = dict(details or {}) | ({} if users is None else {Key.USER: users})
-        total, parts = self.summed(histories, context)
+        return self.again(*self.summed(histories, context), histories)
+
+    def again(self, total: Tensor, parts: Mapping[str, Tensor], histories: Tensor) -> Tensor:
+        """Let the re-ranker, if there is one, look at what :meth:`summed` gave."""
         if self.reranker is None:
             return total
         read = torch.stack([parts[name] for name in self.reranker.parts])
-        again: Tensor = self.reranker(total, read, histories)
-        return again
+        scores: Tensor = self.reranker(total, read, histories)
+        return scores
 
     def summed(
         self, histories: Tensor, details: Details = None

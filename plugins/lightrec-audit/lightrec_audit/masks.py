@@ -95,17 +95,15 @@ def by_leaving_out(compute: Callable[[Mapping[str, Tensor]], Tensor], past: Past
 def _(model: Blend, past: Past) -> Masked:
     parts = {
         name: masked(model.ranker if name == RANKER else model.item_model(name), past)
-        for name, weight in model.weights.items()
-        if weight
+        for name in model.parts
     }
 
     def scores(masks: Tensor) -> Tensor:
-        total = torch.zeros(())
-        for name, part in parts.items():
-            said = part(masks)
-            said = said if name == RANKER else log_shares(said, model.smoothing)
-            total = total + model.weights[name] * said
-        return total
+        said = {name: part(masks) for name, part in parts.items()}
+        for name in said.keys() - {RANKER}:
+            said[name] = log_shares(said[name], model.smoothing)
+        total = sum((model.weights[name] * said[name] for name in said), torch.zeros(()))
+        return model.again(total, said, past.history.expand(len(masks), -1))
 
     return scores
 
