@@ -24,7 +24,7 @@ def best_part(cells: Cells) -> Derived:
     found: Derived = {}
     for seeds in logs.values():
         named = ({m[1] for m in map(PART.match, own) if m} for own in seeds.values())
-        parts = set.intersection(*named) - {"blend", "likelihood"}
+        parts = set.intersection(*named) - {"blend", "likelihood", "sum"}
 
         def ndcg(part: str, seeds: Mapping[str, dict] = seeds) -> float:
             return fmean(own[f"test/{part}/ndcg@10"] for own in seeds.values())

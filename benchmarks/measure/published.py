@@ -1,7 +1,6 @@
 """A public log as papers rank it: the last events of all users among all items."""
 
 import time
-from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -10,53 +9,48 @@ from benchmarks.measure import Cell
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST
 from lightrec.evaluation.base import keys_of
+from lightrec.evaluation.held_out import item_models
 from lightrec.keys import Key
-from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import RankingResult, mean_ranks
+from lightrec.run import Run
 
 METRICS = ("ndcg@10", "recall@10")
-SUM = "sum"
 
 
 @torch.no_grad()
-def ranked(
-    blend: Blend, events: EvaluationEvents, scored: Callable[[Mapping[str, Tensor]], dict]
-) -> dict[str, RankingResult]:
-    """Rank events by several scores, whose parts are computed once; under ``kept/`` with seen items."""
-    pieces: dict[str, list[Tensor]] = {}
-    users, targets = [], []
+def ranked(run: Run) -> dict[str, RankingResult]:
+    """Rank the test events with the blend, the weighted sum that it begins with, and each part.
+
+    Names that begin with ``kept/`` are of items already seen ranked, too.
+    """
+    blend, pieces = run.blend, dict[str, list[Tensor]]()
+    others = {name: each for name, each in item_models(run).items() if name not in blend.parts}
+    events = EvaluationEvents(Sequences.all_events(run.data), TEST, None, 256, None, 0)
     for batch in events:
-        users.append(batch[Key.USER])
-        targets.append(batch[Key.TARGET])
-        for name, scores in scored(batch).items():
+        history = batch[Key.HISTORY]
+        total, scores = blend.summed(history, batch)
+        scores |= {name: model.scores(history, details=batch) for name, model in others.items()}
+        scores |= {"sum": total, "blend": blend.again(total, scores, history)}
+        for name, given in scores.items():
             for kind, seen in (("", batch[Key.SEEN]), ("kept/", None)):
-                ranks = mean_ranks(scores, batch[Key.TARGET], seen)
-                pieces.setdefault(kind + name, []).append(ranks)
-    about = torch.cat(users), torch.cat(targets)
+                ranks = mean_ranks(given, batch[Key.TARGET], seen)
+                pieces.setdefault(f"{kind}{name}", []).append(ranks)
+    about = [torch.cat([batch[key] for batch in events]) for key in (Key.USER, Key.TARGET)]
     return {name: RankingResult(*about, torch.cat(ranks)) for name, ranks in pieces.items()}
 
 
 def measure(cell: Cell) -> dict[str, float | str]:
-    """Train by the shipped recipe, and rank the test events with the blend and all its parts."""
+    """Train by the shipped recipe, and rank; differences are paired by user."""
     began = time.process_time()
     run = cell.run(*cell.options, "--until", "ranker")
     metrics: dict[str, float | str] = {"cpu_seconds": round(time.process_time() - began)}
-    blend = run.blend
-    events = EvaluationEvents(Sequences.all_events(run.data), TEST, None, 256, None, 0)
-
-    def scored(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        history = batch[Key.HISTORY]
-        total, parts = blend.summed(history, batch)
-        return {**parts, SUM: total, "blend": blend.again(total, parts, history)}
-
-    results = ranked(blend, events, scored)
+    results = ranked(run)
     for name, result in results.items():
         values = result.metrics()
         metrics |= {f"test/{name}/{metric}": values[metric] for metric in METRICS}
-    for name in {*blend.parts, SUM, RANKER} & results.keys():
-        ahead = results["blend"].bootstrap(results[name], seed=cell.seed)
-        metrics |= keys_of(f"test/blend-minus-{name}/ndcg@10", ahead)
-    metrics |= {f"weight/{name}": weight for name, weight in blend.weights.items()}
-    metrics["epoch"] = run.metrics("ranker").get("best_epoch", -1)
-    return metrics | {"events": len(events.events), "chosen": blend.chosen}
+        if "kept/" not in name:
+            ahead = results["blend"].bootstrap(result, seed=cell.seed)
+            metrics |= keys_of(f"test/blend-minus-{name}/ndcg@10", ahead)
+    metrics |= {f"weight/{name}": weight for name, weight in run.blend.weights.items()}
+    return metrics | {"test/events": len(results["blend"].ranks), "chosen": run.blend.chosen}

@@ -93,7 +93,7 @@ class Block(nn.Module):
     def __init__(self, size: int, heads: int, feedforward: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
-        self.attention_norm = nn.RMSNorm(size)
+        self.attention_norm: nn.Module = nn.RMSNorm(size)
         self.attention_in = nn.Linear(size, 3 * size, bias=False)
         self.attention_out = nn.Linear(size, size, bias=False)
         self.dropout = nn.Dropout(dropout)
@@ -157,7 +157,7 @@ class CausalTransformer(UserTower):
         self.head_size = size // heads
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(size, heads, feedforward, dropout) for _ in range(layers))
-        self.norm = nn.RMSNorm(size)
+        self.norm: nn.Module = nn.RMSNorm(size)
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
         """Read sequences; see :meth:`UserTower.forward`."""

@@ -20,7 +20,7 @@ from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
 from lightrec.nn.item_tower import ItemReader
-from lightrec.nn.stage import StageModule, warm_cosine
+from lightrec.nn.stage import StageModule, warm_constant, warm_cosine
 from lightrec.nn.towers import UserTower
 from lightrec.ranking.blending import blend, refitted
 from lightrec.ranking.continued import take_over
@@ -127,7 +127,11 @@ class RankedStage(StageModule):
         ]
         rate, decay = settings.learning_rate, settings.weight_decay
         optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=decay)
-        return self.scheduled(optimizer, warm_cosine)
+        return self.scheduled(optimizer, self.rate)
+
+    def rate(self, step: int, total: float) -> float:
+        """Share of the learning rate at a step of so many in all."""
+        return warm_cosine(step, total)
 
 
 class RankingModule(RankedStage):
@@ -152,6 +156,8 @@ class RankingModule(RankedStage):
         co-occurrence matrix.
     :param learning_rate: AdamW's, at its highest.
     :param weight_decay: AdamW's, on matrices and embeddings.
+    :param schedule: whether the learning rate falls along half a cosine, or stays after a short
+        rise, so that nobody need know how long to train.
     :param use_feedback: whether the user tower reads what kind of event each one was, and learns
         which kind comes next; null: in a log with several kinds of feedback.
     :param use_gaps: whether it reads the time between a user's events, in a log with times.
@@ -179,6 +185,7 @@ class RankingModule(RankedStage):
         start: Literal["random", "cooccurrence"] = "cooccurrence",
         learning_rate: float = 2e-3,
         weight_decay: float = 0.01,
+        schedule: Literal["cosine", "constant"] = "cosine",
         item_models: list[ItemModel] | None = None,
         use_feedback: bool | None = None,
         use_gaps: bool = False,
@@ -300,6 +307,10 @@ class RankingModule(RankedStage):
             return torch.cat(seen, dim=1)
 
         return self.criterion(self.ranker, states, target[row, column], seen)
+
+    def rate(self, step: int, total: float) -> float:
+        """Share of the learning rate at a step of so many in all."""
+        return (warm_cosine if self.settings.schedule == "cosine" else warm_constant)(step, total)
 
     def _details(self, batch: Batch) -> Batch:
         """Feedback and gaps of a training batch, of some windows forgotten."""

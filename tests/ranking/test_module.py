@@ -16,6 +16,7 @@ from lightrec.encoders.words import WordEncoder
 from lightrec.errors import DataError, RecipeError
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.nn.towers import CausalTransformer
+from lightrec.ranking import sequence_data
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.blending import judge, validation_events
 from lightrec.ranking.item_models.base import RecentPopularity
@@ -107,6 +108,34 @@ def test_a_ranker_learns_a_walk_from_words_alone(store, tmp_path):
     assert torch.equal(again.ranker.item_vectors(), module.eval().ranker.item_vectors())
     with pytest.raises(RecipeError, match="has a reader, and the data section names nothing"):
         fitted(store, tmp_path, epochs=1, reader=reading.SelfAttentionReader)
+
+
+def test_each_target_counts_alike(tmp_path):
+    rows = [(f"u{u}", f"i{(u + n) % 9}", n) for u in range(30) for n in range(3 + u % 7)]
+    store = prepared(frames.DataFrame(rows, ["user", "item", "time"], orient="row"), tmp_path / "d")
+    module, _, data = fitted(store, tmp_path, epochs=1)
+    module.log = lambda *given, **settings: None
+    data.batch_size = 4
+    batches = list(data.train_dataloader())
+    counts = [int((batch["target"] != 0).sum()) for batch in batches]
+    assert len({*counts}) > 1
+    with torch.no_grad():
+        losses = [float(module.training_step(batch, 0)) for batch in batches]
+        means = [float(module.loss(batch)) for batch in batches]
+    share = data.windows.positions * 4 / len(data.windows)
+    assert losses == pytest.approx([m * n / share for m, n in zip(means, counts, strict=True)])
+
+
+def test_a_batch_foretells_a_64th_of_a_small_log(tmp_path, monkeypatch):
+    rows = [(f"u{u}", f"i{(u + n) % 16}", n) for u in range(128) for n in range(12)]
+    store = prepared(frames.DataFrame(rows, ["user", "item", "time"], orient="row"), tmp_path / "d")
+    data = SequenceData(str(store.folder), max_length=9)
+    # Two events of a user are held out, and nothing foretells the first.
+    assert (len(data.windows), data.windows.positions) == (128, 128 * 9)
+    assert (data.windows_in_batch, data.targets_in_batch) == (2, 18)
+    monkeypatch.setattr(sequence_data, "TARGETS", 9)
+    assert data.windows_in_batch == 1
+    assert SequenceData(str(store.folder), batch_size=5).windows_in_batch == 5
 
 
 def test_a_log_without_an_order_is_refused(tmp_path):

@@ -165,7 +165,8 @@ class ReinforcedData(GeneratorData):
                 "Lower minimum_value or k_core, or give a longer log.",
                 source=self.data,
             )
-        chosen = UsersEvenly(events.targets.users, self.batch_size, self.batches, self.seed)
+        size = self.windows_in_batch
+        chosen = UsersEvenly(events.targets.users, size, self.batches, self.seed)
         # A generator of its own, as in SequenceData.
         return DataLoader(events, batch_size=None, sampler=chosen, generator=torch.Generator())
 
