@@ -13,6 +13,7 @@ from lightrec.ranking.blending import chosen, pruned
 from lightrec.ranking.item_models.base import Popularity, choose, combinations
 from lightrec.ranking.item_models.item_to_item import EASE
 from lightrec.ranking.ranker import Ranker
+from lightrec.ranking.reranker import Reranker
 from tests.ranking.item_models.test_item_models import N, evidence
 
 HISTORY = torch.tensor([[0, 0, 2, 5], [1, 6, 3, 4], [0, 0, 0, 0]])
@@ -68,6 +69,24 @@ def test_a_blend_adds_up_logarithms(ranker):
     expected = 0.7 * ranker.scores(HISTORY)[:, 1:] + 0.3 * (share + 0.2 / N).log()
     torch.testing.assert_close(blend.scores(HISTORY)[:, 1:], expected)
     assert (blend.scores(HISTORY)[:, 0] == -torch.inf).all()
+
+
+def test_a_second_look_is_saved_with_the_parts_that_it_reads(ranker, tmp_path):
+    torch.manual_seed(0)
+    models = {"EASE": EASE(3.0, 0.5).fit(evidence()), "Popularity": Popularity().fit(evidence())}
+    reranker = Reranker(["ranker", "EASE"], repeats=True)
+    for weights in reranker.parameters():
+        weights.data = torch.randn_like(weights)
+    blend = Blend(ranker, models, {"ranker": 1.0, "EASE": 0.0, "Popularity": 0.0}, 0.1, reranker)
+    assert blend.parts == ["ranker", "EASE"]
+    ranker.save_pretrained(tmp_path)
+    blend.save(tmp_path)
+    again = Blend.load(tmp_path)
+    torch.testing.assert_close(again.scores(HISTORY), blend.scores(HISTORY))
+    assert {*again.item_models} == {"EASE"}
+    plain, _ = blend.summed(HISTORY)
+    assert not torch.allclose(again.scores(HISTORY)[:, 1:], plain[:, 1:])
+    torch.testing.assert_close(again.scores(HISTORY).logsumexp(1), plain.logsumexp(1))
 
 
 def test_saved_and_loaded(ranker, tmp_path):
