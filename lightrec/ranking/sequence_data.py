@@ -26,9 +26,9 @@ from lightrec.ranking.evaluation_events import EvaluationEvents
 
 SEEN = 1000
 """Items before a training window that are given to the loss, the last ones."""
-TARGETS = 1000
+TARGETS = 750
 """Items that a training batch foretells, about, where the recipe names no number of windows."""
-BATCHES = 64
+BATCHES = 200
 """Batches of an epoch at least, about: in a small log they foretell fewer items."""
 Windows = NDArray[np.int64]
 """(W, 2), each the first position and the position after the last, as inputs."""
@@ -115,8 +115,8 @@ class SequenceData(TextLogData):
     :param text: folder of the stage `text`: the encoder that it has tuned, if it has, is taken in
         place of the one that it was made from.
     :param max_length: positions in a training window and in an evaluated history.
-    :param batch_size: training windows in a batch; null for as many as foretell some 1,000 items,
-        and in a small log a 64th of all.
+    :param batch_size: training windows in a batch; null for as many as foretell some 750 items,
+        and in a small log a 200th of all.
     :param evaluation_batch_size: held-out events in a batch.
     :param max_validated: at most so many validation events are ranked, drawn by the seed; null for
         all of them.
