@@ -18,7 +18,7 @@ from lightrec_ope.estimators.bandit import (
     judged,
 )
 from lightrec_ope.estimators.estimate import Diagnosis, Estimate, Estimator, Parts, Verdict, slope
-from lightrec_ope.estimators.models import estimated_propensities, expected_rewards
+from lightrec_ope.estimators.models import expected_rewards
 from lightrec_ope.estimators.sequences import (
     Marginalized,
     PerDecisionIPS,

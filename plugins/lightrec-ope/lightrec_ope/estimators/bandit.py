@@ -43,7 +43,6 @@ class BanditLog:
     :param behavior: as ``target``, of the policy that made the log; None where it is not known.
     :param expected: as ``target``, a model's expected reward of each action.
     :param users: (n,) int64, whose rounds depend on each other; None where all are independent.
-    :param estimated: whether the propensities are estimates.
     :raises DataError: where something is not as it must be.
     """
 
@@ -55,7 +54,6 @@ class BanditLog:
     behavior: Tensor | None = None
     expected: Tensor | None = None
     users: Tensor | None = None
-    estimated: bool = False
 
     def __post_init__(self) -> None:
         problems, count = [], self.target.shape[1]

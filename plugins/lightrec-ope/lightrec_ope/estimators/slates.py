@@ -39,7 +39,6 @@ class SlateLog:
         before it as they were shown.
     :param expected: (n, K, A) a model's expected reward of the places from there on.
     :param users: (n,) whose slates depend on each other.
-    :param estimated: whether propensities are estimates.
     :raises DataError: where a propensity is not above 0 and at most 1.
     """
 
@@ -54,7 +53,6 @@ class SlateLog:
     target: Tensor | None = None
     expected: Tensor | None = None
     users: Tensor | None = None
-    estimated: bool = False
 
     def __post_init__(self) -> None:
         for name in ("slate", "prefix", "place"):
