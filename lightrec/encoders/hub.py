@@ -39,7 +39,7 @@ DIGEST = 16
 TUNED = "tuned.json"
 """In a model's folder: from which model and how the stage `text` made it."""
 HEAD = "head.safetensors"
-"""In a model's folder: what randomised trials made a score of its vectors."""
+"""In a folder of a model that was tuned on randomised trials: a score of its vectors."""
 OWN: Final = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
 """Files that sentence-transformers adds to a model's files; the card holds what they say."""
 NOTES: Final = (*OWN, TUNED, HEAD, STAMP, "metrics.json")

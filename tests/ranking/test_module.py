@@ -10,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lightrec.data.domain import Domain
 from lightrec.data.files import STAMP
 from lightrec.encoders.words import WordEncoder
 from lightrec.errors import DataError, RecipeError
@@ -27,7 +26,7 @@ from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
-from tests.learners.training import resumed, train
+from tests.learners.training import Again, resumed, train
 from tests.ranking.training import TOWER, fitted, trainer
 from tests.users.stores import prepared
 
@@ -150,12 +149,6 @@ def test_a_log_without_an_order_is_refused(tmp_path):
 LIKES, KINDS, SIZE, DAY = 13, 3, 8, 24 * 60 * 60_000
 WITHOUT = (1 + 1 / np.log2(3)) / 2
 """NDCG where the next item is one of two, and nothing tells which: 0.815."""
-
-
-class Again(Domain):
-    """Items come again."""
-
-    repeats = True
 
 
 @pytest.fixture(scope="module")

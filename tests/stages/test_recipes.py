@@ -26,8 +26,8 @@ START, END = date(2023, 1, 1), date(2024, 3, 1)
 SETS = plugins.discover().parts[plugins.RECIPES]
 LOADED = {name: recipes.load(name) for name in SETS}
 PLAYED = ("gym", "lab", "worlds")
-ALONE = (*PLAYED, "trials", "language-generator")
-"""Sets that stand by themselves, or read a language model: the last runs in a tutorial's test."""
+ALONE = (*PLAYED, "language-generator")
+"""Sets that stand by themselves, or read a language model, which runs in a tutorial's test."""
 RUNS = [
     name
     for name, recipe_set in LOADED.items()

@@ -1,6 +1,7 @@
 """Each check of a stage's module and of a command fails for one that is wrong in just that."""
 
 import random
+from functools import wraps
 from pathlib import Path
 from typing import Literal
 
@@ -76,21 +77,15 @@ def count(log: Path, *, column: str = "item", way: Literal["up", "down"] = "up")
     """
 
 
-def no_example(log: Path) -> None:
-    """Count.
+def told(was: str, instead: str):
+    """Give the command with other words in its docstring."""
 
-    :param log: a CSV file.
-    """
+    @wraps(count)
+    def wrong(log, **options):
+        pass
 
-
-def other_example(log: Path) -> None:
-    """Count.
-
-    example:
-      lightrec count my.csv --colum user
-
-    :param log: a CSV file.
-    """
+    wrong.__doc__ = count.__doc__.replace(was, instead)
+    return wrong
 
 
 def untyped(log) -> None:
@@ -100,16 +95,6 @@ def untyped(log) -> None:
       lightrec count my.csv
 
     :param log: a CSV file.
-    """
-
-
-def not_described(log: Path) -> None:
-    """Count.
-
-    example:
-      lightrec count my.csv
-
-    :param lag: a CSV file.
     """
 
 
@@ -147,10 +132,10 @@ def test_right_ones_pass(failing):
         (StageChecks, {"__init__": Keeps.__init__}, {"resumed"}),
         (StageChecks, {"monitor": "validation/ndcg"}, {"monitored"}),
         (StageChecks, {"write": lambda s, folder: {}}, {"written"}),
-        (CommandChecks, no_example, {"examples"}),
-        (CommandChecks, other_example, {"examples"}),
+        (CommandChecks, told("lightrec count", "light count"), {"examples"}),
+        (CommandChecks, told("--column", "--colum"), {"examples"}),
         (CommandChecks, untyped, {"parser"}),
-        (CommandChecks, not_described, {"options described"}),
+        (CommandChecks, told("param log", "param lag"), {"options described"}),
         (CommandChecks, flag_on, {"defaults"}),
         (CommandChecks, two_lines, {"first line"}),
     ],

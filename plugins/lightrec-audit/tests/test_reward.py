@@ -10,7 +10,6 @@ from lightrec_audit.linear import RewardFeatures
 from lightrec_audit.reward import EXPLAINED, attribute, explain
 
 from lightrec.data.catalog import Catalog
-from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.keys import Column
@@ -18,6 +17,7 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.irl import Continuation, RewardModel
 from lightrec.users.user_model import UserModel
+from tests.learners.training import Again
 
 ITEMS, PLACES = 24, 4
 WEIGHTS = {"any item": -1.0, "kind: bad": -1.0, "price": 0.7}
@@ -34,12 +34,6 @@ CATALOG = pl.DataFrame(
         "tags": [["red"] * (i < 6) + ["wet"] * (i < 12) for i in range(ITEMS)],
     }
 )
-
-
-class Again(Domain):
-    """Items come again, so that offers may be drawn freely."""
-
-    repeats = True
 
 
 @pytest.fixture(scope="module")

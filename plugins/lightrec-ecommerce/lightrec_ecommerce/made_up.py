@@ -12,21 +12,15 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+import yaml
 from lightrec_formats.made_up import DAY, NEW_YEAR, Floats, write_made_up
 from scipy.special import expit
 
 from lightrec.api import Column
 
-REGIONS: Final = ("north", "east", "south", "west")
-TAGS: Final = (
-    "cotton", "linen", "wool", "leather", "oak", "steel", "glass", "handmade",
-    "recycled", "summer", "winter", "outdoor", "kids", "office", "gift", "classic",
-)  # fmt: skip
-CATEGORIES: Final = {
-    "shirts": 35, "shoes": 90, "bags": 70, "lamps": 60, "chairs": 140,
-    "kitchen": 25, "books": 15, "toys": 20, "garden": 40, "sports": 55,
-}  # fmt: skip
-"""Each category's median price."""
+_WORDS: Final = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+REGIONS, TAGS, CATEGORIES = _WORDS.values()
+"""Regions; tags; categories with their median prices."""
 DAYS: Final = 120
 USED_UP: Final = ("garden", "kitchen")
 """Categories of which some goods are bought again,"""

@@ -9,19 +9,15 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+import yaml
 from lightrec_formats.made_up import DAY, choose, write_made_up
 
 from lightrec.api import Column
 from lightrec_health.domain import NOTHING, SCORE
 
-CUISINES: Final = ("Italian", "Indian", "Mexican", "Greek", "Thai", "Nordic")
-DISHES: Final = {"salad": 0.85, "soup": 0.7, "stew": 0.5, "bake": 0.35, "pie": 0.15}
-"""How healthy a kind of dish is on average."""
-MAINS: Final = {
-    "beans": None, "chicken": None, "salmon": "fish", "prawns": "shellfish",
-    "cheese": "milk", "egg": "eggs", "walnuts": "nuts", "noodles": "gluten",
-}  # fmt: skip
-"""Main ingredients with their allergens."""
+_WORDS: Final = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+CUISINES, DISHES, MAINS = _WORDS.values()
+"""Cuisines; dishes with how healthy they are on average; main ingredients with their allergens."""
 PEOPLE, EVENTS = 400, 20
 RICH: Final = 1.5
 """Log-odds that a recipe of score 0 has over one of score 1."""

@@ -20,8 +20,6 @@ lightrec_components = gives(
         "AdditiveAttention": "lightrec_news.reading:AdditiveAttention",
         "ConvolutionReader": "lightrec_news.reading:ConvolutionReader",
         "SelfAttentionReader": "lightrec_news.reading:SelfAttentionReader",
-        "TrialData": "lightrec_news.trials:TrialData",
-        "TrialModule": "lightrec_news.trials:TrialModule",
     }
 )
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

@@ -55,7 +55,8 @@ class Query:
         kinds and times in milliseconds since 1970 UTC, of which the first ``earlier`` are of
         earlier sessions: by these the domain is asked.
     :param draw: whether the slate is drawn by the law of Plackett and Luce, seeded by ``seed``.
-    :raises RecipeError: where more places are kept for ``new`` items than there are.
+    :raises RecipeError: where more places are kept for ``new`` items than there are, or all are to
+        be drawn.
     """
 
     user: str | None = None
@@ -82,6 +83,8 @@ class Query:
     def __post_init__(self) -> None:
         if self.new > self.k:
             raise RecipeError(f"Of {self.k} places, {self.new} cannot be reserved for new items.")
+        if self.new and self.draw:
+            raise RecipeError("New items get reserved places, or all places are drawn; not both.")
 
 
 @dataclass

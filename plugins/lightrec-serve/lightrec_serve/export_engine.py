@@ -120,7 +120,8 @@ class ExportEngine(ExportedEngine):
         histories = padded([one.history for one in queries], self.exported.history_length)
         vectors = self.exported.queries(histories)
         towered, rules = perf_counter(), self.rules
-        plain = [row for row, one in enumerate(queries) if not one.query.draw and not rules]
+        whole = [rules is not None or one.query.draw or one.query.new > 0 for one in queries]
+        plain = [row for row, scored in enumerate(whole) if not scored]
         searched = self._search(vectors[plain], [queries[row] for row in plain]) if plain else []
         together = dict(zip(plain, searched, strict=True))
         ranked = [
@@ -195,19 +196,7 @@ class ExportEngine(ExportedEngine):
         for one, numbers, its in zip(queries, items.tolist(), scores.tolist(), strict=True):
             numbers = [item for item in numbers[: one.query.k] if item]
             ranked.append(Ranked(numbers, its[: len(numbers)], one.by, [1.0] * len(numbers)))
-            if one.query.new:
-                ranked[-1] = self._with_new(ranked[-1], one)
         return ranked
-
-    def _with_new(self, ranked: Ranked, one: "_Read") -> Ranked:
-        """Keep the last places for items put while serving."""
-        fresh = [n for n in range(len(self.catalog), self.catalog.size, -1) if n not in one.barred]
-        if one.allowed is not None:
-            fresh = [n for n in fresh if one.allowed[n]]
-        fresh = fresh[: one.query.new]
-        pairs = [p for p in zip(ranked.items, ranked.scores, strict=True) if p[0] not in fresh]
-        pairs = pairs[: one.query.k - len(fresh)] + [(n, float("nan")) for n in fresh]
-        return Ranked([n for n, _ in pairs], [s for _, s in pairs], one.by, [1.0] * len(pairs))
 
     def _why(self, vector: Tensor, one: "_Read", items: list[int]) -> list[list[int]]:
         """Ask what each event did: query without it."""
@@ -224,7 +213,7 @@ class ExportEngine(ExportedEngine):
         logits[[PADDING, *one.barred]] = -torch.inf
         if rules is not None:
             logits = (logits + rules.boost).masked_fill(~rules.there, -torch.inf)
-        if rules is not None and one.query.new:
+        if one.query.new:
             recent = torch.arange(len(logits)) > self.catalog.size
             return with_new(logits, recent, one.query, one.by, rules)
         return chosen(logits, one.query, self.temperature, one.by, rules)

@@ -199,8 +199,6 @@ class RunEngine(Engine):
             allowed &= rules.there
             whole = whole + rules.boost
         logits = whole.masked_fill(~allowed, -torch.inf)
-        if query.new and query.draw:
-            raise RecipeError("New items get reserved places, or all places are drawn; not both.")
         if query.new:
             recent = pad(~self.newcomers.warm, (0, self.catalog.live.height), value=True)
             ranked = with_new(logits, recent, query, by, rules, person.row)

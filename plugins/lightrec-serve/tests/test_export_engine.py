@@ -112,6 +112,8 @@ def test_what_an_export_cannot_do_is_said(engine):
     *refused, fine = engine.answer([*wrong, Query(user="bob", k=2)])
     assert all(isinstance(each, RecipeError) for each in refused)
     assert items(fine) == expected([4], 2, {4})
+    with pytest.raises(RecipeError, match="not both"):
+        Query(new=1, draw=True)
 
 
 def test_an_item_put_is_the_mean_of_those_with_like_texts(engine):

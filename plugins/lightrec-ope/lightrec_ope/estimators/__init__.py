@@ -11,16 +11,14 @@ from lightrec_ope.estimators.bandit import (
     DM,
     DR,
     IPS,
-    MIPS,
     SNDR,
     SNIPS,
     BanditLog,
     bandit_events,
     judged,
-    one_hot,
 )
 from lightrec_ope.estimators.estimate import Diagnosis, Estimate, Estimator, Parts, Verdict, slope
-from lightrec_ope.estimators.models import estimated_propensities, expected_rewards
+from lightrec_ope.estimators.models import expected_rewards
 from lightrec_ope.estimators.sequences import (
     Marginalized,
     PerDecisionIPS,
@@ -28,12 +26,5 @@ from lightrec_ope.estimators.sequences import (
     SequentialDR,
     fitted_values,
 )
-from lightrec_ope.estimators.slates import (
-    CascadeDR,
-    CascadeIPS,
-    IndependentIPS,
-    PseudoInverse,
-    SlateIPS,
-    SlateLog,
-)
+from lightrec_ope.estimators.slates import CascadeDR, CascadeIPS, IndependentIPS, SlateIPS, SlateLog
 from lightrec_ope.estimators.studies import Errors, Study, fitted_world, study

@@ -43,7 +43,6 @@ class BanditLog:
     :param behavior: as ``target``, of the policy that made the log; None where it is not known.
     :param expected: as ``target``, a model's expected reward of each action.
     :param users: (n,) int64, whose rounds depend on each other; None where all are independent.
-    :param estimated: whether the propensities are estimates.
     :raises DataError: where something is not as it must be.
     """
 
@@ -55,7 +54,6 @@ class BanditLog:
     behavior: Tensor | None = None
     expected: Tensor | None = None
     users: Tensor | None = None
-    estimated: bool = False
 
     def __post_init__(self) -> None:
         problems, count = [], self.target.shape[1]
@@ -216,8 +214,8 @@ class IPS(Estimator[BanditLog]):
 
     def parts(self, log: BanditLog) -> Parts:
         """Terms w · (r - q) + E[q] for each round, q being 0 without a model."""
-        whole = self.importance(log)
-        weights, reward = tamed(whole, self.how, self.at), log.reward.double()
+        whole, reward = log.weights, log.reward.double()
+        weights = tamed(whole, self.how, self.at)
         residual, base = reward, torch.zeros_like(reward)
         if self.modelled:
             (expected,) = needed(log, "expected")
@@ -230,10 +228,6 @@ class IPS(Estimator[BanditLog]):
             )
         values = base + averaged(weights, residual, self.normalized)
         return Parts(values, whole, reward, log.uncovered)
-
-    def importance(self, log: BanditLog) -> Tensor:
-        """The weights (n,) before they are bounded."""
-        return log.weights
 
 
 class SNIPS(IPS):
@@ -267,33 +261,3 @@ class DM(Estimator[BanditLog]):
         (expected,) = needed(log, "expected")
         values = (log.along(log.target) * log.along(expected)).sum(1)
         return Parts(values, uncovered=log.uncovered)
-
-
-class MIPS(IPS):
-    """Weights of what actions have in common, and not of actions (Saito and Joachims 2022).
-
-    Right where an action's effect goes through that alone; its variance does not grow with A.
-
-    :param law: (A, C, D) the probability of each of C categories in D dimensions, given the
-        action; dimensions are independent. ``one_hot(categories)`` for (A,) fixed ones.
-    :param observed: (n, D) int64, the categories of what was shown.
-    """
-
-    rests_on = "it takes actions of equal categories to have equal effects"
-
-    def __init__(self, law: Tensor, observed: Tensor) -> None:
-        super().__init__()
-        self.law, self.observed = law.double(), observed
-
-    def importance(self, log: BanditLog) -> Tensor:
-        """The ratio of the categories' probabilities under both policies, (n,)."""
-        (behavior,) = needed(log, "behavior")
-        parts = [self.law[:, categories, d] for d, categories in enumerate(self.observed.T)]
-        likely = torch.stack(parts).prod(0).T  # (n, A)
-        below = (log.along(behavior) * likely).sum(1)
-        return (log.along(log.target) * likely).sum(1) / below
-
-
-def one_hot(categories: Tensor) -> Tensor:
-    """The law of fixed categories (A,) int64: (A, C, 1)."""
-    return torch.nn.functional.one_hot(categories)[:, :, None].double()

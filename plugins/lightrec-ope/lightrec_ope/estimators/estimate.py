@@ -144,10 +144,6 @@ class Log(Protocol):
     def users(self) -> Tensor | None:
         """(n,) whose rounds depend on each other; None where all are independent."""
 
-    @property
-    def estimated(self) -> bool:
-        """Whether its propensities are estimates."""
-
 
 class Parts(NamedTuple):
     """The rounds' parts in an estimate, before an interval.
@@ -194,8 +190,6 @@ class Estimator(ABC, Generic[L]):
         if parts.weights is not None and parts.rewards is not None:
             diagnosis = Diagnosis.of(parts.weights, parts.rewards, parts.uncovered)
         faults = [(Verdict.WEAK, self.rests_on)] if self.rests_on else []
-        if log.estimated and diagnosis is not None:
-            faults.append((Verdict.WEAK, "its propensities are estimates"))
         if parts.uncovered > UNCOVERED:  # weights have nothing to weigh, and no model has learned
             why = f"the log never shows {parts.uncovered:.0%} of what the target does"
             faults.append((Verdict.UNUSABLE, why))
@@ -335,7 +329,7 @@ def improper(propensity: Tensor | None, of: str = "") -> list[str]:
         return []
     return [
         f"{wrong} of {propensity.numel()} propensities{of} are not above 0 and at most 1. What was "
-        "shown had a probability of being shown: leave rounds without one out, or estimate all."
+        "shown had a probability of being shown: leave rounds without one out."
     ]
 
 

@@ -1,17 +1,16 @@
-"""Models of what a log lacks: expected rewards of all actions, and propensities.
+"""The model of what a log lacks: expected rewards of all actions.
 
-Both are cross-fitted by user: what a model says of a round it has learned from other users, so that
-its errors do not hide in the estimate (Chernozhukov et al. 2018).
+It is cross-fitted by user: what it says of a round it has learned from other users, so that its
+errors do not hide in the estimate (Chernozhukov et al. 2018).
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, one_hot
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss, one_hot
 
 from lightrec.errors import DataError
 from lightrec_ope.estimators.bandit import BanditLog
@@ -49,27 +48,6 @@ def expected_rewards(
         table = (features.double()[rest] @ slope)[:, None] + each[None] + bias + where.T[None]
         expected[rest] = table.sigmoid() if log.is_binary else table
     return replace(log, expected=expected)
-
-
-def estimated_propensities(log: BanditLog, features: Tensor, seed: int = 0) -> BanditLog:
-    """Estimate how likely each round's action was: multinomial logistic, and calibrated.
-
-    :param features: (n, F) of rounds, all that the logging policy may have looked at.
-    :param seed: of the folds.
-    :returns: the log with ``propensity`` (n,) and ``behavior`` (n, A), marked as estimates.
-    """
-    inputs, count = finite(features.double()), log.target.shape[1]
-    logits = torch.zeros(len(inputs), count, dtype=torch.float64)
-    for train, rest in by_user(log.users, len(inputs), seed):
-        surprise = partial(cross_entropy, target=log.action[train], reduction="sum")
-        matrix, bias = fit_linear(inputs[train], count, 1.0, surprise)
-        logits[rest] = inputs[rest] @ matrix + bias
-    # One temperature for all: logits of rounds that a model has not learned from are too sure.
-    heat = nn.Parameter(torch.zeros((), dtype=torch.float64))
-    minimize([heat], lambda: cross_entropy(logits * heat.exp(), log.action))
-    law = (logits * heat.detach().exp()).softmax(1)
-    shown = law.gather(1, log.action[:, None]).squeeze(1)
-    return replace(log, propensity=shown, behavior=law, estimated=True)
 
 
 def by_user(users: Tensor | None, rows: int, seed: int) -> list[tuple[Tensor, Tensor]]:

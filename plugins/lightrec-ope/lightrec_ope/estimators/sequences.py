@@ -37,7 +37,6 @@ class SequenceLog:
     :param expected: (N, T, A) values of actions under the policy that is judged, by a model of
         other users' trajectories, see :func:`fitted_values`.
     :param users: (N,) whose trajectories depend on each other.
-    :param estimated: whether propensities are estimates.
     :param behavior: as ``target``, of the policy that made the log; None where it is not known.
     :raises DataError: where a propensity of a step that was taken is not above 0 and at most 1.
     """
@@ -51,7 +50,6 @@ class SequenceLog:
     state: Tensor | None = None
     expected: Tensor | None = None
     users: Tensor | None = None
-    estimated: bool = False
     behavior: Tensor | None = None
 
     def __post_init__(self) -> None:

@@ -39,7 +39,6 @@ class SlateLog:
         before it as they were shown.
     :param expected: (n, K, A) a model's expected reward of the places from there on.
     :param users: (n,) whose slates depend on each other.
-    :param estimated: whether propensities are estimates.
     :raises DataError: where a propensity is not above 0 and at most 1.
     """
 
@@ -54,7 +53,6 @@ class SlateLog:
     target: Tensor | None = None
     expected: Tensor | None = None
     users: Tensor | None = None
-    estimated: bool = False
 
     def __post_init__(self) -> None:
         for name in ("slate", "prefix", "place"):
@@ -114,20 +112,3 @@ class CascadeDR(Estimator[SlateLog]):
         shown, target, expected = needed(log, "shown", "target", "expected")
         values = doubly_robust(weights, reward, shown, target, expected)
         return Parts(values, weights[:, -1], reward.abs().sum(1))
-
-
-class PseudoInverse(Estimator[SlateLog]):
-    """Right where a slate's reward is a sum over places that nobody sees (Swaminathan et al. 2017).
-
-    For a logging policy that fills places independently of each other: the weight of a slate is
-    then Σ_k w_k - K + 1, with the weights of the places.
-    """
-
-    rests_on = "it takes a slate's reward for a sum over its places"
-
-    def parts(self, log: SlateLog) -> Parts:
-        """The slate's whole reward, weighted."""
-        places = log.ratio("place")
-        weights = places.sum(1) - (places.shape[1] - 1)
-        whole = log.reward.double().sum(1)
-        return Parts(weights * whole, weights, whole)

@@ -135,7 +135,7 @@ def fitted_world(log: BanditLog, features: Tensor, offered: Tensor | None = None
     if log.behavior is None:
         can = (torch.bincount(log.action, minlength=count) > 0).expand(len(rounds), count)
         can = can if offered is None else can & offered
-        likely = None if log.estimated else log.propensity
+        likely = log.propensity
 
         def law(t: Tensor) -> Tensor:
             return t.masked_fill(~can, -torch.inf).log_softmax(1)
