@@ -81,7 +81,7 @@ def test_the_change_changes_it_and_nothing_of_it_is_needless(recommender):
         return item in recommender.recommend(history=history, exclude=titles, k=1)["item"]
 
     changed = 0
-    for user in ("u0", "u3", "u17", "u41", "u59"):
+    for user in (f"u{number}" for number in range(0, 60, 4)):
         result, titles = explain(recommender, user, k=1), events_of(recommender, user)
         left_out = result.change.without
         changed += len(left_out) > 1
