@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from lightrec.api import DataError, Encoder, Problems, RecipeError
 from lightrec.data.readers.table import TableReader
+from lightrec.encoders.text import TextEncoder
 
 CLEAR: Final = 1.645
 """Click rates differ clearly where their z statistic is above this: p < .1, both sides counted."""
@@ -97,7 +98,7 @@ class TrialData:
     one of these.
 
     :param path: a table in any format that logs may have, such as CSV or Parquet.
-    :param text_encoder: puts texts into vectors.
+    :param text_encoder: puts texts into vectors; None: a ``TextEncoder`` with its usual model.
     :param trial: the column that says which rows are compared.
     :param text: the column of texts.
     :param shown: the column that says how often each was shown.
@@ -110,7 +111,7 @@ class TrialData:
     def __init__(
         self,
         path: str,
-        text_encoder: Encoder,
+        text_encoder: Encoder | None = None,
         trial: str = "trial",
         text: str = "text",
         shown: str = "shown",
@@ -120,7 +121,8 @@ class TrialData:
     ) -> None:
         if not 0 < test < 1:
             raise RecipeError(f"`test` is {test}; it is a share, above 0 and below 1.")
-        self.path, self.text_encoder, self.test, self.seed = path, text_encoder, test, seed
+        self.path, self.test, self.seed = path, test, seed
+        self.text_encoder: Encoder = text_encoder or TextEncoder()
         self.columns = {"trial": trial, "text": text, "shown": shown, "clicked": clicked}
 
     @cached_property
