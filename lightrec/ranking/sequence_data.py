@@ -28,7 +28,7 @@ SEEN = 1000
 """Items before a training window that are given to the loss, the last ones."""
 TARGETS = 750
 """Items that a training batch foretells, about, where the recipe names no number of windows."""
-BATCHES = 200
+BATCHES = 100
 """Batches of an epoch at least, about: in a small log they foretell fewer items."""
 Windows = NDArray[np.int64]
 """(W, 2), each the first position and the position after the last, as inputs."""
@@ -116,7 +116,7 @@ class SequenceData(TextLogData):
         place of the one that it was made from.
     :param max_length: positions in a training window and in an evaluated history.
     :param batch_size: training windows in a batch; null for as many as foretell some 750 items,
-        and in a small log a 200th of all.
+        and in a small log a 100th of all.
     :param evaluation_batch_size: held-out events in a batch.
     :param max_validated: at most so many validation events are ranked, drawn by the seed; null for
         all of them.
