@@ -14,5 +14,4 @@ lightrec_readers = gives(
     }
 )
 lightrec_rewards = gives({"ExposureReward": "lightrec_social.reward:ExposureReward"})
-lightrec_components = gives({"FriendsTaste": "lightrec_social.friends:FriendsTaste"})
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])
