@@ -37,11 +37,6 @@ def warm_cosine(step: int, total: float, begin: float = 1e-3) -> float:
     return rising * (1 + math.cos(math.pi * min(done, 1.0))) / 2
 
 
-def warm_constant(step: int, total: float) -> float:
-    """Share of the highest learning rate: a rise over 50 steps, then all of it."""
-    return min(1.0, (step + 1) / 50)
-
-
 class Settings(AttributeDict):
     """The settings of a module by name; one that its constructor does not take is asked for.
 

@@ -18,11 +18,9 @@ from lightrec.progress import progress_bar
 from lightrec.ranking.blend import RANKER, Blend, described_models, names_of
 from lightrec.ranking.blend_weights import (
     ABSENT,
-    LIKELIHOOD,
     Candidates,
     choice_in_words,
     choose_weights,
-    fit_weights,
 )
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel, choose, combinations
@@ -34,13 +32,11 @@ from lightrec.ranking.scorers import ItemScorer, Scorer, by_history
 from lightrec.ranking.sequence_data import SequenceData
 
 JUDGED: Final = 2_000
-"""Validation events that choose the settings of item models."""
+"""Validation events that choose the settings of item models, and that judge an update."""
 FITTED: Final = 4_000
 """Validation events that decide the weights, a handful of numbers."""
 RERANKED: Final = 10_000
 """Validation events that teach a re-ranker, and by which the blend is judged."""
-REFITTED: Final = 1 << 24
-"""Logits that decide them in an update, of 1,000 events or more."""
 HEAD: Final = 32
 """The items that each part puts first are compared with the one that came."""
 SAMPLE: Final = 1_024
@@ -133,10 +129,9 @@ def chosen(
 def refitted(
     ranker: Ranker, earlier: Path | str, data: SequenceData
 ) -> tuple[Blend, dict[str, float]]:
-    """Fit anew what a blend was made of, with the settings chosen then, and its weights.
+    """Fit anew what a blend was made of, with the settings and the weights chosen then.
 
-    Weights that were not of highest likelihood stay as they are, as do all where nothing is held
-    out. Item models that had no weight are only described, as they were.
+    Item models that had no weight are only described, as they were.
 
     :param ranker: trained; not changed.
     :param earlier: folder of the ranker stage whose settings are taken.
@@ -153,23 +148,12 @@ def refitted(
     mixed = Blend(ranker, fitted)
     mixed.l2, mixed.text_weights = before.l2, before.text_weights
     mixed.chosen = before.chosen
-    events = validation_events(data, min(FITTED, max(1_000, REFITTED // data.num_items)))
-    # Histories are read once, for the weights and for the metrics.
-    with torch.no_grad():
-        batches = [
-            {**batch, Key.USER_VECTOR: ranker.user_vectors(batch[Key.HISTORY], batch)}
-            for batch in events
-        ]
-    names = [RANKER, *fitted]
-    if batches and (before.chosen == LIKELIHOOD or not before.weights.keys() & set(names)):
-        weights = fit_weights(candidates(mixed, data, batches))
-        mixed.weights = pruned(dict(zip(names, weights.tolist(), strict=True)))
-    else:
-        mixed.weights = {name: before.weights[name] for name in names}
-    if before.reranker is not None and {*before.reranker.parts} <= {*names}:
+    events = validation_events(data, JUDGED)
+    mixed.weights = pruned({name: before.weights[name] for name in (RANKER, *fitted)})
+    if before.reranker is not None and {*before.reranker.parts} <= {*mixed.weights}:
         mixed.reranker = before.reranker
     mixed.item_models.update({name: m for name, m in described.items() if name not in fitted})
-    return mixed, judge(by_history(mixed), batches) if batches else {}
+    return mixed, judge(by_history(mixed), events) if len(events) else {}
 
 
 def validation_events(data: SequenceData, limit: int | None) -> EvaluationEvents:

@@ -20,7 +20,7 @@ from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
 from lightrec.nn.item_tower import ItemReader
-from lightrec.nn.stage import StageModule, warm_constant, warm_cosine
+from lightrec.nn.stage import StageModule, warm_cosine
 from lightrec.nn.towers import UserTower
 from lightrec.ranking.blending import blend, refitted
 from lightrec.ranking.continued import take_over
@@ -36,6 +36,8 @@ REACH: Final = 10
 """Steps up to which two events of a history co-occur."""
 NORM: Final = 0.5
 """Root mean square of the norms of the vectors that id embeddings start from."""
+RISE: Final = 50
+"""Steps in which a constant learning rate is reached."""
 
 
 class RankingMetrics(Metric):
@@ -69,7 +71,7 @@ class RankedStage(StageModule):
 
     Every position of a window is one prediction for the loss. The best epoch is the one with the
     highest NDCG@10 on validation events, ranked among all items. The settings hold
-    ``learning_rate`` and ``weight_decay``.
+    ``learning_rate`` and ``weight_decay``, and may hold a ``schedule``.
     """
 
     monitor: ClassVar[str] = "validation/ndcg@10"
@@ -127,11 +129,9 @@ class RankedStage(StageModule):
         ]
         rate, decay = settings.learning_rate, settings.weight_decay
         optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=decay)
-        return self.scheduled(optimizer, self.rate)
-
-    def rate(self, step: int, total: float) -> float:
-        """Share of the learning rate at a step of so many in all."""
-        return warm_cosine(step, total)
+        if settings.get("schedule") == "constant":
+            return self.scheduled(optimizer, lambda step, _: min(1.0, (step + 1) / RISE))
+        return self.scheduled(optimizer, warm_cosine)
 
 
 class RankingModule(RankedStage):
@@ -307,10 +307,6 @@ class RankingModule(RankedStage):
             return torch.cat(seen, dim=1)
 
         return self.criterion(self.ranker, states, target[row, column], seen)
-
-    def rate(self, step: int, total: float) -> float:
-        """Share of the learning rate at a step of so many in all."""
-        return (warm_cosine if self.settings.schedule == "cosine" else warm_constant)(step, total)
 
     def _details(self, batch: Batch) -> Batch:
         """Feedback and gaps of a training batch, of some windows forgotten."""

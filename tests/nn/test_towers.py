@@ -10,7 +10,6 @@ from lightrec.errors import PluginError
 from lightrec.nn.towers import (
     CausalTransformer,
     FilteredBlock,
-    FilteredTransformer,
     UserTower,
     rotary_angles,
     rotate,
@@ -65,16 +64,3 @@ def test_the_filter_keeps_the_mean_of_the_past_and_scales_the_rest():
     mean, rest = torch.tensor([2.0, 3.0, 5.0]), torch.tensor([0.0, 1.0, 4.0])
     wanted = torch.stack([mean, mean + rest, mean + 4 * rest, mean + rest], 1)
     assert torch.allclose(block.filtered(x, seen)[0, 1:], wanted)
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_a_share_of_one_half_alone_leaves_the_other_half_out(share):
-    tower = FilteredTransformer(8, layers=1, share=share).eval()
-    halves = [tower.blocks[0].attention_in.weight, tower.blocks[0].gain]
-    x, present = torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)
-    before = tower(x, present)
-    for half, moves in zip(halves, [share == 0, share == 1], strict=True):
-        half.data += torch.randn_like(half)
-        after = tower(x, present)
-        assert torch.equal(before, after) != moves
-        before = after

@@ -84,8 +84,5 @@ def test_it_is_not_taken_where_the_sum_says_all():
 def test_few_events_teach_nothing():
     some = list(events(lambda among: torch.zeros(100, dtype=torch.int64)))[:2]
     reranker = Reranker(["a", "b"], repeats=False)
-    better, metrics = reranker.choose(some, seed=0)
-    assert not better
-    assert not reranker.direct.any()
-    assert metrics.keys() == {f"{m}@{k}" for m in ("ndcg", "recall", "mrr") for k in (5, 10, 20)}
+    assert not reranker.choose(some, seed=0)[0]
     assert reranker.choose([], seed=0) == (False, {})
