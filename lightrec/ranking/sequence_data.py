@@ -136,7 +136,7 @@ class SequenceData(TextLogData):
         data: str,
         text_encoder: Encoder | None = None,
         max_length: int = 50,
-        batch_size: int | None = None,
+        batch_size: int | None = 32,
         evaluation_batch_size: int = 128,
         max_validated: int | None = 20_000,
         reads: list[str] | None = None,

@@ -128,7 +128,7 @@ def test_each_target_counts_alike(tmp_path):
 def test_a_batch_foretells_a_100th_of_a_small_log(tmp_path, monkeypatch):
     rows = [(f"u{u}", f"i{(u + n) % 16}", n) for u in range(200) for n in range(12)]
     store = prepared(frames.DataFrame(rows, ["user", "item", "time"], orient="row"), tmp_path / "d")
-    data = SequenceData(str(store.folder), max_length=9)
+    data = SequenceData(str(store.folder), max_length=9, batch_size=None)
     # Two events of a user are held out, and nothing foretells the first.
     assert (len(data.windows), data.windows.positions) == (200, 200 * 9)
     assert (data.windows_in_batch, data.targets_in_batch) == (2, 18)

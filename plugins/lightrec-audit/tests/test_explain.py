@@ -81,10 +81,10 @@ def test_the_change_changes_it_and_nothing_of_it_is_needless(recommender):
         return item in recommender.recommend(history=history, exclude=titles, k=1)["item"]
 
     changed = 0
-    for user in ("u0", "u3", "u17", "u33", "u59"):
+    for user in ("u0", "u3", "u17", "u41", "u59"):
         result, titles = explain(recommender, user, k=1), events_of(recommender, user)
         left_out = result.change.without
-        changed += bool(left_out)
+        changed += len(left_out) > 1
         assert not left_out or not comes(titles, left_out, result.item)
         for back in left_out:
             others = [place for place in left_out if place != back]

@@ -58,12 +58,11 @@ HISTORY_LENGTH: Final = 5
 _LAYERS: Final = "--model.init_args.size=16 --model.init_args.tower.init_args.layers=1"
 _NO_TEXTS: Final = "--data.init_args.text_encoder=null"
 _PLAY: Final = "--model.init_args.sessions=32 --model.init_args.steps=5"
-_FAST_STEPS: Final = "--data.init_args.batch_size=32 --model.init_args.learning_rate=0.01"
 FAST: Final = {
     "values": ["--max_steps=6"],
     "data": ["--k_core", "1"],
     "text": ["--model.init_args.tune=none"],
-    "ranker": f"--trainer.max_epochs=3 {_LAYERS} {_FAST_STEPS} {_NO_TEXTS}".split(),
+    "ranker": f"--trainer.max_epochs=3 {_LAYERS} {_NO_TEXTS}".split(),
     "users_a": ["--trainer.max_epochs=2"],
     "users_b": f"--trainer.max_epochs=2 {_NO_TEXTS} --data.init_args.cooccurrence_size=8".split(),
     "policy": f"--trainer.max_epochs=2 {_PLAY} --data.init_args.iterations=1".split(),
