@@ -224,7 +224,8 @@ class FilteredBlock(Block):
 class FilteredTransformer(CausalTransformer):
     """A stack of post-norm causal layers, each with a filter of the past beside its attention.
 
-    It learns longer than :class:`CausalTransformer`, at a lower rate, and ends higher.
+    It learns longer than :class:`CausalTransformer`, at a lower rate, and ends higher where
+    histories are short.
 
     :param size: width D.
     :param layers: number of layers.
