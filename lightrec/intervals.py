@@ -157,7 +157,7 @@ def ahead(differences: Tensor, users: Tensor) -> float:
     ======================================  ===============  =============
     searched or likeliest weights alone     1                at most 4,000
     parts beside popularity, on few events  2                below 300
-    a language model's re-ranking           1                at most 2,000
+    a second look at a blend's first items  1                300 to 10,000
     ======================================  ===============  =============
 
     The map from texts to scores goes by events in place of users, since each event's item is taken
