@@ -250,6 +250,7 @@ def parts_of_peer(cells: Cells) -> Derived:
 
 DERIVED: dict[str, Callable[[Cells], Derived]] = {
     "blend": best_part,
+    "published": best_part,
     "language": best_part,
     "daily": updates,
     "imitation": parts_of_peer,
