@@ -91,7 +91,7 @@ class Reranker(nn.Module):
         """Score all items again: those after the first keep their scores.
 
         :param total: (B, N + 1) the blend's scores, -inf in column 0.
-        :param parts: (P, B, N + 1) those of :attr:`parts`.
+        :param parts: (P, B, N + 1) those of the parts that it reads.
         :param histories: (B, L).
         :returns: (B, N + 1); the sum of the first items' exponentials is as before.
         """
