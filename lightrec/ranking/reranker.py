@@ -102,10 +102,12 @@ class Reranker(nn.Module):
         mass = before.where(there, -torch.inf).logsumexp(1, keepdim=True)
         return total.scatter(1, places, (logits + mass).where(there, before))
 
-    def learn(self, read: Tensor, place: Tensor, folds: Tensor, seed: int) -> None:
+    def learn(
+        self, read: Tensor, there: Tensor, place: Tensor, folds: Tensor, seed: int
+    ) -> None:
         """Train the networks, each on the events outside its fold.
 
-        :param read: (E, H, F) from :meth:`read`.
+        :param read: (E, H, F) from :meth:`read`, as is ``there``, (E, H).
         :param place: (E,) int64: which of the first items came.
         :param folds: (E,) int64, below :data:`MEMBERS`.
         """
@@ -121,7 +123,7 @@ class Reranker(nn.Module):
         with torch.enable_grad(), progress_bar(steps, "second look") as bar:
             for _ in range(EPOCHS):
                 for rows in torch.randperm(len(read), generator=generator).split(ROWS):
-                    logits = self.logits(read[rows]).log_softmax(2)
+                    logits = self.logits(read[rows]).where(there[rows], -torch.inf).log_softmax(2)
                     chosen = place[rows].expand(MEMBERS, -1)[..., None]
                     loss = -logits.gather(2, chosen)[..., 0].masked_fill(judged[:, rows], 0.0)
                     optimizer.zero_grad(set_to_none=True)
@@ -155,7 +157,7 @@ class Reranker(nn.Module):
         read, there, place, ranks, users = map(torch.cat, zip(*pieces, strict=True))
         found, folds, again, better = place >= 0, users % MEMBERS, ranks.clone(), False
         if len(users) >= FEW and len(folds[found].unique()) == MEMBERS:
-            self.learn(read[found], place[found], folds[found], seed)
+            self.learn(read[found], there[found], place[found], folds[found], seed)
             for rows in found.nonzero()[:, 0].split(ROWS):
                 logits = self.logits(read[rows])[folds[rows], torch.arange(len(rows))]
                 logits = logits.where(there[rows], -torch.inf)
