@@ -28,7 +28,7 @@ components users.choice_data ChoiceData
 components learners.on_policy PolicyModule
 components learners.offline OfflinePolicyModule
 components learners.policy_data PolicyData
-components nn.towers CausalTransformer FilteredTransformer
+components nn.towers CausalTransformer
 components ranking.losses SoftmaxLoss SampledSoftmaxLoss
 components ranking.item_models.base Popularity RecentPopularity
 components ranking.item_models.item_to_item ItemKNN TextNeighbours WordNeighbours EASE NextItemRidge

@@ -4,6 +4,8 @@ A ranker is given its tower as what makes one of a width: a class, or a class wi
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,8 @@ from torch.nn import functional
 from lightrec.moved import old_names
 
 __getattr__ = old_names(__name__)
+
+Norm: TypeAlias = Literal["pre", "post"]
 
 
 class UserTower(nn.Module, ABC):
@@ -37,6 +41,29 @@ class UserTower(nn.Module, ABC):
         """User vectors after the last items alone, (B, D); a tower may spare the rest."""
         last: Tensor = self(x, present)[:, -1]
         return last
+
+
+class SideBySide(UserTower):
+    """Towers each of which reads its own part of the vectors, and gives that part of them.
+
+    :param towers: each of the width D / K; one that is alone stands for itself.
+    """
+
+    def __init__(self, towers: Iterable[UserTower]) -> None:
+        super().__init__()
+        self.towers = nn.ModuleList(towers)
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        """Read sequences; see :meth:`UserTower.forward`."""
+        parts = x.chunk(len(self.towers), dim=2)
+        return torch.cat(
+            [tower(part, present) for tower, part in zip(self.towers, parts, strict=True)], dim=2
+        )
+
+    def last_only(self, x: Tensor, present: Tensor) -> Tensor:
+        """The last user vectors of each."""
+        parts = zip(self.towers, x.chunk(len(self.towers), dim=2), strict=True)
+        return torch.cat([tower.last_only(part, present) for tower, part in parts], dim=1)
 
 
 def rotary_angles(length: int, size: int, device: torch.device) -> Tensor:
@@ -79,18 +106,18 @@ def visible(present: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """One pre-norm layer: causal self-attention, then a feed-forward network.
+    """One layer: causal self-attention, then a feed-forward network.
 
     :param size: width D.
     :param heads: number of attention heads; must divide D into even widths.
     :param feedforward: width of the inner layer as a multiple of D.
     :param dropout: on what each half of the layer adds to the stream.
+    :param norm: whether each half normalises what it reads, or the stream after it.
     """
 
-    attention_dropout = 0.0
-    """Probability with which attention passes a position by."""
-
-    def __init__(self, size: int, heads: int, feedforward: int, dropout: float) -> None:
+    def __init__(
+        self, size: int, heads: int, feedforward: int, dropout: float, norm: Norm = "pre"
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.attention_norm: nn.Module = nn.RMSNorm(size)
@@ -105,6 +132,12 @@ class Block(nn.Module):
         nn.init.normal_(self.attention_out.weight, std=0.02)
         nn.init.normal_(last.weight, std=0.02)
         nn.init.zeros_(last.bias)
+        self.after: nn.ModuleList | None = None
+        if norm == "post":
+            self.attention_norm, self.feedforward[0] = nn.Identity(), nn.Identity()
+            self.after = nn.ModuleList(nn.LayerNorm(size) for _ in range(2))
+            for weights in (self.attention_in.weight, self.feedforward[1].weight):
+                nn.init.normal_(weights, std=0.02)
 
     def attend(self, x: Tensor, seen: Tensor, angles: Tensor, first: int = 0) -> Tensor:
         """Attend with rotary positions.
@@ -122,18 +155,20 @@ class Block(nn.Module):
             rotate(key, angles),
             value,
             attn_mask=seen[:, :, first:],
-            dropout_p=self.attention_dropout if self.training else 0.0,
         )
         return self.attention_out(attended.transpose(1, 2).flatten(2))
 
     def forward(self, x: Tensor, seen: Tensor, angles: Tensor, first: int = 0) -> Tensor:
         """Map (B, L, D) to (B, L - F, D); see :meth:`attend`."""
         x = x[:, first:] + self.dropout(self.attend(x, seen, angles, first))
-        return x + self.dropout(self.feedforward(x))
+        if self.after is None:
+            return x + self.dropout(self.feedforward(x))
+        x = self.after[0](x)
+        return self.after[1](x + self.dropout(self.feedforward(x)))
 
 
 class CausalTransformer(UserTower):
-    """A stack of pre-norm causal layers over a left-padded sequence.
+    """A stack of causal layers over a left-padded sequence.
 
     Positions enter through their differences alone, so that more padding changes nothing.
 
@@ -142,11 +177,19 @@ class CausalTransformer(UserTower):
     :param heads: number of attention heads; D / heads must be a whole, even number.
     :param feedforward: width of the inner layers as a multiple of D.
     :param dropout: probability, on the input and on what each layer adds.
+    :param norm: where layers normalise: ``pre``, what each half of one reads, and once at the end;
+        or ``post``, the sum after each half, which needs more epochs at a lower learning rate.
     :raises ValueError: where the heads do not fit the width.
     """
 
     def __init__(
-        self, size: int, layers: int = 2, heads: int = 2, feedforward: int = 4, dropout: float = 0.4
+        self,
+        size: int,
+        layers: int = 2,
+        heads: int = 2,
+        feedforward: int = 4,
+        dropout: float = 0.4,
+        norm: Norm = "pre",
     ) -> None:
         super().__init__()
         if size % (2 * heads):
@@ -156,8 +199,10 @@ class CausalTransformer(UserTower):
             )
         self.head_size = size // heads
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(size, heads, feedforward, dropout) for _ in range(layers))
-        self.norm: nn.Module = nn.RMSNorm(size)
+        self.blocks = nn.ModuleList(
+            Block(size, heads, feedforward, dropout, norm) for _ in range(layers)
+        )
+        self.norm: nn.Module = nn.RMSNorm(size) if norm == "pre" else nn.Identity()
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
         """Read sequences; see :meth:`UserTower.forward`."""
@@ -176,80 +221,3 @@ class CausalTransformer(UserTower):
             x = block(x, seen, angles, first if depth == len(self.blocks) else 0)
         norm: Tensor = self.norm(x[:, first - length :])
         return norm
-
-
-class FilteredBlock(Block):
-    """One post-norm layer: attention beside a filter of the past, then a feed-forward network.
-
-    The filter takes the mean of the past, and adds what departs from it times a gain of each
-    feature: BSARec (Shin et al. 2024, AAAI) in a causal form, which needs no Fourier transform.
-
-    :param share: of the filter; the rest is attention's.
-    """
-
-    def __init__(
-        self, size: int, heads: int, feedforward: int, dropout: float, share: float
-    ) -> None:
-        super().__init__(size, heads, feedforward, dropout)
-        self.share, self.attention_dropout = share, dropout
-        # The norms of a post-norm layer stand behind what is added, not before it.
-        self.attention_norm, self.feedforward[0] = nn.Identity(), nn.Identity()
-        for weights in self.parameters():
-            if weights.ndim > 1:
-                nn.init.normal_(weights, std=0.02)
-        self.gain = nn.Parameter(torch.randn(size))
-        self.filter_norm, self.attended_norm = nn.LayerNorm(size), nn.LayerNorm(size)
-        self.norm = nn.LayerNorm(size)
-
-    def filtered(self, x: Tensor, seen: Tensor) -> Tensor:
-        """Mean of the past plus ``gain²`` times the rest, (B, L, D).
-
-        :param seen: from :func:`visible`.
-        """
-        counted = seen[:, 0].to(x.dtype)
-        mean = counted @ x / counted.sum(2, keepdim=True)
-        return mean + self.gain.square() * (x - mean)
-
-    def forward(self, x: Tensor, seen: Tensor, angles: Tensor, first: int = 0) -> Tensor:
-        """Map (B, L, D) to (B, L - F, D); see :meth:`Block.attend`."""
-        attended, filtered = self.attend(x, seen, angles, first), self.filtered(x, seen)[:, first:]
-        x = x[:, first:]
-        filtered = self.filter_norm(x + self.dropout(filtered))
-        attended = self.attended_norm(x + self.dropout(attended))
-        x = self.share * filtered + (1 - self.share) * attended
-        normed: Tensor = self.norm(x + self.dropout(self.feedforward(x)))
-        return normed
-
-
-class FilteredTransformer(CausalTransformer):
-    """A stack of post-norm causal layers, each with a filter of the past beside its attention.
-
-    It learns longer than :class:`CausalTransformer`, at a lower rate, and ends higher where
-    histories are short.
-
-    :param size: width D.
-    :param layers: number of layers.
-    :param heads: number of attention heads; D / heads must be a whole, even number.
-    :param feedforward: width of the inner layers as a multiple of D.
-    :param dropout: probability, on the input, on what each half of a layer adds, and in attention.
-    :param share: of the filter in what a layer reads; the rest is attention's.
-    :raises ValueError: where the heads do not fit the width.
-    """
-
-    def __init__(
-        self,
-        size: int,
-        layers: int = 2,
-        heads: int = 1,
-        feedforward: int = 4,
-        dropout: float = 0.5,
-        share: float = 0.7,
-    ) -> None:
-        super().__init__(size, 0, heads, feedforward, dropout)
-        self.blocks = nn.ModuleList(
-            FilteredBlock(size, heads, feedforward, dropout, share) for _ in range(layers)
-        )
-        self.start, self.norm = nn.LayerNorm(size), nn.Identity()
-
-    def _read(self, x: Tensor, present: Tensor, first: int) -> Tensor:
-        return super()._read(self.start(x), present, first)
