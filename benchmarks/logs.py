@@ -271,6 +271,12 @@ def split(data: Path | None, to: Path, seed: int) -> None:
     export(run("video", out=to / "video", until="data") / "data", to / "split.npz")
 
 
+def beauty_split(data: Path, to: Path, seed: int) -> None:
+    """Beauty of P5, likewise."""
+    files = {role: data / "amazon-beauty-p5" / f"{role}.csv" for role in ("log", "items")}
+    export(run("generic", out=to / "beauty", until="data", **files) / "data", to / "beauty.npz")
+
+
 def export(folder: Path, out: Path) -> None:
     """Write a split log as plain arrays; items are 0 to N - 1.
 
@@ -299,7 +305,20 @@ def demonstrations(data: Path | None, to: Path, seed: int) -> None:
 
 WRITERS: dict[str, Callable[[Path, Path, int], None]] = {
     each.__name__: each
-    for each in (films, sittings, retail, lastfm, food, amazon, ciao, chain, five, ten, split)
+    for each in (
+        films,
+        sittings,
+        retail,
+        lastfm,
+        food,
+        amazon,
+        ciao,
+        chain,
+        five,
+        ten,
+        split,
+        beauty_split,
+    )
 } | {"demonstrations": demonstrations}
 SHARED = ("beauty", "ml-100k", "food", "lastfm")
 """Logs of which some users may be drawn."""

@@ -51,7 +51,7 @@ class TrainingCourse(pl.Callback):
 
 def measure(cell: Cell) -> dict:
     """Train by the shipped recipe with the sizes that are asked of all."""
-    length, name = "100", "--ranker.trainer.callbacks"
+    length, name = str(cell.settings.get("length", 100)), "--ranker.trainer.callbacks"
     settings = {
         "data.init_args.text_encoder": "null",
         "data.init_args.max_length": length,
@@ -63,5 +63,5 @@ def measure(cell: Cell) -> dict:
     course = {"split": cell["split"], "out": cell.out / "course.json", "max_length": length}
     words += ["--ranker.model.init_args.start", "cooccurrence", *cell.options]
     words += [f"{name}+={__name__}.TrainingCourse", *(f"{name}.{n}={v}" for n, v in course.items())]
-    cell.run("video", *words, "--until", "ranker")
+    cell.run(*cell.settings.get("run", ["video"]), *words, "--until", "ranker")
     return json.loads((cell.out / "course.json").read_text())

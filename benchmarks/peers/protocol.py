@@ -159,6 +159,7 @@ class Course:
         found = {
             **self.best,
             "cpu_seconds_to_.090": reached[0] if reached else None,
+            "cpu_seconds_to_best": self.curve[self.best["best_epoch"] - 1][0],
             "cpu_seconds_training": round(self.cpu_seconds, 2),
             "cpu_seconds_per_epoch": round(self.cpu_seconds / max(len(self.curve), 1), 3),
             "epochs": len(self.curve),

@@ -61,8 +61,8 @@ class Ranker(Part):
         super().__init__()
         if members < 1 or size % members:
             raise ValueError(
-                f"Vectors of length {size} cannot be divided among {members} members: choose a size "
-                "that is a multiple of the members."
+                f"Vectors of length {size} cannot be divided among {members} members: choose "
+                "a multiple of their number."
             )
         self.num_items, self.size, self.max_length = num_items, size, max_length
         self.members = members

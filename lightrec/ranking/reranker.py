@@ -102,9 +102,7 @@ class Reranker(nn.Module):
         mass = before.where(there, -torch.inf).logsumexp(1, keepdim=True)
         return total.scatter(1, places, (logits + mass).where(there, before))
 
-    def learn(
-        self, read: Tensor, there: Tensor, place: Tensor, folds: Tensor, seed: int
-    ) -> None:
+    def learn(self, read: Tensor, there: Tensor, place: Tensor, folds: Tensor, seed: int) -> None:
         """Train the networks, each on the events outside its fold.
 
         :param read: (E, H, F) from :meth:`read`, as is ``there``, (E, H).

@@ -53,6 +53,7 @@ class TrainWindows(Dataset[Batch]):
         self.sequences, self.max_length, self.seen_length = sequences, max_length, seen_length
         steps = np.maximum(np.diff(sequences.offsets) - 1, 0)
         self.counts = -(-steps // max_length)
+        self.steps = int(steps.sum())
         self.slack = self.counts * max_length - steps
         self.last = self.counts if last is None else np.minimum(last, self.counts)
         self.positions = int(np.minimum(steps, self.last * max_length).sum())
@@ -207,7 +208,8 @@ class SequenceData(TextLogData):
         """Windows in a training batch of all processes together."""
         if self.batch_size is not None:
             return self.batch_size
-        targets = min(TARGETS, self.windows.positions / BATCHES)
+        # Of the whole log: an update's batches are as large as those of the training before.
+        targets = min(TARGETS, self.windows.steps / BATCHES)
         number = round(targets * len(self.windows) / max(self.windows.positions, 1))
         return max(number, present_share().world)
 

@@ -8,13 +8,14 @@ from torch import nn
 
 from lightrec.errors import PluginError
 from lightrec.nn.towers import (
+    Block,
     CausalTransformer,
-    FilteredBlock,
     UserTower,
     rotary_angles,
     rotate,
     visible,
 )
+from lightrec.ranking.losses import SoftmaxLoss
 from lightrec.ranking.ranker import Ranker
 
 
@@ -55,12 +56,33 @@ def test_heads_must_fit():
         CausalTransformer(size=16, layers=1, heads=3)
 
 
-def test_the_filter_keeps_the_mean_of_the_past_and_scales_the_rest():
-    block = FilteredBlock(4, heads=1, feedforward=1, dropout=0.0, share=1.0)
-    block.gain.data = torch.tensor([0.0, 1.0, 2.0, -1.0])
-    x = torch.tensor([[9.0, 2.0, 4.0, 9.0]]).T.expand(1, 4, 4)
-    seen = visible(torch.tensor([[False, True, True, True]]))
-    # Of 2, 4 and 9 the means so far are 2, 3 and 5.
-    mean, rest = torch.tensor([2.0, 3.0, 5.0]), torch.tensor([0.0, 1.0, 4.0])
-    wanted = torch.stack([mean, mean + rest, mean + 4 * rest, mean + rest], 1)
-    assert torch.allclose(block.filtered(x, seen)[0, 1:], wanted)
+def test_a_post_norm_layer_that_adds_nothing_normalises_its_input():
+    block = Block(4, heads=1, feedforward=1, dropout=0.0, norm="post")
+    nn.init.zeros_(block.attention_out.weight)
+    nn.init.zeros_(block.feedforward[3].weight)
+    x, seen = torch.tensor([[[1.0, 3, 1, 3]]]), visible(torch.tensor([[True]]))
+    wanted = torch.tensor([-1.0, 1, -1, 1])
+    assert torch.allclose(block(x, seen, rotary_angles(1, 4, x.device))[0, 0], wanted, atol=1e-4)
+
+
+def test_members_score_by_their_mean_and_are_trained_as_if_alone():
+    torch.manual_seed(0)
+    ranker, history = Ranker(9, size=8, members=2).eval(), torch.tensor([[0, 3, 4], [1, 2, 5]])
+    for weights in ranker.parameters():
+        nn.init.normal_(weights, std=0.3)
+    alone = [Ranker(9, size=4).eval() for _ in range(2)]
+    for one, tower, ids in zip(
+        alone, ranker.users.towers, ranker.items.ids.chunk(2, 1), strict=True
+    ):
+        one.users.load_state_dict(tower.state_dict())
+        one.items.ids.data, one.bias.data = ids.detach().contiguous(), ranker.bias.data
+
+    def loss(one):
+        states, none = one.states(history)[:, -1], torch.zeros(2, 0, dtype=torch.int64)
+        return SoftmaxLoss()(one, states, torch.tensor([5, 9]), lambda rows: none)
+
+    for asked in (loss, lambda one: one.scores(history)):
+        mean = torch.stack([asked(one) for one in alone]).mean(0)
+        assert torch.allclose(asked(ranker), mean, atol=1e-5)
+    with pytest.raises(ValueError, match="8 cannot be divided among 3 members"):
+        Ranker(9, size=8, members=3)
