@@ -43,8 +43,9 @@ def ranked(run: Run) -> dict[str, RankingResult]:
 def measure(cell: Cell) -> dict[str, float | str]:
     """Train by the shipped recipe, and rank; differences are paired by user."""
     began = time.process_time()
-    run = cell.run(*cell.options, "--until", "ranker")
+    run = cell.run(*cell.options, *cell.settings.get("more", []), "--until", "ranker")
     metrics: dict[str, float | str] = {"cpu_seconds": round(time.process_time() - began)}
+    metrics["validation/ndcg@10"] = run.metrics("ranker")["validation/ndcg@10"]
     results = ranked(run)
     for name, result in results.items():
         values = result.metrics()
