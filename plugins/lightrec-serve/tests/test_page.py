@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import closing
 
 import polars as pl
 import pytest
@@ -15,6 +14,8 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import expect, sync_playwright
+
+from tests.processes import free_port
 
 expect.set_options(timeout=30_000)  # where cores are busy
 CHROMIUM = os.environ.get("LIGHTREC_TEST_CHROMIUM") or shutil.which("chromium")
@@ -40,9 +41,7 @@ def address(tiny_run, tmp_path_factory):
     del facts["files"]["catalog.parquet"]
     (path / "data" / "stage.json").write_text(json.dumps(facts))
     (folder / "tokens.yaml").write_text(f"feedback: [{TOKEN}]")
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "lightrec", "serve", path, "--port", str(port)]
     command += ["--tokens", folder / "tokens.yaml"]
     with (folder / "log").open("w") as said:
