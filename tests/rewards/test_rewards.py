@@ -58,8 +58,7 @@ def test_engagement_counts_what_was_accepted(transition):
 
 
 def test_learned_reward_is_the_models(transition, users):
-    reward = bound(LearnedReward(), users)
-    found = reward(transition)
+    found = bound(LearnedReward(), users)(transition)
     expected = users.reward(transition[Key.HISTORY], torch.tensor([[5], [1], [2]]))
     assert found.shape == (3, 1)
     assert found[1].item() == 0
