@@ -10,7 +10,7 @@ import polars as pl
 from lightrec_testing import tiny
 
 from lightrec.data.domain import Domain
-from lightrec.data.files import STAMP
+from lightrec.data.files import stamp, write_stamp
 from lightrec.data.store import CATALOG, META
 
 HOOKS = f"""
@@ -43,8 +43,7 @@ def is_open(item, had):
 
 def courses_run(tiny_run, folder):
     """Copy the tiny run as one over courses."""
-    copy = folder / "courses"
-    shutil.copytree(tiny_run, copy)
+    copy = shutil.copytree(tiny_run, folder / "courses")
     data = copy / "data"
     meta = json.loads((data / META).read_text())
     meta["settings"]["domain"], meta["restricts"] = "courses", True
@@ -54,7 +53,5 @@ def courses_run(tiny_run, folder):
     items.with_columns(pl.Series("requires", needs, pl.List(pl.String))).write_parquet(
         data / CATALOG
     )
-    stamp = json.loads((data / STAMP).read_text())
-    del stamp["files"][CATALOG]  # its hash
-    (data / STAMP).write_text(json.dumps(stamp))
+    write_stamp(data, stamp(data))  # with the hashes of these files
     return copy

@@ -5,6 +5,7 @@ import io
 import multiprocessing
 import os
 import socket
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
@@ -31,6 +32,22 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+def alone(code: str) -> str:
+    """What code prints in an interpreter of its own, which ends without an error."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def light(code: str) -> list[str]:
+    """The lines that code prints in an interpreter of its own, in which it imports little."""
+    heavy = {"lightning", "torchrl", "tensordict", "transformers", "torchmetrics"}
+    shown = f"import sys; print(sorted({heavy} & set(sys.modules)))"
+    *lines, found = alone(f"{code}{shown}").splitlines()
+    assert found == "[]"
+    return lines
 
 
 def run_python(code: str, *arguments: str) -> tuple[str, str]:

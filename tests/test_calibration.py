@@ -18,8 +18,7 @@ def test_groups_of_equal_size_by_hand():
 
 
 def test_log_loss_of_ignorance_and_of_one_error_for_sure():
-    half = torch.full((20,), 0.5)
-    metrics = measured(half, torch.arange(20) % 2)
+    metrics = measured(torch.full((20,), 0.5), torch.arange(20) % 2)
     assert metrics == pytest.approx({"log_loss": math.log(2), "calibration_error": 0.0})
     metrics = measured(torch.ones(1), torch.zeros(1))
     assert metrics["log_loss"] == pytest.approx(-math.log(1e-7))

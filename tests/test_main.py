@@ -1,11 +1,9 @@
 """The command line answers quickly and in whole sentences."""
 
-import subprocess
-import sys
-
 import pytest
 
 from lightrec.__main__ import main
+from tests.processes import alone
 
 SLOW = (
     *("pyarrow", "lightning", "torchrl", "tensordict", "transformers", "torchmetrics"),
@@ -13,11 +11,6 @@ SLOW = (
     *(f"scipy.{module}" for module in ("linalg", "sparse", "special")),
 )
 HEAVY = ("torch", "lightning", "transformers", "torchrl", "polars")
-
-
-def alone(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["plugins", "list"]])

@@ -62,8 +62,7 @@ def test_only_the_parts_that_settings_name_are_imported(lightrec_plugins):
 )
 def test_a_broken_plugin_is_told_of_and_the_others_go_on(lightrec_plugins, hooks, message):
     bad = lightrec_plugins.add("bad", hooks)
-    good = lightrec_plugins.add("good", GOOD)
-    installed = plugins.discover([bad, good])
+    installed = plugins.discover([bad, lightrec_plugins.add("good", GOOD)])
     assert message in installed.broken["bad"]
     assert "chess" in installed.parts["domains"]
 

@@ -152,8 +152,7 @@ def detailed(tmp_path_factory):
     kinds = pl.when(likes).then(pl.lit("like")).otherwise(pl.lit("play"))
     events = pl.read_csv(log).with_columns(feedback=kinds, customer=FORMULA_USER)
     events.write_csv(log)
-    table = pl.read_csv(items).with_columns(title=FORMULA_TITLE)
-    table.write_csv(items)
+    pl.read_csv(items).with_columns(title=FORMULA_TITLE).write_csv(items)
     settings = ["--model.init_args.use_feedback=true", "--model.init_args.use_gaps=true"]
     words = tiny.FAST | {"ranker": [*tiny.FAST["ranker"], *settings]}
     inputs = {"out": folder / "run", "log": log, "items": items, "until": "ranker"}

@@ -17,8 +17,7 @@ from tests.beside import needs
 def mixed(tiny_run, lightrec_tiny_files, tmp_path_factory):
     """A copy of a finished run in which only the data were made anew, with one item renamed."""
     folder = tmp_path_factory.mktemp("mixed")
-    out = folder / "run"
-    shutil.copytree(tiny_run, out)
+    out = shutil.copytree(tiny_run, folder / "run")
     log = folder / "log.csv"
     log.write_text(lightrec_tiny_files[0].read_text().replace(",i0,", ",zero,"))
     items = lightrec_tiny_files[1]

@@ -17,7 +17,6 @@ def test_what_is_wrong_is_marked_and_no_secret_is_told(capsys, monkeypatch):
     assert main(["doctor", "--json"]) == 2
     printed = capsys.readouterr().out
     assert "secret-of-mine" not in printed
-    findings = json.loads(printed)
-    (bad,) = [f for f in findings if f["name"] == "pluggy"]
+    (bad,) = [f for f in json.loads(printed) if f["name"] == "pluggy"]
     assert bad["value"] == "0.9"
     assert "pip install 'pluggy" in bad["mend"]

@@ -110,8 +110,7 @@ def files(folder):
 
 
 def test_new_writes_a_package_that_passes_its_own_checks(new, capsys):
-    folder = new()
-    package, written = "lightrec_board_games", files(folder)
+    package, written = "lightrec_board_games", files(new())
     own = [f"{n}.py" for n in ("__init__", "hooks", "encoder", "reward", "domain")]
     own += ["py.typed", *(f"recipes/board_games/{n}.yaml" for n in ("set", "data", "policy"))]
     assert {*written} == {

@@ -79,8 +79,7 @@ def test_global_time_is_ordered(times: list[int], validation: float, test: float
     assert set(parts.tolist()) <= {TRAIN, VALIDATION, TEST}
     assert TRAIN in parts
     # The numbers of the parts are in their order in time, and one moment is in one part.
-    order = np.argsort(stamps, kind="stable")
-    assert (np.diff(parts[order]) >= 0).all()
+    assert (np.diff(parts[np.argsort(stamps, kind="stable")]) >= 0).all()
     for moment in set(times):
         assert len(set(parts[stamps == moment])) == 1
 

@@ -5,15 +5,14 @@ import polars as pl
 import pytest
 
 from lightrec.data.catalog import Users
-from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
 from lightrec.data.people import People
-from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Tables
 from lightrec.data.readers.canonical import write_tables
 from lightrec.data.store import READ
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
+from tests.users.stores import prepared
 
 GOAL = [("ann", "x"), ("ann", "y"), ("ann", "z"), ("bob", "x"), ("bob", "y"), ("bob", "z")]
 OTHERS = [("cid", "z", "view"), ("cid", "q", "view"), ("cid", "x", "order"), ("eve", "x", "seen")]
@@ -26,9 +25,8 @@ def people(tmp_path):
     log = log.with_columns(time=1_700_000_000 + 60 * pl.int_range(pl.len()))
     users = Users(pl.DataFrame({"user": ["ann", "bob", "dan", "eve"], "age": [30, 40, 50, None]}))
     tables = Tables(InteractionLog(log), users=users)
-    settings = {"domain": Domain(), "goal": ["order"], "k_core": 4, "seed": 0}
-    settings["weights"] = {"view": 0.1, "order": 1.0, "seen": 0.0}
-    store = prepare(tables.log, tmp_path / "data", users=users, **settings)
+    settings = {"goal": ["order"], "weights": {"view": 0.1, "order": 1.0, "seen": 0.0}}
+    store = prepared(tables.log, tmp_path / "data", users=users, k_core=4, **settings)
     (tmp_path / "data" / READ).mkdir()
     write_tables(tables, tmp_path / "data" / READ)
     return People(store)

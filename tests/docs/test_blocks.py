@@ -42,8 +42,7 @@ FILMS = {"Toy Story": "Comedy", "Fargo": "Crime", "Star Wars": "Action", "Cluele
 @pytest.fixture(scope="session")
 def demo_run(tiny_run, tmp_path_factory) -> Path:
     """A finished run over a tiny log whose users and films are called as in the pages."""
-    run = tmp_path_factory.mktemp("demo") / "video"
-    shutil.copytree(tiny_run, run)
+    run = Path(shutil.copytree(tiny_run, tmp_path_factory.mktemp("demo") / "video"))
     catalog = EventStore(run / "data").catalog
     films = list(FILMS.items())
     titles = [f for f, _ in films] + catalog["title"].to_list()[len(films) :]

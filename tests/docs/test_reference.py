@@ -36,8 +36,7 @@ def test_a_page_is_as_new_as_the_code_and_the_results(page):
 def test_every_hook_is_documented(hook):
     assert hook in anchors(reference("hooks"))
     assert hook in (ROOT / "docs" / "how-to" / "plugin.md").read_text(encoding="utf-8")
-    docstring = inspect.getdoc(getattr(hookspecs, hook)) or ""
-    assert ":returns:" in docstring
+    assert ":returns:" in (inspect.getdoc(getattr(hookspecs, hook)) or "")
 
 
 @pytest.mark.parametrize(("name", "path"), recipe_files(), ids=lambda value: str(value))

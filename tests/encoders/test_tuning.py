@@ -151,8 +151,7 @@ def test_a_log_that_says_too_little_leaves_texts_as_they_are(
 def test_a_damaged_folder_is_refused_in_a_sentence(folders, tmp_path, name):
     (folder := tmp_path / "text").mkdir()
     TextEncoder(str(folders[1])).save(folder, {}, torch.eye(12))
-    content = (folder / name).read_bytes()
-    (folder / name).write_bytes(content[:100])
+    (folder / name).write_bytes((folder / name).read_bytes()[:100])
     with pytest.raises(FetchError, match="so that its folder is damaged or not whole"):
         TextEncoder(str(folder), device="cpu").encode(["tea"])
     (folder / "modules.json").write_text("[{")
@@ -179,8 +178,7 @@ def test_a_teacher_says_what_goes_with_what(folders, tmp_path):
     targets = data.examples.targets.toarray()
     topic = (data.examples.trained - 1) % 4
     np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-5)
-    same = topic[:, None] == topic
-    assert (targets[same].sum() / targets.sum()) > 0.99
+    assert (targets[topic[:, None] == topic].sum() / targets.sum()) > 0.99
     assert not targets.diagonal().any()
     save_file({"vectors": vectors[:9]}, teacher / "items.safetensors")
     with pytest.raises(RecipeError, match="has vectors of 8 items, and the log has 128"):

@@ -24,10 +24,6 @@ BASELINE = [[0.7], [-0.4]]
 SLATES = [[2], [3]]
 
 
-def log_law(row, column):
-    return math.log(softmax(LOGITS[row])[column])
-
-
 def in_state_0(columns, rewards):
     """Make transitions that all end, from the state 0."""
     rows = TensorDict({"state": torch.zeros(len(columns), 1, dtype=torch.int64)}, [len(columns)])
@@ -63,7 +59,7 @@ def test_iql_by_hand():
     surplus = 1.0 - 0.7, 0.5 + 0.4
     weights = math.exp(2 * 0.3), 3.0
     assert math.exp(2 * 0.9) > 3
-    actors = [weights[row] * log_law(row, SLATES[row][0]) for row in (0, 1)]
+    actors = [weights[row] * math.log(softmax(LOGITS[row])[SLATES[row][0]]) for row in (0, 1)]
     assert found["loss_actor"].item() == pytest.approx(-sum(actors) / 2)
     slopes = gradients(found, "loss_actor", actor)[1]
     law = softmax(LOGITS[1])

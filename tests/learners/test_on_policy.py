@@ -155,9 +155,8 @@ class Shaped(EngagementReward):
 def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(bandit):
     reward = Shaped()
     module, _ = fit(bandit, 1, reward=reward, discount=0.9)
-    shaped = module.ground.train.reward
     # Sessions end with a chance of .05, which the learner has in its discount.
-    assert shaped.discount == pytest.approx(0.9 * 0.95)
+    assert module.ground.train.reward.discount == pytest.approx(0.9 * 0.95)
     assert module.ground.judging.reward is Shaped.judged
     fixed, _ = fit(bandit, 1, reward=reward, ending="fixed")
     assert fixed.ground.train.reward.discount == 1

@@ -39,8 +39,7 @@ def test_every_ordered_slate_has_its_probability(epsilon, size):
 
 
 def test_where_fewer_may_be_shown_than_there_are_places():
-    mask = torch.tensor([False, False, True, False, True])
-    short = law(0.5, 3, mask=mask)
+    short = law(0.5, 3, mask=torch.tensor([False, False, True, False, True]))
     assert short.mode.tolist() == [[4, 2, EMPTY]]
     both = torch.tensor([[[4, 2, EMPTY]], [[2, 4, EMPTY]]])
     assert short.log_prob(both).exp().flatten().tolist() == pytest.approx([0.75, 0.25])

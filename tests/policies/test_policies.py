@@ -91,16 +91,12 @@ def test_random_slates_are_a_fair_draw(deterministic):
     torch.testing.assert_close(acted[Key.LOG_PROBABILITY].exp(), torch.full((rows,), 1 / 6))
 
 
-def rotated(history):
-    """Items in a circle that begins after the last one chosen."""
-    return (history[:, -1:] + torch.arange(N)) % N + 1
-
-
 class Circle(Policy):
     """Shows items in a circle, and arranges slates backwards: a law of its own, without scores."""
 
     def distribution(self, state, slate_size=1):
-        return Sure(rotated(state[Key.HISTORY])[:, :slate_size])
+        circle = (state[Key.HISTORY][:, -1:] + torch.arange(N)) % N + 1  # after the last one chosen
+        return Sure(circle[:, :slate_size])
 
     def arrange(self, slate):
         return slate.flip(1)

@@ -21,9 +21,18 @@ from lightrec.users.parts import ValueModel
 from lightrec.users.user_model import UserModel
 
 
-def bound(reward, users):
-    reward.bind(RewardContext(users))
+def bound(reward, users=None, store=None):
+    reward.bind(RewardContext(users, store))
     return reward
+
+
+def known_values(model):
+    """A model of values whose deviation is .5; those of items 5 and 2 are 5.5 and 4."""
+    value = ValueModel(model.state_size, 32, 6)
+    value.levels.weight.data[:, 0] = torch.arange(7.0)
+    value.center.fill_(3.0)
+    value.spread.fill_(0.5)
+    return value
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +58,7 @@ def test_engagement_counts_what_was_accepted(transition):
 
 
 def test_learned_reward_is_the_models(transition, users):
-    reward = bound(LearnedReward(), users)
-    found = reward(transition)
+    found = bound(LearnedReward(), users)(transition)
     expected = users.reward(transition[Key.HISTORY], torch.tensor([[5], [1], [2]]))
     assert found.shape == (3, 1)
     assert found[1].item() == 0
@@ -74,11 +82,7 @@ def test_users_are_asked_about_the_user_of_a_transition(transition, users):
 def test_value_reward_is_the_mean_value_of_what_was_accepted(transition, users):
     with pytest.raises(NotApplicable, match="no model of values"):
         bound(ValueReward(), users)
-    value = ValueModel(users.choice.state_size, 32, 6)
-    value.levels.weight.data[:, 0] = torch.arange(7.0)
-    value.center.fill_(3.0)
-    value.spread.fill_(0.5)
-    users = users.replaced(valuing=value)
+    users = users.replaced(valuing=known_values(users.choice))
     # Three stars, and half of the item's own level.
     assert bound(ValueReward(), users)(transition).tolist() == [[5.5], [0.0], [4.0]]
     assert bound(ValueReward(least=3.0), users)(transition).tolist() == [[2.5], [0.0], [1.0]]
@@ -113,7 +117,7 @@ def test_a_reward_reads_attributes_of_users_and_items_once_it_is_bound(tmp_path)
     with pytest.raises(NotApplicable, match=r"items have no attribute 'colour'; they have item, "):
         RewardContext(store=store).item_attribute("colour")
     with pytest.raises(NotApplicable, match="goes by a user model, and there is none here"):
-        bound(LearnedReward(), None)
+        bound(LearnedReward())
 
 
 class ItemReward(Reward):

@@ -51,17 +51,27 @@ def make(users=USERS, **settings):
     return UserModelSimulator(model, starts, users, **usual | settings)
 
 
+def walk(simulator, seed):
+    """Play at random; before each step what was had and shown (B, N + 1), and the state."""
+    users = torch.arange(simulator.batch_size[0])
+    simulator.fix(users, seed)
+    state, had = simulator.reset(), flags(logged(users))
+    shown = torch.zeros_like(had)
+    while not state["done"].all():
+        state = simulator.rand_action(state)
+        yield had, shown, state
+        slate, after = state[Key.ACTION], simulator.step(state)["next"]
+        had, shown = had | flags(slate * after[Key.TAKEN]), shown | flags(slate)
+        state = after.exclude("reward").clone()
+
+
 @pytest.mark.parametrize("repeats", [True, False])
 @pytest.mark.parametrize("offer_size", [None, 12])
 def test_nothing_shut_is_shown_and_what_opens_is(repeats, offer_size):
     simulator = make(slate_size=3, repeats=repeats, offer_size=offer_size)
-    users = torch.arange(USERS)
-    simulator.fix(users, 0)
-    state = simulator.reset()
-    before_all = had = flags(logged(users))
-    shown, draws, opened = torch.zeros_like(had), 0, 0
-    before = doors(had, shown)
-    for _ in range(60):
+    before_all = flags(logged(torch.arange(USERS)))
+    before, draws, opened = doors(before_all, torch.zeros_like(before_all)), 0, 0
+    for had, shown, state in walk(simulator, 0):
         may = doors(had, shown) & (repeats | ~(before_all | shown))
         opened += int((may & ~before).sum())
         before = may
@@ -71,35 +81,19 @@ def test_nothing_shut_is_shown_and_what_opens_is(repeats, offer_size):
             offer = state[Key.CANDIDATES]
             assert not (flags(offer) & ~may).any()
             assert torch.equal((offer > 0).sum(1), may.sum(1).clamp_max(offer_size))
-        state = simulator.step(simulator.rand_action(state))
-        slate = state[Key.ACTION]
-        draws += int((slate > 0).sum())
-        shown = shown | flags(slate)
-        had = had | flags(slate * state["next", Key.TAKEN])
-        state = state["next"].exclude("reward").clone()
-        if state["done"].all():
-            break
+        draws += int((state[Key.ACTION] > 0).sum())
     assert opened > 100
     assert draws > (40_000 if repeats else 2_000)
 
 
 @pytest.mark.slow
 def test_a_million_draws_show_nothing_shut():
-    users = torch.arange(4_096)
-    simulator, draws, wrong = make(len(users), slate_size=4, repeats=True, max_steps=64), 0, 0
-    simulator.fix(users, 1)
-    state = simulator.reset()
-    had = flags(logged(users))
-    shown = torch.zeros_like(had)
-    while draws < 10**6:
-        may = doors(had, shown)
-        state = simulator.step(simulator.rand_action(state))
+    simulator, draws, wrong = make(4_096, slate_size=4, repeats=True, max_steps=64), 0, 0
+    for had, shown, state in walk(simulator, 1):
         slate = state[Key.ACTION]
-        wrong += int((~may.gather(1, slate) & (slate > 0)).sum())
+        wrong += int((~doors(had, shown).gather(1, slate) & (slate > 0)).sum())
         draws += int((slate > 0).sum())
-        shown |= flags(slate)
-        had |= flags(slate * state["next", Key.TAKEN])
-        state = state["next"].exclude("reward").clone()
+    assert draws > 10**6
     assert wrong == 0
 
 

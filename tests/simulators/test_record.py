@@ -5,14 +5,13 @@ import pytest
 import torch
 from lightrec_testing import tiny
 
-from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.policies.baselines import PopularityPolicy
 from lightrec.simulators.rollout import SessionLog, judge
 from lightrec.simulators.user_model import UserModelSimulator
 from tests.simulators.tastes import starts_of
+from tests.users.stores import prepared
 
 SESSIONS, PLACES = 60, 3
 
@@ -26,7 +25,7 @@ def test_the_weighted_mean_of_a_policy_on_its_own_log_is_its_mean_return(tmp_pat
     sessions = judged[""]
     log.log().write_parquet(tmp_path / "log.parquet")
     read = InteractionLog.read_parquet(tmp_path / "log.parquet")
-    store = prepare(read, tmp_path / "store", domain=Domain(), k_core=0, seed=0)
+    store = prepared(read, tmp_path / "store")
     number = [0, *(int(name.removeprefix("item ")) for name in store.catalog["item"])]
     slates = torch.tensor(number)[torch.from_numpy(np.array(store.candidates)).long()]
     log_ratios = torch.zeros(store.num_users, dtype=torch.float64)

@@ -103,8 +103,7 @@ def test_policies_follow_what_sessions_open(run, policy):
         nonlocal shown, fresh
         for row in alive.nonzero().squeeze(1).tolist():
             user, item = int(state[Key.USER][row]), names[int(state[Key.ACTION][row, 0]) - 1]
-            open_ = is_open(item, had[user])
-            assert open_, (store.user_ids[user], item)
+            assert is_open(item, had[user]), (store.user_ids[user], item)
             logged = past[store.user_ids[user]]
             shown, fresh = shown + 1, fresh + (not is_open(item, logged))
             if following[Key.TAKEN][row, 0]:

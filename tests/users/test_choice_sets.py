@@ -43,8 +43,7 @@ def test_assumed_sets_hold_the_choice_among_unseen_items(plain):
 
 
 def test_logged_sets_are_taken_as_they_are(offered):
-    events = np.array([1, 2, 3])
-    batch = ChoiceSets(offered, 3, 99, 1.0)[(0,), events]
+    batch = ChoiceSets(offered, 3, 99, 1.0)[(0,), np.array([1, 2, 3])]
     names = ["", *offered.catalog["item"].to_list()]
     sets = [[names[i] for i in row] for row in batch[Key.CANDIDATES].tolist()]
     assert sets == [["a", "b", ""], ["b", "c", "a"], ["b", "a", ""]]

@@ -102,8 +102,8 @@ def test_a_learner_is_trained_next_to_the_choices_and_gives_the_reward(folders, 
     alone = train(folders, epochs=3, model=RecurrentChoice)
     for name, value in alone.choice.named_parameters():
         torch.testing.assert_close(dict(module.choice.named_parameters())[name], value)
-    metrics = module.write(tmp_path)
     # Whoever knows the kind puts what was chosen before half of the others, and ties with the rest.
+    metrics = module.write(tmp_path)
     assert metrics["auc"] > 0.65
     history, items = torch.tensor([[0, 0, 0, 1, 3]]), torch.tensor([[5, 6, 7]])
     users = UserModel.load(tmp_path)

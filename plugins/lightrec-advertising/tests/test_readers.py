@@ -30,8 +30,7 @@ def trial(tmp_path):
 
 def test_hillstrom(trial):
     check_all(ReaderChecks(HillstromReader, trial))
-    tables = find_reader(trial).read(trial)
-    events = tables.log.events
+    events = find_reader(trial).read(trial).log.events
     assert events.select("user", "item", "feedback", "value").rows() == [
         ("1", "Womens E-Mail", "visit", 1),
         ("2", "No E-Mail", "visit", 0),

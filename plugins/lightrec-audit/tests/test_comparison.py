@@ -91,8 +91,7 @@ def test_a_run_is_compared_with_itself_and_not_with_another_split(tiny_run, tmp_
     written = json.loads((tiny_run / "receipt.json").read_text())
     assert written == json.loads(json.dumps(receipt(Run(tiny_run))))
     out = tmp_path / "figures.json"
-    other = tmp_path / "other"
-    shutil.copytree(tiny_run, other)
+    other = shutil.copytree(tiny_run, tmp_path / "other")
     assert main(["compare", str(tiny_run), str(other), "--out", str(out)]) == 0
     assert "60 test events of 60 users, all 48 items ranked" in capsys.readouterr().out
     (_, figures) = json.loads(out.read_text())["figures"].values()

@@ -32,8 +32,7 @@ def drawn(rows, weights, seed, offset=None):
 
 def test_one_item_and_nothing_by_hand():
     # Six of ten take the item: θ = logit .6, and its information is n p (1 - p).
-    taken = [1, 1, 1, 0, 1, 0, 0, 1, 1, 0]
-    choice = 1 - torch.tensor(taken)
+    choice = 1 - torch.tensor([1, 1, 1, 0, 1, 0, 0, 1, 1, 0])
     alone = fit_linear([sets(torch.ones(10, 1, 1), choice)], ridge=0)
     assert alone.weights.item() == pytest.approx(math.log(1.5), abs=1e-9)
     likely = linear_log_likelihood([sets(torch.ones(10, 1, 1), choice)], alone.weights)
@@ -75,9 +74,8 @@ def test_intervals_cover_as_often_as_they_say():
         data = sets(features.repeat(3, 1, 1), choice.repeat(3), user)
         low, high = fit_linear([data]).intervals()
         inside.append((low < truth) & (truth < high))
-    share = torch.stack(inside).double().mean()
     # Of 400: three standard errors are about .035.
-    assert share == pytest.approx(0.95, abs=0.035)
+    assert torch.stack(inside).double().mean() == pytest.approx(0.95, abs=0.035)
 
 
 def test_what_cannot_be_fitted_is_refused():

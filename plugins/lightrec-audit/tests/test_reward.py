@@ -10,14 +10,13 @@ from lightrec_audit.linear import RewardFeatures
 from lightrec_audit.reward import EXPLAINED, attribute, explain
 
 from lightrec.data.catalog import Catalog
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.keys import Column
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.irl import Continuation, RewardModel
 from lightrec.users.user_model import UserModel
 from tests.learners.training import Again
+from tests.users.stores import prepared
 
 ITEMS, PLACES = 24, 4
 WEIGHTS = {"any item": -1.0, "kind: bad": -1.0, "price": 0.7}
@@ -48,16 +47,14 @@ def data(tmp_path_factory):
     for user in range(150):
         for step in range(12):
             offered = draw.permutation(ITEMS)[:PLACES]
-            keys = np.append(score[offered], 0.0) + draw.gumbel(size=PLACES + 1)
-            place = keys.argmax()
+            place = (np.append(score[offered], 0.0) + draw.gumbel(size=PLACES + 1)).argmax()
             names = [f"i{i:02d}" for i in offered]
             taken = names[place] if place < PLACES else None
             rows.append((f"u{user}", taken, step, names))
     names = [Column.USER, Column.ITEM, Column.TIME, Column.CANDIDATES]
     log = pl.DataFrame(rows, names, orient="row")
     folder = tmp_path_factory.mktemp("explained") / "data"
-    settings = {"catalog": Catalog(table), "domain": Again(), "k_core": 0, "seed": 0}
-    prepare(InteractionLog(log), folder, **settings)
+    prepared(log, folder, catalog=Catalog(table), domain=Again())
     return ChoiceData(str(folder), half="all", history_length=6)
 
 

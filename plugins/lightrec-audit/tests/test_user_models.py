@@ -11,14 +11,12 @@ from lightrec_audit.user_models import (
 )
 from scipy.stats import spearmanr
 
-from lightrec.data.domain import Domain
 from lightrec.data.files import STAMP
-from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.run import Run
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel
 from lightrec.users.user_model import UserModel
+from tests.users.stores import prepared
 
 TAKEN = 0.7
 
@@ -55,7 +53,7 @@ def test_the_true_law_makes_the_log_again(tmp_path):
             if rng.random() < 1 / 3:
                 break
     log = pl.DataFrame(rows, ["user", "item", "time", "candidates"], orient="row")
-    prepare(InteractionLog(log), tmp_path / "data", domain=Domain(), k_core=0, seed=0)
+    prepared(log, tmp_path / "data")
     # A slate's order is not seen by the logit, in which each of two takes half of .7.
     model = PooledChoice(6, 1, 2, pools=1, feature_size=2, hidden_size=2)
     leaving = LeavingModel(model.state_size)

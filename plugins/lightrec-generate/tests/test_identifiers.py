@@ -12,13 +12,11 @@ ITEMS = 40
 
 @pytest.mark.parametrize("kind", ["residual", "product"])
 def test_no_two_items_share_digits(kind, tiny_identifiers):
-    made = tiny_identifiers(kind)
-    codes = made.codes[1:]
+    codes = tiny_identifiers(kind).codes[1:]
     assert len(codes.unique(dim=0)) == ITEMS
     assert codes.min() >= 0
     assert codes.max() < 8
-    again = tiny_identifiers(kind)
-    assert torch.equal(codes, again.codes[1:])
+    assert torch.equal(codes, tiny_identifiers(kind).codes[1:])
 
 
 def test_collisions_end_at_the_nearest_free_digit():

@@ -20,8 +20,7 @@ def trie(codes):
 def test_children_are_what_goes_on(codes, trie):
     prefixes = [()]
     for depth, level in enumerate(trie.levels):
-        nodes = torch.arange(len(prefixes))
-        listed, there = trie.children(depth, nodes)
+        listed, there = trie.children(depth, torch.arange(len(prefixes)))
         below = []
         for number, prefix in enumerate(prefixes):
             digits = level.digits[listed[number][there[number]]].tolist()

@@ -16,11 +16,6 @@ LAWS = [softmax(row) for row in LOGITS]
 L2 = {"loss_function": "l2", "discount": DISCOUNT}
 
 
-def mean_squares(*errors):
-    """Mean over the two rows."""
-    return pytest.approx(sum(e**2 for e in errors) / 2)
-
-
 def test_soft_actor_critic():
     actor, first, second = Rows(LOGITS), Rows(FIRST), Rows(SECOND)
     alpha, weight = 0.6, 0.9
@@ -34,7 +29,8 @@ def test_soft_actor_critic():
     ]
     targets = 1.0 - DISCOUNT * costs[1], 2.0
     errors = [v[row][c] - targets[row] for v in (FIRST, SECOND) for row, c in ((0, 2), (1, 3))]
-    assert losses["loss_qvalue"].item() == mean_squares(*errors)
+    # A mean over the two rows.
+    assert losses["loss_qvalue"].item() == pytest.approx(sum(e**2 for e in errors) / 2)
     assert gradients(losses, "loss_qvalue", second)[0] == pytest.approx([0, 0, errors[2], 0])
     assert losses["loss_actor"].item() == pytest.approx(sum(costs) / 2)
     law = LAWS[0]

@@ -33,33 +33,20 @@ def frozen():
 
 
 def bandit(inputs) -> ope.BanditLog:
-    return ope.BanditLog(
-        inputs["action"],
-        inputs["reward"],
-        inputs["action_dist"],
-        inputs["pscore"],
-        inputs["position"],
-        inputs["pi_b"],
-        inputs["estimated_rewards_by_reg_model"],
-    )
+    names = "action", "reward", "action_dist", "pscore", "position", "pi_b"
+    names = *names, "estimated_rewards_by_reg_model"
+    return ope.BanditLog(*(inputs[name] for name in names))
 
 
 def slates(inputs) -> ope.SlateLog:
     def of(key):
         return inputs[f"slate_{key}"].view(200, 3, -1).squeeze(2)
 
-    return ope.SlateLog(
-        of("reward"),
-        of("pscore")[:, 0],
-        of("evaluation_policy_pscore")[:, 0],
-        of("pscore_cascade"),
-        of("evaluation_policy_pscore_cascade"),
-        of("pscore_item_position"),
-        of("evaluation_policy_pscore_item_position"),
-        of("action"),
-        of("evaluation_policy_action_dist"),
-        of("q_hat"),
-    )
+    whole = (of(key)[:, 0] for key in ("pscore", "evaluation_policy_pscore"))
+    names = "pscore_cascade", "evaluation_policy_pscore_cascade", "pscore_item_position"
+    names = *names, "evaluation_policy_pscore_item_position", "action"
+    names = *names, "evaluation_policy_action_dist", "q_hat"
+    return ope.SlateLog(of("reward"), *whole, *map(of, names))
 
 
 def trajectories(inputs) -> ope.SequenceLog:

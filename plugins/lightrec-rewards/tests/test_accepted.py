@@ -13,15 +13,10 @@ from tensordict import TensorDict
 
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
-from lightrec.rewards.base import RewardContext
 from lightrec.users.choice_model import PooledChoice
-from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
+from lightrec.users.parts import LeavingModel, ReturnModel
 from lightrec.users.user_model import UserModel
-
-
-def bound(reward, users):
-    reward.bind(RewardContext(users))
-    return reward
+from tests.rewards.test_rewards import bound, known_values
 
 
 @pytest.fixture
@@ -46,15 +41,6 @@ def transition():
     )
 
 
-def known_values(model):
-    """A model of values whose deviation is .5; those of items 5 and 2 are 5.5 and 4."""
-    value = ValueModel(model.state_size, 32, 6)
-    value.levels.weight.data[:, 0] = torch.arange(7.0)
-    value.center.fill_(3.0)
-    value.spread.fill_(0.5)
-    return value
-
-
 @pytest.mark.parametrize(
     ("unit", "completion", "expected"),
     [(1.0, 0.25, [5.5 / 88 + 16.5 / 176, 0, 0.25 + 6 / 176]), (2.0, 1.0, [0.125, 0, 1])],
@@ -63,9 +49,8 @@ def test_value_by_length_is_a_mean_of_two_shares(model, transition, unit, comple
     """Values 5.5 of length 22, and 4 of length 2; the longest item has length 44, or all twice."""
     lengths = pl.DataFrame({"length": [44.0, 2.0, None, 0.0, 22.0, 1.0]})
     users = UserModel([model], valuing=known_values(model))
-    context = RewardContext(users, SimpleNamespace(catalog=lengths))
-    reward = LengthReward("length", unit, completion)
-    reward.bind(context)
+    store = SimpleNamespace(catalog=lengths)
+    reward = bound(LengthReward("length", unit, completion), users, store)
     assert reward(transition).flatten().tolist() == pytest.approx(expected)
     with pytest.raises(RecipeError, match="from 0 to 1"):
         LengthReward("length", completion=1.5)

@@ -15,12 +15,7 @@ from lightrec.rewards.accepted import EngagementReward, WeightedSum
 from lightrec.rewards.base import RewardContext
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel
-from tests.rewards.test_rewards import ItemReward, rows
-
-
-def bound(reward, users=None, store=None):
-    reward.bind(RewardContext(users, store))
-    return reward
+from tests.rewards.test_rewards import STEPS, ItemReward, bound, rows
 
 
 def test_repetition_counts_what_was_accepted_before():
@@ -92,9 +87,6 @@ class TableShaping(ShapedReward):
         return self.table[history[:, -1:]]
 
 
-STEPS = rows([[0, 2, 2], [0, 0, 1], [3, 1, 2]], [2, 3, 0])
-
-
 def test_what_is_judged_is_never_shaped():
     plain = ItemReward()
     shaped = TableShaping(plain, torch.tensor([0.0, 1, 2, 3]), 0.9)
@@ -115,7 +107,7 @@ def test_continuation_shaping_weighs_as_the_learner():
     model = users.choice
     torch.nn.init.normal_(model.value.weight)
     shaped = ContinuationShaping(EngagementReward())
-    steps = rows([[0, 2, 2], [0, 0, 1], [3, 1, 2]], [2, 3, 0])
+    steps = STEPS.clone()
     before = model.continuation(model.state(steps[Key.HISTORY])).unsqueeze(1)
     idle = model.continuation(model.after_nothing(steps[Key.HISTORY])).unsqueeze(1)
     gain = model.continuation(model.after(steps[Key.HISTORY], torch.tensor([[2], [3], [1]])))

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ from lightrec_serve.run_engine import RunEngine
 from lightrec_serve.service import Arm, Service
 from lightrec_serve.store import Answer, Feedback, Store
 from starlette.testclient import TestClient
+
+from tests.processes import free_port
 
 PASSWORD = "a secret of the tests"
 NOON = int(datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp() * 1000)
@@ -77,9 +78,7 @@ def server():
             shutil.chown(secret, "postgres", "postgres")
         login = ["-U", "lightrec", "-A", "scram-sha-256", "--pwfile", secret]
         run("initdb", *login, "--no-sync", "-E", "UTF8", "--locale", "C")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         listening = f"-h 127.0.0.1 -p {port} -k {folder}"
         run("pg_ctl", "start", "-w", "-l", folder / "log", "-o", listening)
         yield Server(port)

@@ -190,8 +190,7 @@ class Grown(Domain):
 
 @pytest.fixture
 def grown(tiny_run, tmp_path, lightrec_plugins):
-    copy = tmp_path / "grown"
-    shutil.copytree(tiny_run, copy)
+    copy = shutil.copytree(tiny_run, tmp_path / "grown")
     meta = json.loads((copy / "data" / "meta.json").read_text())
     meta["settings"]["domain"], meta["restricts"] = "grown", True
     (copy / "data" / "meta.json").write_text(json.dumps(meta))
@@ -386,8 +385,7 @@ def test_a_reload_swaps_and_one_that_fails_changes_nothing(client, tiny_run):
 
 
 def test_a_session_is_its_persons_by_any_of_their_ids(client, tiny_run, tmp_path):
-    run = tmp_path / "run"
-    shutil.copytree(tiny_run, run, symlinks=True)
+    run = shutil.copytree(tiny_run, tmp_path / "run", symlinks=True)
     table = pl.DataFrame({"user": ["u3-web"], "person": ["u3"]})
     Users(table).write_parquet(run / "data" / "read" / "users.parquet")
     with client(lambda: RunEngine(run)) as http:
@@ -413,8 +411,7 @@ def test_items_that_an_updated_log_has_count_once(tiny_run, recommender):
 
 def test_metrics_name_nothing_that_a_client_makes_up(client):
     with client() as http:
-        slate = slate_of(http, session="s")
-        send(http, slate, "i1", "made up", "1")
+        send(http, slate_of(http, session="s"), "i1", "made up", "1")
         http.get("/a")
         metrics = http.get("/metrics").text
     assert 'lightrec_requests_total{path="other",status="404"} 1.0' in metrics
@@ -432,8 +429,7 @@ RULES = {
 @pytest.fixture(scope="module")
 def ruled(tiny_run, tmp_path_factory):
     """A run with standing rules."""
-    run = tmp_path_factory.mktemp("ruled") / "run"
-    shutil.copytree(tiny_run, run, symlinks=True)
+    run = shutil.copytree(tiny_run, tmp_path_factory.mktemp("ruled") / "run", symlinks=True)
     (run / "rules.yaml").write_text(json.dumps(RULES))
     return run
 

@@ -1,13 +1,11 @@
 """The page in a browser, on a service of a small run."""
 
-import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from contextlib import closing
 
 import polars as pl
 import pytest
@@ -15,6 +13,9 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import expect, sync_playwright
+
+from lightrec.data.files import stamp, write_stamp
+from tests.processes import free_port
 
 expect.set_options(timeout=30_000)  # where cores are busy
 CHROMIUM = os.environ.get("LIGHTREC_TEST_CHROMIUM") or shutil.which("chromium")
@@ -36,13 +37,9 @@ def address(tiny_run, tmp_path_factory):
     items = pl.read_parquet(path / "data" / "catalog.parquet")
     tea = pl.when(pl.col("kind") == "tea").then(pl.lit(BROKEN)).otherwise(pl.lit(""))
     items.with_columns(pl.col("title") + tea).write_parquet(path / "data" / "catalog.parquet")
-    facts = json.loads((path / "data" / "stage.json").read_text())
-    del facts["files"]["catalog.parquet"]
-    (path / "data" / "stage.json").write_text(json.dumps(facts))
+    write_stamp(path / "data", stamp(path / "data"))  # with the hash of this file
     (folder / "tokens.yaml").write_text(f"feedback: [{TOKEN}]")
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "lightrec", "serve", path, "--port", str(port)]
     command += ["--tokens", folder / "tokens.yaml"]
     with (folder / "log").open("w") as said:

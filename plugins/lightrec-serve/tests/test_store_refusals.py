@@ -57,8 +57,7 @@ def test_a_file_that_is_no_database_or_may_not_be_written(tmp_path):
     other.write_text("These are notes, and no database at all." * 30)
     with pytest.raises(StoreError, match=r"file is not a database\). The file is something else"):
         Store(f"sqlite:///{other}")
-    url = f"sqlite:///{tmp_path}/serve.db"
-    Store(url).close()
+    Store(f"sqlite:///{tmp_path}/serve.db").close()
     with pytest.raises(StoreError, match=r"readonly database\). Give this user the right to write"):
         Store(f"sqlite:///file:{tmp_path}/serve.db?mode=ro&uri=true")
 

@@ -7,11 +7,10 @@ import pytest
 from lightrec_update.append import NothingNew, account, append, more
 
 from lightrec.data.catalog import Catalog, Users
-from lightrec.data.domain import Domain
 from lightrec.data.log import InteractionLog
-from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import Tables, read_tables
 from lightrec.data.readers.canonical import write_folder
+from tests.users.stores import prepared
 
 
 def log(*rows):
@@ -31,11 +30,7 @@ def test_appended_in_pieces_a_log_is_prepared_as_if_it_had_come_whole(tmp_path):
     # An event older than the last one, a known one and an item that nobody had.
     first, late = [ROWS[0], *ROWS[2:4]], [ROWS[4], ROWS[1], ROWS[3]]
     pieces = append(Tables(log(*first)), [log(*late)])
-    settings = {"domain": Domain(), "k_core": 0, "seed": 0}
-    one, other = (
-        prepare(each, tmp_path / name, **settings)
-        for each, name in ((pieces.log, "one"), (log(*ROWS), "other"))
-    )
+    one, other = prepared(pieces.log, tmp_path / "one"), prepared(log(*ROWS), tmp_path / "other")
     assert one.catalog.equals(other.catalog)
     assert one.items.tolist() == other.items.tolist()
     assert one.times.tolist() == other.times.tolist()
@@ -124,16 +119,8 @@ def test_what_became_of_each_row_that_was_given_is_counted(tmp_path):
     counts_of = account(before, tables, logs, catalog, None)
     assert counts_of["log-2"] == {"rows": 0, "new": 0, "known": 0}
     assert counts_of["items"] == {"rows": 4, "added": 2, "changed": 1, "known": 1}
-    store = prepare(
-        tables.log,
-        tmp_path / "store",
-        catalog=tables.catalog,
-        domain=Domain(),
-        k_core=2,
-        also=pl.Series(["v", "w", "nothing"]),
-        appended=counts_of,
-        seed=0,
-    )
+    named = {"catalog": tables.catalog, "also": pl.Series(["v", "w", "nothing"])}
+    store = prepared(tables.log, tmp_path / "store", k_core=2, appended=counts_of, **named)
     counts = store.meta["appended"]["log-1"]
     assert {name: count for name, count in counts.items() if count} == {
         "rows": 6,

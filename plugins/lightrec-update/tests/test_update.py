@@ -21,8 +21,7 @@ from lightrec.run import Run
 def updated(tiny_run, tmp_path_factory):
     """A copy of the tiny run, updated with a day's events, among them a new user's and item's."""
     folder = tmp_path_factory.mktemp("updated")
-    run, day = folder / "run", folder / "day.csv"
-    shutil.copytree(tiny_run, run)
+    run, day = shutil.copytree(tiny_run, folder / "run"), folder / "day.csv"
     rows = [("u3", "i0"), ("u3", "a"), ("new", "i0"), ("new", "i1"), ("new", "a"), ("new", "i2")]
     times = [f"2024-02-0{n + 1}T12:00:00" for n in range(len(rows))]
     new = pl.DataFrame(rows, ["customer", "sku"], orient="row")

@@ -45,8 +45,7 @@ def test_one_step_by_hand():
     level = (5 * score + 4 * (1 - score)) / (1 + torch.exp(-0.4 * before))
     expected = (level + 0.5).exp()
     torch.testing.assert_close(after[Key.TRUE_REWARD].squeeze(1), expected.float())
-    engaged = after["reward"].squeeze(1).double()
-    noise = engaged.log() - level
+    noise = after["reward"].squeeze(1).double().log() - level
     assert abs(noise.mean()) < 4 / ROWS**0.5
     assert abs(noise.std() - 1) < 4 / (2 * ROWS) ** 0.5
     assert torch.equal(after[Key.OBSERVATION], after["reward"].clamp_max(100))

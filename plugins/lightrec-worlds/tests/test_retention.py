@@ -70,8 +70,7 @@ def test_sessions_end_and_days_pass_as_the_laws_say():
     world.set_seed(1)
     state = world.reset()
     state[Key.LATENT, "level"] = torch.full((rows,), 4.0)  # x = 1/2
-    nothing = torch.zeros(rows, 1, dtype=torch.int64)
-    response = world.respond(state, nothing)
+    response = world.respond(state, torch.zeros(rows, 1, dtype=torch.int64))
     latent = response.changed[Key.LATENT]
     assert torch.equal(latent["level"], state[Key.LATENT, "level"])
     ended = latent["day"] > 0

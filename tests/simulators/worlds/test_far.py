@@ -2,8 +2,6 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from lightrec.data.domain import Domain
-from lightrec.data.prepare import prepare
 from lightrec.data.store import CONTEXT, TEST, TRAIN
 from lightrec.keys import Key
 from lightrec.policies.baselines import RandomPolicy
@@ -11,6 +9,7 @@ from lightrec.simulators.rollout import play
 from lightrec.simulators.world import Scored
 from lightrec.simulators.worlds.far import Far, UserState
 from lightrec.simulators.worlds.far_log import FarLog
+from tests.users.stores import prepared
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +62,7 @@ def test_log_becomes_a_store(world, tmp_path):
     chosen = walk.choices[0, 25].item()
     assert row["item"] == (None if chosen > world.ITEMS else f"item-{chosen:04d}")
     assert log.events["item"].null_count() == (walk.choices > world.ITEMS).sum()
-    settings = {"catalog": catalog, "domain": Domain(), "k_core": 0, "seed": 0}
-    store = prepare(log, tmp_path / "store", **settings)
+    store = prepared(log, tmp_path / "store", catalog=catalog)
     assert store.has_nothing
     assert [len(store.events(part)) for part in (TRAIN, TEST, CONTEXT)] == [900, 50, 1000]
     held_out = world.held_out(30)
