@@ -5,7 +5,7 @@ A ranker is given its tower as what makes one of a width: a class, or a class wi
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -55,15 +55,15 @@ class SideBySide(UserTower):
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
         """Read sequences; see :meth:`UserTower.forward`."""
-        parts = x.chunk(len(self.towers), dim=2)
-        return torch.cat(
-            [tower(part, present) for tower, part in zip(self.towers, parts, strict=True)], dim=2
-        )
+        return torch.cat([tower(part, present) for tower, part in self._apart(x)], dim=2)
 
     def last_only(self, x: Tensor, present: Tensor) -> Tensor:
         """The last user vectors of each."""
-        parts = zip(self.towers, x.chunk(len(self.towers), dim=2), strict=True)
-        return torch.cat([tower.last_only(part, present) for tower, part in parts], dim=1)
+        return torch.cat([tower.last_only(part, present) for tower, part in self._apart(x)], dim=1)
+
+    def _apart(self, x: Tensor) -> list[tuple[Any, Tensor]]:
+        """Each tower, and the part of (B, L, D) that it reads."""
+        return [*zip(self.towers, x.chunk(len(self.towers), dim=2), strict=True)]
 
 
 def rotary_angles(length: int, size: int, device: torch.device) -> Tensor:
@@ -124,10 +124,8 @@ class Block(nn.Module):
         self.attention_in = nn.Linear(size, 3 * size, bias=False)
         self.attention_out = nn.Linear(size, size, bias=False)
         self.dropout = nn.Dropout(dropout)
-        last = nn.Linear(feedforward * size, size)
-        self.feedforward = nn.Sequential(
-            nn.RMSNorm(size), nn.Linear(size, feedforward * size), nn.GELU(), last
-        )
+        first, last = nn.Linear(size, feedforward * size), nn.Linear(feedforward * size, size)
+        self.feedforward = nn.Sequential(nn.RMSNorm(size), first, nn.GELU(), last)
         # What a layer adds starts small, so that the stack starts near the identity.
         nn.init.normal_(self.attention_out.weight, std=0.02)
         nn.init.normal_(last.weight, std=0.02)
@@ -136,7 +134,7 @@ class Block(nn.Module):
         if norm == "post":
             self.attention_norm, self.feedforward[0] = nn.Identity(), nn.Identity()
             self.after = nn.ModuleList(nn.LayerNorm(size) for _ in range(2))
-            for weights in (self.attention_in.weight, self.feedforward[1].weight):
+            for weights in (self.attention_in.weight, first.weight):
                 nn.init.normal_(weights, std=0.02)
 
     def attend(self, x: Tensor, seen: Tensor, angles: Tensor, first: int = 0) -> Tensor:
