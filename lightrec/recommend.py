@@ -281,8 +281,7 @@ class Recommender:
         :returns: (B, N + 1) float32, higher is better; column 0 counts for nothing. Without a
             history and with nothing else known, the logarithm of recent popularity.
         """
-        model = self._ranking(person.known, ask)
-        if model is None:
+        if (model := self._ranking(person.known, ask)) is None:
             return self.popularity.counts.clamp_min(0).log1p()[None]
         raw, weight, more = self._weighed(model, person.known, ask)
         return weight * raw + more

@@ -78,8 +78,7 @@ class Run:
         ``version`` and ``updated`` are its number and that of the version it was made from,
         ``elsewhere`` the stages that were not made anew, each with ``version`` and ``fingerprint``.
         """
-        path = self.path / VERSION
-        if not path.is_file():
+        if not (path := self.path / VERSION).is_file():
             return {}
         with suppress(ValueError, RecursionError):
             note = json.loads(path.read_text(encoding="utf-8"))

@@ -81,8 +81,7 @@ class Domain:
         :param items: a catalog: ``item``, ``title`` and any attributes.
         :returns: one string per item, in the same order; empty if nothing is known.
         """
-        forms = self.words
-        if forms is None:
+        if (forms := self.words) is None:
             others = items.drop(Column.ITEM, Column.TITLE, Column.TEXT, strict=False).columns
             forms = {Column.TITLE: "{}"} | {n: f"{n.replace('_', ' ')}: {{}}" for n in others}
         parts, schema = [], items.schema
@@ -224,8 +223,7 @@ def eligible(
     :returns: ``(B, N + 1)`` bool; column 0 is False. None where everything may be shown.
     :raises PluginError: if the domain is not installed, fails, or returns something else.
     """
-    domain = domain_of(store)
-    if not domain.restricts:
+    if not (domain := domain_of(store)).restricts:
         return None
     if isinstance(users, pl.DataFrame):
         now = int(time.timestamp() * 1000) if isinstance(time, datetime) else time

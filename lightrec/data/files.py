@@ -239,8 +239,7 @@ def stamp(folder: Path) -> dict[str, Any]:
 
     :raises RunError: if the stage is not finished.
     """
-    path = folder / STAMP
-    if not path.is_file():
+    if not (path := folder / STAMP).is_file():
         raise RunError(
             f"{folder.parent} holds no finished {folder.name} stage (there is no {path}). Make it "
             "with `lightrec run`, or name another run folder."

@@ -299,8 +299,7 @@ def matching(values: pl.Series, name: str, value: str, below: bool = False) -> l
     )
     meant = plain == wanted[0]
     meant |= plain.str.starts_with(wanted[0] + "\0") if below else meant
-    words = distinct.filter(meant).to_list()
-    if not words:
+    if not (words := distinct.filter(meant).to_list()):
         hint = ""
         if re.search(r"\b(and|or)\b", value, re.IGNORECASE):
             hint = f" Each side of 'and' and 'or' needs its {name}=…"

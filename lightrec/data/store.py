@@ -245,8 +245,7 @@ class EventStore:
         :param name: of an attribute; None for the first with 2 to :data:`CATEGORIES` values.
         :returns: None if there is no such attribute.
         """
-        words = self.category(name)
-        if words is None:
+        if (words := self.category(name)) is None:
             return None
         ranks = words.rank("dense").cast(pl.Int64).fill_null(0).to_numpy()
         return np.append(-1, ranks - 1)
@@ -294,8 +293,7 @@ class EventStore:
         self._kept = kept
         self.offsets = np.concatenate([[0], np.cumsum(kept)])[self.offsets]
         for name in ("items", "times", "strengths", "parts", "candidates", "feedback", "leads"):
-            column = getattr(self, name)
-            if column is not None:
+            if (column := getattr(self, name)) is not None:
                 setattr(self, name, column[kept])
 
 

@@ -104,8 +104,7 @@ def typed(
     """
     columns, kinds = list[pl.Series](), dict[str, Kind]()
     for column in frame:
-        kind = types.get(column.name)
-        if kind is None:
+        if (kind := types.get(column.name)) is None:
             kind, values = recognised(column)
         else:
             values = converted(column, kind, place, problems)

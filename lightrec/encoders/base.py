@@ -147,8 +147,7 @@ def encoded(encoder: Encoder, values: Sequence[Any], items: Sequence[str]) -> Te
                 f"{name} gave {what} for {len(some)} texts; expected is a tensor of shape "
                 f"{expected}, one vector a text, as long as its `size` says."
             )
-        bad = (~vectors.isfinite()).any(1).nonzero().flatten().tolist()
-        if bad:
+        if bad := (~vectors.isfinite()).any(1).nonzero().flatten().tolist():
             text, item = str(some[bad[0]]), items[values.index(some[bad[0]])]
             shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
             raise PluginError(

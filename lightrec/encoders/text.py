@@ -297,8 +297,7 @@ def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
     """
     if encoder is None or stage is None:
         return encoder
-    said = read_json(Path(stage) / TUNED)
-    if not said:
+    if not (said := read_json(Path(stage) / TUNED)):
         raise RecipeError(
             f"{stage} has no {TUNED}, and so is no folder that the stage text has left."
         )

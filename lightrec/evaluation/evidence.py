@@ -56,8 +56,7 @@ def favoured(metrics: Mapping[str, float], has_policy: bool = True) -> Favoured:
     """
     if not has_policy:
         return Favoured("blend", "The run has no trained policy.")
-    ahead = _ahead(metrics, "policy-minus-{}", RIVALS)
-    if not ahead:
+    if not (ahead := _ahead(metrics, "policy-minus-{}", RIVALS)):
         return Favoured("blend", "No sessions were played with users who are new to user model A.")
     where = "in sessions of new users in user model B"
     closest = min(ahead, key=lambda name: ahead[name][0])
@@ -70,8 +69,7 @@ def favoured(metrics: Mapping[str, float], has_policy: bool = True) -> Favoured:
             f"{where}; the closest is {RIVALS[closest]} {ends}.",
         )
     reason = spoiled or f"The policy is not clearly better than {RIVALS[closest]} {where} {ends}."
-    mixed = _ahead(metrics, "{}-minus-blend", MIXTURES)
-    if not mixed:
+    if not (mixed := _ahead(metrics, "{}-minus-blend", MIXTURES)):
         return Favoured("blend", reason)
     best = max(mixed, key=lambda name: mixed[name][0])
     low, ends = mixed[best]

@@ -77,8 +77,7 @@ def paired(
 def answers(metrics: Metrics) -> Answers | None:
     """Compare the policy with its closest rival, and with popularity; None without a policy."""
     prefix = NEW if paired(metrics, NEW) else ALL
-    ahead = paired(metrics, prefix)
-    if not ahead:
+    if not (ahead := paired(metrics, prefix)):
         return None
     closest = min(ahead, key=lambda title: ahead[title][1])
     reached = {t: metrics.get(f"{prefix}/{n}/accepted") for n, t in RECOMMENDERS.items()}
@@ -197,8 +196,7 @@ def _ratio(metrics: Metrics, name: str, key: str) -> str:
 
 def summary(metrics: Metrics) -> str:
     """Set how sessions go in user model B for a terminal; nothing where the recipe plays none."""
-    titles = played(metrics)
-    if not titles:
+    if not (titles := played(metrics)):
         return ""
     groups = [paired(metrics)]
     head = ["user model B", "accepted", "steps", "per step", "policy’s advantage (95 %)"]

@@ -198,8 +198,7 @@ def cold_metrics(
     :param limit: at most so many events, drawn by the seed; None for all.
     :returns: ``cold/…``; nothing where no held-out event is about a cold item with a text.
     """
-    mapped = TextMap.of(blend, store)
-    if mapped is None:
+    if (mapped := TextMap.of(blend, store)) is None:
         return {}
     tested = Sequences.targets(store, TEST)
     trained = store.popularity()[tested.items] > 0

@@ -170,8 +170,7 @@ class TwoTowerPolicy(ScoredPolicy):
     def logits(self, state: State) -> Tensor:
         """Score the columns of a state; of an offer only the candidates are computed."""
         query, table = self.query(state), self.item_table()
-        candidates = state.get(Key.CANDIDATES, None)
-        if candidates is None:
+        if (candidates := state.get(Key.CANDIDATES, None)) is None:
             scores = query @ table.T
             # A mask excludes column 0 anyway.
             return scores if Key.MASK in state.keys() else without_padding(scores)  # noqa: SIM118

@@ -100,8 +100,7 @@ class EpsilonGreedy(Policy):
         """The law of the mixture."""
         candidates = state.get(Key.CANDIDATES, None)
         best = columns_at(self.policy.distribution(state, slate_size).mode, candidates)
-        allowed = may_be_shown(state)
-        if allowed is None:
+        if (allowed := may_be_shown(state)) is None:
             items = torch.arange(self.num_items + 1, device=best.device)
             allowed = (items > PADDING).expand(*best.shape[:-1], -1)
         return ItemSlates(EpsilonSlates(best, allowed, self.epsilon), candidates)

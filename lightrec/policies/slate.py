@@ -69,8 +69,7 @@ class SlatePolicy(LearnedPolicy):
         """
         features = self.session_features(state)
         values = self.level(features) + self.values.logits(state)
-        mask = state.get(Key.MASK, None)
-        if mask is not None:
+        if (mask := state.get(Key.MASK, None)) is not None:
             values = torch.where(mask, values, -torch.inf)
         return values, self.nothing(features)
 

@@ -93,8 +93,7 @@ def plane(vectors: Tensor) -> Tensor:
 
 def _groups(store: EventStore) -> list[str]:
     """Each item's category, nothing for those beyond the largest few."""
-    category = store.category()
-    if category is None:
+    if (category := store.category()) is None:
         return [""] * store.num_items
     named = category.fill_null("unknown")
     largest = named.value_counts(sort=True)[category.name].to_list()[:NAMED]

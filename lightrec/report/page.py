@@ -162,8 +162,7 @@ def curves(run: Run) -> Section | None:
 
     lines = []
     for (stage, tag), title in CURVES.items():
-        folder = run.path / "logs" / stage
-        if not folder.is_dir():
+        if not (folder := run.path / "logs" / stage).is_dir():
             continue
         events = EventAccumulator(str(folder))
         events.Reload()

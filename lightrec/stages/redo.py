@@ -137,8 +137,7 @@ def exchange(run: Path, redone: Sequence[str]) -> None:
 
 def complete(run: Path) -> None:
     """Complete an exchange that was stopped between two renames, where there is one."""
-    note = run / NOTE
-    if not note.is_file():
+    if not (note := run / NOTE).is_file():
         return
     room, old = waiting_room(run), run / ".work" / "old"
     redone = json.loads(note.read_text())

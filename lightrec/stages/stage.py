@@ -302,8 +302,7 @@ def sources(modules: Iterable[str]) -> set[Path]:
 def module_file(name: str) -> Path | None:
     """Find a module's source without importing it or the packages around it."""
     top, *rest = name.split(".")
-    spec = find_spec(top)
-    if spec is None:
+    if (spec := find_spec(top)) is None:
         return None
     paths = [Path(folder, *rest) for folder in spec.submodule_search_locations or []]
     files = [file for path in paths for file in (path / "__init__.py", path.with_suffix(".py"))]

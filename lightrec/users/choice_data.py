@@ -109,8 +109,7 @@ class ChoiceData(LogData):
         if self.cooccurrence_size:
             blocks["co-occurrence"] = self._cooccurrence_vectors()
         if self.ranker is not None:
-            path = Path(self.ranker) / ITEMS
-            if not path.is_file():
+            if not (path := Path(self.ranker) / ITEMS).is_file():
                 raise RunError(f"{path} is missing: run the ranker stage first.")
             blocks["the ranker's vector"] = load_file(path)["vectors"].float()
         if self.text_encoder is not None:

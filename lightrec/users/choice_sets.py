@@ -129,14 +129,10 @@ class ChoiceSets(Dataset[Batch]):
             if allowed is not None:
                 drawn[~allowed.numpy()[row, drawn]] = PADDING
             sets[row, column] = drawn
-            sets[_repeated(sets) & free] = PADDING
+            # What equals an entry to the left of it is drawn anew; padding does not count.
+            same = (sets[:, :, None] == sets[:, None]) & (sets != PADDING)[:, :, None]
+            sets[np.tril(same, -1).any(2) & free] = PADDING
         return sets
-
-
-def _repeated(sets: Integers) -> NDArray[np.bool_]:
-    """Whether an entry equals one to the left of it; padding does not count."""
-    same = (sets[:, :, None] == sets[:, None]) & (sets != PADDING)[:, :, None]
-    return np.tril(same, -1).any(2)
 
 
 def forgetting(history: Integers, rate: float, generator: np.random.Generator) -> Integers:

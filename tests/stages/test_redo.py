@@ -64,8 +64,7 @@ def test_stopped_between_any_two_renames_the_exchange_is_completed(waiting, stop
 def test_the_old_run_answers_while_it_is_redone(
     tiny_run, lightrec_tiny_files, tmp_path, monkeypatch, capsys
 ):
-    out, log = tmp_path / "run", tmp_path / "log.csv"
-    shutil.copytree(tiny_run, out)
+    out, log = shutil.copytree(tiny_run, tmp_path / "run"), tmp_path / "log.csv"
     # In the order of the names another item comes first, and all indices move.
     log.write_text(lightrec_tiny_files[0].read_text().replace(",i47,", ",a,"))
     before = load(out, "blend").recommend(user="u3", k=3)

@@ -302,8 +302,7 @@ class _Case:
         tried = min(len(helpful), self.length - 1, TOGETHER[-1])  # one event stays
         sets = [[place] for place in helpful[: min(ALONE, tried)]]
         sets += [[*helpful[:size]] for size in sorted({min(size, tried) for size in TOGETHER})]
-        enough = self.first_enough(sets, k)
-        if enough is None:
+        if (enough := self.first_enough(sets, k)) is None:
             return Change([], None, tried)
         while enough is not None:
             left, rank = enough

@@ -130,8 +130,7 @@ def _begins(constant: ActingPolicy, on: Simulation) -> tuple[list[str], bool]:
 
     :returns: these, and whether the log is known and says nothing of the first.
     """
-    appeal = getattr(constant, "appeal", None)
-    if appeal is None:
+    if (appeal := getattr(constant, "appeal", None)) is None:
         return [], False
     first = appeal[PADDING + 1 :].topk(min(NAMED, on.simulator.num_items)).indices
     names = [str(on.catalog.rows[Column.ITEM][int(place)]) for place in first]

@@ -177,8 +177,7 @@ class Exported:
         :returns: (len(texts), V) float32 of norm 1.
         :raises RunError: where the export has no text encoder.
         """
-        said = self.manifest["text"]
-        if said is None:
+        if (said := self.manifest["text"]) is None:
             raise RunError(f"{self.folder} has no text encoder: its run's ranker reads no texts.")
         prompts = [said["prompt"] + (text.lower() if said["lower"] else text) for text in texts]
         vectors = torch.zeros(len(texts), self.text_vectors.shape[1])
@@ -231,8 +230,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     :raises RunError: where a file is missing or another one, or a later release wrote it.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
+    if not (path := folder / MANIFEST).is_file():
         raise RunError(f"There is no export in {folder}: {MANIFEST} is missing.")
     try:
         manifest = dict(json.loads(path.read_text(encoding="utf-8")))

@@ -55,8 +55,7 @@ class HealthDomain(Domain):
         for allergies or conditions, nothing is forbidden, and the report says so.
         """
         users, items = audience.users, audience.items
-        attributes = is_asked(users)
-        if not attributes:
+        if not (attributes := is_asked(users)):
             return None
         allowed = np.ones((users.height, items.height), bool)
         for name in attributes:

@@ -117,8 +117,7 @@ class ImageEncoder(Encoder):
         processor = loaded(AutoImageProcessor, self._source)
         how = {"dtype": torch.float32, "output_loading_info": True}
         model, info = loaded(AutoModel, self._source, **how)
-        lost = [name for name in info["missing_keys"] if "pooler" not in name]
-        if lost:
+        if lost := [name for name in info["missing_keys"] if "pooler" not in name]:
             raise FetchError(
                 f"The files of the model {self.model} lack {len(lost)} of its weights, such as "
                 f"{min(lost)[:SHOWN]}, which would be drawn at random: name a whole vision model."

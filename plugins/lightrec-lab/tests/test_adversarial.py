@@ -22,13 +22,6 @@ def transitions(features, items, following, ended):
     return TensorDict(state, [rows])
 
 
-def random_transitions(rows, size=3):
-    items = (1 + torch.randint(2, (rows,))).tolist()
-    ended = (torch.rand(rows) < 0.2).tolist()
-    batch = transitions(torch.randn(rows, size), items, torch.randn(rows, size), ended)
-    return batch.set(Key.LOG_PROBABILITY, -torch.rand(rows))
-
-
 def test_airl_is_reward_potential_and_policy():
     """f = g + γ h(s') - h(s), h being 0 after an end; by hand."""
     reward = AIRL(0.9, hidden=[]).fitted_to(1, TWO, 1)
@@ -55,7 +48,8 @@ def test_airl_is_reward_potential_and_policy():
 
 def test_absorbing_states_are_all_alike():
     reward = GAIL().fitted_to(3, TWO, 1)
-    batch = random_transitions(4)
+    features, following = torch.randn(2, 4, 3)
+    batch = transitions(features, [1, 2, 2, 1], following, [False, True, False, False])
     over = torch.tensor([[True], [False]]).repeat(2, 1)
     batch[Key.ABSORBING] = batch["next", Key.ABSORBING] = over
     logits = reward.logit(batch)

@@ -46,7 +46,10 @@ def listening(folder: Path, seed: int) -> Path:
     taste = 1.6 * chance.normal(size=(PEOPLE, len(GENRES)))
     liking = 1.0 * chance.normal(size=(PEOPLE, ARTISTS))
     appeal = taste[:, genre] + liking[:, artist] + fame
-    times = _times(chance)
+    # Sittings are some days apart, and a track takes four minutes.
+    begins = BEGIN + DAY * np.cumsum(0.3 + chance.exponential(4, (PEOPLE, EVENTS // SITTING)), 1)
+    times = (begins[:, :, None] + 240.0 * np.arange(SITTING)).reshape(PEOPLE, EVENTS)
+    times = ended(times, chance.integers(2 * EVENTS // 3, EVENTS + 1, PEOPLE))
     radio = chance.random(times.shape) < RADIO
     patience = chance.random(times.shape)
     people, middle = np.arange(PEOPLE), appeal.mean(1)
@@ -74,15 +77,6 @@ def listening(folder: Path, seed: int) -> Path:
     feedback = np.where(skips, "skip", "play")
     log = made.log(users, tracks["item"], feedback=feedback, session=sittings)
     return write_made_up(folder, log, tracks, users.to_frame(), appeal)
-
-
-def _times(chance: np.random.Generator) -> Floats:
-    """(U, EVENTS) seconds: sittings some days apart, four minutes a track, NaN after the last."""
-    gaps = 0.3 + chance.exponential(4, (PEOPLE, EVENTS // SITTING))
-    sittings = BEGIN + DAY * np.cumsum(gaps, 1)
-    times = (sittings[:, :, None] + 240.0 * np.arange(SITTING)).reshape(PEOPLE, EVENTS)
-    lengths = chance.integers(2 * EVENTS // 3, EVENTS + 1, PEOPLE)
-    return ended(times, lengths)
 
 
 def _tracks(genre: Rows, artist: Rows, chance: np.random.Generator) -> pl.DataFrame:

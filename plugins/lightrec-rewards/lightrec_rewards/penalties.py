@@ -65,8 +65,7 @@ class FatiguePenalty(Reward):
         else:
             if self.category is not None:
                 context.item_attribute(self.category)
-            categories = context.store.categories(self.category)
-            if categories is None:
+            if (categories := context.store.categories(self.category)) is None:
                 raise NotApplicable(
                     f"The log's items have no attribute {self.category or 'with 2 to 40 values'!r} "
                     "of words: name another category, or go by item vectors."

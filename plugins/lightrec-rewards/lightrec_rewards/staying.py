@@ -114,8 +114,7 @@ class ShapedReward(Reward):
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Rewards (B, 1); where ``next`` says ``terminated``, Φ(s') is 0."""
         after = self.potential(self.after(transition, self.nothing))
-        ended = transition.get(("next", "terminated"), None)
-        if ended is not None:
+        if (ended := transition.get(("next", "terminated"), None)) is not None:
             after = torch.where(ended, 0, after)
         elif self.users is not None:
             after = after * (1 - ending(self.users, transition))

@@ -114,7 +114,9 @@ class RunEngine(Engine):
         groups: dict[tuple[object, ...], list[tuple[int, Query, Person]]] = {}
         for place, query in enumerate(queries):
             try:
-                person = self._person(query)
+                user, history, kinds = self._whom(query)
+                ranker = self.recommender(query.by)
+                person = ranker.person(user, history, query.profile, kinds)
             except LightrecError as error:
                 answers[place] = error
                 continue
@@ -174,10 +176,6 @@ class RunEngine(Engine):
         numbers = known.get(Key.FEEDBACK, known[Key.HISTORY] * 0)[0].tolist()
         pairs = zip(known[Key.HISTORY][0].tolist(), numbers, strict=True)
         return user, {(number, names[kind]) for number, kind in pairs}
-
-    def _person(self, query: Query) -> Person:
-        user, history, kinds = self._whom(query)
-        return self.recommender(query.by).person(user, history, query.profile, kinds)
 
     def _choose(
         self, query: Query, person: Person, scores: Tensor, by: str, spent: float

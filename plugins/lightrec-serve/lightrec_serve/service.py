@@ -162,8 +162,7 @@ class Service:
 
         :raises Unknown: where there is no such session or item.
         """
-        state = await self._held(why.session)
-        if state is None:
+        if (state := await self._held(why.session)) is None:
             raise Unknown(f"There is no session {why.session!r}: ask for a slate first.")
         arm = self._arm(state.session.arm)
         batcher = arm.batcher
@@ -254,8 +253,7 @@ class Service:
         :raises Unknown: where there is no such item.
         """
         batcher = self._arm(arm).batcher
-        number = batcher.engine.catalog.number(item)
-        if number is None:
+        if (number := batcher.engine.catalog.number(item)) is None:
             raise Unknown(f"There is no item {item!r}.")
         numbers, scores = await batcher.call(lambda engine: engine.similar(number, k))
         return _places(batcher.engine, numbers, scores)

@@ -40,8 +40,7 @@ def lightrec_tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> "TextEnco
 @pytest.fixture
 def lightrec_data() -> Path:
     """The folder of published sets that LIGHTREC_TEST_DATA names; tests are skipped without."""
-    folder = os.environ.get("LIGHTREC_TEST_DATA")
-    if not folder:
+    if not (folder := os.environ.get("LIGHTREC_TEST_DATA")):
         pytest.skip("LIGHTREC_TEST_DATA is not set")
     return Path(folder)
 

@@ -213,8 +213,7 @@ class MaskChecks(BatchChecks):
         """Of a million items that are drawn for the people of a log, which is the domain's own
         where it makes one up, none is forbidden when each of them is asked about alone.
         """
-        domain = self.make()
-        if not domain.restricts:
+        if not (domain := self.make()).restricts:
             raise DoesNotApply("It forbids nothing.")
         kind: Any = type(domain)
         store = tiny.kit_store(kind)

@@ -122,8 +122,7 @@ def usable(name: str) -> Faults:
     exist and give free names.
     """
     installed = plugins.installed()
-    package = installed.package(name)
-    if package is None:
+    if (package := installed.package(name)) is None:
         names = ", ".join(sorted(package.name for package in installed.packages))
         yield f"There is none called {name!r} among {names}."
         return
@@ -234,8 +233,7 @@ def kind_of(cls: Any, slot: str = "") -> Any:
 def _contract(part: Part, package: Package) -> list[Check]:
     """The checks of a part's kind, as far as the kit can build the part."""
     cls = part.load()
-    kind = kind_of(cls, part.slot)
-    if kind is None:
+    if (kind := kind_of(cls, part.slot)) is None:
         kinds = " and ".join(base.__name__ for base in cls.__mro__[1:-1][:1]) or part.slot
         return [_unchecked(part, f"The kit has no checks for its kind, {kinds}: test it yourself.")]
     required = [a.name for a in _arguments(cls) if a.default is a.empty]

@@ -329,8 +329,7 @@ class SimulatorChecks(BatchChecks):
 
 def slates(state: TensorDictBase, size: int) -> Tensor:
     """Choose slates (B, K) without chance, other items in every step; 0 where nothing is left."""
-    items = state.get(Key.CANDIDATES, None)
-    if items is None:
+    if (items := state.get(Key.CANDIDATES, None)) is None:
         items = state[Key.MASK] * torch.arange(state[Key.MASK].shape[1])
     keys = ((items + state[Key.STEP]) * 0.618034 % 1).masked_fill(items == PADDING, -1)
     return items.gather(1, keys.topk(size).indices)

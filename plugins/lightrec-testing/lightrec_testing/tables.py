@@ -119,8 +119,7 @@ class DomainChecks(MaskChecks):
         logs = list[dict[str, pl.DataFrame]]()
         for seed in (1, 1, 2):
             with tempfile.TemporaryDirectory() as folder:
-                path = self.make().synthetic(Path(folder), seed)
-                if path is None:
+                if (path := self.make().synthetic(Path(folder), seed)) is None:
                     raise DoesNotApply("It makes up no log.")
                 tables = find_reader(path).read(path)
                 logs.append({"events": tables.log.events})

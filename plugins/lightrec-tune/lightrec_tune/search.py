@@ -254,8 +254,7 @@ class Search:
 
 def write(search: Search) -> None:
     """Write the best recipe and Optuna's pictures into the search's folder."""
-    best = search.best
-    if best is None:
+    if (best := search.best) is None:
         return
     recipe = ParsedRecipe(search.stage, settings(best.params))
     content = recipe.parser.dump(recipe.config, skip_none=False)

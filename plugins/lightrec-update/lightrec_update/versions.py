@@ -58,8 +58,7 @@ def before(run: Path) -> int:
     :raises RunError: where there is none, or it was removed.
     """
     present = Run(run)
-    earlier = present.about.get("updated")
-    if earlier is None:
+    if (earlier := present.about.get("updated")) is None:
         raise RunError(f"{run} answers with version 1, and there is none before it.")
     if earlier not in (there := numbers(run)):
         raise RunError(

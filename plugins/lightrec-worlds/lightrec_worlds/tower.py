@@ -142,16 +142,12 @@ class TowerPolicy(TwoTowerPolicy, LearnedPolicy):
         total = self.num_items + len(vectors)
         with torch.random.fork_rng():  # the first weights are replaced
             grown = type(self)(**(self.description[ARGUMENTS] | {"num_items": total}))
-        columns = pad(self._columns(vectors.to(self.vectors)), (0, 1))
-        state = self.state_dict()
+        centred = vectors.to(self.vectors) - self.centre
+        rows = (centred @ self.meaning if self.meaning.shape[1] else centred) / self.scale
+        state, columns = self.state_dict(), pad(rows, (0, 1))
         state["vectors"] = torch.cat([self.vectors[:-1], columns, self.vectors[-1:]])
         grown.to(self.vectors.device).load_state_dict(state)
         return grown.train(self.training)
-
-    def _columns(self, vectors: Tensor) -> Tensor:
-        """Turn vectors (R, D) into rows of the item table, (R, W)."""
-        centred = vectors - self.centre
-        return (centred @ self.meaning if self.meaning.shape[1] else centred) / self.scale
 
     def user_vectors(self, history: Tensor) -> Tensor:
         """The sums over histories, ``(B, P · (W + 1))``."""

@@ -311,8 +311,7 @@ def needed(log: object, *names: str) -> list[Tensor]:
 
     :raises DataError: naming what it lacks.
     """
-    lacking = [name for name in names if getattr(log, name) is None]
-    if lacking:
+    if lacking := [name for name in names if getattr(log, name) is None]:
         raise DataError(
             f"The log has no {' and no '.join(lacking)}. Give what it lacks, or take an estimator "
             "that does without: DM needs no propensities, IPS no expected rewards."
