@@ -124,7 +124,7 @@ class Block(nn.Module):
         self.attention_in = nn.Linear(size, 3 * size, bias=False)
         self.attention_out = nn.Linear(size, size, bias=False)
         self.dropout = nn.Dropout(dropout)
-        first, last = nn.Linear(size, feedforward * size), nn.Linear(feedforward * size, size)
+        last, first = nn.Linear(feedforward * size, size), nn.Linear(size, feedforward * size)
         self.feedforward = nn.Sequential(nn.RMSNorm(size), first, nn.GELU(), last)
         # What a layer adds starts small, so that the stack starts near the identity.
         nn.init.normal_(self.attention_out.weight, std=0.02)

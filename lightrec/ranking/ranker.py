@@ -56,6 +56,7 @@ class Ranker(Part):
         reading: tuple[int, int, int, int] = (0, 0, 0, 0),
         reader: Callable[[int, int, int], ItemReader] | None = None,
         use_text: bool = True,
+        *,
         members: int = 1,
     ) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ ROOT: Final = Path(__file__).parents[2]
 RECORDED: Final = Path(__file__).with_suffix(".json")
 ABSTRACT: Final = "@abstractmethod"
 CALLED: Final = ("runs",)
-"""Kinds that packages call and do not define: these may take new options."""
+"""Kinds that packages call and do not define: these may take new options, as constructors may."""
 MARKS: Final = ("abstractmethod", "cached_property", "classmethod", "property", "staticmethod")
 """Decorators by which a member is called in another way."""
 
@@ -65,8 +65,12 @@ def breaks(before: dict[str, dict], now: dict[str, dict]) -> list[str]:
     for kind, was in before.items():
         is_now = now.get(kind, {"version": 0, "signatures": {}})
         old, new = was["signatures"], is_now["signatures"]
-        as_before = _without_options if kind in CALLED else (lambda before, now: now)
-        lost = [name for name in old if old[name] != as_before(old[name], new.get(name, ""))]
+        lost = []
+        for name, signature in old.items():
+            found = new.get(name, "")
+            if kind in CALLED or name.endswith(".__init__"):
+                found = _without_options(signature, found)
+            lost += [name] if found != signature else []
         changed = [f"{name} was {old[name]} and is {new.get(name, 'gone')}" for name in lost]
         changed += [f"{n} must be defined now" for n in new.keys() - old if ABSTRACT in new[n]]
         if changed and is_now["version"] <= was["version"]:

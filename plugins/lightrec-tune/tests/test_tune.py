@@ -130,7 +130,7 @@ def test_it_leaves_the_best_recipe_which_gives_the_best_value_again(whole, monke
 
 def test_the_recipes_own_settings_come_first_and_chance_follows_the_seed(quickly, whole):
     first = {name.split(".")[-1]: value for name, value in whole[1][0][3].items()}
-    assert first == {"learning_rate": 0.002, "dropout": 0.4, "feedforward": "4"}
+    assert first == {"learning_rate": 0.001, "dropout": 0.4, "feedforward": "4"}
     assert search("--seed_everything=1", trials=2) == 0
     assert trials()[0][3] == whole[1][0][3]
     assert trials()[1][3] != whole[1][1][3]
