@@ -23,6 +23,7 @@ from lightrec.data.share import RowSampler
 from lightrec.data.store import TRAIN, VALIDATION, EventStore, padded
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
+from lightrec.nn.towers import SideBySide
 from lightrec.progress import progress_bar
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.evaluation_events import EvaluationEvents
@@ -98,7 +99,9 @@ def student_of(
 
     :raises RecipeError: as :func:`distilled`.
     """
-    kind, size = type(ranker.users), ranker.size if size is None else size
+    users: Any = ranker.users
+    kind = type(users.towers[0] if isinstance(users, SideBySide) else users)
+    size = ranker.size if size is None else size
     if not 1 <= size <= ranker.size:
         raise RecipeError(
             f"--size should be 1 to {ranker.size}, the dimensions that the run's ranker has, and "
