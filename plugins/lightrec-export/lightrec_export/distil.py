@@ -99,8 +99,8 @@ def student_of(
 
     :raises RecipeError: as :func:`distilled`.
     """
-    users: Any = ranker.users
-    kind = type(users.towers[0] if isinstance(users, SideBySide) else users)
+    users = ranker.users
+    kind: Any = type(users.towers[0] if isinstance(users, SideBySide) else users)
     size = ranker.size if size is None else size
     if not 1 <= size <= ranker.size:
         raise RecipeError(
