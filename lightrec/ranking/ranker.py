@@ -71,6 +71,7 @@ class Ranker(Part):
         with plugins.blaming(self, "build its user tower"):
             towers = [(tower or CausalTransformer)(size // members) for _ in range(members)]
             self.users = towers[0] if members == 1 else SideBySide(towers)
+            self.tower_kind = type(towers[0])
         self.bias = nn.Parameter(torch.zeros(num_items + 1))
         # Zeros draw nothing, so that all else starts as it does without. Row 0, of what is not
         # known, stays zero.

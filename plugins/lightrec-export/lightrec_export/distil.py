@@ -23,7 +23,6 @@ from lightrec.data.share import RowSampler
 from lightrec.data.store import TRAIN, VALIDATION, EventStore, padded
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
-from lightrec.nn.towers import SideBySide
 from lightrec.progress import progress_bar
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.evaluation_events import EvaluationEvents
@@ -99,8 +98,7 @@ def student_of(
 
     :raises RecipeError: as :func:`distilled`.
     """
-    users = ranker.users
-    kind: Any = type(users.towers[0] if isinstance(users, SideBySide) else users)
+    kind: Any = ranker.tower_kind
     size = ranker.size if size is None else size
     if not 1 <= size <= ranker.size:
         raise RecipeError(
