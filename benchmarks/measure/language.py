@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.measure import Cell
-from benchmarks.measure.blend import judged
+from benchmarks.measure.published import compared
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST
 from lightrec.encoders.text import TextEncoder
@@ -145,7 +145,7 @@ def measure(cell: Cell) -> dict[str, object]:
     metrics |= {f"{name}/weight/{part}": w for name in weights for part, w in weights[name].items()}
     metrics |= run.metrics("text")
     if shipped:
-        metrics |= judged(run, cell.seed)
+        metrics |= compared(run, cell.seed)
     metrics["users"], metrics["items"] = log.data.store.num_users, log.data.num_items
     metrics["events"] = len(results["frozen"].ranks)
     for name, result in results.items():
