@@ -209,11 +209,11 @@ class Generator(Part, ABC):
 
     @abstractmethod
     def loss(self, states: Tensor, target: Tensor) -> Tensor:
-        """The loss of each target, such as minus its log-probability.
+        """The mean loss of targets, such as minus their log-probability.
 
         :param states: ``(T, D)``.
         :param target: ``(T,)`` int64 items.
-        :returns: ``(T,)``.
+        :returns: a scalar.
         """
 
     @abstractmethod

@@ -64,7 +64,7 @@ class GeneratorData(SequenceData):
 class GeneratorModule(RankedStage):
     """Trains a :class:`~lightrec_generate.generator.Generator` by the likelihood of what came.
 
-    Only digits that go on in the trie take part in the loss. Items are ranked by the exact law.
+    Only items that exist take part in the loss. Items are ranked by the exact law.
 
     :param num_items: linked from the data.
     :param vector_size: linked from the data.
@@ -123,7 +123,7 @@ class GeneratorModule(RankedStage):
         states = self.generator.states(batch[Key.HISTORY])[there]
         # A law in fewer bits would rank many items alike.
         with full_precision(self.device):
-            return self.generator.loss(states.float(), target[there]).mean()
+            return self.generator.loss(states.float(), target[there])
 
     def scores(self, batch: Batch) -> Tensor:
         """Score all items for a batch's histories: (B, N + 1)."""

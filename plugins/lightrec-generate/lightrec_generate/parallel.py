@@ -2,32 +2,35 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import embedding_bag
 
+from lightrec.ranking.losses import softmax_loss
 from lightrec_generate.generator import Generator
 
 
 class ParallelGenerator(Generator):
-    """Writes all digits at once, each given the history alone (RPG, Hou et al. 2025).
+    """Writes all digits at once, each given the history alone.
 
-    It learns each digit by itself, over all of its values. The law over the catalog is the product
-    of the digits' probabilities, brought to a sum of 1 over the items that exist.
+    The law over the catalog is the product of the digits' probabilities, brought to a sum of 1 over
+    the items that exist, as in RPG (Hou et al. 2025). It is this law that is learned: where each
+    digit is learned by itself, as there, items that do not exist take part of the probability.
 
     The parameters are those of :class:`Generator`.
     """
 
     def loss(self, states: Tensor, target: Tensor) -> Tensor:
-        """Minus the digits' mean log-probability, ``(T,)``."""
-        codes = self.identifiers.codes[target]
-        queries = torch.stack([ask(states) for ask in self.asks])
-        logits = torch.einsum("mtd,mkd->tmk", queries, self.written)
-        loss = cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none")
-        return loss.view_as(codes).mean(1)
+        """Minus the mean log-probability of what came, a scalar."""
+        table = self.tables()
+        positive = (states * table[target]).sum(1)
+        unknown = torch.zeros_like(self.counts).masked_fill(~self.known, -torch.inf)
+        return softmax_loss(states, table, unknown, lambda rows: target[rows, None], positive)
 
     def tables(self) -> Tensor:
         """A vector for every item, ``(N + 1, D)``."""
         heads = torch.stack([ask.get_parameter("weight") for ask in self.asks])
-        return self._digits(self.identifiers.codes, self.written @ heads)
+        codes, size = self.identifiers.codes, self.identifiers.size
+        codes = codes + size * torch.arange(self.identifiers.digits, device=codes.device)
+        return embedding_bag(codes, (self.written @ heads).flatten(0, 1), mode="sum")
 
     def law(self, users: Tensor, tables: Tensor) -> Tensor:
         """The law over the items that are known, ``(B, N + 1)``."""

@@ -105,8 +105,8 @@ class TreeGenerator(Generator):
         return self._weights[depth]
 
     def loss(self, states: Tensor, target: Tensor) -> Tensor:
-        """Minus the log-probability of what came, ``(T,)``."""
-        codes, total = self.identifiers.codes[target], states.new_zeros(len(states))
+        """Minus the mean log-probability of what came, a scalar."""
+        codes, total = self.identifiers.codes[target], states.new_zeros(())
         for depth in range(codes.shape[1]):
             queries = self.queries(depth, states, codes)
             logits = queries @ self.written[depth].T
@@ -118,7 +118,7 @@ class TreeGenerator(Generator):
                 logits = logits.scatter_add(1, level.digits[listed], added)
             weights, there = self._after(depth, target)
             logits = (logits + self.popularity[depth] * weights).masked_fill(~there, -torch.inf)
-            total = total + cross_entropy(logits, codes[:, depth], reduction="none")
+            total = total + cross_entropy(logits, codes[:, depth])
         return total
 
     def _after(self, depth: int, target: Tensor) -> tuple[Tensor, Tensor]:
