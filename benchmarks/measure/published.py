@@ -11,6 +11,7 @@ from lightrec.data.store import TEST
 from lightrec.evaluation.base import keys_of
 from lightrec.evaluation.held_out import item_models
 from lightrec.keys import Key
+from lightrec.ranking.blend import RANKER
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import RankingResult, mean_ranks
 from lightrec.run import Run
@@ -25,7 +26,8 @@ def ranked(run: Run) -> dict[str, RankingResult]:
     Names that begin with ``kept/`` are of items already seen ranked, too.
     """
     blend, pieces = run.blend, dict[str, list[Tensor]]()
-    others = {name: each for name, each in item_models(run).items() if name not in blend.parts}
+    every = {RANKER: blend.ranker} | item_models(run)
+    others = {name: each for name, each in every.items() if name not in blend.parts}
     events = EvaluationEvents(Sequences.all_events(run.data), TEST, None, 256, None, 0)
     for batch in events:
         history = batch[Key.HISTORY]
