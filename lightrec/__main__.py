@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from lightrec import plugins
+from lightrec.blame import blame
 from lightrec.cli.command import call, summary
 from lightrec.errors import LightrecError, RecipeError
 from lightrec.moved import hint
@@ -108,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
         from lightrec.cli.failures import in_a_sentence
 
         task = f"do its part in `lightrec {arguments[0]}`"
-        sentence = in_a_sentence(error) or plugins.blame(error, task)
+        sentence = in_a_sentence(error) or blame(error, task)
         if sentence is None:
             raise
         _print_no_more()

@@ -14,7 +14,9 @@ prints them without a traceback and exits with code 2.
 """
 
 import difflib
+import inspect
 import sys
+import traceback
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
@@ -74,6 +76,38 @@ class RunError(LightrecError):
 
 class NotApplicable(RunError):
     """A part needs what a log does not say; the message says what, and other parts go on."""
+
+
+def line_in(module: str, error: BaseException) -> str:
+    """Name the file and line at which an error arose in a package; empty if it was not at work.
+
+    :param module: a module of the package.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    root = module.partition(".")[0]
+    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == root:
+            return f"{frame.f_code.co_filename}, line {line}"
+    return ""
+
+
+def failure(owner: str, task: str, kind: type, error: BaseException) -> PluginError:
+    """Say in a sentence which part could not do something, and at which line it failed.
+
+    :param owner: names the part with its distribution.
+    :param task: what was asked for, such as ``encode 12 texts``.
+    :param kind: the part's class, whose own line is named where the error arose elsewhere.
+    """
+    said = " ".join(str(error).split()).rstrip(".") or "nothing more"
+    if not (where := line_in(kind.__module__, error)):  # as where it lacks what was asked for
+        try:
+            where = f"{inspect.getsourcefile(kind)}, line {inspect.findsource(kind)[1] + 1}"
+        except (OSError, TypeError):
+            where = f"in {kind.__module__}"
+    return PluginError(
+        f"{owner} could not {task}. It raised {type(error).__name__}: {said} ({where})."
+    )
 
 
 def did_you_mean(name: str, names: Iterable[str], most: int = 1) -> str:

@@ -10,7 +10,6 @@ import importlib
 import inspect
 import os
 import re
-import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from lightrec import contracts, hookspecs
-from lightrec.errors import LightrecError, PluginError, UnusablePart, warn
+from lightrec.errors import LightrecError, PluginError, UnusablePart, failure, line_in, warn
 from lightrec.moved import hint
 
 ENTRY_POINT_GROUP, PREFIX = "lightrec", "lightrec_"
@@ -100,8 +99,13 @@ class Part:
         """
         kind = self.load()
         given = f"of {', '.join(map(repr, arguments))}" if arguments else "without settings"
-        with blaming(kind, f"be made {given}"):
+        try:
             return kind(*arguments)
+        except (LightrecError, MemoryError):
+            raise
+        except Exception as error:
+            owner = f"{kind.__name__} of {self.distribution}"
+            raise failure(owner, f"be made {given}", kind, error) from error
 
     def _import(self, path: str) -> Any:
         module, _, name = path.partition(":")
@@ -386,89 +390,3 @@ def subclasses(base: type[_Kind]) -> Iterator[type[_Kind]]:
 def installed() -> Plugins:
     """The installed plugins, discovered once a process."""
     return discover()
-
-
-def provider(part: object) -> str:
-    """Name a class with its distribution: ``ClinicReward of lightrec-clinic 1.0``.
-
-    :param part: the class, or an object of it.
-    """
-    kind = part if isinstance(part, type) else type(part)
-    root = kind.__module__.partition(".")[0]
-    every_plugin = installed()
-    owners = [p.distribution for p in every_plugin.every_part if p.path == _path(kind)]
-    owners += [str(p) for p in every_plugin.packages if p.module.partition(".")[0] == root]
-    return f"{kind.__name__} of {[*owners, f'the module {kind.__module__}'][0]}"
-
-
-def _path(kind: type) -> str:
-    return f"{kind.__module__}:{kind.__qualname__}"
-
-
-@contextmanager
-def blaming(part: object | None, task: str) -> Iterator[None]:
-    """Turn what somebody's part raises into a sentence, see :func:`blame`.
-
-    :raises PluginError: for any error that is not lightrec's own; those have their sentences.
-    """
-    try:
-        yield
-    except LightrecError:
-        raise
-    except Exception as error:
-        if (blamed := blame(error, task, part)) is None:
-            raise
-        raise blamed from error
-
-
-def blame(error: BaseException, task: str, part: object | None = None) -> PluginError | None:
-    """Say of an error in a sentence which part raised it, of which distribution, at which line.
-
-    Where the error comes from a part within the part that is not lightrec's own, that one is named.
-
-    :param task: what was asked for, such as ``encode 12 texts``.
-    :param part: the part that was called, or its class; None where that was lightrec's own code.
-    :returns: None where no part was at work, and where the memory did not suffice, which is no
-        part's mistake.
-    """
-    named = _at_work(error) or part
-    said = " ".join(str(error).split()).rstrip(".") or "nothing more"
-    if named is None or isinstance(error, MemoryError) or "out of memory" in said.lower():
-        return None
-    kind = named if isinstance(named, type) else type(named)
-    if not (where := line_in(kind.__module__, error)):  # as where it lacks what was asked for
-        try:
-            where = f"{inspect.getsourcefile(kind)}, line {inspect.findsource(kind)[1] + 1}"
-        except (OSError, TypeError):
-            where = f"in {kind.__module__}"
-    return PluginError(
-        f"{provider(named)} could not {task}. It raised {type(error).__name__}: {said} ({where})."
-    )
-
-
-def _at_work(error: BaseException) -> type | None:
-    """The class of the innermost object at work that is somebody else's: of an installed plugin, or
-    derived from a class of lightrec's elsewhere.
-    """
-    foreign = {p.path for p in installed().every_part if not p.path.startswith("lightrec.")}
-    for frame, _ in reversed([*traceback.walk_tb(error.__traceback__)]):
-        thing = frame.f_locals.get("self", frame.f_locals.get("cls"))
-        kind = thing if isinstance(thing, type) else type(thing)
-        roots = [base.__module__.partition(".")[0] for base in kind.__mro__]
-        if _path(kind) in foreign or (roots[0] != "lightrec" and "lightrec" in roots):
-            return kind
-    return None
-
-
-def line_in(module: str, error: BaseException) -> str:
-    """Name the file and line at which an error arose in a package; empty if it was not at work.
-
-    :param module: a module of the package.
-    """
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}, line {error.lineno}"
-    root = module.partition(".")[0]
-    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
-        if str(frame.f_globals.get("__name__")).partition(".")[0] == root:
-            return f"{frame.f_code.co_filename}, line {line}"
-    return ""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lightrec import plugins
+from lightrec.blame import blaming
 from lightrec.data.domain import eligible
 from lightrec.data.names import Names, Selection
 from lightrec.data.people import People, Person
@@ -42,7 +43,7 @@ class Recommender:
         forbids items and is not installed.
     """
 
-    @plugins.blaming(None, "recommend items of the run")
+    @blaming(None, "recommend items of the run")
     def __init__(self, run: str | Path, by: str | None = None) -> None:
         self.run = Run(run)
         self.run.hold()  # much of it is read at the first wish for it
@@ -70,7 +71,7 @@ class Recommender:
         self.person = self.people.person
         """Looks up whom a list is for; see :meth:`lightrec.data.people.People.person`."""
 
-    @plugins.blaming(None, "recommend items of the run")
+    @blaming(None, "recommend items of the run")
     def recommend(
         self,
         user: str | int | None = None,
@@ -260,7 +261,7 @@ class Recommender:
         return judged
 
     @property
-    @plugins.blaming(None, "read the run's standing rules")
+    @blaming(None, "read the run's standing rules")
     def rules(self) -> Standing | None:
         """The run's standing rules as they are at present; of the package lightrec-rules."""
         if self.book is None:
@@ -345,7 +346,7 @@ class Recommender:
             return allowed.expand(people.row.height, -1)
         return torch.from_numpy(mask) & allowed
 
-    @plugins.blaming(None, "recommend items of the run")
+    @blaming(None, "recommend items of the run")
     @torch.inference_mode()
     def _best(
         self,

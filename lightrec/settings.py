@@ -17,6 +17,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from jsonargparse._parameter_resolvers import get_signature_parameters
 
 from lightrec import plugins
+from lightrec.blame import blaming
 from lightrec.errors import PluginError, RecipeError, did_you_mean
 from lightrec.moved import hint, moved, why_gone
 
@@ -37,7 +38,7 @@ def make_of(kind: type, settings: Mapping[str, Any] | None = None, **more: Any) 
     """
     chosen = dict(settings or {})
     parser, parsed = check_of(kind, chosen, *more)
-    with plugins.blaming(kind, f"be made with {chosen}"):
+    with blaming(kind, f"be made with {chosen}"):
         arguments = parser.instantiate_classes(parsed).as_dict()
         try:
             return kind(**more, **arguments)

@@ -9,6 +9,7 @@ import pytest
 
 from lightrec import plugins
 from lightrec.__main__ import commands, main
+from lightrec.blame import blaming
 from lightrec.encoders.base import Encoder
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import PluginError
@@ -159,18 +160,18 @@ class Crawler(Encoder):
 def test_an_error_is_blamed_on_whose_part_was_at_work_and_on_nobody_else():
     start = Crawler.encode.__code__.co_firstlineno
     for text, line, error in (("alone", 3, "ZeroDivisionError"), ("called", 5, "JSONDecodeError")):
-        with pytest.raises(PluginError) as raised, plugins.blaming(None, "do its part"):
+        with pytest.raises(PluginError) as raised, blaming(None, "do its part"):
             Crawler().encode([text])
         said = str(raised.value)
         assert said.startswith(f"Crawler of the module {__name__} could not do its part. It raised")
         assert f" {error}: " in said
         assert said.endswith(f"({__file__}, line {start + line}).")
-    with pytest.raises(RuntimeError, match="out of memory"), plugins.blaming(None, "do its part"):
+    with pytest.raises(RuntimeError, match="out of memory"), blaming(None, "do its part"):
         Crawler().encode([])
-    with pytest.raises(ValueError, match="Expecting"), plugins.blaming(None, "do its part"):
+    with pytest.raises(ValueError, match="Expecting"), blaming(None, "do its part"):
         json.loads("{")
     named = pytest.raises(PluginError, match=r"^TextEncoder of lightrec .* could not count\.")
-    with named, plugins.blaming(TextEncoder, "count"):
+    with named, blaming(TextEncoder, "count"):
         json.loads("{")
 
 

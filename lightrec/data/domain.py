@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from lightrec import plugins
+from lightrec.blame import blaming, provider
 from lightrec.data.audience import Audience, Past
 from lightrec.data.store import EventStore, Integers, padded
 from lightrec.data.words import WORDS
@@ -158,7 +159,7 @@ def with_texts(domain: Domain, items: pl.DataFrame) -> pl.DataFrame:
     :raises PluginError: if the domain fails, or does not give one string an item.
     """
     count = items.height
-    with plugins.blaming(domain, f"put {count} items into words"):
+    with blaming(domain, f"put {count} items into words"):
         words = domain.text(items.drop(Column.TEXT, strict=False))
     if not isinstance(words, pl.Series):
         fault = type(words).__name__
@@ -169,7 +170,7 @@ def with_texts(domain: Domain, items: pl.DataFrame) -> pl.DataFrame:
         stated = pl.when(pl.col(Column.TEXT) != "").then(pl.col(Column.TEXT))
         return items.with_columns(stated.otherwise(words).alias(Column.TEXT))
     raise PluginError(
-        f"`text` of {plugins.provider(domain)} gave {fault} for {count} items; expected is a "
+        f"`text` of {provider(domain)} gave {fault} for {count} items; expected is a "
         "polars Series of one string an item, in the same order, empty where nothing is known."
     )
 
@@ -265,7 +266,7 @@ def showable_to(
     shape = (users.height, items.height)
     if domain.by_history and past is None:
         raise PluginError(
-            f"{plugins.provider(domain)} goes by what people did, and nobody said what "
+            f"{provider(domain)} goes by what people did, and nobody said what "
             f"{shape[0]} users did: give `eligible` what is `known`, or ask a LogMask."
         )
     moments = pl.Series("time", [None] * shape[0] if times is None else times, pl.Int64)
@@ -276,7 +277,7 @@ def showable_to(
         past=past if domain.by_history else None,
         lookups=lookups,
     )
-    with plugins.blaming(domain, f"say which of {shape[1]} items may be shown to {shape[0]} users"):
+    with blaming(domain, f"say which of {shape[1]} items may be shown to {shape[0]} users"):
         mask = domain.eligible(audience)
     if domain.lifetime is not None and times is not None and appeared is not None:
         lifetime = domain.lifetime // timedelta(milliseconds=1)
@@ -287,7 +288,7 @@ def showable_to(
     if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != shape:
         what = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else repr(mask)[:80]
         raise PluginError(
-            f"`eligible` of {plugins.provider(domain)} gave {what}; expected is None or a numpy "
+            f"`eligible` of {provider(domain)} gave {what}; expected is None or a numpy "
             f"array of bool, one row a user and one column an item, here {shape}."
         )
     return np.pad(mask, ((0, 0), (1, 0)))

@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lightrec import plugins
+from lightrec.blame import provider
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain, with_texts
 from lightrec.data.events import Events, drop, drop_rare, encode, number, split_up
@@ -239,7 +240,7 @@ def _warn(counts: Mapping[str, int], domain: Domain, notes: Sequence[str]) -> No
     if own_texts := counts["items_with_own_text"]:
         plugins.warn(
             f"The item table's own texts are used for {own_texts:,} of {counts['items']:,} items; "
-            f"the words of {plugins.provider(domain)} for the rest. Leave the table's column "
+            f"the words of {provider(domain)} for the rest. Leave the table's column "
             f"`{Column.TEXT}` out to have them for all."
         )
 

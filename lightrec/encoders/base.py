@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 from tqdm.auto import tqdm
 
-from lightrec import plugins
+from lightrec.blame import blaming, provider
 from lightrec.data.files import cache_folder, save_tensors
 from lightrec.encoders.hub import DIGEST
 from lightrec.errors import PluginError, RecipeError
@@ -136,10 +136,10 @@ def encoded(encoder: Encoder, values: Sequence[Any], items: Sequence[str]) -> Te
             present = [values[row] for row in rows], [items[row] for row in rows]
             table[rows] = encoded(encoder, *present)
         return table
-    name = plugins.provider(encoder)
+    name = provider(encoder)
 
     def checked(some: Sequence[Any]) -> Tensor:
-        with plugins.blaming(encoder, f"encode {len(some)} texts"):
+        with blaming(encoder, f"encode {len(some)} texts"):
             expected, vectors = (len(some), encoder.size), encoder.encode(some)
         if not isinstance(vectors, Tensor) or vectors.shape != expected:
             what = tuple(vectors.shape) if isinstance(vectors, Tensor) else type(vectors).__name__
@@ -173,7 +173,7 @@ def item_vectors(encoder: Encoder, catalog: pl.DataFrame, encode_empty: bool = F
     names = [*dict.fromkeys(encoder.columns or [encoder.column])]
     if missing := [repr(name) for name in names if name not in catalog.columns]:
         raise RecipeError(
-            f"{plugins.provider(encoder)} reads the items' column {' and '.join(missing)}, and the "
+            f"{provider(encoder)} reads the items' column {' and '.join(missing)}, and the "
             f"catalog has {', '.join(catalog.columns)}: prepare the log with items that have it, "
             "or take another encoder."
         )

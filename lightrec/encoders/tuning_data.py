@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lightrec import plugins
+from lightrec.blame import provider
 from lightrec.data.sequences import Sequences, Targets, padded
 from lightrec.data.share import RowSampler
 from lightrec.data.stage_data import LogData
@@ -145,7 +145,7 @@ class TextData(TextLogData):
         :raises NotApplicable: where it is none that can be.
         """
         if not isinstance(self.text_encoder, TextEncoder):
-            name = plugins.provider(self.text_encoder) if self.text_encoder else "no text encoder"
+            name = provider(self.text_encoder) if self.text_encoder else "no text encoder"
             raise NotApplicable(f"Only a TextEncoder is tuned, and there is {name}.")
         return self.text_encoder
 

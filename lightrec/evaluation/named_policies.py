@@ -12,6 +12,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec import plugins
+from lightrec.blame import blaming, provider
 from lightrec.errors import PluginError
 from lightrec.keys import PADDING, Key
 from lightrec.policies.base import Policy, among_candidates, without_nothing
@@ -68,11 +69,11 @@ def _with_learners(
 
     def make(part: plugins.Part) -> Policy:
         maker: PolicyMaker = part.made()
-        with plugins.blaming(maker, "make its policy"):
+        with blaming(maker, "make its policy"):
             made = maker.policy(learns_in(), users, run)
         if not hasattr(made, "act"):
             raise PluginError(
-                f"`policy` of {plugins.provider(maker)} gave {made!r:.80}; expected is a policy, "
+                f"`policy` of {provider(maker)} gave {made!r:.80}; expected is a policy, "
                 "which has a method `act`."
             )
         return made

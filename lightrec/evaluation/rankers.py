@@ -6,6 +6,7 @@ from typing import Self
 from torch import Tensor
 
 from lightrec import plugins
+from lightrec.blame import blaming
 from lightrec.errors import RunError
 from lightrec.nn.session import State
 from lightrec.policies.base import ScoredPolicy, among_candidates
@@ -57,7 +58,7 @@ def ranker_of(run: Run, by: str) -> RunRanker:
     kind = plugins.installed().get("rankers", by).load()
     # What fails in lightrec's own is a damaged run, which the command line looks for.
     of_core = kind.__module__.startswith("lightrec.")
-    with nullcontext() if of_core else plugins.blaming(kind, "rank a run's items"):
+    with nullcontext() if of_core else blaming(kind, "rank a run's items"):
         made = kind.from_run(run)
     return made if isinstance(made, RunRanker) else RunRanker(run.data.num_items, made)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec import plugins
+from lightrec.blame import blaming
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
 from lightrec.data.readers.base import Tables
@@ -93,7 +94,7 @@ class Simulation:
         short, settings = with_settings(name)
         if self.build is not None and short in plugins.installed().parts["policies"]:
             kind: type[Policy] = plugins.installed().get("policies", short).load()
-            with plugins.blaming(kind, f"be made with {settings}"):
+            with blaming(kind, f"be made with {settings}"):
                 return self.build(kind, settings)
         if (Path(name) / "data").is_dir():
             people = None if self.people is None else self.people.rows[Column.USER]

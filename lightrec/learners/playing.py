@@ -12,7 +12,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from lightrec import plugins
+from lightrec.blame import provider
 from lightrec.errors import PluginError
 from lightrec.keys import PADDING, Key
 from lightrec.learners.policy_stage import PolicyStage
@@ -185,7 +185,7 @@ class PlayingStage(PolicyStage):
         learns = self.reward is None or self.reward.teach(self, played, batch_index)
         if not isinstance(learns, bool):
             raise PluginError(
-                f"`teach` of {plugins.provider(self.reward)} gave {learns!r:.80}; expected is True "
+                f"`teach` of {provider(self.reward)} gave {learns!r:.80}; expected is True "
                 "or False: whether the policy learns from the steps already."
             )
         return learns

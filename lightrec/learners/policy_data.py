@@ -9,6 +9,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from lightrec import plugins
+from lightrec.blame import blaming
 from lightrec.data.stage_data import LogData
 from lightrec.errors import RecipeError
 from lightrec.learners.logged_sessions import logged_sessions
@@ -133,7 +134,7 @@ class PolicyData(LogData, SimulatorData):
         """Make the untrained policy, in sessions as long as these."""
         kind, settings = class_and_settings(self.policy)
         if kind is not CandidatePolicy:
-            with plugins.blaming(kind, f"be made with {settings}"):
+            with blaming(kind, f"be made with {settings}"):
                 return kind.from_run(self._run, **settings)
         chosen = {"horizon": self.max_steps, "size": 0, "inverse_temperature": 2.0, **settings}
         used = chosen.pop("use_utilities", True)
@@ -189,7 +190,7 @@ class PolicyData(LogData, SimulatorData):
             discount=discount * self._going_on,
             fitted_ends=self._fitted and self.ending != "fixed",
         )
-        with plugins.blaming(reward, "be bound to the run"):
+        with blaming(reward, "be bound to the run"):
             reward.bind(context)
         return reward
 

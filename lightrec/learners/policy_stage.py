@@ -14,7 +14,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
-from lightrec import plugins
+from lightrec.blame import provider
 from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import Learner, learner_named
@@ -320,7 +320,7 @@ class PolicyStage(StageModule):
         if not stepped:
             given = ", ".join(losses) or "nothing"
             raise PluginError(
-                f"`losses` of {plugins.provider(self.learner)} gave {given}; expected is one whose "
+                f"`losses` of {provider(self.learner)} gave {given}; expected is one whose "
                 "name starts with loss, on which training steps."
             )
         total = torch.stack(stepped).sum()

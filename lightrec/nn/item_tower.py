@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightrec import plugins
+from lightrec.blame import blaming
 from lightrec.keys import PADDING
 
 BUCKETS = 4
@@ -97,7 +98,7 @@ class ItemTower(nn.Module):
         if columns:
             self.words = nn.Parameter(torch.randn(words, width) * width**-0.5)
             self.words.data[0] = 0
-            with plugins.blaming(self, "build its reader"):
+            with blaming(self, "build its reader"):
                 if reader is None:
                     reader = plugins.installed().get("components", DEFAULT).load()
                 self.reader = reader(size, width, columns)

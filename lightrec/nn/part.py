@@ -8,7 +8,7 @@ from typing import Any, Self
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from lightrec import plugins
+from lightrec.blame import provider
 from lightrec.data.files import new_file
 from lightrec.errors import PluginError, RunError
 from lightrec.trust import ARGUMENTS, arguments_of, described, trusted_class
@@ -98,7 +98,7 @@ class Part(nn.Module):
         """
         if self._lost:
             raise PluginError(
-                f"{plugins.provider(self)} was made with an argument {self._lost[0]} that cannot "
+                f"{provider(self)} was made with an argument {self._lost[0]} that cannot "
                 "be written down, so that it would be loaded without. Take plain arguments and "
                 "parts, and keep tensors in buffers."
             )

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lightrec import plugins
+from lightrec.blame import provider
 from lightrec.data.files import save_tensors
 from lightrec.errors import PluginError
 from lightrec.keys import PADDING, Key
@@ -125,7 +125,7 @@ class Blend(nn.Module):
             held = {**dict(model.named_parameters()), **dict(model.named_buffers())}
             if lost := held.keys() - dict(model.named_buffers(recurse=False)):
                 raise PluginError(
-                    f"{plugins.provider(model)} holds {', '.join(sorted(lost))}, and of an item "
+                    f"{provider(model)} holds {', '.join(sorted(lost))}, and of an item "
                     "model only its own buffers are kept. Let `fit` register what `scores` needs "
                     "by `self.register_buffer`."
                 )

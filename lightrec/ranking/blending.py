@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from lightrec import plugins
+from lightrec.blame import provider
 from lightrec.data.sequences import Batch
 from lightrec.data.store import VALIDATION
 from lightrec.errors import NotApplicable, PluginError, RunError
@@ -111,7 +111,7 @@ def chosen(
             try:
                 value = judge(by_history(model), judged)["ndcg@10"]
             except RunError as error:
-                raise PluginError(f"`scores` of {plugins.provider(model)}: {error}") from error
+                raise PluginError(f"`scores` of {provider(model)}: {error}") from error
             bar.update()
             return value
 

@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from lightrec import plugins
+from lightrec.blame import blaming
 from lightrec.encoders.base import unit_vectors
 from lightrec.errors import RunError
 from lightrec.keys import PADDING, Key
@@ -68,7 +68,7 @@ class Ranker(Part):
         self.num_items, self.size, self.max_length = num_items, size, max_length
         self.members = members
         self.items = ItemTower(num_items, size, vector_size, use_ids, reading, reader, use_text)
-        with plugins.blaming(self, "build its user tower"):
+        with blaming(self, "build its user tower"):
             towers = [(tower or CausalTransformer)(size // members) for _ in range(members)]
             self.users = towers[0] if members == 1 else SideBySide(towers)
             self.tower_kind = type(towers[0])

@@ -14,7 +14,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import Composite, TensorSpec
 
-from lightrec import plugins
+from lightrec.blame import blaming, provider
 from lightrec.data.catalog import Catalog
 from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import PADDING, Column, Key
@@ -228,7 +228,7 @@ class Simulator(SessionEnv):
             specs[Key.ABSORBING] = self._flags(1)
         if taken := [name for name in own if name in (*specs, *WRITTEN)]:
             raise PluginError(
-                f"`own_specs` of {plugins.provider(self)} announces {', '.join(taken)}, which the "
+                f"`own_specs` of {provider(self)} announces {', '.join(taken)}, which the "
                 "base class writes itself: leave that out. Histories change in `remember`, offers "
                 "in `offer`, and masks in `respond` where `changes_mask` is True."
             )
@@ -257,7 +257,7 @@ class Simulator(SessionEnv):
         changed = response.changed
         if dropped := [name for name in changed if name not in self._changing]:
             raise PluginError(
-                f"`respond` of {plugins.provider(self)} changes {', '.join(dropped)}, and such "
+                f"`respond` of {provider(self)} changes {', '.join(dropped)}, and such "
                 "values would be lost: it may change what `own_specs` announces "
                 f"({', '.join(self._changing) or 'nothing'}) and, without offers, a mask where "
                 "`changes_mask` is True. Announce the keys; what the base class writes cannot be "
@@ -353,11 +353,11 @@ class Simulator(SessionEnv):
             taken, value = law.taken.flatten(0, 1), law.value.flatten(0, 1)
         transition["next"].update({Key.TAKEN: taken, Key.VALUE: value})
         count = len(transition)
-        with plugins.blaming(self.reward, f"reward {count} transitions"):
+        with blaming(self.reward, f"reward {count} transitions"):
             worth = self.reward(transition)
         if worth.shape != (count, 1):
             raise PluginError(
-                f"{plugins.provider(self.reward)} gave rewards of shape {tuple(worth.shape)} for "
+                f"{provider(self.reward)} gave rewards of shape {tuple(worth.shape)} for "
                 f"{count} transitions; expected is ({count}, 1), a number for each."
             )
         if law is None:

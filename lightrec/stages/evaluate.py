@@ -11,6 +11,7 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from lightrec import plugins
+from lightrec.blame import blaming, provider
 from lightrec.data.files import write_whole
 from lightrec.data.sequences import last_events, named_events
 from lightrec.errors import LightrecError, PluginError, RunError
@@ -123,7 +124,7 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
     for evaluator in [*evaluators, *joining]:
         if type(evaluator) is HeldOutLog and noted.get("mark") == _made_from(run, evaluator, seed):
             evaluator.ranked = noted["metrics"]
-        whose = plugins.provider(evaluator)
+        whose = provider(evaluator)
         result = _findings_of(evaluator, run, seed)
         for key in result.metrics:
             if key in owners:
@@ -151,9 +152,9 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
 
 def _findings_of(evaluator: Evaluator, run: Run, seed: int) -> Findings:
     """Ask an evaluator for its findings, which must be findings of finite numbers."""
-    whose = plugins.provider(evaluator)
+    whose = provider(evaluator)
     try:
-        with plugins.blaming(evaluator, "evaluate the run"):
+        with blaming(evaluator, "evaluate the run"):
             result = evaluator.evaluate(run, seed)
     except PluginError:
         raise

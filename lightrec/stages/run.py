@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightrec import plugins
+from lightrec.blame import blaming
 from lightrec.data.files import check_input, is_url, leaving_nothing, located, without_password
 from lightrec.errors import PluginError, RecipeError, warn
 from lightrec.run import Run
@@ -389,7 +390,7 @@ def execute(stage: Stage, anew: bool = False) -> None:
     """
     if anew:
         shutil.rmtree(stage.work, ignore_errors=True)
-    with plugins.blaming(None, f"do its part in the stage {stage.name}"):
+    with blaming(None, f"do its part in the stage {stage.name}"):
         if stage.function:
             function, settings = function_of(stage)
             function(stage, **settings)

@@ -23,6 +23,7 @@ from torch import distributed
 from tqdm.auto import tqdm
 
 from lightrec import plugins, trust
+from lightrec.blame import blaming, provider
 from lightrec.data.stage_data import StageData
 from lightrec.errors import PluginError, RecipeError
 from lightrec.moved import moved
@@ -379,11 +380,11 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
             shutil.copyfile(best, folder / CHECKPOINT)
         metrics = cli.model.write(folder)
         for addition in cli.additions:
-            with plugins.blaming(addition, "add to a trained stage"), torch.no_grad():
+            with blaming(addition, "add to a trained stage"), torch.no_grad():
                 added = addition.add(cli.model, cli.datamodule, folder, stage.logs)
             if there := metrics.keys() & added.keys():
                 raise PluginError(
-                    f"{plugins.provider(addition)} gives the metric {min(there)!r}, which the "
+                    f"{provider(addition)} gives the metric {min(there)!r}, which the "
                     f"stage {stage.name} has already. Call it otherwise, for example with the "
                     "package's name before it."
                 )

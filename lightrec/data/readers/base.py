@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from lightrec import plugins
+from lightrec.blame import blaming, provider
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.files import check_content, check_input, is_url, without_password
 from lightrec.data.log import InteractionLog
@@ -129,7 +130,7 @@ def read_tables(
         tables = source.read(log, _names(columns))
         if not (isinstance(tables, Tables) and isinstance(tables.log, InteractionLog)):
             raise PluginError(
-                f"{plugins.provider(source)} read {tables!r:.80}; expected are Tables with an "
+                f"{provider(source)} read {tables!r:.80}; expected are Tables with an "
                 "InteractionLog, and a Catalog and Users or None."
             )
     with problems.taking():
@@ -199,7 +200,7 @@ def find_reader(path: Path, name: str | None = None, times: str = "auto") -> Rea
                 raise
             plugins.warn(str(broken))  # others may read the path
             continue
-        with plugins.blaming(reader, f"say whether it reads {path}"):
+        with blaming(reader, f"say whether it reads {path}"):
             try:
                 if name or (reader.of_urls == url and reader.recognises(path)):
                     return reader

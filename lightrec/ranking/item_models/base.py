@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightrec import plugins
+from lightrec.blame import provider
 from lightrec.data.attributes import user_features
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
@@ -188,7 +188,7 @@ def choose(
         fitted = _with(model, fit).fit(tried)
         if not isinstance(fitted, ItemModel):
             raise PluginError(
-                f"`fit` of {plugins.provider(model)} gave {fitted!r:.80}; expected is the item "
+                f"`fit` of {provider(model)} gave {fitted!r:.80}; expected is the item "
                 "model: end it with `return self`."
             )
         for score in combinations(scoring):

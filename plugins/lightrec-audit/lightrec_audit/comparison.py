@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lightrec import plugins
+from lightrec.blame import blaming
 from lightrec.errors import RecipeError, RunError, did_you_mean
 from lightrec.evaluation.base import Bars, Chart, Intervals, Table, number, spread
 from lightrec.evaluation.held_out import HeldOutLog, random_scores
@@ -106,13 +107,13 @@ def rank_models(
     models = {} if kinds else of_recipe
     for name, kind in kinds.items():
         if kind is not None:
-            with plugins.blaming(kind, "be made without settings"):
+            with blaming(kind, "be made without settings"):
                 models[name] = of_recipe.get(name) or kind()
     results, times = {}, {}
     for name in kinds or (*TRAINED, *of_recipe, RANDOM):
         begin, fitting = perf_counter(), None
         if name in models:
-            with plugins.blaming(models[name], "be fitted to the log"):
+            with blaming(models[name], "be fitted to the log"):
                 fitted = chosen({name: models[name]}, evidence, judged)
             if name not in fitted:
                 continue

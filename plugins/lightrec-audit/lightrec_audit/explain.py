@@ -19,6 +19,7 @@ import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor
 
+from lightrec.api import Ranker
 from lightrec.data.people import Person
 from lightrec.data.sequences import with_only
 from lightrec.encoders.text import TextEncoder
@@ -29,7 +30,6 @@ from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.mixture import Mixture
 from lightrec.ranking.blend import RANKER, Blend
-from lightrec.ranking.ranker import Ranker
 from lightrec.recommend import Recommender
 from lightrec_audit.masks import Past, by_leaving_out, masked
 from lightrec_audit.words import first_layer, spans_of, vectors_of_states

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from lightrec.api import Ranker
 from lightrec.data.sequences import last_events, with_only
 from lightrec.keys import PADDING, Key
 from lightrec.policies.base import session_start
@@ -23,7 +24,6 @@ from lightrec.policies.mixture import Mixture
 from lightrec.ranking.blend import RANKER, Blend, log_shares
 from lightrec.ranking.item_models.als import ALS
 from lightrec.ranking.item_models.item_to_item import ItemToItem
-from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import ItemScorer, by_history
 from lightrec.users.choice_model import ChoiceModel, PooledChoice
 

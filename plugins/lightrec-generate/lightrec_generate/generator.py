@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
-from lightrec import plugins
+from lightrec.blame import blaming
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING
 from lightrec.nn.part import Part
@@ -62,7 +62,7 @@ class Generator(Part, ABC):
         self.identifiers, self.size, self.max_length = identifiers, size, max_length
         self.fresh = fresh
         self.num_items = identifiers.num_items
-        with plugins.blaming(self, "build its user tower"):
+        with blaming(self, "build its user tower"):
             self.users = (tower or CausalTransformer)(size)
         self.register_buffer("counts", torch.zeros(self.num_items + 1))
         digits = identifiers.digits, identifiers.size, size

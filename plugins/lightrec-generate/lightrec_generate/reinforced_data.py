@@ -12,7 +12,7 @@ from tensordict import TensorDict
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lightrec import plugins
+from lightrec.blame import blaming
 from lightrec.data.domain import showable
 from lightrec.data.sequences import Batch, Sequences
 from lightrec.data.share import EpochSampler, present_share
@@ -126,7 +126,7 @@ class ReinforcedData(GeneratorData):
         """The reward, bound to the log and, where there is one, to user model A."""
         reward = deepcopy(self.given)
         users = None if self.users_a is None else UserModel.load(self.users_a)
-        with plugins.blaming(reward, "be bound to the log"):
+        with blaming(reward, "be bound to the log"):
             reward.bind(RewardContext(users, self.store))
         return reward
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightrec import plugins
+from lightrec.api import AfterTraining, StageModule
+from lightrec.blame import provider
 from lightrec.data.stage_data import StageData
 from lightrec.encoders.base import Encoder
-from lightrec.nn.stage import AfterTraining, StageModule
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.blending import validation_events
 from lightrec.ranking.module import RankingModule
@@ -57,7 +57,7 @@ def _description(encoder: Encoder) -> dict[str, Any] | None:
     names = [name for name in inspect.signature(type(encoder)).parameters if name != "device"]
     if lost := [name for name in names if not hasattr(encoder, name)]:
         print(
-            f"Wishes are read by words alone: {plugins.provider(encoder)} does not keep its "
+            f"Wishes are read by words alone: {provider(encoder)} does not keep its "
             f"{' and '.join(lost)} as attributes, and cannot be made again.",
             file=sys.stderr,
         )

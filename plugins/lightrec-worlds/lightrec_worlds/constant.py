@@ -10,7 +10,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.evaluation.named_policies import PolicyMaker
+from lightrec.api import PolicyMaker
 from lightrec.keys import PADDING, Key
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import ConstantListPolicy

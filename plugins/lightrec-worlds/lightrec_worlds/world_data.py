@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from torchrl.envs import EnvBase
 
 from lightrec import plugins
+from lightrec.blame import blaming
 from lightrec.data.catalog import Catalog
 from lightrec.encoders.base import Encoder, encoded
 from lightrec.errors import RecipeError
@@ -167,7 +168,7 @@ class WorldData(SimulatorData):
         if reward is None:
             return Playground(self.make(sessions, device), judging, users)
         items = self.single.catalog().rows
-        with plugins.blaming(reward, "be bound to the world"):
+        with blaming(reward, "be bound to the world"):
             reward.bind(RewardContext(discount=discount, items=items))
         reward = reward.to(device)
         return Playground(self.make(sessions, device, reward), judging, users, reward)
