@@ -63,5 +63,5 @@ def measure(cell: Cell) -> dict:
     course = {"split": cell["split"], "out": cell.out / "course.json", "max_length": length}
     words += ["--ranker.model.init_args.start", "cooccurrence", *cell.options]
     words += [f"{name}+={__name__}.TrainingCourse", *(f"{name}.{n}={v}" for n, v in course.items())]
-    cell.run(*cell.settings.get("run", ["video"]), *words, "--until", "ranker")
+    cell.run(*cell.settings.get("prepared", ["video"]), *words, "--until", "ranker")
     return json.loads((cell.out / "course.json").read_text())
