@@ -1,0 +1,23 @@
+"""What a client asks of the service: slates, feedback and items."""
+
+
+def slate_of(client, **ask):
+    response = client.post("/recommend", json=ask)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def items(slate):
+    return [place["item"] for place in slate["items"]]
+
+
+def send(client, slate, item, kind, id):
+    event = {"id": id, "session": slate["session"], "item": item, "kind": kind}
+    response = client.post("/feedback", json={"events": [event | {"answer": slate["answer"]}]})
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def put(client, item, **more):
+    response = client.put("/items", json={"items": [{"item": item} | more]})
+    assert response.status_code == 200, response.text
