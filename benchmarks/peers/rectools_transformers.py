@@ -18,7 +18,7 @@ from rectools.dataset import Dataset
 from rectools.models import BERT4RecModel, SASRecModel
 from rectools.models.nn.transformers.ligr import LiGRLayers
 
-SETTINGS = {"n_factors": 64, "n_blocks": 2, "session_max_len": 100}
+SETTINGS = {"n_factors": 64, "n_blocks": 2}
 MODELS = {
     "sasrec": (SASRecModel, {}),
     "esasrec": (
@@ -67,12 +67,12 @@ class Judge(pytorch_lightning.Callback):
         self.course.start()
 
 
-def main(path: str, out: str, seed: str, name: str, cap: str = CAP) -> None:
+def main(path: str, out: str, seed: str, name: str, cap: str = CAP, length: str = "100") -> None:
     """Train and write what was found."""
     torch.set_num_threads(1)
     pytorch_lightning.seed_everything(int(seed))
     split, (model_class, settings) = Split(path), MODELS[name]
-    settings = SETTINGS | settings
+    settings = SETTINGS | {"session_max_len": int(length)} | settings
     course = Course(split, max_cpu_seconds=float(cap))
     table = pd.DataFrame(
         {

@@ -20,23 +20,22 @@ from replay.nn.lightning.optimizer import OptimizerFactory
 from replay.nn.sequential import SasRec
 from replay.nn.transform.template import make_default_sasrec_transforms
 
-SETTINGS = {"size": 64, "layers": 2, "heads": 4, "dropout": 0.3, "max_length": 100}
+SETTINGS = {"size": 64, "layers": 2, "heads": 4, "dropout": 0.3}
 SETTINGS |= {"loss": "cross-entropy", "learning_rate": 0.001, "batch_size": 64}
-LENGTH = 100
 
 
 class Judge(lightning.Callback):
     """Validates after each epoch, with the clock stopped."""
 
-    def __init__(self, course: Course) -> None:
-        self.course, self.padding = course, course.split.num_items
+    def __init__(self, course: Course, length: int) -> None:
+        self.course, self.padding, self.length = course, course.split.num_items, length
 
     def on_train_epoch_end(self, trainer, module) -> None:
         self.course.pause()
         module.eval()
 
         def score(users, histories):
-            items = torch.from_numpy(last(histories, LENGTH, self.padding))
+            items = torch.from_numpy(last(histories, self.length, self.padding))
             batch = {"feature_tensors": {"item_id": items}, "padding_mask": items != self.padding}
             with torch.no_grad():
                 return module(batch)["logits"].numpy()
@@ -46,8 +45,9 @@ class Judge(lightning.Callback):
         self.course.start()
 
 
-def main(path: str, out: str, seed: str, cap: str = CAP) -> None:
+def main(path: str, out: str, seed: str, cap: str = CAP, length: str = "100") -> None:
     """Train and write what was found."""
+    long = int(length)
     torch.set_num_threads(1)
     lightning.seed_everything(int(seed))
     split = Split(path)
@@ -71,7 +71,7 @@ def main(path: str, out: str, seed: str, cap: str = CAP) -> None:
         course.start()
         data = ParquetModule(
             batch_size=SETTINGS["batch_size"],
-            metadata={"train": {"item_id": {"shape": LENGTH + 1, "padding": split.num_items}}},
+            metadata={"train": {"item_id": {"shape": long + 1, "padding": split.num_items}}},
             transforms=make_default_sasrec_transforms(schema),
             train_path=str(Path(folder) / "train.parquet"),
         )
@@ -80,13 +80,13 @@ def main(path: str, out: str, seed: str, cap: str = CAP) -> None:
             embedding_dim=SETTINGS["size"],
             num_heads=SETTINGS["heads"],
             num_blocks=SETTINGS["layers"],
-            max_sequence_length=LENGTH,
+            max_sequence_length=long,
             dropout=SETTINGS["dropout"],
         )
         trainer = lightning.Trainer(
             max_epochs=course.max_epochs,
             accelerator="cpu",
-            callbacks=[Judge(course)],
+            callbacks=[Judge(course, long)],
             limit_val_batches=0,
             logger=False,
             enable_checkpointing=False,
@@ -95,7 +95,9 @@ def main(path: str, out: str, seed: str, cap: str = CAP) -> None:
         )
         module = LightningModule(model, OptimizerFactory(learning_rate=SETTINGS["learning_rate"]))
         trainer.fit(module, datamodule=data)
-    course.write(out, SETTINGS, ["replay-rec", "lightning", "torch", "numpy"])
+    course.write(
+        out, SETTINGS | {"max_length": long}, ["replay-rec", "lightning", "torch", "numpy"]
+    )
 
 
 if __name__ == "__main__":
