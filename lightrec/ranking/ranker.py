@@ -83,6 +83,8 @@ class Ranker(Part):
             self.register_buffer("asks", torch.zeros((), dtype=torch.int64))
         self.gaps = nn.Parameter(torch.zeros(gaps + 1, size)) if gaps else None
 
+    tower_kind: type[UserTower]
+    """The class of its user tower, or of its members' towers."""
     asks: Tensor
     """The kind of feedback asked for, () int64; 0 for none. Only where feedback is told apart."""
 
