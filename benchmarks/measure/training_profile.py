@@ -31,7 +31,7 @@ GROUPS = {
 }
 
 
-def operations(name: str, shapes: list[list[int]]) -> int:
+def operations(shapes: list[list[int]]) -> int:
     """Multiplications and additions of a matrix product."""
     first, second = [shape for shape in shapes if len(shape) > 1][-2:]
     return 2 * prod(first) * second[-1]
@@ -58,7 +58,6 @@ class Watch(pl.Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         if trainer.global_step == BEFORE:
-            self.began = time.process_time()
             self.profile.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
@@ -73,9 +72,7 @@ class Watch(pl.Callback):
             spent = sum(event.self_cpu_time_total for event in mine)
             found[f"{group} share"] = spent / total
             if group == "products":
-                done = sum(
-                    event.count * operations(event.key, event.input_shapes) for event in mine
-                )
+                done = sum(event.count * operations(event.input_shapes) for event in mine)
                 found["gflops products"] = done / spent / 1e3
         with open(self.out, "w", encoding="utf-8") as file:
             json.dump(found, file)
