@@ -33,7 +33,8 @@ from lightrec.run import Run
 class Recommender:
     """The results of a run, ready to use.
 
-    :param run: a run folder such as ``runs/video``.
+    :param run: a run folder such as ``runs/video``, or a run that is open, of whose version alone
+        it then reads.
     :param by: rank by the ``policy`` (the long run), the ``blend`` (the next event), the
         ``mixture`` of the blend with user model A's utilities, the ``even-mixture`` of its
         transformer with these, that ``ranker`` alone, or what a package adds by the hook
@@ -44,8 +45,8 @@ class Recommender:
     """
 
     @blaming(None, "recommend items of the run")
-    def __init__(self, run: str | Path, by: str | None = None) -> None:
-        self.run = Run(run)
+    def __init__(self, run: str | Path | Run, by: str | None = None) -> None:
+        self.run = run if isinstance(run, Run) else Run(run)
         self.run.hold()  # much of it is read at the first wish for it
         chosen = Favoured(by, "It was asked for.") if by else favoured_by(self.run)
         self.by = chosen.by
@@ -59,8 +60,9 @@ class Recommender:
         _ = self.run.domain  # refused here where it is not installed
         title = pl.col(Column.TITLE).fill_null(pl.col(Column.ITEM))
         self.catalog = self.store.catalog.with_columns(title)
-        # Read once for all batches of users.
-        self._wished = lru_cache(4)(lambda *wish: self.run.wishes.scores(*wish))
+        self.wished = lru_cache(64)(lambda *wish: self.run.wishes.scores(*wish))
+        """What a wish says of all items, see :class:`lightrec.ranking.scorers.Wishes`; read once
+        for all batches of users."""
         self.people = People(self.store)
         installed, here = plugins.installed(), (self.run.base / "rules.yaml").is_file()
         self.book: Any = None
@@ -406,7 +408,7 @@ class Recommender:
         history, weight, more = known[Key.HISTORY], 1.0, torch.zeros(())
         if ask is not None:
             model = self.blend if model is self.model else model
-            more, weight = self._wished(ask, "history" if history.any() else "alone")
+            more, weight = self.wished(ask, "history" if history.any() else "alone")
         raw = self.raw(known, model)
         if ask is not None and isinstance(model, ItemModel):
             raw = log_shares(raw, self.blend.smoothing)

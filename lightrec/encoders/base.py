@@ -7,7 +7,8 @@ fine-tuned says how values become tokens and tokens vectors; to encode follows f
 import contextlib
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ SHOWN = 60
 """Characters of a value that a message shows."""
 SHARD = 1024
 """Values encoded before their vectors go to disk: what a killed run may lose."""
+_ON_DISK = ContextVar("on_disk", default=True)
 _hash = partial(hashlib.blake2b, digest_size=DIGEST)
 
 
@@ -195,13 +197,24 @@ def unit_vectors(vectors: Tensor) -> Tensor:
     return normalize((vectors - vectors.sum(0) / count) * is_text, dim=1)
 
 
+@contextlib.contextmanager
+def off_disk() -> Iterator[None]:
+    """Encode values without a look at the disk: those of requests come once, and without end."""
+    before = _ON_DISK.set(False)
+    try:
+        yield
+    finally:
+        _ON_DISK.reset(before)
+
+
 def through_cache(
     fingerprint: str | None,
     size: int,
     values: Sequence[Any],
     compute: Callable[[Sequence[Any]], Tensor],
 ) -> Tensor:
-    """Encode different values once, and with a fingerprint only those that are not on disk yet.
+    """Encode different values once, and with a fingerprint only those that are not on disk yet;
+    see also :func:`off_disk`.
 
     :param size: length of the vectors.
     """
@@ -210,7 +223,7 @@ def through_cache(
     hashes = [_hash(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
     different = dict(zip(hashes, values, strict=True))
     folder, stored = None, dict[bytes, Tensor]()
-    if fingerprint is not None:
+    if fingerprint is not None and _ON_DISK.get():
         folder = cache_folder() / "vectors" / fingerprint
         stored = _read_vectors(folder, different.keys())
     # By length, so that a batch holds little padding; characters stand in for tokens.

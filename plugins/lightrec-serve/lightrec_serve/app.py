@@ -1,12 +1,13 @@
 """The service over HTTP."""
 
+import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from lightrec.errors import LightrecError, PluginError
 from lightrec_serve.access import Gate, Limits, Role
+from lightrec_serve.batching import Busy
 from lightrec_serve.schema import (
     Ask,
     Feedback,
@@ -47,6 +49,11 @@ SENTENCES: Final = {
 """Sentences in place of the framework's own words."""
 Count = Annotated[int, Query(ge=1)]
 Hours = Annotated[float, Query(ge=0, le=1e6, allow_inf_nan=False)]
+SOON: Final = {"retry-after": "1"}
+"""Header of an answer that says: not now."""
+GONE: Final = 499
+"""Status of a request whose client has hung up, which nobody but the log sees."""
+T = TypeVar("T")
 logger = logging.getLogger("lightrec.serve")
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": Problem, "description": said}
@@ -59,9 +66,30 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
         413: "The body is too long.",
         422: "The request cannot be answered as it is.",
         429: "Too many requests.",
-        503: "The store is not there for the moment.",
+        503: "Too much is asked for the moment, or the store is not there; try again soon.",
     }.items()
 }
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Do some work for a request, and give it up once the client hangs up.
+
+    :raises HTTPException: where it has.
+    """
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise HTTPException(GONE, "Nobody waits for the answer any more.")
+        return working.result()
+    finally:
+        working.cancel()
+        waiting.cancel()
 
 
 class Numbers:
@@ -139,8 +167,10 @@ def application(
 
     @app.exception_handler(LightrecError)
     async def wrong(_: Request, error: LightrecError) -> JSONResponse:
+        if isinstance(error, Busy):
+            return said(503, error, SOON)
         if isinstance(error, StoreError):  # names the database, and is nobody's business
-            return said(503, f"Nothing can be stored or read now; {known_as(error)}")
+            return said(503, f"Nothing can be stored or read now; {known_as(error)}", SOON)
         if isinstance(error, PluginError):
             return said(500, f"The field's rules broke here; {known_as(error)}")
         status = {Conflict: 409, Unknown: 404}.get(type(error), 422)
@@ -174,23 +204,23 @@ def application(
             raise HTTPException(422, f"{name} is {count}; at most {most} are answered.")
 
     @app.post("/recommend")
-    async def recommend(ask: Ask) -> Slate:
+    async def recommend(ask: Ask, request: Request) -> Slate:
         """Recommend to a user of the log, to somebody new, or to a wish in words."""
         within("k", ask.k, limits.k)
         within("The history's length", len(ask.history), limits.history)
         within("The number of candidates", len(ask.candidates or ()), limits.candidates)
-        slate, seconds = await service.recommend(ask)
+        slate, seconds = await unless_gone(request, service.recommend(ask))
         for part, value in seconds.items():
             numbers.seconds.labels(part).observe(value)
         numbers.answers.labels(slate.arm, slate.by).inc()
         return slate
 
     @app.post("/explain")
-    async def explain(why: Why) -> dict[str, Any]:
+    async def explain(why: Why, request: Request) -> dict[str, Any]:
         """Why an item comes, at length: past events, words, the reward, what would change it."""
         within("k", why.k, limits.k)
         within("The history's length", len(why.history), limits.history)
-        return await service.explain(why)
+        return await unless_gone(request, service.explain(why))
 
     @app.post("/feedback")
     async def feedback(sent: Feedback) -> Stored:

@@ -3,34 +3,90 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 from typing import Final, TypeVar
 
+from lightrec.errors import LightrecError
 from lightrec_serve.engine import Engine, Query, Ranked
 
 LARGEST: Final = 64
 """Queries that are answered together at most."""
+SOON: Final = 1.0
+"""Seconds after which a query should be answered: where it would wait longer, it is refused."""
+LATER: Final = 3.0
+"""The same of what takes longer than a slate: a wish, misspelt names, an explanation."""
 T = TypeVar("T")
 Answered = tuple[Engine, Ranked]
 """A slate, and the engine whose items its numbers mean."""
 
 
+class Busy(LightrecError):
+    """More is asked than can be answered in time."""
+
+
+class Lane:
+    """A thread beside the engine's, for what takes long and changes nothing that answers.
+
+    :param name: of what waits, in a sentence; for one event loop.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name, self._waiting = name, 0
+        self._pace = 0.5
+        """Seconds that a call took of late."""
+        self._thread = ThreadPoolExecutor(1)
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Call something once its turn comes.
+
+        :raises Busy: where it would have to wait for longer than :data:`LATER`.
+        """
+        if self._waiting * self._pace > LATER:
+            raise Busy(f"{self._waiting} others wait for {self.name}: try again in a moment.")
+
+        def timed() -> T:
+            began = perf_counter()
+            try:
+                return function()
+            finally:
+                self._pace += (perf_counter() - began - self._pace) / 4
+
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, timed)
+        finally:
+            self._waiting -= 1
+
+    def close(self) -> None:
+        """End the thread once it has done what it is doing."""
+        self._thread.shutdown(cancel_futures=True)
+
+
 class Batcher:
     """Hands queries to an engine; for one event loop.
 
-    :param engine: nobody else may call it.
+    :param engine: nobody else may change it.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.reading, self.explaining = Lane("words to be read"), Lane("explanations")
         self._waiting: list[tuple[Query, asyncio.Future[Answered]]] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._busy = False
+        self._pace = 0.0
+        """Seconds that a query took of late."""
 
     async def answer(self, query: Query) -> Answered:
         """Answer a query, and say which engine did.
 
         :raises LightrecError: where the query cannot be answered as it is.
+        :raises Busy: where it would have to wait for longer than :data:`SOON`.
         """
+        if not self.engine.ready(query):
+            await self.reading.call(lambda: self.engine.read(query))
+        if len(self._waiting) * self._pace > SOON:
+            raise Busy(f"{len(self._waiting)} others wait for a slate: try again in a moment.")
         future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
         self._waiting.append((query, future))
         if not self._busy:
@@ -38,12 +94,14 @@ class Batcher:
         return await future
 
     def _next(self) -> None:
-        batch, self._waiting = self._waiting[:LARGEST], self._waiting[LARGEST:]
+        there = [each for each in self._waiting if not each[1].cancelled()]
+        batch, self._waiting = there[:LARGEST], there[LARGEST:]
         self._busy = bool(batch)
         if batch:
             loop = asyncio.get_running_loop()
             work = loop.run_in_executor(self._thread, self._answer, [query for query, _ in batch])
-            work.add_done_callback(lambda done: self._tell(batch, done))
+            began = perf_counter()
+            work.add_done_callback(lambda done: self._tell(batch, done, perf_counter() - began))
 
     def _answer(self, queries: list[Query]) -> tuple[Engine, list[Ranked | Exception]]:
         engine, results = self.engine, list[Ranked | Exception]()
@@ -64,8 +122,10 @@ class Batcher:
         self,
         batch: list[tuple[Query, "asyncio.Future[Answered]"]],
         done: "asyncio.Future[tuple[Engine, list[Ranked | Exception]]]",
+        seconds: float,
     ) -> None:
         engine, results = done.result()
+        self._pace += (seconds / len(batch) - self._pace) / 4
         for (_, future), result in zip(batch, results, strict=True):
             if future.cancelled():
                 continue
@@ -85,5 +145,7 @@ class Batcher:
         await self.call(lambda _: setattr(self, "engine", engine))
 
     def close(self) -> None:
-        """End the thread once it has nothing to do."""
+        """End the threads once they have nothing to do."""
+        for each in (self.reading, self.explaining):
+            each.close()
         self._thread.shutdown()

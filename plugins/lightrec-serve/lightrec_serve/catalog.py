@@ -1,7 +1,6 @@
 """The items that are served: those of a run or an export, and those put while it is served."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -9,7 +8,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from lightrec.api import Column
+from lightrec.api import PADDING, Column
 from lightrec.data.filters import Filter, as_times
 from lightrec.data.names import Names, Selection
 from lightrec.data.types import Kind
@@ -17,6 +16,10 @@ from lightrec.errors import RecipeError, no_such
 
 HELD: Final = 256
 """Number of requests whose conditions are remembered with what they leave."""
+REMEMBERED: Final = 10_000
+"""Names that are remembered with what they mean."""
+CHUNKS: Final = 100
+"""Pieces of a table in memory, each of which costs time; each item that is put makes another."""
 SPELT: Final = 100
 """Names of a request at most that are searched for by their spelling, which takes time."""
 OWN: Final = (Column.ITEM, Column.TITLE, Column.TEXT)
@@ -36,32 +39,42 @@ class Catalog:
         self.size = items.height
         self.live = self.items.clear()
         """The rows of items N + 1, N + 2, …"""
-        self.gone: set[int] = set()
+        self.gone = frozenset[int]()
+        self.whole = self.items
+        """The rows of all items, another table whenever one of them has changed."""
         self.lookups: dict[str, Any] = {}
         """What was looked up in ``whole``; see :class:`~lightrec.data.audience.Audience`."""
         self._index = {item: i for i, item in enumerate(items[Column.ITEM].to_list(), 1)}
         self._described = [(i, t, x or "") for i, t, x in self.items.select(OWN).iter_rows()]
-        self._left = lru_cache(HELD)(self._leave)
+        self._left: dict[tuple[tuple[str, ...], ...], Tensor] = {}
+        """What conditions leave. Whatever changes puts another one here: who reads may be slow."""
+        self._titles: dict[str, int] = {}
+        """Titles of the live items, in lower case; the first of several with one title."""
+        self._spelt: dict[str, int] = {}
+        """Names that were searched for."""
 
     def __len__(self) -> int:
         return self.size + self.live.height
 
-    @cached_property
-    def whole(self) -> pl.DataFrame:
-        """The rows of all items, another table whenever one of them has changed."""
-        return pl.concat([self.items, self.live])
+    def knows(self, names: Sequence[str]) -> bool:
+        """Whether :meth:`find` finds names without a search."""
+        return all(self._found(name) for name in names)
+
+    def _found(self, name: str) -> int | None:
+        return self._index.get(name) or self._titles.get(name.lower()) or self._spelt.get(name)
 
     def find(self, names: Sequence[str]) -> list[int]:
         """Items' numbers by their ids, or by their titles however these are written.
 
         :raises RecipeError: where none or several fit, or :data:`SPELT` is exceeded.
         """
-        live = self.live[Column.TITLE].str.to_lowercase().to_list()
-        titles = {title: self.size + 1 + row for row, title in [*enumerate(live)][::-1]}
-        numbers = {n: self._index.get(n) or titles.get(n.lower()) for n in dict.fromkeys(names)}
+        numbers = {name: self._found(name) for name in dict.fromkeys(names)}
         other = [name for name, number in numbers.items() if number is None]
-        rows = dict(zip(other, self.names.find_all(other, SPELT), strict=True))
-        return [numbers[name] or rows[name] + 1 for name in names]
+        rows = zip(other, self.names.find_all(other, SPELT), strict=True)
+        numbers |= (spelt := {name: row + 1 for name, row in rows})
+        if spelt:
+            self._spelt = dict([*self._spelt.items(), *spelt.items()][-REMEMBERED:])
+        return [numbers[name] or PADDING for name in names]
 
     def numbers(self, items: Sequence[str]) -> list[int]:
         """The numbers of those ids that are an item's, also of one that was deleted."""
@@ -83,7 +96,13 @@ class Catalog:
 
         :raises RecipeError: where a name or a condition cannot be read, or nothing is left.
         """
-        left = self._left(tuple(exclude), tuple(only)).clone()  # that is remembered
+        held, conditions = self._left, (tuple(exclude), tuple(only))
+        if (left := held.get(conditions)) is None:
+            left = self._leave(*conditions)
+            if len(held) >= HELD:
+                held.clear()
+            held[conditions] = left
+        left = left.clone()  # that is remembered
         if candidates is not None:
             numbers = [number for number in self.numbers(candidates) if number not in self.gone]
             if not numbers:
@@ -92,6 +111,10 @@ class Catalog:
         if not left.any():
             raise RecipeError("Nothing is left to recommend.")
         return left
+
+    def has_read(self, exclude: Sequence[str], only: Sequence[str]) -> bool:
+        """Whether what conditions leave is remembered, or there are none."""
+        return not (exclude or only) or (tuple(exclude), tuple(only)) in self._left
 
     def _select(self, exclude: tuple[str, ...], only: tuple[str, ...]) -> Selection:
         """Read conditions, of which those that name items put while serving are of their ids."""
@@ -106,10 +129,11 @@ class Catalog:
 
     def _leave(self, exclude: tuple[str, ...], only: tuple[str, ...]) -> Tensor:
         """The items that meet conditions, and are not deleted."""
-        left = np.ones(len(self) + 1, dtype=bool)
+        gone, whole = self.gone, self.whole
+        left = np.ones(whole.height + 1, dtype=bool)
         if exclude or only:
-            left[1:] = self._select(exclude, only).mask(self.whole)[0].to_numpy()
-        left[[0, *self.gone]] = False
+            left[1:] = self._select(exclude, only).mask(whole)[0].to_numpy()
+        left[[0, *gone]] = False
         return torch.from_numpy(left)
 
     def row(self, item: str, row: Mapping[str, Any]) -> pl.DataFrame:
@@ -148,21 +172,22 @@ class Catalog:
         else:
             self.live = _put(self.live, number - 1 - self.size, new)
         self._described[number - 1 : number] = [new.select(OWN).row(0)]
-        self.gone.discard(number)
-        self._forget()
+        self._change(self.gone - {number})
         return number
 
     def delete(self, items: Sequence[str]) -> None:
         """Take away those items that there are."""
-        self.gone.update(self.numbers(items))
-        self._forget()
+        self._change(self.gone | {*self.numbers(items)})
 
-    def _forget(self) -> None:
-        vars(self).pop("whole", None)
+    def _change(self, gone: frozenset[int]) -> None:
+        self.gone, self.whole = gone, pl.concat([self.items, self.live])
+        titles = self.live[Column.TITLE].str.to_lowercase().to_list()
+        self._titles = {t: self.size + 1 + row for row, t in reversed([*enumerate(titles)])}
         self.lookups.clear()
-        self._left.cache_clear()
+        self._left = {}
 
 
 def _put(table: pl.DataFrame, place: int, row: pl.DataFrame) -> pl.DataFrame:
     """A table with a row at a place, in place of the one that is there or behind the last."""
-    return pl.concat([table[:place], row, table[place + 1 :]])
+    new = pl.concat([table[:place], row, table[place + 1 :]])
+    return new.rechunk() if new.n_chunks() > CHUNKS else new

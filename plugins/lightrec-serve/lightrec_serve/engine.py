@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any, Final
@@ -137,7 +137,7 @@ class Newcomers:
             self.column = {word: place for place, word in enumerate(words)}
             counts = np.maximum(1, np.asarray((table > 0).sum(0)).ravel())
             self.rarity = np.log(1 + len(items) / counts)
-        self.speakers = lru_cache(HELD)(self._speakers)
+        self._held: dict[str, tuple[Tensor, Tensor]] = {}
         self.near = torch.zeros(0, NEAR, dtype=torch.int64)
         """(L, 20) items that speak for each new one."""
         self.loud = torch.zeros(0, NEAR)
@@ -150,12 +150,22 @@ class Newcomers:
         """
         self.near, self.loud = (
             torch.cat([table[:place], row[None], table[place + 1 :]])
-            for table, row in zip((self.near, self.loud), self.speakers(text), strict=True)
+            for table, row in zip((self.near, self.loud), self.speakers([text])[0], strict=True)
         )
 
-    def _speakers(self, text: str) -> tuple[Tensor, Tensor]:
+    def speakers(self, texts: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
         """Find the items (20,) that speak for one with such a text, and their weights."""
-        alike = self._alike(text).clamp_min(0).mul(self.warm)
+        held = self._held
+        found = {text: held[text] for text in texts if text in held}
+        new = [text for text in dict.fromkeys(texts) if text not in found]
+        vectors = self.encode(new) if new and self.encode is not None else [None] * len(new)
+        found |= {text: self._speak(text, each) for text, each in zip(new, vectors, strict=True)}
+        # Never changed, but another one each time: the engine's thread and another may be here.
+        self._held = dict([*held.items(), *found.items()][-HELD:])
+        return [found[text] for text in texts]
+
+    def _speak(self, text: str, vector: Tensor | None) -> tuple[Tensor, Tensor]:
+        alike = self._alike(text, vector).clamp_min(0).mul(self.warm)
         count = min(NEAR, len(alike))
         cosines, items = alike.topk(count)
         loud = cosines**POWER
@@ -163,10 +173,9 @@ class Newcomers:
             loud, items = self.warm.float().topk(count)
         return pad(items, (0, NEAR - count)), pad(loud / loud.sum(), (0, NEAR - count))
 
-    def _alike(self, text: str) -> Tensor:
-        if self.encode is not None:
-            vector = self.encode([text]) - self.centre
-            return self.units @ normalize(vector, dim=1)[0]
+    def _alike(self, text: str, vector: Tensor | None) -> Tensor:
+        if vector is not None:
+            return self.units @ normalize(vector - self.centre, dim=0)
         columns = sorted({self.column[word] for word in words_of(text) if word in self.column})
         shared = self.table[:, columns] @ self.rarity[columns] ** 2
         return torch.from_numpy(np.asarray(shared, dtype=np.float32))
@@ -213,6 +222,21 @@ class Engine(ABC):
         """The id by which a person is known, for any of their ids."""
         return user
 
+    def ready(self, query: Query) -> bool:
+        """Whether :meth:`read` has nothing to do that could take long. Any thread may ask."""
+        catalog = self.catalog
+        read = catalog.knows(query.history) and catalog.has_read(query.exclude, query.only)
+        return read and query.ask is None
+
+    def read(self, query: Query) -> None:
+        """Read names, conditions and a wish, which :meth:`answer` then finds read. It may take
+        long, and another thread than the engine's calls it.
+
+        :raises LightrecError: where something cannot be read.
+        """
+        self.catalog.find(query.history)
+        self.catalog.allowed(query.exclude, query.only, None)
+
     @abstractmethod
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:
         """Answer queries; what is wrong with one does not touch the others."""
@@ -244,10 +268,14 @@ class Engine(ABC):
         self.catalog.row(item, row)
         return dict(row)
 
-    def prepare(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Look for what speaks for items, by their rows: the costly part of putting them."""
-        for row in rows:
-            self.newcomers.speakers(row.get(Column.TEXT) or row.get(Column.TITLE) or "")
+    def prepare(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
+        """Check items, and look for what speaks for them: the costly part of putting them.
+
+        :raises RecipeError: where one does not fit the catalog.
+        """
+        checked = [self.checked(item, row) for item, row in rows.items()]
+        texts = [row.get(Column.TEXT) or row.get(Column.TITLE) or "" for row in checked]
+        self.newcomers.speakers(texts)
 
     def put(self, item: str, row: Mapping[str, Any]) -> int:
         """Take in an item, which the next answer may hold; its number is returned.
@@ -259,6 +287,11 @@ class Engine(ABC):
             _, title, text = self.catalog.describe(number)
             self.newcomers.put(number - self.catalog.size - 1, text or title)
         return number
+
+    def put_all(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take in items by their ids."""
+        for item, row in rows.items():
+            self.put(item, row)
 
     @property
     def rules(self) -> Standing | None:

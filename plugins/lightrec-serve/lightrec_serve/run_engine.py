@@ -19,6 +19,7 @@ from torch.nn.functional import pad
 from lightrec.api import Column, Key, Past
 from lightrec.data.domain import showable_to, with_texts
 from lightrec.data.people import Person, with_events
+from lightrec.encoders.base import off_disk
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.ranking.lists import diversified
 from lightrec.ranking.ranker import likeness
@@ -52,8 +53,8 @@ class RunEngine(Engine):
         from lightrec.api import Recommender  # not where an export answers
 
         self.path, self.temperature = path, temperature
-        self._recommenders = {by: Recommender(path, by)}
-        self.usual = self._recommenders[by]
+        self._recommenders: dict[str | None, Recommender] = {None: Recommender(path, by)}
+        self.usual = self._recommenders[None]
         self._recommenders[self.usual.by] = self.usual
         self.store, self.domain = self.usual.store, self.usual.run.domain
         self.feedback_kinds = self.store.feedback_kinds
@@ -69,7 +70,7 @@ class RunEngine(Engine):
         encode, vectors = None, torch.zeros(len(counts), 0)
         with suppress(RunError):  # where the ranker reads no texts, words alone say what is near
             encoder = self.usual.run.wishes.encoder
-            encode = None if encoder is None else encoder.encode
+            encode = None if encoder is None else off_disk()(encoder.encode)
         if encode is not None:
             vectors = self.usual.run.ranker.items.vectors
         self.newcomers = Newcomers(self.catalog.items, vectors, encode, counts > 0)
@@ -100,13 +101,24 @@ class RunEngine(Engine):
 
     def recommender(self, by: str | None) -> "Recommender":
         """A recommender by something else than usual, loaded when it is first needed."""
-        if by is None:
-            return self.usual
         from lightrec.api import Recommender
 
         if by not in self._recommenders:
-            self._recommenders[by] = Recommender(self.path, by)
+            self._recommenders[by] = Recommender(self.usual.run, by)
         return self._recommenders[by]
+
+    def ready(self, query: Query) -> bool:
+        """Whether the names, conditions and ranker of a query are known, and it has no wish."""
+        return super().ready(query) and query.by in self._recommenders
+
+    def read(self, query: Query) -> None:
+        """Read names, conditions and a wish, and load what ranks."""
+        super().read(query)
+        recommender = self.recommender(query.by)
+        if query.ask is not None:
+            user, history, kinds = self._whom(query)
+            known = recommender.person(user, history, query.profile, kinds).known
+            recommender.wished(query.ask, "history" if known[Key.HISTORY].any() else "alone")
 
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:
         """Answer queries; those of people with histories are scored together."""

@@ -6,16 +6,16 @@ import logging
 import secrets
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from time import perf_counter, time_ns
-from typing import TYPE_CHECKING, Any, Final
+from time import monotonic, perf_counter, time_ns
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from lightrec.data.times import moment
 from lightrec.errors import LightrecError, RecipeError
-from lightrec_serve.batching import Batcher
+from lightrec_serve.batching import Batcher, Lane
 from lightrec_serve.engine import Engine, Query
 from lightrec_serve.schema import Ask, Event, Item, Shown, Slate, Why
 from lightrec_serve.store import Answer, Feedback, Session, Store
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 HELD: Final = 50_000
 """Sessions whose state is held in memory; others are read from the store when they go on."""
 REMEMBERED: Final = 1_000
-"""Accepted items of a person that are read from the store, the newest ones."""
+"""Events of earlier sessions that a session knows, and of itself: in each case the newest ones."""
+FEW: Final = 8
+"""Items that are taken in between two batches of slates."""
+LONG: Final = 0.2
+"""Seconds of counting from which on numbers are given again, for 30 times as long."""
 SHARED: Final = {each.name for each in fields(Query)} & Ask.model_fields.keys() - {"user"}
 """Fields of a request that a query has as they are."""
 OF_PERSON: Final = ("history", "profile")
@@ -36,6 +40,7 @@ ANSWERED: Final = ("accepted", "dismissed")
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
 logger = logging.getLogger("lightrec.serve")
+T = TypeVar("T")
 
 
 class Conflict(LightrecError):
@@ -79,6 +84,12 @@ class State:
     before: int = 0
     """How many of them are of earlier sessions."""
 
+    def happened(self, event: tuple[str, str, int]) -> None:
+        """Note an event of the session, which forgets the oldest of very many."""
+        self.events.append(event)
+        if len(self.events) - self.before > REMEMBERED:
+            del self.events[self.before]
+
 
 class Service:
     """Answers for people and keeps what they did.
@@ -96,6 +107,9 @@ class Service:
         self.arms, self.store, self.time = {arm.name: arm for arm in arms}, store, time
         self._states: OrderedDict[str, State] = OrderedDict()
         self._reloading, self._changing = asyncio.Lock(), asyncio.Lock()
+        self._counting = Lane("numbers")
+        self._counted: dict[float, tuple[float, list[ArmNumbers]]] = {}
+        """By hours: until when they are given again, and an operator's numbers."""
         for arm in arms:
             arm.batcher = Batcher(arm.load())
             _put_all(arm.batcher.engine, store)
@@ -165,18 +179,18 @@ class Service:
         if (state := await self._held(why.session)) is None:
             raise Unknown(f"There is no session {why.session!r}: ask for a slate first.")
         arm = self._arm(state.session.arm)
-        batcher = arm.batcher
-        if batcher.engine.catalog.number(why.item) is None:
+        engine = arm.batcher.engine
+        if engine.catalog.number(why.item) is None:
             raise Unknown(f"There is no item {why.item!r}.")
         query = Query(
             user=state.session.user,
             history=tuple(why.history or state.said.get("history", ())),
-            **batcher.engine.wanted(state.events, state.before),
+            **engine.wanted(state.events, state.before),
             k=why.k,
             time=self._when(why.time, arm),
             by=why.by,
         )
-        return await batcher.call(lambda engine: engine.explain(query, why.item))
+        return await arm.batcher.explaining.call(lambda: engine.explain(query, why.item))
 
     async def feedback(self, events: Sequence[Event]) -> tuple[int, int]:
         """Store events, and let them change what their sessions are answered next.
@@ -203,7 +217,7 @@ class Service:
         new = await asyncio.to_thread(self.store.feedback, kept)
         for each, state, is_new in zip(kept, states, new, strict=True):
             if is_new and state is not None:
-                state.events.append((each.item, each.kind, each.time))
+                state.happened((each.item, each.kind, each.time))
         return sum(new), len(new) - sum(new)
 
     async def put(self, items: Sequence[Item]) -> list[str]:
@@ -218,18 +232,13 @@ class Service:
         batchers = [arm.batcher for arm in self.arms.values()]
         stored = [{"item": item} | row for item, row in rows.items()]
         async with self._changing:
-            checked = [
-                await batcher.call(lambda engine: [engine.checked(i, r) for i, r in rows.items()])
-                for batcher in batchers
-            ]
-            writing = asyncio.create_task(asyncio.to_thread(self.store.put_items, stored))
-            try:  # while the disk works
-                for batcher, some in zip(batchers, checked, strict=True):
-                    await batcher.call(partial(Engine.prepare, rows=some))
-            finally:
-                await writing
             for batcher in batchers:
-                await batcher.call(lambda engine: [engine.put(i, r) for i, r in rows.items()])
+                for some in few(rows):
+                    await batcher.reading.call(partial(batcher.engine.prepare, some))
+            await asyncio.to_thread(self.store.put_items, stored)
+            for batcher in batchers:
+                for some in few(rows):  # slates are answered between
+                    await batcher.call(partial(Engine.put_all, rows=some))
         return list(rows)
 
     async def delete(self, items: Sequence[str]) -> list[str]:
@@ -296,8 +305,13 @@ class Service:
 
     async def numbers(self, hours: float) -> "list[ArmNumbers]":
         """Count what each arm has shown in the last hours."""
-        since = milliseconds() - int(hours * 3_600_000)
-        return await asyncio.to_thread(self.store.numbers, since)
+        if (held := self._counted.get(hours)) is not None and monotonic() < held[0]:
+            return held[1]
+        began, since = monotonic(), milliseconds() - int(hours * 3_600_000)
+        counted = await self._counting.call(lambda: self.store.numbers(since))
+        if (took := monotonic() - began) > LONG:  # the page asks every 10 seconds
+            self._counted = {hours: (monotonic() + 30 * took, counted)}
+        return counted
 
     def users(self, count: int) -> list[str]:
         """Some users of the log."""
@@ -307,6 +321,7 @@ class Service:
         """Finish what was begun, and close the store."""
         for arm in self.arms.values():
             arm.batcher.close()
+        self._counting.close()
         self.store.close()
 
     def _when(self, asked: datetime | None, arm: Arm) -> datetime | None:
@@ -390,7 +405,7 @@ class Service:
                 state.events = [(event.item, event.kind, event.time) for event in earlier]
                 state.before = len(earlier)
             if begun:
-                since = self.store.events(session.id)
+                since = self.store.events(session.id, REMEMBERED)
                 state.events += [(event.item, event.kind, event.time) for event in since]
                 asked = self.store.asked(session.id)
                 state.said = {name: asked[name] for name in OF_PERSON if name in asked}
@@ -406,6 +421,12 @@ class Service:
         while len(self._states) > HELD:
             self._states.popitem(last=False)
         return state
+
+
+def few(rows: Mapping[str, T]) -> list[dict[str, T]]:
+    """Rows, :data:`FEW` at a time."""
+    every = [*rows.items()]
+    return [dict(every[at : at + FEW]) for at in range(0, len(every), FEW)]
 
 
 def milliseconds(time: datetime | None = None) -> int:

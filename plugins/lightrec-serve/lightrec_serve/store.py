@@ -182,9 +182,9 @@ class Store:
         """Wait until everything that was noted is written."""
         self._wait_for({})
 
-    def events(self, session: str) -> list[Feedback]:
-        """A session's feedback in its order."""
-        return self._feedback(FEEDBACK.c.session == session)
+    def events(self, session: str, last: int | None = None) -> list[Feedback]:
+        """A session's feedback in its order; the ``last`` ones alone, where that is given."""
+        return self._feedback(FEEDBACK.c.session == session, last=last)
 
     def asked(self, session: str) -> dict[str, Any]:
         """The request of a session's last answer that is written; nothing where there is none."""
