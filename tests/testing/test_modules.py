@@ -9,6 +9,7 @@ import torch
 from lightrec_testing import DoesNotApply, EncoderChecks, RewardChecks, encoders
 from lightrec_testing.plugins import kind_of
 from torch import nn
+from torch.nn.functional import pad
 
 from lightrec.encoders.base import Encoder
 from lightrec.keys import Key
@@ -114,7 +115,7 @@ class PaidPrice(Reward):
 
     def bind(self, context):
         price = context.item_attribute("price").to_torch().float()
-        self.register_buffer("price", nn.functional.pad(price, (1, 0)))
+        self.register_buffer("price", pad(price, (1, 0)))
         self.register_buffer("member", context.user_attribute("member").to_torch())
 
     def forward(self, transition):
@@ -126,10 +127,6 @@ def unpadded(self, context):
     """Take the numbers of items for rows, of which the last stands for padding."""
     PaidPrice.bind(self, context)
     self.price = self.price.roll(-1)
-
-
-def with_step_and_value(self, transition, rewards):
-    return rewards + transition[Key.STEP] * transition["next", Key.VALUE].sum(1, True)
 
 
 @pytest.mark.parametrize("right", [Trained, Plain, Summing, Worth, PaidPrice])
@@ -153,26 +150,18 @@ def test_a_right_one_passes(right, failing):
             {"change": lambda s, v, x, p: v / p[..., None]},
             {"output as declared", "devices"},
         ),
-        (
-            Summing,
-            {"change": lambda s, v, x, p: v + nn.functional.pad(v[:, 1:], (0, 0, 0, 1))},
-            {"future"},
-        ),
+        (Summing, {"change": lambda s, v, x, p: v + pad(v[:, 1:], (0, 0, 0, 1))}, {"future"}),
         (Summing, {"forward": lambda s, x, p: s.out(s.kept(x, p))}, {"past"}),
         (Summing, {"kept": lambda s, x, p: x}, {"padding"}),
         (Summing, {"last_only": lambda s, x, p: s(x[:, -1:], p[:, -1:])[:, 0]}, {"last only"}),
         (UnusedWeight, {}, {"gradients"}),
-        (
-            Worth,
-            {"taken": staticmethod(lambda transition: transition[Key.TAKEN])},
-            {"taken under next"},
-        ),
+        (Worth, {"taken": staticmethod(lambda state: state[Key.TAKEN])}, {"taken under next"}),
         (Worth, {"past": lambda s, h: s.worth(h).squeeze(-1).mean(1, True)}, {"padding"}),
         (Worth, {"change": seeds}, {"global chance"}),
         (Worth, {"change": lambda s, t, rewards: rewards.double()}, {"output as declared"}),
         (Worth, {"change": shorter}, {"devices"}),
         (PaidPrice, {"bind": unpadded}, {"renumbered"}),
-        (Worth, {"change": with_step_and_value}, set()),
+        (Worth, {"change": lambda s, t, r: r + t[Key.STEP] * t["next", Key.VALUE][:, :1]}, set()),
         (PaidPrice, {"register_buffer": lambda s, *what: setattr(s, *what)}, {"devices"}),
     ],
 )

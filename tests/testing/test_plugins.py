@@ -90,11 +90,7 @@ def test_a_right_one_passes_with_the_contracts_of_its_parts(chess, failing):
         ("parts_of_chess:Patience", "parts_of_chess:Hurry", {"imports"}),
         ('"""Games of chess."""', "", {"described"}),
         ("weight: float", "weight", {"described"}),
-        (
-            "super().forward(x, present)",
-            "super().forward(x, present.flip(0))",
-            {"rows apart", "last only"},
-        ),
+        ("(x, present)", "(x, present.flip(0))", {"rows apart", "last only"}),
         ('name = "chess"', 'name = "draughts"', {"described"}),
         ("k_core: 5", "k_coer: 5", {"recipes"}),
     ],
@@ -116,6 +112,12 @@ def test_what_the_kit_cannot_build_is_left_to_its_package(chess):
     assert contract.outcome() == ("not checked", f"{why}Patience.")
 
 
+def test_a_kind_without_checks_says_so(chess):
+    checks = chess("class LastMoves(CausalTransformer)", "class LastMoves")
+    (contract,) = (check for check in checks if check.id == "LastMoves-contract")
+    assert contract.outcome()[0] == "not checked"
+
+
 def test_what_cannot_be_imported_comes_first_once_and_recipes_last(chess):
     checks = chess("from lightrec.data.domain", "import no_chess\nfrom lightrec.data.domain")
     said = [(check.name, *check.outcome()) for check in checks]
@@ -127,17 +129,10 @@ def test_what_cannot_be_imported_comes_first_once_and_recipes_last(chess):
 
 def test_recipes_that_name_what_cannot_be_imported_are_not_checked(chess):
     chess("parts_of_chess:Patience", "parts_of_chess:Hurry")
-    (folder,) = (
-        Path(part.path)
-        for part in plugins.installed().parts["recipes"].values()
-        if part.name == "chess"
-    )
+    folder = Path(plugins.installed().parts["recipes"]["chess"].path)
     (folder / "policy.yaml").write_text("model: {class_path: PolicyModule, reward: Patience}\n")
-    recipes = plugin_checks("chess")[-1].outcome()
-    assert recipes == (
-        "not checked",
-        "They name Patience, which cannot be imported, as said above.",
-    )
+    why = "They name Patience, which cannot be imported, as said above."
+    assert plugin_checks("chess")[-1].outcome() == ("not checked", why)
 
 
 def test_the_command_counts_what_was_checked(chess, capsys):
@@ -164,9 +159,3 @@ def test_one_part_alone(chess):
     assert {check.part for check in plugin_checks("chess", "domains chess")} == {"chess"}
     with pytest.raises(PluginError, match=r"'Rook'.* Patience, domains chess, recipes chess\."):
         plugin_checks("chess", "Rook")
-
-
-def test_a_kind_without_checks_says_so(chess):
-    checks = chess("class LastMoves(CausalTransformer)", "class LastMoves")
-    (contract,) = (check for check in checks if check.id == "LastMoves-contract")
-    assert contract.outcome()[0] == "not checked"
