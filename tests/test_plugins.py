@@ -20,13 +20,6 @@ lightrec_domains = gives({"chess": "chess_domain:Chess"})
 """
 
 
-def test_lightrecs_own_parts_come_through_the_hooks_and_load():
-    installed = plugins.discover([])
-    assert installed.parts["domains"]["generic"].path == "lightrec.data.domain:Domain"
-    assert installed.load_all() == []
-    assert not installed.broken
-
-
 def test_the_extra_all_names_every_package_of_the_repository():
     root = Path(__file__).parents[1]
     extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]
@@ -93,10 +86,8 @@ def test_a_package_adds_a_slot_that_others_fill(lightrec_plugins, capsys):
 
 
 def test_allow_and_block_lists(lightrec_plugins, monkeypatch):
-    points = [
-        lightrec_plugins.add("one", GOOD),
-        lightrec_plugins.add("two", GOOD.replace("chess", "draughts")),
-    ]
+    hooks = {"one": GOOD, "two": GOOD.replace("chess", "draughts")}
+    points = [lightrec_plugins.add(name, text) for name, text in hooks.items()]
     monkeypatch.setenv("LIGHTREC_DISABLED_PLUGINS", "two")
     assert set(plugins.discover(points).parts["domains"]) == {"generic", "chess"}
     monkeypatch.delenv("LIGHTREC_DISABLED_PLUGINS")

@@ -23,10 +23,8 @@ def test_every_package_of_the_repository_is_listed_as_it_is():
     for folder in folders:
         project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
         package = listed[folder.name]
-        assert (package.about, package.address) == (
-            project["description"],
-            f"plugins/{folder.name}",
-        )
+        described = (project["description"], f"plugins/{folder.name}")
+        assert (package.about, package.address) == described
         assert package.checked == version("lightrec")
         assert project["keywords"] == [TOPIC]
 
@@ -58,17 +56,12 @@ def test_another_list_is_searched_where_it_is_named(tmp_path, capsys):
     assert "here, of others, checked with lightrec 0.1" in printed
 
 
-@pytest.mark.parametrize(
-    "content", ["- 3", "7", "a: b", ENTRY.replace("about", "what"), "- {", "\xff"]
-)
-def test_what_is_no_list_is_refused(tmp_path, content):
+def test_what_is_no_list_or_does_not_answer_is_refused(tmp_path):
     index = tmp_path / "packages.yaml"
-    index.write_bytes(content.encode("latin-1"))
-    with pytest.raises(DataError, match=r"is no list of packages: .*Each entry has a `name`"):
-        packages(str(index))
-
-
-def test_an_address_that_does_not_answer_is_said(tmp_path):
+    for content in ("- 3", "7", "a: b", ENTRY.replace("about", "what"), "- {", "\xff"):
+        index.write_bytes(content.encode("latin-1"))
+        with pytest.raises(DataError, match=r"is no list of packages: .*Each entry has a `name`"):
+            packages(str(index))
     with pytest.raises(FetchError, match="Without --index the list that lightrec brings"):
         packages("http://127.0.0.1:9/packages.yaml")
     with pytest.raises(DataError, match="cannot be read"):

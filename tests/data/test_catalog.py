@@ -21,10 +21,8 @@ def test_catalog_round_trip(tmp_path: Path) -> None:
 def test_all_problems_at_once() -> None:
     with pytest.raises(DataError) as raised:
         Catalog(pl.DataFrame({"item": ["x", "y", None, "x"]}))
-    assert str(raised.value).splitlines() == [
-        "Row 3 has no item.",
-        "Row 4: item 'x' is in an earlier row too.",
-    ]
+    problems = ["Row 3 has no item.", "Row 4: item 'x' is in an earlier row too."]
+    assert str(raised.value).splitlines() == problems
     with pytest.raises(DataError, match="The users table has no column 'user'; it has id, age"):
         Users(pl.DataFrame({"id": ["x"], "age": [1]}))
 
@@ -32,11 +30,8 @@ def test_all_problems_at_once() -> None:
 @pytest.mark.parametrize("kinds", ["{", "[]", "[" * 5000, '{"year": 5}', '{"year": "no kind"}'])
 def test_damaged_metadata_of_a_table_is_told(kinds: str, tmp_path: Path) -> None:
     rows = pl.DataFrame({"item": ["a"], "title": ["A"], "year": [1990]})
-    metadata = {
-        "lightrec.schema_version": "1",
-        "lightrec.table": "catalog",
-        "lightrec.kinds": kinds,
-    }
+    facts = {"schema_version": "1", "table": "catalog", "kinds": kinds}
+    metadata = {f"lightrec.{name}": fact for name, fact in facts.items()}
     rows.write_parquet(tmp_path / "catalog.parquet", metadata=metadata)
     with pytest.raises(DataError, match="are no kinds of attributes"):
         Catalog.read_parquet(tmp_path / "catalog.parquet")

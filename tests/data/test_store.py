@@ -22,22 +22,10 @@ def store(tmp_path: Path) -> EventStore:
     return prepared(events, tmp_path / "store")
 
 
-def test_arrays(store: EventStore) -> None:
-    assert store.offsets.tolist() == [0, 4, 5, 7]
-    assert store.items.tolist() == [1, 2, 3, 4, 2, 3, 4]
-    assert store.parts.tolist() == [0, 0, 1, 2, 0, 0, 2]
-    assert store.train_ends().tolist() == [2, 5, 6]
-    assert store.popularity().tolist() == [0, 1, 2, 1, 0]
-    assert store.user_ids.to_list() == ["a", "b", "c"]
-    assert store.catalog["item"].to_list() == ["1", "2", "3", "4"]
-    assert store.events(TEST).tolist() == [3, 6]
+def test_histories(store: EventStore) -> None:
     assert store.users_of(store.events(TEST)).tolist() == [0, 2]
     assert (len(store), store.num_users, store.num_items) == (7, 3, 4)
-    assert store.candidates is None
-    assert not store.has_nothing
-
-
-def test_histories(store: EventStore) -> None:
+    assert (store.candidates, store.has_nothing) == (None, False)
     users = np.array([0, 0, 1, 2, 2])
     ends = np.array([4, 2, 4, 5, 7])
     expected = [[2, 3, 4], [0, 1, 2], [0, 0, 0], [0, 0, 0], [0, 3, 4]]

@@ -45,20 +45,17 @@ def test_an_encoder_reads_the_column_that_it_names():
     found = base.item_vectors(Price(), catalog)
     assert found.tolist() == [[0.0, 0.0], [3.0, 1.0], [0.0, 0.0], [0.5, 1.0]]
     assert torch.equal(base.item_vectors(Price(), catalog, encode_empty=True), found)
-    with pytest.raises(
-        RecipeError, match="reads the items' column 'price', and the catalog has item"
-    ):
+    refused = "reads the items' column 'price', and the catalog has item"
+    with pytest.raises(RecipeError, match=refused):
         base.item_vectors(Price(), catalog.select("item"))
 
 
 def test_what_was_encoded_is_not_encoded_again(encoder, cache, monkeypatch):
     first = encoder().encode(TEXTS[:3])
     again = encoder()
-    encoded = []
-    whole = TextEncoder.tokenize
-    monkeypatch.setattr(
-        TextEncoder, "tokenize", lambda self, t: encoded.extend(t) or whole(self, t)
-    )
+    encoded, whole = [], TextEncoder.tokenize
+    tokenize = lambda self, texts: encoded.extend(texts) or whole(self, texts)  # noqa: E731
+    monkeypatch.setattr(TextEncoder, "tokenize", tokenize)
     assert torch.equal(again.encode(TEXTS[:3]), first)
     assert again.size == 12
     assert again.transformer is None
@@ -68,9 +65,8 @@ def test_what_was_encoded_is_not_encoded_again(encoder, cache, monkeypatch):
         shard.write_bytes(b"broken")
     assert torch.allclose(encoder().encode(TEXTS)[:3], first)
     assert encoder().encode([]).shape == (0, 12)
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(encoder, cache):
+    # A cache that cannot be written is done without.
+    cache.rename(cache.with_name("gone"))
     cache.write_text("a file where the folder should be")
     assert encoder().encode(["tea"]).shape == (1, 12)
 

@@ -18,12 +18,7 @@ def by_hand(reward, done, length, discount):
 
 
 @settings(max_examples=30, deadline=None)
-@given(
-    seed=st.integers(0, 2**31),
-    rows=st.integers(1, 3),
-    time=st.integers(1, 7),
-    length=st.integers(1, 9),
-)
+@given(st.integers(0, 2**31), st.integers(1, 3), st.integers(1, 7), st.integers(1, 9))
 def test_stretches_end_where_sessions_do(seed, rows, time, length):
     chance = torch.Generator().manual_seed(seed)
     reward = torch.randn(rows, time, 1, generator=chance, dtype=torch.float64)

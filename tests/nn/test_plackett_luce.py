@@ -8,10 +8,7 @@ import torch
 from scipy.stats import chisquare
 
 from lightrec.nn import slates
-from lightrec.nn.plackett_luce import (
-    LONG,
-    PlackettLuce,
-)
+from lightrec.nn.plackett_luce import LONG, PlackettLuce
 from lightrec.nn.slates import EMPTY, SlateSampler, draw_slates, two_tower_slates
 
 ROWS = 60_000

@@ -7,14 +7,7 @@ import torch
 from torch import nn
 
 from lightrec.errors import PluginError
-from lightrec.nn.towers import (
-    Block,
-    CausalTransformer,
-    UserTower,
-    rotary_angles,
-    rotate,
-    visible,
-)
+from lightrec.nn.towers import Block, CausalTransformer, UserTower, rotary_angles, rotate, visible
 from lightrec.ranking.losses import SoftmaxLoss
 from lightrec.ranking.ranker import Ranker
 
@@ -36,6 +29,8 @@ def test_a_tower_of_ones_own():
     assert ranker.users.heads == 4
     with pytest.raises(PluginError, match=r"Ranker of .* could not build its user tower.*'colour'"):
         Ranker(9, size=8, tower=partial(Mine, colour="red"))
+    with pytest.raises(ValueError, match="multiple of 6"):
+        CausalTransformer(size=16, layers=1, heads=3)
 
 
 def test_scores_of_rotated_vectors_depend_on_the_distance_alone():
@@ -49,11 +44,6 @@ def test_scores_of_rotated_vectors_depend_on_the_distance_alone():
     unit = torch.tensor([1.0, 0, 0, 0, 0, 0, 0, 0])
     turned = rotate(unit.expand(2, 8), angles[:, :2])[1]
     assert turned[[0, 4]].tolist() == pytest.approx([0.540302, 0.841471], abs=1e-5)
-
-
-def test_heads_must_fit():
-    with pytest.raises(ValueError, match="multiple of 6"):
-        CausalTransformer(size=16, layers=1, heads=3)
 
 
 def test_a_post_norm_layer_that_adds_nothing_normalises_its_input():
@@ -71,9 +61,8 @@ def test_members_score_by_their_mean_and_are_trained_as_if_alone():
     for weights in ranker.parameters():
         nn.init.normal_(weights, std=0.3)
     alone = [Ranker(9, size=4).eval() for _ in range(2)]
-    for one, tower, ids in zip(
-        alone, ranker.users.towers, ranker.items.ids.chunk(2, 1), strict=True
-    ):
+    parts = zip(alone, ranker.users.towers, ranker.items.ids.chunk(2, 1), strict=True)
+    for one, tower, ids in parts:
         one.users.load_state_dict(tower.state_dict())
         one.items.ids.data, one.bias.data = ids.detach().contiguous(), ranker.bias.data
 

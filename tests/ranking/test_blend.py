@@ -71,9 +71,13 @@ def test_a_blend_adds_up_logarithms(ranker):
     assert (blend.scores(HISTORY)[:, 0] == -torch.inf).all()
 
 
-def test_a_second_look_is_saved_with_the_parts_that_it_reads(ranker, tmp_path):
+@pytest.fixture
+def models():
+    return {"EASE": EASE(3.0, 0.5).fit(evidence()), "Popularity": Popularity().fit(evidence())}
+
+
+def test_a_second_look_is_saved_with_the_parts_that_it_reads(ranker, models, tmp_path):
     torch.manual_seed(0)
-    models = {"EASE": EASE(3.0, 0.5).fit(evidence()), "Popularity": Popularity().fit(evidence())}
     reranker = Reranker(["ranker", "EASE"], repeats=True)
     for weights in reranker.parameters():
         weights.data = torch.randn_like(weights)
@@ -89,8 +93,7 @@ def test_a_second_look_is_saved_with_the_parts_that_it_reads(ranker, tmp_path):
     torch.testing.assert_close(again.scores(HISTORY).logsumexp(1), plain.logsumexp(1))
 
 
-def test_saved_and_loaded(ranker, tmp_path):
-    models = {"EASE": EASE(3.0, 0.5).fit(evidence()), "Popularity": Popularity().fit(evidence())}
+def test_saved_and_loaded(ranker, models, tmp_path):
     weights = {"ranker": 0.7, "EASE": 0.3, "Popularity": 0.0}
     blend = Blend(ranker, models, weights)
     blend.chosen = "part"
@@ -101,10 +104,8 @@ def test_saved_and_loaded(ranker, tmp_path):
     assert set(again.item_models) == {"EASE"}
     assert again.weights == weights
     assert again.chosen == "part"
-    described = described_models(tmp_path)
-    assert {n: f.settings for n, f in described.items()} == {
-        n: f.settings for n, f in models.items()
-    }
+    described = {name: model.settings for name, model in described_models(tmp_path).items()}
+    assert described == {name: model.settings for name, model in models.items()}
     assert json.loads((tmp_path / "blend.json").read_text())["smoothing"] == 0.1
 
 
@@ -124,13 +125,10 @@ class Forgetful(Popularity):
         return super().scores(histories) * (float("nan") if self.fault == "scores" else 1)
 
 
-def test_an_item_model_that_would_score_otherwise_once_it_is_loaded_is_refused(ranker, tmp_path):
+def test_an_item_model_that_forgets_gives_nothing_or_gives_no_numbers_is_named(ranker, tmp_path):
     model = Forgetful("parameter").fit(evidence())
     with pytest.raises(PluginError, match=r"Forgetful of .* holds weight, and of an item model"):
         Blend(ranker, {"Forgetful": model}, {"ranker": 1.0, "Forgetful": 0.0}).save(tmp_path)
-
-
-def test_an_item_model_that_gives_nothing_or_no_numbers_is_named():
     events = [{Key.HISTORY: HISTORY, Key.TARGET: torch.tensor([1, 2, 3]), Key.SEEN: HISTORY}]
     for fault, said in (("fit", r"`fit` of Forgetful .* `return self`"), ("scores", "NaN")):
         with pytest.raises(PluginError, match=said):

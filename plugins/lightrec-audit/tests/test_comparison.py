@@ -52,9 +52,8 @@ def test_models_are_found_by_name_or_refused():
     models = find_models(["blend", "ease", "item-knn", own, "ranker"])
     expected = {"blend": None, "EASE": EASE, "ItemKNN": ItemKNN, "ALS": ALS, "ranker": None}
     assert models == expected
-    with pytest.raises(
-        RecipeError, match=r"no model 'lightgcn'.*Known are: blend, ranker, random.*EASE"
-    ):
+    known = r"no model 'lightgcn'.*Known are: blend, ranker, random.*EASE"
+    with pytest.raises(RecipeError, match=known):
         find_models(["blend", "lightgcn"])
     with pytest.raises(RecipeError, match=r"nowhere:Mine cannot be imported.*PYTHONPATH"):
         find_models(["nowhere:Mine"])

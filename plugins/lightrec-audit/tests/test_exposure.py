@@ -27,11 +27,9 @@ def test_exposure_by_hand():
 
 def test_what_is_misplaced_by_hand():
     """A quarter of the exposure is too much for the first of three, and lacks for the last."""
-    described = spread_of(
-        np.array([2.0, 1, 1]), np.array([1.0, 1, 2]), np.array([False, True, True])
-    )
+    seen, merit, new = np.array([[2.0, 1, 1], [1.0, 1, 2], [0, 1, 1]])
     expected = {"reached": 1.0, "newcomers": 0.5, "misplaced": 0.25, "gini": 1 / 6}
-    assert described == pytest.approx(expected)
+    assert spread_of(seen, merit, new.astype(bool)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

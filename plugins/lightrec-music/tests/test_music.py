@@ -46,10 +46,8 @@ def test_a_skip_makes_nothing_familiar():
     kinds = dict(zip(["nothing", *store.feedback_kinds], liked(store).tolist(), strict=True))
     assert kinds == {"nothing": True, "play": True, "skip": False}
     play, skip = (1 + store.feedback_kinds.index(kind) for kind in ("play", "skip"))
-    batch = {
-        Key.HISTORY: torch.tensor([[0, 2, 1, 2]]),
-        Key.FEEDBACK: torch.tensor([[0, skip, skip, play]]),
-    }
+    history, feedback = torch.tensor([[[0, 2, 1, 2]], [[0, skip, skip, play]]])
+    batch = {Key.HISTORY: history, Key.FEEDBACK: feedback}
     seen, played = marked(batch, torch.tensor([[1, 2, 3, 0]]), liked(store))
     assert seen.tolist() == [[True, True, False, False]]
     assert played.tolist() == [[False, True, False, False]]

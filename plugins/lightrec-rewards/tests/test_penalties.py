@@ -63,13 +63,10 @@ def test_uncertainty_is_the_ensembles_unless_the_simulator_tells(users):
     with pytest.raises(NotApplicable, match="A single user model"):
         bound(UncertaintyPenalty(), users)
     ensemble = tiny.tiny_user_model(members=2)
-    data = {
-        Key.HISTORY: torch.tensor([[0, 0, 1, 2, 3], [1, 2, 3, 4, 5]]),
-        Key.ACTION: torch.tensor([[4], [6]]),
-    }
-    steps = TensorDict(data, [2])
+    history, items = torch.tensor([[0, 0, 1, 2, 3], [1, 2, 3, 4, 5]]), torch.tensor([[4], [6]])
+    steps = TensorDict({Key.HISTORY: history, Key.ACTION: items}, [2])
     reward = bound(UncertaintyPenalty(), ensemble)
-    expected = ensemble.predict(steps[Key.HISTORY], steps[Key.ACTION])[1]
+    expected = ensemble.predict(history, items)[1]
     assert torch.allclose(reward(steps), -expected.unsqueeze(1))
     assert (-reward(steps) <= math.log(2)).all()
     steps["next"] = TensorDict({Key.UNCERTAINTY: torch.tensor([[0.1], [0.2]])}, batch_size=[2])
@@ -92,9 +89,8 @@ def test_what_is_judged_is_never_shaped():
     shaped = TableShaping(plain, torch.tensor([0.0, 1, 2, 3]), 0.9)
     assert plain.judged is plain
     assert shaped.judged is plain
-    assert shaped(STEPS).flatten().tolist() == pytest.approx(
-        [2 + 0.9 * 2 - 2, 3 + 0.9 * 3 - 1, 0.9 * 2 - 2]
-    )
+    by_hand = [2 + 0.9 * 2 - 2, 3 + 0.9 * 3 - 1, 0.9 * 2 - 2]
+    assert shaped(STEPS).flatten().tolist() == pytest.approx(by_hand)
     total = WeightedSum([shaped, EngagementReward()], [2.0, 1.0])
     expected = WeightedSum([plain, EngagementReward()], [2.0, 1.0])(STEPS)
     assert torch.equal(total.judged(STEPS), expected)

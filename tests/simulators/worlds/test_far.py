@@ -22,9 +22,8 @@ def test_people_look_ahead_as_the_world_says(world):
     nothing = (walk.choices[:, world.UNLOGGED :] == world.ITEMS + 1).float().mean()
     assert 0.08 < nothing < 0.16
     held_out = world.held_out(500)
-    orders = [
-        spearmanr(*row).statistic for row in zip(held_out.value, held_out.reward, strict=True)
-    ]
+    rows = zip(held_out.value, held_out.reward, strict=True)
+    orders = [spearmanr(*row).statistic for row in rows]
     assert 0.83 < sum(orders) / len(orders) < 0.9
 
 
@@ -44,9 +43,8 @@ def test_reward_by_hand(world):
 def test_advance_moves_taste_and_exposure(world):
     state = world.new_users(3, torch.Generator().manual_seed(0))
     state = UserState(state.taste, torch.ones(3, 20))
-    moved = world.advance(
-        state, torch.tensor([1, 2, world.ITEMS + 1]), torch.Generator().manual_seed(0)
-    )
+    chosen = torch.tensor([1, 2, world.ITEMS + 1])
+    moved = world.advance(state, chosen, torch.Generator().manual_seed(0))
     assert moved.exposure[0, world.category[0]].item() == pytest.approx(1.9)
     assert moved.exposure[2].allclose(torch.full((20,), 0.9))
     assert moved.taste.norm(dim=1).allclose(torch.ones(3))
