@@ -1,12 +1,25 @@
-"""What every stage that is trained keeps: precision, one device, and resuming to the bit."""
+"""What every stage that is trained keeps: precision, one device, and resuming to the bit.
+
+Learners of packages keep the contract of learners; lightrec's own are tried with its parts.
+"""
 
 import lightning.pytorch as pl
 import pytest
 import torch
+from lightrec_testing import LearnerChecks, parametrize_checks
 
 from tests.learners.stages import FAMILIES, STAGES, make
-from tests.learners.training import FIRST, one_a_family, resumed, train
+from tests.learners.training import FIRST, OFFLINE, ON_POLICY, REPLAY, one_a_family, resumed, train
 from tests.processes import apart
+
+LEARNERS = {**REPLAY, **ON_POLICY, **{f"{name} from a log": kind for name, kind in OFFLINE.items()}}
+LEARNERS = {n: k for n, k in LEARNERS.items() if not k.__module__.startswith("lightrec.")}
+
+
+@parametrize_checks(*(LearnerChecks(kind, name) for name, kind in LEARNERS.items()))
+def test_contract(check):
+    check()
+
 
 WORLDS = [
     "UserModelSimulator", "TinyWorld", "Far", "Greed", "Retention", "InterestEvolution",
