@@ -82,12 +82,14 @@ def test_a_recipe_with_an_old_path_is_parsed(where, tmp_path):
     assert parsed.config["model"]["init_args"]["reward"]["class_path"] == NEW
 
 
-def test_a_setting_that_is_gone_is_left_out_with_a_warning(tmp_path, capsys):
+def test_a_setting_that_is_gone_is_left_out_with_a_warning_or_says_why(tmp_path, capsys):
     recipe = {"function": "lightrec.stages.data.prepare_log", "drop_unreadable_times": True}
     words = ["--drop_unreadable_times", "true", "--k_core=3"]
     _, settings = function_of(Stage("data", recipe, tmp_path / "data", words))
     assert settings["k_core"] == 3
     assert capsys.readouterr().err.count("--skip-broken broken.csv") == 1
+    with pytest.raises(RecipeError, match="setting decay of RankingModule is gone: nothing gained"):
+        make_of(RankingModule, {"decay": 0.5})
 
 
 def test_a_file_that_says_an_old_path_is_named(tmp_path, capsys):
@@ -97,11 +99,6 @@ def test_a_file_that_says_an_old_path_is_named(tmp_path, capsys):
     assert recipes.read(file)["model"]["init_args"]["reward"] == {"class_path": NEW}
     said = f"{OLD} is now {NEW}, of the package lightrec-lab. Write the new name in {file}."
     assert said in capsys.readouterr().err
-
-
-def test_a_setting_of_a_class_that_is_gone_says_why():
-    with pytest.raises(RecipeError, match="setting decay of RankingModule is gone: nothing gained"):
-        make_of(RankingModule, {"decay": 0.5})
 
 
 @pytest.mark.parametrize(

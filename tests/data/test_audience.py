@@ -127,13 +127,10 @@ def test_what_a_session_adds_comes_after_the_log(store):
     assert not mask[0, [z, 3]].any()
 
 
-def test_a_domain_that_goes_by_history_is_not_asked_without_one(store):
+def test_a_domain_that_goes_by_history_is_not_asked_without_one_and_says_so(store, monkeypatch):
     with pytest.raises(PluginError, match=r"Told of .* goes by what people did, and nobody said"):
         eligible(store, np.array([0]))
     assert eligible(store, store.users[[0]], None, {Key.HISTORY: np.array([[1]])})[0].sum() == 2
-
-
-def test_who_reads_the_past_must_say_so(store, monkeypatch):
     monkeypatch.setattr(Told, "by_history", False)
     with pytest.raises(PluginError, match=r"Told of .*set `by_history = True` in the class"):
         LogMask(store)(torch.tensor([0]))

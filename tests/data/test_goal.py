@@ -63,9 +63,8 @@ def test_the_last_events_of_the_goal_are_held_out_and_what_follows_is_not_traine
     again = made(SHOPPER, tmp_path / "again", repeats=True)
     assert len(again) == len(SHOPPER)
     assert not again.seen.any()
-    by_time = made(
-        SHOPPER, tmp_path / "t", split="global-time", test_fraction=0.3, hide_visit=False
-    )
+    split = {"split": "global-time", "test_fraction": 0.3}
+    by_time = made(SHOPPER, tmp_path / "t", hide_visit=False, **split)
     assert by_time.parts.tolist() == [TRAIN] * 6 + [TRAIN, CONTEXT, TEST, CONTEXT]
     assert by_time.leads is None
 

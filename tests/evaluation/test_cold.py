@@ -53,12 +53,8 @@ def test_cold_events_are_targets_and_nobodys_history(cold_run):
     assert not kept_out & {*batch["history"].flatten().tolist()}
 
 
-@pytest.fixture(scope="module")
-def metrics(cold_run):
-    return HeldOutLog().without_policy(Run(cold_run), 0)
-
-
-def test_more_places_find_more_new_items_and_fewer_others(metrics, cold_run):
+def test_more_places_find_more_new_items_and_fewer_others(cold_run):
+    metrics = HeldOutLog().without_policy(Run(cold_run), 0)
     store = EventStore(cold_run / "data")
     assert metrics["cold/events"] == (np.asarray(store.parts) == COLD).sum()
     assert metrics["cold/items"] == 10

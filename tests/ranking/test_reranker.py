@@ -60,24 +60,21 @@ def test_only_the_first_items_share_their_probability_anew():
     assert torch.allclose(mass, before, atol=1e-4)
     repeated = Reranker(["a", "b"], repeats=True)
     repeated.load_state_dict(reranker.state_dict())
-    assert not torch.equal(
-        repeated(total, parts, history).gather(1, history), total.gather(1, history)
-    )
+    again = repeated(total, parts, history).gather(1, history)
+    assert not torch.equal(again, total.gather(1, history))
 
 
-def test_it_is_taken_where_more_than_a_sum_ranks_better():
-    # The part that is surer of its own item is right less often than the other one.
-    less_sure = lambda among: (among[:, 0, 0] > among[:, 1, 1]).long()  # noqa: E731
-    reranker = Reranker(["a", "b"], repeats=False)
-    better, metrics = reranker.choose(events(less_sure), seed=0)
-    assert better
-    assert metrics["ndcg@10"] > 0.9
-
-
-def test_it_is_not_taken_where_the_sum_says_all():
-    most = lambda among: among.sum(1).argmax(1)  # noqa: E731
-    better, metrics = Reranker(["a", "b"], repeats=False).choose(events(most), seed=0)
-    assert not better
+@pytest.mark.parametrize(
+    ("decides", "taken"),
+    [
+        # The part that is surer of its own item is right less often than the other one.
+        (lambda among: (among[:, 0, 0] > among[:, 1, 1]).long(), True),
+        (lambda among: among.sum(1).argmax(1), False),
+    ],
+)
+def test_it_is_taken_where_more_than_a_sum_ranks_better(decides, taken):
+    better, metrics = Reranker(["a", "b"], repeats=False).choose(events(decides), seed=0)
+    assert better == taken
     assert metrics["ndcg@10"] > 0.9
 
 

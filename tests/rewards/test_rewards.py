@@ -53,11 +53,8 @@ def transition():
     return TensorDict(data, batch_size=[3])
 
 
-def test_engagement_counts_what_was_accepted(transition):
+def test_engagement_counts_what_was_accepted_and_a_learned_reward_is_the_models(transition, users):
     assert EngagementReward()(transition).tolist() == [[1.0], [0.0], [1.0]]
-
-
-def test_learned_reward_is_the_models(transition, users):
     found = bound(LearnedReward(), users)(transition)
     expected = users.reward(transition[Key.HISTORY], torch.tensor([[5], [1], [2]]))
     assert found.shape == (3, 1)

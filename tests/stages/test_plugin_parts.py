@@ -173,23 +173,21 @@ def named(kind, task, error="JSONDecodeError: "):
     return pytest.raises(PluginError, match=rf"{words}.*failing\.py, line \d+\)\.$")
 
 
+TRAINING, TABLE = "do its part in the stage ranker", "ValueError: a table with the columns"
+
+
 @pytest.mark.parametrize(
-    ("kind", "words"),
+    ("stage", "words", "kind", "said"),
     [
-        ("FailingLoss", "--model.init_args.loss=FailingLoss"),
-        ("FailingModel", "--model.init_args.item_models=[FailingModel]"),
+        ("ranker", "--model.init_args.loss=FailingLoss", "FailingLoss", [TRAINING]),
+        ("ranker", "--model.init_args.item_models=[FailingModel]", "FailingModel", [TRAINING]),
+        ("evaluate", "--evaluators=[Ragged]", "Ragged", ["evaluate the run", TABLE]),
     ],
 )
-def test_a_part_that_fails_while_a_stage_is_trained_is_named(clinic, kind, words):
-    recipe, settings = recipes.find("generic/ranker")[1], [*SETTINGS["ranker"], words]
-    with named(kind, "do its part in the stage ranker"):
-        execute(Stage("ranker", recipe, clinic / "ranker", settings))
-
-
-def test_a_table_with_a_row_that_lacks_a_cell_is_refused_where_it_is_set(clinic):
-    recipe, words = recipes.find("generic/evaluate")[1], "--evaluators=[Ragged]"
-    with named("Ragged", "evaluate the run", "ValueError: a table with the columns"):
-        execute(Stage("evaluate", recipe, clinic / "evaluate", [*SETTINGS["evaluate"], words]))
+def test_a_part_that_fails_in_a_stage_is_named(clinic, stage, words, kind, said):
+    recipe, settings = recipes.find(f"generic/{stage}")[1], [*SETTINGS[stage], words]
+    with named(kind, *said):
+        execute(Stage(stage, recipe, clinic / stage, settings))
 
 
 def test_what_is_added_after_training_overwrites_no_metric(clinic, monkeypatch):

@@ -64,19 +64,13 @@ def needs_another():
     broken.load()
 
 
-@promise("Nothing.")
-def is_refused():
-    raise PluginError("The pot has no lid.")
-
-
 def test_an_import_failure_of_another_part_is_not_held_against_this_one():
+    is_refused = raising(PluginError("The pot has no lid."), "is_refused")
     needs, refused = checks_of("Pot", (needs_another, is_refused))
     assert needs.outcome()[0] == "not checked"
     assert "no_such_module_here:Other of other 1.0" in needs.outcome()[1]
     assert refused.outcome()[0] == "failed"
-
-
-def test_a_line_of_lightrecs_is_no_line_to_correct():
+    # A line of lightrec's is no line to correct.
     asks = Check("Pot", "asks", partial(plugins.Plugins().get, "encoders", "Pot"))
     assert "Correct what the part gives to line" in asks.outcome()[1]
 

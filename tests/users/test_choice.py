@@ -10,29 +10,18 @@ from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 N, D, L = 12, 3, 5
 
 
-@pytest.fixture(params=[PooledChoice, RecurrentChoice])
-def model(request):
-    torch.manual_seed(0)
-    model = request.param(N, D, L, feature_size=4, hidden_size=8, identity_size=2)
-    model.set_items(torch.randn(N + 1, D), torch.randn(N + 1))
-    torch.nn.init.normal_(model.bias)
-    return model.requires_grad_(False)
-
-
-@pytest.fixture
-def history():
-    return torch.tensor([[0, 0, 3, N + 1, 5], [7, 1, 2, 9, 12], [0, 0, 0, 0, 0]])
-
-
-@pytest.fixture
-def items():
-    return torch.tensor([[1, 2, 11], [4, 8, 3], [6, 5, 0]])
-
-
-def test_attributes_move_tastes_and_start_silent(model, history, items):
+@pytest.mark.parametrize("kind", [PooledChoice, RecurrentChoice])
+@torch.no_grad()
+def test_attributes_move_tastes_and_start_silent(kind):
     torch.manual_seed(0)
     sizes = {"feature_size": 4, "hidden_size": 8, "identity_size": 2}
-    knowing = type(model)(N, D, L, **sizes, people=(3, 2)).requires_grad_(False)
+    model = kind(N, D, L, **sizes)
+    model.set_items(torch.randn(N + 1, D), torch.randn(N + 1))
+    torch.nn.init.normal_(model.bias)
+    history = torch.tensor([[0, 0, 3, N + 1, 5], [7, 1, 2, 9, 12], [0, 0, 0, 0, 0]])
+    items = torch.tensor([[1, 2, 11], [4, 8, 3], [6, 5, 0]])
+    torch.manual_seed(0)
+    knowing = kind(N, D, L, **sizes, people=(3, 2))
     fresh = knowing.load_state_dict(model.state_dict(), strict=False)
     assert (fresh.missing_keys, fresh.unexpected_keys) == (["profile", "people"], [])
     user = torch.tensor([2, 0, 1])

@@ -10,21 +10,12 @@ from lightrec.users.choice_sets import ChoiceSets, EventBatches
 from tests.users.stores import OFFERED, TWO_SETS, prepared
 
 
-@pytest.fixture
-def plain(tmp_path):
-    """Eight users who meet ten of twenty items each."""
+def test_assumed_sets_hold_the_choice_among_unseen_items(tmp_path):
+    """Eight users meet ten of twenty items each."""
     generator = np.random.default_rng(0)
     items = np.concatenate([generator.permutation(20)[:10] for _ in range(8)])
     events = {"user": np.repeat(np.arange(8), 10), "item": items}
-    return prepared(events | {"time": np.tile(np.arange(10), 8)}, tmp_path / "plain")
-
-
-@pytest.fixture
-def offered(tmp_path):
-    return prepared(OFFERED, tmp_path / "offered")
-
-
-def test_assumed_sets_hold_the_choice_among_unseen_items(plain):
+    plain = prepared(events | {"time": np.tile(np.arange(10), 8)}, tmp_path / "plain")
     events = plain.events(TRAIN)
     batch = ChoiceSets(plain, 5, 8, 3.0)[(0, 1), events]
     number = len(events)
@@ -42,7 +33,8 @@ def test_assumed_sets_hold_the_choice_among_unseen_items(plain):
             assert not before & set(drawn.tolist())
 
 
-def test_logged_sets_are_taken_as_they_are(offered):
+def test_logged_sets_are_taken_as_they_are(tmp_path):
+    offered = prepared(OFFERED, tmp_path / "offered")
     batch = ChoiceSets(offered, 3, 99, 1.0)[(0,), np.array([1, 2, 3])]
     names = ["", *offered.catalog["item"].to_list()]
     sets = [[names[i] for i in row] for row in batch[Key.CANDIDATES].tolist()]

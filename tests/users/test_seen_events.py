@@ -44,24 +44,18 @@ def a_log():
     )
 
 
-@pytest.fixture
-def cold(tmp_path):
+def test_no_history_of_any_stage_holds_a_cold_item(tmp_path):
     plain = a_log().filter(pl.col("item").is_not_null()).drop("candidates", "session")
     store = store_of(tmp_path / "data", "item-cold", plain)
     kept_out = torch.from_numpy(np.unique(store.items[store.parts == COLD])).long()
     assert len(kept_out) == 6
-    return tmp_path, kept_out
-
-
-def test_no_history_of_any_stage_holds_a_cold_item(cold, tmp_path):
-    folder, kept_out = cold
-    data = ChoiceData(str(folder / "data"), history_length=6, batch_size=4096)
+    data = ChoiceData(str(store.folder), history_length=6, batch_size=4096)
     histories = [batch[Key.HISTORY] for part in (TRAIN, TEST) for batch in data.batches(part)]
-    ranking = SequenceData(str(folder / "data"))
+    ranking = SequenceData(str(store.folder))
     histories += [batch[Key.HISTORY].flatten() for batch in ranking.test_dataloader()]
     users_a = tmp_path / "users_a"
     tiny.tiny_user_model(data.num_items).save_pretrained(users_a)
-    policy = PolicyData(str(folder / "data"), "ranker", str(users_a), held_out=20, cut=True)
+    policy = PolicyData(str(store.folder), "ranker", str(users_a), held_out=20, cut=True)
     users, ends = policy.starts.draw(500, torch.Generator().manual_seed(0))
     histories.append(policy.starts.history(users, ends, 6))
     histories.append(policy.starts.seen(users, ends)[1])

@@ -11,14 +11,11 @@ from lightrec_audit.exposure import ProviderExposure, events_of_providers, expos
 from lightrec.run import Run
 
 
-def test_gini():
+def test_exposure_and_its_gini_coefficient_by_hand():
     """The closed form of 0, 1, …, n - 1 is (n + 1) / 3n; of one who has all, 1 - 1 / n."""
     numbers = [range(7), [0, 0, 0, 5], [1, 1, 1, 1], [0, 0, 0, 0]]
     coefficients = [gini(np.array(values, float)) for values in numbers]
     assert coefficients == pytest.approx([8 / 21, 0.75, 0, 0])
-
-
-def test_exposure_by_hand():
     lists = torch.tensor([[1, 2, 0], [3, 1, 2]])
     summed = exposure(lists, np.array([0, 1, 0]), 3)
     second, third = 1 / np.log2(3), 0.5

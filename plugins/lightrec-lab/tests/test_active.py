@@ -3,7 +3,6 @@
 from copy import deepcopy
 
 import numpy as np
-import pytest
 import torch
 from lightrec_lab.active import most_informative, uncertainty
 
@@ -12,12 +11,6 @@ from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel
 from tests.users.stores import TWO_SETS, prepared
-
-
-@pytest.fixture
-def data(tmp_path):
-    prepared(TWO_SETS, tmp_path / "data")
-    return ChoiceData(str(tmp_path / "data"), history_length=4)
 
 
 def users_who_disagree_on(data, names):
@@ -31,7 +24,8 @@ def users_who_disagree_on(data, names):
     return UserModel([first, second])
 
 
-def test_sessions_on_which_the_ensemble_disagrees_come_first(data):
+def test_sessions_on_which_the_ensemble_disagrees_come_first(tmp_path):
+    data = ChoiceData(str(prepared(TWO_SETS, tmp_path / "data").folder), history_length=4)
     sessions = np.arange(4)
     users = users_who_disagree_on(data, ["c", "d"])
     assert most_informative(users, data, sessions, 2).tolist() == [2, 3]

@@ -19,9 +19,8 @@ L2 = {"loss_function": "l2", "discount": DISCOUNT}
 def test_soft_actor_critic():
     actor, first, second = Rows(LOGITS), Rows(FIRST), Rows(SECOND)
     alpha, weight = 0.6, 0.9
-    loss = CandidateSACLoss(
-        actor, [first, second], alpha_init=alpha, target_entropy_weight=weight, **L2
-    )
+    how = {"alpha_init": alpha, "target_entropy_weight": weight, **L2}
+    loss = CandidateSACLoss(actor, [first, second], **how)
     losses = loss(batch([[2], [3]]))
     costs = [
         sum(LAWS[r][c] * (alpha * math.log(LAWS[r][c]) - LESSER[r][c]) for c in SHOWN[r])
@@ -41,8 +40,5 @@ def test_soft_actor_critic():
     excess = sum(entropies) / 2 - weight * (math.log(3) + math.log(2)) / 2
     assert losses["loss_alpha"].item() == pytest.approx(math.log(alpha) * excess)
     assert losses["entropy"].item() == pytest.approx(sum(entropies) / 2)
-
-
-def test_what_must_be_positive_is_refused_at_0():
     with pytest.raises(ValueError, match="alpha_init is 0"):
-        CandidateSACLoss(Rows(LOGITS), [Rows(FIRST)] * 2, alpha_init=0)
+        CandidateSACLoss(actor, [first, second], alpha_init=0)
