@@ -78,12 +78,8 @@ class Told(Domain):
 def store(tmp_path, monkeypatch):
     Told.asked = []
     monkeypatch.setattr("lightrec.data.domain.domain_of", lambda store: Told())
-    events = {
-        "user": list("aaaabb"),
-        "item": ["x", "y", "z", "x", "z", "y"],
-        "time": [0, 60, 7200, 7260, 5, 6],
-        "feedback": ["play", "skip", "play", "play", "play", "skip"],
-    }
+    events = {"user": list("aaaabb"), "item": list("xyzxzy"), "time": [0, 60, 7200, 7260, 5, 6]}
+    events["feedback"] = ["play", "skip", "play", "play", "play", "skip"]
     items = Catalog(pl.DataFrame({"item": list("xyz")}))
     settings = {"catalog": items, "domain": Told(), "repeats": True}
     settings["weights"] = {"play": 1, "skip": 1}

@@ -88,13 +88,9 @@ def test_everything_dropped_is_counted(run: Prepare) -> None:
 
 
 def test_of_duplicates_the_first_stays(run: Prepare) -> None:
-    events = {
-        "user": list("bbabbb"),
-        "item": list("xyxxxx"),
-        "time": [2, 2, 2, 2, 2, 3],
-        "feedback": ["play", "play", "play", "play", "skip", "play"],
-        "value": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
-    }
+    events = {"user": list("bbabbb"), "item": list("xyxxxx"), "time": [2, 2, 2, 2, 2, 3]}
+    events["feedback"] = ["play", "play", "play", "play", "skip", "play"]
+    events["value"] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     store = run(events, domain=Songs())
     assert store.meta["counts"]["dropped_duplicate"] == 1
     assert store.strengths.tolist() == [3.0, 1.0, 2.0, -5.0, 6.0]
@@ -106,12 +102,8 @@ def test_of_duplicates_the_first_stays(run: Prepare) -> None:
     assert ("dropped_duplicate" in counts, counts["events"]) == (False, 6)
 
 
-SHOP = {
-    "user": list("aaaaabb"),
-    "item": list("xxxyzxy"),
-    "time": [1, 2, 3, 4, 5, 6, 7],
-    "feedback": ["view", "purchase", "cart", "view", "cart", "view", "view"],
-}
+SHOP = {"user": list("aaaaabb"), "item": list("xxxyzxy"), "time": [1, 2, 3, 4, 5, 6, 7]}
+SHOP["feedback"] = ["view", "purchase", "cart", "view", "cart", "view", "view"]
 
 
 def test_of_a_pair_the_strongest_event_stays(run: Prepare) -> None:

@@ -19,12 +19,9 @@ def test_buckets_double_from_a_minute_to_a_year():
 
 
 def test_events_are_left_out_with_what_is_known_of_them():
-    batch = {
-        Key.HISTORY: torch.tensor([[0, 5, 6, 7]]),
-        Key.FEEDBACK: torch.tensor([[0, 1, 2, 3]]),
-        Key.SEEN: torch.tensor([[0, 5, 6, 7]]),
-        Key.TARGET: torch.tensor([9]),
-    }
+    history, kinds = torch.tensor([[[0, 5, 6, 7]], [[0, 1, 2, 3]]])
+    batch = {Key.HISTORY: history, Key.FEEDBACK: kinds, Key.SEEN: history.clone()}
+    batch[Key.TARGET] = torch.tensor([9])
     less = with_only(batch, torch.tensor([[1, 1, 0, 1], [1, 0, 0, 1]]).bool())
     assert less[Key.HISTORY].tolist() == [[0, 0, 5, 7], [0, 0, 0, 7]]
     assert less[Key.FEEDBACK].tolist() == [[0, 0, 1, 3], [0, 0, 0, 3]]

@@ -1,6 +1,7 @@
 """Rolling policies in worlds and in a run's user models, and the logs that this writes."""
 
 import json
+from functools import partial
 
 import polars as pl
 import pytest
@@ -15,17 +16,10 @@ from lightrec.keys import Column
 from lightrec.policies.baselines import RandomPolicy
 
 
-def tiny_arena(sessions, **settings):
-    world = TinyWorld(sessions, **settings)
-    policies = {"random": lambda: RandomPolicy(world.num_items)}
-    return simulations.Simulation(
-        "TinyWorld", world, torch.arange(sessions), world.catalog(), None, policies
-    )
-
-
 def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
-    on = tiny_arena(50, slate_size=2)
-    sessions = on.write_log("random", 100, 5, tmp_path / "log")
+    world, policies = TinyWorld(50, slate_size=2), {"random": partial(RandomPolicy, 12)}
+    where = ("TinyWorld", world, torch.arange(50), world.catalog(), None, policies)
+    sessions = simulations.Simulation(*where).write_log("random", 100, 5, tmp_path / "log")
     facts = json.loads((tmp_path / "log" / "simulation.json").read_text())
     assert facts["behavior_policy"] == "random"
     events = CanonicalReader().read(tmp_path / "log").log.events

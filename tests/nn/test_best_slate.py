@@ -35,12 +35,9 @@ def test_the_best_of_all_slates(columns, slate_size, null):
     slates = itertools.combinations(allowed, slate_size)
     best = max(worth(values, scores, null, slate) for slate in slates)
     action_value, choice_logits = torch.tensor([values, scores], dtype=torch.float64)
-    found = best_slate(
-        action_value.masked_fill(torch.tensor(out), NONE)[None],
-        choice_logits[None],
-        torch.tensor([[null]], dtype=torch.float64),
-        slate_size,
-    )
+    shown = action_value.masked_fill(torch.tensor(out), NONE)
+    nothing = torch.tensor([[null]], dtype=torch.float64)
+    found = best_slate(shown[None], choice_logits[None], nothing, slate_size)
     assert found.value.item() == pytest.approx(best, rel=1e-9, abs=1e-9)
     slate = found.columns[0].tolist()
     assert worth(values, scores, null, slate) == pytest.approx(best, rel=1e-9, abs=1e-9)

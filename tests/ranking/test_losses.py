@@ -60,11 +60,8 @@ def test_full_softmax_is_cross_entropy(monkeypatch, dtype, close, elements):
     expected = functional.cross_entropy(logits.masked_fill(left_out, -torch.inf), other.target)
     expected.backward()
     assert loss.item() == pytest.approx(expected.item(), abs=close)
-    for found, wanted in (
-        (case.states, other.states),
-        (case.ranker.items.ids, other.ranker.items.ids),
-        (case.ranker.bias, other.ranker.bias),
-    ):
+    both = ((each.states, each.ranker.items.ids, each.ranker.bias) for each in (case, other))
+    for found, wanted in zip(*both, strict=True):
         assert torch.allclose(found.grad, wanted.grad, atol=close)
 
 

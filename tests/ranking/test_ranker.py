@@ -36,11 +36,7 @@ def test_score_is_user_times_item_plus_bias():
     expected = users[1] @ items[7] + model.bias[7]
     assert scores[1, 7].item() == pytest.approx(expected.item(), abs=1e-5)
     assert torch.allclose(scores[:, 1:], model.scores(HISTORY, items=items)[:, 1:])
-
-
-def test_padding_and_what_is_too_old_do_not_matter():
-    model = ranker()
-    users = model.user_vectors(HISTORY)
+    # Padding and what is too old do not matter.
     assert torch.allclose(users[:1], model.user_vectors(torch.tensor([[3, 9]])), atol=1e-5)
     assert torch.allclose(users[1:], model.user_vectors(HISTORY[1:, 1:]), atol=1e-6)
 

@@ -134,11 +134,8 @@ def test_drawn_starts_cut_inside_the_user_and_keep_an_event():
     starts = starts_of([[1, 2, 3], [4], []], cut=True)
     users, ends = starts.draw(3000, None)
     history = starts.history(users, ends, 4)
-    for user, kinds in (
-        (0, {(0, 0, 0, 1), (0, 0, 1, 2), (0, 1, 2, 3)}),
-        (1, {(0, 0, 0, 4)}),
-        (2, {(0, 0, 0, 0)}),
-    ):
+    drawn = [{(0, 0, 0, 1), (0, 0, 1, 2), (0, 1, 2, 3)}, {(0, 0, 0, 4)}, {(0, 0, 0, 0)}]
+    for user, kinds in enumerate(drawn):
         assert set(map(tuple, history[users == user].tolist())) == kinds
     rows, items = starts.seen(users[:50], ends[:50])
     for row in range(50):

@@ -17,12 +17,9 @@ from tests.processes import SERVER
 DEFAULT = ("data", "text", "ranker", "users_a", "users_b", "policy", "evaluate", "final")
 
 
-def test_every_stage_leaves_its_files(tiny_run):
+def test_every_stage_leaves_its_files_and_is_skipped_later(tiny_run, lightrec_tiny_files, capsys):
     assert {p.name for p in tiny_run.iterdir() if p.is_dir()} == {*DEFAULT, "logs"}
     assert (tiny_run / "report.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_run_again_skips_every_stage_and_changes_nothing(tiny_run, lightrec_tiny_files, capsys):
     before = (tiny_run / "metrics.json").read_bytes()
     log, items = lightrec_tiny_files
     run("generic", out=tiny_run, log=log, items=items, overrides=FAST)

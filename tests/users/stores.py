@@ -14,12 +14,8 @@ def prepared(events, folder, **settings):
     return prepare(log, folder, **usual | settings)
 
 
-OFFERED = {
-    "user": ["u"] * 4,
-    "item": ["a", None, "c", "b"],
-    "time": [1, 2, 3, 4],
-    "candidates": [[], ["a", "b"], ["b", "c", "a"], ["b", "a"]],
-}
+OFFERED = {"user": ["u"] * 4, "item": ["a", None, "c", "b"], "time": [1, 2, 3, 4]}
+OFFERED["candidates"] = [[], ["a", "b"], ["b", "c", "a"], ["b", "a"]]
 TWO_SETS = {
     "user": [user for user in "uvwx" for _ in range(5)],
     "item": ["a", None, "a", "b", "a"] * 2 + ["c", None, "d", "d", "c"] * 2,

@@ -20,8 +20,6 @@ from tests.users.stores import prepared
 
 ITEMS, PLACES = 24, 4
 WEIGHTS = {"any item": -1.0, "kind: bad": -1.0, "price": 0.7}
-
-
 KINDS = ["good", "bad", "good", "odd"]
 CATALOG = pl.DataFrame(
     {

@@ -18,14 +18,10 @@ from lightrec.encoders.words import WordEncoder
 from lightrec.errors import DataError, RecipeError
 from lightrec.run import Run
 
-ITEMS = pl.DataFrame(
-    {
-        "item": ["a", "b", "c", "d", "e"],
-        "title": ["tea", "tea pot", None, "lamp", ""],
-        "brand": ["ada", "bo", "bo", None, None],
-        "kinds": [["tea", "pot"], ["tea"], [], None, None],
-    }
-)
+TABLE = {"item": list("abcde"), "title": ["tea", "tea pot", None, "lamp", ""]}
+TABLE["brand"] = ["ada", "bo", "bo", None, None]
+TABLE["kinds"] = [["tea", "pot"], ["tea"], [], None, None]
+ITEMS = pl.DataFrame(TABLE)
 
 
 class Angle(Encoder):

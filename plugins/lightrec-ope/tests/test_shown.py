@@ -33,14 +33,9 @@ def shown(tiny_run, tmp_path_factory):
     free = [[item for item in range(1, 49) if item not in seen[row]] for row in range(60)]
     items = np.array([rng.choice(free[row]) for row in rows])
     worth = np.array([0.6 if "tea" in titles[item - 1] else 0.2 for item in items])
-    frame = pl.DataFrame(
-        {
-            "user": store.user_ids.gather(rows),
-            "item": [names[item - 1] for item in items],
-            "value": (rng.random(ROUNDS) < worth).astype(float),
-            "propensity": [1 / len(free[row]) for row in rows],
-        }
-    )
+    log = {"user": store.user_ids.gather(rows), "item": [names[item - 1] for item in items]}
+    log["value"] = (rng.random(ROUNDS) < worth).astype(float)
+    frame = pl.DataFrame(log | {"propensity": [1 / len(free[row]) for row in rows]})
     path = tmp_path_factory.mktemp("shown") / "shown.csv"
     frame.write_csv(path)
     return path, InteractionLog(frame), rows, titles

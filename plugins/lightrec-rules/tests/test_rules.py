@@ -11,16 +11,11 @@ from lightrec_testing import parametrize_checks, plugin_checks
 
 from lightrec.errors import RecipeError
 
-ITEMS = pl.DataFrame(
-    {
-        "item": list("abcdef"),
-        "title": ["Anvil", "Bell", "Cup", "Dart", "Egg", "Fan"],
-        "kind": ["tool", "tool", "home", "home", "home", None],
-        "tags": [["x"], ["x", "y"], ["y"], [], None, ["z"]],
-        "stock": [3, 0, 5, 1, None, 2],
-        "margin": [0.1, 0.9, 0.3, None, 0.8, 0.2],
-    }
-)
+TABLE = {"item": list("abcdef"), "title": ["Anvil", "Bell", "Cup", "Dart", "Egg", "Fan"]}
+TABLE["kind"] = ["tool", "tool", "home", "home", "home", None]
+TABLE["tags"] = [["x"], ["x", "y"], ["y"], [], None, ["z"]]
+TABLE |= {"stock": [3, 0, 5, 1, None, 2], "margin": [0.1, 0.9, 0.3, None, 0.8, 0.2]}
+ITEMS = pl.DataFrame(TABLE)
 KINDS = {"kind": "category", "tags": "list", "stock": "number", "margin": "number"}
 USERS = pl.DataFrame({"user": ["u", "v"], "country": ["DE", "FR"]})
 SCORES = torch.tensor([[-torch.inf, 6.0, 5.5, 5.0, 4.99, 4.98, 1.0]]).expand(2, -1)
