@@ -13,7 +13,8 @@ def items(slate):
 
 def send(client, slate, item, kind, id):
     event = {"id": id, "session": slate["session"], "item": item, "kind": kind}
-    response = client.post("/feedback", json={"events": [event | {"answer": slate["answer"]}]})
+    event |= {"answer": slate["answer"]} if item in items(slate) else {}
+    response = client.post("/feedback", json={"events": [event]})
     assert response.status_code == 200, response.text
     return response.json()
 

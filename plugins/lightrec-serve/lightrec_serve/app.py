@@ -266,9 +266,10 @@ def application(
         return Response(generate_latest(numbers.registry), media_type="text/plain; version=0.0.4")
 
     @app.get("/numbers")
-    async def operating(hours: Hours = 24) -> list[dict[str, Any]]:
+    async def operating(hours: Hours = 24, trial: bool = False) -> list[dict[str, Any]]:
         """Numbers of what each arm has shown of late, and of what people made of it."""
-        return [asdict(arm) for arm in await service.numbers(hours)]
+        counted = await service.numbers(hours, trial)
+        return [asdict(arm) | {"split_p": service.split(counted)} for arm in counted]
 
     @app.get("/users")
     async def users() -> list[str]:

@@ -136,7 +136,12 @@ def serve(
 
 
 def served(
-    store: str, out: Path, *, day: str | None = None, kinds: dict[str, str] | None = None
+    store: str,
+    out: Path,
+    *,
+    day: str | None = None,
+    kinds: dict[str, str] | None = None,
+    trial: bool = False,
 ) -> None:
     """Write what was served and what people did as logs, a Parquet file a day.
 
@@ -153,6 +158,7 @@ def served(
     :param out: a folder.
     :param day: this day in UTC alone, such as 2026-11-27.
     :param kinds: other names for kinds of feedback, such as those of the run's own log.
+    :param trial: the sessions of those who only tried the service, as on its page, instead.
     """
     from lightrec_serve.store import Store
 
@@ -165,7 +171,7 @@ def served(
             raise RecipeError(f"There is no file {store}.")
         store = f"sqlite:///{store}"
     with Store(store) as held:
-        files, worth = held.export(out, wanted, kinds), held.worth
+        files, worth = held.export(out, wanted, kinds, trial), held.worth
     for file in files:
         print(file)
     if not files:

@@ -15,6 +15,7 @@ ranked, and the logarithm of the probability of the whole slate.
 """
 
 import json
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -28,14 +29,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 from lightrec_export.worth import earnings, worth_of
-from scipy.stats import binomtest
 
 from lightrec.api import Column
 from lightrec.data.files import new_file
 from lightrec.data.parquet import KIND_KEY, SCHEMA_VERSION, VERSION_KEY
 from lightrec.data.schema import LOG_SCHEMA
 from lightrec.errors import DataError
-from lightrec_serve.tables import ANSWERS, FEEDBACK, LEFT, SESSIONS, SHOWN
+from lightrec_serve.tables import ANSWERS, FEEDBACK, LEFT, SESSIONS, SHOWN, TRIALS
 
 ROWS: Final = 10_000
 """Rows that are held in memory at a time, and stand together in a file."""
@@ -66,8 +66,9 @@ class ArmNumbers:
     :param shown: items in them, places counted.
     :param accepted: of these, those whose feedback is of the goal or, without one, is worth more
         than 0.
+    :param people: who were answered, or sessions of nobody who is known.
     :param rate: accepted / shown; 0 where nothing was shown.
-    :param low: of Wilson's 95 % interval, which takes shown items for independent.
+    :param low: of the 95 % interval over people, see :func:`share_of`.
     :param high: of it.
     :param items: distinct ones that were shown.
     :param feedback: how many events of each kind came of the arm's sessions.
@@ -78,6 +79,7 @@ class ArmNumbers:
     answers: int
     shown: int
     accepted: int
+    people: int
     rate: float
     low: float
     high: float
@@ -86,12 +88,34 @@ class ArmNumbers:
     latency_ms: tuple[float, ...]
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
+def wilson(share: float, trials: float) -> tuple[float, float]:
     """Wilson's 95 % interval of a share (1927, "Probable inference"); 0 to 1 without trials."""
     if not trials:
         return 0.0, 1.0
-    low, high = binomtest(successes, trials).proportion_ci(method="wilson")
-    return float(low), float(high)
+    squared = 1.959963984540054**2 / trials
+    centre = (share + squared / 2) / (1 + squared)
+    half = math.sqrt(squared * share * (1 - share) + squared**2 / 4) / (1 + squared)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def share_of(
+    people: int, shown: float, accepted: float, squares: Sequence[float]
+) -> tuple[float, float, float]:
+    """The share of shown items that was accepted, and its 95 % interval over people.
+
+    What one person accepts is alike: the items count as so many independent ones as would give the
+    ratio's variance between people (Kish 1965, "Survey sampling", the design effect), at most as
+    many as there are.
+
+    :param squares: sums over people of shown², shown · accepted, and accepted².
+    """
+    share = accepted / shown if shown else 0.0
+    both, independent = share * (1 - share), min(float(people), shown)
+    if both and people > 1:
+        spread = squares[2] - 2 * share * squares[1] + share**2 * squares[0]
+        between = people / (people - 1) * max(spread, 0.0) / shown**2
+        independent = min(shown, both / between) if between else shown
+    return share, *wilson(share, independent)
 
 
 def _earned(
@@ -111,13 +135,18 @@ def _earned(
 
 
 def numbers(
-    connection: sa.Connection, worth: Mapping[str, float], since: int, goal: Collection[str]
+    connection: sa.Connection,
+    worth: Mapping[str, float],
+    since: int,
+    goal: Collection[str],
+    trial: bool,
 ) -> list[ArmNumbers]:
     """Count what each arm has shown, by the arms' names.
 
     :param worth: of kinds of feedback.
     :param since: milliseconds since 1970 UTC.
     :param goal: the kinds that are to be brought about.
+    :param trial: to those who only tried the service.
     """
     good = [kind for kind, each in _earned(connection, worth, goal, {}).items() if each > 0]
     taken = sa.exists().where(
@@ -125,24 +154,31 @@ def numbers(
         FEEDBACK.c.item == SHOWN.c.item,
         FEEDBACK.c.kind.in_(good),
     )
-    arm, late = ANSWERS.c.arm, ANSWERS.c.time >= since
-    of_items = (
+    arm, late = ANSWERS.c.arm, sa.and_(ANSWERS.c.time >= since, _of(ANSWERS, trial))
+    person = sa.func.coalesce(ANSWERS.c.user, ANSWERS.c.session)
+    places = sa.join(ANSWERS, SHOWN, SHOWN.c.answer == ANSWERS.c.id)
+    of_person = (
         sa.select(
             arm,
-            sa.func.count(),
-            sa.func.sum(sa.case((taken, 1), else_=0)),
-            sa.func.count(SHOWN.c.item.distinct()),
+            sa.cast(sa.func.count(SHOWN.c.item), sa.Double).label("shown"),
+            sa.cast(sa.func.sum(sa.case((taken, 1), else_=0)), sa.Double).label("taken"),
         )
-        .join_from(ANSWERS, SHOWN, SHOWN.c.answer == ANSWERS.c.id)
+        .select_from(sa.outerjoin(ANSWERS, SHOWN, SHOWN.c.answer == ANSWERS.c.id))
         .where(late)
-        .group_by(arm)
+        .group_by(arm, person)
+        .subquery()
     )
-    shown = {name: counts for name, *counts in connection.execute(of_items)}
+    x, y, total = of_person.c.shown, of_person.c.taken, sa.func.sum
+    sums = total(x), total(y), total(x * x), total(x * y), total(y * y)
+    of_arm = sa.select(of_person.c.arm, sa.func.count(), *sums).group_by(of_person.c.arm)
+    shown = {name: counts for name, *counts in connection.execute(of_arm)}
+    distinct = sa.select(arm, sa.func.count(SHOWN.c.item.distinct())).select_from(places)
+    items = dict(map(tuple, connection.execute(distinct.where(late).group_by(arm))))
     answers = sa.select(arm, sa.func.count()).where(late).group_by(arm)
     by_kind = (
         sa.select(SESSIONS.c.arm, FEEDBACK.c.kind, sa.func.count())
         .join_from(FEEDBACK, SESSIONS, SESSIONS.c.id == FEEDBACK.c.session)
-        .where(FEEDBACK.c.time >= since)
+        .where(FEEDBACK.c.time >= since, _of(FEEDBACK, trial))
         .group_by(SESSIONS.c.arm, FEEDBACK.c.kind)
         .order_by(FEEDBACK.c.kind)
     )
@@ -151,11 +187,17 @@ def numbers(
         feedback.setdefault(name, {})[kind] = count
     latencies, rows = _latencies(connection, late), []
     for name, count in sorted(map(tuple, connection.execute(answers))):
-        places, accepted, items = shown.get(name, (0, 0, 0))
-        shares = accepted / places if places else 0.0, *wilson(int(accepted), places)
-        more = items, feedback.get(name, {}), latencies.get(name, ())
-        rows.append(ArmNumbers(name, count, places, int(accepted), *shares, *more))
+        people, had, accepted, *squares = shown[name]
+        counts = count, int(had), int(accepted), people
+        more = items.get(name, 0), feedback.get(name, {}), latencies.get(name, ())
+        rows.append(ArmNumbers(name, *counts, *share_of(people, had, accepted, squares), *more))
     return rows
+
+
+def _of(table: sa.Table, trial: bool) -> sa.ColumnElement[bool]:
+    """What is of trials, or of none."""
+    session = table.c.session
+    return session.in_(TRIALS) if trial else session.not_in(TRIALS)
 
 
 def _latencies(
@@ -186,6 +228,7 @@ def export(
     day: date | None,
     kinds: Mapping[str, str],
     goal: Collection[str],
+    trial: bool,
 ) -> list[Path]:
     """Write the files of a day in UTC, or of all days that have any; each appears whole.
 
@@ -197,16 +240,18 @@ def export(
     :param kinds: other names for kinds of feedback, which stand in ``log`` and say what they are
         worth in ``shown``.
     :param goal: the kinds that are to be brought about.
+    :param trial: the sessions of trials, and not the others.
     :returns: the files that were written.
     :raises DataError: where the folder cannot be written to.
     """
     files = []
     with engine.connect() as connection:
         earned = _earned(connection, worth, goal, kinds)
-        for name, time, query, schema in (
-            ("log", FEEDBACK.c.time, _log(kinds), LOG),
-            ("shown", ANSWERS.c.time, _shown(earned), SHOWN_LOG),
+        for name, table, query, schema in (
+            ("log", FEEDBACK, _log(kinds), LOG),
+            ("shown", ANSWERS, _shown(earned), SHOWN_LOG),
         ):
+            time, query = table.c.time, query.where(_of(table, trial))
             for number in _days(connection, time) if day is None else [(day - EPOCH).days]:
                 within = query.where(time.between(number * DAY, number * DAY + DAY - 1))
                 stem = (EPOCH + timedelta(days=number)).isoformat()

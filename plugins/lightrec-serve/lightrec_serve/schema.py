@@ -115,6 +115,12 @@ class Ask(Strict):
         False, strict=True, description="Draw the slate, and log its propensities."
     )
     explain: bool = Field(False, strict=True, description="Say why each item came.")
+    trial: bool = Field(
+        False,
+        strict=True,
+        description="Whether somebody only tries the service: a session that begins so is kept out "
+        "of logs and numbers, and counts for no person.",
+    )
 
 
 class Why(Strict):

@@ -27,6 +27,10 @@ HELD: Final = 50_000
 """Sessions whose state is held in memory; others are read from the store when they go on."""
 REMEMBERED: Final = 1_000
 """Events of earlier sessions that a session knows, and of itself: in each case the newest ones."""
+AHEAD: Final = timedelta(minutes=5)
+"""Time by which a client's clock may be ahead."""
+SLATES: Final = 20
+"""Answers of a session that are held with what they have shown; others are looked up."""
 FEW: Final = 8
 """Items that are taken in between two batches of slates."""
 LONG: Final = 0.2
@@ -83,6 +87,8 @@ class State:
     """Items of the user's events, the kinds of these, and their times as in a store."""
     before: int = 0
     """How many of them are of earlier sessions."""
+    shown: dict[str, set[str]] = field(default_factory=dict)
+    """Items of the session's last answers."""
 
     def happened(self, event: tuple[str, str, int]) -> None:
         """Note an event of the session, which forgets the oldest of very many."""
@@ -108,8 +114,8 @@ class Service:
         self._states: OrderedDict[str, State] = OrderedDict()
         self._reloading, self._changing = asyncio.Lock(), asyncio.Lock()
         self._counting = Lane("numbers")
-        self._counted: dict[float, tuple[float, list[ArmNumbers]]] = {}
-        """By hours: until when they are given again, and an operator's numbers."""
+        self._counted: dict[tuple[float, bool], tuple[float, list[ArmNumbers]]] = {}
+        """By hours, and whether of trials: an operator's numbers, given again until a time."""
         for arm in arms:
             arm.batcher = Batcher(arm.load())
             _put_all(arm.batcher.engine, store)
@@ -152,6 +158,9 @@ class Service:
         if ranked.rules:
             pinned = [place.item for place in places if place.pinned]
             request["rules"] = {"mark": ranked.rules, "pinned": pinned}
+        state.shown[slate.answer] = {place.item for place in places}
+        if len(state.shown) > SLATES:
+            del state.shown[next(iter(state.shown))]
         seconds = ranked.seconds | {"total": perf_counter() - began}
         self.store.answered(
             Answer(
@@ -204,6 +213,12 @@ class Service:
         if wrong and len(kinds) > 1:
             there = ", ".join([*sorted(kinds), *ANSWERED])
             raise RecipeError(f"{wrong[0]!r} is no kind of feedback here; there are {there}.")
+        now = datetime.now(UTC)
+        if late := [each.time for each in events if each.time and each.time > now + AHEAD]:
+            raise RecipeError(
+                f"An event is of {late[0]:%Y-%m-%d %H:%M %Z}, and here it is {now:%Y-%m-%d %H:%M} "
+                "UTC: set the clock of what sends it, or leave its time out."
+            )
         states = [await self._held(event.session) for event in events]
         kept, arms = [], self.arms.values()
         for event, state in zip(events, states, strict=True):
@@ -212,6 +227,11 @@ class Service:
             # Who was shown an item may like it after it was deleted.
             if not any(arm.batcher.engine.catalog.numbers([event.item]) for arm in arms):
                 raise Unknown(f"There is no item {event.item!r}.")
+            if event.answer is not None and not await self._was_shown(state, event):
+                raise Unknown(
+                    f"The answer {event.answer!r} has not shown the item {event.item!r} in the "
+                    f"session {event.session!r}: name the one that has, or leave it out."
+                )
             said = event.model_dump() | {"time": milliseconds(event.time)}
             kept.append(Feedback(user=state.session.user, **said))
         new = await asyncio.to_thread(self.store.feedback, kept)
@@ -219,6 +239,19 @@ class Service:
             if is_new and state is not None:
                 state.happened((each.item, each.kind, each.time))
         return sum(new), len(new) - sum(new)
+
+    async def _was_shown(self, state: State, event: Event) -> bool:
+        """Whether an event names an answer that has shown its item in its session."""
+        answer = event.answer or ""
+        for wait in (0.0, 0.2):  # another process may be about to write it
+            if answer not in state.shown:
+                await asyncio.sleep(wait)
+                read = partial(self.store.shown, state.session.id, answer)
+                state.shown[answer] = await asyncio.to_thread(read)
+            if event.item in state.shown[answer]:
+                return True
+            del state.shown[answer]
+        return False
 
     async def put(self, items: Sequence[Item]) -> list[str]:
         """Take in items, which the next answers may hold.
@@ -303,15 +336,31 @@ class Service:
             for name, arm in self.arms.items()
         }
 
-    async def numbers(self, hours: float) -> "list[ArmNumbers]":
-        """Count what each arm has shown in the last hours."""
-        if (held := self._counted.get(hours)) is not None and monotonic() < held[0]:
+    async def numbers(self, hours: float, trial: bool = False) -> "list[ArmNumbers]":
+        """Count what each arm has shown in the last hours, or to those who only tried it."""
+        if (held := self._counted.get((hours, trial))) is not None and monotonic() < held[0]:
             return held[1]
         began, since = monotonic(), milliseconds() - int(hours * 3_600_000)
-        counted = await self._counting.call(lambda: self.store.numbers(since))
+        counted = await self._counting.call(lambda: self.store.numbers(since, trial))
         if (took := monotonic() - began) > LONG:  # the page asks every 10 seconds
-            self._counted = {hours: (monotonic() + 30 * took, counted)}
+            self._counted = {(hours, trial): (monotonic() + 30 * took, counted)}
         return counted
+
+    def split(self, counted: "Sequence[ArmNumbers]") -> float | None:
+        """How likely chance splits people among the arms as unevenly: Pearson's chi-squared test.
+
+        Near 0 something else splits them, such as requests that fail in one arm, and the arms
+        cannot be compared. None where there are no two arms to meet, or nobody has met one.
+        """
+        from scipy.stats import chisquare
+
+        met = {arm.arm: arm.people for arm in counted}
+        weights = {name: arm.weight for name, arm in self.arms.items() if arm.weight}
+        people = [met.get(name, 0) for name in weights]
+        if len(weights) < 2 or not any(people):
+            return None
+        each = sum(people) / sum(weights.values())
+        return float(chisquare(people, [each * weight for weight in weights.values()]).pvalue)
 
     def users(self, count: int) -> list[str]:
         """Some users of the log."""
@@ -338,8 +387,12 @@ class Service:
         return self.arms[name]
 
     def _drawn(self, person: str) -> str:
-        """Assign a person to an arm, always to the same one as long as the weights stay."""
-        digest = hashlib.sha256(person.encode()).digest()
+        """Assign a person to an arm, always to the same one as long as arms and weights stay.
+
+        Another experiment, of arms with other names, draws anew: who had bad luck in one has not in
+        the next.
+        """
+        digest = hashlib.sha256("\0".join((*self.arms, person)).encode()).digest()
         place = int.from_bytes(digest[:8], "big") / 2**64
         place *= sum(arm.weight for arm in self.arms.values())
         for arm in self.arms.values():
@@ -354,7 +407,8 @@ class Service:
         state = await self._held(name) if ask.session else None
         if state is None:
             arm = self._arm(ask.arm).name if ask.arm else self._drawn(user or name)
-            session = Session(id=name, user=user, arm=arm, began=milliseconds())
+            began = milliseconds()
+            session = Session(id=name, user=user, arm=arm, began=began, trial=ask.trial)
             state = await self._restored(session, begun=False)
             state.unsent = not ask.session
         if user is not None and self._known_as(state.session.user) != user:

@@ -31,6 +31,7 @@ from lightrec_serve.tables import (
     PATIENCE,
     SESSIONS,
     SHOWN,
+    TRIALS,
     WORTH,
     WRITING,
     Answer,
@@ -195,15 +196,22 @@ class Store:
         request: dict[str, Any] = json.loads(row or "{}")
         return request
 
+    def shown(self, session: str, answer: str) -> set[str]:
+        """The items that an answer of a session has shown; none where there is no such answer."""
+        where = ANSWERS.c.session == session, SHOWN.c.answer == answer
+        query = sa.select(SHOWN.c.item).join(ANSWERS, SHOWN.c.answer == ANSWERS.c.id).where(*where)
+        with self._reading() as connection:
+            return {*connection.scalars(query)}
+
     def history(
         self, user: str, before: int | None = None, last: int | None = None
     ) -> list[Feedback]:
-        """A user's feedback in its order.
+        """A user's feedback in its order, without that of trials.
 
         :param before: only what is older than this time.
         :param last: number of the newest that are wanted.
         """
-        conditions = [FEEDBACK.c.user == user]
+        conditions = [FEEDBACK.c.user == user, FEEDBACK.c.session.not_in(TRIALS)]
         if before is not None:
             conditions.append(FEEDBACK.c.time < before)
         return self._feedback(*conditions, last=last)
@@ -233,12 +241,17 @@ class Store:
             ]
 
     def export(
-        self, folder: Path | str, day: date | None = None, kinds: Mapping[str, str] | None = None
+        self,
+        folder: Path | str,
+        day: date | None = None,
+        kinds: Mapping[str, str] | None = None,
+        trial: bool = False,
     ) -> list[Path]:
         """Write Parquet files of a day in UTC, or of all days; see :mod:`lightrec_serve.records`.
 
         :param kinds: other names for kinds of feedback, such as those of a run's own log:
             ``{"accepted": "click"}``.
+        :param trial: the sessions of trials instead.
         :returns: the files: ``log/2026-11-27.parquet``, ``shown/2026-11-27.parquet``. A day on
             which nothing happened has none.
         """
@@ -246,14 +259,17 @@ class Store:
 
         self.flush()
         with failing(self.engine, "read"):
-            return export(self.engine, Path(folder), self.worth, day, kinds or {}, self.goal)
+            return export(self.engine, Path(folder), self.worth, day, kinds or {}, self.goal, trial)
 
-    def numbers(self, since: int = 0) -> "list[ArmNumbers]":
-        """Count what each arm has shown since a time, by the arms' names."""
+    def numbers(self, since: int = 0, trial: bool = False) -> "list[ArmNumbers]":
+        """Count what each arm has shown since a time, by the arms' names.
+
+        :param trial: to those who only tried the service.
+        """
         from lightrec_serve.records import numbers
 
         with self._reading() as connection:
-            return numbers(connection, self.worth, since, self.goal)
+            return numbers(connection, self.worth, since, self.goal, trial)
 
     def close(self) -> None:
         """Write what waits, and close the database; a closed store refuses everything else.

@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from lightrec.data.files import without_password
 from lightrec.errors import DataError, LightrecError
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Version of the tables; a database of a newer one is refused."""
 LONGEST: Final = 1000
 """Bytes of an id, a user or a kind: PostgreSQL indexes no more than two such together."""
@@ -75,6 +75,8 @@ class Session:
 
     :param arm: what answers it, such as a run's name.
     :param began: in milliseconds since 1970 UTC, as all times here.
+    :param trial: whether somebody only tried the service: its events are of no log and no number
+        but those of trials.
     :raises DataError: where a value cannot be stored, as for all rows here.
     """
 
@@ -82,6 +84,7 @@ class Session:
     user: str | None
     arm: str
     began: int
+    trial: bool = False
 
     def __post_init__(self) -> None:
         _check(self)
@@ -199,7 +202,10 @@ SESSIONS: Final = _table(
     _text("user", True),
     _text("arm"),
     _time("began"),
+    sa.Column("trial", sa.Boolean, nullable=False, server_default=sa.false()),
 )
+TRIALS: Final = sa.select(SESSIONS.c.id).where(SESSIONS.c.trial)
+"""The sessions of those who only tried the service."""
 ANSWERS: Final = _table(
     "answers",
     _counted(),
@@ -213,6 +219,7 @@ ANSWERS: Final = _table(
     _text("request"),
     sa.Column("latency_ms", sa.Double),
     sa.Index("serve_answers_time", "time"),
+    sa.Index("serve_answers_session", "session", "number"),
 )
 SHOWN: Final = _table(
     "shown",
@@ -278,6 +285,8 @@ def open_database(url: str) -> sa.Engine:
                     f"lightrec-serve; this one knows versions up to {FORMAT_VERSION}. Update "
                     "lightrec-serve, or name another database."
                 )
+            if version == 1:
+                _update(connection)
             # Written each time, so that who may not write learns it here.
             noted = ABOUT.insert() if version is None else ABOUT.update()
             connection.execute(noted.values(version=FORMAT_VERSION))
@@ -285,6 +294,15 @@ def open_database(url: str) -> sa.Engine:
         engine.dispose()
         raise
     return engine
+
+
+def _update(connection: sa.Connection) -> None:
+    """Bring the tables of version 1 to version 2."""
+    connection.execute(
+        sa.DDL("ALTER TABLE serve_sessions ADD COLUMN trial BOOLEAN DEFAULT FALSE NOT NULL")
+    )
+    for index in ANSWERS.indexes:
+        index.create(connection, checkfirst=True)
 
 
 def _engine(url: str) -> sa.Engine:

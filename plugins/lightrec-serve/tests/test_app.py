@@ -177,6 +177,10 @@ def test_people_meet_the_arms_by_their_weights_and_for_good(client, tiny_run):
         refused = http.post("/recommend", json={"session": chosen["session"], "arm": "arm-0"})
         assert refused.status_code == 409
         assert http.post("/recommend", json={"arm": "arm-9"}).status_code == 404
+        assert 0.01 < http.numbers()[0]["split_p"] < 1
+        for name in map(str, range(40)):
+            slate_of(http, user=name, k=1, arm="arm-1")
+        assert http.numbers()[0]["split_p"] < 1e-4, "something else than the weights splits people"
     # 4 standard deviations of a binomial law.
     assert abs(first.count("arm-1") - 30) < 4 * math.sqrt(120 * 0.25 * 0.75)
     with client(*two, weights=(3, 1)) as http:

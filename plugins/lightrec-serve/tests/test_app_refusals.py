@@ -9,6 +9,8 @@ import pytest
 from lightrec_serve.access import Limits
 from lightrec_serve.run_engine import RunEngine
 
+from tests.asking import slate_of
+
 TOKENS = {"r" * 16: "read", "f" * 16: "feedback", "a" * 16: "admin"}
 READ = ["GET /metrics", "GET /metrics/", "GET /numbers", "GET /users", "GET /items/i1/similar"]
 ROUTES = {
@@ -101,6 +103,27 @@ def test_names_that_no_item_has_as_they_stand_are_few(client):
         assert "101 names are no item's id or title as it stands" in refused.json()["error"]
         answered = http.post("/recommend", json={"k": 1, "history": ["tea number 6", "i5"] * 400})
         assert answered.status_code == 200, answered.text
+
+
+def test_feedback_is_of_what_was_shown_and_of_no_time_to_come(client):
+    with client() as http:
+        slate, other = (slate_of(http, user="u3", k=2) for _ in range(2))
+        shown = [place["item"] for place in slate["items"]]
+        unseen = next(item for item in ("i1", "i2", "i3") if item not in shown)
+        event = {"id": "1", "session": slate["session"], "item": shown[0]}
+        for wrong, status, said in (
+            ({"answer": "made up"}, 404, "has not shown"),
+            ({"answer": other["answer"]}, 404, "has not shown"),
+            ({"answer": slate["answer"], "item": unseen}, 404, "has not shown"),
+            ({"time": "2999-01-01T00:00:00Z"}, 422, "set the clock of what sends it"),
+        ):
+            refused = http.post("/feedback", json={"events": [event | wrong]})
+            assert (refused.status_code, said in refused.json()["error"]) == (status, True)
+        first = {"answer": slate["answer"]}
+        for _ in range(25):
+            slate_of(http, session=slate["session"])
+        sent = http.post("/feedback", json={"events": [event | first]})
+        assert sent.json() == {"stored": 1, "known": 0}, "an early answer is looked up"
 
 
 def test_a_kind_of_feedback_that_no_run_knows_is_refused(client, tiny_run):

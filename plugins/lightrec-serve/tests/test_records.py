@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 from lightrec_serve import records
-from lightrec_serve.records import wilson
-from lightrec_serve.store import Store
+from lightrec_serve.records import share_of, wilson
+from lightrec_serve.store import Session, Store
 
 from lightrec.__main__ import main
 from lightrec.data.log import InteractionLog
@@ -23,12 +23,22 @@ HALF_A_DAY = 43_200_000
 def test_wilson_is_that_of_its_formula():
     # The ends are the roots of (p - share)² = z² p (1 - p) / n.
     for successes, trials in ((0, 5), (1, 10), (7, 7), (300, 1000)):
-        low, high = wilson(successes, trials)
+        low, high = wilson(successes / trials, trials)
         for end in (low, high):
             spread = 1.959963984540054**2 * end * (1 - end) / trials
             assert (end - successes / trials) ** 2 == pytest.approx(spread, abs=1e-12)
         assert 0 <= low <= successes / trials <= high <= 1
     assert wilson(0, 0) == (0, 1)
+
+
+@pytest.mark.parametrize("places", [1, 7])
+def test_an_interval_goes_by_people_and_not_by_what_each_of_them_repeats(places):
+    # 30 of 100 people take all that they are shown, which tells no more than one place of each.
+    squares = 100 * places**2, 30 * places**2, 30 * places**2
+    expected = 0.3, *wilson(0.3, 99)
+    assert share_of(100, 100 * places, 30 * places, squares) == pytest.approx(expected)
+    assert share_of(5, 50, 0, (500, 0, 0)) == (0, *wilson(0, 5))
+    assert share_of(0, 0, 0, (0, 0, 0)) == (0, 0, 1)
 
 
 def test_numbers_are_counted_by_arm(store, event, answer):
@@ -43,13 +53,27 @@ def test_numbers_are_counted_by_arm(store, event, answer):
     blend, policy = store.numbers()
     assert (blend.arm, blend.answers, blend.shown) == ("blend", 100, 300)
     assert (blend.accepted, blend.items) == (2, 9)
-    assert (blend.rate, (blend.low, blend.high)) == (2 / 300, wilson(2, 300))
+    assert (blend.people, blend.rate) == (1, 2 / 300)
+    assert (blend.low, blend.high) == wilson(2 / 300, 1)
     assert blend.latency_ms == (50.0, 95.0, 99.0)
     assert (policy.answers, policy.shown, policy.accepted, policy.items) == (101, 100, 1, 1)
     assert policy.latency_ms == ()
     late = store.numbers(since=NOON)
     assert late[0] == blend
     assert (late[1].answers, late[1].shown, late[1].rate, late[1].high) == (1, 0, 0, 1)
+
+
+def test_trials_are_of_no_log_number_or_history_but_their_own(store, tmp_path, event, answer):
+    for session in ("tried", "real"):
+        store.begin(Session(session, "u", "blend", NOON, session == "tried"))
+        store.answered(answer(f"of {session}", [f"{session}1", "x"], session=session))
+        store.feedback([event("1", f"{session}1", session, answer=f"of {session}")])
+    assert [each.item for each in store.history("u")] == ["real1"]
+    for trial, session in ((True, "tried"), (False, "real")):
+        (numbers,) = store.numbers(trial=trial)
+        assert (numbers.answers, numbers.accepted, numbers.feedback) == (1, 1, {"accepted": 1})
+        for file in store.export(tmp_path / session, trial=trial):
+            assert pl.read_parquet(file)["session"].unique().to_list() == [session]
 
 
 def test_feedback_becomes_a_log_that_is_read(store, url, tmp_path, event, answer, capsys):

@@ -1,7 +1,8 @@
 """What the store refuses: values that no database holds, addresses, files and servers."""
 
 import pytest
-from lightrec_serve.store import Store, StoreError
+import sqlalchemy as sa
+from lightrec_serve.store import Session, Store, StoreError
 from lightrec_serve.tables import ABOUT
 
 from lightrec.errors import DataError
@@ -60,6 +61,20 @@ def test_a_file_that_is_no_database_or_may_not_be_written(tmp_path):
     Store(f"sqlite:///{tmp_path}/serve.db").close()
     with pytest.raises(StoreError, match=r"readonly database\). Give this user the right to write"):
         Store(f"sqlite:///file:{tmp_path}/serve.db?mode=ro&uri=true")
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(url, event):
+    with Store(url) as store, store.engine.begin() as connection:
+        connection.exec_driver_sql("DROP INDEX serve_answers_session")
+        connection.exec_driver_sql("ALTER TABLE serve_sessions DROP COLUMN trial")
+        connection.exec_driver_sql("INSERT INTO serve_sessions VALUES ('old', 'u', 'blend', 1)")
+        connection.execute(ABOUT.update(), {"version": 1})
+    for _ in range(2):
+        with Store(url) as store:
+            assert store.session("old") == Session("old", "u", "blend", 1)
+            assert store.begin(Session("new", "u", "blend", 1, trial=True)).trial
+            indexes = sa.inspect(store.engine).get_indexes("serve_answers")
+            assert "serve_answers_session" in {each["name"] for each in indexes}
 
 
 def test_a_database_of_a_newer_version_is_refused(url):

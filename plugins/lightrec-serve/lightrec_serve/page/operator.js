@@ -3,6 +3,7 @@
 import { api, element, find, say, stamp } from "./parts.js";
 
 const EVERY = 10_000; // milliseconds
+const UNEVEN = "People meet the arms in other shares than their weights say: before you compare the arms, look for what loses requests of one of them.";
 const AXES = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
 
 const count = new Intl.NumberFormat("en").format;
@@ -71,14 +72,15 @@ export function operator(arms) {
 
   async function refresh() {
     try {
-      const found = await api(`numbers?hours=${find("hours").value}`);
+      const found = await api(`numbers?hours=${find("hours").value}&trial=${find("trials").checked}`);
       const known = arms();
       const names = new Set([...Object.keys(known), ...found.map((numbers) => numbers.arm)]);
       const highest = Math.max(0, ...found.map((numbers) => numbers.high));
       const end = AXES.find((axis) => axis >= highest) ?? 1;
       find("arms").replaceChildren(...Array.from(names, (name) =>
         card(name, known[name], found.find((numbers) => numbers.arm === name), end)));
-      say(find("broken"), "");
+      const uneven = found.length && found[0].split_p !== null && found[0].split_p < 0.001;
+      say(find("broken"), uneven ? UNEVEN : "");
       const now = new Date().toLocaleTimeString("en-GB");
       say(find("updated"), `Counted at ${now}, and again every ${EVERY / 1000} seconds.`);
     } catch (error) {
@@ -86,7 +88,7 @@ export function operator(arms) {
     }
   }
 
-  find("hours").addEventListener("change", refresh);
+  for (const name of ["hours", "trials"]) find(name).addEventListener("change", refresh);
   return {
     run(visible) {
       clearInterval(timer);

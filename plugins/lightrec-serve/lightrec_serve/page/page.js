@@ -12,6 +12,7 @@ const titles = [];
 
 function wanted() {
   const ask = { k: LENGTH, explain: true, history: [...titles], explore: find("explore").checked };
+  ask.trial = find("trial").checked; // then it is of no log and no number
   if (find("user").value) ask.user = find("user").value;
   if (wish) ask.ask = wish;
   return ask;
@@ -134,6 +135,7 @@ async function start() {
   find("wish").addEventListener("change", askForWish);
   find("wish").addEventListener("search", askForWish);
   find("explore").addEventListener("change", askAll);
+  find("trial").addEventListener("change", beginAgain);
   find("compare").addEventListener("change", (event) => setCompared(event.target.checked));
   find("again").addEventListener("click", () => {
     titles.length = 0;
