@@ -4,5 +4,4 @@ from lightrec.api import gives
 
 LIGHTREC_API = 2
 
-lightrec_evaluators = gives({"ShownItems": "lightrec_ope.shown:ShownItems"})
 lightrec_commands = gives({"estimate": "lightrec_ope.commands:estimate"})

@@ -1,4 +1,4 @@
-"""The evaluator keeps the contract of evaluators."""
+"""The command keeps the contract of commands."""
 
 from lightrec_testing import parametrize_checks, plugin_checks
 

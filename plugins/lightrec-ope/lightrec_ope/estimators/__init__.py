@@ -27,4 +27,3 @@ from lightrec_ope.estimators.sequences import (
     fitted_values,
 )
 from lightrec_ope.estimators.slates import CascadeDR, CascadeIPS, IndependentIPS, SlateIPS, SlateLog
-from lightrec_ope.estimators.studies import Errors, Study, fitted_world, study
