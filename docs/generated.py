@@ -23,11 +23,13 @@ import re
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from benchmarks import table
 from lightrec import hookspecs, plugins
 from lightrec.cli.command import parser_of
-from lightrec.cli.gallery import packages
 from lightrec.keys import Key
 from lightrec.stages.recipes import in_order, load
 
@@ -243,15 +245,21 @@ def submodules(name: str) -> list[str]:
     return [name, *public]
 
 
+def packages() -> list[dict[str, Any]]:
+    """Read the list of the packages that are known."""
+    return yaml.safe_load((ROOT / "docs" / "packages.yaml").read_text(encoding="utf-8"))
+
+
 def gallery() -> str:
     """List the packages that are known."""
     rows = []
     for package in packages():
-        address = f"../{package.address}/README.md" if package.first_party else package.address
-        kinds = ", ".join(f"`{kind}`" for kind in package.kinds)
-        whose = "lightrec" if package.first_party else "others"
-        name = f"[{package.name}]({address})"
-        rows.append([name, package.about, kinds, whose, package.checked])
+        address, whose = package["address"], "others"
+        if package.get("first_party"):
+            address, whose = f"../{address}/README.md", "lightrec"
+        kinds = ", ".join(f"`{kind}`" for kind in package["kinds"])
+        name = f"[{package['name']}]({address})"
+        rows.append([name, package["about"], kinds, whose, package["checked"]])
     return _table(["package", "what it is for", "adds", "by", "checked with"], rows)
 
 

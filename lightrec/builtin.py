@@ -69,7 +69,6 @@ lightrec_commands = gives(
         "plugins list": "lightrec.cli.plugins:list_plugins",
         "plugins show": "lightrec.cli.plugins:show",
         "plugins new": "lightrec.cli.plugins:new",
-        "plugins search": "lightrec.cli.gallery:search",
         "recipes list": "lightrec.cli.recipes:list_recipes",
         "recipes show": "lightrec.cli.recipes:show",
         "recipes copy": "lightrec.cli.recipes:copy",
