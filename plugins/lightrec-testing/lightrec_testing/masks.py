@@ -16,18 +16,16 @@ import torch
 
 from lightrec.api import Audience, Past
 from lightrec.data.audience import Mask
-from lightrec.data.domain import Domain, showable
+from lightrec.data.domain import Domain
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore, padded
-from lightrec.errors import PluginError
 from lightrec.keys import PADDING, Column, Key
-from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec_testing import tiny
 from lightrec_testing.contract import LIBRARIES, DoesNotApply, Faults, NotChecked, Note, promise
 from lightrec_testing.invariants import BatchChecks, described, differences
 
-DRAWS, ROUNDS, PLACES, PEOPLE = 1_000_000, 10, 10, 50
-"""Items drawn for people of a log, in so many rounds and slates of so many places."""
+PEOPLE = 50
+"""People of a log about whom a domain is asked."""
 FORBIDS_NOTHING = "It forbids nobody anything in its log: let `synthetic` make up more."
 DAY = 86_400_000
 """Milliseconds."""
@@ -207,38 +205,6 @@ class MaskChecks(BatchChecks):
         alone = np.concatenate(masks) if len(masks) == len(each) else None
         yield from differences({"all": whole, "again": whole}, {"all": again, "again": alone})
         yield from differences(dict(enumerate(tables)), {0: case.users, 1: case.items})
-
-    @promise("Compute each user's row from that user alone, and keep nothing from call to call.")
-    def million_draws(self) -> Faults:
-        """Of a million items that are drawn for the people of a log, which is the domain's own
-        where it makes one up, none is forbidden when each of them is asked about alone.
-        """
-        if not (domain := self.make()).restricts:
-            raise DoesNotApply("It forbids nothing.")
-        kind: Any = type(domain)
-        store = tiny.kit_store(kind)
-        try:
-            mask = showable(store)
-        except PluginError as error:
-            raise NotChecked(f"The domain is not installed: {error}") from error
-        users = torch.arange(min(store.num_users, PEOPLE))
-        offsets = torch.from_numpy(np.array(mask.log.offsets))
-        length = offsets[users + 1] - offsets[users]
-        ends = offsets[users] + (torch.rand(len(users)) * (length + 1)).long()
-        allowed = mask(users, ends)
-        if allowed is None or allowed[:, 1:].all():
-            raise NotChecked(FORBIDS_NOTHING)
-        pairs = [*zip(users.split(1), ends.split(1), strict=True)]
-        masks = [mask(*pair) for pair in reversed(pairs)]
-        alone = torch.cat([each for each in masks if each is not None]).flip(0)
-        yield from differences(alone, allowed)
-        places = min(PLACES, store.num_items)
-        rows = torch.arange(len(users)).repeat(-(-DRAWS // (ROUNDS * places * len(users))))
-        law = PlackettLuce(torch.zeros(len(rows), store.num_items + 1), allowed[rows], places)
-        for _ in range(ROUNDS):
-            slates = law.sample().clamp_min(PADDING)  # a place for which nothing is left
-            if wrong := int((~alone[rows].gather(1, slates) & (slates > PADDING)).sum()):
-                yield f"{wrong} of {slates.numel()} are."
 
     @promise(
         "Correct the name, or let `synthetic` write what `eligible` reads; set `by_history` only "
