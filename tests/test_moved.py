@@ -105,7 +105,7 @@ def test_a_file_that_says_an_old_path_is_named(tmp_path, capsys):
     ("use", "package"),
     [
         (lambda: plugins.installed().get("simulators", "Greed"), "lightrec-worlds"),
-        (lambda: recipes.load("careful"), "lightrec-lab"),
+        (lambda: recipes.load("worlds"), "lightrec-worlds"),
         (lambda: recipes.find("worlds/ppo"), "lightrec-worlds"),
         (lambda: _do(["tune", "-c", "video/ranker"]), "lightrec-tune"),
         (lambda: _do(["data", "fetch", "movielens-100k"]), "lightrec-formats"),

@@ -95,8 +95,6 @@ class Learner(nn.Module, ABC):
     """Whether the loss looks at the items shown alone, and not at all that might have been."""
     values_single_items: bool = False
     """Whether slates of several places are refused."""
-    learns_a_law: bool = True
-    """Whether what is learned is the law of slates itself, and not values of what is shown."""
 
     def __init__(
         self,
@@ -217,7 +215,7 @@ class PPO(Learner):
 class SlateSarsa(Learner):
     """SlateQ on policy (Ie et al. 2019): values of what was taken, from returns as they came."""
 
-    learns_slates_alone, learns_a_law = True, False
+    learns_slates_alone = True
     policy: SlatePolicy
 
     @staticmethod

@@ -107,6 +107,6 @@ class OfflinePolicyModule(PolicyStage):
             rows = drawn(self.transitions, self.settings.batch_size)
             with torch.no_grad():
                 rows = self._whole(rows)
-            outcomes.append(self.update(self._losses(rows)))
+            outcomes.append(self.update(self.learner.losses(rows)))
             self.learner.follow_up()
         self.log_means(*outcomes)

@@ -101,7 +101,7 @@ class PolicyModule(PlayingStage):
         for _ in range(self.settings.passes):
             order = torch.randperm(len(rows), device=self.device)
             for chosen in order.split(self.settings.batch_size):
-                losses = self._losses(self.with_masks(rows[chosen]))
+                losses = self.learner.losses(self.with_masks(rows[chosen]))
                 outcomes.append(self.update(losses))
         self.log_means(*outcomes)
 

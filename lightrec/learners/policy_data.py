@@ -8,7 +8,6 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from lightrec import plugins
 from lightrec.blame import blaming
 from lightrec.data.stage_data import LogData
 from lightrec.errors import RecipeError
@@ -19,7 +18,7 @@ from lightrec.policies.baselines import PopularityPolicy, RandomPolicy
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.ranking.item_models.base import Evidence
 from lightrec.ranking.ranker import Ranker
-from lightrec.rewards.accepted import SurplusReward, WeightedSum
+from lightrec.rewards.accepted import SurplusReward
 from lightrec.rewards.base import Reward, RewardContext
 from lightrec.run import Run
 from lightrec.settings import make_of
@@ -47,8 +46,6 @@ class PolicyData(LogData, SimulatorData):
     :param reward: what the policy maximises the sum of; null for what was learned, with the
         pleasure of choosing (SurplusReward). A shaped reward trains with its shaping and is judged
         without.
-    :param penalty: what a nat of user model A's uncertainty takes off the reward, where it is an
-        ensemble, by the UncertaintyPenalty of lightrec-rewards.
     :param slate_size: items shown in a step.
     :param leave_rate: probability of leaving after a step, an assumption where the log is silent;
         where leaving was fitted, the user model's own is used.
@@ -61,8 +58,6 @@ class PolicyData(LogData, SimulatorData):
         end.
     :param held_out: users on whose sessions epochs are judged; no training session is theirs.
     :param seed: of the choice of those users.
-    :param users_c: folder of a third user model, best of another class, in which epochs are judged:
-        what pays in A alone is not chosen. Null judges in A.
     """
 
     def __init__(
@@ -72,7 +67,6 @@ class PolicyData(LogData, SimulatorData):
         users_a: str,
         policy: PolicySlot | None = None,
         reward: Reward | None = None,
-        penalty: float = 0.0,
         slate_size: int = 1,
         leave_rate: float = 0.05,
         max_steps: int = 40,
@@ -83,17 +77,16 @@ class PolicyData(LogData, SimulatorData):
         cut: bool = True,
         held_out: int = 256,
         seed: int = 0,
-        users_c: str | None = None,
     ) -> None:
         super().__init__(data)
         self.ranker_folder, self.users_a = ranker, users_a
         self.policy = policy or CandidatePolicy
         self._run = Run(Path(users_a).parent, follow=False)
-        self.reward, self.penalty = reward or SurplusReward(), penalty
+        self.reward = reward or SurplusReward()
         self.slate_size, self.leave_rate, self.max_steps = slate_size, leave_rate, max_steps
         self.ending, self.max_candidates = ending, max_candidates
         self.history_length, self.iterations = history_length, iterations
-        self.cut, self.held_out, self.seed, self.users_c = cut, held_out, seed, users_c
+        self.cut, self.held_out, self.seed = cut, held_out, seed
 
     @cached_property
     def ranker(self) -> Ranker:
@@ -163,7 +156,7 @@ class PolicyData(LogData, SimulatorData):
         return logged_sessions(
             self.store,
             self.starts,
-            self._reward_for(self.user_model).judged,
+            self._bound_reward().judged,
             history_length=max(self.history_length, self.user_model.history_length),
             slate_size=self.slate_size,
             max_steps=self.max_steps,
@@ -178,14 +171,11 @@ class PolicyData(LogData, SimulatorData):
         """The probability of going on after a step that is a part of the discount."""
         return 1.0 if self._fitted or self.ending == "fixed" else 1 - self.leave_rate
 
-    def _reward_for(self, users: UserModel, discount: float = 1.0, penalty: float = 0.0) -> Reward:
-        """The reward, bound to the run and a user model."""
+    def _bound_reward(self, discount: float = 1.0) -> Reward:
+        """The reward, bound to the run and user model A."""
         reward = deepcopy(self.reward)
-        if penalty:
-            doubt = plugins.installed().get("rewards", "UncertaintyPenalty").load()
-            reward = WeightedSum([reward, doubt()], [1.0, penalty])
         context = RewardContext(
-            users,
+            self.user_model,
             self.store,
             discount=discount * self._going_on,
             fitted_ends=self._fitted and self.ending != "fixed",
@@ -201,15 +191,11 @@ class PolicyData(LogData, SimulatorData):
         """
         self._run.check_halves()
         users = self.held_out_users
-        reward = self._reward_for(self.user_model, discount, self.penalty).to(device)
-        judge, judged = self.user_model, reward.judged
-        if self.users_c is not None:
-            judge = UserModel.load(self.users_c)
-            judged = self._reward_for(judge, discount).to(device).judged
+        reward = self._bound_reward(discount).to(device)
 
-        def simulator(users: UserModel, rows: int, reward: Reward) -> UserModelSimulator:
+        def simulator(rows: int, reward: Reward) -> UserModelSimulator:
             return UserModelSimulator(
-                users.to(device),
+                self.user_model.to(device),
                 self.starts,
                 rows,
                 reward=reward,
@@ -225,6 +211,5 @@ class PolicyData(LogData, SimulatorData):
                 device=device,
             )
 
-        train = simulator(self.user_model, sessions, reward)
-        judging = simulator(judge, len(users), judged)
+        train, judging = simulator(sessions, reward), simulator(len(users), reward.judged)
         return Playground(train, judging, users, reward, self._going_on)

@@ -39,13 +39,6 @@ from lightrec.simulators.rollout import play
 from lightrec.trust import built
 
 
-def divergence(logits: Tensor, others: Tensor) -> Tensor:
-    """KL(p, q) of laws by their logits, (B, C) each; minus infinity for what is forbidden."""
-    law, reference = logits.log_softmax(-1), others.log_softmax(-1)
-    there = law > -torch.inf
-    return (law.exp() * (law - reference).where(there, 0.0)).sum(-1)
-
-
 class PolicyStage(StageModule):
     """Trains a policy and a critic, with manual optimization.
 
@@ -58,9 +51,6 @@ class PolicyStage(StageModule):
         to show, end the task, as where returns are counted up to there and the policy sees the time
         (Pardo et al. 2018, "Time limits in reinforcement learning").
     :param reward_scale: what rewards are multiplied by, so that returns are of order 1 to 10.
-    :param anchor: weight of the divergence KL(π, π₀) of what is shown first from the policy as it
-        began, π₀, which on a run is the ranker's law: a policy then moves where rewards say so
-        clearly, and exploits a user model's mistakes less.
     :param validation_seed: seed of the judging sessions.
     """
 
@@ -80,7 +70,6 @@ class PolicyStage(StageModule):
         time_aware: bool = False,
         reward_scale: float = 1.0,
         validation_seed: int = 0,
-        anchor: float = 0.0,
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters(ignore=["reward"])  # a part of its own where there is one
@@ -99,11 +88,6 @@ class PolicyStage(StageModule):
                 f"{type(self).__name__} trains in one process, and the recipe asks for "
                 f"{self.trainer.world_size}. Set trainer.devices to 1; the ranker, users_a and "
                 "users_b stages can train in several."
-            )
-        if self.settings.anchor and not self._kind.learns_a_law:
-            raise RecipeError(
-                f"{self.settings.loss} learns values and no law that could be anchored. Set anchor "
-                "to 0, or take a loss of policies, such as ppo or iql."
             )
         data, hidden = self.data, self.settings.critic_hidden
         if not hasattr(self, "policy"):
@@ -182,21 +166,6 @@ class PolicyStage(StageModule):
         ).to(self.device)
         learner.load_state_dict(self._learned, strict=False)
         return learner
-
-    @cached_property
-    def _beginning(self) -> LearnedPolicy:
-        """The policy as it began, frozen."""
-        return self.data.make_policy().to(self.device).requires_grad_(False).eval()
-
-    def _losses(self, rows: TensorDictBase) -> dict[str, Tensor]:
-        """The learner's losses, and what moving away from the beginning costs."""
-        losses = dict(self.learner.losses(rows))
-        if self.settings.anchor:
-            with torch.no_grad():
-                first = self._beginning.columns(rows).logits
-            moved = divergence(self.policy.columns(rows).logits, first)
-            losses["loss_anchor"] = self.settings.anchor * moved.mean()
-        return losses
 
     @property
     def _discount(self) -> float:

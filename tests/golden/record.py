@@ -17,7 +17,7 @@ from lightrec.cli.command import parser_of
 from lightrec.stages.recipes import load
 
 HERE: Final = Path(__file__).parent
-SETS: Final = (*("generic", "video", "large", "far", "next", "careful", "worlds", "lab", "audit"),)
+SETS: Final = ("generic", "video", "large", "far", "next", "worlds", "lab", "audit")
 
 
 def commands() -> dict[str, list[str]]:

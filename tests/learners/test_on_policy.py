@@ -3,17 +3,14 @@
 import pytest
 import torch
 from tensordict import TensorDict
-from torch.distributions import Categorical, kl_divergence
 
 from lightrec.errors import RecipeError
 from lightrec.evaluation.evidence import unfit
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
-from lightrec.learners.policy_stage import divergence
 from lightrec.ranking.ranker import Ranker
 from lightrec.rewards.accepted import EngagementReward, SurplusReward, WeightedSum
 from lightrec.simulators.rollout import UserMemory, play
-from lightrec.users.user_model import UserModel
 from tests.learners.training import BEST, ON_POLICY, one_a_family, one_arm, policy_data, train
 
 POLICY = {"inverse_temperature": 0.2, "size": 4}
@@ -162,25 +159,3 @@ def test_a_policy_learns_from_the_shaped_reward_and_is_judged_by_the_plain_one(b
     assert fixed.ground.train.reward.discount == 1
     with pytest.raises(RecipeError, match="pays for the potential of the state in which it does"):
         fit(bandit, 1, reward=WeightedSum([reward]), time_aware=True)
-
-
-def test_the_divergence_is_that_of_torch():
-    torch.manual_seed(0)
-    one, other = torch.randn(5, 7), torch.randn(5, 7)
-    expected = kl_divergence(Categorical(logits=one), Categorical(logits=other))
-    torch.testing.assert_close(divergence(one, other), expected)
-    one[:, 2] = other[:, 2] = -torch.inf
-    keep = [0, 1, 3, 4, 5, 6]
-    expected = kl_divergence(Categorical(logits=one[:, keep]), Categorical(logits=other[:, keep]))
-    found = divergence(one.requires_grad_(), other)
-    torch.testing.assert_close(found, expected)
-    found.sum().backward()
-    assert one.grad.isfinite().all()
-
-
-def test_a_third_user_model_judges_epochs(bandit):
-    model = UserModel.load(bandit / "users_a")
-    model.choice.bias.data[1:] = -20.0  # who accepts nothing at all
-    model.save_pretrained(bandit / "users_c")
-    _, harsh = fit(bandit, 1, users_c=str(bandit / "users_c"))
-    assert float(harsh.callback_metrics["validation/return"]) == pytest.approx(0, abs=1e-3)

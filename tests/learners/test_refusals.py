@@ -26,7 +26,7 @@ class Mute(PlayingStage):
 def test_a_setting_that_a_base_class_reads_or_an_attribute_that_a_property_lacks_is_named():
     with pytest.raises(RecipeError, match="Mute has no setting 'loss', which its base class reads"):
         _ = Mute(6, 2)._kind
-    assert Mute(6, 2, anchor=0.5).settings.anchor == 0.5
+    assert Mute(6, 2, final_rate=0.5).settings.final_rate == 0.5
     with pytest.raises(RuntimeError, match="has no attribute 'nothing_of_the_kind'"):
         _ = Mute(6, 2).broken
     with pytest.raises(AttributeError, match="has no attribute 'no_property'"):

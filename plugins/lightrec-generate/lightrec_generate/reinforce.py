@@ -10,7 +10,6 @@ from torch import Tensor
 from lightrec.data.sequences import Batch
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.policy_stage import divergence
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.slate_law import items_at
 from lightrec_generate.generator import Generator
@@ -133,3 +132,10 @@ class ReinforcedModule(GeneratorModule):
 def leave_one_out(rewards: Tensor) -> Tensor:
     """Rewards ``(G, B)`` less the mean of the others of their group."""
     return (rewards - rewards.mean(0)) * len(rewards) / (len(rewards) - 1)
+
+
+def divergence(logits: Tensor, others: Tensor) -> Tensor:
+    """KL(p, q) of laws by their logits, (B, C) each; minus infinity for what is forbidden."""
+    law, reference = logits.log_softmax(-1), others.log_softmax(-1)
+    there = law > -torch.inf
+    return (law.exp() * (law - reference).where(there, 0.0)).sum(-1)

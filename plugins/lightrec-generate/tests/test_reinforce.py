@@ -7,11 +7,12 @@ import polars as pl
 import pytest
 import torch
 from lightrec_generate.generator import Generator
-from lightrec_generate.reinforce import leave_one_out
+from lightrec_generate.reinforce import divergence, leave_one_out
 from lightrec_generate.reinforced_data import ReinforcedData
 from lightrec_generate.rewards import DiversityReward, GainReward, NoveltyReward
 from lightrec_testing.tiny import tiny_store
 from tensordict import TensorDict
+from torch.distributions import Categorical, kl_divergence
 
 from lightrec.keys import Key
 from lightrec.nn.plackett_luce import PlackettLuce
@@ -31,6 +32,20 @@ def test_advantages_are_rewards_less_the_mean_of_the_others():
     rewards = torch.tensor([[1.0, 2.0], [0.0, 2.0], [5.0, 2.0]])
     expected = torch.tensor([[1 - 2.5, 0.0], [0 - 3.0, 0.0], [5 - 0.5, 0.0]])
     torch.testing.assert_close(leave_one_out(rewards), expected)
+
+
+def test_the_divergence_is_that_of_torch():
+    torch.manual_seed(0)
+    one, other = torch.randn(5, 7), torch.randn(5, 7)
+    expected = kl_divergence(Categorical(logits=one), Categorical(logits=other))
+    torch.testing.assert_close(divergence(one, other), expected)
+    one[:, 2] = other[:, 2] = -torch.inf
+    keep = [0, 1, 3, 4, 5, 6]
+    expected = kl_divergence(Categorical(logits=one[:, keep]), Categorical(logits=other[:, keep]))
+    found = divergence(one.requires_grad_(), other)
+    torch.testing.assert_close(found, expected)
+    found.sum().backward()
+    assert one.grad.isfinite().all()
 
 
 def test_the_mean_gradient_is_that_of_the_expected_reward():

@@ -61,8 +61,6 @@ class ChosenValues(TensorDictModuleBase):
 class Greedy(Learner):
     """Shows the best slate, or with probability ε any; its policy is no law itself."""
 
-    learns_a_law = False
-
     def law(self, state: TensorDictBase, epsilon: float) -> PlackettLuce:
         """The mixture of the best slate and of all of them."""
         law = super().law(state, epsilon)
@@ -101,7 +99,7 @@ class DoubleDQN(DQN):
 class SoftQ(DQN):
     """Soft Q-learning (Haarnoja et al. 2017): the policy's law is ∝ exp(Q / ``temperature``)."""
 
-    learns_a_law, law = True, Learner.law
+    law = Learner.law
 
     def make_loss(self, temperature: float = 0.1, **settings: Any) -> LossModule:
         """Build TorchRL's loss of Q-learning around soft values."""

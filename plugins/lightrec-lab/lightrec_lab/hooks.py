@@ -1,7 +1,5 @@
 """What this package adds to lightrec."""
 
-from pathlib import Path
-
 from lightrec.api import gives
 
 LIGHTREC_API = 2
@@ -25,4 +23,3 @@ lightrec_replay_learners = gives(
         "sac": "lightrec_lab.algorithms:SAC",
     }
 )
-lightrec_recipes = gives([Path(__file__).parent / "recipes"])

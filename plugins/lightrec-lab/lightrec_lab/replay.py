@@ -126,7 +126,7 @@ class ReplayPolicyModule(PlayingStage):
             return
         outcomes = []
         for _ in range(self.settings.updates):
-            outcomes.append(self.update(self._losses(self._drawn())))
+            outcomes.append(self.update(self.learner.losses(self._drawn())))
             self.learner.follow_up()
         self.log_means(*outcomes)
 

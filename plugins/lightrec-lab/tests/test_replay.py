@@ -93,7 +93,6 @@ def test_soft_values_are_those_of_the_law_that_acts():
     [
         (2, {}, r"values single items, and the slates have 2 places"),
         (1, {"loss_settings": {"x": 1}}, r"cannot be built with loss_settings"),
-        (1, {"anchor": 0.1}, "dqn learns values and no law"),
     ],
 )
 def test_settings_that_cannot_be(places, settings, message):
