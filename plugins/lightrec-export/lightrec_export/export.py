@@ -48,7 +48,6 @@ from lightrec_export.towers import (
     traced,
     whole,
     write_onnx,
-    write_pt2,
 )
 from lightrec_export.worth import worth_in
 
@@ -141,7 +140,6 @@ def export(
         with exporting(f"query network of the {what}"):
             program = traced(network, torch.zeros(2, 3, dtype=torch.int64))
             write_onnx(program, folder / exported.ONNX)
-            write_pt2(program, folder / exported.PT2)
         text = None
         if encoder is not None:
             vectors = run.ranker.items.vectors
@@ -162,9 +160,8 @@ def export(
             tried |= parity_of_texts(folder, encoder, store.catalog[Column.TEXT].drop_nulls())
         # An export that is cut or in whole numbers need only say what the reduced network says.
         exact = not int8 and network.turn is None
-        for engine, file in (("onnx", exported.ONNX), ("torch", exported.PT2)):
-            difference = tried[engine]["scores" if exact else "network"]
-            check(f"{file} scores items other than the run does: by", difference)
+        difference = tried["scores" if exact else "network"]
+        check(f"{exported.ONNX} scores items other than the run does: by", difference)
         if exact:
             check("The exported text encoder's vectors differ by", tried.get("text", 0.0))
         manifest["parity"] = tried
@@ -322,10 +319,9 @@ def command(run: Path, out: Path, **options: Any) -> None:
       lightrec serve exported
 
     Mostly that is the blend: its lists are those of `lightrec recommend`, and to read it neither
-    lightning nor torchrl is needed. Other programs read two towers, as ONNX, for torch.export and
-    safetensors: an item's score is a history's query · the item's row, plus the
-    item's bias. Each export is tried on histories of the log, and one that does not score as its
-    run does is not left.
+    lightning nor torchrl is needed. Other programs read two towers, as ONNX and safetensors: an
+    item's score is a history's query · the item's row, plus the item's bias. Each export is tried
+    on histories of the log, and one that does not score as its run does is not left.
 
     A blend has no two towers: --distill teaches a new ranker what it says after training histories,
     and prints what is lost and saved.

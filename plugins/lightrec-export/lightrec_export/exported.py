@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import polars as pl
 import torch
@@ -23,7 +23,7 @@ from lightrec.trust import built
 FORMAT: Final = 2
 """Format of the folder; raised where an earlier reader could not read it."""
 MANIFEST: Final = "manifest.json"
-ONNX, PT2, ITEMS = "query.onnx", "query.pt2", "items.safetensors"
+ONNX, ITEMS = "query.onnx", "items.safetensors"
 ROW: Final = "row"
 """Column of people with a history in the log: their numbers in its table of users."""
 CATALOG, HISTORIES = "catalog.parquet", "histories.parquet"
@@ -38,8 +38,6 @@ SCALE: Final = ".scale"
 BATCH: Final = 64
 """Texts encoded at once, of like lengths."""
 
-Engine = Literal["onnx", "torch"]
-
 
 class Exported:
     """A query network or a blend, the items' rows, and what is known of the items.
@@ -49,14 +47,12 @@ class Exported:
     reads all that the run's reads.
 
     :param folder: that `lightrec export` wrote.
-    :param engine: what computes queries: ``onnx``, by onnxruntime, or ``torch``. The file of the
-        latter may run code when it is read: take it from people you trust alone.
     :raises RunError: where a file is missing or not the one that was exported, or a later release
         wrote the folder.
     """
 
-    def __init__(self, folder: str | Path, engine: Engine = "onnx") -> None:
-        self.folder, self.engine = Path(folder), engine
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
         tensors = self._tensors(ITEMS)
         self.table = rows_of(tensors, "table")
@@ -191,16 +187,7 @@ class Exported:
 
     @cached_property
     def _network(self) -> Callable[..., Tensor]:
-        if self.engine == "onnx":
-            return session(self._path(ONNX))
-        module = torch.export.load(self._path(PT2)).module()
-
-        @torch.no_grad()
-        def compute(histories: Tensor) -> Tensor:
-            queries: Tensor = module(histories)
-            return queries
-
-        return compute
+        return session(self._path(ONNX))
 
     @cached_property
     def _text_network(self) -> Callable[..., Tensor]:

@@ -13,7 +13,7 @@ from lightrec.data.store import EventStore, padded
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RunError
 from lightrec.keys import PADDING
-from lightrec_export.exported import Engine, Exported
+from lightrec_export.exported import Exported
 from lightrec_export.towers import BATCH, Towers
 
 TOLERANCE: Final = 1e-4
@@ -61,29 +61,25 @@ def drawn_histories(store: EventStore, length: int | None, count: int, seed: int
 def parity(folder: Path, towers: Towers, histories: Tensor) -> dict[str, Any]:
     """Compare an export with the part of the run that it was made from.
 
-    :returns: ``histories``; by engine the largest difference of a score from the run's, and from
-        what the reduced network says before it is written; and ``top10``, how many of the run's ten
-        best items are among the export's.
+    :returns: ``histories``, their number; ``scores``, the largest difference of a score from the
+        run's, and ``network``, from what the reduced network says before it is written; and
+        ``top10``, how many of the run's ten best items are among the export's.
     """
-    compared: dict[str, Any] = {"histories": len(histories)}
-    engines: tuple[Engine, ...] = ("onnx", "torch")
-    for engine in engines:
-        export, difference, network, same = Exported(folder, engine), 0.0, 0.0, 0
-        alone = [export.queries(each[None]) for each in histories[:BATCH]]
-        queries = torch.cat([export.queries(histories), *alone])
-        for rows in torch.arange(len(queries)).split(BATCH):
-            some = histories[rows % len(histories)]
-            scores = (queries[rows] @ export.table.T + export.bias)[:, 1:]
-            expected = towers.scores(some)[:, 1:]
-            reduced = (towers.network(some) @ export.table.T + export.bias)[:, 1:]
-            difference = max(difference, float((scores - expected).abs().max()))
-            network = max(network, float((scores - reduced).abs().max()))
-            k = min(10, scores.shape[1])
-            best, theirs = scores.topk(k).indices, expected.topk(k).indices
-            same += int((best[:, :, None] == theirs[:, None]).sum())
-        compared[engine] = {"scores": difference, "network": network}
-        compared["top10"] = same / (len(queries) * k)
-    return compared
+    export, difference, network, same = Exported(folder), 0.0, 0.0, 0
+    alone = [export.queries(each[None]) for each in histories[:BATCH]]
+    queries = torch.cat([export.queries(histories), *alone])
+    for rows in torch.arange(len(queries)).split(BATCH):
+        some = histories[rows % len(histories)]
+        scores = (queries[rows] @ export.table.T + export.bias)[:, 1:]
+        expected = towers.scores(some)[:, 1:]
+        reduced = (towers.network(some) @ export.table.T + export.bias)[:, 1:]
+        difference = max(difference, float((scores - expected).abs().max()))
+        network = max(network, float((scores - reduced).abs().max()))
+        k = min(10, scores.shape[1])
+        best, theirs = scores.topk(k).indices, expected.topk(k).indices
+        same += int((best[:, :, None] == theirs[:, None]).sum())
+    compared = {"histories": len(histories), "scores": difference, "network": network}
+    return compared | {"top10": same / (len(queries) * k)}
 
 
 def parity_of_texts(folder: Path, encoder: TextEncoder, texts: pl.Series) -> dict[str, Any]:

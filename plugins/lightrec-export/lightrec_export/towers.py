@@ -1,7 +1,7 @@
 """The two towers of a run's ranker or policy, as networks and tables that can be exported.
 
 Here they are taken out of their parts, cut to fewer dimensions, put into whole numbers, and written
-as files of torch and ONNX; what an export is made of says :mod:`lightrec_export.export`.
+as files of ONNX; what an export is made of says :mod:`lightrec_export.export`.
 """
 
 import logging
@@ -12,7 +12,6 @@ from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Literal
-from zipfile import ZIP_DEFLATED, ZipFile
 
 import torch
 from torch import Tensor, nn
@@ -277,20 +276,6 @@ def traced(network: nn.Module, *examples: Tensor) -> ExportedProgram:
         return torch.export.export(network.eval(), examples, dynamic_shapes=shapes)
 
 
-def write_pt2(program: ExportedProgram, path: Path) -> None:
-    """Write a traced network for torch, without the paths and lines of the code it came from."""
-    for node in program.graph.nodes:
-        for name in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn"):
-            node.meta.pop(name, None)
-    plain = path.with_suffix(".plain")
-    torch.export.save(program, plain)
-    # What torch writes is not compressed, and most of it is text.
-    with ZipFile(plain) as source, ZipFile(path, "w", ZIP_DEFLATED) as packed:
-        for part in source.infolist():
-            packed.writestr(part.filename, source.read(part))
-    plain.unlink()
-
-
 def write_onnx(program: ExportedProgram, path: Path) -> None:
     """Write a traced network for ONNX's runtimes, without what only people read."""
     optimizer: Any = import_module("onnxscript.optimizer")
@@ -323,7 +308,7 @@ def sorted_stably(values: Any, stable: bool = True, dim: int = -1, descending: b
 def exporting(what: str) -> Iterator[None]:
     """Export quietly.
 
-    :raises RunError: where what is exported has a step that the formats do not know.
+    :raises RunError: where what is exported has a step that the format does not know.
     """
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -43,10 +43,9 @@ def whole_export(tiny_run, tmp_path_factory):
     return out
 
 
-@pytest.mark.parametrize("engine", ["onnx", "torch"])
 @torch.no_grad()
-def test_an_export_scores_as_its_run_does(tiny_run, whole_export, engine):
-    run, held = Run(tiny_run), Exported(whole_export, engine)
+def test_an_export_scores_as_its_run_does(tiny_run, whole_export):
+    run, held = Run(tiny_run), Exported(whole_export)
     ranker, some = run.served.ranker, histories(run.data.num_items)
     scores = held.queries(some) @ held.table.T + held.bias
     torch.testing.assert_close(scores[:, 1:], ranker.scores(some)[:, 1:], atol=1e-4, rtol=0)
@@ -92,7 +91,7 @@ def test_an_export_says_what_it_is(tiny_run, whole_export):
     assert people[user] == tuple(np.asarray(store.items)[begin:end].tolist())
     tried = held.manifest["parity"]
     assert tried["histories"] == 256
-    assert max(tried["onnx"]["scores"], tried["torch"]["scores"]) <= 1e-4
+    assert tried["scores"] <= 1e-4
     assert tried["top10"] > 0.99
     assert json.loads((whole_export / "receipt.json").read_text())["log"]["users"] == tiny.USERS
     assert held.about["what"] == "ranker"
@@ -166,9 +165,8 @@ def test_nothing_is_left_of_an_export_that_scores_otherwise(
 ):
     # What is traced again would be the same files.
     monkeypatch.setattr(exporting, "traced", lambda *_: None)
-    for name in ("write_onnx", "write_pt2"):
-        written = lambda _, path: shutil.copyfile(whole_export / path.name, path)  # noqa: E731
-        monkeypatch.setattr(exporting, name, written)
+    written = lambda _, path: shutil.copyfile(whole_export / path.name, path)  # noqa: E731
+    monkeypatch.setattr(exporting, "write_onnx", written)
     monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     with pytest.raises(RunError, match="Nothing was exported"):
         export(Run(tiny_run), tmp_path / "out", what="ranker")
@@ -196,7 +194,7 @@ def test_texts_are_encoded_and_all_is_smaller_in_whole_numbers(tiny_run, tmp_pat
 
     manifest = export(run, tmp_path / "small", int8=True, size=8)
     small, drawn = Exported(tmp_path / "small"), histories(store.num_items)
-    assert manifest["parity"]["onnx"]["network"] <= 1e-4
+    assert manifest["parity"]["network"] <= 1e-4
     assert load_file(tmp_path / "small" / ITEMS)["table"].dtype == torch.int8
     assert small.table.shape == (store.num_items + 1, 8)
     cosine = torch.cosine_similarity(small.encode(some), encoder.encode(some))
