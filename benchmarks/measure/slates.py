@@ -15,7 +15,14 @@ from torch import Tensor
 
 from benchmarks.measure import Cell
 from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.nn.slates import chunks, draw_slates, ordered_steps, two_tower_slates
+from lightrec.nn.slates import (
+    Slates,
+    SlateSampler,
+    chunks,
+    draw_slates,
+    joined,
+    ordered_steps,
+)
 
 ITEMS, WIDTH, PLACES = 10_000, 64, 10
 SPREADS = (1.0, 1.5, 2.0, 5.0)
@@ -46,6 +53,24 @@ def product(users: Tensor, items: Tensor, memory: Tensor, then: Callable | None 
             then(scores)
 
 
+@torch.no_grad()
+def two_tower_slates(users: Tensor, items: Tensor, mask: Tensor | None = None) -> Slates:
+    """Draw slates from products of vectors, a few users at a time and in memory used again.
+
+    :param mask: (users, items) bool, False excludes an item.
+    """
+    parts, bias = chunks(len(users), len(items)), items.new_zeros(len(items))
+    sampler = SlateSampler(parts[0].stop, len(items), PLACES, items)
+    memory, drawn = items.new_empty(parts[0].stop, len(items)), []
+    for rows in parts:
+        scores = memory[: rows.stop - rows.start]
+        torch.addmm(bias, users[rows], items.T, out=scores)
+        if mask is not None:
+            scores.masked_fill_(~mask[rows], -torch.inf)
+        drawn.append(sampler.draw(scores))
+    return joined(drawn, items)
+
+
 def gumbel(scores: Tensor) -> tuple[Tensor, Tensor]:
     """Draw as the textbooks do: a Gumbel number for each item, and the largest sums."""
     noisy = scores - torch.empty_like(scores).exponential_().log_()
@@ -65,7 +90,7 @@ def speed(users: int, items: int = ITEMS) -> Metrics:
         ways: dict[str, Callable[[], object]] = {
             "product": lambda u=user, i=item, m=memory: product(u, i, m),
             "product_at_once": lambda u=user, i=item: u @ i.T,
-            "slates": lambda u=user, i=item: two_tower_slates(u, i, PLACES),
+            "slates": lambda u=user, i=item: two_tower_slates(u, i),
             "gumbel": lambda u=user, i=item, m=memory: product(u, i, m, gumbel),
         }
         seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -111,7 +136,7 @@ def law(draws: int) -> Metrics:
         users, items = (x.double() for x in towers(16, ITEMS, spread))
         for kind in (torch.float64, torch.float32):
             u, i = users.to(kind), items.to(kind)
-            drawn = two_tower_slates(u, i, PLACES)
+            drawn = two_tower_slates(u, i)
             scores = u.double() @ i.double().T
             right = [ordered(*row) for row in zip(scores, drawn.columns.tolist(), strict=True)]
             off = drawn.log_probabilities.double() / torch.tensor(right, dtype=torch.float64) - 1
@@ -137,7 +162,7 @@ def memory(items: int) -> Metrics:
     metrics = {"libraries_gib": peak()}
     user, item = towers(256, items, 2.0)
     mask = torch.rand(256, items) < 0.9
-    two_tower_slates(user, item, PLACES, torch.zeros(items), mask)
+    two_tower_slates(user, item, mask)
     metrics["two_towers_gib"] = peak()
     PlackettLuce(user @ item.T, mask, PLACES).sample_and_log_prob()
     metrics["distribution_gib"] = peak()

@@ -1,4 +1,4 @@
-"""Fast exact draws of ordered slates: from long rows of logits, and from two towers.
+"""Fast exact draws of ordered slates from long rows of logits.
 
 Independent draws from a softmax, of which the first K distinct ones are kept, have the
 Plackett–Luce law: whatever came before, the next new column is one of those left with probability
@@ -185,42 +185,7 @@ def draw_slates(logits: Tensor, slate_size: int) -> Slates:
     """
     parts = chunks(*logits.shape)
     sampler = SlateSampler(parts[0].stop, logits.shape[1], slate_size, logits)
-    return _joined([sampler.draw(logits[rows]) for rows in parts], logits)
-
-
-@torch.no_grad()
-def two_tower_slates(
-    user_vectors: Tensor,
-    item_vectors: Tensor,
-    slate_size: int,
-    bias: Tensor | None = None,
-    mask: Tensor | None = None,
-) -> Slates:
-    """Draw slates from logits user vector · item vector + bias, a few users at a time.
-
-    :param user_vectors: (B, D) float32 or float64.
-    :param item_vectors: (N, D) of the same type.
-    :param slate_size: places K, at least 1.
-    :param bias: (N,) of the same type.
-    :param mask: bool, False excludes an item: (N,) for all users, or (B, N).
-    :returns: slates of B users, see :func:`draw_slates`; columns are rows of ``item_vectors``.
-    """
-    count = len(item_vectors)
-    bias = item_vectors.new_zeros(count) if bias is None else bias
-    if mask is not None and mask.ndim == 1:
-        # What nobody may see costs nothing as a part of the bias.
-        bias, mask = bias.masked_fill(~mask, -torch.inf), None
-    parts = chunks(len(user_vectors), count)
-    sampler = SlateSampler(parts[0].stop, count, slate_size, item_vectors)
-    memory = item_vectors.new_empty(parts[0].stop, count)
-    drawn = []
-    for rows in parts:
-        scores = memory[: rows.stop - rows.start]
-        torch.addmm(bias, user_vectors[rows], item_vectors.T, out=scores)
-        if mask is not None:
-            scores.masked_fill_(~mask[rows], -torch.inf)
-        drawn.append(sampler.draw(scores))
-    return _joined(drawn, item_vectors)
+    return joined([sampler.draw(logits[rows]) for rows in parts], logits)
 
 
 def chunks(rows: int, columns: int) -> list[slice]:
@@ -230,7 +195,11 @@ def chunks(rows: int, columns: int) -> list[slice]:
     return [slice(start, min(start + size, rows)) for start in range(0, max(rows, 1), size)]
 
 
-def _joined(drawn: list[tuple[Tensor, Tensor, Tensor]], like: Tensor) -> Slates:
+def joined(drawn: list[tuple[Tensor, Tensor, Tensor]], like: Tensor) -> Slates:
+    """Join what :meth:`SlateSampler.draw` gave of parts of the rows.
+
+    :param like: a tensor of whose type the log-probabilities will be.
+    """
     columns, chosen, never = (torch.cat(parts) for parts in zip(*drawn, strict=True))
     steps = ordered_steps(chosen, never, columns >= 0).sum(1)
     unknown = never.squeeze(1).isnan()

@@ -9,7 +9,7 @@ from scipy.stats import chisquare
 
 from lightrec.nn import slates
 from lightrec.nn.plackett_luce import LONG, PlackettLuce
-from lightrec.nn.slates import EMPTY, SlateSampler, draw_slates, two_tower_slates
+from lightrec.nn.slates import EMPTY, SlateSampler, draw_slates
 
 ROWS = 60_000
 GENTLE = [0.3, -1.2, 2.0, 0.0, 0.7, -0.4]
@@ -106,25 +106,6 @@ def test_slates_follow_the_law_whatever_the_number_of_draws(logits, draws):
     assert fits_the_law(columns, logits)
 
 
-@pytest.mark.parametrize("bias", [False, True])
-def test_two_towers_follow_the_law_under_masks(bias):
-    torch.manual_seed(1)
-    items = torch.randn(6, 4)
-    user = torch.randn(4)
-    levels = torch.randn(6) if bias else None
-    mask = torch.rand(ROWS, 6) < 2
-    mask[:, 5] = False
-    columns, _ = two_tower_slates(user.expand(ROWS, 4), items, 3, levels, mask)
-    scores = (items.double() @ user.double() + (0 if levels is None else levels)).tolist()
-    scores[5] = -torch.inf
-    assert fits_the_law(columns, scores)
-    torch.manual_seed(2)
-    one = two_tower_slates(user.expand(50, 4), items, 3, levels, mask[:50])
-    torch.manual_seed(2)
-    other = two_tower_slates(user.expand(50, 4), items, 3, levels, mask[0])
-    assert torch.equal(one.columns, other.columns)
-
-
 @pytest.mark.parametrize("spread", [1.0, 5.0, 30.0])
 @pytest.mark.parametrize(("kind", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-5)])
 def test_log_probabilities_equal_the_definition(kind, tolerance, spread):
@@ -180,16 +161,14 @@ def test_short_rows_leave_places_empty():
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_parts_of_the_users_are_the_whole(monkeypatch, masked):
+def test_parts_of_the_rows_are_the_whole(monkeypatch, masked):
     torch.manual_seed(7)
-    users, items, bias = torch.randn(23, 8), torch.randn(500, 8), torch.randn(500)
-    mask = torch.rand(23, 500) < 0.5 if masked else None
+    logits, mask = torch.randn(23, 500), torch.rand(23, 500) < (0.5 if masked else 1.0)
     monkeypatch.setattr(slates, "CHUNK", 5 * 500)
-    drawn = two_tower_slates(users, items, 6, bias, mask)
-    law = PlackettLuce(users @ items.T + bias, mask, 6)
+    drawn = draw_slates(logits.masked_fill(~mask, -torch.inf), 6)
+    law = PlackettLuce(logits, mask, 6)
     torch.testing.assert_close(drawn.log_probabilities, law.log_prob(drawn.columns))
-    if mask is not None:
-        assert mask.gather(1, drawn.columns).all()
+    assert mask.gather(1, drawn.columns).all()
 
 
 def test_the_distribution_draws_long_rows_fast_and_alike():
