@@ -13,7 +13,7 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.exceptions import HTTPException
 
 from lightrec.errors import LightrecError, PluginError
@@ -114,6 +114,10 @@ class Numbers:
             "lightrec_feedback", "Events received.", ["kind"], registry=self.registry
         )
 
+        self.store = Gauge(
+            "lightrec_store_up", "Whether the store answers.", registry=self.registry
+        )
+
     def count(self, method: str, path: str, status: int, seconds: float) -> None:
         """Count a request, and log it."""
         self.requests.labels(path, status).inc()
@@ -138,7 +142,9 @@ def application(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watching = asyncio.create_task(service.watch())
         yield
+        watching.cancel()
         service.close()
 
     app = FastAPI(
@@ -258,11 +264,12 @@ def application(
         arms = service.about()
         for about in arms.values():
             about |= {name: public(text) for name, text in about.items() if isinstance(text, str)}
-        return Ready(arms=arms)
+        return Ready(arms=arms, store="ok" if await service.reachable() else "down")
 
     @app.get("/metrics")
     async def metrics() -> Response:
         """The numbers that Prometheus gathers."""
+        numbers.store.set(await service.reachable())
         return Response(generate_latest(numbers.registry), media_type="text/plain; version=0.0.4")
 
     @app.get("/numbers")

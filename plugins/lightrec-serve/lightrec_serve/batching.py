@@ -66,10 +66,11 @@ class Batcher:
     """Hands queries to an engine; for one event loop.
 
     :param engine: nobody else may change it.
+    :param refresh: called with the engine, on its thread, before anything else is done with it.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, refresh: Callable[[Engine], None] = lambda _: None) -> None:
+        self.engine, self.refresh = engine, refresh
         self.reading, self.explaining = Lane("words to be read"), Lane("explanations")
         self._waiting: list[tuple[Query, asyncio.Future[Answered]]] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
@@ -106,6 +107,7 @@ class Batcher:
     def _answer(self, queries: list[Query]) -> tuple[Engine, list[Ranked | Exception]]:
         engine, results = self.engine, list[Ranked | Exception]()
         try:
+            self.refresh(engine)
             answers = engine.answer(queries)
             for query, answer in zip(queries, answers, strict=True):
                 if query.draw and isinstance(answer, Ranked):
@@ -137,8 +139,16 @@ class Batcher:
 
     async def call(self, function: Callable[[Engine], T]) -> T:
         """Call something with the engine between two batches."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: function(self.engine))
+
+        def refreshed() -> T:
+            self.refresh(self.engine)
+            return function(self.engine)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, refreshed)
+
+    async def catch_up(self) -> None:
+        """Refresh the engine."""
+        await self.call(lambda _: None)
 
     async def swap(self, engine: Engine) -> None:
         """Answer by another engine from now on."""

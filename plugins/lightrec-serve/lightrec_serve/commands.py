@@ -31,6 +31,7 @@ def serve(
     k: int = 200,
     history: int = 1_000,
     rate: float = 0.0,
+    patience: float = 0.2,
 ) -> None:
     """Serve a run, or several beside each other, over HTTP, with a page at /.
 
@@ -66,6 +67,8 @@ def serve(
     :param k: items of an answer at most.
     :param history: items of a request's history at most.
     :param rate: requests a second of one client at most; 0 for no limit.
+    :param patience: seconds for which a list waits for the store, before it is made without what
+        the store knows; feedback waits ten times as long.
     """
     paths = [run, *map(Path, others)]
     shares = weights or [1.0] * len(paths)
@@ -108,7 +111,7 @@ def serve(
         check_rooms(run, "served.db")
     kept = Store(store or f"sqlite:///{run / 'served.db'}")
     log_as_json()
-    service = Service(arms, kept, time)
+    service = Service(arms, kept, time, patience)
     app = application(
         service,
         Limits(body=body, k=k, history=history, rate=rate),

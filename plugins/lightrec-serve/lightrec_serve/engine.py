@@ -191,6 +191,8 @@ class Engine(ABC):
     catalog: Catalog
     newcomers: Newcomers
     book: RuleBook
+    changed = 0
+    """The number of the last change of an item in the store that it has taken in."""
     _mark = ""
     log_users: Sequence[str] | pl.Series
     """The ids of the users of the log, where they are known."""
@@ -287,11 +289,6 @@ class Engine(ABC):
             _, title, text = self.catalog.describe(number)
             self.newcomers.put(number - self.catalog.size - 1, text or title)
         return number
-
-    def put_all(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take in items by their ids."""
-        for item, row in rows.items():
-            self.put(item, row)
 
     @property
     def rules(self) -> Standing | None:

@@ -6,7 +6,7 @@ log that has some keeps every row as a decision of its own, and one day of it wo
 run treats its whole log.
 
 ``shown/2026-11-27.parquet`` has a row for each item that was shown that day, for ``lightrec
-estimate RUN shown`` and the evaluator ``ShownItems``: the value is what its feedback was worth, the
+estimate RUN shown``: the value is what its feedback was worth, the
 strongest where there are several, and 0 where there is none; where the run has a goal, events on
 the way to it, such as views, earn nothing. An item that a standing rule pinned to its place is the
 only one of its ``candidates``, so that no estimator takes it for a choice; those of a place that

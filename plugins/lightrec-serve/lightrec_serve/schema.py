@@ -159,6 +159,10 @@ class Slate(BaseModel):
     arm: str
     by: str = Field(description="What ranked.")
     note: str = Field(default="", description="What there is to say, such as a field's disclaimer.")
+    degraded: bool = Field(
+        default=False,
+        description="Whether the store could not be asked: what was done of late may not count.",
+    )
     items: list[Shown]
 
 
@@ -226,4 +230,7 @@ class Ready(BaseModel):
     """The arms that answer."""
 
     status: Literal["ok", "loading"] = "ok"
+    store: Literal["ok", "down"] = Field(
+        default="ok", description="Lists are answered without the store, too, and say so."
+    )
     arms: dict[str, dict[str, Any]] = {}

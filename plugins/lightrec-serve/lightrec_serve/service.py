@@ -5,7 +5,6 @@ import hashlib
 import logging
 import secrets
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
@@ -18,37 +17,30 @@ from lightrec.errors import LightrecError, RecipeError
 from lightrec_serve.batching import Batcher, Lane
 from lightrec_serve.engine import Engine, Query
 from lightrec_serve.schema import Ask, Event, Item, Shown, Slate, Why
-from lightrec_serve.store import Answer, Feedback, Session, Store
+from lightrec_serve.sessions import OF_PERSON, Conflict, Patient, Sessions, State
+from lightrec_serve.store import Answer, Feedback, Session, Store, StoreError
 
 if TYPE_CHECKING:
     from lightrec_serve.records import ArmNumbers
 
-HELD: Final = 50_000
-"""Sessions whose state is held in memory; others are read from the store when they go on."""
-REMEMBERED: Final = 1_000
-"""Events of earlier sessions that a session knows, and of itself: in each case the newest ones."""
 AHEAD: Final = timedelta(minutes=5)
 """Time by which a client's clock may be ahead."""
-SLATES: Final = 20
-"""Answers of a session that are held with what they have shown; others are looked up."""
+PATIENCE: Final = 0.2
+"""Seconds for which a slate waits for a store."""
+WATCHED: Final = 0.5
+"""Seconds after which what other processes have changed is looked for."""
 FEW: Final = 8
 """Items that are taken in between two batches of slates."""
 LONG: Final = 0.2
 """Seconds of counting from which on numbers are given again, for 30 times as long."""
 SHARED: Final = {each.name for each in fields(Query)} & Ask.model_fields.keys() - {"user"}
 """Fields of a request that a query has as they are."""
-OF_PERSON: Final = ("history", "profile")
-"""Fields of a request that the session keeps for later ones, which need not say them again."""
 ANSWERED: Final = ("accepted", "dismissed")
 """Kinds of feedback that may always be sent beside those of the runs."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
 logger = logging.getLogger("lightrec.serve")
 T = TypeVar("T")
-
-
-class Conflict(LightrecError):
-    """A request contradicts what is known."""
 
 
 class Unknown(LightrecError):
@@ -70,33 +62,6 @@ class Arm:
     """Answers by the engine, once a service has loaded it."""
 
 
-@dataclass
-class State:
-    """The state of a session.
-
-    :param begun: whether it is stored.
-    :param unsent: whether its id was made here and nobody has it yet, who could begin it, too.
-    """
-
-    session: Session
-    begun: bool = True
-    unsent: bool = False
-    said: dict[str, Any] = field(default_factory=dict)
-    """What requests have said of the person, the last of each of :data:`OF_PERSON`."""
-    events: list[tuple[str, str, int]] = field(default_factory=list)
-    """Items of the user's events, the kinds of these, and their times as in a store."""
-    before: int = 0
-    """How many of them are of earlier sessions."""
-    shown: dict[str, set[str]] = field(default_factory=dict)
-    """Items of the session's last answers."""
-
-    def happened(self, event: tuple[str, str, int]) -> None:
-        """Note an event of the session, which forgets the oldest of very many."""
-        self.events.append(event)
-        if len(self.events) - self.before > REMEMBERED:
-            del self.events[self.before]
-
-
 class Service:
     """Answers for people and keeps what they did.
 
@@ -107,18 +72,25 @@ class Service:
     :param store: where sessions, answers, feedback and items are kept.
     :param time: when slates are shown whose requests do not say it: ``now``, or a time as of
         :func:`lightrec.data.times.moment`; None for the last event of each arm's log.
+    :param patience: seconds for which a slate waits for the store; feedback waits ten times as
+        long.
     """
 
-    def __init__(self, arms: Sequence[Arm], store: Store, time: str | None = None) -> None:
+    def __init__(
+        self, arms: Sequence[Arm], store: Store, time: str | None = None, patience: float = PATIENCE
+    ) -> None:
         self.arms, self.store, self.time = {arm.name: arm for arm in arms}, store, time
-        self._states: OrderedDict[str, State] = OrderedDict()
+        self.reads, self.writes = Patient(patience), Patient(10 * patience)
+        self.sessions = Sessions(store, self.reads)
+        self._behind = False
+        """Whether the store did not say of late which items have changed."""
         self._reloading, self._changing = asyncio.Lock(), asyncio.Lock()
         self._counting = Lane("numbers")
         self._counted: dict[tuple[float, bool], tuple[float, list[ArmNumbers]]] = {}
         """By hours, and whether of trials: an operator's numbers, given again until a time."""
         for arm in arms:
-            arm.batcher = Batcher(arm.load())
-            _put_all(arm.batcher.engine, store)
+            arm.batcher = Batcher(arm.load(), self._refresh)
+            self._refresh(arm.batcher.engine)
         self._note()
 
     async def recommend(self, ask: Ask) -> tuple[Slate, dict[str, float]]:
@@ -127,7 +99,11 @@ class Service:
         :raises LightrecError: where the request cannot be answered as it is.
         """
         began = perf_counter()
-        state = await self._state(ask)
+        try:
+            state, known = await self._state(ask), True
+        except StoreError as error:
+            logger.warning("answered without the store", extra={"why": str(error)})
+            state, known = await self._state(ask, False), False
         arm = self.arms[state.session.arm]
         said = state.said | {n: getattr(ask, n) for n in OF_PERSON if n in ask.model_fields_set}
         ask = ask.model_copy(update={**said, "time": self._when(ask.time, arm)})
@@ -140,7 +116,11 @@ class Service:
         )
         engine, ranked = await arm.batcher.answer(query)
         state.said = said
-        await self._begin(state)  # only now: what cannot be answered leaves nothing
+        try:
+            await self.sessions.begin(state)  # only now: what cannot be answered leaves nothing
+        except StoreError as error:
+            logger.warning("session not stored yet", extra={"why": str(error)})
+            known = False
         places = _places(engine, ranked.items, ranked.scores)
         for place, number, chance in zip(places, ranked.items, ranked.propensities, strict=True):
             place.propensity, place.pinned = chance, number in ranked.pinned
@@ -152,32 +132,34 @@ class Service:
             arm=arm.name,
             by=ranked.by,
             note=engine.note,
+            degraded=not known or self._behind,
             items=places,
         )
         request = ask.model_dump(mode="json", exclude_defaults=True)
         if ranked.rules:
             pinned = [place.item for place in places if place.pinned]
             request["rules"] = {"mark": ranked.rules, "pinned": pinned}
-        state.shown[slate.answer] = {place.item for place in places}
-        if len(state.shown) > SLATES:
-            del state.shown[next(iter(state.shown))]
+        state.showed(slate.answer, {place.item for place in places})
         seconds = ranked.seconds | {"total": perf_counter() - began}
-        self.store.answered(
-            Answer(
-                id=slate.answer,
-                session=slate.session,
-                user=state.session.user,
-                arm=arm.name,
-                time=milliseconds(),
-                items=tuple(place.item for place in places),
-                propensities=tuple(ranked.propensities),
-                log_prob=ranked.log_prob,
-                ranked_by=ranked.by,
-                request=request,
-                left=tuple(ranked.left),
-                latency_ms=seconds["total"] * 1000,
-            )
+        answer = Answer(
+            id=slate.answer,
+            session=slate.session,
+            user=state.session.user,
+            arm=arm.name,
+            time=milliseconds(),
+            items=tuple(place.item for place in places),
+            propensities=tuple(ranked.propensities),
+            log_prob=ranked.log_prob,
+            ranked_by=ranked.by,
+            request=request,
+            left=tuple(ranked.left),
+            latency_ms=seconds["total"] * 1000,
         )
+        try:
+            self.store.answered(answer)
+        except StoreError as error:  # so many wait to be written that there is no room
+            logger.warning("answer not noted", extra={"why": str(error)})
+            slate.degraded = True
         return slate, seconds
 
     async def explain(self, why: Why) -> dict[str, Any]:
@@ -185,7 +167,7 @@ class Service:
 
         :raises Unknown: where there is no such session or item.
         """
-        if (state := await self._held(why.session)) is None:
+        if (state := await self.sessions.held(why.session)) is None:
             raise Unknown(f"There is no session {why.session!r}: ask for a slate first.")
         arm = self._arm(state.session.arm)
         engine = arm.batcher.engine
@@ -219,39 +201,32 @@ class Service:
                 f"An event is of {late[0]:%Y-%m-%d %H:%M %Z}, and here it is {now:%Y-%m-%d %H:%M} "
                 "UTC: set the clock of what sends it, or leave its time out."
             )
-        states = [await self._held(event.session) for event in events]
-        kept, arms = [], self.arms.values()
+        states = [await self.sessions.held(event.session) for event in events]
+        kept = []
         for event, state in zip(events, states, strict=True):
             if state is None:
                 raise Unknown(f"There is no session {event.session!r}: ask for a slate first.")
             # Who was shown an item may like it after it was deleted.
-            if not any(arm.batcher.engine.catalog.numbers([event.item]) for arm in arms):
+            if not self._has(event.item):
+                await self._catch_up()
+            if not self._has(event.item):
                 raise Unknown(f"There is no item {event.item!r}.")
-            if event.answer is not None and not await self._was_shown(state, event):
+            if event.answer is not None and not await self.sessions.was_shown(state, event):
                 raise Unknown(
                     f"The answer {event.answer!r} has not shown the item {event.item!r} in the "
                     f"session {event.session!r}: name the one that has, or leave it out."
                 )
             said = event.model_dump() | {"time": milliseconds(event.time)}
             kept.append(Feedback(user=state.session.user, **said))
-        new = await asyncio.to_thread(self.store.feedback, kept)
+        new = await self.writes.call(self.store.feedback, kept)
         for each, state, is_new in zip(kept, states, new, strict=True):
             if is_new and state is not None:
                 state.happened((each.item, each.kind, each.time))
         return sum(new), len(new) - sum(new)
 
-    async def _was_shown(self, state: State, event: Event) -> bool:
-        """Whether an event names an answer that has shown its item in its session."""
-        answer = event.answer or ""
-        for wait in (0.0, 0.2):  # another process may be about to write it
-            if answer not in state.shown:
-                await asyncio.sleep(wait)
-                read = partial(self.store.shown, state.session.id, answer)
-                state.shown[answer] = await asyncio.to_thread(read)
-            if event.item in state.shown[answer]:
-                return True
-            del state.shown[answer]
-        return False
+    def _has(self, item: str) -> bool:
+        """Whether an id is an item's, or was."""
+        return any(arm.batcher.engine.catalog.numbers([item]) for arm in self.arms.values())
 
     async def put(self, items: Sequence[Item]) -> list[str]:
         """Take in items, which the next answers may hold.
@@ -263,15 +238,14 @@ class Service:
             for each in items
         }
         batchers = [arm.batcher for arm in self.arms.values()]
-        stored = [{"item": item} | row for item, row in rows.items()]
         async with self._changing:
             for batcher in batchers:
                 for some in few(rows):
                     await batcher.reading.call(partial(batcher.engine.prepare, some))
-            await asyncio.to_thread(self.store.put_items, stored)
-            for batcher in batchers:
-                for some in few(rows):  # slates are answered between
-                    await batcher.call(partial(Engine.put_all, rows=some))
+            for some in few(rows):  # slates are answered between, also by other processes
+                new = [{"item": item} | row for item, row in some.items()]
+                await asyncio.to_thread(self.store.put_items, new)
+                await self._catch_up()
         return list(rows)
 
     async def delete(self, items: Sequence[str]) -> list[str]:
@@ -279,15 +253,47 @@ class Service:
 
         :raises Unknown: where none of them is known.
         """
+        await self._catch_up()
         catalogs = [arm.batcher.engine.catalog for arm in self.arms.values()]
         there = [item for item in items if any(c.number(item) is not None for c in catalogs)]
         if not there:
             raise Unknown(f"None of {len(items)} ids is an item's.")
         async with self._changing:
             await asyncio.to_thread(self.store.delete_items, there)
-            for arm in self.arms.values():
-                await arm.batcher.call(lambda engine: engine.catalog.delete(there))
+            await self._catch_up()
         return there
+
+    def _refresh(self, engine: Engine) -> None:
+        """Take in the items that were put and deleted since, by this process or another one."""
+        try:
+            newest = self.reads.now(self.store.newest)
+            changes = self.store.items(engine.changed) if newest > engine.changed else ()
+            self._behind = False
+        except StoreError as error:
+            if not self._behind:
+                logger.warning("items may have changed", extra={"why": str(error)})
+            self._behind = True
+            return
+        for change in changes:
+            engine.changed = change.number
+            if change.row is None:
+                engine.catalog.delete([change.item])
+                continue
+            row = {name: value for name, value in change.row.items() if name != "item"}
+            try:
+                engine.put(change.item, row)
+            except RecipeError as error:  # another run's catalog may have other attributes
+                logger.warning("item left out", extra={"item": change.item, "why": str(error)})
+
+    async def watch(self) -> None:
+        """Take in what other processes change while nobody asks for a slate; it never ends."""
+        while True:
+            await asyncio.sleep(WATCHED)
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        for arm in self.arms.values():
+            await arm.batcher.catch_up()
 
     async def similar(self, item: str, k: int, arm: str | None = None) -> list[Shown]:
         """The items most like an item.
@@ -309,7 +315,7 @@ class Service:
             arm = self._arm(name)
             fresh = await asyncio.to_thread(arm.load)
             async with self._changing:  # no item is put between these two
-                await asyncio.to_thread(_put_all, fresh, self.store)
+                await asyncio.to_thread(self._refresh, fresh)
                 await arm.batcher.swap(fresh)
                 await asyncio.to_thread(self._note)
         logger.info("reloaded", extra={"arm": arm.name})
@@ -335,6 +341,14 @@ class Service:
             name: arm.batcher.engine.about() | {"share": arm.weight / total}
             for name, arm in self.arms.items()
         }
+
+    async def reachable(self) -> bool:
+        """Whether the store answers."""
+        try:
+            await self.reads.call(self.store.newest)
+        except StoreError:
+            return False
+        return True
 
     async def numbers(self, hours: float, trial: bool = False) -> "list[ArmNumbers]":
         """Count what each arm has shown in the last hours, or to those who only tried it."""
@@ -370,7 +384,8 @@ class Service:
         """Finish what was begun, and close the store."""
         for arm in self.arms.values():
             arm.batcher.close()
-        self._counting.close()
+        for each in (self._counting, self.reads, self.writes):
+            each.close()
         self.store.close()
 
     def _when(self, asked: datetime | None, arm: Arm) -> datetime | None:
@@ -401,16 +416,20 @@ class Service:
                 return arm.name
         return arm.name
 
-    async def _state(self, ask: Ask) -> State:
-        """The state of a request's session, which begins where it is new."""
+    async def _state(self, ask: Ask, known: bool = True) -> State:
+        """The state of a request's session, which begins where it is new.
+
+        :param known: whether the store can be asked; else what is in memory has to do.
+        """
         name, user = ask.session or uuid.uuid4().hex, self._known_as(ask.user)
-        state = await self._held(name) if ask.session else None
+        state = await self.sessions.held(name) if ask.session and known else None
         if state is None:
             arm = self._arm(ask.arm).name if ask.arm else self._drawn(user or name)
             began = milliseconds()
             session = Session(id=name, user=user, arm=arm, began=began, trial=ask.trial)
-            state = await self._restored(session, begun=False)
-            state.unsent = not ask.session
+            state = self.sessions.in_memory(ask.session) or State(session, False, not ask.session)
+            if known:
+                state = await self.sessions.new(session, not ask.session)
         if user is not None and self._known_as(state.session.user) != user:
             raise Conflict("The session is another person's: leave it out, and a new one begins.")
         arm_name = state.session.arm
@@ -425,56 +444,6 @@ class Service:
         for arm in self.arms.values():
             user = None if user is None else arm.batcher.engine.known_as(user)
         return user
-
-    async def _begin(self, state: State) -> None:
-        """Store a session that was answered for the first time."""
-        if state.begun:
-            return
-        if state.unsent:
-            self.store.begun(state.session)
-        else:
-            held = await asyncio.to_thread(self.store.begin, state.session)
-            if (held.user, held.arm) != (state.session.user, state.session.arm):
-                raise Conflict(
-                    "Another person has begun this session: leave it out, and one begins."
-                )
-        state.begun = True
-        self._hold(state)
-
-    async def _held(self, name: str) -> State | None:
-        """The state of a session that has begun; None where there is none."""
-        if name in self._states:
-            self._states.move_to_end(name)
-            return self._states[name]
-        session = await asyncio.to_thread(self.store.session, name)
-        return None if session is None else await self._restored(session)
-
-    async def _restored(self, session: Session, begun: bool = True) -> State:
-        """Make the state of a session from what is stored, and hold it once it has begun."""
-
-        def read() -> State:
-            state = State(session, begun)
-            if session.user is not None:
-                earlier = self.store.history(session.user, session.began, REMEMBERED)
-                state.events = [(event.item, event.kind, event.time) for event in earlier]
-                state.before = len(earlier)
-            if begun:
-                since = self.store.events(session.id, REMEMBERED)
-                state.events += [(event.item, event.kind, event.time) for event in since]
-                asked = self.store.asked(session.id)
-                state.said = {name: asked[name] for name in OF_PERSON if name in asked}
-            return state
-
-        stored = begun or session.user is not None
-        state = await asyncio.to_thread(read) if stored else State(session, begun)
-        return self._hold(state) if begun else state
-
-    def _hold(self, state: State) -> State:
-        # Another request may have made it meanwhile, and gone on.
-        state = self._states.setdefault(state.session.id, state)
-        while len(self._states) > HELD:
-            self._states.popitem(last=False)
-        return state
 
 
 def few(rows: Mapping[str, T]) -> list[dict[str, T]]:
@@ -498,16 +467,3 @@ def _places(engine: Engine, items: Sequence[int], scores: Sequence[float]) -> li
         place = Shown(rank=rank, item=item, title=title, text=text, score=score, propensity=None)
         places.append(place)
     return places
-
-
-def _put_all(engine: Engine, store: Store) -> None:
-    """Put into an engine the items that were put and deleted before."""
-    for change in store.items():
-        if change.row is None:
-            engine.catalog.delete([change.item])
-            continue
-        row = {name: value for name, value in change.row.items() if name != "item"}
-        try:
-            engine.put(change.item, row)
-        except RecipeError as error:  # another run's catalog may have other attributes
-            logger.warning("item left out", extra={"item": change.item, "why": str(error)})

@@ -187,6 +187,17 @@ class Store:
         """A session's feedback in its order; the ``last`` ones alone, where that is given."""
         return self._feedback(FEEDBACK.c.session == session, last=last)
 
+    def known_of(self, session: str) -> tuple[int, str | None]:
+        """How many events a session has, and the id of its last answer that is written."""
+        of = FEEDBACK.c.session == session, ANSWERS.c.session == session
+        last = sa.select(ANSWERS.c.id).where(of[1]).order_by(ANSWERS.c.number.desc()).limit(1)
+        events = sa.select(sa.func.count()).select_from(FEEDBACK).where(of[0])
+        with self._reading() as connection:
+            row = connection.execute(
+                sa.select(events.scalar_subquery(), last.scalar_subquery())
+            ).one()
+        return row[0], row[1]
+
     def asked(self, session: str) -> dict[str, Any]:
         """The request of a session's last answer that is written; nothing where there is none."""
         wanted = sa.select(ANSWERS.c.request).where(ANSWERS.c.session == session)
@@ -227,6 +238,11 @@ class Store:
     def delete_items(self, items: Sequence[str]) -> None:
         """Store that items were deleted while serving."""
         self._change(items, [None] * len(items))
+
+    def newest(self) -> int:
+        """The number of the last change of an item; 0 where there is none."""
+        with self._reading() as connection:
+            return connection.scalar(sa.select(sa.func.max(ITEMS.c.number))) or 0
 
     def items(self, after: int = 0) -> list[ItemChange]:
         """The last change of each item that was put or deleted, the oldest first.

@@ -26,8 +26,8 @@ NOON = int(datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp() * 1000)
 class Server:
     """A PostgreSQL server that is up; each test gets a database of its own."""
 
-    def __init__(self, port):
-        self.port = port
+    def __init__(self, port, pid):
+        self.port, self.pid = port, pid
         self._numbers = count()
         self._admin = sa.create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
 
@@ -41,6 +41,12 @@ class Server:
         with self._admin.connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
         return self.url(name)
+
+    def send(self, signal):
+        """Send a signal to the server and to all processes that it has made."""
+        made = subprocess.run(["pgrep", "-P", str(self.pid)], capture_output=True, text=True)
+        for each in (self.pid, *map(int, made.stdout.split())):
+            os.kill(each, signal)
 
     def end_connections(self, database):
         query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
@@ -81,7 +87,7 @@ def server():
         port = free_port()
         listening = f"-h 127.0.0.1 -p {port} -k {folder}"
         run("pg_ctl", "start", "-w", "-l", folder / "log", "-o", listening)
-        yield Server(port)
+        yield Server(port, int((folder / "data/postmaster.pid").read_text().split()[0]))
         run("pg_ctl", "stop", "-m", "immediate")  # nothing of it is needed any more
     finally:
         shutil.rmtree(folder)
@@ -145,12 +151,12 @@ def client(tiny_run, tmp_path):
     """Opens a service on the store of the test, with an arm for each of some loaders."""
 
     @contextmanager
-    def client(*loaders, weights=(), time=None, **options):
+    def client(*loaders, weights=(), time=None, patience=60, **options):
         loaders = loaders or (lambda: RunEngine(tiny_run),)
         weights = weights or (1.0,) * len(loaders)
         names = (f"arm-{place}" for place in range(len(loaders)))
         arms = list(map(Arm, names, loaders, weights))
-        service = Service(arms, Store(f"sqlite:///{tmp_path}/served.db"), time)
+        service = Service(arms, Store(f"sqlite:///{tmp_path}/served.db"), time, patience)
         app = application(service, hidden=[str(tiny_run)], **options)
         with Http(app, raise_server_exceptions=False) as http:
             yield http

@@ -8,7 +8,7 @@ from operator import attrgetter
 from types import SimpleNamespace
 
 import pytest
-from lightrec_serve import batching, service
+from lightrec_serve import batching, service, sessions
 from lightrec_serve.batching import Busy, Lane
 from lightrec_serve.run_engine import RunEngine
 
@@ -161,7 +161,7 @@ def test_what_nobody_waits_for_any_more_is_neither_answered_nor_noted(
 def test_a_session_knows_its_last_events_and_a_restart_knows_the_same(
     client, tiny_run, monkeypatch
 ):
-    monkeypatch.setattr(service, "REMEMBERED", 3)
+    monkeypatch.setattr(sessions, "REMEMBERED", 3)
     done, engine = [], RunEngine(tiny_run)
     answer = engine.answer
 

@@ -1,0 +1,90 @@
+"""Two services on one store: what one has acknowledged, the other one knows."""
+
+import random
+import signal
+from contextlib import ExitStack
+
+import polars as pl
+import pytest
+from lightrec_serve.app import application
+from lightrec_serve.run_engine import RunEngine
+from lightrec_serve.service import Arm, Service
+from lightrec_serve.store import Store
+from starlette.testclient import TestClient
+
+from tests.asking import items, put, send, slate_of
+
+
+@pytest.fixture
+def two(tiny_run, url):
+    """Clients of two services on one store."""
+    with ExitStack() as opened:
+        arms = ([Arm("a", lambda: RunEngine(tiny_run))] for _ in range(2))
+        services = [Service(arm, Store(url), patience=60) for arm in arms]
+        yield [opened.enter_context(TestClient(application(service))) for service in services]
+
+
+def test_a_session_goes_on_at_either(two, url):
+    one, other = two
+    slate = slate_of(one, user="u3", history=["i5"], k=3)
+    one.app.state.service.store.flush()
+    first, second, third = items(slate)
+    send(other, slate, first, "dismissed", "1")
+    assert first not in items(slate_of(one, session=slate["session"]))
+    send(one, slate, second, "dismissed", "2")
+    for client in two:
+        shown = items(slate_of(client, session=slate["session"], k=49))
+        assert {first, second, "i5"}.isdisjoint(shown)
+        assert third in shown
+
+
+def test_lists_come_without_a_store_that_hangs_and_nothing_is_lost(server, tiny_run):
+    service = Service([Arm("a", lambda: RunEngine(tiny_run))], Store(server.new_database()))
+    with TestClient(application(service)) as client:
+        slate = slate_of(client, user="u3")
+        event = {"id": "1", "session": slate["session"], "item": items(slate)[0]}
+        server.send(signal.SIGSTOP)
+        try:
+            for ask in ({"session": slate["session"]}, {"user": "u4"}, {"session": "mine"}):
+                shown = slate_of(client, **ask)
+                assert (shown["degraded"], len(shown["items"])) == (True, 10)
+            assert client.get("/ready").json()["store"] == "down"
+            assert "lightrec_store_up 0.0" in client.get("/metrics").text
+            lost = client.post("/feedback", json={"events": [event]})
+            assert (lost.status_code, lost.headers["retry-after"]) == (503, "1")
+        finally:
+            server.send(signal.SIGCONT)
+        service.reads.wait = service.writes.wait = 60
+        service.store.flush()
+        assert client.post("/feedback", json={"events": [event]}).status_code == 200
+        again = slate_of(client, session=slate["session"])
+        assert not again["degraded"]
+        assert event["item"] not in items(again)
+        service.store.flush()
+        assert client.get("/numbers").json()[0]["answers"] == 5
+
+
+def test_one_history_comes_of_what_two_do(two, url, tmp_path):
+    draw, events, there, sessions = random.Random(0), 0, {"i1", "i2"}, []
+    for step in range(150):
+        client = draw.choice(two)
+        what = draw.choice(["put", "delete", "slate", "slate", "feedback", "feedback"])
+        if what == "put":
+            put(client, f"new{step}", text="tea of today")
+            there.add(f"new{step}")
+        elif what == "delete" and len(there) > 2:
+            item = draw.choice(sorted(there - {"i1", "i2"}))
+            there.remove(item)
+            assert client.request("DELETE", "/items", json={"items": [item]}).status_code == 200
+        elif what == "slate":
+            candidates = [*there, *(f"new{number}" for number in range(step))]
+            slate = slate_of(client, candidates=candidates, k=200)
+            assert {*items(slate)} == there
+            client.app.state.service.store.flush()
+            sessions.append((slate, draw.choice(items(slate))))
+        elif what == "feedback" and sessions:
+            slate, item = draw.choice(sessions)
+            events += send(client, slate, item, "accepted", f"{draw.randrange(3)}")["stored"]
+    store = two[0].app.state.service.store
+    logs = [file for file in store.export(tmp_path) if file.parent.name == "log"]
+    assert sum(pl.read_parquet(file).height for file in logs) == events > 20
