@@ -19,6 +19,7 @@ from lightrec.data.domain import eligible
 from lightrec.data.names import Names, Selection
 from lightrec.data.people import People, Person
 from lightrec.data.times import moment
+from lightrec.encoders.base import off_disk
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.evidence import Favoured, favoured_by
 from lightrec.evaluation.rankers import ranker_of
@@ -33,8 +34,7 @@ from lightrec.run import Run
 class Recommender:
     """The results of a run, ready to use.
 
-    :param run: a run folder such as ``runs/video``, or a run that is open, of whose version alone
-        it then reads.
+    :param run: a run folder such as ``runs/video``.
     :param by: rank by the ``policy`` (the long run), the ``blend`` (the next event), the
         ``mixture`` of the blend with user model A's utilities, the ``even-mixture`` of its
         transformer with these, that ``ranker`` alone, or what a package adds by the hook
@@ -45,8 +45,8 @@ class Recommender:
     """
 
     @blaming(None, "recommend items of the run")
-    def __init__(self, run: str | Path | Run, by: str | None = None) -> None:
-        self.run = run if isinstance(run, Run) else Run(run)
+    def __init__(self, run: str | Path, by: str | None = None) -> None:
+        self.run = Run(run)
         self.run.hold()  # much of it is read at the first wish for it
         chosen = Favoured(by, "It was asked for.") if by else favoured_by(self.run)
         self.by = chosen.by
@@ -60,7 +60,7 @@ class Recommender:
         _ = self.run.domain  # refused here where it is not installed
         title = pl.col(Column.TITLE).fill_null(pl.col(Column.ITEM))
         self.catalog = self.store.catalog.with_columns(title)
-        self.wished = lru_cache(64)(lambda *wish: self.run.wishes.scores(*wish))
+        self.wished = lru_cache(64)(off_disk()(lambda *wish: self.run.wishes.scores(*wish)))
         """What a wish says of all items, see :class:`lightrec.ranking.scorers.Wishes`; read once
         for all batches of users."""
         self.people = People(self.store)
@@ -216,6 +216,18 @@ class Recommender:
         scores = alike.masked_fill(~self.allowed(exclude, only, self.rules)[0], -torch.inf)[None]
         items = with_reserved_places(scores, torch.full_like(scores, -torch.inf), k, 0)
         return self._table(items, scores.gather(1, items))[1]
+
+    def ranked_otherwise(self, by: str) -> "Recommender":
+        """The same version of the run by another ranking, which shares all that is loaded.
+
+        :param by: as of this class.
+        :raises RunError: where the run lacks that stage.
+        """
+        other = copy.copy(self)
+        vars(other).pop("_judged", None)
+        other.by, other.ranker = by, ranker_of(self.run, by)
+        other.reason = f"It was asked for. {other.ranker.about}".strip()
+        return other
 
     def item(self, name: str | int) -> int:
         """Find an item by its id or its title, however it is written; see

@@ -75,6 +75,14 @@ class Encoder(ABC):
             the values next to it.
         """
 
+    def encode_once(self, values: Sequence[Any]) -> Tensor:
+        """Encode values that come once, such as a service's: none is looked for on disk or kept.
+
+        The arguments are those of :meth:`encode`.
+        """
+        with off_disk():
+            return self.encode(values)
+
 
 class TrainableEncoder(Encoder, nn.Module):
     """An encoder that can be fine-tuned.
@@ -199,7 +207,9 @@ def unit_vectors(vectors: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def off_disk() -> Iterator[None]:
-    """Encode values without a look at the disk: those of requests come once, and without end."""
+    """Encode values without a look at the disk: those of requests come once, and without end, and
+    each look would read a file for each that was kept.
+    """
     before = _ON_DISK.set(False)
     try:
         yield

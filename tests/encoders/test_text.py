@@ -61,7 +61,10 @@ def test_what_was_encoded_is_not_encoded_again(encoder, cache, monkeypatch):
     assert again.transformer is None
     assert torch.allclose(again.encode(TEXTS)[:3], first)
     assert sorted(encoded) == sorted(TEXTS[3:5])
-    for shard in cache.rglob("*.safetensors"):
+    shards = [*cache.rglob("*.safetensors")]
+    assert torch.allclose(again.encode_once([TEXTS[0], "a wish"])[0], first[0])
+    assert [*cache.rglob("*.safetensors")] == shards
+    for shard in shards:
         shard.write_bytes(b"broken")
     assert torch.allclose(encoder().encode(TEXTS)[:3], first)
     assert encoder().encode([]).shape == (0, 12)

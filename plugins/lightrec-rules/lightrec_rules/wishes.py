@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lightrec.data.store import EventStore
-from lightrec.encoders.base import Encoder, encoded, off_disk, unit_vectors
+from lightrec.encoders.base import Encoder, encoded, unit_vectors
 from lightrec.encoders.words import word_table, words_of
 from lightrec.errors import RecipeError, RunError
 from lightrec.keys import Column, Key
@@ -157,8 +157,7 @@ class Wishes:
             how = "its vector alone reads" if self.encoder else "nothing reads"
             what = " or ".join(map(repr, unknown)) if len(unknown) < len(words) else "of the wish"
             print(f"No item has the word {what}: {how} it.", file=sys.stderr)
-        with off_disk():
-            reading = self.read([wish if self.encoder else " ".join(words)])[0]
+        reading = self.read([wish if self.encoder else " ".join(words)])[0]
         before, weight = self.settings[kind]
         return weight * reading.likelihood(*(self.settings[name] for name in SOUGHT)), before
 

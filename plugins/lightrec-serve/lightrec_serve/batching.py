@@ -11,7 +11,7 @@ from lightrec_serve.engine import Engine, Query, Ranked
 
 LARGEST: Final = 64
 """Queries that are answered together at most."""
-SOON: Final = 1.0
+SOON: Final = 2.0
 """Seconds after which a query should be answered: where it would wait longer, it is refused."""
 LATER: Final = 3.0
 """The same of what takes longer than a slate: a wish, misspelt names, an explanation."""

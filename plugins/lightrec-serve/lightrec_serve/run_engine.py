@@ -19,7 +19,6 @@ from torch.nn.functional import pad
 from lightrec.api import Column, Key, Past
 from lightrec.data.domain import showable_to, with_texts
 from lightrec.data.people import Person, with_events
-from lightrec.encoders.base import off_disk
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.ranking.lists import diversified
 from lightrec.ranking.ranker import likeness
@@ -70,7 +69,7 @@ class RunEngine(Engine):
         encode, vectors = None, torch.zeros(len(counts), 0)
         with suppress(RunError):  # where the ranker reads no texts, words alone say what is near
             encoder = self.usual.run.wishes.encoder
-            encode = None if encoder is None else off_disk()(encoder.encode)
+            encode = None if encoder is None else encoder.encode_once
         if encode is not None:
             vectors = self.usual.run.ranker.items.vectors
         self.newcomers = Newcomers(self.catalog.items, vectors, encode, counts > 0)
@@ -101,10 +100,8 @@ class RunEngine(Engine):
 
     def recommender(self, by: str | None) -> "Recommender":
         """A recommender by something else than usual, loaded when it is first needed."""
-        from lightrec.api import Recommender
-
-        if by not in self._recommenders:
-            self._recommenders[by] = Recommender(self.usual.run, by)
+        if by is not None and by not in self._recommenders:
+            self._recommenders[by] = self.usual.ranked_otherwise(by)
         return self._recommenders[by]
 
     def ready(self, query: Query) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from lightrec_serve import batching
 from lightrec_serve.app import application
 from lightrec_serve.run_engine import RunEngine
 from lightrec_serve.service import Arm, Service
@@ -147,8 +148,13 @@ class Http(TestClient):
 
 
 @pytest.fixture
-def client(tiny_run, tmp_path):
-    """Opens a service on the store of the test, with an arm for each of some loaders."""
+def client(tiny_run, tmp_path, monkeypatch):
+    """Opens a service on the store of the test, with an arm for each of some loaders.
+
+    It has time: what a slow machine does not get done soon is not refused.
+    """
+    monkeypatch.setattr(batching, "SOON", 60)
+    monkeypatch.setattr(batching, "LATER", 60)
 
     @contextmanager
     def client(*loaders, weights=(), time=None, patience=60, **options):

@@ -12,7 +12,6 @@ from lightrec_serve import batching, service, sessions
 from lightrec_serve.batching import Busy, Lane
 from lightrec_serve.run_engine import RunEngine
 
-from lightrec import api
 from tests.asking import send, slate_of
 
 WISH, MISSPELT = {"ask": "blue tea"}, {"history": ["tea numbr 6"]}
@@ -24,7 +23,7 @@ SLOW = {
         {"history": ["tea numbr 6"]},
     ),
     "a condition": ("engine.catalog._leave", "POST /recommend", {"exclude": "i5"}),
-    "another ranker": ("api.Recommender", "POST /recommend", {"by": "ranker"}),
+    "another ranker": ("engine.usual.ranked_otherwise", "POST /recommend", {"by": "ranker"}),
     "an explanation": ("engine.explain", "POST /explain", {"item": "i1"}),
     "a new item": ("engine.newcomers.speakers", "PUT /items", {"items": [{"item": "n1"}]}),
     "an operator's numbers": ("store.numbers", "GET /numbers", None),
@@ -56,7 +55,7 @@ def test_what_takes_long_holds_nobody_up(client, tiny_run, monkeypatch, what):
     with client(lambda: engine) as http:
         if path == "/explain":
             body = body | {"session": slate_of(http, user="u3")["session"]}
-        parts = SimpleNamespace(api=api, engine=engine, store=http.app.state.service.store)
+        parts = SimpleNamespace(engine=engine, store=http.app.state.service.store)
         owner, _, name = where.rpartition(".")
         with held_up(monkeypatch, attrgetter(owner)(parts), name) as entered:
             slow = threading.Thread(
@@ -84,7 +83,7 @@ def test_who_would_wait_for_too_long_is_told_to_come_again(client, monkeypatch):
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             assert "try again in a moment" in refused.json()["error"]
         assert http.get("/numbers").status_code == 503
-        monkeypatch.undo()
+        monkeypatch.setattr(batching, "LATER", 60)
         assert http.numbers()[0]["answers"] == 1
 
 
@@ -202,7 +201,7 @@ def test_conditions_read_while_an_item_comes_are_read_again(tiny_run, monkeypatc
 
     monkeypatch.setattr(catalog, "_leave", slowly)
     assert len(catalog.allowed(["i5"], [], None)) == catalog.size + 1
-    monkeypatch.undo()
+    monkeypatch.setattr(catalog, "_leave", leave)
     assert not catalog.has_read(["i5"], [])
     assert len(catalog.allowed(["i5"], [], None)) == catalog.size + 2
     assert catalog.has_read(["i5"], [])
@@ -210,4 +209,5 @@ def test_conditions_read_while_an_item_comes_are_read_again(tiny_run, monkeypatc
 
 def test_other_rankers_are_of_the_version_that_answers(tiny_run):
     engine = RunEngine(tiny_run)
-    assert engine.recommender("ranker").run is engine.usual.run
+    other = engine.recommender("ranker")
+    assert (other.by, other.run) == ("ranker", engine.usual.run)
