@@ -1,0 +1,158 @@
+"""What one client who sends costly requests does to the slates of another one.
+
+The attacker sends one request after another, each as soon as the last one is answered; of wishes it
+does not await the answers. Service, attacker and the measured client are processes that share the
+machine's cores.
+"""
+
+import json
+import multiprocessing
+import random
+import socket
+import string
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
+from time import perf_counter
+
+import numpy as np
+
+from benchmarks import LIGHTREC
+from benchmarks.measure import Cell
+from benchmarks.measure.serving import Served
+
+PORT = 8361
+PAUSE = 0.01
+"""Seconds between two requests of the client that is measured."""
+USERS = 900
+Request = tuple[str, str, object]
+
+
+class Client:
+    """A connection that is opened anew where the service closes it."""
+
+    def __init__(self) -> None:
+        self.connection = HTTPConnection("127.0.0.1", PORT, timeout=300)
+
+    def ask(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
+        """The status and the body of an answer."""
+        content = None if body is None else json.dumps(body)
+        self.connection.request(method, path, content, {"content-type": "application/json"})
+        answer = self.connection.getresponse()
+        return answer.status, answer.read()
+
+
+def requests(attack: str, client: Client, draw: random.Random) -> Iterator[Request]:
+    """An attack's requests, without end."""
+
+    def word(length: int) -> str:
+        return "".join(draw.choices(string.ascii_lowercase, k=length))
+
+    slate = json.loads(client.ask("POST", "/recommend", {"user": "42"})[1])
+    session, items = slate["session"], [place["item"] for place in slate["items"]]
+    number = 0
+    while True:
+        number += 1
+        about = {"session": session, "item": items[number % len(items)]}
+        many = [word(9) for _ in range(100)]
+        events = [{**about, "id": f"{number}-{each}"} for each in range(1_000)]
+        new = [{"item": word(9), "title": f"{word(5)} {word(7)}"} for _ in range(200)]
+        yield from {
+            "misspelt titles": [
+                ("POST", "/recommend", {"history": [f"Godfathr, The {each}" for each in many]})
+            ],
+            "conditions": [("POST", "/recommend", {"exclude": [f"title={each}" for each in many]})],
+            "brackets": [("POST", "/recommend", {"only": ["(" * draw.randint(200, 290)]})],
+            "wishes left behind": [("POST", "/recommend", {"ask": " ".join(many[:9])})],
+            "explanations": [("POST", "/explain", about)],
+            "new items": [("PUT", "/items", {"items": new})],
+            "events of a session": [
+                ("POST", "/feedback", {"events": events}),
+                ("POST", "/recommend", {"session": session}),
+            ],
+            "an operator's numbers": [("GET", f"/numbers?hours={number}", None)],
+        }[attack]
+
+
+ATTACKS = (
+    "misspelt titles",
+    "conditions",
+    "brackets",
+    "wishes left behind",
+    "explanations",
+    "new items",
+    "events of a session",
+    "an operator's numbers",
+)
+
+
+def attacking(attack: str, seed: int) -> None:
+    """Attack until the process is ended."""
+    client = Client()
+    for method, path, body in requests(attack, client, random.Random(seed)):
+        if attack == "wishes left behind":
+            content = json.dumps(body).encode()
+            head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            with suppress(OSError), socket.create_connection(("127.0.0.1", PORT)) as left:
+                left.sendall(head.encode() + b"content-length: %d\r\n\r\n" % len(content) + content)
+            time.sleep(PAUSE)
+            continue
+        try:
+            client.ask(method, path, body)
+        except (OSError, HTTPException):
+            client = Client()
+
+
+def slates(seconds: float, draw: random.Random) -> dict[str, float]:
+    """Quantiles, in milliseconds, of slates that are asked for one after another, and errors."""
+    client, times, errors = Client(), list[float](), 0
+    end = perf_counter() + seconds
+    while (began := perf_counter()) < end:
+        status, _ = client.ask("POST", "/recommend", {"user": str(draw.randint(1, USERS))})
+        times.append((perf_counter() - began) * 1000)
+        errors += status != 200
+        time.sleep(PAUSE)
+    p50, p99 = np.quantile(times, [0.5, 0.99])
+    return {"p50_ms": float(p50), "p99_ms": float(p99), "max_ms": max(times), "errors": errors}
+
+
+def while_attacked(attack: str, seconds: float, seed: int) -> dict[str, float]:
+    """The same while somebody attacks."""
+    attacker = multiprocessing.get_context("spawn").Process(target=attacking, args=(attack, seed))
+    attacker.start()
+    time.sleep(2)
+    try:
+        return slates(seconds, random.Random(seed))
+    finally:
+        attacker.kill()
+        attacker.join()
+
+
+def measure(cell: Cell) -> dict[str, float]:
+    """Learn films hardly, with texts, serve them, and attack the service in each way."""
+    run = cell.run("video", "--fast-dev-run", "--until", "evaluate")
+    metrics: dict[str, float] = {}
+
+    def note(name: str, found: Callable[[], dict[str, float]]) -> None:
+        metrics.update({f"{name}/{metric}": value for metric, value in found().items()})
+
+    options = ("--port", PORT, "--store", f"sqlite:///{cell.out / 'served.db'}")
+    service = Served(PORT, LIGHTREC, "serve", run.base, *options, log=cell.out / "own.log")
+    try:
+        slates(3, random.Random(0))
+        note("quiet", lambda: slates(cell["seconds"], random.Random(cell.seed)))
+        for attack in ATTACKS:
+            note(attack, lambda attack=attack: while_attacked(attack, cell["seconds"], cell.seed))
+            metrics[f"{attack}/times_quiet"] = metrics[f"{attack}/p99_ms"] / metrics["quiet/p99_ms"]
+        metrics["memory_mb"] = memory(service.process.pid)
+    finally:
+        service.end()
+    return metrics
+
+
+def memory(process: int) -> float:
+    """The megabytes that a process has in memory."""
+    with open(f"/proc/{process}/status") as status:
+        lines = dict(line.split(":", 1) for line in status)
+    return int(lines["VmRSS"].split()[0]) / 1024
