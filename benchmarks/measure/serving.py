@@ -133,7 +133,8 @@ def visible() -> float:
         item = {"item": f"new-{number}", "title": f"word{number} word7 of today"}
         began = perf_counter()
         ask("PUT", "/items", {"items": [item]})
-        slate = ask("POST", "/recommend", {"history": ["1"], "k": K, "new": 1})
+        body = {"history": ["1"], "k": K, "candidates": ["1", f"new-{number}"]}
+        slate = ask("POST", "/recommend", body)
         times.append((perf_counter() - began) * 1000)
         assert slate["items"][-1]["item"] == f"new-{number}", slate
     return median(times)
