@@ -23,9 +23,12 @@ NEEDED: Final[Mapping[tuple[str, str], Role]] = {
     ("POST", "/feedback"): "feedback",
     ("PUT", "/items"): "admin",
     ("DELETE", "/items"): "admin",
+    ("DELETE", "/feedback"): "admin",
     ("POST", "/admin/reload"): "admin",
 }
 """Requests that ask for more than the role ``read``."""
+OF_PEOPLE: Final = "/people/"
+"""Begin of paths that ask for the role ``admin``: they tell all that is known of a person."""
 CLIENTS: Final = 10_000
 """Clients whose rate is remembered."""
 
@@ -164,6 +167,7 @@ class Gate:
             said = "Send a token that is known, as `Authorization: Bearer TOKEN`."
             return _problem(401, said, {"www-authenticate": "Bearer"})
         needed = NEEDED.get((method, path.rstrip("/")), "read")
+        needed = "admin" if path.startswith(OF_PEOPLE) else needed
         if ROLES[role] < ROLES[needed]:
             said = f"This needs a token of the role {needed}; yours is of the role {role}."
             return _problem(403, said)

@@ -31,6 +31,7 @@ from lightrec_serve.schema import (
     Slate,
     Stored,
     Why,
+    Wrong,
 )
 from lightrec_serve.service import ANSWERED, Conflict, Service, Unknown
 from lightrec_serve.store import StoreError
@@ -236,6 +237,21 @@ def application(
             kind = event.kind if event.kind in {*ANSWERED, *service.kinds} else "other"
             numbers.feedback.labels(kind).inc()
         return Stored(stored=stored, known=again)
+
+    @app.delete("/feedback")
+    async def unsay(wrong: Wrong) -> dict[str, int]:
+        """Erase events of a session; right ones may then be sent, also under the same ids."""
+        return {"erased": await service.forget_events(wrong.session, wrong.ids)}
+
+    @app.get("/people/{user:path}")
+    async def person(user: Name) -> dict[str, list[dict[str, Any]]]:
+        """All that is stored of a person: sessions, answers, what they showed, feedback."""
+        return await service.person(user)
+
+    @app.delete("/people/{user:path}")
+    async def forget(user: Name) -> dict[str, int]:
+        """Erase all that is stored of a person."""
+        return await service.forget(user)
 
     @app.put("/items")
     async def put(sent: Items) -> dict[str, list[str]]:

@@ -1,9 +1,8 @@
 """`lightrec serve`: an HTTP service for runs and exports."""
 
-import json
 import logging
 import sys
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +10,8 @@ from lightrec.errors import RecipeError
 
 GRACE: Final = 30
 """Seconds for which a service that is told to end goes on answering what it was asked."""
+DAY: Final = 86_400_000
+"""Milliseconds."""
 LOCAL: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -165,15 +166,8 @@ def served(
     """
     from lightrec_serve.store import Store
 
-    try:
-        wanted = None if day is None else date.fromisoformat(day)
-    except ValueError:
-        raise RecipeError(f"--day should be a date such as 2026-11-27, not {day!r}.") from None
-    if "://" not in store:
-        if not Path(store).is_file():
-            raise RecipeError(f"There is no file {store}.")
-        store = f"sqlite:///{store}"
-    with Store(store) as held:
+    wanted = None if day is None else _day(day, "day")
+    with Store(_url(store)) as held:
         files, worth = held.export(out, wanted, kinds, trial), held.worth
     for file in files:
         print(file)
@@ -186,6 +180,47 @@ def served(
             "start `lightrec serve` on this store once, and export again.",
             file=sys.stderr,
         )
+
+
+def forget(store: str, *, user: str | None = None, before: str | None = None) -> None:
+    """Erase what is stored of a person, or what is older than a day.
+
+    examples:
+      lightrec forget runs/video/served.db --user 42
+      lightrec forget postgresql://me@host/served --before 2026-01-01
+
+    Files that `lightrec served` has written, backups and the run's own log are not touched.
+
+    :param store: a file of SQLite or the URL of a database.
+    :param user: the person's id.
+    :param before: a day in UTC, such as 2026-01-01: answers and feedback before it go.
+    """
+    from lightrec_serve.store import Store
+
+    if (user is None) == (before is None):
+        raise RecipeError("Say either whose --user events go, or --before which day they do.")
+    days = 0 if before is None else (_day(before, "before") - date(1970, 1, 1)).days
+    with Store(_url(store)) as held:
+        counts = held.forget(user=user) if before is None else held.forget(before=days * DAY)
+    print(", ".join(f"{count:,} of {name}" for name, count in counts.items()) + " erased.")
+
+
+def _day(said: str, option: str) -> date:
+    try:
+        return date.fromisoformat(said)
+    except ValueError:
+        raise RecipeError(
+            f"--{option} should be a date such as 2026-11-27, not {said!r}."
+        ) from None
+
+
+def _url(store: str) -> str:
+    """The address of a store that is there."""
+    if "://" in store:
+        return store
+    if not Path(store).is_file():
+        raise RecipeError(f"There is no file {store}.")
+    return f"sqlite:///{store}"
 
 
 def hidden(paths: list[Path]) -> list[str]:
@@ -219,28 +254,13 @@ def loader(path: Path, by: Any, temperature: float, approximate: int = 300_000) 
     return lambda: RunEngine(path, by, temperature)
 
 
-class AsJson(logging.Formatter):
-    """A line of JSON for each message: what collectors of logs read."""
-
-    PLAIN: Final = frozenset(vars(logging.makeLogRecord({})))
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Write a record."""
-        more = {name: value for name, value in vars(record).items() if name not in self.PLAIN}
-        said = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            more["trace"] = self.formatException(record.exc_info)
-        return json.dumps(said | more, default=str)
-
-
 def log_as_json() -> None:
     """Let the service's messages and uvicorn's go to the error output, one JSON a line."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(AsJson())
+    from pythonjsonlogger.json import JsonFormatter
+
+    handler, names = logging.StreamHandler(), {"levelname": "level", "exc_info": "trace"}
+    fields = ["levelname", "message"]
+    handler.setFormatter(JsonFormatter(fields, rename_fields=names, timestamp="time"))
     for name in ("lightrec.serve", "uvicorn"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False

@@ -5,5 +5,9 @@ from lightrec.api import gives
 LIGHTREC_API = 2
 
 lightrec_commands = gives(
-    {"serve": "lightrec_serve.commands:serve", "served": "lightrec_serve.commands:served"}
+    {
+        "forget": "lightrec_serve.commands:forget",
+        "serve": "lightrec_serve.commands:serve",
+        "served": "lightrec_serve.commands:served",
+    }
 )

@@ -195,6 +195,13 @@ class Stored(BaseModel):
     known: int = Field(description="Events that had been sent before, and count once.")
 
 
+class Wrong(Strict):
+    """Events of a session that are to be erased."""
+
+    session: Name
+    ids: list[Name] = Field(min_length=1, max_length=1000)
+
+
 class Item(Strict):
     """A new item, or an item that is put anew."""
 

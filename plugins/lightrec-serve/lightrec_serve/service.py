@@ -1,6 +1,7 @@
 """The service without HTTP: arms, sessions and their state, and what is stored of them."""
 
 import asyncio
+import gc
 import hashlib
 import logging
 import secrets
@@ -295,6 +296,33 @@ class Service:
         for arm in self.arms.values():
             await arm.batcher.catch_up()
 
+    async def person(self, user: str) -> dict[str, list[dict[str, Any]]]:
+        """All that is stored of a person, by any of their ids.
+
+        :raises Unknown: where there is nothing.
+        """
+        user = self._known_as(user) or user
+        stored = await self.writes.call(self.store.person, user)
+        if not any(stored.values()):
+            raise Unknown(f"Nothing is stored of {user!r}.")
+        return stored
+
+    async def forget(self, user: str) -> dict[str, int]:
+        """Erase all that is stored of a person; how many rows of each kind there were.
+
+        :raises Unknown: where there is nothing.
+        """
+        user = self._known_as(user) or user
+        await self.person(user)
+        counts = await self.writes.call(lambda: self.store.forget(user=user))
+        self.sessions.drop(user)
+        return counts
+
+    async def forget_events(self, session: str, ids: Sequence[str]) -> int:
+        """Erase events of a session, such as wrong ones, which may then be sent anew."""
+        counts = await self.writes.call(lambda: self.store.forget(session=session, ids=ids))
+        return counts["feedback"]
+
     async def similar(self, item: str, k: int, arm: str | None = None) -> list[Shown]:
         """The items most like an item.
 
@@ -318,6 +346,8 @@ class Service:
                 await asyncio.to_thread(self._refresh, fresh)
                 await arm.batcher.swap(fresh)
                 await asyncio.to_thread(self._note)
+        # The old engine refers to itself: without this, several would be in memory for a while.
+        await asyncio.to_thread(gc.collect)
         logger.info("reloaded", extra={"arm": arm.name})
         return fresh.about()
 

@@ -130,13 +130,18 @@ class Sessions:
         if (state := self._states.get(name)) is not None:
             self._states.move_to_end(name)
             events, last = await self.reads.call(self.store.known_of, name)
-            if events <= state.count and (last is None or last in state.shown):
+            if events == state.count and (last is None or last in state.shown):
                 return state
-            del self._states[name]  # another process has gone on with it
+            del self._states[name]  # it went on elsewhere, or something of it was erased
         session = await self.reads.call(self.store.session, name)
         if session is None:
             return None
         return self._hold(await self.reads.call(self._read, State(session)))
+
+    def drop(self, user: str) -> None:
+        """Forget the sessions of a person."""
+        for name in [name for name, state in self._states.items() if state.session.user == user]:
+            del self._states[name]
 
     async def new(self, session: Session, unsent: bool) -> State:
         """The state of a session that begins."""

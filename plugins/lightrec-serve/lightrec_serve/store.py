@@ -256,6 +256,55 @@ class Store:
                 for number, item, row in connection.execute(query)
             ]
 
+    def person(self, user: str) -> dict[str, list[dict[str, Any]]]:
+        """All rows of a person, by the tables' names; places of answers with their answers' ids."""
+        self.flush()
+        with self._reading() as connection:
+            return {
+                table.name.removeprefix("serve_"): [
+                    dict(row._mapping)
+                    for row in connection.execute(sa.select(table).where(condition))
+                ]
+                for table, condition in _of_person(user).items()
+            }
+
+    def forget(
+        self,
+        *,
+        user: str | None = None,
+        before: int | None = None,
+        session: str | None = None,
+        ids: Sequence[str] = (),
+    ) -> dict[str, int]:
+        """Erase all rows of a person, all that is older than a time, or events of a session.
+
+        What was copied from the database, such as backups and exported files, is not touched.
+
+        :param before: milliseconds since 1970 UTC.
+        :returns: how many rows went, by the tables' names.
+        """
+        conditions = {FEEDBACK: sa.and_(FEEDBACK.c.session == session, FEEDBACK.c.id.in_(ids))}
+        if user is not None:
+            conditions = _of_person(user)
+        elif before is not None:
+            conditions = _before(before)
+        self.flush()
+        lite = self.engine.dialect.name == "sqlite"
+        with failing(self.engine, "written"), self.engine.begin() as connection:
+            connection.exec_driver_sql(WRITING[self.engine.dialect.name])
+            if lite:  # what was there is written over
+                connection.exec_driver_sql("PRAGMA secure_delete = ON")
+            counts = {
+                table.name.removeprefix("serve_"): connection.execute(
+                    table.delete().where(condition)
+                ).rowcount
+                for table, condition in conditions.items()
+            }
+        if lite:
+            with failing(self.engine, "written"), self.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        return counts
+
     def export(
         self,
         folder: Path | str,
@@ -400,6 +449,29 @@ class Store:
                 refusal = StoreError(why)
                 refusal.__cause__ = error
                 call.done.set_exception(refusal)
+
+
+def _of_person(user: str) -> dict[sa.Table, sa.ColumnElement[bool]]:
+    """The rows of a person, in an order in which they can be erased."""
+    sessions = sa.select(SESSIONS.c.id).where(SESSIONS.c.user == user)
+    theirs = {
+        table: sa.or_(table.c.user == user, table.c.session.in_(sessions))
+        for table in (ANSWERS, FEEDBACK)
+    }
+    shown = SHOWN.c.answer.in_(sa.select(ANSWERS.c.id).where(theirs[ANSWERS]))
+    return {SHOWN: shown, **theirs, SESSIONS: SESSIONS.c.user == user}
+
+
+def _before(time: int) -> dict[sa.Table, sa.ColumnElement[bool]]:
+    """The rows that are older than a time; of sessions, those of which nothing newer is left."""
+    old = sa.select(ANSWERS.c.id).where(ANSWERS.c.time < time)
+    later = sa.union(sa.select(ANSWERS.c.session), sa.select(FEEDBACK.c.session))
+    return {
+        SHOWN: SHOWN.c.answer.in_(old),
+        ANSWERS: ANSWERS.c.time < time,
+        FEEDBACK: FEEDBACK.c.time < time,
+        SESSIONS: sa.and_(SESSIONS.c.began < time, SESSIONS.c.id.not_in(later)),
+    }
 
 
 def _insert(

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import shutil
+import weakref
 from functools import cache
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from lightrec_serve.engine import Query
 from lightrec_serve.run_engine import RunEngine
 from lightrec_testing import tiny
 
+from lightrec.__main__ import main
 from lightrec.data.catalog import Users
 from lightrec.errors import RunError
 from lightrec.recommend import Recommender
@@ -254,6 +256,42 @@ def test_items_that_an_updated_log_has_count_once(tiny_run, recommender):
     plain, again = engine.answer([Query("u3"), Query("u3", accepted=(stored, "not any more"))])
     assert again.items == plain.items
     assert again.scores == pytest.approx(plain.scores, rel=1e-5)
+
+
+def test_what_is_stored_of_a_person_is_told_and_erased(client, tmp_path, capsys):
+    with client() as http:
+        slate = slate_of(http, user="u3", k=5)
+        send(http, slate, items(slate)[0], "dismissed", "wrong")
+        stored = http.get("/people/u3").json()
+        assert [len(rows) for rows in stored.values()] == [5, 1, 1, 1]
+        wrong = {"session": slate["session"], "ids": ["wrong"]}
+        assert http.request("DELETE", "/feedback", json=wrong).json() == {"erased": 1}
+        again = slate_of(http, session=slate["session"], k=5)
+        assert items(again) == items(slate), "what was erased counts no more"
+        assert http.delete("/people/u3").json()["answers"] == 2
+        assert http.get("/people/u3").status_code == http.delete("/people/u3").status_code == 404
+        event = {"id": "1", "session": slate["session"], "item": "i1"}
+        assert http.post("/feedback", json={"events": [event]}).status_code == 404
+        slate_of(http, user="u4")
+    for said, options in (("1 of answers", ["--user", "u4"]), ("0 of", ["--before", "2026-01-01"])):
+        assert main(["forget", str(tmp_path / "served.db"), *options]) == 0
+        assert said in capsys.readouterr().out
+    assert main(["forget", str(tmp_path / "served.db")]) == 2
+
+
+def test_the_engine_of_a_version_that_is_replaced_leaves_the_memory(client, tiny_run):
+    engines = []
+
+    def load():
+        engine = RunEngine(tiny_run)
+        engines.append(weakref.ref(engine))
+        return engine
+
+    with client(load) as http:
+        slate_of(http, user="u3")
+        for _ in range(2):
+            assert http.post("/admin/reload").status_code == 200
+        assert [engine() is None for engine in engines] == [True, True, False]
 
 
 def test_metrics_name_nothing_that_a_client_makes_up(client):

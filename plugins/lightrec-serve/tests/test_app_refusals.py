@@ -17,12 +17,16 @@ ROUTES = {
     None: ["GET /health", "GET /ready", "GET /", "GET /page/index.html", "GET /openapi.json"],
     "read": [*READ, "POST /recommend", "POST /explain"],
     "feedback": ["POST /feedback"],
-    "admin": ["PUT /items", "DELETE /items", "POST /admin/reload"],
+    "admin": [
+        *("PUT /items", "DELETE /items", "POST /admin/reload", "DELETE /feedback"),
+        *("GET /people/u3", "DELETE /people/u3"),
+    ],
 }
 BODIES = {
     "POST /recommend": {"session": "s"},
     "POST /explain": {"session": "s", "item": "i1"},
     "POST /feedback": {"events": [{"id": "1", "session": "s", "item": "i1"}]},
+    "DELETE /feedback": {"session": "s", "ids": ["1"]},
     "PUT /items": {"items": [{"item": "i47"}]},
     "DELETE /items": {"items": ["i47"]},
 }
@@ -35,7 +39,11 @@ def test_each_route_asks_for_its_role(client):
         http.post("/recommend", json={"session": "s", "user": "u3"}, headers=reader)
         paths = http.get("/openapi.json").json()["paths"]
         there = {f"{method.upper()} {path}" for path, of in paths.items() for method in of}
-        named = {route.replace("i1", "{item}") for routes in ROUTES.values() for route in routes}
+        named = {
+            route.replace("i1", "{item}").replace("u3", "{user}")
+            for routes in ROUTES.values()
+            for route in routes
+        }
         assert there <= named, "say here what a new route asks for"
         for role, route in ((role, route) for role, routes in ROUTES.items() for route in routes):
             method, path = route.split()

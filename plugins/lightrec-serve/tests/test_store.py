@@ -52,6 +52,24 @@ def all_at_once(store, *calls):
         return [future.result() for future in futures]
 
 
+def test_a_person_a_day_and_an_event_are_erased_and_others_are_not(store, answer, event):
+    for user, when in (("u", NOON), ("v", NOON + 1), ("w", NOON - 1)):
+        session = f"of {user}"
+        store.begin(Session(session, user, "blend", when))
+        store.answered(answer(f"a {user}", session=session, user=user, time=when))
+        more = {"session": session, "answer": f"a {user}", "time": when}
+        store.feedback([event("1", user=user, **more), event("2", user=None, **more)])
+    held = {name: len(rows) for name, rows in store.person("u").items()}
+    assert held == {"shown": 2, "answers": 1, "feedback": 2, "sessions": 1}
+    assert store.forget(user="u") == held
+    assert not any(store.person("u").values())
+    assert store.forget(before=NOON) == held, "those of w"
+    assert store.forget(session="of v", ids=["2", "3"]) == {"feedback": 1}
+    assert [each.id for each in store.events("of v")] == ["1"]
+    assert store.feedback([event("2", session="of v")]) == [True], "the right one may come"
+    assert {name: len(rows) for name, rows in store.person("v").items()} == held
+
+
 def test_a_session_begins_once(store):
     first = Session("s", "u", "blend", NOON)
     assert store.session("s") is None
