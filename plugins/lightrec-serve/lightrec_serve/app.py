@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.exceptions import HTTPException
@@ -282,7 +282,7 @@ def application(
             about |= {name: public(text) for name, text in about.items() if isinstance(text, str)}
         return Ready(arms=arms, store="ok" if await service.reachable() else "down")
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """The numbers that Prometheus gathers."""
         numbers.store.set(await service.reachable())
