@@ -60,6 +60,7 @@ export function operator(arms) {
     const latency = numbers.latency_ms.map(milliseconds).join(" · ");
     list.append(
       entry("Rate, 95 % interval", `${share(numbers.rate)} (${tenth(numbers.low)} to ${tenth(numbers.high)})`),
+      entry("People", count(numbers.people)),
       entry("Answers", count(numbers.answers)),
       entry("Items shown", count(numbers.shown)),
       entry("Accepted", count(numbers.accepted)),

@@ -13,7 +13,10 @@ const titles = [];
 function wanted() {
   const ask = { k: LENGTH, explain: true, history: [...titles], explore: find("explore").checked };
   ask.trial = find("trial").checked; // then it is of no log and no number
-  if (find("user").value) ask.user = find("user").value;
+  const user = find("user").value.trim();
+  if (user) ask.user = user;
+  const whom = [user ? `user ${user}` : "somebody new", ...titles.map((title) => `“${title}”`), wish];
+  document.querySelector("#whom summary").textContent = `For ${whom.filter(Boolean).join(", ")}`;
   if (wish) ask.ask = wish;
   return ask;
 }
@@ -126,6 +129,7 @@ function beginAgain() {
 }
 
 async function start() {
+  find("whom").open = matchMedia("(min-width: 54rem)").matches; // on a phone the slate comes first
   addColumn("Slate").ask();
   find("ask").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -165,8 +169,8 @@ async function start() {
       column.describe();
     }
     const users = await api("users");
-    find("user").append(...users.map((user) => {
-      const option = element("option", `User ${user}`);
+    find("people").append(...users.map((user) => {
+      const option = element("option");
       option.value = user;
       return option;
     }));

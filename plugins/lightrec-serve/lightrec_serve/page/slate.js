@@ -6,6 +6,7 @@ const ALIKE = 5; // items that "More like this" shows
 const TOLD = 5; // past events that "Why?" shows
 
 const LIST = new Intl.ListFormat("en");
+const SHARES = ["popularity", "attributes"]; // whose scores are shares themselves
 const RANKED = {
   popularity: "Nothing is known of this person yet: these are popular items that differ from each other.",
   attributes: "Ranked by what people with the same attributes choose.",
@@ -142,13 +143,21 @@ export class Column {
     part(".score").hidden = place.score === null;
     if (place.score !== null) {
       part(".meter span").style.width = `${8 + 92 * share}%`;
-      part(".value").textContent = `score ${place.score.toFixed(2).replace("-", "−")}`;
+      part(".value").textContent = this.relevance(place);
+      part(".value").title = `Score ${place.score.toFixed(2).replace("-", "−")}`;
     }
     if (this.slate.drawn) part(".propensity").textContent = probability(place.propensity);
     for (const button of card.querySelectorAll("button")) {
       button.setAttribute("aria-describedby", part("h3").id);
     }
     return card;
+  }
+
+  // How likely or popular it is beside the first: most scores are logarithms of shares.
+  relevance(place) {
+    const best = this.slate.items[0].score;
+    const share = SHARES.includes(this.slate.by) && best > 0 ? place.score / best : Math.exp(place.score - best);
+    return `${Math.min(100, Math.round(100 * share))}\u00a0% of the first`;
   }
 
   clicked(event) {
