@@ -1,0 +1,201 @@
+"""Two services and one PostgreSQL: whether one history comes of what both acknowledge under kills.
+
+Four clients put and delete items of their own, ask for slates of these, and send feedback, each
+time to either service. Now and then a service or the database is killed and begun anew. What was
+not acknowledged is done again. A checker then reads the store.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+
+import polars as pl
+from lightrec_serve.store import Store
+
+from benchmarks import LIGHTREC
+from benchmarks.measure import Cell
+from benchmarks.measure.serving import Served, ask
+
+PORTS = (8371, 8372)
+DATABASE = 8373
+CLIENTS = 4
+OPERATIONS = ("put", "delete", "slate", "slate", "feedback", "feedback")
+
+
+class Database:
+    """A PostgreSQL server of its own, which runs as another user than root."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+        self.programs = Path(shutil.which("initdb") or programs[-1] / "initdb").parent
+        self.other = {"user": "postgres", "group": "postgres", "extra_groups": []}
+        if os.getuid() != 0:
+            self.other = {}
+        folder.mkdir()
+        if self.other:
+            for each in (folder, *list(folder.parents)[:-2]):
+                each.chmod(each.stat().st_mode | 0o055)
+            shutil.chown(folder, "postgres", "postgres")
+        self.run("initdb", "-U", "lightrec", "-A", "trust", "-E", "UTF8", "--locale", "C")
+        self.begin()
+        self.url = f"postgresql://lightrec@127.0.0.1:{DATABASE}/postgres"
+
+    def run(self, program: str, *words: str) -> None:
+        """Run one of its programs."""
+        command = [self.programs / program, "-D", self.folder / "data", *words]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(list(map(str, command)), check=True, cwd=self.folder, **quiet, **self.other)
+
+    def begin(self) -> None:
+        """Start it, and wait until it answers."""
+        listening = f"-h 127.0.0.1 -p {DATABASE} -k {self.folder}"
+        self.run("pg_ctl", "start", "-w", "-l", str(self.folder / "log"), "-o", listening)
+
+    def kill(self) -> None:
+        """Kill all its processes, without a goodbye."""
+        first = (self.folder / "data" / "postmaster.pid").read_text().split()[0]
+        made = subprocess.run(["pgrep", "-P", first], capture_output=True, text=True).stdout
+        for each in (first, *made.split()):
+            with suppress(ProcessLookupError):
+                os.kill(int(each), signal.SIGKILL)
+        # It names a process that may stay as a zombie, and be taken for one that runs.
+        (self.folder / "data" / "postmaster.pid").unlink()
+
+
+class Client(threading.Thread):
+    """Does things one after another, with items of its own, and checks what it is shown."""
+
+    def __init__(self, number: int, operations: int, seed: int) -> None:
+        super().__init__()
+        self.number, self.operations, self.draw = number, operations, random.Random(seed + number)
+        self.there, self.gone = set[str](), set[str]()
+        self.slates: list[tuple[str, str]] = []
+        self.sent: dict[tuple[str, str], bool] = {}
+        """Events by session and id, and whether they were acknowledged."""
+        self.found = Counter[str]()
+
+    def run(self) -> None:
+        """Do them all."""
+        for step in range(self.operations):
+            getattr(self, f"do_{self.draw.choice(OPERATIONS)}")(step)
+
+    def until_done(self, method: str, path: str, body: object) -> dict | None:
+        """Ask either service until one has done it; None where it says that there is none."""
+        while True:
+            try:
+                return ask(method, path, body, self.draw.choice(PORTS))
+            except HTTPError as error:
+                if error.code == 404:
+                    return None
+                self.found[f"refused/{error.code}"] += 1
+            except (URLError, OSError, HTTPException):
+                self.found["not reached"] += 1
+            time.sleep(0.05)
+
+    def do_put(self, step: int) -> None:
+        """Put an item."""
+        item = f"{self.number}-{step}"
+        self.until_done("PUT", "/items", {"items": [{"item": item, "title": f"film {item}"}]})
+        self.there.add(item)
+
+    def do_delete(self, step: int) -> None:
+        """Delete an item."""
+        if self.there:
+            item = self.draw.choice(sorted(self.there))
+            self.until_done("DELETE", "/items", {"items": [item]})
+            self.there.remove(item)
+            self.gone.add(item)
+
+    def do_slate(self, step: int) -> None:
+        """Ask for a slate of all items that there are or were, and see what it holds."""
+        every = [*self.there, *self.gone]
+        if not self.there:
+            return
+        body = {"candidates": every, "k": min(200, len(every))}
+        slate = self.until_done("POST", "/recommend", body)
+        if slate is None or slate["degraded"]:
+            self.found["degraded"] += 1
+            return
+        shown = {place["item"] for place in slate["items"]}
+        self.found["slates"] += 1
+        self.found["deleted and shown"] += len(shown & self.gone)
+        self.found["put and not shown"] += len(self.there - shown) if len(every) <= 200 else 0
+        self.slates.append((slate["session"], self.draw.choice(sorted(shown))))
+
+    def do_feedback(self, step: int) -> None:
+        """Send an event, now and then one that was sent before."""
+        if not self.slates:
+            return
+        session, item = self.draw.choice(self.slates[-50:])
+        event = {"session": session, "id": str(self.draw.randrange(3)), "item": item}
+        self.sent.setdefault((session, event["id"]), False)
+        # A slate of the last moment before a kill may not be stored: the session is then unknown.
+        done = self.until_done("POST", "/feedback", {"events": [event]})
+        self.sent[session, event["id"]] |= done is not None
+
+
+def measure(cell: Cell) -> dict[str, float]:
+    """Let them do 10,000 things, kill, and count."""
+    run = cell.run("video", "--fast-dev-run", "--until", "ranker", "--values.text_encoder", "null")
+    database, draw = Database(cell.out / "database"), random.Random(cell.seed)
+
+    def served(port: int) -> Served:
+        options = ("--port", port, "--store", database.url, "--by", "blend")
+        return Served(port, LIGHTREC, "serve", run.base, *options, log=cell.out / f"{port}.log")
+
+    services = {port: served(port) for port in PORTS}
+    clients = [Client(n, cell["operations"] // CLIENTS, cell.seed) for n in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    kills = Counter[str]()
+    try:
+        while any(client.is_alive() for client in clients):
+            time.sleep(cell["pause"])
+            if draw.random() < 1 / 3:
+                database.kill()
+                time.sleep(1)
+                database.begin()
+                kills["database"] += 1
+            else:
+                port = draw.choice(PORTS)
+                services[port].process.kill()
+                services[port].process.wait()
+                services[port] = served(port)
+                kills["service"] += 1
+        for client in clients:
+            client.join()
+    finally:
+        for service in services.values():
+            service.end()
+    with Store(database.url) as store:
+        logs = [f for f in store.export(cell.out / "served") if f.parent.name == "log"]
+        with store.engine.connect() as connection:
+            query = "SELECT session, id FROM serve_feedback"
+            stored = Counter(map(tuple, connection.exec_driver_sql(query)))
+    database.run("pg_ctl", "stop", "-m", "immediate")
+    found, sent = sum((client.found for client in clients), Counter[str]()), dict[tuple, bool]()
+    for client in clients:
+        sent |= client.sent
+    return {
+        "operations": cell["operations"],
+        "kills of a service": kills["service"],
+        "kills of the database": kills["database"],
+        "acknowledged events": sum(sent.values()),
+        "events lost": sum(done and event not in stored for event, done in sent.items()),
+        "events twice": sum(count - 1 for count in stored.values()),
+        "events in the log": sum(pl.read_parquet(file).height for file in logs),
+        "events stored": len(stored),
+        **{name: found[name] for name in ("slates", "degraded", "not reached")},
+        "deleted and shown": found["deleted and shown"],
+        "put and not shown": found["put and not shown"],
+    }
