@@ -58,7 +58,7 @@ class Database:
 
     def begin(self) -> None:
         """Start it, and wait until it answers."""
-        listening = f"-h 127.0.0.1 -p {DATABASE} -k {self.folder}"
+        listening = f"-h 127.0.0.1 -p {DATABASE} -k ''"  # no socket, whose lock outlives a kill
         self.run("pg_ctl", "start", "-w", "-l", str(self.folder / "log"), "-o", listening)
 
     def kill(self) -> None:
@@ -76,7 +76,7 @@ class Client(threading.Thread):
     """Does things one after another, with items of its own, and checks what it is shown."""
 
     def __init__(self, number: int, operations: int, seed: int) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self.number, self.operations, self.draw = number, operations, random.Random(seed + number)
         self.there, self.gone = set[str](), set[str]()
         self.slates: list[tuple[str, str]] = []
