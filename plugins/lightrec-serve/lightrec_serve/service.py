@@ -19,7 +19,7 @@ from lightrec_serve.batching import Batcher, Lane
 from lightrec_serve.engine import Engine, Query
 from lightrec_serve.schema import Ask, Event, Item, Shown, Slate, Why
 from lightrec_serve.sessions import OF_PERSON, Conflict, Patient, Sessions, State
-from lightrec_serve.store import Answer, Feedback, Session, Store, StoreError
+from lightrec_serve.store import Answer, Feedback, ItemChange, Session, Store, StoreError
 
 if TYPE_CHECKING:
     from lightrec_serve.records import ArmNumbers
@@ -30,6 +30,8 @@ PATIENCE: Final = 0.2
 """Seconds for which a slate waits for a store."""
 WATCHED: Final = 0.5
 """Seconds after which what other processes have changed is looked for."""
+SOME: Final = 100
+"""Changes of items that are read at once: a store that does not hang gives so many in time."""
 FEW: Final = 8
 """Items that are taken in between two batches of slates."""
 LONG: Final = 0.2
@@ -267,24 +269,25 @@ class Service:
     def _refresh(self, engine: Engine) -> None:
         """Take in the items that were put and deleted since, by this process or another one."""
         try:
-            newest = self.reads.now(self.store.newest)
-            changes = self.store.items(engine.changed) if newest > engine.changed else ()
+            while self.reads.now(self.store.newest) > engine.changed:
+                for change in self.reads.now(self.store.items, engine.changed, SOME):
+                    self._take_in(engine, change)
             self._behind = False
         except StoreError as error:
             if not self._behind:
                 logger.warning("items may have changed", extra={"why": str(error)})
             self._behind = True
+
+    def _take_in(self, engine: Engine, change: ItemChange) -> None:
+        engine.changed = change.number
+        if change.row is None:
+            engine.catalog.delete([change.item])
             return
-        for change in changes:
-            engine.changed = change.number
-            if change.row is None:
-                engine.catalog.delete([change.item])
-                continue
-            row = {name: value for name, value in change.row.items() if name != "item"}
-            try:
-                engine.put(change.item, row)
-            except RecipeError as error:  # another run's catalog may have other attributes
-                logger.warning("item left out", extra={"item": change.item, "why": str(error)})
+        row = {name: value for name, value in change.row.items() if name != "item"}
+        try:
+            engine.put(change.item, row)
+        except RecipeError as error:  # another run's catalog may have other attributes
+            logger.warning("item left out", extra={"item": change.item, "why": str(error)})
 
     async def watch(self) -> None:
         """Take in what other processes change while nobody asks for a slate; it never ends."""

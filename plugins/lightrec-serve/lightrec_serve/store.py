@@ -244,12 +244,12 @@ class Store:
         with self._reading() as connection:
             return connection.scalar(sa.select(sa.func.max(ITEMS.c.number))) or 0
 
-    def items(self, after: int = 0) -> list[ItemChange]:
-        """The last change of each item that was put or deleted, the oldest first.
+    def items(self, after: int = 0, most: int | None = None) -> list[ItemChange]:
+        """The last change of each item that was put or deleted, the oldest first, ``most`` at most.
 
         :param after: only changes with larger numbers: those that other processes have made since.
         """
-        query = sa.select(ITEMS).where(ITEMS.c.number > after).order_by(ITEMS.c.number)
+        query = sa.select(ITEMS).where(ITEMS.c.number > after).order_by(ITEMS.c.number).limit(most)
         with self._reading() as connection:
             return [
                 ItemChange(number, item, None if row is None else json.loads(row))
